@@ -1,0 +1,2795 @@
+"""
+title: ComfyUI
+author: The ComfyUI tool's authors
+description: Pictures by ComfyUI from any model in any chat: queue position, percentage and live preview in the message.
+version: 0.1.0
+licence: MIT
+required_open_webui_version: 0.9.6
+"""
+
+# MIT License. See LICENSE beside this file in its repository; the notice and the permission stay with every copy.
+#
+# The rooms of this file, in order. Each uses only the rooms above it:
+#
+#    1 Front matter, imports, constants
+#    2 Errors       everything that can go wrong, with what to do about it
+#    3 Workflow     a graph and its parameters, as a pure value
+#    4 Server       one ComfyUI: HTTP and the shared websocket
+#    5 Catalogue    which workflow fits the models that a server has
+#    6 Job          the life of one prompt, as a pure reducer
+#    7 Fleet        from a wish to finished pictures: find a server, plan, submit, follow, collect
+#    8 Chat         everything that touches Open WebUI
+#    9 Settings     valves, and what they mean for one call
+#   10 Tools        what a language model may call
+#   11 Command line python comfyui_tool.py generate | install
+#   12 Bundled workflows
+
+import argparse
+import asyncio
+import base64
+import contextlib
+import difflib
+import functools
+import getpass
+import io
+import json
+import logging
+import math
+import os
+import re
+import secrets
+import signal
+import sys
+import time
+import unicodedata
+import uuid
+import weakref
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar, Protocol, TypeVar
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+VERSION = "0.1.0"
+TOOL_ID = "comfyui"
+log = logging.getLogger("comfyui_tool")  # Open WebUI gives the module a new name at every load; this one stays
+
+Graph = Mapping[str, Any]  # ComfyUI's API format: node id -> {"class_type", "inputs", "_meta"}
+
+CONNECT_SECONDS = 10.0  # to open a connection or the websocket
+PROBE_SECONDS = 4.0  # to find out whether a server answers at all
+ANSWER_SECONDS = 60.0  # for one HTTP answer; validating a large prompt takes a while
+CLEAN_UP_SECONDS = 4.0  # for everything that a Stop still does
+IDLE_SECONDS = 60.0  # how long the websocket outlives its last job
+DEFINITION_SECONDS = 300.0  # how long a node definition is believed; a name that it lacks is asked for again
+MAX_JSON_BYTES = 64 * 2**20
+MAX_OUTPUT_BYTES = 512 * 2**20
+PREVIEW_BYTES = 40_000
+PREVIEW_PIXELS = 512  # longer side of a preview in the chat
+MAX_SEED = 2**32 - 1  # random seeds stay short enough for a person, or a model, to repeat
+STATUS_SECONDS = 2.0  # between two texts of the same phase: the chat lists every one of them
+PREVIEW_SECONDS = 0.5
+
+
+# --- 2. Errors --------------------------------------------------------------------------------------------------------
+#
+# ComfyUIError
+# ├── BadArgument          bad_argument        ├── WorkflowRefused      workflow_refused
+# ├── LimitExceeded        limit_exceeded      │   ├── NodeNotInstalled     node_not_installed
+# ├── EndpointRefused      endpoint_refused    │   ├── ModelNotInstalled    model_not_installed
+# ├── UnknownWorkflow      unknown_workflow    │   └── ValueOutOfRange      value_out_of_range
+# ├── ServerError          server_error        ├── RunFailed            run_failed
+# │   ├── ServerUnreachable    server_…        │   ├── OutOfMemory          out_of_memory
+# │   ├── AccessRefused        access_refused  │   ├── NodeFailed           node_failed
+# │   ├── ServerTooOld         server_too_old  │   ├── NoPicture            no_picture
+# │   ├── ServerGone           server_gone     │   ├── PictureMissed        picture_missed
+# │   └── UnexpectedAnswer     unexpected_…    │   ├── RunInterrupted       run_interrupted
+# ├── StorageRefused       storage_refused     │   └── JobLost              job_lost
+# ├── StillRunning         still_running       └── InternalError        internal_error
+
+
+class ComfyUIError(Exception):
+    """Something went wrong, said so that a person or a model can act on it."""
+
+    code: ClassVar[str] = "error"
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        """`message` says what happened, `hint` what to do next; both are plain text and never hold a secret."""
+        super().__init__(message)
+        self.message = message
+        self.hint = hint or self.default_hint
+
+    def as_result(self) -> dict[str, Any]:
+        """The dictionary that the model receives; its `error` key marks the call as failed in the chat."""
+        return {"status": "error", "code": self.code, "error": self.message, "hint": self.hint}
+
+
+class BadArgument(ComfyUIError):
+    """An argument or a valve holds something that cannot be understood."""
+
+    code = "bad_argument"
+    default_hint = "Call again with a value that fits."
+
+
+class LimitExceeded(ComfyUIError):
+    """More was asked for than the administrator allows."""
+
+    code = "limit_exceeded"
+    default_hint = "Call again within the limit."
+
+
+class EndpointRefused(ComfyUIError):
+    """The user's own ComfyUI address is not allowed or cannot be used."""
+
+    code = "endpoint_refused"
+
+
+class UnknownWorkflow(ComfyUIError):
+    """There is no workflow of that name."""
+
+    code = "unknown_workflow"
+    default_hint = "Leave `workflow` out to have one chosen."
+
+
+class ServerError(ComfyUIError):
+    """ComfyUI could not be reached or answered in a way that cannot be used."""
+
+    code = "server_error"
+
+
+class ServerUnreachable(ServerError):
+    """No ComfyUI answers at the address."""
+
+    code = "server_unreachable"
+    default_hint = "Tell the user that ComfyUI does not answer; it may have to be started, or its address corrected."
+
+
+class AccessRefused(ServerError):
+    """The server, or the proxy before it, wants other credentials."""
+
+    code = "access_refused"
+    default_hint = "The API key valve that belongs to this address is missing or wrong; only a person can correct it."
+
+
+class ServerTooOld(ServerError):
+    """The server ignores the prompt id that the tool chose: it is older than about 0.3.45."""
+
+    code = "server_too_old"
+    default_hint = "ComfyUI has to be updated to 0.3.45 or later."
+
+
+class ServerGone(ServerError):
+    """ComfyUI stopped answering in the middle of the run."""
+
+    code = "server_gone"
+    default_hint = "Try once more in a minute; if it fails again, ComfyUI has to be looked at."
+
+
+class UnexpectedAnswer(ServerError):
+    """What answers is not ComfyUI, or it answered with something that ComfyUI never says."""
+
+    code = "unexpected_answer"
+    default_hint = "The address may belong to something else, or a proxy stands before ComfyUI; a person has to look."
+
+
+class WorkflowRefused(ComfyUIError):
+    """ComfyUI did not accept the workflow."""
+
+    code = "workflow_refused"
+    default_hint = "The workflow itself has to be corrected."
+
+
+class NodeNotInstalled(WorkflowRefused):
+    """The workflow needs a node that this ComfyUI does not have."""
+
+    code = "node_not_installed"
+    default_hint = "Name another workflow, or have the node installed in ComfyUI."
+
+
+class ModelNotInstalled(WorkflowRefused):
+    """A model file that is needed, or was asked for, is not installed."""
+
+    code = "model_not_installed"
+    default_hint = "Name a model that is installed, or leave `model` out to have one chosen."
+
+
+class ValueOutOfRange(WorkflowRefused):
+    """ComfyUI refused a value."""
+
+    code = "value_out_of_range"
+    default_hint = "Call again with a value in the range."
+
+
+class RunFailed(ComfyUIError):
+    """The run was accepted and did not come to a good end."""
+
+    code = "run_failed"
+
+
+class OutOfMemory(RunFailed):
+    """The graphics card ran out of memory."""
+
+    code = "out_of_memory"
+    default_hint = "Try again with a smaller size or a lower count."
+
+
+class NodeFailed(RunFailed):
+    """A node of the workflow raised an error."""
+
+    code = "node_failed"
+    default_hint = "Another model or other values may work; tell the user the reason."
+
+
+class NoPicture(RunFailed):
+    """The run ended well and made no picture."""
+
+    code = "no_picture"
+    default_hint = "The workflow needs a node that saves its picture, such as Save Image."
+
+
+class PictureMissed(RunFailed):
+    """A picture that is only sent over the websocket was sent while the connection was down."""
+
+    code = "picture_missed"
+    default_hint = "It was not saved anywhere, so run it again; a Save Image node in the workflow avoids this."
+
+
+class RunInterrupted(RunFailed):
+    """Somebody stopped the run on the ComfyUI server."""
+
+    code = "run_interrupted"
+    default_hint = "Ask the user before running it again."
+
+
+class JobLost(RunFailed):
+    """ComfyUI no longer knows the job: it was restarted, or the job was deleted there."""
+
+    code = "job_lost"
+    default_hint = "Run it again."
+
+
+class StillRunning(ComfyUIError):
+    """The longest wait is over and ComfyUI is still at work; the job goes on there."""
+
+    code = "still_running"
+    default_hint = "Do not start it again. The picture will be in ComfyUI's output folder."
+
+    def __init__(self, message: str, job_id: str) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+
+    def as_result(self) -> dict[str, Any]:
+        return {"status": "running", "code": self.code, "job_id": self.job_id, "note": f"{self.message} {self.hint}"}
+
+
+class StorageRefused(ComfyUIError):
+    """Open WebUI did not take the finished file."""
+
+    code = "storage_refused"
+    default_hint = "Tell the user; the picture is still in ComfyUI's output folder."
+
+
+class InternalError(ComfyUIError):
+    """A mistake in this tool; the log has the details."""
+
+    code = "internal_error"
+    default_hint = "Trying again may help. The administrator finds the details in Open WebUI's log."
+
+
+# --- 3. Workflow ------------------------------------------------------------------------------------------------------
+
+SEED_INPUTS = ("seed", "noise_seed")
+TEXT_INPUTS = ("text", "text_g", "text_l", "clip_l", "clip_g", "t5xxl")
+MODEL_INPUTS = ("ckpt_name", "unet_name")
+MODEL_FILE = re.compile(r"\.(safetensors|sft|ckpt|pth?|bin|gguf|onnx)$", re.IGNORECASE)
+NOT_GIVEN = ("", "auto", "default", "none", "null")  # what models write when they mean to leave an argument out
+
+
+@dataclass(frozen=True)
+class InputSpec:
+    """What a node accepts at one input: `type` is ComfyUI's (INT, FLOAT, STRING, BOOLEAN, COMBO, MODEL, …)."""
+
+    type: str
+    minimum: float | None = None
+    maximum: float | None = None
+    step: float | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class NodeDefinition:
+    """One node class as the server describes it. The only place that knows the shapes of `/object_info`."""
+
+    class_type: str
+    inputs: Mapping[str, InputSpec]
+
+    @classmethod
+    def parse(cls, class_type: str, raw: Mapping[str, Any]) -> "NodeDefinition":
+        """Read one entry of `/object_info`; hidden inputs are left out, and so is what has no known shape."""
+        sections = raw.get("input") or {}
+        inputs = {}
+        for section in ("required", "optional"):
+            for name, spec in (sections.get(section) or {}).items():
+                if isinstance(spec, list) and spec:
+                    options = spec[1] if len(spec) > 1 and isinstance(spec[1], dict) else {}
+                    inputs[name] = cls._spec(spec[0], options)
+        return cls(class_type, inputs)
+
+    @staticmethod
+    def _spec(kind: Any, options: Mapping[str, Any]) -> InputSpec:
+        if isinstance(kind, list):  # the older shape of a choice: the list stands where the type's name would
+            return InputSpec("COMBO", choices=tuple(str(choice) for choice in kind))
+        choices = options.get("options") if kind == "COMBO" else None
+        numbers = (options.get(key) for key in ("min", "max", "step"))
+        low, high, step = (value if isinstance(value, (int, float)) else None for value in numbers)
+        return InputSpec(str(kind), low, high, step, tuple(str(choice) for choice in choices or ()))
+
+
+@dataclass(frozen=True)
+class Target:
+    """One widget of a graph: the input of a node."""
+
+    node_id: str
+    input: str
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A graph in ComfyUI's API format and the parameters found in it. Never changed: `bind` gives a new one."""
+
+    name: str
+    graph: Graph
+    parameters: Mapping[str, tuple[Target, ...]]
+
+    @classmethod
+    def parse(cls, name: str, graph: Any) -> "Workflow":
+        """A workflow of an API-format graph; raises `WorkflowRefused` when it is none."""
+        nodes = graph.values() if isinstance(graph, dict) else ()
+        if not nodes or not all(isinstance(node, dict) and isinstance(node.get("class_type"), str) for node in nodes):
+            raise WorkflowRefused(f'The workflow "{name}" is not in ComfyUI\'s API format.')
+        return cls(name, graph, discover(graph))
+
+    def bind(self, values: Mapping[str, Any]) -> "Workflow":
+        """The same workflow with these parameters set; each must be one of `parameters`."""
+        widgets = {target: value for name, value in values.items() for target in self.parameters[name]}
+        return self.set(widgets)
+
+    def set(self, widgets: Mapping[Target, Any]) -> "Workflow":
+        """The same workflow with these widgets set."""
+        graph = {node_id: {**node, "inputs": dict(node.get("inputs") or {})} for node_id, node in self.graph.items()}
+        for target, value in widgets.items():
+            graph[target.node_id]["inputs"][target.input] = value
+        return replace(self, graph=graph)
+
+    def value(self, parameter: str) -> Any:
+        """What the graph holds for a parameter, or None when it has no such parameter."""
+        targets = self.parameters.get(parameter)
+        return self.graph[targets[0].node_id]["inputs"][targets[0].input] if targets else None
+
+    def spec(self, parameter: str, definitions: Mapping[str, NodeDefinition]) -> InputSpec:
+        """What the server accepts for a parameter; an unknown one accepts any text."""
+        target = self.parameters[parameter][0]
+        definition = definitions.get(self.graph[target.node_id]["class_type"])
+        return definition.inputs.get(target.input, InputSpec("STRING")) if definition else InputSpec("STRING")
+
+
+def node_title(graph: Graph, node_id: str) -> str:
+    """How a person knows a node: its title and class, or only its id when the graph does not hold it."""
+    node = graph.get(node_id)
+    if not node:
+        return f"node {node_id}"
+    title, class_type = (node.get("_meta") or {}).get("title"), node["class_type"]
+    return f'"{title}" ({class_type})' if title and title != class_type else f'"{class_type}"'
+
+
+def is_link(value: Any) -> bool:
+    """Whether an input holds a link to another node's output instead of a value."""
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
+
+
+def upstream(graph: Graph, node_id: str, input_name: str) -> Iterator[str]:
+    """The nodes that an input is fed from, nearest first, each once. At a node with an input of the same name
+    (`positive` of a ControlNet) only that one is followed."""
+    seen: set[str] = set()
+    front = [graph[node_id].get("inputs", {}).get(input_name)]
+    while front:
+        link = front.pop(0)
+        if not is_link(link) or link[0] in seen or link[0] not in graph:
+            continue
+        seen.add(link[0])
+        yield link[0]
+        inputs = graph[link[0]].get("inputs") or {}
+        front.extend([inputs[input_name]] if input_name in inputs else inputs.values())
+
+
+def discover(graph: Graph) -> dict[str, tuple[Target, ...]]:
+    """Find the parameters of a graph by tracing it back from its samplers.
+
+    Names: prompt, negative_prompt, seed, steps, guidance, sampler, scheduler, denoise, width, height, batch_size,
+    model. A parameter that stands in several nodes is set in all of them.
+    """
+    found: dict[str, dict[Target, None]] = {}
+
+    def note(name: str, node_id: str, *inputs: str) -> bool:
+        held = graph[node_id].get("inputs") or {}
+        targets = [Target(node_id, key) for key in inputs if key in held and not is_link(held[key])]
+        found.setdefault(name, {}).update(dict.fromkeys(targets))
+        return bool(targets)
+
+    for node_id, node in graph.items():
+        if not {"positive", "negative", "latent_image"} <= set(node.get("inputs") or {}):
+            continue
+        note("seed", node_id, *SEED_INPUTS)
+        for name, key in (
+            ("sampler", "sampler_name"),
+            ("steps", "steps"),
+            ("scheduler", "scheduler"),
+            ("denoise",) * 2,
+        ):
+            note(name, node_id, key)
+        distilled = False
+        for source in upstream(graph, node_id, "positive"):
+            note("prompt", source, *TEXT_INPUTS)
+            distilled = note("guidance", source, "guidance") or distilled
+        if not distilled:  # a model with a guidance embedding runs at cfg 1, and that must stay
+            note("guidance", node_id, "cfg")
+        for source in upstream(graph, node_id, "negative"):
+            if graph[source]["class_type"] == "ConditioningZeroOut":
+                break
+            note("negative_prompt", source, *TEXT_INPUTS)
+        for source in upstream(graph, node_id, "model"):
+            note("model", source, *MODEL_INPUTS)
+        for source in upstream(graph, node_id, "latent_image"):
+            for name in ("width", "height", "batch_size"):
+                note(name, source, name)
+    negative = found.get("negative_prompt", {})
+    for target in found.get("prompt", {}):
+        negative.pop(target, None)
+    return {name: tuple(targets) for name, targets in found.items() if targets}
+
+
+def plain_name(name: str) -> str:
+    """A model's name without folder, extension, case and punctuation, for comparing."""
+    stem = MODEL_FILE.sub("", name.replace("\\", "/").rsplit("/", 1)[-1])
+    return re.sub(r"[^a-z0-9]+", "", stem.lower())
+
+
+def find_name(wanted: str, choices: Sequence[str]) -> str | None:
+    """The one of `choices` that is meant: exactly, else whatever its case, folder, slash direction or extension."""
+    tidy = wanted.strip().replace("\\", "/").lower()
+    return next(
+        (
+            choice
+            for same in (
+                lambda choice: choice == wanted,
+                lambda choice: choice.replace("\\", "/").lower() == tidy,
+                lambda choice: bool(plain_name(wanted)) and plain_name(choice) == plain_name(wanted),
+            )
+            for choice in choices
+            if same(choice)
+        ),
+        None,
+    )
+
+
+def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
+    """The names most like the wanted one, best first; with none alike, simply the first ones."""
+    plain = {choice: plain_name(choice) for choice in choices}
+    want = plain_name(wanted)
+
+    def likeness(choice: str) -> float:
+        inside = 1.0 if want and (want in plain[choice] or (plain[choice] and plain[choice] in want)) else 0.0
+        return inside + difflib.SequenceMatcher(None, want, plain[choice]).ratio()
+
+    return sorted(choices, key=likeness, reverse=True)[:count]
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Names in a sentence."""
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def shortened(text: Any, length: int = 80) -> str:
+    """A value as it may stand in a message: one line, cut when long."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A value somebody asked for, with who it was: `name` for messages, `level` 0 argument, 1 user, 2 administrator."""
+
+    value: Any
+    name: str
+    level: int = 0
+
+
+def fit_number(wanted: Wanted, spec: InputSpec) -> tuple[float, str]:
+    """A number as the node takes it, and a note when it had to be changed to fit; text with a number in it will do.
+
+    INT gives an `int`, FLOAT a `float`. Raises `BadArgument` for anything that is no finite number.
+    """
+    whole = spec.type == "INT"
+    value = wanted.value
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            text = value.strip().replace(",", ".")
+            value = int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+        kind = "a whole number" if whole else "a number"
+        low, high = spec.minimum, spec.maximum
+        span = f" from {low:g} to {high:g}" if low is not None and high is not None else ""
+        raise BadArgument(f'{wanted.name} is "{shortened(wanted.value)}", which is no number.', f"Give {kind}{span}.")
+    fitted: float = round(value) if whole else float(value)
+    if spec.minimum is not None:
+        fitted = max(fitted, spec.minimum)
+    if spec.maximum is not None:
+        fitted = min(fitted, spec.maximum)
+    fitted = int(fitted) if whole else float(fitted)
+    note = f"{wanted.name} {shortened(wanted.value, 20)} was changed to {fitted:g}" if fitted != value else ""
+    return fitted, note
+
+
+@dataclass(frozen=True)
+class Size:
+    """Width and height in pixels."""
+
+    width: int
+    height: int
+
+    @property
+    def megapixels(self) -> float:
+        """Millions of pixels."""
+        return self.width * self.height / 1e6
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+NAMED_RATIOS = {"square": (1.0, 1.0), "landscape": (3.0, 2.0), "portrait": (2.0, 3.0), "wide": (16.0, 9.0)}
+
+
+def fit_size(wanted: Wanted | None, megapixels: float, width: InputSpec, height: InputSpec) -> tuple[Size, str]:
+    """The picture's size, and a note when it is not just what was asked for.
+
+    None and "auto" give a square and "16:9" that aspect, both at about `megapixels` millions of pixels in multiples
+    of 64; "1216x832" is taken as it is, to the nodes' steps and ranges. Raises `BadArgument` for anything else.
+    """
+    text = str(wanted.value).strip().lower() if wanted else "auto"
+    exact = re.fullmatch(r"(\d{1,6})(?:\s*(?:x|×|\*|by)\s*(\d{1,6}))?\s*(?:px|pixels)?", text)
+    if exact:
+        asked = Size(int(exact[1]), int(exact[2] or exact[1]))
+        fitted = Size(_on_step(asked.width, width), _on_step(asked.height, height))
+        return fitted, f"size {asked} was changed to {fitted}, which the node takes" if fitted != asked else ""
+    ratio = re.fullmatch(r"(\d+(?:\.\d+)?)\s*[:/]\s*(\d+(?:\.\d+)?)", text)
+    across, down = NAMED_RATIOS.get(text, (1.0, 1.0))
+    if ratio:
+        across, down = float(ratio[1]), float(ratio[2])
+    elif wanted and text not in NOT_GIVEN and text not in NAMED_RATIOS:
+        raise BadArgument(
+            f'{wanted.name} is "{shortened(wanted.value)}", which is no size.',
+            'Give "auto", an aspect ratio such as "16:9", or width and height in pixels such as "1216x832".',
+        )
+    if wanted and not (across and down and 1 / 8 <= across / down <= 8):
+        raise BadArgument(f'{wanted.name} is "{text}".', "Give an aspect ratio between 1:8 and 8:1.")
+    side = math.sqrt(megapixels * 1e6)
+    stretch = math.sqrt(across / down)
+    return Size(_on_step(side * stretch, width, 64), _on_step(side / stretch, height, 64)), ""
+
+
+def _on_step(length: float, spec: InputSpec, step: int = 0) -> int:
+    step = max(step, int(spec.step or 1))
+    low, high = int(spec.minimum or step), int(spec.maximum or 16384)
+    return min(max(round(length / step) * step, math.ceil(low / step) * step), high // step * step)
+
+
+def file_stem(prompt: str, seed: int | None) -> str:
+    """A telling file name without extension: the first words of the prompt, in any script, and the seed."""
+    plain = unicodedata.normalize("NFC", prompt)
+    words = re.sub(r"[^\w]+", "-", plain, flags=re.UNICODE).strip("-_")[:48].rstrip("-_")
+    return f"{words or 'picture'}-{seed}" if seed is not None else words or "picture"
+
+
+# --- 4. Server --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """The address of one ComfyUI and the credential that belongs to it, and to no other address."""
+
+    url: str
+    api_key: str = field(default="", repr=False)
+
+    @classmethod
+    def parse(cls, text: str, api_key: str = "", name: str = "The ComfyUI address") -> "Endpoint":
+        """An address as people write it: the scheme may be missing, and a slash, `/api` or `/ws` may follow.
+
+        Raises `BadArgument`, naming `name`, for what is no http address.
+        """
+        url = text.strip()
+        if not re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", url):
+            url = f"http://{url}"
+        try:
+            parts = urlsplit(url)
+            host, port = parts.hostname, parts.port
+        except ValueError:
+            host, port, parts = None, None, urlsplit("")
+        scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+        if not host or scheme not in ("http", "https") or not re.fullmatch(r"[\w.:-]+", host):
+            raise BadArgument(f'{name} is not an http address: "{shortened(text)}".', "It looks like http://host:8188.")
+        if parts.username or parts.password:
+            raise BadArgument(f"{name} holds a user name or password.", "Put the credential into the API key valve.")
+        shown = f"[{host}]" if ":" in host else host
+        path = re.sub(r"/(api|ws)?/*$", "", parts.path)
+        return cls(f"{scheme}://{shown}" + (f":{port}" if port else "") + path, api_key.strip())
+
+    def headers(self) -> dict[str, str]:
+        """What every request and the websocket's handshake carry."""
+        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+
+
+@dataclass(frozen=True)
+class Output:
+    """A file that a run made, as `/view` wants it named; `type` is "output", or "temp" for a preview node's."""
+
+    node_id: str
+    filename: str
+    subfolder: str
+    type: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """Something that happened to one prompt, told by the websocket or by a look-up."""
+
+
+@dataclass(frozen=True)
+class QueueMoved(Event):
+    """The server's queue changed; where our prompt stands now has to be looked up."""
+
+
+@dataclass(frozen=True)
+class Waiting(Event):
+    """The prompt is in the queue, with `ahead` prompts before it, the running one counted."""
+
+    ahead: int
+
+
+@dataclass(frozen=True)
+class Started(Event):
+    """The prompt runs."""
+
+
+@dataclass(frozen=True)
+class Cached(Event):
+    """These nodes are not run again, since their inputs are the same as before."""
+
+    nodes: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Executing(Event):
+    """A node begins."""
+
+    node_id: str
+
+
+@dataclass(frozen=True)
+class Progress(Event):
+    """How far nodes are: node id -> (value, max, finished). Others keep what was last said of them."""
+
+    nodes: Mapping[str, tuple[float, float, bool]]
+
+
+@dataclass(frozen=True)
+class Executed(Event):
+    """A node reported these files."""
+
+    outputs: tuple[Output, ...]
+
+
+@dataclass(frozen=True)
+class SentPicture(Event):
+    """A picture that came over the websocket itself, from a node that saves it nowhere."""
+
+    node_id: str
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Failed(Event):
+    """A node raised an error. The run may still go on, when the node only blocked its branch."""
+
+    node_id: str
+    exception_type: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Interrupted(Event):
+    """Somebody stopped the run."""
+
+
+@dataclass(frozen=True)
+class Succeeded(Event):
+    """All nodes are done; the history entry may not be written yet."""
+
+
+@dataclass(frozen=True)
+class Ended(Event):
+    """The last frame of a run, whatever its end; the history entry is written."""
+
+
+@dataclass(frozen=True)
+class Recorded(Event):
+    """The history entry: the truth about how the run ended."""
+
+    success: bool
+    outputs: tuple[Output, ...]
+    failure: Failed | None
+    interrupted: bool
+
+
+@dataclass(frozen=True)
+class Absent(Event):
+    """The prompt is neither in the queue nor in the history."""
+
+
+@dataclass(frozen=True)
+class Silence(Event):
+    """The server does not answer look-ups; `reason` says why."""
+
+    reason: str
+
+
+@dataclass(frozen=True)
+class Gap(Event):
+    """The websocket was down for a while, so frames may be missing."""
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The server's queue: ids of the running prompts and of the pending ones, in the order they will run."""
+
+    running: tuple[str, ...]
+    pending: tuple[str, ...]
+
+    def find(self, prompt_id: str) -> Event | None:
+        """`Started`, `Waiting` or, when the prompt is not in the queue, None."""
+        if prompt_id in self.running:
+            return Started()
+        if prompt_id in self.pending:
+            return Waiting(len(self.running) + self.pending.index(prompt_id))
+        return None
+
+
+def parse_outputs(outputs: Any) -> tuple[Output, ...]:
+    """The files in `outputs` (node id -> key -> list), under whatever key a node puts them."""
+    found = []
+    for node_id, output in (outputs or {}).items():
+        for items in (output or {}).values():
+            for item in items if isinstance(items, list) else ():
+                if isinstance(item, dict) and isinstance(item.get("filename"), str):
+                    place = str(item.get("subfolder") or ""), str(item.get("type") or "output")
+                    found.append(Output(str(node_id), item["filename"], *place))
+    return tuple(found)
+
+
+def parse_failure(data: Mapping[str, Any]) -> Failed:
+    """An `execution_error`, of a frame or of the history, without the inputs and the traceback that it carries."""
+    message = str(data.get("exception_message") or "").strip()
+    return Failed(str(data.get("node_id")), str(data.get("exception_type") or ""), message)
+
+
+def parse_history(entry: Mapping[str, Any]) -> Recorded:
+    """One entry of `/history`. Interrupted runs are recorded as errors, too; their messages tell them apart."""
+    status = entry.get("status") or {}
+    messages = dict(status.get("messages") or ())
+    failure = parse_failure(messages["execution_error"]) if "execution_error" in messages else None
+    success = status.get("status_str", "success") == "success"
+    return Recorded(success, parse_outputs(entry.get("outputs")), failure, "execution_interrupted" in messages)
+
+
+def parse_frame(kind: str, data: Mapping[str, Any]) -> Event | None:
+    """A text frame's meaning for the prompt that it names; None for types that mean nothing here."""
+    match kind:
+        case "execution_start":
+            return Started()
+        case "execution_cached":
+            return Cached(frozenset(map(str, data["nodes"])))
+        case "executing":
+            return Ended() if data["node"] is None else Executing(str(data.get("display_node") or data["node"]))
+        case "progress":
+            return Progress({str(data.get("node")): (float(data["value"]), float(data["max"]), False)})
+        case "progress_state":
+            nodes = (node for node in data["nodes"].values() if node.get("state") != "pending")
+            return Progress(
+                {
+                    str(node.get("display_node_id") or node["node_id"]): (
+                        float(node["value"]),
+                        float(node["max"]),
+                        node["state"] == "finished",
+                    )
+                    for node in nodes
+                }
+            )
+        case "executed":
+            return Executed(parse_outputs({str(data["node"]): data.get("output")}))
+        case "execution_error":
+            return parse_failure(data)
+        case "execution_interrupted":
+            return Interrupted()
+        case "execution_success":
+            return Succeeded()
+    return None
+
+
+@dataclass(frozen=True)
+class Frame:
+    """A picture that came as a binary frame; the old layout names neither prompt nor node."""
+
+    data: bytes = field(repr=False)
+    prompt_id: str | None = None
+    node_id: str | None = None
+
+
+def parse_binary(frame: bytes) -> Frame | None:
+    """A binary frame: 4 bytes event, then by event 1 (format, picture) or 4 (length of a JSON, JSON, picture)."""
+    event, second = int.from_bytes(frame[:4], "big"), int.from_bytes(frame[4:8], "big")
+    if event == 1:
+        return Frame(frame[8:])
+    if event == 4:
+        about = json.loads(frame[8 : 8 + second])
+        node = about.get("display_node_id") or about.get("node_id")
+        return Frame(frame[8 + second :], str(about["prompt_id"]), str(node))
+    return None
+
+
+def parse_refusal(body: Mapping[str, Any], graph: Graph, definitions: Mapping[str, NodeDefinition]) -> WorkflowRefused:
+    """The answer 400 of `POST /prompt` as an error: the first reason that a person can act on."""
+    error = body.get("error") or {}
+    error = error if isinstance(error, dict) else {"message": str(error)}
+    kind, message = error.get("type"), shortened(error.get("message") or "no reason given", 300)
+    if kind in ("invalid_prompt", "missing_node_type"):
+        missing = re.search(r"node (\S+) does not exist", message)
+        class_type = (error.get("extra_info") or {}).get("class_type") or (missing[1] if missing else None)
+        if class_type:
+            return NodeNotInstalled(f'This ComfyUI has no node "{class_type}".')
+    for node_id, refused in (body.get("node_errors") or {}).items():
+        for reason in refused.get("errors") or ():
+            return _refused_value(node_id, reason, graph, definitions)
+    return WorkflowRefused(f"ComfyUI refused the workflow: {message}")
+
+
+def _refused_value(
+    node_id: str, reason: Mapping[str, Any], graph: Graph, definitions: Mapping[str, NodeDefinition]
+) -> WorkflowRefused:
+    extra = reason.get("extra_info") or {}
+    name, value = str(extra.get("input_name") or ""), extra.get("received_value")
+    where = f"{name} of node {node_title(graph, node_id)}"
+    definition = definitions.get(graph[node_id]["class_type"]) if node_id in graph else None
+    spec = definition.inputs.get(name) if definition else None
+    match reason.get("type"):
+        case "value_not_in_list":
+            known = closest(str(value), spec.choices if spec else ())
+            hint = f"Installed are, among others: {quoted(known)}." if known else ""
+            if MODEL_FILE.search(str(value)):
+                return ModelNotInstalled(f'The model "{value}" is not installed ({where}).', hint)
+            return ValueOutOfRange(
+                f'"{shortened(value)}" is not a choice for {where}.', hint.replace("Installed", "Choices")
+            )
+        case "value_smaller_than_min" | "value_bigger_than_max":
+            low, high = (spec.minimum, spec.maximum) if spec else (None, None)
+            hint = f"Give a value from {low:g} to {high:g}." if low is not None and high is not None else ""
+            return ValueOutOfRange(f"{shortened(value)} is out of range for {where}.", hint)
+        case "invalid_input_type":
+            return ValueOutOfRange(f'"{shortened(value)}" has the wrong type for {where}.')
+    details = shortened(reason.get("details") or "", 200)
+    return WorkflowRefused(f"ComfyUI refused {where}: {reason.get('message')}" + (f" ({details})" if details else ""))
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer, read to its end."""
+
+    status: int
+    content_type: str
+    body: bytes = field(repr=False)
+
+
+class Subscription:
+    """What the websocket tells about one prompt."""
+
+    def __init__(self, picture_nodes: frozenset[str], on_preview: Callable[[bytes], None]) -> None:
+        self.events: asyncio.Queue[Event] = asyncio.Queue()
+        self.picture_nodes = picture_nodes
+        self.on_preview = on_preview
+        self.connected = False  # whether frames arrive at the moment
+
+    def picture(self, node_id: str, data: bytes) -> None:
+        """Hand over a binary frame: a result when the node saves its picture nowhere else, a preview otherwise."""
+        if node_id in self.picture_nodes:
+            self.events.put_nowait(SentPicture(node_id, data))
+        else:
+            self.on_preview(data)
+
+
+class Connection:
+    """The one websocket of a server and credential, shared by all prompts in flight and owned by none of them.
+
+    The reader only parses and hands over, since a client that stops reading stalls every other client of the server.
+    It reconnects with the same client id, and never before the old socket is closed: the server drops the
+    registration of the newer one when the older one goes.
+    """
+
+    def __init__(self, server: "ComfyUIServer") -> None:
+        self.client_id = uuid.uuid4().hex
+        self._server = server
+        self._subscriptions: dict[str, Subscription] = {}
+        self._listeners = 0
+        self._reader: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()  # set while it is known whether the socket is open
+        self._hurry = asyncio.Event()  # somebody waits for the socket: try again now
+        self._refusal: AccessRefused | None = None
+        self._flags = False  # the server puts the prompt's id on previews
+        self._at = ("", "")  # prompt and node that run, as far as our frames tell
+        self.is_open = False
+
+    @contextlib.asynccontextmanager
+    async def listen(
+        self, prompt_id: str, picture_nodes: frozenset[str], on_preview: Callable[[bytes], None]
+    ) -> AsyncIterator[Subscription]:
+        """Everything about a prompt, from before it is posted. Without a websocket (a proxy may refuse it) the
+        subscription stays silent and look-ups have to do. Raises `AccessRefused`."""
+        self._listeners += 1
+        try:
+            if not self.is_open:
+                self._settled.clear()
+                self._hurry.set()
+                if self._reader is None or self._reader.done():
+                    self._reader = asyncio.create_task(self._read_on())
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._settled.wait(), CONNECT_SECONDS)
+            if self._refusal:
+                raise self._refusal
+            subscription = self._subscriptions[prompt_id] = Subscription(picture_nodes, on_preview)
+            subscription.connected = self.is_open
+            yield subscription
+        finally:
+            self._subscriptions.pop(prompt_id, None)
+            self._listeners -= 1
+
+    async def close(self) -> None:
+        """Close the socket and end the reader."""
+        if self._reader:
+            self._reader.cancel()
+            await asyncio.wait({self._reader})
+
+    async def _read_on(self) -> None:
+        pause = 0.5
+        while self._listeners:
+            self._refusal = None
+            try:
+                self._hurry.clear()
+                async with asyncio.timeout(CONNECT_SECONDS) as limit, self._server.websocket(self.client_id) as socket:
+                    limit.reschedule(None)
+                    # Only the first message sent may be this one, and a new socket knows nothing of the old one's.
+                    await socket.send_json({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
+                    self._flags, self._at, self.is_open, pause = False, ("", ""), True, 0.5
+                    self._settled.set()
+                    self._tell_all(Gap())
+                    async for message in socket:
+                        self._take(message)
+            except AccessRefused as refused:
+                self._refusal = refused
+            except (aiohttp.ClientError, OSError, TimeoutError, ComfyUIError) as error:
+                log.debug("websocket of %s: %s", self._server.endpoint.url, type(error).__name__)
+            finally:
+                was_open, self.is_open = self.is_open, False
+                if was_open:
+                    self._tell_all(Gap())
+                self._settled.set()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._hurry.wait(), pause)
+            pause = min(pause * 2, 10.0)
+
+    def _tell_all(self, event: Event) -> None:
+        for subscription in self._subscriptions.values():
+            subscription.connected = self.is_open
+            subscription.events.put_nowait(event)
+
+    def _take(self, message: aiohttp.WSMessage) -> None:
+        try:
+            if message.type is aiohttp.WSMsgType.TEXT:
+                frame = json.loads(message.data)
+                self._take_text(frame["type"], frame.get("data") or {})
+            elif message.type is aiohttp.WSMsgType.BINARY and (picture := parse_binary(message.data)):
+                self._take_picture(picture)
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            log.debug("unreadable frame: %s", type(error).__name__)  # custom nodes send whatever they like
+
+    def _take_text(self, kind: str, data: Mapping[str, Any]) -> None:
+        if kind == "feature_flags":
+            self._flags = bool(data.get("supports_preview_metadata"))
+        elif kind == "status":
+            self._tell_all(QueueMoved())
+        elif subscription := self._subscriptions.get(str(data.get("prompt_id"))):
+            if kind == "executing":
+                self._at = (str(data["prompt_id"]), str(data.get("display_node") or data["node"]))
+            if event := parse_frame(kind, data):
+                subscription.events.put_nowait(event)
+
+    def _take_picture(self, picture: Frame) -> None:
+        if picture.prompt_id is not None:
+            if subscription := self._subscriptions.get(picture.prompt_id):
+                subscription.picture(str(picture.node_id), picture.data)
+            return
+        # The old layout: it belongs to the node that runs. With the flags accepted it is somebody else's preview,
+        # broadcast to all, unless one of our nodes is just sending its result.
+        prompt_id, node_id = self._at
+        running = self._subscriptions.get(prompt_id)
+        if running and (not self._flags or node_id in running.picture_nodes):
+            running.picture(node_id, picture.data)
+
+
+class ComfyUIServer:
+    """One ComfyUI: its HTTP routes and its websocket, in typed values and room 2's errors. Use `open_server`."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.connection = Connection(self)
+        self.definitions: dict[str, NodeDefinition] = {}
+        self._asked: dict[str, float] = {}  # when a class was last asked for
+        self._metadata: dict[tuple[str, str], tuple[float, Mapping[str, Any] | None]] = {}
+        self._session: aiohttp.ClientSession | None = None
+        self._queue: tuple[float, Queue] = (-math.inf, Queue((), ()))
+        self._queue_lock = asyncio.Lock()
+        self.users = 0
+        self.closer: asyncio.Task[None] | None = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The HTTP session, made at first use. It keeps no cookies and follows no redirect: the credential belongs
+        to this address alone."""
+        if self._session is None or self._session.closed:
+            trace = aiohttp.TraceConfig()
+            trace.on_request_redirect.append(self._refuse_redirect)
+            self._session = aiohttp.ClientSession(
+                headers=self.endpoint.headers(), cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[trace]
+            )
+        return self._session
+
+    async def _refuse_redirect(self, _session: Any, _context: Any, params: aiohttp.TraceRequestRedirectParams) -> None:
+        raise self._redirected(params.response.headers.get("Location", ""))
+
+    def _redirected(self, location: str) -> UnexpectedAnswer:
+        parts = urlsplit(location)
+        where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "another path"
+        return UnexpectedAnswer(
+            f"{self.endpoint.url} sends on to {where}, which is not followed.",
+            "If ComfyUI is really there, set the address valve to it; a login page means that a key is missing.",
+        )
+
+    async def close(self) -> None:
+        """Close the websocket and all connections."""
+        await self.connection.close()
+        if self._session:
+            await self._session.close()
+
+    @contextlib.asynccontextmanager
+    async def websocket(self, client_id: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """The websocket. No limit on a frame's size: results may come as frames. The server sends no pings."""
+        try:
+            socket = await self.session.ws_connect(
+                f"{self.endpoint.url}/ws", params={"clientId": client_id}, max_msg_size=0, heartbeat=30.0
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status in (401, 403, 407):
+                raise self._access_refused(error.status) from None
+            raise
+        try:
+            yield socket
+        finally:
+            await socket.close()
+
+    def _access_refused(self, status: int) -> AccessRefused:
+        sent = "refused the API key" if self.endpoint.api_key else "wants an API key, and none is set"
+        return AccessRefused(f"{self.endpoint.url} {sent} (HTTP {status}).")
+
+    async def call(
+        self,
+        method: str,
+        path: str,
+        *,
+        body: Any = None,
+        params: Mapping[str, str] | None = None,
+        seconds: float = ANSWER_SECONDS,
+        most: int = MAX_JSON_BYTES,
+    ) -> Answer:
+        """One HTTP exchange, within `seconds` and at most `most` bytes.
+
+        Raises `ServerUnreachable`, `AccessRefused`, or `UnexpectedAnswer` for redirects and oversized answers; any
+        other status is the caller's to judge.
+        """
+        url = self.endpoint.url
+        try:
+            async with asyncio.timeout(seconds):
+                request = self.session.request(method, url + path, json=body, params=params, allow_redirects=False)
+                async with request as response:
+                    if response.status in (401, 403, 407):
+                        raise self._access_refused(response.status)
+                    if response.status in (301, 302, 303, 307, 308):
+                        raise self._redirected(response.headers.get("Location", ""))
+                    if response.status in (502, 503, 504):
+                        raise ServerUnreachable(f"The proxy at {url} answers {response.status}: no ComfyUI behind it.")
+                    data = bytearray()
+                    async for chunk in response.content.iter_any():
+                        data += chunk
+                        if len(data) > most:
+                            raise UnexpectedAnswer(f"{url}{path} answers with more than {most // 2**20} MB.")
+                    return Answer(response.status, response.content_type, bytes(data))
+        except TimeoutError:
+            raise ServerUnreachable(f"ComfyUI at {url} did not answer within {seconds:g} s.") from None
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise ServerUnreachable(f"ComfyUI at {url} does not answer ({_reason(error)}).") from None
+
+    async def get(self, path: str, seconds: float = ANSWER_SECONDS) -> Any:
+        """A JSON answer of a route that ComfyUI always has; raises as `call` does."""
+        return self._json(path, await self.call("GET", path, seconds=seconds))
+
+    def _json(self, path: str, answer: Answer) -> Any:
+        with contextlib.suppress(ValueError):
+            if answer.status == 200 and "json" in answer.content_type:
+                return json.loads(answer.body)
+        raise UnexpectedAnswer(
+            f"{self.endpoint.url}{path} answers {answer.status} {answer.content_type}, which ComfyUI does not."
+        )
+
+    async def probe(self) -> None:
+        """Find out whether a ComfyUI answers here; raises room 2's errors when none does."""
+        if not isinstance(await self.get("/system_stats", PROBE_SECONDS), dict):
+            raise UnexpectedAnswer(f"What answers at {self.endpoint.url} is not ComfyUI.")
+
+    async def define(self, class_type: str, fresh: bool = False) -> NodeDefinition | None:
+        """A node's definition, or None when this server has no such node. Cached; `fresh` asks again, for a model
+        that was added a moment ago."""
+        asked = self._asked.get(class_type, -math.inf)
+        if fresh or time.monotonic() - asked > DEFINITION_SECONDS:
+            raw = (await self.get(f"/object_info/{quote(class_type, safe='')}")).get(class_type)
+            self._asked[class_type] = time.monotonic()
+            self.definitions.pop(class_type, None)
+            if raw:
+                self.definitions[class_type] = NodeDefinition.parse(class_type, raw)
+        return self.definitions.get(class_type)
+
+    async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
+        """What a model file says of itself ({} when nothing), or None when the server itself cannot read it: files
+        cut short while they were fetched are common. Cached."""
+        asked, metadata = self._metadata.get((folder, name), (-math.inf, None))
+        if time.monotonic() - asked > DEFINITION_SECONDS:
+            path = f"/view_metadata/{quote(folder, safe='')}"
+            answer = await self.call("GET", path, params={"filename": name})
+            metadata = None if answer.status == 500 else {}
+            if answer.status == 200:
+                with contextlib.suppress(ValueError, TypeError):
+                    metadata = dict(json.loads(answer.body))
+            self._metadata[folder, name] = time.monotonic(), metadata
+        return metadata
+
+    async def submit(self, prompt_id: str, graph: Graph, extra_data: Mapping[str, Any]) -> tuple[str, ...]:
+        """Post a prompt under our own id. Returns notes on outputs that the server dropped.
+
+        A post whose answer was lost is looked up and repeated only when the server does not know it. Raises
+        `WorkflowRefused` and its kin, `ServerTooOld`, and as `call` does.
+        """
+        body = {
+            "prompt": graph,
+            "prompt_id": prompt_id,
+            "client_id": self.connection.client_id,
+            "extra_data": dict(extra_data),
+        }
+        try:
+            answer = await self.call("POST", "/prompt", body=body)
+        except ServerUnreachable:
+            await asyncio.sleep(0.5)  # it may still be validating what it got
+            if not isinstance(await self.look_up(prompt_id, since=time.monotonic()), Absent):
+                return ()
+            answer = await self.call("POST", "/prompt", body=body)
+        if answer.status == 400:
+            with contextlib.suppress(ValueError, AttributeError):
+                raise parse_refusal(json.loads(answer.body), graph, self.definitions)
+        if answer.status >= 500:
+            raise WorkflowRefused("ComfyUI failed while it read the workflow; its log says why.")
+        accepted = self._json("/prompt", answer)
+        if accepted.get("prompt_id") != prompt_id:
+            await self.call("POST", "/queue", body={"delete": [accepted.get("prompt_id")]}, seconds=CLEAN_UP_SECONDS)
+            raise ServerTooOld(f"ComfyUI at {self.endpoint.url} gave the job an id of its own.")
+        return tuple(
+            f"{node_title(graph, node_id)} was left out: {shortened(reason.get('message'), 120)}"
+            for node_id, refused in (accepted.get("node_errors") or {}).items()
+            for reason in (refused.get("errors") or ({"message": "refused"},))[:1]
+        )
+
+    async def queue(self, since: float) -> Queue:
+        """The queue as it was at `since` (of `time.monotonic`) or later. Asked once for all who wait at the time."""
+        async with self._queue_lock:
+            if self._queue[0] < since:
+                asked = time.monotonic()
+                raw = await self.get("/queue")
+                running, pending = raw.get("queue_running") or (), raw.get("queue_pending") or ()
+                in_order = sorted(pending, key=lambda item: (item[0], item[1]))  # the server sends a raw heap
+                queue = Queue(tuple(item[1] for item in running), tuple(item[1] for item in in_order))
+                self._queue = asked, queue
+            return self._queue[1]
+
+    async def look_up(self, prompt_id: str, since: float) -> Event:
+        """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`. The queue is asked first and the
+        history second, so that a prompt that ends in between is not missed."""
+        if found := (await self.queue(since)).find(prompt_id):
+            return found
+        entry = (await self.get(f"/history/{prompt_id}")).get(prompt_id)
+        return parse_history(entry) if entry else Absent()
+
+    async def cancel(self, prompt_id: str) -> None:
+        """Take a prompt out of the queue or, if it is the running one, interrupt it; never anybody else's.
+
+        Current servers do both in one route. On others the interrupt is sent only while the prompt runs, since a
+        server too old to know the field would stop whatever is running.
+        """
+        answer = await self.call("POST", f"/api/jobs/{prompt_id}/cancel", seconds=CLEAN_UP_SECONDS)
+        if answer.status == 200:
+            return
+        await self.call("POST", "/queue", body={"delete": [prompt_id]}, seconds=CLEAN_UP_SECONDS)
+        if prompt_id in (await self.queue(time.monotonic())).running:
+            await self.call("POST", "/interrupt", body={"prompt_id": prompt_id}, seconds=CLEAN_UP_SECONDS)
+
+    async def view(self, output: Output) -> bytes:
+        """An output's bytes; asked for once more when they did not come whole. Raises as `call` does."""
+        params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
+        ask = functools.partial(self.call, "GET", "/view", params=params, seconds=600.0, most=MAX_OUTPUT_BYTES)
+        try:
+            answer = await ask()
+        except ServerUnreachable:
+            answer = await ask()
+        if answer.status != 200:
+            raise UnexpectedAnswer(f'ComfyUI does not give out its picture "{output.filename}" (HTTP {answer.status}).')
+        return answer.body
+
+
+def _reason(error: BaseException) -> str:
+    """A connection error in two words; the library's own text would repeat the address, or name internals."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "the host name is not known"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "its certificate is not trusted"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "it does not speak https"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "connection refused" if isinstance(error.os_error, ConnectionRefusedError) else "no connection"
+    return "the connection broke off"
+
+
+_SERVERS: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Endpoint, ComfyUIServer]]" = (
+    weakref.WeakKeyDictionary()
+)
+
+
+@contextlib.asynccontextmanager
+async def open_server(endpoint: Endpoint) -> AsyncIterator[ComfyUIServer]:
+    """The server of an endpoint, one for all calls of this event loop. It is closed an idle minute after its last
+    user, so that nothing stays behind when Open WebUI loads the file anew."""
+    servers = _SERVERS.setdefault(asyncio.get_running_loop(), {})
+    if endpoint not in servers:
+        servers[endpoint] = ComfyUIServer(endpoint)
+    server = servers[endpoint]
+    server.users += 1
+    if server.closer:
+        server.closer.cancel()
+        server.closer = None
+    try:
+        yield server
+    finally:
+        server.users -= 1
+        if not server.users:
+            server.closer = asyncio.create_task(_close_when_idle(servers, server))
+
+
+async def _close_when_idle(servers: dict[Endpoint, ComfyUIServer], server: ComfyUIServer) -> None:
+    await asyncio.sleep(IDLE_SECONDS)
+    servers.pop(server.endpoint, None)
+    server.closer = None
+    await server.close()
+
+
+async def close_servers() -> None:
+    """Close everything at once, for the command line and for tests."""
+    servers = _SERVERS.pop(asyncio.get_running_loop(), {})
+    for server in servers.values():
+        if server.closer:
+            server.closer.cancel()
+        await server.close()
+
+
+# --- 5. Catalogue -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Family:
+    """How models whose names match are best run."""
+
+    name: str
+    match: str  # regular expression over the file name, any case; "" matches all
+    megapixels: float
+    defaults: Mapping[str, Any]  # parameter -> value, instead of the graph's own
+
+
+@dataclass(frozen=True)
+class ModelNeed:
+    """A model file that a workflow loads: where it is named in the graph, and which files will do."""
+
+    target: Target
+    folder: str
+    file: str  # the one to fetch, and the best one to have
+    match: str
+    avoid: str
+
+    def rank(self, choices: Iterable[str]) -> list[str]:
+        """The installed files that will do, best first."""
+        fitting = [name for name in choices if self.fits(name)]
+        return sorted(fitting, key=lambda name: (plain_name(name) != plain_name(self.file), name.lower()))
+
+    def fits(self, name: str) -> bool:
+        """Whether a file will do, by its name."""
+        base = name.replace("\\", "/").rsplit("/", 1)[-1]
+        avoided = self.avoid and re.search(self.avoid, base, re.IGNORECASE)
+        return not avoided and bool(re.search(self.match, base, re.IGNORECASE))
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One workflow of the catalogue. Its first need is the main model, the one that `model` names."""
+
+    workflow: Workflow
+    task: str
+    description: str
+    families: tuple[Family, ...]
+    needs: tuple[ModelNeed, ...]
+
+    @property
+    def name(self) -> str:
+        """The workflow's name, as callers know it."""
+        return self.workflow.name
+
+
+@functools.cache
+def bundled_entries() -> tuple[Entry, ...]:
+    """The workflows at the end of this file, in the manifest's order of preference."""
+    return tuple(
+        Entry(
+            workflow=Workflow.parse(item["name"], json.loads(BUNDLED[item["name"]])),
+            task=item["task"],
+            description=item["description"],
+            families=tuple(Family(**family) for family in item["families"]),
+            needs=tuple(
+                ModelNeed(
+                    Target(need["node"], need["input"]),
+                    need["folder"],
+                    need["file"],
+                    need["match"],
+                    need.get("avoid", ""),
+                )
+                for need in item["models"]
+            ),
+        )
+        for item in json.loads(MANIFEST)["workflows"]
+    )
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A workflow that this server can run, with its model files set."""
+
+    workflow: Workflow
+    family: Family
+    model: str
+    definitions: Mapping[str, NodeDefinition]
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What somebody wants, not yet understood; None is for whatever is best."""
+
+    prompt: str
+    negative_prompt: Wanted | None = None
+    size: Wanted | None = None
+    count: Wanted | None = None
+    seed: Wanted | None = None
+    steps: Wanted | None = None
+    guidance: Wanted | None = None
+    model: Wanted | None = None
+    workflow: Wanted | None = None
+
+
+async def choose(server: ComfyUIServer, wish: Wish, task: str = "text_to_image") -> tuple[Choice, tuple[str, ...]]:
+    """The first workflow of the catalogue that fits the task, the wish and what is installed, and notes on it.
+
+    When a model and a workflow do not go together, the one asked for with less right (a valve against an argument)
+    gives way. Raises `UnknownWorkflow`, `ModelNotInstalled`, `NodeNotInstalled`, and as the server does.
+    """
+    entries = [entry for entry in bundled_entries() if entry.task == task]
+    model = wish.model
+    if wish.workflow:
+        names = [entry.name for entry in entries]
+        name = find_name(str(wish.workflow.value), names)
+        if name is None:
+            hint = f"There are: {quoted(closest(str(wish.workflow.value), names, 8))}."
+            raise UnknownWorkflow(
+                f'{wish.workflow.name} is "{shortened(wish.workflow.value)}"; none is called so.', hint
+            )
+        named = entries[names.index(name)]
+        try:
+            return await fit_entry(server, named, model), ()
+        except ModelNotInstalled:
+            if model is None or model.level == wish.workflow.level:
+                raise
+            if model.level > wish.workflow.level:
+                note = (
+                    f'{model.name} "{shortened(model.value)}" does not go with the workflow "{name}" and was left out'
+                )
+                return await fit_entry(server, named, None), (note,)
+    refusals: list[WorkflowRefused] = []
+    for entry in entries:
+        try:
+            return await fit_entry(server, entry, model, strict=True), ()
+        except WorkflowRefused as refused:
+            refusals.append(refused)
+    if model:
+        raise await _no_such_model(server, entries, model)
+    reasons = " ".join(f"{entry.name}: {refused.message}" for entry, refused in zip(entries, refusals, strict=True))
+    raise ModelNotInstalled(
+        "No model is installed that a picture could be made with.",
+        f"ComfyUI needs one of these sets of files in its models folder. {reasons}",
+    )
+
+
+async def fit_entry(server: ComfyUIServer, entry: Entry, model: Wanted | None, strict: bool = False) -> Choice:
+    """A workflow with the model files of this server; `strict` takes a named model only where its name says that it
+    belongs. Raises `NodeNotInstalled` or `ModelNotInstalled`."""
+    graph = entry.workflow.graph
+    class_types = sorted({node["class_type"] for node in graph.values()})
+    found = await gather(8, [functools.partial(server.define, class_type) for class_type in class_types])
+    definitions = {}
+    for class_type, definition in zip(class_types, found, strict=True):
+        if definition is None:
+            raise NodeNotInstalled(f'The workflow "{entry.name}" needs the node "{class_type}".')
+        definitions[class_type] = definition
+    files: dict[Target, str] = {}
+    for index, need in enumerate(entry.needs):
+        loader = graph[need.target.node_id]["class_type"]
+        wanted = model if index == 0 else None
+        name = None
+        for fresh in (False, True):  # a file that was added a moment ago is not in the cached definition
+            definition = await server.define(loader, fresh) or definitions[loader]
+            choices = definition.inputs.get(need.target.input, InputSpec("COMBO")).choices
+            if wanted:
+                name = find_name(str(wanted.value), choices)
+                name = None if name and strict and not need.fits(name) else name
+            else:
+                name = await _first_readable(server, need, choices)
+            if name:
+                break
+        if name is None:
+            if wanted:
+                raise _model_missing(wanted, choices)
+            raise ModelNotInstalled(f'no {need.folder} file like "{need.file}" is installed.')
+        files[need.target] = name
+    main = files[entry.needs[0].target]
+    base = main.replace("\\", "/").rsplit("/", 1)[-1]
+    family = next(family for family in entry.families if re.search(family.match, base, re.IGNORECASE))
+    return Choice(entry.workflow.set(files), family, main, definitions)
+
+
+async def _first_readable(server: ComfyUIServer, need: ModelNeed, choices: Iterable[str]) -> str | None:
+    """The best file that the server can read; one that it cannot would only fail in the middle of the run."""
+    for name in need.rank(choices):
+        if await server.model_metadata(need.folder, name) is not None:
+            return name
+    return None
+
+
+def _model_missing(model: Wanted, choices: Sequence[str]) -> ModelNotInstalled:
+    known = closest(str(model.value), choices)
+    hint = f"Installed are: {quoted(known)}." if known else "No model is installed for this workflow."
+    return ModelNotInstalled(f'{model.name} is "{shortened(model.value)}", and no such model is installed.', hint)
+
+
+async def _no_such_model(server: ComfyUIServer, entries: Sequence[Entry], model: Wanted) -> ModelNotInstalled:
+    """No workflow takes the model: because it is not there, or because no workflow knows its kind."""
+    installed: list[str] = []
+    for entry in entries:
+        target = entry.needs[0].target
+        definition = await server.define(entry.workflow.graph[target.node_id]["class_type"])
+        installed += definition.inputs[target.input].choices if definition else ()
+    if name := find_name(str(model.value), installed):
+        return ModelNotInstalled(
+            f'The model "{name}" is installed, but no workflow is made for it, or a file beside it is missing.',
+            f"Name one of the workflows {quoted(entry.name for entry in entries)} with it to try it all the same.",
+        )
+    return _model_missing(model, list(dict.fromkeys(installed)))
+
+
+# --- 6. Job -----------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Job:
+    """One prompt's life. `advance` makes the next state of it from what happened; nothing here does any I/O."""
+
+    prompt_id: str
+    weights: Mapping[str, float]  # node id -> share of the work; a sampler counts as many as it has steps
+    complete: bool = True  # whether no frame can have been missed
+    ahead: int | None = None  # prompts before ours in the queue, while it waits
+    started: bool = False
+    sampling: bool = False
+    succeeded: bool = False
+    ended: bool = False  # the server is done with it
+    cached: frozenset[str] = frozenset()
+    nodes: Mapping[str, tuple[float, float, bool]] = field(default_factory=dict)
+    current: str | None = None
+    fraction: float = 0.0  # 0 to 1, never falling
+    mark: tuple[float, float] | None = None  # (time, fraction) of the first sampling step
+    outputs: tuple[Output, ...] = ()
+    sent: tuple[SentPicture, ...] = ()
+    failure: Failed | None = None
+    interrupted: bool = False
+    recorded: bool = False  # outputs and end are those of the history
+    absent: int = 0  # look-ups in a row that found it nowhere
+    silent_since: float | None = None  # when look-ups began to fail
+
+    @classmethod
+    def posted(cls, prompt_id: str, graph: Graph) -> "Job":
+        """The job of a prompt that was just posted."""
+        return cls(prompt_id, {node_id: _weight(node.get("inputs") or {}) for node_id, node in graph.items()})
+
+    @property
+    def lost(self) -> bool:
+        """Whether two look-ups in a row found it neither in the queue nor in the history."""
+        return self.absent >= 2
+
+    def seconds_left(self, now: float) -> float | None:
+        """How long it will take at the speed of the steps so far, or None while that is not known."""
+        if self.mark is None or self.fraction <= self.mark[1] or now <= self.mark[0]:
+            return None
+        return (1 - self.fraction) * (now - self.mark[0]) / (self.fraction - self.mark[1])
+
+
+def _weight(inputs: Mapping[str, Any]) -> float:
+    steps = inputs.get("steps")
+    sampler = any(key in inputs for key in SEED_INPUTS)
+    return float(steps) if sampler and isinstance(steps, (int, float)) and steps > 1 else 1.0
+
+
+def advance(job: Job, event: Event, now: float) -> Job:
+    """The job after an event; `now` is in seconds of any steady clock."""
+    if not isinstance(event, (Silence, QueueMoved, Gap)):
+        job = replace(job, silent_since=None, absent=job.absent if isinstance(event, Absent) else 0)
+    match event:
+        case Waiting(ahead):
+            return job if job.started else replace(job, ahead=ahead)
+        case Started():
+            return replace(job, started=True, ahead=None)
+        case Cached(nodes):
+            return replace(job, started=True, ahead=None, cached=nodes)
+        case Executing(node_id):
+            before = job.nodes.get(job.current or "", (0.0, 1.0, False))
+            done = {job.current: (before[1], before[1], True)} if job.current not in (None, node_id) else {}
+            return _moved(replace(job, current=node_id), done, now)
+        case Progress(nodes):
+            return _moved(job, nodes, now)
+        case Executed(outputs):
+            return replace(job, outputs=(*job.outputs, *outputs))
+        case SentPicture():
+            return replace(job, sent=(*job.sent, event))
+        case Failed():
+            return replace(job, failure=event)
+        case Interrupted():
+            return replace(job, interrupted=True)
+        case Succeeded():
+            return replace(job, succeeded=True)
+        case Ended():
+            return replace(job, ended=True)
+        case Recorded(success, outputs, failure, interrupted):
+            return replace(
+                job,
+                ended=True,
+                recorded=True,
+                succeeded=success,
+                outputs=outputs,
+                failure=failure or job.failure,
+                interrupted=interrupted,
+            )
+        case Absent():
+            return replace(job, absent=job.absent + 1)
+        case Silence():
+            return replace(job, silent_since=now if job.silent_since is None else job.silent_since)
+        case Gap():
+            return replace(job, complete=False)
+    return job
+
+
+def _moved(job: Job, news: Mapping[Any, tuple[float, float, bool]], now: float) -> Job:
+    nodes = {**job.nodes, **news}
+    planned = {node_id: weight for node_id, weight in job.weights.items() if node_id not in job.cached}
+    done = sum(
+        weight * (1.0 if finished else min(value / most, 1.0) if most > 0 else 0.0)
+        for node_id, weight in planned.items()
+        for value, most, finished in [nodes.get(node_id, (0.0, 1.0, False))]
+    )
+    fraction = max(job.fraction, done / (sum(planned.values()) or 1.0))
+    sampling = job.sampling or any(value and most > 1 for value, most, _ in nodes.values())
+    mark = job.mark or ((now, fraction) if sampling else None)
+    return replace(job, started=True, ahead=None, nodes=nodes, fraction=fraction, sampling=sampling, mark=mark)
+
+
+def describe(job: Job, now: float) -> tuple[str, str]:
+    """The job's phase and what the user reads about it."""
+    if not job.started:
+        if job.ahead is None:
+            return "connecting", "Sent to ComfyUI"
+        return "waiting", f"Waiting, {job.ahead} ahead" if job.ahead else "Waiting, next in line"
+    if not job.sampling:
+        return "loading", "Loading the model"
+    left = job.seconds_left(now)
+    text = f"{min(job.fraction, 0.99):.0%}".replace("%", " %")
+    return "running", text if left is None else f"{text} · {duration(max(left, 1))} left"
+
+
+def duration(seconds: float) -> str:
+    """A time span as people say it: "12 s", "3 min", "1 h 20 min"."""
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    hours, minutes = divmod(round(whole / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+# --- 7. Fleet ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a follower waits, in seconds."""
+
+    first: float = 0.3  # after the post, before the first look-up for the place in the queue
+    look_up: float = 5.0  # without a frame of the job, before the first look-up
+    longest: float = 30.0  # between two look-ups; they grow apart up to this
+    polling: float = 1.0  # between look-ups while there is no websocket; grows to `look_up`
+    settle: float = 1.0  # between the last good frame and the history entry, and between two rounds that find nothing
+    gone: float = 60.0  # without any answer, before the server is given up
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the administrator allows for one call."""
+
+    count: int = 4
+    steps: int = 100
+    megapixels: float = 4.2
+    wait_seconds: float = 3600.0
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A finished picture: its bytes as ComfyUI made them."""
+
+    data: bytes = field(repr=False)
+    content_type: str
+    size: Size
+    source: str  # its name on the ComfyUI server, or "" when it came over the websocket
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of a wish."""
+
+    pictures: tuple[Picture, ...]
+    seed: int | None
+    model: str
+    workflow: str
+    seconds: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The prompts that make up a call, bound and ready to post."""
+
+    workflows: tuple[Workflow, ...]
+    seed: int | None
+    model: str
+    notes: tuple[str, ...]
+
+
+class Audience(Protocol):
+    """Whoever watches a run. Both methods return at once and never raise."""
+
+    def status(self, phase: str, text: str, fraction: float | None = None) -> None:
+        """What happens now."""
+
+    def preview(self, data: bytes) -> None:
+        """The picture so far, encoded."""
+
+
+async def make(
+    wish: Wish,
+    endpoints: Sequence[Endpoint],
+    limits: Limits,
+    audience: Audience,
+    *,
+    previews: bool = True,
+    patience: Patience = Patience(),
+) -> Made:
+    """From a wish to finished pictures on the first server that answers. Cancelling it cancels the job there."""
+    audience.status("connecting", "Connecting to ComfyUI")
+    async with reach(endpoints) as server:
+        choice, notes = await choose(server, wish)
+        plan = prepare(choice, wish, limits, secrets.randbelow(MAX_SEED + 1))
+        begun = time.monotonic()
+        pictures: list[Picture] = []
+        notes += plan.notes
+        for index, workflow in enumerate(plan.workflows):
+            part = f"{index + 1} of {len(plan.workflows)} · " if len(plan.workflows) > 1 else ""
+            wait = limits.wait_seconds - (time.monotonic() - begun)
+            job, told = await follow(server, workflow.graph, audience, part, wait, previews, patience)
+            audience.status("saving", f"{part}Saving")
+            pictures += await collect(server, job, workflow.graph)
+            notes += told
+            if job.cached >= set(workflow.graph):
+                notes += (
+                    "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one",
+                )
+        seconds = time.monotonic() - begun
+        return Made(tuple(pictures), plan.seed, plan.model, choice.workflow.name, seconds, notes)
+
+
+@contextlib.asynccontextmanager
+async def reach(endpoints: Sequence[Endpoint]) -> AsyncIterator[ComfyUIServer]:
+    """The first endpoint at which a ComfyUI answers; a single one is taken as it is. Raises `ServerUnreachable`
+    naming all that were tried, or the `AccessRefused` of one that does answer."""
+    failures: list[ServerError] = []
+    for endpoint in endpoints:
+        async with open_server(endpoint) as server:
+            try:
+                if len(endpoints) > 1:
+                    await server.probe()
+            except ServerError as error:
+                failures.append(error)
+                continue
+            yield server
+            return
+    for failure in failures:
+        if isinstance(failure, AccessRefused):
+            raise failure
+    tried = ", ".join(endpoint.url for endpoint in endpoints)
+    raise ServerUnreachable(
+        f"No ComfyUI answers. Tried: {tried}.",
+        'Tell the user: the administrator has to start ComfyUI, or set the valve "ComfyUI address" of this tool.',
+    )
+
+
+def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int) -> Plan:
+    """Turn a wish into bound graphs, by the ranges of the server's own nodes and within the limits.
+
+    Raises `BadArgument` for what cannot be understood and `LimitExceeded` for what the administrator does not allow.
+    """
+    workflow, family = choice.workflow, choice.family
+    notes: list[str] = []
+
+    def spec(name: str) -> InputSpec:
+        return workflow.spec(name, choice.definitions)
+
+    values: dict[str, Any] = {name: value for name, value in family.defaults.items() if name in workflow.parameters}
+    if "prompt" in workflow.parameters:
+        values["prompt"] = wish.prompt
+    if "steps" in workflow.parameters:
+        values["steps"] = min(values.get("steps", workflow.value("steps")), limits.steps)
+    if "width" in workflow.parameters and "height" in workflow.parameters:
+        size, note = fit_size(wish.size, min(family.megapixels, limits.megapixels), spec("width"), spec("height"))
+        if wish.size and size.megapixels > limits.megapixels:
+            raise LimitExceeded(
+                f"{wish.size.name} is {size}, and the administrator allows {limits.megapixels:g} megapixels.",
+                "Call again with a smaller size.",
+            )
+        values |= {"width": size.width, "height": size.height}
+        notes += [note] if note else []
+    elif wish.size:
+        notes.append(f'the workflow "{workflow.name}" has no size of its own; size was left out')
+    for name, wanted in (("steps", wish.steps), ("guidance", wish.guidance), ("seed", wish.seed)):
+        if wanted and name not in workflow.parameters:
+            notes.append(f'the workflow "{workflow.name}" has no {name}; it was left out')
+        elif wanted:
+            values[name], note = fit_number(wanted, spec(name))
+            notes += [note] if note else []
+    if wish.steps and values.get("steps", 0) > limits.steps:
+        raise LimitExceeded(
+            f"{wish.steps.name} is {values['steps']}, and the administrator allows {limits.steps}.",
+            f"Call again with at most {limits.steps} steps.",
+        )
+    if wish.negative_prompt:
+        if "negative_prompt" in workflow.parameters:
+            values["negative_prompt"] = str(wish.negative_prompt.value)
+        elif wish.negative_prompt.level == 0:
+            notes.append(f'the workflow "{workflow.name}" takes no negative prompt; it was left out')
+    count = 1
+    if wish.count:
+        count = int(fit_number(wish.count, InputSpec("INT", 1))[0])
+        if count > limits.count:
+            raise LimitExceeded(
+                f"{wish.count.name} is {count}, and the administrator allows {limits.count} pictures in one call.",
+                f"Call again with a count of at most {limits.count}.",
+            )
+    seed = values.setdefault("seed", random_seed) if "seed" in workflow.parameters else None
+    if "batch_size" in workflow.parameters:
+        return Plan((workflow.bind({**values, "batch_size": count}),), seed, choice.model, tuple(notes))
+    if seed is None:  # the same prompt again would only give the same picture
+        return Plan((workflow.bind(values),), seed, choice.model, tuple(notes))
+    bound = tuple(workflow.bind({**values, "seed": seed + index}) for index in range(count))
+    return Plan(bound, seed, choice.model, tuple(notes))
+
+
+async def follow(
+    server: ComfyUIServer,
+    graph: Graph,
+    audience: Audience,
+    part: str,
+    wait: float,
+    previews: bool,
+    patience: Patience,
+) -> tuple[Job, tuple[str, ...]]:
+    """Post a prompt and follow it to its end; returns the ended job and notes.
+
+    The websocket tells early, the server's queue and history tell the truth: they are asked after a while of
+    silence, after every gap, and in the end whenever something may have been missed. Raises room 2's errors. When it
+    is cancelled the job is cancelled on the server first.
+    """
+    prompt_id = str(uuid.uuid4())
+    picture_nodes = frozenset(key for key, node in graph.items() if node["class_type"] == "SaveImageWebsocket")
+    extra_data = {"preview_method": "auto" if previews else "none"}
+    on_preview = audience.preview if previews else _ignore
+    async with server.connection.listen(prompt_id, picture_nodes, on_preview) as subscription:
+        posting = asyncio.create_task(server.submit(prompt_id, graph, extra_data))
+        try:
+            notes = await asyncio.shield(posting)
+            job = replace(Job.posted(prompt_id, graph), complete=subscription.connected)
+            job = await _watch(server, job, subscription, audience, part, wait, patience)
+        except asyncio.CancelledError:
+            await finish(_withdraw(server, prompt_id, posting), CLEAN_UP_SECONDS)
+            raise
+    return judge(job, graph), notes
+
+
+def _ignore(_data: bytes) -> None:
+    """Previews are off."""
+
+
+async def _withdraw(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Any]") -> None:
+    """Cancel a prompt on the server, also one whose post is still under way."""
+    await asyncio.wait({posting}, timeout=CLEAN_UP_SECONDS / 2)
+    posting.cancel()
+    await asyncio.gather(posting, return_exceptions=True)
+    await server.cancel(prompt_id)
+
+
+async def finish(work: Awaitable[Any], seconds: float) -> None:
+    """Do a short clean-up to its end, or to the end of its time, however often the caller is cancelled meanwhile.
+    Its failure is logged and goes no further."""
+
+    async def bounded() -> None:
+        async with asyncio.timeout(seconds):
+            await work
+
+    task = asyncio.create_task(bounded())
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({task})
+    if not task.cancelled() and (error := task.exception()):
+        log.warning("clean-up: %s: %s", type(error).__name__, error)
+
+
+async def _watch(
+    server: ComfyUIServer,
+    job: Job,
+    subscription: Subscription,
+    audience: Audience,
+    part: str,
+    wait: float,
+    patience: Patience,
+) -> Job:
+    """Feed the job with frames and look-ups until it ended, is lost, or the server is gone."""
+    interval = patience.look_up if subscription.connected else patience.polling
+    looked = time.monotonic()
+    due = looked + patience.first
+    deadline = looked + wait
+    while not job.ended and not job.lost:
+        now = time.monotonic()
+        if now >= deadline:
+            message = f"The longest wait ({duration(wait)}) is over and ComfyUI is still at work."
+            raise StillRunning(message, job.prompt_id)
+        try:
+            async with asyncio.timeout(max(min(due, deadline) - now, 0.0)):
+                event = await subscription.events.get()
+        except TimeoutError:
+            if time.monotonic() < due:
+                continue
+            looked = time.monotonic()
+            event = await _look_up(server, job.prompt_id, looked)
+            most = patience.longest if subscription.connected else patience.look_up
+            interval = patience.settle if isinstance(event, Absent) else min(interval * 1.5, most)
+            due = time.monotonic() + interval
+        else:
+            now = time.monotonic()
+            match event:
+                case QueueMoved():
+                    due = min(due, looked + patience.settle) if not job.started else due
+                case Gap():
+                    interval, due = patience.polling, now
+                case Succeeded() | Failed() | Interrupted():
+                    due = now + patience.settle
+                case _:
+                    interval = patience.look_up
+                    due = now + interval
+        job = advance(job, event, time.monotonic())
+        if isinstance(event, Silence) and job.silent_since is not None:
+            if time.monotonic() - job.silent_since >= patience.gone:
+                raise ServerGone(f"ComfyUI stopped answering in the middle of the run. {event.reason}")
+            audience.status("silent", f"{part}ComfyUI does not answer at the moment")
+        else:
+            phase, text = describe(job, time.monotonic())
+            audience.status(phase, part + text, job.fraction)
+    if job.ended and not job.recorded and (not job.complete or not (job.outputs or job.sent) or job.failure):
+        job = advance(job, await _recorded(server, job.prompt_id, patience), time.monotonic())
+    return job
+
+
+async def _look_up(server: ComfyUIServer, prompt_id: str, since: float) -> Event:
+    try:
+        return await server.look_up(prompt_id, since)
+    except (ServerUnreachable, UnexpectedAnswer) as error:  # a proxy answers for a server that restarts
+        return Silence(error.message)
+
+
+async def _recorded(server: ComfyUIServer, prompt_id: str, patience: Patience) -> Event:
+    """The history entry of a run that has ended; it may take a moment to appear."""
+    for pause in (0.0, 0.1, 0.2, 0.4, patience.settle):
+        await asyncio.sleep(pause)
+        event = await _look_up(server, prompt_id, time.monotonic())
+        if isinstance(event, Recorded):
+            return event
+    return Gap()
+
+
+def judge(job: Job, graph: Graph) -> Job:
+    """The job when it ended well, else its error."""
+    if job.lost:
+        raise JobLost("ComfyUI no longer knows the job: it was restarted, or the job was deleted there.")
+    if job.interrupted:
+        raise RunInterrupted("The run was stopped on the ComfyUI server.")
+    # A node that only blocks its branch reports an error, too, and the run goes on to a good end.
+    if job.failure and not (job.succeeded and (job.outputs or job.sent)):
+        raise run_error(job.failure, graph)
+    if job.recorded and not job.succeeded:
+        raise RunFailed("ComfyUI says that the run failed, and gives no reason; its log has one.")
+    return job
+
+
+def run_error(failure: Failed, graph: Graph) -> RunFailed:
+    """A node's own error, by its title and reason; its inputs and stack trace stay on the server."""
+    text = failure.message.splitlines()[0] if failure.message else ""
+    kind = failure.exception_type.rsplit(".", 1)[-1]
+    where = node_title(graph, failure.node_id)
+    if "OutOfMemory" in kind or "out of memory" in failure.message.lower():
+        return OutOfMemory(f"The graphics card ran out of memory in {where}.")
+    return NodeFailed(f"{where} failed: {shortened(text or kind or 'no reason given', 300)}")
+
+
+async def collect(server: ComfyUIServer, job: Job, graph: Graph) -> list[Picture]:
+    """The run's pictures, in the order of the graph's nodes. Temporary ones (of preview nodes) count only when
+    nothing was saved. Raises `NoPicture`, or `PictureMissed` when only the websocket could have brought it."""
+    saved = [output for output in job.outputs if output.type == "output"]
+    wanted = list(dict.fromkeys(saved or (() if job.sent else job.outputs)))
+    data = await gather(4, [functools.partial(server.view, output) for output in wanted])
+    found = [*zip(data, (output.filename for output in wanted), strict=True), *((sent.data, "") for sent in job.sent)]
+    pictures = [picture for item in found if (picture := await asyncio.to_thread(read_picture, *item))]
+    if pictures:
+        return pictures
+    if any(node["class_type"] == "SaveImageWebsocket" for node in graph.values()):
+        raise PictureMissed("The picture was sent over the websocket while the connection was down, and is gone.")
+    other = f" It made: {quoted(output.filename for output in wanted[:5])}." if wanted else ""
+    raise NoPicture(f"The run ended well, but made no picture.{other}")
+
+
+T = TypeVar("T")
+
+
+async def gather(most: int, work: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """All results in order, at most so many at a time; the first failure, or a cancellation, cancels the rest."""
+    gate = asyncio.Semaphore(most)
+
+    async def one(ask: Callable[[], Awaitable[T]]) -> T:
+        async with gate:
+            return await ask()
+
+    tasks = [asyncio.create_task(one(ask)) for ask in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+PICTURE_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
+
+
+def read_picture(data: bytes, source: str) -> Picture | None:
+    """A picture by its own bytes, or None for what is none. Only its head is decoded. Blocks: call it in a thread."""
+    try:
+        with Image.open(io.BytesIO(data), formats=list(PICTURE_TYPES)) as image:
+            return Picture(data, PICTURE_TYPES[str(image.format)], Size(*image.size), source)
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+
+
+# --- 8. Chat ----------------------------------------------------------------------------------------------------------
+
+Emit = Callable[[dict[str, Any]], Awaitable[Any]]
+SHOWN_ELSEWHERE: dict[str, list[dict[str, Any]]] = {}  # message id -> its files, for temporary chats before 0.12.0
+REMEMBERED_MESSAGES = 200
+
+
+class Display:
+    """Shows a run in the message, live only: nothing of it is written to the database.
+
+    Only the newest text and the newest preview are kept, so a slow chat never holds anything up. A text of the same
+    phase follows another after `STATUS_SECONDS` at the earliest, a preview after `PREVIEW_SECONDS`.
+    """
+
+    def __init__(self, emit: Emit | None, real_files: Sequence[Mapping[str, Any]], previews: bool) -> None:
+        self._emit = emit
+        self._real_files = real_files
+        self.previews = previews  # whether one can be shown, and taken away again
+        self._status: tuple[str, str] | None = None
+        self._preview: bytes | None = None
+        self._news = asyncio.Event()
+        self._pump: asyncio.Task[None] | None = None
+        self.preview_shown = False
+
+    def status(self, phase: str, text: str, fraction: float | None = None) -> None:
+        """Show a text as soon as its turn comes, unless a newer one comes first."""
+        self._status = phase, text
+        self._news.set()
+
+    def preview(self, data: bytes) -> None:
+        """Show a preview as soon as its turn comes, unless a newer one comes first."""
+        if self.previews:
+            self._preview = data
+            self._news.set()
+
+    def start(self) -> None:
+        """Begin to show things."""
+        if self._emit:
+            self._pump = asyncio.create_task(self._run(self._emit))
+
+    async def stop(self) -> None:
+        """Show nothing any more; what is just being sent is dropped."""
+        if self._pump:
+            self._pump.cancel()
+            await asyncio.wait({self._pump}, timeout=CLEAN_UP_SECONDS)
+
+    async def _run(self, emit: Emit) -> None:
+        shown: tuple[str, str] | None = None
+        text_due = preview_due = 0.0
+        while True:
+            now = time.monotonic()
+            phase_changed = shown is None or (self._status is not None and self._status[0] != shown[0])
+            if self._status and self._status != shown and (phase_changed or now >= text_due):
+                shown, text_due = self._status, now + STATUS_SECONDS
+                await self._send(emit, {"type": "status", "data": {"description": shown[1], "done": False}})
+            if self._preview is not None and now >= preview_due:
+                data, self._preview, preview_due = self._preview, None, now + PREVIEW_SECONDS
+                if url := await asyncio.to_thread(shrink_preview, data):
+                    files = [*map(dict, self._real_files), {"type": "image", "url": url}]
+                    self.preview_shown = True
+                    await self._send(emit, {"type": "chat:message:files", "data": {"files": files}})
+            dues = [due for due, waits in ((text_due, self._status != shown), (preview_due, self._preview)) if waits]
+            self._news.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout_at(_loop_time(min(dues))) if dues else contextlib.nullcontext():
+                    await self._news.wait()
+
+    async def _send(self, emit: Emit, event: dict[str, Any]) -> None:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await emit(event)
+        except Exception as error:  # a picture must not fail because a progress text could not be shown
+            log.debug("event %s: %s", event["type"], type(error).__name__)
+
+
+def _loop_time(monotonic: float) -> float:
+    return asyncio.get_running_loop().time() + monotonic - time.monotonic()
+
+
+def shrink_preview(data: bytes) -> str | None:
+    """A preview as a small JPEG data URI of at most about `PREVIEW_BYTES`, or None when it is no picture. Blocks."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "WEBP"]) as image:
+            if image.width * image.height > 2**24:
+                return None
+            image.draft("RGB", (PREVIEW_PIXELS, PREVIEW_PIXELS))
+            small = image.convert("RGB")
+        for side, quality in ((PREVIEW_PIXELS, 75), (PREVIEW_PIXELS, 55), (PREVIEW_PIXELS // 2, 60)):
+            small.thumbnail((side, side))
+            encoded = io.BytesIO()
+            small.save(encoded, "JPEG", quality=quality)
+            if encoded.tell() <= PREVIEW_BYTES:
+                break
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        return None
+    return f"data:image/jpeg;base64,{base64.b64encode(encoded.getvalue()).decode()}"
+
+
+class Chat:
+    """The message that a call belongs to, in Open WebUI's terms. One object a call."""
+
+    def __init__(
+        self,
+        request: Any = None,
+        user: Mapping[str, Any] | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        emit: Emit | None = None,
+        chat_id: str | None = None,
+        message_id: str | None = None,
+    ) -> None:
+        """What Open WebUI hands to a tool; all of it may be missing."""
+        metadata = metadata or {}
+        self.request = request
+        self.user = user or {}
+        self.chat_id = chat_id or metadata.get("chat_id") or ""
+        self.message_id = message_id or metadata.get("message_id") or ""
+        self._internal = metadata.get("internal")
+        self._emit = emit
+        self._files: list[dict[str, Any]] = []
+
+    @property
+    def saved(self) -> bool:
+        """Whether the chat is in the database."""
+        passing = self.chat_id.startswith(("local:", "temporary:", "channel:"))
+        return bool(self.chat_id and self.message_id and not passing)
+
+    @property
+    def channel(self) -> bool:
+        """Whether the message stands in a channel: no status is shown there, and every picture sent there stays."""
+        return self.chat_id.startswith("channel:")
+
+    def _appends(self) -> bool:
+        """Whether the browser adds files to the message instead of replacing them: temporary chats since 0.12.0."""
+        if self.saved or self.channel:
+            return self.channel
+        from open_webui.env import VERSION as WEBUI
+
+        return tuple(int(part) for part in re.findall(r"\d+", str(WEBUI))[:2]) >= (0, 12)
+
+    async def display(self) -> Display:
+        """Where the run is shown. Previews only go where they can be taken away again."""
+        self._files = await self._real_files()
+        shown = bool(self.message_id) and not self.channel
+        return Display(await self._live() if shown else None, self._files, shown and not self._appends())
+
+    async def _live(self) -> Emit | None:
+        """An emitter that reaches the user's browser and writes nothing to the database."""
+        if self._emit is None:
+            return None
+        from open_webui.socket.main import get_event_emitter
+
+        about = {"chat_id": self.chat_id, "message_id": self.message_id, "user_id": self.user.get("id")}
+        emit: Emit = await get_event_emitter({**about, "internal": self._internal}, update_db=False)
+        return emit
+
+    async def _real_files(self) -> list[dict[str, Any]]:
+        """The files that the message holds already, from an earlier call in the same answer."""
+        if not self.saved:
+            return list(SHOWN_ELSEWHERE.get(self.message_id, []))
+        from open_webui.models.chats import Chats
+
+        message = await Chats.get_message_by_id_and_message_id(self.chat_id, self.message_id)
+        return list((message or {}).get("files") or ())
+
+    async def comfyui_address(self) -> str:
+        """The address of ComfyUI in Open WebUI's own image settings, or ""."""
+        with contextlib.suppress(ImportError, AttributeError):
+            from open_webui.models.config import Config
+
+            return str(await Config.get("image_generation.comfyui.base_url") or "")
+        with contextlib.suppress(AttributeError):  # before 0.10 the settings hang on the application
+            return str(self.request.app.state.config.COMFYUI_BASE_URL or "")
+        return ""
+
+    async def keep(self, pictures: Sequence[Picture], stem: str) -> list[dict[str, Any]]:
+        """Store pictures as the user's own files, under telling names, and show them in the message.
+
+        Returns what a message holds of each. What was stored before a failure is shown all the same; raises
+        `StorageRefused` for it, naming what is still on the ComfyUI server.
+        """
+        stored: list[dict[str, Any]] = []
+        refused = None
+        for index, picture in enumerate(pictures):
+            ending = picture.content_type.rpartition("/")[2].replace("jpeg", "jpg")
+            name = f"{stem}-{index + 1}.{ending}" if len(pictures) > 1 else f"{stem}.{ending}"
+            try:
+                stored.append(await self._upload(name, picture))
+            except Exception as error:  # an HTTPException, or whatever the storage provider raises
+                reason = getattr(error, "detail", None) or type(error).__name__
+                left = quoted(picture.source for picture in pictures[index:] if picture.source)
+                hint = f"In ComfyUI's output folder: {left}." if left else ""
+                refused = StorageRefused(f"Open WebUI did not store the picture: {shortened(reason, 200)}", hint)
+                break
+        if stored:
+            await self._attach(stored)
+        if refused:
+            raise refused
+        return stored
+
+    async def _upload(self, name: str, picture: Picture) -> dict[str, Any]:
+        from fastapi import UploadFile
+        from open_webui.models.users import Users
+        from open_webui.routers.files import upload_file_handler
+        from starlette.datastructures import Headers
+
+        if self.saved:
+            about = {"chat_id": self.chat_id, "message_id": self.message_id}
+        elif self.channel:
+            about = {"channel_id": self.chat_id.removeprefix("channel:"), "message_id": self.message_id}
+        else:
+            about = {}
+        upload = UploadFile(
+            file=io.BytesIO(picture.data), filename=name, headers=Headers({"content-type": picture.content_type})
+        )
+        user = await Users.get_user_by_id(str(self.user.get("id")))
+        # process=False: without it Open WebUI would try to read text out of the picture
+        item = await upload_file_handler(self.request, file=upload, metadata=about, process=False, user=user)
+        url = f"/api/v1/files/{item.id}/content"
+        return {"type": "image", "id": item.id, "url": url, "name": name, "content_type": picture.content_type}
+
+    async def _attach(self, stored: list[dict[str, Any]]) -> None:
+        """Add files to the message, in the database and in the browser."""
+        shown = [*self._files, *stored]
+        if self.saved:
+            from open_webui.models.chats import Chats
+
+            ids = [item["id"] for item in stored]
+            await Chats.insert_chat_files(self.chat_id, self.message_id, ids, str(self.user.get("id")))
+            shown = await Chats.add_message_files_by_id_and_message_id(self.chat_id, self.message_id, stored) or shown
+        elif self._appends():
+            shown = stored
+        elif self.message_id:
+            SHOWN_ELSEWHERE[self.message_id] = shown
+            while len(SHOWN_ELSEWHERE) > REMEMBERED_MESSAGES:
+                del SHOWN_ELSEWHERE[next(iter(SHOWN_ELSEWHERE))]
+        self._files = shown
+        await self._say("chat:message:files", {"files": [dict(item) for item in shown]})
+
+    async def _say(self, kind: str, data: dict[str, Any]) -> None:
+        if self._emit:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._emit({"type": kind, "data": data})
+
+    async def answer(self, work: Callable[[Display], Awaitable[tuple[dict[str, Any], str]]]) -> dict[str, Any]:
+        """Do a call's work and see that the chat is left in order whatever happens: the last status is written, no
+        preview stays, the model gets a dictionary. `work` returns it and the last status.
+
+        A cancellation is raised again after the clean-up.
+        """
+        display = await self.display()
+        display.start()
+        try:
+            result, text = await work(display)
+        except asyncio.CancelledError:
+            await finish(self._close(display, "Stopped"), CLEAN_UP_SECONDS)
+            raise
+        except ComfyUIError as error:
+            log.info("%s: %s", error.code, error.message)
+            result, text = error.as_result(), error.message
+        except Exception as error:
+            log.exception("a mistake in the ComfyUI tool")
+            result, text = InternalError(f"The tool failed ({type(error).__name__}).").as_result(), "The tool failed"
+        await finish(self._close(display, text), ANSWER_SECONDS)
+        return result
+
+    async def _close(self, display: Display, text: str) -> None:
+        await display.stop()
+        if display.preview_shown and (emit := await self._live()):
+            await emit({"type": "chat:message:files", "data": {"files": [dict(item) for item in self._files]}})
+        await self._say("status", {"description": text, "done": True})
+
+
+# --- 9. Settings ------------------------------------------------------------------------------------------------------
+
+
+class Tolerant(BaseModel):
+    """A model that takes whatever is stored: an unreadable valve would otherwise break every chat of the tool."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _tidy(cls, value: Any, info: Any) -> Any:
+        known = cls.model_fields[info.field_name]
+        if known.annotation is bool:
+            if isinstance(value, str):
+                value = {"true": True, "1": True, "on": True, "yes": True}.get(value.strip().lower(), False)
+            return value if isinstance(value, bool) else known.default
+        if known.annotation is str:
+            return value if isinstance(value, str) else known.default if value is None else str(value)
+        try:
+            number = float(value)
+        except (TypeError, ValueError):
+            return known.default
+        return known.default if not math.isfinite(number) else known.annotation(number) if known.annotation else number
+
+
+SECRET = {"input": {"type": "password"}}
+MODEL_VALVE = "File name of the model to use when none is asked for. Leave empty to have an installed one chosen."
+SIZE_VALVE = 'Used when no size is asked for: "auto", an aspect ratio such as "16:9", or pixels such as "1216x832".'
+NEGATIVE_VALVE = "What to keep out of pictures when the call does not say; used by models that take a negative prompt."
+WORKFLOW_VALVE = (
+    "Name of the workflow to use when none is asked for. Leave empty to have one chosen by installed models."
+)
+
+
+class Valves(Tolerant):
+    """What the administrator sets for everybody."""
+
+    endpoint: str = Field(
+        default="",
+        title="ComfyUI address",
+        description="For example `http://127.0.0.1:8188`. Leave empty to look at `COMFYUI_BASE_URL`, at the address in "
+        "Open WebUI's own image settings, at `http://127.0.0.1:8188` and at `http://host.docker.internal:8188`.",
+    )
+    api_key: str = Field(
+        default="",
+        title="ComfyUI API key",
+        description="Sent as `Authorization: Bearer`, and to the administrator's address only.",
+        json_schema_extra=SECRET,  # type: ignore[arg-type]
+    )
+    model: str = Field(default="", title="Model", description=MODEL_VALVE)
+    workflow: str = Field(default="", title="Workflow", description=WORKFLOW_VALVE)
+    size: str = Field(default="auto", title="Size", description=SIZE_VALVE)
+    negative_prompt: str = Field(default="", title="Negative prompt", description=NEGATIVE_VALVE)
+    previews: bool = Field(
+        default=True, title="Live previews", description="Show the picture coming up. Nothing of it is stored."
+    )
+    allow_user_endpoints: bool = Field(
+        default=False,
+        title="Users may set their own ComfyUI address",
+        description="The server of Open WebUI connects to whatever address a user enters. Administrators always may.",
+    )
+    max_count: int = Field(default=4, title="Most pictures in one call", description="1 to 64.")
+    max_steps: int = Field(default=100, title="Most sampling steps", description="1 to 10000.")
+    max_megapixels: float = Field(
+        default=4.2, title="Largest picture in megapixels", description="0.07 to 256; 4.2 allows 2048x2048."
+    )
+    max_wait_minutes: float = Field(
+        default=60.0, title="Longest wait in minutes", description="0.1 to 1440. The job goes on in ComfyUI after it."
+    )
+
+
+class UserValves(Tolerant):
+    """What each user sets for themselves."""
+
+    endpoint: str = Field(
+        default="",
+        title="Your ComfyUI address",
+        description="Your own ComfyUI instead of the administrator's, if the administrator allows it.",
+    )
+    api_key: str = Field(
+        default="",
+        title="API key for your address",
+        description="Sent as `Authorization: Bearer` to your own address only.",
+        json_schema_extra=SECRET,  # type: ignore[arg-type]
+    )
+    model: str = Field(default="", title="Model", description=MODEL_VALVE)
+    workflow: str = Field(default="", title="Workflow", description=WORKFLOW_VALVE)
+    size: str = Field(default="auto", title="Size", description=SIZE_VALVE)
+    negative_prompt: str = Field(default="", title="Negative prompt", description=NEGATIVE_VALVE)
+    previews: bool = Field(default=True, title="Live previews", description="Show the picture coming up.")
+
+
+USUAL_ADDRESSES = ("http://127.0.0.1:8188", "http://host.docker.internal:8188")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What both valves and the caller's rights come to, for one call."""
+
+    endpoints: tuple[Endpoint, ...]  # in the order in which they are tried
+    limits: Limits
+    previews: bool
+    preferences: Mapping[str, Wanted]  # argument -> what holds when the call does not say
+
+    def wish(self, prompt: Any, **arguments: Any) -> Wish:
+        """The wish of a call: its arguments first, then the user's valves, then the administrator's.
+
+        Raises `BadArgument` when there is no prompt.
+        """
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise BadArgument("The argument prompt is empty.", "Call again with a text that says what to show.")
+        given = {
+            name: Wanted(value, f"The argument {name}") for name, value in arguments.items() if is_given(name, value)
+        }
+        return Wish(prompt, **{**self.preferences, **given})
+
+
+def is_given(name: str, value: Any) -> bool:
+    """Whether a caller means a value, or wrote something that stands for leaving it out."""
+    if value is None or (name == "seed" and str(value).strip().lower() in ("-1", "random")):
+        return False
+    return not (isinstance(value, str) and value.strip().lower() in (("",) if name == "negative_prompt" else NOT_GIVEN))
+
+
+def clamp(value: float, low: float, high: float) -> float:
+    """The nearest value in the range."""
+    return min(max(value, low), high)
+
+
+def resolve(valves: Valves, user: Mapping[str, Any] | None, own_address: str = "") -> Settings:
+    """Both valves, clamped, and the caller's rights as one value.
+
+    `user` is Open WebUI's `__user__`, with the user's valves; `own_address` the one in Open WebUI's image settings.
+    Raises `EndpointRefused` and `BadArgument`.
+    """
+    user = user or {}
+    stored = user.get("valves")
+    mine = UserValves(**(stored.model_dump() if isinstance(stored, BaseModel) else dict(stored or {})))
+    preferences: dict[str, Wanted] = {}
+    for level, whose, held in ((2, "The administrator's valve", valves), (1, "Your valve", mine)):
+        for name in ("model", "workflow", "size", "negative_prompt"):
+            value = getattr(held, name).strip()
+            if is_given(name, value):
+                preferences[name] = Wanted(value, f'{whose} "{type(held).model_fields[name].title}"', level)
+    if mine.endpoint.strip():
+        if not valves.allow_user_endpoints and user.get("role") != "admin":
+            raise EndpointRefused(
+                "You set a ComfyUI address of your own, and the administrator does not allow that.",
+                'Tell the user to empty the valve "Your ComfyUI address" of this tool.',
+            )
+        endpoints = [Endpoint.parse(mine.endpoint, mine.api_key, 'The valve "Your ComfyUI address"')]
+    else:
+        endpoints = administrators_endpoints(valves, own_address)
+    limits = Limits(
+        count=int(clamp(valves.max_count, 1, 64)),
+        steps=int(clamp(valves.max_steps, 1, 10_000)),
+        megapixels=clamp(valves.max_megapixels, 0.07, 256),
+        wait_seconds=60 * clamp(valves.max_wait_minutes, 0.1, 1440),
+    )
+    return Settings(tuple(endpoints), limits, valves.previews and mine.previews, preferences)
+
+
+def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]:
+    """The addresses to try for everybody. The key goes to those that an administrator set, not to guesses."""
+    if valves.endpoint.strip():
+        return [Endpoint.parse(valves.endpoint, valves.api_key, 'The valve "ComfyUI address"')]
+    named = (
+        (os.environ.get("COMFYUI_BASE_URL", ""), "The environment variable COMFYUI_BASE_URL"),
+        (own_address, "The ComfyUI address in Open WebUI's image settings"),
+    )
+    endpoints = [Endpoint.parse(url, valves.api_key, name) for url, name in named if url.strip()]
+    known = {endpoint.url for endpoint in endpoints}
+    return list(dict.fromkeys([*endpoints, *(Endpoint(url) for url in USUAL_ADDRESSES if url not in known)]))
+
+
+# --- 10. Tools --------------------------------------------------------------------------------------------------------
+
+
+def report(made: Made, files: Sequence[Mapping[str, Any]], shown: bool) -> tuple[dict[str, Any], str]:
+    """What the model gets to know of finished pictures, and the last status."""
+    several = len(files) != 1
+    seen = f"The user already sees the picture{'s' if several else ''} in the chat; do not show or link " + (
+        "them" if several else "it"
+    )
+    again = "The same prompt, seed, size and count give the same " + ("set" if several else "picture") + " again."
+    result = {
+        "status": "done",
+        "images": [{"id": item["id"], "url": item["url"]} for item in files],
+        "seed": made.seed,
+        "model": made.model,
+        "workflow": made.workflow,
+        "size": ", ".join(dict.fromkeys(str(picture.size) for picture in made.pictures)),
+        "seconds": round(made.seconds, 1),
+        "adjusted": list(made.notes),
+        "note": f"{seen} again. {again}" if shown else f"Stored as files of the user. {again}",
+    }
+    text = f"Done in {duration(made.seconds)}" + (f" · seed {made.seed}" if made.seed is not None else "")
+    return result, text
+
+
+class Tools:
+    """What Open WebUI loads: every public method here is offered to the model."""
+
+    Valves = Valves
+    UserValves = UserValves
+
+    def __init__(self) -> None:
+        self.valves = Valves()
+
+    async def generate_image(
+        self,
+        prompt: str,
+        negative_prompt: str = "",
+        size: str = "auto",
+        count: float | None = None,
+        seed: float | None = None,
+        steps: float | None = None,
+        guidance: float | None = None,
+        model: str = "",
+        workflow: str = "",
+        __user__: dict[str, Any] | None = None,
+        __request__: Any = None,
+        __event_emitter__: Any = None,
+        __metadata__: dict[str, Any] | None = None,
+        __chat_id__: str | None = None,
+        __message_id__: str | None = None,
+    ) -> dict[str, Any]:
+        """Make pictures from a description with ComfyUI and show them to the user in the chat.
+
+        The user watches the progress and sees the finished pictures; do not show or link them again. Leave optional
+        arguments out unless the user asks for them. The result holds the seed: give it again, with the same prompt,
+        size and count, to repeat a picture, or with another prompt to vary it.
+
+        :param prompt: What the pictures show, described in detail
+        :param negative_prompt: What must not be in them; some workflows take none
+        :param size: "auto", an aspect ratio such as "16:9", or width and height in pixels such as "1216x832"
+        :param count: How many pictures, a whole number from 1
+        :param seed: The seed of an earlier result, a whole number; without it every call gives a new picture
+        :param steps: Sampling steps, a whole number
+        :param guidance: How strictly the prompt is followed (CFG), a number
+        :param model: Name of an installed model
+        :param workflow: Name of a workflow: "z-image-turbo", "flux" or "checkpoint"
+        """
+        valves = self.valves  # another request may replace it meanwhile
+        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
+
+        async def work(display: Display) -> tuple[dict[str, Any], str]:
+            settings = resolve(valves, __user__, await chat.comfyui_address())
+            wish = settings.wish(
+                prompt,
+                negative_prompt=negative_prompt,
+                size=size,
+                count=count,
+                seed=seed,
+                steps=steps,
+                guidance=guidance,
+                model=model,
+                workflow=workflow,
+            )
+            previews = settings.previews and display.previews
+            made = await make(wish, settings.endpoints, settings.limits, display, previews=previews)
+            files = await chat.keep(made.pictures, file_stem(wish.prompt, made.seed))
+            return report(made, files, bool(chat.message_id))
+
+        return await chat.answer(work)
+
+
+# --- 11. Command line -------------------------------------------------------------------------------------------------
+
+
+class TerminalDisplay:
+    """Shows a run on a terminal's last line, or one line a phase where the output is no terminal."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._live = stream.isatty()
+        self._phase = ""
+
+    def status(self, phase: str, text: str, fraction: float | None = None) -> None:
+        """Show a text, and a bar once there is something to fill it."""
+        if self._live:
+            filled = round(30 * (fraction or 0.0))
+            bar = f"{'█' * filled}{'░' * (30 - filled)} " if phase == "running" else ""
+            self._stream.write(f"\r\x1b[2K{bar}{text}")
+        elif phase != self._phase:
+            self._stream.write(f"{text}\n")
+        self._phase = phase
+        self._stream.flush()
+
+    def preview(self, data: bytes) -> None:
+        """A terminal shows none."""
+
+    def end(self) -> None:
+        """Take the last line away."""
+        if self._live:
+            self._stream.write("\r\x1b[2K")
+            self._stream.flush()
+
+
+async def command_generate(options: argparse.Namespace) -> int:
+    """`generate`: make pictures and write them to files."""
+    target = Path(options.output) if options.output else None
+    if target and not target.absolute().parent.is_dir():
+        raise BadArgument(f'There is no folder "{target.parent}".', "Make it first, or give another -o.")
+    valves = Valves(endpoint=options.endpoint or "", api_key=options.api_key or "", max_count=64, max_megapixels=64)
+    settings = resolve(valves, None)
+    names = ("negative_prompt", "size", "count", "seed", "steps", "guidance", "model", "workflow")
+    wish = settings.wish(options.prompt, **{name: getattr(options, name) for name in names})
+    display = TerminalDisplay(sys.stderr)
+    try:
+        made = await make(wish, settings.endpoints, settings.limits, display, previews=False)
+    finally:
+        display.end()
+    target = target or Path(file_stem(wish.prompt, made.seed) + ".png")
+    for index, picture in enumerate(made.pictures):
+        path = target.with_stem(f"{target.stem}-{index + 1}") if index else target
+        await asyncio.to_thread(path.write_bytes, picture.data)
+        print(path)
+    for note in made.notes:
+        print(f"Note: {note}", file=sys.stderr)
+    print(f"{made.workflow}, {made.model}, seed {made.seed}, {duration(made.seconds)}", file=sys.stderr)
+    return 0
+
+
+class OpenWebUI:
+    """The REST interface of a running Open WebUI, as far as installing needs it."""
+
+    def __init__(self, url: str, token: str, session: aiohttp.ClientSession) -> None:
+        self.url = Endpoint.parse(url, name="The address of Open WebUI").url
+        self._session = session
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    async def call(self, method: str, path: str, body: Any = None) -> Any:
+        """One exchange; raises `ServerUnreachable`, `AccessRefused` or `UnexpectedAnswer` with the server's reason."""
+        try:
+            async with (
+                asyncio.timeout(ANSWER_SECONDS),
+                self._session.request(
+                    method, f"{self.url}/api/v1{path}", json=body, headers=self._headers, allow_redirects=False
+                ) as response,
+            ):
+                text = await response.text()
+                status = response.status
+        except TimeoutError:
+            raise ServerUnreachable(f"Open WebUI at {self.url} did not answer in time.", "Is it running?") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise ServerUnreachable(
+                f"Open WebUI at {self.url} does not answer ({_reason(error)}).", "Is it running?"
+            ) from None
+        answer = None
+        with contextlib.suppress(ValueError):
+            answer = json.loads(text)
+        if status in (401, 403):
+            raise AccessRefused(f"Open WebUI refused the token (HTTP {status}).", "It has to be an administrator's.")
+        if status != 200 or (answer is None and text.strip() != "null"):
+            detail = answer.get("detail") if isinstance(answer, dict) else None
+            raise UnexpectedAnswer(
+                f"Open WebUI answers {status} to {method} {path}: {shortened(detail or 'no reason given', 300)}",
+                "Is this the address of Open WebUI itself, and is it version 0.9.6 or later?",
+            )
+        return answer
+
+
+async def command_install(options: argparse.Namespace) -> int:
+    """`install`: create or update the tool in a running Open WebUI, set its valve, and check what came of it."""
+    token = options.token or os.environ.get("OPEN_WEBUI_TOKEN") or getpass.getpass("Token or API key of Open WebUI: ")
+    source = await asyncio.to_thread(Path(__file__).read_text, encoding="utf-8")
+    about = next(line.partition(":")[2].strip() for line in source.splitlines() if line.startswith("description:"))
+    form = {"id": TOOL_ID, "name": "ComfyUI", "content": source, "meta": {"description": about, "manifest": {}}}
+    path = f"/tools/id/{TOOL_ID}"
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        webui = OpenWebUI(options.url, token, session)
+        known = {tool["id"] for tool in await webui.call("GET", "/tools/")}
+        if TOOL_ID not in known:
+            await webui.call("POST", "/tools/create", form)
+            print(f'Created the tool "{TOOL_ID}".')
+        elif (await webui.call("GET", path)).get("content") != source:
+            await webui.call("POST", f"{path}/update", form)
+            print(f'Updated the tool "{TOOL_ID}" to version {VERSION}.')
+        else:
+            print(f'The tool "{TOOL_ID}" is up to date (version {VERSION}).')
+        await _install_valves(webui, path, options)
+        tool = await webui.call("GET", path)
+        if options.public:
+            await _install_grant(webui, path, tool.get("access_grants") or [])
+        methods = sorted(spec["name"] for spec in tool.get("specs") or ())
+        if methods != (expected := sorted(name for name in vars(Tools) if name[0] != "_" and name[0].islower())):
+            raise UnexpectedAnswer(f"Open WebUI reads {methods} from the tool; expected were {expected}.")
+        print(f"A model can call: {', '.join(methods)}.")
+    return 0
+
+
+async def _install_valves(webui: OpenWebUI, path: str, options: argparse.Namespace) -> None:
+    """Set the valves that were given. An update replaces all of them, so the others are sent along."""
+    wanted = {"endpoint": options.endpoint and Endpoint.parse(options.endpoint).url, "api_key": options.api_key}
+    wanted = {name: value for name, value in wanted.items() if value}
+    held = await webui.call("GET", f"{path}/valves") or {}
+    changed = {name: value for name, value in wanted.items() if held.get(name) != value}
+    if changed:
+        await webui.call("POST", f"{path}/valves/update", {**held, **changed})
+        titles = quoted(str(Valves.model_fields[name].title) for name in changed)
+        print(f"Set the valve {titles}.")
+
+
+async def _install_grant(webui: OpenWebUI, path: str, grants: list[dict[str, Any]]) -> None:
+    """Let all users use the tool; the grants that are there stay."""
+    keys = ("principal_type", "principal_id", "permission")
+    held = [{key: grant.get(key) for key in keys} for grant in grants]
+    everybody = {"principal_type": "user", "principal_id": "*", "permission": "read"}
+    if everybody not in held:
+        await webui.call("POST", f"{path}/access/update", {"access_grants": [*held, everybody]})
+        print("All users can use it now.")
+
+
+def command_parser() -> argparse.ArgumentParser:
+    """The command line's own description of itself."""
+    parser = argparse.ArgumentParser(prog="comfyui_tool.py", description="ComfyUI for Open WebUI, and for a terminal.")
+    parser.add_argument("--version", action="version", version=VERSION)
+    commands = parser.add_subparsers(dest="command", required=True)
+    generate = commands.add_parser("generate", help="make pictures from a description")
+    generate.add_argument("prompt")
+    generate.add_argument("-o", "--output", metavar="FILE", help="where the picture goes; others get a number")
+    for name in ("negative-prompt", "size", "count", "seed", "steps", "guidance", "model", "workflow"):
+        generate.add_argument(f"--{name}")
+    generate.set_defaults(run=command_generate)
+    install = commands.add_parser("install", help="put this tool into a running Open WebUI")
+    install.add_argument("--url", required=True, help="address of Open WebUI")
+    install.add_argument("--token", help="an administrator's token or API key; else OPEN_WEBUI_TOKEN, else asked for")
+    install.add_argument("--public", action="store_true", help="let all users use it")
+    install.set_defaults(run=command_install)
+    for command in (generate, install):
+        command.add_argument("--endpoint", metavar="URL", help="address of ComfyUI")
+        command.add_argument(
+            "--api-key", metavar="KEY", default=os.environ.get("COMFYUI_API_KEY"), help="ComfyUI's key"
+        )
+    return parser
+
+
+async def _run_command(options: argparse.Namespace) -> int:
+    task = asyncio.current_task()
+    if task:
+        with contextlib.suppress(NotImplementedError):  # Windows
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return int(await options.run(options))
+    finally:
+        await close_servers()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Exit status: 0 done, 1 failed, 2 called wrongly, 130 stopped."""
+    options = command_parser().parse_args(arguments)
+    try:
+        return asyncio.run(_run_command(options))
+    except ComfyUIError as error:
+        print(f"{error.message} {error.hint}", file=sys.stderr)
+        return 2 if isinstance(error, BadArgument) else 1
+    except OSError as error:
+        print(f"{error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("Stopped.", file=sys.stderr)
+        return 130
+
+
+# --- 12. Bundled workflows: written by workflows/bundle.py, do not edit by hand ---
+MANIFEST = r"""{"id": "comfyui", "title": "ComfyUI", "workflows": [{"name": "z-image-turbo", "task": "text_to_image", "description": "Z-Image Turbo: photographs and readable text in 8 steps; no negative prompt", "families": [{"name": "Z-Image Turbo", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "z_image_turbo_bf16.safetensors", "match": "z[-_. ]?image[-_. ]?turbo"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_3_4b.safetensors", "match": "qwen[-_. ]?3[-_. ]?4b"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux.*vae"}]}, {"name": "flux", "task": "text_to_image", "description": "Flux dev and schnell: follows long descriptions closely; no negative prompt", "families": [{"name": "Flux schnell", "match": "schnell", "megapixels": 1.05, "defaults": {"steps": 4}}, {"name": "Flux dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-dev.safetensors", "match": "flux[-_. ]?1?[-_. ]?(dev|schnell|krea)", "avoid": "kontext|fill|canny|depth|redux"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "t5[-_. ]?xxl"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux.*vae"}]}, {"name": "checkpoint", "task": "text_to_image", "description": "Any Stable Diffusion checkpoint (1.5, SDXL, 3.5 and their relatives) in one file; takes a negative prompt", "families": [{"name": "Stable Diffusion 1.5", "match": "(^|[^0-9a-z])(sd|v|stable[-_. ]?diffusion[-_. ]?(v)?)?[-_. ]?1[-_. ]?[45]([^0-9]|$)|dreamshaper_[78]|realistic[-_. ]?vision|deliberate", "megapixels": 0.26, "defaults": {}}, {"name": "SDXL, few steps", "match": "xl.*(turbo|lightning|lcm|hyper|dmd)|(turbo|lightning|lcm|hyper|dmd).*xl", "megapixels": 1.05, "defaults": {"steps": 8, "guidance": 1.5, "sampler": "euler", "scheduler": "sgm_uniform"}}, {"name": "Flux", "match": "flux", "megapixels": 1.05, "defaults": {"steps": 20, "guidance": 1.0, "sampler": "euler", "scheduler": "simple"}}, {"name": "Stable Diffusion 3.5", "match": "sd[-_. ]?3|stable[-_. ]?diffusion[-_. ]?3", "megapixels": 1.05, "defaults": {"guidance": 4.5, "scheduler": "sgm_uniform"}}, {"name": "SDXL", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd_xl_base_1.0.safetensors", "match": "", "avoid": "refiner|inpaint|kontext|svd|video|ltx|wan[-_. ]?2|hunyuan|ace[-_. ]?step|stable[-_. ]?audio|audio|3d|zero123|upscal"}]}]}"""  # noqa: E501
+BUNDLED = {
+    "z-image-turbo": r"""{"1": {"inputs": {"unet_name": "z_image_turbo_bf16.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "qwen_3_4b.safetensors", "type": "lumina2"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "ae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"conditioning": ["4", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "6": {"inputs": {"shift": 3.0, "model": ["1", 0]}, "class_type": "ModelSamplingAuraFlow", "_meta": {"title": "Shift"}}, "7": {"inputs": {"width": 1024, "height": 1024, "batch_size": 1}, "class_type": "EmptySD3LatentImage", "_meta": {"title": "Size"}}, "8": {"inputs": {"seed": 0, "steps": 8, "cfg": 1.0, "sampler_name": "res_multistep", "scheduler": "simple", "denoise": 1.0, "model": ["6", 0], "positive": ["4", 0], "negative": ["5", 0], "latent_image": ["7", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "9": {"inputs": {"samples": ["8", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "10": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["9", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501
+    "flux": r"""{"1": {"inputs": {"unet_name": "flux1-dev.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name1": "clip_l.safetensors", "clip_name2": "t5xxl_fp8_e4m3fn_scaled.safetensors", "type": "flux"}, "class_type": "DualCLIPLoader", "_meta": {"title": "Load Text Encoders"}}, "3": {"inputs": {"vae_name": "ae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"guidance": 3.5, "conditioning": ["4", 0]}, "class_type": "FluxGuidance", "_meta": {"title": "Guidance"}}, "6": {"inputs": {"conditioning": ["4", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "7": {"inputs": {"width": 1024, "height": 1024, "batch_size": 1}, "class_type": "EmptySD3LatentImage", "_meta": {"title": "Size"}}, "8": {"inputs": {"seed": 0, "steps": 20, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0, "model": ["1", 0], "positive": ["5", 0], "negative": ["6", 0], "latent_image": ["7", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "9": {"inputs": {"samples": ["8", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "10": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["9", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501
+    "checkpoint": r"""{"1": {"inputs": {"ckpt_name": "sd_xl_base_1.0.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"text": "", "clip": ["1", 1]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "3": {"inputs": {"text": "", "clip": ["1", 1]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "4": {"inputs": {"width": 1024, "height": 1024, "batch_size": 1}, "class_type": "EmptyLatentImage", "_meta": {"title": "Size"}}, "5": {"inputs": {"seed": 0, "steps": 25, "cfg": 6.5, "sampler_name": "dpmpp_2m", "scheduler": "karras", "denoise": 1.0, "model": ["1", 0], "positive": ["2", 0], "negative": ["3", 0], "latent_image": ["4", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "6": {"inputs": {"samples": ["5", 0], "vae": ["1", 2]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "7": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["6", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501
+}
+# --- end of the bundled workflows ---
+
+if __name__ == "__main__":
+    sys.exit(main())
