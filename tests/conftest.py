@@ -1,0 +1,68 @@
+"""What the tests share: the stand-in in both releases, somebody who watches, and one Open WebUI for the whole run."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+import comfyui_tool as tool
+from tests.open_webui import OpenWebUI, running_open_webui
+from tests.stand_in import StandIn
+
+# What the person running the tests has set must not decide how they end.
+for name in ("COMFYUI_BASE_URL", "COMFYUI_API_KEY", "OPEN_WEBUI_TOKEN"):
+    os.environ.pop(name, None)
+
+SLOW = ("test_open_webui_harness", "test_tool_in_open_webui", "test_sandbox", "test_browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Fast tests first; those that need a real Open WebUI last, the browser's at the very end."""
+    items.sort(key=lambda item: SLOW.index(item.path.stem) + 1 if item.path.stem in SLOW else 0)
+
+
+class Watcher:
+    """An audience that remembers everything."""
+
+    def __init__(self) -> None:
+        self.seen: list[tuple[str, str]] = []
+        self.fractions: list[float] = []
+        self.pictures: list[bytes] = []
+
+    def status(self, phase: str, text: str, fraction: float | None = None) -> None:
+        self.seen.append((phase, text))
+        if fraction is not None:
+            self.fractions.append(fraction)
+
+    def preview(self, data: bytes) -> None:
+        self.pictures.append(data)
+
+    @property
+    def phases(self) -> list[str]:
+        """The phases in order, each once."""
+        return list(dict.fromkeys(phase for phase, _ in self.seen))
+
+    @property
+    def texts(self) -> list[str]:
+        return [text for _, text in self.seen]
+
+
+@pytest.fixture
+def watcher() -> Watcher:
+    return Watcher()
+
+
+@pytest.fixture(params=["0.3.64", "0.33.0"])
+async def comfy(request: pytest.FixtureRequest) -> AsyncIterator[StandIn]:
+    """A stand-in server with previews, in each recorded release."""
+    async with StandIn(release=request.param, preview_method="auto") as server:
+        yield server
+        await tool.close_servers()
+
+
+@pytest.fixture(scope="session")
+def webui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenWebUI]:
+    """One real Open WebUI for all tests that need one."""
+    with running_open_webui(data_dir=Path(tmp_path_factory.mktemp("open-webui"))) as running:
+        yield running

@@ -1,0 +1,532 @@
+"""Rooms 4 and 7: from a wish to finished pictures on a server that behaves, and on one that does not."""
+
+import asyncio
+import io
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import comfyui_tool as tool
+from tests.conftest import Watcher
+from tests.stand_in import OUT_OF_MEMORY, StandIn
+
+QUICK = tool.Patience(first=0.02, look_up=0.3, longest=0.5, polling=0.1, settle=0.2, gone=1.0)
+
+
+async def make(comfy: StandIn, watcher: Watcher, prompt: str = "a lighthouse at dusk", **arguments: Any) -> tool.Made:
+    """One run of the tool's own way, on a small picture unless the test says otherwise."""
+    limits = arguments.pop("limits", tool.Limits())
+    previews = arguments.pop("previews", True)
+    wish = tool.Settings((), limits, previews, {}).wish(
+        prompt, **{"size": "64x64", "steps": 3, "workflow": "checkpoint", **arguments}
+    )
+    endpoints = [tool.Endpoint(comfy.url)]
+    return await tool.make(wish, endpoints, limits, watcher, previews=previews, patience=QUICK)
+
+
+async def run_graph(comfy: StandIn, watcher: Watcher, graph: Any, wait: float = 30.0) -> list[tool.Picture]:
+    """Post any graph, follow it, and bring its pictures."""
+    async with tool.open_server(tool.Endpoint(comfy.url)) as server:
+        job, _ = await tool.follow(server, graph, watcher, "", wait, True, QUICK)
+        return await tool.collect(server, job, graph)
+
+
+async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
+    """Wait until something is so."""
+    async with asyncio.timeout(seconds):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def opened(picture: tool.Picture) -> Image.Image:
+    image = Image.open(io.BytesIO(picture.data))
+    image.load()
+    return image
+
+
+# --- what a good run does ---
+
+
+async def test_a_run_brings_the_picture_that_was_asked_for(comfy: StandIn, watcher: Watcher) -> None:
+    made = await make(comfy, watcher, seed=7, size="96x64")
+    assert [opened(picture).size for picture in made.pictures] == [(96, 64)]
+    assert (made.seed, made.workflow, made.model) == (7, "checkpoint", "sd_xl_base_1.0.safetensors")
+
+
+async def test_the_phases_are_told_in_order(comfy: StandIn, watcher: Watcher) -> None:
+    await make(comfy, watcher)
+    assert [phase for phase in watcher.phases if phase != "waiting"] == ["connecting", "loading", "running", "saving"]
+    assert watcher.fractions == sorted(watcher.fractions)
+
+
+async def test_the_websocket_is_open_before_the_prompt_is_posted(comfy: StandIn, watcher: Watcher) -> None:
+    await make(comfy, watcher)
+    paths = [request.path.removeprefix("/api") for request in comfy.requests]
+    assert paths.index("/ws") < paths.index("/prompt")
+
+
+async def test_a_quick_run_costs_one_post_one_download_and_no_look_up(watcher: Watcher) -> None:
+    async with StandIn(step_seconds=0.0) as comfy:
+        patience = tool.Patience(first=5.0)
+        wish = tool.Wish("x", size=tool.Wanted("64x64", "size"), workflow=tool.Wanted("checkpoint", "workflow"))
+        await tool.make(wish, [tool.Endpoint(comfy.url)], tool.Limits(), watcher, patience=patience)
+        paths = [r.path for r in comfy.requests if not r.path.startswith(("/object_info", "/view_meta"))]
+        await tool.close_servers()
+    assert sorted(paths) == ["/prompt", "/view", "/ws"]
+
+
+async def test_previews_arrive_while_it_runs(comfy: StandIn, watcher: Watcher) -> None:
+    await make(comfy, watcher, steps=4)
+    assert watcher.pictures
+    assert all(Image.open(io.BytesIO(data)).format == "JPEG" for data in watcher.pictures)
+
+
+async def test_without_previews_none_are_asked_for(comfy: StandIn, watcher: Watcher) -> None:
+    await make(comfy, watcher, previews=False)
+    assert not watcher.pictures
+    assert comfy.prompts[0]["extra_data"] == {"preview_method": "none"}
+
+
+async def test_the_same_seed_and_count_give_the_same_set_again(comfy: StandIn, watcher: Watcher) -> None:
+    first = await make(comfy, watcher, seed=11, count=2)
+    again = await make(comfy, watcher, seed=11, count=2)
+    assert len(first.pictures) == 2
+    assert [opened(p).tobytes() for p in first.pictures] == [opened(p).tobytes() for p in again.pictures]
+    assert opened(first.pictures[0]).tobytes() != opened(first.pictures[1]).tobytes()
+
+
+async def test_a_fully_cached_run_ends_with_its_picture_and_says_so(comfy: StandIn, watcher: Watcher) -> None:
+    await make(comfy, watcher, seed=5)
+    again = await make(comfy, watcher, seed=5)
+    assert again.pictures
+    assert any("already" in note for note in again.notes)
+
+
+async def test_count_is_one_batch(comfy: StandIn, watcher: Watcher) -> None:
+    await make(comfy, watcher, count=3)
+    (posted,) = comfy.prompts
+    assert [n["inputs"]["batch_size"] for n in posted["prompt"].values() if "batch_size" in n["inputs"]] == [3]
+
+
+async def test_without_a_batch_size_count_is_so_many_prompts_with_seeds_in_a_row(
+    comfy: StandIn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entry = tool.bundled_entries()[-1]
+    parameters = {name: at for name, at in entry.workflow.parameters.items() if name != "batch_size"}
+    workflow = tool.Workflow(entry.name, entry.workflow.graph, parameters)
+    single = tool.Entry(workflow, entry.task, entry.description, entry.families, entry.needs)
+    monkeypatch.setattr(tool, "bundled_entries", lambda: (single,))
+    made = await make(comfy, watcher, seed=20, count=3)
+    seeds = [n["inputs"]["seed"] for p in comfy.prompts for n in p["prompt"].values() if "seed" in n["inputs"]]
+    assert (len(made.pictures), seeds) == (3, [20, 21, 22])
+    assert any(text.startswith("2 of 3 · ") for text in watcher.texts)
+
+
+async def test_the_place_in_the_queue_is_told(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.hold_at_step = 1
+    for _ in range(3):
+        await comfy.post(comfy.example_graph())
+    run = asyncio.create_task(make(comfy, watcher))
+    await until(lambda: "Waiting, 3 ahead" in watcher.texts)
+    comfy.release()
+    await run
+    assert watcher.phases.index("waiting") < watcher.phases.index("running")
+
+
+async def test_calls_side_by_side_share_one_websocket_and_keep_apart(comfy: StandIn) -> None:
+    watchers = [Watcher() for _ in range(6)]
+    made = await asyncio.gather(*(make(comfy, w, f"number {i}", seed=i) for i, w in enumerate(watchers)))
+    assert [m.seed for m in made] == list(range(6))
+    assert sum(request.path.endswith("/ws") for request in comfy.requests) == 1
+    assert len({picture.data for m in made for picture in m.pictures}) == 6
+
+
+async def test_the_websocket_closes_some_time_after_the_last_job(
+    comfy: StandIn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool, "IDLE_SECONDS", 0.1)
+    await make(comfy, watcher)
+    assert comfy.sockets
+    await until(lambda: not comfy.sockets)
+
+
+# --- credentials ---
+
+
+@pytest.mark.parametrize("release", ["0.3.64", "0.33.0"])
+async def test_the_key_travels_on_http_and_websocket_alike(release: str, watcher: Watcher) -> None:
+    async with StandIn(release=release, api_key="s3cret") as comfy:
+        wish = tool.Wish("x", size=tool.Wanted("64x64", "size"))
+        await tool.make(wish, [tool.Endpoint(comfy.url, "s3cret")], tool.Limits(), watcher, patience=QUICK)
+        assert {request.headers.get("Authorization") for request in comfy.requests} == {"Bearer s3cret"}
+        await tool.close_servers()
+
+
+@pytest.mark.parametrize("key", ["", "wrong-key-of-mine"])
+async def test_refused_credentials_are_named_and_the_key_is_not(key: str, watcher: Watcher) -> None:
+    async with StandIn(api_key="s3cret") as comfy:
+        with pytest.raises(tool.AccessRefused) as refused:
+            await tool.make(tool.Wish("x"), [tool.Endpoint(comfy.url, key)], tool.Limits(), watcher)
+        assert "wrong-key-of-mine" not in str(refused.value.as_result())
+        await tool.close_servers()
+
+
+async def test_a_websocket_that_wants_other_credentials_is_refused_credentials(
+    comfy: StandIn, watcher: Watcher
+) -> None:
+    comfy.misbehave.refuse_websocket = 401
+    with pytest.raises(tool.AccessRefused):
+        await make(comfy, watcher)
+
+
+async def test_a_redirect_is_not_followed_and_its_target_gets_nothing(comfy: StandIn, watcher: Watcher) -> None:
+    async with StandIn() as elsewhere:
+        comfy.misbehave.redirect_to = elsewhere.url
+        with pytest.raises(tool.UnexpectedAnswer, match="sends on to"):
+            await tool.make(tool.Wish("x"), [tool.Endpoint(comfy.url, "s3cret")], tool.Limits(), watcher)
+        async with tool.open_server(tool.Endpoint(comfy.url, "s3cret")) as server:
+            with pytest.raises(tool.UnexpectedAnswer):
+                async with server.websocket("abc"):
+                    pass
+        assert not elsewhere.requests
+
+
+# --- finding a server ---
+
+
+async def test_the_first_address_that_answers_is_taken(comfy: StandIn, watcher: Watcher) -> None:
+    endpoints = [tool.Endpoint("http://127.0.0.1:9"), tool.Endpoint(comfy.url), tool.Endpoint("http://127.0.0.1:7")]
+    wish = tool.Wish("x", size=tool.Wanted("64x64", "size"))
+    assert (await tool.make(wish, endpoints, tool.Limits(), watcher, patience=QUICK)).pictures
+
+
+async def test_when_none_answers_the_error_names_all_that_were_tried_and_the_valve(watcher: Watcher) -> None:
+    endpoints = [tool.Endpoint("http://127.0.0.1:9"), tool.Endpoint("http://127.0.0.1:7")]
+    with pytest.raises(tool.ServerUnreachable) as error:
+        await tool.make(tool.Wish("x"), endpoints, tool.Limits(), watcher)
+    assert "http://127.0.0.1:9, http://127.0.0.1:7" in error.value.message
+    assert "ComfyUI address" in error.value.hint
+
+
+async def test_something_else_at_the_address_is_no_comfyui(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.status_for = {"/object_info": 404}
+    with pytest.raises(tool.UnexpectedAnswer):
+        await make(comfy, watcher)
+
+
+# --- refusals before the run ---
+
+
+async def test_a_model_that_is_not_there_is_refused_with_the_closest_names(comfy: StandIn, watcher: Watcher) -> None:
+    with pytest.raises(tool.ModelNotInstalled) as error:
+        await make(comfy, watcher, model="sdxl_base", workflow="")
+    assert "sd_xl_base_1.0.safetensors" in error.value.hint
+    assert not comfy.prompts
+
+
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"ckpt_name": "gone.safetensors"}, tool.ModelNotInstalled),
+        ({"sampler_name": "eulr"}, tool.ValueOutOfRange),
+        ({"steps": 0}, tool.ValueOutOfRange),
+        ({"cfg": 500.0}, tool.ValueOutOfRange),
+        ({"steps": "many"}, tool.ValueOutOfRange),
+    ],
+)
+async def test_what_the_server_refuses_is_named(
+    comfy: StandIn, watcher: Watcher, change: dict[str, Any], expected: type[tool.ComfyUIError]
+) -> None:
+    graph = comfy.example_graph(**change)
+    with pytest.raises(expected) as error:
+        await run_graph(comfy, watcher, graph)
+    (name,) = change
+    assert name in error.value.message
+    assert str(next(iter(change.values()))) in error.value.message
+
+
+async def test_a_node_that_is_not_installed_is_named(comfy: StandIn, watcher: Watcher) -> None:
+    graph = comfy.example_graph()
+    graph["8"]["class_type"] = "FancyDecode"
+    with pytest.raises(tool.NodeNotInstalled, match="FancyDecode"):
+        await run_graph(comfy, watcher, graph)
+
+
+async def test_a_graph_without_an_output_is_refused_with_the_servers_reason(comfy: StandIn, watcher: Watcher) -> None:
+    graph = comfy.example_graph()
+    del graph["9"]
+    with pytest.raises(tool.WorkflowRefused, match="no outputs"):
+        await run_graph(comfy, watcher, graph)
+
+
+async def test_an_output_that_the_server_drops_is_noted_and_the_rest_comes(comfy: StandIn, watcher: Watcher) -> None:
+    graph = comfy.example_graph()
+    graph["20"] = {"class_type": "SaveImage", "inputs": {"images": ["8", 0]}, "_meta": {"title": "Second"}}
+    async with tool.open_server(tool.Endpoint(comfy.url)) as server:
+        job, notes = await tool.follow(server, graph, watcher, "", 30, True, QUICK)
+        assert len(await tool.collect(server, job, graph)) == 1
+    assert len(notes) == 1
+    assert "Second" in notes[0]
+
+
+# --- failures in the run ---
+
+
+async def test_a_nodes_own_error_comes_with_its_title_and_reason_only(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.fail_node = {"VAEDecode": ("ValueError", "the latent is <b>odd</b>\nsecond line\n")}
+    with pytest.raises(tool.NodeFailed) as error:
+        await make(comfy, watcher)
+    assert error.value.message == '"Decode" (VAEDecode) failed: the latent is <b>odd</b>'
+
+
+async def test_out_of_memory_is_its_own_error(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.fail_node = {"KSampler": OUT_OF_MEMORY}
+    with pytest.raises(tool.OutOfMemory, match="Sampler"):
+        await make(comfy, watcher)
+
+
+async def test_a_run_that_saves_nothing_made_no_picture(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.no_outputs = True
+    with pytest.raises(tool.NoPicture):
+        await make(comfy, watcher)
+
+
+async def test_a_server_that_dies_in_the_middle_is_gone(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.hold_at_step = 2
+    run = asyncio.create_task(make(comfy, watcher))
+    await comfy.until_held()
+    await comfy.kill()
+    with pytest.raises(tool.ServerGone):
+        await run
+    assert "ComfyUI does not answer at the moment" in watcher.texts
+
+
+async def test_a_server_that_restarts_has_lost_the_job(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.hold_at_step = 2
+    run = asyncio.create_task(make(comfy, watcher))
+    await comfy.until_held()
+    await comfy.restart()
+    with pytest.raises(tool.JobLost):
+        await run
+
+
+async def test_a_job_that_somebody_deletes_is_lost_after_two_look_ups(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.hold_at_step = 1
+    await comfy.post(comfy.example_graph())
+    run = asyncio.create_task(make(comfy, watcher))
+    await until(lambda: comfy.prompts)
+    async with tool.open_server(tool.Endpoint(comfy.url)) as server:
+        await server.call("POST", "/queue", body={"delete": [comfy.prompts[0]["prompt_id"]]})
+    with pytest.raises(tool.JobLost):
+        await run
+    comfy.release()
+
+
+async def test_a_run_that_somebody_interrupts_is_not_a_failure_of_a_node(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.hold_at_step = 2
+    run = asyncio.create_task(make(comfy, watcher, steps=6))
+    await comfy.until_held()
+    async with tool.open_server(tool.Endpoint(comfy.url)) as server:
+        await server.call("POST", "/interrupt", body={"prompt_id": comfy.prompts[0]["prompt_id"]})
+    comfy.release()
+    with pytest.raises(tool.RunInterrupted):
+        await run
+
+
+async def test_the_longest_wait_ends_the_call_and_not_the_job(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.hold_at_step = 2
+    with pytest.raises(tool.StillRunning) as error:
+        await make(comfy, watcher, limits=tool.Limits(wait_seconds=0.5))
+    assert error.value.as_result()["job_id"] == comfy.prompts[0]["prompt_id"]
+    assert comfy.running == [error.value.job_id]
+    comfy.release()
+
+
+async def test_a_server_too_old_to_take_our_id_is_named_and_its_job_withdrawn(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.ignore_prompt_id = True
+    comfy.misbehave.hold_at_step = 1
+    await comfy.post(comfy.example_graph())
+    with pytest.raises(tool.ServerTooOld):
+        await make(comfy, watcher)
+    assert not comfy.pending
+    comfy.release()
+
+
+# --- frames that never come ---
+
+
+@pytest.mark.parametrize(
+    "muted",
+    [
+        {"executed"},
+        {"executing"},
+        {"executing", "execution_success"},
+        {"execution_start", "progress_state"},
+        {"status"},
+    ],
+    ids=lambda muted: "+".join(sorted(muted)),
+)
+async def test_missing_frames_do_not_lose_the_picture(comfy: StandIn, watcher: Watcher, muted: set[str]) -> None:
+    comfy.misbehave.mute_frames = muted
+    assert (await make(comfy, watcher)).pictures
+
+
+async def test_a_dropped_websocket_is_opened_again_and_the_picture_comes(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.drop_sockets_at_step = 2
+    comfy.misbehave.hold_at_step = 4
+    run = asyncio.create_task(make(comfy, watcher, steps=6))
+    await comfy.until_held()
+    await until(lambda: sum(request.path.endswith("/ws") for request in comfy.requests) == 2)
+    await until(lambda: comfy.sockets)
+    before = len(watcher.pictures)
+    comfy.release()
+    assert (await run).pictures
+    assert len(watcher.pictures) > before
+
+
+@pytest.mark.parametrize("status", [400, 404, 502])
+async def test_without_a_websocket_look_ups_bring_the_picture(
+    comfy: StandIn, watcher: Watcher, status: int
+) -> None:
+    comfy.misbehave.refuse_websocket = status
+    assert (await make(comfy, watcher)).pictures
+
+
+async def test_a_history_entry_that_comes_late_is_waited_for(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.mute_frames = {"executed"}
+    comfy.misbehave.history_delay = 0.4
+    assert (await make(comfy, watcher)).pictures
+
+
+async def test_a_post_whose_answer_is_lost_is_looked_up_and_not_repeated(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.lose_post_answer = True
+    comfy.misbehave.hold_at_step = 1
+    run = asyncio.create_task(make(comfy, watcher))
+    await comfy.until_held()
+    await asyncio.sleep(0.8)
+    assert len(comfy.running) + len(comfy.pending) == 1
+    comfy.release()
+    assert (await run).pictures
+    assert len(comfy.history) == 1
+
+
+async def test_unreadable_frames_are_passed_over(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.garbage_frames = True
+    assert (await make(comfy, watcher)).pictures
+
+
+async def test_a_download_that_breaks_off_is_an_error_after_a_second_try(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.truncate_view = True
+    with pytest.raises(tool.ServerUnreachable, match="broke off"):
+        await make(comfy, watcher)
+    assert sum(request.path == "/view" for request in comfy.requests) == 2
+
+
+async def test_other_peoples_previews_are_not_ours(comfy: StandIn, watcher: Watcher) -> None:
+    """A prompt without a client id sends its previews to everybody, without saying whose they are."""
+    comfy.misbehave.hold_at_step = 1
+    await comfy.post(comfy.example_graph(steps=4))
+    run = asyncio.create_task(make(comfy, watcher))
+    await comfy.until_held()
+    await until(lambda: comfy.pending)
+    comfy.release()
+    comfy.misbehave.hold_before = "KSampler"
+    await until(lambda: comfy.running == [comfy.prompts[0]["prompt_id"]])
+    await comfy.until_held()
+    assert not watcher.pictures
+    comfy.release()
+    await run
+    assert watcher.pictures
+
+
+# --- pictures over the websocket ---
+
+
+def websocket_graph(comfy: StandIn, **over: Any) -> dict[str, Any]:
+    graph = comfy.example_graph(**over)
+    graph["9"] = {"class_type": "SaveImageWebsocket", "inputs": {"images": ["8", 0]}}
+    return graph
+
+
+async def test_pictures_saved_over_the_websocket_are_results_and_not_previews(comfy: StandIn, watcher: Watcher) -> None:
+    pictures = await run_graph(comfy, watcher, websocket_graph(comfy, batch_size=2))
+    assert [(p.content_type, opened(p).size, p.source) for p in pictures] == [("image/png", (128, 128), "")] * 2
+    assert all(not data.startswith(b"\x89PNG") for data in watcher.pictures)
+
+
+async def test_a_picture_over_the_websocket_whose_frame_was_missed_is_named(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.mute_frames = {"binary"}
+    with pytest.raises(tool.PictureMissed):
+        await run_graph(comfy, watcher, websocket_graph(comfy))
+
+
+# --- stopping ---
+
+
+async def test_stopping_interrupts_the_running_job_by_its_id(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.hold_at_step = 2
+    run = asyncio.create_task(make(comfy, watcher, steps=50))
+    await comfy.until_held()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    comfy.release()
+    await until(lambda: not comfy.running)
+    assert all(body == {"prompt_id": comfy.prompts[0]["prompt_id"]} for body in comfy.interrupts)
+    entry = comfy.history[comfy.prompts[0]["prompt_id"]]
+    assert "execution_interrupted" in json.dumps(entry["status"])
+
+
+async def test_stopping_takes_a_waiting_job_out_and_leaves_the_others(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.hold_at_step = 2
+    others = [await comfy.post(comfy.example_graph()) for _ in range(2)]
+    run = asyncio.create_task(make(comfy, watcher))
+    await until(lambda: "Waiting, 2 ahead" in watcher.texts)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert (comfy.running, comfy.pending) == (others[:1], others[1:])
+    assert not comfy.interrupts
+    comfy.release()
+    await until(lambda: len(comfy.history) == 2)
+    assert all(entry["status"]["status_str"] == "success" for entry in comfy.history.values())
+
+
+async def test_stopping_while_the_prompt_is_posted_leaves_no_job_behind(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.hold_at_step = 1
+    run = asyncio.create_task(make(comfy, watcher, steps=50))
+    await until(lambda: any(request.path.endswith("/prompt") for request in comfy.requests))
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    comfy.release()
+    await until(lambda: not comfy.running and not comfy.pending)
+
+
+async def test_stopping_twice_still_cleans_up(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.hold_at_step = 2
+    run = asyncio.create_task(make(comfy, watcher, steps=50))
+    await comfy.until_held()
+    for _ in range(2):
+        run.cancel()
+        await asyncio.sleep(0)
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    comfy.release()
+    await until(lambda: not comfy.running)
+
+
+async def test_stopping_when_the_server_is_gone_is_short(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.hold_at_step = 2
+    run = asyncio.create_task(make(comfy, watcher))
+    await comfy.until_held()
+    await comfy.kill()
+    began = time.monotonic()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert time.monotonic() - began < 2 * tool.CLEAN_UP_SECONDS
