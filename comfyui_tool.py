@@ -520,18 +520,16 @@ def fit_number(wanted: Wanted, spec: InputSpec) -> tuple[float, str]:
         with contextlib.suppress(ValueError):
             text = value.strip().replace(",", ".")
             value = int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+    low, high = spec.minimum, spec.maximum
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or abs(value) > sys.float_info.max or value != value:
         kind = "a whole number" if whole else "a number"
-        low, high = spec.minimum, spec.maximum
         span = f" from {low:g} to {high:g}" if low is not None and high is not None else ""
         raise BadArgument(f'{wanted.name} is "{shortened(wanted.value)}", which is no number.', f"Give {kind}{span}.")
-    fitted: float = round(value) if whole else float(value)
-    if spec.minimum is not None:
-        fitted = max(fitted, spec.minimum)
-    if spec.maximum is not None:
-        fitted = min(fitted, spec.maximum)
-    fitted = int(fitted) if whole else float(fitted)
-    note = f"{wanted.name} {shortened(wanted.value, 20)} was changed to {fitted:g}" if fitted != value else ""
+    fitted: float = value if low is None else max(value, low)
+    fitted = fitted if high is None else min(fitted, high)
+    fitted = round(fitted) if whole else float(fitted)
+    note = f"{wanted.name} {shortened(wanted.value, 20)} was changed to {fitted}" if fitted != value else ""
     return fitted, note
 
 
@@ -2163,7 +2161,8 @@ class Chat:
         self.message_id = message_id or metadata.get("message_id") or ""
         self._internal = metadata.get("internal")
         self._emit = emit
-        self._files: list[dict[str, Any]] = []
+        self._files: list[dict[str, Any]] = []  # what the message really holds
+        self._display: Display | None = None
 
     @property
     def saved(self) -> bool:
@@ -2176,19 +2175,22 @@ class Chat:
         """Whether the message stands in a channel: no status is shown there, and every picture sent there stays."""
         return self.chat_id.startswith("channel:")
 
-    def _appends(self) -> bool:
-        """Whether the browser adds files to the message instead of replacing them: temporary chats since 0.12.0."""
-        if self.saved or self.channel:
+    def _adds(self) -> bool:
+        """Whether files that are sent are added to the message instead of replacing what it shows: in channels, and
+        in temporary chats since 0.12.0."""
+        if self.channel or self.saved or not self.message_id:
             return self.channel
         from open_webui.env import VERSION as WEBUI
 
         return tuple(int(part) for part in re.findall(r"\d+", str(WEBUI))[:2]) >= (0, 12)
 
-    async def display(self) -> Display:
+    async def _begin(self) -> Display:
         """Where the run is shown. Previews only go where they can be taken away again."""
         self._files = await self._real_files()
         shown = bool(self.message_id) and not self.channel
-        return Display(await self._live() if shown else None, self._files, shown and not self._appends())
+        self._display = Display(await self._live() if shown else None, self._files, shown and not self._adds())
+        self._display.start()
+        return self._display
 
     async def _live(self) -> Emit | None:
         """An emitter that reaches the user's browser and writes nothing to the database."""
@@ -2267,6 +2269,8 @@ class Chat:
 
     async def _attach(self, stored: list[dict[str, Any]]) -> None:
         """Add files to the message, in the database and in the browser."""
+        if self._display:  # no preview may come after the pictures
+            await self._display.stop()
         shown = [*self._files, *stored]
         if self.saved:
             from open_webui.models.chats import Chats
@@ -2274,7 +2278,7 @@ class Chat:
             ids = [item["id"] for item in stored]
             await Chats.insert_chat_files(self.chat_id, self.message_id, ids, str(self.user.get("id")))
             shown = await Chats.add_message_files_by_id_and_message_id(self.chat_id, self.message_id, stored) or shown
-        elif self._appends():
+        elif self._adds():
             shown = stored
         elif self.message_id:
             SHOWN_ELSEWHERE[self.message_id] = shown
@@ -2282,6 +2286,8 @@ class Chat:
                 del SHOWN_ELSEWHERE[next(iter(SHOWN_ELSEWHERE))]
         self._files = shown
         await self._say("chat:message:files", {"files": [dict(item) for item in shown]})
+        if self._display:
+            self._display.preview_shown = False
 
     async def _say(self, kind: str, data: dict[str, Any]) -> None:
         if self._emit:
@@ -2294,12 +2300,10 @@ class Chat:
 
         A cancellation is raised again after the clean-up.
         """
-        display = await self.display()
-        display.start()
         try:
-            result, text = await work(display)
+            result, text = await work(await self._begin())
         except asyncio.CancelledError:
-            await finish(self._close(display, "Stopped"), CLEAN_UP_SECONDS)
+            await finish(self._close("Stopped"), CLEAN_UP_SECONDS)
             raise
         except ComfyUIError as error:
             log.info("%s: %s", error.code, error.message)
@@ -2307,12 +2311,14 @@ class Chat:
         except Exception as error:
             log.exception("a mistake in the ComfyUI tool")
             result, text = InternalError(f"The tool failed ({type(error).__name__}).").as_result(), "The tool failed"
-        await finish(self._close(display, text), ANSWER_SECONDS)
+        await finish(self._close(text), ANSWER_SECONDS)
         return result
 
-    async def _close(self, display: Display, text: str) -> None:
-        await display.stop()
-        if display.preview_shown and (emit := await self._live()):
+    async def _close(self, text: str) -> None:
+        """Take the preview away and write the last status."""
+        if self._display:
+            await self._display.stop()
+        if self._display and self._display.preview_shown and (emit := await self._live()):
             await emit({"type": "chat:message:files", "data": {"files": [dict(item) for item in self._files]}})
         await self._say("status", {"description": text, "done": True})
 
@@ -2502,7 +2508,7 @@ def report(made: Made, files: Sequence[Mapping[str, Any]], shown: bool) -> tuple
         "them" if several else "it"
     )
     again = "The same prompt, seed, size and count give the same " + ("set" if several else "picture") + " again."
-    result = {
+    result: dict[str, Any] = {
         "status": "done",
         "images": [{"id": item["id"], "url": item["url"]} for item in files],
         "seed": made.seed,
@@ -2510,9 +2516,10 @@ def report(made: Made, files: Sequence[Mapping[str, Any]], shown: bool) -> tuple
         "workflow": made.workflow,
         "size": ", ".join(dict.fromkeys(str(picture.size) for picture in made.pictures)),
         "seconds": round(made.seconds, 1),
-        "adjusted": list(made.notes),
         "note": f"{seen} again. {again}" if shown else f"Stored as files of the user. {again}",
     }
+    if made.notes:
+        result["adjusted"] = list(made.notes)
     text = f"Done in {duration(made.seconds)}" + (f" · seed {made.seed}" if made.seed is not None else "")
     return result, text
 
