@@ -1440,12 +1440,13 @@ async def choose(server: ComfyUIServer, wish: Wish, task: str = "text_to_image")
                     f'{model.name} "{shortened(model.value)}" does not go with the workflow "{name}" and was left out'
                 )
                 return await fit_entry(server, named, None), (note,)
-    refusals: list[WorkflowRefused] = []
-    for entry in entries:
-        try:
-            return await fit_entry(server, entry, model, strict=True), ()
-        except WorkflowRefused as refused:
-            refusals.append(refused)
+    for readable in (True, False):  # a file that the server cannot read is still better than none
+        refusals: list[WorkflowRefused] = []
+        for entry in entries:
+            try:
+                return await fit_entry(server, entry, model, strict=True, readable=readable), ()
+            except WorkflowRefused as refused:
+                refusals.append(refused)
     if model:
         raise await _no_such_model(server, entries, model)
     reasons = " ".join(f"{entry.name}: {refused.message}" for entry, refused in zip(entries, refusals, strict=True))
@@ -1455,9 +1456,12 @@ async def choose(server: ComfyUIServer, wish: Wish, task: str = "text_to_image")
     )
 
 
-async def fit_entry(server: ComfyUIServer, entry: Entry, model: Wanted | None, strict: bool = False) -> Choice:
-    """A workflow with the model files of this server; `strict` takes a named model only where its name says that it
-    belongs. Raises `NodeNotInstalled` or `ModelNotInstalled`."""
+async def fit_entry(
+    server: ComfyUIServer, entry: Entry, model: Wanted | None, *, strict: bool = False, readable: bool = False
+) -> Choice:
+    """A workflow with the model files of this server. `strict` takes a named model only where its name says that it
+    belongs; `readable` passes over files that the server cannot read. Raises `NodeNotInstalled`, `ModelNotInstalled`.
+    """
     graph = entry.workflow.graph
     class_types = sorted({node["class_type"] for node in graph.values()})
     found = await gather(8, [functools.partial(server.define, class_type) for class_type in class_types])
@@ -1478,7 +1482,7 @@ async def fit_entry(server: ComfyUIServer, entry: Entry, model: Wanted | None, s
                 name = find_name(str(wanted.value), choices)
                 name = None if name and strict and not need.fits(name) else name
             else:
-                name = await _first_readable(server, need, choices)
+                name = await _best_file(server, need, choices, readable)
             if name:
                 break
         if name is None:
@@ -1492,10 +1496,10 @@ async def fit_entry(server: ComfyUIServer, entry: Entry, model: Wanted | None, s
     return Choice(entry.workflow.set(files), family, main, definitions)
 
 
-async def _first_readable(server: ComfyUIServer, need: ModelNeed, choices: Iterable[str]) -> str | None:
-    """The best file that the server can read; one that it cannot would only fail in the middle of the run."""
+async def _best_file(server: ComfyUIServer, need: ModelNeed, choices: Iterable[str], readable: bool) -> str | None:
+    """The best installed file; one that the server cannot read would only fail in the middle of the run."""
     for name in need.rank(choices):
-        if await server.model_metadata(need.folder, name) is not None:
+        if not readable or await server.model_metadata(need.folder, name) is not None:
             return name
     return None
 

@@ -1,0 +1,243 @@
+"""Room 5: which workflow fits the models that a server has, and how a wish becomes a plan."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import comfyui_tool as tool
+from tests.conftest import Watcher
+from tests.stand_in import DEFAULT_MODELS, StandIn
+
+ROOT = Path(__file__).resolve().parent.parent
+CHECKPOINTS = {"checkpoints": DEFAULT_MODELS["checkpoints"]}
+FLUX = {
+    "diffusion_models": ["flux1-dev.safetensors"],
+    "text_encoders": ["clip_l.safetensors", "t5xxl_fp16.safetensors"],
+    "vae": ["ae.safetensors"],
+}
+
+
+@pytest.fixture(autouse=True)
+async def _close() -> AsyncIterator[None]:
+    yield
+    await tool.close_servers()
+
+
+def wanted(name: str, value: Any, level: int = 0) -> tool.Wanted | None:
+    return None if value is None else tool.Wanted(value, f"The argument {name}", level)
+
+
+def wish(**values: Any) -> tool.Wish:
+    levels = {name: values.pop(f"{name}_level", 0) for name in ("model", "workflow")}
+    return tool.Wish(values.pop("prompt", "x"), **{n: wanted(n, v, levels.get(n, 0)) for n, v in values.items()})
+
+
+async def choose(models: dict[str, list[str]], release: str = "0.33.0", **values: Any) -> tuple[tool.Choice, Any]:
+    async with StandIn(release=release, models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        return await tool.choose(server, wish(**values))
+
+
+# --- choosing ---
+
+
+@pytest.mark.parametrize(
+    ("models", "workflow", "model"),
+    [
+        (DEFAULT_MODELS, "z-image-turbo", "z_image_turbo_bf16.safetensors"),
+        (FLUX | CHECKPOINTS, "flux", "flux1-dev.safetensors"),
+        (CHECKPOINTS, "checkpoint", "sd_xl_base_1.0.safetensors"),
+        ({**FLUX, "vae": [], **CHECKPOINTS}, "checkpoint", "sd_xl_base_1.0.safetensors"),
+        ({"checkpoints": ["sd_xl_refiner_1.0.safetensors", "dream.ckpt"]}, "checkpoint", "dream.ckpt"),
+    ],
+    ids=["everything", "flux", "checkpoints", "flux without its vae", "no refiner"],
+)
+@pytest.mark.parametrize("release", ["0.3.64", "0.33.0"])
+async def test_the_workflow_whose_models_are_installed_is_chosen(
+    models: dict[str, list[str]], workflow: str, model: str, release: str
+) -> None:
+    choice, notes = await choose(models, release)
+    assert (choice.workflow.name, choice.model, notes) == (workflow, model, ())
+    assert choice.workflow.value("model") == model
+
+
+@pytest.mark.parametrize(
+    ("unreadable", "workflow"), [("/view_metadata/diffusion_models", "checkpoint"), ("/view_metadata", "z-image-turbo")]
+)
+async def test_files_that_the_server_cannot_read_are_the_last_to_be_chosen(unreadable: str, workflow: str) -> None:
+    async with StandIn() as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        comfy.misbehave.status_for = {unreadable: 500}
+        choice, _ = await tool.choose(server, wish())
+    assert choice.workflow.name == workflow
+
+
+async def test_a_server_without_models_says_what_to_fetch() -> None:
+    with pytest.raises(tool.ModelNotInstalled) as error:
+        await choose({})
+    for entry in tool.bundled_entries():
+        assert entry.needs[0].file in error.value.hint
+        assert entry.needs[0].folder in error.value.hint
+
+
+@pytest.mark.parametrize("name", ["flux1-dev", "FLUX1-DEV.safetensors"])
+async def test_a_named_model_brings_its_own_workflow(name: str) -> None:
+    choice, _ = await choose(DEFAULT_MODELS, model=name)
+    assert (choice.workflow.name, choice.model) == ("flux", "flux1-dev.safetensors")
+
+
+async def test_a_model_of_an_unknown_kind_is_told_from_one_that_is_missing() -> None:
+    with pytest.raises(tool.ModelNotInstalled, match="no workflow is made for it"):
+        await choose(DEFAULT_MODELS, model="qwen_image_fp8_e4m3fn")
+
+
+async def test_a_named_workflow_takes_a_model_that_it_does_not_know() -> None:
+    choice, _ = await choose(DEFAULT_MODELS, model="qwen_image_fp8_e4m3fn", workflow="z-image-turbo")
+    assert choice.model == "qwen_image_fp8_e4m3fn.safetensors"
+
+
+async def test_an_unknown_workflow_is_refused_with_those_that_exist() -> None:
+    with pytest.raises(tool.UnknownWorkflow) as error:
+        await choose(DEFAULT_MODELS, workflow="sdxl-turbo")
+    assert all(entry.name in error.value.hint for entry in tool.bundled_entries())
+
+
+async def test_a_model_from_a_valve_gives_way_to_a_workflow_from_the_call() -> None:
+    choice, notes = await choose(DEFAULT_MODELS, model="tiny", model_level=2, workflow="flux")
+    assert (choice.workflow.name, choice.model) == ("flux", "flux1-dev.safetensors")
+    assert "tiny" in notes[0]
+
+
+async def test_a_workflow_from_a_valve_gives_way_to_a_model_from_the_call() -> None:
+    choice, _ = await choose(DEFAULT_MODELS, model="tiny", workflow="flux", workflow_level=1)
+    assert (choice.workflow.name, choice.model) == ("checkpoint", "tiny.safetensors")
+
+
+async def test_a_call_that_names_both_and_is_wrong_is_refused() -> None:
+    with pytest.raises(tool.ModelNotInstalled):
+        await choose(DEFAULT_MODELS, model="tiny", workflow="flux")
+
+
+async def test_a_model_added_a_moment_ago_is_found() -> None:
+    models = {"checkpoints": ["first.safetensors"]}
+    async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        await tool.choose(server, wish())
+        models["checkpoints"].append("second.safetensors")
+        choice, _ = await tool.choose(server, wish(model="second"))
+    assert choice.model == "second.safetensors"
+
+
+async def test_node_definitions_are_asked_for_by_class_and_once() -> None:
+    async with StandIn(models=CHECKPOINTS) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        for _ in range(3):
+            await tool.choose(server, wish(workflow="checkpoint"))
+        asked = [request.path for request in comfy.requests if request.path.startswith("/object_info")]
+    assert len(asked) == len(set(asked)) == 6
+    assert "/object_info" not in asked
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("v1-5-pruned-emaonly.safetensors", "Stable Diffusion 1.5"),
+        ("sd15_base.ckpt", "Stable Diffusion 1.5"),
+        ("sd_xl_base_1.0.safetensors", "SDXL"),
+        ("juggernautXL_v9.safetensors", "SDXL"),
+        ("sdxl_lightning_8step.safetensors", "SDXL, few steps"),
+        ("flux1-dev-fp8.safetensors", "Flux"),
+        ("sd3.5_medium.safetensors", "Stable Diffusion 3.5"),
+        ("model_v1.45.safetensors", "SDXL"),
+    ],
+)
+def test_a_checkpoints_family_is_read_from_its_name(name: str, family: str) -> None:
+    entry = next(entry for entry in tool.bundled_entries() if entry.name == "checkpoint")
+    assert next(f.name for f in entry.families if re.search(f.match, name, re.IGNORECASE)) == family
+
+
+# --- planning ---
+
+
+async def plan(limits: tool.Limits | None = None, models: Any = CHECKPOINTS, **values: Any) -> tool.Plan:
+    asked = wish(**values)
+    async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        choice, _ = await tool.choose(server, asked)
+        return tool.prepare(choice, asked, limits or tool.Limits(), 4711)
+
+
+async def test_a_plain_wish_gets_the_familys_size_and_a_random_seed() -> None:
+    planned = await plan()
+    (workflow,) = planned.workflows
+    assert (workflow.value("width"), workflow.value("height"), workflow.value("batch_size")) == (1024, 1024, 1)
+    assert (planned.seed, workflow.value("seed"), planned.notes) == (4711, 4711, ())
+
+
+async def test_the_prompt_goes_in_as_it_is() -> None:
+    text = '<b>"x"</b> {a|b} // no comment 🦊' + " y" * 5000
+    assert (await plan(prompt=text)).workflows[0].value("prompt") == text
+
+
+async def test_values_out_of_a_nodes_range_are_clamped_and_told() -> None:
+    planned = await plan(guidance=900, size="1001x600")
+    assert planned.workflows[0].value("guidance") == 100.0
+    assert any("guidance" in note for note in planned.notes)
+    assert any("1000x600" in note for note in planned.notes)
+
+
+@pytest.mark.parametrize(
+    ("values", "number"),
+    [({"count": 5}, "4"), ({"steps": 101}, "100"), ({"size": "4096x4096"}, "4.2"), ({"count": 10**9}, "4")],
+)
+async def test_a_limit_refuses_with_its_number(values: dict[str, Any], number: str) -> None:
+    with pytest.raises(tool.LimitExceeded) as error:
+        await plan(**values)
+    assert number in error.value.message
+    assert next(iter(values)) in error.value.message
+
+
+async def test_what_nobody_asked_for_keeps_to_the_limits_by_itself() -> None:
+    planned = await plan(tool.Limits(steps=10, megapixels=0.3))
+    workflow = planned.workflows[0]
+    assert workflow.value("steps") == 10
+    assert workflow.value("width") * workflow.value("height") <= 0.35e6
+
+
+async def test_a_negative_prompt_that_the_workflow_does_not_take_is_told_only_when_the_call_gave_it() -> None:
+    assert (await plan(models=DEFAULT_MODELS, negative_prompt="blurry")).notes
+    settings = tool.resolve(tool.Valves(negative_prompt="blurry"), None)
+    async with StandIn() as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        asked = settings.wish("x")
+        choice, _ = await tool.choose(server, asked)
+        assert not tool.prepare(choice, asked, tool.Limits(), 1).notes
+
+
+@pytest.mark.parametrize("name", ["steps", "seed", "guidance", "count", "size"])
+async def test_an_argument_that_cannot_be_understood_is_named(name: str) -> None:
+    with pytest.raises(tool.BadArgument, match=f"The argument {name}"):
+        await plan(**{name: "plenty"})
+
+
+# --- the bundled workflows themselves ---
+
+
+@pytest.mark.parametrize("entry", tool.bundled_entries(), ids=lambda entry: entry.name)
+@pytest.mark.parametrize("release", ["0.3.64", "0.33.0"])
+async def test_each_bundled_workflow_is_accepted_and_runs(entry: tool.Entry, release: str) -> None:
+    async with StandIn(release=release, step_seconds=0.0) as comfy:
+        asked = tool.resolve(tool.Valves(), None).wish("x", workflow=entry.name, size="64x64")
+        made = await tool.make(asked, [tool.Endpoint(comfy.url)], tool.Limits(), Watcher())
+        assert (made.workflow, len(made.pictures)) == (entry.name, 1)
+
+
+def test_the_manifest_names_every_workflow_file_and_real_inputs() -> None:
+    manifest = json.loads((ROOT / "manifest.json").read_text())
+    files = {path.stem for path in (ROOT / "workflows").glob("*.json")}
+    assert {item["name"] for item in manifest["workflows"]} == files
+    for item in manifest["workflows"]:
+        graph = json.loads((ROOT / "workflows" / f"{item['name']}.json").read_text())
+        for need in item["models"]:
+            assert graph[need["node"]]["inputs"][need["input"]] == need["file"]
+        for family in item["families"]:
+            assert set(family["defaults"]) <= set(tool.discover(graph))
+        assert item["families"][-1]["match"] == "", "the last family takes every model"

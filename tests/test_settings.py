@@ -1,0 +1,176 @@
+"""Room 9: valves of every kind, and what they mean for one call."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import comfyui_tool as tool
+
+JUNK = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.text(),
+    st.lists(st.integers()),
+    st.dictionaries(st.text(), st.text()),
+)
+MINE = {"endpoint": "http://mine:8188", "api_key": "my-key"}
+
+
+def settings(user: dict[str, Any] | None = None, *, own: str = "", role: str = "user", **valves: Any) -> tool.Settings:
+    return tool.resolve(
+        tool.Valves(**valves), {"id": "u", "role": role, "valves": tool.UserValves(**(user or {}))}, own
+    )
+
+
+def addresses(found: tool.Settings) -> list[tuple[str, str]]:
+    return [(endpoint.url, endpoint.api_key) for endpoint in found.endpoints]
+
+
+# --- what is stored never breaks a chat ---
+
+
+@pytest.mark.parametrize("model", [tool.Valves, tool.UserValves])
+@given(data=st.data())
+def test_any_stored_value_is_taken(model: type[tool.Tolerant], data: st.DataObject) -> None:
+    stored = {name: data.draw(JUNK) for name in [*model.model_fields, "a_valve_of_another_version"]}
+    held = model(**stored)
+    user = {"role": "admin", "valves": held if model is tool.UserValves else stored}
+    try:
+        found = tool.resolve(held if isinstance(held, tool.Valves) else tool.Valves(), user)
+    except tool.BadArgument:  # an address that is none: explained in the chat
+        return
+    assert 1 <= found.limits.count <= 64
+    assert 1 <= found.limits.steps <= 10_000
+    assert 0.07 <= found.limits.megapixels <= 256
+    assert 6 <= found.limits.wait_seconds <= 86_400
+
+
+@pytest.mark.parametrize("stored", [None, {}, {"model": "x", "gone": 1}, tool.UserValves(model="x")])
+def test_user_valves_may_come_in_any_form(stored: Any) -> None:
+    assert tool.resolve(tool.Valves(), {"valves": stored})
+
+
+@pytest.mark.parametrize(("stored", "held"), [("true", True), ("on", True), ("no", False), (None, True), (3, True)])
+def test_a_switch_stored_as_text_is_read(stored: Any, held: bool) -> None:
+    assert tool.Valves(previews=stored).previews is held
+
+
+def test_numbers_stored_as_text_are_read() -> None:
+    valves = tool.Valves(max_count="8", max_megapixels="1.5")
+    assert (valves.max_count, valves.max_megapixels) == (8, 1.5)
+
+
+# --- whose server, whose key ---
+
+
+def test_without_a_valve_the_addresses_are_tried_in_their_order(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMFYUI_BASE_URL", "http://env:1/")
+    assert addresses(settings(own="http://own:2", api_key="key")) == [
+        ("http://env:1", "key"),
+        ("http://own:2", "key"),
+        ("http://127.0.0.1:8188", ""),
+        ("http://host.docker.internal:8188", ""),
+    ]
+
+
+def test_an_address_that_is_named_twice_is_tried_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COMFYUI_BASE_URL", "127.0.0.1:8188")
+    found = addresses(settings(own="http://127.0.0.1:8188/", api_key="key"))
+    assert found == [("http://127.0.0.1:8188", "key"), ("http://host.docker.internal:8188", "")]
+
+
+def test_the_administrators_valve_stands_alone() -> None:
+    assert addresses(settings(own="http://own:2", endpoint="comfy:8188", api_key="k")) == [("http://comfy:8188", "k")]
+
+
+def test_a_users_own_address_is_refused_unless_allowed() -> None:
+    with pytest.raises(tool.EndpointRefused, match="administrator"):
+        settings(MINE)
+
+
+@pytest.mark.parametrize("allowed", [{"allow_user_endpoints": True}, {"role": "admin"}])
+def test_a_users_own_address_gets_the_users_key_only(allowed: dict[str, Any]) -> None:
+    found = settings(MINE, endpoint="http://shared:8188", api_key="admin-key", **allowed)
+    assert addresses(found) == [("http://mine:8188", "my-key")]
+
+
+def test_the_administrators_key_stays_away_from_the_same_address_typed_by_a_user() -> None:
+    user = {"endpoint": "http://shared:8188"}
+    found = settings(user, endpoint="http://shared:8188", api_key="admin-key", allow_user_endpoints=True)
+    assert addresses(found) == [("http://shared:8188", "")]
+
+
+def test_a_users_key_without_an_address_goes_nowhere() -> None:
+    assert addresses(settings({"api_key": "my-key"}, endpoint="http://shared:8188")) == [("http://shared:8188", "")]
+
+
+@pytest.mark.parametrize(
+    ("text", "url"),
+    [
+        ("host:8188", "http://host:8188"),
+        (" https://host/ ", "https://host"),
+        ("http://host:8188/ws", "http://host:8188"),
+        ("http://host/comfy/api/", "http://host/comfy"),
+        ("ws://host:1", "http://host:1"),
+        ("http://[::1]:8188", "http://[::1]:8188"),
+        ("HTTP://Host:8188?x=1#y", "http://host:8188"),
+    ],
+)
+def test_addresses_are_taken_as_people_write_them(text: str, url: str) -> None:
+    assert tool.Endpoint.parse(text).url == url
+
+
+@pytest.mark.parametrize("text", ["file:///etc/passwd", "http://", "ht!tp://x", "http://a b", "http://x:99999", "::"])
+def test_what_is_no_http_address_is_refused_by_the_valves_name(text: str) -> None:
+    with pytest.raises(tool.BadArgument, match="ComfyUI address"):
+        settings(endpoint=text)
+
+
+def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+    with pytest.raises(tool.BadArgument) as error:
+        settings(endpoint="http://me:hunter2@host")
+    assert "hunter2" not in str(error.value.as_result())
+
+
+def test_keys_do_not_show_when_settings_are_printed() -> None:
+    found = settings(MINE, role="admin")
+    assert "my-key" not in repr(found)
+
+
+# --- precedence ---
+
+
+def test_the_argument_comes_first_then_the_user_then_the_administrator() -> None:
+    found = settings({"model": "users", "size": "1:1"}, model="admins", size="2:1", negative_prompt="blurry")
+    wish = found.wish("x", model="models")
+    assert (wish.model.value, wish.model.level) == ("models", 0)
+    assert (wish.size.value, wish.size.level) == ("1:1", 1)
+    assert (wish.negative_prompt.value, wish.negative_prompt.level) == ("blurry", 2)
+    assert found.wish("x").model.value == "users"
+    assert wish.steps is None
+
+
+@pytest.mark.parametrize("left_out", ["", "auto", "default", "none", "NULL", None, "  "])
+def test_words_that_stand_for_leaving_it_out_leave_it_out(left_out: Any) -> None:
+    wish = settings(model="admins").wish("x", model=left_out, size=left_out, steps=left_out)
+    assert (wish.model.value, wish.size, wish.steps) == ("admins", None, None)
+
+
+@pytest.mark.parametrize("seed", [-1, "-1", "random", None])
+def test_a_random_seed_may_be_asked_for_in_words(seed: Any) -> None:
+    assert settings().wish("x", seed=seed).seed is None
+
+
+@pytest.mark.parametrize("prompt", ["", "  \n", None, 5, ["x"]])
+def test_a_call_without_a_prompt_is_refused(prompt: Any) -> None:
+    with pytest.raises(tool.BadArgument, match="prompt"):
+        settings().wish(prompt)
+
+
+def test_previews_need_both_switches() -> None:
+    found = [settings({"previews": user}, previews=admin).previews for admin in (True, False) for user in (True, False)]
+    assert found == [True, False, False, False]
