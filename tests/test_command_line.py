@@ -1,0 +1,212 @@
+"""Room 11: the tool as a command, run as a person runs it."""
+
+import asyncio
+import io
+import os
+import pty
+import signal
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import pytest
+from aioresponses import aioresponses
+from PIL import Image
+
+import comfyui_tool as tool
+from tests.stand_in import StandIn
+
+TOOL = Path(tool.__file__)
+WEBUI = "http://webui:3000"
+API = f"{WEBUI}/api/v1"
+
+
+async def start(*arguments: str, cwd: Path, **streams: Any) -> asyncio.subprocess.Process:
+    pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE, **streams}
+    return await asyncio.create_subprocess_exec(sys.executable, str(TOOL), *arguments, cwd=cwd, **pipes)
+
+
+async def command(*arguments: str, cwd: Path) -> tuple[int, str, str]:
+    process = await start(*arguments, cwd=cwd)
+    out, err = await asyncio.wait_for(process.communicate(), 30)
+    return process.returncode or 0, out.decode(), err.decode()
+
+
+# --- generate ---
+
+
+async def test_generate_writes_the_picture_and_prints_where(tmp_path: Path) -> None:
+    async with StandIn() as comfy:
+        arguments = ("a red fox", "-o", "fox.png", "--endpoint", comfy.url, "--size", "96x64", "--seed", "5")
+        status, out, err = await command("generate", *arguments, cwd=tmp_path)
+    assert (status, out) == (0, "fox.png\n")
+    assert Image.open(tmp_path / "fox.png").size == (96, 64)
+    assert "seed 5" in err
+
+
+async def test_generate_finds_the_server_by_itself_and_names_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with StandIn() as comfy:
+        monkeypatch.setenv("COMFYUI_BASE_URL", comfy.url)
+        status, out, _ = await command("generate", "a red fox", "--size", "64", "--seed", "5", cwd=tmp_path)
+    assert (status, out) == (0, "a-red-fox-5.png\n")
+
+
+async def test_several_pictures_are_numbered(tmp_path: Path) -> None:
+    async with StandIn() as comfy:
+        arguments = ("x", "-o", "x.png", "--endpoint", comfy.url, "--size", "64", "--count", "3")
+        _, out, _ = await command("generate", *arguments, cwd=tmp_path)
+    assert out.split() == ["x.png", "x-2.png", "x-3.png"]
+    assert {path.name for path in tmp_path.iterdir()} == set(out.split())
+
+
+async def test_a_terminal_shows_a_bar_that_is_gone_at_the_end(tmp_path: Path) -> None:
+    async with StandIn(step_seconds=0.02) as comfy:
+        primary, secondary = pty.openpty()
+        process = await start("generate", "x", "--size", "64", "--endpoint", comfy.url, cwd=tmp_path, stderr=secondary)
+        os.close(secondary)
+        await asyncio.wait_for(process.wait(), 30)
+        seen = await asyncio.to_thread(os.read, primary, 65536)
+        os.close(primary)
+    assert "█" in seen.decode()
+    assert " %" in seen.decode()
+    assert b"\r\x1b[2K" in seen.rpartition("█".encode())[2]
+
+
+async def test_a_server_that_is_down_is_exit_status_one_with_one_line(tmp_path: Path) -> None:
+    status, out, err = await command("generate", "x", "--endpoint", "127.0.0.1:9", cwd=tmp_path)
+    assert (status, out) == (1, "")
+    assert err.splitlines()[-1].startswith("ComfyUI at http://127.0.0.1:9 does not answer (connection refused).")
+    assert "Traceback" not in err
+
+
+async def test_the_key_is_taken_from_the_environment_and_never_shown(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COMFYUI_API_KEY", "s3cret-s3cret")
+    async with StandIn(api_key="s3cret-s3cret") as comfy:
+        good = await command("generate", "x", "--size", "64", "--endpoint", comfy.url, cwd=tmp_path)
+        wrong = await command("generate", "x", "--endpoint", comfy.url, "--api-key", "wrong-key", cwd=tmp_path)
+    assert (good[0], wrong[0]) == (0, 1)
+    assert "s3cret" not in "".join(good[1:])
+    assert "wrong-key" not in "".join(wrong[1:])
+
+
+@pytest.mark.parametrize(
+    "arguments", [["x", "--steps", "many"], ["  "], ["x", "-o", "no/such/folder/x.png"], ["x", "--size", "huge"]]
+)
+async def test_a_call_that_cannot_be_understood_is_exit_status_two(tmp_path: Path, arguments: list[str]) -> None:
+    async with StandIn() as comfy:
+        status, _, err = await command("generate", *arguments, "--endpoint", comfy.url, cwd=tmp_path)
+    assert status == 2
+    assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+async def test_stopping_the_command_stops_the_job(tmp_path: Path, stop: signal.Signals) -> None:
+    async with StandIn() as comfy:
+        comfy.misbehave.hold_at_step = 2
+        process = await start("generate", "x", "--size", "64", "--endpoint", comfy.url, cwd=tmp_path)
+        await comfy.until_held()
+        process.send_signal(stop)
+        _, err = await asyncio.wait_for(process.communicate(), 20)
+        comfy.release()
+        async with asyncio.timeout(5):
+            while comfy.running:
+                await asyncio.sleep(0.01)
+    assert process.returncode == 130
+    assert err.decode().endswith("Stopped.\n")
+    assert not list(tmp_path.iterdir())
+
+
+# --- install, against what no server should have to play ---
+
+
+class Response(aiohttp.ClientResponse):
+    """aioresponses builds responses without the writer that this aiohttp asks for."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **{"stream_writer": SimpleNamespace(output_size=0), **named})
+
+
+@pytest.fixture
+def webui() -> Iterator[Callable[..., None]]:
+    """Sets the answer of a route: `webui("get", "/tools/", status=401)`."""
+    with aioresponses() as routes:
+
+        def answer(method: str, path: str, **answer: Any) -> None:
+            getattr(routes, method)(API + path, response_class=Response, **answer)
+
+        answer.routes = routes  # type: ignore[attr-defined]
+        yield answer
+
+
+async def install(*arguments: str) -> int:
+    options = tool.command_parser().parse_args(["install", "--url", WEBUI, "--token", "t0ken", *arguments])
+    return await tool.command_install(options)
+
+
+@pytest.mark.parametrize(
+    ("answer", "error", "words"),
+    [
+        ({"status": 401, "payload": {"detail": "no"}}, tool.AccessRefused, "administrator"),
+        ({"status": 403, "payload": {"detail": "no"}}, tool.AccessRefused, "administrator"),
+        ({"status": 500, "body": "oops"}, tool.UnexpectedAnswer, "500"),
+        ({"status": 200, "body": "<html>a page</html>"}, tool.UnexpectedAnswer, "200"),
+        ({"status": 302, "headers": {"Location": "http://login/"}}, tool.UnexpectedAnswer, "302"),
+        ({"exception": ConnectionRefusedError()}, tool.ServerUnreachable, "does not answer"),
+        ({"exception": TimeoutError()}, tool.ServerUnreachable, "in time"),
+    ],
+    ids=lambda value: str(value.get("status", value.get("exception"))) if isinstance(value, dict) else None,
+)
+async def test_install_says_what_open_webui_answered(
+    webui: Callable[..., None], answer: dict[str, Any], error: type[tool.ComfyUIError], words: str
+) -> None:
+    webui("get", "/tools/", **answer)
+    with pytest.raises(error) as raised:
+        await install()
+    assert words in raised.value.message + raised.value.hint
+    assert "t0ken" not in str(raised.value.as_result())
+
+
+async def test_install_reports_the_reason_for_which_open_webui_refuses_the_tool(webui: Callable[..., None]) -> None:
+    webui("get", "/tools/", payload=[{"id": "comfyui"}])
+    webui("get", "/tools/id/comfyui", payload={"content": "older"})
+    webui("post", "/tools/id/comfyui/update", status=400, payload={"detail": "valves do not fit"})
+    with pytest.raises(tool.UnexpectedAnswer, match="valves do not fit"):
+        await install()
+
+
+async def test_install_notices_a_specification_that_is_not_the_tools(webui: Callable[..., None]) -> None:
+    webui("get", "/tools/", payload=[])
+    webui("post", "/tools/create", payload={})
+    webui("get", "/tools/id/comfyui/valves", body="null")
+    webui("get", "/tools/id/comfyui", payload={"specs": [{"name": "something_else"}]})
+    with pytest.raises(tool.UnexpectedAnswer, match="something_else"):
+        await install()
+
+
+def test_install_without_a_token_asks_for_it(
+    webui: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    asked = []
+    monkeypatch.setattr(tool.getpass, "getpass", lambda text: asked.append(text) or "typed")
+    webui("get", "/tools/", status=401)
+    assert tool.main(["install", "--url", WEBUI]) == 1
+    ((_, calls),) = webui.routes.requests.items()
+    assert asked
+    assert calls[0].kwargs["headers"] == {"Authorization": "Bearer typed"}
+    assert "typed" not in capsys.readouterr().err
+
+
+def test_the_output_of_a_pipe_is_one_line_a_phase() -> None:
+    stream = io.StringIO()
+    display = tool.TerminalDisplay(stream)
+    for phase, text in [("loading", "Loading"), ("running", "10 %"), ("running", "20 %"), ("saving", "Saving")]:
+        display.status(phase, text, 0.1)
+    display.end()
+    assert stream.getvalue() == "Loading\n10 %\nSaving\n"

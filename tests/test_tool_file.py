@@ -1,0 +1,128 @@
+"""The one file that ships: what Open WebUI asks of it, and that what is written about it is true."""
+
+import ast
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import comfyui_tool as tool
+from tests.test_chat import all_errors
+
+ROOT = Path(__file__).resolve().parent.parent
+SOURCE = (ROOT / "comfyui_tool.py").read_text(encoding="utf-8")
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+# What a model is told besides the prompt and the docstring's names are Open WebUI's own, and stay hidden.
+RESERVED = {"__user__", "__request__", "__event_emitter__", "__metadata__", "__chat_id__", "__message_id__"}
+
+
+def test_the_front_matter_stands_where_open_webui_reads_it() -> None:
+    first, *rest = SOURCE.splitlines()
+    fields = dict(re.findall(r"^([a-z_]+): (.+)$", "\n".join(rest[: rest.index('"""')]), re.MULTILINE))
+    assert first == '"""'
+    assert fields["required_open_webui_version"] == "0.9.6"
+    assert fields["version"] == tool.VERSION
+    assert "requirements" not in fields
+
+
+def test_the_versions_agree() -> None:
+    assert f'version = "{tool.VERSION}"' in (ROOT / "pyproject.toml").read_text()
+    assert json.loads((ROOT / "manifest.json").read_text())["id"] == tool.TOOL_ID
+
+
+@pytest.mark.parametrize("name", ["utils", "apps", "main", "config"])
+def test_nothing_stands_in_it_that_open_webui_would_rewrite(name: str) -> None:
+    assert f"from {name}" not in SOURCE
+
+
+def test_the_bundled_workflows_are_those_of_the_folder() -> None:
+    assert subprocess.run([sys.executable, "workflows/bundle.py", "--check"], cwd=ROOT, check=False).returncode == 0
+
+
+def test_it_needs_only_what_ships_with_open_webui() -> None:
+    imported = {
+        (node.module or "").split(".")[0] if isinstance(node, ast.ImportFrom) else alias.name.split(".")[0]
+        for node in ast.walk(ast.parse(SOURCE))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for alias in node.names
+    }
+    allowed = {"aiohttp", "PIL", "pydantic", "open_webui", "fastapi", "starlette"}
+    assert imported - allowed <= set(sys.stdlib_module_names)
+
+
+def test_open_webui_is_imported_in_the_chat_room_only() -> None:
+    rooms = re.split(r"^# --- (\d+)\. ", SOURCE, flags=re.MULTILINE)
+    using = {rooms[i] for i in range(1, len(rooms), 2) if re.search(r"(from|import) open_webui", rooms[i + 1])}
+    assert using == {"8"}
+
+
+def test_every_public_function_says_what_it_does() -> None:
+    defined = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)
+    silent = [
+        node.name
+        for node in ast.walk(ast.parse(SOURCE))
+        if isinstance(node, defined) and not node.name.startswith("_") and not ast.get_docstring(node)
+        if node.name not in ("as_result", "bounded", "one", "note", "spec", "work", "likeness")
+    ]
+    assert silent == []
+
+
+def test_only_the_methods_are_offered_to_a_model() -> None:
+    offered = [name for name in dir(tool.Tools()) if not name.startswith("_") and callable(getattr(tool.Tools(), name))]
+    assert [name for name in offered if not isinstance(getattr(tool.Tools, name), type)] == ["generate_image"]
+
+
+def test_every_argument_is_described_in_one_line() -> None:
+    import inspect
+
+    for name in ("generate_image",):
+        method = getattr(tool.Tools, name)
+        described = re.findall(r":param (\w+): (.+)$", method.__doc__, re.MULTILINE)
+        assert [argument for argument, _ in described] == [
+            argument for argument in inspect.signature(method).parameters if argument not in {"self", *RESERVED}
+        ]
+        assert len(method.__doc__.split(".")[0]) < 100, "a deferred tool shows a hundred characters"
+
+
+# --- the README ---
+
+
+def table(heading: str) -> list[list[str]]:
+    """The rows of the table under a heading, without its head."""
+    section = README.split(f"## {heading}\n")[1].split("\n## ")[0]
+    rows = [line.strip("| ").split("|") for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows[2:]]
+
+
+@pytest.mark.parametrize(
+    ("heading", "model"), [("Valves of the administrator", tool.Valves), ("Valves of each user", tool.UserValves)]
+)
+def test_the_readme_lists_the_valves(heading: str, model: type[tool.Tolerant]) -> None:
+    def shown(value: object) -> str:
+        return (
+            {"": "empty", True: "on", False: "off"}.get(value, f"`{value}`")
+            if not isinstance(value, float)
+            else f"`{value:g}`"
+        )  # type: ignore[call-overload]
+
+    expected = [[str(field.title), shown(field.default)] for field in model.model_fields.values()]
+    assert [[row[0], row[1]] for row in table(heading)] == expected
+
+
+def test_the_readme_lists_the_methods() -> None:
+    assert [row[0] for row in table("What a model can call")] == ["`generate_image`"]
+
+
+def test_the_readme_lists_every_error() -> None:
+    listed = {row[0].strip("`"): row[1] for row in table("Errors")}
+    raised = {error.code: (error.__doc__ or "").split(".\n")[0] for error in all_errors() if not error.__subclasses__()}
+    raised |= {error.code: error.__doc__ or "" for error in (tool.WorkflowRefused, tool.RunFailed)}
+    assert listed == {code: text.strip().removesuffix(".") + "." for code, text in raised.items()}
+
+
+def test_the_readme_lists_the_workflows() -> None:
+    listed = {row[0].strip("`"): row[1] for row in table("Workflows")}
+    assert listed == {entry.name: entry.description for entry in tool.bundled_entries()}
