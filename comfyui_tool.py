@@ -1829,7 +1829,9 @@ def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int) -> Pla
             notes.append(f'the workflow "{workflow.name}" takes no negative prompt; it was left out')
     count = 1
     if wish.count:
-        count = int(fit_number(wish.count, InputSpec("INT", 1))[0])
+        fitted, note = fit_number(wish.count, InputSpec("INT", 1))
+        count = int(fitted)
+        notes += [note] if note else []
         if count > limits.count:
             raise LimitExceeded(
                 f"{wish.count.name} is {count}, and the administrator allows {limits.count} pictures in one call.",
@@ -1888,19 +1890,24 @@ async def _withdraw(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Tas
 
 
 async def finish(work: Awaitable[Any], seconds: float) -> None:
-    """Do a short clean-up to its end, or to the end of its time, however often the caller is cancelled meanwhile.
-    Its failure is logged and goes no further."""
+    """Do a short clean-up to its end, or to the end of its time, however often the caller is cancelled meanwhile; a
+    cancellation is raised again afterwards. The clean-up's own failure is logged and goes no further."""
 
     async def bounded() -> None:
         async with asyncio.timeout(seconds):
             await work
 
     task = asyncio.create_task(bounded())
+    cancelled: asyncio.CancelledError | None = None
     while not task.done():
-        with contextlib.suppress(asyncio.CancelledError):
+        try:
             await asyncio.wait({task})
-    if not task.cancelled() and (error := task.exception()):
-        log.warning("clean-up: %s: %s", type(error).__name__, error)
+        except asyncio.CancelledError as error:
+            cancelled = error
+    if not task.cancelled() and (failure := task.exception()):
+        log.warning("clean-up: %s: %s", type(failure).__name__, failure)
+    if cancelled:
+        raise cancelled
 
 
 async def _watch(

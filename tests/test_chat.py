@@ -197,6 +197,20 @@ async def test_a_cancellation_is_raised_again_after_the_last_status(page: Page) 
     assert page.events[-1][1:] == ("status", {"description": "Stopped", "done": True})
 
 
+async def test_a_stop_during_the_last_status_is_not_swallowed() -> None:
+    slow = Page(slow=0.2)
+
+    async def work(_: tool.Display) -> tuple[dict[str, Any], str]:
+        return {"status": "done"}, "Done"
+
+    call = asyncio.create_task(tool.Chat(emit=slow).answer(work))
+    await asyncio.sleep(0.05)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+    assert slow.texts == ["Done"]
+
+
 async def test_a_clean_up_is_finished_though_it_is_cancelled_again() -> None:
     done = []
 
@@ -210,6 +224,7 @@ async def test_a_clean_up_is_finished_though_it_is_cancelled_again() -> None:
         task.cancel()
     await asyncio.wait({task})
     assert done
+    assert task.cancelled(), "the cancellation is raised again afterwards"
 
 
 async def test_a_clean_up_that_hangs_ends_with_its_time() -> None:

@@ -389,9 +389,7 @@ async def test_a_dropped_websocket_is_opened_again_and_the_picture_comes(comfy: 
 
 
 @pytest.mark.parametrize("status", [400, 404, 502])
-async def test_without_a_websocket_look_ups_bring_the_picture(
-    comfy: StandIn, watcher: Watcher, status: int
-) -> None:
+async def test_without_a_websocket_look_ups_bring_the_picture(comfy: StandIn, watcher: Watcher, status: int) -> None:
     comfy.misbehave.refuse_websocket = status
     assert (await make(comfy, watcher)).pictures
 
