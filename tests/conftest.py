@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
@@ -64,5 +63,5 @@ async def comfy(request: pytest.FixtureRequest) -> AsyncIterator[StandIn]:
 @pytest.fixture(scope="session")
 def webui(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenWebUI]:
     """One real Open WebUI for all tests that need one."""
-    with running_open_webui(data_dir=Path(tmp_path_factory.mktemp("open-webui"))) as running:
+    with running_open_webui(tmp_path_factory.mktemp("open-webui"), ENABLE_CHANNELS="true") as running:
         yield running

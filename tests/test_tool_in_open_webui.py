@@ -14,7 +14,7 @@ from aiohttp import web
 from PIL import Image
 
 import comfyui_tool as tool
-from tests.model_server import ModelServer, ToolCall
+from tests.model_server import MODEL_ID, ModelServer, ToolCall
 from tests.open_webui import ApiError, OpenWebUI, Turn
 from tests.stand_in import StandIn
 
@@ -218,6 +218,28 @@ async def test_a_temporary_chat_gets_its_pictures_once_and_no_preview(webui: Ope
     assert not turn.previews
     assert [file["name"] for file in turn.shown_files] == ["one-1.png", "two-2.png"]
     assert turn.status_texts[-1].startswith("Done in ")
+
+
+async def test_a_channel_gets_the_picture_and_never_a_preview(webui: OpenWebUI, model: ModelServer) -> None:
+    model.script([call("one", seed=1, steps=12)], then="Here it is.")
+    await webui.set_default_tools(["comfyui"], model=MODEL_ID)
+    channel = await webui.request("POST", "/api/v1/channels/create", json={"name": "pictures"})
+    messages = f"/api/v1/channels/{channel['id']}/messages"
+    said = {"content": f"<@M:{MODEL_ID}|{MODEL_ID}> Draw"}
+    asked = await webui.request("POST", f"{messages}/post", json=said)
+    answer: dict[str, Any] = {}
+    async with asyncio.timeout(30):
+        while not (answer.get("meta") or {}).get("done"):
+            await asyncio.sleep(0.1)
+            thread = await webui.request("GET", f"{messages}/{asked['id']}/thread")
+            answer = next((message for message in thread if message["meta"]), {})
+    data = await webui.request("GET", f"{messages}/{answer['id']}/data")
+    await webui.request("POST", "/api/v1/models/model/delete", json={"id": MODEL_ID})
+    await webui.request("DELETE", f"/api/v1/channels/{channel['id']}/delete")
+    (file,) = data["files"]
+    assert file["name"] == "one-1.png"
+    assert "Here it is." in answer["content"]
+    assert "data:" not in json.dumps(data)
 
 
 # --- valves ---
