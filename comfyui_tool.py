@@ -63,7 +63,7 @@ Graph = Mapping[str, Any]  # ComfyUI's API format: node id -> {"class_type", "in
 CONNECT_SECONDS = 10.0  # to open a connection or the websocket
 PROBE_SECONDS = 4.0  # to find out whether a server answers at all
 ANSWER_SECONDS = 60.0  # for one HTTP answer; validating a large prompt takes a while
-CLEAN_UP_SECONDS = 4.0  # for everything that a Stop still does
+CLEAN_UP_SECONDS = 3.0  # for everything that a Stop still does
 IDLE_SECONDS = 60.0  # how long the websocket outlives its last job
 DEFINITION_SECONDS = 300.0  # how long a node definition is believed; a name that it lacks is asked for again
 MAX_JSON_BYTES = 64 * 2**20
@@ -952,7 +952,8 @@ class Connection:
                 if self._reader is None or self._reader.done():
                     self._reader = asyncio.create_task(self._read_on())
                 with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._settled.wait(), CONNECT_SECONDS)
+                    async with asyncio.timeout(CONNECT_SECONDS):
+                        await self._settled.wait()
             if self._refusal:
                 raise self._refusal
             subscription = self._subscriptions[prompt_id] = Subscription(picture_nodes, on_preview)
@@ -993,7 +994,8 @@ class Connection:
                     self._tell_all(Gap())
                 self._settled.set()
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._hurry.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._hurry.wait()
             pause = min(pause * 2, 10.0)
 
     def _tell_all(self, event: Event) -> None:
@@ -1645,7 +1647,8 @@ def describe(job: Job, now: float) -> tuple[str, str]:
             return "connecting", "Sent to ComfyUI"
         return "waiting", f"Waiting, {job.ahead} ahead" if job.ahead else "Waiting, next in line"
     if not job.sampling:
-        return "loading", "Loading the model"
+        # Without a websocket there are no steps to count, and no way to tell loading from running.
+        return "loading", "Loading the model" if job.complete or job.nodes else "Running"
     left = job.seconds_left(now)
     text = f"{min(job.fraction, 0.99):.0%}".replace("%", " %")
     return "running", text if left is None else f"{text} · {duration(max(left, 1))} left"
@@ -1750,7 +1753,7 @@ async def make(
             job, told = await follow(server, workflow.graph, audience, part, wait, previews, patience)
             audience.status("saving", f"{part}Saving")
             pictures += await collect(server, job, workflow.graph)
-            notes += told
+            notes += (*told, *missed_pictures(job, workflow.graph))
             if job.cached >= set(workflow.graph):
                 notes += (
                     "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one",
@@ -1789,61 +1792,64 @@ def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int) -> Pla
 
     Raises `BadArgument` for what cannot be understood and `LimitExceeded` for what the administrator does not allow.
     """
-    workflow, family = choice.workflow, choice.family
+    workflow = choice.workflow
+    values: dict[str, Any] = {
+        name: value for name, value in choice.family.defaults.items() if name in workflow.parameters
+    }
     notes: list[str] = []
-
-    def spec(name: str) -> InputSpec:
-        return workflow.spec(name, choice.definitions)
-
-    values: dict[str, Any] = {name: value for name, value in family.defaults.items() if name in workflow.parameters}
-    if "prompt" in workflow.parameters:
-        values["prompt"] = wish.prompt
     if "steps" in workflow.parameters:
         values["steps"] = min(values.get("steps", workflow.value("steps")), limits.steps)
-    if "width" in workflow.parameters and "height" in workflow.parameters:
-        size, note = fit_size(wish.size, min(family.megapixels, limits.megapixels), spec("width"), spec("height"))
-        if wish.size and size.megapixels > limits.megapixels:
-            raise LimitExceeded(
-                f"{wish.size.name} is {size}, and the administrator allows {limits.megapixels:g} megapixels.",
-                "Call again with a smaller size.",
-            )
-        values |= {"width": size.width, "height": size.height}
-        notes += [note] if note else []
-    elif wish.size:
-        notes.append(f'the workflow "{workflow.name}" has no size of its own; size was left out')
+    values |= _plan_size(choice, wish.size, limits, notes)
     for name, wanted in (("steps", wish.steps), ("guidance", wish.guidance), ("seed", wish.seed)):
         if wanted and name not in workflow.parameters:
             notes.append(f'the workflow "{workflow.name}" has no {name}; it was left out')
         elif wanted:
-            values[name], note = fit_number(wanted, spec(name))
+            values[name], note = fit_number(wanted, workflow.spec(name, choice.definitions))
             notes += [note] if note else []
     if wish.steps and values.get("steps", 0) > limits.steps:
-        raise LimitExceeded(
-            f"{wish.steps.name} is {values['steps']}, and the administrator allows {limits.steps}.",
-            f"Call again with at most {limits.steps} steps.",
-        )
-    if wish.negative_prompt:
-        if "negative_prompt" in workflow.parameters:
-            values["negative_prompt"] = str(wish.negative_prompt.value)
-        elif wish.negative_prompt.level == 0:
-            notes.append(f'the workflow "{workflow.name}" takes no negative prompt; it was left out')
-    count = 1
-    if wish.count:
-        fitted, note = fit_number(wish.count, InputSpec("INT", 1))
-        count = int(fitted)
-        notes += [note] if note else []
-        if count > limits.count:
-            raise LimitExceeded(
-                f"{wish.count.name} is {count}, and the administrator allows {limits.count} pictures in one call.",
-                f"Call again with a count of at most {limits.count}.",
-            )
+        raise _over_limit(wish.steps, values["steps"], f"at most {limits.steps} steps")
+    if "prompt" in workflow.parameters:
+        values["prompt"] = wish.prompt
+    if wish.negative_prompt and "negative_prompt" in workflow.parameters:
+        values["negative_prompt"] = str(wish.negative_prompt.value)
+    elif wish.negative_prompt and wish.negative_prompt.level == 0:
+        notes.append(f'the workflow "{workflow.name}" takes no negative prompt; it was left out')
+    count = _plan_count(wish.count, limits, notes)
     seed = values.setdefault("seed", random_seed) if "seed" in workflow.parameters else None
     if "batch_size" in workflow.parameters:
-        return Plan((workflow.bind({**values, "batch_size": count}),), seed, choice.model, tuple(notes))
-    if seed is None:  # the same prompt again would only give the same picture
-        return Plan((workflow.bind(values),), seed, choice.model, tuple(notes))
-    bound = tuple(workflow.bind({**values, "seed": seed + index}) for index in range(count))
-    return Plan(bound, seed, choice.model, tuple(notes))
+        bound = [workflow.bind({**values, "batch_size": count})]
+    elif seed is None:  # the same prompt again would only give the same picture
+        bound = [workflow.bind(values)]
+    else:
+        bound = [workflow.bind({**values, "seed": seed + index}) for index in range(count)]
+    return Plan(tuple(bound), seed, choice.model, tuple(notes))
+
+
+def _plan_size(choice: Choice, size: Wanted | None, limits: Limits, notes: list[str]) -> dict[str, int]:
+    workflow = choice.workflow
+    if not {"width", "height"} <= set(workflow.parameters):
+        notes += [f'the workflow "{workflow.name}" has no size of its own; size was left out'] if size else []
+        return {}
+    width, height = (workflow.spec(name, choice.definitions) for name in ("width", "height"))
+    fitted, note = fit_size(size, min(choice.family.megapixels, limits.megapixels), width, height)
+    if size and fitted.megapixels > limits.megapixels:
+        raise _over_limit(size, fitted, f"at most {limits.megapixels:g} megapixels")
+    notes += [note] if note else []
+    return {"width": fitted.width, "height": fitted.height}
+
+
+def _plan_count(count: Wanted | None, limits: Limits, notes: list[str]) -> int:
+    if count is None:
+        return 1
+    fitted, note = fit_number(count, InputSpec("INT", 1))
+    if fitted > limits.count:
+        raise _over_limit(count, fitted, f"at most {limits.count} pictures in one call")
+    notes += [note] if note else []
+    return int(fitted)
+
+
+def _over_limit(wanted: Wanted, value: Any, limit: str) -> LimitExceeded:
+    return LimitExceeded(f"{wanted.name} is {value}, and the administrator allows {limit}.", f"Ask for {limit}.")
 
 
 async def follow(
@@ -2020,6 +2026,14 @@ async def collect(server: ComfyUIServer, job: Job, graph: Graph) -> list[Picture
         raise PictureMissed("The picture was sent over the websocket while the connection was down, and is gone.")
     other = f" It made: {quoted(output.filename for output in wanted[:5])}." if wanted else ""
     raise NoPicture(f"The run ended well, but made no picture.{other}")
+
+
+def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
+    """A note when some of the pictures that are only sent over the websocket did not arrive."""
+    senders = [node_id for node_id, node in graph.items() if node["class_type"] == "SaveImageWebsocket"]
+    sent = sum(int(job.nodes[node_id][1]) for node_id in senders if node_id in job.nodes)
+    missing = sent - len(job.sent)
+    return (f"{missing} of {sent} pictures were missed: the connection was down when they were sent",) * (missing > 0)
 
 
 T = TypeVar("T")

@@ -1,6 +1,7 @@
 """Rooms 4 and 7: from a wish to finished pictures on a server that behaves, and on one that does not."""
 
 import asyncio
+import dataclasses
 import io
 import json
 import time
@@ -392,6 +393,7 @@ async def test_a_dropped_websocket_is_opened_again_and_the_picture_comes(comfy: 
 async def test_without_a_websocket_look_ups_bring_the_picture(comfy: StandIn, watcher: Watcher, status: int) -> None:
     comfy.misbehave.refuse_websocket = status
     assert (await make(comfy, watcher)).pictures
+    assert "Running" in watcher.texts
 
 
 async def test_a_history_entry_that_comes_late_is_waited_for(comfy: StandIn, watcher: Watcher) -> None:
@@ -454,6 +456,15 @@ async def test_pictures_saved_over_the_websocket_are_results_and_not_previews(co
     pictures = await run_graph(comfy, watcher, websocket_graph(comfy, batch_size=2))
     assert [(p.content_type, opened(p).size, p.source) for p in pictures] == [("image/png", (128, 128), "")] * 2
     assert all(not data.startswith(b"\x89PNG") for data in watcher.pictures)
+
+
+async def test_some_pictures_that_were_missed_are_noted(comfy: StandIn, watcher: Watcher) -> None:
+    graph = websocket_graph(comfy, batch_size=3)
+    async with tool.open_server(tool.Endpoint(comfy.url)) as server:
+        job, _ = await tool.follow(server, graph, watcher, "", 30, True, QUICK)
+    assert tool.missed_pictures(job, graph) == ()
+    (note,) = tool.missed_pictures(dataclasses.replace(job, sent=job.sent[:1]), graph)
+    assert note.startswith("2 of 3 pictures were missed")
 
 
 async def test_a_picture_over_the_websocket_whose_frame_was_missed_is_named(comfy: StandIn, watcher: Watcher) -> None:

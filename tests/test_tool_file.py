@@ -87,6 +87,11 @@ def test_every_argument_is_described_in_one_line() -> None:
         assert len(method.__doc__.split(".")[0]) < 100, "a deferred tool shows a hundred characters"
 
 
+def test_the_workflows_that_a_model_is_told_of_are_the_bundled_ones() -> None:
+    told = re.findall(r":param workflow: (.+)", tool.Tools.generate_image.__doc__ or "")[0]
+    assert re.findall(r'"(.+?)"', told) == [entry.name for entry in tool.bundled_entries()]
+
+
 # --- the README ---
 
 

@@ -220,6 +220,12 @@ async def test_a_temporary_chat_gets_its_pictures_once_and_no_preview(webui: Ope
     assert turn.status_texts[-1].startswith("Done in ")
 
 
+async def test_with_prompt_based_function_calling_it_works_as_well(webui: OpenWebUI, model: ModelServer) -> None:
+    turn = await chat(webui, model, call("one", seed=1), params={"function_calling": "legacy"})
+    assert [file["name"] for file in turn.files] == ["one-1.png"]
+    assert turn.status_history[-1]["description"].endswith("seed 1")
+
+
 async def test_a_channel_gets_the_picture_and_never_a_preview(webui: OpenWebUI, model: ModelServer) -> None:
     model.script([call("one", seed=1, steps=12)], then="Here it is.")
     await webui.set_default_tools(["comfyui"], model=MODEL_ID)
