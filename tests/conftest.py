@@ -1,11 +1,14 @@
 """What the tests share: the stand-in in both releases, somebody who watches, and one Open WebUI for the whole run."""
 
+import contextlib
 import os
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 
 import comfyui_tool as tool
+from tests.model_server import ModelServer
 from tests.open_webui import OpenWebUI, running_open_webui
 from tests.stand_in import StandIn
 
@@ -13,6 +16,7 @@ from tests.stand_in import StandIn
 for name in ("COMFYUI_BASE_URL", "COMFYUI_API_KEY", "OPEN_WEBUI_TOKEN"):
     os.environ.pop(name, None)
 
+SOURCE = Path(tool.__file__).read_text(encoding="utf-8")
 SLOW = ("test_open_webui_harness", "test_tool_in_open_webui", "test_sandbox", "test_browser")
 
 
@@ -58,6 +62,17 @@ async def comfy(request: pytest.FixtureRequest) -> AsyncIterator[StandIn]:
     async with StandIn(release=request.param, preview_method="auto") as server:
         yield server
         await tool.close_servers()
+
+
+@contextlib.asynccontextmanager
+async def installed(webui: OpenWebUI, comfy: StandIn) -> AsyncIterator[ModelServer]:
+    """The tool, freshly created for all users with the address of `comfy` in its valve, and a model to call it."""
+    async with ModelServer() as model:
+        await webui.use_model(model)
+        await webui.delete_tool("comfyui", missing_ok=True)
+        await webui.create_tool("comfyui", "ComfyUI", SOURCE, public=True)
+        await webui.set_valves("comfyui", endpoint=comfy.url)
+        yield model
 
 
 @pytest.fixture(scope="session")

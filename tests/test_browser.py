@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-import comfyui_tool as tool
 from tests.browser import MISSING, Browser, find_chromium
+from tests.conftest import SOURCE, installed
 from tests.model_server import ModelServer, ToolCall
 from tests.open_webui import OpenWebUI
 from tests.stand_in import StandIn
@@ -23,7 +23,6 @@ pytestmark = [
     pytest.mark.skipif(find_chromium() is None, reason=MISSING),
 ]
 
-SOURCE = Path(tool.__file__).read_text(encoding="utf-8")
 PROMPT = "a lighthouse at dusk"
 
 
@@ -35,11 +34,7 @@ async def comfy() -> AsyncIterator[StandIn]:
 
 @pytest.fixture
 async def model(webui: OpenWebUI, comfy: StandIn) -> AsyncIterator[ModelServer]:
-    async with ModelServer() as server:
-        await webui.use_model(server)
-        await webui.delete_tool("comfyui", missing_ok=True)
-        await webui.create_tool("comfyui", "ComfyUI", SOURCE, public=True)
-        await webui.set_valves("comfyui", endpoint=comfy.url)
+    async with installed(webui, comfy) as server:
         await webui.set_default_tools(["comfyui"])
         yield server
 

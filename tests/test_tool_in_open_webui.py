@@ -6,7 +6,6 @@ import json
 import sqlite3
 import sys
 from collections.abc import AsyncIterator, Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,13 +13,13 @@ from aiohttp import web
 from PIL import Image
 
 import comfyui_tool as tool
+from tests.conftest import SOURCE, installed
 from tests.model_server import MODEL_ID, ModelServer, ToolCall
 from tests.open_webui import ApiError, OpenWebUI, Turn
 from tests.stand_in import StandIn
 
 pytestmark = pytest.mark.open_webui
 
-SOURCE = Path(tool.__file__).read_text(encoding="utf-8")
 SMALL = {"size": "128x128", "steps": 6, "workflow": "checkpoint"}
 
 
@@ -32,12 +31,7 @@ async def comfy() -> AsyncIterator[StandIn]:
 
 @pytest.fixture
 async def model(webui: OpenWebUI, comfy: StandIn) -> AsyncIterator[ModelServer]:
-    """The tool, freshly created for all users, with the stand-in's address in its valve, and a model to call it."""
-    async with ModelServer() as server:
-        await webui.use_model(server)
-        await webui.delete_tool("comfyui", missing_ok=True)
-        await webui.create_tool("comfyui", "ComfyUI", SOURCE, public=True)
-        await webui.set_valves("comfyui", endpoint=comfy.url)
+    async with installed(webui, comfy) as server:
         yield server
 
 
