@@ -1,0 +1,1 @@
+"""The tests, the stand-in ComfyUI that they use, and the sandbox."""

@@ -1,0 +1,1 @@
+"""What real ComfyUI servers said, reduced to facts."""

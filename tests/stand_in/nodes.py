@@ -1,0 +1,684 @@
+"""What the nodes do: each a small function from inputs to outputs.
+
+A node is a function with the class's name in `@node`, its first argument the Run, the others the node's inputs by name.
+It returns its outputs as a tuple, or a Shown when it has something for `executed` and the history. A class that has a
+definition and no function passes its inputs on by type (`passed_on`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+import io
+import json
+import math
+import random
+import string
+import struct
+import time
+import wave
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
+
+from PIL import Image, ImageFilter, ImageOps, PngImagePlugin, UnidentifiedImageError
+
+from . import painting
+from .files import Files, OutsideFolder, Place, inside
+
+Outputs = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """Outputs, and what the node shows: `ui` goes into `executed` and the history."""
+
+    ui: dict[str, Any]
+    outputs: Outputs = ()
+
+
+@dataclass(frozen=True)
+class Token:
+    """A model, a VAE, … : something that is only passed on."""
+
+    type: str
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class Conditioning:
+    text: str
+
+
+@dataclass(frozen=True)
+class Latent:
+    width: int
+    height: int
+    batch: int = 1
+    text: str = ""
+    seed: int = 0
+    denoise: float = 1.0
+    sources: tuple[Image.Image, ...] = ()
+    mask: Image.Image | None = None
+    sampled: bool = False
+
+
+@dataclass(frozen=True)
+class Sigmas:
+    steps: int
+    denoise: float = 1.0
+
+
+@dataclass(frozen=True)
+class Audio:
+    seconds: float = 1.0
+    pitch: float = 440.0
+    content: bytes = b""
+
+
+@dataclass(frozen=True)
+class Video:
+    images: tuple[Image.Image, ...]
+    fps: float
+    content: bytes = b""
+
+
+class Run(Protocol):
+    """What a node may use of the engine."""
+
+    files: Files
+    load_seconds: float
+    step_seconds: float
+    prompt: dict[str, Any]
+    pnginfo: Any
+    definition: dict[str, Any]
+    inputs: dict[str, Any]
+    no_outputs: bool
+
+    async def progress(
+        self, value: int, total: int, image: bytes | None = None, image_type: str = "image/jpeg"
+    ) -> None: ...
+    async def step(self, value: int, total: int, image: Callable[[], bytes]) -> None: ...
+    async def text(self, text: str) -> None: ...
+    def poll_while_decoding(self) -> None: ...
+
+
+Node = Callable[..., Awaitable[Outputs | Shown]]
+NODES: dict[str, Callable[..., Any]] = {}
+
+
+def node(*class_types: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def register(function: Callable[..., Any]) -> Callable[..., Any]:
+        NODES.update(dict.fromkeys(class_types, function))
+        return function
+
+    return register
+
+
+async def execute(run: Run, class_type: str) -> Shown:
+    function: Callable[..., Any] = NODES.get(class_type, passed_on)
+    takes = inspect.signature(function).parameters
+    anything = any(parameter.kind is parameter.VAR_KEYWORD for parameter in takes.values())
+    given = run.inputs if anything else {name: value for name, value in run.inputs.items() if name in takes}
+    result: Any = function(run, **given)
+    if inspect.isawaitable(result):
+        result = await result
+    return result if isinstance(result, Shown) else Shown({}, result)
+
+
+def passed_on(run: Run, **inputs: Any) -> Outputs:
+    """The n-th output of a type is the n-th input of that type; without one, something new of that type."""
+    sections = run.definition["input"]
+    types = {name: spec[0] for section in ("required", "optional") for name, spec in sections.get(section, {}).items()}
+    spoken = " ".join(value for name, value in inputs.items() if types.get(name) == "STRING" and isinstance(value, str))
+    results: list[Any] = []
+    for position, wanted in enumerate(run.definition["output"]):
+        same = [value for name, value in inputs.items() if types.get(name) == wanted]
+        nth = run.definition["output"][:position].count(wanted)
+        new = Conditioning(spoken) if wanted == "CONDITIONING" else Token(str(wanted), spoken)
+        results.append(same[min(nth, len(same) - 1)] if same else new)
+    return tuple(results)
+
+
+# --- loaders ----------------------------------------------------------------------------------------------------------
+
+
+@node("CheckpointLoaderSimple", "UNETLoader", "CLIPLoader", "DualCLIPLoader", "TripleCLIPLoader", "VAELoader")
+@node("ControlNetLoader", "UpscaleModelLoader", "CLIPVisionLoader", "StyleModelLoader")
+async def loader(run: Run, **names: Any) -> Outputs:
+    await asyncio.sleep(run.load_seconds)
+    return tuple(Token(kind, str(next(iter(names.values())))) for kind in run.definition["output"])
+
+
+@node("LoraLoader", "LoraLoaderModelOnly")
+async def lora(run: Run, **inputs: Any) -> Outputs:
+    await asyncio.sleep(run.load_seconds)
+    return passed_on(run, **inputs)
+
+
+@node("LoadImage", "LoadImageOutput")
+def load_image(run: Run, image: str) -> Outputs:
+    opened = opened_image(run, image, "output" if run.definition["name"] == "LoadImageOutput" else "input")
+    mask = ImageOps.invert(opened.getchannel("A")) if "A" in opened.getbands() else Image.new("L", (64, 64))
+    return ((opened.convert("RGB"),), (mask,))
+
+
+@node("LoadImageMask")
+def load_image_mask(run: Run, image: str, channel: str) -> Outputs:
+    opened = opened_image(run, image, "input").convert("RGBA")
+    band = opened.getchannel(channel[0].upper())
+    return ((ImageOps.invert(band) if channel == "alpha" else band,),)
+
+
+def opened_image(run: Run, name: str, kind: str) -> Image.Image:
+    file = run.files.get(run.files.find(name, kind=kind))
+    if file is None:
+        raise FileNotFoundError(f"[Errno 2] No such file or directory: '{name}'")
+    try:
+        image = Image.open(io.BytesIO(file.content))
+        image.load()
+    except UnidentifiedImageError:
+        raise UnidentifiedImageError(f"cannot identify image file '{name}'") from None
+    return ImageOps.exif_transpose(image)
+
+
+@node("LoadAudio")
+def load_audio(run: Run, audio: str) -> Outputs:
+    file = run.files.get(run.files.find(audio, kind="input"))
+    return (Audio(content=file.content if file else b""),)
+
+
+@node("LoadVideo")
+def load_video(run: Run, file: str) -> Outputs:
+    found = run.files.get(run.files.find(file, kind="input"))
+    return (Video((Image.new("RGB", (64, 64)),), 24.0, found.content if found else b""),)
+
+
+# --- text and numbers -------------------------------------------------------------------------------------------------
+
+
+@node("CLIPTextEncode")
+def clip_text_encode(run: Run, text: str, clip: Any) -> Outputs:
+    return (Conditioning(text),)
+
+
+@node("ConditioningZeroOut")
+def conditioning_zero_out(run: Run, conditioning: Conditioning) -> Outputs:
+    return (Conditioning(""),)
+
+
+@node("PrimitiveString", "PrimitiveStringMultiline", "PrimitiveInt", "PrimitiveFloat", "PrimitiveBoolean")
+def primitive(run: Run, value: Any) -> Outputs:
+    return (value,)
+
+
+@node("StringConcatenate")
+def string_concatenate(run: Run, string_a: str, string_b: str, delimiter: str) -> Outputs:
+    return (delimiter.join((string_a, string_b)),)
+
+
+@node("PreviewAny")
+def preview_any(run: Run, source: Any) -> Shown:
+    text = (
+        source
+        if isinstance(source, str)
+        else json.dumps(source)
+        if isinstance(source, (int, float, bool))
+        else str(source)
+    )
+    return Shown({"text": [text]}, (text,))
+
+
+# --- latents and sampling ---------------------------------------------------------------------------------------------
+
+
+@node("EmptyLatentImage", "EmptySD3LatentImage", "EmptyFlux2LatentImage")
+def empty_latent(run: Run, width: int, height: int, batch_size: int) -> Outputs:
+    return (Latent(width // 8 * 8, height // 8 * 8, batch_size),)
+
+
+@node("EmptyHunyuanLatentVideo")
+def empty_video_latent(run: Run, width: int, height: int, length: int, batch_size: int) -> Outputs:
+    return (Latent(width // 8 * 8, height // 8 * 8, length),)
+
+
+@node("VAEEncode")
+def vae_encode(run: Run, pixels: tuple[Image.Image, ...], vae: Any) -> Outputs:
+    width, height = pixels[0].size
+    return (Latent(width // 8 * 8, height // 8 * 8, len(pixels), sources=pixels),)
+
+
+@node("VAEEncodeForInpaint")
+def vae_encode_for_inpaint(
+    run: Run, pixels: Any, vae: Any, mask: tuple[Image.Image, ...], grow_mask_by: int
+) -> Outputs:
+    (latent,) = vae_encode(run, pixels, vae)
+    grown = mask[0].resize(pixels[0].size).filter(ImageFilter.MaxFilter(2 * (grow_mask_by // 2) + 1))
+    return (replace(latent, mask=grown),)
+
+
+@node("SetLatentNoiseMask")
+def set_latent_noise_mask(run: Run, samples: Latent, mask: tuple[Image.Image, ...]) -> Outputs:
+    return (replace(samples, mask=mask[0]),)
+
+
+@node("LatentUpscaleBy")
+def latent_upscale_by(run: Run, samples: Latent, upscale_method: str, scale_by: float) -> Outputs:
+    return (
+        replace(samples, width=int(samples.width * scale_by) // 8 * 8, height=int(samples.height * scale_by) // 8 * 8),
+    )
+
+
+@node("LatentUpscale")
+def latent_upscale(run: Run, samples: Latent, upscale_method: str, width: int, height: int, crop: str) -> Outputs:
+    return (replace(samples, width=(width or samples.width) // 8 * 8, height=(height or samples.height) // 8 * 8),)
+
+
+@node("RepeatLatentBatch")
+def repeat_latent_batch(run: Run, samples: Latent, amount: int) -> Outputs:
+    return (replace(samples, batch=samples.batch * amount),)
+
+
+@node("LatentConcat")
+def latent_concat(run: Run, samples1: Latent, samples2: Latent, dim: str) -> Outputs:
+    if dim.lstrip("-") not in ("x", "y", "t"):
+        raise TypeError("cat(): argument 'dim' must be int, not str")
+    return (samples1,)
+
+
+@node("KSampler")
+async def ksampler(
+    run: Run, seed: int, steps: int, denoise: float, positive: Any, latent_image: Latent, model: Any
+) -> Outputs:
+    expect_model(model)
+    return (await sampled(run, steps, positive, seed, denoise, latent_image),)
+
+
+@node("KSamplerAdvanced")
+async def ksampler_advanced(
+    run: Run, noise_seed: int, steps: int, positive: Any, latent_image: Latent, start_at_step: int, end_at_step: int
+) -> Outputs:
+    done = max(0, min(steps, end_at_step) - start_at_step)
+    return (
+        await sampled(run, done, positive, noise_seed, done / steps if latent_image.sources else 1.0, latent_image),
+    )
+
+
+@node("RandomNoise")
+def random_noise(run: Run, noise_seed: int) -> Outputs:
+    return (noise_seed,)
+
+
+@node("BasicScheduler")
+def basic_scheduler(run: Run, steps: int, denoise: float) -> Outputs:
+    return (Sigmas(steps, denoise),)
+
+
+@node("Flux2Scheduler")
+def flux2_scheduler(run: Run, steps: int) -> Outputs:
+    return (Sigmas(steps),)
+
+
+@node("BasicGuider")
+def basic_guider(run: Run, conditioning: Conditioning) -> Outputs:
+    return (conditioning,)
+
+
+@node("CFGGuider")
+def cfg_guider(run: Run, positive: Conditioning) -> Outputs:
+    return (positive,)
+
+
+@node("SamplerCustomAdvanced")
+async def sampler_custom_advanced(run: Run, noise: int, guider: Any, sigmas: Sigmas, latent_image: Latent) -> Outputs:
+    result = await sampled(run, sigmas.steps, guider, noise, sigmas.denoise, latent_image)
+    return (result, result)
+
+
+def expect_model(model: Any) -> None:
+    """A literal passes the validation where a model belongs; the sampler is the first to miss it."""
+    if isinstance(model, (str, int, float)):
+        raise AttributeError(f"'{type(model).__name__}' object has no attribute 'get_model_object'")
+
+
+async def sampled(run: Run, steps: int, positive: Conditioning, seed: int, denoise: float, latent: Latent) -> Latent:
+    result = replace(latent, text=positive.text, seed=seed, denoise=denoise, sampled=True)
+    for step in range(1, steps + 1):
+        await asyncio.sleep(run.step_seconds)
+        await run.step(step, steps, functools.partial(shown_step, result, step / steps))
+    return result
+
+
+def shown_step(latent: Latent, share: float) -> bytes:
+    return painting.preview(sketch(latent), share, latent.seed)
+
+
+def sketch(latent: Latent) -> Image.Image:
+    """The first picture of the batch in the size of a preview."""
+    scale = painting.PREVIEW_SIDE / max(latent.width, latent.height)
+    return decoded(latent, 0, (max(8, round(latent.width * scale)), max(8, round(latent.height * scale))))
+
+
+def decoded(latent: Latent, index: int, size: tuple[int, int]) -> Image.Image:
+    if not latent.sampled:
+        return latent.sources[index].resize(size) if latent.sources else Image.new("RGB", size, (120, 116, 110))
+    image = painting.scene(latent.text, latent.seed, latent.width, latent.height, index, size)
+    if not latent.sources:
+        return image
+    source = latent.sources[index % len(latent.sources)]
+    return painting.painted_over(source, image, latent.denoise, latent.mask)
+
+
+@node("VAEDecode", "VAEDecodeTiled")
+async def vae_decode(run: Run, samples: Latent) -> Outputs:
+    def paint(index: int) -> Image.Image:
+        image = decoded(samples, index, (samples.width, samples.height))
+        return painting.captioned(image, samples.text, samples.seed) if samples.sampled else image
+
+    images = []
+    for index in range(samples.batch):
+        images.append(await asyncio.to_thread(paint, index))
+        run.poll_while_decoding()
+    return (tuple(images),)
+
+
+# --- images and masks -------------------------------------------------------------------------------------------------
+
+
+@node("EmptyImage")
+def empty_image(run: Run, width: int, height: int, batch_size: int, color: int) -> Outputs:
+    rgb = (color >> 16 & 255, color >> 8 & 255, color & 255)
+    return (tuple(Image.new("RGB", (width, height), rgb) for _ in range(batch_size)),)
+
+
+@node("ImageScale")
+async def image_scale(run: Run, image: Any, upscale_method: str, width: int, height: int, crop: str) -> Outputs:
+    def scaled(picture: Image.Image) -> Image.Image:
+        w = width or round(picture.width * height / picture.height)
+        h = height or round(picture.height * width / picture.width)
+        return ImageOps.fit(picture, (w, h)) if crop == "center" else picture.resize((w, h))
+
+    return (await asyncio.to_thread(lambda: tuple(map(scaled, image))),)
+
+
+@node("ImageScaleBy")
+async def image_scale_by(run: Run, image: Any, upscale_method: str, scale_by: float) -> Outputs:
+    return (await enlarged(image, scale_by),)
+
+
+@node("ImageUpscaleWithModel")
+async def image_upscale_with_model(run: Run, upscale_model: Token, image: Any) -> Outputs:
+    return (await enlarged(image, float(upscale_model.name[:1]) if upscale_model.name[:1].isdigit() else 4.0),)
+
+
+@node("ImageScaleToTotalPixels")
+async def image_scale_to_total_pixels(run: Run, image: Any, megapixels: float) -> Outputs:
+    return (await enlarged(image, math.sqrt(megapixels * 1024 * 1024 / (image[0].width * image[0].height))),)
+
+
+@node("ResizeImageMaskNode")
+async def resize_image_mask(run: Run, input: Any, resize_type: str, **chosen: Any) -> Outputs:
+    width, height = input[0].size
+    given = {name.removeprefix("resize_type."): value for name, value in chosen.items()}
+    if resize_type == "scale dimensions":
+        return (tuple(picture.resize((given["width"] or width, given["height"] or height)) for picture in input),)
+    factors: dict[str, Callable[[float], float]] = {
+        "multiplier": lambda value: value,
+        "longer_size": lambda value: value / max(width, height),
+        "shorter_size": lambda value: value / min(width, height),
+        "width": lambda value: value / width,
+        "height": lambda value: value / height,
+        "megapixels": lambda value: math.sqrt(value * 1024 * 1024 / (width * height)),
+    }
+    factor = next((factors[name](value) for name, value in given.items() if name in factors), 1.0)
+    return (await enlarged(input, factor),)
+
+
+async def enlarged(images: tuple[Image.Image, ...], factor: float) -> tuple[Image.Image, ...]:
+    return await asyncio.to_thread(
+        lambda: tuple(i.resize((max(1, round(i.width * factor)), max(1, round(i.height * factor)))) for i in images)
+    )
+
+
+@node("ImageInvert")
+def image_invert(run: Run, image: Any) -> Outputs:
+    return (tuple(ImageOps.invert(picture) for picture in image),)
+
+
+@node("ImageBatch")
+def image_batch(run: Run, image1: Any, image2: Any) -> Outputs:
+    return ((*image1, *(picture.resize(image1[0].size) for picture in image2)),)
+
+
+@node("ImageFromBatch")
+def image_from_batch(run: Run, image: Any, batch_index: int, length: int) -> Outputs:
+    return (image[batch_index : batch_index + length] or image[-1:],)
+
+
+@node("GetImageSize")
+async def get_image_size(run: Run, image: Any) -> Outputs:
+    width, height = image[0].size
+    await run.text(f"width: {width}, height: {height}\n batch size: {len(image)}")
+    return (width, height, len(image))
+
+
+@node("SolidMask")
+def solid_mask(run: Run, value: float, width: int, height: int) -> Outputs:
+    return ((Image.new("L", (width, height), round(value * 255)),),)
+
+
+@node("InvertMask")
+def invert_mask(run: Run, mask: Any) -> Outputs:
+    return (tuple(ImageOps.invert(layer) for layer in mask),)
+
+
+@node("MaskToImage")
+def mask_to_image(run: Run, mask: Any) -> Outputs:
+    return (tuple(layer.convert("RGB") for layer in mask),)
+
+
+@node("ImageToMask")
+def image_to_mask(run: Run, image: Any, channel: str) -> Outputs:
+    return (tuple(picture.convert("RGBA").getchannel(channel[0].upper()) for picture in image),)
+
+
+# --- sound and film ---------------------------------------------------------------------------------------------------
+
+
+@node("EmptyAudio")
+def empty_audio(run: Run, duration: float) -> Outputs:
+    return (Audio(seconds=duration, pitch=0.0),)
+
+
+@node("CreateVideo")
+def create_video(run: Run, images: Any, fps: float) -> Outputs:
+    return (Video(images, fps),)
+
+
+@node("GetVideoComponents")
+def get_video_components(run: Run, video: Video) -> Outputs:
+    return (video.images, Audio(), video.fps)
+
+
+def wave_file(audio: Audio) -> bytes:
+    if audio.content:
+        return audio.content
+    stream = io.BytesIO()
+    rate = 8000
+    with wave.open(stream, "wb") as writer:
+        writer.setnchannels(1)
+        writer.setsampwidth(2)
+        writer.setframerate(rate)
+        count = int(rate * min(audio.seconds, 10.0))
+        tone = (int(12000 * math.sin(math.tau * audio.pitch * n / rate)) if audio.pitch else 0 for n in range(count))
+        writer.writeframes(b"".join(struct.pack("<h", sample) for sample in tone))
+    return stream.getvalue()
+
+
+def film_file(video: Video) -> bytes:
+    """Enough of an MP4 to be told from other files by its first bytes."""
+    body = video.content or animation(video.images, video.fps, "WEBP")
+    head = b"ftypisom\x00\x00\x02\x00isomiso2avc1mp41"
+    return struct.pack(">I", len(head) + 4) + head + struct.pack(">I", len(body) + 8) + b"mdat" + body
+
+
+def animation(images: tuple[Image.Image, ...], fps: float, file_format: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    first, *others = images
+    first.save(stream, file_format, save_all=True, append_images=others, duration=int(1000 / fps), loop=0, **options)
+    return stream.getvalue()
+
+
+# --- nodes that end a graph -------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Names:
+    """The numbered names of one save: prefix_00001_.png, prefix_00002_.png, …"""
+
+    run: Run
+    kind: str
+    prefix: str
+    size: tuple[int, int] = (0, 0)
+    number: int = 0
+    subfolder: str = field(init=False)
+    stem: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        now = time.localtime()
+        values = {"year": f"{now.tm_year}", "month": f"{now.tm_mon:02}", "day": f"{now.tm_mday:02}"}
+        values |= {"hour": f"{now.tm_hour:02}", "minute": f"{now.tm_min:02}", "second": f"{now.tm_sec:02}"}
+        values |= {"width": str(self.size[0]), "height": str(self.size[1])}
+        prefix = self.prefix
+        for name, value in values.items():
+            prefix = prefix.replace(f"%{name}%", value)
+        folder, _, self.stem = prefix.rpartition("/")
+        try:
+            self.subfolder = inside(folder)
+        except OutsideFolder:
+            raise Exception("Saving image outside the output folder is not allowed.") from None
+        self.number = self.run.files.next_number(self.kind, self.subfolder, self.stem)
+
+    def put(self, content: bytes, suffix: str, tail: str = "_") -> dict[str, str]:
+        place = Place(self.kind, self.subfolder, f"{self.stem}_{self.number:05}{tail}.{suffix}")
+        self.number += 1
+        return self.run.files.put(place, content).as_output
+
+
+def png_file(image: Image.Image, run: Run) -> bytes:
+    texts = PngImagePlugin.PngInfo()
+    texts.add_text("prompt", json.dumps(run.prompt))
+    for key in run.pnginfo or {}:
+        texts.add_text(key, json.dumps(run.pnginfo[key]))
+    stream = io.BytesIO()
+    image.save(stream, "PNG", pnginfo=texts, compress_level=1)
+    return stream.getvalue()
+
+
+def temp_prefix() -> str:
+    return "ComfyUI_temp_" + "".join(random.choices(string.ascii_lowercase, k=5))
+
+
+async def saved_images(run: Run, images: tuple[Image.Image, ...], kind: str, prefix: str) -> Shown:
+    if run.no_outputs:
+        return Shown({"images": []}, (images,))
+    names = Names(run, kind, prefix, images[0].size)
+    written = [names.put(await asyncio.to_thread(png_file, image, run), "png") for image in images]
+    return Shown({"images": written} | ({"animated": [False]} if is_v3(run) else {}), (images,))
+
+
+@node("SaveImage")
+async def save_image(run: Run, images: Any, filename_prefix: str = "ComfyUI") -> Shown:
+    return await saved_images(run, images, "output", filename_prefix)
+
+
+@node("SaveImageAdvanced")
+async def save_image_advanced(run: Run, images: Any, filename_prefix: str, **more: Any) -> Shown:
+    return await saved_images(run, images, "output", filename_prefix)
+
+
+@node("PreviewImage")
+async def preview_image(run: Run, images: Any) -> Shown:
+    return await saved_images(run, images, "temp", temp_prefix())
+
+
+@node("MaskPreview")
+async def mask_preview(run: Run, mask: Any) -> Shown:
+    return await saved_images(run, tuple(layer.convert("RGB") for layer in mask), "temp", temp_prefix())
+
+
+@node("SaveImageWebsocket")
+async def save_image_websocket(run: Run, images: Any) -> Outputs:
+    for index, image in enumerate(images):
+        stream = io.BytesIO()
+        await asyncio.to_thread(image.save, stream, "PNG", compress_level=1)
+        await run.progress(index, len(images), stream.getvalue(), "image/png")
+    return ()
+
+
+@node("SaveAnimatedWEBP")
+async def save_animated_webp(
+    run: Run, images: Any, filename_prefix: str, fps: float, lossless: bool, quality: int
+) -> Shown:
+    options = {"lossless": lossless, "quality": quality, "method": 0}
+    content = await asyncio.to_thread(lambda: animation(images, fps, "WEBP", **options))
+    written = Names(run, "output", filename_prefix, images[0].size).put(content, "webp")
+    return Shown({"images": [written], "animated": [True]}, (images,))
+
+
+@node("SaveAnimatedPNG")
+async def save_animated_png(run: Run, images: Any, filename_prefix: str, fps: float, compress_level: int) -> Shown:
+    content = await asyncio.to_thread(lambda: animation(images, fps, "PNG", compress_level=compress_level))
+    written = Names(run, "output", filename_prefix, images[0].size).put(content, "png")
+    return Shown({"images": [written], "animated": [True]}, (images,))
+
+
+@node("SaveVideo")
+async def save_video(run: Run, video: Video, filename_prefix: str, **more: Any) -> Shown:
+    content = await asyncio.to_thread(film_file, video)
+    written = Names(run, "output", filename_prefix, video.images[0].size).put(content, "mp4")
+    return Shown({"images": [written], "animated": [True]}, (video,))
+
+
+@node("SaveWEBM")
+async def save_webm(run: Run, images: Any, filename_prefix: str, fps: float) -> Shown:
+    content = b"\x1a\x45\xdf\xa3" + await asyncio.to_thread(animation, images, fps, "WEBP")
+    written = Names(run, "output", filename_prefix, images[0].size).put(content, "webm")
+    return Shown({"images": [written], "animated": [True]}, (images,))
+
+
+def is_v3(run: Run) -> bool:
+    """The newer kind of node: it says whether its pictures move, and names sounds without the last underscore."""
+    return "output_matchtypes" in run.definition
+
+
+def saved_audio(run: Run, audio: Audio, kind: str, prefix: str, suffix: str) -> Shown:
+    written = Names(run, kind, prefix).put(wave_file(audio), suffix, "" if is_v3(run) else "_")
+    return Shown({"audio": [written]}, (audio,))
+
+
+@node("SaveAudio")
+def save_audio(run: Run, audio: Audio, filename_prefix: str) -> Shown:
+    return saved_audio(run, audio, "output", filename_prefix, "flac")
+
+
+@node("SaveAudioMP3")
+def save_audio_mp3(run: Run, audio: Audio, filename_prefix: str) -> Shown:
+    return saved_audio(run, audio, "output", filename_prefix, "mp3")
+
+
+@node("SaveAudioOpus")
+def save_audio_opus(run: Run, audio: Audio, filename_prefix: str) -> Shown:
+    return saved_audio(run, audio, "output", filename_prefix, "opus")
+
+
+@node("PreviewAudio")
+def preview_audio(run: Run, audio: Audio) -> Shown:
+    return saved_audio(run, audio, "temp", temp_prefix(), "flac")
+
+
+@node("SaveLatent")
+def save_latent(run: Run, samples: Latent, filename_prefix: str) -> Shown:
+    written = Names(run, "output", filename_prefix).put(repr(samples).encode(), "latent")
+    return Shown({"latents": [written]}, (samples,))
