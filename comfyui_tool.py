@@ -2118,6 +2118,7 @@ class Display:
         shown: tuple[str, str] | None = None
         text_due = preview_due = 0.0
         while True:
+            self._news.clear()  # before looking, so that what comes during a send is looked at at once
             now = time.monotonic()
             phase_changed = shown is None or (self._status is not None and self._status[0] != shown[0])
             if self._status and self._status != shown and (phase_changed or now >= text_due):
@@ -2130,7 +2131,6 @@ class Display:
                     self.preview_shown = True
                     await self._send(emit, {"type": "chat:message:files", "data": {"files": files}})
             dues = [due for due, waits in ((text_due, self._status != shown), (preview_due, self._preview)) if waits]
-            self._news.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout_at(_loop_time(min(dues))) if dues else contextlib.nullcontext():
                     await self._news.wait()

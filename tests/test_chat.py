@@ -77,6 +77,18 @@ async def test_a_new_phase_is_told_at_once(page: Page) -> None:
     assert page.texts == ["connecting", "waiting", "loading", "running", "saving"]
 
 
+async def test_a_new_phase_that_comes_while_a_text_is_sent_is_told_next() -> None:
+    page = Page(slow=0.1)
+    display = tool.Display(page, [], True)
+    display.start()
+    display.status("loading", "Loading the model")
+    await asyncio.sleep(0.05)
+    display.status("saving", "Saving")
+    await asyncio.sleep(0.3)
+    await display.stop()
+    assert page.texts == ["Loading the model", "Saving"]
+
+
 async def test_an_unchanged_text_is_not_told_again(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tool, "STATUS_SECONDS", 0.01)
     display = tool.Display(page, [], True)
