@@ -146,7 +146,7 @@ class ServerUnreachable(ServerError):
     """No ComfyUI answers at the address."""
 
     code = "server_unreachable"
-    default_hint = "Tell the user that ComfyUI does not answer; it may have to be started, or its address corrected."
+    default_hint = 'Tell the user: ComfyUI has to be started, or the valve "ComfyUI address" of this tool corrected.'
 
 
 class AccessRefused(ServerError):
