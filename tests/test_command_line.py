@@ -26,6 +26,8 @@ API = f"{WEBUI}/api/v1"
 
 async def start(*arguments: str, cwd: Path, **streams: Any) -> asyncio.subprocess.Process:
     pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE, **streams}
+    # Whoever starts the tests in the background has them ignore Ctrl-C, and a child would inherit that.
+    pipes["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
     return await asyncio.create_subprocess_exec(sys.executable, str(TOOL), *arguments, cwd=cwd, **pipes)
 
 
