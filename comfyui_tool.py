@@ -44,7 +44,7 @@ import time
 import unicodedata
 import uuid
 import weakref
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
@@ -65,7 +65,10 @@ PROBE_SECONDS = 4.0  # to find out whether a server answers at all
 ANSWER_SECONDS = 60.0  # for one HTTP answer; validating a large prompt takes a while
 CLEAN_UP_SECONDS = 3.0  # for everything that a Stop still does
 IDLE_SECONDS = 60.0  # how long the websocket outlives its last job
-DEFINITION_SECONDS = 300.0  # how long a node definition is believed; a name that it lacks is asked for again
+LOOK_UP_SECONDS = 10.0  # for one look-up of a running job; the next one comes anyway
+SHARED_SECONDS = 0.1  # how old an answer about the queue may be that several jobs share
+DEFINITION_SECONDS = 300.0  # how long a node definition is believed
+DOUBT_SECONDS = 10.0  # how long it is believed when it lacks what is looked for: files are added all the time
 MAX_JSON_BYTES = 64 * 2**20
 MAX_OUTPUT_BYTES = 512 * 2**20
 PREVIEW_BYTES = 40_000
@@ -106,7 +109,8 @@ class ComfyUIError(Exception):
 
     def as_result(self) -> dict[str, Any]:
         """The dictionary that the model receives; its `error` key marks the call as failed in the chat."""
-        return {"status": "error", "code": self.code, "error": self.message, "hint": self.hint}
+        hint = " ".join([self.hint, *getattr(self, "__notes__", ())])
+        return {"status": "error", "code": self.code, "error": self.message, "hint": hint}
 
 
 class BadArgument(ComfyUIError):
@@ -146,7 +150,7 @@ class ServerUnreachable(ServerError):
     """No ComfyUI answers at the address."""
 
     code = "server_unreachable"
-    default_hint = 'Tell the user: ComfyUI has to be started, or the valve "ComfyUI address" of this tool corrected.'
+    default_hint = 'ComfyUI has to be started, or the valve "ComfyUI address" of this tool corrected.'
 
 
 class AccessRefused(ServerError):
@@ -456,7 +460,7 @@ def discover(graph: Graph) -> dict[str, tuple[Target, ...]]:
 def plain_name(name: str) -> str:
     """A model's name without folder, extension, case and punctuation, for comparing."""
     stem = MODEL_FILE.sub("", name.replace("\\", "/").rsplit("/", 1)[-1])
-    return re.sub(r"[^a-z0-9]+", "", stem.lower())
+    return re.sub(r"[\W_]+", "", stem.lower())
 
 
 def find_name(wanted: str, choices: Sequence[str]) -> str | None:
@@ -509,6 +513,16 @@ class Wanted:
     level: int = 0
 
 
+def as_text(wanted: Wanted) -> str:
+    """A text; a list of texts is joined. Raises `BadArgument` for anything else."""
+    value = wanted.value
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
+    if not isinstance(value, str):
+        raise BadArgument(f"{wanted.name} is no text: {shortened(value)}.", "Give a text.")
+    return value
+
+
 def fit_number(wanted: Wanted, spec: InputSpec) -> tuple[float, str]:
     """A number as the node takes it, and a note when it had to be changed to fit; text with a number in it will do.
 
@@ -518,7 +532,7 @@ def fit_number(wanted: Wanted, spec: InputSpec) -> tuple[float, str]:
     value = wanted.value
     if isinstance(value, str):
         with contextlib.suppress(ValueError):
-            text = value.strip().replace(",", ".")
+            text = re.sub(r"^(\d+),(\d{1,2})$", r"\1.\2", value.strip())  # a decimal comma; "1,000" is left to fail
             value = int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
     low, high = spec.minimum, spec.maximum
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
@@ -550,34 +564,41 @@ class Size:
 
 
 NAMED_RATIOS = {"square": (1.0, 1.0), "landscape": (3.0, 2.0), "portrait": (2.0, 3.0), "wide": (16.0, 9.0)}
+SMALLEST_SIDE = 64  # smaller numbers are an aspect ratio, as in "16x9"
 
 
-def fit_size(wanted: Wanted | None, megapixels: float, width: InputSpec, height: InputSpec) -> tuple[Size, str]:
-    """The picture's size, and a note when it is not just what was asked for.
+def read_size(wanted: Wanted | None) -> Size | tuple[float, float]:
+    """What somebody means by a size: pixels, or an aspect ratio (across, down); nothing and "auto" mean a square.
 
-    None and "auto" give a square and "16:9" that aspect, both at about `megapixels` millions of pixels in multiples
-    of 64; "1216x832" is taken as it is, to the nodes' steps and ranges. Raises `BadArgument` for anything else.
+    Raises `BadArgument` for what is neither.
     """
     text = str(wanted.value).strip().lower() if wanted else "auto"
-    exact = re.fullmatch(r"(\d{1,6})(?:\s*(?:x|×|\*|by)\s*(\d{1,6}))?\s*(?:px|pixels)?", text)
-    if exact:
-        asked = Size(int(exact[1]), int(exact[2] or exact[1]))
-        fitted = Size(_on_step(asked.width, width), _on_step(asked.height, height))
-        return fitted, f"size {asked} was changed to {fitted}, which the node takes" if fitted != asked else ""
-    ratio = re.fullmatch(r"(\d+(?:\.\d+)?)\s*[:/]\s*(\d+(?:\.\d+)?)", text)
-    across, down = NAMED_RATIOS.get(text, (1.0, 1.0))
-    if ratio:
-        across, down = float(ratio[1]), float(ratio[2])
-    elif wanted and text not in NOT_GIVEN and text not in NAMED_RATIOS:
+    if wanted is None or text in NOT_GIVEN:
+        return 1.0, 1.0
+    if text in NAMED_RATIOS:
+        return NAMED_RATIOS[text]
+    pixels = re.fullmatch(r"(\d{1,6})(?:\s*(?:x|×|\*|by)\s*(\d{1,6}))?\s*(?:px|pixels)?", text)
+    if pixels and max(int(pixels[1]), int(pixels[2] or 0)) >= SMALLEST_SIDE:
+        return Size(int(pixels[1]), int(pixels[2] or pixels[1]))
+    ratio = re.fullmatch(r"(\d+(?:\.\d+)?)\s*[:/x×]\s*(\d+(?:\.\d+)?)", text)
+    if not ratio:
         raise BadArgument(
             f'{wanted.name} is "{shortened(wanted.value)}", which is no size.',
             'Give "auto", an aspect ratio such as "16:9", or width and height in pixels such as "1216x832".',
         )
-    if wanted and not (across and down and 1 / 8 <= across / down <= 8):
+    across, down = float(ratio[1]), float(ratio[2])
+    if not (across and down and 1 / 8 <= across / down <= 8):
         raise BadArgument(f'{wanted.name} is "{text}".', "Give an aspect ratio between 1:8 and 8:1.")
-    side = math.sqrt(megapixels * 1e6)
-    stretch = math.sqrt(across / down)
-    return Size(_on_step(side * stretch, width, 64), _on_step(side / stretch, height, 64)), ""
+    return across, down
+
+
+def fit_size(asked: Size | tuple[float, float], megapixels: float, width: InputSpec, height: InputSpec) -> Size:
+    """The size that the nodes take: pixels to their steps and ranges, an aspect ratio at about `megapixels` millions
+    of pixels in multiples of 64."""
+    if isinstance(asked, Size):
+        return Size(_on_step(asked.width, width), _on_step(asked.height, height))
+    side, stretch = math.sqrt(megapixels * 1e6), math.sqrt(asked[0] / asked[1])
+    return Size(_on_step(side * stretch, width, 64), _on_step(side / stretch, height, 64))
 
 
 def _on_step(length: float, spec: InputSpec, step: int = 0) -> int:
@@ -619,12 +640,15 @@ class Endpoint:
             host, port, parts = None, None, urlsplit("")
         scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
         if not host or scheme not in ("http", "https") or not re.fullmatch(r"[\w.:-]+", host):
-            raise BadArgument(f'{name} is not an http address: "{shortened(text)}".', "It looks like http://host:8188.")
+            shown = "" if "@" in text else f': "{shortened(text)}"'  # what stands before an @ may be a password
+            raise BadArgument(f"{name} is not an http address{shown}.", "It looks like http://host:8188.")
+        if re.search(r"[^\x21-\x7e]", api_key.strip()):
+            raise BadArgument(f"The API key for {url} holds a space, a line break or the like.", "Enter it once more.")
         if parts.username or parts.password:
             raise BadArgument(f"{name} holds a user name or password.", "Put the credential into the API key valve.")
-        shown = f"[{host}]" if ":" in host else host
+        host = f"[{host}]" if ":" in host else host
         path = re.sub(r"/(api|ws)?/*$", "", parts.path)
-        return cls(f"{scheme}://{shown}" + (f":{port}" if port else "") + path, api_key.strip())
+        return cls(f"{scheme}://{host}" + (f":{port}" if port else "") + path, api_key.strip())
 
     def headers(self) -> dict[str, str]:
         """What every request and the websocket's handshake carry."""
@@ -751,6 +775,13 @@ class Gap(Event):
 
 
 @dataclass(frozen=True)
+class LookedUp(Event):
+    """What a look-up found, in line with the frames."""
+
+    answer: Event
+
+
+@dataclass(frozen=True)
 class Queue:
     """The server's queue: ids of the running prompts and of the pending ones, in the order they will run."""
 
@@ -874,7 +905,8 @@ def _refused_value(
     spec = definition.inputs.get(name) if definition else None
     match reason.get("type"):
         case "value_not_in_list":
-            known = closest(str(value), spec.choices if spec else ())
+            listed = (extra.get("input_config") or [None])[0]  # left out by the server when it is long
+            known = closest(str(value), listed if isinstance(listed, list) else spec.choices if spec else ())
             hint = f"Installed are, among others: {quoted(known)}." if known else ""
             if MODEL_FILE.search(str(value)):
                 return ModelNotInstalled(f'The model "{value}" is not installed ({where}).', hint)
@@ -979,14 +1011,15 @@ class Connection:
                     limit.reschedule(None)
                     # Only the first message sent may be this one, and a new socket knows nothing of the old one's.
                     await socket.send_json({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
-                    self._flags, self._at, self.is_open, pause = False, ("", ""), True, 0.5
+                    self._flags, self._at, self.is_open = False, ("", ""), True
                     self._settled.set()
                     self._tell_all(Gap())
                     async for message in socket:
+                        pause = 0.5  # not before a frame: a proxy may accept the socket and close it at once
                         self._take(message)
             except AccessRefused as refused:
                 self._refusal = refused
-            except (aiohttp.ClientError, OSError, TimeoutError, ComfyUIError) as error:
+            except (aiohttp.ClientError, OSError, ValueError, ComfyUIError) as error:
                 log.debug("websocket of %s: %s", self._server.endpoint.url, type(error).__name__)
             finally:
                 was_open, self.is_open = self.is_open, False
@@ -1047,8 +1080,8 @@ class ComfyUIServer:
         self._asked: dict[str, float] = {}  # when a class was last asked for
         self._metadata: dict[tuple[str, str], tuple[float, Mapping[str, Any] | None]] = {}
         self._session: aiohttp.ClientSession | None = None
-        self._queue: tuple[float, Queue] = (-math.inf, Queue((), ()))
-        self._queue_lock = asyncio.Lock()
+        self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # the newest look at it, and when it began
+        self._chores: set[asyncio.Task[None]] = set()
         self.users = 0
         self.closer: asyncio.Task[None] | None = None
 
@@ -1060,7 +1093,10 @@ class ComfyUIServer:
             trace = aiohttp.TraceConfig()
             trace.on_request_redirect.append(self._refuse_redirect)
             self._session = aiohttp.ClientSession(
-                headers=self.endpoint.headers(), cookie_jar=aiohttp.DummyCookieJar(), trace_configs=[trace]
+                headers=self.endpoint.headers(),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trace_configs=[trace],
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),  # `call` bounds the whole
             )
         return self._session
 
@@ -1075,8 +1111,18 @@ class ComfyUIServer:
             "If ComfyUI is really there, set the address valve to it; a login page means that a key is missing.",
         )
 
+    def later(self, chore: Coroutine[Any, Any, None]) -> None:
+        """Do something beside everything else, for as long as the server is open."""
+        task = asyncio.create_task(chore)
+        self._chores.add(task)
+        task.add_done_callback(self._chores.discard)
+
     async def close(self) -> None:
-        """Close the websocket and all connections."""
+        """Close the websocket and all connections, and end what is under way."""
+        tasks = [*self._chores, *([self._queue[1]] if self._queue else [])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
         await self.connection.close()
         if self._session:
             await self._session.close()
@@ -1138,33 +1184,44 @@ class ComfyUIServer:
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise ServerUnreachable(f"ComfyUI at {url} does not answer ({_reason(error)}).") from None
 
-    async def get(self, path: str, seconds: float = ANSWER_SECONDS) -> Any:
-        """A JSON answer of a route that ComfyUI always has; raises as `call` does."""
+    async def get(self, path: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+        """A JSON object of a route that ComfyUI always has; raises as `call` does."""
         return self._json(path, await self.call("GET", path, seconds=seconds))
 
-    def _json(self, path: str, answer: Answer) -> Any:
+    def _json(self, path: str, answer: Answer) -> dict[str, Any]:
         with contextlib.suppress(ValueError):
-            if answer.status == 200 and "json" in answer.content_type:
-                return json.loads(answer.body)
+            value = json.loads(answer.body) if answer.status == 200 and "json" in answer.content_type else None
+            if isinstance(value, dict):
+                return value
         raise UnexpectedAnswer(
             f"{self.endpoint.url}{path} answers {answer.status} {answer.content_type}, which ComfyUI does not."
         )
 
+    @contextlib.contextmanager
+    def _reading(self, path: str) -> Iterator[None]:
+        """Turns what goes wrong with an answer of the wrong shape into the error that it is."""
+        try:
+            yield
+        except (LookupError, TypeError, AttributeError, ValueError):
+            raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers in a shape that ComfyUI does not.") from None
+
     async def probe(self) -> None:
         """Find out whether a ComfyUI answers here; raises room 2's errors when none does."""
-        if not isinstance(await self.get("/system_stats", PROBE_SECONDS), dict):
+        if "system" not in await self.get("/system_stats", PROBE_SECONDS):
             raise UnexpectedAnswer(f"What answers at {self.endpoint.url} is not ComfyUI.")
 
-    async def define(self, class_type: str, fresh: bool = False) -> NodeDefinition | None:
-        """A node's definition, or None when this server has no such node. Cached; `fresh` asks again, for a model
-        that was added a moment ago."""
+    async def define(self, class_type: str, believe: float = DEFINITION_SECONDS) -> NodeDefinition | None:
+        """A node's definition, or None when this server has no such node. What is known and no older than `believe`
+        seconds is not asked for again."""
         asked = self._asked.get(class_type, -math.inf)
-        if fresh or time.monotonic() - asked > DEFINITION_SECONDS:
-            raw = (await self.get(f"/object_info/{quote(class_type, safe='')}")).get(class_type)
+        if class_type not in self.definitions or time.monotonic() - asked >= believe:
+            path = f"/object_info/{quote(class_type, safe='')}"
+            raw = (await self.get(path)).get(class_type)
             self._asked[class_type] = time.monotonic()
             self.definitions.pop(class_type, None)
             if raw:
-                self.definitions[class_type] = NodeDefinition.parse(class_type, raw)
+                with self._reading(path):
+                    self.definitions[class_type] = NodeDefinition.parse(class_type, raw)
         return self.definitions.get(class_type)
 
     async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
@@ -1201,7 +1258,8 @@ class ComfyUIServer:
                 return ()
             answer = await self.call("POST", "/prompt", body=body)
         if answer.status == 400:
-            with contextlib.suppress(ValueError, AttributeError):
+            self._asked.clear()  # it refuses what was taken from them, so they are out of date
+            with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
                 raise parse_refusal(json.loads(answer.body), graph, self.definitions)
         if answer.status >= 500:
             raise WorkflowRefused("ComfyUI failed while it read the workflow; its log says why.")
@@ -1209,44 +1267,54 @@ class ComfyUIServer:
         if accepted.get("prompt_id") != prompt_id:
             await self.call("POST", "/queue", body={"delete": [accepted.get("prompt_id")]}, seconds=CLEAN_UP_SECONDS)
             raise ServerTooOld(f"ComfyUI at {self.endpoint.url} gave the job an id of its own.")
-        return tuple(
-            f"{node_title(graph, node_id)} was left out: {shortened(reason.get('message'), 120)}"
-            for node_id, refused in (accepted.get("node_errors") or {}).items()
-            for reason in (refused.get("errors") or ({"message": "refused"},))[:1]
-        )
+        with self._reading("/prompt"):
+            return tuple(
+                f"{node_title(graph, node_id)} was left out: {shortened(reason.get('message'), 120)}"
+                for node_id, refused in (accepted.get("node_errors") or {}).items()
+                for reason in (refused.get("errors") or ({"message": "refused"},))[:1]
+            )
 
     async def queue(self, since: float) -> Queue:
-        """The queue as it was at `since` (of `time.monotonic`) or later. Asked once for all who wait at the time."""
-        async with self._queue_lock:
-            if self._queue[0] < since:
-                asked = time.monotonic()
-                raw = await self.get("/queue")
-                running, pending = raw.get("queue_running") or (), raw.get("queue_pending") or ()
-                in_order = sorted(pending, key=lambda item: (item[0], item[1]))  # the server sends a raw heap
-                queue = Queue(tuple(item[1] for item in running), tuple(item[1] for item in in_order))
-                self._queue = asked, queue
-            return self._queue[1]
+        """The queue as it was at `since` (of `time.monotonic`) or later. Everybody who asks at about the same time
+        shares one request, and its failure."""
+        if self._queue is None or self._queue[0] < since:
+            task = asyncio.create_task(self._ask_queue(LOOK_UP_SECONDS))
+            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # its waiters may be gone
+            self._queue = time.monotonic(), task
+        return await asyncio.shield(self._queue[1])
+
+    async def _ask_queue(self, seconds: float) -> Queue:
+        raw = await self.get("/queue", seconds)
+        with self._reading("/queue"):
+            running, pending = raw.get("queue_running") or (), raw.get("queue_pending") or ()
+            in_order = sorted(pending, key=lambda item: (item[0], item[1]))  # the server sends a raw heap
+            return Queue(tuple(str(item[1]) for item in running), tuple(str(item[1]) for item in in_order))
 
     async def look_up(self, prompt_id: str, since: float) -> Event:
         """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`. The queue is asked first and the
         history second, so that a prompt that ends in between is not missed."""
         if found := (await self.queue(since)).find(prompt_id):
             return found
-        entry = (await self.get(f"/history/{prompt_id}")).get(prompt_id)
-        return parse_history(entry) if entry else Absent()
+        path = f"/history/{prompt_id}"
+        entry = (await self.get(path, LOOK_UP_SECONDS)).get(prompt_id)
+        with self._reading(path):
+            return parse_history(entry) if entry else Absent()
 
-    async def cancel(self, prompt_id: str) -> None:
+    async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
         """Take a prompt out of the queue or, if it is the running one, interrupt it; never anybody else's.
 
-        Current servers do both in one route. On others the interrupt is sent only while the prompt runs, since a
-        server too old to know the field would stop whatever is running.
+        Current servers do both in one route; where that is missing, or a proxy refuses it, the old routes do. The
+        interrupt is sent only while the prompt runs, since a server too old to know the field would stop whatever is
+        running. Raises a `ServerError` when the server could not be told.
         """
-        answer = await self.call("POST", f"/api/jobs/{prompt_id}/cancel", seconds=CLEAN_UP_SECONDS)
-        if answer.status == 200:
-            return
-        await self.call("POST", "/queue", body={"delete": [prompt_id]}, seconds=CLEAN_UP_SECONDS)
-        if prompt_id in (await self.queue(time.monotonic())).running:
-            await self.call("POST", "/interrupt", body={"prompt_id": prompt_id}, seconds=CLEAN_UP_SECONDS)
+        ask = functools.partial(self.call, seconds=seconds)
+        with contextlib.suppress(ServerError):
+            answer = await ask("POST", f"/api/jobs/{prompt_id}/cancel")
+            if answer.status == 200 and self._json("", answer).get("cancelled"):
+                return
+        await ask("POST", "/queue", body={"delete": [prompt_id]})
+        if prompt_id in (await self._ask_queue(seconds)).running:
+            await ask("POST", "/interrupt", body={"prompt_id": prompt_id})
 
     async def view(self, output: Output) -> bytes:
         """An output's bytes; asked for once more when they did not come whole. Raises as `call` does."""
@@ -1323,7 +1391,7 @@ class Family:
     """How models whose names match are best run."""
 
     name: str
-    match: str  # regular expression over the file name, any case; "" matches all
+    match: str  # regular expression over path, name and what the file says of itself, any case; "" matches all
     megapixels: float
     defaults: Mapping[str, Any]  # parameter -> value, instead of the graph's own
 
@@ -1477,8 +1545,8 @@ async def fit_entry(
         loader = graph[need.target.node_id]["class_type"]
         wanted = model if index == 0 else None
         name = None
-        for fresh in (False, True):  # a file that was added a moment ago is not in the cached definition
-            definition = await server.define(loader, fresh) or definitions[loader]
+        for believe in (DEFINITION_SECONDS, 0.0 if wanted else DOUBT_SECONDS):
+            definition = await server.define(loader, believe) or definitions[loader]
             choices = definition.inputs.get(need.target.input, InputSpec("COMBO")).choices
             if wanted:
                 name = find_name(str(wanted.value), choices)
@@ -1493,8 +1561,9 @@ async def fit_entry(
             raise ModelNotInstalled(f'no {need.folder} file like "{need.file}" is installed.')
         files[need.target] = name
     main = files[entry.needs[0].target]
-    base = main.replace("\\", "/").rsplit("/", 1)[-1]
-    family = next(family for family in entry.families if re.search(family.match, base, re.IGNORECASE))
+    about = await server.model_metadata(entry.needs[0].folder, main) or {}
+    known = f"{main} {about.get('modelspec.architecture') or about.get('ss_base_model_version') or ''}"
+    family = next(family for family in entry.families if re.search(family.match, known, re.IGNORECASE))
     return Choice(entry.workflow.set(files), family, main, definitions)
 
 
@@ -1559,6 +1628,11 @@ class Job:
     def posted(cls, prompt_id: str, graph: Graph) -> "Job":
         """The job of a prompt that was just posted."""
         return cls(prompt_id, {node_id: _weight(node.get("inputs") or {}) for node_id, node in graph.items()})
+
+    @property
+    def good(self) -> bool:
+        """Whether all nodes are done and there is something to show, whatever the look-ups say."""
+        return self.succeeded and bool(self.outputs or self.sent)
 
     @property
     def lost(self) -> bool:
@@ -1783,7 +1857,7 @@ async def reach(endpoints: Sequence[Endpoint]) -> AsyncIterator[ComfyUIServer]:
     tried = ", ".join(endpoint.url for endpoint in endpoints)
     raise ServerUnreachable(
         f"No ComfyUI answers. Tried: {tried}.",
-        'Tell the user: the administrator has to start ComfyUI, or set the valve "ComfyUI address" of this tool.',
+        'ComfyUI has to be started, or the valve "ComfyUI address" of this tool set by the administrator.',
     )
 
 
@@ -1811,7 +1885,7 @@ def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int) -> Pla
     if "prompt" in workflow.parameters:
         values["prompt"] = wish.prompt
     if wish.negative_prompt and "negative_prompt" in workflow.parameters:
-        values["negative_prompt"] = str(wish.negative_prompt.value)
+        values["negative_prompt"] = as_text(wish.negative_prompt)
     elif wish.negative_prompt and wish.negative_prompt.level == 0:
         notes.append(f'the workflow "{workflow.name}" takes no negative prompt; it was left out')
     count = _plan_count(wish.count, limits, notes)
@@ -1831,10 +1905,15 @@ def _plan_size(choice: Choice, size: Wanted | None, limits: Limits, notes: list[
         notes += [f'the workflow "{workflow.name}" has no size of its own; size was left out'] if size else []
         return {}
     width, height = (workflow.spec(name, choice.definitions) for name in ("width", "height"))
-    fitted, note = fit_size(size, min(choice.family.megapixels, limits.megapixels), width, height)
-    if size and fitted.megapixels > limits.megapixels:
-        raise _over_limit(size, fitted, f"at most {limits.megapixels:g} megapixels")
-    notes += [note] if note else []
+    asked, megapixels = read_size(size), choice.family.megapixels
+    fitted = fit_size(asked, megapixels, width, height)
+    if size and isinstance(asked, Size):
+        if asked.megapixels > limits.megapixels:
+            raise _over_limit(size, asked, f"at most {limits.megapixels:g} megapixels")
+        notes += [f"size {asked} was changed to {fitted}, which the node takes"] if fitted != asked else []
+    while fitted.megapixels > limits.megapixels and megapixels > 0.01:  # nobody asked for just this many
+        megapixels *= 0.95
+        fitted = fit_size(asked, megapixels, width, height)
     return {"width": fitted.width, "height": fitted.height}
 
 
@@ -1849,7 +1928,12 @@ def _plan_count(count: Wanted | None, limits: Limits, notes: list[str]) -> int:
 
 
 def _over_limit(wanted: Wanted, value: Any, limit: str) -> LimitExceeded:
-    return LimitExceeded(f"{wanted.name} is {value}, and the administrator allows {limit}.", f"Ask for {limit}.")
+    return LimitExceeded(
+        f"{wanted.name} is {shortened(value, 20)}, and the administrator allows {limit}.", f"Ask for {limit}."
+    )
+
+
+STILL_AT_WORK = "ComfyUI could not be told and may still be at work."
 
 
 async def follow(
@@ -1865,7 +1949,7 @@ async def follow(
 
     The websocket tells early, the server's queue and history tell the truth: they are asked after a while of
     silence, after every gap, and in the end whenever something may have been missed. Raises room 2's errors. When it
-    is cancelled the job is cancelled on the server first.
+    is cancelled, or fails, the job is withdrawn from the server first; an error carries a note when that failed.
     """
     prompt_id = str(uuid.uuid4())
     picture_nodes = frozenset(key for key, node in graph.items() if node["class_type"] == "SaveImageWebsocket")
@@ -1877,8 +1961,12 @@ async def follow(
             notes = await asyncio.shield(posting)
             job = replace(Job.posted(prompt_id, graph), complete=subscription.connected)
             job = await _watch(server, job, subscription, audience, part, wait, patience)
-        except asyncio.CancelledError:
-            await finish(_withdraw(server, prompt_id, posting), CLEAN_UP_SECONDS)
+        except (StillRunning, WorkflowRefused):
+            raise
+        except BaseException as error:  # a Stop, or a failure after which nobody would collect the result
+            if not await finish(_withdraw(server, prompt_id, posting), CLEAN_UP_SECONDS):
+                server.later(_withdraw_late(server, prompt_id, posting))
+                error.add_note(STILL_AT_WORK)
             raise
     return judge(job, graph), notes
 
@@ -1888,16 +1976,27 @@ def _ignore(_data: bytes) -> None:
 
 
 async def _withdraw(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Any]") -> None:
-    """Cancel a prompt on the server, also one whose post is still under way."""
+    """Cancel a prompt on the server, also one whose post is still under way: the server may take it in afterwards."""
     await asyncio.wait({posting}, timeout=CLEAN_UP_SECONDS / 2)
-    posting.cancel()
-    await asyncio.gather(posting, return_exceptions=True)
+    if not posting.done():
+        server.later(_withdraw_late(server, prompt_id, posting))
     await server.cancel(prompt_id)
 
 
-async def finish(work: Awaitable[Any], seconds: float) -> None:
+async def _withdraw_late(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Any]") -> None:
+    """The same with more patience, when nobody waits for it any more."""
+    await asyncio.gather(posting, return_exceptions=True)
+    for pause in (0.0, 2.0, 10.0, 30.0):
+        await asyncio.sleep(pause)
+        with contextlib.suppress(ServerError):
+            await server.cancel(prompt_id, ANSWER_SECONDS)
+            return
+
+
+async def finish(work: Awaitable[Any], seconds: float) -> bool:
     """Do a short clean-up to its end, or to the end of its time, however often the caller is cancelled meanwhile; a
-    cancellation is raised again afterwards. The clean-up's own failure is logged and goes no further."""
+    cancellation is raised again afterwards. Returns whether it went well; its failure is logged and goes no further.
+    """
 
     async def bounded() -> None:
         async with asyncio.timeout(seconds):
@@ -1910,10 +2009,12 @@ async def finish(work: Awaitable[Any], seconds: float) -> None:
             await asyncio.wait({task})
         except asyncio.CancelledError as error:
             cancelled = error
-    if not task.cancelled() and (failure := task.exception()):
+    failure = None if task.cancelled() else task.exception()
+    if failure:
         log.warning("clean-up: %s: %s", type(failure).__name__, failure)
     if cancelled:
         raise cancelled
+    return not (failure or task.cancelled())
 
 
 async def _watch(
@@ -1927,28 +2028,30 @@ async def _watch(
 ) -> Job:
     """Feed the job with frames and look-ups until it ended, is lost, or the server is gone."""
     interval = patience.look_up if subscription.connected else patience.polling
-    looked = time.monotonic()
-    due = looked + patience.first
-    deadline = looked + wait
-    while not job.ended and not job.lost:
-        now = time.monotonic()
-        if now >= deadline:
-            message = f"The longest wait ({duration(wait)}) is over and ComfyUI is still at work."
-            raise StillRunning(message, job.prompt_id)
-        try:
-            async with asyncio.timeout(max(min(due, deadline) - now, 0.0)):
-                event = await subscription.events.get()
-        except TimeoutError:
-            if time.monotonic() < due:
+    begun = looked = time.monotonic()
+    due = begun + patience.first
+    looking: asyncio.Task[None] | None = None
+    try:
+        while not job.ended and not job.lost:
+            now = time.monotonic()
+            if now >= begun + wait:
+                message = f"The longest wait ({duration(wait)}) is over and ComfyUI is still at work."
+                raise StillRunning(message, job.prompt_id)
+            if now >= due and (looking is None or looking.done()):
+                looked, due = now, math.inf  # until its answer stands in line with the frames
+                looking = asyncio.create_task(_look(server, job.prompt_id, subscription))
+            try:
+                async with asyncio.timeout(min(due, begun + wait) - now):
+                    event = await subscription.events.get()
+            except TimeoutError:
                 continue
-            looked = time.monotonic()
-            event = await _look_up(server, job.prompt_id, looked)
-            most = patience.longest if subscription.connected else patience.look_up
-            interval = patience.settle if isinstance(event, Absent) else min(interval * 1.5, most)
-            due = time.monotonic() + interval
-        else:
             now = time.monotonic()
             match event:
+                case LookedUp(answer):
+                    event = answer
+                    most = patience.longest if subscription.connected else patience.look_up
+                    interval = patience.settle if isinstance(answer, Absent) else min(interval * 1.5, most)
+                    due = now + interval
                 case QueueMoved():
                     due = min(due, looked + patience.settle) if not job.started else due
                 case Gap():
@@ -1958,23 +2061,41 @@ async def _watch(
                 case _:
                     interval = patience.look_up
                     due = now + interval
-        job = advance(job, event, time.monotonic())
-        if isinstance(event, Silence) and job.silent_since is not None:
-            if time.monotonic() - job.silent_since >= patience.gone:
-                raise ServerGone(f"ComfyUI stopped answering in the middle of the run. {event.reason}")
-            audience.status("silent", f"{part}ComfyUI does not answer at the moment")
-        else:
-            phase, text = describe(job, time.monotonic())
-            audience.status(phase, part + text, job.fraction)
+            job = advance(job, event, now)
+            if job.good and isinstance(event, (Absent, Silence)):
+                break  # the last frame was missed, and nobody can say more
+            _tell(job, event, audience, part, patience)
+    finally:
+        if looking:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
     if job.ended and not job.recorded and (not job.complete or not (job.outputs or job.sent) or job.failure):
         job = advance(job, await _recorded(server, job.prompt_id, patience), time.monotonic())
     return job
 
 
+def _tell(job: Job, event: Event, audience: Audience, part: str, patience: Patience) -> None:
+    """Show how the job stands. Raises `ServerGone` when nothing was heard for too long."""
+    now = time.monotonic()
+    if isinstance(event, Silence) and job.silent_since is not None:
+        if now - job.silent_since >= patience.gone:
+            raise ServerGone(f"ComfyUI stopped answering in the middle of the run. {event.reason}")
+        audience.status("silent", f"{part}ComfyUI does not answer at the moment")
+    else:
+        phase, text = describe(job, now)
+        audience.status(phase, part + text, job.fraction)
+
+
+async def _look(server: ComfyUIServer, prompt_id: str, subscription: Subscription) -> None:
+    """Look a job up and put the answer in line behind the frames that came meanwhile."""
+    since = time.monotonic() - SHARED_SECONDS
+    subscription.events.put_nowait(LookedUp(await _look_up(server, prompt_id, since)))
+
+
 async def _look_up(server: ComfyUIServer, prompt_id: str, since: float) -> Event:
     try:
         return await server.look_up(prompt_id, since)
-    except (ServerUnreachable, UnexpectedAnswer) as error:  # a proxy answers for a server that restarts
+    except ServerError as error:  # also a proxy that answers for a server that restarts
         return Silence(error.message)
 
 
@@ -1990,12 +2111,12 @@ async def _recorded(server: ComfyUIServer, prompt_id: str, patience: Patience) -
 
 def judge(job: Job, graph: Graph) -> Job:
     """The job when it ended well, else its error."""
-    if job.lost:
+    if job.lost and not job.good:
         raise JobLost("ComfyUI no longer knows the job: it was restarted, or the job was deleted there.")
     if job.interrupted:
         raise RunInterrupted("The run was stopped on the ComfyUI server.")
     # A node that only blocks its branch reports an error, too, and the run goes on to a good end.
-    if job.failure and not (job.succeeded and (job.outputs or job.sent)):
+    if job.failure and not job.good:
         raise run_error(job.failure, graph)
     if job.recorded and not job.succeeded:
         raise RunFailed("ComfyUI says that the run failed, and gives no reason; its log has one.")
@@ -2015,8 +2136,10 @@ def run_error(failure: Failed, graph: Graph) -> RunFailed:
 async def collect(server: ComfyUIServer, job: Job, graph: Graph) -> list[Picture]:
     """The run's pictures, in the order of the graph's nodes. Temporary ones (of preview nodes) count only when
     nothing was saved. Raises `NoPicture`, or `PictureMissed` when only the websocket could have brought it."""
-    saved = [output for output in job.outputs if output.type == "output"]
-    wanted = list(dict.fromkeys(saved or (() if job.sent else job.outputs)))
+    order = {node_id: index for index, node_id in enumerate(graph)}
+    outputs = sorted(job.outputs, key=lambda output: order.get(output.node_id, len(order)))
+    saved = [output for output in outputs if output.type == "output"]
+    wanted = list(dict.fromkeys(saved or (() if job.sent else outputs)))
     data = await gather(4, [functools.partial(server.view, output) for output in wanted])
     found = [*zip(data, (output.filename for output in wanted), strict=True), *((sent.data, "") for sent in job.sent)]
     pictures = [picture for item in found if (picture := await asyncio.to_thread(read_picture, *item))]
@@ -2112,7 +2235,7 @@ class Display:
         """Show nothing any more; what is just being sent is dropped."""
         if self._pump:
             self._pump.cancel()
-            await asyncio.wait({self._pump}, timeout=CLEAN_UP_SECONDS)
+            await asyncio.wait({self._pump}, timeout=CLEAN_UP_SECONDS / 3)
 
     async def _run(self, emit: Emit) -> None:
         shown: tuple[str, str] | None = None
@@ -2253,22 +2376,19 @@ class Chat:
         `StorageRefused` for it, naming what is still on the ComfyUI server.
         """
         stored: list[dict[str, Any]] = []
-        refused = None
-        for index, picture in enumerate(pictures):
-            ending = picture.content_type.rpartition("/")[2].replace("jpeg", "jpg")
-            name = f"{stem}-{index + 1}.{ending}" if len(pictures) > 1 else f"{stem}.{ending}"
-            try:
+        try:
+            for index, picture in enumerate(pictures):
+                ending = picture.content_type.rpartition("/")[2].replace("jpeg", "jpg")
+                name = f"{stem}-{index + 1}.{ending}" if len(pictures) > 1 else f"{stem}.{ending}"
                 stored.append(await self._upload(name, picture))
-            except Exception as error:  # an HTTPException, or whatever the storage provider raises
-                reason = getattr(error, "detail", None) or type(error).__name__
-                left = quoted(picture.source for picture in pictures[index:] if picture.source)
-                hint = f"In ComfyUI's output folder: {left}." if left else ""
-                refused = StorageRefused(f"Open WebUI did not store the picture: {shortened(reason, 200)}", hint)
-                break
-        if stored:
-            await self._attach(stored)
-        if refused:
-            raise refused
+        except Exception as error:  # an HTTPException, or whatever the storage provider raises
+            reason = getattr(error, "detail", None) or type(error).__name__
+            left = quoted(picture.source for picture in pictures[len(stored) :] if picture.source)
+            hint = f"In ComfyUI's output folder: {left}." if left else ""
+            raise StorageRefused(f"Open WebUI did not store the picture: {shortened(reason, 200)}", hint) from None
+        finally:
+            if stored:
+                await finish(self._attach(stored), ANSWER_SECONDS)
         return stored
 
     async def _upload(self, name: str, picture: Picture) -> dict[str, Any]:
@@ -2327,8 +2447,9 @@ class Chat:
         """
         try:
             result, text = await work(await self._begin())
-        except asyncio.CancelledError:
-            await finish(self._close("Stopped"), CLEAN_UP_SECONDS)
+        except asyncio.CancelledError as stop:
+            notes = getattr(stop, "__notes__", ())
+            await finish(self._close(f"Stopped. {notes[0]}" if notes else "Stopped"), CLEAN_UP_SECONDS)
             raise
         except ComfyUIError as error:
             log.info("%s: %s", error.code, error.message)
@@ -2340,11 +2461,16 @@ class Chat:
         return result
 
     async def _close(self, text: str) -> None:
-        """Take the preview away and write the last status."""
-        if self._display:
-            await self._display.stop()
-        if self._display and self._display.preview_shown and (emit := await self._live()):
-            await emit({"type": "chat:message:files", "data": {"files": [dict(item) for item in self._files]}})
+        """Take the preview away and write the last status, the one whether or not the other succeeds."""
+        try:
+            if self._display:
+                await self._display.stop()
+            if self._display and self._display.preview_shown and (emit := await self._live()):
+                files = [dict(item) for item in self._files]
+                async with asyncio.timeout(CLEAN_UP_SECONDS / 2):
+                    await emit({"type": "chat:message:files", "data": {"files": files}})
+        except Exception as error:
+            log.warning("the preview could not be taken away: %s", type(error).__name__)
         await self._say("status", {"description": text, "done": True})
 
 
@@ -2368,7 +2494,7 @@ class Tolerant(BaseModel):
             return value if isinstance(value, str) else known.default if value is None else str(value)
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return known.default
         return known.default if not math.isfinite(number) else known.annotation(number) if known.annotation else number
 
@@ -2457,12 +2583,13 @@ class Settings:
 
         Raises `BadArgument` when there is no prompt.
         """
-        if not isinstance(prompt, str) or not prompt.strip():
+        text = as_text(Wanted(prompt, "The argument prompt"))
+        if not text.strip():
             raise BadArgument("The argument prompt is empty.", "Call again with a text that says what to show.")
         given = {
             name: Wanted(value, f"The argument {name}") for name, value in arguments.items() if is_given(name, value)
         }
-        return Wish(prompt, **{**self.preferences, **given})
+        return Wish(text, **{**self.preferences, **given})
 
 
 def is_given(name: str, value: Any) -> bool:
@@ -2532,7 +2659,8 @@ def report(made: Made, files: Sequence[Mapping[str, Any]], shown: bool) -> tuple
     seen = f"The user already sees the picture{'s' if several else ''} in the chat; do not show or link " + (
         "them" if several else "it"
     )
-    again = "The same prompt, seed, size and count give the same " + ("set" if several else "picture") + " again."
+    again = f"The same prompt, seed, size and count give the same {'set' if several else 'picture'} again."
+    again = again if made.seed is not None else ""
     result: dict[str, Any] = {
         "status": "done",
         "images": [{"id": item["id"], "url": item["url"]} for item in files],
@@ -2541,7 +2669,7 @@ def report(made: Made, files: Sequence[Mapping[str, Any]], shown: bool) -> tuple
         "workflow": made.workflow,
         "size": ", ".join(dict.fromkeys(str(picture.size) for picture in made.pictures)),
         "seconds": round(made.seconds, 1),
-        "note": f"{seen} again. {again}" if shown else f"Stored as files of the user. {again}",
+        "note": f"{seen} again. {again}".strip() if shown else f"Stored as files of the user. {again}".strip(),
     }
     if made.notes:
         result["adjusted"] = list(made.notes)
@@ -2648,12 +2776,40 @@ class TerminalDisplay:
             self._stream.flush()
 
 
+def check_target(target: Path) -> None:
+    """Find out before the work whether its result can be written; raises `BadArgument`."""
+    folder = target.absolute().parent
+    if not folder.is_dir():
+        raise BadArgument(f'There is no folder "{target.parent}".', "Make it first, or give another -o.")
+    if target.is_dir():
+        raise BadArgument(f'"{target}" is a folder.', "Give the name of a file to -o.")
+    if not os.access(target if target.exists() else folder, os.W_OK):
+        raise BadArgument(f'"{target}" cannot be written.', "Give another -o.")
+
+
+def encoded_for(path: Path, picture: Picture) -> bytes:
+    """The picture's bytes as the file's name promises: as made, or encoded anew for another ending. Blocks."""
+    wanted = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".png": "PNG"}.get(path.suffix.lower())
+    if wanted is None or PICTURE_TYPES[wanted] == picture.content_type:
+        return picture.data
+    encoded = io.BytesIO()
+    with Image.open(io.BytesIO(picture.data)) as image:
+        image.convert("RGB").save(encoded, wanted, quality=95)
+    return encoded.getvalue()
+
+
 async def command_generate(options: argparse.Namespace) -> int:
     """`generate`: make pictures and write them to files."""
     target = Path(options.output) if options.output else None
-    if target and not target.absolute().parent.is_dir():
-        raise BadArgument(f'There is no folder "{target.parent}".', "Make it first, or give another -o.")
-    valves = Valves(endpoint=options.endpoint or "", api_key=options.api_key or "", max_count=64, max_megapixels=64)
+    if target:
+        check_target(target)
+    valves = Valves(
+        endpoint=options.endpoint or "",
+        api_key=options.api_key or "",
+        max_count=64,
+        max_steps=10_000,
+        max_megapixels=64,
+    )
     settings = resolve(valves, None)
     names = ("negative_prompt", "size", "count", "seed", "steps", "guidance", "model", "workflow")
     wish = settings.wish(options.prompt, **{name: getattr(options, name) for name in names})
@@ -2665,7 +2821,7 @@ async def command_generate(options: argparse.Namespace) -> int:
     target = target or Path(file_stem(wish.prompt, made.seed) + ".png")
     for index, picture in enumerate(made.pictures):
         path = target.with_stem(f"{target.stem}-{index + 1}") if index else target
-        await asyncio.to_thread(path.write_bytes, picture.data)
+        await asyncio.to_thread(path.write_bytes, await asyncio.to_thread(encoded_for, path, picture))
         print(path)
     for note in made.notes:
         print(f"Note: {note}", file=sys.stderr)
@@ -2714,31 +2870,58 @@ class OpenWebUI:
 
 async def command_install(options: argparse.Namespace) -> int:
     """`install`: create or update the tool in a running Open WebUI, set its valve, and check what came of it."""
-    token = options.token or os.environ.get("OPEN_WEBUI_TOKEN") or getpass.getpass("Token or API key of Open WebUI: ")
-    source = await asyncio.to_thread(Path(__file__).read_text, encoding="utf-8")
-    about = next(line.partition(":")[2].strip() for line in source.splitlines() if line.startswith("description:"))
-    form = {"id": TOOL_ID, "name": "ComfyUI", "content": source, "meta": {"description": about, "manifest": {}}}
-    path = f"/tools/id/{TOOL_ID}"
+    token = options.token or os.environ.get("OPEN_WEBUI_TOKEN") or ask_secretly("Token or API key of Open WebUI: ")
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         webui = OpenWebUI(options.url, token, session)
-        known = {tool["id"] for tool in await webui.call("GET", "/tools/")}
-        if TOOL_ID not in known:
-            await webui.call("POST", "/tools/create", form)
-            print(f'Created the tool "{TOOL_ID}".')
-        elif (await webui.call("GET", path)).get("content") != source:
-            await webui.call("POST", f"{path}/update", form)
-            print(f'Updated the tool "{TOOL_ID}" to version {VERSION}.')
-        else:
-            print(f'The tool "{TOOL_ID}" is up to date (version {VERSION}).')
-        await _install_valves(webui, path, options)
-        tool = await webui.call("GET", path)
-        if options.public:
-            await _install_grant(webui, path, tool.get("access_grants") or [])
-        methods = sorted(spec["name"] for spec in tool.get("specs") or ())
-        if methods != (expected := sorted(name for name in vars(Tools) if name[0] != "_" and name[0].islower())):
-            raise UnexpectedAnswer(f"Open WebUI reads {methods} from the tool; expected were {expected}.")
-        print(f"A model can call: {', '.join(methods)}.")
+        try:
+            await _install(webui, options)
+        except (LookupError, TypeError, AttributeError):
+            raise UnexpectedAnswer(f"What answers at {webui.url} is not Open WebUI as it is known.") from None
     return 0
+
+
+def ask_secretly(question: str) -> str:
+    """What a person types, unseen; raises `BadArgument` where nobody can be asked."""
+    try:
+        return getpass.getpass(question)
+    except EOFError:
+        raise BadArgument("There is nobody to ask for the token.", "Give --token or set OPEN_WEBUI_TOKEN.") from None
+
+
+def front_matter(source: str) -> dict[str, str]:
+    """The fields that a tool's first lines say of it."""
+    return dict(re.findall(r"^([a-z_]+): *(.+?) *$", source.partition('"""')[2].partition('"""')[0], re.MULTILINE))
+
+
+async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:
+    source = await asyncio.to_thread(Path(__file__).read_text, encoding="utf-8")
+    about = front_matter(source)
+    meta = {"description": about["description"], "manifest": {}}
+    form = {"id": TOOL_ID, "name": about["title"], "content": source, "meta": meta}
+    path = f"/tools/id/{TOOL_ID}"
+    known = {tool["id"] for tool in await webui.call("GET", "/tools/")}
+    held = str((await webui.call("GET", path)).get("content")) if TOOL_ID in known else source
+    if front_matter(held).get("author") != about["author"] and not options.replace:
+        raise BadArgument(
+            f'There is another tool with the id "{TOOL_ID}" in this Open WebUI.',
+            "Rename that one, or give --replace to put this one in its place.",
+        )
+    if TOOL_ID not in known:
+        await webui.call("POST", "/tools/create", form)
+        print(f'Created the tool "{TOOL_ID}".')
+    elif held != source:
+        await webui.call("POST", f"{path}/update", form)
+        print(f'Updated the tool "{TOOL_ID}" to version {VERSION}.')
+    else:
+        print(f'The tool "{TOOL_ID}" is up to date (version {VERSION}).')
+    await _install_valves(webui, path, options)
+    tool = await webui.call("GET", path)
+    if options.public:
+        await _install_grant(webui, path, tool.get("access_grants") or [])
+    methods = sorted(spec["name"] for spec in tool.get("specs") or ())
+    if methods != (expected := sorted(name for name in vars(Tools) if name[0] != "_" and name[0].islower())):
+        raise UnexpectedAnswer(f"Open WebUI reads {methods} from the tool; expected were {expected}.")
+    print(f"A model can call: {', '.join(methods)}.")
 
 
 async def _install_valves(webui: OpenWebUI, path: str, options: argparse.Namespace) -> None:
@@ -2777,6 +2960,7 @@ def command_parser() -> argparse.ArgumentParser:
     install = commands.add_parser("install", help="put this tool into a running Open WebUI")
     install.add_argument("--url", required=True, help="address of Open WebUI")
     install.add_argument("--token", help="an administrator's token or API key; else OPEN_WEBUI_TOKEN, else asked for")
+    install.add_argument("--replace", action="store_true", help="also in place of another tool with the same id")
     install.add_argument("--public", action="store_true", help="let all users use it")
     install.set_defaults(run=command_install)
     for command in (generate, install):
@@ -2812,10 +2996,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (KeyboardInterrupt, asyncio.CancelledError):
         print("Stopped.", file=sys.stderr)
         return 130
+    except Exception as error:
+        print(f"A mistake in this tool: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
 
 
 # --- 12. Bundled workflows: written by workflows/bundle.py, do not edit by hand ---
-MANIFEST = r"""{"id": "comfyui", "title": "ComfyUI", "workflows": [{"name": "z-image-turbo", "task": "text_to_image", "description": "Z-Image Turbo: photographs and readable text in 8 steps; no negative prompt", "families": [{"name": "Z-Image Turbo", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "z_image_turbo_bf16.safetensors", "match": "z[-_. ]?image[-_. ]?turbo"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_3_4b.safetensors", "match": "qwen[-_. ]?3[-_. ]?4b"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux.*vae"}]}, {"name": "flux", "task": "text_to_image", "description": "Flux dev and schnell: follows long descriptions closely; no negative prompt", "families": [{"name": "Flux schnell", "match": "schnell", "megapixels": 1.05, "defaults": {"steps": 4}}, {"name": "Flux dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-dev.safetensors", "match": "flux[-_. ]?1?[-_. ]?(dev|schnell|krea)", "avoid": "kontext|fill|canny|depth|redux"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "t5[-_. ]?xxl"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux.*vae"}]}, {"name": "checkpoint", "task": "text_to_image", "description": "Any Stable Diffusion checkpoint (1.5, SDXL, 3.5 and their relatives) in one file; takes a negative prompt", "families": [{"name": "Stable Diffusion 1.5", "match": "(^|[^0-9a-z])(sd|v|stable[-_. ]?diffusion[-_. ]?(v)?)?[-_. ]?1[-_. ]?[45]([^0-9]|$)|dreamshaper_[78]|realistic[-_. ]?vision|deliberate", "megapixels": 0.26, "defaults": {}}, {"name": "SDXL, few steps", "match": "xl.*(turbo|lightning|lcm|hyper|dmd)|(turbo|lightning|lcm|hyper|dmd).*xl", "megapixels": 1.05, "defaults": {"steps": 8, "guidance": 1.5, "sampler": "euler", "scheduler": "sgm_uniform"}}, {"name": "Flux", "match": "flux", "megapixels": 1.05, "defaults": {"steps": 20, "guidance": 1.0, "sampler": "euler", "scheduler": "simple"}}, {"name": "Stable Diffusion 3.5", "match": "sd[-_. ]?3|stable[-_. ]?diffusion[-_. ]?3", "megapixels": 1.05, "defaults": {"guidance": 4.5, "scheduler": "sgm_uniform"}}, {"name": "SDXL", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd_xl_base_1.0.safetensors", "match": "", "avoid": "refiner|inpaint|kontext|svd|video|ltx|wan[-_. ]?2|hunyuan|ace[-_. ]?step|stable[-_. ]?audio|audio|3d|zero123|upscal"}]}]}"""  # noqa: E501
+MANIFEST = r"""{"id": "comfyui", "title": "ComfyUI", "workflows": [{"name": "z-image-turbo", "task": "text_to_image", "description": "Z-Image Turbo: photographs and readable text in 8 steps; no negative prompt", "families": [{"name": "Z-Image Turbo", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "z_image_turbo_bf16.safetensors", "match": "z[-_. ]?image[-_. ]?turbo", "avoid": "controlnet|lora|svdq|nf4|int4|ip[-_. ]?adapter|fun"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_3_4b.safetensors", "match": "qwen[-_. ]?3[-_. ]?4b"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae"}]}, {"name": "flux", "task": "text_to_image", "description": "Flux dev and schnell: follows long descriptions closely; no negative prompt", "families": [{"name": "Flux schnell", "match": "schnell", "megapixels": 1.05, "defaults": {"steps": 4}}, {"name": "Flux dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-dev.safetensors", "match": "flux[-_. ]?1?[-_. ]?(dev|schnell|krea)", "avoid": "kontext|fill|canny|depth|redux|controlnet|lora|svdq|nf4|int4|ip[-_. ]?adapter"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae"}]}, {"name": "checkpoint", "task": "text_to_image", "description": "Any Stable Diffusion checkpoint (1.5, SDXL, 3.5 and their relatives) in one file; takes a negative prompt", "families": [{"name": "SDXL, few steps", "match": "(xl|pony|illustrious|noob).*(turbo|lightning|lcm|hyper|dmd)|(turbo|lightning|lcm|hyper|dmd).*(xl|pony|illustrious|noob)", "megapixels": 1.05, "defaults": {"steps": 8, "guidance": 1.5, "sampler": "euler", "scheduler": "sgm_uniform"}}, {"name": "SDXL", "match": "(xl|pony|illustrious|noob)", "megapixels": 1.05, "defaults": {}}, {"name": "Flux schnell", "match": "flux.*schnell", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0, "sampler": "euler", "scheduler": "simple"}}, {"name": "Flux", "match": "flux", "megapixels": 1.05, "defaults": {"steps": 20, "guidance": 1.0, "sampler": "euler", "scheduler": "simple"}}, {"name": "Z-Image Turbo", "match": "z[-_. ]?image", "megapixels": 1.05, "defaults": {"steps": 8, "guidance": 1.0, "sampler": "res_multistep", "scheduler": "simple"}}, {"name": "Stable Diffusion 3.5 Turbo", "match": "sd[-_. ]?3.*turbo|stable[-_. ]?diffusion[-_. ]?3.*turbo", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0, "scheduler": "sgm_uniform"}}, {"name": "Stable Diffusion 3.5", "match": "sd[-_. ]?3|stable[-_. ]?diffusion[-_. ]?3", "megapixels": 1.05, "defaults": {"guidance": 4.5, "scheduler": "sgm_uniform"}}, {"name": "Stable Diffusion, few steps", "match": "sd[-_. ]?turbo|lcm[-_. ]?dreamshaper|dreamshaper.*lcm", "megapixels": 0.26, "defaults": {"steps": 6, "guidance": 1.5, "sampler": "lcm", "scheduler": "sgm_uniform"}}, {"name": "Stable Diffusion 1.5", "match": "sd[-_. ]?1[-_. ]?[45]|(^|[^0-9a-z])v1[-_.][45][-_.](pruned|inpaint|ema)|stable[-_. ]?diffusion[-_. ]?v?1|dreamshaper_?[78]|realistic[-_. ]?vision|deliberate|majicmix|anything[-_. ]?v|abyss[-_. ]?orange|aom[23]|meina|rev[-_. ]?animated|epic[-_. ]?realism|absolute[-_. ]?reality|photon|counterfeit|ghostmix|chilloutmix|cyberrealistic", "megapixels": 0.26, "defaults": {}}, {"name": "Any other", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd_xl_base_1.0.safetensors", "match": "", "avoid": "refiner|inpaint|kontext|svd|video|ltx|wan[-_. ]?2|hunyuan|ace[-_. ]?step|audio|zero123|stable[-_. ]?zero|upscal|(^|[^a-z])sam[-_. ]?[23]|omnigen|cascade|cosmos|mochi|controlnet"}]}]}"""  # noqa: E501
 BUNDLED = {
     "z-image-turbo": r"""{"1": {"inputs": {"unet_name": "z_image_turbo_bf16.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "qwen_3_4b.safetensors", "type": "lumina2"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "ae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"conditioning": ["4", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "6": {"inputs": {"shift": 3.0, "model": ["1", 0]}, "class_type": "ModelSamplingAuraFlow", "_meta": {"title": "Shift"}}, "7": {"inputs": {"width": 1024, "height": 1024, "batch_size": 1}, "class_type": "EmptySD3LatentImage", "_meta": {"title": "Size"}}, "8": {"inputs": {"seed": 0, "steps": 8, "cfg": 1.0, "sampler_name": "res_multistep", "scheduler": "simple", "denoise": 1.0, "model": ["6", 0], "positive": ["4", 0], "negative": ["5", 0], "latent_image": ["7", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "9": {"inputs": {"samples": ["8", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "10": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["9", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501
     "flux": r"""{"1": {"inputs": {"unet_name": "flux1-dev.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name1": "clip_l.safetensors", "clip_name2": "t5xxl_fp8_e4m3fn_scaled.safetensors", "type": "flux"}, "class_type": "DualCLIPLoader", "_meta": {"title": "Load Text Encoders"}}, "3": {"inputs": {"vae_name": "ae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"guidance": 3.5, "conditioning": ["4", 0]}, "class_type": "FluxGuidance", "_meta": {"title": "Guidance"}}, "6": {"inputs": {"conditioning": ["4", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "7": {"inputs": {"width": 1024, "height": 1024, "batch_size": 1}, "class_type": "EmptySD3LatentImage", "_meta": {"title": "Size"}}, "8": {"inputs": {"seed": 0, "steps": 20, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0, "model": ["1", 0], "positive": ["5", 0], "negative": ["6", 0], "latent_image": ["7", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "9": {"inputs": {"samples": ["8", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "10": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["9", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501

@@ -148,12 +148,67 @@ async def test_node_definitions_are_asked_for_by_class_and_once() -> None:
         ("sdxl_lightning_8step.safetensors", "SDXL, few steps"),
         ("flux1-dev-fp8.safetensors", "Flux"),
         ("sd3.5_medium.safetensors", "Stable Diffusion 3.5"),
-        ("model_v1.45.safetensors", "SDXL"),
+        ("ponyRealism_v14.safetensors", "SDXL"),
+        ("SD1.5\\my_finetune.safetensors", "Stable Diffusion 1.5"),
+        ("majicmixRealistic_v7.safetensors", "Stable Diffusion 1.5"),
+        ("sd3.5_large_turbo.safetensors", "Stable Diffusion 3.5 Turbo"),
+        ("dmd2_illustrious.safetensors", "SDXL, few steps"),
+        ("my_model.safetensors stable-diffusion-xl-v1-base", "SDXL"),
+        ("my_model.safetensors stable-diffusion-v1", "Stable Diffusion 1.5"),
+        ("model_v1.45.safetensors", "Any other"),
     ],
 )
 def test_a_checkpoints_family_is_read_from_its_name(name: str, family: str) -> None:
     entry = next(entry for entry in tool.bundled_entries() if entry.name == "checkpoint")
     assert next(f.name for f in entry.families if re.search(f.match, name, re.IGNORECASE)) == family
+
+
+@pytest.mark.parametrize(
+    ("workflow", "index", "fitting", "others"),
+    [
+        ("flux", 0, ["flux1-dev-fp8.safetensors", "sub/flux_schnell.sft"], ["flux1-dev-kontext.sft", "flux2_dev.sft"]),
+        ("flux", 0, ["flux1-krea-dev.safetensors"], ["flux-dev-controlnet-union.sft", "svdq-int4-flux.1-dev.sft"]),
+        ("flux", 2, ["t5xxl_fp16.safetensors"], ["umt5_xxl_fp8.safetensors", "models_t5_umt5-xxl-enc-bf16.pth"]),
+        (
+            "flux",
+            3,
+            ["ae.safetensors", "flux_vae.safetensors"],
+            ["flux2-vae.safetensors", "qwen_image_vae.safetensors"],
+        ),
+        ("z-image-turbo", 0, ["z_image_turbo_int8.safetensors"], ["Z-Image-Turbo-Fun-Controlnet-Union.safetensors"]),
+        ("checkpoint", 0, ["realcartoon3d_v17.safetensors"], ["sam3.safetensors", "sd_xl_refiner_1.0.safetensors"]),
+    ],
+)
+def test_files_that_will_do_are_told_from_those_that_only_sound_alike(
+    workflow: str, index: int, fitting: list[str], others: list[str]
+) -> None:
+    need = next(entry for entry in tool.bundled_entries() if entry.name == workflow).needs[index]
+    assert [name for name in [*fitting, *others] if need.fits(name)] == fitting
+
+
+async def test_a_node_added_a_moment_ago_is_found() -> None:
+    async with StandIn() as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        assert await server.define("NodeOfTomorrow") is None
+        known = await server.define("KSampler")
+        assert known is not None
+        asked = [request.path for request in comfy.requests]
+        await server.define("NodeOfTomorrow")
+        await server.define("KSampler")
+        assert [request.path for request in comfy.requests][len(asked) :] == ["/object_info/NodeOfTomorrow"]
+
+
+async def test_a_model_that_was_removed_is_not_offered_again() -> None:
+    models = {"checkpoints": ["a_one.safetensors", "b_two.safetensors"]}
+    async with StandIn(models=models) as comfy:
+        endpoints = [tool.Endpoint(comfy.url)]
+        async with tool.open_server(endpoints[0]) as server:
+            await tool.choose(server, wish())
+            models["checkpoints"].remove("a_one.safetensors")
+            with pytest.raises(tool.ModelNotInstalled) as error:
+                await tool.make(wish(size="64x64"), endpoints, tool.Limits(), Watcher())
+            assert "a_one" not in error.value.hint
+            made = await tool.make(wish(size="64x64"), endpoints, tool.Limits(), Watcher())
+    assert made.model == "b_two.safetensors"
 
 
 # --- planning ---
@@ -201,6 +256,19 @@ async def test_what_nobody_asked_for_keeps_to_the_limits_by_itself() -> None:
     workflow = planned.workflows[0]
     assert workflow.value("steps") == 10
     assert workflow.value("width") * workflow.value("height") <= 0.35e6
+
+
+@pytest.mark.parametrize("size", [None, "1:1", "16:9", "3:2"])
+@pytest.mark.parametrize("megapixels", [0.07, 0.5, 1.0, 1.05])
+async def test_an_aspect_ratio_is_never_over_the_limit(size: str | None, megapixels: float) -> None:
+    workflow = (await plan(tool.Limits(megapixels=megapixels), size=size)).workflows[0]
+    assert workflow.value("width") * workflow.value("height") <= megapixels * 1e6
+
+
+async def test_a_list_of_texts_is_one_negative_prompt_and_anything_else_is_refused() -> None:
+    assert (await plan(negative_prompt=["blurry", "dark"])).workflows[0].value("negative_prompt") == "blurry, dark"
+    with pytest.raises(tool.BadArgument, match="negative_prompt"):
+        await plan(negative_prompt={"a": 1})
 
 
 async def test_a_negative_prompt_that_the_workflow_does_not_take_is_told_only_when_the_call_gave_it() -> None:

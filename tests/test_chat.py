@@ -239,9 +239,21 @@ async def test_a_clean_up_is_finished_though_it_is_cancelled_again() -> None:
     assert task.cancelled(), "the cancellation is raised again afterwards"
 
 
-async def test_a_clean_up_that_hangs_ends_with_its_time() -> None:
+async def test_a_clean_up_that_hangs_ends_with_its_time_and_says_that_it_failed() -> None:
     async with asyncio.timeout(2):
-        await tool.finish(asyncio.sleep(60), 0.1)
+        assert await tool.finish(asyncio.sleep(60), 0.1) is False
+        assert await tool.finish(asyncio.sleep(0), 1) is True
+
+
+async def test_a_stop_that_comfyui_could_not_be_told_is_said_to_be_so(page: Page) -> None:
+    async def work(_: tool.Display) -> tuple[dict[str, Any], str]:
+        stop = asyncio.CancelledError()
+        stop.add_note(tool.STILL_AT_WORK)
+        raise stop
+
+    with pytest.raises(asyncio.CancelledError):
+        await tool.Chat(emit=page).answer(work)
+    assert page.texts == [f"Stopped. {tool.STILL_AT_WORK}"]
 
 
 # --- the errors ---

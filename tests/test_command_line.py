@@ -66,6 +66,13 @@ async def test_several_pictures_are_numbered(tmp_path: Path) -> None:
     assert {path.name for path in tmp_path.iterdir()} == set(out.split())
 
 
+async def test_the_file_is_what_its_name_promises(tmp_path: Path) -> None:
+    async with StandIn() as comfy:
+        arguments = ("x", "-o", "x.jpg", "--endpoint", comfy.url, "--size", "64x64")
+        await command("generate", *arguments, cwd=tmp_path)
+    assert Image.open(tmp_path / "x.jpg").format == "JPEG"
+
+
 async def test_a_terminal_shows_a_bar_that_is_gone_at_the_end(tmp_path: Path) -> None:
     async with StandIn(step_seconds=0.02) as comfy:
         primary, secondary = pty.openpty()
@@ -99,7 +106,8 @@ async def test_the_key_is_taken_from_the_environment_and_never_shown(
 
 
 @pytest.mark.parametrize(
-    "arguments", [["x", "--steps", "many"], ["  "], ["x", "-o", "no/such/folder/x.png"], ["x", "--size", "huge"]]
+    "arguments",
+    [["x", "--steps", "many"], ["  "], ["x", "-o", "no/such/folder/x.png"], ["x", "-o", "."], ["x", "--size", "huge"]],
 )
 async def test_a_call_that_cannot_be_understood_is_exit_status_two(tmp_path: Path, arguments: list[str]) -> None:
     async with StandIn() as comfy:
@@ -126,6 +134,9 @@ async def test_stopping_the_command_stops_the_job(tmp_path: Path, stop: signal.S
 
 
 # --- install, against what no server should have to play ---
+
+
+OLDER = TOOL.read_text(encoding="utf-8")[:1000]  # aioresponses cannot give long answers
 
 
 class Response(aiohttp.ClientResponse):
@@ -177,7 +188,7 @@ async def test_install_says_what_open_webui_answered(
 
 async def test_install_reports_the_reason_for_which_open_webui_refuses_the_tool(webui: Callable[..., None]) -> None:
     webui("get", "/tools/", payload=[{"id": "comfyui"}])
-    webui("get", "/tools/id/comfyui", payload={"content": "older"})
+    webui("get", "/tools/id/comfyui", payload={"content": OLDER})
     webui("post", "/tools/id/comfyui/update", status=400, payload={"detail": "valves do not fit"})
     with pytest.raises(tool.UnexpectedAnswer, match="valves do not fit"):
         await install()
@@ -190,6 +201,32 @@ async def test_install_notices_a_specification_that_is_not_the_tools(webui: Call
     webui("get", "/tools/id/comfyui", payload={"specs": [{"name": "something_else"}]})
     with pytest.raises(tool.UnexpectedAnswer, match="something_else"):
         await install()
+
+
+async def test_install_does_not_put_itself_in_the_place_of_another_tool(webui: Any) -> None:
+    webui("get", "/tools/", payload=[{"id": "comfyui"}])
+    webui("get", "/tools/id/comfyui", payload={"content": '"""\ntitle: Mine\nauthor: Bob\n"""'})
+    with pytest.raises(tool.BadArgument, match="another tool"):
+        await install()
+    assert {method for method, _ in webui.routes.requests} == {"GET"}
+
+
+@pytest.mark.parametrize("answer", [{"a": 1}, ["text"], [[1]], 5, "text"])
+async def test_install_takes_an_answer_of_the_wrong_shape_for_what_it_is(webui: Any, answer: Any) -> None:
+    webui("get", "/tools/", payload=answer)
+    with pytest.raises(tool.UnexpectedAnswer):
+        await install()
+
+
+def test_install_without_anybody_to_ask_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def nobody(_: str) -> str:
+        raise EOFError
+
+    monkeypatch.setattr(tool.getpass, "getpass", nobody)
+    assert tool.main(["install", "--url", WEBUI]) == 2
+    assert "--token" in capsys.readouterr().err
 
 
 def test_install_without_a_token_asks_for_it(

@@ -1,6 +1,7 @@
 """Rooms 4 and 7: from a wish to finished pictures on a server that behaves, and on one that does not."""
 
 import asyncio
+import contextlib
 import dataclasses
 import io
 import json
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from aiohttp import web
 from PIL import Image
 
 import comfyui_tool as tool
@@ -443,6 +445,91 @@ async def test_other_peoples_previews_are_not_ours(comfy: StandIn, watcher: Watc
     assert watcher.pictures
 
 
+async def test_a_look_up_that_hangs_holds_nothing_up(comfy: StandIn, watcher: Watcher) -> None:
+    async def never(*_: Any) -> tool.Event:
+        await asyncio.sleep(60)
+        return tool.Absent()
+
+    async with tool.open_server(tool.Endpoint(comfy.url)) as server:
+        server.look_up = never  # type: ignore[method-assign]
+        began = time.monotonic()
+        assert (await make(comfy, watcher)).pictures
+        assert time.monotonic() - began < 10
+        assert "running" in watcher.phases
+        comfy.misbehave.hold_at_step = 1
+        with pytest.raises(tool.StillRunning):
+            await make(comfy, watcher, seed=3, limits=tool.Limits(wait_seconds=0.3))
+        comfy.release()
+
+
+async def test_look_ups_at_the_same_time_share_one_request_and_its_failure(comfy: StandIn) -> None:
+    async with tool.open_server(tool.Endpoint(comfy.url)) as server:
+        now = time.monotonic()
+        await asyncio.gather(*(server.queue(now) for _ in range(50)))
+        assert sum(request.path == "/queue" for request in comfy.requests) == 1
+        comfy.misbehave.status_for = {"/queue": 502}
+        later = time.monotonic()
+        failures = await asyncio.gather(*(server.queue(later) for _ in range(50)), return_exceptions=True)
+        assert {type(failure) for failure in failures} == {tool.ServerUnreachable}
+        assert sum(request.path == "/queue" for request in comfy.requests) == 2
+
+
+@pytest.mark.parametrize("answer", ["[]", '"text"', "5", "null", '{"KSampler": 5}', '{"queue_pending": [1]}', "{"])
+async def test_an_answer_of_the_wrong_shape_is_an_ordinary_error(answer: str) -> None:
+    async def give(_: web.Request) -> web.Response:
+        return web.Response(text=answer, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", give)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    async with tool.open_server(tool.Endpoint(f"http://127.0.0.1:{runner.addresses[0][1]}")) as server:
+        for ask in (
+            lambda: server.probe(),
+            lambda: server.define("KSampler"),
+            lambda: server.queue(time.monotonic()),
+            lambda: server.look_up("x", time.monotonic()),
+            lambda: server.submit("x", {}, {}),
+            lambda: server.cancel("x"),
+        ):
+            with contextlib.suppress(tool.ServerError):
+                await ask()
+    await tool.close_servers()
+    await runner.cleanup()
+
+
+@pytest.mark.parametrize("entry", [{"outputs": [1]}, {"status": "x"}, {"outputs": {"9": 5}}, {"outputs": None}])
+async def test_a_history_entry_of_the_wrong_shape_is_an_ordinary_error(comfy: StandIn, entry: Any) -> None:
+    comfy.history["x"] = entry
+    async with tool.open_server(tool.Endpoint(comfy.url)) as server:
+        with contextlib.suppress(tool.UnexpectedAnswer):
+            assert isinstance(await server.look_up("x", time.monotonic()), tool.Recorded)
+
+
+async def test_a_proxy_that_closes_the_websocket_at_once_is_not_stormed(watcher: Watcher) -> None:
+    opened = []
+
+    async def close(request: web.Request) -> web.WebSocketResponse:
+        opened.append(1)
+        socket = web.WebSocketResponse()
+        await socket.prepare(request)
+        await socket.close()
+        return socket
+
+    app = web.Application()
+    app.router.add_get("/ws", close)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    endpoint = tool.Endpoint(f"http://127.0.0.1:{runner.addresses[0][1]}")
+    async with tool.open_server(endpoint) as server, server.connection.listen("x", frozenset(), watcher.preview):
+        await asyncio.sleep(2.5)
+    await tool.close_servers()
+    await runner.cleanup()
+    assert len(opened) <= 3
+
+
 # --- pictures over the websocket ---
 
 
@@ -514,6 +601,81 @@ async def test_stopping_while_the_prompt_is_posted_leaves_no_job_behind(comfy: S
         await run
     comfy.release()
     await until(lambda: not comfy.running and not comfy.pending)
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 502])
+async def test_stopping_works_where_the_newer_route_is_refused(comfy: StandIn, watcher: Watcher, status: int) -> None:
+    comfy.misbehave.hold_at_step = 2
+    comfy.misbehave.status_for = {"/api/jobs": status}
+    run = asyncio.create_task(make(comfy, watcher, steps=50))
+    await comfy.until_held()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError) as stop:
+        await run
+    await until(lambda: not comfy.running)
+    assert not getattr(stop.value, "__notes__", [])
+
+
+async def test_a_stop_that_the_server_cannot_be_told_carries_a_note_and_is_told_later(
+    comfy: StandIn, watcher: Watcher
+) -> None:
+    comfy.misbehave.hold_at_step = 2
+    run = asyncio.create_task(make(comfy, watcher, steps=50))
+    await comfy.until_held()
+    comfy.misbehave.status_for = {"/": 502}
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError) as stop:
+        await run
+    assert stop.value.__notes__ == [tool.STILL_AT_WORK]
+    comfy.misbehave.status_for = {}
+    await until(lambda: not comfy.running)  # it is tried again beside everything else
+
+
+async def test_a_job_that_is_taken_in_after_the_stop_is_withdrawn_all_the_same(
+    comfy: StandIn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool, "CLEAN_UP_SECONDS", 0.4)
+    arrived, answer = asyncio.Event(), asyncio.Event()
+    post = tool.ComfyUIServer.submit
+
+    async def slow(*arguments: Any) -> Any:
+        arrived.set()
+        await answer.wait()
+        return await post(*arguments)
+
+    monkeypatch.setattr(tool.ComfyUIServer, "submit", slow)
+    comfy.misbehave.hold_at_step = 1
+    run = asyncio.create_task(make(comfy, watcher, steps=50))
+    await arrived.wait()
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    answer.set()
+    await until(lambda: comfy.prompts)
+    await until(lambda: not comfy.running and not comfy.pending)
+
+
+async def test_a_failure_that_is_no_stop_withdraws_the_job_or_says_that_it_could_not(
+    comfy: StandIn, watcher: Watcher
+) -> None:
+    comfy.misbehave.hold_at_step = 2
+    comfy.misbehave.mute_frames = {"status", "executing", "progress", "progress_state", "execution_start"}
+    comfy.misbehave.status_for = {"/queue": 500}
+    run = asyncio.create_task(make(comfy, watcher, steps=50))
+    await comfy.until_held()
+    with pytest.raises(tool.ServerGone) as gone:
+        await run
+    if tool.STILL_AT_WORK not in gone.value.as_result()["hint"]:
+        await until(lambda: not comfy.running)
+    else:
+        assert comfy.facts.version == "0.3.64", "without its queue an old release does not tell what it runs"
+    comfy.release()
+
+
+async def test_a_picture_that_was_reported_is_not_lost_with_the_history(comfy: StandIn, watcher: Watcher) -> None:
+    comfy.misbehave.mute_frames = {"executing"}
+    comfy.misbehave.status_for = {"/history": 500}
+    assert (await make(comfy, watcher)).pictures
 
 
 async def test_stopping_twice_still_cleans_up(comfy: StandIn, watcher: Watcher) -> None:

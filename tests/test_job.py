@@ -125,6 +125,11 @@ def test_a_run_that_failed_without_a_reason_is_still_a_failure() -> None:
         tool.judge(after(tool.Recorded(False, (), None, False)), GRAPH)
 
 
+def test_a_run_that_was_seen_to_succeed_is_not_lost_with_its_history() -> None:
+    job = after(tool.Executed((FILE,)), tool.Succeeded(), tool.Absent(), tool.Absent())
+    assert tool.judge(job, GRAPH).outputs == (FILE,)
+
+
 def test_the_error_of_an_unknown_node_names_its_id() -> None:
     assert "node 77" in tool.run_error(tool.Failed("77", "ValueError", ""), GRAPH).message
 

@@ -59,6 +59,10 @@ def test_a_switch_stored_as_text_is_read(stored: Any, held: bool) -> None:
     assert tool.Valves(previews=stored).previews is held
 
 
+def test_a_number_beyond_all_numbers_is_the_default() -> None:
+    assert tool.Valves(max_count=10**400).max_count == 4
+
+
 def test_numbers_stored_as_text_are_read() -> None:
     valves = tool.Valves(max_count="8", max_megapixels="1.5")
     assert (valves.max_count, valves.max_megapixels) == (8, 1.5)
@@ -130,10 +134,20 @@ def test_what_is_no_http_address_is_refused_by_the_valves_name(text: str) -> Non
         settings(endpoint=text)
 
 
-def test_a_password_in_an_address_is_refused_and_not_repeated() -> None:
+@pytest.mark.parametrize(
+    "text", ["http://me:hunter2@host", "http://me:hun/hunter2@host", "ftp://me:hunter2@host", "http://m:hunter2#s@h:x"]
+)
+def test_a_password_in_an_address_is_refused_and_not_repeated(text: str) -> None:
     with pytest.raises(tool.BadArgument) as error:
-        settings(endpoint="http://me:hunter2@host")
+        settings(endpoint=text)
     assert "hunter2" not in str(error.value.as_result())
+
+
+@pytest.mark.parametrize("key", ["two words", "line\nbreak", "schlüssel"])
+def test_a_key_that_no_header_can_carry_is_refused_and_not_repeated(key: str) -> None:
+    with pytest.raises(tool.BadArgument) as error:
+        settings(endpoint="http://host", api_key=key)
+    assert key not in str(error.value.as_result())
 
 
 def test_keys_do_not_show_when_settings_are_printed() -> None:
@@ -165,7 +179,7 @@ def test_a_random_seed_may_be_asked_for_in_words(seed: Any) -> None:
     assert settings().wish("x", seed=seed).seed is None
 
 
-@pytest.mark.parametrize("prompt", ["", "  \n", None, 5, ["x"]])
+@pytest.mark.parametrize("prompt", ["", "  \n", None, 5, {"a": 1}, [], [1]])
 def test_a_call_without_a_prompt_is_refused(prompt: Any) -> None:
     with pytest.raises(tool.BadArgument, match="prompt"):
         settings().wish(prompt)
