@@ -21,7 +21,7 @@ required_open_webui_version: 0.9.6
 #    8 Chat         everything that touches Open WebUI
 #    9 Settings     valves, and what they mean for one call
 #   10 Tools        what a language model may call
-#   11 Command line python comfyui_tool.py generate | install
+#   11 Command line python comfyui_tool.py generate | convert | install
 #   12 Bundled workflows
 
 import argparse
@@ -36,6 +36,7 @@ import json
 import logging
 import math
 import os
+import random
 import re
 import secrets
 import signal
@@ -44,6 +45,7 @@ import time
 import unicodedata
 import uuid
 import weakref
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -268,6 +270,7 @@ class StillRunning(ComfyUIError):
         self.job_id = job_id
 
     def as_result(self) -> dict[str, Any]:
+        """No failure: the job's id, and that it goes on."""
         return {"status": "running", "code": self.code, "job_id": self.job_id, "note": f"{self.message} {self.hint}"}
 
 
@@ -455,6 +458,735 @@ def discover(graph: Graph) -> dict[str, tuple[Target, ...]]:
     for target in found.get("prompt", {}):
         negative.pop(target, None)
     return {name: tuple(targets) for name, targets in found.items() if targets}
+
+
+# What follows reads the format in which ComfyUI's own editor saves workflows, and sends what its front end would send.
+# Where a rule is known only by what the front end made of official templates, it says "golden files".
+
+MUTED, BYPASSED = 2, 4  # a node's `mode`; every other one runs
+SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = "-10", "-20"  # what stands for a subgraph's own sockets in its links
+NOTES = ("Note", "MarkdownNote")
+VIRTUAL = (*NOTES, "PrimitiveNode", "Reroute", "GetNode", "SetNode")  # resolved before anything is sent
+# Classes that were renamed long ago; the front end corrects them when it opens a file, and so do we.
+RENAMED: Mapping[str, str] = {
+    "T2IAdapterLoader": "ControlNetLoader",
+    "ConditioningAverage ": "ConditioningAverage",
+    "SDV_img2vid_Conditioning": "SVD_img2vid_Conditioning",
+}
+SUBGRAPH_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+MAX_DEPTH = 32  # subgraphs in subgraphs; people nest three deep
+MAX_CONVERTED_NODES = 20_000  # of subgraphs that hold each other twice, 20 levels would make a million
+PLAIN_WIDGETS: Mapping[str, Any] = {"INT": 0, "FLOAT": 0.0, "STRING": "", "BOOLEAN": False}  # and the first value
+# Widgets that only the front end knows, and what it sends for them when the file holds nothing.
+FRONT_END_WIDGETS: Mapping[str, Any] = {
+    "AUDIO_RECORD": "",
+    "AUDIO_UI": "",
+    "BOUNDING_BOX": {"x": 0, "y": 0, "width": 512, "height": 512},
+    "BOUNDING_BOXES": [],
+    "COLOR": "#000000",
+    "COLORS": [],
+    "COMPOSITOR": {},
+    "CURVE": {"points": [[0, 0], [1, 1]], "interpolation": "monotone_cubic"},
+    "IMAGECOMPARE": ["", ""],  # two pictures that do not exist yet; saved ones are not kept (golden files)
+    "LOAD_3D": "",
+    "LOAD_3D_ANIMATION": "",
+    "MARKDOWN": "",
+    "PREVIEW_3D": "",
+    "WEBCAM": "",
+}
+
+
+BUTTONS_3D = ("upload3dmodel", "uploadExtraResources", "clear")  # Load3D's buttons; they come before its picture
+CONTROL_VALUES = ("fixed", "increment", "decrement", "randomize")
+
+
+@dataclass(frozen=True)
+class Widget:
+    """One input of a node class that has a value of its own in the UI, and the slots of `widgets_values` it takes.
+
+    `after` counts the slots behind it that exist only in the UI (buttons, control_after_generate); when `loose`, they
+    are there only if they hold what such slots hold. `options` are those of a dynamic combo: each choice brings inputs
+    of its own. `grows` is what each input of an autogrowing one is like. `made_anew` values are never read from the
+    file. `drawn` ones are made in the browser, and only there.
+    """
+
+    name: str
+    default: Any = None
+    after: int = 0
+    loose: bool = False
+    options: Mapping[str, tuple["Widget", ...]] | None = None
+    grows: "Widget | None" = None
+    dynamic_prompts: bool = False
+    made_anew: bool = False
+    drawn: bool = False
+
+
+@dataclass(frozen=True)
+class NodeClass:
+    """A node class as the front end draws it: the name that it shows and the widgets that it makes."""
+
+    name: str
+    title: str
+    widgets: tuple[Widget, ...]
+
+    @classmethod
+    def parse(cls, name: str, raw: Mapping[str, Any]) -> "NodeClass":
+        """Read one entry of `/object_info`."""
+        return cls(name, str(raw.get("display_name") or name), parse_widgets(raw.get("input"), raw.get("input_order")))
+
+
+def parse_widgets(sections: Any, order: Any = None, depth: int = 0) -> tuple[Widget, ...]:
+    """The widgets of `input` of a node definition, in the order in which the front end makes them.
+
+    `input_order` tells it where the server gives it: JSON objects keep no order on their way through every program.
+    """
+    if not isinstance(sections, Mapping) or depth > MAX_DEPTH:
+        return ()
+    widgets: list[Widget] = []
+    for section in ("required", "optional"):
+        specs = sections.get(section)
+        if not isinstance(specs, Mapping):
+            continue
+        named = order.get(section) if isinstance(order, Mapping) else None
+        names = [name for name in named if name in specs] if isinstance(named, list) else list(specs)
+        names += [name for name in specs if name not in names]
+        buttons = 0
+        for name in names:
+            spec = specs[name]
+            if isinstance(spec, list) and spec:
+                options = spec[1] if len(spec) > 1 and isinstance(spec[1], Mapping) else {}
+                widgets.extend(_widget(name, spec[0], options, depth))
+                buttons += _buttons(spec[0], options)
+        if buttons and section == "required":  # the front end adds its upload buttons behind the required inputs
+            widgets.append(Widget("", after=buttons))
+    return tuple(widgets)
+
+
+def _buttons(kind: Any, options: Mapping[str, Any]) -> int:
+    if not isinstance(kind, list) and kind != "COMBO":  # a Painter's picture is uploaded as well, without a button
+        return 0
+    if options.get("audio_upload"):
+        return 2  # the player and the button
+    return 1 if options.get("image_upload") or options.get("video_upload") else 0
+
+
+def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Iterator[Widget]:
+    """The widget of one input, or none when it takes links only."""
+    if options.get("forceInput") or options.get("defaultInput"):
+        return
+    kind = options.get("widgetType") or kind
+    dynamic = bool(options.get("dynamicPrompts"))
+    control = options.get("control_after_generate")
+    if isinstance(kind, list) or kind == "COMBO":
+        choices = kind if isinstance(kind, list) else options.get("options")
+        first = choices[0] if isinstance(choices, list) and choices else None
+        remote = options.get("remote")
+        # A list that is fetched has a switch and a button of its own (corpus: LoadImageOutput).
+        fetched = len({"control_after_refresh", "refresh_button"} & remote.keys()) if isinstance(remote, Mapping) else 0
+        yield Widget(name, options.get("default", first), after=(2 if control else 0) + fetched)
+    elif kind == "COMFY_DYNAMICCOMBO_V3":
+        listed = options.get("options")
+        entries = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
+        branches = {str(entry.get("key")): parse_widgets(entry.get("inputs"), None, depth + 1) for entry in entries}
+        yield Widget(name, options.get("default", next(iter(branches), None)), options=branches)
+    elif kind == "COMFY_AUTOGROW_V3":
+        template = options.get("template")
+        inner = parse_widgets(template.get("input"), None, depth + 1) if isinstance(template, Mapping) else ()
+        if inner:  # most of them grow links only
+            yield Widget(name, grows=inner[0])
+    elif not isinstance(kind, str):
+        return
+    elif kind in PLAIN_WIDGETS:
+        # A seed inside a dynamic combo has no control of its own: its full name is "mode.seed" (golden files).
+        seed = kind == "INT" and name in ("seed", "noise_seed") and control is not False and depth == 0
+        default = options.get("default", PLAIN_WIDGETS[kind])
+        yield Widget(name, default, after=int(bool(control) or seed), loose=depth > 0, dynamic_prompts=dynamic)
+    elif kind in FRONT_END_WIDGETS or options.get("socketless"):
+        # Load3D's picture comes behind three buttons (golden files); every other one stands alone.
+        default = options.get("default", FRONT_END_WIDGETS.get(kind))
+        drawn = name == "image" and kind in ("LOAD_3D", "LOAD_3D_ANIMATION", "WEBCAM")
+        yield Widget(name, default, made_anew=kind == "IMAGECOMPARE", drawn=drawn)
+
+
+@dataclass(frozen=True)
+class Socket:
+    """An input or output of a node in the UI format."""
+
+    name: str
+    type: str
+    link: str | None = None
+    widget: bool = False
+
+
+@dataclass(frozen=True)
+class Link:
+    """A line between two nodes, `slot` counting the outputs of `origin` and the inputs of `target`."""
+
+    origin: str
+    slot: int
+    target: str
+    target_slot: int
+
+
+@dataclass(frozen=True)
+class UINode:
+    """A node as the UI format holds it."""
+
+    id: str
+    type: str
+    title: str
+    mode: int
+    inputs: tuple[Socket, ...]
+    outputs: tuple[Socket, ...]
+    values: list[Any] | Mapping[str, Any]
+    properties: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        kind = shortened(self.type)
+        name = f'"{shortened(self.title)}" ({kind})' if self.title not in ("", self.type) else f'"{kind}"'
+        return f"{name}, node {shortened(self.id)}"
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a subgraph, with the links inside that belong to it."""
+
+    name: str
+    links: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """The first widget inside a subgraph that hangs on one of its inputs, and its place among all such inputs."""
+
+    place: int
+    node: UINode
+    socket: Socket
+
+
+@dataclass(frozen=True)
+class UIGraph:
+    """The nodes and links of a workflow, or of one subgraph definition."""
+
+    nodes: Mapping[str, UINode]
+    links: Mapping[str, Link]
+    inputs: tuple[Port, ...]
+    promoted: Mapping[int, Promoted]  # by input
+    exits: Mapping[int, str]  # by output: the link that ends there
+    setters: Mapping[str, UINode]  # the SetNodes by the name that they set
+
+
+def is_ui_format(value: Any) -> bool:
+    """Whether a value is a workflow as ComfyUI's editor saves it."""
+    return isinstance(value, Mapping) and isinstance(value.get("nodes"), list) and "links" in value
+
+
+def _shown(value: Any) -> str:
+    """A value in a message; of a list or an object only that it is one, for it may be endless."""
+    if isinstance(value, (list, Mapping)):
+        return "a list" if isinstance(value, list) else "an object"
+    return f'"{shortened(value)}"'
+
+
+def _items(value: Any, what: str) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise WorkflowRefused(f"The workflow's {what} are no list.")
+    return value
+
+
+def _objects(value: Any, what: str) -> list[Mapping[str, Any]]:
+    for item in _items(value, what):
+        if not isinstance(item, Mapping):
+            raise WorkflowRefused(f"One of the workflow's {what} is {_shown(item)} instead of an object.")
+    return _items(value, what)
+
+
+def _text(value: Any, default: str = "") -> str:
+    return value if isinstance(value, str) and value else default
+
+
+def _count(value: Any, what: str) -> int:
+    """A number that counts from 0: a slot, a mode."""
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != value // 1:
+        raise WorkflowRefused(f"{what} of the workflow is {_shown(value)}, which is no number of that kind.")
+    return int(value)
+
+
+def _id(value: Any, what: str) -> str:
+    """Ids are numbers in most files and texts in some; a whole number may have come as 3.0."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, (int, str)) or (isinstance(value, int) and abs(value) > 2**63):
+        raise WorkflowRefused(f"{what} of the workflow has the id {_shown(value)}, which is neither number nor text.")
+    return str(value)
+
+
+def _socket(raw: Mapping[str, Any]) -> Socket:
+    link = raw.get("link")
+    kind = _text(raw.get("type"), "*")  # LiteGraph also writes 0 and -1 for "anything"
+    return Socket(_text(raw.get("name")), kind, None if link is None else _id(link, "A link"), bool(raw.get("widget")))
+
+
+def _node(raw: Mapping[str, Any]) -> UINode:
+    kind = raw.get("type")
+    if not isinstance(kind, str):
+        raise WorkflowRefused(f"Node {_shown(raw.get('id'))} of the workflow has no type.")
+    kind = RENAMED.get(kind, kind)
+    values = raw.get("widgets_values")
+    properties = raw.get("properties")
+    return UINode(
+        _id(raw.get("id"), f'A node "{shortened(kind)}"'),
+        kind,
+        _text(raw.get("title")),
+        _count(raw.get("mode"), f'The mode of a node "{shortened(kind)}"'),
+        tuple(_socket(item) for item in _objects(raw.get("inputs"), "inputs")),
+        tuple(_socket(item) for item in _objects(raw.get("outputs"), "outputs")),
+        values if isinstance(values, (list, Mapping)) else [],
+        properties if isinstance(properties, Mapping) else {},
+    )
+
+
+def _link(raw: Any) -> tuple[str, Link] | None:
+    """A link in either of its shapes; `None` in the list is a link that was deleted."""
+    if raw is None:
+        return None
+    if isinstance(raw, Mapping):
+        raw = [raw.get(key) for key in ("id", "origin_id", "origin_slot", "target_id", "target_slot")]
+    if not isinstance(raw, list) or len(raw) < 5:
+        raise WorkflowRefused("One of the workflow's links has no origin and target.")
+    origin, target = _id(raw[1], "The origin of a link"), _id(raw[3], "The target of a link")
+    return _id(raw[0], "A link"), Link(origin, _count(raw[2], "A link's slot"), target, _count(raw[4], "A link's slot"))
+
+
+def _ports(raw: Any) -> tuple[Port, ...]:
+    return tuple(
+        Port(
+            _text(port.get("name")),
+            tuple(_id(link, "A link") for link in _items(port.get("linkIds"), "subgraph links")),
+        )
+        for port in _objects(raw, "subgraph inputs and outputs")
+    )
+
+
+def parse_graph(raw: Mapping[str, Any]) -> UIGraph:
+    """Read the nodes and links of a workflow or of a subgraph definition."""
+    nodes: dict[str, UINode] = {}
+    for item in _objects(raw.get("nodes"), "nodes"):
+        node = _node(item)
+        if node.id in nodes:
+            raise WorkflowRefused(f"Two nodes of the workflow have the id {node.id}: {nodes[node.id]} and {node}.")
+        nodes[node.id] = node
+    links = dict(pair for item in _items(raw.get("links"), "links") if (pair := _link(item)))
+    ports = _ports(raw.get("inputs"))
+    exits = {link.target_slot: key for key, link in links.items() if link.target == SUBGRAPH_OUTPUT}
+    exits.update((slot, port.links[0]) for slot, port in enumerate(_ports(raw.get("outputs"))) if port.links)
+    setters = {_text(_first(node.values)): node for node in reversed(nodes.values()) if node.type == "SetNode"}
+    return UIGraph(nodes, links, ports, _promotions(nodes, links, ports), exits, setters)
+
+
+def _promotions(nodes: Mapping[str, UINode], links: Mapping[str, Link], ports: tuple[Port, ...]) -> dict[int, Promoted]:
+    found: dict[int, Promoted] = {}
+    for slot, port in enumerate(ports):
+        for link in (links[key] for key in port.links if key in links):
+            node = nodes.get(link.target)
+            if node and link.target_slot < len(node.inputs) and node.inputs[link.target_slot].widget:
+                found[slot] = Promoted(len(found), node, node.inputs[link.target_slot])
+                break
+    return found
+
+
+def _first(values: list[Any] | Mapping[str, Any]) -> Any:
+    return next(iter(values.values() if isinstance(values, Mapping) else values), None)
+
+
+def parse_ui(ui: Any) -> tuple[UIGraph, Mapping[str, UIGraph]]:
+    """The workflow's own graph and its subgraph definitions by id."""
+    if not is_ui_format(ui):
+        raise WorkflowRefused("This is no workflow in the format in which ComfyUI saves it.")
+    definitions = ui.get("definitions")
+    raws = _objects(definitions.get("subgraphs") if isinstance(definitions, Mapping) else None, "subgraphs")
+    return parse_graph(ui), {_id(raw.get("id"), "A subgraph"): parse_graph(raw) for raw in raws}
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a widget holds in the file."""
+
+    value: Any
+    widget: Widget = Widget("")
+
+    def sent(self, rng: random.Random | None = None) -> Any:
+        """The value as it stands in the API format, where a bare list would be a link."""
+        if self.widget.dynamic_prompts and isinstance(self.value, str):
+            return dynamic_prompt(self.value, rng)
+        return {"__value__": self.value} if isinstance(self.value, list) else self.value
+
+
+class Slots:
+    """`widgets_values`, read from the front."""
+
+    def __init__(self, values: list[Any] | Mapping[str, Any]) -> None:
+        self.by_name = values if isinstance(values, Mapping) else None
+        self.left = deque(values if isinstance(values, list) else ())
+
+    def take(self, name: str, widget: Widget) -> Any:
+        """The widget's value, past the slots that exist only in the UI."""
+        while self.left and self.left[0] in BUTTONS_3D:
+            self.left.popleft()
+        if not widget.name or self.by_name is not None:
+            value = (self.by_name or {}).get(name, widget.default)
+        else:
+            value = self.left.popleft() if self.left else widget.default
+        for _ in range(min(widget.after, len(self.left))):
+            if not widget.loose or self.left[0] in CONTROL_VALUES:
+                self.left.popleft()
+        return value
+
+
+def read_values(node: UINode, known: NodeClass) -> dict[str, Held]:
+    """What a node's widgets hold, by name; a dynamic combo's choice brings widgets that follow at once."""
+    slots = Slots(node.values)
+    held: dict[str, Held] = {}
+    waiting = [("", widget) for widget in reversed(known.widgets)]
+    while waiting:
+        prefix, widget = waiting.pop()
+        name = prefix + widget.name
+        if widget.grows:  # as many as the node has grown
+            grown = [key.name for key in node.inputs if key.widget and key.name.startswith(name + ".")]
+            waiting.extend(("", replace(widget.grows, name=key)) for key in reversed(grown))
+            continue
+        value = slots.take(name, widget)
+        if widget.options is not None:
+            waiting.extend((name + ".", inner) for inner in reversed(_branch(node, name, widget.options, value)))
+        if widget.name and not (value is None and widget.default is None):
+            held[name] = Held(widget.default if widget.made_anew else value, widget)
+    if known.name == "CustomCombo":  # its second output needs these, which no definition lists
+        for count, value in enumerate(slots.left):
+            held[f"option{count}" if count else "index"] = Held(value)
+    return held
+
+
+def _branch(node: UINode, name: str, options: Mapping[str, tuple[Widget, ...]], choice: Any) -> tuple[Widget, ...]:
+    """The widgets that a choice of a dynamic combo brings; without them every later value would be read wrongly."""
+    found = options.get(str(choice)) if isinstance(choice, (str, int, float)) else None
+    if found is not None:
+        return found
+    raise WorkflowRefused(
+        f'{node}: "{name}" is {_shown(choice)}, which its class does not offer.',
+        "Open the workflow in ComfyUI, choose again and save it; on offer: " + shortened(", ".join(options), 300),
+    )
+
+
+COMMENT = re.compile(r"/\*|//[^\n\r\u2028\u2029]*")
+CHOICE = re.compile(r"(?<!\\)\{((?:\\.|[^{}\\])*)\}", re.DOTALL)  # with no other choice inside
+MAX_CHOICE_DEPTH = 32
+
+
+def without_comments(text: str) -> str:
+    """A text without its `/*…*/` and `//…`, in a time that grows with its length only."""
+    kept: list[str] = []
+    place = 0
+    while found := COMMENT.search(text, place):
+        end = found.end()
+        if found[0] == "/*":
+            close = text.find("*/", end)
+            if close < 0:
+                kept.append(text[place:end])
+                kept.append(re.sub(r"//[^\n\r\u2028\u2029]*", "", text[end:]))
+                return "".join(kept)
+            end = close + 2
+        kept.append(text[place : found.start()])
+        place = end
+    return "".join(kept) + text[place:]
+
+
+def dynamic_prompt(text: str, rng: random.Random | None = None) -> str:
+    """A text as the front end sends it: without comments, one of each `{a|b}` chosen; `\\{` stands for a brace.
+
+    Without `rng` it is the first of them, so that converting twice gives the same.
+    """
+
+    def choose(found: re.Match[str]) -> str:
+        choices = re.split(r"(?<!\\)\|", found[1])
+        return rng.choice(choices) if rng else choices[0]
+
+    text = without_comments(text)
+    for _ in range(MAX_CHOICE_DEPTH):  # the innermost ones first
+        text, count = CHOICE.subn(choose, text)
+        if not count:
+            break
+    return re.sub(r"\\([{}|])", r"\1", text)
+
+
+@dataclass(frozen=True)
+class Scope:
+    """One graph at work: the workflow itself, or one instance of a subgraph inside it. `path` begins its nodes' ids."""
+
+    path: str
+    graph: UIGraph
+    outer: "Scope | None" = None
+    instance: UINode | None = None
+    entries: Mapping[str, Socket] = field(default_factory=dict)  # the instance's own inputs; it may list only some
+
+    def enter(self, node: UINode, graph: UIGraph) -> "Scope":
+        """The scope of an instance in this one."""
+        entries = {socket.name: socket for socket in reversed(node.inputs)}
+        return Scope(f"{self.path}{node.id}:", graph, self, node, entries)
+
+    @property
+    def depth(self) -> int:
+        """How many instances this one stands in."""
+        return 0 if self.outer is None else self.outer.depth + 1
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an input gets its value from: an output of a node that is sent."""
+
+    node: str
+    slot: int
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A value that comes over a link: from a PrimitiveNode or a promoted widget."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """A link that ends in a muted node: the input is not sent at all, not even with its widget's value."""
+
+
+def live_nodes(ui: Any) -> tuple[Mapping[str, Scope], list[tuple[Scope, UINode]]]:
+    """Every scope of a workflow by its path, and every node that is sent: neither muted, bypassed nor virtual."""
+    root, subgraphs = parse_ui(ui)
+    scopes: dict[str, Scope] = {}
+    found: list[tuple[Scope, UINode]] = []
+    waiting = deque([Scope("", root)])
+    count = 0
+    while waiting:
+        scope = waiting.popleft()
+        scopes[scope.path] = scope
+        count += len(scope.graph.nodes) + 1
+        if count > MAX_CONVERTED_NODES:
+            raise WorkflowRefused(f"The workflow has more than {MAX_CONVERTED_NODES} nodes.")
+        for node in scope.graph.nodes.values():
+            if node.mode in (MUTED, BYPASSED) or node.type in VIRTUAL:
+                continue
+            if node.type not in subgraphs:
+                found.append((scope, node))
+                continue
+            if scope.depth >= MAX_DEPTH:
+                raise WorkflowRefused(f"The subgraph {node} holds itself, or subgraphs are nested too deep.")
+            waiting.append(scope.enter(node, subgraphs[node.type]))
+    return scopes, found
+
+
+def class_types(ui: Any) -> set[str]:
+    """The node classes whose definitions `convert` needs, those inside subgraphs with them."""
+    return {node.type for _, node in live_nodes(ui)[1]}
+
+
+def fits(one: str, other: str) -> bool:
+    """Whether two socket types can be joined, as LiteGraph decides it: `*` fits all, and commas list alternatives."""
+    if "*" in (one, other):
+        return True
+    return bool(set(one.lower().split(",")) & set(other.lower().split(",")))
+
+
+def same_slot(node: UINode, slot: int, wanted: str) -> Socket | None:
+    """The input of a bypassed node that stands beside an output, when it may pass through to it."""
+    if slot >= len(node.inputs):
+        return None
+    made = node.outputs[slot].type if slot < len(node.outputs) else "*"
+    socket = node.inputs[slot]
+    return socket if wanted == "*" or (fits(socket.type, made) and fits(socket.type, wanted)) else None
+
+
+def any_slot(node: UINode, wanted: str) -> Socket | None:
+    """The first input of a bypassed node that may pass through to any output: never one whose type does not fit."""
+    if wanted == "*":
+        return node.inputs[0] if node.inputs else None
+    exact = next((socket for socket in node.inputs if socket.type == wanted), None)
+    return exact or next((socket for socket in node.inputs if fits(socket.type, wanted)), None)
+
+
+Outcome = Source | Constant | Nothing | None
+
+
+@dataclass(frozen=True)
+class Tracer:
+    """Follows links back to what is sent, through everything that is not."""
+
+    scopes: Mapping[str, Scope]
+    values: Mapping[str, Mapping[str, Held]]  # of every node that is sent, by its full id: what its widgets hold
+    known: dict[tuple[str, str, str], Outcome] = field(default_factory=dict)  # long chains are walked once
+    passing: dict[tuple[str, str, str], Socket | None] = field(default_factory=dict)  # and wide nodes searched once
+
+    def source(self, scope: Scope, socket: Socket) -> Outcome:
+        """What an input gets over its link; None when nothing comes, so that its widget's own value stays."""
+        steps: dict[tuple[str, str, str], None] = {}
+        crossed: tuple[Scope, int] | None = None  # the outermost subgraph input on the way, and the steps up to it
+        inside = 0
+        link_id, outcome = socket.link, None
+        while link_id is not None and link_id in scope.graph.links:
+            link, key = scope.graph.links[link_id], (scope.path, link_id, socket.type)
+            if key in self.known:
+                outcome = self.known[key]
+                break
+            if key in steps:
+                raise WorkflowRefused(f"The links of the workflow run in a circle at link {shortened(link_id)}.")
+            steps[key] = None
+            if link.origin == SUBGRAPH_INPUT:
+                if scope.outer is None or link.slot >= len(scope.graph.inputs):
+                    break
+                crossed, inside = (scope, link.slot), len(steps)
+                entry = scope.entries.get(scope.graph.inputs[link.slot].name)
+                scope, link_id = scope.outer, entry.link if entry else None
+                continue
+            node = scope.graph.nodes.get(link.origin)
+            step = self._through(scope, node, link.slot, socket.type) if node else None
+            if not isinstance(step, tuple):
+                outcome = step
+                break
+            scope, link_id = step
+        found = self._promoted(*crossed) if outcome is None and crossed else outcome
+        self.known.update({key: found if place < inside else outcome for place, key in enumerate(steps)})
+        return found
+
+    def _through(self, scope: Scope, node: UINode, slot: int, wanted: str) -> tuple[Scope, str | None] | Outcome:
+        """One step back from an output: to the link that it passes through, or to the end."""
+        if node.type == "PrimitiveNode":  # whatever its mode: the front end resolves it, not the server
+            return Constant(_first(node.values)) if node.values else None
+        if node.mode == MUTED:
+            return Nothing()
+        if node.type in ("Reroute", "SetNode"):
+            through = node.inputs[min(slot, len(node.inputs) - 1)] if node.inputs else None
+            return scope, through.link if through else None
+        if node.mode == BYPASSED:
+            key = (scope.path, node.id, wanted)
+            passed = same_slot(node, slot, wanted)
+            if passed is None:
+                passed = self.passing[key] = self.passing[key] if key in self.passing else any_slot(node, wanted)
+            return scope, passed.link if passed else None
+        if node.type == "GetNode":
+            return self._setter(scope, node)
+        inner = self.scopes.get(f"{scope.path}{node.id}:")
+        return (inner, inner.graph.exits.get(slot)) if inner else Source(scope.path + node.id, slot)
+
+    def _promoted(self, scope: Scope, slot: int) -> Constant | None:
+        """The value of a subgraph input that nothing is linked to: all inputs inside that hang on it get the same.
+
+        It is the value that the instance holds, or else that of the first widget inside (golden files: also where
+        the others hold another value or have no widget). Texts come as they are: `{a|b}` is left alone in them.
+        """
+        while True:
+            held, promoted = self._held(scope, slot), scope.graph.promoted.get(slot)
+            if held is not None or promoted is None:
+                return held
+            inner = self.scopes.get(f"{scope.path}{promoted.node.id}:")
+            if inner is None:
+                value = self.values.get(scope.path + promoted.node.id, {}).get(promoted.socket.name)
+                return Constant(value.value) if value else None
+            names = [port.name for port in inner.graph.inputs]
+            if promoted.socket.name not in names:
+                return None
+            scope, slot = inner, names.index(promoted.socket.name)
+
+    @staticmethod
+    def _held(scope: Scope, slot: int) -> Constant | None:
+        """The value that an instance holds for one of its inputs, in place of the widget inside.
+
+        With `proxyWidgets` the values are kept inside; without, they stand in the order of those inputs that end in
+        a widget.
+        """
+        if scope.instance is None or scope.instance.properties.get("proxyWidgets"):
+            return None
+        values, promoted = scope.instance.values, scope.graph.promoted.get(slot)
+        if isinstance(values, Mapping):
+            value = values.get(scope.graph.inputs[slot].name)
+        else:
+            value = values[promoted.place] if promoted and promoted.place < len(values) else None
+        return None if value is None else Constant(value)
+
+    @staticmethod
+    def _setter(scope: Scope, getter: UINode) -> tuple[Scope, str | None]:
+        """The input of the SetNode of the same name: in the same graph, else in one around it."""
+        name = _text(_first(getter.values))
+        around: Scope | None = scope
+        while around is not None:
+            if setter := around.graph.setters.get(name):
+                return around, setter.inputs[0].link if setter.inputs else None
+            around = around.outer
+        raise WorkflowRefused(f'{getter}: the workflow has no SetNode of the name "{shortened(name)}".')
+
+
+def convert(ui: Any, definitions: Mapping[str, Any], rng: random.Random | None = None) -> dict[str, Any]:
+    """The workflow in ComfyUI's API format; `definitions` holds the `/object_info` entry of each of `class_types`."""
+    scopes, nodes = live_nodes(ui)
+    classes: dict[str, NodeClass] = {}
+    values: dict[str, dict[str, Held]] = {}
+    for scope, node in nodes:
+        name = known_class(node, definitions)
+        classes.setdefault(name, NodeClass.parse(name, definitions[name]))
+        values[scope.path + node.id] = read_values(node, classes[name])
+    tracer = Tracer(scopes, values)
+    graph: dict[str, Any] = {}
+    for scope, node in nodes:
+        node_id = scope.path + node.id
+        known = classes[known_class(node, definitions)]
+        inputs = {name: held.sent(rng) for name, held in values[node_id].items()}
+        for socket in node.inputs:
+            source = tracer.source(scope, socket)
+            if isinstance(source, Source):
+                inputs[socket.name] = [source.node, source.slot]
+            elif isinstance(source, Constant):
+                inputs[socket.name] = Held(source.value).sent()
+            elif isinstance(source, Nothing):
+                inputs.pop(socket.name, None)
+        _check(node, inputs, values[node_id])
+        graph[node_id] = {"class_type": known.name, "inputs": inputs, "_meta": {"title": node.title or known.title}}
+    return graph
+
+
+def _check(node: UINode, inputs: Mapping[str, Any], held: Mapping[str, Held]) -> None:
+    """Refuse what cannot be sent as it is."""
+    for name, value in inputs.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise WorkflowRefused(f'{node}: "{name}" is {value}, which is no number that can be sent.')
+        if name in held and held[name].widget.drawn and not value:
+            raise WorkflowRefused(
+                f'{node}: "{name}" is a picture that ComfyUI\'s page makes in the browser at the moment of sending.',
+                "Put a Load Image node in its place.",
+            )
+
+
+def known_class(node: UINode, definitions: Mapping[str, Any]) -> str:
+    """The node's class as the server knows it; raises `NodeNotInstalled` when it knows none."""
+    if isinstance(definitions.get(node.type), Mapping):
+        return node.type
+    if node.type.startswith(("workflow/", "workflow>")):
+        raise WorkflowRefused(
+            f"{node} is a group node of an old kind, which cannot be converted.",
+            "Open the workflow in ComfyUI, turn the group node into a subgraph, and save it.",
+        )
+    if SUBGRAPH_ID.fullmatch(node.type):
+        raise WorkflowRefused(f"{node} is a subgraph that the file does not hold.", "Save the whole workflow.")
+    other = node.properties.get("Node name for S&R")  # the class's name, in files of programs that set another type
+    if isinstance(other, str) and isinstance(definitions.get(other), Mapping):
+        return other
+    pack = _text(node.properties.get("cnr_id"))
+    where = f' It belongs to the package "{shortened(pack)}".' if pack else ""
+    raise NodeNotInstalled(f"This ComfyUI does not have the node {node}.{where}")
+
+
+# Names, numbers and sizes that somebody asks for, made to fit.
 
 
 def plain_name(name: str) -> str:
@@ -2829,6 +3561,44 @@ async def command_generate(options: argparse.Namespace) -> int:
     return 0
 
 
+async def command_convert(options: argparse.Namespace) -> int:
+    """`convert`: turn workflows as ComfyUI saves them into the format that its API takes, one file each."""
+    folder = Path(options.out) if options.out else None
+    if folder and not folder.is_dir():
+        raise BadArgument(f'There is no folder "{folder}".', "Make it first, or give another --out.")
+    definitions = await node_definitions(options)
+    failed = 0
+    for name in options.files:
+        source = Path(name)
+        target = (folder or source.parent) / (source.name.removesuffix(".json").removesuffix(".ui") + ".api.json")
+        try:
+            graph = convert(json.loads(await asyncio.to_thread(source.read_text, encoding="utf-8")), definitions)
+        except (ComfyUIError, OSError, ValueError, RecursionError) as error:
+            reason = f"{error.message} {error.hint}" if isinstance(error, ComfyUIError) else str(error)
+            print(f"{source}: {reason}", file=sys.stderr)
+            failed += 1
+            continue
+        text = json.dumps(graph, indent=2, ensure_ascii=False)
+        await asyncio.to_thread(target.write_text, text + "\n", encoding="utf-8")
+        print(target)
+    return 1 if failed else 0
+
+
+async def node_definitions(options: argparse.Namespace) -> dict[str, Any]:
+    """All node definitions, from a file or from the first ComfyUI that answers."""
+    if options.definitions:
+        try:
+            found = json.loads(await asyncio.to_thread(Path(options.definitions).read_text, encoding="utf-8"))
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise BadArgument(f'"{options.definitions}" holds no node definitions.', "Give what /object_info answers.")
+        return found
+    valves = Valves(endpoint=options.endpoint or "", api_key=options.api_key or "")
+    async with reach(resolve(valves, None).endpoints) as server:
+        return await server.get("/object_info")
+
+
 class OpenWebUI:
     """The REST interface of a running Open WebUI, as far as installing needs it."""
 
@@ -2957,13 +3727,18 @@ def command_parser() -> argparse.ArgumentParser:
     for name in ("negative-prompt", "size", "count", "seed", "steps", "guidance", "model", "workflow"):
         generate.add_argument(f"--{name}")
     generate.set_defaults(run=command_generate)
+    converting = commands.add_parser("convert", help="turn saved workflows into the format of ComfyUI's API")
+    converting.add_argument("files", nargs="+", metavar="FILE", help="x.json or x.ui.json; x.api.json is written")
+    converting.add_argument("--definitions", metavar="FILE", help="what /object_info answered, instead of a ComfyUI")
+    converting.add_argument("--out", metavar="DIR", help="where the results go; else beside the files")
+    converting.set_defaults(run=command_convert)
     install = commands.add_parser("install", help="put this tool into a running Open WebUI")
     install.add_argument("--url", required=True, help="address of Open WebUI")
     install.add_argument("--token", help="an administrator's token or API key; else OPEN_WEBUI_TOKEN, else asked for")
     install.add_argument("--replace", action="store_true", help="also in place of another tool with the same id")
     install.add_argument("--public", action="store_true", help="let all users use it")
     install.set_defaults(run=command_install)
-    for command in (generate, install):
+    for command in (generate, converting, install):
         command.add_argument("--endpoint", metavar="URL", help="address of ComfyUI")
         command.add_argument(
             "--api-key", metavar="KEY", default=os.environ.get("COMFYUI_API_KEY"), help="ComfyUI's key"
