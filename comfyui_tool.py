@@ -2536,6 +2536,9 @@ class Audience(Protocol):
         """The picture so far, encoded."""
 
 
+CACHED_NOTE = "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
+
+
 async def make(
     wish: Wish,
     endpoints: Sequence[Endpoint],
@@ -2555,15 +2558,19 @@ async def make(
         notes += plan.notes
         for index, workflow in enumerate(plan.workflows):
             part = f"{index + 1} of {len(plan.workflows)} · " if len(plan.workflows) > 1 else ""
-            wait = limits.wait_seconds - (time.monotonic() - begun)
-            job, told = await follow(server, workflow.graph, audience, part, wait, previews, patience)
-            audience.status("saving", f"{part}Saving")
-            pictures += await collect(server, job, workflow.graph)
+            wait = max(limits.wait_seconds - (time.monotonic() - begun), 0.0)
+            try:
+                job, told = await follow(server, workflow.graph, audience, part, wait, previews, patience)
+                audience.status("saving", f"{part}Saving")
+                pictures += await collect(server, job, workflow.graph)
+            except ComfyUIError as error:
+                if not pictures:
+                    raise
+                notes += (f"only {index} of {len(plan.workflows)} were made: {error.message}",)
+                break
             notes += (*told, *missed_pictures(job, workflow.graph))
             if job.cached >= set(workflow.graph):
-                notes += (
-                    "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one",
-                )
+                notes += (CACHED_NOTE,)
         seconds = time.monotonic() - begun
         return Made(tuple(pictures), plan.seed, plan.model, choice.workflow.name, seconds, notes)
 
@@ -2772,8 +2779,11 @@ async def _watch(
             if now >= due and (looking is None or looking.done()):
                 looked, due = now, math.inf  # until its answer stands in line with the frames
                 looking = asyncio.create_task(_look(server, job.prompt_id, subscription))
+            wake = begun + wait
+            if looking is None or looking.done():  # else its answer wakes us
+                wake = min(due, wake)
             try:
-                async with asyncio.timeout(min(due, begun + wait) - now):
+                async with asyncio.timeout(wake - now):
                     event = await subscription.events.get()
             except TimeoutError:
                 continue
@@ -2820,8 +2830,12 @@ def _tell(job: Job, event: Event, audience: Audience, part: str, patience: Patie
 
 async def _look(server: ComfyUIServer, prompt_id: str, subscription: Subscription) -> None:
     """Look a job up and put the answer in line behind the frames that came meanwhile."""
-    since = time.monotonic() - SHARED_SECONDS
-    subscription.events.put_nowait(LookedUp(await _look_up(server, prompt_id, since)))
+    answer: Event = Silence("The look-up failed.")
+    try:
+        answer = await _look_up(server, prompt_id, time.monotonic() - SHARED_SECONDS)
+    except Exception:
+        log.exception("a mistake in the ComfyUI tool")
+    subscription.events.put_nowait(LookedUp(answer))
 
 
 async def _look_up(server: ComfyUIServer, prompt_id: str, since: float) -> Event:

@@ -115,18 +115,39 @@ async def test_count_is_one_batch(comfy: StandIn, watcher: Watcher) -> None:
     assert [n["inputs"]["batch_size"] for n in posted["prompt"].values() if "batch_size" in n["inputs"]] == [3]
 
 
-async def test_without_a_batch_size_count_is_so_many_prompts_with_seeds_in_a_row(
-    comfy: StandIn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def no_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checkpoint workflow as if its graph had no batch size."""
     entry = tool.bundled_entries()[-1]
     parameters = {name: at for name, at in entry.workflow.parameters.items() if name != "batch_size"}
-    workflow = tool.Workflow(entry.name, entry.workflow.graph, parameters)
-    single = tool.Entry(workflow, entry.task, entry.description, entry.families, entry.needs)
+    single = dataclasses.replace(entry, workflow=dataclasses.replace(entry.workflow, parameters=parameters))
     monkeypatch.setattr(tool, "bundled_entries", lambda: (single,))
+
+
+@pytest.mark.usefixtures("no_batch_size")
+async def test_without_a_batch_size_count_is_so_many_prompts_with_seeds_in_a_row(
+    comfy: StandIn, watcher: Watcher
+) -> None:
     made = await make(comfy, watcher, seed=20, count=3)
     seeds = [n["inputs"]["seed"] for p in comfy.prompts for n in p["prompt"].values() if "seed" in n["inputs"]]
     assert (len(made.pictures), seeds) == (3, [20, 21, 22])
     assert any(text.startswith("2 of 3 · ") for text in watcher.texts)
+
+
+@pytest.mark.usefixtures("no_batch_size")
+async def test_the_pictures_before_a_failure_are_not_lost(
+    comfy: StandIn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collect = tool.collect
+
+    async def first_only(*arguments: Any) -> list[tool.Picture]:
+        comfy.misbehave.fail_node = {"KSampler": OUT_OF_MEMORY}
+        return await collect(*arguments)
+
+    monkeypatch.setattr(tool, "collect", first_only)
+    made = await make(comfy, watcher, seed=20, count=3)
+    assert len(made.pictures) == 1
+    assert any(note.startswith("only 1 of 3 were made: The graphics card ran out of memory") for note in made.notes)
 
 
 async def test_the_place_in_the_queue_is_told(comfy: StandIn, watcher: Watcher) -> None:
@@ -453,7 +474,14 @@ async def test_a_look_up_that_hangs_holds_nothing_up(comfy: StandIn, watcher: Wa
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
         server.look_up = never  # type: ignore[method-assign]
         began = time.monotonic()
-        assert (await make(comfy, watcher)).pictures
+        comfy.misbehave.hold_at_step = 1
+        run = asyncio.create_task(make(comfy, watcher))
+        await comfy.until_held()
+        before = time.process_time()
+        await asyncio.sleep(1.5)
+        assert time.process_time() - before < 0.7, "waiting costs no time of the processor"
+        comfy.release()
+        assert (await run).pictures
         assert time.monotonic() - began < 10
         assert "running" in watcher.phases
         comfy.misbehave.hold_at_step = 1
