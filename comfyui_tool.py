@@ -2756,6 +2756,40 @@ async def finish(work: Awaitable[Any], seconds: float) -> bool:
     return not (failure or task.cancelled())
 
 
+class Pace:
+    """When a job is looked up next: soon after the post for its place in the queue, after silence, after every gap,
+    and when the queue moves while it waits. Look-ups that bring nothing new grow apart."""
+
+    def __init__(self, patience: Patience, connected: bool, now: float) -> None:
+        self._patience = patience
+        self._interval = patience.look_up if connected else patience.polling
+        self._looked = now
+        self.due = now + patience.first
+
+    def looking(self, now: float) -> None:
+        """A look-up begins; its answer says when the next one is due."""
+        self._looked, self.due = now, math.inf
+
+    def answered(self, answer: Event, connected: bool, now: float) -> None:
+        """A look-up found this."""
+        most = self._patience.longest if connected else self._patience.look_up
+        self._interval = self._patience.settle if isinstance(answer, Absent) else min(self._interval * 1.5, most)
+        self.due = now + self._interval
+
+    def heard(self, event: Event, started: bool, now: float) -> None:
+        """The websocket told this of a job that runs already, or not."""
+        match event:
+            case QueueMoved():
+                self.due = self.due if started else min(self.due, self._looked + self._patience.settle)
+            case Gap():
+                self._interval, self.due = self._patience.polling, now
+            case Succeeded() | Failed() | Interrupted():
+                self.due = now + self._patience.settle
+            case _:
+                self._interval = self._patience.look_up
+                self.due = now + self._interval
+
+
 async def _watch(
     server: ComfyUIServer,
     job: Job,
@@ -2766,43 +2800,30 @@ async def _watch(
     patience: Patience,
 ) -> Job:
     """Feed the job with frames and look-ups until it ended, is lost, or the server is gone."""
-    interval = patience.look_up if subscription.connected else patience.polling
-    begun = looked = time.monotonic()
-    due = begun + patience.first
+    now = time.monotonic()
+    deadline, pace = now + wait, Pace(patience, subscription.connected, now)
     looking: asyncio.Task[None] | None = None
     try:
         while not job.ended and not job.lost:
             now = time.monotonic()
-            if now >= begun + wait:
+            if now >= deadline:
                 message = f"The longest wait ({duration(wait)}) is over and ComfyUI is still at work."
                 raise StillRunning(message, job.prompt_id)
-            if now >= due and (looking is None or looking.done()):
-                looked, due = now, math.inf  # until its answer stands in line with the frames
-                looking = asyncio.create_task(_look(server, job.prompt_id, subscription))
-            wake = begun + wait
-            if looking is None or looking.done():  # else its answer wakes us
-                wake = min(due, wake)
+            idle = looking is None or looking.done()
+            if idle and now >= pace.due:
+                pace.looking(now)  # its answer comes in line with the frames
+                looking, idle = asyncio.create_task(_look(server, job.prompt_id, subscription)), False
             try:
-                async with asyncio.timeout(wake - now):
+                async with asyncio.timeout((min(pace.due, deadline) if idle else deadline) - now):
                     event = await subscription.events.get()
             except TimeoutError:
                 continue
             now = time.monotonic()
-            match event:
-                case LookedUp(answer):
-                    event = answer
-                    most = patience.longest if subscription.connected else patience.look_up
-                    interval = patience.settle if isinstance(answer, Absent) else min(interval * 1.5, most)
-                    due = now + interval
-                case QueueMoved():
-                    due = min(due, looked + patience.settle) if not job.started else due
-                case Gap():
-                    interval, due = patience.polling, now
-                case Succeeded() | Failed() | Interrupted():
-                    due = now + patience.settle
-                case _:
-                    interval = patience.look_up
-                    due = now + interval
+            if isinstance(event, LookedUp):
+                event = event.answer
+                pace.answered(event, subscription.connected, now)
+            else:
+                pace.heard(event, job.started, now)
             job = advance(job, event, now)
             if job.good and isinstance(event, (Absent, Silence)):
                 break  # the last frame was missed, and nobody can say more

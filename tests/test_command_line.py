@@ -17,6 +17,7 @@ from aioresponses import aioresponses
 from PIL import Image
 
 import comfyui_tool as tool
+from tests.conftest import until
 from tests.stand_in import StandIn
 
 TOOL = Path(tool.__file__)
@@ -125,9 +126,7 @@ async def test_stopping_the_command_stops_the_job(tmp_path: Path, stop: signal.S
         process.send_signal(stop)
         _, err = await asyncio.wait_for(process.communicate(), 20)
         comfy.release()
-        async with asyncio.timeout(5):
-            while comfy.running:
-                await asyncio.sleep(0.01)
+        await until(lambda: not comfy.running)
     assert process.returncode == 130
     assert err.decode().endswith("Stopped.\n")
     assert not list(tmp_path.iterdir())

@@ -6,7 +6,6 @@ import dataclasses
 import io
 import json
 import time
-from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -14,7 +13,7 @@ from aiohttp import web
 from PIL import Image
 
 import comfyui_tool as tool
-from tests.conftest import Watcher
+from tests.conftest import Watcher, serving, until
 from tests.stand_in import OUT_OF_MEMORY, StandIn
 
 QUICK = tool.Patience(first=0.02, look_up=0.3, longest=0.5, polling=0.1, settle=0.2, gone=1.0)
@@ -37,13 +36,6 @@ async def run_graph(comfy: StandIn, watcher: Watcher, graph: Any, wait: float = 
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
         job, _ = await tool.follow(server, graph, watcher, "", wait, True, QUICK)
         return await tool.collect(server, job, graph)
-
-
-async def until(condition: Callable[[], Any], seconds: float = 5.0) -> None:
-    """Wait until something is so."""
-    async with asyncio.timeout(seconds):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 def opened(picture: tool.Picture) -> Image.Image:
@@ -508,12 +500,7 @@ async def test_an_answer_of_the_wrong_shape_is_an_ordinary_error(answer: str) ->
     async def give(_: web.Request) -> web.Response:
         return web.Response(text=answer, content_type="application/json")
 
-    app = web.Application()
-    app.router.add_route("*", "/{path:.*}", give)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with tool.open_server(tool.Endpoint(f"http://127.0.0.1:{runner.addresses[0][1]}")) as server:
+    async with serving("/{path:.*}", give) as url, tool.open_server(tool.Endpoint(url)) as server:
         for ask in (
             lambda: server.probe(),
             lambda: server.define("KSampler"),
@@ -524,8 +511,7 @@ async def test_an_answer_of_the_wrong_shape_is_an_ordinary_error(answer: str) ->
         ):
             with contextlib.suppress(tool.ServerError):
                 await ask()
-    await tool.close_servers()
-    await runner.cleanup()
+        await tool.close_servers()
 
 
 @pytest.mark.parametrize("entry", [{"outputs": [1]}, {"status": "x"}, {"outputs": {"9": 5}}, {"outputs": None}])
@@ -546,16 +532,10 @@ async def test_a_proxy_that_closes_the_websocket_at_once_is_not_stormed(watcher:
         await socket.close()
         return socket
 
-    app = web.Application()
-    app.router.add_get("/ws", close)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    endpoint = tool.Endpoint(f"http://127.0.0.1:{runner.addresses[0][1]}")
-    async with tool.open_server(endpoint) as server, server.connection.listen("x", frozenset(), watcher.preview):
-        await asyncio.sleep(2.5)
-    await tool.close_servers()
-    await runner.cleanup()
+    async with serving("/ws", close) as url, tool.open_server(tool.Endpoint(url)) as server:
+        async with server.connection.listen("x", frozenset(), watcher.preview):
+            await asyncio.sleep(2.5)
+        await tool.close_servers()
     assert len(opened) <= 3
 
 

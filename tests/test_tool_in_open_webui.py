@@ -5,7 +5,7 @@ import io
 import json
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -13,7 +13,7 @@ from aiohttp import web
 from PIL import Image
 
 import comfyui_tool as tool
-from tests.conftest import SOURCE, installed
+from tests.conftest import SOURCE, installed, serving, until
 from tests.model_server import MODEL_ID, ModelServer, ToolCall
 from tests.open_webui import ApiError, OpenWebUI, Turn
 from tests.stand_in import StandIn
@@ -42,12 +42,6 @@ def call(prompt: str = "a lighthouse at dusk", **arguments: Any) -> ToolCall:
 async def chat(webui: OpenWebUI, model: ModelServer, *calls: ToolCall, **arguments: Any) -> Turn:
     model.script(list(calls), then="Here it is.")
     return await webui.turn("Draw something", tools=["comfyui"], **arguments)
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(20):
-        while not condition():
-            await asyncio.sleep(0.02)
 
 
 def is_preview(event: Any) -> bool:
@@ -82,15 +76,9 @@ async def test_the_file_can_be_fetched_by_url(webui: OpenWebUI, model: ModelServ
     async def give(_: web.Request) -> web.Response:
         return web.Response(text=SOURCE)
 
-    app = web.Application()
-    app.router.add_get("/comfyui_tool.py", give)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    url = f"http://127.0.0.1:{runner.addresses[0][1]}/comfyui_tool.py"
-    loaded = await webui.request("POST", "/api/v1/tools/load/url", json={"url": url})
-    await runner.cleanup()
+    async with serving("/comfyui_tool.py", give) as url:
+        form = {"url": f"{url}/comfyui_tool.py"}
+        loaded = await webui.request("POST", "/api/v1/tools/load/url", json=form)
     assert loaded["content"] == SOURCE
 
 
