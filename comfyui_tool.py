@@ -305,7 +305,50 @@ class InputSpec:
     minimum: float | None = None
     maximum: float | None = None
     step: float | None = None
-    choices: tuple[str, ...] = ()
+    choices: tuple[Any, ...] = ()  # nearly always texts
+    default: Any = None
+    required: bool = True
+    file: str = ""  # what kind of file it names: "image", "video", "audio", or "" when it names none
+    options: Mapping[str, Mapping[str, "InputSpec"]] = field(default_factory=dict)  # of a dynamic combo: by choice
+
+    @classmethod
+    def parse(cls, kind: Any, options: Mapping[str, Any], required: bool = True) -> "InputSpec":
+        """Read the type and the options that `/object_info` lists for an input."""
+        # Two shapes of a choice: the older one has the list of them where the type's name would stand.
+        listed = kind if isinstance(kind, list) else options.get("options")
+        choices = listed if isinstance(listed, list) and (isinstance(kind, list) or kind == "COMBO") else []
+        branches = {}
+        if kind == DYNAMIC_COMBO and isinstance(listed, list):
+            entries = [entry for entry in listed if isinstance(entry, Mapping)]
+            branches = {str(entry.get("key")): parse_inputs(entry.get("inputs")) for entry in entries}
+            choices = list(branches)
+        numbers = (options.get(key) for key in ("min", "max", "step"))
+        low, high, step = (value if isinstance(value, (int, float)) else None for value in numbers)
+        file = next((kind for kind in ("image", "video", "audio") if options.get(f"{kind}_upload")), "")
+        name = "COMBO" if isinstance(kind, list) else str(kind)
+        default = options.get("default", choices[0] if choices else None)
+        return cls(name, low, high, step, tuple(choices), default, required, file, branches)
+
+
+DYNAMIC_COMBO, AUTOGROW = "COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"
+
+
+def input_sections(sections: Any) -> Iterator[tuple[str, str, Any, Mapping[str, Any]]]:
+    """(section, name, type, options) of every input in `input` of a node definition; hidden inputs are left out, and
+    so is what has no known shape."""
+    for section in ("required", "optional"):
+        specs = sections.get(section) if isinstance(sections, Mapping) else None
+        for name, spec in specs.items() if isinstance(specs, Mapping) else ():
+            if isinstance(spec, list) and spec:
+                yield section, name, spec[0], spec[1] if len(spec) > 1 and isinstance(spec[1], Mapping) else {}
+
+
+def parse_inputs(sections: Any) -> dict[str, InputSpec]:
+    """The inputs in `input` of a node definition, by name."""
+    return {
+        name: InputSpec.parse(kind, options, section == "required")
+        for section, name, kind, options in input_sections(sections)
+    }
 
 
 @dataclass(frozen=True)
@@ -314,27 +357,40 @@ class NodeDefinition:
 
     class_type: str
     inputs: Mapping[str, InputSpec]
+    title: str = ""  # the name that ComfyUI's page shows
+    outputs: tuple[str, ...] = ()  # their types
+    is_output: bool = False  # runs for its own sake: saves or shows something
+    widgets: tuple["Widget", ...] = ()  # as the page draws them, for `convert`
 
     @classmethod
     def parse(cls, class_type: str, raw: Mapping[str, Any]) -> "NodeDefinition":
-        """Read one entry of `/object_info`; hidden inputs are left out, and so is what has no known shape."""
-        sections = raw.get("input") or {}
-        inputs = {}
-        for section in ("required", "optional"):
-            for name, spec in (sections.get(section) or {}).items():
-                if isinstance(spec, list) and spec:
-                    options = spec[1] if len(spec) > 1 and isinstance(spec[1], dict) else {}
-                    inputs[name] = cls._spec(spec[0], options)
-        return cls(class_type, inputs)
+        """Read one entry of `/object_info`."""
+        outputs = raw.get("output")
+        return cls(
+            class_type,
+            parse_inputs(raw.get("input")),
+            str(raw.get("display_name") or class_type),
+            tuple(str(kind) for kind in outputs) if isinstance(outputs, list) else (),
+            bool(raw.get("output_node")),
+            parse_widgets(raw.get("input"), raw.get("input_order")),
+        )
 
-    @staticmethod
-    def _spec(kind: Any, options: Mapping[str, Any]) -> InputSpec:
-        if isinstance(kind, list):  # the older shape of a choice: the list stands where the type's name would
-            return InputSpec("COMBO", choices=tuple(str(choice) for choice in kind))
-        choices = options.get("options") if kind == "COMBO" else None
-        numbers = (options.get(key) for key in ("min", "max", "step"))
-        low, high, step = (value if isinstance(value, (int, float)) else None for value in numbers)
-        return InputSpec(str(kind), low, high, step, tuple(str(choice) for choice in choices or ()))
+    def spec(self, name: str, held: Mapping[str, Any]) -> InputSpec | None:
+        """What an input accepts, or None when the class has none of that name. "format.codec" is the input that the
+        choice of the dynamic combo "format" brings; `held` tells the choices."""
+        specs, path = self.inputs, ""
+        *outer, last = name.split(".")
+        for part in outer:
+            path += part
+            found = specs.get(part)
+            if found is None:
+                return self.inputs.get(name)
+            specs = found.options.get(str(held.get(path)), {})
+            path += "."
+        return specs.get(last)
+
+
+Definitions = Mapping[str, NodeDefinition]  # by class_type
 
 
 @dataclass(frozen=True)
@@ -378,11 +434,13 @@ class Workflow:
         targets = self.parameters.get(parameter)
         return self.graph[targets[0].node_id]["inputs"][targets[0].input] if targets else None
 
-    def spec(self, parameter: str, definitions: Mapping[str, NodeDefinition]) -> InputSpec:
+    def spec(self, parameter: str, definitions: Definitions) -> InputSpec:
         """What the server accepts for a parameter; an unknown one accepts any text."""
         target = self.parameters[parameter][0]
-        definition = definitions.get(self.graph[target.node_id]["class_type"])
-        return definition.inputs.get(target.input, InputSpec("STRING")) if definition else InputSpec("STRING")
+        node = self.graph[target.node_id]
+        definition = definitions.get(node["class_type"])
+        spec = definition.spec(target.input, node.get("inputs") or {}) if definition else None
+        return spec or InputSpec("STRING")
 
 
 def node_title(graph: Graph, node_id: str) -> str:
@@ -521,42 +579,22 @@ class Widget:
     drawn: bool = False
 
 
-@dataclass(frozen=True)
-class NodeClass:
-    """A node class as the front end draws it: the name that it shows and the widgets that it makes."""
-
-    name: str
-    title: str
-    widgets: tuple[Widget, ...]
-
-    @classmethod
-    def parse(cls, name: str, raw: Mapping[str, Any]) -> "NodeClass":
-        """Read one entry of `/object_info`."""
-        return cls(name, str(raw.get("display_name") or name), parse_widgets(raw.get("input"), raw.get("input_order")))
-
-
 def parse_widgets(sections: Any, order: Any = None, depth: int = 0) -> tuple[Widget, ...]:
     """The widgets of `input` of a node definition, in the order in which the front end makes them.
 
     `input_order` tells it where the server gives it: JSON objects keep no order on their way through every program.
     """
-    if not isinstance(sections, Mapping) or depth > MAX_DEPTH:
+    if depth > MAX_DEPTH:
         return ()
     widgets: list[Widget] = []
     for section in ("required", "optional"):
-        specs = sections.get(section)
-        if not isinstance(specs, Mapping):
-            continue
+        specs = {name: (kind, options) for where, name, kind, options in input_sections(sections) if where == section}
         named = order.get(section) if isinstance(order, Mapping) else None
-        names = [name for name in named if name in specs] if isinstance(named, list) else list(specs)
-        names += [name for name in specs if name not in names]
+        names = [name for name in named if name in specs] if isinstance(named, list) else []
         buttons = 0
-        for name in names:
-            spec = specs[name]
-            if isinstance(spec, list) and spec:
-                options = spec[1] if len(spec) > 1 and isinstance(spec[1], Mapping) else {}
-                widgets.extend(_widget(name, spec[0], options, depth))
-                buttons += _buttons(spec[0], options)
+        for name in dict.fromkeys([*names, *specs]):
+            widgets.extend(_widget(name, *specs[name], depth))
+            buttons += _buttons(*specs[name])
         if buttons and section == "required":  # the front end adds its upload buttons behind the required inputs
             widgets.append(Widget("", after=buttons))
     return tuple(widgets)
@@ -584,12 +622,12 @@ def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Ite
         # A list that is fetched has a switch and a button of its own (corpus: LoadImageOutput).
         fetched = len({"control_after_refresh", "refresh_button"} & remote.keys()) if isinstance(remote, Mapping) else 0
         yield Widget(name, options.get("default", first), after=(2 if control else 0) + fetched)
-    elif kind == "COMFY_DYNAMICCOMBO_V3":
+    elif kind == DYNAMIC_COMBO:
         listed = options.get("options")
         entries = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
         branches = {str(entry.get("key")): parse_widgets(entry.get("inputs"), None, depth + 1) for entry in entries}
         yield Widget(name, options.get("default", next(iter(branches), None)), options=branches)
-    elif kind == "COMFY_AUTOGROW_V3":
+    elif kind == AUTOGROW:
         template = options.get("template")
         inner = parse_widgets(template.get("input"), None, depth + 1) if isinstance(template, Mapping) else ()
         if inner:  # most of them grow links only
@@ -819,10 +857,8 @@ class Held:
     value: Any
     widget: Widget = Widget("")
 
-    def sent(self, rng: random.Random | None = None) -> Any:
+    def sent(self) -> Any:
         """The value as it stands in the API format, where a bare list would be a link."""
-        if self.widget.dynamic_prompts and isinstance(self.value, str):
-            return dynamic_prompt(self.value, rng)
         return {"__value__": self.value} if isinstance(self.value, list) else self.value
 
 
@@ -847,7 +883,7 @@ class Slots:
         return value
 
 
-def read_values(node: UINode, known: NodeClass) -> dict[str, Held]:
+def read_values(node: UINode, known: NodeDefinition) -> dict[str, Held]:
     """What a node's widgets hold, by name; a dynamic combo's choice brings widgets that follow at once."""
     slots = Slots(node.values)
     held: dict[str, Held] = {}
@@ -864,7 +900,7 @@ def read_values(node: UINode, known: NodeClass) -> dict[str, Held]:
             waiting.extend((name + ".", inner) for inner in reversed(_branch(node, name, widget.options, value)))
         if widget.name and not (value is None and widget.default is None):
             held[name] = Held(widget.default if widget.made_anew else value, widget)
-    if known.name == "CustomCombo":  # its second output needs these, which no definition lists
+    if known.class_type == "CustomCombo":  # its second output needs these, which no definition lists
         for count, value in enumerate(slots.left):
             held[f"option{count}" if count else "index"] = Held(value)
     return held
@@ -990,7 +1026,13 @@ def live_nodes(ui: Any) -> tuple[Mapping[str, Scope], list[tuple[Scope, UINode]]
 
 def class_types(ui: Any) -> set[str]:
     """The node classes whose definitions `convert` needs, those inside subgraphs with them."""
-    return {node.type for _, node in live_nodes(ui)[1]}
+    return {name for _, node in live_nodes(ui)[1] for name in class_names(node)}
+
+
+def class_names(node: UINode) -> list[str]:
+    """The names under which a server may know a node's class, likeliest first."""
+    other = node.properties.get("Node name for S&R")  # the class's name, in files of programs that set another type
+    return [node.type, other] if isinstance(other, str) and other != node.type else [node.type]
 
 
 def fits(one: str, other: str) -> bool:
@@ -1127,32 +1169,46 @@ class Tracer:
         raise WorkflowRefused(f'{getter}: the workflow has no SetNode of the name "{shortened(name)}".')
 
 
-def convert(ui: Any, definitions: Mapping[str, Any], rng: random.Random | None = None) -> dict[str, Any]:
-    """The workflow in ComfyUI's API format; `definitions` holds the `/object_info` entry of each of `class_types`."""
+def convert(ui: Any, definitions: Definitions) -> dict[str, Any]:
+    """The workflow in ComfyUI's API format; `definitions` holds those of `class_types` that the server has."""
+    graph, dynamic = read_ui(ui, definitions)
+    for target in dynamic:
+        inputs = graph[target.node_id]["inputs"]
+        inputs[target.input] = dynamic_prompt(inputs[target.input])
+    return graph
+
+
+def read_ui(ui: Any, definitions: Definitions) -> tuple[dict[str, Any], frozenset[Target]]:
+    """The workflow in ComfyUI's API format with its texts as they were saved, and which of them the front end passes
+    through `dynamic_prompt` before every run."""
     scopes, nodes = live_nodes(ui)
-    classes: dict[str, NodeClass] = {}
     values: dict[str, dict[str, Held]] = {}
     for scope, node in nodes:
-        name = known_class(node, definitions)
-        classes.setdefault(name, NodeClass.parse(name, definitions[name]))
-        values[scope.path + node.id] = read_values(node, classes[name])
+        values[scope.path + node.id] = read_values(node, known_class(node, definitions))
     tracer = Tracer(scopes, values)
     graph: dict[str, Any] = {}
+    dynamic: set[Target] = set()
     for scope, node in nodes:
         node_id = scope.path + node.id
-        known = classes[known_class(node, definitions)]
-        inputs = {name: held.sent(rng) for name, held in values[node_id].items()}
+        known = known_class(node, definitions)
+        held = values[node_id]
+        inputs = {name: value.sent() for name, value in held.items()}
+        rewritten = {name for name in held if held[name].widget.dynamic_prompts and isinstance(inputs[name], str)}
         for socket in node.inputs:
             source = tracer.source(scope, socket)
+            if source is not None:
+                rewritten.discard(socket.name)
             if isinstance(source, Source):
                 inputs[socket.name] = [source.node, source.slot]
             elif isinstance(source, Constant):
                 inputs[socket.name] = Held(source.value).sent()
             elif isinstance(source, Nothing):
                 inputs.pop(socket.name, None)
-        _check(node, inputs, values[node_id])
-        graph[node_id] = {"class_type": known.name, "inputs": inputs, "_meta": {"title": node.title or known.title}}
-    return graph
+        _check(node, inputs, held)
+        title = node.title or known.title
+        graph[node_id] = {"class_type": known.class_type, "inputs": inputs, "_meta": {"title": title}}
+        dynamic.update(Target(node_id, name) for name in rewritten)
+    return graph, frozenset(dynamic)
 
 
 def _check(node: UINode, inputs: Mapping[str, Any], held: Mapping[str, Held]) -> None:
@@ -1167,10 +1223,11 @@ def _check(node: UINode, inputs: Mapping[str, Any], held: Mapping[str, Held]) ->
             )
 
 
-def known_class(node: UINode, definitions: Mapping[str, Any]) -> str:
+def known_class(node: UINode, definitions: Definitions) -> NodeDefinition:
     """The node's class as the server knows it; raises `NodeNotInstalled` when it knows none."""
-    if isinstance(definitions.get(node.type), Mapping):
-        return node.type
+    for name in class_names(node):
+        if name in definitions:
+            return definitions[name]
     if node.type.startswith(("workflow/", "workflow>")):
         raise WorkflowRefused(
             f"{node} is a group node of an old kind, which cannot be converted.",
@@ -1178,9 +1235,6 @@ def known_class(node: UINode, definitions: Mapping[str, Any]) -> str:
         )
     if SUBGRAPH_ID.fullmatch(node.type):
         raise WorkflowRefused(f"{node} is a subgraph that the file does not hold.", "Save the whole workflow.")
-    other = node.properties.get("Node name for S&R")  # the class's name, in files of programs that set another type
-    if isinstance(other, str) and isinstance(definitions.get(other), Mapping):
-        return other
     pack = _text(node.properties.get("cnr_id"))
     where = f' It belongs to the package "{shortened(pack)}".' if pack else ""
     raise NodeNotInstalled(f"This ComfyUI does not have the node {node}.{where}")
@@ -1611,7 +1665,7 @@ def parse_binary(frame: bytes) -> Frame | None:
     return None
 
 
-def parse_refusal(body: Mapping[str, Any], graph: Graph, definitions: Mapping[str, NodeDefinition]) -> WorkflowRefused:
+def parse_refusal(body: Mapping[str, Any], graph: Graph, definitions: Definitions) -> WorkflowRefused:
     """The answer 400 of `POST /prompt` as an error: the first reason that a person can act on."""
     error = body.get("error") or {}
     error = error if isinstance(error, dict) else {"message": str(error)}
@@ -1627,9 +1681,7 @@ def parse_refusal(body: Mapping[str, Any], graph: Graph, definitions: Mapping[st
     return WorkflowRefused(f"ComfyUI refused the workflow: {message}")
 
 
-def _refused_value(
-    node_id: str, reason: Mapping[str, Any], graph: Graph, definitions: Mapping[str, NodeDefinition]
-) -> WorkflowRefused:
+def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, definitions: Definitions) -> WorkflowRefused:
     extra = reason.get("extra_info") or {}
     name, value = str(extra.get("input_name") or ""), extra.get("received_value")
     where = f"{name} of node {node_title(graph, node_id)}"
@@ -1934,7 +1986,7 @@ class ComfyUIServer:
         """Turns what goes wrong with an answer of the wrong shape into the error that it is."""
         try:
             yield
-        except (LookupError, TypeError, AttributeError, ValueError):
+        except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
             raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers in a shape that ComfyUI does not.") from None
 
     async def probe(self) -> None:
@@ -2197,7 +2249,7 @@ class Choice:
     workflow: Workflow
     family: Family
     model: str
-    definitions: Mapping[str, NodeDefinition]
+    definitions: Definitions
 
 
 @dataclass(frozen=True)
@@ -3619,7 +3671,7 @@ async def command_convert(options: argparse.Namespace) -> int:
     return 1 if failed else 0
 
 
-async def node_definitions(options: argparse.Namespace) -> dict[str, Any]:
+async def node_definitions(options: argparse.Namespace) -> Definitions:
     """All node definitions, from a file or from the first ComfyUI that answers."""
     if options.definitions:
         try:
@@ -3628,10 +3680,11 @@ async def node_definitions(options: argparse.Namespace) -> dict[str, Any]:
             found = None
         if not isinstance(found, dict):
             raise BadArgument(f'"{options.definitions}" holds no node definitions.', "Give what /object_info answers.")
-        return found
-    valves = Valves(endpoint=options.endpoint or "", api_key=options.api_key or "")
-    async with reach(resolve(valves, None).endpoints) as server:
-        return await server.get("/object_info")
+    else:
+        valves = Valves(endpoint=options.endpoint or "", api_key=options.api_key or "")
+        async with reach(resolve(valves, None).endpoints) as server:
+            found = await server.get("/object_info")
+    return {name: NodeDefinition.parse(name, raw) for name, raw in found.items() if isinstance(raw, Mapping)}
 
 
 class OpenWebUI:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import comfyui_tool as tool
-from tests.conversion import definitions, digest, digests, template
+from tests.conversion import definitions, digest, digests, parsed, template
 from tests.stand_in import StandIn
 from tests.test_command_line import command
 
@@ -25,9 +25,10 @@ OTHERWISE = {
 @pytest.mark.parametrize("release", RELEASES)
 def test_official_templates_become_what_the_front_end_sends(release: str) -> None:
     known, differing = definitions(release), []
+    classes = parsed(known)
     for name, right in digests(release).items():
         try:
-            same = digest(tool.convert(template(release, name), known), known) == right
+            same = digest(tool.convert(template(release, name), classes), known) == right
         except tool.WorkflowRefused:
             same = False
         if not same:
@@ -37,7 +38,7 @@ def test_official_templates_become_what_the_front_end_sends(release: str) -> Non
 
 def test_a_digest_notices_any_change_and_no_renaming() -> None:
     known = definitions("0.3.64")
-    graph = tool.convert(template("0.3.64", "image2image"), known)
+    graph = tool.convert(template("0.3.64", "image2image"), parsed(known))
     right = digest(graph, known)
     text = json.dumps(graph)
     for node_id in graph:
@@ -84,7 +85,7 @@ def workflow(*nodes: Any, links: Any = (), **more: Any) -> Any:
 
 
 def inputs_of(ui: Any, node_id: str = "5") -> Any:
-    return tool.convert(ui, KNOWN)[node_id]["inputs"]
+    return tool.convert(ui, parsed(KNOWN))[node_id]["inputs"]
 
 
 def test_values_stand_by_the_order_of_the_widgets_and_the_hidden_slot_is_passed_over() -> None:
@@ -94,7 +95,7 @@ def test_values_stand_by_the_order_of_the_widgets_and_the_hidden_slot_is_passed_
         node(3, "Number", values={"n": 4}),
         node(4, "Number", values=[1]),
     )
-    graph = tool.convert(ui, KNOWN)
+    graph = tool.convert(ui, parsed(KNOWN))
     assert [graph[key]["inputs"] for key in "1234"] == [
         {"seed": 1, "n": 2},
         {"seed": 1, "n": 2},
@@ -118,11 +119,11 @@ def test_set_get_and_reroute_are_followed_and_not_sent() -> None:
         ],
     )
     assert inputs_of(ui) == {"image": ["1", 0], "v": 9}
-    assert set(tool.convert(ui, KNOWN)) == {"1", "5"}
+    assert set(tool.convert(ui, parsed(KNOWN))) == {"1", "5"}
 
 
 def test_a_title_that_nobody_gave_is_the_classs_own() -> None:
-    graph = tool.convert(workflow(node(1, "Source"), node(2, "Source", title="Mine")), KNOWN)
+    graph = tool.convert(workflow(node(1, "Source"), node(2, "Source", title="Mine")), parsed(KNOWN))
     assert [graph[key]["_meta"]["title"] for key in "12"] == ["A Source", "Mine"]
 
 
@@ -187,7 +188,7 @@ ITSELF = {"subgraphs": [{"id": SUBGRAPH, "nodes": [node(1, SUBGRAPH), node(2, SU
 )
 def test_what_cannot_be_converted_is_refused_naming_it(ui: Any, words: str) -> None:
     with pytest.raises(tool.WorkflowRefused) as refused:
-        tool.convert(ui, KNOWN)
+        tool.convert(ui, parsed(KNOWN))
     assert words in refused.value.message
 
 
@@ -209,7 +210,7 @@ def spoilt(value: Any, rng: random.Random) -> Any:
 
 
 def test_a_spoilt_workflow_is_converted_or_refused_and_quickly() -> None:
-    rng, known = random.Random(7), definitions("0.33.0")
+    rng, known = random.Random(7), parsed(definitions("0.33.0"))
     names = list(digests("0.33.0"))
     for _ in range(300):
         ui = spoilt(template("0.33.0", rng.choice(names)), rng)

@@ -103,7 +103,7 @@ def test_what_is_no_graph_is_refused(graph: Any) -> None:
 @pytest.mark.parametrize("shape", [[["a", "b"], {"default": "a"}], ["COMBO", {"options": ["a", "b"]}], [["a", "b"]]])
 def test_both_shapes_of_a_choice_are_read(shape: list[Any]) -> None:
     definition = tool.NodeDefinition.parse("X", {"input": {"required": {"pick": shape}}})
-    assert definition.inputs["pick"] == tool.InputSpec("COMBO", choices=("a", "b"))
+    assert definition.inputs["pick"] == tool.InputSpec("COMBO", choices=("a", "b"), default="a")
 
 
 def test_ranges_are_read_and_hidden_inputs_are_not() -> None:

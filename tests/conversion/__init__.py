@@ -11,14 +11,21 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import comfyui_tool as tool
+
 FOLDER = Path(__file__).parent
 # release -> the package that holds its templates
 PACKAGES = {"0.3.64": "comfyui_workflow_templates", "0.33.0": "comfyui_workflow_templates_json"}
 
 
 def definitions(release: str) -> dict[str, Any]:
-    """Node definitions of a release, reduced to what converting and comparing need."""
+    """Node definitions of a release as `/object_info` lists them, reduced to what converting and comparing need."""
     return dict(json.loads((FOLDER / f"definitions-{release}.json").read_text()))
+
+
+def parsed(raw: Mapping[str, Any]) -> dict[str, tool.NodeDefinition]:
+    """Node definitions as the tool reads them."""
+    return {name: tool.NodeDefinition.parse(name, about) for name, about in raw.items()}
 
 
 def digests(release: str) -> dict[str, str]:
