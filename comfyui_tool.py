@@ -70,6 +70,7 @@ IDLE_SECONDS = 60.0  # how long the websocket outlives its last job
 LOOK_UP_SECONDS = 10.0  # for one look-up of a running job; the next one comes anyway
 SHARED_SECONDS = 0.1  # how old an answer about the queue may be that several jobs share
 DEFINITION_SECONDS = 300.0  # how long a node definition is believed
+MANY_CLASSES = 100  # of more than so many at once all are asked for in one request
 DOUBT_SECONDS = 10.0  # how long it is believed when it lacks what is looked for: files are added all the time
 MAX_JSON_BYTES = 64 * 2**20
 MAX_OUTPUT_BYTES = 512 * 2**20
@@ -1240,6 +1241,141 @@ def known_class(node: UINode, definitions: Definitions) -> NodeDefinition:
     raise NodeNotInstalled(f"This ComfyUI does not have the node {node}.{where}")
 
 
+# What people keep workflows in: files, valves, pictures.
+
+EXPECTED = "Expected is a workflow as ComfyUI saves it, or as it exports it for its API."
+WRAPPERS = ("prompt", "workflow", "output")  # a body for /prompt, a picture's or a template's envelope, graphToPrompt
+PICTURE_KEYS = ("prompt", "workflow")  # what ran comes before what was drawn: it needs no conversion
+
+
+def read_json(text: str) -> Any:
+    """JSON as people paste it. Raises `WorkflowRefused` for what is none, and for an object that names a node twice:
+    one of the two would be lost."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, value in pairs if isinstance(value, dict) and "class_type" in value]
+            if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
+                raise WorkflowRefused(f'Two nodes of the workflow have the id "{shortened(twice)}".')
+        return found
+
+    try:
+        return json.loads(text.strip().removeprefix("\ufeff"), object_pairs_hook=unique)
+    except RecursionError:
+        raise WorkflowRefused("This JSON is nested too deep to be a workflow.", EXPECTED) from None
+    except ValueError as error:
+        place = f" at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise WorkflowRefused(f"This is no JSON: it breaks off or goes wrong{place}.", EXPECTED) from None
+
+
+def is_api_format(value: Any) -> bool:
+    """Whether a value is a graph as ComfyUI's API takes it, perhaps with remarks of its author beside the nodes."""
+    nodes = value.values() if isinstance(value, Mapping) else ()
+    return any(isinstance(node, Mapping) and isinstance(node.get("class_type"), str) for node in nodes)
+
+
+def unwrap(value: Any) -> Graph:
+    """A workflow in either format without what stands around it. Raises `WorkflowRefused` saying what it is instead."""
+    inner = value
+    for _ in range(4):
+        if is_ui_format(inner) or is_api_format(inner):
+            return dict(inner)
+        if isinstance(inner, str) and inner.lstrip().startswith("{"):
+            inner = read_json(inner)
+        elif isinstance(inner, Mapping):
+            inner = next((inner[key] for key in WRAPPERS if isinstance(inner.get(key), (Mapping, str))), None)
+    raise WorkflowRefused(f"This is {_what_it_is(value)}, and no workflow of ComfyUI.", EXPECTED)
+
+
+def _what_it_is(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"an object with {quoted(shortened(key, 20) for key in [*value][:4])}" if value else "an empty object"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    return f"the text {_shown(value)}" if isinstance(value, str) else shortened(json.dumps(value), 40)
+
+
+def clean(graph: Graph) -> dict[str, Any]:
+    """A graph in the API format with what the server reads of it, and nothing else: remarks beside the nodes and what
+    it once noted in them are left out. Raises `WorkflowRefused` naming the node that cannot be sent."""
+    nodes: dict[str, Any] = {}
+    for node_id, node in graph.items():
+        if not isinstance(node, Mapping) or not {"class_type", "inputs"} & node.keys():
+            continue
+        where = f"Node {shortened(node_id, 30)} of the workflow"
+        kind, inputs, meta = node.get("class_type"), node.get("inputs", {}), node.get("_meta")
+        if not isinstance(kind, str) or not isinstance(inputs, Mapping):
+            raise WorkflowRefused(f"{where} has no {'inputs' if isinstance(kind, str) else 'class_type'}.", EXPECTED)
+        for name, value in inputs.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise WorkflowRefused(f'{where}: "{shortened(name)}" is {value}, which cannot be sent.')
+        title = meta.get("title") if isinstance(meta, Mapping) else None
+        about = {"title": title} if isinstance(title, str) else {}
+        held = {str(name): _as_link(value, graph) for name, value in inputs.items()}
+        nodes[str(node_id)] = {"class_type": kind, "inputs": held, "_meta": about}
+    return nodes
+
+
+def _as_link(value: Any, graph: Graph) -> Any:
+    """Some programs write a link's node id as a number, which the server does not find."""
+    if isinstance(value, list) and len(value) == 2 and type(value[0]) is int and str(value[0]) in graph:
+        return [str(value[0]), value[1]]
+    return value
+
+
+def check_links(graph: Graph, definitions: Definitions) -> None:
+    """Find what the server would refuse without a reason: links that end nowhere or run in a circle, on the way to
+    anything that is saved or shown. Raises `WorkflowRefused` naming a node."""
+    state: dict[str, bool] = {}  # a node is there while it is on the way, with True once all before it are done
+    ends = [node_id for node_id, node in graph.items() if _is_end(node["class_type"], definitions)]
+    for end in ends:
+        way = [(end, iter(_links(graph[end])))] if end not in state else []
+        state.setdefault(end, False)
+        while way:
+            node_id, links = way[-1]
+            source = next(links, None)
+            if source is None:
+                state[node_id] = True
+                way.pop()
+            elif source not in graph:
+                where = node_title(graph, node_id)
+                raise WorkflowRefused(f'{where} is linked to a node "{shortened(source)}", which is not there.')
+            elif source not in state:
+                state[source] = False
+                way.append((source, iter(_links(graph[source]))))
+            elif not state[source]:
+                raise WorkflowRefused(f"The links of the workflow run in a circle through {node_title(graph, source)}.")
+
+
+def _links(node: Mapping[str, Any]) -> Iterator[str]:
+    return (value[0] for value in node["inputs"].values() if is_link(value))
+
+
+def _is_end(class_type: str, definitions: Definitions) -> bool:
+    return class_type not in definitions or definitions[class_type].is_output
+
+
+def read_picture_workflow(data: bytes, name: str) -> Graph:
+    """The workflow that ComfyUI put into a picture that it made: PNG text, or the EXIF data of other formats. Raises
+    `WorkflowRefused` when there is none. Blocks: call it in a thread."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as image:
+            held = {key: value for key, value in image.info.items() if key in PICTURE_KEYS and isinstance(value, str)}
+            for value in image.getexif().values():
+                key, _, text = value.partition(":") if isinstance(value, str) else ("", "", "")
+                held.setdefault(key.strip().lower(), text.strip("\0 "))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise WorkflowRefused(f'"{name}" is no picture that can be read.', EXPECTED) from None
+    for key in PICTURE_KEYS:
+        with contextlib.suppress(WorkflowRefused):
+            return unwrap(read_json(held.get(key, "")))
+    raise WorkflowRefused(
+        f'The picture "{name}" holds no workflow of ComfyUI.',
+        "Pictures lose it when they are edited, compressed or sent by a messenger: attach the file that ComfyUI saved.",
+    )
+
+
 # Names, numbers and sizes that somebody asks for, made to fit.
 
 
@@ -1401,6 +1537,25 @@ def file_stem(prompt: str, seed: int | None) -> str:
 
 
 # --- 4. Server --------------------------------------------------------------------------------------------------------
+
+T = TypeVar("T")
+
+
+async def gather(most: int, work: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """All results in order, at most so many at a time; the first failure, or a cancellation, cancels the rest."""
+    gate = asyncio.Semaphore(most)
+
+    async def one(ask: Callable[[], Awaitable[T]]) -> T:
+        async with gate:
+            return await ask()
+
+    tasks = [asyncio.create_task(one(ask)) for ask in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 @dataclass(frozen=True)
@@ -1863,6 +2018,7 @@ class ComfyUIServer:
         self.definitions: dict[str, NodeDefinition] = {}
         self._asked: dict[str, float] = {}  # when a class was last asked for
         self._metadata: dict[tuple[str, str], tuple[float, Mapping[str, Any] | None]] = {}
+        self._names: dict[str, tuple[float, list[str] | None]] = {}  # by path
         self._session: aiohttp.ClientSession | None = None
         self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # the newest look at it, and when it began
         self._chores: set[asyncio.Task[None]] = set()
@@ -2001,12 +2157,65 @@ class ComfyUIServer:
         if class_type not in self.definitions or time.monotonic() - asked >= believe:
             path = f"/object_info/{quote(class_type, safe='')}"
             raw = (await self.get(path)).get(class_type)
-            self._asked[class_type] = time.monotonic()
-            self.definitions.pop(class_type, None)
-            if raw:
-                with self._reading(path):
-                    self.definitions[class_type] = NodeDefinition.parse(class_type, raw)
+            with self._reading(path):
+                self._take_definition(class_type, raw)
         return self.definitions.get(class_type)
+
+    async def define_all(self, class_types: Iterable[str]) -> Definitions:
+        """The definitions of those classes that this server has."""
+        wanted = sorted(set(class_types))
+        strange = [name for name in wanted if time.monotonic() - self._asked.get(name, -math.inf) >= DEFINITION_SECONDS]
+        if len(strange) > MANY_CLASSES:
+            path = "/object_info"
+            everything = await self.get(path)
+            with self._reading(path):
+                for name in strange:
+                    self._take_definition(name, everything.get(name))
+        found = await gather(8, [functools.partial(self.define, name) for name in wanted])
+        return {name: definition for name, definition in zip(wanted, found, strict=True) if definition}
+
+    def _take_definition(self, class_type: str, raw: Any) -> None:
+        self._asked[class_type] = time.monotonic()
+        self.definitions.pop(class_type, None)
+        if raw:
+            self.definitions[class_type] = NodeDefinition.parse(class_type, raw)
+
+    async def names(self, path: str) -> list[str] | None:
+        """A list of names: of the folders for models (`/models`), of the files in one (`/models/loras`), of the
+        embeddings (`/embeddings`). None where the server has no such list. Cached for a moment."""
+        asked, held = self._names.get(path, (-math.inf, None))
+        if time.monotonic() - asked > DOUBT_SECONDS:
+            answer = await self.call("GET", path)
+            held = None
+            if answer.status != 404:
+                with self._reading(path):
+                    held = [str(name) for name in json.loads(answer.body)]
+            self._names[path] = time.monotonic(), held
+        return held
+
+    async def saved_workflows(self) -> list[str]:
+        """The paths of the workflows saved on this server, those in folders with them, below its folder "workflows".
+        Cached for a moment."""
+        path = "/userdata?dir=workflows&recurse=true&split=false&full_info=true"
+        asked, held = self._names.get(path, (-math.inf, None))
+        if time.monotonic() - asked > DOUBT_SECONDS:
+            answer = await self.call("GET", path)
+            held = []
+            if answer.status != 404:  # the answer while nothing was ever saved
+                with self._reading("/userdata"):
+                    listed = [str(item["path"]).replace("\\", "/") for item in json.loads(answer.body)]
+                held = sorted((name for name in listed if name.endswith(".json")), key=str.lower)
+                held = [name for name in held if not any(part.startswith(".") for part in name.split("/"))]
+            self._names[path] = time.monotonic(), held
+        return held or []
+
+    async def saved_workflow(self, name: str) -> Graph:
+        """A workflow saved on this server, in the format in which it is. Raises `WorkflowRefused` for what is none."""
+        # The slash has to be escaped, too: the server takes what stands behind /userdata/ as one name.
+        answer = await self.call("GET", f"/userdata/{quote(f'workflows/{name}', safe='')}")
+        if answer.status != 200:
+            raise UnknownWorkflow(f'The workflow "{name}" is not on the ComfyUI server any more.')
+        return unwrap(await asyncio.to_thread(read_json, answer.body.decode("utf-8", "replace")))
 
     async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
         """What a model file says of itself ({} when nothing), or None when the server itself cannot read it: files
@@ -2976,26 +3185,6 @@ def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
     sent = sum(int(job.nodes[node_id][1]) for node_id in senders if node_id in job.nodes)
     missing = sent - len(job.sent)
     return (f"{missing} of {sent} pictures were missed: the connection was down when they were sent",) * (missing > 0)
-
-
-T = TypeVar("T")
-
-
-async def gather(most: int, work: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
-    """All results in order, at most so many at a time; the first failure, or a cancellation, cancels the rest."""
-    gate = asyncio.Semaphore(most)
-
-    async def one(ask: Callable[[], Awaitable[T]]) -> T:
-        async with gate:
-            return await ask()
-
-    tasks = [asyncio.create_task(one(ask)) for ask in work]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
 
 
 PICTURE_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
