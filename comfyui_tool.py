@@ -394,12 +394,22 @@ class NodeDefinition:
 Definitions = Mapping[str, NodeDefinition]  # by class_type
 
 
+NO_DEFINITIONS: Definitions = {}
+
+
 @dataclass(frozen=True)
 class Target:
-    """One widget of a graph: the input of a node."""
+    """One widget of a graph: the input of a node, or one placeholder in the text that the input holds."""
 
     node_id: str
     input: str
+    part: float = 1.0  # the widget holds this much of the value: the step at which one sampler hands over to the next
+    token: str = ""  # the placeholder that the value takes the place of
+
+    @property
+    def widget(self) -> "Target":
+        """The whole widget."""
+        return Target(self.node_id, self.input)
 
 
 @dataclass(frozen=True)
@@ -409,39 +419,192 @@ class Workflow:
     name: str
     graph: Graph
     parameters: Mapping[str, tuple[Target, ...]]
+    templates: Mapping[Target, str] = field(default_factory=dict)  # widgets with placeholders, as they were saved
+    given: Mapping[str, Any] = field(default_factory=dict)  # what was bound to placeholders
 
     @classmethod
-    def parse(cls, name: str, graph: Any) -> "Workflow":
-        """A workflow of an API-format graph; raises `WorkflowRefused` when it is none."""
+    def parse(cls, name: str, graph: Any, definitions: Definitions = NO_DEFINITIONS) -> "Workflow":
+        """A workflow of an API-format graph; raises `WorkflowRefused` when it is none. The more definitions of its
+        node classes there are, the better are its parameters found; without any it is done by names."""
         nodes = graph.values() if isinstance(graph, dict) else ()
         if not nodes or not all(isinstance(node, dict) and isinstance(node.get("class_type"), str) for node in nodes):
             raise WorkflowRefused(f'The workflow "{name}" is not in ComfyUI\'s API format.')
-        return cls(name, graph, discover(graph))
+        parameters = discover(graph, definitions)
+        marked = {target.widget for targets in parameters.values() for target in targets if target.token}
+        return cls(name, graph, parameters, {at: graph[at.node_id]["inputs"][at.input] for at in marked})
+
+    @functools.cached_property
+    def widgets(self) -> Mapping[str, Target]:
+        """Every input that holds a value and no link, by "<node title>.<input>", in the graph's order. Where several
+        nodes have the title, the node's id tells them apart: "<node title> (<id>).<input>"."""
+        titles = {node_id: plain_title(node) for node_id, node in self.graph.items()}
+        counts: dict[str, int] = {}
+        for title in titles.values():
+            counts[simplified(title)] = counts.get(simplified(title), 0) + 1
+        named: dict[str, Target] = {}
+        for node_id, title in titles.items():
+            label = title if counts[simplified(title)] == 1 else f"{title} ({node_id})"
+            for key, value in node_inputs(self.graph[node_id]).items():
+                if not is_link(value):
+                    name = f"{label}.{key}"
+                    named[name if name not in named else f"{title} ({node_id}).{key}"] = Target(node_id, key)
+        return named
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """Everything that can be set: the parameters, then the widgets."""
+        return (*self.parameters, *self.widgets)
+
+    @functools.cached_property
+    def _lookup(self) -> Mapping[str, tuple[Target, ...] | None]:
+        """What each simplified name means; None for one that could mean several things."""
+        classes: dict[str, tuple[Target, ...] | None] = {}
+        titles: dict[str, tuple[Target, ...] | None] = {}
+        ids: dict[str, tuple[Target, ...] | None] = {}
+        for name, at in self.widgets.items():
+            node_class = self.graph[at.node_id]["class_type"]
+            for known, spelling in ((classes, f"{node_class}.{at.input}"), (titles, name)):
+                plain = simplified(spelling)
+                known[plain] = None if plain in known else (at,)
+            ids[simplified(f"{at.node_id}.{at.input}")] = (at,)
+        aliases = {simplified(alias): self.parameters.get(name) for alias, name in ALIASES.items()}
+        parameters = {simplified(name): targets for name, targets in self.parameters.items()}
+        return {**aliases, **ids, **classes, **titles, **parameters}
+
+    def find(self, name: str) -> tuple[Target, ...] | None:
+        """The widgets that a name means, whatever its case, spaces and underscores: that of a parameter, of a widget,
+        "<node id>.<input>", or "<class>.<input>" when only one node fits. None for what is not there."""
+        exact = self.parameters.get(name) or ((self.widgets[name],) if name in self.widgets else None)
+        return exact or self._lookup.get(simplified(name))
+
+    def _targets(self, name: str) -> tuple[Target, ...]:
+        found = self.find(name)
+        if found is None:
+            hint = f"The closest are: {quoted(closest(name, self.names))}."
+            raise BadArgument(f'The workflow "{self.name}" has no "{shortened(name)}".', hint)
+        return found
 
     def bind(self, values: Mapping[str, Any]) -> "Workflow":
-        """The same workflow with these parameters set; each must be one of `parameters`."""
-        widgets = {target: value for name, value in values.items() for target in self.parameters[name]}
-        return self.set(widgets)
+        """The same workflow with these set; each is a name that `find` knows, else `BadArgument` is raised. A value
+        that the workflow holds already changes nothing, not even where a parameter's widgets differ."""
+        given = dict(self.given)
+        widgets: dict[Target, Any] = {}
+        for name, value in values.items():
+            targets = self._targets(name)
+            if same_value(value, self._held(targets)):
+                continue
+            for target in targets:
+                if target.token:
+                    given[target.token] = value
+                else:
+                    widgets[target] = share(value, target.part)
+        filled = {at: fill(text, given) for at, text in self.templates.items() if given != self.given}
+        return replace(self.set(filled), given=given, templates=self.templates).set(widgets)
 
     def set(self, widgets: Mapping[Target, Any]) -> "Workflow":
         """The same workflow with these widgets set."""
-        graph = {node_id: {**node, "inputs": dict(node.get("inputs") or {})} for node_id, node in self.graph.items()}
+        graph = dict(self.graph)
         for target, value in widgets.items():
-            graph[target.node_id]["inputs"][target.input] = value
-        return replace(self, graph=graph)
+            node = graph[target.node_id]
+            graph[target.node_id] = {**node, "inputs": {**node_inputs(node), target.input: value}}
+        changed = {target.widget for target in widgets}
+        return replace(
+            self, graph=graph, templates={at: text for at, text in self.templates.items() if at not in changed}
+        )
 
-    def value(self, parameter: str) -> Any:
-        """What the graph holds for a parameter, or None when it has no such parameter."""
-        targets = self.parameters.get(parameter)
-        return self.graph[targets[0].node_id]["inputs"][targets[0].input] if targets else None
+    def filled(self, definitions: Definitions = NO_DEFINITIONS) -> "Workflow":
+        """The same workflow with no placeholder left: one that was not bound gives way to what the node takes by
+        default when it is the whole value, and to nothing inside a text."""
+        left: dict[Target, Any] = {}
+        for at, text in self.templates.items():
+            tokens = [target.token for targets in self.parameters.values() for target in targets if target.widget == at]
+            if text in tokens and text not in self.given:
+                left[at] = default_value(self._spec(at, definitions))
+            elif text not in tokens:
+                left[at] = fill(text, {**dict.fromkeys(tokens, ""), **self.given})
+        return self.set(left)
 
-    def spec(self, parameter: str, definitions: Definitions) -> InputSpec:
-        """What the server accepts for a parameter; an unknown one accepts any text."""
-        target = self.parameters[parameter][0]
+    @property
+    def open(self) -> tuple[str, ...]:
+        """The parameters without a value: placeholders that nothing was bound to."""
+        return tuple(
+            name
+            for name, targets in self.parameters.items()
+            if all(target.token and target.token not in self.given for target in targets)
+        )
+
+    def value(self, name: str) -> Any:
+        """What the graph holds under a name, or None when it has no such name or only a placeholder there."""
+        return self._held(self.find(name) or ())
+
+    def _held(self, targets: Sequence[Target]) -> Any:
+        for target in sorted(targets, key=lambda target: bool(target.token)):
+            if target.token:
+                return self.given.get(target.token)
+            return node_inputs(self.graph[target.node_id]).get(target.input)
+        return None
+
+    def spec(self, name: str, definitions: Definitions) -> InputSpec:
+        """What the server accepts under a name; an unknown class accepts any text. Raises `BadArgument`."""
+        target = self._targets(name)[0]
+        return InputSpec("STRING") if self._is_inside(target) else self._spec(target, definitions)
+
+    def _is_inside(self, target: Target) -> bool:
+        """Whether a placeholder has text around it."""
+        return bool(target.token) and self.templates.get(target.widget) != target.token
+
+    def _spec(self, target: Target, definitions: Definitions) -> InputSpec:
         node = self.graph[target.node_id]
         definition = definitions.get(node["class_type"])
-        spec = definition.spec(target.input, node.get("inputs") or {}) if definition else None
-        return spec or InputSpec("STRING")
+        return (definition and definition.spec(target.input, node_inputs(node))) or InputSpec("STRING")
+
+
+def same_value(one: Any, other: Any) -> bool:
+    """Whether two values are the same to ComfyUI: 1 and 1.0 are, 1 and true are not."""
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def share(value: Any, part: float) -> Any:
+    """A part of a number of steps, at least one; what is no number stays as it is."""
+    return max(1, round(value * part)) if part != 1.0 and is_number(value) else value
+
+
+def fill(text: str, given: Mapping[str, Any]) -> Any:
+    """A text with its placeholders replaced by what is given; one that is the whole text becomes the value itself."""
+    if text in given:
+        return given[text]
+    marks = "|".join(re.escape(token) for token in sorted(given, key=len, reverse=True))
+    return re.sub(marks, lambda found: str(given[found[0]]), text) if marks else text
+
+
+def default_value(spec: InputSpec) -> Any:
+    """What an input holds when nobody says anything."""
+    if spec.default is not None:
+        return spec.default
+    return spec.minimum or 0 if spec.type in ("INT", "FLOAT") else False if spec.type == "BOOLEAN" else ""
+
+
+def simplified(name: str) -> str:
+    """A name for comparing: without case, spaces and underscores."""
+    return re.sub(r"[\s_]+", "", name).casefold()
+
+
+def node_inputs(node: Any) -> Mapping[str, Any]:
+    """The inputs of a node, whatever stands in their place."""
+    inputs = node.get("inputs") if isinstance(node, Mapping) else None
+    return inputs if isinstance(inputs, Mapping) else {}
+
+
+def given_title(node: Any) -> str:
+    """The title that the file holds for a node, or nothing."""
+    meta = node.get("_meta") if isinstance(node, Mapping) else None
+    title = meta.get("title") if isinstance(meta, Mapping) else None
+    return " ".join(title.split()) if isinstance(title, str) else ""
+
+
+def plain_title(node: Any) -> str:
+    """A node's title, or its class, as it can stand between quotes in a message."""
+    return (given_title(node) or str(node["class_type"])).replace('"', "'")
 
 
 def node_title(graph: Graph, node_id: str) -> str:
@@ -449,7 +612,7 @@ def node_title(graph: Graph, node_id: str) -> str:
     node = graph.get(node_id)
     if not node:
         return f"node {node_id}"
-    title, class_type = (node.get("_meta") or {}).get("title"), node["class_type"]
+    title, class_type = given_title(node), node["class_type"]
     return f'"{title}" ({class_type})' if title and title != class_type else f'"{class_type}"'
 
 
@@ -458,65 +621,992 @@ def is_link(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
 
 
-def upstream(graph: Graph, node_id: str, input_name: str) -> Iterator[str]:
-    """The nodes that an input is fed from, nearest first, each once. At a node with an input of the same name
-    (`positive` of a ControlNet) only that one is followed."""
-    seen: set[str] = set()
-    front = [graph[node_id].get("inputs", {}).get(input_name)]
-    while front:
-        link = front.pop(0)
-        if not is_link(link) or link[0] in seen or link[0] not in graph:
-            continue
-        seen.add(link[0])
-        yield link[0]
-        inputs = graph[link[0]].get("inputs") or {}
-        front.extend([inputs[input_name]] if input_name in inputs else inputs.values())
+def is_number(value: Any) -> bool:
+    """Whether a value is a number; JSON's true and false are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def discover(graph: Graph) -> dict[str, tuple[Target, ...]]:
-    """Find the parameters of a graph by tracing it back from its samplers.
+# Parameters are found, not mapped by hand: first what the author said in titles and placeholders, then what tracing the
+# graph back from its outputs over the samplers tells.
 
-    Names: prompt, negative_prompt, seed, steps, guidance, sampler, scheduler, denoise, width, height, batch_size,
-    model. A parameter that stands in several nodes is set in all of them.
-    """
-    found: dict[str, dict[Target, None]] = {}
+# parameter -> the inputs that hold it, likeliest first
+PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    "prompt": ("prompt", "positive", "positive_prompt"),
+    "negative_prompt": ("negative_prompt", "negative"),
+    "lyrics": ("lyrics",),
+    "seed": ("seed", "noise_seed"),
+    "steps": ("steps", "num_steps", "num_inference_steps"),
+    "guidance": ("guidance", "cfg", "guidance_scale", "cfg_scale", "cfg_conds"),
+    "sampler": ("sampler_name", "sampler"),
+    "scheduler": ("scheduler", "scheduler_name"),
+    "denoise": ("denoise", "denoise_strength"),
+    "width": ("width", "empty_latent_width", "resize_type.width", "target_width"),
+    "height": ("height", "empty_latent_height", "resize_type.height", "target_height"),
+    "aspect_ratio": ("aspect_ratio", "ratio"),
+    "resolution": ("resolution",),
+    "size": ("size", "size_preset"),
+    "batch_size": ("batch_size", "num_images", "number_of_images", "n"),
+    "length": ("length", "num_frames", "video_frames", "frames", "frames_number", "frame_count", "video_length"),
+    "fps": ("fps", "frame_rate"),
+    "seconds": ("seconds", "duration", "duration_seconds", "max_duration", "seconds_total"),
+    "model": ("ckpt_name", "unet_name", "model_name", "base_ckpt_name", "model_path", "model", "checkpoint"),
+}
+TEXTS = ("prompt", "negative_prompt", "lyrics")
+CHOICES = ("sampler", "scheduler", "aspect_ratio", "resolution", "size", "model")  # texts, but nobody's own words
 
-    def note(name: str, node_id: str, *inputs: str) -> bool:
-        held = graph[node_id].get("inputs") or {}
-        targets = [Target(node_id, key) for key in inputs if key in held and not is_link(held[key])]
-        found.setdefault(name, {}).update(dict.fromkeys(targets))
-        return bool(targets)
+# other names of a parameter -> its name
+ALIASES: Mapping[str, str] = {
+    "positive": "prompt",
+    "positive_prompt": "prompt",
+    "user_prompt": "prompt",
+    "negative": "negative_prompt",
+    "noise_seed": "seed",
+    "cfg": "guidance",
+    "cfg_scale": "guidance",
+    "guidance_scale": "guidance",
+    "sampler_name": "sampler",
+    "scheduler_name": "scheduler",
+    "denoising_strength": "denoise",
+    "batch": "batch_size",
+    "count": "batch_size",
+    "frames": "length",
+    "num_frames": "length",
+    "frame_count": "length",
+    "video_length": "length",
+    "frame_rate": "fps",
+    "duration": "seconds",
+    "ckpt": "model",
+    "ckpt_name": "model",
+    "unet_name": "model",
+    "checkpoint": "model",
+}
+# `%name%` is common text, so only these names count; "scale" is what SillyTavern calls guidance.
+PLACEHOLDER_NAMES = {**ALIASES, **{name: name for name in (*PARAMETERS, "clip_skip", "vae")}, "scale": "guidance"}
+PLACEHOLDER = re.compile(r"\{\{\s*([^\W\d]\w*)\s*\}\}|%%([^\W\d]\w*)%%|%([^\W\d]\w*)%")
+NO_PLACEHOLDER = (
+    "find",
+    "search",
+    "pattern",
+    "regex_pattern",
+    "old",
+)  # inputs that name what the graph itself replaces
+PARAM_TITLE = re.compile(r"param\s*:\s*(.*\S)", re.IGNORECASE)
+KIND_IN_TITLE = re.compile(  # "Int (Steps)", "Text String (Prompt)", "Frame Rate(int)"
+    r"(?:int|float|number|text|string|multiline|value|\s)+\((?P<a>[^()]+)\)"
+    r"|(?P<b>[^()]+)\((?:int|float|number|text|string)\)",
+    re.IGNORECASE,
+)
+MAIN_INPUTS = ("value", "text", "string", "int", "float", "number", "seed", "prompt", "tags")  # of a node with one idea
 
-    for node_id, node in graph.items():
-        if not {"positive", "negative", "latent_image"} <= set(node.get("inputs") or {}):
-            continue
-        note("seed", node_id, *SEED_INPUTS)
-        for name, key in (
-            ("sampler", "sampler_name"),
-            ("steps", "steps"),
-            ("scheduler", "scheduler"),
-            ("denoise",) * 2,
+# What inputs are called that hold somebody's words.
+PROMPT_INPUT = re.compile(
+    r"(?!(system|structured|style|extra|texture)_)([a-z0-9]+_)?prompts?(_[a-z0-9]+)?"
+    r"|(positive_|user_|main_)?(text|caption|tags|string)(_?([gl]|[0-9]+|positive))?"
+    r"|positive|clip_[lg]|t5xxl|llama|bert|mt5xl|wildcard_text|populated_text|description"
+)
+NEGATIVE_INPUT = re.compile(r"(^|_)neg(ative)?(_|$)")
+STRING_INPUT = re.compile(r"value|string_?[a-z0-9]?|text_?[a-z0-9]?|str|input|replace|content|[a-d]")
+OTHER_STRING = re.compile(
+    r"find|.*pattern.*|delimiter|separator|.*json.*|key|mode|system.*|.*file.*|.*path|option\d+|.*url"
+)
+OTHERS_WORDS = re.compile(r"system|template|instruction|rewrite|prefix|suffix|trigger|style", re.IGNORECASE)
+USERS_WORDS = re.compile(r"\buser\b|\bdescri", re.IGNORECASE)
+PROMPT_WORDS = re.compile(r"prompt|positive|negative", re.IGNORECASE)
+
+# What a link carries where no definition tells, by the name of the input that it feeds, without its number.
+GUESSED_TYPES: Mapping[str, str] = {
+    name: kind
+    for kind, names in {
+        "MODEL": "model model_negative base_model",
+        "CLIP": "clip",
+        "VAE": "vae audio_vae",
+        "CONDITIONING": "positive negative conditioning cond conditioning_to conditioning_from",
+        "LATENT": "latent latent_image samples video_latent audio_latent av_latent image_embeds",
+        "IMAGE": "image images pixels start_image end_image control_image reference_image input_image",
+        "MASK": "mask masks",
+        "NOISE": "noise",
+        "GUIDER": "guider",
+        "SAMPLER": "sampler",
+        "SIGMAS": "sigmas",
+        "AUDIO": "audio",
+        "VIDEO": "video",
+        "CONTROL_NET": "control_net",
+        "CLIP_VISION": "clip_vision",
+        "CLIP_VISION_OUTPUT": "clip_vision_output",
+        "STYLE_MODEL": "style_model",
+        "UPSCALE_MODEL": "upscale_model",
+        "MODEL_PATCH": "model_patch",
+    }.items()
+    for name in names.split()
+}
+ANY_TYPE = ("", "*", "COMFY_MATCHTYPE_V3", "COMFY_AUTOGROW_V3", "COMFY_DYNAMICCOMBO_V3")
+KNOWN_TYPES = {*GUESSED_TYPES.values(), "STRING", "INT", "FLOAT", "BOOLEAN", "COMBO", "MESH", "SVG"}
+MEDIA = ("IMAGE", "VIDEO", "AUDIO", "MESH", "SVG")
+VALUE_TYPES = ("INT", "FLOAT", "COMBO")
+SAMPLING = ("NOISE", "GUIDER", "SAMPLER", "SIGMAS")  # what a sampler in parts is made of
+
+# What classes are called that do something to be known of. Class names are all that a graph tells of custom nodes.
+ZEROED = re.compile(r"zero_?out", re.IGNORECASE)
+REGIONAL = re.compile(r"conditioning.*(area|mask)|regional|gligen", re.IGNORECASE)
+SETS_SIZE = re.compile(r"TotalPixels|LongerEdge|MaxDimension|KontextImageScale|Megapixels", re.IGNORECASE)
+DETAILER = re.compile(r"detailer", re.IGNORECASE)
+SAVES = re.compile(r"save|export|VideoCombine|websocket|send", re.IGNORECASE)
+SHOWS = re.compile(r"preview|show|display|view|compare", re.IGNORECASE)
+SHOWS_TEXT = re.compile(r"(save|show|preview|display).*(text|string|any)", re.IGNORECASE)
+
+PARTS = 60  # so many nodes at most make up one sampler
+OFF_TAKEN = 4  # what a branch counts less that a switch does not let through
+ASIDE = 3  # what a part of the picture counts less than the whole of it
+STRANGE = 2  # what a link of unknown type counts less
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A link as its reader sees it."""
+
+    name: str  # the input that it feeds
+    node_id: str  # where it comes from
+    slot: int
+    type: str  # "" when it may carry anything
+
+    def carries(self, *types: str) -> bool:
+        """Whether it carries one of these types, or one that only custom nodes know."""
+        return self.fits(*types) or self.is_strange
+
+    def fits(self, *types: str) -> bool:
+        """Whether it surely carries one of these types."""
+        return any(kind in types for kind in self.type.split(","))
+
+    @property
+    def is_strange(self) -> bool:
+        """Whether it may carry anything, for all that is known."""
+        return not any(kind in KNOWN_TYPES for kind in self.type.split(","))
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a search stands: at the output of a node, looking for something upstream."""
+
+    node_id: str
+    slot: int
+    sought: str
+
+
+Finds = list[tuple[int, Target]]  # what a node offers a search, with how good it is
+Onward = list[tuple[int, Step]]  # where a search goes on, with what that costs
+
+
+class Flow:
+    """A graph read against its links. Every search goes over a node and purpose once, however many ask."""
+
+    def __init__(self, graph: Graph, definitions: Definitions) -> None:
+        self.nodes = {node_id: node for node_id, node in graph.items() if isinstance(node, Mapping)}
+        self.definitions = definitions
+        self._wires: dict[str, tuple[Wire, ...]] = {}
+        self._looked: dict[Step, tuple[Finds, Onward]] = {}
+        self._settled: dict[Step, tuple[int, Target] | None] = {}
+
+    # --- what stands in the graph ---
+
+    def inputs(self, node_id: str) -> Mapping[str, Any]:
+        """The inputs of a node; of one that is not there none."""
+        return node_inputs(self.nodes.get(node_id))
+
+    def class_type(self, node_id: str) -> str:
+        """The class of a node."""
+        return str(self.nodes[node_id].get("class_type"))
+
+    def definition(self, node_id: str) -> NodeDefinition | None:
+        """What the server says of a node's class, if it was asked."""
+        return self.definitions.get(self.class_type(node_id))
+
+    def wires(self, node_id: str) -> tuple[Wire, ...]:
+        """The links that a node reads, without those that lead nowhere."""
+        if node_id not in self._wires:
+            self._wires[node_id] = tuple(
+                Wire(name, value[0], value[1], self._type(node_id, name, value[0], value[1]))
+                for name, value in self.inputs(node_id).items()
+                if is_link(value) and self._is_there(value[0], value[1])
+            )
+        return self._wires[node_id]
+
+    def wire(self, node_id: str, name: str) -> Wire | None:
+        """The link that one input reads."""
+        return next((wire for wire in self.wires(node_id) if wire.name == name), None)
+
+    def _is_there(self, node_id: str, slot: int) -> bool:
+        if node_id not in self.nodes:
+            return False
+        definition = self.definition(node_id)
+        return slot >= 0 and (definition is None or not definition.outputs or slot < len(definition.outputs))
+
+    def _type(self, node_id: str, name: str, source: str, slot: int) -> str:
+        """What a link carries, as the definition of either end says, else as the input's name lets guess."""
+        giver, taker = self.definition(source), self.definition(node_id)
+        if giver and slot < len(giver.outputs) and giver.outputs[slot] not in ANY_TYPE:
+            return giver.outputs[slot]
+        spec = taker.spec(name, self.inputs(node_id)) if taker else None
+        if spec and spec.type not in ANY_TYPE:
+            return spec.type
+        plain = re.sub(r"[\d_]+$", "", name.rsplit(".", 1)[-1].lower())
+        return "" if taker and spec else GUESSED_TYPES.get(plain, "")
+
+    def plain(self, node_id: str, name: str) -> Any:
+        """What a widget holds, or None when a link stands there."""
+        value = self.inputs(node_id).get(name)
+        return None if is_link(value) else value
+
+    def holds(self, name: str, node_id: str, key: str) -> bool:
+        """Whether an input holds a value that the parameter could have."""
+        value = self.plain(node_id, key)
+        return isinstance(value, str) if name in TEXTS or name in CHOICES else is_number(value)
+
+    def held(self, target: Target) -> Any:
+        """What a widget holds."""
+        return self.inputs(target.node_id).get(target.input)
+
+    # --- searching upstream ---
+
+    def best(self, wire: Wire | None, sought: str) -> Target | None:
+        """The best find upstream of a link; of equals, the one that comes first."""
+        if wire is None:
+            return None
+        start = Step(wire.node_id, wire.slot, sought)
+        waiting = [start]
+        while waiting:
+            step = waiting[-1]
+            if step not in self._looked:
+                self._looked[step] = self._look(step)
+                waiting += [after for _, after in self._looked[step][1] if after not in self._looked]
+                continue
+            waiting.pop()
+            if step not in self._settled:
+                finds, onward = self._looked[step]
+                far = [(found[0] - cost, found[1]) for cost, after in onward if (found := self._settled.get(after))]
+                self._settled[step] = max(finds + far, key=lambda found: found[0], default=None)
+        found = self._settled[start]
+        return found[1] if found else None
+
+    def _look(self, step: Step) -> tuple[Finds, Onward]:
+        """What a node offers a search and where it goes on."""
+        kinds = {
+            "positive": self._look_for_encoder,
+            "negative": self._look_for_encoder,
+            "embedded guidance": self._look_for_encoder,
+            "positive text": self._look_for_text,
+            "negative text": self._look_for_text,
+            "image width": self._look_for_image_size,
+            "image height": self._look_for_image_size,
+            "model": self._look_for_model,
+            "latent": self._look_for_latent,
+            "maker": self._look_for_maker,
+        }
+        return kinds.get(step.sought, self._look_for_value)(step)
+
+    def _on(self, step: Step, wires: Iterable[Wire], *types: str, sought: str = "") -> Onward:
+        """The steps over those links that carry one of the types; what a switch lets through comes first."""
+        let_through = self._let_through(step.node_id)
+        return [
+            (
+                (0 if let_through in (None, wire.name) else OFF_TAKEN)
+                + (STRANGE if types and not wire.fits(*types) else 0),
+                Step(wire.node_id, wire.slot, sought or step.sought),
+            )
+            for wire in wires
+            if not types or wire.carries(*types)
+        ]
+
+    def _let_through(self, node_id: str) -> str | None:
+        """Of a switch whose position is known, the input that it lets through."""
+        names = [wire.name for wire in self.wires(node_id)]
+        if names and all(re.fullmatch(r"any_\d+", name) for name in names):
+            return names[0]
+        for selector in ("switch", "boolean", "condition", "select", "index", "Input", "input"):
+            position = self._constant(node_id, selector)
+            if isinstance(position, bool):
+                pattern = rf"(on|if|when)?_?{position}(_value)?"
+            elif isinstance(position, int):
+                pattern = rf"[a-z]+_?0*{position}"
+            else:
+                continue
+            return next((name for name in names if re.fullmatch(pattern, name, re.IGNORECASE)), None)
+        return None
+
+    def _constant(self, node_id: str, name: str) -> Any:
+        """What an input holds, also over links from nodes that only hold a value."""
+        for _ in range(8):
+            value = self.inputs(node_id).get(name)
+            if not is_link(value) or value[0] not in self.nodes:
+                return value
+            node_id, name = value[0], "value"
+        return None
+
+    def _look_for_encoder(self, step: Step) -> tuple[Finds, Onward]:
+        """Follow conditioning to the node that turns the main text into it; what follows ConditioningZeroOut is none
+        any more. A find names the encoder and the side of its texts."""
+        node_id, class_type = step.node_id, self.class_type(step.node_id)
+        if ZEROED.search(class_type):
+            return [], []
+        side = self._side(step)
+        inputs = self.inputs(node_id)
+        sought = step.sought if side == "positive" and step.sought != "negative" else side
+        here: Finds = []
+        if step.sought != "embedded guidance":
+            here = [(0, Target(node_id, side))] if self.texts(node_id, side) else []
+        elif "guidance" in inputs:
+            return [(0, Target(node_id, "guidance"))], []
+        if side in inputs:
+            wire = self.wire(node_id, side)
+            return here, self._on(step, [wire] if wire else [], sought=sought)
+        if (
+            side == "negative"
+            and "GUIDER" in (self._output(step), "")
+            and "conditioning" in inputs
+            and "model" in inputs
         ):
-            note(name, node_id, key)
-        distilled = False
-        for source in upstream(graph, node_id, "positive"):
-            note("prompt", source, *TEXT_INPUTS)
-            distilled = note("guidance", source, "guidance") or distilled
-        if not distilled:  # a model with a guidance embedding runs at cfg 1, and that must stay
-            note("guidance", node_id, "cfg")
-        for source in upstream(graph, node_id, "negative"):
-            if graph[source]["class_type"] == "ConditioningZeroOut":
+            return here, []  # a guider without a negative side
+        wires = [
+            wire for wire in self.wires(node_id) if wire.name != ("negative" if side == "positive" else "positive")
+        ]
+        wires.sort(key=lambda wire: wire.name not in ("conditioning_to", "cond1"))
+        onward = self._on(step, wires, "CONDITIONING", "GUIDER", sought=sought)
+        if any(wire.fits("CONDITIONING") for wire in wires):
+            here = [(score - ASIDE, found) for score, found in here]
+            onward = [(cost, after) for cost, after in onward if cost % OFF_TAKEN < STRANGE]
+        aside = ASIDE if REGIONAL.search(class_type) else 0
+        return here, [(cost + aside, after) for cost, after in onward]
+
+    def _output(self, step: Step) -> str:
+        definition = self.definition(step.node_id)
+        return definition.outputs[step.slot] if definition and step.slot < len(definition.outputs) else ""
+
+    def _side(self, step: Step) -> str:
+        """Which side of a node with two sides an output is."""
+        side = "negative" if step.sought.startswith("negative") else "positive"
+        names = self.inputs(step.node_id).keys()
+        if not any(NEGATIVE_INPUT.search(name) for name in names):
+            return side
+        definition = self.definition(step.node_id)
+        if definition and definition.outputs:
+            ends = [slot for slot, kind in enumerate(definition.outputs) if kind == "CONDITIONING"]
+        else:  # ControlNets and their like put the two sides first; what takes a model too does not
+            ends = [0, 1] if {"positive", "negative"} <= names and "model" not in names else []
+        if len(ends) < 2 or step.slot not in ends[:2]:
+            return side
+        return "positive" if step.slot == ends[0] else "negative"
+
+    def texts(self, node_id: str, side: str) -> list[str]:
+        """The inputs that hold the words of one side."""
+        positive, negative = [], []
+        for name in self.inputs(node_id):
+            last = name.rsplit(".", 1)[-1].lower()
+            if NEGATIVE_INPUT.search(last) and self._takes_words(node_id, name):
+                negative.append(name)
+            elif PROMPT_INPUT.fullmatch(last) and self._takes_words(node_id, name):
+                positive.append(name)
+        numbered = [name for name in positive if name[-1].isdigit()]  # of a row of texts only the first
+        positive = [name for name in positive if name not in numbered[1:]]
+        return negative if side == "negative" and negative else positive if side == "positive" or not negative else []
+
+    def _takes_words(self, node_id: str, name: str) -> bool:
+        """Whether an input takes any text: no number, no choice, no conditioning."""
+        definition, value = self.definition(node_id), self.inputs(node_id)[name]
+        spec = definition.spec(name, self.inputs(node_id)) if definition else None
+        if spec and spec.type not in ("STRING", *ANY_TYPE):
+            return False
+        if isinstance(value, str):
+            return True
+        wire = self.wire(node_id, name)
+        return wire is not None and wire.carries("STRING")
+
+    def words(self, node_id: str, side: str) -> list[Target]:
+        """The widgets where a person types the words of an encoder's side, also over links; the filled ones first."""
+        found = []
+        for name in self.texts(node_id, side):
+            if isinstance(self.plain(node_id, name), str):
+                found.append(Target(node_id, name))
+            elif target := self.best(self.wire(node_id, name), f"{side} text"):
+                found.append(target)
+        return sorted(dict.fromkeys(found), key=lambda target: not self.held(target))
+
+    def _look_for_text(self, step: Step) -> tuple[Finds, Onward]:
+        """Follow a text to the widget that a person would type it into: not the template around it, not the system
+        prompt of a model that rewrites it."""
+        node_id = step.node_id
+        inputs = self.inputs(node_id)
+        sided = self.texts(node_id, step.sought.removesuffix(" text"))
+        wires = [
+            wire
+            for wire in self.wires(node_id)
+            if wire.carries("STRING") and not OTHER_STRING.fullmatch(wire.name.rsplit(".", 1)[-1].lower())
+        ]
+        let_through = self._let_through(node_id)
+        own = [
+            name for name in inputs if isinstance(self.plain(node_id, name), str) and self._takes_words(node_id, name)
+        ]
+        likely = [
+            name
+            for name in own
+            if name in sided or name == let_through or STRING_INPUT.fullmatch(name.rsplit(".", 1)[-1].lower())
+        ]
+        if not likely and len(own) == 1 and not wires and not OTHER_STRING.fullmatch(own[0].lower()):
+            likely = own
+        title = given_title(self.nodes[node_id])
+        wording = 2 * bool(USERS_WORDS.search(title)) + bool(PROMPT_WORDS.search(title))
+        is_template = bool(OTHERS_WORDS.search(title)) or any("find" in name or "pattern" in name for name in inputs)
+        wording -= ASIDE * is_template + bool(wires)
+        finds: Finds = [
+            (wording - (2 if not self.plain(node_id, name).strip() else 0), Target(node_id, name))
+            for name in likely
+            if let_through in (None, name) or wires == []
+        ]
+        return finds, self._on(step, wires, "STRING")
+
+    def _look_for_value(self, step: Step) -> tuple[Finds, Onward]:
+        """Follow a number or choice to the node that holds it. Arithmetic on the way ends the search."""
+        node_id, name = step.node_id, step.sought
+        inputs, wires = self.inputs(node_id), self.wires(node_id)
+        if "expression" in inputs:  # "a" alone only turns one kind of number into another
+            same = len(wires) == 1 and inputs["expression"] == wires[0].name.rsplit(".", 1)[-1]
+            return [], self._on(step, wires) if same else []
+        for key in (*PARAMETERS[name], *(key for key in inputs if key.lower() in MAIN_INPUTS)):
+            if self.holds(name, node_id, key):
+                return [(0, Target(node_id, key))], []
+            if wire := self.wire(node_id, key):
+                return [], self._on(step, [wire])
+        values = [wire for wire in wires if not OTHER_STRING.fullmatch(wire.name.lower())]
+        if self._let_through(node_id):
+            return [], self._on(step, values, *VALUE_TYPES)
+        if name in ("width", "height") and len(wires) == 1 and wires[0].carries("IMAGE", "LATENT"):
+            return [], self._on(step, wires, sought=f"image {name}")
+        numbers = [key for key in inputs if is_number(inputs[key])]
+        if not wires and len(numbers) == 1 and name not in CHOICES:
+            return [(0, Target(node_id, numbers[0]))], []
+        return [], self._on(step, values, *VALUE_TYPES) if len(wires) == 1 and not numbers else []
+
+    def _look_for_image_size(self, step: Step) -> tuple[Finds, Onward]:
+        """Follow a picture to the node that gives it its size."""
+        node_id = step.node_id
+        name = step.sought.removeprefix("image ")
+        if pair := self.size_inputs(node_id):
+            key = pair[name == "height"]
+            if self.holds(name, node_id, key):
+                return [(0, Target(node_id, key))], []
+            wire = self.wire(node_id, key)
+            return [], self._on(step, [wire] if wire else [], sought=name)
+        if SETS_SIZE.search(self.class_type(node_id)) or self.is_maker(node_id):
+            return [], []
+        pictures = [wire for wire in self.wires(node_id) if wire.carries("IMAGE", "LATENT")]
+        return [], self._on(step, pictures[:1], "IMAGE", "LATENT")
+
+    def size_inputs(self, node_id: str) -> tuple[str, str] | None:
+        """The inputs of a node's width and height, if it has both and neither is 0: "as it comes"."""
+        inputs = self.inputs(node_id)
+        for pair in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
+            if all(is_number(inputs.get(key)) or self.wire(node_id, key) for key in pair):
+                return None if any(inputs.get(key) == 0 for key in pair) else pair
+        return None
+
+    def _look_for_model(self, step: Step) -> tuple[Finds, Onward]:
+        """Follow a model over LoRAs and patches to the node that loads it."""
+        node_id = step.node_id
+        wires = sorted(self.wires(node_id), key=lambda wire: wire.name != "model")
+        if any(wire.fits("MODEL") for wire in wires):
+            return [], self._on(step, [wire for wire in wires if wire.fits("MODEL")])
+        for key in PARAMETERS["model"]:
+            if isinstance(self.plain(node_id, key), str):
+                return [(0, Target(node_id, key))], []
+        return [], self._on(step, wires, "MODEL")
+
+    def _look_for_latent(self, step: Step) -> tuple[Finds, Onward]:
+        """Follow a latent to the node that makes it, empty or of a picture."""
+        node_id = step.node_id
+        if self.is_sampler(node_id):
+            return [], []
+        wires = [wire for wire in self.wires(node_id) if wire.fits("LATENT")]
+        if wires:
+            wires.sort(key=lambda wire: "audio" in wire.name)
+            return [], [(cost + index, after) for index, (cost, after) in enumerate(self._on(step, wires))]
+        inputs = self.inputs(node_id)
+        if any(key in inputs for name in ("width", "length", "seconds", "batch_size") for key in PARAMETERS[name]):
+            return [(1, Target(node_id, ""))], []
+        if any(wire.fits("IMAGE", "AUDIO") for wire in self.wires(node_id)):
+            return [(1, Target(node_id, ""))], []
+        return [], self._on(step, self.wires(node_id), "LATENT")
+
+    def _look_for_maker(self, step: Step) -> tuple[Finds, Onward]:
+        """Follow what is made to the node that makes it: a sampler or a service."""
+        node_id = step.node_id
+        if self.is_maker(node_id):
+            return [(0, Target(node_id, ""))], []
+        wires = self.wires(node_id)
+        if self.size_inputs(node_id) and any(wire.fits("VAE") for wire in wires):
+            return [], []  # it begins a new latent, whatever picture it begins with
+        media = [wire for wire in wires if wire.carries("LATENT", *MEDIA)]
+        return [], self._on(step, media, "LATENT", *MEDIA)
+
+    # --- what makes pictures, and what of it is set ---
+
+    def is_sampler(self, node_id: str) -> bool:
+        """Whether a node samples, by its inputs."""
+        names = self.inputs(node_id).keys()
+        if {"guider", "sigmas"} <= names:
+            return True
+        seeded = "seed" in names or "noise_seed" in names
+        if {"positive", "negative"} <= names:
+            return seeded or "steps" in names or "sigmas" in names
+        return seeded and "steps" in names and not names.isdisjoint(("cfg", "sampler_name", "scheduler", "denoise"))
+
+    def is_service(self, node_id: str) -> bool:
+        """Whether a node makes something of a prompt or seed all by itself."""
+        names = self.inputs(node_id)
+        definition = self.definition(node_id)
+        if definition and definition.outputs:
+            if not any(kind.startswith((*MEDIA, "STRING", "FILE_3D")) for kind in definition.outputs):
+                return False
+        elif "clip" in names:
+            return False
+        asked = any("prompt" in name for name in self.texts(node_id, "positive"))
+        seeded = any(key.lower() == "seed" and self.holds("seed", node_id, key) for key in names)
+        return asked or (seeded and len(names) > 1)
+
+    def is_maker(self, node_id: str) -> bool:
+        """Whether a node makes what the workflow is for."""
+        return self.is_sampler(node_id) or self.is_service(node_id)
+
+    def parts(self, node_id: str) -> list[str]:
+        """A sampler and the nodes that hold its noise, guider, sampler and sigmas, nearest first."""
+        found = [node_id]
+        for part in found:
+            for wire in self.wires(part):
+                if wire.fits(*SAMPLING) and wire.node_id not in found and len(found) < PARTS:
+                    found.append(wire.node_id)
+        return found
+
+    def target(self, name: str, *node_ids: str) -> Target | None:
+        """The widget of a parameter in the first of these nodes that has it, also over links."""
+        for node_id in node_ids:
+            for key in PARAMETERS[name]:
+                if self.holds(name, node_id, key):
+                    return Target(node_id, key)
+                wire = self.wire(node_id, key)
+                if wire and wire.type not in SAMPLING and (found := self.best(wire, name)):
+                    return found
+        return None
+
+
+Found = dict[str, dict[Target, None]]  # parameter -> its widgets, the one that tells the value first
+
+
+class Tracing:
+    """Which widgets are what, told by what feeds the outputs."""
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self.live, self.lines = self._lines()
+
+    def _outputs(self) -> list[list[str]]:
+        """The nodes that a run is for, by rank: what saves media or texts, then what only shows them. Without
+        definitions those are the ones that nothing reads, if their class's name says so for any of them."""
+        flow = self.flow
+        read = {wire.node_id for node_id in flow.nodes for wire in flow.wires(node_id)}
+        ranks: list[list[str]] = [[], [], [], []]
+        others = []
+        for node_id in flow.nodes:
+            class_type, definition = flow.class_type(node_id), flow.definition(node_id)
+            if definition and not definition.is_output:
+                continue
+            if definition is None and node_id in read:
+                continue
+            text = 1 if SHOWS_TEXT.search(class_type) else 0
+            if SAVES.search(class_type):
+                ranks[text].append(node_id)
+            elif SHOWS.search(class_type):
+                ranks[2 + text].append(node_id)
+            else:
+                others.append(node_id)
+                if definition:
+                    ranks[0].append(node_id)
+        return ranks if any(ranks) else [others or [node_id for node_id in flow.nodes if node_id not in read]]
+
+    def _lines(self) -> tuple[dict[str, int], list[list[str]]]:
+        """The nodes that feed the outputs of the best rank that something is made for, with their place in the order
+        of the flow; and the rows of makers there, each from its first to its last, in that order."""
+        order: dict[str, int] = {}
+        for outputs in self._outputs():
+            ends: dict[str, None] = {}
+            for output in outputs:
+                self._number(output, order)
+                ends.update(dict.fromkeys(self._nearest_makers(output)))
+            rows = [line for end in ends if (line := self._line(end))]
+            if rows:
+                inner = {node_id for row in rows for node_id in row[:-1]}
+                return order, sorted((row for row in rows if row[-1] not in inner), key=lambda row: order[row[0]])
+        return order, []
+
+    def _number(self, output: str, order: dict[str, int]) -> None:
+        """Number what feeds an output, each node after all that feeds it."""
+        waiting, opened = [output], set()
+        while waiting:
+            node_id = waiting[-1]
+            if node_id in order or node_id in opened:
+                order.setdefault(waiting.pop(), len(order))
+                continue
+            opened.add(node_id)
+            waiting += [wire.node_id for wire in self.flow.wires(node_id) if wire.node_id not in order]
+
+    def _nearest_makers(self, output: str) -> Iterator[str]:
+        """The makers that an output's media come from, without those before them."""
+        for types in ((*MEDIA, "LATENT"), (*MEDIA, "LATENT", "STRING")):
+            found, waiting, seen = False, [output], {output}
+            for node_id in waiting:
+                if self.flow.is_maker(node_id):
+                    found = True
+                    yield node_id
+                    continue
+                wires = [wire for wire in self.flow.wires(node_id) if wire.carries(*types)]
+                waiting += dict.fromkeys(wire.node_id for wire in wires if wire.node_id not in seen)
+                seen.update(wire.node_id for wire in wires)
+            if found:
+                return
+
+    def _line(self, end: str) -> list[str]:
+        """The makers of one result, first to last: a sampler and those it takes its latent from, or the last service
+        whose prompt says something."""
+        row, flow = [end], self.flow
+        while (before := self._before(row[0])) and before not in row and len(row) < PARTS:
+            row.insert(0, before)
+        asked = [index for index, node_id in enumerate(row) if self._prompt_text(node_id)]
+        last = asked[-1] if asked else len(row) - 1
+        first = last
+        while flow.is_sampler(row[last]) and first > 0 and flow.is_sampler(row[first - 1]):
+            first -= 1
+        while first < last and not flow.is_service(row[first]) and not self._words(row[first], "positive"):
+            first += 1  # it only prepares the picture: depth, say
+        return row[first : last + 1 if flow.is_service(row[last]) else len(row)]
+
+    def _before(self, node_id: str) -> str | None:
+        """The maker whose result another one takes up."""
+        flow = self.flow
+        media = [wire for wire in flow.wires(node_id) if wire.carries("LATENT", *MEDIA) and wire.type not in SAMPLING]
+        media.sort(key=lambda wire: (not wire.fits("LATENT"), not wire.fits(*MEDIA)))
+        return next((found.node_id for wire in media if (found := flow.best(wire, "maker"))), None)
+
+    # --- one maker ---
+
+    def _prompt_text(self, node_id: str) -> str:
+        words = self._words(node_id, "positive")
+        return str(self.flow.held(words[0])).strip() if words else ""
+
+    def _encoder(self, node_id: str, side: str) -> Target | None:
+        """The encoder of a sampler's main text on one side, however its conditioning comes."""
+        flow = self.flow
+        for part in flow.parts(node_id):
+            wires = flow.wires(part)
+            names = (side,) if side == "negative" else (side, "cond1", "conditioning")
+            named = [wire for name in names if (wire := flow.wire(part, name))]
+            if not named and not {"positive", "negative", "guider", *names} & flow.inputs(part).keys():
+                named = [wire for wire in wires if wire.is_strange or "embeds" in wire.name]
+            if found := next((found for wire in named if (found := flow.best(wire, side))), None):
+                return found
+        return None
+
+    def _words(self, node_id: str, side: str) -> list[Target]:
+        """The widgets of a maker's prompt or negative prompt."""
+        if not self.flow.is_sampler(node_id):
+            return self.flow.words(node_id, side)
+        found = self._encoder(node_id, side)
+        return self.flow.words(found.node_id, found.input) if found else []
+
+    def _latent(self, node_id: str) -> str | None:
+        """The node that makes the latent that a sampler starts from."""
+        flow = self.flow
+        wires = [wire for wire in flow.wires(node_id) if wire.carries("LATENT", "IMAGE")]
+        wires.sort(key=lambda wire: (wire.name != "latent_image", not wire.fits("LATENT")))
+        return next((found.node_id for wire in wires if (found := flow.best(wire, "latent"))), None)
+
+    def _size(self, name: str, latent: str) -> Target | None:
+        """The width or height of a latent, also of the picture that it is made of."""
+        if pair := self.flow.size_inputs(latent):
+            return self.flow.target(name, latent) if pair[0] == "width" else self._pair(name, latent, pair)
+        pictures = [wire for wire in self.flow.wires(latent) if wire.fits("IMAGE")]
+        return self.flow.best(pictures[0], f"image {name}") if pictures else None
+
+    def _pair(self, name: str, node_id: str, pair: tuple[str, str]) -> Target | None:
+        key = pair[name == "height"]
+        if self.flow.holds(name, node_id, key):
+            return Target(node_id, key)
+        return self.flow.best(self.flow.wire(node_id, key), name)
+
+    # --- a line of them ---
+
+    def found(self) -> Found:
+        """All parameters. What belongs to other lines than the first follows where it holds the same."""
+        read = [self._read(line) for line in self.lines]
+        if not read:
+            return {}
+        first, *others = read
+        for name, targets in first.items():
+            values = [self.flow.held(next(iter(found[name]))) for found in others if found.get(name)]
+            if targets and all(same_value(value, self.flow.held(next(iter(targets)))) for value in values):
+                for found in others:
+                    targets.update(found.get(name, {}))
+        self._follow(first)
+        for name in ("negative_prompt", "lyrics"):
+            for target in first.get("prompt", {}):
+                first.get(name, {}).pop(target, None)
+        return {name: targets for name, targets in first.items() if targets}
+
+    def _read(self, line: list[str]) -> Found:
+        return self._read_samplers(line) if self.flow.is_sampler(line[0]) else self._read_service(line[-1])
+
+    def _read_service(self, node_id: str) -> Found:
+        """What can be set of a service: all its inputs that are called like a parameter."""
+        flow = self.flow
+        found: Found = {
+            "prompt": dict.fromkeys(flow.words(node_id, "positive")),
+            "negative_prompt": dict.fromkeys(flow.words(node_id, "negative") if self._has_negative(node_id) else []),
+        }
+        keys = {key.rsplit(".", 1)[-1].lower(): key for key in reversed(list(flow.inputs(node_id)))}
+        preset = any(flow.holds("size", node_id, keys[key]) for key in PARAMETERS["size"] if key in keys)
+        for name, spellings in PARAMETERS.items():
+            if name in found or (preset and name in ("width", "height")):
+                continue
+            for key in (keys[spelling] for spelling in spellings if spelling in keys):
+                if flow.holds(name, node_id, key):
+                    found[name] = {Target(node_id, key): None}
+                elif target := flow.best(flow.wire(node_id, key), name):
+                    found[name] = {target: None}
+                else:
+                    continue
                 break
-            note("negative_prompt", source, *TEXT_INPUTS)
-        for source in upstream(graph, node_id, "model"):
-            note("model", source, *MODEL_INPUTS)
-        for source in upstream(graph, node_id, "latent_image"):
-            for name in ("width", "height", "batch_size"):
-                note(name, source, name)
-    negative = found.get("negative_prompt", {})
-    for target in found.get("prompt", {}):
-        negative.pop(target, None)
-    return {name: tuple(targets) for name, targets in found.items() if targets}
+        return found
+
+    def _has_negative(self, node_id: str) -> bool:
+        return any(NEGATIVE_INPUT.search(name.lower()) for name in self.flow.texts(node_id, "negative"))
+
+    def _read_samplers(self, line: list[str]) -> Found:
+        flow, head = self.flow, line[0]
+        found: Found = {}
+
+        def note(name: str, *targets: Target | None) -> None:
+            found.setdefault(name, {}).update(dict.fromkeys(target for target in targets if target))
+
+        for node_id in line:
+            goes_on = node_id != head and self._goes_on(node_id, head)
+            for name, side in (("prompt", "positive"), ("negative_prompt", "negative")):
+                words = self._words(node_id, side)
+                if self._shares(words, found.get(name, {}), node_id, goes_on or node_id == head):
+                    note(name, *words)
+            note("seed", flow.target("seed", *flow.parts(node_id)))
+            for name in ("sampler", "scheduler", "guidance"):
+                self._note_alike(
+                    found, name, self._guidance(node_id) if name == "guidance" else self._own(name, node_id)
+                )
+            if node_id == head or goes_on:
+                note("steps", self._own("steps", node_id))
+        note("denoise", self._own("denoise", head))
+        note("steps", *self._hand_overs(line, found["steps"]))
+        note("model", flow.best(self._model_wire(head), "model"))
+        if encoder := self._encoder(head, "positive"):
+            note("lyrics", flow.target("lyrics", encoder.node_id))
+            note("seed", flow.target("seed", encoder.node_id))
+        if latent := self._latent(head):
+            size = {name: self._size(name, latent) for name in ("width", "height")}
+            if all(size.values()):
+                for name, target in size.items():
+                    note(name, target)
+            else:
+                note("aspect_ratio", self._aspect_ratio(latent))
+            for name in ("batch_size", "length", "seconds"):
+                note(name, flow.target(name, latent))
+        return found
+
+    def _own(self, name: str, node_id: str) -> Target | None:
+        return self.flow.target(name, *self.flow.parts(node_id))
+
+    def _model_wire(self, node_id: str) -> Wire | None:
+        """Where a sampler's model comes from, also over its guider or a pipe."""
+        parts = self.flow.parts(node_id)
+        named = [wire for part in parts if (wire := self.flow.wire(part, "model"))]
+        strange = [wire for part in parts for wire in self.flow.wires(part) if wire.is_strange]
+        return next(iter(named + strange), None)
+
+    def _guidance(self, node_id: str) -> Target | None:
+        """A distilled model takes its guidance with the text and runs at cfg 1, which must stay."""
+        flow = self.flow
+        for part in flow.parts(node_id):
+            for name in ("positive", "conditioning", "cond1"):
+                embedded = flow.best(flow.wire(part, name), "embedded guidance")
+                if embedded and (target := flow.target("guidance", embedded.node_id)):
+                    return target
+        return self._own("guidance", node_id)
+
+    def _note_alike(self, found: Found, name: str, target: Target | None) -> None:
+        """Later samplers follow the first in what they hold the same."""
+        held = found.setdefault(name, {})
+        if target and (not held or same_value(self.flow.held(target), self.flow.held(next(iter(held))))):
+            held[target] = None
+
+    def _shares(self, words: list[Target], first: Iterable[Target], node_id: str, same_schedule: bool) -> bool:
+        """Whether a sampler's text is that of the first one: the same, none, or the same picture's."""
+        texts = [self.flow.held(target) for target in words]
+        firsts = [self.flow.held(target) for target in first]
+        if same_schedule or not firsts or texts[:1] == firsts[:1]:
+            return same_schedule or texts[:1] == firsts[:1]
+        return not any(texts) and not DETAILER.search(self.flow.class_type(node_id))
+
+    def _goes_on(self, node_id: str, head: str) -> bool:
+        """Whether a sampler goes on with the schedule of the first one instead of having its own."""
+        start = self._own_step("start_at_step", node_id)
+        noise = self.flow.plain(node_id, "add_noise")
+        if start and self.flow.held(start) and noise in ("disable", False, None):
+            return True
+        steps = self._own("steps", node_id)
+        return steps is not None and steps == self._own("steps", head) and start is None
+
+    def _own_step(self, key: str, node_id: str) -> Target | None:
+        """A number of steps that is not the whole schedule."""
+        if is_number(self.flow.plain(node_id, key)):
+            return Target(node_id, key)
+        return self.flow.best(self.flow.wire(node_id, key), "steps")
+
+    def _hand_overs(self, line: list[str], steps: Iterable[Target]) -> Iterator[Target]:
+        """The steps at which one sampler hands over to the next; they move with the number of steps."""
+        whole = next((float(self.flow.held(target)) for target in steps), 0.0)
+        for node_id in line:
+            if node_id != line[0] and not self._goes_on(node_id, line[0]):
+                continue
+            for part in self.flow.parts(node_id):
+                for key in ("start_at_step", "end_at_step", "step"):
+                    target = self._own_step(key, part)
+                    held = float(self.flow.held(target)) if target else 0.0
+                    if target and 0 < held < whole:
+                        yield replace(target, part=held / whole)
+
+    def _aspect_ratio(self, latent: str) -> Target | None:
+        """What chooses a latent's size where no numbers do."""
+        flow = self.flow
+        return flow.target("aspect_ratio", latent) or flow.best(flow.wire(latent, "width"), "aspect_ratio")
+
+    # --- what must agree with it ---
+
+    def _follow(self, found: Found) -> None:
+        """Add the widgets that must hold the same as a parameter: the size given to a scheduler or encoder, the
+        frames of the sound beside the frames of the picture, the same file loaded once more."""
+        flow = self.flow
+        held = {name: flow.held(next(iter(targets))) for name, targets in found.items() if targets}
+        live = sorted(self.live, key=lambda node_id: -self.live[node_id])
+        rates = [Target(node_id, key) for node_id in live for key in PARAMETERS["fps"] if key in flow.inputs(node_id)]
+        found.setdefault("fps", {}).update(
+            dict.fromkeys(target for at in rates if (target := flow.target("fps", at.node_id)))
+        )
+        for node_id in live:
+            inputs = flow.inputs(node_id)
+            for pair in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
+                sizes = [inputs.get(key) for key in pair]
+                if "width" in held and "height" in held and sizes == [held["width"], held["height"]]:
+                    found["width"][Target(node_id, pair[0])] = None
+                    found["height"][Target(node_id, pair[1])] = None
+            for name in ("length", "seconds", "model"):
+                for key in PARAMETERS[name]:
+                    alike = name in held and flow.holds(name, node_id, key) and same_value(inputs[key], held[name])
+                    if alike and held[name] not in (0, 1):
+                        found[name][Target(node_id, key)] = None
+
+
+def parameter_name(text: str) -> str:
+    """The parameter that somebody's spelling means; one that is not known keeps its name."""
+    plain = re.sub(r"[\s_-]+", "_", text.strip().casefold()).strip("_")
+    return ALIASES.get(plain, plain)
+
+
+def discover(graph: Graph, definitions: Definitions = NO_DEFINITIONS) -> dict[str, tuple[Target, ...]]:
+    """Find the parameters of a graph; one that stands in several widgets is set in all of them.
+
+    What the author named counts first: nodes titled "param: <name>" or by nothing but a parameter's name, and
+    placeholders {{name}}, %%name%% or %name%. The rest is found by tracing the graph: see `PARAMETERS`.
+    """
+    flow = Flow(graph, definitions)
+    traced = Tracing(flow)
+    found = {name: tuple(targets) for name, targets in traced.found().items()}
+    named = titled(flow, found, traced.live)
+    for name, target in placeholders(flow):
+        named[name] = (*named.get(name, ()), target)
+    names = sorted({**found, **named}, key=lambda name: list(PARAMETERS).index(name) if name in PARAMETERS else 99)
+    return {name: named.get(name) or found[name] for name in names}
+
+
+def titled(flow: Flow, traced: Mapping[str, tuple[Target, ...]], live: Iterable[str]) -> dict[str, tuple[Target, ...]]:
+    """The parameters that node titles name. Where bare titles contradict one another, only those that tracing
+    reaches too count: two nodes "Steps" before a switch."""
+    explicit: dict[str, dict[Target, None]] = {}
+    bare: dict[str, dict[Target, None]] = {}
+    live = set(live)
+    for node_id, node in flow.nodes.items():
+        title = given_title(node)
+        kind, asked = KIND_IN_TITLE.fullmatch(title), PARAM_TITLE.fullmatch(title)
+        name = parameter_name((kind["a"] or kind["b"]) if kind else title)
+        definition = flow.definition(node_id)
+        if asked:
+            name = parameter_name(asked[1])
+            explicit.setdefault(name, {}).update(dict.fromkeys(titled_widgets(flow, node_id, name)))
+        elif (
+            name in PARAMETERS
+            and node_id in live
+            and title
+            not in (
+                flow.class_type(node_id),
+                definition.title if definition else "",
+            )
+        ):
+            bare.setdefault(name, {}).update(dict.fromkeys(titled_widgets(flow, node_id, name)))
+    for name, targets in bare.items():
+        differ = any(not same_value(flow.held(target), flow.held(next(iter(targets)))) for target in targets)
+        reached = [target for target in targets if target in traced.get(name, ())]
+        explicit.setdefault(name, dict.fromkeys(reached if differ and reached else targets))
+    for name, targets in explicit.items():
+        if not targets.keys().isdisjoint(traced.get(name, ())):  # where to hand over is no setting of its own
+            targets.update(dict.fromkeys(target for target in traced[name] if target.part != 1.0))
+    return {name: tuple(targets) for name, targets in explicit.items() if targets}
+
+
+def titled_widgets(flow: Flow, node_id: str, name: str) -> list[Target]:
+    """The widgets of a node that its title means: those of that name, else its only or its main one."""
+    inputs = flow.inputs(node_id)
+    side = "negative" if name == "negative_prompt" else "positive"
+    if name in ("prompt", "negative_prompt") and (words := flow.words(node_id, side)):
+        return words
+    spellings = [key for key in inputs if parameter_name(key) == name or key in PARAMETERS.get(name, ())]
+    plain = [key for key in inputs if not is_link(inputs[key])]
+    main = [key for wanted in MAIN_INPUTS for key in inputs if key.lower() == wanted]
+    for key in [*spellings, *(plain if len(plain) == 1 else []), *main]:
+        if key in plain and (name not in PARAMETERS or flow.holds(name, node_id, key)):
+            return [Target(node_id, key)]
+        wire = flow.wire(node_id, key)
+        sought = f"{side} text" if name in TEXTS or name not in PARAMETERS else name
+        if wire and wire.type not in SAMPLING and (found := flow.best(wire, sought)):
+            return [found]
+    return []
+
+
+def placeholders(flow: Flow) -> Iterator[tuple[str, Target]]:
+    """Every placeholder with the parameter that it names."""
+    texts = [
+        (Target(node_id, key), value)
+        for node_id in flow.nodes
+        for key, value in flow.inputs(node_id).items()
+        if isinstance(value, str) and ("{{" in value or "%" in value)
+    ]
+    replaced = {value for at, value in texts if at.input in NO_PLACEHOLDER}  # by nodes of the graph itself
+    for at, text in texts:
+        for found in PLACEHOLDER.finditer(text):
+            token, common = found[0], found[3]
+            if common and (common.lower() not in PLACEHOLDER_NAMES or at.input == "filename_prefix"):
+                continue
+            if token not in replaced:
+                name = (found[1] or found[2] or common).lower()
+                yield PLACEHOLDER_NAMES.get(name, name), replace(at, token=token)
 
 
 # What follows reads the format in which ComfyUI's own editor saves workflows, and sends what its front end would send.
