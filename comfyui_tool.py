@@ -48,6 +48,7 @@ import weakref
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, ClassVar, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
@@ -2464,6 +2465,913 @@ def read_picture_workflow(data: bytes, name: str) -> Graph:
         f'The picture "{name}" holds no workflow of ComfyUI.',
         "Pictures lose it when they are edited, compressed or sent by a messenger: attach the file that ComfyUI saved.",
     )
+
+
+# What a graph needs and makes, the LoRAs that somebody wants in it, how it looks as a drawing, and what the front end
+# replaces in its texts. Graphs come from anybody: what has not the right shape is passed over here, and the server
+# refuses it.
+
+ANY_TYPE = ("", "*", "COMFY_MATCHTYPE_V3", AUTOGROW, DYNAMIC_COMBO)  # type names that do not tell what a link carries
+# What inputs of these names carry, where no definition tells.
+USUAL_TYPES: Mapping[str, str] = {
+    "model": "MODEL",
+    "clip": "CLIP",
+    "vae": "VAE",
+    "positive": "CONDITIONING",
+    "negative": "CONDITIONING",
+    "conditioning": "CONDITIONING",
+    "latent_image": "LATENT",
+    "samples": "LATENT",
+    "guider": "GUIDER",
+    "image": "IMAGE",
+    "images": "IMAGE",
+    "pixels": "IMAGE",
+    "mask": "MASK",
+    "audio": "AUDIO",
+    "video": "VIDEO",
+}
+OUTPUT_CLASS = re.compile(
+    r"^(Save|Preview|Display|Show)|VideoCombine|SaveImage|ImageCompare|MaskPreview", re.IGNORECASE
+)
+SAMPLER_CLASS = re.compile(r"sampler|guider|detailer|UltimateSDUpscale", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A link of a graph, from a node's output to an input of another; `type` is "" where nothing tells it."""
+
+    source: str
+    slot: int
+    node: str
+    input: str
+    type: str = ""
+
+    @property
+    def origin(self) -> tuple[str, int]:
+        """The output that it comes from."""
+        return self.source, self.slot
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """A graph's links by both their ends, each with its type as far as the definitions tell it."""
+
+    nodes: Mapping[str, Mapping[str, Any]]
+    definitions: Definitions
+    into: Mapping[str, Sequence[Edge]]
+    out_of: Mapping[str, Sequence[Edge]]
+
+    @classmethod
+    def of(cls, graph: Graph, definitions: Definitions) -> "Wiring":
+        """Read the links of a graph; one to a node that does not exist is none."""
+        nodes = {
+            node_id: node
+            for node_id, node in graph.items()
+            if isinstance(node_id, str) and isinstance(node, Mapping) and isinstance(node.get("class_type"), str)
+        }
+        edges = [
+            Edge(value[0], value[1], node_id, name)
+            for node_id, node in nodes.items()
+            for name, value in node_inputs(node).items()
+            if isinstance(name, str) and is_link(value) and value[0] in nodes
+        ]
+        into: dict[str, list[Edge]] = {node_id: [] for node_id in nodes}
+        out_of: dict[str, list[Edge]] = {node_id: [] for node_id in nodes}
+        for edge in typed_edges(edges, nodes, definitions):
+            into[edge.node].append(edge)
+            out_of[edge.source].append(edge)
+        return cls(nodes, definitions, into, out_of)
+
+    def class_type(self, node_id: str) -> str:
+        """A node's class."""
+        return str(self.nodes[node_id]["class_type"])
+
+    def definition(self, node_id: str) -> NodeDefinition | None:
+        """A node's class as the server describes it, if it does."""
+        return self.definitions.get(self.class_type(node_id))
+
+    def inputs(self, node_id: str) -> Mapping[str, Any]:
+        """A node's inputs."""
+        return node_inputs(self.nodes[node_id])
+
+    def fed_by(self, origin: tuple[str, int], kind: str) -> list[Edge]:
+        """The links of a type that start at an output."""
+        return [edge for edge in self.out_of[origin[0]] if edge.slot == origin[1] and edge.type == kind]
+
+    def takes(self, node_id: str, kind: str) -> bool:
+        """Whether a link of a type ends at a node."""
+        return any(edge.type == kind for edge in self.into[node_id])
+
+    def is_output(self, node_id: str) -> bool:
+        """Whether a node runs for its own sake."""
+        known = self.definition(node_id)
+        return known.is_output if known else bool(OUTPUT_CLASS.search(self.class_type(node_id)))
+
+    def is_sampler(self, node_id: str) -> bool:
+        """Whether a node makes something with a diffusion model, alone or, as a guider, for a sampler behind it."""
+        if not self.takes(node_id, "MODEL"):
+            return False
+        known, name = self.definition(node_id), self.class_type(node_id)
+        if known is None:
+            return bool(SAMPLER_CLASS.search(name)) or any(edge.input == "positive" for edge in self.into[node_id])
+        if {"LATENT", "GUIDER"} & set(known.outputs) or any("PIPE" in kind for kind in known.outputs):
+            return True
+        return "IMAGE" in known.outputs and self.takes(node_id, "CONDITIONING")
+
+    def before(self, nodes: Iterable[str], kinds: Sequence[str] = (), barred: Iterable[str] = ()) -> dict[str, None]:
+        """These nodes and all that feed them, over links of these types or of any; nothing is looked for behind
+        `barred` nodes."""
+        found = dict.fromkeys(nodes)
+        waiting, closed = list(found), frozenset(barred)
+        while waiting:
+            for edge in self.into[waiting.pop()]:
+                if edge.source not in found and (not kinds or edge.type in kinds):
+                    found[edge.source] = None
+                    if edge.source not in closed:
+                        waiting.append(edge.source)
+        return found
+
+    def behind(self, nodes: Iterable[str], kinds: Sequence[str] = ()) -> dict[str, None]:
+        """These nodes and all that they feed, over links of these types or of any."""
+        found = dict.fromkeys(nodes)
+        waiting = list(found)
+        while waiting:
+            for edge in self.out_of[waiting.pop()]:
+                if edge.node not in found and (not kinds or edge.type in kinds):
+                    found[edge.node] = None
+                    waiting.append(edge.node)
+        return found
+
+    def needed(self) -> dict[str, None]:
+        """The nodes that run: output nodes and all that feed them."""
+        return self.before(node_id for node_id in self.nodes if self.is_output(node_id))
+
+
+def typed_edges(
+    edges: Sequence[Edge], nodes: Mapping[str, Mapping[str, Any]], definitions: Definitions
+) -> Iterator[Edge]:
+    """The links with their types: from the output, else the input, else what comes in where a switch passes it on."""
+    types: dict[tuple[str, int], str] = {}
+    by_name: dict[tuple[str, int], str] = {}
+    passing: dict[str, list[tuple[str, int]]] = {}  # a switch's outputs, which carry what it is given
+    given: list[Edge] = []  # to switches
+    for edge in edges:
+        source, target = (definitions.get(nodes[end]["class_type"]) for end in (edge.source, edge.node))
+        made = source.outputs[edge.slot] if source and 0 <= edge.slot < len(source.outputs) else ""
+        spec = target.spec(edge.input, node_inputs(nodes[edge.node])) if target else None
+        taken = spec.type if spec else ""
+        told = next((kind for kind in (made, taken) if kind not in ANY_TYPE and "," not in kind), "")
+        if told:
+            types.setdefault(edge.origin, told)
+        elif target is None and edge.input in USUAL_TYPES:
+            by_name.setdefault(edge.origin, USUAL_TYPES[edge.input])
+        if made and made in ANY_TYPE:
+            passing.setdefault(edge.source, []).append(edge.origin)
+        if spec and taken in ANY_TYPE:
+            given.append(edge)
+    for origin, kind in by_name.items():
+        types.setdefault(origin, kind)
+    onward: dict[tuple[str, int], list[str]] = {}
+    for edge in given:
+        onward.setdefault(edge.origin, []).append(edge.node)
+    waiting = list(types)
+    while waiting:
+        origin = waiting.pop()
+        for node_id in onward.pop(origin, ()):
+            for output in passing.pop(node_id, ()):
+                if output not in types:
+                    types[output] = types[origin]
+                    waiting.append(output)
+    return (replace(edge, type=types.get(edge.origin, "")) for edge in edges)
+
+
+# --- LoRAs
+
+MAX_STRENGTH = 100.0  # what LoraLoader itself takes; more is a slip
+MAX_MODELS = 16  # of one graph that LoRAs go into; people use two
+LORA_TAG = re.compile(r"<\s*lora\s*:(?P<inside>[^<>]*)>", re.IGNORECASE)
+STRENGTH = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+# Which of two models a file belongs to that share the steps between them (Wan 2.2), if its name says so.
+NOISE_SIDE = re.compile(
+    r"(?<![a-z])(?P<side>high|low)"
+    r"(?:[-_. ]?noise|(?![a-z])(?![-_. ]?(?:quality|res|detail|poly|key|angle|contrast|def|fps|speed|rank|vram)))",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class Lora:
+    """A LoRA to put into a graph: its exact name in the server's list, and how strongly it works."""
+
+    file: str
+    strength: float = 1.0
+
+
+def parse_lora(text: str) -> tuple[str, float]:
+    """Name and strength of "name", "name:0.8" or "<lora:name:0.8>"; a name may hold colons itself."""
+    tag = LORA_TAG.fullmatch(text.strip())
+    name, strength = (tag["inside"] if tag else text).strip(), 1.0
+    # Some programs write a second strength behind the first, for the text encoder; the first one counts.
+    for _ in range(2):
+        front, colon, last = name.rpartition(":")
+        if not colon or not STRENGTH.fullmatch(last.strip()):
+            break
+        name, strength = front.strip(), float(last)
+        if not abs(strength) <= MAX_STRENGTH:
+            raise BadArgument(
+                f'"{shortened(last.strip())}" is no strength for the LoRA "{shortened(name)}".',
+                "Give a number such as 0.8; most LoRAs work between 0.5 and 1.",
+            )
+    if not name:
+        raise BadArgument(f'"{shortened(text)}" names no LoRA.', 'Write "name" or "name:0.8".')
+    return name, strength
+
+
+def with_loras(graph: Graph, loras: Sequence[Lora], definitions: Definitions) -> dict[str, Any]:
+    """The graph with these LoRAs in every main diffusion model, in this order, right behind the loader and the LoRAs
+    that are there already. Raises `WorkflowRefused` when it has no model that takes one."""
+    if not loras:
+        return dict(graph)
+    wiring = Wiring.of(graph, definitions)
+    models = main_models(wiring)
+    names = node_numbers(graph)
+    result = dict(graph)
+    taken: set[tuple[str, int]] = (
+        set()
+    )  # text encoders that have the LoRAs; of two models that share one, one brings it
+    for model in sorted(models, key=lambda model: model.clip is None or model.clip[0] != model.loader[0]):
+        chosen = [lora for lora in loras if belongs(lora, model, models)]
+        clip = None if model.clip in taken else model.clip
+        if not chosen:
+            continue
+        if clip:
+            taken.add(clip)
+        _put(result, wiring, model, clip, chosen, names)
+    return result
+
+
+def _put(
+    result: dict[str, Any],
+    wiring: Wiring,
+    model: "DiffusionModel",
+    clip: tuple[str, int] | None,
+    loras: Sequence[Lora],
+    names: Iterator[str],
+) -> None:
+    """Write a chain of LoRA nodes behind one model into `result`."""
+    start, clip = behind_loras(wiring, model, clip)
+    last, last_clip = start, clip
+    for lora in loras:
+        node_id = next(names)
+        inputs: dict[str, Any] = {"lora_name": lora.file, "strength_model": lora.strength, "model": [*last]}
+        last = (node_id, 0)
+        if last_clip:
+            inputs |= {"strength_clip": lora.strength, "clip": [*last_clip]}
+            last_clip = (node_id, 1)
+        kind = "LoraLoader" if last_clip else "LoraLoaderModelOnly"
+        name = MODEL_FILE.sub("", lora.file.replace("\\", "/").rsplit("/", 1)[-1])
+        result[node_id] = {"class_type": kind, "inputs": inputs, "_meta": {"title": f"LoRA: {name}"}}
+    # Links to what no sampler needs stay: such a node may read from the LoRA before it (GetICLoRAParameters).
+    moved: dict[str, dict[str, Any]] = {}
+    for edge in wiring.fed_by(start, "MODEL"):
+        if edge.node in model.way:
+            moved.setdefault(edge.node, {})[edge.input] = [*last]
+    if clip and last_clip:
+        for edge in wiring.fed_by(clip, "CLIP"):
+            moved.setdefault(edge.node, {})[edge.input] = [*last_clip]
+    for node_id, inputs in moved.items():
+        result[node_id] = {**result[node_id], "inputs": {**node_inputs(result[node_id]), **inputs}}
+
+
+@dataclass(frozen=True)
+class DiffusionModel:
+    """A model of a graph: the output that it is loaded by, the samplers that use it, all nodes on the way to them, and
+    the output of the one text encoder that writes their conditioning, if it is one."""
+
+    loader: tuple[str, int]
+    samplers: tuple[str, ...]
+    way: frozenset[str]
+    clip: tuple[str, int] | None
+    side: str = ""  # "high" or "low" when the name of its file says so
+    refiner: bool = False
+
+
+def main_models(wiring: Wiring) -> list[DiffusionModel]:
+    """The models that a LoRA goes to: all that feed samplers, but a refiner only when nothing else does."""
+    samplers = [node_id for node_id in wiring.nodes if wiring.is_sampler(node_id)]
+    useful = wiring.before(samplers, ("MODEL",))
+    loaders = dict.fromkeys(
+        edge.origin
+        for node_id in wiring.nodes
+        if node_id in useful and not wiring.takes(node_id, "MODEL")
+        for edge in wiring.out_of[node_id]
+        if edge.type == "MODEL" and edge.node in useful
+    )
+    if not loaders:
+        raise WorkflowRefused(
+            "The workflow has no model that takes a LoRA.",
+            "Call again without LoRAs, or with a workflow that loads a diffusion model.",
+        )
+    if len(loaders) > MAX_MODELS:
+        raise WorkflowRefused(f"The workflow has {len(loaders)} models; LoRAs go into at most {MAX_MODELS} of them.")
+    models = [_model(wiring, loader, samplers, useful) for loader in loaders]
+    return [model for model in models if not model.refiner] or models
+
+
+def _model(
+    wiring: Wiring, loader: tuple[str, int], samplers: Sequence[str], useful: Mapping[str, None]
+) -> DiffusionModel:
+    starts = [edge.node for edge in wiring.fed_by(loader, "MODEL") if edge.node in useful]
+    way = frozenset(node_id for node_id in wiring.behind(starts, ("MODEL",)) if node_id in useful)
+    own = tuple(node_id for node_id in samplers if node_id in way)
+    side = noise_side(" ".join(model_names(wiring, loader[0])))
+    return DiffusionModel(
+        loader, own, way, _clip(wiring, loader, own, samplers), side, not side and _refines(wiring, loader, own)
+    )
+
+
+def model_names(wiring: Wiring, node_id: str) -> list[str]:
+    """The model files that a node names."""
+    return [value for value in wiring.inputs(node_id).values() if isinstance(value, str) and MODEL_FILE.search(value)]
+
+
+def noise_side(name: str) -> str:
+    """ "high" or "low" when a file's name says for which part of the steps it is, else ""."""
+    found = NOISE_SIDE.search(name)
+    return found["side"].lower() if found else ""
+
+
+def belongs(lora: Lora, model: DiffusionModel, models: Sequence[DiffusionModel]) -> bool:
+    """Whether a LoRA goes to a model: one for a side of the steps goes to the model of that side, if there is one."""
+    side = noise_side(lora.file.replace("\\", "/").rsplit("/", 1)[-1])
+    return not side or side == model.side or all(other.side != side for other in models)
+
+
+def _clip(
+    wiring: Wiring, loader: tuple[str, int], own: Sequence[str], samplers: Sequence[str]
+) -> tuple[str, int] | None:
+    """The text encoder of a model: the loader's own when it is used, else the only one behind its conditioning."""
+    beside = [edge.origin for edge in wiring.out_of[loader[0]] if edge.type == "CLIP"]
+    if beside:
+        return beside[0]
+    before = wiring.before(own, ("CONDITIONING", "CLIP", ""), barred=samplers)
+    found = {
+        edge.origin
+        for node_id in before
+        for edge in wiring.into[node_id]
+        if edge.type == "CLIP" and not wiring.takes(edge.source, "CLIP")
+    }
+    return found.pop() if len(found) == 1 else None
+
+
+def _refines(wiring: Wiring, loader: tuple[str, int], own: Sequence[str]) -> bool:
+    """Whether a model only finishes what another one began, as SDXL's refiner does: its name, its text encoder or its
+    samplers say so."""
+    values = wiring.inputs(loader[0]).values()
+    if any("refiner" in value.lower() for value in values if isinstance(value, str)):
+        return True
+    encoders = wiring.behind([loader[0]], ("CLIP",))
+    if any(wiring.class_type(node_id) == "CLIPTextEncodeSDXLRefiner" for node_id in encoders):
+        return True
+    return any(edge.type == "CLIP" for edge in wiring.out_of[loader[0]]) and all(
+        wiring.inputs(node_id).get("add_noise") == "disable" and _continues(wiring, node_id, own) for node_id in own
+    )
+
+
+def _continues(wiring: Wiring, node_id: str, own: Sequence[str]) -> bool:
+    """Whether a sampler starts from the noise that a sampler of another model leaves over."""
+    return any(
+        edge.type == "LATENT"
+        and edge.source not in own
+        and wiring.inputs(edge.source).get("return_with_leftover_noise") == "enable"
+        for edge in wiring.into[node_id]
+    )
+
+
+def behind_loras(
+    wiring: Wiring, model: DiffusionModel, clip: tuple[str, int] | None
+) -> tuple[tuple[str, int], tuple[str, int] | None]:
+    """Where LoRAs go in: the model's output and the text encoder's, moved behind those LoRA nodes that all samplers of
+    the model have before them. Both move together, or the new nodes would stand in a circle."""
+    point, seen = model.loader, set()
+    while True:
+        users = {edge.node for edge in wiring.fed_by(point, "MODEL") if edge.node in model.way}
+        node_id = users.pop() if len(users) == 1 else ""
+        if not node_id or node_id in seen or not is_lora(wiring, node_id):
+            return point, clip
+        seen.add(node_id)
+        made = {edge.slot for edge in wiring.out_of[node_id] if edge.type == "MODEL" and edge.node in model.way}
+        texts = {edge.origin for edge in wiring.into[node_id] if edge.type == "CLIP"}
+        if len(made) != 1:
+            return point, clip
+        if clip and texts:
+            slots = {edge.slot for edge in wiring.out_of[node_id] if edge.type == "CLIP"}
+            if texts != {clip} or len(slots) != 1 or {edge.node for edge in wiring.fed_by(clip, "CLIP")} != {node_id}:
+                return point, clip
+            clip = (node_id, slots.pop())
+        point = (node_id, made.pop())
+
+
+def is_lora(wiring: Wiring, node_id: str) -> bool:
+    """Whether a node puts LoRAs into a model that passes through it."""
+    return "lora" in wiring.class_type(node_id).lower() and not wiring.is_sampler(node_id)
+
+
+def node_numbers(graph: Graph) -> Iterator[str]:
+    """Ids for new nodes: the numbers above the largest that the graph uses."""
+    # Longer numbers are somebody's own scheme, and fresh ones are found without them.
+    used = [int(key) for key in graph if isinstance(key, str) and re.fullmatch(r"[0-9]{1,12}", key)]
+    number = max(used, default=0)
+    while True:
+        number += 1
+        yield str(number)
+
+
+# --- What a graph needs and makes
+
+# The widgets of known classes that name a file somebody uploads, and what it is.
+FILE_WIDGETS: Mapping[str, tuple[str, str]] = {
+    "LoadImage": ("image", "image"),
+    "LoadImageMask": ("image", "mask"),
+    "LoadImageOutput": ("image", "image"),
+    "LoadVideo": ("file", "video"),
+    "LoadAudio": ("audio", "audio"),
+    "Load3D": ("model_file", "3d"),
+    "Load3DAdvanced": ("model_file", "3d"),
+    "Load3DAnimation": ("model_file", "3d"),
+    "Painter": ("mask", "mask"),
+    "VHS_LoadVideo": ("video", "video"),
+    "VHS_LoadVideoFFmpeg": ("video", "video"),
+    "VHS_LoadAudioUpload": ("audio", "audio"),
+}
+
+
+@dataclass(frozen=True)
+class FileInput:
+    """A widget that names a file to upload: "image", "mask", "video", "audio" or "3d"; `held` is what it names now."""
+
+    target: Target
+    kind: str
+    title: str
+    held: str = ""
+
+
+def file_inputs(graph: Graph, definitions: Definitions) -> tuple[FileInput, ...]:
+    """The files that a graph reads, in its own order; those that nothing needs come last."""
+    return _file_inputs(Wiring.of(graph, definitions))
+
+
+def _file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
+    needed = wiring.needed()
+    found = [
+        FileInput(Target(node_id, name), _file_kind(wiring, node_id, kind), plain_title(node), held)
+        for node_id, node in wiring.nodes.items()
+        for name, kind in _file_widgets(wiring, node_id).items()
+        if isinstance(held := wiring.inputs(node_id).get(name, ""), str)
+    ]
+    return tuple(sorted(found, key=lambda file: file.target.node_id not in needed))
+
+
+def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
+    """The widgets of a node that name files, and of what kind each is."""
+    known = wiring.definition(node_id)
+    told = {name: spec.file for name, spec in known.inputs.items() if spec.file} if known else {}
+    name, kind = FILE_WIDGETS.get(wiring.class_type(node_id), ("", ""))
+    return {**told, name: kind} if name else told
+
+
+def _file_kind(wiring: Wiring, node_id: str, kind: str) -> str:
+    """The kind of a file; a picture of which only the mask is used is a mask."""
+    used = {edge.slot for edge in wiring.out_of[node_id]}
+    return "mask" if kind == "image" and wiring.class_type(node_id) == "LoadImage" and used == {1} else kind
+
+
+# What output nodes make: by class first, then by the type of what they take or give.
+OUTPUT_KINDS: Mapping[str, str] = {
+    "SaveAnimatedPNG": "animation",
+    "SaveAnimatedWEBP": "animation",
+    "SaveWEBM": "video",
+    "VHS_VideoCombine": "video",
+    "SaveText": "text",
+    "PreviewAny": "text",
+    "ShowText|pysssss": "text",
+    "SAM3_TrackPreview": "video",
+    "Preview3D": "3d",
+    "Preview3DAnimation": "3d",
+    "SaveTrainingDataset": "other",
+}
+TYPE_KINDS = (
+    (re.compile(r"VIDEO$"), "video"),
+    (re.compile(r"FILE_3D|MESH|VOXEL|_TASK_ID|POINT_CLOUD|SPLAT"), "3d"),
+    (re.compile(r"AUDIO$"), "audio"),
+    (re.compile(r"IMAGE$|MASK$|SVG$"), "image"),
+    (re.compile(r"STRING$"), "text"),
+    (re.compile(r"LATENT$"), "latent"),
+)
+NAME_KINDS = (
+    (re.compile(r"video|webm", re.IGNORECASE), "video"),
+    (re.compile(r"anim|gif|webp", re.IGNORECASE), "animation"),
+    (re.compile(r"3d|glb|mesh|splat|pointcloud", re.IGNORECASE), "3d"),
+    (re.compile(r"audio", re.IGNORECASE), "audio"),
+    (re.compile(r"image|mask|svg|picture", re.IGNORECASE), "image"),
+    (re.compile(r"text|string|any", re.IGNORECASE), "text"),
+    (re.compile(r"latent", re.IGNORECASE), "latent"),
+)
+MODEL_SAVERS = re.compile(r"^(Checkpoint|CLIP|VAE|Model|Lora|ImageOnlyCheckpoint)Save|^SaveLoRA", re.IGNORECASE)
+PASSING = re.compile(r"preview|compare|compositor|^(show|display)|CreateBoundingBoxes", re.IGNORECASE)
+
+
+def outputs(graph: Graph, definitions: Definitions) -> tuple[tuple[str, str], ...]:
+    """What a graph makes: the titles of its output nodes, each with "image", "animation", "video", "audio", "3d",
+    "text", "latent" or "other". What is only shown counts when nothing is saved."""
+    return _outputs(Wiring.of(graph, definitions))
+
+
+def _outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
+    found = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
+    saved = [node_id for node_id in found if not _passing(wiring, node_id)]
+    return tuple((plain_title(wiring.nodes[node_id]), _made(wiring, node_id)) for node_id in saved or found)
+
+
+def _passing(wiring: Wiring, node_id: str) -> bool:
+    """Whether an output node keeps nothing."""
+    return bool(PASSING.search(wiring.class_type(node_id))) or wiring.inputs(node_id).get("save_output") is False
+
+
+def _made(wiring: Wiring, node_id: str) -> str:
+    name, known = wiring.class_type(node_id), wiring.definition(node_id)
+    if name in OUTPUT_KINDS or MODEL_SAVERS.search(name):
+        return OUTPUT_KINDS.get(name, "other")
+    # A node that makes something itself tells it by its outputs; one that only saves, by what it is given.
+    own = [kind for kind in known.outputs if TYPE_KINDS[1][0].search(kind)] if known else []
+    given = [edge.type for edge in wiring.into[node_id]]
+    taken = [spec.type for spec in known.inputs.values()] if known and not any(given) else []
+    told = (what for kinds in (own, given) for pattern, what in TYPE_KINDS for kind in kinds if pattern.search(kind))
+    named = (what for pattern, what in NAME_KINDS if pattern.search(name))
+    least = (what for pattern, what in TYPE_KINDS for kind in taken if kind != "STRING" and pattern.search(kind))
+    return next(told, "") or next(named, "") or next(least, "other")
+
+
+# Which of the server's folders a widget's file lies in, by the widget's name or, where that is not enough, by
+# "Class.name"; a number at its end is left away.
+MODEL_FOLDERS: Mapping[str, str] = {
+    "audio_encoder_name": "audio_encoders",
+    "bg_removal_name": "background_removal",
+    "ckpt_name": "checkpoints",
+    "clip_name": "text_encoders",
+    "control_net_name": "controlnet",
+    "gligen_name": "gligen",
+    "hypernetwork_name": "hypernetworks",
+    "instantid_file": "instantid",
+    "ipadapter_file": "ipadapter",
+    "lora": "loras",
+    "lora_name": "loras",
+    "photomaker_model_name": "photomaker",
+    "pulid_file": "pulid",
+    "style_model_name": "style_models",
+    "text_encoder": "text_encoders",
+    "unet_name": "diffusion_models",
+    "vae_name": "vae",
+    "ADE_LoadAnimateDiffModel.model_name": "animatediff_models",
+    "CLIPVisionLoader.clip_name": "clip_vision",
+    "DiffusersLoader.model_path": "diffusers",
+    "FrameInterpolationModelLoader.model_name": "frame_interpolation",
+    "LatentUpscaleModelLoader.model_name": "latent_upscale_models",
+    "LoadDA3Model.model_name": "geometry_estimation",
+    "LoadMediaPipeFaceLandmarker.model_name": "detection",
+    "LoadMoGeModel.model_name": "geometry_estimation",
+    "LoadWanVideoT5TextEncoder.model_name": "text_encoders",
+    "ModelPatchLoader.name": "model_patches",
+    "OpticalFlowLoader.model_name": "optical_flow",
+    "SAMLoader.model_name": "sams",
+    "UltralyticsDetectorProvider.model_name": "ultralytics",
+    "UpscaleModelLoader.model_name": "upscale_models",
+    "WanVideoModelLoader.model": "diffusion_models",
+    "WanVideoVAELoader.model_name": "vae",
+}
+NO_MODEL_FILE = (*NOT_GIVEN, "pixel_space")  # what such a widget may hold without naming a file
+MAX_NAME = 300  # a longer text is no file's name
+EMBEDDING = re.compile(r"embedding:([^\s,():|<>\"]+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file that a graph names, and the folder it belongs in ("" when nothing tells). `installed` is None when
+    the server has not said what it has."""
+
+    target: Target
+    folder: str
+    file: str
+    installed: bool | None = None
+
+
+def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]:
+    """Every model file that a graph names: in widgets for such files, and embeddings in its texts."""
+    found: list[ModelFile] = []
+    about: dict[tuple[str, str], bool] = {}  # whether a class's widget is for model files
+    answers: dict[tuple[str, str, str], bool] = {}
+
+    def installed(class_type: str, name: str, spec: InputSpec | None, file: str) -> bool | None:
+        if spec is None or spec.type != "COMBO":
+            return None
+        key = (class_type, name, file)
+        if key not in answers:
+            answers[key] = find_name(file, [choice for choice in spec.choices if isinstance(choice, str)]) is not None
+        return answers[key]
+
+    for node_id, node in Wiring.of(graph, {}).nodes.items():
+        class_type, known = node["class_type"], definitions.get(node["class_type"])
+        for name, value in node_inputs(node).items():
+            target = Target(node_id, str(name))
+            if isinstance(value, Mapping) and isinstance(value.get("lora"), str) and value.get("on") is not False:
+                if value["lora"].lower() not in NO_MODEL_FILE:  # a stack of LoRAs, one a row
+                    found.append(ModelFile(target, "loras", value["lora"]))
+                continue
+            if not isinstance(value, str):
+                continue
+            found += [ModelFile(target, "embeddings", file) for file in dict.fromkeys(EMBEDDING.findall(value))]
+            if len(value) > MAX_NAME or "\n" in value or "://" in value or value.strip().lower() in NO_MODEL_FILE:
+                continue
+            spec = known.spec(target.input, node_inputs(node)) if known else None
+            folder = model_folder(class_type, target.input)
+            key = (class_type, target.input)
+            if key not in about:
+                about[key] = bool(folder) or (spec is not None and lists_models(spec))
+            if about[key] or MODEL_FILE.search(value):
+                found.append(ModelFile(target, folder, value, installed(*key, spec, value)))
+    return tuple(found)
+
+
+def model_folder(class_type: str, name: str) -> str:
+    """The folder that a widget's file lies in, or ""."""
+    plain = re.sub(r"_?[0-9]+$", "", name)
+    usual = MODEL_FOLDERS.get(plain, "") if "load" in class_type.lower() else ""
+    return MODEL_FOLDERS.get(f"{class_type}.{plain}", usual)
+
+
+def lists_models(spec: InputSpec) -> bool:
+    """Whether what a widget offers is mostly model files."""
+    files = sum(1 for choice in spec.choices if isinstance(choice, str) and MODEL_FILE.search(choice))
+    return 2 * files > len(spec.choices)
+
+
+def missing_nodes(graph: Graph, definitions: Definitions) -> tuple[str, ...]:
+    """The classes that a graph uses and the server does not have."""
+    nodes = Wiring.of(graph, {}).nodes.values()
+    return tuple(sorted({node["class_type"] for node in nodes if node["class_type"] not in definitions}))
+
+
+# --- What a graph is for
+
+EDITING = re.compile(r"edit|kontext(?!ImageScale)|reference|omnigen|ipadapter", re.IGNORECASE)
+CONTROLLING = re.compile(r"controlnet|canny|depth|lotus|pose|lllite", re.IGNORECASE)  # follows its outlines only
+UPSCALERS = re.compile(r"seedvr|UltimateSDUpscale|SUPIR", re.IGNORECASE)  # that work with a sampler
+UPSCALING = re.compile(r"upscale|enhance|ImageScaleBy|ImageFix|seedvr", re.IGNORECASE)  # where there is no sampler
+SHOWN_TO_MODEL = ("IMAGE", "MASK", "LATENT", "CLIP_VISION_OUTPUT", "")  # what a picture becomes on its way
+
+
+def guess_task(graph: Graph, definitions: Definitions) -> str:
+    """What a graph is for: "text_to_image", "image_to_image", "image_edit", "inpaint", "upscale", "text_to_video",
+    "image_to_video", "video_to_video", "text_to_audio", "image_to_3d", "text" or "other"."""
+    wiring = Wiring.of(graph, definitions)
+    made = {kind for _, kind in _outputs(wiring)}
+    needed = wiring.needed()
+    files = [file for file in _file_inputs(wiring) if file.target.node_id in needed]
+    given = {file.kind for file in files}
+    if made & {"video", "animation"}:
+        return "video_to_video" if "video" in given else "image_to_video" if "image" in given else "text_to_video"
+    if "3d" in made:
+        return "image_to_3d" if "image" in given else "other"
+    if "audio" in made:
+        return "other" if given else "text_to_audio"
+    if "image" in made:
+        return _picture_task(wiring, needed, files)
+    return "text" if "text" in made else "other"
+
+
+def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> str:
+    """What a graph that makes pictures is for."""
+    sampled = any(wiring.is_sampler(node_id) for node_id in needed)
+    asked = any(name.rsplit(".", 1)[-1] == "prompt" for node_id in needed for name in map(str, wiring.inputs(node_id)))
+    if not files:
+        return "text_to_image" if sampled or asked else "other"
+    if not {file.kind for file in files} <= {"image", "mask"}:
+        return "other"
+    used = [node_id for node_id in wiring.behind(file.target.node_id for file in files) if node_id in needed]
+    names = [wiring.class_type(node_id) for node_id in used]
+    if any(map(UPSCALERS.search, names)) or (not sampled and any(map(UPSCALING.search, names))):
+        return "upscale"
+    if not sampled and not asked:
+        return "other"
+    if masked(wiring, files, needed):
+        return "inpaint"
+    edits = not sampled or any(map(EDITING.search, names))
+    return "image_edit" if edits or _conditions(wiring, files, names) else "image_to_image"
+
+
+def _conditions(wiring: Wiring, files: Sequence[FileInput], names: Sequence[str]) -> bool:
+    """Whether a picture goes to the model as a whole, beside the text: neither as its outlines nor as the start."""
+    if any(map(CONTROLLING.search, names)):
+        return False
+    shown = wiring.behind((file.target.node_id for file in files), SHOWN_TO_MODEL)
+    return any(edge.type == "CONDITIONING" for node_id in shown for edge in wiring.out_of[node_id])
+
+
+def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None]) -> bool:
+    """Whether a mask that somebody draws or uploads is used."""
+    drawn = {file.target.node_id for file in files}
+    return any(edge.type == "MASK" and edge.node in needed for node_id in drawn for edge in wiring.out_of[node_id])
+
+
+# --- Drawings in Mermaid
+
+MAX_DRAWN = 60
+MAX_DRAWING = 6000  # characters
+MAX_LABEL = 40
+MAX_TOLD_LINKS = 45  # with more of them, what each carries only hides the rest
+MAX_WIDE = 7  # steps from left to right; a longer way goes from top to bottom
+# Fill, border and text go together, so that a node can be read on a light and on a dark page.
+DRAWN_STYLES: Mapping[str, str] = {
+    "loader": "fill:#dbeafe,stroke:#2563eb,color:#111827",
+    "sampler": "fill:#fef3c7,stroke:#d97706,color:#111827",
+    "output": "fill:#dcfce7,stroke:#16a34a,color:#111827",
+}
+
+
+def mermaid(graph: Graph, definitions: Definitions) -> str:
+    """The graph as a Mermaid flowchart: its most telling nodes, no more than are readable (`MAX_DRAWN`)."""
+    wiring = Wiring.of(graph, definitions)
+    ranked = _ranked(wiring)
+    text = ""
+    for count in (MAX_DRAWN, 45, 30, 20, 12, 6):
+        for told in (True, False):
+            text = _drawing(wiring, ranked, count, told)
+            if len(text) <= MAX_DRAWING:
+                return text
+    return text
+
+
+def _ranked(wiring: Wiring) -> list[str]:
+    """The nodes, most telling first: ends and samplers, what lies between them, then numbers and what is unused."""
+    needed = wiring.needed()
+
+    def rank(node_id: str) -> int:
+        if node_id not in needed:
+            return 3
+        if _role(wiring, node_id):
+            return 0
+        kinds = {edge.type for edge in wiring.out_of[node_id]}
+        return 1 if kinds - {"", "INT", "FLOAT", "STRING", "BOOLEAN"} else 2
+
+    return sorted(wiring.nodes, key=rank)
+
+
+def _role(wiring: Wiring, node_id: str) -> str:
+    """The part a node has in its graph, when it is one that is marked."""
+    if wiring.is_output(node_id):
+        return "output"
+    if wiring.is_sampler(node_id) or wiring.takes(node_id, "GUIDER"):
+        return "sampler"
+    name = wiring.class_type(node_id).lower()
+    return "loader" if "load" in name and not wiring.takes(node_id, "MODEL") else ""
+
+
+def _drawing(wiring: Wiring, ranked: Sequence[str], count: int, told: bool) -> str:
+    chosen = set(ranked[:count])
+    if len(ranked) > count:  # the node that stands for the rest counts as well
+        chosen.discard(ranked[count - 1])
+    names = {node_id: f"n{place}" for place, node_id in enumerate((key for key in wiring.nodes if key in chosen), 1)}
+    links: dict[tuple[str, str], dict[str, None]] = {}
+    for node_id in names:
+        for edge in wiring.into[node_id]:
+            if edge.source in names:
+                links.setdefault((edge.source, node_id), {})[edge.type] = None
+    told = told and len(links) <= MAX_TOLD_LINKS
+    lines = ["flowchart " + ("TD" if _steps(links) > MAX_WIDE else "LR")]
+    for node_id, name in names.items():
+        lines.append(f'    {name}["{drawn_label(wiring, node_id)}"]')
+    if len(ranked) > len(names):
+        lines.append(f'    rest["… and {len(ranked) - len(names)} more"]')
+    for (source, target), kinds in links.items():
+        what = ", ".join(kind for kind in kinds if kind) if told else ""
+        arrow = f'-->|"{drawn_text(what)}"|' if what else "-->"
+        lines.append(f"    {names[source]} {arrow} {names[target]}")
+    roles = {node_id: _role(wiring, node_id) for node_id in names}
+    for role, style in DRAWN_STYLES.items():
+        marked = [names[node_id] for node_id in names if roles[node_id] == role]
+        if marked:
+            lines += [f"    classDef {role} {style}", f"    class {','.join(marked)} {role}"]
+    return "\n".join(lines)
+
+
+def _steps(links: Iterable[tuple[str, str]]) -> int:
+    """How many nodes the longest way through has; one that runs in a circle ends there."""
+    onward: dict[str, list[str]] = {}
+    missing: dict[str, int] = {}
+    for source, target in links:
+        onward.setdefault(source, []).append(target)
+        missing[target] = missing.get(target, 0) + 1
+    length = {source: 1 for source in onward if source not in missing}
+    waiting = list(length)
+    while waiting:
+        source = waiting.pop()
+        for target in onward.get(source, ()):
+            length[target] = max(length.get(target, 0), length[source] + 1)
+            missing[target] -= 1
+            if not missing[target]:
+                waiting.append(target)
+    return max(length.values(), default=0)
+
+
+def drawn_label(wiring: Wiring, node_id: str) -> str:
+    """A node's title and, on a second line, its class when that says something else."""
+    title, name = plain_title(wiring.nodes[node_id]), wiring.class_type(node_id)
+    return drawn_text(title) + ("" if title == name else "<br/>" + drawn_text(name))
+
+
+# What Mermaid takes for markup even where it is written by numbers: its own sign for a numbered character, icons,
+# formulas, line breaks. A space of no width keeps the parts of them apart.
+APART = (("ﬂ", "fl"), (":fa-", ":\u200bfa-"), ("$$", "$\u200b$"), ("\\n", "\\\u200bn"))
+
+
+def drawn_text(text: str) -> str:
+    """A text inside a drawing's quotes, where it is nothing but text: neither Mermaid, Markdown, HTML nor an icon."""
+    shown = "".join(char for char in text if char.isspace() or unicodedata.category(char)[0] != "C")
+    line = shortened(shown, MAX_LABEL) or "?"
+    for markup, plain in APART:
+        line = line.replace(markup, plain)
+    # "#34;" is how Mermaid writes a character by its number.
+    safe = "".join(char if _harmless(line, place) else f"#{ord(char)};" for place, char in enumerate(line))
+    return safe.replace("direction", "#100;irection")  # with "LR" behind it, it is a command even inside quotes
+
+
+def _harmless(line: str, place: int) -> bool:
+    char = line[place]
+    if char in "-_":  # inside a word they mean nothing
+        return 0 < place < len(line) - 1 and line[place - 1].isalnum() and line[place + 1].isalnum()
+    return char.isalnum() or char in " ,()/" or ord(char) > 160
+
+
+# --- What the front end replaces before each run
+
+DATE_PART = re.compile(r"dd?|MM?|hh?|mm?|ss?|yyy?y?")
+REPLACED = re.compile(r"%([^%]+)%")
+NOT_IN_FILE_NAMES = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
+
+
+def as_sent(graph: Graph, dynamic: frozenset[Target], rng: random.Random, now: datetime) -> dict[str, Any]:
+    """The graph as the front end sends it this time: a choice made in each text of `dynamic` (see `read_ui`), and the
+    date and other nodes' values written into the names of files. The server's own `%year%` and the like stay."""
+    nodes = Wiring.of(graph, {}).nodes
+    named: dict[str, str] = {}  # nodes by class and by title; a class goes before a title, and the first before others
+    for node_id, node in nodes.items():
+        named.setdefault(node["class_type"], node_id)
+    for node_id, node in nodes.items():
+        named.setdefault(plain_title(node), node_id)
+
+    def value(found: re.Match[str]) -> str:
+        name, dot, widget = found[1].partition(".")
+        if not dot or "." in widget:
+            return format_date(found[1][5:], now) if name.startswith("date:") else found[0]
+        held = node_inputs(nodes.get(named.get(name, ""))).get(widget)
+        # A link or a list has no text, and neither has a widget that the node lacks.
+        return NOT_IN_FILE_NAMES.sub("_", as_shown(held)) if isinstance(held, (str, int, float)) else found[0]
+
+    changed: dict[str, dict[str, Any]] = {}
+    for target in sorted(dynamic, key=lambda target: (target.node_id, target.input)):
+        text = node_inputs(nodes.get(target.node_id)).get(target.input)
+        if isinstance(text, str):
+            changed.setdefault(target.node_id, {})[target.input] = dynamic_prompt(text, rng)
+    for node_id, node in nodes.items():
+        prefix = node_inputs(node).get("filename_prefix")
+        if isinstance(prefix, str) and "%" in prefix:
+            changed.setdefault(node_id, {})["filename_prefix"] = REPLACED.sub(value, prefix)
+    return {
+        node_id: {**node, "inputs": {**node_inputs(node), **changed[node_id]}} if node_id in changed else node
+        for node_id, node in graph.items()
+    }
+
+
+def format_date(pattern: str, now: datetime) -> str:
+    """A date as the front end writes it: yyyy yy MM M dd d hh h (of 24) mm m ss s; every other letter stays."""
+    parts = {"d": now.day, "M": now.month, "h": now.hour, "m": now.minute, "s": now.second}
+
+    def write(found: re.Match[str]) -> str:
+        part = found[0]
+        if part[0] != "y":
+            return str(parts[part[0]]).zfill(len(part))
+        return {"yyyy": str(now.year), "yy": str(now.year)[2:]}.get(part, part)
+
+    return DATE_PART.sub(write, pattern)
+
+
+def as_shown(value: str | float) -> str:
+    """A widget's value as JavaScript writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
+        return str(int(value))
+    return str(value)
 
 
 # Names, numbers and sizes that somebody asks for, made to fit.
