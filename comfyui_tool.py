@@ -2879,12 +2879,13 @@ def is_lora(wiring: Wiring, node_id: str) -> bool:
 
 def node_numbers(graph: Graph) -> Iterator[str]:
     """Ids for new nodes: the numbers above the largest that the graph uses."""
-    # Longer numbers are somebody's own scheme, and fresh ones are found without them.
+    # Longer numbers are somebody's own scheme; they only must not be met again.
     used = [int(key) for key in graph if isinstance(key, str) and re.fullmatch(r"[0-9]{1,12}", key)]
     number = max(used, default=0)
     while True:
         number += 1
-        yield str(number)
+        if str(number) not in graph:
+            yield str(number)
 
 
 # --- What a graph needs and makes
