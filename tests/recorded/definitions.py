@@ -16,19 +16,24 @@ from typing import Any
 CLASSES = """
 AudioConcat BasicGuider BasicScheduler CFGGuider CFGNorm CLIPLoader CLIPSetLastLayer CLIPTextEncode CLIPTextEncodeFlux
 CLIPTextEncodeSD3 CLIPTextEncodeSDXL CLIPVisionLoader CheckpointLoaderSimple ConditioningCombine ConditioningConcat
-ConditioningSetTimestepRange ConditioningZeroOut ControlNetApplyAdvanced ControlNetLoader CreateVideo DualCLIPLoader
-EmptyAudio EmptyFlux2LatentImage EmptyHunyuanLatentVideo EmptyImage EmptyLatentImage EmptySD3LatentImage Flux2Scheduler
-FluxGuidance FluxKontextImageScale GetImageSize GetVideoComponents ImageBatch ImageBlend ImageBlur ImageCrop
-ImageFromBatch ImageInvert ImagePadForOutpaint ImageScale ImageScaleBy ImageScaleToTotalPixels ImageToMask
-ImageUpscaleWithModel InvertMask JoinImageWithAlpha KSampler KSamplerAdvanced KSamplerSelect LatentConcat
-LatentFromBatch LatentUpscale LatentUpscaleBy LoadAudio LoadImage LoadImageMask LoadImageOutput LoadVideo LoraLoader
-LoraLoaderModelOnly MaskPreview MaskToImage ModelSamplingAuraFlow ModelSamplingFlux ModelSamplingSD3
-PreviewAny PreviewAudio PreviewImage PrimitiveBoolean PrimitiveFloat PrimitiveInt PrimitiveString
-PrimitiveStringMultiline RandomNoise ReferenceLatent RepeatLatentBatch ResizeImageMaskNode SamplerCustomAdvanced
-SaveAnimatedPNG SaveAnimatedWEBP SaveAudio SaveAudioMP3 SaveAudioOpus SaveImage SaveImageAdvanced SaveImageWebsocket
-SaveLatent SaveVideo SaveWEBM SetLatentNoiseMask SolidMask StringConcatenate StyleModelLoader TextEncodeQwenImageEdit
-TextEncodeQwenImageEditPlus TripleCLIPLoader UNETLoader UpscaleModelLoader VAEDecode VAEDecodeTiled VAEEncode
-VAEEncodeForInpaint VAELoader
+ConditioningSetTimestepRange ConditioningZeroOut ControlNetApplyAdvanced ControlNetLoader CreateVideo
+DifferentialDiffusion DualCLIPLoader EmptyAceStep1.5LatentAudio EmptyAceStepLatentAudio EmptyAudio
+EmptyFlux2LatentImage EmptyHunyuanLatentVideo EmptyImage EmptyLTXVLatentVideo EmptyLatentImage EmptySD3LatentImage
+Flux2Scheduler FluxGuidance FluxKontextImageScale GetImageSize GetVideoComponents ImageBatch ImageBlend ImageBlur
+ImageCrop ImageFromBatch ImageInvert ImagePadForOutpaint ImageScale ImageScaleBy ImageScaleToTotalPixels ImageToMask
+ImageUpscaleWithModel InpaintModelConditioning InvertMask JoinImageWithAlpha KSampler KSamplerAdvanced KSamplerSelect
+LTXAVTextEncoderLoader LTXVAudioVAEDecode LTXVAudioVAELoader LTXVConcatAVLatent LTXVConditioning LTXVEmptyLatentAudio
+LTXVImgToVideo LTXVImgToVideoInplace LTXVLatentUpsampler LTXVPreprocess LTXVScheduler LTXVSeparateAVLatent
+LatentApplyOperationCFG LatentConcat LatentFromBatch LatentOperationTonemapReinhard LatentUpscale LatentUpscaleBy
+LatentUpscaleModelLoader LoadAudio LoadImage LoadImageMask LoadImageOutput LoadVideo LoraLoader LoraLoaderModelOnly
+ManualSigmas MaskPreview MaskToImage ModelSamplingAuraFlow ModelSamplingFlux ModelSamplingSD3 PreviewAny PreviewAudio
+PreviewImage PrimitiveBoolean PrimitiveFloat PrimitiveInt PrimitiveString PrimitiveStringMultiline RandomNoise
+ReferenceLatent RepeatLatentBatch ResizeImageMaskNode SamplerCustom SamplerCustomAdvanced SaveAnimatedPNG
+SaveAnimatedWEBP SaveAudio SaveAudioAdvanced SaveAudioMP3 SaveAudioOpus SaveImage SaveImageAdvanced SaveImageWebsocket
+SaveLatent SaveVideo SaveWEBM SetLatentNoiseMask SolidMask SplitSigmasDenoise StringConcatenate StyleModelLoader
+TextEncodeAceStepAudio TextEncodeAceStepAudio1.5 TextEncodeQwenImageEdit TextEncodeQwenImageEditPlus TripleCLIPLoader
+UNETLoader UpscaleModelLoader VAEDecode VAEDecodeAudio VAEDecodeTiled VAEEncode VAEEncodeForInpaint VAELoader
+Wan22ImageToVideoLatent WanImageToVideo
 """
 
 # Input name -> folder whose files are its choices.
@@ -46,6 +51,8 @@ FOLDERS = {
 FOLDERS_OF = {
     ("CLIPLoader", "clip_name"): "text_encoders",
     ("CLIPVisionLoader", "clip_name"): "clip_vision",
+    ("LTXAVTextEncoderLoader", "text_encoder"): "text_encoders",
+    ("LatentUpscaleModelLoader", "model_name"): "latent_upscale_models",
     ("UpscaleModelLoader", "model_name"): "upscale_models",
     ("LoadImage", "image"): "input:image",
     ("LoadImageMask", "image"): "input:image",

@@ -238,9 +238,32 @@ def empty_latent(run: Run, width: int, height: int, batch_size: int) -> Outputs:
     return (Latent(width // 8 * 8, height // 8 * 8, batch_size),)
 
 
-@node("EmptyHunyuanLatentVideo")
+@node("EmptyHunyuanLatentVideo", "EmptyLTXVLatentVideo")
 def empty_video_latent(run: Run, width: int, height: int, length: int, batch_size: int) -> Outputs:
     return (Latent(width // 8 * 8, height // 8 * 8, length),)
+
+
+@node("WanImageToVideo", "LTXVImgToVideo")
+def video_latent_of_image(
+    run: Run, positive: Any, negative: Any, width: int, height: int, length: int, **image: Any
+) -> Outputs:
+    sources = image.get("start_image") or image.get("image") or ()
+    return (positive, negative, Latent(width // 8 * 8, height // 8 * 8, length, sources=sources))
+
+
+@node("Wan22ImageToVideoLatent")
+def wan22_image_to_video_latent(run: Run, width: int, height: int, length: int, start_image: Any = ()) -> Outputs:
+    return (Latent(width // 8 * 8, height // 8 * 8, length, sources=start_image),)
+
+
+@node("EmptyAceStepLatentAudio", "EmptyAceStep1.5LatentAudio")
+def empty_audio_latent(run: Run) -> Outputs:
+    return (Latent(64, 64),)
+
+
+@node("LTXVLatentUpsampler")
+def ltxv_latent_upsampler(run: Run, samples: Latent) -> Outputs:
+    return (replace(samples, width=2 * samples.width, height=2 * samples.height),)
 
 
 @node("VAEEncode")
@@ -256,6 +279,14 @@ def vae_encode_for_inpaint(
     (latent,) = vae_encode(run, pixels, vae)
     grown = mask[0].resize(pixels[0].size).filter(ImageFilter.MaxFilter(2 * (grow_mask_by // 2) + 1))
     return (replace(latent, mask=grown),)
+
+
+@node("InpaintModelConditioning")
+def inpaint_model_conditioning(
+    run: Run, positive: Any, negative: Any, vae: Any, pixels: Any, mask: tuple[Image.Image, ...]
+) -> Outputs:
+    (latent,) = vae_encode(run, pixels, vae)
+    return (positive, negative, replace(latent, mask=mask[0].resize(pixels[0].size)))
 
 
 @node("SetLatentNoiseMask")
@@ -315,9 +346,20 @@ def basic_scheduler(run: Run, steps: int, denoise: float) -> Outputs:
     return (Sigmas(steps, denoise),)
 
 
-@node("Flux2Scheduler")
-def flux2_scheduler(run: Run, steps: int) -> Outputs:
+@node("Flux2Scheduler", "LTXVScheduler")
+def scheduler(run: Run, steps: int) -> Outputs:
     return (Sigmas(steps),)
+
+
+@node("ManualSigmas")
+def manual_sigmas(run: Run, sigmas: str) -> Outputs:
+    return (Sigmas(sigmas.count(",")),)
+
+
+@node("SplitSigmasDenoise")
+def split_sigmas_denoise(run: Run, sigmas: Sigmas, denoise: float) -> Outputs:
+    second = round(sigmas.steps * denoise)
+    return (Sigmas(sigmas.steps - second), Sigmas(second))
 
 
 @node("BasicGuider")
@@ -328,6 +370,15 @@ def basic_guider(run: Run, conditioning: Conditioning) -> Outputs:
 @node("CFGGuider")
 def cfg_guider(run: Run, positive: Conditioning) -> Outputs:
     return (positive,)
+
+
+@node("SamplerCustom")
+async def sampler_custom(
+    run: Run, model: Any, noise_seed: int, positive: Any, sigmas: Sigmas, latent_image: Latent
+) -> Outputs:
+    expect_model(model)
+    result = await sampled(run, sigmas.steps, positive, noise_seed, sigmas.denoise, latent_image)
+    return (result, result)
 
 
 @node("SamplerCustomAdvanced")
@@ -489,6 +540,11 @@ def image_to_mask(run: Run, image: Any, channel: str) -> Outputs:
 @node("EmptyAudio")
 def empty_audio(run: Run, duration: float) -> Outputs:
     return (Audio(seconds=duration, pitch=0.0),)
+
+
+@node("VAEDecodeAudio", "LTXVAudioVAEDecode")
+def vae_decode_audio(run: Run) -> Outputs:
+    return (Audio(),)
 
 
 @node("CreateVideo")
@@ -671,6 +727,11 @@ def save_audio_mp3(run: Run, audio: Audio, filename_prefix: str) -> Shown:
 @node("SaveAudioOpus")
 def save_audio_opus(run: Run, audio: Audio, filename_prefix: str) -> Shown:
     return saved_audio(run, audio, "output", filename_prefix, "opus")
+
+
+@node("SaveAudioAdvanced")
+def save_audio_advanced(run: Run, audio: Audio, filename_prefix: str, format: str, **more: Any) -> Shown:
+    return saved_audio(run, audio, "output", filename_prefix, format)
 
 
 @node("PreviewAudio")
