@@ -19,6 +19,7 @@ FLUX = {
     "text_encoders": ["clip_l.safetensors", "t5xxl_fp16.safetensors"],
     "vae": ["ae.safetensors"],
 }
+FROM_TEXT = [entry for entry in tool.bundled_entries() if entry.task == "text_to_image"]
 
 
 @pytest.fixture(autouse=True)
@@ -77,9 +78,9 @@ async def test_files_that_the_server_cannot_read_are_the_last_to_be_chosen(unrea
 async def test_a_server_without_models_says_what_to_fetch() -> None:
     with pytest.raises(tool.ModelNotInstalled) as error:
         await choose({})
-    for entry in tool.bundled_entries():
-        assert entry.needs[0].file in error.value.hint
-        assert entry.needs[0].folder in error.value.hint
+    for entry in FROM_TEXT:
+        for need in entry.needs:
+            assert f"{need.folder}/{need.file} ({need.source})" in error.value.hint
 
 
 @pytest.mark.parametrize("name", ["flux1-dev", "FLUX1-DEV.safetensors"])
@@ -90,7 +91,7 @@ async def test_a_named_model_brings_its_own_workflow(name: str) -> None:
 
 async def test_a_model_of_an_unknown_kind_is_told_from_one_that_is_missing() -> None:
     with pytest.raises(tool.ModelNotInstalled, match="no workflow is made for it"):
-        await choose(DEFAULT_MODELS, model="qwen_image_fp8_e4m3fn")
+        await choose({"diffusion_models": ["hidream_i1_full_fp8.safetensors"]}, model="hidream_i1_full_fp8")
 
 
 async def test_a_named_workflow_takes_a_model_that_it_does_not_know() -> None:
@@ -101,7 +102,7 @@ async def test_a_named_workflow_takes_a_model_that_it_does_not_know() -> None:
 async def test_an_unknown_workflow_is_refused_with_those_that_exist() -> None:
     with pytest.raises(tool.UnknownWorkflow) as error:
         await choose(DEFAULT_MODELS, workflow="sdxl-turbo")
-    assert all(entry.name in error.value.hint for entry in tool.bundled_entries())
+    assert all(entry.name in error.value.hint for entry in FROM_TEXT)
 
 
 async def test_a_model_from_a_valve_gives_way_to_a_workflow_from_the_call() -> None:
@@ -289,23 +290,18 @@ async def test_an_argument_that_cannot_be_understood_is_named(name: str) -> None
 # --- the bundled workflows themselves ---
 
 
-@pytest.mark.parametrize("entry", tool.bundled_entries(), ids=lambda entry: entry.name)
-@pytest.mark.parametrize("release", ["0.3.64", "0.33.0"])
-async def test_each_bundled_workflow_is_accepted_and_runs(entry: tool.Entry, release: str) -> None:
-    async with StandIn(release=release, step_seconds=0.0) as comfy:
+@pytest.mark.parametrize("entry", FROM_TEXT, ids=lambda entry: entry.name)
+async def test_each_bundled_workflow_makes_a_picture(entry: tool.Entry) -> None:
+    models = {need.folder: [other.file for other in entry.needs if other.folder == need.folder] for need in entry.needs}
+    async with StandIn(models=models, step_seconds=0.0) as comfy:
         asked = tool.resolve(tool.Valves(), None).wish("x", workflow=entry.name, size="64x64")
         made = await tool.make(asked, [tool.Endpoint(comfy.url)], tool.Limits(), Watcher())
         assert (made.workflow, len(made.pictures)) == (entry.name, 1)
+        (posted,) = comfy.prompts
+        assert "x" in [node["inputs"].get("text") for node in posted["prompt"].values()]
 
 
-def test_the_manifest_names_every_workflow_file_and_real_inputs() -> None:
+def test_the_manifest_names_every_workflow_file() -> None:
     manifest = json.loads((ROOT / "manifest.json").read_text())
     files = {path.stem for path in (ROOT / "workflows").glob("*.json")}
     assert {item["name"] for item in manifest["workflows"]} == files
-    for item in manifest["workflows"]:
-        graph = json.loads((ROOT / "workflows" / f"{item['name']}.json").read_text())
-        for need in item["models"]:
-            assert graph[need["node"]]["inputs"][need["input"]] == need["file"]
-        for family in item["families"]:
-            assert set(family["defaults"]) <= set(tool.discover(graph))
-        assert item["families"][-1]["match"] == "", "the last family takes every model"

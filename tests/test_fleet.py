@@ -111,7 +111,7 @@ async def test_count_is_one_batch(comfy: StandIn, watcher: Watcher) -> None:
 @pytest.fixture
 def no_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """The checkpoint workflow as if its graph had no batch size."""
-    entry = tool.bundled_entries()[-1]
+    entry = next(entry for entry in tool.bundled_entries() if entry.name == "checkpoint")
     parameters = {name: at for name, at in entry.workflow.parameters.items() if name != "batch_size"}
     single = dataclasses.replace(entry, workflow=dataclasses.replace(entry.workflow, parameters=parameters))
     monkeypatch.setattr(tool, "bundled_entries", lambda: (single,))
