@@ -31,10 +31,12 @@ import contextlib
 import difflib
 import functools
 import getpass
+import hashlib
 import io
 import json
 import logging
 import math
+import mimetypes
 import os
 import random
 import re
@@ -66,6 +68,7 @@ Graph = Mapping[str, Any]  # ComfyUI's API format: node id -> {"class_type", "in
 CONNECT_SECONDS = 10.0  # to open a connection or the websocket
 PROBE_SECONDS = 4.0  # to find out whether a server answers at all
 ANSWER_SECONDS = 60.0  # for one HTTP answer; validating a large prompt takes a while
+UPLOAD_SECONDS = 300.0  # for a file sent to the server
 CLEAN_UP_SECONDS = 3.0  # for everything that a Stop still does
 IDLE_SECONDS = 60.0  # how long the websocket outlives its last job
 LOOK_UP_SECONDS = 10.0  # for one look-up of a running job; the next one comes anyway
@@ -75,6 +78,7 @@ MANY_CLASSES = 100  # of more than so many at once all are asked for in one requ
 DOUBT_SECONDS = 10.0  # how long it is believed when it lacks what is looked for: files are added all the time
 MAX_JSON_BYTES = 64 * 2**20
 MAX_OUTPUT_BYTES = 512 * 2**20
+MAX_INPUT_BYTES = 256 * 2**20
 PREVIEW_BYTES = 40_000
 PREVIEW_PIXELS = 512  # longer side of a preview in the chat
 MAX_SEED = 2**32 - 1  # random seeds stay short enough for a person, or a model, to repeat
@@ -92,7 +96,7 @@ PREVIEW_SECONDS = 0.5
 # ├── ServerError          server_error        ├── RunFailed            run_failed
 # │   ├── ServerUnreachable    server_…        │   ├── OutOfMemory          out_of_memory
 # │   ├── AccessRefused        access_refused  │   ├── NodeFailed           node_failed
-# │   ├── ServerTooOld         server_too_old  │   ├── NoPicture            no_picture
+# │   ├── ServerTooOld         server_too_old  │   ├── NothingMade          nothing_made
 # │   ├── ServerGone           server_gone     │   ├── PictureMissed        picture_missed
 # │   └── UnexpectedAnswer     unexpected_…    │   ├── RunInterrupted       run_interrupted
 # ├── StorageRefused       storage_refused     │   └── JobLost              job_lost
@@ -233,11 +237,11 @@ class NodeFailed(RunFailed):
     default_hint = "Another model or other values may work; tell the user the reason."
 
 
-class NoPicture(RunFailed):
-    """The run ended well and made no picture."""
+class NothingMade(RunFailed):
+    """The run ended well and saved nothing."""
 
-    code = "no_picture"
-    default_hint = "The workflow needs a node that saves its picture, such as Save Image."
+    code = "nothing_made"
+    default_hint = "The workflow needs a node that saves what it makes, such as Save Image."
 
 
 class PictureMissed(RunFailed):
@@ -422,9 +426,16 @@ class Workflow:
     parameters: Mapping[str, tuple[Target, ...]]
     templates: Mapping[Target, str] = field(default_factory=dict)  # widgets with placeholders, as they were saved
     given: Mapping[str, Any] = field(default_factory=dict)  # what was bound to placeholders
+    dynamic: frozenset[Target] = frozenset()  # texts that `dynamic_prompt` rewrites before every run
 
     @classmethod
-    def parse(cls, name: str, graph: Any, definitions: Definitions = NO_DEFINITIONS) -> "Workflow":
+    def parse(
+        cls,
+        name: str,
+        graph: Any,
+        definitions: Definitions = NO_DEFINITIONS,
+        dynamic: frozenset[Target] = frozenset(),
+    ) -> "Workflow":
         """A workflow of an API-format graph; raises `WorkflowRefused` when it is none. The more definitions of its
         node classes there are, the better are its parameters found; without any it is done by names."""
         nodes = graph.values() if isinstance(graph, dict) else ()
@@ -432,7 +443,8 @@ class Workflow:
             raise WorkflowRefused(f'The workflow "{name}" is not in ComfyUI\'s API format.')
         parameters = discover(graph, definitions)
         marked = {target.widget for targets in parameters.values() for target in targets if target.token}
-        return cls(name, graph, parameters, {at: graph[at.node_id]["inputs"][at.input] for at in marked})
+        templates = {at: graph[at.node_id]["inputs"][at.input] for at in marked}
+        return cls(name, graph, parameters, templates, dynamic=dynamic)
 
     @functools.cached_property
     def widgets(self) -> Mapping[str, Target]:
@@ -520,7 +532,7 @@ class Workflow:
         for at, text in self.templates.items():
             tokens = [target.token for targets in self.parameters.values() for target in targets if target.widget == at]
             if text in tokens and text not in self.given:
-                left[at] = default_value(self._spec(at, definitions))
+                left[at] = default_value(self.widget_spec(at, definitions))
             elif text not in tokens:
                 left[at] = fill(text, {**dict.fromkeys(tokens, ""), **self.given})
         return self.set(left)
@@ -548,13 +560,14 @@ class Workflow:
     def spec(self, name: str, definitions: Definitions) -> InputSpec:
         """What the server accepts under a name; an unknown class accepts any text. Raises `BadArgument`."""
         target = self._targets(name)[0]
-        return InputSpec("STRING") if self._is_inside(target) else self._spec(target, definitions)
+        return InputSpec("STRING") if self._is_inside(target) else self.widget_spec(target, definitions)
 
     def _is_inside(self, target: Target) -> bool:
         """Whether a placeholder has text around it."""
         return bool(target.token) and self.templates.get(target.widget) != target.token
 
-    def _spec(self, target: Target, definitions: Definitions) -> InputSpec:
+    def widget_spec(self, target: Target, definitions: Definitions) -> InputSpec:
+        """What the server accepts in a widget; an unknown class accepts any text."""
         node = self.graph[target.node_id]
         definition = definitions.get(node["class_type"])
         return (definition and definition.spec(target.input, node_inputs(node))) or InputSpec("STRING")
@@ -935,12 +948,12 @@ class Flow:
 
     def _constant(self, node_id: str, name: str) -> Any:
         """What an input holds, also over links from nodes that only hold a value."""
+        value: Any = self.inputs(node_id).get(name)
         for _ in range(8):
-            value = self.inputs(node_id).get(name)
             if not is_link(value) or value[0] not in self.nodes:
-                return value
-            node_id, name = value[0], "value"
-        return None
+                break
+            value = self.inputs(value[0]).get("value")
+        return value
 
     def _look_for_encoder(self, step: Step) -> tuple[Finds, Onward]:
         """Follow conditioning to the node that turns the main text into it; what follows ConditioningZeroOut is none
@@ -3468,6 +3481,37 @@ def fit_number(wanted: Wanted, spec: InputSpec) -> tuple[float, str]:
     return fitted, note
 
 
+YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+def fit_value(wanted: Wanted, spec: InputSpec) -> tuple[Any, str]:
+    """A value as the node's input takes it, and a note when it had to be changed to fit.
+
+    Raises `BadArgument` for the wrong kind of value, and `ValueOutOfRange` with the closest choices for one that is
+    not on offer.
+    """
+    value, text = wanted.value, str(wanted.value).strip()
+    if spec.type in ("INT", "FLOAT"):
+        return fit_number(wanted, spec)
+    if spec.type == "BOOLEAN":
+        if text.lower() not in YES + NO:
+            raise BadArgument(f'{wanted.name} is "{shortened(text)}", which is neither true nor false.')
+        return text.lower() in YES, ""
+    if spec.choices:
+        names = [str(choice) for choice in spec.choices]
+        name = find_name(text, names)
+        if name is None:
+            more = f" Of {len(names)} choices these are like it: " if len(names) > 8 else " There are: "
+            raise ValueOutOfRange(
+                f'{wanted.name} is "{shortened(text)}", which is not on offer.',
+                more.strip() + f" {quoted(closest(text, names, 8))}.",
+            )
+        return spec.choices[names.index(name)], ""
+    if spec.type in ("STRING", "COMBO"):
+        return (text if isinstance(value, (int, float)) and not isinstance(value, bool) else as_text(wanted)), ""
+    return {"__value__": value} if isinstance(value, list) else value, ""
+
+
 @dataclass(frozen=True)
 class Size:
     """Width and height in pixels."""
@@ -4092,11 +4136,12 @@ class ComfyUIServer:
         path: str,
         *,
         body: Any = None,
+        form: aiohttp.FormData | None = None,
         params: Mapping[str, str] | None = None,
         seconds: float = ANSWER_SECONDS,
         most: int = MAX_JSON_BYTES,
     ) -> Answer:
-        """One HTTP exchange, within `seconds` and at most `most` bytes.
+        """One HTTP exchange, within `seconds` and at most `most` bytes; `body` is sent as JSON, `form` as it is.
 
         Raises `ServerUnreachable`, `AccessRefused`, or `UnexpectedAnswer` for redirects and oversized answers; any
         other status is the caller's to judge.
@@ -4104,7 +4149,8 @@ class ComfyUIServer:
         url = self.endpoint.url
         try:
             async with asyncio.timeout(seconds):
-                request = self.session.request(method, url + path, json=body, params=params, allow_redirects=False)
+                sent = {"data": form} if form else {"json": body}
+                request = self.session.request(method, url + path, params=params, allow_redirects=False, **sent)
                 async with request as response:
                     if response.status in (401, 403, 407):
                         raise self._access_refused(response.status)
@@ -4308,6 +4354,23 @@ class ComfyUIServer:
         if prompt_id in (await self._ask_queue(seconds)).running:
             await ask("POST", "/interrupt", body={"prompt_id": prompt_id})
 
+    async def upload(self, data: bytes, ending: str) -> str:
+        """Put a file into the server's input folder, under a name made from its content, so that the same one is kept
+        once and nodes that read it are not run again. Returns the name that a node's input takes."""
+        name = f"open-webui-{hashlib.sha256(data).hexdigest()[:24]}.{ending}"
+        form = aiohttp.FormData()
+        form.add_field("image", data, filename=name, content_type="application/octet-stream")
+        form.add_field("overwrite", "true")
+        path = "/upload/image"
+        answer = await self.call("POST", path, form=form, seconds=UPLOAD_SECONDS)
+        if answer.status == 413:
+            raise LimitExceeded(
+                f"The file has {len(data) / 2**20:.0f} MB, which is more than ComfyUI takes.", "Give a smaller one."
+            )
+        kept = self._json(path, answer)
+        with self._reading(path):
+            return "/".join(filter(None, (str(kept.get("subfolder") or ""), str(kept["name"]))))
+
     async def view(self, output: Output) -> bytes:
         """An output's bytes; asked for once more when they did not come whole. Raises as `call` does."""
         params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
@@ -4384,7 +4447,7 @@ class Family:
 
     name: str
     match: str  # regular expression over path, name and what the file says of itself, any case; "" matches all
-    megapixels: float
+    megapixels: float | None  # None: the size that the graph holds is right
     defaults: Mapping[str, Any]  # parameter -> value, instead of the graph's own
 
 
@@ -4407,27 +4470,34 @@ class ModelNeed:
     def __str__(self) -> str:
         return f"{self.folder}/{self.file}" + (f" ({self.source})" if self.source else "")
 
-    def fits(self, name: str) -> bool:
-        """Whether a file will do, by its name."""
-        base = name.replace("\\", "/").rsplit("/", 1)[-1]
-        avoided = self.avoid and re.search(self.avoid, base, re.IGNORECASE)
-        return not avoided and bool(re.search(self.match, base, re.IGNORECASE))
+    def fits(self, name: str, about: str = "") -> bool:
+        """Whether a file will do, by its name or by what it says of itself."""
+        texts = [name.replace("\\", "/").rsplit("/", 1)[-1], *([about] if about else [])]
+        avoided = self.avoid and any(re.search(self.avoid, text, re.IGNORECASE) for text in texts)
+        return not avoided and any(re.search(self.match, text, re.IGNORECASE) for text in texts)
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One workflow of the catalogue. Its first need is the main model, the one that `model` names."""
+    """One workflow of the catalogue, in either of ComfyUI's formats.
 
-    workflow: Workflow
-    task: str
-    description: str
-    families: tuple[Family, ...]
-    needs: tuple[ModelNeed, ...]
+    Bundled ones say which models they run with; the first need is the main model, the one that `model` names. A graph
+    that is None is still on the server.
+    """
 
-    @property
-    def name(self) -> str:
-        """The workflow's name, as callers know it."""
-        return self.workflow.name
+    name: str
+    source: str  # "attached", "user", "administrator", "server" or "bundled"
+    graph: Graph | None = None
+    task: str = ""
+    description: str = ""
+    path: str = ""  # on the server
+    families: tuple[Family, ...] = ()
+    needs: tuple[ModelNeed, ...] = ()
+
+    @functools.cached_property
+    def workflow(self) -> Workflow:
+        """A bundled one's graph with its parameters, whatever the server."""
+        return Workflow.parse(self.name, self.graph)
 
 
 @functools.cache
@@ -4437,7 +4507,9 @@ def bundled_entries() -> tuple[Entry, ...]:
     families = {item["name"]: item["families"] for item in items if "families" in item}
     return tuple(
         Entry(
-            workflow=Workflow.parse(item["name"], json.loads(BUNDLED[item["name"]])),
+            name=item["name"],
+            source="bundled",
+            graph=json.loads(BUNDLED[item["name"]]),
             task=item["task"],
             description=item["description"],
             families=tuple(Family(**family) for family in families[item.get("families_of", item["name"])]),
@@ -4458,6 +4530,74 @@ def bundled_entries() -> tuple[Entry, ...]:
 
 
 @dataclass(frozen=True)
+class Pasted:
+    """The workflows that somebody pasted into a valve, and what is wrong with the others."""
+
+    entries: tuple[Entry, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+@functools.lru_cache(maxsize=32)
+def read_pasted(text: str, source: str, valve: str) -> Pasted:
+    """What a valve holds: one workflow, an object of name -> workflow, or a list of them; each as ComfyUI saves or
+    exports it, or as {"name", "description", "task", "workflow"}. Cached: it is read with every call."""
+    try:
+        value = read_json(text) if text.strip() else {}
+    except WorkflowRefused as refused:
+        return Pasted(problems=(f"{valve}: {refused.message}",))
+    if is_ui_format(value) or is_api_format(value) or (isinstance(value, dict) and value.keys() & set(WRAPPERS)):
+        value = [value]
+    if not isinstance(value, (dict, list)):
+        return Pasted(problems=(f"{valve} holds no workflow. {EXPECTED}",))
+    entries, problems = [], []
+    for place, (key, item) in enumerate(value.items() if isinstance(value, dict) else enumerate(value)):
+        about = item if isinstance(item, dict) and not is_ui_format(item) and not is_api_format(item) else {}
+        fallback = f"{source}-{place + 1}" if len(value) > 1 else source
+        name = _text(about.get("name"), fallback if isinstance(value, list) else str(key)).strip()
+        try:
+            graph = unwrap(item)
+        except WorkflowRefused as refused:
+            problems.append(f'{valve}, "{shortened(name)}": {refused.message}')
+            continue
+        task, description = (shortened(_text(about.get(field)), 200) for field in ("task", "description"))
+        entries.append(Entry(name, source, graph, task, description))
+    return Pasted(tuple(entries), tuple(problems))
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Where workflows are looked for by name: those attached and pasted, then those saved on the server, then the
+    bundled ones."""
+
+    given: tuple[Entry, ...] = ()
+    saved: bool = True  # whether those on the ComfyUI server may be used
+    problems: tuple[str, ...] = ()  # why some are not there
+
+    async def entries(self, server: ComfyUIServer) -> list[Entry]:
+        """All of them, in the order in which they are searched. Of two with one name the later one carries its source
+        in its name."""
+        paths = await server.saved_workflows() if self.saved else []
+        saved = [Entry(path.removesuffix(".json"), "server", path=path) for path in paths]
+        entries: dict[str, Entry] = {}
+        for entry in (*self.given, *saved, *bundled_entries()):
+            names = (entry.name, f"{entry.name} ({entry.source})", *(f"{entry.name} {n}" for n in range(2, 1000)))
+            name = next((name for name in names if name not in entries), "")
+            entries[name] = entry if name == entry.name else replace(entry, name=name)
+        return list(entries.values())
+
+    async def find(self, server: ComfyUIServer, wanted: Wanted) -> Entry:
+        """The workflow of a name, whatever its case, folder or extension. Raises `UnknownWorkflow`."""
+        entries = await self.entries(server)
+        names = [entry.name for entry in entries]
+        name = find_name(str(wanted.value), names)
+        if name is not None:
+            return entries[names.index(name)]
+        hints = [f"There are, among others: {quoted(closest(str(wanted.value), names, 8))}.", *self.problems]
+        message = f'{wanted.name} is "{shortened(wanted.value)}", and no workflow is called so.'
+        raise UnknownWorkflow(message, " ".join(hints))
+
+
+@dataclass(frozen=True)
 class Choice:
     """A workflow that this server can run, with its model files set."""
 
@@ -4465,13 +4605,68 @@ class Choice:
     family: Family
     model: str
     definitions: Definitions
+    notes: tuple[str, ...] = ()
+    absent: Mapping[Target, str] = field(default_factory=dict)  # files that it names and the server does not have
+
+
+async def read_entry(server: ComfyUIServer, entry: Entry) -> tuple[Workflow, Definitions]:
+    """A workflow of the catalogue in the API format with its parameters, and the definitions of its nodes, as far as
+    the server has them. Raises `WorkflowRefused` and its kin, naming the workflow, and as the server does."""
+    try:
+        raw = entry.graph if entry.graph is not None else await server.saved_workflow(entry.path)
+        if is_ui_format(raw):
+            definitions = await server.define_all(await asyncio.to_thread(class_types, raw))
+            graph, dynamic = await asyncio.to_thread(read_ui, raw, definitions)
+        else:
+            graph, dynamic = clean(raw), frozenset()
+            definitions = await server.define_all(node["class_type"] for node in graph.values())
+        return await asyncio.to_thread(Workflow.parse, entry.name, graph, definitions, dynamic), definitions
+    except WorkflowRefused as refused:
+        refused.message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
+        raise
+
+
+async def fit_saved(server: ComfyUIServer, entry: Entry, model: Wanted | None) -> Choice:
+    """A workflow that is not bundled, as its author saved it, with names of model files made to fit this server's and
+    the model that was asked for. Raises `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`."""
+    workflow, definitions = await read_entry(server, entry)
+    if missing := missing_nodes(workflow.graph, definitions):
+        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
+        raise NodeNotInstalled(
+            f'The workflow "{entry.name}" needs nodes that this ComfyUI does not have: {quoted(missing[:5])}{more}.'
+        )
+    check_links(workflow.graph, definitions)
+    notes: list[str] = []
+    files: dict[Target, str] = {}
+    if model and "model" in workflow.parameters:
+        choices = workflow.spec("model", definitions).choices
+        name = find_name(str(model.value), choices)
+        if name is None:
+            raise _model_missing(model, choices)
+        files.update(dict.fromkeys(workflow.parameters["model"], name))
+    elif model:
+        notes.append(f'the workflow "{entry.name}" has no model to choose; {model.name} was left out')
+    absent: dict[Target, str] = {}
+    for file in model_files(workflow.graph, definitions):
+        if file.target in files or file.installed is None:
+            continue
+        choices = workflow.widget_spec(file.target, definitions).choices
+        name = find_name(file.file, choices)
+        if name is None:
+            like = closest(file.file, choices)
+            absent[file.target] = f"{file.folder}/{file.file}" + (f" (installed: {quoted(like)})" if like else "")
+        elif name != file.file:
+            files[file.target] = name
+    workflow = workflow.set(files)
+    main = str(workflow.value("model") or "")
+    return Choice(workflow, Family("", "", None, {}), main, definitions, tuple(notes), absent)
 
 
 @dataclass(frozen=True)
 class Wish:
-    """What somebody wants, not yet understood; None is for whatever is best."""
+    """What somebody wants, not yet understood; None is for what is best, or for what the workflow's author saved."""
 
-    prompt: str
+    prompt: str | None = None
     negative_prompt: Wanted | None = None
     size: Wanted | None = None
     count: Wanted | None = None
@@ -4480,6 +4675,9 @@ class Wish:
     guidance: Wanted | None = None
     model: Wanted | None = None
     workflow: Wanted | None = None
+    loras: Wanted | None = None
+    inputs: Mapping[str, Wanted] = field(default_factory=dict)  # any other input of the workflow, by name
+    files: tuple["InputFile", ...] = ()  # for its image, mask, video and audio inputs, in order
 
 
 FETCH = (
@@ -4488,38 +4686,44 @@ FETCH = (
 )
 
 
-async def choose(server: ComfyUIServer, wish: Wish, task: str = "text_to_image") -> tuple[Choice, tuple[str, ...]]:
-    """The first workflow of the catalogue that fits the task, the wish and what is installed, and notes on it.
+@dataclass(frozen=True)
+class InputFile:
+    """A file for a workflow to work on."""
+
+    data: bytes = field(repr=False)
+    kind: str  # "image", "video" or "audio"
+    ending: str  # of its name: "png"
+
+
+async def choose(
+    server: ComfyUIServer, wish: Wish, catalogue: Catalogue = Catalogue(), task: str = "text_to_image"
+) -> Choice:
+    """The workflow that is asked for by name, else the first bundled one that fits the task, the model asked for and
+    what is installed.
 
     When a model and a workflow do not go together, the one asked for with less right (a valve against an argument)
     gives way. Raises `UnknownWorkflow`, `ModelNotInstalled`, `NodeNotInstalled`, and as the server does.
     """
-    entries = [entry for entry in bundled_entries() if entry.task == task]
     model = wish.model
     if wish.workflow:
-        names = [entry.name for entry in entries]
-        name = find_name(str(wish.workflow.value), names)
-        if name is None:
-            hint = f"There are: {quoted(closest(str(wish.workflow.value), names, 8))}."
-            raise UnknownWorkflow(
-                f'{wish.workflow.name} is "{shortened(wish.workflow.value)}"; none is called so.', hint
-            )
-        named = entries[names.index(name)]
+        named = await catalogue.find(server, wish.workflow)
+        fit = fit_entry if named.needs else fit_saved
         try:
-            return await fit_entry(server, named, model), ()
+            return await fit(server, named, model)
         except ModelNotInstalled:
             if model is None or model.level == wish.workflow.level:
                 raise
             if model.level > wish.workflow.level:
-                note = (
-                    f'{model.name} "{shortened(model.value)}" does not go with the workflow "{name}" and was left out'
-                )
-                return await fit_entry(server, named, None), (note,)
+                choice = await fit(server, named, None)
+                other = f'"{shortened(model.value)}" does not go with the workflow "{named.name}" and was left out'
+                return replace(choice, notes=(*choice.notes, f"{model.name} {other}"))
+    entries = [entry for entry in bundled_entries() if entry.task == task]
+    began = time.monotonic()
     for readable in (True, False):  # a file that the server cannot read is still better than none
         refusals: list[WorkflowRefused] = []
         for entry in entries:
             try:
-                return await fit_entry(server, entry, model, strict=True, readable=readable), ()
+                return await fit_entry(server, entry, model, strict=True, readable=readable, began=began)
             except WorkflowRefused as refused:
                 refusals.append(refused)
     if model:
@@ -4531,19 +4735,23 @@ async def choose(server: ComfyUIServer, wish: Wish, task: str = "text_to_image")
 
 
 async def fit_entry(
-    server: ComfyUIServer, entry: Entry, model: Wanted | None, *, strict: bool = False, readable: bool = False
+    server: ComfyUIServer,
+    entry: Entry,
+    model: Wanted | None,
+    *,
+    strict: bool = False,
+    readable: bool = False,
+    began: float | None = None,
 ) -> Choice:
-    """A workflow with the model files of this server. `strict` takes a named model only where its name says that it
-    belongs; `readable` passes over files that the server cannot read. Raises `NodeNotInstalled`, `ModelNotInstalled`.
+    """A bundled workflow with the model files of this server. `strict` takes a named model only where its name or its
+    metadata say that it belongs; `readable` passes over files that the server cannot read. Lists of files that lack a
+    named model are asked for anew unless that was done since `began`. Raises `NodeNotInstalled`, `ModelNotInstalled`.
     """
+    began = time.monotonic() if began is None else began
     graph = entry.workflow.graph
-    class_types = sorted({node["class_type"] for node in graph.values()})
-    found = await gather(8, [functools.partial(server.define, class_type) for class_type in class_types])
-    definitions = {}
-    for class_type, definition in zip(class_types, found, strict=True):
-        if definition is None:
-            raise NodeNotInstalled(f'The workflow "{entry.name}" needs the node "{class_type}".')
-        definitions[class_type] = definition
+    definitions = dict(await server.define_all(node["class_type"] for node in graph.values()))
+    if missing_classes := missing_nodes(graph, definitions):
+        raise NodeNotInstalled(f'The workflow "{entry.name}" needs the node "{missing_classes[0]}".')
     files: dict[Target, str] = {}
     missing: dict[str, None] = {}
     for index, need in enumerate(entry.needs):
@@ -4554,14 +4762,15 @@ async def fit_entry(
         loader = graph[need.target.node_id]["class_type"]
         wanted = model if index == 0 else None
         name = None
-        for believe in (DEFINITION_SECONDS, 0.0 if wanted else DOUBT_SECONDS):
+        for believe in (DEFINITION_SECONDS, time.monotonic() - began if wanted else DOUBT_SECONDS):
             definition = await server.define(loader, believe) or definitions[loader]
             choices = definition.inputs.get(need.target.input, InputSpec("COMBO")).choices
             if wanted:
                 name = find_name(str(wanted.value), choices)
-                name = None if name and strict and not need.fits(name) else name
+                if name and strict and not need.fits(name, await architecture(server, need.folder, name) or ""):
+                    name = None
             else:
-                name = await _best_file(server, need, choices, readable and not missing)
+                name = await _best_file(server, need, choices, readable and not missing, index == 0)
             if name:
                 break
         if name is None:
@@ -4573,16 +4782,38 @@ async def fit_entry(
     if missing:
         raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {", ".join(missing)}.', FETCH)
     main = files[entry.needs[0].target]
-    about = await server.model_metadata(entry.needs[0].folder, main) or {}
-    known = f"{main} {about.get('modelspec.architecture') or about.get('ss_base_model_version') or ''}"
+    known = f"{main} {await architecture(server, entry.needs[0].folder, main) or ''}"
     family = next(family for family in entry.families if re.search(family.match, known, re.IGNORECASE))
     return Choice(entry.workflow.set(files), family, main, definitions)
 
 
-async def _best_file(server: ComfyUIServer, need: ModelNeed, choices: Iterable[str], readable: bool) -> str | None:
-    """The best installed file; one that the server cannot read would only fail in the middle of the run."""
-    for name in need.rank(choices):
-        if not readable or await server.model_metadata(need.folder, name) is not None:
+async def architecture(server: ComfyUIServer, folder: str, name: str) -> str | None:
+    """The kind of model that a file says it is: "stable-diffusion-xl-v1-base"; "" when it does not say, None when the
+    server itself cannot read the file."""
+    about = await server.model_metadata(folder, name)
+    keys = ("modelspec.architecture", "ss_base_model_version")
+    return None if about is None else next((str(about[key]) for key in keys if about.get(key)), "")
+
+
+STRANGE_FILES = 24  # with names that tell nothing, whose metadata is looked at
+
+
+async def _best_file(
+    server: ComfyUIServer, need: ModelNeed, choices: Sequence[str], readable: bool, main: bool
+) -> str | None:
+    """The best installed file. Of main models also what they say of themselves counts; one that the server cannot
+    read would only fail in the middle of the run."""
+    by_name = need.rank(choices)
+    for name in by_name:
+        if not readable and not main:
+            return name
+        about = await architecture(server, need.folder, name)
+        if (about is not None or not readable) and need.fits(name, about or ""):
+            return name
+    strange = [name for name in choices if name not in by_name and need.match] if main else []
+    for name in strange[:STRANGE_FILES]:
+        about = await architecture(server, need.folder, name)
+        if about and need.fits(name, about):
             return name
     return None
 
@@ -4606,6 +4837,165 @@ async def _no_such_model(server: ComfyUIServer, entries: Sequence[Entry], model:
             f"Name one of the workflows {quoted(entry.name for entry in entries)} with it to try it all the same.",
         )
     return _model_missing(model, list(dict.fromkeys(installed)))
+
+
+LISTED = 40  # workflows that are looked into for one list
+NAMED = 60  # model names in one answer
+SHOWN_CHOICES = 8
+
+
+async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: str) -> dict[str, Any]:
+    """The workflows whose names or descriptions hold all words of `search`, and whether this server can run them."""
+    entries = await catalogue.entries(server)
+    words = search.lower().split()
+    found = [entry for entry in entries if all(word in f"{entry.name} {entry.description}".lower() for word in words)]
+    looked_at = await gather(4, [functools.partial(look_into, server, entry) for entry in found[:LISTED]])
+    answer: dict[str, Any] = {"workflows": looked_at}
+    if len(found) > LISTED:
+        answer["more"] = f"{len(found) - LISTED} more: {quoted(entry.name for entry in found[LISTED : 2 * LISTED])}"
+    if not found:
+        answer["closest"] = closest(search, [entry.name for entry in entries], 5)
+    if catalogue.problems:
+        answer["problems"] = list(catalogue.problems)
+    return answer
+
+
+async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
+    """One line about a workflow: name, task, source, description, and why this server cannot run it if so."""
+    task, about, problem = entry.task, entry.description, ""
+    try:
+        if entry.needs:
+            await fit_entry(server, entry, None)
+        else:
+            choice = await fit_saved(server, entry, None)
+            graph = choice.workflow.graph
+            task = task or guess_task(graph, choice.definitions)
+            about = about or " with ".join(filter(None, [task.replace("_", " "), choice.model]))
+            missing = list(choice.absent.values())
+            problem = f"needs {'; '.join(missing[:3])}" if missing else ""
+    except ComfyUIError as error:
+        if isinstance(error, ServerError):
+            raise
+        problem = error.message
+    line = {"name": entry.name, "task": task, "source": entry.source, "about": shortened(about, 200)}
+    return line | ({"cannot run": shortened(problem, 300)} if problem else {})
+
+
+async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, Any]:
+    """Everything that a caller has to know of a workflow, as far as this server knows its nodes."""
+    workflow, definitions = await read_entry(server, entry)
+    graph = workflow.graph
+    inputs = {name: _input_line(workflow, name, definitions) for name in workflow.parameters}
+    taken = {target for targets in workflow.parameters.values() for target in targets}
+    files = file_inputs(graph, definitions)
+    taken |= {file.target for file in files}
+    others = [name for name, target in workflow.widgets.items() if target not in taken]
+    other_lines = {name: _input_line(workflow, name, definitions) for name in others[:NAMED]}
+    if len(others) > NAMED:
+        other_lines["…"] = f"{len(others) - NAMED} more"
+    answer = {
+        "name": entry.name,
+        "source": entry.source,
+        "task": entry.task or guess_task(graph, definitions),
+        "about": entry.description,
+        "inputs": inputs,
+        "other inputs": other_lines,
+        "files": [f'{file.kind} for "{file.title}"' for file in files],
+        "makes": [f'{kind} ("{title}")' for title, kind in outputs(graph, definitions)],
+        "models": await _model_lines(server, entry, workflow, definitions),
+        "missing nodes": list(missing_nodes(graph, definitions)),
+    }
+    answer = {name: value for name, value in answer.items() if value}
+    return answer | {"diagram": f"```mermaid\n{mermaid(graph, definitions)}\n```"}
+
+
+def _input_line(workflow: Workflow, name: str, definitions: Definitions) -> str:
+    """An input's type, range or choices and present value: "INT, 1 to 10000, now 20"."""
+    spec = workflow.spec(name, definitions)
+    parts = [spec.type]
+    if spec.choices:
+        more = f" and {len(spec.choices) - SHOWN_CHOICES} more" if len(spec.choices) > SHOWN_CHOICES else ""
+        parts.append(f"one of {quoted(shortened(choice, 60) for choice in spec.choices[:SHOWN_CHOICES])}{more}")
+    elif spec.minimum is not None and spec.maximum is not None:
+        parts.append(f"{spec.minimum:g} to {spec.maximum:g}")
+    value = workflow.value(name)
+    if name == "seed":
+        parts.append("random unless given")
+    elif value is None:
+        parts.append("has to be given")
+    else:
+        parts.append(f'now "{shortened(value, 120)}"' if isinstance(value, str) else f"now {shortened(value, 40)}")
+    return ", ".join(parts)
+
+
+async def _model_lines(
+    server: ComfyUIServer, entry: Entry, workflow: Workflow, definitions: Definitions
+) -> dict[str, str]:
+    """Model file -> whether it is installed. For a bundled workflow files with names alike will do."""
+    lines = {}
+    needs = {need.target: need for need in entry.needs}
+    for file in model_files(workflow.graph, definitions):
+        choices = workflow.widget_spec(file.target, definitions).choices
+        like = needs[file.target].rank(choices) if file.target in needs else []
+        name = next(iter(like), None) or find_name(file.file, choices)
+        state = "not known" if file.installed is None else "not installed"
+        if name:
+            state = "installed" if name == file.file else f'installed as "{name}"'
+        lines[f"{file.folder}/{file.file}"] = state
+    return lines
+
+
+MODEL_KINDS: Mapping[str, str] = {  # what people call them -> ComfyUI's folder
+    "checkpoint": "checkpoints",
+    "unet": "diffusion_models",
+    "diffusion_model": "diffusion_models",
+    "lora": "loras",
+    "clip": "text_encoders",
+    "text_encoder": "text_encoders",
+    "upscaler": "upscale_models",
+    "upscale_model": "upscale_models",
+    "controlnets": "controlnet",
+    "vaes": "vae",
+    "embedding": "embeddings",
+    "sampler": "samplers",
+    "scheduler": "schedulers",
+}
+USUAL_KINDS = ("checkpoints", "diffusion_models", "loras", "vae", "text_encoders", "upscale_models", "controlnet")
+SAMPLING_KINDS = {"samplers": "sampler_name", "schedulers": "scheduler"}  # the input of KSampler that lists them
+
+
+async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str, Any]:
+    """The installed models of a kind whose names hold all words of `search`; without a kind how many there are of
+    each, or where `search` is found. Raises `BadArgument` for a kind that there is not."""
+    folders = await server.names("/models") or list(USUAL_KINDS)
+    kinds = [*USUAL_KINDS, "embeddings", *SAMPLING_KINDS]
+    kinds += [name for name in folders if name not in kinds and name not in ("configs", "custom_nodes")]
+    asked = kind.strip().lower().replace(" ", "_").replace("-", "_")
+    asked = MODEL_KINDS.get(asked, asked)
+    if asked and asked not in kinds:
+        raise BadArgument(f'There is no kind of model "{shortened(kind)}".', f"There are: {quoted(kinds)}.")
+    words = search.lower().split()
+    found: dict[str, list[str]] = {}
+    for name in [asked] if asked else kinds:
+        names = await _models_of(server, name)
+        found[name] = [model for model in names if all(word in model.lower() for word in words)]
+        if asked and words and not found[name] and names:
+            return {"kind": name, "found": 0, "closest": closest(search, names, 5), "installed": len(names)}
+    if not asked and not words:
+        return {"installed": {name: len(names) for name, names in found.items() if names}}
+    if not asked:
+        found = {name: names for name, names in found.items() if names}
+    answer: dict[str, Any] = {name: names[:NAMED] for name, names in found.items()}
+    cut = {name: len(names) - NAMED for name, names in found.items() if len(names) > NAMED}
+    return answer | ({"more": cut} if cut else {})
+
+
+async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
+    if kind in SAMPLING_KINDS:
+        sampler = await server.define("KSampler")
+        spec = sampler.inputs.get(SAMPLING_KINDS[kind]) if sampler else None
+        return [str(choice) for choice in spec.choices] if spec else []
+    return await server.names("/embeddings" if kind == "embeddings" else f"/models/{quote(kind, safe='')}") or []
 
 
 # --- 6. Job -----------------------------------------------------------------------------------------------------------
@@ -4775,20 +5165,27 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Picture:
-    """A finished picture: its bytes as ComfyUI made them."""
+class Product:
+    """A finished file, nearly always a picture: its bytes as ComfyUI made them."""
 
     data: bytes = field(repr=False)
     content_type: str
-    size: Size
+    size: Size | None  # of a picture
     source: str  # its name on the ComfyUI server, or "" when it came over the websocket
+
+    @property
+    def ending(self) -> str:
+        """What a name of such a file ends in: "png"."""
+        kind = self.content_type.rpartition("/")[2]
+        ending = self.source.rpartition(".")[2].lower() if self.size is None and "." in self.source else kind
+        return {"jpeg": "jpg"}.get(ending, ending) if re.fullmatch(r"[a-z0-9]{1,8}", ending) else "bin"
 
 
 @dataclass(frozen=True)
 class Made:
     """What became of a wish."""
 
-    pictures: tuple[Picture, ...]
+    products: tuple[Product, ...]
     seed: int | None
     model: str
     workflow: str
@@ -4825,34 +5222,40 @@ async def make(
     limits: Limits,
     audience: Audience,
     *,
+    catalogue: Catalogue = Catalogue(),
     previews: bool = True,
     patience: Patience = Patience(),
 ) -> Made:
-    """From a wish to finished pictures on the first server that answers. Cancelling it cancels the job there."""
+    """From a wish to finished files on the first server that answers. Cancelling it cancels the job there."""
     audience.status("connecting", "Connecting to ComfyUI")
     async with reach(endpoints) as server:
-        choice, notes = await choose(server, wish)
-        plan = prepare(choice, wish, limits, secrets.randbelow(MAX_SEED + 1))
+        choice = await give_files(server, await choose(server, wish, catalogue), wish.files)
+        if wish.loras or "loras" in wish.inputs:
+            loaders = {name: await server.define(name, DOUBT_SECONDS) for name in LORA_LOADERS}
+            known = {name: loader for name, loader in loaders.items() if loader}
+            choice = replace(choice, definitions={**choice.definitions, **known})
+        random_seed = secrets.randbelow(MAX_SEED + 1)
+        plan = await asyncio.to_thread(prepare, choice, wish, limits, random_seed, datetime.now())
         begun = time.monotonic()
-        pictures: list[Picture] = []
-        notes += plan.notes
-        for index, workflow in enumerate(plan.workflows):
+        products: list[Product] = []
+        notes = plan.notes
+        for index, graph in enumerate(workflow.graph for workflow in plan.workflows):
             part = f"{index + 1} of {len(plan.workflows)} · " if len(plan.workflows) > 1 else ""
             wait = max(limits.wait_seconds - (time.monotonic() - begun), 0.0)
             try:
-                job, told = await follow(server, workflow.graph, audience, part, wait, previews, patience)
+                job, told = await follow(server, graph, audience, part, wait, previews, patience)
                 audience.status("saving", f"{part}Saving")
-                pictures += await collect(server, job, workflow.graph)
+                products += await collect(server, job, graph)
             except ComfyUIError as error:
-                if not pictures:
+                if not products:
                     raise
                 notes += (f"only {index} of {len(plan.workflows)} were made: {error.message}",)
                 break
-            notes += (*told, *missed_pictures(job, workflow.graph))
-            if job.cached >= set(workflow.graph):
+            notes += (*told, *missed_pictures(job, graph))
+            if job.cached >= set(graph):
                 notes += (CACHED_NOTE,)
         seconds = time.monotonic() - begun
-        return Made(tuple(pictures), plan.seed, plan.model, choice.workflow.name, seconds, notes)
+        return Made(tuple(products), plan.seed, plan.model, choice.workflow.name, seconds, notes)
 
 
 @contextlib.asynccontextmanager
@@ -4880,42 +5283,180 @@ async def reach(endpoints: Sequence[Endpoint]) -> AsyncIterator[ComfyUIServer]:
     )
 
 
-def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int) -> Plan:
+async def give_files(server: ComfyUIServer, choice: Choice, files: Sequence[InputFile]) -> Choice:
+    """The choice with files uploaded and named in the workflow's inputs of their kinds, in order; an input that gets
+    none keeps its author's, and is noted as absent when the server does not have it. Raises `BadArgument`."""
+    workflow, definitions = choice.workflow, dict(choice.definitions)
+    waiting = list(file_inputs(workflow.graph, definitions))
+    named: dict[Target, str] = {}
+    for file in files:
+        kinds = ("image", "mask") if file.kind == "image" else (file.kind,)
+        place = next((item for kind in kinds for item in waiting if item.kind == kind), None)
+        if place is None:
+            taken = [item for item in file_inputs(workflow.graph, definitions) if item.kind in kinds]
+            raise BadArgument(
+                f'The workflow "{workflow.name}" takes {len(taken) or "no"} {file.kind}{"s" * (len(taken) != 1)}, and '
+                f"{sum(item.kind == file.kind for item in files)} were given.",
+                "describe_workflow tells what it takes.",
+            )
+        waiting.remove(place)
+        named[place.target] = await server.upload(file.data, file.ending)
+    absent = dict(choice.absent)
+    for item in waiting:
+        spec = workflow.widget_spec(item.target, definitions)
+        if spec.choices and item.held not in spec.choices:
+            loader = workflow.graph[item.target.node_id]["class_type"]
+            fresh = await server.define(loader, DOUBT_SECONDS)  # files are added all the time
+            definitions |= {loader: fresh} if fresh else {}
+            spec = workflow.widget_spec(item.target, definitions)
+        # Names with a folder or a note of it stand in no list.
+        if spec.choices and item.held not in spec.choices and not re.search(r"[/\\\[]", item.held):
+            absent[item.target] = f'the {item.kind} for "{item.title}"'
+    return replace(choice, workflow=workflow.set(named), definitions=definitions, absent=absent)
+
+
+LORA_LOADERS = ("LoraLoader", "LoraLoaderModelOnly")
+EXTRAS = ("size", "count", "loras")  # what a workflow takes beside its own inputs
+
+
+def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: datetime) -> Plan:
     """Turn a wish into bound graphs, by the ranges of the server's own nodes and within the limits.
 
-    Raises `BadArgument` for what cannot be understood and `LimitExceeded` for what the administrator does not allow.
+    Raises `BadArgument` and `ValueOutOfRange` for what cannot be understood, `ModelNotInstalled` for files that are
+    not there, and `LimitExceeded` for what the administrator does not allow.
     """
-    workflow = choice.workflow
-    values: dict[str, Any] = {
-        name: value for name, value in choice.family.defaults.items() if name in workflow.parameters
+    workflow, definitions, notes = choice.workflow, choice.definitions, [*choice.notes]
+    extras: dict[str, Any] = {
+        name: wanted for name, wanted in wish.inputs.items() if name in EXTRAS and not workflow.find(name)
     }
-    notes: list[str] = []
-    if "steps" in workflow.parameters:
+    wish = replace(wish, **extras)
+    values = {name: value for name, value in choice.family.defaults.items() if name in workflow.parameters}
+    if choice.family.megapixels is not None and "steps" in workflow.parameters:
         values["steps"] = min(values.get("steps", workflow.value("steps")), limits.steps)
     values |= _plan_size(choice, wish.size, limits, notes)
-    for name, wanted in (("steps", wish.steps), ("guidance", wish.guidance), ("seed", wish.seed)):
-        if wanted and name not in workflow.parameters:
-            notes.append(f'the workflow "{workflow.name}" has no {name}; it was left out')
-        elif wanted:
-            values[name], note = fit_number(wanted, workflow.spec(name, choice.definitions))
+    values |= _plan_arguments(choice, wish, limits, notes)
+    for name, wanted in wish.inputs.items():
+        if name in extras:
+            continue
+        if workflow.find(name) is None:
+            like = closest(name, [*workflow.names, *EXTRAS], 5)
+            raise BadArgument(
+                f'The workflow "{workflow.name}" has no input "{shortened(name)}".', f"It has, like it: {quoted(like)}."
+            )
+        values[name], note = fit_value(wanted, workflow.spec(name, definitions))
+        notes += [note] if note else []
+    touched = {target.widget for name in values for target in workflow.find(name) or ()}
+    _check_absent(choice, touched)
+    if wish.loras:
+        workflow = replace(workflow, graph=add_loras(workflow, wish.loras, definitions, notes))
+    count = _plan_count(wish.count, limits, notes)
+    seed = None
+    if "seed" in workflow.parameters:
+        asked = [name for name in values if workflow.find(name) == workflow.parameters["seed"]]
+        seed = values.pop(asked[-1]) if asked else random_seed
+    runs = [values | ({} if seed is None else {"seed": seed})]
+    if "batch_size" in workflow.parameters:
+        runs = [{**runs[0], "batch_size": count}] if wish.count else runs
+    elif seed is not None:  # without a seed the same prompt again would only give the same picture
+        runs = [{**values, "seed": seed + index} for index in range(count)]
+    ready = []
+    for index, run in enumerate(runs):
+        bound = workflow.bind(run).filled(definitions)
+        rng = random.Random(None if seed is None else seed + index)
+        ready.append(replace(bound, graph=as_sent(bound.graph, workflow.dynamic - touched, rng, now)))
+        check_limits(ready[-1].graph, limits)
+    return Plan(tuple(ready), seed, str(ready[0].value("model") or choice.model), tuple(notes))
+
+
+def _check_absent(choice: Choice, touched: set[Target]) -> None:
+    """Raise an error for the files that a workflow names, nobody replaced, and the server does not have."""
+    absent = {target: what for target, what in choice.absent.items() if target not in touched}
+    files = [what for what in absent.values() if what.startswith("the ")]
+    if files:
+        raise BadArgument(
+            f'The workflow "{choice.workflow.name}" needs {" and ".join(files)}.', "Give them in `images`."
+        )
+    if absent:
+        raise ModelNotInstalled(
+            f'The workflow "{choice.workflow.name}" needs model files that are not installed: '
+            f"{'; '.join([*absent.values()][:5])}.",
+            "They have to be put into ComfyUI's models folder, or others named in `inputs`.",
+        )
+
+
+def _plan_arguments(choice: Choice, wish: Wish, limits: Limits, notes: list[str]) -> dict[str, Any]:
+    """What the arguments that every workflow may have come to; what this one has not is left out, and said."""
+    workflow, values = choice.workflow, dict[str, Any]()
+    prompt = None if wish.prompt is None else Wanted(wish.prompt, "The argument prompt")
+    if prompt and "prompt" not in workflow.parameters:
+        raise BadArgument(
+            f'The workflow "{workflow.name}" takes no prompt.',
+            "describe_workflow tells what it takes, and run_workflow runs it.",
+        )
+    asked = {"prompt": prompt, "negative_prompt": wish.negative_prompt}
+    asked |= {"steps": wish.steps, "guidance": wish.guidance, "seed": wish.seed}
+    for name, wanted in asked.items():
+        if wanted is None:
+            continue
+        if name in workflow.parameters:
+            values[name], note = fit_value(wanted, workflow.spec(name, choice.definitions))
             notes += [note] if note else []
+        elif name != "negative_prompt":
+            notes.append(f'the workflow "{workflow.name}" has no {name}; it was left out')
+        elif wanted.level == 0:
+            notes.append(f'the workflow "{workflow.name}" takes no negative prompt; it was left out')
     if wish.steps and values.get("steps", 0) > limits.steps:
         raise _over_limit(wish.steps, values["steps"], f"at most {limits.steps} steps")
-    if "prompt" in workflow.parameters:
-        values["prompt"] = wish.prompt
-    if wish.negative_prompt and "negative_prompt" in workflow.parameters:
-        values["negative_prompt"] = as_text(wish.negative_prompt)
-    elif wish.negative_prompt and wish.negative_prompt.level == 0:
-        notes.append(f'the workflow "{workflow.name}" takes no negative prompt; it was left out')
-    count = _plan_count(wish.count, limits, notes)
-    seed = values.setdefault("seed", random_seed) if "seed" in workflow.parameters else None
-    if "batch_size" in workflow.parameters:
-        bound = [workflow.bind({**values, "batch_size": count})]
-    elif seed is None:  # the same prompt again would only give the same picture
-        bound = [workflow.bind(values)]
-    else:
-        bound = [workflow.bind({**values, "seed": seed + index}) for index in range(count)]
-    return Plan(tuple(bound), seed, choice.model, tuple(notes))
+    return values
+
+
+def add_loras(workflow: Workflow, wanted: Wanted, definitions: Definitions, notes: list[str]) -> Graph:
+    """The workflow's graph with LoRAs in it, given as "name" or "name:0.8", several in a list or behind commas.
+
+    Raises `BadArgument`, `ModelNotInstalled`, `NodeNotInstalled`, `WorkflowRefused`.
+    """
+    value = wanted.value
+    texts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise BadArgument(f"{wanted.name} is {shortened(value)}.", 'Give names such as ["name", "other:0.8"].')
+    loader = next((definitions[name] for name in LORA_LOADERS if name in definitions), None)
+    if loader is None:
+        raise NodeNotInstalled('This ComfyUI has no node "LoraLoader".')
+    choices, strength = loader.inputs["lora_name"].choices, loader.inputs["strength_model"]
+    loras = []
+    for text in filter(None, (text.strip() for text in texts)):
+        name, asked = parse_lora(text)
+        file = find_name(name, choices)
+        if file is None:
+            like = closest(name, choices)
+            hint = f"Installed are, among others: {quoted(like)}." if like else "No LoRA is installed."
+            raise ModelNotInstalled(f'{wanted.name} has "{shortened(name)}", and no such LoRA is installed.', hint)
+        fitted, note = fit_number(Wanted(asked, f'the strength of the LoRA "{file}"', wanted.level), strength)
+        notes += [note] if note else []
+        loras.append(Lora(file, fitted))
+    return with_loras(workflow.graph, loras, definitions)
+
+
+def check_limits(graph: Graph, limits: Limits) -> None:
+    """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there."""
+    for node_id, node in graph.items():
+        inputs = {name: value for name, value in node["inputs"].items() if type(value) in (int, float)}
+        asked: list[tuple[str, float, float]] = [
+            ("steps", inputs.get("steps", 0), limits.steps),
+            ("batch_size", inputs.get("batch_size", 1), limits.count),
+        ]
+        if {"width", "height"} <= inputs.keys() and MAKES_PIXELS & node["inputs"].keys():
+            megapixels = inputs["width"] * inputs["height"] / 1e6
+            asked.append(("width x height in megapixels", round(megapixels, 2), limits.megapixels))
+        for name, value, most in asked:
+            if value > most:
+                raise LimitExceeded(
+                    f"{node_title(graph, node_id)} has {value:g} as {name}, and the administrator allows {most:g}.",
+                    f"Ask for at most {most:g}.",
+                )
+
+
+MAKES_PIXELS = {"batch_size", "length", "upscale_method"}  # beside width and height: not of a mere hint to a model
 
 
 def _plan_size(choice: Choice, size: Wanted | None, limits: Limits, notes: list[str]) -> dict[str, int]:
@@ -4923,8 +5464,14 @@ def _plan_size(choice: Choice, size: Wanted | None, limits: Limits, notes: list[
     if not {"width", "height"} <= set(workflow.parameters):
         notes += [f'the workflow "{workflow.name}" has no size of its own; size was left out'] if size else []
         return {}
+    megapixels = choice.family.megapixels
+    if megapixels is None:
+        if size is None:
+            return {}
+        sides = [workflow.value(name) for name in ("width", "height")]
+        megapixels = sides[0] * sides[1] / 1e6 if all(isinstance(side, int) for side in sides) else 1.05
     width, height = (workflow.spec(name, choice.definitions) for name in ("width", "height"))
-    asked, megapixels = read_size(size), choice.family.megapixels
+    asked = read_size(size)
     fitted = fit_size(asked, megapixels, width, height)
     if size and isinstance(asked, Size):
         if asked.megapixels > limits.megapixels:
@@ -5180,22 +5727,21 @@ def run_error(failure: Failed, graph: Graph) -> RunFailed:
     return NodeFailed(f"{where} failed: {shortened(text or kind or 'no reason given', 300)}")
 
 
-async def collect(server: ComfyUIServer, job: Job, graph: Graph) -> list[Picture]:
-    """The run's pictures, in the order of the graph's nodes. Temporary ones (of preview nodes) count only when
-    nothing was saved. Raises `NoPicture`, or `PictureMissed` when only the websocket could have brought it."""
+async def collect(server: ComfyUIServer, job: Job, graph: Graph) -> list[Product]:
+    """The run's files, in the order of the graph's nodes. Temporary ones (of preview nodes) count only when nothing
+    was saved. Raises `NothingMade`, or `PictureMissed` when only the websocket could have brought it."""
     order = {node_id: index for index, node_id in enumerate(graph)}
     outputs = sorted(job.outputs, key=lambda output: order.get(output.node_id, len(order)))
     saved = [output for output in outputs if output.type == "output"]
     wanted = list(dict.fromkeys(saved or (() if job.sent else outputs)))
     data = await gather(4, [functools.partial(server.view, output) for output in wanted])
     found = [*zip(data, (output.filename for output in wanted), strict=True), *((sent.data, "") for sent in job.sent)]
-    pictures = [picture for item in found if (picture := await asyncio.to_thread(read_picture, *item))]
-    if pictures:
-        return pictures
+    products = [await asyncio.to_thread(read_product, *item) for item in found]
+    if products:
+        return products
     if any(node["class_type"] == "SaveImageWebsocket" for node in graph.values()):
         raise PictureMissed("The picture was sent over the websocket while the connection was down, and is gone.")
-    other = f" It made: {quoted(output.filename for output in wanted[:5])}." if wanted else ""
-    raise NoPicture(f"The run ended well, but made no picture.{other}")
+    raise NothingMade("The run ended well, but saved nothing.")
 
 
 def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
@@ -5206,16 +5752,23 @@ def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
     return (f"{missing} of {sent} pictures were missed: the connection was down when they were sent",) * (missing > 0)
 
 
+# What the operating system's own table of endings may lack.
+OTHER_TYPES = {"mp4": "video/mp4", "webm": "video/webm", "mp3": "audio/mpeg", "flac": "audio/flac", "opus": "audio/ogg"}
+OTHER_TYPES |= {"wav": "audio/wav", "glb": "model/gltf-binary"}
 PICTURE_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
 
 
-def read_picture(data: bytes, source: str) -> Picture | None:
-    """A picture by its own bytes, or None for what is none. Only its head is decoded. Blocks: call it in a thread."""
+def read_product(data: bytes, source: str) -> Product:
+    """What a file is: a picture by its own bytes, of which only the head is decoded, anything else by its name.
+    Blocks: call it in a thread."""
     try:
         with Image.open(io.BytesIO(data), formats=list(PICTURE_TYPES)) as image:
-            return Picture(data, PICTURE_TYPES[str(image.format)], Size(*image.size), source)
+            return Product(data, PICTURE_TYPES[str(image.format)], Size(*image.size), source)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
+        pass
+    ending = source.rpartition(".")[2].lower()
+    known = OTHER_TYPES.get(ending) or mimetypes.guess_type(source)[0] or "application/octet-stream"
+    return Product(data, known, None, source)
 
 
 # --- 8. Chat ----------------------------------------------------------------------------------------------------------
@@ -5223,6 +5776,9 @@ def read_picture(data: bytes, source: str) -> Picture | None:
 Emit = Callable[[dict[str, Any]], Awaitable[Any]]
 SHOWN_ELSEWHERE: dict[str, list[dict[str, Any]]] = {}  # message id -> its files, for temporary chats before 0.12.0
 REMEMBERED_MESSAGES = 200
+ATTACHMENTS = 20  # that are looked into for a workflow
+# A file's id, alone or in its address.
+FILE_REFERENCE = re.compile(r"(?:\S*/api/v1/files/)?([0-9a-fA-F-]{36})(?:/content(?:/\S*)?)?")
 
 
 class Display:
@@ -5334,7 +5890,7 @@ class Chat:
         self.user = user or {}
         self.chat_id = chat_id or metadata.get("chat_id") or ""
         self.message_id = message_id or metadata.get("message_id") or ""
-        self._internal = metadata.get("internal")
+        self._metadata = metadata
         self._emit = emit
         self._files: list[dict[str, Any]] = []  # what the message really holds
         self._display: Display | None = None
@@ -5374,7 +5930,7 @@ class Chat:
         from open_webui.socket.main import get_event_emitter
 
         about = {"chat_id": self.chat_id, "message_id": self.message_id, "user_id": self.user.get("id")}
-        emit: Emit = await get_event_emitter({**about, "internal": self._internal}, update_db=False)
+        emit: Emit = await get_event_emitter({**about, "internal": self._metadata.get("internal")}, update_db=False)
         return emit
 
     async def _real_files(self) -> list[dict[str, Any]]:
@@ -5396,29 +5952,28 @@ class Chat:
             return str(self.request.app.state.config.COMFYUI_BASE_URL or "")
         return ""
 
-    async def keep(self, pictures: Sequence[Picture], stem: str) -> list[dict[str, Any]]:
-        """Store pictures as the user's own files, under telling names, and show them in the message.
+    async def keep(self, products: Sequence[Product], stem: str) -> list[dict[str, Any]]:
+        """Store files as the user's own, under telling names, and show them in the message.
 
         Returns what a message holds of each. What was stored before a failure is shown all the same; raises
         `StorageRefused` for it, naming what is still on the ComfyUI server.
         """
         stored: list[dict[str, Any]] = []
         try:
-            for index, picture in enumerate(pictures):
-                ending = picture.content_type.rpartition("/")[2].replace("jpeg", "jpg")
-                name = f"{stem}-{index + 1}.{ending}" if len(pictures) > 1 else f"{stem}.{ending}"
-                stored.append(await self._upload(name, picture))
+            for index, product in enumerate(products):
+                name = f"{stem}-{index + 1}" if len(products) > 1 else stem
+                stored.append(await self._upload(f"{name}.{product.ending}", product))
         except Exception as error:  # an HTTPException, or whatever the storage provider raises
             reason = getattr(error, "detail", None) or type(error).__name__
-            left = quoted(picture.source for picture in pictures[len(stored) :] if picture.source)
+            left = quoted(product.source for product in products[len(stored) :] if product.source)
             hint = f"In ComfyUI's output folder: {left}." if left else ""
-            raise StorageRefused(f"Open WebUI did not store the picture: {shortened(reason, 200)}", hint) from None
+            raise StorageRefused(f"Open WebUI did not store the file: {shortened(reason, 200)}", hint) from None
         finally:
             if stored:
                 await finish(self._attach(stored), ANSWER_SECONDS)
         return stored
 
-    async def _upload(self, name: str, picture: Picture) -> dict[str, Any]:
+    async def _upload(self, name: str, product: Product) -> dict[str, Any]:
         from fastapi import UploadFile
         from open_webui.models.users import Users
         from open_webui.routers.files import upload_file_handler
@@ -5431,13 +5986,84 @@ class Chat:
         else:
             about = {}
         upload = UploadFile(
-            file=io.BytesIO(picture.data), filename=name, headers=Headers({"content-type": picture.content_type})
+            file=io.BytesIO(product.data), filename=name, headers=Headers({"content-type": product.content_type})
         )
         user = await Users.get_user_by_id(str(self.user.get("id")))
         # process=False: without it Open WebUI would try to read text out of the picture
         item = await upload_file_handler(self.request, file=upload, metadata=about, process=False, user=user)
         url = f"/api/v1/files/{item.id}/content"
-        return {"type": "image", "id": item.id, "url": url, "name": name, "content_type": picture.content_type}
+        kind = "image" if product.size else "file"
+        return {"type": kind, "id": item.id, "url": url, "name": name, "content_type": product.content_type}
+
+    async def read_file(self, reference: str) -> tuple[str, bytes]:
+        """Name and content of a file that the user may read, by its id or its address in this Open WebUI. Raises
+        `BadArgument` for any other: one that the user may not read cannot be told from one that is not there."""
+        from open_webui.models.files import Files
+        from open_webui.models.users import Users
+        from open_webui.storage.provider import Storage
+        from open_webui.utils.access_control.files import has_access_to_file
+
+        found = FILE_REFERENCE.fullmatch(reference.strip())
+        user = await Users.get_user_by_id(str(self.user.get("id")))
+        item = await Files.get_file_by_id(found[1]) if found and user else None
+        if item is None or not (item.user_id == user.id or await has_access_to_file(item.id, "read", user)):
+            raise BadArgument(
+                f'There is no file "{shortened(reference)}".', "Give the id or the URL of a file of this chat."
+            )
+
+        def content() -> bytes:
+            path = Path(Storage.get_file(item.path))
+            if path.stat().st_size > MAX_INPUT_BYTES:
+                raise LimitExceeded(f'The file "{item.filename}" is larger than {MAX_INPUT_BYTES // 2**20} MB.')
+            return path.read_bytes()
+
+        try:
+            return str(item.filename), await asyncio.to_thread(content)
+        except OSError:
+            raise BadArgument(f'The file "{item.filename}" is not in the storage of Open WebUI any more.') from None
+
+    async def input_file(self, reference: str) -> InputFile:
+        """A file as a workflow's input. Raises as `read_file` does, and `BadArgument` for a kind that none takes."""
+        name, data = await self.read_file(reference)
+        product = await asyncio.to_thread(read_product, data, name)
+        kind = "image" if product.size else product.content_type.partition("/")[0]
+        if kind not in ("image", "video", "audio"):
+            raise BadArgument(f'"{shortened(name)}" is neither image, video nor sound.', "Give such a file.")
+        return InputFile(data, kind, product.ending)
+
+    async def attached_workflow(self) -> Entry:
+        """The newest workflow among the files that the user attached to this chat: inside a picture that ComfyUI made,
+        or as a JSON file. Raises `UnknownWorkflow` or, when there is none in what is attached, `WorkflowRefused`."""
+        refusal: ComfyUIError | None = None
+        for reference in (await self._attachments())[:ATTACHMENTS]:
+            try:
+                name, data = await self.read_file(reference)
+                if name.lower().endswith(".json"):
+                    text = data.decode("utf-8", "replace")
+                    return Entry("attached", "attached", unwrap(await asyncio.to_thread(read_json, text)))
+                graph = await asyncio.to_thread(read_picture_workflow, data, shortened(name))
+                return Entry("attached", "attached", graph)
+            except ComfyUIError as error:
+                refusal = refusal or error
+        raise refusal or UnknownWorkflow(
+            "No file is attached to this chat.", "Ask the user to attach a picture that ComfyUI made, or its JSON file."
+        )
+
+    async def _attachments(self) -> list[str]:
+        """The addresses of the files that the user attached, newest first: of this turn, then of the earlier ones."""
+        turns = [[*(self._metadata.get("user_message") or {}).get("files", ()), *(self._metadata.get("files") or ())]]
+        if self.saved:
+            from open_webui.models.chats import Chats
+
+            messages = await Chats.get_messages_map_by_chat_id(self.chat_id) or {}
+            at, seen = self.message_id, set[str]()
+            while (message := messages.get(at)) and at not in seen:
+                seen.add(at)
+                if message.get("role") == "user":
+                    turns.append(message.get("files") or [])
+                at = message.get("parentId") or ""
+        references = [str(item.get("id") or item.get("url") or "") for turn in turns for item in reversed(turn)]
+        return list(dict.fromkeys(filter(None, references)))
 
     async def _attach(self, stored: list[dict[str, Any]]) -> None:
         """Add files to the message, in the database and in the browser."""
@@ -5535,6 +6161,11 @@ WORKFLOW_VALVE = (
 )
 
 
+WORKFLOWS_VALVE = (
+    "JSON of one workflow, as ComfyUI saves or exports it, or of several: an object of name and workflow, or a list."
+)
+
+
 class Valves(Tolerant):
     """What the administrator sets for everybody."""
 
@@ -5561,6 +6192,18 @@ class Valves(Tolerant):
         default=False,
         title="Users may set their own ComfyUI address",
         description="The server of Open WebUI connects to whatever address a user enters. Administrators always may.",
+    )
+    workflows: str = Field(default="", title="Workflows", description=WORKFLOWS_VALVE)
+    server_workflows: bool = Field(
+        default=True,
+        title="Workflows saved in ComfyUI",
+        description="Whatever is saved on the ComfyUI server can be run by its name.",
+    )
+    allow_user_workflows: bool = Field(
+        default=False,
+        title="Users may bring their own workflows",
+        description="Pasted into their valve, or inside a picture in the chat. They may use every node of the server. "
+        "Administrators always may.",
     )
     max_count: int = Field(default=4, title="Most pictures in one call", description="1 to 64.")
     max_steps: int = Field(default=100, title="Most sampling steps", description="1 to 10000.")
@@ -5591,6 +6234,9 @@ class UserValves(Tolerant):
     size: str = Field(default="auto", title="Size", description=SIZE_VALVE)
     negative_prompt: str = Field(default="", title="Negative prompt", description=NEGATIVE_VALVE)
     previews: bool = Field(default=True, title="Live previews", description="Show the picture coming up.")
+    workflows: str = Field(
+        default="", title="Workflows", description=f"{WORKFLOWS_VALVE} Used if the administrator allows it."
+    )
 
 
 USUAL_ADDRESSES = ("http://127.0.0.1:8188", "http://host.docker.internal:8188")
@@ -5604,6 +6250,8 @@ class Settings:
     limits: Limits
     previews: bool
     preferences: Mapping[str, Wanted]  # argument -> what holds when the call does not say
+    catalogue: Catalogue = Catalogue()
+    own_workflows: bool = False  # whether the caller may bring workflows
 
     def wish(self, prompt: Any, **arguments: Any) -> Wish:
         """The wish of a call: its arguments first, then the user's valves, then the administrator's.
@@ -5616,12 +6264,47 @@ class Settings:
         given = {
             name: Wanted(value, f"The argument {name}") for name, value in arguments.items() if is_given(name, value)
         }
-        return Wish(text, **{**self.preferences, **given})
+        wanted: dict[str, Any] = {**self.preferences, **given}
+        return Wish(text, **wanted)
+
+    def order(self, workflow: Any, inputs: Any, files: Sequence[InputFile]) -> Wish:
+        """The wish of a call that names a workflow and its inputs; all others stay as its author saved them.
+
+        Raises `BadArgument`.
+        """
+        name = as_text(Wanted(workflow, "The argument workflow")).strip()
+        if not name:
+            raise BadArgument("The argument workflow is empty.", "list_workflows tells the names.")
+        if isinstance(inputs, str) and inputs.strip():
+            with contextlib.suppress(ValueError, RecursionError):
+                inputs = json.loads(inputs)
+        if inputs and not isinstance(inputs, dict):
+            raise BadArgument(f"The argument inputs is {shortened(inputs)}.", 'Give an object such as {"seed": 7}.')
+        wanted = {
+            str(key): Wanted(value, f"The input {shortened(key, 60)}")
+            for key, value in (inputs or {}).items()
+            if value is not None and (str(key) != "seed" or is_given("seed", value))
+        }
+        return Wish(workflow=Wanted(name, "The argument workflow"), inputs=wanted, files=tuple(files))
+
+    async def including(self, chat: "Chat", workflow: Any) -> Catalogue:
+        """The catalogue, with the workflow attached to the chat when that is the one which is named."""
+        if not isinstance(workflow, str) or workflow.strip().lower() != ATTACHED:
+            return self.catalogue
+        if not self.own_workflows:
+            raise UnknownWorkflow(
+                "The administrator does not allow users to bring workflows of their own.",
+                "Name one of list_workflows.",
+            )
+        return replace(self.catalogue, given=(await chat.attached_workflow(), *self.catalogue.given))
+
+
+ATTACHED = "attached"
 
 
 def is_given(name: str, value: Any) -> bool:
     """Whether a caller means a value, or wrote something that stands for leaving it out."""
-    if value is None or (name == "seed" and str(value).strip().lower() in ("-1", "random")):
+    if value is None or value == [] or (name == "seed" and str(value).strip().lower() in ("-1", "random")):
         return False
     return not (isinstance(value, str) and value.strip().lower() in (("",) if name == "negative_prompt" else NOT_GIVEN))
 
@@ -5661,7 +6344,15 @@ def resolve(valves: Valves, user: Mapping[str, Any] | None, own_address: str = "
         megapixels=clamp(valves.max_megapixels, 0.07, 256),
         wait_seconds=60 * clamp(valves.max_wait_minutes, 0.1, 1440),
     )
-    return Settings(tuple(endpoints), limits, valves.previews and mine.previews, preferences)
+    own = valves.allow_user_workflows or user.get("role") == "admin"
+    pasted = [read_pasted(mine.workflows, "user", 'Your valve "Workflows"')] if own else []
+    pasted.append(read_pasted(valves.workflows, "administrator", 'The administrator\'s valve "Workflows"'))
+    problems = [problem for one in pasted for problem in one.problems]
+    if mine.workflows.strip() and not own:
+        problems.append('Your valve "Workflows" is not used: the administrator does not allow that.')
+    given = tuple(entry for one in pasted for entry in one.entries)
+    catalogue = Catalogue(given, valves.server_workflows or bool(mine.endpoint.strip()), tuple(problems))
+    return Settings(tuple(endpoints), limits, valves.previews and mine.previews, preferences, catalogue, own)
 
 
 def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]:
@@ -5681,23 +6372,28 @@ def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]
 
 
 def report(made: Made, files: Sequence[Mapping[str, Any]], shown: bool) -> tuple[dict[str, Any], str]:
-    """What the model gets to know of finished pictures, and the last status."""
+    """What the model gets to know of finished files, and the last status."""
+    pictures = [item for item in files if item["type"] == "image"]
+    others = [item for item in files if item["type"] != "image"]
+    thing = "picture" if pictures else "file"
     several = len(files) != 1
-    seen = f"The user already sees the picture{'s' if several else ''} in the chat; do not show or link " + (
+    seen = f"The user already sees the {thing}{'s' if several else ''} in the chat; do not show or link " + (
         "them" if several else "it"
     )
-    again = f"The same prompt, seed, size and count give the same {'set' if several else 'picture'} again."
+    again = f"The same prompt, seed, size and count give the same {'set' if several else thing} again."
     again = again if made.seed is not None else ""
     result: dict[str, Any] = {
         "status": "done",
-        "images": [{"id": item["id"], "url": item["url"]} for item in files],
+        "images": [{"id": item["id"], "url": item["url"]} for item in pictures],
         "seed": made.seed,
         "model": made.model,
         "workflow": made.workflow,
-        "size": ", ".join(dict.fromkeys(str(picture.size) for picture in made.pictures)),
+        "size": ", ".join(dict.fromkeys(str(product.size) for product in made.products if product.size)),
         "seconds": round(made.seconds, 1),
         "note": f"{seen} again. {again}".strip() if shown else f"Stored as files of the user. {again}".strip(),
     }
+    if others:
+        result["files"] = [{"id": item["id"], "url": item["url"], "name": item["name"]} for item in others]
     if made.notes:
         result["adjusted"] = list(made.notes)
     text = f"Done in {duration(made.seconds)}" + (f" · seed {made.seed}" if made.seed is not None else "")
@@ -5723,6 +6419,7 @@ class Tools:
         steps: float | None = None,
         guidance: float | None = None,
         model: str = "",
+        loras: list[str] | None = None,
         workflow: str = "",
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
@@ -5745,30 +6442,154 @@ class Tools:
         :param steps: Sampling steps, a whole number
         :param guidance: How strictly the prompt is followed (CFG), a number
         :param model: Name of an installed model
-        :param workflow: One of "z-image-turbo", "flux2", "qwen-image", "flux2-klein", "flux", "sd3.5" or "checkpoint"
+        :param loras: Names of installed LoRAs, each with a strength if need be: "name:0.8"
+        :param workflow: Name of a workflow that takes a prompt; without it the best one is chosen
         """
-        valves = self.valves  # another request may replace it meanwhile
+        arguments = {
+            "negative_prompt": negative_prompt,
+            "size": size,
+            "count": count,
+            "seed": seed,
+            "steps": steps,
+            "guidance": guidance,
+            "model": model,
+            "loras": loras,
+            "workflow": workflow,
+        }
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
+        valves = self.valves  # another request may replace it meanwhile
 
         async def work(display: Display) -> tuple[dict[str, Any], str]:
             settings = resolve(valves, __user__, await chat.comfyui_address())
-            wish = settings.wish(
-                prompt,
-                negative_prompt=negative_prompt,
-                size=size,
-                count=count,
-                seed=seed,
-                steps=steps,
-                guidance=guidance,
-                model=model,
-                workflow=workflow,
-            )
-            previews = settings.previews and display.previews
-            made = await make(wish, settings.endpoints, settings.limits, display, previews=previews)
-            files = await chat.keep(made.pictures, file_stem(wish.prompt, made.seed))
-            return report(made, files, bool(chat.message_id))
+            wish = settings.wish(prompt, **arguments)
+            return await _run(chat, display, settings, wish, await settings.including(chat, workflow))
 
         return await chat.answer(work)
+
+    async def run_workflow(
+        self,
+        workflow: str,
+        inputs: dict[str, Any] | None = None,
+        images: list[str] | None = None,
+        __user__: dict[str, Any] | None = None,
+        __request__: Any = None,
+        __event_emitter__: Any = None,
+        __metadata__: dict[str, Any] | None = None,
+        __chat_id__: str | None = None,
+        __message_id__: str | None = None,
+    ) -> dict[str, Any]:
+        """Run any ComfyUI workflow by its name: pictures, edits, video, sound, anything saved there.
+
+        Ask describe_workflow for its inputs first. The user watches the progress and sees the results.
+
+        :param workflow: A name of list_workflows, or "attached" for the one in a picture that the user attached
+        :param inputs: Values by input name, such as {"prompt": "a fox", "seed": 7}; all others stay as saved
+        :param images: Ids or URLs of the files to work on, in the workflow's order
+        """
+        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
+        valves = self.valves
+
+        async def work(display: Display) -> tuple[dict[str, Any], str]:
+            settings = resolve(valves, __user__, await chat.comfyui_address())
+            references = [images] if isinstance(images, str) else images or []
+            files = [await chat.input_file(str(reference)) for reference in references]
+            wish = settings.order(workflow, inputs, files)
+            return await _run(chat, display, settings, wish, await settings.including(chat, workflow))
+
+        return await chat.answer(work)
+
+    async def list_workflows(
+        self,
+        search: str = "",
+        __user__: dict[str, Any] | None = None,
+        __request__: Any = None,
+        __event_emitter__: Any = None,
+        __metadata__: dict[str, Any] | None = None,
+        __chat_id__: str | None = None,
+        __message_id__: str | None = None,
+    ) -> dict[str, Any]:
+        """List the workflows that can be run, with what each is for.
+
+        :param search: Words that the name or the description holds; empty lists all
+        """
+        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
+        valves = self.valves
+
+        async def work(_display: Display) -> tuple[dict[str, Any], str]:
+            settings = resolve(valves, __user__, await chat.comfyui_address())
+            async with reach(settings.endpoints) as server:
+                answer = await list_workflows(server, settings.catalogue, search)
+            return {"status": "done", **answer}, f"{len(answer['workflows'])} workflows"
+
+        return await chat.answer(work)
+
+    async def describe_workflow(
+        self,
+        workflow: str,
+        __user__: dict[str, Any] | None = None,
+        __request__: Any = None,
+        __event_emitter__: Any = None,
+        __metadata__: dict[str, Any] | None = None,
+        __chat_id__: str | None = None,
+        __message_id__: str | None = None,
+    ) -> dict[str, Any]:
+        """Tell a workflow's inputs, models, missing nodes and outputs, with a diagram of its graph.
+
+        To show the user the graph, copy `diagram` into the answer as it is.
+
+        :param workflow: A name of list_workflows, or "attached" for the one in a picture that the user attached
+        """
+        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
+        valves = self.valves
+
+        async def work(_display: Display) -> tuple[dict[str, Any], str]:
+            settings = resolve(valves, __user__, await chat.comfyui_address())
+            wish = settings.order(workflow, None, ())
+            catalogue = await settings.including(chat, workflow)
+            async with reach(settings.endpoints) as server:
+                entry = await catalogue.find(server, wish.workflow or Wanted(workflow, "The argument workflow"))
+                answer = await describe_workflow(server, entry)
+            return {"status": "done", **answer}, f'Looked at "{entry.name}"'
+
+        return await chat.answer(work)
+
+    async def list_models(
+        self,
+        kind: str = "",
+        search: str = "",
+        __user__: dict[str, Any] | None = None,
+        __request__: Any = None,
+        __event_emitter__: Any = None,
+        __metadata__: dict[str, Any] | None = None,
+        __chat_id__: str | None = None,
+        __message_id__: str | None = None,
+    ) -> dict[str, Any]:
+        """List what is installed in ComfyUI: models of a kind, LoRAs, embeddings, samplers, schedulers.
+
+        :param kind: Such as "checkpoints", "diffusion_models", "loras", "vae", "samplers"; empty counts all kinds
+        :param search: Words that the name holds
+        """
+        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
+        valves = self.valves
+
+        async def work(_display: Display) -> tuple[dict[str, Any], str]:
+            settings = resolve(valves, __user__, await chat.comfyui_address())
+            async with reach(settings.endpoints) as server:
+                answer = await list_models(server, kind or "", search or "")
+            return {"status": "done", **answer}, "Looked up what is installed"
+
+        return await chat.answer(work)
+
+
+async def _run(
+    chat: Chat, display: Display, settings: Settings, wish: Wish, catalogue: Catalogue
+) -> tuple[dict[str, Any], str]:
+    """A wish made, stored and reported."""
+    previews = settings.previews and display.previews
+    made = await make(wish, settings.endpoints, settings.limits, display, catalogue=catalogue, previews=previews)
+    prompt = wish.prompt or (wish.inputs["prompt"].value if "prompt" in wish.inputs else made.workflow)
+    files = await chat.keep(made.products, file_stem(str(prompt), made.seed))
+    return report(made, files, bool(chat.message_id))
 
 
 # --- 11. Command line -------------------------------------------------------------------------------------------------
@@ -5814,13 +6635,13 @@ def check_target(target: Path) -> None:
         raise BadArgument(f'"{target}" cannot be written.', "Give another -o.")
 
 
-def encoded_for(path: Path, picture: Picture) -> bytes:
-    """The picture's bytes as the file's name promises: as made, or encoded anew for another ending. Blocks."""
+def encoded_for(path: Path, product: Product) -> bytes:
+    """The file's bytes as its name promises: as made, or a picture encoded anew for another ending. Blocks."""
     wanted = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".png": "PNG"}.get(path.suffix.lower())
-    if wanted is None or PICTURE_TYPES[wanted] == picture.content_type:
-        return picture.data
+    if wanted is None or product.size is None or PICTURE_TYPES[wanted] == product.content_type:
+        return product.data
     encoded = io.BytesIO()
-    with Image.open(io.BytesIO(picture.data)) as image:
+    with Image.open(io.BytesIO(product.data)) as image:
         image.convert("RGB").save(encoded, wanted, quality=95)
     return encoded.getvalue()
 
@@ -5838,17 +6659,18 @@ async def command_generate(options: argparse.Namespace) -> int:
         max_megapixels=64,
     )
     settings = resolve(valves, None)
-    names = ("negative_prompt", "size", "count", "seed", "steps", "guidance", "model", "workflow")
+    names = ("negative_prompt", "size", "count", "seed", "steps", "guidance", "model", "loras", "workflow")
     wish = settings.wish(options.prompt, **{name: getattr(options, name) for name in names})
     display = TerminalDisplay(sys.stderr)
     try:
-        made = await make(wish, settings.endpoints, settings.limits, display, previews=False)
+        catalogue = settings.catalogue
+        made = await make(wish, settings.endpoints, settings.limits, display, catalogue=catalogue, previews=False)
     finally:
         display.end()
-    target = target or Path(file_stem(wish.prompt, made.seed) + ".png")
-    for index, picture in enumerate(made.pictures):
+    target = target or Path(f"{file_stem(str(wish.prompt), made.seed)}.{made.products[0].ending}")
+    for index, product in enumerate(made.products):
         path = target.with_stem(f"{target.stem}-{index + 1}") if index else target
-        await asyncio.to_thread(path.write_bytes, await asyncio.to_thread(encoded_for, path, picture))
+        await asyncio.to_thread(path.write_bytes, await asyncio.to_thread(encoded_for, path, product))
         print(path)
     for note in made.notes:
         print(f"Note: {note}", file=sys.stderr)
@@ -6022,6 +6844,7 @@ def command_parser() -> argparse.ArgumentParser:
     generate.add_argument("-o", "--output", metavar="FILE", help="where the picture goes; others get a number")
     for name in ("negative-prompt", "size", "count", "seed", "steps", "guidance", "model", "workflow"):
         generate.add_argument(f"--{name}")
+    generate.add_argument("--loras", metavar="NAME[:STRENGTH],…", help="LoRAs to use, behind commas")
     generate.set_defaults(run=command_generate)
     converting = commands.add_parser("convert", help="turn saved workflows into the format of ComfyUI's API")
     converting.add_argument("files", nargs="+", metavar="FILE", help="x.json or x.ui.json; x.api.json is written")

@@ -418,8 +418,8 @@ async def test_it_is_chosen_and_runs(name: str, release: str) -> None:
     async with StandIn(release=release, models=models_of(entry), step_seconds=0.0) as comfy:
         async with tool.open_server(tool.Endpoint(comfy.url)) as server:
             named = tool.Wanted(name, "workflow", 0)
-            choice, notes = await tool.choose(server, tool.Wish("x", workflow=named), entry.task)
-        assert (choice.workflow.graph, notes, choice.model) == (GRAPHS[name], (), entry.needs[0].file)
+            choice = await tool.choose(server, tool.Wish("x", workflow=named))
+        assert (choice.workflow.graph, choice.notes, choice.model) == (GRAPHS[name], (), entry.needs[0].file)
         small = {
             tool.Target(node_id, key): least
             for node_id, node in choice.workflow.graph.items()
@@ -453,7 +453,7 @@ async def test_nodes_that_read_the_same_file_read_the_one_that_was_named() -> No
     models["checkpoints"] += ["ltx-2-19b-distilled-fp8.safetensors"]
     async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
         wish = tool.Wish("x", model=tool.Wanted("ltx-2-19b-distilled-fp8", "model", 0))
-        choice, _ = await tool.choose(server, wish, entry.task)
+        choice = await tool.choose(server, wish, task=entry.task)
     read = {node["inputs"]["ckpt_name"] for node in choice.workflow.graph.values() if "ckpt_name" in node["inputs"]}
     assert read == {"ltx-2-19b-distilled-fp8.safetensors"}
 

@@ -31,14 +31,14 @@ async def make(comfy: StandIn, watcher: Watcher, prompt: str = "a lighthouse at 
     return await tool.make(wish, endpoints, limits, watcher, previews=previews, patience=patience)
 
 
-async def run_graph(comfy: StandIn, watcher: Watcher, graph: Any, wait: float = 30.0) -> list[tool.Picture]:
+async def run_graph(comfy: StandIn, watcher: Watcher, graph: Any, wait: float = 30.0) -> list[tool.Product]:
     """Post any graph, follow it, and bring its pictures."""
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
         job, _ = await tool.follow(server, graph, watcher, "", wait, True, QUICK)
         return await tool.collect(server, job, graph)
 
 
-def opened(picture: tool.Picture) -> Image.Image:
+def opened(picture: tool.Product) -> Image.Image:
     image = Image.open(io.BytesIO(picture.data))
     image.load()
     return image
@@ -49,7 +49,7 @@ def opened(picture: tool.Picture) -> Image.Image:
 
 async def test_a_run_brings_the_picture_that_was_asked_for(comfy: StandIn, watcher: Watcher) -> None:
     made = await make(comfy, watcher, seed=7, size="96x64")
-    assert [opened(picture).size for picture in made.pictures] == [(96, 64)]
+    assert [opened(picture).size for picture in made.products] == [(96, 64)]
     assert (made.seed, made.workflow, made.model) == (7, "checkpoint", "sd_xl_base_1.0.safetensors")
 
 
@@ -70,7 +70,7 @@ async def test_a_quick_run_costs_one_post_one_download_and_no_look_up(watcher: W
         patience = tool.Patience(first=5.0)
         wish = tool.Wish("x", size=tool.Wanted("64x64", "size"), workflow=tool.Wanted("checkpoint", "workflow"))
         await tool.make(wish, [tool.Endpoint(comfy.url)], tool.Limits(), watcher, patience=patience)
-        paths = [r.path for r in comfy.requests if not r.path.startswith(("/object_info", "/view_meta"))]
+        paths = [r.path for r in comfy.requests if not r.path.startswith(("/object_info", "/view_meta", "/userdata"))]
         await tool.close_servers()
     assert sorted(paths) == ["/prompt", "/view", "/ws"]
 
@@ -90,15 +90,15 @@ async def test_without_previews_none_are_asked_for(comfy: StandIn, watcher: Watc
 async def test_the_same_seed_and_count_give_the_same_set_again(comfy: StandIn, watcher: Watcher) -> None:
     first = await make(comfy, watcher, seed=11, count=2)
     again = await make(comfy, watcher, seed=11, count=2)
-    assert len(first.pictures) == 2
-    assert [opened(p).tobytes() for p in first.pictures] == [opened(p).tobytes() for p in again.pictures]
-    assert opened(first.pictures[0]).tobytes() != opened(first.pictures[1]).tobytes()
+    assert len(first.products) == 2
+    assert [opened(p).tobytes() for p in first.products] == [opened(p).tobytes() for p in again.products]
+    assert opened(first.products[0]).tobytes() != opened(first.products[1]).tobytes()
 
 
 async def test_a_fully_cached_run_ends_with_its_picture_and_says_so(comfy: StandIn, watcher: Watcher) -> None:
     await make(comfy, watcher, seed=5)
     again = await make(comfy, watcher, seed=5)
-    assert again.pictures
+    assert again.products
     assert any("already" in note for note in again.notes)
 
 
@@ -113,7 +113,8 @@ def no_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
     """The checkpoint workflow as if its graph had no batch size."""
     entry = next(entry for entry in tool.bundled_entries() if entry.name == "checkpoint")
     parameters = {name: at for name, at in entry.workflow.parameters.items() if name != "batch_size"}
-    single = dataclasses.replace(entry, workflow=dataclasses.replace(entry.workflow, parameters=parameters))
+    single = dataclasses.replace(entry)
+    vars(single)["workflow"] = dataclasses.replace(entry.workflow, parameters=parameters)
     monkeypatch.setattr(tool, "bundled_entries", lambda: (single,))
 
 
@@ -123,7 +124,7 @@ async def test_without_a_batch_size_count_is_so_many_prompts_with_seeds_in_a_row
 ) -> None:
     made = await make(comfy, watcher, seed=20, count=3)
     seeds = [n["inputs"]["seed"] for p in comfy.prompts for n in p["prompt"].values() if "seed" in n["inputs"]]
-    assert (len(made.pictures), seeds) == (3, [20, 21, 22])
+    assert (len(made.products), seeds) == (3, [20, 21, 22])
     assert any(text.startswith("2 of 3 · ") for text in watcher.texts)
 
 
@@ -133,13 +134,13 @@ async def test_the_pictures_before_a_failure_are_not_lost(
 ) -> None:
     collect = tool.collect
 
-    async def first_only(*arguments: Any) -> list[tool.Picture]:
+    async def first_only(*arguments: Any) -> list[tool.Product]:
         comfy.misbehave.fail_node = {"KSampler": OUT_OF_MEMORY}
         return await collect(*arguments)
 
     monkeypatch.setattr(tool, "collect", first_only)
     made = await make(comfy, watcher, seed=20, count=3)
-    assert len(made.pictures) == 1
+    assert len(made.products) == 1
     assert any(note.startswith("only 1 of 3 were made: The graphics card ran out of memory") for note in made.notes)
 
 
@@ -159,7 +160,7 @@ async def test_calls_side_by_side_share_one_websocket_and_keep_apart(comfy: Stan
     made = await asyncio.gather(*(make(comfy, w, f"number {i}", seed=i) for i, w in enumerate(watchers)))
     assert [m.seed for m in made] == list(range(6))
     assert sum(request.path.endswith("/ws") for request in comfy.requests) == 1
-    assert len({picture.data for m in made for picture in m.pictures}) == 6
+    assert len({picture.data for m in made for picture in m.products}) == 6
 
 
 async def test_the_websocket_closes_some_time_after_the_last_job(
@@ -218,7 +219,7 @@ async def test_a_redirect_is_not_followed_and_its_target_gets_nothing(comfy: Sta
 async def test_the_first_address_that_answers_is_taken(comfy: StandIn, watcher: Watcher) -> None:
     endpoints = [tool.Endpoint("http://127.0.0.1:9"), tool.Endpoint(comfy.url), tool.Endpoint("http://127.0.0.1:7")]
     wish = tool.Wish("x", size=tool.Wanted("64x64", "size"))
-    assert (await tool.make(wish, endpoints, tool.Limits(), watcher, patience=QUICK)).pictures
+    assert (await tool.make(wish, endpoints, tool.Limits(), watcher, patience=QUICK)).products
 
 
 async def test_when_none_answers_the_error_names_all_that_were_tried_and_the_valve(watcher: Watcher) -> None:
@@ -308,7 +309,7 @@ async def test_out_of_memory_is_its_own_error(comfy: StandIn, watcher: Watcher) 
 
 async def test_a_run_that_saves_nothing_made_no_picture(comfy: StandIn, watcher: Watcher) -> None:
     comfy.misbehave.no_outputs = True
-    with pytest.raises(tool.NoPicture):
+    with pytest.raises(tool.NothingMade):
         await make(comfy, watcher)
 
 
@@ -389,7 +390,7 @@ async def test_a_server_too_old_to_take_our_id_is_named_and_its_job_withdrawn(co
 )
 async def test_missing_frames_do_not_lose_the_picture(comfy: StandIn, watcher: Watcher, muted: set[str]) -> None:
     comfy.misbehave.mute_frames = muted
-    assert (await make(comfy, watcher)).pictures
+    assert (await make(comfy, watcher)).products
 
 
 async def test_a_dropped_websocket_is_opened_again_and_the_picture_comes(comfy: StandIn, watcher: Watcher) -> None:
@@ -401,21 +402,21 @@ async def test_a_dropped_websocket_is_opened_again_and_the_picture_comes(comfy: 
     await until(lambda: comfy.sockets)
     before = len(watcher.pictures)
     comfy.release()
-    assert (await run).pictures
+    assert (await run).products
     assert len(watcher.pictures) > before
 
 
 @pytest.mark.parametrize("status", [400, 404, 502])
 async def test_without_a_websocket_look_ups_bring_the_picture(comfy: StandIn, watcher: Watcher, status: int) -> None:
     comfy.misbehave.refuse_websocket = status
-    assert (await make(comfy, watcher)).pictures
+    assert (await make(comfy, watcher)).products
     assert "Running" in watcher.texts
 
 
 async def test_a_history_entry_that_comes_late_is_waited_for(comfy: StandIn, watcher: Watcher) -> None:
     comfy.misbehave.mute_frames = {"executed"}
     comfy.misbehave.history_delay = 0.4
-    assert (await make(comfy, watcher)).pictures
+    assert (await make(comfy, watcher)).products
 
 
 async def test_a_post_whose_answer_is_lost_is_looked_up_and_not_repeated(comfy: StandIn, watcher: Watcher) -> None:
@@ -426,13 +427,13 @@ async def test_a_post_whose_answer_is_lost_is_looked_up_and_not_repeated(comfy: 
     await asyncio.sleep(0.8)
     assert len(comfy.running) + len(comfy.pending) == 1
     comfy.release()
-    assert (await run).pictures
+    assert (await run).products
     assert len(comfy.history) == 1
 
 
 async def test_unreadable_frames_are_passed_over(comfy: StandIn, watcher: Watcher) -> None:
     comfy.misbehave.garbage_frames = True
-    assert (await make(comfy, watcher)).pictures
+    assert (await make(comfy, watcher)).products
 
 
 async def test_a_download_that_breaks_off_is_an_error_after_a_second_try(comfy: StandIn, watcher: Watcher) -> None:
@@ -474,7 +475,7 @@ async def test_a_look_up_that_hangs_holds_nothing_up(comfy: StandIn, watcher: Wa
         await asyncio.sleep(1.5)
         assert time.process_time() - before < 0.7, "waiting costs no time of the processor"
         comfy.release()
-        assert (await run).pictures
+        assert (await run).products
         assert time.monotonic() - began < 10
         assert "running" in watcher.phases
         comfy.misbehave.hold_at_step = 1
@@ -684,7 +685,7 @@ async def test_a_failure_that_is_no_stop_withdraws_the_job_or_says_that_it_could
 async def test_a_picture_that_was_reported_is_not_lost_with_the_history(comfy: StandIn, watcher: Watcher) -> None:
     comfy.misbehave.mute_frames = {"executing"}
     comfy.misbehave.status_for = {"/history": 500}
-    assert (await make(comfy, watcher)).pictures
+    assert (await make(comfy, watcher)).products
 
 
 async def test_stopping_twice_still_cleans_up(comfy: StandIn, watcher: Watcher) -> None:
