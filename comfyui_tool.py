@@ -2484,7 +2484,12 @@ def read_picture_workflow(data: bytes, name: str) -> Graph:
 # replaces in its texts. Graphs come from anybody: what has not the right shape is passed over here, and the server
 # refuses it.
 
-ANY_TYPE = ("", "*", "COMFY_MATCHTYPE_V3", AUTOGROW, DYNAMIC_COMBO)  # type names that do not tell what a link carries
+OPEN_TYPES = (
+    "*",
+    "COMFY_MATCHTYPE_V3",
+    AUTOGROW,
+    DYNAMIC_COMBO,
+)  # of inputs and outputs that carry what they are given
 # What inputs of these names carry, where no definition tells.
 USUAL_TYPES: Mapping[str, str] = {
     "model": "MODEL",
@@ -2503,8 +2508,10 @@ USUAL_TYPES: Mapping[str, str] = {
     "audio": "AUDIO",
     "video": "VIDEO",
 }
+# Classes that run for their own sake, and that sample, where no definition tells.
 OUTPUT_CLASS = re.compile(
-    r"^(Save|Preview|Display|Show)|VideoCombine|SaveImage|ImageCompare|MaskPreview", re.IGNORECASE
+    r"^(Save|Preview|Display|Show)|VideoCombine|SaveImage|ImageCompare|MaskPreview|^(Checkpoint|CLIP|VAE|Model|Lora)Save$",
+    re.IGNORECASE,
 )
 SAMPLER_CLASS = re.compile(r"sampler|guider|detailer|UltimateSDUpscale", re.IGNORECASE)
 
@@ -2525,6 +2532,15 @@ class Edge:
         return self.source, self.slot
 
 
+def graph_nodes(graph: Graph) -> dict[str, Mapping[str, Any]]:
+    """The nodes of a graph, without what is none."""
+    return {
+        node_id: node
+        for node_id, node in graph.items()
+        if isinstance(node_id, str) and isinstance(node, Mapping) and isinstance(node.get("class_type"), str)
+    }
+
+
 @dataclass(frozen=True)
 class Wiring:
     """A graph's links by both their ends, each with its type as far as the definitions tell it."""
@@ -2537,20 +2553,10 @@ class Wiring:
     @classmethod
     def of(cls, graph: Graph, definitions: Definitions) -> "Wiring":
         """Read the links of a graph; one to a node that does not exist is none."""
-        nodes = {
-            node_id: node
-            for node_id, node in graph.items()
-            if isinstance(node_id, str) and isinstance(node, Mapping) and isinstance(node.get("class_type"), str)
-        }
-        edges = [
-            Edge(value[0], value[1], node_id, name)
-            for node_id, node in nodes.items()
-            for name, value in node_inputs(node).items()
-            if isinstance(name, str) and is_link(value) and value[0] in nodes
-        ]
+        nodes = graph_nodes(graph)
         into: dict[str, list[Edge]] = {node_id: [] for node_id in nodes}
         out_of: dict[str, list[Edge]] = {node_id: [] for node_id in nodes}
-        for edge in typed_edges(edges, nodes, definitions):
+        for edge in typed_edges(nodes, definitions):
             into[edge.node].append(edge)
             out_of[edge.source].append(edge)
         return cls(nodes, definitions, into, out_of)
@@ -2620,42 +2626,53 @@ class Wiring:
         return self.before(node_id for node_id in self.nodes if self.is_output(node_id))
 
 
-def typed_edges(
-    edges: Sequence[Edge], nodes: Mapping[str, Mapping[str, Any]], definitions: Definitions
-) -> Iterator[Edge]:
+def typed_edges(nodes: Mapping[str, Mapping[str, Any]], definitions: Definitions) -> Iterator[Edge]:
     """The links with their types: from the output, else the input, else what comes in where a switch passes it on."""
+    links: list[tuple[tuple[str, int], str, str]] = []
     types: dict[tuple[str, int], str] = {}
     by_name: dict[tuple[str, int], str] = {}
     passing: dict[str, list[tuple[str, int]]] = {}  # a switch's outputs, which carry what it is given
-    given: list[Edge] = []  # to switches
-    for edge in edges:
-        source, target = (definitions.get(nodes[end]["class_type"]) for end in (edge.source, edge.node))
-        made = source.outputs[edge.slot] if source and 0 <= edge.slot < len(source.outputs) else ""
-        spec = target.spec(edge.input, node_inputs(nodes[edge.node])) if target else None
-        taken = spec.type if spec else ""
-        told = next((kind for kind in (made, taken) if kind not in ANY_TYPE and "," not in kind), "")
-        if told:
-            types.setdefault(edge.origin, told)
-        elif target is None and edge.input in USUAL_TYPES:
-            by_name.setdefault(edge.origin, USUAL_TYPES[edge.input])
-        if made and made in ANY_TYPE:
-            passing.setdefault(edge.source, []).append(edge.origin)
-        if spec and taken in ANY_TYPE:
-            given.append(edge)
+    onward: dict[tuple[str, int], list[str]] = {}  # the switches that an output goes to
+    for node_id, node in nodes.items():
+        inputs, taker = node_inputs(node), definitions.get(node["class_type"])
+        for name, value in inputs.items():
+            if not isinstance(name, str) or not is_link(value) or value[0] not in nodes:
+                continue
+            origin = (value[0], value[1])
+            links.append((origin, node_id, name))
+            if origin not in types:
+                made = output_type(nodes[origin[0]], origin[1], definitions)
+                if made in OPEN_TYPES and origin not in passing.setdefault(origin[0], []):
+                    passing[origin[0]].append(origin)
+                types[origin] = told_type(made)
+            spec = taker.spec(name, inputs) if taker else None
+            types[origin] = types[origin] or (told_type(spec.type) if spec else "")
+            if spec and spec.type in OPEN_TYPES:
+                onward.setdefault(origin, []).append(node_id)
+            if taker is None and name in USUAL_TYPES:
+                by_name.setdefault(origin, USUAL_TYPES[name])
     for origin, kind in by_name.items():
-        types.setdefault(origin, kind)
-    onward: dict[tuple[str, int], list[str]] = {}
-    for edge in given:
-        onward.setdefault(edge.origin, []).append(edge.node)
-    waiting = list(types)
+        types[origin] = types[origin] or kind
+    waiting = [origin for origin, kind in types.items() if kind]
     while waiting:
         origin = waiting.pop()
         for node_id in onward.pop(origin, ()):
             for output in passing.pop(node_id, ()):
-                if output not in types:
+                if not types[output]:
                     types[output] = types[origin]
                     waiting.append(output)
-    return (replace(edge, type=types.get(edge.origin, "")) for edge in edges)
+    return (Edge(*origin, node_id, name, types[origin]) for origin, node_id, name in links)
+
+
+def output_type(node: Mapping[str, Any], slot: int, definitions: Definitions) -> str:
+    """The type of a node's output as its definition has it, or ""."""
+    known = definitions.get(node["class_type"])
+    return known.outputs[slot] if known and 0 <= slot < len(known.outputs) else ""
+
+
+def told_type(kind: str) -> str:
+    """A type, or "" when it does not tell what a link carries."""
+    return "" if kind in OPEN_TYPES or "," in kind else kind
 
 
 # --- LoRAs
@@ -3093,7 +3110,7 @@ def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]
             answers[key] = find_name(file, [choice for choice in spec.choices if isinstance(choice, str)]) is not None
         return answers[key]
 
-    for node_id, node in Wiring.of(graph, {}).nodes.items():
+    for node_id, node in graph_nodes(graph).items():
         class_type, known = node["class_type"], definitions.get(node["class_type"])
         for name, value in node_inputs(node).items():
             target = Target(node_id, str(name))
@@ -3131,7 +3148,7 @@ def lists_models(spec: InputSpec) -> bool:
 
 def missing_nodes(graph: Graph, definitions: Definitions) -> tuple[str, ...]:
     """The classes that a graph uses and the server does not have."""
-    nodes = Wiring.of(graph, {}).nodes.values()
+    nodes = graph_nodes(graph).values()
     return tuple(sorted({node["class_type"] for node in nodes if node["class_type"] not in definitions}))
 
 
@@ -3336,7 +3353,7 @@ NOT_IN_FILE_NAMES = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
 def as_sent(graph: Graph, dynamic: frozenset[Target], rng: random.Random, now: datetime) -> dict[str, Any]:
     """The graph as the front end sends it this time: a choice made in each text of `dynamic` (see `read_ui`), and the
     date and other nodes' values written into the names of files. The server's own `%year%` and the like stay."""
-    nodes = Wiring.of(graph, {}).nodes
+    nodes = graph_nodes(graph)
     named: dict[str, str] = {}  # nodes by class and by title; a class goes before a title, and the first before others
     for node_id, node in nodes.items():
         named.setdefault(node["class_type"], node_id)
