@@ -4606,7 +4606,7 @@ class Catalogue:
         """The workflow of a name, whatever its case, folder or extension. Raises `UnknownWorkflow`."""
         entries = await self.entries(server)
         names = [entry.name for entry in entries]
-        name = find_name(str(wanted.value), names)
+        name = find_name(re.sub(r"\.json$", "", str(wanted.value).strip(), flags=re.IGNORECASE), names)
         if name is not None:
             return entries[names.index(name)]
         hints = [f"There are, among others: {quoted(closest(str(wanted.value), names, 8))}.", *self.problems]
@@ -4639,8 +4639,8 @@ async def read_entry(server: ComfyUIServer, entry: Entry) -> tuple[Workflow, Def
             definitions = await server.define_all(node["class_type"] for node in graph.values())
         return await asyncio.to_thread(Workflow.parse, entry.name, graph, definitions, dynamic), definitions
     except WorkflowRefused as refused:
-        refused.message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
-        raise
+        message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
+        raise type(refused)(message, refused.hint) from None
 
 
 async def fit_saved(server: ComfyUIServer, entry: Entry, model: Wanted | None) -> Choice:

@@ -19,7 +19,13 @@ for name in ("COMFYUI_BASE_URL", "COMFYUI_API_KEY", "OPEN_WEBUI_TOKEN"):
     os.environ.pop(name, None)
 
 SOURCE = Path(tool.__file__).read_text(encoding="utf-8")
-SLOW = ("test_open_webui_harness", "test_tool_in_open_webui", "test_sandbox", "test_browser")
+SLOW = (
+    "test_open_webui_harness",
+    "test_tool_in_open_webui",
+    "test_workflows_in_open_webui",
+    "test_sandbox",
+    "test_browser",
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
