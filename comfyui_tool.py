@@ -297,8 +297,6 @@ class InternalError(ComfyUIError):
 # --- 3. Workflow ------------------------------------------------------------------------------------------------------
 
 SEED_INPUTS = ("seed", "noise_seed")
-TEXT_INPUTS = ("text", "text_g", "text_l", "clip_l", "clip_g", "t5xxl")
-MODEL_INPUTS = ("ckpt_name", "unet_name")
 MODEL_FILE = re.compile(r"\.(safetensors|sft|ckpt|pth?|bin|gguf|onnx)$", re.IGNORECASE)
 NOT_GIVEN = ("", "auto", "default", "none", "null")  # what models write when they mean to leave an argument out
 
@@ -714,7 +712,7 @@ MAIN_INPUTS = ("value", "text", "string", "int", "float", "number", "seed", "pro
 
 # What inputs are called that hold somebody's words.
 PROMPT_INPUT = re.compile(
-    r"(?!(system|structured|style|extra|texture)_)([a-z0-9]+_)?prompts?(_[a-z0-9]+)?"
+    r"(?!(system|structured|style|extra|texture)_)([a-z0-9]+_)?prompts?(_(text|positive|[gl]|[0-9]+))?"
     r"|(positive_|user_|main_)?(text|caption|tags|string)(_?([gl]|[0-9]+|positive))?"
     r"|positive|clip_[lg]|t5xxl|llama|bert|mt5xl|wildcard_text|populated_text|description"
 )
@@ -756,6 +754,7 @@ GUESSED_TYPES: Mapping[str, str] = {
 ANY_TYPE = ("", "*", "COMFY_MATCHTYPE_V3", "COMFY_AUTOGROW_V3", "COMFY_DYNAMICCOMBO_V3")
 KNOWN_TYPES = {*GUESSED_TYPES.values(), "STRING", "INT", "FLOAT", "BOOLEAN", "COMBO", "MESH", "SVG"}
 MEDIA = ("IMAGE", "VIDEO", "AUDIO", "MESH", "SVG")
+CONDITIONING_SOUGHT = ("positive", "negative", "embedded guidance")
 VALUE_TYPES = ("INT", "FLOAT", "COMBO")
 SAMPLING = ("NOISE", "GUIDER", "SAMPLER", "SIGMAS")  # what a sampler in parts is made of
 
@@ -764,14 +763,43 @@ ZEROED = re.compile(r"zero_?out", re.IGNORECASE)
 REGIONAL = re.compile(r"conditioning.*(area|mask)|regional|gligen", re.IGNORECASE)
 SETS_SIZE = re.compile(r"TotalPixels|LongerEdge|MaxDimension|KontextImageScale|Megapixels", re.IGNORECASE)
 DETAILER = re.compile(r"detailer", re.IGNORECASE)
+GENERATES = re.compile(r"generate", re.IGNORECASE)
 SAVES = re.compile(r"save|export|VideoCombine|websocket|send", re.IGNORECASE)
 SHOWS = re.compile(r"preview|show|display|view|compare", re.IGNORECASE)
 SHOWS_TEXT = re.compile(r"(save|show|preview|display).*(text|string|any)", re.IGNORECASE)
 
-PARTS = 60  # so many nodes at most make up one sampler
+PARTS = 24  # so many nodes at most make up one sampler
 OFF_TAKEN = 4  # what a branch counts less that a switch does not let through
 ASIDE = 3  # what a part of the picture counts less than the whole of it
 STRANGE = 2  # what a link of unknown type counts less
+
+
+Known = TypeVar("Known")
+
+
+def once(method: Callable[[Any, str], Known]) -> Callable[[Any, str], Known]:
+    """A method that works out its answer about a node only once; many paths of a graph lead over the same nodes."""
+
+    def answer(self: Any, node_id: str) -> Known:
+        known: dict[str, Known] = self.__dict__.setdefault(f"known {method.__name__}", {})
+        if node_id not in known:
+            known[node_id] = method(self, node_id)
+        return known[node_id]
+
+    return functools.wraps(method)(answer)
+
+
+@functools.lru_cache(4096)
+def words_in(name: str) -> str:
+    """Whose words an input takes by its name: those of the "positive" or "negative" side, or "" for none."""
+    last = name.rsplit(".", 1)[-1].lower()
+    return "negative" if NEGATIVE_INPUT.search(last) else "positive" if PROMPT_INPUT.fullmatch(last) else ""
+
+
+@functools.lru_cache(4096)
+def guessed_type(name: str) -> str:
+    """What an input takes by its name, or ""."""
+    return GUESSED_TYPES.get(re.sub(r"[\d_]+$", "", name.rsplit(".", 1)[-1].lower()), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -781,20 +809,16 @@ class Wire:
     name: str  # the input that it feeds
     node_id: str  # where it comes from
     slot: int
-    type: str  # "" when it may carry anything
+    types: tuple[str, ...]  # what it may carry
+    is_strange: bool  # it may carry anything, for all that is known
 
     def carries(self, *types: str) -> bool:
         """Whether it carries one of these types, or one that only custom nodes know."""
-        return self.fits(*types) or self.is_strange
+        return self.is_strange or not set(types).isdisjoint(self.types)
 
     def fits(self, *types: str) -> bool:
         """Whether it surely carries one of these types."""
-        return any(kind in types for kind in self.type.split(","))
-
-    @property
-    def is_strange(self) -> bool:
-        """Whether it may carry anything, for all that is known."""
-        return not any(kind in KNOWN_TYPES for kind in self.type.split(","))
+        return not set(types).isdisjoint(self.types)
 
 
 @dataclass(frozen=True, slots=True)
@@ -804,6 +828,11 @@ class Step:
     node_id: str
     slot: int
     sought: str
+
+    @classmethod
+    def over(cls, wire: "Wire", sought: str) -> "Step":
+        """The step over a link. Only conditioning comes in sides, so only there the output matters."""
+        return cls(wire.node_id, wire.slot if sought in CONDITIONING_SOUGHT else 0, sought)
 
 
 Finds = list[tuple[int, Target]]  # what a node offers a search, with how good it is
@@ -815,8 +844,10 @@ class Flow:
 
     def __init__(self, graph: Graph, definitions: Definitions) -> None:
         self.nodes = {node_id: node for node_id, node in graph.items() if isinstance(node, Mapping)}
-        self.definitions = definitions
-        self._wires: dict[str, tuple[Wire, ...]] = {}
+        self._inputs = {node_id: node_inputs(node) for node_id, node in self.nodes.items()}
+        self._definitions = {
+            node_id: definitions.get(str(node.get("class_type"))) for node_id, node in self.nodes.items()
+        }
         self._looked: dict[Step, tuple[Finds, Onward]] = {}
         self._settled: dict[Step, tuple[int, Target] | None] = {}
 
@@ -824,7 +855,7 @@ class Flow:
 
     def inputs(self, node_id: str) -> Mapping[str, Any]:
         """The inputs of a node; of one that is not there none."""
-        return node_inputs(self.nodes.get(node_id))
+        return self._inputs.get(node_id, {})
 
     def class_type(self, node_id: str) -> str:
         """The class of a node."""
@@ -832,21 +863,25 @@ class Flow:
 
     def definition(self, node_id: str) -> NodeDefinition | None:
         """What the server says of a node's class, if it was asked."""
-        return self.definitions.get(self.class_type(node_id))
+        return self._definitions[node_id]
 
+    @once
+    def _named_wires(self, node_id: str) -> dict[str, Wire]:
+        named = {}
+        for name, value in self.inputs(node_id).items():
+            if is_link(value) and self._is_there(value[0], value[1]):
+                types = tuple(self._type(node_id, name, value[0], value[1]).split(","))
+                named[name] = Wire(name, value[0], value[1], types, KNOWN_TYPES.isdisjoint(types))
+        return named
+
+    @once
     def wires(self, node_id: str) -> tuple[Wire, ...]:
         """The links that a node reads, without those that lead nowhere."""
-        if node_id not in self._wires:
-            self._wires[node_id] = tuple(
-                Wire(name, value[0], value[1], self._type(node_id, name, value[0], value[1]))
-                for name, value in self.inputs(node_id).items()
-                if is_link(value) and self._is_there(value[0], value[1])
-            )
-        return self._wires[node_id]
+        return tuple(self._named_wires(node_id).values())
 
     def wire(self, node_id: str, name: str) -> Wire | None:
         """The link that one input reads."""
-        return next((wire for wire in self.wires(node_id) if wire.name == name), None)
+        return self._named_wires(node_id).get(name)
 
     def _is_there(self, node_id: str, slot: int) -> bool:
         if node_id not in self.nodes:
@@ -862,17 +897,11 @@ class Flow:
         spec = taker.spec(name, self.inputs(node_id)) if taker else None
         if spec and spec.type not in ANY_TYPE:
             return spec.type
-        plain = re.sub(r"[\d_]+$", "", name.rsplit(".", 1)[-1].lower())
-        return "" if taker and spec else GUESSED_TYPES.get(plain, "")
-
-    def plain(self, node_id: str, name: str) -> Any:
-        """What a widget holds, or None when a link stands there."""
-        value = self.inputs(node_id).get(name)
-        return None if is_link(value) else value
+        return "" if taker and spec else guessed_type(name)
 
     def holds(self, name: str, node_id: str, key: str) -> bool:
         """Whether an input holds a value that the parameter could have."""
-        value = self.plain(node_id, key)
+        value = self.inputs(node_id).get(key)
         return isinstance(value, str) if name in TEXTS or name in CHOICES else is_number(value)
 
     def held(self, target: Target) -> Any:
@@ -885,7 +914,7 @@ class Flow:
         """The best find upstream of a link; of equals, the one that comes first."""
         if wire is None:
             return None
-        start = Step(wire.node_id, wire.slot, sought)
+        start = Step.over(wire, sought)
         waiting = [start]
         while waiting:
             step = waiting[-1]
@@ -904,9 +933,7 @@ class Flow:
     def _look(self, step: Step) -> tuple[Finds, Onward]:
         """What a node offers a search and where it goes on."""
         kinds = {
-            "positive": self._look_for_encoder,
-            "negative": self._look_for_encoder,
-            "embedded guidance": self._look_for_encoder,
+            **dict.fromkeys(CONDITIONING_SOUGHT, self._look_for_encoder),
             "positive text": self._look_for_text,
             "negative text": self._look_for_text,
             "image width": self._look_for_image_size,
@@ -917,19 +944,21 @@ class Flow:
         }
         return kinds.get(step.sought, self._look_for_value)(step)
 
-    def _on(self, step: Step, wires: Iterable[Wire], *types: str, sought: str = "") -> Onward:
-        """The steps over those links that carry one of the types; what a switch lets through comes first."""
+    def _on(self, step: Step, wires: Sequence[Wire], *types: str, sought: str = "") -> Onward:
+        """The steps over those links that carry one of the types; what a switch lets through comes first, then what
+        surely carries them."""
         let_through = self._let_through(step.node_id)
+        sure = any(wire.fits(*types) for wire in wires)
         return [
             (
-                (0 if let_through in (None, wire.name) else OFF_TAKEN)
-                + (STRANGE if types and not wire.fits(*types) else 0),
-                Step(wire.node_id, wire.slot, sought or step.sought),
+                OFF_TAKEN * (let_through not in (None, wire.name)) + STRANGE * (sure and not wire.fits(*types)),
+                Step.over(wire, sought or step.sought),
             )
             for wire in wires
             if not types or wire.carries(*types)
         ]
 
+    @once
     def _let_through(self, node_id: str) -> str | None:
         """Of a switch whose position is known, the input that it lets through."""
         names = [wire.name for wire in self.wires(node_id)]
@@ -998,7 +1027,7 @@ class Flow:
         """Which side of a node with two sides an output is."""
         side = "negative" if step.sought.startswith("negative") else "positive"
         names = self.inputs(step.node_id).keys()
-        if not any(NEGATIVE_INPUT.search(name) for name in names):
+        if not any(words_in(name) == "negative" for name in names):
             return side
         definition = self.definition(step.node_id)
         if definition and definition.outputs:
@@ -1011,13 +1040,12 @@ class Flow:
 
     def texts(self, node_id: str, side: str) -> list[str]:
         """The inputs that hold the words of one side."""
-        positive, negative = [], []
+        positive: list[str] = []
+        negative: list[str] = []
         for name in self.inputs(node_id):
-            last = name.rsplit(".", 1)[-1].lower()
-            if NEGATIVE_INPUT.search(last) and self._takes_words(node_id, name):
-                negative.append(name)
-            elif PROMPT_INPUT.fullmatch(last) and self._takes_words(node_id, name):
-                positive.append(name)
+            whose = words_in(name)
+            if whose and self._takes_words(node_id, name):
+                (negative if whose == "negative" else positive).append(name)
         numbered = [name for name in positive if name[-1].isdigit()]  # of a row of texts only the first
         positive = [name for name in positive if name not in numbered[1:]]
         return negative if side == "negative" and negative else positive if side == "positive" or not negative else []
@@ -1037,7 +1065,7 @@ class Flow:
         """The widgets where a person types the words of an encoder's side, also over links; the filled ones first."""
         found = []
         for name in self.texts(node_id, side):
-            if isinstance(self.plain(node_id, name), str):
+            if isinstance(self.inputs(node_id)[name], str):
                 found.append(Target(node_id, name))
             elif target := self.best(self.wire(node_id, name), f"{side} text"):
                 found.append(target)
@@ -1055,9 +1083,7 @@ class Flow:
             if wire.carries("STRING") and not OTHER_STRING.fullmatch(wire.name.rsplit(".", 1)[-1].lower())
         ]
         let_through = self._let_through(node_id)
-        own = [
-            name for name in inputs if isinstance(self.plain(node_id, name), str) and self._takes_words(node_id, name)
-        ]
+        own = [name for name in inputs if isinstance(inputs[name], str) and self._takes_words(node_id, name)]
         likely = [
             name
             for name in own
@@ -1070,7 +1096,7 @@ class Flow:
         is_template = bool(OTHERS_WORDS.search(title)) or any("find" in name or "pattern" in name for name in inputs)
         wording -= ASIDE * is_template + bool(wires)
         finds: Finds = [
-            (wording - (2 if not self.plain(node_id, name).strip() else 0), Target(node_id, name))
+            (wording - (2 if not inputs[name].strip() else 0), Target(node_id, name))
             for name in likely
             if let_through in (None, name) or wires == []
         ]
@@ -1128,7 +1154,7 @@ class Flow:
         if any(wire.fits("MODEL") for wire in wires):
             return [], self._on(step, [wire for wire in wires if wire.fits("MODEL")])
         for key in PARAMETERS["model"]:
-            if isinstance(self.plain(node_id, key), str):
+            if isinstance(self.inputs(node_id).get(key), str):
                 return [(0, Target(node_id, key))], []
         return [], self._on(step, wires, "MODEL")
 
@@ -1161,6 +1187,7 @@ class Flow:
 
     # --- what makes pictures, and what of it is set ---
 
+    @once
     def is_sampler(self, node_id: str) -> bool:
         """Whether a node samples, by its inputs."""
         names = self.inputs(node_id).keys()
@@ -1171,6 +1198,7 @@ class Flow:
             return seeded or "steps" in names or "sigmas" in names
         return seeded and "steps" in names and not names.isdisjoint(("cfg", "sampler_name", "scheduler", "denoise"))
 
+    @once
     def is_service(self, node_id: str) -> bool:
         """Whether a node makes something of a prompt or seed all by itself."""
         names = self.inputs(node_id)
@@ -1178,16 +1206,18 @@ class Flow:
         if definition and definition.outputs:
             if not any(kind.startswith((*MEDIA, "STRING", "FILE_3D")) for kind in definition.outputs):
                 return False
-        elif "clip" in names:
-            return False
+        elif "clip" in names and not GENERATES.search(self.class_type(node_id)):
+            return False  # an encoder
         asked = any("prompt" in name for name in self.texts(node_id, "positive"))
         seeded = any(key.lower() == "seed" and self.holds("seed", node_id, key) for key in names)
         return asked or (seeded and len(names) > 1)
 
+    @once
     def is_maker(self, node_id: str) -> bool:
         """Whether a node makes what the workflow is for."""
         return self.is_sampler(node_id) or self.is_service(node_id)
 
+    @once
     def parts(self, node_id: str) -> list[str]:
         """A sampler and the nodes that hold its noise, guider, sampler and sigmas, nearest first."""
         found = [node_id]
@@ -1204,7 +1234,7 @@ class Flow:
                 if self.holds(name, node_id, key):
                     return Target(node_id, key)
                 wire = self.wire(node_id, key)
-                if wire and wire.type not in SAMPLING and (found := self.best(wire, name)):
+                if wire and not wire.fits(*SAMPLING) and (found := self.best(wire, name)):
                     return found
         return None
 
@@ -1248,13 +1278,15 @@ class Tracing:
         of the flow; and the rows of makers there, each from its first to its last, in that order."""
         order: dict[str, int] = {}
         for outputs in self._outputs():
-            ends: dict[str, None] = {}
             for output in outputs:
                 self._number(output, order)
-                ends.update(dict.fromkeys(self._nearest_makers(output)))
-            rows = [line for end in ends if (line := self._line(end))]
+            rows: list[list[str]] = []
+            inner: set[str] = set()
+            for end in sorted(self._nearest_makers(outputs), key=lambda node_id: -order[node_id]):
+                if end not in inner:
+                    rows.append(self._line(end))
+                    inner.update(rows[-1][:-1])
             if rows:
-                inner = {node_id for row in rows for node_id in row[:-1]}
                 return order, sorted((row for row in rows if row[-1] not in inner), key=lambda row: order[row[0]])
         return order, []
 
@@ -1269,20 +1301,21 @@ class Tracing:
             opened.add(node_id)
             waiting += [wire.node_id for wire in self.flow.wires(node_id) if wire.node_id not in order]
 
-    def _nearest_makers(self, output: str) -> Iterator[str]:
-        """The makers that an output's media come from, without those before them."""
+    def _nearest_makers(self, outputs: list[str]) -> list[str]:
+        """The makers that outputs' media come from, without those before them; else those of their texts."""
+        found: list[str] = []
         for types in ((*MEDIA, "LATENT"), (*MEDIA, "LATENT", "STRING")):
-            found, waiting, seen = False, [output], {output}
+            waiting, seen = list(outputs), set(outputs)
             for node_id in waiting:
                 if self.flow.is_maker(node_id):
-                    found = True
-                    yield node_id
+                    found.append(node_id)
                     continue
                 wires = [wire for wire in self.flow.wires(node_id) if wire.carries(*types)]
                 waiting += dict.fromkeys(wire.node_id for wire in wires if wire.node_id not in seen)
                 seen.update(wire.node_id for wire in wires)
             if found:
-                return
+                break
+        return found
 
     def _line(self, end: str) -> list[str]:
         """The makers of one result, first to last: a sampler and those it takes its latent from, or the last service
@@ -1299,15 +1332,17 @@ class Tracing:
             first += 1  # it only prepares the picture: depth, say
         return row[first : last + 1 if flow.is_service(row[last]) else len(row)]
 
+    @once
     def _before(self, node_id: str) -> str | None:
         """The maker whose result another one takes up."""
         flow = self.flow
-        media = [wire for wire in flow.wires(node_id) if wire.carries("LATENT", *MEDIA) and wire.type not in SAMPLING]
+        media = [wire for wire in flow.wires(node_id) if wire.carries("LATENT", *MEDIA) and not wire.fits(*SAMPLING)]
         media.sort(key=lambda wire: (not wire.fits("LATENT"), not wire.fits(*MEDIA)))
         return next((found.node_id for wire in media if (found := flow.best(wire, "maker"))), None)
 
     # --- one maker ---
 
+    @once
     def _prompt_text(self, node_id: str) -> str:
         words = self._words(node_id, "positive")
         return str(self.flow.held(words[0])).strip() if words else ""
@@ -1332,6 +1367,7 @@ class Tracing:
         found = self._encoder(node_id, side)
         return self.flow.words(found.node_id, found.input) if found else []
 
+    @once
     def _latent(self, node_id: str) -> str | None:
         """The node that makes the latent that a sampler starts from."""
         flow = self.flow
@@ -1397,7 +1433,7 @@ class Tracing:
         return found
 
     def _has_negative(self, node_id: str) -> bool:
-        return any(NEGATIVE_INPUT.search(name.lower()) for name in self.flow.texts(node_id, "negative"))
+        return any(words_in(name) == "negative" for name in self.flow.texts(node_id, "negative"))
 
     def _read_samplers(self, line: list[str]) -> Found:
         flow, head = self.flow, line[0]
@@ -1446,6 +1482,7 @@ class Tracing:
         strange = [wire for part in parts for wire in self.flow.wires(part) if wire.is_strange]
         return next(iter(named + strange), None)
 
+    @once
     def _guidance(self, node_id: str) -> Target | None:
         """A distilled model takes its guidance with the text and runs at cfg 1, which must stay."""
         flow = self.flow
@@ -1473,7 +1510,7 @@ class Tracing:
     def _goes_on(self, node_id: str, head: str) -> bool:
         """Whether a sampler goes on with the schedule of the first one instead of having its own."""
         start = self._own_step("start_at_step", node_id)
-        noise = self.flow.plain(node_id, "add_noise")
+        noise = self.flow.inputs(node_id).get("add_noise")
         if start and self.flow.held(start) and noise in ("disable", False, None):
             return True
         steps = self._own("steps", node_id)
@@ -1481,7 +1518,7 @@ class Tracing:
 
     def _own_step(self, key: str, node_id: str) -> Target | None:
         """A number of steps that is not the whole schedule."""
-        if is_number(self.flow.plain(node_id, key)):
+        if is_number(self.flow.inputs(node_id).get(key)):
             return Target(node_id, key)
         return self.flow.best(self.flow.wire(node_id, key), "steps")
 
@@ -1599,7 +1636,7 @@ def titled_widgets(flow: Flow, node_id: str, name: str) -> list[Target]:
             return [Target(node_id, key)]
         wire = flow.wire(node_id, key)
         sought = f"{side} text" if name in TEXTS or name not in PARAMETERS else name
-        if wire and wire.type not in SAMPLING and (found := flow.best(wire, sought)):
+        if wire and not wire.fits(*SAMPLING) and (found := flow.best(wire, sought)):
             return [found]
     return []
 

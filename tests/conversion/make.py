@@ -38,7 +38,7 @@ def main() -> None:
             results[release][path.name.removeprefix(prefix).removesuffix(".api.json")] = digest(graph, known)
         small = {
             name: {key: reduced(known[name][key]) for key in ("input", "input_order") if key in known[name]}
-            | {"display_name": known[name].get("display_name")}
+            | {key: known[name].get(key) for key in ("display_name", "output", "output_node")}
             for name in sorted(used)
         }
         for entry in small.values():
