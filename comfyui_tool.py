@@ -1033,7 +1033,8 @@ class Flow:
         if definition and definition.outputs:
             ends = [slot for slot, kind in enumerate(definition.outputs) if kind == "CONDITIONING"]
         else:  # ControlNets and their like put the two sides first; what takes a model too does not
-            ends = [0, 1] if {"positive", "negative"} <= names and "model" not in names else []
+            both = self.wire(step.node_id, "positive") and self.wire(step.node_id, "negative")
+            ends = [0, 1] if both and "model" not in names else []
         if len(ends) < 2 or step.slot not in ends[:2]:
             return side
         return "positive" if step.slot == ends[0] else "negative"
@@ -1093,20 +1094,24 @@ class Flow:
             likely = own
         title = given_title(self.nodes[node_id])
         wording = 2 * bool(USERS_WORDS.search(title)) + bool(PROMPT_WORDS.search(title))
-        is_template = bool(OTHERS_WORDS.search(title)) or any("find" in name or "pattern" in name for name in inputs)
-        wording -= ASIDE * is_template + bool(wires)
+        replaces = any("find" in name or "pattern" in name for name in inputs)
+        wording -= ASIDE * (replaces or bool(OTHERS_WORDS.search(title))) + bool(wires)
         finds: Finds = [
             (wording - (2 if not inputs[name].strip() else 0), Target(node_id, name))
             for name in likely
             if let_through in (None, name) or wires == []
         ]
-        return finds, self._on(step, wires, "STRING")
+        words = [wire for wire in wires if replaces and wire.name == "replace"]
+        frames = [wire for wire in wires if wire not in words]
+        around = ASIDE * replaces  # a text that something is put into is not what a person types
+        onward = [(cost + around, after) for cost, after in self._on(step, frames, "STRING")]
+        return finds, self._on(step, words, "STRING") + onward
 
     def _look_for_value(self, step: Step) -> tuple[Finds, Onward]:
         """Follow a number or choice to the node that holds it. Arithmetic on the way ends the search."""
         node_id, name = step.node_id, step.sought
         inputs, wires = self.inputs(node_id), self.wires(node_id)
-        if "expression" in inputs:  # "a" alone only turns one kind of number into another
+        if "expression" in inputs and name not in CHOICES:  # "a" alone only turns one kind of number into another
             same = len(wires) == 1 and inputs["expression"] == wires[0].name.rsplit(".", 1)[-1]
             return [], self._on(step, wires) if same else []
         for key in (*PARAMETERS[name], *(key for key in inputs if key.lower() in MAIN_INPUTS)):
@@ -1201,6 +1206,8 @@ class Flow:
     @once
     def is_service(self, node_id: str) -> bool:
         """Whether a node makes something of a prompt or seed all by itself."""
+        if self.is_sampler(node_id):
+            return False
         names = self.inputs(node_id)
         definition = self.definition(node_id)
         if definition and definition.outputs:
@@ -1251,12 +1258,14 @@ class Tracing:
 
     def _outputs(self) -> list[list[str]]:
         """The nodes that a run is for, by rank: what saves media or texts, then what only shows them. Without
-        definitions those are the ones that nothing reads, if their class's name says so for any of them."""
+        definitions those are the ones that nothing reads, if their class's name says so for any of them. Among equals
+        the lowest id comes first: the order in the file is that of whoever wrote it."""
         flow = self.flow
         read = {wire.node_id for node_id in flow.nodes for wire in flow.wires(node_id)}
         ranks: list[list[str]] = [[], [], [], []]
         others = []
-        for node_id in flow.nodes:
+        in_order = sorted(flow.nodes, key=lambda node_id: [int(number) for number in re.findall(r"\d{1,18}", node_id)])
+        for node_id in in_order:
             class_type, definition = flow.class_type(node_id), flow.definition(node_id)
             if definition and not definition.is_output:
                 continue
@@ -1271,7 +1280,7 @@ class Tracing:
                 others.append(node_id)
                 if definition:
                     ranks[0].append(node_id)
-        return ranks if any(ranks) else [others or [node_id for node_id in flow.nodes if node_id not in read]]
+        return ranks if any(ranks) else [others or [node_id for node_id in in_order if node_id not in read]]
 
     def _lines(self) -> tuple[dict[str, int], list[list[str]]]:
         """The nodes that feed the outputs of the best rank that something is made for, with their place in the order

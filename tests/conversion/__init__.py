@@ -19,7 +19,7 @@ PACKAGES = {"0.3.64": "comfyui_workflow_templates", "0.33.0": "comfyui_workflow_
 
 
 def definitions(release: str) -> dict[str, Any]:
-    """Node definitions of a release as `/object_info` lists them, reduced to what converting, comparing and finding parameters need."""
+    """Node definitions of a release as `/object_info` lists them, reduced to what the tests need."""
     return dict(json.loads((FOLDER / f"definitions-{release}.json").read_text()))
 
 
