@@ -1,7 +1,7 @@
 """
 title: ComfyUI
 author: The ComfyUI tool's authors
-description: Any ComfyUI workflow from any model in any chat: queue position, percentage and live preview in the message.
+description: Any ComfyUI workflow from any model in any chat: queue position, percentage and live preview on the way.
 version: 0.1.0
 licence: MIT
 required_open_webui_version: 0.9.6
