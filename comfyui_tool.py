@@ -438,7 +438,7 @@ class Workflow:
         node classes there are, the better are its parameters found; without any it is done by names."""
         nodes = graph.values() if isinstance(graph, dict) else ()
         if not nodes or not all(isinstance(node, dict) and isinstance(node.get("class_type"), str) for node in nodes):
-            raise WorkflowRefused(f'The workflow "{name}" is not in ComfyUI\'s API format.')
+            raise WorkflowRefused("This is no graph in ComfyUI's API format.", EXPECTED)
         parameters = discover(graph, definitions)
         marked = {target.widget for targets in parameters.values() for target in targets if target.token}
         templates = {at: graph[at.node_id]["inputs"][at.input] for at in marked}
@@ -503,6 +503,8 @@ class Workflow:
         for name, value in values.items():
             targets = self._targets(name)
             if same_value(value, self._held(targets)):
+                for target in targets:  # the last word counts, also when it is what the workflow holds
+                    widgets.pop(target, None)
                 continue
             for target in targets:
                 if target.token:
@@ -4742,6 +4744,14 @@ class Wish:
     inputs: Mapping[str, Wanted] = field(default_factory=dict)  # any other input of the workflow, by name
     files: tuple["InputFile", ...] = ()  # for its image, mask, video and audio inputs, in order
 
+    def against_author(self) -> "Wish":
+        """The wish for a workflow as its author saved it: valves of less right than what named it change nothing."""
+        level = self.workflow.level if self.workflow else 0
+        size, negative_prompt = (
+            None if wanted and wanted.level > level else wanted for wanted in (self.size, self.negative_prompt)
+        )
+        return replace(self, size=size, negative_prompt=negative_prompt)
+
 
 FETCH = (
     "Files go into ComfyUI's models folder, and others whose names are alike will do; "
@@ -4771,6 +4781,8 @@ async def choose(
     if wish.workflow:
         named = await catalogue.find(server, wish.workflow)
         fit = fit_entry if named.needs else fit_saved
+        if not named.needs and model and model.level > wish.workflow.level:
+            model = None  # a valve does not change what somebody saved
         try:
             return await fit(server, named, model)
         except ModelNotInstalled:
@@ -4939,7 +4951,7 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
     except ComfyUIError as error:
         if isinstance(error, ServerError):
             raise
-        problem = error.message
+        problem = error.message.removeprefix(f'The workflow "{entry.name}" ')
     line = {"name": entry.name, "task": task, "source": entry.source, "about": shortened(about, 200)}
     return line | ({"cannot run": shortened(problem, 300)} if problem else {})
 
@@ -4975,6 +4987,8 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, An
 def _input_line(workflow: Workflow, name: str, definitions: Definitions) -> str:
     """An input's type, range or choices and present value: "INT, 1 to 10000, now 20"."""
     spec = workflow.spec(name, definitions)
+    if name == "seed":
+        return f"{spec.type}, random unless given"
     parts = [spec.type]
     if spec.choices:
         more = f" and {len(spec.choices) - SHOWN_CHOICES} more" if len(spec.choices) > SHOWN_CHOICES else ""
@@ -4982,9 +4996,7 @@ def _input_line(workflow: Workflow, name: str, definitions: Definitions) -> str:
     elif spec.minimum is not None and spec.maximum is not None:
         parts.append(f"{spec.minimum:g} to {spec.maximum:g}")
     value = workflow.value(name)
-    if name == "seed":
-        parts.append("random unless given")
-    elif value is None:
+    if value is None:
         parts.append("has to be given")
     else:
         parts.append(f'now "{shortened(value, 120)}"' if isinstance(value, str) else f"now {shortened(value, 40)}")
@@ -5293,6 +5305,8 @@ async def make(
     audience.status("connecting", "Connecting to ComfyUI")
     async with reach(endpoints) as server:
         choice = await give_files(server, await choose(server, wish, catalogue), wish.files)
+        if choice.family.megapixels is None:
+            wish = wish.against_author()
         if wish.loras or "loras" in wish.inputs:
             loaders = {name: await server.define(name, DOUBT_SECONDS) for name in LORA_LOADERS}
             known = {name: loader for name, loader in loaders.items() if loader}
@@ -5369,7 +5383,7 @@ async def give_files(server: ComfyUIServer, choice: Choice, files: Sequence[Inpu
         spec = workflow.widget_spec(item.target, definitions)
         if spec.choices and item.held not in spec.choices:
             loader = workflow.graph[item.target.node_id]["class_type"]
-            fresh = await server.define(loader, DOUBT_SECONDS)  # files are added all the time
+            fresh = await server.define(loader, 0.0)  # files are added all the time
             definitions |= {loader: fresh} if fresh else {}
             spec = workflow.widget_spec(item.target, definitions)
         # Names with a folder or a note of it stand in no list.
@@ -5408,6 +5422,10 @@ def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: d
             )
         values[name], note = fit_value(wanted, workflow.spec(name, definitions))
         notes += [note] if note else []
+    bundled = choice.family.megapixels is not None
+    prompted = any(workflow.find(name) == workflow.parameters.get("prompt") for name in values)
+    if "prompt" in (workflow.parameters if bundled else workflow.open) and not prompted:
+        raise BadArgument(f'The workflow "{workflow.name}" needs a prompt.', 'Give {"prompt": "…"} in `inputs`.')
     touched = {target.widget for name in values for target in workflow.find(name) or ()}
     _check_absent(choice, touched)
     if wish.loras:
@@ -5427,7 +5445,7 @@ def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: d
         bound = workflow.bind(run).filled(definitions)
         rng = random.Random(None if seed is None else seed + index)
         ready.append(replace(bound, graph=as_sent(bound.graph, workflow.dynamic - touched, rng, now)))
-        check_limits(ready[-1].graph, limits)
+        check_limits(ready[-1], limits)
     return Plan(tuple(ready), seed, str(ready[0].value("model") or choice.model), tuple(notes))
 
 
@@ -5500,8 +5518,13 @@ def add_loras(workflow: Workflow, wanted: Wanted, definitions: Definitions, note
     return with_loras(workflow.graph, loras, definitions)
 
 
-def check_limits(graph: Graph, limits: Limits) -> None:
+def check_limits(workflow: Workflow, limits: Limits) -> None:
     """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there."""
+    graph = workflow.graph
+    for name, most in (("steps", limits.steps), ("batch_size", limits.count)):  # also in a node that only holds it
+        value = workflow.value(name)
+        if is_number(value) and value > most:
+            raise _over_limit(Wanted(value, f"The input {name}"), value, f"at most {most:g}")
     for node_id, node in graph.items():
         inputs = {name: value for name, value in node["inputs"].items() if type(value) in (int, float)}
         asked: list[tuple[str, float, float]] = [
@@ -5511,11 +5534,11 @@ def check_limits(graph: Graph, limits: Limits) -> None:
         if {"width", "height"} <= inputs.keys() and MAKES_PIXELS & node["inputs"].keys():
             megapixels = inputs["width"] * inputs["height"] / 1e6
             asked.append(("width x height in megapixels", round(megapixels, 2), limits.megapixels))
-        for name, value, most in asked:
-            if value > most:
+        for name, value, allowed in asked:
+            if value > allowed:
                 raise LimitExceeded(
-                    f"{node_title(graph, node_id)} has {value:g} as {name}, and the administrator allows {most:g}.",
-                    f"Ask for at most {most:g}.",
+                    f"{node_title(graph, node_id)} has {value:g} as {name}, and the administrator allows {allowed:g}.",
+                    f"Ask for at most {allowed:g}.",
                 )
 
 
@@ -5527,15 +5550,16 @@ def _plan_size(choice: Choice, size: Wanted | None, limits: Limits, notes: list[
     if not {"width", "height"} <= set(workflow.parameters):
         notes += [f'the workflow "{workflow.name}" has no size of its own; size was left out'] if size else []
         return {}
-    megapixels = choice.family.megapixels
-    if megapixels is None:
-        if size is None:
-            return {}
-        sides = [workflow.value(name) for name in ("width", "height")]
-        megapixels = sides[0] * sides[1] / 1e6 if all(isinstance(side, int) for side in sides) else 1.05
+    sides = [workflow.value(name) for name in ("width", "height")]
+    saved = Size(*sides) if all(isinstance(side, int) and side > 0 for side in sides) else Size(1024, 1024)
+    megapixels = choice.family.megapixels or saved.megapixels
+    if size is None and choice.family.megapixels is None:
+        return {}
     width, height = (workflow.spec(name, choice.definitions) for name in ("width", "height"))
-    asked = read_size(size)
+    asked = read_size(size) if size else (float(saved.width), float(saved.height))
     fitted = fit_size(asked, megapixels, width, height)
+    if size is None and 0.9 <= saved.megapixels / megapixels <= 1.1:
+        fitted = saved
     if size and isinstance(asked, Size):
         if asked.megapixels > limits.megapixels:
             raise _over_limit(size, asked, f"at most {limits.megapixels:g} megapixels")

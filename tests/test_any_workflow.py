@@ -279,6 +279,7 @@ async def test_what_a_placeholder_stands_for_is_put_in_and_the_rest_is_left_empt
         ({"KSampler.steps": 200}, "steps.*100"),
         ({"width": 8192, "height": 8192}, "megapixels.*4.2"),
         ({"batch_size": 50}, "batch_size.*4"),
+        ({"EmptyLatentImage.batch_size": 50}, "batch_size.*4"),
         ({"count": 50}, "count.*4|batch_size.*4"),
     ],
 )
@@ -289,7 +290,7 @@ async def test_limits_hold_for_every_workflow_and_way_of_naming(comfy: StandIn, 
 
 
 async def test_a_limit_holds_for_what_the_author_saved(comfy: StandIn) -> None:
-    with pytest.raises(tool.LimitExceeded, match='"KSampler" has 150 as steps, and the administrator allows 100'):
+    with pytest.raises(tool.LimitExceeded, match="steps is 150, and the administrator allows at most 100"):
         await run(
             comfy,
             order("x"),
