@@ -756,6 +756,7 @@ GUESSED_TYPES: Mapping[str, str] = {
 ANY_TYPE = ("", "*", "COMFY_MATCHTYPE_V3", "COMFY_AUTOGROW_V3", "COMFY_DYNAMICCOMBO_V3")
 KNOWN_TYPES = {*GUESSED_TYPES.values(), "STRING", "INT", "FLOAT", "BOOLEAN", "COMBO", "MESH", "SVG"}
 MEDIA = ("IMAGE", "VIDEO", "AUDIO", "MESH", "SVG")
+SELECTORS = ("switch", "boolean", "condition", "select", "index", "Input", "input")  # say what a switch lets through
 CONDITIONING_SOUGHT = ("positive", "negative", "embedded guidance")
 VALUE_TYPES = ("INT", "FLOAT", "COMBO")
 SAMPLING = ("NOISE", "GUIDER", "SAMPLER", "SIGMAS")  # what a sampler in parts is made of
@@ -771,7 +772,6 @@ SHOWS = re.compile(r"preview|show|display|view|compare", re.IGNORECASE)
 SHOWS_TEXT = re.compile(r"(save|show|preview|display).*(text|string|any)", re.IGNORECASE)
 
 PARTS = 24  # so many nodes at most make up one sampler
-OFF_TAKEN = 4  # what a branch counts less that a switch does not let through
 ASIDE = 3  # what a part of the picture counts less than the whole of it
 STRANGE = 2  # what a link of unknown type counts less
 
@@ -870,15 +870,17 @@ class Flow:
     @once
     def _named_wires(self, node_id: str) -> dict[str, Wire]:
         named = {}
+        let_through = self._let_through(node_id)
         for name, value in self.inputs(node_id).items():
-            if is_link(value) and self._is_there(value[0], value[1]):
+            reads = let_through is None or name == let_through
+            if reads and is_link(value) and self._is_there(value[0], value[1]):
                 types = tuple(self._type(node_id, name, value[0], value[1]).split(","))
                 named[name] = Wire(name, value[0], value[1], types, KNOWN_TYPES.isdisjoint(types))
         return named
 
     @once
     def wires(self, node_id: str) -> tuple[Wire, ...]:
-        """The links that a node reads, without those that lead nowhere."""
+        """The links that a node reads, without those that lead nowhere or that a switch holds back."""
         return tuple(self._named_wires(node_id).values())
 
     def wire(self, node_id: str, name: str) -> Wire | None:
@@ -947,15 +949,10 @@ class Flow:
         return kinds.get(step.sought, self._look_for_value)(step)
 
     def _on(self, step: Step, wires: Sequence[Wire], *types: str, sought: str = "") -> Onward:
-        """The steps over those links that carry one of the types; what a switch lets through comes first, then what
-        surely carries them."""
-        let_through = self._let_through(step.node_id)
+        """The steps over those links that carry one of the types; what surely carries them comes first."""
         sure = any(wire.fits(*types) for wire in wires)
         return [
-            (
-                OFF_TAKEN * (let_through not in (None, wire.name)) + STRANGE * (sure and not wire.fits(*types)),
-                Step.over(wire, sought or step.sought),
-            )
+            (STRANGE * (sure and not wire.fits(*types)), Step.over(wire, sought or step.sought))
             for wire in wires
             if not types or wire.carries(*types)
         ]
@@ -963,18 +960,16 @@ class Flow:
     @once
     def _let_through(self, node_id: str) -> str | None:
         """Of a switch whose position is known, the input that it lets through."""
-        names = [wire.name for wire in self.wires(node_id)]
-        if names and all(re.fullmatch(r"any_\d+", name) for name in names):
-            return names[0]
-        for selector in ("switch", "boolean", "condition", "select", "index", "Input", "input"):
+        inputs = self.inputs(node_id)
+        for selector in SELECTORS:
             position = self._constant(node_id, selector)
             if isinstance(position, bool):
-                pattern = rf"(on|if|when)?_?{position}(_value)?"
+                pattern = rf"((on|if|when)_?)?{position}(_value)?"
             elif isinstance(position, int):
                 pattern = rf"[a-z]+_?0*{position}"
             else:
                 continue
-            return next((name for name in names if re.fullmatch(pattern, name, re.IGNORECASE)), None)
+            return next((name for name in inputs if re.fullmatch(pattern, name, re.IGNORECASE)), None)
         return None
 
     def _constant(self, node_id: str, name: str) -> Any:
@@ -1017,7 +1012,7 @@ class Flow:
         onward = self._on(step, wires, "CONDITIONING", "GUIDER", sought=sought)
         if any(wire.fits("CONDITIONING") for wire in wires):
             here = [(score - ASIDE, found) for score, found in here]
-            onward = [(cost, after) for cost, after in onward if cost % OFF_TAKEN < STRANGE]
+            onward = [(cost, after) for cost, after in onward if cost < STRANGE]
         aside = ASIDE if REGIONAL.search(class_type) else 0
         return here, [(cost + aside, after) for cost, after in onward]
 
@@ -1101,7 +1096,7 @@ class Flow:
         finds: Finds = [
             (wording - (2 if not inputs[name].strip() else 0), Target(node_id, name))
             for name in likely
-            if let_through in (None, name) or wires == []
+            if let_through in (None, name)
         ]
         words = [wire for wire in wires if replaces and wire.name == "replace"]
         frames = [wire for wire in wires if wire not in words]
