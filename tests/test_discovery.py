@@ -1,12 +1,13 @@
 """Room 3: which widgets of a graph are the prompt, the seed, the size …, found with nothing mapped by hand."""
 
-import copy
-import json
+import contextlib
+import functools
+import random
 import time
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import comfyui_tool as tool
@@ -695,3 +696,474 @@ def test_a_name_tells_what_it_takes() -> None:
     workflow = tool.Workflow.parse("x", graph)
     assert workflow.spec("steps", known) == workflow.spec("KSampler.steps", known) == spec
     assert workflow.spec("prompt", known) == workflow.spec("seed", {}) == tool.InputSpec("STRING")
+
+
+# --- official templates ---
+
+# What a person answers who looks at the graph, by release: "<parameter> <node>.<input> …; …". A parameter of
+# `ASKED` that is not mentioned must not be found.
+ASKED = (
+    "prompt",
+    "negative_prompt",
+    "lyrics",
+    "seed",
+    "steps",
+    "guidance",
+    "width",
+    "height",
+    "aspect_ratio",
+    "length",
+    "fps",
+    "seconds",
+)
+ANSWERS = {
+    "0.3.64": {
+        "2_pass_pose_worship": (
+            "prompt 54.text 56.text; negative_prompt 55.text 57.text; seed 50.seed 58.seed; steps 50.steps; "
+            "guidance 50.cfg; width 5.width; height 5.height"
+        ),
+        "area_composition": (
+            "prompt 6.text; negative_prompt 7.text 27.text; seed 3.seed 24.seed; steps 3.steps; "
+            "guidance 3.cfg; width 5.width; height 5.height"
+        ),
+        "controlnet_example": (
+            "prompt 6.text; negative_prompt 7.text; seed 3.seed; steps 3.steps; guidance 3.cfg; width 5.width; "
+            "height 5.height"
+        ),
+        "depth_t2i_adapter": (
+            "prompt 24.text; negative_prompt 7.text; seed 3.seed; steps 3.steps; guidance 3.cfg; "
+            "width 5.width; height 5.height"
+        ),
+        "embedding_example": (
+            "prompt 6.text; negative_prompt 7.text; seed 3.seed; steps 3.steps; guidance 3.cfg; width 5.width; "
+            "height 5.height"
+        ),
+        "lora": (
+            "prompt 6.text; negative_prompt 7.text; seed 3.seed; steps 3.steps; guidance 3.cfg; width 5.width; "
+            "height 5.height"
+        ),
+        "image2image": "prompt 6.text; negative_prompt 7.text; seed 3.seed; steps 3.steps; guidance 3.cfg",
+        "inpaint_example": "prompt 6.text; negative_prompt 7.text; seed 3.seed; steps 3.steps; guidance 3.cfg",
+        "mixing_controlnets": (
+            "prompt 24.text; negative_prompt 7.text; seed 3.seed; steps 3.steps; guidance 3.cfg; "
+            "width 5.width; height 5.height"
+        ),
+        "audio_ace_step_1_m2m_editing": (
+            "prompt 14.tags; lyrics 14.lyrics; seed 52.seed; steps 52.steps; guidance 52.cfg"
+        ),
+        "audio_ace_step_1_t2a_instrumentals": (
+            "prompt 14.tags; lyrics 14.lyrics; seed 52.seed; steps 52.steps; guidance 52.cfg; seconds 17.seconds"
+        ),
+        "audio_stable_audio_example": (
+            "prompt 6.text; negative_prompt 7.text; seed 3.seed; steps 3.steps; guidance 3.cfg; seconds 11.seconds"
+        ),
+        "flux1_dev_uso_reference_image_gen": (
+            "prompt 6.text; seed 31.seed; steps 31.steps; guidance 57:35.guidance; width 110.width; height 110.height"
+        ),
+        "flux_canny_model_example": (
+            "prompt 23.text; negative_prompt 7.text; seed 3.seed; steps 3.steps; guidance 26.guidance"
+        ),
+        "flux_fill_inpaint_example": (
+            "prompt 23.text; negative_prompt 7.text; seed 3.seed; steps 3.steps; guidance 26.guidance"
+        ),
+        "flux_kontext_dev_basic": "prompt 6.text; seed 31.seed; steps 31.steps; guidance 35.guidance",
+        "flux_schnell_full_text_to_image": (
+            "prompt 41.clip_l 41.t5xxl; seed 31.seed; steps 31.steps; guidance 41.guidance; width 27.width; "
+            "height 27.height"
+        ),
+        "hidream_e1_1": (
+            "prompt 6.text; negative_prompt 7.text; seed 47.noise_seed; steps 49.steps; guidance 53.cfg_conds"
+        ),
+        "hidream_i1_full": (
+            "prompt 91.text; negative_prompt 85.text; seed 93.seed; steps 93.steps; guidance 93.cfg; "
+            "width 86.width; height 86.height"
+        ),
+        "hunyuan_video_text_to_video": (
+            "prompt 44.text; seed 25.noise_seed; steps 17.steps; guidance 26.guidance; width 45.width; "
+            "height 45.height; length 45.length; fps 79.fps"
+        ),
+        "image_chroma_text_to_image": (
+            "prompt 748.text; negative_prompt 749.text; seed 718.noise_seed; steps 734.steps; "
+            "guidance 694.cfg; width 737.width; height 737.height"
+        ),
+        "image_lotus_depth_v1_1": "steps 20.steps",
+        "image_netayume_lumina_t2i": (
+            "prompt 6.text; negative_prompt 7.text; seed 3.seed; steps 3.steps; guidance 3.cfg; "
+            "width 13.width; height 13.height"
+        ),
+        "image_qwen_image_edit": (
+            "prompt 76.prompt; negative_prompt 77.prompt; seed 3.seed; steps 3.steps; guidance 3.cfg"
+        ),
+        "image_to_video_wan": (
+            "prompt 6.text; negative_prompt 7.text; seed 3.seed; steps 3.steps; guidance 3.cfg; "
+            "width 50.width; height 50.height; length 50.length; fps 55.fps"
+        ),
+        "mochi_text_to_video_example": (
+            "prompt 6.text; negative_prompt 7.text; seed 3.seed; steps 3.steps; guidance 3.cfg; "
+            "width 21.width; height 21.height; length 21.length; fps 41.fps"
+        ),
+        "sd3.5_large_blur": (
+            "prompt 6.text; seed 3.seed; steps 3.steps; guidance 3.cfg; width 33.width; height 33.height"
+        ),
+        "text_to_video_wan": (
+            "prompt 6.text; negative_prompt 7.text; seed 3.seed; steps 3.steps; guidance 3.cfg; "
+            "width 40.width; height 40.height; length 40.length; fps 49.fps"
+        ),
+        "video_humo": (
+            "prompt 6.text; negative_prompt 7.text; seed 64.seed; steps 64.steps; guidance 64.cfg; "
+            "width 65.width; height 65.height; length 65.length; fps 60.fps"
+        ),
+        "video_wan2.1_fun_camera_v1.1_1.3B": (
+            "prompt 6.text; negative_prompt 7.text; seed 3.seed; steps 3.steps; guidance 3.cfg; "
+            "width 57.width; height 57.height; length 57.length; fps 58.fps"
+        ),
+        "video_wan2_2_14B_i2v": (
+            "prompt 93.text; negative_prompt 89.text; seed 86.noise_seed 85.noise_seed; "
+            "steps 86.steps 85.steps 86.end_at_step*0.5 85.start_at_step*0.5; guidance 86.cfg 85.cfg; "
+            "width 98.width; height 98.height; length 98.length; fps 94.fps"
+        ),
+        "video_wan2_2_14B_t2v": (
+            "prompt 89.text; negative_prompt 72.text; seed 81.noise_seed 78.noise_seed; "
+            "steps 81.steps 78.steps 81.end_at_step*0.5 78.start_at_step*0.5; guidance 81.cfg 78.cfg; "
+            "width 74.width; height 74.height; length 74.length; fps 88.fps"
+        ),
+        "video_wan2_2_5B_ti2v": (
+            "prompt 6.text; negative_prompt 7.text; seed 3.seed; steps 3.steps; guidance 3.cfg; "
+            "width 55.width; height 55.height; length 55.length; fps 57.fps"
+        ),
+        "video_wan_vace_inpainting": (
+            "prompt 6.text; negative_prompt 7.text; seed 3.seed; steps 3.steps; guidance 3.cfg; "
+            "width 49.width; height 49.height; length 49.length"
+        ),
+        "3d_hunyuan3d-v2.1": "seed 7.seed; steps 7.steps; guidance 7.cfg",
+        "api_stability_ai_sd3.5_t2i": (
+            "prompt 6.prompt; negative_prompt 5.value; seed 6.seed; guidance 6.cfg_scale; aspect_ratio 6.aspect_ratio"
+        ),
+        "api_pika_i2v": (
+            "prompt 12.prompt_text; negative_prompt 12.negative_prompt; seed 12.seed; seconds 12.duration"
+        ),
+        "api_kling_flf": (
+            "prompt 46.prompt; negative_prompt 46.negative_prompt; guidance 46.cfg_scale; aspect_ratio 46.aspect_ratio"
+        ),
+    },
+    "0.33.0": {
+        "sdxl_refiner_prompt_example": (
+            "prompt 6.text 15.text; negative_prompt 7.text 16.text; seed 10.noise_seed 11.noise_seed; "
+            "steps 10.steps 11.steps 10.end_at_step*0.8 11.start_at_step*0.8; guidance 10.cfg 11.cfg; "
+            "width 5.width; height 5.height"
+        ),
+        "sdxl_simple_example": (
+            "prompt 6.text 15.text; negative_prompt 7.text 16.text; seed 10.noise_seed 11.noise_seed; "
+            "steps 10.steps 11.steps 10.end_at_step*0.8 11.start_at_step*0.8; guidance 10.cfg 11.cfg; "
+            "width 5.width; height 5.height"
+        ),
+        "sd3.5_simple_example": (
+            "prompt 16.text; negative_prompt 40.text; seed 3.seed; steps 3.steps; guidance 3.cfg; "
+            "width 53.width; height 53.height"
+        ),
+        "sd3.5_large_canny_controlnet_example": (
+            "prompt 6.text; seed 3.seed; steps 3.steps; guidance 3.cfg; width 33.width 48.width; "
+            "height 33.height 48.height"
+        ),
+        "flux_depth_lora_example": "prompt 150:23.text; seed 150:3.seed; steps 150:3.steps; guidance 150:26.guidance",
+        "flux_kontext_dev_basic": "prompt 192:6.text; seed 192:31.seed; steps 192:31.steps; guidance 192:35.guidance",
+        "hidream_e1_full": (
+            "prompt 6.text; negative_prompt 7.text; seed 47.noise_seed; steps 49.steps; guidance 53.cfg_conds; "
+            "width 44.width; height 44.height"
+        ),
+        "image_anima_base_v1": (
+            "prompt 90:77.text; negative_prompt 90:75.text; seed 90:76.seed; steps 90:79.value; "
+            "guidance 90:86.value; aspect_ratio 91.aspect_ratio"
+        ),
+        "image_chroma1_radiance_text_to_image": (
+            "prompt 762:693.text; negative_prompt 762:728.text; seed 762:718.noise_seed; steps 762:751.steps; "
+            "guidance 762:694.cfg; width 762:760.width; height 762:760.height"
+        ),
+        "image_flux2": "prompt 68:6.text; seed 68:25.noise_seed; steps 68:91.value; guidance 68:26.guidance",
+        "image_flux2_klein_text_to_image": (
+            "prompt 76.value; negative_prompt 75:67.text; seed 75:73.noise_seed; steps 75:62.steps; "
+            "guidance 75:63.cfg; width 75:68.value; height 75:69.value"
+        ),
+        "image_hidream_o1": (
+            "prompt 171.value; negative_prompt 188.text; seed 108.noise_seed; steps 112.steps; "
+            "guidance 108.cfg; width 156.width; height 156.height"
+        ),
+        "image_ideogram4_t2i": (
+            "prompt 98:24.text; seed 98:18.noise_seed; guidance 98:155.cfg; aspect_ratio 37.aspect_ratio"
+        ),
+        "image_kandinsky5_t2i": (
+            "prompt 12:7.text; negative_prompt 12:2.text; seed 12:8.seed; steps 12:8.steps; guidance 12:8.cfg; "
+            "width 12:18.width; height 12:18.height"
+        ),
+        "image_krea2_turbo_t2i_int8": (
+            "prompt 30:19.value; seed 30:3.seed; steps 30:3.steps; guidance 30:3.cfg; aspect_ratio 49.aspect_ratio"
+        ),
+        "image_mage_flow_edit_int8": (
+            "prompt 12:5.prompt; negative_prompt 12:5.negative_prompt; seed 12:6.seed; steps 12:6.steps; "
+            "guidance 12:6.cfg"
+        ),
+        "image_newbieimage_exp0_1-t2i": (
+            "prompt 48.value; negative_prompt 41:49.text; seed 41:3.seed; steps 41:3.steps; guidance 41:3.cfg; "
+            "width 41:31.width; height 41:31.height"
+        ),
+        "image_omnigen2_t2i": (
+            "prompt 42:6.text; negative_prompt 42:7.text; seed 42:21.noise_seed; steps 42:23.steps; "
+            "guidance 42:27.cfg_conds; width 42:11.width; height 42:11.height"
+        ),
+        "image_qwen_Image_2512": (
+            "prompt 238:227.text; negative_prompt 238:228.text; seed 238:230.seed; steps 238:224.value; "
+            "guidance 238:223.value; width 238:232.width; height 238:232.height"
+        ),
+        "image_qwen_image_edit_2511": (
+            "prompt 170:151.prompt; negative_prompt 170:149.prompt; seed 170:169.seed; steps 170:166.value; "
+            "guidance 170:154.value"
+        ),
+        "image_qwen_image_instantx_controlnet": (
+            "prompt 111:6.text; negative_prompt 111:7.text; seed 111:3.seed; steps 111:3.steps; guidance 111:3.cfg"
+        ),
+        "image_z_image_turbo": (
+            "prompt 57:27.text; seed 57:3.seed; steps 57:3.steps; guidance 57:3.cfg; width 57:13.width; "
+            "height 57:13.height"
+        ),
+        "ltxv_image_to_video": (
+            "prompt 6.text; negative_prompt 7.text; seed 72.noise_seed; steps 71.steps; guidance 72.cfg; "
+            "width 77.width; height 77.height; length 77.length; fps 80.fps 69.frame_rate"
+        ),
+        "ltxv_text_to_video": (
+            "prompt 6.text; negative_prompt 7.text; seed 72.noise_seed; steps 71.steps; guidance 72.cfg; "
+            "width 70.width; height 70.height; length 70.length; fps 78.fps 69.frame_rate"
+        ),
+        "video_ltx2_3_t2v": (
+            "prompt 267:266.value; negative_prompt 267:247.text; seed 267:237.noise_seed 267:216.noise_seed; "
+            "guidance 267:231.cfg 267:213.cfg; width 267:257.value; height 267:258.value; fps 267:260.value; "
+            "seconds 267:225.value"
+        ),
+        "video_ltx2_t2v_distilled": (
+            "prompt 177:109.value; seed 177:123.noise_seed 177:118.noise_seed; "
+            "guidance 177:127.cfg 177:124.cfg; width 177:131.width; height 177:131.height; "
+            "length 177:113.value; fps 177:106.value 177:112.value"
+        ),
+        "video_ltx2_i2v_distilled": (
+            "prompt 92:3.text; seed 92:11.noise_seed 92:67.noise_seed; guidance 92:47.cfg 92:82.cfg; "
+            "width 102.resize_type.width; height 102.resize_type.height; length 92:62.value; "
+            "fps 92:97.fps 92:22.frame_rate 92:51.frame_rate"
+        ),
+        "video_ltx2_3_ic_lora": (
+            "prompt 129:211.on_false; negative_prompt 129:112.text; seed 129:704.seed; steps 129:704.steps; "
+            "guidance 129:704.cfg; width 129:113.value; height 129:98.value; fps 129:114.value"
+        ),
+        "video_hunyuan_video_1.5_720p_t2v": (
+            "prompt 44.text; negative_prompt 93.text; seed 129.noise_seed; steps 128.steps; guidance 131.cfg; "
+            "width 124.width; height 124.height; length 124.length; fps 101.fps"
+        ),
+        "video_hunyuan_video_1.5_720p_i2v": (
+            "prompt 44.text; negative_prompt 93.text; seed 127.noise_seed; steps 126.steps; guidance 129.cfg; "
+            "width 78.width; height 78.height; length 78.length; fps 101.fps"
+        ),
+        "video_wan2_2_14B_t2v": (
+            "prompt 128:89.text; negative_prompt 128:72.text; seed 128:81.noise_seed 128:78.noise_seed; "
+            "steps 128:114.value 128:115.value*0.5; guidance 128:116.value; width 128:74.width; "
+            "height 128:74.height; fps 128:125.value; seconds 128:126.value"
+        ),
+        "video_bernini_r_video_editing": (
+            "prompt 298:297.value; negative_prompt 298:267.text; seed 298:275.noise_seed 298:277.noise_seed; "
+            "steps 298:286.value 298:289.value*0.5; guidance 298:292.value; width 298:278.width; "
+            "height 298:278.height"
+        ),
+        "video_wanmove_480p": (
+            "prompt 257:151.text; negative_prompt 257:34.text; seed 257:144.seed; steps 257:263.value; "
+            "guidance 257:264.value; width 228.width; height 228.height; "
+            "length 257:195.length 244.num_frames 245.num_frames 246.num_frames; fps 257:234.fps"
+        ),
+        "video_minimax_h3_i2v": (
+            "prompt 105:104.prompt; seed 105:15.noise_seed; steps 105:124.value; "
+            "aspect_ratio 115.aspect_ratio; fps 105:91.fps; seconds 105:111.value"
+        ),
+        "utility_void_video_inpainting": (
+            "prompt 167:6.text; negative_prompt 167:7.text; seed 167:141.noise_seed; "
+            "steps 167:138.steps 167:137.steps; guidance 167:140.cfg 167:136.cfg; width 167:147.value; "
+            "height 167:148.value"
+        ),
+        "utility_seedvr2_3b_int8_upscale_image": "seed 66:54.seed; steps 66:54.steps; guidance 66:54.cfg",
+        "utility-gan_upscaler": "",
+        "audio_ace_step_1_5_split": (
+            "prompt 94.tags; lyrics 94.lyrics; seed 3.seed 94.seed; steps 3.steps; guidance 3.cfg; "
+            "seconds 98.seconds 94.duration"
+        ),
+        "audio_ace_step_1_5_split_llm": (
+            "prompt 11.prompt; seed 2:3.seed 2:94.seed; steps 2:3.steps; guidance 2:3.cfg; seconds 2:110.value"
+        ),
+        "audio_minimax_music_3": (
+            "prompt 37:13.caption; lyrics 37:13.lyrics; seed 37:38.seed; steps 37:9.steps; guidance 37:9.cfg; "
+            "seconds 37:13.max_duration"
+        ),
+        "audio_stable_audio_3_medium": (
+            "prompt 52:31.value; negative_prompt 52:7.text; seed 52:3.seed; steps 52:3.steps; "
+            "guidance 52:3.cfg; seconds 52:36.value"
+        ),
+        "api_seedance2_5_t2v": (
+            "prompt 9.model.prompt; seed 9.seed; aspect_ratio 9.model.ratio; seconds 9.model.duration"
+        ),
+        "api_wan_text_to_image": (
+            "prompt 12.prompt; negative_prompt 12.negative_prompt; seed 12.seed; width 12.width; height 12.height"
+        ),
+        "api_elevenlabs_text_to_dialogue": "prompt 218.inputs.text1; seed 218.seed",
+        "api_bria_image_edit": (
+            "prompt 3.prompt; negative_prompt 3.negative_prompt; seed 3.seed; steps 3.steps; guidance 3.guidance_scale"
+        ),
+        "llm_qwen3_5_text_gen": "prompt 3.prompt; seed 3.sampling_mode.seed",
+        "template_sugar_coated_gummy_style_qwen": (
+            "prompt 76:80.string_a; negative_prompt 76:7.text; seed 76:3.seed; steps 76:3.steps; "
+            "guidance 76:3.cfg; width 76:58.width; height 76:58.height"
+        ),
+        "templates-all_in_one-image_edit_models": (
+            "prompt 22.value; negative_prompt 3:87.text 128:9.prompt; seed 3:73.noise_seed; steps 3:62.steps; "
+            "guidance 3:63.cfg"
+        ),
+        "templates-product_ad-v2.0": "prompt 15.value; seed 3.seed; aspect_ratio 3.aspect_ratio",
+        "templates_3d_match_game_art_style.app": "prompt 22.value; seed 8.seed; aspect_ratio 8.aspect_ratio",
+        "template_seedance2_storyboard_to_video": "prompt 4.prompt; seed 1.seed",
+    },
+}
+EVERY_TEMPLATE = [(release, name) for release in ANSWERS for name in digests(release)]
+
+
+@functools.cache
+def known(release: str) -> dict[str, tool.NodeDefinition]:
+    return parsed(definitions(release))
+
+
+def official(release: str, name: str) -> tool.Workflow:
+    try:
+        return tool.Workflow.parse(name, tool.convert(template(release, name), known(release)), known(release))
+    except tool.WorkflowRefused as refused:
+        pytest.skip(refused.message)
+
+
+@pytest.mark.parametrize(("release", "name"), [(release, name) for release in ANSWERS for name in ANSWERS[release]])
+def test_official_templates_are_read_as_a_person_reads_them(release: str, name: str) -> None:
+    parameters = official(release, name).parameters
+    answer = dict(part.split(" ", 1) for part in ANSWERS[release][name].split("; ") if part)
+    assert {key: " ".join(map(at, parameters[key])) for key in ASKED if key in parameters} == answer
+
+
+def test_official_templates_are_read_the_same_without_definitions() -> None:
+    differing = []
+    for release, name in EVERY_TEMPLATE:
+        with contextlib.suppress(tool.WorkflowRefused):
+            graph = tool.convert(template(release, name), known(release))
+            if tool.discover(graph) != tool.discover(graph, known(release)):
+                differing.append(name)
+    assert differing == []
+
+
+def test_binding_what_an_official_template_holds_changes_nothing() -> None:
+    for release, name in EVERY_TEMPLATE:
+        with contextlib.suppress(tool.WorkflowRefused):
+            graph = tool.convert(template(release, name), known(release))
+            workflow = tool.Workflow.parse(name, graph, known(release))
+            held = {name: workflow.value(name) for name in workflow.names}
+            assert workflow.bind(held).graph == graph
+            assert workflow.filled(known(release)).graph == graph
+
+
+# --- whatever a graph holds ---
+
+NAMES = [*tool.GUESSED_TYPES, *(key for keys in tool.PARAMETERS.values() for key in keys), "text", "value", "switch"]
+CLASSES = [
+    "KSampler",
+    "KSamplerAdvanced",
+    "SamplerCustomAdvanced",
+    "CLIPTextEncode",
+    "ConditioningCombine",
+    "StringConcatenate",
+    "ComfySwitchNode",
+    "SplitSigmas",
+    "SaveImage",
+    "VAEDecode",
+    "Mine",
+]
+IDS = st.sampled_from("123456789")
+SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9))
+TEXTS = st.sampled_from(["a cat", "{{prompt}}", "{{prompt}}, {{style}}", "%seed%", "%%X%%%steps%", "{{ a }", "50%", ""])
+LINKS = st.tuples(IDS, st.integers(-1, 3)).map(list)
+VALUES = st.one_of(LINKS, LINKS, SCALARS, TEXTS, st.lists(SCALARS, max_size=3))
+NODES = st.fixed_dictionaries(
+    {"class_type": st.sampled_from(CLASSES), "inputs": st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=9)},
+    optional={
+        "_meta": st.one_of(SCALARS, st.fixed_dictionaries({"title": st.one_of(SCALARS, st.sampled_from(NAMES))}))
+    },
+)
+GRAPHS = st.dictionaries(IDS, NODES, min_size=1)
+ANYTHING = st.recursive(
+    SCALARS, lambda some: st.lists(some) | st.dictionaries(st.text(max_size=9), some), max_leaves=20
+)
+DEFINITIONS = st.sampled_from([{}, known("0.33.0")])
+
+
+@given(st.dictionaries(st.text(max_size=3), st.one_of(ANYTHING, NODES)), DEFINITIONS)
+def test_nothing_in_a_graph_raises(graph: Any, definitions: Any) -> None:
+    tool.discover(graph, definitions)
+
+
+@given(GRAPHS, DEFINITIONS)
+def test_binding_what_a_graph_holds_changes_nothing(graph: Nodes, definitions: Any) -> None:
+    workflow = tool.Workflow.parse("x", graph, definitions)
+    for name in workflow.names:
+        if (value := workflow.value(name)) == value:  # but for what is no number
+            assert repr(workflow.bind({name: value}).graph) == repr(graph)
+
+
+@given(GRAPHS, st.data())
+def test_binding_changes_what_was_named_and_nothing_else(graph: Nodes, data: st.DataObject) -> None:
+    workflow = tool.Workflow.parse("x", graph)
+    if workflow.names:
+        name = data.draw(st.sampled_from(workflow.names))
+        bound = workflow.bind({name: "something new"})
+        named = {target.widget for target in workflow.find(name) or ()}
+        for target in workflow.widgets.values():
+            held = bound.graph[target.node_id]["inputs"][target.input]
+            before = graph[target.node_id]["inputs"][target.input]
+            assert ("something new" in str(held)) if target in named else repr(held) == repr(before)
+
+
+@given(GRAPHS)
+def test_no_placeholder_survives(graph: Nodes) -> None:
+    workflow = tool.Workflow.parse("x", graph)
+    filled = workflow.filled().graph
+    for targets in workflow.parameters.values():
+        for target in targets:
+            assert not target.token or target.token not in str(filled[target.node_id]["inputs"][target.input])
+
+
+@given(GRAPHS)
+def test_every_name_finds_what_it_names(graph: Nodes) -> None:
+    workflow = tool.Workflow.parse("x", graph)
+    for name, target in workflow.widgets.items():
+        assert workflow.find(name) == (workflow.parameters.get(name) or (target,))
+        assert workflow.find(f"{target.node_id}.{target.input}")
+
+
+@pytest.mark.parametrize(("links", "classes"), [(3, CLASSES), (20, CLASSES), (20, ["KSampler", "SaveImage"])])
+def test_large_and_dense_graphs_are_read_in_linear_time(links: int, classes: list[str]) -> None:
+    rng = random.Random(links)
+    graph = {}
+    for index in range(5000):
+        links_of = {f"{rng.choice(NAMES)}{slot}": (str(rng.randrange(index + 1)), slot % 3) for slot in range(links)}
+        plain_names = {rng.choice(NAMES): (str(rng.randrange(5000)), 0) for _ in range(3)}
+        graph[str(index)] = node(rng.choice(classes), **({"seed": index, "text": "x"} | links_of | plain_names))
+    began = time.process_time()
+    tool.discover(graph)
+    assert time.process_time() - began < 20  # one or two at rest; what is not linear takes minutes
+
+
+def test_long_chains_of_samplers_are_read_in_linear_time() -> None:
+    graph = {
+        str(index): sampler(latent_image=(str(index - 1), 0), positive=("p", 0), negative=("n", 0))
+        for index in range(5000)
+    }
+    graph |= {f"save{index}": node("SaveImage", images=(str(index), 0)) for index in range(5000)}
+    graph |= {"p": encoder("a cat"), "n": encoder("ugly")}
+    began = time.process_time()
+    assert found(graph, "prompt", "negative_prompt") == {"prompt": ["p.text"], "negative_prompt": ["n.text"]}
+    assert time.process_time() - began < 20
