@@ -1479,7 +1479,10 @@ class Tracing:
         return found
 
     def _own(self, name: str, node_id: str) -> Target | None:
-        return self.flow.target(name, *self.flow.parts(node_id))
+        parts = self.flow.parts(node_id)
+        if name in ("steps", "denoise"):  # what only splits a schedule does not make it
+            parts = [part for part in parts if part == node_id or not self.flow.wire(part, "sigmas")]
+        return self.flow.target(name, *parts)
 
     def _model_wire(self, node_id: str) -> Wire | None:
         """Where a sampler's model comes from, also over its guider or a pipe."""

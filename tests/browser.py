@@ -237,6 +237,15 @@ class Browser:
 
         return await self._until(complete, f"not exactly {count} loaded picture(s)", timeout)
 
+    async def wait_for_diagram(self, timeout: float = WAIT_SECONDS) -> str:
+        """Wait until the last answer shows a drawn diagram; the texts in it."""
+
+        async def drawn() -> str:
+            diagram = self._answer().locator("svg[aria-roledescription^=flowchart]")
+            return await diagram.first.text_content() or "" if await diagram.count() else ""
+
+        return await self._until(drawn, "no diagram", timeout)
+
     async def screenshot(self, path: Path | str) -> Path:
         """Save what the window shows."""
         path = Path(path)

@@ -4,6 +4,7 @@ With SCREENSHOTS set to a folder, each test leaves there what it saw.
 """
 
 import ast
+import json
 import os
 import re
 from collections.abc import AsyncIterator
@@ -16,6 +17,7 @@ from tests.conftest import SOURCE, installed
 from tests.model_server import ModelServer, ToolCall
 from tests.open_webui import OpenWebUI
 from tests.stand_in import StandIn
+from tests.test_tool_file import METHODS
 
 pytestmark = [
     pytest.mark.open_webui,
@@ -106,6 +108,39 @@ async def test_a_failure_says_what_is_wrong(webui: OpenWebUI, model: ModelServer
         await shoot(browser, "failed")
 
 
+async def test_the_graph_of_a_workflow_is_drawn_where_the_model_repeats_it(
+    webui: OpenWebUI, model: ModelServer
+) -> None:
+    call = ToolCall("describe_workflow", {"workflow": "checkpoint"})
+    model.script([call], then=lambda results: f"The graph:\n\n{json.loads(results[0])['diagram']}\n\nThat is it.")
+    async with Browser(webui.url, (await webui.user("bob")).token) as browser:
+        await browser.chat("Show me the workflow")
+        texts = await browser.wait_for_diagram()
+        await shoot(browser, "diagram")
+    assert all(text in texts for text in ("KSampler", "CheckpointLoaderSimple", "LATENT"))
+    assert (browser.errors, browser.refused) == ([], [])
+
+
+async def test_the_workflow_in_a_picture_dropped_into_the_chat_is_run(
+    webui: OpenWebUI, model: ModelServer, comfy: StandIn, tmp_path: Path
+) -> None:
+    await webui.set_valves("comfyui", endpoint=comfy.url, allow_user_workflows=True)
+    bob = await webui.user("bob")
+    script(model, {"seed": 7, "steps": 4, "workflow": "checkpoint"})
+    first = await webui.turn("Draw", tools=["comfyui"], user=bob)
+    picture = tmp_path / "from-comfyui.png"
+    picture.write_bytes(await webui.download(first.files[0]["id"], user=bob))
+    model.script([ToolCall("run_workflow", {"workflow": "attached", "inputs": {"seed": 8}})], then="Here.")
+    async with Browser(webui.url, bob.token) as browser:
+        await browser.chat("Run the workflow in this picture", attach=picture)
+        await browser.wait_for_pictures(1)
+        await browser.wait_until_done()
+        assert (await browser.status()).endswith("seed 8")
+        await shoot(browser, "attached")
+    texts = [node["inputs"].get("text") for node in comfy.prompts[-1]["prompt"].values()]
+    assert PROMPT in texts
+
+
 async def test_a_temporary_chat_shows_the_picture_once(webui: OpenWebUI, model: ModelServer) -> None:
     script(model, {"steps": 8})
     async with Browser(webui.url, (await webui.user("bob")).token, path="/?temporary-chat=true") as browser:
@@ -142,4 +177,4 @@ async def test_the_file_pasted_into_the_editor_is_saved(webui: OpenWebUI, model:
         await page.get_by_text("ComfyUI", exact=True).first.wait_for()
         await shoot(browser, "pasted")
     assert program((await webui.tool("comfyui"))["content"]) == program(SOURCE)
-    assert [method["name"] for method in await webui.specification("comfyui")] == ["generate_image"]
+    assert sorted(method["name"] for method in await webui.specification("comfyui")) == sorted(METHODS)

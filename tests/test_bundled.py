@@ -411,6 +411,30 @@ async def _closed() -> AsyncIterator[None]:
     await tool.close_servers()
 
 
+# What a person may set in the workflows of a task, at the least.
+SETTABLE = {
+    "text_to_image": {"prompt", "seed", "steps", "guidance", "width", "height", "batch_size", "model"},
+    "image_edit": {"prompt", "seed", "steps", "guidance", "model"},
+    "image_to_image": {"prompt", "seed", "steps", "guidance", "denoise", "model"},
+    "inpaint": {"prompt", "seed", "steps", "guidance", "denoise", "model"},
+    "upscale": set(),
+    "text_to_video": {"prompt", "seed", "width", "height", "length", "fps", "model"},
+    "image_to_video": {"prompt", "seed", "length", "fps", "model"},
+    "text_to_audio": {"prompt", "lyrics", "seed", "steps", "seconds", "model"},
+}
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_what_a_person_sets_is_found_in_it(name: str) -> None:
+    entry = ENTRIES[name]
+    found = entry.workflow.parameters.keys()
+    assert SETTABLE[entry.task] <= found
+    assert {key for family in entry.families for key in family.defaults} <= found
+    assert entry.workflow.value("denoise") in (None, 1.0, 0.75, 0.6)
+    if entry.needs[0].folder != "upscale_models":
+        assert entry.needs[0].target in entry.workflow.parameters["model"]
+
+
 @pytest.mark.usefixtures("_closed")
 @each_release
 async def test_it_is_chosen_and_runs(name: str, release: str) -> None:
