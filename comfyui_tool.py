@@ -33,6 +33,7 @@ import functools
 import getpass
 import hashlib
 import io
+import itertools
 import json
 import logging
 import math
@@ -4616,7 +4617,7 @@ def read_pasted(text: str, source: str, valve: str) -> Pasted:
     for place, (key, item) in enumerate(value.items() if isinstance(value, dict) else enumerate(value)):
         about = item if isinstance(item, dict) and not is_ui_format(item) and not is_api_format(item) else {}
         fallback = f"{source}-{place + 1}" if len(value) > 1 else source
-        name = _text(about.get("name"), fallback if isinstance(value, list) else str(key)).strip()
+        name = shortened(_text(about.get("name"), fallback if isinstance(value, list) else str(key)))
         try:
             graph = unwrap(item)
         except WorkflowRefused as refused:
@@ -4643,8 +4644,12 @@ class Catalogue:
         saved = [Entry(path.removesuffix(".json"), "server", path=path) for path in paths]
         entries: dict[str, Entry] = {}
         for entry in (*self.given, *saved, *bundled_entries()):
-            names = (entry.name, f"{entry.name} ({entry.source})", *(f"{entry.name} {n}" for n in range(2, 1000)))
-            name = next((name for name in names if name not in entries), "")
+            name = entry.name if entry.name not in entries else f"{entry.name} ({entry.source})"
+            name = (
+                name
+                if name not in entries
+                else next(other for n in itertools.count(2) if (other := f"{entry.name} {n}") not in entries)
+            )
             entries[name] = entry if name == entry.name else replace(entry, name=name)
         return list(entries.values())
 
@@ -4670,6 +4675,11 @@ class Choice:
     definitions: Definitions
     notes: tuple[str, ...] = ()
     absent: Mapping[Target, str] = field(default_factory=dict)  # files that it names and the server does not have
+
+    @property
+    def saved(self) -> bool:
+        """Whether somebody saved it as it is; what its author chose then stays unless the call says otherwise."""
+        return self.family.megapixels is None
 
 
 async def read_entry(server: ComfyUIServer, entry: Entry) -> tuple[Workflow, Definitions]:
@@ -5303,7 +5313,7 @@ async def make(
     audience.status("connecting", "Connecting to ComfyUI")
     async with reach(endpoints) as server:
         choice = await give_files(server, await choose(server, wish, catalogue), wish.files)
-        if choice.family.megapixels is None:
+        if choice.saved:
             wish = wish.against_author()
         if wish.loras or "loras" in wish.inputs:
             loaders = {name: await server.define(name, DOUBT_SECONDS) for name in LORA_LOADERS}
@@ -5379,13 +5389,14 @@ async def give_files(server: ComfyUIServer, choice: Choice, files: Sequence[Inpu
     absent = dict(choice.absent)
     for item in waiting:
         spec = workflow.widget_spec(item.target, definitions)
-        if spec.choices and item.held not in spec.choices:
+        if choice.saved and spec.choices and item.held not in spec.choices:
             loader = workflow.graph[item.target.node_id]["class_type"]
             fresh = await server.define(loader, 0.0)  # files are added all the time
             definitions |= {loader: fresh} if fresh else {}
             spec = workflow.widget_spec(item.target, definitions)
-        # Names with a folder or a note of it stand in no list.
-        if spec.choices and item.held not in spec.choices and not re.search(r"[/\\\[]", item.held):
+        # Names with a folder or a note of it stand in no list. A bundled workflow's own picture is nobody's.
+        unknown = spec.choices and item.held not in spec.choices and not re.search(r"[/\\\[]", item.held)
+        if unknown or not choice.saved:
             absent[item.target] = f'the {item.kind} for "{item.title}"'
     return replace(choice, workflow=workflow.set(named), definitions=definitions, absent=absent)
 
@@ -5406,7 +5417,7 @@ def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: d
     }
     wish = replace(wish, **extras)
     values = {name: value for name, value in choice.family.defaults.items() if name in workflow.parameters}
-    if choice.family.megapixels is not None and "steps" in workflow.parameters:
+    if not choice.saved and "steps" in workflow.parameters:
         values["steps"] = min(values.get("steps", workflow.value("steps")), limits.steps)
     values |= _plan_size(choice, wish.size, limits, notes)
     values |= _plan_arguments(choice, wish, limits, notes)
@@ -5420,9 +5431,8 @@ def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: d
             )
         values[name], note = fit_value(wanted, workflow.spec(name, definitions))
         notes += [note] if note else []
-    bundled = choice.family.megapixels is not None
     prompted = any(workflow.find(name) == workflow.parameters.get("prompt") for name in values)
-    if "prompt" in (workflow.parameters if bundled else workflow.open) and not prompted:
+    if "prompt" in (workflow.open if choice.saved else workflow.parameters) and not prompted:
         raise BadArgument(f'The workflow "{workflow.name}" needs a prompt.', 'Give {"prompt": "…"} in `inputs`.')
     touched = {target.widget for name in values for target in workflow.find(name) or ()}
     _check_absent(choice, touched)
@@ -5551,7 +5561,7 @@ def _plan_size(choice: Choice, size: Wanted | None, limits: Limits, notes: list[
     sides = [workflow.value(name) for name in ("width", "height")]
     saved = Size(*sides) if all(isinstance(side, int) and side > 0 for side in sides) else Size(1024, 1024)
     megapixels = choice.family.megapixels or saved.megapixels
-    if size is None and choice.family.megapixels is None:
+    if size is None and choice.saved:
         return {}
     width, height = (workflow.spec(name, choice.definitions) for name in ("width", "height"))
     asked = read_size(size) if size else (float(saved.width), float(saved.height))
@@ -6440,6 +6450,11 @@ def resolve(valves: Valves, user: Mapping[str, Any] | None, own_address: str = "
     return Settings(tuple(endpoints), limits, valves.previews and mine.previews, preferences, catalogue, own)
 
 
+async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> Settings:
+    """The settings of a call. Workflows in a valve may be megabytes, so they are read beside the event loop."""
+    return await asyncio.to_thread(resolve, valves, user, await chat.comfyui_address())
+
+
 def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]:
     """The addresses to try for everybody. The key goes to those that an administrator set, not to guesses."""
     if valves.endpoint.strip():
@@ -6545,7 +6560,7 @@ class Tools:
         valves = self.valves  # another request may replace it meanwhile
 
         async def work(display: Display) -> tuple[dict[str, Any], str]:
-            settings = resolve(valves, __user__, await chat.comfyui_address())
+            settings = await settle(valves, __user__, chat)
             wish = settings.wish(prompt, **arguments)
             return await _run(chat, display, settings, wish, await settings.including(chat, workflow))
 
@@ -6575,7 +6590,7 @@ class Tools:
         valves = self.valves
 
         async def work(display: Display) -> tuple[dict[str, Any], str]:
-            settings = resolve(valves, __user__, await chat.comfyui_address())
+            settings = await settle(valves, __user__, chat)
             references = [images] if isinstance(images, str) else images or []
             files = [await chat.input_file(str(reference)) for reference in references]
             wish = settings.order(workflow, inputs, files)
@@ -6601,7 +6616,7 @@ class Tools:
         valves = self.valves
 
         async def work(_display: Display) -> tuple[dict[str, Any], str]:
-            settings = resolve(valves, __user__, await chat.comfyui_address())
+            settings = await settle(valves, __user__, chat)
             async with reach(settings.endpoints) as server:
                 answer = await list_workflows(server, settings.catalogue, search)
             return {"status": "done", **answer}, f"{len(answer['workflows'])} workflows"
@@ -6628,7 +6643,7 @@ class Tools:
         valves = self.valves
 
         async def work(_display: Display) -> tuple[dict[str, Any], str]:
-            settings = resolve(valves, __user__, await chat.comfyui_address())
+            settings = await settle(valves, __user__, chat)
             wish = settings.order(workflow, None, ())
             catalogue = await settings.including(chat, workflow)
             async with reach(settings.endpoints) as server:
@@ -6658,7 +6673,7 @@ class Tools:
         valves = self.valves
 
         async def work(_display: Display) -> tuple[dict[str, Any], str]:
-            settings = resolve(valves, __user__, await chat.comfyui_address())
+            settings = await settle(valves, __user__, chat)
             async with reach(settings.endpoints) as server:
                 answer = await list_models(server, kind or "", search or "")
             return {"status": "done", **answer}, "Looked up what is installed"

@@ -4,6 +4,7 @@ import io
 import json
 import random
 from collections.abc import AsyncIterator
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ import comfyui_tool as tool
 from tests.conftest import Watcher
 from tests.conversion import template
 from tests.stand_in import DEFAULT_MODELS, StandIn
-from tests.stand_in.files import File
+from tests.stand_in.files import File, Place
 
 EMPTY = tool.Catalogue()
 SD15 = {**DEFAULT_MODELS, "checkpoints": ["sub/v1-5-pruned-emaonly-fp16.safetensors", "tiny.safetensors"]}
@@ -328,6 +329,32 @@ async def test_a_lora_that_is_not_there_is_answered_with_the_closest(comfy: Stan
     assert '"detail.safetensors"' in error.value.hint
 
 
+@pytest.mark.parametrize("text", ["", "oil painting of {{prompt}}"])
+async def test_a_workflow_without_the_prompt_that_it_needs_says_so(comfy: StandIn, text: str) -> None:
+    catalogue = pasted(x=graph(comfy, text=text)) if text else EMPTY
+    with pytest.raises(tool.BadArgument, match="needs a prompt"):
+        await run(comfy, order("x" if text else "checkpoint"), catalogue)
+
+
+async def test_a_valve_changes_nothing_in_a_workflow_that_the_call_named(comfy: StandIn) -> None:
+    valves = tool.Valves(
+        model="tiny2", size="2048x2048", negative_prompt="a dog", workflows=json.dumps({"x": graph(comfy)})
+    )
+    settings = tool.resolve(valves, None)
+    made = await run(comfy, settings.wish("a fox", workflow="x"), settings.catalogue)
+    assert (made.model, made.products[0].size) == ("sd_xl_base_1.0.safetensors", tool.Size(64, 64))
+    texts = {n["inputs"].get("text") for n in comfy.prompts[-1]["prompt"].values()}
+    assert texts == {None, "a fox", "blurry"}
+
+
+async def test_a_bundled_video_has_the_shape_that_its_family_was_made_for(comfy: StandIn) -> None:
+    entry = next(entry for entry in tool.bundled_entries() if entry.name == "wan-text-to-video")
+    assert (entry.workflow.value("width"), entry.workflow.value("height")) == (832, 480)
+    choice = tool.Choice(entry.workflow, entry.families[-1], "x", {})
+    plan = tool.prepare(choice, tool.Wish("a fox"), tool.Limits(), 1, datetime(2026, 11, 22))
+    assert (plan.workflows[0].value("width"), plan.workflows[0].value("height")) == (832, 480)
+
+
 async def test_a_prompt_for_a_workflow_that_takes_none_is_refused(comfy: StandIn) -> None:
     wish = tool.Settings((), tool.Limits(), False, {}).wish("a fox", workflow="upscale")
     with pytest.raises(tool.BadArgument, match='"upscale" takes no prompt'):
@@ -359,8 +386,20 @@ async def test_a_workflow_without_the_image_that_it_needs_says_so(comfy: StandIn
         await run(comfy, order("x"), pasted(x=loading("gone.png")))
 
 
+async def test_a_bundled_workflow_never_works_on_a_picture_that_nobody_gave(comfy: StandIn) -> None:
+    with pytest.raises(tool.BadArgument, match='"upscale" needs the image'):
+        await run(comfy, order("upscale"))
+
+
 async def test_the_authors_own_image_is_used_where_the_server_has_it(comfy: StandIn) -> None:
     assert (await run(comfy, order("x"), pasted(x=loading("example.png")))).products
+
+
+async def test_a_file_that_was_added_a_moment_ago_is_there(comfy: StandIn) -> None:
+    with pytest.raises(tool.BadArgument):
+        await run(comfy, order("x"), pasted(x=loading("new.png")))
+    comfy.files.put(Place("input", "", "new.png"), png().data)
+    assert (await run(comfy, order("x"), pasted(x=loading("new.png")))).products
 
 
 async def test_more_images_than_a_workflow_takes_are_refused(comfy: StandIn) -> None:
