@@ -409,6 +409,7 @@ class Target:
     input: str
     part: float = 1.0  # the widget holds this much of the value: the step at which one sampler hands over to the next
     token: str = ""  # the placeholder that the value takes the place of
+    reader: "Target | None" = field(default=None, compare=False)  # where the value goes over links: its range counts
 
     @property
     def widget(self) -> "Target":
@@ -569,9 +570,12 @@ class Workflow:
 
     def widget_spec(self, target: Target, definitions: Definitions) -> InputSpec:
         """What the server accepts in a widget; an unknown class accepts any text."""
-        node = self.graph[target.node_id]
-        definition = definitions.get(node["class_type"])
-        return (definition and definition.spec(target.input, node_inputs(node))) or InputSpec("STRING")
+        for place in (target.reader, target):
+            node = self.graph[place.node_id] if place else {}
+            definition = definitions.get(node.get("class_type", ""))
+            if place and definition and (spec := definition.spec(place.input, node_inputs(node))):
+                return spec
+        return InputSpec("STRING")
 
 
 def same_value(one: Any, other: Any) -> bool:
@@ -1006,9 +1010,8 @@ class Flow:
             and "model" in inputs
         ):
             return here, []  # a guider without a negative side
-        wires = [
-            wire for wire in self.wires(node_id) if wire.name != ("negative" if side == "positive" else "positive")
-        ]
+        wires = [wire for wire in self.wires(node_id) if (words_in(wire.name) == "negative") == (side == "negative")]
+        wires = wires or [wire for wire in self.wires(node_id) if words_in(wire.name) == ""]
         wires.sort(key=lambda wire: wire.name not in ("conditioning_to", "cond1"))
         onward = self._on(step, wires, "CONDITIONING", "GUIDER", sought=sought)
         if any(wire.fits("CONDITIONING") for wire in wires):
@@ -1240,7 +1243,7 @@ class Flow:
                     return Target(node_id, key)
                 wire = self.wire(node_id, key)
                 if wire and not wire.fits(*SAMPLING) and (found := self.best(wire, name)):
-                    return found
+                    return replace(found, reader=Target(node_id, key))
         return None
 
 
@@ -1624,8 +1627,8 @@ def titled(flow: Flow, traced: Mapping[str, tuple[Target, ...]], live: Iterable[
             bare.setdefault(name, {}).update(dict.fromkeys(titled_widgets(flow, node_id, name)))
     for name, targets in bare.items():
         differ = any(not same_value(flow.held(target), flow.held(next(iter(targets)))) for target in targets)
-        reached = [target for target in targets if target in traced.get(name, ())]
-        explicit.setdefault(name, dict.fromkeys(reached if differ and reached else targets))
+        reached = [target for target in traced.get(name, ()) if target in targets]
+        explicit.setdefault(name, dict.fromkeys(reached if differ and reached else [*reached, *targets]))
     for name, targets in explicit.items():
         if not targets.keys().isdisjoint(traced.get(name, ())):  # where to hand over is no setting of its own
             targets.update(dict.fromkeys(target for target in traced[name] if target.part != 1.0))

@@ -224,6 +224,13 @@ def test_a_split_after_the_sides_met_is_kept_apart() -> None:
     assert found(graph, "prompt", "negative_prompt") == {"prompt": ["good.text"], "negative_prompt": ["bad.text"]}
 
 
+def test_sides_of_other_names_are_kept_apart() -> None:
+    sides = {"base_positive": ("good", 0), "base_negative": ("bad", 0), "controlnet_stack": ("x", 0)}
+    graph = plain(control=node("CR Apply Multi-ControlNet", **sides))
+    graph["sampler"]["inputs"] |= {"positive": ["control", 0], "negative": ["control", 1]}
+    assert found(graph, "prompt", "negative_prompt") == {"prompt": ["good.text"], "negative_prompt": ["bad.text"]}
+
+
 def test_what_follows_a_zeroed_conditioning_is_no_negative_prompt() -> None:
     graph = plain(bad=node("ConditioningZeroOut", conditioning=("good", 0)))
     assert found(graph, "prompt", "negative_prompt") == {"prompt": ["good.text"], "negative_prompt": []}
@@ -689,6 +696,16 @@ def test_any_name_can_be_bound_and_an_unknown_one_is_refused_with_the_closest() 
     assert '"steps"' in refused.value.hint
 
 
+def test_a_linked_number_has_the_range_of_the_input_that_it_feeds() -> None:
+    graph = plain(number=node("PrimitiveInt", "Steps", value=5), sampler=sampler(steps=("number", 0)))
+    spec = tool.InputSpec("INT", 1, 100)
+    known = {
+        "KSampler": tool.NodeDefinition("KSampler", {"steps": spec}),
+        "PrimitiveInt": tool.NodeDefinition("PrimitiveInt", {"value": tool.InputSpec("INT")}),
+    }
+    assert tool.Workflow.parse("x", graph).spec("steps", known) == spec
+
+
 def test_a_name_tells_what_it_takes() -> None:
     spec = tool.InputSpec("INT", 1, 100)
     known = {"KSampler": tool.NodeDefinition("KSampler", {"steps": spec})}
@@ -941,7 +958,7 @@ ANSWERS = {
         "video_ltx2_t2v_distilled": (
             "prompt 177:109.value; seed 177:123.noise_seed 177:118.noise_seed; "
             "guidance 177:127.cfg 177:124.cfg; width 177:131.width; height 177:131.height; "
-            "length 177:113.value; fps 177:106.value 177:112.value"
+            "length 177:113.value; fps 177:112.value 177:106.value"
         ),
         "video_ltx2_i2v_distilled": (
             "prompt 92:3.text; seed 92:11.noise_seed 92:67.noise_seed; guidance 92:47.cfg 92:82.cfg; "
