@@ -702,20 +702,15 @@ ALIASES: Mapping[str, str] = {
 # `%name%` is common text, so only these names count; "scale" is what SillyTavern calls guidance.
 PLACEHOLDER_NAMES = {**ALIASES, **{name: name for name in (*PARAMETERS, "clip_skip", "vae")}, "scale": "guidance"}
 PLACEHOLDER = re.compile(r"\{\{\s*([^\W\d]\w*)\s*\}\}|%%([^\W\d]\w*)%%|%([^\W\d]\w*)%")
-NO_PLACEHOLDER = (
-    "find",
-    "search",
-    "pattern",
-    "regex_pattern",
-    "old",
-)  # inputs that name what the graph itself replaces
+NO_PLACEHOLDER = ("find", "search", "pattern", "regex_pattern", "old")  # they name what the graph itself replaces
 PARAM_TITLE = re.compile(r"param\s*:\s*(.*\S)", re.IGNORECASE)
 KIND_IN_TITLE = re.compile(  # "Int (Steps)", "Text String (Prompt)", "Frame Rate(int)"
     r"(?:int|float|number|text|string|multiline|value|\s)+\((?P<a>[^()]+)\)"
     r"|(?P<b>[^()]+)\((?:int|float|number|text|string)\)",
     re.IGNORECASE,
 )
-MAIN_INPUTS = ("value", "text", "string", "int", "float", "number", "seed", "prompt", "tags")  # of a node with one idea
+VALUE_INPUTS = ("value", "text", "string", "int", "float", "number")  # of a node that only holds a value
+MAIN_INPUTS = (*VALUE_INPUTS, "seed", "prompt", "tags")  # of a node that is about one thing
 
 # What inputs are called that hold somebody's words.
 PROMPT_INPUT = re.compile(
@@ -1115,7 +1110,7 @@ class Flow:
         if "expression" in inputs and name not in CHOICES:  # "a" alone only turns one kind of number into another
             same = len(wires) == 1 and inputs["expression"] == wires[0].name.rsplit(".", 1)[-1]
             return [], self._on(step, wires) if same else []
-        for key in (*PARAMETERS[name], *(key for key in inputs if key.lower() in MAIN_INPUTS)):
+        for key in (*PARAMETERS[name], *(key for key in inputs if key.lower() in VALUE_INPUTS)):
             if self.holds(name, node_id, key):
                 return [(0, Target(node_id, key))], []
             if wire := self.wire(node_id, key):
@@ -1125,10 +1120,11 @@ class Flow:
             return [], self._on(step, values, *VALUE_TYPES)
         if name in ("width", "height") and len(wires) == 1 and wires[0].carries("IMAGE", "LATENT"):
             return [], self._on(step, wires, sought=f"image {name}")
-        numbers = [key for key in inputs if is_number(inputs[key])]
-        if not wires and len(numbers) == 1 and name not in CHOICES:
-            return [(0, Target(node_id, numbers[0]))], []
-        return [], self._on(step, values, *VALUE_TYPES) if len(wires) == 1 and not numbers else []
+        only = next(iter(inputs)) if len(inputs) == 1 else ""
+        if name not in CHOICES and self.holds(name, node_id, only):
+            return [(0, Target(node_id, only))], []
+        passes = len(wires) == 1 and not any(map(is_number, inputs.values()))
+        return [], self._on(step, values, *VALUE_TYPES) if passes else []
 
     def _look_for_image_size(self, step: Step) -> tuple[Finds, Onward]:
         """Follow a picture to the node that gives it its size."""
@@ -1340,7 +1336,7 @@ class Tracing:
             first -= 1
         while first < last and not flow.is_service(row[first]) and not self._words(row[first], "positive"):
             first += 1  # it only prepares the picture: depth, say
-        return row[first : last + 1 if flow.is_service(row[last]) else len(row)]
+        return [row[last]] if flow.is_service(row[last]) else [part for part in row[first:] if flow.is_sampler(part)]
 
     @once
     def _before(self, node_id: str) -> str | None:
