@@ -1424,7 +1424,8 @@ class Tracing:
             "negative_prompt": dict.fromkeys(flow.words(node_id, "negative") if self._has_negative(node_id) else []),
         }
         keys = {key.rsplit(".", 1)[-1].lower(): key for key in reversed(list(flow.inputs(node_id)))}
-        preset = any(flow.holds("size", node_id, keys[key]) for key in PARAMETERS["size"] if key in keys)
+        presets = [str(flow.inputs(node_id)[keys[key]]) for key in PARAMETERS["size"] if key in keys]
+        preset = any("custom" not in size.lower() for size in presets)  # then no other size counts
         for name, spellings in PARAMETERS.items():
             if name in found or (preset and name in ("width", "height")):
                 continue

@@ -332,6 +332,16 @@ def test_a_number_is_not_traced_through_arithmetic() -> None:
     assert found(graph, "steps") == ["number.value"]
 
 
+def test_what_a_switch_holds_back_does_not_count() -> None:
+    graph = plain(pick=node("ComfySwitchNode", switch=("on", 0), on_false=("own", 0), on_true=("other", 0)))
+    graph |= {"on": node("PrimitiveBoolean", value=True), "own": node("PrimitiveInt", value=4)}
+    graph["other"] = node("GetImageSize", image=("decode", 0))
+    graph["latent"]["inputs"]["width"] = ["pick", 0]
+    assert found(graph, "width") == []
+    graph["on"]["inputs"]["value"] = False
+    assert found(graph, "width") == ["own.value"]
+
+
 # --- guidance, size, model ---
 
 
@@ -645,6 +655,56 @@ def test_an_upscale_without_a_sampler_has_no_parameters() -> None:
         "4": node("SaveImage", images=("3", 0), filename_prefix="x"),
     }
     assert tool.discover(graph) == {}
+
+
+# --- services: nodes that do it all by themselves ---
+
+SERVICE = {
+    "1": node("AnyService", prompt="a cat", negative_prompt="ugly", model="m-1", seed=1, model__duration=5, n=1),
+    "2": node("SaveImage", images=("1", 0), filename_prefix="x"),
+}
+
+
+def test_a_service_is_set_by_what_its_inputs_are_called() -> None:
+    assert {name: [at(target) for target in targets] for name, targets in tool.discover(SERVICE).items()} == {
+        "prompt": ["1.prompt"],
+        "negative_prompt": ["1.negative_prompt"],
+        "seed": ["1.seed"],
+        "batch_size": ["1.n"],
+        "seconds": ["1.model.duration"],
+        "model": ["1.model"],
+    }
+
+
+@pytest.mark.parametrize(("preset", "where"), [("2048x2048 (1:1)", []), ("Custom", ["1.width"])])
+def test_a_chosen_size_makes_numbers_of_no_account(preset: str, where: list[str]) -> None:
+    graph = SERVICE | {"1": node("AnyService", prompt="a cat", size_preset=preset, width=64, height=64)}
+    assert found(graph, "width") == where
+
+
+def test_the_last_service_that_is_asked_something_counts() -> None:
+    graph = {
+        "1": node("AnyService", prompt="a cat", seed=1),
+        "2": node("AnotherService", prompt="it jumps", seed=2, start_image=("1", 0)),
+        "3": node("Enhance", prompt="", seed=3, image=("2", 0)),
+        "4": node("SaveImage", images=("3", 0)),
+    }
+    assert found(graph, "prompt", "seed") == {"prompt": ["2.prompt"], "seed": ["2.seed"]}
+
+
+def test_what_only_writes_is_asked_in_its_own_prompt() -> None:
+    graph = {
+        "1": node("CLIPLoader", clip_name="llm.safetensors"),
+        "2": node("TextGenerate", clip=("1", 0), prompt="Describe it.", max_length=256),
+        "3": node("PreviewAny", source=("2", 0)),
+    }
+    assert found(graph, "prompt") == ["2.prompt"]
+
+
+def test_a_service_after_a_sampler_keeps_its_empty_prompt() -> None:
+    graph = plain(fix=node("Enhance", prompt="", seed=3, image=("decode", 0)))
+    graph["save"]["inputs"]["images"] = ["fix", 0]
+    assert found(graph, "prompt", "seed") == {"prompt": ["good.text"], "seed": ["sampler.seed"]}
 
 
 # --- every widget by name ---
@@ -1127,7 +1187,7 @@ def test_nothing_in_a_graph_raises(graph: Any, definitions: Any) -> None:
 def test_binding_what_a_graph_holds_changes_nothing(graph: Nodes, definitions: Any) -> None:
     workflow = tool.Workflow.parse("x", graph, definitions)
     for name in workflow.names:
-        if (value := workflow.value(name)) == value:  # but for what is no number
+        if (value := workflow.value(name)) == value:  # not-a-number is not even itself
             assert repr(workflow.bind({name: value}).graph) == repr(graph)
 
 
