@@ -4716,7 +4716,7 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Wanted | None) -
         name = find_name(str(model.value), choices)
         if name is None:
             raise _model_missing(model, choices)
-        files.update(dict.fromkeys(workflow.parameters["model"], name))
+        files.update((target.widget, name) for target in workflow.parameters["model"])
     elif model:
         notes.append(f'the workflow "{entry.name}" has no model to choose; {model.name} was left out')
     absent: dict[Target, str] = {}
