@@ -753,7 +753,7 @@ GUESSED_TYPES: Mapping[str, str] = {
     }.items()
     for name in names.split()
 }
-ANY_TYPE = ("", "*", "COMFY_MATCHTYPE_V3", "COMFY_AUTOGROW_V3", "COMFY_DYNAMICCOMBO_V3")
+ANY_TYPE = ("", "*", "COMFY_MATCHTYPE_V3", AUTOGROW, DYNAMIC_COMBO)
 KNOWN_TYPES = {*GUESSED_TYPES.values(), "STRING", "INT", "FLOAT", "BOOLEAN", "COMBO", "MESH", "SVG"}
 MEDIA = ("IMAGE", "VIDEO", "AUDIO", "MESH", "SVG")
 SELECTORS = ("switch", "boolean", "condition", "select", "index", "Input", "input")  # say what a switch lets through
@@ -2531,30 +2531,7 @@ def read_picture_workflow(data: bytes, name: str) -> Graph:
 # replaces in its texts. Graphs come from anybody: what has not the right shape is passed over here, and the server
 # refuses it.
 
-OPEN_TYPES = (
-    "*",
-    "COMFY_MATCHTYPE_V3",
-    AUTOGROW,
-    DYNAMIC_COMBO,
-)  # of inputs and outputs that carry what they are given
-# What inputs of these names carry, where no definition tells.
-USUAL_TYPES: Mapping[str, str] = {
-    "model": "MODEL",
-    "clip": "CLIP",
-    "vae": "VAE",
-    "positive": "CONDITIONING",
-    "negative": "CONDITIONING",
-    "conditioning": "CONDITIONING",
-    "latent_image": "LATENT",
-    "samples": "LATENT",
-    "guider": "GUIDER",
-    "image": "IMAGE",
-    "images": "IMAGE",
-    "pixels": "IMAGE",
-    "mask": "MASK",
-    "audio": "AUDIO",
-    "video": "VIDEO",
-}
+OPEN_TYPES = tuple(kind for kind in ANY_TYPE if kind)  # of inputs and outputs that carry what they are given
 # Classes that run for their own sake, and that sample, where no definition tells.
 OUTPUT_CLASS = re.compile(
     r"^(Save|Preview|Display|Show)|VideoCombine|SaveImage|ImageCompare|MaskPreview|^(Checkpoint|CLIP|VAE|Model|Lora)Save$",
@@ -2696,8 +2673,8 @@ def typed_edges(nodes: Mapping[str, Mapping[str, Any]], definitions: Definitions
             types[origin] = types[origin] or (told_type(spec.type) if spec else "")
             if spec and spec.type in OPEN_TYPES:
                 onward.setdefault(origin, []).append(node_id)
-            if taker is None and name in USUAL_TYPES:
-                by_name.setdefault(origin, USUAL_TYPES[name])
+            if taker is None and (kind := guessed_type(name)):
+                by_name.setdefault(origin, kind)
     for origin, kind in by_name.items():
         types[origin] = types[origin] or kind
     waiting = [origin for origin, kind in types.items() if kind]
@@ -2955,14 +2932,12 @@ def is_lora(wiring: Wiring, node_id: str) -> bool:
 
 
 def node_numbers(graph: Graph) -> Iterator[str]:
-    """Ids for new nodes: the numbers above the largest that the graph uses."""
+    """Ids for new nodes: the numbers above the largest that the graph uses, or that a link to nothing names."""
+    taken = {link[0] for node in graph.values() for link in node_inputs(node).values() if is_link(link)}
+    taken.update(key for key in graph if isinstance(key, str))
     # Longer numbers are somebody's own scheme; they only must not be met again.
-    used = [int(key) for key in graph if isinstance(key, str) and re.fullmatch(r"[0-9]{1,12}", key)]
-    number = max(used, default=0)
-    while True:
-        number += 1
-        if str(number) not in graph:
-            yield str(number)
+    used = [int(key) for key in taken if re.fullmatch(r"[0-9]{1,12}", key)]
+    return (str(number) for number in itertools.count(max(used, default=0) + 1) if str(number) not in taken)
 
 
 # --- What a graph needs and makes
