@@ -97,6 +97,39 @@ async def test_a_model_of_an_unknown_kind_is_told_from_one_that_is_missing() -> 
         await choose({"diffusion_models": ["hidream_i1_full_fp8.safetensors"]}, model="hidream_i1_full_fp8")
 
 
+@pytest.mark.parametrize("name", [None, "MY_BEST"])
+async def test_a_file_whose_name_tells_nothing_is_known_by_what_it_says_of_itself(name: str | None) -> None:
+    models = {**FLUX, "diffusion_models": ["my_best.safetensors"]}
+    async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        comfy.metadata = {"my_best.safetensors": {"modelspec.architecture": "flux-1-schnell"}}
+        choice = await tool.choose(server, wish(model=name))
+    assert (choice.workflow.name, choice.model, choice.family.name) == ("flux", "my_best.safetensors", "Flux schnell")
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "family"),
+    [
+        ("modelspec.architecture", "stable-diffusion-v1", "Stable Diffusion 1.5"),
+        ("modelspec.architecture", "stable-diffusion-xl-v1-base", "SDXL"),
+        ("ss_base_model_version", "sdxl_base_v1-0", "SDXL"),
+    ],
+)
+async def test_a_checkpoints_family_is_known_by_what_it_says_of_itself(key: str, kind: str, family: str) -> None:
+    models = {"checkpoints": ["dream.safetensors"]}
+    async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        comfy.metadata = {"dream.safetensors": {key: kind}}
+        choice = await tool.choose(server, wish())
+    assert choice.family.name == family
+
+
+async def test_a_file_that_says_it_is_something_else_is_passed_over() -> None:
+    models = {"checkpoints": ["a_dream.safetensors", "b_dream.safetensors"]}
+    async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        comfy.metadata = {"a_dream.safetensors": {"modelspec.architecture": "stable-diffusion-xl-v1-refiner"}}
+        choice = await tool.choose(server, wish())
+    assert choice.model == "b_dream.safetensors"
+
+
 async def test_a_named_workflow_takes_a_model_that_it_does_not_know() -> None:
     choice = await choose(DEFAULT_MODELS, model="qwen_image_fp8_e4m3fn", workflow="z-image-turbo")
     assert choice.model == "qwen_image_fp8_e4m3fn.safetensors"

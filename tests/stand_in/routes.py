@@ -224,7 +224,7 @@ class Routes:
         name = request.rel_url.query.get("filename", "")
         if name not in self.comfy.models.get(request.match_info["folder"], []) or not name.endswith(".safetensors"):
             return web.Response(status=404)
-        return web.json_response({"modelspec.title": PurePosixPath(name).stem})
+        return web.json_response({"modelspec.title": PurePosixPath(name).stem, **self.comfy.metadata.get(name, {})})
 
     async def system_stats(self, request: web.Request) -> web.StreamResponse:
         facts = self.comfy.facts

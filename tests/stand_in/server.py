@@ -87,6 +87,7 @@ class StandIn:
         self.deleted: list[str] = []
         self.files = Files()
         self.userdata: dict[str, File] = {}
+        self.metadata: dict[str, dict[str, str]] = {}  # what model files say of themselves, by their names
         self._api_key = api_key
         self._step_seconds, self._load_seconds = step_seconds, load_seconds
         self._preview_method = preview_method or self.facts.preview_method
