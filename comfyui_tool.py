@@ -532,11 +532,16 @@ class Workflow:
         default when it is the whole value, and to nothing inside a text."""
         left: dict[Target, Any] = {}
         for at, text in self.templates.items():
-            tokens = [target.token for targets in self.parameters.values() for target in targets if target.widget == at]
+            tokens = {
+                target.token: "" if (value := self.value(name)) is None else value
+                for name, targets in self.parameters.items()
+                for target in targets
+                if target.token and target.widget == at
+            }
             if text in tokens and text not in self.given:
                 left[at] = default_value(self.widget_spec(at, definitions))
             elif text not in tokens:
-                left[at] = fill(text, {**dict.fromkeys(tokens, ""), **self.given})
+                left[at] = fill(text, {**tokens, **self.given})
         return self.set(left)
 
     @property
@@ -581,6 +586,14 @@ class Workflow:
 def same_value(one: Any, other: Any) -> bool:
     """Whether two values are the same to ComfyUI: 1 and 1.0 are, 1 and true are not."""
     return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def as_number(value: Any) -> float | None:
+    """The number that a value is to ComfyUI, which takes "7" for one, or None."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    return value if is_number(value) and math.isfinite(value) else None
 
 
 def share(value: Any, part: float) -> Any:
@@ -655,7 +668,7 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "lyrics": ("lyrics",),
     "seed": ("seed", "noise_seed"),
     "steps": ("steps", "num_steps", "num_inference_steps"),
-    "guidance": ("guidance", "cfg", "guidance_scale", "cfg_scale", "cfg_conds"),
+    "guidance": ("guidance", "cfg", "guidance_scale", "cfg_scale", "cfg_conds", "true_gs"),
     "sampler": ("sampler_name", "sampler"),
     "scheduler": ("scheduler", "scheduler_name"),
     "denoise": ("denoise", "denoise_strength"),
@@ -709,6 +722,8 @@ KIND_IN_TITLE = re.compile(  # "Int (Steps)", "Text String (Prompt)", "Frame Rat
     r"|(?P<b>[^()]+)\((?:int|float|number|text|string)\)",
     re.IGNORECASE,
 )
+SHOWN_ONCE = re.compile(r"text_\d+")  # what a node showed last, in files of its page; the server does not read it
+CONTEXT_INPUT = re.compile(r"base_ctx|ctx_\d+")  # rgthree's bundles of everything
 VALUE_INPUTS = ("value", "text", "string", "int", "float", "number")  # of a node that only holds a value
 MAIN_INPUTS = (*VALUE_INPUTS, "seed", "prompt", "tags")  # of a node that is about one thing
 
@@ -721,7 +736,8 @@ PROMPT_INPUT = re.compile(
 NEGATIVE_INPUT = re.compile(r"(^|_)neg(ative)?(_|$)")
 STRING_INPUT = re.compile(r"value|string_?[a-z0-9]?|text_?[a-z0-9]?|str|input|replace|content|[a-d]")
 OTHER_STRING = re.compile(
-    r"find|.*pattern.*|delimiter|separator|.*json.*|key|mode|system.*|.*file.*|.*path|option\d+|.*url"
+    r"find|.*pattern.*|delimiter|separator|.*json.*|(.*_)?key|mode|system.*|.*file.*|.*path|option\d+|.*url"
+    r"|(.*_)?model(_name)?|language|device"
 )
 OTHERS_WORDS = re.compile(r"system|template|instruction|rewrite|prefix|suffix|trigger|style", re.IGNORECASE)
 USERS_WORDS = re.compile(r"\buser\b|\bdescri", re.IGNORECASE)
@@ -906,7 +922,15 @@ class Flow:
     def holds(self, name: str, node_id: str, key: str) -> bool:
         """Whether an input holds a value that the parameter could have."""
         value = self.inputs(node_id).get(key)
-        return isinstance(value, str) if name in TEXTS or name in CHOICES else is_number(value)
+        if name in TEXTS or name in CHOICES:
+            return isinstance(value, str)
+        return is_number(value) or (isinstance(value, str) and self._takes_number(node_id, key, value))
+
+    def _takes_number(self, node_id: str, key: str, text: str) -> bool:
+        """Whether a text stands where a number belongs: "7", or a mark that somebody's program puts one in for."""
+        definition = self.definition(node_id)
+        spec = definition.spec(key, self.inputs(node_id)) if definition else None
+        return spec.type in ("INT", "FLOAT") if spec else key in ("seed", "noise_seed") and text.strip().isdigit()
 
     def held(self, target: Target) -> Any:
         """What a widget holds."""
@@ -945,6 +969,7 @@ class Flow:
             "model": self._look_for_model,
             "latent": self._look_for_latent,
             "maker": self._look_for_maker,
+            "earlier maker": self._look_for_maker,
         }
         return kinds.get(step.sought, self._look_for_value)(step)
 
@@ -1012,7 +1037,7 @@ class Flow:
         if any(wire.fits("CONDITIONING") for wire in wires):
             here = [(score - ASIDE, found) for score, found in here]
             onward = [(cost, after) for cost, after in onward if cost < STRANGE]
-        aside = ASIDE if REGIONAL.search(class_type) else 0
+        aside = ASIDE if REGIONAL.search(class_type) and "conditioning_to" not in inputs else 0
         return here, [(cost + aside, after) for cost, after in onward]
 
     def _output(self, step: Step) -> str:
@@ -1053,6 +1078,8 @@ class Flow:
         spec = definition.spec(name, self.inputs(node_id)) if definition else None
         if spec and spec.type not in ("STRING", *ANY_TYPE):
             return False
+        if definition and not spec and SHOWN_ONCE.fullmatch(name):
+            return False
         if isinstance(value, str):
             return True
         wire = self.wire(node_id, name)
@@ -1077,7 +1104,9 @@ class Flow:
         wires = [
             wire
             for wire in self.wires(node_id)
-            if wire.carries("STRING") and not OTHER_STRING.fullmatch(wire.name.rsplit(".", 1)[-1].lower())
+            if wire.carries("STRING")
+            and not OTHER_STRING.fullmatch(wire.name.rsplit(".", 1)[-1].lower())
+            and words_in(wire.name) in ("", step.sought.removesuffix(" text"))
         ]
         let_through = self._let_through(node_id)
         own = [name for name in inputs if isinstance(inputs[name], str) and self._takes_words(node_id, name)]
@@ -1116,6 +1145,8 @@ class Flow:
             if wire := self.wire(node_id, key):
                 return [], self._on(step, [wire])
         values = [wire for wire in wires if not OTHER_STRING.fullmatch(wire.name.lower())]
+        if contexts := [wire for wire in wires if CONTEXT_INPUT.fullmatch(wire.name)]:
+            return [], self._on(step, contexts)
         if self._let_through(node_id):
             return [], self._on(step, values, *VALUE_TYPES)
         if name in ("width", "height") and len(wires) == 1 and wires[0].carries("IMAGE", "LATENT"):
@@ -1145,7 +1176,7 @@ class Flow:
         """The inputs of a node's width and height, if it has both and neither is 0: "as it comes"."""
         inputs = self.inputs(node_id)
         for pair in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
-            if all(is_number(inputs.get(key)) or self.wire(node_id, key) for key in pair):
+            if all(self.holds("width", node_id, key) or self.wire(node_id, key) for key in pair):
                 return None if any(inputs.get(key) == 0 for key in pair) else pair
         return None
 
@@ -1182,7 +1213,7 @@ class Flow:
         if self.is_maker(node_id):
             return [(0, Target(node_id, ""))], []
         wires = self.wires(node_id)
-        if self.size_inputs(node_id) and any(wire.fits("VAE") for wire in wires):
+        if step.sought == "maker" and self.size_inputs(node_id) and any(wire.fits("VAE") for wire in wires):
             return [], []  # it begins a new latent, whatever picture it begins with
         media = [wire for wire in wires if wire.carries("LATENT", *MEDIA)]
         return [], self._on(step, media, "LATENT", *MEDIA)
@@ -1198,7 +1229,10 @@ class Flow:
         seeded = "seed" in names or "noise_seed" in names
         if {"positive", "negative"} <= names:
             return seeded or "steps" in names or "sigmas" in names
-        return seeded and "steps" in names and not names.isdisjoint(("cfg", "sampler_name", "scheduler", "denoise"))
+        definition = self.definition(node_id)
+        samples = "latent_image" in names or (definition is not None and "LATENT" in definition.outputs)
+        usual = not names.isdisjoint(("cfg", "sampler_name", "scheduler", "denoise"))
+        return seeded and "steps" in names and (usual or samples)
 
     @once
     def is_service(self, node_id: str) -> bool:
@@ -1326,7 +1360,7 @@ class Tracing:
     def _line(self, end: str) -> list[str]:
         """The makers of one result, first to last: a sampler and those it takes its latent from, or the last service
         whose prompt says something."""
-        row, flow = [end], self.flow
+        row, flow = [self._asked(end)], self.flow
         while (before := self._before(row[0])) and before not in row and len(row) < PARTS:
             row.insert(0, before)
         asked = [index for index, node_id in enumerate(row) if self._prompt_text(node_id)]
@@ -1338,13 +1372,31 @@ class Tracing:
             first += 1  # it only prepares the picture: depth, say
         return [row[last]] if flow.is_service(row[last]) else [part for part in row[first:] if flow.is_sampler(part)]
 
+    def _asked(self, end: str) -> str:
+        """A maker that takes words, or the nearest one before it: a video of a picture that was made of words."""
+        at = end
+        for _ in range(PARTS):
+            before = self._before(at) or self._earlier(at)
+            if self._words(at, "positive") or before is None:
+                break
+            at = before
+        return at if self._words(at, "positive") else end
+
     @once
     def _before(self, node_id: str) -> str | None:
         """The maker whose result another one takes up."""
+        return self._maker_before(node_id, "maker")
+
+    @once
+    def _earlier(self, node_id: str) -> str | None:
+        """The maker whose result another one begins anew with."""
+        return self._maker_before(node_id, "earlier maker")
+
+    def _maker_before(self, node_id: str, sought: str) -> str | None:
         flow = self.flow
         media = [wire for wire in flow.wires(node_id) if wire.carries("LATENT", *MEDIA) and not wire.fits(*SAMPLING)]
         media.sort(key=lambda wire: (not wire.fits("LATENT"), not wire.fits(*MEDIA)))
-        return next((found.node_id for wire in media if (found := flow.best(wire, "maker"))), None)
+        return next((found.node_id for wire in media if (found := flow.best(wire, sought))), None)
 
     # --- one maker ---
 
@@ -1358,7 +1410,7 @@ class Tracing:
         flow = self.flow
         for part in flow.parts(node_id):
             wires = flow.wires(part)
-            names = (side,) if side == "negative" else (side, "cond1", "conditioning")
+            names = (side, "neg_conditioning") if side == "negative" else (side, "cond1", "conditioning")
             named = [wire for name in names if (wire := flow.wire(part, name))]
             if not named and not {"positive", "negative", "guider", *names} & flow.inputs(part).keys():
                 named = [wire for wire in wires if wire.is_strange or "embeds" in wire.name]
@@ -1534,15 +1586,15 @@ class Tracing:
 
     def _hand_overs(self, line: list[str], steps: Iterable[Target]) -> Iterator[Target]:
         """The steps at which one sampler hands over to the next; they move with the number of steps."""
-        whole = next((float(self.flow.held(target)) for target in steps), 0.0)
+        whole = next((float(held) for target in steps if is_number(held := self.flow.held(target))), 0.0)
         for node_id in line:
             if node_id != line[0] and not self._goes_on(node_id, line[0]):
                 continue
             for part in self.flow.parts(node_id):
                 for key in ("start_at_step", "end_at_step", "step"):
                     target = self._own_step(key, part)
-                    held = float(self.flow.held(target)) if target else 0.0
-                    if target and 0 < held < whole:
+                    held = self.flow.held(target) if target else 0
+                    if target and is_number(held) and 0 < held < whole:
                         yield replace(target, part=held / whole)
 
     def _aspect_ratio(self, latent: str) -> Target | None:
@@ -1592,13 +1644,17 @@ def discover(graph: Graph, definitions: Definitions = NO_DEFINITIONS) -> dict[st
     traced = Tracing(flow)
     found = {name: tuple(targets) for name, targets in traced.found().items()}
     named = titled(flow, found, traced.live)
-    for name, target in placeholders(flow):
-        named[name] = (*named.get(name, ()), target)
-    names = sorted({**found, **named}, key=lambda name: list(PARAMETERS).index(name) if name in PARAMETERS else 99)
-    return {name: named.get(name) or found[name] for name in names}
+    mentioned: dict[str, list[Target]] = {}  # numbers and choices inside texts: beside the widget that they are set in
+    for name, target in placeholders(flow, found):
+        inside = flow.held(target) != target.token and name in PARAMETERS and name not in TEXTS
+        (mentioned if inside else named).setdefault(name, []).append(target)
+    names = sorted(
+        {**found, **named, **mentioned}, key=lambda name: list(PARAMETERS).index(name) if name in PARAMETERS else 99
+    )
+    return {name: (*(named.get(name) or found.get(name, ())), *mentioned.get(name, ())) for name in names}
 
 
-def titled(flow: Flow, traced: Mapping[str, tuple[Target, ...]], live: Iterable[str]) -> dict[str, tuple[Target, ...]]:
+def titled(flow: Flow, traced: Mapping[str, tuple[Target, ...]], live: Iterable[str]) -> dict[str, list[Target]]:
     """The parameters that node titles name. Where bare titles contradict one another, only those that tracing
     reaches too count: two nodes "Steps" before a switch."""
     explicit: dict[str, dict[Target, None]] = {}
@@ -1629,7 +1685,7 @@ def titled(flow: Flow, traced: Mapping[str, tuple[Target, ...]], live: Iterable[
     for name, targets in explicit.items():
         if not targets.keys().isdisjoint(traced.get(name, ())):  # where to hand over is no setting of its own
             targets.update(dict.fromkeys(target for target in traced[name] if target.part != 1.0))
-    return {name: tuple(targets) for name, targets in explicit.items() if targets}
+    return {name: list(targets) for name, targets in explicit.items() if targets}
 
 
 def titled_widgets(flow: Flow, node_id: str, name: str) -> list[Target]:
@@ -1651,8 +1707,10 @@ def titled_widgets(flow: Flow, node_id: str, name: str) -> list[Target]:
     return []
 
 
-def placeholders(flow: Flow) -> Iterator[tuple[str, Target]]:
-    """Every placeholder with the parameter that it names."""
+def placeholders(flow: Flow, traced: Mapping[str, tuple[Target, ...]]) -> Iterator[tuple[str, Target]]:
+    """Every placeholder with the parameter that it names. `%name%` is common text, in file names above all: inside a
+    longer text it only counts where somebody's words stand."""
+    words = {target.widget for name in TEXTS for target in traced.get(name, ())}
     texts = [
         (Target(node_id, key), value)
         for node_id in flow.nodes
@@ -1663,7 +1721,8 @@ def placeholders(flow: Flow) -> Iterator[tuple[str, Target]]:
     for at, text in texts:
         for found in PLACEHOLDER.finditer(text):
             token, common = found[0], found[3]
-            if common and (common.lower() not in PLACEHOLDER_NAMES or at.input == "filename_prefix"):
+            spoken = text == token or at in words or words_in(at.input)
+            if common and (common.lower() not in PLACEHOLDER_NAMES or at.input == "filename_prefix" or not spoken):
                 continue
             if token not in replaced:
                 name = (found[1] or found[2] or common).lower()
@@ -1676,12 +1735,22 @@ def placeholders(flow: Flow) -> Iterator[tuple[str, Target]]:
 MUTED, BYPASSED = 2, 4  # a node's `mode`; every other one runs
 SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = "-10", "-20"  # what stands for a subgraph's own sockets in its links
 NOTES = ("Note", "MarkdownNote")
+# Switches and remarks of common packages that exist on the page only; what they switched is in the nodes' modes.
+PAGE_ONLY = re.compile(
+    r"(Label|Bookmark|Node Combiner|Node Collector|Random Unmuter|Fast Actions Button"
+    r"|Fast (Groups )?(Muter|Bypasser)|Mute / Bypass (Repeater|Relay)) \(rgthree\)|Note Plus \(mtb\)"
+)
 VIRTUAL = (*NOTES, "PrimitiveNode", "Reroute", "GetNode", "SetNode")  # resolved before anything is sent
+EVERYWHERE = re.compile(r"(Anything|Prompts|Seed) Everywhere")  # links without lines, of a common package
 # Classes that were renamed long ago; the front end corrects them when it opens a file, and so do we.
 RENAMED: Mapping[str, str] = {
     "T2IAdapterLoader": "ControlNetLoader",
     "ConditioningAverage ": "ConditioningAverage",
     "SDV_img2vid_Conditioning": "SVD_img2vid_Conditioning",
+    # Nodes of common packages that exist on the page only and do what the usual ones do.
+    "Reroute (rgthree)": "Reroute",
+    "easy setNode": "SetNode",
+    "easy getNode": "GetNode",
 }
 SUBGRAPH_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 MAX_DEPTH = 32  # subgraphs in subgraphs; people nest three deep
@@ -1864,6 +1933,7 @@ class UIGraph:
     promoted: Mapping[int, Promoted]  # by input
     exits: Mapping[int, str]  # by output: the link that ends there
     setters: Mapping[str, UINode]  # the SetNodes by the name that they set
+    everywhere: bool  # whether the file tells where "Anything Everywhere" nodes send what they get
 
 
 def is_ui_format(value: Any) -> bool:
@@ -1971,11 +2041,35 @@ def parse_graph(raw: Mapping[str, Any]) -> UIGraph:
             raise WorkflowRefused(f"Two nodes of the workflow have the id {node.id}: {nodes[node.id]} and {node}.")
         nodes[node.id] = node
     links = dict(pair for item in _items(raw.get("links"), "links") if (pair := _link(item)))
+    unseen = _unseen_links(raw, nodes)
+    for key, link in unseen.items():
+        node, sockets = nodes[link.target], list(nodes[link.target].inputs)
+        sockets[link.target_slot] = replace(sockets[link.target_slot], link=key)
+        nodes[node.id] = replace(node, inputs=tuple(sockets))
+    links.update(unseen)
     ports = _ports(raw.get("inputs"))
     exits = {link.target_slot: key for key, link in links.items() if link.target == SUBGRAPH_OUTPUT}
     exits.update((slot, port.links[0]) for slot, port in enumerate(_ports(raw.get("outputs"))) if port.links)
     setters = {_text(_first(node.values)): node for node in reversed(nodes.values()) if node.type == "SetNode"}
-    return UIGraph(nodes, links, ports, _promotions(nodes, links, ports), exits, setters)
+    return UIGraph(nodes, links, ports, _promotions(nodes, links, ports), exits, setters, bool(unseen))
+
+
+def _unseen_links(raw: Mapping[str, Any], nodes: Mapping[str, UINode]) -> dict[str, Link]:
+    """The links that "Anything Everywhere" nodes stand for, which their page notes in `extra`."""
+    extra = raw.get("extra")
+    told = extra.get("ue_links") if isinstance(extra, Mapping) else None
+    found: dict[str, Link] = {}
+    for item in told if isinstance(told, list) else ():
+        if not isinstance(item, Mapping):
+            continue
+        ends = [item.get(key) for key in ("upstream", "upstream_slot", "downstream", "downstream_slot")]
+        with contextlib.suppress(WorkflowRefused):
+            link = Link(_id(ends[0], ""), _count(ends[1], ""), _id(ends[2], ""), _count(ends[3], ""))
+            sockets = nodes[link.target].inputs if link.target in nodes else ()
+            free = link.target_slot < len(sockets) and sockets[link.target_slot].link is None
+            if free and link.origin in nodes:
+                found[f"everywhere-{len(found)}"] = link
+    return found
 
 
 def _promotions(nodes: Mapping[str, UINode], links: Mapping[str, Link], ports: tuple[Port, ...]) -> dict[int, Promoted]:
@@ -2165,7 +2259,14 @@ def live_nodes(ui: Any) -> tuple[Mapping[str, Scope], list[tuple[Scope, UINode]]
         if count > MAX_CONVERTED_NODES:
             raise WorkflowRefused(f"The workflow has more than {MAX_CONVERTED_NODES} nodes.")
         for node in scope.graph.nodes.values():
-            if node.mode in (MUTED, BYPASSED) or node.type in VIRTUAL:
+            if node.mode in (MUTED, BYPASSED) or node.type in VIRTUAL or PAGE_ONLY.fullmatch(node.type):
+                continue
+            if EVERYWHERE.match(node.type):
+                if not scope.graph.everywhere and any(socket.link for socket in node.inputs):
+                    raise WorkflowRefused(
+                        f"{node} sends what it gets to other nodes without a line, and the file does not say to which.",
+                        "Open the workflow in ComfyUI, turn these into real links in the node's menu, and save it.",
+                    )
                 continue
             if node.type not in subgraphs:
                 found.append((scope, node))
@@ -2395,7 +2496,8 @@ def known_class(node: UINode, definitions: Definitions) -> NodeDefinition:
 # What people keep workflows in: files, valves, pictures.
 
 EXPECTED = "Expected is a workflow as ComfyUI saves it, or as it exports it for its API."
-WRAPPERS = ("prompt", "workflow", "output")  # a body for /prompt, a picture's or a template's envelope, graphToPrompt
+# What people put a workflow into: a body for /prompt, a template's envelope, what graphToPrompt gives, runpod's input.
+WRAPPERS = ("prompt", "workflow", "output", "input", "workflow_api", "workflow_json")
 PICTURE_KEYS = ("prompt", "workflow")  # what ran comes before what was drawn: it needs no conversion
 
 
@@ -2411,13 +2513,30 @@ def read_json(text: str) -> Any:
                 raise WorkflowRefused(f'Two nodes of the workflow have the id "{shortened(twice)}".')
         return found
 
+    plain = re.sub(r"\A\s*```\w*|```\s*\Z", "", text.strip().removeprefix("\ufeff"))
     try:
-        return json.loads(text.strip().removeprefix("\ufeff"), object_pairs_hook=unique)
+        try:
+            return json.loads(plain, object_pairs_hook=unique)
+        except json.JSONDecodeError:
+            return json.loads(tidied(plain), object_pairs_hook=unique)
     except RecursionError:
         raise WorkflowRefused("This JSON is nested too deep to be a workflow.", EXPECTED) from None
     except ValueError as error:
         place = f" at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
         raise WorkflowRefused(f"This is no JSON: it breaks off or goes wrong{place}.", EXPECTED) from None
+
+
+UNTIDY = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/|%\w+%|,(?=(?:\s|//[^\n]*\n|/\*.*?\*/)*[}\]])', re.DOTALL)
+
+
+def tidied(text: str) -> str:
+    """JSON without what people write into it by hand: comments, a comma behind the last item, a bare placeholder."""
+
+    def tidy(found: re.Match[str]) -> str:
+        first = found[0][0]
+        return found[0] if first == '"' else f'"{found[0]}"' if first == "%" else ""
+
+    return UNTIDY.sub(tidy, text)
 
 
 def is_api_format(value: Any) -> bool:
@@ -4299,7 +4418,8 @@ class ComfyUIServer:
         answer = await self.call("GET", f"/userdata/{quote(f'workflows/{name}', safe='')}")
         if answer.status != 200:
             raise UnknownWorkflow(f'The workflow "{name}" is not on the ComfyUI server any more.')
-        return unwrap(await asyncio.to_thread(read_json, answer.body.decode("utf-8", "replace")))
+        text = answer.body.decode(json.detect_encoding(answer.body), "replace")
+        return unwrap(await asyncio.to_thread(read_json, text))
 
     async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
         """What a model file says of itself ({} when nothing), or None when the server itself cannot read it: files
@@ -4696,7 +4816,7 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Wanted | None) -
         notes.append(f'the workflow "{entry.name}" has no model to choose; {model.name} was left out')
     absent: dict[Target, str] = {}
     for file in model_files(workflow.graph, definitions):
-        if file.target in files or file.installed is None:
+        if file.target in files or file.installed is None or file.target in workflow.templates:
             continue
         choices = workflow.widget_spec(file.target, definitions).choices
         name = find_name(file.file, choices)
@@ -4944,7 +5064,7 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, An
     workflow, definitions = await read_entry(server, entry)
     graph = workflow.graph
     inputs = {name: _input_line(workflow, name, definitions) for name in workflow.parameters}
-    taken = {target for targets in workflow.parameters.values() for target in targets}
+    taken = {target.widget for targets in workflow.parameters.values() for target in targets}
     files = file_inputs(graph, definitions)
     taken |= {file.target for file in files}
     others = [name for name, target in workflow.widgets.items() if target not in taken]
@@ -5418,6 +5538,8 @@ def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: d
     if "seed" in workflow.parameters:
         asked = [name for name in values if workflow.find(name) == workflow.parameters["seed"]]
         seed = values.pop(asked[-1]) if asked else random_seed
+        if not isinstance(seed, int):  # it only stands in a text
+            values["seed"], seed = seed, None
     runs = [values | ({} if seed is None else {"seed": seed})]
     if "batch_size" in workflow.parameters:
         runs = [{**runs[0], "batch_size": count}] if wish.count else runs
@@ -5469,7 +5591,7 @@ def _plan_arguments(choice: Choice, wish: Wish, limits: Limits, notes: list[str]
             notes.append(f'the workflow "{workflow.name}" has no {name}; it was left out')
         elif wanted.level == 0:
             notes.append(f'the workflow "{workflow.name}" takes no negative prompt; it was left out')
-    if wish.steps and values.get("steps", 0) > limits.steps:
+    if wish.steps and (as_number(values.get("steps")) or 0) > limits.steps:
         raise _over_limit(wish.steps, values["steps"], f"at most {limits.steps} steps")
     return values
 
@@ -5505,11 +5627,11 @@ def check_limits(workflow: Workflow, limits: Limits) -> None:
     """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there."""
     graph = workflow.graph
     for name, most in (("steps", limits.steps), ("batch_size", limits.count)):  # also in a node that only holds it
-        value = workflow.value(name)
-        if is_number(value) and value > most:
+        value = as_number(workflow.value(name))
+        if value is not None and value > most:
             raise _over_limit(Wanted(value, f"The input {name}"), value, f"at most {most:g}")
     for node_id, node in graph.items():
-        inputs = {name: value for name, value in node["inputs"].items() if type(value) in (int, float)}
+        inputs = {name: number for name, value in node["inputs"].items() if (number := as_number(value)) is not None}
         asked: list[tuple[str, float, float]] = [
             ("steps", inputs.get("steps", 0), limits.steps),
             ("batch_size", inputs.get("batch_size", 1), limits.count),
@@ -5539,6 +5661,9 @@ def _plan_size(choice: Choice, size: Wanted | None, limits: Limits, notes: list[
     if size is None and choice.saved:
         return {}
     width, height = (workflow.spec(name, choice.definitions) for name in ("width", "height"))
+    if (width.type, height.type) != ("INT", "INT") and choice.saved:
+        notes.append(f'the workflow "{workflow.name}" has no size in pixels; size was left out')
+        return {}
     asked = read_size(size) if size else (float(saved.width), float(saved.height))
     fitted = fit_size(asked, megapixels, width, height)
     if size is None and 0.9 <= saved.megapixels / megapixels <= 1.1:
@@ -6109,7 +6234,7 @@ class Chat:
             try:
                 name, data = await self.read_file(reference)
                 if name.lower().endswith(".json"):
-                    text = data.decode("utf-8", "replace")
+                    text = data.decode(json.detect_encoding(data), "replace")
                     return Entry("attached", "attached", unwrap(await asyncio.to_thread(read_json, text)))
                 graph = await asyncio.to_thread(read_picture_workflow, data, shortened(name))
                 return Entry("attached", "attached", graph)

@@ -1131,7 +1131,8 @@ def test_official_templates_are_read_the_same_without_definitions() -> None:
             graph = tool.convert(template(release, name), known(release))
             if tool.discover(graph) != tool.discover(graph, known(release)):
                 differing.append(name)
-    assert differing == []
+    # Stale ones, with a text where their class has a number by now: only a definition tells that it may be set.
+    assert differing == ["api_moonvalley_video_to_video_motion_transfer", "api_rodin_gen2"]
 
 
 def test_binding_what_an_official_template_holds_changes_nothing() -> None:
