@@ -316,6 +316,11 @@ class InputSpec:
     file: str = ""  # what kind of file it names: "image", "video", "audio", or "" when it names none
     options: Mapping[str, Mapping[str, "InputSpec"]] = field(default_factory=dict)  # of a dynamic combo: by choice
 
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """The choices that are texts: names of files, mostly."""
+        return tuple(choice for choice in self.choices if isinstance(choice, str))
+
     @classmethod
     def parse(cls, kind: Any, options: Mapping[str, Any], required: bool = True) -> "InputSpec":
         """Read the type and the options that `/object_info` lists for an input."""
@@ -543,6 +548,17 @@ class Workflow:
             elif text not in tokens:
                 left[at] = fill(text, {**tokens, **self.given})
         return self.set(left)
+
+    def chosen(self, rng: random.Random) -> "Workflow":
+        """The same workflow with one of each `{a|b}` chosen in the saved texts that have placeholders in them. What is
+        put in for those later is left as it is."""
+        templates = dict(self.templates)
+        for at in sorted(self.dynamic & templates.keys(), key=lambda at: (at.node_id, at.input)):
+            tokens = [target.token for targets in self.parameters.values() for target in targets if target.widget == at]
+            shields = {token: f"\ue000{place}\ue001" for place, token in enumerate(filter(None, tokens))}
+            text = dynamic_prompt(str(fill(templates[at], shields)), rng)
+            templates[at] = str(fill(text, {shield: token for token, shield in shields.items()}))
+        return replace(self, templates=templates)
 
     @property
     def open(self) -> tuple[str, ...]:
@@ -2282,6 +2298,15 @@ def class_types(ui: Any) -> set[str]:
     return {name for _, node in live_nodes(ui)[1] for name in class_names(node)}
 
 
+def strange_types(ui: Any, definitions: Definitions) -> list[str]:
+    """The classes of a workflow's nodes that the server does not have, without what is refused for other reasons."""
+    found = {node.type: class_names(node) for _, node in live_nodes(ui)[1]}
+    other = re.compile(rf"workflow[/>].*|{SUBGRAPH_ID.pattern}", re.IGNORECASE | re.DOTALL)
+    return sorted(
+        kind for kind, names in found.items() if not other.fullmatch(kind) and definitions.keys().isdisjoint(names)
+    )
+
+
 def class_names(node: UINode) -> list[str]:
     """The names under which a server may know a node's class, likeliest first."""
     other = node.properties.get("Node name for S&R")  # the class's name, in files of programs that set another type
@@ -2508,9 +2533,13 @@ def read_json(text: str) -> Any:
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
         if len(found) < len(pairs):
-            names = [name for name, value in pairs if isinstance(value, dict) and "class_type" in value]
-            if twice := next((name for place, name in enumerate(names) if name in names[:place]), None):
-                raise WorkflowRefused(f'Two nodes of the workflow have the id "{shortened(twice)}".')
+            seen: set[str] = set()
+            for name, value in pairs:
+                if name in seen and isinstance(value, dict) and "class_type" in value:
+                    raise WorkflowRefused(f'Two nodes of the workflow have the id "{shortened(name)}".')
+                if name in seen and (is_ui_format(value) or is_api_format(value)):
+                    raise WorkflowRefused(f'Two workflows have the name "{shortened(name)}".', "Rename one of them.")
+                seen.add(name)
         return found
 
     plain = re.sub(r"\A\s*```\w*|```\s*\Z", "", text.strip().removeprefix("\ufeff"))
@@ -3557,14 +3586,14 @@ def plain_name(name: str) -> str:
 
 def find_name(wanted: str, choices: Sequence[str]) -> str | None:
     """The one of `choices` that is meant: exactly, else whatever its case, folder, slash direction or extension."""
-    tidy = wanted.strip().replace("\\", "/").lower()
+    tidy, plain = wanted.strip().replace("\\", "/").lower(), plain_name(wanted[-4096:])
     return next(
         (
             choice
             for same in (
                 lambda choice: choice == wanted,
                 lambda choice: choice.replace("\\", "/").lower() == tidy,
-                lambda choice: bool(plain_name(wanted)) and plain_name(choice) == plain_name(wanted),
+                lambda choice: bool(plain) and plain_name(choice) == plain,
             )
             for choice in choices
             if same(choice)
@@ -3573,16 +3602,19 @@ def find_name(wanted: str, choices: Sequence[str]) -> str | None:
     )
 
 
+LONGEST_NAME, MOST_NAMES = 120, 2000  # that are compared: what somebody writes may have no end
+
+
 def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
     """The names most like the wanted one, best first; with none alike, simply the first ones."""
-    plain = {choice: plain_name(choice) for choice in choices}
-    want = plain_name(wanted)
+    plain = {choice: plain_name(choice)[:LONGEST_NAME] for choice in choices[:MOST_NAMES]}
+    want = plain_name(wanted[-LONGEST_NAME:])
 
     def likeness(choice: str) -> float:
         inside = 1.0 if want and (want in plain[choice] or (plain[choice] and plain[choice] in want)) else 0.0
         return inside + difflib.SequenceMatcher(None, want, plain[choice]).ratio()
 
-    return sorted(choices, key=likeness, reverse=True)[:count]
+    return sorted(plain, key=likeness, reverse=True)[:count]
 
 
 def quoted(names: Iterable[str]) -> str:
@@ -3805,6 +3837,21 @@ class Output:
     filename: str
     subfolder: str
     type: str
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file for a workflow to work on."""
+
+    data: bytes = field(repr=False)
+    kind: str  # "image", "video" or "audio"
+    ending: str  # of its name: "png"
+
+    @functools.cached_property
+    def stored_name(self) -> str:
+        """Its name in the server's input folder, made from its content: the same file is kept once, and nodes that
+        read it are not run again."""
+        return f"open-webui-{hashlib.sha256(self.data).hexdigest()[:24]}.{self.ending}"
 
 
 @dataclass(frozen=True)
@@ -4329,7 +4376,10 @@ class ComfyUIServer:
 
     async def get(self, path: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
         """A JSON object of a route that ComfyUI always has; raises as `call` does."""
-        return self._json(path, await self.call("GET", path, seconds=seconds))
+        answer = await self.call("GET", path, seconds=seconds)
+        if len(answer.body) < 2**20:
+            return self._json(path, answer)
+        return await asyncio.to_thread(self._json, path, answer)  # definitions of many custom nodes are tens of MB
 
     def _json(self, path: str, answer: Answer) -> dict[str, Any]:
         with contextlib.suppress(ValueError):
@@ -4396,19 +4446,19 @@ class ComfyUIServer:
             self._names[path] = time.monotonic(), held
         return held
 
-    async def saved_workflows(self) -> list[str]:
+    async def saved_workflows(self, believe: float = DOUBT_SECONDS) -> list[str]:
         """The paths of the workflows saved on this server, those in folders with them, below its folder "workflows".
-        Cached for a moment."""
+        What is no older than `believe` seconds is not asked for again."""
         path = "/userdata?dir=workflows&recurse=true&split=false&full_info=true"
         asked, held = self._names.get(path, (-math.inf, None))
-        if time.monotonic() - asked > DOUBT_SECONDS:
+        if time.monotonic() - asked >= believe:
             answer = await self.call("GET", path)
             held = []
             if answer.status != 404:  # the answer while nothing was ever saved
                 with self._reading("/userdata"):
                     listed = [str(item["path"]).replace("\\", "/") for item in json.loads(answer.body)]
                 held = sorted((name for name in listed if name.endswith(".json")), key=str.lower)
-                held = [name for name in held if not any(part.startswith(".") for part in name.split("/"))]
+                held = [name for name in held if not re.search(r"(^|/)\.|[\ud800-\udfff]", name)]  # hidden; no UTF-8
             self._names[path] = time.monotonic(), held
         return held or []
 
@@ -4513,22 +4563,20 @@ class ComfyUIServer:
         if prompt_id in (await self._ask_queue(seconds)).running:
             await ask("POST", "/interrupt", body={"prompt_id": prompt_id})
 
-    async def upload(self, data: bytes, ending: str) -> str:
-        """Put a file into the server's input folder, under a name made from its content, so that the same one is kept
-        once and nodes that read it are not run again. Returns the name that a node's input takes."""
-        name = f"open-webui-{hashlib.sha256(data).hexdigest()[:24]}.{ending}"
+    async def upload(self, file: InputFile) -> None:
+        """Put a file into the server's input folder, under its `stored_name`."""
         form = aiohttp.FormData()
-        form.add_field("image", data, filename=name, content_type="application/octet-stream")
+        form.add_field("image", file.data, filename=file.stored_name, content_type="application/octet-stream")
         form.add_field("overwrite", "true")
         path = "/upload/image"
         answer = await self.call("POST", path, form=form, seconds=UPLOAD_SECONDS)
         if answer.status == 413:
             raise LimitExceeded(
-                f"The file has {len(data) / 2**20:.0f} MB, which is more than ComfyUI takes.", "Give a smaller one."
+                f"The file has {len(file.data) / 2**20:.0f} MB, which is more than ComfyUI takes.",
+                "Give a smaller one.",
             )
-        kept = self._json(path, answer)
-        with self._reading(path):
-            return "/".join(filter(None, (str(kept.get("subfolder") or ""), str(kept["name"]))))
+        if self._json(path, answer).get("name") != file.stored_name:
+            raise UnexpectedAnswer(f"{self.endpoint.url} did not take the file under the name that it was given.")
 
     async def view(self, output: Output) -> bytes:
         """An output's bytes; asked for once more when they did not come whole. Raises as `call` does."""
@@ -4636,6 +4684,9 @@ class ModelNeed:
         return not avoided and any(re.search(self.match, text, re.IGNORECASE) for text in texts)
 
 
+SOURCES = ("attached", "user", "administrator", "server", "bundled")  # in the order in which they are searched
+
+
 @dataclass(frozen=True)
 class Entry:
     """One workflow of the catalogue, in either of ComfyUI's formats.
@@ -4645,7 +4696,7 @@ class Entry:
     """
 
     name: str
-    source: str  # "attached", "user", "administrator", "server" or "bundled"
+    source: str  # one of `SOURCES`
     graph: Graph | None = None
     task: str = ""
     description: str = ""
@@ -4696,6 +4747,19 @@ class Pasted:
     problems: tuple[str, ...] = ()
 
 
+def is_envelope(value: Mapping[str, Any]) -> bool:
+    """Whether an object holds one workflow and things about it, and not several by their names."""
+    others = (item for key, item in value.items() if key not in WRAPPERS)
+    return not value.keys().isdisjoint(WRAPPERS) and not any(
+        is_ui_format(item) or is_api_format(item) for item in others
+    )
+
+
+def without_json(name: str) -> str:
+    """A workflow's name without its file's ending."""
+    return re.sub(r"\.json$", "", name.strip(), flags=re.IGNORECASE)
+
+
 @functools.lru_cache(maxsize=32)
 def read_pasted(text: str, source: str, valve: str) -> Pasted:
     """What a valve holds: one workflow, an object of name -> workflow, or a list of them; each as ComfyUI saves or
@@ -4704,7 +4768,7 @@ def read_pasted(text: str, source: str, valve: str) -> Pasted:
         value = read_json(text) if text.strip() else {}
     except WorkflowRefused as refused:
         return Pasted(problems=(f"{valve}: {refused.message}",))
-    if is_ui_format(value) or is_api_format(value) or (isinstance(value, dict) and value.keys() & set(WRAPPERS)):
+    if is_ui_format(value) or is_api_format(value) or (isinstance(value, dict) and is_envelope(value)):
         value = [value]
     if not isinstance(value, (dict, list)):
         return Pasted(problems=(f"{valve} holds no workflow. {EXPECTED}",))
@@ -4713,6 +4777,7 @@ def read_pasted(text: str, source: str, valve: str) -> Pasted:
         about = item if isinstance(item, dict) and not is_ui_format(item) and not is_api_format(item) else {}
         fallback = f"{source}-{place + 1}" if len(value) > 1 else source
         name = shortened(_text(about.get("name"), fallback if isinstance(value, list) else str(key)))
+        name = without_json(name) or fallback
         try:
             graph = unwrap(item)
         except WorkflowRefused as refused:
@@ -4732,32 +4797,60 @@ class Catalogue:
     saved: bool = True  # whether those on the ComfyUI server may be used
     problems: tuple[str, ...] = ()  # why some are not there
 
-    async def entries(self, server: ComfyUIServer) -> list[Entry]:
+    async def entries(self, server: ComfyUIServer, believe: float = DOUBT_SECONDS) -> "Listing":
         """All of them, in the order in which they are searched. Of two with one name the later one carries its source
-        in its name."""
-        paths = await server.saved_workflows() if self.saved else []
-        saved = [Entry(path.removesuffix(".json"), "server", path=path) for path in paths]
+        in its name. What the server has saved is no older than `believe` seconds."""
+        paths, problems = list[str](), list(self.problems)
+        if self.saved:
+            try:
+                paths = await server.saved_workflows(believe)
+            except (ServerUnreachable, ServerGone):
+                raise
+            except ServerError as error:  # a proxy that lets only the other routes through, or a server of many users
+                problems.append(f"What is saved on the ComfyUI server cannot be listed. {error.message}")
+        saved = [Entry(without_json(path), "server", path=path) for path in paths]
+        return await asyncio.to_thread(self._named, [*self.given, *saved, *bundled_entries()], tuple(problems))
+
+    @staticmethod
+    def _named(found: Sequence[Entry], problems: tuple[str, ...]) -> "Listing":
         entries: dict[str, Entry] = {}
-        for entry in (*self.given, *saved, *bundled_entries()):
+        counts: dict[str, int] = {}
+        for entry in found:
             name = entry.name if entry.name not in entries else f"{entry.name} ({entry.source})"
-            name = (
-                name
-                if name not in entries
-                else next(other for n in itertools.count(2) if (other := f"{entry.name} {n}") not in entries)
-            )
+            while name in entries:
+                counts[entry.name] = counts.get(entry.name, 1) + 1
+                name = f"{entry.name} {counts[entry.name]}"
             entries[name] = entry if name == entry.name else replace(entry, name=name)
-        return list(entries.values())
+        return Listing(tuple(entries.values()), problems)
 
     async def find(self, server: ComfyUIServer, wanted: Wanted) -> Entry:
         """The workflow of a name, whatever its case, folder or extension. Raises `UnknownWorkflow`."""
-        entries = await self.entries(server)
-        names = [entry.name for entry in entries]
-        name = find_name(re.sub(r"\.json$", "", str(wanted.value).strip(), flags=re.IGNORECASE), names)
-        if name is not None:
-            return entries[names.index(name)]
-        hints = [f"There are, among others: {quoted(closest(str(wanted.value), names, 8))}.", *self.problems]
+        name = str(wanted.value).strip()
+        for believe in (DOUBT_SECONDS, 0.0):  # it may have been saved a moment ago
+            listing = await self.entries(server, believe)
+            if entry := await asyncio.to_thread(listing.find, name):
+                return entry
+        like = await asyncio.to_thread(closest, name, [entry.name for entry in listing.entries], 8)
+        hints = [f"There are, among others: {quoted(like)}.", *listing.problems]
         message = f'{wanted.name} is "{shortened(wanted.value)}", and no workflow is called so.'
         raise UnknownWorkflow(message, " ".join(hints))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a catalogue holds on a server, and why some may not be there."""
+
+    entries: tuple[Entry, ...]
+    problems: tuple[str, ...]
+
+    def find(self, name: str) -> Entry | None:
+        """The first source's that has it; in each its very name comes first."""
+        for source in SOURCES:
+            names = {entry.name: entry for entry in self.entries if entry.source == source}
+            found = find_name(name, list(names)) or find_name(without_json(name), list(names))
+            if found is not None:
+                return names[found]
+        return None
 
 
 @dataclass(frozen=True)
@@ -4784,6 +4877,8 @@ async def read_entry(server: ComfyUIServer, entry: Entry) -> tuple[Workflow, Def
         raw = entry.graph if entry.graph is not None else await server.saved_workflow(entry.path)
         if is_ui_format(raw):
             definitions = await server.define_all(await asyncio.to_thread(class_types, raw))
+            if missing := await asyncio.to_thread(strange_types, raw, definitions):
+                raise _nodes_missing(missing)
             graph, dynamic = await asyncio.to_thread(read_ui, raw, definitions)
         else:
             graph, dynamic = clean(raw), frozenset()
@@ -4794,40 +4889,62 @@ async def read_entry(server: ComfyUIServer, entry: Entry) -> tuple[Workflow, Def
         raise type(refused)(message, refused.hint) from None
 
 
+def _nodes_missing(names: Sequence[str]) -> NodeNotInstalled:
+    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
+    return NodeNotInstalled(
+        f"It needs nodes that this ComfyUI does not have: {quoted(shortened(name) for name in names[:5])}{more}."
+    )
+
+
 async def fit_saved(server: ComfyUIServer, entry: Entry, model: Wanted | None) -> Choice:
     """A workflow that is not bundled, as its author saved it, with names of model files made to fit this server's and
     the model that was asked for. Raises `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`."""
     workflow, definitions = await read_entry(server, entry)
     if missing := missing_nodes(workflow.graph, definitions):
-        more = f" and {len(missing) - 5} more" if len(missing) > 5 else ""
-        raise NodeNotInstalled(
-            f'The workflow "{entry.name}" needs nodes that this ComfyUI does not have: {quoted(missing[:5])}{more}.'
-        )
+        refused = _nodes_missing(missing)
+        raise NodeNotInstalled(f'The workflow "{entry.name}" cannot be used. {refused.message}')
     check_links(workflow.graph, definitions)
+    choice = await asyncio.to_thread(_fit_files, workflow, definitions, model)
+    if choice is None or choice.absent:  # they may have been put there a moment ago
+        loaders = {target.node_id for target in choice.absent} if choice else set(workflow.graph)
+        definitions = dict(definitions)
+        for kind in {workflow.graph[node_id]["class_type"] for node_id in loaders}:
+            definitions[kind] = await server.define(kind, DOUBT_SECONDS) or definitions[kind]
+        choice = await asyncio.to_thread(_fit_files, workflow, definitions, model)
+    if choice is None and model:
+        raise _model_missing(model, workflow.spec("model", definitions).names)
+    return choice or Choice(workflow, AS_SAVED, "", definitions)
+
+
+AS_SAVED = Family("", "", None, {})
+
+
+def _fit_files(workflow: Workflow, definitions: Definitions, model: Wanted | None) -> Choice | None:
+    """The workflow with the files that are installed, or None when the model that was asked for is not. Of what no
+    output needs nothing is expected."""
     notes: list[str] = []
     files: dict[Target, str] = {}
     if model and "model" in workflow.parameters:
-        choices = workflow.spec("model", definitions).choices
-        name = find_name(str(model.value), choices)
-        if name is None:
-            raise _model_missing(model, choices)
-        files.update((target.widget, name) for target in workflow.parameters["model"])
+        named = find_name(str(model.value), workflow.spec("model", definitions).names)
+        if named is None:
+            return None
+        files.update((target.widget, named) for target in workflow.parameters["model"])
     elif model:
-        notes.append(f'the workflow "{entry.name}" has no model to choose; {model.name} was left out')
+        notes.append(f'the workflow "{workflow.name}" has no model to choose; {model.name} was left out')
     absent: dict[Target, str] = {}
+    needed = Wiring.of(workflow.graph, definitions).needed()
     for file in model_files(workflow.graph, definitions):
         if file.target in files or file.installed is None or file.target in workflow.templates:
             continue
-        choices = workflow.widget_spec(file.target, definitions).choices
+        choices = workflow.widget_spec(file.target, definitions).names
         name = find_name(file.file, choices)
-        if name is None:
-            like = closest(file.file, choices)
+        if name is not None:
+            files |= {file.target: name} if name != file.file else {}
+        elif file.target.node_id in needed:
+            like = closest(file.file, choices) if len(absent) < 5 else []
             absent[file.target] = f"{file.folder}/{file.file}" + (f" (installed: {quoted(like)})" if like else "")
-        elif name != file.file:
-            files[file.target] = name
-    workflow = workflow.set(files)
-    main = str(workflow.value("model") or "")
-    return Choice(workflow, Family("", "", None, {}), main, definitions, tuple(notes), absent)
+    fitted = workflow.set(files)
+    return Choice(fitted, AS_SAVED, str(fitted.value("model") or ""), definitions, tuple(notes), absent)
 
 
 @dataclass(frozen=True)
@@ -4845,7 +4962,7 @@ class Wish:
     workflow: Wanted | None = None
     loras: Wanted | None = None
     inputs: Mapping[str, Wanted] = field(default_factory=dict)  # any other input of the workflow, by name
-    files: tuple["InputFile", ...] = ()  # for its image, mask, video and audio inputs, in order
+    files: tuple[InputFile, ...] = ()  # for its image, mask, video and audio inputs, in order
 
     def against_author(self) -> "Wish":
         """The wish for a workflow as its author saved it: valves of less right than what named it change nothing."""
@@ -4860,15 +4977,6 @@ FETCH = (
     "Files go into ComfyUI's models folder, and others whose names are alike will do; "
     "in brackets is the repository on Hugging Face."
 )
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """A file for a workflow to work on."""
-
-    data: bytes = field(repr=False)
-    kind: str  # "image", "video" or "audio"
-    ending: str  # of its name: "png"
 
 
 async def choose(
@@ -5024,7 +5132,8 @@ SHOWN_CHOICES = 8
 
 async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: str) -> dict[str, Any]:
     """The workflows whose names or descriptions hold all words of `search`, and whether this server can run them."""
-    entries = await catalogue.entries(server)
+    listing = await catalogue.entries(server)
+    entries = listing.entries
     words = search.lower().split()
     found = [entry for entry in entries if all(word in f"{entry.name} {entry.description}".lower() for word in words)]
     looked_at = await gather(4, [functools.partial(look_into, server, entry) for entry in found[:LISTED]])
@@ -5033,8 +5142,8 @@ async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: st
         answer["more"] = f"{len(found) - LISTED} more: {quoted(entry.name for entry in found[LISTED : 2 * LISTED])}"
     if not found:
         answer["closest"] = closest(search, [entry.name for entry in entries], 5)
-    if catalogue.problems:
-        answer["problems"] = list(catalogue.problems)
+    if listing.problems:
+        answer["problems"] = list(listing.problems)
     return answer
 
 
@@ -5051,9 +5160,9 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
             about = about or " with ".join(filter(None, [task.replace("_", " "), choice.model]))
             missing = list(choice.absent.values())
             problem = f"needs {'; '.join(missing[:3])}" if missing else ""
+    except (ServerUnreachable, ServerGone):
+        raise
     except ComfyUIError as error:
-        if isinstance(error, ServerError):
-            raise
         problem = error.message.removeprefix(f'The workflow "{entry.name}" ')
     line = {"name": entry.name, "task": task, "source": entry.source, "about": shortened(about, 200)}
     return line | ({"cannot run": shortened(problem, 300)} if problem else {})
@@ -5061,7 +5170,10 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
 
 async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, Any]:
     """Everything that a caller has to know of a workflow, as far as this server knows its nodes."""
-    workflow, definitions = await read_entry(server, entry)
+    try:
+        workflow, definitions = await read_entry(server, entry)
+    except NodeNotInstalled as refused:  # of a graph that cannot be converted there is no more to tell
+        return {"name": entry.name, "source": entry.source, "cannot run": refused.message}
     graph = workflow.graph
     inputs = {name: _input_line(workflow, name, definitions) for name in workflow.parameters}
     taken = {target.widget for targets in workflow.parameters.values() for target in targets}
@@ -5080,11 +5192,14 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, An
         "other inputs": other_lines,
         "files": [f'{file.kind} for "{file.title}"' for file in files],
         "makes": [f'{kind} ("{title}")' for title, kind in outputs(graph, definitions)],
-        "models": await _model_lines(server, entry, workflow, definitions),
+        "models": await _model_lines(server, entry, workflow),
         "missing nodes": list(missing_nodes(graph, definitions)),
     }
     answer = {name: value for name, value in answer.items() if value}
     return answer | {"diagram": f"```mermaid\n{mermaid(graph, definitions)}\n```"}
+
+
+SECRET_INPUT = re.compile(r"(^|[._ ])(api_?)?(key|token|secret|password)$", re.IGNORECASE)
 
 
 def _input_line(workflow: Workflow, name: str, definitions: Definitions) -> str:
@@ -5099,21 +5214,26 @@ def _input_line(workflow: Workflow, name: str, definitions: Definitions) -> str:
     elif spec.minimum is not None and spec.maximum is not None:
         parts.append(f"{spec.minimum:g} to {spec.maximum:g}")
     value = workflow.value(name)
-    if value is None:
+    if SECRET_INPUT.search(name):
+        parts.append("is set" if value else "is not set")
+    elif value is None:
         parts.append("has to be given")
     else:
         parts.append(f'now "{shortened(value, 120)}"' if isinstance(value, str) else f"now {shortened(value, 40)}")
     return ", ".join(parts)
 
 
-async def _model_lines(
-    server: ComfyUIServer, entry: Entry, workflow: Workflow, definitions: Definitions
-) -> dict[str, str]:
+async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) -> dict[str, str]:
     """Model file -> whether it is installed. For a bundled workflow files with names alike will do."""
     lines = {}
     needs = {need.target: need for need in entry.needs}
+    loaders = {
+        file.target: workflow.graph[file.target.node_id]["class_type"] for file in model_files(workflow.graph, {})
+    }
+    known = {kind: await server.define(kind, DOUBT_SECONDS) for kind in set(loaders.values())}
+    definitions = {kind: definition for kind, definition in known.items() if definition}
     for file in model_files(workflow.graph, definitions):
-        choices = workflow.widget_spec(file.target, definitions).choices
+        choices = workflow.widget_spec(file.target, definitions).names
         like = needs[file.target].rank(choices) if file.target in needs else []
         name = next(iter(like), None) or find_name(file.file, choices)
         state = "not known" if file.installed is None else "not installed"
@@ -5148,7 +5268,8 @@ async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str
     folders = await server.names("/models") or list(USUAL_KINDS)
     kinds = [*USUAL_KINDS, "embeddings", *SAMPLING_KINDS]
     kinds += [name for name in folders if name not in kinds and name not in ("configs", "custom_nodes")]
-    asked = kind.strip().lower().replace(" ", "_").replace("-", "_")
+    plain = {simplified(name.replace("-", "_")): name for name in [*MODEL_KINDS, *kinds]}
+    asked = plain.get(simplified(kind.replace("-", "_")), kind.strip())
     asked = MODEL_KINDS.get(asked, asked)
     if asked and asked not in kinds:
         raise BadArgument(f'There is no kind of model "{shortened(kind)}".', f"There are: {quoted(kinds)}.")
@@ -5407,15 +5528,15 @@ async def make(
     """From a wish to finished files on the first server that answers. Cancelling it cancels the job there."""
     audience.status("connecting", "Connecting to ComfyUI")
     async with reach(endpoints) as server:
-        choice = await give_files(server, await choose(server, wish, catalogue), wish.files)
+        choice = await choose(server, wish, catalogue)
+        choice = await place_files(server, await freshen(server, choice, wish), wish.files)
         if choice.saved:
             wish = wish.against_author()
-        if wish.loras or "loras" in wish.inputs:
-            loaders = {name: await server.define(name, DOUBT_SECONDS) for name in LORA_LOADERS}
-            known = {name: loader for name, loader in loaders.items() if loader}
-            choice = replace(choice, definitions={**choice.definitions, **known})
         random_seed = secrets.randbelow(MAX_SEED + 1)
         plan = await asyncio.to_thread(prepare, choice, wish, limits, random_seed, datetime.now())
+        for file in dict.fromkeys(wish.files):  # not before everything else about the call is known to be right
+            audience.status("uploading", "Sending the files to ComfyUI")
+            await server.upload(file)
         begun = time.monotonic()
         products: list[Product] = []
         notes = plan.notes
@@ -5463,26 +5584,44 @@ async def reach(endpoints: Sequence[Endpoint]) -> AsyncIterator[ComfyUIServer]:
     )
 
 
-async def give_files(server: ComfyUIServer, choice: Choice, files: Sequence[InputFile]) -> Choice:
-    """The choice with files uploaded and named in the workflow's inputs of their kinds, in order; an input that gets
-    none keeps its author's, and is noted as absent when the server does not have it. Raises `BadArgument`."""
+async def freshen(server: ComfyUIServer, choice: Choice, wish: Wish) -> Choice:
+    """The choice with the definitions that the wish's LoRAs need, and with new ones where those at hand do not offer
+    what the wish names: files are added all the time."""
     workflow, definitions = choice.workflow, dict(choice.definitions)
-    waiting = list(file_inputs(workflow.graph, definitions))
-    named: dict[Target, str] = {}
+    stale = set(LORA_LOADERS) if wish.loras or "loras" in wish.inputs else set()
+    for name, wanted in wish.inputs.items():
+        names = workflow.spec(name, definitions).names if workflow.find(name) else ()
+        if names and find_name(str(wanted.value), names) is None:
+            stale.update(workflow.graph[target.node_id]["class_type"] for target in workflow.find(name) or ())
+    for kind in stale:
+        if fresh := await server.define(kind, DOUBT_SECONDS):
+            definitions[kind] = fresh
+    return replace(choice, definitions=definitions)
+
+
+async def place_files(server: ComfyUIServer, choice: Choice, files: Sequence[InputFile]) -> Choice:
+    """The choice with files named in the workflow's inputs of their kinds, in order; an input that gets none keeps its
+    author's, and is noted as absent when the server does not have it. Raises `BadArgument`."""
+    workflow, definitions = choice.workflow, dict(choice.definitions)
+    inputs = file_inputs(workflow.graph, definitions)
+    needed = Wiring.of(workflow.graph, definitions).needed()
+    waiting, named = list(inputs), dict[Target, str]()
     for file in files:
         kinds = ("image", "mask") if file.kind == "image" else (file.kind,)
         place = next((item for kind in kinds for item in waiting if item.kind == kind), None)
         if place is None:
-            taken = [item for item in file_inputs(workflow.graph, definitions) if item.kind in kinds]
+            taken = [item for item in inputs if item.kind in kinds]
             raise BadArgument(
                 f'The workflow "{workflow.name}" takes {len(taken) or "no"} {file.kind}{"s" * (len(taken) != 1)}, and '
                 f"{sum(item.kind == file.kind for item in files)} were given.",
                 "describe_workflow tells what it takes.",
             )
         waiting.remove(place)
-        named[place.target] = await server.upload(file.data, file.ending)
+        named[place.target] = file.stored_name
     absent = dict(choice.absent)
     for item in waiting:
+        if item.target.node_id not in needed:
+            continue
         spec = workflow.widget_spec(item.target, definitions)
         if choice.saved and spec.choices and item.held not in spec.choices:
             loader = workflow.graph[item.target.node_id]["class_type"]
@@ -5516,42 +5655,67 @@ def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: d
         values["steps"] = min(values.get("steps", workflow.value("steps")), limits.steps)
     values |= _plan_size(choice, wish.size, limits, notes)
     values |= _plan_arguments(choice, wish, limits, notes)
-    for name, wanted in wish.inputs.items():
-        if name in extras:
-            continue
-        if workflow.find(name) is None:
-            like = closest(name, [*workflow.names, *EXTRAS], 5)
-            raise BadArgument(
-                f'The workflow "{workflow.name}" has no input "{shortened(name)}".', f"It has, like it: {quoted(like)}."
-            )
-        values[name], note = fit_value(wanted, workflow.spec(name, definitions))
-        notes += [note] if note else []
+    values |= _plan_inputs(choice, {name: wish.inputs[name] for name in wish.inputs if name not in extras}, notes)
     prompted = any(workflow.find(name) == workflow.parameters.get("prompt") for name in values)
     if "prompt" in (workflow.open if choice.saved else workflow.parameters) and not prompted:
         raise BadArgument(f'The workflow "{workflow.name}" needs a prompt.', 'Give {"prompt": "…"} in `inputs`.')
     touched = {target.widget for name in values for target in workflow.find(name) or ()}
     _check_absent(choice, touched)
-    if wish.loras:
-        workflow = replace(workflow, graph=add_loras(workflow, wish.loras, definitions, notes))
     count = _plan_count(wish.count, limits, notes)
-    seed = None
-    if "seed" in workflow.parameters:
-        asked = [name for name in values if workflow.find(name) == workflow.parameters["seed"]]
-        seed = values.pop(asked[-1]) if asked else random_seed
-        if not isinstance(seed, int):  # it only stands in a text
-            values["seed"], seed = seed, None
-    runs = [values | ({} if seed is None else {"seed": seed})]
-    if "batch_size" in workflow.parameters:
-        runs = [{**runs[0], "batch_size": count}] if wish.count else runs
-    elif seed is not None:  # without a seed the same prompt again would only give the same picture
-        runs = [{**values, "seed": seed + index} for index in range(count)]
+    runs = _plan_runs(choice, values, count if wish.count else None, random_seed, notes)
+    loras = read_loras(wish.loras, definitions, notes) if wish.loras else []
     ready = []
-    for index, run in enumerate(runs):
-        bound = workflow.bind(run).filled(definitions)
-        rng = random.Random(None if seed is None else seed + index)
-        ready.append(replace(bound, graph=as_sent(bound.graph, workflow.dynamic - touched, rng, now)))
-        check_limits(ready[-1], limits)
-    return Plan(tuple(ready), seed, str(ready[0].value("model") or choice.model), tuple(notes))
+    for seed, run in runs:
+        rng = random.Random(seed)
+        bound = workflow.chosen(rng).bind(run)
+        filled = replace(bound, graph=with_loras(bound.graph, loras, definitions)).filled(definitions)
+        texts = workflow.dynamic - touched - workflow.templates.keys()
+        ready.append(replace(filled, graph=as_sent(filled.graph, texts, rng, now)))
+        check_limits(ready[-1], limits, touched, definitions)
+    return Plan(tuple(ready), runs[0][0], str(ready[0].value("model") or choice.model), tuple(notes))
+
+
+def _plan_inputs(choice: Choice, inputs: Mapping[str, Wanted], notes: list[str]) -> dict[str, Any]:
+    """What is asked for by name, made to fit. Files are given as files and never by a name: the server's folders hold
+    everybody's."""
+    workflow, definitions, values = choice.workflow, choice.definitions, dict[str, Any]()
+    files = {item.target for item in file_inputs(workflow.graph, definitions)}
+    for name, wanted in inputs.items():
+        targets = workflow.find(name)
+        if targets is None:
+            like = closest(name, [*workflow.names, *EXTRAS], 5)
+            raise BadArgument(
+                f'The workflow "{workflow.name}" has no input "{shortened(name)}".', f"It has, like it: {quoted(like)}."
+            )
+        if not files.isdisjoint(target.widget for target in targets):
+            raise BadArgument(f"{wanted.name} is a file.", "Give the file itself in `images`, by its id or URL.")
+        values[name], note = fit_value(wanted, workflow.spec(name, definitions))
+        notes += [note] if note else []
+    return values
+
+
+def _plan_runs(
+    choice: Choice, values: Mapping[str, Any], count: int | None, random_seed: int, notes: list[str]
+) -> list[tuple[int | None, dict[str, Any]]]:
+    """Seed and values of each prompt that the call takes: one with a batch, or so many with seeds in a row."""
+    workflow, values, seed, span = choice.workflow, dict(values), None, MAX_SEED + 1
+    if "seed" in workflow.parameters:
+        spec = workflow.spec("seed", choice.definitions)
+        low = max(int(spec.minimum or 0), 0)
+        span = max(int(min(spec.maximum if spec.maximum is not None else MAX_SEED, 2**64 - 1)) - low + 1, 1)
+        asked = [name for name in values if workflow.find(name) == workflow.parameters["seed"]]
+        seed = values.pop(asked[-1]) if asked else low + random_seed % span
+        if not isinstance(seed, int):  # it only stands in a text
+            return [(None, {"seed": seed, **values})]
+    # A seed of one sampler alone, given by its own name, comes after the seed of all.
+    first = values if seed is None else {"seed": seed, **values}
+    if "batch_size" in workflow.parameters:
+        return [(seed, {**first, "batch_size": count} if count else first)]
+    if seed is None:  # the same prompt again would only give the same picture
+        notes += [f'the workflow "{workflow.name}" cannot make several; count was left out'] if (count or 1) > 1 else []
+        return [(None, first)]
+    seeds = [low + (seed - low + index) % span for index in range(count or 1)]
+    return [(one, {**first, "seed": one, **values}) for one in seeds]
 
 
 def _check_absent(choice: Choice, touched: set[Target]) -> None:
@@ -5596,10 +5760,10 @@ def _plan_arguments(choice: Choice, wish: Wish, limits: Limits, notes: list[str]
     return values
 
 
-def add_loras(workflow: Workflow, wanted: Wanted, definitions: Definitions, notes: list[str]) -> Graph:
-    """The workflow's graph with LoRAs in it, given as "name" or "name:0.8", several in a list or behind commas.
+def read_loras(wanted: Wanted, definitions: Definitions, notes: list[str]) -> list[Lora]:
+    """LoRAs given as "name" or "name:0.8", several in a list or behind commas, as files that are installed.
 
-    Raises `BadArgument`, `ModelNotInstalled`, `NodeNotInstalled`, `WorkflowRefused`.
+    Raises `BadArgument`, `ModelNotInstalled`, `NodeNotInstalled`.
     """
     value = wanted.value
     texts = value.split(",") if isinstance(value, str) else value
@@ -5608,9 +5772,11 @@ def add_loras(workflow: Workflow, wanted: Wanted, definitions: Definitions, note
     loader = next((definitions[name] for name in LORA_LOADERS if name in definitions), None)
     if loader is None:
         raise NodeNotInstalled('This ComfyUI has no node "LoraLoader".')
-    choices, strength = loader.inputs["lora_name"].choices, loader.inputs["strength_model"]
+    choices, strength = loader.inputs["lora_name"].names, loader.inputs["strength_model"]
     loras = []
-    for text in filter(None, (text.strip() for text in texts)):
+    for text in (text.strip() for text in texts):
+        if not is_given("loras", text):
+            continue
         name, asked = parse_lora(text)
         file = find_name(name, choices)
         if file is None:
@@ -5620,25 +5786,47 @@ def add_loras(workflow: Workflow, wanted: Wanted, definitions: Definitions, note
         fitted, note = fit_number(Wanted(asked, f'the strength of the LoRA "{file}"', wanted.level), strength)
         notes += [note] if note else []
         loras.append(Lora(file, fitted))
-    return with_loras(workflow.graph, loras, definitions)
+    return loras
 
 
-def check_limits(workflow: Workflow, limits: Limits) -> None:
+def number_in(graph: Graph, value: Any) -> float | None:
+    """The number that an input gets: its own, written as text or wrapped, or that of a node that only holds one."""
+    for _ in range(8):
+        if isinstance(value, Mapping):
+            value = value.get("__value__")
+        if not is_link(value):
+            break
+        inputs = node_inputs(graph.get(value[0]))
+        held = [inputs["value"]] if "value" in inputs else list(inputs.values())
+        value = held[0] if len(held) == 1 else None
+    return as_number(value)
+
+
+def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], definitions: Definitions) -> None:
     """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there."""
     graph = workflow.graph
-    for name, most in (("steps", limits.steps), ("batch_size", limits.count)):  # also in a node that only holds it
-        value = as_number(workflow.value(name))
-        if value is not None and value > most:
-            raise _over_limit(Wanted(value, f"The input {name}"), value, f"at most {most:g}")
+    moving = {kind for _, kind in outputs(graph, definitions)} <= {"video", "animation"}  # then a batch is its frames
+    base = None
     for node_id, node in graph.items():
-        inputs = {name: number for name, value in node["inputs"].items() if (number := as_number(value)) is not None}
-        asked: list[tuple[str, float, float]] = [
-            ("steps", inputs.get("steps", 0), limits.steps),
-            ("batch_size", inputs.get("batch_size", 1), limits.count),
-        ]
-        if {"width", "height"} <= inputs.keys() and MAKES_PIXELS & node["inputs"].keys():
-            megapixels = inputs["width"] * inputs["height"] / 1e6
-            asked.append(("width x height in megapixels", round(megapixels, 2), limits.megapixels))
+        inputs = {
+            name: number for name, value in node["inputs"].items() if (number := number_in(graph, value)) is not None
+        }
+        last = {name.rsplit(".", 1)[-1]: number for name, number in inputs.items()}
+        takes = {name.rsplit(".", 1)[-1] for name in node["inputs"]}
+        asked: list[tuple[str, float, float]] = [("steps", last.get("steps", 0), limits.steps)]
+        if {"width", "height"} <= last.keys() and MAKES_PIXELS & takes:
+            sides = [last["width"] or last["height"], last["height"] or last["width"]]  # 0 is for "in proportion"
+            pixels = sides[0] * sides[1] / 1e6
+            base = base or pixels
+            asked.append(("width x height in megapixels", round(pixels, 2), limits.megapixels))
+        if not moving and (makes_many := PICTURE_MAKER & takes or node["class_type"].startswith("Repeat")):
+            asked += [(name, last.get(name, 1), limits.count) for name in ("batch_size", "amount") if makes_many]
+        if Target(node_id, "megapixels") in touched:
+            asked.append(("megapixels", last.get("megapixels", 0), limits.megapixels))
+        if Target(node_id, "scale_by") in touched:
+            asked.append(
+                ("scale_by in megapixels", round((base or 1.05) * last["scale_by"] ** 2, 2), limits.megapixels)
+            )
         for name, value, allowed in asked:
             if value > allowed:
                 raise LimitExceeded(
@@ -5647,7 +5835,9 @@ def check_limits(workflow: Workflow, limits: Limits) -> None:
                 )
 
 
-MAKES_PIXELS = {"batch_size", "length", "upscale_method"}  # beside width and height: not of a mere hint to a model
+# Inputs beside width and height of nodes that make pixels of them, and not only tell a model or a text.
+MAKES_PIXELS = {"batch_size", "length", "upscale_method", "scale_method", "resize_type"}
+PICTURE_MAKER = {"width", "height", "seconds"}  # inputs beside a batch size that counts pictures
 
 
 def _plan_size(choice: Choice, size: Wanted | None, limits: Limits, notes: list[str]) -> dict[str, int]:
@@ -5972,6 +6162,7 @@ Emit = Callable[[dict[str, Any]], Awaitable[Any]]
 SHOWN_ELSEWHERE: dict[str, list[dict[str, Any]]] = {}  # message id -> its files, for temporary chats before 0.12.0
 REMEMBERED_MESSAGES = 200
 ATTACHMENTS = 20  # that are looked into for a workflow
+MAX_INPUT_FILES = 16
 # A file's id, alone or in its address.
 FILE_REFERENCE = re.compile(r"(?:\S*/api/v1/files/)?([0-9a-fA-F-]{36})(?:/content(?:/\S*)?)?")
 
@@ -6214,7 +6405,9 @@ class Chat:
 
         try:
             return str(item.filename), await asyncio.to_thread(content)
-        except OSError:
+        except ComfyUIError:
+            raise
+        except Exception:  # whatever the storage provider raises
             raise BadArgument(f'The file "{item.filename}" is not in the storage of Open WebUI any more.') from None
 
     async def input_file(self, reference: str) -> InputFile:
@@ -6222,9 +6415,31 @@ class Chat:
         name, data = await self.read_file(reference)
         product = await asyncio.to_thread(read_product, data, name)
         kind = "image" if product.size else product.content_type.partition("/")[0]
-        if kind not in ("image", "video", "audio"):
-            raise BadArgument(f'"{shortened(name)}" is neither image, video nor sound.', "Give such a file.")
+        if not data or kind not in ("image", "video", "audio") or (kind == "image" and not product.size):
+            raise BadArgument(
+                f'"{shortened(name)}" is no picture, video or sound that can be read.',
+                "Pictures may be PNG, JPEG, WebP or GIF.",
+            )
         return InputFile(data, kind, product.ending)
+
+    async def input_files(self, references: Any) -> list[InputFile]:
+        """Several of them, given as a list, as one text, or as a list in a text. Raises `BadArgument`, and
+        `LimitExceeded` for more than a workflow could take."""
+        if isinstance(references, str) and references.strip().startswith("["):
+            with contextlib.suppress(ValueError, RecursionError):
+                references = json.loads(references)
+        listed = references if isinstance(references, list) else [] if references is None else [references]
+        if not all(isinstance(reference, str) for reference in listed):
+            raise BadArgument(f"The argument images is {shortened(references)}.", "Give ids or URLs of files.")
+        given = [reference for reference in listed if is_given("images", reference)]
+        if len(given) > MAX_INPUT_FILES:
+            raise LimitExceeded(f"{len(given)} files were given.", f"Give at most {MAX_INPUT_FILES}.")
+        files: list[InputFile] = []
+        for reference in given:
+            files.append(await self.input_file(reference))
+            if sum(len(file.data) for file in files) > MAX_INPUT_BYTES:
+                raise LimitExceeded(f"The files have more than {MAX_INPUT_BYTES // 2**20} MB.", "Give smaller ones.")
+        return files
 
     async def attached_workflow(self) -> Entry:
         """The newest workflow among the files that the user attached to this chat: inside a picture that ComfyUI made,
@@ -6246,18 +6461,20 @@ class Chat:
 
     async def _attachments(self) -> list[str]:
         """The addresses of the files that the user attached, newest first: of this turn, then of the earlier ones."""
-        turns = [[*(self._metadata.get("user_message") or {}).get("files", ()), *(self._metadata.get("files") or ())]]
+        message = self._metadata.get("user_message") or {}
+        turns = [[*(message.get("files") or ()), *(self._metadata.get("files") or ())]]
         if self.saved:
             from open_webui.models.chats import Chats
 
             messages = await Chats.get_messages_map_by_chat_id(self.chat_id) or {}
             at, seen = self.message_id, set[str]()
-            while (message := messages.get(at)) and at not in seen:
+            while (earlier := messages.get(at)) and at not in seen:
                 seen.add(at)
-                if message.get("role") == "user":
-                    turns.append(message.get("files") or [])
-                at = message.get("parentId") or ""
-        references = [str(item.get("id") or item.get("url") or "") for turn in turns for item in reversed(turn)]
+                if earlier.get("role") == "user":
+                    turns.append(earlier.get("files") or [])
+                at = earlier.get("parentId") or ""
+        items = [item for turn in turns for item in reversed(turn) if isinstance(item, Mapping)]
+        references = [str(item.get("id") or item.get("url") or "") for item in items]
         return list(dict.fromkeys(filter(None, references)))
 
     async def _attach(self, stored: list[dict[str, Any]]) -> None:
@@ -6470,15 +6687,17 @@ class Settings:
         name = as_text(Wanted(workflow, "The argument workflow")).strip()
         if not name:
             raise BadArgument("The argument workflow is empty.", "list_workflows tells the names.")
-        if isinstance(inputs, str) and inputs.strip():
+        if isinstance(inputs, str):
             with contextlib.suppress(ValueError, RecursionError):
-                inputs = json.loads(inputs)
+                inputs = json.loads(inputs) if is_given("inputs", inputs) else None
         if inputs and not isinstance(inputs, dict):
             raise BadArgument(f"The argument inputs is {shortened(inputs)}.", 'Give an object such as {"seed": 7}.')
         wanted = {
             str(key): Wanted(value, f"The input {shortened(key, 60)}")
             for key, value in (inputs or {}).items()
-            if value is not None and (str(key) != "seed" or is_given("seed", value))
+            if value is not None
+            and (str(key) not in EXTRAS or is_given(str(key), value))
+            and (parameter_name(str(key)) != "seed" or is_given("seed", value))
         }
         return Wish(workflow=Wanted(name, "The argument workflow"), inputs=wanted, files=tuple(files))
 
@@ -6495,6 +6714,11 @@ class Settings:
 
 
 ATTACHED = "attached"
+
+
+def words_of(value: Any, name: str) -> str:
+    """A text argument that may be left out. Raises `BadArgument`."""
+    return as_text(Wanted(value, f"The argument {name}")) if is_given(name, value) else ""
 
 
 def is_given(name: str, value: Any) -> bool:
@@ -6691,9 +6915,7 @@ class Tools:
 
         async def work(display: Display) -> tuple[dict[str, Any], str]:
             settings = await settle(valves, __user__, chat)
-            references = [images] if isinstance(images, str) else images or []
-            files = [await chat.input_file(str(reference)) for reference in references]
-            wish = settings.order(workflow, inputs, files)
+            wish = settings.order(workflow, inputs, await chat.input_files(images))
             return await _run(chat, display, settings, wish, await settings.including(chat, workflow))
 
         return await chat.answer(work)
@@ -6718,7 +6940,7 @@ class Tools:
         async def work(_display: Display) -> tuple[dict[str, Any], str]:
             settings = await settle(valves, __user__, chat)
             async with reach(settings.endpoints) as server:
-                answer = await list_workflows(server, settings.catalogue, search)
+                answer = await list_workflows(server, settings.catalogue, words_of(search, "search"))
             return {"status": "done", **answer}, f"{len(answer['workflows'])} workflows"
 
         return await chat.answer(work)
@@ -6775,7 +6997,7 @@ class Tools:
         async def work(_display: Display) -> tuple[dict[str, Any], str]:
             settings = await settle(valves, __user__, chat)
             async with reach(settings.endpoints) as server:
-                answer = await list_models(server, kind or "", search or "")
+                answer = await list_models(server, words_of(kind, "kind"), words_of(search, "search"))
             return {"status": "done", **answer}, "Looked up what is installed"
 
         return await chat.answer(work)

@@ -82,7 +82,7 @@ async def test_of_two_with_one_name_the_first_source_wins_and_the_other_carries_
     theirs = tool.Entry("mine", "administrator", graph(comfy, text="from the administrator"))
     catalogue = tool.Catalogue((mine, theirs))
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
-        names = [(entry.name, entry.source) for entry in await catalogue.entries(server)]
+        names = [(entry.name, entry.source) for entry in (await catalogue.entries(server)).entries]
     assert names[:4] == [
         ("mine", "user"),
         ("mine (administrator)", "administrator"),
@@ -291,7 +291,7 @@ async def test_limits_hold_for_every_workflow_and_way_of_naming(comfy: StandIn, 
 
 
 async def test_a_limit_holds_for_what_the_author_saved(comfy: StandIn) -> None:
-    with pytest.raises(tool.LimitExceeded, match="steps is 150, and the administrator allows at most 100"):
+    with pytest.raises(tool.LimitExceeded, match='"KSampler" has 150 as steps, and the administrator allows 100'):
         await run(
             comfy,
             order("x"),
