@@ -445,7 +445,8 @@ class Workflow:
         node classes there are, the better are its parameters found; without any it is done by names."""
         nodes = graph.values() if isinstance(graph, dict) else ()
         if not nodes or not all(isinstance(node, dict) and isinstance(node.get("class_type"), str) for node in nodes):
-            raise WorkflowRefused("This is no graph in ComfyUI's API format.", EXPECTED)
+            what = "This is no graph in ComfyUI's API format" if graph else "The workflow has no nodes"
+            raise WorkflowRefused(f"{what}.", EXPECTED)
         parameters = discover(graph, definitions)
         marked = {target.widget for targets in parameters.values() for target in targets if target.token}
         templates = {at: graph[at.node_id]["inputs"][at.input] for at in marked}
