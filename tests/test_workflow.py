@@ -93,7 +93,7 @@ def test_binding_changes_a_copy() -> None:
 
 @pytest.mark.parametrize("graph", [None, {}, [], {"nodes": [], "links": []}, {"1": {"inputs": {}}}, {"1": 5}])
 def test_what_is_no_graph_is_refused(graph: Any) -> None:
-    with pytest.raises(tool.WorkflowRefused, match="API format|no nodes"):
+    with pytest.raises(tool.WorkflowRefused, match=r"API format|no nodes"):
         tool.Workflow.parse("x", graph)
 
 
