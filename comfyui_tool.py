@@ -4863,7 +4863,8 @@ class Choice:
     model: str
     definitions: Definitions
     notes: tuple[str, ...] = ()
-    absent: Mapping[Target, str] = field(default_factory=dict)  # files that it names and the server does not have
+    absent: Mapping[Target, str] = field(default_factory=dict)  # model files that it names and the server does not have
+    wanting: Mapping[Target, str] = field(default_factory=dict)  # pictures and the like that it still has to be given
 
     @property
     def saved(self) -> bool:
@@ -5166,7 +5167,7 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
     except ComfyUIError as error:
         problem = error.message.removeprefix(f'The workflow "{entry.name}" ')
     line = {"name": entry.name, "task": task, "source": entry.source, "about": shortened(about, 200)}
-    return line | ({"cannot run": shortened(problem, 300)} if problem else {})
+    return line | ({"cannot run": shortened(problem, 160)} if problem else {})
 
 
 async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, Any]:
@@ -5602,7 +5603,7 @@ async def freshen(server: ComfyUIServer, choice: Choice, wish: Wish) -> Choice:
 
 async def place_files(server: ComfyUIServer, choice: Choice, files: Sequence[InputFile]) -> Choice:
     """The choice with files named in the workflow's inputs of their kinds, in order; an input that gets none keeps its
-    author's, and is noted as absent when the server does not have it. Raises `BadArgument`."""
+    author's, and is noted as wanting when the server does not have it. Raises `BadArgument`."""
     workflow, definitions = choice.workflow, dict(choice.definitions)
     inputs = file_inputs(workflow.graph, definitions)
     needed = Wiring.of(workflow.graph, definitions).needed()
@@ -5619,7 +5620,7 @@ async def place_files(server: ComfyUIServer, choice: Choice, files: Sequence[Inp
             )
         waiting.remove(place)
         named[place.target] = file.stored_name
-    absent = dict(choice.absent)
+    wanting: dict[Target, str] = {}
     for item in waiting:
         if item.target.node_id not in needed:
             continue
@@ -5632,8 +5633,8 @@ async def place_files(server: ComfyUIServer, choice: Choice, files: Sequence[Inp
         # Names with a folder or a note of it stand in no list. A bundled workflow's own picture is nobody's.
         unknown = spec.choices and item.held not in spec.choices and not re.search(r"[/\\\[]", item.held)
         if unknown or not choice.saved:
-            absent[item.target] = f'the {item.kind} for "{item.title}"'
-    return replace(choice, workflow=workflow.set(named), definitions=definitions, absent=absent)
+            wanting[item.target] = f'the {item.kind} for "{item.title}"'
+    return replace(choice, workflow=workflow.set(named), definitions=definitions, wanting=wanting)
 
 
 LORA_LOADERS = ("LoraLoader", "LoraLoaderModelOnly")
@@ -5721,16 +5722,12 @@ def _plan_runs(
 
 def _check_absent(choice: Choice, touched: set[Target]) -> None:
     """Raise an error for the files that a workflow names, nobody replaced, and the server does not have."""
-    absent = {target: what for target, what in choice.absent.items() if target not in touched}
-    files = [what for what in absent.values() if what.startswith("the ")]
-    if files:
-        raise BadArgument(
-            f'The workflow "{choice.workflow.name}" needs {" and ".join(files)}.', "Give them in `images`."
-        )
-    if absent:
+    name = f'The workflow "{choice.workflow.name}" needs'
+    if choice.wanting:
+        raise BadArgument(f"{name} {' and '.join(choice.wanting.values())}.", "Give them in `images`.")
+    if absent := [what for target, what in choice.absent.items() if target not in touched]:
         raise ModelNotInstalled(
-            f'The workflow "{choice.workflow.name}" needs model files that are not installed: '
-            f"{'; '.join([*absent.values()][:5])}.",
+            f"{name} model files that are not installed: {'; '.join(absent[:5])}.",
             "They have to be put into ComfyUI's models folder, or others named in `inputs`.",
         )
 
@@ -5806,7 +5803,8 @@ def number_in(graph: Graph, value: Any) -> float | None:
 def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], definitions: Definitions) -> None:
     """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there."""
     graph = workflow.graph
-    moving = {kind for _, kind in outputs(graph, definitions)} <= {"video", "animation"}  # then a batch is its frames
+    kinds = {kind for _, kind in outputs(graph, definitions)}
+    moving = bool(kinds) and kinds <= {"video", "animation"}  # then a batch is its frames
     base = None
     for node_id, node in graph.items():
         inputs = {
@@ -5820,13 +5818,13 @@ def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], defin
             pixels = sides[0] * sides[1] / 1e6
             base = base or pixels
             asked.append(("width x height in megapixels", round(pixels, 2), limits.megapixels))
-        if not moving and (makes_many := PICTURE_MAKER & takes or node["class_type"].startswith("Repeat")):
-            asked += [(name, last.get(name, 1), limits.count) for name in ("batch_size", "amount") if makes_many]
+        if not moving and (PICTURE_MAKER & takes or node["class_type"].startswith("Repeat")):
+            asked += [(name, last.get(name, 1), limits.count) for name in ("batch_size", "amount")]
         if Target(node_id, "megapixels") in touched:
             asked.append(("megapixels", last.get("megapixels", 0), limits.megapixels))
         if Target(node_id, "scale_by") in touched:
             asked.append(
-                ("scale_by in megapixels", round((base or 1.05) * last["scale_by"] ** 2, 2), limits.megapixels)
+                ("scale_by in megapixels", round((base or 1.05) * last.get("scale_by", 1) ** 2, 2), limits.megapixels)
             )
         for name, value, allowed in asked:
             if value > allowed:
