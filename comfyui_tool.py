@@ -6554,6 +6554,8 @@ class Tolerant(BaseModel):
             if isinstance(value, str):
                 value = {"true": True, "1": True, "on": True, "yes": True}.get(value.strip().lower(), False)
             return value if isinstance(value, bool) else known.default
+        if known.annotation is str and isinstance(value, (dict, list)):
+            return json.dumps(value)  # workflows that a program set as they are
         if known.annotation is str:
             return value if isinstance(value, str) else known.default if value is None else str(value)
         try:

@@ -59,6 +59,11 @@ def test_a_switch_stored_as_text_is_read(stored: Any, held: bool) -> None:
     assert tool.Valves(previews=stored).previews is held
 
 
+@pytest.mark.parametrize("stored", [{"fox": {"1": {"class_type": "A"}}}, [{"1": {"class_type": "A"}}]])
+def test_workflows_stored_as_they_are_are_read(stored: Any) -> None:
+    assert len(tool.resolve(tool.Valves(workflows=stored), None).catalogue.given) == 1
+
+
 def test_a_number_beyond_all_numbers_is_the_default() -> None:
     assert tool.Valves(max_count=10**400).max_count == 4
 
