@@ -324,14 +324,8 @@ class InputSpec:
     @classmethod
     def parse(cls, kind: Any, options: Mapping[str, Any], required: bool = True) -> "InputSpec":
         """Read the type and the options that `/object_info` lists for an input."""
-        # Two shapes of a choice: the older one has the list of them where the type's name would stand.
-        listed = kind if isinstance(kind, list) else options.get("options")
-        choices = listed if isinstance(listed, list) and (isinstance(kind, list) or kind == "COMBO") else []
-        branches = {}
-        if kind == DYNAMIC_COMBO and isinstance(listed, list):
-            entries = [entry for entry in listed if isinstance(entry, Mapping)]
-            branches = {str(entry.get("key")): parse_inputs(entry.get("inputs")) for entry in entries}
-            choices = list(branches)
+        branches = {key: parse_inputs(inputs) for key, inputs in combo_branches(kind, options).items()}
+        choices = list(branches) or combo_choices(kind, options)
         numbers = (options.get(key) for key in ("min", "max", "step"))
         low, high, step = (value if isinstance(value, (int, float)) else None for value in numbers)
         file = next((kind for kind in ("image", "video", "audio") if options.get(f"{kind}_upload")), "")
@@ -341,6 +335,19 @@ class InputSpec:
 
 
 DYNAMIC_COMBO, AUTOGROW = "COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"
+
+
+def combo_choices(kind: Any, options: Mapping[str, Any]) -> list[Any]:
+    """What a combo offers, in both its shapes: the older one has the list where the type's name would stand."""
+    listed = kind if isinstance(kind, list) else options.get("options") if kind == "COMBO" else None
+    return listed if isinstance(listed, list) else []
+
+
+def combo_branches(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The `input` sections that each choice of a dynamic combo brings."""
+    listed = options.get("options") if kind == DYNAMIC_COMBO else None
+    entries = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
+    return {str(entry.get("key")): entry.get("inputs") for entry in entries}
 
 
 def input_sections(sections: Any) -> Iterator[tuple[str, str, Any, Mapping[str, Any]]]:
@@ -683,7 +690,7 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "prompt": ("prompt", "positive", "positive_prompt"),
     "negative_prompt": ("negative_prompt", "negative"),
     "lyrics": ("lyrics",),
-    "seed": ("seed", "noise_seed"),
+    "seed": SEED_INPUTS,
     "steps": ("steps", "num_steps", "num_inference_steps"),
     "guidance": ("guidance", "cfg", "guidance_scale", "cfg_scale", "cfg_conds", "true_gs"),
     "sampler": ("sampler_name", "sampler"),
@@ -947,7 +954,7 @@ class Flow:
         """Whether a text stands where a number belongs: "7", or a mark that somebody's program puts one in for."""
         definition = self.definition(node_id)
         spec = definition.spec(key, self.inputs(node_id)) if definition else None
-        return spec.type in ("INT", "FLOAT") if spec else key in ("seed", "noise_seed") and text.strip().isdigit()
+        return spec.type in ("INT", "FLOAT") if spec else key in SEED_INPUTS and text.strip().isdigit()
 
     def held(self, target: Target) -> Any:
         """What a widget holds."""
@@ -1243,7 +1250,7 @@ class Flow:
         names = self.inputs(node_id).keys()
         if {"guider", "sigmas"} <= names:
             return True
-        seeded = "seed" in names or "noise_seed" in names
+        seeded = not names.isdisjoint(SEED_INPUTS)
         if {"positive", "negative"} <= names:
             return seeded or "steps" in names or "sigmas" in names
         definition = self.definition(node_id)
@@ -1627,10 +1634,8 @@ class Tracing:
         flow = self.flow
         held = {name: flow.held(next(iter(targets))) for name, targets in found.items() if targets}
         live = sorted(self.live, key=lambda node_id: -self.live[node_id])
-        rates = [Target(node_id, key) for node_id in live for key in PARAMETERS["fps"] if key in flow.inputs(node_id)]
-        found.setdefault("fps", {}).update(
-            dict.fromkeys(target for at in rates if (target := flow.target("fps", at.node_id)))
-        )
+        rates = (flow.target("fps", node_id) for node_id in live)
+        found.setdefault("fps", {}).update(dict.fromkeys(target for target in rates if target))
         for node_id in live:
             inputs = flow.inputs(node_id)
             for pair in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
@@ -1682,18 +1687,11 @@ def titled(flow: Flow, traced: Mapping[str, tuple[Target, ...]], live: Iterable[
         kind, asked = KIND_IN_TITLE.fullmatch(title), PARAM_TITLE.fullmatch(title)
         name = parameter_name((kind["a"] or kind["b"]) if kind else title)
         definition = flow.definition(node_id)
+        unnamed = title in (flow.class_type(node_id), definition.title if definition else "")
         if asked:
             name = parameter_name(asked[1])
             explicit.setdefault(name, {}).update(dict.fromkeys(titled_widgets(flow, node_id, name)))
-        elif (
-            name in PARAMETERS
-            and node_id in live
-            and title
-            not in (
-                flow.class_type(node_id),
-                definition.title if definition else "",
-            )
-        ):
+        elif name in PARAMETERS and node_id in live and not unnamed:
             bare.setdefault(name, {}).update(dict.fromkeys(titled_widgets(flow, node_id, name)))
     for name, targets in bare.items():
         differ = any(not same_value(flow.held(target), flow.held(next(iter(targets)))) for target in targets)
@@ -1854,16 +1852,14 @@ def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Ite
     dynamic = bool(options.get("dynamicPrompts"))
     control = options.get("control_after_generate")
     if isinstance(kind, list) or kind == "COMBO":
-        choices = kind if isinstance(kind, list) else options.get("options")
-        first = choices[0] if isinstance(choices, list) and choices else None
+        first = next(iter(combo_choices(kind, options)), None)
         remote = options.get("remote")
         # A list that is fetched has a switch and a button of its own (corpus: LoadImageOutput).
         fetched = len({"control_after_refresh", "refresh_button"} & remote.keys()) if isinstance(remote, Mapping) else 0
         yield Widget(name, options.get("default", first), after=(2 if control else 0) + fetched)
     elif kind == DYNAMIC_COMBO:
-        listed = options.get("options")
-        entries = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
-        branches = {str(entry.get("key")): parse_widgets(entry.get("inputs"), None, depth + 1) for entry in entries}
+        inner_sections = combo_branches(kind, options).items()
+        branches = {key: parse_widgets(inputs, None, depth + 1) for key, inputs in inner_sections}
         yield Widget(name, options.get("default", next(iter(branches), None)), options=branches)
     elif kind == AUTOGROW:
         template = options.get("template")
@@ -1874,7 +1870,7 @@ def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Ite
         return
     elif kind in PLAIN_WIDGETS:
         # A seed inside a dynamic combo has no control of its own: its full name is "mode.seed" (golden files).
-        seed = kind == "INT" and name in ("seed", "noise_seed") and control is not False and depth == 0
+        seed = kind == "INT" and name in SEED_INPUTS and control is not False and depth == 0
         default = options.get("default", PLAIN_WIDGETS[kind])
         yield Widget(name, default, after=int(bool(control) or seed), loose=depth > 0, dynamic_prompts=dynamic)
     elif kind in FRONT_END_WIDGETS or options.get("socketless"):
@@ -2262,8 +2258,16 @@ class Nothing:
     """A link that ends in a muted node: the input is not sent at all, not even with its widget's value."""
 
 
-def live_nodes(ui: Any) -> tuple[Mapping[str, Scope], list[tuple[Scope, UINode]]]:
+@dataclass(frozen=True)
+class Live:
     """Every scope of a workflow by its path, and every node that is sent: neither muted, bypassed nor virtual."""
+
+    scopes: Mapping[str, Scope]
+    nodes: Sequence[tuple[Scope, UINode]]
+
+
+def live_nodes(ui: Any) -> Live:
+    """What of a workflow in the UI format is sent. Raises `WorkflowRefused`."""
     root, subgraphs = parse_ui(ui)
     scopes: dict[str, Scope] = {}
     found: list[tuple[Scope, UINode]] = []
@@ -2291,21 +2295,25 @@ def live_nodes(ui: Any) -> tuple[Mapping[str, Scope], list[tuple[Scope, UINode]]
             if scope.depth >= MAX_DEPTH:
                 raise WorkflowRefused(f"The subgraph {node} holds itself, or subgraphs are nested too deep.")
             waiting.append(scope.enter(node, subgraphs[node.type]))
-    return scopes, found
+    return Live(scopes, found)
 
 
-def class_types(ui: Any) -> set[str]:
-    """The node classes whose definitions `convert` needs, those inside subgraphs with them."""
-    return {name for _, node in live_nodes(ui)[1] for name in class_names(node)}
+def class_types(live: Live) -> set[str]:
+    """The node classes whose definitions `read_ui` needs, those inside subgraphs with them."""
+    return {name for _, node in live.nodes for name in class_names(node)}
 
 
-def strange_types(ui: Any, definitions: Definitions) -> list[str]:
-    """The classes of a workflow's nodes that the server does not have, without what is refused for other reasons."""
-    found = {node.type: class_names(node) for _, node in live_nodes(ui)[1]}
-    other = re.compile(rf"workflow[/>].*|{SUBGRAPH_ID.pattern}", re.IGNORECASE | re.DOTALL)
-    return sorted(
-        kind for kind, names in found.items() if not other.fullmatch(kind) and definitions.keys().isdisjoint(names)
-    )
+def strange_types(live: Live, definitions: Definitions) -> list[str]:
+    """The classes of nodes that the server does not have, without what is refused for other reasons."""
+    found = set()
+    for _, node in live.nodes:
+        try:
+            known_class(node, definitions)
+        except NodeNotInstalled:
+            found.add(node.type)
+        except WorkflowRefused:  # a group node, say: it is named when it is read
+            pass
+    return sorted(found)
 
 
 def class_names(node: UINode) -> list[str]:
@@ -2450,24 +2458,23 @@ class Tracer:
 
 def convert(ui: Any, definitions: Definitions) -> dict[str, Any]:
     """The workflow in ComfyUI's API format; `definitions` holds those of `class_types` that the server has."""
-    graph, dynamic = read_ui(ui, definitions)
+    graph, dynamic = read_ui(live_nodes(ui), definitions)
     for target in dynamic:
         inputs = graph[target.node_id]["inputs"]
         inputs[target.input] = dynamic_prompt(inputs[target.input])
     return graph
 
 
-def read_ui(ui: Any, definitions: Definitions) -> tuple[dict[str, Any], frozenset[Target]]:
+def read_ui(live: Live, definitions: Definitions) -> tuple[dict[str, Any], frozenset[Target]]:
     """The workflow in ComfyUI's API format with its texts as they were saved, and which of them the front end passes
     through `dynamic_prompt` before every run."""
-    scopes, nodes = live_nodes(ui)
     values: dict[str, dict[str, Held]] = {}
-    for scope, node in nodes:
+    for scope, node in live.nodes:
         values[scope.path + node.id] = read_values(node, known_class(node, definitions))
-    tracer = Tracer(scopes, values)
+    tracer = Tracer(live.scopes, values)
     graph: dict[str, Any] = {}
     dynamic: set[Target] = set()
-    for scope, node in nodes:
+    for scope, node in live.nodes:
         node_id = scope.path + node.id
         known = known_class(node, definitions)
         held = values[node_id]
@@ -2654,6 +2661,12 @@ def _links(node: Mapping[str, Any]) -> Iterator[str]:
 
 def _is_end(class_type: str, definitions: Definitions) -> bool:
     return class_type not in definitions or definitions[class_type].is_output
+
+
+def read_workflow_file(data: bytes) -> Graph:
+    """The workflow in a JSON file, in any encoding of Unicode. Raises `WorkflowRefused`. Blocks: call it in a
+    thread."""
+    return unwrap(read_json(data.decode(json.detect_encoding(data), "replace")))
 
 
 def read_picture_workflow(data: bytes, name: str) -> Graph:
@@ -2899,9 +2912,7 @@ def with_loras(graph: Graph, loras: Sequence[Lora], definitions: Definitions) ->
     models = main_models(wiring)
     names = node_numbers(graph)
     result = dict(graph)
-    taken: set[tuple[str, int]] = (
-        set()
-    )  # text encoders that have the LoRAs; of two models that share one, one brings it
+    taken: set[tuple[str, int]] = set()  # text encoders that have them; of two models that share one, one brings it
     for model in sorted(models, key=lambda model: model.clip is None or model.clip[0] != model.loader[0]):
         chosen = [lora for lora in loras if belongs(lora, model, models)]
         clip = None if model.clip in taken else model.clip
@@ -2932,7 +2943,7 @@ def _put(
             inputs |= {"strength_clip": lora.strength, "clip": [*last_clip]}
             last_clip = (node_id, 1)
         kind = "LoraLoader" if last_clip else "LoraLoaderModelOnly"
-        name = MODEL_FILE.sub("", lora.file.replace("\\", "/").rsplit("/", 1)[-1])
+        name = MODEL_FILE.sub("", base_name(lora.file))
         result[node_id] = {"class_type": kind, "inputs": inputs, "_meta": {"title": f"LoRA: {name}"}}
     # Links to what no sampler needs stay: such a node may read from the LoRA before it (GetICLoRAParameters).
     moved: dict[str, dict[str, Any]] = {}
@@ -3006,7 +3017,7 @@ def noise_side(name: str) -> str:
 
 def belongs(lora: Lora, model: DiffusionModel, models: Sequence[DiffusionModel]) -> bool:
     """Whether a LoRA goes to a model: one for a side of the steps goes to the model of that side, if there is one."""
-    side = noise_side(lora.file.replace("\\", "/").rsplit("/", 1)[-1])
+    side = noise_side(base_name(lora.file))
     return not side or side == model.side or all(other.side != side for other in models)
 
 
@@ -3110,12 +3121,14 @@ FILE_WIDGETS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class FileInput:
-    """A widget that names a file to upload: "image", "mask", "video", "audio" or "3d"; `held` is what it names now."""
+    """A widget that names a file to upload: "image", "mask", "video", "audio" or "3d"; `held` is what it names now.
+    Nothing needs one that feeds no output."""
 
     target: Target
     kind: str
     title: str
     held: str = ""
+    needed: bool = field(default=True, compare=False)
 
 
 def file_inputs(graph: Graph, definitions: Definitions) -> tuple[FileInput, ...]:
@@ -3126,12 +3139,12 @@ def file_inputs(graph: Graph, definitions: Definitions) -> tuple[FileInput, ...]
 def _file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
     needed = wiring.needed()
     found = [
-        FileInput(Target(node_id, name), _file_kind(wiring, node_id, kind), plain_title(node), held)
+        FileInput(Target(node_id, name), _file_kind(wiring, node_id, kind), plain_title(node), held, node_id in needed)
         for node_id, node in wiring.nodes.items()
         for name, kind in _file_widgets(wiring, node_id).items()
         if isinstance(held := wiring.inputs(node_id).get(name, ""), str)
     ]
-    return tuple(sorted(found, key=lambda file: file.target.node_id not in needed))
+    return tuple(sorted(found, key=lambda file: not file.needed))
 
 
 def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
@@ -3278,7 +3291,7 @@ def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]
             return None
         key = (class_type, name, file)
         if key not in answers:
-            answers[key] = find_name(file, [choice for choice in spec.choices if isinstance(choice, str)]) is not None
+            answers[key] = find_name(file, spec.names) is not None
         return answers[key]
 
     for node_id, node in graph_nodes(graph).items():
@@ -3313,8 +3326,7 @@ def model_folder(class_type: str, name: str) -> str:
 
 def lists_models(spec: InputSpec) -> bool:
     """Whether what a widget offers is mostly model files."""
-    files = sum(1 for choice in spec.choices if isinstance(choice, str) and MODEL_FILE.search(choice))
-    return 2 * files > len(spec.choices)
+    return 2 * sum(bool(MODEL_FILE.search(name)) for name in spec.names) > len(spec.choices)
 
 
 def missing_nodes(graph: Graph, definitions: Definitions) -> tuple[str, ...]:
@@ -3338,7 +3350,7 @@ def guess_task(graph: Graph, definitions: Definitions) -> str:
     wiring = Wiring.of(graph, definitions)
     made = {kind for _, kind in _outputs(wiring)}
     needed = wiring.needed()
-    files = [file for file in _file_inputs(wiring) if file.target.node_id in needed]
+    files = [file for file in _file_inputs(wiring) if file.needed]
     given = {file.kind for file in files}
     if made & {"video", "animation"}:
         return "video_to_video" if "video" in given else "image_to_video" if "image" in given else "text_to_video"
@@ -3579,9 +3591,14 @@ def as_shown(value: str | float) -> str:
 # Names, numbers and sizes that somebody asks for, made to fit.
 
 
+def base_name(name: str) -> str:
+    """A file's name without its folder, whichever way the slashes go."""
+    return name.replace("\\", "/").rsplit("/", 1)[-1]
+
+
 def plain_name(name: str) -> str:
     """A model's name without folder, extension, case and punctuation, for comparing."""
-    stem = MODEL_FILE.sub("", name.replace("\\", "/").rsplit("/", 1)[-1])
+    stem = MODEL_FILE.sub("", base_name(name))
     return re.sub(r"[\W_]+", "", stem.lower())
 
 
@@ -4428,40 +4445,41 @@ class ComfyUIServer:
         found = await gather(8, [functools.partial(self.define, name) for name in wanted])
         return {name: definition for name, definition in zip(wanted, found, strict=True) if definition}
 
+    async def define_anew(self, known: Definitions, class_types: Iterable[str], believe: float) -> Definitions:
+        """`known` with definitions of these classes that are no older than `believe` seconds: files are added to the
+        lists in them all the time."""
+        fresh = {name: await self.define(name, believe) for name in sorted(set(class_types))}
+        return {**known, **{name: definition for name, definition in fresh.items() if definition}}
+
     def _take_definition(self, class_type: str, raw: Any) -> None:
         self._asked[class_type] = time.monotonic()
         self.definitions.pop(class_type, None)
         if raw:
             self.definitions[class_type] = NodeDefinition.parse(class_type, raw)
 
-    async def names(self, path: str) -> list[str] | None:
+    async def names(
+        self, path: str, believe: float = DOUBT_SECONDS, read: Callable[[Any], str] = str
+    ) -> list[str] | None:
         """A list of names: of the folders for models (`/models`), of the files in one (`/models/loras`), of the
-        embeddings (`/embeddings`). None where the server has no such list. Cached for a moment."""
+        embeddings (`/embeddings`). None where the server has no such list. What is no older than `believe` seconds is
+        not asked for again; `read` makes a name of an item."""
         asked, held = self._names.get(path, (-math.inf, None))
-        if time.monotonic() - asked > DOUBT_SECONDS:
+        if time.monotonic() - asked >= believe:
             answer = await self.call("GET", path)
             held = None
             if answer.status != 404:
-                with self._reading(path):
-                    held = [str(name) for name in json.loads(answer.body)]
+                with self._reading(path.partition("?")[0]):
+                    held = [read(item) for item in json.loads(answer.body)]
             self._names[path] = time.monotonic(), held
         return held
 
     async def saved_workflows(self, believe: float = DOUBT_SECONDS) -> list[str]:
-        """The paths of the workflows saved on this server, those in folders with them, below its folder "workflows".
-        What is no older than `believe` seconds is not asked for again."""
+        """The paths of the workflows saved on this server, those in folders with them, below its folder "workflows";
+        none (404) while nothing was ever saved."""
         path = "/userdata?dir=workflows&recurse=true&split=false&full_info=true"
-        asked, held = self._names.get(path, (-math.inf, None))
-        if time.monotonic() - asked >= believe:
-            answer = await self.call("GET", path)
-            held = []
-            if answer.status != 404:  # the answer while nothing was ever saved
-                with self._reading("/userdata"):
-                    listed = [str(item["path"]).replace("\\", "/") for item in json.loads(answer.body)]
-                held = sorted((name for name in listed if name.endswith(".json")), key=str.lower)
-                held = [name for name in held if not re.search(r"(^|/)\.|[\ud800-\udfff]", name)]  # hidden; no UTF-8
-            self._names[path] = time.monotonic(), held
-        return held or []
+        listed = await self.names(path, believe, lambda item: str(item["path"]).replace("\\", "/")) or []
+        hidden = re.compile(r"(^|/)\.|[\ud800-\udfff]")  # or no Unicode: such a name cannot be asked for
+        return sorted((name for name in listed if name.endswith(".json") and not hidden.search(name)), key=str.lower)
 
     async def saved_workflow(self, name: str) -> Graph:
         """A workflow saved on this server, in the format in which it is. Raises `WorkflowRefused` for what is none."""
@@ -4469,8 +4487,7 @@ class ComfyUIServer:
         answer = await self.call("GET", f"/userdata/{quote(f'workflows/{name}', safe='')}")
         if answer.status != 200:
             raise UnknownWorkflow(f'The workflow "{name}" is not on the ComfyUI server any more.')
-        text = answer.body.decode(json.detect_encoding(answer.body), "replace")
-        return unwrap(await asyncio.to_thread(read_json, text))
+        return await asyncio.to_thread(read_workflow_file, answer.body)
 
     async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
         """What a model file says of itself ({} when nothing), or None when the server itself cannot read it: files
@@ -4680,7 +4697,7 @@ class ModelNeed:
 
     def fits(self, name: str, about: str = "") -> bool:
         """Whether a file will do, by its name or by what it says of itself."""
-        texts = [name.replace("\\", "/").rsplit("/", 1)[-1], *([about] if about else [])]
+        texts = [base_name(name), *([about] if about else [])]
         avoided = self.avoid and any(re.search(self.avoid, text, re.IGNORECASE) for text in texts)
         return not avoided and any(re.search(self.match, text, re.IGNORECASE) for text in texts)
 
@@ -4878,10 +4895,11 @@ async def read_entry(server: ComfyUIServer, entry: Entry) -> tuple[Workflow, Def
     try:
         raw = entry.graph if entry.graph is not None else await server.saved_workflow(entry.path)
         if is_ui_format(raw):
-            definitions = await server.define_all(await asyncio.to_thread(class_types, raw))
-            if missing := await asyncio.to_thread(strange_types, raw, definitions):
+            live = await asyncio.to_thread(live_nodes, raw)
+            definitions = await server.define_all(class_types(live))
+            if missing := strange_types(live, definitions):
                 raise _nodes_missing(missing)
-            graph, dynamic = await asyncio.to_thread(read_ui, raw, definitions)
+            graph, dynamic = await asyncio.to_thread(read_ui, live, definitions)
         else:
             graph, dynamic = clean(raw), frozenset()
             definitions = await server.define_all(node["class_type"] for node in graph.values())
@@ -4906,30 +4924,32 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Wanted | None) -
         refused = _nodes_missing(missing)
         raise NodeNotInstalled(f'The workflow "{entry.name}" cannot be used. {refused.message}')
     check_links(workflow.graph, definitions)
-    choice = await asyncio.to_thread(_fit_files, workflow, definitions, model)
-    if choice is None or choice.absent:  # they may have been put there a moment ago
-        loaders = {target.node_id for target in choice.absent} if choice else set(workflow.graph)
-        definitions = dict(definitions)
-        for kind in {workflow.graph[node_id]["class_type"] for node_id in loaders}:
-            definitions[kind] = await server.define(kind, DOUBT_SECONDS) or definitions[kind]
+    stale: set[str] = set()
+    try:
         choice = await asyncio.to_thread(_fit_files, workflow, definitions, model)
-    if choice is None and model:
-        raise _model_missing(model, workflow.spec("model", definitions).names)
-    return choice or Choice(workflow, AS_SAVED, "", definitions)
+        places: Iterable[Target | None] = choice.absent
+    except ModelNotInstalled:
+        places = [place for target in workflow.parameters["model"] for place in (target, target.reader)]
+    stale.update(workflow.graph[place.node_id]["class_type"] for place in places if place)
+    if stale:
+        definitions = await server.define_anew(definitions, stale, DOUBT_SECONDS)
+        choice = await asyncio.to_thread(_fit_files, workflow, definitions, model)
+    return choice
 
 
 AS_SAVED = Family("", "", None, {})
 
 
-def _fit_files(workflow: Workflow, definitions: Definitions, model: Wanted | None) -> Choice | None:
-    """The workflow with the files that are installed, or None when the model that was asked for is not. Of what no
-    output needs nothing is expected."""
+def _fit_files(workflow: Workflow, definitions: Definitions, model: Wanted | None) -> Choice:
+    """The workflow with the files that are installed; of what no output needs nothing is expected. Raises
+    `ModelNotInstalled` when the model that was asked for is not there."""
     notes: list[str] = []
     files: dict[Target, str] = {}
     if model and "model" in workflow.parameters:
-        named = find_name(str(model.value), workflow.spec("model", definitions).names)
+        choices = workflow.spec("model", definitions).names
+        named = find_name(str(model.value), choices)
         if named is None:
-            return None
+            raise _model_missing(model, choices)
         files.update((target.widget, named) for target in workflow.parameters["model"])
     elif model:
         notes.append(f'the workflow "{workflow.name}" has no model to choose; {model.name} was left out')
@@ -5047,26 +5067,14 @@ async def fit_entry(
         if alike:  # several nodes read the one file
             files[need.target] = files[alike[0]]
             continue
-        loader = graph[need.target.node_id]["class_type"]
         wanted = model if index == 0 else None
-        name = None
-        for believe in (DEFINITION_SECONDS, time.monotonic() - began if wanted else DOUBT_SECONDS):
-            definition = await server.define(loader, believe) or definitions[loader]
-            choices = definition.inputs.get(need.target.input, InputSpec("COMBO")).choices
-            if wanted:
-                name = find_name(str(wanted.value), choices)
-                if name and strict and not need.fits(name, await architecture(server, need.folder, name) or ""):
-                    name = None
-            else:
-                name = await _best_file(server, need, choices, readable and not missing, index == 0)
-            if name:
-                break
-        if name is None:
-            if wanted:
-                raise _model_missing(wanted, choices)
-            missing[str(need)] = None
-        else:
+        search = FileSearch(server, need, graph[need.target.node_id]["class_type"], index == 0)
+        if wanted:
+            files[need.target] = await search.named(wanted, strict, began)
+        elif name := await search.best(readable and not missing):
             files[need.target] = name
+        else:
+            missing[str(need)] = None
     if missing:
         raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {", ".join(missing)}.', FETCH)
     main = files[entry.needs[0].target]
@@ -5086,24 +5094,54 @@ async def architecture(server: ComfyUIServer, folder: str, name: str) -> str | N
 STRANGE_FILES = 24  # with names that tell nothing, whose metadata is looked at
 
 
-async def _best_file(
-    server: ComfyUIServer, need: ModelNeed, choices: Sequence[str], readable: bool, main: bool
-) -> str | None:
-    """The best installed file. Of main models also what they say of themselves counts; one that the server cannot
-    read would only fail in the middle of the run."""
-    by_name = need.rank(choices)
-    for name in by_name:
-        if not readable and not main:
-            return name
-        about = await architecture(server, need.folder, name)
-        if (about is not None or not readable) and need.fits(name, about or ""):
-            return name
-    strange = [name for name in choices if name not in by_name and need.match] if main else []
-    for name in strange[:STRANGE_FILES]:
-        about = await architecture(server, need.folder, name)
-        if about and need.fits(name, about):
-            return name
-    return None
+@dataclass(frozen=True)
+class FileSearch:
+    """The search for one model file of a bundled workflow in what a loader of this server lists."""
+
+    server: ComfyUIServer
+    need: ModelNeed
+    loader: str  # the class_type
+    main: bool  # whether it is the workflow's main model
+
+    async def _names(self, believe: float) -> tuple[str, ...]:
+        definition = await self.server.define(self.loader, believe)
+        spec = definition.inputs.get(self.need.target.input) if definition else None
+        return spec.names if spec else ()
+
+    async def named(self, model: Wanted, strict: bool, began: float) -> str:
+        """The file of that name; `strict` and `began` are those of `fit_entry`. Raises `ModelNotInstalled`."""
+        names: tuple[str, ...] = ()
+        for believe in (DEFINITION_SECONDS, time.monotonic() - began):
+            names = await self._names(believe)
+            name = find_name(str(model.value), names)
+            if name and (not strict or self.need.fits(name, await self._kind(name) or "")):
+                return name
+        raise _model_missing(model, names)
+
+    async def best(self, readable: bool) -> str | None:
+        """The best installed file. Of main models also what they say of themselves counts; one that the server cannot
+        read would only fail in the middle of the run."""
+        for believe in (DEFINITION_SECONDS, DOUBT_SECONDS):
+            if name := await self._best_of(await self._names(believe), readable):
+                return name
+        return None
+
+    async def _best_of(self, names: Sequence[str], readable: bool) -> str | None:
+        by_name = self.need.rank(names)
+        for name in by_name:
+            if not readable and not self.main:
+                return name
+            about = await self._kind(name)
+            if (about is not None or not readable) and self.need.fits(name, about or ""):
+                return name
+        strange = [name for name in names if name not in by_name and self.need.match] if self.main else []
+        for name in strange[:STRANGE_FILES]:
+            if (about := await self._kind(name)) and self.need.fits(name, about):
+                return name
+        return None
+
+    async def _kind(self, name: str) -> str | None:
+        return await architecture(self.server, self.need.folder, name)
 
 
 def _model_missing(model: Wanted, choices: Sequence[str]) -> ModelNotInstalled:
@@ -5118,7 +5156,7 @@ async def _no_such_model(server: ComfyUIServer, entries: Sequence[Entry], model:
     for entry in entries:
         target = entry.needs[0].target
         definition = await server.define(entry.workflow.graph[target.node_id]["class_type"])
-        installed += definition.inputs[target.input].choices if definition else ()
+        installed += definition.inputs[target.input].names if definition else ()
     if name := find_name(str(model.value), installed):
         return ModelNotInstalled(
             f'The model "{name}" is installed, but no workflow is made for it, or a file beside it is missing.',
@@ -5229,11 +5267,8 @@ async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) 
     """Model file -> whether it is installed. For a bundled workflow files with names alike will do."""
     lines = {}
     needs = {need.target: need for need in entry.needs}
-    loaders = {
-        file.target: workflow.graph[file.target.node_id]["class_type"] for file in model_files(workflow.graph, {})
-    }
-    known = {kind: await server.define(kind, DOUBT_SECONDS) for kind in set(loaders.values())}
-    definitions = {kind: definition for kind, definition in known.items() if definition}
+    loaders = {workflow.graph[file.target.node_id]["class_type"] for file in model_files(workflow.graph, {})}
+    definitions = await server.define_anew({}, loaders, DOUBT_SECONDS)
     for file in model_files(workflow.graph, definitions):
         choices = workflow.widget_spec(file.target, definitions).names
         like = needs[file.target].rank(choices) if file.target in needs else []
@@ -5589,24 +5624,20 @@ async def reach(endpoints: Sequence[Endpoint]) -> AsyncIterator[ComfyUIServer]:
 async def freshen(server: ComfyUIServer, choice: Choice, wish: Wish) -> Choice:
     """The choice with the definitions that the wish's LoRAs need, and with new ones where those at hand do not offer
     what the wish names: files are added all the time."""
-    workflow, definitions = choice.workflow, dict(choice.definitions)
+    workflow, definitions = choice.workflow, choice.definitions
     stale = set(LORA_LOADERS) if wish.loras or "loras" in wish.inputs else set()
     for name, wanted in wish.inputs.items():
         names = workflow.spec(name, definitions).names if workflow.find(name) else ()
         if names and find_name(str(wanted.value), names) is None:
             stale.update(workflow.graph[target.node_id]["class_type"] for target in workflow.find(name) or ())
-    for kind in stale:
-        if fresh := await server.define(kind, DOUBT_SECONDS):
-            definitions[kind] = fresh
-    return replace(choice, definitions=definitions)
+    return replace(choice, definitions=await server.define_anew(definitions, stale, DOUBT_SECONDS))
 
 
 async def place_files(server: ComfyUIServer, choice: Choice, files: Sequence[InputFile]) -> Choice:
     """The choice with files named in the workflow's inputs of their kinds, in order; an input that gets none keeps its
     author's, and is noted as wanting when the server does not have it. Raises `BadArgument`."""
-    workflow, definitions = choice.workflow, dict(choice.definitions)
+    workflow, definitions = choice.workflow, choice.definitions
     inputs = file_inputs(workflow.graph, definitions)
-    needed = Wiring.of(workflow.graph, definitions).needed()
     waiting, named = list(inputs), dict[Target, str]()
     for file in files:
         kinds = ("image", "mask") if file.kind == "image" else (file.kind,)
@@ -5622,13 +5653,13 @@ async def place_files(server: ComfyUIServer, choice: Choice, files: Sequence[Inp
         named[place.target] = file.stored_name
     wanting: dict[Target, str] = {}
     for item in waiting:
-        if item.target.node_id not in needed:
+        if not item.needed:
             continue
         spec = workflow.widget_spec(item.target, definitions)
         if choice.saved and spec.choices and item.held not in spec.choices:
-            loader = workflow.graph[item.target.node_id]["class_type"]
-            fresh = await server.define(loader, 0.0)  # files are added all the time
-            definitions |= {loader: fresh} if fresh else {}
+            definitions = await server.define_anew(
+                definitions, [workflow.graph[item.target.node_id]["class_type"]], 0.0
+            )
             spec = workflow.widget_spec(item.target, definitions)
         # Names with a folder or a note of it stand in no list. A bundled workflow's own picture is nobody's.
         unknown = spec.choices and item.held not in spec.choices and not re.search(r"[/\\\[]", item.held)
@@ -5673,7 +5704,9 @@ def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: d
         filled = replace(bound, graph=with_loras(bound.graph, loras, definitions)).filled(definitions)
         texts = workflow.dynamic - touched - workflow.templates.keys()
         ready.append(replace(filled, graph=as_sent(filled.graph, texts, rng, now)))
-        check_limits(ready[-1], limits, touched, definitions)
+    makes = {kind for _, kind in outputs(ready[0].graph, definitions)}
+    for one in ready:
+        check_limits(one, limits, touched, makes)
     return Plan(tuple(ready), runs[0][0], str(ready[0].value("model") or choice.model), tuple(notes))
 
 
@@ -5800,11 +5833,11 @@ def number_in(graph: Graph, value: Any) -> float | None:
     return as_number(value)
 
 
-def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], definitions: Definitions) -> None:
-    """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there."""
+def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes: set[str]) -> None:
+    """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there. `makes`
+    are the kinds of its `outputs`, `touched` the widgets that the call set."""
     graph = workflow.graph
-    kinds = {kind for _, kind in outputs(graph, definitions)}
-    moving = bool(kinds) and kinds <= {"video", "animation"}  # then a batch is its frames
+    moving = bool(makes) and makes <= {"video", "animation"}  # then a batch is its frames
     base = None
     for node_id, node in graph.items():
         inputs = {
@@ -6160,6 +6193,7 @@ def read_product(data: bytes, source: str) -> Product:
 Emit = Callable[[dict[str, Any]], Awaitable[Any]]
 SHOWN_ELSEWHERE: dict[str, list[dict[str, Any]]] = {}  # message id -> its files, for temporary chats before 0.12.0
 REMEMBERED_MESSAGES = 200
+ATTACHED = "attached"  # what the workflow in one of them is called
 ATTACHMENTS = 20  # that are looked into for a workflow
 MAX_INPUT_FILES = 16
 # A file's id, alone or in its address.
@@ -6448,10 +6482,10 @@ class Chat:
             try:
                 name, data = await self.read_file(reference)
                 if name.lower().endswith(".json"):
-                    text = data.decode(json.detect_encoding(data), "replace")
-                    return Entry("attached", "attached", unwrap(await asyncio.to_thread(read_json, text)))
-                graph = await asyncio.to_thread(read_picture_workflow, data, shortened(name))
-                return Entry("attached", "attached", graph)
+                    graph = await asyncio.to_thread(read_workflow_file, data)
+                else:
+                    graph = await asyncio.to_thread(read_picture_workflow, data, shortened(name))
+                return Entry(ATTACHED, ATTACHED, graph)
             except ComfyUIError as error:
                 refusal = refusal or error
         raise refusal or UnknownWorkflow(
@@ -6712,9 +6746,6 @@ class Settings:
                 "Name one of list_workflows.",
             )
         return replace(self.catalogue, given=(await chat.attached_workflow(), *self.catalogue.given))
-
-
-ATTACHED = "attached"
 
 
 def words_of(value: Any, name: str) -> str:

@@ -89,8 +89,8 @@ async def test_other_ways_to_more_pixels_and_pictures_are_counted(
     workflow = tool.Workflow.parse("x", tool.clean(nodes), {name: d for name, d in defined().items() if name in known})
     targets = {at: value for name, value in asked.items() for at in workflow.find(name) or ()}
     with pytest.raises(tool.LimitExceeded):
-        tool.check_limits(workflow.set(targets), tool.Limits(), set(targets), {})
-    tool.check_limits(workflow, tool.Limits(), set(), {})
+        tool.check_limits(workflow.set(targets), tool.Limits(), set(targets), {"image"})
+    tool.check_limits(workflow, tool.Limits(), set(), {"image"})
 
 
 async def test_a_batch_of_frames_or_of_work_is_no_number_of_pictures() -> None:
@@ -105,7 +105,8 @@ async def test_a_batch_of_frames_or_of_work_is_no_number_of_pictures() -> None:
         save=("SaveImage", {"images": "larger.0"}),
     )
     for nodes in (frames, work):
-        tool.check_limits(tool.Workflow.parse("x", nodes), tool.Limits(), set(), {})
+        makes = {kind for _, kind in tool.outputs(nodes, {})}
+        tool.check_limits(tool.Workflow.parse("x", nodes), tool.Limits(), set(), makes)
 
 
 # --- what is another's ---
