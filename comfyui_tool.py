@@ -4924,14 +4924,12 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Wanted | None) -
         refused = _nodes_missing(missing)
         raise NodeNotInstalled(f'The workflow "{entry.name}" cannot be used. {refused.message}')
     check_links(workflow.graph, definitions)
-    stale: set[str] = set()
     try:
         choice = await asyncio.to_thread(_fit_files, workflow, definitions, model)
         places: Iterable[Target | None] = choice.absent
     except ModelNotInstalled:
         places = [place for target in workflow.parameters["model"] for place in (target, target.reader)]
-    stale.update(workflow.graph[place.node_id]["class_type"] for place in places if place)
-    if stale:
+    if stale := {workflow.graph[place.node_id]["class_type"] for place in places if place}:
         definitions = await server.define_anew(definitions, stale, DOUBT_SECONDS)
         choice = await asyncio.to_thread(_fit_files, workflow, definitions, model)
     return choice
