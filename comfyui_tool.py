@@ -48,16 +48,17 @@ import time
 import unicodedata
 import uuid
 import weakref
+import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar
 from urllib.parse import quote, urlsplit
 
 import aiohttp
-from PIL import Image
+from PIL import Image, ImageChops, ImageOps, ImageStat, PngImagePlugin
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 VERSION = "0.1.0"
@@ -3787,6 +3788,778 @@ def file_stem(prompt: str, seed: int | None) -> str:
     return f"{words or 'picture'}-{seed}" if seed is not None else words or "picture"
 
 
+# --- Media
+#
+# Pictures that come in, masks, and the files that go out, all as bytes. They come from anybody, and Pillow's readers
+# raise whatever they stumble over, so every exception of theirs is caught and becomes an error or a note.
+
+MAX_INPUT_MEGAPIXELS = 50.0
+MAX_INPUT_SIDE = 16_384
+# Not read: what Pillow only recognizes, what starts another program, draws vectors, opens other formats inside or
+# unpacks without a bound (FITS).
+NOT_READ = {"BUFR", "EPS", "FITS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "WMF"}
+ENDINGS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}  # what every ComfyUI reads
+PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
+TURNED = range(2, 9)  # values of EXIF's orientation; 1 is upright
+ORIENTATION = 0x0112
+PAGED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF", "FLI")  # formats whose further pictures are as good as the first
+FAINT = 8  # of 255: no more than a trace of white in a mask
+ONE_COLOUR = 16.0  # of 255: how much each channel of a stroke's colour may spread
+GREY = 12.0  # of 255: how far apart the channels of something grey may be on average
+
+PICTURE_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
+PICTURE_TYPES |= {"AVIF": "image/avif", "TIFF": "image/tiff", "BMP": "image/bmp", "MPO": "image/jpeg"}
+# What the operating system's own table of endings may lack.
+OTHER_TYPES = {"mp4": "video/mp4", "webm": "video/webm", "mp3": "audio/mpeg", "flac": "audio/flac", "opus": "audio/ogg"}
+OTHER_TYPES |= {"ogg": "audio/ogg", "wav": "audio/wav", "m4a": "audio/mp4", "mov": "video/quicktime"}
+OTHER_TYPES |= {"mkv": "video/x-matroska", "glb": "model/gltf-binary", "gltf": "model/gltf+json", "obj": "model/obj"}
+OTHER_TYPES |= {"stl": "model/stl", "ply": "model/ply", "svg": "image/svg+xml", "json": "application/json"}
+OTHER_TYPES |= {"txt": "text/plain", "md": "text/markdown", "latent": "application/octet-stream"}
+# How the files of a kind begin.
+BEGINNINGS = tuple(
+    (re.compile(start, re.DOTALL), kind)
+    for start, kind in (
+        (rb"\x89PNG\r\n\x1a\n", "image/png"),
+        (rb"\xff\xd8\xff", "image/jpeg"),
+        (rb"GIF8[79]a", "image/gif"),
+        (rb"RIFF.{4}WEBP", "image/webp"),
+        (rb"RIFF.{4}WAVE", "audio/wav"),
+        (rb"RIFF.{4}AVI ", "video/x-msvideo"),
+        (rb".{4}ftypavi[fs]", "image/avif"),
+        (rb".{4}ftyp(?:hei[cmsx]|hev[cx]|mif1|msf1)", "image/heic"),
+        (rb".{4}ftypM4[AB] ", "audio/mp4"),
+        (rb".{4}ftypqt  ", "video/quicktime"),
+        (rb".{4}ftyp", "video/mp4"),
+        (rb"\x1aE\xdf\xa3.{0,60}webm", "video/webm"),
+        (rb"\x1aE\xdf\xa3", "video/x-matroska"),
+        (rb"fLaC", "audio/flac"),
+        (rb"OggS.{24,28}\x80theora", "video/ogg"),
+        (rb"OggS", "audio/ogg"),
+        (rb"glTF", "model/gltf-binary"),
+        (rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][^\xf0-\xff]", "audio/mpeg"),
+    )
+)
+
+
+def content_type_of(data: bytes, name: str) -> tuple[str, Size | None, bool]:
+    """What a file is: its content type, the size in pixels of a picture, and whether it moves (or has pages).
+    Told by its own bytes, of which only the head is decoded, else by the name's ending. Blocks: call it in a thread."""
+    with contextlib.suppress(Exception), _open(data, PICTURE_TYPES) as image:
+        return PICTURE_TYPES[str(image.format)], Size(*image.size), _is_paged(image)
+    ending = name.rpartition(".")[2].lower()
+    start = data[_behind_id3(data) :][:80]
+    kind = next((kind for begins, kind in BEGINNINGS if begins.match(start)), "")
+    if kind == "video/mp4" and ending == "m4a":  # most programs give both the same brand
+        kind = "audio/mp4"
+    if not kind and data.startswith(b"ID3"):
+        kind = "audio/mpeg"
+    if not kind and is_drawing(data):
+        kind = "image/svg+xml"
+    kind = kind or OTHER_TYPES.get(ending) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return kind, None, kind.startswith("video/")
+
+
+def is_drawing(data: bytes) -> bool:
+    """Whether a file is an SVG."""
+    head = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return head.startswith(b"<") and not head.startswith((b"<html", b"<!doctype html")) and b"<svg" in head
+
+
+def _open(data: bytes, formats: Iterable[str] = ()) -> Image.Image:
+    """A picture whose head is decoded. Raises anything."""
+    Image.init()
+    names = [kind for kind in Image.OPEN if kind not in NOT_READ and (not formats or kind in formats)]
+    return Image.open(io.BytesIO(data), formats=names)
+
+
+def _is_paged(image: Image.Image) -> bool:
+    with contextlib.suppress(Exception):
+        return image.format in PAGED and bool(getattr(image, "is_animated", False))
+    return False
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 0 when its EXIF data cannot be read. What holds its EXIF data at the end is loaded."""
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except Exception:
+        return 0
+    return found if found in TURNED else 1
+
+
+def _turn_upright(image: Image.Image) -> None:
+    if _orientation(image) in TURNED:
+        ImageOps.exif_transpose(image, in_place=True)
+
+
+def _is_see_through(image: Image.Image) -> bool:
+    if not image.has_transparency_data or image.mode[0] in "IF":
+        return False
+    alpha = image if "A" in image.getbands() else image.convert("RGBA")
+    return alpha.getchannel("A").getextrema()[0] != 255
+
+
+def _plain(image: Image.Image) -> Image.Image:
+    """A decoded picture as RGB with 8 bits a channel, or as RGBA when something in it is see-through."""
+    mode = "RGBA" if _is_see_through(image) else "RGB"
+    if mode == "RGB":
+        image.info.pop("transparency", None)  # Pillow would warn of it
+    if image.mode[0] in "IF":
+        image = _eight_bits(image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """A grey picture with more than 8 bits: 16 as such, more and fractions by the brightest pixel (1 or 255 when it is
+    below)."""
+    if image.mode == "F":
+        top = _brightest(image)
+        top = max(top, 255.0) if top > 1 else 1.0
+    else:
+        image = image.convert("I")
+        top = _brightest(image)
+        if top <= 0xFFFF:
+            return image.point([value >> 8 for value in range(0x10000)], "L")
+    return image.point(lambda value: value * (255 / top) + 0).convert("L")
+
+
+def _brightest(image: Image.Image) -> float:
+    """The highest value in a picture of one channel."""
+    return float(image.getextrema()[1])  # type: ignore[arg-type]
+
+
+def _profile(image: Image.Image) -> bytes | None:
+    """A picture's colour profile, if it is one for RGB."""
+    profile = image.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) and profile[16:20] == b"RGB " else None
+
+
+def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+@dataclass(frozen=True)
+class Still:
+    """A picture to work on, as ComfyUI reads it."""
+
+    data: bytes = field(repr=False)
+    ending: str  # "png", "jpg" or "webp"
+    size: Size
+    transparent: bool  # whether any part of it is see-through
+    notes: tuple[str, ...] = ()
+
+
+@contextlib.contextmanager
+def _reading(data: bytes, name: str) -> Iterator[Image.Image]:
+    """A picture within the bounds, not yet decoded. Raises `BadArgument` and `LimitExceeded` for whatever goes wrong
+    with it inside."""
+    try:
+        with _open(data) as image:
+            _check_bounds(image, name)
+            yield image
+    except ComfyUIError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_large(name, "far too many pixels") from None
+    except Exception:
+        raise _unreadable(data, name) from None
+
+
+def _check_bounds(image: Image.Image, name: str) -> None:
+    size = Size(*image.size)
+    if size.megapixels > MAX_INPUT_MEGAPIXELS or max(image.size) > MAX_INPUT_SIDE:
+        raise _too_large(name, f"{size} pixels")
+
+
+def _too_large(name: str, found: str) -> LimitExceeded:
+    return LimitExceeded(
+        f'The picture "{shortened(name)}" has {found}.',
+        f"Give one of at most {MAX_INPUT_MEGAPIXELS:g} megapixels and {MAX_INPUT_SIDE} pixels a side.",
+    )
+
+
+def _unreadable(data: bytes, name: str) -> BadArgument:
+    if is_drawing(data):
+        return BadArgument(f'"{shortened(name)}" is a drawing (SVG), no picture of pixels.', "Export it as PNG first.")
+    if content_type_of(data, "")[0] in {kind for name, kind in PICTURE_TYPES.items() if name in Image.OPEN}:
+        return BadArgument(f'The picture "{shortened(name)}" ends too early or is damaged.', "Save or send it anew.")
+    return BadArgument(
+        f'"{shortened(name)}" is no picture that can be read.', "Pictures may be PNG, JPEG, WebP, GIF, TIFF or AVIF."
+    )
+
+
+def read_still(data: bytes, name: str) -> Still:
+    """A picture of any common format, decoded once as a proof, for ComfyUI: its own bytes where every ComfyUI reads
+    them rightly, else encoded anew. Raises `BadArgument`, and `LimitExceeded` beyond the bounds. Blocks."""
+    with _reading(data, name) as image:
+        ending = ENDINGS.get(str(image.format), "")
+        if ending == "jpg" and image.mode in PLAIN_MODES and _orientation(image) == 1:
+            size = Size(*image.size)
+            image.draft(image.mode, (1, 1))  # decodes at an eighth of the size, and reads all of the file all the same
+            image.load()
+            return Still(data, ending, size, False)
+        count = int(getattr(image, "n_frames", 1)) if _is_paged(image) else 1
+        image.load()
+        _check_bounds(image, name)  # some formats tell their size only now
+        transparent = _is_see_through(image)
+        hidden = transparent and image.mode in ("1", "L", "RGB")  # a colour that stands for nothing: ComfyUI shows it
+        if ending and image.mode in PLAIN_MODES and _orientation(image) == count == 1 and not hidden:
+            return Still(data, ending, Size(*image.size), transparent)
+        notes = (f"only the first of {count} pictures in it is used",) if count > 1 else ()
+        _turn_upright(image)
+        if ending == "jpg" and image.mode in ("L", "RGB"):
+            profile = image.info.get("icc_profile")
+            encoded = _encoded(image, "JPEG", quality=95, subsampling="4:4:4", icc_profile=profile)
+            return Still(encoded, ending, Size(*image.size), False, notes)
+        profile = _profile(image)
+        plain = _plain(image)
+        encoded = _encoded(plain, "PNG", compress_level=1, icc_profile=profile)
+        return Still(encoded, "png", Size(*plain.size), transparent, notes)
+
+
+def read_mask(data: bytes, name: str) -> Image.Image:
+    """A mask (mode L, white is what is painted anew) from a picture that somebody drew: what is bright in it, drawn on
+    nothing, or, in a picture with holes, the holes. Raises as `read_still` does, and `BadArgument` when nothing is
+    white. Blocks."""
+    with _reading(data, name) as image:
+        image.load()
+        _check_bounds(image, name)
+        _turn_upright(image)
+        mask = _mask_in(_plain(image))
+    if _brightest(mask) < FAINT:
+        raise BadArgument(
+            f'In "{shortened(name)}" the mask has no white part, so nothing would be painted anew.',
+            "Give a mask that is white where the picture is to change.",
+        )
+    return mask
+
+
+def _mask_in(picture: Image.Image) -> Image.Image:
+    colours = picture.convert("RGB")
+    red, green, blue = colours.split()
+    brightest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    if picture.mode == "RGB":
+        return brightest
+    alpha = picture.getchannel("A")
+    half = _brightest(alpha) / 2
+    drawn = alpha.point([255 * (value >= half) for value in range(256)])  # without the soft edges
+    if max(ImageStat.Stat(colours, drawn).stddev) < ONE_COLOUR:
+        return alpha
+    darkest = ImageChops.darker(ImageChops.darker(red, green), blue)
+    if ImageStat.Stat(ImageChops.subtract(brightest, darkest), drawn).mean[0] < GREY:
+        return ImageChops.multiply(brightest, alpha)
+    return ImageChops.invert(alpha)
+
+
+def mask_of(still: Still) -> Image.Image | None:
+    """What is see-through in a picture as a mask (mode L), or None when nothing is. Blocks."""
+    if not still.transparent:
+        return None
+    with _reading(still.data, "picture") as image:
+        return ImageChops.invert(image.convert("RGBA").getchannel("A"))
+
+
+def with_mask(still: Still, mask: Image.Image) -> Still:
+    """A picture whose see-through part is the mask's white part, as ComfyUI's LoadImage takes it; its colours stay
+    there too. Blocks."""
+    mask, notes = _scaled(mask, still.size)
+    with _reading(still.data, "picture") as image:
+        image.load()
+        image.info.pop("transparency", None)
+        picture, profile = image.convert("RGB"), _profile(image)
+    picture.putalpha(ImageChops.invert(mask))
+    encoded = _encoded(picture, "PNG", compress_level=1, icc_profile=profile)
+    return Still(encoded, "png", still.size, _brightest(mask) > 0, still.notes + notes)
+
+
+def mask_file(mask: Image.Image, size: Size) -> Still:
+    """A mask as a file of its own that all loaders of ComfyUI understand alike: those that read a colour, and those
+    that read what is see-through. Blocks."""
+    mask, notes = _scaled(mask, size)
+    picture = Image.merge("RGBA", (mask, mask, mask, ImageChops.invert(mask)))
+    return Still(_encoded(picture, "PNG", compress_level=1), "png", size, _brightest(mask) > 0, notes)
+
+
+def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]]:
+    mask, own = mask.convert("L"), Size(*mask.size)
+    if own == size:
+        return mask, ()
+    # Bilinear, for it adds no rings around hard edges.
+    scaled = mask.resize((size.width, size.height), Image.Resampling.BILINEAR)
+    return scaled, (f"the mask of {own} was scaled to {size}",)
+
+
+def small_jpeg(data: bytes, steps: Sequence[tuple[int, int]], most: int, pixels: float) -> str | None:
+    """A picture as a JPEG data URI: the first of `steps` (longer side, quality) with at most `most` bytes of JPEG, else
+    the last; None for what is no picture or has more than so many `pixels`. Blocks."""
+    try:
+        with _open(data) as image:
+            if image.width * image.height > pixels:
+                return None
+            image.draft("RGB", (steps[0][0], steps[0][0]))
+            image.load()
+            _turn_upright(image)
+            small = _plain(image)
+        encoded = b""
+        for side, quality in steps:
+            small.thumbnail((side, side))
+            encoded = _encoded(_over_white(small), "JPEG", quality=quality)
+            if len(encoded) <= most:
+                break
+    except Exception:
+        return None
+    return f"data:image/jpeg;base64,{base64.b64encode(encoded).decode()}"
+
+
+def glance(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
+    """A picture as a JPEG data URI for a model to look at, its longer side at most `side` pixels and of about `most`
+    bytes; None for what is no picture or too large to decode. Blocks."""
+    steps = (side, 80), (side, 60), (side * 2 // 3, 60), (side // 2, 50), (side // 3, 40)
+    return small_jpeg(data, steps, most, MAX_INPUT_MEGAPIXELS * 2e6)
+
+
+def _over_white(image: Image.Image) -> Image.Image:
+    if image.mode != "RGBA":
+        return image
+    ground = Image.new("RGB", image.size, "white")
+    ground.paste(image, mask=image.getchannel("A"))
+    return ground
+
+
+@dataclass(frozen=True)
+class Format:
+    """How a finished file is handed over."""
+
+    kind: str = ""  # "" as made, "PNG", "WebP" or "JPEG"; of still pictures
+    quality: int = 90  # 1 to 100, of WebP and JPEG
+    metadata: bool = True  # whether it may tell its prompt and workflow
+
+
+LONGEST_SIDE = {"PNG": 2**31 - 1, "WEBP": 16_383, "JPEG": 65_535}  # in pixels, of what is made
+MAX_JPEG_EXIF = 65_000  # bytes; the length of a segment has 16 bits
+TEXT_KEY = re.compile(r"[^\0:]{1,79}")
+PROMPT_TAG = 0x0110  # of EXIF, where ComfyUI writes the prompt
+# Where it writes the other texts, and where nothing stands when there are more of them.
+TEXT_TAGS = (*range(0x010F, 0x010A, -1), *range(0x00FD, 0x0080, -1))
+
+
+def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, str, tuple[str, ...]]:
+    """A finished file as it is wanted: its bytes, its content type, and what could not be done. Blocks."""
+    notes: tuple[str, ...] = ()
+    kind = wanted.kind.upper()
+    own, size, moves = content_type_of(data, "")
+    picture = size is not None or (content_type.startswith("image/") and own != "image/svg+xml")
+    if kind in LONGEST_SIDE and picture and not moves and own != PICTURE_TYPES[kind]:
+        if size and max(size.width, size.height) > LONGEST_SIDE[kind]:
+            notes = (f"a picture of {size} cannot be a {wanted.kind} and stays as it was made",)
+        else:
+            try:
+                encoded, notes = _converted(data, kind, wanted)
+                return encoded, PICTURE_TYPES[kind], notes
+            except Exception:
+                notes = (f"the picture could not be made a {wanted.kind} and stays as it was made",)
+    if not wanted.metadata:
+        try:
+            data = without_metadata(data, content_type)
+        except (ValueError, LookupError, RecursionError):
+            notes += ("its metadata could not be removed",)
+    return data, content_type, notes
+
+
+def _converted(data: bytes, kind: str, wanted: Format) -> tuple[bytes, tuple[str, ...]]:
+    """A picture in another format, and what was lost. Raises anything."""
+    with _open(data) as image:
+        image.load()
+        texts = _texts(image) if wanted.metadata else {}
+        _turn_upright(image)
+        options: dict[str, Any] = {"icc_profile": _profile(image)}
+        picture = _plain(image)
+    if kind == "PNG":
+        chunks = PngImagePlugin.PngInfo()
+        for key, text in texts.items():
+            chunks.add_text(key, text)
+        return _encoded(picture, kind, compress_level=4, pnginfo=chunks, **options), ()
+    options |= {"quality": min(max(wanted.quality, 1), 100)}
+    if kind == "WEBP":
+        return _encoded(picture, kind, method=4, exif=_exif(texts), **options), ()
+    lost: list[str] = []
+    while len(_exif(texts)) > MAX_JPEG_EXIF:
+        lost.append(next(key for key in ("workflow", "prompt", *texts) if key in texts))
+        del texts[lost[-1]]
+    notes = tuple(f"the {shortened(key)} was too long to be kept in a JPEG" for key in lost)
+    return _encoded(_over_white(picture), kind, exif=_exif(texts), **options), notes
+
+
+def _texts(image: Image.Image) -> dict[str, str]:
+    """The texts in a picture, where ComfyUI puts them: PNG text, or "key:text" in EXIF data."""
+    if isinstance(image, PngImagePlugin.PngImageFile):
+        held = {key: str(text) for key, text in image.text.items()}
+    else:
+        exif = image.getexif() if _orientation(image) else Image.Exif()
+        values = [exif[tag] for tag in (PROMPT_TAG, *TEXT_TAGS) if isinstance(exif.get(tag), str)]
+        parts = (value.partition(":") for value in values)
+        held = {key.strip(): text.strip("\0 ") for key, colon, text in parts if colon}
+    return {key: text for key, text in held.items() if TEXT_KEY.fullmatch(key)}
+
+
+def _exif(texts: Mapping[str, str]) -> bytes:
+    """Texts as ComfyUI writes them into EXIF data, which holds ASCII only: other characters as JSON escapes them."""
+    exif = Image.Exif()
+    rest = iter(TEXT_TAGS)
+    for key, text in texts.items():
+        if tag := PROMPT_TAG if key == "prompt" else next(rest, None):
+            exif[tag] = re.sub(r"[^\0-\x7f]", lambda found: json.dumps(found[0])[1:-1], f"{key}:{text}")
+    return exif.tobytes() if texts else b""
+
+
+# Taking texts out of files without decoding them. Wherever something refers to places in the file, what was there is
+# overwritten in its length. All raise ValueError or LookupError for a file that is not as it should be.
+
+
+def without_metadata(data: bytes, content_type: str) -> bytes:
+    """A file without the texts that tell how it was made; all else stays, bit by bit. Raises `ValueError`,
+    `LookupError` or `RecursionError` when it cannot be told where they are."""
+    own = content_type_of(data, "")[0]
+    kind = own if own in BARE else content_type
+    if kind in BARE:
+        return BARE[kind](data)
+    if kind.partition("/")[0] in ("image", "video", "audio") and kind != "image/bmp":  # which has no place for texts
+        raise ValueError(kind)
+    return data
+
+
+def _number(data: bytes | bytearray, at: int, length: int, order: Literal["big", "little"] = "big") -> int:
+    if at < 0 or at + length > len(data):
+        raise ValueError("the file ends too early")
+    return int.from_bytes(data[at : at + length], order)
+
+
+def _only_orientation(exif: bytes) -> bytes:
+    """EXIF data (as in TIFF) that tell nothing but how a picture is turned; empty when it is upright."""
+    held, only = Image.Exif(), Image.Exif()
+    try:
+        held.load(exif)
+        turned = held.get(ORIENTATION)
+    except Exception:
+        return b""
+    if turned not in TURNED:
+        return b""
+    only[ORIENTATION] = turned
+    return only.tobytes().removeprefix(b"Exif\0\0")
+
+
+def _bare_png(data: bytes) -> bytes:
+    parts, at = [data[:8]], 8
+    while at < len(data):
+        end = at + 12 + _number(data, at, 4)
+        if end > len(data):
+            raise ValueError("the file ends too early")
+        chunk, kind = data[at:end], data[at + 4 : at + 8]
+        if kind == b"eXIf":
+            exif = _only_orientation(chunk[8:-4])
+            chunk = len(exif).to_bytes(4) + kind + exif + zlib.crc32(kind + exif).to_bytes(4) if exif else b""
+        if kind not in (b"tEXt", b"zTXt", b"iTXt", b"comf"):  # the last is ComfyUI's own, in animations
+            parts.append(chunk)
+        at = end
+        if kind == b"IEND":
+            parts.append(data[at:])
+            break
+    return b"".join(parts)
+
+
+JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # in the compressed data any other 0xFF is followed by these
+JPEG_KEPT = (0xE0, 0xE2, 0xEE)  # JFIF, colour profile, Adobe's colour transform
+
+
+def _bare_jpeg(data: bytes) -> bytes:
+    parts, at = [data[:2]], 2
+    while data[at] == 0xFF:
+        code = data[at + 1]
+        if code == 0xFF:  # filling
+            at += 1
+            continue
+        if code == 0xD9:
+            return b"".join([*parts, data[at:]])
+        length = _number(data, at + 2, 2)
+        end = at + 2 + length
+        if length < 2 or end > len(data):
+            break
+        segment = data[at:end]
+        if code == 0xDA:
+            following = JPEG_MARKER.search(data, end)
+            end = following.start() if following else len(data)
+            parts.append(data[at:end])
+            if not following:
+                return b"".join(parts)
+        elif code == 0xE1 and segment[4:10] == b"Exif\0\0":
+            if exif := _only_orientation(segment[10:]):
+                parts.append(b"\xff\xe1" + (len(exif) + 8).to_bytes(2) + b"Exif\0\0" + exif)
+        elif code != 0xFE and (code in JPEG_KEPT or not 0xE0 <= code <= 0xEF):
+            parts.append(segment)
+        at = end
+    raise ValueError("no JPEG marker")
+
+
+def _riff(data: bytes, bare: Callable[[bytes], bytes]) -> bytes:
+    """A RIFF file with each of its chunks (head and filling with it, the last may be cut) replaced."""
+    own, at, chunks = _number(data, 4, 4, "little"), 12, list[bytes]()
+    told = own not in (0, 0xFFFFFFFF)  # by a program that writes to a pipe the length is never filled in
+    stop = min(8 + own, len(data)) if told else len(data)
+    while at < stop:
+        length = _number(data, at + 4, 4, "little") if at + 8 <= stop else 0
+        end = at + 8 + length + length % 2
+        chunks.append(bare(data[at : min(end, stop)]))
+        at = end
+    body = b"".join(chunks)
+    length = 4 + len(body) if told else own
+    return data[:4] + length.to_bytes(4, "little") + data[8:12] + body + data[stop:]
+
+
+def _bare_webp(data: bytes) -> bytes:
+    gone = 0x04  # flags in the file's head: it has XMP, it has EXIF
+
+    def bare(chunk: bytes) -> bytes:
+        nonlocal gone
+        if chunk[:4] == b"EXIF":
+            exif = _only_orientation(chunk[8:])
+            gone |= 0 if exif else 0x08
+            return chunk[:4] + len(exif).to_bytes(4, "little") + exif + bytes(len(exif) % 2) if exif else b""
+        return b"" if chunk[:4] == b"XMP " else chunk
+
+    file = bytearray(_riff(data, bare))
+    if file[12:16] == b"VP8X":
+        file[20] &= ~gone
+    return bytes(file)
+
+
+def _bare_wav(data: bytes) -> bytes:
+    def tells(chunk: bytes) -> bool:
+        return chunk[:4].lower() in (b"id3 ", b"_pmx", b"ixml") or (chunk[:4] == b"LIST" and chunk[8:12] == b"INFO")
+
+    return _riff(data, lambda chunk: b"" if tells(chunk) else chunk)
+
+
+def _bare_gif(data: bytes) -> bytes:
+    def behind_table(at: int) -> int:  # of colours, if the byte of flags at `at` says that there is one
+        return (3 << (data[at] & 7) + 1) if data[at] & 0x80 else 0
+
+    def behind_blocks(at: int) -> int:
+        while data[at]:
+            at += data[at] + 1
+        return at + 1
+
+    at = 13 + behind_table(10)
+    parts = [data[:at]]
+    while data[at] != 0x3B:
+        kind, start = data[at : at + 2], at
+        if kind[0] == 0x2C:
+            at = behind_blocks(at + 11 + behind_table(at + 9))
+        elif kind[0] == 0x21:
+            at = behind_blocks(at + 2)
+        else:
+            raise ValueError("no block of a GIF")
+        xmp = kind == b"\x21\xff" and data[start + 3 : start + 14] == b"XMP DataXMP"
+        if kind != b"\x21\xfe" and not xmp:  # a comment
+            parts.append(data[start:at])
+    return b"".join([*parts, data[at:]])
+
+
+def _bare_mp4(data: bytes) -> bytes:
+    file = bytearray(data)
+    _free_boxes(file, 0, len(file))
+    return bytes(file)
+
+
+def _free_boxes(file: bytearray, at: int, end: int) -> None:
+    while at < end:
+        length, kind, head = _number(file, at, 4), bytes(file[at + 4 : at + 8]), 8
+        if length == 1:
+            length, head = _number(file, at + 8, 8), 16
+        stop = at + length if length else end
+        if stop > end or stop < at + head:
+            raise ValueError("a box ends where it cannot")
+        if kind in (b"udta", b"meta", b"uuid"):
+            file[at + 4 : at + 8] = b"free"
+            file[at + head : stop] = bytes(stop - at - head)
+        elif kind in (b"moov", b"trak"):
+            _free_boxes(file, at + head, stop)
+        at = stop
+
+
+MATROSKA_ENTERED = (b"\x18\x53\x80\x67", b"\x15\x49\xa9\x66")  # Segment, Info
+MATROSKA_CLUSTER = b"\x1f\x43\xb6\x75"
+MATROSKA_TEXTS = (b"\x12\x54\xc3\x67", b"\x7b\xa9", b"\xbf")  # Tags, Title, and the check sum over it
+
+
+def _bare_matroska(data: bytes) -> bytes:
+    file, at = bytearray(data), 0
+    while at < len(file):
+        sizes = at + 9 - file[at].bit_length()
+        body = sizes + 9 - file[sizes].bit_length()
+        if not file[at] or not file[sizes]:
+            raise ValueError("no element")
+        kind, bits = bytes(file[at:sizes]), 7 * (body - sizes)
+        length = _number(file, sizes, body - sizes) & ((1 << bits) - 1)
+        unknown = length == (1 << bits) - 1  # of one that was written to a pipe: it ends where what follows begins
+        end = body + length
+        if kind in MATROSKA_ENTERED or (unknown and kind == MATROSKA_CLUSTER):
+            at = body
+            continue
+        if unknown or end > len(file):
+            raise ValueError("an element ends where it cannot")
+        if kind in MATROSKA_TEXTS:  # a void element of the same length
+            rest, width = (end - at - 9, 8) if end - at > 8 else (end - at - 2, 1)
+            file[at:end] = b"\xec" + (rest | 1 << 7 * width).to_bytes(width) + bytes(rest)
+        at = end
+    return bytes(file)
+
+
+def _behind_id3(data: bytes) -> int:
+    """Where a file goes on behind ID3 tags at its start."""
+    at = 0
+    while data[at : at + 3] == b"ID3" and len(data) >= at + 10:
+        length = functools.reduce(lambda total, byte: total << 7 | byte & 0x7F, data[at + 6 : at + 10], 0)
+        at += 10 + length + (10 if data[at + 5] & 0x10 else 0)
+    return at
+
+
+def _bare_mp3(data: bytes) -> bytes:
+    start, end = _behind_id3(data), len(data)
+    if start > end:
+        raise ValueError("a tag ends where it cannot")
+    while True:
+        if data[max(start, end - 128) : end].startswith(b"TAG"):
+            end -= 128
+        elif data[max(start, end - 32) : end].startswith(b"APETAGEX"):
+            head = 32 if _number(data, end - 12, 4, "little") & 1 << 31 else 0
+            end -= max(_number(data, end - 20, 4, "little"), 32) + head
+        else:
+            return data[start:end]
+        if end < start:
+            raise ValueError("a tag begins where it cannot")
+
+
+def _bare_flac(data: bytes) -> bytes:
+    file, at, last = bytearray(data[_behind_id3(data) :]), 4, False
+    if file[:4] != b"fLaC":
+        raise ValueError("no FLAC")
+    while not last:
+        last, end = file[at] > 0x7F, at + 4 + _number(file, at + 1, 3)
+        if end > len(file):
+            raise ValueError("the file ends too early")
+        if file[at] & 0x7F == 4:  # the comments; 1 is padding
+            file[at] = file[at] & 0x80 | 1
+            file[at + 4 : end] = bytes(end - at - 4)
+        at = end
+    return bytes(file)
+
+
+# How the packet of comments begins in each codec, and what follows when there are none: two counts of 0, and a bit.
+OGG_COMMENTS = (b"OpusTags" + bytes(8), b"\x03vorbis" + bytes(8) + b"\x01", b"\x81theora" + bytes(8))
+MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
+
+
+def _bare_ogg(data: bytes) -> bytes:
+    """In place: the second packet of each stream holds the comments, over as many pages as they need."""
+    file, at = bytearray(data), 0
+    open_streams: dict[bytes, tuple[int, list[tuple[int, int, int]]]] = {}  # packets so far; page, start, end
+    while at < len(data):
+        serial, lengths = data[at + 14 : at + 18], data[at + 27 : at + 27 + data[at + 26]]
+        place = at + 27 + data[at + 26]
+        end = place + sum(lengths)
+        if data[at : at + 4] != b"OggS" or end > len(data):
+            raise ValueError("no page")
+        if data[at + 5] & 2:  # the first page of a stream
+            open_streams[serial] = 0, []
+        if serial in open_streams:
+            packets, spans = open_streams.pop(serial)
+            starts = [place]  # where the page's packets start, and where the page ends
+            for length in lengths:
+                place += length
+                if length < 255:
+                    starts.append(place)
+            pieces = itertools.pairwise([*starts, end] if place > starts[-1] else starts)
+            spans += [(at, *piece) for count, piece in enumerate(pieces, packets) if count == 1]
+            packets += len(starts) - 1
+            if packets < 2:
+                open_streams[serial] = packets, spans
+            else:
+                _empty_comments(file, spans)
+        at = end
+    if open_streams or file[:4] != b"OggS":
+        raise ValueError("a stream without comments")
+    return bytes(file)
+
+
+def _empty_comments(file: bytearray, spans: Sequence[tuple[int, int, int]]) -> None:
+    packet = b"".join(file[start:end] for _, start, end in spans)
+    empty = next((empty for empty in OGG_COMMENTS if packet.startswith(empty[:7])), packet[:4] + bytes(8))
+    if len(packet) < len(empty) or (empty not in OGG_COMMENTS and packet[0] & 0x7F != 4):  # FLAC's block of comments
+        raise ValueError("no comments")
+    filled, done = empty.ljust(len(packet), b"\0"), 0
+    for page, start, end in spans:
+        file[start:end] = filled[done : done + end - start]
+        done += end - start
+        head = page + 27 + file[page + 26]
+        file[page + 22 : page + 26] = bytes(4)
+        whole = file[page : head + sum(file[page + 27 : head])]
+        # Ogg's check sum is zlib's with the bits of all bytes mirrored, and without its inversions.
+        found = zlib.crc32(whole.translate(MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+        file[page + 22 : page + 26] = found.to_bytes(4).translate(MIRRORED)
+
+
+def _bare_glb(data: bytes) -> bytes:
+    length = _number(data, 12, 4, "little")
+    if data[16:20] != b"JSON" or 20 + length > len(data):
+        raise ValueError("no JSON")
+    model = json.loads(data[20 : 20 + length])
+    if not isinstance(model, dict):
+        raise ValueError("no object")
+    asset = model.get("asset")
+    held = [part for part in (model, asset) if isinstance(part, dict) and "extras" in part]
+    if not held:
+        return data
+    for part in held:
+        del part["extras"]
+    text = json.dumps(model, ensure_ascii=False, separators=(",", ":")).encode()
+    text = text.ljust(max(length, -(-len(text) // 4) * 4))
+    rest = data[20 + length :]
+    total = (20 + len(text) + len(rest)).to_bytes(4, "little")
+    return data[:8] + total + len(text).to_bytes(4, "little") + b"JSON" + text + rest
+
+
+def _bare_svg(data: bytes) -> bytes:
+    while (start := data.find(b"<metadata")) >= 0:
+        inside = data.find(b"<![CDATA[", start)
+        end = data.index(b"</metadata", start)
+        if 0 <= inside < end:  # where "</metadata" may stand as a text
+            end = data.index(b"</metadata", data.index(b"]]>", inside))
+        data = data[:start] + data[data.index(b">", end) + 1 :]
+    return data
+
+
+BARE: dict[str, Callable[[bytes], bytes]] = {
+    "image/png": _bare_png,
+    "image/jpeg": _bare_jpeg,
+    "image/webp": _bare_webp,
+    "image/gif": _bare_gif,
+    "image/svg+xml": _bare_svg,
+    "video/mp4": _bare_mp4,
+    "video/quicktime": _bare_mp4,
+    "audio/mp4": _bare_mp4,
+    "video/webm": _bare_matroska,
+    "video/x-matroska": _bare_matroska,
+    "audio/flac": _bare_flac,
+    "audio/mpeg": _bare_mp3,
+    "audio/ogg": _bare_ogg,
+    "video/ogg": _bare_ogg,
+    "audio/wav": _bare_wav,
+    "model/gltf-binary": _bare_glb,
+}
+
+
 # --- 4. Server --------------------------------------------------------------------------------------------------------
 
 T = TypeVar("T")
@@ -6167,23 +6940,10 @@ def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
     return (f"{missing} of {sent} pictures were missed: the connection was down when they were sent",) * (missing > 0)
 
 
-# What the operating system's own table of endings may lack.
-OTHER_TYPES = {"mp4": "video/mp4", "webm": "video/webm", "mp3": "audio/mpeg", "flac": "audio/flac", "opus": "audio/ogg"}
-OTHER_TYPES |= {"wav": "audio/wav", "glb": "model/gltf-binary"}
-PICTURE_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
-
-
 def read_product(data: bytes, source: str) -> Product:
-    """What a file is: a picture by its own bytes, of which only the head is decoded, anything else by its name.
-    Blocks: call it in a thread."""
-    try:
-        with Image.open(io.BytesIO(data), formats=list(PICTURE_TYPES)) as image:
-            return Product(data, PICTURE_TYPES[str(image.format)], Size(*image.size), source)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        pass
-    ending = source.rpartition(".")[2].lower()
-    known = OTHER_TYPES.get(ending) or mimetypes.guess_type(source)[0] or "application/octet-stream"
-    return Product(data, known, None, source)
+    """A finished file with what it is, told by its bytes or its name. Blocks: call it in a thread."""
+    content_type, size, _ = content_type_of(data, source)
+    return Product(data, content_type, size, source)
 
 
 # --- 8. Chat ----------------------------------------------------------------------------------------------------------
@@ -6272,21 +7032,8 @@ def _loop_time(monotonic: float) -> float:
 
 def shrink_preview(data: bytes) -> str | None:
     """A preview as a small JPEG data URI of at most about `PREVIEW_BYTES`, or None when it is no picture. Blocks."""
-    try:
-        with Image.open(io.BytesIO(data), formats=["JPEG", "PNG", "WEBP"]) as image:
-            if image.width * image.height > 2**24:
-                return None
-            image.draft("RGB", (PREVIEW_PIXELS, PREVIEW_PIXELS))
-            small = image.convert("RGB")
-        for side, quality in ((PREVIEW_PIXELS, 75), (PREVIEW_PIXELS, 55), (PREVIEW_PIXELS // 2, 60)):
-            small.thumbnail((side, side))
-            encoded = io.BytesIO()
-            small.save(encoded, "JPEG", quality=quality)
-            if encoded.tell() <= PREVIEW_BYTES:
-                break
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        return None
-    return f"data:image/jpeg;base64,{base64.b64encode(encoded.getvalue()).decode()}"
+    steps = (PREVIEW_PIXELS, 75), (PREVIEW_PIXELS, 55), (PREVIEW_PIXELS // 2, 60)
+    return small_jpeg(data, steps, PREVIEW_BYTES, 2**24)
 
 
 class Chat:
