@@ -13,9 +13,9 @@ import io
 import json
 import os
 import random
+import re
 import struct
 import uuid
-import wave
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from functools import cache
@@ -24,11 +24,14 @@ from typing import Any, Self
 
 import aiohttp
 import pytest
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 from yarl import URL
 
 from tests.recorded.reduce import sections
 from tests.stand_in import OUT_OF_MEMORY, StandIn
+from tests.stand_in.custom import CUSTOM_NODES
+from tests.stand_in.media import clip, wave_file
+from tests.stand_in.painting import stripes
 
 REAL_URL = os.environ.get("COMFYUI_TEST_URL", "").rstrip("/")
 CHECKPOINT = os.environ.get("COMFYUI_TEST_CHECKPOINT", "tiny.safetensors")
@@ -81,7 +84,7 @@ class Server:
             content = await answer.read()
             kind = answer.headers.get("Content-Type", "")
             body: Any = content
-            if "json" in kind:
+            if "json" in kind and content:
                 body = json.loads(content)
             elif kind.startswith("text/plain"):
                 body = content.decode()
@@ -1033,6 +1036,94 @@ async def test_view_knows_what_the_client_has(server: Server) -> None:
     assert server.answer.headers["Content-Range"] == f"bytes 0-99/{len(RED)}"
 
 
+async def test_a_head_tells_what_a_download_would_bring(server: Server) -> None:
+    await server.post("/upload/image", data=form(RED, "lab_red.png", {"overwrite": "true"}))
+    graph = text_to_image(steps=1, filename_prefix="lab/head")
+    graph["10"] = {"class_type": "PreviewImage", "inputs": {"images": ["8", 0]}}
+    item = await server.finished(await server.prompt(graph, "nobody"))
+    saved, shown = (item["outputs"][node]["images"][0] for node in ("9", "10"))
+    assert (saved["type"], shown["type"]) == ("output", "temp")
+    for place in ({"filename": "lab_red.png", "type": "input"}, saved, shown):
+        for path in ("/view", "/api/view"):
+            content = await server.get(path, params=place)
+            told = {key: value for key, value in server.answer.headers.items() if key != "Date"}
+            assert told["Content-Length"] == str(len(content))
+            assert told["Content-Type"] == "image/png"
+            assert told["Etag"]
+            assert told.get("X-Content-Type-Options") == ("nosniff" if server.new else None)
+            assert await server.http("HEAD", path, params=place) == b""
+            assert server.answer.status == 200
+            assert {key: value for key, value in server.answer.headers.items() if key != "Date"} == told
+    for params, status in (
+        ({"filename": "nope.png"}, 404),
+        ({"filename": "nope.png", "type": "input"}, 404),
+        ({"filename": "nope.png", "type": "temp"}, 404),
+        ({}, 404),
+        ({"filename": "nope.png", "type": "bogus"}, 400),
+        ({"filename": "nope.png", "subfolder": "../.."}, 403),
+    ):
+        assert await server.http("HEAD", "/view", params=params) == b""
+        assert server.answer.status == status, params
+        assert "Content-Length" not in server.answer.headers
+
+
+CONTENT_TYPES = {
+    "mp4": "video/mp4",
+    "mkv": "video/x-matroska",
+    "mov": "video/quicktime",
+    "webm": "video/webm",
+    "flac": "audio/flac",
+    "mp3": "audio/mpeg",
+    "opus": "audio/ogg",
+    "ogg": "audio/ogg",
+    "wav": "audio/x-wav",
+    "m4a": "audio/mp4",
+    "webp": "image/webp",
+    "gif": "image/gif",
+    "glb": "model/gltf-binary",
+    "txt": "text/plain",
+    "csv": "text/csv",
+    "md": "text/markdown",
+    "json": "application/json",
+    "latent": "application/octet-stream",
+    "html": "application/octet-stream",
+}
+
+
+async def test_every_file_has_the_type_of_its_name(server: Server) -> None:
+    for suffix, kind in {**CONTENT_TYPES, "svg": "application/octet-stream" if server.new else "image/svg+xml"}.items():
+        name = f"lab.{suffix}"
+        await server.post("/upload/image", data=form(b"hello", name, {"overwrite": "true"}))
+        await server.http("HEAD", "/view", params={"filename": name, "type": "input"})
+        assert server.answer.headers["Content-Type"] == kind
+        attached = "attachment; " if server.new and suffix in ("html", "svg") else ""
+        assert server.answer.headers["Content-Disposition"] == f'{attached}filename="{name}"'
+
+
+def holed(mode: str) -> tuple[bytes, int]:
+    """A picture, and the mask that it gives."""
+    stream = io.BytesIO()
+    if mode == "P":
+        Image.new("RGB", (48, 32), "red").quantize(2).save(stream, "PNG", transparency=0)
+        return stream.getvalue(), 255
+    image = Image.new(mode, (48, 32), {"RGBA": (0, 120, 0, 55), "LA": (9, 155)}.get(mode, 0))
+    image.save(stream, "PNG")
+    return stream.getvalue(), {"RGBA": 200, "LA": 100}.get(mode, 0)
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "RGB"])
+async def test_a_mask_is_what_a_picture_lacks(server: Server, mode: str) -> None:
+    content, value = holed(mode)
+    await server.post("/upload/image", data=form(content, f"lab_{mode}.png", {"overwrite": "true"}))
+    load = {"class_type": "LoadImage", "inputs": {"image": f"lab_{mode}.png"}}
+    graph = {"1": load, "2": {"class_type": "MaskPreview", "inputs": {"mask": ["1", 1]}}}
+    item = await server.finished(await server.prompt(graph, "nobody"))
+    mask = Image.open(io.BytesIO(await server.get("/view", params=item["outputs"]["2"]["images"][0]))).convert("L")
+    assert mask.size == ((64, 64) if mode == "RGB" else (48, 32))
+    low, high = (int(side) for side in mask.getextrema())
+    assert value - 1 <= low == high <= value + 1
+
+
 async def test_a_page_of_another_origin_is_refused(server: Server) -> None:
     port = server.url.rpartition(":")[2]
     for origin, status in {
@@ -1157,11 +1248,7 @@ SHOWS: dict[str, Callable[[], Graph]] = {
 
 async def test_every_output_has_the_recorded_shape(server: Server) -> None:
     await server.warm(width=256)
-    stream = io.BytesIO()
-    with wave.open(stream, "wb") as writer:
-        writer.setparams((1, 2, 8000, 0, "NONE", ""))
-        writer.writeframes(bytes(16000))
-    await server.post("/upload/image", data=form(stream.getvalue(), "lab.wav", {"overwrite": "true"}))
+    await server.post("/upload/image", data=form(wave_file(), "lab.wav", {"overwrite": "true"}))
     async with server.socket(flags=True) as socket:
         for case, graph in SHOWS.items():
             server.entries.clear()
@@ -1173,6 +1260,108 @@ async def test_every_output_has_the_recorded_shape(server: Server) -> None:
                 facts = {**facts, "sockets": {"A": facts["sockets"]["A"][2:]}}
             facts = {**facts, "http": facts["http"][:2]}
             assert_as_recorded(server, facts)
+
+
+def animated(kind: str, **options: Any) -> Graph:
+    graph = text_to_image(1, width=64, height=64, batch_size=3)
+    graph["9"] = {"class_type": kind, "inputs": {"images": ["8", 0], "filename_prefix": "lab/anim", **options}}
+    return graph
+
+
+def advanced(kind: str, **options: Any) -> Graph:
+    return sound("SaveAudioAdvanced", filename_prefix="lab/audio", format=kind, **options)
+
+
+def film_as(suffix: str) -> Graph:
+    graph = video()
+    graph["3"]["inputs"] |= {"format": suffix, "format.codec": "auto"}
+    return graph
+
+
+def saved_text(text: str, suffix: str) -> Graph:
+    value = {"class_type": "PrimitiveString", "inputs": {"value": text}}
+    save = {"text": ["1", 0], "filename_prefix": "lab/text", "format": suffix}
+    return {"1": value, "2": {"class_type": "SaveText", "inputs": save}}
+
+
+MATROSKA = b"\x1a\x45\xdf\xa3"
+# A graph, the key of its output, the name of the file from its number on, and how the file begins.
+WRITES: dict[str, tuple[Callable[[], Graph], str, str, bytes]] = {
+    "webp": (lambda: animated("SaveAnimatedWEBP", fps=6.0, lossless=True, quality=80, method="default"),
+             "images", "_.webp", b"RIFF"),
+    "png": (lambda: animated("SaveAnimatedPNG", fps=6.0, compress_level=4), "images", "_.png", b"\x89PNG"),
+    "mp4": (video, "images", "_.mp4", b"ftyp"),
+    "webm": (SHOWS["SaveWEBM"], "images", "_.webm", MATROSKA),
+    "flac": (SHOWS["SaveAudio"], "audio", "_.flac", b"fLaC"),
+    "mp3": (SHOWS["SaveAudioMP3"], "audio", "_.mp3", b"ID3"),
+    "opus": (lambda: sound("SaveAudioOpus", filename_prefix="lab/audio", quality="64k"), "audio", "_.opus", b"OggS"),
+    "temp flac": (SHOWS["PreviewAudio"], "audio", "_.flac", b"fLaC"),
+    "latent": (saved_latent, "latents", "_.latent", b""),
+}  # fmt: skip
+NEWER_WRITES: dict[str, tuple[Callable[[], Graph], str, str, bytes]] = {
+    "mkv": (lambda: film_as("mkv"), "images", "_.mkv", MATROSKA),
+    "video webm": (lambda: film_as("webm"), "images", "_.webm", MATROSKA),
+    "advanced flac": (lambda: advanced("flac"), "audio", "_.flac", b"fLaC"),
+    "advanced mp3": (lambda: advanced("mp3", **{"format.quality": "128k"}), "audio", "_.mp3", b"ID3"),
+    "advanced opus": (lambda: advanced("opus", **{"format.quality": "64k"}), "audio", "_.opus", b"OggS"),
+    "txt": (lambda: saved_text("hé", "txt"), "files", ".txt", "hé".encode()),
+    "md": (lambda: saved_text("# hé", "md"), "files", ".md", b"# h"),
+    "csv": (lambda: saved_text("a,b", "csv"), "files", ".csv", b"a,b"),
+    "json": (lambda: saved_text('{"a": 1}', "json"), "files", ".json", b'{\n  "a": 1\n}'),
+    "no json": (lambda: saved_text("no {json", "json"), "files", ".json", b"no {json"),
+}
+
+
+@pytest.mark.parametrize("case", [*WRITES, *NEWER_WRITES])
+async def test_every_written_file_is_of_its_kind(server: Server, case: str) -> None:
+    if case in NEWER_WRITES and not server.new:
+        pytest.skip("the older release cannot")
+    await server.post("/upload/image", data=form(wave_file(), "lab.wav", {"overwrite": "true"}))
+    graph, key, name, beginning = (WRITES | NEWER_WRITES)[case]
+    item = await server.finished(await server.prompt(graph(), "nobody"))
+    assert item["status"]["status_str"] == "success", item["status"]["messages"][-1]
+    (shown,) = item["outputs"].values()
+    (place,) = shown[key]
+    texts = [key for key in ("text", "files") if key in shown]
+    assert sorted(shown) == sorted({"images": ["images", "animated"], "files": texts}.get(key, [key]))
+    assert sorted(place) == ["filename", "subfolder", "type"]
+    if server.new and key == "audio":
+        name = name.removeprefix("_")
+    assert re.search(r"_\d{5}" + re.escape(name) + "$", place["filename"]), place
+    assert (place["type"], place["subfolder"]) == (("temp", "") if case.startswith("temp") else ("output", "lab"))
+    async with server.session.get(f"{server.url}/view", params=place) as answer:
+        content = await answer.read()
+        assert answer.headers["Content-Type"] == CONTENT_TYPES.get(name.rpartition(".")[2], "image/png")
+    assert content[4 if case == "mp4" else 0 :].startswith(beginning)
+    if case in ("webp", "png"):
+        assert getattr(Image.open(io.BytesIO(content)), "n_frames", 1) == 3
+    if case == "latent":
+        (length,) = struct.unpack("<Q", content[:8])
+        head = json.loads(content[8 : 8 + length])
+        assert head["latent_tensor"]["shape"] == [1, 4, 8, 8]
+        assert len(content) == 8 + length + head["latent_tensor"]["data_offsets"][1]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "text"),
+    [
+        ("PrimitiveString", "hé\ntext", "hé\ntext"),
+        ("PrimitiveInt", 5, "5"),
+        ("PrimitiveFloat", 2.5, "2.5"),
+        ("PrimitiveBoolean", True, "True"),
+    ],
+)
+async def test_any_value_is_shown_as_text(server: Server, kind: str, value: Any, text: str) -> None:
+    source = {"class_type": kind, "inputs": {"value": value}}
+    graph = {"1": source, "2": {"class_type": "PreviewAny", "inputs": {"source": ["1", 0]}}}
+    item = await server.finished(await server.prompt(graph, "nobody"))
+    assert item["outputs"] == {"2": {"text": [text]}}
+
+
+async def test_a_shown_model_is_named_by_its_path(server: Server) -> None:
+    graph = {"1": {"class_type": "Preview3D", "inputs": {"model_file": "3d/x.glb"}}}
+    item = await server.finished(await server.prompt(graph, "nobody"))
+    assert item["outputs"] == {"1": {"result": ["3d/x.glb", None, *([None] if server.new else [])]}}
 
 
 async def test_progress_text_is_sent_to_everybody(server: Server) -> None:
@@ -1491,6 +1680,32 @@ async def test_a_download_can_break_off(client: Server, comfy: StandIn) -> None:
         await client.get("/view", params={"filename": "example.png", "type": "input"})
 
 
+async def test_downloads_at_once_are_counted(client: Server, comfy: StandIn) -> None:
+    comfy.misbehave.view_delay = 0.1
+    place = {"filename": "example.png", "type": "input"}
+    async with asyncio.TaskGroup() as group:
+        for _ in range(3):
+            group.create_task(client.get("/view", params=place))
+        group.create_task(client.http("HEAD", "/view", params=place))
+    await client.get("/view", params=place)
+    assert comfy.most_views_at_once == 3
+
+
+async def test_files_can_be_lost(client: Server, comfy: StandIn) -> None:
+    place = {"filename": "example.png", "type": "input"}
+    for missing, status in (({"example.png"}, 404), ({"other.png"}, 200), (lambda name: name.endswith(".png"), 404)):
+        comfy.misbehave.view_missing = missing
+        for method in ("GET", "HEAD"):
+            await client.http(method, "/view", params=place)
+            assert client.answer.status == status
+
+
+async def test_uploads_are_remembered_by_their_names(client: Server, comfy: StandIn) -> None:
+    for fields in ({}, {"subfolder": "lab"}, {}):
+        await client.post("/upload/image", data=form(RED, "a.png", fields))
+    assert comfy.uploads == ["a.png", "lab/a.png", "a.png"]
+
+
 async def test_answers_can_be_slow(client: Server, comfy: StandIn) -> None:
     comfy.misbehave.view_delay = comfy.misbehave.object_info_delay = 0.1
     clock = asyncio.get_running_loop().time
@@ -1573,6 +1788,107 @@ async def test_pictures_are_of_the_size_asked_for_and_differ_by_seed_and_in_a_ba
         pictures += [await client.get("/view", params=place) for place in item["outputs"]["9"]["images"]]
     assert {Image.open(io.BytesIO(data)).size for data in pictures} == {(320, 192)}
     assert len(set(pictures)) == 4
+
+
+async def made_of(client: Server, graph: Graph) -> Image.Image:
+    """The picture that a graph saves."""
+    item = await client.finished(await client.prompt(graph, "c"))
+    assert item["status"]["completed"], item["status"]["messages"][-1]
+    place = item["outputs"]["9"]["images"][0]
+    return Image.open(io.BytesIO(await client.get("/view", params=place))).convert("RGB")
+
+
+def difference(one: Image.Image, other: Image.Image) -> float:
+    """How far two pictures are apart on average, in steps of 255, but for the caption at the lower edge."""
+    box = (0, 0, one.width, one.height // 2)
+    return max(ImageStat.Stat(ImageChops.difference(one.crop(box), other.crop(box))).mean)
+
+
+async def test_a_picture_made_of_a_picture_is_like_it_the_less_it_is_changed(client: Server, comfy: StandIn) -> None:
+    green = (0, 160, 0)
+    await client.post("/upload/image", data=form(picture(green, (128, 128)), "green.png", {}))
+    original = Image.new("RGB", (128, 128), green)
+    apart = []
+    for denoise in (0.1, 0.5, 1.0):
+        graph = image_to_image("green.png")
+        graph["3"]["inputs"] |= {"denoise": denoise, "seed": 7}
+        apart.append(difference(await made_of(client, graph), original))
+    assert apart[0] < 20 < apart[1] < apart[2]
+    assert apart[2] > 60
+
+
+COLOURS = {"red": (255, 0, 0), "green": (0, 128, 0), "blue": (0, 0, 255)}
+
+
+@pytest.mark.parametrize("kind", ["ReferenceLatent", "TextEncodeQwenImageEditPlus"])
+async def test_an_edited_picture_shows_its_references_in_order(client: Server, comfy: StandIn, kind: str) -> None:
+    graph = text_to_image(steps=1, width=256, height=256)
+    for number, colour in enumerate(COLOURS):
+        await client.post("/upload/image", data=form(picture(colour), f"{colour}.png", {}))
+        graph[f"2{number}"] = {"class_type": "LoadImage", "inputs": {"image": f"{colour}.png"}}
+        encoded = {"class_type": "VAEEncode", "inputs": {"pixels": [f"2{number}", 0], "vae": ["4", 2]}}
+        follow = {"conditioning": [f"4{number - 1}", 0] if number else ["6", 0], "latent": [f"3{number}", 0]}
+        graph |= {f"3{number}": encoded, f"4{number}": {"class_type": "ReferenceLatent", "inputs": follow}}
+    graph["3"]["inputs"]["positive"] = ["42", 0]
+    if kind == "TextEncodeQwenImageEditPlus":
+        pictures = {f"image{number + 1}": [f"2{number}", 0] for number in range(3)}
+        graph["42"] = {"class_type": kind, "inputs": {"clip": ["4", 1], "prompt": "x", **pictures}}
+    for colour, seen in zip(COLOURS.values(), stripes(await made_of(client, graph), 3), strict=True):
+        assert all(abs(one - other) < 8 for one, other in zip(colour, seen, strict=True)), seen
+
+
+async def test_a_model_is_saved_by_a_graph_that_makes_one(client: Server, comfy: StandIn) -> None:
+    graph = text_to_image(steps=1)
+    graph["5"] = {"class_type": "EmptyLatentHunyuan3Dv2", "inputs": {"resolution": 3072, "batch_size": 1}}
+    voxel = {"samples": ["3", 0], "vae": ["4", 2], "num_chunks": 8000, "octree_resolution": 256}
+    graph["8"] = {"class_type": "VAEDecodeHunyuan3D", "inputs": voxel}
+    graph["10"] = {"class_type": "VoxelToMeshBasic", "inputs": {"voxel": ["8", 0], "threshold": 0.6}}
+    graph["9"] = {"class_type": "SaveGLB", "inputs": {"mesh": ["10", 0], "filename_prefix": "mesh/x"}}
+    if client.new:
+        graph["11"] = {"class_type": "MeshToFile3D", "inputs": {"mesh": ["10", 0]}}
+        save = {"filename_prefix": "mesh/y", "viewport_state": "", "width": 64, "height": 64}
+        graph["12"] = {"class_type": "Save3DAdvanced", "inputs": {"model_3d": ["11", 0], **save}}
+    item = await client.finished(await client.prompt(graph, "c"))
+    assert item["status"]["completed"], item["status"]["messages"][-1]
+    (place,) = item["outputs"]["9"]["3d"]
+    assert place == {"filename": "x_00001_.glb", "subfolder": "mesh", "type": "output"}
+    assert (await client.get("/view", params=place)).startswith(b"glTF")
+    if client.new:  # a saved file that only a path tells of
+        assert item["outputs"]["12"] == {"result": ["mesh/y_00001.glb", None, []]}
+
+
+@pytest.mark.parametrize(
+    ("format", "suffix"), [("video/h264-mp4", "mp4"), ("video/webm", "webm"), ("image/gif", "gif")]
+)
+async def test_a_custom_node_shows_its_video_under_a_key_of_its_own(format: str, suffix: str) -> None:
+    options = {"frame_rate": 8, "loop_count": 0, "format": format, "pingpong": False, "save_output": True}
+    graph = film("VHS_VideoCombine", filename_prefix="lab/vhs", **options)
+    async with StandIn(custom_nodes=CUSTOM_NODES) as comfy, aiohttp.ClientSession() as session:
+        server = Server(comfy.url, NEW, comfy, session)
+        item = await server.finished(await server.prompt(graph, "c"))
+        (shown,) = item["outputs"]["2"]["gifs"]
+        assert shown | {"fullpath": ""} == {
+            "filename": f"vhs_00001.{suffix}",
+            "subfolder": "lab",
+            "type": "output",
+            "format": format,
+            "frame_rate": 8.0,
+            "workflow": "vhs_00001.png",
+            "fullpath": "",
+        }
+        await server.get("/view", params={key: shown[key] for key in ("filename", "subfolder", "type")})
+        assert server.answer.headers["Content-Type"] == format.replace("h264-", "")
+
+
+async def test_a_loaded_video_is_saved_as_it_came(client: Server, comfy: StandIn) -> None:
+    await client.post("/upload/image", data=form(clip("clip.mp4"), "lab.mp4", {}))
+    load = {"class_type": "LoadVideo", "inputs": {"file": "lab.mp4"}}
+    graph = video()
+    graph["2"] = load
+    del graph["1"]
+    item = await client.finished(await client.prompt(graph, "c"))
+    place = item["outputs"]["3"]["images"][0]
+    assert await client.get("/view", params=place) == clip("clip.mp4")
 
 
 async def test_equal_ids_with_equal_numbers_break_the_older_queue(client: Server, comfy: StandIn) -> None:

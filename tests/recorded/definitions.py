@@ -34,6 +34,8 @@ SaveLatent SaveVideo SaveWEBM SetLatentNoiseMask SolidMask SplitSigmasDenoise St
 TextEncodeAceStepAudio TextEncodeAceStepAudio1.5 TextEncodeQwenImageEdit TextEncodeQwenImageEditPlus TripleCLIPLoader
 UNETLoader UpscaleModelLoader VAEDecode VAEDecodeAudio VAEDecodeTiled VAEEncode VAEEncodeForInpaint VAELoader
 Wan22ImageToVideoLatent WanImageToVideo
+EmptyLatentHunyuan3Dv2 MeshToFile3D Preview3D Save3DAdvanced SaveGLB SaveText VAEDecodeHunyuan3D VoxelToMesh
+VoxelToMeshBasic
 """
 
 # Input name -> folder whose files are its choices.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 
 # What torch raises, newer and older, for `fail_node`.
@@ -23,10 +24,15 @@ class Misbehaviour:
     lose_post_answer: bool = False  # accept the prompt and cut the connection, once
     refuse_websocket: int | None = None  # HTTP status of the handshake
     status_for: dict[str, int] = field(default_factory=dict)  # path prefix -> HTTP status
-    view_delay: float = 0.0
+    view_delay: float = 0.0  # seconds before each answer of /view
+    view_missing: Collection[str] | Callable[[str], bool] = ()  # names of files that /view does not find
     object_info_delay: float = 0.0
     truncate_view: bool = False  # /view breaks off in the middle
     redirect_to: str | None = None  # every route answers 302 to this origin
     garbage_frames: bool = False  # malformed and unknown frames among the real ones
     no_outputs: bool = False  # the save nodes report no images
     hang: bool = False  # a prompt starts and never goes on
+
+    def misses(self, name: str) -> bool:
+        missing = self.view_missing
+        return missing(name) if callable(missing) else name in missing

@@ -8,6 +8,7 @@ definition and no function passes its inputs on by type (`passed_on`).
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import functools
 import inspect
 import io
@@ -17,14 +18,13 @@ import random
 import string
 import struct
 import time
-import wave
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 from PIL import Image, ImageFilter, ImageOps, PngImagePlugin, UnidentifiedImageError
 
-from . import painting
+from . import media, painting
 from .files import Files, OutsideFolder, Place, inside
 
 Outputs = tuple[Any, ...]
@@ -49,6 +49,7 @@ class Token:
 @dataclass(frozen=True)
 class Conditioning:
     text: str
+    references: tuple[Image.Image, ...] = ()  # pictures to edit or to follow, in order
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,7 @@ class Latent:
     denoise: float = 1.0
     sources: tuple[Image.Image, ...] = ()
     mask: Image.Image | None = None
+    references: tuple[Image.Image, ...] = ()
     sampled: bool = False
 
 
@@ -72,9 +74,7 @@ class Sigmas:
 
 @dataclass(frozen=True)
 class Audio:
-    seconds: float = 1.0
-    pitch: float = 440.0
-    content: bytes = b""
+    content: bytes = b""  # of the file it was loaded from
 
 
 @dataclass(frozen=True)
@@ -82,6 +82,7 @@ class Video:
     images: tuple[Image.Image, ...]
     fps: float
     content: bytes = b""
+    sound: bool = False
 
 
 class Run(Protocol):
@@ -160,6 +161,8 @@ async def lora(run: Run, **inputs: Any) -> Outputs:
 @node("LoadImage", "LoadImageOutput")
 def load_image(run: Run, image: str) -> Outputs:
     opened = opened_image(run, image, "output" if run.definition["name"] == "LoadImageOutput" else "input")
+    if opened.mode == "P" and "transparency" in opened.info:
+        opened = opened.convert("RGBA")
     mask = ImageOps.invert(opened.getchannel("A")) if "A" in opened.getbands() else Image.new("L", (64, 64))
     return ((opened.convert("RGB"),), (mask,))
 
@@ -203,6 +206,17 @@ def clip_text_encode(run: Run, text: str, clip: Any) -> Outputs:
     return (Conditioning(text),)
 
 
+@node("ReferenceLatent")
+def reference_latent(run: Run, conditioning: Conditioning, latent: Latent | None = None) -> Outputs:
+    return (replace(conditioning, references=(*conditioning.references, *(latent.sources[:1] if latent else ()))),)
+
+
+@node("TextEncodeQwenImageEdit", "TextEncodeQwenImageEditPlus")
+def text_encode_qwen_image_edit(run: Run, prompt: str, **images: Any) -> Outputs:
+    given = [images[name] for name in ("image", "image1", "image2", "image3") if images.get(name)]
+    return (Conditioning(prompt, tuple(pictures[0] for pictures in given)),)
+
+
 @node("ConditioningZeroOut")
 def conditioning_zero_out(run: Run, conditioning: Conditioning) -> Outputs:
     return (Conditioning(""),)
@@ -220,13 +234,7 @@ def string_concatenate(run: Run, string_a: str, string_b: str, delimiter: str) -
 
 @node("PreviewAny")
 def preview_any(run: Run, source: Any) -> Shown:
-    text = (
-        source
-        if isinstance(source, str)
-        else json.dumps(source)
-        if isinstance(source, (int, float, bool))
-        else str(source)
-    )
+    text = str(source)
     return Shown({"text": [text]}, (text,))
 
 
@@ -236,6 +244,11 @@ def preview_any(run: Run, source: Any) -> Shown:
 @node("EmptyLatentImage", "EmptySD3LatentImage", "EmptyFlux2LatentImage")
 def empty_latent(run: Run, width: int, height: int, batch_size: int) -> Outputs:
     return (Latent(width // 8 * 8, height // 8 * 8, batch_size),)
+
+
+@node("EmptyLatentHunyuan3Dv2")
+def empty_model_latent(run: Run, batch_size: int) -> Outputs:
+    return (Latent(64, 64, batch_size),)
 
 
 @node("EmptyHunyuanLatentVideo", "EmptyLTXVLatentVideo")
@@ -359,7 +372,7 @@ def manual_sigmas(run: Run, sigmas: str) -> Outputs:
 @node("SplitSigmasDenoise")
 def split_sigmas_denoise(run: Run, sigmas: Sigmas, denoise: float) -> Outputs:
     second = round(sigmas.steps * denoise)
-    return (Sigmas(sigmas.steps - second), Sigmas(second))
+    return (Sigmas(sigmas.steps - second, sigmas.denoise), Sigmas(second, sigmas.denoise * denoise))
 
 
 @node("BasicGuider")
@@ -394,7 +407,8 @@ def expect_model(model: Any) -> None:
 
 
 async def sampled(run: Run, steps: int, positive: Conditioning, seed: int, denoise: float, latent: Latent) -> Latent:
-    result = replace(latent, text=positive.text, seed=seed, denoise=denoise, sampled=True)
+    latent = replace(latent, text=positive.text, references=positive.references)
+    result = replace(latent, seed=seed, denoise=denoise, sampled=True)
     for step in range(1, steps + 1):
         await asyncio.sleep(run.step_seconds)
         await run.step(step, steps, functools.partial(shown_step, result, step / steps))
@@ -413,8 +427,10 @@ def sketch(latent: Latent) -> Image.Image:
 
 def decoded(latent: Latent, index: int, size: tuple[int, int]) -> Image.Image:
     if not latent.sampled:
-        return latent.sources[index].resize(size) if latent.sources else Image.new("RGB", size, (120, 116, 110))
+        sources = latent.sources
+        return sources[index % len(sources)].resize(size) if sources else Image.new("RGB", size, (120, 116, 110))
     image = painting.scene(latent.text, latent.seed, latent.width, latent.height, index, size)
+    image = painting.with_stripes(image, latent.references)
     if not latent.sources:
         return image
     source = latent.sources[index % len(latent.sources)]
@@ -538,8 +554,8 @@ def image_to_mask(run: Run, image: Any, channel: str) -> Outputs:
 
 
 @node("EmptyAudio")
-def empty_audio(run: Run, duration: float) -> Outputs:
-    return (Audio(seconds=duration, pitch=0.0),)
+def empty_audio(run: Run) -> Outputs:
+    return (Audio(),)
 
 
 @node("VAEDecodeAudio", "LTXVAudioVAEDecode")
@@ -548,35 +564,13 @@ def vae_decode_audio(run: Run) -> Outputs:
 
 
 @node("CreateVideo")
-def create_video(run: Run, images: Any, fps: float) -> Outputs:
-    return (Video(images, fps),)
+def create_video(run: Run, images: Any, fps: float, audio: Any = None) -> Outputs:
+    return (Video(images, fps, sound=audio is not None),)
 
 
 @node("GetVideoComponents")
 def get_video_components(run: Run, video: Video) -> Outputs:
     return (video.images, Audio(), video.fps)
-
-
-def wave_file(audio: Audio) -> bytes:
-    if audio.content:
-        return audio.content
-    stream = io.BytesIO()
-    rate = 8000
-    with wave.open(stream, "wb") as writer:
-        writer.setnchannels(1)
-        writer.setsampwidth(2)
-        writer.setframerate(rate)
-        count = int(rate * min(audio.seconds, 10.0))
-        tone = (int(12000 * math.sin(math.tau * audio.pitch * n / rate)) if audio.pitch else 0 for n in range(count))
-        writer.writeframes(b"".join(struct.pack("<h", sample) for sample in tone))
-    return stream.getvalue()
-
-
-def film_file(video: Video) -> bytes:
-    """Enough of an MP4 to be told from other files by its first bytes."""
-    body = video.content or animation(video.images, video.fps, "WEBP")
-    head = b"ftypisom\x00\x00\x02\x00isomiso2avc1mp41"
-    return struct.pack(">I", len(head) + 4) + head + struct.pack(">I", len(body) + 8) + b"mdat" + body
 
 
 def animation(images: tuple[Image.Image, ...], fps: float, file_format: str, **options: Any) -> bytes:
@@ -622,13 +616,21 @@ class Names:
         return self.run.files.put(place, content).as_output
 
 
+EXIF_MODEL = 0x0110
+VHS_SUFFIXES = {"video/h264-mp4": "mp4"}
+
+
+def texts(run: Run) -> dict[str, str]:
+    """What a file says of its making, as JSON."""
+    return {"prompt": json.dumps(run.prompt), **{key: json.dumps(run.pnginfo[key]) for key in run.pnginfo or {}}}
+
+
 def png_file(image: Image.Image, run: Run) -> bytes:
-    texts = PngImagePlugin.PngInfo()
-    texts.add_text("prompt", json.dumps(run.prompt))
-    for key in run.pnginfo or {}:
-        texts.add_text(key, json.dumps(run.pnginfo[key]))
+    info = PngImagePlugin.PngInfo()
+    for key, text in texts(run).items():
+        info.add_text(key, text)
     stream = io.BytesIO()
-    image.save(stream, "PNG", pnginfo=texts, compress_level=1)
+    image.save(stream, "PNG", pnginfo=info, compress_level=1)
     return stream.getvalue()
 
 
@@ -677,30 +679,54 @@ async def save_image_websocket(run: Run, images: Any) -> Outputs:
 async def save_animated_webp(
     run: Run, images: Any, filename_prefix: str, fps: float, lossless: bool, quality: int
 ) -> Shown:
-    options = {"lossless": lossless, "quality": quality, "method": 0}
+    exif = images[0].getexif()
+    for tag, (name, value) in zip(range(EXIF_MODEL, 0, -1), texts(run).items(), strict=False):
+        exif[tag] = f"{name}:{value}"
+    options = {"lossless": lossless, "quality": quality, "method": 0, "exif": exif}
     content = await asyncio.to_thread(lambda: animation(images, fps, "WEBP", **options))
-    written = Names(run, "output", filename_prefix, images[0].size).put(content, "webp")
-    return Shown({"images": [written], "animated": [True]}, (images,))
+    return moving(run, images, filename_prefix, content, "webp")
 
 
 @node("SaveAnimatedPNG")
 async def save_animated_png(run: Run, images: Any, filename_prefix: str, fps: float, compress_level: int) -> Shown:
-    content = await asyncio.to_thread(lambda: animation(images, fps, "PNG", compress_level=compress_level))
-    written = Names(run, "output", filename_prefix, images[0].size).put(content, "png")
-    return Shown({"images": [written], "animated": [True]}, (images,))
+    info = PngImagePlugin.PngInfo()
+    for name, value in texts(run).items():
+        info.add(b"comf", name.encode("latin-1") + b"\0" + value.encode("latin-1"), after_idat=True)
+    options = {"compress_level": compress_level, "pnginfo": info}
+    content = await asyncio.to_thread(lambda: animation(images, fps, "PNG", **options))
+    return moving(run, images, filename_prefix, content, "png")
 
 
 @node("SaveVideo")
-async def save_video(run: Run, video: Video, filename_prefix: str, **more: Any) -> Shown:
-    content = await asyncio.to_thread(film_file, video)
-    written = Names(run, "output", filename_prefix, video.images[0].size).put(content, "mp4")
-    return Shown({"images": [written], "animated": [True]}, (video,))
+def save_video(run: Run, video: Video, filename_prefix: str, format: str = "auto", **more: Any) -> Shown:
+    suffix = "mp4" if format == "auto" else format
+    content = media.video(suffix, video.sound, video.content)
+    return replace(moving(run, video.images, filename_prefix, content, suffix), outputs=(video,))
 
 
 @node("SaveWEBM")
-async def save_webm(run: Run, images: Any, filename_prefix: str, fps: float) -> Shown:
-    content = b"\x1a\x45\xdf\xa3" + await asyncio.to_thread(animation, images, fps, "WEBP")
-    written = Names(run, "output", filename_prefix, images[0].size).put(content, "webm")
+def save_webm(run: Run, images: Any, filename_prefix: str) -> Shown:
+    return moving(run, images, filename_prefix, media.video("webm"), "webm")
+
+
+@node("VHS_VideoCombine")
+def vhs_video_combine(
+    run: Run, images: Any, frame_rate: float, filename_prefix: str, format: str, save_output: bool
+) -> Shown:
+    """Besides the video there is a picture of its first frame, which only its entry names."""
+    names = Names(run, "output" if save_output else "temp", filename_prefix, images[0].size)
+    number = names.number
+    workflow = names.put(png_file(images[0], run), "png", "")
+    names.number = number
+    suffix = VHS_SUFFIXES.get(format, format.partition("/")[2])
+    content = media.video(suffix) if format.startswith("video/") else animation(images, frame_rate, suffix.upper())
+    entry = {**names.put(content, suffix, ""), "format": format, "frame_rate": frame_rate}
+    entry |= {"workflow": workflow["filename"], "fullpath": f"/comfyui/{entry['type']}/{entry['filename']}"}
+    return Shown({"gifs": [entry]}, ((bool(save_output), [entry["filename"]]),))
+
+
+def moving(run: Run, images: Any, prefix: str, content: bytes, suffix: str) -> Shown:
+    written = Names(run, "output", prefix, images[0].size).put(content, suffix)
     return Shown({"images": [written], "animated": [True]}, (images,))
 
 
@@ -710,7 +736,7 @@ def is_v3(run: Run) -> bool:
 
 
 def saved_audio(run: Run, audio: Audio, kind: str, prefix: str, suffix: str) -> Shown:
-    written = Names(run, kind, prefix).put(wave_file(audio), suffix, "" if is_v3(run) else "_")
+    written = Names(run, kind, prefix).put(media.sound(suffix, audio.content), suffix, "" if is_v3(run) else "_")
     return Shown({"audio": [written]}, (audio,))
 
 
@@ -741,5 +767,45 @@ def preview_audio(run: Run, audio: Audio) -> Shown:
 
 @node("SaveLatent")
 def save_latent(run: Run, samples: Latent, filename_prefix: str) -> Shown:
-    written = Names(run, "output", filename_prefix).put(repr(samples).encode(), "latent")
+    shape = [samples.batch, 4, samples.height // 8, samples.width // 8]
+    size = 4 * math.prod(shape)
+    tensors = {
+        "latent_format_version_0": {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]},
+        "latent_tensor": {"dtype": "F32", "shape": shape, "data_offsets": [0, size]},
+    }
+    head = json.dumps({"__metadata__": texts(run), **tensors}).encode()
+    content = struct.pack("<Q", len(head)) + head + bytes(size)
+    written = Names(run, "output", filename_prefix).put(content, "latent")
     return Shown({"latents": [written]}, (samples,))
+
+
+@node("SaveText")
+def save_text(run: Run, text: str, filename_prefix: str, format: str) -> Shown:
+    content = text
+    if format == "json":
+        with contextlib.suppress(ValueError):
+            content = json.dumps(json.loads(text), indent=2, ensure_ascii=False)
+    written = Names(run, "output", filename_prefix).put(content.encode(), format, "")
+    return Shown({"text": [text], "files": [written]}, (text,))
+
+
+@node("SaveGLB")
+def save_glb(run: Run, mesh: Any, filename_prefix: str) -> Shown:
+    return Shown({"3d": [Names(run, "output", filename_prefix).put(media.glb_file(), "glb")]})
+
+
+@node("Save3DAdvanced")
+def save_3d_advanced(run: Run, model_3d: Any, filename_prefix: str, width: int, height: int) -> Shown:
+    """The file is named by its path in the folder alone."""
+    written = Names(run, "output", filename_prefix).put(media.glb_file(), "glb", "")
+    path = "/".join(filter(None, (written["subfolder"], written["filename"])))
+    return Shown({"result": [path, None, []]}, (model_3d, None, None, width, height))
+
+
+@node("Preview3D")
+def preview_3d(run: Run, model_file: Any, camera_info: Any = None) -> Shown:
+    """Of a path nothing is written; of a model a copy lies in output/."""
+    if not isinstance(model_file, str):
+        name = f"preview3d_{''.join(random.choices('0123456789abcdef', k=32))}.glb"
+        model_file = run.files.put(Place("output", "", name), media.glb_file()).name
+    return Shown({"result": [model_file, camera_info, *([None] if is_v3(run) else [])]})

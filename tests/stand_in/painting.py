@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageStat
 
 Colour = tuple[int, int, int]
 SMALL, LARGE = 448, 768  # the longer side of what is painted, and then made larger or smaller
@@ -554,6 +554,29 @@ def painted_over(source: Image.Image, drawn: Image.Image, denoise: float, mask: 
     source = source.convert("RGB").resize(drawn.size)
     result = Image.blend(source, drawn, max(0.0, min(1.0, denoise)))
     return result if mask is None else Image.composite(result, source, mask.convert("L").resize(drawn.size))
+
+
+def with_stripes(drawn: Image.Image, references: tuple[Image.Image, ...]) -> Image.Image:
+    """The picture with one stripe for each reference over its upper quarter, in the average colour of that one."""
+    width, height = drawn.size
+    for number, reference in enumerate(references):
+        left, right = (width * side // len(references) for side in (number, number + 1))
+        drawn.paste(average(reference), (left, 0, right, height // 4))
+    return drawn
+
+
+def stripes(picture: Image.Image, count: int) -> list[Colour]:
+    """The colours of the stripes, from left to right."""
+    width, height = picture.size
+    return [
+        average(picture.crop((width * n // count + 2, 2, width * (n + 1) // count - 2, height // 4 - 2)))
+        for n in range(count)
+    ]
+
+
+def average(picture: Image.Image) -> Colour:
+    red, green, blue = ImageStat.Stat(picture.convert("RGB")).mean
+    return (round(red), round(green), round(blue))
 
 
 def preview(picture: Image.Image, share: float, seed: int) -> bytes:

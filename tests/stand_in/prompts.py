@@ -50,8 +50,14 @@ class Accepted:
 class Definitions:
     """The node definitions of a release, with the files that this server has."""
 
-    def __init__(self, release: Release, models: dict[str, list[str]], files: Files) -> None:
-        self._definitions = release.definitions
+    def __init__(
+        self,
+        release: Release,
+        models: dict[str, list[str]],
+        files: Files,
+        custom: dict[str, dict[str, Any]],
+    ) -> None:
+        self._definitions = {**release.definitions, **custom}
         self._models = models
         self._files = files
 

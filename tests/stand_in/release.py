@@ -35,6 +35,8 @@ class Release:
     jobs: bool
     forgets_at_start: bool  # results that this prompt does not use; else when its first node has run
     milliseconds: bool  # file times of /userdata
+    downloaded: tuple[str, ...]  # files that a browser shall not show
+    guards_downloads: bool  # and is told so with more headers
 
     @property
     def definitions(self) -> dict[str, dict[str, Any]]:
@@ -67,6 +69,8 @@ OLD = Release(
     jobs=False,
     forgets_at_start=True,
     milliseconds=False,
+    downloaded=(".html", ".htm", ".css"),
+    guards_downloads=False,
 )
 
 NEW = Release(
@@ -98,6 +102,8 @@ NEW = Release(
     jobs=True,
     forgets_at_start=False,
     milliseconds=True,
+    downloaded=(".html", ".htm", ".css", ".js", ".svg", ".xml"),
+    guards_downloads=True,
 )
 
 RELEASES = {release.version: release for release in (OLD, NEW)}

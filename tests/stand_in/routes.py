@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from .server import StandIn
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-SHOWN_IN_BROWSER = (".html", ".htm", ".js", ".css")
 DISABLED = "Assets system is disabled. Start the server with --enable-assets to use this feature."
 MEMORY = 24 * 1024**3
 
@@ -72,6 +71,7 @@ class Routes:
             app.router.add_route(method, f"/api{path}", handler)
             if method == "GET" and path != "/ws":
                 app.router.add_route("HEAD", path, handler)
+                app.router.add_route("HEAD", f"/api{path}", handler)
         if self.comfy.facts.jobs:
             app.router.add_get("/api/jobs", self.jobs)
             app.router.add_get("/api/jobs/{job_id}", self.job)
@@ -307,6 +307,17 @@ class Routes:
     # --- pictures ---
 
     async def view(self, request: web.Request) -> web.StreamResponse:
+        comfy = self.comfy
+        if request.method == "HEAD":
+            return await self._viewed(request)
+        comfy.views += 1
+        comfy.most_views_at_once = max(comfy.most_views_at_once, comfy.views)
+        try:
+            return await self._viewed(request)
+        finally:
+            comfy.views -= 1
+
+    async def _viewed(self, request: web.Request) -> web.StreamResponse:
         query = request.rel_url.query
         await asyncio.sleep(self.comfy.misbehave.view_delay)
         if "filename" not in query:
@@ -322,7 +333,7 @@ class Routes:
         except OutsideFolder:
             return web.Response(status=403)
         file = self.comfy.files.get(place)
-        if file is None:
+        if file is None or self.comfy.misbehave.misses(place.name):
             return web.Response(status=404)
         headers = {"Content-Disposition": f'filename="{place.name}"'}
         if "preview" in query:
@@ -336,9 +347,13 @@ class Routes:
     async def _file_response(
         self, request: web.Request, place: Place, file: File, headers: dict[str, str]
     ) -> web.StreamResponse:
-        kind = content_type(place.name)
-        if place.name.lower().endswith(SHOWN_IN_BROWSER):
+        facts, kind = self.comfy.facts, content_type(place.name)
+        if place.name.lower().endswith(facts.downloaded):
             kind = "application/octet-stream"
+            if facts.guards_downloads:
+                headers["Content-Disposition"] = f'attachment; filename="{place.name}"'
+        if facts.guards_downloads:
+            headers["X-Content-Type-Options"] = "nosniff"
         headers |= {"Etag": file.etag, "Last-Modified": formatdate(file.modified, usegmt=True)}
         if request.headers.get("If-None-Match") == file.etag:
             return web.Response(status=304, headers={**headers, "Content-Type": kind})
@@ -388,6 +403,7 @@ class Routes:
             return web.Response(status=400)
         content = image.file.read() if content is None else content
         place = Place(kind, subfolder, image.filename)
+        self.comfy.uploads.append("/".join(filter(None, (subfolder, image.filename))))
         if fields.get("overwrite") not in ("true", "1"):
             place = self._free_place(place, content)
         if write:

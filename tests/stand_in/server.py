@@ -64,7 +64,8 @@ class StandIn:
     """A ComfyUI that needs no models and no disk.
 
     Everything posted over HTTP is kept: `requests` (all), `prompts` (accepted bodies of POST /prompt), `interrupts`
-    (their bodies, None without one), `deleted` (ids that clients asked to delete).
+    (their bodies, None without one), `deleted` (ids that clients asked to delete), `uploads` (names as clients gave
+    them, with the subfolder). `most_views_at_once` is the highest number of downloads that were under way together.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class StandIn:
         api_key: str | None = None,
         port: int = 0,
         host: str = "127.0.0.1",
+        custom_nodes: dict[str, dict[str, Any]] | None = None,
     ) -> None:
         self.facts = RELEASES[release]
         self.models = DEFAULT_MODELS if models is None else models
@@ -85,6 +87,8 @@ class StandIn:
         self.prompts: list[dict[str, Any]] = []
         self.interrupts: list[Any] = []
         self.deleted: list[str] = []
+        self.uploads: list[str] = []
+        self.views = self.most_views_at_once = 0
         self.files = Files()
         self.userdata: dict[str, File] = {}
         self.metadata: dict[str, dict[str, str]] = {}  # what model files say of themselves, by their names
@@ -92,6 +96,7 @@ class StandIn:
         self._step_seconds, self._load_seconds = step_seconds, load_seconds
         self._preview_method = preview_method or self.facts.preview_method
         self._host, self._port = host, port
+        self._custom_nodes = custom_nodes or {}
         self._put_example()
 
     def _put_example(self) -> None:
@@ -110,7 +115,7 @@ class StandIn:
 
     async def start(self) -> None:
         self.room = Sockets(self.misbehave)
-        definitions = Definitions(self.facts, self.models, self.files)
+        definitions = Definitions(self.facts, self.models, self.files, self._custom_nodes)
         self.engine = Engine(
             self.facts,
             definitions,
