@@ -316,6 +316,7 @@ class InputSpec:
     required: bool = True
     file: str = ""  # what kind of file it names: "image", "video", "audio", or "" when it names none
     options: Mapping[str, Mapping[str, "InputSpec"]] = field(default_factory=dict)  # of a dynamic combo: by choice
+    least: int = 0  # so many of the inputs that an autogrowing one stands for must be there
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
@@ -332,7 +333,8 @@ class InputSpec:
         file = next((kind for kind in ("image", "video", "audio") if options.get(f"{kind}_upload")), "")
         name = "COMBO" if isinstance(kind, list) else str(kind)
         default = options.get("default", choices[0] if choices else None)
-        return cls(name, low, high, step, tuple(choices), default, required, file, branches)
+        least = autogrow_least(kind, options)
+        return cls(name, low, high, step, tuple(choices), default, required, file, branches, least)
 
 
 DYNAMIC_COMBO, AUTOGROW = "COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"
@@ -349,6 +351,14 @@ def combo_branches(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
     listed = options.get("options") if kind == DYNAMIC_COMBO else None
     entries = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
     return {str(entry.get("key")): entry.get("inputs") for entry in entries}
+
+
+def autogrow_least(kind: Any, options: Mapping[str, Any]) -> int:
+    """How many inputs an autogrowing one has to have; 0 for any other input."""
+    template = options.get("template") if kind == AUTOGROW else None
+    inner = template.get("input") if isinstance(template, Mapping) else None
+    least = template.get("min") if isinstance(template, Mapping) else None
+    return least if isinstance(inner, Mapping) and inner.get("required") and isinstance(least, int) else 0
 
 
 def input_sections(sections: Any) -> Iterator[tuple[str, str, Any, Mapping[str, Any]]]:
@@ -3160,6 +3170,110 @@ def _file_kind(wiring: Wiring, node_id: str, kind: str) -> str:
     """The kind of a file; a picture of which only the mask is used is a mask."""
     used = {edge.slot for edge in wiring.out_of[node_id]}
     return "mask" if kind == "image" and wiring.class_type(node_id) == "LoadImage" and used == {1} else kind
+
+
+PLAIN_TYPES = ("", "STRING", "BOOLEAN", *VALUE_TYPES)  # of what a node works out and none can stand in for
+
+
+def without_files(graph: Graph, targets: Iterable[Target], definitions: Definitions) -> Graph | None:
+    """The graph without the nodes that load these files, for which nothing was given, or None when it needs one of
+    them. An optional input only loses its link; a node that cannot do without passes on what else of the kind it is
+    given, or goes as well. So does what then leads to no output any more."""
+    wiring, flow = Wiring.of(graph, definitions), Flow(graph, definitions)
+    needed = wiring.needed()
+    ends = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
+    kept = [node_id for node_id in ends if not _passing(wiring, node_id)] or ends
+    gone = dict.fromkeys(target.node_id for target in targets if target.node_id in wiring.nodes)
+    passed: dict[tuple[str, int], tuple[str, int]] = {}  # what stands in for the outputs of nodes that went
+    changed: dict[str, dict[str, Any]] = {}
+    for node_id in _in_order(wiring, wiring.behind(gone)):
+        lost = [edge for edge in wiring.into[node_id] if edge.source in gone and edge.origin not in passed]
+        if node_id not in gone and not _needs(wiring, node_id, lost):
+            changed[node_id] = _relinked(wiring, node_id, lost, passed)
+            continue
+        if node_id in kept or (node_id in needed and (wiring.is_sampler(node_id) or flow.is_maker(node_id))):
+            return None
+        if node_id not in gone:
+            gone[node_id] = None
+            for edge in wiring.out_of[node_id]:
+                if instead := _passed_on(wiring, edge, lost):
+                    passed[edge.origin] = passed.get(instead.origin, instead.origin)
+    left = {
+        node_id: {**node, "inputs": changed[node_id]} if node_id in changed else node
+        for node_id, node in graph.items()
+        if node_id not in gone
+    }
+    after = Wiring.of(left, definitions)
+    still = after.needed()
+    useless = after.behind(node_id for node_id in needed if node_id in left and node_id not in still)
+    return {node_id: node for node_id, node in left.items() if node_id not in useless} if still else None
+
+
+def _in_order(wiring: Wiring, nodes: Iterable[str]) -> list[str]:
+    """These nodes, each after those of them that feed it; of a circle, which the server refuses, any comes first."""
+    wanted, order, opened = dict.fromkeys(nodes), dict[str, None](), set[str]()
+    for start in wanted:
+        waiting = [start]
+        while waiting:
+            node_id = waiting[-1]
+            if node_id in opened:
+                order.setdefault(waiting.pop())
+                continue
+            opened.add(node_id)
+            sources = (edge.source for edge in wiring.into[node_id])
+            waiting += [source for source in sources if source in wanted and source not in opened]
+    return list(order)
+
+
+def _grown(wiring: Wiring, edge: Edge) -> tuple[str, int] | None:
+    """The autogrowing input that a link's input belongs to, with how many of its kind must be there."""
+    known, (group, dot, _) = wiring.definition(edge.node), edge.input.partition(".")
+    spec = known.inputs.get(group) if known and dot else None
+    return (group, spec.least) if spec and spec.type == AUTOGROW else None
+
+
+def _needs(wiring: Wiring, node_id: str, lost: Sequence[Edge]) -> bool:
+    """Whether a node cannot do without these links. One of an unknown class needs all, and an expression its values."""
+    known = wiring.definition(node_id)
+    for edge in lost:
+        if known and (grown := _grown(wiring, edge)):
+            others = [one for one in wiring.into[node_id] if one not in lost and _grown(wiring, one) == grown]
+            if len(others) < grown[1] or edge.type in PLAIN_TYPES:
+                return True
+        elif known is None or ((spec := known.spec(edge.input, wiring.inputs(node_id))) and spec.required):
+            return True
+    return False
+
+
+def _relinked(
+    wiring: Wiring, node_id: str, lost: Sequence[Edge], passed: Mapping[tuple[str, int], tuple[str, int]]
+) -> dict[str, Any]:
+    """The inputs of a node without these links; of an autogrowing input the others move up, the first ones must be
+    there."""
+    inputs = {name: value for name, value in wiring.inputs(node_id).items() if name not in {at.input for at in lost}}
+    inputs |= {edge.input: [*passed[edge.origin]] for edge in wiring.into[node_id] if edge.origin in passed}
+    for grown in dict.fromkeys(_grown(wiring, edge) for edge in lost):
+        names = [edge.input for edge in wiring.into[node_id] if grown and _grown(wiring, edge) == grown]
+        values = [inputs.pop(name) for name in names if name in inputs]
+        inputs |= dict(zip(names, values, strict=False))
+    return inputs
+
+
+def _passed_on(wiring: Wiring, edge: Edge, lost: Sequence[Edge]) -> Edge | None:
+    """The link into a node that can take the place of one out of it, when the node has lost these: of the same type,
+    and on the same side where the node has several outputs of it. A number or a text that is worked out of others is
+    none of them, nor is one of two latents both: one may be film and the other sound."""
+    known = wiring.definition(edge.source)
+    if known is None or edge.type in PLAIN_TYPES or (edge.type == "LATENT" and "LATENT" in {at.type for at in lost}):
+        return None
+    order = list(known.inputs)
+    alike = [one for one in wiring.into[edge.source] if one.type == edge.type]
+    alike.sort(key=lambda one: order.index(one.input) if one.input in order else len(order))
+    sides = [slot for slot, kind in enumerate(known.outputs) if kind == edge.type]
+    if len(sides) > 1:
+        place = sides.index(edge.slot) if edge.slot in sides else len(alike)
+        alike = alike[place : place + 1]
+    return next((one for one in alike if one not in lost), None)
 
 
 # What output nodes make: by class first, then by the type of what they take or give.

@@ -235,6 +235,145 @@ def test_official_templates_are_for_what_they_are_made_for() -> None:
     assert {name: guessed[name] for name in TASKS} == TASKS
 
 
+# --- files that nothing is given for
+
+
+def left_out(nodes: dict[str, Any], *node_ids: str, known: tool.Definitions = KNOWN) -> Any:
+    before = copy.deepcopy(nodes)
+    pruned = tool.without_files(nodes, [tool.Target(node_id, "image") for node_id in node_ids], known)
+    assert nodes == before
+    return pruned
+
+
+def encoded(picture: str, **more: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
+    """A picture that is scaled and encoded, as node "latent"."""
+    return {
+        "picture": PICTURE,
+        "scale": ("ImageScaleToTotalPixels", {"image": f"{picture}.0", "upscale_method": "area", "megapixels": 1.0}),
+        "encode": ("VAEEncode", {"pixels": "scale.0", "vae": "vae.0"}),
+        "vae": ("VAELoader", {"vae_name": "v.safetensors"}),
+        **more,
+    }
+
+
+def conditioned(link: list[Any], **more: tuple[Any, ...]) -> dict[str, Any]:
+    """A graph that samples with conditioning from a link."""
+    nodes = sampled(model="loader.0", **LOADED, **more)
+    nodes["sampler"]["inputs"]["positive"] = link
+    return nodes
+
+
+def test_an_optional_input_loses_its_link_and_what_fed_only_it_goes() -> None:
+    more = encoded("picture", reference=("ReferenceLatent", {"conditioning": "clip.0", "latent": "encode.0"}))
+    nodes = conditioned(["reference", 0], **more)
+    nodes["reference"]["inputs"]["conditioning"] = ["positive", 0]
+    pruned = left_out(nodes, "picture")
+    assert nodes.keys() - pruned.keys() == {"picture", "scale", "encode", "vae"}
+    assert pruned["reference"]["inputs"] == {"conditioning": ["positive", 0]}
+    assert {node_id: pruned[node_id] for node_id in pruned if node_id != "reference"}.items() <= nodes.items()
+
+
+def test_a_node_that_cannot_do_without_passes_on_what_else_it_is_given() -> None:
+    control = {"strength": 1.0, "start_percent": 0.0, "end_percent": 1.0, "control_net": "net.0"}
+    control |= {"image": "picture.0", "negative": "negative.0", "positive": "positive.0"}
+    nodes = sampled(
+        model="loader.0",
+        **LOADED,
+        picture=PICTURE,
+        net=("ControlNetLoader", {"control_net_name": "c.safetensors"}),
+        apply=("ControlNetApplyAdvanced", control),
+    )
+    for name, slot in (("positive", 0), ("negative", 1)):
+        nodes["sampler"]["inputs"][name] = ["apply", slot]
+        nodes["apply"]["inputs"][name] = [name, 0]
+    pruned = left_out(nodes, "picture")
+    assert nodes.keys() - pruned.keys() == {"picture", "net", "apply"}
+    links = pruned["sampler"]["inputs"]
+    assert (links["positive"], links["negative"]) == (["positive", 0], ["negative", 0])
+
+
+GROWN = {"template": {"input": {"required": {"image": ["IMAGE", {}]}}, "prefix": "image", "min": 1, "max": 50}}
+BATCH = {"input": {"required": {"images": ["COMFY_AUTOGROW_V3", GROWN]}}, "output": ["IMAGE"]}
+
+
+def batch(*pictures: str) -> dict[str, Any]:
+    nodes = graph(a=PICTURE, b=PICTURE, c=PICTURE, grown=("BatchImagesNode",), save=("SaveImage",))
+    nodes["grown"]["inputs"] = {f"images.image{place}": [node_id, 0] for place, node_id in enumerate(pictures)}
+    nodes["save"]["inputs"] = {"images": ["grown", 0], "filename_prefix": "x"}
+    return nodes
+
+
+@pytest.mark.parametrize(("absent", "left"), [("c", "ab"), ("a", "bc"), ("b", "ac"), ("ab", "c")])
+def test_of_a_row_of_inputs_the_rest_moves_up(absent: str, left: str) -> None:
+    pruned = left_out(batch("a", "b", "c"), *absent, known=defined(BatchImagesNode=BATCH))
+    assert pruned["grown"]["inputs"] == {f"images.image{place}": [node_id, 0] for place, node_id in enumerate(left)}
+    assert set(pruned) == {*left, "grown", "save"}
+
+
+def test_a_row_that_loses_all_goes_with_what_is_saved_of_it() -> None:
+    assert left_out(batch("a"), "a", known=defined(BatchImagesNode=BATCH)) is None
+
+
+def test_of_two_pictures_in_one_the_other_stays() -> None:
+    inputs = {"image1": "a.0", "image2": "b.0"}
+    nodes = graph(a=PICTURE, b=PICTURE, both=("ImageBatch", inputs), save=("SaveImage", {"images": "both.0"}))
+    assert left_out(nodes, "b") == graph(a=PICTURE, save=("SaveImage", {"images": "a.0"}))
+    assert left_out(nodes, "a") == graph(b=PICTURE, save=("SaveImage", {"images": "b.0"}))
+    assert left_out(nodes, "a", "b") is None
+
+
+@pytest.mark.parametrize("known", [KNOWN, {}])
+def test_what_is_sampled_from_cannot_be_left_out(known: tool.Definitions) -> None:
+    nodes = sampled(model="loader.0", **LOADED, **encoded("picture"))
+    nodes["sampler"]["inputs"]["latent_image"] = ["encode", 0]
+    assert left_out(nodes, "picture", known=known) is None
+
+
+def test_a_sampler_is_never_passed_by() -> None:
+    nodes = conditioned(["see", 0], picture=PICTURE, see=("Seen", {"image": "picture.0"}))
+    about = {"Seen": {"input": {"required": {"image": ["IMAGE"]}}, "output": ["CONDITIONING"]}}
+    assert left_out(nodes, "picture", known=defined(**about)) is None
+
+
+def test_one_of_two_latents_is_not_both() -> None:
+    entry = next(entry for entry in tool.bundled_entries() if entry.name == "ltx2-image-to-video")
+    graph = dict(entry.workflow.graph)
+    assert left_out(graph, *(file.target.node_id for file in tool.file_inputs(graph, KNOWN))) is None
+
+
+def test_a_picture_that_is_only_shown_besides_is_no_reason_to_need_it() -> None:
+    more = encoded("picture", reference=("ReferenceLatent", {"latent": "encode.0"}))
+    nodes = conditioned(["reference", 0], **more, look=("PreviewImage", {"images": "scale.0"}))
+    nodes["reference"]["inputs"]["conditioning"] = ["positive", 0]
+    assert nodes.keys() - left_out(nodes, "picture").keys() == {"picture", "scale", "encode", "vae", "look"}
+    assert left_out(graph(a=PICTURE, look=("PreviewImage", {"images": "a.0"})), "a") is None
+
+
+def test_a_number_that_is_worked_out_of_a_picture_is_missed() -> None:
+    nodes = sampled(model="loader.0", **LOADED, picture=PICTURE, size=("GetImageSize", {"image": "picture.0"}))
+    nodes["latent"]["inputs"]["width"] = ["size", 0]
+    assert left_out(nodes, "picture") is None
+
+
+def test_what_nothing_needed_before_stays() -> None:
+    nodes = sampled(model="loader.0", **LOADED, picture=PICTURE, scrap=("EmptyImage", {"width": 8, "height": 8}))
+    assert left_out(nodes, "picture") == {node_id: node for node_id, node in nodes.items() if node_id != "picture"}
+    assert left_out(nodes) == nodes
+
+
+@ODD
+@given(GRAPHS)
+def test_files_can_be_left_out_of_anything_and_leave_no_loose_link(whatever: dict[str, Any]) -> None:
+    targets = [file.target for file in tool.file_inputs(whatever, KNOWN)]
+    pruned = tool.without_files(whatever, targets, KNOWN)
+    assert pruned is None or not pruned.keys() & {target.node_id for target in targets}
+    try:
+        tool.check_links(tool.graph_nodes(whatever), KNOWN)
+    except tool.WorkflowRefused:
+        return
+    tool.check_links(tool.graph_nodes(pruned or {}), KNOWN)
+
+
 # --- drawings
 
 
