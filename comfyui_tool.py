@@ -1487,7 +1487,7 @@ class Tracing:
         """All parameters. What belongs to other lines than the first follows where it holds the same."""
         read = [self._read(line) for line in self.lines]
         if not read:
-            return {}
+            return self._scaled()
         first, *others = read
         for name, targets in first.items():
             values = [self.flow.held(next(iter(found[name]))) for found in others if found.get(name)]
@@ -1499,6 +1499,15 @@ class Tracing:
             for target in first.get("prompt", {}):
                 first.get(name, {}).pop(target, None)
         return {name: targets for name, targets in first.items() if targets}
+
+    def _scaled(self) -> Found:
+        """Where nothing is made, pictures are only changed: all that can be set is the size of what is saved."""
+        for output in itertools.chain(*self._outputs()):
+            for wire in self.flow.wires(output):
+                size = {name: self.flow.best(wire, f"image {name}") for name in ("width", "height")}
+                if wire.fits("IMAGE") and all(size.values()):
+                    return {name: {target: None} for name, target in size.items() if target}
+        return {}
 
     def _read(self, line: list[str]) -> Found:
         return self._read_samplers(line) if self.flow.is_sampler(line[0]) else self._read_service(line[-1])

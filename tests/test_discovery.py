@@ -373,6 +373,20 @@ def test_a_picture_that_is_scaled_before_it_is_encoded_has_its_size_there() -> N
     assert found(graph, "width") == []
 
 
+def test_where_nothing_is_made_the_size_is_that_of_what_is_saved() -> None:
+    graph = {
+        "load": node("LoadImage", image="a"),
+        "first": node("ImageScale", image=("load", 0), width=512, height=640),
+        "large": node("ImageUpscaleWithModel", image=("first", 0), upscale_model=("model", 0)),
+        "model": node("UpscaleModelLoader", model_name="x4.pth"),
+        "last": node("ImageScale", image=("large", 0), width=1024, height=1280),
+        "save": node("SaveImage", images=("last", 0), filename_prefix="x"),
+    }
+    assert found(graph, "width", "height", "fps") == {"width": ["last.width"], "height": ["last.height"], "fps": []}
+    graph["save"]["inputs"]["images"] = ["load", 0]
+    assert found(graph, "width") == []
+
+
 def test_the_model_is_found_behind_loras() -> None:
     graph = plain(lora=node("LoraLoader", model=("model", 0), clip=("model", 1), lora_name="l.safetensors"))
     graph["sampler"]["inputs"]["model"] = ["lora", 0]
