@@ -4,6 +4,7 @@ With COMFYUI_TEST_URL set a real ComfyUI validates them as well; it needs none o
 """
 
 import asyncio
+import io
 import json
 import os
 import re
@@ -13,8 +14,10 @@ from typing import Any
 
 import aiohttp
 import pytest
+from PIL import Image, ImageChops, ImageOps
 
 import comfyui_tool as tool
+from tests.graphs import defined
 from tests.stand_in import StandIn
 from tests.stand_in.release import RELEASES
 
@@ -78,9 +81,9 @@ def complaint(graph: Mapping[str, Any], spec: list[Any], value: Any, known: Mapp
     return "" if kind not in ("INT", "FLOAT") or low <= value <= high else f"is {value!r} out of its range"
 
 
-@each_release
-def test_every_input_fits_the_node_definitions(name: str, release: str) -> None:
-    known, graph, wrong = RELEASES[release].definitions, GRAPHS[name], []
+def faults(graph: Mapping[str, Any], release: str) -> list[str]:
+    """What is wrong with the inputs of a graph's nodes."""
+    known, wrong = RELEASES[release].definitions, list[str]()
     for node_id, node in graph.items():
         held = node["inputs"]
         specs = {key: (spec, required) for key, spec, required in specs_of(known[node["class_type"]]["input"], held)}
@@ -91,7 +94,12 @@ def test_every_input_fits_the_node_definitions(name: str, release: str) -> None:
                 wrong += [f"{node_id}: {key} {said}"] if said else []
             elif (node["class_type"], key) not in NOT_IN_EVERY_RELEASE:
                 wrong.append(f"{node_id}: {key} is unknown")
-    assert wrong == []
+    return wrong
+
+
+@each_release
+def test_every_input_fits_the_node_definitions(name: str, release: str) -> None:
+    assert faults(GRAPHS[name], release) == []
 
 
 @each
@@ -151,6 +159,60 @@ def test_what_makes_pictures_from_text_has_a_prompt_a_size_and_a_seed(name: str)
     assert {"prompt", "seed", "width", "height", "batch_size", "model"} <= workflow.parameters.keys()
     negative = "takes a negative prompt" in ENTRIES[name].description
     assert negative == ("negative_prompt" in workflow.parameters)
+
+
+# --- pictures that are given ---
+
+IMAGES = {"flux2-edit": 3, "flux2-klein-edit": 3, "qwen-image-edit": 3, "flux-kontext": 2}  # every other one at most
+PICTURES = {0: "", 1: "", 2: "one or two pictures", 3: "one to three pictures"}  # how a description says it
+
+
+def files_of(name: str) -> tuple[tool.FileInput, ...]:
+    return tool.file_inputs(GRAPHS[name], tool.NO_DEFINITIONS)
+
+
+def with_images(name: str, count: int, known: tool.Definitions = tool.NO_DEFINITIONS) -> dict[str, Any] | None:
+    """The graph for so many pictures."""
+    pruned = tool.without_files(GRAPHS[name], [file.target for file in files_of(name)[count:]], known)
+    return pruned if pruned is None else dict(pruned)
+
+
+@each
+def test_it_takes_the_pictures_that_it_says(item: dict[str, Any]) -> None:
+    name, takes = item["name"], item["task"] not in ("text_to_image", "text_to_video", "text_to_audio")
+    assert ENTRIES[name].images == len(files_of(name)) == (IMAGES.get(name, 1) if takes else 0)
+    titles = ["Image", "Image 2", "Image 3"] if item["task"] != "inpaint" else ["Image and mask"]
+    assert [file.title for file in files_of(name)] == titles[: ENTRIES[name].images]
+    assert PICTURES[ENTRIES[name].images] in item["description"]
+    assert tool.guess_task(GRAPHS[name], tool.NO_DEFINITIONS) == item["task"]
+
+
+@each_release
+def test_it_is_right_with_fewer_pictures_too(name: str, release: str) -> None:
+    known = defined(release)
+    files = files_of(name)
+    for count in range(1, len(files) + 1):
+        graph = with_images(name, count, known)
+        assert graph is not None
+        assert faults(graph, release) == []
+        assert tool.file_inputs(graph, known) == files[:count]
+        assert tool.Wiring.of(graph, known).needed().keys() == graph.keys()
+        assert tool.discover(graph, known).keys() == tool.discover(GRAPHS[name], known).keys()
+    if files:
+        assert with_images(name, 0, known) is None, "none of them makes a picture of nothing"
+
+
+@pytest.mark.parametrize("name", [name for name, entry in ENTRIES.items() if entry.images])
+def test_the_size_of_the_first_picture_is_that_of_the_result(name: str) -> None:
+    entry = ENTRIES[name]
+    graph = entry.workflow.bind({"width": 320, "height": 448}).graph
+    given = [node for node in graph.values() if node["inputs"].keys() >= {"width", "height"}]
+    links = [node["inputs"][key] for node in given for key in ("width", "height") if tool.is_link(node["inputs"][key])]
+    assert {graph[node_id]["class_type"] for node_id, _ in links} <= {"GetImageSize"}
+    (scale,) = [node for node in given if not tool.is_link(node["inputs"]["width"])]
+    assert (scale["class_type"], scale["inputs"]["width"], scale["inputs"]["height"]) == ("ImageScale", 320, 448)
+    assert len({node_id for node_id, _ in links}) <= 1, "all others read it at one place"
+    assert all(entry.workflow.spec(key, defined()).type == "INT" for key in ("width", "height"))
 
 
 # --- which files will do ---
@@ -414,12 +476,12 @@ async def _closed() -> AsyncIterator[None]:
 # What a person may set in the workflows of a task, at the least.
 SETTABLE = {
     "text_to_image": {"prompt", "seed", "steps", "guidance", "width", "height", "batch_size", "model"},
-    "image_edit": {"prompt", "seed", "steps", "guidance", "model"},
-    "image_to_image": {"prompt", "seed", "steps", "guidance", "denoise", "model"},
-    "inpaint": {"prompt", "seed", "steps", "guidance", "denoise", "model"},
-    "upscale": set(),
+    "image_edit": {"prompt", "seed", "steps", "guidance", "width", "height", "batch_size", "model"},
+    "image_to_image": {"prompt", "seed", "steps", "guidance", "denoise", "width", "height", "model"},
+    "inpaint": {"prompt", "seed", "steps", "guidance", "denoise", "width", "height", "model"},
+    "upscale": {"width", "height"},
     "text_to_video": {"prompt", "seed", "width", "height", "length", "fps", "model"},
-    "image_to_video": {"prompt", "seed", "length", "fps", "model"},
+    "image_to_video": {"prompt", "seed", "width", "height", "length", "fps", "model"},
     "text_to_audio": {"prompt", "lyrics", "seed", "steps", "seconds", "model"},
 }
 
@@ -431,6 +493,7 @@ def test_what_a_person_sets_is_found_in_it(name: str) -> None:
     assert SETTABLE[entry.task] <= found
     assert {key for family in entry.families for key in family.defaults} <= found
     assert entry.workflow.value("denoise") in (None, 1.0, 0.75, 0.6)
+    assert entry.task != "image_edit" or "denoise" not in found, "an edit begins with noise alone"
     if entry.needs[0].folder != "upscale_models":
         assert entry.needs[0].target in entry.workflow.parameters["model"]
 
@@ -494,11 +557,64 @@ async def test_what_is_missing_is_told_at_once_with_where_it_is_from(name: str) 
     assert "Hugging Face" in error.value.hint
 
 
+def painted(size: tuple[int, int]) -> Image.Image:
+    """A picture of which no two parts are alike, with a hole for the mask in its middle."""
+    image = Image.radial_gradient("L").resize(size)
+    picture = Image.merge("RGBA", (image, image.transpose(Image.Transpose.ROTATE_180), ImageOps.invert(image), image))
+    hole = Image.new("L", size, 255)
+    hole.paste(0, (size[0] // 4, size[1] // 4, size[0] // 2, size[1] // 2))
+    picture.putalpha(hole)
+    return picture
+
+
+async def run_with(comfy: StandIn, graph: dict[str, Any], picture: Image.Image) -> Image.Image:
+    """What a graph makes of a picture."""
+    stream = io.BytesIO()
+    picture.save(stream, "PNG")
+    async with aiohttp.ClientSession(comfy.url) as session:
+        form = aiohttp.FormData()
+        form.add_field("image", stream.getvalue(), filename="example.png", content_type="image/png")
+        form.add_field("overwrite", "true")
+        await session.post("/upload/image", data=form)
+        async with session.post("/prompt", json={"prompt": graph}) as answer:
+            told = await answer.json()
+            assert (answer.status, told.get("node_errors")) == (200, {}), told
+        async with asyncio.timeout(30):
+            while not (history := await (await session.get(f"/history/{told['prompt_id']}")).json()):
+                await asyncio.sleep(0.02)
+        ((saved,),) = [ui["images"] for ui in history[told["prompt_id"]]["outputs"].values()]
+        async with session.get("/view", params=saved) as answer:
+            return Image.open(io.BytesIO(await answer.read())).convert("RGB")
+
+
+@pytest.mark.parametrize("name", ["flux-inpaint", "checkpoint-inpaint"])
+@pytest.mark.parametrize("size", [(128, 96), (130, 100)])
+async def test_what_the_mask_does_not_cover_stays(name: str, size: tuple[int, int]) -> None:
+    entry, picture = ENTRIES[name], painted(size)
+    graph = dict(entry.workflow.bind({"prompt": "a red fox", "width": size[0], "height": size[1], "steps": 1}).graph)
+    async with StandIn(models=models_of(entry), step_seconds=0.0) as comfy:
+        made = await run_with(comfy, graph, picture)
+    assert made.size == size
+    difference = ImageChops.difference(made, picture.convert("RGB"))
+    assert difference.getbbox() is not None
+    difference.paste(0, mask=ImageOps.invert(picture.getchannel("A")))
+    assert difference.getbbox() is None
+
+
+async def test_a_picture_is_enlarged_to_just_the_size_that_is_asked_for() -> None:
+    entry = ENTRIES["upscale"]
+    graph = dict(entry.workflow.bind({"width": 333, "height": 222}).graph)
+    async with StandIn(models=models_of(entry)) as comfy:
+        assert (await run_with(comfy, graph, painted((96, 64)))).size == (333, 222)
+
+
 @pytest.mark.skipif(not REAL_URL, reason="COMFYUI_TEST_URL is not set")
-@pytest.mark.parametrize("name", ENTRIES)
-async def test_a_real_server_takes_it(name: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "count"), [(name, count + 1) for name, entry in ENTRIES.items() for count in range(entry.images or 1)]
+)
+async def test_a_real_server_takes_it(name: str, count: int) -> None:
     """Whatever files the server has: only a missing one may be complained of."""
-    graph = GRAPHS[name]
+    graph = with_images(name, count, defined()) or {}
     async with aiohttp.ClientSession() as session:
         for class_type in {node["class_type"] for node in graph.values()}:
             async with session.get(f"{REAL_URL}/object_info/{class_type}") as answer:

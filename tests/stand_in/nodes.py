@@ -459,12 +459,23 @@ def empty_image(run: Run, width: int, height: int, batch_size: int, color: int) 
     return (tuple(Image.new("RGB", (width, height), rgb) for _ in range(batch_size)),)
 
 
+METHODS = {
+    "nearest-exact": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "area": Image.Resampling.BOX,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
 @node("ImageScale")
 async def image_scale(run: Run, image: Any, upscale_method: str, width: int, height: int, crop: str) -> Outputs:
+    method = METHODS[upscale_method]
+
     def scaled(picture: Image.Image) -> Image.Image:
         w = width or round(picture.width * height / picture.height)
         h = height or round(picture.height * width / picture.width)
-        return ImageOps.fit(picture, (w, h)) if crop == "center" else picture.resize((w, h))
+        return ImageOps.fit(picture, (w, h), method) if crop == "center" else picture.resize((w, h), method)
 
     return (await asyncio.to_thread(lambda: tuple(map(scaled, image))),)
 
@@ -528,6 +539,21 @@ async def get_image_size(run: Run, image: Any) -> Outputs:
     width, height = image[0].size
     await run.text(f"width: {width}, height: {height}\n batch size: {len(image)}")
     return (width, height, len(image))
+
+
+@node("ImageCompositeMasked")
+def image_composite_masked(
+    run: Run, destination: Any, source: Any, x: int, y: int, resize_source: bool, mask: Any = ()
+) -> Outputs:
+    def composed(index: int, below: Image.Image) -> Image.Image:
+        above = source[index % len(source)]
+        above = above.resize(below.size, Image.Resampling.BILINEAR) if resize_source else above
+        layer = mask[index % len(mask)].resize(above.size, Image.Resampling.BILINEAR) if mask else None
+        result = below.copy()
+        result.paste(above, (x, y), layer)
+        return result
+
+    return (tuple(composed(index, below) for index, below in enumerate(destination)),)
 
 
 @node("SolidMask")
