@@ -18,7 +18,7 @@ import contextlib
 import os
 import re
 import shutil
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self, TypeVar
@@ -53,8 +53,32 @@ ANSWER = ".chat-assistant"
 STATUS_TOGGLE = 'button[aria-label="Toggle status history"]'
 STATUS = ".status-description"
 PICTURE = 'img[data-cy="image"]'
+FILE = "button.h-8.rounded-xl:has(.truncate.pr-1)"
+FILE_NAME = ".truncate.pr-1"
+ATTACHED = '#message-input-container button[aria-label="Remove file" i]'
+DIALOG = '[role="dialog"]'
+SPINNER = ".animate-spin, .spinner_ajPY"
 STOP = 'button[aria-label="Stop"]'
 WHATS_NEW_CLOSE = "Okay, Let's Go!"
+
+# The players of the last answer, then those of an open dialog.
+PLAYERS = """(answer) => [
+    ...[...document.querySelectorAll(answer)].slice(-1).map(place => ["message", place]),
+    ...[...document.querySelectorAll('[role="dialog"]')].map(place => ["dialog", place]),
+].flatMap(([where, place]) => [...place.querySelectorAll("video, audio")].map(element => ({where, element})))"""
+PLAYED_SECONDS = 0.25  # what a player has to come forward to be one that plays
+PLAY = """async ({answer, index, enough, patience}) => {
+    const {element} = players(answer)[index];
+    const pause = new Promise(resolve => setTimeout(resolve, patience));
+    let refused = null;
+    element.muted = true;
+    await Promise.race([element.play().catch(error => { refused = String(error); }), pause]);
+    const end = Date.now() + patience;
+    while (!refused && element.currentTime < enough && !element.ended && Date.now() < end)
+        await new Promise(resolve => setTimeout(resolve, 50));
+    element.pause();
+    return [element.currentTime, refused || (element.error && element.error.message) || ""];
+}"""
 
 T = TypeVar("T")
 
@@ -76,6 +100,19 @@ class Picture:
     def stored(self) -> bool:
         """Whether it is a file, and not a preview that came within an event."""
         return not self.address.startswith(("data:", "blob:"))
+
+
+@dataclass(frozen=True)
+class Player:
+    """One video or sound that the page can play."""
+
+    tag: str  # "video" or "audio"
+    src: str
+    where: str  # "message" or "dialog"
+    ready_state: int  # from 1 on the duration and the size are known
+    duration: float  # 0 as long as it is not known
+    video_width: int
+    error: str
 
 
 def find_chromium() -> str | None:
@@ -142,12 +179,19 @@ class Browser:
 
     # Talking
 
-    async def chat(self, text: str, *, attach: Path | str | None = None) -> None:
-        """Write a message, with a file if wanted, and send it; returns when it stands in the chat."""
+    async def chat(self, text: str, *, attach: Path | str | Sequence[Path | str] | None = None) -> None:
+        """Write a message, with files if wanted, and send it; returns when it stands in the chat."""
         before = await self.page.locator(ANSWER).count()
         if attach:
-            await self.page.locator(ATTACHMENT).first.set_input_files(str(attach))
-            await self._until(self._attached, "the attached file did not arrive", WAIT_SECONDS)
+            paths = [attach] if isinstance(attach, (Path, str)) else attach
+            await self.page.locator(ATTACHMENT).first.set_input_files([str(path) for path in paths])
+
+            async def attached() -> bool:
+                """Whether all stand above the input, uploaded."""
+                waiting = await self.page.locator("#message-input-container").locator(SPINNER).count()
+                return not waiting and await self.page.locator(ATTACHED).count() == len(paths)
+
+            await self._until(attached, "the attached files did not arrive", WAIT_SECONDS)
         await self.page.locator(INPUT).click(timeout=WAIT_SECONDS * 1000)
         await self.page.keyboard.insert_text(text)
         await self.page.keyboard.press("Enter")
@@ -237,6 +281,63 @@ class Browser:
 
         return await self._until(complete, f"not exactly {count} loaded picture(s)", timeout)
 
+    # Files and players
+
+    async def files(self) -> list[str]:
+        """The names of the files in the last answer that are no pictures, in order."""
+        names = self._answer().locator(FILE).locator(FILE_NAME)
+        return [name.strip() for name in await names.all_inner_texts()]
+
+    async def open_file(self, name: str, *, preview: bool = False) -> str:
+        """Open the dialog of a file in the last answer, on its other tab if wanted; returns what it says."""
+        label = self.page.locator(FILE_NAME).get_by_text(name, exact=True)
+        await self._answer().locator(FILE).filter(has=label).first.click(timeout=WAIT_SECONDS * 1000)
+        dialog = self.page.locator(DIALOG)
+
+        async def loaded() -> bool:
+            return name in await dialog.inner_text(timeout=5000) and not await dialog.locator(SPINNER).count()
+
+        await dialog.wait_for(state="visible", timeout=WAIT_SECONDS * 1000)
+        await self._until(loaded, f"the file {name} was not loaded", WAIT_SECONDS)
+        if preview:
+            await dialog.get_by_role("button", name="Preview", exact=True).click(timeout=5000)
+        return (await dialog.inner_text(timeout=5000)).strip()
+
+    async def close_file(self) -> None:
+        """Close the dialog."""
+        await self.page.locator(DIALOG).get_by_label("Close").click(timeout=5000)
+        await self.page.locator(DIALOG).wait_for(state="detached", timeout=5000)
+
+    async def players(self) -> list[Player]:
+        """The players of the last answer and then those of an open dialog, in order."""
+        found = await self.page.evaluate(
+            f"""answer => ({PLAYERS})(answer).map(({{where, element}}) => ({{
+                tag: element.localName, src: element.getAttribute("src") || "", where,
+                ready_state: element.readyState, duration: element.duration || 0,
+                video_width: element.videoWidth || 0, error: element.error ? element.error.message : ""}}))""",
+            ANSWER,
+        )
+        return [Player(**player) for player in found]
+
+    async def wait_for_players(self, count: int = 1, timeout: float = WAIT_SECONDS) -> list[Player]:
+        """Wait until there are exactly so many players, all of which know how long they last."""
+
+        async def complete() -> list[Player]:
+            players = await self.players()
+            return players if len(players) == count and all(player.duration for player in players) else []
+
+        return await self._until(complete, f"not exactly {count} player(s) with something to play", timeout)
+
+    async def play(self, index: int = 0, timeout: float = 5.0) -> float:
+        """Play one of `players` for a moment, muted; returns how many seconds it came, and raises if none."""
+        player = (await self.players())[index]
+        script = f"options => {{ const players = {PLAYERS}; return ({PLAY})(options); }}"
+        options = {"answer": ANSWER, "index": index, "enough": PLAYED_SECONDS, "patience": timeout * 1000}
+        seconds, error = await self.page.evaluate(script, options)
+        if not seconds or error:
+            raise BrowserError(f"The player {player} did not move. {error}")
+        return float(seconds)
+
     async def wait_for_diagram(self, timeout: float = WAIT_SECONDS) -> str:
         """Wait until the last answer shows a drawn diagram; the texts in it."""
 
@@ -270,12 +371,6 @@ class Browser:
 
     async def _settle(self) -> None:
         await self.page.locator(INPUT).wait_for(state="visible", timeout=OPEN_SECONDS * 1000)
-
-    async def _attached(self) -> bool:
-        """Whether the attached file stands above the input, uploaded."""
-        container = self.page.locator("#message-input-container")
-        waiting = await container.locator(".animate-spin, .spinner_ajPY").count()
-        return not waiting and await container.locator(f"{PICTURE}, .file-item, button img").count() > 0
 
     def _answer(self) -> Locator:
         return self.page.locator(ANSWER).last

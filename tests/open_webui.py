@@ -509,6 +509,11 @@ class OpenWebUI:
             "file": stored,
         }
 
+    async def write_content(self, id: str, content: str) -> None:
+        """Write what the page's dialog shows of a file, past the API, which would have it indexed by a model."""
+        statement = "UPDATE file SET data = ? WHERE id = ?"
+        await asyncio.to_thread(self._query, statement, json.dumps({"content": content}), id)
+
     async def delete_file(self, id: str, *, user: User | None = None) -> None:
         """Delete a file."""
         await self.request("DELETE", f"/api/v1/files/{id}", user=user)

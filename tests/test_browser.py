@@ -11,12 +11,14 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from tests.browser import MISSING, Browser, find_chromium
 from tests.conftest import SOURCE, installed
 from tests.model_server import ModelServer, ToolCall
 from tests.open_webui import OpenWebUI
 from tests.stand_in import StandIn
+from tests.stand_in.media import clip, wave_file
 from tests.test_tool_file import METHODS
 
 pytestmark = [
@@ -139,6 +141,95 @@ async def test_the_workflow_in_a_picture_dropped_into_the_chat_is_run(
         await shoot(browser, "attached")
     texts = [node["inputs"].get("text") for node in comfy.prompts[-1]["prompt"].values()]
     assert PROMPT in texts
+
+
+MEDIA = {
+    "clip.mp4": ("video/mp4", "video"),
+    "silent.mp4": ("video/mp4", "video"),
+    "clip.webm": ("video/webm", "video"),
+    "tone.flac": ("audio/flac", "audio"),
+    "tone.mp3": ("audio/mpeg", "audio"),
+    "tone.opus": ("audio/ogg", "audio"),
+    "tone.wav": ("audio/wav", "audio"),
+}
+
+
+def player_of(file_id: str, tag: str) -> str:
+    address = f"/api/v1/files/{file_id}/content"
+    return f'<p><{tag} src="{address}" controls>{address}</{tag}></p>'
+
+
+async def test_players_in_an_answer_and_in_the_dialog_of_a_file_play(webui: OpenWebUI) -> None:
+    """What the page does with the markup of a player, without the tool."""
+    bob = await webui.user("bob")
+    ids = {}
+    for name, (kind, _) in MEDIA.items():
+        content = wave_file() if name.endswith(".wav") else clip(name)
+        ids[name] = (await webui.upload(name, content, kind, bob))["id"]
+    markup = {name: player_of(ids[name], tag) for name, (_, tag) in MEDIA.items()}
+    async with ModelServer() as model, Browser(webui.url, bob.token) as browser:
+        await webui.use_model(model)
+        model.script(then="\n\n".join(["Here they are.", *markup.values(), "That is all."]))
+        await browser.chat("Play")
+        await browser.wait_until_done()
+        for _ in range(2):
+            players = await browser.wait_for_players(len(MEDIA))
+            assert [player.tag for player in players] == [tag for _, tag in MEDIA.values()]
+            assert {player.video_width for player in players} == {128, 0}
+            for index, player in enumerate(players):
+                assert (player.where, player.error) == ("message", "")
+                assert player.video_width == (128 if player.tag == "video" else 0)
+                assert 0.9 < player.duration < 1.1
+                assert await browser.play(index) > 0.2
+            words = await browser.text()
+            assert words.startswith("Here they are.")
+            assert words.endswith("That is all.")
+            await shoot(browser, "players")
+            await browser.reload()
+        model.script(then="Here are the files.")
+        await browser.open("/")
+        await browser.chat("Files")
+        await browser.wait_until_done()
+        await browser.page.wait_for_url(re.compile("/c/"))
+        chat_id = browser.page.url.rpartition("/")[2]
+        chat = await webui.chat(chat_id, user=bob)
+        for message in chat["history"]["messages"].values():
+            if message["role"] == "assistant":
+                message["files"] = [{"type": "file", "id": id, "url": id, "name": name} for name, id in ids.items()]
+        await webui.request("POST", f"/api/v1/chats/{chat_id}", user=bob, json={"chat": chat})
+        for name, id in ids.items():
+            await webui.write_content(id, markup[name])
+        await browser.reload()
+        assert await browser.files() == list(MEDIA)
+        for name, (_, tag) in MEDIA.items():
+            assert name in await browser.open_file(name)
+            (player,) = await browser.wait_for_players(1)
+            assert (player.tag, player.where) == (tag, "dialog")
+            assert await browser.play() > 0.2
+            await shoot(browser, f"dialog-{name}")
+            await browser.close_file()
+            assert await browser.players() == []
+        await browser.open_file("tone.mp3", preview=True)
+        assert (await browser.wait_for_players(1))[0].tag == "audio"
+        assert await browser.play() > 0.2
+
+
+async def test_several_files_are_attached_at_once(webui: OpenWebUI, model: ModelServer, tmp_path: Path) -> None:
+    files = {"a.png": b"", "b.png": b"", "c.txt": b"hello", "d.mp4": clip("clip.mp4"), "e.mp3": clip("tone.mp3")}
+    paths = [tmp_path / name for name in files]
+    for path, content in zip(paths, files.values(), strict=True):
+        if content:
+            path.write_bytes(content)
+        else:
+            Image.new("RGB", (64, 64), "red").save(path)
+    model.script(then="Seen.")
+    async with Browser(webui.url, (await webui.user("bob")).token) as browser:
+        await browser.chat("Look at these", attach=paths)
+        await browser.wait_until_done()
+        chat = await webui.chat(browser.page.url.rpartition("/")[2], user=await webui.user("bob"))
+    (said,) = (message for message in chat["history"]["messages"].values() if message["role"] == "user")
+    assert sorted(file["name"] for file in said["files"]) == list(files)
+    assert len(model.requests[-1].images) == 2
 
 
 async def test_a_temporary_chat_shows_the_picture_once(webui: OpenWebUI, model: ModelServer) -> None:
