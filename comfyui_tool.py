@@ -14,15 +14,16 @@ required_open_webui_version: 0.9.6
 #    1 Front matter, imports, constants
 #    2 Errors       everything that can go wrong, with what to do about it
 #    3 Workflow     a graph and its parameters, as a pure value
-#    4 Server       one ComfyUI: HTTP and the shared websocket
-#    5 Catalogue    which workflow fits the models that a server has
-#    6 Job          the life of one prompt, as a pure reducer
-#    7 Fleet        from a wish to finished pictures: find a server, plan, submit, follow, collect
-#    8 Chat         everything that touches Open WebUI
-#    9 Settings     valves, and what they mean for one call
-#   10 Tools        what a language model may call
-#   11 Command line python comfyui_tool.py generate | convert | install
-#   12 Bundled workflows
+#    4 Media        pictures, masks and all other files, as bytes
+#    5 Server       one ComfyUI: HTTP and the shared websocket
+#    6 Catalogue    which workflow fits the models that a server has
+#    7 Job          the life of one prompt, as a pure reducer
+#    8 Fleet        from a wish to finished pictures: find a server, plan, submit, follow, collect
+#    9 Chat         everything that touches Open WebUI
+#   10 Settings     valves, and what they mean for one call
+#   11 Tools        what a language model may call
+#   12 Command line python comfyui_tool.py generate | convert | install
+#   13 Bundled workflows
 
 import argparse
 import asyncio
@@ -54,7 +55,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Itera
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeVar
+from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args, get_origin
 from urllib.parse import quote, urlsplit
 
 import aiohttp
@@ -3142,13 +3143,14 @@ FILE_WIDGETS: Mapping[str, tuple[str, str]] = {
 @dataclass(frozen=True)
 class FileInput:
     """A widget that names a file to upload: "image", "mask", "video", "audio" or "3d"; `held` is what it names now.
-    Nothing needs one that feeds no output."""
+    Nothing needs one that feeds no output. Of one that is `masked` the transparency is used as a mask as well."""
 
     target: Target
     kind: str
     title: str
     held: str = ""
     needed: bool = field(default=True, compare=False)
+    masked: bool = field(default=False, compare=False)
 
 
 def file_inputs(graph: Graph, definitions: Definitions) -> tuple[FileInput, ...]:
@@ -3158,13 +3160,19 @@ def file_inputs(graph: Graph, definitions: Definitions) -> tuple[FileInput, ...]
 
 def _file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
     needed = wiring.needed()
-    found = [
-        FileInput(Target(node_id, name), _file_kind(wiring, node_id, kind), plain_title(node), held, node_id in needed)
-        for node_id, node in wiring.nodes.items()
-        for name, kind in _file_widgets(wiring, node_id).items()
-        if isinstance(held := wiring.inputs(node_id).get(name, ""), str)
-    ]
+    found = []
+    for node_id, node in wiring.nodes.items():
+        for name, kind in _file_widgets(wiring, node_id).items():
+            if isinstance(held := wiring.inputs(node_id).get(name, ""), str):
+                own = _file_kind(wiring, node_id, kind)
+                masked = own == "image" and _has_mask(wiring, node_id)
+                found.append(FileInput(Target(node_id, name), own, plain_title(node), held, node_id in needed, masked))
     return tuple(sorted(found, key=lambda file: not file.needed))
+
+
+def _has_mask(wiring: Wiring, node_id: str) -> bool:
+    """Whether a picture's transparency, which LoadImage gives as its second output, is used as a mask."""
+    return wiring.class_type(node_id) == "LoadImage" and any(edge.slot == 1 for edge in wiring.out_of[node_id])
 
 
 def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
@@ -3177,8 +3185,8 @@ def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
 
 def _file_kind(wiring: Wiring, node_id: str, kind: str) -> str:
     """The kind of a file; a picture of which only the mask is used is a mask."""
-    used = {edge.slot for edge in wiring.out_of[node_id]}
-    return "mask" if kind == "image" and wiring.class_type(node_id) == "LoadImage" and used == {1} else kind
+    pictured = any(edge.slot != 1 for edge in wiring.out_of[node_id])
+    return "mask" if kind == "image" and _has_mask(wiring, node_id) and not pictured else kind
 
 
 PLAIN_TYPES = ("", "STRING", "BOOLEAN", *VALUE_TYPES)  # of what a node works out and none can stand in for
@@ -3911,7 +3919,7 @@ def file_stem(prompt: str, seed: int | None) -> str:
     return f"{words or 'picture'}-{seed}" if seed is not None else words or "picture"
 
 
-# --- Media
+# --- 4. Media ---------------------------------------------------------------------------------------------------------
 #
 # Pictures that come in, masks, and the files that go out, all as bytes. They come from anybody, and Pillow's readers
 # raise whatever they stumble over, so every exception of theirs is caught and becomes an error or a note.
@@ -4064,14 +4072,21 @@ def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
 
 
 @dataclass(frozen=True)
-class Still:
-    """A picture to work on, as ComfyUI reads it."""
+class InputFile:
+    """A file for a workflow to work on, as ComfyUI reads it."""
 
     data: bytes = field(repr=False)
-    ending: str  # "png", "jpg" or "webp"
-    size: Size
-    transparent: bool  # whether any part of it is see-through
+    ending: str  # of its name: "png"
+    size: Size | None = None  # of a picture, upright
+    transparent: bool = False  # whether any part of it is see-through
     notes: tuple[str, ...] = ()
+    kind: str = "image"  # or "video" or "audio"
+
+    @functools.cached_property
+    def stored_name(self) -> str:
+        """Its name in the server's input folder, made from its content: the same file is kept once, and nodes that
+        read it are not run again."""
+        return f"open-webui-{hashlib.sha256(self.data).hexdigest()[:24]}.{self.ending}"
 
 
 @contextlib.contextmanager
@@ -4113,7 +4128,7 @@ def _unreadable(data: bytes, name: str) -> BadArgument:
     )
 
 
-def read_still(data: bytes, name: str) -> Still:
+def read_still(data: bytes, name: str) -> InputFile:
     """A picture of any common format, decoded once as a proof, for ComfyUI: its own bytes where every ComfyUI reads
     them rightly, else encoded anew. Raises `BadArgument`, and `LimitExceeded` beyond the bounds. Blocks."""
     with _reading(data, name) as image:
@@ -4122,24 +4137,24 @@ def read_still(data: bytes, name: str) -> Still:
             size = Size(*image.size)
             image.draft(image.mode, (1, 1))  # decodes at an eighth of the size, and reads all of the file all the same
             image.load()
-            return Still(data, ending, size, False)
+            return InputFile(data, ending, size, False)
         count = int(getattr(image, "n_frames", 1)) if _is_paged(image) else 1
         image.load()
         _check_bounds(image, name)  # some formats tell their size only now
         transparent = _is_see_through(image)
         hidden = transparent and image.mode in ("1", "L", "RGB")  # a colour that stands for nothing: ComfyUI shows it
         if ending and image.mode in PLAIN_MODES and _orientation(image) == count == 1 and not hidden:
-            return Still(data, ending, Size(*image.size), transparent)
+            return InputFile(data, ending, Size(*image.size), transparent)
         notes = (f"only the first of {count} pictures in it is used",) if count > 1 else ()
         _turn_upright(image)
         if ending == "jpg" and image.mode in ("L", "RGB"):
             profile = image.info.get("icc_profile")
             encoded = _encoded(image, "JPEG", quality=95, subsampling="4:4:4", icc_profile=profile)
-            return Still(encoded, ending, Size(*image.size), False, notes)
+            return InputFile(encoded, ending, Size(*image.size), False, notes)
         profile = _profile(image)
         plain = _plain(image)
         encoded = _encoded(plain, "PNG", compress_level=1, icc_profile=profile)
-        return Still(encoded, "png", Size(*plain.size), transparent, notes)
+        return InputFile(encoded, "png", Size(*plain.size), transparent, notes)
 
 
 def read_mask(data: bytes, name: str) -> Image.Image:
@@ -4176,7 +4191,7 @@ def _mask_in(picture: Image.Image) -> Image.Image:
     return ImageChops.invert(alpha)
 
 
-def mask_of(still: Still) -> Image.Image | None:
+def mask_of(still: InputFile) -> Image.Image | None:
     """What is see-through in a picture as a mask (mode L), or None when nothing is. Blocks."""
     if not still.transparent:
         return None
@@ -4184,25 +4199,25 @@ def mask_of(still: Still) -> Image.Image | None:
         return ImageChops.invert(image.convert("RGBA").getchannel("A"))
 
 
-def with_mask(still: Still, mask: Image.Image) -> Still:
+def with_mask(still: InputFile, mask: Image.Image) -> InputFile:
     """A picture whose see-through part is the mask's white part, as ComfyUI's LoadImage takes it; its colours stay
     there too. Blocks."""
-    mask, notes = _scaled(mask, still.size)
+    mask, notes = _scaled(mask, still.size or Size(*mask.size))
     with _reading(still.data, "picture") as image:
         image.load()
         image.info.pop("transparency", None)
         picture, profile = image.convert("RGB"), _profile(image)
     picture.putalpha(ImageChops.invert(mask))
     encoded = _encoded(picture, "PNG", compress_level=1, icc_profile=profile)
-    return Still(encoded, "png", still.size, _brightest(mask) > 0, still.notes + notes)
+    return InputFile(encoded, "png", still.size, _brightest(mask) > 0, still.notes + notes)
 
 
-def mask_file(mask: Image.Image, size: Size) -> Still:
+def mask_file(mask: Image.Image, size: Size) -> InputFile:
     """A mask as a file of its own that all loaders of ComfyUI understand alike: those that read a colour, and those
     that read what is see-through. Blocks."""
     mask, notes = _scaled(mask, size)
     picture = Image.merge("RGBA", (mask, mask, mask, ImageChops.invert(mask)))
-    return Still(_encoded(picture, "PNG", compress_level=1), "png", size, _brightest(mask) > 0, notes)
+    return InputFile(_encoded(picture, "PNG", compress_level=1), "png", size, _brightest(mask) > 0, notes)
 
 
 def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]]:
@@ -4683,7 +4698,7 @@ BARE: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-# --- 4. Server --------------------------------------------------------------------------------------------------------
+# --- 5. Server --------------------------------------------------------------------------------------------------------
 
 T = TypeVar("T")
 
@@ -4745,27 +4760,14 @@ class Endpoint:
 
 @dataclass(frozen=True)
 class Output:
-    """A file that a run made, as `/view` wants it named; `type` is "output", or "temp" for a preview node's."""
+    """A file that a run made, as `/view` wants it named; `type` is "output", or "temp" for a preview node's. A text
+    that a node only shows has no name and the type "text"."""
 
     node_id: str
     filename: str
     subfolder: str
     type: str
-
-
-@dataclass(frozen=True)
-class InputFile:
-    """A file for a workflow to work on."""
-
-    data: bytes = field(repr=False)
-    kind: str  # "image", "video" or "audio"
-    ending: str  # of its name: "png"
-
-    @functools.cached_property
-    def stored_name(self) -> str:
-        """Its name in the server's input folder, made from its content: the same file is kept once, and nodes that
-        read it are not run again."""
-        return f"open-webui-{hashlib.sha256(self.data).hexdigest()[:24]}.{self.ending}"
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -4900,15 +4902,24 @@ class Queue:
         return None
 
 
+TEXT_KEYS = ("text", "string")  # under which nodes that show a text put it
+MODEL_PATH = re.compile(r"(?!/)[^:\\]{1,300}\.(?:glb|gltf|obj|stl|fbx|ply|spz|splat|ksplat)", re.IGNORECASE)
+
+
 def parse_outputs(outputs: Any) -> tuple[Output, ...]:
-    """The files in `outputs` (node id -> key -> list), under whatever key a node puts them."""
+    """The files in `outputs` (node id -> key -> list), under whatever key a node puts them, and the texts it shows."""
     found = []
     for node_id, output in (outputs or {}).items():
-        for items in (output or {}).values():
-            for item in items if isinstance(items, list) else ():
+        for key, items in (output or {}).items():
+            for item in items if isinstance(items, list) else [items] if isinstance(items, str) else ():
                 if isinstance(item, dict) and isinstance(item.get("filename"), str):
                     place = str(item.get("subfolder") or ""), str(item.get("type") or "output")
                     found.append(Output(str(node_id), item["filename"], *place))
+                elif isinstance(item, str) and item.strip() and key in TEXT_KEYS:
+                    found.append(Output(str(node_id), "", "", "text", item))
+                elif isinstance(item, str) and key == "result" and MODEL_PATH.fullmatch(item):
+                    folder, _, name = item.rpartition("/")  # nodes for 3D tell the path of what they saved
+                    found.append(Output(str(node_id), name, folder, "output"))
     return tuple(found)
 
 
@@ -5026,11 +5037,12 @@ def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, defini
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer, read to its end."""
+    """An HTTP answer, read to its end; `length` is what it says of its own body."""
 
     status: int
     content_type: str
     body: bytes = field(repr=False)
+    length: int | None = None
 
 
 class Subscription:
@@ -5282,7 +5294,7 @@ class ComfyUIServer:
                         data += chunk
                         if len(data) > most:
                             raise UnexpectedAnswer(f"{url}{path} answers with more than {most // 2**20} MB.")
-                    return Answer(response.status, response.content_type, bytes(data))
+                    return Answer(response.status, response.content_type, bytes(data), response.content_length)
         except TimeoutError:
             raise ServerUnreachable(f"ComfyUI at {url} did not answer within {seconds:g} s.") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -5478,7 +5490,9 @@ class ComfyUIServer:
             await ask("POST", "/interrupt", body={"prompt_id": prompt_id})
 
     async def upload(self, file: InputFile) -> None:
-        """Put a file into the server's input folder, under its `stored_name`."""
+        """Put a file into the server's input folder, under its `stored_name`, unless it lies there already."""
+        if await self._has(file):
+            return
         form = aiohttp.FormData()
         form.add_field("image", file.data, filename=file.stored_name, content_type="application/octet-stream")
         form.add_field("overwrite", "true")
@@ -5492,6 +5506,14 @@ class ComfyUIServer:
         if self._json(path, answer).get("name") != file.stored_name:
             raise UnexpectedAnswer(f"{self.endpoint.url} did not take the file under the name that it was given.")
 
+    async def _has(self, file: InputFile) -> bool:
+        """Whether a file lies in the server's input folder; when that cannot be told it is taken for not there."""
+        with contextlib.suppress(ServerError):
+            params = {"filename": file.stored_name, "subfolder": "", "type": "input"}
+            answer = await self.call("HEAD", "/view", params=params)
+            return answer.status == 200 and answer.length == len(file.data)
+        return False
+
     async def view(self, output: Output) -> bytes:
         """An output's bytes; asked for once more when they did not come whole. Raises as `call` does."""
         params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
@@ -5501,7 +5523,7 @@ class ComfyUIServer:
         except ServerUnreachable:
             answer = await ask()
         if answer.status != 200:
-            raise UnexpectedAnswer(f'ComfyUI does not give out its picture "{output.filename}" (HTTP {answer.status}).')
+            raise UnexpectedAnswer(f'ComfyUI does not give out its file "{output.filename}" (HTTP {answer.status}).')
         return answer.body
 
 
@@ -5559,7 +5581,7 @@ async def close_servers() -> None:
         await server.close()
 
 
-# --- 5. Catalogue -----------------------------------------------------------------------------------------------------
+# --- 6. Catalogue -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -5783,6 +5805,8 @@ class Choice:
     notes: tuple[str, ...] = ()
     absent: Mapping[Target, str] = field(default_factory=dict)  # model files that it names and the server does not have
     wanting: Mapping[Target, str] = field(default_factory=dict)  # pictures and the like that it still has to be given
+    task: str = ""  # of a bundled one
+    picture: Size | None = None  # of the first picture that it works on
 
     @property
     def saved(self) -> bool:
@@ -5868,11 +5892,16 @@ def _fit_files(workflow: Workflow, definitions: Definitions, model: Wanted | Non
     return Choice(fitted, AS_SAVED, str(fitted.value("model") or ""), definitions, tuple(notes), absent)
 
 
+TEXT_TO_IMAGE = ("text_to_image",)
+Offer = Callable[[], Awaitable[InputFile]]  # reads a file that may be used
+
+
 @dataclass(frozen=True)
 class Wish:
     """What somebody wants, not yet understood; None is for what is best, or for what the workflow's author saved."""
 
     prompt: str | None = None
+    tasks: tuple[str, ...] = TEXT_TO_IMAGE  # for one of these a workflow is chosen when none is named; the first wins
     negative_prompt: Wanted | None = None
     size: Wanted | None = None
     count: Wanted | None = None
@@ -5882,8 +5911,12 @@ class Wish:
     model: Wanted | None = None
     workflow: Wanted | None = None
     loras: Wanted | None = None
+    strength: Wanted | None = None  # how much of a picture is painted anew, 0 to 1
+    scale: Wanted | None = None  # how many times as wide and high a picture becomes
     inputs: Mapping[str, Wanted] = field(default_factory=dict)  # any other input of the workflow, by name
-    files: tuple[InputFile, ...] = ()  # for its image, mask, video and audio inputs, in order
+    files: tuple[InputFile | None, ...] = ()  # for its file inputs, in order; None keeps the author's
+    mask: Image.Image | None = field(default=None, repr=False)  # of mode "L": white is painted anew
+    offers: Mapping[str, Offer] = field(default_factory=dict)  # kind -> the chat's newest, for when none is given
 
     def against_author(self) -> "Wish":
         """The wish for a workflow as its author saved it: valves of less right than what named it change nothing."""
@@ -5900,44 +5933,69 @@ FETCH = (
 )
 
 
-async def choose(
-    server: ComfyUIServer, wish: Wish, catalogue: Catalogue = Catalogue(), task: str = "text_to_image"
-) -> Choice:
-    """The workflow that is asked for by name, else the first bundled one that fits the task, the model asked for and
-    what is installed.
+async def choose(server: ComfyUIServer, wish: Wish, catalogue: Catalogue = Catalogue()) -> Choice:
+    """The workflow that is asked for by name, else the first bundled one that fits the wish's tasks, its pictures, the
+    model asked for and what is installed. A task's name, where no workflow is called so, stands for its workflows.
 
     When a model and a workflow do not go together, the one asked for with less right (a valve against an argument)
-    gives way. Raises `UnknownWorkflow`, `ModelNotInstalled`, `NodeNotInstalled`, and as the server does.
+    gives way. Raises `UnknownWorkflow`, `ModelNotInstalled`, `NodeNotInstalled`, `BadArgument`, and as the server does.
     """
-    model = wish.model
     if wish.workflow:
-        named = await catalogue.find(server, wish.workflow)
-        fit = fit_entry if named.needs else fit_saved
-        if not named.needs and model and model.level > wish.workflow.level:
-            model = None  # a valve does not change what somebody saved
         try:
-            return await fit(server, named, model)
-        except ModelNotInstalled:
-            if model is None or model.level == wish.workflow.level:
+            named = await catalogue.find(server, wish.workflow)
+        except UnknownWorkflow:
+            task = re.sub(r"[\s-]+", "_", str(wish.workflow.value).strip().lower())
+            if task not in {entry.task for entry in bundled_entries()}:
                 raise
-            if model.level > wish.workflow.level:
-                choice = await fit(server, named, None)
-                other = f'"{shortened(model.value)}" does not go with the workflow "{named.name}" and was left out'
-                return replace(choice, notes=(*choice.notes, f"{model.name} {other}"))
-    entries = [entry for entry in bundled_entries() if entry.task == task]
-    began = time.monotonic()
+            return await _choose_for(server, replace(wish, tasks=(task,)))
+        return await _choose_named(server, wish, named)
+    return await _choose_for(server, wish)
+
+
+async def _choose_named(server: ComfyUIServer, wish: Wish, named: Entry) -> Choice:
+    """The workflow that is named, with the model that is named."""
+    model, level = wish.model, wish.workflow.level if wish.workflow else 0
+    fit = fit_entry if named.needs else fit_saved
+    if not named.needs and model and model.level > level:
+        model = None  # a valve does not change what somebody saved
+    try:
+        return await fit(server, named, model)
+    except ModelNotInstalled:
+        if model is None or model.level == level:
+            raise
+        if model.level < level:
+            return await _choose_for(server, wish)
+        choice = await fit(server, named, None)
+        other = f'"{shortened(model.value)}" does not go with the workflow "{named.name}" and was left out'
+        return replace(choice, notes=(*choice.notes, f"{model.name} {other}"))
+
+
+async def _choose_for(server: ComfyUIServer, wish: Wish) -> Choice:
+    """The first bundled workflow of the first task for which everything is installed."""
+    entries = [entry for task in wish.tasks for entry in bundled_entries() if entry.task == task]
+    pictures = sum(file is not None and file.kind == "image" for file in wish.files)
+    taking = [entry for entry in entries if entry.images >= pictures]
+    if not taking:
+        most = max((entry.images for entry in entries), default=0)
+        raise BadArgument(f"{pictures} pictures were given, which no workflow takes.", f"Give at most {most}.")
+    model, began = wish.model, time.monotonic()
+    # For pictures to work on, a model out of a valve is one to prefer; it may be made for something else.
+    models = [model, None] if model and model.level and wish.tasks != TEXT_TO_IMAGE else [model]
+    refusals: dict[str, None] = {}
     for readable in (True, False):  # a file that the server cannot read is still better than none
-        refusals: list[WorkflowRefused] = []
-        for entry in entries:
-            try:
-                return await fit_entry(server, entry, model, strict=True, readable=readable, began=began)
-            except WorkflowRefused as refused:
-                refusals.append(refused)
-    if model:
-        raise await _no_such_model(server, entries, model)
-    reasons = " ".join(refused.message for refused in refusals)
+        for task in wish.tasks:
+            for one, entry in itertools.product(models, taking):
+                if entry.task != task:
+                    continue
+                try:
+                    return await fit_entry(server, entry, one, strict=True, readable=readable, began=began)
+                except WorkflowRefused as refused:
+                    refusals |= {refused.message: None} if one is None else {}
+    if model and len(models) == 1:
+        raise await _no_such_model(server, taking, model)
+    purpose = "a picture could be made with" if wish.tasks == TEXT_TO_IMAGE else "could do this"
     raise ModelNotInstalled(
-        "No model is installed that a picture could be made with.", f"One set of files is enough. {FETCH} {reasons}"
+        f"No model is installed that {purpose}.", f"One set of files is enough. {FETCH} {' '.join(refusals)}"
     )
 
 
@@ -5979,7 +6037,7 @@ async def fit_entry(
     main = files[entry.needs[0].target]
     known = f"{main} {await architecture(server, entry.needs[0].folder, main) or ''}"
     family = next(family for family in entry.families if re.search(family.match, known, re.IGNORECASE))
-    return Choice(entry.workflow.set(files), family, main, definitions)
+    return Choice(entry.workflow.set(files), family, main, definitions, task=entry.task)
 
 
 async def architecture(server: ComfyUIServer, folder: str, name: str) -> str | None:
@@ -6129,7 +6187,7 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, An
         "about": entry.description,
         "inputs": inputs,
         "other inputs": other_lines,
-        "files": [f'{file.kind} for "{file.title}"' for file in files],
+        "files": [f'{file.kind}{" and mask" * file.masked} for "{file.title}"' for file in files],
         "makes": [f'{kind} ("{title}")' for title, kind in outputs(graph, definitions)],
         "models": await _model_lines(server, entry, workflow),
         "missing nodes": list(missing_nodes(graph, definitions)),
@@ -6233,7 +6291,7 @@ async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
     return await server.names("/embeddings" if kind == "embeddings" else f"/models/{quote(kind, safe='')}") or []
 
 
-# --- 6. Job -----------------------------------------------------------------------------------------------------------
+# --- 7. Job -----------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -6374,7 +6432,7 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-# --- 7. Fleet ---------------------------------------------------------------------------------------------------------
+# --- 8. Fleet ---------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -6396,17 +6454,18 @@ class Limits:
     count: int = 4
     steps: int = 100
     megapixels: float = 4.2
+    upscaled_megapixels: float = 34.0
     wait_seconds: float = 3600.0
 
 
 @dataclass(frozen=True)
 class Product:
-    """A finished file, nearly always a picture: its bytes as ComfyUI made them."""
+    """A finished file, nearly always a picture."""
 
     data: bytes = field(repr=False)
     content_type: str
     size: Size | None  # of a picture
-    source: str  # its name on the ComfyUI server, or "" when it came over the websocket
+    source: str  # its name on the ComfyUI server, or "" when it came over the websocket, or is a text
 
     @property
     def ending(self) -> str:
@@ -6426,6 +6485,7 @@ class Made:
     workflow: str
     seconds: float
     notes: tuple[str, ...]
+    texts: tuple[str, ...] = ()  # that nodes showed
 
 
 @dataclass(frozen=True)
@@ -6448,6 +6508,7 @@ class Audience(Protocol):
         """The picture so far, encoded."""
 
 
+PARALLEL_FILES = 10  # files that go to or come from a server at once
 CACHED_NOTE = "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
 
 
@@ -6459,22 +6520,24 @@ async def make(
     *,
     catalogue: Catalogue = Catalogue(),
     previews: bool = True,
+    wanted: Format = Format(),
     patience: Patience = Patience(),
 ) -> Made:
     """From a wish to finished files on the first server that answers. Cancelling it cancels the job there."""
     audience.status("connecting", "Connecting to ComfyUI")
     async with reach(endpoints) as server:
         choice = await choose(server, wish, catalogue)
-        choice = await place_files(server, await freshen(server, choice, wish), wish.files)
+        choice, files = await place_files(server, await freshen(server, choice, wish), wish)
         if choice.saved:
             wish = wish.against_author()
         random_seed = secrets.randbelow(MAX_SEED + 1)
         plan = await asyncio.to_thread(prepare, choice, wish, limits, random_seed, datetime.now())
-        for file in dict.fromkeys(wish.files):  # not before everything else about the call is known to be right
+        if files:  # not before everything else about the call is known to be right
             audience.status("uploading", "Sending the files to ComfyUI")
-            await server.upload(file)
+            await gather(PARALLEL_FILES, [functools.partial(server.upload, file) for file in files])
         begun = time.monotonic()
         products: list[Product] = []
+        texts: list[str] = []
         notes = plan.notes
         for index, graph in enumerate(workflow.graph for workflow in plan.workflows):
             part = f"{index + 1} of {len(plan.workflows)} · " if len(plan.workflows) > 1 else ""
@@ -6482,17 +6545,20 @@ async def make(
             try:
                 job, told = await follow(server, graph, audience, part, wait, previews, patience)
                 audience.status("saving", f"{part}Saving")
-                products += await collect(server, job, graph)
+                made = await collect(server, job, graph, wanted)
             except ComfyUIError as error:
                 if not products:
                     raise
                 notes += (f"only {index} of {len(plan.workflows)} were made: {error.message}",)
                 break
-            notes += (*told, *missed_pictures(job, graph))
+            products += made.products
+            texts += made.texts
+            notes += (*told, *missed_pictures(job, graph), *made.notes)
             if job.cached >= set(graph):
                 notes += (CACHED_NOTE,)
         seconds = time.monotonic() - begun
-        return Made(tuple(products), plan.seed, plan.model, choice.workflow.name, seconds, notes)
+        notes = tuple(dict.fromkeys(notes))
+        return Made(tuple(products), plan.seed, plan.model, choice.workflow.name, seconds, notes, tuple(texts))
 
 
 @contextlib.asynccontextmanager
@@ -6532,28 +6598,107 @@ async def freshen(server: ComfyUIServer, choice: Choice, wish: Wish) -> Choice:
     return replace(choice, definitions=await server.define_anew(definitions, stale, DOUBT_SECONDS))
 
 
-async def place_files(server: ComfyUIServer, choice: Choice, files: Sequence[InputFile]) -> Choice:
-    """The choice with files named in the workflow's inputs of their kinds, in order; an input that gets none keeps its
-    author's, and is noted as wanting when the server does not have it. Raises `BadArgument`."""
-    workflow, definitions = choice.workflow, choice.definitions
-    inputs = file_inputs(workflow.graph, definitions)
-    waiting, named = list(inputs), dict[Target, str]()
+async def place_files(server: ComfyUIServer, choice: Choice, wish: Wish) -> tuple[Choice, list[InputFile]]:
+    """The choice with the wish's files named in the workflow's inputs of their kinds, in order, and what has to be
+    uploaded for it. Where nothing is given for a kind, what the chat offers is taken.
+
+    An input that gets nothing keeps its author's file; where the server does not have that, the input is left out if
+    the workflow can do without it, and else noted as wanting. Raises `BadArgument`.
+    """
+    inputs = file_inputs(choice.workflow.graph, choice.definitions)
+    files, mask = await _with_offers(wish, inputs), wish.mask
+    pictures = [item for item in inputs if item.kind == "image"]
+    masks = [item for item in inputs if item.kind == "mask" or item.masked]
+    given = [file for file in files if file is None or file.kind == "image"]
+    if mask is None and masks and len(given) == len(pictures) + 1 and given[-1]:
+        files.remove(given[-1])  # the picture after the last one is the mask
+        mask = await asyncio.to_thread(read_mask, given[-1].data, "the mask")
+    placed, waiting = _placed(choice, inputs, files)
+    notes = [note for file in files if file for note in file.notes]
+    if mask:
+        if not masks:
+            raise BadArgument(f'The workflow "{choice.workflow.name}" takes no mask.', "Leave the mask out.")
+        placed |= await asyncio.to_thread(_masked, mask, masks, placed)
+        waiting = [item for item in waiting if item.target not in placed]
+    notes += [note for file in placed.values() for note in file.notes]
+    for item in masks:
+        picture = placed.get(item.target)
+        if mask is None and item.masked and picture and not picture.transparent:
+            if not choice.saved:
+                raise BadArgument(
+                    f'The workflow "{choice.workflow.name}" needs a mask.',
+                    "Give one as `mask`: a picture that is white where it is to be painted anew.",
+                )
+            notes.append(f'no mask was given for "{item.title}", and the picture has no transparent part')
+    names = dict(zip(placed, await asyncio.to_thread(_stored_names, placed.values()), strict=True))
+    choice = replace(choice, workflow=choice.workflow.set(names), picture=_first_size(pictures, placed))
+    choice = await _without_absent(server, choice, waiting, bool(placed), notes)
+    uploads = {file.stored_name: file for file in placed.values()}
+    return replace(choice, notes=(*choice.notes, *dict.fromkeys(notes))), list(uploads.values())
+
+
+async def _with_offers(wish: Wish, inputs: Sequence[FileInput]) -> list[InputFile | None]:
+    """The wish's files, and of each kind of which it has none the one that the chat offers."""
+    files = list(wish.files)
+    for kind, offer in wish.offers.items():
+        wanted = any(item.kind == kind and item.needed for item in inputs)
+        if wanted and not any(file is None or file.kind == kind for file in files):
+            files.append(await offer())
+    return files
+
+
+def _placed(
+    choice: Choice, inputs: Sequence[FileInput], files: Sequence[InputFile | None]
+) -> tuple[dict[Target, InputFile], list[FileInput]]:
+    """Which input gets which file, and the inputs that get none."""
+    free, placed = list(inputs), dict[Target, InputFile]()
     for file in files:
-        kinds = ("image", "mask") if file.kind == "image" else (file.kind,)
-        place = next((item for kind in kinds for item in waiting if item.kind == kind), None)
+        kind = file.kind if file else "image"
+        place = next((item for item in free if item.kind == kind), None)
         if place is None:
-            taken = [item for item in inputs if item.kind in kinds]
+            taken = sum(item.kind == kind for item in inputs)
+            count = sum((other.kind if other else "image") == kind for other in files)
             raise BadArgument(
-                f'The workflow "{workflow.name}" takes {len(taken) or "no"} {file.kind}{"s" * (len(taken) != 1)}, and '
-                f"{sum(item.kind == file.kind for item in files)} were given.",
+                f'The workflow "{choice.workflow.name}" takes {taken or "no"} {kind}{"s" * (taken != 1)}, and '
+                f"{count} were given.",
                 "describe_workflow tells what it takes.",
             )
-        waiting.remove(place)
-        named[place.target] = file.stored_name
-    wanting: dict[Target, str] = {}
+        free.remove(place)
+        if file:
+            placed[place.target] = file
+    return placed, [item for item in inputs if item.needed and item.target not in placed]
+
+
+def _masked(
+    mask: Image.Image, masks: Sequence[FileInput], placed: Mapping[Target, InputFile]
+) -> dict[Target, InputFile]:
+    """The files that carry the mask: those of their own, and pictures that have it as their transparency. Blocks."""
+    sizes = [file.size for file in placed.values() if file.size]
+    return {
+        item.target: with_mask(placed[item.target], mask)
+        if item.masked
+        else mask_file(mask, sizes[0] if sizes else Size(*mask.size))
+        for item in masks
+        if not item.masked or item.target in placed
+    }
+
+
+def _stored_names(files: Iterable[InputFile]) -> list[str]:
+    return [file.stored_name for file in files]  # digests of what may be large
+
+
+def _first_size(pictures: Sequence[FileInput], placed: Mapping[Target, InputFile]) -> Size | None:
+    return next((placed[item.target].size for item in pictures if item.target in placed), None)
+
+
+async def _without_absent(
+    server: ComfyUIServer, choice: Choice, waiting: Sequence[FileInput], some: bool, notes: list[str]
+) -> Choice:
+    """The choice without the inputs that got no file and whose author's file the server does not have. What cannot be
+    left out is wanting; of a saved workflow that got no file at all nothing is left out."""
+    workflow, definitions = choice.workflow, choice.definitions
+    absent: list[FileInput] = []
     for item in waiting:
-        if not item.needed:
-            continue
         spec = workflow.widget_spec(item.target, definitions)
         if choice.saved and spec.choices and item.held not in spec.choices:
             definitions = await server.define_anew(
@@ -6563,12 +6708,23 @@ async def place_files(server: ComfyUIServer, choice: Choice, files: Sequence[Inp
         # Names with a folder or a note of it stand in no list. A bundled workflow's own picture is nobody's.
         unknown = spec.choices and item.held not in spec.choices and not re.search(r"[/\\\[]", item.held)
         if unknown or not choice.saved:
+            absent.append(item)
+    graph, wanting = workflow.graph, dict[Target, str]()
+    for item in reversed(absent):
+        fewer = without_files(graph, [item.target], definitions) if some or not choice.saved else None
+        if fewer is None:
             wanting[item.target] = f'the {item.kind} for "{item.title}"'
-    return replace(choice, workflow=workflow.set(named), definitions=definitions, wanting=wanting)
+            continue
+        graph = fewer
+        notes += [f'the workflow was run without the {item.kind} for "{item.title}"'] if choice.saved else []
+    if graph is not workflow.graph:
+        workflow = await asyncio.to_thread(Workflow.parse, workflow.name, graph, definitions, workflow.dynamic)
+    wanting = dict(reversed(wanting.items()))
+    return replace(choice, workflow=workflow, definitions=definitions, wanting=wanting)
 
 
 LORA_LOADERS = ("LoraLoader", "LoraLoaderModelOnly")
-EXTRAS = ("size", "count", "loras")  # what a workflow takes beside its own inputs
+EXTRAS = ("size", "count", "loras", "strength", "scale")  # what a workflow takes beside its own inputs
 
 
 def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: datetime) -> Plan:
@@ -6578,6 +6734,8 @@ def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: d
     not there, and `LimitExceeded` for what the administrator does not allow.
     """
     workflow, definitions, notes = choice.workflow, choice.definitions, [*choice.notes]
+    if choice.task == "upscale":
+        limits = replace(limits, megapixels=limits.upscaled_megapixels)
     extras: dict[str, Any] = {
         name: wanted for name, wanted in wish.inputs.items() if name in EXTRAS and not workflow.find(name)
     }
@@ -6585,7 +6743,7 @@ def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: d
     values = {name: value for name, value in choice.family.defaults.items() if name in workflow.parameters}
     if not choice.saved and "steps" in workflow.parameters:
         values["steps"] = min(values.get("steps", workflow.value("steps")), limits.steps)
-    values |= _plan_size(choice, wish.size, limits, notes)
+    values |= _plan_scale(choice, wish, limits, notes) or _plan_size(choice, wish.size, limits, notes)
     values |= _plan_arguments(choice, wish, limits, notes)
     values |= _plan_inputs(choice, {name: wish.inputs[name] for name in wish.inputs if name not in extras}, notes)
     prompted = any(workflow.find(name) == workflow.parameters.get("prompt") for name in values)
@@ -6622,7 +6780,7 @@ def _plan_inputs(choice: Choice, inputs: Mapping[str, Wanted], notes: list[str])
                 f'The workflow "{workflow.name}" has no input "{shortened(name)}".', f"It has, like it: {quoted(like)}."
             )
         if not files.isdisjoint(target.widget for target in targets):
-            raise BadArgument(f"{wanted.name} is a file.", "Give the file itself in `images`, by its id or URL.")
+            raise BadArgument(f"{wanted.name} is a file.", "Give the file itself in `images`: its number, id or URL.")
         values[name], note = fit_value(wanted, workflow.spec(name, definitions))
         notes += [note] if note else []
     return values
@@ -6674,12 +6832,13 @@ def _plan_arguments(choice: Choice, wish: Wish, limits: Limits, notes: list[str]
             "describe_workflow tells what it takes, and run_workflow runs it.",
         )
     asked = {"prompt": prompt, "negative_prompt": wish.negative_prompt}
-    asked |= {"steps": wish.steps, "guidance": wish.guidance, "seed": wish.seed}
+    asked |= {"steps": wish.steps, "guidance": wish.guidance, "seed": wish.seed, "strength": wish.strength}
     for name, wanted in asked.items():
         if wanted is None:
             continue
-        if name in workflow.parameters:
-            values[name], note = fit_value(wanted, workflow.spec(name, choice.definitions))
+        own = "denoise" if name == "strength" else name
+        if own in workflow.parameters and (name != "strength" or choice.picture):
+            values[own], note = fit_value(wanted, workflow.spec(own, choice.definitions))
             notes += [note] if note else []
         elif name != "negative_prompt":
             notes.append(f'the workflow "{workflow.name}" has no {name}; it was left out')
@@ -6771,6 +6930,47 @@ MAKES_PIXELS = {"batch_size", "length", "upscale_method", "scale_method", "resiz
 PICTURE_MAKER = {"width", "height", "seconds"}  # inputs beside a batch size that counts pictures
 
 
+SCALE = InputSpec("FLOAT", 1.0, 8.0)  # how many times as wide and high a picture may become
+FOLLOWED = (0.2, 1.5)  # of a model's usual number of pixels: between these a picture keeps its very size
+GRAIN, FILM_GRAIN = 16, 64  # pixels; sides in multiples of them suit every model, and every one for video
+
+
+def _plan_scale(choice: Choice, wish: Wish, limits: Limits, notes: list[str]) -> dict[str, int]:
+    """The size of an enlarged picture, exactly so many times its own; nothing when it is asked for otherwise."""
+    workflow, picture = choice.workflow, choice.picture
+    sized = {"width", "height"} <= set(workflow.parameters) and picture is not None
+    if wish.scale is None and (choice.task != "upscale" or wish.size or not sized):
+        return {}
+    if not sized or picture is None:
+        notes.append(f'the workflow "{workflow.name}" has a scale of its own; scale was left out')
+        return {}
+    wanted = wish.scale or Wanted(2, "scale")
+    if isinstance(wanted.value, str):  # "4x"
+        wanted = replace(wanted, value=wanted.value.strip().lower().strip("x×"))
+    scale, note = fit_number(wanted, SCALE)
+    notes += [note] if note else []
+    size = Size(round(picture.width * scale), round(picture.height * scale))
+    if size.megapixels > limits.megapixels:
+        most = math.floor(10 * math.sqrt(limits.megapixels / picture.megapixels)) / 10
+        raise LimitExceeded(
+            f"The picture would have {size}, {size.megapixels:.1f} megapixels, and the administrator allows "
+            f"{limits.megapixels:g}.",
+            f"Ask for a scale of at most {most:g}." if most > 1 else "It is as large as it may become.",
+        )
+    return {"width": size.width, "height": size.height}
+
+
+def followed(picture: Size, megapixels: float, most: float, grain: int = GRAIN) -> Size:
+    """The size in which a model that is best at `megapixels` works on a picture: the picture's own where the model
+    can, else one of its proportions, of at most `most` megapixels; in multiples of `grain` pixels."""
+    usual = FOLLOWED[0] <= picture.megapixels / megapixels <= FOLLOWED[1]
+    factor = 1.0 if usual else math.sqrt(megapixels / picture.megapixels)
+    allowed = math.sqrt(most / picture.megapixels)
+    sides = [side * min(factor, allowed) / grain for side in (picture.width, picture.height)]
+    width, height = (max(math.floor(side) if factor > allowed else round(side), 1) * grain for side in sides)
+    return Size(width, height)
+
+
 def _plan_size(choice: Choice, size: Wanted | None, limits: Limits, notes: list[str]) -> dict[str, int]:
     workflow = choice.workflow
     if not {"width", "height"} <= set(workflow.parameters):
@@ -6786,6 +6986,10 @@ def _plan_size(choice: Choice, size: Wanted | None, limits: Limits, notes: list[
         notes.append(f'the workflow "{workflow.name}" has no size in pixels; size was left out')
         return {}
     asked = read_size(size) if size else (float(saved.width), float(saved.height))
+    if size is None and choice.picture:
+        grain = FILM_GRAIN if "length" in workflow.parameters else GRAIN
+        own = followed(choice.picture, megapixels, limits.megapixels, grain)
+        return {"width": _on_step(own.width, width), "height": _on_step(own.height, height)}
     fitted = fit_size(asked, megapixels, width, height)
     if size is None and 0.9 <= saved.megapixels / megapixels <= 1.1:
         fitted = saved
@@ -7043,21 +7247,57 @@ def run_error(failure: Failed, graph: Graph) -> RunFailed:
     return NodeFailed(f"{where} failed: {shortened(text or kind or 'no reason given', 300)}")
 
 
-async def collect(server: ComfyUIServer, job: Job, graph: Graph) -> list[Product]:
-    """The run's files, in the order of the graph's nodes. Temporary ones (of preview nodes) count only when nothing
-    was saved. Raises `NothingMade`, or `PictureMissed` when only the websocket could have brought it."""
+@dataclass(frozen=True)
+class Collected:
+    """What one run made."""
+
+    products: tuple[Product, ...]
+    texts: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+async def collect(server: ComfyUIServer, job: Job, graph: Graph, wanted: Format = Format()) -> Collected:
+    """The run's files, in the order of the graph's nodes, as they are wanted. What is only shown (by preview nodes)
+    counts only when nothing was saved. Raises `NothingMade`, or `PictureMissed` when only the websocket could have
+    brought it."""
     order = {node_id: index for index, node_id in enumerate(graph)}
-    outputs = sorted(job.outputs, key=lambda output: order.get(output.node_id, len(order)))
-    saved = [output for output in outputs if output.type == "output"]
-    wanted = list(dict.fromkeys(saved or (() if job.sent else outputs)))
-    data = await gather(4, [functools.partial(server.view, output) for output in wanted])
-    found = [*zip(data, (output.filename for output in wanted), strict=True), *((sent.data, "") for sent in job.sent)]
-    products = [await asyncio.to_thread(read_product, *item) for item in found]
-    if products:
-        return products
+    found = sorted(job.outputs, key=lambda output: order.get(output.node_id, len(order)))
+    saved = [output for output in found if output.type == "output"]
+    places = {replace(output, node_id=""): output for output in saved or (() if job.sent else found)}
+    taken = list(places.values())  # several nodes may tell of one file
+    texts = tuple(dict.fromkeys(output.text for output in found if output.type == "text"))
+
+    async def bring(output: Output) -> tuple[Product, tuple[str, ...]]:
+        if output.type == "text":
+            return text_product(output.text), ()
+        data = await server.view(output)
+        return await asyncio.to_thread(deliver, data, output.filename, wanted)
+
+    brought = await gather(PARALLEL_FILES, [functools.partial(bring, output) for output in taken])
+    brought += [await asyncio.to_thread(deliver, sent.data, "", wanted) for sent in job.sent]
+    if brought:
+        notes = dict.fromkeys(note for _, notes in brought for note in notes)
+        return Collected(tuple(product for product, _ in brought), texts, tuple(notes))
     if any(node["class_type"] == "SaveImageWebsocket" for node in graph.values()):
         raise PictureMissed("The picture was sent over the websocket while the connection was down, and is gone.")
     raise NothingMade("The run ended well, but saved nothing.")
+
+
+def deliver(data: bytes, source: str, wanted: Format) -> tuple[Product, tuple[str, ...]]:
+    """A file in the format that is wanted, and notes where that could not be. Blocks: call it in a thread."""
+    product = read_product(data, source)
+    changed, content_type, notes = delivered(data, product.content_type, wanted)
+    return replace(product, data=changed, content_type=content_type), notes
+
+
+def text_product(text: str) -> Product:
+    """A text that a node showed, as a file."""
+    kind = "text/plain"
+    if text.lstrip()[:1] in ("{", "["):
+        with contextlib.suppress(ValueError, RecursionError):
+            json.loads(text)
+            kind = "application/json"
+    return Product(text.encode("utf-8", "replace"), kind, None, "")
 
 
 def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
@@ -7074,16 +7314,59 @@ def read_product(data: bytes, source: str) -> Product:
     return Product(data, content_type, size, source)
 
 
-# --- 8. Chat ----------------------------------------------------------------------------------------------------------
+# --- 9. Chat ----------------------------------------------------------------------------------------------------------
 
 Emit = Callable[[dict[str, Any]], Awaitable[Any]]
-SHOWN_ELSEWHERE: dict[str, list[dict[str, Any]]] = {}  # message id -> its files, for temporary chats before 0.12.0
-REMEMBERED_MESSAGES = 200
+REMEMBERED_CHATS = 200
+ELSEWHERE: dict[str, dict[str, "Passing"]] = {}  # chat id -> message id -> what was made for it, where nothing is saved
+STORED_AT_ONCE = 4
 ATTACHED = "attached"  # what the workflow in one of them is called
 ATTACHMENTS = 20  # that are looked into for a workflow
 MAX_INPUT_FILES = 16
 # A file's id, alone or in its address.
 FILE_REFERENCE = re.compile(r"(?:\S*/api/v1/files/)?([0-9a-fA-F-]{36})(?:/content(?:/\S*)?)?")
+SHOWN_FILE = re.compile(r"!\[[^\]]*\]\(\s*\S*?/api/v1/files/([0-9a-fA-F-]{36})/content")  # a picture in a text
+DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.-]+)*;base64,")
+LAST = re.compile(r"(?:the )?(?:last|latest|newest|most recent)(?: (\d{1,2}))?(?: (?:picture|image|photo|one)s?)?")
+NUMBERED = re.compile(r"(?:the )?(?:(?:picture|image|photo|number|no\.?) ?)?#? ?(\d{1,5})(?:\.0)?")
+ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
+OF_AUTHOR = ("saved", "author", "keep")  # in place of a file: the one that the workflow names
+OF_IMAGE = ("transparency", "transparent", "alpha")  # in place of a mask: the picture's own
+TOOL_PICTURES = "Here are the images from the tool results above"  # how Open WebUI shows a model what tools return
+# What the page's browser draws as a picture; others are offered for download.
+DRAWN = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/bmp", "image/svg+xml")
+
+
+@dataclass(frozen=True)
+class Passing:
+    """What was made in a chat that is not in the database: in which turn of the user, and as a message holds it."""
+
+    turn: int
+    files: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class ChatFile:
+    """A picture, video or sound that stands in a chat."""
+
+    kind: str  # "image", "video" or "audio"
+    reference: str  # its id in Open WebUI, or a data URI
+
+    @classmethod
+    def of(cls, item: Any) -> "ChatFile | None":
+        """What an item of a message's files is, or None for anything else."""
+        if not isinstance(item, Mapping):
+            return None
+        inner = item.get("file")
+        meta = inner.get("meta") if isinstance(inner, Mapping) else None
+        named = item.get("content_type") or (meta.get("content_type") if isinstance(meta, Mapping) else None)
+        kind = str(named or mimetypes.guess_type(str(item.get("name") or ""))[0] or "").partition("/")[0]
+        kind = "image" if item.get("type") == "image" else kind
+        for place in (item.get("id"), item.get("url")):
+            found = FILE_REFERENCE.fullmatch(str(place or ""))
+            if kind in ("image", "video", "audio") and (found or DATA_URI.match(str(place or ""))):
+                return cls(kind, found[1] if found else str(place))
+        return None
 
 
 class Display:
@@ -7175,6 +7458,7 @@ class Chat:
         emit: Emit | None = None,
         chat_id: str | None = None,
         message_id: str | None = None,
+        messages: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
         """What Open WebUI hands to a tool; all of it may be missing."""
         metadata = metadata or {}
@@ -7183,6 +7467,7 @@ class Chat:
         self.chat_id = chat_id or metadata.get("chat_id") or ""
         self.message_id = message_id or metadata.get("message_id") or ""
         self._metadata = metadata
+        self._messages = messages or ()
         self._emit = emit
         self._files: list[dict[str, Any]] = []  # what the message really holds
         self._display: Display | None = None
@@ -7228,7 +7513,8 @@ class Chat:
     async def _real_files(self) -> list[dict[str, Any]]:
         """The files that the message holds already, from an earlier call in the same answer."""
         if not self.saved:
-            return list(SHOWN_ELSEWHERE.get(self.message_id, []))
+            made = ELSEWHERE.get(self.chat_id, {}).get(self.message_id)
+            return [dict(item) for item in made.files] if made else []
         from open_webui.models.chats import Chats
 
         message = await Chats.get_message_by_id_and_message_id(self.chat_id, self.message_id)
@@ -7245,28 +7531,41 @@ class Chat:
         return ""
 
     async def keep(self, products: Sequence[Product], stem: str) -> list[dict[str, Any]]:
-        """Store files as the user's own, under telling names, and show them in the message.
+        """Store files as the user's own, under telling names, and show them in the message, in their order.
 
         Returns what a message holds of each. What was stored before a failure is shown all the same; raises
         `StorageRefused` for it, naming what is still on the ComfyUI server.
         """
-        stored: list[dict[str, Any]] = []
+        gate = asyncio.Semaphore(STORED_AT_ONCE)
+
+        async def store(index: int, product: Product) -> dict[str, Any]:
+            name = f"{stem}-{index + 1}" if len(products) > 1 else stem
+            async with gate:
+                return await self._upload(f"{name}.{product.ending}", product)
+
+        tasks = [asyncio.create_task(store(*item)) for item in enumerate(products)]
         try:
-            for index, product in enumerate(products):
-                name = f"{stem}-{index + 1}" if len(products) > 1 else stem
-                stored.append(await self._upload(f"{name}.{product.ending}", product))
-        except Exception as error:  # an HTTPException, or whatever the storage provider raises
-            reason = getattr(error, "detail", None) or type(error).__name__
-            left = quoted(product.source for product in products[len(stored) :] if product.source)
-            hint = f"In ComfyUI's output folder: {left}." if left else ""
-            raise StorageRefused(f"Open WebUI did not store the file: {shortened(reason, 200)}", hint) from None
+            await asyncio.wait(tasks)
         finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            failures = [None if task.cancelled() else task.exception() for task in tasks]
+            fine = [not task.cancelled() and failure is None for task, failure in zip(tasks, failures, strict=True)]
+            stored = [task.result() for task, good in zip(tasks, fine, strict=True) if good]
             if stored:
                 await finish(self._attach(stored), ANSWER_SECONDS)
-        return stored
+        error = next((failure for failure in failures if failure), None)
+        if error is None:
+            return stored
+        reason = getattr(error, "detail", None) or type(error).__name__  # an HTTPException, or the storage's own
+        left = quoted(item.source for item, good in zip(products, fine, strict=True) if item.source and not good)
+        hint = f"In ComfyUI's output folder: {left}." if left else ""
+        raise StorageRefused(f"Open WebUI did not store the file: {shortened(reason, 200)}", hint)
 
     async def _upload(self, name: str, product: Product) -> dict[str, Any]:
         from fastapi import UploadFile
+        from open_webui.models.files import Files
         from open_webui.models.users import Users
         from open_webui.routers.files import upload_file_handler
         from starlette.datastructures import Headers
@@ -7284,12 +7583,18 @@ class Chat:
         # process=False: without it Open WebUI would try to read text out of the picture
         item = await upload_file_handler(self.request, file=upload, metadata=about, process=False, user=user)
         url = f"/api/v1/files/{item.id}/content"
-        kind = "image" if product.size else "file"
-        return {"type": kind, "id": item.id, "url": url, "name": name, "content_type": product.content_type}
+        kept = {"id": item.id, "url": url, "name": name, "content_type": product.content_type}
+        if product.size and product.content_type in DRAWN:
+            return {"type": "image", **kept}
+        await Files.update_file_data_by_id(item.id, {"content": file_page(product, url)})
+        return {"type": "file", **kept, "size": len(product.data)}
 
     async def read_file(self, reference: str) -> tuple[str, bytes]:
-        """Name and content of a file that the user may read, by its id or its address in this Open WebUI. Raises
-        `BadArgument` for any other: one that the user may not read cannot be told from one that is not there."""
+        """Name and content of a file that the user may read, by its id or its address in this Open WebUI, or of a data
+        URI. Raises `BadArgument` for any other: one that the user may not read cannot be told from one that is not
+        there."""
+        if DATA_URI.match(reference):
+            return await asyncio.to_thread(read_data_uri, reference)
         from open_webui.models.files import Files
         from open_webui.models.users import Users
         from open_webui.storage.provider import Storage
@@ -7300,7 +7605,8 @@ class Chat:
         item = await Files.get_file_by_id(found[1]) if found and user else None
         if item is None or not (item.user_id == user.id or await has_access_to_file(item.id, "read", user)):
             raise BadArgument(
-                f'There is no file "{shortened(reference)}".', "Give the id or the URL of a file of this chat."
+                f'There is no file "{shortened(reference)}".',
+                'Give a picture\'s number in this chat, "last", or the id or URL of one of its files.',
             )
 
         def content() -> bytes:
@@ -7316,36 +7622,125 @@ class Chat:
         except Exception:  # whatever the storage provider raises
             raise BadArgument(f'The file "{item.filename}" is not in the storage of Open WebUI any more.') from None
 
-    async def input_file(self, reference: str) -> InputFile:
-        """A file as a workflow's input. Raises as `read_file` does, and `BadArgument` for a kind that none takes."""
-        name, data = await self.read_file(reference)
-        product = await asyncio.to_thread(read_product, data, name)
-        kind = "image" if product.size else product.content_type.partition("/")[0]
-        if not data or kind not in ("image", "video", "audio") or (kind == "image" and not product.size):
-            raise BadArgument(
-                f'"{shortened(name)}" is no picture, video or sound that can be read.',
-                "Pictures may be PNG, JPEG, WebP or GIF.",
-            )
-        return InputFile(data, kind, product.ending)
+    async def media(self) -> list[ChatFile]:
+        """The pictures, videos and sounds of the chat along the branch that ends in this message, oldest first; the
+        user's and generated ones alike."""
+        found: list[ChatFile | None] = []
+        for message in await self._branch():
+            found += [ChatFile.of(item) for item in message.get("files") or ()]
+            if message.get("role") == "assistant" and isinstance(text := message.get("content"), str):
+                found += [ChatFile("image", shown) for shown in SHOWN_FILE.findall(text)]
+        return list(dict.fromkeys(file for file in found if file))
 
-    async def input_files(self, references: Any) -> list[InputFile]:
-        """Several of them, given as a list, as one text, or as a list in a text. Raises `BadArgument`, and
-        `LimitExceeded` for more than a workflow could take."""
-        if isinstance(references, str) and references.strip().startswith("["):
-            with contextlib.suppress(ValueError, RecursionError):
-                references = json.loads(references)
-        listed = references if isinstance(references, list) else [] if references is None else [references]
-        if not all(isinstance(reference, str) for reference in listed):
-            raise BadArgument(f"The argument images is {shortened(references)}.", "Give ids or URLs of files.")
-        given = [reference for reference in listed if is_given("images", reference)]
-        if len(given) > MAX_INPUT_FILES:
-            raise LimitExceeded(f"{len(given)} files were given.", f"Give at most {MAX_INPUT_FILES}.")
-        files: list[InputFile] = []
-        for reference in given:
-            files.append(await self.input_file(reference))
-            if sum(len(file.data) for file in files) > MAX_INPUT_BYTES:
+    async def _branch(self) -> list[Mapping[str, Any]]:
+        """The messages up to this one, oldest first."""
+        asked = {"role": "user", "files": (self._metadata.get("user_message") or {}).get("files")}
+        if self.saved:
+            from open_webui.models.chats import Chats
+
+            messages = await Chats.get_messages_map_by_chat_id(self.chat_id) or {}
+            at = self.message_id if self.message_id in messages else str(self._metadata.get("user_message_id") or "")
+            branch, seen = list[Mapping[str, Any]](), set[str]()
+            while (message := messages.get(at)) and at not in seen:
+                seen.add(at)
+                branch.insert(0, message)
+                at = message.get("parentId") or ""
+            place = len(branch) - 1 if branch and branch[-1].get("role") == "assistant" else len(branch)
+            return [*branch[:place], asked, *branch[place:]]
+        made = list(ELSEWHERE.get(self.chat_id, {}).values())
+        branch = [{"role": "assistant", "files": one.files} for one in made if one.turn == 0]
+        for turn, files in enumerate(self._said(), 1):
+            branch.append({"role": "user", "files": files})
+            branch += [{"role": "assistant", "files": one.files} for one in made if one.turn == turn]
+        return branch if any(message["files"] for message in branch) else [asked]
+
+    def _said(self) -> list[list[dict[str, str]]]:
+        """The pictures of each of the user's messages, as they are sent to the model."""
+        turns: list[list[dict[str, str]]] = []
+        for message in self._messages:
+            parts = message.get("content")
+            parts = [part for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
+            shown_to_model = any(str(part.get("text", "")).startswith(TOOL_PICTURES) for part in parts)
+            if message.get("role") == "user" and not shown_to_model:
+                urls = [part.get("image_url") for part in parts]
+                urls = [url.get("url") if isinstance(url, Mapping) else url for url in urls]
+                turns.append([{"type": "image", "url": url} for url in urls if isinstance(url, str)])
+        return turns
+
+    async def numbers(self, files: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+        """The number in the chat of each of these pictures, by id."""
+        pictures = [file.reference for file in await self.media() if file.kind == "image"] if self.message_id else []
+        return {item["id"]: pictures.index(item["id"]) + 1 for item in files if item["id"] in pictures}
+
+    async def input_files(self, references: Any, keep: bool = False) -> list[InputFile | None]:
+        """Files of the chat as a workflow's inputs, given as a list, as one text, or as a list in a text: by numbers,
+        "last", "last 2", ids or addresses. With `keep` the word "saved" stands for the workflow's own file, as None.
+        Raises `BadArgument`, and `LimitExceeded` for more than a workflow could take."""
+        wanted: list[str | None] = []
+        media: list[ChatFile] | None = None
+        for reference in read_references(references):
+            if keep and reference.lower() in OF_AUTHOR:
+                wanted.append(None)
+            elif FILE_REFERENCE.fullmatch(reference) or DATA_URI.match(reference):
+                wanted.append(reference)
+            else:
+                media = await self.media() if media is None else media
+                wanted += pick_pictures(reference, [file.reference for file in media if file.kind == "image"])
+        if len(wanted) > MAX_INPUT_FILES:
+            raise LimitExceeded(f"{len(wanted)} files were given.", f"Give at most {MAX_INPUT_FILES}.")
+        files: list[InputFile | None] = []
+        for one in wanted:
+            files.append(await self._input_file(one) if one is not None else None)
+            if sum(len(file.data) for file in files if file) > MAX_INPUT_BYTES:
                 raise LimitExceeded(f"The files have more than {MAX_INPUT_BYTES // 2**20} MB.", "Give smaller ones.")
         return files
+
+    async def _input_file(self, reference: str) -> InputFile:
+        """A file as a workflow's input. Raises as `read_file` does, and `BadArgument` for a kind that none takes."""
+        name, data = await self.read_file(reference)
+        return await asyncio.to_thread(read_input, data, name)
+
+    async def newest(self) -> InputFile:
+        """The newest picture of the chat, whoever made it. Raises `BadArgument` when there is none."""
+        offer = (await self.offers()).get("image")
+        if offer is None:
+            raise BadArgument(
+                "There is no picture in this chat.", "Ask the user to attach one, or make one with generate_image."
+            )
+        return await offer()
+
+    async def offers(self) -> dict[str, Offer]:
+        """The chat's newest file of each kind."""
+        return {file.kind: functools.partial(self._input_file, file.reference) for file in await self.media()}
+
+    async def mask(self, value: Any, picture: InputFile) -> Image.Image | None:
+        """A mask for a picture, given as one of the chat's pictures or as the word "transparency"; white is painted
+        anew. Raises `BadArgument`."""
+        references = read_references(value, "mask")
+        if not references:
+            return None
+        if references[0].lower() in OF_IMAGE:
+            own = await asyncio.to_thread(mask_of, picture)
+            if own is None:
+                raise BadArgument("The picture has no transparent part.", "Give a mask of its own, or none.")
+            return own
+        if not FILE_REFERENCE.fullmatch(references[0]) and not DATA_URI.match(references[0]):
+            pictures = [file.reference for file in await self.media() if file.kind == "image"]
+            references = pick_pictures(references[0], pictures)
+        if len(references) != 1:
+            raise BadArgument("The argument mask names several pictures.", "Give one.")
+        name, data = await self.read_file(references[0])
+        return await asyncio.to_thread(read_mask, data, name)
+
+    @property
+    def seen_by_model(self) -> bool:
+        """Whether the model gets to see pictures in a result: it has to have vision, call natively, and Open WebUI has
+        to take them out of the text (since 0.11.4)."""
+        model = self._metadata.get("model") or {}
+        about = ((model.get("info") or {}).get("meta") or {}).get("capabilities") or {}
+        native = (self._metadata.get("params") or {}).get("function_calling") != "legacy"
+        takes = hasattr(sys.modules.get("open_webui.utils.middleware"), "extract_base64_images")
+        return takes and native and about.get("vision") is not False
 
     async def attached_workflow(self) -> Entry:
         """The newest workflow among the files that the user attached to this chat: inside a picture that ComfyUI made,
@@ -7367,20 +7762,10 @@ class Chat:
 
     async def _attachments(self) -> list[str]:
         """The addresses of the files that the user attached, newest first: of this turn, then of the earlier ones."""
-        message = self._metadata.get("user_message") or {}
-        turns = [[*(message.get("files") or ()), *(self._metadata.get("files") or ())]]
-        if self.saved:
-            from open_webui.models.chats import Chats
-
-            messages = await Chats.get_messages_map_by_chat_id(self.chat_id) or {}
-            at, seen = self.message_id, set[str]()
-            while (earlier := messages.get(at)) and at not in seen:
-                seen.add(at)
-                if earlier.get("role") == "user":
-                    turns.append(earlier.get("files") or [])
-                at = earlier.get("parentId") or ""
-        items = [item for turn in turns for item in reversed(turn) if isinstance(item, Mapping)]
-        references = [str(item.get("id") or item.get("url") or "") for item in items]
+        turns = [message.get("files") or () for message in await self._branch() if message.get("role") == "user"]
+        items = [item for turn in turns for item in turn if isinstance(item, Mapping)]
+        items += [item for item in self._metadata.get("files") or () if isinstance(item, Mapping)]
+        references = [str(item.get("id") or item.get("url") or "") for item in reversed(items)]
         return list(dict.fromkeys(filter(None, references)))
 
     async def _attach(self, stored: list[dict[str, Any]]) -> None:
@@ -7394,12 +7779,12 @@ class Chat:
             ids = [item["id"] for item in stored]
             await Chats.insert_chat_files(self.chat_id, self.message_id, ids, str(self.user.get("id")))
             shown = await Chats.add_message_files_by_id_and_message_id(self.chat_id, self.message_id, stored) or shown
-        elif self._adds():
-            shown = stored
-        elif self.message_id:
-            SHOWN_ELSEWHERE[self.message_id] = shown
-            while len(SHOWN_ELSEWHERE) > REMEMBERED_MESSAGES:
-                del SHOWN_ELSEWHERE[next(iter(SHOWN_ELSEWHERE))]
+        elif self.chat_id:
+            made = ELSEWHERE.setdefault(self.chat_id, {})
+            made[self.message_id] = Passing(len(self._said()), tuple(map(dict, shown)))
+            while len(ELSEWHERE) > REMEMBERED_CHATS:
+                del ELSEWHERE[next(iter(ELSEWHERE))]
+            shown = stored if self._adds() else shown
         self._files = shown
         await self._say("chat:message:files", {"files": [dict(item) for item in shown]})
         if self._display:
@@ -7445,7 +7830,94 @@ class Chat:
         await self._say("status", {"description": text, "done": True})
 
 
-# --- 9. Settings ------------------------------------------------------------------------------------------------------
+def read_references(value: Any, name: str = "images") -> list[str]:
+    """The pictures that the argument `name` gives: a list, one text, several behind commas, or a list in a text.
+
+    Raises `BadArgument`.
+    """
+    if isinstance(value, str) and value.strip().startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):
+            value = json.loads(value)
+    listed = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(isinstance(item, (str, int, float)) and not isinstance(item, bool) for item in listed):
+        raise BadArgument(
+            f"The argument {name} is {shortened(value)}.", 'Give numbers, "last", or ids or URLs of files of this chat.'
+        )
+    texts = [str(item) for item in listed]
+    parts = [part for text in texts for part in ([text] if DATA_URI.match(text) else re.split(r"[,\s]*,\s*", text))]
+    return [part.strip() for part in parts if is_given("images", part)]
+
+
+def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
+    """The pictures of a chat that a number, "last" or "last 2" means, of all in their order. Raises `BadArgument`."""
+    text = " ".join(words.lower().split())
+    last, numbered = LAST.fullmatch(text), NUMBERED.fullmatch(text)
+    ordinal = ORDINALS.get(text.removeprefix("the ").partition(" ")[0])
+    if not last and not numbered and not ordinal:
+        raise BadArgument(
+            f'"{shortened(words)}" is no picture of this chat.',
+            'Give a number from 1, "last", "last 2", or the id or URL of a file of this chat.',
+        )
+    if not pictures:
+        raise BadArgument(
+            "There is no picture in this chat.", "Ask the user to attach one, or make one with generate_image."
+        )
+    if last:
+        count = int(last[1] or 1)
+        if 1 <= count <= len(pictures):
+            return list(pictures[-count:])
+    else:
+        number = ordinal or int(numbered[1] if numbered else 0)
+        if 1 <= number <= len(pictures):
+            return [pictures[number - 1]]
+    raise BadArgument(
+        f'There is no "{shortened(words)}" in this chat: it has {len(pictures)} picture{"s" * (len(pictures) != 1)}.',
+        f"Give a number from 1 to {len(pictures)}.",
+    )
+
+
+def read_data_uri(uri: str) -> tuple[str, bytes]:
+    """A name and the content of a data URI. Raises `BadArgument` and `LimitExceeded`. Blocks."""
+    if len(uri) * 3 / 4 > MAX_INPUT_BYTES:
+        raise LimitExceeded(f"A file of the chat is larger than {MAX_INPUT_BYTES // 2**20} MB.", "Give a smaller one.")
+    try:
+        return "the attached file", base64.b64decode(uri.partition(",")[2], validate=True)
+    except ValueError:
+        raise BadArgument("A file of the chat is no proper data URI.", "Have it attached again.") from None
+
+
+def read_input(data: bytes, name: str) -> InputFile:
+    """A file as a workflow's input. Raises `BadArgument` for a kind that none takes, and as `read_still` does. Blocks:
+    call it in a thread."""
+    content_type = content_type_of(data, name)[0]
+    kind = content_type.partition("/")[0]
+    if kind in ("video", "audio") and data:
+        return InputFile(data, Product(data, content_type, None, name).ending, kind=kind)
+    return read_still(data, name)
+
+
+TEXT_SHOWN = 100_000  # characters of a text that its dialog shows
+
+
+def file_page(product: Product, url: str) -> str:
+    """What Open WebUI's dialog shows of a file that is no picture: a player, the text, or a way to download it. It is
+    kept with the file, in Markdown."""
+    kind, _, detail = product.content_type.partition("/")
+    if kind in ("video", "audio"):
+        return player(kind, url)
+    if kind == "text" or detail == "json":
+        text = product.data[: 4 * TEXT_SHOWN].decode("utf-8", "replace")[:TEXT_SHOWN]
+        return f"```json\n{text}\n```" if detail == "json" else text
+    return f"[Download]({url})"
+
+
+def player(kind: str, url: str) -> str:
+    """A player in the one form that the page draws in an answer's text, where the inner text counts, as well as in a
+    file's dialog, where the attribute does: a block of HTML of its own."""
+    return f'<p><{kind} src="{url}" controls>{url}</{kind}></p>'
+
+
+# --- 10. Settings -----------------------------------------------------------------------------------------------------
 
 
 class Tolerant(BaseModel):
@@ -7457,6 +7929,9 @@ class Tolerant(BaseModel):
     @classmethod
     def _tidy(cls, value: Any, info: Any) -> Any:
         known = cls.model_fields[info.field_name]
+        if get_origin(known.annotation) is Literal:
+            plain = str(value).strip().lower()
+            return next((choice for choice in get_args(known.annotation) if choice.lower() == plain), known.default)
         if known.annotation is bool:
             if isinstance(value, str):
                 value = {"true": True, "1": True, "on": True, "yes": True}.get(value.strip().lower(), False)
@@ -7481,6 +7956,8 @@ WORKFLOW_VALVE = (
 )
 
 
+EDIT_WORKFLOW_VALVE = "The same for edit_image. Leave empty to have one chosen by installed models."
+FORMAT_VALVE = "What pictures are kept as; animations, videos and all else stay as made."
 WORKFLOWS_VALVE = (
     "JSON of one workflow, as ComfyUI saves or exports it, or of several: an object of name and workflow, or a list."
 )
@@ -7503,10 +7980,20 @@ class Valves(Tolerant):
     )
     model: str = Field(default="", title="Model", description=MODEL_VALVE)
     workflow: str = Field(default="", title="Workflow", description=WORKFLOW_VALVE)
+    edit_workflow: str = Field(default="", title="Workflow for edits", description=EDIT_WORKFLOW_VALVE)
     size: str = Field(default="auto", title="Size", description=SIZE_VALVE)
     negative_prompt: str = Field(default="", title="Negative prompt", description=NEGATIVE_VALVE)
     previews: bool = Field(
         default=True, title="Live previews", description="Show the picture coming up. Nothing of it is stored."
+    )
+    picture_format: Literal["as made", "PNG", "WebP", "JPEG"] = Field(
+        default="as made", title="Format of pictures", description=FORMAT_VALVE
+    )
+    quality: int = Field(default=90, title="Quality of WebP and JPEG", description="1 to 100.")
+    strip_metadata: bool = Field(
+        default=False,
+        title="Remove metadata",
+        description="Take workflow, prompt and seed out of every file. ComfyUI's own output folder keeps them.",
     )
     allow_user_endpoints: bool = Field(
         default=False,
@@ -7530,6 +8017,9 @@ class Valves(Tolerant):
     max_megapixels: float = Field(
         default=4.2, title="Largest picture in megapixels", description="0.07 to 256; 4.2 allows 2048x2048."
     )
+    max_upscaled_megapixels: float = Field(
+        default=34.0, title="Largest upscaled picture in megapixels", description="0.07 to 256; 34 allows 7680x4320."
+    )
     max_wait_minutes: float = Field(
         default=60.0, title="Longest wait in minutes", description="0.1 to 1440. The job goes on in ComfyUI after it."
     )
@@ -7551,9 +8041,25 @@ class UserValves(Tolerant):
     )
     model: str = Field(default="", title="Model", description=MODEL_VALVE)
     workflow: str = Field(default="", title="Workflow", description=WORKFLOW_VALVE)
+    edit_workflow: str = Field(default="", title="Workflow for edits", description=EDIT_WORKFLOW_VALVE)
     size: str = Field(default="auto", title="Size", description=SIZE_VALVE)
     negative_prompt: str = Field(default="", title="Negative prompt", description=NEGATIVE_VALVE)
     previews: bool = Field(default=True, title="Live previews", description="Show the picture coming up.")
+    picture_format: Literal["default", "as made", "PNG", "WebP", "JPEG"] = Field(
+        default="default", title="Format of pictures", description=f"{FORMAT_VALVE} The default is the administrator's."
+    )
+    quality: int = Field(
+        default=0, title="Quality of WebP and JPEG", description="1 to 100; 0 for the administrator's."
+    )
+    strip_metadata: bool = Field(
+        default=False, title="Remove metadata", description="Take workflow, prompt and seed out of every file."
+    )
+    show_to_model: bool = Field(
+        default=False,
+        title="The model sees its pictures",
+        description="It gets small copies, so that it can judge them and try again; for models with vision, in native "
+        "function calling, since Open WebUI 0.11.4. They cost tokens in every later turn.",
+    )
     workflows: str = Field(
         default="", title="Workflows", description=f"{WORKFLOWS_VALVE} Used if the administrator allows it."
     )
@@ -7572,22 +8078,41 @@ class Settings:
     preferences: Mapping[str, Wanted]  # argument -> what holds when the call does not say
     catalogue: Catalogue = Catalogue()
     own_workflows: bool = False  # whether the caller may bring workflows
+    format: Format = Format()
+    show_to_model: bool = False
 
     def wish(self, prompt: Any, **arguments: Any) -> Wish:
         """The wish of a call: its arguments first, then the user's valves, then the administrator's.
 
         Raises `BadArgument` when there is no prompt.
         """
-        text = as_text(Wanted(prompt, "The argument prompt"))
-        if not text.strip():
-            raise BadArgument("The argument prompt is empty.", "Call again with a text that says what to show.")
-        given = {
-            name: Wanted(value, f"The argument {name}") for name, value in arguments.items() if is_given(name, value)
-        }
-        wanted: dict[str, Any] = {**self.preferences, **given}
-        return Wish(text, **wanted)
+        preferences = {name: wanted for name, wanted in self.preferences.items() if name != "edit_workflow"}
+        wanted: dict[str, Any] = {**preferences, **_given(arguments)}
+        return Wish(_prompt(prompt), **wanted)
 
-    def order(self, workflow: Any, inputs: Any, files: Sequence[InputFile]) -> Wish:
+    def edit(self, prompt: Any, files: Sequence[InputFile | None], mask: Image.Image | None, **arguments: Any) -> Wish:
+        """The same for a change of pictures: size and workflow of the valves are for new ones and do not hold.
+
+        Raises `BadArgument` when there is no prompt.
+        """
+        names = {"model": "model", "negative_prompt": "negative_prompt", "edit_workflow": "workflow"}
+        preferences = {names[name]: wanted for name, wanted in self.preferences.items() if name in names}
+        wanted: dict[str, Any] = {**preferences, **_given(arguments)}
+        tasks = ("inpaint",) if mask else ("image_edit", "image_to_image")
+        return Wish(_prompt(prompt), tasks, files=tuple(files), mask=mask, **wanted)
+
+    def enlarge(self, picture: InputFile | None, **arguments: Any) -> Wish:
+        """The wish for a larger copy of a picture."""
+        wanted: dict[str, Any] = _given(arguments)
+        return Wish(None, ("upscale",), files=(picture,), **wanted)
+
+    def order(
+        self,
+        workflow: Any,
+        inputs: Any,
+        files: Sequence[InputFile | None] = (),
+        offers: Mapping[str, Offer] | None = None,
+    ) -> Wish:
         """The wish of a call that names a workflow and its inputs; all others stay as its author saved them.
 
         Raises `BadArgument`.
@@ -7607,7 +8132,8 @@ class Settings:
             and (str(key) not in EXTRAS or is_given(str(key), value))
             and (parameter_name(str(key)) != "seed" or is_given("seed", value))
         }
-        return Wish(workflow=Wanted(name, "The argument workflow"), inputs=wanted, files=tuple(files))
+        about = Wanted(name, "The argument workflow")
+        return Wish(workflow=about, inputs=wanted, files=tuple(files), offers=offers or {})
 
     async def including(self, chat: "Chat", workflow: Any) -> Catalogue:
         """The catalogue, with the workflow attached to the chat when that is the one which is named."""
@@ -7619,6 +8145,17 @@ class Settings:
                 "Name one of list_workflows.",
             )
         return replace(self.catalogue, given=(await chat.attached_workflow(), *self.catalogue.given))
+
+
+def _prompt(prompt: Any) -> str:
+    text = as_text(Wanted(prompt, "The argument prompt"))
+    if not text.strip():
+        raise BadArgument("The argument prompt is empty.", "Call again with a text that says what to show.")
+    return text
+
+
+def _given(arguments: Mapping[str, Any]) -> dict[str, Wanted]:
+    return {name: Wanted(value, f"The argument {name}") for name, value in arguments.items() if is_given(name, value)}
 
 
 def words_of(value: Any, name: str) -> str:
@@ -7649,7 +8186,7 @@ def resolve(valves: Valves, user: Mapping[str, Any] | None, own_address: str = "
     mine = UserValves(**(stored.model_dump() if isinstance(stored, BaseModel) else dict(stored or {})))
     preferences: dict[str, Wanted] = {}
     for level, whose, held in ((2, "The administrator's valve", valves), (1, "Your valve", mine)):
-        for name in ("model", "workflow", "size", "negative_prompt"):
+        for name in ("model", "workflow", "edit_workflow", "size", "negative_prompt"):
             value = getattr(held, name).strip()
             if is_given(name, value):
                 preferences[name] = Wanted(value, f'{whose} "{type(held).model_fields[name].title}"', level)
@@ -7666,6 +8203,7 @@ def resolve(valves: Valves, user: Mapping[str, Any] | None, own_address: str = "
         count=int(clamp(valves.max_count, 1, 64)),
         steps=int(clamp(valves.max_steps, 1, 10_000)),
         megapixels=clamp(valves.max_megapixels, 0.07, 256),
+        upscaled_megapixels=clamp(valves.max_upscaled_megapixels, 0.07, 256),
         wait_seconds=60 * clamp(valves.max_wait_minutes, 0.1, 1440),
     )
     own = valves.allow_user_workflows or user.get("role") == "admin"
@@ -7676,7 +8214,19 @@ def resolve(valves: Valves, user: Mapping[str, Any] | None, own_address: str = "
         problems.append('Your valve "Workflows" is not used: the administrator does not allow that.')
     given = tuple(entry for one in pasted for entry in one.entries)
     catalogue = Catalogue(given, valves.server_workflows or bool(mine.endpoint.strip()), tuple(problems))
-    return Settings(tuple(endpoints), limits, valves.previews and mine.previews, preferences, catalogue, own)
+    kind = valves.picture_format if mine.picture_format == "default" else mine.picture_format
+    quality = int(clamp(mine.quality or valves.quality, 1, 100))
+    kept = not (valves.strip_metadata or mine.strip_metadata)
+    return Settings(
+        tuple(endpoints),
+        limits,
+        valves.previews and mine.previews,
+        preferences,
+        catalogue,
+        own,
+        Format("" if kind == "as made" else kind, quality, kept),
+        mine.show_to_model,
+    )
 
 
 async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> Settings:
@@ -7697,11 +8247,14 @@ def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]
     return list(dict.fromkeys([*endpoints, *(Endpoint(url) for url in USUAL_ADDRESSES if url not in known)]))
 
 
-# --- 10. Tools --------------------------------------------------------------------------------------------------------
+# --- 11. Tools --------------------------------------------------------------------------------------------------------
 
 
-def report(made: Made, files: Sequence[Mapping[str, Any]], shown: bool) -> tuple[dict[str, Any], str]:
-    """What the model gets to know of finished files, and the last status."""
+def report(
+    made: Made, files: Sequence[Mapping[str, Any]], shown: bool, numbers: Mapping[str, int] | None = None
+) -> tuple[dict[str, Any], str]:
+    """What the model gets to know of finished files, and the last status. `shown` tells whether the user sees them,
+    `numbers` the pictures' numbers in the chat by id."""
     pictures = [item for item in files if item["type"] == "image"]
     others = [item for item in files if item["type"] != "image"]
     thing = "picture" if pictures else "file"
@@ -7711,22 +8264,41 @@ def report(made: Made, files: Sequence[Mapping[str, Any]], shown: bool) -> tuple
     )
     again = f"The same prompt, seed, size and count give the same {'set' if several else thing} again."
     again = again if made.seed is not None else ""
+    players = [
+        player(kind, item["url"])
+        for item in others
+        if (kind := item["content_type"].partition("/")[0]) in ("video", "audio")
+    ]
+    note = f"{seen} again. {again}" if shown else f"Stored as files of the user. {again}"
+    if players and shown:
+        note = f"Copy `players` into the answer as it is, between empty lines: there the user plays it. {again}"
     result: dict[str, Any] = {
         "status": "done",
-        "images": [{"id": item["id"], "url": item["url"]} for item in pictures],
+        "images": [
+            ({"number": number} if (number := (numbers or {}).get(item["id"])) else {})
+            | {"id": item["id"], "url": item["url"]}
+            for item in pictures
+        ],
         "seed": made.seed,
         "model": made.model,
         "workflow": made.workflow,
         "size": ", ".join(dict.fromkeys(str(product.size) for product in made.products if product.size)),
         "seconds": round(made.seconds, 1),
-        "note": f"{seen} again. {again}".strip() if shown else f"Stored as files of the user. {again}".strip(),
+        "note": note.strip(),
     }
     if others:
         result["files"] = [{"id": item["id"], "url": item["url"], "name": item["name"]} for item in others]
+    if players and shown:
+        result["players"] = "\n\n".join(players)
+    if made.texts:
+        result["text"] = [shortened(text, 4000) for text in made.texts[:8]]
     if made.notes:
         result["adjusted"] = list(made.notes)
     text = f"Done in {duration(made.seconds)}" + (f" · seed {made.seed}" if made.seed is not None else "")
     return result, text
+
+
+GLANCES = 4  # pictures of one result that the model is shown
 
 
 class Tools:
@@ -7756,23 +8328,23 @@ class Tools:
         __metadata__: dict[str, Any] | None = None,
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
+        __messages__: list[dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
         """Make pictures from a description with ComfyUI and show them to the user in the chat.
 
-        The user watches the progress and sees the finished pictures; do not show or link them again. Leave optional
-        arguments out unless the user asks for them. The result holds the seed: give it again, with the same prompt,
-        size and count, to repeat a picture, or with another prompt to vary it.
+        Leave optional arguments out unless the user asks for them. The result holds the seed: give it again with
+        another prompt to vary a picture.
 
         :param prompt: What the pictures show, described in detail
-        :param negative_prompt: What must not be in them; some workflows take none
-        :param size: "auto", an aspect ratio such as "16:9", or width and height in pixels such as "1216x832"
+        :param negative_prompt: What must not be in them
+        :param size: "auto", an aspect ratio such as "16:9", or pixels such as "1216x832"
         :param count: How many pictures, a whole number from 1
-        :param seed: The seed of an earlier result, a whole number; without it every call gives a new picture
+        :param seed: The seed of an earlier result, a whole number
         :param steps: Sampling steps, a whole number
-        :param guidance: How strictly the prompt is followed (CFG), a number
+        :param guidance: How strictly the prompt is followed (CFG)
         :param model: Name of an installed model
-        :param loras: Names of installed LoRAs, each with a strength if need be: "name:0.8"
-        :param workflow: Name of a workflow that takes a prompt; without it the best one is chosen
+        :param loras: Names of installed LoRAs, with a strength if need be: "name:0.8"
+        :param workflow: Name of a workflow; without it the best one is chosen
         """
         arguments = {
             "negative_prompt": negative_prompt,
@@ -7785,13 +8357,96 @@ class Tools:
             "loras": loras,
             "workflow": workflow,
         }
-        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
+        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
         valves = self.valves  # another request may replace it meanwhile
 
         async def work(display: Display) -> tuple[dict[str, Any], str]:
             settings = await settle(valves, __user__, chat)
             wish = settings.wish(prompt, **arguments)
             return await _run(chat, display, settings, wish, await settings.including(chat, workflow))
+
+        return await chat.answer(work)
+
+    async def edit_image(
+        self,
+        prompt: str,
+        images: list[str] | None = None,
+        mask: str = "",
+        strength: float | None = None,
+        size: str = "auto",
+        count: float | None = None,
+        seed: float | None = None,
+        model: str = "",
+        workflow: str = "",
+        __user__: dict[str, Any] | None = None,
+        __request__: Any = None,
+        __event_emitter__: Any = None,
+        __metadata__: dict[str, Any] | None = None,
+        __chat_id__: str | None = None,
+        __message_id__: str | None = None,
+        __messages__: list[dict[str, Any]] | None = None,
+    ) -> dict[str, Any]:
+        """Change pictures of this chat as a prompt says, or combine several, and show the user the result.
+
+        :param prompt: What to change; with several pictures they are "image 1", "image 2"
+        :param images: Pictures by their number in this chat ("1"), "last", "last 2", id or URL; without it the newest
+        :param mask: A picture, white where to paint anew, or "transparency" for the image's own
+        :param strength: How much is painted anew, 0 to 1, for models that paint over pictures
+        :param size: As in generate_image; without it that of the picture
+        :param count: How many results
+        :param seed: As in generate_image
+        :param model: Name of an installed model
+        :param workflow: Name of a workflow that takes pictures
+        """
+        arguments = {
+            "strength": strength,
+            "size": size,
+            "count": count,
+            "seed": seed,
+            "model": model,
+            "workflow": workflow,
+        }
+        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
+        valves = self.valves
+
+        async def work(display: Display) -> tuple[dict[str, Any], str]:
+            settings = await settle(valves, __user__, chat)
+            files = await chat.input_files(images) or [await chat.newest()]
+            painted = await chat.mask(mask, files[0]) if files[0] else None
+            wish = settings.edit(prompt, files, painted, **arguments)
+            return await _run(chat, display, settings, wish, await settings.including(chat, workflow))
+
+        return await chat.answer(work)
+
+    async def upscale_image(
+        self,
+        image: str = "",
+        scale: float | None = None,
+        model: str = "",
+        __user__: dict[str, Any] | None = None,
+        __request__: Any = None,
+        __event_emitter__: Any = None,
+        __metadata__: dict[str, Any] | None = None,
+        __chat_id__: str | None = None,
+        __message_id__: str | None = None,
+        __messages__: list[dict[str, Any]] | None = None,
+    ) -> dict[str, Any]:
+        """Enlarge a picture of this chat with an upscale model, without changing what it shows.
+
+        :param image: As edit_image takes it; without it the newest
+        :param scale: How many times as wide and high, 1 to 8; without it 2
+        :param model: Name of an installed upscale model
+        """
+        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
+        valves = self.valves
+
+        async def work(display: Display) -> tuple[dict[str, Any], str]:
+            settings = await settle(valves, __user__, chat)
+            files = await chat.input_files(image) or [await chat.newest()]
+            if len(files) > 1:
+                raise BadArgument("The argument image names several pictures.", "Call once for each.")
+            wish = settings.enlarge(files[0], scale=scale, model=model)
+            return await _run(chat, display, settings, wish, settings.catalogue)
 
         return await chat.answer(work)
 
@@ -7806,21 +8461,22 @@ class Tools:
         __metadata__: dict[str, Any] | None = None,
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
+        __messages__: list[dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
         """Run any ComfyUI workflow by its name: pictures, edits, video, sound, anything saved there.
 
-        Ask describe_workflow for its inputs first. The user watches the progress and sees the results.
+        Ask describe_workflow for its inputs first.
 
-        :param workflow: A name of list_workflows, or "attached" for the one in a picture that the user attached
+        :param workflow: A name or task of list_workflows, or "attached" for the one in a picture that the user attached
         :param inputs: Values by input name, such as {"prompt": "a fox", "seed": 7}; all others stay as saved
-        :param images: Ids or URLs of the files to work on, in the workflow's order
+        :param images: What to work on, a mask last, as edit_image takes it; "saved" is the workflow's own
         """
-        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
+        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
         valves = self.valves
 
         async def work(display: Display) -> tuple[dict[str, Any], str]:
             settings = await settle(valves, __user__, chat)
-            wish = settings.order(workflow, inputs, await chat.input_files(images))
+            wish = settings.order(workflow, inputs, await chat.input_files(images, keep=True), await chat.offers())
             return await _run(chat, display, settings, wish, await settings.including(chat, workflow))
 
         return await chat.answer(work)
@@ -7871,7 +8527,7 @@ class Tools:
 
         async def work(_display: Display) -> tuple[dict[str, Any], str]:
             settings = await settle(valves, __user__, chat)
-            wish = settings.order(workflow, None, ())
+            wish = settings.order(workflow, None)
             catalogue = await settings.including(chat, workflow)
             async with reach(settings.endpoints) as server:
                 entry = await catalogue.find(server, wish.workflow or Wanted(workflow, "The argument workflow"))
@@ -7912,14 +8568,26 @@ async def _run(
     chat: Chat, display: Display, settings: Settings, wish: Wish, catalogue: Catalogue
 ) -> tuple[dict[str, Any], str]:
     """A wish made, stored and reported."""
-    previews = settings.previews and display.previews
-    made = await make(wish, settings.endpoints, settings.limits, display, catalogue=catalogue, previews=previews)
+    made = await make(
+        wish,
+        settings.endpoints,
+        settings.limits,
+        display,
+        catalogue=catalogue,
+        previews=settings.previews and display.previews,
+        wanted=settings.format,
+    )
     prompt = wish.prompt or (wish.inputs["prompt"].value if "prompt" in wish.inputs else made.workflow)
     files = await chat.keep(made.products, file_stem(str(prompt), made.seed))
-    return report(made, files, bool(chat.message_id))
+    result, text = report(made, files, bool(chat.message_id), await chat.numbers(files))
+    if settings.show_to_model and chat.seen_by_model:
+        pictures = [product.data for product in made.products if product.size][:GLANCES]
+        copies = [await asyncio.to_thread(glance, data) for data in pictures]
+        result["copies"] = [copy for copy in copies if copy]
+    return result, text
 
 
-# --- 11. Command line -------------------------------------------------------------------------------------------------
+# --- 12. Command line -------------------------------------------------------------------------------------------------
 
 
 class TerminalDisplay:
@@ -7962,17 +8630,6 @@ def check_target(target: Path) -> None:
         raise BadArgument(f'"{target}" cannot be written.', "Give another -o.")
 
 
-def encoded_for(path: Path, product: Product) -> bytes:
-    """The file's bytes as its name promises: as made, or a picture encoded anew for another ending. Blocks."""
-    wanted = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP", ".png": "PNG"}.get(path.suffix.lower())
-    if wanted is None or product.size is None or PICTURE_TYPES[wanted] == product.content_type:
-        return product.data
-    encoded = io.BytesIO()
-    with Image.open(io.BytesIO(product.data)) as image:
-        image.convert("RGB").save(encoded, wanted, quality=95)
-    return encoded.getvalue()
-
-
 async def command_generate(options: argparse.Namespace) -> int:
     """`generate`: make pictures and write them to files."""
     target = Path(options.output) if options.output else None
@@ -7988,16 +8645,25 @@ async def command_generate(options: argparse.Namespace) -> int:
     settings = resolve(valves, None)
     names = ("negative_prompt", "size", "count", "seed", "steps", "guidance", "model", "loras", "workflow")
     wish = settings.wish(options.prompt, **{name: getattr(options, name) for name in names})
+    kinds = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WebP", ".png": "PNG"}
+    wanted = Format(kinds.get(target.suffix.lower(), "") if target else "", 95)
     display = TerminalDisplay(sys.stderr)
     try:
-        catalogue = settings.catalogue
-        made = await make(wish, settings.endpoints, settings.limits, display, catalogue=catalogue, previews=False)
+        made = await make(
+            wish,
+            settings.endpoints,
+            settings.limits,
+            display,
+            catalogue=settings.catalogue,
+            previews=False,
+            wanted=wanted,
+        )
     finally:
         display.end()
     target = target or Path(f"{file_stem(str(wish.prompt), made.seed)}.{made.products[0].ending}")
     for index, product in enumerate(made.products):
         path = target.with_stem(f"{target.stem}-{index + 1}") if index else target
-        await asyncio.to_thread(path.write_bytes, await asyncio.to_thread(encoded_for, path, product))
+        await asyncio.to_thread(path.write_bytes, product.data)
         print(path)
     for note in made.notes:
         print(f"Note: {note}", file=sys.stderr)
@@ -8222,7 +8888,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-# --- 12. Bundled workflows: written by workflows/bundle.py, do not edit by hand ---
+# --- 13. Bundled workflows: written by workflows/bundle.py, do not edit by hand ---
 MANIFEST = r"""{"id": "comfyui", "title": "ComfyUI", "workflows": [{"name": "z-image-turbo", "task": "text_to_image", "description": "Z-Image Turbo: photographs and readable text in 8 steps; no negative prompt", "template": "image_z_image_turbo", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptySD3LatentImage", "KSampler", "ModelSamplingAuraFlow", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Z-Image Turbo", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "z_image_turbo_bf16.safetensors", "match": "z[-_. ]?image[-_. ]?turbo", "avoid": "controlnet|lora|svdq|nf4|int4|ip[-_. ]?adapter|fun|gguf", "source": "Comfy-Org/z_image_turbo"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_3_4b.safetensors", "match": "qwen[-_. ]?3[-_. ]?4b", "avoid": "gguf", "source": "Comfy-Org/z_image_turbo"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/z_image_turbo"}]}, {"name": "flux2", "task": "text_to_image", "description": "Flux 2 dev: the finest detail and the closest reading of long descriptions, slow; no negative prompt", "template": "image_flux2", "validated": ["0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptyFlux2LatentImage", "EmptyImage", "Flux2Scheduler", "FluxGuidance", "GetImageSize", "KSamplerSelect", "SamplerCustom", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Flux 2 dev, few steps", "match": "turbo|lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 1.05, "defaults": {"steps": 8}}, {"name": "Flux 2 dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux2_dev_fp8mixed.safetensors", "match": "flux[-_. ]?2[-_. ]?dev", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|klein|(?<![a-z])fun", "source": "Comfy-Org/flux2-dev"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "mistral_3_small_flux2_fp8.safetensors", "match": "mistral.*(flux[-_. ]?2|small)", "avoid": "gguf", "source": "Comfy-Org/flux2-dev"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "flux2-vae.safetensors", "match": "flux[-_. ]?2.*(vae|[-_. ]ae)|full[-_. ]encoder[-_. ]small[-_. ]decoder", "source": "Comfy-Org/flux2-dev"}]}, {"name": "qwen-image", "task": "text_to_image", "description": "Qwen-Image: text in the picture, also Chinese, and many things at their places; takes a negative prompt", "template": "image_qwen_Image_2512, image_qwen_image", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "EmptySD3LatentImage", "KSampler", "ModelSamplingAuraFlow", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Qwen-Image, few steps", "match": "lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 1.76, "defaults": {"steps": 8, "guidance": 1.0}}, {"name": "Qwen-Image distilled", "match": "distill", "megapixels": 1.76, "defaults": {"steps": 15, "guidance": 1.0}}, {"name": "Qwen-Image 2512", "match": "2512", "megapixels": 1.76, "defaults": {"steps": 50}}, {"name": "Qwen-Image", "match": "", "megapixels": 1.76, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "qwen_image_2512_fp8_e4m3fn.safetensors", "match": "qwen[-_. ]?image", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|edit|layered|inpaint|union|control|patch", "source": "Comfy-Org/Qwen-Image_ComfyUI"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_2.5_vl_7b_fp8_scaled.safetensors", "match": "qwen[-_. ]?2[-_. ]?5[-_. ]?vl[-_. ]?7b", "avoid": "mmproj|gguf", "source": "Comfy-Org/Qwen-Image_ComfyUI"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "qwen_image_vae.safetensors", "match": "qwen[-_. ]?image.*vae", "avoid": "layered", "source": "Comfy-Org/Qwen-Image_ComfyUI"}]}, {"name": "flux2-klein", "task": "text_to_image", "description": "Flux 2 klein 4B: good pictures in 4 steps on a small graphics card; no negative prompt", "template": "image_flux2_klein_text_to_image", "validated": ["0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptyFlux2LatentImage", "EmptyImage", "Flux2Scheduler", "GetImageSize", "KSamplerSelect", "SamplerCustom", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Flux 2 klein", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux-2-klein-4b.safetensors", "match": "flux[-_. ]?2[-_. ]?klein[-_. ]?4b", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|base|[-_. ]kv", "source": "Comfy-Org/flux2-klein"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_3_4b.safetensors", "match": "qwen[-_. ]?3[-_. ]?4b", "avoid": "gguf", "source": "Comfy-Org/flux2-klein"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "flux2-vae.safetensors", "match": "flux[-_. ]?2.*(vae|[-_. ]ae)|full[-_. ]encoder[-_. ]small[-_. ]decoder", "source": "Comfy-Org/flux2-dev"}]}, {"name": "flux", "task": "text_to_image", "description": "Flux dev and schnell: follows long descriptions closely; no negative prompt", "template": "flux_dev_full_text_to_image, flux_schnell_full_text_to_image", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "ConditioningZeroOut", "DualCLIPLoader", "EmptySD3LatentImage", "FluxGuidance", "KSampler", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Flux schnell", "match": "schnell", "megapixels": 1.05, "defaults": {"steps": 4}}, {"name": "Flux dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-dev.safetensors", "match": "flux[-_. ]?1?[-_. ]?(dev|schnell|krea)", "avoid": "kontext|fill|canny|depth|redux|controlnet|lora|svdq|nf4|int4|ip[-_. ]?adapter|gguf", "source": "Comfy-Org/flux1-dev"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream|gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/Lumina_Image_2.0_Repackaged"}]}, {"name": "sd3.5", "task": "text_to_image", "description": "Stable Diffusion 3.5 with text encoders in files of their own; takes a negative prompt", "template": "sd3.5_simple_example", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "EmptySD3LatentImage", "KSampler", "SaveImage", "TripleCLIPLoader", "VAEDecode"], "families": [{"name": "Stable Diffusion 3.5 Turbo", "match": "turbo", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Stable Diffusion 3.5", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd3.5_large.safetensors", "match": "(sd|stable[-_. ]?diffusion)[-_. ]?3[-_. ]?5", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|inpaint|blur|canny|depth", "source": "stabilityai/stable-diffusion-3.5-large"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream|gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "clip_g.safetensors", "match": "clip[-_. ]?g(?![a-z])", "avoid": "hidream|gguf", "source": "Comfy-Org/stable-diffusion-3.5-fp8"}, {"node": "2", "input": "clip_name3", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}]}, {"name": "checkpoint", "task": "text_to_image", "description": "Any Stable Diffusion checkpoint (1.5, SDXL, 3.5 and their relatives) in one file; takes a negative prompt", "template": "sdxl_simple_example, sd3.5_simple_example", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "EmptyLatentImage", "KSampler", "SaveImage", "VAEDecode"], "families": [{"name": "SDXL, few steps", "match": "(xl|pony|illustrious|noob).*(turbo|lightning|lcm|hyper|dmd)|(turbo|lightning|lcm|hyper|dmd).*(xl|pony|illustrious|noob)", "megapixels": 1.05, "defaults": {"steps": 8, "guidance": 1.5, "sampler": "euler", "scheduler": "sgm_uniform"}}, {"name": "SDXL", "match": "(xl|pony|illustrious|noob)", "megapixels": 1.05, "defaults": {}}, {"name": "Flux schnell", "match": "flux.*schnell", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0, "sampler": "euler", "scheduler": "simple"}}, {"name": "Flux", "match": "flux", "megapixels": 1.05, "defaults": {"steps": 20, "guidance": 1.0, "sampler": "euler", "scheduler": "simple"}}, {"name": "Z-Image Turbo", "match": "z[-_. ]?image", "megapixels": 1.05, "defaults": {"steps": 8, "guidance": 1.0, "sampler": "res_multistep", "scheduler": "simple"}}, {"name": "Stable Diffusion 3.5 Turbo", "match": "sd[-_. ]?3.*turbo|stable[-_. ]?diffusion[-_. ]?3.*turbo", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0, "scheduler": "sgm_uniform"}}, {"name": "Stable Diffusion 3.5", "match": "sd[-_. ]?3|stable[-_. ]?diffusion[-_. ]?3", "megapixels": 1.05, "defaults": {"guidance": 4.5, "scheduler": "sgm_uniform"}}, {"name": "Stable Diffusion, few steps", "match": "sd[-_. ]?turbo|lcm[-_. ]?dreamshaper|dreamshaper.*lcm", "megapixels": 0.26, "defaults": {"steps": 6, "guidance": 1.5, "sampler": "lcm", "scheduler": "sgm_uniform"}}, {"name": "Stable Diffusion 1.5", "match": "sd[-_. ]?1[-_. ]?[45]|(^|[^0-9a-z])v1[-_.][45][-_.](pruned|inpaint|ema)|stable[-_. ]?diffusion[-_. ]?v?1|dreamshaper_?[78]|realistic[-_. ]?vision|deliberate|majicmix|anything[-_. ]?v|abyss[-_. ]?orange|aom[23]|meina|rev[-_. ]?animated|epic[-_. ]?realism|absolute[-_. ]?reality|photon|counterfeit|ghostmix|chilloutmix|cyberrealistic", "megapixels": 0.26, "defaults": {}}, {"name": "Any other", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd_xl_base_1.0.safetensors", "match": "", "avoid": "refiner|inpaint|kontext|svd|video|ltx|wan[-_. ]?2|hunyuan|ace[-_. ]?step|audio|zero123|stable[-_. ]?zero|upscal|(^|[^a-z])sam[-_. ]?[23]|omnigen|cascade|cosmos|mochi|controlnet", "source": "stabilityai/stable-diffusion-xl-base-1.0"}]}, {"name": "flux2-edit", "task": "image_edit", "description": "Flux 2 dev: changes a picture as the prompt says and keeps the rest, slow; one to three pictures; no negative prompt", "template": "image_flux2, image_flux2_fp8", "validated": ["0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptyFlux2LatentImage", "Flux2Scheduler", "FluxGuidance", "GetImageSize", "ImageScale", "ImageScaleToTotalPixels", "KSamplerSelect", "LoadImage", "ReferenceLatent", "SamplerCustom", "SaveImage", "UNETLoader", "VAEDecode", "VAEEncode", "VAELoader"], "families": [{"name": "Flux 2 dev, few steps", "match": "turbo|lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 1.05, "defaults": {"steps": 8}}, {"name": "Flux 2 dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux2_dev_fp8mixed.safetensors", "match": "flux[-_. ]?2[-_. ]?dev", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|klein|(?<![a-z])fun", "source": "Comfy-Org/flux2-dev"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "mistral_3_small_flux2_fp8.safetensors", "match": "mistral.*(flux[-_. ]?2|small)", "avoid": "gguf", "source": "Comfy-Org/flux2-dev"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "flux2-vae.safetensors", "match": "flux[-_. ]?2.*(vae|[-_. ]ae)|full[-_. ]encoder[-_. ]small[-_. ]decoder", "source": "Comfy-Org/flux2-dev"}]}, {"name": "qwen-image-edit", "task": "image_edit", "description": "Qwen-Image-Edit: changes a picture as the prompt says, also the text in it; one to three pictures; takes a negative prompt", "template": "image_qwen_image_edit_2511, image_qwen_image_edit_2509", "validated": ["0.3.64", "0.33.0"], "nodes": ["CFGNorm", "CLIPLoader", "EmptySD3LatentImage", "GetImageSize", "ImageScale", "KSamplerAdvanced", "LoadImage", "ModelSamplingAuraFlow", "SaveImage", "TextEncodeQwenImageEditPlus", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Qwen-Image-Edit, few steps", "match": "lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Qwen-Image-Edit 2511", "match": "2511", "megapixels": 1.05, "defaults": {}}, {"name": "Qwen-Image-Edit", "match": "", "megapixels": 1.05, "defaults": {"steps": 20}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "qwen_image_edit_2511_fp8mixed.safetensors", "match": "qwen[-_. ]?image[-_. ]?edit", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|layered|inpaint|union|control|patch", "source": "Comfy-Org/Qwen-Image-Edit_ComfyUI"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_2.5_vl_7b_fp8_scaled.safetensors", "match": "qwen[-_. ]?2[-_. ]?5[-_. ]?vl[-_. ]?7b", "avoid": "mmproj|gguf", "source": "Comfy-Org/Qwen-Image_ComfyUI"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "qwen_image_vae.safetensors", "match": "qwen[-_. ]?image.*vae", "avoid": "layered", "source": "Comfy-Org/Qwen-Image_ComfyUI"}]}, {"name": "flux2-klein-edit", "task": "image_edit", "description": "Flux 2 klein 4B: changes a picture as the prompt says in 4 steps; one to three pictures; no negative prompt", "template": "image_flux2_klein_image_edit_4b_distilled", "validated": ["0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptyFlux2LatentImage", "Flux2Scheduler", "GetImageSize", "ImageScale", "ImageScaleToTotalPixels", "KSamplerSelect", "LoadImage", "ReferenceLatent", "SamplerCustom", "SaveImage", "UNETLoader", "VAEDecode", "VAEEncode", "VAELoader"], "families": [{"name": "Flux 2 klein", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux-2-klein-4b.safetensors", "match": "flux[-_. ]?2[-_. ]?klein[-_. ]?4b", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|base|[-_. ]kv", "source": "Comfy-Org/flux2-klein"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_3_4b.safetensors", "match": "qwen[-_. ]?3[-_. ]?4b", "avoid": "gguf", "source": "Comfy-Org/z_image_turbo"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "flux2-vae.safetensors", "match": "flux[-_. ]?2.*(vae|[-_. ]ae)|full[-_. ]encoder[-_. ]small[-_. ]decoder", "source": "Comfy-Org/flux2-dev"}]}, {"name": "flux-kontext", "task": "image_edit", "description": "Flux Kontext dev: changes a picture as the prompt says and keeps faces and things alike; one or two pictures; no negative prompt", "template": "flux_kontext_dev_basic", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "ConditioningZeroOut", "DualCLIPLoader", "EmptySD3LatentImage", "FluxGuidance", "GetImageSize", "ImageScale", "ImageScaleToTotalPixels", "KSamplerAdvanced", "LoadImage", "ReferenceLatent", "SaveImage", "UNETLoader", "VAEDecode", "VAEEncode", "VAELoader"], "families": [{"name": "Flux Kontext", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-dev-kontext_fp8_scaled.safetensors", "match": "flux(?![-_. ]?2).*kontext", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter", "source": "Comfy-Org/flux1-kontext-dev_ComfyUI"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream|gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/Lumina_Image_2.0_Repackaged"}]}, {"name": "flux-image-to-image", "task": "image_to_image", "description": "Flux dev and schnell: paints a picture anew after the prompt and keeps its layout; no negative prompt", "template": "", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "ConditioningZeroOut", "DualCLIPLoader", "FluxGuidance", "ImageScale", "KSampler", "LoadImage", "SaveImage", "UNETLoader", "VAEDecode", "VAEEncode", "VAELoader"], "families": [{"name": "Flux schnell", "match": "schnell", "megapixels": 1.05, "defaults": {"steps": 4}}, {"name": "Flux dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-dev.safetensors", "match": "flux[-_. ]?1?[-_. ]?(dev|schnell|krea)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|kontext|fill|canny|depth|redux", "source": "Comfy-Org/flux1-dev"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream|gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/Lumina_Image_2.0_Repackaged"}]}, {"name": "checkpoint-image-to-image", "task": "image_to_image", "description": "Any Stable Diffusion checkpoint: paints a picture anew after the prompt and keeps its layout; takes a negative prompt", "template": "image2image", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "ImageScale", "KSampler", "LoadImage", "SaveImage", "VAEDecode", "VAEEncode"], "families_of": "checkpoint", "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd_xl_base_1.0.safetensors", "match": "", "avoid": "refiner|inpaint|kontext|svd|video|ltx|wan[-_. ]?2|hunyuan|ace[-_. ]?step|audio|zero123|stable[-_. ]?zero|upscal|(^|[^a-z])sam[-_. ]?[23]|omnigen|cascade|cosmos|mochi|controlnet", "source": "stabilityai/stable-diffusion-xl-base-1.0"}]}, {"name": "flux-inpaint", "task": "inpaint", "description": "Flux Fill: paints what the mask covers so that it fits its surroundings, and keeps the rest; no negative prompt", "template": "flux_fill_inpaint_example", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "ConditioningZeroOut", "DualCLIPLoader", "FluxGuidance", "GetImageSize", "ImageCompositeMasked", "ImageScale", "ImageToMask", "InpaintModelConditioning", "KSampler", "LoadImage", "MaskToImage", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Flux Fill", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-fill-dev.safetensors", "match": "flux(?![-_. ]?2).*fill", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter", "source": "Comfy-Org/flux1-dev"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream|gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/Lumina_Image_2.0_Repackaged"}]}, {"name": "checkpoint-inpaint", "task": "inpaint", "description": "Any Stable Diffusion checkpoint, made for inpainting or not: paints what the mask covers and keeps the rest; takes a negative prompt", "template": "inpaint_example", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "DifferentialDiffusion", "GetImageSize", "ImageCompositeMasked", "ImageScale", "ImageToMask", "InpaintModelConditioning", "KSampler", "LoadImage", "MaskToImage", "SaveImage", "VAEDecode"], "families_of": "checkpoint", "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd_xl_base_1.0.safetensors", "match": "", "avoid": "refiner|kontext|svd|video|ltx|wan[-_. ]?2|hunyuan|ace[-_. ]?step|audio|zero123|stable[-_. ]?zero|upscal|(^|[^a-z])sam[-_. ]?[23]|omnigen|cascade|cosmos|mochi|controlnet", "source": "stabilityai/stable-diffusion-xl-base-1.0"}]}, {"name": "upscale", "task": "upscale", "description": "Enlarges a picture by an upscale model to the size that is asked for, without a prompt", "template": "utility-gan_upscaler", "validated": ["0.3.64", "0.33.0"], "nodes": ["ImageScale", "ImageUpscaleWithModel", "LoadImage", "SaveImage", "UpscaleModelLoader"], "families": [{"name": "Upscale model", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "model_name", "folder": "upscale_models", "file": "RealESRGAN_x4plus.safetensors", "match": "", "avoid": "latent|spatial|temporal|^1x|gguf", "source": "Comfy-Org/Real-ESRGAN_repackaged"}]}, {"name": "wan-text-to-video", "task": "text_to_video", "description": "Wan 2.2 14B: five seconds of film that moves well, slow; takes a negative prompt", "template": "video_wan2_2_14B_t2v", "validated": ["0.3.64", "0.33.0"], "nodes": ["BasicScheduler", "CLIPLoader", "CLIPTextEncode", "CreateVideo", "EmptyHunyuanLatentVideo", "KSamplerSelect", "ModelSamplingSD3", "SamplerCustom", "SaveVideo", "SplitSigmasDenoise", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Wan 2.2 14B, few steps", "match": "lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 0.41, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Wan 2.2 14B", "match": "", "megapixels": 0.41, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_t2v_high_noise_14B_fp8_scaled.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*t2v)(?=.*(?<![a-z])high)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|vace|animate|camera|(?<![a-z])fun|s2v|control|humo|(?<![a-z])ovi|scail|alpha|5b|(?<!t)i2v", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "2", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_t2v_low_noise_14B_fp8_scaled.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*t2v)(?=.*(?<![a-z])low)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|vace|animate|camera|(?<![a-z])fun|s2v|control|humo|(?<![a-z])ovi|scail|alpha|5b|(?<!t)i2v", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "3", "input": "clip_name", "folder": "text_encoders", "file": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "match": "umt5[-_. ]?xxl", "avoid": "[-_. ]enc[-_. ]|gguf", "source": "Comfy-Org/Wan_2.1_ComfyUI_repackaged"}, {"node": "4", "input": "vae_name", "folder": "vae", "file": "wan_2.1_vae.safetensors", "match": "wan[-_. ]?2[-_. ]?1.*vae|^wan[-_. ]?vae", "avoid": "2[-_. ]2|upscale", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}]}, {"name": "ltx2-text-to-video", "task": "text_to_video", "description": "LTX-2 distilled: five seconds of film with sound in a few steps; no negative prompt", "template": "video_ltx2_t2v_distilled", "validated": ["0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "ConditioningZeroOut", "CreateVideo", "EmptyImage", "EmptyLTXVLatentVideo", "GetImageSize", "ImageScaleBy", "KSamplerSelect", "LTXAVTextEncoderLoader", "LTXVAudioVAEDecode", "LTXVAudioVAELoader", "LTXVConcatAVLatent", "LTXVConditioning", "LTXVEmptyLatentAudio", "LTXVLatentUpsampler", "LTXVSeparateAVLatent", "LatentUpscaleModelLoader", "ManualSigmas", "PrimitiveInt", "SamplerCustom", "SaveVideo", "VAEDecodeTiled"], "families": [{"name": "LTX-2", "match": "", "megapixels": 0.9, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "2", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "2", "input": "text_encoder", "folder": "text_encoders", "file": "gemma_3_12B_it_fp4_mixed.safetensors", "match": "gemma[-_. ]?3[-_. ]?12b", "avoid": "lora|gguf", "source": "Comfy-Org/ltx-2"}, {"node": "3", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "4", "input": "model_name", "folder": "latent_upscale_models", "file": "ltx-2-spatial-upscaler-x2-1.0.safetensors", "match": "ltx[-_. ]?2[-_. ](19b[-_. ])?spatial[-_. ]?upscal", "source": "Lightricks/LTX-2"}]}, {"name": "wan-5b-text-to-video", "task": "text_to_video", "description": "Wan 2.2 5B: five seconds of film in 720p on a small graphics card; takes a negative prompt", "template": "video_wan2_2_5B_ti2v", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "CreateVideo", "KSampler", "ModelSamplingSD3", "SaveVideo", "UNETLoader", "VAEDecode", "VAELoader", "Wan22ImageToVideoLatent"], "families": [{"name": "Wan 2.2 5B, few steps", "match": "turbo|fastwan|lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 0.9, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Wan 2.2 5B", "match": "", "megapixels": 0.9, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_ti2v_5B_fp16.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*ti2v)(?=.*5b)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|(?<![a-z])fun|control|vace|camera|(?<![a-z])ovi", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "match": "umt5[-_. ]?xxl", "avoid": "[-_. ]enc[-_. ]|gguf", "source": "Comfy-Org/Wan_2.1_ComfyUI_repackaged"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "wan2.2_vae.safetensors", "match": "wan[-_. ]?2[-_. ]?2.*vae", "avoid": "upscale", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}]}, {"name": "ltx-text-to-video", "task": "text_to_video", "description": "LTX-Video: four seconds of film, quick; takes a negative prompt", "template": "ltxv_text_to_video", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "CheckpointLoaderSimple", "CreateVideo", "EmptyLTXVLatentVideo", "KSamplerSelect", "LTXVConditioning", "LTXVScheduler", "SamplerCustom", "SaveVideo", "VAEDecode"], "families": [{"name": "LTX-Video distilled", "match": "distilled", "megapixels": 0.4, "defaults": {"steps": 8, "guidance": 1.0}}, {"name": "LTX-Video", "match": "", "megapixels": 0.4, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-video-2b-v0.9.5.safetensors", "match": "ltx(v|[-_. ]?video)[-_. ]?(2b|13b)", "avoid": "lora|upscal|gguf|vae", "source": "Lightricks/LTX-Video"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "t5xxl_fp16.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}]}, {"name": "wan-image-to-video", "task": "image_to_video", "description": "Wan 2.2 14B: five seconds of film that begin with a picture and move well, slow; takes a negative prompt", "template": "video_wan2_2_14B_i2v", "validated": ["0.3.64", "0.33.0"], "nodes": ["BasicScheduler", "CLIPLoader", "CLIPTextEncode", "CreateVideo", "GetImageSize", "ImageScale", "KSamplerSelect", "LoadImage", "ModelSamplingSD3", "SamplerCustom", "SaveVideo", "SplitSigmasDenoise", "UNETLoader", "VAEDecode", "VAELoader", "WanImageToVideo"], "families": [{"name": "Wan 2.2 14B, few steps", "match": "lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 0.41, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Wan 2.2 14B", "match": "", "megapixels": 0.41, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_i2v_high_noise_14B_fp8_scaled.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*(?<!t)i2v)(?=.*(?<![a-z])high)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|vace|animate|camera|(?<![a-z])fun|s2v|control|humo|(?<![a-z])ovi|scail|alpha|5b|t2v", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "2", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_i2v_low_noise_14B_fp8_scaled.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*(?<!t)i2v)(?=.*(?<![a-z])low)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|vace|animate|camera|(?<![a-z])fun|s2v|control|humo|(?<![a-z])ovi|scail|alpha|5b|t2v", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "3", "input": "clip_name", "folder": "text_encoders", "file": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "match": "umt5[-_. ]?xxl", "avoid": "[-_. ]enc[-_. ]|gguf", "source": "Comfy-Org/Wan_2.1_ComfyUI_repackaged"}, {"node": "4", "input": "vae_name", "folder": "vae", "file": "wan_2.1_vae.safetensors", "match": "wan[-_. ]?2[-_. ]?1.*vae|^wan[-_. ]?vae", "avoid": "2[-_. ]2|upscale", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}]}, {"name": "ltx2-image-to-video", "task": "image_to_video", "description": "LTX-2 distilled: five seconds of film with sound that begin with a picture, in a few steps; no negative prompt", "template": "video_ltx2_i2v_distilled", "validated": ["0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "ConditioningZeroOut", "CreateVideo", "EmptyLTXVLatentVideo", "GetImageSize", "ImageScale", "ImageScaleBy", "KSamplerSelect", "LTXAVTextEncoderLoader", "LTXVAudioVAEDecode", "LTXVAudioVAELoader", "LTXVConcatAVLatent", "LTXVConditioning", "LTXVEmptyLatentAudio", "LTXVImgToVideoInplace", "LTXVLatentUpsampler", "LTXVPreprocess", "LTXVSeparateAVLatent", "LatentUpscaleModelLoader", "LoadImage", "ManualSigmas", "PrimitiveInt", "SamplerCustom", "SaveVideo", "VAEDecodeTiled"], "families": [{"name": "LTX-2", "match": "", "megapixels": 0.9, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "2", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "2", "input": "text_encoder", "folder": "text_encoders", "file": "gemma_3_12B_it_fp4_mixed.safetensors", "match": "gemma[-_. ]?3[-_. ]?12b", "avoid": "lora|gguf", "source": "Comfy-Org/ltx-2"}, {"node": "3", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "4", "input": "model_name", "folder": "latent_upscale_models", "file": "ltx-2-spatial-upscaler-x2-1.0.safetensors", "match": "ltx[-_. ]?2[-_. ](19b[-_. ])?spatial[-_. ]?upscal", "source": "Lightricks/LTX-2"}]}, {"name": "wan-5b-image-to-video", "task": "image_to_video", "description": "Wan 2.2 5B: five seconds of film that begin with a picture, on a small graphics card; takes a negative prompt", "template": "video_wan2_2_5B_ti2v", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "CreateVideo", "GetImageSize", "ImageScale", "KSampler", "LoadImage", "ModelSamplingSD3", "SaveVideo", "UNETLoader", "VAEDecode", "VAELoader", "Wan22ImageToVideoLatent"], "families": [{"name": "Wan 2.2 5B, few steps", "match": "turbo|fastwan|lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 0.9, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Wan 2.2 5B", "match": "", "megapixels": 0.9, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_ti2v_5B_fp16.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*ti2v)(?=.*5b)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|(?<![a-z])fun|control|vace|camera|(?<![a-z])ovi", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "match": "umt5[-_. ]?xxl", "avoid": "[-_. ]enc[-_. ]|gguf", "source": "Comfy-Org/Wan_2.1_ComfyUI_repackaged"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "wan2.2_vae.safetensors", "match": "wan[-_. ]?2[-_. ]?2.*vae", "avoid": "upscale", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}]}, {"name": "ltx-image-to-video", "task": "image_to_video", "description": "LTX-Video: four seconds of film that begin with a picture, quick; takes a negative prompt", "template": "ltxv_image_to_video", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "CheckpointLoaderSimple", "CreateVideo", "GetImageSize", "ImageScale", "KSamplerSelect", "LTXVConditioning", "LTXVImgToVideo", "LTXVScheduler", "LoadImage", "SamplerCustom", "SaveVideo", "VAEDecode"], "families": [{"name": "LTX-Video distilled", "match": "distilled", "megapixels": 0.4, "defaults": {"steps": 8, "guidance": 1.0}}, {"name": "LTX-Video", "match": "", "megapixels": 0.4, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-video-2b-v0.9.5.safetensors", "match": "ltx(v|[-_. ]?video)[-_. ]?(2b|13b)", "avoid": "lora|upscal|gguf|vae", "source": "Lightricks/LTX-Video"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "t5xxl_fp16.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}]}, {"name": "ace-step-1.5", "task": "text_to_audio", "description": "ACE-Step 1.5: two minutes of music from a style, sung if there are lyrics, in 8 steps; no negative prompt", "template": "audio_ace_step_1_5_checkpoint", "validated": ["0.33.0"], "nodes": ["CheckpointLoaderSimple", "ConditioningZeroOut", "EmptyAceStep1.5LatentAudio", "KSampler", "ModelSamplingAuraFlow", "PrimitiveFloat", "SaveAudioAdvanced", "TextEncodeAceStepAudio1.5", "VAEDecodeAudio"], "families": [{"name": "ACE-Step 1.5 in full", "match": "sft|base", "megapixels": 1.05, "defaults": {"steps": 50, "guidance": 7.0}}, {"name": "ACE-Step 1.5", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ace_step_1.5_turbo_aio.safetensors", "match": "ace[-_. ]?step.*1[-_. ]5", "avoid": "lora|gguf|vae", "source": "Comfy-Org/ace_step_1.5_ComfyUI_files"}]}, {"name": "ace-step", "task": "text_to_audio", "description": "ACE-Step: two minutes of music from a style, sung if there are lyrics; no negative prompt", "template": "audio_ace_step_1_t2a_song, audio_ace_step_1_t2a_instrumentals", "validated": ["0.3.64", "0.33.0"], "nodes": ["CheckpointLoaderSimple", "ConditioningZeroOut", "EmptyAceStepLatentAudio", "KSampler", "LatentApplyOperationCFG", "LatentOperationTonemapReinhard", "ModelSamplingSD3", "SaveAudioMP3", "TextEncodeAceStepAudio", "VAEDecodeAudio"], "families": [{"name": "ACE-Step", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ace_step_v1_3.5b.safetensors", "match": "ace[-_. ]?step", "avoid": "1[-_. ]5|lora|gguf|vae", "source": "Comfy-Org/ACE-Step_ComfyUI_repackaged"}]}]}"""  # noqa: E501
 BUNDLED = {
     "z-image-turbo": r"""{"1": {"inputs": {"unet_name": "z_image_turbo_bf16.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "qwen_3_4b.safetensors", "type": "lumina2"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "ae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"conditioning": ["4", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "6": {"inputs": {"shift": 3.0, "model": ["1", 0]}, "class_type": "ModelSamplingAuraFlow", "_meta": {"title": "Shift"}}, "7": {"inputs": {"width": 1024, "height": 1024, "batch_size": 1}, "class_type": "EmptySD3LatentImage", "_meta": {"title": "Size"}}, "8": {"inputs": {"seed": 0, "steps": 8, "cfg": 1.0, "sampler_name": "res_multistep", "scheduler": "simple", "denoise": 1.0, "model": ["6", 0], "positive": ["4", 0], "negative": ["5", 0], "latent_image": ["7", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "9": {"inputs": {"samples": ["8", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "10": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["9", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501

@@ -23,6 +23,7 @@ SLOW = (
     "test_open_webui_harness",
     "test_tool_in_open_webui",
     "test_workflows_in_open_webui",
+    "test_pictures_in_open_webui",
     "test_sandbox",
     "test_browser",
 )

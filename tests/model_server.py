@@ -348,7 +348,9 @@ def _summary(result: str) -> str:
     if seeds:
         told.append(f"(seed {', '.join(str(seed) for seed in sorted(seeds))})")
     opening = "Here are" if len(made) > 1 else "Here is" if made else "It is"
-    return f"{opening} {' '.join(told)}."
+    players = value.get("players")
+    shown = f"\n\n{players}" if isinstance(players, str) else ""
+    return f"{opening} {' '.join(told)}.{shown}"
 
 
 def _dictionaries(items: list[Any]) -> list[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Rooms 4, 5 and 7: any workflow, as its author saved it, found by its name, run, listed and described."""
+"""Rooms 5, 6 and 8: any workflow, as its author saved it, found by its name, run, listed and described."""
 
 import io
 import json
@@ -367,7 +367,7 @@ async def test_a_prompt_for_a_workflow_that_takes_none_is_refused(comfy: StandIn
 def png(colour: str = "red") -> tool.InputFile:
     stream = io.BytesIO()
     Image.new("RGB", (64, 64), colour).save(stream, "PNG")
-    return tool.InputFile(stream.getvalue(), "image", "png")
+    return tool.InputFile(stream.getvalue(), "png")
 
 
 async def test_an_image_is_uploaded_once_under_a_name_of_its_content_and_worked_on(comfy: StandIn) -> None:

@@ -539,8 +539,8 @@ async def test_nodes_that_read_the_same_file_read_the_one_that_was_named() -> No
     models = models_of(entry)
     models["checkpoints"] += ["ltx-2-19b-distilled-fp8.safetensors"]
     async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
-        wish = tool.Wish("x", model=tool.Wanted("ltx-2-19b-distilled-fp8", "model", 0))
-        choice = await tool.choose(server, wish, task=entry.task)
+        wish = tool.Wish("x", (entry.task,), model=tool.Wanted("ltx-2-19b-distilled-fp8", "model", 0))
+        choice = await tool.choose(server, wish)
     read = {node["inputs"]["ckpt_name"] for node in choice.workflow.graph.values() if "ckpt_name" in node["inputs"]}
     assert read == {"ltx-2-19b-distilled-fp8.safetensors"}
 

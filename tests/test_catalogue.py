@@ -1,4 +1,4 @@
-"""Room 5: which workflow fits the models that a server has, and how a wish becomes a plan."""
+"""Room 6: which workflow fits the models that a server has, and how a wish becomes a plan."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Room 8 as far as it goes without Open WebUI: what is shown, when, and what is left at the end."""
+"""Room 9 as far as it goes without Open WebUI: what is shown, when, and what is left at the end."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Room 11: the tool as a command, run as a person runs it."""
+"""Room 12: the tool as a command, run as a person runs it."""
 
 import asyncio
 import io

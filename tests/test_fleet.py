@@ -1,4 +1,4 @@
-"""Rooms 4 and 7: from a wish to finished pictures on a server that behaves, and on one that does not."""
+"""Rooms 5 and 8: from a wish to finished pictures on a server that behaves, and on one that does not."""
 
 import asyncio
 import contextlib
@@ -31,11 +31,11 @@ async def make(comfy: StandIn, watcher: Watcher, prompt: str = "a lighthouse at 
     return await tool.make(wish, endpoints, limits, watcher, previews=previews, patience=patience)
 
 
-async def run_graph(comfy: StandIn, watcher: Watcher, graph: Any, wait: float = 30.0) -> list[tool.Product]:
+async def run_graph(comfy: StandIn, watcher: Watcher, graph: Any, wait: float = 30.0) -> tuple[tool.Product, ...]:
     """Post any graph, follow it, and bring its pictures."""
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
         job, _ = await tool.follow(server, graph, watcher, "", wait, True, QUICK)
-        return await tool.collect(server, job, graph)
+        return (await tool.collect(server, job, graph)).products
 
 
 def opened(picture: tool.Product) -> Image.Image:
@@ -286,7 +286,7 @@ async def test_an_output_that_the_server_drops_is_noted_and_the_rest_comes(comfy
     graph["20"] = {"class_type": "SaveImage", "inputs": {"images": ["8", 0]}, "_meta": {"title": "Second"}}
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
         job, notes = await tool.follow(server, graph, watcher, "", 30, True, QUICK)
-        assert len(await tool.collect(server, job, graph)) == 1
+        assert len((await tool.collect(server, job, graph)).products) == 1
     assert len(notes) == 1
     assert "Second" in notes[0]
 

@@ -1,4 +1,4 @@
-"""Rooms 5, 7 and 9: calls, workflows and servers that are not as one would wish. Limits hold, nobody sees what is
+"""Rooms 6, 8 and 10: calls, workflows and servers that are not as one would wish. Limits hold, nobody sees what is
 another's, nothing is lost in silence, and one odd thing does not take the rest with it."""
 
 import asyncio
@@ -341,7 +341,7 @@ async def test_what_stands_for_nothing_changes_nothing(comfy: StandIn, inputs: A
     assert nodes["3"]["inputs"]["seed"] > 0
 
 
-@pytest.mark.parametrize("value", [5, True, ["x", 3], {"a": 1}])
+@pytest.mark.parametrize("value", [True, ["x", {}], {"a": 1}])
 async def test_files_that_are_no_references_are_refused(value: Any) -> None:
     with pytest.raises(tool.BadArgument, match="The argument images"):
         await tool.Chat().input_files(value)

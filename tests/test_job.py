@@ -1,4 +1,4 @@
-"""Room 6: what frames and look-ups make of a job."""
+"""Room 7: what frames and look-ups make of a job."""
 
 import contextlib
 import json
@@ -143,6 +143,7 @@ def test_files_are_found_under_whatever_key_a_node_puts_them() -> None:
     assert tool.parse_outputs(outputs) == (
         tool.Output("9", "a.png", "s", "output"),
         tool.Output("10", "b.mp4", "", "output"),
+        tool.Output("10", "", "", "text", "hello"),
     )
 
 

@@ -878,7 +878,7 @@ def test_nothing_but_an_error_of_the_tool_comes_of_any_bytes(read: Callable[...,
     except tool.ComfyUIError as error:
         assert isinstance(error, (tool.BadArgument, tool.LimitExceeded))
         return
-    if isinstance(found, tool.Still):
+    if isinstance(found, tool.InputFile):
         assert opened(found.data).size == (found.size.width, found.size.height) or found.ending == "jpg"
         tool.with_mask(found, Image.new("L", (8, 8), 255))
         tool.mask_of(found)

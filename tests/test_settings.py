@@ -1,4 +1,4 @@
-"""Room 9: valves of every kind, and what they mean for one call."""
+"""Room 10: valves of every kind, and what they mean for one call."""
 
 from typing import Any
 

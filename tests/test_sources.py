@@ -1,4 +1,4 @@
-"""Rooms 3 and 5: the places that people keep workflows in, and what is read out of them."""
+"""Rooms 3 and 6: the places that people keep workflows in, and what is read out of them."""
 
 import io
 import json

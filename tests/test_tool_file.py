@@ -17,7 +17,9 @@ SOURCE = (ROOT / "comfyui_tool.py").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # What a model is told besides the prompt and the docstring's names are Open WebUI's own, and stay hidden.
 RESERVED = {"__user__", "__request__", "__event_emitter__", "__metadata__", "__chat_id__", "__message_id__"}
-METHODS = ["generate_image", "run_workflow", "list_workflows", "describe_workflow", "list_models"]
+RESERVED |= {"__messages__"}
+METHODS = ["generate_image", "edit_image", "upscale_image", "run_workflow"]
+METHODS += ["list_workflows", "describe_workflow", "list_models"]
 
 
 def test_the_front_matter_stands_where_open_webui_reads_it() -> None:
@@ -57,7 +59,7 @@ def test_it_needs_only_what_ships_with_open_webui() -> None:
 def test_open_webui_is_imported_in_the_chat_room_only() -> None:
     rooms = re.split(r"^# --- (\d+)\. ", SOURCE, flags=re.MULTILINE)
     using = {rooms[i] for i in range(1, len(rooms), 2) if re.search(r"(from|import) open_webui", rooms[i + 1])}
-    assert using == {"8"}
+    assert using == {"9"}
 
 
 def test_every_public_function_says_what_it_does() -> None:
@@ -106,7 +108,7 @@ def test_the_readme_lists_the_valves(heading: str, model: type[tool.Tolerant]) -
     def shown(value: object) -> str:
         return (
             {"": "empty", True: "on", False: "off"}.get(value, f"`{value}`")
-            if not isinstance(value, float)
+            if isinstance(value, (bool, str))
             else f"`{value:g}`"
         )  # type: ignore[call-overload]
 

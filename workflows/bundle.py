@@ -10,7 +10,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOL = ROOT / "comfyui_tool.py"
-BEGIN = "# --- 12. Bundled workflows: written by workflows/bundle.py, do not edit by hand ---\n"
+BEGIN = "# --- 13. Bundled workflows: written by workflows/bundle.py, do not edit by hand ---\n"
 END = "# --- end of the bundled workflows ---\n"
 
 
