@@ -4041,8 +4041,8 @@ def _plain(image: Image.Image) -> Image.Image:
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """A grey picture with more than 8 bits: 16 as such, more and fractions by the brightest pixel (1 or 255 when it is
-    below)."""
+    """A grey picture of 16 or 32 bits or of fractions as one of 8. 16 bits lose the lower half, which ComfyUI would
+    clip to white; white in others is the brightest pixel, in fractions at least 1, and 255 when it is above 1."""
     if image.mode == "F":
         top = _brightest(image)
         top = max(top, 255.0) if top > 1 else 1.0
@@ -4147,6 +4147,7 @@ def read_still(data: bytes, name: str) -> InputFile:
             return InputFile(data, ending, Size(*image.size), transparent)
         notes = (f"only the first of {count} pictures in it is used",) if count > 1 else ()
         _turn_upright(image)
+        # Turned, or with EXIF data that ComfyUI would fail at.
         if ending == "jpg" and image.mode in ("L", "RGB"):
             profile = image.info.get("icc_profile")
             encoded = _encoded(image, "JPEG", quality=95, subsampling="4:4:4", icc_profile=profile)
@@ -4288,7 +4289,7 @@ def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, st
     notes: tuple[str, ...] = ()
     kind = wanted.kind.upper()
     own, size, moves = content_type_of(data, "")
-    picture = size is not None or (content_type.startswith("image/") and own != "image/svg+xml")
+    picture = size is not None or (content_type.startswith("image/") and "image/svg+xml" not in (own, content_type))
     if kind in LONGEST_SIDE and picture and not moves and own != PICTURE_TYPES[kind]:
         if size and max(size.width, size.height) > LONGEST_SIDE[kind]:
             notes = (f"a picture of {size} cannot be a {wanted.kind} and stays as it was made",)
@@ -4557,7 +4558,9 @@ def _bare_matroska(data: bytes) -> bytes:
 def _behind_id3(data: bytes) -> int:
     """Where a file goes on behind ID3 tags at its start."""
     at = 0
-    while data[at : at + 3] == b"ID3" and len(data) >= at + 10:
+    for _ in range(8):  # there is rarely a second one
+        if data[at : at + 3] != b"ID3" or len(data) < at + 10:
+            break
         length = functools.reduce(lambda total, byte: total << 7 | byte & 0x7F, data[at + 6 : at + 10], 0)
         at += 10 + length + (10 if data[at + 5] & 0x10 else 0)
     return at
@@ -4669,13 +4672,15 @@ def _bare_glb(data: bytes) -> bytes:
 
 
 def _bare_svg(data: bytes) -> bytes:
-    while (start := data.find(b"<metadata")) >= 0:
-        inside = data.find(b"<![CDATA[", start)
+    parts, at = [], 0
+    while (start := data.find(b"<metadata", at)) >= 0:
         end = data.index(b"</metadata", start)
-        if 0 <= inside < end:  # where "</metadata" may stand as a text
+        inside = data.find(b"<![CDATA[", start, end)
+        if inside >= 0:  # where "</metadata" may stand as a text
             end = data.index(b"</metadata", data.index(b"]]>", inside))
-        data = data[:start] + data[data.index(b">", end) + 1 :]
-    return data
+        parts.append(data[at:start])
+        at = data.index(b">", end) + 1
+    return b"".join([*parts, data[at:]])
 
 
 BARE: dict[str, Callable[[bytes], bytes]] = {

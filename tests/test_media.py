@@ -113,8 +113,8 @@ def test_what_every_comfyui_reads_is_handed_on_byte_for_byte(data: bytes) -> Non
 @pytest.mark.parametrize(
     ("mode", "kind"),
     [
-        *(("CMYK", "JPEG"), ("CMYK", "TIFF"), ("YCbCr", "TIFF"), ("LAB", "TIFF"), ("P", "GIF")),
-        *(("RGB", kind) for kind in ("BMP", "TIFF", "PPM", "TGA", "JPEG2000", "ICNS", "QOI")),
+        *(("CMYK", "JPEG"), ("CMYK", "TIFF"), ("YCbCr", "JPEG2000"), ("LAB", "TIFF"), ("P", "GIF")),
+        *(("RGB", kind) for kind in ("BMP", "TIFF", "PPM", "TGA", "JPEG2000", "ICNS")),
     ],
 )
 def test_any_other_picture_becomes_a_png_of_the_same_colours(mode: str, kind: str) -> None:
@@ -227,6 +227,12 @@ def test_a_picture_beyond_the_bounds_is_refused_before_it_is_decoded(size: tuple
     data = encoded(Image.new("1", size))
     with pytest.raises(tool.LimitExceeded, match=f'"a.png" has {size[0]}x{size[1]} pixels'):
         tool.read_still(data[:200], "a.png")
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_warning_of_a_decompression_bomb_that_somebody_made_an_error_is_one_of_the_tool() -> None:
+    with pytest.raises(tool.LimitExceeded, match="far too many pixels"):
+        tool.read_still(encoded(Image.new("1", (10_001, 10_000)))[:200], "a.png")
 
 
 def test_a_decompression_bomb_is_refused_in_the_same_way() -> None:
@@ -484,7 +490,12 @@ def test_an_animation_stays_as_it_was_made(kind: str) -> None:
 
 
 def test_what_is_no_picture_stays_as_it_was_made() -> None:
-    for data, content_type in ((b"{}", "application/json"), (SVG, "image/svg+xml"), (b"v 1 2 3", "model/obj")):
+    for data, content_type in (
+        (b"{}", "application/json"),
+        (SVG, "image/svg+xml"),
+        (b"<!--", "image/svg+xml"),
+        (b"v 1 2 3", "model/obj"),
+    ):
         assert tool.delivered(data, content_type, tool.Format("PNG")) == (data, content_type, ())
 
 
@@ -850,7 +861,7 @@ SEEDS = [
     *(data for data, _, _ in KINDS if 0 < len(data) < 12_000),
     *(frames(kind) for kind in ("GIF", "WEBP", "TIFF")),
     encoded(scene(mode="LAB"), "TIFF", compression="tiff_lzw"),
-    *(encoded(scene(), kind) for kind in ("TGA", "PCX", "PPM", "SGI", "ICO", "DDS", "JPEG2000", "QOI")),
+    *(encoded(scene(), kind) for kind in ("TGA", "PCX", "PPM", "SGI", "ICO", "DDS", "JPEG2000")),
 ]
 
 
