@@ -3244,8 +3244,8 @@ def _in_order(wiring: Wiring, nodes: Iterable[str]) -> list[str]:
 
 def _grown(wiring: Wiring, edge: Edge) -> tuple[str, int] | None:
     """The autogrowing input that a link's input belongs to, with how many of its kind must be there."""
-    known, (group, dot, _) = wiring.definition(edge.node), edge.input.partition(".")
-    spec = known.inputs.get(group) if known and dot else None
+    known, (group, _, _) = wiring.definition(edge.node), edge.input.rpartition(".")
+    spec = known.spec(group, wiring.inputs(edge.node)) if known and group else None
     return (group, spec.least) if spec and spec.type == AUTOGROW else None
 
 

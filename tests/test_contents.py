@@ -314,6 +314,17 @@ def test_a_row_that_loses_all_goes_with_what_is_saved_of_it() -> None:
     assert left_out(batch("a"), "a", known=defined(BatchImagesNode=BATCH)) is None
 
 
+@pytest.mark.parametrize(("absent", "left"), ["ba", "ab"])
+def test_a_row_that_a_choice_brings_is_one_too(absent: str, left: str) -> None:
+    branch = {"key": "x", "inputs": {"required": {"images": ["COMFY_AUTOGROW_V3", GROWN]}}}
+    about = {"input": {"required": {"model": ["COMFY_DYNAMICCOMBO_V3", {"options": [branch]}]}}, "output": ["IMAGE"]}
+    nodes = graph(a=PICTURE, b=PICTURE, make=("Make", {"model": "x"}), save=("SaveImage", {"images": "make.0"}))
+    nodes["make"]["inputs"] |= {"model.images.image0": ["a", 0], "model.images.image1": ["b", 0]}
+    pruned = left_out(nodes, absent, known=defined(Make=about))
+    assert pruned["make"]["inputs"] == {"model": "x", "model.images.image0": [left, 0]}
+    assert left_out(nodes, "a", "b", known=defined(Make=about)) is None
+
+
 def test_of_two_pictures_in_one_the_other_stays() -> None:
     inputs = {"image1": "a.0", "image2": "b.0"}
     nodes = graph(a=PICTURE, b=PICTURE, both=("ImageBatch", inputs), save=("SaveImage", {"images": "both.0"}))
