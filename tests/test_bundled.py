@@ -494,6 +494,12 @@ def test_what_a_person_sets_is_found_in_it(name: str) -> None:
     assert {key for family in entry.families for key in family.defaults} <= found
     assert entry.workflow.value("denoise") in (None, 1.0, 0.75, 0.6)
     assert entry.task != "image_edit" or "denoise" not in found, "an edit begins with noise alone"
+    rates = {
+        tool.Target(node_id, key)
+        for node_id, node in GRAPHS[name].items()
+        for key in {"fps", "frame_rate"} & node["inputs"].keys()
+    }
+    assert set(entry.workflow.parameters.get("fps", ())) == rates, "the film runs as fast as the model was told"
     if entry.needs[0].folder != "upscale_models":
         assert entry.needs[0].target in entry.workflow.parameters["model"]
 
