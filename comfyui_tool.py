@@ -3928,7 +3928,7 @@ MAX_INPUT_MEGAPIXELS = 50.0
 MAX_INPUT_SIDE = 16_384
 # Not read: what Pillow only recognizes, what starts another program, draws vectors, opens other formats inside or
 # unpacks without a bound (FITS).
-NOT_READ = {"BUFR", "EPS", "FITS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "WMF"}
+NOT_READ = {"BUFR", "EPS", "FITS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "QOI", "WMF"}
 ENDINGS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}  # what every ComfyUI reads
 PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 TURNED = range(2, 9)  # values of EXIF's orientation; 1 is upright
