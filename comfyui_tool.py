@@ -6463,6 +6463,9 @@ class Limits:
     wait_seconds: float = 3600.0
 
 
+USUAL_ENDINGS = {"jpeg": "jpg", "plain": "txt", "svg+xml": "svg"}  # where a type is not called as its files end
+
+
 @dataclass(frozen=True)
 class Product:
     """A finished file, nearly always a picture."""
@@ -6477,7 +6480,8 @@ class Product:
         """What a name of such a file ends in: "png"."""
         kind = self.content_type.rpartition("/")[2]
         ending = self.source.rpartition(".")[2].lower() if self.size is None and "." in self.source else kind
-        return {"jpeg": "jpg"}.get(ending, ending) if re.fullmatch(r"[a-z0-9]{1,8}", ending) else "bin"
+        ending = USUAL_ENDINGS.get(ending, ending)
+        return ending if re.fullmatch(r"[a-z0-9]{1,8}", ending) else "bin"
 
 
 @dataclass(frozen=True)
@@ -7909,17 +7913,17 @@ def file_page(product: Product, url: str) -> str:
     kept with the file, in Markdown."""
     kind, _, detail = product.content_type.partition("/")
     if kind in ("video", "audio"):
-        return player(kind, url)
+        return player(kind, url, ' style="max-width:100%;max-height:20rem"')  # the dialog is not high
     if kind == "text" or detail == "json":
         text = product.data[: 4 * TEXT_SHOWN].decode("utf-8", "replace")[:TEXT_SHOWN]
         return f"```json\n{text}\n```" if detail == "json" else text
     return f"[Download]({url})"
 
 
-def player(kind: str, url: str) -> str:
+def player(kind: str, url: str, style: str = "") -> str:
     """A player in the one form that the page draws in an answer's text, where the inner text counts, as well as in a
     file's dialog, where the attribute does: a block of HTML of its own."""
-    return f'<p><{kind} src="{url}" controls>{url}</{kind}></p>'
+    return f'<p><{kind} src="{url}" controls{style}>{url}</{kind}></p>'
 
 
 # --- 10. Settings -----------------------------------------------------------------------------------------------------
@@ -8299,7 +8303,9 @@ def report(
         result["text"] = [shortened(text, 4000) for text in made.texts[:8]]
     if made.notes:
         result["adjusted"] = list(made.notes)
-    text = f"Done in {duration(made.seconds)}" + (f" · seed {made.seed}" if made.seed is not None else "")
+    text = (f"Done in {duration(made.seconds)}" if made.seconds >= 0.5 else "Done") + (
+        f" · seed {made.seed}" if made.seed is not None else ""
+    )
     return result, text
 
 

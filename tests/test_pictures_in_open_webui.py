@@ -361,7 +361,7 @@ async def test_a_video_is_the_users_file_with_a_player_for_the_answer_and_one_in
     assert (file["type"], file["content_type"]) == ("file", "video/mp4")
     assert result["players"] == f'<p><video src="{file["url"]}" controls>{file["url"]}</video></p>'
     about = await webui.request("GET", f"/api/v1/files/{file['id']}")
-    assert about["data"]["content"] == result["players"]
+    assert about["data"]["content"].startswith(f'<p><video src="{file["url"]}" controls')
 
 
 async def test_a_text_is_told_to_the_model_and_kept_as_a_file(
