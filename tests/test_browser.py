@@ -15,7 +15,7 @@ from PIL import Image
 
 from tests.browser import MISSING, Browser, find_chromium
 from tests.conftest import SOURCE, installed
-from tests.model_server import ModelServer, ToolCall
+from tests.model_server import ModelServer, ToolCall, summarise
 from tests.open_webui import OpenWebUI
 from tests.stand_in import StandIn
 from tests.stand_in.media import clip, wave_file
@@ -230,6 +230,40 @@ async def test_several_files_are_attached_at_once(webui: OpenWebUI, model: Model
     (said,) = (message for message in chat["history"]["messages"].values() if message["role"] == "user")
     assert sorted(file["name"] for file in said["files"]) == list(files)
     assert len(model.requests[-1].images) == 2
+
+
+async def test_a_photo_is_edited_and_then_made_to_move(
+    webui: OpenWebUI, model: ModelServer, comfy: StandIn, tmp_path: Path
+) -> None:
+    film = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "of the author.png"}},
+        "2": {"class_type": "CreateVideo", "inputs": {"images": ["1", 0], "fps": 8.0}},
+        "3": {"class_type": "SaveVideo", "inputs": {"video": ["2", 0], "filename_prefix": "film"}},
+    }
+    film["3"]["inputs"] |= {"format": "mp4", "codec": "h264"}
+    await webui.set_valves("comfyui", endpoint=comfy.url, workflows=json.dumps({"film": film}))
+    photo = tmp_path / "photo.jpg"
+    Image.new("RGB", (640, 480), "teal").save(photo)
+    async with Browser(webui.url, (await webui.user("bob")).token) as browser:
+        model.script([ToolCall("edit_image", {"prompt": "a red sky", "workflow": "checkpoint-image-to-image"})])
+        await browser.chat("Make the sky red", attach=photo)
+        (picture,) = await browser.wait_for_pictures(1)
+        await browser.wait_until_done()
+        assert (picture.stored, picture.width, picture.height) == (True, 640, 480)
+        await shoot(browser, "edited")
+        model.script([ToolCall("run_workflow", {"workflow": "film"})], then=summarise)
+        await browser.chat("Make it move")
+        await browser.wait_until_done()
+        await browser.reload()
+        await browser.wait_for_players(1)
+        assert await browser.play() > 0.1
+        await shoot(browser, "film")
+        (name,) = await browser.files()
+        await browser.open_file(name)
+        assert [player.where for player in await browser.players()] == ["message", "dialog"]
+        assert await browser.play(1) > 0.1
+        await shoot(browser, "film-in-its-dialog")
+        assert browser.refused == []
 
 
 async def test_a_temporary_chat_shows_the_picture_once(webui: OpenWebUI, model: ModelServer) -> None:
