@@ -6823,7 +6823,9 @@ def _check_absent(choice: Choice, touched: set[Target]) -> None:
     """Raise an error for the files that a workflow names, nobody replaced, and the server does not have."""
     name = f'The workflow "{choice.workflow.name}" needs'
     if choice.wanting:
-        raise BadArgument(f"{name} {' and '.join(choice.wanting.values())}.", "Give them in `images`.")
+        raise BadArgument(
+            f"{name} {' and '.join(choice.wanting.values())}.", "Give them in `images` of edit_image or run_workflow."
+        )
     if absent := [what for target, what in choice.absent.items() if target not in touched]:
         raise ModelNotInstalled(
             f"{name} model files that are not installed: {'; '.join(absent[:5])}.",
@@ -7652,7 +7654,8 @@ class Chat:
             branch, seen = list[Mapping[str, Any]](), set[str]()
             while (message := messages.get(at)) and at not in seen:
                 seen.add(at)
-                branch.insert(0, message)
+                # Before 0.12 the map does not have what was just added to a message.
+                branch.insert(0, {**message, "files": self._files} if at == self.message_id else message)
                 at = message.get("parentId") or ""
             place = len(branch) - 1 if branch and branch[-1].get("role") == "assistant" else len(branch)
             return [*branch[:place], asked, *branch[place:]]
