@@ -5898,6 +5898,7 @@ def _fit_files(workflow: Workflow, definitions: Definitions, model: Wanted | Non
 
 
 TEXT_TO_IMAGE = ("text_to_image",)
+CHANGING = ("image_edit", "image_to_image")
 Offer = Callable[[], Awaitable[InputFile]]  # reads a file that may be used
 
 
@@ -8110,7 +8111,7 @@ class Settings:
         names = {"model": "model", "negative_prompt": "negative_prompt", "edit_workflow": "workflow"}
         preferences = {names[name]: wanted for name, wanted in self.preferences.items() if name in names}
         wanted: dict[str, Any] = {**preferences, **_given(arguments)}
-        tasks = ("inpaint",) if mask else ("image_edit", "image_to_image")
+        tasks = ("inpaint",) if mask else CHANGING
         return Wish(_prompt(prompt), tasks, files=tuple(files), mask=mask, **wanted)
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Wish:
@@ -8125,13 +8126,10 @@ class Settings:
         files: Sequence[InputFile | None] = (),
         offers: Mapping[str, Offer] | None = None,
     ) -> Wish:
-        """The wish of a call that names a workflow and its inputs; all others stay as its author saved them.
-
-        Raises `BadArgument`.
+        """The wish of a call that names a workflow and its inputs; all others stay as its author saved them. Without a
+        name one is chosen that makes pictures, or changes those that are given. Raises `BadArgument`.
         """
-        name = as_text(Wanted(workflow, "The argument workflow")).strip()
-        if not name:
-            raise BadArgument("The argument workflow is empty.", "list_workflows tells the names.")
+        name = words_of(workflow, "workflow").strip()
         if isinstance(inputs, str):
             with contextlib.suppress(ValueError, RecursionError):
                 inputs = json.loads(inputs) if is_given("inputs", inputs) else None
@@ -8144,6 +8142,9 @@ class Settings:
             and (str(key) not in EXTRAS or is_given(str(key), value))
             and (parameter_name(str(key)) != "seed" or is_given("seed", value))
         }
+        if not name:
+            tasks = CHANGING if any(file and file.kind == "image" for file in files) else TEXT_TO_IMAGE
+            return Wish(None, tasks, inputs=wanted, files=tuple(files))
         about = Wanted(name, "The argument workflow")
         return Wish(workflow=about, inputs=wanted, files=tuple(files), offers=offers or {})
 
@@ -8466,7 +8467,7 @@ class Tools:
 
     async def run_workflow(
         self,
-        workflow: str,
+        workflow: str = "",
         inputs: dict[str, Any] | None = None,
         images: list[str] | None = None,
         __user__: dict[str, Any] | None = None,
@@ -8481,7 +8482,7 @@ class Tools:
 
         Ask describe_workflow for its inputs first.
 
-        :param workflow: A name or task of list_workflows, or "attached" for the one in a picture that the user attached
+        :param workflow: A name or task of list_workflows, "attached" for the one in an attached picture; else the best
         :param inputs: Values by input name, such as {"prompt": "a fox", "seed": 7}; all others stay as saved
         :param images: What to work on, a mask last, as edit_image takes it; "saved" is the workflow's own
         """
@@ -8541,10 +8542,12 @@ class Tools:
 
         async def work(_display: Display) -> tuple[dict[str, Any], str]:
             settings = await settle(valves, __user__, chat)
-            wish = settings.order(workflow, None)
+            name = words_of(workflow, "workflow").strip()
+            if not name:
+                raise BadArgument("The argument workflow is empty.", "list_workflows tells the names.")
             catalogue = await settings.including(chat, workflow)
             async with reach(settings.endpoints) as server:
-                entry = await catalogue.find(server, wish.workflow or Wanted(workflow, "The argument workflow"))
+                entry = await catalogue.find(server, Wanted(name, "The argument workflow"))
                 answer = await describe_workflow(server, entry)
             return {"status": "done", **answer}, f'Looked at "{entry.name}"'
 

@@ -89,7 +89,6 @@ async def test_the_specification_is_right_and_short(webui: OpenWebUI, model: Mod
     assert {name: needs for name, needs in required.items() if needs} == {
         "generate_image": ["prompt"],
         "edit_image": ["prompt"],
-        "run_workflow": ["workflow"],
         "describe_workflow": ["workflow"],
     }
     assert {
@@ -100,7 +99,7 @@ async def test_the_specification_is_right_and_short(webui: OpenWebUI, model: Mod
         assert all(item["description"] for item in method["parameters"]["properties"].values())
     # English JSON has more than three characters a token in every common vocabulary. 1,800 tokens are for all methods
     # of the design, of which two are to come.
-    assert len(json.dumps(list(methods.values()))) / 3 < 1600
+    assert len(json.dumps(list(methods.values()))) / 3 < 1660
 
 
 async def test_the_file_can_be_fetched_by_url(webui: OpenWebUI, model: ModelServer) -> None:
