@@ -6621,7 +6621,7 @@ async def place_files(server: ComfyUIServer, choice: Choice, wish: Wish) -> tupl
     masks = [item for item in inputs if item.kind == "mask" or item.masked]
     given = [file for file in files if file is None or file.kind == "image"]
     if mask is None and masks and len(given) == len(pictures) + 1 and given[-1]:
-        files.remove(given[-1])  # the picture after the last one is the mask
+        del files[max(index for index, file in enumerate(files) if file is given[-1])]  # the last one is the mask
         mask = await asyncio.to_thread(read_mask, given[-1].data, "the mask")
     placed, waiting = _placed(choice, inputs, files)
     notes = [note for file in files if file for note in file.notes]
