@@ -5655,6 +5655,11 @@ class Entry:
         """How many pictures a bundled one takes at the most; a mask comes with one of them."""
         return sum(file.kind == "image" for file in file_inputs(self.workflow.graph, NO_DEFINITIONS))
 
+    @functools.cached_property
+    def masked(self) -> bool:
+        """Whether a bundled one takes a mask."""
+        return any(file.masked or file.kind == "mask" for file in file_inputs(self.workflow.graph, NO_DEFINITIONS))
+
 
 @functools.cache
 def bundled_entries() -> tuple[Entry, ...]:
@@ -5980,10 +5985,11 @@ async def _choose_for(server: ComfyUIServer, wish: Wish) -> Choice:
     """The first bundled workflow of the first task for which everything is installed."""
     entries = [entry for task in wish.tasks for entry in bundled_entries() if entry.task == task]
     pictures = sum(file is not None and file.kind == "image" for file in wish.files)
-    taking = [entry for entry in entries if entry.images >= pictures]
+    room = {entry.name: entry.images + (entry.masked and wish.mask is None) for entry in entries}  # the mask comes last
+    taking = [entry for entry in entries if room[entry.name] >= pictures]
     if not taking:
-        most = max((entry.images for entry in entries), default=0)
-        raise BadArgument(f"{pictures} pictures were given, which no workflow takes.", f"Give at most {most}.")
+        most, given = max(room.values(), default=0), "1 picture was" if pictures == 1 else f"{pictures} pictures were"
+        raise BadArgument(f"{given} given, which no workflow takes.", f"Give at most {most}." if most else "Give none.")
     model, began = wish.model, time.monotonic()
     # For pictures to work on, a model out of a valve is one to prefer; it may be made for something else.
     models = [model, None] if model and model.level and wish.tasks != TEXT_TO_IMAGE else [model]
