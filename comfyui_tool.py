@@ -6671,12 +6671,14 @@ def _placed(
     for file in files:
         kind = file.kind if file else "image"
         place = next((item for item in free if item.kind == kind), None)
+        if place is None and file is None and free:  # the author's film, sound or mask
+            place = free[0]
         if place is None:
             taken = sum(item.kind == kind for item in inputs)
             count = sum((other.kind if other else "image") == kind for other in files)
             raise BadArgument(
                 f'The workflow "{choice.workflow.name}" takes {taken or "no"} {kind}{"s" * (taken != 1)}, and '
-                f"{count} were given.",
+                f"{count} {'was' if count == 1 else 'were'} given.",
                 "describe_workflow tells what it takes.",
             )
         free.remove(place)
