@@ -6964,6 +6964,12 @@ def _plan_scale(choice: Choice, wish: Wish, limits: Limits, notes: list[str]) ->
     if not sized or picture is None:
         notes.append(f'the workflow "{workflow.name}" has a scale of its own; scale was left out')
         return {}
+    if wish.scale is None and (sides := _sides_named(choice, wish)):
+        if len(sides) == 2:
+            return {}
+        ((name, length),) = sides.items()
+        scale = length / getattr(picture, name)
+        return {"width": max(round(picture.width * scale), 1), "height": max(round(picture.height * scale), 1)}
     wanted = wish.scale or Wanted(2, "scale")
     if isinstance(wanted.value, str):  # "4x"
         wanted = replace(wanted, value=wanted.value.strip().lower().strip("x×"))
@@ -6978,6 +6984,17 @@ def _plan_scale(choice: Choice, wish: Wish, limits: Limits, notes: list[str]) ->
             f"Ask for a scale of at most {most:g}." if most > 1 else "It is as large as it may become.",
         )
     return {"width": size.width, "height": size.height}
+
+
+def _sides_named(choice: Choice, wish: Wish) -> dict[str, float]:
+    """The width and height that the inputs of a call name; 0 is for "in proportion"."""
+    workflow, sides = choice.workflow, dict[str, float]()
+    for name, wanted in wish.inputs.items():
+        for side in ("width", "height"):
+            if workflow.find(name) == workflow.parameters[side]:
+                length, _ = fit_number(wanted, workflow.spec(side, choice.definitions))
+                sides |= {side: length} if length else {}
+    return sides
 
 
 def followed(picture: Size, megapixels: float, most: float, grain: int = GRAIN) -> Size:
