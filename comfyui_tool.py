@@ -6976,6 +6976,13 @@ def _plan_scale(choice: Choice, wish: Wish, limits: Limits, notes: list[str]) ->
     scale, note = fit_number(wanted, SCALE)
     notes += [note] if note else []
     size = Size(round(picture.width * scale), round(picture.height * scale))
+    longest, side = (max(one.width, one.height) for one in (size, picture))
+    bound = workflow.spec("width" if picture.width > picture.height else "height", choice.definitions).maximum
+    if bound and longest > bound:
+        raise LimitExceeded(
+            f"The picture would have {size} pixels, and ComfyUI makes at most {bound:g} a side.",
+            f"Ask for a scale of at most {math.floor(10 * bound / side) / 10:g}.",
+        )
     if size.megapixels > limits.megapixels:
         most = math.floor(10 * math.sqrt(limits.megapixels / picture.megapixels)) / 10
         raise LimitExceeded(
