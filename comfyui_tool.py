@@ -4364,6 +4364,8 @@ def without_metadata(data: bytes, content_type: str) -> bytes:
     kind = own if own in BARE else content_type
     if kind in BARE:
         return BARE[kind](data)
+    if SAFETENSORS.match(data):
+        return _bare_safetensors(data)
     if kind.partition("/")[0] in ("image", "video", "audio") and kind != "image/bmp":  # which has no place for texts
         raise ValueError(kind)
     return data
@@ -4681,6 +4683,20 @@ def _bare_svg(data: bytes) -> bytes:
         parts.append(data[at:start])
         at = data.index(b">", end) + 1
     return b"".join([*parts, data[at:]])
+
+
+SAFETENSORS = re.compile(rb".{4}\0{4}\{\s*\"", re.DOTALL)  # latents and models
+
+
+def _bare_safetensors(data: bytes) -> bytes:
+    length = _number(data, 0, 8, "little")
+    head = json.loads(data[8 : 8 + length])
+    if head.pop("__metadata__", None) is None:
+        return data
+    text = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode().ljust(length)
+    if len(text) > length:
+        raise ValueError("it grew")
+    return data[:8] + text + data[8 + length :]
 
 
 BARE: dict[str, Callable[[bytes], bytes]] = {
