@@ -6020,7 +6020,7 @@ async def _choose_for(server: ComfyUIServer, wish: Wish) -> Choice:
                 except WorkflowRefused as refused:
                     refusals |= {refused.message: None} if one is None else {}
     if model and len(models) == 1:
-        raise await _no_such_model(server, taking, model)
+        raise await _no_such_model(server, entries, model, f" that takes {pictures} pictures" if pictures > 1 else "")
     purpose = "a picture could be made with" if wish.tasks == TEXT_TO_IMAGE else "could do this"
     raise ModelNotInstalled(
         f"No model is installed that {purpose}.", f"One set of files is enough. {FETCH} {' '.join(refusals)}"
@@ -6135,8 +6135,10 @@ def _model_missing(model: Wanted, choices: Sequence[str]) -> ModelNotInstalled:
     return ModelNotInstalled(f'{model.name} is "{shortened(model.value)}", and no such model is installed.', hint)
 
 
-async def _no_such_model(server: ComfyUIServer, entries: Sequence[Entry], model: Wanted) -> ModelNotInstalled:
-    """No workflow takes the model: because it is not there, or because no workflow knows its kind."""
+async def _no_such_model(
+    server: ComfyUIServer, entries: Sequence[Entry], model: Wanted, taking: str
+) -> ModelNotInstalled:
+    """No workflow (of those `taking` so many pictures) takes the model: it is not there, or of no kind they know."""
     installed: list[str] = []
     for entry in entries:
         target = entry.needs[0].target
@@ -6144,7 +6146,7 @@ async def _no_such_model(server: ComfyUIServer, entries: Sequence[Entry], model:
         installed += definition.inputs[target.input].names if definition else ()
     if name := find_name(str(model.value), installed):
         return ModelNotInstalled(
-            f'The model "{name}" is installed, but no workflow is made for it, or a file beside it is missing.',
+            f'The model "{name}" is installed, but no workflow{taking} is made for it, or a file beside it is missing.',
             f"Name one of the workflows {quoted(entry.name for entry in entries)} with it to try it all the same.",
         )
     return _model_missing(model, list(dict.fromkeys(installed)))

@@ -234,6 +234,13 @@ async def test_pictures_for_a_task_that_takes_none_are_refused() -> None:
     assert (error.value.message, error.value.hint) == ("1 picture was given, which no workflow takes.", "Give none.")
 
 
+async def test_a_model_that_is_named_and_takes_fewer_pictures_is_not_said_to_be_missing() -> None:
+    async with serving("flux-kontext", models=SD15) as comfy:
+        with pytest.raises(tool.ModelNotInstalled, match=r"fp16.* is installed, but no workflow that takes 2 pictures"):
+            await make(comfy, edit(picture(RED), picture(GREEN), model="v1-5-pruned-emaonly-fp16"))
+        assert not comfy.uploads
+
+
 @pytest.mark.parametrize("model", ["z_image_turbo_bf16", "v1-5-pruned-emaonly-fp16", "of yesterday"])
 async def test_a_model_of_a_valve_that_does_not_edit_is_passed_over(model: str) -> None:
     models = SD15 | {"diffusion_models": ["z_image_turbo_bf16.safetensors"]}
