@@ -5986,7 +5986,7 @@ async def _choose_named(server: ComfyUIServer, wish: Wish, named: Entry) -> Choi
     if not named.needs and model and model.level > level:
         model = None  # a valve does not change what somebody saved
     try:
-        return await fit(server, named, model)
+        choice = await fit(server, named, model)
     except ModelNotInstalled:
         if model is None or model.level == level:
             raise
@@ -5994,7 +5994,21 @@ async def _choose_named(server: ComfyUIServer, wish: Wish, named: Entry) -> Choi
             return await _choose_for(server, wish)
         choice = await fit(server, named, None)
         other = f'"{shortened(model.value)}" does not go with the workflow "{named.name}" and was left out'
-        return replace(choice, notes=(*choice.notes, f"{model.name} {other}"))
+        choice = replace(choice, notes=(*choice.notes, f"{model.name} {other}"))
+    if level and wish.workflow and not _takes(choice, wish):  # a valve does not stand in the way of what was given
+        choice = await _choose_for(server, wish)
+        note = f'{wish.workflow.name} names "{named.name}", which does not take what was given, and was left out'
+        choice = replace(choice, notes=(*choice.notes, note))
+    return choice
+
+
+def _takes(choice: Choice, wish: Wish) -> bool:
+    """Whether a workflow has room for the wish's pictures and a place for its mask, which may be the last of them."""
+    inputs = file_inputs(choice.workflow.graph, choice.definitions)
+    pictures = sum(file is not None and file.kind == "image" for file in wish.files)
+    masked = any(item.masked or item.kind == "mask" for item in inputs)
+    room = sum(item.kind == "image" for item in inputs) + (masked and wish.mask is None)
+    return pictures <= room and (wish.mask is None or masked)
 
 
 async def _choose_for(server: ComfyUIServer, wish: Wish) -> Choice:
