@@ -901,7 +901,7 @@ OUTPUTS: dict[str, tuple[Any, str, str]] = {
         "video/webm",
         "webm",
     ),
-    "text": (graph(text=TEXT, show=("PreviewAny", {"source": "text.0"})), "text/plain", "plain"),
+    "text": (graph(text=TEXT, show=("PreviewAny", {"source": "text.0"})), "text/plain", "txt"),
     "JSON text": (graph(text=JSON_TEXT, show=("PreviewAny", {"source": "text.0"})), "application/json", "json"),
     "text file": (
         graph(text=TEXT, save=("SaveText", {"text": "text.0", "filename_prefix": "x", "format": "md"})),
