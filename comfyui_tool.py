@@ -7043,8 +7043,10 @@ def followed(picture: Size, megapixels: float, most: float, grain: int = GRAIN) 
     factor = 1.0 if usual else math.sqrt(megapixels / picture.megapixels)
     allowed = math.sqrt(most / picture.megapixels)
     sides = [side * min(factor, allowed) / grain for side in (picture.width, picture.height)]
-    width, height = (max(math.floor(side) if factor > allowed else round(side), 1) * grain for side in sides)
-    return Size(width, height)
+    rounded = Size(*(max(round(side), 1) * grain for side in sides))
+    if rounded.megapixels <= most:
+        return rounded
+    return Size(*(max(math.floor(side), 1) * grain for side in sides))
 
 
 def _plan_size(choice: Choice, size: Wanted | None, limits: Limits, notes: list[str]) -> dict[str, int]:
@@ -7064,6 +7066,7 @@ def _plan_size(choice: Choice, size: Wanted | None, limits: Limits, notes: list[
     asked = read_size(size) if size else (float(saved.width), float(saved.height))
     if size is None and choice.picture:
         grain = FILM_GRAIN if "length" in workflow.parameters else GRAIN
+        grain = max(grain, int(width.step or 1), int(height.step or 1))
         own = followed(choice.picture, megapixels, limits.megapixels, grain)
         return {"width": _on_step(own.width, width), "height": _on_step(own.height, height)}
     fitted = fit_size(asked, megapixels, width, height)
@@ -7394,14 +7397,16 @@ def read_product(data: bytes, source: str) -> Product:
 
 Emit = Callable[[dict[str, Any]], Awaitable[Any]]
 REMEMBERED_CHATS = 200
+REMEMBERED_MESSAGES = 200  # of each; a channel has no end
 ELSEWHERE: dict[str, dict[str, "Passing"]] = {}  # chat id -> message id -> what was made for it, where nothing is saved
 STORED_AT_ONCE = 4
 ATTACHED = "attached"  # what the workflow in one of them is called
 ATTACHMENTS = 20  # that are looked into for a workflow
 MAX_INPUT_FILES = 16
 # A file's id, alone or in its address.
-FILE_REFERENCE = re.compile(r"(?:\S*/api/v1/files/)?([0-9a-fA-F-]{36})(?:/content(?:/\S*)?)?")
-SHOWN_FILE = re.compile(r"!\[[^\]]*\]\(\s*\S*?/api/v1/files/([0-9a-fA-F-]{36})/content")  # a picture in a text
+FILE_REFERENCE = re.compile(r"(?:\S{0,500}/api/v1/files/)?([0-9a-fA-F-]{36})(?:/content(?:/\S{0,500})?)?")
+# A picture in a text. What is between brackets holds none, so that no text is gone through again and again.
+SHOWN_FILE = re.compile(r"!\[[^\[\]]*\]\(\s*[^\s()]*?/api/v1/files/([0-9a-fA-F-]{36})/content")
 DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.-]+)*;base64,")
 LAST = re.compile(r"(?:the )?(?:last|latest|newest|most recent)(?: (\d{1,2}))?(?: (?:picture|image|photo|one)s?)?")
 NUMBERED = re.compile(r"(?:the )?(?:(?:picture|image|photo|number|no\.?) ?)?#? ?(\d{1,5})(?:\.0)?")
@@ -7700,13 +7705,21 @@ class Chat:
 
     async def media(self) -> list[ChatFile]:
         """The pictures, videos and sounds of the chat along the branch that ends in this message, oldest first; the
-        user's and generated ones alike."""
-        found: list[ChatFile | None] = []
+        user's and generated ones alike. One counts anew where the user sends it again, but not where an answer shows
+        it again."""
+        found: list[ChatFile] = []
         for message in await self._branch():
-            found += [ChatFile.of(item) for item in message.get("files") or ()]
-            if message.get("role") == "assistant" and isinstance(text := message.get("content"), str):
-                found += [ChatFile("image", shown) for shown in SHOWN_FILE.findall(text)]
-        return list(dict.fromkeys(file for file in found if file))
+            here = [ChatFile.of(item) for item in message.get("files") or ()]
+            known: set[str] = set()
+            if message.get("role") == "assistant":
+                known = {file.reference for file in found}
+                if isinstance(text := message.get("content"), str):
+                    here += [ChatFile("image", shown) for shown in SHOWN_FILE.findall(text)]
+            for file in here:
+                if file and file.reference not in known:  # a text may show a video as if it were a picture
+                    known.add(file.reference)
+                    found.append(file)
+        return found
 
     async def _branch(self) -> list[Mapping[str, Any]]:
         """The messages up to this one, oldest first."""
@@ -7722,14 +7735,33 @@ class Chat:
                 # Before 0.12 the map does not have what was just added to a message.
                 branch.insert(0, {**message, "files": self._files} if at == self.message_id else message)
                 at = message.get("parentId") or ""
-            place = len(branch) - 1 if branch and branch[-1].get("role") == "assistant" else len(branch)
-            return [*branch[:place], asked, *branch[place:]]
-        made = list(ELSEWHERE.get(self.chat_id, {}).values())
+            own: list[Mapping[str, Any]] = []
+            if self.message_id in seen:  # 0.9.6 does not have what was just stored with it in this map
+                own = [{**branch.pop(), "files": await self._real_files()}]
+            if branch and branch[-1].get("role") == "user":
+                asked["files"] = [*(branch.pop().get("files") or ()), *(asked["files"] or ())]
+            return [*branch, asked, *own]
+        made, said = self._made(), self._said()
         branch = [{"role": "assistant", "files": one.files} for one in made if one.turn == 0]
-        for turn, files in enumerate(self._said(), 1):
-            branch.append({"role": "user", "files": files})
+        for turn, files in enumerate(said, 1):
+            # A model without vision is sent no pictures.
+            branch.append({"role": "user", "files": files or (asked["files"] if turn == len(said) else ())})
             branch += [{"role": "assistant", "files": one.files} for one in made if one.turn == turn]
-        return branch if any(message["files"] for message in branch) else [asked]
+        return branch if said else [asked, *branch]
+
+    def _made(self) -> list[Passing]:
+        """What was made on the branch of a chat that is not in the database. Which of several answers to one message
+        the user went on with, the results in the messages tell."""
+        made = ELSEWHERE.get(self.chat_id, {})
+        if self.channel:
+            return list(made.values())
+        told = " ".join(str(message.get("content")) for message in self._messages if message.get("role") != "user")
+        on = {key for key, one in made.items() if any(str(item.get("id")) in told for item in one.files)}
+        settled, now = {made[key].turn for key in on}, len(self._said())
+        on |= {
+            key for key, one in made.items() if key == self.message_id or (one.turn < now and one.turn not in settled)
+        }
+        return [one for key, one in made.items() if key in on]
 
     def _said(self) -> list[list[dict[str, str]]]:
         """The pictures of each of the user's messages, as they are sent to the model."""
@@ -7859,8 +7891,9 @@ class Chat:
         elif self.chat_id:
             made = ELSEWHERE.setdefault(self.chat_id, {})
             made[self.message_id] = Passing(len(self._said()), tuple(map(dict, shown)))
-            while len(ELSEWHERE) > REMEMBERED_CHATS:
-                del ELSEWHERE[next(iter(ELSEWHERE))]
+            for remembered, most in ((made, REMEMBERED_MESSAGES), (ELSEWHERE, REMEMBERED_CHATS)):
+                for oldest in list(remembered)[:-most]:
+                    del remembered[oldest]
             shown = stored if self._adds() else shown
         self._files = shown
         await self._say("chat:message:files", {"files": [dict(item) for item in shown]})
@@ -7921,7 +7954,7 @@ def read_references(value: Any, name: str = "images") -> list[str]:
             f"The argument {name} is {shortened(value)}.", 'Give numbers, "last", or ids or URLs of files of this chat.'
         )
     texts = [str(item) for item in listed]
-    parts = [part for text in texts for part in ([text] if DATA_URI.match(text) else re.split(r"[,\s]*,\s*", text))]
+    parts = [part for text in texts for part in ([text] if DATA_URI.match(text) else text.split(","))]
     return [part.strip() for part in parts if is_given("images", part)]
 
 

@@ -1,7 +1,11 @@
 """Which pictures of a chat a call means, and in what size they are worked on; room 9's words and room 8's numbers."""
 
 import base64
+import sys
+import time
+import types
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -93,6 +97,23 @@ def test_anything_else_names_no_pictures(value: Any) -> None:
         tool.read_references(value)
 
 
+HOSTILE = {
+    "spaces": " " * 300_000 + "x",
+    "addresses": f"/api/v1/files/{uuid.uuid4()}/content/" * 10_000 + " ",
+    "brackets": "![" * 300_000,
+    "links": "![](a" * 100_000,
+}
+
+
+@pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
+def test_no_text_takes_long_to_be_read(text: str) -> None:
+    began = time.perf_counter()
+    tool.read_references(text)
+    tool.ChatFile.of({"type": "image", "url": text})
+    tool.SHOWN_FILE.findall(text)
+    assert time.perf_counter() - began < 1
+
+
 # --- what of a message is a picture ---
 
 
@@ -150,7 +171,7 @@ async def test_what_open_webui_shows_the_model_of_a_tool_is_no_picture_of_the_us
 async def test_in_a_temporary_chat_what_was_made_stands_between_what_was_attached() -> None:
     tool.ELSEWHERE["temporary:t"] = {
         "a": tool.Passing(1, (picture(OWL),)),
-        "b": tool.Passing(2, (picture(CAT),)),
+        "m": tool.Passing(2, (picture(CAT),)),
     }
     try:
         said = [user(FOX), {"role": "assistant", "content": "An owl"}, user(PIXEL)]
@@ -160,9 +181,84 @@ async def test_in_a_temporary_chat_what_was_made_stands_between_what_was_attache
         del tool.ELSEWHERE["temporary:t"]
 
 
+async def test_in_a_temporary_chat_an_answer_that_was_made_anew_has_only_its_own_pictures() -> None:
+    tool.ELSEWHERE["temporary:t"] = {
+        "discarded": tool.Passing(1, (picture(OWL),)),
+        "kept": tool.Passing(1, (picture(CAT),)),
+    }
+    try:
+        assert await references(user(FOX), chat_id="temporary:t") == [FOX], "an answer of its own, that has nothing yet"
+        result = {"role": "tool", "content": f'{{"images": [{{"number": 2, "id": "{CAT}"}}]}}'}
+        assert await references(user(FOX), result, user(), chat_id="temporary:t") == [FOX, CAT]
+        legacy = [user(FOX), {"role": "assistant", "content": "A cat"}, user()]
+        assert await references(*legacy, chat_id="temporary:t") == [FOX, OWL, CAT], "nothing tells which it was"
+    finally:
+        del tool.ELSEWHERE["temporary:t"]
+
+
+async def test_a_picture_that_is_sent_again_is_the_newest_again() -> None:
+    said = [user(PIXEL), {"role": "assistant", "content": "An owl"}, user(FOX), user(PIXEL)]
+    assert await references(*said) == [PIXEL, FOX, PIXEL]
+
+
+async def test_what_is_remembered_of_a_channel_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool, "REMEMBERED_MESSAGES", 3)
+    try:
+        for number in range(9):
+            chat = tool.Chat(chat_id="channel:c", message_id=f"m{number}")
+            await chat._attach([picture(str(uuid.uuid4()))])
+        assert list(tool.ELSEWHERE["channel:c"]) == ["m6", "m7", "m8"]
+    finally:
+        del tool.ELSEWHERE["channel:c"]
+
+
 async def test_a_message_whose_pictures_the_model_cannot_see_has_them_in_its_files() -> None:
     hidden = {"files": [{"type": "image", "url": FOX}]}
     assert await references({"role": "user", "content": "Edit it"}, user_message=hidden) == [FOX]
+
+
+# --- chats that are in the database ---
+
+
+@pytest.fixture
+def rows(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, dict[str, Any]]]:
+    """The messages of a saved chat as Open WebUI 0.9.6 tells them: files that were just added to a message are in the
+    chat, and not yet in the map of its messages."""
+    told: dict[str, dict[str, Any]] = {}
+
+    class Chats:
+        @staticmethod
+        async def get_messages_map_by_chat_id(_chat_id: str) -> dict[str, Any]:
+            return {key: {**row, "files": row.get("told", row.get("files"))} for key, row in told.items()}
+
+        @staticmethod
+        async def get_message_by_id_and_message_id(_chat_id: str, message_id: str) -> dict[str, Any]:
+            return told.get(message_id, {})
+
+    for name in ("open_webui", "open_webui.models", "open_webui.models.chats"):
+        module = types.ModuleType(name)
+        module.__dict__["Chats"] = Chats
+        monkeypatch.setitem(sys.modules, name, module)
+    yield told
+
+
+async def test_what_was_just_stored_with_a_message_is_in_the_chat(rows: dict[str, dict[str, Any]]) -> None:
+    rows["q"] = {"role": "user", "files": [picture(FOX)]}
+    rows["m"] = {"role": "assistant", "parentId": "q", "files": [picture(OWL)], "told": []}
+    asked = {"user_message": {"files": [{"type": "image", "url": FOX}]}}
+    assert await references(chat_id="saved", **asked) == [FOX, OWL]
+    chat = tool.Chat(chat_id="saved", message_id="m", metadata=asked)
+    assert await chat.numbers([picture(OWL)]) == {OWL: 2}
+
+
+async def test_a_video_that_an_answer_shows_as_a_picture_is_none(rows: dict[str, dict[str, Any]]) -> None:
+    video = {"type": "file", "id": OWL, "content_type": "video/mp4"}
+    shown = f"Here it is: ![clip](/api/v1/files/{OWL}/content) from ![photo](/api/v1/files/{FOX}/content)"
+    rows["q"] = {"role": "user", "files": [picture(FOX)]}
+    rows["a"] = {"role": "assistant", "parentId": "q", "files": [video], "content": shown}
+    rows["m"] = {"role": "assistant", "parentId": "a", "files": []}
+    media = await tool.Chat(chat_id="saved", message_id="m").media()
+    assert [(file.kind, file.reference) for file in media] == [("image", FOX), ("video", OWL)]
 
 
 # --- sizes ---
@@ -190,3 +286,8 @@ def test_a_picture_keeps_its_size_where_the_model_can_and_its_proportions_elsewh
     fitted = tool.followed(tool.Size(*picture), megapixels, most)
     assert (fitted.width, fitted.height) == worked_in
     assert fitted.megapixels <= most
+
+
+@pytest.mark.parametrize(("picture", "most"), [((2159, 859), 1.05), ((6961, 7793), 1.05), ((1000, 1048), 1.05)])
+def test_a_followed_size_is_never_rounded_above_what_is_allowed(picture: tuple[int, int], most: float) -> None:
+    assert tool.followed(tool.Size(*picture), 1.05, most).megapixels <= most
