@@ -6666,7 +6666,13 @@ async def place_files(server: ComfyUIServer, choice: Choice, wish: Wish) -> tupl
     if mask:
         if not masks:
             raise BadArgument(f'The workflow "{choice.workflow.name}" takes no mask.', "Leave the mask out.")
-        placed |= await asyncio.to_thread(_masked, mask, masks, placed)
+        carried = await asyncio.to_thread(_masked, mask, masks, placed)
+        if not carried:
+            raise BadArgument(
+                f'The mask for the workflow "{choice.workflow.name}" goes with a picture, and none was given.',
+                "Give the picture too, in place of the workflow's own, or leave the mask out.",
+            )
+        placed |= carried
         waiting = [item for item in waiting if item.target not in placed]
     notes += [note for file in placed.values() for note in file.notes]
     for item in masks:
@@ -7366,7 +7372,8 @@ def deliver(data: bytes, source: str, wanted: Format) -> tuple[Product, tuple[st
     """A file in the format that is wanted, and notes where that could not be. Blocks: call it in a thread."""
     product = read_product(data, source)
     changed, content_type, notes = delivered(data, product.content_type, wanted)
-    return replace(product, data=changed, content_type=content_type), notes
+    size = product.size if content_type == product.content_type else content_type_of(changed, "")[1]
+    return replace(product, data=changed, content_type=content_type, size=size), notes
 
 
 def text_product(text: str) -> Product:
@@ -7735,9 +7742,7 @@ class Chat:
                 # Before 0.12 the map does not have what was just added to a message.
                 branch.insert(0, {**message, "files": self._files} if at == self.message_id else message)
                 at = message.get("parentId") or ""
-            own: list[Mapping[str, Any]] = []
-            if self.message_id in seen:  # 0.9.6 does not have what was just stored with it in this map
-                own = [{**branch.pop(), "files": await self._real_files()}]
+            own = [branch.pop()] if self.message_id in seen else []
             if branch and branch[-1].get("role") == "user":
                 asked["files"] = [*(branch.pop().get("files") or ()), *(asked["files"] or ())]
             return [*branch, asked, *own]
@@ -7781,13 +7786,13 @@ class Chat:
         pictures = [file.reference for file in await self.media() if file.kind == "image"] if self.message_id else []
         return {item["id"]: pictures.index(item["id"]) + 1 for item in files if item["id"] in pictures}
 
-    async def input_files(self, references: Any, keep: bool = False) -> list[InputFile | None]:
+    async def input_files(self, references: Any, keep: bool = False, name: str = "images") -> list[InputFile | None]:
         """Files of the chat as a workflow's inputs, given as a list, as one text, or as a list in a text: by numbers,
         "last", "last 2", ids or addresses. With `keep` the word "saved" stands for the workflow's own file, as None.
         Raises `BadArgument`, and `LimitExceeded` for more than a workflow could take."""
         wanted: list[str | None] = []
         media: list[ChatFile] | None = None
-        for reference in read_references(references):
+        for reference in read_references(references, name):
             if keep and reference.lower() in OF_AUTHOR:
                 wanted.append(None)
             elif FILE_REFERENCE.fullmatch(reference) or DATA_URI.match(reference):
@@ -8554,7 +8559,7 @@ class Tools:
 
         async def work(display: Display) -> tuple[dict[str, Any], str]:
             settings = await settle(valves, __user__, chat)
-            files = await chat.input_files(image) or [await chat.newest()]
+            files = await chat.input_files(image, name="image") or [await chat.newest()]
             if len(files) > 1:
                 raise BadArgument("The argument image names several pictures.", "Call once for each.")
             wish = settings.enlarge(files[0], scale=scale, model=model)

@@ -777,6 +777,45 @@ def test_a_file_without_a_place_for_texts_stays(content_type: str) -> None:
     assert tool.delivered(SECRET.encode(), content_type, BARE) == (SECRET.encode(), content_type, ())
 
 
+def safetensors(**head: Any) -> bytes:
+    text = json.dumps(head).encode()
+    return struct.pack("<Q", len(text)) + text + bytes(16)
+
+
+def test_saved_latents_tell_nothing_any_more() -> None:
+    tensor = {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}
+    told = safetensors(__metadata__=TEXTS, latent_tensor=tensor)
+    made, notes = tool.deliver(told, "ComfyUI_00001_.latent", BARE)
+    assert (made.data[:8], len(made.data), notes) == (told[:8], len(told), ())
+    assert SECRET.encode() not in made.data
+    assert json.loads(made.data[8:-16]) == {"latent_tensor": tensor}
+    plain = safetensors(latent_tensor=tensor)
+    assert tool.deliver(plain, "a.latent", BARE)[0].data == plain
+
+
+# --- what a file is after it was made another ---
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("JPEG2000", "a.jp2"), ("PPM", "a.ppm"), ("ICO", "a.ico"), ("PNG", "a.png")]
+)
+@pytest.mark.parametrize(("wanted", "ending"), [("PNG", "png"), ("WebP", "webp"), ("JPEG", "jpg")])
+def test_type_size_and_ending_are_those_of_what_it_became(kind: str, name: str, wanted: str, ending: str) -> None:
+    made, notes = tool.deliver(encoded(Image.new("RGB", (32, 16)), kind), name, tool.Format(wanted))
+    assert (made.content_type, made.ending, notes) == (f"image/{wanted.lower()}", ending, ())
+    assert made.size == tool.Size(*opened(made.data).size)
+
+
+def test_a_picture_that_was_turned_upright_has_the_size_that_it_has_then() -> None:
+    made, _ = tool.deliver(encoded(scene(), "JPEG", exif=turned(6)), "a.jpg", tool.Format("PNG"))
+    assert made.size == tool.Size(32, 48)
+
+
+@pytest.mark.parametrize(("text", "ending"), [("a fox", "txt"), ('{"a": 1}', "json"), ("{a fox}", "txt")])
+def test_a_text_is_kept_under_the_ending_of_its_kind(text: str, ending: str) -> None:
+    assert tool.text_product(text).ending == ending
+
+
 # --- a glance at a picture ---
 
 
