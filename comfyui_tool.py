@@ -7013,6 +7013,7 @@ def _plan_scale(choice: Choice, wish: Wish, limits: Limits, notes: list[str]) ->
         wanted = replace(wanted, value=wanted.value.strip().lower().strip("x×"))
     scale, note = fit_number(wanted, SCALE)
     notes += [note] if note else []
+    notes += ["scale was followed, and size left out"] if wish.size else []
     size = Size(round(picture.width * scale), round(picture.height * scale))
     longest, side = (max(one.width, one.height) for one in (size, picture))
     bound = workflow.spec("width" if picture.width > picture.height else "height", choice.definitions).maximum

@@ -1,5 +1,6 @@
 """Rooms 5, 6 and 8: any workflow, as its author saved it, found by its name, run, listed and described."""
 
+import asyncio
 import io
 import json
 import random
@@ -36,7 +37,7 @@ def pasted(**workflows: Any) -> tool.Catalogue:
     return tool.Catalogue(tool.read_pasted(json.dumps(workflows), "administrator", "The valve").entries)
 
 
-def order(workflow: str, inputs: Any = None, *files: tool.InputFile) -> tool.Wish:
+def order(workflow: str, inputs: Any = None, *files: tool.InputFile | None) -> tool.Wish:
     return tool.Settings((), tool.Limits(), False, {}).order(workflow, inputs, files)
 
 
@@ -405,6 +406,47 @@ async def test_a_file_that_was_added_a_moment_ago_is_there(comfy: StandIn) -> No
 async def test_more_images_than_a_workflow_takes_are_refused(comfy: StandIn) -> None:
     with pytest.raises(tool.BadArgument, match='"x" takes 1 image, and 2 were given'):
         await run(comfy, order("x", None, png(), png("blue")), pasted(x=loading("example.png")))
+
+
+async def test_a_mask_for_the_workflows_own_picture_is_not_passed_over_in_silence(comfy: StandIn) -> None:
+    masked = loading("example.png") | {
+        "3": {"class_type": "MaskToImage", "inputs": {"mask": ["1", 1]}},
+        "4": {"class_type": "SaveImage", "inputs": {"images": ["3", 0], "filename_prefix": "y"}},
+    }
+    with pytest.raises(tool.BadArgument, match="goes with a picture, and none was given"):
+        await run(comfy, order("x", None, None, png("white")), pasted(x=masked))
+
+
+async def test_a_mask_is_the_last_picture_where_only_a_task_is_named_too() -> None:
+    entry = next(entry for entry in tool.bundled_entries() if entry.name == "checkpoint-inpaint")
+    async with StandIn(models={need.folder: [need.file] for need in entry.needs}, step_seconds=0.0) as comfy:
+        files = [await asyncio.to_thread(tool.read_still, png(colour).data, colour) for colour in ("red", "white")]
+        made = await run(comfy, order("inpaint", {"prompt": "a fox", "steps": 1}, *files))
+        with pytest.raises(tool.BadArgument, match="3 pictures were given, which no workflow takes"):
+            await run(comfy, order("inpaint", {"prompt": "a fox"}, *files, files[0]))
+    assert made.workflow == "checkpoint-inpaint"
+
+
+async def test_a_scale_beside_a_size_wins_and_says_so(comfy: StandIn) -> None:
+    file = await asyncio.to_thread(tool.read_still, png().data, "red")
+    made = await run(comfy, order("upscale", {"scale": 3, "size": "99x99"}, file))
+    assert made.products[0].size == tool.Size(192, 192)
+    assert "scale was followed, and size left out" in made.notes
+
+
+async def test_the_picture_after_the_last_one_is_the_mask_even_if_it_is_the_first_one_again(comfy: StandIn) -> None:
+    three = {
+        "1": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
+        "2": {"class_type": "LoadImage", "inputs": {"image": "example.png"}},
+        "3": {"class_type": "LoadImageMask", "inputs": {"image": "example.png", "channel": "red"}},
+        "4": {"class_type": "MaskToImage", "inputs": {"mask": ["3", 0]}},
+    }
+    for key in ("1", "2", "4"):
+        three[f"9{key}"] = {"class_type": "SaveImage", "inputs": {"images": [key, 0], "filename_prefix": "x"}}
+    white, blue = png("white"), png("blue")
+    await run(comfy, order("x", None, white, blue, white), pasted(x=three))
+    loaded = [comfy.prompts[-1]["prompt"][key]["inputs"]["image"] for key in ("1", "2")]
+    assert loaded == [white.stored_name, blue.stored_name]
 
 
 def loading(name: str) -> dict[str, Any]:

@@ -114,6 +114,11 @@ def test_no_text_takes_long_to_be_read(text: str) -> None:
     assert time.perf_counter() - began < 1
 
 
+async def test_what_is_no_picture_is_told_by_the_name_of_its_argument() -> None:
+    with pytest.raises(tool.BadArgument, match="The argument image is"):
+        await tool.Chat().input_files(True, name="image")
+
+
 # --- what of a message is a picture ---
 
 
