@@ -7560,6 +7560,7 @@ class Chat:
         self._emit = emit
         self._files: list[dict[str, Any]] = []  # what the message really holds
         self._display: Display | None = None
+        self.shown = bool(self.message_id)  # whether the user sees what is kept
 
     @property
     def saved(self) -> bool:
@@ -7643,13 +7644,14 @@ class Chat:
             fine = [not task.cancelled() and failure is None for task, failure in zip(tasks, failures, strict=True)]
             stored = [task.result() for task, good in zip(tasks, fine, strict=True) if good]
             if stored:
-                await finish(self._attach(stored), ANSWER_SECONDS)
+                self.shown = await finish(self._attach(stored), ANSWER_SECONDS) and self.shown
         error = next((failure for failure in failures if failure), None)
         if error is None:
             return stored
         reason = getattr(error, "detail", None) or type(error).__name__  # an HTTPException, or the storage's own
         left = quoted(item.source for item, good in zip(products, fine, strict=True) if item.source and not good)
-        hint = f"In ComfyUI's output folder: {left}." if left else ""
+        hint = f"In ComfyUI's output folder: {left}." if left else "Nothing is left of it on the ComfyUI server."
+        hint += f" The other {len(stored)} are stored{' and shown' * self.shown}." if stored else ""
         raise StorageRefused(f"Open WebUI did not store the file: {shortened(reason, 200)}", hint)
 
     async def _upload(self, name: str, product: Product) -> dict[str, Any]:
@@ -8699,7 +8701,7 @@ async def _run(
     )
     prompt = wish.prompt or (wish.inputs["prompt"].value if "prompt" in wish.inputs else made.workflow)
     files = await chat.keep(made.products, file_stem(str(prompt), made.seed))
-    result, text = report(made, files, bool(chat.message_id), await chat.numbers(files))
+    result, text = report(made, files, chat.shown, await chat.numbers(files))
     if settings.show_to_model and chat.seen_by_model:
         pictures = [product.data for product in made.products if product.size][:GLANCES]
         copies = [await asyncio.to_thread(glance, data) for data in pictures]

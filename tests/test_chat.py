@@ -256,6 +256,61 @@ async def test_a_stop_that_comfyui_could_not_be_told_is_said_to_be_so(page: Page
     assert page.texts == [f"Stopped. {tool.STILL_AT_WORK}"]
 
 
+# --- finished files ---
+
+
+FOX = tool.Product(b"a fox", "text/plain", None, "fox.txt")
+OWL = tool.Product(b"an owl", "text/plain", None, "")
+
+
+def keeping(monkeypatch: pytest.MonkeyPatch, refused: bytes = b"", attach: Exception | None = None) -> tool.Chat:
+    """A chat of which Open WebUI does not store a file, or cannot write the message."""
+
+    async def upload(_: tool.Chat, name: str, product: tool.Product) -> dict[str, Any]:
+        if product.data == refused:
+            raise OSError(28, "No space left on device", "/app/backend/data/uploads/fox.txt")
+        return {"type": "file", "id": name}
+
+    async def attached(_: tool.Chat, _stored: list[dict[str, Any]]) -> None:
+        if attach:
+            raise attach
+
+    monkeypatch.setattr(tool.Chat, "_upload", upload)
+    monkeypatch.setattr(tool.Chat, "_attach", attached)
+    return tool.Chat(chat_id="c", message_id="m")
+
+
+async def test_files_are_kept_in_their_order_and_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    chat = keeping(monkeypatch)
+    assert [item["id"] for item in await chat.keep([FOX, OWL], "x")] == ["x-1.txt", "x-2.txt"]
+    assert chat.shown
+
+
+async def test_what_is_stored_but_could_not_be_put_into_the_message_is_not_said_to_be_seen(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    chat = keeping(monkeypatch, attach=RuntimeError("the chat is gone"))
+    assert [item["id"] for item in await chat.keep([FOX], "x")] == ["x.txt"]
+    assert not chat.shown
+
+
+@pytest.mark.parametrize(
+    ("refused", "hint"),
+    [
+        (FOX, 'In ComfyUI\'s output folder: "fox.txt". The other 1 are stored and shown.'),
+        (OWL, "Nothing is left of it on the ComfyUI server. The other 1 are stored and shown."),
+    ],
+)
+async def test_a_file_that_is_not_stored_is_named_where_it_is_left_and_the_others_are_shown(
+    monkeypatch: pytest.MonkeyPatch, refused: tool.Product, hint: str
+) -> None:
+    chat = keeping(monkeypatch, refused.data)
+    with pytest.raises(tool.StorageRefused) as error:
+        await chat.keep([FOX, OWL], "x")
+    assert error.value.message == "Open WebUI did not store the file: OSError"
+    assert error.value.hint == hint
+
+
 # --- the errors ---
 
 
