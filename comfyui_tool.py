@@ -6681,7 +6681,8 @@ async def place_files(server: ComfyUIServer, choice: Choice, wish: Wish) -> tupl
             if not choice.saved:
                 raise BadArgument(
                     f'The workflow "{choice.workflow.name}" needs a mask.',
-                    "Give one as `mask`: a picture that is white where it is to be painted anew.",
+                    "Give a picture that is white where it is to be painted anew: as `mask` of edit_image, or as the "
+                    "last of `images` of run_workflow.",
                 )
             notes.append(f'no mask was given for "{item.title}", and the picture has no transparent part')
     names = dict(zip(placed, await asyncio.to_thread(_stored_names, placed.values()), strict=True))

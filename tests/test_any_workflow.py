@@ -427,6 +427,16 @@ async def test_a_mask_is_the_last_picture_where_only_a_task_is_named_too() -> No
     assert made.workflow == "checkpoint-inpaint"
 
 
+async def test_what_is_missing_or_too_much_is_told_in_terms_of_the_call(comfy: StandIn) -> None:
+    file = await asyncio.to_thread(tool.read_still, png().data, "red")
+    with pytest.raises(tool.BadArgument) as unmasked:
+        await run(comfy, order("checkpoint-inpaint", {"prompt": "a fox"}, file))
+    assert "last of `images` of run_workflow" in unmasked.value.hint
+    with pytest.raises(tool.BadArgument, match="A picture was given, which no workflow takes") as useless:
+        await run(comfy, order("text_to_image", {"prompt": "a fox"}, file))
+    assert "at most 0" not in useless.value.hint
+
+
 async def test_a_scale_beside_a_size_wins_and_says_so(comfy: StandIn) -> None:
     file = await asyncio.to_thread(tool.read_still, png().data, "red")
     made = await run(comfy, order("upscale", {"scale": 3, "size": "99x99"}, file))
