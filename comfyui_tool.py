@@ -6018,8 +6018,9 @@ async def _choose_for(server: ComfyUIServer, wish: Wish) -> Choice:
     room = {entry.name: entry.images + (entry.masked and wish.mask is None) for entry in entries}  # the mask comes last
     taking = [entry for entry in entries if room[entry.name] >= pictures]
     if not taking:
-        most, given = max(room.values(), default=0), "1 picture was" if pictures == 1 else f"{pictures} pictures were"
-        raise BadArgument(f"{given} given, which no workflow takes.", f"Give at most {most}." if most else "Give none.")
+        most, given = max(room.values(), default=0), "A picture was" if pictures == 1 else f"{pictures} pictures were"
+        hint = f"Give at most {most}." if most else "Leave it out, or name a workflow that takes pictures."
+        raise BadArgument(f"{given} given, which no workflow takes.", hint)
     model, began = wish.model, time.monotonic()
     # For pictures to work on, a model out of a valve is one to prefer; it may be made for something else.
     models = [model, None] if model and model.level and wish.tasks != TEXT_TO_IMAGE else [model]
@@ -7743,10 +7744,11 @@ class Chat:
             branch, seen = list[Mapping[str, Any]](), set[str]()
             while (message := messages.get(at)) and at not in seen:
                 seen.add(at)
-                # Before 0.12 the map does not have what was just added to a message.
-                branch.insert(0, {**message, "files": self._files} if at == self.message_id else message)
+                branch.insert(0, message)
                 at = message.get("parentId") or ""
-            own = [branch.pop()] if self.message_id in seen else []
+            own: list[Mapping[str, Any]] = []
+            if self.message_id in seen:  # before 0.12 the map does not have what was just stored with it
+                own = [{**branch.pop(), "files": await self._real_files()}]
             if branch and branch[-1].get("role") == "user":
                 asked["files"] = [*(branch.pop().get("files") or ()), *(asked["files"] or ())]
             return [*branch, asked, *own]

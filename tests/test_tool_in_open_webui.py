@@ -133,7 +133,8 @@ async def test_the_installer_creates_updates_and_then_changes_nothing(webui: Ope
         'Created the tool "comfyui".',
         'Set the valve "ComfyUI address", "ComfyUI API key".',
         "All users can use it now.",
-        "A model can call: describe_workflow, generate_image, list_models, list_workflows, run_workflow.",
+        "A model can call: describe_workflow, edit_image, generate_image, list_models, list_workflows, run_workflow, "
+        "upscale_image.",
     ]
     await webui.set_valves("comfyui", endpoint="http://other:1", api_key="k3y", max_count=9)
     await webui.update_tool("comfyui", SOURCE.replace("from any model", "of any model", 1))
@@ -163,7 +164,7 @@ async def test_a_picture_ends_up_in_the_message_and_among_the_users_files(
     assert "a lighthouse at dusk" in picture.info["prompt"], "ComfyUI's own metadata stays in the picture"
     assert [item["id"] for item in await webui.files(bob)][:1] == [file["id"]]
     assert result["status"] == "done"
-    assert result["images"] == [{"id": file["id"], "url": file["url"]}]
+    assert result["images"] == [{"number": 1, "id": file["id"], "url": file["url"]}]
     assert (result["seed"], result["size"], result["workflow"]) == (7, "128x128", "checkpoint")
     assert (result["model"], turn.text) == ("sd_xl_base_1.0.safetensors", "Here it is.")
     assert "already sees" in result["note"]
