@@ -538,8 +538,19 @@ class Workflow:
                     given[target.token] = value
                 else:
                     widgets[target] = share(value, target.part)
-        filled = {at: fill(text, given) for at, text in self.templates.items() if given != self.given}
+        own = {
+            at: {token: given[token] for token in self._tokens.get(at, ()) if token in given} for at in self.templates
+        }
+        filled = {at: fill(text, own[at]) for at, text in self.templates.items() if given != self.given}
         return replace(self.set(filled), given=given, templates=self.templates).set(widgets)
+
+    @functools.cached_property
+    def _tokens(self) -> Mapping[Target, set[str]]:
+        """The placeholders of each widget; what looks like one elsewhere is none."""
+        tokens: dict[Target, set[str]] = {}
+        for target in (target for targets in self.parameters.values() for target in targets if target.token):
+            tokens.setdefault(target.widget, set()).add(target.token)
+        return tokens
 
     def set(self, widgets: Mapping[Target, Any]) -> "Workflow":
         """The same workflow with these widgets set."""
@@ -6664,6 +6675,10 @@ async def place_files(server: ComfyUIServer, choice: Choice, wish: Wish) -> tupl
         mask = await asyncio.to_thread(read_mask, given[-1].data, "the mask")
     placed, waiting = _placed(choice, inputs, files)
     notes = [note for file in files if file for note in file.notes]
+    if choice.saved:
+        kinds = [file.kind for file in files[len(wish.files) :] if file]
+        kept = '"saved" in `images` keeps the workflow\'s own'
+        notes += [f"no {kind} was given and the newest of the chat was taken; {kept}" for kind in kinds]
     if mask:
         if not masks:
             raise BadArgument(f'The workflow "{choice.workflow.name}" takes no mask.', "Leave the mask out.")
@@ -7418,7 +7433,9 @@ FILE_REFERENCE = re.compile(r"(?:\S{0,500}/api/v1/files/)?([0-9a-fA-F-]{36})(?:/
 # A picture in a text. What is between brackets holds none, so that no text is gone through again and again.
 SHOWN_FILE = re.compile(r"!\[[^\[\]]*\]\(\s*[^\s()]*?/api/v1/files/([0-9a-fA-F-]{36})/content")
 DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.-]+)*;base64,")
-LAST = re.compile(r"(?:the )?(?:last|latest|newest|most recent)(?: (\d{1,2}))?(?: (?:picture|image|photo|one)s?)?")
+LAST = re.compile(
+    r"(?:the )?(?:last|latest|newest|most recent)(?: (\d{1,2}|two|three))?(?: (?:picture|image|photo|one)s?)?"
+)
 NUMBERED = re.compile(r"(?:the )?(?:(?:picture|image|photo|number|no\.?) ?)?#? ?(\d{1,5})(?:\.0)?")
 ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
 OF_AUTHOR = ("saved", "author", "keep")  # in place of a file: the one that the workflow names
@@ -7696,7 +7713,8 @@ class Chat:
         found = FILE_REFERENCE.fullmatch(reference.strip())
         user = await Users.get_user_by_id(str(self.user.get("id")))
         item = await Files.get_file_by_id(found[1]) if found and user else None
-        if item is None or not (item.user_id == user.id or await has_access_to_file(item.id, "read", user)):
+        mine = item is not None and (item.user_id == user.id or user.role == "admin")  # as for Open WebUI itself
+        if item is None or not (mine or await has_access_to_file(item.id, "read", user)):
             raise BadArgument(
                 f'There is no file "{shortened(reference)}".',
                 'Give a picture\'s number in this chat, "last", or the id or URL of one of its files.',
@@ -7788,8 +7806,12 @@ class Chat:
         return turns
 
     async def numbers(self, files: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-        """The number in the chat of each of these pictures, by id."""
-        pictures = [file.reference for file in await self.media() if file.kind == "image"] if self.message_id else []
+        """The number in the chat of each of these pictures, by id; none when the chat cannot be read."""
+        try:
+            pictures = [file.reference for file in await self.media() if file.kind == "image"] if self.shown else []
+        except Exception as error:  # the pictures themselves are stored and shown
+            log.warning("the pictures of the chat could not be counted: %s", type(error).__name__)
+            return {}
         return {item["id"]: pictures.index(item["id"]) + 1 for item in files if item["id"] in pictures}
 
     async def input_files(self, references: Any, keep: bool = False, name: str = "images") -> list[InputFile | None]:
@@ -7984,7 +8006,7 @@ def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
             "There is no picture in this chat.", "Ask the user to attach one, or make one with generate_image."
         )
     if last:
-        count = int(last[1] or 1)
+        count = {"two": 2, "three": 3}.get(last[1]) or int(last[1] or 1)
         if 1 <= count <= len(pictures):
             return list(pictures[-count:])
     else:
@@ -8393,6 +8415,8 @@ def report(
     note = f"{seen} again. {again}" if shown else f"Stored as files of the user. {again}"
     if players and shown:
         note = f"Copy `players` into the answer as it is, between empty lines: there the user plays it. {again}"
+    elif made.texts and not pictures:
+        note = "`text` holds what it says; the user can open it as a file."
     result: dict[str, Any] = {
         "status": "done",
         "images": [

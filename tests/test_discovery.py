@@ -1219,6 +1219,13 @@ def test_binding_changes_what_was_named_and_nothing_else(graph: Nodes, data: st.
             assert ("something new" in str(held)) if target in named else repr(held) == repr(before)
 
 
+def test_what_is_a_placeholder_in_one_text_is_none_in_a_name_that_holds_the_same() -> None:
+    text = "%%X%%%steps%"
+    graph = {"1": {"class_type": "LoadAudio", "inputs": {"model": text, "model_negative": text}}}
+    bound = tool.Workflow.parse("x", graph).bind({"steps": 7}).graph["1"]["inputs"]
+    assert bound == {"model": text, "model_negative": "%%X%%7"}
+
+
 @given(GRAPHS)
 def test_no_placeholder_survives(graph: Nodes) -> None:
     workflow = tool.Workflow.parse("x", graph)

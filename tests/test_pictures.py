@@ -40,6 +40,7 @@ PIXEL = "data:image/png;base64," + base64.b64encode(b"not read here").decode()
         ("last image", [CAT]),
         ("last 2", [OWL, CAT]),
         ("the last 2 pictures", [OWL, CAT]),
+        ("the last two", [OWL, CAT]),
         ("last 3", PICTURES),
     ],
 )

@@ -187,6 +187,14 @@ async def test_another_users_picture_is_not_found(webui: OpenWebUI, model: Model
     assert uploads(comfy) == []
 
 
+async def test_an_administrator_may_read_every_file_as_in_open_webui_itself(
+    webui: OpenWebUI, model: ModelServer, comfy: StandIn
+) -> None:
+    theirs = await attach(webui, await webui.user("alice"), photo())
+    turn = await ask(webui, model, edit(images=[theirs["id"]]), user=await webui.admin())
+    assert turn.tool_results[0]["status"] == "done"
+
+
 async def test_a_picture_that_was_deleted_is_not_found(webui: OpenWebUI, model: ModelServer, comfy: StandIn) -> None:
     admin = await webui.admin()
     file = await attach(webui, admin, photo())
