@@ -504,6 +504,18 @@ def test_what_a_person_sets_is_found_in_it(name: str) -> None:
         assert entry.needs[0].target in entry.workflow.parameters["model"]
 
 
+async def finished(session: aiohttp.ClientSession, graph: Mapping[str, Any]) -> dict[str, Any]:
+    """The history of a prompt that the server takes, once it is done."""
+    async with session.post("/prompt", json={"prompt": graph}) as answer:
+        told = await answer.json()
+        assert (answer.status, told.get("node_errors")) == (200, {}), told
+    async with asyncio.timeout(30):
+        while not (history := await (await session.get(f"/history/{told['prompt_id']}")).json()):
+            await asyncio.sleep(0.02)
+    ended: dict[str, Any] = history[told["prompt_id"]]
+    return ended
+
+
 @pytest.mark.usefixtures("_closed")
 @each_release
 async def test_it_is_chosen_and_runs(name: str, release: str) -> None:
@@ -526,13 +538,7 @@ async def test_it_is_chosen_and_runs(name: str, release: str) -> None:
         }
         async with aiohttp.ClientSession(comfy.url) as session:
             graph = choice.workflow.set(small).graph
-            async with session.post("/prompt", json={"prompt": graph}) as answer:
-                told = await answer.json()
-                assert (answer.status, told.get("node_errors")) == (200, {}), told
-            async with asyncio.timeout(30):
-                while not (history := await (await session.get(f"/history/{told['prompt_id']}")).json()):
-                    await asyncio.sleep(0.02)
-    (ended,) = history.values()
+            ended = await finished(session, graph)
     assert ended["status"]["status_str"] == "success", ended["status"]["messages"][-1]
     ((saved,),) = [ui.get("images") or ui.get("audio") for ui in ended["outputs"].values()]
     suffix = {"video": "mp4", "sound": "mp3"}.get(MADE.get(entry.task, ""), "png")
@@ -582,13 +588,7 @@ async def run_with(comfy: StandIn, graph: dict[str, Any], picture: Image.Image) 
         form.add_field("image", stream.getvalue(), filename="example.png", content_type="image/png")
         form.add_field("overwrite", "true")
         await session.post("/upload/image", data=form)
-        async with session.post("/prompt", json={"prompt": graph}) as answer:
-            told = await answer.json()
-            assert (answer.status, told.get("node_errors")) == (200, {}), told
-        async with asyncio.timeout(30):
-            while not (history := await (await session.get(f"/history/{told['prompt_id']}")).json()):
-                await asyncio.sleep(0.02)
-        ((saved,),) = [ui["images"] for ui in history[told["prompt_id"]]["outputs"].values()]
+        ((saved,),) = [ui["images"] for ui in (await finished(session, graph))["outputs"].values()]
         async with session.get("/view", params=saved) as answer:
             return Image.open(io.BytesIO(await answer.read())).convert("RGB")
 
