@@ -214,24 +214,6 @@ async def test_players_in_an_answer_and_in_the_dialog_of_a_file_play(webui: Open
         assert await browser.play() > 0.2
 
 
-async def test_several_files_are_attached_at_once(webui: OpenWebUI, model: ModelServer, tmp_path: Path) -> None:
-    files = {"a.png": b"", "b.png": b"", "c.txt": b"hello", "d.mp4": clip("clip.mp4"), "e.mp3": clip("tone.mp3")}
-    paths = [tmp_path / name for name in files]
-    for path, content in zip(paths, files.values(), strict=True):
-        if content:
-            path.write_bytes(content)
-        else:
-            Image.new("RGB", (64, 64), "red").save(path)
-    model.script(then="Seen.")
-    async with Browser(webui.url, (await webui.user("bob")).token) as browser:
-        await browser.chat("Look at these", attach=paths)
-        await browser.wait_until_done()
-        chat = await webui.chat(browser.page.url.rpartition("/")[2], user=await webui.user("bob"))
-    (said,) = (message for message in chat["history"]["messages"].values() if message["role"] == "user")
-    assert sorted(file["name"] for file in said["files"]) == list(files)
-    assert len(model.requests[-1].images) == 2
-
-
 async def test_a_photo_is_edited_and_then_made_to_move(
     webui: OpenWebUI, model: ModelServer, comfy: StandIn, tmp_path: Path
 ) -> None:
@@ -242,11 +224,16 @@ async def test_a_photo_is_edited_and_then_made_to_move(
     }
     film["3"]["inputs"] |= {"format": "mp4", "codec": "h264"}
     await webui.set_valves("comfyui", endpoint=comfy.url, workflows=json.dumps({"film": film}))
-    photo = tmp_path / "photo.jpg"
+    photo, mask = tmp_path / "photo.jpg", tmp_path / "mask.png"
     Image.new("RGB", (640, 480), "teal").save(photo)
+    Image.new("L", (640, 480)).save(mask)
+    with Image.open(mask) as drawn:
+        drawn.paste(255, (400, 0, 640, 480))
+        drawn.save(mask)
+    edit = {"prompt": "a red door", "images": ["1"], "mask": "2", "workflow": "checkpoint-inpaint"}
     async with Browser(webui.url, (await webui.user("bob")).token) as browser:
-        model.script([ToolCall("edit_image", {"prompt": "a red sky", "workflow": "checkpoint-image-to-image"})])
-        await browser.chat("Make the sky red", attach=photo)
+        model.script([ToolCall("edit_image", edit)], then=summarise)
+        await browser.chat("Put a red door where the mask is white", attach=[photo, mask])
         (picture,) = await browser.wait_for_pictures(1)
         await browser.wait_until_done()
         assert (picture.stored, picture.width, picture.height) == (True, 640, 480)

@@ -54,6 +54,24 @@ def test_user_valves_may_come_in_any_form(stored: Any) -> None:
     assert tool.resolve(tool.Valves(), {"valves": stored})
 
 
+@pytest.mark.parametrize(
+    ("mine", "everybodys", "format"),
+    [
+        ({}, {}, tool.Format("", 90, True)),
+        ({}, {"picture_format": "webp", "quality": 500}, tool.Format("WebP", 100, True)),
+        ({"picture_format": "JPEG", "quality": 50}, {"picture_format": "WebP"}, tool.Format("JPEG", 50, True)),
+        ({"picture_format": "as made"}, {"picture_format": "WebP"}, tool.Format("", 90, True)),
+        ({"picture_format": "bitmap"}, {"picture_format": "PNG"}, tool.Format("PNG", 90, True)),
+        ({"strip_metadata": True}, {}, tool.Format("", 90, False)),
+        ({}, {"strip_metadata": True}, tool.Format("", 90, False)),
+    ],
+)
+def test_the_users_format_comes_first_and_metadata_go_when_either_wants_it(
+    mine: dict[str, Any], everybodys: dict[str, Any], format: tool.Format
+) -> None:
+    assert settings(mine, **everybodys).format == format
+
+
 @pytest.mark.parametrize(("stored", "held"), [("true", True), ("on", True), ("no", False), (None, True), (3, True)])
 def test_a_switch_stored_as_text_is_read(stored: Any, held: bool) -> None:
     assert tool.Valves(previews=stored).previews is held
