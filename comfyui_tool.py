@@ -82,6 +82,7 @@ DOUBT_SECONDS = 10.0  # how long it is believed when it lacks what is looked for
 MAX_JSON_BYTES = 64 * 2**20
 MAX_OUTPUT_BYTES = 512 * 2**20
 MAX_INPUT_BYTES = 256 * 2**20
+MAX_INPUT_FILES = 16  # of one call
 PREVIEW_BYTES = 40_000
 PREVIEW_PIXELS = 512  # longer side of a preview in the chat
 MAX_SEED = 2**32 - 1  # random seeds stay short enough for a person, or a model, to repeat
@@ -6243,7 +6244,7 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, An
         "about": entry.description,
         "inputs": inputs,
         "other inputs": other_lines,
-        "files": [f'{file.kind}{" and mask" * file.masked} for "{file.title}"' for file in files],
+        "files": await asyncio.to_thread(_file_lines, graph, files, definitions),
         "makes": [f'{kind} ("{title}")' for title, kind in outputs(graph, definitions)],
         "models": await _model_lines(server, entry, workflow),
         "missing nodes": list(missing_nodes(graph, definitions)),
@@ -6274,6 +6275,15 @@ def _input_line(workflow: Workflow, name: str, definitions: Definitions) -> str:
     else:
         parts.append(f'now "{shortened(value, 120)}"' if isinstance(value, str) else f"now {shortened(value, 40)}")
     return ", ".join(parts)
+
+
+def _file_lines(graph: Graph, files: Sequence[FileInput], definitions: Definitions) -> list[str]:
+    """What files a graph takes, and which of them it can do without: 'image and mask for "Photo", optional'."""
+    lines = []
+    for file in files[:MAX_INPUT_FILES]:
+        optional = without_files(graph, [file.target], definitions) is not None
+        lines.append(f'{file.kind}{" and mask" * file.masked} for "{file.title}"{", optional" * optional}')
+    return lines
 
 
 async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) -> dict[str, str]:
@@ -7427,7 +7437,6 @@ ELSEWHERE: dict[str, dict[str, "Passing"]] = {}  # chat id -> message id -> what
 STORED_AT_ONCE = 4
 ATTACHED = "attached"  # what the workflow in one of them is called
 ATTACHMENTS = 20  # that are looked into for a workflow
-MAX_INPUT_FILES = 16
 # A file's id, alone or in its address.
 FILE_REFERENCE = re.compile(r"(?:\S{0,500}/api/v1/files/)?([0-9a-fA-F-]{36})(?:/content(?:/\S{0,500})?)?")
 # A picture in a text. What is between brackets holds none, so that no text is gone through again and again.

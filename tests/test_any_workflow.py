@@ -556,6 +556,15 @@ async def test_a_description_names_the_files_to_give(comfy: StandIn) -> None:
     assert (await described(comfy, "x", pasted(x=loading("example.png"))))["files"] == ['image for "LoadImage"']
 
 
+async def test_a_description_tells_which_pictures_may_be_left_out_and_where_a_mask_goes(comfy: StandIn) -> None:
+    assert (await described(comfy, "qwen-image-edit"))["files"] == [
+        'image for "Image"',
+        'image for "Image 2", optional',
+        'image for "Image 3", optional',
+    ]
+    assert (await described(comfy, "checkpoint-inpaint"))["files"] == ['image and mask for "Image and mask"']
+
+
 # --- models ---
 
 

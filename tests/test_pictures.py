@@ -267,6 +267,29 @@ async def test_a_video_that_an_answer_shows_as_a_picture_is_none(rows: dict[str,
     assert [(file.kind, file.reference) for file in media] == [("image", FOX), ("video", OWL)]
 
 
+# --- what a model can see ---
+
+
+@pytest.mark.parametrize(
+    ("metadata", "seen"),
+    [
+        ({}, True),
+        ({"model": {"info": {"meta": {"capabilities": {"vision": True}}}}}, True),
+        ({"model": {"info": {"meta": {"capabilities": {"vision": False}}}}}, False),
+        ({"model": {"info": None}, "params": {"function_calling": "native"}}, True),
+        ({"params": {"function_calling": "legacy"}}, False),
+    ],
+)
+def test_a_model_sees_pictures_only_with_vision_and_native_calls_where_open_webui_takes_them(
+    metadata: dict[str, Any], seen: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    older = types.ModuleType("middleware")
+    monkeypatch.setitem(sys.modules, "open_webui.utils.middleware", older)
+    assert not tool.Chat(metadata=metadata).seen_by_model
+    monkeypatch.setattr(older, "extract_base64_images", lambda: None, raising=False)
+    assert tool.Chat(metadata=metadata).seen_by_model == seen
+
+
 # --- sizes ---
 
 
