@@ -8448,10 +8448,8 @@ def report(
         result["text"] = [shortened(text, 4000) for text in made.texts[:8]]
     if made.notes:
         result["adjusted"] = list(made.notes)
-    text = (f"Done in {duration(made.seconds)}" if made.seconds >= 0.5 else "Done") + (
-        f" · seed {made.seed}" if made.seed is not None else ""
-    )
-    return result, text
+    took = f" in {duration(made.seconds)}" if made.seconds >= 0.5 else ""
+    return result, f"Done{took}" + (f" · seed {made.seed}" if made.seed is not None else "")
 
 
 GLANCES = 4  # pictures of one result that the model is shown
