@@ -3164,6 +3164,11 @@ class FileInput:
     needed: bool = field(default=True, compare=False)
     masked: bool = field(default=False, compare=False)
 
+    @property
+    def takes_mask(self) -> bool:
+        """Whether a mask goes here: as a file of its own, or as the picture's transparency."""
+        return self.kind == "mask" or self.masked
+
 
 def file_inputs(graph: Graph, definitions: Definitions) -> tuple[FileInput, ...]:
     """The files that a graph reads, in its own order; those that nothing needs come last."""
@@ -5679,14 +5684,9 @@ class Entry:
         return Workflow.parse(self.name, self.graph)
 
     @functools.cached_property
-    def images(self) -> int:
-        """How many pictures a bundled one takes at the most; a mask comes with one of them."""
-        return sum(file.kind == "image" for file in file_inputs(self.workflow.graph, NO_DEFINITIONS))
-
-    @functools.cached_property
-    def masked(self) -> bool:
-        """Whether a bundled one takes a mask."""
-        return any(file.masked or file.kind == "mask" for file in file_inputs(self.workflow.graph, NO_DEFINITIONS))
+    def files(self) -> tuple[FileInput, ...]:
+        """The files that a bundled one takes, whatever the server."""
+        return file_inputs(self.workflow.graph, NO_DEFINITIONS)
 
 
 @functools.cache
@@ -5957,6 +5957,16 @@ class Wish:
     mask: Image.Image | None = field(default=None, repr=False)  # of mode "L": white is painted anew
     offers: Mapping[str, Offer] = field(default_factory=dict)  # kind -> the chat's newest, for when none is given
 
+    @property
+    def pictures(self) -> int:
+        """How many pictures are given to work on; the last one may be the mask."""
+        return sum(file is not None and file.kind == "image" for file in self.files)
+
+    def room_in(self, inputs: Sequence[FileInput]) -> int:
+        """How many pictures these inputs have room for, a mask as the last one if none is given apart."""
+        masked = self.mask is None and any(item.takes_mask for item in inputs)
+        return sum(item.kind == "image" for item in inputs) + masked
+
     def against_author(self) -> "Wish":
         """The wish for a workflow as its author saved it: valves of less right than what named it change nothing."""
         level = self.workflow.level if self.workflow else 0
@@ -6015,22 +6025,21 @@ async def _choose_named(server: ComfyUIServer, wish: Wish, named: Entry) -> Choi
 
 
 def _takes(choice: Choice, wish: Wish) -> bool:
-    """Whether a workflow has room for the wish's pictures and a place for its mask, which may be the last of them."""
+    """Whether a workflow has room for the wish's pictures and a place for its mask."""
     inputs = file_inputs(choice.workflow.graph, choice.definitions)
-    pictures = sum(file is not None and file.kind == "image" for file in wish.files)
-    masked = any(item.masked or item.kind == "mask" for item in inputs)
-    room = sum(item.kind == "image" for item in inputs) + (masked and wish.mask is None)
-    return pictures <= room and (wish.mask is None or masked)
+    if wish.mask and not any(item.takes_mask for item in inputs):
+        return False
+    return wish.pictures <= wish.room_in(inputs)
 
 
 async def _choose_for(server: ComfyUIServer, wish: Wish) -> Choice:
     """The first bundled workflow of the first task for which everything is installed."""
     entries = [entry for task in wish.tasks for entry in bundled_entries() if entry.task == task]
-    pictures = sum(file is not None and file.kind == "image" for file in wish.files)
-    room = {entry.name: entry.images + (entry.masked and wish.mask is None) for entry in entries}  # the mask comes last
-    taking = [entry for entry in entries if room[entry.name] >= pictures]
+    pictures = wish.pictures
+    taking = [entry for entry in entries if wish.room_in(entry.files) >= pictures]
     if not taking:
-        most, given = max(room.values(), default=0), "A picture was" if pictures == 1 else f"{pictures} pictures were"
+        most = max((wish.room_in(entry.files) for entry in entries), default=0)
+        given = "A picture was" if pictures == 1 else f"{pictures} pictures were"
         hint = f"Give at most {most}." if most else "Leave it out, or name a workflow that takes pictures."
         raise BadArgument(f"{given} given, which no workflow takes.", hint)
     model, began = wish.model, time.monotonic()
@@ -6678,7 +6687,7 @@ async def place_files(server: ComfyUIServer, choice: Choice, wish: Wish) -> tupl
     inputs = file_inputs(choice.workflow.graph, choice.definitions)
     files, mask = await _with_offers(wish, inputs), wish.mask
     pictures = [item for item in inputs if item.kind == "image"]
-    masks = [item for item in inputs if item.kind == "mask" or item.masked]
+    masks = [item for item in inputs if item.takes_mask]
     given = [file for file in files if file is None or file.kind == "image"]
     if mask is None and masks and len(given) == len(pictures) + 1 and given[-1]:
         del files[max(index for index, file in enumerate(files) if file is given[-1])]  # the last one is the mask
@@ -6701,16 +6710,8 @@ async def place_files(server: ComfyUIServer, choice: Choice, wish: Wish) -> tupl
         placed |= carried
         waiting = [item for item in waiting if item.target not in placed]
     notes += [note for file in placed.values() for note in file.notes]
-    for item in masks:
-        picture = placed.get(item.target)
-        if mask is None and item.masked and picture and not picture.transparent:
-            if not choice.saved:
-                raise BadArgument(
-                    f'The workflow "{choice.workflow.name}" needs a mask.',
-                    "Give a picture that is white where it is to be painted anew: as `mask` of edit_image, or as the "
-                    "last of `images` of run_workflow.",
-                )
-            notes.append(f'no mask was given for "{item.title}", and the picture has no transparent part')
+    if mask is None:
+        notes += _check_unmasked(choice, masks, placed)
     names = dict(zip(placed, await asyncio.to_thread(_stored_names, placed.values()), strict=True))
     choice = replace(choice, workflow=choice.workflow.set(names), picture=_first_size(pictures, placed))
     choice = await _without_absent(server, choice, waiting, bool(placed), notes)
@@ -6750,6 +6751,19 @@ def _placed(
         if file:
             placed[place.target] = file
     return placed, [item for item in inputs if item.needed and item.target not in placed]
+
+
+def _check_unmasked(choice: Choice, masks: Sequence[FileInput], placed: Mapping[Target, InputFile]) -> list[str]:
+    """Notes of the pictures that should bring a mask and have no transparent part; raises `BadArgument` for those of a
+    bundled workflow, which would paint nothing."""
+    bare = [item for item in masks if item.masked and item.target in placed and not placed[item.target].transparent]
+    if bare and not choice.saved:
+        raise BadArgument(
+            f'The workflow "{choice.workflow.name}" needs a mask.',
+            "Give a picture that is white where it is to be painted anew: as `mask` of edit_image, or as the last of "
+            "`images` of run_workflow.",
+        )
+    return [f'no mask was given for "{item.title}", and the picture has no transparent part' for item in bare]
 
 
 def _masked(
@@ -7587,6 +7601,7 @@ class Chat:
         self._messages = messages or ()
         self._emit = emit
         self._files: list[dict[str, Any]] = []  # what the message really holds
+        self._media: list[ChatFile] | None = None  # what the chat holds, once that is known
         self._display: Display | None = None
         self.shown = bool(self.message_id)  # whether the user sees what is kept
 
@@ -7746,6 +7761,8 @@ class Chat:
         """The pictures, videos and sounds of the chat along the branch that ends in this message, oldest first; the
         user's and generated ones alike. One counts anew where the user sends it again, but not where an answer shows
         it again."""
+        if self._media is not None:
+            return self._media
         found: list[ChatFile] = []
         for message in await self._branch():
             here = [ChatFile.of(item) for item in message.get("files") or ()]
@@ -7758,6 +7775,7 @@ class Chat:
                 if file and file.reference not in known:  # a text may show a video as if it were a picture
                     known.add(file.reference)
                     found.append(file)
+        self._media = found
         return found
 
     async def _branch(self) -> list[Mapping[str, Any]]:
@@ -7828,15 +7846,8 @@ class Chat:
         "last", "last 2", ids or addresses. With `keep` the word "saved" stands for the workflow's own file, as None.
         Raises `BadArgument`, and `LimitExceeded` for more than a workflow could take."""
         wanted: list[str | None] = []
-        media: list[ChatFile] | None = None
-        for reference in read_references(references, name):
-            if keep and reference.lower() in OF_AUTHOR:
-                wanted.append(None)
-            elif FILE_REFERENCE.fullmatch(reference) or DATA_URI.match(reference):
-                wanted.append(reference)
-            else:
-                media = await self.media() if media is None else media
-                wanted += pick_pictures(reference, [file.reference for file in media if file.kind == "image"])
+        for words in read_references(references, name):
+            wanted += [None] if keep and words.lower() in OF_AUTHOR else await self._meant(words)
         if len(wanted) > MAX_INPUT_FILES:
             raise LimitExceeded(f"{len(wanted)} files were given.", f"Give at most {MAX_INPUT_FILES}.")
         files: list[InputFile | None] = []
@@ -7845,6 +7856,12 @@ class Chat:
             if sum(len(file.data) for file in files if file) > MAX_INPUT_BYTES:
                 raise LimitExceeded(f"The files have more than {MAX_INPUT_BYTES // 2**20} MB.", "Give smaller ones.")
         return files
+
+    async def _meant(self, words: str) -> list[str]:
+        """The ids, addresses or data URIs that one word of a call means. Raises `BadArgument`."""
+        if FILE_REFERENCE.fullmatch(words) or DATA_URI.match(words):
+            return [words]
+        return pick_pictures(words, [file.reference for file in await self.media() if file.kind == "image"])
 
     async def _input_file(self, reference: str) -> InputFile:
         """A file as a workflow's input. Raises as `read_file` does, and `BadArgument` for a kind that none takes."""
@@ -7867,17 +7884,15 @@ class Chat:
     async def mask(self, value: Any, picture: InputFile) -> Image.Image | None:
         """A mask for a picture, given as one of the chat's pictures or as the word "transparency"; white is painted
         anew. Raises `BadArgument`."""
-        references = read_references(value, "mask")
-        if not references:
+        words = read_references(value, "mask")
+        if not words:
             return None
-        if references[0].lower() in OF_IMAGE:
+        if words[0].lower() in OF_IMAGE:
             own = await asyncio.to_thread(mask_of, picture)
             if own is None:
                 raise BadArgument("The picture has no transparent part.", "Give a mask of its own, or none.")
             return own
-        if not FILE_REFERENCE.fullmatch(references[0]) and not DATA_URI.match(references[0]):
-            pictures = [file.reference for file in await self.media() if file.kind == "image"]
-            references = pick_pictures(references[0], pictures)
+        references = [reference for word in words for reference in await self._meant(word)]
         if len(references) != 1:
             raise BadArgument("The argument mask names several pictures.", "Give one.")
         name, data = await self.read_file(references[0])
@@ -7937,7 +7952,7 @@ class Chat:
                 for oldest in list(remembered)[:-most]:
                     del remembered[oldest]
             shown = stored if self._adds() else shown
-        self._files = shown
+        self._files, self._media = shown, None
         await self._say("chat:message:files", {"files": [dict(item) for item in shown]})
         if self._display:
             self._display.preview_shown = False
@@ -8282,8 +8297,8 @@ class Settings:
             and (parameter_name(str(key)) != "seed" or is_given("seed", value))
         }
         if not name:
-            tasks = CHANGING if any(file and file.kind == "image" for file in files) else TEXT_TO_IMAGE
-            return Wish(None, tasks, inputs=wanted, files=tuple(files))
+            wish = Wish(inputs=wanted, files=tuple(files))
+            return replace(wish, tasks=CHANGING) if wish.pictures else wish
         about = Wanted(name, "The argument workflow")
         return Wish(workflow=about, inputs=wanted, files=tuple(files), offers=offers or {})
 
@@ -8359,13 +8374,6 @@ def resolve(valves: Valves, user: Mapping[str, Any] | None, own_address: str = "
         wait_seconds=60 * clamp(valves.max_wait_minutes, 0.1, 1440),
     )
     own = valves.allow_user_workflows or user.get("role") == "admin"
-    pasted = [read_pasted(mine.workflows, "user", 'Your valve "Workflows"')] if own else []
-    pasted.append(read_pasted(valves.workflows, "administrator", 'The administrator\'s valve "Workflows"'))
-    problems = [problem for one in pasted for problem in one.problems]
-    if mine.workflows.strip() and not own:
-        problems.append('Your valve "Workflows" is not used: the administrator does not allow that.')
-    given = tuple(entry for one in pasted for entry in one.entries)
-    catalogue = Catalogue(given, valves.server_workflows or bool(mine.endpoint.strip()), tuple(problems))
     kind = valves.picture_format if mine.picture_format == "default" else mine.picture_format
     quality = int(clamp(mine.quality or valves.quality, 1, 100))
     kept = not (valves.strip_metadata or mine.strip_metadata)
@@ -8374,11 +8382,22 @@ def resolve(valves: Valves, user: Mapping[str, Any] | None, own_address: str = "
         limits,
         valves.previews and mine.previews,
         preferences,
-        catalogue,
+        _catalogue(valves, mine, own),
         own,
         Format("" if kind == "as made" else kind, quality, kept),
         mine.show_to_model,
     )
+
+
+def _catalogue(valves: Valves, mine: UserValves, own: bool) -> Catalogue:
+    """The workflows of both valves, and what is wrong with them; the user's if they may bring their own."""
+    pasted = [read_pasted(mine.workflows, "user", 'Your valve "Workflows"')] if own else []
+    pasted.append(read_pasted(valves.workflows, "administrator", 'The administrator\'s valve "Workflows"'))
+    problems = [problem for one in pasted for problem in one.problems]
+    if mine.workflows.strip() and not own:
+        problems.append('Your valve "Workflows" is not used: the administrator does not allow that.')
+    given = tuple(entry for one in pasted for entry in one.entries)
+    return Catalogue(given, valves.server_workflows or bool(mine.endpoint.strip()), tuple(problems))
 
 
 async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> Settings:

@@ -267,6 +267,12 @@ async def test_a_video_that_an_answer_shows_as_a_picture_is_none(rows: dict[str,
     assert [(file.kind, file.reference) for file in media] == [("image", FOX), ("video", OWL)]
 
 
+async def test_a_mask_is_one_picture() -> None:
+    chat = tool.Chat(messages=[user(FOX, OWL)])
+    with pytest.raises(tool.BadArgument, match="The argument mask names several pictures"):
+        await chat.mask(["1", "2"], tool.InputFile(b"", "png"))
+
+
 # --- what a model can see ---
 
 
