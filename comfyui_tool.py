@@ -74,6 +74,13 @@ ANSWER_SECONDS = 60.0  # for one HTTP answer; validating a large prompt takes a 
 UPLOAD_SECONDS = 300.0  # for a file sent to the server
 CLEAN_UP_SECONDS = 3.0  # for everything that a Stop still does
 IDLE_SECONDS = 60.0  # how long the websocket outlives its last job
+HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and a dead connection shows by them
+DEAF_SECONDS = 20.0  # without any frame while a job runs, before the websocket is opened anew
+RECENT_PROMPTS = 100  # of the history, that are looked through for a user's own jobs
+REST_SECONDS = 5.0  # a server that failed is left alone so long, then twice as long, up to
+LONGEST_REST_SECONDS = 300.0
+REMEMBERED_PACES = 50  # workflows of a server whose pace is remembered
+IDLE_SERVERS = 100  # that are remembered without being in use
 LOOK_UP_SECONDS = 10.0  # for one look-up of a running job; the next one comes anyway
 SHARED_SECONDS = 0.1  # how old an answer about the queue may be that several jobs share
 DEFINITION_SECONDS = 300.0  # how long a node definition is believed
@@ -163,6 +170,11 @@ class ServerUnreachable(ServerError):
 
     code = "server_unreachable"
     default_hint = 'ComfyUI has to be started, or the valve "ComfyUI address" of this tool corrected.'
+
+    def __init__(self, message: str, hint: str = "", refused: bool = False) -> None:
+        """`refused` says that no connection could be made, so that the server cannot have heard anything."""
+        super().__init__(message, hint)
+        self.refused = refused
 
 
 class AccessRefused(ServerError):
@@ -4758,20 +4770,29 @@ async def gather(most: int, work: Sequence[Callable[[], Awaitable[T]]]) -> list[
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
+CLOUD_HOST = "cloud.comfy.org"
+CLOUD_PREFIX = "cloud+"
+
+
 @dataclass(frozen=True)
 class Endpoint:
     """The address of one ComfyUI and the credential that belongs to it, and to no other address."""
 
     url: str
     api_key: str = field(default="", repr=False)
+    label: str = field(default="", compare=False)  # what people call it
+    cloud: bool = False  # Comfy Cloud, or what speaks like it
 
     @classmethod
-    def parse(cls, text: str, api_key: str = "", name: str = "The ComfyUI address") -> "Endpoint":
-        """An address as people write it: the scheme may be missing, and a slash, `/api` or `/ws` may follow.
+    def parse(cls, text: str, api_key: str = "", name: str = "The ComfyUI address", label: str = "") -> "Endpoint":
+        """An address as people write it: the scheme may be missing, and a slash, `/api` or `/ws` may follow. Comfy
+        Cloud is known by its host; `cloud+` before another address says that it speaks like it.
 
         Raises `BadArgument`, naming `name`, for what is no http address.
         """
         url = text.strip()
+        cloud = url.lower().startswith(CLOUD_PREFIX)
+        url = url[len(CLOUD_PREFIX) :] if cloud else url
         if not re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", url):
             url = f"http://{url}"
         try:
@@ -4789,7 +4810,13 @@ class Endpoint:
             raise BadArgument(f"{name} holds a user name or password.", "Put the credential into the API key valve.")
         host = f"[{host}]" if ":" in host else host
         path = re.sub(r"/(api|ws)?/*$", "", parts.path)
-        return cls(f"{scheme}://{host}" + (f":{port}" if port else "") + path, api_key.strip())
+        url = f"{scheme}://{host}" + (f":{port}" if port else "") + path
+        return cls(url, api_key.strip(), label.strip(), cloud or host == CLOUD_HOST)
+
+    @property
+    def name(self) -> str:
+        """What people call it, or its host and port."""
+        return self.label or urlsplit(self.url).netloc
 
     def headers(self) -> dict[str, str]:
         """What every request and the websocket's handshake carry."""
@@ -4925,11 +4952,29 @@ class LookedUp(Event):
 
 
 @dataclass(frozen=True)
+class Prompt:
+    """A prompt as its server knows it: `state` is `Started`, `Waiting` or `Recorded`. `number` is its place in the
+    order of all posts; `ended` when it ended, in seconds since 1970, by the server's clock."""
+
+    prompt_id: str
+    state: Event
+    number: float = 0.0
+    graph: Graph = field(default_factory=dict, repr=False)
+    extra_data: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    ended: float | None = None
+
+
+@dataclass(frozen=True)
 class Queue:
-    """The server's queue: ids of the running prompts and of the pending ones, in the order they will run."""
+    """The server's queue: ids of the running prompts and of the pending ones, in the order they will run; and what it
+    tells of each of them, in the same order."""
 
     running: tuple[str, ...]
     pending: tuple[str, ...]
+    prompts: tuple[Prompt, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.running) + len(self.pending)
 
     def find(self, prompt_id: str) -> Event | None:
         """`Started`, `Waiting` or, when the prompt is not in the queue, None."""
@@ -4974,6 +5019,16 @@ def parse_history(entry: Mapping[str, Any]) -> Recorded:
     failure = parse_failure(messages["execution_error"]) if "execution_error" in messages else None
     success = status.get("status_str", "success") == "success"
     return Recorded(success, parse_outputs(entry.get("outputs")), failure, "execution_interrupted" in messages)
+
+
+def parse_prompt(item: Sequence[Any], state: Event, entry: Mapping[str, Any] | None = None) -> Prompt:
+    """An item of the queue, or of a history `entry`: number, prompt id, graph, extra_data."""
+    graph, extra_data = (item[index] if len(item) > index and isinstance(item[index], dict) else {} for index in (2, 3))
+    messages = ((entry or {}).get("status") or {}).get("messages") or ()
+    times = [message[1].get("timestamp") for message in messages if isinstance(message[1], dict)]
+    ended = max((float(at) / 1000 for at in times if isinstance(at, (int, float))), default=None)
+    number = float(item[0]) if isinstance(item[0], (int, float)) else 0.0
+    return Prompt(str(item[1]), state, number, graph, extra_data, ended)
 
 
 def parse_frame(kind: str, data: Mapping[str, Any]) -> Event | None:
@@ -5081,6 +5136,17 @@ class Answer:
     content_type: str
     body: bytes = field(repr=False)
     length: int | None = None
+    location: str = ""  # of a redirect
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A prompt that was posted, with notes on outputs that the server dropped. It is not `certain` when the answer was
+    lost: whether the server took it in is to be looked up."""
+
+    prompt_id: str
+    notes: tuple[str, ...] = ()
+    certain: bool = True
 
 
 class Subscription:
@@ -5116,6 +5182,8 @@ class Connection:
         self._reader: asyncio.Task[None] | None = None
         self._settled = asyncio.Event()  # set while it is known whether the socket is open
         self._hurry = asyncio.Event()  # somebody waits for the socket: try again now
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._heard = 0.0  # when the last frame came
         self._refusal: AccessRefused | None = None
         self._flags = False  # the server puts the prompt's id on previews
         self._at = ("", "")  # prompt and node that run, as far as our frames tell
@@ -5128,6 +5196,7 @@ class Connection:
         """Everything about a prompt, from before it is posted. Without a websocket (a proxy may refuse it) the
         subscription stays silent and look-ups have to do. Raises `AccessRefused`."""
         self._listeners += 1
+        subscription: Subscription | None = None
         try:
             if not self.is_open:
                 self._settled.clear()
@@ -5143,14 +5212,32 @@ class Connection:
             subscription.connected = self.is_open
             yield subscription
         finally:
-            self._subscriptions.pop(prompt_id, None)
+            self._subscriptions = {key: one for key, one in self._subscriptions.items() if one is not subscription}
             self._listeners -= 1
 
+    def rename(self, prompt_id: str, accepted_id: str) -> None:
+        """A prompt that is listened to got another id from its server; what was told of it before is missing."""
+        if prompt_id != accepted_id and (subscription := self._subscriptions.pop(prompt_id, None)):
+            self._subscriptions[accepted_id] = subscription
+            subscription.events.put_nowait(Gap())
+
+    def renew(self) -> None:
+        """Open a new socket when nothing at all came for a while: a server goes on sending to nobody when it believes
+        that the client with this id has left, and a connection may be cut without a word."""
+        if self._socket and time.monotonic() - self._heard >= DEAF_SECONDS:
+            self._heard = time.monotonic()
+            self._server.later(self._hang_up(self._socket))
+
+    async def _hang_up(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await socket.close()
+
     async def close(self) -> None:
-        """Close the socket and end the reader."""
-        if self._reader:
-            self._reader.cancel()
-            await asyncio.wait({self._reader})
+        """Close the socket and end the reader; it may be opened again."""
+        reader, self._reader = self._reader, None
+        if reader:
+            reader.cancel()
+            await asyncio.wait({reader})
 
     async def _read_on(self) -> None:
         pause = 0.5
@@ -5163,17 +5250,19 @@ class Connection:
                     # Only the first message sent may be this one, and a new socket knows nothing of the old one's.
                     await socket.send_json({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
                     self._flags, self._at, self.is_open = False, ("", ""), True
+                    self._socket, self._heard = socket, time.monotonic()
+                    self._server.record.sockets += 1
                     self._settled.set()
                     self._tell_all(Gap())
                     async for message in socket:
-                        pause = 0.5  # not before a frame: a proxy may accept the socket and close it at once
+                        pause, self._heard = 0.5, time.monotonic()  # not before a frame: a proxy may close it at once
                         self._take(message)
             except AccessRefused as refused:
                 self._refusal = refused
             except (aiohttp.ClientError, OSError, ValueError, ComfyUIError) as error:
                 log.debug("websocket of %s: %s", self._server.endpoint.url, type(error).__name__)
             finally:
-                was_open, self.is_open = self.is_open, False
+                was_open, self.is_open, self._socket = self.is_open, False, None
                 if was_open:
                     self._tell_all(Gap())
                 self._settled.set()
@@ -5221,8 +5310,58 @@ class Connection:
             running.picture(node_id, picture.data)
 
 
+@dataclass
+class Record:
+    """What this process has seen of a server: what a choice between servers rests on, and the metrics."""
+
+    runs: int = 0  # that were posted
+    done: int = 0
+    failed: int = 0  # the workflow's own errors, and refusals
+    lost: int = 0  # that the server forgot, or took with it
+    run_seconds: float = 0.0  # of all that are done
+    bytes: int = 0  # downloaded
+    sockets: int = 0  # websockets opened
+    paces: dict[str, float] = field(default_factory=dict)  # workflow -> seconds of a run, the latest counting most
+    coming: int = 0  # calls on their way here, which its queue does not show yet
+    faults: int = 0  # in a row
+    fault: str = ""  # the last one
+    fault_at: float = 0.0  # in seconds since 1970
+    resting_until: float = 0.0  # of `time.monotonic`
+
+    def rest(self, reason: str) -> None:
+        """It does not answer, or lost a job: leave it alone for a while, longer each time."""
+        self.faults += 1
+        self.fault, self.fault_at = reason, time.time()
+        self.resting_until = time.monotonic() + min(REST_SECONDS * 2 ** min(self.faults - 1, 10), LONGEST_REST_SECONDS)
+
+    def recover(self) -> None:
+        """It answers."""
+        self.faults, self.resting_until = 0, 0.0
+
+    @property
+    def resting(self) -> bool:
+        """Whether it is left alone for now."""
+        return time.monotonic() < self.resting_until
+
+    def ran(self, workflow: str, seconds: float) -> None:
+        """A run of a workflow took so long, waiting not counted."""
+        self.done += 1
+        self.run_seconds += seconds
+        before = self.paces.pop(workflow, seconds)
+        self.paces[workflow] = before + 0.4 * (seconds - before)
+        for oldest in list(self.paces)[:-REMEMBERED_PACES]:
+            del self.paces[oldest]
+
+    def pace(self, workflow: str = "") -> float | None:
+        """Seconds that a run of the workflow takes, or a run in general, as far as that is known."""
+        return self.paces.get(workflow) or (self.run_seconds / self.done if self.done else None)
+
+
 class ComfyUIServer:
-    """One ComfyUI: its HTTP routes and its websocket, in typed values and room 2's errors. Use `open_server`."""
+    """One ComfyUI: its HTTP routes and its websocket, in typed values and room 2's errors. Use `open_server`.
+
+    It outlives its connections: what it learned (definitions, pace, faults) stays when they are closed.
+    """
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
@@ -5233,22 +5372,24 @@ class ComfyUIServer:
         self._names: dict[str, tuple[float, list[str] | None]] = {}  # by path
         self._session: aiohttp.ClientSession | None = None
         self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # the newest look at it, and when it began
+        self._questions: dict[str, asyncio.Task[Any]] = {}  # under way, each asked once for all who wait for it
         self._chores: set[asyncio.Task[None]] = set()
+        self.record = Record()
         self.users = 0
-        self.closer: asyncio.Task[None] | None = None
+        self.idle_since = 0.0  # of `time.monotonic`
+        self.door = asyncio.Lock()  # nobody comes in while it closes
 
     @property
     def session(self) -> aiohttp.ClientSession:
-        """The HTTP session, made at first use. It keeps no cookies and follows no redirect: the credential belongs
-        to this address alone."""
+        """The HTTP session, made at first use. It keeps no cookies and no credential, and follows no redirect: the
+        credential belongs to this address alone, and is given with each request."""
         if self._session is None or self._session.closed:
             trace = aiohttp.TraceConfig()
             trace.on_request_redirect.append(self._refuse_redirect)
             self._session = aiohttp.ClientSession(
-                headers=self.endpoint.headers(),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=[trace],
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),  # `call` bounds the whole
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS / 2),  # `call` bounds the whole
             )
         return self._session
 
@@ -5267,24 +5408,59 @@ class ComfyUIServer:
         """Do something beside everything else, for as long as the server is open."""
         task = asyncio.create_task(chore)
         self._chores.add(task)
-        task.add_done_callback(self._chores.discard)
+        task.add_done_callback(self._chore_done)
+
+    def _chore_done(self, task: "asyncio.Task[None]") -> None:
+        self._chores.discard(task)
+        self.idle_since = time.monotonic()
+        if not task.cancelled() and (error := task.exception()):
+            log.info("%s: a chore failed: %s", self.endpoint.url, type(error).__name__)
+
+    async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """One answer for all who ask the same at the same time. Whoever is cancelled leaves it to the others."""
+        task = self._questions.get(question)
+        if task is None:
+            task = self._questions[question] = asyncio.create_task(ask())
+            task.add_done_callback(functools.partial(self._answered, question))
+        answer: T = await asyncio.shield(task)
+        return answer
+
+    def _answered(self, question: str, task: "asyncio.Task[Any]") -> None:
+        self._questions.pop(question, None)
+        if not task.cancelled():
+            task.exception()  # those who asked may be gone
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a call or a chore still needs it."""
+        return bool(self.users or self._chores)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has anything to close."""
+        return self.in_use or self._session is not None
 
     async def close(self) -> None:
-        """Close the websocket and all connections, and end what is under way."""
-        tasks = [*self._chores, *([self._queue[1]] if self._queue else [])]
+        """Close the websocket and all connections, and end what is under way. They are opened again when needed."""
+        tasks = [*self._chores, *self._questions.values(), *([self._queue[1]] if self._queue else [])]
+        session, self._session, self._queue = self._session, None, None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.connection.close()
-        if self._session:
-            await self._session.close()
+        if session:
+            await session.close()
 
     @contextlib.asynccontextmanager
     async def websocket(self, client_id: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
         """The websocket. No limit on a frame's size: results may come as frames. The server sends no pings."""
         try:
             socket = await self.session.ws_connect(
-                f"{self.endpoint.url}/ws", params={"clientId": client_id}, max_msg_size=0, heartbeat=30.0
+                f"{self.endpoint.url}/ws",
+                params={"clientId": client_id},
+                headers=self.endpoint.headers(),
+                max_msg_size=0,
+                heartbeat=HEARTBEAT_SECONDS,
             )
         except aiohttp.WSServerHandshakeError as error:
             if error.status in (401, 403, 407):
@@ -5294,6 +5470,10 @@ class ComfyUIServer:
             yield socket
         finally:
             await socket.close()
+
+    def _address(self, path: str) -> str:
+        """Where a route of ComfyUI is."""
+        return self.endpoint.url + path
 
     def _access_refused(self, status: int) -> AccessRefused:
         sent = "refused the API key" if self.endpoint.api_key else "wants an API key, and none is set"
@@ -5309,22 +5489,27 @@ class ComfyUIServer:
         params: Mapping[str, str] | None = None,
         seconds: float = ANSWER_SECONDS,
         most: int = MAX_JSON_BYTES,
+        redirects: bool = False,
     ) -> Answer:
         """One HTTP exchange, within `seconds` and at most `most` bytes; `body` is sent as JSON, `form` as it is.
 
-        Raises `ServerUnreachable`, `AccessRefused`, or `UnexpectedAnswer` for redirects and oversized answers; any
-        other status is the caller's to judge.
+        Raises `ServerUnreachable`, `AccessRefused`, or `UnexpectedAnswer` for oversized answers and, unless the caller
+        takes `redirects`, for these; any other status is the caller's to judge.
         """
         url = self.endpoint.url
         try:
             async with asyncio.timeout(seconds):
                 sent = {"data": form} if form else {"json": body}
-                request = self.session.request(method, url + path, params=params, allow_redirects=False, **sent)
+                headers = self.endpoint.headers()
+                request = self.session.request(
+                    method, self._address(path), params=params, headers=headers, allow_redirects=False, **sent
+                )
                 async with request as response:
                     if response.status in (401, 403, 407):
                         raise self._access_refused(response.status)
-                    if response.status in (301, 302, 303, 307, 308):
-                        raise self._redirected(response.headers.get("Location", ""))
+                    location = response.headers.get("Location", "")
+                    if response.status in (301, 302, 303, 307, 308) and not redirects:
+                        raise self._redirected(location)
                     if response.status in (502, 503, 504):
                         raise ServerUnreachable(f"The proxy at {url} answers {response.status}: no ComfyUI behind it.")
                     data = bytearray()
@@ -5332,11 +5517,13 @@ class ComfyUIServer:
                         data += chunk
                         if len(data) > most:
                             raise UnexpectedAnswer(f"{url}{path} answers with more than {most // 2**20} MB.")
-                    return Answer(response.status, response.content_type, bytes(data), response.content_length)
-        except TimeoutError:
-            raise ServerUnreachable(f"ComfyUI at {url} did not answer within {seconds:g} s.") from None
+                    length = response.content_length
+                    return Answer(response.status, response.content_type, bytes(data), length, location)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise ServerUnreachable(f"ComfyUI at {url} does not answer ({_reason(error)}).") from None
+            if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
+                raise ServerUnreachable(f"ComfyUI at {url} did not answer within {seconds:g} s.") from None
+            refused = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
+            raise ServerUnreachable(f"ComfyUI at {url} does not answer ({_reason(error)}).", refused=refused) from None
 
     async def get(self, path: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
         """A JSON object of a route that ComfyUI always has; raises as `call` does."""
@@ -5372,20 +5559,26 @@ class ComfyUIServer:
         seconds is not asked for again."""
         asked = self._asked.get(class_type, -math.inf)
         if class_type not in self.definitions or time.monotonic() - asked >= believe:
-            path = f"/object_info/{quote(class_type, safe='')}"
-            raw = (await self.get(path)).get(class_type)
-            with self._reading(path):
-                self._take_definition(class_type, raw)
+            await self.together(f"define {class_type}", functools.partial(self._define, class_type))
         return self.definitions.get(class_type)
+
+    async def _define(self, class_type: str) -> None:
+        path = f"/object_info/{quote(class_type, safe='')}"
+        raw = (await self.get(path)).get(class_type)
+        with self._reading(path):
+            self._take_definition(class_type, raw)
+
+    async def everything(self) -> dict[str, Any]:
+        """All node definitions as the server tells them, some megabytes."""
+        return await self.together("define all", functools.partial(self.get, "/object_info"))
 
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
         """The definitions of those classes that this server has."""
         wanted = sorted(set(class_types))
         strange = [name for name in wanted if time.monotonic() - self._asked.get(name, -math.inf) >= DEFINITION_SECONDS]
         if len(strange) > MANY_CLASSES:
-            path = "/object_info"
-            everything = await self.get(path)
-            with self._reading(path):
+            everything = await self.everything()
+            with self._reading("/object_info"):
                 for name in strange:
                     self._take_definition(name, everything.get(name))
         found = await gather(8, [functools.partial(self.define, name) for name in wanted])
@@ -5411,12 +5604,15 @@ class ComfyUIServer:
         not asked for again; `read` makes a name of an item."""
         asked, held = self._names.get(path, (-math.inf, None))
         if time.monotonic() - asked >= believe:
-            answer = await self.call("GET", path)
-            held = None
-            if answer.status != 404:
-                with self._reading(path.partition("?")[0]):
-                    held = [read(item) for item in json.loads(answer.body)]
-            self._names[path] = time.monotonic(), held
+            return await self.together(f"names {path}", functools.partial(self._ask_names, path, read))
+        return held
+
+    async def _ask_names(self, path: str, read: Callable[[Any], str]) -> list[str] | None:
+        answer, held = await self.call("GET", path), None
+        if answer.status != 404:
+            with self._reading(path.partition("?")[0]):
+                held = [read(item) for item in json.loads(answer.body)]
+        self._names[path] = time.monotonic(), held
         return held
 
     async def saved_workflows(self, believe: float = DOUBT_SECONDS) -> list[str]:
@@ -5440,20 +5636,25 @@ class ComfyUIServer:
         cut short while they were fetched are common. Cached."""
         asked, metadata = self._metadata.get((folder, name), (-math.inf, None))
         if time.monotonic() - asked > DEFINITION_SECONDS:
-            path = f"/view_metadata/{quote(folder, safe='')}"
-            answer = await self.call("GET", path, params={"filename": name})
-            metadata = None if answer.status == 500 else {}
-            if answer.status == 200:
-                with contextlib.suppress(ValueError, TypeError):
-                    metadata = dict(json.loads(answer.body))
-            self._metadata[folder, name] = time.monotonic(), metadata
+            ask = functools.partial(self._ask_metadata, folder, name)
+            return await self.together(f"metadata {folder}/{name}", ask)
         return metadata
 
-    async def submit(self, prompt_id: str, graph: Graph, extra_data: Mapping[str, Any]) -> tuple[str, ...]:
-        """Post a prompt under our own id. Returns notes on outputs that the server dropped.
+    async def _ask_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
+        path = f"/view_metadata/{quote(folder, safe='')}"
+        answer = await self.call("GET", path, params={"filename": name})
+        metadata: Mapping[str, Any] | None = None if answer.status == 500 else {}
+        if answer.status == 200:
+            with contextlib.suppress(ValueError, TypeError):
+                metadata = dict(json.loads(answer.body))
+        self._metadata[folder, name] = time.monotonic(), metadata
+        return metadata
 
-        A post whose answer was lost is looked up and repeated only when the server does not know it. Raises
-        `WorkflowRefused` and its kin, `ServerTooOld`, and as `call` does.
+    async def submit(self, prompt_id: str, graph: Graph, extra_data: Mapping[str, Any]) -> Accepted:
+        """Post a prompt under our own id, once; whether it arrived when the answer is lost has to be looked up.
+
+        Raises `WorkflowRefused` and its kin, `ServerTooOld`, and as `call` does, `ServerUnreachable` only where no
+        connection could be made.
         """
         body = {
             "prompt": graph,
@@ -5463,11 +5664,10 @@ class ComfyUIServer:
         }
         try:
             answer = await self.call("POST", "/prompt", body=body)
-        except ServerUnreachable:
-            await asyncio.sleep(0.5)  # it may still be validating what it got
-            if not isinstance(await self.look_up(prompt_id, since=time.monotonic()), Absent):
-                return ()
-            answer = await self.call("POST", "/prompt", body=body)
+        except ServerUnreachable as error:
+            if error.refused:
+                raise
+            return Accepted(prompt_id, certain=False)
         if answer.status == 400:
             self._asked.clear()  # it refuses what was taken from them, so they are out of date
             with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
@@ -5478,6 +5678,10 @@ class ComfyUIServer:
         if accepted.get("prompt_id") != prompt_id:
             await self.call("POST", "/queue", body={"delete": [accepted.get("prompt_id")]}, seconds=CLEAN_UP_SECONDS)
             raise ServerTooOld(f"ComfyUI at {self.endpoint.url} gave the job an id of its own.")
+        return Accepted(prompt_id, self._dropped(graph, accepted))
+
+    def _dropped(self, graph: Graph, accepted: Mapping[str, Any]) -> tuple[str, ...]:
+        """Notes on the outputs that the server left out of a prompt which it took."""
         with self._reading("/prompt"):
             return tuple(
                 f"{node_title(graph, node_id)} was left out: {shortened(reason.get('message'), 120)}"
@@ -5499,7 +5703,10 @@ class ComfyUIServer:
         with self._reading("/queue"):
             running, pending = raw.get("queue_running") or (), raw.get("queue_pending") or ()
             in_order = sorted(pending, key=lambda item: (item[0], item[1]))  # the server sends a raw heap
-            return Queue(tuple(str(item[1]) for item in running), tuple(str(item[1]) for item in in_order))
+            first = [parse_prompt(item, Started()) for item in running]
+            then = [parse_prompt(item, Waiting(len(first) + index)) for index, item in enumerate(in_order)]
+            ids, waiting = tuple(item.prompt_id for item in first), tuple(item.prompt_id for item in then)
+            return Queue(ids, waiting, (*first, *then))
 
     async def look_up(self, prompt_id: str, since: float) -> Event:
         """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`. The queue is asked first and the
@@ -5510,6 +5717,25 @@ class ComfyUIServer:
         entry = (await self.get(path, LOOK_UP_SECONDS)).get(prompt_id)
         with self._reading(path):
             return parse_history(entry) if entry else Absent()
+
+    async def find(self, prompt_id: str) -> Prompt | None:
+        """A prompt with its graph and `extra_data`, wherever it stands, or None when the server does not know it."""
+        for item in (await self.queue(time.monotonic())).prompts:
+            if item.prompt_id == prompt_id:
+                return item
+        path = f"/history/{prompt_id}"
+        entry = (await self.get(path)).get(prompt_id)
+        with self._reading(path):
+            return parse_prompt(entry["prompt"], parse_history(entry), entry) if entry else None
+
+    async def recent(self) -> list[Prompt]:
+        """What is in the queue, and the newest `RECENT_PROMPTS` of the history, in the order of their posts."""
+        queue = await self.queue(time.monotonic())
+        path = f"/history?max_items={RECENT_PROMPTS}"
+        entries = await self.get(path)
+        with self._reading("/history"):
+            done = [parse_prompt(entry["prompt"], parse_history(entry), entry) for entry in entries.values()]
+        return [*done, *queue.prompts]
 
     async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
         """Take a prompt out of the queue or, if it is the running one, interrupt it; never anybody else's.
@@ -5527,10 +5753,11 @@ class ComfyUIServer:
         if prompt_id in (await self._ask_queue(seconds)).running:
             await ask("POST", "/interrupt", body={"prompt_id": prompt_id})
 
-    async def upload(self, file: InputFile) -> None:
-        """Put a file into the server's input folder, under its `stored_name`, unless it lies there already."""
+    async def upload(self, file: InputFile) -> str:
+        """Put a file into the server's input folder, unless it lies there already; returns the name that it has there,
+        its `stored_name` as a rule."""
         if await self._has(file):
-            return
+            return file.stored_name
         form = aiohttp.FormData()
         form.add_field("image", file.data, filename=file.stored_name, content_type="application/octet-stream")
         form.add_field("overwrite", "true")
@@ -5541,8 +5768,10 @@ class ComfyUIServer:
                 f"The file has {len(file.data) / 2**20:.0f} MB, which is more than ComfyUI takes.",
                 "Give a smaller one.",
             )
-        if self._json(path, answer).get("name") != file.stored_name:
-            raise UnexpectedAnswer(f"{self.endpoint.url} did not take the file under the name that it was given.")
+        taken = self._json(path, answer)
+        with self._reading(path):
+            name, folder = str(taken["name"]), str(taken.get("subfolder") or "")
+        return f"{folder}/{name}" if folder else name
 
     async def _has(self, file: InputFile) -> bool:
         """Whether a file lies in the server's input folder; when that cannot be told it is taken for not there."""
@@ -5573,50 +5802,93 @@ def _reason(error: BaseException) -> str:
         return "its certificate is not trusted"
     if isinstance(error, aiohttp.ClientSSLError):
         return "it does not speak https"
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return "no connection"
     if isinstance(error, aiohttp.ClientConnectorError):
         return "connection refused" if isinstance(error.os_error, ConnectionRefusedError) else "no connection"
     return "the connection broke off"
 
 
-_SERVERS: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Endpoint, ComfyUIServer]]" = (
-    weakref.WeakKeyDictionary()
-)
+class Pool:
+    """The servers of one event loop, and the task that looks after them.
+
+    The keeper closes what has been idle for `IDLE_SECONDS`, so that nothing stays behind when Open WebUI loads the file
+    anew, and closes everything when the event loop ends: that cancels all of its tasks, while a Stop cancels one call.
+    So the keeper also tells the two apart.
+    """
+
+    def __init__(self) -> None:
+        self._servers: dict[Endpoint, ComfyUIServer] = {}
+        self._keeper: asyncio.Task[None] | None = None
+
+    @classmethod
+    def here(cls) -> "Pool":
+        """The one of this event loop."""
+        for loop in [loop for loop in _POOLS if loop.is_closed()]:
+            del _POOLS[loop]
+        return _POOLS.setdefault(asyncio.get_running_loop(), cls())
+
+    @property
+    def ending(self) -> bool:
+        """Whether the event loop ends, as when Open WebUI is shut down."""
+        return self._keeper is not None and self._keeper.cancelling() > 0
+
+    def server(self, endpoint: Endpoint) -> ComfyUIServer:
+        """The server of an endpoint, whether or not it is open."""
+        server = self._servers.pop(endpoint, None) or ComfyUIServer(endpoint)
+        server.endpoint = endpoint  # by another name, perhaps
+        for forgotten in [one for one, other in self._servers.items() if not other.is_open][:-IDLE_SERVERS]:
+            del self._servers[forgotten]
+        self._servers[endpoint] = server
+        return server
+
+    @contextlib.asynccontextmanager
+    async def open(self, endpoint: Endpoint) -> AsyncIterator[ComfyUIServer]:
+        """The server of an endpoint, which is not closed meanwhile."""
+        server = self.server(endpoint)
+        async with server.door:
+            server.users += 1
+        if self._keeper is None or self._keeper.done():
+            self._keeper = asyncio.create_task(self._keep())
+        try:
+            yield server
+        finally:
+            server.users -= 1
+            server.idle_since = time.monotonic()
+
+    async def close(self) -> None:
+        """Close everything at once."""
+        if self._keeper:
+            self._keeper.cancel()
+            await asyncio.wait({self._keeper})
+
+    async def _keep(self) -> None:
+        try:
+            while opened := [server for server in self._servers.values() if server.is_open]:
+                for server in opened:
+                    if not server.in_use and time.monotonic() - server.idle_since >= IDLE_SECONDS:
+                        async with server.door:
+                            if not server.in_use:
+                                await server.close()
+                await asyncio.sleep(IDLE_SECONDS / 10)
+        finally:  # each as far as its time allows; what is open after that ends with the process
+            closing = [asyncio.create_task(server.close()) for server in self._servers.values() if server.is_open]
+            if closing:
+                await asyncio.wait(closing, timeout=CLEAN_UP_SECONDS)
 
 
-@contextlib.asynccontextmanager
-async def open_server(endpoint: Endpoint) -> AsyncIterator[ComfyUIServer]:
-    """The server of an endpoint, one for all calls of this event loop. It is closed an idle minute after its last
-    user, so that nothing stays behind when Open WebUI loads the file anew."""
-    servers = _SERVERS.setdefault(asyncio.get_running_loop(), {})
-    if endpoint not in servers:
-        servers[endpoint] = ComfyUIServer(endpoint)
-    server = servers[endpoint]
-    server.users += 1
-    if server.closer:
-        server.closer.cancel()
-        server.closer = None
-    try:
-        yield server
-    finally:
-        server.users -= 1
-        if not server.users:
-            server.closer = asyncio.create_task(_close_when_idle(servers, server))
+_POOLS: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Pool]" = weakref.WeakKeyDictionary()
 
 
-async def _close_when_idle(servers: dict[Endpoint, ComfyUIServer], server: ComfyUIServer) -> None:
-    await asyncio.sleep(IDLE_SECONDS)
-    servers.pop(server.endpoint, None)
-    server.closer = None
-    await server.close()
+def open_server(endpoint: Endpoint) -> contextlib.AbstractAsyncContextManager[ComfyUIServer]:
+    """The server of an endpoint, one for all calls of this event loop."""
+    return Pool.here().open(endpoint)
 
 
 async def close_servers() -> None:
     """Close everything at once, for the command line and for tests."""
-    servers = _SERVERS.pop(asyncio.get_running_loop(), {})
-    for server in servers.values():
-        if server.closer:
-            server.closer.cancel()
-        await server.close()
+    if pool := _POOLS.pop(asyncio.get_running_loop(), None):
+        await pool.close()
 
 
 # --- 6. Catalogue -----------------------------------------------------------------------------------------------------
@@ -7171,7 +7443,11 @@ async def follow(
     async with server.connection.listen(prompt_id, picture_nodes, on_preview) as subscription:
         posting = asyncio.create_task(server.submit(prompt_id, graph, extra_data))
         try:
-            notes = await asyncio.shield(posting)
+            accepted = await asyncio.shield(posting)
+            server.connection.rename(prompt_id, accepted.prompt_id)
+            prompt_id = accepted.prompt_id
+            if not accepted.certain:
+                subscription.events.put_nowait(Gap())
             job = replace(Job.posted(prompt_id, graph), complete=subscription.connected)
             job = await _watch(server, job, subscription, audience, part, wait, patience)
         except (StillRunning, WorkflowRefused):
@@ -7181,7 +7457,7 @@ async def follow(
                 server.later(_withdraw_late(server, prompt_id, posting))
                 error.add_note(STILL_AT_WORK)
             raise
-    return judge(job, graph), notes
+    return judge(job, graph), accepted.notes
 
 
 def _ignore(_data: bytes) -> None:

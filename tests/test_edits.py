@@ -1086,11 +1086,11 @@ async def test_films_and_sounds_keep_their_texts_unless_they_are_not_wanted(name
 
 
 def at_work() -> list[str]:
-    """Tasks of the tool, but for the websocket's reader and the clock that closes it, which outlive a job."""
+    """Tasks of the tool, but for the websocket's reader and the keeper that closes it, which outlive a job."""
     own = []
     for task in asyncio.all_tasks():
         code = getattr(task.get_coro(), "cr_code", None)
-        if code and code.co_filename == tool.__file__ and code.co_name not in ("_read_on", "_close_when_idle"):
+        if code and code.co_filename == tool.__file__ and code.co_name not in ("_read_on", "_keep"):
             own.append(code.co_qualname)
     return own
 
