@@ -33,6 +33,7 @@ import difflib
 import functools
 import getpass
 import hashlib
+import hmac
 import io
 import itertools
 import json
@@ -51,7 +52,17 @@ import uuid
 import weakref
 import zlib
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import (
+    AsyncIterator,
+    Awaitable,
+    Callable,
+    Collection,
+    Coroutine,
+    Iterable,
+    Iterator,
+    Mapping,
+    Sequence,
+)
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -72,6 +83,8 @@ CONNECT_SECONDS = 10.0  # to open a connection or the websocket
 PROBE_SECONDS = 4.0  # to find out whether a server answers at all
 ANSWER_SECONDS = 60.0  # for one HTTP answer; validating a large prompt takes a while
 UPLOAD_SECONDS = 300.0  # for a file sent to the server
+DOWNLOAD_SECONDS = 600.0  # for a file from it
+STALL_SECONDS = 30.0  # without a byte in the middle of an answer, before it counts as broken off
 CLEAN_UP_SECONDS = 3.0  # for everything that a Stop still does
 IDLE_SECONDS = 60.0  # how long the websocket outlives its last job
 HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and a dead connection shows by them
@@ -81,6 +94,7 @@ REST_SECONDS = 5.0  # a server that failed is left alone so long, then twice as 
 LONGEST_REST_SECONDS = 300.0
 REMEMBERED_PACES = 50  # workflows of a server whose pace is remembered
 IDLE_SERVERS = 100  # that are remembered without being in use
+WITHDRAW_PAUSES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, *(60.0,) * 58)  # seconds; for an hour
 LOOK_UP_SECONDS = 10.0  # for one look-up of a running job; the next one comes anyway
 SHARED_SECONDS = 0.1  # how old an answer about the queue may be that several jobs share
 DEFINITION_SECONDS = 300.0  # how long a node definition is believed
@@ -3221,6 +3235,18 @@ def _file_kind(wiring: Wiring, node_id: str, kind: str) -> str:
 PLAIN_TYPES = ("", "STRING", "BOOLEAN", *VALUE_TYPES)  # of what a node works out and none can stand in for
 
 
+def with_files_named(graph: Graph, names: Mapping[str, str]) -> Graph:
+    """The same graph where a server gave its input files other names: name that was sent -> name that it has there."""
+
+    def named(value: Any) -> Any:
+        return names.get(value, value) if isinstance(value, str) else value
+
+    return {
+        node_id: {**node, "inputs": {key: named(value) for key, value in node["inputs"].items()}}
+        for node_id, node in graph.items()
+    }
+
+
 def without_files(graph: Graph, targets: Iterable[Target], definitions: Definitions) -> Graph | None:
     """The graph without the nodes that load these files, for which nothing was given, or None when it needs one of
     them. An optional input only loses its link; a node that cannot do without passes on what else of the kind it is
@@ -4782,6 +4808,7 @@ class Endpoint:
     api_key: str = field(default="", repr=False)
     label: str = field(default="", compare=False)  # what people call it
     cloud: bool = False  # Comfy Cloud, or what speaks like it
+    guessed: bool = field(default=False, compare=False)  # one of several places where the one server may be
 
     @classmethod
     def parse(cls, text: str, api_key: str = "", name: str = "The ComfyUI address", label: str = "") -> "Endpoint":
@@ -4934,9 +4961,10 @@ class Absent(Event):
 
 @dataclass(frozen=True)
 class Silence(Event):
-    """The server does not answer look-ups; `reason` says why."""
+    """The server does not answer look-ups; `reason` says why, `refused` that no connection could be made."""
 
     reason: str
+    refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -5221,12 +5249,14 @@ class Connection:
             self._subscriptions[accepted_id] = subscription
             subscription.events.put_nowait(Gap())
 
-    def renew(self) -> None:
+    def renew(self) -> bool:
         """Open a new socket when nothing at all came for a while: a server goes on sending to nobody when it believes
-        that the client with this id has left, and a connection may be cut without a word."""
-        if self._socket and time.monotonic() - self._heard >= DEAF_SECONDS:
-            self._heard = time.monotonic()
-            self._server.later(self._hang_up(self._socket))
+        that the client with this id has left, and a connection may be cut without a word. Returns whether it does."""
+        if self._socket is None or time.monotonic() - self._heard < DEAF_SECONDS:
+            return False
+        self._heard = time.monotonic()
+        self._server.later(self._hang_up(self._socket))
+        return True
 
     async def _hang_up(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         async with asyncio.timeout(CONNECT_SECONDS):
@@ -5498,7 +5528,9 @@ class ComfyUIServer:
         """
         url = self.endpoint.url
         try:
-            async with asyncio.timeout(seconds):
+            loop = asyncio.get_running_loop()
+            end = loop.time() + seconds
+            async with asyncio.timeout_at(end) as limit:
                 sent = {"data": form} if form else {"json": body}
                 headers = self.endpoint.headers()
                 request = self.session.request(
@@ -5515,6 +5547,7 @@ class ComfyUIServer:
                     data = bytearray()
                     async for chunk in response.content.iter_any():
                         data += chunk
+                        limit.reschedule(min(end, loop.time() + STALL_SECONDS))
                         if len(data) > most:
                             raise UnexpectedAnswer(f"{url}{path} answers with more than {most // 2**20} MB.")
                     length = response.content_length
@@ -5698,6 +5731,15 @@ class ComfyUIServer:
             self._queue = time.monotonic(), task
         return await asyncio.shield(self._queue[1])
 
+    async def queue_soon(self, since: float) -> Queue:
+        """The same within `PROBE_SECONDS`, for a choice between servers. Raises `ServerUnreachable` after that."""
+        try:
+            async with asyncio.timeout(PROBE_SECONDS):
+                return await self.queue(since)
+        except TimeoutError:
+            url = self.endpoint.url
+            raise ServerUnreachable(f"ComfyUI at {url} did not answer within {PROBE_SECONDS:g} s.") from None
+
     async def _ask_queue(self, seconds: float) -> Queue:
         raw = await self.get("/queue", seconds)
         with self._reading("/queue"):
@@ -5782,13 +5824,9 @@ class ComfyUIServer:
         return False
 
     async def view(self, output: Output) -> bytes:
-        """An output's bytes; asked for once more when they did not come whole. Raises as `call` does."""
+        """An output's bytes. Raises `UnexpectedAnswer` when it is not there, and as `call` does."""
         params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
-        ask = functools.partial(self.call, "GET", "/view", params=params, seconds=600.0, most=MAX_OUTPUT_BYTES)
-        try:
-            answer = await ask()
-        except ServerUnreachable:
-            answer = await ask()
+        answer = await self.call("GET", "/view", params=params, seconds=DOWNLOAD_SECONDS, most=MAX_OUTPUT_BYTES)
         if answer.status != 200:
             raise UnexpectedAnswer(f'ComfyUI does not give out its file "{output.filename}" (HTTP {answer.status}).')
         return answer.body
@@ -6239,6 +6277,19 @@ class Wish:
         masked = self.mask is None and any(item.takes_mask for item in inputs)
         return sum(item.kind == "image" for item in inputs) + masked
 
+    @property
+    def called(self) -> str:
+        """What files of it are named after: the prompt, wherever it stands, or the workflow."""
+        named = self.inputs.get("prompt") or self.workflow
+        return str(self.prompt or (named.value if named else ""))
+
+    def insisting(self) -> "Wish":
+        """The wish that does without no model or workflow of a valve, for choosing a server that has it."""
+        model, workflow = self.model, self.workflow
+        if workflow is None and model:
+            return replace(self, model=replace(model, level=0))
+        return replace(self, workflow=replace(workflow, level=0)) if workflow and not model else self
+
     def against_author(self) -> "Wish":
         """The wish for a workflow as its author saved it: valves of less right than what named it change nothing."""
         level = self.workflow.level if self.workflow else 0
@@ -6648,6 +6699,8 @@ class Job:
     prompt_id: str
     weights: Mapping[str, float]  # node id -> share of the work; a sampler counts as many as it has steps
     complete: bool = True  # whether no frame can have been missed
+    away: bool = False  # whether the server may have ended and come back since the post
+    taken: bool = True  # whether the server is known to have had it
     ahead: int | None = None  # prompts before ours in the queue, while it waits
     started: bool = False
     sampling: bool = False
@@ -6658,6 +6711,7 @@ class Job:
     current: str | None = None
     fraction: float = 0.0  # 0 to 1, never falling
     mark: tuple[float, float] | None = None  # (time, fraction) of the first sampling step
+    began: float | None = None  # when it was first seen to run
     outputs: tuple[Output, ...] = ()
     sent: tuple[SentPicture, ...] = ()
     failure: Failed | None = None
@@ -6665,6 +6719,7 @@ class Job:
     recorded: bool = False  # outputs and end are those of the history
     absent: int = 0  # look-ups in a row that found it nowhere
     silent_since: float | None = None  # when look-ups began to fail
+    refused_since: float | None = None  # when they began to find no connection
 
     @classmethod
     def posted(cls, prompt_id: str, graph: Graph) -> "Job":
@@ -6694,10 +6749,11 @@ def _weight(inputs: Mapping[str, Any]) -> float:
     return float(steps) if sampler and isinstance(steps, (int, float)) and steps > 1 else 1.0
 
 
-def advance(job: Job, event: Event, now: float) -> Job:
-    """The job after an event; `now` is in seconds of any steady clock."""
+def _advanced(job: Job, event: Event, now: float) -> Job:
     if not isinstance(event, (Silence, QueueMoved, Gap)):
-        job = replace(job, silent_since=None, absent=job.absent if isinstance(event, Absent) else 0)
+        found = not isinstance(event, Absent)
+        job = replace(job, silent_since=None, refused_since=None, absent=0 if found else job.absent)
+        job = replace(job, taken=job.taken or found)
     match event:
         case Waiting(ahead):
             return job if job.started else replace(job, ahead=ahead)
@@ -6735,11 +6791,19 @@ def advance(job: Job, event: Event, now: float) -> Job:
             )
         case Absent():
             return replace(job, absent=job.absent + 1)
-        case Silence():
-            return replace(job, silent_since=now if job.silent_since is None else job.silent_since)
+        case Silence(_, refused):
+            silent_since = now if job.silent_since is None else job.silent_since
+            refused_since = (now if job.refused_since is None else job.refused_since) if refused else None
+            return replace(job, away=True, silent_since=silent_since, refused_since=refused_since)
         case Gap():
-            return replace(job, complete=False)
+            return replace(job, complete=False, away=True)
     return job
+
+
+def advance(job: Job, event: Event, now: float) -> Job:
+    """The job after an event; `now` is in seconds of any steady clock."""
+    job = _advanced(job, event, now)
+    return replace(job, began=now) if job.started and job.began is None else job
 
 
 def _moved(job: Job, news: Mapping[Any, tuple[float, float, bool]], now: float) -> Job:
@@ -6791,7 +6855,8 @@ class Patience:
     longest: float = 30.0  # between two look-ups; they grow apart up to this
     polling: float = 1.0  # between look-ups while there is no websocket; grows to `look_up`
     settle: float = 1.0  # between the last good frame and the history entry, and between two rounds that find nothing
-    gone: float = 60.0  # without any answer, before the server is given up
+    gone: float = 60.0  # without a connection, before the server is given up and its job with it
+    again: float = 0.5  # between posting and counting a user's jobs on all servers once more
 
 
 @dataclass(frozen=True)
@@ -6802,7 +6867,10 @@ class Limits:
     steps: int = 100
     megapixels: float = 4.2
     upscaled_megapixels: float = 34.0
+    video_seconds: float = 30.0
     wait_seconds: float = 3600.0
+    jobs: int = 0  # of one user at once, on all servers; 0 is for any number
+    queue: int = 0  # prompts in a queue that is joined, at most; 0 is for any number
 
 
 USUAL_ENDINGS = {"jpeg": "jpg", "plain": "txt", "svg+xml": "svg"}  # where a type is not called as its files end
@@ -6816,6 +6884,7 @@ class Product:
     content_type: str
     size: Size | None  # of a picture
     source: str  # its name on the ComfyUI server, or "" when it came over the websocket, or is a text
+    prompt_id: str = ""  # of the run that made it
 
     @property
     def ending(self) -> str:
@@ -6837,6 +6906,7 @@ class Made:
     seconds: float
     notes: tuple[str, ...]
     texts: tuple[str, ...] = ()  # that nodes showed
+    running: str = ""  # the id of a job that outlived its wait after others had brought their files
 
 
 @dataclass(frozen=True)
@@ -6861,6 +6931,211 @@ class Audience(Protocol):
 
 PARALLEL_FILES = 10  # files that go to or come from a server at once
 CACHED_NOTE = "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
+MARK = "comfyui_tool"  # under which our prompts carry their mark in `extra_data`
+USUAL_PACE = 10.0  # seconds of a run, where none was measured on any server
+SLOW_POST_SECONDS = 0.25  # a post that takes longer counts as the last one of its user
+ATTENDED_SECONDS = 300.0  # how long a job counts as attended to after its run: its files are being stored
+ATTENDED: dict[str, float] = {}  # prompt id -> until when (of `time.monotonic`) a call of this process brings its files
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose jobs they are. Each prompt carries a mark by which its user's later calls know it, in any worker, after any
+    restart: a keyed digest of the user and the prompt id, which says nothing to others and fits no other prompt."""
+
+    user: str = ""
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
+
+    def mark(self, prompt_id: str) -> str:
+        """The mark of a prompt of this user, 32 hexadecimal digits."""
+        return hmac.new(self.key, f"{self.user}\n{prompt_id}".encode(), "sha256").hexdigest()[:32]
+
+    def owns(self, prompt: Prompt) -> bool:
+        """Whether the prompt is this user's, by its mark."""
+        held = prompt.extra_data.get(MARK)
+        mark = str(held.get("mark")) if isinstance(held, Mapping) else ""
+        return hmac.compare_digest(mark.encode(), self.mark(prompt.prompt_id).encode())
+
+    def among(self, endpoint: Endpoint, queue: Queue) -> list[Prompt]:
+        """This user's prompts in a queue. Comfy Cloud's shows no marks, and the account's own prompts only."""
+        return [prompt for prompt in queue.prompts if endpoint.cloud or self.owns(prompt)]
+
+    def job_id(self, endpoint: Endpoint, prompt_id: str) -> str:
+        """By what name the user can ask for the job later: the prompt id, signed where the server keeps no mark."""
+        return f"{prompt_id}.{self.mark(prompt_id)[:16]}" if endpoint.cloud else prompt_id
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What was seen of a server: its queue, or why it cannot be used."""
+
+    endpoint: Endpoint
+    record: Record
+    queue: Queue = Queue((), ())
+    error: ServerError | None = None
+
+    def seconds_until_done(self, workflow: str, usual: float) -> float:
+        """How long a run of the workflow would take here, waiting and all, by the pace that was measured."""
+        pace = self.record.pace() or usual
+        return (len(self.queue) + self.record.coming) * pace + (self.record.pace(workflow) or pace)
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The servers of a call, used as one, and by what rules. All that several workers have to agree on is read from the
+    servers' own queues."""
+
+    endpoints: tuple[Endpoint, ...]  # in the administrator's order
+    limits: Limits = Limits()
+    owner: Owner = field(default_factory=Owner)
+    patience: Patience = Patience()
+
+    async def survey(self) -> list[Sight]:
+        """What all servers have to do now, asked at the same time. One that rests is not asked unless all do."""
+        records = {endpoint: Pool.here().server(endpoint).record for endpoint in self.endpoints}
+        awake = [endpoint for endpoint in self.endpoints if not records[endpoint].resting] or self.endpoints
+        since = time.monotonic()
+
+        async def look(endpoint: Endpoint) -> Sight:
+            record = records[endpoint]
+            try:
+                async with open_server(endpoint) as server:
+                    queue = await server.queue_soon(since)
+            except ServerError as error:
+                record.rest(error.message)
+                return Sight(endpoint, record, error=error)
+            record.recover()
+            return Sight(endpoint, record, queue)
+
+        return await gather(len(awake), [functools.partial(look, endpoint) for endpoint in awake])
+
+    async def in_order(self, workflow: str, gone: Collection[Endpoint] = ()) -> list[Endpoint]:
+        """The servers to try, the one that will be done soonest first, those that rest last; not those that are `gone`.
+
+        Raises `LimitExceeded` when the user has as many jobs as allowed, or all queues are as long as allowed, and
+        `ServerError` when none can be asked.
+        """
+        endpoints = [endpoint for endpoint in self.endpoints if endpoint not in gone]
+        if len(self.endpoints) == 1 and not self.limits.jobs and not self.limits.queue:
+            return endpoints
+        sights = await self.survey()
+        able = [sight for sight in sights if not sight.error and sight.endpoint not in gone]
+        seen = {sight.endpoint for sight in sights}
+        resting = [endpoint for endpoint in endpoints if endpoint not in seen]
+        if not able and not resting:
+            raise self.none_answers([sight.error for sight in sights if sight.error])
+        mine = [(sight, prompt) for sight in able for prompt in self.owner.among(sight.endpoint, sight.queue)]
+        if self.limits.jobs and len(mine) >= self.limits.jobs:
+            raise self._too_many(len(mine), mine)
+        usual = self._usual_pace(able)
+        short = [sight for sight in able if not self.limits.queue or len(sight.queue) < self.limits.queue]
+        if able and not short:
+            shortest = min(able, key=lambda sight: len(sight.queue))
+            raise self._too_long(shortest, len(shortest.queue), usual)
+        short.sort(key=lambda sight: sight.seconds_until_done(workflow, usual))  # a tie keeps the order
+        return [*(sight.endpoint for sight in short), *resting]
+
+    async def found(self) -> "Fleet":
+        """The same fleet; of guesses at where the one server may be, only the first at which a ComfyUI answers.
+
+        Raises `ServerUnreachable` naming all that were tried, or the `AccessRefused` of one that does answer.
+        """
+        if len(self.endpoints) < 2 or not all(endpoint.guessed for endpoint in self.endpoints):
+            return self
+        failures: list[ServerError] = []
+        for endpoint in self.endpoints:
+            async with open_server(endpoint) as server:
+                try:
+                    await server.probe()
+                    return replace(self, endpoints=(endpoint,))
+                except ServerError as error:
+                    failures.append(error)
+        raise self.none_answers(failures)
+
+    def none_answers(self, errors: Sequence[ServerError]) -> ServerError:
+        """The error of a fleet of which no server can be used."""
+        for error in errors:
+            if len(errors) == 1 or isinstance(error, AccessRefused):
+                return error
+        tried = ", ".join(endpoint.url for endpoint in self.endpoints)
+        return ServerUnreachable(
+            f"No ComfyUI answers. Tried: {tried}.",
+            'ComfyUI has to be started, or the valve "ComfyUI address" of this tool set by the administrator.',
+        )
+
+    @staticmethod
+    def _usual_pace(sights: Sequence[Sight]) -> float:
+        paces = [pace for sight in sights if (pace := sight.record.pace())]
+        return sum(paces) / len(paces) if paces else USUAL_PACE
+
+    def _too_many(self, count: int, jobs: Sequence[tuple[Sight, Prompt]]) -> LimitExceeded:
+        ends = [
+            ((prompt.state.ahead if isinstance(prompt.state, Waiting) else 0) + 1) * pace
+            for sight, prompt in jobs
+            if (pace := sight.record.pace())
+        ]
+        when = f"in about {duration(max(min(ends), 1))}" if ends else "later"
+        return LimitExceeded(
+            f"The user has {count} job{'s' * (count != 1)} in the queue already, and the administrator allows "
+            f"{self.limits.jobs} at once.",
+            f"Try again {when}, when one is done; check_job tells how they stand.",
+        )
+
+    def _too_long(self, sight: Sight, count: int, usual: float) -> LimitExceeded:
+        seconds = (count - self.limits.queue + 1) * (sight.record.pace() or usual)
+        return LimitExceeded(
+            f"{count} jobs wait in the queue, and the administrator allows joining one of fewer than "
+            f"{self.limits.queue}.",
+            f"Try again in about {duration(max(seconds, 1))}.",
+        )
+
+    async def admit(self, endpoint: Endpoint, prompt_id: str, posted: float, took: float) -> None:
+        """Read the queues again after a post, since others may have posted at the same time; the later one over a limit
+        raises `LimitExceeded` and has to be withdrawn. `posted` is in seconds since 1970, the post `took` seconds.
+
+        On one server the order is that of its own numbers. Between servers the times in the marks decide, and a post
+        that took long counts as the last, as nobody can tell who read the queues before it arrived.
+        """
+        if not self.limits.jobs and not self.limits.queue:
+            return
+        sights = [sight for sight in await self.survey() if not sight.error]
+        here = next((sight for sight in sights if sight.endpoint == endpoint), None)
+        own = next((prompt for prompt in here.queue.prompts if prompt.prompt_id == prompt_id), None) if here else None
+        if here is None or own is None:  # it is done already, or nobody can say
+            return
+        ahead = own.state.ahead if isinstance(own.state, Waiting) else 0
+        if self.limits.queue and ahead >= self.limits.queue:
+            raise self._too_long(here, ahead, self._usual_pace(sights))
+        if not self.limits.jobs:
+            return
+        before = []
+        for sight in sights:
+            for prompt in self.owner.among(sight.endpoint, sight.queue):
+                if sight is here:
+                    earlier = prompt.number < own.number
+                else:
+                    earlier = took > SLOW_POST_SECONDS or (_posted_at(prompt), prompt.prompt_id) < (posted, prompt_id)
+                if prompt.prompt_id != prompt_id and earlier:
+                    before.append((sight, prompt))
+        if len(before) >= self.limits.jobs:
+            raise self._too_many(len(before), before)
+
+
+def _posted_at(prompt: Prompt) -> float:
+    """When one of our prompts was posted, in seconds since 1970, by its mark."""
+    mark = prompt.extra_data.get(MARK)
+    at = mark.get("at") if isinstance(mark, Mapping) else None
+    return float(at) if isinstance(at, (int, float)) else 0.0
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A call's prompts, ready to post on the server that was chosen for them."""
+
+    server: ComfyUIServer
+    choice: Choice
+    plan: Plan
+    posted: Callable[[], None]  # to be called when the server's queue shows it
 
 
 async def make(
@@ -6873,50 +7148,142 @@ async def make(
     previews: bool = True,
     wanted: Format = Format(),
     patience: Patience = Patience(),
+    owner: Owner | None = None,
 ) -> Made:
-    """From a wish to finished files on the first server that answers. Cancelling it cancels the job there."""
+    """From a wish to finished files on the server that will be done soonest. Cancelling it cancels the job there.
+
+    A job that its server lost is run once more: on another server, or on the same one where that answers again.
+    """
     audience.status("connecting", "Connecting to ComfyUI")
-    async with reach(endpoints) as server:
-        choice = await choose(server, wish, catalogue)
-        choice, files = await place_files(server, await freshen(server, choice, wish), wish)
-        if choice.saved:
-            wish = wish.against_author()
-        random_seed = secrets.randbelow(MAX_SEED + 1)
-        plan = await asyncio.to_thread(prepare, choice, wish, limits, random_seed, datetime.now())
-        if files:  # not before everything else about the call is known to be right
-            audience.status("uploading", "Sending the files to ComfyUI")
-            await gather(PARALLEL_FILES, [functools.partial(server.upload, file) for file in files])
-        begun = time.monotonic()
-        products: list[Product] = []
-        texts: list[str] = []
-        notes = plan.notes
-        for index, graph in enumerate(workflow.graph for workflow in plan.workflows):
-            part = f"{index + 1} of {len(plan.workflows)} · " if len(plan.workflows) > 1 else ""
-            wait = max(limits.wait_seconds - (time.monotonic() - begun), 0.0)
+    fleet = await Fleet(tuple(endpoints), limits, owner or Owner(), patience).found()
+    random_seed, moment, begun = secrets.randbelow(MAX_SEED + 1), datetime.now(), 0.0
+    made: list[Collected] = []
+    notes: tuple[str, ...] = ()
+    gone: set[Endpoint] = set()
+    again, parts, running = False, 0, ""
+    while True:
+        async with assign(fleet, wish, catalogue, gone, random_seed, moment, audience) as assigned:
+            server, plan = assigned.server, assigned.plan
+            about = {"workflow": assigned.choice.workflow.name, "model": plan.model}
+            begun = begun or time.monotonic()
+            notes += plan.notes
+            alike = not made or len(plan.workflows) == parts  # or another server would make them otherwise
+            parts = parts if made else len(plan.workflows)
             try:
-                job, told = await follow(server, graph, audience, part, wait, previews, patience)
-                audience.status("saving", f"{part}Saving")
-                made = await collect(server, job, graph, wanted)
+                for index in range(len(made), parts if alike else 0):
+                    graph = plan.workflows[index].graph
+                    part = f"{index + 1} of {parts} · " if parts > 1 else ""
+                    wait = max(limits.wait_seconds - (time.monotonic() - begun), 0.0)
+                    seed = None if plan.seed is None else plan.seed + index
+                    told = {**about, "seed": seed, "name": file_stem(wish.called, seed)}
+                    job, dropped = await follow(
+                        server, graph, audience, part, wait, previews, patience, fleet, told, assigned.posted
+                    )
+                    audience.status("saving", f"{part}Saving")
+                    collected = await collect(server, job, graph, wanted, patience)
+                    cached = (CACHED_NOTE,) if job.cached >= set(graph) else ()
+                    notes += (*dropped, *missed_pictures(job, graph), *collected.notes, *cached)
+                    made.append(collected)
             except ComfyUIError as error:
-                if not products:
+                if isinstance(error, (JobLost, ServerGone)):
+                    server.record.lost += 1
+                    server.record.rest(error.message)
+                    others = set(fleet.endpoints) - gone - {server.endpoint}
+                    if not again and (others or isinstance(error, JobLost)):
+                        again = True
+                        gone |= {server.endpoint} if isinstance(error, ServerGone) else set()
+                        notes += (f"{server.endpoint.name} lost the job, and it was run again",)
+                        audience.status("connecting", "ComfyUI lost the job; it is run again")
+                        continue
+                if not made:
                     raise
-                notes += (f"only {index} of {len(plan.workflows)} were made: {error.message}",)
-                break
-            products += made.products
-            texts += made.texts
-            notes += (*told, *missed_pictures(job, graph), *made.notes)
-            if job.cached >= set(graph):
-                notes += (CACHED_NOTE,)
-        seconds = time.monotonic() - begun
-        notes = tuple(dict.fromkeys(notes))
-        return Made(tuple(products), plan.seed, plan.model, choice.workflow.name, seconds, notes, tuple(texts))
+                notes += (f"only {len(made)} of {parts} were made: {error.message}",)
+                running = error.job_id if isinstance(error, StillRunning) else ""
+            if not alike:
+                notes += (f"only {len(made)} of {parts} were made: the other server makes them differently",)
+            products = tuple(product for one in made for product in one.products)
+            texts = tuple(text for one in made for text in one.texts)
+            seconds = time.monotonic() - begun
+            notes = tuple(dict.fromkeys(notes))
+            return Made(products, plan.seed, plan.model, about["workflow"], seconds, notes, texts, running)
+
+
+@contextlib.asynccontextmanager
+async def assign(
+    fleet: Fleet,
+    wish: Wish,
+    catalogue: Catalogue,
+    gone: Collection[Endpoint],
+    random_seed: int,
+    moment: datetime,
+    audience: Audience,
+) -> AsyncIterator[Assignment]:
+    """The soonest server of those that have what the wish needs, with the files in place and the prompts bound.
+
+    Where one server has the model or workflow of a valve and another has not, the one that has it is taken. Raises as
+    `Fleet.in_order` does, and what the first server said where none can do it.
+    """
+    errors: list[ComfyUIError] = []
+    order = await fleet.in_order(str(wish.workflow.value) if wish.workflow else "", gone)
+    strict = wish.insisting() if len(order) > 1 else wish
+    async with contextlib.AsyncExitStack() as stack:
+        for endpoint, asked in [*((one, strict) for one in order), *((one, wish) for one in order if strict != wish)]:
+            server = await stack.enter_async_context(open_server(endpoint))
+            coming = stack.enter_context(contextlib.ExitStack())
+            server.record.coming += 1
+            coming.callback(_one_less_coming, server.record)
+            try:
+                choice, plan = await _ready(server, asked, catalogue, fleet.limits, random_seed, moment, audience)
+            except (ServerError, WorkflowRefused, UnknownWorkflow) as error:
+                coming.close()
+                errors.append(error)
+                if isinstance(error, ServerError):
+                    server.record.rest(error.message)
+                if len(order) == 1:
+                    raise
+            else:
+                yield Assignment(server, choice, plan, coming.close)
+                return
+    refusals = [error for error in errors if not isinstance(error, ServerError)]
+    if refusals:
+        raise refusals[0]
+    raise fleet.none_answers([error for error in errors if isinstance(error, ServerError)])
+
+
+def _one_less_coming(record: Record) -> None:
+    record.coming -= 1
+
+
+async def _ready(
+    server: ComfyUIServer,
+    wish: Wish,
+    catalogue: Catalogue,
+    limits: Limits,
+    random_seed: int,
+    moment: datetime,
+    audience: Audience,
+) -> tuple[Choice, Plan]:
+    """A wish bound for one server, with its files there."""
+    choice = await choose(server, wish, catalogue)
+    choice, files = await place_files(server, await freshen(server, choice, wish), wish)
+    if choice.saved:
+        wish = wish.against_author()
+    plan = await asyncio.to_thread(prepare, choice, wish, limits, random_seed, moment)
+    if files:  # not before everything else about the call is known to be right
+        audience.status("uploading", "Sending the files to ComfyUI")
+        names = await gather(PARALLEL_FILES, [functools.partial(server.upload, file) for file in files])
+        renamed = {file.stored_name: name for file, name in zip(files, names, strict=True) if file.stored_name != name}
+        if renamed:
+            workflows = (replace(one, graph=with_files_named(one.graph, renamed)) for one in plan.workflows)
+            plan = replace(plan, workflows=tuple(workflows))
+    return choice, plan
 
 
 @contextlib.asynccontextmanager
 async def reach(endpoints: Sequence[Endpoint]) -> AsyncIterator[ComfyUIServer]:
     """The first endpoint at which a ComfyUI answers; a single one is taken as it is. Raises `ServerUnreachable`
     naming all that were tried, or the `AccessRefused` of one that does answer."""
-    failures: list[ServerError] = []
+    fleet, failures = Fleet(tuple(endpoints)), list[ServerError]()
     for endpoint in endpoints:
         async with open_server(endpoint) as server:
             try:
@@ -6927,14 +7294,50 @@ async def reach(endpoints: Sequence[Endpoint]) -> AsyncIterator[ComfyUIServer]:
                 continue
             yield server
             return
-    for failure in failures:
-        if isinstance(failure, AccessRefused):
-            raise failure
-    tried = ", ".join(endpoint.url for endpoint in endpoints)
-    raise ServerUnreachable(
-        f"No ComfyUI answers. Tried: {tried}.",
-        'ComfyUI has to be started, or the valve "ComfyUI address" of this tool set by the administrator.',
-    )
+    raise fleet.none_answers(failures)
+
+
+async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]]) -> list[T]:
+    """What each server that can answers, in the administrator's order. Raises as the first one does when none can."""
+    fleet = await Fleet(tuple(endpoints)).found()
+
+    async def of(endpoint: Endpoint) -> T | ComfyUIError:
+        async with open_server(endpoint) as server:
+            try:
+                if len(fleet.endpoints) > 1:
+                    await server.queue_soon(time.monotonic() - SHARED_SECONDS)  # one that hangs holds nobody up
+                return await ask(server)
+            except ComfyUIError as error:
+                return error
+
+    answers = await gather(len(fleet.endpoints), [functools.partial(of, endpoint) for endpoint in fleet.endpoints])
+    good = [answer for answer in answers if not isinstance(answer, ComfyUIError)]
+    errors = [answer for answer in answers if isinstance(answer, ComfyUIError)]
+    if not good:
+        refusals = [error for error in errors if not isinstance(error, ServerError)]
+        raise refusals[0] if refusals else fleet.none_answers([one for one in errors if isinstance(one, ServerError)])
+    return good
+
+
+def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What several servers list, as one: of a workflow the line of the first that can run it, of models all names."""
+    merged: dict[str, Any] = {}
+    for answer in sorted(answers, key=lambda one: one.get("found") == 0):
+        for key, value in answer.items():
+            held = merged.get(key)
+            if key == "workflows":
+                lines = {line["name"]: line for line in held or ()}
+                for line in value:
+                    if "cannot run" in lines.get(line["name"], line):
+                        lines[line["name"]] = line
+                merged[key] = list(lines.values())
+            elif isinstance(held, list) and isinstance(value, list):
+                merged[key] = list(dict.fromkeys([*held, *value]))
+            elif isinstance(held, dict) and isinstance(value, dict):
+                merged[key] = {name: max(held.get(name, 0), value.get(name, 0)) for name in {**held, **value}}
+            elif key != "found" or not merged:
+                merged.setdefault(key, value)
+    return merged
 
 
 async def freshen(server: ComfyUIServer, choice: Choice, wish: Wish) -> Choice:
@@ -7268,6 +7671,12 @@ def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes
     graph = workflow.graph
     moving = bool(makes) and makes <= {"video", "animation"}  # then a batch is its frames
     base = None
+    seconds = video_seconds(graph) if makes & {"video", "animation"} else 0.0
+    if seconds > limits.video_seconds:
+        raise LimitExceeded(
+            f"The video would have {seconds:.1f} seconds, and the administrator allows {limits.video_seconds:g}.",
+            f"Ask for at most {limits.video_seconds:g} seconds, or for fewer frames.",
+        )
     for node_id, node in graph.items():
         inputs = {
             name: number for name, value in node["inputs"].items() if (number := number_in(graph, value)) is not None
@@ -7294,6 +7703,25 @@ def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes
                     f"{node_title(graph, node_id)} has {value:g} as {name}, and the administrator allows {allowed:g}.",
                     f"Ask for at most {allowed:g}.",
                 )
+
+
+USUAL_FPS = 24.0  # where a graph does not say
+MOST_FPS = 30.0  # a higher one does not make more frames pass for less of a video
+
+
+def video_seconds(graph: Graph) -> float:
+    """How long the longest video is that a graph makes, in seconds: by its frames and their rate, or as it says."""
+    found: dict[str, list[float]] = {"length": [], "fps": [], "seconds": []}
+    for node in graph.values():
+        for key, value in node["inputs"].items():
+            kind = next((kind for kind in found if key.rsplit(".", 1)[-1] in PARAMETERS[kind]), "")
+            number = number_in(graph, value) if kind else None
+            if number:
+                found[kind].append(number)
+    rate = min(found["fps"], default=USUAL_FPS)
+    return max(
+        [*found["seconds"], *(frames / min(max(rate, 1.0), MOST_FPS) for frames in found["length"])], default=0.0
+    )
 
 
 # Inputs beside width and height of nodes that make pixels of them, and not only tell a model or a text.
@@ -7419,6 +7847,7 @@ def _over_limit(wanted: Wanted, value: Any, limit: str) -> LimitExceeded:
 
 
 STILL_AT_WORK = "ComfyUI could not be told and may still be at work."
+GOES_ON = "Open WebUI was shut down; the job goes on in ComfyUI, and check_job brings it"
 
 
 async def follow(
@@ -7429,39 +7858,112 @@ async def follow(
     wait: float,
     previews: bool,
     patience: Patience,
+    fleet: Fleet | None = None,
+    about: Mapping[str, Any] | None = None,
+    posted: Callable[[], None] | None = None,
 ) -> tuple[Job, tuple[str, ...]]:
     """Post a prompt and follow it to its end; returns the ended job and notes.
 
     The websocket tells early, the server's queue and history tell the truth: they are asked after a while of
     silence, after every gap, and in the end whenever something may have been missed. Raises room 2's errors. When it
-    is cancelled, or fails, the job is withdrawn from the server first; an error carries a note when that failed.
+    is cancelled, or fails, the job is withdrawn from the server first; an error carries a note when that failed. Only
+    the end of the wait, or of Open WebUI itself, leaves the job at work.
+
+    `about` is what the mark tells a later call of the run; `posted` is called once the server's queue shows it.
     """
-    prompt_id = str(uuid.uuid4())
-    picture_nodes = frozenset(key for key, node in graph.items() if node["class_type"] == "SaveImageWebsocket")
-    extra_data = {"preview_method": "auto" if previews else "none"}
+    fleet = fleet or Fleet((server.endpoint,))
+    prompt_id, at = str(uuid.uuid4()), time.time()
+    mark = {"mark": fleet.owner.mark(prompt_id), "at": round(at, 3), **(about or {})}
+    extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}
     on_preview = audience.preview if previews else _ignore
-    async with server.connection.listen(prompt_id, picture_nodes, on_preview) as subscription:
+    rechecking: asyncio.Task[None] | None = None
+    async with server.connection.listen(prompt_id, picture_nodes(graph), on_preview) as subscription:
+        _attend(prompt_id)
         posting = asyncio.create_task(server.submit(prompt_id, graph, extra_data))
         try:
             accepted = await asyncio.shield(posting)
+            server.record.runs += 1
             server.connection.rename(prompt_id, accepted.prompt_id)
-            prompt_id = accepted.prompt_id
+            _attend(accepted.prompt_id, instead=prompt_id)
+            prompt_id, took = accepted.prompt_id, time.time() - at
+            await fleet.admit(server.endpoint, prompt_id, at, took)
+            if posted:
+                posted()
+            if len(fleet.endpoints) > 1 and fleet.limits.jobs:
+                rechecking = asyncio.create_task(_check_again(fleet, server, prompt_id, at, took, subscription))
             if not accepted.certain:
                 subscription.events.put_nowait(Gap())
-            job = replace(Job.posted(prompt_id, graph), complete=subscription.connected)
-            job = await _watch(server, job, subscription, audience, part, wait, patience)
-        except (StillRunning, WorkflowRefused):
-            raise
-        except BaseException as error:  # a Stop, or a failure after which nobody would collect the result
+            job = Job.posted(prompt_id, graph)
+            job = replace(job, complete=subscription.connected, away=not subscription.connected, taken=accepted.certain)
+            job = await _watch(server, job, subscription, audience, part, wait, fleet)
+            job = judge(job, graph)
+        except BaseException as error:
+            ATTENDED.pop(prompt_id, None)
+            server.record.failed += isinstance(error, (RunFailed, WorkflowRefused)) and not isinstance(error, JobLost)
+            if _leaves_it(error):
+                raise
+            if isinstance(error, asyncio.CancelledError) and _shutting_down(error):
+                error.add_note(f"{GOES_ON}: job {fleet.owner.job_id(server.endpoint, prompt_id)}")
+                raise
+            # a Stop, or a failure after which nobody would collect the result
             if not await finish(_withdraw(server, prompt_id, posting), CLEAN_UP_SECONDS):
                 server.later(_withdraw_late(server, prompt_id, posting))
                 error.add_note(STILL_AT_WORK)
             raise
-    return judge(job, graph), accepted.notes
+        finally:
+            if rechecking:
+                rechecking.cancel()
+                await asyncio.gather(rechecking, return_exceptions=True)
+    if job.began is not None and not job.cached >= set(graph):
+        server.record.ran(str((about or {}).get("workflow") or ""), time.monotonic() - job.began)
+    ATTENDED[prompt_id] = time.monotonic() + ATTENDED_SECONDS
+    return job, accepted.notes
+
+
+def picture_nodes(graph: Graph) -> frozenset[str]:
+    """The nodes that send their pictures over the websocket and save them nowhere."""
+    return frozenset(key for key, node in graph.items() if node["class_type"] == "SaveImageWebsocket")
 
 
 def _ignore(_data: bytes) -> None:
     """Previews are off."""
+
+
+def _attend(prompt_id: str, instead: str = "") -> None:
+    """A call of this process brings this job's files from now on."""
+    now = time.monotonic()
+    for old in [key for key, until in ATTENDED.items() if until < now or key == instead]:
+        del ATTENDED[old]
+    ATTENDED[prompt_id] = math.inf
+
+
+def _leaves_it(error: BaseException) -> bool:
+    """Whether there is nothing to withdraw after an error: the job goes on, was never taken, or has ended."""
+    return isinstance(error, (StillRunning, WorkflowRefused, RunFailed)) and not isinstance(error, JobLost)
+
+
+def _shutting_down(error: asyncio.CancelledError) -> bool:
+    """Whether a cancellation is no Stop but the end of Open WebUI: of its event loop, or (uvicorn says so in words) of
+    requests that take too long to end."""
+    return Pool.here().ending or any("shutdown" in str(argument) for argument in error.args)
+
+
+@dataclass(frozen=True)
+class Overruled(Event):
+    """The job has to be withdrawn."""
+
+    error: LimitExceeded
+
+
+async def _check_again(
+    fleet: Fleet, server: ComfyUIServer, prompt_id: str, at: float, took: float, subscription: Subscription
+) -> None:
+    """Count the user's jobs once more: one that was posted elsewhere at the same time may have come into sight."""
+    await asyncio.sleep(fleet.patience.again)
+    try:
+        await fleet.admit(server.endpoint, prompt_id, at, took)
+    except LimitExceeded as error:
+        subscription.events.put_nowait(Overruled(error))
 
 
 async def _withdraw(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Any]") -> None:
@@ -7473,9 +7975,10 @@ async def _withdraw(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Tas
 
 
 async def _withdraw_late(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Any]") -> None:
-    """The same with more patience, when nobody waits for it any more."""
+    """The same with more patience, when nobody waits for it any more: a server that was away may come back with its
+    queue, and would run a job that nobody collects or that was run elsewhere."""
     await asyncio.gather(posting, return_exceptions=True)
-    for pause in (0.0, 2.0, 10.0, 30.0):
+    for pause in WITHDRAW_PAUSES:
         await asyncio.sleep(pause)
         with contextlib.suppress(ServerError):
             await server.cancel(prompt_id, ANSWER_SECONDS)
@@ -7524,7 +8027,7 @@ class Pace:
         """A look-up found this."""
         most = self._patience.longest if connected else self._patience.look_up
         self._interval = self._patience.settle if isinstance(answer, Absent) else min(self._interval * 1.5, most)
-        self.due = now + self._interval
+        self.due = now + self._interval * random.uniform(0.8, 1.2)  # not all jobs at the same moment
 
     def heard(self, event: Event, started: bool, now: float) -> None:
         """The websocket told this of a job that runs already, or not."""
@@ -7547,18 +8050,20 @@ async def _watch(
     audience: Audience,
     part: str,
     wait: float,
-    patience: Patience,
+    fleet: Fleet,
 ) -> Job:
     """Feed the job with frames and look-ups until it ended, is lost, or the server is gone."""
-    now = time.monotonic()
+    now, patience = time.monotonic(), fleet.patience
     deadline, pace = now + wait, Pace(patience, subscription.connected, now)
     looking: asyncio.Task[None] | None = None
+    renewed = False
     try:
         while not job.ended and not job.lost:
             now = time.monotonic()
             if now >= deadline:
-                message = f"The longest wait ({duration(wait)}) is over and ComfyUI is still at work."
-                raise StillRunning(message, job.prompt_id)
+                at_work = "is still at work" if job.silent_since is None else "does not answer at the moment"
+                message = f"The longest wait ({duration(wait)}) is over and ComfyUI {at_work}."
+                raise StillRunning(message, fleet.owner.job_id(server.endpoint, job.prompt_id))
             idle = looking is None or looking.done()
             if idle and now >= pace.due:
                 pace.looking(now)  # its answer comes in line with the frames
@@ -7569,9 +8074,13 @@ async def _watch(
             except TimeoutError:
                 continue
             now = time.monotonic()
+            if isinstance(event, Overruled):
+                raise event.error
             if isinstance(event, LookedUp):
                 event = event.answer
                 pace.answered(event, subscription.connected, now)
+                if isinstance(event, Started) and not renewed:
+                    renewed = server.connection.renew()
             else:
                 pace.heard(event, job.started, now)
             job = advance(job, event, now)
@@ -7588,10 +8097,12 @@ async def _watch(
 
 
 def _tell(job: Job, event: Event, audience: Audience, part: str, patience: Patience) -> None:
-    """Show how the job stands. Raises `ServerGone` when nothing was heard for too long."""
+    """Show how the job stands. Raises `ServerGone` when no connection could be made for too long, or nothing was heard
+    of a job that the server may never have got."""
     now = time.monotonic()
     if isinstance(event, Silence) and job.silent_since is not None:
-        if now - job.silent_since >= patience.gone:
+        since = job.refused_since if job.taken else job.silent_since
+        if since is not None and now - since >= patience.gone:
             raise ServerGone(f"ComfyUI stopped answering in the middle of the run. {event.reason}")
         audience.status("silent", f"{part}ComfyUI does not answer at the moment")
     else:
@@ -7613,7 +8124,7 @@ async def _look_up(server: ComfyUIServer, prompt_id: str, since: float) -> Event
     try:
         return await server.look_up(prompt_id, since)
     except ServerError as error:  # also a proxy that answers for a server that restarts
-        return Silence(error.message)
+        return Silence(error.message, isinstance(error, ServerUnreachable) and error.refused)
 
 
 async def _recorded(server: ComfyUIServer, prompt_id: str, patience: Patience) -> Event:
@@ -7628,6 +8139,8 @@ async def _recorded(server: ComfyUIServer, prompt_id: str, patience: Patience) -
 
 def judge(job: Job, graph: Graph) -> Job:
     """The job when it ended well, else its error."""
+    if job.lost and not job.good and not job.away:
+        raise RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
     if job.lost and not job.good:
         raise JobLost("ComfyUI no longer knows the job: it was restarted, or the job was deleted there.")
     if job.interrupted:
@@ -7659,10 +8172,12 @@ class Collected:
     notes: tuple[str, ...]
 
 
-async def collect(server: ComfyUIServer, job: Job, graph: Graph, wanted: Format = Format()) -> Collected:
+async def collect(
+    server: ComfyUIServer, job: Job, graph: Graph, wanted: Format = Format(), patience: Patience = Patience()
+) -> Collected:
     """The run's files, in the order of the graph's nodes, as they are wanted. What is only shown (by preview nodes)
     counts only when nothing was saved. Raises `NothingMade`, or `PictureMissed` when only the websocket could have
-    brought it."""
+    brought it, and `ServerGone` when the server stays away."""
     order = {node_id: index for index, node_id in enumerate(graph)}
     found = sorted(job.outputs, key=lambda output: order.get(output.node_id, len(order)))
     saved = [output for output in found if output.type == "output"]
@@ -7673,17 +8188,36 @@ async def collect(server: ComfyUIServer, job: Job, graph: Graph, wanted: Format 
     async def bring(output: Output) -> tuple[Product, tuple[str, ...]]:
         if output.type == "text":
             return text_product(output.text), ()
-        data = await server.view(output)
+        data = await fetch(server, output, patience)
         return await asyncio.to_thread(deliver, data, output.filename, wanted)
 
     brought = await gather(PARALLEL_FILES, [functools.partial(bring, output) for output in taken])
     brought += [await asyncio.to_thread(deliver, sent.data, "", wanted) for sent in job.sent]
     if brought:
         notes = dict.fromkeys(note for _, notes in brought for note in notes)
-        return Collected(tuple(product for product, _ in brought), texts, tuple(notes))
+        return Collected(tuple(replace(one, prompt_id=job.prompt_id) for one, _ in brought), texts, tuple(notes))
     if any(node["class_type"] == "SaveImageWebsocket" for node in graph.values()):
         raise PictureMissed("The picture was sent over the websocket while the connection was down, and is gone.")
     raise NothingMade("The run ended well, but saved nothing.")
+
+
+async def fetch(server: ComfyUIServer, output: Output, patience: Patience) -> bytes:
+    """A file's bytes, asked for again and again while the server does not answer: it has outlived its run, and outlives
+    a restart. Raises `ServerGone` after `patience.gone` seconds, and as `ComfyUIServer.view` does."""
+    began, pause = time.monotonic(), patience.settle
+    while True:
+        try:
+            data = await server.view(output)
+            server.record.bytes += len(data)
+            return data
+        except ServerUnreachable as error:
+            if time.monotonic() - began >= patience.gone:
+                raise ServerGone(
+                    f"ComfyUI stopped answering before its files were fetched. {error.message}",
+                    f'"{output.filename}" is in ComfyUI\'s output folder.',
+                ) from None
+        await asyncio.sleep(pause * random.uniform(0.8, 1.2))
+        pause = min(pause * 2, patience.longest)
 
 
 def deliver(data: bytes, source: str, wanted: Format) -> tuple[Product, tuple[str, ...]]:
@@ -7938,6 +8472,18 @@ class Chat:
         with contextlib.suppress(AttributeError):  # before 0.10 the settings hang on the application
             return str(self.request.app.state.config.COMFYUI_BASE_URL or "")
         return ""
+
+    @property
+    def owner(self) -> Owner:
+        """Whose jobs this call's are. The key comes from Open WebUI's own secret, so that all of its workers agree, and
+        still do after a restart."""
+        secret = str(getattr(sys.modules.get("open_webui.env"), "WEBUI_SECRET_KEY", "") or "")
+        user = str(self.user.get("id") or "")
+        return (
+            Owner(user, hmac.new(secret.encode(), b"comfyui_tool: whose job", "sha256").digest())
+            if secret
+            else Owner(user)
+        )
 
     async def keep(self, products: Sequence[Product], stem: str) -> list[dict[str, Any]]:
         """Store files as the user's own, under telling names, and show them in the message, in their order.
@@ -8412,13 +8958,16 @@ class Valves(Tolerant):
     endpoint: str = Field(
         default="",
         title="ComfyUI address",
-        description="For example `http://127.0.0.1:8188`. Leave empty to look at `COMFYUI_BASE_URL`, at the address in "
-        "Open WebUI's own image settings, at `http://127.0.0.1:8188` and at `http://host.docker.internal:8188`.",
+        description="For example `http://127.0.0.1:8188`. Several, one a line or behind commas, are used as one, the "
+        "first ones first, and may have names: `fast = http://10.0.0.5:8188`. Leave empty to look at "
+        "`COMFYUI_BASE_URL`, at the address in Open WebUI's own image settings, at `http://127.0.0.1:8188` and at "
+        "`http://host.docker.internal:8188`.",
     )
     api_key: str = Field(
         default="",
         title="ComfyUI API key",
-        description="Sent as `Authorization: Bearer`, and to the administrator's address only.",
+        description="Sent as `Authorization: Bearer`, and to the administrator's addresses only. For several "
+        "addresses: one for all, or one each behind commas, in their order.",
         json_schema_extra=SECRET,  # type: ignore[arg-type]
     )
     model: str = Field(default="", title="Model", description=MODEL_VALVE)
@@ -8463,8 +9012,30 @@ class Valves(Tolerant):
     max_upscaled_megapixels: float = Field(
         default=34.0, title="Largest upscaled picture in megapixels", description="0.07 to 256; 34 allows 7680x4320."
     )
+    max_video_seconds: float = Field(
+        default=30.0,
+        title="Longest video in seconds",
+        description="0.1 to 3600, counted at no more than 30 frames a second.",
+    )
+    max_jobs: int = Field(
+        default=4,
+        title="Most jobs of one user at once",
+        description="1 to 1000 on all servers together, waiting ones counted; 0 for any number.",
+    )
+    max_queue: int = Field(
+        default=0,
+        title="Longest queue that is joined",
+        description="1 to 10000 jobs of everybody, ComfyUI's own page included; 0 for any number.",
+    )
     max_wait_minutes: float = Field(
-        default=60.0, title="Longest wait in minutes", description="0.1 to 1440. The job goes on in ComfyUI after it."
+        default=60.0,
+        title="Longest wait in minutes",
+        description="0.1 to 1440. The job goes on in ComfyUI after it, and check_job brings it.",
+    )
+    lost_after_seconds: float = Field(
+        default=60.0,
+        title="Seconds until a server is given up",
+        description="5 to 3600, without a connection to it; its job is run on another one then, if there is one.",
     )
 
 
@@ -8481,6 +9052,12 @@ class UserValves(Tolerant):
         title="API key for your address",
         description="Sent as `Authorization: Bearer` to your own address only.",
         json_schema_extra=SECRET,  # type: ignore[arg-type]
+    )
+    server: str = Field(
+        default="",
+        title="Server",
+        description="Name of the one to use, where the administrator has set several. Leave empty to have the soonest "
+        "chosen.",
     )
     model: str = Field(default="", title="Model", description=MODEL_VALVE)
     workflow: str = Field(default="", title="Workflow", description=WORKFLOW_VALVE)
@@ -8515,7 +9092,7 @@ USUAL_ADDRESSES = ("http://127.0.0.1:8188", "http://host.docker.internal:8188")
 class Settings:
     """What both valves and the caller's rights come to, for one call."""
 
-    endpoints: tuple[Endpoint, ...]  # in the order in which they are tried
+    endpoints: tuple[Endpoint, ...]  # in the order in which they are preferred
     limits: Limits
     previews: bool
     preferences: Mapping[str, Wanted]  # argument -> what holds when the call does not say
@@ -8523,6 +9100,13 @@ class Settings:
     own_workflows: bool = False  # whether the caller may bring workflows
     format: Format = Format()
     show_to_model: bool = False
+    owner: Owner = field(default_factory=Owner)
+    patience: Patience = Patience()
+
+    @property
+    def fleet(self) -> Fleet:
+        """The servers of this call, and by what rules they are used."""
+        return Fleet(self.endpoints, self.limits, self.owner, self.patience)
 
     def wish(self, prompt: Any, **arguments: Any) -> Wish:
         """The wish of a call: its arguments first, then the user's valves, then the administrator's.
@@ -8618,10 +9202,13 @@ def clamp(value: float, low: float, high: float) -> float:
     return min(max(value, low), high)
 
 
-def resolve(valves: Valves, user: Mapping[str, Any] | None, own_address: str = "") -> Settings:
+def resolve(
+    valves: Valves, user: Mapping[str, Any] | None, own_address: str = "", owner: Owner | None = None
+) -> Settings:
     """Both valves, clamped, and the caller's rights as one value.
 
-    `user` is Open WebUI's `__user__`, with the user's valves; `own_address` the one in Open WebUI's image settings.
+    `user` is Open WebUI's `__user__`, with the user's valves; `own_address` the one in Open WebUI's image settings;
+    `owner` says whose the jobs are.
     Raises `EndpointRefused` and `BadArgument`.
     """
     user = user or {}
@@ -8641,13 +9228,16 @@ def resolve(valves: Valves, user: Mapping[str, Any] | None, own_address: str = "
             )
         endpoints = [Endpoint.parse(mine.endpoint, mine.api_key, 'The valve "Your ComfyUI address"')]
     else:
-        endpoints = administrators_endpoints(valves, own_address)
+        endpoints = pinned(administrators_endpoints(valves, own_address), mine.server)
     limits = Limits(
         count=int(clamp(valves.max_count, 1, 64)),
         steps=int(clamp(valves.max_steps, 1, 10_000)),
         megapixels=clamp(valves.max_megapixels, 0.07, 256),
         upscaled_megapixels=clamp(valves.max_upscaled_megapixels, 0.07, 256),
+        video_seconds=clamp(valves.max_video_seconds, 0.1, 3600),
         wait_seconds=60 * clamp(valves.max_wait_minutes, 0.1, 1440),
+        jobs=int(clamp(valves.max_jobs, 0, 1000)),
+        queue=int(clamp(valves.max_queue, 0, 10_000)),
     )
     own = valves.allow_user_workflows or user.get("role") == "admin"
     kind = valves.picture_format if mine.picture_format == "default" else mine.picture_format
@@ -8662,6 +9252,8 @@ def resolve(valves: Valves, user: Mapping[str, Any] | None, own_address: str = "
         own,
         Format("" if kind == "as made" else kind, quality, kept),
         mine.show_to_model,
+        owner or Owner(str(user.get("id") or "")),
+        Patience(gone=clamp(valves.lost_after_seconds, 5, 3600)),
     )
 
 
@@ -8678,20 +9270,56 @@ def _catalogue(valves: Valves, mine: UserValves, own: bool) -> Catalogue:
 
 async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> Settings:
     """The settings of a call. Workflows in a valve may be megabytes, so they are read beside the event loop."""
-    return await asyncio.to_thread(resolve, valves, user, await chat.comfyui_address())
+    return await asyncio.to_thread(resolve, valves, user, await chat.comfyui_address(), chat.owner)
 
 
 def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]:
     """The addresses to try for everybody. The key goes to those that an administrator set, not to guesses."""
     if valves.endpoint.strip():
-        return [Endpoint.parse(valves.endpoint, valves.api_key, 'The valve "ComfyUI address"')]
+        return read_endpoints(valves.endpoint, valves.api_key)
     named = (
         (os.environ.get("COMFYUI_BASE_URL", ""), "The environment variable COMFYUI_BASE_URL"),
         (own_address, "The ComfyUI address in Open WebUI's image settings"),
     )
     endpoints = [Endpoint.parse(url, valves.api_key, name) for url, name in named if url.strip()]
     known = {endpoint.url for endpoint in endpoints}
-    return list(dict.fromkeys([*endpoints, *(Endpoint(url) for url in USUAL_ADDRESSES if url not in known)]))
+    guesses = [*endpoints, *(Endpoint(url) for url in USUAL_ADDRESSES if url not in known)]
+    return [replace(endpoint, guessed=True) for endpoint in dict.fromkeys(guesses)]
+
+
+def read_endpoints(addresses: str, keys: str) -> list[Endpoint]:
+    """The administrator's servers: addresses behind commas or one a line, each with a name before it ("fast = http://…")
+    or not, and one key for all or one each in the same order. Raises `BadArgument`."""
+    texts = [text.strip() for text in re.split(r"[,;\n]+", addresses) if text.strip()]
+    named = [re.fullmatch(r"(?:([^=:/]{1,60}?)\s*=\s*)?(.*)", text, re.DOTALL) for text in texts]
+    labels = [(found[1] or "").strip() if found else "" for found in named]
+    given = [keys.strip()] if len(texts) == 1 else [key.strip() for key in re.split(r"[,;\n]", keys.strip(" ,;\n"))]
+    given = given * len(texts) if len(given) == 1 else given
+    if len(given) != len(texts):
+        raise BadArgument(
+            f'The valve "ComfyUI API key" holds {len(given)} keys for {len(texts)} addresses.',
+            "Give one for all, or one each behind commas, in the order of the addresses.",
+        )
+    name = 'The valve "ComfyUI address"'
+    endpoints = [
+        Endpoint.parse(found[2] if found else text, key, name, label)
+        for text, found, key, label in zip(texts, named, given, labels, strict=True)
+    ]
+    return list(dict.fromkeys(endpoints))
+
+
+def pinned(endpoints: list[Endpoint], name: str) -> list[Endpoint]:
+    """The server of a name or address, or all of them when none is named. Raises `BadArgument`."""
+    wanted = name.strip().lower()
+    if not wanted:
+        return endpoints
+    found = [one for one in endpoints if wanted in (one.name.lower(), urlsplit(one.url).netloc, one.url)]
+    if not found:
+        raise BadArgument(
+            f'Your valve "Server" is "{shortened(name)}", and no server is called so.',
+            f"Tell the user to empty it, or to name one of: {quoted(one.name for one in endpoints)}.",
+        )
+    return found[:1]
 
 
 # --- 11. Tools --------------------------------------------------------------------------------------------------------
@@ -8949,8 +9577,9 @@ class Tools:
 
         async def work(_display: Display) -> tuple[dict[str, Any], str]:
             settings = await settle(valves, __user__, chat)
-            async with reach(settings.endpoints) as server:
-                answer = await list_workflows(server, settings.catalogue, words_of(search, "search"))
+            words, catalogue = words_of(search, "search"), settings.catalogue
+            answers = await everywhere(settings.endpoints, lambda server: list_workflows(server, catalogue, words))
+            answer = one_list(answers)
             return {"status": "done", **answer}, f"{len(answer['workflows'])} workflows"
 
         return await chat.answer(work)
@@ -8980,10 +9609,14 @@ class Tools:
             if not name:
                 raise BadArgument("The argument workflow is empty.", "list_workflows tells the names.")
             catalogue = await settings.including(chat, workflow)
-            async with reach(settings.endpoints) as server:
-                entry = await catalogue.find(server, Wanted(name, "The argument workflow"))
-                answer = await describe_workflow(server, entry)
-            return {"status": "done", **answer}, f'Looked at "{entry.name}"'
+            about = Wanted(name, "The argument workflow")
+
+            async def describe(server: ComfyUIServer) -> dict[str, Any]:
+                return await describe_workflow(server, await catalogue.find(server, about))
+
+            answers = await everywhere(settings.endpoints, describe)
+            answer = min(answers, key=lambda one: "cannot run" in one or "missing nodes" in one)
+            return {"status": "done", **answer}, f'Looked at "{answer["name"]}"'
 
         return await chat.answer(work)
 
@@ -9008,8 +9641,8 @@ class Tools:
 
         async def work(_display: Display) -> tuple[dict[str, Any], str]:
             settings = await settle(valves, __user__, chat)
-            async with reach(settings.endpoints) as server:
-                answer = await list_models(server, words_of(kind, "kind"), words_of(search, "search"))
+            of, words = words_of(kind, "kind"), words_of(search, "search")
+            answer = one_list(await everywhere(settings.endpoints, lambda server: list_models(server, of, words)))
             return {"status": "done", **answer}, "Looked up what is installed"
 
         return await chat.answer(work)
@@ -9027,9 +9660,10 @@ async def _run(
         catalogue=catalogue,
         previews=settings.previews and display.previews,
         wanted=settings.format,
+        patience=settings.patience,
+        owner=settings.owner,
     )
-    prompt = wish.prompt or (wish.inputs["prompt"].value if "prompt" in wish.inputs else made.workflow)
-    files = await chat.keep(made.products, file_stem(str(prompt), made.seed))
+    files = await chat.keep(made.products, file_stem(wish.called or made.workflow, made.seed))
     result, text = report(made, files, chat.shown, await chat.numbers(files))
     if settings.show_to_model and chat.seen_by_model:
         pictures = [product.data for product in made.products if product.size][:GLANCES]
@@ -9258,7 +9892,7 @@ async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:
 
 async def _install_valves(webui: OpenWebUI, path: str, options: argparse.Namespace) -> None:
     """Set the valves that were given. An update replaces all of them, so the others are sent along."""
-    wanted = {"endpoint": options.endpoint and Endpoint.parse(options.endpoint).url, "api_key": options.api_key}
+    wanted = {"endpoint": options.endpoint and as_valve(options.endpoint), "api_key": options.api_key}
     wanted = {name: value for name, value in wanted.items() if value}
     held = await webui.call("GET", f"{path}/valves") or {}
     changed = {name: value for name, value in wanted.items() if held.get(name) != value}
@@ -9266,6 +9900,13 @@ async def _install_valves(webui: OpenWebUI, path: str, options: argparse.Namespa
         await webui.call("POST", f"{path}/valves/update", {**held, **changed})
         titles = quoted(str(Valves.model_fields[name].title) for name in changed)
         print(f"Set the valve {titles}.")
+
+
+def as_valve(addresses: str) -> str:
+    """Addresses as the valve takes them, tidied. Raises `BadArgument`."""
+    endpoints = read_endpoints(addresses, "")
+    tidy = ((f"{one.label} = " if one.label else "") + CLOUD_PREFIX * one.cloud + one.url for one in endpoints)
+    return ", ".join(tidy)
 
 
 async def _install_grant(webui: OpenWebUI, path: str, grants: list[dict[str, Any]]) -> None:

@@ -84,7 +84,7 @@ async def test_previews_arrive_while_it_runs(comfy: StandIn, watcher: Watcher) -
 async def test_without_previews_none_are_asked_for(comfy: StandIn, watcher: Watcher) -> None:
     await make(comfy, watcher, previews=False)
     assert not watcher.pictures
-    assert comfy.prompts[0]["extra_data"] == {"preview_method": "none"}
+    assert comfy.prompts[0]["extra_data"]["preview_method"] == "none"
 
 
 async def test_the_same_seed_and_count_give_the_same_set_again(comfy: StandIn, watcher: Watcher) -> None:
@@ -323,24 +323,29 @@ async def test_a_server_that_dies_in_the_middle_is_gone(comfy: StandIn, watcher:
     assert "ComfyUI does not answer at the moment" in watcher.texts
 
 
-async def test_a_server_that_restarts_has_lost_the_job(comfy: StandIn, watcher: Watcher) -> None:
+async def test_a_server_that_restarts_gets_the_job_once_more_and_no_third_time(
+    comfy: StandIn, watcher: Watcher
+) -> None:
     comfy.misbehave.hold_at_step = 2
     run = asyncio.create_task(make(comfy, watcher))
-    await comfy.until_held()
-    await comfy.restart()
+    for _ in range(2):
+        await comfy.until_held()
+        await comfy.restart()
     with pytest.raises(tool.JobLost):
         await run
+    assert len(comfy.prompts) == 2
 
 
-async def test_a_job_that_somebody_deletes_is_lost_after_two_look_ups(comfy: StandIn, watcher: Watcher) -> None:
+async def test_a_job_that_somebody_deletes_is_not_run_again(comfy: StandIn, watcher: Watcher) -> None:
     comfy.misbehave.hold_at_step = 1
     await comfy.post(comfy.example_graph())
     run = asyncio.create_task(make(comfy, watcher))
     await until(lambda: comfy.prompts)
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
         await server.call("POST", "/queue", body={"delete": [comfy.prompts[0]["prompt_id"]]})
-    with pytest.raises(tool.JobLost):
+    with pytest.raises(tool.RunInterrupted, match="taken out of the queue"):
         await run
+    assert len(comfy.prompts) == 1
     comfy.release()
 
 
@@ -436,11 +441,13 @@ async def test_unreadable_frames_are_passed_over(comfy: StandIn, watcher: Watche
     assert (await make(comfy, watcher)).products
 
 
-async def test_a_download_that_breaks_off_is_an_error_after_a_second_try(comfy: StandIn, watcher: Watcher) -> None:
+async def test_a_download_that_breaks_off_each_time_is_an_error_after_several_tries(
+    comfy: StandIn, watcher: Watcher
+) -> None:
     comfy.misbehave.truncate_view = True
-    with pytest.raises(tool.ServerUnreachable, match="broke off"):
+    with pytest.raises(tool.ServerGone, match="broke off"):
         await make(comfy, watcher)
-    assert sum(request.path == "/view" for request in comfy.requests) == 2
+    assert 2 <= sum(request.path == "/view" for request in comfy.requests) <= 6
 
 
 async def test_other_peoples_previews_are_not_ours(comfy: StandIn, watcher: Watcher) -> None:
@@ -665,20 +672,18 @@ async def test_a_job_that_is_taken_in_after_the_stop_is_withdrawn_all_the_same(
     await until(lambda: not comfy.running and not comfy.pending)
 
 
-async def test_a_failure_that_is_no_stop_withdraws_the_job_or_says_that_it_could_not(
+async def test_a_server_that_answers_no_look_up_is_waited_for_and_keeps_the_job(
     comfy: StandIn, watcher: Watcher
 ) -> None:
     comfy.misbehave.hold_at_step = 2
     comfy.misbehave.mute_frames = {"status", "executing", "progress", "progress_state", "execution_start"}
-    comfy.misbehave.status_for = {"/queue": 500}
-    run = asyncio.create_task(make(comfy, watcher, steps=50))
+    comfy.misbehave.status_for = {"/history": 502}
+    run = asyncio.create_task(make(comfy, watcher, steps=50, limits=tool.Limits(wait_seconds=2.5)))
     await comfy.until_held()
-    with pytest.raises(tool.ServerGone) as gone:
+    comfy.misbehave.status_for = {"/queue": 502}
+    with pytest.raises(tool.StillRunning, match="does not answer") as still:
         await run
-    if tool.STILL_AT_WORK not in gone.value.as_result()["hint"]:
-        await until(lambda: not comfy.running)
-    else:
-        assert comfy.facts.version == "0.3.64", "without its queue an old release does not tell what it runs"
+    assert comfy.running == [still.value.job_id]
     comfy.release()
 
 
