@@ -118,6 +118,7 @@ PREVIEW_SECONDS = 0.5
 # ├── LimitExceeded        limit_exceeded      │   ├── NodeNotInstalled     node_not_installed
 # ├── EndpointRefused      endpoint_refused    │   ├── ModelNotInstalled    model_not_installed
 # ├── UnknownWorkflow      unknown_workflow    │   └── ValueOutOfRange      value_out_of_range
+# ├── UnknownJob           unknown_job         │
 # ├── ServerError          server_error        ├── RunFailed            run_failed
 # │   ├── ServerUnreachable    server_…        │   ├── OutOfMemory          out_of_memory
 # │   ├── AccessRefused        access_refused  │   ├── NodeFailed           node_failed
@@ -171,6 +172,13 @@ class UnknownWorkflow(ComfyUIError):
 
     code = "unknown_workflow"
     default_hint = "Leave `workflow` out to have one chosen."
+
+
+class UnknownJob(ComfyUIError):
+    """No server knows such a job of this user."""
+
+    code = "unknown_job"
+    default_hint = "check_job without job_id tells the user's jobs."
 
 
 class ServerError(ComfyUIError):
@@ -299,7 +307,7 @@ class StillRunning(ComfyUIError):
     """The longest wait is over and ComfyUI is still at work; the job goes on there."""
 
     code = "still_running"
-    default_hint = "Do not start it again. The picture will be in ComfyUI's output folder."
+    default_hint = "Do not start it again. Tell the user; check_job brings it when they ask."
 
     def __init__(self, message: str, job_id: str) -> None:
         super().__init__(message)
@@ -7180,7 +7188,12 @@ async def make(
                         server, graph, audience, part, wait, previews, patience, fleet, told, assigned.posted
                     )
                     audience.status("saving", f"{part}Saving")
-                    collected = await collect(server, job, graph, wanted, patience)
+                    try:
+                        collected = await collect(server, job, graph, wanted, patience)
+                    except ServerGone as error:
+                        job_id = fleet.owner.job_id(server.endpoint, job.prompt_id)
+                        error.add_note(f"When ComfyUI is back, check_job may bring them: job_id {job_id}.")
+                        raise
                     cached = (CACHED_NOTE,) if job.cached >= set(graph) else ()
                     notes += (*dropped, *missed_pictures(job, graph), *collected.notes, *cached)
                     made.append(collected)
@@ -7846,6 +7859,133 @@ def _over_limit(wanted: Wanted, value: Any, limit: str) -> LimitExceeded:
     )
 
 
+CHECK_SECONDS = 20.0  # that check_job waits for a job which is still at work
+COLLECT_SECONDS = 24 * 3600.0  # how old a finished job may be that is brought without being named
+OTHERS_SECONDS = 60.0  # since its end, after which nobody else can be about to bring a job
+PROMPT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
+    """The user's job of an id, on whichever server knows it.
+
+    Raises `BadArgument` for what is no id, `UnknownJob` where no server knows it or it is somebody else's, and
+    `ServerUnreachable` where one that does not answer may know it.
+    """
+    prompt_id, _, signature = job_id.strip().lower().partition(".")
+    if not PROMPT_ID.fullmatch(prompt_id):
+        raise BadArgument(
+            f'The argument job_id is "{shortened(job_id)}".', 'It is told by a result "still running"; or leave it out.'
+        )
+
+    async def ask(server: ComfyUIServer) -> Prompt | None:
+        return await server.find(prompt_id)
+
+    found, silent = await _ask_all(fleet, ask)
+    signed = hmac.compare_digest(signature.encode(), fleet.owner.mark(prompt_id)[:16].encode())
+    for endpoint, prompt in found:
+        if prompt and (signed if endpoint.cloud else fleet.owner.owns(prompt)):
+            return endpoint, prompt
+    if silent:
+        raise ServerUnreachable(
+            f"No server that answers knows this job, and {quoted(silent)} {'do' if len(silent) > 1 else 'does'} not.",
+            "Try again later.",
+        )
+    raise UnknownJob("No ComfyUI server knows such a job of this user.")
+
+
+async def own_jobs(fleet: Fleet) -> tuple[list[tuple[Endpoint, Prompt]], list[str]]:
+    """The user's jobs on all servers, as far as these remember, the oldest first; and the names of the servers that do
+    not answer. Jobs on Comfy Cloud are not among them: it keeps no marks."""
+
+    async def ask(server: ComfyUIServer) -> list[Prompt]:
+        return [prompt for prompt in await server.recent() if fleet.owner.owns(prompt)]
+
+    found, silent = await _ask_all(fleet, ask)
+    jobs = [(endpoint, prompt) for endpoint, prompts in found for prompt in prompts]
+    return sorted(jobs, key=lambda job: _posted_at(job[1])), silent
+
+
+async def _ask_all(
+    fleet: Fleet, ask: Callable[[ComfyUIServer], Awaitable[T]]
+) -> tuple[list[tuple[Endpoint, T]], list[str]]:
+    """What each server answers, and the names of those that do not, a look-up's time given."""
+    found: list[tuple[Endpoint, T]] = []
+    silent: list[str] = []
+
+    async def one(endpoint: Endpoint) -> None:
+        try:
+            async with asyncio.timeout(LOOK_UP_SECONDS), open_server(endpoint) as server:
+                found.append((endpoint, await ask(server)))
+        except (ServerError, TimeoutError):
+            silent.append(endpoint.name)
+
+    await gather(len(fleet.endpoints), [functools.partial(one, endpoint) for endpoint in fleet.endpoints])
+    return found, silent
+
+
+def is_attended(prompt: Prompt) -> bool:
+    """Whether a call may be about to bring what the job made: one of this process or, for a short while after the end,
+    one of another."""
+    if time.monotonic() < ATTENDED.get(prompt.prompt_id, 0.0):
+        return True
+    return prompt.ended is not None and 0 <= time.time() - prompt.ended < OTHERS_SECONDS
+
+
+async def bring(
+    fleet: Fleet,
+    endpoint: Endpoint,
+    prompt: Prompt,
+    audience: Audience,
+    *,
+    previews: bool = True,
+    wanted: Format = Format(),
+    wait: float = CHECK_SECONDS,
+) -> Made:
+    """What a job made that an earlier call started, waited for a while if need be; a Stop ends only the waiting.
+
+    Raises `StillRunning` after `wait` seconds, and for a job that another call is following, and the job's own errors.
+    """
+    job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
+    if ATTENDED.get(prompt.prompt_id) == math.inf:
+        raise StillRunning("Another call is following this job and brings it.", job_id)
+    graph, told = prompt.graph, prompt.extra_data.get(MARK)
+    about: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    job = replace(Job.posted(prompt.prompt_id, graph), complete=False, away=True)
+    job = advance(job, prompt.state, time.monotonic())
+    on_preview = audience.preview if previews else _ignore
+    _attend(prompt.prompt_id)
+    try:
+        async with open_server(endpoint) as server:
+            if not job.ended:
+                async with server.connection.listen(prompt.prompt_id, picture_nodes(graph), on_preview) as subscription:
+                    job = await _watch(server, job, subscription, audience, "", wait, fleet)
+            job = judge(job, graph)
+            audience.status("saving", "Saving")
+            collected = await collect(server, job, graph, wanted, fleet.patience)
+    except BaseException:
+        ATTENDED.pop(prompt.prompt_id, None)
+        raise
+    ATTENDED[prompt.prompt_id] = time.monotonic() + ATTENDED_SECONDS
+    seed = about.get("seed") if isinstance(about.get("seed"), int) else None
+    model, workflow = (str(about.get(name) or "") for name in ("model", "workflow"))
+    notes = (*collected.notes, *missed_pictures(job, graph))
+    return Made(collected.products, seed, model, workflow, 0.0, notes, collected.texts)
+
+
+def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]:
+    """How a job stands, in a line for the model."""
+    told = prompt.extra_data.get(MARK)
+    about: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    line = {"job_id": fleet.owner.job_id(endpoint, prompt.prompt_id), "state": "running"}
+    match prompt.state:
+        case Waiting(ahead):
+            line["state"] = f"waiting, {ahead} ahead"
+        case Recorded(success):
+            line["state"] = "done, its own call is bringing it" if success else "failed"
+    line |= {"workflow": shortened(about.get("workflow") or ""), "name": shortened(about.get("name") or "")}
+    return {key: value for key, value in line.items() if value}
+
+
 STILL_AT_WORK = "ComfyUI could not be told and may still be at work."
 GOES_ON = "Open WebUI was shut down; the job goes on in ComfyUI, and check_job brings it"
 
@@ -8310,6 +8450,21 @@ class ChatFile:
         return None
 
 
+JOB_KEY = "comfyui_job"  # under which a stored file tells the prompt id of the run that made it
+KEPT_PAGE, KEPT_PAGES = 100, 20  # how many of a user's files are looked through for those of a job
+
+
+def message_file(item: Any, drawn: bool) -> dict[str, Any]:
+    """What a message holds of a file of Open WebUI's: pictures are `drawn`, all else is offered."""
+    meta = item.meta or {}
+    name, content_type = str(meta.get("name") or item.filename), str(meta.get("content_type") or "")
+    url = f"/api/v1/files/{item.id}/content"
+    kept = {"id": item.id, "url": url, "name": name, "content_type": content_type}
+    if drawn:
+        return {"type": "image", **kept}
+    return {"type": "file", **kept, "size": int(meta.get("size") or 0)}
+
+
 class Display:
     """Shows a run in the message, live only: nothing of it is written to the database.
 
@@ -8532,18 +8687,38 @@ class Chat:
             about = {"channel_id": self.chat_id.removeprefix("channel:"), "message_id": self.message_id}
         else:
             about = {}
+        about |= {JOB_KEY: product.prompt_id} if product.prompt_id else {}
         upload = UploadFile(
             file=io.BytesIO(product.data), filename=name, headers=Headers({"content-type": product.content_type})
         )
         user = await Users.get_user_by_id(str(self.user.get("id")))
         # process=False: without it Open WebUI would try to read text out of the picture
         item = await upload_file_handler(self.request, file=upload, metadata=about, process=False, user=user)
-        url = f"/api/v1/files/{item.id}/content"
-        kept = {"id": item.id, "url": url, "name": name, "content_type": product.content_type}
-        if product.size and product.content_type in DRAWN:
-            return {"type": "image", **kept}
-        await Files.update_file_data_by_id(item.id, {"content": file_page(product, url)})
-        return {"type": "file", **kept, "size": len(product.data)}
+        kept = message_file(item, bool(product.size) and product.content_type in DRAWN)
+        if kept["type"] == "file":
+            await Files.update_file_data_by_id(item.id, {"content": file_page(product, kept["url"])})
+        return kept
+
+    async def kept(self, jobs: Mapping[str, float]) -> dict[str, list[dict[str, Any]]]:
+        """What is stored already of the user's jobs, as messages hold it: `jobs` tells for each prompt id when it was
+        posted, in seconds since 1970. Nothing is where the user has deleted it."""
+        from open_webui.models.files import Files
+
+        found: dict[str, list[dict[str, Any]]] = {}
+        since = min(jobs.values(), default=math.inf)
+        for page in range(KEPT_PAGES):
+            files = await Files.search_files(str(self.user.get("id")), skip=page * KEPT_PAGE, limit=KEPT_PAGE)
+            for item in files:
+                job = str(((item.meta or {}).get("data") or {}).get(JOB_KEY))
+                if job in jobs:
+                    found.setdefault(job, []).insert(0, message_file(item, "content" not in (item.data or {})))
+            if len(files) < KEPT_PAGE or (files[-1].created_at or 0) < since:
+                break
+        return found
+
+    async def show_again(self, items: list[dict[str, Any]]) -> None:
+        """Show files in the message that are stored already."""
+        self.shown = await finish(self._attach(items), ANSWER_SECONDS) and self.shown
 
     async def read_file(self, reference: str) -> tuple[str, bytes]:
         """Name and content of a file that the user may read, by its id or its address in this Open WebUI, or of a data
@@ -8794,7 +8969,9 @@ class Chat:
             result, text = await work(await self._begin())
         except asyncio.CancelledError as stop:
             notes = getattr(stop, "__notes__", ())
-            await finish(self._close(f"Stopped. {notes[0]}" if notes else "Stopped"), CLEAN_UP_SECONDS)
+            text = f"Stopped. {notes[0]}" if notes else "Stopped"
+            text = notes[0] if notes and notes[0].startswith(GOES_ON) else text
+            await finish(self._close(text), CLEAN_UP_SECONDS)
             raise
         except ComfyUIError as error:
             log.info("%s: %s", error.code, error.message)
@@ -9190,6 +9367,16 @@ def words_of(value: Any, name: str) -> str:
     return as_text(Wanted(value, f"The argument {name}")) if is_given(name, value) else ""
 
 
+def as_yes(value: Any, name: str) -> bool:
+    """A switch, also when it is written as a word. Raises `BadArgument`."""
+    plain = str(value).strip().lower()
+    if plain in ("true", "yes", "on", "1"):
+        return True
+    if plain in ("false", "no", "off", "0", *NOT_GIVEN):
+        return False
+    raise BadArgument(f"The argument {name} is {shortened(value)}.", "Give true or false.")
+
+
 def is_given(name: str, value: Any) -> bool:
     """Whether a caller means a value, or wrote something that stands for leaving it out."""
     if value is None or value == [] or (name == "seed" and str(value).strip().lower() in ("-1", "random")):
@@ -9371,6 +9558,8 @@ def report(
         result["text"] = [shortened(text, 4000) for text in made.texts[:8]]
     if made.notes:
         result["adjusted"] = list(made.notes)
+    if made.running:
+        result["still_running"] = made.running
     took = f" in {duration(made.seconds)}" if made.seconds >= 0.5 else ""
     return result, f"Done{took}" + (f" · seed {made.seed}" if made.seed is not None else "")
 
@@ -9647,6 +9836,104 @@ class Tools:
 
         return await chat.answer(work)
 
+    async def check_job(
+        self,
+        job_id: str = "",
+        cancel: bool = False,
+        __user__: dict[str, Any] | None = None,
+        __request__: Any = None,
+        __event_emitter__: Any = None,
+        __metadata__: dict[str, Any] | None = None,
+        __chat_id__: str | None = None,
+        __message_id__: str | None = None,
+        __messages__: list[dict[str, Any]] | None = None,
+    ) -> dict[str, Any]:
+        """Bring what a job made that was "still running" into the chat, or cancel it.
+
+        :param job_id: As told by that result; without it all of the user's jobs
+        :param cancel: true cancels it
+        """
+        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
+        valves = self.valves
+
+        async def work(display: Display) -> tuple[dict[str, Any], str]:
+            settings = await settle(valves, __user__, chat)
+            name, stop = words_of(job_id, "job_id"), as_yes(cancel, "cancel")
+            return await _check_jobs(chat, display, settings, name, stop)
+
+        return await chat.answer(work)
+
+
+async def _check_jobs(
+    chat: Chat, display: Display, settings: Settings, job_id: str, cancel: bool
+) -> tuple[dict[str, Any], str]:
+    """A job of an earlier call brought, cancelled, or told of; without an id all of the user's."""
+    fleet = await settings.fleet.found()
+    if job_id:
+        endpoint, prompt = await find_job(fleet, job_id)
+        return await (_cancel(fleet, endpoint, prompt) if cancel else _bring(chat, display, settings, endpoint, prompt))
+    jobs, silent = await own_jobs(fleet)
+    at_work = [job for job in jobs if not isinstance(job[1].state, Recorded)]
+    if cancel and len(at_work) != 1:
+        ids = quoted(fleet.owner.job_id(endpoint, prompt.prompt_id) for endpoint, prompt in at_work)
+        raise BadArgument(f"{len(at_work) or 'No'} jobs of the user are at work.", f"Name one: {ids}." if ids else "")
+    if cancel:
+        return await _cancel(fleet, *at_work[0])
+    recent = time.time() - COLLECT_SECONDS
+    ended = [job for job in jobs if isinstance(job[1].state, Recorded) and (job[1].ended or time.time()) >= recent]
+    kept = await chat.kept({prompt.prompt_id: _posted_at(prompt) for _, prompt in ended}) if ended else {}
+    waiting = [job for job in ended if job[1].prompt_id not in kept]
+    ready = [job for job in waiting if not is_attended(job[1])]
+    result: dict[str, Any] = {"status": "running" if at_work else "done"}
+    brought, failed = [], []
+    for endpoint, prompt in ready[-MOST_BROUGHT:]:
+        try:
+            brought.append((await _bring(chat, display, settings, endpoint, prompt))[0])
+        except ComfyUIError as error:
+            failed.append({**job_line(fleet, endpoint, prompt), "error": error.message})
+    lines = [job_line(fleet, *job) for job in [*at_work, *(job for job in waiting if job not in ready)]]
+    parts = {"brought": brought, "jobs": lines, "failed": failed, "no answer from": silent}
+    result |= {name: value for name, value in parts.items() if value}
+    if len(ready) > MOST_BROUGHT:
+        result["more"] = f"{len(ready) - MOST_BROUGHT} older ones are done; call again"
+    if len(result) == 1:
+        result["note"] = "The user has no job at work, and none that waits to be brought."
+    text = ", ".join(
+        f"{len(items)} {what}"
+        for items, what in ((brought, "brought"), (at_work, "at work"), (failed, "failed"))
+        if items
+    )
+    return result, f"Jobs: {text}" if text else "No jobs"
+
+
+MOST_BROUGHT = 8  # jobs that one call brings
+
+
+async def _bring(
+    chat: Chat, display: Display, settings: Settings, endpoint: Endpoint, prompt: Prompt
+) -> tuple[dict[str, Any], str]:
+    """A job's files in the chat: stored now, or shown again when they are stored already."""
+    stored = (await chat.kept({prompt.prompt_id: _posted_at(prompt)})).get(prompt.prompt_id)
+    if stored and isinstance(prompt.state, Recorded):
+        await chat.show_again(stored)
+        links = [{"id": item["id"], "url": item["url"]} for item in stored]
+        return {"status": "done", "files": links, "note": "It was brought before, and is shown again."}, "Shown again"
+    previews = settings.previews and display.previews
+    made = await bring(settings.fleet, endpoint, prompt, display, previews=previews, wanted=settings.format)
+    told = prompt.extra_data.get(MARK)
+    name = told.get("name") if isinstance(told, Mapping) else None
+    return await _keep(chat, settings, made, file_stem(str(name or made.workflow), None))
+
+
+async def _cancel(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> tuple[dict[str, Any], str]:
+    """A job taken out of its queue, or interrupted."""
+    job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
+    if isinstance(prompt.state, Recorded):
+        return {"status": "done", "job_id": job_id, "note": "It had ended already."}, "The job had ended already"
+    async with open_server(endpoint) as server:
+        await server.cancel(prompt.prompt_id, LOOK_UP_SECONDS)
+    return {"status": "cancelled", "job_id": job_id}, "Job cancelled"
+
 
 async def _run(
     chat: Chat, display: Display, settings: Settings, wish: Wish, catalogue: Catalogue
@@ -9663,7 +9950,12 @@ async def _run(
         patience=settings.patience,
         owner=settings.owner,
     )
-    files = await chat.keep(made.products, file_stem(wish.called or made.workflow, made.seed))
+    return await _keep(chat, settings, made, file_stem(wish.called or made.workflow, made.seed))
+
+
+async def _keep(chat: Chat, settings: Settings, made: Made, stem: str) -> tuple[dict[str, Any], str]:
+    """What was made, stored and reported."""
+    files = await chat.keep(made.products, stem)
     result, text = report(made, files, chat.shown, await chat.numbers(files))
     if settings.show_to_model and chat.seen_by_model:
         pictures = [product.data for product in made.products if product.size][:GLANCES]

@@ -1124,7 +1124,7 @@ async def test_a_server_that_dies_while_files_are_fetched_is_said_to() -> None:
         call = asyncio.create_task(run(comfy, batch(10)))
         await until(lambda: comfy.views == 10)
         await comfy.kill()
-        with pytest.raises(tool.ServerUnreachable):
+        with pytest.raises(tool.ServerGone):
             await within(10, call)
         assert at_work() == []
 

@@ -80,6 +80,7 @@ ARGUMENTS = {
     "list_workflows": {"search": "string"},
     "describe_workflow": {"workflow": "string"},
     "list_models": {"kind": "string", "search": "string"},
+    "check_job": {"job_id": "string", "cancel": "boolean"},
 }
 
 
@@ -133,7 +134,7 @@ async def test_the_installer_creates_updates_and_then_changes_nothing(webui: Ope
         'Created the tool "comfyui".',
         'Set the valve "ComfyUI address", "ComfyUI API key".',
         "All users can use it now.",
-        "A model can call: describe_workflow, edit_image, generate_image, list_models, list_workflows, run_workflow, "
+        "A model can call: check_job, describe_workflow, edit_image, generate_image, list_models, list_workflows, run_workflow, "
         "upscale_image.",
     ]
     await webui.set_valves("comfyui", endpoint="http://other:1", api_key="k3y", max_count=9)
