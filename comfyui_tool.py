@@ -6590,7 +6590,8 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, An
         "missing nodes": list(missing_nodes(graph, definitions)),
     }
     answer = {name: value for name, value in answer.items() if value}
-    return answer | {"diagram": f"```mermaid\n{mermaid(graph, definitions)}\n```"}
+    note = "To show the user the graph, copy `diagram` into the answer as it is."
+    return answer | {"diagram": f"```mermaid\n{mermaid(graph, definitions)}\n```", "note": note}
 
 
 SECRET_INPUT = re.compile(r"(^|[._ ])(api_?)?(key|token|secret|password)$", re.IGNORECASE)
@@ -9785,8 +9786,6 @@ class Tools:
     ) -> dict[str, Any]:
         """Tell a workflow's inputs, models, missing nodes and outputs, with a diagram of its graph.
 
-        To show the user the graph, copy `diagram` into the answer as it is.
-
         :param workflow: A name of list_workflows, or "attached" for the one in a picture that the user attached
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
@@ -9822,7 +9821,7 @@ class Tools:
     ) -> dict[str, Any]:
         """List what is installed in ComfyUI: models of a kind, LoRAs, embeddings, samplers, schedulers.
 
-        :param kind: Such as "checkpoints", "diffusion_models", "loras", "vae", "samplers"; empty counts all kinds
+        :param kind: Such as "checkpoints", "loras", "samplers"; empty counts all kinds
         :param search: Words that the name holds
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)

@@ -98,9 +98,8 @@ async def test_the_specification_is_right_and_short(webui: OpenWebUI, model: Mod
     } == ARGUMENTS
     for method in methods.values():
         assert all(item["description"] for item in method["parameters"]["properties"].values())
-    # English JSON has more than three characters a token in every common vocabulary. 1,800 tokens are for all methods
-    # of the design, of which two are to come.
-    assert len(json.dumps(list(methods.values()))) / 3 < 1660
+    # English JSON has more than three characters a token in every common vocabulary.
+    assert len(json.dumps(list(methods.values()))) / 3 < 1800
 
 
 async def test_the_file_can_be_fetched_by_url(webui: OpenWebUI, model: ModelServer) -> None:
@@ -134,8 +133,8 @@ async def test_the_installer_creates_updates_and_then_changes_nothing(webui: Ope
         'Created the tool "comfyui".',
         'Set the valve "ComfyUI address", "ComfyUI API key".',
         "All users can use it now.",
-        "A model can call: check_job, describe_workflow, edit_image, generate_image, list_models, list_workflows, run_workflow, "
-        "upscale_image.",
+        "A model can call: check_job, describe_workflow, edit_image, generate_image, list_models, list_workflows, "
+        "run_workflow, upscale_image.",
     ]
     await webui.set_valves("comfyui", endpoint="http://other:1", api_key="k3y", max_count=9)
     await webui.update_tool("comfyui", SOURCE.replace("from any model", "of any model", 1))
