@@ -114,7 +114,7 @@ class StandIn:
         await self.kill()
 
     async def start(self) -> None:
-        self.room = Sockets(self.misbehave)
+        self.room = self._sockets()
         definitions = Definitions(self.facts, self.models, self.files, self._custom_nodes)
         self.engine = Engine(
             self.facts,
@@ -129,13 +129,19 @@ class StandIn:
         app = web.Application(
             client_max_size=MAX_UPLOAD, middlewares=[self._record, self._misbehaving, self._origin, self._failing]
         )
-        Routes(self).add_to(app)
+        self._add_routes(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
         listening = socket.create_server((self._host, self._port))
         self._port = listening.getsockname()[1]
         await web.SockSite(self._runner, listening).start()
         self._tasks = [asyncio.create_task(self.engine.work()), asyncio.create_task(self.room.publish())]
+
+    def _sockets(self) -> Sockets:
+        return Sockets(self.misbehave)
+
+    def _add_routes(self, app: web.Application) -> None:
+        Routes(self).add_to(app)
 
     async def kill(self) -> None:
         """End as by SIGKILL: no farewell on any connection, and nobody listens any more."""
@@ -303,13 +309,16 @@ class StandIn:
 
         return record
 
+    def _may_enter(self, request: web.Request) -> bool:
+        return self._api_key is None or request.headers.get("Authorization") == f"Bearer {self._api_key}"
+
     @property
     def _misbehaving(self) -> Any:
         @web.middleware
         async def misbehaving(request: web.Request, handler: Handler) -> web.StreamResponse:
             if self.misbehave.redirect_to is not None:
                 return web.Response(status=302, headers={"Location": self.misbehave.redirect_to + str(request.rel_url)})
-            if self._api_key is not None and request.headers.get("Authorization") != f"Bearer {self._api_key}":
+            if not self._may_enter(request):
                 return web.Response(status=401, text="401: Unauthorized")
             for prefix, status in self.misbehave.status_for.items():
                 if request.path.removeprefix("/api").startswith(prefix.removeprefix("/api")):
