@@ -65,6 +65,7 @@ from collections.abc import (
 )
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args, get_origin
 from urllib.parse import quote, urlsplit
@@ -72,6 +73,7 @@ from urllib.parse import quote, urlsplit
 import aiohttp
 from PIL import Image, ImageChops, ImageOps, ImageStat, PngImagePlugin
 from pydantic import BaseModel, ConfigDict, Field, field_validator
+from yarl import URL
 
 VERSION = "0.1.0"
 TOOL_ID = "comfyui"
@@ -98,6 +100,7 @@ WITHDRAW_PAUSES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, *(60.0,) * 58)  # seconds; f
 LOOK_UP_SECONDS = 10.0  # for one look-up of a running job; the next one comes anyway
 SHARED_SECONDS = 0.1  # how old an answer about the queue may be that several jobs share
 DEFINITION_SECONDS = 300.0  # how long a node definition is believed
+CLOUD_DEFINITION_SECONDS = 3600.0  # the same where all of them come at once, and how long an upload is relied on
 MANY_CLASSES = 100  # of more than so many at once all are asked for in one request
 DOUBT_SECONDS = 10.0  # how long it is believed when it lacks what is looked for: files are added all the time
 MAX_JSON_BYTES = 64 * 2**20
@@ -114,18 +117,19 @@ PREVIEW_SECONDS = 0.5
 # --- 2. Errors --------------------------------------------------------------------------------------------------------
 #
 # ComfyUIError
-# ├── BadArgument          bad_argument        ├── WorkflowRefused      workflow_refused
-# ├── LimitExceeded        limit_exceeded      │   ├── NodeNotInstalled     node_not_installed
-# ├── EndpointRefused      endpoint_refused    │   ├── ModelNotInstalled    model_not_installed
-# ├── UnknownWorkflow      unknown_workflow    │   └── ValueOutOfRange      value_out_of_range
-# ├── UnknownJob           unknown_job         │
+# ├── BadArgument          bad_argument        ├── StorageRefused       storage_refused
+# ├── LimitExceeded        limit_exceeded      ├── WorkflowRefused      workflow_refused
+# ├── EndpointRefused      endpoint_refused    │   ├── NodeNotInstalled     node_not_installed
+# ├── UnknownWorkflow      unknown_workflow    │   ├── ModelNotInstalled    model_not_installed
+# ├── UnknownJob           unknown_job         │   └── ValueOutOfRange      value_out_of_range
 # ├── ServerError          server_error        ├── RunFailed            run_failed
 # │   ├── ServerUnreachable    server_…        │   ├── OutOfMemory          out_of_memory
 # │   ├── AccessRefused        access_refused  │   ├── NodeFailed           node_failed
 # │   ├── ServerTooOld         server_too_old  │   ├── NothingMade          nothing_made
 # │   ├── ServerGone           server_gone     │   ├── PictureMissed        picture_missed
-# │   └── UnexpectedAnswer     unexpected_…    │   ├── RunInterrupted       run_interrupted
-# ├── StorageRefused       storage_refused     │   └── JobLost              job_lost
+# │   ├── UnexpectedAnswer     unexpected_…    │   ├── RunInterrupted       run_interrupted
+# │   ├── PaymentRequired      payment_…       │   └── JobLost              job_lost
+# │   └── ServerBusy           server_busy     │
 # ├── StillRunning         still_running       └── InternalError        internal_error
 
 
@@ -225,6 +229,26 @@ class UnexpectedAnswer(ServerError):
 
     code = "unexpected_answer"
     default_hint = "The address may belong to something else, or a proxy stands before ComfyUI; a person has to look."
+
+
+class PaymentRequired(ServerError):
+    """The account at Comfy Cloud lacks credits, or a plan that includes this."""
+
+    code = "payment_required"
+    default_hint = "Only a person can settle this, at Comfy Cloud; until then every call ends like this one."
+
+
+class ServerBusy(ServerError):
+    """The server takes no more jobs at the moment."""
+
+    code = "server_busy"
+    default_hint = "Try again in a minute."
+
+    def __init__(self, message: str, hint: str = "", seconds: float | None = None) -> None:
+        """`seconds` is how long the server wants to be left alone, where it says."""
+        told = "" if seconds is None else f"Try again in {max(math.ceil(seconds), 1)} seconds, not earlier."
+        super().__init__(message, hint or told)
+        self.seconds = seconds
 
 
 class WorkflowRefused(ComfyUIError):
@@ -4843,6 +4867,7 @@ class Endpoint:
             raise BadArgument(f"The API key for {url} holds a space, a line break or the like.", "Enter it once more.")
         if parts.username or parts.password:
             raise BadArgument(f"{name} holds a user name or password.", "Put the credential into the API key valve.")
+        scheme = "https" if host == CLOUD_HOST else scheme  # the key must not go there in the open
         host = f"[{host}]" if ":" in host else host
         path = re.sub(r"/(api|ws)?/*$", "", parts.path)
         url = f"{scheme}://{host}" + (f":{port}" if port else "") + path
@@ -4855,7 +4880,9 @@ class Endpoint:
 
     def headers(self) -> dict[str, str]:
         """What every request and the websocket's handshake carry."""
-        return {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        if not self.api_key:
+            return {}
+        return {"X-API-Key": self.api_key} if self.cloud else {"Authorization": f"Bearer {self.api_key}"}
 
 
 @dataclass(frozen=True)
@@ -5395,6 +5422,9 @@ class Record:
         return self.paces.get(workflow) or (self.run_seconds / self.done if self.done else None)
 
 
+REDIRECTS = (301, 302, 303, 307, 308)
+
+
 class ComfyUIServer:
     """One ComfyUI: its HTTP routes and its websocket, in typed values and room 2's errors. Use `open_server`.
 
@@ -5495,7 +5525,7 @@ class ComfyUIServer:
         try:
             socket = await self.session.ws_connect(
                 f"{self.endpoint.url}/ws",
-                params={"clientId": client_id},
+                params=self._websocket_query(client_id),
                 headers=self.endpoint.headers(),
                 max_msg_size=0,
                 heartbeat=HEARTBEAT_SECONDS,
@@ -5509,6 +5539,9 @@ class ComfyUIServer:
         finally:
             await socket.close()
 
+    def _websocket_query(self, client_id: str) -> dict[str, str]:
+        return {"clientId": client_id}
+
     def _address(self, path: str) -> str:
         """Where a route of ComfyUI is."""
         return self.endpoint.url + path
@@ -5520,7 +5553,7 @@ class ComfyUIServer:
     async def call(
         self,
         method: str,
-        path: str,
+        path: str | URL,
         *,
         body: Any = None,
         form: aiohttp.FormData | None = None,
@@ -5529,35 +5562,39 @@ class ComfyUIServer:
         most: int = MAX_JSON_BYTES,
         redirects: bool = False,
     ) -> Answer:
-        """One HTTP exchange, within `seconds` and at most `most` bytes; `body` is sent as JSON, `form` as it is.
+        """One HTTP exchange, within `seconds` and at most `most` bytes; `body` is sent as JSON, `form` as it is. A
+        whole address for `path` is another place: it gets no credential, and its statuses are the caller's.
 
         Raises `ServerUnreachable`, `AccessRefused`, or `UnexpectedAnswer` for oversized answers and, unless the caller
         takes `redirects`, for these; any other status is the caller's to judge.
         """
-        url = self.endpoint.url
+        address: str | URL
+        if isinstance(path, str):
+            url, address, headers = self.endpoint.url, self._address(path), self.endpoint.headers()
+            shown = url + path
+        else:
+            url = shown = str(path.origin())  # what else stands in it may be a credential, too
+            address, headers = path, {}
         try:
             loop = asyncio.get_running_loop()
             end = loop.time() + seconds
             async with asyncio.timeout_at(end) as limit:
                 sent = {"data": form} if form else {"json": body}
-                headers = self.endpoint.headers()
                 request = self.session.request(
-                    method, self._address(path), params=params, headers=headers, allow_redirects=False, **sent
+                    method, address, params=params, headers=headers, allow_redirects=False, **sent
                 )
                 async with request as response:
-                    if response.status in (401, 403, 407):
-                        raise self._access_refused(response.status)
+                    if isinstance(path, str):
+                        await self._check(response)
                     location = response.headers.get("Location", "")
-                    if response.status in (301, 302, 303, 307, 308) and not redirects:
+                    if response.status in REDIRECTS and not redirects:
                         raise self._redirected(location)
-                    if response.status in (502, 503, 504):
-                        raise ServerUnreachable(f"The proxy at {url} answers {response.status}: no ComfyUI behind it.")
                     data = bytearray()
                     async for chunk in response.content.iter_any():
                         data += chunk
                         limit.reschedule(min(end, loop.time() + STALL_SECONDS))
                         if len(data) > most:
-                            raise UnexpectedAnswer(f"{url}{path} answers with more than {most // 2**20} MB.")
+                            raise UnexpectedAnswer(f"{shown} answers with more than {most // 2**20} MB.")
                     length = response.content_length
                     return Answer(response.status, response.content_type, bytes(data), length, location)
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -5565,6 +5602,14 @@ class ComfyUIServer:
                 raise ServerUnreachable(f"ComfyUI at {url} did not answer within {seconds:g} s.") from None
             refused = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
             raise ServerUnreachable(f"ComfyUI at {url} does not answer ({_reason(error)}).", refused=refused) from None
+
+    async def _check(self, response: aiohttp.ClientResponse) -> None:
+        """Raise for the statuses that mean the same on every route."""
+        if response.status in (401, 403, 407):
+            raise self._access_refused(response.status)
+        if response.status in (502, 503, 504):
+            url = self.endpoint.url
+            raise ServerUnreachable(f"The proxy at {url} answers {response.status}: no ComfyUI behind it.")
 
     async def get(self, path: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
         """A JSON object of a route that ComfyUI always has; raises as `call` does."""
@@ -5709,17 +5754,21 @@ class ComfyUIServer:
             if error.refused:
                 raise
             return Accepted(prompt_id, certain=False)
+        accepted = self._read_accepted(graph, answer)
+        if accepted.get("prompt_id") != prompt_id:
+            await self.call("POST", "/queue", body={"delete": [accepted.get("prompt_id")]}, seconds=CLEAN_UP_SECONDS)
+            raise ServerTooOld(f"ComfyUI at {self.endpoint.url} gave the job an id of its own.")
+        return Accepted(prompt_id, self._dropped(graph, accepted))
+
+    def _read_accepted(self, graph: Graph, answer: Answer) -> dict[str, Any]:
+        """What the server says of a prompt that it took; raises its refusal."""
         if answer.status == 400:
             self._asked.clear()  # it refuses what was taken from them, so they are out of date
             with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
                 raise parse_refusal(json.loads(answer.body), graph, self.definitions)
         if answer.status >= 500:
             raise WorkflowRefused("ComfyUI failed while it read the workflow; its log says why.")
-        accepted = self._json("/prompt", answer)
-        if accepted.get("prompt_id") != prompt_id:
-            await self.call("POST", "/queue", body={"delete": [accepted.get("prompt_id")]}, seconds=CLEAN_UP_SECONDS)
-            raise ServerTooOld(f"ComfyUI at {self.endpoint.url} gave the job an id of its own.")
-        return Accepted(prompt_id, self._dropped(graph, accepted))
+        return self._json("/prompt", answer)
 
     def _dropped(self, graph: Graph, accepted: Mapping[str, Any]) -> tuple[str, ...]:
         """Notes on the outputs that the server left out of a prompt which it took."""
@@ -5806,22 +5855,23 @@ class ComfyUIServer:
     async def upload(self, file: InputFile) -> str:
         """Put a file into the server's input folder, unless it lies there already; returns the name that it has there,
         its `stored_name` as a rule."""
-        if await self._has(file):
-            return file.stored_name
-        form = aiohttp.FormData()
+        return file.stored_name if await self._has(file) else await self._send(file, overwrite="true")
+
+    async def _send(self, file: InputFile, **fields: str) -> str:
+        form, path = aiohttp.FormData(fields), "/upload/image"
         form.add_field("image", file.data, filename=file.stored_name, content_type="application/octet-stream")
-        form.add_field("overwrite", "true")
-        path = "/upload/image"
         answer = await self.call("POST", path, form=form, seconds=UPLOAD_SECONDS)
-        if answer.status == 413:
-            raise LimitExceeded(
-                f"The file has {len(file.data) / 2**20:.0f} MB, which is more than ComfyUI takes.",
-                "Give a smaller one.",
-            )
+        self._check_upload(file, answer)
         taken = self._json(path, answer)
         with self._reading(path):
             name, folder = str(taken["name"]), str(taken.get("subfolder") or "")
         return f"{folder}/{name}" if folder else name
+
+    def _check_upload(self, file: InputFile, answer: Answer) -> None:
+        """Raise when the file is larger than the server takes."""
+        if answer.status == 413:
+            size = f"{len(file.data) / 2**20:.0f} MB"
+            raise LimitExceeded(f"The file has {size}, which is more than ComfyUI takes.", "Give a smaller one.")
 
     async def _has(self, file: InputFile) -> bool:
         """Whether a file lies in the server's input folder; when that cannot be told it is taken for not there."""
@@ -5834,10 +5884,13 @@ class ComfyUIServer:
     async def view(self, output: Output) -> bytes:
         """An output's bytes. Raises `UnexpectedAnswer` when it is not there, and as `call` does."""
         params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
-        answer = await self.call("GET", "/view", params=params, seconds=DOWNLOAD_SECONDS, most=MAX_OUTPUT_BYTES)
+        answer = await self._download(params)
         if answer.status != 200:
             raise UnexpectedAnswer(f'ComfyUI does not give out its file "{output.filename}" (HTTP {answer.status}).')
         return answer.body
+
+    async def _download(self, params: Mapping[str, str]) -> Answer:
+        return await self.call("GET", "/view", params=params, seconds=DOWNLOAD_SECONDS, most=MAX_OUTPUT_BYTES)
 
 
 def _reason(error: BaseException) -> str:
@@ -5881,7 +5934,7 @@ class Pool:
 
     def server(self, endpoint: Endpoint) -> ComfyUIServer:
         """The server of an endpoint, whether or not it is open."""
-        server = self._servers.pop(endpoint, None) or ComfyUIServer(endpoint)
+        server = self._servers.pop(endpoint, None) or (ComfyCloud if endpoint.cloud else ComfyUIServer)(endpoint)
         server.endpoint = endpoint  # by another name, perhaps
         for forgotten in [one for one, other in self._servers.items() if not other.is_open][:-IDLE_SERVERS]:
             del self._servers[forgotten]
@@ -5935,6 +5988,256 @@ async def close_servers() -> None:
     """Close everything at once, for the command line and for tests."""
     if pool := _POOLS.pop(asyncio.get_running_loop(), None):
         await pool.close()
+
+
+UNPAID = frozenset({"InsufficientFundsError", "InactiveSubscriptionError"})  # why a run of Comfy Cloud's may end
+BILLING = re.compile(r"PAYMENT_REQUIRED|SUBSCRIPTION_REQUIRED|FREE_TIER_(EXHAUSTED|NOT_ALLOWED)")
+MAX_REFUSAL_BYTES = 2**16
+REMEMBERED_UPLOADS = 1000
+WHOLE = "/object_info"  # under which it is noted when all definitions were asked for
+
+
+def parse_job(job: Mapping[str, Any]) -> Event:
+    """A job of Comfy Cloud's as a look-up's answer: `Waiting`, `Started` or `Recorded`."""
+    match job["status"]:
+        case "pending":
+            return Waiting(int(job.get("queue_position") or 0))
+        case "in_progress":
+            return Started()
+        case "completed" | "failed" | "cancelled" as status:
+            error = job.get("execution_error")
+            failure = parse_failure(error) if error else None
+            return Recorded(status == "completed", parse_outputs(job.get("outputs")), failure, status == "cancelled")
+    raise ValueError(job["status"])
+
+
+def read_retry_after(text: str | None) -> float | None:
+    """Seconds from now, of a header that holds them or a date; None where it holds neither."""
+    text = (text or "").strip()
+    if re.fullmatch(r"\d{1,9}", text):
+        return float(text)
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+    return None
+
+
+class CloudConnection(Connection):
+    """Every frame of the account comes here, whoever posted the prompt, and none says that nothing runs any more."""
+
+    def __init__(self, server: "ComfyCloud") -> None:
+        super().__init__(server)
+        self._running: set[str] = set()  # prompts of the account, as far as the frames tell
+
+    def _tell_all(self, event: Event) -> None:
+        if isinstance(event, Gap):
+            self._running.clear()
+        super()._tell_all(event)
+
+    def _take_text(self, kind: str, data: Mapping[str, Any]) -> None:
+        super()._take_text(kind, data)
+        prompt_id = data.get("prompt_id")
+        if kind in ("execution_success", "execution_error", "execution_interrupted"):
+            self._running.discard(str(prompt_id))
+            if subscription := self._subscriptions.get(str(prompt_id)):
+                subscription.events.put_nowait(Gap())  # look it up at once: there is no frame to wait for
+        elif prompt_id is not None:
+            self._running.add(str(prompt_id))
+
+    def _take_picture(self, picture: Frame) -> None:
+        if picture.prompt_id is None and self._running != {self._at[0]}:
+            return  # it does not say whose it is, and the account may be that of many people
+        super()._take_picture(picture)
+
+
+class ComfyCloud(ComfyUIServer):
+    """Comfy Cloud, version 1 of its API, as its makers document it. Everything in which it is no ComfyUI of one's own
+    is here:
+
+    - The key is sent as `X-API-Key`, and as the token of the websocket's address; all routes but the websocket's are
+      below `/api`. Only `/user` proves a key.
+    - A prompt gets its id from the service. Frames that come before that id is known are made up for by a look-up. A
+      post whose answer is lost can neither be looked up nor repeated.
+    - The key goes with the prompt, too: nodes of partners are paid with it.
+    - 402 means that money or a plan is missing, 429 and 503 that the service is busy; some 429 are of the first kind.
+    - A job is looked up as a job, not in queue and history. The queue is that of the account and shows no extra_data,
+      so that what one user has in it cannot be told; a single job shows it.
+    - A run may fail for want of money as well, and want of memory has a name of its own (`run_error`).
+    - No frame says that a run is recorded, so every end is looked up. Frames and pictures of the whole account come
+      over every websocket.
+    - Files are kept by their content: an upload gets another name, and one that was sent before is not looked for.
+      A download is a redirect to a signed address elsewhere, which is asked without the key, and only by https if the
+      service is.
+    - Definitions come only all at once, and are believed for an hour; model files say nothing of themselves.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
+        self.connection = CloudConnection(self)
+        self._texts: dict[str, str] = {}  # class -> its definition as JSON: as objects, all of them take much memory
+        self._uploads: dict[str, tuple[float, str]] = {}  # by our names: when they were sent, and their names there
+
+    def _address(self, path: str) -> str:
+        return super()._address(path if path.startswith("/api/") else f"/api{path}")
+
+    def _websocket_query(self, client_id: str) -> dict[str, str]:
+        return {**super()._websocket_query(client_id), "token": self.endpoint.api_key}
+
+    async def _check(self, response: aiohttp.ClientResponse) -> None:
+        if response.status not in (402, 403, 429, 503):
+            return await super()._check(response)
+        kind, reason = self._reason_in(await response.content.read(MAX_REFUSAL_BYTES))
+        said = f": {reason}" if reason else f" (HTTP {response.status})."
+        if response.status == 402 or BILLING.search(kind):
+            raise PaymentRequired(f"Comfy Cloud wants to be paid{said}")
+        if response.status == 403 and kind:
+            raise WorkflowRefused(f"Comfy Cloud does not allow this{said}")
+        if response.status == 403:
+            raise self._access_refused(response.status)
+        raise ServerBusy(f"Comfy Cloud is busy{said}", seconds=read_retry_after(response.headers.get("Retry-After")))
+
+    def _reason_in(self, body: bytes) -> tuple[str, str]:
+        """The type and the message of an error; "" for what it does not tell."""
+        with contextlib.suppress(ValueError, AttributeError):
+            told = json.loads(body)
+            error = told.get("error") if isinstance(told.get("error"), dict) else told
+            return str(error.get("type") or ""), shortened(error.get("message") or "", 200)
+        return "", ""
+
+    async def probe(self) -> None:
+        """Find out whether the service answers and takes the key; raises room 2's errors when not."""
+        if "status" not in await self.get("/user", PROBE_SECONDS):
+            raise UnexpectedAnswer(f"What answers at {self.endpoint.url} is not Comfy Cloud.")
+
+    async def define(self, class_type: str, believe: float = DEFINITION_SECONDS) -> NodeDefinition | None:
+        """A node's definition, or None when there is no such node; at most an hour old, whatever `believe` says."""
+        if time.monotonic() - self._asked.get(WHOLE, -math.inf) >= CLOUD_DEFINITION_SECONDS:
+            await self.together("all definitions", self._learn)
+        if class_type not in self.definitions and class_type in self._texts:
+            with self._reading(WHOLE):
+                self._take_definition(class_type, json.loads(self._texts[class_type]))
+        return self.definitions.get(class_type)
+
+    async def _learn(self) -> None:
+        everything = await self.get(f"{WHOLE}?include_user_models=true")
+        self._texts = await asyncio.to_thread(lambda: {name: json.dumps(raw) for name, raw in everything.items()})
+        self.definitions = {}
+        self._asked = {WHOLE: time.monotonic()}
+
+    async def define_all(self, class_types: Iterable[str]) -> Definitions:
+        """The definitions of those classes that the service has."""
+        found = {name: await self.define(name) for name in sorted(set(class_types))}
+        return {name: definition for name, definition in found.items() if definition}
+
+    async def names(
+        self, path: str, believe: float = DOUBT_SECONDS, read: Callable[[Any], str] = str
+    ) -> list[str] | None:
+        """A list of names, as a ComfyUI of one's own has it under this path."""
+        if path == "/embeddings":
+            return [name.rpartition(".")[0] or name for name in await self.names("/models/embeddings", believe) or ()]
+        if path.startswith("/models"):
+            return await super().names(f"/experiment{path}", believe, lambda item: str(item["name"]))
+        return await super().names(path, believe, read)
+
+    async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
+        """What a model file says of itself: here they say nothing."""
+        return {}
+
+    async def submit(self, prompt_id: str, graph: Graph, extra_data: Mapping[str, Any]) -> Accepted:
+        """Post a prompt once; its id is the answer's. Raises `WorkflowRefused` and its kin, `PaymentRequired`,
+        `ServerBusy`, and as `call` does; `ServerUnreachable` says whether it may have been taken."""
+        key = {"api_key_comfy_org": self.endpoint.api_key} if self.endpoint.api_key else {}
+        body = {
+            "prompt": graph,
+            "client_id": self.connection.client_id,
+            "extra_data": {**extra_data, **key},
+        }
+        try:
+            answer = await self.call("POST", "/prompt", body=body)
+        except ServerUnreachable as error:
+            if error.refused:
+                raise
+            raise ServerUnreachable(
+                "The answer of Comfy Cloud to the job was lost, so it cannot be told whether it runs there.",
+                "Look at the account's jobs before it is run again: it may be running, and is paid for then.",
+            ) from None
+        if answer.status == 413:
+            raise WorkflowRefused("The workflow is larger than Comfy Cloud takes.")
+        accepted = self._read_accepted(graph, answer)
+        with self._reading("/prompt"):
+            return Accepted(str(accepted["prompt_id"]), self._dropped(graph, accepted))
+
+    async def _job(self, prompt_id: str, seconds: float) -> dict[str, Any] | None:
+        path = f"/jobs/{quote(prompt_id, safe='')}"
+        answer = await self.call("GET", path, seconds=seconds)
+        return None if answer.status == 404 else self._json(path, answer)
+
+    async def look_up(self, prompt_id: str, since: float) -> Event:
+        """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`."""
+        job = await self._job(prompt_id, LOOK_UP_SECONDS)
+        if job is None:
+            return Absent()
+        with self._reading("/jobs"):
+            event = parse_job(job)
+        if isinstance(event, Waiting) and job.get("queue_position") is None:
+            return (await self.queue(since)).find(prompt_id) or event
+        return event
+
+    async def find(self, prompt_id: str) -> Prompt | None:
+        """A prompt with its graph and `extra_data`, wherever it stands, or None when the account has none such."""
+        job = await self._job(prompt_id, ANSWER_SECONDS)
+        with self._reading("/jobs"):
+            return None if job is None else self._prompt(job)
+
+    def _prompt(self, job: Mapping[str, Any]) -> Prompt:
+        workflow = job.get("workflow") or {}
+        ended = job.get("execution_end_time")  # in milliseconds
+        return Prompt(
+            str(job["id"]),
+            parse_job(job),
+            float(job.get("create_time") or 0.0),
+            workflow.get("prompt") or {},
+            workflow.get("extra_data") or {},
+            None if ended is None else float(ended) / 1000,
+        )
+
+    async def recent(self) -> list[Prompt]:
+        """None: whose they are cannot be told of the account's jobs."""
+        return []
+
+    async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
+        """Cancel a prompt, wherever it stands. Raises a `ServerError` when the service could not be told."""
+        path = f"/jobs/{quote(prompt_id, safe='')}/cancel"
+        answer = await self.call("POST", path, seconds=seconds)
+        if answer.status not in (200, 404):  # an id that it does not know is that of a prompt that it did not take
+            raise UnexpectedAnswer(f"Comfy Cloud did not cancel the job (HTTP {answer.status}).")
+
+    async def upload(self, file: InputFile) -> str:
+        """Send a file, unless that was done a short while ago; returns the name that it has there."""
+        sent, name = self._uploads.get(file.stored_name, (-math.inf, ""))
+        if time.monotonic() - sent >= CLOUD_DEFINITION_SECONDS:
+            name = await self._send(file, type="input", overwrite="true")
+            self._uploads[file.stored_name] = time.monotonic(), name
+            for oldest in list(self._uploads)[:-REMEMBERED_UPLOADS]:
+                del self._uploads[oldest]
+        return name
+
+    def _check_upload(self, file: InputFile, answer: Answer) -> None:
+        if answer.status == 400:
+            reason = self._reason_in(answer.body)[1] or "it gives no reason"
+            raise LimitExceeded(f"Comfy Cloud did not take the file: {reason}", "Give a smaller one.")
+        super()._check_upload(file, answer)
+
+    async def _download(self, params: Mapping[str, str]) -> Answer:
+        ask = functools.partial(self.call, "GET", seconds=DOWNLOAD_SECONDS, most=MAX_OUTPUT_BYTES)
+        answer = await ask("/view", params=params, redirects=True)
+        if answer.status not in REDIRECTS:
+            return answer
+        with self._reading("/view"):
+            signed = URL(self._address("/view")).join(URL(answer.location, encoded=True))
+            safe = signed.scheme == "https" or signed.scheme == URL(self.endpoint.url).scheme
+            if not safe or not signed.host:
+                raise self._redirected(answer.location)
+        return await ask(signed)
 
 
 # --- 6. Catalogue -----------------------------------------------------------------------------------------------------
@@ -8080,7 +8383,8 @@ def _attend(prompt_id: str, instead: str = "") -> None:
 
 def _leaves_it(error: BaseException) -> bool:
     """Whether there is nothing to withdraw after an error: the job goes on, was never taken, or has ended."""
-    return isinstance(error, (StillRunning, WorkflowRefused, RunFailed)) and not isinstance(error, JobLost)
+    left = (StillRunning, WorkflowRefused, RunFailed, PaymentRequired, ServerBusy)
+    return isinstance(error, left) and not isinstance(error, JobLost)
 
 
 def _shutting_down(error: asyncio.CancelledError) -> bool:
@@ -8107,22 +8411,28 @@ async def _check_again(
         subscription.events.put_nowait(Overruled(error))
 
 
-async def _withdraw(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Any]") -> None:
+async def _withdraw(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Accepted]") -> None:
     """Cancel a prompt on the server, also one whose post is still under way: the server may take it in afterwards."""
     await asyncio.wait({posting}, timeout=CLEAN_UP_SECONDS / 2)
     if not posting.done():
         server.later(_withdraw_late(server, prompt_id, posting))
-    await server.cancel(prompt_id)
+    await server.cancel(_posted_as(prompt_id, posting))
 
 
-async def _withdraw_late(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Any]") -> None:
+def _posted_as(prompt_id: str, posting: "asyncio.Task[Accepted]") -> str:
+    """The id that a prompt has on its server, which may have given it one of its own."""
+    accepted = posting.done() and not posting.cancelled() and posting.exception() is None
+    return posting.result().prompt_id if accepted else prompt_id
+
+
+async def _withdraw_late(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Accepted]") -> None:
     """The same with more patience, when nobody waits for it any more: a server that was away may come back with its
     queue, and would run a job that nobody collects or that was run elsewhere."""
     await asyncio.gather(posting, return_exceptions=True)
     for pause in WITHDRAW_PAUSES:
         await asyncio.sleep(pause)
         with contextlib.suppress(ServerError):
-            await server.cancel(prompt_id, ANSWER_SECONDS)
+            await server.cancel(_posted_as(prompt_id, posting), ANSWER_SECONDS)
             return
 
 
@@ -8294,12 +8604,14 @@ def judge(job: Job, graph: Graph) -> Job:
     return job
 
 
-def run_error(failure: Failed, graph: Graph) -> RunFailed:
+def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
     """A node's own error, by its title and reason; its inputs and stack trace stay on the server."""
     text = failure.message.splitlines()[0] if failure.message else ""
     kind = failure.exception_type.rsplit(".", 1)[-1]
     where = node_title(graph, failure.node_id)
-    if "OutOfMemory" in kind or "out of memory" in failure.message.lower():
+    if kind in UNPAID:
+        return PaymentRequired(f"Comfy Cloud stopped the run: {shortened(text or kind, 300)}")
+    if "OutOfMemory" in kind or kind == "OOMError" or "out of memory" in failure.message.lower():
         return OutOfMemory(f"The graphics card ran out of memory in {where}.")
     return NodeFailed(f"{where} failed: {shortened(text or kind or 'no reason given', 300)}")
 
@@ -9144,8 +9456,8 @@ class Valves(Tolerant):
     api_key: str = Field(
         default="",
         title="ComfyUI API key",
-        description="Sent as `Authorization: Bearer`, and to the administrator's addresses only. For several "
-        "addresses: one for all, or one each behind commas, in their order.",
+        description="Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`), and to the administrator's "
+        "addresses only. For several addresses: one for all, or one each behind commas, in their order.",
         json_schema_extra=SECRET,  # type: ignore[arg-type]
     )
     model: str = Field(default="", title="Model", description=MODEL_VALVE)
@@ -9228,7 +9540,7 @@ class UserValves(Tolerant):
     api_key: str = Field(
         default="",
         title="API key for your address",
-        description="Sent as `Authorization: Bearer` to your own address only.",
+        description="Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`) to your own address only.",
         json_schema_extra=SECRET,  # type: ignore[arg-type]
     )
     server: str = Field(

@@ -5,7 +5,10 @@ import contextlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
+import aiohttp
 import pytest
 from aiohttp import web
 
@@ -78,6 +81,13 @@ async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:
     async with asyncio.timeout(seconds):
         while not condition():
             await asyncio.sleep(0.01)
+
+
+class Response(aiohttp.ClientResponse):
+    """aioresponses builds responses without the writer that this aiohttp asks for."""
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **{"stream_writer": SimpleNamespace(output_size=0), **named})
 
 
 @contextlib.asynccontextmanager

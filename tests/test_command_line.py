@@ -8,16 +8,14 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
-import aiohttp
 import pytest
 from aioresponses import aioresponses
 from PIL import Image
 
 import comfyui_tool as tool
-from tests.conftest import until
+from tests.conftest import Response, until
 from tests.stand_in import StandIn
 
 TOOL = Path(tool.__file__)
@@ -136,13 +134,6 @@ async def test_stopping_the_command_stops_the_job(tmp_path: Path, stop: signal.S
 
 
 OLDER = TOOL.read_text(encoding="utf-8")[:1000]  # aioresponses cannot give long answers
-
-
-class Response(aiohttp.ClientResponse):
-    """aioresponses builds responses without the writer that this aiohttp asks for."""
-
-    def __init__(self, *arguments: Any, **named: Any) -> None:
-        super().__init__(*arguments, **{"stream_writer": SimpleNamespace(output_size=0), **named})
 
 
 @pytest.fixture

@@ -52,7 +52,7 @@ def test_it_needs_only_what_ships_with_open_webui() -> None:
         if isinstance(node, (ast.Import, ast.ImportFrom))
         for alias in node.names
     }
-    allowed = {"aiohttp", "PIL", "pydantic", "open_webui", "fastapi", "starlette"}
+    allowed = {"aiohttp", "yarl", "PIL", "pydantic", "open_webui", "fastapi", "starlette"}
     assert imported - allowed <= set(sys.stdlib_module_names)
 
 

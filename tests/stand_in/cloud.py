@@ -172,7 +172,9 @@ class CloudRoutes(Routes):
         await asyncio.sleep(self.comfy.misbehave.view_delay)
         if file is None or self.comfy.misbehave.misses(place.name):
             return missing("File not found")
-        where = self.comfy.signed_elsewhere or self.comfy.storage.sign(place.name, file.content)
+        where = self.comfy.signed_elsewhere
+        if where is None:
+            where = self.comfy.storage.sign(place.name, file.content)
         return web.Response(status=302, headers={"Location": where})
 
     async def upload_image(self, request: web.Request) -> web.StreamResponse:
@@ -235,7 +237,8 @@ class CloudStandIn(StandIn):
         return new_id()
 
     def _extra_data(self, body: dict[str, Any]) -> Any:
-        kept = {name: value for name, value in body.get("extra_data", {}).items() if name not in SECRETS}
+        given = body.get("extra_data", {}).items()
+        kept = {name: "[REDACTED]" if name in SECRETS else value for name, value in given}
         return {**kept, "client_id": ACCOUNT, "create_time": now_ms()}
 
     def job(self, job_id: str) -> dict[str, Any] | None:
@@ -246,8 +249,11 @@ class CloudStandIn(StandIn):
         found = job(engine, job_id, whole=True)
         if found is None:
             return None
-        told = {name: value for name, value in found.items() if name not in ("priority", "workflow")}
-        told["update_time"] = now_ms()
+        items = {item[1]: item for item in (*engine.running.values(), *engine.pending)}
+        items |= {prompt_id: tuple(entry["prompt"]) for prompt_id, entry in engine.history.items()}
+        _, _, graph, extra, _ = items[job_id]
+        told = {name: value for name, value in found.items() if name != "priority"}
+        told |= {"update_time": now_ms(), "workflow": {"prompt": graph, "extra_data": extra}}
         if told["status"] == "pending":
             told["queue_position"] = sorted(engine.pending, key=lambda item: item[:2]).index(
                 next(item for item in engine.pending if item[1] == job_id)
