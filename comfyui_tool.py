@@ -102,6 +102,7 @@ SHARED_SECONDS = 0.1  # how old an answer about the queue may be that several jo
 DEFINITION_SECONDS = 300.0  # how long a node definition is believed
 CLOUD_DEFINITION_SECONDS = 3600.0  # the same where all of them come at once, and how long an upload is relied on
 MANY_CLASSES = 100  # of more than so many at once all are asked for in one request
+UNLOAD_SECONDS = 5.0  # for Ollama to take its models off the graphics card, all of it together
 DOUBT_SECONDS = 10.0  # how long it is believed when it lacks what is looked for: files are added all the time
 MAX_JSON_BYTES = 64 * 2**20
 MAX_OUTPUT_BYTES = 512 * 2**20
@@ -5048,6 +5049,23 @@ class Queue:
         return None
 
 
+@dataclass(frozen=True)
+class Device:
+    """What a server computes on, and its memory in bytes as far as the server tells."""
+
+    name: str
+    memory_total: int | None
+    memory_free: int | None
+
+
+@dataclass(frozen=True)
+class Stats:
+    """What a server tells of itself; a version that it does not tell is empty."""
+
+    version: str
+    devices: tuple[Device, ...]
+
+
 TEXT_KEYS = ("text", "string")  # under which nodes that show a text put it
 MODEL_PATH = re.compile(r"(?!/)[^:\\]{1,300}\.(?:glb|gltf|obj|stl|fbx|ply|spz|splat|ksplat)", re.IGNORECASE)
 
@@ -5092,6 +5110,24 @@ def parse_prompt(item: Sequence[Any], state: Event, entry: Mapping[str, Any] | N
     ended = max((float(at) / 1000 for at in times if isinstance(at, (int, float))), default=None)
     number = float(item[0]) if isinstance(item[0], (int, float)) else 0.0
     return Prompt(str(item[1]), state, number, graph, extra_data, ended)
+
+
+def parse_stats(raw: Mapping[str, Any]) -> Stats:
+    """An answer of `/system_stats`."""
+    devices = raw.get("devices")
+    found = [parse_device(item) for item in (devices if isinstance(devices, list) else ()) if isinstance(item, dict)]
+    return Stats(shortened(raw["system"].get("comfyui_version") or "", 40), tuple(found))
+
+
+def parse_device(raw: Mapping[str, Any]) -> Device:
+    """One of its devices; of "cuda:0 NVIDIA GeForce RTX 4090 : cudaMallocAsync" the middle is the name."""
+
+    def amount(key: str) -> int | None:
+        value = raw.get(key)
+        return int(value) if isinstance(value, (int, float)) and 0 <= value < 2**63 else None  # no NaN either
+
+    name = re.sub(r"^\w+:\d+ | : \w+$", "", str(raw.get("name") or raw.get("type") or "device"))
+    return Device(shortened(name), amount("vram_total"), amount("vram_free"))
 
 
 def parse_frame(kind: str, data: Mapping[str, Any]) -> Event | None:
@@ -5637,8 +5673,16 @@ class ComfyUIServer:
 
     async def probe(self) -> None:
         """Find out whether a ComfyUI answers here; raises room 2's errors when none does."""
-        if "system" not in await self.get("/system_stats", PROBE_SECONDS):
+        await self.stats()
+
+    async def stats(self) -> Stats:
+        """Its version, devices and memory, as they are now. Raises as `call` does."""
+        path = "/system_stats"
+        raw = await self.get(path, PROBE_SECONDS)
+        if "system" not in raw:
             raise UnexpectedAnswer(f"What answers at {self.endpoint.url} is not ComfyUI.")
+        with self._reading(path):
+            return parse_stats(raw)
 
     async def define(self, class_type: str, believe: float = DEFINITION_SECONDS) -> NodeDefinition | None:
         """A node's definition, or None when this server has no such node. What is known and no older than `believe`
@@ -7293,6 +7337,34 @@ class Sight:
 
 
 @dataclass(frozen=True)
+class Standing:
+    """How a server stands at the moment, as far as it tells; `error` says why not."""
+
+    endpoint: Endpoint
+    record: Record
+    stats: Stats | None = None
+    queue: Queue | None = None
+    mine: int = 0  # jobs in its queue that are the caller's
+    error: ServerError | None = None
+
+    @property
+    def health(self) -> str:
+        """In a word or two; "resting" while no runs are sent there, since it failed."""
+        if isinstance(self.error, ServerUnreachable):
+            return "unreachable"
+        if self.error:
+            return self.error.code.replace("_", " ")
+        if self.record.resting:
+            return "resting"
+        return "busy" if self.queue else "ready"
+
+    @property
+    def usable(self) -> bool:
+        """Whether a run can be sent there."""
+        return self.health in ("ready", "busy")
+
+
+@dataclass(frozen=True)
 class Fleet:
     """The servers of a call, used as one, and by what rules. All that several workers have to agree on is read from the
     servers' own queues."""
@@ -7363,6 +7435,29 @@ class Fleet:
                 except ServerError as error:
                     failures.append(error)
         raise self.none_answers(failures)
+
+    async def standings(self) -> list[Standing]:
+        """How all servers stand, in their order, also those that rest, asked at the same time and each within
+        `PROBE_SECONDS`. Of guesses at where the one server may be, only the first at which a ComfyUI answers, if any.
+        """
+        looks = [functools.partial(self._standing, endpoint) for endpoint in self.endpoints]
+        standings = await gather(len(looks), looks)
+        answering = [standing for standing in standings if not standing.error]
+        return answering[:1] or standings if all(endpoint.guessed for endpoint in self.endpoints) else standings
+
+    async def _standing(self, endpoint: Endpoint) -> Standing:
+        async with open_server(endpoint) as server:
+            standing = Standing(endpoint, server.record)
+            try:
+                async with asyncio.timeout(PROBE_SECONDS):
+                    standing = replace(standing, stats=await server.stats())
+                    queue = await server.queue(time.monotonic())
+                    return replace(standing, queue=queue, mine=len(self.owner.among(endpoint, queue)))
+            except TimeoutError:
+                late = f"ComfyUI at {endpoint.url} did not answer within {PROBE_SECONDS:g} s."
+                return replace(standing, error=ServerUnreachable(late))
+            except ServerError as error:
+                return replace(standing, error=error)
 
     def none_answers(self, errors: Sequence[ServerError]) -> ServerError:
         """The error of a fleet of which no server can be used."""
@@ -9877,6 +9972,86 @@ def report(
     return result, f"Done{took}" + (f" · seed {made.seed}" if made.seed is not None else "")
 
 
+def status_report(standings: Sequence[Standing], admin: bool) -> tuple[dict[str, Any], str]:
+    """What the model gets to know of the servers, and the last status. Their addresses and the metrics of this process
+    are for administrators; all others get a number for a server that has no name."""
+    servers, lines = [], []
+    for index, one in enumerate(standings, 1):
+        plain = "ComfyUI" if len(standings) == 1 else f"ComfyUI {index}"
+        name = one.endpoint.name if admin else one.endpoint.label or plain
+        fault = one.error.message if one.error else _last_fault(one.record)
+        fault = fault if admin else _without_address(fault, one.endpoint, name)
+        numbers: dict[str, Any] = {"name": name, "health": one.health}
+        if admin:
+            numbers["url"] = one.endpoint.url
+        if one.stats:
+            numbers["version"] = one.stats.version
+            numbers["devices"] = [
+                {"name": device.name, **_megabytes(total=device.memory_total, free=device.memory_free)}
+                for device in one.stats.devices
+            ]
+        if one.queue is not None:
+            numbers["queue"] = {"running": len(one.queue.running), "pending": len(one.queue.pending)}
+            numbers["your_jobs"] = one.mine
+        if (pace := one.record.pace()) is not None:
+            numbers["seconds_per_run"] = round(pace, 1)
+        if fault:
+            numbers["last_fault"] = fault
+        servers.append(numbers)
+        lines.append(_status_line(name, one, fault))
+    result: dict[str, Any] = {"status": "done", "servers": servers, "summary": "\n".join(lines)}
+    if admin:
+        result["metrics"] = "\n".join(_metrics_line(one) for one in standings)
+    waiting = sum(len(one.queue) for one in standings if one.queue is not None)
+    usable = sum(one.usable for one in standings)
+    text = f"{usable} of {len(standings)} servers ready" if len(standings) > 1 else f"ComfyUI: {standings[0].health}"
+    return result, f"{text} · {waiting} in the queue" if any(one.queue is not None for one in standings) else text
+
+
+def _without_address(text: str, endpoint: Endpoint, name: str) -> str:
+    """A text with a server's name in place of every address."""
+    return re.sub(r"\w+://[^\s,;()]+", lambda _: name, text).replace(urlsplit(endpoint.url).netloc, name)
+
+
+def _last_fault(record: Record) -> str:
+    """What went wrong last, and how long ago."""
+    ago = duration(max(time.time() - record.fault_at, 0.0))
+    return f"{record.fault.rstrip('.')} ({ago} ago)" if record.fault else ""
+
+
+def _megabytes(**amounts: int | None) -> dict[str, int]:
+    return {f"memory_{name}_mb": value // 2**20 for name, value in amounts.items() if value is not None}
+
+
+def _status_line(name: str, standing: Standing, fault: str) -> str:
+    """A server in words for the user."""
+    said = [f"{name}: {standing.health}"]
+    if queue := standing.queue:
+        said.append(f"{len(queue.running)} running and {len(queue.pending)} waiting")
+        said[-1] += f", {standing.mine} of them yours" if standing.mine else ""
+    for device in standing.stats.devices if standing.stats else ():
+        free, total = (value and value / 2**30 for value in (device.memory_free, device.memory_total))
+        said.append(device.name if free is None or not total else f"{free:.3g} of {total:.3g} GB free on {device.name}")
+    if (pace := standing.record.pace()) is not None:
+        said.append(f"a run takes about {duration(max(pace, 1))}")
+    if standing.stats and standing.stats.version:
+        said.append(f"ComfyUI {standing.stats.version}")
+    if fault and not standing.usable:
+        said.append(fault.rstrip("."))
+    return "; ".join(said) + "."
+
+
+def _metrics_line(standing: Standing) -> str:
+    """What this process has seen of a server since it started, or since the tool was loaded, for a log or a grep."""
+    record = standing.record
+    mean = record.run_seconds / record.done if record.done else 0.0
+    return (
+        f"server={quote(standing.endpoint.name)} url={standing.endpoint.url} runs={record.runs} done={record.done} "
+        f"failed={record.failed} lost={record.lost} mean_seconds={mean:.1f} mb={record.bytes / 2**20:.1f} "
+        f"websockets={record.sockets} faults={record.faults}"
+    )
+
+
 GLANCES = 4  # pictures of one result that the model is shown
 
 
@@ -10171,6 +10346,26 @@ class Tools:
             settings = await settle(valves, __user__, chat)
             name, stop = words_of(job_id, "job_id"), as_yes(cancel, "cancel")
             return await _check_jobs(chat, display, settings, name, stop)
+
+        return await chat.answer(work)
+
+    async def comfyui_status(
+        self,
+        __user__: dict[str, Any] | None = None,
+        __request__: Any = None,
+        __event_emitter__: Any = None,
+        __metadata__: dict[str, Any] | None = None,
+        __chat_id__: str | None = None,
+        __message_id__: str | None = None,
+    ) -> dict[str, Any]:
+        """Tell ComfyUI's health and load."""
+        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
+        valves = self.valves
+
+        async def work(_display: Display) -> tuple[dict[str, Any], str]:
+            settings = await settle(valves, __user__, chat)
+            standings = await settings.fleet.standings()
+            return status_report(standings, chat.user.get("role") == "admin")
 
         return await chat.answer(work)
 

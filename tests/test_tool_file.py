@@ -19,7 +19,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 RESERVED = {"__user__", "__request__", "__event_emitter__", "__metadata__", "__chat_id__", "__message_id__"}
 RESERVED |= {"__messages__"}
 METHODS = ["generate_image", "edit_image", "upscale_image", "run_workflow"]
-METHODS += ["list_workflows", "describe_workflow", "list_models", "check_job"]
+METHODS += ["list_workflows", "describe_workflow", "list_models", "check_job", "comfyui_status"]
 
 
 def test_the_front_matter_stands_where_open_webui_reads_it() -> None:

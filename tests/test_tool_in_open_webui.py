@@ -81,6 +81,7 @@ ARGUMENTS = {
     "describe_workflow": {"workflow": "string"},
     "list_models": {"kind": "string", "search": "string"},
     "check_job": {"job_id": "string", "cancel": "boolean"},
+    "comfyui_status": {},
 }
 
 
@@ -133,8 +134,8 @@ async def test_the_installer_creates_updates_and_then_changes_nothing(webui: Ope
         'Created the tool "comfyui".',
         'Set the valve "ComfyUI address", "ComfyUI API key".',
         "All users can use it now.",
-        "A model can call: check_job, describe_workflow, edit_image, generate_image, list_models, list_workflows, "
-        "run_workflow, upscale_image.",
+        "A model can call: check_job, comfyui_status, describe_workflow, edit_image, generate_image, list_models, "
+        "list_workflows, run_workflow, upscale_image.",
     ]
     await webui.set_valves("comfyui", endpoint="http://other:1", api_key="k3y", max_count=9)
     await webui.update_tool("comfyui", SOURCE.replace("from any model", "of any model", 1))
@@ -321,6 +322,25 @@ async def test_valves_have_titles_and_hide_their_keys(webui: OpenWebUI, model: M
     ):
         assert all(item["title"] and item["description"] for item in schema["properties"].values())
         assert schema["properties"]["api_key"]["input"] == {"type": "password"}
+
+
+# --- the servers ---
+
+
+async def test_everybody_learns_how_the_servers_stand_and_administrators_where_they_are(
+    webui: OpenWebUI, model: ModelServer, comfy: StandIn
+) -> None:
+    turns = [
+        await chat(webui, model, ToolCall("comfyui_status", {}), user=user)
+        for user in (await webui.user("bob"), await webui.admin())
+    ]
+    bobs, admins = (turn.tool_results[0] for turn in turns)
+    assert turns[0].status_history[-1] == {"description": "ComfyUI: ready · 0 in the queue", "done": True}
+    assert bobs["servers"][0]["version"] == comfy.facts.version
+    assert comfy.url.removeprefix("http://") not in json.dumps(bobs)
+    assert "metrics" not in bobs
+    assert admins["servers"][0]["url"] == comfy.url
+    assert comfy.url in admins["metrics"]
 
 
 # --- when it fails ---

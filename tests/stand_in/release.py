@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 MAX_UPLOAD = 100 * 1024 * 1024
+MEMORY = 24 * 1024**3  # bytes
 DEFINITIONS = Path(__file__).with_name("definitions.json")
 
 FOLDERS_OF_BOTH = """

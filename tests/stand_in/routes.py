@@ -19,13 +19,13 @@ from PIL import Image
 from .engine import new_id
 from .files import ANNOTATED, KINDS, File, OutsideFolder, Place, content_type, inside
 from .jobs import cancel, job, jobs_page
+from .release import MEMORY
 
 if TYPE_CHECKING:
     from .server import StandIn
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 DISABLED = "Assets system is disabled. Start the server with --enable-assets to use this feature."
-MEMORY = 24 * 1024**3
 
 
 class Routes:
@@ -168,7 +168,9 @@ class Routes:
         return web.Response()
 
     async def free(self, request: web.Request) -> web.StreamResponse:
-        if (await request.json()).get("free_memory"):
+        body = await request.json()
+        self.comfy.freed.append(body)
+        if body.get("free_memory"):
             self.comfy.engine.forget = True
         return web.Response()
 
@@ -228,7 +230,6 @@ class Routes:
 
     async def system_stats(self, request: web.Request) -> web.StreamResponse:
         facts = self.comfy.facts
-        memory = {"vram_total": MEMORY, "vram_free": MEMORY, "torch_vram_total": MEMORY, "torch_vram_free": MEMORY}
         system = {
             **facts.system,
             "comfyui_version": facts.version,
@@ -239,9 +240,7 @@ class Routes:
             "embedded_python": False,
             "argv": ["main.py"],
         }
-        return web.json_response(
-            {"system": system, "devices": [{"name": "cpu", "type": "cpu", "index": None, **memory}]}
-        )
+        return web.json_response({"system": system, "devices": self.comfy.devices})
 
     async def features(self, request: web.Request) -> web.StreamResponse:
         return web.json_response(self.comfy.facts.features)

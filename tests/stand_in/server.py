@@ -22,7 +22,7 @@ from .engine import Engine, new_id, now_ms
 from .files import File, Files, Place
 from .misbehaviour import Misbehaviour
 from .prompts import Definitions, Refused, check
-from .release import MAX_UPLOAD, RELEASES
+from .release import MAX_UPLOAD, MEMORY, RELEASES
 from .routes import Routes
 from .sockets import Sockets
 
@@ -65,7 +65,8 @@ class StandIn:
 
     Everything posted over HTTP is kept: `requests` (all), `prompts` (accepted bodies of POST /prompt), `interrupts`
     (their bodies, None without one), `deleted` (ids that clients asked to delete), `uploads` (names as clients gave
-    them, with the subfolder). `most_views_at_once` is the highest number of downloads that were under way together.
+    them, with the subfolder), `freed` (bodies of POST /free). `most_views_at_once` is the highest number of downloads
+    that were under way together. `devices` are those that it tells of.
     """
 
     def __init__(
@@ -88,10 +89,13 @@ class StandIn:
         self.interrupts: list[Any] = []
         self.deleted: list[str] = []
         self.uploads: list[str] = []
+        self.freed: list[dict[str, Any]] = []
         self.views = self.most_views_at_once = 0
         self.files = Files()
         self.userdata: dict[str, File] = {}
         self.metadata: dict[str, dict[str, str]] = {}  # what model files say of themselves, by their names
+        memory = {f"{prefix}vram_{kind}": MEMORY for prefix in ("", "torch_") for kind in ("total", "free")}
+        self.devices: list[dict[str, Any]] = [{"name": "cpu", "type": "cpu", "index": None, **memory}]
         self._api_key = api_key
         self._step_seconds, self._load_seconds = step_seconds, load_seconds
         self._preview_method = preview_method or self.facts.preview_method
