@@ -103,6 +103,8 @@ DEFINITION_SECONDS = 300.0  # how long a node definition is believed
 CLOUD_DEFINITION_SECONDS = 3600.0  # the same where all of them come at once, and how long an upload is relied on
 MANY_CLASSES = 100  # of more than so many at once all are asked for in one request
 UNLOAD_SECONDS = 5.0  # for Ollama to take its models off the graphics card, all of it together
+UNLOAD_PAUSE_SECONDS = 0.2  # between two looks at whether they are gone
+FREE_AGAIN_SECONDS = 10.0  # before ComfyUI's memory is freed after all, when others had jobs in the queue after a run
 DOUBT_SECONDS = 10.0  # how long it is believed when it lacks what is looked for: files are added all the time
 MAX_JSON_BYTES = 64 * 2**20
 MAX_OUTPUT_BYTES = 512 * 2**20
@@ -5479,6 +5481,8 @@ class ComfyUIServer:
         self._questions: dict[str, asyncio.Task[Any]] = {}  # under way, each asked once for all who wait for it
         self._chores: set[asyncio.Task[None]] = set()
         self.record = Record()
+        self.free_at: float | None = None  # of `time.monotonic`: when ComfyUI's memory is due to be freed
+        self._free_again = 0.0  # seconds after that, when it could not be
         self.users = 0
         self.idle_since = 0.0  # of `time.monotonic`
         self.door = asyncio.Lock()  # nobody comes in while it closes
@@ -5518,7 +5522,8 @@ class ComfyUIServer:
         self._chores.discard(task)
         self.idle_since = time.monotonic()
         if not task.cancelled() and (error := task.exception()):
-            log.info("%s: a chore failed: %s", self.endpoint.url, type(error).__name__)
+            reason = error.message if isinstance(error, ComfyUIError) else type(error).__name__
+            log.info("%s: a chore failed: %s", self.endpoint.url, reason)
 
     async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """One answer for all who ask the same at the same time. Whoever is cancelled leaves it to the others."""
@@ -5543,6 +5548,11 @@ class ComfyUIServer:
     def is_open(self) -> bool:
         """Whether it has anything to close."""
         return self.in_use or self._session is not None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether there is anything to do for it still, though nobody calls."""
+        return self.is_open or self.free_at is not None
 
     async def close(self) -> None:
         """Close the websocket and all connections, and end what is under way. They are opened again when needed."""
@@ -5880,6 +5890,30 @@ class ComfyUIServer:
             done = [parse_prompt(entry["prompt"], parse_history(entry), entry) for entry in entries.values()]
         return [*done, *queue.prompts]
 
+    def free_after(self, seconds: float) -> None:
+        """Free ComfyUI's memory so many seconds from now unless this is said again before; at once for 0. Waiting for
+        it keeps nothing open: the keeper of the servers counts the time."""
+        self.free_at, self._free_again = time.monotonic() + seconds, seconds or FREE_AGAIN_SECONDS
+        if not seconds:
+            self.later(self.free_when_due())
+
+    async def free_when_due(self) -> None:
+        """Free ComfyUI's memory; when anybody has a job in the queue, some time later."""
+        self.free_at = None
+        if not await self.free() and self.free_at is None:
+            self.free_at = time.monotonic() + self._free_again
+
+    async def free(self) -> bool:
+        """Have ComfyUI unload its models and forget its results, unless anybody has a job in its queue; returns whether
+        it was told to. Raises as `call` does."""
+        if len(await self.queue(time.monotonic())):
+            return False
+        path, body = "/free", {"unload_models": True, "free_memory": True}
+        answer = await self.call("POST", path, body=body, seconds=LOOK_UP_SECONDS)
+        if answer.status != 200:
+            raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers {answer.status}, which ComfyUI does not.")
+        return True
+
     async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
         """Take a prompt out of the queue or, if it is the running one, interrupt it; never anybody else's.
 
@@ -5956,8 +5990,8 @@ class Pool:
     """The servers of one event loop, and the task that looks after them.
 
     The keeper closes what has been idle for `IDLE_SECONDS`, so that nothing stays behind when Open WebUI loads the file
-    anew, and closes everything when the event loop ends: that cancels all of its tasks, while a Stop cancels one call.
-    So the keeper also tells the two apart.
+    anew, and frees ComfyUI's memory where that is due. It closes everything when the event loop ends: that cancels all
+    of its tasks, while a Stop cancels one call. So the keeper also tells the two apart.
     """
 
     def __init__(self) -> None:
@@ -5980,7 +6014,7 @@ class Pool:
         """The server of an endpoint, whether or not it is open."""
         server = self._servers.pop(endpoint, None) or (ComfyCloud if endpoint.cloud else ComfyUIServer)(endpoint)
         server.endpoint = endpoint  # by another name, perhaps
-        for forgotten in [one for one, other in self._servers.items() if not other.is_open][:-IDLE_SERVERS]:
+        for forgotten in [one for one, other in self._servers.items() if not other.is_watched][:-IDLE_SERVERS]:
             del self._servers[forgotten]
         self._servers[endpoint] = server
         return server
@@ -6007,9 +6041,12 @@ class Pool:
 
     async def _keep(self) -> None:
         try:
-            while opened := [server for server in self._servers.values() if server.is_open]:
-                for server in opened:
-                    if not server.in_use and time.monotonic() - server.idle_since >= IDLE_SECONDS:
+            while watched := [server for server in self._servers.values() if server.is_watched]:
+                for server in watched:
+                    now = time.monotonic()
+                    if server.free_at is not None and now >= server.free_at and not server.in_use:
+                        server.later(server.free_when_due())
+                    elif server.is_open and not server.in_use and now - server.idle_since >= IDLE_SECONDS:
                         async with server.door:
                             if not server.in_use:
                                 await server.close()
@@ -7285,6 +7322,25 @@ class Audience(Protocol):
         """The picture so far, encoded."""
 
 
+@dataclass(frozen=True)
+class Memory:
+    """How a graphics card is shared with a language model; by default nothing is done for that."""
+
+    unload: Callable[[], Awaitable[None]] | None = None  # sends the language model away, and never raises
+    free_seconds: float | None = None  # after a run, before ComfyUI's memory is freed; None for never
+
+    @contextlib.asynccontextmanager
+    async def shared(self, server: ComfyUIServer) -> AsyncIterator[None]:
+        """The runs of a call on a server, with room made before and left behind. Comfy Cloud shares nothing."""
+        if self.unload and not server.endpoint.cloud:
+            await self.unload()
+        try:
+            yield
+        finally:
+            if self.free_seconds is not None and not server.endpoint.cloud and not Pool.here().ending:
+                server.free_after(self.free_seconds)
+
+
 PARALLEL_FILES = 10  # files that go to or come from a server at once
 CACHED_NOTE = "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
 MARK = "comfyui_tool"  # under which our prompts carry their mark in `extra_data`
@@ -7556,6 +7612,7 @@ async def make(
     wanted: Format = Format(),
     patience: Patience = Patience(),
     owner: Owner | None = None,
+    memory: Memory = Memory(),
 ) -> Made:
     """From a wish to finished files on the server that will be done soonest. Cancelling it cancels the job there.
 
@@ -7569,7 +7626,10 @@ async def make(
     gone: set[Endpoint] = set()
     again, parts, running = False, 0, ""
     while True:
-        async with assign(fleet, wish, catalogue, gone, random_seed, moment, audience) as assigned:
+        async with (
+            assign(fleet, wish, catalogue, gone, random_seed, moment, audience) as assigned,
+            memory.shared(assigned.server),
+        ):
             server, plan = assigned.server, assigned.plan
             about = {"workflow": assigned.choice.workflow.name, "model": plan.model}
             begun = begun or time.monotonic()
@@ -8873,6 +8933,62 @@ def message_file(item: Any, drawn: bool) -> dict[str, Any]:
     return {"type": "file", **kept, "size": int(meta.get("size") or 0)}
 
 
+@dataclass(frozen=True)
+class Ollama:
+    """One of Open WebUI's connections to Ollama, and the key that belongs to it."""
+
+    url: str
+    api_key: str = field(default="", repr=False)
+
+    @classmethod
+    def all_of(cls, enabled: Any, urls: Any, configs: Any) -> "list[Ollama]":
+        """Those that are switched on, as Open WebUI's settings hold them: `configs` by the place in `urls` or, in older
+        ones, by the address."""
+        known: Mapping[str, Any] = configs if isinstance(configs, Mapping) else {}
+        found = []
+        for index, url in enumerate(urls if enabled and isinstance(urls, (list, tuple)) else ()):
+            parts = urlsplit(str(url))
+            origin = f"{parts.scheme}://{parts.netloc}"
+            held = [known[key] for key in (str(index), url, origin) if isinstance(known.get(key), Mapping)]
+            config: Mapping[str, Any] = held[0] if held else {}
+            if parts.hostname and config.get("enable", True):
+                found.append(cls(str(url).rstrip("/"), str(config.get("key") or "")))
+        return found
+
+    async def unload(self) -> None:
+        """Have it unload all models, and wait until they are gone, for `UNLOAD_SECONDS` at most. Whatever goes wrong is
+        logged and goes no further; only a cancellation is raised."""
+        headers, jar = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}, aiohttp.DummyCookieJar()
+        try:
+            async with (
+                asyncio.timeout(UNLOAD_SECONDS),
+                aiohttp.ClientSession(headers=headers, cookie_jar=jar, raise_for_status=True) as session,
+            ):
+                names = sorted(await self._loaded(session))
+                asked = (self._send_away(session, name) for name in names)
+                failures = await asyncio.gather(*asked, return_exceptions=True)
+                going = {name for name, failure in zip(names, failures, strict=True) if failure is None}
+                while going:  # it answers at once, and the memory is free later
+                    await asyncio.sleep(UNLOAD_PAUSE_SECONDS)
+                    going &= await self._loaded(session)
+                for failure in filter(None, failures):
+                    raise failure
+        except Exception as error:
+            reason = f"{type(error).__name__} {getattr(error, 'status', '')}".strip()
+            log.info("Ollama at %s did not unload its models: %s", urlsplit(self.url).netloc.rpartition("@")[2], reason)
+
+    async def _loaded(self, session: aiohttp.ClientSession) -> set[str]:
+        """The names of the models in its memory."""
+        async with session.get(f"{self.url}/api/ps", allow_redirects=False) as response:
+            return {str(model.get("model") or model["name"]) for model in (await response.json())["models"]}
+
+    async def _send_away(self, session: aiohttp.ClientSession, name: str) -> None:
+        """Ask for one model to be unloaded: an empty prompt that is kept for no time."""
+        body = {"model": name, "keep_alive": 0}
+        async with session.post(f"{self.url}/api/generate", json=body, allow_redirects=False) as response:
+            await response.read()
+
+
 class Display:
     """Shows a run in the message, live only: nothing of it is written to the database.
 
@@ -9047,6 +9163,25 @@ class Chat:
             if secret
             else Owner(user)
         )
+
+    async def ollamas(self) -> list[Ollama]:
+        """The Ollamas in Open WebUI's own settings."""
+        with contextlib.suppress(ImportError, AttributeError):
+            from open_webui.models.config import Config
+
+            keys = ("ollama.enable", "ollama.base_urls", "ollama.api_configs")
+            return Ollama.all_of(*[await Config.get(key) for key in keys])
+        with contextlib.suppress(AttributeError):  # before 0.10 the settings hang on the application
+            config = self.request.app.state.config
+            return Ollama.all_of(config.ENABLE_OLLAMA_API, config.OLLAMA_BASE_URLS, config.OLLAMA_API_CONFIGS)
+        return []
+
+    async def unload_ollama(self) -> None:
+        """Have every Ollama unload its models, all at once. As `Ollama.unload` it fails in silence."""
+        try:
+            await asyncio.gather(*(ollama.unload() for ollama in await self.ollamas()))
+        except Exception as error:
+            log.info("Open WebUI does not tell of its Ollamas: %s", type(error).__name__)
 
     async def keep(self, products: Sequence[Product], stem: str) -> list[dict[str, Any]]:
         """Store files as the user's own, under telling names, and show them in the message, in their order.
@@ -9622,6 +9757,21 @@ class Valves(Tolerant):
         title="Seconds until a server is given up",
         description="5 to 3600, without a connection to it; its job is run on another one then, if there is one.",
     )
+    unload_ollama: bool = Field(
+        default=False,
+        title="Unload Ollama's models before a run",
+        description="For Ollama and ComfyUI on one graphics card. All models of all of Open WebUI's Ollamas.",
+    )
+    free_memory: Literal["never", "after each run", "when idle"] = Field(
+        default="never",
+        title="Free ComfyUI's memory",
+        description="Its models are unloaded, but never while anybody has a job in its queue.",
+    )
+    idle_minutes: float = Field(
+        default=10.0,
+        title="Minutes until idle",
+        description="0.1 to 1440 without a run, after which ComfyUI's memory is freed when idle.",
+    )
 
 
 class UserValves(Tolerant):
@@ -9687,6 +9837,8 @@ class Settings:
     show_to_model: bool = False
     owner: Owner = field(default_factory=Owner)
     patience: Patience = Patience()
+    unload_ollama: bool = False
+    free_seconds: float | None = None  # after a run, before ComfyUI's memory is freed; None for never
 
     @property
     def fleet(self) -> Fleet:
@@ -9849,7 +10001,14 @@ def resolve(
         mine.show_to_model,
         owner or Owner(str(user.get("id") or "")),
         Patience(gone=clamp(valves.lost_after_seconds, 5, 3600)),
+        valves.unload_ollama and not mine.endpoint.strip(),
+        _free_seconds(valves) if not mine.endpoint.strip() else None,
     )
+
+
+def _free_seconds(valves: Valves) -> float | None:
+    idle = 60 * clamp(valves.idle_minutes, 0.1, 1440)
+    return {"after each run": 0.0, "when idle": idle}.get(valves.free_memory)
 
 
 def _catalogue(valves: Valves, mine: UserValves, own: bool) -> Catalogue:
@@ -10455,6 +10614,7 @@ async def _run(
         wanted=settings.format,
         patience=settings.patience,
         owner=settings.owner,
+        memory=Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds),
     )
     return await _keep(chat, settings, made, file_stem(wish.called or made.workflow, made.seed))
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import dataclasses
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from pathlib import Path
@@ -74,6 +75,16 @@ async def comfy(request: pytest.FixtureRequest) -> AsyncIterator[StandIn]:
     async with StandIn(release=request.param, preview_method="auto") as server:
         yield server
         await tool.close_servers()
+
+
+@pytest.fixture
+def no_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The checkpoint workflow as if its graph had no batch size."""
+    entry = next(entry for entry in tool.bundled_entries() if entry.name == "checkpoint")
+    parameters = {name: at for name, at in entry.workflow.parameters.items() if name != "batch_size"}
+    single = dataclasses.replace(entry)
+    vars(single)["workflow"] = dataclasses.replace(entry.workflow, parameters=parameters)
+    monkeypatch.setattr(tool, "bundled_entries", lambda: (single,))
 
 
 async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:

@@ -108,16 +108,6 @@ async def test_count_is_one_batch(comfy: StandIn, watcher: Watcher) -> None:
     assert [n["inputs"]["batch_size"] for n in posted["prompt"].values() if "batch_size" in n["inputs"]] == [3]
 
 
-@pytest.fixture
-def no_batch_size(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The checkpoint workflow as if its graph had no batch size."""
-    entry = next(entry for entry in tool.bundled_entries() if entry.name == "checkpoint")
-    parameters = {name: at for name, at in entry.workflow.parameters.items() if name != "batch_size"}
-    single = dataclasses.replace(entry)
-    vars(single)["workflow"] = dataclasses.replace(entry.workflow, parameters=parameters)
-    monkeypatch.setattr(tool, "bundled_entries", lambda: (single,))
-
-
 @pytest.mark.usefixtures("no_batch_size")
 async def test_without_a_batch_size_count_is_so_many_prompts_with_seeds_in_a_row(
     comfy: StandIn, watcher: Watcher

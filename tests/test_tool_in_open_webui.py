@@ -15,6 +15,7 @@ from PIL import Image
 import comfyui_tool as tool
 from tests.conftest import SOURCE, installed, serving, until
 from tests.model_server import MODEL_ID, ModelServer, ToolCall
+from tests.ollama import Ollama
 from tests.open_webui import ApiError, OpenWebUI, Turn
 from tests.stand_in import StandIn
 
@@ -274,6 +275,22 @@ async def test_without_a_valve_the_address_in_open_webuis_image_settings_is_used
     turn = await chat(webui, model, call())
     await webui.request("POST", "/api/v1/images/config/update", json=settings)
     assert turn.tool_results[0]["status"] == "done"
+
+
+async def test_before_a_run_the_ollama_in_open_webuis_connections_unloads_its_models(
+    webui: OpenWebUI, model: ModelServer, comfy: StandIn
+) -> None:
+    await webui.set_valves("comfyui", endpoint=comfy.url, unload_ollama=True, free_memory="after each run")
+    settings = await webui.request("GET", "/ollama/config")
+    async with Ollama("qwen3:8b") as ollama:
+        mine = {"OLLAMA_BASE_URLS": [ollama.url], "OLLAMA_API_CONFIGS": {"0": {"key": "s3cret"}}}
+        await webui.request("POST", "/ollama/config/update", json={**settings, "ENABLE_OLLAMA_API": True, **mine})
+        turn = await chat(webui, model, call())
+        await webui.request("POST", "/ollama/config/update", json=settings)
+        assert ollama.loaded == []
+        assert ("GET", "/api/ps", "Bearer s3cret", None) in ollama.asked
+    assert turn.tool_results[0]["status"] == "done"
+    await until(lambda: comfy.freed)
 
 
 async def test_a_users_own_server_is_used_once_the_administrator_allows_it(
