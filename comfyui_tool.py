@@ -192,6 +192,7 @@ class ServerError(ComfyUIError):
     """ComfyUI could not be reached or answered in a way that cannot be used."""
 
     code = "server_error"
+    untaken = False  # whether a job was about to be posted and the server certainly did not take it
 
 
 class ServerUnreachable(ServerError):
@@ -7616,68 +7617,98 @@ async def make(
 ) -> Made:
     """From a wish to finished files on the server that will be done soonest. Cancelling it cancels the job there.
 
-    A job that its server lost is run once more: on another server, or on the same one where that answers again.
+    A job that its server lost is run once more: on another server, or on the same one where that answers again. One
+    that a server did not take goes to the next.
     """
     audience.status("connecting", "Connecting to ComfyUI")
     fleet = await Fleet(tuple(endpoints), limits, owner or Owner(), patience).found()
-    random_seed, moment, begun = secrets.randbelow(MAX_SEED + 1), datetime.now(), 0.0
-    made: list[Collected] = []
-    notes: tuple[str, ...] = ()
-    gone: set[Endpoint] = set()
-    again, parts, running = False, 0, ""
+    random_seed, moment = secrets.randbelow(MAX_SEED + 1), datetime.now()
+    harvest, gone, again = Harvest(wish.called), set[Endpoint](), False
     while True:
         async with (
             assign(fleet, wish, catalogue, gone, random_seed, moment, audience) as assigned,
             memory.shared(assigned.server),
         ):
-            server, plan = assigned.server, assigned.plan
-            about = {"workflow": assigned.choice.workflow.name, "model": plan.model}
-            begun = begun or time.monotonic()
-            notes += plan.notes
-            alike = not made or len(plan.workflows) == parts  # or another server would make them otherwise
-            parts = parts if made else len(plan.workflows)
+            server = assigned.server
             try:
-                for index in range(len(made), parts if alike else 0):
-                    graph = plan.workflows[index].graph
-                    part = f"{index + 1} of {parts} · " if parts > 1 else ""
-                    wait = max(limits.wait_seconds - (time.monotonic() - begun), 0.0)
-                    seed = None if plan.seed is None else plan.seed + index
-                    told = {**about, "seed": seed, "name": file_stem(wish.called, seed)}
-                    job, dropped = await follow(
-                        server, graph, audience, part, wait, previews, patience, fleet, told, assigned.posted
-                    )
-                    audience.status("saving", f"{part}Saving")
-                    try:
-                        collected = await collect(server, job, graph, wanted, patience)
-                    except ServerGone as error:
-                        job_id = fleet.owner.job_id(server.endpoint, job.prompt_id)
-                        error.add_note(f"When ComfyUI is back, check_job may bring them: job_id {job_id}.")
-                        raise
-                    cached = (CACHED_NOTE,) if job.cached >= set(graph) else ()
-                    notes += (*dropped, *missed_pictures(job, graph), *collected.notes, *cached)
-                    made.append(collected)
+                await harvest.reap(fleet, assigned, audience, previews, wanted)
             except ComfyUIError as error:
-                if isinstance(error, (JobLost, ServerGone)):
-                    server.record.lost += 1
+                lost = isinstance(error, (JobLost, ServerGone))
+                untaken = isinstance(error, ServerError) and error.untaken
+                others = set(fleet.endpoints) - gone - {server.endpoint}
+                server.record.lost += lost
+                if lost or untaken:
                     server.record.rest(error.message)
-                    others = set(fleet.endpoints) - gone - {server.endpoint}
-                    if not again and (others or isinstance(error, JobLost)):
-                        again = True
-                        gone |= {server.endpoint} if isinstance(error, ServerGone) else set()
-                        notes += (f"{server.endpoint.name} lost the job, and it was run again",)
-                        audience.status("connecting", "ComfyUI lost the job; it is run again")
-                        continue
-                if not made:
+                if untaken and others:
+                    gone.add(server.endpoint)
+                    continue
+                if lost and not again and (others or isinstance(error, JobLost)):
+                    again = True
+                    gone |= {server.endpoint} if isinstance(error, ServerGone) else set()
+                    harvest.notes.append(f"{server.endpoint.name} lost the job, and it was run again")
+                    audience.status("connecting", "ComfyUI lost the job; it is run again")
+                    continue
+                if not harvest.collected:
                     raise
-                notes += (f"only {len(made)} of {parts} were made: {error.message}",)
-                running = error.job_id if isinstance(error, StillRunning) else ""
-            if not alike:
-                notes += (f"only {len(made)} of {parts} were made: the other server makes them differently",)
-            products = tuple(product for one in made for product in one.products)
-            texts = tuple(text for one in made for text in one.texts)
-            seconds = time.monotonic() - begun
-            notes = tuple(dict.fromkeys(notes))
-            return Made(products, plan.seed, plan.model, about["workflow"], seconds, notes, texts, running)
+                harvest.note_missing(error.message)
+                harvest.running = error.job_id if isinstance(error, StillRunning) else ""
+            return harvest.made(assigned)
+
+
+@dataclass
+class Harvest:
+    """What a call has made so far, of all its prompts and on all the servers that it came to."""
+
+    name: str  # what files are called after
+    collected: list["Collected"] = field(default_factory=list)  # one for each prompt
+    notes: list[str] = field(default_factory=list)
+    parts: int = 0  # prompts that the call takes
+    begun: float = 0.0  # of `time.monotonic`
+    running: str = ""  # the id of the job that outlived the wait
+
+    async def reap(
+        self, fleet: Fleet, assigned: Assignment, audience: Audience, previews: bool, wanted: Format
+    ) -> None:
+        """Run the prompts that are left on the server that was chosen for them. Raises as `follow` and `collect` do."""
+        server, plan = assigned.server, assigned.plan
+        self.begun = self.begun or time.monotonic()
+        self.notes += plan.notes
+        if self.collected and len(plan.workflows) != self.parts:
+            self.note_missing("the other server makes them differently")
+            return
+        self.parts = len(plan.workflows)
+        for index in range(len(self.collected), self.parts):
+            graph = plan.workflows[index].graph
+            part = f"{index + 1} of {self.parts} · " if self.parts > 1 else ""
+            wait = max(fleet.limits.wait_seconds - (time.monotonic() - self.begun), 0.0)
+            seed = None if plan.seed is None else plan.seed + index
+            name, stem = assigned.choice.workflow.name, file_stem(self.name, seed)
+            about = {"workflow": name, "model": plan.model, "seed": seed, "name": stem}
+            job, dropped = await follow(
+                server, graph, audience, part, wait, previews, fleet.patience, fleet, about, assigned.posted
+            )
+            audience.status("saving", f"{part}Saving")
+            try:
+                collected = await collect(server, job, graph, wanted, fleet.patience)
+            except ServerGone as error:
+                job_id = fleet.owner.job_id(server.endpoint, job.prompt_id)
+                error.add_note(f"When ComfyUI is back, check_job may bring them: job_id {job_id}.")
+                raise
+            cached = (CACHED_NOTE,) if job.cached >= set(graph) else ()
+            self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes, *cached]
+            self.collected.append(collected)
+
+    def note_missing(self, reason: str) -> None:
+        """Say that not all were made, and why."""
+        self.notes.append(f"only {len(self.collected)} of {self.parts} were made: {reason}")
+
+    def made(self, assigned: Assignment) -> Made:
+        """All of it, with what was chosen in the end."""
+        plan, name = assigned.plan, assigned.choice.workflow.name
+        products = tuple(product for one in self.collected for product in one.products)
+        texts = tuple(text for one in self.collected for text in one.texts)
+        seconds, notes = time.monotonic() - self.begun, tuple(dict.fromkeys(self.notes))
+        return Made(products, plan.seed, plan.model, name, seconds, notes, texts, self.running)
 
 
 @contextlib.asynccontextmanager
@@ -8498,6 +8529,8 @@ async def follow(
             job = judge(job, graph)
         except BaseException as error:
             ATTENDED.pop(prompt_id, None)
+            if isinstance(error, ServerError) and posting.done():
+                error.untaken = _was_not_taken(error)
             server.record.failed += isinstance(error, (RunFailed, WorkflowRefused)) and not isinstance(error, JobLost)
             if _leaves_it(error):
                 raise
@@ -8534,6 +8567,13 @@ def _attend(prompt_id: str, instead: str = "") -> None:
     for old in [key for key, until in ATTENDED.items() if until < now or key == instead]:
         del ATTENDED[old]
     ATTENDED[prompt_id] = math.inf
+
+
+def _was_not_taken(error: ServerError) -> bool:
+    """Whether a server that answered a post so, or could not be reached for it, certainly has no job of it."""
+    if isinstance(error, ServerUnreachable):
+        return error.refused
+    return isinstance(error, (AccessRefused, PaymentRequired, ServerBusy, ServerTooOld))
 
 
 def _leaves_it(error: BaseException) -> bool:
@@ -9211,6 +9251,8 @@ class Chat:
         error = next((failure for failure in failures if failure), None)
         if error is None:
             return stored
+        for product in products:
+            ATTENDED.pop(product.prompt_id, None)  # check_job may bring it later
         reason = getattr(error, "detail", None) or type(error).__name__  # an HTTPException, or the storage's own
         left = quoted(item.source for item, good in zip(products, fine, strict=True) if item.source and not good)
         hint = f"In ComfyUI's output folder: {left}." if left else "Nothing is left of it on the ComfyUI server."
