@@ -1,0 +1,506 @@
+"""A job is never lost: what goes wrong, when, and how the job ends."""
+
+import asyncio
+import contextlib
+import dataclasses
+import io
+import json
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import comfyui_tool as tool
+from tests.conftest import Watcher, until
+from tests.proxy import Hold, Proxy
+from tests.stand_in import StandIn
+
+# What goes wrong, and how far the job is then:
+#   connecting  the first request of the call is on its way     ended      it is done, and the tool has not heard of it
+#   posting     its POST is on its way                          download   half of its picture has come
+#   queued      somebody else's job runs before it              storing    Open WebUI is taking its file in
+#   running     it is at its second step
+# How it ends, within seconds, and with nothing left on any server:
+#   outputs     its picture; one post, one run                  nobody     server_unreachable
+#   again       its picture; posted once more                   gone       server_gone
+#   stopped     run_interrupted                                 lost       job_lost
+#   running     still_running with its id, and it goes on       cancelled  the call is, and the job, too
+
+ALONE = """
+                                        connecting posting   queued    running   ended     download  storing
+the websocket drops                     -          outputs   outputs   outputs   outputs   outputs   outputs
+the websocket drops and closes late     -          outputs   outputs   outputs   outputs   outputs   outputs
+the websocket goes silent               outputs    outputs   outputs   outputs   outputs   outputs   outputs
+no websocket opens any more             outputs    outputs   outputs   outputs   outputs   outputs   outputs
+the answer to the POST is lost          -          outputs   -         -         -         -         -
+every connection breaks off once        outputs    outputs   outputs   outputs   outputs   outputs   outputs
+every download breaks off               -          -         -         -         -         gone      -
+the server is away for a moment         nobody     outputs   outputs   outputs   outputs   outputs   outputs
+the server restarts and knows nothing   nobody     outputs   again     again     again     outputs   outputs
+the server restarts twice               -          -         lost      lost      -         -         -
+the server dies                         nobody     gone      gone      gone      gone      gone      outputs
+the proxy answers 502 for a while       nobody     outputs   outputs   outputs   outputs   outputs   outputs
+the proxy answers 502 for ever          nobody     running   running   running   running   gone      outputs
+all goes silent for a while             outputs    outputs   outputs   outputs   outputs   outputs   outputs
+all goes silent for ever                nobody     running   running   running   running   gone      outputs
+the machine sleeps                      nobody     outputs   outputs   outputs   outputs   outputs   outputs
+the history comes late                  -          -         outputs   outputs   -         -         -
+nothing goes on                         -          -         running   running   -         -         -
+somebody takes the job out              -          -         stopped   stopped   -         -         -
+it is taken out while nobody hears      -          -         again     -         -         -         -
+Stop                                    cancelled  cancelled cancelled cancelled cancelled cancelled cancelled
+Stop while the server is away           cancelled  cancelled cancelled cancelled cancelled cancelled cancelled
+"""
+
+# With a second server that is well; what goes wrong befalls the first one.
+#   outputs     its picture, from the first server              elsewhere  its picture, from the second; none was posted
+#   once        its picture; one post, to either                           to the first
+TWO_SERVERS = """
+                                        connecting posting   queued    running   ended     download  storing
+the websocket drops                     -          outputs   outputs   outputs   outputs   outputs   outputs
+every connection breaks off once        outputs    once      outputs   outputs   outputs   outputs   outputs
+the server is away for a moment         elsewhere  once      outputs   outputs   outputs   outputs   outputs
+the server is away for long             elsewhere  elsewhere again     again     again     again     outputs
+the server restarts and knows nothing   elsewhere  once      again     again     again     outputs   outputs
+both servers lose it                    -          -         lost      lost      -         -         -
+the server dies                         elsewhere  elsewhere again     again     again     again     outputs
+the proxy answers 502 for a while       elsewhere  outputs   outputs   outputs   outputs   outputs   outputs
+somebody takes the job out              -          -         stopped   stopped   -         -         -
+Stop at the second server               -          -         cancelled cancelled -         -         -
+"""
+
+MOMENT, LONG = 0.25, 1.0  # shorter and longer than what is waited for a server that refuses connections
+PATIENCE = tool.Patience(first=0.02, look_up=0.2, longest=0.4, polling=0.05, settle=0.1, gone=0.7)
+CODES = {
+    "nobody": "server_unreachable",
+    "gone": "server_gone",
+    "lost": "job_lost",
+    "stopped": "run_interrupted",
+    "running": "still_running",
+}
+PROMPT, SEED = "a lighthouse at dusk", 7
+
+
+class Shelf(tool.Chat):
+    """A chat whose storage takes files when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+
+    async def _upload(self, name: str, product: tool.Product) -> dict[str, Any]:
+        self.reached.set()
+        await self.opened.wait()
+        return {"type": "image", "id": name, "url": name, "name": name, "content_type": product.content_type}
+
+
+@dataclasses.dataclass
+class World:
+    """One call under way, and the servers that it is made for; all faults befall `first`, behind the proxy."""
+
+    first: StandIn
+    proxy: Proxy
+    second: StandIn | None = None
+    wait_seconds: float = 10.0
+    shelf: Shelf = dataclasses.field(default_factory=Shelf)
+    holds: list[Hold] = dataclasses.field(default_factory=list)
+    others: str = ""  # the id of somebody else's job
+    dead: bool = False
+    call: asyncio.Task[tool.Made] = dataclasses.field(init=False)
+
+    @property
+    def servers(self) -> list[StandIn]:
+        return [self.first, self.second] if self.second else [self.first]
+
+    @property
+    def posted(self) -> list[str]:
+        """The ids of all prompts that were taken in."""
+        return [prompt["prompt_id"] for server in self.servers for prompt in server.prompts]
+
+    @property
+    def left(self) -> list[str]:
+        """The prompts that wait or run anywhere, whoever posted them."""
+        alive = self.servers[1:] if self.dead else self.servers
+        return [prompt for server in alive for prompt in (*server.running, *server.pending)]
+
+    def begin(self) -> None:
+        self.shelf.opened.clear()
+        self.call = asyncio.create_task(self._make_and_keep())
+
+    async def _make_and_keep(self) -> tool.Made:
+        size, workflow = tool.Wanted("64x64", "size"), tool.Wanted("checkpoint", "workflow")
+        seed, steps = tool.Wanted(SEED, "seed"), tool.Wanted(3, "steps")
+        wish = tool.Wish(PROMPT, size=size, workflow=workflow, seed=seed, steps=steps)
+        endpoints = [tool.Endpoint(self.proxy.url), *(tool.Endpoint(server.url) for server in self.servers[1:])]
+        limits = tool.Limits(wait_seconds=self.wait_seconds)
+        made = await tool.make(wish, endpoints, limits, Watcher(), patience=PATIENCE)
+        await self.shelf.keep(made.products, "picture")
+        return made
+
+    def hold(self, request: str, after: int | None = None) -> Hold:
+        self.holds.append(self.proxy.hold(request, after))
+        return self.holds[-1]
+
+    def go_on(self) -> None:
+        """Let go whatever kept the job where it was."""
+        for hold in self.holds:
+            hold.release()
+        for server in self.servers:
+            server.release()
+        self.shelf.opened.set()
+
+
+# --- how far the job is ---
+
+
+async def connecting(world: World) -> None:
+    hold = world.hold("GET /")
+    world.begin()
+    await hold.reached.wait()
+
+
+async def posting(world: World) -> None:
+    hold = world.hold("POST /prompt")
+    world.begin()
+    await hold.reached.wait()
+
+
+async def queued(world: World) -> None:
+    world.first.misbehave.hold_at_step = 2
+    world.others = await world.first.post(world.first.example_graph(width=64, height=64))
+    await world.first.until_held()
+    world.begin()
+    await until(lambda: world.first.pending)
+    await asyncio.sleep(0.05)  # its first look-up
+
+
+async def running(world: World) -> None:
+    world.first.misbehave.hold_at_step = 2
+    world.begin()
+    await world.first.until_held()
+
+
+async def ended(world: World) -> None:
+    await running(world)
+    world.proxy.stall()
+    world.first.release()
+    await until(lambda: world.first.history)
+    world.proxy.flow()  # what comes next happens before a byte gets through
+
+
+async def download(world: World) -> None:
+    hold = world.hold("GET /view?", after=1500)
+    world.begin()
+    await hold.reached.wait()
+
+
+async def storing(world: World) -> None:
+    world.begin()
+    await world.shelf.reached.wait()
+
+
+PHASES = {phase.__name__: phase for phase in (connecting, posting, queued, running, ended, download, storing)}
+
+
+# --- what goes wrong: each strikes before it first waits ---
+
+Fault = Callable[[World], Awaitable[None]]
+FAULTS: dict[str, Fault] = {}
+
+
+def fault(name: str) -> Callable[[Fault], Fault]:
+    def named(strike: Fault) -> Fault:
+        FAULTS[name] = strike
+        return strike
+
+    return named
+
+
+@fault("the websocket drops")
+async def _(world: World) -> None:
+    world.proxy.cut("websocket")
+
+
+@fault("the websocket drops and closes late")
+async def _(world: World) -> None:
+    world.proxy.cut_near("websocket")
+    with contextlib.suppress(TimeoutError):  # where none is needed any more, none is opened
+        await until(lambda: len(world.first.sockets) == 2, 1.0)
+    world.proxy.close_late()
+
+
+@fault("the websocket goes silent")
+async def _(world: World) -> None:
+    world.proxy.stall("websocket")
+
+
+@fault("no websocket opens any more")
+async def _(world: World) -> None:
+    world.proxy.refuse("websocket")
+
+
+@fault("the answer to the POST is lost")
+async def _(world: World) -> None:
+    world.first.misbehave.lose_post_answer = True
+
+
+@fault("every connection breaks off once")
+async def _(world: World) -> None:
+    world.proxy.cut()
+
+
+@fault("every download breaks off")
+async def _(world: World) -> None:
+    world.proxy.cut("http")
+    world.first.misbehave.truncate_view = True
+
+
+@fault("the server is away for a moment")
+async def _(world: World) -> None:
+    world.proxy.refuse()
+    await asyncio.sleep(MOMENT)
+    await world.proxy.listen()
+
+
+@fault("the server is away for long")
+async def _(world: World) -> None:
+    first = list(world.posted)
+    world.proxy.refuse()
+    await asyncio.sleep(LONG)
+    await world.proxy.listen()
+    await until(lambda: not set(first) & set(world.left), 3.0)  # the copy is withdrawn
+
+
+@fault("the server restarts and knows nothing")
+async def _(world: World) -> None:
+    world.proxy.refuse()
+    await world.first.kill()
+    await asyncio.sleep(MOMENT)
+    await world.first.restart()
+    await world.proxy.listen()
+
+
+@fault("the server restarts twice")
+async def _(world: World) -> None:
+    await FAULTS["the server restarts and knows nothing"](world)
+    await world.first.until_held(3.0)
+    await FAULTS["the server restarts and knows nothing"](world)
+
+
+@fault("both servers lose it")
+async def _(world: World) -> None:
+    assert world.second
+    world.second.misbehave.hold_at_step = 2
+    await FAULTS["the server restarts and knows nothing"](world)
+    await until(lambda: len(world.posted) == 2, 3.0)
+    if world.second.prompts:
+        await world.second.until_held(3.0)
+        await world.second.restart()
+    else:
+        await world.first.until_held(3.0)
+        await FAULTS["the server restarts and knows nothing"](world)
+
+
+@fault("the server dies")
+async def _(world: World) -> None:
+    world.proxy.refuse()
+    world.dead = True
+    await world.first.kill()
+
+
+@fault("the proxy answers 502 for a while")
+async def _(world: World) -> None:
+    world.proxy.answer(502)
+    await asyncio.sleep(MOMENT)
+    world.proxy.flow()
+
+
+@fault("the proxy answers 502 for ever")
+async def _(world: World) -> None:
+    world.proxy.answer(502)
+
+
+@fault("all goes silent for a while")
+async def _(world: World) -> None:
+    world.proxy.stall()
+    await asyncio.sleep(MOMENT)
+    world.proxy.flow()
+
+
+@fault("all goes silent for ever")
+async def _(world: World) -> None:
+    world.proxy.stall()
+
+
+@fault("the machine sleeps")
+async def _(world: World) -> None:
+    world.proxy.cut()
+    time.sleep(LONG)
+
+
+@fault("the history comes late")
+async def _(world: World) -> None:
+    world.first.misbehave.history_delay = MOMENT
+    world.first.misbehave.mute_frames = {"executed"}
+
+
+@fault("nothing goes on")
+async def _(world: World) -> None:
+    await asyncio.wait({world.call})
+
+
+@fault("somebody takes the job out")
+async def _(world: World) -> None:
+    (job,) = world.posted
+    assert world.first.engine.delete(job) or world.first.engine.interrupt(job)
+
+
+@fault("it is taken out while nobody hears")
+async def _(world: World) -> None:
+    world.proxy.cut()
+    world.first.engine.delete(*world.posted)
+
+
+@fault("Stop")
+async def _(world: World) -> None:
+    world.call.cancel()
+
+
+@fault("Stop while the server is away")
+async def _(world: World) -> None:
+    world.proxy.refuse()
+    await asyncio.sleep(0.05)
+    world.call.cancel()
+    await asyncio.sleep(MOMENT)
+    await world.proxy.listen()
+
+
+@fault("Stop at the second server")
+async def _(world: World) -> None:
+    assert world.second
+    world.second.misbehave.hold_at_step = 2
+    await FAULTS["the server dies"](world)
+    await world.second.until_held(3.0)
+    world.call.cancel()
+
+
+# --- the tables as tests ---
+
+
+def cells(table: str) -> list[Any]:
+    """One test a cell: fault, phase, and how the job ends."""
+    head, *rows = table.strip("\n").split("\n")
+    phases = head.split()
+    assert list(PHASES) == phases
+    width = head.index(phases[0])
+    return [
+        pytest.param(row[:width].strip(), phase, end, id=f"{row[:width].strip()}, {phase}".replace(" ", "-"))
+        for row in rows
+        for phase, end in zip(phases, row[width:].split(), strict=True)
+        if end != "-"
+    ]
+
+
+@pytest.fixture(autouse=True)
+async def hurried(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+    """What is waited for in seconds or minutes, in fractions of a second; and at the end no task is left."""
+    for name, seconds in (("CONNECT_SECONDS", 0.5), ("LOOK_UP_SECONDS", 0.8), ("CLEAN_UP_SECONDS", 0.6)):
+        monkeypatch.setattr(tool, name, seconds)
+    monkeypatch.setitem(tool.ComfyUIServer.call.__kwdefaults__, "seconds", 1.0)
+    yield
+    with contextlib.suppress(TimeoutError):
+        await until(lambda: len(asyncio.all_tasks()) == 1, 2.0)
+    assert asyncio.all_tasks() == {asyncio.current_task()}
+
+
+@contextlib.asynccontextmanager
+async def made_world(fault: str, servers: int) -> AsyncIterator[World]:
+    for_ever = fault.endswith("for ever") or fault == "nothing goes on"
+    async with contextlib.AsyncExitStack() as stack:
+        first, *others = [await stack.enter_async_context(StandIn(step_seconds=0.002)) for _ in range(servers)]
+        host, _, port = first.url.removeprefix("http://").partition(":")
+        proxy = await stack.enter_async_context(Proxy(host, int(port)))
+        world = World(first, proxy, *others, wait_seconds=1.5 if for_ever else 10.0)
+        try:
+            yield world
+        finally:
+            world.proxy.flow()
+            world.go_on()
+            world.call.cancel()
+            await asyncio.wait({world.call})
+            await tool.close_servers()
+        await until(lambda: not any(server.sockets for server in world.servers))
+
+
+async def end_of(call: asyncio.Task[tool.Made]) -> tool.Made | BaseException:
+    """How it ends, and that it does."""
+    done, _ = await asyncio.wait({call}, timeout=8.0)
+    assert done, "the call does not end"
+    return asyncio.CancelledError() if call.cancelled() else call.exception() or call.result()
+
+
+async def check(fault: str, phase: str, end: str, servers: int) -> None:
+    async with made_world(fault, servers) as world:
+        await PHASES[phase](world)
+        await FAULTS[fault](world)
+        if end != "running" or phase not in ("queued", "running"):
+            world.go_on()
+        became = await end_of(world.call)
+        check_end(world, became, end)
+        if end == "running":
+            assert all(job in (*world.left, *world.first.history) for job in world.posted), "the job is left alone"
+        world.proxy.flow()
+        world.go_on()
+        await until(lambda: not world.left)
+        check_others(world)
+
+
+def check_end(world: World, became: Any, end: str) -> None:
+    told = became if isinstance(became, BaseException) else "outputs"
+    if end in CODES:
+        assert isinstance(became, tool.ComfyUIError), told
+        assert became.code == CODES[end], told
+    elif end == "cancelled":
+        assert isinstance(became, asyncio.CancelledError), told
+    else:
+        assert isinstance(became, tool.Made), told
+        check_picture(became)
+    posts = [len(server.prompts) for server in world.servers]
+    most = {"again": 2, "lost": 2}.get(end, 1)
+    assert sum(posts) <= most, "it was posted too often"
+    if end in ("outputs", "once", "elsewhere", "again"):
+        assert sum(posts) == most
+    if end in ("outputs", "elsewhere"):
+        assert posts[end == "elsewhere"] == 1
+    if isinstance(became, tool.StillRunning):
+        assert world.posted in ([], [became.job_id])
+
+
+def check_picture(made: tool.Made) -> None:
+    (picture,) = made.products
+    with Image.open(io.BytesIO(picture.data)) as image:
+        graph = json.loads(image.info["prompt"])
+    inputs = [node["inputs"] for node in graph.values()]
+    assert any(given.get("seed") == SEED for given in inputs)
+    assert any(given.get("text") == PROMPT for given in inputs)
+
+
+def check_others(world: World) -> None:
+    """Nobody else's job was touched: where its server still knows it, it ended well."""
+    if world.others in world.first.history:
+        assert world.first.history[world.others]["status"]["status_str"] == "success"
+    ours = set(world.posted)
+    assert all(body and body["prompt_id"] in ours for body in world.first.interrupts)
+    assert set(world.first.deleted) <= ours
+
+
+@pytest.mark.parametrize(("fault", "phase", "end"), cells(ALONE))
+async def test_a_lone_server(fault: str, phase: str, end: str) -> None:
+    await check(fault, phase, end, 1)
+
+
+@pytest.mark.parametrize(("fault", "phase", "end"), cells(TWO_SERVERS))
+async def test_a_second_server_that_is_well(fault: str, phase: str, end: str) -> None:
+    await check(fault, phase, end, 2)
