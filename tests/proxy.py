@@ -158,9 +158,12 @@ class Line:
         self._left: asyncio.StreamWriter | None = None
         self._hold: Hold | None = None  # of the answer that comes now
         self._answered = 0  # bytes of it that were passed on
+        self._pumps: set[asyncio.Task[None]] = set()
 
     def cut(self) -> None:
-        self.task.cancel()
+        """End it before another byte passes, be it one that a stall has just let go."""
+        for task in (*self._pumps, self.task):
+            task.cancel()
 
     def leave_far_side(self) -> asyncio.StreamWriter:
         """Keep the far side open when the line is cut."""
@@ -169,12 +172,11 @@ class Line:
         return self._far
 
     async def live(self) -> None:
-        pumps: set[asyncio.Task[None]] = set()
         broken = True
         try:
             far_reader, self._far = await asyncio.open_connection(*self._proxy.target)
-            pumps = {asyncio.create_task(self._requests(self._far)), asyncio.create_task(self._answers(far_reader))}
-            ended, _ = await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
+            self._pumps = {asyncio.create_task(pump) for pump in (self._requests(self._far), self._answers(far_reader))}
+            ended, _ = await asyncio.wait(self._pumps, return_when=asyncio.FIRST_COMPLETED)
             errors = [error for pump in ended if (error := pump.exception())]
             broken = bool(errors)
             for error in errors:
@@ -184,12 +186,12 @@ class Line:
         except OSError:
             pass  # nobody listens there
         finally:
-            for pump in pumps:
+            for pump in self._pumps:
                 pump.cancel()
             for side in (self._near, self._far):
                 if side and side is not self._left:
                     reset(side) if broken else side.close()
-            await asyncio.gather(*pumps, return_exceptions=True)
+            await asyncio.gather(*self._pumps, return_exceptions=True)
 
     async def _passing(self) -> None:
         while self.kind in self._proxy.stalled:
