@@ -5606,11 +5606,13 @@ class ComfyUIServer:
         form: aiohttp.FormData | None = None,
         params: Mapping[str, str] | None = None,
         seconds: float = ANSWER_SECONDS,
+        silent: float = math.inf,
         most: int = MAX_JSON_BYTES,
         redirects: bool = False,
     ) -> Answer:
-        """One HTTP exchange, within `seconds` and at most `most` bytes; `body` is sent as JSON, `form` as it is. A
-        whole address for `path` is another place: it gets no credential, and its statuses are the caller's.
+        """One HTTP exchange, within `seconds`, beginning within `silent` seconds, and of at most `most` bytes; `body`
+        is sent as JSON, `form` as it is. A whole address for `path` is another place: it gets no credential, and its
+        statuses are the caller's.
 
         Raises `ServerUnreachable`, `AccessRefused`, or `UnexpectedAnswer` for oversized answers and, unless the caller
         takes `redirects`, for these; any other status is the caller's to judge.
@@ -5625,7 +5627,7 @@ class ComfyUIServer:
         try:
             loop = asyncio.get_running_loop()
             end = loop.time() + seconds
-            async with asyncio.timeout_at(end) as limit:
+            async with asyncio.timeout_at(min(end, loop.time() + silent)) as limit:
                 sent = {"data": form} if form else {"json": body}
                 request = self.session.request(
                     method, address, params=params, headers=headers, allow_redirects=False, **sent
@@ -5646,7 +5648,7 @@ class ComfyUIServer:
                     return Answer(response.status, response.content_type, bytes(data), length, location)
         except (aiohttp.ClientError, OSError, ValueError) as error:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
-                raise ServerUnreachable(f"ComfyUI at {url} did not answer within {seconds:g} s.") from None
+                raise ServerUnreachable(f"ComfyUI at {url} did not answer within {min(seconds, silent):g} s.") from None
             refused = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
             raise ServerUnreachable(f"ComfyUI at {url} does not answer ({_reason(error)}).", refused=refused) from None
 
@@ -5969,7 +5971,9 @@ class ComfyUIServer:
         return answer.body
 
     async def _download(self, params: Mapping[str, str]) -> Answer:
-        return await self.call("GET", "/view", params=params, seconds=DOWNLOAD_SECONDS, most=MAX_OUTPUT_BYTES)
+        return await self.call(
+            "GET", "/view", params=params, seconds=DOWNLOAD_SECONDS, silent=STALL_SECONDS, most=MAX_OUTPUT_BYTES
+        )
 
 
 def _reason(error: BaseException) -> str:
@@ -6310,7 +6314,7 @@ class ComfyCloud(ComfyUIServer):
         super()._check_upload(file, answer)
 
     async def _download(self, params: Mapping[str, str]) -> Answer:
-        ask = functools.partial(self.call, "GET", seconds=DOWNLOAD_SECONDS, most=MAX_OUTPUT_BYTES)
+        ask = functools.partial(self.call, "GET", seconds=DOWNLOAD_SECONDS, silent=STALL_SECONDS, most=MAX_OUTPUT_BYTES)
         answer = await ask("/view", params=params, redirects=True)
         if answer.status not in REDIRECTS:
             return answer
@@ -8851,15 +8855,16 @@ async def collect(
 
 async def fetch(server: ComfyUIServer, output: Output, patience: Patience) -> bytes:
     """A file's bytes, asked for again and again while the server does not answer: it has outlived its run, and outlives
-    a restart. Raises `ServerGone` after `patience.gone` seconds, and as `ComfyUIServer.view` does."""
-    began, pause = time.monotonic(), patience.settle
+    a restart. Raises `ServerGone` after `patience.gone` seconds of that, and as `ComfyUIServer.view` does."""
+    failed_at, pause = math.inf, patience.settle
     while True:
         try:
             data = await server.view(output)
             server.record.bytes += len(data)
             return data
         except ServerUnreachable as error:
-            if time.monotonic() - began >= patience.gone:
+            failed_at = min(failed_at, time.monotonic())
+            if time.monotonic() - failed_at >= patience.gone:
                 raise ServerGone(
                     f"ComfyUI stopped answering before its files were fetched. {error.message}",
                     f'"{output.filename}" is in ComfyUI\'s output folder.',

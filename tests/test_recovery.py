@@ -43,9 +43,9 @@ the server restarts and knows nothing   nobody     outputs   again     again    
 the server restarts twice               -          -         lost      lost      -         -         -
 the server dies                         nobody     gone      gone      gone      gone      gone      outputs
 the proxy answers 502 for a while       nobody     outputs   outputs   outputs   outputs   outputs   outputs
-the proxy answers 502 for ever          nobody     running   running   running   running   gone      outputs
+the proxy answers 502 for ever          nobody     gone      running   running   running   gone      outputs
 all goes silent for a while             outputs    outputs   outputs   outputs   outputs   outputs   outputs
-all goes silent for ever                nobody     running   running   running   running   gone      outputs
+all goes silent for ever                nobody     gone      running   running   running   gone      outputs
 the machine sleeps                      -          outputs   outputs   outputs   outputs   outputs   outputs
 the history comes late                  -          -         outputs   outputs   -         -         -
 nothing goes on                         -          -         running   running   -         -         -
