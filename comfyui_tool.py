@@ -10596,6 +10596,8 @@ async def _check_jobs(
     kept = await chat.kept({prompt.prompt_id: _posted_at(prompt) for _, prompt in ended}) if ended else {}
     waiting = [job for job in ended if job[1].prompt_id not in kept]
     ready = [job for job in waiting if not is_attended(job[1])]
+    if len(at_work) == 1 and not waiting:  # there is only one that can be meant
+        return await _bring(chat, display, settings, *at_work[0])
     result: dict[str, Any] = {"status": "running" if at_work else "done"}
     brought, failed = [], []
     for endpoint, prompt in ready[-MOST_BROUGHT:]:
