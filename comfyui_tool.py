@@ -6006,8 +6006,9 @@ class Pool:
     @classmethod
     def here(cls) -> "Pool":
         """The one of this event loop."""
-        for loop in [loop for loop in _POOLS if loop.is_closed()]:
-            del _POOLS[loop]
+        for loop in [reference() for reference in _POOLS.keyrefs()]:  # a copy: other threads have loops, too
+            if loop and loop.is_closed():
+                _POOLS.pop(loop, None)
         return _POOLS.setdefault(asyncio.get_running_loop(), cls())
 
     @property
@@ -8568,8 +8569,9 @@ def _ignore(_data: bytes) -> None:
 def _attend(prompt_id: str, instead: str = "") -> None:
     """A call of this process brings this job's files from now on."""
     now = time.monotonic()
-    for old in [key for key, until in ATTENDED.items() if until < now or key == instead]:
-        del ATTENDED[old]
+    for old, until in list(ATTENDED.items()):  # a copy: other threads may attend to jobs, too
+        if until < now or old == instead:
+            ATTENDED.pop(old, None)
     ATTENDED[prompt_id] = math.inf
 
 
