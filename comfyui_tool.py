@@ -10096,8 +10096,10 @@ def read_endpoints(addresses: str, keys: str) -> list[Endpoint]:
     texts = [text.strip() for text in re.split(r"[,;\n]+", addresses) if text.strip()]
     named = [re.fullmatch(r"(?:([^=:/]{1,60}?)\s*=\s*)?(.*)", text, re.DOTALL) for text in texts]
     labels = [(found[1] or "").strip() if found else "" for found in named]
-    given = [keys.strip()] if len(texts) == 1 else [key.strip() for key in re.split(r"[,;\n]", keys.strip(" ,;\n"))]
-    given = given * len(texts) if len(given) == 1 else given
+    given = [keys.strip()] if len(texts) == 1 else [key.strip() for key in re.split(r"[,;\n]", keys.rstrip())]
+    given = given * len(texts) if len(given) == 1 else given  # a place left empty is a server without a key
+    while len(given) > len(texts) and not given[-1]:
+        given.pop()
     if len(given) != len(texts):
         raise BadArgument(
             f'The valve "ComfyUI API key" holds {len(given)} keys for {len(texts)} addresses.',
