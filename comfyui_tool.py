@@ -7351,7 +7351,7 @@ PARALLEL_FILES = 10  # files that go to or come from a server at once
 CACHED_NOTE = "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
 MARK = "comfyui_tool"  # under which our prompts carry their mark in `extra_data`
 USUAL_PACE = 10.0  # seconds of a run, where none was measured on any server
-SLOW_POST_SECONDS = 0.25  # a post that takes longer counts as the last one of its user
+SLOW_POST_SECONDS = 0.25  # a post that takes longer gives way to others of its user
 ATTENDED_SECONDS = 300.0  # how long a job counts as attended to after its run: its files are being stored
 ATTENDED: dict[str, float] = {}  # prompt id -> until when (of `time.monotonic`) a call of this process brings its files
 
@@ -7558,12 +7558,13 @@ class Fleet:
             f"Try again in about {duration(max(seconds, 1))}.",
         )
 
-    async def admit(self, endpoint: Endpoint, prompt_id: str, posted: float, took: float) -> None:
+    async def admit(self, endpoint: Endpoint, prompt_id: str, posted: float, settled: float = 0.0) -> None:
         """Read the queues again after a post, since others may have posted at the same time; the later one over a limit
-        raises `LimitExceeded` and has to be withdrawn. `posted` is in seconds since 1970, the post `took` seconds.
+        raises `LimitExceeded` and has to be withdrawn. `posted` is in seconds since 1970.
 
-        On one server the order is that of its own numbers. Between servers the times in the marks decide, and a post
-        that took long counts as the last, as nobody can tell who read the queues before it arrived.
+        On one server the order is that of its own numbers, between servers that of the times in the marks: one or the
+        other for all jobs, or three of them might each find another one before it. What was posted before `settled` and
+        is still there counts as earlier in any case.
         """
         if not self.limits.jobs and not self.limits.queue:
             return
@@ -7580,10 +7581,11 @@ class Fleet:
         before = []
         for sight in sights:
             for prompt in self.owner.among(sight.endpoint, sight.queue):
-                if sight is here:
+                if sight is here and (len(self.endpoints) == 1 or endpoint.cloud):  # which shows no marks
                     earlier = prompt.number < own.number
                 else:
-                    earlier = took > SLOW_POST_SECONDS or (_posted_at(prompt), prompt.prompt_id) < (posted, prompt_id)
+                    at = _posted_at(prompt)
+                    earlier = at < settled or (at, prompt.prompt_id) < (posted, prompt_id)
                 if prompt.prompt_id != prompt_id and earlier:
                     before.append((sight, prompt))
         if len(before) >= self.limits.jobs:
@@ -8507,8 +8509,8 @@ async def follow(
     `about` is what the mark tells a later call of the run; `posted` is called once the server's queue shows it.
     """
     fleet = fleet or Fleet((server.endpoint,))
-    prompt_id, at = str(uuid.uuid4()), time.time()
-    mark = {"mark": fleet.owner.mark(prompt_id), "at": round(at, 3), **(about or {})}
+    prompt_id, at = str(uuid.uuid4()), round(time.time(), 6)  # as the mark tells it, for others and for us
+    mark = {"mark": fleet.owner.mark(prompt_id), "at": at, **(about or {})}
     extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}
     on_preview = audience.preview if previews else _ignore
     rechecking: asyncio.Task[None] | None = None
@@ -8521,7 +8523,7 @@ async def follow(
             server.connection.rename(prompt_id, accepted.prompt_id)
             _attend(accepted.prompt_id, instead=prompt_id)
             prompt_id, took = accepted.prompt_id, time.time() - at
-            await fleet.admit(server.endpoint, prompt_id, at, took)
+            await fleet.admit(server.endpoint, prompt_id, at)
             if posted:
                 posted()
             if len(fleet.endpoints) > 1 and fleet.limits.jobs:
@@ -8604,10 +8606,18 @@ class Overruled(Event):
 async def _check_again(
     fleet: Fleet, server: ComfyUIServer, prompt_id: str, at: float, took: float, subscription: Subscription
 ) -> None:
-    """Count the user's jobs once more: one that was posted elsewhere at the same time may have come into sight."""
-    await asyncio.sleep(fleet.patience.again)
+    """Count the user's jobs once more: one that was posted elsewhere at the same time may have come into sight.
+
+    A post that took long may itself have come into sight only after others had looked for the last time. It gives way
+    to them, once all who can still see it have had the time to give way to it.
+    """
+    again = fleet.patience.again
     try:
-        await fleet.admit(server.endpoint, prompt_id, at, took)
+        await asyncio.sleep(again)
+        await fleet.admit(server.endpoint, prompt_id, at)
+        if took > SLOW_POST_SECONDS:
+            await asyncio.sleep(2 * again)
+            await fleet.admit(server.endpoint, prompt_id, at, time.time() - 2 * again - SLOW_POST_SECONDS)
     except LimitExceeded as error:
         subscription.events.put_nowait(Overruled(error))
 
