@@ -106,6 +106,7 @@ class World:
     proxy: Proxy
     second: StandIn | None = None
     wait_seconds: float = 10.0
+    patience: tool.Patience = PATIENCE
     shelf: Shelf = dataclasses.field(default_factory=Shelf)
     holds: list[Hold] = dataclasses.field(default_factory=list)
     others: set[str] = dataclasses.field(default_factory=set)  # the ids of somebody else's jobs
@@ -137,7 +138,7 @@ class World:
         wish = tool.Wish(PROMPT, size=size, workflow=workflow, seed=seed, steps=steps)
         endpoints = [tool.Endpoint(self.proxy.url), *(tool.Endpoint(server.url) for server in self.servers[1:])]
         limits = tool.Limits(wait_seconds=self.wait_seconds)
-        made = await tool.make(wish, endpoints, limits, Watcher(), patience=PATIENCE)
+        made = await tool.make(wish, endpoints, limits, Watcher(), patience=self.patience)
         await self.shelf.keep(made.products, "picture")
         return made
 
@@ -416,6 +417,7 @@ async def hurried(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     monkeypatch.setattr(tool, "CLEAN_UP_SECONDS", 0.6)
     monkeypatch.setitem(tool.ComfyUIServer.call.__kwdefaults__, "seconds", 1.0)
     yield
+    await tool.close_servers()
     with contextlib.suppress(TimeoutError):
         await until(lambda: len(asyncio.all_tasks()) == 1, 2.0)
     assert asyncio.all_tasks() == {asyncio.current_task()}
@@ -511,3 +513,25 @@ async def test_a_lone_server(fault: str, required: dict[str, str]) -> None:
 @pytest.mark.parametrize(("fault", "required"), rows(TWO_SERVERS))
 async def test_a_second_server_that_is_well(fault: str, required: dict[str, str]) -> None:
     await check(fault, required, 2)
+
+
+# --- what no cell can show ---
+
+
+async def test_a_look_at_the_queue_from_before_the_post_says_nothing_about_the_job() -> None:
+    """Look-ups share their answers; one that another call asked for a moment earlier does not know this job yet."""
+    async with made_world(1, 10.0) as world:
+        world.begin()
+        world.go_on()
+        await world.call  # what has to be asked before a post is known now
+        world.first.misbehave.hold_at_step = 1
+        world.first.engine.cache.clear()
+        world.patience = dataclasses.replace(PATIENCE, first=0.0, settle=0.0)
+        async with tool.open_server(tool.Endpoint(world.proxy.url)) as server:
+            await server.queue(time.monotonic())
+        world.begin()
+        await world.first.until_held()
+        await asyncio.sleep(0.2)
+        world.go_on()
+        await world.call
+        assert len(world.posted) == 2

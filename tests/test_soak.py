@@ -5,8 +5,8 @@ import collections
 import contextlib
 import gc
 import io
-import itertools
 import json
+import math
 import os
 import random
 import time
@@ -53,8 +53,8 @@ class Server(StandIn):
         return answer
 
     async def kill(self) -> None:
-        self.lost.append(time.monotonic())
         await super().kill()
+        self.lost.append(time.monotonic())
 
 
 @dataclass
@@ -88,12 +88,12 @@ class Weather:
 
     async def blow(self, over: asyncio.Event) -> None:
         often = [self.cut, self.lose_answer, self.stall, self.bad_gateway, self.truncate]
-        kinds = [self.restart, self.away, *often, *often]
+        kinds = [self.restart, self.away, *often, *often, *often]
         while not over.is_set():
             kind = self.chance.choice(kinds)
             self.seen[kind.__name__] += 1
             await kind()
-            await asyncio.sleep(self.chance.uniform(0.2, 0.6))
+            await asyncio.sleep(self.chance.uniform(0.3, 0.7))
         self.server.misbehave.lose_post_answer = False
 
     async def moment(self) -> None:
@@ -108,9 +108,10 @@ class Weather:
 
     async def away(self) -> None:
         """Longer than is waited for it: what it has may be run elsewhere."""
-        self.server.lost.append(time.monotonic())
         self.proxy.refuse()
-        await asyncio.sleep(1.5 * PATIENCE.gone)
+        await asyncio.sleep(0.9 * PATIENCE.gone)
+        self.server.lost.append(time.monotonic())
+        await asyncio.sleep(0.6 * PATIENCE.gone)
         await self.proxy.listen()
 
     async def cut(self) -> None:
@@ -209,7 +210,7 @@ def open_files() -> int:
 def check(calls: list[Call], servers: list[Server]) -> None:
     ends = collections.Counter(call.end for call in calls)
     assert set(ends) <= {"outputs", "cancelled", "still_running", *FAILURES}, ends
-    assert ends["outputs"] >= 0.8 * len(calls), ends
+    assert ends["outputs"] >= 0.7 * len(calls), ends
     by_name = collections.defaultdict(list)
     for taken in sorted((taken for server in servers for taken in server.taken), key=lambda taken: taken.at):
         by_name[taken.name].append(taken)
@@ -225,6 +226,7 @@ def check_call(call: Call, taken: list[Taken]) -> None:
     if call.end == "still_running":
         assert call.job_id
     assert len(taken) <= 2, f"{call} was posted {len(taken)} times"
-    for before, after in itertools.pairwise(taken):
-        lost = before.server.lost
-        assert any(before.at < moment < after.at for moment in lost), f"{call} ran twice though its server had it"
+    given_up = taken if call.end == "job_lost" else taken[:-1]
+    until_then = [after.at for after in taken[1:]] + [math.inf]
+    for one, then in zip(given_up, until_then, strict=False):
+        assert any(one.at < moment < then for moment in one.server.lost), f"{call}: its server had it"
