@@ -52,19 +52,19 @@ class Proxy:
         self.statuses: dict[Kind, int | None] = {}  # what requests are answered; None cuts them
         self.requests: list[str] = []  # as they came: "POST /prompt"
         self._lines: set[Line] = set()
+        self._serving: set[asyncio.Task[None]] = set()
         self._late: list[asyncio.StreamWriter] = []
-        self._server: asyncio.Server | None = None
+        self._listening: socket.socket | None = None
         self._port = 0
 
     async def __aenter__(self) -> Self:
-        await self.listen()
+        self.listen()
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        lines = [line.task for line in self._lines]
         self.refuse()
         self.close_late()
-        await asyncio.gather(*lines, return_exceptions=True)
+        await asyncio.gather(*self._serving)
 
     @property
     def url(self) -> str:
@@ -103,15 +103,19 @@ class Proxy:
         """Reset what is open and let nothing in. Without a kind nobody listens, until `listen`; else `flow` ends it."""
         if kinds:
             self.statuses |= dict.fromkeys(kinds)
-        elif self._server:
-            self._server.close()
-            self._server = None
+        elif self._listening:
+            asyncio.get_running_loop().remove_reader(self._listening)
+            self._listening.close()
+            self._listening = None
         self.cut(*kinds)
 
-    async def listen(self) -> None:
+    def listen(self) -> None:
         """Accept connections, at the same port as ever."""
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
+        # Not by asyncio.start_server: a connection that comes while it closes would stay open, and be served by nobody.
+        self._listening = socket.create_server(("127.0.0.1", self._port), backlog=200)
+        self._listening.setblocking(False)
+        self._port = self._listening.getsockname()[1]
+        asyncio.get_running_loop().add_reader(self._listening, self._accept, self._listening)
 
     def answer(self, status: int, *kinds: Kind) -> None:
         """Cut what is open, and answer every new request with a status of the proxy's own, until `flow`."""
@@ -135,11 +139,20 @@ class Proxy:
     def _chosen(self, kinds: tuple[Kind, ...]) -> list[Line]:
         return [line for line in self._lines if not kinds or line.kind in kinds]
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _accept(self, listening: socket.socket) -> None:
+        with contextlib.suppress(BlockingIOError, ConnectionAbortedError):  # who came has left again
+            task = asyncio.create_task(self._serve(listening.accept()[0]))
+            self._serving.add(task)
+            task.add_done_callback(self._serving.discard)
+
+    async def _serve(self, accepted: socket.socket) -> None:
+        reader, writer = await asyncio.open_connection(sock=accepted)
+        if self._listening is None:
+            reset(writer)
+            return
         line = Line(self, reader, writer)
-        line.task = asyncio.create_task(line.live())
         self._lines.add(line)
-        await asyncio.wait({line.task})  # a cut cancels it, and this one must not be
+        await asyncio.wait({line.task})  # a cut cancels that one, not this one
         self._lines.discard(line)
         if not line.task.cancelled():
             line.task.result()
@@ -147,8 +160,6 @@ class Proxy:
 
 class Line:
     """One connection, with its two sides: near is the tool's, far is the server's."""
-
-    task: asyncio.Task[None]
 
     def __init__(self, proxy: Proxy, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.kind: Kind = "http"
@@ -159,11 +170,13 @@ class Line:
         self._hold: Hold | None = None  # of the answer that comes now
         self._answered = 0  # bytes of it that were passed on
         self._pumps: set[asyncio.Task[None]] = set()
+        self.task = asyncio.create_task(self._live())
 
     def cut(self) -> None:
         """End it before another byte passes, be it one that a stall has just let go."""
         for task in (*self._pumps, self.task):
             task.cancel()
+        self._end(True)
 
     def leave_far_side(self) -> asyncio.StreamWriter:
         """Keep the far side open when the line is cut."""
@@ -171,7 +184,7 @@ class Line:
         self._left = self._far
         return self._far
 
-    async def live(self) -> None:
+    async def _live(self) -> None:
         broken = True
         try:
             far_reader, self._far = await asyncio.open_connection(*self._proxy.target)
@@ -188,10 +201,13 @@ class Line:
         finally:
             for pump in self._pumps:
                 pump.cancel()
-            for side in (self._near, self._far):
-                if side and side is not self._left:
-                    reset(side) if broken else side.close()
+            self._end(broken)
             await asyncio.gather(*self._pumps, return_exceptions=True)
+
+    def _end(self, broken: bool) -> None:
+        for side in (self._near, self._far):
+            if side and side is not self._left:
+                reset(side) if broken else side.close()
 
     async def _passing(self) -> None:
         while self.kind in self._proxy.stalled:

@@ -86,7 +86,7 @@ async def test_refused_connections_are_refused_until_somebody_listens_again(
     with pytest.raises(aiohttp.ClientConnectorError) as refused:
         await status(client)
     assert isinstance(refused.value.os_error, ConnectionRefusedError)
-    await proxy.listen()
+    proxy.listen()
     assert await status(client) == 200
 
 

@@ -268,7 +268,7 @@ async def _(world: World) -> None:
 async def _(world: World) -> None:
     world.proxy.refuse()
     await asyncio.sleep(MOMENT)
-    await world.proxy.listen()
+    world.proxy.listen()
 
 
 @fault("the server is away for long")
@@ -276,7 +276,7 @@ async def _(world: World) -> None:
     first = list(world.posted)
     world.proxy.refuse()
     await asyncio.sleep(LONG)
-    await world.proxy.listen()
+    world.proxy.listen()
     if world.second:
         await until(lambda: not set(first) & set(world.left), 3.0)  # the copy is withdrawn
 
@@ -287,7 +287,7 @@ async def _(world: World) -> None:
     await world.first.kill()
     await asyncio.sleep(MOMENT)
     await world.first.restart()
-    await world.proxy.listen()
+    world.proxy.listen()
 
 
 @fault("the server restarts twice")
@@ -382,7 +382,7 @@ async def _(world: World) -> None:
     await asyncio.sleep(0.05)
     world.call.cancel()
     await asyncio.sleep(MOMENT)
-    await world.proxy.listen()
+    world.proxy.listen()
 
 
 @fault("Stop at the second server")

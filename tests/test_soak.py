@@ -104,7 +104,7 @@ class Weather:
         await self.server.kill()
         await self.moment()
         await self.server.restart()
-        await self.proxy.listen()
+        self.proxy.listen()
 
     async def away(self) -> None:
         """Longer than is waited for it: what it has may be run elsewhere."""
@@ -112,7 +112,7 @@ class Weather:
         await asyncio.sleep(0.9 * PATIENCE.gone)
         self.server.lost.append(time.monotonic())
         await asyncio.sleep(0.6 * PATIENCE.gone)
-        await self.proxy.listen()
+        self.proxy.listen()
 
     async def cut(self) -> None:
         self.proxy.cut(*self.chance.choice([(), ("websocket",)]))
