@@ -73,7 +73,7 @@ somebody takes the job out              -          -         stopped   stopped  
 Stop at the second server               -          -         cancelled cancelled -         -
 """
 
-MOMENT, LONG = 0.25, 1.5  # shorter and longer than what is waited for a server that refuses connections
+MOMENT = 0.25  # shorter than what is waited for a server that refuses connections
 PATIENCE = tool.Patience(first=0.02, look_up=0.2, longest=0.4, polling=0.05, settle=0.1, gone=0.7)
 CODES = {
     "server_unreachable": "nobody",
@@ -127,6 +127,12 @@ class World:
         """The prompts that wait or run anywhere, whoever posted them."""
         alive = self.servers[1:] if self.dead else self.servers
         return [prompt for server in alive for prompt in (*server.running, *server.pending)]
+
+    @property
+    def given_up(self) -> bool:
+        """Whether the first server is not waited for any more."""
+        elsewhere = self.second is not None and bool(self.second.prompts)
+        return self.call.done() or elsewhere or self.shelf.reached.is_set()
 
     def begin(self) -> None:
         self.shelf.opened.clear()
@@ -275,7 +281,7 @@ async def _(world: World) -> None:
 async def _(world: World) -> None:
     first = list(world.posted)
     world.proxy.refuse()
-    await asyncio.sleep(LONG)
+    await until(lambda: world.given_up, 5.0)
     world.proxy.listen()
     if world.second:
         await until(lambda: not set(first) & set(world.left), 3.0)  # the copy is withdrawn
@@ -412,10 +418,10 @@ def rows(table: str) -> list[Any]:
 @pytest.fixture(autouse=True)
 async def hurried(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     """What is waited for in seconds or minutes, in fractions of a second; and at the end no task is left."""
-    for name, seconds in (("CONNECT_SECONDS", 0.5), ("LOOK_UP_SECONDS", 0.8), ("STALL_SECONDS", 0.4)):
+    for name, seconds in (("CONNECT_SECONDS", 1.5), ("LOOK_UP_SECONDS", 0.8), ("STALL_SECONDS", 0.6)):
         monkeypatch.setattr(tool, name, seconds)
     monkeypatch.setattr(tool, "CLEAN_UP_SECONDS", 0.6)
-    monkeypatch.setitem(tool.ComfyUIServer.call.__kwdefaults__, "seconds", 1.0)
+    monkeypatch.setitem(tool.ComfyUIServer.call.__kwdefaults__, "seconds", 2.0)
     yield
     await tool.close_servers()
     with contextlib.suppress(TimeoutError):
