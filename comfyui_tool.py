@@ -330,6 +330,11 @@ class JobLost(RunFailed):
     code = "job_lost"
     default_hint = "Run it again."
 
+    def __init__(self, message: str, arrived: bool = True) -> None:
+        """`arrived` says that the server is known to have had it."""
+        super().__init__(message)
+        self.arrived = arrived
+
 
 class StillRunning(ComfyUIError):
     """The longest wait is over and ComfyUI is still at work; the job goes on there."""
@@ -7350,6 +7355,7 @@ class Memory:
 PARALLEL_FILES = 10  # files that go to or come from a server at once
 CACHED_NOTE = "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
 MARK = "comfyui_tool"  # under which our prompts carry their mark in `extra_data`
+LOST_POSTS = 2  # that never arrived, after which the post is tried again
 USUAL_PACE = 10.0  # seconds of a run, where none was measured on any server
 SLOW_POST_SECONDS = 0.25  # a post that takes longer gives way to others of its user
 ATTENDED_SECONDS = 300.0  # how long a job counts as attended to after its run: its files are being stored
@@ -7630,7 +7636,7 @@ async def make(
     audience.status("connecting", "Connecting to ComfyUI")
     fleet = await Fleet(tuple(endpoints), limits, owner or Owner(), patience).found()
     random_seed, moment = secrets.randbelow(MAX_SEED + 1), datetime.now()
-    harvest, gone, again = Harvest(wish.called), set[Endpoint](), False
+    harvest, gone, again, posts = Harvest(wish.called), set[Endpoint](), False, 0
     while True:
         async with (
             assign(fleet, wish, catalogue, gone, random_seed, moment, audience) as assigned,
@@ -7640,7 +7646,7 @@ async def make(
             try:
                 await harvest.reap(fleet, assigned, audience, previews, wanted)
             except ComfyUIError as error:
-                lost = isinstance(error, (JobLost, ServerGone))
+                lost = isinstance(error, (JobLost, ServerGone))  # or never had it
                 untaken = isinstance(error, ServerError) and error.untaken
                 others = set(fleet.endpoints) - gone - {server.endpoint}
                 server.record.lost += lost
@@ -7648,6 +7654,9 @@ async def make(
                     server.record.rest(error.message)
                 if untaken and others:
                     gone.add(server.endpoint)
+                    continue
+                if isinstance(error, JobLost) and not error.arrived and posts < LOST_POSTS:
+                    posts += 1
                     continue
                 if lost and not again and (others or isinstance(error, JobLost)):
                     again = True
@@ -8571,8 +8580,8 @@ def _ignore(_data: bytes) -> None:
 def _attend(prompt_id: str, instead: str = "") -> None:
     """A call of this process brings this job's files from now on."""
     now = time.monotonic()
-    for old, until in list(ATTENDED.items()):  # a copy: other threads may attend to jobs, too
-        if until < now or old == instead:
+    for old in list(ATTENDED):  # a copy, made in one go: other threads may attend to jobs, too
+        if ATTENDED.get(old, math.inf) < now or old == instead:
             ATTENDED.pop(old, None)
     ATTENDED[prompt_id] = math.inf
 
@@ -8717,6 +8726,7 @@ async def _watch(
     """Feed the job with frames and look-ups until it ended, is lost, or the server is gone."""
     now, patience = time.monotonic(), fleet.patience
     deadline, pace = now + wait, Pace(patience, subscription.connected, now)
+    known_since = now  # the queue as it was before the post, or at the last look-up, tells nothing new
     looking: asyncio.Task[None] | None = None
     renewed = False
     try:
@@ -8729,7 +8739,8 @@ async def _watch(
             idle = looking is None or looking.done()
             if idle and now >= pace.due:
                 pace.looking(now)  # its answer comes in line with the frames
-                looking, idle = asyncio.create_task(_look(server, job.prompt_id, subscription)), False
+                since = max(known_since, now - SHARED_SECONDS)
+                looking, idle = asyncio.create_task(_look(server, job.prompt_id, subscription, since)), False
             try:
                 async with asyncio.timeout((min(pace.due, deadline) if idle else deadline) - now):
                     event = await subscription.events.get()
@@ -8739,7 +8750,7 @@ async def _watch(
             if isinstance(event, Overruled):
                 raise event.error
             if isinstance(event, LookedUp):
-                event = event.answer
+                event, known_since = event.answer, now
                 pace.answered(event, subscription.connected, now)
                 if isinstance(event, Started) and not renewed:
                     renewed = server.connection.renew()
@@ -8772,11 +8783,11 @@ def _tell(job: Job, event: Event, audience: Audience, part: str, patience: Patie
         audience.status(phase, part + text, job.fraction)
 
 
-async def _look(server: ComfyUIServer, prompt_id: str, subscription: Subscription) -> None:
+async def _look(server: ComfyUIServer, prompt_id: str, subscription: Subscription, since: float) -> None:
     """Look a job up and put the answer in line behind the frames that came meanwhile."""
     answer: Event = Silence("The look-up failed.")
     try:
-        answer = await _look_up(server, prompt_id, time.monotonic() - SHARED_SECONDS)
+        answer = await _look_up(server, prompt_id, since)
     except Exception:
         log.exception("a mistake in the ComfyUI tool")
     subscription.events.put_nowait(LookedUp(answer))
@@ -8804,7 +8815,8 @@ def judge(job: Job, graph: Graph) -> Job:
     if job.lost and not job.good and not job.away:
         raise RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
     if job.lost and not job.good:
-        raise JobLost("ComfyUI no longer knows the job: it was restarted, or the job was deleted there.")
+        message = "ComfyUI no longer knows the job: it was restarted, or the job was deleted there."
+        raise JobLost(message if job.taken else "ComfyUI does not know the job: its post never arrived.", job.taken)
     if job.interrupted:
         raise RunInterrupted("The run was stopped on the ComfyUI server.")
     # A node that only blocks its branch reports an error, too, and the run goes on to a good end.
