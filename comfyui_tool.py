@@ -7441,11 +7441,18 @@ class Fleet:
     limits: Limits = Limits()
     owner: Owner = field(default_factory=Owner)
     patience: Patience = Patience()
+    others: tuple[Endpoint, ...] = ()  # that the user does not want now; their jobs there count, and are found
+
+    @property
+    def known(self) -> tuple[Endpoint, ...]:
+        """All servers on which the user may have jobs."""
+        return (*self.endpoints, *self.others)
 
     async def survey(self) -> list[Sight]:
         """What all servers have to do now, asked at the same time. One that rests is not asked unless all do."""
-        records = {endpoint: Pool.here().server(endpoint).record for endpoint in self.endpoints}
-        awake = [endpoint for endpoint in self.endpoints if not records[endpoint].resting] or self.endpoints
+        records = {endpoint: Pool.here().server(endpoint).record for endpoint in self.known}
+        awake = [endpoint for endpoint in self.endpoints if not records[endpoint].resting] or [*self.endpoints]
+        awake += [endpoint for endpoint in self.others if self.limits.jobs and not records[endpoint].resting]
         since = time.monotonic()
 
         async def look(endpoint: Endpoint) -> Sight:
@@ -7470,13 +7477,15 @@ class Fleet:
         endpoints = [endpoint for endpoint in self.endpoints if endpoint not in gone]
         if len(self.endpoints) == 1 and not self.limits.jobs and not self.limits.queue:
             return endpoints
-        sights = await self.survey()
+        seen_everywhere = await self.survey()
+        sights = [sight for sight in seen_everywhere if sight.endpoint in self.endpoints]
         able = [sight for sight in sights if not sight.error and sight.endpoint not in gone]
         seen = {sight.endpoint for sight in sights}
         resting = [endpoint for endpoint in endpoints if endpoint not in seen]
         if not able and not resting:
             raise self.none_answers([sight.error for sight in sights if sight.error])
-        mine = [(sight, prompt) for sight in able for prompt in self.owner.among(sight.endpoint, sight.queue)]
+        counted = [sight for sight in seen_everywhere if not sight.error and sight.endpoint not in gone]
+        mine = [(sight, prompt) for sight in counted for prompt in self.owner.among(sight.endpoint, sight.queue)]
         if self.limits.jobs and len(mine) >= self.limits.jobs:
             raise self._too_many(len(mine), mine)
         usual = self._usual_pace(able)
@@ -7587,7 +7596,7 @@ class Fleet:
         before = []
         for sight in sights:
             for prompt in self.owner.among(sight.endpoint, sight.queue):
-                if sight is here and (len(self.endpoints) == 1 or endpoint.cloud):  # which shows no marks
+                if sight is here and (len(self.known) == 1 or endpoint.cloud):  # which shows no marks
                     earlier = prompt.number < own.number
                 else:
                     at = _posted_at(prompt)
@@ -7627,14 +7636,15 @@ async def make(
     patience: Patience = Patience(),
     owner: Owner | None = None,
     memory: Memory = Memory(),
+    elsewhere: Sequence[Endpoint] = (),
 ) -> Made:
     """From a wish to finished files on the server that will be done soonest. Cancelling it cancels the job there.
 
     A job that its server lost is run once more: on another server, or on the same one where that answers again. One
-    that a server did not take goes to the next.
+    that a server did not take goes to the next. On servers `elsewhere` nothing is run, but the user's jobs count.
     """
     audience.status("connecting", "Connecting to ComfyUI")
-    fleet = await Fleet(tuple(endpoints), limits, owner or Owner(), patience).found()
+    fleet = await Fleet(tuple(endpoints), limits, owner or Owner(), patience, tuple(elsewhere)).found()
     random_seed, moment = secrets.randbelow(MAX_SEED + 1), datetime.now()
     harvest, gone, again, posts = Harvest(wish.called), set[Endpoint](), False, 0
     while True:
@@ -8425,7 +8435,7 @@ async def _ask_all(
         except (ServerError, TimeoutError):
             silent.append(endpoint.name)
 
-    await gather(len(fleet.endpoints), [functools.partial(one, endpoint) for endpoint in fleet.endpoints])
+    await gather(len(fleet.known), [functools.partial(one, endpoint) for endpoint in fleet.known])
     return found, silent
 
 
@@ -8535,7 +8545,7 @@ async def follow(
             await fleet.admit(server.endpoint, prompt_id, at)
             if posted:
                 posted()
-            if len(fleet.endpoints) > 1 and fleet.limits.jobs:
+            if len(fleet.known) > 1 and fleet.limits.jobs:
                 rechecking = asyncio.create_task(_check_again(fleet, server, prompt_id, at, took, subscription))
             if not accepted.certain:
                 subscription.events.put_nowait(Gap())
@@ -9910,11 +9920,12 @@ class Settings:
     patience: Patience = Patience()
     unload_ollama: bool = False
     free_seconds: float | None = None  # after a run, before ComfyUI's memory is freed; None for never
+    others: tuple[Endpoint, ...] = ()  # of the administrator's, while the user names one of them
 
     @property
     def fleet(self) -> Fleet:
         """The servers of this call, and by what rules they are used."""
-        return Fleet(self.endpoints, self.limits, self.owner, self.patience)
+        return Fleet(self.endpoints, self.limits, self.owner, self.patience, self.others)
 
     def wish(self, prompt: Any, **arguments: Any) -> Wish:
         """The wish of a call: its arguments first, then the user's valves, then the administrator's.
@@ -10032,6 +10043,7 @@ def resolve(
     user = user or {}
     stored = user.get("valves")
     mine = UserValves(**(stored.model_dump() if isinstance(stored, BaseModel) else dict(stored or {})))
+    others: list[Endpoint] = []
     preferences: dict[str, Wanted] = {}
     for level, whose, held in ((2, "The administrator's valve", valves), (1, "Your valve", mine)):
         for name in ("model", "workflow", "edit_workflow", "size", "negative_prompt"):
@@ -10046,7 +10058,9 @@ def resolve(
             )
         endpoints = [Endpoint.parse(mine.endpoint, mine.api_key, 'The valve "Your ComfyUI address"')]
     else:
-        endpoints = pinned(administrators_endpoints(valves, own_address), mine.server)
+        everybodys = administrators_endpoints(valves, own_address)
+        endpoints = pinned(everybodys, mine.server)
+        others = [one for one in everybodys if one not in endpoints and not one.guessed]
     limits = Limits(
         count=int(clamp(valves.max_count, 1, 64)),
         steps=int(clamp(valves.max_steps, 1, 10_000)),
@@ -10074,6 +10088,7 @@ def resolve(
         Patience(gone=clamp(valves.lost_after_seconds, 5, 3600)),
         valves.unload_ollama and not mine.endpoint.strip(),
         _free_seconds(valves) if not mine.endpoint.strip() else None,
+        tuple(others),
     )
 
 
@@ -10690,6 +10705,7 @@ async def _run(
         patience=settings.patience,
         owner=settings.owner,
         memory=Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds),
+        elsewhere=settings.others,
     )
     return await _keep(chat, settings, made, file_stem(wish.called or made.workflow, made.seed))
 

@@ -122,6 +122,18 @@ async def test_jobs_on_all_servers_are_counted_together(pair: tuple[StandIn, Sta
         await make(*pair, jobs=2)
 
 
+async def test_jobs_on_servers_that_the_user_does_not_name_count_as_well(pair: tuple[StandIn, StandIn]) -> None:
+    await posted(pair[0], ANN)
+    everybodys = tool.Valves(endpoint=f"fast = {pair[0].url}, big = {pair[1].url}", max_jobs=1)
+    settings = tool.resolve(everybodys, {"id": "ann", "valves": {"server": "big"}}, owner=ANN)
+    wish = settings.wish("a fox", workflow="checkpoint")
+    with pytest.raises(tool.LimitExceeded, match="has 1 job"):
+        await tool.make(
+            wish, settings.endpoints, settings.limits, Watcher(), owner=settings.owner, elsewhere=settings.others
+        )
+    assert pair[1].prompts == []
+
+
 async def test_a_user_may_go_on_as_soon_as_a_job_is_done(comfy: StandIn) -> None:
     run = asyncio.create_task(make(comfy, jobs=1))
     await comfy.until_held()
