@@ -28,6 +28,7 @@ SLOW = (
     "test_tool_in_open_webui",
     "test_workflows_in_open_webui",
     "test_pictures_in_open_webui",
+    "test_check_job_in_open_webui",
     "test_sandbox",
     "test_browser",
 )

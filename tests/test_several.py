@@ -653,6 +653,31 @@ asyncio.run(main())
     assert comfy.history[prompt["prompt_id"]]["status"]["status_str"] == "success"
 
 
+async def test_a_request_that_is_cut_off_by_a_shutdown_leaves_its_job_running(comfy: StandIn) -> None:
+    comfy.misbehave.hold_at_step = 1
+    run = asyncio.create_task(make(endpoints(comfy)))
+    await comfy.until_held()
+    run.cancel("Task cancelled, timeout graceful shutdown exceeded")  # as uvicorn says it
+    with pytest.raises(asyncio.CancelledError) as end:
+        await run
+    assert end.value.__notes__[0].startswith(tool.GOES_ON)
+    assert (len(comfy.running), comfy.interrupts, comfy.deleted) == (1, [], [])
+    comfy.release()
+
+
+def test_an_event_loop_that_was_closed_with_everything_open_is_forgotten() -> None:
+    async def use() -> None:
+        async with tool.open_server(tool.Endpoint(NOBODY)):
+            pass
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(use())
+    assert loop in tool._POOLS
+    loop.close()
+    asyncio.run(use())
+    assert loop not in tool._POOLS
+
+
 async def test_event_loops_one_after_the_other_each_have_connections_of_their_own(comfy: StandIn) -> None:
     assert await ended(comfy, "for seed in range(3): print(len(asyncio.run(draw(seed)).products))") == ["1", "1", "1"]
     assert len({prompt["client_id"] for prompt in comfy.prompts}) == 3
