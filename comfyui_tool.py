@@ -7808,24 +7808,6 @@ async def _ready(
     return choice, plan
 
 
-@contextlib.asynccontextmanager
-async def reach(endpoints: Sequence[Endpoint]) -> AsyncIterator[ComfyUIServer]:
-    """The first endpoint at which a ComfyUI answers; a single one is taken as it is. Raises `ServerUnreachable`
-    naming all that were tried, or the `AccessRefused` of one that does answer."""
-    fleet, failures = Fleet(tuple(endpoints)), list[ServerError]()
-    for endpoint in endpoints:
-        async with open_server(endpoint) as server:
-            try:
-                if len(endpoints) > 1:
-                    await server.probe()
-            except ServerError as error:
-                failures.append(error)
-                continue
-            yield server
-            return
-    raise fleet.none_answers(failures)
-
-
 async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]]) -> list[T]:
     """What each server that can answers, in the administrator's order. Raises as the first one does when none can."""
     fleet = await Fleet(tuple(endpoints)).found()
@@ -10839,8 +10821,7 @@ async def node_definitions(options: argparse.Namespace) -> Definitions:
             raise BadArgument(f'"{options.definitions}" holds no node definitions.', "Give what /object_info answers.")
     else:
         valves = Valves(endpoint=options.endpoint or "", api_key=options.api_key or "")
-        async with reach(resolve(valves, None).endpoints) as server:
-            found = await server.get("/object_info")
+        found = (await everywhere(resolve(valves, None).endpoints, lambda server: server.everything()))[0]
     return {name: NodeDefinition.parse(name, raw) for name, raw in found.items() if isinstance(raw, Mapping)}
 
 
