@@ -107,6 +107,19 @@ async def test_without_an_id_all_that_waits_is_brought_and_the_rest_is_told_of(
     assert meta == [job]
 
 
+async def test_without_an_id_the_only_job_is_waited_for(webui: OpenWebUI, model: ModelServer, comfy: StandIn) -> None:
+    erik = await webui.user("erik")
+    comfy.misbehave.hold_at_step = 2
+    job_id = await at_work(comfy, owner(webui, erik))
+    model.script([ToolCall("check_job", {})], then="Here it is.")
+    async with webui.begin("Is it done?", tools=["comfyui"], user=erik) as turn:
+        await until(lambda: comfy.sockets)
+        await done(comfy, job_id)
+        await turn.done()
+    assert (len(turn.files), turn.tool_results[0]["status"]) == (1, "done")
+    assert turn.shown_files == turn.files
+
+
 async def test_a_job_at_work_is_cancelled_by_its_user_and_no_other(
     webui: OpenWebUI, model: ModelServer, comfy: StandIn
 ) -> None:
