@@ -63,6 +63,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
@@ -5314,6 +5315,7 @@ class Connection:
                     async with asyncio.timeout(CONNECT_SECONDS):
                         await self._settled.wait()
             if self._refusal:
+                self._refusal.untaken = True
                 raise self._refusal
             subscription = self._subscriptions[prompt_id] = Subscription(picture_nodes, on_preview)
             subscription.connected = self.is_open
@@ -5392,7 +5394,7 @@ class Connection:
                 self._take_text(frame["type"], frame.get("data") or {})
             elif message.type is aiohttp.WSMsgType.BINARY and (picture := parse_binary(message.data)):
                 self._take_picture(picture)
-        except (ValueError, LookupError, TypeError, AttributeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             log.debug("unreadable frame: %s", type(error).__name__)  # custom nodes send whatever they like
 
     def _take_text(self, kind: str, data: Mapping[str, Any]) -> None:
@@ -5436,11 +5438,14 @@ class Record:
     fault: str = ""  # the last one
     fault_at: float = 0.0  # in seconds since 1970
     resting_until: float = 0.0  # of `time.monotonic`
+    silent: bool = False  # whether it did not answer when it was last asked
 
-    def rest(self, reason: str) -> None:
+    def rest(self, reason: str, silent: bool = False) -> None:
         """It does not answer, or lost a job: leave it alone for a while, longer each time."""
+        self.fault, self.fault_at, self.silent = reason, time.time(), silent
+        if self.resting:
+            return  # all calls that were there noticed the same
         self.faults += 1
-        self.fault, self.fault_at = reason, time.time()
         self.resting_until = time.monotonic() + min(REST_SECONDS * 2 ** min(self.faults - 1, 10), LONGEST_REST_SECONDS)
 
     def recover(self) -> None:
@@ -5454,6 +5459,7 @@ class Record:
 
     def ran(self, workflow: str, seconds: float) -> None:
         """A run of a workflow took so long, waiting not counted."""
+        self.recover()
         self.done += 1
         self.run_seconds += seconds
         before = self.paces.pop(workflow, seconds)
@@ -5664,6 +5670,9 @@ class ComfyUIServer:
         if response.status in (502, 503, 504):
             url = self.endpoint.url
             raise ServerUnreachable(f"The proxy at {url} answers {response.status}: no ComfyUI behind it.")
+        if response.status == 429:
+            after = read_retry_after(response.headers.get("Retry-After"))
+            raise ServerBusy(f"The proxy at {self.endpoint.url} is asked too often.", seconds=after)
 
     async def get(self, path: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
         """A JSON object of a route that ComfyUI always has; raises as `call` does."""
@@ -5686,7 +5695,7 @@ class ComfyUIServer:
         """Turns what goes wrong with an answer of the wrong shape into the error that it is."""
         try:
             yield
-        except (LookupError, TypeError, AttributeError, ValueError, RecursionError):
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
             raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers in a shape that ComfyUI does not.") from None
 
     async def probe(self) -> None:
@@ -5705,6 +5714,8 @@ class ComfyUIServer:
     async def define(self, class_type: str, believe: float = DEFINITION_SECONDS) -> NodeDefinition | None:
         """A node's definition, or None when this server has no such node. What is known and no older than `believe`
         seconds is not asked for again."""
+        if class_type in (".", ".."):  # in an address these would lead elsewhere
+            return None
         asked = self._asked.get(class_type, -math.inf)
         if class_type not in self.definitions or time.monotonic() - asked >= believe:
             await self.together(f"define {class_type}", functools.partial(self._define, class_type))
@@ -6181,7 +6192,7 @@ class ComfyCloud(ComfyUIServer):
         said = f": {reason}" if reason else f" (HTTP {response.status})."
         if response.status == 402 or BILLING.search(kind):
             raise PaymentRequired(f"Comfy Cloud wants to be paid{said}")
-        if response.status == 403 and kind:
+        if response.status == 403 and kind and response.method == "POST":
             raise WorkflowRefused(f"Comfy Cloud does not allow this{said}")
         if response.status == 403:
             raise self._access_refused(response.status)
@@ -7288,7 +7299,8 @@ class Product:
     content_type: str
     size: Size | None  # of a picture
     source: str  # its name on the ComfyUI server, or "" when it came over the websocket, or is a text
-    prompt_id: str = ""  # of the run that made it
+    prompt_id: str = ""  # of the run that made it,
+    of: int = 0  # and how many files that made
 
     @property
     def ending(self) -> str:
@@ -7358,8 +7370,11 @@ MARK = "comfyui_tool"  # under which our prompts carry their mark in `extra_data
 LOST_POSTS = 2  # that never arrived, after which the post is tried again
 USUAL_PACE = 10.0  # seconds of a run, where none was measured on any server
 SLOW_POST_SECONDS = 0.25  # a post that takes longer gives way to others of its user
-ATTENDED_SECONDS = 300.0  # how long a job counts as attended to after its run: its files are being stored
-ATTENDED: dict[str, float] = {}  # prompt id -> until when (of `time.monotonic`) a call of this process brings its files
+REMEMBERED_JOBS = 1000
+ATTENDED: dict[str, bool] = {}  # prompt id -> whether a call of this process brings its files still
+OWN_CALL: ContextVar[set[str] | None] = ContextVar("OWN_CALL", default=None)  # the prompts that this call attends to
+CANCELLED: dict[str, None] = {}  # prompts that check_job took out, so that they are not run again
+TOLD: dict[str, None] = {}  # prompts whose failure check_job has told
 
 
 @dataclass(frozen=True)
@@ -7372,13 +7387,13 @@ class Owner:
 
     def mark(self, prompt_id: str) -> str:
         """The mark of a prompt of this user, 32 hexadecimal digits."""
-        return hmac.new(self.key, f"{self.user}\n{prompt_id}".encode(), "sha256").hexdigest()[:32]
+        return hmac.new(self.key, f"{self.user}\n{prompt_id}".encode(errors="replace"), "sha256").hexdigest()[:32]
 
     def owns(self, prompt: Prompt) -> bool:
         """Whether the prompt is this user's, by its mark."""
         held = prompt.extra_data.get(MARK)
         mark = str(held.get("mark")) if isinstance(held, Mapping) else ""
-        return hmac.compare_digest(mark.encode(), self.mark(prompt.prompt_id).encode())
+        return hmac.compare_digest(mark.encode(errors="replace"), self.mark(prompt.prompt_id).encode())
 
     def among(self, endpoint: Endpoint, queue: Queue) -> list[Prompt]:
         """This user's prompts in a queue. Comfy Cloud's shows no marks, and the account's own prompts only."""
@@ -7448,11 +7463,13 @@ class Fleet:
         """All servers on which the user may have jobs."""
         return (*self.endpoints, *self.others)
 
-    async def survey(self) -> list[Sight]:
-        """What all servers have to do now, asked at the same time. One that rests is not asked unless all do."""
+    async def survey(self, also: Endpoint | None = None) -> list[Sight]:
+        """What all servers have to do now, asked at the same time. One that rests because it did not answer is not
+        asked, unless it is `also` wanted or all do."""
         records = {endpoint: Pool.here().server(endpoint).record for endpoint in self.known}
-        awake = [endpoint for endpoint in self.endpoints if not records[endpoint].resting] or [*self.endpoints]
-        awake += [endpoint for endpoint in self.others if self.limits.jobs and not records[endpoint].resting]
+        wanted = self.known if self.limits.jobs else self.endpoints
+        asked = [one for one in wanted if one == also or not (records[one].resting and records[one].silent)]
+        asked = asked if set(asked) & set(self.endpoints) else [*self.endpoints, *asked]
         since = time.monotonic()
 
         async def look(endpoint: Endpoint) -> Sight:
@@ -7461,12 +7478,13 @@ class Fleet:
                 async with open_server(endpoint) as server:
                     queue = await server.queue_soon(since)
             except ServerError as error:
-                record.rest(error.message)
+                record.rest(error.message, silent=True)
                 return Sight(endpoint, record, error=error)
-            record.recover()
+            if record.silent:
+                record.recover()
             return Sight(endpoint, record, queue)
 
-        return await gather(len(awake), [functools.partial(look, endpoint) for endpoint in awake])
+        return await gather(len(asked), [functools.partial(look, endpoint) for endpoint in asked])
 
     async def in_order(self, workflow: str, gone: Collection[Endpoint] = ()) -> list[Endpoint]:
         """The servers to try, the one that will be done soonest first, those that rest last; not those that are `gone`.
@@ -7477,17 +7495,15 @@ class Fleet:
         endpoints = [endpoint for endpoint in self.endpoints if endpoint not in gone]
         if len(self.endpoints) == 1 and not self.limits.jobs and not self.limits.queue:
             return endpoints
-        seen_everywhere = await self.survey()
-        sights = [sight for sight in seen_everywhere if sight.endpoint in self.endpoints]
-        able = [sight for sight in sights if not sight.error and sight.endpoint not in gone]
-        seen = {sight.endpoint for sight in sights}
-        resting = [endpoint for endpoint in endpoints if endpoint not in seen]
+        sights = await self.survey()
+        good = [sight for sight in sights if not sight.error]
+        able = [sight for sight in good if sight.endpoint in endpoints and not sight.record.resting]
+        resting = [one for one in endpoints if one not in {sight.endpoint for sight in sights if sight not in good}]
+        resting = [one for one in resting if one not in {sight.endpoint for sight in able}]
         if not able and not resting:
             raise self.none_answers([sight.error for sight in sights if sight.error])
-        counted = [sight for sight in seen_everywhere if not sight.error and sight.endpoint not in gone]
-        mine = [(sight, prompt) for sight in counted for prompt in self.owner.among(sight.endpoint, sight.queue)]
-        if self.limits.jobs and len(mine) >= self.limits.jobs:
-            raise self._too_many(len(mine), mine)
+        if self.limits.jobs:
+            able = self._with_room(good, able)
         usual = self._usual_pace(able)
         short = [sight for sight in able if not self.limits.queue or len(sight.queue) < self.limits.queue]
         if able and not short:
@@ -7495,6 +7511,19 @@ class Fleet:
             raise self._too_long(shortest, len(shortest.queue), usual)
         short.sort(key=lambda sight: sight.seconds_until_done(workflow, usual))  # a tie keeps the order
         return [*(sight.endpoint for sight in short), *resting]
+
+    def _with_room(self, sights: Sequence[Sight], able: Sequence[Sight]) -> list[Sight]:
+        """The servers of `able` on which the user may have one job more. An account of Comfy Cloud is full by itself,
+        since it does not tell whose jobs it has. Raises `LimitExceeded`."""
+        mine = [(sight, prompt) for sight in sights if not sight.endpoint.cloud for prompt in self._own(sight)]
+        full = [sight for sight in able if sight.endpoint.cloud and len(mine) + len(sight.queue) >= self.limits.jobs]
+        if len(mine) >= self.limits.jobs or (full and len(full) == len(able)):
+            jobs = [*mine, *((sight, prompt) for sight in full[:1] for prompt in sight.queue.prompts)]
+            raise self._too_many(len(jobs), jobs)
+        return [sight for sight in able if sight not in full]
+
+    def _own(self, sight: Sight) -> list[Prompt]:
+        return self.owner.among(sight.endpoint, sight.queue)
 
     async def found(self) -> "Fleet":
         """The same fleet; of guesses at where the one server may be, only the first at which a ComfyUI answers.
@@ -7583,7 +7612,7 @@ class Fleet:
         """
         if not self.limits.jobs and not self.limits.queue:
             return
-        sights = [sight for sight in await self.survey() if not sight.error]
+        sights = [sight for sight in await self.survey(endpoint) if not sight.error]
         here = next((sight for sight in sights if sight.endpoint == endpoint), None)
         own = next((prompt for prompt in here.queue.prompts if prompt.prompt_id == prompt_id), None) if here else None
         if here is None or own is None:  # it is done already, or nobody can say
@@ -7594,12 +7623,12 @@ class Fleet:
         if not self.limits.jobs:
             return
         before = []
-        for sight in sights:
-            for prompt in self.owner.among(sight.endpoint, sight.queue):
+        for sight in [sight for sight in sights if sight is here or not sight.endpoint.cloud]:
+            for prompt in self._own(sight):
                 if sight is here and (len(self.known) == 1 or endpoint.cloud):  # which shows no marks
                     earlier = prompt.number < own.number
                 else:
-                    at = _posted_at(prompt)
+                    at = _marked(prompt, "at")
                     earlier = at < settled or (at, prompt.prompt_id) < (posted, prompt_id)
                 if prompt.prompt_id != prompt_id and earlier:
                     before.append((sight, prompt))
@@ -7607,11 +7636,12 @@ class Fleet:
             raise self._too_many(len(before), before)
 
 
-def _posted_at(prompt: Prompt) -> float:
-    """When one of our prompts was posted, in seconds since 1970, by its mark."""
+def _marked(prompt: Prompt, what: str) -> float:
+    """When one of our prompts was posted ("at"), or its call stops to wait for it ("until"), in seconds since 1970, by
+    its mark."""
     mark = prompt.extra_data.get(MARK)
-    at = mark.get("at") if isinstance(mark, Mapping) else None
-    return float(at) if isinstance(at, (int, float)) else 0.0
+    at = mark.get(what) if isinstance(mark, Mapping) else None
+    return float(at) if isinstance(at, (int, float)) and abs(at) < 1e12 else 0.0
 
 
 @dataclass(frozen=True)
@@ -7647,11 +7677,20 @@ async def make(
     fleet = await Fleet(tuple(endpoints), limits, owner or Owner(), patience, tuple(elsewhere)).found()
     random_seed, moment = secrets.randbelow(MAX_SEED + 1), datetime.now()
     harvest, gone, again, posts = Harvest(wish.called), set[Endpoint](), False, 0
+    failed: tuple[Assignment, ComfyUIError] | None = None  # why another server is needed
     while True:
-        async with (
-            assign(fleet, wish, catalogue, gone, random_seed, moment, audience) as assigned,
-            memory.shared(assigned.server),
-        ):
+        async with contextlib.AsyncExitStack() as stack:
+            choosing = assign(fleet, wish, catalogue, gone, random_seed, moment, audience)
+            try:
+                assigned = await stack.enter_async_context(choosing)
+            except ComfyUIError:
+                if failed is None:
+                    raise
+                if not harvest.collected:
+                    raise failed[1] from None
+                harvest.note_missing(failed[1].message)
+                return harvest.made(failed[0])
+            await stack.enter_async_context(memory.shared(assigned.server))
             server = assigned.server
             try:
                 await harvest.reap(fleet, assigned, audience, previews, wanted)
@@ -7660,8 +7699,9 @@ async def make(
                 untaken = isinstance(error, ServerError) and error.untaken
                 others = set(fleet.endpoints) - gone - {server.endpoint}
                 server.record.lost += lost
+                failed = assigned, error
                 if lost or untaken:
-                    server.record.rest(error.message)
+                    server.record.rest(error.message, silent=isinstance(error, (ServerGone, ServerUnreachable)))
                 if untaken and others:
                     gone.add(server.endpoint)
                     continue
@@ -7675,6 +7715,8 @@ async def make(
                     audience.status("connecting", "ComfyUI lost the job; it is run again")
                     continue
                 if not harvest.collected:
+                    if isinstance(error, StillRunning) and harvest.parts > 1:
+                        error.message += f" It makes 1 of {harvest.parts}; the others were not begun."
                     raise
                 harvest.note_missing(error.message)
                 harvest.running = error.job_id if isinstance(error, StillRunning) else ""
@@ -7707,6 +7749,9 @@ class Harvest:
             graph = plan.workflows[index].graph
             part = f"{index + 1} of {self.parts} · " if self.parts > 1 else ""
             wait = max(fleet.limits.wait_seconds - (time.monotonic() - self.begun), 0.0)
+            if self.collected and not wait:
+                self.note_missing("the longest wait is over; the others were not begun")
+                return
             seed = None if plan.seed is None else plan.seed + index
             name, stem = assigned.choice.workflow.name, file_stem(self.name, seed)
             about = {"workflow": name, "model": plan.model, "seed": seed, "name": stem}
@@ -7716,7 +7761,10 @@ class Harvest:
             audience.status("saving", f"{part}Saving")
             try:
                 collected = await collect(server, job, graph, wanted, fleet.patience)
-            except ServerGone as error:
+            except BaseException as error:
+                leave(job.prompt_id)
+                if not isinstance(error, ServerGone):
+                    raise
                 job_id = fleet.owner.job_id(server.endpoint, job.prompt_id)
                 error.add_note(f"When ComfyUI is back, check_job may bring them: job_id {job_id}.")
                 raise
@@ -7766,8 +7814,8 @@ async def assign(
             except (ServerError, WorkflowRefused, UnknownWorkflow) as error:
                 coming.close()
                 errors.append(error)
-                if isinstance(error, ServerError):
-                    server.record.rest(error.message)
+                if isinstance(error, (ServerUnreachable, ServerGone)):
+                    server.record.rest(error.message, silent=True)
                 if len(order) == 1:
                     raise
             else:
@@ -7839,7 +7887,7 @@ def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             if key == "workflows":
                 lines = {line["name"]: line for line in held or ()}
                 for line in value:
-                    if "cannot run" in lines.get(line["name"], line):
+                    if "cannot run" in lines.get(line["name"], {"cannot run": ""}):
                         lines[line["name"]] = line
                 merged[key] = list(lines.values())
             elif isinstance(held, list) and isinstance(value, list):
@@ -8379,7 +8427,7 @@ async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
         return await server.find(prompt_id)
 
     found, silent = await _ask_all(fleet, ask)
-    signed = hmac.compare_digest(signature.encode(), fleet.owner.mark(prompt_id)[:16].encode())
+    signed = hmac.compare_digest(signature.encode(errors="replace"), fleet.owner.mark(prompt_id)[:16].encode())
     for endpoint, prompt in found:
         if prompt and (signed if endpoint.cloud else fleet.owner.owns(prompt)):
             return endpoint, prompt
@@ -8400,7 +8448,7 @@ async def own_jobs(fleet: Fleet) -> tuple[list[tuple[Endpoint, Prompt]], list[st
 
     found, silent = await _ask_all(fleet, ask)
     jobs = [(endpoint, prompt) for endpoint, prompts in found for prompt in prompts]
-    return sorted(jobs, key=lambda job: _posted_at(job[1])), silent
+    return sorted(jobs, key=lambda job: _marked(job[1], "at")), silent
 
 
 async def _ask_all(
@@ -8422,11 +8470,13 @@ async def _ask_all(
 
 
 def is_attended(prompt: Prompt) -> bool:
-    """Whether a call may be about to bring what the job made: one of this process or, for a short while after the end,
-    one of another."""
-    if time.monotonic() < ATTENDED.get(prompt.prompt_id, 0.0):
-        return True
-    return prompt.ended is not None and 0 <= time.time() - prompt.ended < OTHERS_SECONDS
+    """Whether a call may be about to bring what the job made: one of this process or, as far as the mark and the clocks
+    tell, one of another. That one has left when its wait is over, and is done a short while after the end."""
+    if (attended := ATTENDED.get(prompt.prompt_id)) is not None:
+        return attended
+    if _marked(prompt, "until") < time.time():
+        return False
+    return prompt.ended is None or abs(time.time() - prompt.ended) < OTHERS_SECONDS
 
 
 async def bring(
@@ -8444,14 +8494,14 @@ async def bring(
     Raises `StillRunning` after `wait` seconds, and for a job that another call is following, and the job's own errors.
     """
     job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
-    if ATTENDED.get(prompt.prompt_id) == math.inf:
-        raise StillRunning("Another call is following this job and brings it.", job_id)
+    if ATTENDED.get(prompt.prompt_id) or (isinstance(prompt.state, Recorded) and is_attended(prompt)):
+        raise StillRunning("The job's own call is bringing it. If nothing comes, ask again in a minute.", job_id)
     graph, told = prompt.graph, prompt.extra_data.get(MARK)
     about: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     job = replace(Job.posted(prompt.prompt_id, graph), complete=False, away=True)
     job = advance(job, prompt.state, time.monotonic())
     on_preview = audience.preview if previews else _ignore
-    _attend(prompt.prompt_id)
+    attend(prompt.prompt_id)
     try:
         async with open_server(endpoint) as server:
             if not job.ended:
@@ -8461,9 +8511,8 @@ async def bring(
             audience.status("saving", "Saving")
             collected = await collect(server, job, graph, wanted, fleet.patience)
     except BaseException:
-        ATTENDED.pop(prompt.prompt_id, None)
+        leave(prompt.prompt_id)
         raise
-    ATTENDED[prompt.prompt_id] = time.monotonic() + ATTENDED_SECONDS
     seed = about.get("seed") if isinstance(about.get("seed"), int) else None
     model, workflow = (str(about.get(name) or "") for name in ("model", "workflow"))
     notes = (*collected.notes, *missed_pictures(job, graph))
@@ -8511,18 +8560,19 @@ async def follow(
     """
     fleet = fleet or Fleet((server.endpoint,))
     prompt_id, at = str(uuid.uuid4()), round(time.time(), 6)  # as the mark tells it, for others and for us
-    mark = {"mark": fleet.owner.mark(prompt_id), "at": at, **(about or {})}
+    mark = {"mark": fleet.owner.mark(prompt_id), "at": at, "until": round(at + wait, 3), **(about or {})}
     extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}
     on_preview = audience.preview if previews else _ignore
     rechecking: asyncio.Task[None] | None = None
     async with server.connection.listen(prompt_id, picture_nodes(graph), on_preview) as subscription:
-        _attend(prompt_id)
+        attend(prompt_id)
         posting = asyncio.create_task(server.submit(prompt_id, graph, extra_data))
         try:
             accepted = await asyncio.shield(posting)
             server.record.runs += 1
             server.connection.rename(prompt_id, accepted.prompt_id)
-            _attend(accepted.prompt_id, instead=prompt_id)
+            leave(prompt_id)
+            attend(accepted.prompt_id)
             prompt_id, took = accepted.prompt_id, time.time() - at
             await fleet.admit(server.endpoint, prompt_id, at)
             if posted:
@@ -8532,11 +8582,11 @@ async def follow(
             if not accepted.certain:
                 subscription.events.put_nowait(Gap())
             job = Job.posted(prompt_id, graph)
-            job = replace(job, complete=subscription.connected, away=not subscription.connected, taken=accepted.certain)
+            job = replace(job, complete=subscription.connected, taken=accepted.certain)
             job = await _watch(server, job, subscription, audience, part, wait, fleet)
             job = judge(job, graph)
         except BaseException as error:
-            ATTENDED.pop(prompt_id, None)
+            leave(prompt_id)
             if isinstance(error, ServerError) and posting.done():
                 error.untaken = _was_not_taken(error)
             server.record.failed += isinstance(error, (RunFailed, WorkflowRefused)) and not isinstance(error, JobLost)
@@ -8556,7 +8606,8 @@ async def follow(
                 await asyncio.gather(rechecking, return_exceptions=True)
     if job.began is not None and not job.cached >= set(graph):
         server.record.ran(str((about or {}).get("workflow") or ""), time.monotonic() - job.began)
-    ATTENDED[prompt_id] = time.monotonic() + ATTENDED_SECONDS
+    if OWN_CALL.get() is None:  # nobody stores anything
+        leave(prompt_id)
     return job, accepted.notes
 
 
@@ -8569,13 +8620,39 @@ def _ignore(_data: bytes) -> None:
     """Previews are off."""
 
 
-def _attend(prompt_id: str, instead: str = "") -> None:
-    """A call of this process brings this job's files from now on."""
-    now = time.monotonic()
-    for old in list(ATTENDED):  # a copy, made in one go: other threads may attend to jobs, too
-        if ATTENDED.get(old, math.inf) < now or old == instead:
-            ATTENDED.pop(old, None)
-    ATTENDED[prompt_id] = math.inf
+@contextlib.contextmanager
+def attending() -> Iterator[None]:
+    """A call that makes or brings files and stores them: until its end its jobs are attended to, so that nobody stores
+    the same a second time."""
+    prompts: set[str] = set()
+    token = OWN_CALL.set(prompts)
+    try:
+        yield
+    finally:
+        OWN_CALL.reset(token)
+        for prompt_id in prompts:
+            leave(prompt_id)
+
+
+def attend(prompt_id: str) -> None:
+    """This call brings the job's files, from now on until it ends or leaves the job."""
+    ATTENDED[prompt_id] = True
+    if (prompts := OWN_CALL.get()) is not None:
+        prompts.add(prompt_id)
+
+
+def leave(prompt_id: str) -> None:
+    """No call of this process brings the job's files any more."""
+    ATTENDED.pop(prompt_id, None)
+    remember(ATTENDED, prompt_id, False)
+
+
+def remember(held: dict[str, Any], prompt_id: str, value: Any = None) -> None:
+    """Keep something of a prompt, for as long as there are not too many newer ones."""
+    held[prompt_id] = value
+    for oldest in list(held)[:-REMEMBERED_JOBS]:  # a copy, made in one go: other threads may have jobs, too
+        if not held.get(oldest):
+            held.pop(oldest, None)
 
 
 def _was_not_taken(error: ServerError) -> bool:
@@ -8744,6 +8821,8 @@ async def _watch(
             if isinstance(event, LookedUp):
                 event, known_since = event.answer, now
                 pace.answered(event, subscription.connected, now)
+                if isinstance(event, (Waiting, Started)):
+                    job = replace(job, away=False)  # it is there, whatever happened before
                 if isinstance(event, Started) and not renewed:
                     renewed = server.connection.renew()
             else:
@@ -8804,7 +8883,7 @@ async def _recorded(server: ComfyUIServer, prompt_id: str, patience: Patience) -
 
 def judge(job: Job, graph: Graph) -> Job:
     """The job when it ended well, else its error."""
-    if job.lost and not job.good and not job.away:
+    if job.lost and not job.good and job.taken and (not job.away or job.prompt_id in CANCELLED):
         raise RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
     if job.lost and not job.good:
         message = "ComfyUI no longer knows the job: it was restarted, or the job was deleted there."
@@ -8863,7 +8942,9 @@ async def collect(
     brought += [await asyncio.to_thread(deliver, sent.data, "", wanted) for sent in job.sent]
     if brought:
         notes = dict.fromkeys(note for _, notes in brought for note in notes)
-        return Collected(tuple(replace(one, prompt_id=job.prompt_id) for one, _ in brought), texts, tuple(notes))
+        return Collected(
+            tuple(replace(one, prompt_id=job.prompt_id, of=len(brought)) for one, _ in brought), texts, tuple(notes)
+        )
     if any(node["class_type"] == "SaveImageWebsocket" for node in graph.values()):
         raise PictureMissed("The picture was sent over the websocket while the connection was down, and is gone.")
     raise NothingMade("The run ended well, but saved nothing.")
@@ -8910,7 +8991,8 @@ def text_product(text: str) -> Product:
 def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
     """A note when some of the pictures that are only sent over the websocket did not arrive."""
     senders = [node_id for node_id, node in graph.items() if node["class_type"] == "SaveImageWebsocket"]
-    sent = sum(int(job.nodes[node_id][1]) for node_id in senders if node_id in job.nodes)
+    told = [job.nodes[node_id][1] for node_id in senders if node_id in job.nodes]
+    sent = sum(int(number) for number in told if 0 < number < 10_000)
     missing = sent - len(job.sent)
     return (f"{missing} of {sent} pictures were missed: the connection was down when they were sent",) * (missing > 0)
 
@@ -8979,7 +9061,7 @@ class ChatFile:
         return None
 
 
-JOB_KEY = "comfyui_job"  # under which a stored file tells the prompt id of the run that made it
+JOB_KEY = "comfyui_job"  # under which a stored file tells of the run that made it
 KEPT_PAGE, KEPT_PAGES = 100, 20  # how many of a user's files are looked through for those of a job
 
 
@@ -8992,6 +9074,20 @@ def message_file(item: Any, drawn: bool) -> dict[str, Any]:
     if drawn:
         return {"type": "image", **kept}
     return {"type": "file", **kept, "size": int(meta.get("size") or 0)}
+
+
+@dataclass
+class Kept:
+    """What is stored of a job that made `of` files: as messages hold it, and what each is called on its server."""
+
+    of: int
+    files: list[dict[str, Any]] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is missing; a user may have deleted what is not there."""
+        return len(self.files) >= self.of
 
 
 @dataclass(frozen=True)
@@ -9272,8 +9368,6 @@ class Chat:
         error = next((failure for failure in failures if failure), None)
         if error is None:
             return stored
-        for product in products:
-            ATTENDED.pop(product.prompt_id, None)  # check_job may bring it later
         reason = getattr(error, "detail", None) or type(error).__name__  # an HTTPException, or the storage's own
         left = quoted(item.source for item, good in zip(products, fine, strict=True) if item.source and not good)
         hint = f"In ComfyUI's output folder: {left}." if left else "Nothing is left of it on the ComfyUI server."
@@ -9293,7 +9387,8 @@ class Chat:
             about = {"channel_id": self.chat_id.removeprefix("channel:"), "message_id": self.message_id}
         else:
             about = {}
-        about |= {JOB_KEY: product.prompt_id} if product.prompt_id else {}
+        if product.prompt_id:
+            about[JOB_KEY] = {"prompt_id": product.prompt_id, "source": product.source, "of": product.of}
         upload = UploadFile(
             file=io.BytesIO(product.data), filename=name, headers=Headers({"content-type": product.content_type})
         )
@@ -9305,21 +9400,26 @@ class Chat:
             await Files.update_file_data_by_id(item.id, {"content": file_page(product, kept["url"])})
         return kept
 
-    async def kept(self, jobs: Mapping[str, float]) -> dict[str, list[dict[str, Any]]]:
-        """What is stored already of the user's jobs, as messages hold it: `jobs` tells for each prompt id when it was
-        posted, in seconds since 1970. Nothing is where the user has deleted it."""
+    async def kept(self, jobs: Mapping[str, float]) -> "dict[str, Kept]":
+        """What is stored already of the user's jobs: `jobs` tells for each prompt id when it was posted, in seconds
+        since 1970. Nothing is where the user has deleted it."""
         from open_webui.models.files import Files
 
-        found: dict[str, list[dict[str, Any]]] = {}
+        found: dict[str, Kept] = {}
         since = min(jobs.values(), default=math.inf)
         for page in range(KEPT_PAGES):
             files = await Files.search_files(str(self.user.get("id")), skip=page * KEPT_PAGE, limit=KEPT_PAGE)
             for item in files:
-                job = str(((item.meta or {}).get("data") or {}).get(JOB_KEY))
+                told = ((item.meta or {}).get("data") or {}).get(JOB_KEY) or {}
+                job = str(told.get("prompt_id"))
                 if job in jobs:
-                    found.setdefault(job, []).insert(0, message_file(item, "content" not in (item.data or {})))
+                    kept = found.setdefault(job, Kept(int(told["of"])))
+                    kept.sources.append(str(told["source"]))
+                    kept.files.append(message_file(item, "content" not in (item.data or {})))
             if len(files) < KEPT_PAGE or (files[-1].created_at or 0) < since:
                 break
+        for kept in found.values():
+            kept.files.sort(key=lambda file: (len(file["name"]), file["name"]))  # "-2" before "-10"
         return found
 
     async def show_again(self, items: list[dict[str, Any]]) -> None:
@@ -10113,6 +10213,8 @@ def read_endpoints(addresses: str, keys: str) -> list[Endpoint]:
     """The administrator's servers: addresses behind commas or one a line, each with a name before it ("fast = http://…")
     or not, and one key for all or one each in the same order. Raises `BadArgument`."""
     texts = [text.strip() for text in re.split(r"[,;\n]+", addresses) if text.strip()]
+    if not texts:
+        raise BadArgument('The valve "ComfyUI address" holds no address.', "It looks like http://host:8188.")
     named = [re.fullmatch(r"(?:([^=:/]{1,60}?)\s*=\s*)?(.*)", text, re.DOTALL) for text in texts]
     labels = [(found[1] or "").strip() if found else "" for found in named]
     given = [keys.strip()] if len(texts) == 1 else [key.strip() for key in re.split(r"[,;\n]", keys.rstrip())]
@@ -10615,32 +10717,46 @@ async def _check_jobs(
     if cancel:
         return await _cancel(fleet, *at_work[0])
     recent = time.time() - COLLECT_SECONDS
-    ended = [job for job in jobs if isinstance(job[1].state, Recorded) and (job[1].ended or time.time()) >= recent]
-    kept = await chat.kept({prompt.prompt_id: _posted_at(prompt) for _, prompt in ended}) if ended else {}
-    waiting = [job for job in ended if job[1].prompt_id not in kept]
+    ended = [job for job in jobs if job not in at_work and (job[1].ended or time.time()) >= recent]
+    done = [job for job in ended if isinstance(job[1].state, Recorded) and job[1].state.success]
+    kept = await chat.kept({prompt.prompt_id: _marked(prompt, "at") for _, prompt in done}) if done else {}
+    waiting = [job for job in done if not (held := kept.get(job[1].prompt_id)) or not held.whole]
     ready = [job for job in waiting if not is_attended(job[1])]
     if len(at_work) == 1 and not waiting:  # there is only one that can be meant
         return await _bring(chat, display, settings, *at_work[0])
-    result: dict[str, Any] = {"status": "running" if at_work else "done"}
-    brought, failed = [], []
+    failed = [line for job in ended if job not in done and (line := _failure(fleet, *job))][-MOST_BROUGHT:]
+    brought = []
     for endpoint, prompt in ready[-MOST_BROUGHT:]:
         try:
             brought.append((await _bring(chat, display, settings, endpoint, prompt))[0])
         except ComfyUIError as error:
-            failed.append({**job_line(fleet, endpoint, prompt), "error": error.message})
+            failed.append({**job_line(fleet, endpoint, prompt), "state": "failed", "error": error.message})
     lines = [job_line(fleet, *job) for job in [*at_work, *(job for job in waiting if job not in ready)]]
     parts = {"brought": brought, "jobs": lines, "failed": failed, "no answer from": silent}
+    result: dict[str, Any] = {"status": "running" if at_work else "done"}
     result |= {name: value for name, value in parts.items() if value}
     if len(ready) > MOST_BROUGHT:
         result["more"] = f"{len(ready) - MOST_BROUGHT} older ones are done; call again"
     if len(result) == 1:
-        result["note"] = "The user has no job at work, and none that waits to be brought."
-    text = ", ".join(
-        f"{len(items)} {what}"
-        for items, what in ((brought, "brought"), (at_work, "at work"), (failed, "failed"))
-        if items
-    )
+        result["note"] = "No job of the user is at work or waits to be brought, among the newest of each server."
+    counts = ((brought, "brought"), (at_work, "at work"), (failed, "failed"))
+    text = ", ".join(f"{len(items)} {what}" for items, what in counts if items)
     return result, f"Jobs: {text}" if text else "No jobs"
+
+
+def _failure(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str] | None:
+    """A job that failed, in a line, unless somebody stopped it or the failure was told: by its own call, or here."""
+    own_call_told = (prompt.ended or 0.0) <= _marked(prompt, "until") and prompt.prompt_id in ATTENDED
+    if prompt.prompt_id in TOLD or own_call_told or is_attended(prompt):
+        return None
+    remember(TOLD, prompt.prompt_id)
+    try:
+        judge(advance(Job.posted(prompt.prompt_id, prompt.graph), prompt.state, 0.0), prompt.graph)
+    except RunInterrupted:
+        return None
+    except ComfyUIError as error:
+        return {**job_line(fleet, endpoint, prompt), "error": error.message}
+    return None
 
 
 MOST_BROUGHT = 8  # jobs that one call brings
@@ -10650,16 +10766,28 @@ async def _bring(
     chat: Chat, display: Display, settings: Settings, endpoint: Endpoint, prompt: Prompt
 ) -> tuple[dict[str, Any], str]:
     """A job's files in the chat: stored now, or shown again when they are stored already."""
-    stored = (await chat.kept({prompt.prompt_id: _posted_at(prompt)})).get(prompt.prompt_id)
-    if stored and isinstance(prompt.state, Recorded):
-        await chat.show_again(stored)
-        links = [{"id": item["id"], "url": item["url"]} for item in stored]
-        return {"status": "done", "files": links, "note": "It was brought before, and is shown again."}, "Shown again"
-    previews = settings.previews and display.previews
-    made = await bring(settings.fleet, endpoint, prompt, display, previews=previews, wanted=settings.format)
-    told = prompt.extra_data.get(MARK)
-    name = told.get("name") if isinstance(told, Mapping) else None
-    return await _keep(chat, settings, made, file_stem(str(name or made.workflow), None))
+    job = {prompt.prompt_id: _marked(prompt, "at")}
+    stored = (await chat.kept(job)).get(prompt.prompt_id) if isinstance(prompt.state, Recorded) else None
+    if stored and stored.whole:
+        return await _show_again(chat, stored)
+    previews, told = settings.previews and display.previews, prompt.extra_data.get(MARK)
+    with attending():
+        made = await bring(settings.fleet, endpoint, prompt, display, previews=previews, wanted=settings.format)
+        held = (await chat.kept(job)).get(prompt.prompt_id) or Kept(0)  # another worker may have been quicker
+        new = tuple(one for one in made.products if not one.source or one.source not in held.sources)
+        if not new:
+            return await _show_again(chat, held)
+        if held.files:
+            await chat.show_again(held.files)
+        name = told.get("name") if isinstance(told, Mapping) else None
+        return await _keep(chat, settings, replace(made, products=new), file_stem(str(name or made.workflow), None))
+
+
+async def _show_again(chat: Chat, kept: Kept) -> tuple[dict[str, Any], str]:
+    """What is stored of a job already, in this message as well."""
+    await chat.show_again(kept.files)
+    links = [{"id": item["id"], "url": item["url"]} for item in kept.files]
+    return {"status": "done", "files": links, "note": "It was brought before, and is shown again."}, "Shown again"
 
 
 async def _cancel(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> tuple[dict[str, Any], str]:
@@ -10667,6 +10795,7 @@ async def _cancel(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> tuple[dic
     job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
     if isinstance(prompt.state, Recorded):
         return {"status": "done", "job_id": job_id, "note": "It had ended already."}, "The job had ended already"
+    remember(CANCELLED, prompt.prompt_id)  # before it is told: the job's own call has to know
     async with open_server(endpoint) as server:
         await server.cancel(prompt.prompt_id, LOOK_UP_SECONDS)
     return {"status": "cancelled", "job_id": job_id}, "Job cancelled"
@@ -10676,20 +10805,21 @@ async def _run(
     chat: Chat, display: Display, settings: Settings, wish: Wish, catalogue: Catalogue
 ) -> tuple[dict[str, Any], str]:
     """A wish made, stored and reported."""
-    made = await make(
-        wish,
-        settings.endpoints,
-        settings.limits,
-        display,
-        catalogue=catalogue,
-        previews=settings.previews and display.previews,
-        wanted=settings.format,
-        patience=settings.patience,
-        owner=settings.owner,
-        memory=Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds),
-        elsewhere=settings.others,
-    )
-    return await _keep(chat, settings, made, file_stem(wish.called or made.workflow, made.seed))
+    with attending():
+        made = await make(
+            wish,
+            settings.endpoints,
+            settings.limits,
+            display,
+            catalogue=catalogue,
+            previews=settings.previews and display.previews,
+            wanted=settings.format,
+            patience=settings.patience,
+            owner=settings.owner,
+            memory=Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds),
+            elsewhere=settings.others,
+        )
+        return await _keep(chat, settings, made, file_stem(wish.called or made.workflow, made.seed))
 
 
 async def _keep(chat: Chat, settings: Settings, made: Made, stem: str) -> tuple[dict[str, Any], str]:

@@ -49,11 +49,12 @@ async def done(comfy: StandIn, prompt_id: str) -> None:
     await until(lambda: prompt_id in comfy.history)
 
 
-async def orphan(comfy: StandIn, owner: tool.Owner, ago: float = 300.0, **graph: Any) -> str:
-    """A finished job that a call of another process started, which ended some time ago."""
+async def orphan(comfy: StandIn, owner: tool.Owner, ago: float = 300.0, wait: float = 3600.0, **graph: Any) -> str:
+    """A finished job that a call of another process started, to wait so long for it, and which ended some time ago."""
     prompt_id = str(uuid.uuid4())
     about = {"workflow": "checkpoint", "model": "tiny.safetensors", "seed": 5, "name": "a-fox-5"}
-    mark = {"mark": owner.mark(prompt_id), "at": time.time() - ago, **about}
+    at = time.time() - ago
+    mark = {"mark": owner.mark(prompt_id), "at": at, "until": at + wait, **about}
     await comfy.post(comfy.example_graph(**graph), prompt_id=prompt_id, extra_data={tool.MARK: mark})
     await until(lambda: prompt_id in comfy.history)
     for _, data in comfy.history[prompt_id]["status"]["messages"]:
@@ -184,7 +185,7 @@ async def test_a_job_that_another_call_is_following_is_left_to_it(comfy: StandIn
         tool.make(tool.Wish("a fox"), here.endpoints, here.limits, Watcher(), patience=QUICK, owner=here.owner)
     )
     await comfy.until_held()
-    with pytest.raises(tool.StillRunning, match="Another call"):
+    with pytest.raises(tool.StillRunning, match="own call"):
         await tool.bring(here, *await tool.find_job(here, comfy.running[0]), Watcher())
     comfy.release()
     assert (await own).products
@@ -227,8 +228,10 @@ async def test_servers_that_do_not_answer_are_named_and_hold_nobody_up(comfy: St
 async def test_a_job_is_left_to_its_own_call_until_that_cannot_be_about_to_bring_it(comfy: StandIn) -> None:
     ann = tool.Owner("ann", KEY)
     just_now, long_ago = await orphan(comfy, ann, ago=1), await orphan(comfy, ann, ago=300)
+    outlived = await orphan(comfy, ann, ago=1, wait=0.5)
     jobs, _ = await tool.own_jobs(fleet(comfy))
-    assert {prompt.prompt_id: tool.is_attended(prompt) for _, prompt in jobs} == {just_now: True, long_ago: False}
+    assert {prompt.prompt_id for _, prompt in jobs if tool.is_attended(prompt)} == {just_now}
+    assert {prompt.prompt_id for _, prompt in jobs} == {just_now, long_ago, outlived}
 
 
 async def test_a_line_tells_how_a_job_stands(comfy: StandIn) -> None:
