@@ -68,6 +68,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from types import ModuleType
 from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args, get_origin
 from urllib.parse import quote, urlsplit
 
@@ -7371,7 +7372,11 @@ LOST_POSTS = 2  # that never arrived, after which the post is tried again
 USUAL_PACE = 10.0  # seconds of a run, where none was measured on any server
 SLOW_POST_SECONDS = 0.25  # a post that takes longer gives way to others of its user
 REMEMBERED_JOBS = 1000
-ATTENDED: dict[str, bool] = {}  # prompt id -> whether a call of this process brings its files still
+# Prompt id -> whether a call of this process brings its files still. It outlives the tool's being loaded anew, as the
+# calls under way then do.
+ATTENDED: dict[str, bool] = vars(
+    sys.modules.setdefault("comfyui_tool_jobs", ModuleType("comfyui_tool_jobs"))
+).setdefault("attended", {})
 OWN_CALL: ContextVar[set[str] | None] = ContextVar("OWN_CALL", default=None)  # the prompts that this call attends to
 CANCELLED: dict[str, None] = {}  # prompts that check_job took out, so that they are not run again
 TOLD: dict[str, None] = {}  # prompts whose failure check_job has told
@@ -7384,6 +7389,7 @@ class Owner:
 
     user: str = ""
     key: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
+    alone: bool = False  # whether no other process than this one has calls
 
     def mark(self, prompt_id: str) -> str:
         """The mark of a prompt of this user, 32 hexadecimal digits."""
@@ -8469,12 +8475,12 @@ async def _ask_all(
     return found, silent
 
 
-def is_attended(prompt: Prompt) -> bool:
+def is_attended(owner: Owner, prompt: Prompt) -> bool:
     """Whether a call may be about to bring what the job made: one of this process or, as far as the mark and the clocks
     tell, one of another. That one has left when its wait is over, and is done a short while after the end."""
     if (attended := ATTENDED.get(prompt.prompt_id)) is not None:
         return attended
-    if _marked(prompt, "until") < time.time():
+    if owner.alone or _marked(prompt, "until") < time.time():
         return False
     return prompt.ended is None or abs(time.time() - prompt.ended) < OTHERS_SECONDS
 
@@ -8494,8 +8500,8 @@ async def bring(
     Raises `StillRunning` after `wait` seconds, and for a job that another call is following, and the job's own errors.
     """
     job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
-    if ATTENDED.get(prompt.prompt_id) or (isinstance(prompt.state, Recorded) and is_attended(prompt)):
-        raise StillRunning("The job's own call is bringing it. If nothing comes, ask again in a minute.", job_id)
+    if ATTENDED.get(prompt.prompt_id):
+        raise StillRunning("Another call is following this job and brings it.", job_id)
     graph, told = prompt.graph, prompt.extra_data.get(MARK)
     about: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
     job = replace(Job.posted(prompt.prompt_id, graph), complete=False, away=True)
@@ -9313,13 +9319,15 @@ class Chat:
     def owner(self) -> Owner:
         """Whose jobs this call's are. The key comes from Open WebUI's own secret, so that all of its workers agree, and
         still do after a restart."""
-        secret = str(getattr(sys.modules.get("open_webui.env"), "WEBUI_SECRET_KEY", "") or "")
+        env = sys.modules.get("open_webui.env")
+        secret = str(getattr(env, "WEBUI_SECRET_KEY", "") or "")
         user = str(self.user.get("id") or "")
-        return (
-            Owner(user, hmac.new(secret.encode(), b"comfyui_tool: whose job", "sha256").digest())
-            if secret
-            else Owner(user)
-        )
+        if not secret:
+            return Owner(user)
+        # Several processes, or machines, need Redis to tell one another of their chats.
+        shared = getattr(env, "REDIS_URL", "") or getattr(env, "WEBSOCKET_MANAGER", "")
+        alone = getattr(env, "UVICORN_WORKERS", None) == 1 and not shared
+        return Owner(user, hmac.new(secret.encode(), b"comfyui_tool: whose job", "sha256").digest(), alone)
 
     async def ollamas(self) -> list[Ollama]:
         """The Ollamas in Open WebUI's own settings."""
@@ -10721,7 +10729,7 @@ async def _check_jobs(
     done = [job for job in ended if isinstance(job[1].state, Recorded) and job[1].state.success]
     kept = await chat.kept({prompt.prompt_id: _marked(prompt, "at") for _, prompt in done}) if done else {}
     waiting = [job for job in done if not (held := kept.get(job[1].prompt_id)) or not held.whole]
-    ready = [job for job in waiting if not is_attended(job[1])]
+    ready = [job for job in waiting if not is_attended(fleet.owner, job[1])]
     if len(at_work) == 1 and not waiting:  # there is only one that can be meant
         return await _bring(chat, display, settings, *at_work[0])
     failed = [line for job in ended if job not in done and (line := _failure(fleet, *job))][-MOST_BROUGHT:]
@@ -10747,7 +10755,7 @@ async def _check_jobs(
 def _failure(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str] | None:
     """A job that failed, in a line, unless somebody stopped it or the failure was told: by its own call, or here."""
     own_call_told = (prompt.ended or 0.0) <= _marked(prompt, "until") and prompt.prompt_id in ATTENDED
-    if prompt.prompt_id in TOLD or own_call_told or is_attended(prompt):
+    if prompt.prompt_id in TOLD or own_call_told or is_attended(fleet.owner, prompt):
         return None
     remember(TOLD, prompt.prompt_id)
     try:

@@ -1,6 +1,7 @@
 """Room 8: a job that outlived its call is found again, by its user alone, and brought."""
 
 import asyncio
+import dataclasses
 import io
 import time
 import uuid
@@ -185,7 +186,7 @@ async def test_a_job_that_another_call_is_following_is_left_to_it(comfy: StandIn
         tool.make(tool.Wish("a fox"), here.endpoints, here.limits, Watcher(), patience=QUICK, owner=here.owner)
     )
     await comfy.until_held()
-    with pytest.raises(tool.StillRunning, match="own call"):
+    with pytest.raises(tool.StillRunning, match="Another call"):
         await tool.bring(here, *await tool.find_job(here, comfy.running[0]), Watcher())
     comfy.release()
     assert (await own).products
@@ -230,7 +231,9 @@ async def test_a_job_is_left_to_its_own_call_until_that_cannot_be_about_to_bring
     just_now, long_ago = await orphan(comfy, ann, ago=1), await orphan(comfy, ann, ago=300)
     outlived = await orphan(comfy, ann, ago=1, wait=0.5)
     jobs, _ = await tool.own_jobs(fleet(comfy))
-    assert {prompt.prompt_id for _, prompt in jobs if tool.is_attended(prompt)} == {just_now}
+    assert {prompt.prompt_id for _, prompt in jobs if tool.is_attended(ann, prompt)} == {just_now}
+    alone = dataclasses.replace(ann, alone=True)
+    assert not any(tool.is_attended(alone, prompt) for _, prompt in jobs), "no other process has calls"
     assert {prompt.prompt_id for _, prompt in jobs} == {just_now, long_ago, outlived}
 
 

@@ -49,11 +49,11 @@ def owner(webui: OpenWebUI, user: User) -> tool.Owner:
     return tool.Owner(user.id, hmac.new(secret, b"comfyui_tool: whose job", "sha256").digest())
 
 
-async def at_work(comfy: StandIn, of: tool.Owner) -> str:
+async def at_work(comfy: StandIn, of: tool.Owner, **graph: Any) -> str:
     """A job of a user that a call in another worker started."""
     prompt_id = str(uuid.uuid4())
     mark = {tool.MARK: {"mark": of.mark(prompt_id), "at": time.time()}}
-    return await comfy.post(comfy.example_graph(), prompt_id=prompt_id, extra_data=mark)
+    return await comfy.post(comfy.example_graph(**graph), prompt_id=prompt_id, extra_data=mark)
 
 
 async def test_a_job_that_outlived_the_wait_is_brought_by_a_later_message_and_stored_once(
@@ -91,20 +91,24 @@ async def test_without_an_id_all_that_waits_is_brought_and_the_rest_is_told_of(
 ) -> None:
     dora = await webui.user("dora")
     mine = owner(webui, dora)
-    job = await orphan(comfy, mine)
+    comfy.misbehave.hold_at_step = None
+    job = await orphan(comfy, mine, ago=1)
     await orphan(comfy, owner(webui, await webui.user("carol")))
-    just_now = await orphan(comfy, mine, ago=1, seed=2)
+    comfy.misbehave.hold_at_step = 1
+    at_work_now = [await at_work(comfy, mine, seed=seed) for seed in (21, 22)]
     turn, result = await ask(webui, model, dora, "check_job")
     assert [file["name"] for file in turn.files] == ["a-fox-5.png"]
     (brought,) = result["brought"]
     assert brought["images"][0]["id"] == turn.files[0]["id"]
     assert [(line["job_id"], line["state"]) for line in result["jobs"]] == [
-        (just_now, "done, its own call is bringing it")
+        (at_work_now[0], "running"),
+        (at_work_now[1], "waiting, 1 ahead"),
     ]
     again, result = await ask(webui, model, dora, "check_job")
     assert (again.files, "brought" in result) == ([], False)
     meta = [file["meta"]["data"].get(tool.JOB_KEY) for file in await webui.files(dora)]
-    assert meta == [job]
+    assert [told["prompt_id"] for told in meta] == [job]
+    comfy.release()
 
 
 async def test_without_an_id_the_only_job_is_waited_for(webui: OpenWebUI, model: ModelServer, comfy: StandIn) -> None:
