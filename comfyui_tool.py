@@ -93,7 +93,7 @@ CLEAN_UP_SECONDS = 3.0  # for everything that a Stop still does
 IDLE_SECONDS = 60.0  # how long the websocket outlives its last job
 HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and a dead connection shows by them
 DEAF_SECONDS = 20.0  # without any frame while a job runs, before the websocket is opened anew
-RECENT_PROMPTS = 100  # of the history, that are looked through for a user's own jobs
+RECENT_PROMPTS = 200  # of the history, that are looked through for a user's own jobs
 REST_SECONDS = 5.0  # a server that failed is left alone so long, then twice as long, up to
 LONGEST_REST_SECONDS = 300.0
 REMEMBERED_PACES = 50  # workflows of a server whose pace is remembered
@@ -228,6 +228,11 @@ class ServerGone(ServerError):
 
     code = "server_gone"
     default_hint = "Try once more in a minute; if it fails again, ComfyUI has to be looked at."
+
+    def __init__(self, message: str, hint: str = "", refused: bool = False) -> None:
+        """`refused` says that no connection could be made all the while, so that the job may be run elsewhere."""
+        super().__init__(message, hint)
+        self.refused = refused
 
 
 class UnexpectedAnswer(ServerError):
@@ -7701,7 +7706,7 @@ async def make(
             try:
                 await harvest.reap(fleet, assigned, audience, previews, wanted)
             except ComfyUIError as error:
-                lost = isinstance(error, (JobLost, ServerGone))  # or never had it
+                lost = isinstance(error, JobLost) or (isinstance(error, ServerGone) and error.refused)
                 untaken = isinstance(error, ServerError) and error.untaken
                 others = set(fleet.endpoints) - gone - {server.endpoint}
                 server.record.lost += lost
@@ -8853,7 +8858,8 @@ def _tell(job: Job, event: Event, audience: Audience, part: str, patience: Patie
     if isinstance(event, Silence) and job.silent_since is not None:
         since = job.refused_since if job.taken else job.silent_since
         if since is not None and now - since >= patience.gone:
-            raise ServerGone(f"ComfyUI stopped answering in the middle of the run. {event.reason}")
+            refused = job.refused_since is not None and now - job.refused_since >= patience.gone
+            raise ServerGone(f"ComfyUI stopped answering in the middle of the run. {event.reason}", refused=refused)
         audience.status("silent", f"{part}ComfyUI does not answer at the moment")
     else:
         phase, text = describe(job, now)
@@ -8959,18 +8965,21 @@ async def collect(
 async def fetch(server: ComfyUIServer, output: Output, patience: Patience) -> bytes:
     """A file's bytes, asked for again and again while the server does not answer: it has outlived its run, and outlives
     a restart. Raises `ServerGone` after `patience.gone` seconds of that, and as `ComfyUIServer.view` does."""
-    failed_at, pause = math.inf, patience.settle
+    pause = patience.settle
+    failed_at = refused_at = math.inf  # when it began to fail, and when to find no connection
     while True:
         try:
             data = await server.view(output)
             server.record.bytes += len(data)
             return data
         except ServerUnreachable as error:
-            failed_at = min(failed_at, time.monotonic())
-            if time.monotonic() - failed_at >= patience.gone:
+            now = time.monotonic()
+            failed_at, refused_at = min(failed_at, now), min(refused_at, now) if error.refused else math.inf
+            if now - (refused_at if error.refused else failed_at) >= patience.gone:
                 raise ServerGone(
                     f"ComfyUI stopped answering before its files were fetched. {error.message}",
                     f'"{output.filename}" is in ComfyUI\'s output folder.',
+                    error.refused,
                 ) from None
         await asyncio.sleep(pause * random.uniform(0.8, 1.2))
         pause = min(pause * 2, patience.longest)

@@ -68,7 +68,7 @@ the server restarts and knows nothing   elsewhere  once      again     again    
 both servers lose it                    -          -         lost      lost      -         -
 the server dies                         elsewhere  elsewhere again     again     again     again
 the proxy answers 502 for a while       elsewhere  once      outputs   outputs   outputs   outputs
-the proxy answers 502 for ever          elsewhere  -         -         running   -         again
+the proxy answers 502 for ever          elsewhere  gone      -         running   -         gone
 somebody takes the job out              -          -         stopped   stopped   -         -
 Stop at the second server               -          -         cancelled cancelled -         -
 """
