@@ -5,7 +5,7 @@ import dataclasses
 import io
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any
 
 import pytest
@@ -63,6 +63,46 @@ async def orphan(comfy: StandIn, owner: tool.Owner, ago: float = 300.0, wait: fl
     return prompt_id
 
 
+class Shelf(tool.Chat):
+    """A chat whose storage is a list, refuses names that end as told, and takes nothing in while it is shut."""
+
+    def __init__(self, stored: list[tuple[tool.Product, dict[str, Any]]], refuses: str = " ") -> None:
+        super().__init__()
+        self.stored, self.refuses = stored, refuses
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+        self.opened.set()
+
+    async def _upload(self, name: str, product: tool.Product) -> dict[str, Any]:
+        self.reached.set()
+        await self.opened.wait()
+        if name.endswith(self.refuses):
+            raise OSError("the disk is full")
+        number = str(len(self.stored))
+        item = {"type": "image", "id": number, "url": number, "name": name, "content_type": product.content_type}
+        self.stored.append((product, item))
+        return item
+
+    async def kept(self, jobs: Mapping[str, float]) -> dict[str, tool.Kept]:
+        found: dict[str, tool.Kept] = {}
+        for product, item in self.stored:
+            if product.prompt_id in jobs:
+                kept = found.setdefault(product.prompt_id, tool.Kept(product.of))
+                kept.sources.append(product.source)
+                kept.files.append(item)
+        return found
+
+    async def numbers(self, files: Any) -> dict[str, int]:
+        return {}
+
+
+async def check(comfy: StandIn, shelf: Shelf, job_id: str = "", cancel: bool = False) -> dict[str, Any]:
+    """What check_job answers to a call of another worker."""
+    settings = tool.Settings(
+        (tool.Endpoint(comfy.url),), tool.Limits(), True, {}, owner=tool.Owner("ann", KEY), patience=QUICK
+    )
+    return (await tool._check_jobs(shelf, tool.Display(None, (), False), settings, job_id, cancel))[0]
+
+
 # --- the wait ---
 
 
@@ -114,6 +154,11 @@ async def test_a_job_of_comfyuis_own_page_is_nobodys(comfy: StandIn) -> None:
     job_id = await comfy.post(comfy.example_graph())
     with pytest.raises(tool.UnknownJob):
         await tool.find_job(fleet(comfy), job_id)
+
+
+async def test_a_signature_that_is_no_text_is_nobodys(comfy: StandIn) -> None:
+    with pytest.raises(tool.UnknownJob):
+        await tool.find_job(fleet(comfy), f"{uuid.uuid4()}.\ud800")
 
 
 @pytest.mark.parametrize("job_id", ["fox", "../../history", "1234", "x" * 10_000, "' or 1=1"])
@@ -201,6 +246,66 @@ async def test_what_a_job_failed_of_is_told_when_it_is_asked_for(comfy: StandIn)
         await tool.bring(here, *await tool.find_job(here, job_id), Watcher())
 
 
+async def test_a_second_call_for_a_job_whose_files_are_being_stored_is_told_that_it_is_under_way(
+    comfy: StandIn,
+) -> None:
+    job_id = await orphan(comfy, tool.Owner("ann", KEY))
+    shelf = Shelf([])
+    shelf.opened.clear()
+    first = asyncio.create_task(check(comfy, shelf, job_id))
+    await shelf.reached.wait()
+    with pytest.raises(tool.StillRunning, match="Another call"):
+        await check(comfy, Shelf(shelf.stored), job_id)
+    shelf.opened.set()
+    assert len((await first)["images"]) == len(shelf.stored) == 1
+    again = await check(comfy, Shelf(shelf.stored), job_id)
+    assert "brought before" in again["note"]
+    assert len(shelf.stored) == 1
+
+
+async def test_a_job_that_was_stored_in_part_is_completed_and_nothing_is_stored_twice(comfy: StandIn) -> None:
+    stored: list[tuple[tool.Product, dict[str, Any]]] = []
+    job_id = await orphan(comfy, tool.Owner("ann", KEY), batch_size=3)
+    with pytest.raises(tool.StorageRefused):
+        await check(comfy, Shelf(stored, refuses="-2.png"), job_id)
+    assert len(stored) == 2
+    result = await check(comfy, Shelf(stored))
+    assert [len(brought["images"]) for brought in result["brought"]] == [1]
+    assert len({product.source for product, _ in stored}) == len(stored) == 3
+    assert "brought" not in await check(comfy, Shelf(stored))
+
+
+# --- cancelled by its user while its own call waits for it ---
+
+
+@pytest.mark.parametrize("refusal", [None, 404, 502], ids=["a websocket", "404", "502"])
+async def test_a_waiting_job_that_is_cancelled_is_not_run_again_by_its_own_call(
+    comfy: StandIn, refusal: int | None
+) -> None:
+    comfy.misbehave.refuse_websocket, comfy.misbehave.hold_at_step = refusal, 1
+    await comfy.post(comfy.example_graph())
+    await comfy.until_held()
+    here = fleet(comfy)
+    own = asyncio.create_task(
+        tool.make(tool.Wish("a fox"), here.endpoints, here.limits, Watcher(), patience=QUICK, owner=here.owner)
+    )
+    await until(lambda: comfy.pending)
+    assert (await check(comfy, Shelf([]), comfy.pending[0], cancel=True))["status"] == "cancelled"
+    with pytest.raises(tool.RunInterrupted, match="taken out of the queue"):
+        await own
+    assert len(comfy.prompts) == 1
+    comfy.release()
+
+
+def test_a_job_that_was_cancelled_here_was_not_lost_however_little_was_heard_of_it() -> None:
+    job = dataclasses.replace(tool.Job.posted(str(uuid.uuid4()), {}), away=True, absent=2)
+    with pytest.raises(tool.JobLost):
+        tool.judge(job, {})
+    tool.remember(tool.CANCELLED, job.prompt_id)
+    with pytest.raises(tool.RunInterrupted):
+        tool.judge(job, {})
+
+
 # --- without an id ---
 
 
@@ -235,6 +340,29 @@ async def test_a_job_is_left_to_its_own_call_until_that_cannot_be_about_to_bring
     alone = dataclasses.replace(ann, alone=True)
     assert not any(tool.is_attended(alone, prompt) for _, prompt in jobs), "no other process has calls"
     assert {prompt.prompt_id for _, prompt in jobs} == {just_now, long_ago, outlived}
+
+
+async def test_failed_jobs_are_told_once_and_take_no_place_of_those_that_are_done(comfy: StandIn) -> None:
+    ann = tool.Owner("ann", KEY)
+    good = await orphan(comfy, ann, ago=400)
+    comfy.misbehave.fail_node = {"VAEDecode": ("ValueError", "no good")}
+    bad = [await orphan(comfy, ann) for _ in range(tool.MOST_BROUGHT)]
+    stored: list[tuple[tool.Product, dict[str, Any]]] = []
+    first = await check(comfy, Shelf(stored))
+    assert [line["job_id"] for line in first["failed"]] == bad
+    assert all("no good" in line["error"] for line in first["failed"])
+    assert [product.prompt_id for product, _ in stored] == [good]
+    assert set(await check(comfy, Shelf(stored))) == {"status", "note"}
+
+
+async def test_a_job_that_somebody_stopped_is_not_told_of_as_failed(comfy: StandIn) -> None:
+    comfy.misbehave.hold_at_step = 1
+    stopping = asyncio.create_task(orphan(comfy, tool.Owner("ann", KEY)))
+    await comfy.until_held()
+    assert comfy.engine.interrupt(comfy.running[0])
+    comfy.release()
+    await stopping
+    assert set(await check(comfy, Shelf([]))) == {"status", "note"}
 
 
 async def test_a_line_tells_how_a_job_stands(comfy: StandIn) -> None:

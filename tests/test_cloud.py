@@ -8,17 +8,19 @@ import json
 import logging
 import struct
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 from email.utils import formatdate
 from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from aioresponses import CallbackResult, aioresponses
 from PIL import Image
 
 import comfyui_tool as tool
-from tests.conftest import Response, Watcher, until
+from tests.conftest import Response, Watcher, serving, until
 from tests.stand_in import CloudStandIn, Refusal, StandIn
 from tests.stand_in import cloud as cloud_stand_in
 from tests.stand_in.files import File
@@ -717,6 +719,40 @@ async def test_what_the_account_has_in_its_queue_counts_for_every_user(cloud: Cl
         await tool.make(wish(), [endpoint(cloud)], tool.Limits(jobs=1), watcher, patience=QUICK)
     assert not cloud.prompts
     cloud.release()
+
+
+async def test_what_others_have_in_the_account_keeps_nobody_from_an_idle_server_of_ones_own(
+    cloud: CloudStandIn, watcher: Watcher
+) -> None:
+    cloud.misbehave.hold_at_step = 1
+    await cloud.post(cloud.example_graph())
+    await cloud.until_held()
+    async with StandIn(step_seconds=0.0) as own:
+        where, limits = [endpoint(cloud), tool.Endpoint(own.url)], tool.Limits(jobs=1)
+        assert (await tool.make(wish(), where, limits, watcher, patience=QUICK)).products
+        own.models = {}
+        await own.restart()
+        with pytest.raises(tool.ModelNotInstalled):
+            await tool.make(wish(), where, limits, watcher, patience=QUICK)
+    assert not cloud.prompts, "the account is full"
+    cloud.release()
+
+
+async def test_an_account_that_may_not_even_ask_is_refused_access_and_breaks_no_fleet(watcher: Watcher) -> None:
+    async def forbidden(_: web.Request) -> web.Response:
+        return web.json_response({"error": {"type": "FORBIDDEN", "message": "suspended"}}, status=403)
+
+    async with serving("/{path:.*}", forbidden) as url, StandIn(step_seconds=0.0) as own:
+        suspended = tool.Endpoint.parse(f"cloud+{url}", "k3y")
+        async with tool.open_server(suspended) as server:
+            with pytest.raises(tool.AccessRefused):
+                await server.queue(time.monotonic())
+        fleet = tool.Fleet((suspended, tool.Endpoint(own.url)), tool.Limits(jobs=1), patience=QUICK)
+        assert (await tool.make(wish(), fleet.endpoints, fleet.limits, watcher, patience=QUICK)).products
+        assert [bool(standing.error) for standing in await fleet.standings()] == [True, False]
+        with pytest.raises(tool.ServerUnreachable, match=suspended.name):
+            await tool.find_job(fleet, str(uuid.uuid4()))
+        await tool.close_servers()
 
 
 async def test_a_job_that_outlives_its_wait_is_named_by_its_id_there(cloud: CloudStandIn, watcher: Watcher) -> None:

@@ -5,6 +5,7 @@ import contextlib
 import dataclasses
 import io
 import json
+import math
 import time
 from typing import Any
 
@@ -339,6 +340,21 @@ async def test_a_job_that_somebody_deletes_is_not_run_again(comfy: StandIn, watc
     comfy.release()
 
 
+async def test_a_job_that_somebody_deletes_is_not_run_again_where_no_websocket_opens_either(
+    comfy: StandIn, watcher: Watcher
+) -> None:
+    comfy.misbehave.refuse_websocket = 404
+    comfy.misbehave.hold_at_step = 1
+    await comfy.post(comfy.example_graph())
+    run = asyncio.create_task(make(comfy, watcher))
+    await until(lambda: "Waiting, 1 ahead" in watcher.texts)
+    comfy.engine.delete(comfy.prompts[0]["prompt_id"])
+    with pytest.raises(tool.RunInterrupted, match="taken out of the queue"):
+        await run
+    assert len(comfy.prompts) == 1
+    comfy.release()
+
+
 async def test_a_run_that_somebody_interrupts_is_not_a_failure_of_a_node(comfy: StandIn, watcher: Watcher) -> None:
     comfy.misbehave.hold_at_step = 2
     run = asyncio.create_task(make(comfy, watcher, steps=6))
@@ -357,6 +373,34 @@ async def test_the_longest_wait_ends_the_call_and_not_the_job(comfy: StandIn, wa
     assert error.value.as_result()["job_id"] == comfy.prompts[0]["prompt_id"]
     assert comfy.running == [error.value.job_id]
     comfy.release()
+
+
+@pytest.mark.usefixtures("no_batch_size")
+async def test_a_wait_that_ends_at_the_first_prompt_of_several_tells_of_those_that_were_not_begun(
+    comfy: StandIn, watcher: Watcher
+) -> None:
+    comfy.misbehave.hold_at_step = 2
+    with pytest.raises(tool.StillRunning) as error:
+        await make(comfy, watcher, count=4, limits=tool.Limits(wait_seconds=0.5))
+    assert "It makes 1 of 4; the others were not begun." in str(error.value.as_result())
+    assert [prompt["prompt_id"] for prompt in comfy.prompts] == [error.value.job_id]
+    comfy.release()
+
+
+@pytest.mark.usefixtures("no_batch_size")
+async def test_nothing_is_posted_after_the_longest_wait(
+    comfy: StandIn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collect = tool.collect
+
+    async def slow(*arguments: Any) -> tool.Collected:
+        await asyncio.sleep(2.0)
+        return await collect(*arguments)
+
+    monkeypatch.setattr(tool, "collect", slow)
+    made = await make(comfy, watcher, count=3, limits=tool.Limits(wait_seconds=2.0))
+    assert (len(made.products), len(comfy.prompts), made.running) == (1, 1, "")
+    assert "only 1 of 3 were made: the longest wait is over; the others were not begun" in made.notes
 
 
 async def test_a_server_too_old_to_take_our_id_is_named_and_its_job_withdrawn(comfy: StandIn, watcher: Watcher) -> None:
@@ -429,6 +473,42 @@ async def test_a_post_whose_answer_is_lost_is_looked_up_and_not_repeated(comfy: 
 async def test_unreadable_frames_are_passed_over(comfy: StandIn, watcher: Watcher) -> None:
     comfy.misbehave.garbage_frames = True
     assert (await make(comfy, watcher)).products
+
+
+HUGE = 10**400  # more than a float holds
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        '{"type": "progress", "data": ' + "[" * 100_000,
+        json.dumps({"type": "progress", "data": {"prompt_id": "ID", "node": "3", "value": HUGE, "max": 5}}),
+        json.dumps({"type": "progress", "data": {"prompt_id": "ID", "node": "3", "value": math.nan, "max": math.inf}}),
+    ],
+    ids=["deep", "huge", "no number"],
+)
+async def test_a_frame_with_rubbish_about_the_job_ends_neither_it_nor_the_websocket(
+    comfy: StandIn, watcher: Watcher, frame: str
+) -> None:
+    comfy.misbehave.hold_at_step = 2
+    run = asyncio.create_task(make(comfy, watcher))
+    await comfy.until_held()
+    ((_, socket, _),) = comfy.room.open
+    await socket.send_str(frame.replace("ID", comfy.prompts[0]["prompt_id"]))
+    await asyncio.sleep(0.05)
+    comfy.release()
+    assert (await run).products
+    assert sum(request.path.endswith("/ws") for request in comfy.requests) == 1
+
+
+@pytest.mark.parametrize("number", [1e308, math.inf, -math.inf, math.nan, -1], ids=str)
+def test_progress_that_is_no_number_of_steps_is_told_of_in_some_way(number: float) -> None:
+    graph = {"1": {"class_type": "SaveImageWebsocket", "inputs": {}}}
+    for value, most in ((number, 1.0), (1.0, number), (number, number)):
+        job = tool.advance(tool.Job.posted("p", graph), tool.Progress({"1": (value, most, False)}), 1.0)
+        assert 0.0 <= job.fraction <= 1.0
+        assert tool.describe(job, 2.0)
+        assert isinstance(tool.missed_pictures(job, graph), tuple)
 
 
 async def test_a_download_that_breaks_off_each_time_is_an_error_after_several_tries(
@@ -518,6 +598,25 @@ async def test_a_history_entry_of_the_wrong_shape_is_an_ordinary_error(comfy: St
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
         with contextlib.suppress(tool.UnexpectedAnswer):
             assert isinstance(await server.look_up("x", time.monotonic()), tool.Recorded)
+
+
+@pytest.mark.parametrize(("number", "timestamp"), [(HUGE, 1), (1, HUGE)], ids=["queue", "history"])
+async def test_integers_beyond_a_float_are_an_ordinary_error(number: int, timestamp: int) -> None:
+    status = {"status_str": "success", "messages": [["execution_success", {"timestamp": timestamp}]]}
+    answers = {
+        "/queue": {"queue_running": [], "queue_pending": [[number, "x", {}, {}, []]]},
+        "/history": {"y": {"prompt": [1, "y", {}, {}, []], "outputs": {}, "status": status}},
+    }
+
+    async def give(request: web.Request) -> web.Response:
+        return web.json_response(answers["/queue" if "queue" in request.path else "/history"])
+
+    async with serving("/{path:.*}", give) as url:
+        fleet = tool.Fleet((tool.Endpoint(url),), tool.Limits(jobs=4))
+        (sight,) = await fleet.survey()
+        assert (sight.error is not None) == (number == HUGE)
+        assert await tool.own_jobs(fleet) == ([], [fleet.endpoints[0].name])
+        await tool.close_servers()
 
 
 async def test_a_proxy_that_closes_the_websocket_at_once_is_not_stormed(watcher: Watcher) -> None:

@@ -107,9 +107,15 @@ async def test_a_mark_copied_from_another_job_does_not_count(comfy: StandIn) -> 
     await ends(run, comfy)
 
 
-@pytest.mark.parametrize("mark", [None, 5, "x", [], {}, {"mark": None}, {"mark": ["x"]}, {"mark": "ü", "at": "soon"}])
+MARKS = (None, 5, "x", [], {}, {"mark": None}, {"mark": ["x"]}, {"mark": "ü", "at": "soon"}, {"mark": "\ud800"})
+MARKS += ({"mark": {"x": 10**400}, "at": 10**400, "until": 10**400}, {"mark": True, "at": float("nan")})
+
+
+@pytest.mark.parametrize("mark", MARKS, ids=range(len(MARKS)))
 async def test_marks_of_any_shape_are_passed_over(comfy: StandIn, mark: Any) -> None:
     await comfy.post(comfy.example_graph(), extra_data={tool.MARK: mark})
+    fleet = tool.Fleet(tuple(endpoints(comfy)), owner=ANN)
+    assert await tool.own_jobs(fleet) == ([], [])
     run = asyncio.create_task(make(comfy, jobs=1, queue=5))
     await until(lambda: comfy.prompts)
     await ends(run, comfy)
@@ -131,6 +137,14 @@ async def test_jobs_on_servers_that_the_user_does_not_name_count_as_well(pair: t
         await tool.make(
             wish, settings.endpoints, settings.limits, Watcher(), owner=settings.owner, elsewhere=settings.others
         )
+    assert pair[1].prompts == []
+
+
+async def test_jobs_on_a_server_that_rests_because_it_lost_one_count_as_well(pair: tuple[StandIn, StandIn]) -> None:
+    await posted(pair[0], ANN)
+    tool.Pool.here().server(tool.Endpoint(pair[0].url)).record.rest("it lost a job")
+    with pytest.raises(tool.LimitExceeded, match="has 1 job"):
+        await make(*pair, jobs=1)
     assert pair[1].prompts == []
 
 
@@ -210,6 +224,15 @@ async def test_of_posts_on_two_servers_the_one_with_the_earlier_mark_goes_on(pai
     now = time.time()
     jobs = [await in_queue(pair[0], fleet, now + 0.01), await in_queue(pair[1], fleet, now)]
     assert [await admitted(job) for job in jobs] == [False, True]
+
+
+async def test_a_post_on_a_server_that_rests_is_counted_there_all_the_same(pair: tuple[StandIn, StandIn]) -> None:
+    fleet = tool.Fleet(tuple(endpoints(*pair)), tool.Limits(jobs=1), ANN, QUICK)
+    now = time.time()
+    await posted(pair[0], ANN, at=now)
+    later = await in_queue(pair[0], fleet, now + 0.01)
+    tool.Pool.here().server(tool.Endpoint(pair[0].url)).record.rest("it did not answer", silent=True)
+    assert not await admitted(later)
 
 
 @pytest.mark.parametrize("limit", [1, 2])

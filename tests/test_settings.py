@@ -157,6 +157,12 @@ def test_what_is_no_http_address_is_refused_by_the_valves_name(text: str) -> Non
         settings(endpoint=text)
 
 
+@pytest.mark.parametrize("text", [",", " ; ,", ",\n,"])
+def test_a_list_that_holds_no_address_is_refused_by_the_valves_name(text: str) -> None:
+    with pytest.raises(tool.BadArgument, match="ComfyUI address"):
+        settings(endpoint=text)
+
+
 @pytest.mark.parametrize(
     "text", ["http://me:hunter2@host", "http://me:hun/hunter2@host", "ftp://me:hunter2@host", "http://m:hunter2#s@h:x"]
 )

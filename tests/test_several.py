@@ -249,6 +249,25 @@ async def test_a_server_rests_twice_as_long_each_time_up_to_a_longest() -> None:
     assert round(held.resting_until - time.monotonic()) == 5
 
 
+async def test_a_fault_that_many_calls_notice_makes_one_rest(pair: tuple[StandIn, StandIn]) -> None:
+    pair[0].misbehave.status_for = {"/queue": 502}
+    await asyncio.gather(*(make(endpoints(*pair), seed=seed) for seed in range(6)))
+    assert record(pair[0]).faults == 1
+    assert posts(*pair) == [0, 6]
+
+
+@pytest.mark.parametrize("class_type", ["..", "."])
+async def test_a_node_whose_name_leads_elsewhere_is_a_missing_one_and_no_server_rests_for_it(
+    pair: tuple[StandIn, StandIn], class_type: str
+) -> None:
+    graph = pair[0].example_graph() | {"50": {"class_type": class_type, "inputs": {}}}
+    wish = tool.Wish("a fox", workflow=tool.Wanted("mine", "workflow"))
+    catalogue = tool.Catalogue((tool.Entry("mine", "user", graph),))
+    with pytest.raises(tool.NodeNotInstalled):
+        await tool.make(wish, endpoints(*pair), tool.Limits(), Watcher(), catalogue=catalogue, patience=QUICK)
+    assert not any(record(server).resting for server in pair)
+
+
 async def test_a_server_that_rests_is_asked_all_the_same_when_no_other_is_left(comfy: StandIn) -> None:
     record(comfy).rest("it was away")
     assert (await make(endpoints(comfy, NOBODY))).products
@@ -335,6 +354,36 @@ async def test_a_user_with_one_job_allowed_gets_it_moved_all_the_same(pair: tupl
     await pair[0].until_held()
     await pair[0].kill()
     assert (await run).products
+
+
+@pytest.mark.usefixtures("no_batch_size")
+async def test_what_was_made_before_its_server_died_is_kept_where_no_other_has_the_model(
+    comfy: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    collect = tool.collect
+
+    async def hold_the_next(*arguments: Any) -> tool.Collected:
+        comfy.misbehave.hold_at_step = 1
+        return await collect(*arguments)
+
+    monkeypatch.setattr(tool, "collect", hold_the_next)
+    async with StandIn(models={}) as other:
+        run = asyncio.create_task(make(endpoints(comfy, other), count=3))
+        await comfy.until_held()
+        await comfy.kill()
+        made = await run
+    assert len(made.products) == 1
+    assert any(note.startswith("only 1 of 3 were made: ComfyUI stopped answering") for note in made.notes)
+
+
+async def test_a_job_that_no_other_server_can_run_fails_of_its_own_servers_death(comfy: StandIn) -> None:
+    comfy.misbehave.hold_at_step = 1
+    async with StandIn(models={}) as other:
+        run = asyncio.create_task(make(endpoints(comfy, other)))
+        await comfy.until_held()
+        await comfy.kill()
+        with pytest.raises(tool.ServerGone):
+            await run
 
 
 @pytest.mark.parametrize(
@@ -435,6 +484,31 @@ async def test_a_server_that_wants_another_key_is_passed_over_and_told_of_when_i
     assert "-key" not in str(error.value.as_result())
 
 
+async def test_a_websocket_that_wants_other_credentials_sends_the_call_to_the_second_server(
+    pair: tuple[StandIn, StandIn],
+) -> None:
+    pair[0].misbehave.refuse_websocket = 401
+    assert (await make(endpoints(*pair))).products
+    assert posts(*pair) == [0, 1]
+
+
+@pytest.mark.parametrize("status", [401, 429])
+async def test_a_post_that_a_proxy_refuses_goes_to_the_second_server(
+    pair: tuple[StandIn, StandIn], status: int
+) -> None:
+    pair[0].misbehave.status_for = {"/prompt": status}
+    assert (await make(endpoints(*pair))).products
+    assert posts(*pair) == [0, 1]
+
+
+async def test_a_proxy_that_is_asked_too_often_is_a_busy_server_with_the_time_to_come_back(comfy: StandIn) -> None:
+    comfy.misbehave.status_for, comfy.misbehave.retry_after = {"/prompt": 429}, "17"
+    with pytest.raises(tool.ServerBusy) as error:
+        await make(endpoints(comfy))
+    assert (error.value.code, error.value.seconds) == ("server_busy", 17)
+    assert "17 seconds" in error.value.hint
+
+
 # --- what several servers list ---
 
 
@@ -463,6 +537,21 @@ async def test_a_workflow_that_one_server_can_run_is_listed_as_one_that_can_be_r
     assert len(names) == len(set(names))
     assert "cannot run" in next(line for line in alone["workflows"] if line["name"] == "flux")
     assert "cannot run" not in next(line for line in both["workflows"] if line["name"] == "flux")
+
+
+def test_of_a_workflow_the_line_of_the_first_server_that_can_run_it_is_listed() -> None:
+    cannot = {"name": "flux", "about": "first", "cannot run": "needs a model"}
+    second, third = ({"name": "flux", "about": about} for about in ("second", "third"))
+    assert tool.one_list([{"workflows": [line]} for line in (cannot, second, third)]) == {"workflows": [second]}
+
+
+def test_a_single_servers_list_is_told_as_it_is() -> None:
+    lines = [{"name": "sdxl", "about": "x"}, {"name": "flux", "about": "y", "cannot run": "needs a model"}]
+    assert tool.one_list([{"workflows": lines}]) == {"workflows": lines}
+
+
+def test_of_models_every_name_is_listed_once() -> None:
+    assert tool.one_list([{"vae": ["a", "b"]}, {"vae": ["b", "c"]}]) == {"vae": ["a", "b", "c"]}
 
 
 async def test_a_server_that_does_not_answer_is_left_out_of_the_lists(comfy: StandIn) -> None:
@@ -582,6 +671,18 @@ async def test_a_reload_in_the_middle_of_a_job_leaves_the_job_alone_and_nothing_
     await until(lambda: not comfy.sockets)
     await until(lambda: not [task for task in asyncio.all_tasks() if "comfyui_tool" in str(task.get_coro())])
     del sys.modules[anew.__name__]
+
+
+def test_a_job_that_a_call_attends_to_is_known_to_the_tool_that_was_loaded_since() -> None:
+    tool.attend("a job")
+    try:
+        anew = loaded_anew()
+        assert anew.ATTENDED["a job"]
+        tool.leave("a job")
+        assert not anew.ATTENDED["a job"]
+    finally:
+        tool.ATTENDED.pop("a job", None)
+        sys.modules.pop("tool_comfyui_anew", None)
 
 
 # --- processes, threads and event loops that end ---

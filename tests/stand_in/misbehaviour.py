@@ -24,6 +24,7 @@ class Misbehaviour:
     lose_post_answer: bool = False  # accept the prompt and cut the connection, once
     refuse_websocket: int | None = None  # HTTP status of the handshake
     status_for: dict[str, int] = field(default_factory=dict)  # path prefix -> HTTP status
+    retry_after: str | None = None  # what such answers say about when to come back
     view_delay: float = 0.0  # seconds before each answer of /view
     view_missing: Collection[str] | Callable[[str], bool] = ()  # names of files that /view does not find
     object_info_delay: float = 0.0

@@ -324,9 +324,11 @@ class StandIn:
                 return web.Response(status=302, headers={"Location": self.misbehave.redirect_to + str(request.rel_url)})
             if not self._may_enter(request):
                 return web.Response(status=401, text="401: Unauthorized")
+            after = self.misbehave.retry_after
+            headers = None if after is None else {"Retry-After": after}
             for prefix, status in self.misbehave.status_for.items():
                 if request.path.removeprefix("/api").startswith(prefix.removeprefix("/api")):
-                    return web.Response(status=status, text=f"{status}: the proxy says no")
+                    return web.Response(status=status, text=f"{status}: the proxy says no", headers=headers)
             return await handler(request)
 
         return misbehaving
