@@ -169,7 +169,9 @@ async def reached(world: World, there: asyncio.Event) -> None:
     waiting = asyncio.create_task(there.wait())
     await asyncio.wait({world.call, waiting}, timeout=15.0, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
-    assert there.is_set(), f"the phase is not reached: {world.call}"
+    if world.call.done() and not there.is_set():
+        raise NotReached(repr(world.call.exception()))
+    assert there.is_set(), "the phase is not reached"
 
 
 async def connecting(world: World) -> None:
@@ -429,7 +431,7 @@ async def hurried(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
     for name, seconds in (("CONNECT_SECONDS", 1.5), ("LOOK_UP_SECONDS", 0.8), ("STALL_SECONDS", 0.6)):
         monkeypatch.setattr(tool, name, seconds)
     monkeypatch.setattr(tool, "CLEAN_UP_SECONDS", 0.6)
-    monkeypatch.setitem(tool.ComfyUIServer.call.__kwdefaults__, "seconds", 3.0)
+    monkeypatch.setitem(tool.ComfyUIServer.call.__kwdefaults__, "seconds", 4.0)
     yield
     await tool.close_servers()
     with contextlib.suppress(TimeoutError):
@@ -447,34 +449,47 @@ async def made_world(servers: int, wait_seconds: float) -> AsyncIterator[World]:
 
 async def check(fault: str, required: dict[str, str], servers: int) -> None:
     """All cells of a row; what the tool keeps for its servers is closed at the end, and nothing stays open."""
-    alone = asyncio.Semaphore(1 if fault == "the machine sleeps" else 4)  # more would wait for the processor
+    at_once = asyncio.Semaphore(1 if fault == "the machine sleeps" else 4)  # more would wait for the processor
     async with contextlib.AsyncExitStack() as stack:
-        worlds = {
-            phase: await stack.enter_async_context(made_world(servers, 1.2 if end == "running" else 10.0))
-            for phase, end in required.items()
-        }
-        became = await asyncio.gather(*(cell(worlds[phase], fault, phase, required[phase], alone) for phase in worlds))
+        worlds: list[World] = []
+
+        async def become(phase: str, end: str) -> str:
+            for last in (False, True):  # a machine that is busy may be too slow for what is hurried here
+                world = await stack.enter_async_context(made_world(servers, 1.2 if end == "running" else 10.0))
+                worlds.append(world)
+                try:
+                    async with at_once:
+                        return await cell(world, fault, phase, end)
+                except NotReached:
+                    if last:
+                        raise
+            raise AssertionError
+
+        became = await asyncio.gather(*(become(phase, end) for phase, end in required.items()))
         await tool.close_servers()
-        assert dict(zip(worlds, became, strict=True)) == required
-        await until(lambda: not any(server.sockets for world in worlds.values() for server in world.servers))
+        assert dict(zip(required, became, strict=True)) == required
+        await until(lambda: not any(server.sockets for world in worlds for server in world.servers))
 
 
-async def cell(world: World, fault: str, phase: str, required: str, alone: asyncio.Semaphore) -> str:
+class NotReached(Exception):
+    """The call ended before the job was where something should go wrong."""
+
+
+async def cell(world: World, fault: str, phase: str, required: str) -> str:
     """How the job ends, in a word of the table; or what is wrong then."""
-    async with alone:
-        try:
-            await PHASES[phase](world)
-            await FAULTS[fault](world)
-            if required != "running" or phase not in ("queued", "running"):
-                world.go_on()
-            return await end(world, required)
-        except (AssertionError, TimeoutError) as error:
-            return f"{type(error).__name__}: {error}"
-        finally:
-            world.proxy.flow()
+    try:
+        await PHASES[phase](world)
+        await FAULTS[fault](world)
+        if required != "running" or phase not in ("queued", "running"):
             world.go_on()
-            world.call.cancel()
-            await asyncio.wait({world.call}, timeout=10.0)
+        return await end(world, required)
+    except (AssertionError, TimeoutError) as error:
+        return f"{type(error).__name__}: {error}"
+    finally:
+        world.proxy.flow()
+        world.go_on()
+        world.call.cancel()
+        await asyncio.wait({world.call}, timeout=10.0)
 
 
 async def end(world: World, required: str) -> str:
