@@ -292,18 +292,26 @@ async def test_a_waiting_job_that_is_cancelled_is_not_run_again_by_its_own_call(
     await until(lambda: comfy.pending)
     assert (await check(comfy, Shelf([]), comfy.pending[0], cancel=True))["status"] == "cancelled"
     with pytest.raises(tool.RunInterrupted, match="taken out of the queue"):
-        await own
+        await asyncio.wait_for(own, 5)
     assert len(comfy.prompts) == 1
     comfy.release()
 
 
-def test_a_job_that_was_cancelled_here_was_not_lost_however_little_was_heard_of_it() -> None:
-    job = dataclasses.replace(tool.Job.posted(str(uuid.uuid4()), {}), away=True, absent=2)
+async def test_a_job_that_was_cancelled_here_was_not_lost_however_little_was_heard_of_it(comfy: StandIn) -> None:
+    comfy.misbehave.hold_at_step = 1
+    await comfy.post(comfy.example_graph())
+    await comfy.until_held()
+    mine = str(uuid.uuid4())
+    mark = {"mark": tool.Owner("ann", KEY).mark(mine)}
+    await comfy.post(comfy.example_graph(), prompt_id=mine, extra_data={tool.MARK: mark})
+    unheard = dataclasses.replace(tool.Job.posted(mine, {}), away=True, absent=2)
     with pytest.raises(tool.JobLost):
-        tool.judge(job, {})
-    tool.remember(tool.CANCELLED, job.prompt_id)
+        tool.judge(unheard, {})
+    await check(comfy, Shelf([]), cancel=True)
+    assert comfy.pending == []
     with pytest.raises(tool.RunInterrupted):
-        tool.judge(job, {})
+        tool.judge(unheard, {})
+    comfy.release()
 
 
 # --- without an id ---

@@ -350,7 +350,26 @@ async def test_a_job_that_somebody_deletes_is_not_run_again_where_no_websocket_o
     await until(lambda: "Waiting, 1 ahead" in watcher.texts)
     comfy.engine.delete(comfy.prompts[0]["prompt_id"])
     with pytest.raises(tool.RunInterrupted, match="taken out of the queue"):
-        await run
+        await asyncio.wait_for(run, 5)
+    assert len(comfy.prompts) == 1
+    comfy.release()
+
+
+async def test_a_job_that_was_seen_again_after_the_websocket_dropped_and_is_deleted_then_is_not_run_again(
+    comfy: StandIn, watcher: Watcher
+) -> None:
+    comfy.misbehave.hold_at_step = 1
+    await comfy.post(comfy.example_graph())
+    run = asyncio.create_task(make(comfy, watcher))
+    await until(lambda: "Waiting, 1 ahead" in watcher.texts)
+    comfy.misbehave.refuse_websocket = 502
+    comfy.room.abort()
+    await until(lambda: not comfy.sockets)
+    before = len(comfy.requests)
+    await until(lambda: sum(request.path.endswith("/queue") for request in comfy.requests[before:]) >= 2)
+    comfy.engine.delete(comfy.prompts[0]["prompt_id"])
+    with pytest.raises(tool.RunInterrupted, match="taken out of the queue"):
+        await asyncio.wait_for(run, 5)
     assert len(comfy.prompts) == 1
     comfy.release()
 
