@@ -193,10 +193,10 @@ async def test_500_jobs_of_50_people_end_as_they_should_whatever_happens() -> No
         await asyncio.gather(*(person.want_all() for person in people))
         over.set()
         await asyncio.gather(*blowing)
-        await until(lambda: not any((*server.running, *server.pending) for server in servers), 5.0)
+        await until(lambda: not any((*server.running, *server.pending) for server in servers))
         await tool.close_servers()
-        await until(lambda: not any(server.sockets for server in servers), 5.0)
-    await until(lambda: asyncio.all_tasks() == {asyncio.current_task()}, 5.0)
+        await until(lambda: not any(server.sockets for server in servers))
+    await until(lambda: asyncio.all_tasks() == {asyncio.current_task()})
     check([call for person in people for call in person.calls], servers)
     assert all(server.lost for server in servers), "there was some weather"
     gc.collect()
