@@ -5463,6 +5463,15 @@ class Record:
         """Whether it is left alone for now."""
         return time.monotonic() < self.resting_until
 
+    @contextlib.contextmanager
+    def expecting(self) -> Iterator[None]:
+        """A call is on its way here."""
+        self.coming += 1
+        try:
+            yield
+        finally:
+            self.coming -= 1
+
     def ran(self, workflow: str, seconds: float) -> None:
         """A run of a workflow took so long, waiting not counted."""
         self.recover()
@@ -7387,6 +7396,12 @@ CANCELLED: dict[str, None] = {}  # prompts that check_job took out, so that they
 TOLD: dict[str, None] = {}  # prompts whose failure check_job has told
 
 
+def mark_of(prompt: Prompt) -> Mapping[str, Any]:
+    """What a prompt says of itself where ours carry their mark; nothing where it is somebody else's thing."""
+    held = prompt.extra_data.get(MARK)
+    return held if isinstance(held, Mapping) else {}
+
+
 @dataclass(frozen=True)
 class Owner:
     """Whose jobs they are. Each prompt carries a mark by which its user's later calls know it, in any worker, after any
@@ -7402,8 +7417,7 @@ class Owner:
 
     def owns(self, prompt: Prompt) -> bool:
         """Whether the prompt is this user's, by its mark."""
-        held = prompt.extra_data.get(MARK)
-        mark = str(held.get("mark")) if isinstance(held, Mapping) else ""
+        mark = str(mark_of(prompt).get("mark") or "")
         return hmac.compare_digest(mark.encode(errors="replace"), self.mark(prompt.prompt_id).encode())
 
     def among(self, endpoint: Endpoint, queue: Queue) -> list[Prompt]:
@@ -7650,8 +7664,7 @@ class Fleet:
 def _marked(prompt: Prompt, what: str) -> float:
     """When one of our prompts was posted ("at"), or its call stops to wait for it ("until"), in seconds since 1970, by
     its mark."""
-    mark = prompt.extra_data.get(MARK)
-    at = mark.get(what) if isinstance(mark, Mapping) else None
+    at = mark_of(prompt).get(what)
     return float(at) if isinstance(at, (int, float)) and abs(at) < 1e12 else 0.0
 
 
@@ -7818,8 +7831,7 @@ async def assign(
         for endpoint, asked in [*((one, strict) for one in order), *((one, wish) for one in order if strict != wish)]:
             server = await stack.enter_async_context(open_server(endpoint))
             coming = stack.enter_context(contextlib.ExitStack())
-            server.record.coming += 1
-            coming.callback(_one_less_coming, server.record)
+            coming.enter_context(server.record.expecting())
             try:
                 choice, plan = await _ready(server, asked, catalogue, fleet.limits, random_seed, moment, audience)
             except (ServerError, WorkflowRefused, UnknownWorkflow) as error:
@@ -7836,10 +7848,6 @@ async def assign(
     if refusals:
         raise refusals[0]
     raise fleet.none_answers([error for error in errors if isinstance(error, ServerError)])
-
-
-def _one_less_coming(record: Record) -> None:
-    record.coming -= 1
 
 
 async def _ready(
@@ -8507,8 +8515,7 @@ async def bring(
     job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
     if ATTENDED.get(prompt.prompt_id):
         raise StillRunning("Another call is following this job and brings it.", job_id)
-    graph, told = prompt.graph, prompt.extra_data.get(MARK)
-    about: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    graph, about = prompt.graph, mark_of(prompt)
     job = replace(Job.posted(prompt.prompt_id, graph), complete=False, away=True)
     job = advance(job, prompt.state, time.monotonic())
     on_preview = audience.preview if previews else _ignore
@@ -8532,8 +8539,7 @@ async def bring(
 
 def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]:
     """How a job stands, in a line for the model."""
-    told = prompt.extra_data.get(MARK)
-    about: Mapping[str, Any] = told if isinstance(told, Mapping) else {}
+    about = mark_of(prompt)
     line = {"job_id": fleet.owner.job_id(endpoint, prompt.prompt_id), "state": "running"}
     match prompt.state:
         case Waiting(ahead):
@@ -8569,7 +8575,7 @@ async def follow(
 
     `about` is what the mark tells a later call of the run; `posted` is called once the server's queue shows it.
     """
-    fleet = fleet or Fleet((server.endpoint,))
+    fleet = fleet or Fleet((server.endpoint,), patience=patience)
     prompt_id, at = str(uuid.uuid4()), round(time.time(), 6)  # as the mark tells it, for others and for us
     mark = {"mark": fleet.owner.mark(prompt_id), "at": at, "until": round(at + wait, 3), **(about or {})}
     extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}
@@ -10787,7 +10793,7 @@ async def _bring(
     stored = (await chat.kept(job)).get(prompt.prompt_id) if isinstance(prompt.state, Recorded) else None
     if stored and stored.whole:
         return await _show_again(chat, stored)
-    previews, told = settings.previews and display.previews, prompt.extra_data.get(MARK)
+    previews = settings.previews and display.previews
     with attending():
         made = await bring(settings.fleet, endpoint, prompt, display, previews=previews, wanted=settings.format)
         held = (await chat.kept(job)).get(prompt.prompt_id) or Kept(0)  # another worker may have been quicker
@@ -10796,8 +10802,8 @@ async def _bring(
             return await _show_again(chat, held)
         if held.files:
             await chat.show_again(held.files)
-        name = told.get("name") if isinstance(told, Mapping) else None
-        return await _keep(chat, settings, replace(made, products=new), file_stem(str(name or made.workflow), None))
+        name = str(mark_of(prompt).get("name") or made.workflow)
+        return await _keep(chat, settings, replace(made, products=new), file_stem(name, None))
 
 
 async def _show_again(chat: Chat, kept: Kept) -> tuple[dict[str, Any], str]:
