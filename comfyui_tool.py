@@ -2670,17 +2670,45 @@ def read_json(text: str) -> Any:
         raise WorkflowRefused(f"This is no JSON: it breaks off or goes wrong{place}.", EXPECTED) from None
 
 
-UNTIDY = re.compile(r'"(?:\\.|[^"\\])*"|//[^\n]*|/\*.*?\*/|%\w+%|,(?=(?:\s|//[^\n]*\n|/\*.*?\*/)*[}\]])', re.DOTALL)
+# What is told apart in JSON that a person wrote: where a string or a comment begins, a placeholder, a comma, a closing
+# bracket, and everything else. None of these looks beyond its own end, so that the time it takes to read a text grows
+# with its length only, whatever stands in it.
+JSON_PART = re.compile(r'"|/\*|//[^\n]*|%\w+%|[,}\]]|[^\s"/%,}\]]+|[/%]')
+REST_OF_STRING = re.compile(r'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 
 def tidied(text: str) -> str:
-    """JSON without what people write into it by hand: comments, a comma behind the last item, a bare placeholder."""
+    """JSON without what people write into it by hand: comments, a comma behind the last item, a bare placeholder.
 
-    def tidy(found: re.Match[str]) -> str:
-        first = found[0][0]
-        return found[0] if first == '"' else f'"{found[0]}"' if first == "%" else ""
-
-    return UNTIDY.sub(tidy, text)
+    `{"steps": %steps%, /* few */}` becomes `{"steps": "%steps%" }`. Where a string or a comment never ends, the rest of
+    the text stays as it is: it is not JSON in any case.
+    """
+    kept: list[str] = []
+    comma: int | None = None  # its place in `kept`, as long as nothing but white space and comments came after it
+    place = 0
+    while part := JSON_PART.search(text, place):
+        kept.append(text[place : part.start()])
+        place, token = part.end(), part[0]
+        if token.startswith("//"):
+            continue
+        if token == "/*":
+            close = text.find("*/", place)
+            if close < 0:
+                return "".join(kept) + text[part.start() :]
+            place = close + 2
+            continue
+        if token == '"':
+            rest = REST_OF_STRING.match(text, place)
+            if rest is None:
+                return "".join(kept) + text[part.start() :]
+            place, token = rest.end(), token + rest[0]
+        elif token[0] == "%" and len(token) > 1:
+            token = f'"{token}"'
+        elif token in ("}", "]") and comma is not None:
+            kept[comma] = ""
+        comma = len(kept) if token == "," else None
+        kept.append(token)
+    return "".join(kept) + text[place:]
 
 
 def is_api_format(value: Any) -> bool:

@@ -1,0 +1,90 @@
+"""How JSON that a person wrote is read, and that no text makes it take long."""
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import comfyui_tool as tool
+
+BY_HAND: list[tuple[str, Any]] = [
+    ('{"a": 1, /* why */ "b": 2}', {"a": 1, "b": 2}),
+    ('{"a": 1, // why\n "b": 2}', {"a": 1, "b": 2}),
+    ('{"a": 1, // the last one', None),
+    ('{"a": [1, 2, ], }', {"a": [1, 2]}),
+    ('{"a": 1, /* one */ // two\n /* three */ }', {"a": 1}),
+    ('{"a": [{}, /**/ /**/ ], /**/}', {"a": [{}]}),
+    ('{"seed": %seed%, "steps": [%steps%,]}', {"seed": "%seed%", "steps": ["%steps%"]}),
+    ('{"a": "%seed%, // no comment, /* nor this */ ,]",}', {"a": "%seed%, // no comment, /* nor this */ ,]"}),
+    ('{"a": "say \\"hi\\",}", }', {"a": 'say "hi",}'}),
+    ('{"a": "back\\\\", }', {"a": "back\\"}),
+    ('{"a": 5 % 3}', None),
+    ('{"a": 1,, }', None),
+    ('{"a": 1, /* never closed }', None),
+    ('{"a": "never closed, }', None),
+]
+
+# What used to take an exponential or a quadratic time, or might: each is repeated until it has the length asked for.
+HOSTILE: list[tuple[str, str]] = [
+    ('{"a": 1,', "/**/"),
+    ('{"a": 1,', "//\n"),
+    ('{"a": 1,', " \n"),
+    ("", ",/**/"),
+    ("", "/*"),
+    ("", '"'),
+    ('"', '\\"'),
+    ('"', "\\\\"),
+    ("", "%"),
+    ("", "%a"),
+    ("%", "a"),
+    ("", "%a%,"),
+    ("", "/"),
+    ("", ", }"),
+    ("", "```"),
+    ("", "``` "),
+    ("", "{\n"),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), BY_HAND)
+def test_json_written_by_hand_is_read_as_it_was_meant(text: str, value: Any) -> None:
+    if value is None:
+        with pytest.raises(tool.WorkflowRefused):
+            tool.read_json(text)
+    else:
+        assert tool.read_json(text) == value
+
+
+def test_what_is_json_already_stays_as_it_is() -> None:
+    text = json.dumps({"a": ["%x%", "// y", "/* z */", 'q"', "\\", ",]"], "b": {}, "c": [1.5, None, True]}, indent=1)
+    assert tool.tidied(text) == text
+
+
+def cpu_seconds(action: Callable[[], object]) -> float:
+    """The least CPU time of a few tries: whatever else the machine does can only add to it."""
+    tries = []
+    for _ in range(5):
+        begin = time.process_time()
+        action()
+        tries.append(time.process_time() - begin)
+    return min(tries)
+
+
+@pytest.mark.parametrize(("begin", "repeated"), HOSTILE)
+def test_reading_takes_a_time_that_grows_with_the_length_only(begin: str, repeated: str) -> None:
+    def read(length: int) -> None:
+        text = begin + repeated * (length // len(repeated))
+        with pytest.raises(tool.WorkflowRefused):
+            tool.read_json(text)
+
+    assert cpu_seconds(lambda: read(100_000)) < 15 * cpu_seconds(lambda: read(10_000)) + 0.001
+
+
+def test_a_comma_before_sixty_comments_does_not_stop_open_webui() -> None:
+    def read() -> None:
+        with pytest.raises(tool.WorkflowRefused):
+            tool.read_json('{"a": 1,' + "/**/" * 60)
+
+    assert cpu_seconds(read) < 0.1
