@@ -25,6 +25,10 @@ required_open_webui_version: 0.9.6
 #   12 Command line python comfyui_tool.py generate | convert | install
 #   13 Bundled workflows
 
+# Open WebUI's editor runs black over what is saved, on the event loop of everybody. With the next line it returns the text
+# as it is, in less than half of the time, and the lines of a traceback are those of this file.
+# fmt: off
+
 import argparse
 import asyncio
 import base64
