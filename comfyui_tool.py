@@ -7,26 +7,65 @@ licence: MIT
 required_open_webui_version: 0.9.6
 """
 
+# The lines above are the front matter that Open WebUI reads: they have to be the first of the built file.
+#
 # MIT License. See LICENSE beside this file in its repository; the notice and the permission stay with every copy.
 #
-# The rooms of this file, in order. Each uses only the rooms above it:
+# Built by build.py from the modules in src/comfyui_chat, and not to be edited: change those, and run `python build.py`.
+# `python build.py --where N` tells which line of which module line N of this file is.
 #
-#    1 Front matter, imports, constants
-#    2 Errors       everything that can go wrong, with what to do about it
-#    3 Workflow     a graph and its parameters, as a pure value
-#    4 Media        pictures, masks and all other files, as bytes
-#    5 Server       one ComfyUI: HTTP and the shared websocket
-#    6 Catalogue    which workflow fits the models that a server has
-#    7 Job          the life of one prompt, as a pure reducer
-#    8 Fleet        from a wish to finished pictures: find a server, plan, submit, follow, collect
-#    9 Chat         everything that touches Open WebUI
-#   10 Settings     valves, and what they mean for one call
-#   11 Tools        what a language model may call
-#   12 Command line python comfyui_tool.py generate | convert | install
-#   13 Bundled workflows
+#   errors              errors.
+#   logs                logs.
+#   tasks               tasks.
+#   names               names.
+#   values              values.
+#   graph/definitions   graph/definitions.
+#   graph/nodes         graph/nodes.
+#   graph/prompts       graph/prompts.
+#   graph/fitting       graph/fitting.
+#   graph/editor        graph/editor.
+#   graph/reading       graph/reading.
+#   graph/search        graph/search.
+#   graph/discovery     graph/discovery.
+#   graph/workflow      graph/workflow.
+#   graph/links         graph/links.
+#   graph/loras         graph/loras.
+#   graph/facts         graph/facts.
+#   graph/mermaid       graph/mermaid.
+#   media/kinds         media/kinds.
+#   media/pictures      media/pictures.
+#   media/metadata      media/metadata.
+#   media/delivery      media/delivery.
+#   server/endpoint     server/endpoint.
+#   server/protocol     server/protocol.
+#   server/record       server/record.
+#   server/connection   server/connection.
+#   server/client       server/client.
+#   server/cloud        server/cloud.
+#   server/pool         server/pool.
+#   catalogue/entries   catalogue/entries.
+#   catalogue/choosing  catalogue/choosing.
+#   catalogue/listings  catalogue/listings.
+#   run/job             run/job.
+#   run/owner           run/owner.
+#   run/fleet           run/fleet.
+#   run/follow          run/follow.
+#   run/inputs          run/inputs.
+#   run/planning        run/planning.
+#   run/make            run/make.
+#   run/earlier         run/earlier.
+#   webui/ollama        webui/ollama.
+#   webui/references    webui/references.
+#   webui/display       webui/display.
+#   webui/chat          webui/chat.
+#   webui/valves        webui/valves.
+#   webui/settings      webui/settings.
+#   webui/reports       webui/reports.
+#   webui/jobs          webui/jobs.
+#   webui/tools         webui/tools.
+#   command_line        command_line.
+#   bundled             The workflows that come with the tool, as data.
 
-# Open WebUI's editor runs black over what is saved, on the event loop of everybody. With the next line it returns the text
-# as it is, in less than half of the time, and the lines of a traceback are those of this file.
 # fmt: off
 
 import argparse
@@ -57,15 +96,7 @@ import weakref
 import zlib
 from collections import deque
 from collections.abc import (
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Collection,
-    Coroutine,
-    Iterable,
-    Iterator,
-    Mapping,
-    Sequence,
+    AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence,
 )
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
@@ -81,49 +112,14 @@ from PIL import Image, ImageChops, ImageOps, ImageStat, PngImagePlugin
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from yarl import URL
 
-VERSION = "0.1.0"
-TOOL_ID = "comfyui"
-log = logging.getLogger("comfyui_tool")  # Open WebUI gives the module a new name at every load; this one stays
 
-Graph = Mapping[str, Any]  # ComfyUI's API format: node id -> {"class_type", "inputs", "_meta"}
-
-CONNECT_SECONDS = 10.0  # to open a connection or the websocket
-PROBE_SECONDS = 4.0  # to find out whether a server answers at all
-ANSWER_SECONDS = 60.0  # for one HTTP answer; validating a large prompt takes a while
-UPLOAD_SECONDS = 300.0  # for a file sent to the server
-DOWNLOAD_SECONDS = 600.0  # for a file from it
-STALL_SECONDS = 30.0  # without a byte in the middle of an answer, before it counts as broken off
-CLEAN_UP_SECONDS = 3.0  # for everything that a Stop still does
-IDLE_SECONDS = 60.0  # how long the websocket outlives its last job
-HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and a dead connection shows by them
-DEAF_SECONDS = 20.0  # without any frame while a job runs, before the websocket is opened anew
-RECENT_PROMPTS = 200  # of the history, that are looked through for a user's own jobs
-REST_SECONDS = 5.0  # a server that failed is left alone so long, then twice as long, up to
-LONGEST_REST_SECONDS = 300.0
-REMEMBERED_PACES = 50  # workflows of a server whose pace is remembered
-IDLE_SERVERS = 100  # that are remembered without being in use
-WITHDRAW_PAUSES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, *(60.0,) * 58)  # seconds; for an hour
-LOOK_UP_SECONDS = 10.0  # for one look-up of a running job; the next one comes anyway
-SHARED_SECONDS = 0.1  # how old an answer about the queue may be that several jobs share
-DEFINITION_SECONDS = 300.0  # how long a node definition is believed
-CLOUD_DEFINITION_SECONDS = 3600.0  # the same where all of them come at once, and how long an upload is relied on
-MANY_CLASSES = 100  # of more than so many at once all are asked for in one request
-UNLOAD_SECONDS = 5.0  # for Ollama to take its models off the graphics card, all of it together
-UNLOAD_PAUSE_SECONDS = 0.2  # between two looks at whether they are gone
-FREE_AGAIN_SECONDS = 10.0  # before ComfyUI's memory is freed after all, when others had jobs in the queue after a run
-DOUBT_SECONDS = 10.0  # how long it is believed when it lacks what is looked for: files are added all the time
-MAX_JSON_BYTES = 64 * 2**20
-MAX_OUTPUT_BYTES = 512 * 2**20
-MAX_INPUT_BYTES = 256 * 2**20
-MAX_INPUT_FILES = 16  # of one call
-PREVIEW_BYTES = 40_000
-PREVIEW_PIXELS = 512  # longer side of a preview in the chat
-MAX_SEED = 2**32 - 1  # random seeds stay short enough for a person, or a model, to repeat
-STATUS_SECONDS = 2.0  # between two texts of the same phase: the chat lists every one of them
-PREVIEW_SECONDS = 0.5
+# ======================================================================================================================
+# src/comfyui_chat/errors.py
+#
+# errors.
+# ======================================================================================================================
 
 
-# --- 2. Errors --------------------------------------------------------------------------------------------------------
 #
 # ComfyUIError
 # ├── BadArgument          bad_argument        ├── StorageRefused       storage_refused
@@ -376,11 +372,267 @@ class InternalError(ComfyUIError):
     default_hint = "Trying again may help. The administrator finds the details in Open WebUI's log."
 
 
-# --- 3. Workflow ------------------------------------------------------------------------------------------------------
+# ======================================================================================================================
+# src/comfyui_chat/logs.py
+#
+# logs.
+# ======================================================================================================================
+
+
+log = logging.getLogger("comfyui_tool")  # Open WebUI gives the module a new name at every load; this one stays
+
+
+# ======================================================================================================================
+# src/comfyui_chat/tasks.py
+#
+# tasks.
+# ======================================================================================================================
+
+
+ANSWER_SECONDS = 60.0  # for one HTTP answer; validating a large prompt takes a while
+CLEAN_UP_SECONDS = 3.0  # for everything that a Stop still does
+T = TypeVar("T")
+
+
+async def gather(most: int, work: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """All results in order, at most so many at a time; the first failure, or a cancellation, cancels the rest."""
+    gate = asyncio.Semaphore(most)
+
+    async def one(ask: Callable[[], Awaitable[T]]) -> T:
+        async with gate:
+            return await ask()
+
+    tasks = [asyncio.create_task(one(ask)) for ask in work]
+    try:
+        return list(await asyncio.gather(*tasks))
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+# ======================================================================================================================
+# src/comfyui_chat/names.py
+#
+# names.
+# ======================================================================================================================
+
+
+MODEL_FILE = re.compile(r"\.(safetensors|sft|ckpt|pth?|bin|gguf|onnx)$", re.IGNORECASE)
+
+
+def simplified(name: str) -> str:
+    """A name for comparing: without case, spaces and underscores."""
+    return re.sub(r"[\s_]+", "", name).casefold()
+
+
+# Names, numbers and sizes that somebody asks for, made to fit.
+
+
+def base_name(name: str) -> str:
+    """A file's name without its folder, whichever way the slashes go."""
+    return name.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def plain_name(name: str) -> str:
+    """A model's name without folder, extension, case and punctuation, for comparing."""
+    stem = MODEL_FILE.sub("", base_name(name))
+    return re.sub(r"[\W_]+", "", stem.lower())
+
+
+def find_name(wanted: str, choices: Sequence[str]) -> str | None:
+    """The one of `choices` that is meant: exactly, else whatever its case, folder, slash direction or extension."""
+    tidy, plain = wanted.strip().replace("\\", "/").lower(), plain_name(wanted[-4096:])
+    return next(
+        (
+            choice
+            for same in (
+                lambda choice: choice == wanted,
+                lambda choice: choice.replace("\\", "/").lower() == tidy,
+                lambda choice: bool(plain) and plain_name(choice) == plain,
+            )
+            for choice in choices
+            if same(choice)
+        ),
+        None,
+    )
+
+
+LONGEST_NAME, MOST_NAMES = 120, 2000  # that are compared: what somebody writes may have no end
+
+
+def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
+    """The names most like the wanted one, best first; with none alike, simply the first ones."""
+    plain = {choice: plain_name(choice)[:LONGEST_NAME] for choice in choices[:MOST_NAMES]}
+    want = plain_name(wanted[-LONGEST_NAME:])
+
+    def likeness(choice: str) -> float:
+        inside = 1.0 if want and (want in plain[choice] or (plain[choice] and plain[choice] in want)) else 0.0
+        return inside + difflib.SequenceMatcher(None, want, plain[choice]).ratio()
+
+    return sorted(plain, key=likeness, reverse=True)[:count]
+
+
+def quoted(names: Iterable[str]) -> str:
+    """Names in a sentence."""
+    return ", ".join(f'"{name}"' for name in names)
+
+
+def shortened(text: Any, length: int = 80) -> str:
+    """A value as it may stand in a message: one line, cut when long."""
+    line = " ".join(str(text).split())
+    return line if len(line) <= length else line[: length - 1] + "…"
+
+
+def file_stem(prompt: str, seed: int | None) -> str:
+    """A telling file name without extension: the first words of the prompt, in any script, and the seed."""
+    plain = unicodedata.normalize("NFC", prompt)
+    words = re.sub(r"[^\w]+", "-", plain, flags=re.UNICODE).strip("-_")[:48].rstrip("-_")
+    return f"{words or 'picture'}-{seed}" if seed is not None else words or "picture"
+
+
+# ======================================================================================================================
+# src/comfyui_chat/values.py
+#
+# values.
+# ======================================================================================================================
+
+
+NOT_GIVEN = ("", "auto", "default", "none", "null")  # what models write when they mean to leave an argument out
+
+
+def same_value(one: Any, other: Any) -> bool:
+    """Whether two values are the same to ComfyUI: 1 and 1.0 are, 1 and true are not."""
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def as_number(value: Any) -> float | None:
+    """The number that a value is to ComfyUI, which takes "7" for one, or None."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    return value if is_number(value) and math.isfinite(value) else None
+
+
+def share(value: Any, part: float) -> Any:
+    """A part of a number of steps, at least one; what is no number stays as it is."""
+    return max(1, round(value * part)) if part != 1.0 and is_number(value) else value
+
+
+def is_number(value: Any) -> bool:
+    """Whether a value is a number; JSON's true and false are none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A value somebody asked for, with who it was: `name` for messages, `level` 0 argument, 1 user, 2 administrator."""
+
+    value: Any
+    name: str
+    level: int = 0
+
+
+def as_text(wanted: Wanted) -> str:
+    """A text; a list of texts is joined. Raises `BadArgument` for anything else."""
+    value = wanted.value
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return ", ".join(value)
+    if not isinstance(value, str):
+        raise BadArgument(f"{wanted.name} is no text: {shortened(value)}.", "Give a text.")
+    return value
+
+
+YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+@dataclass(frozen=True)
+class Size:
+    """Width and height in pixels."""
+
+    width: int
+    height: int
+
+    @property
+    def megapixels(self) -> float:
+        """Millions of pixels."""
+        return self.width * self.height / 1e6
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+NAMED_RATIOS = {"square": (1.0, 1.0), "landscape": (3.0, 2.0), "portrait": (2.0, 3.0), "wide": (16.0, 9.0)}
+SMALLEST_SIDE = 64  # smaller numbers are an aspect ratio, as in "16x9"
+
+
+def read_size(wanted: Wanted | None) -> Size | tuple[float, float]:
+    """What somebody means by a size: pixels, or an aspect ratio (across, down); nothing and "auto" mean a square.
+
+    Raises `BadArgument` for what is neither.
+    """
+    text = str(wanted.value).strip().lower() if wanted else "auto"
+    if wanted is None or text in NOT_GIVEN:
+        return 1.0, 1.0
+    if text in NAMED_RATIOS:
+        return NAMED_RATIOS[text]
+    pixels = re.fullmatch(r"(\d{1,6})(?:\s*(?:x|×|\*|by)\s*(\d{1,6}))?\s*(?:px|pixels)?", text)
+    if pixels and max(int(pixels[1]), int(pixels[2] or 0)) >= SMALLEST_SIDE:
+        return Size(int(pixels[1]), int(pixels[2] or pixels[1]))
+    ratio = re.fullmatch(r"(\d+(?:\.\d+)?)\s*[:/x×]\s*(\d+(?:\.\d+)?)", text)
+    if not ratio:
+        raise BadArgument(
+            f'{wanted.name} is "{shortened(wanted.value)}", which is no size.',
+            'Give "auto", an aspect ratio such as "16:9", or width and height in pixels such as "1216x832".',
+        )
+    across, down = float(ratio[1]), float(ratio[2])
+    if not (across and down and 1 / 8 <= across / down <= 8):
+        raise BadArgument(f'{wanted.name} is "{text}".', "Give an aspect ratio between 1:8 and 8:1.")
+    return across, down
+
+
+def words_of(value: Any, name: str) -> str:
+    """A text argument that may be left out. Raises `BadArgument`."""
+    return as_text(Wanted(value, f"The argument {name}")) if is_given(name, value) else ""
+
+
+def as_yes(value: Any, name: str) -> bool:
+    """A switch, also when it is written as a word. Raises `BadArgument`."""
+    plain = str(value).strip().lower()
+    if plain in ("true", "yes", "on", "1"):
+        return True
+    if plain in ("false", "no", "off", "0", *NOT_GIVEN):
+        return False
+    raise BadArgument(f"The argument {name} is {shortened(value)}.", "Give true or false.")
+
+
+def is_given(name: str, value: Any) -> bool:
+    """Whether a caller means a value, or wrote something that stands for leaving it out."""
+    if value is None or value == [] or (name == "seed" and str(value).strip().lower() in ("-1", "random")):
+        return False
+    return not (isinstance(value, str) and value.strip().lower() in (("",) if name == "negative_prompt" else NOT_GIVEN))
+
+
+def clamp(value: float, low: float, high: float) -> float:
+    """The nearest value in the range."""
+    return min(max(value, low), high)
+
+
+# ======================================================================================================================
+# src/comfyui_chat/graph/__init__.py
+#
+# graph.
+# ======================================================================================================================
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/definitions.py
+#
+# graph/definitions.
+# ----------------------------------------------------------------------------------------------------------------------
+
 
 SEED_INPUTS = ("seed", "noise_seed")
-MODEL_FILE = re.compile(r"\.(safetensors|sft|ckpt|pth?|bin|gguf|onnx)$", re.IGNORECASE)
-NOT_GIVEN = ("", "auto", "default", "none", "null")  # what models write when they mean to leave an argument out
 
 
 @dataclass(frozen=True)
@@ -501,6 +753,170 @@ class NodeDefinition:
 Definitions = Mapping[str, NodeDefinition]  # by class_type
 
 
+# What a link carries where no definition tells, by the name of the input that it feeds, without its number.
+GUESSED_TYPES: Mapping[str, str] = {
+    name: kind
+    for kind, names in {
+        "MODEL": "model model_negative base_model",
+        "CLIP": "clip",
+        "VAE": "vae audio_vae",
+        "CONDITIONING": "positive negative conditioning cond conditioning_to conditioning_from",
+        "LATENT": "latent latent_image samples video_latent audio_latent av_latent image_embeds",
+        "IMAGE": "image images pixels start_image end_image control_image reference_image input_image",
+        "MASK": "mask masks",
+        "NOISE": "noise",
+        "GUIDER": "guider",
+        "SAMPLER": "sampler",
+        "SIGMAS": "sigmas",
+        "AUDIO": "audio",
+        "VIDEO": "video",
+        "CONTROL_NET": "control_net",
+        "CLIP_VISION": "clip_vision",
+        "CLIP_VISION_OUTPUT": "clip_vision_output",
+        "STYLE_MODEL": "style_model",
+        "UPSCALE_MODEL": "upscale_model",
+        "MODEL_PATCH": "model_patch",
+    }.items()
+    for name in names.split()
+}
+
+
+ANY_TYPE = ("", "*", "COMFY_MATCHTYPE_V3", AUTOGROW, DYNAMIC_COMBO)
+KNOWN_TYPES = {*GUESSED_TYPES.values(), "STRING", "INT", "FLOAT", "BOOLEAN", "COMBO", "MESH", "SVG"}
+MEDIA = ("IMAGE", "VIDEO", "AUDIO", "MESH", "SVG")
+VALUE_TYPES = ("INT", "FLOAT", "COMBO")
+
+
+@functools.lru_cache(4096)
+def guessed_type(name: str) -> str:
+    """What an input takes by its name, or ""."""
+    return GUESSED_TYPES.get(re.sub(r"[\d_]+$", "", name.rsplit(".", 1)[-1].lower()), "")
+
+
+MAX_DEPTH = 32  # subgraphs in subgraphs; people nest three deep
+PLAIN_WIDGETS: Mapping[str, Any] = {"INT": 0, "FLOAT": 0.0, "STRING": "", "BOOLEAN": False}  # and the first value
+
+
+# Widgets that only the front end knows, and what it sends for them when the file holds nothing.
+FRONT_END_WIDGETS: Mapping[str, Any] = {
+    "AUDIO_RECORD": "",
+    "AUDIO_UI": "",
+    "BOUNDING_BOX": {"x": 0, "y": 0, "width": 512, "height": 512},
+    "BOUNDING_BOXES": [],
+    "COLOR": "#000000",
+    "COLORS": [],
+    "COMPOSITOR": {},
+    "CURVE": {"points": [[0, 0], [1, 1]], "interpolation": "monotone_cubic"},
+    "IMAGECOMPARE": ["", ""],  # two pictures that do not exist yet; saved ones are not kept (golden files)
+    "LOAD_3D": "",
+    "LOAD_3D_ANIMATION": "",
+    "MARKDOWN": "",
+    "PREVIEW_3D": "",
+    "WEBCAM": "",
+}
+
+
+@dataclass(frozen=True)
+class Widget:
+    """One input of a node class that has a value of its own in the UI, and the slots of `widgets_values` it takes.
+
+    `after` counts the slots behind it that exist only in the UI (buttons, control_after_generate); when `loose`, they
+    are there only if they hold what such slots hold. `options` are those of a dynamic combo: each choice brings inputs
+    of its own. `grows` is what each input of an autogrowing one is like. `made_anew` values are never read from the
+    file. `drawn` ones are made in the browser, and only there.
+    """
+
+    name: str
+    default: Any = None
+    after: int = 0
+    loose: bool = False
+    options: Mapping[str, tuple["Widget", ...]] | None = None
+    grows: "Widget | None" = None
+    dynamic_prompts: bool = False
+    made_anew: bool = False
+    drawn: bool = False
+
+
+def parse_widgets(sections: Any, order: Any = None, depth: int = 0) -> tuple[Widget, ...]:
+    """The widgets of `input` of a node definition, in the order in which the front end makes them.
+
+    `input_order` tells it where the server gives it: JSON objects keep no order on their way through every program.
+    """
+    if depth > MAX_DEPTH:
+        return ()
+    widgets: list[Widget] = []
+    for section in ("required", "optional"):
+        specs = {name: (kind, options) for where, name, kind, options in input_sections(sections) if where == section}
+        named = order.get(section) if isinstance(order, Mapping) else None
+        names = [name for name in named if name in specs] if isinstance(named, list) else []
+        buttons = 0
+        for name in dict.fromkeys([*names, *specs]):
+            widgets.extend(_widget(name, *specs[name], depth))
+            buttons += _buttons(*specs[name])
+        if buttons and section == "required":  # the front end adds its upload buttons behind the required inputs
+            widgets.append(Widget("", after=buttons))
+    return tuple(widgets)
+
+
+def _buttons(kind: Any, options: Mapping[str, Any]) -> int:
+    if not isinstance(kind, list) and kind != "COMBO":  # a Painter's picture is uploaded as well, without a button
+        return 0
+    if options.get("audio_upload"):
+        return 2  # the player and the button
+    return 1 if options.get("image_upload") or options.get("video_upload") else 0
+
+
+def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Iterator[Widget]:
+    """The widget of one input, or none when it takes links only."""
+    if options.get("forceInput") or options.get("defaultInput"):
+        return
+    kind = options.get("widgetType") or kind
+    dynamic = bool(options.get("dynamicPrompts"))
+    control = options.get("control_after_generate")
+    if isinstance(kind, list) or kind == "COMBO":
+        first = next(iter(combo_choices(kind, options)), None)
+        remote = options.get("remote")
+        # A list that is fetched has a switch and a button of its own (corpus: LoadImageOutput).
+        fetched = len({"control_after_refresh", "refresh_button"} & remote.keys()) if isinstance(remote, Mapping) else 0
+        yield Widget(name, options.get("default", first), after=(2 if control else 0) + fetched)
+    elif kind == DYNAMIC_COMBO:
+        inner_sections = combo_branches(kind, options).items()
+        branches = {key: parse_widgets(inputs, None, depth + 1) for key, inputs in inner_sections}
+        yield Widget(name, options.get("default", next(iter(branches), None)), options=branches)
+    elif kind == AUTOGROW:
+        template = options.get("template")
+        inner = parse_widgets(template.get("input"), None, depth + 1) if isinstance(template, Mapping) else ()
+        if inner:  # most of them grow links only
+            yield Widget(name, grows=inner[0])
+    elif not isinstance(kind, str):
+        return
+    elif kind in PLAIN_WIDGETS:
+        # A seed inside a dynamic combo has no control of its own: its full name is "mode.seed" (golden files).
+        seed = kind == "INT" and name in SEED_INPUTS and control is not False and depth == 0
+        default = options.get("default", PLAIN_WIDGETS[kind])
+        yield Widget(name, default, after=int(bool(control) or seed), loose=depth > 0, dynamic_prompts=dynamic)
+    elif kind in FRONT_END_WIDGETS or options.get("socketless"):
+        # Load3D's picture comes behind three buttons (golden files); every other one stands alone.
+        default = options.get("default", FRONT_END_WIDGETS.get(kind))
+        drawn = name == "image" and kind in ("LOAD_3D", "LOAD_3D_ANIMATION", "WEBCAM")
+        yield Widget(name, default, made_anew=kind == "IMAGECOMPARE", drawn=drawn)
+
+
+# What a graph needs and makes, the LoRAs that somebody wants in it, how it looks as a drawing, and what the front end
+# replaces in its texts. Graphs come from anybody: what has not the right shape is passed over here, and the server
+# refuses it.
+
+OPEN_TYPES = tuple(kind for kind in ANY_TYPE if kind)  # of inputs and outputs that carry what they are given
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/nodes.py
+#
+# graph/nodes.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+Graph = Mapping[str, Any]  # ComfyUI's API format: node id -> {"class_type", "inputs", "_meta"}
 NO_DEFINITIONS: Definitions = {}
 
 
@@ -518,233 +934,6 @@ class Target:
     def widget(self) -> "Target":
         """The whole widget."""
         return Target(self.node_id, self.input)
-
-
-@dataclass(frozen=True)
-class Workflow:
-    """A graph in ComfyUI's API format and the parameters found in it. Never changed: `bind` gives a new one."""
-
-    name: str
-    graph: Graph
-    parameters: Mapping[str, tuple[Target, ...]]
-    templates: Mapping[Target, str] = field(default_factory=dict)  # widgets with placeholders, as they were saved
-    given: Mapping[str, Any] = field(default_factory=dict)  # what was bound to placeholders
-    dynamic: frozenset[Target] = frozenset()  # texts that `dynamic_prompt` rewrites before every run
-
-    @classmethod
-    def parse(
-        cls,
-        name: str,
-        graph: Any,
-        definitions: Definitions = NO_DEFINITIONS,
-        dynamic: frozenset[Target] = frozenset(),
-    ) -> "Workflow":
-        """A workflow of an API-format graph; raises `WorkflowRefused` when it is none. The more definitions of its
-        node classes there are, the better are its parameters found; without any it is done by names."""
-        nodes = graph.values() if isinstance(graph, dict) else ()
-        if not nodes or not all(isinstance(node, dict) and isinstance(node.get("class_type"), str) for node in nodes):
-            what = "This is no graph in ComfyUI's API format" if graph else "The workflow has no nodes"
-            raise WorkflowRefused(f"{what}.", EXPECTED)
-        parameters = discover(graph, definitions)
-        marked = {target.widget for targets in parameters.values() for target in targets if target.token}
-        templates = {at: graph[at.node_id]["inputs"][at.input] for at in marked}
-        return cls(name, graph, parameters, templates, dynamic=dynamic)
-
-    @functools.cached_property
-    def widgets(self) -> Mapping[str, Target]:
-        """Every input that holds a value and no link, by "<node title>.<input>", in the graph's order. Where several
-        nodes have the title, the node's id tells them apart: "<node title> (<id>).<input>"."""
-        titles = {node_id: plain_title(node) for node_id, node in self.graph.items()}
-        counts: dict[str, int] = {}
-        for title in titles.values():
-            counts[simplified(title)] = counts.get(simplified(title), 0) + 1
-        named: dict[str, Target] = {}
-        for node_id, title in titles.items():
-            label = title if counts[simplified(title)] == 1 else f"{title} ({node_id})"
-            for key, value in node_inputs(self.graph[node_id]).items():
-                if not is_link(value):
-                    name = f"{label}.{key}"
-                    named[name if name not in named else f"{title} ({node_id}).{key}"] = Target(node_id, key)
-        return named
-
-    @functools.cached_property
-    def names(self) -> tuple[str, ...]:
-        """Everything that can be set: the parameters, then the widgets."""
-        return (*self.parameters, *self.widgets)
-
-    @functools.cached_property
-    def _lookup(self) -> Mapping[str, tuple[Target, ...] | None]:
-        """What each simplified name means; None for one that could mean several things."""
-        classes: dict[str, tuple[Target, ...] | None] = {}
-        titles: dict[str, tuple[Target, ...] | None] = {}
-        ids: dict[str, tuple[Target, ...] | None] = {}
-        for name, at in self.widgets.items():
-            node_class = self.graph[at.node_id]["class_type"]
-            for known, spelling in ((classes, f"{node_class}.{at.input}"), (titles, name)):
-                plain = simplified(spelling)
-                known[plain] = None if plain in known else (at,)
-            ids[simplified(f"{at.node_id}.{at.input}")] = (at,)
-        aliases = {simplified(alias): self.parameters.get(name) for alias, name in ALIASES.items()}
-        parameters = {simplified(name): targets for name, targets in self.parameters.items()}
-        return {**aliases, **ids, **classes, **titles, **parameters}
-
-    def find(self, name: str) -> tuple[Target, ...] | None:
-        """The widgets that a name means, whatever its case, spaces and underscores: that of a parameter, of a widget,
-        "<node id>.<input>", or "<class>.<input>" when only one node fits. None for what is not there."""
-        exact = self.parameters.get(name) or ((self.widgets[name],) if name in self.widgets else None)
-        return exact or self._lookup.get(simplified(name))
-
-    def _targets(self, name: str) -> tuple[Target, ...]:
-        found = self.find(name)
-        if found is None:
-            hint = f"The closest are: {quoted(closest(name, self.names))}."
-            raise BadArgument(f'The workflow "{self.name}" has no "{shortened(name)}".', hint)
-        return found
-
-    def bind(self, values: Mapping[str, Any]) -> "Workflow":
-        """The same workflow with these set; each is a name that `find` knows, else `BadArgument` is raised. A value
-        that the workflow holds already changes nothing, not even where a parameter's widgets differ."""
-        given = dict(self.given)
-        widgets: dict[Target, Any] = {}
-        for name, value in values.items():
-            targets = self._targets(name)
-            if same_value(value, self._held(targets)):
-                for target in targets:  # the last word counts, also when it is what the workflow holds
-                    widgets.pop(target, None)
-                continue
-            for target in targets:
-                if target.token:
-                    given[target.token] = value
-                else:
-                    widgets[target] = share(value, target.part)
-        own = {
-            at: {token: given[token] for token in self._tokens.get(at, ()) if token in given} for at in self.templates
-        }
-        filled = {at: fill(text, own[at]) for at, text in self.templates.items() if given != self.given}
-        return replace(self.set(filled), given=given, templates=self.templates).set(widgets)
-
-    @functools.cached_property
-    def _tokens(self) -> Mapping[Target, set[str]]:
-        """The placeholders of each widget; what looks like one elsewhere is none."""
-        tokens: dict[Target, set[str]] = {}
-        for target in (target for targets in self.parameters.values() for target in targets if target.token):
-            tokens.setdefault(target.widget, set()).add(target.token)
-        return tokens
-
-    def set(self, widgets: Mapping[Target, Any]) -> "Workflow":
-        """The same workflow with these widgets set."""
-        graph = dict(self.graph)
-        for target, value in widgets.items():
-            node = graph[target.node_id]
-            graph[target.node_id] = {**node, "inputs": {**node_inputs(node), target.input: value}}
-        changed = {target.widget for target in widgets}
-        return replace(
-            self, graph=graph, templates={at: text for at, text in self.templates.items() if at not in changed}
-        )
-
-    def filled(self, definitions: Definitions = NO_DEFINITIONS) -> "Workflow":
-        """The same workflow with no placeholder left: one that was not bound gives way to what the node takes by
-        default when it is the whole value, and to nothing inside a text."""
-        left: dict[Target, Any] = {}
-        for at, text in self.templates.items():
-            tokens = {
-                target.token: "" if (value := self.value(name)) is None else value
-                for name, targets in self.parameters.items()
-                for target in targets
-                if target.token and target.widget == at
-            }
-            if text in tokens and text not in self.given:
-                left[at] = default_value(self.widget_spec(at, definitions))
-            elif text not in tokens:
-                left[at] = fill(text, {**tokens, **self.given})
-        return self.set(left)
-
-    def chosen(self, rng: random.Random) -> "Workflow":
-        """The same workflow with one of each `{a|b}` chosen in the saved texts that have placeholders in them. What is
-        put in for those later is left as it is."""
-        templates = dict(self.templates)
-        for at in sorted(self.dynamic & templates.keys(), key=lambda at: (at.node_id, at.input)):
-            tokens = [target.token for targets in self.parameters.values() for target in targets if target.widget == at]
-            shields = {token: f"\ue000{place}\ue001" for place, token in enumerate(filter(None, tokens))}
-            text = dynamic_prompt(str(fill(templates[at], shields)), rng)
-            templates[at] = str(fill(text, {shield: token for token, shield in shields.items()}))
-        return replace(self, templates=templates)
-
-    @property
-    def open(self) -> tuple[str, ...]:
-        """The parameters without a value: placeholders that nothing was bound to."""
-        return tuple(
-            name
-            for name, targets in self.parameters.items()
-            if all(target.token and target.token not in self.given for target in targets)
-        )
-
-    def value(self, name: str) -> Any:
-        """What the graph holds under a name, or None when it has no such name or only a placeholder there."""
-        return self._held(self.find(name) or ())
-
-    def _held(self, targets: Sequence[Target]) -> Any:
-        for target in sorted(targets, key=lambda target: bool(target.token)):
-            if target.token:
-                return self.given.get(target.token)
-            return node_inputs(self.graph[target.node_id]).get(target.input)
-        return None
-
-    def spec(self, name: str, definitions: Definitions) -> InputSpec:
-        """What the server accepts under a name; an unknown class accepts any text. Raises `BadArgument`."""
-        target = self._targets(name)[0]
-        return InputSpec("STRING") if self._is_inside(target) else self.widget_spec(target, definitions)
-
-    def _is_inside(self, target: Target) -> bool:
-        """Whether a placeholder has text around it."""
-        return bool(target.token) and self.templates.get(target.widget) != target.token
-
-    def widget_spec(self, target: Target, definitions: Definitions) -> InputSpec:
-        """What the server accepts in a widget; an unknown class accepts any text."""
-        for place in (target.reader, target):
-            node = self.graph[place.node_id] if place else {}
-            definition = definitions.get(node.get("class_type", ""))
-            if place and definition and (spec := definition.spec(place.input, node_inputs(node))):
-                return spec
-        return InputSpec("STRING")
-
-
-def same_value(one: Any, other: Any) -> bool:
-    """Whether two values are the same to ComfyUI: 1 and 1.0 are, 1 and true are not."""
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
-
-
-def as_number(value: Any) -> float | None:
-    """The number that a value is to ComfyUI, which takes "7" for one, or None."""
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            value = float(value)
-    return value if is_number(value) and math.isfinite(value) else None
-
-
-def share(value: Any, part: float) -> Any:
-    """A part of a number of steps, at least one; what is no number stays as it is."""
-    return max(1, round(value * part)) if part != 1.0 and is_number(value) else value
-
-
-def fill(text: str, given: Mapping[str, Any]) -> Any:
-    """A text with its placeholders replaced by what is given; one that is the whole text becomes the value itself."""
-    if text in given:
-        return given[text]
-    marks = "|".join(re.escape(token) for token in sorted(given, key=len, reverse=True))
-    return re.sub(marks, lambda found: str(given[found[0]]), text) if marks else text
-
-
-def default_value(spec: InputSpec) -> Any:
-    """What an input holds when nobody says anything."""
-    if spec.default is not None:
-        return spec.default
-    return spec.minimum or 0 if spec.type in ("INT", "FLOAT") else False if spec.type == "BOOLEAN" else ""
-
-
-def simplified(name: str) -> str:
-    """A name for comparing: without case, spaces and underscores."""
-    return re.sub(r"[\s_]+", "", name).casefold()
 
 
 def node_inputs(node: Any) -> Mapping[str, Any]:
@@ -779,9 +968,1040 @@ def is_link(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
 
 
-def is_number(value: Any) -> bool:
-    """Whether a value is a number; JSON's true and false are none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+# What people keep workflows in: files, valves, pictures.
+
+EXPECTED = "Expected is a workflow as ComfyUI saves it, or as it exports it for its API."
+
+
+def graph_nodes(graph: Graph) -> dict[str, Mapping[str, Any]]:
+    """The nodes of a graph, without what is none."""
+    return {
+        node_id: node
+        for node_id, node in graph.items()
+        if isinstance(node_id, str) and isinstance(node, Mapping) and isinstance(node.get("class_type"), str)
+    }
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/prompts.py
+#
+# graph/prompts.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+COMMENT = re.compile(r"/\*|//[^\n\r\u2028\u2029]*")
+CHOICE = re.compile(r"(?<!\\)\{((?:\\.|[^{}\\])*)\}", re.DOTALL)  # with no other choice inside
+MAX_CHOICE_DEPTH = 32
+
+
+def without_comments(text: str) -> str:
+    """A text without its `/*…*/` and `//…`, in a time that grows with its length only."""
+    kept: list[str] = []
+    place = 0
+    while found := COMMENT.search(text, place):
+        end = found.end()
+        if found[0] == "/*":
+            close = text.find("*/", end)
+            if close < 0:
+                kept.append(text[place:end])
+                kept.append(re.sub(r"//[^\n\r\u2028\u2029]*", "", text[end:]))
+                return "".join(kept)
+            end = close + 2
+        kept.append(text[place : found.start()])
+        place = end
+    return "".join(kept) + text[place:]
+
+
+def dynamic_prompt(text: str, rng: random.Random | None = None) -> str:
+    """A text as the front end sends it: without comments, one of each `{a|b}` chosen; `\\{` stands for a brace.
+
+    Without `rng` it is the first of them, so that converting twice gives the same.
+    """
+
+    def choose(found: re.Match[str]) -> str:
+        choices = re.split(r"(?<!\\)\|", found[1])
+        return rng.choice(choices) if rng else choices[0]
+
+    text = without_comments(text)
+    for _ in range(MAX_CHOICE_DEPTH):  # the innermost ones first
+        text, count = CHOICE.subn(choose, text)
+        if not count:
+            break
+    return re.sub(r"\\([{}|])", r"\1", text)
+
+
+DATE_PART = re.compile(r"dd?|MM?|hh?|mm?|ss?|yyy?y?")
+REPLACED = re.compile(r"%([^%]+)%")
+NOT_IN_FILE_NAMES = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
+
+
+def as_sent(graph: Graph, dynamic: frozenset[Target], rng: random.Random, now: datetime) -> dict[str, Any]:
+    """The graph as the front end sends it this time: a choice made in each text of `dynamic` (see `read_ui`), and the
+    date and other nodes' values written into the names of files. The server's own `%year%` and the like stay."""
+    nodes = graph_nodes(graph)
+    named: dict[str, str] = {}  # nodes by class and by title; a class goes before a title, and the first before others
+    for node_id, node in nodes.items():
+        named.setdefault(node["class_type"], node_id)
+    for node_id, node in nodes.items():
+        named.setdefault(plain_title(node), node_id)
+
+    def value(found: re.Match[str]) -> str:
+        name, dot, widget = found[1].partition(".")
+        if not dot or "." in widget:
+            return format_date(found[1][5:], now) if name.startswith("date:") else found[0]
+        held = node_inputs(nodes.get(named.get(name, ""))).get(widget)
+        # A link or a list has no text, and neither has a widget that the node lacks.
+        return NOT_IN_FILE_NAMES.sub("_", as_shown(held)) if isinstance(held, (str, int, float)) else found[0]
+
+    changed: dict[str, dict[str, Any]] = {}
+    for target in sorted(dynamic, key=lambda target: (target.node_id, target.input)):
+        text = node_inputs(nodes.get(target.node_id)).get(target.input)
+        if isinstance(text, str):
+            changed.setdefault(target.node_id, {})[target.input] = dynamic_prompt(text, rng)
+    for node_id, node in nodes.items():
+        prefix = node_inputs(node).get("filename_prefix")
+        if isinstance(prefix, str) and "%" in prefix:
+            changed.setdefault(node_id, {})["filename_prefix"] = REPLACED.sub(value, prefix)
+    return {
+        node_id: {**node, "inputs": {**node_inputs(node), **changed[node_id]}} if node_id in changed else node
+        for node_id, node in graph.items()
+    }
+
+
+def format_date(pattern: str, now: datetime) -> str:
+    """A date as the front end writes it: yyyy yy MM M dd d hh h (of 24) mm m ss s; every other letter stays."""
+    parts = {"d": now.day, "M": now.month, "h": now.hour, "m": now.minute, "s": now.second}
+
+    def write(found: re.Match[str]) -> str:
+        part = found[0]
+        if part[0] != "y":
+            return str(parts[part[0]]).zfill(len(part))
+        return {"yyyy": str(now.year), "yy": str(now.year)[2:]}.get(part, part)
+
+    return DATE_PART.sub(write, pattern)
+
+
+def as_shown(value: str | float) -> str:
+    """A widget's value as JavaScript writes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
+        return str(int(value))
+    return str(value)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/fitting.py
+#
+# graph/fitting.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def fit_number(wanted: Wanted, spec: InputSpec) -> tuple[float, str]:
+    """A number as the node takes it, and a note when it had to be changed to fit; text with a number in it will do.
+
+    INT gives an `int`, FLOAT a `float`. Raises `BadArgument` for anything that is no finite number.
+    """
+    whole = spec.type == "INT"
+    value = wanted.value
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            text = re.sub(r"^(\d+),(\d{1,2})$", r"\1.\2", value.strip())  # a decimal comma; "1,000" is left to fail
+            value = int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+    low, high = spec.minimum, spec.maximum
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or abs(value) > sys.float_info.max or value != value:
+        kind = "a whole number" if whole else "a number"
+        span = f" from {low:g} to {high:g}" if low is not None and high is not None else ""
+        raise BadArgument(f'{wanted.name} is "{shortened(wanted.value)}", which is no number.', f"Give {kind}{span}.")
+    fitted: float = value if low is None else max(value, low)
+    fitted = fitted if high is None else min(fitted, high)
+    fitted = round(fitted) if whole else float(fitted)
+    note = f"{wanted.name} {shortened(wanted.value, 20)} was changed to {fitted}" if fitted != value else ""
+    return fitted, note
+
+
+def fit_value(wanted: Wanted, spec: InputSpec) -> tuple[Any, str]:
+    """A value as the node's input takes it, and a note when it had to be changed to fit.
+
+    Raises `BadArgument` for the wrong kind of value, and `ValueOutOfRange` with the closest choices for one that is
+    not on offer.
+    """
+    value, text = wanted.value, str(wanted.value).strip()
+    if spec.type in ("INT", "FLOAT"):
+        return fit_number(wanted, spec)
+    if spec.type == "BOOLEAN":
+        if text.lower() not in YES + NO:
+            raise BadArgument(f'{wanted.name} is "{shortened(text)}", which is neither true nor false.')
+        return text.lower() in YES, ""
+    if spec.choices:
+        names = [str(choice) for choice in spec.choices]
+        name = find_name(text, names)
+        if name is None:
+            more = f" Of {len(names)} choices these are like it: " if len(names) > 8 else " There are: "
+            raise ValueOutOfRange(
+                f'{wanted.name} is "{shortened(text)}", which is not on offer.',
+                more.strip() + f" {quoted(closest(text, names, 8))}.",
+            )
+        return spec.choices[names.index(name)], ""
+    if spec.type in ("STRING", "COMBO"):
+        return (text if isinstance(value, (int, float)) and not isinstance(value, bool) else as_text(wanted)), ""
+    return {"__value__": value} if isinstance(value, list) else value, ""
+
+
+def fit_size(asked: Size | tuple[float, float], megapixels: float, width: InputSpec, height: InputSpec) -> Size:
+    """The size that the nodes take: pixels to their steps and ranges, an aspect ratio at about `megapixels` millions
+    of pixels in multiples of 64."""
+    if isinstance(asked, Size):
+        return Size(on_step(asked.width, width), on_step(asked.height, height))
+    side, stretch = math.sqrt(megapixels * 1e6), math.sqrt(asked[0] / asked[1])
+    return Size(on_step(side * stretch, width, 64), on_step(side / stretch, height, 64))
+
+
+def on_step(length: float, spec: InputSpec, step: int = 0) -> int:
+    """The length nearest to this one that an input takes: a multiple of its step, or of `step`, within its range."""
+    step = max(step, int(spec.step or 1))
+    low, high = int(spec.minimum or step), int(spec.maximum or 16384)
+    return min(max(round(length / step) * step, math.ceil(low / step) * step), high // step * step)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/editor.py
+#
+# graph/editor.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+# What follows reads the format in which ComfyUI's own editor saves workflows, and sends what its front end would send.
+# Where a rule is known only by what the front end made of official templates, it says "golden files".
+
+MUTED, BYPASSED = 2, 4  # a node's `mode`; every other one runs
+
+
+SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = "-10", "-20"  # what stands for a subgraph's own sockets in its links
+
+
+NOTES = ("Note", "MarkdownNote")
+
+
+# Switches and remarks of common packages that exist on the page only; what they switched is in the nodes' modes.
+PAGE_ONLY = re.compile(
+    r"(Label|Bookmark|Node Combiner|Node Collector|Random Unmuter|Fast Actions Button"
+    r"|Fast (Groups )?(Muter|Bypasser)|Mute / Bypass (Repeater|Relay)) \(rgthree\)|Note Plus \(mtb\)"
+)
+
+
+VIRTUAL = (*NOTES, "PrimitiveNode", "Reroute", "GetNode", "SetNode")  # resolved before anything is sent
+EVERYWHERE = re.compile(r"(Anything|Prompts|Seed) Everywhere")  # links without lines, of a common package
+
+
+# Classes that were renamed long ago; the front end corrects them when it opens a file, and so do we.
+RENAMED: Mapping[str, str] = {
+    "T2IAdapterLoader": "ControlNetLoader",
+    "ConditioningAverage ": "ConditioningAverage",
+    "SDV_img2vid_Conditioning": "SVD_img2vid_Conditioning",
+    # Nodes of common packages that exist on the page only and do what the usual ones do.
+    "Reroute (rgthree)": "Reroute",
+    "easy setNode": "SetNode",
+    "easy getNode": "GetNode",
+}
+
+
+SUBGRAPH_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+MAX_CONVERTED_NODES = 20_000  # of subgraphs that hold each other twice, 20 levels would make a million
+BUTTONS_3D = ("upload3dmodel", "uploadExtraResources", "clear")  # Load3D's buttons; they come before its picture
+CONTROL_VALUES = ("fixed", "increment", "decrement", "randomize")
+
+
+@dataclass(frozen=True)
+class Socket:
+    """An input or output of a node in the UI format."""
+
+    name: str
+    type: str
+    link: str | None = None
+    widget: bool = False
+
+
+@dataclass(frozen=True)
+class Link:
+    """A line between two nodes, `slot` counting the outputs of `origin` and the inputs of `target`."""
+
+    origin: str
+    slot: int
+    target: str
+    target_slot: int
+
+
+@dataclass(frozen=True)
+class UINode:
+    """A node as the UI format holds it."""
+
+    id: str
+    type: str
+    title: str
+    mode: int
+    inputs: tuple[Socket, ...]
+    outputs: tuple[Socket, ...]
+    values: list[Any] | Mapping[str, Any]
+    properties: Mapping[str, Any]
+
+    def __str__(self) -> str:
+        kind = shortened(self.type)
+        name = f'"{shortened(self.title)}" ({kind})' if self.title not in ("", self.type) else f'"{kind}"'
+        return f"{name}, node {shortened(self.id)}"
+
+
+@dataclass(frozen=True)
+class Port:
+    """An input or output of a subgraph, with the links inside that belong to it."""
+
+    name: str
+    links: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Promoted:
+    """The first widget inside a subgraph that hangs on one of its inputs, and its place among all such inputs."""
+
+    place: int
+    node: UINode
+    socket: Socket
+
+
+@dataclass(frozen=True)
+class UIGraph:
+    """The nodes and links of a workflow, or of one subgraph definition."""
+
+    nodes: Mapping[str, UINode]
+    links: Mapping[str, Link]
+    inputs: tuple[Port, ...]
+    promoted: Mapping[int, Promoted]  # by input
+    exits: Mapping[int, str]  # by output: the link that ends there
+    setters: Mapping[str, UINode]  # the SetNodes by the name that they set
+    everywhere: bool  # whether the file tells where "Anything Everywhere" nodes send what they get
+
+
+def is_ui_format(value: Any) -> bool:
+    """Whether a value is a workflow as ComfyUI's editor saves it."""
+    return isinstance(value, Mapping) and isinstance(value.get("nodes"), list) and "links" in value
+
+
+def shown_value(value: Any) -> str:
+    """A value in a message; of a list or an object only that it is one, for it may be endless."""
+    if isinstance(value, (list, Mapping)):
+        return "a list" if isinstance(value, list) else "an object"
+    return f'"{shortened(value)}"'
+
+
+def _items(value: Any, what: str) -> list[Any]:
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise WorkflowRefused(f"The workflow's {what} are no list.")
+    return value
+
+
+def _objects(value: Any, what: str) -> list[Mapping[str, Any]]:
+    for item in _items(value, what):
+        if not isinstance(item, Mapping):
+            raise WorkflowRefused(f"One of the workflow's {what} is {shown_value(item)} instead of an object.")
+    return _items(value, what)
+
+
+def text_of(value: Any, default: str = "") -> str:
+    """A text from a file that may hold anything in its place; the default for what is no text, and for an empty one."""
+    return value if isinstance(value, str) and value else default
+
+
+def _count(value: Any, what: str) -> int:
+    """A number that counts from 0: a slot, a mode."""
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != value // 1:
+        raise WorkflowRefused(f"{what} of the workflow is {shown_value(value)}, which is no number of that kind.")
+    return int(value)
+
+
+def _id(value: Any, what: str) -> str:
+    """Ids are numbers in most files and texts in some; a whole number may have come as 3.0."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, (int, str)) or (isinstance(value, int) and abs(value) > 2**63):
+        raise WorkflowRefused(
+            f"{what} of the workflow has the id {shown_value(value)}, which is neither number nor text."
+        )
+    return str(value)
+
+
+def _socket(raw: Mapping[str, Any]) -> Socket:
+    link = raw.get("link")
+    kind = text_of(raw.get("type"), "*")  # LiteGraph also writes 0 and -1 for "anything"
+    return Socket(
+        text_of(raw.get("name")), kind, None if link is None else _id(link, "A link"), bool(raw.get("widget"))
+    )
+
+
+def _node(raw: Mapping[str, Any]) -> UINode:
+    kind = raw.get("type")
+    if not isinstance(kind, str):
+        raise WorkflowRefused(f"Node {shown_value(raw.get('id'))} of the workflow has no type.")
+    kind = RENAMED.get(kind, kind)
+    values = raw.get("widgets_values")
+    properties = raw.get("properties")
+    return UINode(
+        _id(raw.get("id"), f'A node "{shortened(kind)}"'),
+        kind,
+        text_of(raw.get("title")),
+        _count(raw.get("mode"), f'The mode of a node "{shortened(kind)}"'),
+        tuple(_socket(item) for item in _objects(raw.get("inputs"), "inputs")),
+        tuple(_socket(item) for item in _objects(raw.get("outputs"), "outputs")),
+        values if isinstance(values, (list, Mapping)) else [],
+        properties if isinstance(properties, Mapping) else {},
+    )
+
+
+def _link(raw: Any) -> tuple[str, Link] | None:
+    """A link in either of its shapes; `None` in the list is a link that was deleted."""
+    if raw is None:
+        return None
+    if isinstance(raw, Mapping):
+        raw = [raw.get(key) for key in ("id", "origin_id", "origin_slot", "target_id", "target_slot")]
+    if not isinstance(raw, list) or len(raw) < 5:
+        raise WorkflowRefused("One of the workflow's links has no origin and target.")
+    origin, target = _id(raw[1], "The origin of a link"), _id(raw[3], "The target of a link")
+    return _id(raw[0], "A link"), Link(origin, _count(raw[2], "A link's slot"), target, _count(raw[4], "A link's slot"))
+
+
+def _ports(raw: Any) -> tuple[Port, ...]:
+    return tuple(
+        Port(
+            text_of(port.get("name")),
+            tuple(_id(link, "A link") for link in _items(port.get("linkIds"), "subgraph links")),
+        )
+        for port in _objects(raw, "subgraph inputs and outputs")
+    )
+
+
+def parse_graph(raw: Mapping[str, Any]) -> UIGraph:
+    """Read the nodes and links of a workflow or of a subgraph definition."""
+    nodes: dict[str, UINode] = {}
+    for item in _objects(raw.get("nodes"), "nodes"):
+        node = _node(item)
+        if node.id in nodes:
+            raise WorkflowRefused(f"Two nodes of the workflow have the id {node.id}: {nodes[node.id]} and {node}.")
+        nodes[node.id] = node
+    links = dict(pair for item in _items(raw.get("links"), "links") if (pair := _link(item)))
+    unseen = _unseen_links(raw, nodes)
+    for key, link in unseen.items():
+        node, sockets = nodes[link.target], list(nodes[link.target].inputs)
+        sockets[link.target_slot] = replace(sockets[link.target_slot], link=key)
+        nodes[node.id] = replace(node, inputs=tuple(sockets))
+    links.update(unseen)
+    ports = _ports(raw.get("inputs"))
+    exits = {link.target_slot: key for key, link in links.items() if link.target == SUBGRAPH_OUTPUT}
+    exits.update((slot, port.links[0]) for slot, port in enumerate(_ports(raw.get("outputs"))) if port.links)
+    setters = {text_of(_first(node.values)): node for node in reversed(nodes.values()) if node.type == "SetNode"}
+    return UIGraph(nodes, links, ports, _promotions(nodes, links, ports), exits, setters, bool(unseen))
+
+
+def _unseen_links(raw: Mapping[str, Any], nodes: Mapping[str, UINode]) -> dict[str, Link]:
+    """The links that "Anything Everywhere" nodes stand for, which their page notes in `extra`."""
+    extra = raw.get("extra")
+    told = extra.get("ue_links") if isinstance(extra, Mapping) else None
+    found: dict[str, Link] = {}
+    for item in told if isinstance(told, list) else ():
+        if not isinstance(item, Mapping):
+            continue
+        ends = [item.get(key) for key in ("upstream", "upstream_slot", "downstream", "downstream_slot")]
+        with contextlib.suppress(WorkflowRefused):
+            link = Link(_id(ends[0], ""), _count(ends[1], ""), _id(ends[2], ""), _count(ends[3], ""))
+            sockets = nodes[link.target].inputs if link.target in nodes else ()
+            free = link.target_slot < len(sockets) and sockets[link.target_slot].link is None
+            if free and link.origin in nodes:
+                found[f"everywhere-{len(found)}"] = link
+    return found
+
+
+def _promotions(nodes: Mapping[str, UINode], links: Mapping[str, Link], ports: tuple[Port, ...]) -> dict[int, Promoted]:
+    found: dict[int, Promoted] = {}
+    for slot, port in enumerate(ports):
+        for link in (links[key] for key in port.links if key in links):
+            node = nodes.get(link.target)
+            if node and link.target_slot < len(node.inputs) and node.inputs[link.target_slot].widget:
+                found[slot] = Promoted(len(found), node, node.inputs[link.target_slot])
+                break
+    return found
+
+
+def _first(values: list[Any] | Mapping[str, Any]) -> Any:
+    return next(iter(values.values() if isinstance(values, Mapping) else values), None)
+
+
+def parse_ui(ui: Any) -> tuple[UIGraph, Mapping[str, UIGraph]]:
+    """The workflow's own graph and its subgraph definitions by id."""
+    if not is_ui_format(ui):
+        raise WorkflowRefused("This is no workflow in the format in which ComfyUI saves it.")
+    definitions = ui.get("definitions")
+    raws = _objects(definitions.get("subgraphs") if isinstance(definitions, Mapping) else None, "subgraphs")
+    return parse_graph(ui), {_id(raw.get("id"), "A subgraph"): parse_graph(raw) for raw in raws}
+
+
+@dataclass(frozen=True)
+class Held:
+    """What a widget holds in the file."""
+
+    value: Any
+    widget: Widget = Widget("")
+
+    def sent(self) -> Any:
+        """The value as it stands in the API format, where a bare list would be a link."""
+        return {"__value__": self.value} if isinstance(self.value, list) else self.value
+
+
+class Slots:
+    """`widgets_values`, read from the front."""
+
+    def __init__(self, values: list[Any] | Mapping[str, Any]) -> None:
+        self.by_name = values if isinstance(values, Mapping) else None
+        self.left = deque(values if isinstance(values, list) else ())
+
+    def take(self, name: str, widget: Widget) -> Any:
+        """The widget's value, past the slots that exist only in the UI."""
+        while self.left and self.left[0] in BUTTONS_3D:
+            self.left.popleft()
+        if not widget.name or self.by_name is not None:
+            value = (self.by_name or {}).get(name, widget.default)
+        else:
+            value = self.left.popleft() if self.left else widget.default
+        for _ in range(min(widget.after, len(self.left))):
+            if not widget.loose or self.left[0] in CONTROL_VALUES:
+                self.left.popleft()
+        return value
+
+
+def read_values(node: UINode, known: NodeDefinition) -> dict[str, Held]:
+    """What a node's widgets hold, by name; a dynamic combo's choice brings widgets that follow at once."""
+    slots = Slots(node.values)
+    held: dict[str, Held] = {}
+    waiting = [("", widget) for widget in reversed(known.widgets)]
+    while waiting:
+        prefix, widget = waiting.pop()
+        name = prefix + widget.name
+        if widget.grows:  # as many as the node has grown
+            grown = [key.name for key in node.inputs if key.widget and key.name.startswith(name + ".")]
+            waiting.extend(("", replace(widget.grows, name=key)) for key in reversed(grown))
+            continue
+        value = slots.take(name, widget)
+        if widget.options is not None:
+            waiting.extend((name + ".", inner) for inner in reversed(_branch(node, name, widget.options, value)))
+        if widget.name and not (value is None and widget.default is None):
+            held[name] = Held(widget.default if widget.made_anew else value, widget)
+    if known.class_type == "CustomCombo":  # its second output needs these, which no definition lists
+        for count, value in enumerate(slots.left):
+            held[f"option{count}" if count else "index"] = Held(value)
+    return held
+
+
+def _branch(node: UINode, name: str, options: Mapping[str, tuple[Widget, ...]], choice: Any) -> tuple[Widget, ...]:
+    """The widgets that a choice of a dynamic combo brings; without them every later value would be read wrongly."""
+    found = options.get(str(choice)) if isinstance(choice, (str, int, float)) else None
+    if found is not None:
+        return found
+    raise WorkflowRefused(
+        f'{node}: "{name}" is {shown_value(choice)}, which its class does not offer.',
+        "Open the workflow in ComfyUI, choose again and save it; on offer: " + shortened(", ".join(options), 300),
+    )
+
+
+@dataclass(frozen=True)
+class Scope:
+    """One graph at work: the workflow itself, or one instance of a subgraph inside it. `path` begins its nodes' ids."""
+
+    path: str
+    graph: UIGraph
+    outer: "Scope | None" = None
+    instance: UINode | None = None
+    entries: Mapping[str, Socket] = field(default_factory=dict)  # the instance's own inputs; it may list only some
+
+    def enter(self, node: UINode, graph: UIGraph) -> "Scope":
+        """The scope of an instance in this one."""
+        entries = {socket.name: socket for socket in reversed(node.inputs)}
+        return Scope(f"{self.path}{node.id}:", graph, self, node, entries)
+
+    @property
+    def depth(self) -> int:
+        """How many instances this one stands in."""
+        return 0 if self.outer is None else self.outer.depth + 1
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where an input gets its value from: an output of a node that is sent."""
+
+    node: str
+    slot: int
+
+
+@dataclass(frozen=True)
+class Constant:
+    """A value that comes over a link: from a PrimitiveNode or a promoted widget."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """A link that ends in a muted node: the input is not sent at all, not even with its widget's value."""
+
+
+@dataclass(frozen=True)
+class Live:
+    """Every scope of a workflow by its path, and every node that is sent: neither muted, bypassed nor virtual."""
+
+    scopes: Mapping[str, Scope]
+    nodes: Sequence[tuple[Scope, UINode]]
+
+
+def live_nodes(ui: Any) -> Live:
+    """What of a workflow in the UI format is sent. Raises `WorkflowRefused`."""
+    root, subgraphs = parse_ui(ui)
+    scopes: dict[str, Scope] = {}
+    found: list[tuple[Scope, UINode]] = []
+    waiting = deque([Scope("", root)])
+    count = 0
+    while waiting:
+        scope = waiting.popleft()
+        scopes[scope.path] = scope
+        count += len(scope.graph.nodes) + 1
+        if count > MAX_CONVERTED_NODES:
+            raise WorkflowRefused(f"The workflow has more than {MAX_CONVERTED_NODES} nodes.")
+        for node in scope.graph.nodes.values():
+            if node.mode in (MUTED, BYPASSED) or node.type in VIRTUAL or PAGE_ONLY.fullmatch(node.type):
+                continue
+            if EVERYWHERE.match(node.type):
+                if not scope.graph.everywhere and any(socket.link for socket in node.inputs):
+                    raise WorkflowRefused(
+                        f"{node} sends what it gets to other nodes without a line, and the file does not say to which.",
+                        "Open the workflow in ComfyUI, turn these into real links in the node's menu, and save it.",
+                    )
+                continue
+            if node.type not in subgraphs:
+                found.append((scope, node))
+                continue
+            if scope.depth >= MAX_DEPTH:
+                raise WorkflowRefused(f"The subgraph {node} holds itself, or subgraphs are nested too deep.")
+            waiting.append(scope.enter(node, subgraphs[node.type]))
+    return Live(scopes, found)
+
+
+def class_types(live: Live) -> set[str]:
+    """The node classes whose definitions `read_ui` needs, those inside subgraphs with them."""
+    return {name for _, node in live.nodes for name in class_names(node)}
+
+
+def strange_types(live: Live, definitions: Definitions) -> list[str]:
+    """The classes of nodes that the server does not have, without what is refused for other reasons."""
+    found = set()
+    for _, node in live.nodes:
+        try:
+            known_class(node, definitions)
+        except NodeNotInstalled:
+            found.add(node.type)
+        except WorkflowRefused:  # a group node, say: it is named when it is read
+            pass
+    return sorted(found)
+
+
+def class_names(node: UINode) -> list[str]:
+    """The names under which a server may know a node's class, likeliest first."""
+    other = node.properties.get("Node name for S&R")  # the class's name, in files of programs that set another type
+    return [node.type, other] if isinstance(other, str) and other != node.type else [node.type]
+
+
+def fits(one: str, other: str) -> bool:
+    """Whether two socket types can be joined, as LiteGraph decides it: `*` fits all, and commas list alternatives."""
+    if "*" in (one, other):
+        return True
+    return bool(set(one.lower().split(",")) & set(other.lower().split(",")))
+
+
+def same_slot(node: UINode, slot: int, wanted: str) -> Socket | None:
+    """The input of a bypassed node that stands beside an output, when it may pass through to it."""
+    if slot >= len(node.inputs):
+        return None
+    made = node.outputs[slot].type if slot < len(node.outputs) else "*"
+    socket = node.inputs[slot]
+    return socket if wanted == "*" or (fits(socket.type, made) and fits(socket.type, wanted)) else None
+
+
+def any_slot(node: UINode, wanted: str) -> Socket | None:
+    """The first input of a bypassed node that may pass through to any output: never one whose type does not fit."""
+    if wanted == "*":
+        return node.inputs[0] if node.inputs else None
+    exact = next((socket for socket in node.inputs if socket.type == wanted), None)
+    return exact or next((socket for socket in node.inputs if fits(socket.type, wanted)), None)
+
+
+Outcome = Source | Constant | Nothing | None
+
+
+@dataclass(frozen=True)
+class Tracer:
+    """Follows links back to what is sent, through everything that is not."""
+
+    scopes: Mapping[str, Scope]
+    values: Mapping[str, Mapping[str, Held]]  # of every node that is sent, by its full id: what its widgets hold
+    known: dict[tuple[str, str, str], Outcome] = field(default_factory=dict)  # long chains are walked once
+    passing: dict[tuple[str, str, str], Socket | None] = field(default_factory=dict)  # and wide nodes searched once
+
+    def source(self, scope: Scope, socket: Socket) -> Outcome:
+        """What an input gets over its link; None when nothing comes, so that its widget's own value stays."""
+        steps: dict[tuple[str, str, str], None] = {}
+        crossed: tuple[Scope, int] | None = None  # the outermost subgraph input on the way, and the steps up to it
+        inside = 0
+        link_id, outcome = socket.link, None
+        while link_id is not None and link_id in scope.graph.links:
+            link, key = scope.graph.links[link_id], (scope.path, link_id, socket.type)
+            if key in self.known:
+                outcome = self.known[key]
+                break
+            if key in steps:
+                raise WorkflowRefused(f"The links of the workflow run in a circle at link {shortened(link_id)}.")
+            steps[key] = None
+            if link.origin == SUBGRAPH_INPUT:
+                if scope.outer is None or link.slot >= len(scope.graph.inputs):
+                    break
+                crossed, inside = (scope, link.slot), len(steps)
+                entry = scope.entries.get(scope.graph.inputs[link.slot].name)
+                scope, link_id = scope.outer, entry.link if entry else None
+                continue
+            node = scope.graph.nodes.get(link.origin)
+            step = self._through(scope, node, link.slot, socket.type) if node else None
+            if not isinstance(step, tuple):
+                outcome = step
+                break
+            scope, link_id = step
+        found = self._promoted(*crossed) if outcome is None and crossed else outcome
+        self.known.update({key: found if place < inside else outcome for place, key in enumerate(steps)})
+        return found
+
+    def _through(self, scope: Scope, node: UINode, slot: int, wanted: str) -> tuple[Scope, str | None] | Outcome:
+        """One step back from an output: to the link that it passes through, or to the end."""
+        if node.type == "PrimitiveNode":  # whatever its mode: the front end resolves it, not the server
+            return Constant(_first(node.values)) if node.values else None
+        if node.mode == MUTED:
+            return Nothing()
+        if node.type in ("Reroute", "SetNode"):
+            through = node.inputs[min(slot, len(node.inputs) - 1)] if node.inputs else None
+            return scope, through.link if through else None
+        if node.mode == BYPASSED:
+            key = (scope.path, node.id, wanted)
+            passed = same_slot(node, slot, wanted)
+            if passed is None:
+                passed = self.passing[key] = self.passing[key] if key in self.passing else any_slot(node, wanted)
+            return scope, passed.link if passed else None
+        if node.type == "GetNode":
+            return self._setter(scope, node)
+        inner = self.scopes.get(f"{scope.path}{node.id}:")
+        return (inner, inner.graph.exits.get(slot)) if inner else Source(scope.path + node.id, slot)
+
+    def _promoted(self, scope: Scope, slot: int) -> Constant | None:
+        """The value of a subgraph input that nothing is linked to: all inputs inside that hang on it get the same.
+
+        It is the value that the instance holds, or else that of the first widget inside (golden files: also where
+        the others hold another value or have no widget). Texts come as they are: `{a|b}` is left alone in them.
+        """
+        while True:
+            held, promoted = self._held(scope, slot), scope.graph.promoted.get(slot)
+            if held is not None or promoted is None:
+                return held
+            inner = self.scopes.get(f"{scope.path}{promoted.node.id}:")
+            if inner is None:
+                value = self.values.get(scope.path + promoted.node.id, {}).get(promoted.socket.name)
+                return Constant(value.value) if value else None
+            names = [port.name for port in inner.graph.inputs]
+            if promoted.socket.name not in names:
+                return None
+            scope, slot = inner, names.index(promoted.socket.name)
+
+    @staticmethod
+    def _held(scope: Scope, slot: int) -> Constant | None:
+        """The value that an instance holds for one of its inputs, in place of the widget inside.
+
+        With `proxyWidgets` the values are kept inside; without, they stand in the order of those inputs that end in
+        a widget.
+        """
+        if scope.instance is None or scope.instance.properties.get("proxyWidgets"):
+            return None
+        values, promoted = scope.instance.values, scope.graph.promoted.get(slot)
+        if isinstance(values, Mapping):
+            value = values.get(scope.graph.inputs[slot].name)
+        else:
+            value = values[promoted.place] if promoted and promoted.place < len(values) else None
+        return None if value is None else Constant(value)
+
+    @staticmethod
+    def _setter(scope: Scope, getter: UINode) -> tuple[Scope, str | None]:
+        """The input of the SetNode of the same name: in the same graph, else in one around it."""
+        name = text_of(_first(getter.values))
+        around: Scope | None = scope
+        while around is not None:
+            if setter := around.graph.setters.get(name):
+                return around, setter.inputs[0].link if setter.inputs else None
+            around = around.outer
+        raise WorkflowRefused(f'{getter}: the workflow has no SetNode of the name "{shortened(name)}".')
+
+
+def convert(ui: Any, definitions: Definitions) -> dict[str, Any]:
+    """The workflow in ComfyUI's API format; `definitions` holds those of `class_types` that the server has."""
+    graph, dynamic = read_ui(live_nodes(ui), definitions)
+    for target in dynamic:
+        inputs = graph[target.node_id]["inputs"]
+        inputs[target.input] = dynamic_prompt(inputs[target.input])
+    return graph
+
+
+def read_ui(live: Live, definitions: Definitions) -> tuple[dict[str, Any], frozenset[Target]]:
+    """The workflow in ComfyUI's API format with its texts as they were saved, and which of them the front end passes
+    through `dynamic_prompt` before every run."""
+    values: dict[str, dict[str, Held]] = {}
+    for scope, node in live.nodes:
+        values[scope.path + node.id] = read_values(node, known_class(node, definitions))
+    tracer = Tracer(live.scopes, values)
+    graph: dict[str, Any] = {}
+    dynamic: set[Target] = set()
+    for scope, node in live.nodes:
+        node_id = scope.path + node.id
+        known = known_class(node, definitions)
+        held = values[node_id]
+        inputs = {name: value.sent() for name, value in held.items()}
+        rewritten = {name for name in held if held[name].widget.dynamic_prompts and isinstance(inputs[name], str)}
+        for socket in node.inputs:
+            source = tracer.source(scope, socket)
+            if source is not None:
+                rewritten.discard(socket.name)
+            if isinstance(source, Source):
+                inputs[socket.name] = [source.node, source.slot]
+            elif isinstance(source, Constant):
+                inputs[socket.name] = Held(source.value).sent()
+            elif isinstance(source, Nothing):
+                inputs.pop(socket.name, None)
+        _check(node, inputs, held)
+        title = node.title or known.title
+        graph[node_id] = {"class_type": known.class_type, "inputs": inputs, "_meta": {"title": title}}
+        dynamic.update(Target(node_id, name) for name in rewritten)
+    return graph, frozenset(dynamic)
+
+
+def _check(node: UINode, inputs: Mapping[str, Any], held: Mapping[str, Held]) -> None:
+    """Refuse what cannot be sent as it is."""
+    for name, value in inputs.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise WorkflowRefused(f'{node}: "{name}" is {value}, which is no number that can be sent.')
+        if name in held and held[name].widget.drawn and not value:
+            raise WorkflowRefused(
+                f'{node}: "{name}" is a picture that ComfyUI\'s page makes in the browser at the moment of sending.',
+                "Put a Load Image node in its place.",
+            )
+
+
+def known_class(node: UINode, definitions: Definitions) -> NodeDefinition:
+    """The node's class as the server knows it; raises `NodeNotInstalled` when it knows none."""
+    for name in class_names(node):
+        if name in definitions:
+            return definitions[name]
+    if node.type.startswith(("workflow/", "workflow>")):
+        raise WorkflowRefused(
+            f"{node} is a group node of an old kind, which cannot be converted.",
+            "Open the workflow in ComfyUI, turn the group node into a subgraph, and save it.",
+        )
+    if SUBGRAPH_ID.fullmatch(node.type):
+        raise WorkflowRefused(f"{node} is a subgraph that the file does not hold.", "Save the whole workflow.")
+    pack = text_of(node.properties.get("cnr_id"))
+    where = f' It belongs to the package "{shortened(pack)}".' if pack else ""
+    raise NodeNotInstalled(f"This ComfyUI does not have the node {node}.{where}")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/reading.py
+#
+# graph/reading.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+# What people put a workflow into: a body for /prompt, a template's envelope, what graphToPrompt gives, runpod's input.
+WRAPPERS = ("prompt", "workflow", "output", "input", "workflow_api", "workflow_json")
+
+
+def read_json(text: str) -> Any:
+    """JSON as people paste it. Raises `WorkflowRefused` for what is none, and for an object that names a node twice:
+    one of the two would be lost."""
+
+    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            seen: set[str] = set()
+            for name, value in pairs:
+                if name in seen and isinstance(value, dict) and "class_type" in value:
+                    raise WorkflowRefused(f'Two nodes of the workflow have the id "{shortened(name)}".')
+                if name in seen and (is_ui_format(value) or is_api_format(value)):
+                    raise WorkflowRefused(f'Two workflows have the name "{shortened(name)}".', "Rename one of them.")
+                seen.add(name)
+        return found
+
+    plain = re.sub(r"\A\s*```\w*|```\s*\Z", "", text.strip().removeprefix("\ufeff"))
+    try:
+        try:
+            return json.loads(plain, object_pairs_hook=unique)
+        except json.JSONDecodeError:
+            return json.loads(tidied(plain), object_pairs_hook=unique)
+    except RecursionError:
+        raise WorkflowRefused("This JSON is nested too deep to be a workflow.", EXPECTED) from None
+    except ValueError as error:
+        place = f" at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
+        raise WorkflowRefused(f"This is no JSON: it breaks off or goes wrong{place}.", EXPECTED) from None
+
+
+# What is told apart in JSON that a person wrote: where a string or a comment begins, a placeholder, a comma, a closing
+# bracket, and everything else. None of these looks beyond its own end, so that the time it takes to read a text grows
+# with its length only, whatever stands in it.
+JSON_PART = re.compile(r'"|/\*|//[^\n]*|%\w+%|[,}\]]|[^\s"/%,}\]]+|[/%]')
+REST_OF_STRING = re.compile(r'(?:[^"\\]++|\\.)*+"', re.DOTALL)
+
+
+def tidied(text: str) -> str:
+    """JSON without what people write into it by hand: comments, a comma behind the last item, a bare placeholder.
+
+    `{"steps": %steps%, /* few */}` becomes `{"steps": "%steps%" }`. Where a string or a comment never ends, the rest of
+    the text stays as it is: it is not JSON in any case.
+    """
+    kept: list[str] = []
+    comma: int | None = None  # its place in `kept`, as long as nothing but white space and comments came after it
+    place = 0
+    while part := JSON_PART.search(text, place):
+        kept.append(text[place : part.start()])
+        place, token = part.end(), part[0]
+        if token.startswith("//"):
+            continue
+        if token == "/*":
+            close = text.find("*/", place)
+            if close < 0:
+                return "".join(kept) + text[part.start() :]
+            place = close + 2
+            continue
+        if token == '"':
+            rest = REST_OF_STRING.match(text, place)
+            if rest is None:
+                return "".join(kept) + text[part.start() :]
+            place, token = rest.end(), token + rest[0]
+        elif token[0] == "%" and len(token) > 1:
+            token = f'"{token}"'
+        elif token in ("}", "]") and comma is not None:
+            kept[comma] = ""
+        comma = len(kept) if token == "," else None
+        kept.append(token)
+    return "".join(kept) + text[place:]
+
+
+def is_api_format(value: Any) -> bool:
+    """Whether a value is a graph as ComfyUI's API takes it, perhaps with remarks of its author beside the nodes."""
+    nodes = value.values() if isinstance(value, Mapping) else ()
+    return any(isinstance(node, Mapping) and isinstance(node.get("class_type"), str) for node in nodes)
+
+
+def unwrap(value: Any) -> Graph:
+    """A workflow in either format without what stands around it. Raises `WorkflowRefused` saying what it is instead."""
+    inner = value
+    for _ in range(4):
+        if is_ui_format(inner) or is_api_format(inner):
+            return dict(inner)
+        if isinstance(inner, str) and inner.lstrip().startswith("{"):
+            inner = read_json(inner)
+        elif isinstance(inner, Mapping):
+            inner = next((inner[key] for key in WRAPPERS if isinstance(inner.get(key), (Mapping, str))), None)
+    raise WorkflowRefused(f"This is {_what_it_is(value)}, and no workflow of ComfyUI.", EXPECTED)
+
+
+def _what_it_is(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return f"an object with {quoted(shortened(key, 20) for key in [*value][:4])}" if value else "an empty object"
+    if isinstance(value, list):
+        return f"a list of {len(value)}"
+    return f"the text {shown_value(value)}" if isinstance(value, str) else shortened(json.dumps(value), 40)
+
+
+def clean(graph: Graph) -> dict[str, Any]:
+    """A graph in the API format with what the server reads of it, and nothing else: remarks beside the nodes and what
+    it once noted in them are left out. Raises `WorkflowRefused` naming the node that cannot be sent."""
+    nodes: dict[str, Any] = {}
+    for node_id, node in graph.items():
+        if not isinstance(node, Mapping) or not {"class_type", "inputs"} & node.keys():
+            continue
+        where = f"Node {shortened(node_id, 30)} of the workflow"
+        kind, inputs, meta = node.get("class_type"), node.get("inputs", {}), node.get("_meta")
+        if not isinstance(kind, str) or not isinstance(inputs, Mapping):
+            raise WorkflowRefused(f"{where} has no {'inputs' if isinstance(kind, str) else 'class_type'}.", EXPECTED)
+        for name, value in inputs.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise WorkflowRefused(f'{where}: "{shortened(name)}" is {value}, which cannot be sent.')
+        title = meta.get("title") if isinstance(meta, Mapping) else None
+        about = {"title": title} if isinstance(title, str) else {}
+        held = {str(name): _as_link(value, graph) for name, value in inputs.items()}
+        nodes[str(node_id)] = {"class_type": kind, "inputs": held, "_meta": about}
+    return nodes
+
+
+def _as_link(value: Any, graph: Graph) -> Any:
+    """Some programs write a link's node id as a number, which the server does not find."""
+    if isinstance(value, list) and len(value) == 2 and type(value[0]) is int and str(value[0]) in graph:
+        return [str(value[0]), value[1]]
+    return value
+
+
+def check_links(graph: Graph, definitions: Definitions) -> None:
+    """Find what the server would refuse without a reason: links that end nowhere or run in a circle, on the way to
+    anything that is saved or shown. Raises `WorkflowRefused` naming a node."""
+    state: dict[str, bool] = {}  # a node is there while it is on the way, with True once all before it are done
+    ends = [node_id for node_id, node in graph.items() if _is_end(node["class_type"], definitions)]
+    for end in ends:
+        way = [(end, iter(_links(graph[end])))] if end not in state else []
+        state.setdefault(end, False)
+        while way:
+            node_id, links = way[-1]
+            source = next(links, None)
+            if source is None:
+                state[node_id] = True
+                way.pop()
+            elif source not in graph:
+                where = node_title(graph, node_id)
+                raise WorkflowRefused(f'{where} is linked to a node "{shortened(source)}", which is not there.')
+            elif source not in state:
+                state[source] = False
+                way.append((source, iter(_links(graph[source]))))
+            elif not state[source]:
+                raise WorkflowRefused(f"The links of the workflow run in a circle through {node_title(graph, source)}.")
+
+
+def _links(node: Mapping[str, Any]) -> Iterator[str]:
+    return (value[0] for value in node["inputs"].values() if is_link(value))
+
+
+def _is_end(class_type: str, definitions: Definitions) -> bool:
+    return class_type not in definitions or definitions[class_type].is_output
+
+
+def read_workflow_file(data: bytes) -> Graph:
+    """The workflow in a JSON file, in any encoding of Unicode. Raises `WorkflowRefused`. Blocks: call it in a
+    thread."""
+    return unwrap(read_json(data.decode(json.detect_encoding(data), "replace")))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/search.py
+#
+# graph/search.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 # Parameters are found, not mapped by hand: first what the author said in titles and placeholders, then what tracing the
@@ -809,8 +2029,11 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "seconds": ("seconds", "duration", "duration_seconds", "max_duration", "seconds_total"),
     "model": ("ckpt_name", "unet_name", "model_name", "base_ckpt_name", "model_path", "model", "checkpoint"),
 }
+
+
 TEXTS = ("prompt", "negative_prompt", "lyrics")
 CHOICES = ("sampler", "scheduler", "aspect_ratio", "resolution", "size", "model")  # texts, but nobody's own words
+
 
 # other names of a parameter -> its name
 ALIASES: Mapping[str, str] = {
@@ -838,6 +2061,8 @@ ALIASES: Mapping[str, str] = {
     "unet_name": "model",
     "checkpoint": "model",
 }
+
+
 # `%name%` is common text, so only these names count; "scale" is what SillyTavern calls guidance.
 PLACEHOLDER_NAMES = {**ALIASES, **{name: name for name in (*PARAMETERS, "clip_skip", "vae")}, "scale": "guidance"}
 PLACEHOLDER = re.compile(r"\{\{\s*([^\W\d]\w*)\s*\}\}|%%([^\W\d]\w*)%%|%([^\W\d]\w*)%")
@@ -848,10 +2073,13 @@ KIND_IN_TITLE = re.compile(  # "Int (Steps)", "Text String (Prompt)", "Frame Rat
     r"|(?P<b>[^()]+)\((?:int|float|number|text|string)\)",
     re.IGNORECASE,
 )
+
+
 SHOWN_ONCE = re.compile(r"text_\d+")  # what a node showed last, in files of its page; the server does not read it
 CONTEXT_INPUT = re.compile(r"base_ctx|ctx_\d+")  # rgthree's bundles of everything
 VALUE_INPUTS = ("value", "text", "string", "int", "float", "number")  # of a node that only holds a value
 MAIN_INPUTS = (*VALUE_INPUTS, "seed", "prompt", "tags")  # of a node that is about one thing
+
 
 # What inputs are called that hold somebody's words.
 PROMPT_INPUT = re.compile(
@@ -859,49 +2087,23 @@ PROMPT_INPUT = re.compile(
     r"|(positive_|user_|main_)?(text|caption|tags|string)(_?([gl]|[0-9]+|positive))?"
     r"|positive|clip_[lg]|t5xxl|llama|bert|mt5xl|wildcard_text|populated_text|description"
 )
+
+
 NEGATIVE_INPUT = re.compile(r"(^|_)neg(ative)?(_|$)")
 STRING_INPUT = re.compile(r"value|string_?[a-z0-9]?|text_?[a-z0-9]?|str|input|replace|content|[a-d]")
 OTHER_STRING = re.compile(
     r"find|.*pattern.*|delimiter|separator|.*json.*|(.*_)?key|mode|system.*|.*file.*|.*path|option\d+|.*url"
     r"|(.*_)?model(_name)?|language|device"
 )
+
+
 OTHERS_WORDS = re.compile(r"system|template|instruction|rewrite|prefix|suffix|trigger|style", re.IGNORECASE)
 USERS_WORDS = re.compile(r"\buser\b|\bdescri", re.IGNORECASE)
 PROMPT_WORDS = re.compile(r"prompt|positive|negative", re.IGNORECASE)
-
-# What a link carries where no definition tells, by the name of the input that it feeds, without its number.
-GUESSED_TYPES: Mapping[str, str] = {
-    name: kind
-    for kind, names in {
-        "MODEL": "model model_negative base_model",
-        "CLIP": "clip",
-        "VAE": "vae audio_vae",
-        "CONDITIONING": "positive negative conditioning cond conditioning_to conditioning_from",
-        "LATENT": "latent latent_image samples video_latent audio_latent av_latent image_embeds",
-        "IMAGE": "image images pixels start_image end_image control_image reference_image input_image",
-        "MASK": "mask masks",
-        "NOISE": "noise",
-        "GUIDER": "guider",
-        "SAMPLER": "sampler",
-        "SIGMAS": "sigmas",
-        "AUDIO": "audio",
-        "VIDEO": "video",
-        "CONTROL_NET": "control_net",
-        "CLIP_VISION": "clip_vision",
-        "CLIP_VISION_OUTPUT": "clip_vision_output",
-        "STYLE_MODEL": "style_model",
-        "UPSCALE_MODEL": "upscale_model",
-        "MODEL_PATCH": "model_patch",
-    }.items()
-    for name in names.split()
-}
-ANY_TYPE = ("", "*", "COMFY_MATCHTYPE_V3", AUTOGROW, DYNAMIC_COMBO)
-KNOWN_TYPES = {*GUESSED_TYPES.values(), "STRING", "INT", "FLOAT", "BOOLEAN", "COMBO", "MESH", "SVG"}
-MEDIA = ("IMAGE", "VIDEO", "AUDIO", "MESH", "SVG")
 SELECTORS = ("switch", "boolean", "condition", "select", "index", "Input", "input")  # say what a switch lets through
 CONDITIONING_SOUGHT = ("positive", "negative", "embedded guidance")
-VALUE_TYPES = ("INT", "FLOAT", "COMBO")
 SAMPLING = ("NOISE", "GUIDER", "SAMPLER", "SIGMAS")  # what a sampler in parts is made of
+
 
 # What classes are called that do something to be known of. Class names are all that a graph tells of custom nodes.
 ZEROED = re.compile(r"zero_?out", re.IGNORECASE)
@@ -912,12 +2114,9 @@ GENERATES = re.compile(r"generate", re.IGNORECASE)
 SAVES = re.compile(r"save|export|VideoCombine|websocket|send", re.IGNORECASE)
 SHOWS = re.compile(r"preview|show|display|view|compare", re.IGNORECASE)
 SHOWS_TEXT = re.compile(r"(save|show|preview|display).*(text|string|any)", re.IGNORECASE)
-
 PARTS = 24  # so many nodes at most make up one sampler
 ASIDE = 3  # what a part of the picture counts less than the whole of it
 STRANGE = 2  # what a link of unknown type counts less
-
-
 Known = TypeVar("Known")
 
 
@@ -938,12 +2137,6 @@ def words_in(name: str) -> str:
     """Whose words an input takes by its name: those of the "positive" or "negative" side, or "" for none."""
     last = name.rsplit(".", 1)[-1].lower()
     return "negative" if NEGATIVE_INPUT.search(last) else "positive" if PROMPT_INPUT.fullmatch(last) else ""
-
-
-@functools.lru_cache(4096)
-def guessed_type(name: str) -> str:
-    """What an input takes by its name, or ""."""
-    return GUESSED_TYPES.get(re.sub(r"[\d_]+$", "", name.rsplit(".", 1)[-1].lower()), "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -1403,6 +2596,13 @@ class Flow:
         return None
 
 
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/discovery.py
+#
+# graph/discovery.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
 Found = dict[str, dict[Target, None]]  # parameter -> its widgets, the one that tells the value first
 
 
@@ -1855,989 +3055,231 @@ def placeholders(flow: Flow, traced: Mapping[str, tuple[Target, ...]]) -> Iterat
                 yield PLACEHOLDER_NAMES.get(name, name), replace(at, token=token)
 
 
-# What follows reads the format in which ComfyUI's own editor saves workflows, and sends what its front end would send.
-# Where a rule is known only by what the front end made of official templates, it says "golden files".
-
-MUTED, BYPASSED = 2, 4  # a node's `mode`; every other one runs
-SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = "-10", "-20"  # what stands for a subgraph's own sockets in its links
-NOTES = ("Note", "MarkdownNote")
-# Switches and remarks of common packages that exist on the page only; what they switched is in the nodes' modes.
-PAGE_ONLY = re.compile(
-    r"(Label|Bookmark|Node Combiner|Node Collector|Random Unmuter|Fast Actions Button"
-    r"|Fast (Groups )?(Muter|Bypasser)|Mute / Bypass (Repeater|Relay)) \(rgthree\)|Note Plus \(mtb\)"
-)
-VIRTUAL = (*NOTES, "PrimitiveNode", "Reroute", "GetNode", "SetNode")  # resolved before anything is sent
-EVERYWHERE = re.compile(r"(Anything|Prompts|Seed) Everywhere")  # links without lines, of a common package
-# Classes that were renamed long ago; the front end corrects them when it opens a file, and so do we.
-RENAMED: Mapping[str, str] = {
-    "T2IAdapterLoader": "ControlNetLoader",
-    "ConditioningAverage ": "ConditioningAverage",
-    "SDV_img2vid_Conditioning": "SVD_img2vid_Conditioning",
-    # Nodes of common packages that exist on the page only and do what the usual ones do.
-    "Reroute (rgthree)": "Reroute",
-    "easy setNode": "SetNode",
-    "easy getNode": "GetNode",
-}
-SUBGRAPH_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-MAX_DEPTH = 32  # subgraphs in subgraphs; people nest three deep
-MAX_CONVERTED_NODES = 20_000  # of subgraphs that hold each other twice, 20 levels would make a million
-PLAIN_WIDGETS: Mapping[str, Any] = {"INT": 0, "FLOAT": 0.0, "STRING": "", "BOOLEAN": False}  # and the first value
-# Widgets that only the front end knows, and what it sends for them when the file holds nothing.
-FRONT_END_WIDGETS: Mapping[str, Any] = {
-    "AUDIO_RECORD": "",
-    "AUDIO_UI": "",
-    "BOUNDING_BOX": {"x": 0, "y": 0, "width": 512, "height": 512},
-    "BOUNDING_BOXES": [],
-    "COLOR": "#000000",
-    "COLORS": [],
-    "COMPOSITOR": {},
-    "CURVE": {"points": [[0, 0], [1, 1]], "interpolation": "monotone_cubic"},
-    "IMAGECOMPARE": ["", ""],  # two pictures that do not exist yet; saved ones are not kept (golden files)
-    "LOAD_3D": "",
-    "LOAD_3D_ANIMATION": "",
-    "MARKDOWN": "",
-    "PREVIEW_3D": "",
-    "WEBCAM": "",
-}
-
-
-BUTTONS_3D = ("upload3dmodel", "uploadExtraResources", "clear")  # Load3D's buttons; they come before its picture
-CONTROL_VALUES = ("fixed", "increment", "decrement", "randomize")
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/workflow.py
+#
+# graph/workflow.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Widget:
-    """One input of a node class that has a value of its own in the UI, and the slots of `widgets_values` it takes.
-
-    `after` counts the slots behind it that exist only in the UI (buttons, control_after_generate); when `loose`, they
-    are there only if they hold what such slots hold. `options` are those of a dynamic combo: each choice brings inputs
-    of its own. `grows` is what each input of an autogrowing one is like. `made_anew` values are never read from the
-    file. `drawn` ones are made in the browser, and only there.
-    """
+class Workflow:
+    """A graph in ComfyUI's API format and the parameters found in it. Never changed: `bind` gives a new one."""
 
     name: str
-    default: Any = None
-    after: int = 0
-    loose: bool = False
-    options: Mapping[str, tuple["Widget", ...]] | None = None
-    grows: "Widget | None" = None
-    dynamic_prompts: bool = False
-    made_anew: bool = False
-    drawn: bool = False
-
-
-def parse_widgets(sections: Any, order: Any = None, depth: int = 0) -> tuple[Widget, ...]:
-    """The widgets of `input` of a node definition, in the order in which the front end makes them.
-
-    `input_order` tells it where the server gives it: JSON objects keep no order on their way through every program.
-    """
-    if depth > MAX_DEPTH:
-        return ()
-    widgets: list[Widget] = []
-    for section in ("required", "optional"):
-        specs = {name: (kind, options) for where, name, kind, options in input_sections(sections) if where == section}
-        named = order.get(section) if isinstance(order, Mapping) else None
-        names = [name for name in named if name in specs] if isinstance(named, list) else []
-        buttons = 0
-        for name in dict.fromkeys([*names, *specs]):
-            widgets.extend(_widget(name, *specs[name], depth))
-            buttons += _buttons(*specs[name])
-        if buttons and section == "required":  # the front end adds its upload buttons behind the required inputs
-            widgets.append(Widget("", after=buttons))
-    return tuple(widgets)
-
-
-def _buttons(kind: Any, options: Mapping[str, Any]) -> int:
-    if not isinstance(kind, list) and kind != "COMBO":  # a Painter's picture is uploaded as well, without a button
-        return 0
-    if options.get("audio_upload"):
-        return 2  # the player and the button
-    return 1 if options.get("image_upload") or options.get("video_upload") else 0
-
-
-def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Iterator[Widget]:
-    """The widget of one input, or none when it takes links only."""
-    if options.get("forceInput") or options.get("defaultInput"):
-        return
-    kind = options.get("widgetType") or kind
-    dynamic = bool(options.get("dynamicPrompts"))
-    control = options.get("control_after_generate")
-    if isinstance(kind, list) or kind == "COMBO":
-        first = next(iter(combo_choices(kind, options)), None)
-        remote = options.get("remote")
-        # A list that is fetched has a switch and a button of its own (corpus: LoadImageOutput).
-        fetched = len({"control_after_refresh", "refresh_button"} & remote.keys()) if isinstance(remote, Mapping) else 0
-        yield Widget(name, options.get("default", first), after=(2 if control else 0) + fetched)
-    elif kind == DYNAMIC_COMBO:
-        inner_sections = combo_branches(kind, options).items()
-        branches = {key: parse_widgets(inputs, None, depth + 1) for key, inputs in inner_sections}
-        yield Widget(name, options.get("default", next(iter(branches), None)), options=branches)
-    elif kind == AUTOGROW:
-        template = options.get("template")
-        inner = parse_widgets(template.get("input"), None, depth + 1) if isinstance(template, Mapping) else ()
-        if inner:  # most of them grow links only
-            yield Widget(name, grows=inner[0])
-    elif not isinstance(kind, str):
-        return
-    elif kind in PLAIN_WIDGETS:
-        # A seed inside a dynamic combo has no control of its own: its full name is "mode.seed" (golden files).
-        seed = kind == "INT" and name in SEED_INPUTS and control is not False and depth == 0
-        default = options.get("default", PLAIN_WIDGETS[kind])
-        yield Widget(name, default, after=int(bool(control) or seed), loose=depth > 0, dynamic_prompts=dynamic)
-    elif kind in FRONT_END_WIDGETS or options.get("socketless"):
-        # Load3D's picture comes behind three buttons (golden files); every other one stands alone.
-        default = options.get("default", FRONT_END_WIDGETS.get(kind))
-        drawn = name == "image" and kind in ("LOAD_3D", "LOAD_3D_ANIMATION", "WEBCAM")
-        yield Widget(name, default, made_anew=kind == "IMAGECOMPARE", drawn=drawn)
-
-
-@dataclass(frozen=True)
-class Socket:
-    """An input or output of a node in the UI format."""
-
-    name: str
-    type: str
-    link: str | None = None
-    widget: bool = False
-
-
-@dataclass(frozen=True)
-class Link:
-    """A line between two nodes, `slot` counting the outputs of `origin` and the inputs of `target`."""
-
-    origin: str
-    slot: int
-    target: str
-    target_slot: int
-
-
-@dataclass(frozen=True)
-class UINode:
-    """A node as the UI format holds it."""
-
-    id: str
-    type: str
-    title: str
-    mode: int
-    inputs: tuple[Socket, ...]
-    outputs: tuple[Socket, ...]
-    values: list[Any] | Mapping[str, Any]
-    properties: Mapping[str, Any]
-
-    def __str__(self) -> str:
-        kind = shortened(self.type)
-        name = f'"{shortened(self.title)}" ({kind})' if self.title not in ("", self.type) else f'"{kind}"'
-        return f"{name}, node {shortened(self.id)}"
-
-
-@dataclass(frozen=True)
-class Port:
-    """An input or output of a subgraph, with the links inside that belong to it."""
-
-    name: str
-    links: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Promoted:
-    """The first widget inside a subgraph that hangs on one of its inputs, and its place among all such inputs."""
-
-    place: int
-    node: UINode
-    socket: Socket
-
-
-@dataclass(frozen=True)
-class UIGraph:
-    """The nodes and links of a workflow, or of one subgraph definition."""
-
-    nodes: Mapping[str, UINode]
-    links: Mapping[str, Link]
-    inputs: tuple[Port, ...]
-    promoted: Mapping[int, Promoted]  # by input
-    exits: Mapping[int, str]  # by output: the link that ends there
-    setters: Mapping[str, UINode]  # the SetNodes by the name that they set
-    everywhere: bool  # whether the file tells where "Anything Everywhere" nodes send what they get
-
-
-def is_ui_format(value: Any) -> bool:
-    """Whether a value is a workflow as ComfyUI's editor saves it."""
-    return isinstance(value, Mapping) and isinstance(value.get("nodes"), list) and "links" in value
-
-
-def _shown(value: Any) -> str:
-    """A value in a message; of a list or an object only that it is one, for it may be endless."""
-    if isinstance(value, (list, Mapping)):
-        return "a list" if isinstance(value, list) else "an object"
-    return f'"{shortened(value)}"'
-
-
-def _items(value: Any, what: str) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise WorkflowRefused(f"The workflow's {what} are no list.")
-    return value
-
-
-def _objects(value: Any, what: str) -> list[Mapping[str, Any]]:
-    for item in _items(value, what):
-        if not isinstance(item, Mapping):
-            raise WorkflowRefused(f"One of the workflow's {what} is {_shown(item)} instead of an object.")
-    return _items(value, what)
-
-
-def _text(value: Any, default: str = "") -> str:
-    return value if isinstance(value, str) and value else default
-
-
-def _count(value: Any, what: str) -> int:
-    """A number that counts from 0: a slot, a mode."""
-    if value is None:
-        return 0
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != value // 1:
-        raise WorkflowRefused(f"{what} of the workflow is {_shown(value)}, which is no number of that kind.")
-    return int(value)
-
-
-def _id(value: Any, what: str) -> str:
-    """Ids are numbers in most files and texts in some; a whole number may have come as 3.0."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, (int, str)) or (isinstance(value, int) and abs(value) > 2**63):
-        raise WorkflowRefused(f"{what} of the workflow has the id {_shown(value)}, which is neither number nor text.")
-    return str(value)
-
-
-def _socket(raw: Mapping[str, Any]) -> Socket:
-    link = raw.get("link")
-    kind = _text(raw.get("type"), "*")  # LiteGraph also writes 0 and -1 for "anything"
-    return Socket(_text(raw.get("name")), kind, None if link is None else _id(link, "A link"), bool(raw.get("widget")))
-
-
-def _node(raw: Mapping[str, Any]) -> UINode:
-    kind = raw.get("type")
-    if not isinstance(kind, str):
-        raise WorkflowRefused(f"Node {_shown(raw.get('id'))} of the workflow has no type.")
-    kind = RENAMED.get(kind, kind)
-    values = raw.get("widgets_values")
-    properties = raw.get("properties")
-    return UINode(
-        _id(raw.get("id"), f'A node "{shortened(kind)}"'),
-        kind,
-        _text(raw.get("title")),
-        _count(raw.get("mode"), f'The mode of a node "{shortened(kind)}"'),
-        tuple(_socket(item) for item in _objects(raw.get("inputs"), "inputs")),
-        tuple(_socket(item) for item in _objects(raw.get("outputs"), "outputs")),
-        values if isinstance(values, (list, Mapping)) else [],
-        properties if isinstance(properties, Mapping) else {},
-    )
-
-
-def _link(raw: Any) -> tuple[str, Link] | None:
-    """A link in either of its shapes; `None` in the list is a link that was deleted."""
-    if raw is None:
-        return None
-    if isinstance(raw, Mapping):
-        raw = [raw.get(key) for key in ("id", "origin_id", "origin_slot", "target_id", "target_slot")]
-    if not isinstance(raw, list) or len(raw) < 5:
-        raise WorkflowRefused("One of the workflow's links has no origin and target.")
-    origin, target = _id(raw[1], "The origin of a link"), _id(raw[3], "The target of a link")
-    return _id(raw[0], "A link"), Link(origin, _count(raw[2], "A link's slot"), target, _count(raw[4], "A link's slot"))
-
-
-def _ports(raw: Any) -> tuple[Port, ...]:
-    return tuple(
-        Port(
-            _text(port.get("name")),
-            tuple(_id(link, "A link") for link in _items(port.get("linkIds"), "subgraph links")),
-        )
-        for port in _objects(raw, "subgraph inputs and outputs")
-    )
-
-
-def parse_graph(raw: Mapping[str, Any]) -> UIGraph:
-    """Read the nodes and links of a workflow or of a subgraph definition."""
-    nodes: dict[str, UINode] = {}
-    for item in _objects(raw.get("nodes"), "nodes"):
-        node = _node(item)
-        if node.id in nodes:
-            raise WorkflowRefused(f"Two nodes of the workflow have the id {node.id}: {nodes[node.id]} and {node}.")
-        nodes[node.id] = node
-    links = dict(pair for item in _items(raw.get("links"), "links") if (pair := _link(item)))
-    unseen = _unseen_links(raw, nodes)
-    for key, link in unseen.items():
-        node, sockets = nodes[link.target], list(nodes[link.target].inputs)
-        sockets[link.target_slot] = replace(sockets[link.target_slot], link=key)
-        nodes[node.id] = replace(node, inputs=tuple(sockets))
-    links.update(unseen)
-    ports = _ports(raw.get("inputs"))
-    exits = {link.target_slot: key for key, link in links.items() if link.target == SUBGRAPH_OUTPUT}
-    exits.update((slot, port.links[0]) for slot, port in enumerate(_ports(raw.get("outputs"))) if port.links)
-    setters = {_text(_first(node.values)): node for node in reversed(nodes.values()) if node.type == "SetNode"}
-    return UIGraph(nodes, links, ports, _promotions(nodes, links, ports), exits, setters, bool(unseen))
-
-
-def _unseen_links(raw: Mapping[str, Any], nodes: Mapping[str, UINode]) -> dict[str, Link]:
-    """The links that "Anything Everywhere" nodes stand for, which their page notes in `extra`."""
-    extra = raw.get("extra")
-    told = extra.get("ue_links") if isinstance(extra, Mapping) else None
-    found: dict[str, Link] = {}
-    for item in told if isinstance(told, list) else ():
-        if not isinstance(item, Mapping):
-            continue
-        ends = [item.get(key) for key in ("upstream", "upstream_slot", "downstream", "downstream_slot")]
-        with contextlib.suppress(WorkflowRefused):
-            link = Link(_id(ends[0], ""), _count(ends[1], ""), _id(ends[2], ""), _count(ends[3], ""))
-            sockets = nodes[link.target].inputs if link.target in nodes else ()
-            free = link.target_slot < len(sockets) and sockets[link.target_slot].link is None
-            if free and link.origin in nodes:
-                found[f"everywhere-{len(found)}"] = link
-    return found
-
-
-def _promotions(nodes: Mapping[str, UINode], links: Mapping[str, Link], ports: tuple[Port, ...]) -> dict[int, Promoted]:
-    found: dict[int, Promoted] = {}
-    for slot, port in enumerate(ports):
-        for link in (links[key] for key in port.links if key in links):
-            node = nodes.get(link.target)
-            if node and link.target_slot < len(node.inputs) and node.inputs[link.target_slot].widget:
-                found[slot] = Promoted(len(found), node, node.inputs[link.target_slot])
-                break
-    return found
-
-
-def _first(values: list[Any] | Mapping[str, Any]) -> Any:
-    return next(iter(values.values() if isinstance(values, Mapping) else values), None)
-
-
-def parse_ui(ui: Any) -> tuple[UIGraph, Mapping[str, UIGraph]]:
-    """The workflow's own graph and its subgraph definitions by id."""
-    if not is_ui_format(ui):
-        raise WorkflowRefused("This is no workflow in the format in which ComfyUI saves it.")
-    definitions = ui.get("definitions")
-    raws = _objects(definitions.get("subgraphs") if isinstance(definitions, Mapping) else None, "subgraphs")
-    return parse_graph(ui), {_id(raw.get("id"), "A subgraph"): parse_graph(raw) for raw in raws}
-
-
-@dataclass(frozen=True)
-class Held:
-    """What a widget holds in the file."""
-
-    value: Any
-    widget: Widget = Widget("")
-
-    def sent(self) -> Any:
-        """The value as it stands in the API format, where a bare list would be a link."""
-        return {"__value__": self.value} if isinstance(self.value, list) else self.value
-
-
-class Slots:
-    """`widgets_values`, read from the front."""
-
-    def __init__(self, values: list[Any] | Mapping[str, Any]) -> None:
-        self.by_name = values if isinstance(values, Mapping) else None
-        self.left = deque(values if isinstance(values, list) else ())
-
-    def take(self, name: str, widget: Widget) -> Any:
-        """The widget's value, past the slots that exist only in the UI."""
-        while self.left and self.left[0] in BUTTONS_3D:
-            self.left.popleft()
-        if not widget.name or self.by_name is not None:
-            value = (self.by_name or {}).get(name, widget.default)
-        else:
-            value = self.left.popleft() if self.left else widget.default
-        for _ in range(min(widget.after, len(self.left))):
-            if not widget.loose or self.left[0] in CONTROL_VALUES:
-                self.left.popleft()
-        return value
-
-
-def read_values(node: UINode, known: NodeDefinition) -> dict[str, Held]:
-    """What a node's widgets hold, by name; a dynamic combo's choice brings widgets that follow at once."""
-    slots = Slots(node.values)
-    held: dict[str, Held] = {}
-    waiting = [("", widget) for widget in reversed(known.widgets)]
-    while waiting:
-        prefix, widget = waiting.pop()
-        name = prefix + widget.name
-        if widget.grows:  # as many as the node has grown
-            grown = [key.name for key in node.inputs if key.widget and key.name.startswith(name + ".")]
-            waiting.extend(("", replace(widget.grows, name=key)) for key in reversed(grown))
-            continue
-        value = slots.take(name, widget)
-        if widget.options is not None:
-            waiting.extend((name + ".", inner) for inner in reversed(_branch(node, name, widget.options, value)))
-        if widget.name and not (value is None and widget.default is None):
-            held[name] = Held(widget.default if widget.made_anew else value, widget)
-    if known.class_type == "CustomCombo":  # its second output needs these, which no definition lists
-        for count, value in enumerate(slots.left):
-            held[f"option{count}" if count else "index"] = Held(value)
-    return held
-
-
-def _branch(node: UINode, name: str, options: Mapping[str, tuple[Widget, ...]], choice: Any) -> tuple[Widget, ...]:
-    """The widgets that a choice of a dynamic combo brings; without them every later value would be read wrongly."""
-    found = options.get(str(choice)) if isinstance(choice, (str, int, float)) else None
-    if found is not None:
+    graph: Graph
+    parameters: Mapping[str, tuple[Target, ...]]
+    templates: Mapping[Target, str] = field(default_factory=dict)  # widgets with placeholders, as they were saved
+    given: Mapping[str, Any] = field(default_factory=dict)  # what was bound to placeholders
+    dynamic: frozenset[Target] = frozenset()  # texts that `dynamic_prompt` rewrites before every run
+
+    @classmethod
+    def parse(
+        cls,
+        name: str,
+        graph: Any,
+        definitions: Definitions = NO_DEFINITIONS,
+        dynamic: frozenset[Target] = frozenset(),
+    ) -> "Workflow":
+        """A workflow of an API-format graph; raises `WorkflowRefused` when it is none. The more definitions of its
+        node classes there are, the better are its parameters found; without any it is done by names."""
+        nodes = graph.values() if isinstance(graph, dict) else ()
+        if not nodes or not all(isinstance(node, dict) and isinstance(node.get("class_type"), str) for node in nodes):
+            what = "This is no graph in ComfyUI's API format" if graph else "The workflow has no nodes"
+            raise WorkflowRefused(f"{what}.", EXPECTED)
+        parameters = discover(graph, definitions)
+        marked = {target.widget for targets in parameters.values() for target in targets if target.token}
+        templates = {at: graph[at.node_id]["inputs"][at.input] for at in marked}
+        return cls(name, graph, parameters, templates, dynamic=dynamic)
+
+    @functools.cached_property
+    def widgets(self) -> Mapping[str, Target]:
+        """Every input that holds a value and no link, by "<node title>.<input>", in the graph's order. Where several
+        nodes have the title, the node's id tells them apart: "<node title> (<id>).<input>"."""
+        titles = {node_id: plain_title(node) for node_id, node in self.graph.items()}
+        counts: dict[str, int] = {}
+        for title in titles.values():
+            counts[simplified(title)] = counts.get(simplified(title), 0) + 1
+        named: dict[str, Target] = {}
+        for node_id, title in titles.items():
+            label = title if counts[simplified(title)] == 1 else f"{title} ({node_id})"
+            for key, value in node_inputs(self.graph[node_id]).items():
+                if not is_link(value):
+                    name = f"{label}.{key}"
+                    named[name if name not in named else f"{title} ({node_id}).{key}"] = Target(node_id, key)
+        return named
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """Everything that can be set: the parameters, then the widgets."""
+        return (*self.parameters, *self.widgets)
+
+    @functools.cached_property
+    def _lookup(self) -> Mapping[str, tuple[Target, ...] | None]:
+        """What each simplified name means; None for one that could mean several things."""
+        classes: dict[str, tuple[Target, ...] | None] = {}
+        titles: dict[str, tuple[Target, ...] | None] = {}
+        ids: dict[str, tuple[Target, ...] | None] = {}
+        for name, at in self.widgets.items():
+            node_class = self.graph[at.node_id]["class_type"]
+            for known, spelling in ((classes, f"{node_class}.{at.input}"), (titles, name)):
+                plain = simplified(spelling)
+                known[plain] = None if plain in known else (at,)
+            ids[simplified(f"{at.node_id}.{at.input}")] = (at,)
+        aliases = {simplified(alias): self.parameters.get(name) for alias, name in ALIASES.items()}
+        parameters = {simplified(name): targets for name, targets in self.parameters.items()}
+        return {**aliases, **ids, **classes, **titles, **parameters}
+
+    def find(self, name: str) -> tuple[Target, ...] | None:
+        """The widgets that a name means, whatever its case, spaces and underscores: that of a parameter, of a widget,
+        "<node id>.<input>", or "<class>.<input>" when only one node fits. None for what is not there."""
+        exact = self.parameters.get(name) or ((self.widgets[name],) if name in self.widgets else None)
+        return exact or self._lookup.get(simplified(name))
+
+    def _targets(self, name: str) -> tuple[Target, ...]:
+        found = self.find(name)
+        if found is None:
+            hint = f"The closest are: {quoted(closest(name, self.names))}."
+            raise BadArgument(f'The workflow "{self.name}" has no "{shortened(name)}".', hint)
         return found
-    raise WorkflowRefused(
-        f'{node}: "{name}" is {_shown(choice)}, which its class does not offer.',
-        "Open the workflow in ComfyUI, choose again and save it; on offer: " + shortened(", ".join(options), 300),
-    )
 
+    def bind(self, values: Mapping[str, Any]) -> "Workflow":
+        """The same workflow with these set; each is a name that `find` knows, else `BadArgument` is raised. A value
+        that the workflow holds already changes nothing, not even where a parameter's widgets differ."""
+        given = dict(self.given)
+        widgets: dict[Target, Any] = {}
+        for name, value in values.items():
+            targets = self._targets(name)
+            if same_value(value, self._held(targets)):
+                for target in targets:  # the last word counts, also when it is what the workflow holds
+                    widgets.pop(target, None)
+                continue
+            for target in targets:
+                if target.token:
+                    given[target.token] = value
+                else:
+                    widgets[target] = share(value, target.part)
+        own = {
+            at: {token: given[token] for token in self._tokens.get(at, ()) if token in given} for at in self.templates
+        }
+        filled = {at: fill(text, own[at]) for at, text in self.templates.items() if given != self.given}
+        return replace(self.set(filled), given=given, templates=self.templates).set(widgets)
 
-COMMENT = re.compile(r"/\*|//[^\n\r\u2028\u2029]*")
-CHOICE = re.compile(r"(?<!\\)\{((?:\\.|[^{}\\])*)\}", re.DOTALL)  # with no other choice inside
-MAX_CHOICE_DEPTH = 32
+    @functools.cached_property
+    def _tokens(self) -> Mapping[Target, set[str]]:
+        """The placeholders of each widget; what looks like one elsewhere is none."""
+        tokens: dict[Target, set[str]] = {}
+        for target in (target for targets in self.parameters.values() for target in targets if target.token):
+            tokens.setdefault(target.widget, set()).add(target.token)
+        return tokens
 
+    def set(self, widgets: Mapping[Target, Any]) -> "Workflow":
+        """The same workflow with these widgets set."""
+        graph = dict(self.graph)
+        for target, value in widgets.items():
+            node = graph[target.node_id]
+            graph[target.node_id] = {**node, "inputs": {**node_inputs(node), target.input: value}}
+        changed = {target.widget for target in widgets}
+        return replace(
+            self, graph=graph, templates={at: text for at, text in self.templates.items() if at not in changed}
+        )
 
-def without_comments(text: str) -> str:
-    """A text without its `/*…*/` and `//…`, in a time that grows with its length only."""
-    kept: list[str] = []
-    place = 0
-    while found := COMMENT.search(text, place):
-        end = found.end()
-        if found[0] == "/*":
-            close = text.find("*/", end)
-            if close < 0:
-                kept.append(text[place:end])
-                kept.append(re.sub(r"//[^\n\r\u2028\u2029]*", "", text[end:]))
-                return "".join(kept)
-            end = close + 2
-        kept.append(text[place : found.start()])
-        place = end
-    return "".join(kept) + text[place:]
+    def filled(self, definitions: Definitions = NO_DEFINITIONS) -> "Workflow":
+        """The same workflow with no placeholder left: one that was not bound gives way to what the node takes by
+        default when it is the whole value, and to nothing inside a text."""
+        left: dict[Target, Any] = {}
+        for at, text in self.templates.items():
+            tokens = {
+                target.token: "" if (value := self.value(name)) is None else value
+                for name, targets in self.parameters.items()
+                for target in targets
+                if target.token and target.widget == at
+            }
+            if text in tokens and text not in self.given:
+                left[at] = default_value(self.widget_spec(at, definitions))
+            elif text not in tokens:
+                left[at] = fill(text, {**tokens, **self.given})
+        return self.set(left)
 
-
-def dynamic_prompt(text: str, rng: random.Random | None = None) -> str:
-    """A text as the front end sends it: without comments, one of each `{a|b}` chosen; `\\{` stands for a brace.
-
-    Without `rng` it is the first of them, so that converting twice gives the same.
-    """
-
-    def choose(found: re.Match[str]) -> str:
-        choices = re.split(r"(?<!\\)\|", found[1])
-        return rng.choice(choices) if rng else choices[0]
-
-    text = without_comments(text)
-    for _ in range(MAX_CHOICE_DEPTH):  # the innermost ones first
-        text, count = CHOICE.subn(choose, text)
-        if not count:
-            break
-    return re.sub(r"\\([{}|])", r"\1", text)
-
-
-@dataclass(frozen=True)
-class Scope:
-    """One graph at work: the workflow itself, or one instance of a subgraph inside it. `path` begins its nodes' ids."""
-
-    path: str
-    graph: UIGraph
-    outer: "Scope | None" = None
-    instance: UINode | None = None
-    entries: Mapping[str, Socket] = field(default_factory=dict)  # the instance's own inputs; it may list only some
-
-    def enter(self, node: UINode, graph: UIGraph) -> "Scope":
-        """The scope of an instance in this one."""
-        entries = {socket.name: socket for socket in reversed(node.inputs)}
-        return Scope(f"{self.path}{node.id}:", graph, self, node, entries)
+    def chosen(self, rng: random.Random) -> "Workflow":
+        """The same workflow with one of each `{a|b}` chosen in the saved texts that have placeholders in them. What is
+        put in for those later is left as it is."""
+        templates = dict(self.templates)
+        for at in sorted(self.dynamic & templates.keys(), key=lambda at: (at.node_id, at.input)):
+            tokens = [target.token for targets in self.parameters.values() for target in targets if target.widget == at]
+            shields = {token: f"\ue000{place}\ue001" for place, token in enumerate(filter(None, tokens))}
+            text = dynamic_prompt(str(fill(templates[at], shields)), rng)
+            templates[at] = str(fill(text, {shield: token for token, shield in shields.items()}))
+        return replace(self, templates=templates)
 
     @property
-    def depth(self) -> int:
-        """How many instances this one stands in."""
-        return 0 if self.outer is None else self.outer.depth + 1
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where an input gets its value from: an output of a node that is sent."""
-
-    node: str
-    slot: int
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A value that comes over a link: from a PrimitiveNode or a promoted widget."""
-
-    value: Any
-
-
-@dataclass(frozen=True)
-class Nothing:
-    """A link that ends in a muted node: the input is not sent at all, not even with its widget's value."""
-
-
-@dataclass(frozen=True)
-class Live:
-    """Every scope of a workflow by its path, and every node that is sent: neither muted, bypassed nor virtual."""
-
-    scopes: Mapping[str, Scope]
-    nodes: Sequence[tuple[Scope, UINode]]
-
-
-def live_nodes(ui: Any) -> Live:
-    """What of a workflow in the UI format is sent. Raises `WorkflowRefused`."""
-    root, subgraphs = parse_ui(ui)
-    scopes: dict[str, Scope] = {}
-    found: list[tuple[Scope, UINode]] = []
-    waiting = deque([Scope("", root)])
-    count = 0
-    while waiting:
-        scope = waiting.popleft()
-        scopes[scope.path] = scope
-        count += len(scope.graph.nodes) + 1
-        if count > MAX_CONVERTED_NODES:
-            raise WorkflowRefused(f"The workflow has more than {MAX_CONVERTED_NODES} nodes.")
-        for node in scope.graph.nodes.values():
-            if node.mode in (MUTED, BYPASSED) or node.type in VIRTUAL or PAGE_ONLY.fullmatch(node.type):
-                continue
-            if EVERYWHERE.match(node.type):
-                if not scope.graph.everywhere and any(socket.link for socket in node.inputs):
-                    raise WorkflowRefused(
-                        f"{node} sends what it gets to other nodes without a line, and the file does not say to which.",
-                        "Open the workflow in ComfyUI, turn these into real links in the node's menu, and save it.",
-                    )
-                continue
-            if node.type not in subgraphs:
-                found.append((scope, node))
-                continue
-            if scope.depth >= MAX_DEPTH:
-                raise WorkflowRefused(f"The subgraph {node} holds itself, or subgraphs are nested too deep.")
-            waiting.append(scope.enter(node, subgraphs[node.type]))
-    return Live(scopes, found)
-
-
-def class_types(live: Live) -> set[str]:
-    """The node classes whose definitions `read_ui` needs, those inside subgraphs with them."""
-    return {name for _, node in live.nodes for name in class_names(node)}
-
-
-def strange_types(live: Live, definitions: Definitions) -> list[str]:
-    """The classes of nodes that the server does not have, without what is refused for other reasons."""
-    found = set()
-    for _, node in live.nodes:
-        try:
-            known_class(node, definitions)
-        except NodeNotInstalled:
-            found.add(node.type)
-        except WorkflowRefused:  # a group node, say: it is named when it is read
-            pass
-    return sorted(found)
-
-
-def class_names(node: UINode) -> list[str]:
-    """The names under which a server may know a node's class, likeliest first."""
-    other = node.properties.get("Node name for S&R")  # the class's name, in files of programs that set another type
-    return [node.type, other] if isinstance(other, str) and other != node.type else [node.type]
-
-
-def fits(one: str, other: str) -> bool:
-    """Whether two socket types can be joined, as LiteGraph decides it: `*` fits all, and commas list alternatives."""
-    if "*" in (one, other):
-        return True
-    return bool(set(one.lower().split(",")) & set(other.lower().split(",")))
-
-
-def same_slot(node: UINode, slot: int, wanted: str) -> Socket | None:
-    """The input of a bypassed node that stands beside an output, when it may pass through to it."""
-    if slot >= len(node.inputs):
-        return None
-    made = node.outputs[slot].type if slot < len(node.outputs) else "*"
-    socket = node.inputs[slot]
-    return socket if wanted == "*" or (fits(socket.type, made) and fits(socket.type, wanted)) else None
-
-
-def any_slot(node: UINode, wanted: str) -> Socket | None:
-    """The first input of a bypassed node that may pass through to any output: never one whose type does not fit."""
-    if wanted == "*":
-        return node.inputs[0] if node.inputs else None
-    exact = next((socket for socket in node.inputs if socket.type == wanted), None)
-    return exact or next((socket for socket in node.inputs if fits(socket.type, wanted)), None)
-
-
-Outcome = Source | Constant | Nothing | None
-
-
-@dataclass(frozen=True)
-class Tracer:
-    """Follows links back to what is sent, through everything that is not."""
-
-    scopes: Mapping[str, Scope]
-    values: Mapping[str, Mapping[str, Held]]  # of every node that is sent, by its full id: what its widgets hold
-    known: dict[tuple[str, str, str], Outcome] = field(default_factory=dict)  # long chains are walked once
-    passing: dict[tuple[str, str, str], Socket | None] = field(default_factory=dict)  # and wide nodes searched once
-
-    def source(self, scope: Scope, socket: Socket) -> Outcome:
-        """What an input gets over its link; None when nothing comes, so that its widget's own value stays."""
-        steps: dict[tuple[str, str, str], None] = {}
-        crossed: tuple[Scope, int] | None = None  # the outermost subgraph input on the way, and the steps up to it
-        inside = 0
-        link_id, outcome = socket.link, None
-        while link_id is not None and link_id in scope.graph.links:
-            link, key = scope.graph.links[link_id], (scope.path, link_id, socket.type)
-            if key in self.known:
-                outcome = self.known[key]
-                break
-            if key in steps:
-                raise WorkflowRefused(f"The links of the workflow run in a circle at link {shortened(link_id)}.")
-            steps[key] = None
-            if link.origin == SUBGRAPH_INPUT:
-                if scope.outer is None or link.slot >= len(scope.graph.inputs):
-                    break
-                crossed, inside = (scope, link.slot), len(steps)
-                entry = scope.entries.get(scope.graph.inputs[link.slot].name)
-                scope, link_id = scope.outer, entry.link if entry else None
-                continue
-            node = scope.graph.nodes.get(link.origin)
-            step = self._through(scope, node, link.slot, socket.type) if node else None
-            if not isinstance(step, tuple):
-                outcome = step
-                break
-            scope, link_id = step
-        found = self._promoted(*crossed) if outcome is None and crossed else outcome
-        self.known.update({key: found if place < inside else outcome for place, key in enumerate(steps)})
-        return found
-
-    def _through(self, scope: Scope, node: UINode, slot: int, wanted: str) -> tuple[Scope, str | None] | Outcome:
-        """One step back from an output: to the link that it passes through, or to the end."""
-        if node.type == "PrimitiveNode":  # whatever its mode: the front end resolves it, not the server
-            return Constant(_first(node.values)) if node.values else None
-        if node.mode == MUTED:
-            return Nothing()
-        if node.type in ("Reroute", "SetNode"):
-            through = node.inputs[min(slot, len(node.inputs) - 1)] if node.inputs else None
-            return scope, through.link if through else None
-        if node.mode == BYPASSED:
-            key = (scope.path, node.id, wanted)
-            passed = same_slot(node, slot, wanted)
-            if passed is None:
-                passed = self.passing[key] = self.passing[key] if key in self.passing else any_slot(node, wanted)
-            return scope, passed.link if passed else None
-        if node.type == "GetNode":
-            return self._setter(scope, node)
-        inner = self.scopes.get(f"{scope.path}{node.id}:")
-        return (inner, inner.graph.exits.get(slot)) if inner else Source(scope.path + node.id, slot)
-
-    def _promoted(self, scope: Scope, slot: int) -> Constant | None:
-        """The value of a subgraph input that nothing is linked to: all inputs inside that hang on it get the same.
-
-        It is the value that the instance holds, or else that of the first widget inside (golden files: also where
-        the others hold another value or have no widget). Texts come as they are: `{a|b}` is left alone in them.
-        """
-        while True:
-            held, promoted = self._held(scope, slot), scope.graph.promoted.get(slot)
-            if held is not None or promoted is None:
-                return held
-            inner = self.scopes.get(f"{scope.path}{promoted.node.id}:")
-            if inner is None:
-                value = self.values.get(scope.path + promoted.node.id, {}).get(promoted.socket.name)
-                return Constant(value.value) if value else None
-            names = [port.name for port in inner.graph.inputs]
-            if promoted.socket.name not in names:
-                return None
-            scope, slot = inner, names.index(promoted.socket.name)
-
-    @staticmethod
-    def _held(scope: Scope, slot: int) -> Constant | None:
-        """The value that an instance holds for one of its inputs, in place of the widget inside.
-
-        With `proxyWidgets` the values are kept inside; without, they stand in the order of those inputs that end in
-        a widget.
-        """
-        if scope.instance is None or scope.instance.properties.get("proxyWidgets"):
-            return None
-        values, promoted = scope.instance.values, scope.graph.promoted.get(slot)
-        if isinstance(values, Mapping):
-            value = values.get(scope.graph.inputs[slot].name)
-        else:
-            value = values[promoted.place] if promoted and promoted.place < len(values) else None
-        return None if value is None else Constant(value)
-
-    @staticmethod
-    def _setter(scope: Scope, getter: UINode) -> tuple[Scope, str | None]:
-        """The input of the SetNode of the same name: in the same graph, else in one around it."""
-        name = _text(_first(getter.values))
-        around: Scope | None = scope
-        while around is not None:
-            if setter := around.graph.setters.get(name):
-                return around, setter.inputs[0].link if setter.inputs else None
-            around = around.outer
-        raise WorkflowRefused(f'{getter}: the workflow has no SetNode of the name "{shortened(name)}".')
-
-
-def convert(ui: Any, definitions: Definitions) -> dict[str, Any]:
-    """The workflow in ComfyUI's API format; `definitions` holds those of `class_types` that the server has."""
-    graph, dynamic = read_ui(live_nodes(ui), definitions)
-    for target in dynamic:
-        inputs = graph[target.node_id]["inputs"]
-        inputs[target.input] = dynamic_prompt(inputs[target.input])
-    return graph
-
-
-def read_ui(live: Live, definitions: Definitions) -> tuple[dict[str, Any], frozenset[Target]]:
-    """The workflow in ComfyUI's API format with its texts as they were saved, and which of them the front end passes
-    through `dynamic_prompt` before every run."""
-    values: dict[str, dict[str, Held]] = {}
-    for scope, node in live.nodes:
-        values[scope.path + node.id] = read_values(node, known_class(node, definitions))
-    tracer = Tracer(live.scopes, values)
-    graph: dict[str, Any] = {}
-    dynamic: set[Target] = set()
-    for scope, node in live.nodes:
-        node_id = scope.path + node.id
-        known = known_class(node, definitions)
-        held = values[node_id]
-        inputs = {name: value.sent() for name, value in held.items()}
-        rewritten = {name for name in held if held[name].widget.dynamic_prompts and isinstance(inputs[name], str)}
-        for socket in node.inputs:
-            source = tracer.source(scope, socket)
-            if source is not None:
-                rewritten.discard(socket.name)
-            if isinstance(source, Source):
-                inputs[socket.name] = [source.node, source.slot]
-            elif isinstance(source, Constant):
-                inputs[socket.name] = Held(source.value).sent()
-            elif isinstance(source, Nothing):
-                inputs.pop(socket.name, None)
-        _check(node, inputs, held)
-        title = node.title or known.title
-        graph[node_id] = {"class_type": known.class_type, "inputs": inputs, "_meta": {"title": title}}
-        dynamic.update(Target(node_id, name) for name in rewritten)
-    return graph, frozenset(dynamic)
-
-
-def _check(node: UINode, inputs: Mapping[str, Any], held: Mapping[str, Held]) -> None:
-    """Refuse what cannot be sent as it is."""
-    for name, value in inputs.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise WorkflowRefused(f'{node}: "{name}" is {value}, which is no number that can be sent.')
-        if name in held and held[name].widget.drawn and not value:
-            raise WorkflowRefused(
-                f'{node}: "{name}" is a picture that ComfyUI\'s page makes in the browser at the moment of sending.',
-                "Put a Load Image node in its place.",
-            )
-
-
-def known_class(node: UINode, definitions: Definitions) -> NodeDefinition:
-    """The node's class as the server knows it; raises `NodeNotInstalled` when it knows none."""
-    for name in class_names(node):
-        if name in definitions:
-            return definitions[name]
-    if node.type.startswith(("workflow/", "workflow>")):
-        raise WorkflowRefused(
-            f"{node} is a group node of an old kind, which cannot be converted.",
-            "Open the workflow in ComfyUI, turn the group node into a subgraph, and save it.",
+    def open(self) -> tuple[str, ...]:
+        """The parameters without a value: placeholders that nothing was bound to."""
+        return tuple(
+            name
+            for name, targets in self.parameters.items()
+            if all(target.token and target.token not in self.given for target in targets)
         )
-    if SUBGRAPH_ID.fullmatch(node.type):
-        raise WorkflowRefused(f"{node} is a subgraph that the file does not hold.", "Save the whole workflow.")
-    pack = _text(node.properties.get("cnr_id"))
-    where = f' It belongs to the package "{shortened(pack)}".' if pack else ""
-    raise NodeNotInstalled(f"This ComfyUI does not have the node {node}.{where}")
+
+    def value(self, name: str) -> Any:
+        """What the graph holds under a name, or None when it has no such name or only a placeholder there."""
+        return self._held(self.find(name) or ())
+
+    def _held(self, targets: Sequence[Target]) -> Any:
+        for target in sorted(targets, key=lambda target: bool(target.token)):
+            if target.token:
+                return self.given.get(target.token)
+            return node_inputs(self.graph[target.node_id]).get(target.input)
+        return None
+
+    def spec(self, name: str, definitions: Definitions) -> InputSpec:
+        """What the server accepts under a name; an unknown class accepts any text. Raises `BadArgument`."""
+        target = self._targets(name)[0]
+        return InputSpec("STRING") if self._is_inside(target) else self.widget_spec(target, definitions)
+
+    def _is_inside(self, target: Target) -> bool:
+        """Whether a placeholder has text around it."""
+        return bool(target.token) and self.templates.get(target.widget) != target.token
+
+    def widget_spec(self, target: Target, definitions: Definitions) -> InputSpec:
+        """What the server accepts in a widget; an unknown class accepts any text."""
+        for place in (target.reader, target):
+            node = self.graph[place.node_id] if place else {}
+            definition = definitions.get(node.get("class_type", ""))
+            if place and definition and (spec := definition.spec(place.input, node_inputs(node))):
+                return spec
+        return InputSpec("STRING")
 
 
-# What people keep workflows in: files, valves, pictures.
-
-EXPECTED = "Expected is a workflow as ComfyUI saves it, or as it exports it for its API."
-# What people put a workflow into: a body for /prompt, a template's envelope, what graphToPrompt gives, runpod's input.
-WRAPPERS = ("prompt", "workflow", "output", "input", "workflow_api", "workflow_json")
-PICTURE_KEYS = ("prompt", "workflow")  # what ran comes before what was drawn: it needs no conversion
-
-
-def read_json(text: str) -> Any:
-    """JSON as people paste it. Raises `WorkflowRefused` for what is none, and for an object that names a node twice:
-    one of the two would be lost."""
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            seen: set[str] = set()
-            for name, value in pairs:
-                if name in seen and isinstance(value, dict) and "class_type" in value:
-                    raise WorkflowRefused(f'Two nodes of the workflow have the id "{shortened(name)}".')
-                if name in seen and (is_ui_format(value) or is_api_format(value)):
-                    raise WorkflowRefused(f'Two workflows have the name "{shortened(name)}".', "Rename one of them.")
-                seen.add(name)
-        return found
-
-    plain = re.sub(r"\A\s*```\w*|```\s*\Z", "", text.strip().removeprefix("\ufeff"))
-    try:
-        try:
-            return json.loads(plain, object_pairs_hook=unique)
-        except json.JSONDecodeError:
-            return json.loads(tidied(plain), object_pairs_hook=unique)
-    except RecursionError:
-        raise WorkflowRefused("This JSON is nested too deep to be a workflow.", EXPECTED) from None
-    except ValueError as error:
-        place = f" at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise WorkflowRefused(f"This is no JSON: it breaks off or goes wrong{place}.", EXPECTED) from None
+def fill(text: str, given: Mapping[str, Any]) -> Any:
+    """A text with its placeholders replaced by what is given; one that is the whole text becomes the value itself."""
+    if text in given:
+        return given[text]
+    marks = "|".join(re.escape(token) for token in sorted(given, key=len, reverse=True))
+    return re.sub(marks, lambda found: str(given[found[0]]), text) if marks else text
 
 
-# What is told apart in JSON that a person wrote: where a string or a comment begins, a placeholder, a comma, a closing
-# bracket, and everything else. None of these looks beyond its own end, so that the time it takes to read a text grows
-# with its length only, whatever stands in it.
-JSON_PART = re.compile(r'"|/\*|//[^\n]*|%\w+%|[,}\]]|[^\s"/%,}\]]+|[/%]')
-REST_OF_STRING = re.compile(r'(?:[^"\\]++|\\.)*+"', re.DOTALL)
+def default_value(spec: InputSpec) -> Any:
+    """What an input holds when nobody says anything."""
+    if spec.default is not None:
+        return spec.default
+    return spec.minimum or 0 if spec.type in ("INT", "FLOAT") else False if spec.type == "BOOLEAN" else ""
 
 
-def tidied(text: str) -> str:
-    """JSON without what people write into it by hand: comments, a comma behind the last item, a bare placeholder.
-
-    `{"steps": %steps%, /* few */}` becomes `{"steps": "%steps%" }`. Where a string or a comment never ends, the rest of
-    the text stays as it is: it is not JSON in any case.
-    """
-    kept: list[str] = []
-    comma: int | None = None  # its place in `kept`, as long as nothing but white space and comments came after it
-    place = 0
-    while part := JSON_PART.search(text, place):
-        kept.append(text[place : part.start()])
-        place, token = part.end(), part[0]
-        if token.startswith("//"):
-            continue
-        if token == "/*":
-            close = text.find("*/", place)
-            if close < 0:
-                return "".join(kept) + text[part.start() :]
-            place = close + 2
-            continue
-        if token == '"':
-            rest = REST_OF_STRING.match(text, place)
-            if rest is None:
-                return "".join(kept) + text[part.start() :]
-            place, token = rest.end(), token + rest[0]
-        elif token[0] == "%" and len(token) > 1:
-            token = f'"{token}"'
-        elif token in ("}", "]") and comma is not None:
-            kept[comma] = ""
-        comma = len(kept) if token == "," else None
-        kept.append(token)
-    return "".join(kept) + text[place:]
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/links.py
+#
+# graph/links.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
-def is_api_format(value: Any) -> bool:
-    """Whether a value is a graph as ComfyUI's API takes it, perhaps with remarks of its author beside the nodes."""
-    nodes = value.values() if isinstance(value, Mapping) else ()
-    return any(isinstance(node, Mapping) and isinstance(node.get("class_type"), str) for node in nodes)
-
-
-def unwrap(value: Any) -> Graph:
-    """A workflow in either format without what stands around it. Raises `WorkflowRefused` saying what it is instead."""
-    inner = value
-    for _ in range(4):
-        if is_ui_format(inner) or is_api_format(inner):
-            return dict(inner)
-        if isinstance(inner, str) and inner.lstrip().startswith("{"):
-            inner = read_json(inner)
-        elif isinstance(inner, Mapping):
-            inner = next((inner[key] for key in WRAPPERS if isinstance(inner.get(key), (Mapping, str))), None)
-    raise WorkflowRefused(f"This is {_what_it_is(value)}, and no workflow of ComfyUI.", EXPECTED)
-
-
-def _what_it_is(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return f"an object with {quoted(shortened(key, 20) for key in [*value][:4])}" if value else "an empty object"
-    if isinstance(value, list):
-        return f"a list of {len(value)}"
-    return f"the text {_shown(value)}" if isinstance(value, str) else shortened(json.dumps(value), 40)
-
-
-def clean(graph: Graph) -> dict[str, Any]:
-    """A graph in the API format with what the server reads of it, and nothing else: remarks beside the nodes and what
-    it once noted in them are left out. Raises `WorkflowRefused` naming the node that cannot be sent."""
-    nodes: dict[str, Any] = {}
-    for node_id, node in graph.items():
-        if not isinstance(node, Mapping) or not {"class_type", "inputs"} & node.keys():
-            continue
-        where = f"Node {shortened(node_id, 30)} of the workflow"
-        kind, inputs, meta = node.get("class_type"), node.get("inputs", {}), node.get("_meta")
-        if not isinstance(kind, str) or not isinstance(inputs, Mapping):
-            raise WorkflowRefused(f"{where} has no {'inputs' if isinstance(kind, str) else 'class_type'}.", EXPECTED)
-        for name, value in inputs.items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise WorkflowRefused(f'{where}: "{shortened(name)}" is {value}, which cannot be sent.')
-        title = meta.get("title") if isinstance(meta, Mapping) else None
-        about = {"title": title} if isinstance(title, str) else {}
-        held = {str(name): _as_link(value, graph) for name, value in inputs.items()}
-        nodes[str(node_id)] = {"class_type": kind, "inputs": held, "_meta": about}
-    return nodes
-
-
-def _as_link(value: Any, graph: Graph) -> Any:
-    """Some programs write a link's node id as a number, which the server does not find."""
-    if isinstance(value, list) and len(value) == 2 and type(value[0]) is int and str(value[0]) in graph:
-        return [str(value[0]), value[1]]
-    return value
-
-
-def check_links(graph: Graph, definitions: Definitions) -> None:
-    """Find what the server would refuse without a reason: links that end nowhere or run in a circle, on the way to
-    anything that is saved or shown. Raises `WorkflowRefused` naming a node."""
-    state: dict[str, bool] = {}  # a node is there while it is on the way, with True once all before it are done
-    ends = [node_id for node_id, node in graph.items() if _is_end(node["class_type"], definitions)]
-    for end in ends:
-        way = [(end, iter(_links(graph[end])))] if end not in state else []
-        state.setdefault(end, False)
-        while way:
-            node_id, links = way[-1]
-            source = next(links, None)
-            if source is None:
-                state[node_id] = True
-                way.pop()
-            elif source not in graph:
-                where = node_title(graph, node_id)
-                raise WorkflowRefused(f'{where} is linked to a node "{shortened(source)}", which is not there.')
-            elif source not in state:
-                state[source] = False
-                way.append((source, iter(_links(graph[source]))))
-            elif not state[source]:
-                raise WorkflowRefused(f"The links of the workflow run in a circle through {node_title(graph, source)}.")
-
-
-def _links(node: Mapping[str, Any]) -> Iterator[str]:
-    return (value[0] for value in node["inputs"].values() if is_link(value))
-
-
-def _is_end(class_type: str, definitions: Definitions) -> bool:
-    return class_type not in definitions or definitions[class_type].is_output
-
-
-def read_workflow_file(data: bytes) -> Graph:
-    """The workflow in a JSON file, in any encoding of Unicode. Raises `WorkflowRefused`. Blocks: call it in a
-    thread."""
-    return unwrap(read_json(data.decode(json.detect_encoding(data), "replace")))
-
-
-def read_picture_workflow(data: bytes, name: str) -> Graph:
-    """The workflow that ComfyUI put into a picture that it made: PNG text, or the EXIF data of other formats. Raises
-    `WorkflowRefused` when there is none. Blocks: call it in a thread."""
-    try:
-        with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as image:
-            held = {key: value for key, value in image.info.items() if key in PICTURE_KEYS and isinstance(value, str)}
-            for value in image.getexif().values():
-                key, _, text = value.partition(":") if isinstance(value, str) else ("", "", "")
-                held.setdefault(key.strip().lower(), text.strip("\0 "))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise WorkflowRefused(f'"{name}" is no picture that can be read.', EXPECTED) from None
-    for key in PICTURE_KEYS:
-        with contextlib.suppress(WorkflowRefused):
-            return unwrap(read_json(held.get(key, "")))
-    raise WorkflowRefused(
-        f'The picture "{name}" holds no workflow of ComfyUI.',
-        "Pictures lose it when they are edited, compressed or sent by a messenger: attach the file that ComfyUI saved.",
-    )
-
-
-# What a graph needs and makes, the LoRAs that somebody wants in it, how it looks as a drawing, and what the front end
-# replaces in its texts. Graphs come from anybody: what has not the right shape is passed over here, and the server
-# refuses it.
-
-OPEN_TYPES = tuple(kind for kind in ANY_TYPE if kind)  # of inputs and outputs that carry what they are given
 # Classes that run for their own sake, and that sample, where no definition tells.
 OUTPUT_CLASS = re.compile(
     r"^(Save|Preview|Display|Show)|VideoCombine|SaveImage|ImageCompare|MaskPreview|^(Checkpoint|CLIP|VAE|Model|Lora)Save$",
     re.IGNORECASE,
 )
+
+
 SAMPLER_CLASS = re.compile(r"sampler|guider|detailer|UltimateSDUpscale", re.IGNORECASE)
 
 
@@ -2855,15 +3297,6 @@ class Edge:
     def origin(self) -> tuple[str, int]:
         """The output that it comes from."""
         return self.source, self.slot
-
-
-def graph_nodes(graph: Graph) -> dict[str, Mapping[str, Any]]:
-    """The nodes of a graph, without what is none."""
-    return {
-        node_id: node
-        for node_id, node in graph.items()
-        if isinstance(node_id, str) and isinstance(node, Mapping) and isinstance(node.get("class_type"), str)
-    }
 
 
 @dataclass(frozen=True)
@@ -3000,12 +3433,27 @@ def told_type(kind: str) -> str:
     return "" if kind in OPEN_TYPES or "," in kind else kind
 
 
-# --- LoRAs
+PASSING = re.compile(r"preview|compare|compositor|^(show|display)|CreateBoundingBoxes", re.IGNORECASE)
+
+
+def keeps_nothing(wiring: Wiring, node_id: str) -> bool:
+    """Whether an output node keeps nothing."""
+    return bool(PASSING.search(wiring.class_type(node_id))) or wiring.inputs(node_id).get("save_output") is False
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/loras.py
+#
+# graph/loras.
+# ----------------------------------------------------------------------------------------------------------------------
+
 
 MAX_STRENGTH = 100.0  # what LoraLoader itself takes; more is a slip
 MAX_MODELS = 16  # of one graph that LoRAs go into; people use two
 LORA_TAG = re.compile(r"<\s*lora\s*:(?P<inside>[^<>]*)>", re.IGNORECASE)
 STRENGTH = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+
+
 # Which of two models a file belongs to that share the steps between them (Wan 2.2), if its name says so.
 NOISE_SIDE = re.compile(
     r"(?<![a-z])(?P<side>high|low)"
@@ -3239,7 +3687,12 @@ def node_numbers(graph: Graph) -> Iterator[str]:
     return (str(number) for number in itertools.count(max(used, default=0) + 1) if str(number) not in taken)
 
 
-# --- What a graph needs and makes
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/facts.py
+#
+# graph/facts.
+# ----------------------------------------------------------------------------------------------------------------------
+
 
 # The widgets of known classes that name a file somebody uploads, and what it is.
 FILE_WIDGETS: Mapping[str, tuple[str, str]] = {
@@ -3334,7 +3787,7 @@ def without_files(graph: Graph, targets: Iterable[Target], definitions: Definiti
     wiring, flow = Wiring.of(graph, definitions), Flow(graph, definitions)
     needed = wiring.needed()
     ends = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
-    kept = [node_id for node_id in ends if not _passing(wiring, node_id)] or ends
+    kept = [node_id for node_id in ends if not keeps_nothing(wiring, node_id)] or ends
     gone = dict.fromkeys(target.node_id for target in targets if target.node_id in wiring.nodes)
     passed: dict[tuple[str, int], tuple[str, int]] = {}  # what stands in for the outputs of nodes that went
     changed: dict[str, dict[str, Any]] = {}
@@ -3442,6 +3895,8 @@ OUTPUT_KINDS: Mapping[str, str] = {
     "Preview3DAnimation": "3d",
     "SaveTrainingDataset": "other",
 }
+
+
 TYPE_KINDS = (
     (re.compile(r"VIDEO$"), "video"),
     (re.compile(r"FILE_3D|MESH|VOXEL|_TASK_ID|POINT_CLOUD|SPLAT"), "3d"),
@@ -3450,6 +3905,8 @@ TYPE_KINDS = (
     (re.compile(r"STRING$"), "text"),
     (re.compile(r"LATENT$"), "latent"),
 )
+
+
 NAME_KINDS = (
     (re.compile(r"video|webm", re.IGNORECASE), "video"),
     (re.compile(r"anim|gif|webp", re.IGNORECASE), "animation"),
@@ -3459,8 +3916,9 @@ NAME_KINDS = (
     (re.compile(r"text|string|any", re.IGNORECASE), "text"),
     (re.compile(r"latent", re.IGNORECASE), "latent"),
 )
+
+
 MODEL_SAVERS = re.compile(r"^(Checkpoint|CLIP|VAE|Model|Lora|ImageOnlyCheckpoint)Save|^SaveLoRA", re.IGNORECASE)
-PASSING = re.compile(r"preview|compare|compositor|^(show|display)|CreateBoundingBoxes", re.IGNORECASE)
 
 
 def outputs(graph: Graph, definitions: Definitions) -> tuple[tuple[str, str], ...]:
@@ -3471,13 +3929,8 @@ def outputs(graph: Graph, definitions: Definitions) -> tuple[tuple[str, str], ..
 
 def _outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
     found = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
-    saved = [node_id for node_id in found if not _passing(wiring, node_id)]
+    saved = [node_id for node_id in found if not keeps_nothing(wiring, node_id)]
     return tuple((plain_title(wiring.nodes[node_id]), _made(wiring, node_id)) for node_id in saved or found)
-
-
-def _passing(wiring: Wiring, node_id: str) -> bool:
-    """Whether an output node keeps nothing."""
-    return bool(PASSING.search(wiring.class_type(node_id))) or wiring.inputs(node_id).get("save_output") is False
 
 
 def _made(wiring: Wiring, node_id: str) -> str:
@@ -3531,6 +3984,8 @@ MODEL_FOLDERS: Mapping[str, str] = {
     "WanVideoModelLoader.model": "diffusion_models",
     "WanVideoVAELoader.model_name": "vae",
 }
+
+
 NO_MODEL_FILE = (*NOT_GIVEN, "pixel_space")  # what such a widget may hold without naming a file
 MAX_NAME = 300  # a longer text is no file's name
 EMBEDDING = re.compile(r"embedding:([^\s,():|<>\"]+)", re.IGNORECASE)
@@ -3602,8 +4057,6 @@ def missing_nodes(graph: Graph, definitions: Definitions) -> tuple[str, ...]:
     return tuple(sorted({node["class_type"] for node in nodes if node["class_type"] not in definitions}))
 
 
-# --- What a graph is for
-
 EDITING = re.compile(r"edit|kontext(?!ImageScale)|reference|omnigen|ipadapter", re.IGNORECASE)
 CONTROLLING = re.compile(r"controlnet|canny|depth|lotus|pose|lllite", re.IGNORECASE)  # follows its outlines only
 UPSCALERS = re.compile(r"seedvr|UltimateSDUpscale|SUPIR", re.IGNORECASE)  # that work with a sampler
@@ -3664,13 +4117,20 @@ def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None
     return any(edge.type == "MASK" and edge.node in needed for node_id in drawn for edge in wiring.out_of[node_id])
 
 
-# --- Drawings in Mermaid
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/mermaid.py
+#
+# graph/mermaid.
+# ----------------------------------------------------------------------------------------------------------------------
+
 
 MAX_DRAWN = 60
 MAX_DRAWING = 6000  # characters
 MAX_LABEL = 40
 MAX_TOLD_LINKS = 45  # with more of them, what each carries only hides the rest
 MAX_WIDE = 7  # steps from left to right; a longer way goes from top to bottom
+
+
 # Fill, border and text go together, so that a node can be read on a light and on a dark page.
 DRAWN_STYLES: Mapping[str, str] = {
     "loader": "fill:#dbeafe,stroke:#2563eb,color:#111827",
@@ -3793,274 +4253,32 @@ def _harmless(line: str, place: int) -> bool:
     return char.isalnum() or char in " ,()/" or ord(char) > 160
 
 
-# --- What the front end replaces before each run
-
-DATE_PART = re.compile(r"dd?|MM?|hh?|mm?|ss?|yyy?y?")
-REPLACED = re.compile(r"%([^%]+)%")
-NOT_IN_FILE_NAMES = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
-
-
-def as_sent(graph: Graph, dynamic: frozenset[Target], rng: random.Random, now: datetime) -> dict[str, Any]:
-    """The graph as the front end sends it this time: a choice made in each text of `dynamic` (see `read_ui`), and the
-    date and other nodes' values written into the names of files. The server's own `%year%` and the like stay."""
-    nodes = graph_nodes(graph)
-    named: dict[str, str] = {}  # nodes by class and by title; a class goes before a title, and the first before others
-    for node_id, node in nodes.items():
-        named.setdefault(node["class_type"], node_id)
-    for node_id, node in nodes.items():
-        named.setdefault(plain_title(node), node_id)
-
-    def value(found: re.Match[str]) -> str:
-        name, dot, widget = found[1].partition(".")
-        if not dot or "." in widget:
-            return format_date(found[1][5:], now) if name.startswith("date:") else found[0]
-        held = node_inputs(nodes.get(named.get(name, ""))).get(widget)
-        # A link or a list has no text, and neither has a widget that the node lacks.
-        return NOT_IN_FILE_NAMES.sub("_", as_shown(held)) if isinstance(held, (str, int, float)) else found[0]
-
-    changed: dict[str, dict[str, Any]] = {}
-    for target in sorted(dynamic, key=lambda target: (target.node_id, target.input)):
-        text = node_inputs(nodes.get(target.node_id)).get(target.input)
-        if isinstance(text, str):
-            changed.setdefault(target.node_id, {})[target.input] = dynamic_prompt(text, rng)
-    for node_id, node in nodes.items():
-        prefix = node_inputs(node).get("filename_prefix")
-        if isinstance(prefix, str) and "%" in prefix:
-            changed.setdefault(node_id, {})["filename_prefix"] = REPLACED.sub(value, prefix)
-    return {
-        node_id: {**node, "inputs": {**node_inputs(node), **changed[node_id]}} if node_id in changed else node
-        for node_id, node in graph.items()
-    }
+# ======================================================================================================================
+# src/comfyui_chat/media/__init__.py
+#
+# media.
+# ======================================================================================================================
 
 
-def format_date(pattern: str, now: datetime) -> str:
-    """A date as the front end writes it: yyyy yy MM M dd d hh h (of 24) mm m ss s; every other letter stays."""
-    parts = {"d": now.day, "M": now.month, "h": now.hour, "m": now.minute, "s": now.second}
-
-    def write(found: re.Match[str]) -> str:
-        part = found[0]
-        if part[0] != "y":
-            return str(parts[part[0]]).zfill(len(part))
-        return {"yyyy": str(now.year), "yy": str(now.year)[2:]}.get(part, part)
-
-    return DATE_PART.sub(write, pattern)
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/media/kinds.py
+#
+# media/kinds.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
-def as_shown(value: str | float) -> str:
-    """A widget's value as JavaScript writes it."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
-        return str(int(value))
-    return str(value)
+MAX_INPUT_BYTES = 256 * 2**20
+MAX_INPUT_FILES = 16  # of one call
 
 
-# Names, numbers and sizes that somebody asks for, made to fit.
-
-
-def base_name(name: str) -> str:
-    """A file's name without its folder, whichever way the slashes go."""
-    return name.replace("\\", "/").rsplit("/", 1)[-1]
-
-
-def plain_name(name: str) -> str:
-    """A model's name without folder, extension, case and punctuation, for comparing."""
-    stem = MODEL_FILE.sub("", base_name(name))
-    return re.sub(r"[\W_]+", "", stem.lower())
-
-
-def find_name(wanted: str, choices: Sequence[str]) -> str | None:
-    """The one of `choices` that is meant: exactly, else whatever its case, folder, slash direction or extension."""
-    tidy, plain = wanted.strip().replace("\\", "/").lower(), plain_name(wanted[-4096:])
-    return next(
-        (
-            choice
-            for same in (
-                lambda choice: choice == wanted,
-                lambda choice: choice.replace("\\", "/").lower() == tidy,
-                lambda choice: bool(plain) and plain_name(choice) == plain,
-            )
-            for choice in choices
-            if same(choice)
-        ),
-        None,
-    )
-
-
-LONGEST_NAME, MOST_NAMES = 120, 2000  # that are compared: what somebody writes may have no end
-
-
-def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
-    """The names most like the wanted one, best first; with none alike, simply the first ones."""
-    plain = {choice: plain_name(choice)[:LONGEST_NAME] for choice in choices[:MOST_NAMES]}
-    want = plain_name(wanted[-LONGEST_NAME:])
-
-    def likeness(choice: str) -> float:
-        inside = 1.0 if want and (want in plain[choice] or (plain[choice] and plain[choice] in want)) else 0.0
-        return inside + difflib.SequenceMatcher(None, want, plain[choice]).ratio()
-
-    return sorted(plain, key=likeness, reverse=True)[:count]
-
-
-def quoted(names: Iterable[str]) -> str:
-    """Names in a sentence."""
-    return ", ".join(f'"{name}"' for name in names)
-
-
-def shortened(text: Any, length: int = 80) -> str:
-    """A value as it may stand in a message: one line, cut when long."""
-    line = " ".join(str(text).split())
-    return line if len(line) <= length else line[: length - 1] + "…"
-
-
-@dataclass(frozen=True)
-class Wanted:
-    """A value somebody asked for, with who it was: `name` for messages, `level` 0 argument, 1 user, 2 administrator."""
-
-    value: Any
-    name: str
-    level: int = 0
-
-
-def as_text(wanted: Wanted) -> str:
-    """A text; a list of texts is joined. Raises `BadArgument` for anything else."""
-    value = wanted.value
-    if isinstance(value, list) and all(isinstance(item, str) for item in value):
-        return ", ".join(value)
-    if not isinstance(value, str):
-        raise BadArgument(f"{wanted.name} is no text: {shortened(value)}.", "Give a text.")
-    return value
-
-
-def fit_number(wanted: Wanted, spec: InputSpec) -> tuple[float, str]:
-    """A number as the node takes it, and a note when it had to be changed to fit; text with a number in it will do.
-
-    INT gives an `int`, FLOAT a `float`. Raises `BadArgument` for anything that is no finite number.
-    """
-    whole = spec.type == "INT"
-    value = wanted.value
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            text = re.sub(r"^(\d+),(\d{1,2})$", r"\1.\2", value.strip())  # a decimal comma; "1,000" is left to fail
-            value = int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
-    low, high = spec.minimum, spec.maximum
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or abs(value) > sys.float_info.max or value != value:
-        kind = "a whole number" if whole else "a number"
-        span = f" from {low:g} to {high:g}" if low is not None and high is not None else ""
-        raise BadArgument(f'{wanted.name} is "{shortened(wanted.value)}", which is no number.', f"Give {kind}{span}.")
-    fitted: float = value if low is None else max(value, low)
-    fitted = fitted if high is None else min(fitted, high)
-    fitted = round(fitted) if whole else float(fitted)
-    note = f"{wanted.name} {shortened(wanted.value, 20)} was changed to {fitted}" if fitted != value else ""
-    return fitted, note
-
-
-YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
-
-
-def fit_value(wanted: Wanted, spec: InputSpec) -> tuple[Any, str]:
-    """A value as the node's input takes it, and a note when it had to be changed to fit.
-
-    Raises `BadArgument` for the wrong kind of value, and `ValueOutOfRange` with the closest choices for one that is
-    not on offer.
-    """
-    value, text = wanted.value, str(wanted.value).strip()
-    if spec.type in ("INT", "FLOAT"):
-        return fit_number(wanted, spec)
-    if spec.type == "BOOLEAN":
-        if text.lower() not in YES + NO:
-            raise BadArgument(f'{wanted.name} is "{shortened(text)}", which is neither true nor false.')
-        return text.lower() in YES, ""
-    if spec.choices:
-        names = [str(choice) for choice in spec.choices]
-        name = find_name(text, names)
-        if name is None:
-            more = f" Of {len(names)} choices these are like it: " if len(names) > 8 else " There are: "
-            raise ValueOutOfRange(
-                f'{wanted.name} is "{shortened(text)}", which is not on offer.',
-                more.strip() + f" {quoted(closest(text, names, 8))}.",
-            )
-        return spec.choices[names.index(name)], ""
-    if spec.type in ("STRING", "COMBO"):
-        return (text if isinstance(value, (int, float)) and not isinstance(value, bool) else as_text(wanted)), ""
-    return {"__value__": value} if isinstance(value, list) else value, ""
-
-
-@dataclass(frozen=True)
-class Size:
-    """Width and height in pixels."""
-
-    width: int
-    height: int
-
-    @property
-    def megapixels(self) -> float:
-        """Millions of pixels."""
-        return self.width * self.height / 1e6
-
-    def __str__(self) -> str:
-        return f"{self.width}x{self.height}"
-
-
-NAMED_RATIOS = {"square": (1.0, 1.0), "landscape": (3.0, 2.0), "portrait": (2.0, 3.0), "wide": (16.0, 9.0)}
-SMALLEST_SIDE = 64  # smaller numbers are an aspect ratio, as in "16x9"
-
-
-def read_size(wanted: Wanted | None) -> Size | tuple[float, float]:
-    """What somebody means by a size: pixels, or an aspect ratio (across, down); nothing and "auto" mean a square.
-
-    Raises `BadArgument` for what is neither.
-    """
-    text = str(wanted.value).strip().lower() if wanted else "auto"
-    if wanted is None or text in NOT_GIVEN:
-        return 1.0, 1.0
-    if text in NAMED_RATIOS:
-        return NAMED_RATIOS[text]
-    pixels = re.fullmatch(r"(\d{1,6})(?:\s*(?:x|×|\*|by)\s*(\d{1,6}))?\s*(?:px|pixels)?", text)
-    if pixels and max(int(pixels[1]), int(pixels[2] or 0)) >= SMALLEST_SIDE:
-        return Size(int(pixels[1]), int(pixels[2] or pixels[1]))
-    ratio = re.fullmatch(r"(\d+(?:\.\d+)?)\s*[:/x×]\s*(\d+(?:\.\d+)?)", text)
-    if not ratio:
-        raise BadArgument(
-            f'{wanted.name} is "{shortened(wanted.value)}", which is no size.',
-            'Give "auto", an aspect ratio such as "16:9", or width and height in pixels such as "1216x832".',
-        )
-    across, down = float(ratio[1]), float(ratio[2])
-    if not (across and down and 1 / 8 <= across / down <= 8):
-        raise BadArgument(f'{wanted.name} is "{text}".', "Give an aspect ratio between 1:8 and 8:1.")
-    return across, down
-
-
-def fit_size(asked: Size | tuple[float, float], megapixels: float, width: InputSpec, height: InputSpec) -> Size:
-    """The size that the nodes take: pixels to their steps and ranges, an aspect ratio at about `megapixels` millions
-    of pixels in multiples of 64."""
-    if isinstance(asked, Size):
-        return Size(_on_step(asked.width, width), _on_step(asked.height, height))
-    side, stretch = math.sqrt(megapixels * 1e6), math.sqrt(asked[0] / asked[1])
-    return Size(_on_step(side * stretch, width, 64), _on_step(side / stretch, height, 64))
-
-
-def _on_step(length: float, spec: InputSpec, step: int = 0) -> int:
-    step = max(step, int(spec.step or 1))
-    low, high = int(spec.minimum or step), int(spec.maximum or 16384)
-    return min(max(round(length / step) * step, math.ceil(low / step) * step), high // step * step)
-
-
-def file_stem(prompt: str, seed: int | None) -> str:
-    """A telling file name without extension: the first words of the prompt, in any script, and the seed."""
-    plain = unicodedata.normalize("NFC", prompt)
-    words = re.sub(r"[^\w]+", "-", plain, flags=re.UNICODE).strip("-_")[:48].rstrip("-_")
-    return f"{words or 'picture'}-{seed}" if seed is not None else words or "picture"
-
-
-# --- 4. Media ---------------------------------------------------------------------------------------------------------
 #
 # Pictures that come in, masks, and the files that go out, all as bytes. They come from anybody, and Pillow's readers
 # raise whatever they stumble over, so every exception of theirs is caught and becomes an error or a note.
 
 MAX_INPUT_MEGAPIXELS = 50.0
 MAX_INPUT_SIDE = 16_384
+
+
 # Not read: what Pillow only recognizes, what starts another program, draws vectors, opens other formats inside or
 # unpacks without a bound (FITS).
 NOT_READ = {"BUFR", "EPS", "FITS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "QOI", "WMF"}
@@ -4072,15 +4290,28 @@ PAGED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF", "FLI")  # formats whose further p
 FAINT = 8  # of 255: no more than a trace of white in a mask
 ONE_COLOUR = 16.0  # of 255: how much each channel of a stroke's colour may spread
 GREY = 12.0  # of 255: how far apart the channels of something grey may be on average
-
 PICTURE_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
+
+
 PICTURE_TYPES |= {"AVIF": "image/avif", "TIFF": "image/tiff", "BMP": "image/bmp", "MPO": "image/jpeg"}
+
+
 # What the operating system's own table of endings may lack.
 OTHER_TYPES = {"mp4": "video/mp4", "webm": "video/webm", "mp3": "audio/mpeg", "flac": "audio/flac", "opus": "audio/ogg"}
+
+
 OTHER_TYPES |= {"ogg": "audio/ogg", "wav": "audio/wav", "m4a": "audio/mp4", "mov": "video/quicktime"}
+
+
 OTHER_TYPES |= {"mkv": "video/x-matroska", "glb": "model/gltf-binary", "gltf": "model/gltf+json", "obj": "model/obj"}
+
+
 OTHER_TYPES |= {"stl": "model/stl", "ply": "model/ply", "svg": "image/svg+xml", "json": "application/json"}
+
+
 OTHER_TYPES |= {"txt": "text/plain", "md": "text/markdown", "latent": "application/octet-stream"}
+
+
 # How the files of a kind begin.
 BEGINNINGS = tuple(
     (re.compile(start, re.DOTALL), kind)
@@ -4110,10 +4341,10 @@ BEGINNINGS = tuple(
 def content_type_of(data: bytes, name: str) -> tuple[str, Size | None, bool]:
     """What a file is: its content type, the size in pixels of a picture, and whether it moves (or has pages).
     Told by its own bytes, of which only the head is decoded, else by the name's ending. Blocks: call it in a thread."""
-    with contextlib.suppress(Exception), _open(data, PICTURE_TYPES) as image:
+    with contextlib.suppress(Exception), open_picture(data, PICTURE_TYPES) as image:
         return PICTURE_TYPES[str(image.format)], Size(*image.size), _is_paged(image)
     ending = name.rpartition(".")[2].lower()
-    start = data[_behind_id3(data) :][:80]
+    start = data[behind_id3(data) :][:80]
     kind = next((kind for begins, kind in BEGINNINGS if begins.match(start)), "")
     if kind == "video/mp4" and ending == "m4a":  # most programs give both the same brand
         kind = "audio/mp4"
@@ -4131,7 +4362,7 @@ def is_drawing(data: bytes) -> bool:
     return head.startswith(b"<") and not head.startswith((b"<html", b"<!doctype html")) and b"<svg" in head
 
 
-def _open(data: bytes, formats: Iterable[str] = ()) -> Image.Image:
+def open_picture(data: bytes, formats: Iterable[str] = ()) -> Image.Image:
     """A picture whose head is decoded. Raises anything."""
     Image.init()
     names = [kind for kind in Image.OPEN if kind not in NOT_READ and (not formats or kind in formats)]
@@ -4144,7 +4375,71 @@ def _is_paged(image: Image.Image) -> bool:
     return False
 
 
-def _orientation(image: Image.Image) -> int:
+def behind_id3(data: bytes) -> int:
+    """Where a file goes on behind ID3 tags at its start."""
+    at = 0
+    for _ in range(8):  # there is rarely a second one
+        if data[at : at + 3] != b"ID3" or len(data) < at + 10:
+            break
+        length = functools.reduce(lambda total, byte: total << 7 | byte & 0x7F, data[at + 6 : at + 10], 0)
+        at += 10 + length + (10 if data[at + 5] & 0x10 else 0)
+    return at
+
+
+USUAL_ENDINGS = {"jpeg": "jpg", "plain": "txt", "svg+xml": "svg"}  # where a type is not called as its files end
+
+
+@dataclass(frozen=True)
+class Product:
+    """A finished file, nearly always a picture."""
+
+    data: bytes = field(repr=False)
+    content_type: str
+    size: Size | None  # of a picture
+    source: str  # its name on the ComfyUI server, or "" when it came over the websocket, or is a text
+    prompt_id: str = ""  # of the run that made it,
+    of: int = 0  # and how many files that made
+
+    @property
+    def ending(self) -> str:
+        """What a name of such a file ends in: "png"."""
+        kind = self.content_type.rpartition("/")[2]
+        ending = self.source.rpartition(".")[2].lower() if self.size is None and "." in self.source else kind
+        ending = USUAL_ENDINGS.get(ending, ending)
+        return ending if re.fullmatch(r"[a-z0-9]{1,8}", ending) else "bin"
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/media/pictures.py
+#
+# media/pictures.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+PICTURE_KEYS = ("prompt", "workflow")  # what ran comes before what was drawn: it needs no conversion
+
+
+def read_picture_workflow(data: bytes, name: str) -> Graph:
+    """The workflow that ComfyUI put into a picture that it made: PNG text, or the EXIF data of other formats. Raises
+    `WorkflowRefused` when there is none. Blocks: call it in a thread."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as image:
+            held = {key: value for key, value in image.info.items() if key in PICTURE_KEYS and isinstance(value, str)}
+            for value in image.getexif().values():
+                key, _, text = value.partition(":") if isinstance(value, str) else ("", "", "")
+                held.setdefault(key.strip().lower(), text.strip("\0 "))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise WorkflowRefused(f'"{name}" is no picture that can be read.', EXPECTED) from None
+    for key in PICTURE_KEYS:
+        with contextlib.suppress(WorkflowRefused):
+            return unwrap(read_json(held.get(key, "")))
+    raise WorkflowRefused(
+        f'The picture "{name}" holds no workflow of ComfyUI.',
+        "Pictures lose it when they are edited, compressed or sent by a messenger: attach the file that ComfyUI saved.",
+    )
+
+
+def orientation_of(image: Image.Image) -> int:
     """EXIF's orientation, 0 when its EXIF data cannot be read. What holds its EXIF data at the end is loaded."""
     try:
         found = image.getexif().get(ORIENTATION, 1)
@@ -4153,8 +4448,9 @@ def _orientation(image: Image.Image) -> int:
     return found if found in TURNED else 1
 
 
-def _turn_upright(image: Image.Image) -> None:
-    if _orientation(image) in TURNED:
+def turn_upright(image: Image.Image) -> None:
+    """Turn a picture, in place, as its EXIF data asks for."""
+    if orientation_of(image) in TURNED:
         ImageOps.exif_transpose(image, in_place=True)
 
 
@@ -4165,7 +4461,7 @@ def _is_see_through(image: Image.Image) -> bool:
     return alpha.getchannel("A").getextrema()[0] != 255
 
 
-def _plain(image: Image.Image) -> Image.Image:
+def plain_picture(image: Image.Image) -> Image.Image:
     """A decoded picture as RGB with 8 bits a channel, or as RGBA when something in it is see-through."""
     mode = "RGBA" if _is_see_through(image) else "RGB"
     if mode == "RGB":
@@ -4194,13 +4490,14 @@ def _brightest(image: Image.Image) -> float:
     return float(image.getextrema()[1])  # type: ignore[arg-type]
 
 
-def _profile(image: Image.Image) -> bytes | None:
+def rgb_profile(image: Image.Image) -> bytes | None:
     """A picture's colour profile, if it is one for RGB."""
     profile = image.info.get("icc_profile")
     return profile if isinstance(profile, bytes) and profile[16:20] == b"RGB " else None
 
 
-def _encoded(image: Image.Image, kind: str, **options: Any) -> bytes:
+def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """A picture as a file of Pillow's format `kind`, with the options that Pillow takes for it."""
     stream = io.BytesIO()
     image.save(stream, kind, **options)
     return stream.getvalue()
@@ -4229,7 +4526,7 @@ def _reading(data: bytes, name: str) -> Iterator[Image.Image]:
     """A picture within the bounds, not yet decoded. Raises `BadArgument` and `LimitExceeded` for whatever goes wrong
     with it inside."""
     try:
-        with _open(data) as image:
+        with open_picture(data) as image:
             _check_bounds(image, name)
             yield image
     except ComfyUIError:
@@ -4268,7 +4565,7 @@ def read_still(data: bytes, name: str) -> InputFile:
     them rightly, else encoded anew. Raises `BadArgument`, and `LimitExceeded` beyond the bounds. Blocks."""
     with _reading(data, name) as image:
         ending = ENDINGS.get(str(image.format), "")
-        if ending == "jpg" and image.mode in PLAIN_MODES and _orientation(image) == 1:
+        if ending == "jpg" and image.mode in PLAIN_MODES and orientation_of(image) == 1:
             size = Size(*image.size)
             image.draft(image.mode, (1, 1))  # decodes at an eighth of the size, and reads all of the file all the same
             image.load()
@@ -4278,18 +4575,18 @@ def read_still(data: bytes, name: str) -> InputFile:
         _check_bounds(image, name)  # some formats tell their size only now
         transparent = _is_see_through(image)
         hidden = transparent and image.mode in ("1", "L", "RGB")  # a colour that stands for nothing: ComfyUI shows it
-        if ending and image.mode in PLAIN_MODES and _orientation(image) == count == 1 and not hidden:
+        if ending and image.mode in PLAIN_MODES and orientation_of(image) == count == 1 and not hidden:
             return InputFile(data, ending, Size(*image.size), transparent)
         notes = (f"only the first of {count} pictures in it is used",) if count > 1 else ()
-        _turn_upright(image)
+        turn_upright(image)
         # Turned, or with EXIF data that ComfyUI would fail at.
         if ending == "jpg" and image.mode in ("L", "RGB"):
             profile = image.info.get("icc_profile")
-            encoded = _encoded(image, "JPEG", quality=95, subsampling="4:4:4", icc_profile=profile)
+            encoded = encode(image, "JPEG", quality=95, subsampling="4:4:4", icc_profile=profile)
             return InputFile(encoded, ending, Size(*image.size), False, notes)
-        profile = _profile(image)
-        plain = _plain(image)
-        encoded = _encoded(plain, "PNG", compress_level=1, icc_profile=profile)
+        profile = rgb_profile(image)
+        plain = plain_picture(image)
+        encoded = encode(plain, "PNG", compress_level=1, icc_profile=profile)
         return InputFile(encoded, "png", Size(*plain.size), transparent, notes)
 
 
@@ -4300,8 +4597,8 @@ def read_mask(data: bytes, name: str) -> Image.Image:
     with _reading(data, name) as image:
         image.load()
         _check_bounds(image, name)
-        _turn_upright(image)
-        mask = _mask_in(_plain(image))
+        turn_upright(image)
+        mask = _mask_in(plain_picture(image))
     if _brightest(mask) < FAINT:
         raise BadArgument(
             f'In "{shortened(name)}" the mask has no white part, so nothing would be painted anew.',
@@ -4342,9 +4639,9 @@ def with_mask(still: InputFile, mask: Image.Image) -> InputFile:
     with _reading(still.data, "picture") as image:
         image.load()
         image.info.pop("transparency", None)
-        picture, profile = image.convert("RGB"), _profile(image)
+        picture, profile = image.convert("RGB"), rgb_profile(image)
     picture.putalpha(ImageChops.invert(mask))
-    encoded = _encoded(picture, "PNG", compress_level=1, icc_profile=profile)
+    encoded = encode(picture, "PNG", compress_level=1, icc_profile=profile)
     return InputFile(encoded, "png", still.size, _brightest(mask) > 0, still.notes + notes)
 
 
@@ -4353,7 +4650,7 @@ def mask_file(mask: Image.Image, size: Size) -> InputFile:
     that read what is see-through. Blocks."""
     mask, notes = _scaled(mask, size)
     picture = Image.merge("RGBA", (mask, mask, mask, ImageChops.invert(mask)))
-    return InputFile(_encoded(picture, "PNG", compress_level=1), "png", size, _brightest(mask) > 0, notes)
+    return InputFile(encode(picture, "PNG", compress_level=1), "png", size, _brightest(mask) > 0, notes)
 
 
 def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]]:
@@ -4369,17 +4666,17 @@ def small_jpeg(data: bytes, steps: Sequence[tuple[int, int]], most: int, pixels:
     """A picture as a JPEG data URI: the first of `steps` (longer side, quality) with at most `most` bytes of JPEG, else
     the last; None for what is no picture or has more than so many `pixels`. Blocks."""
     try:
-        with _open(data) as image:
+        with open_picture(data) as image:
             if image.width * image.height > pixels:
                 return None
             image.draft("RGB", (steps[0][0], steps[0][0]))
             image.load()
-            _turn_upright(image)
-            small = _plain(image)
+            turn_upright(image)
+            small = plain_picture(image)
         encoded = b""
         for side, quality in steps:
             small.thumbnail((side, side))
-            encoded = _encoded(_over_white(small), "JPEG", quality=quality)
+            encoded = encode(over_white(small), "JPEG", quality=quality)
             if len(encoded) <= most:
                 break
     except Exception:
@@ -4394,7 +4691,8 @@ def glance(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
     return small_jpeg(data, steps, most, MAX_INPUT_MEGAPIXELS * 2e6)
 
 
-def _over_white(image: Image.Image) -> Image.Image:
+def over_white(image: Image.Image) -> Image.Image:
+    """A picture without transparency: what was see-through shows white."""
     if image.mode != "RGBA":
         return image
     ground = Image.new("RGB", image.size, "white")
@@ -4402,90 +4700,21 @@ def _over_white(image: Image.Image) -> Image.Image:
     return ground
 
 
-@dataclass(frozen=True)
-class Format:
-    """How a finished file is handed over."""
-
-    kind: str = ""  # "" as made, "PNG", "WebP" or "JPEG"; of still pictures
-    quality: int = 90  # 1 to 100, of WebP and JPEG
-    metadata: bool = True  # whether it may tell its prompt and workflow
-
-
-LONGEST_SIDE = {"PNG": 2**31 - 1, "WEBP": 16_383, "JPEG": 65_535}  # in pixels, of what is made
-MAX_JPEG_EXIF = 65_000  # bytes; the length of a segment has 16 bits
-TEXT_KEY = re.compile(r"[^\0:]{1,79}")
-PROMPT_TAG = 0x0110  # of EXIF, where ComfyUI writes the prompt
-# Where it writes the other texts, and where nothing stands when there are more of them.
-TEXT_TAGS = (*range(0x010F, 0x010A, -1), *range(0x00FD, 0x0080, -1))
+def read_input(data: bytes, name: str) -> InputFile:
+    """A file as a workflow's input. Raises `BadArgument` for a kind that none takes, and as `read_still` does. Blocks:
+    call it in a thread."""
+    content_type = content_type_of(data, name)[0]
+    kind = content_type.partition("/")[0]
+    if kind in ("video", "audio") and data:
+        return InputFile(data, Product(data, content_type, None, name).ending, kind=kind)
+    return read_still(data, name)
 
 
-def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, str, tuple[str, ...]]:
-    """A finished file as it is wanted: its bytes, its content type, and what could not be done. Blocks."""
-    notes: tuple[str, ...] = ()
-    kind = wanted.kind.upper()
-    own, size, moves = content_type_of(data, "")
-    picture = size is not None or (content_type.startswith("image/") and "image/svg+xml" not in (own, content_type))
-    if kind in LONGEST_SIDE and picture and not moves and own != PICTURE_TYPES[kind]:
-        if size and max(size.width, size.height) > LONGEST_SIDE[kind]:
-            notes = (f"a picture of {size} cannot be a {wanted.kind} and stays as it was made",)
-        else:
-            try:
-                encoded, notes = _converted(data, kind, wanted)
-                return encoded, PICTURE_TYPES[kind], notes
-            except Exception:
-                notes = (f"the picture could not be made a {wanted.kind} and stays as it was made",)
-    if not wanted.metadata:
-        try:
-            data = without_metadata(data, content_type)
-        except (ValueError, LookupError, RecursionError):
-            notes += ("its metadata could not be removed",)
-    return data, content_type, notes
-
-
-def _converted(data: bytes, kind: str, wanted: Format) -> tuple[bytes, tuple[str, ...]]:
-    """A picture in another format, and what was lost. Raises anything."""
-    with _open(data) as image:
-        image.load()
-        texts = _texts(image) if wanted.metadata else {}
-        _turn_upright(image)
-        options: dict[str, Any] = {"icc_profile": _profile(image)}
-        picture = _plain(image)
-    if kind == "PNG":
-        chunks = PngImagePlugin.PngInfo()
-        for key, text in texts.items():
-            chunks.add_text(key, text)
-        return _encoded(picture, kind, compress_level=4, pnginfo=chunks, **options), ()
-    options |= {"quality": min(max(wanted.quality, 1), 100)}
-    if kind == "WEBP":
-        return _encoded(picture, kind, method=4, exif=_exif(texts), **options), ()
-    lost: list[str] = []
-    while len(_exif(texts)) > MAX_JPEG_EXIF:
-        lost.append(next(key for key in ("workflow", "prompt", *texts) if key in texts))
-        del texts[lost[-1]]
-    notes = tuple(f"the {shortened(key)} was too long to be kept in a JPEG" for key in lost)
-    return _encoded(_over_white(picture), kind, exif=_exif(texts), **options), notes
-
-
-def _texts(image: Image.Image) -> dict[str, str]:
-    """The texts in a picture, where ComfyUI puts them: PNG text, or "key:text" in EXIF data."""
-    if isinstance(image, PngImagePlugin.PngImageFile):
-        held = {key: str(text) for key, text in image.text.items()}
-    else:
-        exif = image.getexif() if _orientation(image) else Image.Exif()
-        values = [exif[tag] for tag in (PROMPT_TAG, *TEXT_TAGS) if isinstance(exif.get(tag), str)]
-        parts = (value.partition(":") for value in values)
-        held = {key.strip(): text.strip("\0 ") for key, colon, text in parts if colon}
-    return {key: text for key, text in held.items() if TEXT_KEY.fullmatch(key)}
-
-
-def _exif(texts: Mapping[str, str]) -> bytes:
-    """Texts as ComfyUI writes them into EXIF data, which holds ASCII only: other characters as JSON escapes them."""
-    exif = Image.Exif()
-    rest = iter(TEXT_TAGS)
-    for key, text in texts.items():
-        if tag := PROMPT_TAG if key == "prompt" else next(rest, None):
-            exif[tag] = re.sub(r"[^\0-\x7f]", lambda found: json.dumps(found[0])[1:-1], f"{key}:{text}")
-    return exif.tobytes() if texts else b""
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/media/metadata.py
+#
+# media/metadata.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 # Taking texts out of files without decoding them. Wherever something refers to places in the file, what was there is
@@ -4692,19 +4921,8 @@ def _bare_matroska(data: bytes) -> bytes:
     return bytes(file)
 
 
-def _behind_id3(data: bytes) -> int:
-    """Where a file goes on behind ID3 tags at its start."""
-    at = 0
-    for _ in range(8):  # there is rarely a second one
-        if data[at : at + 3] != b"ID3" or len(data) < at + 10:
-            break
-        length = functools.reduce(lambda total, byte: total << 7 | byte & 0x7F, data[at + 6 : at + 10], 0)
-        at += 10 + length + (10 if data[at + 5] & 0x10 else 0)
-    return at
-
-
 def _bare_mp3(data: bytes) -> bytes:
-    start, end = _behind_id3(data), len(data)
+    start, end = behind_id3(data), len(data)
     if start > end:
         raise ValueError("a tag ends where it cannot")
     while True:
@@ -4720,7 +4938,7 @@ def _bare_mp3(data: bytes) -> bytes:
 
 
 def _bare_flac(data: bytes) -> bytes:
-    file, at, last = bytearray(data[_behind_id3(data) :]), 4, False
+    file, at, last = bytearray(data[behind_id3(data) :]), 4, False
     if file[:4] != b"fLaC":
         raise ValueError("no FLAC")
     while not last:
@@ -4854,26 +5072,137 @@ BARE: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-# --- 5. Server --------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/media/delivery.py
+#
+# media/delivery.
+# ----------------------------------------------------------------------------------------------------------------------
 
-T = TypeVar("T")
+
+@dataclass(frozen=True)
+class Format:
+    """How a finished file is handed over."""
+
+    kind: str = ""  # "" as made, "PNG", "WebP" or "JPEG"; of still pictures
+    quality: int = 90  # 1 to 100, of WebP and JPEG
+    metadata: bool = True  # whether it may tell its prompt and workflow
 
 
-async def gather(most: int, work: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
-    """All results in order, at most so many at a time; the first failure, or a cancellation, cancels the rest."""
-    gate = asyncio.Semaphore(most)
+LONGEST_SIDE = {"PNG": 2**31 - 1, "WEBP": 16_383, "JPEG": 65_535}  # in pixels, of what is made
+MAX_JPEG_EXIF = 65_000  # bytes; the length of a segment has 16 bits
+TEXT_KEY = re.compile(r"[^\0:]{1,79}")
+PROMPT_TAG = 0x0110  # of EXIF, where ComfyUI writes the prompt
 
-    async def one(ask: Callable[[], Awaitable[T]]) -> T:
-        async with gate:
-            return await ask()
 
-    tasks = [asyncio.create_task(one(ask)) for ask in work]
-    try:
-        return list(await asyncio.gather(*tasks))
-    finally:
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+# Where it writes the other texts, and where nothing stands when there are more of them.
+TEXT_TAGS = (*range(0x010F, 0x010A, -1), *range(0x00FD, 0x0080, -1))
+
+
+def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, str, tuple[str, ...]]:
+    """A finished file as it is wanted: its bytes, its content type, and what could not be done. Blocks."""
+    notes: tuple[str, ...] = ()
+    kind = wanted.kind.upper()
+    own, size, moves = content_type_of(data, "")
+    picture = size is not None or (content_type.startswith("image/") and "image/svg+xml" not in (own, content_type))
+    if kind in LONGEST_SIDE and picture and not moves and own != PICTURE_TYPES[kind]:
+        if size and max(size.width, size.height) > LONGEST_SIDE[kind]:
+            notes = (f"a picture of {size} cannot be a {wanted.kind} and stays as it was made",)
+        else:
+            try:
+                encoded, notes = _converted(data, kind, wanted)
+                return encoded, PICTURE_TYPES[kind], notes
+            except Exception:
+                notes = (f"the picture could not be made a {wanted.kind} and stays as it was made",)
+    if not wanted.metadata:
+        try:
+            data = without_metadata(data, content_type)
+        except (ValueError, LookupError, RecursionError):
+            notes += ("its metadata could not be removed",)
+    return data, content_type, notes
+
+
+def _converted(data: bytes, kind: str, wanted: Format) -> tuple[bytes, tuple[str, ...]]:
+    """A picture in another format, and what was lost. Raises anything."""
+    with open_picture(data) as image:
+        image.load()
+        texts = _texts(image) if wanted.metadata else {}
+        turn_upright(image)
+        options: dict[str, Any] = {"icc_profile": rgb_profile(image)}
+        picture = plain_picture(image)
+    if kind == "PNG":
+        chunks = PngImagePlugin.PngInfo()
+        for key, text in texts.items():
+            chunks.add_text(key, text)
+        return encode(picture, kind, compress_level=4, pnginfo=chunks, **options), ()
+    options |= {"quality": min(max(wanted.quality, 1), 100)}
+    if kind == "WEBP":
+        return encode(picture, kind, method=4, exif=_exif(texts), **options), ()
+    lost: list[str] = []
+    while len(_exif(texts)) > MAX_JPEG_EXIF:
+        lost.append(next(key for key in ("workflow", "prompt", *texts) if key in texts))
+        del texts[lost[-1]]
+    notes = tuple(f"the {shortened(key)} was too long to be kept in a JPEG" for key in lost)
+    return encode(over_white(picture), kind, exif=_exif(texts), **options), notes
+
+
+def _texts(image: Image.Image) -> dict[str, str]:
+    """The texts in a picture, where ComfyUI puts them: PNG text, or "key:text" in EXIF data."""
+    if isinstance(image, PngImagePlugin.PngImageFile):
+        held = {key: str(text) for key, text in image.text.items()}
+    else:
+        exif = image.getexif() if orientation_of(image) else Image.Exif()
+        values = [exif[tag] for tag in (PROMPT_TAG, *TEXT_TAGS) if isinstance(exif.get(tag), str)]
+        parts = (value.partition(":") for value in values)
+        held = {key.strip(): text.strip("\0 ") for key, colon, text in parts if colon}
+    return {key: text for key, text in held.items() if TEXT_KEY.fullmatch(key)}
+
+
+def _exif(texts: Mapping[str, str]) -> bytes:
+    """Texts as ComfyUI writes them into EXIF data, which holds ASCII only: other characters as JSON escapes them."""
+    exif = Image.Exif()
+    rest = iter(TEXT_TAGS)
+    for key, text in texts.items():
+        if tag := PROMPT_TAG if key == "prompt" else next(rest, None):
+            exif[tag] = re.sub(r"[^\0-\x7f]", lambda found: json.dumps(found[0])[1:-1], f"{key}:{text}")
+    return exif.tobytes() if texts else b""
+
+
+def deliver(data: bytes, source: str, wanted: Format) -> tuple[Product, tuple[str, ...]]:
+    """A file in the format that is wanted, and notes where that could not be. Blocks: call it in a thread."""
+    product = read_product(data, source)
+    changed, content_type, notes = delivered(data, product.content_type, wanted)
+    size = product.size if content_type == product.content_type else content_type_of(changed, "")[1]
+    return replace(product, data=changed, content_type=content_type, size=size), notes
+
+
+def text_product(text: str) -> Product:
+    """A text that a node showed, as a file."""
+    kind = "text/plain"
+    if text.lstrip()[:1] in ("{", "["):
+        with contextlib.suppress(ValueError, RecursionError):
+            json.loads(text)
+            kind = "application/json"
+    return Product(text.encode("utf-8", "replace"), kind, None, "")
+
+
+def read_product(data: bytes, source: str) -> Product:
+    """A finished file with what it is, told by its bytes or its name. Blocks: call it in a thread."""
+    content_type, size, _ = content_type_of(data, source)
+    return Product(data, content_type, size, source)
+
+
+# ======================================================================================================================
+# src/comfyui_chat/server/__init__.py
+#
+# server.
+# ======================================================================================================================
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/endpoint.py
+#
+# server/endpoint.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 CLOUD_HOST = "cloud.comfy.org"
@@ -4931,6 +5260,13 @@ class Endpoint:
         if not self.api_key:
             return {}
         return {"X-API-Key": self.api_key} if self.cloud else {"Authorization": f"Bearer {self.api_key}"}
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/protocol.py
+#
+# server/protocol.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -5179,35 +5515,34 @@ def parse_device(raw: Mapping[str, Any]) -> Device:
 
 def parse_frame(kind: str, data: Mapping[str, Any]) -> Event | None:
     """A text frame's meaning for the prompt that it names; None for types that mean nothing here."""
-    match kind:
-        case "execution_start":
-            return Started()
-        case "execution_cached":
-            return Cached(frozenset(map(str, data["nodes"])))
-        case "executing":
-            return Ended() if data["node"] is None else Executing(str(data.get("display_node") or data["node"]))
-        case "progress":
-            return Progress({str(data.get("node")): (float(data["value"]), float(data["max"]), False)})
-        case "progress_state":
-            nodes = (node for node in data["nodes"].values() if node.get("state") != "pending")
-            return Progress(
-                {
-                    str(node.get("display_node_id") or node["node_id"]): (
-                        float(node["value"]),
-                        float(node["max"]),
-                        node["state"] == "finished",
-                    )
-                    for node in nodes
-                }
-            )
-        case "executed":
-            return Executed(parse_outputs({str(data["node"]): data.get("output")}))
-        case "execution_error":
-            return parse_failure(data)
-        case "execution_interrupted":
-            return Interrupted()
-        case "execution_success":
-            return Succeeded()
+    if kind == "execution_start":
+        return Started()
+    if kind == "execution_cached":
+        return Cached(frozenset(map(str, data["nodes"])))
+    if kind == "executing":
+        return Ended() if data["node"] is None else Executing(str(data.get("display_node") or data["node"]))
+    if kind == "progress":
+        return Progress({str(data.get("node")): (float(data["value"]), float(data["max"]), False)})
+    if kind == "progress_state":
+        nodes = (node for node in data["nodes"].values() if node.get("state") != "pending")
+        return Progress(
+            {
+                str(node.get("display_node_id") or node["node_id"]): (
+                    float(node["value"]),
+                    float(node["max"]),
+                    node["state"] == "finished",
+                )
+                for node in nodes
+            }
+        )
+    if kind == "executed":
+        return Executed(parse_outputs({str(data["node"]): data.get("output")}))
+    if kind == "execution_error":
+        return parse_failure(data)
+    if kind == "execution_interrupted":
+        return Interrupted()
+    if kind == "execution_success":
+        return Succeeded()
     return None
 
 
@@ -5254,22 +5589,22 @@ def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, defini
     where = f"{name} of node {node_title(graph, node_id)}"
     definition = definitions.get(graph[node_id]["class_type"]) if node_id in graph else None
     spec = definition.inputs.get(name) if definition else None
-    match reason.get("type"):
-        case "value_not_in_list":
-            listed = (extra.get("input_config") or [None])[0]  # left out by the server when it is long
-            known = closest(str(value), listed if isinstance(listed, list) else spec.choices if spec else ())
-            hint = f"Installed are, among others: {quoted(known)}." if known else ""
-            if MODEL_FILE.search(str(value)):
-                return ModelNotInstalled(f'The model "{value}" is not installed ({where}).', hint)
-            return ValueOutOfRange(
-                f'"{shortened(value)}" is not a choice for {where}.', hint.replace("Installed", "Choices")
-            )
-        case "value_smaller_than_min" | "value_bigger_than_max":
-            low, high = (spec.minimum, spec.maximum) if spec else (None, None)
-            hint = f"Give a value from {low:g} to {high:g}." if low is not None and high is not None else ""
-            return ValueOutOfRange(f"{shortened(value)} is out of range for {where}.", hint)
-        case "invalid_input_type":
-            return ValueOutOfRange(f'"{shortened(value)}" has the wrong type for {where}.')
+    kind = reason.get("type")
+    if kind == "value_not_in_list":
+        listed = (extra.get("input_config") or [None])[0]  # left out by the server when it is long
+        known = closest(str(value), listed if isinstance(listed, list) else spec.choices if spec else ())
+        hint = f"Installed are, among others: {quoted(known)}." if known else ""
+        if MODEL_FILE.search(str(value)):
+            return ModelNotInstalled(f'The model "{value}" is not installed ({where}).', hint)
+        return ValueOutOfRange(
+            f'"{shortened(value)}" is not a choice for {where}.', hint.replace("Installed", "Choices")
+        )
+    if kind in ("value_smaller_than_min", "value_bigger_than_max"):
+        low, high = (spec.minimum, spec.maximum) if spec else (None, None)
+        hint = f"Give a value from {low:g} to {high:g}." if low is not None and high is not None else ""
+        return ValueOutOfRange(f"{shortened(value)} is out of range for {where}.", hint)
+    if kind == "invalid_input_type":
+        return ValueOutOfRange(f'"{shortened(value)}" has the wrong type for {where}.')
     details = shortened(reason.get("details") or "", 200)
     return WorkflowRefused(f"ComfyUI refused {where}: {reason.get('message')}" + (f" ({details})" if details else ""))
 
@@ -5295,6 +5630,116 @@ class Accepted:
     certain: bool = True
 
 
+UNPAID = frozenset({"InsufficientFundsError", "InactiveSubscriptionError"})  # why a run of Comfy Cloud's may end
+
+
+def parse_job(job: Mapping[str, Any]) -> Event:
+    """A job of Comfy Cloud's as a look-up's answer: `Waiting`, `Started` or `Recorded`."""
+    status = job["status"]
+    if status == "pending":
+        return Waiting(int(job.get("queue_position") or 0))
+    if status == "in_progress":
+        return Started()
+    if status in ("completed", "failed", "cancelled"):
+        error = job.get("execution_error")
+        failure = parse_failure(error) if error else None
+        return Recorded(status == "completed", parse_outputs(job.get("outputs")), failure, status == "cancelled")
+    raise ValueError(status)
+
+
+def read_retry_after(text: str | None) -> float | None:
+    """Seconds from now, of a header that holds them or a date; None where it holds neither."""
+    text = (text or "").strip()
+    if re.fullmatch(r"\d{1,9}", text):
+        return float(text)
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+    return None
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/record.py
+#
+# server/record.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+REST_SECONDS = 5.0  # a server that failed is left alone so long, then twice as long, up to
+LONGEST_REST_SECONDS = 300.0
+REMEMBERED_PACES = 50  # workflows of a server whose pace is remembered
+
+
+@dataclass
+class Record:
+    """What this process has seen of a server: what a choice between servers rests on, and the metrics."""
+
+    runs: int = 0  # that were posted
+    done: int = 0
+    failed: int = 0  # the workflow's own errors, and refusals
+    lost: int = 0  # that the server forgot, or took with it
+    run_seconds: float = 0.0  # of all that are done
+    bytes: int = 0  # downloaded
+    sockets: int = 0  # websockets opened
+    paces: dict[str, float] = field(default_factory=dict)  # workflow -> seconds of a run, the latest counting most
+    coming: int = 0  # calls on their way here, which its queue does not show yet
+    faults: int = 0  # in a row
+    fault: str = ""  # the last one
+    fault_at: float = 0.0  # in seconds since 1970
+    resting_until: float = 0.0  # of `time.monotonic`
+    silent: bool = False  # whether it did not answer when it was last asked
+
+    def rest(self, reason: str, silent: bool = False) -> None:
+        """It does not answer, or lost a job: leave it alone for a while, longer each time."""
+        self.fault, self.fault_at, self.silent = reason, time.time(), silent
+        if self.resting:
+            return  # all calls that were there noticed the same
+        self.faults += 1
+        self.resting_until = time.monotonic() + min(REST_SECONDS * 2 ** min(self.faults - 1, 10), LONGEST_REST_SECONDS)
+
+    def recover(self) -> None:
+        """It answers."""
+        self.faults, self.resting_until = 0, 0.0
+
+    @property
+    def resting(self) -> bool:
+        """Whether it is left alone for now."""
+        return time.monotonic() < self.resting_until
+
+    @contextlib.contextmanager
+    def expecting(self) -> Iterator[None]:
+        """A call is on its way here."""
+        self.coming += 1
+        try:
+            yield
+        finally:
+            self.coming -= 1
+
+    def ran(self, workflow: str, seconds: float) -> None:
+        """A run of a workflow took so long, waiting not counted."""
+        self.recover()
+        self.done += 1
+        self.run_seconds += seconds
+        before = self.paces.pop(workflow, seconds)
+        self.paces[workflow] = before + 0.4 * (seconds - before)
+        for oldest in list(self.paces)[:-REMEMBERED_PACES]:
+            del self.paces[oldest]
+
+    def pace(self, workflow: str = "") -> float | None:
+        """Seconds that a run of the workflow takes, or a run in general, as far as that is known."""
+        return self.paces.get(workflow) or (self.run_seconds / self.done if self.done else None)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/connection.py
+#
+# server/connection.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+CONNECT_SECONDS = 10.0  # to open a connection or the websocket
+DEAF_SECONDS = 20.0  # without any frame while a job runs, before the websocket is opened anew
+
+
 class Subscription:
     """What the websocket tells about one prompt."""
 
@@ -5312,6 +5757,24 @@ class Subscription:
             self.on_preview(data)
 
 
+class Host(Protocol):
+    """What a connection needs of the server that it belongs to."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it is."""
+
+    @property
+    def record(self) -> Record:
+        """What has been seen of it."""
+
+    def later(self, chore: Coroutine[Any, Any, None]) -> None:
+        """Do something beside everything else, for as long as the server is open."""
+
+    def websocket(self, client_id: str) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:
+        """A new websocket of the client with this id."""
+
+
 class Connection:
     """The one websocket of a server and credential, shared by all prompts in flight and owned by none of them.
 
@@ -5320,7 +5783,7 @@ class Connection:
     registration of the newer one when the older one goes.
     """
 
-    def __init__(self, server: "ComfyUIServer") -> None:
+    def __init__(self, server: Host) -> None:
         self.client_id = uuid.uuid4().hex
         self._server = server
         self._subscriptions: dict[str, Subscription] = {}
@@ -5459,66 +5922,26 @@ class Connection:
             running.picture(node_id, picture.data)
 
 
-@dataclass
-class Record:
-    """What this process has seen of a server: what a choice between servers rests on, and the metrics."""
-
-    runs: int = 0  # that were posted
-    done: int = 0
-    failed: int = 0  # the workflow's own errors, and refusals
-    lost: int = 0  # that the server forgot, or took with it
-    run_seconds: float = 0.0  # of all that are done
-    bytes: int = 0  # downloaded
-    sockets: int = 0  # websockets opened
-    paces: dict[str, float] = field(default_factory=dict)  # workflow -> seconds of a run, the latest counting most
-    coming: int = 0  # calls on their way here, which its queue does not show yet
-    faults: int = 0  # in a row
-    fault: str = ""  # the last one
-    fault_at: float = 0.0  # in seconds since 1970
-    resting_until: float = 0.0  # of `time.monotonic`
-    silent: bool = False  # whether it did not answer when it was last asked
-
-    def rest(self, reason: str, silent: bool = False) -> None:
-        """It does not answer, or lost a job: leave it alone for a while, longer each time."""
-        self.fault, self.fault_at, self.silent = reason, time.time(), silent
-        if self.resting:
-            return  # all calls that were there noticed the same
-        self.faults += 1
-        self.resting_until = time.monotonic() + min(REST_SECONDS * 2 ** min(self.faults - 1, 10), LONGEST_REST_SECONDS)
-
-    def recover(self) -> None:
-        """It answers."""
-        self.faults, self.resting_until = 0, 0.0
-
-    @property
-    def resting(self) -> bool:
-        """Whether it is left alone for now."""
-        return time.monotonic() < self.resting_until
-
-    @contextlib.contextmanager
-    def expecting(self) -> Iterator[None]:
-        """A call is on its way here."""
-        self.coming += 1
-        try:
-            yield
-        finally:
-            self.coming -= 1
-
-    def ran(self, workflow: str, seconds: float) -> None:
-        """A run of a workflow took so long, waiting not counted."""
-        self.recover()
-        self.done += 1
-        self.run_seconds += seconds
-        before = self.paces.pop(workflow, seconds)
-        self.paces[workflow] = before + 0.4 * (seconds - before)
-        for oldest in list(self.paces)[:-REMEMBERED_PACES]:
-            del self.paces[oldest]
-
-    def pace(self, workflow: str = "") -> float | None:
-        """Seconds that a run of the workflow takes, or a run in general, as far as that is known."""
-        return self.paces.get(workflow) or (self.run_seconds / self.done if self.done else None)
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/client.py
+#
+# server/client.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
+PROBE_SECONDS = 4.0  # to find out whether a server answers at all
+UPLOAD_SECONDS = 300.0  # for a file sent to the server
+DOWNLOAD_SECONDS = 600.0  # for a file from it
+STALL_SECONDS = 30.0  # without a byte in the middle of an answer, before it counts as broken off
+HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and a dead connection shows by them
+RECENT_PROMPTS = 200  # of the history, that are looked through for a user's own jobs
+LOOK_UP_SECONDS = 10.0  # for one look-up of a running job; the next one comes anyway
+DEFINITION_SECONDS = 300.0  # how long a node definition is believed
+MANY_CLASSES = 100  # of more than so many at once all are asked for in one request
+FREE_AGAIN_SECONDS = 10.0  # before ComfyUI's memory is freed after all, when others had jobs in the queue after a run
+DOUBT_SECONDS = 10.0  # how long it is believed when it lacks what is looked for: files are added all the time
+MAX_JSON_BYTES = 64 * 2**20
+MAX_OUTPUT_BYTES = 512 * 2**20
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
@@ -5708,7 +6131,9 @@ class ComfyUIServer:
             if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
                 raise ServerUnreachable(f"ComfyUI at {url} did not answer within {min(seconds, silent):g} s.") from None
             refused = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
-            raise ServerUnreachable(f"ComfyUI at {url} does not answer ({_reason(error)}).", refused=refused) from None
+            raise ServerUnreachable(
+                f"ComfyUI at {url} does not answer ({connection_fault(error)}).", refused=refused
+            ) from None
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         """Raise for the statuses that mean the same on every route."""
@@ -6039,7 +6464,7 @@ class ComfyUIServer:
         )
 
 
-def _reason(error: BaseException) -> str:
+def connection_fault(error: BaseException) -> str:
     """A connection error in two words; the library's own text would repeat the address, or name internals."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the host name is not known"
@@ -6054,121 +6479,18 @@ def _reason(error: BaseException) -> str:
     return "the connection broke off"
 
 
-class Pool:
-    """The servers of one event loop, and the task that looks after them.
-
-    The keeper closes what has been idle for `IDLE_SECONDS`, so that nothing stays behind when Open WebUI loads the file
-    anew, and frees ComfyUI's memory where that is due. It closes everything when the event loop ends: that cancels all
-    of its tasks, while a Stop cancels one call. So the keeper also tells the two apart.
-    """
-
-    def __init__(self) -> None:
-        self._servers: dict[Endpoint, ComfyUIServer] = {}
-        self._keeper: asyncio.Task[None] | None = None
-
-    @classmethod
-    def here(cls) -> "Pool":
-        """The one of this event loop."""
-        for loop in [reference() for reference in _POOLS.keyrefs()]:  # a copy: other threads have loops, too
-            if loop and loop.is_closed():
-                _POOLS.pop(loop, None)
-        return _POOLS.setdefault(asyncio.get_running_loop(), cls())
-
-    @property
-    def ending(self) -> bool:
-        """Whether the event loop ends, as when Open WebUI is shut down."""
-        return self._keeper is not None and self._keeper.cancelling() > 0
-
-    def server(self, endpoint: Endpoint) -> ComfyUIServer:
-        """The server of an endpoint, whether or not it is open."""
-        server = self._servers.pop(endpoint, None) or (ComfyCloud if endpoint.cloud else ComfyUIServer)(endpoint)
-        server.endpoint = endpoint  # by another name, perhaps
-        for forgotten in [one for one, other in self._servers.items() if not other.is_watched][:-IDLE_SERVERS]:
-            del self._servers[forgotten]
-        self._servers[endpoint] = server
-        return server
-
-    @contextlib.asynccontextmanager
-    async def open(self, endpoint: Endpoint) -> AsyncIterator[ComfyUIServer]:
-        """The server of an endpoint, which is not closed meanwhile."""
-        server = self.server(endpoint)
-        async with server.door:
-            server.users += 1
-        if self._keeper is None or self._keeper.done():
-            self._keeper = asyncio.create_task(self._keep())
-        try:
-            yield server
-        finally:
-            server.users -= 1
-            server.idle_since = time.monotonic()
-
-    async def close(self) -> None:
-        """Close everything at once."""
-        if self._keeper:
-            self._keeper.cancel()
-            await asyncio.wait({self._keeper})
-
-    async def _keep(self) -> None:
-        try:
-            while watched := [server for server in self._servers.values() if server.is_watched]:
-                for server in watched:
-                    now = time.monotonic()
-                    if server.free_at is not None and now >= server.free_at and not server.in_use:
-                        server.later(server.free_when_due())
-                    elif server.is_open and not server.in_use and now - server.idle_since >= IDLE_SECONDS:
-                        async with server.door:
-                            if not server.in_use:
-                                await server.close()
-                await asyncio.sleep(IDLE_SECONDS / 10)
-        finally:  # each as far as its time allows; what is open after that ends with the process
-            closing = [asyncio.create_task(server.close()) for server in self._servers.values() if server.is_open]
-            if closing:
-                await asyncio.wait(closing, timeout=CLEAN_UP_SECONDS)
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/cloud.py
+#
+# server/cloud.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
-_POOLS: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Pool]" = weakref.WeakKeyDictionary()
-
-
-def open_server(endpoint: Endpoint) -> contextlib.AbstractAsyncContextManager[ComfyUIServer]:
-    """The server of an endpoint, one for all calls of this event loop."""
-    return Pool.here().open(endpoint)
-
-
-async def close_servers() -> None:
-    """Close everything at once, for the command line and for tests."""
-    if pool := _POOLS.pop(asyncio.get_running_loop(), None):
-        await pool.close()
-
-
-UNPAID = frozenset({"InsufficientFundsError", "InactiveSubscriptionError"})  # why a run of Comfy Cloud's may end
+CLOUD_DEFINITION_SECONDS = 3600.0  # the same where all of them come at once, and how long an upload is relied on
 BILLING = re.compile(r"PAYMENT_REQUIRED|SUBSCRIPTION_REQUIRED|FREE_TIER_(EXHAUSTED|NOT_ALLOWED)")
 MAX_REFUSAL_BYTES = 2**16
 REMEMBERED_UPLOADS = 1000
 WHOLE = "/object_info"  # under which it is noted when all definitions were asked for
-
-
-def parse_job(job: Mapping[str, Any]) -> Event:
-    """A job of Comfy Cloud's as a look-up's answer: `Waiting`, `Started` or `Recorded`."""
-    match job["status"]:
-        case "pending":
-            return Waiting(int(job.get("queue_position") or 0))
-        case "in_progress":
-            return Started()
-        case "completed" | "failed" | "cancelled" as status:
-            error = job.get("execution_error")
-            failure = parse_failure(error) if error else None
-            return Recorded(status == "completed", parse_outputs(job.get("outputs")), failure, status == "cancelled")
-    raise ValueError(job["status"])
-
-
-def read_retry_after(text: str | None) -> float | None:
-    """Seconds from now, of a header that holds them or a date; None where it holds neither."""
-    text = (text or "").strip()
-    if re.fullmatch(r"\d{1,9}", text):
-        return float(text)
-    with contextlib.suppress(ValueError, TypeError, OverflowError):
-        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
-    return None
 
 
 class CloudConnection(Connection):
@@ -6390,7 +6712,115 @@ class ComfyCloud(ComfyUIServer):
         return await ask(signed)
 
 
-# --- 6. Catalogue -----------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/pool.py
+#
+# server/pool.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+IDLE_SECONDS = 60.0  # how long the websocket outlives its last job
+IDLE_SERVERS = 100  # that are remembered without being in use
+
+
+class Pool:
+    """The servers of one event loop, and the task that looks after them.
+
+    The keeper closes what has been idle for `IDLE_SECONDS`, so that nothing stays behind when Open WebUI loads the file
+    anew, and frees ComfyUI's memory where that is due. It closes everything when the event loop ends: that cancels all
+    of its tasks, while a Stop cancels one call. So the keeper also tells the two apart.
+    """
+
+    def __init__(self) -> None:
+        self._servers: dict[Endpoint, ComfyUIServer] = {}
+        self._keeper: asyncio.Task[None] | None = None
+
+    @classmethod
+    def here(cls) -> "Pool":
+        """The one of this event loop."""
+        for loop in [reference() for reference in _POOLS.keyrefs()]:  # a copy: other threads have loops, too
+            if loop and loop.is_closed():
+                _POOLS.pop(loop, None)
+        return _POOLS.setdefault(asyncio.get_running_loop(), cls())
+
+    @property
+    def ending(self) -> bool:
+        """Whether the event loop ends, as when Open WebUI is shut down."""
+        return self._keeper is not None and self._keeper.cancelling() > 0
+
+    def server(self, endpoint: Endpoint) -> ComfyUIServer:
+        """The server of an endpoint, whether or not it is open."""
+        server = self._servers.pop(endpoint, None) or (ComfyCloud if endpoint.cloud else ComfyUIServer)(endpoint)
+        server.endpoint = endpoint  # by another name, perhaps
+        for forgotten in [one for one, other in self._servers.items() if not other.is_watched][:-IDLE_SERVERS]:
+            del self._servers[forgotten]
+        self._servers[endpoint] = server
+        return server
+
+    @contextlib.asynccontextmanager
+    async def open(self, endpoint: Endpoint) -> AsyncIterator[ComfyUIServer]:
+        """The server of an endpoint, which is not closed meanwhile."""
+        server = self.server(endpoint)
+        async with server.door:
+            server.users += 1
+        if self._keeper is None or self._keeper.done():
+            self._keeper = asyncio.create_task(self._keep())
+        try:
+            yield server
+        finally:
+            server.users -= 1
+            server.idle_since = time.monotonic()
+
+    async def close(self) -> None:
+        """Close everything at once."""
+        if self._keeper:
+            self._keeper.cancel()
+            await asyncio.wait({self._keeper})
+
+    async def _keep(self) -> None:
+        try:
+            while watched := [server for server in self._servers.values() if server.is_watched]:
+                for server in watched:
+                    now = time.monotonic()
+                    if server.free_at is not None and now >= server.free_at and not server.in_use:
+                        server.later(server.free_when_due())
+                    elif server.is_open and not server.in_use and now - server.idle_since >= IDLE_SECONDS:
+                        async with server.door:
+                            if not server.in_use:
+                                await server.close()
+                await asyncio.sleep(IDLE_SECONDS / 10)
+        finally:  # each as far as its time allows; what is open after that ends with the process
+            closing = [asyncio.create_task(server.close()) for server in self._servers.values() if server.is_open]
+            if closing:
+                await asyncio.wait(closing, timeout=CLEAN_UP_SECONDS)
+
+
+_POOLS: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Pool]" = weakref.WeakKeyDictionary()
+
+
+def open_server(endpoint: Endpoint) -> contextlib.AbstractAsyncContextManager[ComfyUIServer]:
+    """The server of an endpoint, one for all calls of this event loop."""
+    return Pool.here().open(endpoint)
+
+
+async def close_servers() -> None:
+    """Close everything at once, for the command line and for tests."""
+    if pool := _POOLS.pop(asyncio.get_running_loop(), None):
+        await pool.close()
+
+
+# ======================================================================================================================
+# src/comfyui_chat/catalogue/__init__.py
+#
+# catalogue.
+# ======================================================================================================================
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/catalogue/entries.py
+#
+# catalogue/entries.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -6526,14 +6956,14 @@ def read_pasted(text: str, source: str, valve: str) -> Pasted:
     for place, (key, item) in enumerate(value.items() if isinstance(value, dict) else enumerate(value)):
         about = item if isinstance(item, dict) and not is_ui_format(item) and not is_api_format(item) else {}
         fallback = f"{source}-{place + 1}" if len(value) > 1 else source
-        name = shortened(_text(about.get("name"), fallback if isinstance(value, list) else str(key)))
+        name = shortened(text_of(about.get("name"), fallback if isinstance(value, list) else str(key)))
         name = without_json(name) or fallback
         try:
             graph = unwrap(item)
         except WorkflowRefused as refused:
             problems.append(f'{valve}, "{shortened(name)}": {refused.message}')
             continue
-        task, description = (shortened(_text(about.get(field)), 200) for field in ("task", "description"))
+        task, description = (shortened(text_of(about.get(field)), 200) for field in ("task", "description"))
         entries.append(Entry(name, source, graph, task, description))
     return Pasted(tuple(entries), tuple(problems))
 
@@ -6601,6 +7031,16 @@ class Listing:
             if found is not None:
                 return names[found]
         return None
+
+
+ATTACHED = "attached"  # what the workflow in one of them is called
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/catalogue/choosing.py
+#
+# catalogue/choosing.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -6972,6 +7412,13 @@ async def _no_such_model(
     return _model_missing(model, list(dict.fromkeys(installed)))
 
 
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/catalogue/listings.py
+#
+# catalogue/listings.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
 LISTED = 40  # workflows that are looked into for one list
 NAMED = 60  # model names in one answer
 SHOWN_CHOICES = 8
@@ -7112,6 +7559,8 @@ MODEL_KINDS: Mapping[str, str] = {  # what people call them -> ComfyUI's folder
     "sampler": "samplers",
     "scheduler": "schedulers",
 }
+
+
 USUAL_KINDS = ("checkpoints", "diffusion_models", "loras", "vae", "text_encoders", "upscale_models", "controlnet")
 SAMPLING_KINDS = {"samplers": "sampler_name", "schedulers": "scheduler"}  # the input of KSampler that lists them
 
@@ -7151,7 +7600,18 @@ async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
     return await server.names("/embeddings" if kind == "embeddings" else f"/models/{quote(kind, safe='')}") or []
 
 
-# --- 7. Job -----------------------------------------------------------------------------------------------------------
+# ======================================================================================================================
+# src/comfyui_chat/run/__init__.py
+#
+# run.
+# ======================================================================================================================
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/job.py
+#
+# run/job.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -7216,49 +7676,48 @@ def _advanced(job: Job, event: Event, now: float) -> Job:
         found = not isinstance(event, Absent)
         job = replace(job, silent_since=None, refused_since=None, absent=0 if found else job.absent)
         job = replace(job, taken=job.taken or found)
-    match event:
-        case Waiting(ahead):
-            return job if job.started else replace(job, ahead=ahead)
-        case Started():
-            return replace(job, started=True, ahead=None)
-        case Cached(nodes):
-            return replace(job, started=True, ahead=None, cached=nodes)
-        case Executing(node_id):
-            before = job.nodes.get(job.current or "", (0.0, 1.0, False))
-            done = {job.current: (before[1], before[1], True)} if job.current not in (None, node_id) else {}
-            return _moved(replace(job, current=node_id), done, now)
-        case Progress(nodes):
-            return _moved(job, nodes, now)
-        case Executed(outputs):
-            return replace(job, outputs=(*job.outputs, *outputs))
-        case SentPicture():
-            return replace(job, sent=(*job.sent, event))
-        case Failed():
-            return replace(job, failure=event)
-        case Interrupted():
-            return replace(job, interrupted=True)
-        case Succeeded():
-            return replace(job, succeeded=True)
-        case Ended():
-            return replace(job, ended=True)
-        case Recorded(success, outputs, failure, interrupted):
-            return replace(
-                job,
-                ended=True,
-                recorded=True,
-                succeeded=success,
-                outputs=outputs,
-                failure=failure or job.failure,
-                interrupted=interrupted,
-            )
-        case Absent():
-            return replace(job, absent=job.absent + 1)
-        case Silence(_, refused):
-            silent_since = now if job.silent_since is None else job.silent_since
-            refused_since = (now if job.refused_since is None else job.refused_since) if refused else None
-            return replace(job, away=True, silent_since=silent_since, refused_since=refused_since)
-        case Gap():
-            return replace(job, complete=False, away=True)
+    if isinstance(event, Waiting):
+        return job if job.started else replace(job, ahead=event.ahead)
+    if isinstance(event, Started):
+        return replace(job, started=True, ahead=None)
+    if isinstance(event, Cached):
+        return replace(job, started=True, ahead=None, cached=event.nodes)
+    if isinstance(event, Executing):
+        before = job.nodes.get(job.current or "", (0.0, 1.0, False))
+        done = {job.current: (before[1], before[1], True)} if job.current not in (None, event.node_id) else {}
+        return _moved(replace(job, current=event.node_id), done, now)
+    if isinstance(event, Progress):
+        return _moved(job, event.nodes, now)
+    if isinstance(event, Executed):
+        return replace(job, outputs=(*job.outputs, *event.outputs))
+    if isinstance(event, SentPicture):
+        return replace(job, sent=(*job.sent, event))
+    if isinstance(event, Failed):
+        return replace(job, failure=event)
+    if isinstance(event, Interrupted):
+        return replace(job, interrupted=True)
+    if isinstance(event, Succeeded):
+        return replace(job, succeeded=True)
+    if isinstance(event, Ended):
+        return replace(job, ended=True)
+    if isinstance(event, Recorded):
+        return replace(
+            job,
+            ended=True,
+            recorded=True,
+            succeeded=event.success,
+            outputs=event.outputs,
+            failure=event.failure or job.failure,
+            interrupted=event.interrupted,
+        )
+    if isinstance(event, Absent):
+        return replace(job, absent=job.absent + 1)
+    if isinstance(event, Silence):
+        silent_since = now if job.silent_since is None else job.silent_since
+        refused_since = (now if job.refused_since is None else job.refused_since) if event.refused else None
+        return replace(job, away=True, silent_since=silent_since, refused_since=refused_since)
+    if isinstance(event, Gap):
+        return replace(job, complete=False, away=True)
     return job
 
 
@@ -7305,124 +7764,24 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-# --- 8. Fleet ---------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/owner.py
+#
+# run/owner.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
-@dataclass(frozen=True)
-class Patience:
-    """How long a follower waits, in seconds."""
-
-    first: float = 0.3  # after the post, before the first look-up for the place in the queue
-    look_up: float = 5.0  # without a frame of the job, before the first look-up
-    longest: float = 30.0  # between two look-ups; they grow apart up to this
-    polling: float = 1.0  # between look-ups while there is no websocket; grows to `look_up`
-    settle: float = 1.0  # between the last good frame and the history entry, and between two rounds that find nothing
-    gone: float = 60.0  # without a connection, before the server is given up and its job with it
-    again: float = 0.5  # between posting and counting a user's jobs on all servers once more
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What the administrator allows for one call."""
-
-    count: int = 4
-    steps: int = 100
-    megapixels: float = 4.2
-    upscaled_megapixels: float = 34.0
-    video_seconds: float = 30.0
-    wait_seconds: float = 3600.0
-    jobs: int = 0  # of one user at once, on all servers; 0 is for any number
-    queue: int = 0  # prompts in a queue that is joined, at most; 0 is for any number
-
-
-USUAL_ENDINGS = {"jpeg": "jpg", "plain": "txt", "svg+xml": "svg"}  # where a type is not called as its files end
-
-
-@dataclass(frozen=True)
-class Product:
-    """A finished file, nearly always a picture."""
-
-    data: bytes = field(repr=False)
-    content_type: str
-    size: Size | None  # of a picture
-    source: str  # its name on the ComfyUI server, or "" when it came over the websocket, or is a text
-    prompt_id: str = ""  # of the run that made it,
-    of: int = 0  # and how many files that made
-
-    @property
-    def ending(self) -> str:
-        """What a name of such a file ends in: "png"."""
-        kind = self.content_type.rpartition("/")[2]
-        ending = self.source.rpartition(".")[2].lower() if self.size is None and "." in self.source else kind
-        ending = USUAL_ENDINGS.get(ending, ending)
-        return ending if re.fullmatch(r"[a-z0-9]{1,8}", ending) else "bin"
-
-
-@dataclass(frozen=True)
-class Made:
-    """What became of a wish."""
-
-    products: tuple[Product, ...]
-    seed: int | None
-    model: str
-    workflow: str
-    seconds: float
-    notes: tuple[str, ...]
-    texts: tuple[str, ...] = ()  # that nodes showed
-    running: str = ""  # the id of a job that outlived its wait after others had brought their files
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The prompts that make up a call, bound and ready to post."""
-
-    workflows: tuple[Workflow, ...]
-    seed: int | None
-    model: str
-    notes: tuple[str, ...]
-
-
-class Audience(Protocol):
-    """Whoever watches a run. Both methods return at once and never raise."""
-
-    def status(self, phase: str, text: str, fraction: float | None = None) -> None:
-        """What happens now."""
-
-    def preview(self, data: bytes) -> None:
-        """The picture so far, encoded."""
-
-
-@dataclass(frozen=True)
-class Memory:
-    """How a graphics card is shared with a language model; by default nothing is done for that."""
-
-    unload: Callable[[], Awaitable[None]] | None = None  # sends the language model away, and never raises
-    free_seconds: float | None = None  # after a run, before ComfyUI's memory is freed; None for never
-
-    @contextlib.asynccontextmanager
-    async def shared(self, server: ComfyUIServer) -> AsyncIterator[None]:
-        """The runs of a call on a server, with room made before and left behind. Comfy Cloud shares nothing."""
-        if self.unload and not server.endpoint.cloud:
-            await self.unload()
-        try:
-            yield
-        finally:
-            if self.free_seconds is not None and not server.endpoint.cloud and not Pool.here().ending:
-                server.free_after(self.free_seconds)
-
-
-PARALLEL_FILES = 10  # files that go to or come from a server at once
-CACHED_NOTE = "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
 MARK = "comfyui_tool"  # under which our prompts carry their mark in `extra_data`
-LOST_POSTS = 2  # that never arrived, after which the post is tried again
-USUAL_PACE = 10.0  # seconds of a run, where none was measured on any server
-SLOW_POST_SECONDS = 0.25  # a post that takes longer gives way to others of its user
 REMEMBERED_JOBS = 1000
+
+
 # Prompt id -> whether a call of this process brings its files still. It outlives the tool's being loaded anew, as the
 # calls under way then do.
 ATTENDED: dict[str, bool] = vars(
     sys.modules.setdefault("comfyui_tool_jobs", ModuleType("comfyui_tool_jobs"))
 ).setdefault("attended", {})
+
+
 OWN_CALL: ContextVar[set[str] | None] = ContextVar("OWN_CALL", default=None)  # the prompts that this call attends to
 CANCELLED: dict[str, None] = {}  # prompts that check_job took out, so that they are not run again
 TOLD: dict[str, None] = {}  # prompts whose failure check_job has told
@@ -7459,6 +7818,101 @@ class Owner:
     def job_id(self, endpoint: Endpoint, prompt_id: str) -> str:
         """By what name the user can ask for the job later: the prompt id, signed where the server keeps no mark."""
         return f"{prompt_id}.{self.mark(prompt_id)[:16]}" if endpoint.cloud else prompt_id
+
+
+def marked_time(prompt: Prompt, what: str) -> float:
+    """When one of our prompts was posted ("at"), or its call stops to wait for it ("until"), in seconds since 1970, by
+    its mark."""
+    at = mark_of(prompt).get(what)
+    return float(at) if isinstance(at, (int, float)) and abs(at) < 1e12 else 0.0
+
+
+OTHERS_SECONDS = 60.0  # since its end, after which nobody else can be about to bring a job
+
+
+def is_attended(owner: Owner, prompt: Prompt) -> bool:
+    """Whether a call may be about to bring what the job made: one of this process or, as far as the mark and the clocks
+    tell, one of another. That one has left when its wait is over, and is done a short while after the end."""
+    if (attended := ATTENDED.get(prompt.prompt_id)) is not None:
+        return attended
+    if owner.alone or marked_time(prompt, "until") < time.time():
+        return False
+    return prompt.ended is None or abs(time.time() - prompt.ended) < OTHERS_SECONDS
+
+
+@contextlib.contextmanager
+def attending() -> Iterator[None]:
+    """A call that makes or brings files and stores them: until its end its jobs are attended to, so that nobody stores
+    the same a second time."""
+    prompts: set[str] = set()
+    token = OWN_CALL.set(prompts)
+    try:
+        yield
+    finally:
+        OWN_CALL.reset(token)
+        for prompt_id in prompts:
+            leave(prompt_id)
+
+
+def attend(prompt_id: str) -> None:
+    """This call brings the job's files, from now on until it ends or leaves the job."""
+    ATTENDED[prompt_id] = True
+    if (prompts := OWN_CALL.get()) is not None:
+        prompts.add(prompt_id)
+
+
+def leave(prompt_id: str) -> None:
+    """No call of this process brings the job's files any more."""
+    ATTENDED.pop(prompt_id, None)
+    remember(ATTENDED, prompt_id, False)
+
+
+def remember(held: dict[str, Any], prompt_id: str, value: Any = None) -> None:
+    """Keep something of a prompt, for as long as there are not too many newer ones."""
+    held[prompt_id] = value
+    for oldest in list(held)[:-REMEMBERED_JOBS]:  # a copy, made in one go: other threads may have jobs, too
+        if not held.get(oldest):
+            held.pop(oldest, None)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/fleet.py
+#
+# run/fleet.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+SHARED_SECONDS = 0.1  # how old an answer about the queue may be that several jobs share
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a follower waits, in seconds."""
+
+    first: float = 0.3  # after the post, before the first look-up for the place in the queue
+    look_up: float = 5.0  # without a frame of the job, before the first look-up
+    longest: float = 30.0  # between two look-ups; they grow apart up to this
+    polling: float = 1.0  # between look-ups while there is no websocket; grows to `look_up`
+    settle: float = 1.0  # between the last good frame and the history entry, and between two rounds that find nothing
+    gone: float = 60.0  # without a connection, before the server is given up and its job with it
+    again: float = 0.5  # between posting and counting a user's jobs on all servers once more
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the administrator allows for one call."""
+
+    count: int = 4
+    steps: int = 100
+    megapixels: float = 4.2
+    upscaled_megapixels: float = 34.0
+    video_seconds: float = 30.0
+    wait_seconds: float = 3600.0
+    jobs: int = 0  # of one user at once, on all servers; 0 is for any number
+    queue: int = 0  # prompts in a queue that is joined, at most; 0 is for any number
+
+
+USUAL_PACE = 10.0  # seconds of a run, where none was measured on any server
 
 
 @dataclass(frozen=True)
@@ -7685,226 +8139,12 @@ class Fleet:
                 if sight is here and (len(self.known) == 1 or endpoint.cloud):  # which shows no marks
                     earlier = prompt.number < own.number
                 else:
-                    at = _marked(prompt, "at")
+                    at = marked_time(prompt, "at")
                     earlier = at < settled or (at, prompt.prompt_id) < (posted, prompt_id)
                 if prompt.prompt_id != prompt_id and earlier:
                     before.append((sight, prompt))
         if len(before) >= self.limits.jobs:
             raise self._too_many(len(before), before)
-
-
-def _marked(prompt: Prompt, what: str) -> float:
-    """When one of our prompts was posted ("at"), or its call stops to wait for it ("until"), in seconds since 1970, by
-    its mark."""
-    at = mark_of(prompt).get(what)
-    return float(at) if isinstance(at, (int, float)) and abs(at) < 1e12 else 0.0
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """A call's prompts, ready to post on the server that was chosen for them."""
-
-    server: ComfyUIServer
-    choice: Choice
-    plan: Plan
-    posted: Callable[[], None]  # to be called when the server's queue shows it
-
-
-async def make(
-    wish: Wish,
-    endpoints: Sequence[Endpoint],
-    limits: Limits,
-    audience: Audience,
-    *,
-    catalogue: Catalogue = Catalogue(),
-    previews: bool = True,
-    wanted: Format = Format(),
-    patience: Patience = Patience(),
-    owner: Owner | None = None,
-    memory: Memory = Memory(),
-    elsewhere: Sequence[Endpoint] = (),
-) -> Made:
-    """From a wish to finished files on the server that will be done soonest. Cancelling it cancels the job there.
-
-    A job that its server lost is run once more: on another server, or on the same one where that answers again. One
-    that a server did not take goes to the next. On servers `elsewhere` nothing is run, but the user's jobs count.
-    """
-    audience.status("connecting", "Connecting to ComfyUI")
-    fleet = await Fleet(tuple(endpoints), limits, owner or Owner(), patience, tuple(elsewhere)).found()
-    random_seed, moment = secrets.randbelow(MAX_SEED + 1), datetime.now()
-    harvest, gone, again, posts = Harvest(wish.called), set[Endpoint](), False, 0
-    failed: tuple[Assignment, ComfyUIError] | None = None  # why another server is needed
-    while True:
-        async with contextlib.AsyncExitStack() as stack:
-            choosing = assign(fleet, wish, catalogue, gone, random_seed, moment, audience)
-            try:
-                assigned = await stack.enter_async_context(choosing)
-            except ComfyUIError:
-                if failed is None:
-                    raise
-                if not harvest.collected:
-                    raise failed[1] from None
-                harvest.note_missing(failed[1].message)
-                return harvest.made(failed[0])
-            await stack.enter_async_context(memory.shared(assigned.server))
-            server = assigned.server
-            try:
-                await harvest.reap(fleet, assigned, audience, previews, wanted)
-            except ComfyUIError as error:
-                lost = isinstance(error, JobLost) or (isinstance(error, ServerGone) and error.refused)
-                untaken = isinstance(error, ServerError) and error.untaken
-                others = set(fleet.endpoints) - gone - {server.endpoint}
-                server.record.lost += lost
-                failed = assigned, error
-                if lost or untaken:
-                    server.record.rest(error.message, silent=isinstance(error, (ServerGone, ServerUnreachable)))
-                if untaken and others:
-                    gone.add(server.endpoint)
-                    continue
-                if isinstance(error, JobLost) and not error.arrived and posts < LOST_POSTS:
-                    posts += 1
-                    continue
-                if lost and not again and (others or isinstance(error, JobLost)):
-                    again = True
-                    gone |= {server.endpoint} if isinstance(error, ServerGone) else set()
-                    harvest.notes.append(f"{server.endpoint.name} lost the job, and it was run again")
-                    audience.status("connecting", "ComfyUI lost the job; it is run again")
-                    continue
-                if not harvest.collected:
-                    if isinstance(error, StillRunning) and harvest.parts > 1:
-                        error.message += f" It makes 1 of {harvest.parts}; the others were not begun."
-                    raise
-                harvest.note_missing(error.message)
-                harvest.running = error.job_id if isinstance(error, StillRunning) else ""
-            return harvest.made(assigned)
-
-
-@dataclass
-class Harvest:
-    """What a call has made so far, of all its prompts and on all the servers that it came to."""
-
-    name: str  # what files are called after
-    collected: list["Collected"] = field(default_factory=list)  # one for each prompt
-    notes: list[str] = field(default_factory=list)
-    parts: int = 0  # prompts that the call takes
-    begun: float = 0.0  # of `time.monotonic`
-    running: str = ""  # the id of the job that outlived the wait
-
-    async def reap(
-        self, fleet: Fleet, assigned: Assignment, audience: Audience, previews: bool, wanted: Format
-    ) -> None:
-        """Run the prompts that are left on the server that was chosen for them. Raises as `follow` and `collect` do."""
-        server, plan = assigned.server, assigned.plan
-        self.begun = self.begun or time.monotonic()
-        self.notes += plan.notes
-        if self.collected and len(plan.workflows) != self.parts:
-            self.note_missing("the other server makes them differently")
-            return
-        self.parts = len(plan.workflows)
-        for index in range(len(self.collected), self.parts):
-            graph = plan.workflows[index].graph
-            part = f"{index + 1} of {self.parts} · " if self.parts > 1 else ""
-            wait = max(fleet.limits.wait_seconds - (time.monotonic() - self.begun), 0.0)
-            if self.collected and not wait:
-                self.note_missing("the longest wait is over; the others were not begun")
-                return
-            seed = None if plan.seed is None else plan.seed + index
-            name, stem = assigned.choice.workflow.name, file_stem(self.name, seed)
-            about = {"workflow": name, "model": plan.model, "seed": seed, "name": stem}
-            job, dropped = await follow(
-                server, graph, audience, part, wait, previews, fleet.patience, fleet, about, assigned.posted
-            )
-            audience.status("saving", f"{part}Saving")
-            try:
-                collected = await collect(server, job, graph, wanted, fleet.patience)
-            except BaseException as error:
-                leave(job.prompt_id)
-                if not isinstance(error, ServerGone):
-                    raise
-                job_id = fleet.owner.job_id(server.endpoint, job.prompt_id)
-                error.add_note(f"When ComfyUI is back, check_job may bring them: job_id {job_id}.")
-                raise
-            cached = (CACHED_NOTE,) if job.cached >= set(graph) else ()
-            self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes, *cached]
-            self.collected.append(collected)
-
-    def note_missing(self, reason: str) -> None:
-        """Say that not all were made, and why."""
-        self.notes.append(f"only {len(self.collected)} of {self.parts} were made: {reason}")
-
-    def made(self, assigned: Assignment) -> Made:
-        """All of it, with what was chosen in the end."""
-        plan, name = assigned.plan, assigned.choice.workflow.name
-        products = tuple(product for one in self.collected for product in one.products)
-        texts = tuple(text for one in self.collected for text in one.texts)
-        seconds, notes = time.monotonic() - self.begun, tuple(dict.fromkeys(self.notes))
-        return Made(products, plan.seed, plan.model, name, seconds, notes, texts, self.running)
-
-
-@contextlib.asynccontextmanager
-async def assign(
-    fleet: Fleet,
-    wish: Wish,
-    catalogue: Catalogue,
-    gone: Collection[Endpoint],
-    random_seed: int,
-    moment: datetime,
-    audience: Audience,
-) -> AsyncIterator[Assignment]:
-    """The soonest server of those that have what the wish needs, with the files in place and the prompts bound.
-
-    Where one server has the model or workflow of a valve and another has not, the one that has it is taken. Raises as
-    `Fleet.in_order` does, and what the first server said where none can do it.
-    """
-    errors: list[ComfyUIError] = []
-    order = await fleet.in_order(str(wish.workflow.value) if wish.workflow else "", gone)
-    strict = wish.insisting() if len(order) > 1 else wish
-    async with contextlib.AsyncExitStack() as stack:
-        for endpoint, asked in [*((one, strict) for one in order), *((one, wish) for one in order if strict != wish)]:
-            server = await stack.enter_async_context(open_server(endpoint))
-            coming = stack.enter_context(contextlib.ExitStack())
-            coming.enter_context(server.record.expecting())
-            try:
-                choice, plan = await _ready(server, asked, catalogue, fleet.limits, random_seed, moment, audience)
-            except (ServerError, WorkflowRefused, UnknownWorkflow) as error:
-                coming.close()
-                errors.append(error)
-                if isinstance(error, (ServerUnreachable, ServerGone)):
-                    server.record.rest(error.message, silent=True)
-                if len(order) == 1:
-                    raise
-            else:
-                yield Assignment(server, choice, plan, coming.close)
-                return
-    refusals = [error for error in errors if not isinstance(error, ServerError)]
-    if refusals:
-        raise refusals[0]
-    raise fleet.none_answers([error for error in errors if isinstance(error, ServerError)])
-
-
-async def _ready(
-    server: ComfyUIServer,
-    wish: Wish,
-    catalogue: Catalogue,
-    limits: Limits,
-    random_seed: int,
-    moment: datetime,
-    audience: Audience,
-) -> tuple[Choice, Plan]:
-    """A wish bound for one server, with its files there."""
-    choice = await choose(server, wish, catalogue)
-    choice, files = await place_files(server, await freshen(server, choice, wish), wish)
-    if choice.saved:
-        wish = wish.against_author()
-    plan = await asyncio.to_thread(prepare, choice, wish, limits, random_seed, moment)
-    if files:  # not before everything else about the call is known to be right
-        audience.status("uploading", "Sending the files to ComfyUI")
-        names = await gather(PARALLEL_FILES, [functools.partial(server.upload, file) for file in files])
-        renamed = {file.stored_name: name for file, name in zip(files, names, strict=True) if file.stored_name != name}
-        if renamed:
-            workflows = (replace(one, graph=with_files_named(one.graph, renamed)) for one in plan.workflows)
-            plan = replace(plan, workflows=tuple(workflows))
-    return choice, plan
 
 
 async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]]) -> list[T]:
@@ -7948,6 +8188,386 @@ def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             elif key != "found" or not merged:
                 merged.setdefault(key, value)
     return merged
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/follow.py
+#
+# run/follow.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+WITHDRAW_PAUSES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, *(60.0,) * 58)  # seconds; for an hour
+
+
+class Audience(Protocol):
+    """Whoever watches a run. Both methods return at once and never raise."""
+
+    def status(self, phase: str, text: str, fraction: float | None = None) -> None:
+        """What happens now."""
+
+    def preview(self, data: bytes) -> None:
+        """The picture so far, encoded."""
+
+
+SLOW_POST_SECONDS = 0.25  # a post that takes longer gives way to others of its user
+STILL_AT_WORK = "ComfyUI could not be told and may still be at work."
+GOES_ON = "Open WebUI was shut down; the job goes on in ComfyUI, and check_job brings it"
+
+
+async def follow(
+    server: ComfyUIServer,
+    graph: Graph,
+    audience: Audience,
+    part: str,
+    wait: float,
+    previews: bool,
+    patience: Patience,
+    fleet: Fleet | None = None,
+    about: Mapping[str, Any] | None = None,
+    posted: Callable[[], None] | None = None,
+) -> tuple[Job, tuple[str, ...]]:
+    """Post a prompt and follow it to its end; returns the ended job and notes.
+
+    The websocket tells early, the server's queue and history tell the truth: they are asked after a while of
+    silence, after every gap, and in the end whenever something may have been missed. Raises room 2's errors. When it
+    is cancelled, or fails, the job is withdrawn from the server first; an error carries a note when that failed. Only
+    the end of the wait, or of Open WebUI itself, leaves the job at work.
+
+    `about` is what the mark tells a later call of the run; `posted` is called once the server's queue shows it.
+    """
+    fleet = fleet or Fleet((server.endpoint,), patience=patience)
+    prompt_id, at = str(uuid.uuid4()), round(time.time(), 6)  # as the mark tells it, for others and for us
+    mark = {"mark": fleet.owner.mark(prompt_id), "at": at, "until": round(at + wait, 3), **(about or {})}
+    extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}
+    on_preview = audience.preview if previews else ignore_preview
+    rechecking: asyncio.Task[None] | None = None
+    async with server.connection.listen(prompt_id, picture_nodes(graph), on_preview) as subscription:
+        attend(prompt_id)
+        posting = asyncio.create_task(server.submit(prompt_id, graph, extra_data))
+        try:
+            accepted = await asyncio.shield(posting)
+            server.record.runs += 1
+            server.connection.rename(prompt_id, accepted.prompt_id)
+            leave(prompt_id)
+            attend(accepted.prompt_id)
+            prompt_id, took = accepted.prompt_id, time.time() - at
+            await fleet.admit(server.endpoint, prompt_id, at)
+            if posted:
+                posted()
+            if len(fleet.known) > 1 and fleet.limits.jobs:
+                rechecking = asyncio.create_task(_check_again(fleet, server, prompt_id, at, took, subscription))
+            if not accepted.certain:
+                subscription.events.put_nowait(Gap())
+            job = Job.posted(prompt_id, graph)
+            job = replace(job, complete=subscription.connected, taken=accepted.certain)
+            job = await watch(server, job, subscription, audience, part, wait, fleet)
+            job = judge(job, graph)
+        except BaseException as error:
+            leave(prompt_id)
+            if isinstance(error, ServerError) and posting.done():
+                error.untaken = _was_not_taken(error)
+            server.record.failed += isinstance(error, (RunFailed, WorkflowRefused)) and not isinstance(error, JobLost)
+            if _leaves_it(error):
+                raise
+            if isinstance(error, asyncio.CancelledError) and _shutting_down(error):
+                error.add_note(f"{GOES_ON}: job {fleet.owner.job_id(server.endpoint, prompt_id)}")
+                raise
+            # a Stop, or a failure after which nobody would collect the result
+            if not await finish(_withdraw(server, prompt_id, posting), CLEAN_UP_SECONDS):
+                server.later(_withdraw_late(server, prompt_id, posting))
+                error.add_note(STILL_AT_WORK)
+            raise
+        finally:
+            if rechecking:
+                rechecking.cancel()
+                await asyncio.gather(rechecking, return_exceptions=True)
+    if job.began is not None and not job.cached >= set(graph):
+        server.record.ran(str((about or {}).get("workflow") or ""), time.monotonic() - job.began)
+    if OWN_CALL.get() is None:  # nobody stores anything
+        leave(prompt_id)
+    return job, accepted.notes
+
+
+def picture_nodes(graph: Graph) -> frozenset[str]:
+    """The nodes that send their pictures over the websocket and save them nowhere."""
+    return frozenset(key for key, node in graph.items() if node["class_type"] == "SaveImageWebsocket")
+
+
+def ignore_preview(_data: bytes) -> None:
+    """Previews are off."""
+
+
+def _was_not_taken(error: ServerError) -> bool:
+    """Whether a server that answered a post so, or could not be reached for it, certainly has no job of it."""
+    if isinstance(error, ServerUnreachable):
+        return error.refused
+    return isinstance(error, (AccessRefused, PaymentRequired, ServerBusy, ServerTooOld))
+
+
+def _leaves_it(error: BaseException) -> bool:
+    """Whether there is nothing to withdraw after an error: the job goes on, was never taken, or has ended."""
+    left = (StillRunning, WorkflowRefused, RunFailed, PaymentRequired, ServerBusy)
+    return isinstance(error, left) and not isinstance(error, JobLost)
+
+
+def _shutting_down(error: asyncio.CancelledError) -> bool:
+    """Whether a cancellation is no Stop but the end of Open WebUI: of its event loop, or (uvicorn says so in words) of
+    requests that take too long to end."""
+    return Pool.here().ending or any("shutdown" in str(argument) for argument in error.args)
+
+
+@dataclass(frozen=True)
+class Overruled(Event):
+    """The job has to be withdrawn."""
+
+    error: LimitExceeded
+
+
+async def _check_again(
+    fleet: Fleet, server: ComfyUIServer, prompt_id: str, at: float, took: float, subscription: Subscription
+) -> None:
+    """Count the user's jobs once more: one that was posted elsewhere at the same time may have come into sight.
+
+    A post that took long may itself have come into sight only after others had looked for the last time. It gives way
+    to them, once all who can still see it have had the time to give way to it.
+    """
+    again = fleet.patience.again
+    try:
+        await asyncio.sleep(again)
+        await fleet.admit(server.endpoint, prompt_id, at)
+        if took > SLOW_POST_SECONDS:
+            await asyncio.sleep(2 * again)
+            await fleet.admit(server.endpoint, prompt_id, at, time.time() - 2 * again - SLOW_POST_SECONDS)
+    except LimitExceeded as error:
+        subscription.events.put_nowait(Overruled(error))
+
+
+async def _withdraw(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Accepted]") -> None:
+    """Cancel a prompt on the server, also one whose post is still under way: the server may take it in afterwards."""
+    await asyncio.wait({posting}, timeout=CLEAN_UP_SECONDS / 2)
+    if not posting.done():
+        server.later(_withdraw_late(server, prompt_id, posting))
+    await server.cancel(_posted_as(prompt_id, posting))
+
+
+def _posted_as(prompt_id: str, posting: "asyncio.Task[Accepted]") -> str:
+    """The id that a prompt has on its server, which may have given it one of its own."""
+    accepted = posting.done() and not posting.cancelled() and posting.exception() is None
+    return posting.result().prompt_id if accepted else prompt_id
+
+
+async def _withdraw_late(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Accepted]") -> None:
+    """The same with more patience, when nobody waits for it any more: a server that was away may come back with its
+    queue, and would run a job that nobody collects or that was run elsewhere."""
+    await asyncio.gather(posting, return_exceptions=True)
+    for pause in WITHDRAW_PAUSES:
+        await asyncio.sleep(pause)
+        with contextlib.suppress(ServerError):
+            await server.cancel(_posted_as(prompt_id, posting), ANSWER_SECONDS)
+            return
+
+
+async def finish(work: Awaitable[Any], seconds: float) -> bool:
+    """Do a short clean-up to its end, or to the end of its time, however often the caller is cancelled meanwhile; a
+    cancellation is raised again afterwards. Returns whether it went well; its failure is logged and goes no further.
+    """
+
+    async def bounded() -> None:
+        async with asyncio.timeout(seconds):
+            await work
+
+    task = asyncio.create_task(bounded())
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    failure = None if task.cancelled() else task.exception()
+    if failure:
+        log.warning("clean-up: %s: %s", type(failure).__name__, failure)
+    if cancelled:
+        raise cancelled
+    return not (failure or task.cancelled())
+
+
+class Pace:
+    """When a job is looked up next: soon after the post for its place in the queue, after silence, after every gap,
+    and when the queue moves while it waits. Look-ups that bring nothing new grow apart."""
+
+    def __init__(self, patience: Patience, connected: bool, now: float) -> None:
+        self._patience = patience
+        self._interval = patience.look_up if connected else patience.polling
+        self._looked = now
+        self.due = now + patience.first
+
+    def looking(self, now: float) -> None:
+        """A look-up begins; its answer says when the next one is due."""
+        self._looked, self.due = now, math.inf
+
+    def answered(self, answer: Event, connected: bool, now: float) -> None:
+        """A look-up found this."""
+        most = self._patience.longest if connected else self._patience.look_up
+        self._interval = self._patience.settle if isinstance(answer, Absent) else min(self._interval * 1.5, most)
+        self.due = now + self._interval * random.uniform(0.8, 1.2)  # not all jobs at the same moment
+
+    def heard(self, event: Event, started: bool, now: float) -> None:
+        """The websocket told this of a job that runs already, or not."""
+        if isinstance(event, QueueMoved):
+            if not started:
+                self.due = min(self.due, self._looked + self._patience.settle)
+        elif isinstance(event, Gap):
+            self._interval, self.due = self._patience.polling, now
+        elif isinstance(event, (Succeeded, Failed, Interrupted)):
+            self.due = now + self._patience.settle
+        else:
+            self._interval = self._patience.look_up
+            self.due = now + self._interval
+
+
+async def watch(
+    server: ComfyUIServer,
+    job: Job,
+    subscription: Subscription,
+    audience: Audience,
+    part: str,
+    wait: float,
+    fleet: Fleet,
+) -> Job:
+    """Feed the job with frames and look-ups until it ended, is lost, or the server is gone."""
+    now, patience = time.monotonic(), fleet.patience
+    deadline, pace = now + wait, Pace(patience, subscription.connected, now)
+    known_since = now  # the queue as it was before the post, or at the last look-up, tells nothing new
+    looking: asyncio.Task[None] | None = None
+    renewed = False
+    try:
+        while not job.ended and not job.lost:
+            now = time.monotonic()
+            if now >= deadline:
+                at_work = "is still at work" if job.silent_since is None else "does not answer at the moment"
+                message = f"The longest wait ({duration(wait)}) is over and ComfyUI {at_work}."
+                raise StillRunning(message, fleet.owner.job_id(server.endpoint, job.prompt_id))
+            idle = looking is None or looking.done()
+            if idle and now >= pace.due:
+                pace.looking(now)  # its answer comes in line with the frames
+                since = max(known_since, now - SHARED_SECONDS)
+                looking, idle = asyncio.create_task(_look(server, job.prompt_id, subscription, since)), False
+            try:
+                async with asyncio.timeout((min(pace.due, deadline) if idle else deadline) - now):
+                    event = await subscription.events.get()
+            except TimeoutError:
+                continue
+            now = time.monotonic()
+            if isinstance(event, Overruled):
+                raise event.error
+            if isinstance(event, LookedUp):
+                event, known_since = event.answer, now
+                pace.answered(event, subscription.connected, now)
+                if isinstance(event, (Waiting, Started)):
+                    job = replace(job, away=False)  # it is there, whatever happened before
+                if isinstance(event, Started) and not renewed:
+                    renewed = server.connection.renew()
+            else:
+                pace.heard(event, job.started, now)
+            job = advance(job, event, now)
+            if job.good and isinstance(event, (Absent, Silence)):
+                break  # the last frame was missed, and nobody can say more
+            _tell(job, event, audience, part, patience)
+    finally:
+        if looking:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+    if job.ended and not job.recorded and (not job.complete or not (job.outputs or job.sent) or job.failure):
+        job = advance(job, await _recorded(server, job.prompt_id, patience), time.monotonic())
+    return job
+
+
+def _tell(job: Job, event: Event, audience: Audience, part: str, patience: Patience) -> None:
+    """Show how the job stands. Raises `ServerGone` when no connection could be made for too long, or nothing was heard
+    of a job that the server may never have got."""
+    now = time.monotonic()
+    if isinstance(event, Silence) and job.silent_since is not None:
+        since = job.refused_since if job.taken else job.silent_since
+        if since is not None and now - since >= patience.gone:
+            refused = job.refused_since is not None and now - job.refused_since >= patience.gone
+            raise ServerGone(f"ComfyUI stopped answering in the middle of the run. {event.reason}", refused=refused)
+        audience.status("silent", f"{part}ComfyUI does not answer at the moment")
+    else:
+        phase, text = describe(job, now)
+        audience.status(phase, part + text, job.fraction)
+
+
+async def _look(server: ComfyUIServer, prompt_id: str, subscription: Subscription, since: float) -> None:
+    """Look a job up and put the answer in line behind the frames that came meanwhile."""
+    answer: Event = Silence("The look-up failed.")
+    try:
+        answer = await _look_up(server, prompt_id, since)
+    except Exception:
+        log.exception("a mistake in the ComfyUI tool")
+    subscription.events.put_nowait(LookedUp(answer))
+
+
+async def _look_up(server: ComfyUIServer, prompt_id: str, since: float) -> Event:
+    try:
+        return await server.look_up(prompt_id, since)
+    except ServerError as error:  # also a proxy that answers for a server that restarts
+        return Silence(error.message, isinstance(error, ServerUnreachable) and error.refused)
+
+
+async def _recorded(server: ComfyUIServer, prompt_id: str, patience: Patience) -> Event:
+    """The history entry of a run that has ended; it may take a moment to appear."""
+    for pause in (0.0, 0.1, 0.2, 0.4, patience.settle):
+        await asyncio.sleep(pause)
+        event = await _look_up(server, prompt_id, time.monotonic())
+        if isinstance(event, Recorded):
+            return event
+    return Gap()
+
+
+def judge(job: Job, graph: Graph) -> Job:
+    """The job when it ended well, else its error."""
+    if job.lost and not job.good and job.taken and (not job.away or job.prompt_id in CANCELLED):
+        raise RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
+    if job.lost and not job.good:
+        message = "ComfyUI no longer knows the job: it was restarted, or the job was deleted there."
+        raise JobLost(message if job.taken else "ComfyUI does not know the job: its post never arrived.", job.taken)
+    if job.interrupted:
+        raise RunInterrupted("The run was stopped on the ComfyUI server.")
+    # A node that only blocks its branch reports an error, too, and the run goes on to a good end.
+    if job.failure and not job.good:
+        raise run_error(job.failure, graph)
+    if job.recorded and not job.succeeded:
+        raise RunFailed("ComfyUI says that the run failed, and gives no reason; its log has one.")
+    return job
+
+
+def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
+    """A node's own error, by its title and reason; its inputs and stack trace stay on the server."""
+    text = failure.message.splitlines()[0] if failure.message else ""
+    kind = failure.exception_type.rsplit(".", 1)[-1]
+    where = node_title(graph, failure.node_id)
+    if kind in UNPAID:
+        return PaymentRequired(f"Comfy Cloud stopped the run: {shortened(text or kind, 300)}")
+    if "OutOfMemory" in kind or kind == "OOMError" or "out of memory" in failure.message.lower():
+        return OutOfMemory(f"The graphics card ran out of memory in {where}.")
+    return NodeFailed(f"{where} failed: {shortened(text or kind or 'no reason given', 300)}")
+
+
+def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
+    """A note when some of the pictures that are only sent over the websocket did not arrive."""
+    senders = [node_id for node_id, node in graph.items() if node["class_type"] == "SaveImageWebsocket"]
+    told = [job.nodes[node_id][1] for node_id in senders if node_id in job.nodes]
+    sent = sum(int(number) for number in told if 0 < number < 10_000)
+    missing = sent - len(job.sent)
+    return (f"{missing} of {sent} pictures were missed: the connection was down when they were sent",) * (missing > 0)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/inputs.py
+#
+# run/inputs.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 async def freshen(server: ComfyUIServer, choice: Choice, wish: Wish) -> Choice:
@@ -8106,6 +8726,28 @@ async def _without_absent(
 
 
 LORA_LOADERS = ("LoraLoader", "LoraLoaderModelOnly")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/planning.py
+#
+# run/planning.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MAX_SEED = 2**32 - 1  # random seeds stay short enough for a person, or a model, to repeat
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The prompts that make up a call, bound and ready to post."""
+
+    workflows: tuple[Workflow, ...]
+    seed: int | None
+    model: str
+    notes: tuple[str, ...]
+
+
 EXTRAS = ("size", "count", "loras", "strength", "scale")  # what a workflow takes beside its own inputs
 
 
@@ -8337,10 +8979,10 @@ def video_seconds(graph: Graph) -> float:
 # Inputs beside width and height of nodes that make pixels of them, and not only tell a model or a text.
 MAKES_PIXELS = {"batch_size", "length", "upscale_method", "scale_method", "resize_type"}
 PICTURE_MAKER = {"width", "height", "seconds"}  # inputs beside a batch size that counts pictures
-
-
 SCALE = InputSpec("FLOAT", 1.0, 8.0)  # how many times as wide and high a picture may become
 FOLLOWED = (0.2, 1.5)  # of a model's usual number of pixels: between these a picture keeps its very size
+
+
 GRAIN, FILM_GRAIN = 16, 64  # pixels; sides in multiples of them suit every model, and every one for video
 
 
@@ -8426,7 +9068,7 @@ def _plan_size(choice: Choice, size: Wanted | None, limits: Limits, notes: list[
         grain = FILM_GRAIN if "length" in workflow.parameters else GRAIN
         grain = max(grain, int(width.step or 1), int(height.step or 1))
         own = followed(choice.picture, megapixels, limits.megapixels, grain)
-        return {"width": _on_step(own.width, width), "height": _on_step(own.height, height)}
+        return {"width": on_step(own.width, width), "height": on_step(own.height, height)}
     fitted = fit_size(asked, megapixels, width, height)
     if size is None and 0.9 <= saved.megapixels / megapixels <= 1.1:
         fitted = saved
@@ -8456,508 +9098,256 @@ def _over_limit(wanted: Wanted, value: Any, limit: str) -> LimitExceeded:
     )
 
 
-CHECK_SECONDS = 20.0  # that check_job waits for a job which is still at work
-COLLECT_SECONDS = 24 * 3600.0  # how old a finished job may be that is brought without being named
-OTHERS_SECONDS = 60.0  # since its end, after which nobody else can be about to bring a job
-PROMPT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
-    """The user's job of an id, on whichever server knows it.
-
-    Raises `BadArgument` for what is no id, `UnknownJob` where no server knows it or it is somebody else's, and
-    `ServerUnreachable` where one that does not answer may know it.
-    """
-    prompt_id, _, signature = job_id.strip().lower().partition(".")
-    if not PROMPT_ID.fullmatch(prompt_id):
-        raise BadArgument(
-            f'The argument job_id is "{shortened(job_id)}".', 'It is told by a result "still running"; or leave it out.'
-        )
-
-    async def ask(server: ComfyUIServer) -> Prompt | None:
-        return await server.find(prompt_id)
-
-    found, silent = await _ask_all(fleet, ask)
-    signed = hmac.compare_digest(signature.encode(errors="replace"), fleet.owner.mark(prompt_id)[:16].encode())
-    for endpoint, prompt in found:
-        if prompt and (signed if endpoint.cloud else fleet.owner.owns(prompt)):
-            return endpoint, prompt
-    if silent:
-        raise ServerUnreachable(
-            f"No server that answers knows this job, and {quoted(silent)} {'do' if len(silent) > 1 else 'does'} not.",
-            "Try again later.",
-        )
-    raise UnknownJob("No ComfyUI server knows such a job of this user.")
-
-
-async def own_jobs(fleet: Fleet) -> tuple[list[tuple[Endpoint, Prompt]], list[str]]:
-    """The user's jobs on all servers, as far as these remember, the oldest first; and the names of the servers that do
-    not answer. Jobs on Comfy Cloud are not among them: it keeps no marks."""
-
-    async def ask(server: ComfyUIServer) -> list[Prompt]:
-        return [prompt for prompt in await server.recent() if fleet.owner.owns(prompt)]
-
-    found, silent = await _ask_all(fleet, ask)
-    jobs = [(endpoint, prompt) for endpoint, prompts in found for prompt in prompts]
-    return sorted(jobs, key=lambda job: _marked(job[1], "at")), silent
-
-
-async def _ask_all(
-    fleet: Fleet, ask: Callable[[ComfyUIServer], Awaitable[T]]
-) -> tuple[list[tuple[Endpoint, T]], list[str]]:
-    """What each server answers, and the names of those that do not, a look-up's time given."""
-    found: list[tuple[Endpoint, T]] = []
-    silent: list[str] = []
-
-    async def one(endpoint: Endpoint) -> None:
-        try:
-            async with asyncio.timeout(LOOK_UP_SECONDS), open_server(endpoint) as server:
-                found.append((endpoint, await ask(server)))
-        except (ServerError, TimeoutError):
-            silent.append(endpoint.name)
-
-    await gather(len(fleet.known), [functools.partial(one, endpoint) for endpoint in fleet.known])
-    return found, silent
-
-
-def is_attended(owner: Owner, prompt: Prompt) -> bool:
-    """Whether a call may be about to bring what the job made: one of this process or, as far as the mark and the clocks
-    tell, one of another. That one has left when its wait is over, and is done a short while after the end."""
-    if (attended := ATTENDED.get(prompt.prompt_id)) is not None:
-        return attended
-    if owner.alone or _marked(prompt, "until") < time.time():
-        return False
-    return prompt.ended is None or abs(time.time() - prompt.ended) < OTHERS_SECONDS
-
-
-async def bring(
-    fleet: Fleet,
-    endpoint: Endpoint,
-    prompt: Prompt,
-    audience: Audience,
-    *,
-    previews: bool = True,
-    wanted: Format = Format(),
-    wait: float = CHECK_SECONDS,
-) -> Made:
-    """What a job made that an earlier call started, waited for a while if need be; a Stop ends only the waiting.
-
-    Raises `StillRunning` after `wait` seconds, and for a job that another call is following, and the job's own errors.
-    """
-    job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
-    if ATTENDED.get(prompt.prompt_id):
-        raise StillRunning("Another call is following this job and brings it.", job_id)
-    graph, about = prompt.graph, mark_of(prompt)
-    job = replace(Job.posted(prompt.prompt_id, graph), complete=False, away=True)
-    job = advance(job, prompt.state, time.monotonic())
-    on_preview = audience.preview if previews else _ignore
-    attend(prompt.prompt_id)
-    try:
-        async with open_server(endpoint) as server:
-            if not job.ended:
-                async with server.connection.listen(prompt.prompt_id, picture_nodes(graph), on_preview) as subscription:
-                    job = await _watch(server, job, subscription, audience, "", wait, fleet)
-            job = judge(job, graph)
-            audience.status("saving", "Saving")
-            collected = await collect(server, job, graph, wanted, fleet.patience)
-    except BaseException:
-        leave(prompt.prompt_id)
-        raise
-    seed = about.get("seed") if isinstance(about.get("seed"), int) else None
-    model, workflow = (str(about.get(name) or "") for name in ("model", "workflow"))
-    notes = (*collected.notes, *missed_pictures(job, graph))
-    return Made(collected.products, seed, model, workflow, 0.0, notes, collected.texts)
-
-
-def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]:
-    """How a job stands, in a line for the model."""
-    about = mark_of(prompt)
-    line = {"job_id": fleet.owner.job_id(endpoint, prompt.prompt_id), "state": "running"}
-    match prompt.state:
-        case Waiting(ahead):
-            line["state"] = f"waiting, {ahead} ahead"
-        case Recorded(success):
-            line["state"] = "done, its own call is bringing it" if success else "failed"
-    line |= {"workflow": shortened(about.get("workflow") or ""), "name": shortened(about.get("name") or "")}
-    return {key: value for key, value in line.items() if value}
-
-
-STILL_AT_WORK = "ComfyUI could not be told and may still be at work."
-GOES_ON = "Open WebUI was shut down; the job goes on in ComfyUI, and check_job brings it"
-
-
-async def follow(
-    server: ComfyUIServer,
-    graph: Graph,
-    audience: Audience,
-    part: str,
-    wait: float,
-    previews: bool,
-    patience: Patience,
-    fleet: Fleet | None = None,
-    about: Mapping[str, Any] | None = None,
-    posted: Callable[[], None] | None = None,
-) -> tuple[Job, tuple[str, ...]]:
-    """Post a prompt and follow it to its end; returns the ended job and notes.
-
-    The websocket tells early, the server's queue and history tell the truth: they are asked after a while of
-    silence, after every gap, and in the end whenever something may have been missed. Raises room 2's errors. When it
-    is cancelled, or fails, the job is withdrawn from the server first; an error carries a note when that failed. Only
-    the end of the wait, or of Open WebUI itself, leaves the job at work.
-
-    `about` is what the mark tells a later call of the run; `posted` is called once the server's queue shows it.
-    """
-    fleet = fleet or Fleet((server.endpoint,), patience=patience)
-    prompt_id, at = str(uuid.uuid4()), round(time.time(), 6)  # as the mark tells it, for others and for us
-    mark = {"mark": fleet.owner.mark(prompt_id), "at": at, "until": round(at + wait, 3), **(about or {})}
-    extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}
-    on_preview = audience.preview if previews else _ignore
-    rechecking: asyncio.Task[None] | None = None
-    async with server.connection.listen(prompt_id, picture_nodes(graph), on_preview) as subscription:
-        attend(prompt_id)
-        posting = asyncio.create_task(server.submit(prompt_id, graph, extra_data))
-        try:
-            accepted = await asyncio.shield(posting)
-            server.record.runs += 1
-            server.connection.rename(prompt_id, accepted.prompt_id)
-            leave(prompt_id)
-            attend(accepted.prompt_id)
-            prompt_id, took = accepted.prompt_id, time.time() - at
-            await fleet.admit(server.endpoint, prompt_id, at)
-            if posted:
-                posted()
-            if len(fleet.known) > 1 and fleet.limits.jobs:
-                rechecking = asyncio.create_task(_check_again(fleet, server, prompt_id, at, took, subscription))
-            if not accepted.certain:
-                subscription.events.put_nowait(Gap())
-            job = Job.posted(prompt_id, graph)
-            job = replace(job, complete=subscription.connected, taken=accepted.certain)
-            job = await _watch(server, job, subscription, audience, part, wait, fleet)
-            job = judge(job, graph)
-        except BaseException as error:
-            leave(prompt_id)
-            if isinstance(error, ServerError) and posting.done():
-                error.untaken = _was_not_taken(error)
-            server.record.failed += isinstance(error, (RunFailed, WorkflowRefused)) and not isinstance(error, JobLost)
-            if _leaves_it(error):
-                raise
-            if isinstance(error, asyncio.CancelledError) and _shutting_down(error):
-                error.add_note(f"{GOES_ON}: job {fleet.owner.job_id(server.endpoint, prompt_id)}")
-                raise
-            # a Stop, or a failure after which nobody would collect the result
-            if not await finish(_withdraw(server, prompt_id, posting), CLEAN_UP_SECONDS):
-                server.later(_withdraw_late(server, prompt_id, posting))
-                error.add_note(STILL_AT_WORK)
-            raise
-        finally:
-            if rechecking:
-                rechecking.cancel()
-                await asyncio.gather(rechecking, return_exceptions=True)
-    if job.began is not None and not job.cached >= set(graph):
-        server.record.ran(str((about or {}).get("workflow") or ""), time.monotonic() - job.began)
-    if OWN_CALL.get() is None:  # nobody stores anything
-        leave(prompt_id)
-    return job, accepted.notes
-
-
-def picture_nodes(graph: Graph) -> frozenset[str]:
-    """The nodes that send their pictures over the websocket and save them nowhere."""
-    return frozenset(key for key, node in graph.items() if node["class_type"] == "SaveImageWebsocket")
-
-
-def _ignore(_data: bytes) -> None:
-    """Previews are off."""
-
-
-@contextlib.contextmanager
-def attending() -> Iterator[None]:
-    """A call that makes or brings files and stores them: until its end its jobs are attended to, so that nobody stores
-    the same a second time."""
-    prompts: set[str] = set()
-    token = OWN_CALL.set(prompts)
-    try:
-        yield
-    finally:
-        OWN_CALL.reset(token)
-        for prompt_id in prompts:
-            leave(prompt_id)
-
-
-def attend(prompt_id: str) -> None:
-    """This call brings the job's files, from now on until it ends or leaves the job."""
-    ATTENDED[prompt_id] = True
-    if (prompts := OWN_CALL.get()) is not None:
-        prompts.add(prompt_id)
-
-
-def leave(prompt_id: str) -> None:
-    """No call of this process brings the job's files any more."""
-    ATTENDED.pop(prompt_id, None)
-    remember(ATTENDED, prompt_id, False)
-
-
-def remember(held: dict[str, Any], prompt_id: str, value: Any = None) -> None:
-    """Keep something of a prompt, for as long as there are not too many newer ones."""
-    held[prompt_id] = value
-    for oldest in list(held)[:-REMEMBERED_JOBS]:  # a copy, made in one go: other threads may have jobs, too
-        if not held.get(oldest):
-            held.pop(oldest, None)
-
-
-def _was_not_taken(error: ServerError) -> bool:
-    """Whether a server that answered a post so, or could not be reached for it, certainly has no job of it."""
-    if isinstance(error, ServerUnreachable):
-        return error.refused
-    return isinstance(error, (AccessRefused, PaymentRequired, ServerBusy, ServerTooOld))
-
-
-def _leaves_it(error: BaseException) -> bool:
-    """Whether there is nothing to withdraw after an error: the job goes on, was never taken, or has ended."""
-    left = (StillRunning, WorkflowRefused, RunFailed, PaymentRequired, ServerBusy)
-    return isinstance(error, left) and not isinstance(error, JobLost)
-
-
-def _shutting_down(error: asyncio.CancelledError) -> bool:
-    """Whether a cancellation is no Stop but the end of Open WebUI: of its event loop, or (uvicorn says so in words) of
-    requests that take too long to end."""
-    return Pool.here().ending or any("shutdown" in str(argument) for argument in error.args)
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/make.py
+#
+# run/make.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
-class Overruled(Event):
-    """The job has to be withdrawn."""
+class Made:
+    """What became of a wish."""
 
-    error: LimitExceeded
-
-
-async def _check_again(
-    fleet: Fleet, server: ComfyUIServer, prompt_id: str, at: float, took: float, subscription: Subscription
-) -> None:
-    """Count the user's jobs once more: one that was posted elsewhere at the same time may have come into sight.
-
-    A post that took long may itself have come into sight only after others had looked for the last time. It gives way
-    to them, once all who can still see it have had the time to give way to it.
-    """
-    again = fleet.patience.again
-    try:
-        await asyncio.sleep(again)
-        await fleet.admit(server.endpoint, prompt_id, at)
-        if took > SLOW_POST_SECONDS:
-            await asyncio.sleep(2 * again)
-            await fleet.admit(server.endpoint, prompt_id, at, time.time() - 2 * again - SLOW_POST_SECONDS)
-    except LimitExceeded as error:
-        subscription.events.put_nowait(Overruled(error))
+    products: tuple[Product, ...]
+    seed: int | None
+    model: str
+    workflow: str
+    seconds: float
+    notes: tuple[str, ...]
+    texts: tuple[str, ...] = ()  # that nodes showed
+    running: str = ""  # the id of a job that outlived its wait after others had brought their files
 
 
-async def _withdraw(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Accepted]") -> None:
-    """Cancel a prompt on the server, also one whose post is still under way: the server may take it in afterwards."""
-    await asyncio.wait({posting}, timeout=CLEAN_UP_SECONDS / 2)
-    if not posting.done():
-        server.later(_withdraw_late(server, prompt_id, posting))
-    await server.cancel(_posted_as(prompt_id, posting))
+@dataclass(frozen=True)
+class Memory:
+    """How a graphics card is shared with a language model; by default nothing is done for that."""
 
+    unload: Callable[[], Awaitable[None]] | None = None  # sends the language model away, and never raises
+    free_seconds: float | None = None  # after a run, before ComfyUI's memory is freed; None for never
 
-def _posted_as(prompt_id: str, posting: "asyncio.Task[Accepted]") -> str:
-    """The id that a prompt has on its server, which may have given it one of its own."""
-    accepted = posting.done() and not posting.cancelled() and posting.exception() is None
-    return posting.result().prompt_id if accepted else prompt_id
-
-
-async def _withdraw_late(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Accepted]") -> None:
-    """The same with more patience, when nobody waits for it any more: a server that was away may come back with its
-    queue, and would run a job that nobody collects or that was run elsewhere."""
-    await asyncio.gather(posting, return_exceptions=True)
-    for pause in WITHDRAW_PAUSES:
-        await asyncio.sleep(pause)
-        with contextlib.suppress(ServerError):
-            await server.cancel(_posted_as(prompt_id, posting), ANSWER_SECONDS)
-            return
-
-
-async def finish(work: Awaitable[Any], seconds: float) -> bool:
-    """Do a short clean-up to its end, or to the end of its time, however often the caller is cancelled meanwhile; a
-    cancellation is raised again afterwards. Returns whether it went well; its failure is logged and goes no further.
-    """
-
-    async def bounded() -> None:
-        async with asyncio.timeout(seconds):
-            await work
-
-    task = asyncio.create_task(bounded())
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
+    @contextlib.asynccontextmanager
+    async def shared(self, server: ComfyUIServer) -> AsyncIterator[None]:
+        """The runs of a call on a server, with room made before and left behind. Comfy Cloud shares nothing."""
+        if self.unload and not server.endpoint.cloud:
+            await self.unload()
         try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    failure = None if task.cancelled() else task.exception()
-    if failure:
-        log.warning("clean-up: %s: %s", type(failure).__name__, failure)
-    if cancelled:
-        raise cancelled
-    return not (failure or task.cancelled())
+            yield
+        finally:
+            if self.free_seconds is not None and not server.endpoint.cloud and not Pool.here().ending:
+                server.free_after(self.free_seconds)
 
 
-class Pace:
-    """When a job is looked up next: soon after the post for its place in the queue, after silence, after every gap,
-    and when the queue moves while it waits. Look-ups that bring nothing new grow apart."""
-
-    def __init__(self, patience: Patience, connected: bool, now: float) -> None:
-        self._patience = patience
-        self._interval = patience.look_up if connected else patience.polling
-        self._looked = now
-        self.due = now + patience.first
-
-    def looking(self, now: float) -> None:
-        """A look-up begins; its answer says when the next one is due."""
-        self._looked, self.due = now, math.inf
-
-    def answered(self, answer: Event, connected: bool, now: float) -> None:
-        """A look-up found this."""
-        most = self._patience.longest if connected else self._patience.look_up
-        self._interval = self._patience.settle if isinstance(answer, Absent) else min(self._interval * 1.5, most)
-        self.due = now + self._interval * random.uniform(0.8, 1.2)  # not all jobs at the same moment
-
-    def heard(self, event: Event, started: bool, now: float) -> None:
-        """The websocket told this of a job that runs already, or not."""
-        match event:
-            case QueueMoved():
-                self.due = self.due if started else min(self.due, self._looked + self._patience.settle)
-            case Gap():
-                self._interval, self.due = self._patience.polling, now
-            case Succeeded() | Failed() | Interrupted():
-                self.due = now + self._patience.settle
-            case _:
-                self._interval = self._patience.look_up
-                self.due = now + self._interval
+PARALLEL_FILES = 10  # files that go to or come from a server at once
+CACHED_NOTE = "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
+LOST_POSTS = 2  # that never arrived, after which the post is tried again
 
 
-async def _watch(
-    server: ComfyUIServer,
-    job: Job,
-    subscription: Subscription,
+@dataclass(frozen=True)
+class Assignment:
+    """A call's prompts, ready to post on the server that was chosen for them."""
+
+    server: ComfyUIServer
+    choice: Choice
+    plan: Plan
+    posted: Callable[[], None]  # to be called when the server's queue shows it
+
+
+async def make(
+    wish: Wish,
+    endpoints: Sequence[Endpoint],
+    limits: Limits,
     audience: Audience,
-    part: str,
-    wait: float,
-    fleet: Fleet,
-) -> Job:
-    """Feed the job with frames and look-ups until it ended, is lost, or the server is gone."""
-    now, patience = time.monotonic(), fleet.patience
-    deadline, pace = now + wait, Pace(patience, subscription.connected, now)
-    known_since = now  # the queue as it was before the post, or at the last look-up, tells nothing new
-    looking: asyncio.Task[None] | None = None
-    renewed = False
-    try:
-        while not job.ended and not job.lost:
-            now = time.monotonic()
-            if now >= deadline:
-                at_work = "is still at work" if job.silent_since is None else "does not answer at the moment"
-                message = f"The longest wait ({duration(wait)}) is over and ComfyUI {at_work}."
-                raise StillRunning(message, fleet.owner.job_id(server.endpoint, job.prompt_id))
-            idle = looking is None or looking.done()
-            if idle and now >= pace.due:
-                pace.looking(now)  # its answer comes in line with the frames
-                since = max(known_since, now - SHARED_SECONDS)
-                looking, idle = asyncio.create_task(_look(server, job.prompt_id, subscription, since)), False
+    *,
+    catalogue: Catalogue = Catalogue(),
+    previews: bool = True,
+    wanted: Format = Format(),
+    patience: Patience = Patience(),
+    owner: Owner | None = None,
+    memory: Memory = Memory(),
+    elsewhere: Sequence[Endpoint] = (),
+) -> Made:
+    """From a wish to finished files on the server that will be done soonest. Cancelling it cancels the job there.
+
+    A job that its server lost is run once more: on another server, or on the same one where that answers again. One
+    that a server did not take goes to the next. On servers `elsewhere` nothing is run, but the user's jobs count.
+    """
+    audience.status("connecting", "Connecting to ComfyUI")
+    fleet = await Fleet(tuple(endpoints), limits, owner or Owner(), patience, tuple(elsewhere)).found()
+    random_seed, moment = secrets.randbelow(MAX_SEED + 1), datetime.now()
+    harvest, gone, again, posts = Harvest(wish.called), set[Endpoint](), False, 0
+    failed: tuple[Assignment, ComfyUIError] | None = None  # why another server is needed
+    while True:
+        async with contextlib.AsyncExitStack() as stack:
+            choosing = assign(fleet, wish, catalogue, gone, random_seed, moment, audience)
             try:
-                async with asyncio.timeout((min(pace.due, deadline) if idle else deadline) - now):
-                    event = await subscription.events.get()
-            except TimeoutError:
-                continue
-            now = time.monotonic()
-            if isinstance(event, Overruled):
-                raise event.error
-            if isinstance(event, LookedUp):
-                event, known_since = event.answer, now
-                pace.answered(event, subscription.connected, now)
-                if isinstance(event, (Waiting, Started)):
-                    job = replace(job, away=False)  # it is there, whatever happened before
-                if isinstance(event, Started) and not renewed:
-                    renewed = server.connection.renew()
+                assigned = await stack.enter_async_context(choosing)
+            except ComfyUIError:
+                if failed is None:
+                    raise
+                if not harvest.collected:
+                    raise failed[1] from None
+                harvest.note_missing(failed[1].message)
+                return harvest.made(failed[0])
+            await stack.enter_async_context(memory.shared(assigned.server))
+            server = assigned.server
+            try:
+                await harvest.reap(fleet, assigned, audience, previews, wanted)
+            except ComfyUIError as error:
+                lost = isinstance(error, JobLost) or (isinstance(error, ServerGone) and error.refused)
+                untaken = isinstance(error, ServerError) and error.untaken
+                others = set(fleet.endpoints) - gone - {server.endpoint}
+                server.record.lost += lost
+                failed = assigned, error
+                if lost or untaken:
+                    server.record.rest(error.message, silent=isinstance(error, (ServerGone, ServerUnreachable)))
+                if untaken and others:
+                    gone.add(server.endpoint)
+                    continue
+                if isinstance(error, JobLost) and not error.arrived and posts < LOST_POSTS:
+                    posts += 1
+                    continue
+                if lost and not again and (others or isinstance(error, JobLost)):
+                    again = True
+                    gone |= {server.endpoint} if isinstance(error, ServerGone) else set()
+                    harvest.notes.append(f"{server.endpoint.name} lost the job, and it was run again")
+                    audience.status("connecting", "ComfyUI lost the job; it is run again")
+                    continue
+                if not harvest.collected:
+                    if isinstance(error, StillRunning) and harvest.parts > 1:
+                        error.message += f" It makes 1 of {harvest.parts}; the others were not begun."
+                    raise
+                harvest.note_missing(error.message)
+                harvest.running = error.job_id if isinstance(error, StillRunning) else ""
+            return harvest.made(assigned)
+
+
+@dataclass
+class Harvest:
+    """What a call has made so far, of all its prompts and on all the servers that it came to."""
+
+    name: str  # what files are called after
+    collected: list["Collected"] = field(default_factory=list)  # one for each prompt
+    notes: list[str] = field(default_factory=list)
+    parts: int = 0  # prompts that the call takes
+    begun: float = 0.0  # of `time.monotonic`
+    running: str = ""  # the id of the job that outlived the wait
+
+    async def reap(
+        self, fleet: Fleet, assigned: Assignment, audience: Audience, previews: bool, wanted: Format
+    ) -> None:
+        """Run the prompts that are left on the server that was chosen for them. Raises as `follow` and `collect` do."""
+        server, plan = assigned.server, assigned.plan
+        self.begun = self.begun or time.monotonic()
+        self.notes += plan.notes
+        if self.collected and len(plan.workflows) != self.parts:
+            self.note_missing("the other server makes them differently")
+            return
+        self.parts = len(plan.workflows)
+        for index in range(len(self.collected), self.parts):
+            graph = plan.workflows[index].graph
+            part = f"{index + 1} of {self.parts} · " if self.parts > 1 else ""
+            wait = max(fleet.limits.wait_seconds - (time.monotonic() - self.begun), 0.0)
+            if self.collected and not wait:
+                self.note_missing("the longest wait is over; the others were not begun")
+                return
+            seed = None if plan.seed is None else plan.seed + index
+            name, stem = assigned.choice.workflow.name, file_stem(self.name, seed)
+            about = {"workflow": name, "model": plan.model, "seed": seed, "name": stem}
+            job, dropped = await follow(
+                server, graph, audience, part, wait, previews, fleet.patience, fleet, about, assigned.posted
+            )
+            audience.status("saving", f"{part}Saving")
+            try:
+                collected = await collect(server, job, graph, wanted, fleet.patience)
+            except BaseException as error:
+                leave(job.prompt_id)
+                if not isinstance(error, ServerGone):
+                    raise
+                job_id = fleet.owner.job_id(server.endpoint, job.prompt_id)
+                error.add_note(f"When ComfyUI is back, check_job may bring them: job_id {job_id}.")
+                raise
+            cached = (CACHED_NOTE,) if job.cached >= set(graph) else ()
+            self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes, *cached]
+            self.collected.append(collected)
+
+    def note_missing(self, reason: str) -> None:
+        """Say that not all were made, and why."""
+        self.notes.append(f"only {len(self.collected)} of {self.parts} were made: {reason}")
+
+    def made(self, assigned: Assignment) -> Made:
+        """All of it, with what was chosen in the end."""
+        plan, name = assigned.plan, assigned.choice.workflow.name
+        products = tuple(product for one in self.collected for product in one.products)
+        texts = tuple(text for one in self.collected for text in one.texts)
+        seconds, notes = time.monotonic() - self.begun, tuple(dict.fromkeys(self.notes))
+        return Made(products, plan.seed, plan.model, name, seconds, notes, texts, self.running)
+
+
+@contextlib.asynccontextmanager
+async def assign(
+    fleet: Fleet,
+    wish: Wish,
+    catalogue: Catalogue,
+    gone: Collection[Endpoint],
+    random_seed: int,
+    moment: datetime,
+    audience: Audience,
+) -> AsyncIterator[Assignment]:
+    """The soonest server of those that have what the wish needs, with the files in place and the prompts bound.
+
+    Where one server has the model or workflow of a valve and another has not, the one that has it is taken. Raises as
+    `Fleet.in_order` does, and what the first server said where none can do it.
+    """
+    errors: list[ComfyUIError] = []
+    order = await fleet.in_order(str(wish.workflow.value) if wish.workflow else "", gone)
+    strict = wish.insisting() if len(order) > 1 else wish
+    async with contextlib.AsyncExitStack() as stack:
+        for endpoint, asked in [*((one, strict) for one in order), *((one, wish) for one in order if strict != wish)]:
+            server = await stack.enter_async_context(open_server(endpoint))
+            coming = stack.enter_context(contextlib.ExitStack())
+            coming.enter_context(server.record.expecting())
+            try:
+                choice, plan = await _ready(server, asked, catalogue, fleet.limits, random_seed, moment, audience)
+            except (ServerError, WorkflowRefused, UnknownWorkflow) as error:
+                coming.close()
+                errors.append(error)
+                if isinstance(error, (ServerUnreachable, ServerGone)):
+                    server.record.rest(error.message, silent=True)
+                if len(order) == 1:
+                    raise
             else:
-                pace.heard(event, job.started, now)
-            job = advance(job, event, now)
-            if job.good and isinstance(event, (Absent, Silence)):
-                break  # the last frame was missed, and nobody can say more
-            _tell(job, event, audience, part, patience)
-    finally:
-        if looking:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
-    if job.ended and not job.recorded and (not job.complete or not (job.outputs or job.sent) or job.failure):
-        job = advance(job, await _recorded(server, job.prompt_id, patience), time.monotonic())
-    return job
+                yield Assignment(server, choice, plan, coming.close)
+                return
+    refusals = [error for error in errors if not isinstance(error, ServerError)]
+    if refusals:
+        raise refusals[0]
+    raise fleet.none_answers([error for error in errors if isinstance(error, ServerError)])
 
 
-def _tell(job: Job, event: Event, audience: Audience, part: str, patience: Patience) -> None:
-    """Show how the job stands. Raises `ServerGone` when no connection could be made for too long, or nothing was heard
-    of a job that the server may never have got."""
-    now = time.monotonic()
-    if isinstance(event, Silence) and job.silent_since is not None:
-        since = job.refused_since if job.taken else job.silent_since
-        if since is not None and now - since >= patience.gone:
-            refused = job.refused_since is not None and now - job.refused_since >= patience.gone
-            raise ServerGone(f"ComfyUI stopped answering in the middle of the run. {event.reason}", refused=refused)
-        audience.status("silent", f"{part}ComfyUI does not answer at the moment")
-    else:
-        phase, text = describe(job, now)
-        audience.status(phase, part + text, job.fraction)
-
-
-async def _look(server: ComfyUIServer, prompt_id: str, subscription: Subscription, since: float) -> None:
-    """Look a job up and put the answer in line behind the frames that came meanwhile."""
-    answer: Event = Silence("The look-up failed.")
-    try:
-        answer = await _look_up(server, prompt_id, since)
-    except Exception:
-        log.exception("a mistake in the ComfyUI tool")
-    subscription.events.put_nowait(LookedUp(answer))
-
-
-async def _look_up(server: ComfyUIServer, prompt_id: str, since: float) -> Event:
-    try:
-        return await server.look_up(prompt_id, since)
-    except ServerError as error:  # also a proxy that answers for a server that restarts
-        return Silence(error.message, isinstance(error, ServerUnreachable) and error.refused)
-
-
-async def _recorded(server: ComfyUIServer, prompt_id: str, patience: Patience) -> Event:
-    """The history entry of a run that has ended; it may take a moment to appear."""
-    for pause in (0.0, 0.1, 0.2, 0.4, patience.settle):
-        await asyncio.sleep(pause)
-        event = await _look_up(server, prompt_id, time.monotonic())
-        if isinstance(event, Recorded):
-            return event
-    return Gap()
-
-
-def judge(job: Job, graph: Graph) -> Job:
-    """The job when it ended well, else its error."""
-    if job.lost and not job.good and job.taken and (not job.away or job.prompt_id in CANCELLED):
-        raise RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
-    if job.lost and not job.good:
-        message = "ComfyUI no longer knows the job: it was restarted, or the job was deleted there."
-        raise JobLost(message if job.taken else "ComfyUI does not know the job: its post never arrived.", job.taken)
-    if job.interrupted:
-        raise RunInterrupted("The run was stopped on the ComfyUI server.")
-    # A node that only blocks its branch reports an error, too, and the run goes on to a good end.
-    if job.failure and not job.good:
-        raise run_error(job.failure, graph)
-    if job.recorded and not job.succeeded:
-        raise RunFailed("ComfyUI says that the run failed, and gives no reason; its log has one.")
-    return job
-
-
-def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
-    """A node's own error, by its title and reason; its inputs and stack trace stay on the server."""
-    text = failure.message.splitlines()[0] if failure.message else ""
-    kind = failure.exception_type.rsplit(".", 1)[-1]
-    where = node_title(graph, failure.node_id)
-    if kind in UNPAID:
-        return PaymentRequired(f"Comfy Cloud stopped the run: {shortened(text or kind, 300)}")
-    if "OutOfMemory" in kind or kind == "OOMError" or "out of memory" in failure.message.lower():
-        return OutOfMemory(f"The graphics card ran out of memory in {where}.")
-    return NodeFailed(f"{where} failed: {shortened(text or kind or 'no reason given', 300)}")
+async def _ready(
+    server: ComfyUIServer,
+    wish: Wish,
+    catalogue: Catalogue,
+    limits: Limits,
+    random_seed: int,
+    moment: datetime,
+    audience: Audience,
+) -> tuple[Choice, Plan]:
+    """A wish bound for one server, with its files there."""
+    choice = await choose(server, wish, catalogue)
+    choice, files = await place_files(server, await freshen(server, choice, wish), wish)
+    if choice.saved:
+        wish = wish.against_author()
+    plan = await asyncio.to_thread(prepare, choice, wish, limits, random_seed, moment)
+    if files:  # not before everything else about the call is known to be right
+        audience.status("uploading", "Sending the files to ComfyUI")
+        names = await gather(PARALLEL_FILES, [functools.partial(server.upload, file) for file in files])
+        renamed = {file.stored_name: name for file, name in zip(files, names, strict=True) if file.stored_name != name}
+        if renamed:
+            workflows = (replace(one, graph=with_files_named(one.graph, renamed)) for one in plan.workflows)
+            plan = replace(plan, workflows=tuple(workflows))
+    return choice, plan
 
 
 @dataclass(frozen=True)
@@ -9023,124 +9413,143 @@ async def fetch(server: ComfyUIServer, output: Output, patience: Patience) -> by
         pause = min(pause * 2, patience.longest)
 
 
-def deliver(data: bytes, source: str, wanted: Format) -> tuple[Product, tuple[str, ...]]:
-    """A file in the format that is wanted, and notes where that could not be. Blocks: call it in a thread."""
-    product = read_product(data, source)
-    changed, content_type, notes = delivered(data, product.content_type, wanted)
-    size = product.size if content_type == product.content_type else content_type_of(changed, "")[1]
-    return replace(product, data=changed, content_type=content_type, size=size), notes
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/earlier.py
+#
+# run/earlier.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
-def text_product(text: str) -> Product:
-    """A text that a node showed, as a file."""
-    kind = "text/plain"
-    if text.lstrip()[:1] in ("{", "["):
-        with contextlib.suppress(ValueError, RecursionError):
-            json.loads(text)
-            kind = "application/json"
-    return Product(text.encode("utf-8", "replace"), kind, None, "")
+CHECK_SECONDS = 20.0  # that check_job waits for a job which is still at work
+COLLECT_SECONDS = 24 * 3600.0  # how old a finished job may be that is brought without being named
+PROMPT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
-def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
-    """A note when some of the pictures that are only sent over the websocket did not arrive."""
-    senders = [node_id for node_id, node in graph.items() if node["class_type"] == "SaveImageWebsocket"]
-    told = [job.nodes[node_id][1] for node_id in senders if node_id in job.nodes]
-    sent = sum(int(number) for number in told if 0 < number < 10_000)
-    missing = sent - len(job.sent)
-    return (f"{missing} of {sent} pictures were missed: the connection was down when they were sent",) * (missing > 0)
+async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
+    """The user's job of an id, on whichever server knows it.
+
+    Raises `BadArgument` for what is no id, `UnknownJob` where no server knows it or it is somebody else's, and
+    `ServerUnreachable` where one that does not answer may know it.
+    """
+    prompt_id, _, signature = job_id.strip().lower().partition(".")
+    if not PROMPT_ID.fullmatch(prompt_id):
+        raise BadArgument(
+            f'The argument job_id is "{shortened(job_id)}".', 'It is told by a result "still running"; or leave it out.'
+        )
+
+    async def ask(server: ComfyUIServer) -> Prompt | None:
+        return await server.find(prompt_id)
+
+    found, silent = await _ask_all(fleet, ask)
+    signed = hmac.compare_digest(signature.encode(errors="replace"), fleet.owner.mark(prompt_id)[:16].encode())
+    for endpoint, prompt in found:
+        if prompt and (signed if endpoint.cloud else fleet.owner.owns(prompt)):
+            return endpoint, prompt
+    if silent:
+        raise ServerUnreachable(
+            f"No server that answers knows this job, and {quoted(silent)} {'do' if len(silent) > 1 else 'does'} not.",
+            "Try again later.",
+        )
+    raise UnknownJob("No ComfyUI server knows such a job of this user.")
 
 
-def read_product(data: bytes, source: str) -> Product:
-    """A finished file with what it is, told by its bytes or its name. Blocks: call it in a thread."""
-    content_type, size, _ = content_type_of(data, source)
-    return Product(data, content_type, size, source)
+async def own_jobs(fleet: Fleet) -> tuple[list[tuple[Endpoint, Prompt]], list[str]]:
+    """The user's jobs on all servers, as far as these remember, the oldest first; and the names of the servers that do
+    not answer. Jobs on Comfy Cloud are not among them: it keeps no marks."""
+
+    async def ask(server: ComfyUIServer) -> list[Prompt]:
+        return [prompt for prompt in await server.recent() if fleet.owner.owns(prompt)]
+
+    found, silent = await _ask_all(fleet, ask)
+    jobs = [(endpoint, prompt) for endpoint, prompts in found for prompt in prompts]
+    return sorted(jobs, key=lambda job: marked_time(job[1], "at")), silent
 
 
-# --- 9. Chat ----------------------------------------------------------------------------------------------------------
+async def _ask_all(
+    fleet: Fleet, ask: Callable[[ComfyUIServer], Awaitable[T]]
+) -> tuple[list[tuple[Endpoint, T]], list[str]]:
+    """What each server answers, and the names of those that do not, a look-up's time given."""
+    found: list[tuple[Endpoint, T]] = []
+    silent: list[str] = []
 
-Emit = Callable[[dict[str, Any]], Awaitable[Any]]
-REMEMBERED_CHATS = 200
-REMEMBERED_MESSAGES = 200  # of each; a channel has no end
-ELSEWHERE: dict[str, dict[str, "Passing"]] = {}  # chat id -> message id -> what was made for it, where nothing is saved
-STORED_AT_ONCE = 4
-ATTACHED = "attached"  # what the workflow in one of them is called
-ATTACHMENTS = 20  # that are looked into for a workflow
-# A file's id, alone or in its address.
-FILE_REFERENCE = re.compile(r"(?:\S{0,500}/api/v1/files/)?([0-9a-fA-F-]{36})(?:/content(?:/\S{0,500})?)?")
-# A picture in a text. What is between brackets holds none, so that no text is gone through again and again.
-SHOWN_FILE = re.compile(r"!\[[^\[\]]*\]\(\s*[^\s()]*?/api/v1/files/([0-9a-fA-F-]{36})/content")
-DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.-]+)*;base64,")
-LAST = re.compile(
-    r"(?:the )?(?:last|latest|newest|most recent)(?: (\d{1,2}|two|three))?(?: (?:picture|image|photo|one)s?)?"
-)
-NUMBERED = re.compile(r"(?:the )?(?:(?:picture|image|photo|number|no\.?) ?)?#? ?(\d{1,5})(?:\.0)?")
-ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
-OF_AUTHOR = ("saved", "author", "keep")  # in place of a file: the one that the workflow names
-OF_IMAGE = ("transparency", "transparent", "alpha")  # in place of a mask: the picture's own
-TOOL_PICTURES = "Here are the images from the tool results above"  # how Open WebUI shows a model what tools return
-# What the page's browser draws as a picture; others are offered for download.
-DRAWN = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/bmp", "image/svg+xml")
+    async def one(endpoint: Endpoint) -> None:
+        try:
+            async with asyncio.timeout(LOOK_UP_SECONDS), open_server(endpoint) as server:
+                found.append((endpoint, await ask(server)))
+        except (ServerError, TimeoutError):
+            silent.append(endpoint.name)
+
+    await gather(len(fleet.known), [functools.partial(one, endpoint) for endpoint in fleet.known])
+    return found, silent
 
 
-@dataclass(frozen=True)
-class Passing:
-    """What was made in a chat that is not in the database: in which turn of the user, and as a message holds it."""
+async def bring(
+    fleet: Fleet,
+    endpoint: Endpoint,
+    prompt: Prompt,
+    audience: Audience,
+    *,
+    previews: bool = True,
+    wanted: Format = Format(),
+    wait: float = CHECK_SECONDS,
+) -> Made:
+    """What a job made that an earlier call started, waited for a while if need be; a Stop ends only the waiting.
 
-    turn: int
-    files: tuple[Mapping[str, Any], ...]
-
-
-@dataclass(frozen=True)
-class ChatFile:
-    """A picture, video or sound that stands in a chat."""
-
-    kind: str  # "image", "video" or "audio"
-    reference: str  # its id in Open WebUI, or a data URI
-
-    @classmethod
-    def of(cls, item: Any) -> "ChatFile | None":
-        """What an item of a message's files is, or None for anything else."""
-        if not isinstance(item, Mapping):
-            return None
-        inner = item.get("file")
-        meta = inner.get("meta") if isinstance(inner, Mapping) else None
-        named = item.get("content_type") or (meta.get("content_type") if isinstance(meta, Mapping) else None)
-        kind = str(named or mimetypes.guess_type(str(item.get("name") or ""))[0] or "").partition("/")[0]
-        kind = "image" if item.get("type") == "image" else kind
-        for place in (item.get("id"), item.get("url")):
-            found = FILE_REFERENCE.fullmatch(str(place or ""))
-            if kind in ("image", "video", "audio") and (found or DATA_URI.match(str(place or ""))):
-                return cls(kind, found[1] if found else str(place))
-        return None
-
-
-JOB_KEY = "comfyui_job"  # under which a stored file tells of the run that made it
-KEPT_PAGE, KEPT_PAGES = 100, 20  # how many of a user's files are looked through for those of a job
-
-
-def message_file(item: Any, drawn: bool) -> dict[str, Any]:
-    """What a message holds of a file of Open WebUI's: pictures are `drawn`, all else is offered."""
-    meta = item.meta or {}
-    name, content_type = str(meta.get("name") or item.filename), str(meta.get("content_type") or "")
-    url = f"/api/v1/files/{item.id}/content"
-    kept = {"id": item.id, "url": url, "name": name, "content_type": content_type}
-    if drawn:
-        return {"type": "image", **kept}
-    return {"type": "file", **kept, "size": int(meta.get("size") or 0)}
+    Raises `StillRunning` after `wait` seconds, and for a job that another call is following, and the job's own errors.
+    """
+    job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
+    if ATTENDED.get(prompt.prompt_id):
+        raise StillRunning("Another call is following this job and brings it.", job_id)
+    graph, about = prompt.graph, mark_of(prompt)
+    job = replace(Job.posted(prompt.prompt_id, graph), complete=False, away=True)
+    job = advance(job, prompt.state, time.monotonic())
+    on_preview = audience.preview if previews else ignore_preview
+    attend(prompt.prompt_id)
+    try:
+        async with open_server(endpoint) as server:
+            if not job.ended:
+                async with server.connection.listen(prompt.prompt_id, picture_nodes(graph), on_preview) as subscription:
+                    job = await watch(server, job, subscription, audience, "", wait, fleet)
+            job = judge(job, graph)
+            audience.status("saving", "Saving")
+            collected = await collect(server, job, graph, wanted, fleet.patience)
+    except BaseException:
+        leave(prompt.prompt_id)
+        raise
+    seed = about.get("seed") if isinstance(about.get("seed"), int) else None
+    model, workflow = (str(about.get(name) or "") for name in ("model", "workflow"))
+    notes = (*collected.notes, *missed_pictures(job, graph))
+    return Made(collected.products, seed, model, workflow, 0.0, notes, collected.texts)
 
 
-@dataclass
-class Kept:
-    """What is stored of a job that made `of` files: as messages hold it, and what each is called on its server."""
+def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]:
+    """How a job stands, in a line for the model."""
+    about = mark_of(prompt)
+    line = {"job_id": fleet.owner.job_id(endpoint, prompt.prompt_id), "state": "running"}
+    if isinstance(prompt.state, Waiting):
+        line["state"] = f"waiting, {prompt.state.ahead} ahead"
+    if isinstance(prompt.state, Recorded):
+        line["state"] = "done, its own call is bringing it" if prompt.state.success else "failed"
+    line |= {"workflow": shortened(about.get("workflow") or ""), "name": shortened(about.get("name") or "")}
+    return {key: value for key, value in line.items() if value}
 
-    of: int
-    files: list[dict[str, Any]] = field(default_factory=list)
-    sources: list[str] = field(default_factory=list)
 
-    @property
-    def whole(self) -> bool:
-        """Whether nothing is missing; a user may have deleted what is not there."""
-        return len(self.files) >= self.of
+# ======================================================================================================================
+# src/comfyui_chat/webui/__init__.py
+#
+# webui.
+# ======================================================================================================================
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/ollama.py
+#
+# webui/ollama.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+UNLOAD_SECONDS = 5.0  # for Ollama to take its models off the graphics card, all of it together
+UNLOAD_PAUSE_SECONDS = 0.2  # between two looks at whether they are gone
 
 
 @dataclass(frozen=True)
@@ -9197,6 +9606,97 @@ class Ollama:
         body = {"model": name, "keep_alive": 0}
         async with session.post(f"{self.url}/api/generate", json=body, allow_redirects=False) as response:
             await response.read()
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/references.py
+#
+# webui/references.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+# A file's id, alone or in its address.
+FILE_REFERENCE = re.compile(r"(?:\S{0,500}/api/v1/files/)?([0-9a-fA-F-]{36})(?:/content(?:/\S{0,500})?)?")
+DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.-]+)*;base64,")
+LAST = re.compile(
+    r"(?:the )?(?:last|latest|newest|most recent)(?: (\d{1,2}|two|three))?(?: (?:picture|image|photo|one)s?)?"
+)
+
+
+NUMBERED = re.compile(r"(?:the )?(?:(?:picture|image|photo|number|no\.?) ?)?#? ?(\d{1,5})(?:\.0)?")
+ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
+OF_AUTHOR = ("saved", "author", "keep")  # in place of a file: the one that the workflow names
+OF_IMAGE = ("transparency", "transparent", "alpha")  # in place of a mask: the picture's own
+
+
+def read_references(value: Any, name: str = "images") -> list[str]:
+    """The pictures that the argument `name` gives: a list, one text, several behind commas, or a list in a text.
+
+    Raises `BadArgument`.
+    """
+    if isinstance(value, str) and value.strip().startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):
+            value = json.loads(value)
+    listed = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(isinstance(item, (str, int, float)) and not isinstance(item, bool) for item in listed):
+        raise BadArgument(
+            f"The argument {name} is {shortened(value)}.", 'Give numbers, "last", or ids or URLs of files of this chat.'
+        )
+    texts = [str(item) for item in listed]
+    parts = [part for text in texts for part in ([text] if DATA_URI.match(text) else text.split(","))]
+    return [part.strip() for part in parts if is_given("images", part)]
+
+
+def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
+    """The pictures of a chat that a number, "last" or "last 2" means, of all in their order. Raises `BadArgument`."""
+    text = " ".join(words.lower().split())
+    last, numbered = LAST.fullmatch(text), NUMBERED.fullmatch(text)
+    ordinal = ORDINALS.get(text.removeprefix("the ").partition(" ")[0])
+    if not last and not numbered and not ordinal:
+        raise BadArgument(
+            f'"{shortened(words)}" is no picture of this chat.',
+            'Give a number from 1, "last", "last 2", or the id or URL of a file of this chat.',
+        )
+    if not pictures:
+        raise BadArgument(
+            "There is no picture in this chat.", "Ask the user to attach one, or make one with generate_image."
+        )
+    if last:
+        count = {"two": 2, "three": 3}.get(last[1]) or int(last[1] or 1)
+        if 1 <= count <= len(pictures):
+            return list(pictures[-count:])
+    else:
+        number = ordinal or int(numbered[1] if numbered else 0)
+        if 1 <= number <= len(pictures):
+            return [pictures[number - 1]]
+    raise BadArgument(
+        f'There is no "{shortened(words)}" in this chat: it has {len(pictures)} picture{"s" * (len(pictures) != 1)}.',
+        f"Give a number from 1 to {len(pictures)}.",
+    )
+
+
+def read_data_uri(uri: str) -> tuple[str, bytes]:
+    """A name and the content of a data URI. Raises `BadArgument` and `LimitExceeded`. Blocks."""
+    if len(uri) * 3 / 4 > MAX_INPUT_BYTES:
+        raise LimitExceeded(f"A file of the chat is larger than {MAX_INPUT_BYTES // 2**20} MB.", "Give a smaller one.")
+    try:
+        return "the attached file", base64.b64decode(uri.partition(",")[2], validate=True)
+    except ValueError:
+        raise BadArgument("A file of the chat is no proper data URI.", "Have it attached again.") from None
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/display.py
+#
+# webui/display.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+PREVIEW_BYTES = 40_000
+PREVIEW_PIXELS = 512  # longer side of a preview in the chat
+STATUS_SECONDS = 2.0  # between two texts of the same phase: the chat lists every one of them
+PREVIEW_SECONDS = 0.5
+Emit = Callable[[dict[str, Any]], Awaitable[Any]]
 
 
 class Display:
@@ -9277,6 +9777,92 @@ def shrink_preview(data: bytes) -> str | None:
     return small_jpeg(data, steps, PREVIEW_BYTES, 2**24)
 
 
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/chat.py
+#
+# webui/chat.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+REMEMBERED_CHATS = 200
+REMEMBERED_MESSAGES = 200  # of each; a channel has no end
+ELSEWHERE: dict[str, dict[str, "Passing"]] = {}  # chat id -> message id -> what was made for it, where nothing is saved
+STORED_AT_ONCE = 4
+ATTACHMENTS = 20  # that are looked into for a workflow
+
+
+# A picture in a text. What is between brackets holds none, so that no text is gone through again and again.
+SHOWN_FILE = re.compile(r"!\[[^\[\]]*\]\(\s*[^\s()]*?/api/v1/files/([0-9a-fA-F-]{36})/content")
+TOOL_PICTURES = "Here are the images from the tool results above"  # how Open WebUI shows a model what tools return
+
+
+# What the page's browser draws as a picture; others are offered for download.
+DRAWN = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/bmp", "image/svg+xml")
+
+
+@dataclass(frozen=True)
+class Passing:
+    """What was made in a chat that is not in the database: in which turn of the user, and as a message holds it."""
+
+    turn: int
+    files: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class ChatFile:
+    """A picture, video or sound that stands in a chat."""
+
+    kind: str  # "image", "video" or "audio"
+    reference: str  # its id in Open WebUI, or a data URI
+
+    @classmethod
+    def of(cls, item: Any) -> "ChatFile | None":
+        """What an item of a message's files is, or None for anything else."""
+        if not isinstance(item, Mapping):
+            return None
+        inner = item.get("file")
+        meta = inner.get("meta") if isinstance(inner, Mapping) else None
+        named = item.get("content_type") or (meta.get("content_type") if isinstance(meta, Mapping) else None)
+        kind = str(named or mimetypes.guess_type(str(item.get("name") or ""))[0] or "").partition("/")[0]
+        kind = "image" if item.get("type") == "image" else kind
+        for place in (item.get("id"), item.get("url")):
+            found = FILE_REFERENCE.fullmatch(str(place or ""))
+            if kind in ("image", "video", "audio") and (found or DATA_URI.match(str(place or ""))):
+                return cls(kind, found[1] if found else str(place))
+        return None
+
+
+JOB_KEY = "comfyui_job"  # under which a stored file tells of the run that made it
+
+
+KEPT_PAGE, KEPT_PAGES = 100, 20  # how many of a user's files are looked through for those of a job
+
+
+def message_file(item: Any, drawn: bool) -> dict[str, Any]:
+    """What a message holds of a file of Open WebUI's: pictures are `drawn`, all else is offered."""
+    meta = item.meta or {}
+    name, content_type = str(meta.get("name") or item.filename), str(meta.get("content_type") or "")
+    url = f"/api/v1/files/{item.id}/content"
+    kept = {"id": item.id, "url": url, "name": name, "content_type": content_type}
+    if drawn:
+        return {"type": "image", **kept}
+    return {"type": "file", **kept, "size": int(meta.get("size") or 0)}
+
+
+@dataclass
+class Kept:
+    """What is stored of a job that made `of` files: as messages hold it, and what each is called on its server."""
+
+    of: int
+    files: list[dict[str, Any]] = field(default_factory=list)
+    sources: list[str] = field(default_factory=list)
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is missing; a user may have deleted what is not there."""
+        return len(self.files) >= self.of
+
+
 class Chat:
     """The message that a call belongs to, in Open WebUI's terms. One object a call."""
 
@@ -9320,9 +9906,9 @@ class Chat:
         in temporary chats since 0.12.0."""
         if self.channel or self.saved or not self.message_id:
             return self.channel
-        from open_webui.env import VERSION as WEBUI
+        from open_webui import env
 
-        return tuple(int(part) for part in re.findall(r"\d+", str(WEBUI))[:2]) >= (0, 12)
+        return tuple(int(part) for part in re.findall(r"\d+", str(env.VERSION))[:2]) >= (0, 12)
 
     async def _begin(self) -> Display:
         """Where the run is shown. Previews only go where they can be taken away again."""
@@ -9757,72 +10343,6 @@ class Chat:
         await self._say("status", {"description": text, "done": True})
 
 
-def read_references(value: Any, name: str = "images") -> list[str]:
-    """The pictures that the argument `name` gives: a list, one text, several behind commas, or a list in a text.
-
-    Raises `BadArgument`.
-    """
-    if isinstance(value, str) and value.strip().startswith("["):
-        with contextlib.suppress(ValueError, RecursionError):
-            value = json.loads(value)
-    listed = value if isinstance(value, list) else [] if value is None else [value]
-    if not all(isinstance(item, (str, int, float)) and not isinstance(item, bool) for item in listed):
-        raise BadArgument(
-            f"The argument {name} is {shortened(value)}.", 'Give numbers, "last", or ids or URLs of files of this chat.'
-        )
-    texts = [str(item) for item in listed]
-    parts = [part for text in texts for part in ([text] if DATA_URI.match(text) else text.split(","))]
-    return [part.strip() for part in parts if is_given("images", part)]
-
-
-def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
-    """The pictures of a chat that a number, "last" or "last 2" means, of all in their order. Raises `BadArgument`."""
-    text = " ".join(words.lower().split())
-    last, numbered = LAST.fullmatch(text), NUMBERED.fullmatch(text)
-    ordinal = ORDINALS.get(text.removeprefix("the ").partition(" ")[0])
-    if not last and not numbered and not ordinal:
-        raise BadArgument(
-            f'"{shortened(words)}" is no picture of this chat.',
-            'Give a number from 1, "last", "last 2", or the id or URL of a file of this chat.',
-        )
-    if not pictures:
-        raise BadArgument(
-            "There is no picture in this chat.", "Ask the user to attach one, or make one with generate_image."
-        )
-    if last:
-        count = {"two": 2, "three": 3}.get(last[1]) or int(last[1] or 1)
-        if 1 <= count <= len(pictures):
-            return list(pictures[-count:])
-    else:
-        number = ordinal or int(numbered[1] if numbered else 0)
-        if 1 <= number <= len(pictures):
-            return [pictures[number - 1]]
-    raise BadArgument(
-        f'There is no "{shortened(words)}" in this chat: it has {len(pictures)} picture{"s" * (len(pictures) != 1)}.',
-        f"Give a number from 1 to {len(pictures)}.",
-    )
-
-
-def read_data_uri(uri: str) -> tuple[str, bytes]:
-    """A name and the content of a data URI. Raises `BadArgument` and `LimitExceeded`. Blocks."""
-    if len(uri) * 3 / 4 > MAX_INPUT_BYTES:
-        raise LimitExceeded(f"A file of the chat is larger than {MAX_INPUT_BYTES // 2**20} MB.", "Give a smaller one.")
-    try:
-        return "the attached file", base64.b64decode(uri.partition(",")[2], validate=True)
-    except ValueError:
-        raise BadArgument("A file of the chat is no proper data URI.", "Have it attached again.") from None
-
-
-def read_input(data: bytes, name: str) -> InputFile:
-    """A file as a workflow's input. Raises `BadArgument` for a kind that none takes, and as `read_still` does. Blocks:
-    call it in a thread."""
-    content_type = content_type_of(data, name)[0]
-    kind = content_type.partition("/")[0]
-    if kind in ("video", "audio") and data:
-        return InputFile(data, Product(data, content_type, None, name).ending, kind=kind)
-    return read_still(data, name)
-
-
 TEXT_SHOWN = 100_000  # characters of a text that its dialog shows
 
 
@@ -9844,7 +10364,11 @@ def player(kind: str, url: str, style: str = "") -> str:
     return f'<p><{kind} src="{url}" controls{style}>{url}</{kind}></p>'
 
 
-# --- 10. Settings -----------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/valves.py
+#
+# webui/valves.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 class Tolerant(BaseModel):
@@ -10038,6 +10562,13 @@ class UserValves(Tolerant):
     )
 
 
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/settings.py
+#
+# webui/settings.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
 USUAL_ADDRESSES = ("http://127.0.0.1:8188", "http://host.docker.internal:8188")
 
 
@@ -10139,33 +10670,6 @@ def _prompt(prompt: Any) -> str:
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Wanted]:
     return {name: Wanted(value, f"The argument {name}") for name, value in arguments.items() if is_given(name, value)}
-
-
-def words_of(value: Any, name: str) -> str:
-    """A text argument that may be left out. Raises `BadArgument`."""
-    return as_text(Wanted(value, f"The argument {name}")) if is_given(name, value) else ""
-
-
-def as_yes(value: Any, name: str) -> bool:
-    """A switch, also when it is written as a word. Raises `BadArgument`."""
-    plain = str(value).strip().lower()
-    if plain in ("true", "yes", "on", "1"):
-        return True
-    if plain in ("false", "no", "off", "0", *NOT_GIVEN):
-        return False
-    raise BadArgument(f"The argument {name} is {shortened(value)}.", "Give true or false.")
-
-
-def is_given(name: str, value: Any) -> bool:
-    """Whether a caller means a value, or wrote something that stands for leaving it out."""
-    if value is None or value == [] or (name == "seed" and str(value).strip().lower() in ("-1", "random")):
-        return False
-    return not (isinstance(value, str) and value.strip().lower() in (("",) if name == "negative_prompt" else NOT_GIVEN))
-
-
-def clamp(value: float, low: float, high: float) -> float:
-    """The nearest value in the range."""
-    return min(max(value, low), high)
 
 
 def resolve(
@@ -10303,7 +10807,11 @@ def pinned(endpoints: list[Endpoint], name: str) -> list[Endpoint]:
     return found[:1]
 
 
-# --- 11. Tools --------------------------------------------------------------------------------------------------------
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/reports.py
+#
+# webui/reports.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 def report(
@@ -10439,6 +10947,131 @@ def _metrics_line(standing: Standing) -> str:
 
 
 GLANCES = 4  # pictures of one result that the model is shown
+
+
+async def keep_and_report(chat: Chat, settings: Settings, made: Made, stem: str) -> tuple[dict[str, Any], str]:
+    """What was made, stored and reported."""
+    files = await chat.keep(made.products, stem)
+    result, text = report(made, files, chat.shown, await chat.numbers(files))
+    if settings.show_to_model and chat.seen_by_model:
+        pictures = [product.data for product in made.products if product.size][:GLANCES]
+        copies = [await asyncio.to_thread(glance, data) for data in pictures]
+        result["copies"] = [copy for copy in copies if copy]
+    return result, text
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/jobs.py
+#
+# webui/jobs.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+async def check_jobs(
+    chat: Chat, display: Display, settings: Settings, job_id: str, cancel: bool
+) -> tuple[dict[str, Any], str]:
+    """A job of an earlier call brought, cancelled, or told of; without an id all of the user's."""
+    fleet = await settings.fleet.found()
+    if job_id:
+        endpoint, prompt = await find_job(fleet, job_id)
+        return await (_cancel(fleet, endpoint, prompt) if cancel else _bring(chat, display, settings, endpoint, prompt))
+    jobs, silent = await own_jobs(fleet)
+    at_work = [job for job in jobs if not isinstance(job[1].state, Recorded)]
+    if cancel and len(at_work) != 1:
+        ids = quoted(fleet.owner.job_id(endpoint, prompt.prompt_id) for endpoint, prompt in at_work)
+        raise BadArgument(f"{len(at_work) or 'No'} jobs of the user are at work.", f"Name one: {ids}." if ids else "")
+    if cancel:
+        return await _cancel(fleet, *at_work[0])
+    recent = time.time() - COLLECT_SECONDS
+    ended = [job for job in jobs if job not in at_work and (job[1].ended or time.time()) >= recent]
+    done = [job for job in ended if isinstance(job[1].state, Recorded) and job[1].state.success]
+    kept = await chat.kept({prompt.prompt_id: marked_time(prompt, "at") for _, prompt in done}) if done else {}
+    waiting = [job for job in done if not (held := kept.get(job[1].prompt_id)) or not held.whole]
+    ready = [job for job in waiting if not is_attended(fleet.owner, job[1])]
+    if len(at_work) == 1 and not waiting:  # there is only one that can be meant
+        return await _bring(chat, display, settings, *at_work[0])
+    failed = [line for job in ended if job not in done and (line := _failure(fleet, *job))][-MOST_BROUGHT:]
+    brought = []
+    for endpoint, prompt in ready[-MOST_BROUGHT:]:
+        try:
+            brought.append((await _bring(chat, display, settings, endpoint, prompt))[0])
+        except ComfyUIError as error:
+            failed.append({**job_line(fleet, endpoint, prompt), "state": "failed", "error": error.message})
+    lines = [job_line(fleet, *job) for job in [*at_work, *(job for job in waiting if job not in ready)]]
+    parts = {"brought": brought, "jobs": lines, "failed": failed, "no answer from": silent}
+    result: dict[str, Any] = {"status": "running" if at_work else "done"}
+    result |= {name: value for name, value in parts.items() if value}
+    if len(ready) > MOST_BROUGHT:
+        result["more"] = f"{len(ready) - MOST_BROUGHT} older ones are done; call again"
+    if len(result) == 1:
+        result["note"] = "No job of the user is at work or waits to be brought, among the newest of each server."
+    counts = ((brought, "brought"), (at_work, "at work"), (failed, "failed"))
+    text = ", ".join(f"{len(items)} {what}" for items, what in counts if items)
+    return result, f"Jobs: {text}" if text else "No jobs"
+
+
+def _failure(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str] | None:
+    """A job that failed, in a line, unless somebody stopped it or the failure was told: by its own call, or here."""
+    own_call_told = (prompt.ended or 0.0) <= marked_time(prompt, "until") and prompt.prompt_id in ATTENDED
+    if prompt.prompt_id in TOLD or own_call_told or is_attended(fleet.owner, prompt):
+        return None
+    remember(TOLD, prompt.prompt_id)
+    try:
+        judge(advance(Job.posted(prompt.prompt_id, prompt.graph), prompt.state, 0.0), prompt.graph)
+    except RunInterrupted:
+        return None
+    except ComfyUIError as error:
+        return {**job_line(fleet, endpoint, prompt), "error": error.message}
+    return None
+
+
+MOST_BROUGHT = 8  # jobs that one call brings
+
+
+async def _bring(
+    chat: Chat, display: Display, settings: Settings, endpoint: Endpoint, prompt: Prompt
+) -> tuple[dict[str, Any], str]:
+    """A job's files in the chat: stored now, or shown again when they are stored already."""
+    job = {prompt.prompt_id: marked_time(prompt, "at")}
+    stored = (await chat.kept(job)).get(prompt.prompt_id) if isinstance(prompt.state, Recorded) else None
+    if stored and stored.whole:
+        return await _show_again(chat, stored)
+    previews = settings.previews and display.previews
+    with attending():
+        made = await bring(settings.fleet, endpoint, prompt, display, previews=previews, wanted=settings.format)
+        held = (await chat.kept(job)).get(prompt.prompt_id) or Kept(0)  # another worker may have been quicker
+        new = tuple(one for one in made.products if not one.source or one.source not in held.sources)
+        if not new:
+            return await _show_again(chat, held)
+        if held.files:
+            await chat.show_again(held.files)
+        name = str(mark_of(prompt).get("name") or made.workflow)
+        return await keep_and_report(chat, settings, replace(made, products=new), file_stem(name, None))
+
+
+async def _show_again(chat: Chat, kept: Kept) -> tuple[dict[str, Any], str]:
+    """What is stored of a job already, in this message as well."""
+    await chat.show_again(kept.files)
+    links = [{"id": item["id"], "url": item["url"]} for item in kept.files]
+    return {"status": "done", "files": links, "note": "It was brought before, and is shown again."}, "Shown again"
+
+
+async def _cancel(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> tuple[dict[str, Any], str]:
+    """A job taken out of its queue, or interrupted."""
+    job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
+    if isinstance(prompt.state, Recorded):
+        return {"status": "done", "job_id": job_id, "note": "It had ended already."}, "The job had ended already"
+    remember(CANCELLED, prompt.prompt_id)  # before it is told: the job's own call has to know
+    async with open_server(endpoint) as server:
+        await server.cancel(prompt.prompt_id, LOOK_UP_SECONDS)
+    return {"status": "cancelled", "job_id": job_id}, "Job cancelled"
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/tools.py
+#
+# webui/tools.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 class Tools:
@@ -10731,7 +11364,7 @@ class Tools:
         async def work(display: Display) -> tuple[dict[str, Any], str]:
             settings = await settle(valves, __user__, chat)
             name, stop = words_of(job_id, "job_id"), as_yes(cancel, "cancel")
-            return await _check_jobs(chat, display, settings, name, stop)
+            return await check_jobs(chat, display, settings, name, stop)
 
         return await chat.answer(work)
 
@@ -10756,106 +11389,6 @@ class Tools:
         return await chat.answer(work)
 
 
-async def _check_jobs(
-    chat: Chat, display: Display, settings: Settings, job_id: str, cancel: bool
-) -> tuple[dict[str, Any], str]:
-    """A job of an earlier call brought, cancelled, or told of; without an id all of the user's."""
-    fleet = await settings.fleet.found()
-    if job_id:
-        endpoint, prompt = await find_job(fleet, job_id)
-        return await (_cancel(fleet, endpoint, prompt) if cancel else _bring(chat, display, settings, endpoint, prompt))
-    jobs, silent = await own_jobs(fleet)
-    at_work = [job for job in jobs if not isinstance(job[1].state, Recorded)]
-    if cancel and len(at_work) != 1:
-        ids = quoted(fleet.owner.job_id(endpoint, prompt.prompt_id) for endpoint, prompt in at_work)
-        raise BadArgument(f"{len(at_work) or 'No'} jobs of the user are at work.", f"Name one: {ids}." if ids else "")
-    if cancel:
-        return await _cancel(fleet, *at_work[0])
-    recent = time.time() - COLLECT_SECONDS
-    ended = [job for job in jobs if job not in at_work and (job[1].ended or time.time()) >= recent]
-    done = [job for job in ended if isinstance(job[1].state, Recorded) and job[1].state.success]
-    kept = await chat.kept({prompt.prompt_id: _marked(prompt, "at") for _, prompt in done}) if done else {}
-    waiting = [job for job in done if not (held := kept.get(job[1].prompt_id)) or not held.whole]
-    ready = [job for job in waiting if not is_attended(fleet.owner, job[1])]
-    if len(at_work) == 1 and not waiting:  # there is only one that can be meant
-        return await _bring(chat, display, settings, *at_work[0])
-    failed = [line for job in ended if job not in done and (line := _failure(fleet, *job))][-MOST_BROUGHT:]
-    brought = []
-    for endpoint, prompt in ready[-MOST_BROUGHT:]:
-        try:
-            brought.append((await _bring(chat, display, settings, endpoint, prompt))[0])
-        except ComfyUIError as error:
-            failed.append({**job_line(fleet, endpoint, prompt), "state": "failed", "error": error.message})
-    lines = [job_line(fleet, *job) for job in [*at_work, *(job for job in waiting if job not in ready)]]
-    parts = {"brought": brought, "jobs": lines, "failed": failed, "no answer from": silent}
-    result: dict[str, Any] = {"status": "running" if at_work else "done"}
-    result |= {name: value for name, value in parts.items() if value}
-    if len(ready) > MOST_BROUGHT:
-        result["more"] = f"{len(ready) - MOST_BROUGHT} older ones are done; call again"
-    if len(result) == 1:
-        result["note"] = "No job of the user is at work or waits to be brought, among the newest of each server."
-    counts = ((brought, "brought"), (at_work, "at work"), (failed, "failed"))
-    text = ", ".join(f"{len(items)} {what}" for items, what in counts if items)
-    return result, f"Jobs: {text}" if text else "No jobs"
-
-
-def _failure(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str] | None:
-    """A job that failed, in a line, unless somebody stopped it or the failure was told: by its own call, or here."""
-    own_call_told = (prompt.ended or 0.0) <= _marked(prompt, "until") and prompt.prompt_id in ATTENDED
-    if prompt.prompt_id in TOLD or own_call_told or is_attended(fleet.owner, prompt):
-        return None
-    remember(TOLD, prompt.prompt_id)
-    try:
-        judge(advance(Job.posted(prompt.prompt_id, prompt.graph), prompt.state, 0.0), prompt.graph)
-    except RunInterrupted:
-        return None
-    except ComfyUIError as error:
-        return {**job_line(fleet, endpoint, prompt), "error": error.message}
-    return None
-
-
-MOST_BROUGHT = 8  # jobs that one call brings
-
-
-async def _bring(
-    chat: Chat, display: Display, settings: Settings, endpoint: Endpoint, prompt: Prompt
-) -> tuple[dict[str, Any], str]:
-    """A job's files in the chat: stored now, or shown again when they are stored already."""
-    job = {prompt.prompt_id: _marked(prompt, "at")}
-    stored = (await chat.kept(job)).get(prompt.prompt_id) if isinstance(prompt.state, Recorded) else None
-    if stored and stored.whole:
-        return await _show_again(chat, stored)
-    previews = settings.previews and display.previews
-    with attending():
-        made = await bring(settings.fleet, endpoint, prompt, display, previews=previews, wanted=settings.format)
-        held = (await chat.kept(job)).get(prompt.prompt_id) or Kept(0)  # another worker may have been quicker
-        new = tuple(one for one in made.products if not one.source or one.source not in held.sources)
-        if not new:
-            return await _show_again(chat, held)
-        if held.files:
-            await chat.show_again(held.files)
-        name = str(mark_of(prompt).get("name") or made.workflow)
-        return await _keep(chat, settings, replace(made, products=new), file_stem(name, None))
-
-
-async def _show_again(chat: Chat, kept: Kept) -> tuple[dict[str, Any], str]:
-    """What is stored of a job already, in this message as well."""
-    await chat.show_again(kept.files)
-    links = [{"id": item["id"], "url": item["url"]} for item in kept.files]
-    return {"status": "done", "files": links, "note": "It was brought before, and is shown again."}, "Shown again"
-
-
-async def _cancel(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> tuple[dict[str, Any], str]:
-    """A job taken out of its queue, or interrupted."""
-    job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
-    if isinstance(prompt.state, Recorded):
-        return {"status": "done", "job_id": job_id, "note": "It had ended already."}, "The job had ended already"
-    remember(CANCELLED, prompt.prompt_id)  # before it is told: the job's own call has to know
-    async with open_server(endpoint) as server:
-        await server.cancel(prompt.prompt_id, LOOK_UP_SECONDS)
-    return {"status": "cancelled", "job_id": job_id}, "Job cancelled"
-
-
 async def _run(
     chat: Chat, display: Display, settings: Settings, wish: Wish, catalogue: Catalogue
 ) -> tuple[dict[str, Any], str]:
@@ -10874,21 +11407,18 @@ async def _run(
             memory=Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds),
             elsewhere=settings.others,
         )
-        return await _keep(chat, settings, made, file_stem(wish.called or made.workflow, made.seed))
+        return await keep_and_report(chat, settings, made, file_stem(wish.called or made.workflow, made.seed))
 
 
-async def _keep(chat: Chat, settings: Settings, made: Made, stem: str) -> tuple[dict[str, Any], str]:
-    """What was made, stored and reported."""
-    files = await chat.keep(made.products, stem)
-    result, text = report(made, files, chat.shown, await chat.numbers(files))
-    if settings.show_to_model and chat.seen_by_model:
-        pictures = [product.data for product in made.products if product.size][:GLANCES]
-        copies = [await asyncio.to_thread(glance, data) for data in pictures]
-        result["copies"] = [copy for copy in copies if copy]
-    return result, text
+# ======================================================================================================================
+# src/comfyui_chat/command_line.py
+#
+# command_line.
+# ======================================================================================================================
 
 
-# --- 12. Command line -------------------------------------------------------------------------------------------------
+VERSION = "0.1.0"
+TOOL_ID = "comfyui"
 
 
 class TerminalDisplay:
@@ -11033,7 +11563,7 @@ class OpenWebUI:
             raise ServerUnreachable(f"Open WebUI at {self.url} did not answer in time.", "Is it running?") from None
         except (aiohttp.ClientError, OSError) as error:
             raise ServerUnreachable(
-                f"Open WebUI at {self.url} does not answer ({_reason(error)}).", "Is it running?"
+                f"Open WebUI at {self.url} does not answer ({connection_fault(error)}).", "Is it running?"
             ) from None
         answer = None
         with contextlib.suppress(ValueError):
@@ -11195,37 +11725,54 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
 
 
-# --- 13. Bundled workflows: written by workflows/bundle.py, do not edit by hand ---
-MANIFEST = r"""{"id": "comfyui", "title": "ComfyUI", "workflows": [{"name": "z-image-turbo", "task": "text_to_image", "description": "Z-Image Turbo: photographs and readable text in 8 steps; no negative prompt", "template": "image_z_image_turbo", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptySD3LatentImage", "KSampler", "ModelSamplingAuraFlow", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Z-Image Turbo", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "z_image_turbo_bf16.safetensors", "match": "z[-_. ]?image[-_. ]?turbo", "avoid": "controlnet|lora|svdq|nf4|int4|ip[-_. ]?adapter|fun|gguf", "source": "Comfy-Org/z_image_turbo"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_3_4b.safetensors", "match": "qwen[-_. ]?3[-_. ]?4b", "avoid": "gguf", "source": "Comfy-Org/z_image_turbo"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/z_image_turbo"}]}, {"name": "flux2", "task": "text_to_image", "description": "Flux 2 dev: the finest detail and the closest reading of long descriptions, slow; no negative prompt", "template": "image_flux2", "validated": ["0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptyFlux2LatentImage", "EmptyImage", "Flux2Scheduler", "FluxGuidance", "GetImageSize", "KSamplerSelect", "SamplerCustom", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Flux 2 dev, few steps", "match": "turbo|lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 1.05, "defaults": {"steps": 8}}, {"name": "Flux 2 dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux2_dev_fp8mixed.safetensors", "match": "flux[-_. ]?2[-_. ]?dev", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|klein|(?<![a-z])fun", "source": "Comfy-Org/flux2-dev"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "mistral_3_small_flux2_fp8.safetensors", "match": "mistral.*(flux[-_. ]?2|small)", "avoid": "gguf", "source": "Comfy-Org/flux2-dev"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "flux2-vae.safetensors", "match": "flux[-_. ]?2.*(vae|[-_. ]ae)|full[-_. ]encoder[-_. ]small[-_. ]decoder", "source": "Comfy-Org/flux2-dev"}]}, {"name": "qwen-image", "task": "text_to_image", "description": "Qwen-Image: text in the picture, also Chinese, and many things at their places; takes a negative prompt", "template": "image_qwen_Image_2512, image_qwen_image", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "EmptySD3LatentImage", "KSampler", "ModelSamplingAuraFlow", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Qwen-Image, few steps", "match": "lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 1.76, "defaults": {"steps": 8, "guidance": 1.0}}, {"name": "Qwen-Image distilled", "match": "distill", "megapixels": 1.76, "defaults": {"steps": 15, "guidance": 1.0}}, {"name": "Qwen-Image 2512", "match": "2512", "megapixels": 1.76, "defaults": {"steps": 50}}, {"name": "Qwen-Image", "match": "", "megapixels": 1.76, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "qwen_image_2512_fp8_e4m3fn.safetensors", "match": "qwen[-_. ]?image", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|edit|layered|inpaint|union|control|patch", "source": "Comfy-Org/Qwen-Image_ComfyUI"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_2.5_vl_7b_fp8_scaled.safetensors", "match": "qwen[-_. ]?2[-_. ]?5[-_. ]?vl[-_. ]?7b", "avoid": "mmproj|gguf", "source": "Comfy-Org/Qwen-Image_ComfyUI"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "qwen_image_vae.safetensors", "match": "qwen[-_. ]?image.*vae", "avoid": "layered", "source": "Comfy-Org/Qwen-Image_ComfyUI"}]}, {"name": "flux2-klein", "task": "text_to_image", "description": "Flux 2 klein 4B: good pictures in 4 steps on a small graphics card; no negative prompt", "template": "image_flux2_klein_text_to_image", "validated": ["0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptyFlux2LatentImage", "EmptyImage", "Flux2Scheduler", "GetImageSize", "KSamplerSelect", "SamplerCustom", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Flux 2 klein", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux-2-klein-4b.safetensors", "match": "flux[-_. ]?2[-_. ]?klein[-_. ]?4b", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|base|[-_. ]kv", "source": "Comfy-Org/flux2-klein"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_3_4b.safetensors", "match": "qwen[-_. ]?3[-_. ]?4b", "avoid": "gguf", "source": "Comfy-Org/flux2-klein"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "flux2-vae.safetensors", "match": "flux[-_. ]?2.*(vae|[-_. ]ae)|full[-_. ]encoder[-_. ]small[-_. ]decoder", "source": "Comfy-Org/flux2-dev"}]}, {"name": "flux", "task": "text_to_image", "description": "Flux dev and schnell: follows long descriptions closely; no negative prompt", "template": "flux_dev_full_text_to_image, flux_schnell_full_text_to_image", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "ConditioningZeroOut", "DualCLIPLoader", "EmptySD3LatentImage", "FluxGuidance", "KSampler", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Flux schnell", "match": "schnell", "megapixels": 1.05, "defaults": {"steps": 4}}, {"name": "Flux dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-dev.safetensors", "match": "flux[-_. ]?1?[-_. ]?(dev|schnell|krea)", "avoid": "kontext|fill|canny|depth|redux|controlnet|lora|svdq|nf4|int4|ip[-_. ]?adapter|gguf", "source": "Comfy-Org/flux1-dev"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream|gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/Lumina_Image_2.0_Repackaged"}]}, {"name": "sd3.5", "task": "text_to_image", "description": "Stable Diffusion 3.5 with text encoders in files of their own; takes a negative prompt", "template": "sd3.5_simple_example", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "EmptySD3LatentImage", "KSampler", "SaveImage", "TripleCLIPLoader", "VAEDecode"], "families": [{"name": "Stable Diffusion 3.5 Turbo", "match": "turbo", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Stable Diffusion 3.5", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd3.5_large.safetensors", "match": "(sd|stable[-_. ]?diffusion)[-_. ]?3[-_. ]?5", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|inpaint|blur|canny|depth", "source": "stabilityai/stable-diffusion-3.5-large"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream|gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "clip_g.safetensors", "match": "clip[-_. ]?g(?![a-z])", "avoid": "hidream|gguf", "source": "Comfy-Org/stable-diffusion-3.5-fp8"}, {"node": "2", "input": "clip_name3", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}]}, {"name": "checkpoint", "task": "text_to_image", "description": "Any Stable Diffusion checkpoint (1.5, SDXL, 3.5 and their relatives) in one file; takes a negative prompt", "template": "sdxl_simple_example, sd3.5_simple_example", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "EmptyLatentImage", "KSampler", "SaveImage", "VAEDecode"], "families": [{"name": "SDXL, few steps", "match": "(xl|pony|illustrious|noob).*(turbo|lightning|lcm|hyper|dmd)|(turbo|lightning|lcm|hyper|dmd).*(xl|pony|illustrious|noob)", "megapixels": 1.05, "defaults": {"steps": 8, "guidance": 1.5, "sampler": "euler", "scheduler": "sgm_uniform"}}, {"name": "SDXL", "match": "(xl|pony|illustrious|noob)", "megapixels": 1.05, "defaults": {}}, {"name": "Flux schnell", "match": "flux.*schnell", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0, "sampler": "euler", "scheduler": "simple"}}, {"name": "Flux", "match": "flux", "megapixels": 1.05, "defaults": {"steps": 20, "guidance": 1.0, "sampler": "euler", "scheduler": "simple"}}, {"name": "Z-Image Turbo", "match": "z[-_. ]?image", "megapixels": 1.05, "defaults": {"steps": 8, "guidance": 1.0, "sampler": "res_multistep", "scheduler": "simple"}}, {"name": "Stable Diffusion 3.5 Turbo", "match": "sd[-_. ]?3.*turbo|stable[-_. ]?diffusion[-_. ]?3.*turbo", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0, "scheduler": "sgm_uniform"}}, {"name": "Stable Diffusion 3.5", "match": "sd[-_. ]?3|stable[-_. ]?diffusion[-_. ]?3", "megapixels": 1.05, "defaults": {"guidance": 4.5, "scheduler": "sgm_uniform"}}, {"name": "Stable Diffusion, few steps", "match": "sd[-_. ]?turbo|lcm[-_. ]?dreamshaper|dreamshaper.*lcm", "megapixels": 0.26, "defaults": {"steps": 6, "guidance": 1.5, "sampler": "lcm", "scheduler": "sgm_uniform"}}, {"name": "Stable Diffusion 1.5", "match": "sd[-_. ]?1[-_. ]?[45]|(^|[^0-9a-z])v1[-_.][45][-_.](pruned|inpaint|ema)|stable[-_. ]?diffusion[-_. ]?v?1|dreamshaper_?[78]|realistic[-_. ]?vision|deliberate|majicmix|anything[-_. ]?v|abyss[-_. ]?orange|aom[23]|meina|rev[-_. ]?animated|epic[-_. ]?realism|absolute[-_. ]?reality|photon|counterfeit|ghostmix|chilloutmix|cyberrealistic", "megapixels": 0.26, "defaults": {}}, {"name": "Any other", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd_xl_base_1.0.safetensors", "match": "", "avoid": "refiner|inpaint|kontext|svd|video|ltx|wan[-_. ]?2|hunyuan|ace[-_. ]?step|audio|zero123|stable[-_. ]?zero|upscal|(^|[^a-z])sam[-_. ]?[23]|omnigen|cascade|cosmos|mochi|controlnet", "source": "stabilityai/stable-diffusion-xl-base-1.0"}]}, {"name": "flux2-edit", "task": "image_edit", "description": "Flux 2 dev: changes a picture as the prompt says and keeps the rest, slow; one to three pictures; no negative prompt", "template": "image_flux2, image_flux2_fp8", "validated": ["0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptyFlux2LatentImage", "Flux2Scheduler", "FluxGuidance", "GetImageSize", "ImageScale", "ImageScaleToTotalPixels", "KSamplerSelect", "LoadImage", "ReferenceLatent", "SamplerCustom", "SaveImage", "UNETLoader", "VAEDecode", "VAEEncode", "VAELoader"], "families": [{"name": "Flux 2 dev, few steps", "match": "turbo|lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 1.05, "defaults": {"steps": 8}}, {"name": "Flux 2 dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux2_dev_fp8mixed.safetensors", "match": "flux[-_. ]?2[-_. ]?dev", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|klein|(?<![a-z])fun", "source": "Comfy-Org/flux2-dev"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "mistral_3_small_flux2_fp8.safetensors", "match": "mistral.*(flux[-_. ]?2|small)", "avoid": "gguf", "source": "Comfy-Org/flux2-dev"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "flux2-vae.safetensors", "match": "flux[-_. ]?2.*(vae|[-_. ]ae)|full[-_. ]encoder[-_. ]small[-_. ]decoder", "source": "Comfy-Org/flux2-dev"}]}, {"name": "qwen-image-edit", "task": "image_edit", "description": "Qwen-Image-Edit: changes a picture as the prompt says, also the text in it; one to three pictures; takes a negative prompt", "template": "image_qwen_image_edit_2511, image_qwen_image_edit_2509", "validated": ["0.3.64", "0.33.0"], "nodes": ["CFGNorm", "CLIPLoader", "EmptySD3LatentImage", "GetImageSize", "ImageScale", "KSamplerAdvanced", "LoadImage", "ModelSamplingAuraFlow", "SaveImage", "TextEncodeQwenImageEditPlus", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Qwen-Image-Edit, few steps", "match": "lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Qwen-Image-Edit 2511", "match": "2511", "megapixels": 1.05, "defaults": {}}, {"name": "Qwen-Image-Edit", "match": "", "megapixels": 1.05, "defaults": {"steps": 20}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "qwen_image_edit_2511_fp8mixed.safetensors", "match": "qwen[-_. ]?image[-_. ]?edit", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|layered|inpaint|union|control|patch", "source": "Comfy-Org/Qwen-Image-Edit_ComfyUI"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_2.5_vl_7b_fp8_scaled.safetensors", "match": "qwen[-_. ]?2[-_. ]?5[-_. ]?vl[-_. ]?7b", "avoid": "mmproj|gguf", "source": "Comfy-Org/Qwen-Image_ComfyUI"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "qwen_image_vae.safetensors", "match": "qwen[-_. ]?image.*vae", "avoid": "layered", "source": "Comfy-Org/Qwen-Image_ComfyUI"}]}, {"name": "flux2-klein-edit", "task": "image_edit", "description": "Flux 2 klein 4B: changes a picture as the prompt says in 4 steps; one to three pictures; no negative prompt", "template": "image_flux2_klein_image_edit_4b_distilled", "validated": ["0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptyFlux2LatentImage", "Flux2Scheduler", "GetImageSize", "ImageScale", "ImageScaleToTotalPixels", "KSamplerSelect", "LoadImage", "ReferenceLatent", "SamplerCustom", "SaveImage", "UNETLoader", "VAEDecode", "VAEEncode", "VAELoader"], "families": [{"name": "Flux 2 klein", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux-2-klein-4b.safetensors", "match": "flux[-_. ]?2[-_. ]?klein[-_. ]?4b", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|base|[-_. ]kv", "source": "Comfy-Org/flux2-klein"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_3_4b.safetensors", "match": "qwen[-_. ]?3[-_. ]?4b", "avoid": "gguf", "source": "Comfy-Org/z_image_turbo"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "flux2-vae.safetensors", "match": "flux[-_. ]?2.*(vae|[-_. ]ae)|full[-_. ]encoder[-_. ]small[-_. ]decoder", "source": "Comfy-Org/flux2-dev"}]}, {"name": "flux-kontext", "task": "image_edit", "description": "Flux Kontext dev: changes a picture as the prompt says and keeps faces and things alike; one or two pictures; no negative prompt", "template": "flux_kontext_dev_basic", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "ConditioningZeroOut", "DualCLIPLoader", "EmptySD3LatentImage", "FluxGuidance", "GetImageSize", "ImageScale", "ImageScaleToTotalPixels", "KSamplerAdvanced", "LoadImage", "ReferenceLatent", "SaveImage", "UNETLoader", "VAEDecode", "VAEEncode", "VAELoader"], "families": [{"name": "Flux Kontext", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-dev-kontext_fp8_scaled.safetensors", "match": "flux(?![-_. ]?2).*kontext", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter", "source": "Comfy-Org/flux1-kontext-dev_ComfyUI"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream|gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/Lumina_Image_2.0_Repackaged"}]}, {"name": "flux-image-to-image", "task": "image_to_image", "description": "Flux dev and schnell: paints a picture anew after the prompt and keeps its layout; no negative prompt", "template": "", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "ConditioningZeroOut", "DualCLIPLoader", "FluxGuidance", "ImageScale", "KSampler", "LoadImage", "SaveImage", "UNETLoader", "VAEDecode", "VAEEncode", "VAELoader"], "families": [{"name": "Flux schnell", "match": "schnell", "megapixels": 1.05, "defaults": {"steps": 4}}, {"name": "Flux dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-dev.safetensors", "match": "flux[-_. ]?1?[-_. ]?(dev|schnell|krea)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|kontext|fill|canny|depth|redux", "source": "Comfy-Org/flux1-dev"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream|gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/Lumina_Image_2.0_Repackaged"}]}, {"name": "checkpoint-image-to-image", "task": "image_to_image", "description": "Any Stable Diffusion checkpoint: paints a picture anew after the prompt and keeps its layout; takes a negative prompt", "template": "image2image", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "ImageScale", "KSampler", "LoadImage", "SaveImage", "VAEDecode", "VAEEncode"], "families_of": "checkpoint", "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd_xl_base_1.0.safetensors", "match": "", "avoid": "refiner|inpaint|kontext|svd|video|ltx|wan[-_. ]?2|hunyuan|ace[-_. ]?step|audio|zero123|stable[-_. ]?zero|upscal|(^|[^a-z])sam[-_. ]?[23]|omnigen|cascade|cosmos|mochi|controlnet", "source": "stabilityai/stable-diffusion-xl-base-1.0"}]}, {"name": "flux-inpaint", "task": "inpaint", "description": "Flux Fill: paints what the mask covers so that it fits its surroundings, and keeps the rest; no negative prompt", "template": "flux_fill_inpaint_example", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "ConditioningZeroOut", "DualCLIPLoader", "FluxGuidance", "GetImageSize", "ImageCompositeMasked", "ImageScale", "ImageToMask", "InpaintModelConditioning", "KSampler", "LoadImage", "MaskToImage", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Flux Fill", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-fill-dev.safetensors", "match": "flux(?![-_. ]?2).*fill", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter", "source": "Comfy-Org/flux1-dev"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream|gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/Lumina_Image_2.0_Repackaged"}]}, {"name": "checkpoint-inpaint", "task": "inpaint", "description": "Any Stable Diffusion checkpoint, made for inpainting or not: paints what the mask covers and keeps the rest; takes a negative prompt", "template": "inpaint_example", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "DifferentialDiffusion", "GetImageSize", "ImageCompositeMasked", "ImageScale", "ImageToMask", "InpaintModelConditioning", "KSampler", "LoadImage", "MaskToImage", "SaveImage", "VAEDecode"], "families_of": "checkpoint", "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd_xl_base_1.0.safetensors", "match": "", "avoid": "refiner|kontext|svd|video|ltx|wan[-_. ]?2|hunyuan|ace[-_. ]?step|audio|zero123|stable[-_. ]?zero|upscal|(^|[^a-z])sam[-_. ]?[23]|omnigen|cascade|cosmos|mochi|controlnet", "source": "stabilityai/stable-diffusion-xl-base-1.0"}]}, {"name": "upscale", "task": "upscale", "description": "Enlarges a picture by an upscale model to the size that is asked for, without a prompt", "template": "utility-gan_upscaler", "validated": ["0.3.64", "0.33.0"], "nodes": ["ImageScale", "ImageUpscaleWithModel", "LoadImage", "SaveImage", "UpscaleModelLoader"], "families": [{"name": "Upscale model", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "model_name", "folder": "upscale_models", "file": "RealESRGAN_x4plus.safetensors", "match": "", "avoid": "latent|spatial|temporal|^1x|gguf", "source": "Comfy-Org/Real-ESRGAN_repackaged"}]}, {"name": "wan-text-to-video", "task": "text_to_video", "description": "Wan 2.2 14B: five seconds of film that moves well, slow; takes a negative prompt", "template": "video_wan2_2_14B_t2v", "validated": ["0.3.64", "0.33.0"], "nodes": ["BasicScheduler", "CLIPLoader", "CLIPTextEncode", "CreateVideo", "EmptyHunyuanLatentVideo", "KSamplerSelect", "ModelSamplingSD3", "SamplerCustom", "SaveVideo", "SplitSigmasDenoise", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Wan 2.2 14B, few steps", "match": "lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 0.41, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Wan 2.2 14B", "match": "", "megapixels": 0.41, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_t2v_high_noise_14B_fp8_scaled.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*t2v)(?=.*(?<![a-z])high)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|vace|animate|camera|(?<![a-z])fun|s2v|control|humo|(?<![a-z])ovi|scail|alpha|5b|(?<!t)i2v", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "2", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_t2v_low_noise_14B_fp8_scaled.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*t2v)(?=.*(?<![a-z])low)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|vace|animate|camera|(?<![a-z])fun|s2v|control|humo|(?<![a-z])ovi|scail|alpha|5b|(?<!t)i2v", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "3", "input": "clip_name", "folder": "text_encoders", "file": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "match": "umt5[-_. ]?xxl", "avoid": "[-_. ]enc[-_. ]|gguf", "source": "Comfy-Org/Wan_2.1_ComfyUI_repackaged"}, {"node": "4", "input": "vae_name", "folder": "vae", "file": "wan_2.1_vae.safetensors", "match": "wan[-_. ]?2[-_. ]?1.*vae|^wan[-_. ]?vae", "avoid": "2[-_. ]2|upscale", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}]}, {"name": "ltx2-text-to-video", "task": "text_to_video", "description": "LTX-2 distilled: five seconds of film with sound in a few steps; no negative prompt", "template": "video_ltx2_t2v_distilled", "validated": ["0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "ConditioningZeroOut", "CreateVideo", "EmptyImage", "EmptyLTXVLatentVideo", "GetImageSize", "ImageScaleBy", "KSamplerSelect", "LTXAVTextEncoderLoader", "LTXVAudioVAEDecode", "LTXVAudioVAELoader", "LTXVConcatAVLatent", "LTXVConditioning", "LTXVEmptyLatentAudio", "LTXVLatentUpsampler", "LTXVSeparateAVLatent", "LatentUpscaleModelLoader", "ManualSigmas", "PrimitiveInt", "SamplerCustom", "SaveVideo", "VAEDecodeTiled"], "families": [{"name": "LTX-2", "match": "", "megapixels": 0.9, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "2", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "2", "input": "text_encoder", "folder": "text_encoders", "file": "gemma_3_12B_it_fp4_mixed.safetensors", "match": "gemma[-_. ]?3[-_. ]?12b", "avoid": "lora|gguf", "source": "Comfy-Org/ltx-2"}, {"node": "3", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "4", "input": "model_name", "folder": "latent_upscale_models", "file": "ltx-2-spatial-upscaler-x2-1.0.safetensors", "match": "ltx[-_. ]?2[-_. ](19b[-_. ])?spatial[-_. ]?upscal", "source": "Lightricks/LTX-2"}]}, {"name": "wan-5b-text-to-video", "task": "text_to_video", "description": "Wan 2.2 5B: five seconds of film in 720p on a small graphics card; takes a negative prompt", "template": "video_wan2_2_5B_ti2v", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "CreateVideo", "KSampler", "ModelSamplingSD3", "SaveVideo", "UNETLoader", "VAEDecode", "VAELoader", "Wan22ImageToVideoLatent"], "families": [{"name": "Wan 2.2 5B, few steps", "match": "turbo|fastwan|lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 0.9, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Wan 2.2 5B", "match": "", "megapixels": 0.9, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_ti2v_5B_fp16.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*ti2v)(?=.*5b)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|(?<![a-z])fun|control|vace|camera|(?<![a-z])ovi", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "match": "umt5[-_. ]?xxl", "avoid": "[-_. ]enc[-_. ]|gguf", "source": "Comfy-Org/Wan_2.1_ComfyUI_repackaged"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "wan2.2_vae.safetensors", "match": "wan[-_. ]?2[-_. ]?2.*vae", "avoid": "upscale", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}]}, {"name": "ltx-text-to-video", "task": "text_to_video", "description": "LTX-Video: four seconds of film, quick; takes a negative prompt", "template": "ltxv_text_to_video", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "CheckpointLoaderSimple", "CreateVideo", "EmptyLTXVLatentVideo", "KSamplerSelect", "LTXVConditioning", "LTXVScheduler", "SamplerCustom", "SaveVideo", "VAEDecode"], "families": [{"name": "LTX-Video distilled", "match": "distilled", "megapixels": 0.4, "defaults": {"steps": 8, "guidance": 1.0}}, {"name": "LTX-Video", "match": "", "megapixels": 0.4, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-video-2b-v0.9.5.safetensors", "match": "ltx(v|[-_. ]?video)[-_. ]?(2b|13b)", "avoid": "lora|upscal|gguf|vae", "source": "Lightricks/LTX-Video"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "t5xxl_fp16.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}]}, {"name": "wan-image-to-video", "task": "image_to_video", "description": "Wan 2.2 14B: five seconds of film that begin with a picture and move well, slow; takes a negative prompt", "template": "video_wan2_2_14B_i2v", "validated": ["0.3.64", "0.33.0"], "nodes": ["BasicScheduler", "CLIPLoader", "CLIPTextEncode", "CreateVideo", "GetImageSize", "ImageScale", "KSamplerSelect", "LoadImage", "ModelSamplingSD3", "SamplerCustom", "SaveVideo", "SplitSigmasDenoise", "UNETLoader", "VAEDecode", "VAELoader", "WanImageToVideo"], "families": [{"name": "Wan 2.2 14B, few steps", "match": "lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 0.41, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Wan 2.2 14B", "match": "", "megapixels": 0.41, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_i2v_high_noise_14B_fp8_scaled.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*(?<!t)i2v)(?=.*(?<![a-z])high)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|vace|animate|camera|(?<![a-z])fun|s2v|control|humo|(?<![a-z])ovi|scail|alpha|5b|t2v", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "2", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_i2v_low_noise_14B_fp8_scaled.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*(?<!t)i2v)(?=.*(?<![a-z])low)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|vace|animate|camera|(?<![a-z])fun|s2v|control|humo|(?<![a-z])ovi|scail|alpha|5b|t2v", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "3", "input": "clip_name", "folder": "text_encoders", "file": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "match": "umt5[-_. ]?xxl", "avoid": "[-_. ]enc[-_. ]|gguf", "source": "Comfy-Org/Wan_2.1_ComfyUI_repackaged"}, {"node": "4", "input": "vae_name", "folder": "vae", "file": "wan_2.1_vae.safetensors", "match": "wan[-_. ]?2[-_. ]?1.*vae|^wan[-_. ]?vae", "avoid": "2[-_. ]2|upscale", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}]}, {"name": "ltx2-image-to-video", "task": "image_to_video", "description": "LTX-2 distilled: five seconds of film with sound that begin with a picture, in a few steps; no negative prompt", "template": "video_ltx2_i2v_distilled", "validated": ["0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "ConditioningZeroOut", "CreateVideo", "EmptyLTXVLatentVideo", "GetImageSize", "ImageScale", "ImageScaleBy", "KSamplerSelect", "LTXAVTextEncoderLoader", "LTXVAudioVAEDecode", "LTXVAudioVAELoader", "LTXVConcatAVLatent", "LTXVConditioning", "LTXVEmptyLatentAudio", "LTXVImgToVideoInplace", "LTXVLatentUpsampler", "LTXVPreprocess", "LTXVSeparateAVLatent", "LatentUpscaleModelLoader", "LoadImage", "ManualSigmas", "PrimitiveInt", "SamplerCustom", "SaveVideo", "VAEDecodeTiled"], "families": [{"name": "LTX-2", "match": "", "megapixels": 0.9, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "2", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "2", "input": "text_encoder", "folder": "text_encoders", "file": "gemma_3_12B_it_fp4_mixed.safetensors", "match": "gemma[-_. ]?3[-_. ]?12b", "avoid": "lora|gguf", "source": "Comfy-Org/ltx-2"}, {"node": "3", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "4", "input": "model_name", "folder": "latent_upscale_models", "file": "ltx-2-spatial-upscaler-x2-1.0.safetensors", "match": "ltx[-_. ]?2[-_. ](19b[-_. ])?spatial[-_. ]?upscal", "source": "Lightricks/LTX-2"}]}, {"name": "wan-5b-image-to-video", "task": "image_to_video", "description": "Wan 2.2 5B: five seconds of film that begin with a picture, on a small graphics card; takes a negative prompt", "template": "video_wan2_2_5B_ti2v", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "CreateVideo", "GetImageSize", "ImageScale", "KSampler", "LoadImage", "ModelSamplingSD3", "SaveVideo", "UNETLoader", "VAEDecode", "VAELoader", "Wan22ImageToVideoLatent"], "families": [{"name": "Wan 2.2 5B, few steps", "match": "turbo|fastwan|lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 0.9, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Wan 2.2 5B", "match": "", "megapixels": 0.9, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_ti2v_5B_fp16.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*ti2v)(?=.*5b)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|(?<![a-z])fun|control|vace|camera|(?<![a-z])ovi", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "match": "umt5[-_. ]?xxl", "avoid": "[-_. ]enc[-_. ]|gguf", "source": "Comfy-Org/Wan_2.1_ComfyUI_repackaged"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "wan2.2_vae.safetensors", "match": "wan[-_. ]?2[-_. ]?2.*vae", "avoid": "upscale", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}]}, {"name": "ltx-image-to-video", "task": "image_to_video", "description": "LTX-Video: four seconds of film that begin with a picture, quick; takes a negative prompt", "template": "ltxv_image_to_video", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "CheckpointLoaderSimple", "CreateVideo", "GetImageSize", "ImageScale", "KSamplerSelect", "LTXVConditioning", "LTXVImgToVideo", "LTXVScheduler", "LoadImage", "SamplerCustom", "SaveVideo", "VAEDecode"], "families": [{"name": "LTX-Video distilled", "match": "distilled", "megapixels": 0.4, "defaults": {"steps": 8, "guidance": 1.0}}, {"name": "LTX-Video", "match": "", "megapixels": 0.4, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-video-2b-v0.9.5.safetensors", "match": "ltx(v|[-_. ]?video)[-_. ]?(2b|13b)", "avoid": "lora|upscal|gguf|vae", "source": "Lightricks/LTX-Video"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "t5xxl_fp16.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}]}, {"name": "ace-step-1.5", "task": "text_to_audio", "description": "ACE-Step 1.5: two minutes of music from a style, sung if there are lyrics, in 8 steps; no negative prompt", "template": "audio_ace_step_1_5_checkpoint", "validated": ["0.33.0"], "nodes": ["CheckpointLoaderSimple", "ConditioningZeroOut", "EmptyAceStep1.5LatentAudio", "KSampler", "ModelSamplingAuraFlow", "PrimitiveFloat", "SaveAudioAdvanced", "TextEncodeAceStepAudio1.5", "VAEDecodeAudio"], "families": [{"name": "ACE-Step 1.5 in full", "match": "sft|base", "megapixels": 1.05, "defaults": {"steps": 50, "guidance": 7.0}}, {"name": "ACE-Step 1.5", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ace_step_1.5_turbo_aio.safetensors", "match": "ace[-_. ]?step.*1[-_. ]5", "avoid": "lora|gguf|vae", "source": "Comfy-Org/ace_step_1.5_ComfyUI_files"}]}, {"name": "ace-step", "task": "text_to_audio", "description": "ACE-Step: two minutes of music from a style, sung if there are lyrics; no negative prompt", "template": "audio_ace_step_1_t2a_song, audio_ace_step_1_t2a_instrumentals", "validated": ["0.3.64", "0.33.0"], "nodes": ["CheckpointLoaderSimple", "ConditioningZeroOut", "EmptyAceStepLatentAudio", "KSampler", "LatentApplyOperationCFG", "LatentOperationTonemapReinhard", "ModelSamplingSD3", "SaveAudioMP3", "TextEncodeAceStepAudio", "VAEDecodeAudio"], "families": [{"name": "ACE-Step", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ace_step_v1_3.5b.safetensors", "match": "ace[-_. ]?step", "avoid": "1[-_. ]5|lora|gguf|vae", "source": "Comfy-Org/ACE-Step_ComfyUI_repackaged"}]}]}"""  # noqa: E501
+# ======================================================================================================================
+# src/comfyui_chat/bundled.py
+#
+# The workflows that come with the tool, as data.
+#
+# Each is a file of the folder `workflows/`, a graph in ComfyUI's API format as ComfyUI exports it, and has an entry in
+# `manifest.json`: its task, the model families that it fits, the files that it needs, their defaults and one line of
+# description. In the repository both are read from there. The file that ships has nothing beside it, so `build.py` writes
+# the same data into its last lines, one line a workflow, in place of the code below.
+# ======================================================================================================================
+
+MANIFEST = r"""{"id": "comfyui", "title": "ComfyUI", "workflows": [{"name": "z-image-turbo", "task": "text_to_image", "description": "Z-Image Turbo: photographs and readable text in 8 steps; no negative prompt", "template": "image_z_image_turbo", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptySD3LatentImage", "KSampler", "ModelSamplingAuraFlow", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Z-Image Turbo", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "z_image_turbo_bf16.safetensors", "match": "z[-_. ]?image[-_. ]?turbo", "avoid": "controlnet|lora|svdq|nf4|int4|ip[-_. ]?adapter|fun|gguf", "source": "Comfy-Org/z_image_turbo"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_3_4b.safetensors", "match": "qwen[-_. ]?3[-_. ]?4b", "avoid": "gguf", "source": "Comfy-Org/z_image_turbo"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/z_image_turbo"}]}, {"name": "flux2", "task": "text_to_image", "description": "Flux 2 dev: the finest detail and the closest reading of long descriptions, slow; no negative prompt", "template": "image_flux2", "validated": ["0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptyFlux2LatentImage", "EmptyImage", "Flux2Scheduler", "FluxGuidance", "GetImageSize", "KSamplerSelect", "SamplerCustom", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Flux 2 dev, few steps", "match": "turbo|lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 1.05, "defaults": {"steps": 8}}, {"name": "Flux 2 dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux2_dev_fp8mixed.safetensors", "match": "flux[-_. ]?2[-_. ]?dev", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|klein|(?<![a-z])fun", "source": "Comfy-Org/flux2-dev"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "mistral_3_small_flux2_fp8.safetensors", "match": "mistral.*(flux[-_. ]?2|small)", "avoid": "gguf", "source": "Comfy-Org/flux2-dev"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "flux2-vae.safetensors", "match": "flux[-_. ]?2.*(vae|[-_. ]ae)|full[-_. ]encoder[-_. ]small[-_. ]decoder", "source": "Comfy-Org/flux2-dev"}]}, {"name": "qwen-image", "task": "text_to_image", "description": "Qwen-Image: text in the picture, also Chinese, and many things at their places; takes a negative prompt", "template": "image_qwen_Image_2512, image_qwen_image", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "EmptySD3LatentImage", "KSampler", "ModelSamplingAuraFlow", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Qwen-Image, few steps", "match": "lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 1.76, "defaults": {"steps": 8, "guidance": 1.0}}, {"name": "Qwen-Image distilled", "match": "distill", "megapixels": 1.76, "defaults": {"steps": 15, "guidance": 1.0}}, {"name": "Qwen-Image 2512", "match": "2512", "megapixels": 1.76, "defaults": {"steps": 50}}, {"name": "Qwen-Image", "match": "", "megapixels": 1.76, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "qwen_image_2512_fp8_e4m3fn.safetensors", "match": "qwen[-_. ]?image", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|edit|layered|inpaint|union|control|patch", "source": "Comfy-Org/Qwen-Image_ComfyUI"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_2.5_vl_7b_fp8_scaled.safetensors", "match": "qwen[-_. ]?2[-_. ]?5[-_. ]?vl[-_. ]?7b", "avoid": "mmproj|gguf", "source": "Comfy-Org/Qwen-Image_ComfyUI"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "qwen_image_vae.safetensors", "match": "qwen[-_. ]?image.*vae", "avoid": "layered", "source": "Comfy-Org/Qwen-Image_ComfyUI"}]}, {"name": "flux2-klein", "task": "text_to_image", "description": "Flux 2 klein 4B: good pictures in 4 steps on a small graphics card; no negative prompt", "template": "image_flux2_klein_text_to_image", "validated": ["0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptyFlux2LatentImage", "EmptyImage", "Flux2Scheduler", "GetImageSize", "KSamplerSelect", "SamplerCustom", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Flux 2 klein", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux-2-klein-4b.safetensors", "match": "flux[-_. ]?2[-_. ]?klein[-_. ]?4b", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|base|[-_. ]kv", "source": "Comfy-Org/flux2-klein"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_3_4b.safetensors", "match": "qwen[-_. ]?3[-_. ]?4b", "avoid": "gguf", "source": "Comfy-Org/flux2-klein"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "flux2-vae.safetensors", "match": "flux[-_. ]?2.*(vae|[-_. ]ae)|full[-_. ]encoder[-_. ]small[-_. ]decoder", "source": "Comfy-Org/flux2-dev"}]}, {"name": "flux", "task": "text_to_image", "description": "Flux dev and schnell: follows long descriptions closely; no negative prompt", "template": "flux_dev_full_text_to_image, flux_schnell_full_text_to_image", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "ConditioningZeroOut", "DualCLIPLoader", "EmptySD3LatentImage", "FluxGuidance", "KSampler", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Flux schnell", "match": "schnell", "megapixels": 1.05, "defaults": {"steps": 4}}, {"name": "Flux dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-dev.safetensors", "match": "flux[-_. ]?1?[-_. ]?(dev|schnell|krea)", "avoid": "kontext|fill|canny|depth|redux|controlnet|lora|svdq|nf4|int4|ip[-_. ]?adapter|gguf", "source": "Comfy-Org/flux1-dev"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream|gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/Lumina_Image_2.0_Repackaged"}]}, {"name": "sd3.5", "task": "text_to_image", "description": "Stable Diffusion 3.5 with text encoders in files of their own; takes a negative prompt", "template": "sd3.5_simple_example", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "EmptySD3LatentImage", "KSampler", "SaveImage", "TripleCLIPLoader", "VAEDecode"], "families": [{"name": "Stable Diffusion 3.5 Turbo", "match": "turbo", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Stable Diffusion 3.5", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd3.5_large.safetensors", "match": "(sd|stable[-_. ]?diffusion)[-_. ]?3[-_. ]?5", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|inpaint|blur|canny|depth", "source": "stabilityai/stable-diffusion-3.5-large"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream|gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "clip_g.safetensors", "match": "clip[-_. ]?g(?![a-z])", "avoid": "hidream|gguf", "source": "Comfy-Org/stable-diffusion-3.5-fp8"}, {"node": "2", "input": "clip_name3", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}]}, {"name": "checkpoint", "task": "text_to_image", "description": "Any Stable Diffusion checkpoint (1.5, SDXL, 3.5 and their relatives) in one file; takes a negative prompt", "template": "sdxl_simple_example, sd3.5_simple_example", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "EmptyLatentImage", "KSampler", "SaveImage", "VAEDecode"], "families": [{"name": "SDXL, few steps", "match": "(xl|pony|illustrious|noob).*(turbo|lightning|lcm|hyper|dmd)|(turbo|lightning|lcm|hyper|dmd).*(xl|pony|illustrious|noob)", "megapixels": 1.05, "defaults": {"steps": 8, "guidance": 1.5, "sampler": "euler", "scheduler": "sgm_uniform"}}, {"name": "SDXL", "match": "(xl|pony|illustrious|noob)", "megapixels": 1.05, "defaults": {}}, {"name": "Flux schnell", "match": "flux.*schnell", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0, "sampler": "euler", "scheduler": "simple"}}, {"name": "Flux", "match": "flux", "megapixels": 1.05, "defaults": {"steps": 20, "guidance": 1.0, "sampler": "euler", "scheduler": "simple"}}, {"name": "Z-Image Turbo", "match": "z[-_. ]?image", "megapixels": 1.05, "defaults": {"steps": 8, "guidance": 1.0, "sampler": "res_multistep", "scheduler": "simple"}}, {"name": "Stable Diffusion 3.5 Turbo", "match": "sd[-_. ]?3.*turbo|stable[-_. ]?diffusion[-_. ]?3.*turbo", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0, "scheduler": "sgm_uniform"}}, {"name": "Stable Diffusion 3.5", "match": "sd[-_. ]?3|stable[-_. ]?diffusion[-_. ]?3", "megapixels": 1.05, "defaults": {"guidance": 4.5, "scheduler": "sgm_uniform"}}, {"name": "Stable Diffusion, few steps", "match": "sd[-_. ]?turbo|lcm[-_. ]?dreamshaper|dreamshaper.*lcm", "megapixels": 0.26, "defaults": {"steps": 6, "guidance": 1.5, "sampler": "lcm", "scheduler": "sgm_uniform"}}, {"name": "Stable Diffusion 1.5", "match": "sd[-_. ]?1[-_. ]?[45]|(^|[^0-9a-z])v1[-_.][45][-_.](pruned|inpaint|ema)|stable[-_. ]?diffusion[-_. ]?v?1|dreamshaper_?[78]|realistic[-_. ]?vision|deliberate|majicmix|anything[-_. ]?v|abyss[-_. ]?orange|aom[23]|meina|rev[-_. ]?animated|epic[-_. ]?realism|absolute[-_. ]?reality|photon|counterfeit|ghostmix|chilloutmix|cyberrealistic", "megapixels": 0.26, "defaults": {}}, {"name": "Any other", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd_xl_base_1.0.safetensors", "match": "", "avoid": "refiner|inpaint|kontext|svd|video|ltx|wan[-_. ]?2|hunyuan|ace[-_. ]?step|audio|zero123|stable[-_. ]?zero|upscal|(^|[^a-z])sam[-_. ]?[23]|omnigen|cascade|cosmos|mochi|controlnet", "source": "stabilityai/stable-diffusion-xl-base-1.0"}]}, {"name": "flux2-edit", "task": "image_edit", "description": "Flux 2 dev: changes a picture as the prompt says and keeps the rest, slow; one to three pictures; no negative prompt", "template": "image_flux2, image_flux2_fp8", "validated": ["0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptyFlux2LatentImage", "Flux2Scheduler", "FluxGuidance", "GetImageSize", "ImageScale", "ImageScaleToTotalPixels", "KSamplerSelect", "LoadImage", "ReferenceLatent", "SamplerCustom", "SaveImage", "UNETLoader", "VAEDecode", "VAEEncode", "VAELoader"], "families": [{"name": "Flux 2 dev, few steps", "match": "turbo|lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 1.05, "defaults": {"steps": 8}}, {"name": "Flux 2 dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux2_dev_fp8mixed.safetensors", "match": "flux[-_. ]?2[-_. ]?dev", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|klein|(?<![a-z])fun", "source": "Comfy-Org/flux2-dev"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "mistral_3_small_flux2_fp8.safetensors", "match": "mistral.*(flux[-_. ]?2|small)", "avoid": "gguf", "source": "Comfy-Org/flux2-dev"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "flux2-vae.safetensors", "match": "flux[-_. ]?2.*(vae|[-_. ]ae)|full[-_. ]encoder[-_. ]small[-_. ]decoder", "source": "Comfy-Org/flux2-dev"}]}, {"name": "qwen-image-edit", "task": "image_edit", "description": "Qwen-Image-Edit: changes a picture as the prompt says, also the text in it; one to three pictures; takes a negative prompt", "template": "image_qwen_image_edit_2511, image_qwen_image_edit_2509", "validated": ["0.3.64", "0.33.0"], "nodes": ["CFGNorm", "CLIPLoader", "EmptySD3LatentImage", "GetImageSize", "ImageScale", "KSamplerAdvanced", "LoadImage", "ModelSamplingAuraFlow", "SaveImage", "TextEncodeQwenImageEditPlus", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Qwen-Image-Edit, few steps", "match": "lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 1.05, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Qwen-Image-Edit 2511", "match": "2511", "megapixels": 1.05, "defaults": {}}, {"name": "Qwen-Image-Edit", "match": "", "megapixels": 1.05, "defaults": {"steps": 20}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "qwen_image_edit_2511_fp8mixed.safetensors", "match": "qwen[-_. ]?image[-_. ]?edit", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|layered|inpaint|union|control|patch", "source": "Comfy-Org/Qwen-Image-Edit_ComfyUI"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_2.5_vl_7b_fp8_scaled.safetensors", "match": "qwen[-_. ]?2[-_. ]?5[-_. ]?vl[-_. ]?7b", "avoid": "mmproj|gguf", "source": "Comfy-Org/Qwen-Image_ComfyUI"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "qwen_image_vae.safetensors", "match": "qwen[-_. ]?image.*vae", "avoid": "layered", "source": "Comfy-Org/Qwen-Image_ComfyUI"}]}, {"name": "flux2-klein-edit", "task": "image_edit", "description": "Flux 2 klein 4B: changes a picture as the prompt says in 4 steps; one to three pictures; no negative prompt", "template": "image_flux2_klein_image_edit_4b_distilled", "validated": ["0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "ConditioningZeroOut", "EmptyFlux2LatentImage", "Flux2Scheduler", "GetImageSize", "ImageScale", "ImageScaleToTotalPixels", "KSamplerSelect", "LoadImage", "ReferenceLatent", "SamplerCustom", "SaveImage", "UNETLoader", "VAEDecode", "VAEEncode", "VAELoader"], "families": [{"name": "Flux 2 klein", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux-2-klein-4b.safetensors", "match": "flux[-_. ]?2[-_. ]?klein[-_. ]?4b", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|base|[-_. ]kv", "source": "Comfy-Org/flux2-klein"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "qwen_3_4b.safetensors", "match": "qwen[-_. ]?3[-_. ]?4b", "avoid": "gguf", "source": "Comfy-Org/z_image_turbo"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "flux2-vae.safetensors", "match": "flux[-_. ]?2.*(vae|[-_. ]ae)|full[-_. ]encoder[-_. ]small[-_. ]decoder", "source": "Comfy-Org/flux2-dev"}]}, {"name": "flux-kontext", "task": "image_edit", "description": "Flux Kontext dev: changes a picture as the prompt says and keeps faces and things alike; one or two pictures; no negative prompt", "template": "flux_kontext_dev_basic", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "ConditioningZeroOut", "DualCLIPLoader", "EmptySD3LatentImage", "FluxGuidance", "GetImageSize", "ImageScale", "ImageScaleToTotalPixels", "KSamplerAdvanced", "LoadImage", "ReferenceLatent", "SaveImage", "UNETLoader", "VAEDecode", "VAEEncode", "VAELoader"], "families": [{"name": "Flux Kontext", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-dev-kontext_fp8_scaled.safetensors", "match": "flux(?![-_. ]?2).*kontext", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter", "source": "Comfy-Org/flux1-kontext-dev_ComfyUI"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream|gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/Lumina_Image_2.0_Repackaged"}]}, {"name": "flux-image-to-image", "task": "image_to_image", "description": "Flux dev and schnell: paints a picture anew after the prompt and keeps its layout; no negative prompt", "template": "", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "ConditioningZeroOut", "DualCLIPLoader", "FluxGuidance", "ImageScale", "KSampler", "LoadImage", "SaveImage", "UNETLoader", "VAEDecode", "VAEEncode", "VAELoader"], "families": [{"name": "Flux schnell", "match": "schnell", "megapixels": 1.05, "defaults": {"steps": 4}}, {"name": "Flux dev", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-dev.safetensors", "match": "flux[-_. ]?1?[-_. ]?(dev|schnell|krea)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|kontext|fill|canny|depth|redux", "source": "Comfy-Org/flux1-dev"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream|gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/Lumina_Image_2.0_Repackaged"}]}, {"name": "checkpoint-image-to-image", "task": "image_to_image", "description": "Any Stable Diffusion checkpoint: paints a picture anew after the prompt and keeps its layout; takes a negative prompt", "template": "image2image", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "ImageScale", "KSampler", "LoadImage", "SaveImage", "VAEDecode", "VAEEncode"], "families_of": "checkpoint", "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd_xl_base_1.0.safetensors", "match": "", "avoid": "refiner|inpaint|kontext|svd|video|ltx|wan[-_. ]?2|hunyuan|ace[-_. ]?step|audio|zero123|stable[-_. ]?zero|upscal|(^|[^a-z])sam[-_. ]?[23]|omnigen|cascade|cosmos|mochi|controlnet", "source": "stabilityai/stable-diffusion-xl-base-1.0"}]}, {"name": "flux-inpaint", "task": "inpaint", "description": "Flux Fill: paints what the mask covers so that it fits its surroundings, and keeps the rest; no negative prompt", "template": "flux_fill_inpaint_example", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "ConditioningZeroOut", "DualCLIPLoader", "FluxGuidance", "GetImageSize", "ImageCompositeMasked", "ImageScale", "ImageToMask", "InpaintModelConditioning", "KSampler", "LoadImage", "MaskToImage", "SaveImage", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Flux Fill", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "flux1-fill-dev.safetensors", "match": "flux(?![-_. ]?2).*fill", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter", "source": "Comfy-Org/flux1-dev"}, {"node": "2", "input": "clip_name1", "folder": "text_encoders", "file": "clip_l.safetensors", "match": "clip[-_. ]?l(?![a-z])", "avoid": "hidream|gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "2", "input": "clip_name2", "folder": "text_encoders", "file": "t5xxl_fp8_e4m3fn_scaled.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "ae.safetensors", "match": "^ae\\.|flux(?![-_. ]?2).*vae", "source": "Comfy-Org/Lumina_Image_2.0_Repackaged"}]}, {"name": "checkpoint-inpaint", "task": "inpaint", "description": "Any Stable Diffusion checkpoint, made for inpainting or not: paints what the mask covers and keeps the rest; takes a negative prompt", "template": "inpaint_example", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "DifferentialDiffusion", "GetImageSize", "ImageCompositeMasked", "ImageScale", "ImageToMask", "InpaintModelConditioning", "KSampler", "LoadImage", "MaskToImage", "SaveImage", "VAEDecode"], "families_of": "checkpoint", "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "sd_xl_base_1.0.safetensors", "match": "", "avoid": "refiner|kontext|svd|video|ltx|wan[-_. ]?2|hunyuan|ace[-_. ]?step|audio|zero123|stable[-_. ]?zero|upscal|(^|[^a-z])sam[-_. ]?[23]|omnigen|cascade|cosmos|mochi|controlnet", "source": "stabilityai/stable-diffusion-xl-base-1.0"}]}, {"name": "upscale", "task": "upscale", "description": "Enlarges a picture by an upscale model to the size that is asked for, without a prompt", "template": "utility-gan_upscaler", "validated": ["0.3.64", "0.33.0"], "nodes": ["ImageScale", "ImageUpscaleWithModel", "LoadImage", "SaveImage", "UpscaleModelLoader"], "families": [{"name": "Upscale model", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "model_name", "folder": "upscale_models", "file": "RealESRGAN_x4plus.safetensors", "match": "", "avoid": "latent|spatial|temporal|^1x|gguf", "source": "Comfy-Org/Real-ESRGAN_repackaged"}]}, {"name": "wan-text-to-video", "task": "text_to_video", "description": "Wan 2.2 14B: five seconds of film that moves well, slow; takes a negative prompt", "template": "video_wan2_2_14B_t2v", "validated": ["0.3.64", "0.33.0"], "nodes": ["BasicScheduler", "CLIPLoader", "CLIPTextEncode", "CreateVideo", "EmptyHunyuanLatentVideo", "KSamplerSelect", "ModelSamplingSD3", "SamplerCustom", "SaveVideo", "SplitSigmasDenoise", "UNETLoader", "VAEDecode", "VAELoader"], "families": [{"name": "Wan 2.2 14B, few steps", "match": "lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 0.41, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Wan 2.2 14B", "match": "", "megapixels": 0.41, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_t2v_high_noise_14B_fp8_scaled.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*t2v)(?=.*(?<![a-z])high)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|vace|animate|camera|(?<![a-z])fun|s2v|control|humo|(?<![a-z])ovi|scail|alpha|5b|(?<!t)i2v", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "2", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_t2v_low_noise_14B_fp8_scaled.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*t2v)(?=.*(?<![a-z])low)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|vace|animate|camera|(?<![a-z])fun|s2v|control|humo|(?<![a-z])ovi|scail|alpha|5b|(?<!t)i2v", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "3", "input": "clip_name", "folder": "text_encoders", "file": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "match": "umt5[-_. ]?xxl", "avoid": "[-_. ]enc[-_. ]|gguf", "source": "Comfy-Org/Wan_2.1_ComfyUI_repackaged"}, {"node": "4", "input": "vae_name", "folder": "vae", "file": "wan_2.1_vae.safetensors", "match": "wan[-_. ]?2[-_. ]?1.*vae|^wan[-_. ]?vae", "avoid": "2[-_. ]2|upscale", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}]}, {"name": "ltx2-text-to-video", "task": "text_to_video", "description": "LTX-2 distilled: five seconds of film with sound in a few steps; no negative prompt", "template": "video_ltx2_t2v_distilled", "validated": ["0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "ConditioningZeroOut", "CreateVideo", "EmptyImage", "EmptyLTXVLatentVideo", "GetImageSize", "ImageScaleBy", "KSamplerSelect", "LTXAVTextEncoderLoader", "LTXVAudioVAEDecode", "LTXVAudioVAELoader", "LTXVConcatAVLatent", "LTXVConditioning", "LTXVEmptyLatentAudio", "LTXVLatentUpsampler", "LTXVSeparateAVLatent", "LatentUpscaleModelLoader", "ManualSigmas", "PrimitiveInt", "SamplerCustom", "SaveVideo", "VAEDecodeTiled"], "families": [{"name": "LTX-2", "match": "", "megapixels": 0.9, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "2", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "2", "input": "text_encoder", "folder": "text_encoders", "file": "gemma_3_12B_it_fp4_mixed.safetensors", "match": "gemma[-_. ]?3[-_. ]?12b", "avoid": "lora|gguf", "source": "Comfy-Org/ltx-2"}, {"node": "3", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "4", "input": "model_name", "folder": "latent_upscale_models", "file": "ltx-2-spatial-upscaler-x2-1.0.safetensors", "match": "ltx[-_. ]?2[-_. ](19b[-_. ])?spatial[-_. ]?upscal", "source": "Lightricks/LTX-2"}]}, {"name": "wan-5b-text-to-video", "task": "text_to_video", "description": "Wan 2.2 5B: five seconds of film in 720p on a small graphics card; takes a negative prompt", "template": "video_wan2_2_5B_ti2v", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "CreateVideo", "KSampler", "ModelSamplingSD3", "SaveVideo", "UNETLoader", "VAEDecode", "VAELoader", "Wan22ImageToVideoLatent"], "families": [{"name": "Wan 2.2 5B, few steps", "match": "turbo|fastwan|lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 0.9, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Wan 2.2 5B", "match": "", "megapixels": 0.9, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_ti2v_5B_fp16.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*ti2v)(?=.*5b)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|(?<![a-z])fun|control|vace|camera|(?<![a-z])ovi", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "match": "umt5[-_. ]?xxl", "avoid": "[-_. ]enc[-_. ]|gguf", "source": "Comfy-Org/Wan_2.1_ComfyUI_repackaged"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "wan2.2_vae.safetensors", "match": "wan[-_. ]?2[-_. ]?2.*vae", "avoid": "upscale", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}]}, {"name": "ltx-text-to-video", "task": "text_to_video", "description": "LTX-Video: four seconds of film, quick; takes a negative prompt", "template": "ltxv_text_to_video", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "CheckpointLoaderSimple", "CreateVideo", "EmptyLTXVLatentVideo", "KSamplerSelect", "LTXVConditioning", "LTXVScheduler", "SamplerCustom", "SaveVideo", "VAEDecode"], "families": [{"name": "LTX-Video distilled", "match": "distilled", "megapixels": 0.4, "defaults": {"steps": 8, "guidance": 1.0}}, {"name": "LTX-Video", "match": "", "megapixels": 0.4, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-video-2b-v0.9.5.safetensors", "match": "ltx(v|[-_. ]?video)[-_. ]?(2b|13b)", "avoid": "lora|upscal|gguf|vae", "source": "Lightricks/LTX-Video"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "t5xxl_fp16.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}]}, {"name": "wan-image-to-video", "task": "image_to_video", "description": "Wan 2.2 14B: five seconds of film that begin with a picture and move well, slow; takes a negative prompt", "template": "video_wan2_2_14B_i2v", "validated": ["0.3.64", "0.33.0"], "nodes": ["BasicScheduler", "CLIPLoader", "CLIPTextEncode", "CreateVideo", "GetImageSize", "ImageScale", "KSamplerSelect", "LoadImage", "ModelSamplingSD3", "SamplerCustom", "SaveVideo", "SplitSigmasDenoise", "UNETLoader", "VAEDecode", "VAELoader", "WanImageToVideo"], "families": [{"name": "Wan 2.2 14B, few steps", "match": "lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 0.41, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Wan 2.2 14B", "match": "", "megapixels": 0.41, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_i2v_high_noise_14B_fp8_scaled.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*(?<!t)i2v)(?=.*(?<![a-z])high)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|vace|animate|camera|(?<![a-z])fun|s2v|control|humo|(?<![a-z])ovi|scail|alpha|5b|t2v", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "2", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_i2v_low_noise_14B_fp8_scaled.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*(?<!t)i2v)(?=.*(?<![a-z])low)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|vace|animate|camera|(?<![a-z])fun|s2v|control|humo|(?<![a-z])ovi|scail|alpha|5b|t2v", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "3", "input": "clip_name", "folder": "text_encoders", "file": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "match": "umt5[-_. ]?xxl", "avoid": "[-_. ]enc[-_. ]|gguf", "source": "Comfy-Org/Wan_2.1_ComfyUI_repackaged"}, {"node": "4", "input": "vae_name", "folder": "vae", "file": "wan_2.1_vae.safetensors", "match": "wan[-_. ]?2[-_. ]?1.*vae|^wan[-_. ]?vae", "avoid": "2[-_. ]2|upscale", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}]}, {"name": "ltx2-image-to-video", "task": "image_to_video", "description": "LTX-2 distilled: five seconds of film with sound that begin with a picture, in a few steps; no negative prompt", "template": "video_ltx2_i2v_distilled", "validated": ["0.33.0"], "nodes": ["CLIPTextEncode", "CheckpointLoaderSimple", "ConditioningZeroOut", "CreateVideo", "EmptyLTXVLatentVideo", "GetImageSize", "ImageScale", "ImageScaleBy", "KSamplerSelect", "LTXAVTextEncoderLoader", "LTXVAudioVAEDecode", "LTXVAudioVAELoader", "LTXVConcatAVLatent", "LTXVConditioning", "LTXVEmptyLatentAudio", "LTXVImgToVideoInplace", "LTXVLatentUpsampler", "LTXVPreprocess", "LTXVSeparateAVLatent", "LatentUpscaleModelLoader", "LoadImage", "ManualSigmas", "PrimitiveInt", "SamplerCustom", "SaveVideo", "VAEDecodeTiled"], "families": [{"name": "LTX-2", "match": "", "megapixels": 0.9, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "2", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "2", "input": "text_encoder", "folder": "text_encoders", "file": "gemma_3_12B_it_fp4_mixed.safetensors", "match": "gemma[-_. ]?3[-_. ]?12b", "avoid": "lora|gguf", "source": "Comfy-Org/ltx-2"}, {"node": "3", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-2-19b-distilled.safetensors", "match": "ltx[-_. ]?2[-_. ]19b.*distilled", "avoid": "lora|gguf", "source": "Lightricks/LTX-2"}, {"node": "4", "input": "model_name", "folder": "latent_upscale_models", "file": "ltx-2-spatial-upscaler-x2-1.0.safetensors", "match": "ltx[-_. ]?2[-_. ](19b[-_. ])?spatial[-_. ]?upscal", "source": "Lightricks/LTX-2"}]}, {"name": "wan-5b-image-to-video", "task": "image_to_video", "description": "Wan 2.2 5B: five seconds of film that begin with a picture, on a small graphics card; takes a negative prompt", "template": "video_wan2_2_5B_ti2v", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "CreateVideo", "GetImageSize", "ImageScale", "KSampler", "LoadImage", "ModelSamplingSD3", "SaveVideo", "UNETLoader", "VAEDecode", "VAELoader", "Wan22ImageToVideoLatent"], "families": [{"name": "Wan 2.2 5B, few steps", "match": "turbo|fastwan|lightning|lightx2v|[48][-_. ]?steps?", "megapixels": 0.9, "defaults": {"steps": 4, "guidance": 1.0}}, {"name": "Wan 2.2 5B", "match": "", "megapixels": 0.9, "defaults": {}}], "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "file": "wan2.2_ti2v_5B_fp16.safetensors", "match": "wan[-_. ]?2[-_. ]?2(?=.*ti2v)(?=.*5b)", "avoid": "controlnet|lora|svdq|nf4|int4|gguf|ip[-_. ]?adapter|(?<![a-z])fun|control|vace|camera|(?<![a-z])ovi", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "match": "umt5[-_. ]?xxl", "avoid": "[-_. ]enc[-_. ]|gguf", "source": "Comfy-Org/Wan_2.1_ComfyUI_repackaged"}, {"node": "3", "input": "vae_name", "folder": "vae", "file": "wan2.2_vae.safetensors", "match": "wan[-_. ]?2[-_. ]?2.*vae", "avoid": "upscale", "source": "Comfy-Org/Wan_2.2_ComfyUI_Repackaged"}]}, {"name": "ltx-image-to-video", "task": "image_to_video", "description": "LTX-Video: four seconds of film that begin with a picture, quick; takes a negative prompt", "template": "ltxv_image_to_video", "validated": ["0.3.64", "0.33.0"], "nodes": ["CLIPLoader", "CLIPTextEncode", "CheckpointLoaderSimple", "CreateVideo", "GetImageSize", "ImageScale", "KSamplerSelect", "LTXVConditioning", "LTXVImgToVideo", "LTXVScheduler", "LoadImage", "SamplerCustom", "SaveVideo", "VAEDecode"], "families": [{"name": "LTX-Video distilled", "match": "distilled", "megapixels": 0.4, "defaults": {"steps": 8, "guidance": 1.0}}, {"name": "LTX-Video", "match": "", "megapixels": 0.4, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ltx-video-2b-v0.9.5.safetensors", "match": "ltx(v|[-_. ]?video)[-_. ]?(2b|13b)", "avoid": "lora|upscal|gguf|vae", "source": "Lightricks/LTX-Video"}, {"node": "2", "input": "clip_name", "folder": "text_encoders", "file": "t5xxl_fp16.safetensors", "match": "(?<![a-z])t5[-_. ]?xxl", "avoid": "gguf", "source": "comfyanonymous/flux_text_encoders"}]}, {"name": "ace-step-1.5", "task": "text_to_audio", "description": "ACE-Step 1.5: two minutes of music from a style, sung if there are lyrics, in 8 steps; no negative prompt", "template": "audio_ace_step_1_5_checkpoint", "validated": ["0.33.0"], "nodes": ["CheckpointLoaderSimple", "ConditioningZeroOut", "EmptyAceStep1.5LatentAudio", "KSampler", "ModelSamplingAuraFlow", "PrimitiveFloat", "SaveAudioAdvanced", "TextEncodeAceStepAudio1.5", "VAEDecodeAudio"], "families": [{"name": "ACE-Step 1.5 in full", "match": "sft|base", "megapixels": 1.05, "defaults": {"steps": 50, "guidance": 7.0}}, {"name": "ACE-Step 1.5", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ace_step_1.5_turbo_aio.safetensors", "match": "ace[-_. ]?step.*1[-_. ]5", "avoid": "lora|gguf|vae", "source": "Comfy-Org/ace_step_1.5_ComfyUI_files"}]}, {"name": "ace-step", "task": "text_to_audio", "description": "ACE-Step: two minutes of music from a style, sung if there are lyrics; no negative prompt", "template": "audio_ace_step_1_t2a_song, audio_ace_step_1_t2a_instrumentals", "validated": ["0.3.64", "0.33.0"], "nodes": ["CheckpointLoaderSimple", "ConditioningZeroOut", "EmptyAceStepLatentAudio", "KSampler", "LatentApplyOperationCFG", "LatentOperationTonemapReinhard", "ModelSamplingSD3", "SaveAudioMP3", "TextEncodeAceStepAudio", "VAEDecodeAudio"], "families": [{"name": "ACE-Step", "match": "", "megapixels": 1.05, "defaults": {}}], "models": [{"node": "1", "input": "ckpt_name", "folder": "checkpoints", "file": "ace_step_v1_3.5b.safetensors", "match": "ace[-_. ]?step", "avoid": "1[-_. ]5|lora|gguf|vae", "source": "Comfy-Org/ACE-Step_ComfyUI_repackaged"}]}]}"""
 BUNDLED = {
-    "z-image-turbo": r"""{"1": {"inputs": {"unet_name": "z_image_turbo_bf16.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "qwen_3_4b.safetensors", "type": "lumina2"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "ae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"conditioning": ["4", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "6": {"inputs": {"shift": 3.0, "model": ["1", 0]}, "class_type": "ModelSamplingAuraFlow", "_meta": {"title": "Shift"}}, "7": {"inputs": {"width": 1024, "height": 1024, "batch_size": 1}, "class_type": "EmptySD3LatentImage", "_meta": {"title": "Size"}}, "8": {"inputs": {"seed": 0, "steps": 8, "cfg": 1.0, "sampler_name": "res_multistep", "scheduler": "simple", "denoise": 1.0, "model": ["6", 0], "positive": ["4", 0], "negative": ["5", 0], "latent_image": ["7", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "9": {"inputs": {"samples": ["8", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "10": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["9", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "flux2": r"""{"1": {"inputs": {"unet_name": "flux2_dev_fp8mixed.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "mistral_3_small_flux2_fp8.safetensors", "type": "flux2"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "flux2-vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"guidance": 4.0, "conditioning": ["4", 0]}, "class_type": "FluxGuidance", "_meta": {"title": "Guidance"}}, "6": {"inputs": {"conditioning": ["4", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "7": {"inputs": {"width": 1024, "height": 1024, "batch_size": 1, "color": 0}, "class_type": "EmptyImage", "_meta": {"title": "Size"}}, "8": {"inputs": {"image": ["7", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "9": {"inputs": {"batch_size": 1, "width": ["8", 0], "height": ["8", 1]}, "class_type": "EmptyFlux2LatentImage", "_meta": {"title": "Empty latent"}}, "10": {"inputs": {"steps": 20, "width": ["8", 0], "height": ["8", 1]}, "class_type": "Flux2Scheduler", "_meta": {"title": "Scheduler"}}, "11": {"inputs": {"sampler_name": "euler"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "12": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 1.0, "model": ["1", 0], "positive": ["5", 0], "negative": ["6", 0], "sampler": ["11", 0], "sigmas": ["10", 0], "latent_image": ["9", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "Sampler"}}, "13": {"inputs": {"samples": ["12", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "14": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["13", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "qwen-image": r"""{"1": {"inputs": {"unet_name": "qwen_image_2512_fp8_e4m3fn.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "qwen_2.5_vl_7b_fp8_scaled.safetensors", "type": "qwen_image"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "qwen_image_vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "6": {"inputs": {"shift": 3.1, "model": ["1", 0]}, "class_type": "ModelSamplingAuraFlow", "_meta": {"title": "Shift"}}, "7": {"inputs": {"width": 1328, "height": 1328, "batch_size": 1}, "class_type": "EmptySD3LatentImage", "_meta": {"title": "Size"}}, "8": {"inputs": {"seed": 0, "steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0, "model": ["6", 0], "positive": ["4", 0], "negative": ["5", 0], "latent_image": ["7", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "9": {"inputs": {"samples": ["8", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "10": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["9", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "flux2-klein": r"""{"1": {"inputs": {"unet_name": "flux-2-klein-4b.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "qwen_3_4b.safetensors", "type": "flux2"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "flux2-vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"conditioning": ["4", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "6": {"inputs": {"width": 1024, "height": 1024, "batch_size": 1, "color": 0}, "class_type": "EmptyImage", "_meta": {"title": "Size"}}, "7": {"inputs": {"image": ["6", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "8": {"inputs": {"batch_size": 1, "width": ["7", 0], "height": ["7", 1]}, "class_type": "EmptyFlux2LatentImage", "_meta": {"title": "Empty latent"}}, "9": {"inputs": {"steps": 4, "width": ["7", 0], "height": ["7", 1]}, "class_type": "Flux2Scheduler", "_meta": {"title": "Scheduler"}}, "10": {"inputs": {"sampler_name": "euler"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "11": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 1.0, "model": ["1", 0], "positive": ["4", 0], "negative": ["5", 0], "sampler": ["10", 0], "sigmas": ["9", 0], "latent_image": ["8", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "Sampler"}}, "12": {"inputs": {"samples": ["11", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "13": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["12", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "flux": r"""{"1": {"inputs": {"unet_name": "flux1-dev.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name1": "clip_l.safetensors", "clip_name2": "t5xxl_fp8_e4m3fn_scaled.safetensors", "type": "flux"}, "class_type": "DualCLIPLoader", "_meta": {"title": "Load Text Encoders"}}, "3": {"inputs": {"vae_name": "ae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"guidance": 3.5, "conditioning": ["4", 0]}, "class_type": "FluxGuidance", "_meta": {"title": "Guidance"}}, "6": {"inputs": {"conditioning": ["4", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "7": {"inputs": {"width": 1024, "height": 1024, "batch_size": 1}, "class_type": "EmptySD3LatentImage", "_meta": {"title": "Size"}}, "8": {"inputs": {"seed": 0, "steps": 20, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0, "model": ["1", 0], "positive": ["5", 0], "negative": ["6", 0], "latent_image": ["7", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "9": {"inputs": {"samples": ["8", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "10": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["9", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "sd3.5": r"""{"1": {"inputs": {"ckpt_name": "sd3.5_large.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"clip_name1": "clip_l.safetensors", "clip_name2": "clip_g.safetensors", "clip_name3": "t5xxl_fp8_e4m3fn_scaled.safetensors"}, "class_type": "TripleCLIPLoader", "_meta": {"title": "Load Text Encoders"}}, "3": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "5": {"inputs": {"width": 1024, "height": 1024, "batch_size": 1}, "class_type": "EmptySD3LatentImage", "_meta": {"title": "Size"}}, "6": {"inputs": {"seed": 0, "steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "sgm_uniform", "denoise": 1.0, "model": ["1", 0], "positive": ["3", 0], "negative": ["4", 0], "latent_image": ["5", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "7": {"inputs": {"samples": ["6", 0], "vae": ["1", 2]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "8": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["7", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "checkpoint": r"""{"1": {"inputs": {"ckpt_name": "sd_xl_base_1.0.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"text": "", "clip": ["1", 1]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "3": {"inputs": {"text": "", "clip": ["1", 1]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "4": {"inputs": {"width": 1024, "height": 1024, "batch_size": 1}, "class_type": "EmptyLatentImage", "_meta": {"title": "Size"}}, "5": {"inputs": {"seed": 0, "steps": 25, "cfg": 6.5, "sampler_name": "dpmpp_2m", "scheduler": "karras", "denoise": 1.0, "model": ["1", 0], "positive": ["2", 0], "negative": ["3", 0], "latent_image": ["4", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "6": {"inputs": {"samples": ["5", 0], "vae": ["1", 2]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "7": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["6", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "flux2-edit": r"""{"1": {"inputs": {"unet_name": "flux2_dev_fp8mixed.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "mistral_3_small_flux2_fp8.safetensors", "type": "flux2"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "flux2-vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "5": {"inputs": {"upscale_method": "lanczos", "width": 1024, "height": 1024, "crop": "center", "image": ["4", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "6": {"inputs": {"image": ["5", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "7": {"inputs": {"pixels": ["5", 0], "vae": ["3", 0]}, "class_type": "VAEEncode", "_meta": {"title": "Encode"}}, "8": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "9": {"inputs": {"guidance": 4.0, "conditioning": ["8", 0]}, "class_type": "FluxGuidance", "_meta": {"title": "Guidance"}}, "10": {"inputs": {"conditioning": ["9", 0], "latent": ["7", 0]}, "class_type": "ReferenceLatent", "_meta": {"title": "Reference"}}, "11": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image 2"}}, "12": {"inputs": {"upscale_method": "lanczos", "megapixels": 1.0, "resolution_steps": 16, "image": ["11", 0]}, "class_type": "ImageScaleToTotalPixels", "_meta": {"title": "Scale 2"}}, "13": {"inputs": {"pixels": ["12", 0], "vae": ["3", 0]}, "class_type": "VAEEncode", "_meta": {"title": "Encode 2"}}, "14": {"inputs": {"conditioning": ["10", 0], "latent": ["13", 0]}, "class_type": "ReferenceLatent", "_meta": {"title": "Reference 2"}}, "15": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image 3"}}, "16": {"inputs": {"upscale_method": "lanczos", "megapixels": 1.0, "resolution_steps": 16, "image": ["15", 0]}, "class_type": "ImageScaleToTotalPixels", "_meta": {"title": "Scale 3"}}, "17": {"inputs": {"pixels": ["16", 0], "vae": ["3", 0]}, "class_type": "VAEEncode", "_meta": {"title": "Encode 3"}}, "18": {"inputs": {"conditioning": ["14", 0], "latent": ["17", 0]}, "class_type": "ReferenceLatent", "_meta": {"title": "Reference 3"}}, "19": {"inputs": {"conditioning": ["18", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "20": {"inputs": {"batch_size": 1, "width": ["6", 0], "height": ["6", 1]}, "class_type": "EmptyFlux2LatentImage", "_meta": {"title": "Empty latent"}}, "21": {"inputs": {"steps": 20, "width": ["6", 0], "height": ["6", 1]}, "class_type": "Flux2Scheduler", "_meta": {"title": "Scheduler"}}, "22": {"inputs": {"sampler_name": "euler"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "23": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 1.0, "model": ["1", 0], "positive": ["18", 0], "negative": ["19", 0], "sampler": ["22", 0], "sigmas": ["21", 0], "latent_image": ["20", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "Sampler"}}, "24": {"inputs": {"samples": ["23", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "25": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["24", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "qwen-image-edit": r"""{"1": {"inputs": {"unet_name": "qwen_image_edit_2511_fp8mixed.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "qwen_2.5_vl_7b_fp8_scaled.safetensors", "type": "qwen_image"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "qwen_image_vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "5": {"inputs": {"upscale_method": "lanczos", "width": 1024, "height": 1024, "crop": "center", "image": ["4", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "6": {"inputs": {"image": ["5", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "7": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image 2"}}, "8": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image 3"}}, "9": {"inputs": {"prompt": "", "clip": ["2", 0], "vae": ["3", 0], "image1": ["5", 0], "image2": ["7", 0], "image3": ["8", 0]}, "class_type": "TextEncodeQwenImageEditPlus", "_meta": {"title": "Prompt"}}, "10": {"inputs": {"prompt": "", "clip": ["2", 0], "vae": ["3", 0], "image1": ["5", 0], "image2": ["7", 0], "image3": ["8", 0]}, "class_type": "TextEncodeQwenImageEditPlus", "_meta": {"title": "Negative prompt"}}, "11": {"inputs": {"batch_size": 1, "width": ["6", 0], "height": ["6", 1]}, "class_type": "EmptySD3LatentImage", "_meta": {"title": "Empty latent"}}, "12": {"inputs": {"shift": 3.1, "model": ["1", 0]}, "class_type": "ModelSamplingAuraFlow", "_meta": {"title": "Shift"}}, "13": {"inputs": {"strength": 1.0, "model": ["12", 0]}, "class_type": "CFGNorm", "_meta": {"title": "Guidance normalisation"}}, "14": {"inputs": {"add_noise": "enable", "noise_seed": 0, "steps": 40, "cfg": 4.0, "sampler_name": "euler", "scheduler": "simple", "start_at_step": 0, "end_at_step": 10000, "return_with_leftover_noise": "disable", "model": ["13", 0], "positive": ["9", 0], "negative": ["10", 0], "latent_image": ["11", 0]}, "class_type": "KSamplerAdvanced", "_meta": {"title": "Sampler"}}, "15": {"inputs": {"samples": ["14", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "16": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["15", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "flux2-klein-edit": r"""{"1": {"inputs": {"unet_name": "flux-2-klein-4b.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "qwen_3_4b.safetensors", "type": "flux2"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "flux2-vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "5": {"inputs": {"upscale_method": "lanczos", "width": 1024, "height": 1024, "crop": "center", "image": ["4", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "6": {"inputs": {"image": ["5", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "7": {"inputs": {"pixels": ["5", 0], "vae": ["3", 0]}, "class_type": "VAEEncode", "_meta": {"title": "Encode"}}, "8": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "9": {"inputs": {"conditioning": ["8", 0], "latent": ["7", 0]}, "class_type": "ReferenceLatent", "_meta": {"title": "Reference"}}, "10": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image 2"}}, "11": {"inputs": {"upscale_method": "lanczos", "megapixels": 1.0, "resolution_steps": 16, "image": ["10", 0]}, "class_type": "ImageScaleToTotalPixels", "_meta": {"title": "Scale 2"}}, "12": {"inputs": {"pixels": ["11", 0], "vae": ["3", 0]}, "class_type": "VAEEncode", "_meta": {"title": "Encode 2"}}, "13": {"inputs": {"conditioning": ["9", 0], "latent": ["12", 0]}, "class_type": "ReferenceLatent", "_meta": {"title": "Reference 2"}}, "14": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image 3"}}, "15": {"inputs": {"upscale_method": "lanczos", "megapixels": 1.0, "resolution_steps": 16, "image": ["14", 0]}, "class_type": "ImageScaleToTotalPixels", "_meta": {"title": "Scale 3"}}, "16": {"inputs": {"pixels": ["15", 0], "vae": ["3", 0]}, "class_type": "VAEEncode", "_meta": {"title": "Encode 3"}}, "17": {"inputs": {"conditioning": ["13", 0], "latent": ["16", 0]}, "class_type": "ReferenceLatent", "_meta": {"title": "Reference 3"}}, "18": {"inputs": {"conditioning": ["17", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "19": {"inputs": {"batch_size": 1, "width": ["6", 0], "height": ["6", 1]}, "class_type": "EmptyFlux2LatentImage", "_meta": {"title": "Empty latent"}}, "20": {"inputs": {"steps": 4, "width": ["6", 0], "height": ["6", 1]}, "class_type": "Flux2Scheduler", "_meta": {"title": "Scheduler"}}, "21": {"inputs": {"sampler_name": "euler"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "22": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 1.0, "model": ["1", 0], "positive": ["17", 0], "negative": ["18", 0], "sampler": ["21", 0], "sigmas": ["20", 0], "latent_image": ["19", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "Sampler"}}, "23": {"inputs": {"samples": ["22", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "24": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["23", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "flux-kontext": r"""{"1": {"inputs": {"unet_name": "flux1-dev-kontext_fp8_scaled.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name1": "clip_l.safetensors", "clip_name2": "t5xxl_fp8_e4m3fn_scaled.safetensors", "type": "flux"}, "class_type": "DualCLIPLoader", "_meta": {"title": "Load Text Encoders"}}, "3": {"inputs": {"vae_name": "ae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "5": {"inputs": {"upscale_method": "lanczos", "width": 1024, "height": 1024, "crop": "center", "image": ["4", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "6": {"inputs": {"image": ["5", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "7": {"inputs": {"pixels": ["5", 0], "vae": ["3", 0]}, "class_type": "VAEEncode", "_meta": {"title": "Encode"}}, "8": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "9": {"inputs": {"conditioning": ["8", 0], "latent": ["7", 0]}, "class_type": "ReferenceLatent", "_meta": {"title": "Reference"}}, "10": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image 2"}}, "11": {"inputs": {"upscale_method": "lanczos", "megapixels": 1.0, "resolution_steps": 16, "image": ["10", 0]}, "class_type": "ImageScaleToTotalPixels", "_meta": {"title": "Scale 2"}}, "12": {"inputs": {"pixels": ["11", 0], "vae": ["3", 0]}, "class_type": "VAEEncode", "_meta": {"title": "Encode 2"}}, "13": {"inputs": {"conditioning": ["9", 0], "latent": ["12", 0]}, "class_type": "ReferenceLatent", "_meta": {"title": "Reference 2"}}, "14": {"inputs": {"guidance": 2.5, "conditioning": ["13", 0]}, "class_type": "FluxGuidance", "_meta": {"title": "Guidance"}}, "15": {"inputs": {"conditioning": ["13", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "16": {"inputs": {"batch_size": 1, "width": ["6", 0], "height": ["6", 1]}, "class_type": "EmptySD3LatentImage", "_meta": {"title": "Empty latent"}}, "17": {"inputs": {"add_noise": "enable", "noise_seed": 0, "steps": 20, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "start_at_step": 0, "end_at_step": 10000, "return_with_leftover_noise": "disable", "model": ["1", 0], "positive": ["14", 0], "negative": ["15", 0], "latent_image": ["16", 0]}, "class_type": "KSamplerAdvanced", "_meta": {"title": "Sampler"}}, "18": {"inputs": {"samples": ["17", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "19": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["18", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "flux-image-to-image": r"""{"1": {"inputs": {"unet_name": "flux1-dev.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name1": "clip_l.safetensors", "clip_name2": "t5xxl_fp8_e4m3fn_scaled.safetensors", "type": "flux"}, "class_type": "DualCLIPLoader", "_meta": {"title": "Load Text Encoders"}}, "3": {"inputs": {"vae_name": "ae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "5": {"inputs": {"upscale_method": "lanczos", "width": 1024, "height": 1024, "crop": "center", "image": ["4", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "6": {"inputs": {"pixels": ["5", 0], "vae": ["3", 0]}, "class_type": "VAEEncode", "_meta": {"title": "Encode"}}, "7": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "8": {"inputs": {"guidance": 3.5, "conditioning": ["7", 0]}, "class_type": "FluxGuidance", "_meta": {"title": "Guidance"}}, "9": {"inputs": {"conditioning": ["7", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "10": {"inputs": {"seed": 0, "steps": 20, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 0.75, "model": ["1", 0], "positive": ["8", 0], "negative": ["9", 0], "latent_image": ["6", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "11": {"inputs": {"samples": ["10", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "12": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["11", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "checkpoint-image-to-image": r"""{"1": {"inputs": {"ckpt_name": "sd_xl_base_1.0.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "3": {"inputs": {"upscale_method": "lanczos", "width": 1024, "height": 1024, "crop": "center", "image": ["2", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "4": {"inputs": {"pixels": ["3", 0], "vae": ["1", 2]}, "class_type": "VAEEncode", "_meta": {"title": "Encode"}}, "5": {"inputs": {"text": "", "clip": ["1", 1]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "6": {"inputs": {"text": "", "clip": ["1", 1]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "7": {"inputs": {"seed": 0, "steps": 25, "cfg": 6.5, "sampler_name": "dpmpp_2m", "scheduler": "karras", "denoise": 0.6, "model": ["1", 0], "positive": ["5", 0], "negative": ["6", 0], "latent_image": ["4", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "8": {"inputs": {"samples": ["7", 0], "vae": ["1", 2]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "9": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["8", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "flux-inpaint": r"""{"1": {"inputs": {"unet_name": "flux1-fill-dev.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name1": "clip_l.safetensors", "clip_name2": "t5xxl_fp8_e4m3fn_scaled.safetensors", "type": "flux"}, "class_type": "DualCLIPLoader", "_meta": {"title": "Load Text Encoders"}}, "3": {"inputs": {"vae_name": "ae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image and mask"}}, "5": {"inputs": {"upscale_method": "lanczos", "width": 1024, "height": 1024, "crop": "center", "image": ["4", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "6": {"inputs": {"image": ["5", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "7": {"inputs": {"mask": ["4", 1]}, "class_type": "MaskToImage", "_meta": {"title": "Mask to picture"}}, "8": {"inputs": {"upscale_method": "bilinear", "crop": "center", "image": ["7", 0], "width": ["6", 0], "height": ["6", 1]}, "class_type": "ImageScale", "_meta": {"title": "Scale the mask"}}, "9": {"inputs": {"channel": "red", "image": ["8", 0]}, "class_type": "ImageToMask", "_meta": {"title": "Picture to mask"}}, "10": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "11": {"inputs": {"guidance": 30.0, "conditioning": ["10", 0]}, "class_type": "FluxGuidance", "_meta": {"title": "Guidance"}}, "12": {"inputs": {"conditioning": ["10", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "13": {"inputs": {"noise_mask": false, "positive": ["11", 0], "negative": ["12", 0], "vae": ["3", 0], "pixels": ["5", 0], "mask": ["9", 0]}, "class_type": "InpaintModelConditioning", "_meta": {"title": "Mask"}}, "14": {"inputs": {"seed": 0, "steps": 20, "cfg": 1.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0, "model": ["1", 0], "positive": ["13", 0], "negative": ["13", 1], "latent_image": ["13", 2]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "15": {"inputs": {"samples": ["14", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "16": {"inputs": {"x": 0, "y": 0, "resize_source": true, "destination": ["5", 0], "source": ["15", 0], "mask": ["9", 0]}, "class_type": "ImageCompositeMasked", "_meta": {"title": "Keep the rest"}}, "17": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["16", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "checkpoint-inpaint": r"""{"1": {"inputs": {"ckpt_name": "sd_xl_base_1.0.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image and mask"}}, "3": {"inputs": {"upscale_method": "lanczos", "width": 1024, "height": 1024, "crop": "center", "image": ["2", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "4": {"inputs": {"image": ["3", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "5": {"inputs": {"mask": ["2", 1]}, "class_type": "MaskToImage", "_meta": {"title": "Mask to picture"}}, "6": {"inputs": {"upscale_method": "bilinear", "crop": "center", "image": ["5", 0], "width": ["4", 0], "height": ["4", 1]}, "class_type": "ImageScale", "_meta": {"title": "Scale the mask"}}, "7": {"inputs": {"channel": "red", "image": ["6", 0]}, "class_type": "ImageToMask", "_meta": {"title": "Picture to mask"}}, "8": {"inputs": {"text": "", "clip": ["1", 1]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "9": {"inputs": {"text": "", "clip": ["1", 1]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "10": {"inputs": {"noise_mask": true, "positive": ["8", 0], "negative": ["9", 0], "vae": ["1", 2], "pixels": ["3", 0], "mask": ["7", 0]}, "class_type": "InpaintModelConditioning", "_meta": {"title": "Mask"}}, "11": {"inputs": {"model": ["1", 0]}, "class_type": "DifferentialDiffusion", "_meta": {"title": "Soft mask"}}, "12": {"inputs": {"seed": 0, "steps": 25, "cfg": 6.5, "sampler_name": "dpmpp_2m", "scheduler": "karras", "denoise": 1.0, "model": ["11", 0], "positive": ["10", 0], "negative": ["10", 1], "latent_image": ["10", 2]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "13": {"inputs": {"samples": ["12", 0], "vae": ["1", 2]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "14": {"inputs": {"x": 0, "y": 0, "resize_source": true, "destination": ["3", 0], "source": ["13", 0], "mask": ["7", 0]}, "class_type": "ImageCompositeMasked", "_meta": {"title": "Keep the rest"}}, "15": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["14", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "upscale": r"""{"1": {"inputs": {"model_name": "RealESRGAN_x4plus.safetensors"}, "class_type": "UpscaleModelLoader", "_meta": {"title": "Load Upscale Model"}}, "2": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "3": {"inputs": {"upscale_model": ["1", 0], "image": ["2", 0]}, "class_type": "ImageUpscaleWithModel", "_meta": {"title": "Upscale"}}, "4": {"inputs": {"upscale_method": "lanczos", "width": 2048, "height": 2048, "crop": "disabled", "image": ["3", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "5": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["4", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "wan-text-to-video": r"""{"1": {"inputs": {"unet_name": "wan2.2_t2v_high_noise_14B_fp8_scaled.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load High Noise Model"}}, "2": {"inputs": {"unet_name": "wan2.2_t2v_low_noise_14B_fp8_scaled.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Low Noise Model"}}, "3": {"inputs": {"clip_name": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "type": "wan"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "4": {"inputs": {"vae_name": "wan_2.1_vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "5": {"inputs": {"text": "", "clip": ["3", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "6": {"inputs": {"text": "overexposed, washed out, still picture, blurry details, subtitles, watermark, low quality, compression artifacts, deformed hands, extra fingers, badly drawn faces, fused limbs, cluttered background, walking backwards", "clip": ["3", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "7": {"inputs": {"width": 832, "height": 480, "length": 81, "batch_size": 1}, "class_type": "EmptyHunyuanLatentVideo", "_meta": {"title": "Size and length"}}, "8": {"inputs": {"shift": 5.0, "model": ["1", 0]}, "class_type": "ModelSamplingSD3", "_meta": {"title": "Shift of the high noise model"}}, "9": {"inputs": {"shift": 5.0, "model": ["2", 0]}, "class_type": "ModelSamplingSD3", "_meta": {"title": "Shift of the low noise model"}}, "10": {"inputs": {"scheduler": "simple", "steps": 20, "denoise": 1.0, "model": ["8", 0]}, "class_type": "BasicScheduler", "_meta": {"title": "Scheduler"}}, "11": {"inputs": {"denoise": 0.5, "sigmas": ["10", 0]}, "class_type": "SplitSigmasDenoise", "_meta": {"title": "First half and second half"}}, "12": {"inputs": {"sampler_name": "euler"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "13": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 3.5, "model": ["8", 0], "positive": ["5", 0], "negative": ["6", 0], "sampler": ["12", 0], "sigmas": ["11", 0], "latent_image": ["7", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "High noise sampler"}}, "14": {"inputs": {"add_noise": false, "noise_seed": 0, "cfg": 3.5, "model": ["9", 0], "positive": ["5", 0], "negative": ["6", 0], "sampler": ["12", 0], "sigmas": ["11", 1], "latent_image": ["13", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "Low noise sampler"}}, "15": {"inputs": {"samples": ["14", 0], "vae": ["4", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "16": {"inputs": {"fps": 16.0, "images": ["15", 0]}, "class_type": "CreateVideo", "_meta": {"title": "Frames to video"}}, "17": {"inputs": {"filename_prefix": "open-webui/video", "format": "auto", "codec": "auto", "format.codec": "auto", "video": ["16", 0]}, "class_type": "SaveVideo", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "ltx2-text-to-video": r"""{"1": {"inputs": {"ckpt_name": "ltx-2-19b-distilled.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"text_encoder": "gemma_3_12B_it_fp4_mixed.safetensors", "ckpt_name": "ltx-2-19b-distilled.safetensors", "device": "default"}, "class_type": "LTXAVTextEncoderLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"ckpt_name": "ltx-2-19b-distilled.safetensors"}, "class_type": "LTXVAudioVAELoader", "_meta": {"title": "Load Audio VAE"}}, "4": {"inputs": {"model_name": "ltx-2-spatial-upscaler-x2-1.0.safetensors"}, "class_type": "LatentUpscaleModelLoader", "_meta": {"title": "Load Latent Upscale Model"}}, "5": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "6": {"inputs": {"conditioning": ["5", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "7": {"inputs": {"frame_rate": 24.0, "positive": ["5", 0], "negative": ["6", 0]}, "class_type": "LTXVConditioning", "_meta": {"title": "Frame rate for the model"}}, "8": {"inputs": {"width": 1280, "height": 704, "batch_size": 1, "color": 0}, "class_type": "EmptyImage", "_meta": {"title": "Size"}}, "9": {"inputs": {"upscale_method": "nearest-exact", "scale_by": 0.5, "image": ["8", 0]}, "class_type": "ImageScaleBy", "_meta": {"title": "Half size"}}, "10": {"inputs": {"image": ["9", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "11": {"inputs": {"value": 121}, "class_type": "PrimitiveInt", "_meta": {"title": "Length"}}, "12": {"inputs": {"batch_size": 1, "width": ["10", 0], "height": ["10", 1], "length": ["11", 0]}, "class_type": "EmptyLTXVLatentVideo", "_meta": {"title": "Empty video"}}, "13": {"inputs": {"frame_rate": 24.0, "batch_size": 1, "frames_number": ["11", 0], "audio_vae": ["3", 0]}, "class_type": "LTXVEmptyLatentAudio", "_meta": {"title": "Empty sound"}}, "14": {"inputs": {"video_latent": ["12", 0], "audio_latent": ["13", 0]}, "class_type": "LTXVConcatAVLatent", "_meta": {"title": "Video and sound"}}, "15": {"inputs": {"sigmas": "1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0.0"}, "class_type": "ManualSigmas", "_meta": {"title": "First stage"}}, "16": {"inputs": {"sampler_name": "euler_ancestral"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "17": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 1.0, "model": ["1", 0], "positive": ["7", 0], "negative": ["7", 1], "sampler": ["16", 0], "sigmas": ["15", 0], "latent_image": ["14", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "First sampler"}}, "18": {"inputs": {"av_latent": ["17", 0]}, "class_type": "LTXVSeparateAVLatent", "_meta": {"title": "Separate"}}, "19": {"inputs": {"samples": ["18", 0], "upscale_model": ["4", 0], "vae": ["1", 2]}, "class_type": "LTXVLatentUpsampler", "_meta": {"title": "Double size"}}, "20": {"inputs": {"video_latent": ["19", 0], "audio_latent": ["18", 1]}, "class_type": "LTXVConcatAVLatent", "_meta": {"title": "Larger video and sound"}}, "21": {"inputs": {"sigmas": "0.909375, 0.725, 0.421875, 0.0"}, "class_type": "ManualSigmas", "_meta": {"title": "Second stage"}}, "22": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 1.0, "model": ["1", 0], "positive": ["7", 0], "negative": ["7", 1], "sampler": ["16", 0], "sigmas": ["21", 0], "latent_image": ["20", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "Second sampler"}}, "23": {"inputs": {"av_latent": ["22", 1]}, "class_type": "LTXVSeparateAVLatent", "_meta": {"title": "Separate again"}}, "24": {"inputs": {"tile_size": 512, "overlap": 64, "temporal_size": 4096, "temporal_overlap": 8, "samples": ["23", 0], "vae": ["1", 2]}, "class_type": "VAEDecodeTiled", "_meta": {"title": "Decode"}}, "25": {"inputs": {"samples": ["23", 1], "audio_vae": ["3", 0]}, "class_type": "LTXVAudioVAEDecode", "_meta": {"title": "Decode sound"}}, "26": {"inputs": {"fps": 24.0, "images": ["24", 0], "audio": ["25", 0]}, "class_type": "CreateVideo", "_meta": {"title": "Frames to video"}}, "27": {"inputs": {"filename_prefix": "open-webui/video", "format": "auto", "codec": "auto", "format.codec": "auto", "video": ["26", 0]}, "class_type": "SaveVideo", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "wan-5b-text-to-video": r"""{"1": {"inputs": {"unet_name": "wan2.2_ti2v_5B_fp16.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "type": "wan"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "wan2.2_vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"text": "overexposed, washed out, still picture, blurry details, subtitles, watermark, low quality, compression artifacts, deformed hands, extra fingers, badly drawn faces, fused limbs, cluttered background, walking backwards", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "6": {"inputs": {"shift": 8.0, "model": ["1", 0]}, "class_type": "ModelSamplingSD3", "_meta": {"title": "Shift"}}, "7": {"inputs": {"width": 1280, "height": 704, "length": 121, "batch_size": 1, "vae": ["3", 0]}, "class_type": "Wan22ImageToVideoLatent", "_meta": {"title": "Size and length"}}, "8": {"inputs": {"seed": 0, "steps": 20, "cfg": 5.0, "sampler_name": "uni_pc", "scheduler": "simple", "denoise": 1.0, "model": ["6", 0], "positive": ["4", 0], "negative": ["5", 0], "latent_image": ["7", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "9": {"inputs": {"samples": ["8", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "10": {"inputs": {"fps": 24.0, "images": ["9", 0]}, "class_type": "CreateVideo", "_meta": {"title": "Frames to video"}}, "11": {"inputs": {"filename_prefix": "open-webui/video", "format": "auto", "codec": "auto", "format.codec": "auto", "video": ["10", 0]}, "class_type": "SaveVideo", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "ltx-text-to-video": r"""{"1": {"inputs": {"ckpt_name": "ltx-video-2b-v0.9.5.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"clip_name": "t5xxl_fp16.safetensors", "type": "ltxv"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "4": {"inputs": {"text": "low quality, blurry, distorted, deformed, jittery motion, motion smear, watermark, bad anatomy", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "5": {"inputs": {"width": 768, "height": 512, "length": 97, "batch_size": 1}, "class_type": "EmptyLTXVLatentVideo", "_meta": {"title": "Size and length"}}, "6": {"inputs": {"frame_rate": 25.0, "positive": ["3", 0], "negative": ["4", 0]}, "class_type": "LTXVConditioning", "_meta": {"title": "Frame rate for the model"}}, "7": {"inputs": {"steps": 30, "max_shift": 2.05, "base_shift": 0.95, "stretch": true, "terminal": 0.1, "latent": ["5", 0]}, "class_type": "LTXVScheduler", "_meta": {"title": "Scheduler"}}, "8": {"inputs": {"sampler_name": "euler"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "9": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 3.0, "model": ["1", 0], "positive": ["6", 0], "negative": ["6", 1], "sampler": ["8", 0], "sigmas": ["7", 0], "latent_image": ["5", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "Sampler"}}, "10": {"inputs": {"samples": ["9", 0], "vae": ["1", 2]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "11": {"inputs": {"fps": 25.0, "images": ["10", 0]}, "class_type": "CreateVideo", "_meta": {"title": "Frames to video"}}, "12": {"inputs": {"filename_prefix": "open-webui/video", "format": "auto", "codec": "auto", "format.codec": "auto", "video": ["11", 0]}, "class_type": "SaveVideo", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "wan-image-to-video": r"""{"1": {"inputs": {"unet_name": "wan2.2_i2v_high_noise_14B_fp8_scaled.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load High Noise Model"}}, "2": {"inputs": {"unet_name": "wan2.2_i2v_low_noise_14B_fp8_scaled.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Low Noise Model"}}, "3": {"inputs": {"clip_name": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "type": "wan"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "4": {"inputs": {"vae_name": "wan_2.1_vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "5": {"inputs": {"text": "", "clip": ["3", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "6": {"inputs": {"text": "overexposed, washed out, still picture, blurry details, subtitles, watermark, low quality, compression artifacts, deformed hands, extra fingers, badly drawn faces, fused limbs, cluttered background, walking backwards", "clip": ["3", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "7": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "8": {"inputs": {"upscale_method": "lanczos", "width": 832, "height": 480, "crop": "center", "image": ["7", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "9": {"inputs": {"image": ["8", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "10": {"inputs": {"length": 81, "batch_size": 1, "width": ["9", 0], "height": ["9", 1], "positive": ["5", 0], "negative": ["6", 0], "vae": ["4", 0], "start_image": ["8", 0]}, "class_type": "WanImageToVideo", "_meta": {"title": "Length"}}, "11": {"inputs": {"shift": 5.0, "model": ["1", 0]}, "class_type": "ModelSamplingSD3", "_meta": {"title": "Shift of the high noise model"}}, "12": {"inputs": {"shift": 5.0, "model": ["2", 0]}, "class_type": "ModelSamplingSD3", "_meta": {"title": "Shift of the low noise model"}}, "13": {"inputs": {"scheduler": "simple", "steps": 20, "denoise": 1.0, "model": ["11", 0]}, "class_type": "BasicScheduler", "_meta": {"title": "Scheduler"}}, "14": {"inputs": {"denoise": 0.5, "sigmas": ["13", 0]}, "class_type": "SplitSigmasDenoise", "_meta": {"title": "First half and second half"}}, "15": {"inputs": {"sampler_name": "euler"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "16": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 3.5, "model": ["11", 0], "positive": ["10", 0], "negative": ["10", 1], "sampler": ["15", 0], "sigmas": ["14", 0], "latent_image": ["10", 2]}, "class_type": "SamplerCustom", "_meta": {"title": "High noise sampler"}}, "17": {"inputs": {"add_noise": false, "noise_seed": 0, "cfg": 3.5, "model": ["12", 0], "positive": ["10", 0], "negative": ["10", 1], "sampler": ["15", 0], "sigmas": ["14", 1], "latent_image": ["16", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "Low noise sampler"}}, "18": {"inputs": {"samples": ["17", 0], "vae": ["4", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "19": {"inputs": {"fps": 16.0, "images": ["18", 0]}, "class_type": "CreateVideo", "_meta": {"title": "Frames to video"}}, "20": {"inputs": {"filename_prefix": "open-webui/video", "format": "auto", "codec": "auto", "format.codec": "auto", "video": ["19", 0]}, "class_type": "SaveVideo", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "ltx2-image-to-video": r"""{"1": {"inputs": {"ckpt_name": "ltx-2-19b-distilled.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"text_encoder": "gemma_3_12B_it_fp4_mixed.safetensors", "ckpt_name": "ltx-2-19b-distilled.safetensors", "device": "default"}, "class_type": "LTXAVTextEncoderLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"ckpt_name": "ltx-2-19b-distilled.safetensors"}, "class_type": "LTXVAudioVAELoader", "_meta": {"title": "Load Audio VAE"}}, "4": {"inputs": {"model_name": "ltx-2-spatial-upscaler-x2-1.0.safetensors"}, "class_type": "LatentUpscaleModelLoader", "_meta": {"title": "Load Latent Upscale Model"}}, "5": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "6": {"inputs": {"conditioning": ["5", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "7": {"inputs": {"frame_rate": 24.0, "positive": ["5", 0], "negative": ["6", 0]}, "class_type": "LTXVConditioning", "_meta": {"title": "Frame rate for the model"}}, "8": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "9": {"inputs": {"upscale_method": "lanczos", "width": 1280, "height": 704, "crop": "center", "image": ["8", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "10": {"inputs": {"img_compression": 33, "image": ["9", 0]}, "class_type": "LTXVPreprocess", "_meta": {"title": "Compress"}}, "11": {"inputs": {"upscale_method": "nearest-exact", "scale_by": 0.5, "image": ["9", 0]}, "class_type": "ImageScaleBy", "_meta": {"title": "Half size"}}, "12": {"inputs": {"image": ["11", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "13": {"inputs": {"value": 121}, "class_type": "PrimitiveInt", "_meta": {"title": "Length"}}, "14": {"inputs": {"batch_size": 1, "width": ["12", 0], "height": ["12", 1], "length": ["13", 0]}, "class_type": "EmptyLTXVLatentVideo", "_meta": {"title": "Empty video"}}, "15": {"inputs": {"frame_rate": 24.0, "batch_size": 1, "frames_number": ["13", 0], "audio_vae": ["3", 0]}, "class_type": "LTXVEmptyLatentAudio", "_meta": {"title": "Empty sound"}}, "16": {"inputs": {"strength": 1.0, "bypass": false, "vae": ["1", 2], "image": ["10", 0], "latent": ["14", 0]}, "class_type": "LTXVImgToVideoInplace", "_meta": {"title": "First frame"}}, "17": {"inputs": {"video_latent": ["16", 0], "audio_latent": ["15", 0]}, "class_type": "LTXVConcatAVLatent", "_meta": {"title": "Video and sound"}}, "18": {"inputs": {"sigmas": "1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0.0"}, "class_type": "ManualSigmas", "_meta": {"title": "First stage"}}, "19": {"inputs": {"sampler_name": "euler"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "20": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 1.0, "model": ["1", 0], "positive": ["7", 0], "negative": ["7", 1], "sampler": ["19", 0], "sigmas": ["18", 0], "latent_image": ["17", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "First sampler"}}, "21": {"inputs": {"av_latent": ["20", 0]}, "class_type": "LTXVSeparateAVLatent", "_meta": {"title": "Separate"}}, "22": {"inputs": {"samples": ["21", 0], "upscale_model": ["4", 0], "vae": ["1", 2]}, "class_type": "LTXVLatentUpsampler", "_meta": {"title": "Double size"}}, "23": {"inputs": {"strength": 1.0, "bypass": false, "vae": ["1", 2], "image": ["10", 0], "latent": ["22", 0]}, "class_type": "LTXVImgToVideoInplace", "_meta": {"title": "First frame in full size"}}, "24": {"inputs": {"video_latent": ["23", 0], "audio_latent": ["21", 1]}, "class_type": "LTXVConcatAVLatent", "_meta": {"title": "Larger video and sound"}}, "25": {"inputs": {"sigmas": "0.909375, 0.725, 0.421875, 0.0"}, "class_type": "ManualSigmas", "_meta": {"title": "Second stage"}}, "26": {"inputs": {"sampler_name": "gradient_estimation"}, "class_type": "KSamplerSelect", "_meta": {"title": "Second sampling method"}}, "27": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 1.0, "model": ["1", 0], "positive": ["7", 0], "negative": ["7", 1], "sampler": ["26", 0], "sigmas": ["25", 0], "latent_image": ["24", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "Second sampler"}}, "28": {"inputs": {"av_latent": ["27", 1]}, "class_type": "LTXVSeparateAVLatent", "_meta": {"title": "Separate again"}}, "29": {"inputs": {"tile_size": 512, "overlap": 64, "temporal_size": 4096, "temporal_overlap": 8, "samples": ["28", 0], "vae": ["1", 2]}, "class_type": "VAEDecodeTiled", "_meta": {"title": "Decode"}}, "30": {"inputs": {"samples": ["28", 1], "audio_vae": ["3", 0]}, "class_type": "LTXVAudioVAEDecode", "_meta": {"title": "Decode sound"}}, "31": {"inputs": {"fps": 24.0, "images": ["29", 0], "audio": ["30", 0]}, "class_type": "CreateVideo", "_meta": {"title": "Frames to video"}}, "32": {"inputs": {"filename_prefix": "open-webui/video", "format": "auto", "codec": "auto", "format.codec": "auto", "video": ["31", 0]}, "class_type": "SaveVideo", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "wan-5b-image-to-video": r"""{"1": {"inputs": {"unet_name": "wan2.2_ti2v_5B_fp16.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "type": "wan"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "wan2.2_vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"text": "overexposed, washed out, still picture, blurry details, subtitles, watermark, low quality, compression artifacts, deformed hands, extra fingers, badly drawn faces, fused limbs, cluttered background, walking backwards", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "6": {"inputs": {"shift": 8.0, "model": ["1", 0]}, "class_type": "ModelSamplingSD3", "_meta": {"title": "Shift"}}, "7": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "8": {"inputs": {"upscale_method": "lanczos", "width": 1280, "height": 704, "crop": "center", "image": ["7", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "9": {"inputs": {"image": ["8", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "10": {"inputs": {"length": 121, "batch_size": 1, "width": ["9", 0], "height": ["9", 1], "vae": ["3", 0], "start_image": ["8", 0]}, "class_type": "Wan22ImageToVideoLatent", "_meta": {"title": "Length"}}, "11": {"inputs": {"seed": 0, "steps": 20, "cfg": 5.0, "sampler_name": "uni_pc", "scheduler": "simple", "denoise": 1.0, "model": ["6", 0], "positive": ["4", 0], "negative": ["5", 0], "latent_image": ["10", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "12": {"inputs": {"samples": ["11", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "13": {"inputs": {"fps": 24.0, "images": ["12", 0]}, "class_type": "CreateVideo", "_meta": {"title": "Frames to video"}}, "14": {"inputs": {"filename_prefix": "open-webui/video", "format": "auto", "codec": "auto", "format.codec": "auto", "video": ["13", 0]}, "class_type": "SaveVideo", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "ltx-image-to-video": r"""{"1": {"inputs": {"ckpt_name": "ltx-video-2b-v0.9.5.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"clip_name": "t5xxl_fp16.safetensors", "type": "ltxv"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "4": {"inputs": {"text": "low quality, blurry, distorted, deformed, jittery motion, motion smear, watermark, bad anatomy", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "5": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "6": {"inputs": {"upscale_method": "lanczos", "width": 768, "height": 512, "crop": "center", "image": ["5", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "7": {"inputs": {"image": ["6", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "8": {"inputs": {"length": 97, "batch_size": 1, "strength": 1.0, "width": ["7", 0], "height": ["7", 1], "positive": ["3", 0], "negative": ["4", 0], "vae": ["1", 2], "image": ["6", 0]}, "class_type": "LTXVImgToVideo", "_meta": {"title": "Length"}}, "9": {"inputs": {"frame_rate": 25.0, "positive": ["8", 0], "negative": ["8", 1]}, "class_type": "LTXVConditioning", "_meta": {"title": "Frame rate for the model"}}, "10": {"inputs": {"steps": 30, "max_shift": 2.05, "base_shift": 0.95, "stretch": true, "terminal": 0.1, "latent": ["8", 2]}, "class_type": "LTXVScheduler", "_meta": {"title": "Scheduler"}}, "11": {"inputs": {"sampler_name": "euler"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "12": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 3.0, "model": ["1", 0], "positive": ["9", 0], "negative": ["9", 1], "sampler": ["11", 0], "sigmas": ["10", 0], "latent_image": ["8", 2]}, "class_type": "SamplerCustom", "_meta": {"title": "Sampler"}}, "13": {"inputs": {"samples": ["12", 0], "vae": ["1", 2]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "14": {"inputs": {"fps": 25.0, "images": ["13", 0]}, "class_type": "CreateVideo", "_meta": {"title": "Frames to video"}}, "15": {"inputs": {"filename_prefix": "open-webui/video", "format": "auto", "codec": "auto", "format.codec": "auto", "video": ["14", 0]}, "class_type": "SaveVideo", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "ace-step-1.5": r"""{"1": {"inputs": {"ckpt_name": "ace_step_1.5_turbo_aio.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"value": 120.0}, "class_type": "PrimitiveFloat", "_meta": {"title": "Seconds"}}, "3": {"inputs": {"tags": "", "lyrics": "[Instrumental]", "seed": 0, "bpm": 120, "timesignature": "4", "language": "en", "keyscale": "C major", "generate_audio_codes": true, "cfg_scale": 2.0, "temperature": 0.85, "top_p": 0.9, "top_k": 0, "min_p": 0.0, "clip": ["1", 1], "duration": ["2", 0]}, "class_type": "TextEncodeAceStepAudio1.5", "_meta": {"title": "Prompt"}}, "4": {"inputs": {"conditioning": ["3", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "5": {"inputs": {"batch_size": 1, "seconds": ["2", 0]}, "class_type": "EmptyAceStep1.5LatentAudio", "_meta": {"title": "Empty sound"}}, "6": {"inputs": {"shift": 3.0, "model": ["1", 0]}, "class_type": "ModelSamplingAuraFlow", "_meta": {"title": "Shift"}}, "7": {"inputs": {"seed": 0, "steps": 8, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0, "model": ["6", 0], "positive": ["3", 0], "negative": ["4", 0], "latent_image": ["5", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "8": {"inputs": {"samples": ["7", 0], "vae": ["1", 2]}, "class_type": "VAEDecodeAudio", "_meta": {"title": "Decode"}}, "9": {"inputs": {"filename_prefix": "open-webui/sound", "format": "mp3", "format.quality": "V0", "audio": ["8", 0]}, "class_type": "SaveAudioAdvanced", "_meta": {"title": "Save"}}}""",  # noqa: E501
-    "ace-step": r"""{"1": {"inputs": {"ckpt_name": "ace_step_v1_3.5b.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"tags": "", "lyrics": "[instrumental]", "lyrics_strength": 0.99, "clip": ["1", 1]}, "class_type": "TextEncodeAceStepAudio", "_meta": {"title": "Prompt"}}, "3": {"inputs": {"conditioning": ["2", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "4": {"inputs": {"seconds": 120.0, "batch_size": 1}, "class_type": "EmptyAceStepLatentAudio", "_meta": {"title": "Seconds"}}, "5": {"inputs": {"shift": 5.0, "model": ["1", 0]}, "class_type": "ModelSamplingSD3", "_meta": {"title": "Shift"}}, "6": {"inputs": {"multiplier": 1.0}, "class_type": "LatentOperationTonemapReinhard", "_meta": {"title": "Tone map"}}, "7": {"inputs": {"model": ["5", 0], "operation": ["6", 0]}, "class_type": "LatentApplyOperationCFG", "_meta": {"title": "Apply tone map"}}, "8": {"inputs": {"seed": 0, "steps": 50, "cfg": 5.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0, "model": ["7", 0], "positive": ["2", 0], "negative": ["3", 0], "latent_image": ["4", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "9": {"inputs": {"samples": ["8", 0], "vae": ["1", 2]}, "class_type": "VAEDecodeAudio", "_meta": {"title": "Decode"}}, "10": {"inputs": {"filename_prefix": "open-webui/sound", "quality": "V0", "audio": ["9", 0]}, "class_type": "SaveAudioMP3", "_meta": {"title": "Save"}}}""",  # noqa: E501
+    "z-image-turbo": r"""{"1": {"inputs": {"unet_name": "z_image_turbo_bf16.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "qwen_3_4b.safetensors", "type": "lumina2"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "ae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"conditioning": ["4", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "6": {"inputs": {"shift": 3.0, "model": ["1", 0]}, "class_type": "ModelSamplingAuraFlow", "_meta": {"title": "Shift"}}, "7": {"inputs": {"width": 1024, "height": 1024, "batch_size": 1}, "class_type": "EmptySD3LatentImage", "_meta": {"title": "Size"}}, "8": {"inputs": {"seed": 0, "steps": 8, "cfg": 1.0, "sampler_name": "res_multistep", "scheduler": "simple", "denoise": 1.0, "model": ["6", 0], "positive": ["4", 0], "negative": ["5", 0], "latent_image": ["7", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "9": {"inputs": {"samples": ["8", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "10": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["9", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",
+    "flux2": r"""{"1": {"inputs": {"unet_name": "flux2_dev_fp8mixed.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "mistral_3_small_flux2_fp8.safetensors", "type": "flux2"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "flux2-vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"guidance": 4.0, "conditioning": ["4", 0]}, "class_type": "FluxGuidance", "_meta": {"title": "Guidance"}}, "6": {"inputs": {"conditioning": ["4", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "7": {"inputs": {"width": 1024, "height": 1024, "batch_size": 1, "color": 0}, "class_type": "EmptyImage", "_meta": {"title": "Size"}}, "8": {"inputs": {"image": ["7", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "9": {"inputs": {"batch_size": 1, "width": ["8", 0], "height": ["8", 1]}, "class_type": "EmptyFlux2LatentImage", "_meta": {"title": "Empty latent"}}, "10": {"inputs": {"steps": 20, "width": ["8", 0], "height": ["8", 1]}, "class_type": "Flux2Scheduler", "_meta": {"title": "Scheduler"}}, "11": {"inputs": {"sampler_name": "euler"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "12": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 1.0, "model": ["1", 0], "positive": ["5", 0], "negative": ["6", 0], "sampler": ["11", 0], "sigmas": ["10", 0], "latent_image": ["9", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "Sampler"}}, "13": {"inputs": {"samples": ["12", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "14": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["13", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",
+    "qwen-image": r"""{"1": {"inputs": {"unet_name": "qwen_image_2512_fp8_e4m3fn.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "qwen_2.5_vl_7b_fp8_scaled.safetensors", "type": "qwen_image"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "qwen_image_vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "6": {"inputs": {"shift": 3.1, "model": ["1", 0]}, "class_type": "ModelSamplingAuraFlow", "_meta": {"title": "Shift"}}, "7": {"inputs": {"width": 1328, "height": 1328, "batch_size": 1}, "class_type": "EmptySD3LatentImage", "_meta": {"title": "Size"}}, "8": {"inputs": {"seed": 0, "steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0, "model": ["6", 0], "positive": ["4", 0], "negative": ["5", 0], "latent_image": ["7", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "9": {"inputs": {"samples": ["8", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "10": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["9", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",
+    "flux2-klein": r"""{"1": {"inputs": {"unet_name": "flux-2-klein-4b.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "qwen_3_4b.safetensors", "type": "flux2"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "flux2-vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"conditioning": ["4", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "6": {"inputs": {"width": 1024, "height": 1024, "batch_size": 1, "color": 0}, "class_type": "EmptyImage", "_meta": {"title": "Size"}}, "7": {"inputs": {"image": ["6", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "8": {"inputs": {"batch_size": 1, "width": ["7", 0], "height": ["7", 1]}, "class_type": "EmptyFlux2LatentImage", "_meta": {"title": "Empty latent"}}, "9": {"inputs": {"steps": 4, "width": ["7", 0], "height": ["7", 1]}, "class_type": "Flux2Scheduler", "_meta": {"title": "Scheduler"}}, "10": {"inputs": {"sampler_name": "euler"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "11": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 1.0, "model": ["1", 0], "positive": ["4", 0], "negative": ["5", 0], "sampler": ["10", 0], "sigmas": ["9", 0], "latent_image": ["8", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "Sampler"}}, "12": {"inputs": {"samples": ["11", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "13": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["12", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",
+    "flux": r"""{"1": {"inputs": {"unet_name": "flux1-dev.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name1": "clip_l.safetensors", "clip_name2": "t5xxl_fp8_e4m3fn_scaled.safetensors", "type": "flux"}, "class_type": "DualCLIPLoader", "_meta": {"title": "Load Text Encoders"}}, "3": {"inputs": {"vae_name": "ae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"guidance": 3.5, "conditioning": ["4", 0]}, "class_type": "FluxGuidance", "_meta": {"title": "Guidance"}}, "6": {"inputs": {"conditioning": ["4", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "7": {"inputs": {"width": 1024, "height": 1024, "batch_size": 1}, "class_type": "EmptySD3LatentImage", "_meta": {"title": "Size"}}, "8": {"inputs": {"seed": 0, "steps": 20, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0, "model": ["1", 0], "positive": ["5", 0], "negative": ["6", 0], "latent_image": ["7", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "9": {"inputs": {"samples": ["8", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "10": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["9", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",
+    "sd3.5": r"""{"1": {"inputs": {"ckpt_name": "sd3.5_large.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"clip_name1": "clip_l.safetensors", "clip_name2": "clip_g.safetensors", "clip_name3": "t5xxl_fp8_e4m3fn_scaled.safetensors"}, "class_type": "TripleCLIPLoader", "_meta": {"title": "Load Text Encoders"}}, "3": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "5": {"inputs": {"width": 1024, "height": 1024, "batch_size": 1}, "class_type": "EmptySD3LatentImage", "_meta": {"title": "Size"}}, "6": {"inputs": {"seed": 0, "steps": 20, "cfg": 4.0, "sampler_name": "euler", "scheduler": "sgm_uniform", "denoise": 1.0, "model": ["1", 0], "positive": ["3", 0], "negative": ["4", 0], "latent_image": ["5", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "7": {"inputs": {"samples": ["6", 0], "vae": ["1", 2]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "8": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["7", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",
+    "checkpoint": r"""{"1": {"inputs": {"ckpt_name": "sd_xl_base_1.0.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"text": "", "clip": ["1", 1]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "3": {"inputs": {"text": "", "clip": ["1", 1]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "4": {"inputs": {"width": 1024, "height": 1024, "batch_size": 1}, "class_type": "EmptyLatentImage", "_meta": {"title": "Size"}}, "5": {"inputs": {"seed": 0, "steps": 25, "cfg": 6.5, "sampler_name": "dpmpp_2m", "scheduler": "karras", "denoise": 1.0, "model": ["1", 0], "positive": ["2", 0], "negative": ["3", 0], "latent_image": ["4", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "6": {"inputs": {"samples": ["5", 0], "vae": ["1", 2]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "7": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["6", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",
+    "flux2-edit": r"""{"1": {"inputs": {"unet_name": "flux2_dev_fp8mixed.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "mistral_3_small_flux2_fp8.safetensors", "type": "flux2"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "flux2-vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "5": {"inputs": {"upscale_method": "lanczos", "width": 1024, "height": 1024, "crop": "center", "image": ["4", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "6": {"inputs": {"image": ["5", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "7": {"inputs": {"pixels": ["5", 0], "vae": ["3", 0]}, "class_type": "VAEEncode", "_meta": {"title": "Encode"}}, "8": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "9": {"inputs": {"guidance": 4.0, "conditioning": ["8", 0]}, "class_type": "FluxGuidance", "_meta": {"title": "Guidance"}}, "10": {"inputs": {"conditioning": ["9", 0], "latent": ["7", 0]}, "class_type": "ReferenceLatent", "_meta": {"title": "Reference"}}, "11": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image 2"}}, "12": {"inputs": {"upscale_method": "lanczos", "megapixels": 1.0, "resolution_steps": 16, "image": ["11", 0]}, "class_type": "ImageScaleToTotalPixels", "_meta": {"title": "Scale 2"}}, "13": {"inputs": {"pixels": ["12", 0], "vae": ["3", 0]}, "class_type": "VAEEncode", "_meta": {"title": "Encode 2"}}, "14": {"inputs": {"conditioning": ["10", 0], "latent": ["13", 0]}, "class_type": "ReferenceLatent", "_meta": {"title": "Reference 2"}}, "15": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image 3"}}, "16": {"inputs": {"upscale_method": "lanczos", "megapixels": 1.0, "resolution_steps": 16, "image": ["15", 0]}, "class_type": "ImageScaleToTotalPixels", "_meta": {"title": "Scale 3"}}, "17": {"inputs": {"pixels": ["16", 0], "vae": ["3", 0]}, "class_type": "VAEEncode", "_meta": {"title": "Encode 3"}}, "18": {"inputs": {"conditioning": ["14", 0], "latent": ["17", 0]}, "class_type": "ReferenceLatent", "_meta": {"title": "Reference 3"}}, "19": {"inputs": {"conditioning": ["18", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "20": {"inputs": {"batch_size": 1, "width": ["6", 0], "height": ["6", 1]}, "class_type": "EmptyFlux2LatentImage", "_meta": {"title": "Empty latent"}}, "21": {"inputs": {"steps": 20, "width": ["6", 0], "height": ["6", 1]}, "class_type": "Flux2Scheduler", "_meta": {"title": "Scheduler"}}, "22": {"inputs": {"sampler_name": "euler"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "23": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 1.0, "model": ["1", 0], "positive": ["18", 0], "negative": ["19", 0], "sampler": ["22", 0], "sigmas": ["21", 0], "latent_image": ["20", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "Sampler"}}, "24": {"inputs": {"samples": ["23", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "25": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["24", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",
+    "qwen-image-edit": r"""{"1": {"inputs": {"unet_name": "qwen_image_edit_2511_fp8mixed.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "qwen_2.5_vl_7b_fp8_scaled.safetensors", "type": "qwen_image"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "qwen_image_vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "5": {"inputs": {"upscale_method": "lanczos", "width": 1024, "height": 1024, "crop": "center", "image": ["4", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "6": {"inputs": {"image": ["5", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "7": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image 2"}}, "8": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image 3"}}, "9": {"inputs": {"prompt": "", "clip": ["2", 0], "vae": ["3", 0], "image1": ["5", 0], "image2": ["7", 0], "image3": ["8", 0]}, "class_type": "TextEncodeQwenImageEditPlus", "_meta": {"title": "Prompt"}}, "10": {"inputs": {"prompt": "", "clip": ["2", 0], "vae": ["3", 0], "image1": ["5", 0], "image2": ["7", 0], "image3": ["8", 0]}, "class_type": "TextEncodeQwenImageEditPlus", "_meta": {"title": "Negative prompt"}}, "11": {"inputs": {"batch_size": 1, "width": ["6", 0], "height": ["6", 1]}, "class_type": "EmptySD3LatentImage", "_meta": {"title": "Empty latent"}}, "12": {"inputs": {"shift": 3.1, "model": ["1", 0]}, "class_type": "ModelSamplingAuraFlow", "_meta": {"title": "Shift"}}, "13": {"inputs": {"strength": 1.0, "model": ["12", 0]}, "class_type": "CFGNorm", "_meta": {"title": "Guidance normalisation"}}, "14": {"inputs": {"add_noise": "enable", "noise_seed": 0, "steps": 40, "cfg": 4.0, "sampler_name": "euler", "scheduler": "simple", "start_at_step": 0, "end_at_step": 10000, "return_with_leftover_noise": "disable", "model": ["13", 0], "positive": ["9", 0], "negative": ["10", 0], "latent_image": ["11", 0]}, "class_type": "KSamplerAdvanced", "_meta": {"title": "Sampler"}}, "15": {"inputs": {"samples": ["14", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "16": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["15", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",
+    "flux2-klein-edit": r"""{"1": {"inputs": {"unet_name": "flux-2-klein-4b.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "qwen_3_4b.safetensors", "type": "flux2"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "flux2-vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "5": {"inputs": {"upscale_method": "lanczos", "width": 1024, "height": 1024, "crop": "center", "image": ["4", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "6": {"inputs": {"image": ["5", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "7": {"inputs": {"pixels": ["5", 0], "vae": ["3", 0]}, "class_type": "VAEEncode", "_meta": {"title": "Encode"}}, "8": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "9": {"inputs": {"conditioning": ["8", 0], "latent": ["7", 0]}, "class_type": "ReferenceLatent", "_meta": {"title": "Reference"}}, "10": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image 2"}}, "11": {"inputs": {"upscale_method": "lanczos", "megapixels": 1.0, "resolution_steps": 16, "image": ["10", 0]}, "class_type": "ImageScaleToTotalPixels", "_meta": {"title": "Scale 2"}}, "12": {"inputs": {"pixels": ["11", 0], "vae": ["3", 0]}, "class_type": "VAEEncode", "_meta": {"title": "Encode 2"}}, "13": {"inputs": {"conditioning": ["9", 0], "latent": ["12", 0]}, "class_type": "ReferenceLatent", "_meta": {"title": "Reference 2"}}, "14": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image 3"}}, "15": {"inputs": {"upscale_method": "lanczos", "megapixels": 1.0, "resolution_steps": 16, "image": ["14", 0]}, "class_type": "ImageScaleToTotalPixels", "_meta": {"title": "Scale 3"}}, "16": {"inputs": {"pixels": ["15", 0], "vae": ["3", 0]}, "class_type": "VAEEncode", "_meta": {"title": "Encode 3"}}, "17": {"inputs": {"conditioning": ["13", 0], "latent": ["16", 0]}, "class_type": "ReferenceLatent", "_meta": {"title": "Reference 3"}}, "18": {"inputs": {"conditioning": ["17", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "19": {"inputs": {"batch_size": 1, "width": ["6", 0], "height": ["6", 1]}, "class_type": "EmptyFlux2LatentImage", "_meta": {"title": "Empty latent"}}, "20": {"inputs": {"steps": 4, "width": ["6", 0], "height": ["6", 1]}, "class_type": "Flux2Scheduler", "_meta": {"title": "Scheduler"}}, "21": {"inputs": {"sampler_name": "euler"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "22": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 1.0, "model": ["1", 0], "positive": ["17", 0], "negative": ["18", 0], "sampler": ["21", 0], "sigmas": ["20", 0], "latent_image": ["19", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "Sampler"}}, "23": {"inputs": {"samples": ["22", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "24": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["23", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",
+    "flux-kontext": r"""{"1": {"inputs": {"unet_name": "flux1-dev-kontext_fp8_scaled.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name1": "clip_l.safetensors", "clip_name2": "t5xxl_fp8_e4m3fn_scaled.safetensors", "type": "flux"}, "class_type": "DualCLIPLoader", "_meta": {"title": "Load Text Encoders"}}, "3": {"inputs": {"vae_name": "ae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "5": {"inputs": {"upscale_method": "lanczos", "width": 1024, "height": 1024, "crop": "center", "image": ["4", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "6": {"inputs": {"image": ["5", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "7": {"inputs": {"pixels": ["5", 0], "vae": ["3", 0]}, "class_type": "VAEEncode", "_meta": {"title": "Encode"}}, "8": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "9": {"inputs": {"conditioning": ["8", 0], "latent": ["7", 0]}, "class_type": "ReferenceLatent", "_meta": {"title": "Reference"}}, "10": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image 2"}}, "11": {"inputs": {"upscale_method": "lanczos", "megapixels": 1.0, "resolution_steps": 16, "image": ["10", 0]}, "class_type": "ImageScaleToTotalPixels", "_meta": {"title": "Scale 2"}}, "12": {"inputs": {"pixels": ["11", 0], "vae": ["3", 0]}, "class_type": "VAEEncode", "_meta": {"title": "Encode 2"}}, "13": {"inputs": {"conditioning": ["9", 0], "latent": ["12", 0]}, "class_type": "ReferenceLatent", "_meta": {"title": "Reference 2"}}, "14": {"inputs": {"guidance": 2.5, "conditioning": ["13", 0]}, "class_type": "FluxGuidance", "_meta": {"title": "Guidance"}}, "15": {"inputs": {"conditioning": ["13", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "16": {"inputs": {"batch_size": 1, "width": ["6", 0], "height": ["6", 1]}, "class_type": "EmptySD3LatentImage", "_meta": {"title": "Empty latent"}}, "17": {"inputs": {"add_noise": "enable", "noise_seed": 0, "steps": 20, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "start_at_step": 0, "end_at_step": 10000, "return_with_leftover_noise": "disable", "model": ["1", 0], "positive": ["14", 0], "negative": ["15", 0], "latent_image": ["16", 0]}, "class_type": "KSamplerAdvanced", "_meta": {"title": "Sampler"}}, "18": {"inputs": {"samples": ["17", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "19": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["18", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",
+    "flux-image-to-image": r"""{"1": {"inputs": {"unet_name": "flux1-dev.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name1": "clip_l.safetensors", "clip_name2": "t5xxl_fp8_e4m3fn_scaled.safetensors", "type": "flux"}, "class_type": "DualCLIPLoader", "_meta": {"title": "Load Text Encoders"}}, "3": {"inputs": {"vae_name": "ae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "5": {"inputs": {"upscale_method": "lanczos", "width": 1024, "height": 1024, "crop": "center", "image": ["4", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "6": {"inputs": {"pixels": ["5", 0], "vae": ["3", 0]}, "class_type": "VAEEncode", "_meta": {"title": "Encode"}}, "7": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "8": {"inputs": {"guidance": 3.5, "conditioning": ["7", 0]}, "class_type": "FluxGuidance", "_meta": {"title": "Guidance"}}, "9": {"inputs": {"conditioning": ["7", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "10": {"inputs": {"seed": 0, "steps": 20, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 0.75, "model": ["1", 0], "positive": ["8", 0], "negative": ["9", 0], "latent_image": ["6", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "11": {"inputs": {"samples": ["10", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "12": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["11", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",
+    "checkpoint-image-to-image": r"""{"1": {"inputs": {"ckpt_name": "sd_xl_base_1.0.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "3": {"inputs": {"upscale_method": "lanczos", "width": 1024, "height": 1024, "crop": "center", "image": ["2", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "4": {"inputs": {"pixels": ["3", 0], "vae": ["1", 2]}, "class_type": "VAEEncode", "_meta": {"title": "Encode"}}, "5": {"inputs": {"text": "", "clip": ["1", 1]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "6": {"inputs": {"text": "", "clip": ["1", 1]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "7": {"inputs": {"seed": 0, "steps": 25, "cfg": 6.5, "sampler_name": "dpmpp_2m", "scheduler": "karras", "denoise": 0.6, "model": ["1", 0], "positive": ["5", 0], "negative": ["6", 0], "latent_image": ["4", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "8": {"inputs": {"samples": ["7", 0], "vae": ["1", 2]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "9": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["8", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",
+    "flux-inpaint": r"""{"1": {"inputs": {"unet_name": "flux1-fill-dev.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name1": "clip_l.safetensors", "clip_name2": "t5xxl_fp8_e4m3fn_scaled.safetensors", "type": "flux"}, "class_type": "DualCLIPLoader", "_meta": {"title": "Load Text Encoders"}}, "3": {"inputs": {"vae_name": "ae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image and mask"}}, "5": {"inputs": {"upscale_method": "lanczos", "width": 1024, "height": 1024, "crop": "center", "image": ["4", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "6": {"inputs": {"image": ["5", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "7": {"inputs": {"mask": ["4", 1]}, "class_type": "MaskToImage", "_meta": {"title": "Mask to picture"}}, "8": {"inputs": {"upscale_method": "bilinear", "crop": "center", "image": ["7", 0], "width": ["6", 0], "height": ["6", 1]}, "class_type": "ImageScale", "_meta": {"title": "Scale the mask"}}, "9": {"inputs": {"channel": "red", "image": ["8", 0]}, "class_type": "ImageToMask", "_meta": {"title": "Picture to mask"}}, "10": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "11": {"inputs": {"guidance": 30.0, "conditioning": ["10", 0]}, "class_type": "FluxGuidance", "_meta": {"title": "Guidance"}}, "12": {"inputs": {"conditioning": ["10", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "13": {"inputs": {"noise_mask": false, "positive": ["11", 0], "negative": ["12", 0], "vae": ["3", 0], "pixels": ["5", 0], "mask": ["9", 0]}, "class_type": "InpaintModelConditioning", "_meta": {"title": "Mask"}}, "14": {"inputs": {"seed": 0, "steps": 20, "cfg": 1.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0, "model": ["1", 0], "positive": ["13", 0], "negative": ["13", 1], "latent_image": ["13", 2]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "15": {"inputs": {"samples": ["14", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "16": {"inputs": {"x": 0, "y": 0, "resize_source": true, "destination": ["5", 0], "source": ["15", 0], "mask": ["9", 0]}, "class_type": "ImageCompositeMasked", "_meta": {"title": "Keep the rest"}}, "17": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["16", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",
+    "checkpoint-inpaint": r"""{"1": {"inputs": {"ckpt_name": "sd_xl_base_1.0.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image and mask"}}, "3": {"inputs": {"upscale_method": "lanczos", "width": 1024, "height": 1024, "crop": "center", "image": ["2", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "4": {"inputs": {"image": ["3", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "5": {"inputs": {"mask": ["2", 1]}, "class_type": "MaskToImage", "_meta": {"title": "Mask to picture"}}, "6": {"inputs": {"upscale_method": "bilinear", "crop": "center", "image": ["5", 0], "width": ["4", 0], "height": ["4", 1]}, "class_type": "ImageScale", "_meta": {"title": "Scale the mask"}}, "7": {"inputs": {"channel": "red", "image": ["6", 0]}, "class_type": "ImageToMask", "_meta": {"title": "Picture to mask"}}, "8": {"inputs": {"text": "", "clip": ["1", 1]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "9": {"inputs": {"text": "", "clip": ["1", 1]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "10": {"inputs": {"noise_mask": true, "positive": ["8", 0], "negative": ["9", 0], "vae": ["1", 2], "pixels": ["3", 0], "mask": ["7", 0]}, "class_type": "InpaintModelConditioning", "_meta": {"title": "Mask"}}, "11": {"inputs": {"model": ["1", 0]}, "class_type": "DifferentialDiffusion", "_meta": {"title": "Soft mask"}}, "12": {"inputs": {"seed": 0, "steps": 25, "cfg": 6.5, "sampler_name": "dpmpp_2m", "scheduler": "karras", "denoise": 1.0, "model": ["11", 0], "positive": ["10", 0], "negative": ["10", 1], "latent_image": ["10", 2]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "13": {"inputs": {"samples": ["12", 0], "vae": ["1", 2]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "14": {"inputs": {"x": 0, "y": 0, "resize_source": true, "destination": ["3", 0], "source": ["13", 0], "mask": ["7", 0]}, "class_type": "ImageCompositeMasked", "_meta": {"title": "Keep the rest"}}, "15": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["14", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",
+    "upscale": r"""{"1": {"inputs": {"model_name": "RealESRGAN_x4plus.safetensors"}, "class_type": "UpscaleModelLoader", "_meta": {"title": "Load Upscale Model"}}, "2": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "3": {"inputs": {"upscale_model": ["1", 0], "image": ["2", 0]}, "class_type": "ImageUpscaleWithModel", "_meta": {"title": "Upscale"}}, "4": {"inputs": {"upscale_method": "lanczos", "width": 2048, "height": 2048, "crop": "disabled", "image": ["3", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "5": {"inputs": {"filename_prefix": "open-webui/picture", "images": ["4", 0]}, "class_type": "SaveImage", "_meta": {"title": "Save"}}}""",
+    "wan-text-to-video": r"""{"1": {"inputs": {"unet_name": "wan2.2_t2v_high_noise_14B_fp8_scaled.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load High Noise Model"}}, "2": {"inputs": {"unet_name": "wan2.2_t2v_low_noise_14B_fp8_scaled.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Low Noise Model"}}, "3": {"inputs": {"clip_name": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "type": "wan"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "4": {"inputs": {"vae_name": "wan_2.1_vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "5": {"inputs": {"text": "", "clip": ["3", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "6": {"inputs": {"text": "overexposed, washed out, still picture, blurry details, subtitles, watermark, low quality, compression artifacts, deformed hands, extra fingers, badly drawn faces, fused limbs, cluttered background, walking backwards", "clip": ["3", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "7": {"inputs": {"width": 832, "height": 480, "length": 81, "batch_size": 1}, "class_type": "EmptyHunyuanLatentVideo", "_meta": {"title": "Size and length"}}, "8": {"inputs": {"shift": 5.0, "model": ["1", 0]}, "class_type": "ModelSamplingSD3", "_meta": {"title": "Shift of the high noise model"}}, "9": {"inputs": {"shift": 5.0, "model": ["2", 0]}, "class_type": "ModelSamplingSD3", "_meta": {"title": "Shift of the low noise model"}}, "10": {"inputs": {"scheduler": "simple", "steps": 20, "denoise": 1.0, "model": ["8", 0]}, "class_type": "BasicScheduler", "_meta": {"title": "Scheduler"}}, "11": {"inputs": {"denoise": 0.5, "sigmas": ["10", 0]}, "class_type": "SplitSigmasDenoise", "_meta": {"title": "First half and second half"}}, "12": {"inputs": {"sampler_name": "euler"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "13": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 3.5, "model": ["8", 0], "positive": ["5", 0], "negative": ["6", 0], "sampler": ["12", 0], "sigmas": ["11", 0], "latent_image": ["7", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "High noise sampler"}}, "14": {"inputs": {"add_noise": false, "noise_seed": 0, "cfg": 3.5, "model": ["9", 0], "positive": ["5", 0], "negative": ["6", 0], "sampler": ["12", 0], "sigmas": ["11", 1], "latent_image": ["13", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "Low noise sampler"}}, "15": {"inputs": {"samples": ["14", 0], "vae": ["4", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "16": {"inputs": {"fps": 16.0, "images": ["15", 0]}, "class_type": "CreateVideo", "_meta": {"title": "Frames to video"}}, "17": {"inputs": {"filename_prefix": "open-webui/video", "format": "auto", "codec": "auto", "format.codec": "auto", "video": ["16", 0]}, "class_type": "SaveVideo", "_meta": {"title": "Save"}}}""",
+    "ltx2-text-to-video": r"""{"1": {"inputs": {"ckpt_name": "ltx-2-19b-distilled.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"text_encoder": "gemma_3_12B_it_fp4_mixed.safetensors", "ckpt_name": "ltx-2-19b-distilled.safetensors", "device": "default"}, "class_type": "LTXAVTextEncoderLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"ckpt_name": "ltx-2-19b-distilled.safetensors"}, "class_type": "LTXVAudioVAELoader", "_meta": {"title": "Load Audio VAE"}}, "4": {"inputs": {"model_name": "ltx-2-spatial-upscaler-x2-1.0.safetensors"}, "class_type": "LatentUpscaleModelLoader", "_meta": {"title": "Load Latent Upscale Model"}}, "5": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "6": {"inputs": {"conditioning": ["5", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "7": {"inputs": {"frame_rate": 24.0, "positive": ["5", 0], "negative": ["6", 0]}, "class_type": "LTXVConditioning", "_meta": {"title": "Frame rate for the model"}}, "8": {"inputs": {"width": 1280, "height": 704, "batch_size": 1, "color": 0}, "class_type": "EmptyImage", "_meta": {"title": "Size"}}, "9": {"inputs": {"upscale_method": "nearest-exact", "scale_by": 0.5, "image": ["8", 0]}, "class_type": "ImageScaleBy", "_meta": {"title": "Half size"}}, "10": {"inputs": {"image": ["9", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "11": {"inputs": {"value": 121}, "class_type": "PrimitiveInt", "_meta": {"title": "Length"}}, "12": {"inputs": {"batch_size": 1, "width": ["10", 0], "height": ["10", 1], "length": ["11", 0]}, "class_type": "EmptyLTXVLatentVideo", "_meta": {"title": "Empty video"}}, "13": {"inputs": {"frame_rate": 24.0, "batch_size": 1, "frames_number": ["11", 0], "audio_vae": ["3", 0]}, "class_type": "LTXVEmptyLatentAudio", "_meta": {"title": "Empty sound"}}, "14": {"inputs": {"video_latent": ["12", 0], "audio_latent": ["13", 0]}, "class_type": "LTXVConcatAVLatent", "_meta": {"title": "Video and sound"}}, "15": {"inputs": {"sigmas": "1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0.0"}, "class_type": "ManualSigmas", "_meta": {"title": "First stage"}}, "16": {"inputs": {"sampler_name": "euler_ancestral"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "17": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 1.0, "model": ["1", 0], "positive": ["7", 0], "negative": ["7", 1], "sampler": ["16", 0], "sigmas": ["15", 0], "latent_image": ["14", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "First sampler"}}, "18": {"inputs": {"av_latent": ["17", 0]}, "class_type": "LTXVSeparateAVLatent", "_meta": {"title": "Separate"}}, "19": {"inputs": {"samples": ["18", 0], "upscale_model": ["4", 0], "vae": ["1", 2]}, "class_type": "LTXVLatentUpsampler", "_meta": {"title": "Double size"}}, "20": {"inputs": {"video_latent": ["19", 0], "audio_latent": ["18", 1]}, "class_type": "LTXVConcatAVLatent", "_meta": {"title": "Larger video and sound"}}, "21": {"inputs": {"sigmas": "0.909375, 0.725, 0.421875, 0.0"}, "class_type": "ManualSigmas", "_meta": {"title": "Second stage"}}, "22": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 1.0, "model": ["1", 0], "positive": ["7", 0], "negative": ["7", 1], "sampler": ["16", 0], "sigmas": ["21", 0], "latent_image": ["20", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "Second sampler"}}, "23": {"inputs": {"av_latent": ["22", 1]}, "class_type": "LTXVSeparateAVLatent", "_meta": {"title": "Separate again"}}, "24": {"inputs": {"tile_size": 512, "overlap": 64, "temporal_size": 4096, "temporal_overlap": 8, "samples": ["23", 0], "vae": ["1", 2]}, "class_type": "VAEDecodeTiled", "_meta": {"title": "Decode"}}, "25": {"inputs": {"samples": ["23", 1], "audio_vae": ["3", 0]}, "class_type": "LTXVAudioVAEDecode", "_meta": {"title": "Decode sound"}}, "26": {"inputs": {"fps": 24.0, "images": ["24", 0], "audio": ["25", 0]}, "class_type": "CreateVideo", "_meta": {"title": "Frames to video"}}, "27": {"inputs": {"filename_prefix": "open-webui/video", "format": "auto", "codec": "auto", "format.codec": "auto", "video": ["26", 0]}, "class_type": "SaveVideo", "_meta": {"title": "Save"}}}""",
+    "wan-5b-text-to-video": r"""{"1": {"inputs": {"unet_name": "wan2.2_ti2v_5B_fp16.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "type": "wan"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "wan2.2_vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"text": "overexposed, washed out, still picture, blurry details, subtitles, watermark, low quality, compression artifacts, deformed hands, extra fingers, badly drawn faces, fused limbs, cluttered background, walking backwards", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "6": {"inputs": {"shift": 8.0, "model": ["1", 0]}, "class_type": "ModelSamplingSD3", "_meta": {"title": "Shift"}}, "7": {"inputs": {"width": 1280, "height": 704, "length": 121, "batch_size": 1, "vae": ["3", 0]}, "class_type": "Wan22ImageToVideoLatent", "_meta": {"title": "Size and length"}}, "8": {"inputs": {"seed": 0, "steps": 20, "cfg": 5.0, "sampler_name": "uni_pc", "scheduler": "simple", "denoise": 1.0, "model": ["6", 0], "positive": ["4", 0], "negative": ["5", 0], "latent_image": ["7", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "9": {"inputs": {"samples": ["8", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "10": {"inputs": {"fps": 24.0, "images": ["9", 0]}, "class_type": "CreateVideo", "_meta": {"title": "Frames to video"}}, "11": {"inputs": {"filename_prefix": "open-webui/video", "format": "auto", "codec": "auto", "format.codec": "auto", "video": ["10", 0]}, "class_type": "SaveVideo", "_meta": {"title": "Save"}}}""",
+    "ltx-text-to-video": r"""{"1": {"inputs": {"ckpt_name": "ltx-video-2b-v0.9.5.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"clip_name": "t5xxl_fp16.safetensors", "type": "ltxv"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "4": {"inputs": {"text": "low quality, blurry, distorted, deformed, jittery motion, motion smear, watermark, bad anatomy", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "5": {"inputs": {"width": 768, "height": 512, "length": 97, "batch_size": 1}, "class_type": "EmptyLTXVLatentVideo", "_meta": {"title": "Size and length"}}, "6": {"inputs": {"frame_rate": 25.0, "positive": ["3", 0], "negative": ["4", 0]}, "class_type": "LTXVConditioning", "_meta": {"title": "Frame rate for the model"}}, "7": {"inputs": {"steps": 30, "max_shift": 2.05, "base_shift": 0.95, "stretch": true, "terminal": 0.1, "latent": ["5", 0]}, "class_type": "LTXVScheduler", "_meta": {"title": "Scheduler"}}, "8": {"inputs": {"sampler_name": "euler"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "9": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 3.0, "model": ["1", 0], "positive": ["6", 0], "negative": ["6", 1], "sampler": ["8", 0], "sigmas": ["7", 0], "latent_image": ["5", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "Sampler"}}, "10": {"inputs": {"samples": ["9", 0], "vae": ["1", 2]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "11": {"inputs": {"fps": 25.0, "images": ["10", 0]}, "class_type": "CreateVideo", "_meta": {"title": "Frames to video"}}, "12": {"inputs": {"filename_prefix": "open-webui/video", "format": "auto", "codec": "auto", "format.codec": "auto", "video": ["11", 0]}, "class_type": "SaveVideo", "_meta": {"title": "Save"}}}""",
+    "wan-image-to-video": r"""{"1": {"inputs": {"unet_name": "wan2.2_i2v_high_noise_14B_fp8_scaled.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load High Noise Model"}}, "2": {"inputs": {"unet_name": "wan2.2_i2v_low_noise_14B_fp8_scaled.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Low Noise Model"}}, "3": {"inputs": {"clip_name": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "type": "wan"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "4": {"inputs": {"vae_name": "wan_2.1_vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "5": {"inputs": {"text": "", "clip": ["3", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "6": {"inputs": {"text": "overexposed, washed out, still picture, blurry details, subtitles, watermark, low quality, compression artifacts, deformed hands, extra fingers, badly drawn faces, fused limbs, cluttered background, walking backwards", "clip": ["3", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "7": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "8": {"inputs": {"upscale_method": "lanczos", "width": 832, "height": 480, "crop": "center", "image": ["7", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "9": {"inputs": {"image": ["8", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "10": {"inputs": {"length": 81, "batch_size": 1, "width": ["9", 0], "height": ["9", 1], "positive": ["5", 0], "negative": ["6", 0], "vae": ["4", 0], "start_image": ["8", 0]}, "class_type": "WanImageToVideo", "_meta": {"title": "Length"}}, "11": {"inputs": {"shift": 5.0, "model": ["1", 0]}, "class_type": "ModelSamplingSD3", "_meta": {"title": "Shift of the high noise model"}}, "12": {"inputs": {"shift": 5.0, "model": ["2", 0]}, "class_type": "ModelSamplingSD3", "_meta": {"title": "Shift of the low noise model"}}, "13": {"inputs": {"scheduler": "simple", "steps": 20, "denoise": 1.0, "model": ["11", 0]}, "class_type": "BasicScheduler", "_meta": {"title": "Scheduler"}}, "14": {"inputs": {"denoise": 0.5, "sigmas": ["13", 0]}, "class_type": "SplitSigmasDenoise", "_meta": {"title": "First half and second half"}}, "15": {"inputs": {"sampler_name": "euler"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "16": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 3.5, "model": ["11", 0], "positive": ["10", 0], "negative": ["10", 1], "sampler": ["15", 0], "sigmas": ["14", 0], "latent_image": ["10", 2]}, "class_type": "SamplerCustom", "_meta": {"title": "High noise sampler"}}, "17": {"inputs": {"add_noise": false, "noise_seed": 0, "cfg": 3.5, "model": ["12", 0], "positive": ["10", 0], "negative": ["10", 1], "sampler": ["15", 0], "sigmas": ["14", 1], "latent_image": ["16", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "Low noise sampler"}}, "18": {"inputs": {"samples": ["17", 0], "vae": ["4", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "19": {"inputs": {"fps": 16.0, "images": ["18", 0]}, "class_type": "CreateVideo", "_meta": {"title": "Frames to video"}}, "20": {"inputs": {"filename_prefix": "open-webui/video", "format": "auto", "codec": "auto", "format.codec": "auto", "video": ["19", 0]}, "class_type": "SaveVideo", "_meta": {"title": "Save"}}}""",
+    "ltx2-image-to-video": r"""{"1": {"inputs": {"ckpt_name": "ltx-2-19b-distilled.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"text_encoder": "gemma_3_12B_it_fp4_mixed.safetensors", "ckpt_name": "ltx-2-19b-distilled.safetensors", "device": "default"}, "class_type": "LTXAVTextEncoderLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"ckpt_name": "ltx-2-19b-distilled.safetensors"}, "class_type": "LTXVAudioVAELoader", "_meta": {"title": "Load Audio VAE"}}, "4": {"inputs": {"model_name": "ltx-2-spatial-upscaler-x2-1.0.safetensors"}, "class_type": "LatentUpscaleModelLoader", "_meta": {"title": "Load Latent Upscale Model"}}, "5": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "6": {"inputs": {"conditioning": ["5", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "7": {"inputs": {"frame_rate": 24.0, "positive": ["5", 0], "negative": ["6", 0]}, "class_type": "LTXVConditioning", "_meta": {"title": "Frame rate for the model"}}, "8": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "9": {"inputs": {"upscale_method": "lanczos", "width": 1280, "height": 704, "crop": "center", "image": ["8", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "10": {"inputs": {"img_compression": 33, "image": ["9", 0]}, "class_type": "LTXVPreprocess", "_meta": {"title": "Compress"}}, "11": {"inputs": {"upscale_method": "nearest-exact", "scale_by": 0.5, "image": ["9", 0]}, "class_type": "ImageScaleBy", "_meta": {"title": "Half size"}}, "12": {"inputs": {"image": ["11", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "13": {"inputs": {"value": 121}, "class_type": "PrimitiveInt", "_meta": {"title": "Length"}}, "14": {"inputs": {"batch_size": 1, "width": ["12", 0], "height": ["12", 1], "length": ["13", 0]}, "class_type": "EmptyLTXVLatentVideo", "_meta": {"title": "Empty video"}}, "15": {"inputs": {"frame_rate": 24.0, "batch_size": 1, "frames_number": ["13", 0], "audio_vae": ["3", 0]}, "class_type": "LTXVEmptyLatentAudio", "_meta": {"title": "Empty sound"}}, "16": {"inputs": {"strength": 1.0, "bypass": false, "vae": ["1", 2], "image": ["10", 0], "latent": ["14", 0]}, "class_type": "LTXVImgToVideoInplace", "_meta": {"title": "First frame"}}, "17": {"inputs": {"video_latent": ["16", 0], "audio_latent": ["15", 0]}, "class_type": "LTXVConcatAVLatent", "_meta": {"title": "Video and sound"}}, "18": {"inputs": {"sigmas": "1.0, 0.99375, 0.9875, 0.98125, 0.975, 0.909375, 0.725, 0.421875, 0.0"}, "class_type": "ManualSigmas", "_meta": {"title": "First stage"}}, "19": {"inputs": {"sampler_name": "euler"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "20": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 1.0, "model": ["1", 0], "positive": ["7", 0], "negative": ["7", 1], "sampler": ["19", 0], "sigmas": ["18", 0], "latent_image": ["17", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "First sampler"}}, "21": {"inputs": {"av_latent": ["20", 0]}, "class_type": "LTXVSeparateAVLatent", "_meta": {"title": "Separate"}}, "22": {"inputs": {"samples": ["21", 0], "upscale_model": ["4", 0], "vae": ["1", 2]}, "class_type": "LTXVLatentUpsampler", "_meta": {"title": "Double size"}}, "23": {"inputs": {"strength": 1.0, "bypass": false, "vae": ["1", 2], "image": ["10", 0], "latent": ["22", 0]}, "class_type": "LTXVImgToVideoInplace", "_meta": {"title": "First frame in full size"}}, "24": {"inputs": {"video_latent": ["23", 0], "audio_latent": ["21", 1]}, "class_type": "LTXVConcatAVLatent", "_meta": {"title": "Larger video and sound"}}, "25": {"inputs": {"sigmas": "0.909375, 0.725, 0.421875, 0.0"}, "class_type": "ManualSigmas", "_meta": {"title": "Second stage"}}, "26": {"inputs": {"sampler_name": "gradient_estimation"}, "class_type": "KSamplerSelect", "_meta": {"title": "Second sampling method"}}, "27": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 1.0, "model": ["1", 0], "positive": ["7", 0], "negative": ["7", 1], "sampler": ["26", 0], "sigmas": ["25", 0], "latent_image": ["24", 0]}, "class_type": "SamplerCustom", "_meta": {"title": "Second sampler"}}, "28": {"inputs": {"av_latent": ["27", 1]}, "class_type": "LTXVSeparateAVLatent", "_meta": {"title": "Separate again"}}, "29": {"inputs": {"tile_size": 512, "overlap": 64, "temporal_size": 4096, "temporal_overlap": 8, "samples": ["28", 0], "vae": ["1", 2]}, "class_type": "VAEDecodeTiled", "_meta": {"title": "Decode"}}, "30": {"inputs": {"samples": ["28", 1], "audio_vae": ["3", 0]}, "class_type": "LTXVAudioVAEDecode", "_meta": {"title": "Decode sound"}}, "31": {"inputs": {"fps": 24.0, "images": ["29", 0], "audio": ["30", 0]}, "class_type": "CreateVideo", "_meta": {"title": "Frames to video"}}, "32": {"inputs": {"filename_prefix": "open-webui/video", "format": "auto", "codec": "auto", "format.codec": "auto", "video": ["31", 0]}, "class_type": "SaveVideo", "_meta": {"title": "Save"}}}""",
+    "wan-5b-image-to-video": r"""{"1": {"inputs": {"unet_name": "wan2.2_ti2v_5B_fp16.safetensors", "weight_dtype": "default"}, "class_type": "UNETLoader", "_meta": {"title": "Load Diffusion Model"}}, "2": {"inputs": {"clip_name": "umt5_xxl_fp8_e4m3fn_scaled.safetensors", "type": "wan"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"vae_name": "wan2.2_vae.safetensors"}, "class_type": "VAELoader", "_meta": {"title": "Load VAE"}}, "4": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "5": {"inputs": {"text": "overexposed, washed out, still picture, blurry details, subtitles, watermark, low quality, compression artifacts, deformed hands, extra fingers, badly drawn faces, fused limbs, cluttered background, walking backwards", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "6": {"inputs": {"shift": 8.0, "model": ["1", 0]}, "class_type": "ModelSamplingSD3", "_meta": {"title": "Shift"}}, "7": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "8": {"inputs": {"upscale_method": "lanczos", "width": 1280, "height": 704, "crop": "center", "image": ["7", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "9": {"inputs": {"image": ["8", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "10": {"inputs": {"length": 121, "batch_size": 1, "width": ["9", 0], "height": ["9", 1], "vae": ["3", 0], "start_image": ["8", 0]}, "class_type": "Wan22ImageToVideoLatent", "_meta": {"title": "Length"}}, "11": {"inputs": {"seed": 0, "steps": 20, "cfg": 5.0, "sampler_name": "uni_pc", "scheduler": "simple", "denoise": 1.0, "model": ["6", 0], "positive": ["4", 0], "negative": ["5", 0], "latent_image": ["10", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "12": {"inputs": {"samples": ["11", 0], "vae": ["3", 0]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "13": {"inputs": {"fps": 24.0, "images": ["12", 0]}, "class_type": "CreateVideo", "_meta": {"title": "Frames to video"}}, "14": {"inputs": {"filename_prefix": "open-webui/video", "format": "auto", "codec": "auto", "format.codec": "auto", "video": ["13", 0]}, "class_type": "SaveVideo", "_meta": {"title": "Save"}}}""",
+    "ltx-image-to-video": r"""{"1": {"inputs": {"ckpt_name": "ltx-video-2b-v0.9.5.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"clip_name": "t5xxl_fp16.safetensors", "type": "ltxv"}, "class_type": "CLIPLoader", "_meta": {"title": "Load Text Encoder"}}, "3": {"inputs": {"text": "", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Prompt"}}, "4": {"inputs": {"text": "low quality, blurry, distorted, deformed, jittery motion, motion smear, watermark, bad anatomy", "clip": ["2", 0]}, "class_type": "CLIPTextEncode", "_meta": {"title": "Negative prompt"}}, "5": {"inputs": {"image": "example.png"}, "class_type": "LoadImage", "_meta": {"title": "Image"}}, "6": {"inputs": {"upscale_method": "lanczos", "width": 768, "height": 512, "crop": "center", "image": ["5", 0]}, "class_type": "ImageScale", "_meta": {"title": "Scale"}}, "7": {"inputs": {"image": ["6", 0]}, "class_type": "GetImageSize", "_meta": {"title": "Width and height"}}, "8": {"inputs": {"length": 97, "batch_size": 1, "strength": 1.0, "width": ["7", 0], "height": ["7", 1], "positive": ["3", 0], "negative": ["4", 0], "vae": ["1", 2], "image": ["6", 0]}, "class_type": "LTXVImgToVideo", "_meta": {"title": "Length"}}, "9": {"inputs": {"frame_rate": 25.0, "positive": ["8", 0], "negative": ["8", 1]}, "class_type": "LTXVConditioning", "_meta": {"title": "Frame rate for the model"}}, "10": {"inputs": {"steps": 30, "max_shift": 2.05, "base_shift": 0.95, "stretch": true, "terminal": 0.1, "latent": ["8", 2]}, "class_type": "LTXVScheduler", "_meta": {"title": "Scheduler"}}, "11": {"inputs": {"sampler_name": "euler"}, "class_type": "KSamplerSelect", "_meta": {"title": "Sampling method"}}, "12": {"inputs": {"add_noise": true, "noise_seed": 0, "cfg": 3.0, "model": ["1", 0], "positive": ["9", 0], "negative": ["9", 1], "sampler": ["11", 0], "sigmas": ["10", 0], "latent_image": ["8", 2]}, "class_type": "SamplerCustom", "_meta": {"title": "Sampler"}}, "13": {"inputs": {"samples": ["12", 0], "vae": ["1", 2]}, "class_type": "VAEDecode", "_meta": {"title": "Decode"}}, "14": {"inputs": {"fps": 25.0, "images": ["13", 0]}, "class_type": "CreateVideo", "_meta": {"title": "Frames to video"}}, "15": {"inputs": {"filename_prefix": "open-webui/video", "format": "auto", "codec": "auto", "format.codec": "auto", "video": ["14", 0]}, "class_type": "SaveVideo", "_meta": {"title": "Save"}}}""",
+    "ace-step-1.5": r"""{"1": {"inputs": {"ckpt_name": "ace_step_1.5_turbo_aio.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"value": 120.0}, "class_type": "PrimitiveFloat", "_meta": {"title": "Seconds"}}, "3": {"inputs": {"tags": "", "lyrics": "[Instrumental]", "seed": 0, "bpm": 120, "timesignature": "4", "language": "en", "keyscale": "C major", "generate_audio_codes": true, "cfg_scale": 2.0, "temperature": 0.85, "top_p": 0.9, "top_k": 0, "min_p": 0.0, "clip": ["1", 1], "duration": ["2", 0]}, "class_type": "TextEncodeAceStepAudio1.5", "_meta": {"title": "Prompt"}}, "4": {"inputs": {"conditioning": ["3", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "5": {"inputs": {"batch_size": 1, "seconds": ["2", 0]}, "class_type": "EmptyAceStep1.5LatentAudio", "_meta": {"title": "Empty sound"}}, "6": {"inputs": {"shift": 3.0, "model": ["1", 0]}, "class_type": "ModelSamplingAuraFlow", "_meta": {"title": "Shift"}}, "7": {"inputs": {"seed": 0, "steps": 8, "cfg": 1.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0, "model": ["6", 0], "positive": ["3", 0], "negative": ["4", 0], "latent_image": ["5", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "8": {"inputs": {"samples": ["7", 0], "vae": ["1", 2]}, "class_type": "VAEDecodeAudio", "_meta": {"title": "Decode"}}, "9": {"inputs": {"filename_prefix": "open-webui/sound", "format": "mp3", "format.quality": "V0", "audio": ["8", 0]}, "class_type": "SaveAudioAdvanced", "_meta": {"title": "Save"}}}""",
+    "ace-step": r"""{"1": {"inputs": {"ckpt_name": "ace_step_v1_3.5b.safetensors"}, "class_type": "CheckpointLoaderSimple", "_meta": {"title": "Load Checkpoint"}}, "2": {"inputs": {"tags": "", "lyrics": "[instrumental]", "lyrics_strength": 0.99, "clip": ["1", 1]}, "class_type": "TextEncodeAceStepAudio", "_meta": {"title": "Prompt"}}, "3": {"inputs": {"conditioning": ["2", 0]}, "class_type": "ConditioningZeroOut", "_meta": {"title": "No negative prompt"}}, "4": {"inputs": {"seconds": 120.0, "batch_size": 1}, "class_type": "EmptyAceStepLatentAudio", "_meta": {"title": "Seconds"}}, "5": {"inputs": {"shift": 5.0, "model": ["1", 0]}, "class_type": "ModelSamplingSD3", "_meta": {"title": "Shift"}}, "6": {"inputs": {"multiplier": 1.0}, "class_type": "LatentOperationTonemapReinhard", "_meta": {"title": "Tone map"}}, "7": {"inputs": {"model": ["5", 0], "operation": ["6", 0]}, "class_type": "LatentApplyOperationCFG", "_meta": {"title": "Apply tone map"}}, "8": {"inputs": {"seed": 0, "steps": 50, "cfg": 5.0, "sampler_name": "euler", "scheduler": "simple", "denoise": 1.0, "model": ["7", 0], "positive": ["2", 0], "negative": ["3", 0], "latent_image": ["4", 0]}, "class_type": "KSampler", "_meta": {"title": "Sampler"}}, "9": {"inputs": {"samples": ["8", 0], "vae": ["1", 2]}, "class_type": "VAEDecodeAudio", "_meta": {"title": "Decode"}}, "10": {"inputs": {"filename_prefix": "open-webui/sound", "quality": "V0", "audio": ["9", 0]}, "class_type": "SaveAudioMP3", "_meta": {"title": "Save"}}}""",
 }
-# --- end of the bundled workflows ---
+
+
+# ======================================================================================================================
+# src/comfyui_chat/__main__.py
+#
+# `python -m comfyui_chat`, with `src` on the path, is what `python comfyui_tool.py` is for the built file.
+# ======================================================================================================================
+
 
 if __name__ == "__main__":
     sys.exit(main())

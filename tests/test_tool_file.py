@@ -41,8 +41,8 @@ def test_nothing_stands_in_it_that_open_webui_would_rewrite(name: str) -> None:
     assert f"from {name}" not in SOURCE
 
 
-def test_the_bundled_workflows_are_those_of_the_folder() -> None:
-    assert subprocess.run([sys.executable, "workflows/bundle.py", "--check"], cwd=ROOT, check=False).returncode == 0
+def test_it_is_what_the_modules_make() -> None:
+    assert subprocess.run([sys.executable, "build.py", "--check"], cwd=ROOT, check=False).returncode == 0
 
 
 def test_it_needs_only_what_ships_with_open_webui() -> None:
@@ -56,10 +56,12 @@ def test_it_needs_only_what_ships_with_open_webui() -> None:
     assert imported - allowed <= set(sys.stdlib_module_names)
 
 
-def test_open_webui_is_imported_in_the_chat_room_only() -> None:
-    rooms = re.split(r"^# --- (\d+)\. ", SOURCE, flags=re.MULTILINE)
-    using = {rooms[i] for i in range(1, len(rooms), 2) if re.search(r"(from|import) open_webui", rooms[i + 1])}
-    assert using == {"9"}
+def test_open_webui_is_imported_on_its_own_floor_only() -> None:
+    modules = (ROOT / "src" / "comfyui_chat").rglob("*.py")
+    using = {
+        module.parent.name for module in modules if re.search(r"(from|import) open_webui", module.read_text("utf-8"))
+    }
+    assert using == {"webui"}
 
 
 def test_every_public_function_says_what_it_does() -> None:

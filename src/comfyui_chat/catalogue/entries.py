@@ -1,0 +1,233 @@
+"""catalogue/entries."""
+
+import asyncio
+import functools
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ..bundled import BUNDLED, MANIFEST
+from ..errors import ServerError, ServerGone, ServerUnreachable, UnknownWorkflow, WorkflowRefused
+from ..graph.editor import is_ui_format, text_of
+from ..graph.facts import FileInput, file_inputs
+from ..graph.nodes import EXPECTED, NO_DEFINITIONS, Graph, Target
+from ..graph.reading import WRAPPERS, is_api_format, read_json, unwrap
+from ..graph.workflow import Workflow
+from ..names import base_name, closest, find_name, plain_name, quoted, shortened
+from ..server.client import DOUBT_SECONDS, ComfyUIServer
+from ..values import Wanted
+
+
+@dataclass(frozen=True)
+class Family:
+    """How models whose names match are best run."""
+
+    name: str
+    match: str  # regular expression over path, name and what the file says of itself, any case; "" matches all
+    megapixels: float | None  # None: the size that the graph holds is right
+    defaults: Mapping[str, Any]  # parameter -> value, instead of the graph's own
+
+
+@dataclass(frozen=True)
+class ModelNeed:
+    """A model file that a workflow loads: where it is named in the graph, and which files will do."""
+
+    target: Target
+    folder: str
+    file: str  # the one to fetch, and the best one to have
+    match: str
+    avoid: str
+    source: str = ""  # the repository on Hugging Face that has `file`
+
+    def rank(self, choices: Iterable[str]) -> list[str]:
+        """The installed files that will do, best first."""
+        fitting = [name for name in choices if self.fits(name)]
+        return sorted(fitting, key=lambda name: (plain_name(name) != plain_name(self.file), name.lower()))
+
+    def __str__(self) -> str:
+        return f"{self.folder}/{self.file}" + (f" ({self.source})" if self.source else "")
+
+    def fits(self, name: str, about: str = "") -> bool:
+        """Whether a file will do, by its name or by what it says of itself."""
+        texts = [base_name(name), *([about] if about else [])]
+        avoided = self.avoid and any(re.search(self.avoid, text, re.IGNORECASE) for text in texts)
+        return not avoided and any(re.search(self.match, text, re.IGNORECASE) for text in texts)
+
+
+SOURCES = ("attached", "user", "administrator", "server", "bundled")  # in the order in which they are searched
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One workflow of the catalogue, in either of ComfyUI's formats.
+
+    Bundled ones say which models they run with; the first need is the main model, the one that `model` names. A graph
+    that is None is still on the server.
+    """
+
+    name: str
+    source: str  # one of `SOURCES`
+    graph: Graph | None = None
+    task: str = ""
+    description: str = ""
+    path: str = ""  # on the server
+    families: tuple[Family, ...] = ()
+    needs: tuple[ModelNeed, ...] = ()
+
+    @functools.cached_property
+    def workflow(self) -> Workflow:
+        """A bundled one's graph with its parameters, whatever the server."""
+        return Workflow.parse(self.name, self.graph)
+
+    @functools.cached_property
+    def files(self) -> tuple[FileInput, ...]:
+        """The files that a bundled one takes, whatever the server."""
+        return file_inputs(self.workflow.graph, NO_DEFINITIONS)
+
+
+@functools.cache
+def bundled_entries() -> tuple[Entry, ...]:
+    """The workflows at the end of this file, in the manifest's order of preference."""
+    items = json.loads(MANIFEST)["workflows"]
+    families = {item["name"]: item["families"] for item in items if "families" in item}
+    return tuple(
+        Entry(
+            name=item["name"],
+            source="bundled",
+            graph=json.loads(BUNDLED[item["name"]]),
+            task=item["task"],
+            description=item["description"],
+            families=tuple(Family(**family) for family in families[item.get("families_of", item["name"])]),
+            needs=tuple(
+                ModelNeed(
+                    Target(need["node"], need["input"]),
+                    need["folder"],
+                    need["file"],
+                    need["match"],
+                    need.get("avoid", ""),
+                    need.get("source", ""),
+                )
+                for need in item["models"]
+            ),
+        )
+        for item in items
+    )
+
+
+@dataclass(frozen=True)
+class Pasted:
+    """The workflows that somebody pasted into a valve, and what is wrong with the others."""
+
+    entries: tuple[Entry, ...] = ()
+    problems: tuple[str, ...] = ()
+
+
+def is_envelope(value: Mapping[str, Any]) -> bool:
+    """Whether an object holds one workflow and things about it, and not several by their names."""
+    others = (item for key, item in value.items() if key not in WRAPPERS)
+    return not value.keys().isdisjoint(WRAPPERS) and not any(
+        is_ui_format(item) or is_api_format(item) for item in others
+    )
+
+
+def without_json(name: str) -> str:
+    """A workflow's name without its file's ending."""
+    return re.sub(r"\.json$", "", name.strip(), flags=re.IGNORECASE)
+
+
+@functools.lru_cache(maxsize=32)
+def read_pasted(text: str, source: str, valve: str) -> Pasted:
+    """What a valve holds: one workflow, an object of name -> workflow, or a list of them; each as ComfyUI saves or
+    exports it, or as {"name", "description", "task", "workflow"}. Cached: it is read with every call."""
+    try:
+        value = read_json(text) if text.strip() else {}
+    except WorkflowRefused as refused:
+        return Pasted(problems=(f"{valve}: {refused.message}",))
+    if is_ui_format(value) or is_api_format(value) or (isinstance(value, dict) and is_envelope(value)):
+        value = [value]
+    if not isinstance(value, (dict, list)):
+        return Pasted(problems=(f"{valve} holds no workflow. {EXPECTED}",))
+    entries, problems = [], []
+    for place, (key, item) in enumerate(value.items() if isinstance(value, dict) else enumerate(value)):
+        about = item if isinstance(item, dict) and not is_ui_format(item) and not is_api_format(item) else {}
+        fallback = f"{source}-{place + 1}" if len(value) > 1 else source
+        name = shortened(text_of(about.get("name"), fallback if isinstance(value, list) else str(key)))
+        name = without_json(name) or fallback
+        try:
+            graph = unwrap(item)
+        except WorkflowRefused as refused:
+            problems.append(f'{valve}, "{shortened(name)}": {refused.message}')
+            continue
+        task, description = (shortened(text_of(about.get(field)), 200) for field in ("task", "description"))
+        entries.append(Entry(name, source, graph, task, description))
+    return Pasted(tuple(entries), tuple(problems))
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Where workflows are looked for by name: those attached and pasted, then those saved on the server, then the
+    bundled ones."""
+
+    given: tuple[Entry, ...] = ()
+    saved: bool = True  # whether those on the ComfyUI server may be used
+    problems: tuple[str, ...] = ()  # why some are not there
+
+    async def entries(self, server: ComfyUIServer, believe: float = DOUBT_SECONDS) -> "Listing":
+        """All of them, in the order in which they are searched. Of two with one name the later one carries its source
+        in its name. What the server has saved is no older than `believe` seconds."""
+        paths, problems = list[str](), list(self.problems)
+        if self.saved:
+            try:
+                paths = await server.saved_workflows(believe)
+            except (ServerUnreachable, ServerGone):
+                raise
+            except ServerError as error:  # a proxy that lets only the other routes through, or a server of many users
+                problems.append(f"What is saved on the ComfyUI server cannot be listed. {error.message}")
+        saved = [Entry(without_json(path), "server", path=path) for path in paths]
+        return await asyncio.to_thread(self._named, [*self.given, *saved, *bundled_entries()], tuple(problems))
+
+    @staticmethod
+    def _named(found: Sequence[Entry], problems: tuple[str, ...]) -> "Listing":
+        entries: dict[str, Entry] = {}
+        counts: dict[str, int] = {}
+        for entry in found:
+            name = entry.name if entry.name not in entries else f"{entry.name} ({entry.source})"
+            while name in entries:
+                counts[entry.name] = counts.get(entry.name, 1) + 1
+                name = f"{entry.name} {counts[entry.name]}"
+            entries[name] = entry if name == entry.name else replace(entry, name=name)
+        return Listing(tuple(entries.values()), problems)
+
+    async def find(self, server: ComfyUIServer, wanted: Wanted) -> Entry:
+        """The workflow of a name, whatever its case, folder or extension. Raises `UnknownWorkflow`."""
+        name = str(wanted.value).strip()
+        for believe in (DOUBT_SECONDS, 0.0):  # it may have been saved a moment ago
+            listing = await self.entries(server, believe)
+            if entry := await asyncio.to_thread(listing.find, name):
+                return entry
+        like = await asyncio.to_thread(closest, name, [entry.name for entry in listing.entries], 8)
+        hints = [f"There are, among others: {quoted(like)}.", *listing.problems]
+        message = f'{wanted.name} is "{shortened(wanted.value)}", and no workflow is called so.'
+        raise UnknownWorkflow(message, " ".join(hints))
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What a catalogue holds on a server, and why some may not be there."""
+
+    entries: tuple[Entry, ...]
+    problems: tuple[str, ...]
+
+    def find(self, name: str) -> Entry | None:
+        """The first source's that has it; in each its very name comes first."""
+        for source in SOURCES:
+            names = {entry.name: entry for entry in self.entries if entry.source == source}
+            found = find_name(name, list(names)) or find_name(without_json(name), list(names))
+            if found is not None:
+                return names[found]
+        return None
+
+
+ATTACHED = "attached"  # what the workflow in one of them is called

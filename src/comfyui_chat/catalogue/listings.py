@@ -1,0 +1,201 @@
+"""catalogue/listings."""
+
+import asyncio
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+from urllib.parse import quote
+
+from ..errors import BadArgument, ComfyUIError, NodeNotInstalled, ServerGone, ServerUnreachable
+from ..graph.definitions import Definitions
+from ..graph.facts import FileInput, file_inputs, guess_task, missing_nodes, model_files, outputs, without_files
+from ..graph.mermaid import mermaid
+from ..graph.nodes import Graph
+from ..graph.workflow import Workflow
+from ..media.kinds import MAX_INPUT_FILES
+from ..names import closest, find_name, quoted, shortened, simplified
+from ..server.client import DOUBT_SECONDS, ComfyUIServer
+from ..tasks import gather
+from .choosing import fit_entry, fit_saved, read_entry
+from .entries import Catalogue, Entry
+
+LISTED = 40  # workflows that are looked into for one list
+NAMED = 60  # model names in one answer
+SHOWN_CHOICES = 8
+
+
+async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: str) -> dict[str, Any]:
+    """The workflows whose names or descriptions hold all words of `search`, and whether this server can run them."""
+    listing = await catalogue.entries(server)
+    entries = listing.entries
+    words = search.lower().split()
+    found = [entry for entry in entries if all(word in f"{entry.name} {entry.description}".lower() for word in words)]
+    looked_at = await gather(4, [functools.partial(look_into, server, entry) for entry in found[:LISTED]])
+    answer: dict[str, Any] = {"workflows": looked_at}
+    if len(found) > LISTED:
+        answer["more"] = f"{len(found) - LISTED} more: {quoted(entry.name for entry in found[LISTED : 2 * LISTED])}"
+    if not found:
+        answer["closest"] = closest(search, [entry.name for entry in entries], 5)
+    if listing.problems:
+        answer["problems"] = list(listing.problems)
+    return answer
+
+
+async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
+    """One line about a workflow: name, task, source, description, and why this server cannot run it if so."""
+    task, about, problem = entry.task, entry.description, ""
+    try:
+        if entry.needs:
+            await fit_entry(server, entry, None)
+        else:
+            choice = await fit_saved(server, entry, None)
+            graph = choice.workflow.graph
+            task = task or guess_task(graph, choice.definitions)
+            about = about or " with ".join(filter(None, [task.replace("_", " "), choice.model]))
+            missing = list(choice.absent.values())
+            problem = f"needs {'; '.join(missing[:3])}" if missing else ""
+    except (ServerUnreachable, ServerGone):
+        raise
+    except ComfyUIError as error:
+        problem = error.message.removeprefix(f'The workflow "{entry.name}" ')
+    line = {"name": entry.name, "task": task, "source": entry.source, "about": shortened(about, 200)}
+    return line | ({"cannot run": shortened(problem, 160)} if problem else {})
+
+
+async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, Any]:
+    """Everything that a caller has to know of a workflow, as far as this server knows its nodes."""
+    try:
+        workflow, definitions = await read_entry(server, entry)
+    except NodeNotInstalled as refused:  # of a graph that cannot be converted there is no more to tell
+        return {"name": entry.name, "source": entry.source, "cannot run": refused.message}
+    graph = workflow.graph
+    inputs = {name: _input_line(workflow, name, definitions) for name in workflow.parameters}
+    taken = {target.widget for targets in workflow.parameters.values() for target in targets}
+    files = file_inputs(graph, definitions)
+    taken |= {file.target for file in files}
+    others = [name for name, target in workflow.widgets.items() if target not in taken]
+    other_lines = {name: _input_line(workflow, name, definitions) for name in others[:NAMED]}
+    if len(others) > NAMED:
+        other_lines["…"] = f"{len(others) - NAMED} more"
+    answer = {
+        "name": entry.name,
+        "source": entry.source,
+        "task": entry.task or guess_task(graph, definitions),
+        "about": entry.description,
+        "inputs": inputs,
+        "other inputs": other_lines,
+        "files": await asyncio.to_thread(_file_lines, graph, files, definitions),
+        "makes": [f'{kind} ("{title}")' for title, kind in outputs(graph, definitions)],
+        "models": await _model_lines(server, entry, workflow),
+        "missing nodes": list(missing_nodes(graph, definitions)),
+    }
+    answer = {name: value for name, value in answer.items() if value}
+    note = "To show the user the graph, copy `diagram` into the answer as it is."
+    return answer | {"diagram": f"```mermaid\n{mermaid(graph, definitions)}\n```", "note": note}
+
+
+SECRET_INPUT = re.compile(r"(^|[._ ])(api_?)?(key|token|secret|password)$", re.IGNORECASE)
+
+
+def _input_line(workflow: Workflow, name: str, definitions: Definitions) -> str:
+    """An input's type, range or choices and present value: "INT, 1 to 10000, now 20"."""
+    spec = workflow.spec(name, definitions)
+    if name == "seed":
+        return f"{spec.type}, random unless given"
+    parts = [spec.type]
+    if spec.choices:
+        more = f" and {len(spec.choices) - SHOWN_CHOICES} more" if len(spec.choices) > SHOWN_CHOICES else ""
+        parts.append(f"one of {quoted(shortened(choice, 60) for choice in spec.choices[:SHOWN_CHOICES])}{more}")
+    elif spec.minimum is not None and spec.maximum is not None:
+        parts.append(f"{spec.minimum:g} to {spec.maximum:g}")
+    value = workflow.value(name)
+    if SECRET_INPUT.search(name):
+        parts.append("is set" if value else "is not set")
+    elif value is None:
+        parts.append("has to be given")
+    else:
+        parts.append(f'now "{shortened(value, 120)}"' if isinstance(value, str) else f"now {shortened(value, 40)}")
+    return ", ".join(parts)
+
+
+def _file_lines(graph: Graph, files: Sequence[FileInput], definitions: Definitions) -> list[str]:
+    """What files a graph takes, and which of them it can do without: 'image and mask for "Photo", optional'."""
+    lines = []
+    for file in files[:MAX_INPUT_FILES]:
+        optional = without_files(graph, [file.target], definitions) is not None
+        lines.append(f'{file.kind}{" and mask" * file.masked} for "{file.title}"{", optional" * optional}')
+    return lines
+
+
+async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) -> dict[str, str]:
+    """Model file -> whether it is installed. For a bundled workflow files with names alike will do."""
+    lines = {}
+    needs = {need.target: need for need in entry.needs}
+    loaders = {workflow.graph[file.target.node_id]["class_type"] for file in model_files(workflow.graph, {})}
+    definitions = await server.define_anew({}, loaders, DOUBT_SECONDS)
+    for file in model_files(workflow.graph, definitions):
+        choices = workflow.widget_spec(file.target, definitions).names
+        like = needs[file.target].rank(choices) if file.target in needs else []
+        name = next(iter(like), None) or find_name(file.file, choices)
+        state = "not known" if file.installed is None else "not installed"
+        if name:
+            state = "installed" if name == file.file else f'installed as "{name}"'
+        lines[f"{file.folder}/{file.file}"] = state
+    return lines
+
+
+MODEL_KINDS: Mapping[str, str] = {  # what people call them -> ComfyUI's folder
+    "checkpoint": "checkpoints",
+    "unet": "diffusion_models",
+    "diffusion_model": "diffusion_models",
+    "lora": "loras",
+    "clip": "text_encoders",
+    "text_encoder": "text_encoders",
+    "upscaler": "upscale_models",
+    "upscale_model": "upscale_models",
+    "controlnets": "controlnet",
+    "vaes": "vae",
+    "embedding": "embeddings",
+    "sampler": "samplers",
+    "scheduler": "schedulers",
+}
+
+
+USUAL_KINDS = ("checkpoints", "diffusion_models", "loras", "vae", "text_encoders", "upscale_models", "controlnet")
+SAMPLING_KINDS = {"samplers": "sampler_name", "schedulers": "scheduler"}  # the input of KSampler that lists them
+
+
+async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str, Any]:
+    """The installed models of a kind whose names hold all words of `search`; without a kind how many there are of
+    each, or where `search` is found. Raises `BadArgument` for a kind that there is not."""
+    folders = await server.names("/models") or list(USUAL_KINDS)
+    kinds = [*USUAL_KINDS, "embeddings", *SAMPLING_KINDS]
+    kinds += [name for name in folders if name not in kinds and name not in ("configs", "custom_nodes")]
+    plain = {simplified(name.replace("-", "_")): name for name in [*MODEL_KINDS, *kinds]}
+    asked = plain.get(simplified(kind.replace("-", "_")), kind.strip())
+    asked = MODEL_KINDS.get(asked, asked)
+    if asked and asked not in kinds:
+        raise BadArgument(f'There is no kind of model "{shortened(kind)}".', f"There are: {quoted(kinds)}.")
+    words = search.lower().split()
+    found: dict[str, list[str]] = {}
+    for name in [asked] if asked else kinds:
+        names = await _models_of(server, name)
+        found[name] = [model for model in names if all(word in model.lower() for word in words)]
+        if asked and words and not found[name] and names:
+            return {"kind": name, "found": 0, "closest": closest(search, names, 5), "installed": len(names)}
+    if not asked and not words:
+        return {"installed": {name: len(names) for name, names in found.items() if names}}
+    if not asked:
+        found = {name: names for name, names in found.items() if names}
+    answer: dict[str, Any] = {name: names[:NAMED] for name, names in found.items()}
+    cut = {name: len(names) - NAMED for name, names in found.items() if len(names) > NAMED}
+    return answer | ({"more": cut} if cut else {})
+
+
+async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
+    if kind in SAMPLING_KINDS:
+        sampler = await server.define("KSampler")
+        spec = sampler.inputs.get(SAMPLING_KINDS[kind]) if sampler else None
+        return [str(choice) for choice in spec.choices] if spec else []
+    return await server.names("/embeddings" if kind == "embeddings" else f"/models/{quote(kind, safe='')}") or []

@@ -1,0 +1,339 @@
+"""command_line."""
+
+import argparse
+import asyncio
+import contextlib
+import getpass
+import json
+import os
+import re
+import signal
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from .errors import AccessRefused, BadArgument, ComfyUIError, ServerUnreachable, UnexpectedAnswer
+from .graph.definitions import Definitions, NodeDefinition
+from .graph.editor import convert
+from .media.delivery import Format
+from .names import file_stem, quoted, shortened
+from .run.fleet import everywhere
+from .run.job import duration
+from .run.make import make
+from .server.client import connection_fault
+from .server.endpoint import CLOUD_PREFIX, Endpoint
+from .server.pool import close_servers
+from .tasks import ANSWER_SECONDS
+from .webui.settings import read_endpoints, resolve
+from .webui.tools import Tools
+from .webui.valves import Valves
+
+VERSION = "0.1.0"
+TOOL_ID = "comfyui"
+
+
+class TerminalDisplay:
+    """Shows a run on a terminal's last line, or one line a phase where the output is no terminal."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._live = stream.isatty()
+        self._phase = ""
+
+    def status(self, phase: str, text: str, fraction: float | None = None) -> None:
+        """Show a text, and a bar once there is something to fill it."""
+        if self._live:
+            filled = round(30 * (fraction or 0.0))
+            bar = f"{'█' * filled}{'░' * (30 - filled)} " if phase == "running" else ""
+            self._stream.write(f"\r\x1b[2K{bar}{text}")
+        elif phase != self._phase:
+            self._stream.write(f"{text}\n")
+        self._phase = phase
+        self._stream.flush()
+
+    def preview(self, data: bytes) -> None:
+        """A terminal shows none."""
+
+    def end(self) -> None:
+        """Take the last line away."""
+        if self._live:
+            self._stream.write("\r\x1b[2K")
+            self._stream.flush()
+
+
+def check_target(target: Path) -> None:
+    """Find out before the work whether its result can be written; raises `BadArgument`."""
+    folder = target.absolute().parent
+    if not folder.is_dir():
+        raise BadArgument(f'There is no folder "{target.parent}".', "Make it first, or give another -o.")
+    if target.is_dir():
+        raise BadArgument(f'"{target}" is a folder.', "Give the name of a file to -o.")
+    if not os.access(target if target.exists() else folder, os.W_OK):
+        raise BadArgument(f'"{target}" cannot be written.', "Give another -o.")
+
+
+async def command_generate(options: argparse.Namespace) -> int:
+    """`generate`: make pictures and write them to files."""
+    target = Path(options.output) if options.output else None
+    if target:
+        check_target(target)
+    valves = Valves(
+        endpoint=options.endpoint or "",
+        api_key=options.api_key or "",
+        max_count=64,
+        max_steps=10_000,
+        max_megapixels=64,
+    )
+    settings = resolve(valves, None)
+    names = ("negative_prompt", "size", "count", "seed", "steps", "guidance", "model", "loras", "workflow")
+    wish = settings.wish(options.prompt, **{name: getattr(options, name) for name in names})
+    kinds = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WebP", ".png": "PNG"}
+    wanted = Format(kinds.get(target.suffix.lower(), "") if target else "", 95)
+    display = TerminalDisplay(sys.stderr)
+    try:
+        made = await make(
+            wish,
+            settings.endpoints,
+            settings.limits,
+            display,
+            catalogue=settings.catalogue,
+            previews=False,
+            wanted=wanted,
+        )
+    finally:
+        display.end()
+    target = target or Path(f"{file_stem(str(wish.prompt), made.seed)}.{made.products[0].ending}")
+    for index, product in enumerate(made.products):
+        path = target.with_stem(f"{target.stem}-{index + 1}") if index else target
+        await asyncio.to_thread(path.write_bytes, product.data)
+        print(path)
+    for note in made.notes:
+        print(f"Note: {note}", file=sys.stderr)
+    print(f"{made.workflow}, {made.model}, seed {made.seed}, {duration(made.seconds)}", file=sys.stderr)
+    return 0
+
+
+async def command_convert(options: argparse.Namespace) -> int:
+    """`convert`: turn workflows as ComfyUI saves them into the format that its API takes, one file each."""
+    folder = Path(options.out) if options.out else None
+    if folder and not folder.is_dir():
+        raise BadArgument(f'There is no folder "{folder}".', "Make it first, or give another --out.")
+    definitions = await node_definitions(options)
+    failed = 0
+    for name in options.files:
+        source = Path(name)
+        target = (folder or source.parent) / (source.name.removesuffix(".json").removesuffix(".ui") + ".api.json")
+        try:
+            graph = convert(json.loads(await asyncio.to_thread(source.read_text, encoding="utf-8")), definitions)
+        except (ComfyUIError, OSError, ValueError, RecursionError) as error:
+            reason = f"{error.message} {error.hint}" if isinstance(error, ComfyUIError) else str(error)
+            print(f"{source}: {reason}", file=sys.stderr)
+            failed += 1
+            continue
+        text = json.dumps(graph, indent=2, ensure_ascii=False)
+        await asyncio.to_thread(target.write_text, text + "\n", encoding="utf-8")
+        print(target)
+    return 1 if failed else 0
+
+
+async def node_definitions(options: argparse.Namespace) -> Definitions:
+    """All node definitions, from a file or from the first ComfyUI that answers."""
+    if options.definitions:
+        try:
+            found = json.loads(await asyncio.to_thread(Path(options.definitions).read_text, encoding="utf-8"))
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
+            raise BadArgument(f'"{options.definitions}" holds no node definitions.', "Give what /object_info answers.")
+    else:
+        valves = Valves(endpoint=options.endpoint or "", api_key=options.api_key or "")
+        found = (await everywhere(resolve(valves, None).endpoints, lambda server: server.everything()))[0]
+    return {name: NodeDefinition.parse(name, raw) for name, raw in found.items() if isinstance(raw, Mapping)}
+
+
+class OpenWebUI:
+    """The REST interface of a running Open WebUI, as far as installing needs it."""
+
+    def __init__(self, url: str, token: str, session: aiohttp.ClientSession) -> None:
+        self.url = Endpoint.parse(url, name="The address of Open WebUI").url
+        self._session = session
+        self._headers = {"Authorization": f"Bearer {token}"}
+
+    async def call(self, method: str, path: str, body: Any = None) -> Any:
+        """One exchange; raises `ServerUnreachable`, `AccessRefused` or `UnexpectedAnswer` with the server's reason."""
+        try:
+            async with (
+                asyncio.timeout(ANSWER_SECONDS),
+                self._session.request(
+                    method, f"{self.url}/api/v1{path}", json=body, headers=self._headers, allow_redirects=False
+                ) as response,
+            ):
+                text = await response.text()
+                status = response.status
+        except TimeoutError:
+            raise ServerUnreachable(f"Open WebUI at {self.url} did not answer in time.", "Is it running?") from None
+        except (aiohttp.ClientError, OSError) as error:
+            raise ServerUnreachable(
+                f"Open WebUI at {self.url} does not answer ({connection_fault(error)}).", "Is it running?"
+            ) from None
+        answer = None
+        with contextlib.suppress(ValueError):
+            answer = json.loads(text)
+        if status in (401, 403):
+            raise AccessRefused(f"Open WebUI refused the token (HTTP {status}).", "It has to be an administrator's.")
+        if status != 200 or (answer is None and text.strip() != "null"):
+            detail = answer.get("detail") if isinstance(answer, dict) else None
+            raise UnexpectedAnswer(
+                f"Open WebUI answers {status} to {method} {path}: {shortened(detail or 'no reason given', 300)}",
+                "Is this the address of Open WebUI itself, and is it version 0.9.6 or later?",
+            )
+        return answer
+
+
+async def command_install(options: argparse.Namespace) -> int:
+    """`install`: create or update the tool in a running Open WebUI, set its valve, and check what came of it."""
+    token = options.token or os.environ.get("OPEN_WEBUI_TOKEN") or ask_secretly("Token or API key of Open WebUI: ")
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        webui = OpenWebUI(options.url, token, session)
+        try:
+            await _install(webui, options)
+        except (LookupError, TypeError, AttributeError):
+            raise UnexpectedAnswer(f"What answers at {webui.url} is not Open WebUI as it is known.") from None
+    return 0
+
+
+def ask_secretly(question: str) -> str:
+    """What a person types, unseen; raises `BadArgument` where nobody can be asked."""
+    try:
+        return getpass.getpass(question)
+    except EOFError:
+        raise BadArgument("There is nobody to ask for the token.", "Give --token or set OPEN_WEBUI_TOKEN.") from None
+
+
+def front_matter(source: str) -> dict[str, str]:
+    """The fields that a tool's first lines say of it."""
+    return dict(re.findall(r"^([a-z_]+): *(.+?) *$", source.partition('"""')[2].partition('"""')[0], re.MULTILINE))
+
+
+async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:
+    source = await asyncio.to_thread(Path(__file__).read_text, encoding="utf-8")
+    about = front_matter(source)
+    meta = {"description": about["description"], "manifest": {}}
+    form = {"id": TOOL_ID, "name": about["title"], "content": source, "meta": meta}
+    path = f"/tools/id/{TOOL_ID}"
+    known = {tool["id"] for tool in await webui.call("GET", "/tools/")}
+    held = str((await webui.call("GET", path)).get("content")) if TOOL_ID in known else source
+    if front_matter(held).get("author") != about["author"] and not options.replace:
+        raise BadArgument(
+            f'There is another tool with the id "{TOOL_ID}" in this Open WebUI.',
+            "Rename that one, or give --replace to put this one in its place.",
+        )
+    if TOOL_ID not in known:
+        await webui.call("POST", "/tools/create", form)
+        print(f'Created the tool "{TOOL_ID}".')
+    elif held != source:
+        await webui.call("POST", f"{path}/update", form)
+        print(f'Updated the tool "{TOOL_ID}" to version {VERSION}.')
+    else:
+        print(f'The tool "{TOOL_ID}" is up to date (version {VERSION}).')
+    await _install_valves(webui, path, options)
+    tool = await webui.call("GET", path)
+    if options.public:
+        await _install_grant(webui, path, tool.get("access_grants") or [])
+    methods = sorted(spec["name"] for spec in tool.get("specs") or ())
+    if methods != (expected := sorted(name for name in vars(Tools) if name[0] != "_" and name[0].islower())):
+        raise UnexpectedAnswer(f"Open WebUI reads {methods} from the tool; expected were {expected}.")
+    print(f"A model can call: {', '.join(methods)}.")
+
+
+async def _install_valves(webui: OpenWebUI, path: str, options: argparse.Namespace) -> None:
+    """Set the valves that were given. An update replaces all of them, so the others are sent along."""
+    wanted = {"endpoint": options.endpoint and as_valve(options.endpoint), "api_key": options.api_key}
+    wanted = {name: value for name, value in wanted.items() if value}
+    held = await webui.call("GET", f"{path}/valves") or {}
+    changed = {name: value for name, value in wanted.items() if held.get(name) != value}
+    if changed:
+        await webui.call("POST", f"{path}/valves/update", {**held, **changed})
+        titles = quoted(str(Valves.model_fields[name].title) for name in changed)
+        print(f"Set the valve {titles}.")
+
+
+def as_valve(addresses: str) -> str:
+    """Addresses as the valve takes them, tidied. Raises `BadArgument`."""
+    endpoints = read_endpoints(addresses, "")
+    tidy = ((f"{one.label} = " if one.label else "") + CLOUD_PREFIX * one.cloud + one.url for one in endpoints)
+    return ", ".join(tidy)
+
+
+async def _install_grant(webui: OpenWebUI, path: str, grants: list[dict[str, Any]]) -> None:
+    """Let all users use the tool; the grants that are there stay."""
+    keys = ("principal_type", "principal_id", "permission")
+    held = [{key: grant.get(key) for key in keys} for grant in grants]
+    everybody = {"principal_type": "user", "principal_id": "*", "permission": "read"}
+    if everybody not in held:
+        await webui.call("POST", f"{path}/access/update", {"access_grants": [*held, everybody]})
+        print("All users can use it now.")
+
+
+def command_parser() -> argparse.ArgumentParser:
+    """The command line's own description of itself."""
+    parser = argparse.ArgumentParser(prog="comfyui_tool.py", description="ComfyUI for Open WebUI, and for a terminal.")
+    parser.add_argument("--version", action="version", version=VERSION)
+    commands = parser.add_subparsers(dest="command", required=True)
+    generate = commands.add_parser("generate", help="make pictures from a description")
+    generate.add_argument("prompt")
+    generate.add_argument("-o", "--output", metavar="FILE", help="where the picture goes; others get a number")
+    for name in ("negative-prompt", "size", "count", "seed", "steps", "guidance", "model", "workflow"):
+        generate.add_argument(f"--{name}")
+    generate.add_argument("--loras", metavar="NAME[:STRENGTH],…", help="LoRAs to use, behind commas")
+    generate.set_defaults(run=command_generate)
+    converting = commands.add_parser("convert", help="turn saved workflows into the format of ComfyUI's API")
+    converting.add_argument("files", nargs="+", metavar="FILE", help="x.json or x.ui.json; x.api.json is written")
+    converting.add_argument("--definitions", metavar="FILE", help="what /object_info answered, instead of a ComfyUI")
+    converting.add_argument("--out", metavar="DIR", help="where the results go; else beside the files")
+    converting.set_defaults(run=command_convert)
+    install = commands.add_parser("install", help="put this tool into a running Open WebUI")
+    install.add_argument("--url", required=True, help="address of Open WebUI")
+    install.add_argument("--token", help="an administrator's token or API key; else OPEN_WEBUI_TOKEN, else asked for")
+    install.add_argument("--replace", action="store_true", help="also in place of another tool with the same id")
+    install.add_argument("--public", action="store_true", help="let all users use it")
+    install.set_defaults(run=command_install)
+    for command in (generate, converting, install):
+        command.add_argument("--endpoint", metavar="URL", help="address of ComfyUI")
+        command.add_argument(
+            "--api-key", metavar="KEY", default=os.environ.get("COMFYUI_API_KEY"), help="ComfyUI's key"
+        )
+    return parser
+
+
+async def _run_command(options: argparse.Namespace) -> int:
+    task = asyncio.current_task()
+    if task:
+        with contextlib.suppress(NotImplementedError):  # Windows
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return int(await options.run(options))
+    finally:
+        await close_servers()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. Exit status: 0 done, 1 failed, 2 called wrongly, 130 stopped."""
+    options = command_parser().parse_args(arguments)
+    try:
+        return asyncio.run(_run_command(options))
+    except ComfyUIError as error:
+        print(f"{error.message} {error.hint}", file=sys.stderr)
+        return 2 if isinstance(error, BadArgument) else 1
+    except OSError as error:
+        print(f"{error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except Exception as error:
+        print(f"A mistake in this tool: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1

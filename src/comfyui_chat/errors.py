@@ -1,0 +1,255 @@
+"""errors."""
+
+import math
+from typing import Any, ClassVar
+
+#
+# ComfyUIError
+# ├── BadArgument          bad_argument        ├── StorageRefused       storage_refused
+# ├── LimitExceeded        limit_exceeded      ├── WorkflowRefused      workflow_refused
+# ├── EndpointRefused      endpoint_refused    │   ├── NodeNotInstalled     node_not_installed
+# ├── UnknownWorkflow      unknown_workflow    │   ├── ModelNotInstalled    model_not_installed
+# ├── UnknownJob           unknown_job         │   └── ValueOutOfRange      value_out_of_range
+# ├── ServerError          server_error        ├── RunFailed            run_failed
+# │   ├── ServerUnreachable    server_…        │   ├── OutOfMemory          out_of_memory
+# │   ├── AccessRefused        access_refused  │   ├── NodeFailed           node_failed
+# │   ├── ServerTooOld         server_too_old  │   ├── NothingMade          nothing_made
+# │   ├── ServerGone           server_gone     │   ├── PictureMissed        picture_missed
+# │   ├── UnexpectedAnswer     unexpected_…    │   ├── RunInterrupted       run_interrupted
+# │   ├── PaymentRequired      payment_…       │   └── JobLost              job_lost
+# │   └── ServerBusy           server_busy     │
+# ├── StillRunning         still_running       └── InternalError        internal_error
+
+
+class ComfyUIError(Exception):
+    """Something went wrong, said so that a person or a model can act on it."""
+
+    code: ClassVar[str] = "error"
+    default_hint: ClassVar[str] = ""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        """`message` says what happened, `hint` what to do next; both are plain text and never hold a secret."""
+        super().__init__(message)
+        self.message = message
+        self.hint = hint or self.default_hint
+
+    def as_result(self) -> dict[str, Any]:
+        """The dictionary that the model receives; its `error` key marks the call as failed in the chat."""
+        hint = " ".join([self.hint, *getattr(self, "__notes__", ())])
+        return {"status": "error", "code": self.code, "error": self.message, "hint": hint}
+
+
+class BadArgument(ComfyUIError):
+    """An argument or a valve holds something that cannot be understood."""
+
+    code = "bad_argument"
+    default_hint = "Call again with a value that fits."
+
+
+class LimitExceeded(ComfyUIError):
+    """More was asked for than the administrator allows."""
+
+    code = "limit_exceeded"
+    default_hint = "Call again within the limit."
+
+
+class EndpointRefused(ComfyUIError):
+    """The user's own ComfyUI address is not allowed or cannot be used."""
+
+    code = "endpoint_refused"
+
+
+class UnknownWorkflow(ComfyUIError):
+    """There is no workflow of that name."""
+
+    code = "unknown_workflow"
+    default_hint = "Leave `workflow` out to have one chosen."
+
+
+class UnknownJob(ComfyUIError):
+    """No server knows such a job of this user."""
+
+    code = "unknown_job"
+    default_hint = "check_job without job_id tells the user's jobs."
+
+
+class ServerError(ComfyUIError):
+    """ComfyUI could not be reached or answered in a way that cannot be used."""
+
+    code = "server_error"
+    untaken = False  # whether a job was about to be posted and the server certainly did not take it
+
+
+class ServerUnreachable(ServerError):
+    """No ComfyUI answers at the address."""
+
+    code = "server_unreachable"
+    default_hint = 'ComfyUI has to be started, or the valve "ComfyUI address" of this tool corrected.'
+
+    def __init__(self, message: str, hint: str = "", refused: bool = False) -> None:
+        """`refused` says that no connection could be made, so that the server cannot have heard anything."""
+        super().__init__(message, hint)
+        self.refused = refused
+
+
+class AccessRefused(ServerError):
+    """The server, or the proxy before it, wants other credentials."""
+
+    code = "access_refused"
+    default_hint = "The API key valve that belongs to this address is missing or wrong; only a person can correct it."
+
+
+class ServerTooOld(ServerError):
+    """The server ignores the prompt id that the tool chose: it is older than about 0.3.45."""
+
+    code = "server_too_old"
+    default_hint = "ComfyUI has to be updated to 0.3.45 or later."
+
+
+class ServerGone(ServerError):
+    """ComfyUI stopped answering in the middle of the run."""
+
+    code = "server_gone"
+    default_hint = "Try once more in a minute; if it fails again, ComfyUI has to be looked at."
+
+    def __init__(self, message: str, hint: str = "", refused: bool = False) -> None:
+        """`refused` says that no connection could be made all the while, so that the job may be run elsewhere."""
+        super().__init__(message, hint)
+        self.refused = refused
+
+
+class UnexpectedAnswer(ServerError):
+    """What answers is not ComfyUI, or it answered with something that ComfyUI never says."""
+
+    code = "unexpected_answer"
+    default_hint = "The address may belong to something else, or a proxy stands before ComfyUI; a person has to look."
+
+
+class PaymentRequired(ServerError):
+    """The account at Comfy Cloud lacks credits, or a plan that includes this."""
+
+    code = "payment_required"
+    default_hint = "Only a person can settle this, at Comfy Cloud; until then every call ends like this one."
+
+
+class ServerBusy(ServerError):
+    """The server takes no more jobs at the moment."""
+
+    code = "server_busy"
+    default_hint = "Try again in a minute."
+
+    def __init__(self, message: str, hint: str = "", seconds: float | None = None) -> None:
+        """`seconds` is how long the server wants to be left alone, where it says."""
+        told = "" if seconds is None else f"Try again in {max(math.ceil(seconds), 1)} seconds, not earlier."
+        super().__init__(message, hint or told)
+        self.seconds = seconds
+
+
+class WorkflowRefused(ComfyUIError):
+    """ComfyUI did not accept the workflow."""
+
+    code = "workflow_refused"
+    default_hint = "The workflow itself has to be corrected."
+
+
+class NodeNotInstalled(WorkflowRefused):
+    """The workflow needs a node that this ComfyUI does not have."""
+
+    code = "node_not_installed"
+    default_hint = "Name another workflow, or have the node installed in ComfyUI."
+
+
+class ModelNotInstalled(WorkflowRefused):
+    """A model file that is needed, or was asked for, is not installed."""
+
+    code = "model_not_installed"
+    default_hint = "Name a model that is installed, or leave `model` out to have one chosen."
+
+
+class ValueOutOfRange(WorkflowRefused):
+    """ComfyUI refused a value."""
+
+    code = "value_out_of_range"
+    default_hint = "Call again with a value in the range."
+
+
+class RunFailed(ComfyUIError):
+    """The run was accepted and did not come to a good end."""
+
+    code = "run_failed"
+
+
+class OutOfMemory(RunFailed):
+    """The graphics card ran out of memory."""
+
+    code = "out_of_memory"
+    default_hint = "Try again with a smaller size or a lower count."
+
+
+class NodeFailed(RunFailed):
+    """A node of the workflow raised an error."""
+
+    code = "node_failed"
+    default_hint = "Another model or other values may work; tell the user the reason."
+
+
+class NothingMade(RunFailed):
+    """The run ended well and saved nothing."""
+
+    code = "nothing_made"
+    default_hint = "The workflow needs a node that saves what it makes, such as Save Image."
+
+
+class PictureMissed(RunFailed):
+    """A picture that is only sent over the websocket was sent while the connection was down."""
+
+    code = "picture_missed"
+    default_hint = "It was not saved anywhere, so run it again; a Save Image node in the workflow avoids this."
+
+
+class RunInterrupted(RunFailed):
+    """Somebody stopped the run on the ComfyUI server."""
+
+    code = "run_interrupted"
+    default_hint = "Ask the user before running it again."
+
+
+class JobLost(RunFailed):
+    """ComfyUI no longer knows the job: it was restarted, or the job was deleted there."""
+
+    code = "job_lost"
+    default_hint = "Run it again."
+
+    def __init__(self, message: str, arrived: bool = True) -> None:
+        """`arrived` says that the server is known to have had it."""
+        super().__init__(message)
+        self.arrived = arrived
+
+
+class StillRunning(ComfyUIError):
+    """The longest wait is over and ComfyUI is still at work; the job goes on there."""
+
+    code = "still_running"
+    default_hint = "Do not start it again. Tell the user; check_job brings it when they ask."
+
+    def __init__(self, message: str, job_id: str) -> None:
+        super().__init__(message)
+        self.job_id = job_id
+
+    def as_result(self) -> dict[str, Any]:
+        """No failure: the job's id, and that it goes on."""
+        return {"status": "running", "code": self.code, "job_id": self.job_id, "note": f"{self.message} {self.hint}"}
+
+
+class StorageRefused(ComfyUIError):
+    """Open WebUI did not take the finished file."""
+
+    code = "storage_refused"
+    default_hint = "Tell the user; the picture is still in ComfyUI's output folder."
+
+
+class InternalError(ComfyUIError):
+    """A mistake in this tool; the log has the details."""
+
+    code = "internal_error"
+    default_hint = "Trying again may help. The administrator finds the details in Open WebUI's log."

@@ -1,0 +1,435 @@
+"""graph/facts."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..names import MODEL_FILE, find_name
+from ..values import NOT_GIVEN
+from .definitions import AUTOGROW, VALUE_TYPES, Definitions, InputSpec
+from .links import Edge, Wiring, keeps_nothing
+from .nodes import Graph, Target, graph_nodes, node_inputs, plain_title
+from .search import Flow
+
+# The widgets of known classes that name a file somebody uploads, and what it is.
+FILE_WIDGETS: Mapping[str, tuple[str, str]] = {
+    "LoadImage": ("image", "image"),
+    "LoadImageMask": ("image", "mask"),
+    "LoadImageOutput": ("image", "image"),
+    "LoadVideo": ("file", "video"),
+    "LoadAudio": ("audio", "audio"),
+    "Load3D": ("model_file", "3d"),
+    "Load3DAdvanced": ("model_file", "3d"),
+    "Load3DAnimation": ("model_file", "3d"),
+    "Painter": ("mask", "mask"),
+    "VHS_LoadVideo": ("video", "video"),
+    "VHS_LoadVideoFFmpeg": ("video", "video"),
+    "VHS_LoadAudioUpload": ("audio", "audio"),
+}
+
+
+@dataclass(frozen=True)
+class FileInput:
+    """A widget that names a file to upload: "image", "mask", "video", "audio" or "3d"; `held` is what it names now.
+    Nothing needs one that feeds no output. Of one that is `masked` the transparency is used as a mask as well."""
+
+    target: Target
+    kind: str
+    title: str
+    held: str = ""
+    needed: bool = field(default=True, compare=False)
+    masked: bool = field(default=False, compare=False)
+
+    @property
+    def takes_mask(self) -> bool:
+        """Whether a mask goes here: as a file of its own, or as the picture's transparency."""
+        return self.kind == "mask" or self.masked
+
+
+def file_inputs(graph: Graph, definitions: Definitions) -> tuple[FileInput, ...]:
+    """The files that a graph reads, in its own order; those that nothing needs come last."""
+    return _file_inputs(Wiring.of(graph, definitions))
+
+
+def _file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
+    needed = wiring.needed()
+    found = []
+    for node_id, node in wiring.nodes.items():
+        for name, kind in _file_widgets(wiring, node_id).items():
+            if isinstance(held := wiring.inputs(node_id).get(name, ""), str):
+                own = _file_kind(wiring, node_id, kind)
+                masked = own == "image" and _has_mask(wiring, node_id)
+                found.append(FileInput(Target(node_id, name), own, plain_title(node), held, node_id in needed, masked))
+    return tuple(sorted(found, key=lambda file: not file.needed))
+
+
+def _has_mask(wiring: Wiring, node_id: str) -> bool:
+    """Whether a picture's transparency, which LoadImage gives as its second output, is used as a mask."""
+    return wiring.class_type(node_id) == "LoadImage" and any(edge.slot == 1 for edge in wiring.out_of[node_id])
+
+
+def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
+    """The widgets of a node that name files, and of what kind each is."""
+    known = wiring.definition(node_id)
+    told = {name: spec.file for name, spec in known.inputs.items() if spec.file} if known else {}
+    name, kind = FILE_WIDGETS.get(wiring.class_type(node_id), ("", ""))
+    return {**told, name: kind} if name else told
+
+
+def _file_kind(wiring: Wiring, node_id: str, kind: str) -> str:
+    """The kind of a file; a picture of which only the mask is used is a mask."""
+    pictured = any(edge.slot != 1 for edge in wiring.out_of[node_id])
+    return "mask" if kind == "image" and _has_mask(wiring, node_id) and not pictured else kind
+
+
+PLAIN_TYPES = ("", "STRING", "BOOLEAN", *VALUE_TYPES)  # of what a node works out and none can stand in for
+
+
+def with_files_named(graph: Graph, names: Mapping[str, str]) -> Graph:
+    """The same graph where a server gave its input files other names: name that was sent -> name that it has there."""
+
+    def named(value: Any) -> Any:
+        return names.get(value, value) if isinstance(value, str) else value
+
+    return {
+        node_id: {**node, "inputs": {key: named(value) for key, value in node["inputs"].items()}}
+        for node_id, node in graph.items()
+    }
+
+
+def without_files(graph: Graph, targets: Iterable[Target], definitions: Definitions) -> Graph | None:
+    """The graph without the nodes that load these files, for which nothing was given, or None when it needs one of
+    them. An optional input only loses its link; a node that cannot do without passes on what else of the kind it is
+    given, or goes as well. So does what then leads to no output any more."""
+    wiring, flow = Wiring.of(graph, definitions), Flow(graph, definitions)
+    needed = wiring.needed()
+    ends = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
+    kept = [node_id for node_id in ends if not keeps_nothing(wiring, node_id)] or ends
+    gone = dict.fromkeys(target.node_id for target in targets if target.node_id in wiring.nodes)
+    passed: dict[tuple[str, int], tuple[str, int]] = {}  # what stands in for the outputs of nodes that went
+    changed: dict[str, dict[str, Any]] = {}
+    for node_id in _in_order(wiring, wiring.behind(gone)):
+        lost = [edge for edge in wiring.into[node_id] if edge.source in gone and edge.origin not in passed]
+        if node_id not in gone and not _needs(wiring, node_id, lost):
+            changed[node_id] = _relinked(wiring, node_id, lost, passed)
+            continue
+        if node_id in kept or (node_id in needed and (wiring.is_sampler(node_id) or flow.is_maker(node_id))):
+            return None
+        if node_id not in gone:
+            gone[node_id] = None
+            for edge in wiring.out_of[node_id]:
+                if instead := _passed_on(wiring, edge, lost):
+                    passed[edge.origin] = passed.get(instead.origin, instead.origin)
+    left = {
+        node_id: {**node, "inputs": changed[node_id]} if node_id in changed else node
+        for node_id, node in graph.items()
+        if node_id not in gone
+    }
+    after = Wiring.of(left, definitions)
+    still = after.needed()
+    useless = after.behind(node_id for node_id in needed if node_id in left and node_id not in still)
+    return {node_id: node for node_id, node in left.items() if node_id not in useless} if still else None
+
+
+def _in_order(wiring: Wiring, nodes: Iterable[str]) -> list[str]:
+    """These nodes, each after those of them that feed it; of a circle, which the server refuses, any comes first."""
+    wanted, order, opened = dict.fromkeys(nodes), dict[str, None](), set[str]()
+    for start in wanted:
+        waiting = [start]
+        while waiting:
+            node_id = waiting[-1]
+            if node_id in opened:
+                order.setdefault(waiting.pop())
+                continue
+            opened.add(node_id)
+            sources = (edge.source for edge in wiring.into[node_id])
+            waiting += [source for source in sources if source in wanted and source not in opened]
+    return list(order)
+
+
+def _grown(wiring: Wiring, edge: Edge) -> tuple[str, int] | None:
+    """The autogrowing input that a link's input belongs to, with how many of its kind must be there."""
+    known, (group, _, _) = wiring.definition(edge.node), edge.input.rpartition(".")
+    spec = known.spec(group, wiring.inputs(edge.node)) if known and group else None
+    return (group, spec.least) if spec and spec.type == AUTOGROW else None
+
+
+def _needs(wiring: Wiring, node_id: str, lost: Sequence[Edge]) -> bool:
+    """Whether a node cannot do without these links. One of an unknown class needs all, and an expression its values."""
+    known = wiring.definition(node_id)
+    for edge in lost:
+        if known and (grown := _grown(wiring, edge)):
+            others = [one for one in wiring.into[node_id] if one not in lost and _grown(wiring, one) == grown]
+            if len(others) < grown[1] or edge.type in PLAIN_TYPES:
+                return True
+        elif known is None or ((spec := known.spec(edge.input, wiring.inputs(node_id))) and spec.required):
+            return True
+    return False
+
+
+def _relinked(
+    wiring: Wiring, node_id: str, lost: Sequence[Edge], passed: Mapping[tuple[str, int], tuple[str, int]]
+) -> dict[str, Any]:
+    """The inputs of a node without these links; of an autogrowing input the others move up, the first ones must be
+    there."""
+    inputs = {name: value for name, value in wiring.inputs(node_id).items() if name not in {at.input for at in lost}}
+    inputs |= {edge.input: [*passed[edge.origin]] for edge in wiring.into[node_id] if edge.origin in passed}
+    for grown in dict.fromkeys(_grown(wiring, edge) for edge in lost):
+        names = [edge.input for edge in wiring.into[node_id] if grown and _grown(wiring, edge) == grown]
+        values = [inputs.pop(name) for name in names if name in inputs]
+        inputs |= dict(zip(names, values, strict=False))
+    return inputs
+
+
+def _passed_on(wiring: Wiring, edge: Edge, lost: Sequence[Edge]) -> Edge | None:
+    """The link into a node that can take the place of one out of it, when the node has lost these: of the same type,
+    and on the same side where the node has several outputs of it. A number or a text that is worked out of others is
+    none of them, nor is one of two latents both: one may be film and the other sound."""
+    known = wiring.definition(edge.source)
+    if known is None or edge.type in PLAIN_TYPES or (edge.type == "LATENT" and "LATENT" in {at.type for at in lost}):
+        return None
+    order = list(known.inputs)
+    alike = [one for one in wiring.into[edge.source] if one.type == edge.type]
+    alike.sort(key=lambda one: order.index(one.input) if one.input in order else len(order))
+    sides = [slot for slot, kind in enumerate(known.outputs) if kind == edge.type]
+    if len(sides) > 1:
+        place = sides.index(edge.slot) if edge.slot in sides else len(alike)
+        alike = alike[place : place + 1]
+    return next((one for one in alike if one not in lost), None)
+
+
+# What output nodes make: by class first, then by the type of what they take or give.
+OUTPUT_KINDS: Mapping[str, str] = {
+    "SaveAnimatedPNG": "animation",
+    "SaveAnimatedWEBP": "animation",
+    "SaveWEBM": "video",
+    "VHS_VideoCombine": "video",
+    "SaveText": "text",
+    "PreviewAny": "text",
+    "ShowText|pysssss": "text",
+    "SAM3_TrackPreview": "video",
+    "Preview3D": "3d",
+    "Preview3DAnimation": "3d",
+    "SaveTrainingDataset": "other",
+}
+
+
+TYPE_KINDS = (
+    (re.compile(r"VIDEO$"), "video"),
+    (re.compile(r"FILE_3D|MESH|VOXEL|_TASK_ID|POINT_CLOUD|SPLAT"), "3d"),
+    (re.compile(r"AUDIO$"), "audio"),
+    (re.compile(r"IMAGE$|MASK$|SVG$"), "image"),
+    (re.compile(r"STRING$"), "text"),
+    (re.compile(r"LATENT$"), "latent"),
+)
+
+
+NAME_KINDS = (
+    (re.compile(r"video|webm", re.IGNORECASE), "video"),
+    (re.compile(r"anim|gif|webp", re.IGNORECASE), "animation"),
+    (re.compile(r"3d|glb|mesh|splat|pointcloud", re.IGNORECASE), "3d"),
+    (re.compile(r"audio", re.IGNORECASE), "audio"),
+    (re.compile(r"image|mask|svg|picture", re.IGNORECASE), "image"),
+    (re.compile(r"text|string|any", re.IGNORECASE), "text"),
+    (re.compile(r"latent", re.IGNORECASE), "latent"),
+)
+
+
+MODEL_SAVERS = re.compile(r"^(Checkpoint|CLIP|VAE|Model|Lora|ImageOnlyCheckpoint)Save|^SaveLoRA", re.IGNORECASE)
+
+
+def outputs(graph: Graph, definitions: Definitions) -> tuple[tuple[str, str], ...]:
+    """What a graph makes: the titles of its output nodes, each with "image", "animation", "video", "audio", "3d",
+    "text", "latent" or "other". What is only shown counts when nothing is saved."""
+    return _outputs(Wiring.of(graph, definitions))
+
+
+def _outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
+    found = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
+    saved = [node_id for node_id in found if not keeps_nothing(wiring, node_id)]
+    return tuple((plain_title(wiring.nodes[node_id]), _made(wiring, node_id)) for node_id in saved or found)
+
+
+def _made(wiring: Wiring, node_id: str) -> str:
+    name, known = wiring.class_type(node_id), wiring.definition(node_id)
+    if name in OUTPUT_KINDS or MODEL_SAVERS.search(name):
+        return OUTPUT_KINDS.get(name, "other")
+    # A node that makes something itself tells it by its outputs; one that only saves, by what it is given.
+    own = [kind for kind in known.outputs if TYPE_KINDS[1][0].search(kind)] if known else []
+    given = [edge.type for edge in wiring.into[node_id]]
+    taken = [spec.type for spec in known.inputs.values()] if known and not any(given) else []
+    told = (what for kinds in (own, given) for pattern, what in TYPE_KINDS for kind in kinds if pattern.search(kind))
+    named = (what for pattern, what in NAME_KINDS if pattern.search(name))
+    least = (what for pattern, what in TYPE_KINDS for kind in taken if kind != "STRING" and pattern.search(kind))
+    return next(told, "") or next(named, "") or next(least, "other")
+
+
+# Which of the server's folders a widget's file lies in, by the widget's name or, where that is not enough, by
+# "Class.name"; a number at its end is left away.
+MODEL_FOLDERS: Mapping[str, str] = {
+    "audio_encoder_name": "audio_encoders",
+    "bg_removal_name": "background_removal",
+    "ckpt_name": "checkpoints",
+    "clip_name": "text_encoders",
+    "control_net_name": "controlnet",
+    "gligen_name": "gligen",
+    "hypernetwork_name": "hypernetworks",
+    "instantid_file": "instantid",
+    "ipadapter_file": "ipadapter",
+    "lora": "loras",
+    "lora_name": "loras",
+    "photomaker_model_name": "photomaker",
+    "pulid_file": "pulid",
+    "style_model_name": "style_models",
+    "text_encoder": "text_encoders",
+    "unet_name": "diffusion_models",
+    "vae_name": "vae",
+    "ADE_LoadAnimateDiffModel.model_name": "animatediff_models",
+    "CLIPVisionLoader.clip_name": "clip_vision",
+    "DiffusersLoader.model_path": "diffusers",
+    "FrameInterpolationModelLoader.model_name": "frame_interpolation",
+    "LatentUpscaleModelLoader.model_name": "latent_upscale_models",
+    "LoadDA3Model.model_name": "geometry_estimation",
+    "LoadMediaPipeFaceLandmarker.model_name": "detection",
+    "LoadMoGeModel.model_name": "geometry_estimation",
+    "LoadWanVideoT5TextEncoder.model_name": "text_encoders",
+    "ModelPatchLoader.name": "model_patches",
+    "OpticalFlowLoader.model_name": "optical_flow",
+    "SAMLoader.model_name": "sams",
+    "UltralyticsDetectorProvider.model_name": "ultralytics",
+    "UpscaleModelLoader.model_name": "upscale_models",
+    "WanVideoModelLoader.model": "diffusion_models",
+    "WanVideoVAELoader.model_name": "vae",
+}
+
+
+NO_MODEL_FILE = (*NOT_GIVEN, "pixel_space")  # what such a widget may hold without naming a file
+MAX_NAME = 300  # a longer text is no file's name
+EMBEDDING = re.compile(r"embedding:([^\s,():|<>\"]+)", re.IGNORECASE)
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file that a graph names, and the folder it belongs in ("" when nothing tells). `installed` is None when
+    the server has not said what it has."""
+
+    target: Target
+    folder: str
+    file: str
+    installed: bool | None = None
+
+
+def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]:
+    """Every model file that a graph names: in widgets for such files, and embeddings in its texts."""
+    found: list[ModelFile] = []
+    about: dict[tuple[str, str], bool] = {}  # whether a class's widget is for model files
+    answers: dict[tuple[str, str, str], bool] = {}
+
+    def installed(class_type: str, name: str, spec: InputSpec | None, file: str) -> bool | None:
+        if spec is None or spec.type != "COMBO":
+            return None
+        key = (class_type, name, file)
+        if key not in answers:
+            answers[key] = find_name(file, spec.names) is not None
+        return answers[key]
+
+    for node_id, node in graph_nodes(graph).items():
+        class_type, known = node["class_type"], definitions.get(node["class_type"])
+        for name, value in node_inputs(node).items():
+            target = Target(node_id, str(name))
+            if isinstance(value, Mapping) and isinstance(value.get("lora"), str) and value.get("on") is not False:
+                if value["lora"].lower() not in NO_MODEL_FILE:  # a stack of LoRAs, one a row
+                    found.append(ModelFile(target, "loras", value["lora"]))
+                continue
+            if not isinstance(value, str):
+                continue
+            found += [ModelFile(target, "embeddings", file) for file in dict.fromkeys(EMBEDDING.findall(value))]
+            if len(value) > MAX_NAME or "\n" in value or "://" in value or value.strip().lower() in NO_MODEL_FILE:
+                continue
+            spec = known.spec(target.input, node_inputs(node)) if known else None
+            folder = model_folder(class_type, target.input)
+            key = (class_type, target.input)
+            if key not in about:
+                about[key] = bool(folder) or (spec is not None and lists_models(spec))
+            if about[key] or MODEL_FILE.search(value):
+                found.append(ModelFile(target, folder, value, installed(*key, spec, value)))
+    return tuple(found)
+
+
+def model_folder(class_type: str, name: str) -> str:
+    """The folder that a widget's file lies in, or ""."""
+    plain = re.sub(r"_?[0-9]+$", "", name)
+    usual = MODEL_FOLDERS.get(plain, "") if "load" in class_type.lower() else ""
+    return MODEL_FOLDERS.get(f"{class_type}.{plain}", usual)
+
+
+def lists_models(spec: InputSpec) -> bool:
+    """Whether what a widget offers is mostly model files."""
+    return 2 * sum(bool(MODEL_FILE.search(name)) for name in spec.names) > len(spec.choices)
+
+
+def missing_nodes(graph: Graph, definitions: Definitions) -> tuple[str, ...]:
+    """The classes that a graph uses and the server does not have."""
+    nodes = graph_nodes(graph).values()
+    return tuple(sorted({node["class_type"] for node in nodes if node["class_type"] not in definitions}))
+
+
+EDITING = re.compile(r"edit|kontext(?!ImageScale)|reference|omnigen|ipadapter", re.IGNORECASE)
+CONTROLLING = re.compile(r"controlnet|canny|depth|lotus|pose|lllite", re.IGNORECASE)  # follows its outlines only
+UPSCALERS = re.compile(r"seedvr|UltimateSDUpscale|SUPIR", re.IGNORECASE)  # that work with a sampler
+UPSCALING = re.compile(r"upscale|enhance|ImageScaleBy|ImageFix|seedvr", re.IGNORECASE)  # where there is no sampler
+SHOWN_TO_MODEL = ("IMAGE", "MASK", "LATENT", "CLIP_VISION_OUTPUT", "")  # what a picture becomes on its way
+
+
+def guess_task(graph: Graph, definitions: Definitions) -> str:
+    """What a graph is for: "text_to_image", "image_to_image", "image_edit", "inpaint", "upscale", "text_to_video",
+    "image_to_video", "video_to_video", "text_to_audio", "image_to_3d", "text" or "other"."""
+    wiring = Wiring.of(graph, definitions)
+    made = {kind for _, kind in _outputs(wiring)}
+    needed = wiring.needed()
+    files = [file for file in _file_inputs(wiring) if file.needed]
+    given = {file.kind for file in files}
+    if made & {"video", "animation"}:
+        return "video_to_video" if "video" in given else "image_to_video" if "image" in given else "text_to_video"
+    if "3d" in made:
+        return "image_to_3d" if "image" in given else "other"
+    if "audio" in made:
+        return "other" if given else "text_to_audio"
+    if "image" in made:
+        return _picture_task(wiring, needed, files)
+    return "text" if "text" in made else "other"
+
+
+def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> str:
+    """What a graph that makes pictures is for."""
+    sampled = any(wiring.is_sampler(node_id) for node_id in needed)
+    asked = any(name.rsplit(".", 1)[-1] == "prompt" for node_id in needed for name in map(str, wiring.inputs(node_id)))
+    if not files:
+        return "text_to_image" if sampled or asked else "other"
+    if not {file.kind for file in files} <= {"image", "mask"}:
+        return "other"
+    used = [node_id for node_id in wiring.behind(file.target.node_id for file in files) if node_id in needed]
+    names = [wiring.class_type(node_id) for node_id in used]
+    if any(map(UPSCALERS.search, names)) or (not sampled and any(map(UPSCALING.search, names))):
+        return "upscale"
+    if not sampled and not asked:
+        return "other"
+    if masked(wiring, files, needed):
+        return "inpaint"
+    edits = not sampled or any(map(EDITING.search, names))
+    return "image_edit" if edits or _conditions(wiring, files, names) else "image_to_image"
+
+
+def _conditions(wiring: Wiring, files: Sequence[FileInput], names: Sequence[str]) -> bool:
+    """Whether a picture goes to the model as a whole, beside the text: neither as its outlines nor as the start."""
+    if any(map(CONTROLLING.search, names)):
+        return False
+    shown = wiring.behind((file.target.node_id for file in files), SHOWN_TO_MODEL)
+    return any(edge.type == "CONDITIONING" for node_id in shown for edge in wiring.out_of[node_id])
+
+
+def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None]) -> bool:
+    """Whether a mask that somebody draws or uploads is used."""
+    drawn = {file.target.node_id for file in files}
+    return any(edge.type == "MASK" and edge.node in needed for node_id in drawn for edge in wiring.out_of[node_id])

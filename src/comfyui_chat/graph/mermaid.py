@@ -1,0 +1,137 @@
+"""graph/mermaid."""
+
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+
+from ..names import shortened
+from .definitions import Definitions
+from .links import Wiring
+from .nodes import Graph, plain_title
+
+MAX_DRAWN = 60
+MAX_DRAWING = 6000  # characters
+MAX_LABEL = 40
+MAX_TOLD_LINKS = 45  # with more of them, what each carries only hides the rest
+MAX_WIDE = 7  # steps from left to right; a longer way goes from top to bottom
+
+
+# Fill, border and text go together, so that a node can be read on a light and on a dark page.
+DRAWN_STYLES: Mapping[str, str] = {
+    "loader": "fill:#dbeafe,stroke:#2563eb,color:#111827",
+    "sampler": "fill:#fef3c7,stroke:#d97706,color:#111827",
+    "output": "fill:#dcfce7,stroke:#16a34a,color:#111827",
+}
+
+
+def mermaid(graph: Graph, definitions: Definitions) -> str:
+    """The graph as a Mermaid flowchart: its most telling nodes, no more than are readable (`MAX_DRAWN`)."""
+    wiring = Wiring.of(graph, definitions)
+    ranked = _ranked(wiring)
+    text = ""
+    for count in (MAX_DRAWN, 45, 30, 20, 12, 6):
+        for told in (True, False):
+            text = _drawing(wiring, ranked, count, told)
+            if len(text) <= MAX_DRAWING:
+                return text
+    return text
+
+
+def _ranked(wiring: Wiring) -> list[str]:
+    """The nodes, most telling first: ends and samplers, what lies between them, then numbers and what is unused."""
+    needed = wiring.needed()
+
+    def rank(node_id: str) -> int:
+        if node_id not in needed:
+            return 3
+        if _role(wiring, node_id):
+            return 0
+        kinds = {edge.type for edge in wiring.out_of[node_id]}
+        return 1 if kinds - {"", "INT", "FLOAT", "STRING", "BOOLEAN"} else 2
+
+    return sorted(wiring.nodes, key=rank)
+
+
+def _role(wiring: Wiring, node_id: str) -> str:
+    """The part a node has in its graph, when it is one that is marked."""
+    if wiring.is_output(node_id):
+        return "output"
+    if wiring.is_sampler(node_id) or wiring.takes(node_id, "GUIDER"):
+        return "sampler"
+    name = wiring.class_type(node_id).lower()
+    return "loader" if "load" in name and not wiring.takes(node_id, "MODEL") else ""
+
+
+def _drawing(wiring: Wiring, ranked: Sequence[str], count: int, told: bool) -> str:
+    chosen = set(ranked[:count])
+    if len(ranked) > count:  # the node that stands for the rest counts as well
+        chosen.discard(ranked[count - 1])
+    names = {node_id: f"n{place}" for place, node_id in enumerate((key for key in wiring.nodes if key in chosen), 1)}
+    links: dict[tuple[str, str], dict[str, None]] = {}
+    for node_id in names:
+        for edge in wiring.into[node_id]:
+            if edge.source in names:
+                links.setdefault((edge.source, node_id), {})[edge.type] = None
+    told = told and len(links) <= MAX_TOLD_LINKS
+    lines = ["flowchart " + ("TD" if _steps(links) > MAX_WIDE else "LR")]
+    for node_id, name in names.items():
+        lines.append(f'    {name}["{drawn_label(wiring, node_id)}"]')
+    if len(ranked) > len(names):
+        lines.append(f'    rest["… and {len(ranked) - len(names)} more"]')
+    for (source, target), kinds in links.items():
+        what = ", ".join(kind for kind in kinds if kind) if told else ""
+        arrow = f'-->|"{drawn_text(what)}"|' if what else "-->"
+        lines.append(f"    {names[source]} {arrow} {names[target]}")
+    roles = {node_id: _role(wiring, node_id) for node_id in names}
+    for role, style in DRAWN_STYLES.items():
+        marked = [names[node_id] for node_id in names if roles[node_id] == role]
+        if marked:
+            lines += [f"    classDef {role} {style}", f"    class {','.join(marked)} {role}"]
+    return "\n".join(lines)
+
+
+def _steps(links: Iterable[tuple[str, str]]) -> int:
+    """How many nodes the longest way through has; one that runs in a circle ends there."""
+    onward: dict[str, list[str]] = {}
+    missing: dict[str, int] = {}
+    for source, target in links:
+        onward.setdefault(source, []).append(target)
+        missing[target] = missing.get(target, 0) + 1
+    length = {source: 1 for source in onward if source not in missing}
+    waiting = list(length)
+    while waiting:
+        source = waiting.pop()
+        for target in onward.get(source, ()):
+            length[target] = max(length.get(target, 0), length[source] + 1)
+            missing[target] -= 1
+            if not missing[target]:
+                waiting.append(target)
+    return max(length.values(), default=0)
+
+
+def drawn_label(wiring: Wiring, node_id: str) -> str:
+    """A node's title and, on a second line, its class when that says something else."""
+    title, name = plain_title(wiring.nodes[node_id]), wiring.class_type(node_id)
+    return drawn_text(title) + ("" if title == name else "<br/>" + drawn_text(name))
+
+
+# What Mermaid takes for markup even where it is written by numbers: its own sign for a numbered character, icons,
+# formulas, line breaks. A space of no width keeps the parts of them apart.
+APART = (("ﬂ", "fl"), (":fa-", ":\u200bfa-"), ("$$", "$\u200b$"), ("\\n", "\\\u200bn"))
+
+
+def drawn_text(text: str) -> str:
+    """A text inside a drawing's quotes, where it is nothing but text: neither Mermaid, Markdown, HTML nor an icon."""
+    shown = "".join(char for char in text if char.isspace() or unicodedata.category(char)[0] != "C")
+    line = shortened(shown, MAX_LABEL) or "?"
+    for markup, plain in APART:
+        line = line.replace(markup, plain)
+    # "#34;" is how Mermaid writes a character by its number.
+    safe = "".join(char if _harmless(line, place) else f"#{ord(char)};" for place, char in enumerate(line))
+    return safe.replace("direction", "#100;irection")  # with "LR" behind it, it is a command even inside quotes
+
+
+def _harmless(line: str, place: int) -> bool:
+    char = line[place]
+    if char in "-_":  # inside a word they mean nothing
+        return 0 < place < len(line) - 1 and line[place - 1].isalnum() and line[place + 1].isalnum()
+    return char.isalnum() or char in " ,()/" or ord(char) > 160

@@ -1,0 +1,221 @@
+"""graph/workflow."""
+
+import functools
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..errors import BadArgument, WorkflowRefused
+from ..names import closest, quoted, shortened, simplified
+from ..values import same_value, share
+from .definitions import Definitions, InputSpec
+from .discovery import discover
+from .nodes import EXPECTED, NO_DEFINITIONS, Graph, Target, is_link, node_inputs, plain_title
+from .prompts import dynamic_prompt
+from .search import ALIASES
+
+
+@dataclass(frozen=True)
+class Workflow:
+    """A graph in ComfyUI's API format and the parameters found in it. Never changed: `bind` gives a new one."""
+
+    name: str
+    graph: Graph
+    parameters: Mapping[str, tuple[Target, ...]]
+    templates: Mapping[Target, str] = field(default_factory=dict)  # widgets with placeholders, as they were saved
+    given: Mapping[str, Any] = field(default_factory=dict)  # what was bound to placeholders
+    dynamic: frozenset[Target] = frozenset()  # texts that `dynamic_prompt` rewrites before every run
+
+    @classmethod
+    def parse(
+        cls,
+        name: str,
+        graph: Any,
+        definitions: Definitions = NO_DEFINITIONS,
+        dynamic: frozenset[Target] = frozenset(),
+    ) -> "Workflow":
+        """A workflow of an API-format graph; raises `WorkflowRefused` when it is none. The more definitions of its
+        node classes there are, the better are its parameters found; without any it is done by names."""
+        nodes = graph.values() if isinstance(graph, dict) else ()
+        if not nodes or not all(isinstance(node, dict) and isinstance(node.get("class_type"), str) for node in nodes):
+            what = "This is no graph in ComfyUI's API format" if graph else "The workflow has no nodes"
+            raise WorkflowRefused(f"{what}.", EXPECTED)
+        parameters = discover(graph, definitions)
+        marked = {target.widget for targets in parameters.values() for target in targets if target.token}
+        templates = {at: graph[at.node_id]["inputs"][at.input] for at in marked}
+        return cls(name, graph, parameters, templates, dynamic=dynamic)
+
+    @functools.cached_property
+    def widgets(self) -> Mapping[str, Target]:
+        """Every input that holds a value and no link, by "<node title>.<input>", in the graph's order. Where several
+        nodes have the title, the node's id tells them apart: "<node title> (<id>).<input>"."""
+        titles = {node_id: plain_title(node) for node_id, node in self.graph.items()}
+        counts: dict[str, int] = {}
+        for title in titles.values():
+            counts[simplified(title)] = counts.get(simplified(title), 0) + 1
+        named: dict[str, Target] = {}
+        for node_id, title in titles.items():
+            label = title if counts[simplified(title)] == 1 else f"{title} ({node_id})"
+            for key, value in node_inputs(self.graph[node_id]).items():
+                if not is_link(value):
+                    name = f"{label}.{key}"
+                    named[name if name not in named else f"{title} ({node_id}).{key}"] = Target(node_id, key)
+        return named
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """Everything that can be set: the parameters, then the widgets."""
+        return (*self.parameters, *self.widgets)
+
+    @functools.cached_property
+    def _lookup(self) -> Mapping[str, tuple[Target, ...] | None]:
+        """What each simplified name means; None for one that could mean several things."""
+        classes: dict[str, tuple[Target, ...] | None] = {}
+        titles: dict[str, tuple[Target, ...] | None] = {}
+        ids: dict[str, tuple[Target, ...] | None] = {}
+        for name, at in self.widgets.items():
+            node_class = self.graph[at.node_id]["class_type"]
+            for known, spelling in ((classes, f"{node_class}.{at.input}"), (titles, name)):
+                plain = simplified(spelling)
+                known[plain] = None if plain in known else (at,)
+            ids[simplified(f"{at.node_id}.{at.input}")] = (at,)
+        aliases = {simplified(alias): self.parameters.get(name) for alias, name in ALIASES.items()}
+        parameters = {simplified(name): targets for name, targets in self.parameters.items()}
+        return {**aliases, **ids, **classes, **titles, **parameters}
+
+    def find(self, name: str) -> tuple[Target, ...] | None:
+        """The widgets that a name means, whatever its case, spaces and underscores: that of a parameter, of a widget,
+        "<node id>.<input>", or "<class>.<input>" when only one node fits. None for what is not there."""
+        exact = self.parameters.get(name) or ((self.widgets[name],) if name in self.widgets else None)
+        return exact or self._lookup.get(simplified(name))
+
+    def _targets(self, name: str) -> tuple[Target, ...]:
+        found = self.find(name)
+        if found is None:
+            hint = f"The closest are: {quoted(closest(name, self.names))}."
+            raise BadArgument(f'The workflow "{self.name}" has no "{shortened(name)}".', hint)
+        return found
+
+    def bind(self, values: Mapping[str, Any]) -> "Workflow":
+        """The same workflow with these set; each is a name that `find` knows, else `BadArgument` is raised. A value
+        that the workflow holds already changes nothing, not even where a parameter's widgets differ."""
+        given = dict(self.given)
+        widgets: dict[Target, Any] = {}
+        for name, value in values.items():
+            targets = self._targets(name)
+            if same_value(value, self._held(targets)):
+                for target in targets:  # the last word counts, also when it is what the workflow holds
+                    widgets.pop(target, None)
+                continue
+            for target in targets:
+                if target.token:
+                    given[target.token] = value
+                else:
+                    widgets[target] = share(value, target.part)
+        own = {
+            at: {token: given[token] for token in self._tokens.get(at, ()) if token in given} for at in self.templates
+        }
+        filled = {at: fill(text, own[at]) for at, text in self.templates.items() if given != self.given}
+        return replace(self.set(filled), given=given, templates=self.templates).set(widgets)
+
+    @functools.cached_property
+    def _tokens(self) -> Mapping[Target, set[str]]:
+        """The placeholders of each widget; what looks like one elsewhere is none."""
+        tokens: dict[Target, set[str]] = {}
+        for target in (target for targets in self.parameters.values() for target in targets if target.token):
+            tokens.setdefault(target.widget, set()).add(target.token)
+        return tokens
+
+    def set(self, widgets: Mapping[Target, Any]) -> "Workflow":
+        """The same workflow with these widgets set."""
+        graph = dict(self.graph)
+        for target, value in widgets.items():
+            node = graph[target.node_id]
+            graph[target.node_id] = {**node, "inputs": {**node_inputs(node), target.input: value}}
+        changed = {target.widget for target in widgets}
+        return replace(
+            self, graph=graph, templates={at: text for at, text in self.templates.items() if at not in changed}
+        )
+
+    def filled(self, definitions: Definitions = NO_DEFINITIONS) -> "Workflow":
+        """The same workflow with no placeholder left: one that was not bound gives way to what the node takes by
+        default when it is the whole value, and to nothing inside a text."""
+        left: dict[Target, Any] = {}
+        for at, text in self.templates.items():
+            tokens = {
+                target.token: "" if (value := self.value(name)) is None else value
+                for name, targets in self.parameters.items()
+                for target in targets
+                if target.token and target.widget == at
+            }
+            if text in tokens and text not in self.given:
+                left[at] = default_value(self.widget_spec(at, definitions))
+            elif text not in tokens:
+                left[at] = fill(text, {**tokens, **self.given})
+        return self.set(left)
+
+    def chosen(self, rng: random.Random) -> "Workflow":
+        """The same workflow with one of each `{a|b}` chosen in the saved texts that have placeholders in them. What is
+        put in for those later is left as it is."""
+        templates = dict(self.templates)
+        for at in sorted(self.dynamic & templates.keys(), key=lambda at: (at.node_id, at.input)):
+            tokens = [target.token for targets in self.parameters.values() for target in targets if target.widget == at]
+            shields = {token: f"\ue000{place}\ue001" for place, token in enumerate(filter(None, tokens))}
+            text = dynamic_prompt(str(fill(templates[at], shields)), rng)
+            templates[at] = str(fill(text, {shield: token for token, shield in shields.items()}))
+        return replace(self, templates=templates)
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """The parameters without a value: placeholders that nothing was bound to."""
+        return tuple(
+            name
+            for name, targets in self.parameters.items()
+            if all(target.token and target.token not in self.given for target in targets)
+        )
+
+    def value(self, name: str) -> Any:
+        """What the graph holds under a name, or None when it has no such name or only a placeholder there."""
+        return self._held(self.find(name) or ())
+
+    def _held(self, targets: Sequence[Target]) -> Any:
+        for target in sorted(targets, key=lambda target: bool(target.token)):
+            if target.token:
+                return self.given.get(target.token)
+            return node_inputs(self.graph[target.node_id]).get(target.input)
+        return None
+
+    def spec(self, name: str, definitions: Definitions) -> InputSpec:
+        """What the server accepts under a name; an unknown class accepts any text. Raises `BadArgument`."""
+        target = self._targets(name)[0]
+        return InputSpec("STRING") if self._is_inside(target) else self.widget_spec(target, definitions)
+
+    def _is_inside(self, target: Target) -> bool:
+        """Whether a placeholder has text around it."""
+        return bool(target.token) and self.templates.get(target.widget) != target.token
+
+    def widget_spec(self, target: Target, definitions: Definitions) -> InputSpec:
+        """What the server accepts in a widget; an unknown class accepts any text."""
+        for place in (target.reader, target):
+            node = self.graph[place.node_id] if place else {}
+            definition = definitions.get(node.get("class_type", ""))
+            if place and definition and (spec := definition.spec(place.input, node_inputs(node))):
+                return spec
+        return InputSpec("STRING")
+
+
+def fill(text: str, given: Mapping[str, Any]) -> Any:
+    """A text with its placeholders replaced by what is given; one that is the whole text becomes the value itself."""
+    if text in given:
+        return given[text]
+    marks = "|".join(re.escape(token) for token in sorted(given, key=len, reverse=True))
+    return re.sub(marks, lambda found: str(given[found[0]]), text) if marks else text
+
+
+def default_value(spec: InputSpec) -> Any:
+    """What an input holds when nobody says anything."""
+    if spec.default is not None:
+        return spec.default
+    return spec.minimum or 0 if spec.type in ("INT", "FLOAT") else False if spec.type == "BOOLEAN" else ""

@@ -1,0 +1,328 @@
+"""media/pictures."""
+
+import base64
+import contextlib
+import functools
+import hashlib
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from PIL import Image, ImageChops, ImageOps, ImageStat
+
+from ..errors import BadArgument, ComfyUIError, LimitExceeded, WorkflowRefused
+from ..graph.nodes import EXPECTED, Graph
+from ..graph.reading import read_json, unwrap
+from ..names import shortened
+from ..values import Size
+from .kinds import (
+    ENDINGS,
+    FAINT,
+    GREY,
+    MAX_INPUT_MEGAPIXELS,
+    MAX_INPUT_SIDE,
+    ONE_COLOUR,
+    ORIENTATION,
+    PICTURE_TYPES,
+    PLAIN_MODES,
+    TURNED,
+    Product,
+    _is_paged,
+    content_type_of,
+    is_drawing,
+    open_picture,
+)
+
+PICTURE_KEYS = ("prompt", "workflow")  # what ran comes before what was drawn: it needs no conversion
+
+
+def read_picture_workflow(data: bytes, name: str) -> Graph:
+    """The workflow that ComfyUI put into a picture that it made: PNG text, or the EXIF data of other formats. Raises
+    `WorkflowRefused` when there is none. Blocks: call it in a thread."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as image:
+            held = {key: value for key, value in image.info.items() if key in PICTURE_KEYS and isinstance(value, str)}
+            for value in image.getexif().values():
+                key, _, text = value.partition(":") if isinstance(value, str) else ("", "", "")
+                held.setdefault(key.strip().lower(), text.strip("\0 "))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise WorkflowRefused(f'"{name}" is no picture that can be read.', EXPECTED) from None
+    for key in PICTURE_KEYS:
+        with contextlib.suppress(WorkflowRefused):
+            return unwrap(read_json(held.get(key, "")))
+    raise WorkflowRefused(
+        f'The picture "{name}" holds no workflow of ComfyUI.',
+        "Pictures lose it when they are edited, compressed or sent by a messenger: attach the file that ComfyUI saved.",
+    )
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF's orientation, 0 when its EXIF data cannot be read. What holds its EXIF data at the end is loaded."""
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except Exception:
+        return 0
+    return found if found in TURNED else 1
+
+
+def turn_upright(image: Image.Image) -> None:
+    """Turn a picture, in place, as its EXIF data asks for."""
+    if orientation_of(image) in TURNED:
+        ImageOps.exif_transpose(image, in_place=True)
+
+
+def _is_see_through(image: Image.Image) -> bool:
+    if not image.has_transparency_data or image.mode[0] in "IF":
+        return False
+    alpha = image if "A" in image.getbands() else image.convert("RGBA")
+    return alpha.getchannel("A").getextrema()[0] != 255
+
+
+def plain_picture(image: Image.Image) -> Image.Image:
+    """A decoded picture as RGB with 8 bits a channel, or as RGBA when something in it is see-through."""
+    mode = "RGBA" if _is_see_through(image) else "RGB"
+    if mode == "RGB":
+        image.info.pop("transparency", None)  # Pillow would warn of it
+    if image.mode[0] in "IF":
+        image = _eight_bits(image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """A grey picture of 16 or 32 bits or of fractions as one of 8. 16 bits lose the lower half, which ComfyUI would
+    clip to white; white in others is the brightest pixel, in fractions at least 1, and 255 when it is above 1."""
+    if image.mode == "F":
+        top = _brightest(image)
+        top = max(top, 255.0) if top > 1 else 1.0
+    else:
+        image = image.convert("I")
+        top = _brightest(image)
+        if top <= 0xFFFF:
+            return image.point([value >> 8 for value in range(0x10000)], "L")
+    return image.point(lambda value: value * (255 / top) + 0).convert("L")
+
+
+def _brightest(image: Image.Image) -> float:
+    """The highest value in a picture of one channel."""
+    return float(image.getextrema()[1])  # type: ignore[arg-type]
+
+
+def rgb_profile(image: Image.Image) -> bytes | None:
+    """A picture's colour profile, if it is one for RGB."""
+    profile = image.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) and profile[16:20] == b"RGB " else None
+
+
+def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """A picture as a file of Pillow's format `kind`, with the options that Pillow takes for it."""
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """A file for a workflow to work on, as ComfyUI reads it."""
+
+    data: bytes = field(repr=False)
+    ending: str  # of its name: "png"
+    size: Size | None = None  # of a picture, upright
+    transparent: bool = False  # whether any part of it is see-through
+    notes: tuple[str, ...] = ()
+    kind: str = "image"  # or "video" or "audio"
+
+    @functools.cached_property
+    def stored_name(self) -> str:
+        """Its name in the server's input folder, made from its content: the same file is kept once, and nodes that
+        read it are not run again."""
+        return f"open-webui-{hashlib.sha256(self.data).hexdigest()[:24]}.{self.ending}"
+
+
+@contextlib.contextmanager
+def _reading(data: bytes, name: str) -> Iterator[Image.Image]:
+    """A picture within the bounds, not yet decoded. Raises `BadArgument` and `LimitExceeded` for whatever goes wrong
+    with it inside."""
+    try:
+        with open_picture(data) as image:
+            _check_bounds(image, name)
+            yield image
+    except ComfyUIError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise _too_large(name, "far too many pixels") from None
+    except Exception:
+        raise _unreadable(data, name) from None
+
+
+def _check_bounds(image: Image.Image, name: str) -> None:
+    size = Size(*image.size)
+    if size.megapixels > MAX_INPUT_MEGAPIXELS or max(image.size) > MAX_INPUT_SIDE:
+        raise _too_large(name, f"{size} pixels")
+
+
+def _too_large(name: str, found: str) -> LimitExceeded:
+    return LimitExceeded(
+        f'The picture "{shortened(name)}" has {found}.',
+        f"Give one of at most {MAX_INPUT_MEGAPIXELS:g} megapixels and {MAX_INPUT_SIDE} pixels a side.",
+    )
+
+
+def _unreadable(data: bytes, name: str) -> BadArgument:
+    if is_drawing(data):
+        return BadArgument(f'"{shortened(name)}" is a drawing (SVG), no picture of pixels.', "Export it as PNG first.")
+    if content_type_of(data, "")[0] in {kind for name, kind in PICTURE_TYPES.items() if name in Image.OPEN}:
+        return BadArgument(f'The picture "{shortened(name)}" ends too early or is damaged.', "Save or send it anew.")
+    return BadArgument(
+        f'"{shortened(name)}" is no picture that can be read.', "Pictures may be PNG, JPEG, WebP, GIF, TIFF or AVIF."
+    )
+
+
+def read_still(data: bytes, name: str) -> InputFile:
+    """A picture of any common format, decoded once as a proof, for ComfyUI: its own bytes where every ComfyUI reads
+    them rightly, else encoded anew. Raises `BadArgument`, and `LimitExceeded` beyond the bounds. Blocks."""
+    with _reading(data, name) as image:
+        ending = ENDINGS.get(str(image.format), "")
+        if ending == "jpg" and image.mode in PLAIN_MODES and orientation_of(image) == 1:
+            size = Size(*image.size)
+            image.draft(image.mode, (1, 1))  # decodes at an eighth of the size, and reads all of the file all the same
+            image.load()
+            return InputFile(data, ending, size, False)
+        count = int(getattr(image, "n_frames", 1)) if _is_paged(image) else 1
+        image.load()
+        _check_bounds(image, name)  # some formats tell their size only now
+        transparent = _is_see_through(image)
+        hidden = transparent and image.mode in ("1", "L", "RGB")  # a colour that stands for nothing: ComfyUI shows it
+        if ending and image.mode in PLAIN_MODES and orientation_of(image) == count == 1 and not hidden:
+            return InputFile(data, ending, Size(*image.size), transparent)
+        notes = (f"only the first of {count} pictures in it is used",) if count > 1 else ()
+        turn_upright(image)
+        # Turned, or with EXIF data that ComfyUI would fail at.
+        if ending == "jpg" and image.mode in ("L", "RGB"):
+            profile = image.info.get("icc_profile")
+            encoded = encode(image, "JPEG", quality=95, subsampling="4:4:4", icc_profile=profile)
+            return InputFile(encoded, ending, Size(*image.size), False, notes)
+        profile = rgb_profile(image)
+        plain = plain_picture(image)
+        encoded = encode(plain, "PNG", compress_level=1, icc_profile=profile)
+        return InputFile(encoded, "png", Size(*plain.size), transparent, notes)
+
+
+def read_mask(data: bytes, name: str) -> Image.Image:
+    """A mask (mode L, white is what is painted anew) from a picture that somebody drew: what is bright in it, drawn on
+    nothing, or, in a picture with holes, the holes. Raises as `read_still` does, and `BadArgument` when nothing is
+    white. Blocks."""
+    with _reading(data, name) as image:
+        image.load()
+        _check_bounds(image, name)
+        turn_upright(image)
+        mask = _mask_in(plain_picture(image))
+    if _brightest(mask) < FAINT:
+        raise BadArgument(
+            f'In "{shortened(name)}" the mask has no white part, so nothing would be painted anew.',
+            "Give a mask that is white where the picture is to change.",
+        )
+    return mask
+
+
+def _mask_in(picture: Image.Image) -> Image.Image:
+    colours = picture.convert("RGB")
+    red, green, blue = colours.split()
+    brightest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
+    if picture.mode == "RGB":
+        return brightest
+    alpha = picture.getchannel("A")
+    half = _brightest(alpha) / 2
+    drawn = alpha.point([255 * (value >= half) for value in range(256)])  # without the soft edges
+    if max(ImageStat.Stat(colours, drawn).stddev) < ONE_COLOUR:
+        return alpha
+    darkest = ImageChops.darker(ImageChops.darker(red, green), blue)
+    if ImageStat.Stat(ImageChops.subtract(brightest, darkest), drawn).mean[0] < GREY:
+        return ImageChops.multiply(brightest, alpha)
+    return ImageChops.invert(alpha)
+
+
+def mask_of(still: InputFile) -> Image.Image | None:
+    """What is see-through in a picture as a mask (mode L), or None when nothing is. Blocks."""
+    if not still.transparent:
+        return None
+    with _reading(still.data, "picture") as image:
+        return ImageChops.invert(image.convert("RGBA").getchannel("A"))
+
+
+def with_mask(still: InputFile, mask: Image.Image) -> InputFile:
+    """A picture whose see-through part is the mask's white part, as ComfyUI's LoadImage takes it; its colours stay
+    there too. Blocks."""
+    mask, notes = _scaled(mask, still.size or Size(*mask.size))
+    with _reading(still.data, "picture") as image:
+        image.load()
+        image.info.pop("transparency", None)
+        picture, profile = image.convert("RGB"), rgb_profile(image)
+    picture.putalpha(ImageChops.invert(mask))
+    encoded = encode(picture, "PNG", compress_level=1, icc_profile=profile)
+    return InputFile(encoded, "png", still.size, _brightest(mask) > 0, still.notes + notes)
+
+
+def mask_file(mask: Image.Image, size: Size) -> InputFile:
+    """A mask as a file of its own that all loaders of ComfyUI understand alike: those that read a colour, and those
+    that read what is see-through. Blocks."""
+    mask, notes = _scaled(mask, size)
+    picture = Image.merge("RGBA", (mask, mask, mask, ImageChops.invert(mask)))
+    return InputFile(encode(picture, "PNG", compress_level=1), "png", size, _brightest(mask) > 0, notes)
+
+
+def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]]:
+    mask, own = mask.convert("L"), Size(*mask.size)
+    if own == size:
+        return mask, ()
+    # Bilinear, for it adds no rings around hard edges.
+    scaled = mask.resize((size.width, size.height), Image.Resampling.BILINEAR)
+    return scaled, (f"the mask of {own} was scaled to {size}",)
+
+
+def small_jpeg(data: bytes, steps: Sequence[tuple[int, int]], most: int, pixels: float) -> str | None:
+    """A picture as a JPEG data URI: the first of `steps` (longer side, quality) with at most `most` bytes of JPEG, else
+    the last; None for what is no picture or has more than so many `pixels`. Blocks."""
+    try:
+        with open_picture(data) as image:
+            if image.width * image.height > pixels:
+                return None
+            image.draft("RGB", (steps[0][0], steps[0][0]))
+            image.load()
+            turn_upright(image)
+            small = plain_picture(image)
+        encoded = b""
+        for side, quality in steps:
+            small.thumbnail((side, side))
+            encoded = encode(over_white(small), "JPEG", quality=quality)
+            if len(encoded) <= most:
+                break
+    except Exception:
+        return None
+    return f"data:image/jpeg;base64,{base64.b64encode(encoded).decode()}"
+
+
+def glance(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
+    """A picture as a JPEG data URI for a model to look at, its longer side at most `side` pixels and of about `most`
+    bytes; None for what is no picture or too large to decode. Blocks."""
+    steps = (side, 80), (side, 60), (side * 2 // 3, 60), (side // 2, 50), (side // 3, 40)
+    return small_jpeg(data, steps, most, MAX_INPUT_MEGAPIXELS * 2e6)
+
+
+def over_white(image: Image.Image) -> Image.Image:
+    """A picture without transparency: what was see-through shows white."""
+    if image.mode != "RGBA":
+        return image
+    ground = Image.new("RGB", image.size, "white")
+    ground.paste(image, mask=image.getchannel("A"))
+    return ground
+
+
+def read_input(data: bytes, name: str) -> InputFile:
+    """A file as a workflow's input. Raises `BadArgument` for a kind that none takes, and as `read_still` does. Blocks:
+    call it in a thread."""
+    content_type = content_type_of(data, name)[0]
+    kind = content_type.partition("/")[0]
+    if kind in ("video", "audio") and data:
+        return InputFile(data, Product(data, content_type, None, name).ending, kind=kind)
+    return read_still(data, name)

@@ -1,0 +1,325 @@
+"""run/fleet."""
+
+import asyncio
+import functools
+import time
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from ..errors import AccessRefused, ComfyUIError, LimitExceeded, ServerError, ServerUnreachable
+from ..server.client import PROBE_SECONDS, ComfyUIServer
+from ..server.endpoint import Endpoint
+from ..server.pool import Pool, open_server
+from ..server.protocol import Prompt, Queue, Stats, Waiting
+from ..server.record import Record
+from ..tasks import T, gather
+from .job import duration
+from .owner import Owner, marked_time
+
+SHARED_SECONDS = 0.1  # how old an answer about the queue may be that several jobs share
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a follower waits, in seconds."""
+
+    first: float = 0.3  # after the post, before the first look-up for the place in the queue
+    look_up: float = 5.0  # without a frame of the job, before the first look-up
+    longest: float = 30.0  # between two look-ups; they grow apart up to this
+    polling: float = 1.0  # between look-ups while there is no websocket; grows to `look_up`
+    settle: float = 1.0  # between the last good frame and the history entry, and between two rounds that find nothing
+    gone: float = 60.0  # without a connection, before the server is given up and its job with it
+    again: float = 0.5  # between posting and counting a user's jobs on all servers once more
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What the administrator allows for one call."""
+
+    count: int = 4
+    steps: int = 100
+    megapixels: float = 4.2
+    upscaled_megapixels: float = 34.0
+    video_seconds: float = 30.0
+    wait_seconds: float = 3600.0
+    jobs: int = 0  # of one user at once, on all servers; 0 is for any number
+    queue: int = 0  # prompts in a queue that is joined, at most; 0 is for any number
+
+
+USUAL_PACE = 10.0  # seconds of a run, where none was measured on any server
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What was seen of a server: its queue, or why it cannot be used."""
+
+    endpoint: Endpoint
+    record: Record
+    queue: Queue = Queue((), ())
+    error: ServerError | None = None
+
+    def seconds_until_done(self, workflow: str, usual: float) -> float:
+        """How long a run of the workflow would take here, waiting and all, by the pace that was measured."""
+        pace = self.record.pace() or usual
+        return (len(self.queue) + self.record.coming) * pace + (self.record.pace(workflow) or pace)
+
+
+@dataclass(frozen=True)
+class Standing:
+    """How a server stands at the moment, as far as it tells; `error` says why not."""
+
+    endpoint: Endpoint
+    record: Record
+    stats: Stats | None = None
+    queue: Queue | None = None
+    mine: int = 0  # jobs in its queue that are the caller's
+    error: ServerError | None = None
+
+    @property
+    def health(self) -> str:
+        """In a word or two; "resting" while no runs are sent there, since it failed."""
+        if isinstance(self.error, ServerUnreachable):
+            return "unreachable"
+        if self.error:
+            return self.error.code.replace("_", " ")
+        if self.record.resting:
+            return "resting"
+        return "busy" if self.queue else "ready"
+
+    @property
+    def usable(self) -> bool:
+        """Whether a run can be sent there."""
+        return self.health in ("ready", "busy")
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """The servers of a call, used as one, and by what rules. All that several workers have to agree on is read from the
+    servers' own queues."""
+
+    endpoints: tuple[Endpoint, ...]  # in the administrator's order
+    limits: Limits = Limits()
+    owner: Owner = field(default_factory=Owner)
+    patience: Patience = Patience()
+    others: tuple[Endpoint, ...] = ()  # that the user does not want now; their jobs there count, and are found
+
+    @property
+    def known(self) -> tuple[Endpoint, ...]:
+        """All servers on which the user may have jobs."""
+        return (*self.endpoints, *self.others)
+
+    async def survey(self, also: Endpoint | None = None) -> list[Sight]:
+        """What all servers have to do now, asked at the same time. One that rests because it did not answer is not
+        asked, unless it is `also` wanted or all do."""
+        records = {endpoint: Pool.here().server(endpoint).record for endpoint in self.known}
+        wanted = self.known if self.limits.jobs else self.endpoints
+        asked = [one for one in wanted if one == also or not (records[one].resting and records[one].silent)]
+        asked = asked if set(asked) & set(self.endpoints) else [*self.endpoints, *asked]
+        since = time.monotonic()
+
+        async def look(endpoint: Endpoint) -> Sight:
+            record = records[endpoint]
+            try:
+                async with open_server(endpoint) as server:
+                    queue = await server.queue_soon(since)
+            except ServerError as error:
+                record.rest(error.message, silent=True)
+                return Sight(endpoint, record, error=error)
+            if record.silent:
+                record.recover()
+            return Sight(endpoint, record, queue)
+
+        return await gather(len(asked), [functools.partial(look, endpoint) for endpoint in asked])
+
+    async def in_order(self, workflow: str, gone: Collection[Endpoint] = ()) -> list[Endpoint]:
+        """The servers to try, the one that will be done soonest first, those that rest last; not those that are `gone`.
+
+        Raises `LimitExceeded` when the user has as many jobs as allowed, or all queues are as long as allowed, and
+        `ServerError` when none can be asked.
+        """
+        endpoints = [endpoint for endpoint in self.endpoints if endpoint not in gone]
+        if len(self.endpoints) == 1 and not self.limits.jobs and not self.limits.queue:
+            return endpoints
+        sights = await self.survey()
+        good = [sight for sight in sights if not sight.error]
+        able = [sight for sight in good if sight.endpoint in endpoints and not sight.record.resting]
+        resting = [one for one in endpoints if one not in {sight.endpoint for sight in sights if sight not in good}]
+        resting = [one for one in resting if one not in {sight.endpoint for sight in able}]
+        if not able and not resting:
+            raise self.none_answers([sight.error for sight in sights if sight.error])
+        if self.limits.jobs:
+            able = self._with_room(good, able)
+        usual = self._usual_pace(able)
+        short = [sight for sight in able if not self.limits.queue or len(sight.queue) < self.limits.queue]
+        if able and not short:
+            shortest = min(able, key=lambda sight: len(sight.queue))
+            raise self._too_long(shortest, len(shortest.queue), usual)
+        short.sort(key=lambda sight: sight.seconds_until_done(workflow, usual))  # a tie keeps the order
+        return [*(sight.endpoint for sight in short), *resting]
+
+    def _with_room(self, sights: Sequence[Sight], able: Sequence[Sight]) -> list[Sight]:
+        """The servers of `able` on which the user may have one job more. An account of Comfy Cloud is full by itself,
+        since it does not tell whose jobs it has. Raises `LimitExceeded`."""
+        mine = [(sight, prompt) for sight in sights if not sight.endpoint.cloud for prompt in self._own(sight)]
+        full = [sight for sight in able if sight.endpoint.cloud and len(mine) + len(sight.queue) >= self.limits.jobs]
+        if len(mine) >= self.limits.jobs or (full and len(full) == len(able)):
+            jobs = [*mine, *((sight, prompt) for sight in full[:1] for prompt in sight.queue.prompts)]
+            raise self._too_many(len(jobs), jobs)
+        return [sight for sight in able if sight not in full]
+
+    def _own(self, sight: Sight) -> list[Prompt]:
+        return self.owner.among(sight.endpoint, sight.queue)
+
+    async def found(self) -> "Fleet":
+        """The same fleet; of guesses at where the one server may be, only the first at which a ComfyUI answers.
+
+        Raises `ServerUnreachable` naming all that were tried, or the `AccessRefused` of one that does answer.
+        """
+        if len(self.endpoints) < 2 or not all(endpoint.guessed for endpoint in self.endpoints):
+            return self
+        failures: list[ServerError] = []
+        for endpoint in self.endpoints:
+            async with open_server(endpoint) as server:
+                try:
+                    await server.probe()
+                    return replace(self, endpoints=(endpoint,))
+                except ServerError as error:
+                    failures.append(error)
+        raise self.none_answers(failures)
+
+    async def standings(self) -> list[Standing]:
+        """How all servers stand, in their order, also those that rest, asked at the same time and each within
+        `PROBE_SECONDS`. Of guesses at where the one server may be, only the first at which a ComfyUI answers, if any.
+        """
+        looks = [functools.partial(self._standing, endpoint) for endpoint in self.endpoints]
+        standings = await gather(len(looks), looks)
+        answering = [standing for standing in standings if not standing.error]
+        return answering[:1] or standings if all(endpoint.guessed for endpoint in self.endpoints) else standings
+
+    async def _standing(self, endpoint: Endpoint) -> Standing:
+        async with open_server(endpoint) as server:
+            standing = Standing(endpoint, server.record)
+            try:
+                async with asyncio.timeout(PROBE_SECONDS):
+                    standing = replace(standing, stats=await server.stats())
+                    queue = await server.queue(time.monotonic())
+                    return replace(standing, queue=queue, mine=len(self.owner.among(endpoint, queue)))
+            except TimeoutError:
+                late = f"ComfyUI at {endpoint.url} did not answer within {PROBE_SECONDS:g} s."
+                return replace(standing, error=ServerUnreachable(late))
+            except ServerError as error:
+                return replace(standing, error=error)
+
+    def none_answers(self, errors: Sequence[ServerError]) -> ServerError:
+        """The error of a fleet of which no server can be used."""
+        for error in errors:
+            if len(errors) == 1 or isinstance(error, AccessRefused):
+                return error
+        tried = ", ".join(endpoint.url for endpoint in self.endpoints)
+        return ServerUnreachable(
+            f"No ComfyUI answers. Tried: {tried}.",
+            'ComfyUI has to be started, or the valve "ComfyUI address" of this tool set by the administrator.',
+        )
+
+    @staticmethod
+    def _usual_pace(sights: Sequence[Sight]) -> float:
+        paces = [pace for sight in sights if (pace := sight.record.pace())]
+        return sum(paces) / len(paces) if paces else USUAL_PACE
+
+    def _too_many(self, count: int, jobs: Sequence[tuple[Sight, Prompt]]) -> LimitExceeded:
+        ends = [
+            ((prompt.state.ahead if isinstance(prompt.state, Waiting) else 0) + 1) * pace
+            for sight, prompt in jobs
+            if (pace := sight.record.pace())
+        ]
+        when = f"in about {duration(max(min(ends), 1))}" if ends else "later"
+        return LimitExceeded(
+            f"The user has {count} job{'s' * (count != 1)} in the queue already, and the administrator allows "
+            f"{self.limits.jobs} at once.",
+            f"Try again {when}, when one is done; check_job tells how they stand.",
+        )
+
+    def _too_long(self, sight: Sight, count: int, usual: float) -> LimitExceeded:
+        seconds = (count - self.limits.queue + 1) * (sight.record.pace() or usual)
+        return LimitExceeded(
+            f"{count} jobs wait in the queue, and the administrator allows joining one of fewer than "
+            f"{self.limits.queue}.",
+            f"Try again in about {duration(max(seconds, 1))}.",
+        )
+
+    async def admit(self, endpoint: Endpoint, prompt_id: str, posted: float, settled: float = 0.0) -> None:
+        """Read the queues again after a post, since others may have posted at the same time; the later one over a limit
+        raises `LimitExceeded` and has to be withdrawn. `posted` is in seconds since 1970.
+
+        On one server the order is that of its own numbers, between servers that of the times in the marks: one or the
+        other for all jobs, or three of them might each find another one before it. What was posted before `settled` and
+        is still there counts as earlier in any case.
+        """
+        if not self.limits.jobs and not self.limits.queue:
+            return
+        sights = [sight for sight in await self.survey(endpoint) if not sight.error]
+        here = next((sight for sight in sights if sight.endpoint == endpoint), None)
+        own = next((prompt for prompt in here.queue.prompts if prompt.prompt_id == prompt_id), None) if here else None
+        if here is None or own is None:  # it is done already, or nobody can say
+            return
+        ahead = own.state.ahead if isinstance(own.state, Waiting) else 0
+        if self.limits.queue and ahead >= self.limits.queue:
+            raise self._too_long(here, ahead, self._usual_pace(sights))
+        if not self.limits.jobs:
+            return
+        before = []
+        for sight in [sight for sight in sights if sight is here or not sight.endpoint.cloud]:
+            for prompt in self._own(sight):
+                if sight is here and (len(self.known) == 1 or endpoint.cloud):  # which shows no marks
+                    earlier = prompt.number < own.number
+                else:
+                    at = marked_time(prompt, "at")
+                    earlier = at < settled or (at, prompt.prompt_id) < (posted, prompt_id)
+                if prompt.prompt_id != prompt_id and earlier:
+                    before.append((sight, prompt))
+        if len(before) >= self.limits.jobs:
+            raise self._too_many(len(before), before)
+
+
+async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]]) -> list[T]:
+    """What each server that can answers, in the administrator's order. Raises as the first one does when none can."""
+    fleet = await Fleet(tuple(endpoints)).found()
+
+    async def of(endpoint: Endpoint) -> T | ComfyUIError:
+        async with open_server(endpoint) as server:
+            try:
+                if len(fleet.endpoints) > 1:
+                    await server.queue_soon(time.monotonic() - SHARED_SECONDS)  # one that hangs holds nobody up
+                return await ask(server)
+            except ComfyUIError as error:
+                return error
+
+    answers = await gather(len(fleet.endpoints), [functools.partial(of, endpoint) for endpoint in fleet.endpoints])
+    good = [answer for answer in answers if not isinstance(answer, ComfyUIError)]
+    errors = [answer for answer in answers if isinstance(answer, ComfyUIError)]
+    if not good:
+        refusals = [error for error in errors if not isinstance(error, ServerError)]
+        raise refusals[0] if refusals else fleet.none_answers([one for one in errors if isinstance(one, ServerError)])
+    return good
+
+
+def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What several servers list, as one: of a workflow the line of the first that can run it, of models all names."""
+    merged: dict[str, Any] = {}
+    for answer in sorted(answers, key=lambda one: one.get("found") == 0):
+        for key, value in answer.items():
+            held = merged.get(key)
+            if key == "workflows":
+                lines = {line["name"]: line for line in held or ()}
+                for line in value:
+                    if "cannot run" in lines.get(line["name"], {"cannot run": ""}):
+                        lines[line["name"]] = line
+                merged[key] = list(lines.values())
+            elif isinstance(held, list) and isinstance(value, list):
+                merged[key] = list(dict.fromkeys([*held, *value]))
+            elif isinstance(held, dict) and isinstance(value, dict):
+                merged[key] = {name: max(held.get(name, 0), value.get(name, 0)) for name in {**held, **value}}
+            elif key != "found" or not merged:
+                merged.setdefault(key, value)
+    return merged

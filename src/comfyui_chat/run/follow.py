@@ -1,0 +1,420 @@
+"""run/follow."""
+
+import asyncio
+import contextlib
+import math
+import random
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Protocol
+
+from ..errors import (
+    AccessRefused,
+    JobLost,
+    LimitExceeded,
+    NodeFailed,
+    OutOfMemory,
+    PaymentRequired,
+    RunFailed,
+    RunInterrupted,
+    ServerBusy,
+    ServerError,
+    ServerGone,
+    ServerTooOld,
+    ServerUnreachable,
+    StillRunning,
+    WorkflowRefused,
+)
+from ..graph.nodes import Graph, node_title
+from ..logs import log
+from ..names import shortened
+from ..server.client import ComfyUIServer
+from ..server.connection import Subscription
+from ..server.pool import Pool
+from ..server.protocol import (
+    UNPAID,
+    Absent,
+    Accepted,
+    Event,
+    Failed,
+    Gap,
+    Interrupted,
+    LookedUp,
+    QueueMoved,
+    Recorded,
+    Silence,
+    Started,
+    Succeeded,
+    Waiting,
+)
+from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS
+from .fleet import SHARED_SECONDS, Fleet, Patience
+from .job import Job, advance, describe, duration
+from .owner import CANCELLED, MARK, OWN_CALL, attend, leave
+
+WITHDRAW_PAUSES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, *(60.0,) * 58)  # seconds; for an hour
+
+
+class Audience(Protocol):
+    """Whoever watches a run. Both methods return at once and never raise."""
+
+    def status(self, phase: str, text: str, fraction: float | None = None) -> None:
+        """What happens now."""
+
+    def preview(self, data: bytes) -> None:
+        """The picture so far, encoded."""
+
+
+SLOW_POST_SECONDS = 0.25  # a post that takes longer gives way to others of its user
+STILL_AT_WORK = "ComfyUI could not be told and may still be at work."
+GOES_ON = "Open WebUI was shut down; the job goes on in ComfyUI, and check_job brings it"
+
+
+async def follow(
+    server: ComfyUIServer,
+    graph: Graph,
+    audience: Audience,
+    part: str,
+    wait: float,
+    previews: bool,
+    patience: Patience,
+    fleet: Fleet | None = None,
+    about: Mapping[str, Any] | None = None,
+    posted: Callable[[], None] | None = None,
+) -> tuple[Job, tuple[str, ...]]:
+    """Post a prompt and follow it to its end; returns the ended job and notes.
+
+    The websocket tells early, the server's queue and history tell the truth: they are asked after a while of
+    silence, after every gap, and in the end whenever something may have been missed. Raises room 2's errors. When it
+    is cancelled, or fails, the job is withdrawn from the server first; an error carries a note when that failed. Only
+    the end of the wait, or of Open WebUI itself, leaves the job at work.
+
+    `about` is what the mark tells a later call of the run; `posted` is called once the server's queue shows it.
+    """
+    fleet = fleet or Fleet((server.endpoint,), patience=patience)
+    prompt_id, at = str(uuid.uuid4()), round(time.time(), 6)  # as the mark tells it, for others and for us
+    mark = {"mark": fleet.owner.mark(prompt_id), "at": at, "until": round(at + wait, 3), **(about or {})}
+    extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}
+    on_preview = audience.preview if previews else ignore_preview
+    rechecking: asyncio.Task[None] | None = None
+    async with server.connection.listen(prompt_id, picture_nodes(graph), on_preview) as subscription:
+        attend(prompt_id)
+        posting = asyncio.create_task(server.submit(prompt_id, graph, extra_data))
+        try:
+            accepted = await asyncio.shield(posting)
+            server.record.runs += 1
+            server.connection.rename(prompt_id, accepted.prompt_id)
+            leave(prompt_id)
+            attend(accepted.prompt_id)
+            prompt_id, took = accepted.prompt_id, time.time() - at
+            await fleet.admit(server.endpoint, prompt_id, at)
+            if posted:
+                posted()
+            if len(fleet.known) > 1 and fleet.limits.jobs:
+                rechecking = asyncio.create_task(_check_again(fleet, server, prompt_id, at, took, subscription))
+            if not accepted.certain:
+                subscription.events.put_nowait(Gap())
+            job = Job.posted(prompt_id, graph)
+            job = replace(job, complete=subscription.connected, taken=accepted.certain)
+            job = await watch(server, job, subscription, audience, part, wait, fleet)
+            job = judge(job, graph)
+        except BaseException as error:
+            leave(prompt_id)
+            if isinstance(error, ServerError) and posting.done():
+                error.untaken = _was_not_taken(error)
+            server.record.failed += isinstance(error, (RunFailed, WorkflowRefused)) and not isinstance(error, JobLost)
+            if _leaves_it(error):
+                raise
+            if isinstance(error, asyncio.CancelledError) and _shutting_down(error):
+                error.add_note(f"{GOES_ON}: job {fleet.owner.job_id(server.endpoint, prompt_id)}")
+                raise
+            # a Stop, or a failure after which nobody would collect the result
+            if not await finish(_withdraw(server, prompt_id, posting), CLEAN_UP_SECONDS):
+                server.later(_withdraw_late(server, prompt_id, posting))
+                error.add_note(STILL_AT_WORK)
+            raise
+        finally:
+            if rechecking:
+                rechecking.cancel()
+                await asyncio.gather(rechecking, return_exceptions=True)
+    if job.began is not None and not job.cached >= set(graph):
+        server.record.ran(str((about or {}).get("workflow") or ""), time.monotonic() - job.began)
+    if OWN_CALL.get() is None:  # nobody stores anything
+        leave(prompt_id)
+    return job, accepted.notes
+
+
+def picture_nodes(graph: Graph) -> frozenset[str]:
+    """The nodes that send their pictures over the websocket and save them nowhere."""
+    return frozenset(key for key, node in graph.items() if node["class_type"] == "SaveImageWebsocket")
+
+
+def ignore_preview(_data: bytes) -> None:
+    """Previews are off."""
+
+
+def _was_not_taken(error: ServerError) -> bool:
+    """Whether a server that answered a post so, or could not be reached for it, certainly has no job of it."""
+    if isinstance(error, ServerUnreachable):
+        return error.refused
+    return isinstance(error, (AccessRefused, PaymentRequired, ServerBusy, ServerTooOld))
+
+
+def _leaves_it(error: BaseException) -> bool:
+    """Whether there is nothing to withdraw after an error: the job goes on, was never taken, or has ended."""
+    left = (StillRunning, WorkflowRefused, RunFailed, PaymentRequired, ServerBusy)
+    return isinstance(error, left) and not isinstance(error, JobLost)
+
+
+def _shutting_down(error: asyncio.CancelledError) -> bool:
+    """Whether a cancellation is no Stop but the end of Open WebUI: of its event loop, or (uvicorn says so in words) of
+    requests that take too long to end."""
+    return Pool.here().ending or any("shutdown" in str(argument) for argument in error.args)
+
+
+@dataclass(frozen=True)
+class Overruled(Event):
+    """The job has to be withdrawn."""
+
+    error: LimitExceeded
+
+
+async def _check_again(
+    fleet: Fleet, server: ComfyUIServer, prompt_id: str, at: float, took: float, subscription: Subscription
+) -> None:
+    """Count the user's jobs once more: one that was posted elsewhere at the same time may have come into sight.
+
+    A post that took long may itself have come into sight only after others had looked for the last time. It gives way
+    to them, once all who can still see it have had the time to give way to it.
+    """
+    again = fleet.patience.again
+    try:
+        await asyncio.sleep(again)
+        await fleet.admit(server.endpoint, prompt_id, at)
+        if took > SLOW_POST_SECONDS:
+            await asyncio.sleep(2 * again)
+            await fleet.admit(server.endpoint, prompt_id, at, time.time() - 2 * again - SLOW_POST_SECONDS)
+    except LimitExceeded as error:
+        subscription.events.put_nowait(Overruled(error))
+
+
+async def _withdraw(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Accepted]") -> None:
+    """Cancel a prompt on the server, also one whose post is still under way: the server may take it in afterwards."""
+    await asyncio.wait({posting}, timeout=CLEAN_UP_SECONDS / 2)
+    if not posting.done():
+        server.later(_withdraw_late(server, prompt_id, posting))
+    await server.cancel(_posted_as(prompt_id, posting))
+
+
+def _posted_as(prompt_id: str, posting: "asyncio.Task[Accepted]") -> str:
+    """The id that a prompt has on its server, which may have given it one of its own."""
+    accepted = posting.done() and not posting.cancelled() and posting.exception() is None
+    return posting.result().prompt_id if accepted else prompt_id
+
+
+async def _withdraw_late(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Accepted]") -> None:
+    """The same with more patience, when nobody waits for it any more: a server that was away may come back with its
+    queue, and would run a job that nobody collects or that was run elsewhere."""
+    await asyncio.gather(posting, return_exceptions=True)
+    for pause in WITHDRAW_PAUSES:
+        await asyncio.sleep(pause)
+        with contextlib.suppress(ServerError):
+            await server.cancel(_posted_as(prompt_id, posting), ANSWER_SECONDS)
+            return
+
+
+async def finish(work: Awaitable[Any], seconds: float) -> bool:
+    """Do a short clean-up to its end, or to the end of its time, however often the caller is cancelled meanwhile; a
+    cancellation is raised again afterwards. Returns whether it went well; its failure is logged and goes no further.
+    """
+
+    async def bounded() -> None:
+        async with asyncio.timeout(seconds):
+            await work
+
+    task = asyncio.create_task(bounded())
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    failure = None if task.cancelled() else task.exception()
+    if failure:
+        log.warning("clean-up: %s: %s", type(failure).__name__, failure)
+    if cancelled:
+        raise cancelled
+    return not (failure or task.cancelled())
+
+
+class Pace:
+    """When a job is looked up next: soon after the post for its place in the queue, after silence, after every gap,
+    and when the queue moves while it waits. Look-ups that bring nothing new grow apart."""
+
+    def __init__(self, patience: Patience, connected: bool, now: float) -> None:
+        self._patience = patience
+        self._interval = patience.look_up if connected else patience.polling
+        self._looked = now
+        self.due = now + patience.first
+
+    def looking(self, now: float) -> None:
+        """A look-up begins; its answer says when the next one is due."""
+        self._looked, self.due = now, math.inf
+
+    def answered(self, answer: Event, connected: bool, now: float) -> None:
+        """A look-up found this."""
+        most = self._patience.longest if connected else self._patience.look_up
+        self._interval = self._patience.settle if isinstance(answer, Absent) else min(self._interval * 1.5, most)
+        self.due = now + self._interval * random.uniform(0.8, 1.2)  # not all jobs at the same moment
+
+    def heard(self, event: Event, started: bool, now: float) -> None:
+        """The websocket told this of a job that runs already, or not."""
+        if isinstance(event, QueueMoved):
+            if not started:
+                self.due = min(self.due, self._looked + self._patience.settle)
+        elif isinstance(event, Gap):
+            self._interval, self.due = self._patience.polling, now
+        elif isinstance(event, (Succeeded, Failed, Interrupted)):
+            self.due = now + self._patience.settle
+        else:
+            self._interval = self._patience.look_up
+            self.due = now + self._interval
+
+
+async def watch(
+    server: ComfyUIServer,
+    job: Job,
+    subscription: Subscription,
+    audience: Audience,
+    part: str,
+    wait: float,
+    fleet: Fleet,
+) -> Job:
+    """Feed the job with frames and look-ups until it ended, is lost, or the server is gone."""
+    now, patience = time.monotonic(), fleet.patience
+    deadline, pace = now + wait, Pace(patience, subscription.connected, now)
+    known_since = now  # the queue as it was before the post, or at the last look-up, tells nothing new
+    looking: asyncio.Task[None] | None = None
+    renewed = False
+    try:
+        while not job.ended and not job.lost:
+            now = time.monotonic()
+            if now >= deadline:
+                at_work = "is still at work" if job.silent_since is None else "does not answer at the moment"
+                message = f"The longest wait ({duration(wait)}) is over and ComfyUI {at_work}."
+                raise StillRunning(message, fleet.owner.job_id(server.endpoint, job.prompt_id))
+            idle = looking is None or looking.done()
+            if idle and now >= pace.due:
+                pace.looking(now)  # its answer comes in line with the frames
+                since = max(known_since, now - SHARED_SECONDS)
+                looking, idle = asyncio.create_task(_look(server, job.prompt_id, subscription, since)), False
+            try:
+                async with asyncio.timeout((min(pace.due, deadline) if idle else deadline) - now):
+                    event = await subscription.events.get()
+            except TimeoutError:
+                continue
+            now = time.monotonic()
+            if isinstance(event, Overruled):
+                raise event.error
+            if isinstance(event, LookedUp):
+                event, known_since = event.answer, now
+                pace.answered(event, subscription.connected, now)
+                if isinstance(event, (Waiting, Started)):
+                    job = replace(job, away=False)  # it is there, whatever happened before
+                if isinstance(event, Started) and not renewed:
+                    renewed = server.connection.renew()
+            else:
+                pace.heard(event, job.started, now)
+            job = advance(job, event, now)
+            if job.good and isinstance(event, (Absent, Silence)):
+                break  # the last frame was missed, and nobody can say more
+            _tell(job, event, audience, part, patience)
+    finally:
+        if looking:
+            looking.cancel()
+            await asyncio.gather(looking, return_exceptions=True)
+    if job.ended and not job.recorded and (not job.complete or not (job.outputs or job.sent) or job.failure):
+        job = advance(job, await _recorded(server, job.prompt_id, patience), time.monotonic())
+    return job
+
+
+def _tell(job: Job, event: Event, audience: Audience, part: str, patience: Patience) -> None:
+    """Show how the job stands. Raises `ServerGone` when no connection could be made for too long, or nothing was heard
+    of a job that the server may never have got."""
+    now = time.monotonic()
+    if isinstance(event, Silence) and job.silent_since is not None:
+        since = job.refused_since if job.taken else job.silent_since
+        if since is not None and now - since >= patience.gone:
+            refused = job.refused_since is not None and now - job.refused_since >= patience.gone
+            raise ServerGone(f"ComfyUI stopped answering in the middle of the run. {event.reason}", refused=refused)
+        audience.status("silent", f"{part}ComfyUI does not answer at the moment")
+    else:
+        phase, text = describe(job, now)
+        audience.status(phase, part + text, job.fraction)
+
+
+async def _look(server: ComfyUIServer, prompt_id: str, subscription: Subscription, since: float) -> None:
+    """Look a job up and put the answer in line behind the frames that came meanwhile."""
+    answer: Event = Silence("The look-up failed.")
+    try:
+        answer = await _look_up(server, prompt_id, since)
+    except Exception:
+        log.exception("a mistake in the ComfyUI tool")
+    subscription.events.put_nowait(LookedUp(answer))
+
+
+async def _look_up(server: ComfyUIServer, prompt_id: str, since: float) -> Event:
+    try:
+        return await server.look_up(prompt_id, since)
+    except ServerError as error:  # also a proxy that answers for a server that restarts
+        return Silence(error.message, isinstance(error, ServerUnreachable) and error.refused)
+
+
+async def _recorded(server: ComfyUIServer, prompt_id: str, patience: Patience) -> Event:
+    """The history entry of a run that has ended; it may take a moment to appear."""
+    for pause in (0.0, 0.1, 0.2, 0.4, patience.settle):
+        await asyncio.sleep(pause)
+        event = await _look_up(server, prompt_id, time.monotonic())
+        if isinstance(event, Recorded):
+            return event
+    return Gap()
+
+
+def judge(job: Job, graph: Graph) -> Job:
+    """The job when it ended well, else its error."""
+    if job.lost and not job.good and job.taken and (not job.away or job.prompt_id in CANCELLED):
+        raise RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
+    if job.lost and not job.good:
+        message = "ComfyUI no longer knows the job: it was restarted, or the job was deleted there."
+        raise JobLost(message if job.taken else "ComfyUI does not know the job: its post never arrived.", job.taken)
+    if job.interrupted:
+        raise RunInterrupted("The run was stopped on the ComfyUI server.")
+    # A node that only blocks its branch reports an error, too, and the run goes on to a good end.
+    if job.failure and not job.good:
+        raise run_error(job.failure, graph)
+    if job.recorded and not job.succeeded:
+        raise RunFailed("ComfyUI says that the run failed, and gives no reason; its log has one.")
+    return job
+
+
+def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
+    """A node's own error, by its title and reason; its inputs and stack trace stay on the server."""
+    text = failure.message.splitlines()[0] if failure.message else ""
+    kind = failure.exception_type.rsplit(".", 1)[-1]
+    where = node_title(graph, failure.node_id)
+    if kind in UNPAID:
+        return PaymentRequired(f"Comfy Cloud stopped the run: {shortened(text or kind, 300)}")
+    if "OutOfMemory" in kind or kind == "OOMError" or "out of memory" in failure.message.lower():
+        return OutOfMemory(f"The graphics card ran out of memory in {where}.")
+    return NodeFailed(f"{where} failed: {shortened(text or kind or 'no reason given', 300)}")
+
+
+def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
+    """A note when some of the pictures that are only sent over the websocket did not arrive."""
+    senders = [node_id for node_id, node in graph.items() if node["class_type"] == "SaveImageWebsocket"]
+    told = [job.nodes[node_id][1] for node_id in senders if node_id in job.nodes]
+    sent = sum(int(number) for number in told if 0 < number < 10_000)
+    missing = sent - len(job.sent)
+    return (f"{missing} of {sent} pictures were missed: the connection was down when they were sent",) * (missing > 0)

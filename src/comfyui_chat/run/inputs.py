@@ -1,0 +1,176 @@
+"""run/inputs."""
+
+import asyncio
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+
+from PIL import Image
+
+from ..catalogue.choosing import Choice, Wish
+from ..errors import BadArgument
+from ..graph.facts import FileInput, file_inputs, without_files
+from ..graph.nodes import Target
+from ..graph.workflow import Workflow
+from ..media.pictures import InputFile, mask_file, read_mask, with_mask
+from ..names import find_name
+from ..server.client import DOUBT_SECONDS, ComfyUIServer
+from ..values import Size
+
+
+async def freshen(server: ComfyUIServer, choice: Choice, wish: Wish) -> Choice:
+    """The choice with the definitions that the wish's LoRAs need, and with new ones where those at hand do not offer
+    what the wish names: files are added all the time."""
+    workflow, definitions = choice.workflow, choice.definitions
+    stale = set(LORA_LOADERS) if wish.loras or "loras" in wish.inputs else set()
+    for name, wanted in wish.inputs.items():
+        names = workflow.spec(name, definitions).names if workflow.find(name) else ()
+        if names and find_name(str(wanted.value), names) is None:
+            stale.update(workflow.graph[target.node_id]["class_type"] for target in workflow.find(name) or ())
+    return replace(choice, definitions=await server.define_anew(definitions, stale, DOUBT_SECONDS))
+
+
+async def place_files(server: ComfyUIServer, choice: Choice, wish: Wish) -> tuple[Choice, list[InputFile]]:
+    """The choice with the wish's files named in the workflow's inputs of their kinds, in order, and what has to be
+    uploaded for it. Where nothing is given for a kind, what the chat offers is taken.
+
+    An input that gets nothing keeps its author's file; where the server does not have that, the input is left out if
+    the workflow can do without it, and else noted as wanting. Raises `BadArgument`.
+    """
+    inputs = file_inputs(choice.workflow.graph, choice.definitions)
+    files, mask = await _with_offers(wish, inputs), wish.mask
+    pictures = [item for item in inputs if item.kind == "image"]
+    masks = [item for item in inputs if item.takes_mask]
+    given = [file for file in files if file is None or file.kind == "image"]
+    if mask is None and masks and len(given) == len(pictures) + 1 and given[-1]:
+        del files[max(index for index, file in enumerate(files) if file is given[-1])]  # the last one is the mask
+        mask = await asyncio.to_thread(read_mask, given[-1].data, "the mask")
+    placed, waiting = _placed(choice, inputs, files)
+    notes = [note for file in files if file for note in file.notes]
+    if choice.saved:
+        kinds = [file.kind for file in files[len(wish.files) :] if file]
+        kept = '"saved" in `images` keeps the workflow\'s own'
+        notes += [f"no {kind} was given and the newest of the chat was taken; {kept}" for kind in kinds]
+    if mask:
+        if not masks:
+            raise BadArgument(f'The workflow "{choice.workflow.name}" takes no mask.', "Leave the mask out.")
+        carried = await asyncio.to_thread(_masked, mask, masks, placed)
+        if not carried:
+            raise BadArgument(
+                f'The mask for the workflow "{choice.workflow.name}" goes with a picture, and none was given.',
+                "Give the picture too, in place of the workflow's own, or leave the mask out.",
+            )
+        placed |= carried
+        waiting = [item for item in waiting if item.target not in placed]
+    notes += [note for file in placed.values() for note in file.notes]
+    if mask is None:
+        notes += _check_unmasked(choice, masks, placed)
+    names = dict(zip(placed, await asyncio.to_thread(_stored_names, placed.values()), strict=True))
+    choice = replace(choice, workflow=choice.workflow.set(names), picture=_first_size(pictures, placed))
+    choice = await _without_absent(server, choice, waiting, bool(placed), notes)
+    uploads = {file.stored_name: file for file in placed.values()}
+    return replace(choice, notes=(*choice.notes, *dict.fromkeys(notes))), list(uploads.values())
+
+
+async def _with_offers(wish: Wish, inputs: Sequence[FileInput]) -> list[InputFile | None]:
+    """The wish's files, and of each kind of which it has none the one that the chat offers."""
+    files = list(wish.files)
+    for kind, offer in wish.offers.items():
+        wanted = any(item.kind == kind and item.needed for item in inputs)
+        if wanted and not any(file is None or file.kind == kind for file in files):
+            files.append(await offer())
+    return files
+
+
+def _placed(
+    choice: Choice, inputs: Sequence[FileInput], files: Sequence[InputFile | None]
+) -> tuple[dict[Target, InputFile], list[FileInput]]:
+    """Which input gets which file, and the inputs that get none."""
+    free, placed = list(inputs), dict[Target, InputFile]()
+    for file in files:
+        kind = file.kind if file else "image"
+        place = next((item for item in free if item.kind == kind), None)
+        if place is None and file is None and free:  # the author's film, sound or mask
+            place = free[0]
+        if place is None:
+            taken = sum(item.kind == kind for item in inputs)
+            count = sum((other.kind if other else "image") == kind for other in files)
+            raise BadArgument(
+                f'The workflow "{choice.workflow.name}" takes {taken or "no"} {kind}{"s" * (taken != 1)}, and '
+                f"{count} {'was' if count == 1 else 'were'} given.",
+                "describe_workflow tells what it takes.",
+            )
+        free.remove(place)
+        if file:
+            placed[place.target] = file
+    return placed, [item for item in inputs if item.needed and item.target not in placed]
+
+
+def _check_unmasked(choice: Choice, masks: Sequence[FileInput], placed: Mapping[Target, InputFile]) -> list[str]:
+    """Notes of the pictures that should bring a mask and have no transparent part; raises `BadArgument` for those of a
+    bundled workflow, which would paint nothing."""
+    bare = [item for item in masks if item.masked and item.target in placed and not placed[item.target].transparent]
+    if bare and not choice.saved:
+        raise BadArgument(
+            f'The workflow "{choice.workflow.name}" needs a mask.',
+            "Give a picture that is white where it is to be painted anew: as `mask` of edit_image, or as the last of "
+            "`images` of run_workflow.",
+        )
+    return [f'no mask was given for "{item.title}", and the picture has no transparent part' for item in bare]
+
+
+def _masked(
+    mask: Image.Image, masks: Sequence[FileInput], placed: Mapping[Target, InputFile]
+) -> dict[Target, InputFile]:
+    """The files that carry the mask: those of their own, and pictures that have it as their transparency. Blocks."""
+    sizes = [file.size for file in placed.values() if file.size]
+    return {
+        item.target: with_mask(placed[item.target], mask)
+        if item.masked
+        else mask_file(mask, sizes[0] if sizes else Size(*mask.size))
+        for item in masks
+        if not item.masked or item.target in placed
+    }
+
+
+def _stored_names(files: Iterable[InputFile]) -> list[str]:
+    return [file.stored_name for file in files]  # digests of what may be large
+
+
+def _first_size(pictures: Sequence[FileInput], placed: Mapping[Target, InputFile]) -> Size | None:
+    return next((placed[item.target].size for item in pictures if item.target in placed), None)
+
+
+async def _without_absent(
+    server: ComfyUIServer, choice: Choice, waiting: Sequence[FileInput], some: bool, notes: list[str]
+) -> Choice:
+    """The choice without the inputs that got no file and whose author's file the server does not have. What cannot be
+    left out is wanting; of a saved workflow that got no file at all nothing is left out."""
+    workflow, definitions = choice.workflow, choice.definitions
+    absent: list[FileInput] = []
+    for item in waiting:
+        spec = workflow.widget_spec(item.target, definitions)
+        if choice.saved and spec.choices and item.held not in spec.choices:
+            definitions = await server.define_anew(
+                definitions, [workflow.graph[item.target.node_id]["class_type"]], 0.0
+            )
+            spec = workflow.widget_spec(item.target, definitions)
+        # Names with a folder or a note of it stand in no list. A bundled workflow's own picture is nobody's.
+        unknown = spec.choices and item.held not in spec.choices and not re.search(r"[/\\\[]", item.held)
+        if unknown or not choice.saved:
+            absent.append(item)
+    graph, wanting = workflow.graph, dict[Target, str]()
+    for item in reversed(absent):
+        fewer = without_files(graph, [item.target], definitions) if some or not choice.saved else None
+        if fewer is None:
+            wanting[item.target] = f'the {item.kind} for "{item.title}"'
+            continue
+        graph = fewer
+        notes += [f'the workflow was run without the {item.kind} for "{item.title}"'] if choice.saved else []
+    if graph is not workflow.graph:
+        workflow = await asyncio.to_thread(Workflow.parse, workflow.name, graph, definitions, workflow.dynamic)
+    wanting = dict(reversed(wanting.items()))
+    return replace(choice, workflow=workflow, definitions=definitions, wanting=wanting)
+
+
+LORA_LOADERS = ("LoraLoader", "LoraLoaderModelOnly")

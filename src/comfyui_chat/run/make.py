@@ -1,0 +1,351 @@
+"""run/make."""
+
+import asyncio
+import contextlib
+import functools
+import math
+import random
+import secrets
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from ..catalogue.choosing import Choice, Wish, choose
+from ..catalogue.entries import Catalogue
+from ..errors import (
+    ComfyUIError,
+    JobLost,
+    NothingMade,
+    PictureMissed,
+    ServerError,
+    ServerGone,
+    ServerUnreachable,
+    StillRunning,
+    UnknownWorkflow,
+    WorkflowRefused,
+)
+from ..graph.facts import with_files_named
+from ..graph.nodes import Graph
+from ..media.delivery import Format, deliver, text_product
+from ..media.kinds import Product
+from ..names import file_stem
+from ..server.client import ComfyUIServer
+from ..server.endpoint import Endpoint
+from ..server.pool import Pool, open_server
+from ..server.protocol import Output
+from ..tasks import gather
+from .fleet import Fleet, Limits, Patience
+from .follow import Audience, follow, missed_pictures
+from .inputs import freshen, place_files
+from .job import Job
+from .owner import Owner, leave
+from .planning import MAX_SEED, Plan, prepare
+
+
+@dataclass(frozen=True)
+class Made:
+    """What became of a wish."""
+
+    products: tuple[Product, ...]
+    seed: int | None
+    model: str
+    workflow: str
+    seconds: float
+    notes: tuple[str, ...]
+    texts: tuple[str, ...] = ()  # that nodes showed
+    running: str = ""  # the id of a job that outlived its wait after others had brought their files
+
+
+@dataclass(frozen=True)
+class Memory:
+    """How a graphics card is shared with a language model; by default nothing is done for that."""
+
+    unload: Callable[[], Awaitable[None]] | None = None  # sends the language model away, and never raises
+    free_seconds: float | None = None  # after a run, before ComfyUI's memory is freed; None for never
+
+    @contextlib.asynccontextmanager
+    async def shared(self, server: ComfyUIServer) -> AsyncIterator[None]:
+        """The runs of a call on a server, with room made before and left behind. Comfy Cloud shares nothing."""
+        if self.unload and not server.endpoint.cloud:
+            await self.unload()
+        try:
+            yield
+        finally:
+            if self.free_seconds is not None and not server.endpoint.cloud and not Pool.here().ending:
+                server.free_after(self.free_seconds)
+
+
+PARALLEL_FILES = 10  # files that go to or come from a server at once
+CACHED_NOTE = "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
+LOST_POSTS = 2  # that never arrived, after which the post is tried again
+
+
+@dataclass(frozen=True)
+class Assignment:
+    """A call's prompts, ready to post on the server that was chosen for them."""
+
+    server: ComfyUIServer
+    choice: Choice
+    plan: Plan
+    posted: Callable[[], None]  # to be called when the server's queue shows it
+
+
+async def make(
+    wish: Wish,
+    endpoints: Sequence[Endpoint],
+    limits: Limits,
+    audience: Audience,
+    *,
+    catalogue: Catalogue = Catalogue(),
+    previews: bool = True,
+    wanted: Format = Format(),
+    patience: Patience = Patience(),
+    owner: Owner | None = None,
+    memory: Memory = Memory(),
+    elsewhere: Sequence[Endpoint] = (),
+) -> Made:
+    """From a wish to finished files on the server that will be done soonest. Cancelling it cancels the job there.
+
+    A job that its server lost is run once more: on another server, or on the same one where that answers again. One
+    that a server did not take goes to the next. On servers `elsewhere` nothing is run, but the user's jobs count.
+    """
+    audience.status("connecting", "Connecting to ComfyUI")
+    fleet = await Fleet(tuple(endpoints), limits, owner or Owner(), patience, tuple(elsewhere)).found()
+    random_seed, moment = secrets.randbelow(MAX_SEED + 1), datetime.now()
+    harvest, gone, again, posts = Harvest(wish.called), set[Endpoint](), False, 0
+    failed: tuple[Assignment, ComfyUIError] | None = None  # why another server is needed
+    while True:
+        async with contextlib.AsyncExitStack() as stack:
+            choosing = assign(fleet, wish, catalogue, gone, random_seed, moment, audience)
+            try:
+                assigned = await stack.enter_async_context(choosing)
+            except ComfyUIError:
+                if failed is None:
+                    raise
+                if not harvest.collected:
+                    raise failed[1] from None
+                harvest.note_missing(failed[1].message)
+                return harvest.made(failed[0])
+            await stack.enter_async_context(memory.shared(assigned.server))
+            server = assigned.server
+            try:
+                await harvest.reap(fleet, assigned, audience, previews, wanted)
+            except ComfyUIError as error:
+                lost = isinstance(error, JobLost) or (isinstance(error, ServerGone) and error.refused)
+                untaken = isinstance(error, ServerError) and error.untaken
+                others = set(fleet.endpoints) - gone - {server.endpoint}
+                server.record.lost += lost
+                failed = assigned, error
+                if lost or untaken:
+                    server.record.rest(error.message, silent=isinstance(error, (ServerGone, ServerUnreachable)))
+                if untaken and others:
+                    gone.add(server.endpoint)
+                    continue
+                if isinstance(error, JobLost) and not error.arrived and posts < LOST_POSTS:
+                    posts += 1
+                    continue
+                if lost and not again and (others or isinstance(error, JobLost)):
+                    again = True
+                    gone |= {server.endpoint} if isinstance(error, ServerGone) else set()
+                    harvest.notes.append(f"{server.endpoint.name} lost the job, and it was run again")
+                    audience.status("connecting", "ComfyUI lost the job; it is run again")
+                    continue
+                if not harvest.collected:
+                    if isinstance(error, StillRunning) and harvest.parts > 1:
+                        error.message += f" It makes 1 of {harvest.parts}; the others were not begun."
+                    raise
+                harvest.note_missing(error.message)
+                harvest.running = error.job_id if isinstance(error, StillRunning) else ""
+            return harvest.made(assigned)
+
+
+@dataclass
+class Harvest:
+    """What a call has made so far, of all its prompts and on all the servers that it came to."""
+
+    name: str  # what files are called after
+    collected: list["Collected"] = field(default_factory=list)  # one for each prompt
+    notes: list[str] = field(default_factory=list)
+    parts: int = 0  # prompts that the call takes
+    begun: float = 0.0  # of `time.monotonic`
+    running: str = ""  # the id of the job that outlived the wait
+
+    async def reap(
+        self, fleet: Fleet, assigned: Assignment, audience: Audience, previews: bool, wanted: Format
+    ) -> None:
+        """Run the prompts that are left on the server that was chosen for them. Raises as `follow` and `collect` do."""
+        server, plan = assigned.server, assigned.plan
+        self.begun = self.begun or time.monotonic()
+        self.notes += plan.notes
+        if self.collected and len(plan.workflows) != self.parts:
+            self.note_missing("the other server makes them differently")
+            return
+        self.parts = len(plan.workflows)
+        for index in range(len(self.collected), self.parts):
+            graph = plan.workflows[index].graph
+            part = f"{index + 1} of {self.parts} · " if self.parts > 1 else ""
+            wait = max(fleet.limits.wait_seconds - (time.monotonic() - self.begun), 0.0)
+            if self.collected and not wait:
+                self.note_missing("the longest wait is over; the others were not begun")
+                return
+            seed = None if plan.seed is None else plan.seed + index
+            name, stem = assigned.choice.workflow.name, file_stem(self.name, seed)
+            about = {"workflow": name, "model": plan.model, "seed": seed, "name": stem}
+            job, dropped = await follow(
+                server, graph, audience, part, wait, previews, fleet.patience, fleet, about, assigned.posted
+            )
+            audience.status("saving", f"{part}Saving")
+            try:
+                collected = await collect(server, job, graph, wanted, fleet.patience)
+            except BaseException as error:
+                leave(job.prompt_id)
+                if not isinstance(error, ServerGone):
+                    raise
+                job_id = fleet.owner.job_id(server.endpoint, job.prompt_id)
+                error.add_note(f"When ComfyUI is back, check_job may bring them: job_id {job_id}.")
+                raise
+            cached = (CACHED_NOTE,) if job.cached >= set(graph) else ()
+            self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes, *cached]
+            self.collected.append(collected)
+
+    def note_missing(self, reason: str) -> None:
+        """Say that not all were made, and why."""
+        self.notes.append(f"only {len(self.collected)} of {self.parts} were made: {reason}")
+
+    def made(self, assigned: Assignment) -> Made:
+        """All of it, with what was chosen in the end."""
+        plan, name = assigned.plan, assigned.choice.workflow.name
+        products = tuple(product for one in self.collected for product in one.products)
+        texts = tuple(text for one in self.collected for text in one.texts)
+        seconds, notes = time.monotonic() - self.begun, tuple(dict.fromkeys(self.notes))
+        return Made(products, plan.seed, plan.model, name, seconds, notes, texts, self.running)
+
+
+@contextlib.asynccontextmanager
+async def assign(
+    fleet: Fleet,
+    wish: Wish,
+    catalogue: Catalogue,
+    gone: Collection[Endpoint],
+    random_seed: int,
+    moment: datetime,
+    audience: Audience,
+) -> AsyncIterator[Assignment]:
+    """The soonest server of those that have what the wish needs, with the files in place and the prompts bound.
+
+    Where one server has the model or workflow of a valve and another has not, the one that has it is taken. Raises as
+    `Fleet.in_order` does, and what the first server said where none can do it.
+    """
+    errors: list[ComfyUIError] = []
+    order = await fleet.in_order(str(wish.workflow.value) if wish.workflow else "", gone)
+    strict = wish.insisting() if len(order) > 1 else wish
+    async with contextlib.AsyncExitStack() as stack:
+        for endpoint, asked in [*((one, strict) for one in order), *((one, wish) for one in order if strict != wish)]:
+            server = await stack.enter_async_context(open_server(endpoint))
+            coming = stack.enter_context(contextlib.ExitStack())
+            coming.enter_context(server.record.expecting())
+            try:
+                choice, plan = await _ready(server, asked, catalogue, fleet.limits, random_seed, moment, audience)
+            except (ServerError, WorkflowRefused, UnknownWorkflow) as error:
+                coming.close()
+                errors.append(error)
+                if isinstance(error, (ServerUnreachable, ServerGone)):
+                    server.record.rest(error.message, silent=True)
+                if len(order) == 1:
+                    raise
+            else:
+                yield Assignment(server, choice, plan, coming.close)
+                return
+    refusals = [error for error in errors if not isinstance(error, ServerError)]
+    if refusals:
+        raise refusals[0]
+    raise fleet.none_answers([error for error in errors if isinstance(error, ServerError)])
+
+
+async def _ready(
+    server: ComfyUIServer,
+    wish: Wish,
+    catalogue: Catalogue,
+    limits: Limits,
+    random_seed: int,
+    moment: datetime,
+    audience: Audience,
+) -> tuple[Choice, Plan]:
+    """A wish bound for one server, with its files there."""
+    choice = await choose(server, wish, catalogue)
+    choice, files = await place_files(server, await freshen(server, choice, wish), wish)
+    if choice.saved:
+        wish = wish.against_author()
+    plan = await asyncio.to_thread(prepare, choice, wish, limits, random_seed, moment)
+    if files:  # not before everything else about the call is known to be right
+        audience.status("uploading", "Sending the files to ComfyUI")
+        names = await gather(PARALLEL_FILES, [functools.partial(server.upload, file) for file in files])
+        renamed = {file.stored_name: name for file, name in zip(files, names, strict=True) if file.stored_name != name}
+        if renamed:
+            workflows = (replace(one, graph=with_files_named(one.graph, renamed)) for one in plan.workflows)
+            plan = replace(plan, workflows=tuple(workflows))
+    return choice, plan
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What one run made."""
+
+    products: tuple[Product, ...]
+    texts: tuple[str, ...]
+    notes: tuple[str, ...]
+
+
+async def collect(
+    server: ComfyUIServer, job: Job, graph: Graph, wanted: Format = Format(), patience: Patience = Patience()
+) -> Collected:
+    """The run's files, in the order of the graph's nodes, as they are wanted. What is only shown (by preview nodes)
+    counts only when nothing was saved. Raises `NothingMade`, or `PictureMissed` when only the websocket could have
+    brought it, and `ServerGone` when the server stays away."""
+    order = {node_id: index for index, node_id in enumerate(graph)}
+    found = sorted(job.outputs, key=lambda output: order.get(output.node_id, len(order)))
+    saved = [output for output in found if output.type == "output"]
+    places = {replace(output, node_id=""): output for output in saved or (() if job.sent else found)}
+    taken = list(places.values())  # several nodes may tell of one file
+    texts = tuple(dict.fromkeys(output.text for output in found if output.type == "text"))
+
+    async def bring(output: Output) -> tuple[Product, tuple[str, ...]]:
+        if output.type == "text":
+            return text_product(output.text), ()
+        data = await fetch(server, output, patience)
+        return await asyncio.to_thread(deliver, data, output.filename, wanted)
+
+    brought = await gather(PARALLEL_FILES, [functools.partial(bring, output) for output in taken])
+    brought += [await asyncio.to_thread(deliver, sent.data, "", wanted) for sent in job.sent]
+    if brought:
+        notes = dict.fromkeys(note for _, notes in brought for note in notes)
+        return Collected(
+            tuple(replace(one, prompt_id=job.prompt_id, of=len(brought)) for one, _ in brought), texts, tuple(notes)
+        )
+    if any(node["class_type"] == "SaveImageWebsocket" for node in graph.values()):
+        raise PictureMissed("The picture was sent over the websocket while the connection was down, and is gone.")
+    raise NothingMade("The run ended well, but saved nothing.")
+
+
+async def fetch(server: ComfyUIServer, output: Output, patience: Patience) -> bytes:
+    """A file's bytes, asked for again and again while the server does not answer: it has outlived its run, and outlives
+    a restart. Raises `ServerGone` after `patience.gone` seconds of that, and as `ComfyUIServer.view` does."""
+    pause = patience.settle
+    failed_at = refused_at = math.inf  # when it began to fail, and when to find no connection
+    while True:
+        try:
+            data = await server.view(output)
+            server.record.bytes += len(data)
+            return data
+        except ServerUnreachable as error:
+            now = time.monotonic()
+            failed_at, refused_at = min(failed_at, now), min(refused_at, now) if error.refused else math.inf
+            if now - (refused_at if error.refused else failed_at) >= patience.gone:
+                raise ServerGone(
+                    f"ComfyUI stopped answering before its files were fetched. {error.message}",
+                    f'"{output.filename}" is in ComfyUI\'s output folder.',
+                    error.refused,
+                ) from None
+        await asyncio.sleep(pause * random.uniform(0.8, 1.2))
+        pause = min(pause * 2, patience.longest)

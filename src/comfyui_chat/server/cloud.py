@@ -1,0 +1,261 @@
+"""server/cloud."""
+
+import asyncio
+import contextlib
+import functools
+import json
+import math
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+from urllib.parse import quote
+
+import aiohttp
+from yarl import URL
+
+from ..errors import LimitExceeded, PaymentRequired, ServerBusy, ServerUnreachable, UnexpectedAnswer, WorkflowRefused
+from ..graph.definitions import Definitions, NodeDefinition
+from ..graph.nodes import Graph
+from ..media.pictures import InputFile
+from ..names import shortened
+from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS
+from .client import (
+    DEFINITION_SECONDS,
+    DOUBT_SECONDS,
+    DOWNLOAD_SECONDS,
+    LOOK_UP_SECONDS,
+    MAX_OUTPUT_BYTES,
+    PROBE_SECONDS,
+    REDIRECTS,
+    STALL_SECONDS,
+    ComfyUIServer,
+)
+from .connection import Connection
+from .endpoint import Endpoint
+from .protocol import Absent, Accepted, Answer, Event, Frame, Gap, Prompt, Waiting, parse_job, read_retry_after
+
+CLOUD_DEFINITION_SECONDS = 3600.0  # the same where all of them come at once, and how long an upload is relied on
+BILLING = re.compile(r"PAYMENT_REQUIRED|SUBSCRIPTION_REQUIRED|FREE_TIER_(EXHAUSTED|NOT_ALLOWED)")
+MAX_REFUSAL_BYTES = 2**16
+REMEMBERED_UPLOADS = 1000
+WHOLE = "/object_info"  # under which it is noted when all definitions were asked for
+
+
+class CloudConnection(Connection):
+    """Every frame of the account comes here, whoever posted the prompt, and none says that nothing runs any more."""
+
+    def __init__(self, server: "ComfyCloud") -> None:
+        super().__init__(server)
+        self._running: set[str] = set()  # prompts of the account, as far as the frames tell
+
+    def _tell_all(self, event: Event) -> None:
+        if isinstance(event, Gap):
+            self._running.clear()
+        super()._tell_all(event)
+
+    def _take_text(self, kind: str, data: Mapping[str, Any]) -> None:
+        super()._take_text(kind, data)
+        prompt_id = data.get("prompt_id")
+        if kind in ("execution_success", "execution_error", "execution_interrupted"):
+            self._running.discard(str(prompt_id))
+            if subscription := self._subscriptions.get(str(prompt_id)):
+                subscription.events.put_nowait(Gap())  # look it up at once: there is no frame to wait for
+        elif prompt_id is not None:
+            self._running.add(str(prompt_id))
+
+    def _take_picture(self, picture: Frame) -> None:
+        if picture.prompt_id is None and self._running != {self._at[0]}:
+            return  # it does not say whose it is, and the account may be that of many people
+        super()._take_picture(picture)
+
+
+class ComfyCloud(ComfyUIServer):
+    """Comfy Cloud, version 1 of its API, as its makers document it. Everything in which it is no ComfyUI of one's own
+    is here:
+
+    - The key is sent as `X-API-Key`, and as the token of the websocket's address; all routes but the websocket's are
+      below `/api`. Only `/user` proves a key.
+    - A prompt gets its id from the service. Frames that come before that id is known are made up for by a look-up. A
+      post whose answer is lost can neither be looked up nor repeated.
+    - The key goes with the prompt, too: nodes of partners are paid with it.
+    - 402 means that money or a plan is missing, 429 and 503 that the service is busy; some 429 are of the first kind.
+    - A job is looked up as a job, not in queue and history. The queue is that of the account and shows no extra_data,
+      so that what one user has in it cannot be told; a single job shows it.
+    - A run may fail for want of money as well, and want of memory has a name of its own (`run_error`).
+    - No frame says that a run is recorded, so every end is looked up. Frames and pictures of the whole account come
+      over every websocket.
+    - Files are kept by their content: an upload gets another name, and one that was sent before is not looked for.
+      A download is a redirect to a signed address elsewhere, which is asked without the key, and only by https if the
+      service is.
+    - Definitions come only all at once, and are believed for an hour; model files say nothing of themselves.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
+        self.connection = CloudConnection(self)
+        self._texts: dict[str, str] = {}  # class -> its definition as JSON: as objects, all of them take much memory
+        self._uploads: dict[str, tuple[float, str]] = {}  # by our names: when they were sent, and their names there
+
+    def _address(self, path: str) -> str:
+        return super()._address(path if path.startswith("/api/") else f"/api{path}")
+
+    def _websocket_query(self, client_id: str) -> dict[str, str]:
+        return {**super()._websocket_query(client_id), "token": self.endpoint.api_key}
+
+    async def _check(self, response: aiohttp.ClientResponse) -> None:
+        if response.status not in (402, 403, 429, 503):
+            return await super()._check(response)
+        kind, reason = self._reason_in(await response.content.read(MAX_REFUSAL_BYTES))
+        said = f": {reason}" if reason else f" (HTTP {response.status})."
+        if response.status == 402 or BILLING.search(kind):
+            raise PaymentRequired(f"Comfy Cloud wants to be paid{said}")
+        if response.status == 403 and kind and response.method == "POST":
+            raise WorkflowRefused(f"Comfy Cloud does not allow this{said}")
+        if response.status == 403:
+            raise self._access_refused(response.status)
+        raise ServerBusy(f"Comfy Cloud is busy{said}", seconds=read_retry_after(response.headers.get("Retry-After")))
+
+    def _reason_in(self, body: bytes) -> tuple[str, str]:
+        """The type and the message of an error; "" for what it does not tell."""
+        with contextlib.suppress(ValueError, AttributeError):
+            told = json.loads(body)
+            error = told.get("error") if isinstance(told.get("error"), dict) else told
+            return str(error.get("type") or ""), shortened(error.get("message") or "", 200)
+        return "", ""
+
+    async def probe(self) -> None:
+        """Find out whether the service answers and takes the key; raises room 2's errors when not."""
+        if "status" not in await self.get("/user", PROBE_SECONDS):
+            raise UnexpectedAnswer(f"What answers at {self.endpoint.url} is not Comfy Cloud.")
+
+    async def define(self, class_type: str, believe: float = DEFINITION_SECONDS) -> NodeDefinition | None:
+        """A node's definition, or None when there is no such node; at most an hour old, whatever `believe` says."""
+        if time.monotonic() - self._asked.get(WHOLE, -math.inf) >= CLOUD_DEFINITION_SECONDS:
+            await self.together("all definitions", self._learn)
+        if class_type not in self.definitions and class_type in self._texts:
+            with self._reading(WHOLE):
+                self._take_definition(class_type, json.loads(self._texts[class_type]))
+        return self.definitions.get(class_type)
+
+    async def _learn(self) -> None:
+        everything = await self.get(f"{WHOLE}?include_user_models=true")
+        self._texts = await asyncio.to_thread(lambda: {name: json.dumps(raw) for name, raw in everything.items()})
+        self.definitions = {}
+        self._asked = {WHOLE: time.monotonic()}
+
+    async def define_all(self, class_types: Iterable[str]) -> Definitions:
+        """The definitions of those classes that the service has."""
+        found = {name: await self.define(name) for name in sorted(set(class_types))}
+        return {name: definition for name, definition in found.items() if definition}
+
+    async def names(
+        self, path: str, believe: float = DOUBT_SECONDS, read: Callable[[Any], str] = str
+    ) -> list[str] | None:
+        """A list of names, as a ComfyUI of one's own has it under this path."""
+        if path == "/embeddings":
+            return [name.rpartition(".")[0] or name for name in await self.names("/models/embeddings", believe) or ()]
+        if path.startswith("/models"):
+            return await super().names(f"/experiment{path}", believe, lambda item: str(item["name"]))
+        return await super().names(path, believe, read)
+
+    async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
+        """What a model file says of itself: here they say nothing."""
+        return {}
+
+    async def submit(self, prompt_id: str, graph: Graph, extra_data: Mapping[str, Any]) -> Accepted:
+        """Post a prompt once; its id is the answer's. Raises `WorkflowRefused` and its kin, `PaymentRequired`,
+        `ServerBusy`, and as `call` does; `ServerUnreachable` says whether it may have been taken."""
+        key = {"api_key_comfy_org": self.endpoint.api_key} if self.endpoint.api_key else {}
+        body = {
+            "prompt": graph,
+            "client_id": self.connection.client_id,
+            "extra_data": {**extra_data, **key},
+        }
+        try:
+            answer = await self.call("POST", "/prompt", body=body)
+        except ServerUnreachable as error:
+            if error.refused:
+                raise
+            raise ServerUnreachable(
+                "The answer of Comfy Cloud to the job was lost, so it cannot be told whether it runs there.",
+                "Look at the account's jobs before it is run again: it may be running, and is paid for then.",
+            ) from None
+        if answer.status == 413:
+            raise WorkflowRefused("The workflow is larger than Comfy Cloud takes.")
+        accepted = self._read_accepted(graph, answer)
+        with self._reading("/prompt"):
+            return Accepted(str(accepted["prompt_id"]), self._dropped(graph, accepted))
+
+    async def _job(self, prompt_id: str, seconds: float) -> dict[str, Any] | None:
+        path = f"/jobs/{quote(prompt_id, safe='')}"
+        answer = await self.call("GET", path, seconds=seconds)
+        return None if answer.status == 404 else self._json(path, answer)
+
+    async def look_up(self, prompt_id: str, since: float) -> Event:
+        """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`."""
+        job = await self._job(prompt_id, LOOK_UP_SECONDS)
+        if job is None:
+            return Absent()
+        with self._reading("/jobs"):
+            event = parse_job(job)
+        if isinstance(event, Waiting) and job.get("queue_position") is None:
+            return (await self.queue(since)).find(prompt_id) or event
+        return event
+
+    async def find(self, prompt_id: str) -> Prompt | None:
+        """A prompt with its graph and `extra_data`, wherever it stands, or None when the account has none such."""
+        job = await self._job(prompt_id, ANSWER_SECONDS)
+        with self._reading("/jobs"):
+            return None if job is None else self._prompt(job)
+
+    def _prompt(self, job: Mapping[str, Any]) -> Prompt:
+        workflow = job.get("workflow") or {}
+        ended = job.get("execution_end_time")  # in milliseconds
+        return Prompt(
+            str(job["id"]),
+            parse_job(job),
+            float(job.get("create_time") or 0.0),
+            workflow.get("prompt") or {},
+            workflow.get("extra_data") or {},
+            None if ended is None else float(ended) / 1000,
+        )
+
+    async def recent(self) -> list[Prompt]:
+        """None: whose they are cannot be told of the account's jobs."""
+        return []
+
+    async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
+        """Cancel a prompt, wherever it stands. Raises a `ServerError` when the service could not be told."""
+        path = f"/jobs/{quote(prompt_id, safe='')}/cancel"
+        answer = await self.call("POST", path, seconds=seconds)
+        if answer.status not in (200, 404):  # an id that it does not know is that of a prompt that it did not take
+            raise UnexpectedAnswer(f"Comfy Cloud did not cancel the job (HTTP {answer.status}).")
+
+    async def upload(self, file: InputFile) -> str:
+        """Send a file, unless that was done a short while ago; returns the name that it has there."""
+        sent, name = self._uploads.get(file.stored_name, (-math.inf, ""))
+        if time.monotonic() - sent >= CLOUD_DEFINITION_SECONDS:
+            name = await self._send(file, type="input", overwrite="true")
+            self._uploads[file.stored_name] = time.monotonic(), name
+            for oldest in list(self._uploads)[:-REMEMBERED_UPLOADS]:
+                del self._uploads[oldest]
+        return name
+
+    def _check_upload(self, file: InputFile, answer: Answer) -> None:
+        if answer.status == 400:
+            reason = self._reason_in(answer.body)[1] or "it gives no reason"
+            raise LimitExceeded(f"Comfy Cloud did not take the file: {reason}", "Give a smaller one.")
+        super()._check_upload(file, answer)
+
+    async def _download(self, params: Mapping[str, str]) -> Answer:
+        ask = functools.partial(self.call, "GET", seconds=DOWNLOAD_SECONDS, silent=STALL_SECONDS, most=MAX_OUTPUT_BYTES)
+        answer = await ask("/view", params=params, redirects=True)
+        if answer.status not in REDIRECTS:
+            return answer
+        with self._reading("/view"):
+            signed = URL(self._address("/view")).join(URL(answer.location, encoded=True))
+            safe = signed.scheme == "https" or signed.scheme == URL(self.endpoint.url).scheme
+            if not safe or not signed.host:
+                raise self._redirected(answer.location)
+        return await ask(signed)

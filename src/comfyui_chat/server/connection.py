@@ -1,0 +1,202 @@
+"""server/connection."""
+
+import asyncio
+import contextlib
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from typing import Any, Protocol
+
+import aiohttp
+
+from ..errors import AccessRefused, ComfyUIError
+from ..logs import log
+from .endpoint import Endpoint
+from .protocol import Event, Frame, Gap, QueueMoved, SentPicture, parse_binary, parse_frame
+from .record import Record
+
+CONNECT_SECONDS = 10.0  # to open a connection or the websocket
+DEAF_SECONDS = 20.0  # without any frame while a job runs, before the websocket is opened anew
+
+
+class Subscription:
+    """What the websocket tells about one prompt."""
+
+    def __init__(self, picture_nodes: frozenset[str], on_preview: Callable[[bytes], None]) -> None:
+        self.events: asyncio.Queue[Event] = asyncio.Queue()
+        self.picture_nodes = picture_nodes
+        self.on_preview = on_preview
+        self.connected = False  # whether frames arrive at the moment
+
+    def picture(self, node_id: str, data: bytes) -> None:
+        """Hand over a binary frame: a result when the node saves its picture nowhere else, a preview otherwise."""
+        if node_id in self.picture_nodes:
+            self.events.put_nowait(SentPicture(node_id, data))
+        else:
+            self.on_preview(data)
+
+
+class Host(Protocol):
+    """What a connection needs of the server that it belongs to."""
+
+    @property
+    def endpoint(self) -> Endpoint:
+        """Where it is."""
+
+    @property
+    def record(self) -> Record:
+        """What has been seen of it."""
+
+    def later(self, chore: Coroutine[Any, Any, None]) -> None:
+        """Do something beside everything else, for as long as the server is open."""
+
+    def websocket(self, client_id: str) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:
+        """A new websocket of the client with this id."""
+
+
+class Connection:
+    """The one websocket of a server and credential, shared by all prompts in flight and owned by none of them.
+
+    The reader only parses and hands over, since a client that stops reading stalls every other client of the server.
+    It reconnects with the same client id, and never before the old socket is closed: the server drops the
+    registration of the newer one when the older one goes.
+    """
+
+    def __init__(self, server: Host) -> None:
+        self.client_id = uuid.uuid4().hex
+        self._server = server
+        self._subscriptions: dict[str, Subscription] = {}
+        self._listeners = 0
+        self._reader: asyncio.Task[None] | None = None
+        self._settled = asyncio.Event()  # set while it is known whether the socket is open
+        self._hurry = asyncio.Event()  # somebody waits for the socket: try again now
+        self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._heard = 0.0  # when the last frame came
+        self._refusal: AccessRefused | None = None
+        self._flags = False  # the server puts the prompt's id on previews
+        self._at = ("", "")  # prompt and node that run, as far as our frames tell
+        self.is_open = False
+
+    @contextlib.asynccontextmanager
+    async def listen(
+        self, prompt_id: str, picture_nodes: frozenset[str], on_preview: Callable[[bytes], None]
+    ) -> AsyncIterator[Subscription]:
+        """Everything about a prompt, from before it is posted. Without a websocket (a proxy may refuse it) the
+        subscription stays silent and look-ups have to do. Raises `AccessRefused`."""
+        self._listeners += 1
+        subscription: Subscription | None = None
+        try:
+            if not self.is_open:
+                self._settled.clear()
+                self._hurry.set()
+                if self._reader is None or self._reader.done():
+                    self._reader = asyncio.create_task(self._read_on())
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(CONNECT_SECONDS):
+                        await self._settled.wait()
+            if self._refusal:
+                self._refusal.untaken = True
+                raise self._refusal
+            subscription = self._subscriptions[prompt_id] = Subscription(picture_nodes, on_preview)
+            subscription.connected = self.is_open
+            yield subscription
+        finally:
+            self._subscriptions = {key: one for key, one in self._subscriptions.items() if one is not subscription}
+            self._listeners -= 1
+
+    def rename(self, prompt_id: str, accepted_id: str) -> None:
+        """A prompt that is listened to got another id from its server; what was told of it before is missing."""
+        if prompt_id != accepted_id and (subscription := self._subscriptions.pop(prompt_id, None)):
+            self._subscriptions[accepted_id] = subscription
+            subscription.events.put_nowait(Gap())
+
+    def renew(self) -> bool:
+        """Open a new socket when nothing at all came for a while: a server goes on sending to nobody when it believes
+        that the client with this id has left, and a connection may be cut without a word. Returns whether it does."""
+        if self._socket is None or time.monotonic() - self._heard < DEAF_SECONDS:
+            return False
+        self._heard = time.monotonic()
+        self._server.later(self._hang_up(self._socket))
+        return True
+
+    async def _hang_up(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        async with asyncio.timeout(CONNECT_SECONDS):
+            await socket.close()
+
+    async def close(self) -> None:
+        """Close the socket and end the reader; it may be opened again."""
+        reader, self._reader = self._reader, None
+        if reader:
+            reader.cancel()
+            await asyncio.wait({reader})
+
+    async def _read_on(self) -> None:
+        pause = 0.5
+        while self._listeners:
+            self._refusal = None
+            try:
+                self._hurry.clear()
+                async with asyncio.timeout(CONNECT_SECONDS) as limit, self._server.websocket(self.client_id) as socket:
+                    limit.reschedule(None)
+                    # Only the first message sent may be this one, and a new socket knows nothing of the old one's.
+                    await socket.send_json({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
+                    self._flags, self._at, self.is_open = False, ("", ""), True
+                    self._socket, self._heard = socket, time.monotonic()
+                    self._server.record.sockets += 1
+                    self._settled.set()
+                    self._tell_all(Gap())
+                    async for message in socket:
+                        pause, self._heard = 0.5, time.monotonic()  # not before a frame: a proxy may close it at once
+                        self._take(message)
+            except AccessRefused as refused:
+                self._refusal = refused
+            except (aiohttp.ClientError, OSError, ValueError, ComfyUIError) as error:
+                log.debug("websocket of %s: %s", self._server.endpoint.url, type(error).__name__)
+            finally:
+                was_open, self.is_open, self._socket = self.is_open, False, None
+                if was_open:
+                    self._tell_all(Gap())
+                self._settled.set()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._hurry.wait()
+            pause = min(pause * 2, 10.0)
+
+    def _tell_all(self, event: Event) -> None:
+        for subscription in self._subscriptions.values():
+            subscription.connected = self.is_open
+            subscription.events.put_nowait(event)
+
+    def _take(self, message: aiohttp.WSMessage) -> None:
+        try:
+            if message.type is aiohttp.WSMsgType.TEXT:
+                frame = json.loads(message.data)
+                self._take_text(frame["type"], frame.get("data") or {})
+            elif message.type is aiohttp.WSMsgType.BINARY and (picture := parse_binary(message.data)):
+                self._take_picture(picture)
+        except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+            log.debug("unreadable frame: %s", type(error).__name__)  # custom nodes send whatever they like
+
+    def _take_text(self, kind: str, data: Mapping[str, Any]) -> None:
+        if kind == "feature_flags":
+            self._flags = bool(data.get("supports_preview_metadata"))
+        elif kind == "status":
+            self._tell_all(QueueMoved())
+        elif subscription := self._subscriptions.get(str(data.get("prompt_id"))):
+            if kind == "executing":
+                self._at = (str(data["prompt_id"]), str(data.get("display_node") or data["node"]))
+            if event := parse_frame(kind, data):
+                subscription.events.put_nowait(event)
+
+    def _take_picture(self, picture: Frame) -> None:
+        if picture.prompt_id is not None:
+            if subscription := self._subscriptions.get(picture.prompt_id):
+                subscription.picture(str(picture.node_id), picture.data)
+            return
+        # The old layout: it belongs to the node that runs. With the flags accepted it is somebody else's preview,
+        # broadcast to all, unless one of our nodes is just sending its result.
+        prompt_id, node_id = self._at
+        running = self._subscriptions.get(prompt_id)
+        if running and (not self._flags or node_id in running.picture_nodes):
+            running.picture(node_id, picture.data)

@@ -1,0 +1,70 @@
+"""webui/ollama."""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+
+from ..logs import log
+
+UNLOAD_SECONDS = 5.0  # for Ollama to take its models off the graphics card, all of it together
+UNLOAD_PAUSE_SECONDS = 0.2  # between two looks at whether they are gone
+
+
+@dataclass(frozen=True)
+class Ollama:
+    """One of Open WebUI's connections to Ollama, and the key that belongs to it."""
+
+    url: str
+    api_key: str = field(default="", repr=False)
+
+    @classmethod
+    def all_of(cls, enabled: Any, urls: Any, configs: Any) -> "list[Ollama]":
+        """Those that are switched on, as Open WebUI's settings hold them: `configs` by the place in `urls` or, in older
+        ones, by the address."""
+        known: Mapping[str, Any] = configs if isinstance(configs, Mapping) else {}
+        found = []
+        for index, url in enumerate(urls if enabled and isinstance(urls, (list, tuple)) else ()):
+            parts = urlsplit(str(url))
+            origin = f"{parts.scheme}://{parts.netloc}"
+            held = [known[key] for key in (str(index), url, origin) if isinstance(known.get(key), Mapping)]
+            config: Mapping[str, Any] = held[0] if held else {}
+            if parts.hostname and config.get("enable", True):
+                found.append(cls(str(url).rstrip("/"), str(config.get("key") or "")))
+        return found
+
+    async def unload(self) -> None:
+        """Have it unload all models, and wait until they are gone, for `UNLOAD_SECONDS` at most. Whatever goes wrong is
+        logged and goes no further; only a cancellation is raised."""
+        headers, jar = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}, aiohttp.DummyCookieJar()
+        try:
+            async with (
+                asyncio.timeout(UNLOAD_SECONDS),
+                aiohttp.ClientSession(headers=headers, cookie_jar=jar, raise_for_status=True) as session,
+            ):
+                names = sorted(await self._loaded(session))
+                asked = (self._send_away(session, name) for name in names)
+                failures = await asyncio.gather(*asked, return_exceptions=True)
+                going = {name for name, failure in zip(names, failures, strict=True) if failure is None}
+                while going:  # it answers at once, and the memory is free later
+                    await asyncio.sleep(UNLOAD_PAUSE_SECONDS)
+                    going &= await self._loaded(session)
+                for failure in filter(None, failures):
+                    raise failure
+        except Exception as error:
+            reason = f"{type(error).__name__} {getattr(error, 'status', '')}".strip()
+            log.info("Ollama at %s did not unload its models: %s", urlsplit(self.url).netloc.rpartition("@")[2], reason)
+
+    async def _loaded(self, session: aiohttp.ClientSession) -> set[str]:
+        """The names of the models in its memory."""
+        async with session.get(f"{self.url}/api/ps", allow_redirects=False) as response:
+            return {str(model.get("model") or model["name"]) for model in (await response.json())["models"]}
+
+    async def _send_away(self, session: aiohttp.ClientSession, name: str) -> None:
+        """Ask for one model to be unloaded: an empty prompt that is kept for no time."""
+        body = {"model": name, "keep_alive": 0}
+        async with session.post(f"{self.url}/api/generate", json=body, allow_redirects=False) as response:
+            await response.read()

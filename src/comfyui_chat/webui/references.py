@@ -1,0 +1,82 @@
+"""webui/references."""
+
+import base64
+import contextlib
+import json
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from ..errors import BadArgument, LimitExceeded
+from ..media.kinds import MAX_INPUT_BYTES
+from ..names import shortened
+from ..values import is_given
+
+# A file's id, alone or in its address.
+FILE_REFERENCE = re.compile(r"(?:\S{0,500}/api/v1/files/)?([0-9a-fA-F-]{36})(?:/content(?:/\S{0,500})?)?")
+DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.-]+)*;base64,")
+LAST = re.compile(
+    r"(?:the )?(?:last|latest|newest|most recent)(?: (\d{1,2}|two|three))?(?: (?:picture|image|photo|one)s?)?"
+)
+
+
+NUMBERED = re.compile(r"(?:the )?(?:(?:picture|image|photo|number|no\.?) ?)?#? ?(\d{1,5})(?:\.0)?")
+ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
+OF_AUTHOR = ("saved", "author", "keep")  # in place of a file: the one that the workflow names
+OF_IMAGE = ("transparency", "transparent", "alpha")  # in place of a mask: the picture's own
+
+
+def read_references(value: Any, name: str = "images") -> list[str]:
+    """The pictures that the argument `name` gives: a list, one text, several behind commas, or a list in a text.
+
+    Raises `BadArgument`.
+    """
+    if isinstance(value, str) and value.strip().startswith("["):
+        with contextlib.suppress(ValueError, RecursionError):
+            value = json.loads(value)
+    listed = value if isinstance(value, list) else [] if value is None else [value]
+    if not all(isinstance(item, (str, int, float)) and not isinstance(item, bool) for item in listed):
+        raise BadArgument(
+            f"The argument {name} is {shortened(value)}.", 'Give numbers, "last", or ids or URLs of files of this chat.'
+        )
+    texts = [str(item) for item in listed]
+    parts = [part for text in texts for part in ([text] if DATA_URI.match(text) else text.split(","))]
+    return [part.strip() for part in parts if is_given("images", part)]
+
+
+def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
+    """The pictures of a chat that a number, "last" or "last 2" means, of all in their order. Raises `BadArgument`."""
+    text = " ".join(words.lower().split())
+    last, numbered = LAST.fullmatch(text), NUMBERED.fullmatch(text)
+    ordinal = ORDINALS.get(text.removeprefix("the ").partition(" ")[0])
+    if not last and not numbered and not ordinal:
+        raise BadArgument(
+            f'"{shortened(words)}" is no picture of this chat.',
+            'Give a number from 1, "last", "last 2", or the id or URL of a file of this chat.',
+        )
+    if not pictures:
+        raise BadArgument(
+            "There is no picture in this chat.", "Ask the user to attach one, or make one with generate_image."
+        )
+    if last:
+        count = {"two": 2, "three": 3}.get(last[1]) or int(last[1] or 1)
+        if 1 <= count <= len(pictures):
+            return list(pictures[-count:])
+    else:
+        number = ordinal or int(numbered[1] if numbered else 0)
+        if 1 <= number <= len(pictures):
+            return [pictures[number - 1]]
+    raise BadArgument(
+        f'There is no "{shortened(words)}" in this chat: it has {len(pictures)} picture{"s" * (len(pictures) != 1)}.',
+        f"Give a number from 1 to {len(pictures)}.",
+    )
+
+
+def read_data_uri(uri: str) -> tuple[str, bytes]:
+    """A name and the content of a data URI. Raises `BadArgument` and `LimitExceeded`. Blocks."""
+    if len(uri) * 3 / 4 > MAX_INPUT_BYTES:
+        raise LimitExceeded(f"A file of the chat is larger than {MAX_INPUT_BYTES // 2**20} MB.", "Give a smaller one.")
+    try:
+        return "the attached file", base64.b64decode(uri.partition(",")[2], validate=True)
+    except ValueError:
+        raise BadArgument("A file of the chat is no proper data URI.", "Have it attached again.") from None

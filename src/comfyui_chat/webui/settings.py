@@ -1,0 +1,266 @@
+"""webui/settings."""
+
+import asyncio
+import contextlib
+import json
+import os
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+from urllib.parse import urlsplit
+
+from PIL import Image
+from pydantic import BaseModel
+
+from ..catalogue.choosing import CHANGING, Offer, Wish
+from ..catalogue.entries import ATTACHED, Catalogue, read_pasted
+from ..errors import BadArgument, EndpointRefused, UnknownWorkflow
+from ..graph.discovery import parameter_name
+from ..media.delivery import Format
+from ..media.pictures import InputFile
+from ..names import quoted, shortened
+from ..run.fleet import Fleet, Limits, Patience
+from ..run.owner import Owner
+from ..run.planning import EXTRAS
+from ..server.endpoint import Endpoint
+from ..values import Wanted, as_text, clamp, is_given, words_of
+from .chat import Chat
+from .valves import UserValves, Valves
+
+USUAL_ADDRESSES = ("http://127.0.0.1:8188", "http://host.docker.internal:8188")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What both valves and the caller's rights come to, for one call."""
+
+    endpoints: tuple[Endpoint, ...]  # in the order in which they are preferred
+    limits: Limits
+    previews: bool
+    preferences: Mapping[str, Wanted]  # argument -> what holds when the call does not say
+    catalogue: Catalogue = Catalogue()
+    own_workflows: bool = False  # whether the caller may bring workflows
+    format: Format = Format()
+    show_to_model: bool = False
+    owner: Owner = field(default_factory=Owner)
+    patience: Patience = Patience()
+    unload_ollama: bool = False
+    free_seconds: float | None = None  # after a run, before ComfyUI's memory is freed; None for never
+    others: tuple[Endpoint, ...] = ()  # of the administrator's, while the user names one of them
+
+    @property
+    def fleet(self) -> Fleet:
+        """The servers of this call, and by what rules they are used."""
+        return Fleet(self.endpoints, self.limits, self.owner, self.patience, self.others)
+
+    def wish(self, prompt: Any, **arguments: Any) -> Wish:
+        """The wish of a call: its arguments first, then the user's valves, then the administrator's.
+
+        Raises `BadArgument` when there is no prompt.
+        """
+        preferences = {name: wanted for name, wanted in self.preferences.items() if name != "edit_workflow"}
+        wanted: dict[str, Any] = {**preferences, **_given(arguments)}
+        return Wish(_prompt(prompt), **wanted)
+
+    def edit(self, prompt: Any, files: Sequence[InputFile | None], mask: Image.Image | None, **arguments: Any) -> Wish:
+        """The same for a change of pictures: size and workflow of the valves are for new ones and do not hold.
+
+        Raises `BadArgument` when there is no prompt.
+        """
+        names = {"model": "model", "negative_prompt": "negative_prompt", "edit_workflow": "workflow"}
+        preferences = {names[name]: wanted for name, wanted in self.preferences.items() if name in names}
+        wanted: dict[str, Any] = {**preferences, **_given(arguments)}
+        tasks = ("inpaint",) if mask else CHANGING
+        return Wish(_prompt(prompt), tasks, files=tuple(files), mask=mask, **wanted)
+
+    def enlarge(self, picture: InputFile | None, **arguments: Any) -> Wish:
+        """The wish for a larger copy of a picture."""
+        wanted: dict[str, Any] = _given(arguments)
+        return Wish(None, ("upscale",), files=(picture,), **wanted)
+
+    def order(
+        self,
+        workflow: Any,
+        inputs: Any,
+        files: Sequence[InputFile | None] = (),
+        offers: Mapping[str, Offer] | None = None,
+    ) -> Wish:
+        """The wish of a call that names a workflow and its inputs; all others stay as its author saved them. Without a
+        name one is chosen that makes pictures, or changes those that are given. Raises `BadArgument`.
+        """
+        name = words_of(workflow, "workflow").strip()
+        if isinstance(inputs, str):
+            with contextlib.suppress(ValueError, RecursionError):
+                inputs = json.loads(inputs) if is_given("inputs", inputs) else None
+        if inputs and not isinstance(inputs, dict):
+            raise BadArgument(f"The argument inputs is {shortened(inputs)}.", 'Give an object such as {"seed": 7}.')
+        wanted = {
+            str(key): Wanted(value, f"The input {shortened(key, 60)}")
+            for key, value in (inputs or {}).items()
+            if value is not None
+            and (str(key) not in EXTRAS or is_given(str(key), value))
+            and (parameter_name(str(key)) != "seed" or is_given("seed", value))
+        }
+        if not name:
+            wish = Wish(inputs=wanted, files=tuple(files))
+            return replace(wish, tasks=CHANGING) if wish.pictures else wish
+        about = Wanted(name, "The argument workflow")
+        return Wish(workflow=about, inputs=wanted, files=tuple(files), offers=offers or {})
+
+    async def including(self, chat: "Chat", workflow: Any) -> Catalogue:
+        """The catalogue, with the workflow attached to the chat when that is the one which is named."""
+        if not isinstance(workflow, str) or workflow.strip().lower() != ATTACHED:
+            return self.catalogue
+        if not self.own_workflows:
+            raise UnknownWorkflow(
+                "The administrator does not allow users to bring workflows of their own.",
+                "Name one of list_workflows.",
+            )
+        return replace(self.catalogue, given=(await chat.attached_workflow(), *self.catalogue.given))
+
+
+def _prompt(prompt: Any) -> str:
+    text = as_text(Wanted(prompt, "The argument prompt"))
+    if not text.strip():
+        raise BadArgument("The argument prompt is empty.", "Call again with a text that says what to show.")
+    return text
+
+
+def _given(arguments: Mapping[str, Any]) -> dict[str, Wanted]:
+    return {name: Wanted(value, f"The argument {name}") for name, value in arguments.items() if is_given(name, value)}
+
+
+def resolve(
+    valves: Valves, user: Mapping[str, Any] | None, own_address: str = "", owner: Owner | None = None
+) -> Settings:
+    """Both valves, clamped, and the caller's rights as one value.
+
+    `user` is Open WebUI's `__user__`, with the user's valves; `own_address` the one in Open WebUI's image settings;
+    `owner` says whose the jobs are.
+    Raises `EndpointRefused` and `BadArgument`.
+    """
+    user = user or {}
+    stored = user.get("valves")
+    mine = UserValves(**(stored.model_dump() if isinstance(stored, BaseModel) else dict(stored or {})))
+    others: list[Endpoint] = []
+    preferences: dict[str, Wanted] = {}
+    for level, whose, held in ((2, "The administrator's valve", valves), (1, "Your valve", mine)):
+        for name in ("model", "workflow", "edit_workflow", "size", "negative_prompt"):
+            value = getattr(held, name).strip()
+            if is_given(name, value):
+                preferences[name] = Wanted(value, f'{whose} "{type(held).model_fields[name].title}"', level)
+    if mine.endpoint.strip():
+        if not valves.allow_user_endpoints and user.get("role") != "admin":
+            raise EndpointRefused(
+                "You set a ComfyUI address of your own, and the administrator does not allow that.",
+                'Tell the user to empty the valve "Your ComfyUI address" of this tool.',
+            )
+        endpoints = [Endpoint.parse(mine.endpoint, mine.api_key, 'The valve "Your ComfyUI address"')]
+    else:
+        everybodys = administrators_endpoints(valves, own_address)
+        endpoints = pinned(everybodys, mine.server)
+        others = [one for one in everybodys if one not in endpoints and not one.guessed]
+    limits = Limits(
+        count=int(clamp(valves.max_count, 1, 64)),
+        steps=int(clamp(valves.max_steps, 1, 10_000)),
+        megapixels=clamp(valves.max_megapixels, 0.07, 256),
+        upscaled_megapixels=clamp(valves.max_upscaled_megapixels, 0.07, 256),
+        video_seconds=clamp(valves.max_video_seconds, 0.1, 3600),
+        wait_seconds=60 * clamp(valves.max_wait_minutes, 0.1, 1440),
+        jobs=int(clamp(valves.max_jobs, 0, 1000)),
+        queue=int(clamp(valves.max_queue, 0, 10_000)),
+    )
+    own = valves.allow_user_workflows or user.get("role") == "admin"
+    kind = valves.picture_format if mine.picture_format == "default" else mine.picture_format
+    quality = int(clamp(mine.quality or valves.quality, 1, 100))
+    kept = not (valves.strip_metadata or mine.strip_metadata)
+    return Settings(
+        tuple(endpoints),
+        limits,
+        valves.previews and mine.previews,
+        preferences,
+        _catalogue(valves, mine, own),
+        own,
+        Format("" if kind == "as made" else kind, quality, kept),
+        mine.show_to_model,
+        owner or Owner(str(user.get("id") or "")),
+        Patience(gone=clamp(valves.lost_after_seconds, 5, 3600)),
+        valves.unload_ollama and not mine.endpoint.strip(),
+        _free_seconds(valves) if not mine.endpoint.strip() else None,
+        tuple(others),
+    )
+
+
+def _free_seconds(valves: Valves) -> float | None:
+    idle = 60 * clamp(valves.idle_minutes, 0.1, 1440)
+    return {"after each run": 0.0, "when idle": idle}.get(valves.free_memory)
+
+
+def _catalogue(valves: Valves, mine: UserValves, own: bool) -> Catalogue:
+    """The workflows of both valves, and what is wrong with them; the user's if they may bring their own."""
+    pasted = [read_pasted(mine.workflows, "user", 'Your valve "Workflows"')] if own else []
+    pasted.append(read_pasted(valves.workflows, "administrator", 'The administrator\'s valve "Workflows"'))
+    problems = [problem for one in pasted for problem in one.problems]
+    if mine.workflows.strip() and not own:
+        problems.append('Your valve "Workflows" is not used: the administrator does not allow that.')
+    given = tuple(entry for one in pasted for entry in one.entries)
+    return Catalogue(given, valves.server_workflows or bool(mine.endpoint.strip()), tuple(problems))
+
+
+async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> Settings:
+    """The settings of a call. Workflows in a valve may be megabytes, so they are read beside the event loop."""
+    return await asyncio.to_thread(resolve, valves, user, await chat.comfyui_address(), chat.owner)
+
+
+def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]:
+    """The addresses to try for everybody. The key goes to those that an administrator set, not to guesses."""
+    if valves.endpoint.strip():
+        return read_endpoints(valves.endpoint, valves.api_key)
+    named = (
+        (os.environ.get("COMFYUI_BASE_URL", ""), "The environment variable COMFYUI_BASE_URL"),
+        (own_address, "The ComfyUI address in Open WebUI's image settings"),
+    )
+    endpoints = [Endpoint.parse(url, valves.api_key, name) for url, name in named if url.strip()]
+    known = {endpoint.url for endpoint in endpoints}
+    guesses = [*endpoints, *(Endpoint(url) for url in USUAL_ADDRESSES if url not in known)]
+    return [replace(endpoint, guessed=True) for endpoint in dict.fromkeys(guesses)]
+
+
+def read_endpoints(addresses: str, keys: str) -> list[Endpoint]:
+    """The administrator's servers: addresses behind commas or one a line, each with a name before it ("fast = http://…")
+    or not, and one key for all or one each in the same order. Raises `BadArgument`."""
+    texts = [text.strip() for text in re.split(r"[,;\n]+", addresses) if text.strip()]
+    if not texts:
+        raise BadArgument('The valve "ComfyUI address" holds no address.', "It looks like http://host:8188.")
+    named = [re.fullmatch(r"(?:([^=:/]{1,60}?)\s*=\s*)?(.*)", text, re.DOTALL) for text in texts]
+    labels = [(found[1] or "").strip() if found else "" for found in named]
+    given = [keys.strip()] if len(texts) == 1 else [key.strip() for key in re.split(r"[,;\n]", keys.rstrip())]
+    given = given * len(texts) if len(given) == 1 else given  # a place left empty is a server without a key
+    while len(given) > len(texts) and not given[-1]:
+        given.pop()
+    if len(given) != len(texts):
+        raise BadArgument(
+            f'The valve "ComfyUI API key" holds {len(given)} keys for {len(texts)} addresses.',
+            "Give one for all, or one each behind commas, in the order of the addresses.",
+        )
+    name = 'The valve "ComfyUI address"'
+    endpoints = [
+        Endpoint.parse(found[2] if found else text, key, name, label)
+        for text, found, key, label in zip(texts, named, given, labels, strict=True)
+    ]
+    return list(dict.fromkeys(endpoints))
+
+
+def pinned(endpoints: list[Endpoint], name: str) -> list[Endpoint]:
+    """The server of a name or address, or all of them when none is named. Raises `BadArgument`."""
+    wanted = name.strip().lower()
+    if not wanted:
+        return endpoints
+    found = [one for one in endpoints if wanted in (one.name.lower(), urlsplit(one.url).netloc, one.url)]
+    if not found:
+        raise BadArgument(
+            f'Your valve "Server" is "{shortened(name)}", and no server is called so.',
+            f"Tell the user to empty it, or to name one of: {quoted(one.name for one in endpoints)}.",
+        )
+    return found[:1]

@@ -1,0 +1,356 @@
+"""webui/tools."""
+
+from typing import Any
+
+from ..catalogue.choosing import Wish
+from ..catalogue.entries import Catalogue
+from ..catalogue.listings import describe_workflow, list_models, list_workflows
+from ..errors import BadArgument
+from ..names import file_stem
+from ..run.fleet import everywhere, one_list
+from ..run.make import Memory, make
+from ..run.owner import attending
+from ..server.client import ComfyUIServer
+from ..values import Wanted, as_yes, words_of
+from .chat import Chat
+from .display import Display
+from .jobs import check_jobs
+from .reports import keep_and_report, status_report
+from .settings import Settings, settle
+from .valves import UserValves, Valves
+
+
+class Tools:
+    """What Open WebUI loads: every public method here is offered to the model."""
+
+    Valves = Valves
+    UserValves = UserValves
+
+    def __init__(self) -> None:
+        self.valves = Valves()
+
+    async def generate_image(
+        self,
+        prompt: str,
+        negative_prompt: str = "",
+        size: str = "auto",
+        count: float | None = None,
+        seed: float | None = None,
+        steps: float | None = None,
+        guidance: float | None = None,
+        model: str = "",
+        loras: list[str] | None = None,
+        workflow: str = "",
+        __user__: dict[str, Any] | None = None,
+        __request__: Any = None,
+        __event_emitter__: Any = None,
+        __metadata__: dict[str, Any] | None = None,
+        __chat_id__: str | None = None,
+        __message_id__: str | None = None,
+        __messages__: list[dict[str, Any]] | None = None,
+    ) -> dict[str, Any]:
+        """Make pictures from a description with ComfyUI and show them to the user in the chat.
+
+        Leave optional arguments out unless the user asks for them. The result holds the seed: give it again with
+        another prompt to vary a picture.
+
+        :param prompt: What the pictures show, described in detail
+        :param negative_prompt: What must not be in them
+        :param size: "auto", an aspect ratio such as "16:9", or pixels such as "1216x832"
+        :param count: How many pictures, a whole number from 1
+        :param seed: The seed of an earlier result, a whole number
+        :param steps: Sampling steps, a whole number
+        :param guidance: How strictly the prompt is followed (CFG)
+        :param model: Name of an installed model
+        :param loras: Names of installed LoRAs, with a strength if need be: "name:0.8"
+        :param workflow: Name of a workflow; without it the best one is chosen
+        """
+        arguments = {
+            "negative_prompt": negative_prompt,
+            "size": size,
+            "count": count,
+            "seed": seed,
+            "steps": steps,
+            "guidance": guidance,
+            "model": model,
+            "loras": loras,
+            "workflow": workflow,
+        }
+        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
+        valves = self.valves  # another request may replace it meanwhile
+
+        async def work(display: Display) -> tuple[dict[str, Any], str]:
+            settings = await settle(valves, __user__, chat)
+            wish = settings.wish(prompt, **arguments)
+            return await _run(chat, display, settings, wish, await settings.including(chat, workflow))
+
+        return await chat.answer(work)
+
+    async def edit_image(
+        self,
+        prompt: str,
+        images: list[str] | None = None,
+        mask: str = "",
+        strength: float | None = None,
+        size: str = "auto",
+        count: float | None = None,
+        seed: float | None = None,
+        model: str = "",
+        workflow: str = "",
+        __user__: dict[str, Any] | None = None,
+        __request__: Any = None,
+        __event_emitter__: Any = None,
+        __metadata__: dict[str, Any] | None = None,
+        __chat_id__: str | None = None,
+        __message_id__: str | None = None,
+        __messages__: list[dict[str, Any]] | None = None,
+    ) -> dict[str, Any]:
+        """Change pictures of this chat as a prompt says, or combine several, and show the user the result.
+
+        :param prompt: What to change; with several pictures they are "image 1", "image 2"
+        :param images: Pictures by their number in this chat ("1"), "last", "last 2", id or URL; without it the newest
+        :param mask: A picture, white where to paint anew, or "transparency" for the image's own
+        :param strength: How much is painted anew, 0 to 1, for models that paint over pictures
+        :param size: As in generate_image; without it that of the picture
+        :param count: How many results
+        :param seed: As in generate_image
+        :param model: Name of an installed model
+        :param workflow: Name of a workflow that takes pictures
+        """
+        arguments = {
+            "strength": strength,
+            "size": size,
+            "count": count,
+            "seed": seed,
+            "model": model,
+            "workflow": workflow,
+        }
+        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
+        valves = self.valves
+
+        async def work(display: Display) -> tuple[dict[str, Any], str]:
+            settings = await settle(valves, __user__, chat)
+            files = await chat.input_files(images) or [await chat.newest()]
+            painted = await chat.mask(mask, files[0]) if files[0] else None
+            wish = settings.edit(prompt, files, painted, **arguments)
+            return await _run(chat, display, settings, wish, await settings.including(chat, workflow))
+
+        return await chat.answer(work)
+
+    async def upscale_image(
+        self,
+        image: str = "",
+        scale: float | None = None,
+        model: str = "",
+        __user__: dict[str, Any] | None = None,
+        __request__: Any = None,
+        __event_emitter__: Any = None,
+        __metadata__: dict[str, Any] | None = None,
+        __chat_id__: str | None = None,
+        __message_id__: str | None = None,
+        __messages__: list[dict[str, Any]] | None = None,
+    ) -> dict[str, Any]:
+        """Enlarge a picture of this chat with an upscale model, without changing what it shows.
+
+        :param image: As edit_image takes it; without it the newest
+        :param scale: How many times as wide and high, 1 to 8; without it 2
+        :param model: Name of an installed upscale model
+        """
+        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
+        valves = self.valves
+
+        async def work(display: Display) -> tuple[dict[str, Any], str]:
+            settings = await settle(valves, __user__, chat)
+            files = await chat.input_files(image, name="image") or [await chat.newest()]
+            if len(files) > 1:
+                raise BadArgument("The argument image names several pictures.", "Call once for each.")
+            wish = settings.enlarge(files[0], scale=scale, model=model)
+            return await _run(chat, display, settings, wish, settings.catalogue)
+
+        return await chat.answer(work)
+
+    async def run_workflow(
+        self,
+        workflow: str = "",
+        inputs: dict[str, Any] | None = None,
+        images: list[str] | None = None,
+        __user__: dict[str, Any] | None = None,
+        __request__: Any = None,
+        __event_emitter__: Any = None,
+        __metadata__: dict[str, Any] | None = None,
+        __chat_id__: str | None = None,
+        __message_id__: str | None = None,
+        __messages__: list[dict[str, Any]] | None = None,
+    ) -> dict[str, Any]:
+        """Run any ComfyUI workflow by its name: pictures, edits, video, sound, anything saved there.
+
+        Ask describe_workflow for its inputs first.
+
+        :param workflow: A name or task of list_workflows, "attached" for the one in an attached picture; else the best
+        :param inputs: Values by input name, such as {"prompt": "a fox", "seed": 7}; all others stay as saved
+        :param images: What to work on, a mask last, as edit_image takes it; "saved" is the workflow's own
+        """
+        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
+        valves = self.valves
+
+        async def work(display: Display) -> tuple[dict[str, Any], str]:
+            settings = await settle(valves, __user__, chat)
+            wish = settings.order(workflow, inputs, await chat.input_files(images, keep=True), await chat.offers())
+            return await _run(chat, display, settings, wish, await settings.including(chat, workflow))
+
+        return await chat.answer(work)
+
+    async def list_workflows(
+        self,
+        search: str = "",
+        __user__: dict[str, Any] | None = None,
+        __request__: Any = None,
+        __event_emitter__: Any = None,
+        __metadata__: dict[str, Any] | None = None,
+        __chat_id__: str | None = None,
+        __message_id__: str | None = None,
+    ) -> dict[str, Any]:
+        """List the workflows that can be run, with what each is for.
+
+        :param search: Words that the name or the description holds; empty lists all
+        """
+        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
+        valves = self.valves
+
+        async def work(_display: Display) -> tuple[dict[str, Any], str]:
+            settings = await settle(valves, __user__, chat)
+            words, catalogue = words_of(search, "search"), settings.catalogue
+            answers = await everywhere(settings.endpoints, lambda server: list_workflows(server, catalogue, words))
+            answer = one_list(answers)
+            return {"status": "done", **answer}, f"{len(answer['workflows'])} workflows"
+
+        return await chat.answer(work)
+
+    async def describe_workflow(
+        self,
+        workflow: str,
+        __user__: dict[str, Any] | None = None,
+        __request__: Any = None,
+        __event_emitter__: Any = None,
+        __metadata__: dict[str, Any] | None = None,
+        __chat_id__: str | None = None,
+        __message_id__: str | None = None,
+    ) -> dict[str, Any]:
+        """Tell a workflow's inputs, models, missing nodes and outputs, with a diagram of its graph.
+
+        :param workflow: A name of list_workflows, or "attached" for the one in a picture that the user attached
+        """
+        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
+        valves = self.valves
+
+        async def work(_display: Display) -> tuple[dict[str, Any], str]:
+            settings = await settle(valves, __user__, chat)
+            name = words_of(workflow, "workflow").strip()
+            if not name:
+                raise BadArgument("The argument workflow is empty.", "list_workflows tells the names.")
+            catalogue = await settings.including(chat, workflow)
+            about = Wanted(name, "The argument workflow")
+
+            async def describe(server: ComfyUIServer) -> dict[str, Any]:
+                return await describe_workflow(server, await catalogue.find(server, about))
+
+            answers = await everywhere(settings.endpoints, describe)
+            answer = min(answers, key=lambda one: "cannot run" in one or "missing nodes" in one)
+            return {"status": "done", **answer}, f'Looked at "{answer["name"]}"'
+
+        return await chat.answer(work)
+
+    async def list_models(
+        self,
+        kind: str = "",
+        search: str = "",
+        __user__: dict[str, Any] | None = None,
+        __request__: Any = None,
+        __event_emitter__: Any = None,
+        __metadata__: dict[str, Any] | None = None,
+        __chat_id__: str | None = None,
+        __message_id__: str | None = None,
+    ) -> dict[str, Any]:
+        """List what is installed in ComfyUI: models of a kind, LoRAs, embeddings, samplers, schedulers.
+
+        :param kind: Such as "checkpoints", "loras", "samplers"; empty counts all kinds
+        :param search: Words that the name holds
+        """
+        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
+        valves = self.valves
+
+        async def work(_display: Display) -> tuple[dict[str, Any], str]:
+            settings = await settle(valves, __user__, chat)
+            of, words = words_of(kind, "kind"), words_of(search, "search")
+            answer = one_list(await everywhere(settings.endpoints, lambda server: list_models(server, of, words)))
+            return {"status": "done", **answer}, "Looked up what is installed"
+
+        return await chat.answer(work)
+
+    async def check_job(
+        self,
+        job_id: str = "",
+        cancel: bool = False,
+        __user__: dict[str, Any] | None = None,
+        __request__: Any = None,
+        __event_emitter__: Any = None,
+        __metadata__: dict[str, Any] | None = None,
+        __chat_id__: str | None = None,
+        __message_id__: str | None = None,
+        __messages__: list[dict[str, Any]] | None = None,
+    ) -> dict[str, Any]:
+        """Bring what a job made that was "still running" into the chat, or cancel it.
+
+        :param job_id: As told by that result; without it all of the user's jobs
+        :param cancel: true cancels it
+        """
+        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
+        valves = self.valves
+
+        async def work(display: Display) -> tuple[dict[str, Any], str]:
+            settings = await settle(valves, __user__, chat)
+            name, stop = words_of(job_id, "job_id"), as_yes(cancel, "cancel")
+            return await check_jobs(chat, display, settings, name, stop)
+
+        return await chat.answer(work)
+
+    async def comfyui_status(
+        self,
+        __user__: dict[str, Any] | None = None,
+        __request__: Any = None,
+        __event_emitter__: Any = None,
+        __metadata__: dict[str, Any] | None = None,
+        __chat_id__: str | None = None,
+        __message_id__: str | None = None,
+    ) -> dict[str, Any]:
+        """Tell ComfyUI's health and load."""
+        chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
+        valves = self.valves
+
+        async def work(_display: Display) -> tuple[dict[str, Any], str]:
+            settings = await settle(valves, __user__, chat)
+            standings = await settings.fleet.standings()
+            return status_report(standings, chat.user.get("role") == "admin")
+
+        return await chat.answer(work)
+
+
+async def _run(
+    chat: Chat, display: Display, settings: Settings, wish: Wish, catalogue: Catalogue
+) -> tuple[dict[str, Any], str]:
+    """A wish made, stored and reported."""
+    with attending():
+        made = await make(
+            wish,
+            settings.endpoints,
+            settings.limits,
+            display,
+            catalogue=catalogue,
+            previews=settings.previews and display.previews,
+            wanted=settings.format,
+            patience=settings.patience,
+            owner=settings.owner,
+            memory=Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds),
+            elsewhere=settings.others,
+        )
+        return await keep_and_report(chat, settings, made, file_stem(wish.called or made.workflow, made.seed))

@@ -1,0 +1,198 @@
+"""webui/valves."""
+
+import json
+import math
+from typing import Any, Literal, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+
+class Tolerant(BaseModel):
+    """A model that takes whatever is stored: an unreadable valve would otherwise break every chat of the tool."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    @field_validator("*", mode="before")
+    @classmethod
+    def _tidy(cls, value: Any, info: Any) -> Any:
+        known = cls.model_fields[info.field_name]
+        if get_origin(known.annotation) is Literal:
+            plain = str(value).strip().lower()
+            return next((choice for choice in get_args(known.annotation) if choice.lower() == plain), known.default)
+        if known.annotation is bool:
+            if isinstance(value, str):
+                value = {"true": True, "1": True, "on": True, "yes": True}.get(value.strip().lower(), False)
+            return value if isinstance(value, bool) else known.default
+        if known.annotation is str and isinstance(value, (dict, list)):
+            return json.dumps(value)  # workflows that a program set as they are
+        if known.annotation is str:
+            return value if isinstance(value, str) else known.default if value is None else str(value)
+        try:
+            number = float(value)
+        except (TypeError, ValueError, OverflowError):
+            return known.default
+        return known.default if not math.isfinite(number) else known.annotation(number) if known.annotation else number
+
+
+SECRET = {"input": {"type": "password"}}
+MODEL_VALVE = "File name of the model to use when none is asked for. Leave empty to have an installed one chosen."
+SIZE_VALVE = 'Used when no size is asked for: "auto", an aspect ratio such as "16:9", or pixels such as "1216x832".'
+NEGATIVE_VALVE = "What to keep out of pictures when the call does not say; used by models that take a negative prompt."
+WORKFLOW_VALVE = (
+    "Name of the workflow to use when none is asked for. Leave empty to have one chosen by installed models."
+)
+
+
+EDIT_WORKFLOW_VALVE = "The same for edit_image. Leave empty to have one chosen by installed models."
+FORMAT_VALVE = "What pictures are kept as; animations, videos and all else stay as made."
+WORKFLOWS_VALVE = (
+    "JSON of one workflow, as ComfyUI saves or exports it, or of several: an object of name and workflow, or a list."
+)
+
+
+class Valves(Tolerant):
+    """What the administrator sets for everybody."""
+
+    endpoint: str = Field(
+        default="",
+        title="ComfyUI address",
+        description="For example `http://127.0.0.1:8188`. Several, one a line or behind commas, are used as one, the "
+        "first ones first, and may have names: `fast = http://10.0.0.5:8188`. Leave empty to look at "
+        "`COMFYUI_BASE_URL`, at the address in Open WebUI's own image settings, at `http://127.0.0.1:8188` and at "
+        "`http://host.docker.internal:8188`.",
+    )
+    api_key: str = Field(
+        default="",
+        title="ComfyUI API key",
+        description="Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`), and to the administrator's "
+        "addresses only. For several addresses: one for all, or one each behind commas, in their order.",
+        json_schema_extra=SECRET,  # type: ignore[arg-type]
+    )
+    model: str = Field(default="", title="Model", description=MODEL_VALVE)
+    workflow: str = Field(default="", title="Workflow", description=WORKFLOW_VALVE)
+    edit_workflow: str = Field(default="", title="Workflow for edits", description=EDIT_WORKFLOW_VALVE)
+    size: str = Field(default="auto", title="Size", description=SIZE_VALVE)
+    negative_prompt: str = Field(default="", title="Negative prompt", description=NEGATIVE_VALVE)
+    previews: bool = Field(
+        default=True, title="Live previews", description="Show the picture coming up. Nothing of it is stored."
+    )
+    picture_format: Literal["as made", "PNG", "WebP", "JPEG"] = Field(
+        default="as made", title="Format of pictures", description=FORMAT_VALVE
+    )
+    quality: int = Field(default=90, title="Quality of WebP and JPEG", description="1 to 100.")
+    strip_metadata: bool = Field(
+        default=False,
+        title="Remove metadata",
+        description="Take workflow, prompt and seed out of every file. ComfyUI's own output folder keeps them.",
+    )
+    allow_user_endpoints: bool = Field(
+        default=False,
+        title="Users may set their own ComfyUI address",
+        description="The server of Open WebUI connects to whatever address a user enters. Administrators always may.",
+    )
+    workflows: str = Field(default="", title="Workflows", description=WORKFLOWS_VALVE)
+    server_workflows: bool = Field(
+        default=True,
+        title="Workflows saved in ComfyUI",
+        description="Whatever is saved on the ComfyUI server can be run by its name.",
+    )
+    allow_user_workflows: bool = Field(
+        default=False,
+        title="Users may bring their own workflows",
+        description="Pasted into their valve, or inside a picture in the chat. They may use every node of the server. "
+        "Administrators always may.",
+    )
+    max_count: int = Field(default=4, title="Most pictures in one call", description="1 to 64.")
+    max_steps: int = Field(default=100, title="Most sampling steps", description="1 to 10000.")
+    max_megapixels: float = Field(
+        default=4.2, title="Largest picture in megapixels", description="0.07 to 256; 4.2 allows 2048x2048."
+    )
+    max_upscaled_megapixels: float = Field(
+        default=34.0, title="Largest upscaled picture in megapixels", description="0.07 to 256; 34 allows 7680x4320."
+    )
+    max_video_seconds: float = Field(
+        default=30.0,
+        title="Longest video in seconds",
+        description="0.1 to 3600, counted at no more than 30 frames a second.",
+    )
+    max_jobs: int = Field(
+        default=4,
+        title="Most jobs of one user at once",
+        description="1 to 1000 on all servers together, waiting ones counted; 0 for any number.",
+    )
+    max_queue: int = Field(
+        default=0,
+        title="Longest queue that is joined",
+        description="1 to 10000 jobs of everybody, ComfyUI's own page included; 0 for any number.",
+    )
+    max_wait_minutes: float = Field(
+        default=60.0,
+        title="Longest wait in minutes",
+        description="0.1 to 1440. The job goes on in ComfyUI after it, and check_job brings it.",
+    )
+    lost_after_seconds: float = Field(
+        default=60.0,
+        title="Seconds until a server is given up",
+        description="5 to 3600, without a connection to it; its job is run on another one then, if there is one.",
+    )
+    unload_ollama: bool = Field(
+        default=False,
+        title="Unload Ollama's models before a run",
+        description="For Ollama and ComfyUI on one graphics card. All models of all of Open WebUI's Ollamas.",
+    )
+    free_memory: Literal["never", "after each run", "when idle"] = Field(
+        default="never",
+        title="Free ComfyUI's memory",
+        description="Its models are unloaded, but never while anybody has a job in its queue.",
+    )
+    idle_minutes: float = Field(
+        default=10.0,
+        title="Minutes until idle",
+        description="0.1 to 1440 without a run, after which ComfyUI's memory is freed when idle.",
+    )
+
+
+class UserValves(Tolerant):
+    """What each user sets for themselves."""
+
+    endpoint: str = Field(
+        default="",
+        title="Your ComfyUI address",
+        description="Your own ComfyUI instead of the administrator's, if the administrator allows it.",
+    )
+    api_key: str = Field(
+        default="",
+        title="API key for your address",
+        description="Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`) to your own address only.",
+        json_schema_extra=SECRET,  # type: ignore[arg-type]
+    )
+    server: str = Field(
+        default="",
+        title="Server",
+        description="Name of the one to use, where the administrator has set several. Leave empty to have the soonest "
+        "chosen.",
+    )
+    model: str = Field(default="", title="Model", description=MODEL_VALVE)
+    workflow: str = Field(default="", title="Workflow", description=WORKFLOW_VALVE)
+    edit_workflow: str = Field(default="", title="Workflow for edits", description=EDIT_WORKFLOW_VALVE)
+    size: str = Field(default="auto", title="Size", description=SIZE_VALVE)
+    negative_prompt: str = Field(default="", title="Negative prompt", description=NEGATIVE_VALVE)
+    previews: bool = Field(default=True, title="Live previews", description="Show the picture coming up.")
+    picture_format: Literal["default", "as made", "PNG", "WebP", "JPEG"] = Field(
+        default="default", title="Format of pictures", description=f"{FORMAT_VALVE} The default is the administrator's."
+    )
+    quality: int = Field(
+        default=0, title="Quality of WebP and JPEG", description="1 to 100; 0 for the administrator's."
+    )
+    strip_metadata: bool = Field(
+        default=False, title="Remove metadata", description="Take workflow, prompt and seed out of every file."
+    )
+    show_to_model: bool = Field(
+        default=False,
+        title="The model sees its pictures",
+        description="It gets small copies, so that it can judge them and try again; for models with vision, in native "
+        "function calling, since Open WebUI 0.11.4. They cost tokens in every later turn.",
+    )
+    workflows: str = Field(
+        default="", title="Workflows", description=f"{WORKFLOWS_VALVE} Used if the administrator allows it."
+    )
