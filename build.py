@@ -5,7 +5,7 @@
     python build.py --where N    tell which line of which module became line N of comfyui_tool.py, as in a traceback
 
 The modules are put one behind the other in the order below, which is the order to read them in. A module may import
-from those above it only, so that whatever runs while the file is loaded finds what it needs, and the floors stay floors.
+from those above it only: whatever runs while the file is loaded finds what it needs, and the floors stay floors.
 What Python understands in a package but not in one flat file, and what Open WebUI would change in it, is refused with
 its place.
 
@@ -35,7 +35,7 @@ FLOORS = (
     ("media", "kinds pictures metadata delivery"),
     ("server", "endpoint protocol record connection client cloud pool"),
     ("catalogue", "entries choosing listings"),
-    ("run", "job owner fleet follow inputs planning make earlier"),
+    ("run", "owner job fleet follow inputs planning make earlier"),
     ("webui", "ollama references display chat valves settings reports jobs tools"),
     ("", "command_line __main__"),
 )

@@ -46,8 +46,8 @@ required_open_webui_version: 0.9.6
 #   catalogue/entries   catalogue/entries.
 #   catalogue/choosing  catalogue/choosing.
 #   catalogue/listings  catalogue/listings.
-#   run/job             run/job.
 #   run/owner           run/owner.
+#   run/job             run/job.
 #   run/fleet           run/fleet.
 #   run/follow          run/follow.
 #   run/inputs          run/inputs.
@@ -409,6 +409,30 @@ async def gather(most: int, work: Sequence[Callable[[], Awaitable[T]]]) -> list[
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def finish(work: Awaitable[Any], seconds: float) -> bool:
+    """Do a short clean-up to its end, or to the end of its time, however often the caller is cancelled meanwhile; a
+    cancellation is raised again afterwards. Returns whether it went well; its failure is logged and goes no further.
+    """
+
+    async def bounded() -> None:
+        async with asyncio.timeout(seconds):
+            await work
+
+    task = asyncio.create_task(bounded())
+    cancelled: asyncio.CancelledError | None = None
+    while not task.done():
+        try:
+            await asyncio.wait({task})
+        except asyncio.CancelledError as error:
+            cancelled = error
+    failure = None if task.cancelled() else task.exception()
+    if failure:
+        log.warning("clean-up: %s: %s", type(failure).__name__, failure)
+    if cancelled:
+        raise cancelled
+    return not (failure or task.cancelled())
 
 
 # ======================================================================================================================
@@ -7608,6 +7632,117 @@ async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/owner.py
+#
+# run/owner.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MARK = "comfyui_tool"  # under which our prompts carry their mark in `extra_data`
+REMEMBERED_JOBS = 1000
+
+
+# Prompt id -> whether a call of this process brings its files still. It outlives the tool's being loaded anew, as the
+# calls under way then do.
+ATTENDED: dict[str, bool] = vars(
+    sys.modules.setdefault("comfyui_tool_jobs", ModuleType("comfyui_tool_jobs"))
+).setdefault("attended", {})
+
+
+OWN_CALL: ContextVar[set[str] | None] = ContextVar("OWN_CALL", default=None)  # the prompts that this call attends to
+CANCELLED: dict[str, None] = {}  # prompts that check_job took out, so that they are not run again
+TOLD: dict[str, None] = {}  # prompts whose failure check_job has told
+
+
+def mark_of(prompt: Prompt) -> Mapping[str, Any]:
+    """What a prompt says of itself where ours carry their mark; nothing where it is somebody else's thing."""
+    held = prompt.extra_data.get(MARK)
+    return held if isinstance(held, Mapping) else {}
+
+
+@dataclass(frozen=True)
+class Owner:
+    """Whose jobs they are. Each prompt carries a mark by which its user's later calls know it, in any worker, after any
+    restart: a keyed digest of the user and the prompt id, which says nothing to others and fits no other prompt."""
+
+    user: str = ""
+    key: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
+    alone: bool = False  # whether no other process than this one has calls
+
+    def mark(self, prompt_id: str) -> str:
+        """The mark of a prompt of this user, 32 hexadecimal digits."""
+        return hmac.new(self.key, f"{self.user}\n{prompt_id}".encode(errors="replace"), "sha256").hexdigest()[:32]
+
+    def owns(self, prompt: Prompt) -> bool:
+        """Whether the prompt is this user's, by its mark."""
+        mark = str(mark_of(prompt).get("mark") or "")
+        return hmac.compare_digest(mark.encode(errors="replace"), self.mark(prompt.prompt_id).encode())
+
+    def among(self, endpoint: Endpoint, queue: Queue) -> list[Prompt]:
+        """This user's prompts in a queue. Comfy Cloud's shows no marks, and the account's own prompts only."""
+        return [prompt for prompt in queue.prompts if endpoint.cloud or self.owns(prompt)]
+
+    def job_id(self, endpoint: Endpoint, prompt_id: str) -> str:
+        """By what name the user can ask for the job later: the prompt id, signed where the server keeps no mark."""
+        return f"{prompt_id}.{self.mark(prompt_id)[:16]}" if endpoint.cloud else prompt_id
+
+
+def marked_time(prompt: Prompt, what: str) -> float:
+    """When one of our prompts was posted ("at"), or its call stops to wait for it ("until"), in seconds since 1970, by
+    its mark."""
+    at = mark_of(prompt).get(what)
+    return float(at) if isinstance(at, (int, float)) and abs(at) < 1e12 else 0.0
+
+
+OTHERS_SECONDS = 60.0  # since its end, after which nobody else can be about to bring a job
+
+
+def is_attended(owner: Owner, prompt: Prompt) -> bool:
+    """Whether a call may be about to bring what the job made: one of this process or, as far as the mark and the clocks
+    tell, one of another. That one has left when its wait is over, and is done a short while after the end."""
+    if (attended := ATTENDED.get(prompt.prompt_id)) is not None:
+        return attended
+    if owner.alone or marked_time(prompt, "until") < time.time():
+        return False
+    return prompt.ended is None or abs(time.time() - prompt.ended) < OTHERS_SECONDS
+
+
+@contextlib.contextmanager
+def attending() -> Iterator[None]:
+    """A call that makes or brings files and stores them: until its end its jobs are attended to, so that nobody stores
+    the same a second time."""
+    prompts: set[str] = set()
+    token = OWN_CALL.set(prompts)
+    try:
+        yield
+    finally:
+        OWN_CALL.reset(token)
+        for prompt_id in prompts:
+            leave(prompt_id)
+
+
+def attend(prompt_id: str) -> None:
+    """This call brings the job's files, from now on until it ends or leaves the job."""
+    ATTENDED[prompt_id] = True
+    if (prompts := OWN_CALL.get()) is not None:
+        prompts.add(prompt_id)
+
+
+def leave(prompt_id: str) -> None:
+    """No call of this process brings the job's files any more."""
+    ATTENDED.pop(prompt_id, None)
+    remember(ATTENDED, prompt_id, False)
+
+
+def remember(held: dict[str, Any], prompt_id: str, value: Any = None) -> None:
+    """Keep something of a prompt, for as long as there are not too many newer ones."""
+    held[prompt_id] = value
+    for oldest in list(held)[:-REMEMBERED_JOBS]:  # a copy, made in one go: other threads may have jobs, too
+        if not held.get(oldest):
+            held.pop(oldest, None)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/job.py
 #
 # run/job.
@@ -7764,115 +7899,42 @@ def duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
-# ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/run/owner.py
-#
-# run/owner.
-# ----------------------------------------------------------------------------------------------------------------------
+def judge(job: Job, graph: Graph) -> Job:
+    """The job when it ended well, else its error."""
+    if job.lost and not job.good and job.taken and (not job.away or job.prompt_id in CANCELLED):
+        raise RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
+    if job.lost and not job.good:
+        message = "ComfyUI no longer knows the job: it was restarted, or the job was deleted there."
+        raise JobLost(message if job.taken else "ComfyUI does not know the job: its post never arrived.", job.taken)
+    if job.interrupted:
+        raise RunInterrupted("The run was stopped on the ComfyUI server.")
+    # A node that only blocks its branch reports an error, too, and the run goes on to a good end.
+    if job.failure and not job.good:
+        raise run_error(job.failure, graph)
+    if job.recorded and not job.succeeded:
+        raise RunFailed("ComfyUI says that the run failed, and gives no reason; its log has one.")
+    return job
 
 
-MARK = "comfyui_tool"  # under which our prompts carry their mark in `extra_data`
-REMEMBERED_JOBS = 1000
+def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
+    """A node's own error, by its title and reason; its inputs and stack trace stay on the server."""
+    text = failure.message.splitlines()[0] if failure.message else ""
+    kind = failure.exception_type.rsplit(".", 1)[-1]
+    where = node_title(graph, failure.node_id)
+    if kind in UNPAID:
+        return PaymentRequired(f"Comfy Cloud stopped the run: {shortened(text or kind, 300)}")
+    if "OutOfMemory" in kind or kind == "OOMError" or "out of memory" in failure.message.lower():
+        return OutOfMemory(f"The graphics card ran out of memory in {where}.")
+    return NodeFailed(f"{where} failed: {shortened(text or kind or 'no reason given', 300)}")
 
 
-# Prompt id -> whether a call of this process brings its files still. It outlives the tool's being loaded anew, as the
-# calls under way then do.
-ATTENDED: dict[str, bool] = vars(
-    sys.modules.setdefault("comfyui_tool_jobs", ModuleType("comfyui_tool_jobs"))
-).setdefault("attended", {})
-
-
-OWN_CALL: ContextVar[set[str] | None] = ContextVar("OWN_CALL", default=None)  # the prompts that this call attends to
-CANCELLED: dict[str, None] = {}  # prompts that check_job took out, so that they are not run again
-TOLD: dict[str, None] = {}  # prompts whose failure check_job has told
-
-
-def mark_of(prompt: Prompt) -> Mapping[str, Any]:
-    """What a prompt says of itself where ours carry their mark; nothing where it is somebody else's thing."""
-    held = prompt.extra_data.get(MARK)
-    return held if isinstance(held, Mapping) else {}
-
-
-@dataclass(frozen=True)
-class Owner:
-    """Whose jobs they are. Each prompt carries a mark by which its user's later calls know it, in any worker, after any
-    restart: a keyed digest of the user and the prompt id, which says nothing to others and fits no other prompt."""
-
-    user: str = ""
-    key: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
-    alone: bool = False  # whether no other process than this one has calls
-
-    def mark(self, prompt_id: str) -> str:
-        """The mark of a prompt of this user, 32 hexadecimal digits."""
-        return hmac.new(self.key, f"{self.user}\n{prompt_id}".encode(errors="replace"), "sha256").hexdigest()[:32]
-
-    def owns(self, prompt: Prompt) -> bool:
-        """Whether the prompt is this user's, by its mark."""
-        mark = str(mark_of(prompt).get("mark") or "")
-        return hmac.compare_digest(mark.encode(errors="replace"), self.mark(prompt.prompt_id).encode())
-
-    def among(self, endpoint: Endpoint, queue: Queue) -> list[Prompt]:
-        """This user's prompts in a queue. Comfy Cloud's shows no marks, and the account's own prompts only."""
-        return [prompt for prompt in queue.prompts if endpoint.cloud or self.owns(prompt)]
-
-    def job_id(self, endpoint: Endpoint, prompt_id: str) -> str:
-        """By what name the user can ask for the job later: the prompt id, signed where the server keeps no mark."""
-        return f"{prompt_id}.{self.mark(prompt_id)[:16]}" if endpoint.cloud else prompt_id
-
-
-def marked_time(prompt: Prompt, what: str) -> float:
-    """When one of our prompts was posted ("at"), or its call stops to wait for it ("until"), in seconds since 1970, by
-    its mark."""
-    at = mark_of(prompt).get(what)
-    return float(at) if isinstance(at, (int, float)) and abs(at) < 1e12 else 0.0
-
-
-OTHERS_SECONDS = 60.0  # since its end, after which nobody else can be about to bring a job
-
-
-def is_attended(owner: Owner, prompt: Prompt) -> bool:
-    """Whether a call may be about to bring what the job made: one of this process or, as far as the mark and the clocks
-    tell, one of another. That one has left when its wait is over, and is done a short while after the end."""
-    if (attended := ATTENDED.get(prompt.prompt_id)) is not None:
-        return attended
-    if owner.alone or marked_time(prompt, "until") < time.time():
-        return False
-    return prompt.ended is None or abs(time.time() - prompt.ended) < OTHERS_SECONDS
-
-
-@contextlib.contextmanager
-def attending() -> Iterator[None]:
-    """A call that makes or brings files and stores them: until its end its jobs are attended to, so that nobody stores
-    the same a second time."""
-    prompts: set[str] = set()
-    token = OWN_CALL.set(prompts)
-    try:
-        yield
-    finally:
-        OWN_CALL.reset(token)
-        for prompt_id in prompts:
-            leave(prompt_id)
-
-
-def attend(prompt_id: str) -> None:
-    """This call brings the job's files, from now on until it ends or leaves the job."""
-    ATTENDED[prompt_id] = True
-    if (prompts := OWN_CALL.get()) is not None:
-        prompts.add(prompt_id)
-
-
-def leave(prompt_id: str) -> None:
-    """No call of this process brings the job's files any more."""
-    ATTENDED.pop(prompt_id, None)
-    remember(ATTENDED, prompt_id, False)
-
-
-def remember(held: dict[str, Any], prompt_id: str, value: Any = None) -> None:
-    """Keep something of a prompt, for as long as there are not too many newer ones."""
-    held[prompt_id] = value
-    for oldest in list(held)[:-REMEMBERED_JOBS]:  # a copy, made in one go: other threads may have jobs, too
-        if not held.get(oldest):
-            held.pop(oldest, None)
+def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
+    """A note when some of the pictures that are only sent over the websocket did not arrive."""
+    senders = [node_id for node_id, node in graph.items() if node["class_type"] == "SaveImageWebsocket"]
+    told = [job.nodes[node_id][1] for node_id in senders if node_id in job.nodes]
+    sent = sum(int(number) for number in told if 0 < number < 10_000)
+    missing = sent - len(job.sent)
+    return (f"{missing} of {sent} pictures were missed: the connection was down when they were sent",) * (missing > 0)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -8368,30 +8430,6 @@ async def _withdraw_late(server: ComfyUIServer, prompt_id: str, posting: "asynci
             return
 
 
-async def finish(work: Awaitable[Any], seconds: float) -> bool:
-    """Do a short clean-up to its end, or to the end of its time, however often the caller is cancelled meanwhile; a
-    cancellation is raised again afterwards. Returns whether it went well; its failure is logged and goes no further.
-    """
-
-    async def bounded() -> None:
-        async with asyncio.timeout(seconds):
-            await work
-
-    task = asyncio.create_task(bounded())
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    failure = None if task.cancelled() else task.exception()
-    if failure:
-        log.warning("clean-up: %s: %s", type(failure).__name__, failure)
-    if cancelled:
-        raise cancelled
-    return not (failure or task.cancelled())
-
-
 class Pace:
     """When a job is looked up next: soon after the post for its place in the queue, after silence, after every gap,
     and when the queue moves while it waits. Look-ups that bring nothing new grow apart."""
@@ -8523,44 +8561,6 @@ async def _recorded(server: ComfyUIServer, prompt_id: str, patience: Patience) -
         if isinstance(event, Recorded):
             return event
     return Gap()
-
-
-def judge(job: Job, graph: Graph) -> Job:
-    """The job when it ended well, else its error."""
-    if job.lost and not job.good and job.taken and (not job.away or job.prompt_id in CANCELLED):
-        raise RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
-    if job.lost and not job.good:
-        message = "ComfyUI no longer knows the job: it was restarted, or the job was deleted there."
-        raise JobLost(message if job.taken else "ComfyUI does not know the job: its post never arrived.", job.taken)
-    if job.interrupted:
-        raise RunInterrupted("The run was stopped on the ComfyUI server.")
-    # A node that only blocks its branch reports an error, too, and the run goes on to a good end.
-    if job.failure and not job.good:
-        raise run_error(job.failure, graph)
-    if job.recorded and not job.succeeded:
-        raise RunFailed("ComfyUI says that the run failed, and gives no reason; its log has one.")
-    return job
-
-
-def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
-    """A node's own error, by its title and reason; its inputs and stack trace stay on the server."""
-    text = failure.message.splitlines()[0] if failure.message else ""
-    kind = failure.exception_type.rsplit(".", 1)[-1]
-    where = node_title(graph, failure.node_id)
-    if kind in UNPAID:
-        return PaymentRequired(f"Comfy Cloud stopped the run: {shortened(text or kind, 300)}")
-    if "OutOfMemory" in kind or kind == "OOMError" or "out of memory" in failure.message.lower():
-        return OutOfMemory(f"The graphics card ran out of memory in {where}.")
-    return NodeFailed(f"{where} failed: {shortened(text or kind or 'no reason given', 300)}")
-
-
-def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
-    """A note when some of the pictures that are only sent over the websocket did not arrive."""
-    senders = [node_id for node_id, node in graph.items() if node["class_type"] == "SaveImageWebsocket"]
-    told = [job.nodes[node_id][1] for node_id in senders if node_id in job.nodes]
-    sent = sum(int(number) for number in told if 0 < number < 10_000)
-    missing = sent - len(job.sent)
-    return (f"{missing} of {sent} pictures were missed: the connection was down when they were sent",) * (missing > 0)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -17,8 +17,8 @@ from ..server.pool import open_server
 from ..server.protocol import Prompt, Recorded, Waiting
 from ..tasks import T, gather
 from .fleet import Fleet
-from .follow import Audience, ignore_preview, judge, missed_pictures, picture_nodes, watch
-from .job import Job, advance
+from .follow import Audience, ignore_preview, picture_nodes, watch
+from .job import Job, advance, judge, missed_pictures
 from .make import Made, collect
 from .owner import ATTENDED, attend, leave, mark_of, marked_time
 

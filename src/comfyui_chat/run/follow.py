@@ -6,7 +6,7 @@ import math
 import random
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -14,11 +14,8 @@ from ..errors import (
     AccessRefused,
     JobLost,
     LimitExceeded,
-    NodeFailed,
-    OutOfMemory,
     PaymentRequired,
     RunFailed,
-    RunInterrupted,
     ServerBusy,
     ServerError,
     ServerGone,
@@ -27,14 +24,12 @@ from ..errors import (
     StillRunning,
     WorkflowRefused,
 )
-from ..graph.nodes import Graph, node_title
+from ..graph.nodes import Graph
 from ..logs import log
-from ..names import shortened
 from ..server.client import ComfyUIServer
 from ..server.connection import Subscription
 from ..server.pool import Pool
 from ..server.protocol import (
-    UNPAID,
     Absent,
     Accepted,
     Event,
@@ -49,10 +44,10 @@ from ..server.protocol import (
     Succeeded,
     Waiting,
 )
-from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS
+from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS, finish
 from .fleet import SHARED_SECONDS, Fleet, Patience
-from .job import Job, advance, describe, duration
-from .owner import CANCELLED, MARK, OWN_CALL, attend, leave
+from .job import Job, advance, describe, duration, judge
+from .owner import MARK, OWN_CALL, attend, leave
 
 WITHDRAW_PAUSES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, *(60.0,) * 58)  # seconds; for an hour
 
@@ -225,30 +220,6 @@ async def _withdraw_late(server: ComfyUIServer, prompt_id: str, posting: "asynci
             return
 
 
-async def finish(work: Awaitable[Any], seconds: float) -> bool:
-    """Do a short clean-up to its end, or to the end of its time, however often the caller is cancelled meanwhile; a
-    cancellation is raised again afterwards. Returns whether it went well; its failure is logged and goes no further.
-    """
-
-    async def bounded() -> None:
-        async with asyncio.timeout(seconds):
-            await work
-
-    task = asyncio.create_task(bounded())
-    cancelled: asyncio.CancelledError | None = None
-    while not task.done():
-        try:
-            await asyncio.wait({task})
-        except asyncio.CancelledError as error:
-            cancelled = error
-    failure = None if task.cancelled() else task.exception()
-    if failure:
-        log.warning("clean-up: %s: %s", type(failure).__name__, failure)
-    if cancelled:
-        raise cancelled
-    return not (failure or task.cancelled())
-
-
 class Pace:
     """When a job is looked up next: soon after the post for its place in the queue, after silence, after every gap,
     and when the queue moves while it waits. Look-ups that bring nothing new grow apart."""
@@ -380,41 +351,3 @@ async def _recorded(server: ComfyUIServer, prompt_id: str, patience: Patience) -
         if isinstance(event, Recorded):
             return event
     return Gap()
-
-
-def judge(job: Job, graph: Graph) -> Job:
-    """The job when it ended well, else its error."""
-    if job.lost and not job.good and job.taken and (not job.away or job.prompt_id in CANCELLED):
-        raise RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
-    if job.lost and not job.good:
-        message = "ComfyUI no longer knows the job: it was restarted, or the job was deleted there."
-        raise JobLost(message if job.taken else "ComfyUI does not know the job: its post never arrived.", job.taken)
-    if job.interrupted:
-        raise RunInterrupted("The run was stopped on the ComfyUI server.")
-    # A node that only blocks its branch reports an error, too, and the run goes on to a good end.
-    if job.failure and not job.good:
-        raise run_error(job.failure, graph)
-    if job.recorded and not job.succeeded:
-        raise RunFailed("ComfyUI says that the run failed, and gives no reason; its log has one.")
-    return job
-
-
-def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
-    """A node's own error, by its title and reason; its inputs and stack trace stay on the server."""
-    text = failure.message.splitlines()[0] if failure.message else ""
-    kind = failure.exception_type.rsplit(".", 1)[-1]
-    where = node_title(graph, failure.node_id)
-    if kind in UNPAID:
-        return PaymentRequired(f"Comfy Cloud stopped the run: {shortened(text or kind, 300)}")
-    if "OutOfMemory" in kind or kind == "OOMError" or "out of memory" in failure.message.lower():
-        return OutOfMemory(f"The graphics card ran out of memory in {where}.")
-    return NodeFailed(f"{where} failed: {shortened(text or kind or 'no reason given', 300)}")
-
-
-def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
-    """A note when some of the pictures that are only sent over the websocket did not arrive."""
-    senders = [node_id for node_id, node in graph.items() if node["class_type"] == "SaveImageWebsocket"]
-    told = [job.nodes[node_id][1] for node_id in senders if node_id in job.nodes]
-    sent = sum(int(number) for number in told if 0 < number < 10_000)
-    missing = sent - len(job.sent)
-    return (f"{missing} of {sent} pictures were missed: the connection was down when they were sent",) * (missing > 0)

@@ -4,9 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..errors import JobLost, NodeFailed, OutOfMemory, PaymentRequired, RunFailed, RunInterrupted
 from ..graph.definitions import SEED_INPUTS
-from ..graph.nodes import Graph
+from ..graph.nodes import Graph, node_title
+from ..names import shortened
 from ..server.protocol import (
+    UNPAID,
     Absent,
     Cached,
     Ended,
@@ -26,6 +29,7 @@ from ..server.protocol import (
     Succeeded,
     Waiting,
 )
+from .owner import CANCELLED
 
 
 @dataclass(frozen=True)
@@ -176,3 +180,41 @@ def duration(seconds: float) -> str:
         return f"{whole} s"
     hours, minutes = divmod(round(whole / 60), 60)
     return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
+def judge(job: Job, graph: Graph) -> Job:
+    """The job when it ended well, else its error."""
+    if job.lost and not job.good and job.taken and (not job.away or job.prompt_id in CANCELLED):
+        raise RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
+    if job.lost and not job.good:
+        message = "ComfyUI no longer knows the job: it was restarted, or the job was deleted there."
+        raise JobLost(message if job.taken else "ComfyUI does not know the job: its post never arrived.", job.taken)
+    if job.interrupted:
+        raise RunInterrupted("The run was stopped on the ComfyUI server.")
+    # A node that only blocks its branch reports an error, too, and the run goes on to a good end.
+    if job.failure and not job.good:
+        raise run_error(job.failure, graph)
+    if job.recorded and not job.succeeded:
+        raise RunFailed("ComfyUI says that the run failed, and gives no reason; its log has one.")
+    return job
+
+
+def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
+    """A node's own error, by its title and reason; its inputs and stack trace stay on the server."""
+    text = failure.message.splitlines()[0] if failure.message else ""
+    kind = failure.exception_type.rsplit(".", 1)[-1]
+    where = node_title(graph, failure.node_id)
+    if kind in UNPAID:
+        return PaymentRequired(f"Comfy Cloud stopped the run: {shortened(text or kind, 300)}")
+    if "OutOfMemory" in kind or kind == "OOMError" or "out of memory" in failure.message.lower():
+        return OutOfMemory(f"The graphics card ran out of memory in {where}.")
+    return NodeFailed(f"{where} failed: {shortened(text or kind or 'no reason given', 300)}")
+
+
+def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
+    """A note when some of the pictures that are only sent over the websocket did not arrive."""
+    senders = [node_id for node_id, node in graph.items() if node["class_type"] == "SaveImageWebsocket"]
+    told = [job.nodes[node_id][1] for node_id in senders if node_id in job.nodes]
+    sent = sum(int(number) for number in told if 0 < number < 10_000)
+    missing = sent - len(job.sent)
+    return (f"{missing} of {sent} pictures were missed: the connection was down when they were sent",) * (missing > 0)

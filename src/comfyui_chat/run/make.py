@@ -36,9 +36,9 @@ from ..server.pool import Pool, open_server
 from ..server.protocol import Output
 from ..tasks import gather
 from .fleet import Fleet, Limits, Patience
-from .follow import Audience, follow, missed_pictures
+from .follow import Audience, follow
 from .inputs import freshen, place_files
-from .job import Job
+from .job import Job, missed_pictures
 from .owner import Owner, leave
 from .planning import MAX_SEED, Plan, prepare
 

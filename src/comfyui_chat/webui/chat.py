@@ -24,9 +24,9 @@ from ..logs import log
 from ..media.kinds import MAX_INPUT_BYTES, MAX_INPUT_FILES, Product
 from ..media.pictures import InputFile, mask_of, read_input, read_mask, read_picture_workflow
 from ..names import quoted, shortened
-from ..run.follow import GOES_ON, finish
+from ..run.follow import GOES_ON
 from ..run.owner import Owner
-from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS
+from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS, finish
 from .display import Display, Emit
 from .ollama import Ollama
 from .references import DATA_URI, FILE_REFERENCE, OF_AUTHOR, OF_IMAGE, pick_pictures, read_data_uri, read_references

@@ -8,8 +8,7 @@ from ..errors import BadArgument, ComfyUIError, RunInterrupted
 from ..names import file_stem, quoted
 from ..run.earlier import COLLECT_SECONDS, bring, find_job, job_line, own_jobs
 from ..run.fleet import Fleet
-from ..run.follow import judge
-from ..run.job import Job, advance
+from ..run.job import Job, advance, judge
 from ..run.owner import ATTENDED, CANCELLED, TOLD, attending, is_attended, mark_of, marked_time, remember
 from ..server.client import LOOK_UP_SECONDS
 from ..server.endpoint import Endpoint
