@@ -26,12 +26,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from tests.model_server import ModelServer
-from tests.open_webui import ANSWER_EVENTS, HOST, OpenWebUI, OpenWebUIError, Turn, User, describe
-from tests.stand_in import StandIn
-from tests.stand_in.release import RELEASES
+from tests.support import ROOT
+from tests.support.model_server import ModelServer
+from tests.support.open_webui import ANSWER_EVENTS, HOST, OpenWebUI, OpenWebUIError, Turn, User, describe
+from tests.support.stand_in import StandIn
+from tests.support.stand_in.release import RELEASES
 
-ROOT = Path(__file__).resolve().parent.parent
 TOOL = ROOT / "comfyui_tool.py"
 TOOL_ID = "comfyui"
 PICTURES = Path("sandbox")  # below the working directory; git ignores it

@@ -15,8 +15,9 @@ from aioresponses import aioresponses
 from PIL import Image
 
 import comfyui_tool as tool
-from tests.conftest import Response, until
-from tests.stand_in import StandIn
+from tests.support.serving import Response
+from tests.support.stand_in import StandIn
+from tests.support.watching import until
 
 TOOL = Path(tool.__file__)
 WEBUI = "http://webui:3000"

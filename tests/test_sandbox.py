@@ -9,11 +9,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from tests.stand_in import StandIn
+from tests.support import ROOT
+from tests.support.stand_in import StandIn
 
 pytestmark = pytest.mark.open_webui
-
-ROOT = Path(__file__).resolve().parent.parent
 
 
 async def start(*arguments: str, **environment: str) -> asyncio.subprocess.Process:

@@ -5,15 +5,13 @@ import json
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import comfyui_tool as tool
-from tests.test_chat import all_errors
+from tests.support import ROOT, SOURCE
+from tests.webui.test_chat import all_errors
 
-ROOT = Path(__file__).resolve().parent.parent
-SOURCE = (ROOT / "comfyui_tool.py").read_text(encoding="utf-8")
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # What a model is told besides the prompt and the docstring's names are Open WebUI's own, and stay hidden.
 RESERVED = {"__user__", "__request__", "__event_emitter__", "__metadata__", "__chat_id__", "__message_id__"}

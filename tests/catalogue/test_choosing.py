@@ -1,0 +1,342 @@
+"""Room 6: which workflow fits the models that a server has, and how a wish becomes a plan."""
+
+import json
+import re
+from collections.abc import AsyncIterator
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+import comfyui_tool as tool
+from tests.support import ROOT
+from tests.support.stand_in import DEFAULT_MODELS, StandIn
+from tests.support.watching import Watcher
+
+CHECKPOINTS = {"checkpoints": DEFAULT_MODELS["checkpoints"]}
+FLUX = {
+    "diffusion_models": ["flux1-dev.safetensors"],
+    "text_encoders": ["clip_l.safetensors", "t5xxl_fp16.safetensors"],
+    "vae": ["ae.safetensors"],
+}
+FROM_TEXT = [entry for entry in tool.bundled_entries() if entry.task == "text_to_image"]
+
+NOW = datetime(2026, 11, 22, 13, 5, 9)
+
+
+@pytest.fixture(autouse=True)
+async def _close() -> AsyncIterator[None]:
+    yield
+    await tool.close_servers()
+
+
+def wanted(name: str, value: Any, level: int = 0) -> tool.Wanted | None:
+    return None if value is None else tool.Wanted(value, f"The argument {name}", level)
+
+
+def wish(**values: Any) -> tool.Wish:
+    levels = {name: values.pop(f"{name}_level", 0) for name in ("model", "workflow")}
+    return tool.Wish(values.pop("prompt", "x"), **{n: wanted(n, v, levels.get(n, 0)) for n, v in values.items()})
+
+
+async def choose(models: dict[str, list[str]], release: str = "0.33.0", **values: Any) -> tool.Choice:
+    async with StandIn(release=release, models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        return await tool.choose(server, wish(**values))
+
+
+# --- choosing ---
+
+
+@pytest.mark.parametrize(
+    ("models", "workflow", "model"),
+    [
+        (DEFAULT_MODELS, "z-image-turbo", "z_image_turbo_bf16.safetensors"),
+        (FLUX | CHECKPOINTS, "flux", "flux1-dev.safetensors"),
+        (CHECKPOINTS, "checkpoint", "sd_xl_base_1.0.safetensors"),
+        ({**FLUX, "vae": [], **CHECKPOINTS}, "checkpoint", "sd_xl_base_1.0.safetensors"),
+        ({"checkpoints": ["sd_xl_refiner_1.0.safetensors", "dream.ckpt"]}, "checkpoint", "dream.ckpt"),
+    ],
+    ids=["everything", "flux", "checkpoints", "flux without its vae", "no refiner"],
+)
+@pytest.mark.parametrize("release", ["0.3.64", "0.33.0"])
+async def test_the_workflow_whose_models_are_installed_is_chosen(
+    models: dict[str, list[str]], workflow: str, model: str, release: str
+) -> None:
+    choice = await choose(models, release)
+    assert (choice.workflow.name, choice.model, choice.notes) == (workflow, model, ())
+    assert choice.workflow.value("model") == model
+
+
+@pytest.mark.parametrize(
+    ("unreadable", "workflow"), [("/view_metadata/diffusion_models", "checkpoint"), ("/view_metadata", "z-image-turbo")]
+)
+async def test_files_that_the_server_cannot_read_are_the_last_to_be_chosen(unreadable: str, workflow: str) -> None:
+    async with StandIn() as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        comfy.misbehave.status_for = {unreadable: 500}
+        choice = await tool.choose(server, wish())
+    assert choice.workflow.name == workflow
+
+
+async def test_a_server_without_models_says_what_to_fetch() -> None:
+    with pytest.raises(tool.ModelNotInstalled) as error:
+        await choose({})
+    for entry in FROM_TEXT:
+        for need in entry.needs:
+            assert f"{need.folder}/{need.file} ({need.source})" in error.value.hint
+
+
+@pytest.mark.parametrize("name", ["flux1-dev", "FLUX1-DEV.safetensors"])
+async def test_a_named_model_brings_its_own_workflow(name: str) -> None:
+    choice = await choose(DEFAULT_MODELS, model=name)
+    assert (choice.workflow.name, choice.model) == ("flux", "flux1-dev.safetensors")
+
+
+async def test_a_model_of_an_unknown_kind_is_told_from_one_that_is_missing() -> None:
+    with pytest.raises(tool.ModelNotInstalled, match="no workflow is made for it"):
+        await choose({"diffusion_models": ["hidream_i1_full_fp8.safetensors"]}, model="hidream_i1_full_fp8")
+
+
+@pytest.mark.parametrize("name", [None, "MY_BEST"])
+async def test_a_file_whose_name_tells_nothing_is_known_by_what_it_says_of_itself(name: str | None) -> None:
+    models = {**FLUX, "diffusion_models": ["my_best.safetensors"]}
+    async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        comfy.metadata = {"my_best.safetensors": {"modelspec.architecture": "flux-1-schnell"}}
+        choice = await tool.choose(server, wish(model=name))
+    assert (choice.workflow.name, choice.model, choice.family.name) == ("flux", "my_best.safetensors", "Flux schnell")
+
+
+@pytest.mark.parametrize(
+    ("key", "kind", "family"),
+    [
+        ("modelspec.architecture", "stable-diffusion-v1", "Stable Diffusion 1.5"),
+        ("modelspec.architecture", "stable-diffusion-xl-v1-base", "SDXL"),
+        ("ss_base_model_version", "sdxl_base_v1-0", "SDXL"),
+    ],
+)
+async def test_a_checkpoints_family_is_known_by_what_it_says_of_itself(key: str, kind: str, family: str) -> None:
+    models = {"checkpoints": ["dream.safetensors"]}
+    async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        comfy.metadata = {"dream.safetensors": {key: kind}}
+        choice = await tool.choose(server, wish())
+    assert choice.family.name == family
+
+
+async def test_a_file_that_says_it_is_something_else_is_passed_over() -> None:
+    models = {"checkpoints": ["a_dream.safetensors", "b_dream.safetensors"]}
+    async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        comfy.metadata = {"a_dream.safetensors": {"modelspec.architecture": "stable-diffusion-xl-v1-refiner"}}
+        choice = await tool.choose(server, wish())
+    assert choice.model == "b_dream.safetensors"
+
+
+async def test_a_named_workflow_takes_a_model_that_it_does_not_know() -> None:
+    choice = await choose(DEFAULT_MODELS, model="qwen_image_fp8_e4m3fn", workflow="z-image-turbo")
+    assert choice.model == "qwen_image_fp8_e4m3fn.safetensors"
+
+
+async def test_an_unknown_workflow_is_refused_with_the_closest_that_exist() -> None:
+    with pytest.raises(tool.UnknownWorkflow, match='"flux-turbo"') as error:
+        await choose(DEFAULT_MODELS, workflow="flux-turbo")
+    assert '"flux"' in error.value.hint
+
+
+async def test_a_model_from_a_valve_gives_way_to_a_workflow_from_the_call() -> None:
+    choice = await choose(DEFAULT_MODELS, model="tiny", model_level=2, workflow="flux")
+    assert (choice.workflow.name, choice.model) == ("flux", "flux1-dev.safetensors")
+    assert "tiny" in choice.notes[0]
+
+
+async def test_a_workflow_from_a_valve_gives_way_to_a_model_from_the_call() -> None:
+    choice = await choose(DEFAULT_MODELS, model="tiny", workflow="flux", workflow_level=1)
+    assert (choice.workflow.name, choice.model) == ("checkpoint", "tiny.safetensors")
+
+
+async def test_a_call_that_names_both_and_is_wrong_is_refused() -> None:
+    with pytest.raises(tool.ModelNotInstalled):
+        await choose(DEFAULT_MODELS, model="tiny", workflow="flux")
+
+
+async def test_a_model_added_a_moment_ago_is_found() -> None:
+    models = {"checkpoints": ["first.safetensors"]}
+    async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        await tool.choose(server, wish())
+        models["checkpoints"].append("second.safetensors")
+        choice = await tool.choose(server, wish(model="second"))
+    assert choice.model == "second.safetensors"
+
+
+async def test_node_definitions_are_asked_for_by_class_and_once() -> None:
+    async with StandIn(models=CHECKPOINTS) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        for _ in range(3):
+            await tool.choose(server, wish(workflow="checkpoint"))
+        asked = [request.path for request in comfy.requests if request.path.startswith("/object_info")]
+    assert len(asked) == len(set(asked)) == 6
+    assert "/object_info" not in asked
+
+
+@pytest.mark.parametrize(
+    ("name", "family"),
+    [
+        ("v1-5-pruned-emaonly.safetensors", "Stable Diffusion 1.5"),
+        ("sd15_base.ckpt", "Stable Diffusion 1.5"),
+        ("sd_xl_base_1.0.safetensors", "SDXL"),
+        ("juggernautXL_v9.safetensors", "SDXL"),
+        ("sdxl_lightning_8step.safetensors", "SDXL, few steps"),
+        ("flux1-dev-fp8.safetensors", "Flux"),
+        ("sd3.5_medium.safetensors", "Stable Diffusion 3.5"),
+        ("ponyRealism_v14.safetensors", "SDXL"),
+        ("SD1.5\\my_finetune.safetensors", "Stable Diffusion 1.5"),
+        ("majicmixRealistic_v7.safetensors", "Stable Diffusion 1.5"),
+        ("sd3.5_large_turbo.safetensors", "Stable Diffusion 3.5 Turbo"),
+        ("dmd2_illustrious.safetensors", "SDXL, few steps"),
+        ("my_model.safetensors stable-diffusion-xl-v1-base", "SDXL"),
+        ("my_model.safetensors stable-diffusion-v1", "Stable Diffusion 1.5"),
+        ("model_v1.45.safetensors", "Any other"),
+    ],
+)
+def test_a_checkpoints_family_is_read_from_its_name(name: str, family: str) -> None:
+    entry = next(entry for entry in tool.bundled_entries() if entry.name == "checkpoint")
+    assert next(f.name for f in entry.families if re.search(f.match, name, re.IGNORECASE)) == family
+
+
+@pytest.mark.parametrize(
+    ("workflow", "index", "fitting", "others"),
+    [
+        ("flux", 0, ["flux1-dev-fp8.safetensors", "sub/flux_schnell.sft"], ["flux1-dev-kontext.sft", "flux2_dev.sft"]),
+        ("flux", 0, ["flux1-krea-dev.safetensors"], ["flux-dev-controlnet-union.sft", "svdq-int4-flux.1-dev.sft"]),
+        ("flux", 2, ["t5xxl_fp16.safetensors"], ["umt5_xxl_fp8.safetensors", "models_t5_umt5-xxl-enc-bf16.pth"]),
+        (
+            "flux",
+            3,
+            ["ae.safetensors", "flux_vae.safetensors"],
+            ["flux2-vae.safetensors", "qwen_image_vae.safetensors"],
+        ),
+        ("z-image-turbo", 0, ["z_image_turbo_int8.safetensors"], ["Z-Image-Turbo-Fun-Controlnet-Union.safetensors"]),
+        ("checkpoint", 0, ["realcartoon3d_v17.safetensors"], ["sam3.safetensors", "sd_xl_refiner_1.0.safetensors"]),
+    ],
+)
+def test_files_that_will_do_are_told_from_those_that_only_sound_alike(
+    workflow: str, index: int, fitting: list[str], others: list[str]
+) -> None:
+    need = next(entry for entry in tool.bundled_entries() if entry.name == workflow).needs[index]
+    assert [name for name in [*fitting, *others] if need.fits(name)] == fitting
+
+
+async def test_a_node_added_a_moment_ago_is_found() -> None:
+    async with StandIn() as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        assert await server.define("NodeOfTomorrow") is None
+        known = await server.define("KSampler")
+        assert known is not None
+        asked = [request.path for request in comfy.requests]
+        await server.define("NodeOfTomorrow")
+        await server.define("KSampler")
+        assert [request.path for request in comfy.requests][len(asked) :] == ["/object_info/NodeOfTomorrow"]
+
+
+async def test_a_model_that_was_removed_is_not_offered_again() -> None:
+    models = {"checkpoints": ["a_one.safetensors", "b_two.safetensors"]}
+    async with StandIn(models=models) as comfy:
+        endpoints = [tool.Endpoint(comfy.url)]
+        async with tool.open_server(endpoints[0]) as server:
+            await tool.choose(server, wish())
+            models["checkpoints"].remove("a_one.safetensors")
+            with pytest.raises(tool.ModelNotInstalled) as error:
+                await tool.make(wish(size="64x64"), endpoints, tool.Limits(), Watcher())
+            assert "a_one" not in error.value.hint
+            made = await tool.make(wish(size="64x64"), endpoints, tool.Limits(), Watcher())
+    assert made.model == "b_two.safetensors"
+
+
+# --- planning ---
+
+
+async def plan(limits: tool.Limits | None = None, models: Any = CHECKPOINTS, **values: Any) -> tool.Plan:
+    asked = wish(**values)
+    async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        choice = await tool.choose(server, asked)
+        return tool.prepare(choice, asked, limits or tool.Limits(), 4711, NOW)
+
+
+async def test_a_plain_wish_gets_the_familys_size_and_a_random_seed() -> None:
+    planned = await plan()
+    (workflow,) = planned.workflows
+    assert (workflow.value("width"), workflow.value("height"), workflow.value("batch_size")) == (1024, 1024, 1)
+    assert (planned.seed, workflow.value("seed"), planned.notes) == (4711, 4711, ())
+
+
+async def test_the_prompt_goes_in_as_it_is() -> None:
+    text = '<b>"x"</b> {a|b} // no comment 🦊' + " y" * 5000
+    assert (await plan(prompt=text)).workflows[0].value("prompt") == text
+
+
+async def test_values_out_of_a_nodes_range_are_clamped_and_told() -> None:
+    planned = await plan(guidance=900, size="1001x600")
+    assert planned.workflows[0].value("guidance") == 100.0
+    assert any("guidance" in note for note in planned.notes)
+    assert any("1000x600" in note for note in planned.notes)
+
+
+@pytest.mark.parametrize(
+    ("values", "number"),
+    [({"count": 5}, "4"), ({"steps": 101}, "100"), ({"size": "4096x4096"}, "4.2"), ({"count": 10**9}, "4")],
+)
+async def test_a_limit_refuses_with_its_number(values: dict[str, Any], number: str) -> None:
+    with pytest.raises(tool.LimitExceeded) as error:
+        await plan(**values)
+    assert number in error.value.message
+    assert next(iter(values)) in error.value.message
+
+
+async def test_what_nobody_asked_for_keeps_to_the_limits_by_itself() -> None:
+    planned = await plan(tool.Limits(steps=10, megapixels=0.3))
+    workflow = planned.workflows[0]
+    assert workflow.value("steps") == 10
+    assert workflow.value("width") * workflow.value("height") <= 0.35e6
+
+
+@pytest.mark.parametrize("size", [None, "1:1", "16:9", "3:2"])
+@pytest.mark.parametrize("megapixels", [0.07, 0.5, 1.0, 1.05])
+async def test_an_aspect_ratio_is_never_over_the_limit(size: str | None, megapixels: float) -> None:
+    workflow = (await plan(tool.Limits(megapixels=megapixels), size=size)).workflows[0]
+    assert workflow.value("width") * workflow.value("height") <= megapixels * 1e6
+
+
+async def test_a_list_of_texts_is_one_negative_prompt_and_anything_else_is_refused() -> None:
+    assert (await plan(negative_prompt=["blurry", "dark"])).workflows[0].value("negative_prompt") == "blurry, dark"
+    with pytest.raises(tool.BadArgument, match="negative_prompt"):
+        await plan(negative_prompt={"a": 1})
+
+
+async def test_a_negative_prompt_that_the_workflow_does_not_take_is_told_only_when_the_call_gave_it() -> None:
+    assert (await plan(models=DEFAULT_MODELS, negative_prompt="blurry")).notes
+    settings = tool.resolve(tool.Valves(negative_prompt="blurry"), None)
+    async with StandIn() as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        asked = settings.wish("x")
+        choice = await tool.choose(server, asked)
+        assert not tool.prepare(choice, asked, tool.Limits(), 1, NOW).notes
+
+
+@pytest.mark.parametrize("name", ["steps", "seed", "guidance", "count", "size"])
+async def test_an_argument_that_cannot_be_understood_is_named(name: str) -> None:
+    with pytest.raises(tool.BadArgument, match=f"The argument {name}"):
+        await plan(**{name: "plenty"})
+
+
+# --- the bundled workflows themselves ---
+
+
+@pytest.mark.parametrize("entry", FROM_TEXT, ids=lambda entry: entry.name)
+async def test_each_bundled_workflow_makes_a_picture(entry: tool.Entry) -> None:
+    models = {need.folder: [other.file for other in entry.needs if other.folder == need.folder] for need in entry.needs}
+    async with StandIn(models=models, step_seconds=0.0) as comfy:
+        asked = tool.resolve(tool.Valves(), None).wish("x", workflow=entry.name, size="64x64")
+        made = await tool.make(asked, [tool.Endpoint(comfy.url)], tool.Limits(), Watcher())
+        assert (made.workflow, len(made.products)) == (entry.name, 1)
+        (posted,) = comfy.prompts
+        assert "x" in [node["inputs"].get("text") for node in posted["prompt"].values()]
+
+
+def test_the_manifest_names_every_workflow_file() -> None:
+    manifest = json.loads((ROOT / "manifest.json").read_text())
+    files = {path.stem for path in (ROOT / "workflows").glob("*.json")}
+    assert {item["name"] for item in manifest["workflows"]} == files

@@ -1,0 +1,577 @@
+"""Room 3: what a graph needs and makes, how it is drawn, and what the front end replaces in it before a run."""
+
+import copy
+import json
+import random
+import re
+import time
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+import comfyui_tool as tool
+from tests.support.graphs import BUNDLED, GRAPHS, ODD, SWITCH, bundled, defined, graph, sampled, templates
+
+KNOWN = defined(Switch=SWITCH)
+LOADED: dict[str, Any] = {
+    "loader": ("UNETLoader", {"unet_name": "a.safetensors"}),
+    "clip": ("CLIPLoader", {"clip_name": "t5.safetensors"}),
+}
+
+
+def kinds(nodes: dict[str, Any], known: tool.Definitions = KNOWN) -> list[tuple[str, str]]:
+    return [(file.target.node_id, file.kind) for file in tool.file_inputs(nodes, known)]
+
+
+# --- files
+
+
+@pytest.mark.parametrize("known", [KNOWN, {}])
+def test_files_are_found_with_and_without_definitions(known: tool.Definitions) -> None:
+    nodes = graph(
+        a=("LoadImage", {"image": "a.png"}, "Face"),
+        b=("LoadVideo", {"file": "b.mp4"}),
+        c=("LoadAudio", {"audio": "c.mp3"}),
+        d=("VHS_LoadVideo", {"video": "d.mp4"}),
+        e=("Load3D", {"model_file": "e.glb"}),
+        f=("LoadImageMask", {"image": "f.png"}),
+    )
+    assert kinds(nodes, known) == [*zip("abcdef", ["image", "video", "audio", "video", "3d", "mask"], strict=True)]
+    assert tool.file_inputs(nodes, known)[0] == tool.FileInput(tool.Target("a", "image"), "image", "Face", "a.png")
+
+
+def test_a_class_nobody_knows_tells_its_files_by_its_definition() -> None:
+    about = {"Grab": {"input": {"required": {"clip": [["x.mp4"], {"video_upload": True}]}}}}
+    assert kinds(graph(a=("Grab", {"clip": "x.mp4"})), defined(**about)) == [("a", "video")]
+
+
+def test_a_picture_of_which_only_the_mask_is_used_is_a_mask() -> None:
+    nodes = graph(a=("LoadImage", {"image": "a.png"}), b=("MaskPreview", {"mask": "a.1"}))
+    assert kinds(nodes) == [("a", "mask")]
+    nodes |= graph(a=("LoadImage", {"image": "a.png"}), c=("PreviewImage", {"images": "a.0"}))
+    assert kinds(nodes) == [("a", "image")]
+
+
+def test_files_that_nothing_needs_come_last() -> None:
+    nodes = graph(
+        a=("LoadImage", {"image": "a.png"}),
+        b=("LoadImage", {"image": "b.png"}),
+        c=("SaveImage", {"images": "b.0"}),
+    )
+    assert kinds(nodes) == [("b", "image"), ("a", "image")]
+
+
+def test_a_file_that_comes_over_a_link_is_none_to_ask_for() -> None:
+    assert kinds(graph(a=("LoadImage", {"image": "b.0"}), b=("PrimitiveString", {"value": "a.png"}))) == []
+
+
+# --- outputs
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("SaveImage", "image"),
+        ("SaveAnimatedWEBP", "animation"),
+        ("SaveWEBM", "video"),
+        ("SaveVideo", "video"),
+        ("VHS_VideoCombine", "video"),
+        ("SaveAudioMP3", "audio"),
+        ("SaveGLB", "3d"),
+        ("SaveLatent", "latent"),
+        ("SaveText", "text"),
+        ("PreviewAny", "text"),
+        ("CheckpointSave", "other"),
+    ],
+)
+@pytest.mark.parametrize("known", [KNOWN, {}])
+def test_an_output_node_tells_what_it_makes(name: str, kind: str, known: tool.Definitions) -> None:
+    nodes = graph(a=(name, {"images": "b.0"} if kind == "image" else {}, "Result"), b=("EmptyImage",))
+    about = {"output_node": True, "input": {}}
+    known = {**known, name: known.get(name) or tool.NodeDefinition.parse(name, about)} if known else known
+    assert tool.outputs(nodes, known) == (("Result", kind),)
+
+
+def test_an_unknown_output_node_is_told_by_what_it_is_given() -> None:
+    about = {"Keep": {"input": {"required": {"what": ["*"]}}, "output_node": True}}
+    nodes = graph(a=("EmptyAudio",), b=("Keep", {"what": "a.0"}))
+    assert tool.outputs(nodes, defined(**about)) == (("Keep", "audio"),)
+
+
+def test_what_is_only_shown_counts_when_nothing_is_saved() -> None:
+    nodes = graph(a=("EmptyImage",), b=("PreviewImage", {"images": "a.0"}, "Look"))
+    assert tool.outputs(nodes, KNOWN) == (("Look", "image"),)
+    nodes |= graph(a=("EmptyImage",), c=("SaveImage", {"images": "a.0"}, "Keep"))
+    assert tool.outputs(nodes, KNOWN) == (("Keep", "image"),)
+
+
+# --- models and nodes
+
+
+def found(nodes: dict[str, Any], known: tool.Definitions) -> list[tuple[str, str, bool | None]]:
+    return [(file.folder, file.file, file.installed) for file in tool.model_files(nodes, known)]
+
+
+def test_models_are_listed_with_their_folder_and_whether_they_are_installed() -> None:
+    listed = {"ckpt_name": [["SDXL/base.safetensors"]]}
+    known = defined(CheckpointLoaderSimple={"input": {"required": listed}, "output": ["MODEL", "CLIP", "VAE"]})
+    nodes = graph(
+        a=("CheckpointLoaderSimple", {"ckpt_name": "base.safetensors"}),
+        b=("CheckpointLoaderSimple", {"ckpt_name": "other.safetensors"}),
+        c=("Unknown", {"thing": "x.gguf", "text": "y"}),
+        d=("CLIPVisionLoader", {"clip_name": "v.safetensors"}),
+        e=("DualCLIPLoader", {"clip_name1": "l.safetensors", "clip_name2": "g.safetensors"}),
+    )
+    assert found(nodes, known)[:3] == [
+        ("checkpoints", "base.safetensors", True),
+        ("checkpoints", "other.safetensors", False),
+        ("", "x.gguf", None),
+    ]
+    assert [folder for folder, _, _ in found(nodes, {})] == ["checkpoints"] * 2 + ["", "clip_vision"] + [
+        "text_encoders"
+    ] * 2
+
+
+def test_a_widget_that_offers_model_files_names_one() -> None:
+    about = {"Odd": {"input": {"required": {"weights": [["a.pth", "b.pth", "builtin"]], "mode": [["x", "y"]]}}}}
+    assert found(graph(a=("Odd", {"weights": "builtin", "mode": "x"})), defined(**about)) == [("", "builtin", True)]
+
+
+def test_embeddings_are_read_out_of_texts() -> None:
+    nodes = graph(a=("CLIPTextEncode", {"text": "fox, embedding:easy, (embedding:sub/bad.pt:1.2) embedding:easy"}))
+    assert found(nodes, KNOWN) == [("embeddings", "easy", None), ("embeddings", "sub/bad.pt", None)]
+
+
+def test_a_stack_of_loras_names_those_that_are_on() -> None:
+    rows = {"lora_1": {"on": True, "lora": "a.safetensors"}, "lora_2": {"on": False, "lora": "b.safetensors"}}
+    assert found(graph(a=("Power Lora Loader (rgthree)", rows)), {}) == [("loras", "a.safetensors", None)]
+
+
+@pytest.mark.parametrize("value", ["", "None", "https://x.test/a.safetensors", "use a\nb.safetensors", 5, None])
+def test_what_names_no_file_is_none(value: Any) -> None:
+    assert found(graph(a=("LoraLoader", {"lora_name": value})), {}) == []
+
+
+def test_missing_classes_are_named_once_and_in_order() -> None:
+    nodes = graph(a=("Zed",), b=("Abc",), c=("Zed",), d=("SaveImage",))
+    assert tool.missing_nodes(nodes, KNOWN) == ("Abc", "Zed")
+
+
+# --- tasks
+
+
+def task_of(known: tool.Definitions = KNOWN, **more: Any) -> str:
+    nodes = sampled(model="loader.0", **LOADED, **{key: node for key, node in more.items() if isinstance(node, tuple)})
+    for path, link in more.items():
+        if isinstance(link, list):
+            node_id, name = path.split("__")
+            nodes[node_id]["inputs"][name] = link
+    return tool.guess_task(nodes, known)
+
+
+PICTURE = ("LoadImage", {"image": "a.png"})
+
+
+@pytest.mark.parametrize("known", [KNOWN, {}])
+def test_a_picture_that_is_sampled_from_is_changed_as_a_whole(known: tool.Definitions) -> None:
+    start: dict[str, Any] = {"a": PICTURE, "start": ("VAEEncode", {"pixels": "a.0"})}
+    assert task_of(known) == "text_to_image"
+    assert task_of(known, **start, sampler__latent_image=["start", 0]) == "image_to_image"
+
+
+def test_a_picture_that_the_model_is_shown_is_edited() -> None:
+    more: dict[str, Any] = {"a": PICTURE, "edit": ("TextEncodeQwenImageEdit", {"image1": "a.0", "clip": "clip.0"})}
+    assert task_of(**more, sampler__positive=["edit", 0]) == "image_edit"
+
+
+def test_a_mask_makes_it_inpainting() -> None:
+    more: dict[str, Any] = {"a": PICTURE, "start": ("VAEEncodeForInpaint", {"pixels": "a.0", "mask": "a.1"})}
+    assert task_of(**more, sampler__latent_image=["start", 0]) == "inpaint"
+
+
+def test_a_picture_that_only_grows_is_upscaled() -> None:
+    nodes = graph(a=PICTURE, b=("ImageUpscaleWithModel", {"image": "a.0"}), c=("SaveImage", {"images": "b.0"}))
+    assert tool.guess_task(nodes, KNOWN) == tool.guess_task(nodes, {}) == "upscale"
+
+
+def test_videos_are_told_by_what_they_start_from() -> None:
+    nodes = graph(a=("CreateVideo",), b=("SaveVideo", {"video": "a.0"}))
+    assert tool.guess_task(nodes, KNOWN) == "text_to_video"
+    nodes = graph(a=("CreateVideo", {"images": "c.0"}), b=("SaveVideo", {"video": "a.0"}), c=PICTURE)
+    assert tool.guess_task(nodes, KNOWN) == "image_to_video"
+    nodes = graph(b=("SaveVideo", {"video": "c.0"}), c=("LoadVideo", {"file": "x.mp4"}))
+    assert tool.guess_task(nodes, KNOWN) == "video_to_video"
+
+
+def test_sound_text_and_nothing_are_told_apart() -> None:
+    assert tool.guess_task(graph(a=("EmptyAudio",), b=("SaveAudio", {"audio": "a.0"})), KNOWN) == "text_to_audio"
+    assert tool.guess_task(graph(a=("PreviewAny", {"source": "x"})), KNOWN) == "text"
+    assert tool.guess_task({}, KNOWN) == "other"
+
+
+# What their authors made them for.
+TASKS = {
+    "image2image": "image_to_image",
+    "inpaint_example": "inpaint",
+    "image_qwen_image_edit": "image_edit",
+    "mixing_controlnets": "image_to_image",
+    "sd3.5_simple_example": "text_to_image",
+    "text_to_video_wan": "text_to_video",
+    "video_wan2_2_14B_t2v": "text_to_video",
+    "sdxl_simple_example": "text_to_image",
+    "image_flux2_klein_image_edit_4b_base": "image_edit",
+    "templates-image_to_real": "image_edit",
+    "image_z_image_turbo": "text_to_image",
+}
+
+
+def test_official_templates_are_for_what_they_are_made_for() -> None:
+    guessed = {}
+    for release in ("0.3.64", "0.33.0"):
+        known = defined(release)
+        guessed |= {name: tool.guess_task(nodes, known) for name, nodes in templates(release).items()}
+    assert {name: guessed[name] for name in TASKS} == TASKS
+
+
+# --- files that nothing is given for
+
+
+def left_out(nodes: dict[str, Any], *node_ids: str, known: tool.Definitions = KNOWN) -> Any:
+    before = copy.deepcopy(nodes)
+    pruned = tool.without_files(nodes, [tool.Target(node_id, "image") for node_id in node_ids], known)
+    assert nodes == before
+    return pruned
+
+
+def encoded(picture: str, **more: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
+    """A picture that is scaled and encoded, as node "latent"."""
+    return {
+        "picture": PICTURE,
+        "scale": ("ImageScaleToTotalPixels", {"image": f"{picture}.0", "upscale_method": "area", "megapixels": 1.0}),
+        "encode": ("VAEEncode", {"pixels": "scale.0", "vae": "vae.0"}),
+        "vae": ("VAELoader", {"vae_name": "v.safetensors"}),
+        **more,
+    }
+
+
+def conditioned(link: list[Any], **more: tuple[Any, ...]) -> dict[str, Any]:
+    """A graph that samples with conditioning from a link."""
+    nodes = sampled(model="loader.0", **LOADED, **more)
+    nodes["sampler"]["inputs"]["positive"] = link
+    return nodes
+
+
+def test_an_optional_input_loses_its_link_and_what_fed_only_it_goes() -> None:
+    more = encoded("picture", reference=("ReferenceLatent", {"conditioning": "clip.0", "latent": "encode.0"}))
+    nodes = conditioned(["reference", 0], **more)
+    nodes["reference"]["inputs"]["conditioning"] = ["positive", 0]
+    pruned = left_out(nodes, "picture")
+    assert nodes.keys() - pruned.keys() == {"picture", "scale", "encode", "vae"}
+    assert pruned["reference"]["inputs"] == {"conditioning": ["positive", 0]}
+    assert {node_id: pruned[node_id] for node_id in pruned if node_id != "reference"}.items() <= nodes.items()
+
+
+def test_a_node_that_cannot_do_without_passes_on_what_else_it_is_given() -> None:
+    control = {"strength": 1.0, "start_percent": 0.0, "end_percent": 1.0, "control_net": "net.0"}
+    control |= {"image": "picture.0", "negative": "negative.0", "positive": "positive.0"}
+    nodes = sampled(
+        model="loader.0",
+        **LOADED,
+        picture=PICTURE,
+        net=("ControlNetLoader", {"control_net_name": "c.safetensors"}),
+        apply=("ControlNetApplyAdvanced", control),
+    )
+    for name, slot in (("positive", 0), ("negative", 1)):
+        nodes["sampler"]["inputs"][name] = ["apply", slot]
+        nodes["apply"]["inputs"][name] = [name, 0]
+    pruned = left_out(nodes, "picture")
+    assert nodes.keys() - pruned.keys() == {"picture", "net", "apply"}
+    links = pruned["sampler"]["inputs"]
+    assert (links["positive"], links["negative"]) == (["positive", 0], ["negative", 0])
+
+
+GROWN = {"template": {"input": {"required": {"image": ["IMAGE", {}]}}, "prefix": "image", "min": 1, "max": 50}}
+BATCH = {"input": {"required": {"images": ["COMFY_AUTOGROW_V3", GROWN]}}, "output": ["IMAGE"]}
+
+
+def batch(*pictures: str) -> dict[str, Any]:
+    nodes = graph(a=PICTURE, b=PICTURE, c=PICTURE, grown=("BatchImagesNode",), save=("SaveImage",))
+    nodes["grown"]["inputs"] = {f"images.image{place}": [node_id, 0] for place, node_id in enumerate(pictures)}
+    nodes["save"]["inputs"] = {"images": ["grown", 0], "filename_prefix": "x"}
+    return nodes
+
+
+@pytest.mark.parametrize(("absent", "left"), [("c", "ab"), ("a", "bc"), ("b", "ac"), ("ab", "c")])
+def test_of_a_row_of_inputs_the_rest_moves_up(absent: str, left: str) -> None:
+    pruned = left_out(batch("a", "b", "c"), *absent, known=defined(BatchImagesNode=BATCH))
+    assert pruned["grown"]["inputs"] == {f"images.image{place}": [node_id, 0] for place, node_id in enumerate(left)}
+    assert set(pruned) == {*left, "grown", "save"}
+
+
+def test_a_row_that_loses_all_goes_with_what_is_saved_of_it() -> None:
+    assert left_out(batch("a"), "a", known=defined(BatchImagesNode=BATCH)) is None
+
+
+@pytest.mark.parametrize(("absent", "left"), ["ba", "ab"])
+def test_a_row_that_a_choice_brings_is_one_too(absent: str, left: str) -> None:
+    branch = {"key": "x", "inputs": {"required": {"images": ["COMFY_AUTOGROW_V3", GROWN]}}}
+    about = {"input": {"required": {"model": ["COMFY_DYNAMICCOMBO_V3", {"options": [branch]}]}}, "output": ["IMAGE"]}
+    nodes = graph(a=PICTURE, b=PICTURE, make=("Make", {"model": "x"}), save=("SaveImage", {"images": "make.0"}))
+    nodes["make"]["inputs"] |= {"model.images.image0": ["a", 0], "model.images.image1": ["b", 0]}
+    pruned = left_out(nodes, absent, known=defined(Make=about))
+    assert pruned["make"]["inputs"] == {"model": "x", "model.images.image0": [left, 0]}
+    assert left_out(nodes, "a", "b", known=defined(Make=about)) is None
+
+
+def test_of_two_pictures_in_one_the_other_stays() -> None:
+    inputs = {"image1": "a.0", "image2": "b.0"}
+    nodes = graph(a=PICTURE, b=PICTURE, both=("ImageBatch", inputs), save=("SaveImage", {"images": "both.0"}))
+    assert left_out(nodes, "b") == graph(a=PICTURE, save=("SaveImage", {"images": "a.0"}))
+    assert left_out(nodes, "a") == graph(b=PICTURE, save=("SaveImage", {"images": "b.0"}))
+    assert left_out(nodes, "a", "b") is None
+
+
+@pytest.mark.parametrize("known", [KNOWN, {}])
+def test_what_is_sampled_from_cannot_be_left_out(known: tool.Definitions) -> None:
+    nodes = sampled(model="loader.0", **LOADED, **encoded("picture"))
+    nodes["sampler"]["inputs"]["latent_image"] = ["encode", 0]
+    assert left_out(nodes, "picture", known=known) is None
+
+
+def test_a_sampler_is_never_passed_by() -> None:
+    nodes = conditioned(["see", 0], picture=PICTURE, see=("Seen", {"image": "picture.0"}))
+    about = {"Seen": {"input": {"required": {"image": ["IMAGE"]}}, "output": ["CONDITIONING"]}}
+    assert left_out(nodes, "picture", known=defined(**about)) is None
+
+
+def test_one_of_two_latents_is_not_both() -> None:
+    entry = next(entry for entry in tool.bundled_entries() if entry.name == "ltx2-image-to-video")
+    graph = dict(entry.workflow.graph)
+    assert left_out(graph, *(file.target.node_id for file in tool.file_inputs(graph, KNOWN))) is None
+
+
+def test_a_picture_that_is_only_shown_besides_is_no_reason_to_need_it() -> None:
+    more = encoded("picture", reference=("ReferenceLatent", {"latent": "encode.0"}))
+    nodes = conditioned(["reference", 0], **more, look=("PreviewImage", {"images": "scale.0"}))
+    nodes["reference"]["inputs"]["conditioning"] = ["positive", 0]
+    assert nodes.keys() - left_out(nodes, "picture").keys() == {"picture", "scale", "encode", "vae", "look"}
+    assert left_out(graph(a=PICTURE, look=("PreviewImage", {"images": "a.0"})), "a") is None
+
+
+def test_a_number_that_is_worked_out_of_a_picture_is_missed() -> None:
+    nodes = sampled(model="loader.0", **LOADED, picture=PICTURE, size=("GetImageSize", {"image": "picture.0"}))
+    nodes["latent"]["inputs"]["width"] = ["size", 0]
+    assert left_out(nodes, "picture") is None
+
+
+def test_what_nothing_needed_before_stays() -> None:
+    nodes = sampled(model="loader.0", **LOADED, picture=PICTURE, scrap=("EmptyImage", {"width": 8, "height": 8}))
+    assert left_out(nodes, "picture") == {node_id: node for node_id, node in nodes.items() if node_id != "picture"}
+    assert left_out(nodes) == nodes
+
+
+@ODD
+@given(GRAPHS)
+def test_files_can_be_left_out_of_anything_and_leave_no_loose_link(whatever: dict[str, Any]) -> None:
+    targets = [file.target for file in tool.file_inputs(whatever, KNOWN)]
+    pruned = tool.without_files(whatever, targets, KNOWN)
+    assert pruned is None or not pruned.keys() & {target.node_id for target in targets}
+    try:
+        tool.check_links(tool.graph_nodes(whatever), KNOWN)
+    except tool.WorkflowRefused:
+        return
+    tool.check_links(tool.graph_nodes(pruned or {}), KNOWN)
+
+
+# --- drawings
+
+
+def drawn(nodes: dict[str, Any], known: tool.Definitions = KNOWN) -> list[str]:
+    return [line.strip() for line in tool.mermaid(nodes, known).splitlines()]
+
+
+def test_a_graph_is_drawn_with_titles_classes_types_and_roles() -> None:
+    nodes = graph(
+        a=("CheckpointLoaderSimple", {}, "Model"),
+        b=("KSampler", {"model": "a.0", "nothing": "zz.0"}),
+        c=("SaveLatent", {"samples": "b.0"}),
+    )
+    assert drawn(nodes)[:6] == [
+        "flowchart LR",
+        'n1["Model<br/>CheckpointLoaderSimple"]',
+        'n2["KSampler"]',
+        'n3["SaveLatent"]',
+        'n1 -->|"MODEL"| n2',
+        'n2 -->|"LATENT"| n3',
+    ]
+    assert {"class n1 loader", "class n2 sampler", "class n3 output"} <= set(drawn(nodes))
+
+
+def test_every_style_sets_its_text_colour_beside_its_background() -> None:
+    assert all("fill:" in style and "color:" in style for style in tool.DRAWN_STYLES.values())
+
+
+LINE = re.compile(
+    r"flowchart (?:LR|TD)"
+    r'|    (?:n\d+|rest)\["(?:[\w ,()/-]|<br/>|#\d+;|[^\x00-\xa0])+"\]'
+    r'|    n\d+ -->(?:\|"(?:[\w ,()/-]|#\d+;|[^\x00-\xa0])+"\|)? n\d+'
+    r"|    classDef \w+ [\w:,#]+|    class n\d+(?:,n\d+)* \w+"
+)
+
+
+@pytest.mark.parametrize(
+    "title",
+    [
+        '"]; click n1 "javascript:alert(1)"',
+        "<img src=x onerror=alert(1)>",
+        "end",
+        "```\n# x",
+        "[a](http://x.test)",
+        "1. **b** _i_",
+        '%%{init: {"theme":"forest"}}%%',
+        "#quot; &lt;",
+        "a\u202eb\u200b\x00\ud800",
+        "---",
+        "direction LR",
+        "\U0001f98a" * 100,
+    ],
+)
+def test_no_title_is_more_than_text_in_a_drawing(title: str) -> None:
+    nodes = graph(a=(title, {}, title), b=("Nobody's", {"model": "a.0"}, f"x{title}"))
+    text = tool.mermaid(nodes, {title: tool.NodeDefinition(title, {}, outputs=(f"{title}",))})
+    assert all(LINE.fullmatch(line) for line in text.split("\n"))
+    assert "direction" not in text
+    assert max(map(len, re.sub(r"#\d+;", "x", text).split("\n"))) < 120
+
+
+def test_a_large_graph_is_drawn_by_its_most_telling_nodes() -> None:
+    nodes = graph(**{f"x{n}": ("PrimitiveInt", {"value": n}) for n in range(200)})
+    nodes |= sampled(model="loader.0", **LOADED)
+    lines = drawn(nodes)
+    assert sum('["' in line for line in lines) == tool.MAX_DRAWN
+    assert f'rest["… and {len(nodes) - tool.MAX_DRAWN + 1} more"]' in lines
+    assert all(any(name in line for line in lines) for name in ("UNETLoader", "KSampler", "SaveImage"))
+
+
+def test_a_drawing_has_a_largest_size() -> None:
+    dense = {
+        str(n): {
+            "class_type": "KSampler",
+            "inputs": {f"i{k}": [str(k), 0] for k in range(n)},
+            "_meta": {"title": '"' * 99},
+        }
+        for n in range(300)
+    }
+    assert len(tool.mermaid(dense, KNOWN)) <= tool.MAX_DRAWING
+
+
+def test_a_long_way_is_drawn_from_top_to_bottom() -> None:
+    nodes = {str(n): {"class_type": "ImageInvert", "inputs": {"image": [str(n - 1), 0]}} for n in range(12)}
+    assert drawn(nodes)[0] == "flowchart TD"
+
+
+def test_circles_and_nothing_at_all_are_drawn() -> None:
+    assert drawn({}) == ["flowchart LR"]
+    assert "n1 --> n1" in drawn(graph(a=("X", {"a": "a.0"})))
+
+
+# --- what the front end replaces
+
+NOW = datetime(2026, 3, 7, 16, 5, 9)
+
+
+def sent(nodes: dict[str, Any], *dynamic: tuple[str, str], seed: int = 1) -> dict[str, Any]:
+    targets = frozenset(tool.Target(*target) for target in dynamic)
+    return tool.as_sent(nodes, targets, random.Random(seed), NOW)
+
+
+def prefix(text: str, **more: tuple[Any, ...]) -> str:
+    nodes = graph(save=("SaveImage", {"filename_prefix": text}, "Save Image"), **more)
+    return str(sent(nodes)["save"]["inputs"]["filename_prefix"])
+
+
+def test_only_dynamic_texts_are_chosen_from() -> None:
+    nodes = graph(a=("CLIPTextEncode", {"text": "{fox|cat} // x"}), b=("CLIPTextEncode", {"text": "{fox|cat}"}))
+    after = sent(nodes, ("a", "text"))
+    assert after["a"]["inputs"]["text"].strip() in ("fox", "cat")
+    assert after["b"] == nodes["b"]
+
+
+def test_one_seed_gives_one_text() -> None:
+    nodes = graph(**{f"n{n}": ("CLIPTextEncode", {"text": "{a|b|c|d|e}"}) for n in range(30)})
+    dynamic = [(node_id, "text") for node_id in nodes]
+    assert sent(nodes, *dynamic) == sent(nodes, *reversed(dynamic))
+    assert len({json.dumps(sent(nodes, *dynamic, seed=seed)) for seed in range(5)}) == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("%date:yyyy-MM-dd%/x", "2026-03-07/x"),
+        ("%date:yy M d hh-h mm-m ss-s%", "26 3 7 16-16 05-5 09-9"),
+        ("%date:yyy of Q%", "yyy of Q"),
+        ("%date:dd.MM.yyyy%", "07.03.2026"),
+        ("%year%-%month% %width%x%height%", "%year%-%month% %width%x%height%"),
+        ("100% sure", "100% sure"),
+        ("%Nobody.seed% %Sampler.nothing% %Sampler.model%", "%Nobody.seed% %Sampler.nothing% %Sampler.model%"),
+        ("%Sampler.seed%_%KSampler.cfg%", "42_8"),
+        ("%Sampler.name%", "a_b_c_d_"),
+        ("%Sampler.on%", "true"),
+    ],
+)
+def test_dates_and_values_of_other_nodes_go_into_file_names(text: str, name: str) -> None:
+    values = {"seed": 42, "cfg": 8.0, "name": 'a/b:c"d\n', "on": True, "model": "save.0"}
+    assert prefix(text, a=("KSampler", values, "Sampler")) == name
+
+
+def test_a_node_is_found_by_its_class_before_a_title() -> None:
+    more: dict[str, Any] = {"a": ("Other", {"x": 1}, "Wanted"), "b": ("Wanted", {"x": 2})}
+    assert prefix("%Wanted.x%", **more) == "2"
+
+
+def test_only_names_of_files_are_filled_in() -> None:
+    nodes = graph(a=("CLIPTextEncode", {"text": "%date:yyyy%"}))
+    assert sent(nodes) == nodes
+
+
+# --- always
+
+
+@pytest.mark.parametrize("name", BUNDLED)
+def test_the_bundled_graphs_are_understood(name: str) -> None:
+    nodes = bundled(name)
+    assert tool.guess_task(nodes, KNOWN) == "text_to_image"
+    assert [kind for _, kind in tool.outputs(nodes, KNOWN)] == ["image"]
+    assert (tool.file_inputs(nodes, KNOWN), tool.missing_nodes(nodes, KNOWN)) == ((), ())
+    assert all(file.folder for file in tool.model_files(nodes, KNOWN))
+
+
+@ODD
+@given(GRAPHS)
+def test_no_graph_is_too_odd(nodes: dict[str, Any]) -> None:
+    before = copy.deepcopy(nodes)
+    for known in (KNOWN, {}):
+        tool.file_inputs(nodes, known)
+        tool.outputs(nodes, known)
+        tool.model_files(nodes, known)
+        tool.missing_nodes(nodes, known)
+        tool.guess_task(nodes, known)
+        assert all(LINE.fullmatch(line) for line in tool.mermaid(nodes, known).split("\n"))
+    sent(nodes, *((node_id, "text") for node_id in nodes), ("nobody", "text"))
+    assert repr(nodes) == repr(before)
+
+
+@pytest.mark.parametrize("width", [1, 10])
+def test_a_huge_graph_takes_no_time(width: int) -> None:
+    nodes = {
+        str(n): {"class_type": "KSampler", "inputs": {f"i{k}": [str(n - k), 0] for k in range(1, width + 1)}}
+        for n in range(5000)
+    }
+    nodes["save"] = {"class_type": "SaveImage", "inputs": {"images": ["4999", 0], "filename_prefix": "%KSampler.i1%"}}
+    start = time.perf_counter()
+    for ask in (tool.file_inputs, tool.outputs, tool.model_files, tool.missing_nodes, tool.guess_task, tool.mermaid):
+        ask(nodes, KNOWN)
+    sent(nodes)
+    assert time.perf_counter() - start < 5

@@ -1,0 +1,398 @@
+"""Room 8: a job that outlived its call is found again, by its user alone, and brought."""
+
+import asyncio
+import dataclasses
+import io
+import time
+import uuid
+from collections.abc import AsyncIterator, Mapping
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import comfyui_tool as tool
+from tests.support.stand_in import StandIn
+from tests.support.watching import Watcher, until
+
+QUICK = tool.Patience(first=0.02, look_up=0.3, longest=0.5, polling=0.1, settle=0.2, gone=0.6, again=0.1)
+KEY = b"the secret of this Open WebUI"
+NOBODY = "http://127.0.0.1:9"
+
+
+@pytest.fixture
+async def comfy() -> AsyncIterator[StandIn]:
+    async with StandIn(step_seconds=0.01, preview_method="auto") as server:
+        yield server
+        await tool.close_servers()
+
+
+def fleet(*servers: StandIn | str, user: str = "ann", key: bytes = KEY, **limits: Any) -> tool.Fleet:
+    """What any worker makes of a call of this user: nothing is shared with other calls but the key."""
+    urls = [server if isinstance(server, str) else server.url for server in servers]
+    return tool.Fleet(tuple(map(tool.Endpoint, urls)), tool.Limits(**limits), tool.Owner(user, key), QUICK)
+
+
+async def begin(comfy: StandIn, user: str = "ann", **arguments: Any) -> str:
+    """A call whose wait is over while ComfyUI is still at work; the id that it tells."""
+    comfy.misbehave.hold_at_step = 1
+    of = fleet(comfy, user=user, wait_seconds=0.3)
+    wish = tool.Settings((), of.limits, True, {}).wish(
+        "a fox", **{"size": "64x96", "steps": 3, "seed": 7, "workflow": "checkpoint", **arguments}
+    )
+    with pytest.raises(tool.StillRunning) as still:
+        await tool.make(wish, of.endpoints, of.limits, Watcher(), patience=QUICK, owner=of.owner)
+    return still.value.job_id
+
+
+async def done(comfy: StandIn, prompt_id: str) -> None:
+    comfy.release()
+    await until(lambda: prompt_id in comfy.history)
+
+
+async def orphan(comfy: StandIn, owner: tool.Owner, ago: float = 300.0, wait: float = 3600.0, **graph: Any) -> str:
+    """A finished job that a call of another process started, to wait so long for it, and which ended some time ago."""
+    prompt_id = str(uuid.uuid4())
+    about = {"workflow": "checkpoint", "model": "tiny.safetensors", "seed": 5, "name": "a-fox-5"}
+    at = time.time() - ago
+    mark = {"mark": owner.mark(prompt_id), "at": at, "until": at + wait, **about}
+    await comfy.post(comfy.example_graph(**graph), prompt_id=prompt_id, extra_data={tool.MARK: mark})
+    await until(lambda: prompt_id in comfy.history)
+    for _, data in comfy.history[prompt_id]["status"]["messages"]:
+        data["timestamp"] -= ago * 1000
+    return prompt_id
+
+
+class Shelf(tool.Chat):
+    """A chat whose storage is a list, refuses names that end as told, and takes nothing in while it is shut."""
+
+    def __init__(self, stored: list[tuple[tool.Product, dict[str, Any]]], refuses: str = " ") -> None:
+        super().__init__()
+        self.stored, self.refuses = stored, refuses
+        self.reached, self.opened = asyncio.Event(), asyncio.Event()
+        self.opened.set()
+
+    async def _upload(self, name: str, product: tool.Product) -> dict[str, Any]:
+        self.reached.set()
+        await self.opened.wait()
+        if name.endswith(self.refuses):
+            raise OSError("the disk is full")
+        number = str(len(self.stored))
+        item = {"type": "image", "id": number, "url": number, "name": name, "content_type": product.content_type}
+        self.stored.append((product, item))
+        return item
+
+    async def kept(self, jobs: Mapping[str, float]) -> dict[str, tool.Kept]:
+        found: dict[str, tool.Kept] = {}
+        for product, item in self.stored:
+            if product.prompt_id in jobs:
+                kept = found.setdefault(product.prompt_id, tool.Kept(product.of))
+                kept.sources.append(product.source)
+                kept.files.append(item)
+        return found
+
+    async def numbers(self, files: Any) -> dict[str, int]:
+        return {}
+
+
+async def check(comfy: StandIn, shelf: Shelf, job_id: str = "", cancel: bool = False) -> dict[str, Any]:
+    """What check_job answers to a call of another worker."""
+    settings = tool.Settings(
+        (tool.Endpoint(comfy.url),), tool.Limits(), True, {}, owner=tool.Owner("ann", KEY), patience=QUICK
+    )
+    return (await tool._check_jobs(shelf, tool.Display(None, (), False), settings, job_id, cancel))[0]
+
+
+# --- the wait ---
+
+
+async def test_a_wait_that_is_over_is_no_failure_and_tells_the_id_and_what_to_do(comfy: StandIn) -> None:
+    comfy.misbehave.hold_at_step = 1
+    with pytest.raises(tool.StillRunning) as still:
+        await tool.make(
+            tool.Wish("a fox"), fleet(comfy).endpoints, tool.Limits(wait_seconds=0.2), Watcher(), patience=QUICK
+        )
+    result = still.value.as_result()
+    assert (result["status"], result["code"], result["job_id"]) == ("running", "still_running", comfy.running[0])
+    assert "error" not in result
+    assert "check_job" in result["note"]
+    comfy.release()
+
+
+# --- by its id, from any worker ---
+
+
+async def test_any_worker_brings_the_job_with_all_that_its_own_call_would_have_told(comfy: StandIn) -> None:
+    job_id = await begin(comfy)
+    await done(comfy, job_id)
+    other = fleet(comfy)
+    made = await tool.bring(other, *await tool.find_job(other, job_id), Watcher())
+    (product,) = made.products
+    assert Image.open(io.BytesIO(product.data)).size == (64, 96)
+    assert (made.seed, made.model, made.workflow) == (7, "sd_xl_base_1.0.safetensors", "checkpoint")
+    assert product.prompt_id == job_id
+
+
+async def test_a_job_is_found_on_whichever_server_has_it(comfy: StandIn) -> None:
+    job_id = await begin(comfy)
+    async with StandIn() as other:
+        endpoint, prompt = await tool.find_job(fleet(other, comfy), job_id)
+    assert (endpoint.url, prompt.prompt_id) == (comfy.url, job_id)
+    comfy.release()
+
+
+@pytest.mark.parametrize(("user", "key"), [("bob", KEY), ("", KEY), ("ann", b"another Open WebUI")])
+async def test_nobody_but_the_user_who_started_it_finds_a_job(comfy: StandIn, user: str, key: bytes) -> None:
+    job_id = await begin(comfy)
+    for _ in range(2):  # while it runs, and when it is done
+        with pytest.raises(tool.UnknownJob):
+            await tool.find_job(fleet(comfy, user=user, key=key), job_id)
+        await done(comfy, job_id)
+
+
+async def test_a_job_of_comfyuis_own_page_is_nobodys(comfy: StandIn) -> None:
+    job_id = await comfy.post(comfy.example_graph())
+    with pytest.raises(tool.UnknownJob):
+        await tool.find_job(fleet(comfy), job_id)
+
+
+async def test_a_signature_that_is_no_text_is_nobodys(comfy: StandIn) -> None:
+    with pytest.raises(tool.UnknownJob):
+        await tool.find_job(fleet(comfy), f"{uuid.uuid4()}.\ud800")
+
+
+@pytest.mark.parametrize("job_id", ["fox", "../../history", "1234", "x" * 10_000, "' or 1=1"])
+async def test_what_is_no_id_is_said_to_be_none(comfy: StandIn, job_id: str) -> None:
+    with pytest.raises(tool.BadArgument, match="job_id"):
+        await tool.find_job(fleet(comfy), job_id)
+    assert not comfy.requests
+
+
+async def test_an_id_is_taken_as_models_write_it(comfy: StandIn) -> None:
+    job_id = await begin(comfy)
+    assert (await tool.find_job(fleet(comfy), f" {job_id.upper()}\n"))[1].prompt_id == job_id
+    comfy.release()
+
+
+async def test_a_job_that_a_silent_server_may_have_is_not_said_to_be_unknown(comfy: StandIn) -> None:
+    with pytest.raises(tool.ServerUnreachable, match=r"127\.0\.0\.1:9"):
+        await tool.find_job(fleet(comfy, NOBODY), str(uuid.uuid4()))
+
+
+async def test_a_server_that_restarted_knows_the_job_no_more(comfy: StandIn) -> None:
+    job_id = await begin(comfy)
+    await comfy.restart()
+    with pytest.raises(tool.UnknownJob):
+        await tool.find_job(fleet(comfy), job_id)
+
+
+# --- waiting for it ---
+
+
+async def test_a_job_at_work_is_waited_for_and_how_it_stands_is_shown(comfy: StandIn) -> None:
+    job_id = await begin(comfy, steps=10)
+    watcher, here = Watcher(), fleet(comfy)
+    endpoint, prompt = await tool.find_job(here, job_id)
+    run = asyncio.create_task(tool.bring(here, endpoint, prompt, watcher))
+    await until(lambda: watcher.seen)
+    comfy.release()
+    assert (await run).products
+    assert watcher.phases[0] in ("loading", "running")
+    assert watcher.phases[-1] == "saving"
+
+
+async def test_a_job_that_takes_longer_than_the_call_waits_goes_on(comfy: StandIn) -> None:
+    job_id = await begin(comfy)
+    here = fleet(comfy)
+    with pytest.raises(tool.StillRunning) as still:
+        await tool.bring(here, *await tool.find_job(here, job_id), Watcher(), wait=0.2)
+    assert still.value.job_id == job_id
+    assert comfy.running == [job_id]
+    await done(comfy, job_id)
+
+
+async def test_a_stop_while_it_is_waited_for_ends_only_the_waiting(comfy: StandIn) -> None:
+    job_id = await begin(comfy)
+    watcher, here = Watcher(), fleet(comfy)
+    run = asyncio.create_task(tool.bring(here, *await tool.find_job(here, job_id), watcher))
+    await until(lambda: watcher.seen)
+    run.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await run
+    assert (comfy.running, comfy.interrupts, comfy.deleted) == ([job_id], [], [])
+    await done(comfy, job_id)
+    assert (await tool.bring(here, *await tool.find_job(here, job_id), Watcher())).products
+
+
+async def test_a_job_that_another_call_is_following_is_left_to_it(comfy: StandIn) -> None:
+    comfy.misbehave.hold_at_step = 1
+    here = fleet(comfy)
+    own = asyncio.create_task(
+        tool.make(tool.Wish("a fox"), here.endpoints, here.limits, Watcher(), patience=QUICK, owner=here.owner)
+    )
+    await comfy.until_held()
+    with pytest.raises(tool.StillRunning, match="Another call"):
+        await tool.bring(here, *await tool.find_job(here, comfy.running[0]), Watcher())
+    comfy.release()
+    assert (await own).products
+
+
+async def test_what_a_job_failed_of_is_told_when_it_is_asked_for(comfy: StandIn) -> None:
+    job_id = await begin(comfy)
+    comfy.misbehave.fail_node = {"VAEDecode": ("RuntimeError", "no good")}
+    await done(comfy, job_id)
+    here = fleet(comfy)
+    with pytest.raises(tool.NodeFailed, match="no good"):
+        await tool.bring(here, *await tool.find_job(here, job_id), Watcher())
+
+
+async def test_a_second_call_for_a_job_whose_files_are_being_stored_is_told_that_it_is_under_way(
+    comfy: StandIn,
+) -> None:
+    job_id = await orphan(comfy, tool.Owner("ann", KEY))
+    shelf = Shelf([])
+    shelf.opened.clear()
+    first = asyncio.create_task(check(comfy, shelf, job_id))
+    await shelf.reached.wait()
+    with pytest.raises(tool.StillRunning, match="Another call"):
+        await check(comfy, Shelf(shelf.stored), job_id)
+    shelf.opened.set()
+    assert len((await first)["images"]) == len(shelf.stored) == 1
+    again = await check(comfy, Shelf(shelf.stored), job_id)
+    assert "brought before" in again["note"]
+    assert len(shelf.stored) == 1
+
+
+async def test_a_job_that_was_stored_in_part_is_completed_and_nothing_is_stored_twice(comfy: StandIn) -> None:
+    stored: list[tuple[tool.Product, dict[str, Any]]] = []
+    job_id = await orphan(comfy, tool.Owner("ann", KEY), batch_size=3)
+    with pytest.raises(tool.StorageRefused):
+        await check(comfy, Shelf(stored, refuses="-2.png"), job_id)
+    assert len(stored) == 2
+    result = await check(comfy, Shelf(stored))
+    assert [len(brought["images"]) for brought in result["brought"]] == [1]
+    assert len({product.source for product, _ in stored}) == len(stored) == 3
+    assert "brought" not in await check(comfy, Shelf(stored))
+
+
+# --- cancelled by its user while its own call waits for it ---
+
+
+@pytest.mark.parametrize("refusal", [None, 404, 502], ids=["a websocket", "404", "502"])
+async def test_a_waiting_job_that_is_cancelled_is_not_run_again_by_its_own_call(
+    comfy: StandIn, refusal: int | None
+) -> None:
+    comfy.misbehave.refuse_websocket, comfy.misbehave.hold_at_step = refusal, 1
+    await comfy.post(comfy.example_graph())
+    await comfy.until_held()
+    here = fleet(comfy)
+    own = asyncio.create_task(
+        tool.make(tool.Wish("a fox"), here.endpoints, here.limits, Watcher(), patience=QUICK, owner=here.owner)
+    )
+    await until(lambda: comfy.pending)
+    assert (await check(comfy, Shelf([]), comfy.pending[0], cancel=True))["status"] == "cancelled"
+    with pytest.raises(tool.RunInterrupted, match="taken out of the queue"):
+        await asyncio.wait_for(own, 5)
+    assert len(comfy.prompts) == 1
+    comfy.release()
+
+
+async def test_a_job_that_was_cancelled_here_was_not_lost_however_little_was_heard_of_it(comfy: StandIn) -> None:
+    comfy.misbehave.hold_at_step = 1
+    await comfy.post(comfy.example_graph())
+    await comfy.until_held()
+    mine = str(uuid.uuid4())
+    mark = {"mark": tool.Owner("ann", KEY).mark(mine)}
+    await comfy.post(comfy.example_graph(), prompt_id=mine, extra_data={tool.MARK: mark})
+    unheard = dataclasses.replace(tool.Job.posted(mine, {}), away=True, absent=2)
+    with pytest.raises(tool.JobLost):
+        tool.judge(unheard, {})
+    await check(comfy, Shelf([]), cancel=True)
+    assert comfy.pending == []
+    with pytest.raises(tool.RunInterrupted):
+        tool.judge(unheard, {})
+    comfy.release()
+
+
+# --- without an id ---
+
+
+async def test_the_users_own_jobs_are_told_of_all_servers_the_oldest_first(comfy: StandIn) -> None:
+    ann, bob = tool.Owner("ann", KEY), tool.Owner("bob", KEY)
+    async with StandIn(step_seconds=0.0) as other:
+        second = await orphan(comfy, ann, ago=200)
+        first = await orphan(other, ann, ago=300)
+        await orphan(other, bob)
+        await other.post(other.example_graph())
+        third = await begin(comfy)
+        jobs, silent = await tool.own_jobs(fleet(comfy, other))
+    assert [prompt.prompt_id for _, prompt in jobs] == [first, second, third]
+    assert [type(prompt.state) for _, prompt in jobs] == [tool.Recorded, tool.Recorded, tool.Started]
+    assert silent == []
+    comfy.release()
+
+
+async def test_servers_that_do_not_answer_are_named_and_hold_nobody_up(comfy: StandIn) -> None:
+    job = await orphan(comfy, tool.Owner("ann", KEY))
+    jobs, silent = await tool.own_jobs(fleet(comfy, NOBODY))
+    assert [prompt.prompt_id for _, prompt in jobs] == [job]
+    assert silent == ["127.0.0.1:9"]
+
+
+async def test_a_job_is_left_to_its_own_call_until_that_cannot_be_about_to_bring_it(comfy: StandIn) -> None:
+    ann = tool.Owner("ann", KEY)
+    just_now, long_ago = await orphan(comfy, ann, ago=1), await orphan(comfy, ann, ago=300)
+    outlived = await orphan(comfy, ann, ago=1, wait=0.5)
+    jobs, _ = await tool.own_jobs(fleet(comfy))
+    assert {prompt.prompt_id for _, prompt in jobs if tool.is_attended(ann, prompt)} == {just_now}
+    alone = dataclasses.replace(ann, alone=True)
+    assert not any(tool.is_attended(alone, prompt) for _, prompt in jobs), "no other process has calls"
+    assert {prompt.prompt_id for _, prompt in jobs} == {just_now, long_ago, outlived}
+
+
+async def test_failed_jobs_are_told_once_and_take_no_place_of_those_that_are_done(comfy: StandIn) -> None:
+    ann = tool.Owner("ann", KEY)
+    good = await orphan(comfy, ann, ago=400)
+    comfy.misbehave.fail_node = {"VAEDecode": ("ValueError", "no good")}
+    bad = [await orphan(comfy, ann) for _ in range(tool.MOST_BROUGHT)]
+    stored: list[tuple[tool.Product, dict[str, Any]]] = []
+    first = await check(comfy, Shelf(stored))
+    assert [line["job_id"] for line in first["failed"]] == bad
+    assert all("no good" in line["error"] for line in first["failed"])
+    assert [product.prompt_id for product, _ in stored] == [good]
+    assert set(await check(comfy, Shelf(stored))) == {"status", "note"}
+
+
+async def test_a_job_that_somebody_stopped_is_not_told_of_as_failed(comfy: StandIn) -> None:
+    comfy.misbehave.hold_at_step = 1
+    stopping = asyncio.create_task(orphan(comfy, tool.Owner("ann", KEY)))
+    await comfy.until_held()
+    assert comfy.engine.interrupt(comfy.running[0])
+    comfy.release()
+    await stopping
+    assert set(await check(comfy, Shelf([]))) == {"status", "note"}
+
+
+async def test_a_line_tells_how_a_job_stands(comfy: StandIn) -> None:
+    here = fleet(comfy)
+    running, waiting = await begin(comfy), await begin(comfy, seed=8)
+    jobs, _ = await tool.own_jobs(here)
+    assert [tool.job_line(here, *job) for job in jobs] == [
+        {"job_id": running, "state": "running", "workflow": "checkpoint", "name": "a-fox-7"},
+        {"job_id": waiting, "state": "waiting, 1 ahead", "workflow": "checkpoint", "name": "a-fox-8"},
+    ]
+    comfy.release()
+
+
+# --- a server that the user has named since ---
+
+
+async def test_a_job_on_a_server_that_the_user_no_longer_names_is_found_all_the_same(comfy: StandIn) -> None:
+    async with StandIn() as other:
+        job_id = await begin(comfy)
+        everybodys = tool.Valves(endpoint=f"fast = {other.url}, big = {comfy.url}")
+        user = {"id": "ann", "valves": {"server": "fast"}}
+        settings = tool.resolve(everybodys, user, owner=tool.Owner("ann", KEY))
+        assert (await tool.find_job(settings.fleet, job_id))[1].prompt_id == job_id
+        assert len((await tool.own_jobs(settings.fleet))[0]) == 1
+    comfy.release()

@@ -1,0 +1,17 @@
+"""What the tests stand on: a stand-in for ComfyUI, a real Open WebUI and its browser, a scripted model, recordings.
+
+| module | what it is |
+|---|---|
+| `stand_in/` | a server that speaks ComfyUI's protocol as recorded, in two releases, and misbehaves on request |
+| `open_webui`, `browser` | a real Open WebUI started for the tests, and Chromium on its page |
+| `model_server`, `ollama`, `proxy` | a scripted model to chat with, an Ollama, a proxy that fails as it is told |
+| `recorded/`, `conversion/`, `media/` | what real servers said, what ComfyUI's front end makes of workflows, files |
+| `graphs`, `runs`, `watching`, `serving` | small helpers that many tests share |
+"""
+
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+MEDIA = Path(__file__).parent / "media"
+RECORDED = Path(__file__).parent / "recorded"
+SOURCE = (ROOT / "comfyui_tool.py").read_text(encoding="utf-8")
