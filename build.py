@@ -276,7 +276,11 @@ def main(arguments: list[str]) -> int:
     if arguments[:1] == ["--where"] and arguments[1:] and arguments[1].isdecimal():
         number = int(arguments[1])
         origin = lines[number - 1].origin if 0 < number <= len(lines) else None
-        print(":".join(map(str, origin)) if origin else f"line {number} was written by build.py")
+        print(
+            ":".join(map(str, origin))
+            if origin
+            else f"line {number} comes of no module: build.py writes it, or there is none"
+        )
     elif arguments == ["--check"]:
         if text != stands:
             print("comfyui_tool.py is not what the modules in src/ make. Run: python build.py", file=sys.stderr)

@@ -14,56 +14,56 @@ required_open_webui_version: 0.9.6
 # Built by build.py from the modules in src/comfyui_chat, and not to be edited: change those, and run `python build.py`.
 # `python build.py --where N` tells which line of which module line N of this file is.
 #
-#   errors              errors.
-#   logs                logs.
-#   tasks               tasks.
-#   names               names.
-#   values              values.
-#   graph/definitions   graph/definitions.
-#   graph/nodes         graph/nodes.
-#   graph/prompts       graph/prompts.
-#   graph/fitting       graph/fitting.
-#   graph/editor        graph/editor.
-#   graph/reading       graph/reading.
-#   graph/search        graph/search.
-#   graph/discovery     graph/discovery.
-#   graph/workflow      graph/workflow.
-#   graph/links         graph/links.
-#   graph/loras         graph/loras.
-#   graph/facts         graph/facts.
-#   graph/mermaid       graph/mermaid.
-#   media/kinds         media/kinds.
-#   media/pictures      media/pictures.
-#   media/metadata      media/metadata.
-#   media/delivery      media/delivery.
-#   server/endpoint     server/endpoint.
-#   server/protocol     server/protocol.
-#   server/record       server/record.
-#   server/connection   server/connection.
-#   server/client       server/client.
-#   server/cloud        server/cloud.
-#   server/pool         server/pool.
-#   catalogue/entries   catalogue/entries.
-#   catalogue/choosing  catalogue/choosing.
-#   catalogue/listings  catalogue/listings.
-#   run/owner           run/owner.
-#   run/job             run/job.
-#   run/fleet           run/fleet.
-#   run/follow          run/follow.
-#   run/inputs          run/inputs.
-#   run/planning        run/planning.
-#   run/make            run/make.
-#   run/earlier         run/earlier.
-#   webui/ollama        webui/ollama.
-#   webui/references    webui/references.
-#   webui/display       webui/display.
-#   webui/chat          webui/chat.
-#   webui/valves        webui/valves.
-#   webui/settings      webui/settings.
-#   webui/reports       webui/reports.
-#   webui/jobs          webui/jobs.
-#   webui/tools         webui/tools.
-#   command_line        command_line.
+#   errors              Every way in which a call can fail: a code, what happened, and what to do next.
+#   logs                The tool's logger.
+#   tasks               Asyncio helpers: a bounded gather, and a clean-up that no cancellation cuts short.
+#   names               Names of files and models: compared, looked up, and written into messages.
+#   values              Values that somebody asks for: whether one was given, and what is meant by it.
+#   graph/definitions   What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
+#   graph/nodes         ComfyUI's API format: what a graph looks like, and how to read its nodes.
+#   graph/prompts       A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
+#   graph/fitting       A value that somebody asks for, made to fit an input of a node.
+#   graph/editor        Workflows as ComfyUI's editor saves them, turned into what its front end would send.
+#   graph/reading       Workflows read from JSON as people paste it, unwrapped and checked.
+#   graph/search        Follow links upstream to the widget that holds a prompt, a seed, a size or a model.
+#   graph/discovery     Find what can be set in a graph, and in which widgets: prompt, seed, size and so on.
+#   graph/workflow      A workflow as a value that never changes: a graph, and what can be set in it by name.
+#   graph/links         A graph's links by both their ends, each with its type: what feeds what.
+#   graph/loras         Put LoRAs into a graph, right behind the model that its samplers use.
+#   graph/facts         What a graph needs, what it makes, and what it is for.
+#   graph/mermaid       Draw a graph as a Mermaid flowchart that Open WebUI shows in a message.
+#   media/kinds         Tell what a file is by its bytes: its type, a picture's size, whether it moves.
+#   media/pictures      Make files of the chat ready for a workflow: pictures, masks, videos and sounds.
+#   media/metadata      Strip files of the texts that tell how they were made, without decoding them.
+#   media/delivery      Hand a finished file over as it is wanted: in which format, with or without metadata.
+#   server/endpoint     The address of a ComfyUI as people write it, with the credential that belongs to it.
+#   server/protocol     What ComfyUI's answers and frames say, as values, and how they are read.
+#   server/record       What this process has seen of a server: its pace, its faults, its rests.
+#   server/connection   The one websocket to a server, shared by all prompts in flight.
+#   server/client       One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
+#   server/cloud        Everything in which Comfy Cloud differs from a ComfyUI of one's own.
+#   server/pool         The servers of an event loop: opened on demand, shared by all, closed when idle.
+#   catalogue/entries   The workflows that can be asked for by name, from all the places where they may be.
+#   catalogue/choosing  From what somebody wants to a workflow and model files that this server has.
+#   catalogue/listings  Answers about what a server has: its workflows, one of them in detail, its models.
+#   run/owner           Whose jobs they are, and what this process remembers of jobs.
+#   run/job             One prompt's life from post to end: a `Job`, and what each event makes of it.
+#   run/fleet           Several ComfyUI servers used as one: which takes a run, and how much a user may post.
+#   run/follow          Posts one prompt and follows it to its end.
+#   run/inputs          Puts the files of a call into the inputs of a workflow that take files.
+#   run/planning        Binds a wish to its workflow: prompts, ready to post, within all ranges and limits.
+#   run/make            From a wish to finished files: a server chosen, prompts run, what they made fetched.
+#   run/earlier         Finds jobs of earlier calls on the servers, and brings what they made.
+#   webui/ollama        Sends Ollama's models off a graphics card that ComfyUI shares with it.
+#   webui/references    Reads what a model writes to name a file of the chat: "2", "last", an id, a data URI.
+#   webui/display       Shows a run in the message: queue position, percentage, and the picture coming up.
+#   webui/chat          The message that a call belongs to: how the call ends there, and the chat's files.
+#   webui/valves        The valves: what the administrator and each user can set, as Open WebUI shows it.
+#   webui/settings      Resolves the valves: administrator, user and call come to one set of `Settings`.
+#   webui/reports       What the model is told of results and servers, and the status that the user reads.
+#   webui/jobs          check_job: jobs of earlier calls brought into the chat, cancelled, or told of.
+#   webui/tools         The methods that a model can call, as Open WebUI offers them: the class `Tools`.
+#   command_line        The command line: `generate` pictures, `convert` workflows, `install` this tool.
 #   bundled             The workflows that come with the tool, as data.
 
 # fmt: off
@@ -116,26 +116,45 @@ from yarl import URL
 # ======================================================================================================================
 # src/comfyui_chat/errors.py
 #
-# errors.
-# ======================================================================================================================
-
-
+# Every way in which a call can fail: a code, what happened, and what to do next.
 #
-# ComfyUIError
-# ├── BadArgument          bad_argument        ├── StorageRefused       storage_refused
-# ├── LimitExceeded        limit_exceeded      ├── WorkflowRefused      workflow_refused
-# ├── EndpointRefused      endpoint_refused    │   ├── NodeNotInstalled     node_not_installed
-# ├── UnknownWorkflow      unknown_workflow    │   ├── ModelNotInstalled    model_not_installed
-# ├── UnknownJob           unknown_job         │   └── ValueOutOfRange      value_out_of_range
-# ├── ServerError          server_error        ├── RunFailed            run_failed
-# │   ├── ServerUnreachable    server_…        │   ├── OutOfMemory          out_of_memory
-# │   ├── AccessRefused        access_refused  │   ├── NodeFailed           node_failed
-# │   ├── ServerTooOld         server_too_old  │   ├── NothingMade          nothing_made
-# │   ├── ServerGone           server_gone     │   ├── PictureMissed        picture_missed
-# │   ├── UnexpectedAnswer     unexpected_…    │   ├── RunInterrupted       run_interrupted
-# │   ├── PaymentRequired      payment_…       │   └── JobLost              job_lost
-# │   └── ServerBusy           server_busy     │
-# ├── StillRunning         still_running       └── InternalError        internal_error
+# Whatever goes wrong with a call ends as one of these classes, and as this answer for the model; any other exception is
+# a mistake in the tool and is reported as an `InternalError`.
+#
+#     {"status": "error", "code": "server_busy", "error": "what happened", "hint": "Try again in a minute."}
+#
+# A code is its class's name in snake case. Only the leaves of this tree, `WorkflowRefused` and `RunFailed` are raised.
+# `StillRunning` is the one that is not a failure. The README's table of errors repeats the first sentences of those.
+#
+#     ComfyUIError
+#     ├── BadArgument
+#     ├── LimitExceeded
+#     ├── EndpointRefused
+#     ├── UnknownWorkflow
+#     ├── UnknownJob
+#     ├── ServerError
+#     │   ├── ServerUnreachable
+#     │   ├── AccessRefused
+#     │   ├── ServerTooOld
+#     │   ├── ServerGone
+#     │   ├── UnexpectedAnswer
+#     │   ├── PaymentRequired
+#     │   └── ServerBusy
+#     ├── WorkflowRefused
+#     │   ├── NodeNotInstalled
+#     │   ├── ModelNotInstalled
+#     │   └── ValueOutOfRange
+#     ├── RunFailed
+#     │   ├── OutOfMemory
+#     │   ├── NodeFailed
+#     │   ├── NothingMade
+#     │   ├── PictureMissed
+#     │   ├── RunInterrupted
+#     │   └── JobLost
+#     ├── StillRunning
+#     ├── StorageRefused
+#     └── InternalError
+# ======================================================================================================================
 
 
 class ComfyUIError(Exception):
@@ -151,7 +170,10 @@ class ComfyUIError(Exception):
         self.hint = hint or self.default_hint
 
     def as_result(self) -> dict[str, Any]:
-        """The dictionary that the model receives; its `error` key marks the call as failed in the chat."""
+        """The dictionary that the model receives; its `error` key marks the call as failed in the chat.
+
+        Notes that were added with `add_note` follow the hint.
+        """
         hint = " ".join([self.hint, *getattr(self, "__notes__", ())])
         return {"status": "error", "code": self.code, "error": self.message, "hint": hint}
 
@@ -194,7 +216,8 @@ class ServerError(ComfyUIError):
     """ComfyUI could not be reached or answered in a way that cannot be used."""
 
     code = "server_error"
-    untaken = False  # whether a job was about to be posted and the server certainly did not take it
+    # True where a job was posted, or about to be, and the server certainly did not take it: another one may.
+    untaken = False
 
 
 class ServerUnreachable(ServerError):
@@ -204,7 +227,7 @@ class ServerUnreachable(ServerError):
     default_hint = 'ComfyUI has to be started, or the valve "ComfyUI address" of this tool corrected.'
 
     def __init__(self, message: str, hint: str = "", refused: bool = False) -> None:
-        """`refused` says that no connection could be made, so that the server cannot have heard anything."""
+        """`refused` means that no connection could be made, so the server cannot have heard anything."""
         super().__init__(message, hint)
         self.refused = refused
 
@@ -230,7 +253,7 @@ class ServerGone(ServerError):
     default_hint = "Try once more in a minute; if it fails again, ComfyUI has to be looked at."
 
     def __init__(self, message: str, hint: str = "", refused: bool = False) -> None:
-        """`refused` says that no connection could be made all the while, so that the job may be run elsewhere."""
+        """`refused` means that no connection could be made in all that time, so the job may be run elsewhere."""
         super().__init__(message, hint)
         self.refused = refused
 
@@ -256,7 +279,7 @@ class ServerBusy(ServerError):
     default_hint = "Try again in a minute."
 
     def __init__(self, message: str, hint: str = "", seconds: float | None = None) -> None:
-        """`seconds` is how long the server wants to be left alone, where it says."""
+        """`seconds` is how long the server asks to be left alone; None when it does not say."""
         told = "" if seconds is None else f"Try again in {max(math.ceil(seconds), 1)} seconds, not earlier."
         super().__init__(message, hint or told)
         self.seconds = seconds
@@ -338,7 +361,7 @@ class JobLost(RunFailed):
     default_hint = "Run it again."
 
     def __init__(self, message: str, arrived: bool = True) -> None:
-        """`arrived` says that the server is known to have had it."""
+        """`arrived` means that the server is known to have had the job."""
         super().__init__(message)
         self.arrived = arrived
 
@@ -354,7 +377,7 @@ class StillRunning(ComfyUIError):
         self.job_id = job_id
 
     def as_result(self) -> dict[str, Any]:
-        """No failure: the job's id, and that it goes on."""
+        """The dictionary that the model receives: not a failure, but the job's id and a note that it goes on."""
         return {"status": "running", "code": self.code, "job_id": self.job_id, "note": f"{self.message} {self.hint}"}
 
 
@@ -375,27 +398,36 @@ class InternalError(ComfyUIError):
 # ======================================================================================================================
 # src/comfyui_chat/logs.py
 #
-# logs.
+# The tool's logger.
+#
+# Open WebUI loads the tool under a new module name every time; the logger's name stays the same.
 # ======================================================================================================================
 
 
-log = logging.getLogger("comfyui_tool")  # Open WebUI gives the module a new name at every load; this one stays
+log = logging.getLogger("comfyui_tool")
 
 
 # ======================================================================================================================
 # src/comfyui_chat/tasks.py
 #
-# tasks.
+# Asyncio helpers: a bounded gather, and a clean-up that no cancellation cuts short.
+#
+# `gather` awaits many requests, a few at a time. `finish` brings a clean-up to its end, within a time limit, even when
+# the call that it belongs to is cancelled meanwhile: Stop in Open WebUI's chat cancels the call's task. The two
+# constants are the time limits, in seconds, that much of the tool's waiting shares.
 # ======================================================================================================================
 
 
-ANSWER_SECONDS = 60.0  # for one HTTP answer; validating a large prompt takes a while
-CLEAN_UP_SECONDS = 3.0  # for everything that a Stop still does
+ANSWER_SECONDS = 60.0  # for one HTTP answer; ComfyUI takes a while to validate a large prompt
+CLEAN_UP_SECONDS = 3.0  # for all that is still done after a Stop
 T = TypeVar("T")
 
 
 async def gather(most: int, work: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
-    """All results in order, at most so many at a time; the first failure, or a cancellation, cancels the rest."""
+    """Call each function in `work` and await its result, at most `most` at a time; returns the results in order.
+
+    The first failure, or a cancellation, cancels the rest; it is raised when they have ended.
+    """
     gate = asyncio.Semaphore(most)
 
     async def one(ask: Callable[[], Awaitable[T]]) -> T:
@@ -412,8 +444,9 @@ async def gather(most: int, work: Sequence[Callable[[], Awaitable[T]]]) -> list[
 
 
 async def finish(work: Awaitable[Any], seconds: float) -> bool:
-    """Do a short clean-up to its end, or to the end of its time, however often the caller is cancelled meanwhile; a
-    cancellation is raised again afterwards. Returns whether it went well; its failure is logged and goes no further.
+    """Await a short clean-up to its end, for at most `seconds`, however often the caller is cancelled meanwhile.
+
+    Returns whether it went well. A failure is logged and not raised; a cancellation of the caller is raised afterwards.
     """
 
     async def bounded() -> None:
@@ -438,34 +471,24 @@ async def finish(work: Awaitable[Any], seconds: float) -> bool:
 # ======================================================================================================================
 # src/comfyui_chat/names.py
 #
-# names.
+# Names of files and models: compared, looked up, and written into messages.
+#
+# People and models rarely write a name as ComfyUI lists it. `find_name` takes "detail tweaker" for
+# "SDXL\Detail_Tweaker.safetensors", since both have the same `plain_name`; `closest` suggests names where none fits.
+# `quoted` and `shortened` put names, and values from anywhere, into a message; `file_stem` names the files that are made.
 # ======================================================================================================================
 
 
+# The endings of model files.
 MODEL_FILE = re.compile(r"\.(safetensors|sft|ckpt|pth?|bin|gguf|onnx)$", re.IGNORECASE)
 
 
-def simplified(name: str) -> str:
-    """A name for comparing: without case, spaces and underscores."""
-    return re.sub(r"[\s_]+", "", name).casefold()
-
-
-# Names, numbers and sizes that somebody asks for, made to fit.
-
-
-def base_name(name: str) -> str:
-    """A file's name without its folder, whichever way the slashes go."""
-    return name.replace("\\", "/").rsplit("/", 1)[-1]
-
-
-def plain_name(name: str) -> str:
-    """A model's name without folder, extension, case and punctuation, for comparing."""
-    stem = MODEL_FILE.sub("", base_name(name))
-    return re.sub(r"[\W_]+", "", stem.lower())
-
-
 def find_name(wanted: str, choices: Sequence[str]) -> str | None:
-    """The one of `choices` that is meant: exactly, else whatever its case, folder, slash direction or extension."""
+    """The one of `choices` that `wanted` means, or None.
+
+    That is the one that is exactly alike; else the first that differs in case, slashes or outer spaces only; else the
+    first with the same `plain_name`.
+    """
     tidy, plain = wanted.strip().replace("\\", "/").lower(), plain_name(wanted[-4096:])
     return next(
         (
@@ -482,11 +505,31 @@ def find_name(wanted: str, choices: Sequence[str]) -> str | None:
     )
 
 
-LONGEST_NAME, MOST_NAMES = 120, 2000  # that are compared: what somebody writes may have no end
+def plain_name(name: str) -> str:
+    """A model's name for comparing, without folder, extension, case and punctuation.
+
+    "SDXL/Detail_Tweaker-XL v1.safetensors" becomes "detailtweakerxlv1".
+    """
+    stem = MODEL_FILE.sub("", base_name(name))
+    return re.sub(r"[\W_]+", "", stem.lower())
+
+
+def base_name(name: str) -> str:
+    """A file's name without its folder, with slashes of either direction."""
+    return name.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def simplified(name: str) -> str:
+    """A name for comparing, without case, spaces and underscores; unlike `plain_name` it keeps all else."""
+    return re.sub(r"[\s_]+", "", name).casefold()
+
+
+# `closest` compares no more characters of a name, and no more names: its input may be of any length.
+LONGEST_NAME, MOST_NAMES = 120, 2000
 
 
 def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
-    """The names most like the wanted one, best first; with none alike, simply the first ones."""
+    """The `count` names most like the wanted one, best first; where none is alike, simply the first ones."""
     plain = {choice: plain_name(choice)[:LONGEST_NAME] for choice in choices[:MOST_NAMES]}
     want = plain_name(wanted[-LONGEST_NAME:])
 
@@ -498,18 +541,18 @@ def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
 
 
 def quoted(names: Iterable[str]) -> str:
-    """Names in a sentence."""
+    """Names as a list within a sentence, each in double quotes."""
     return ", ".join(f'"{name}"' for name in names)
 
 
 def shortened(text: Any, length: int = 80) -> str:
-    """A value as it may stand in a message: one line, cut when long."""
+    """A value as it can stand in a message: on one line, of at most `length` characters."""
     line = " ".join(str(text).split())
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def file_stem(prompt: str, seed: int | None) -> str:
-    """A telling file name without extension: the first words of the prompt, in any script, and the seed."""
+    """A file name without extension: the first words of the prompt, in any script, and the seed: "a-red-fox-7"."""
     plain = unicodedata.normalize("NFC", prompt)
     words = re.sub(r"[^\w]+", "-", plain, flags=re.UNICODE).strip("-_")[:48].rstrip("-_")
     return f"{words or 'picture'}-{seed}" if seed is not None else words or "picture"
@@ -518,47 +561,43 @@ def file_stem(prompt: str, seed: int | None) -> str:
 # ======================================================================================================================
 # src/comfyui_chat/values.py
 #
-# values.
+# Values that somebody asks for: whether one was given, and what is meant by it.
+#
+# Open WebUI passes on a model's arguments unchecked, and valves hold whatever was typed, so values come in any type and
+# spelling. `is_given` tells whether one is meant at all. A `Wanted` is a value together with who asked for it, so that
+# an error can name the argument or valve. `as_text`, `words_of`, `as_yes` and `read_size` read what may be given for a
+# text, a switch and a size. What depends on a workflow's own ranges and choices is made to fit later, in graph/fitting.
+#
+# The functions at the end say how ComfyUI takes a JSON value for a number.
 # ======================================================================================================================
 
 
-NOT_GIVEN = ("", "auto", "default", "none", "null")  # what models write when they mean to leave an argument out
+# What models write when they mean to leave an argument out.
+NOT_GIVEN = ("", "auto", "default", "none", "null")
 
 
-def same_value(one: Any, other: Any) -> bool:
-    """Whether two values are the same to ComfyUI: 1 and 1.0 are, 1 and true are not."""
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+def is_given(name: str, value: Any) -> bool:
+    """Whether a value was given for the argument `name`, and not something that stands for leaving it out.
 
-
-def as_number(value: Any) -> float | None:
-    """The number that a value is to ComfyUI, which takes "7" for one, or None."""
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            value = float(value)
-    return value if is_number(value) and math.isfinite(value) else None
-
-
-def share(value: Any, part: float) -> Any:
-    """A part of a number of steps, at least one; what is no number stays as it is."""
-    return max(1, round(value * part)) if part != 1.0 and is_number(value) else value
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value is a number; JSON's true and false are none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    None, an empty list and the texts in `NOT_GIVEN` stand for leaving it out; so does a seed of -1 or "random". A
+    negative prompt is only left out when it is empty: "none" may be meant.
+    """
+    if value is None or value == [] or (name == "seed" and str(value).strip().lower() in ("-1", "random")):
+        return False
+    return not (isinstance(value, str) and value.strip().lower() in (("",) if name == "negative_prompt" else NOT_GIVEN))
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A value somebody asked for, with who it was: `name` for messages, `level` 0 argument, 1 user, 2 administrator."""
+    """A value that somebody asked for, and who it was."""
 
     value: Any
-    name: str
-    level: int = 0
+    name: str  # in messages: "The argument size"
+    level: int = 0  # 0 an argument of the call, 1 a valve of the user, 2 a valve of the administrator
 
 
 def as_text(wanted: Wanted) -> str:
-    """A text; a list of texts is joined. Raises `BadArgument` for anything else."""
+    """A text; a list of texts is joined by commas. Raises `BadArgument` for anything else."""
     value = wanted.value
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value)
@@ -567,7 +606,23 @@ def as_text(wanted: Wanted) -> str:
     return value
 
 
+def words_of(value: Any, name: str) -> str:
+    """The text of an argument, or "" where none was given. Raises `BadArgument` for what is not a text."""
+    return as_text(Wanted(value, f"The argument {name}")) if is_given(name, value) else ""
+
+
+# The words for a switch, in lower case.
 YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+def as_yes(value: Any, name: str) -> bool:
+    """A switch, also one written as a word; one that is not given is off. Raises `BadArgument`."""
+    plain = str(value).strip().lower()
+    if plain in ("true", "yes", "on", "1"):
+        return True
+    if plain in ("false", "no", "off", "0", *NOT_GIVEN):
+        return False
+    raise BadArgument(f"The argument {name} is {shortened(value)}.", "Give true or false.")
 
 
 @dataclass(frozen=True)
@@ -579,21 +634,23 @@ class Size:
 
     @property
     def megapixels(self) -> float:
-        """Millions of pixels."""
+        """The area in millions of pixels."""
         return self.width * self.height / 1e6
 
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
 
 
+# Aspect ratios by name: across, down.
 NAMED_RATIOS = {"square": (1.0, 1.0), "landscape": (3.0, 2.0), "portrait": (2.0, 3.0), "wide": (16.0, 9.0)}
-SMALLEST_SIDE = 64  # smaller numbers are an aspect ratio, as in "16x9"
+SMALLEST_SIDE = 64  # in pixels; two smaller numbers are an aspect ratio, as in "16x9"
 
 
 def read_size(wanted: Wanted | None) -> Size | tuple[float, float]:
-    """What somebody means by a size: pixels, or an aspect ratio (across, down); nothing and "auto" mean a square.
+    """What somebody means by a size: pixels, or an aspect ratio (across, down).
 
-    Raises `BadArgument` for what is neither.
+    "1216x832" and "1024" (a square) are pixels, "16:9", "16x9" and "wide" are ratios; None and "auto" mean 1:1.
+    Raises `BadArgument` for anything else, and for a ratio beyond 1:8 and 8:1.
     """
     text = str(wanted.value).strip().lower() if wanted else "auto"
     if wanted is None or text in NOT_GIVEN:
@@ -615,64 +672,90 @@ def read_size(wanted: Wanted | None) -> Size | tuple[float, float]:
     return across, down
 
 
-def words_of(value: Any, name: str) -> str:
-    """A text argument that may be left out. Raises `BadArgument`."""
-    return as_text(Wanted(value, f"The argument {name}")) if is_given(name, value) else ""
+def is_number(value: Any) -> bool:
+    """Whether a value is a number; true and false are not, although Python takes them for 1 and 0."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def as_yes(value: Any, name: str) -> bool:
-    """A switch, also when it is written as a word. Raises `BadArgument`."""
-    plain = str(value).strip().lower()
-    if plain in ("true", "yes", "on", "1"):
-        return True
-    if plain in ("false", "no", "off", "0", *NOT_GIVEN):
-        return False
-    raise BadArgument(f"The argument {name} is {shortened(value)}.", "Give true or false.")
+def as_number(value: Any) -> float | None:
+    """The finite number that a value is to ComfyUI, which also takes the text "7" for one; None for all else."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    return value if is_number(value) and math.isfinite(value) else None
 
 
-def is_given(name: str, value: Any) -> bool:
-    """Whether a caller means a value, or wrote something that stands for leaving it out."""
-    if value is None or value == [] or (name == "seed" and str(value).strip().lower() in ("-1", "random")):
-        return False
-    return not (isinstance(value, str) and value.strip().lower() in (("",) if name == "negative_prompt" else NOT_GIVEN))
+def same_value(one: Any, other: Any) -> bool:
+    """Whether two values are the same to ComfyUI: 1 and 1.0 are, 1 and true are not."""
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def share(value: Any, part: float) -> Any:
+    """A share of a number of steps, such as 0.5 of 20, and at least 1; what is not a number stays as it is."""
+    return max(1, round(value * part)) if part != 1.0 and is_number(value) else value
 
 
 def clamp(value: float, low: float, high: float) -> float:
-    """The nearest value in the range."""
+    """The nearest value from `low` to `high`."""
     return min(max(value, low), high)
 
 
 # ======================================================================================================================
 # src/comfyui_chat/graph/__init__.py
 #
-# graph.
+# A workflow as a pure value: read, converted, its parameters found and set.
+#
+# Nothing on this floor does I/O, reads a clock, or is random other than by a `random.Random` that it is given. A graph
+# is never changed in place: setting something in it gives a new one.
+#
+# `definitions` says what each node class takes, `nodes` what a graph in ComfyUI's API format looks like. `prompts` and
+# `fitting` treat single values: texts as ComfyUI's page sends them, and what somebody asks for as a node takes it.
+# `editor` turns a workflow as ComfyUI saves it into a graph, and `reading` gets either of them out of JSON. `search` and
+# `discovery` find what can be set in a graph (prompt, seed, size, ...), and `workflow` holds the graph with these
+# parameters and sets them. `links`, `loras`, `facts` and `mermaid` follow the graph's links: to insert LoRAs, to tell
+# what it needs and makes, and to draw it.
 # ======================================================================================================================
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/definitions.py
 #
-# graph/definitions.
+# What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
+#
+# `NodeDefinition.parse` reads one entry of the answer, and leaves out what is not of a known shape. No other module knows
+# these shapes:
+#
+#     "KSampler": {"input": {"required": {"model": ["MODEL", {}],
+#                                         "steps": ["INT", {"default": 20, "min": 1, "max": 10000}],
+#                                         "sampler_name": [["euler", "dpm_2"], {}]}},
+#                  "input_order": {"required": ["model", "steps", "sampler_name"]},
+#                  "display_name": "KSampler", "output": ["LATENT"], "output_node": false}
+#
+# Every input becomes an `InputSpec`: what the server accepts there. One that shows a value on ComfyUI's page becomes a
+# `Widget` as well, which tells which of a saved node's `widgets_values` belong to it; only graph/editor needs that.
+#
+# Two types of inputs stand for others. A dynamic combo brings inputs of its own with each of its choices: where "format"
+# is "mp4" there is "format.codec". An autogrow input opens a group of like ones: "images.image0", "images.image1".
+#
+# The shapes are those of ComfyUI 0.3.64 and 0.33.0, the slots of widgets those of its front ends 1.27.10 and 1.49.6.
+# "Golden files" marks what is known only from the prompts that these made of 338 official templates.
 # ----------------------------------------------------------------------------------------------------------------------
-
-
-SEED_INPUTS = ("seed", "noise_seed")
 
 
 @dataclass(frozen=True)
 class InputSpec:
-    """What a node accepts at one input: `type` is ComfyUI's (INT, FLOAT, STRING, BOOLEAN, COMBO, MODEL, …)."""
+    """What a node accepts at one input; `type` is ComfyUI's: INT, FLOAT, STRING, BOOLEAN, COMBO, MODEL, ..."""
 
     type: str
     minimum: float | None = None
     maximum: float | None = None
     step: float | None = None
-    choices: tuple[Any, ...] = ()  # nearly always texts
+    choices: tuple[Any, ...] = ()  # of a combo; nearly always texts
     default: Any = None
     required: bool = True
-    file: str = ""  # what kind of file it names: "image", "video", "audio", or "" when it names none
-    options: Mapping[str, Mapping[str, "InputSpec"]] = field(default_factory=dict)  # of a dynamic combo: by choice
-    least: int = 0  # so many of the inputs that an autogrowing one stands for must be there
+    file: str = ""  # the kind of file that it names: "image", "video" or "audio"; "" when it names none
+    options: Mapping[str, Mapping[str, "InputSpec"]] = field(default_factory=dict)  # of a dynamic combo, by choice
+    least: int = 0  # minimum number of inputs in the group that an autogrow input opens
 
     @functools.cached_property
     def names(self) -> tuple[str, ...]:
@@ -681,7 +764,7 @@ class InputSpec:
 
     @classmethod
     def parse(cls, kind: Any, options: Mapping[str, Any], required: bool = True) -> "InputSpec":
-        """Read the type and the options that `/object_info` lists for an input."""
+        """Read what `/object_info` lists for an input: its type and its options."""
         branches = {key: parse_inputs(inputs) for key, inputs in combo_branches(kind, options).items()}
         choices = list(branches) or combo_choices(kind, options)
         numbers = (options.get(key) for key in ("min", "max", "step"))
@@ -693,58 +776,16 @@ class InputSpec:
         return cls(name, low, high, step, tuple(choices), default, required, file, branches, least)
 
 
-DYNAMIC_COMBO, AUTOGROW = "COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"
-
-
-def combo_choices(kind: Any, options: Mapping[str, Any]) -> list[Any]:
-    """What a combo offers, in both its shapes: the older one has the list where the type's name would stand."""
-    listed = kind if isinstance(kind, list) else options.get("options") if kind == "COMBO" else None
-    return listed if isinstance(listed, list) else []
-
-
-def combo_branches(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """The `input` sections that each choice of a dynamic combo brings."""
-    listed = options.get("options") if kind == DYNAMIC_COMBO else None
-    entries = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
-    return {str(entry.get("key")): entry.get("inputs") for entry in entries}
-
-
-def autogrow_least(kind: Any, options: Mapping[str, Any]) -> int:
-    """How many inputs an autogrowing one has to have; 0 for any other input."""
-    template = options.get("template") if kind == AUTOGROW else None
-    inner = template.get("input") if isinstance(template, Mapping) else None
-    least = template.get("min") if isinstance(template, Mapping) else None
-    return least if isinstance(inner, Mapping) and inner.get("required") and isinstance(least, int) else 0
-
-
-def input_sections(sections: Any) -> Iterator[tuple[str, str, Any, Mapping[str, Any]]]:
-    """(section, name, type, options) of every input in `input` of a node definition; hidden inputs are left out, and
-    so is what has no known shape."""
-    for section in ("required", "optional"):
-        specs = sections.get(section) if isinstance(sections, Mapping) else None
-        for name, spec in specs.items() if isinstance(specs, Mapping) else ():
-            if isinstance(spec, list) and spec:
-                yield section, name, spec[0], spec[1] if len(spec) > 1 and isinstance(spec[1], Mapping) else {}
-
-
-def parse_inputs(sections: Any) -> dict[str, InputSpec]:
-    """The inputs in `input` of a node definition, by name."""
-    return {
-        name: InputSpec.parse(kind, options, section == "required")
-        for section, name, kind, options in input_sections(sections)
-    }
-
-
 @dataclass(frozen=True)
 class NodeDefinition:
-    """One node class as the server describes it. The only place that knows the shapes of `/object_info`."""
+    """A class of nodes as the server describes it."""
 
     class_type: str
     inputs: Mapping[str, InputSpec]
-    title: str = ""  # the name that ComfyUI's page shows
+    title: str = ""  # the name that ComfyUI's page shows for it
     outputs: tuple[str, ...] = ()  # their types
     is_output: bool = False  # runs for its own sake: saves or shows something
-    widgets: tuple["Widget", ...] = ()  # as the page draws them, for `convert`
+    widgets: tuple["Widget", ...] = ()  # in the order of their slots, for graph/editor
 
     @classmethod
     def parse(cls, class_type: str, raw: Mapping[str, Any]) -> "NodeDefinition":
@@ -760,8 +801,11 @@ class NodeDefinition:
         )
 
     def spec(self, name: str, held: Mapping[str, Any]) -> InputSpec | None:
-        """What an input accepts, or None when the class has none of that name. "format.codec" is the input that the
-        choice of the dynamic combo "format" brings; `held` tells the choices."""
+        """What an input accepts; None when the class has none of that name.
+
+        "format.codec" is the input "codec" that the choice of the dynamic combo "format" brings; `held` is what the
+        node's inputs hold, and so tells the choice.
+        """
         specs, path = self.inputs, ""
         *outer, last = name.split(".")
         for part in outer:
@@ -777,7 +821,180 @@ class NodeDefinition:
 Definitions = Mapping[str, NodeDefinition]  # by class_type
 
 
-# What a link carries where no definition tells, by the name of the input that it feeds, without its number.
+# What stands under `input` in a definition. `InputSpec.parse` and `parse_widgets` both read it with these functions,
+# and both come back for the inputs that a dynamic combo brings.
+
+
+def input_sections(sections: Any) -> Iterator[tuple[str, str, Any, Mapping[str, Any]]]:
+    """(section, name, type, options) of every input that a definition has under `input`.
+
+    Hidden inputs, which the server fills itself, are left out, and so is what is not of a known shape.
+    """
+    for section in ("required", "optional"):
+        specs = sections.get(section) if isinstance(sections, Mapping) else None
+        for name, spec in specs.items() if isinstance(specs, Mapping) else ():
+            if isinstance(spec, list) and spec:
+                yield section, name, spec[0], spec[1] if len(spec) > 1 and isinstance(spec[1], Mapping) else {}
+
+
+def parse_inputs(sections: Any) -> dict[str, InputSpec]:
+    """The inputs that a definition has under `input`, by name."""
+    return {
+        name: InputSpec.parse(kind, options, section == "required")
+        for section, name, kind, options in input_sections(sections)
+    }
+
+
+def combo_choices(kind: Any, options: Mapping[str, Any]) -> list[Any]:
+    """What a combo offers, in both its shapes: ["COMBO", {"options": ["a", "b"]}] and the older [["a", "b"], {}]."""
+    listed = kind if isinstance(kind, list) else options.get("options") if kind == "COMBO" else None
+    return listed if isinstance(listed, list) else []
+
+
+DYNAMIC_COMBO, AUTOGROW = "COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"
+
+
+def combo_branches(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
+    """The choices of a dynamic combo, each with the sections of inputs that it brings; nothing for other types.
+
+    ["COMFY_DYNAMICCOMBO_V3", {"options": [{"key": "mp4", "inputs": {"required": {"codec": [...]}}}, ...]}]
+    """
+    listed = options.get("options") if kind == DYNAMIC_COMBO else None
+    entries = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
+    return {str(entry.get("key")): entry.get("inputs") for entry in entries}
+
+
+def autogrow_least(kind: Any, options: Mapping[str, Any]) -> int:
+    """The minimum number of inputs in the group that an autogrow input opens; 0 for other types.
+
+    ["COMFY_AUTOGROW_V3", {"template": {"input": {"required": {"image": ["IMAGE", {}]}}, "prefix": "image", "min": 1}}]
+    """
+    template = options.get("template") if kind == AUTOGROW else None
+    inner = template.get("input") if isinstance(template, Mapping) else None
+    least = template.get("min") if isinstance(template, Mapping) else None
+    return least if isinstance(inner, Mapping) and inner.get("required") and isinstance(least, int) else 0
+
+
+# Widgets, in the order of their slots. A saved node lists its values by position alone, and the page puts slots of its
+# own between them, so that a rule missed here shifts every value that follows.
+
+
+@dataclass(frozen=True)
+class Widget:
+    """An input that shows a value on ComfyUI's page, and the slots that it takes in a node's `widgets_values`.
+
+    A KSampler saves [7, "randomize", 20, 8.0, "euler", "simple", 1.0]. The slot behind the seed, "randomize", exists on
+    the page only.
+    """
+
+    name: str  # "" for slots behind the required inputs that belong to no input
+    default: Any = None  # where the file holds no value
+    after: int = 0  # how many slots behind it exist on the page only: buttons, control_after_generate
+    loose: bool = False  # those slots are there only if they hold what such a control can hold
+    options: Mapping[str, tuple["Widget", ...]] | None = None  # of a dynamic combo: the widgets that each choice brings
+    grows: "Widget | None" = None  # of an autogrow input: the widget of each input in its group
+    dynamic_prompts: bool = False  # a text that goes through `dynamic_prompt` before every run
+    made_anew: bool = False  # the default is sent, whatever the file holds
+    drawn: bool = False  # a picture that the page draws when it sends, and only there
+
+
+# Integers of these names have a slot for control_after_generate behind them, unless their options set that to false.
+SEED_INPUTS = ("seed", "noise_seed")
+# Types that always have a widget, with its first value.
+PLAIN_WIDGETS: Mapping[str, Any] = {"INT": 0, "FLOAT": 0.0, "STRING": "", "BOOLEAN": False}
+# Types of widgets that only the front end knows, with what it sends where the file holds nothing.
+FRONT_END_WIDGETS: Mapping[str, Any] = {
+    "AUDIO_RECORD": "",
+    "AUDIO_UI": "",
+    "BOUNDING_BOX": {"x": 0, "y": 0, "width": 512, "height": 512},
+    "BOUNDING_BOXES": [],
+    "COLOR": "#000000",
+    "COLORS": [],
+    "COMPOSITOR": {},
+    "CURVE": {"points": [[0, 0], [1, 1]], "interpolation": "monotone_cubic"},
+    "IMAGECOMPARE": ["", ""],  # two pictures that do not exist yet, whatever was saved (golden files)
+    "LOAD_3D": "",
+    "LOAD_3D_ANIMATION": "",
+    "MARKDOWN": "",
+    "PREVIEW_3D": "",
+    "WEBCAM": "",
+}
+# How deep dynamic combos, and in graph/editor subgraphs, may be nested; people nest subgraphs three deep.
+MAX_DEPTH = 32
+
+
+def parse_widgets(sections: Any, order: Any = None, depth: int = 0) -> tuple[Widget, ...]:
+    """The widgets of what a definition has under `input`, in the order in which the front end makes them.
+
+    `order` is the definition's `input_order`, where the server gives one: not every program keeps the order of JSON
+    objects. `depth` counts the dynamic combos around these inputs.
+    """
+    if depth > MAX_DEPTH:
+        return ()
+    widgets: list[Widget] = []
+    for section in ("required", "optional"):
+        specs = {name: (kind, options) for where, name, kind, options in input_sections(sections) if where == section}
+        named = order.get(section) if isinstance(order, Mapping) else None
+        names = [name for name in named if name in specs] if isinstance(named, list) else []
+        buttons = 0
+        for name in dict.fromkeys([*names, *specs]):
+            widgets.extend(_widget(name, *specs[name], depth))
+            buttons += _buttons(*specs[name])
+        if buttons and section == "required":  # the front end puts all upload buttons behind the required inputs
+            widgets.append(Widget("", after=buttons))
+    return tuple(widgets)
+
+
+def _buttons(kind: Any, options: Mapping[str, Any]) -> int:
+    """How many slots the upload buttons of an input take."""
+    if not isinstance(kind, list) and kind != "COMBO":  # a Painter uploads its picture too, without a button
+        return 0
+    if options.get("audio_upload"):
+        return 2  # the player and the button
+    return 1 if options.get("image_upload") or options.get("video_upload") else 0
+
+
+def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Iterator[Widget]:
+    """The widget of an input; none where it takes links only."""
+    if options.get("forceInput") or options.get("defaultInput"):
+        return
+    kind = options.get("widgetType") or kind
+    dynamic = bool(options.get("dynamicPrompts"))
+    control = options.get("control_after_generate")
+    if isinstance(kind, list) or kind == "COMBO":
+        first = next(iter(combo_choices(kind, options)), None)
+        remote = options.get("remote")
+        # A list that is fetched has a switch and a button of its own, as LoadImageOutput has in public workflows.
+        fetched = len({"control_after_refresh", "refresh_button"} & remote.keys()) if isinstance(remote, Mapping) else 0
+        # The control_after_generate of a combo takes two slots.
+        yield Widget(name, options.get("default", first), after=(2 if control else 0) + fetched)
+    elif kind == DYNAMIC_COMBO:
+        inner_sections = combo_branches(kind, options).items()
+        branches = {key: parse_widgets(inputs, None, depth + 1) for key, inputs in inner_sections}
+        yield Widget(name, options.get("default", next(iter(branches), None)), options=branches)
+    elif kind == AUTOGROW:
+        template = options.get("template")
+        inner = parse_widgets(template.get("input"), None, depth + 1) if isinstance(template, Mapping) else ()
+        if inner:  # most groups are of links only
+            yield Widget(name, grows=inner[0])
+    elif not isinstance(kind, str):
+        return
+    elif kind in PLAIN_WIDGETS:
+        # A seed inside a dynamic combo has no control of its own: its full name is "mode.seed" (golden files).
+        seed = kind == "INT" and name in SEED_INPUTS and control is not False and depth == 0
+        default = options.get("default", PLAIN_WIDGETS[kind])
+        yield Widget(name, default, after=int(bool(control) or seed), loose=depth > 0, dynamic_prompts=dynamic)
+    elif kind in FRONT_END_WIDGETS or options.get("socketless"):
+        # Load3D's picture comes behind three buttons, which reading skips (golden files); the others stand alone.
+        default = options.get("default", FRONT_END_WIDGETS.get(kind))
+        drawn = name == "image" and kind in ("LOAD_3D", "LOAD_3D_ANIMATION", "WEBCAM")
+        yield Widget(name, default, made_anew=kind == "IMAGECOMPARE", drawn=drawn)
+
+
+# The types of links, for the modules that follow them. Where no definition tells what a link carries, the name of the
+# input that it feeds has to.
+
+# The name of an input, in lower case and without its number -> the type of link that it takes.
 GUESSED_TYPES: Mapping[str, str] = {
     name: kind
     for kind, names in {
@@ -805,200 +1022,64 @@ GUESSED_TYPES: Mapping[str, str] = {
 }
 
 
-ANY_TYPE = ("", "*", "COMFY_MATCHTYPE_V3", AUTOGROW, DYNAMIC_COMBO)
-KNOWN_TYPES = {*GUESSED_TYPES.values(), "STRING", "INT", "FLOAT", "BOOLEAN", "COMBO", "MESH", "SVG"}
-MEDIA = ("IMAGE", "VIDEO", "AUDIO", "MESH", "SVG")
-VALUE_TYPES = ("INT", "FLOAT", "COMBO")
-
-
 @functools.lru_cache(4096)
 def guessed_type(name: str) -> str:
-    """What an input takes by its name, or ""."""
+    """The type of link that an input takes, to judge by its name; "" where that tells nothing."""
     return GUESSED_TYPES.get(re.sub(r"[\d_]+$", "", name.rsplit(".", 1)[-1].lower()), "")
 
 
-MAX_DEPTH = 32  # subgraphs in subgraphs; people nest three deep
-PLAIN_WIDGETS: Mapping[str, Any] = {"INT": 0, "FLOAT": 0.0, "STRING": "", "BOOLEAN": False}  # and the first value
-
-
-# Widgets that only the front end knows, and what it sends for them when the file holds nothing.
-FRONT_END_WIDGETS: Mapping[str, Any] = {
-    "AUDIO_RECORD": "",
-    "AUDIO_UI": "",
-    "BOUNDING_BOX": {"x": 0, "y": 0, "width": 512, "height": 512},
-    "BOUNDING_BOXES": [],
-    "COLOR": "#000000",
-    "COLORS": [],
-    "COMPOSITOR": {},
-    "CURVE": {"points": [[0, 0], [1, 1]], "interpolation": "monotone_cubic"},
-    "IMAGECOMPARE": ["", ""],  # two pictures that do not exist yet; saved ones are not kept (golden files)
-    "LOAD_3D": "",
-    "LOAD_3D_ANIMATION": "",
-    "MARKDOWN": "",
-    "PREVIEW_3D": "",
-    "WEBCAM": "",
-}
-
-
-@dataclass(frozen=True)
-class Widget:
-    """One input of a node class that has a value of its own in the UI, and the slots of `widgets_values` it takes.
-
-    `after` counts the slots behind it that exist only in the UI (buttons, control_after_generate); when `loose`, they
-    are there only if they hold what such slots hold. `options` are those of a dynamic combo: each choice brings inputs
-    of its own. `grows` is what each input of an autogrowing one is like. `made_anew` values are never read from the
-    file. `drawn` ones are made in the browser, and only there.
-    """
-
-    name: str
-    default: Any = None
-    after: int = 0
-    loose: bool = False
-    options: Mapping[str, tuple["Widget", ...]] | None = None
-    grows: "Widget | None" = None
-    dynamic_prompts: bool = False
-    made_anew: bool = False
-    drawn: bool = False
-
-
-def parse_widgets(sections: Any, order: Any = None, depth: int = 0) -> tuple[Widget, ...]:
-    """The widgets of `input` of a node definition, in the order in which the front end makes them.
-
-    `input_order` tells it where the server gives it: JSON objects keep no order on their way through every program.
-    """
-    if depth > MAX_DEPTH:
-        return ()
-    widgets: list[Widget] = []
-    for section in ("required", "optional"):
-        specs = {name: (kind, options) for where, name, kind, options in input_sections(sections) if where == section}
-        named = order.get(section) if isinstance(order, Mapping) else None
-        names = [name for name in named if name in specs] if isinstance(named, list) else []
-        buttons = 0
-        for name in dict.fromkeys([*names, *specs]):
-            widgets.extend(_widget(name, *specs[name], depth))
-            buttons += _buttons(*specs[name])
-        if buttons and section == "required":  # the front end adds its upload buttons behind the required inputs
-            widgets.append(Widget("", after=buttons))
-    return tuple(widgets)
-
-
-def _buttons(kind: Any, options: Mapping[str, Any]) -> int:
-    if not isinstance(kind, list) and kind != "COMBO":  # a Painter's picture is uploaded as well, without a button
-        return 0
-    if options.get("audio_upload"):
-        return 2  # the player and the button
-    return 1 if options.get("image_upload") or options.get("video_upload") else 0
-
-
-def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Iterator[Widget]:
-    """The widget of one input, or none when it takes links only."""
-    if options.get("forceInput") or options.get("defaultInput"):
-        return
-    kind = options.get("widgetType") or kind
-    dynamic = bool(options.get("dynamicPrompts"))
-    control = options.get("control_after_generate")
-    if isinstance(kind, list) or kind == "COMBO":
-        first = next(iter(combo_choices(kind, options)), None)
-        remote = options.get("remote")
-        # A list that is fetched has a switch and a button of its own (corpus: LoadImageOutput).
-        fetched = len({"control_after_refresh", "refresh_button"} & remote.keys()) if isinstance(remote, Mapping) else 0
-        yield Widget(name, options.get("default", first), after=(2 if control else 0) + fetched)
-    elif kind == DYNAMIC_COMBO:
-        inner_sections = combo_branches(kind, options).items()
-        branches = {key: parse_widgets(inputs, None, depth + 1) for key, inputs in inner_sections}
-        yield Widget(name, options.get("default", next(iter(branches), None)), options=branches)
-    elif kind == AUTOGROW:
-        template = options.get("template")
-        inner = parse_widgets(template.get("input"), None, depth + 1) if isinstance(template, Mapping) else ()
-        if inner:  # most of them grow links only
-            yield Widget(name, grows=inner[0])
-    elif not isinstance(kind, str):
-        return
-    elif kind in PLAIN_WIDGETS:
-        # A seed inside a dynamic combo has no control of its own: its full name is "mode.seed" (golden files).
-        seed = kind == "INT" and name in SEED_INPUTS and control is not False and depth == 0
-        default = options.get("default", PLAIN_WIDGETS[kind])
-        yield Widget(name, default, after=int(bool(control) or seed), loose=depth > 0, dynamic_prompts=dynamic)
-    elif kind in FRONT_END_WIDGETS or options.get("socketless"):
-        # Load3D's picture comes behind three buttons (golden files); every other one stands alone.
-        default = options.get("default", FRONT_END_WIDGETS.get(kind))
-        drawn = name == "image" and kind in ("LOAD_3D", "LOAD_3D_ANIMATION", "WEBCAM")
-        yield Widget(name, default, made_anew=kind == "IMAGECOMPARE", drawn=drawn)
-
-
-# What a graph needs and makes, the LoRAs that somebody wants in it, how it looks as a drawing, and what the front end
-# replaces in its texts. Graphs come from anybody: what has not the right shape is passed over here, and the server
-# refuses it.
-
-OPEN_TYPES = tuple(kind for kind in ANY_TYPE if kind)  # of inputs and outputs that carry what they are given
+# Types that do not tell what a link carries; all but "" are types of inputs and outputs that carry what they are given.
+ANY_TYPE = ("", "*", "COMFY_MATCHTYPE_V3", AUTOGROW, DYNAMIC_COMBO)
+OPEN_TYPES = tuple(kind for kind in ANY_TYPE if kind)
+# Types whose meaning is known here; any other may be a custom node's name for anything.
+KNOWN_TYPES = {*GUESSED_TYPES.values(), "STRING", "INT", "FLOAT", "BOOLEAN", "COMBO", "MESH", "SVG"}
+# Types of what a run makes, and of numbers and choices.
+MEDIA = ("IMAGE", "VIDEO", "AUDIO", "MESH", "SVG")
+VALUE_TYPES = ("INT", "FLOAT", "COMBO")
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/nodes.py
 #
-# graph/nodes.
+# ComfyUI's API format: what a graph looks like, and how to read its nodes.
+#
+# A graph maps node ids to nodes; this is what the server runs. An input holds a value, or a link to another node's
+# output as [node id, number of the output from 0]:
+#
+#     {"4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}},
+#      "3": {"class_type": "KSampler", "inputs": {"seed": 7, "model": ["4", 0]}, "_meta": {"title": "Sampler"}}}
+#
+# Graphs come from anybody, so most functions here take whatever stands in a node's place; `plain_title` and `node_title`
+# want the nodes that `graph_nodes` lets through. A `Target` is a place in a graph where a value can be set.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-Graph = Mapping[str, Any]  # ComfyUI's API format: node id -> {"class_type", "inputs", "_meta"}
-NO_DEFINITIONS: Definitions = {}
+Graph = Mapping[str, Any]  # node id -> {"class_type", "inputs", "_meta"}
+NO_DEFINITIONS: Definitions = {}  # for what is done to a graph without asking a server
+# A hint for whatever is given as a workflow and is not one.
+EXPECTED = "Expected is a workflow as ComfyUI saves it, or as it exports it for its API."
 
 
 @dataclass(frozen=True)
 class Target:
-    """One widget of a graph: the input of a node, or one placeholder in the text that the input holds."""
+    """A place in a graph for a value: a widget (an input of a node without a link), or a placeholder in its text."""
 
     node_id: str
     input: str
-    part: float = 1.0  # the widget holds this much of the value: the step at which one sampler hands over to the next
-    token: str = ""  # the placeholder that the value takes the place of
-    reader: "Target | None" = field(default=None, compare=False)  # where the value goes over links: its range counts
+    # The share of the value that is set here: 0.5 where one sampler hands over to the next half-way through the steps.
+    part: float = 1.0
+    token: str = ""  # the placeholder that the value replaces, such as "{{style}}"; "" where it is the whole widget
+    # The input that links carry the value to, where it is another one: its range counts first.
+    reader: "Target | None" = field(default=None, compare=False)
 
     @property
     def widget(self) -> "Target":
-        """The whole widget."""
+        """The whole widget that it is in."""
         return Target(self.node_id, self.input)
 
 
-def node_inputs(node: Any) -> Mapping[str, Any]:
-    """The inputs of a node, whatever stands in their place."""
-    inputs = node.get("inputs") if isinstance(node, Mapping) else None
-    return inputs if isinstance(inputs, Mapping) else {}
-
-
-def given_title(node: Any) -> str:
-    """The title that the file holds for a node, or nothing."""
-    meta = node.get("_meta") if isinstance(node, Mapping) else None
-    title = meta.get("title") if isinstance(meta, Mapping) else None
-    return " ".join(title.split()) if isinstance(title, str) else ""
-
-
-def plain_title(node: Any) -> str:
-    """A node's title, or its class, as it can stand between quotes in a message."""
-    return (given_title(node) or str(node["class_type"])).replace('"', "'")
-
-
-def node_title(graph: Graph, node_id: str) -> str:
-    """How a person knows a node: its title and class, or only its id when the graph does not hold it."""
-    node = graph.get(node_id)
-    if not node:
-        return f"node {node_id}"
-    title, class_type = given_title(node), node["class_type"]
-    return f'"{title}" ({class_type})' if title and title != class_type else f'"{class_type}"'
-
-
-def is_link(value: Any) -> bool:
-    """Whether an input holds a link to another node's output instead of a value."""
-    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
-
-
-# What people keep workflows in: files, valves, pictures.
-
-EXPECTED = "Expected is a workflow as ComfyUI saves it, or as it exports it for its API."
-
-
 def graph_nodes(graph: Graph) -> dict[str, Mapping[str, Any]]:
-    """The nodes of a graph, without what is none."""
+    """The entries of a graph that are nodes: those with a text as id and a `class_type`."""
     return {
         node_id: node
         for node_id, node in graph.items()
@@ -1006,64 +1087,61 @@ def graph_nodes(graph: Graph) -> dict[str, Mapping[str, Any]]:
     }
 
 
+def node_inputs(node: Any) -> Mapping[str, Any]:
+    """The inputs of a node; none where something else stands in the node's or in their place."""
+    inputs = node.get("inputs") if isinstance(node, Mapping) else None
+    return inputs if isinstance(inputs, Mapping) else {}
+
+
+def is_link(value: Any) -> bool:
+    """Whether an input holds a link to another node's output instead of a value."""
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
+
+
+def given_title(node: Any) -> str:
+    """The title that a workflow gives a node, on one line, or ""."""
+    meta = node.get("_meta") if isinstance(node, Mapping) else None
+    title = meta.get("title") if isinstance(meta, Mapping) else None
+    return " ".join(title.split()) if isinstance(title, str) else ""
+
+
+def plain_title(node: Any) -> str:
+    """A node's title, or else its class, without double quotes: it can stand between them in a message."""
+    return (given_title(node) or str(node["class_type"])).replace('"', "'")
+
+
+def node_title(graph: Graph, node_id: str) -> str:
+    """A node in a message: "Sampler" (KSampler); its id alone where the graph does not have it."""
+    node = graph.get(node_id)
+    if not node:
+        return f"node {node_id}"
+    title, class_type = given_title(node), node["class_type"]
+    return f'"{title}" ({class_type})' if title and title != class_type else f'"{class_type}"'
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/prompts.py
 #
-# graph/prompts.
+# A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
+#
+# The page changes texts each time before it sends a workflow, and a client that posts the workflow itself has to do the
+# same. `as_sent` does it to a graph in the API format:
+#
+#     "a {red|blue} fox // draft"                         becomes  "a blue fox "      in texts with `dynamicPrompts`
+#     "%date:yyyy-MM-dd%/%KSampler.seed%" (a file name)   becomes  "2026-03-04/7"
+#
+# `random.Random` and the time are passed in. `dynamic_prompt` is the first of these rules alone, as graph/editor uses it.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-COMMENT = re.compile(r"/\*|//[^\n\r\u2028\u2029]*")
-CHOICE = re.compile(r"(?<!\\)\{((?:\\.|[^{}\\])*)\}", re.DOTALL)  # with no other choice inside
-MAX_CHOICE_DEPTH = 32
-
-
-def without_comments(text: str) -> str:
-    """A text without its `/*…*/` and `//…`, in a time that grows with its length only."""
-    kept: list[str] = []
-    place = 0
-    while found := COMMENT.search(text, place):
-        end = found.end()
-        if found[0] == "/*":
-            close = text.find("*/", end)
-            if close < 0:
-                kept.append(text[place:end])
-                kept.append(re.sub(r"//[^\n\r\u2028\u2029]*", "", text[end:]))
-                return "".join(kept)
-            end = close + 2
-        kept.append(text[place : found.start()])
-        place = end
-    return "".join(kept) + text[place:]
-
-
-def dynamic_prompt(text: str, rng: random.Random | None = None) -> str:
-    """A text as the front end sends it: without comments, one of each `{a|b}` chosen; `\\{` stands for a brace.
-
-    Without `rng` it is the first of them, so that converting twice gives the same.
-    """
-
-    def choose(found: re.Match[str]) -> str:
-        choices = re.split(r"(?<!\\)\|", found[1])
-        return rng.choice(choices) if rng else choices[0]
-
-    text = without_comments(text)
-    for _ in range(MAX_CHOICE_DEPTH):  # the innermost ones first
-        text, count = CHOICE.subn(choose, text)
-        if not count:
-            break
-    return re.sub(r"\\([{}|])", r"\1", text)
-
-
-DATE_PART = re.compile(r"dd?|MM?|hh?|mm?|ss?|yyy?y?")
-REPLACED = re.compile(r"%([^%]+)%")
-NOT_IN_FILE_NAMES = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
-
-
 def as_sent(graph: Graph, dynamic: frozenset[Target], rng: random.Random, now: datetime) -> dict[str, Any]:
-    """The graph as the front end sends it this time: a choice made in each text of `dynamic` (see `read_ui`), and the
-    date and other nodes' values written into the names of files. The server's own `%year%` and the like stay."""
+    """The graph as the front end would send it now.
+
+    A choice is made in each text of `dynamic` (see `read_ui`), and the date and other nodes' values are written into
+    every `filename_prefix`. What names neither, such as the server's own %year%, stays.
+    """
     nodes = graph_nodes(graph)
-    named: dict[str, str] = {}  # nodes by class and by title; a class goes before a title, and the first before others
+    named: dict[str, str] = {}  # ids by class and by title: a class counts before a title, and of each the first node
     for node_id, node in nodes.items():
         named.setdefault(node["class_type"], node_id)
     for node_id, node in nodes.items():
@@ -1092,8 +1170,15 @@ def as_sent(graph: Graph, dynamic: frozenset[Target], rng: random.Random, now: d
     }
 
 
+# In file names: what may be replaced, and the characters of a value that become "_" there.
+REPLACED = re.compile(r"%([^%]+)%")
+NOT_IN_FILE_NAMES = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
+# The parts of a date's pattern; "yyy" is matched so that it stays as it is.
+DATE_PART = re.compile(r"dd?|MM?|hh?|mm?|ss?|yyy?y?")
+
+
 def format_date(pattern: str, now: datetime) -> str:
-    """A date as the front end writes it: yyyy yy MM M dd d hh h (of 24) mm m ss s; every other letter stays."""
+    """A date as the front end writes it: yyyy yy MM M dd d hh h mm m ss s, hours from 0 to 23; all else stays."""
     parts = {"d": now.day, "M": now.month, "h": now.hour, "m": now.minute, "s": now.second}
 
     def write(found: re.Match[str]) -> str:
@@ -1106,7 +1191,7 @@ def format_date(pattern: str, now: datetime) -> str:
 
 
 def as_shown(value: str | float) -> str:
-    """A widget's value as JavaScript writes it."""
+    """A widget's value as JavaScript writes it: 1 for 1.0, and true for True."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
@@ -1114,41 +1199,69 @@ def as_shown(value: str | float) -> str:
     return str(value)
 
 
+# The beginning of a comment, or a whole comment to the end of its line.
+COMMENT = re.compile(r"/\*|//[^\n\r\u2028\u2029]*")
+CHOICE = re.compile(r"(?<!\\)\{((?:\\.|[^{}\\])*)\}", re.DOTALL)  # {a|b} with no other choice inside
+MAX_CHOICE_DEPTH = 32  # choices inside choices
+
+
+def dynamic_prompt(text: str, rng: random.Random | None = None) -> str:
+    """A text as the front end sends it: without comments, and with one of each `{a|b}` chosen; `\\{` is a plain brace.
+
+    Without `rng` the first is chosen, so that converting twice gives the same.
+    """
+
+    def choose(found: re.Match[str]) -> str:
+        choices = re.split(r"(?<!\\)\|", found[1])
+        return rng.choice(choices) if rng else choices[0]
+
+    text = without_comments(text)
+    for _ in range(MAX_CHOICE_DEPTH):  # the innermost ones first
+        text, count = CHOICE.subn(choose, text)
+        if not count:
+            break
+    return re.sub(r"\\([{}|])", r"\1", text)
+
+
+def without_comments(text: str) -> str:
+    """A text without its comments, `/* ... */` and `// ...`, in a time that is linear in its length.
+
+    A `/*` that is never closed stays.
+    """
+    kept: list[str] = []
+    place = 0
+    while found := COMMENT.search(text, place):
+        end = found.end()
+        if found[0] == "/*":
+            close = text.find("*/", end)
+            if close < 0:
+                kept.append(text[place:end])
+                kept.append(re.sub(r"//[^\n\r\u2028\u2029]*", "", text[end:]))
+                return "".join(kept)
+            end = close + 2
+        kept.append(text[place : found.start()])
+        place = end
+    return "".join(kept) + text[place:]
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/fitting.py
 #
-# graph/fitting.
+# A value that somebody asks for, made to fit an input of a node.
+#
+# Models and people give numbers as text, sizes that a node does not take, and names that are nearly right. `fit_value`
+# and `fit_number` turn a `Wanted` into what the input's `InputSpec` accepts: a number out of range becomes the nearest in
+# it, with a note that says so; a name is looked up, and refused with the closest ones where there is none.
+# `fit_size` finds the width and height for a size or an aspect ratio.
+#
+# A number's step is kept for sizes only: ComfyUI does not check it (seen with 0.3.64).
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-def fit_number(wanted: Wanted, spec: InputSpec) -> tuple[float, str]:
-    """A number as the node takes it, and a note when it had to be changed to fit; text with a number in it will do.
-
-    INT gives an `int`, FLOAT a `float`. Raises `BadArgument` for anything that is no finite number.
-    """
-    whole = spec.type == "INT"
-    value = wanted.value
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            text = re.sub(r"^(\d+),(\d{1,2})$", r"\1.\2", value.strip())  # a decimal comma; "1,000" is left to fail
-            value = int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
-    low, high = spec.minimum, spec.maximum
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or abs(value) > sys.float_info.max or value != value:
-        kind = "a whole number" if whole else "a number"
-        span = f" from {low:g} to {high:g}" if low is not None and high is not None else ""
-        raise BadArgument(f'{wanted.name} is "{shortened(wanted.value)}", which is no number.', f"Give {kind}{span}.")
-    fitted: float = value if low is None else max(value, low)
-    fitted = fitted if high is None else min(fitted, high)
-    fitted = round(fitted) if whole else float(fitted)
-    note = f"{wanted.name} {shortened(wanted.value, 20)} was changed to {fitted}" if fitted != value else ""
-    return fitted, note
-
-
 def fit_value(wanted: Wanted, spec: InputSpec) -> tuple[Any, str]:
-    """A value as the node's input takes it, and a note when it had to be changed to fit.
+    """A value as the input takes it, and a note where it had to be changed to fit, else "".
 
-    Raises `BadArgument` for the wrong kind of value, and `ValueOutOfRange` with the closest choices for one that is
+    Raises `BadArgument` for the wrong kind of value, and `ValueOutOfRange`, with the closest choices, for one that is
     not on offer.
     """
     value, text = wanted.value, str(wanted.value).strip()
@@ -1170,12 +1283,38 @@ def fit_value(wanted: Wanted, spec: InputSpec) -> tuple[Any, str]:
         return spec.choices[names.index(name)], ""
     if spec.type in ("STRING", "COMBO"):
         return (text if isinstance(value, (int, float)) and not isinstance(value, bool) else as_text(wanted)), ""
-    return {"__value__": value} if isinstance(value, list) else value, ""
+    return {"__value__": value} if isinstance(value, list) else value, ""  # a bare list would be read as a link
+
+
+def fit_number(wanted: Wanted, spec: InputSpec) -> tuple[float, str]:
+    """A number as the input takes it, and a note where it had to be changed to fit, else ""; "7" and "7,5" will do.
+
+    INT gives an `int`, FLOAT a `float`. Raises `BadArgument` for anything that is not a finite number.
+    """
+    whole = spec.type == "INT"
+    value = wanted.value
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            text = re.sub(r"^(\d+),(\d{1,2})$", r"\1.\2", value.strip())  # a decimal comma; "1,000" is left to fail
+            value = int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+    low, high = spec.minimum, spec.maximum
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or abs(value) > sys.float_info.max or value != value:
+        kind = "a whole number" if whole else "a number"
+        span = f" from {low:g} to {high:g}" if low is not None and high is not None else ""
+        raise BadArgument(f'{wanted.name} is "{shortened(wanted.value)}", which is no number.', f"Give {kind}{span}.")
+    fitted: float = value if low is None else max(value, low)
+    fitted = fitted if high is None else min(fitted, high)
+    fitted = round(fitted) if whole else float(fitted)
+    note = f"{wanted.name} {shortened(wanted.value, 20)} was changed to {fitted}" if fitted != value else ""
+    return fitted, note
 
 
 def fit_size(asked: Size | tuple[float, float], megapixels: float, width: InputSpec, height: InputSpec) -> Size:
-    """The size that the nodes take: pixels to their steps and ranges, an aspect ratio at about `megapixels` millions
-    of pixels in multiples of 64."""
+    """The size that inputs for width and height take: `asked` in pixels, on their steps and in their ranges.
+
+    An aspect ratio (across, down) becomes a size of about `megapixels` million pixels, in multiples of 64.
+    """
     if isinstance(asked, Size):
         return Size(on_step(asked.width, width), on_step(asked.height, height))
     side, stretch = math.sqrt(megapixels * 1e6), math.sqrt(asked[0] / asked[1])
@@ -1183,7 +1322,10 @@ def fit_size(asked: Size | tuple[float, float], megapixels: float, width: InputS
 
 
 def on_step(length: float, spec: InputSpec, step: int = 0) -> int:
-    """The length nearest to this one that an input takes: a multiple of its step, or of `step`, within its range."""
+    """The length in pixels nearest to this one that an input takes: in its range, a multiple of its step or of `step`.
+
+    Of the two the larger counts. An input without a maximum takes 16384, as those of ComfyUI's own nodes do.
+    """
     step = max(step, int(spec.step or 1))
     low, high = int(spec.minimum or step), int(spec.maximum or 16384)
     return min(max(round(length / step) * step, math.ceil(low / step) * step), high // step * step)
@@ -1192,35 +1334,48 @@ def on_step(length: float, spec: InputSpec, step: int = 0) -> int:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/editor.py
 #
-# graph/editor.
+# Workflows as ComfyUI's editor saves them, turned into what its front end would send.
+#
+# The editor saves its page, the UI format: values by position, lines between numbered sockets, subgraphs, and nodes that
+# are never sent. A link is [id, from node, its output, to node, its input, type]:
+#
+#     {"nodes": [{"id": 3, "type": "KSampler", "mode": 0, "widgets_values": [7, "randomize", 20, ...],
+#                 "inputs": [{"name": "model", "type": "MODEL", "link": 1}, ...], "outputs": [...]}, ...],
+#      "links": [[1, 4, 0, 3, 0, "MODEL"], ...], "definitions": {"subgraphs": [...]}}
+#
+# The server takes the API format only (graph/nodes). `live_nodes` reads the file and finds the nodes that are sent, those
+# inside subgraphs with them; `class_types` tells whose definitions to ask the server for. With these, `read_ui` gives
+# each widget its value (`read_values`), follows each link back to a node that is sent (`Tracer`), and puts the graph
+# together. `convert` does it all at once. What cannot be converted faithfully is refused, naming the node.
+#
+# The rules are those of the front ends 1.27.10 and 1.49.6. "Golden files" marks what is known only from the prompts that
+# these made of official templates.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-# What follows reads the format in which ComfyUI's own editor saves workflows, and sends what its front end would send.
-# Where a rule is known only by what the front end made of official templates, it says "golden files".
+def is_ui_format(value: Any) -> bool:
+    """Whether a value is a workflow as ComfyUI's editor saves it, by its outermost keys."""
+    return isinstance(value, Mapping) and isinstance(value.get("nodes"), list) and "links" in value
 
-MUTED, BYPASSED = 2, 4  # a node's `mode`; every other one runs
 
+def convert(ui: Any, definitions: Definitions) -> dict[str, Any]:
+    """The workflow in the API format, with the first of the choices in its texts taken.
+
+    `definitions` holds those of `class_types` that the server has. Raises `WorkflowRefused`, `NodeNotInstalled`.
+    """
+    graph, dynamic = read_ui(live_nodes(ui), definitions)
+    for target in dynamic:
+        inputs = graph[target.node_id]["inputs"]
+        inputs[target.input] = dynamic_prompt(inputs[target.input])
+    return graph
+
+
+# The file as typed values. Lists, ids and links of a wrong shape are refused here, so that all that follows can rely on
+# them.
 
 SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = "-10", "-20"  # what stands for a subgraph's own sockets in its links
-
-
-NOTES = ("Note", "MarkdownNote")
-
-
-# Switches and remarks of common packages that exist on the page only; what they switched is in the nodes' modes.
-PAGE_ONLY = re.compile(
-    r"(Label|Bookmark|Node Combiner|Node Collector|Random Unmuter|Fast Actions Button"
-    r"|Fast (Groups )?(Muter|Bypasser)|Mute / Bypass (Repeater|Relay)) \(rgthree\)|Note Plus \(mtb\)"
-)
-
-
-VIRTUAL = (*NOTES, "PrimitiveNode", "Reroute", "GetNode", "SetNode")  # resolved before anything is sent
-EVERYWHERE = re.compile(r"(Anything|Prompts|Seed) Everywhere")  # links without lines, of a common package
-
-
-# Classes that were renamed long ago; the front end corrects them when it opens a file, and so do we.
 RENAMED: Mapping[str, str] = {
+    # Classes that were renamed long ago; the front end corrects them when it opens a file.
     "T2IAdapterLoader": "ControlNetLoader",
     "ConditioningAverage ": "ConditioningAverage",
     "SDV_img2vid_Conditioning": "SVD_img2vid_Conditioning",
@@ -1231,15 +1386,9 @@ RENAMED: Mapping[str, str] = {
 }
 
 
-SUBGRAPH_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-MAX_CONVERTED_NODES = 20_000  # of subgraphs that hold each other twice, 20 levels would make a million
-BUTTONS_3D = ("upload3dmodel", "uploadExtraResources", "clear")  # Load3D's buttons; they come before its picture
-CONTROL_VALUES = ("fixed", "increment", "decrement", "randomize")
-
-
 @dataclass(frozen=True)
 class Socket:
-    """An input or output of a node in the UI format."""
+    """An input or output of a node in the UI format; `widget` tells whether the input has a widget too."""
 
     name: str
     type: str
@@ -1249,7 +1398,7 @@ class Socket:
 
 @dataclass(frozen=True)
 class Link:
-    """A line between two nodes, `slot` counting the outputs of `origin` and the inputs of `target`."""
+    """A line from an output of the node `origin` to an input of the node `target`; slots count these from 0."""
 
     origin: str
     slot: int
@@ -1264,13 +1413,14 @@ class UINode:
     id: str
     type: str
     title: str
-    mode: int
+    mode: int  # `MUTED`, `BYPASSED`, or any other, which runs
     inputs: tuple[Socket, ...]
     outputs: tuple[Socket, ...]
-    values: list[Any] | Mapping[str, Any]
+    values: list[Any] | Mapping[str, Any]  # `widgets_values`; some packages save them by name
     properties: Mapping[str, Any]
 
     def __str__(self) -> str:
+        """The node in a message: "Sampler" (KSampler), node 3."""
         kind = shortened(self.type)
         name = f'"{shortened(self.title)}" ({kind})' if self.title not in ("", self.type) else f'"{kind}"'
         return f"{name}, node {shortened(self.id)}"
@@ -1278,7 +1428,7 @@ class UINode:
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output of a subgraph, with the links inside that belong to it."""
+    """An input or output of a subgraph, with the ids of the links inside that belong to it."""
 
     name: str
     links: tuple[str, ...]
@@ -1286,7 +1436,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Promoted:
-    """The first widget inside a subgraph that hangs on one of its inputs, and its place among all such inputs."""
+    """The first widget inside a subgraph that hangs on one of its inputs; `place` counts, from 0, such inputs."""
 
     place: int
     node: UINode
@@ -1298,117 +1448,25 @@ class UIGraph:
     """The nodes and links of a workflow, or of one subgraph definition."""
 
     nodes: Mapping[str, UINode]
-    links: Mapping[str, Link]
-    inputs: tuple[Port, ...]
-    promoted: Mapping[int, Promoted]  # by input
-    exits: Mapping[int, str]  # by output: the link that ends there
-    setters: Mapping[str, UINode]  # the SetNodes by the name that they set
+    links: Mapping[str, Link]  # by id
+    inputs: tuple[Port, ...]  # of a subgraph, as the next two
+    promoted: Mapping[int, Promoted]  # by the number of the input
+    exits: Mapping[int, str]  # by the number of the output: the link that ends there
+    setters: Mapping[str, UINode]  # the SetNodes, by the name that they set
     everywhere: bool  # whether the file tells where "Anything Everywhere" nodes send what they get
 
 
-def is_ui_format(value: Any) -> bool:
-    """Whether a value is a workflow as ComfyUI's editor saves it."""
-    return isinstance(value, Mapping) and isinstance(value.get("nodes"), list) and "links" in value
-
-
-def shown_value(value: Any) -> str:
-    """A value in a message; of a list or an object only that it is one, for it may be endless."""
-    if isinstance(value, (list, Mapping)):
-        return "a list" if isinstance(value, list) else "an object"
-    return f'"{shortened(value)}"'
-
-
-def _items(value: Any, what: str) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise WorkflowRefused(f"The workflow's {what} are no list.")
-    return value
-
-
-def _objects(value: Any, what: str) -> list[Mapping[str, Any]]:
-    for item in _items(value, what):
-        if not isinstance(item, Mapping):
-            raise WorkflowRefused(f"One of the workflow's {what} is {shown_value(item)} instead of an object.")
-    return _items(value, what)
-
-
-def text_of(value: Any, default: str = "") -> str:
-    """A text from a file that may hold anything in its place; the default for what is no text, and for an empty one."""
-    return value if isinstance(value, str) and value else default
-
-
-def _count(value: Any, what: str) -> int:
-    """A number that counts from 0: a slot, a mode."""
-    if value is None:
-        return 0
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != value // 1:
-        raise WorkflowRefused(f"{what} of the workflow is {shown_value(value)}, which is no number of that kind.")
-    return int(value)
-
-
-def _id(value: Any, what: str) -> str:
-    """Ids are numbers in most files and texts in some; a whole number may have come as 3.0."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, (int, str)) or (isinstance(value, int) and abs(value) > 2**63):
-        raise WorkflowRefused(
-            f"{what} of the workflow has the id {shown_value(value)}, which is neither number nor text."
-        )
-    return str(value)
-
-
-def _socket(raw: Mapping[str, Any]) -> Socket:
-    link = raw.get("link")
-    kind = text_of(raw.get("type"), "*")  # LiteGraph also writes 0 and -1 for "anything"
-    return Socket(
-        text_of(raw.get("name")), kind, None if link is None else _id(link, "A link"), bool(raw.get("widget"))
-    )
-
-
-def _node(raw: Mapping[str, Any]) -> UINode:
-    kind = raw.get("type")
-    if not isinstance(kind, str):
-        raise WorkflowRefused(f"Node {shown_value(raw.get('id'))} of the workflow has no type.")
-    kind = RENAMED.get(kind, kind)
-    values = raw.get("widgets_values")
-    properties = raw.get("properties")
-    return UINode(
-        _id(raw.get("id"), f'A node "{shortened(kind)}"'),
-        kind,
-        text_of(raw.get("title")),
-        _count(raw.get("mode"), f'The mode of a node "{shortened(kind)}"'),
-        tuple(_socket(item) for item in _objects(raw.get("inputs"), "inputs")),
-        tuple(_socket(item) for item in _objects(raw.get("outputs"), "outputs")),
-        values if isinstance(values, (list, Mapping)) else [],
-        properties if isinstance(properties, Mapping) else {},
-    )
-
-
-def _link(raw: Any) -> tuple[str, Link] | None:
-    """A link in either of its shapes; `None` in the list is a link that was deleted."""
-    if raw is None:
-        return None
-    if isinstance(raw, Mapping):
-        raw = [raw.get(key) for key in ("id", "origin_id", "origin_slot", "target_id", "target_slot")]
-    if not isinstance(raw, list) or len(raw) < 5:
-        raise WorkflowRefused("One of the workflow's links has no origin and target.")
-    origin, target = _id(raw[1], "The origin of a link"), _id(raw[3], "The target of a link")
-    return _id(raw[0], "A link"), Link(origin, _count(raw[2], "A link's slot"), target, _count(raw[4], "A link's slot"))
-
-
-def _ports(raw: Any) -> tuple[Port, ...]:
-    return tuple(
-        Port(
-            text_of(port.get("name")),
-            tuple(_id(link, "A link") for link in _items(port.get("linkIds"), "subgraph links")),
-        )
-        for port in _objects(raw, "subgraph inputs and outputs")
-    )
+def parse_ui(ui: Any) -> tuple[UIGraph, Mapping[str, UIGraph]]:
+    """The workflow's own graph, and those of its subgraphs by id. Raises `WorkflowRefused`."""
+    if not is_ui_format(ui):
+        raise WorkflowRefused("This is no workflow in the format in which ComfyUI saves it.")
+    definitions = ui.get("definitions")
+    raws = _objects(definitions.get("subgraphs") if isinstance(definitions, Mapping) else None, "subgraphs")
+    return parse_graph(ui), {_id(raw.get("id"), "A subgraph"): parse_graph(raw) for raw in raws}
 
 
 def parse_graph(raw: Mapping[str, Any]) -> UIGraph:
-    """Read the nodes and links of a workflow or of a subgraph definition."""
+    """Read the nodes and links of a workflow, or of the definition of a subgraph. Raises `WorkflowRefused`."""
     nodes: dict[str, UINode] = {}
     for item in _objects(raw.get("nodes"), "nodes"):
         node = _node(item)
@@ -1430,7 +1488,7 @@ def parse_graph(raw: Mapping[str, Any]) -> UIGraph:
 
 
 def _unseen_links(raw: Mapping[str, Any], nodes: Mapping[str, UINode]) -> dict[str, Link]:
-    """The links that "Anything Everywhere" nodes stand for, which their page notes in `extra`."""
+    """The links that "Anything Everywhere" nodes stand for, which their package notes in `extra.ue_links`."""
     extra = raw.get("extra")
     told = extra.get("ue_links") if isinstance(extra, Mapping) else None
     found: dict[str, Link] = {}
@@ -1448,6 +1506,7 @@ def _unseen_links(raw: Mapping[str, Any], nodes: Mapping[str, UINode]) -> dict[s
 
 
 def _promotions(nodes: Mapping[str, UINode], links: Mapping[str, Link], ports: tuple[Port, ...]) -> dict[int, Promoted]:
+    """For each input of a subgraph, by number, the first widget inside that hangs on it, if any."""
     found: dict[int, Promoted] = {}
     for slot, port in enumerate(ports):
         for link in (links[key] for key in port.links if key in links):
@@ -1458,137 +1517,156 @@ def _promotions(nodes: Mapping[str, UINode], links: Mapping[str, Link], ports: t
     return found
 
 
+def _node(raw: Mapping[str, Any]) -> UINode:
+    kind = raw.get("type")
+    if not isinstance(kind, str):
+        raise WorkflowRefused(f"Node {shown_value(raw.get('id'))} of the workflow has no type.")
+    kind = RENAMED.get(kind, kind)
+    values = raw.get("widgets_values")
+    properties = raw.get("properties")
+    return UINode(
+        _id(raw.get("id"), f'A node "{shortened(kind)}"'),
+        kind,
+        text_of(raw.get("title")),
+        _count(raw.get("mode"), f'The mode of a node "{shortened(kind)}"'),
+        tuple(_socket(item) for item in _objects(raw.get("inputs"), "inputs")),
+        tuple(_socket(item) for item in _objects(raw.get("outputs"), "outputs")),
+        values if isinstance(values, (list, Mapping)) else [],
+        properties if isinstance(properties, Mapping) else {},
+    )
+
+
+def _socket(raw: Mapping[str, Any]) -> Socket:
+    link = raw.get("link")
+    kind = text_of(raw.get("type"), "*")  # LiteGraph also writes 0 and -1 for "anything"
+    return Socket(
+        text_of(raw.get("name")), kind, None if link is None else _id(link, "A link"), bool(raw.get("widget"))
+    )
+
+
+def _link(raw: Any) -> tuple[str, Link] | None:
+    """A link with its id, in either of its shapes, a list or an object; None, as the file has it, for a deleted one."""
+    if raw is None:
+        return None
+    if isinstance(raw, Mapping):
+        raw = [raw.get(key) for key in ("id", "origin_id", "origin_slot", "target_id", "target_slot")]
+    if not isinstance(raw, list) or len(raw) < 5:
+        raise WorkflowRefused("One of the workflow's links has no origin and target.")
+    origin, target = _id(raw[1], "The origin of a link"), _id(raw[3], "The target of a link")
+    return _id(raw[0], "A link"), Link(origin, _count(raw[2], "A link's slot"), target, _count(raw[4], "A link's slot"))
+
+
+def _ports(raw: Any) -> tuple[Port, ...]:
+    return tuple(
+        Port(
+            text_of(port.get("name")),
+            tuple(_id(link, "A link") for link in _items(port.get("linkIds"), "subgraph links")),
+        )
+        for port in _objects(raw, "subgraph inputs and outputs")
+    )
+
+
+def _items(value: Any, what: str) -> list[Any]:
+    """A list from the file, called `what` in the error; None counts as an empty one."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise WorkflowRefused(f"The workflow's {what} are no list.")
+    return value
+
+
+def _objects(value: Any, what: str) -> list[Mapping[str, Any]]:
+    """A list of objects from the file; as `_items` else."""
+    for item in _items(value, what):
+        if not isinstance(item, Mapping):
+            raise WorkflowRefused(f"One of the workflow's {what} is {shown_value(item)} instead of an object.")
+    return _items(value, what)
+
+
+def _count(value: Any, what: str) -> int:
+    """A number that counts from 0, such as a slot or a mode; None counts as 0."""
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != value // 1:
+        raise WorkflowRefused(f"{what} of the workflow is {shown_value(value)}, which is no number of that kind.")
+    return int(value)
+
+
+def _id(value: Any, what: str) -> str:
+    """An id as text: in most files they are numbers, in some texts, and a whole number may have become 3.0."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, (int, str)) or (isinstance(value, int) and abs(value) > 2**63):
+        raise WorkflowRefused(
+            f"{what} of the workflow has the id {shown_value(value)}, which is neither number nor text."
+        )
+    return str(value)
+
+
+def text_of(value: Any, default: str = "") -> str:
+    """A text from a file that may hold anything in its place; `default` for anything else, and for an empty text."""
+    return value if isinstance(value, str) and value else default
+
+
+def shown_value(value: Any) -> str:
+    """A value in a message; of a list or an object, which may be long, only that it is one."""
+    if isinstance(value, (list, Mapping)):
+        return "a list" if isinstance(value, list) else "an object"
+    return f'"{shortened(value)}"'
+
+
 def _first(values: list[Any] | Mapping[str, Any]) -> Any:
     return next(iter(values.values() if isinstance(values, Mapping) else values), None)
 
 
-def parse_ui(ui: Any) -> tuple[UIGraph, Mapping[str, UIGraph]]:
-    """The workflow's own graph and its subgraph definitions by id."""
-    if not is_ui_format(ui):
-        raise WorkflowRefused("This is no workflow in the format in which ComfyUI saves it.")
-    definitions = ui.get("definitions")
-    raws = _objects(definitions.get("subgraphs") if isinstance(definitions, Mapping) else None, "subgraphs")
-    return parse_graph(ui), {_id(raw.get("id"), "A subgraph"): parse_graph(raw) for raw in raws}
+# What of it is sent: every node that is neither muted nor bypassed and exists on the server, not only on the page. An
+# instance of a subgraph gives way to the nodes inside it, whose ids then begin with its own: "12:3".
 
-
-@dataclass(frozen=True)
-class Held:
-    """What a widget holds in the file."""
-
-    value: Any
-    widget: Widget = Widget("")
-
-    def sent(self) -> Any:
-        """The value as it stands in the API format, where a bare list would be a link."""
-        return {"__value__": self.value} if isinstance(self.value, list) else self.value
-
-
-class Slots:
-    """`widgets_values`, read from the front."""
-
-    def __init__(self, values: list[Any] | Mapping[str, Any]) -> None:
-        self.by_name = values if isinstance(values, Mapping) else None
-        self.left = deque(values if isinstance(values, list) else ())
-
-    def take(self, name: str, widget: Widget) -> Any:
-        """The widget's value, past the slots that exist only in the UI."""
-        while self.left and self.left[0] in BUTTONS_3D:
-            self.left.popleft()
-        if not widget.name or self.by_name is not None:
-            value = (self.by_name or {}).get(name, widget.default)
-        else:
-            value = self.left.popleft() if self.left else widget.default
-        for _ in range(min(widget.after, len(self.left))):
-            if not widget.loose or self.left[0] in CONTROL_VALUES:
-                self.left.popleft()
-        return value
-
-
-def read_values(node: UINode, known: NodeDefinition) -> dict[str, Held]:
-    """What a node's widgets hold, by name; a dynamic combo's choice brings widgets that follow at once."""
-    slots = Slots(node.values)
-    held: dict[str, Held] = {}
-    waiting = [("", widget) for widget in reversed(known.widgets)]
-    while waiting:
-        prefix, widget = waiting.pop()
-        name = prefix + widget.name
-        if widget.grows:  # as many as the node has grown
-            grown = [key.name for key in node.inputs if key.widget and key.name.startswith(name + ".")]
-            waiting.extend(("", replace(widget.grows, name=key)) for key in reversed(grown))
-            continue
-        value = slots.take(name, widget)
-        if widget.options is not None:
-            waiting.extend((name + ".", inner) for inner in reversed(_branch(node, name, widget.options, value)))
-        if widget.name and not (value is None and widget.default is None):
-            held[name] = Held(widget.default if widget.made_anew else value, widget)
-    if known.class_type == "CustomCombo":  # its second output needs these, which no definition lists
-        for count, value in enumerate(slots.left):
-            held[f"option{count}" if count else "index"] = Held(value)
-    return held
-
-
-def _branch(node: UINode, name: str, options: Mapping[str, tuple[Widget, ...]], choice: Any) -> tuple[Widget, ...]:
-    """The widgets that a choice of a dynamic combo brings; without them every later value would be read wrongly."""
-    found = options.get(str(choice)) if isinstance(choice, (str, int, float)) else None
-    if found is not None:
-        return found
-    raise WorkflowRefused(
-        f'{node}: "{name}" is {shown_value(choice)}, which its class does not offer.',
-        "Open the workflow in ComfyUI, choose again and save it; on offer: " + shortened(", ".join(options), 300),
-    )
+MUTED, BYPASSED = 2, 4  # as a node's `mode`
+NOTES = ("Note", "MarkdownNote")
+VIRTUAL = (*NOTES, "PrimitiveNode", "Reroute", "GetNode", "SetNode")  # followed or dropped, never sent
+# Switches and remarks of common packages that exist on the page only. What they switched is in the modes of the nodes.
+PAGE_ONLY = re.compile(
+    r"(Label|Bookmark|Node Combiner|Node Collector|Random Unmuter|Fast Actions Button"
+    r"|Fast (Groups )?(Muter|Bypasser)|Mute / Bypass (Repeater|Relay)) \(rgthree\)|Note Plus \(mtb\)"
+)
+EVERYWHERE = re.compile(r"(Anything|Prompts|Seed) Everywhere")  # links without lines, from a common package
+# The type of a subgraph's instance is the id of its definition.
+SUBGRAPH_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+MAX_CONVERTED_NODES = 20_000  # 20 levels of subgraphs that each hold the next one twice make a million
 
 
 @dataclass(frozen=True)
 class Scope:
-    """One graph at work: the workflow itself, or one instance of a subgraph inside it. `path` begins its nodes' ids."""
+    """A graph at work: the workflow itself, or one instance of a subgraph; `path` begins its nodes' full ids: "12:"."""
 
     path: str
     graph: UIGraph
     outer: "Scope | None" = None
     instance: UINode | None = None
-    entries: Mapping[str, Socket] = field(default_factory=dict)  # the instance's own inputs; it may list only some
+    entries: Mapping[str, Socket] = field(default_factory=dict)  # the instance's inputs, maybe not all
 
     def enter(self, node: UINode, graph: UIGraph) -> "Scope":
-        """The scope of an instance in this one."""
+        """The scope of a subgraph, whose instance in this scope is `node`."""
         entries = {socket.name: socket for socket in reversed(node.inputs)}
         return Scope(f"{self.path}{node.id}:", graph, self, node, entries)
 
     @property
     def depth(self) -> int:
-        """How many instances this one stands in."""
+        """How many subgraphs this scope is inside of, itself with them."""
         return 0 if self.outer is None else self.outer.depth + 1
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where an input gets its value from: an output of a node that is sent."""
-
-    node: str
-    slot: int
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A value that comes over a link: from a PrimitiveNode or a promoted widget."""
-
-    value: Any
-
-
-@dataclass(frozen=True)
-class Nothing:
-    """A link that ends in a muted node: the input is not sent at all, not even with its widget's value."""
-
-
-@dataclass(frozen=True)
 class Live:
-    """Every scope of a workflow by its path, and every node that is sent: neither muted, bypassed nor virtual."""
+    """Every scope of a workflow by its path, and every node that is sent, with its scope."""
 
     scopes: Mapping[str, Scope]
     nodes: Sequence[tuple[Scope, UINode]]
 
 
 def live_nodes(ui: Any) -> Live:
-    """What of a workflow in the UI format is sent. Raises `WorkflowRefused`."""
+    """What is sent of a workflow in the UI format, found without any definition. Raises `WorkflowRefused`."""
     root, subgraphs = parse_ui(ui)
     scopes: dict[str, Scope] = {}
     found: list[tuple[Scope, UINode]] = []
@@ -1620,51 +1698,152 @@ def live_nodes(ui: Any) -> Live:
 
 
 def class_types(live: Live) -> set[str]:
-    """The node classes whose definitions `read_ui` needs, those inside subgraphs with them."""
+    """The names of the node classes whose definitions `read_ui` needs, inside subgraphs too."""
     return {name for _, node in live.nodes for name in class_names(node)}
 
 
 def strange_types(live: Live, definitions: Definitions) -> list[str]:
-    """The classes of nodes that the server does not have, without what is refused for other reasons."""
+    """The classes that the server does not have, sorted; without what `read_ui` refuses for other reasons."""
     found = set()
     for _, node in live.nodes:
         try:
             known_class(node, definitions)
         except NodeNotInstalled:
             found.add(node.type)
-        except WorkflowRefused:  # a group node, say: it is named when it is read
+        except WorkflowRefused:  # such as a group node: `read_ui` names it
             pass
     return sorted(found)
 
 
 def class_names(node: UINode) -> list[str]:
-    """The names under which a server may know a node's class, likeliest first."""
+    """The names under which a server may know a node's class, the likeliest first."""
     other = node.properties.get("Node name for S&R")  # the class's name, in files of programs that set another type
     return [node.type, other] if isinstance(other, str) and other != node.type else [node.type]
 
 
-def fits(one: str, other: str) -> bool:
-    """Whether two socket types can be joined, as LiteGraph decides it: `*` fits all, and commas list alternatives."""
-    if "*" in (one, other):
-        return True
-    return bool(set(one.lower().split(",")) & set(other.lower().split(",")))
+def known_class(node: UINode, definitions: Definitions) -> NodeDefinition:
+    """The definition of a node's class.
+
+    Raises `NodeNotInstalled` where the server has none, and `WorkflowRefused` for a node that no server could have.
+    """
+    for name in class_names(node):
+        if name in definitions:
+            return definitions[name]
+    if node.type.startswith(("workflow/", "workflow>")):
+        raise WorkflowRefused(
+            f"{node} is a group node of an old kind, which cannot be converted.",
+            "Open the workflow in ComfyUI, turn the group node into a subgraph, and save it.",
+        )
+    if SUBGRAPH_ID.fullmatch(node.type):
+        raise WorkflowRefused(f"{node} is a subgraph that the file does not hold.", "Save the whole workflow.")
+    pack = text_of(node.properties.get("cnr_id"))
+    where = f' It belongs to the package "{shortened(pack)}".' if pack else ""
+    raise NodeNotInstalled(f"This ComfyUI does not have the node {node}.{where}")
 
 
-def same_slot(node: UINode, slot: int, wanted: str) -> Socket | None:
-    """The input of a bypassed node that stands beside an output, when it may pass through to it."""
-    if slot >= len(node.inputs):
-        return None
-    made = node.outputs[slot].type if slot < len(node.outputs) else "*"
-    socket = node.inputs[slot]
-    return socket if wanted == "*" or (fits(socket.type, made) and fits(socket.type, wanted)) else None
+# The values of widgets. The file has them by position, with slots between them that exist on the page only.
+
+# Load3D saves its three buttons by name, before its picture.
+BUTTONS_3D = ("upload3dmodel", "uploadExtraResources", "clear")
+# What a control_after_generate can hold.
+CONTROL_VALUES = ("fixed", "increment", "decrement", "randomize")
 
 
-def any_slot(node: UINode, wanted: str) -> Socket | None:
-    """The first input of a bypassed node that may pass through to any output: never one whose type does not fit."""
-    if wanted == "*":
-        return node.inputs[0] if node.inputs else None
-    exact = next((socket for socket in node.inputs if socket.type == wanted), None)
-    return exact or next((socket for socket in node.inputs if fits(socket.type, wanted)), None)
+@dataclass(frozen=True)
+class Held:
+    """What a widget holds in the file, and what kind of widget it is."""
+
+    value: Any
+    widget: Widget = Widget("")
+
+    def sent(self) -> Any:
+        """The value as the API format has it, where a bare list would be read as a link."""
+        return {"__value__": self.value} if isinstance(self.value, list) else self.value
+
+
+class Slots:
+    """A node's `widgets_values`, taken one by one from the front, or by name where the file has names."""
+
+    def __init__(self, values: list[Any] | Mapping[str, Any]) -> None:
+        self.by_name = values if isinstance(values, Mapping) else None
+        self.left = deque(values if isinstance(values, list) else ())
+
+    def take(self, name: str, widget: Widget) -> Any:
+        """The value of the next widget; the slots around it that exist on the page only are passed over."""
+        while self.left and self.left[0] in BUTTONS_3D:
+            self.left.popleft()
+        if not widget.name or self.by_name is not None:
+            value = (self.by_name or {}).get(name, widget.default)
+        else:
+            value = self.left.popleft() if self.left else widget.default
+        for _ in range(min(widget.after, len(self.left))):
+            if not widget.loose or self.left[0] in CONTROL_VALUES:
+                self.left.popleft()
+        return value
+
+
+def read_values(node: UINode, known: NodeDefinition) -> dict[str, Held]:
+    """What a node's widgets hold, by name: {"seed": Held(7), "format": Held("mp4"), "format.codec": Held("h264")}.
+
+    The widgets that the choice of a dynamic combo brings have their slots right behind it.
+    """
+    slots = Slots(node.values)
+    held: dict[str, Held] = {}
+    waiting = [("", widget) for widget in reversed(known.widgets)]
+    while waiting:
+        prefix, widget = waiting.pop()
+        name = prefix + widget.name
+        if widget.grows:  # as many widgets as the node has inputs of the group
+            grown = [key.name for key in node.inputs if key.widget and key.name.startswith(name + ".")]
+            waiting.extend(("", replace(widget.grows, name=key)) for key in reversed(grown))
+            continue
+        value = slots.take(name, widget)
+        if widget.options is not None:
+            waiting.extend((name + ".", inner) for inner in reversed(_branch(node, name, widget.options, value)))
+        if widget.name and not (value is None and widget.default is None):
+            held[name] = Held(widget.default if widget.made_anew else value, widget)
+    if known.class_type == "CustomCombo":  # its second output needs these values, which no definition lists
+        for count, value in enumerate(slots.left):
+            held[f"option{count}" if count else "index"] = Held(value)
+    return held
+
+
+def _branch(node: UINode, name: str, options: Mapping[str, tuple[Widget, ...]], choice: Any) -> tuple[Widget, ...]:
+    """The widgets that a choice of a dynamic combo brings. Raises `WorkflowRefused` for one that is not on offer.
+
+    Without them every later value would be read wrongly.
+    """
+    found = options.get(str(choice)) if isinstance(choice, (str, int, float)) else None
+    if found is not None:
+        return found
+    raise WorkflowRefused(
+        f'{node}: "{name}" is {shown_value(choice)}, which its class does not offer.',
+        "Open the workflow in ComfyUI, choose again and save it; on offer: " + shortened(", ".join(options), 300),
+    )
+
+
+# Links. What an input gets is found by going back over its link, through everything that is not sent, to a `Source`,
+# a `Constant` or `Nothing`. Where it leads to none of them, the value of the input's own widget stays.
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input gets its value from an output of a node that is sent; `node` is its full id."""
+
+    node: str
+    slot: int
+
+
+@dataclass(frozen=True)
+class Constant:
+    """An input gets this value over its link, from a PrimitiveNode or a promoted widget."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """A link that ends at a muted node: the input is not sent at all, not even with its widget's value."""
 
 
 Outcome = Source | Constant | Nothing | None
@@ -1672,18 +1851,22 @@ Outcome = Source | Constant | Nothing | None
 
 @dataclass(frozen=True)
 class Tracer:
-    """Follows links back to what is sent, through everything that is not."""
+    """Follows links back, through everything that is not sent, to what is."""
 
     scopes: Mapping[str, Scope]
     values: Mapping[str, Mapping[str, Held]]  # of every node that is sent, by its full id: what its widgets hold
-    known: dict[tuple[str, str, str], Outcome] = field(default_factory=dict)  # long chains are walked once
-    passing: dict[tuple[str, str, str], Socket | None] = field(default_factory=dict)  # and wide nodes searched once
+    # Long chains are walked once, and wide bypassed nodes searched once.
+    known: dict[tuple[str, str, str], Outcome] = field(default_factory=dict)  # by scope, link, and type of the input
+    passing: dict[tuple[str, str, str], Socket | None] = field(default_factory=dict)  # by scope, node, and type
 
     def source(self, scope: Scope, socket: Socket) -> Outcome:
-        """What an input gets over its link; None when nothing comes, so that its widget's own value stays."""
+        """What an input gets over its link; None where nothing comes, so that the value of its own widget stays.
+
+        Raises `WorkflowRefused` for a circle.
+        """
         steps: dict[tuple[str, str, str], None] = {}
-        crossed: tuple[Scope, int] | None = None  # the outermost subgraph input on the way, and the steps up to it
-        inside = 0
+        crossed: tuple[Scope, int] | None = None  # the outermost input of a subgraph on the way
+        inside = 0  # the number of steps up to it
         link_id, outcome = socket.link, None
         while link_id is not None and link_id in scope.graph.links:
             link, key = scope.graph.links[link_id], (scope.path, link_id, socket.type)
@@ -1706,12 +1889,13 @@ class Tracer:
                 outcome = step
                 break
             scope, link_id = step
+        # Inside that subgraph its promoted value counts; the links outside, if any, lead to nothing.
         found = self._promoted(*crossed) if outcome is None and crossed else outcome
         self.known.update({key: found if place < inside else outcome for place, key in enumerate(steps)})
         return found
 
     def _through(self, scope: Scope, node: UINode, slot: int, wanted: str) -> tuple[Scope, str | None] | Outcome:
-        """One step back from an output: to the link that it passes through, or to the end."""
+        """One step back from an output: the scope and id of the link that it passes on, or the end of the way."""
         if node.type == "PrimitiveNode":  # whatever its mode: the front end resolves it, not the server
             return Constant(_first(node.values)) if node.values else None
         if node.mode == MUTED:
@@ -1731,10 +1915,10 @@ class Tracer:
         return (inner, inner.graph.exits.get(slot)) if inner else Source(scope.path + node.id, slot)
 
     def _promoted(self, scope: Scope, slot: int) -> Constant | None:
-        """The value of a subgraph input that nothing is linked to: all inputs inside that hang on it get the same.
+        """The value of a subgraph's input that nothing is linked to; all inputs inside that hang on it get it.
 
-        It is the value that the instance holds, or else that of the first widget inside (golden files: also where
-        the others hold another value or have no widget). Texts come as they are: `{a|b}` is left alone in them.
+        It is the value that the instance holds, or else that of the first widget inside, also where the other inputs
+        hold another value or have no widget (golden files). A text comes as it is: no choice is made in its `{a|b}`.
         """
         while True:
             held, promoted = self._held(scope, slot), scope.graph.promoted.get(slot)
@@ -1753,8 +1937,8 @@ class Tracer:
     def _held(scope: Scope, slot: int) -> Constant | None:
         """The value that an instance holds for one of its inputs, in place of the widget inside.
 
-        With `proxyWidgets` the values are kept inside; without, they stand in the order of those inputs that end in
-        a widget.
+        Where the instance has `proxyWidgets`, the values are kept inside; else it lists them in the order of those
+        inputs that lead to a widget.
         """
         if scope.instance is None or scope.instance.properties.get("proxyWidgets"):
             return None
@@ -1767,7 +1951,7 @@ class Tracer:
 
     @staticmethod
     def _setter(scope: Scope, getter: UINode) -> tuple[Scope, str | None]:
-        """The input of the SetNode of the same name: in the same graph, else in one around it."""
+        """The scope and link of what the SetNode of the same name gets: in the same graph, else in one around it."""
         name = text_of(_first(getter.values))
         around: Scope | None = scope
         while around is not None:
@@ -1777,18 +1961,39 @@ class Tracer:
         raise WorkflowRefused(f'{getter}: the workflow has no SetNode of the name "{shortened(name)}".')
 
 
-def convert(ui: Any, definitions: Definitions) -> dict[str, Any]:
-    """The workflow in ComfyUI's API format; `definitions` holds those of `class_types` that the server has."""
-    graph, dynamic = read_ui(live_nodes(ui), definitions)
-    for target in dynamic:
-        inputs = graph[target.node_id]["inputs"]
-        inputs[target.input] = dynamic_prompt(inputs[target.input])
-    return graph
+def same_slot(node: UINode, slot: int, wanted: str) -> Socket | None:
+    """The input of a bypassed node with the number of the output, if its type may pass through; else None."""
+    if slot >= len(node.inputs):
+        return None
+    made = node.outputs[slot].type if slot < len(node.outputs) else "*"
+    socket = node.inputs[slot]
+    return socket if wanted == "*" or (fits(socket.type, made) and fits(socket.type, wanted)) else None
+
+
+def any_slot(node: UINode, wanted: str) -> Socket | None:
+    """The first input of a bypassed node that may pass through, of exactly this type or else one that fits; or None."""
+    if wanted == "*":
+        return node.inputs[0] if node.inputs else None
+    exact = next((socket for socket in node.inputs if socket.type == wanted), None)
+    return exact or next((socket for socket in node.inputs if fits(socket.type, wanted)), None)
+
+
+def fits(one: str, other: str) -> bool:
+    """Whether sockets of two types can be joined, as LiteGraph decides it: "*" fits all, commas list alternatives."""
+    if "*" in (one, other):
+        return True
+    return bool(set(one.lower().split(",")) & set(other.lower().split(",")))
+
+
+# Last, the graph is put together from all of this.
 
 
 def read_ui(live: Live, definitions: Definitions) -> tuple[dict[str, Any], frozenset[Target]]:
-    """The workflow in ComfyUI's API format with its texts as they were saved, and which of them the front end passes
-    through `dynamic_prompt` before every run."""
+    """The workflow in the API format, with its texts as they were saved.
+
+    Also returns which of these the front end passes through `dynamic_prompt` before every run. Raises
+    `WorkflowRefused`, `NodeNotInstalled`.
+    """
     values: dict[str, dict[str, Held]] = {}
     for scope, node in live.nodes:
         values[scope.path + node.id] = read_values(node, known_class(node, definitions))
@@ -1819,7 +2024,7 @@ def read_ui(live: Live, definitions: Definitions) -> tuple[dict[str, Any], froze
 
 
 def _check(node: UINode, inputs: Mapping[str, Any], held: Mapping[str, Held]) -> None:
-    """Refuse what cannot be sent as it is."""
+    """Raise `WorkflowRefused` for a value that cannot be sent as it is."""
     for name, value in inputs.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise WorkflowRefused(f'{node}: "{name}" is {value}, which is no number that can be sent.')
@@ -1830,37 +2035,32 @@ def _check(node: UINode, inputs: Mapping[str, Any], held: Mapping[str, Held]) ->
             )
 
 
-def known_class(node: UINode, definitions: Definitions) -> NodeDefinition:
-    """The node's class as the server knows it; raises `NodeNotInstalled` when it knows none."""
-    for name in class_names(node):
-        if name in definitions:
-            return definitions[name]
-    if node.type.startswith(("workflow/", "workflow>")):
-        raise WorkflowRefused(
-            f"{node} is a group node of an old kind, which cannot be converted.",
-            "Open the workflow in ComfyUI, turn the group node into a subgraph, and save it.",
-        )
-    if SUBGRAPH_ID.fullmatch(node.type):
-        raise WorkflowRefused(f"{node} is a subgraph that the file does not hold.", "Save the whole workflow.")
-    pack = text_of(node.properties.get("cnr_id"))
-    where = f' It belongs to the package "{shortened(pack)}".' if pack else ""
-    raise NodeNotInstalled(f"This ComfyUI does not have the node {node}.{where}")
-
-
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/reading.py
 #
-# graph/reading.
+# Workflows read from JSON as people paste it, unwrapped and checked.
+#
+# `read_workflow_file` takes a file's bytes, `read_json` a text: also one in a Markdown code block, with comments, with a
+# comma behind the last item, or with bare placeholders. `unwrap` takes a workflow out of what may stand around it:
+#
+#     {"prompt": {"3": {"class_type": "KSampler", ...}}, "client_id": "..."}
+#
+# What comes out is in either of ComfyUI's formats; the one of its editor goes through graph/editor. One in the API
+# format is made ready to send by `clean`, and `check_links` finds what the server would refuse without telling where.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-# What people put a workflow into: a body for /prompt, a template's envelope, what graphToPrompt gives, runpod's input.
-WRAPPERS = ("prompt", "workflow", "output", "input", "workflow_api", "workflow_json")
+def read_workflow_file(data: bytes) -> Graph:
+    """The workflow in a JSON file, in any Unicode encoding. Raises `WorkflowRefused`. Blocks: call it in a thread."""
+    return unwrap(read_json(data.decode(json.detect_encoding(data), "replace")))
 
 
 def read_json(text: str) -> Any:
-    """JSON as people paste it. Raises `WorkflowRefused` for what is none, and for an object that names a node twice:
-    one of the two would be lost."""
+    """JSON as people paste it.
+
+    Raises `WorkflowRefused` for what is not JSON, and for an object that has a node or a workflow twice under one name:
+    one of the two would be lost.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -1887,21 +2087,21 @@ def read_json(text: str) -> Any:
         raise WorkflowRefused(f"This is no JSON: it breaks off or goes wrong{place}.", EXPECTED) from None
 
 
-# What is told apart in JSON that a person wrote: where a string or a comment begins, a placeholder, a comma, a closing
-# bracket, and everything else. None of these looks beyond its own end, so that the time it takes to read a text grows
-# with its length only, whatever stands in it.
+# Of JSON that a person wrote these are told apart: the beginning of a string or a comment, a placeholder, a comma, a
+# closing bracket, and everything else. None of these patterns looks beyond its own end, so the time to read a text is
+# linear in its length, whatever it holds.
 JSON_PART = re.compile(r'"|/\*|//[^\n]*|%\w+%|[,}\]]|[^\s"/%,}\]]+|[/%]')
 REST_OF_STRING = re.compile(r'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 
 def tidied(text: str) -> str:
-    """JSON without what people write into it by hand: comments, a comma behind the last item, a bare placeholder.
+    """Text without what people write into JSON by hand: comments, a comma behind the last item, bare placeholders.
 
     `{"steps": %steps%, /* few */}` becomes `{"steps": "%steps%" }`. Where a string or a comment never ends, the rest of
     the text stays as it is: it is not JSON in any case.
     """
     kept: list[str] = []
-    comma: int | None = None  # its place in `kept`, as long as nothing but white space and comments came after it
+    comma: int | None = None  # its place in `kept`, while only white space and comments have followed it
     place = 0
     while part := JSON_PART.search(text, place):
         kept.append(text[place : part.start()])
@@ -1928,14 +2128,16 @@ def tidied(text: str) -> str:
     return "".join(kept) + text[place:]
 
 
-def is_api_format(value: Any) -> bool:
-    """Whether a value is a graph as ComfyUI's API takes it, perhaps with remarks of its author beside the nodes."""
-    nodes = value.values() if isinstance(value, Mapping) else ()
-    return any(isinstance(node, Mapping) and isinstance(node.get("class_type"), str) for node in nodes)
+# The keys of what people put a workflow into: a body for /prompt, a template's envelope, the result of the front end's
+# graphToPrompt, the input of a job at RunPod.
+WRAPPERS = ("prompt", "workflow", "output", "input", "workflow_api", "workflow_json")
 
 
 def unwrap(value: Any) -> Graph:
-    """A workflow in either format without what stands around it. Raises `WorkflowRefused` saying what it is instead."""
+    """A workflow in either format, without what stands around it, to a depth of four.
+
+    Raises `WorkflowRefused` for anything else, saying what it is.
+    """
     inner = value
     for _ in range(4):
         if is_ui_format(inner) or is_api_format(inner):
@@ -1947,6 +2149,12 @@ def unwrap(value: Any) -> Graph:
     raise WorkflowRefused(f"This is {_what_it_is(value)}, and no workflow of ComfyUI.", EXPECTED)
 
 
+def is_api_format(value: Any) -> bool:
+    """Whether a value is a graph in the API format; its author may have put remarks beside the nodes."""
+    nodes = value.values() if isinstance(value, Mapping) else ()
+    return any(isinstance(node, Mapping) and isinstance(node.get("class_type"), str) for node in nodes)
+
+
 def _what_it_is(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"an object with {quoted(shortened(key, 20) for key in [*value][:4])}" if value else "an empty object"
@@ -1956,8 +2164,11 @@ def _what_it_is(value: Any) -> str:
 
 
 def clean(graph: Graph) -> dict[str, Any]:
-    """A graph in the API format with what the server reads of it, and nothing else: remarks beside the nodes and what
-    it once noted in them are left out. Raises `WorkflowRefused` naming the node that cannot be sent."""
+    """A graph in the API format, with the class, inputs and title of each node and nothing else.
+
+    Remarks beside the nodes, and what a server noted in them, are left out. Raises `WorkflowRefused`, naming the node,
+    for one that cannot be sent.
+    """
     nodes: dict[str, Any] = {}
     for node_id, node in graph.items():
         if not isinstance(node, Mapping) or not {"class_type", "inputs"} & node.keys():
@@ -1977,16 +2188,18 @@ def clean(graph: Graph) -> dict[str, Any]:
 
 
 def _as_link(value: Any, graph: Graph) -> Any:
-    """Some programs write a link's node id as a number, which the server does not find."""
+    """The value, with the node id of a link as text: some programs write a number, which the server does not find."""
     if isinstance(value, list) and len(value) == 2 and type(value[0]) is int and str(value[0]) in graph:
         return [str(value[0]), value[1]]
     return value
 
 
 def check_links(graph: Graph, definitions: Definitions) -> None:
-    """Find what the server would refuse without a reason: links that end nowhere or run in a circle, on the way to
-    anything that is saved or shown. Raises `WorkflowRefused` naming a node."""
-    state: dict[str, bool] = {}  # a node is there while it is on the way, with True once all before it are done
+    """Raise `WorkflowRefused`, naming a node, for a link to a node that is not there, and for links in a circle.
+
+    The server refuses both without a reason that helps. Like it, this only looks at what leads to an output node.
+    """
+    state: dict[str, bool] = {}  # nodes already reached: False while on the way, True once all before them are done
     ends = [node_id for node_id, node in graph.items() if _is_end(node["class_type"], definitions)]
     for end in ends:
         way = [(end, iter(_links(graph[end])))] if end not in state else []
@@ -2015,23 +2228,31 @@ def _is_end(class_type: str, definitions: Definitions) -> bool:
     return class_type not in definitions or definitions[class_type].is_output
 
 
-def read_workflow_file(data: bytes) -> Graph:
-    """The workflow in a JSON file, in any encoding of Unicode. Raises `WorkflowRefused`. Blocks: call it in a
-    thread."""
-    return unwrap(read_json(data.decode(json.detect_encoding(data), "replace")))
-
-
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/search.py
 #
-# graph/search.
+# Follow links upstream to the widget that holds a prompt, a seed, a size or a model.
+#
+# Parameters are found, not mapped by hand. In this graph the sampler reads its seed from node "4" and its prompt from
+# node "6"; what a person would change are the widgets `value` and `text` there:
+#
+#     {"3": {"class_type": "KSampler", "inputs": {"seed": ["4", 0], "positive": ["6", 0], "steps": 20, ...}},
+#      "4": {"class_type": "PrimitiveInt", "inputs": {"value": 7}},
+#      "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", "clip": ["1", 1]}}, ...}
+#
+# `PARAMETERS` lists what inputs are called that hold a parameter. A `Flow` is a graph read against its links: each
+# link becomes a `Wire`, with the types that it may carry. `Flow.target("seed", "3")` answers `Target("4", "value")`,
+# and `Flow.words` finds the widgets of a prompt. Both rest on `Flow.best`, which walks upstream in `Step`s. For each
+# thing that can be sought, a `_look_for_...` method says what a node offers (`Finds`) and where the search goes on
+# (`Onward`). Finds have scores, ways have costs, and the best balance wins. All searches share what they learned about
+# a node, so that dense graphs are read in linear time.
+#
+# Types come from the server's node definitions. Where there are none, the names of inputs and classes have to do, and
+# so this module begins with regular expressions for the names in ComfyUI's own and in common custom nodes.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-# Parameters are found, not mapped by hand: first what the author said in titles and placeholders, then what tracing the
-# graph back from its outputs over the samplers tells.
-
-# parameter -> the inputs that hold it, likeliest first
+# For each parameter the names of the inputs that hold it, likeliest first.
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "prompt": ("prompt", "positive", "positive_prompt"),
     "negative_prompt": ("negative_prompt", "negative"),
@@ -2054,12 +2275,11 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "model": ("ckpt_name", "unet_name", "model_name", "base_ckpt_name", "model_path", "model", "checkpoint"),
 }
 
-
+# Parameters that hold somebody's words, and those that hold a text but one out of a list.
 TEXTS = ("prompt", "negative_prompt", "lyrics")
-CHOICES = ("sampler", "scheduler", "aspect_ratio", "resolution", "size", "model")  # texts, but nobody's own words
+CHOICES = ("sampler", "scheduler", "aspect_ratio", "resolution", "size", "model")
 
-
-# other names of a parameter -> its name
+# Other names of parameters, as people and nodes write them, and the parameter that each means.
 ALIASES: Mapping[str, str] = {
     "positive": "prompt",
     "positive_prompt": "prompt",
@@ -2086,50 +2306,49 @@ ALIASES: Mapping[str, str] = {
     "checkpoint": "model",
 }
 
-
-# `%name%` is common text, so only these names count; "scale" is what SillyTavern calls guidance.
+# What authors write into a graph to name a parameter: `{{seed}}`, `%%SEED%%` or `%seed%` in a text, and the titles
+# "param: seed", "Int (Steps)", "Text String (Prompt)" or "Frame Rate(int)". `%name%` is common text, so only the names
+# here count in it; "scale" is what SillyTavern calls guidance.
 PLACEHOLDER_NAMES = {**ALIASES, **{name: name for name in (*PARAMETERS, "clip_skip", "vae")}, "scale": "guidance"}
 PLACEHOLDER = re.compile(r"\{\{\s*([^\W\d]\w*)\s*\}\}|%%([^\W\d]\w*)%%|%([^\W\d]\w*)%")
-NO_PLACEHOLDER = ("find", "search", "pattern", "regex_pattern", "old")  # they name what the graph itself replaces
+NO_PLACEHOLDER = ("find", "search", "pattern", "regex_pattern", "old")  # inputs: the graph itself replaces these texts
 PARAM_TITLE = re.compile(r"param\s*:\s*(.*\S)", re.IGNORECASE)
-KIND_IN_TITLE = re.compile(  # "Int (Steps)", "Text String (Prompt)", "Frame Rate(int)"
+KIND_IN_TITLE = re.compile(
     r"(?:int|float|number|text|string|multiline|value|\s)+\((?P<a>[^()]+)\)"
     r"|(?P<b>[^()]+)\((?:int|float|number|text|string)\)",
     re.IGNORECASE,
 )
 
-
-SHOWN_ONCE = re.compile(r"text_\d+")  # what a node showed last, in files of its page; the server does not read it
-CONTEXT_INPUT = re.compile(r"base_ctx|ctx_\d+")  # rgthree's bundles of everything
-VALUE_INPUTS = ("value", "text", "string", "int", "float", "number")  # of a node that only holds a value
-MAIN_INPUTS = (*VALUE_INPUTS, "seed", "prompt", "tags")  # of a node that is about one thing
-
-
-# What inputs are called that hold somebody's words.
+# What inputs are called that hold somebody's words, and those of the negative side.
 PROMPT_INPUT = re.compile(
     r"(?!(system|structured|style|extra|texture)_)([a-z0-9]+_)?prompts?(_(text|positive|[gl]|[0-9]+))?"
     r"|(positive_|user_|main_)?(text|caption|tags|string)(_?([gl]|[0-9]+|positive))?"
     r"|positive|clip_[lg]|t5xxl|llama|bert|mt5xl|wildcard_text|populated_text|description"
 )
-
-
 NEGATIVE_INPUT = re.compile(r"(^|_)neg(ative)?(_|$)")
+
+# Other inputs that hold texts: those that may be part of a prompt, and those that never are.
 STRING_INPUT = re.compile(r"value|string_?[a-z0-9]?|text_?[a-z0-9]?|str|input|replace|content|[a-d]")
 OTHER_STRING = re.compile(
     r"find|.*pattern.*|delimiter|separator|.*json.*|(.*_)?key|mode|system.*|.*file.*|.*path|option\d+|.*url"
     r"|(.*_)?model(_name)?|language|device"
 )
+SHOWN_ONCE = re.compile(r"text_\d+")  # what a node showed last, kept in files; the server does not read it
 
-
+# Words in a node's title that tell whose text the node holds.
 OTHERS_WORDS = re.compile(r"system|template|instruction|rewrite|prefix|suffix|trigger|style", re.IGNORECASE)
 USERS_WORDS = re.compile(r"\buser\b|\bdescri", re.IGNORECASE)
 PROMPT_WORDS = re.compile(r"prompt|positive|negative", re.IGNORECASE)
-SELECTORS = ("switch", "boolean", "condition", "select", "index", "Input", "input")  # say what a switch lets through
+
+# Inputs and types that stand out on the way upstream.
+VALUE_INPUTS = ("value", "text", "string", "int", "float", "number")  # of a node that only holds a value
+MAIN_INPUTS = (*VALUE_INPUTS, "seed", "prompt", "tags")  # of a node that is about one thing
+CONTEXT_INPUT = re.compile(r"base_ctx|ctx_\d+")  # rgthree's contexts, which carry everything at once
+SELECTORS = ("switch", "boolean", "condition", "select", "index", "Input", "input")  # a switch's position
+SAMPLING = ("NOISE", "GUIDER", "SAMPLER", "SIGMAS")  # types that SamplerCustomAdvanced and its like are fed with
 CONDITIONING_SOUGHT = ("positive", "negative", "embedded guidance")
-SAMPLING = ("NOISE", "GUIDER", "SAMPLER", "SIGMAS")  # what a sampler in parts is made of
 
-
-# What classes are called that do something to be known of. Class names are all that a graph tells of custom nodes.
+# Parts of class names by which nodes are told. Of a custom node its class name is often all that a graph tells.
 ZEROED = re.compile(r"zero_?out", re.IGNORECASE)
 REGIONAL = re.compile(r"conditioning.*(area|mask)|regional|gligen", re.IGNORECASE)
 SETS_SIZE = re.compile(r"TotalPixels|LongerEdge|MaxDimension|KontextImageScale|Megapixels", re.IGNORECASE)
@@ -2138,14 +2357,67 @@ GENERATES = re.compile(r"generate", re.IGNORECASE)
 SAVES = re.compile(r"save|export|VideoCombine|websocket|send", re.IGNORECASE)
 SHOWS = re.compile(r"preview|show|display|view|compare", re.IGNORECASE)
 SHOWS_TEXT = re.compile(r"(save|show|preview|display).*(text|string|any)", re.IGNORECASE)
-PARTS = 24  # so many nodes at most make up one sampler
-ASIDE = 3  # what a part of the picture counts less than the whole of it
-STRANGE = 2  # what a link of unknown type counts less
+
+# Bounds, and what is taken off a find's score.
+PARTS = 24  # the most nodes that make up one sampler, or makers in a row
+ASIDE = 3  # for what stands beside the main thing: the text for a part of the picture, a template around a text
+STRANGE = 2  # for a link of unknown type, where another surely carries what is sought
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A link that a node reads, seen at the end where it is read."""
+
+    name: str  # of the input that it feeds
+    node_id: str  # of the node that it comes from,
+    slot: int  # and which of its outputs
+    types: tuple[str, ...]  # what it may carry: ("IMAGE",), or ("",) when nothing tells
+    is_strange: bool  # none of these types is one of ComfyUI's common ones, so it may carry anything
+
+    def carries(self, *types: str) -> bool:
+        """Whether it carries one of these types, or may do so since it is strange."""
+        return self.is_strange or not set(types).isdisjoint(self.types)
+
+    def fits(self, *types: str) -> bool:
+        """Whether it surely carries one of these types."""
+        return not set(types).isdisjoint(self.types)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a search stands: at an output of a node, looking for something there or upstream.
+
+    `sought` is one of
+
+    - a name in `PARAMETERS`: the widget that holds its value;
+    - "positive", "negative": the encoder of the main text of that side, as `Target(encoder, side)`;
+    - "embedded guidance": the guidance that a distilled model takes with its text (FluxGuidance);
+    - "positive text", "negative text": the widget that a person types the text into;
+    - "image width", "image height": the number that a picture gets its size by;
+    - "latent": the node that makes the latent, as `Target(node_id, "")`;
+    - "maker", "earlier maker": the sampler or service that makes what comes over the link, as `Target(node_id, "")`.
+      An "earlier maker" is also looked for behind a node that begins a new latent with the picture it is given.
+    """
+
+    node_id: str
+    slot: int
+    sought: str
+
+    @classmethod
+    def over(cls, wire: "Wire", sought: str) -> "Step":
+        """The step over a link. Its output only matters for conditioning, since there it tells the side."""
+        return cls(wire.node_id, wire.slot if sought in CONDITIONING_SOUGHT else 0, sought)
+
+
+Finds = list[tuple[int, Target]]  # what a node offers a search, each with its score: higher is better
+Onward = list[tuple[int, Step]]  # where the search goes on, each with the cost, which is taken off the scores there
+
 Known = TypeVar("Known")
 
 
 def once(method: Callable[[Any, str], Known]) -> Callable[[Any, str], Known]:
-    """A method that works out its answer about a node only once; many paths of a graph lead over the same nodes."""
+    """Decorate a method so that it works out its answer about a node only once for each object: many paths of a graph
+    lead over the same nodes."""
 
     def answer(self: Any, node_id: str) -> Known:
         known: dict[str, Known] = self.__dict__.setdefault(f"known {method.__name__}", {})
@@ -2156,52 +2428,11 @@ def once(method: Callable[[Any, str], Known]) -> Callable[[Any, str], Known]:
     return functools.wraps(method)(answer)
 
 
-@functools.lru_cache(4096)
-def words_in(name: str) -> str:
-    """Whose words an input takes by its name: those of the "positive" or "negative" side, or "" for none."""
-    last = name.rsplit(".", 1)[-1].lower()
-    return "negative" if NEGATIVE_INPUT.search(last) else "positive" if PROMPT_INPUT.fullmatch(last) else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """A link as its reader sees it."""
-
-    name: str  # the input that it feeds
-    node_id: str  # where it comes from
-    slot: int
-    types: tuple[str, ...]  # what it may carry
-    is_strange: bool  # it may carry anything, for all that is known
-
-    def carries(self, *types: str) -> bool:
-        """Whether it carries one of these types, or one that only custom nodes know."""
-        return self.is_strange or not set(types).isdisjoint(self.types)
-
-    def fits(self, *types: str) -> bool:
-        """Whether it surely carries one of these types."""
-        return not set(types).isdisjoint(self.types)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Where a search stands: at the output of a node, looking for something upstream."""
-
-    node_id: str
-    slot: int
-    sought: str
-
-    @classmethod
-    def over(cls, wire: "Wire", sought: str) -> "Step":
-        """The step over a link. Only conditioning comes in sides, so only there the output matters."""
-        return cls(wire.node_id, wire.slot if sought in CONDITIONING_SOUGHT else 0, sought)
-
-
-Finds = list[tuple[int, Target]]  # what a node offers a search, with how good it is
-Onward = list[tuple[int, Step]]  # where a search goes on, with what that costs
-
-
 class Flow:
-    """A graph read against its links. Every search goes over a node and purpose once, however many ask."""
+    """A graph that can be read against the direction of its links.
+
+    What one search learned about a `Step` is kept for all later ones. Nodes without the shape of a node are left out.
+    """
 
     def __init__(self, graph: Graph, definitions: Definitions) -> None:
         self.nodes = {node_id: node for node_id, node in graph.items() if isinstance(node, Mapping)}
@@ -2212,22 +2443,51 @@ class Flow:
         self._looked: dict[Step, tuple[Finds, Onward]] = {}
         self._settled: dict[Step, tuple[int, Target] | None] = {}
 
-    # --- what stands in the graph ---
+    # The nodes themselves: what stands in their inputs, and whether it could be a parameter's value.
 
     def inputs(self, node_id: str) -> Mapping[str, Any]:
-        """The inputs of a node; of one that is not there none."""
+        """The inputs of a node, by name; none for a node that is not there."""
         return self._inputs.get(node_id, {})
+
+    def held(self, target: Target) -> Any:
+        """The value that a widget holds, or None for one that is not there."""
+        return self.inputs(target.node_id).get(target.input)
 
     def class_type(self, node_id: str) -> str:
         """The class of a node."""
         return str(self.nodes[node_id].get("class_type"))
 
     def definition(self, node_id: str) -> NodeDefinition | None:
-        """What the server says of a node's class, if it was asked."""
+        """What the server says of a node's class, or None when it does not know it or was not asked."""
         return self._definitions[node_id]
+
+    def holds(self, name: str, node_id: str, key: str) -> bool:
+        """Whether an input holds a value, not a link, of the kind that the parameter `name` has."""
+        value = self.inputs(node_id).get(key)
+        if name in TEXTS or name in CHOICES:
+            return isinstance(value, str)
+        return is_number(value) or (isinstance(value, str) and self._takes_number(node_id, key, value))
+
+    def _takes_number(self, node_id: str, key: str, text: str) -> bool:
+        """Whether a text stands where a number belongs: "7", or a placeholder such as "%seed%"."""
+        definition = self.definition(node_id)
+        spec = definition.spec(key, self.inputs(node_id)) if definition else None
+        return spec.type in ("INT", "FLOAT") if spec else key in SEED_INPUTS and text.strip().isdigit()
+
+    # The links between them.
+
+    @once
+    def wires(self, node_id: str) -> tuple[Wire, ...]:
+        """The links that a node reads, without those that lead nowhere or that a switch does not let through."""
+        return tuple(self._named_wires(node_id).values())
+
+    def wire(self, node_id: str, name: str) -> Wire | None:
+        """The link that one input reads, or None when it reads none."""
+        return self._named_wires(node_id).get(name)
 
     @once
     def _named_wires(self, node_id: str) -> dict[str, Wire]:
+        """The links that a node reads, by the inputs that they feed."""
         named = {}
         let_through = self._let_through(node_id)
         for name, value in self.inputs(node_id).items():
@@ -2237,23 +2497,16 @@ class Flow:
                 named[name] = Wire(name, value[0], value[1], types, KNOWN_TYPES.isdisjoint(types))
         return named
 
-    @once
-    def wires(self, node_id: str) -> tuple[Wire, ...]:
-        """The links that a node reads, without those that lead nowhere or that a switch holds back."""
-        return tuple(self._named_wires(node_id).values())
-
-    def wire(self, node_id: str, name: str) -> Wire | None:
-        """The link that one input reads."""
-        return self._named_wires(node_id).get(name)
-
     def _is_there(self, node_id: str, slot: int) -> bool:
+        """Whether there is such an output, as far as is known."""
         if node_id not in self.nodes:
             return False
         definition = self.definition(node_id)
         return slot >= 0 and (definition is None or not definition.outputs or slot < len(definition.outputs))
 
     def _type(self, node_id: str, name: str, source: str, slot: int) -> str:
-        """What a link carries, as the definition of either end says, else as the input's name lets guess."""
+        """The type of a link: as the definition of either end says, else as the input's name suggests, else ""; several
+        types stand in one text with commas between them."""
         giver, taker = self.definition(source), self.definition(node_id)
         if giver and slot < len(giver.outputs) and giver.outputs[slot] not in ANY_TYPE:
             return giver.outputs[slot]
@@ -2262,27 +2515,148 @@ class Flow:
             return spec.type
         return "" if taker and spec else guessed_type(name)
 
-    def holds(self, name: str, node_id: str, key: str) -> bool:
-        """Whether an input holds a value that the parameter could have."""
-        value = self.inputs(node_id).get(key)
-        if name in TEXTS or name in CHOICES:
-            return isinstance(value, str)
-        return is_number(value) or (isinstance(value, str) and self._takes_number(node_id, key, value))
+    @once
+    def _let_through(self, node_id: str) -> str | None:
+        """The input that a switch lets through, or None for a node that is not a switch or whose position is unknown.
 
-    def _takes_number(self, node_id: str, key: str, text: str) -> bool:
-        """Whether a text stands where a number belongs: "7", or a mark that somebody's program puts one in for."""
+        With the position true it is "on_true" or "true", say, with the position 2 "input2", "image_2" or the like.
+        """
+        inputs = self.inputs(node_id)
+        for selector in SELECTORS:
+            position = self._constant(node_id, selector)
+            if isinstance(position, bool):
+                pattern = rf"((on|if|when)_?)?{position}(_value)?"
+            elif isinstance(position, int):
+                pattern = rf"[a-z]+_?0*{position}"
+            else:
+                continue
+            return next((name for name in inputs if re.fullmatch(pattern, name, re.IGNORECASE)), None)
+        return None
+
+    def _constant(self, node_id: str, name: str) -> Any:
+        """What an input holds, looked up over at most 8 links to nodes that hold it as their `value`."""
+        value: Any = self.inputs(node_id).get(name)
+        for _ in range(8):
+            if not is_link(value) or value[0] not in self.nodes:
+                break
+            value = self.inputs(value[0]).get("value")
+        return value
+
+    # What a node is in its graph, as far as its inputs and outputs tell.
+
+    @once
+    def is_maker(self, node_id: str) -> bool:
+        """Whether a node makes what the workflow is for: it samples, or it is a service."""
+        return self.is_sampler(node_id) or self.is_service(node_id)
+
+    @once
+    def is_sampler(self, node_id: str) -> bool:
+        """Whether a node samples with a diffusion model, told by its inputs."""
+        names = self.inputs(node_id).keys()
+        if {"guider", "sigmas"} <= names:
+            return True
+        seeded = not names.isdisjoint(SEED_INPUTS)
+        if {"positive", "negative"} <= names:
+            return seeded or "steps" in names or "sigmas" in names
         definition = self.definition(node_id)
-        spec = definition.spec(key, self.inputs(node_id)) if definition else None
-        return spec.type in ("INT", "FLOAT") if spec else key in SEED_INPUTS and text.strip().isdigit()
+        samples = "latent_image" in names or (definition is not None and "LATENT" in definition.outputs)
+        usual = not names.isdisjoint(("cfg", "sampler_name", "scheduler", "denoise"))
+        return seeded and "steps" in names and (usual or samples)
 
-    def held(self, target: Target) -> Any:
-        """What a widget holds."""
-        return self.inputs(target.node_id).get(target.input)
+    @once
+    def is_service(self, node_id: str) -> bool:
+        """Whether a node makes a picture, a video, sound or a text all by itself, from a prompt or a seed: a node that
+        calls somebody's service, or a language model."""
+        if self.is_sampler(node_id):
+            return False
+        names = self.inputs(node_id)
+        definition = self.definition(node_id)
+        if definition and definition.outputs:
+            if not any(kind.startswith((*MEDIA, "STRING", "FILE_3D")) for kind in definition.outputs):
+                return False
+        elif "clip" in names and not GENERATES.search(self.class_type(node_id)):
+            return False  # an encoder
+        asked = any("prompt" in name for name in self.texts(node_id, "positive"))
+        seeded = any(key.lower() == "seed" and self.holds("seed", node_id, key) for key in names)
+        return asked or (seeded and len(names) > 1)
 
-    # --- searching upstream ---
+    @once
+    def parts(self, node_id: str) -> list[str]:
+        """A sampler and the nodes that give it noise, guider, sampler and sigmas, nearest first; `PARTS` at most."""
+        found = [node_id]
+        for part in found:
+            for wire in self.wires(part):
+                if wire.fits(*SAMPLING) and wire.node_id not in found and len(found) < PARTS:
+                    found.append(wire.node_id)
+        return found
+
+    def texts(self, node_id: str, side: str) -> list[str]:
+        """The inputs of a node that take the words of a side, "positive" or "negative". A node that has none for
+        the negative side names those of the positive one."""
+        positive: list[str] = []
+        negative: list[str] = []
+        for name in self.inputs(node_id):
+            whose = words_in(name)
+            if whose and self._takes_words(node_id, name):
+                (negative if whose == "negative" else positive).append(name)
+        numbered = [name for name in positive if name[-1].isdigit()]  # of a row of texts only the first
+        positive = [name for name in positive if name not in numbered[1:]]
+        return negative if side == "negative" and negative else positive if side == "positive" or not negative else []
+
+    def _takes_words(self, node_id: str, name: str) -> bool:
+        """Whether an input takes free text and not a number, a choice or conditioning."""
+        definition, value = self.definition(node_id), self.inputs(node_id)[name]
+        spec = definition.spec(name, self.inputs(node_id)) if definition else None
+        if spec and spec.type not in ("STRING", *ANY_TYPE):
+            return False
+        if definition and not spec and SHOWN_ONCE.fullmatch(name):
+            return False
+        if isinstance(value, str):
+            return True
+        wire = self.wire(node_id, name)
+        return wire is not None and wire.carries("STRING")
+
+    def size_inputs(self, node_id: str) -> tuple[str, str] | None:
+        """The names of a node's inputs for width and height, or None when it has not both, or one of them is 0, by
+        which such nodes mean "as it comes"."""
+        inputs = self.inputs(node_id)
+        for pair in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
+            if all(self.holds("width", node_id, key) or self.wire(node_id, key) for key in pair):
+                return None if any(inputs.get(key) == 0 for key in pair) else pair
+        return None
+
+    # The three questions that a flow answers: which widget holds a parameter of these nodes, which widgets hold the
+    # words of an encoder, and, for both, what is the best find upstream of a link.
+
+    def target(self, name: str, *node_ids: str) -> Target | None:
+        """The widget that holds a parameter of the first of these nodes that has it, or None. Of one that is found over
+        a link, `reader` is the input of the node itself, whose range counts."""
+        for node_id in node_ids:
+            for key in PARAMETERS[name]:
+                if self.holds(name, node_id, key):
+                    return Target(node_id, key)
+                wire = self.wire(node_id, key)
+                if wire and not wire.fits(*SAMPLING) and (found := self.best(wire, name)):
+                    return replace(found, reader=Target(node_id, key))
+        return None
+
+    def words(self, node_id: str, side: str) -> list[Target]:
+        """The widgets that a person types the words of a node's side into, also over links; those that are not empty
+        come first."""
+        found = []
+        for name in self.texts(node_id, side):
+            if isinstance(self.inputs(node_id)[name], str):
+                found.append(Target(node_id, name))
+            elif target := self.best(self.wire(node_id, name), f"{side} text"):
+                found.append(target)
+        return sorted(dict.fromkeys(found), key=lambda target: not self.held(target))
 
     def best(self, wire: Wire | None, sought: str) -> Target | None:
-        """The best find upstream of a link; of equals, the one that comes first."""
+        """The best find upstream of a link, or None; of equal ones, the first.
+
+        The steps wait on a stack of its own instead of Python's, as a graph may be thousands of links deep. Each is
+        first looked at, then, after all that it leads to, settled. A way that runs in a circle adds nothing.
+        """
         if wire is None:
             return None
         start = Step.over(wire, sought)
@@ -2302,7 +2676,7 @@ class Flow:
         return found[1] if found else None
 
     def _look(self, step: Step) -> tuple[Finds, Onward]:
-        """What a node offers a search and where it goes on."""
+        """What the node of a step offers, and where the search goes on, by the rule for what is sought."""
         kinds = {
             **dict.fromkeys(CONDITIONING_SOUGHT, self._look_for_encoder),
             "positive text": self._look_for_text,
@@ -2317,7 +2691,8 @@ class Flow:
         return kinds.get(step.sought, self._look_for_value)(step)
 
     def _on(self, step: Step, wires: Sequence[Wire], *types: str, sought: str = "") -> Onward:
-        """The steps over those links that carry one of the types; what surely carries them comes first."""
+        """The steps over those links that carry one of the types, or any link when no types are given. Where one surely
+        carries them, the strange ones cost `STRANGE`. `sought` is what to look for from there, if it changes."""
         sure = any(wire.fits(*types) for wire in wires)
         return [
             (STRANGE * (sure and not wire.fits(*types)), Step.over(wire, sought or step.sought))
@@ -2325,33 +2700,12 @@ class Flow:
             if not types or wire.carries(*types)
         ]
 
-    @once
-    def _let_through(self, node_id: str) -> str | None:
-        """Of a switch whose position is known, the input that it lets through."""
-        inputs = self.inputs(node_id)
-        for selector in SELECTORS:
-            position = self._constant(node_id, selector)
-            if isinstance(position, bool):
-                pattern = rf"((on|if|when)_?)?{position}(_value)?"
-            elif isinstance(position, int):
-                pattern = rf"[a-z]+_?0*{position}"
-            else:
-                continue
-            return next((name for name in inputs if re.fullmatch(pattern, name, re.IGNORECASE)), None)
-        return None
-
-    def _constant(self, node_id: str, name: str) -> Any:
-        """What an input holds, also over links from nodes that only hold a value."""
-        value: Any = self.inputs(node_id).get(name)
-        for _ in range(8):
-            if not is_link(value) or value[0] not in self.nodes:
-                break
-            value = self.inputs(value[0]).get("value")
-        return value
+    # One rule for each thing that can be sought: what the node of a step offers, and over which of its links the search
+    # goes on.
 
     def _look_for_encoder(self, step: Step) -> tuple[Finds, Onward]:
-        """Follow conditioning to the node that turns the main text into it; what follows ConditioningZeroOut is none
-        any more. A find names the encoder and the side of its texts."""
+        """Follow conditioning to the node that turns the main text into it, or gives it a guidance. What comes out of
+        ConditioningZeroOut is no text any more. A find names the encoder and the side of its texts."""
         node_id, class_type = step.node_id, self.class_type(step.node_id)
         if ZEROED.search(class_type):
             return [], []
@@ -2383,12 +2737,8 @@ class Flow:
         aside = ASIDE if REGIONAL.search(class_type) and "conditioning_to" not in inputs else 0
         return here, [(cost + aside, after) for cost, after in onward]
 
-    def _output(self, step: Step) -> str:
-        definition = self.definition(step.node_id)
-        return definition.outputs[step.slot] if definition and step.slot < len(definition.outputs) else ""
-
     def _side(self, step: Step) -> str:
-        """Which side of a node with two sides an output is."""
+        """The side that a step looks for inside its node: that of the output, where the node has two sides."""
         side = "negative" if step.sought.startswith("negative") else "positive"
         names = self.inputs(step.node_id).keys()
         if not any(words_in(name) == "negative" for name in names):
@@ -2403,44 +2753,14 @@ class Flow:
             return side
         return "positive" if step.slot == ends[0] else "negative"
 
-    def texts(self, node_id: str, side: str) -> list[str]:
-        """The inputs that hold the words of one side."""
-        positive: list[str] = []
-        negative: list[str] = []
-        for name in self.inputs(node_id):
-            whose = words_in(name)
-            if whose and self._takes_words(node_id, name):
-                (negative if whose == "negative" else positive).append(name)
-        numbered = [name for name in positive if name[-1].isdigit()]  # of a row of texts only the first
-        positive = [name for name in positive if name not in numbered[1:]]
-        return negative if side == "negative" and negative else positive if side == "positive" or not negative else []
-
-    def _takes_words(self, node_id: str, name: str) -> bool:
-        """Whether an input takes any text: no number, no choice, no conditioning."""
-        definition, value = self.definition(node_id), self.inputs(node_id)[name]
-        spec = definition.spec(name, self.inputs(node_id)) if definition else None
-        if spec and spec.type not in ("STRING", *ANY_TYPE):
-            return False
-        if definition and not spec and SHOWN_ONCE.fullmatch(name):
-            return False
-        if isinstance(value, str):
-            return True
-        wire = self.wire(node_id, name)
-        return wire is not None and wire.carries("STRING")
-
-    def words(self, node_id: str, side: str) -> list[Target]:
-        """The widgets where a person types the words of an encoder's side, also over links; the filled ones first."""
-        found = []
-        for name in self.texts(node_id, side):
-            if isinstance(self.inputs(node_id)[name], str):
-                found.append(Target(node_id, name))
-            elif target := self.best(self.wire(node_id, name), f"{side} text"):
-                found.append(target)
-        return sorted(dict.fromkeys(found), key=lambda target: not self.held(target))
+    def _output(self, step: Step) -> str:
+        """The type of the output that a step stands at, or "" when nothing tells."""
+        definition = self.definition(step.node_id)
+        return definition.outputs[step.slot] if definition and step.slot < len(definition.outputs) else ""
 
     def _look_for_text(self, step: Step) -> tuple[Finds, Onward]:
-        """Follow a text to the widget that a person would type it into: not the template around it, not the system
-        prompt of a model that rewrites it."""
+        """Follow a text to the widget that a person would type it into: neither the template around it nor the system
+        prompt of a language model that rewrites it."""
         node_id = step.node_id
         inputs = self.inputs(node_id)
         sided = self.texts(node_id, step.sought.removesuffix(" text"))
@@ -2476,7 +2796,8 @@ class Flow:
         return finds, self._on(step, words, "STRING") + onward
 
     def _look_for_value(self, step: Step) -> tuple[Finds, Onward]:
-        """Follow a number or choice to the node that holds it. Arithmetic on the way ends the search."""
+        """Follow a number or a choice to the widget that holds it. Arithmetic on the way ends the search, since the
+        result is not what the widget holds."""
         node_id, name = step.node_id, step.sought
         inputs, wires = self.inputs(node_id), self.wires(node_id)
         if "expression" in inputs and name not in CHOICES:  # "a" alone only turns one kind of number into another
@@ -2501,7 +2822,7 @@ class Flow:
         return [], self._on(step, values, *VALUE_TYPES) if passes else []
 
     def _look_for_image_size(self, step: Step) -> tuple[Finds, Onward]:
-        """Follow a picture to the node that gives it its size."""
+        """Follow a picture to the number that it gets its width or height by."""
         node_id = step.node_id
         name = step.sought.removeprefix("image ")
         if pair := self.size_inputs(node_id):
@@ -2515,16 +2836,8 @@ class Flow:
         pictures = [wire for wire in self.wires(node_id) if wire.carries("IMAGE", "LATENT")]
         return [], self._on(step, pictures[:1], "IMAGE", "LATENT")
 
-    def size_inputs(self, node_id: str) -> tuple[str, str] | None:
-        """The inputs of a node's width and height, if it has both and neither is 0: "as it comes"."""
-        inputs = self.inputs(node_id)
-        for pair in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
-            if all(self.holds("width", node_id, key) or self.wire(node_id, key) for key in pair):
-                return None if any(inputs.get(key) == 0 for key in pair) else pair
-        return None
-
     def _look_for_model(self, step: Step) -> tuple[Finds, Onward]:
-        """Follow a model over LoRAs and patches to the node that loads it."""
+        """Follow a model over LoRAs and patches to the widget that names its file."""
         node_id = step.node_id
         wires = sorted(self.wires(node_id), key=lambda wire: wire.name != "model")
         if any(wire.fits("MODEL") for wire in wires):
@@ -2535,7 +2848,7 @@ class Flow:
         return [], self._on(step, wires, "MODEL")
 
     def _look_for_latent(self, step: Step) -> tuple[Finds, Onward]:
-        """Follow a latent to the node that makes it, empty or of a picture."""
+        """Follow a latent to the node that makes it, empty or from a picture or sound."""
         node_id = step.node_id
         if self.is_sampler(node_id):
             return [], []
@@ -2551,7 +2864,7 @@ class Flow:
         return [], self._on(step, self.wires(node_id), "LATENT")
 
     def _look_for_maker(self, step: Step) -> tuple[Finds, Onward]:
-        """Follow what is made to the node that makes it: a sampler or a service."""
+        """Follow a picture, film or sound to the sampler or service that makes it."""
         node_id = step.node_id
         if self.is_maker(node_id):
             return [(0, Target(node_id, ""))], []
@@ -2561,86 +2874,206 @@ class Flow:
         media = [wire for wire in wires if wire.carries("LATENT", *MEDIA)]
         return [], self._on(step, media, "LATENT", *MEDIA)
 
-    # --- what makes pictures, and what of it is set ---
 
-    @once
-    def is_sampler(self, node_id: str) -> bool:
-        """Whether a node samples, by its inputs."""
-        names = self.inputs(node_id).keys()
-        if {"guider", "sigmas"} <= names:
-            return True
-        seeded = not names.isdisjoint(SEED_INPUTS)
-        if {"positive", "negative"} <= names:
-            return seeded or "steps" in names or "sigmas" in names
-        definition = self.definition(node_id)
-        samples = "latent_image" in names or (definition is not None and "LATENT" in definition.outputs)
-        usual = not names.isdisjoint(("cfg", "sampler_name", "scheduler", "denoise"))
-        return seeded and "steps" in names and (usual or samples)
-
-    @once
-    def is_service(self, node_id: str) -> bool:
-        """Whether a node makes something of a prompt or seed all by itself."""
-        if self.is_sampler(node_id):
-            return False
-        names = self.inputs(node_id)
-        definition = self.definition(node_id)
-        if definition and definition.outputs:
-            if not any(kind.startswith((*MEDIA, "STRING", "FILE_3D")) for kind in definition.outputs):
-                return False
-        elif "clip" in names and not GENERATES.search(self.class_type(node_id)):
-            return False  # an encoder
-        asked = any("prompt" in name for name in self.texts(node_id, "positive"))
-        seeded = any(key.lower() == "seed" and self.holds("seed", node_id, key) for key in names)
-        return asked or (seeded and len(names) > 1)
-
-    @once
-    def is_maker(self, node_id: str) -> bool:
-        """Whether a node makes what the workflow is for."""
-        return self.is_sampler(node_id) or self.is_service(node_id)
-
-    @once
-    def parts(self, node_id: str) -> list[str]:
-        """A sampler and the nodes that hold its noise, guider, sampler and sigmas, nearest first."""
-        found = [node_id]
-        for part in found:
-            for wire in self.wires(part):
-                if wire.fits(*SAMPLING) and wire.node_id not in found and len(found) < PARTS:
-                    found.append(wire.node_id)
-        return found
-
-    def target(self, name: str, *node_ids: str) -> Target | None:
-        """The widget of a parameter in the first of these nodes that has it, also over links."""
-        for node_id in node_ids:
-            for key in PARAMETERS[name]:
-                if self.holds(name, node_id, key):
-                    return Target(node_id, key)
-                wire = self.wire(node_id, key)
-                if wire and not wire.fits(*SAMPLING) and (found := self.best(wire, name)):
-                    return replace(found, reader=Target(node_id, key))
-        return None
+@functools.lru_cache(4096)
+def words_in(name: str) -> str:
+    """The side whose words an input takes, told by its name: "positive", "negative", or "" when it takes none."""
+    last = name.rsplit(".", 1)[-1].lower()
+    return "negative" if NEGATIVE_INPUT.search(last) else "positive" if PROMPT_INPUT.fullmatch(last) else ""
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/discovery.py
 #
-# graph/discovery.
+# Find what can be set in a graph, and in which widgets: prompt, seed, size and so on.
+#
+# `discover` takes a graph in the API format and answers, for a plain text-to-image workflow,
+#
+#     {"prompt": (Target("6", "text"),), "negative_prompt": (Target("7", "text"),), "seed": (Target("3", "seed"),),
+#      "width": (Target("5", "width"),), "model": (Target("4", "ckpt_name"),), ...}
+#
+# A parameter that stands in several widgets is set in all of them, and the first tells its value. What the author
+# named counts before what is traced: `titled` reads the titles of nodes ("param: style", "Prompt", "Int (Steps)"), and
+# `placeholders` the marks in texts (`{{style}}`, `%%STEPS%%`, `%prompt%`).
+#
+# All else is found by `Tracing`. It begins at the nodes that save or show something and goes back to what made it. A
+# "maker" is a sampler, or a "service": a node that makes something all by itself, such as one that calls somebody's
+# API. Samplers of which each takes up the result of the one before form a "line": base and refiner, or a second pass
+# at a larger size. From the makers of a line, `Flow` in graph/search follows each input to the widget that holds it.
+# The tests read the official templates of ComfyUI 0.3.64 and 0.33.0 so, with node definitions and by names alone.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-Found = dict[str, dict[Target, None]]  # parameter -> its widgets, the one that tells the value first
+def discover(graph: Graph, definitions: Definitions = NO_DEFINITIONS) -> dict[str, tuple[Target, ...]]:
+    """The parameters of a graph, in the order of `PARAMETERS` and others last, each with the widgets that hold it.
+
+    What the author named comes before what tracing finds: nodes titled "param: <name>" or by nothing but a parameter's
+    name, and placeholders {{name}}, %%name%% or %name%. A placeholder for a number or a choice inside a longer text
+    ("a photo, %steps% steps") takes nothing away: it is set besides the widget itself. The more definitions
+    there are, the better is the answer.
+    """
+    flow = Flow(graph, definitions)
+    traced = Tracing(flow)
+    found = {name: tuple(targets) for name, targets in traced.found().items()}
+    named = titled(flow, found, traced.live)
+    mentioned: dict[str, list[Target]] = {}  # numbers and choices inside texts, set besides their own widgets
+    for name, target in placeholders(flow, found):
+        inside = flow.held(target) != target.token and name in PARAMETERS and name not in TEXTS
+        (mentioned if inside else named).setdefault(name, []).append(target)
+    names = sorted(
+        {**found, **named, **mentioned}, key=lambda name: list(PARAMETERS).index(name) if name in PARAMETERS else 99
+    )
+    return {name: (*(named.get(name) or found.get(name, ())), *mentioned.get(name, ())) for name in names}
+
+
+def parameter_name(text: str) -> str:
+    """The parameter that a spelling means: "CFG scale" is "guidance". An unknown one keeps its name, in lower case with
+    underscores."""
+    plain = re.sub(r"[\s_-]+", "_", text.strip().casefold()).strip("_")
+    return ALIASES.get(plain, plain)
+
+
+# What the author named, in titles and in placeholders.
+
+
+def titled(flow: Flow, traced: Mapping[str, tuple[Target, ...]], live: Iterable[str]) -> dict[str, list[Target]]:
+    """The parameters that node titles name, with their widgets.
+
+    "param: <name>" counts everywhere. A bare title, "Steps" or "Int (Steps)", counts on `live` nodes and for names in
+    `PARAMETERS` only. Where bare titles contradict one another (two nodes "Steps" before a switch), those count that
+    tracing reaches too.
+    """
+    explicit: dict[str, dict[Target, None]] = {}
+    bare: dict[str, dict[Target, None]] = {}
+    live = set(live)
+    for node_id, node in flow.nodes.items():
+        title = given_title(node)
+        kind, asked = KIND_IN_TITLE.fullmatch(title), PARAM_TITLE.fullmatch(title)
+        name = parameter_name((kind["a"] or kind["b"]) if kind else title)
+        definition = flow.definition(node_id)
+        unnamed = title in (flow.class_type(node_id), definition.title if definition else "")
+        if asked:
+            name = parameter_name(asked[1])
+            explicit.setdefault(name, {}).update(dict.fromkeys(titled_widgets(flow, node_id, name)))
+        elif name in PARAMETERS and node_id in live and not unnamed:
+            bare.setdefault(name, {}).update(dict.fromkeys(titled_widgets(flow, node_id, name)))
+    for name, targets in bare.items():
+        differ = any(not same_value(flow.held(target), flow.held(next(iter(targets)))) for target in targets)
+        reached = [target for target in traced.get(name, ()) if target in targets]
+        explicit.setdefault(name, dict.fromkeys(reached if differ and reached else [*reached, *targets]))
+    for name, targets in explicit.items():
+        if not targets.keys().isdisjoint(traced.get(name, ())):  # with them, the steps at which samplers hand over
+            targets.update(dict.fromkeys(target for target in traced[name] if target.part != 1.0))
+    return {name: list(targets) for name, targets in explicit.items() if targets}
+
+
+def titled_widgets(flow: Flow, node_id: str, name: str) -> list[Target]:
+    """The widgets of a node that its title means: those of that name, else its only or its main one, or what these
+    read over a link."""
+    inputs = flow.inputs(node_id)
+    side = "negative" if name == "negative_prompt" else "positive"
+    if name in ("prompt", "negative_prompt") and (words := flow.words(node_id, side)):
+        return words
+    spellings = [key for key in inputs if parameter_name(key) == name or key in PARAMETERS.get(name, ())]
+    plain = [key for key in inputs if not is_link(inputs[key])]
+    main = [key for wanted in MAIN_INPUTS for key in inputs if key.lower() == wanted]
+    for key in [*spellings, *(plain if len(plain) == 1 else []), *main]:
+        if key in plain and (name not in PARAMETERS or flow.holds(name, node_id, key)):
+            return [Target(node_id, key)]
+        wire = flow.wire(node_id, key)
+        sought = f"{side} text" if name in TEXTS or name not in PARAMETERS else name
+        if wire and not wire.fits(*SAMPLING) and (found := flow.best(wire, sought)):
+            return [found]
+    return []
+
+
+def placeholders(flow: Flow, traced: Mapping[str, tuple[Target, ...]]) -> Iterator[tuple[str, Target]]:
+    """Every placeholder as a `Target` with its `token`, and the parameter that it names.
+
+    `%name%` is common text, above all in file names ("%year%-%month%"). It counts for the names in `PLACEHOLDER_NAMES`,
+    and inside a longer text only where somebody's words stand. What nodes of the graph replace themselves is left out.
+    """
+    words = {target.widget for name in TEXTS for target in traced.get(name, ())}
+    texts = [
+        (Target(node_id, key), value)
+        for node_id in flow.nodes
+        for key, value in flow.inputs(node_id).items()
+        if isinstance(value, str) and ("{{" in value or "%" in value)
+    ]
+    replaced = {value for at, value in texts if at.input in NO_PLACEHOLDER}  # by nodes of the graph itself
+    for at, text in texts:
+        for found in PLACEHOLDER.finditer(text):
+            token, common = found[0], found[3]
+            spoken = text == token or at in words or words_in(at.input)
+            if common and (common.lower() not in PLACEHOLDER_NAMES or at.input == "filename_prefix" or not spoken):
+                continue
+            if token not in replaced:
+                name = (found[1] or found[2] or common).lower()
+                yield PLACEHOLDER_NAMES.get(name, name), replace(at, token=token)
+
+
+# What nobody named, found by tracing the graph back from its outputs.
+
+Found = dict[str, dict[Target, None]]  # for each parameter its widgets, in order; the first tells the value
 
 
 class Tracing:
-    """Which widgets are what, told by what feeds the outputs."""
+    """The parameters of a graph as its links tell them.
+
+    `live` numbers the nodes that feed the outputs which count, each after all that feeds it. `lines` are the rows of
+    makers among them, each from its first to its last: [["3", "10"]] for a base and a refiner.
+    """
 
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
         self.live, self.lines = self._lines()
 
+    def found(self) -> Found:
+        """All parameters with their widgets. Those of other lines than the first are added where they hold the same."""
+        read = [self._read(line) for line in self.lines]
+        if not read:
+            return self._scaled()
+        first, *others = read
+        for name, targets in first.items():
+            values = [self.flow.held(next(iter(found[name]))) for found in others if found.get(name)]
+            if targets and all(same_value(value, self.flow.held(next(iter(targets)))) for value in values):
+                for found in others:
+                    targets.update(found.get(name, {}))
+        self._follow(first)
+        for name in ("negative_prompt", "lyrics"):
+            for target in first.get("prompt", {}):
+                first.get(name, {}).pop(target, None)
+        return {name: targets for name, targets in first.items() if targets}
+
+    # From the outputs to the makers, and to the lines that they form.
+
+    def _lines(self) -> tuple[dict[str, int], list[list[str]]]:
+        """`live` and `lines`, read from the best rank of outputs that something is made for.
+
+        `live` also holds what feeds the better ranks. A row whose last maker feeds another row is part of that one.
+        """
+        order: dict[str, int] = {}
+        for outputs in self._outputs():
+            for output in outputs:
+                self._number(output, order)
+            rows: list[list[str]] = []
+            inner: set[str] = set()
+            for end in sorted(self._nearest_makers(outputs), key=lambda node_id: -order[node_id]):
+                if end not in inner:
+                    rows.append(self._line(end))
+                    inner.update(rows[-1][:-1])
+            if rows:
+                return order, sorted((row for row in rows if row[-1] not in inner), key=lambda row: order[row[0]])
+        return order, []
+
     def _outputs(self) -> list[list[str]]:
-        """The nodes that a run is for, by rank: what saves media or texts, then what only shows them. Without
-        definitions those are the ones that nothing reads, if their class's name says so for any of them. Among equals
-        the lowest id comes first: the order in the file is that of whoever wrote it."""
+        """The nodes that a run is for, in ranks: those that save media, save texts, show media, show
+        texts. What the server calls an output node and whose name says neither counts as saving media.
+
+        Where definitions are missing, nodes count whose outputs nothing reads, by the names of their classes; if no
+        name says anything, all of them make up one rank. In a rank the lowest id comes first, as the order in the file
+        depends on the program that wrote it.
+        """
         flow = self.flow
         read = {wire.node_id for node_id in flow.nodes for wire in flow.wires(node_id)}
         ranks: list[list[str]] = [[], [], [], []]
@@ -2663,25 +3096,8 @@ class Tracing:
                     ranks[0].append(node_id)
         return ranks if any(ranks) else [others or [node_id for node_id in in_order if node_id not in read]]
 
-    def _lines(self) -> tuple[dict[str, int], list[list[str]]]:
-        """The nodes that feed the outputs of the best rank that something is made for, with their place in the order
-        of the flow; and the rows of makers there, each from its first to its last, in that order."""
-        order: dict[str, int] = {}
-        for outputs in self._outputs():
-            for output in outputs:
-                self._number(output, order)
-            rows: list[list[str]] = []
-            inner: set[str] = set()
-            for end in sorted(self._nearest_makers(outputs), key=lambda node_id: -order[node_id]):
-                if end not in inner:
-                    rows.append(self._line(end))
-                    inner.update(rows[-1][:-1])
-            if rows:
-                return order, sorted((row for row in rows if row[-1] not in inner), key=lambda row: order[row[0]])
-        return order, []
-
     def _number(self, output: str, order: dict[str, int]) -> None:
-        """Number what feeds an output, each node after all that feeds it."""
+        """Number an output and all that feeds it, each node after those that feed it."""
         waiting, opened = [output], set()
         while waiting:
             node_id = waiting[-1]
@@ -2692,7 +3108,7 @@ class Tracing:
             waiting += [wire.node_id for wire in self.flow.wires(node_id) if wire.node_id not in order]
 
     def _nearest_makers(self, outputs: list[str]) -> list[str]:
-        """The makers that outputs' media come from, without those before them; else those of their texts."""
+        """The makers that the outputs' media come from, not those before them; else the makers of their texts."""
         found: list[str] = []
         for types in ((*MEDIA, "LATENT"), (*MEDIA, "LATENT", "STRING")):
             waiting, seen = list(outputs), set(outputs)
@@ -2708,8 +3124,8 @@ class Tracing:
         return found
 
     def _line(self, end: str) -> list[str]:
-        """The makers of one result, first to last: a sampler and those it takes its latent from, or the last service
-        whose prompt says something."""
+        """The makers of one result that share its settings, first to last: a sampler and those that it takes its latent
+        from, or, alone, the last service whose prompt says something."""
         row, flow = [self._asked(end)], self.flow
         while (before := self._before(row[0])) and before not in row and len(row) < PARTS:
             row.insert(0, before)
@@ -2719,11 +3135,12 @@ class Tracing:
         while flow.is_sampler(row[last]) and first > 0 and flow.is_sampler(row[first - 1]):
             first -= 1
         while first < last and not flow.is_service(row[first]) and not self._words(row[first], "positive"):
-            first += 1  # it only prepares the picture: depth, say
+            first += 1  # it only prepares the picture, as a depth map, say
         return [row[last]] if flow.is_service(row[last]) else [part for part in row[first:] if flow.is_sampler(part)]
 
     def _asked(self, end: str) -> str:
-        """A maker that takes words, or the nearest one before it: a video of a picture that was made of words."""
+        """The maker itself if it takes words, else the nearest one before it that does, as where a video is made of a
+        picture that was made of words; the maker itself when there is none."""
         at = end
         for _ in range(PARTS):
             before = self._before(at) or self._earlier(at)
@@ -2734,101 +3151,29 @@ class Tracing:
 
     @once
     def _before(self, node_id: str) -> str | None:
-        """The maker whose result another one takes up."""
+        """The maker whose result a maker goes on with, in its latent or as a picture, or None."""
         return self._maker_before(node_id, "maker")
 
     @once
     def _earlier(self, node_id: str) -> str | None:
-        """The maker whose result another one begins anew with."""
+        """The same, also where the maker begins a new latent with that result: a film that starts from a picture."""
         return self._maker_before(node_id, "earlier maker")
 
     def _maker_before(self, node_id: str, sought: str) -> str | None:
+        """The maker that is found behind a node's links, latents first: "maker" or "earlier maker" is `sought`."""
         flow = self.flow
         media = [wire for wire in flow.wires(node_id) if wire.carries("LATENT", *MEDIA) and not wire.fits(*SAMPLING)]
         media.sort(key=lambda wire: (not wire.fits("LATENT"), not wire.fits(*MEDIA)))
         return next((found.node_id for wire in media if (found := flow.best(wire, sought))), None)
 
-    # --- one maker ---
-
-    @once
-    def _prompt_text(self, node_id: str) -> str:
-        words = self._words(node_id, "positive")
-        return str(self.flow.held(words[0])).strip() if words else ""
-
-    def _encoder(self, node_id: str, side: str) -> Target | None:
-        """The encoder of a sampler's main text on one side, however its conditioning comes."""
-        flow = self.flow
-        for part in flow.parts(node_id):
-            wires = flow.wires(part)
-            names = (side, "neg_conditioning") if side == "negative" else (side, "cond1", "conditioning")
-            named = [wire for name in names if (wire := flow.wire(part, name))]
-            if not named and not {"positive", "negative", "guider", *names} & flow.inputs(part).keys():
-                named = [wire for wire in wires if wire.is_strange or "embeds" in wire.name]
-            if found := next((found for wire in named if (found := flow.best(wire, side))), None):
-                return found
-        return None
-
-    def _words(self, node_id: str, side: str) -> list[Target]:
-        """The widgets of a maker's prompt or negative prompt."""
-        if not self.flow.is_sampler(node_id):
-            return self.flow.words(node_id, side)
-        found = self._encoder(node_id, side)
-        return self.flow.words(found.node_id, found.input) if found else []
-
-    @once
-    def _latent(self, node_id: str) -> str | None:
-        """The node that makes the latent that a sampler starts from."""
-        flow = self.flow
-        wires = [wire for wire in flow.wires(node_id) if wire.carries("LATENT", "IMAGE")]
-        wires.sort(key=lambda wire: (wire.name != "latent_image", not wire.fits("LATENT")))
-        return next((found.node_id for wire in wires if (found := flow.best(wire, "latent"))), None)
-
-    def _size(self, name: str, latent: str) -> Target | None:
-        """The width or height of a latent, also of the picture that it is made of."""
-        if pair := self.flow.size_inputs(latent):
-            return self.flow.target(name, latent) if pair[0] == "width" else self._pair(name, latent, pair)
-        pictures = [wire for wire in self.flow.wires(latent) if wire.fits("IMAGE")]
-        return self.flow.best(pictures[0], f"image {name}") if pictures else None
-
-    def _pair(self, name: str, node_id: str, pair: tuple[str, str]) -> Target | None:
-        key = pair[name == "height"]
-        if self.flow.holds(name, node_id, key):
-            return Target(node_id, key)
-        return self.flow.best(self.flow.wire(node_id, key), name)
-
-    # --- a line of them ---
-
-    def found(self) -> Found:
-        """All parameters. What belongs to other lines than the first follows where it holds the same."""
-        read = [self._read(line) for line in self.lines]
-        if not read:
-            return self._scaled()
-        first, *others = read
-        for name, targets in first.items():
-            values = [self.flow.held(next(iter(found[name]))) for found in others if found.get(name)]
-            if targets and all(same_value(value, self.flow.held(next(iter(targets)))) for value in values):
-                for found in others:
-                    targets.update(found.get(name, {}))
-        self._follow(first)
-        for name in ("negative_prompt", "lyrics"):
-            for target in first.get("prompt", {}):
-                first.get(name, {}).pop(target, None)
-        return {name: targets for name, targets in first.items() if targets}
-
-    def _scaled(self) -> Found:
-        """Where nothing is made, pictures are only changed: all that can be set is the size of what is saved."""
-        for output in itertools.chain(*self._outputs()):
-            for wire in self.flow.wires(output):
-                size = {name: self.flow.best(wire, f"image {name}") for name in ("width", "height")}
-                if wire.fits("IMAGE") and all(size.values()):
-                    return {name: {target: None} for name, target in size.items() if target}
-        return {}
+    # What can be set of one line.
 
     def _read(self, line: list[str]) -> Found:
+        """The parameters of one line."""
         return self._read_samplers(line) if self.flow.is_sampler(line[0]) else self._read_service(line[-1])
 
     def _read_service(self, node_id: str) -> Found:
-        """What can be set of a service: all its inputs that are called like a parameter."""
+        """What can be set of a service: all its inputs that are called as a parameter is."""
         flow = self.flow
         found: Found = {
             "prompt": dict.fromkeys(flow.words(node_id, "positive")),
@@ -2836,7 +3181,7 @@ class Tracing:
         }
         keys = {key.rsplit(".", 1)[-1].lower(): key for key in reversed(list(flow.inputs(node_id)))}
         presets = [str(flow.inputs(node_id)[keys[key]]) for key in PARAMETERS["size"] if key in keys]
-        preset = any("custom" not in size.lower() for size in presets)  # then no other size counts
+        preset = any("custom" not in size.lower() for size in presets)  # then width and height do not count
         for name, spellings in PARAMETERS.items():
             if name in found or (preset and name in ("width", "height")):
                 continue
@@ -2851,9 +3196,11 @@ class Tracing:
         return found
 
     def _has_negative(self, node_id: str) -> bool:
+        """Whether a service has a negative prompt of its own."""
         return any(words_in(name) == "negative" for name in self.flow.texts(node_id, "negative"))
 
     def _read_samplers(self, line: list[str]) -> Found:
+        """What can be set of a line of samplers: by its first one, and in the later ones what they share with it."""
         flow, head = self.flow, line[0]
         found: Found = {}
 
@@ -2890,22 +3237,57 @@ class Tracing:
                 note(name, flow.target(name, latent))
         return found
 
+    # The words of a maker, and which samplers of a line share them.
+
+    def _words(self, node_id: str, side: str) -> list[Target]:
+        """The widgets of a maker's prompt ("positive") or negative prompt ("negative")."""
+        if not self.flow.is_sampler(node_id):
+            return self.flow.words(node_id, side)
+        found = self._encoder(node_id, side)
+        return self.flow.words(found.node_id, found.input) if found else []
+
+    def _encoder(self, node_id: str, side: str) -> Target | None:
+        """The encoder of a sampler's main text of a side, as `Target(encoder, side of its texts)`, whether the sampler,
+        its guider or a pipe brings the conditioning."""
+        flow = self.flow
+        for part in flow.parts(node_id):
+            wires = flow.wires(part)
+            names = (side, "neg_conditioning") if side == "negative" else (side, "cond1", "conditioning")
+            named = [wire for name in names if (wire := flow.wire(part, name))]
+            if not named and not {"positive", "negative", "guider", *names} & flow.inputs(part).keys():
+                named = [wire for wire in wires if wire.is_strange or "embeds" in wire.name]
+            if found := next((found for wire in named if (found := flow.best(wire, side))), None):
+                return found
+        return None
+
+    @once
+    def _prompt_text(self, node_id: str) -> str:
+        """What a maker is asked for, or "" when its prompt is empty or it has none."""
+        words = self._words(node_id, "positive")
+        return str(self.flow.held(words[0])).strip() if words else ""
+
+    def _shares(self, words: list[Target], first: Iterable[Target], node_id: str, same_schedule: bool) -> bool:
+        """Whether a sampler's text is set together with that of the first one: it goes on with the first one's
+        schedule, holds the same text, or holds none. But a detailer's empty text stays empty."""
+        texts = [self.flow.held(target) for target in words]
+        firsts = [self.flow.held(target) for target in first]
+        if same_schedule or not firsts or texts[:1] == firsts[:1]:
+            return same_schedule or texts[:1] == firsts[:1]
+        return not any(texts) and not DETAILER.search(self.flow.class_type(node_id))
+
+    # The sampling: a parameter of a sampler or its parts, guidance, model, and how one sampler hands over to the next.
+
     def _own(self, name: str, node_id: str) -> Target | None:
+        """The widget that holds a parameter of a sampler, in the sampler itself or in its parts."""
         parts = self.flow.parts(node_id)
         if name in ("steps", "denoise"):  # what only splits a schedule does not make it
             parts = [part for part in parts if part == node_id or not self.flow.wire(part, "sigmas")]
         return self.flow.target(name, *parts)
 
-    def _model_wire(self, node_id: str) -> Wire | None:
-        """Where a sampler's model comes from, also over its guider or a pipe."""
-        parts = self.flow.parts(node_id)
-        named = [wire for part in parts if (wire := self.flow.wire(part, "model"))]
-        strange = [wire for part in parts for wire in self.flow.wires(part) if wire.is_strange]
-        return next(iter(named + strange), None)
-
     @once
     def _guidance(self, node_id: str) -> Target | None:
-        """A distilled model takes its guidance with the text and runs at cfg 1, which must stay."""
+        """The widget of a sampler's guidance. A distilled model takes it with the text and runs at cfg 1, which must
+        stay."""
         flow = self.flow
         for part in flow.parts(node_id):
             for name in ("positive", "conditioning", "cond1"):
@@ -2915,21 +3297,20 @@ class Tracing:
         return self._own("guidance", node_id)
 
     def _note_alike(self, found: Found, name: str, target: Target | None) -> None:
-        """Later samplers follow the first in what they hold the same."""
+        """Add a widget to a parameter if it is the first or holds the same as the first."""
         held = found.setdefault(name, {})
         if target and (not held or same_value(self.flow.held(target), self.flow.held(next(iter(held))))):
             held[target] = None
 
-    def _shares(self, words: list[Target], first: Iterable[Target], node_id: str, same_schedule: bool) -> bool:
-        """Whether a sampler's text is that of the first one: the same, none, or the same picture's."""
-        texts = [self.flow.held(target) for target in words]
-        firsts = [self.flow.held(target) for target in first]
-        if same_schedule or not firsts or texts[:1] == firsts[:1]:
-            return same_schedule or texts[:1] == firsts[:1]
-        return not any(texts) and not DETAILER.search(self.flow.class_type(node_id))
+    def _model_wire(self, node_id: str) -> Wire | None:
+        """The link that brings a sampler's model, also that of its guider or a pipe."""
+        parts = self.flow.parts(node_id)
+        named = [wire for part in parts if (wire := self.flow.wire(part, "model"))]
+        strange = [wire for part in parts for wire in self.flow.wires(part) if wire.is_strange]
+        return next(iter(named + strange), None)
 
     def _goes_on(self, node_id: str, head: str) -> bool:
-        """Whether a sampler goes on with the schedule of the first one instead of having its own."""
+        """Whether a sampler goes on with the schedule of the first one, `head`, instead of having its own."""
         start = self._own_step("start_at_step", node_id)
         noise = self.flow.inputs(node_id).get("add_noise")
         if start and self.flow.held(start) and noise in ("disable", False, None):
@@ -2937,14 +3318,9 @@ class Tracing:
         steps = self._own("steps", node_id)
         return steps is not None and steps == self._own("steps", head) and start is None
 
-    def _own_step(self, key: str, node_id: str) -> Target | None:
-        """A number of steps that is not the whole schedule."""
-        if is_number(self.flow.inputs(node_id).get(key)):
-            return Target(node_id, key)
-        return self.flow.best(self.flow.wire(node_id, key), "steps")
-
     def _hand_overs(self, line: list[str], steps: Iterable[Target]) -> Iterator[Target]:
-        """The steps at which one sampler hands over to the next; they move with the number of steps."""
+        """The widgets of the steps at which one sampler hands over to the next. They move with the number of steps: the
+        `part` of each is its share of all steps, 0.8 for step 16 of 20."""
         whole = next((float(held) for target in steps if is_number(held := self.flow.held(target))), 0.0)
         for node_id in line:
             if node_id != line[0] and not self._goes_on(node_id, line[0]):
@@ -2956,16 +3332,47 @@ class Tracing:
                     if target and is_number(held) and 0 < held < whole:
                         yield replace(target, part=held / whole)
 
+    def _own_step(self, key: str, node_id: str) -> Target | None:
+        """The widget of a step in the schedule, "start_at_step", say, also over a link."""
+        if is_number(self.flow.inputs(node_id).get(key)):
+            return Target(node_id, key)
+        return self.flow.best(self.flow.wire(node_id, key), "steps")
+
+    # The latent that sampling starts from, and the size of it.
+
+    @once
+    def _latent(self, node_id: str) -> str | None:
+        """The node that makes the latent which a sampler starts from, or None."""
+        flow = self.flow
+        wires = [wire for wire in flow.wires(node_id) if wire.carries("LATENT", "IMAGE")]
+        wires.sort(key=lambda wire: (wire.name != "latent_image", not wire.fits("LATENT")))
+        return next((found.node_id for wire in wires if (found := flow.best(wire, "latent"))), None)
+
+    def _size(self, name: str, latent: str) -> Target | None:
+        """The widget that holds a latent's width or height, also that of the picture that it is made from."""
+        if pair := self.flow.size_inputs(latent):
+            return self.flow.target(name, latent) if pair[0] == "width" else self._pair(name, latent, pair)
+        pictures = [wire for wire in self.flow.wires(latent) if wire.fits("IMAGE")]
+        return self.flow.best(pictures[0], f"image {name}") if pictures else None
+
+    def _pair(self, name: str, node_id: str, pair: tuple[str, str]) -> Target | None:
+        """The same where the inputs have unusual names: those in `pair`."""
+        key = pair[name == "height"]
+        if self.flow.holds(name, node_id, key):
+            return Target(node_id, key)
+        return self.flow.best(self.flow.wire(node_id, key), name)
+
     def _aspect_ratio(self, latent: str) -> Target | None:
-        """What chooses a latent's size where no numbers do."""
+        """The widget that chooses a latent's size where no numbers do."""
         flow = self.flow
         return flow.target("aspect_ratio", latent) or flow.best(flow.wire(latent, "width"), "aspect_ratio")
 
-    # --- what must agree with it ---
+    # What is added to the first line, and what there is to set where nothing is made.
 
     def _follow(self, found: Found) -> None:
-        """Add the widgets that must hold the same as a parameter: the size given to a scheduler or encoder, the
-        frames of the sound beside the frames of the picture, the same file loaded once more."""
+        """Add the widgets on the way that must hold the same as a parameter: the size given to a scheduler or encoder,
+        the frames of the sound beside the frames of the picture, a model file that is loaded twice. Add all frame
+        rates."""
         flow = self.flow
         held = {name: flow.held(next(iter(targets))) for name, targets in found.items() if targets}
         live = sorted(self.live, key=lambda node_id: -self.live[node_id])
@@ -2984,117 +3391,48 @@ class Tracing:
                     if alike and held[name] not in (0, 1):
                         found[name][Target(node_id, key)] = None
 
-
-def parameter_name(text: str) -> str:
-    """The parameter that somebody's spelling means; one that is not known keeps its name."""
-    plain = re.sub(r"[\s_-]+", "_", text.strip().casefold()).strip("_")
-    return ALIASES.get(plain, plain)
-
-
-def discover(graph: Graph, definitions: Definitions = NO_DEFINITIONS) -> dict[str, tuple[Target, ...]]:
-    """Find the parameters of a graph; one that stands in several widgets is set in all of them.
-
-    What the author named counts first: nodes titled "param: <name>" or by nothing but a parameter's name, and
-    placeholders {{name}}, %%name%% or %name%. The rest is found by tracing the graph: see `PARAMETERS`.
-    """
-    flow = Flow(graph, definitions)
-    traced = Tracing(flow)
-    found = {name: tuple(targets) for name, targets in traced.found().items()}
-    named = titled(flow, found, traced.live)
-    mentioned: dict[str, list[Target]] = {}  # numbers and choices inside texts: beside the widget that they are set in
-    for name, target in placeholders(flow, found):
-        inside = flow.held(target) != target.token and name in PARAMETERS and name not in TEXTS
-        (mentioned if inside else named).setdefault(name, []).append(target)
-    names = sorted(
-        {**found, **named, **mentioned}, key=lambda name: list(PARAMETERS).index(name) if name in PARAMETERS else 99
-    )
-    return {name: (*(named.get(name) or found.get(name, ())), *mentioned.get(name, ())) for name in names}
-
-
-def titled(flow: Flow, traced: Mapping[str, tuple[Target, ...]], live: Iterable[str]) -> dict[str, list[Target]]:
-    """The parameters that node titles name. Where bare titles contradict one another, only those that tracing
-    reaches too count: two nodes "Steps" before a switch."""
-    explicit: dict[str, dict[Target, None]] = {}
-    bare: dict[str, dict[Target, None]] = {}
-    live = set(live)
-    for node_id, node in flow.nodes.items():
-        title = given_title(node)
-        kind, asked = KIND_IN_TITLE.fullmatch(title), PARAM_TITLE.fullmatch(title)
-        name = parameter_name((kind["a"] or kind["b"]) if kind else title)
-        definition = flow.definition(node_id)
-        unnamed = title in (flow.class_type(node_id), definition.title if definition else "")
-        if asked:
-            name = parameter_name(asked[1])
-            explicit.setdefault(name, {}).update(dict.fromkeys(titled_widgets(flow, node_id, name)))
-        elif name in PARAMETERS and node_id in live and not unnamed:
-            bare.setdefault(name, {}).update(dict.fromkeys(titled_widgets(flow, node_id, name)))
-    for name, targets in bare.items():
-        differ = any(not same_value(flow.held(target), flow.held(next(iter(targets)))) for target in targets)
-        reached = [target for target in traced.get(name, ()) if target in targets]
-        explicit.setdefault(name, dict.fromkeys(reached if differ and reached else [*reached, *targets]))
-    for name, targets in explicit.items():
-        if not targets.keys().isdisjoint(traced.get(name, ())):  # where to hand over is no setting of its own
-            targets.update(dict.fromkeys(target for target in traced[name] if target.part != 1.0))
-    return {name: list(targets) for name, targets in explicit.items() if targets}
-
-
-def titled_widgets(flow: Flow, node_id: str, name: str) -> list[Target]:
-    """The widgets of a node that its title means: those of that name, else its only or its main one."""
-    inputs = flow.inputs(node_id)
-    side = "negative" if name == "negative_prompt" else "positive"
-    if name in ("prompt", "negative_prompt") and (words := flow.words(node_id, side)):
-        return words
-    spellings = [key for key in inputs if parameter_name(key) == name or key in PARAMETERS.get(name, ())]
-    plain = [key for key in inputs if not is_link(inputs[key])]
-    main = [key for wanted in MAIN_INPUTS for key in inputs if key.lower() == wanted]
-    for key in [*spellings, *(plain if len(plain) == 1 else []), *main]:
-        if key in plain and (name not in PARAMETERS or flow.holds(name, node_id, key)):
-            return [Target(node_id, key)]
-        wire = flow.wire(node_id, key)
-        sought = f"{side} text" if name in TEXTS or name not in PARAMETERS else name
-        if wire and not wire.fits(*SAMPLING) and (found := flow.best(wire, sought)):
-            return [found]
-    return []
-
-
-def placeholders(flow: Flow, traced: Mapping[str, tuple[Target, ...]]) -> Iterator[tuple[str, Target]]:
-    """Every placeholder with the parameter that it names. `%name%` is common text, in file names above all: inside a
-    longer text it only counts where somebody's words stand."""
-    words = {target.widget for name in TEXTS for target in traced.get(name, ())}
-    texts = [
-        (Target(node_id, key), value)
-        for node_id in flow.nodes
-        for key, value in flow.inputs(node_id).items()
-        if isinstance(value, str) and ("{{" in value or "%" in value)
-    ]
-    replaced = {value for at, value in texts if at.input in NO_PLACEHOLDER}  # by nodes of the graph itself
-    for at, text in texts:
-        for found in PLACEHOLDER.finditer(text):
-            token, common = found[0], found[3]
-            spoken = text == token or at in words or words_in(at.input)
-            if common and (common.lower() not in PLACEHOLDER_NAMES or at.input == "filename_prefix" or not spoken):
-                continue
-            if token not in replaced:
-                name = (found[1] or found[2] or common).lower()
-                yield PLACEHOLDER_NAMES.get(name, name), replace(at, token=token)
+    def _scaled(self) -> Found:
+        """What can be set where nothing is made: of pictures that are only changed, the size of what is saved."""
+        for output in itertools.chain(*self._outputs()):
+            for wire in self.flow.wires(output):
+                size = {name: self.flow.best(wire, f"image {name}") for name in ("width", "height")}
+                if wire.fits("IMAGE") and all(size.values()):
+                    return {name: {target: None} for name, target in size.items() if target}
+        return {}
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/workflow.py
 #
-# graph/workflow.
+# A workflow as a value that never changes: a graph, and what can be set in it by name.
+#
+# `Workflow.parse` takes a graph in ComfyUI's API format and finds its parameters (see graph/discovery). Besides them
+# every widget has a name, "<node title>.<input>". `bind` sets values by such names and gives a new workflow:
+#
+#     graph = {"6": {"class_type": "CLIPTextEncode", "inputs": {"text": "{{who}}, in oil", "clip": ["4", 1]}}, ...}
+#     workflow = Workflow.parse("portrait", graph)
+#     workflow.bind({"who": "a fox", "seed": 7, "KSampler.cfg": 3.5}).filled().graph
+#
+# Placeholders need more care than widgets, since texts can be bound again: `templates` keeps the texts as they were
+# saved, `given` what was bound to their placeholders, and the graph always holds what follows from both. Before a run
+# come `chosen`, which settles `{a|b}` in the saved texts, `bind`, and `filled`, which leaves no placeholder. `spec`
+# tells the type, range and choices of what stands under a name, by the server's node definitions.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Workflow:
-    """A graph in ComfyUI's API format and the parameters found in it. Never changed: `bind` gives a new one."""
+    """A graph in ComfyUI's API format, and the parameters found in it.
+
+    A parameter's `Target`s are the widgets that hold it; all of them are set together. Nothing here changes an object:
+    `bind`, `set`, `chosen` and `filled` give new ones, which share what has not changed.
+    """
 
     name: str
     graph: Graph
     parameters: Mapping[str, tuple[Target, ...]]
-    templates: Mapping[Target, str] = field(default_factory=dict)  # widgets with placeholders, as they were saved
-    given: Mapping[str, Any] = field(default_factory=dict)  # what was bound to placeholders
+    templates: Mapping[Target, str] = field(default_factory=dict)  # texts with placeholders, as they were saved
+    given: Mapping[str, Any] = field(default_factory=dict)  # what was bound to placeholders: {"{{who}}": "a fox"}
     dynamic: frozenset[Target] = frozenset()  # texts that `dynamic_prompt` rewrites before every run
 
     @classmethod
@@ -3105,8 +3443,11 @@ class Workflow:
         definitions: Definitions = NO_DEFINITIONS,
         dynamic: frozenset[Target] = frozenset(),
     ) -> "Workflow":
-        """A workflow of an API-format graph; raises `WorkflowRefused` when it is none. The more definitions of its
-        node classes there are, the better are its parameters found; without any it is done by names."""
+        """A workflow from a graph in the API format. Raises `WorkflowRefused` when it is not one.
+
+        The more definitions of its node classes there are, the better its parameters are found; without any, names
+        have to do. `dynamic` are the texts that the front end would rewrite before each run.
+        """
         nodes = graph.values() if isinstance(graph, dict) else ()
         if not nodes or not all(isinstance(node, dict) and isinstance(node.get("class_type"), str) for node in nodes):
             what = "This is no graph in ComfyUI's API format" if graph else "The workflow has no nodes"
@@ -3116,10 +3457,17 @@ class Workflow:
         templates = {at: graph[at.node_id]["inputs"][at.input] for at in marked}
         return cls(name, graph, parameters, templates, dynamic=dynamic)
 
+    # What can be set, and what each name means.
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of everything that can be set: the parameters, then the widgets."""
+        return (*self.parameters, *self.widgets)
+
     @functools.cached_property
     def widgets(self) -> Mapping[str, Target]:
-        """Every input that holds a value and no link, by "<node title>.<input>", in the graph's order. Where several
-        nodes have the title, the node's id tells them apart: "<node title> (<id>).<input>"."""
+        """Every input that holds a value and not a link, by "<node title>.<input>", in the graph's order. Where several
+        nodes share a title, their ids tell them apart: "<node title> (<id>).<input>"."""
         titles = {node_id: plain_title(node) for node_id, node in self.graph.items()}
         counts: dict[str, int] = {}
         for title in titles.values():
@@ -3133,14 +3481,19 @@ class Workflow:
                     named[name if name not in named else f"{title} ({node_id}).{key}"] = Target(node_id, key)
         return named
 
-    @functools.cached_property
-    def names(self) -> tuple[str, ...]:
-        """Everything that can be set: the parameters, then the widgets."""
-        return (*self.parameters, *self.widgets)
+    def find(self, name: str) -> tuple[Target, ...] | None:
+        """The widgets that a name means, or None when it means nothing or could mean several things.
+
+        It may name a parameter or an alias of one, a widget, "<node id>.<input>", or "<class>.<input>" when only one
+        node fits. Case, spaces and underscores do not matter.
+        """
+        exact = self.parameters.get(name) or ((self.widgets[name],) if name in self.widgets else None)
+        return exact or self._lookup.get(simplified(name))
 
     @functools.cached_property
     def _lookup(self) -> Mapping[str, tuple[Target, ...] | None]:
-        """What each simplified name means; None for one that could mean several things."""
+        """What each simplified name means, None where it could mean several things. What names a parameter
+        counts first, then titles, classes, ids, and aliases last."""
         classes: dict[str, tuple[Target, ...] | None] = {}
         titles: dict[str, tuple[Target, ...] | None] = {}
         ids: dict[str, tuple[Target, ...] | None] = {}
@@ -3154,22 +3507,64 @@ class Workflow:
         parameters = {simplified(name): targets for name, targets in self.parameters.items()}
         return {**aliases, **ids, **classes, **titles, **parameters}
 
-    def find(self, name: str) -> tuple[Target, ...] | None:
-        """The widgets that a name means, whatever its case, spaces and underscores: that of a parameter, of a widget,
-        "<node id>.<input>", or "<class>.<input>" when only one node fits. None for what is not there."""
-        exact = self.parameters.get(name) or ((self.widgets[name],) if name in self.widgets else None)
-        return exact or self._lookup.get(simplified(name))
-
     def _targets(self, name: str) -> tuple[Target, ...]:
+        """The widgets that a name means. Raises `BadArgument` with the closest names when there are none."""
         found = self.find(name)
         if found is None:
             hint = f"The closest are: {quoted(closest(name, self.names))}."
             raise BadArgument(f'The workflow "{self.name}" has no "{shortened(name)}".', hint)
         return found
 
+    # What is held, and what the server accepts.
+
+    def value(self, name: str) -> Any:
+        """What the graph holds under a name, or None when it has no such name or only an unbound placeholder there."""
+        return self._held(self.find(name) or ())
+
+    def _held(self, targets: Sequence[Target]) -> Any:
+        """What the first of these widgets holds; a placeholder only counts where there are no plain ones."""
+        for target in sorted(targets, key=lambda target: bool(target.token)):
+            if target.token:
+                return self.given.get(target.token)
+            return node_inputs(self.graph[target.node_id]).get(target.input)
+        return None
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """The parameters that have no value: all their widgets are placeholders that nothing was bound to."""
+        return tuple(
+            name
+            for name, targets in self.parameters.items()
+            if all(target.token and target.token not in self.given for target in targets)
+        )
+
+    def spec(self, name: str, definitions: Definitions) -> InputSpec:
+        """What the server accepts under a name: any text where it does not know the class, or inside a text. Raises
+        `BadArgument` for an unknown name."""
+        target = self._targets(name)[0]
+        return InputSpec("STRING") if self._is_inside(target) else self.widget_spec(target, definitions)
+
+    def widget_spec(self, target: Target, definitions: Definitions) -> InputSpec:
+        """What the server accepts in a widget: any text where it does not know the class. The range of the input that
+        reads the widget over a link comes before the widget's own."""
+        for place in (target.reader, target):
+            node = self.graph[place.node_id] if place else {}
+            definition = definitions.get(node.get("class_type", ""))
+            if place and definition and (spec := definition.spec(place.input, node_inputs(node))):
+                return spec
+        return InputSpec("STRING")
+
+    def _is_inside(self, target: Target) -> bool:
+        """Whether a target is a placeholder with text around it."""
+        return bool(target.token) and self.templates.get(target.widget) != target.token
+
+    # New workflows out of this one.
+
     def bind(self, values: Mapping[str, Any]) -> "Workflow":
-        """The same workflow with these set; each is a name that `find` knows, else `BadArgument` is raised. A value
-        that the workflow holds already changes nothing, not even where a parameter's widgets differ."""
+        """The same workflow with these values, each under a name that `find` knows; raises `BadArgument` for another.
+
+        A value that the workflow holds already changes nothing, not even where a parameter's widgets differ.
+        """
         given = dict(self.given)
         widgets: dict[Target, Any] = {}
         for name, value in values.items():
@@ -3191,14 +3586,15 @@ class Workflow:
 
     @functools.cached_property
     def _tokens(self) -> Mapping[Target, set[str]]:
-        """The placeholders of each widget; what looks like one elsewhere is none."""
+        """The placeholders in each text that counts as having some. What looks like one elsewhere is plain text."""
         tokens: dict[Target, set[str]] = {}
         for target in (target for targets in self.parameters.values() for target in targets if target.token):
             tokens.setdefault(target.widget, set()).add(target.token)
         return tokens
 
     def set(self, widgets: Mapping[Target, Any]) -> "Workflow":
-        """The same workflow with these widgets set."""
+        """The same workflow with these widgets set. One with placeholders becomes a plain one: its saved text is
+        forgotten."""
         graph = dict(self.graph)
         for target, value in widgets.items():
             node = graph[target.node_id]
@@ -3208,9 +3604,25 @@ class Workflow:
             self, graph=graph, templates={at: text for at, text in self.templates.items() if at not in changed}
         )
 
+    def chosen(self, rng: random.Random) -> "Workflow":
+        """The same workflow with one of each `{a|b}` chosen in those `dynamic` texts that have placeholders.
+
+        What is put in for the placeholders later is not chosen from: they wait behind marks of private characters.
+        """
+        templates = dict(self.templates)
+        for at in sorted(self.dynamic & templates.keys(), key=lambda at: (at.node_id, at.input)):
+            tokens = [target.token for targets in self.parameters.values() for target in targets if target.widget == at]
+            shields = {token: f"\ue000{place}\ue001" for place, token in enumerate(filter(None, tokens))}
+            text = dynamic_prompt(str(fill(templates[at], shields)), rng)
+            templates[at] = str(fill(text, {shield: token for token, shield in shields.items()}))
+        return replace(self, templates=templates)
+
     def filled(self, definitions: Definitions = NO_DEFINITIONS) -> "Workflow":
-        """The same workflow with no placeholder left: one that was not bound gives way to what the node takes by
-        default when it is the whole value, and to nothing inside a text."""
+        """The same workflow with no placeholder left.
+
+        One that nothing was bound to gives way to the node's default where it is the whole text. Inside a text it gives
+        way to what the parameter holds in another widget, or to nothing.
+        """
         left: dict[Target, Any] = {}
         for at, text in self.templates.items():
             tokens = {
@@ -3225,58 +3637,12 @@ class Workflow:
                 left[at] = fill(text, {**tokens, **self.given})
         return self.set(left)
 
-    def chosen(self, rng: random.Random) -> "Workflow":
-        """The same workflow with one of each `{a|b}` chosen in the saved texts that have placeholders in them. What is
-        put in for those later is left as it is."""
-        templates = dict(self.templates)
-        for at in sorted(self.dynamic & templates.keys(), key=lambda at: (at.node_id, at.input)):
-            tokens = [target.token for targets in self.parameters.values() for target in targets if target.widget == at]
-            shields = {token: f"\ue000{place}\ue001" for place, token in enumerate(filter(None, tokens))}
-            text = dynamic_prompt(str(fill(templates[at], shields)), rng)
-            templates[at] = str(fill(text, {shield: token for token, shield in shields.items()}))
-        return replace(self, templates=templates)
-
-    @property
-    def open(self) -> tuple[str, ...]:
-        """The parameters without a value: placeholders that nothing was bound to."""
-        return tuple(
-            name
-            for name, targets in self.parameters.items()
-            if all(target.token and target.token not in self.given for target in targets)
-        )
-
-    def value(self, name: str) -> Any:
-        """What the graph holds under a name, or None when it has no such name or only a placeholder there."""
-        return self._held(self.find(name) or ())
-
-    def _held(self, targets: Sequence[Target]) -> Any:
-        for target in sorted(targets, key=lambda target: bool(target.token)):
-            if target.token:
-                return self.given.get(target.token)
-            return node_inputs(self.graph[target.node_id]).get(target.input)
-        return None
-
-    def spec(self, name: str, definitions: Definitions) -> InputSpec:
-        """What the server accepts under a name; an unknown class accepts any text. Raises `BadArgument`."""
-        target = self._targets(name)[0]
-        return InputSpec("STRING") if self._is_inside(target) else self.widget_spec(target, definitions)
-
-    def _is_inside(self, target: Target) -> bool:
-        """Whether a placeholder has text around it."""
-        return bool(target.token) and self.templates.get(target.widget) != target.token
-
-    def widget_spec(self, target: Target, definitions: Definitions) -> InputSpec:
-        """What the server accepts in a widget; an unknown class accepts any text."""
-        for place in (target.reader, target):
-            node = self.graph[place.node_id] if place else {}
-            definition = definitions.get(node.get("class_type", ""))
-            if place and definition and (spec := definition.spec(place.input, node_inputs(node))):
-                return spec
-        return InputSpec("STRING")
-
 
 def fill(text: str, given: Mapping[str, Any]) -> Any:
-    """A text with its placeholders replaced by what is given; one that is the whole text becomes the value itself."""
+    """A text with its placeholders replaced by what is given for them.
+
+    With {"%steps%": 20} the text "%steps% steps" becomes "20 steps", and "%steps%" alone the number 20 itself.
+    """
     if text in given:
         return given[text]
     marks = "|".join(re.escape(token) for token in sorted(given, key=len, reverse=True))
@@ -3284,7 +3650,7 @@ def fill(text: str, given: Mapping[str, Any]) -> Any:
 
 
 def default_value(spec: InputSpec) -> Any:
-    """What an input holds when nobody says anything."""
+    """What an input holds when nobody says anything: its default, else its minimum or 0, False, or an empty text."""
     if spec.default is not None:
         return spec.default
     return spec.minimum or 0 if spec.type in ("INT", "FLOAT") else False if spec.type == "BOOLEAN" else ""
@@ -3293,23 +3659,40 @@ def default_value(spec: InputSpec) -> Any:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/links.py
 #
-# graph/links.
+# A graph's links by both their ends, each with its type: what feeds what.
+#
+# In the API format a link stands only where it ends, and without a type. `Wiring.of` reads
+#
+#     {"3": {"class_type": "KSampler", "inputs": {"model": ["4", 0], ...}},
+#      "4": {"class_type": "CheckpointLoaderSimple", ...}}
+#
+# as `Edge("4", 0, "3", "model", "MODEL")`, listed under "3" in `into` and under "4" in `out_of`. `before` and `behind`
+# follow such links in either direction, if wanted over those of given types only; `is_output`, `is_sampler` and
+# `keeps_nothing` tell what a node is. LoRAs, facts and drawings rest on this.
+#
+# Types come from the server's definitions: from the output, else from the input. Where both ends take anything, as at
+# reroutes and switches, the type of what comes in is passed on. Where a class is unknown, the name of the input has to
+# do. Graphs come from anybody: what has not the right shape is passed over here, and the server refuses it.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-# Classes that run for their own sake, and that sample, where no definition tells.
+# Names of classes that run for their own sake, and of classes that sample, for where no definition tells.
 OUTPUT_CLASS = re.compile(
     r"^(Save|Preview|Display|Show)|VideoCombine|SaveImage|ImageCompare|MaskPreview|^(Checkpoint|CLIP|VAE|Model|Lora)Save$",
     re.IGNORECASE,
 )
-
-
 SAMPLER_CLASS = re.compile(r"sampler|guider|detailer|UltimateSDUpscale", re.IGNORECASE)
+
+# Names of output nodes that only show what comes in, or only pass it on.
+PASSING = re.compile(r"preview|compare|compositor|^(show|display)|CreateBoundingBoxes", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class Edge:
-    """A link of a graph, from a node's output to an input of another; `type` is "" where nothing tells it."""
+    """A link of a graph, from output number `slot` of the node `source` to the input `input` of the node `node`.
+
+    `type` is one of ComfyUI's ("MODEL", "IMAGE"), or "" where nothing tells it.
+    """
 
     source: str
     slot: int
@@ -3325,7 +3708,8 @@ class Edge:
 
 @dataclass(frozen=True)
 class Wiring:
-    """A graph's links by both their ends, each with its type as far as the definitions tell it."""
+    """The nodes of a graph, and its links by both their ends: `into` has those that end at a node, `out_of` those that
+    start there, each under the node's id."""
 
     nodes: Mapping[str, Mapping[str, Any]]
     definitions: Definitions
@@ -3334,7 +3718,7 @@ class Wiring:
 
     @classmethod
     def of(cls, graph: Graph, definitions: Definitions) -> "Wiring":
-        """Read the links of a graph; one to a node that does not exist is none."""
+        """Read the links of a graph, without those from nodes that do not exist."""
         nodes = graph_nodes(graph)
         into: dict[str, list[Edge]] = {node_id: [] for node_id in nodes}
         out_of: dict[str, list[Edge]] = {node_id: [] for node_id in nodes}
@@ -3348,7 +3732,7 @@ class Wiring:
         return str(self.nodes[node_id]["class_type"])
 
     def definition(self, node_id: str) -> NodeDefinition | None:
-        """A node's class as the server describes it, if it does."""
+        """A node's class as the server describes it, or None when it does not."""
         return self.definitions.get(self.class_type(node_id))
 
     def inputs(self, node_id: str) -> Mapping[str, Any]:
@@ -3356,20 +3740,21 @@ class Wiring:
         return node_inputs(self.nodes[node_id])
 
     def fed_by(self, origin: tuple[str, int], kind: str) -> list[Edge]:
-        """The links of a type that start at an output."""
+        """The links of the type `kind` that start at an output."""
         return [edge for edge in self.out_of[origin[0]] if edge.slot == origin[1] and edge.type == kind]
 
     def takes(self, node_id: str, kind: str) -> bool:
-        """Whether a link of a type ends at a node."""
+        """Whether a link of the type `kind` ends at a node."""
         return any(edge.type == kind for edge in self.into[node_id])
 
     def is_output(self, node_id: str) -> bool:
-        """Whether a node runs for its own sake."""
+        """Whether a node runs for its own sake: it saves or shows something."""
         known = self.definition(node_id)
         return known.is_output if known else bool(OUTPUT_CLASS.search(self.class_type(node_id)))
 
     def is_sampler(self, node_id: str) -> bool:
-        """Whether a node makes something with a diffusion model, alone or, as a guider, for a sampler behind it."""
+        """Whether a node makes something with the diffusion model that it is given, itself or, as a guider or a pipe,
+        for a sampler behind it."""
         if not self.takes(node_id, "MODEL"):
             return False
         known, name = self.definition(node_id), self.class_type(node_id)
@@ -3380,8 +3765,8 @@ class Wiring:
         return "IMAGE" in known.outputs and self.takes(node_id, "CONDITIONING")
 
     def before(self, nodes: Iterable[str], kinds: Sequence[str] = (), barred: Iterable[str] = ()) -> dict[str, None]:
-        """These nodes and all that feed them, over links of these types or of any; nothing is looked for behind
-        `barred` nodes."""
+        """These nodes and all that feed them, over links of the types `kinds`, or of any type when there are none. What
+        feeds `barred` nodes is not looked for, unless they are among the first."""
         found = dict.fromkeys(nodes)
         waiting, closed = list(found), frozenset(barred)
         while waiting:
@@ -3393,7 +3778,7 @@ class Wiring:
         return found
 
     def behind(self, nodes: Iterable[str], kinds: Sequence[str] = ()) -> dict[str, None]:
-        """These nodes and all that they feed, over links of these types or of any."""
+        """These nodes and all that they feed, over links of the types `kinds`, or of any type when there are none."""
         found = dict.fromkeys(nodes)
         waiting = list(found)
         while waiting:
@@ -3409,12 +3794,16 @@ class Wiring:
 
 
 def typed_edges(nodes: Mapping[str, Mapping[str, Any]], definitions: Definitions) -> Iterator[Edge]:
-    """The links with their types: from the output, else the input, else what comes in where a switch passes it on."""
+    """The links of a graph with their types.
+
+    A type is that of the output, else of an input that reads it, else, by its name, of an input of an unknown class.
+    What is known then spreads over the nodes that pass on what they are given.
+    """
     links: list[tuple[tuple[str, int], str, str]] = []
     types: dict[tuple[str, int], str] = {}
     by_name: dict[tuple[str, int], str] = {}
-    passing: dict[str, list[tuple[str, int]]] = {}  # a switch's outputs, which carry what it is given
-    onward: dict[tuple[str, int], list[str]] = {}  # the switches that an output goes to
+    passing: dict[str, list[tuple[str, int]]] = {}  # by node: its outputs that carry what it is given
+    onward: dict[tuple[str, int], list[str]] = {}  # by output: the nodes that pass it on
     for node_id, node in nodes.items():
         inputs, taker = node_inputs(node), definitions.get(node["class_type"])
         for name, value in inputs.items():
@@ -3447,55 +3836,61 @@ def typed_edges(nodes: Mapping[str, Mapping[str, Any]], definitions: Definitions
 
 
 def output_type(node: Mapping[str, Any], slot: int, definitions: Definitions) -> str:
-    """The type of a node's output as its definition has it, or ""."""
+    """The type of a node's output by its definition, or "" when that is unknown or has no such output."""
     known = definitions.get(node["class_type"])
     return known.outputs[slot] if known and 0 <= slot < len(known.outputs) else ""
 
 
 def told_type(kind: str) -> str:
-    """A type, or "" when it does not tell what a link carries."""
+    """A type, or "" for one that does not tell what a link carries: one that stands for anything or for several."""
     return "" if kind in OPEN_TYPES or "," in kind else kind
 
 
-PASSING = re.compile(r"preview|compare|compositor|^(show|display)|CreateBoundingBoxes", re.IGNORECASE)
-
-
 def keeps_nothing(wiring: Wiring, node_id: str) -> bool:
-    """Whether an output node keeps nothing."""
+    """Whether an output node keeps nothing: it only shows what it is given, or is set not to save it."""
     return bool(PASSING.search(wiring.class_type(node_id))) or wiring.inputs(node_id).get("save_output") is False
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/loras.py
 #
-# graph/loras.
+# Put LoRAs into a graph, right behind the model that its samplers use.
+#
+# `parse_lora` reads what people write, "detail:0.8" or "<lora:detail:0.8>". `with_loras` adds a node for each `Lora`,
+# and what used the model then uses the last of them:
+#
+#     {"4": {"class_type": "CheckpointLoaderSimple", ...},
+#      "3": {"class_type": "KSampler", "inputs": {"model": ["11", 0], ...}},                    # was ["4", 0]
+#      "11": {"class_type": "LoraLoader", "inputs": {"lora_name": "detail.safetensors", "strength_model": 0.8,
+#                                                    "strength_clip": 0.8, "model": ["4", 0], "clip": ["4", 1]}}}
+#
+# Where they go is told by the graph's links (see graph/links). `main_models` finds the models that feed samplers, each
+# with its text encoder. A refiner takes no LoRA; of two models that share the steps (Wan 2.2: high and low noise) a
+# LoRA goes into the one that its file's name speaks of, else into both. `behind_loras` finds the place behind the LoRAs
+# that are there already and before everything else that changes the model.
 # ----------------------------------------------------------------------------------------------------------------------
-
-
-MAX_STRENGTH = 100.0  # what LoraLoader itself takes; more is a slip
-MAX_MODELS = 16  # of one graph that LoRAs go into; people use two
-LORA_TAG = re.compile(r"<\s*lora\s*:(?P<inside>[^<>]*)>", re.IGNORECASE)
-STRENGTH = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
-
-
-# Which of two models a file belongs to that share the steps between them (Wan 2.2), if its name says so.
-NOISE_SIDE = re.compile(
-    r"(?<![a-z])(?P<side>high|low)"
-    r"(?:[-_. ]?noise|(?![a-z])(?![-_. ]?(?:quality|res|detail|poly|key|angle|contrast|def|fps|speed|rank|vram)))",
-    re.IGNORECASE,
-)
 
 
 @dataclass(frozen=True)
 class Lora:
-    """A LoRA to put into a graph: its exact name in the server's list, and how strongly it works."""
+    """A LoRA to put into a graph: its exact name in the server's list, and its strength, 1.0 as it was trained."""
 
     file: str
     strength: float = 1.0
 
 
+# What people write for a LoRA.
+MAX_STRENGTH = 100.0  # up or down, as LoraLoader itself takes it; more is a slip
+LORA_TAG = re.compile(r"<\s*lora\s*:(?P<inside>[^<>]*)>", re.IGNORECASE)
+STRENGTH = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
+
+
 def parse_lora(text: str) -> tuple[str, float]:
-    """Name and strength of "name", "name:0.8" or "<lora:name:0.8>"; a name may hold colons itself."""
+    """The name and strength in "name", "name:0.8" or "<lora:name:0.8>"; a name may hold colons itself.
+
+    The strength is 1 when it is left out. Raises `BadArgument` for "nan" or one beyond `MAX_STRENGTH`, and where no
+    name is left.
+    """
     tag = LORA_TAG.fullmatch(text.strip())
     name, strength = (tag["inside"] if tag else text).strip(), 1.0
     # Some programs write a second strength behind the first, for the text encoder; the first one counts.
@@ -3516,14 +3911,18 @@ def parse_lora(text: str) -> tuple[str, float]:
 
 def with_loras(graph: Graph, loras: Sequence[Lora], definitions: Definitions) -> dict[str, Any]:
     """The graph with these LoRAs in every main diffusion model, in this order, right behind the loader and the LoRAs
-    that are there already. Raises `WorkflowRefused` when it has no model that takes one."""
+    that are there already.
+
+    Of two models that share a text encoder only one takes it along, or it would have each LoRA twice. Raises
+    `WorkflowRefused` when the graph has no model that takes a LoRA, or more than `MAX_MODELS`.
+    """
     if not loras:
         return dict(graph)
     wiring = Wiring.of(graph, definitions)
     models = main_models(wiring)
     names = node_numbers(graph)
     result = dict(graph)
-    taken: set[tuple[str, int]] = set()  # text encoders that have them; of two models that share one, one brings it
+    taken: set[tuple[str, int]] = set()  # text encoders that have the LoRAs already
     for model in sorted(models, key=lambda model: model.clip is None or model.clip[0] != model.loader[0]):
         chosen = [lora for lora in loras if belongs(lora, model, models)]
         clip = None if model.clip in taken else model.clip
@@ -3535,6 +3934,127 @@ def with_loras(graph: Graph, loras: Sequence[Lora], definitions: Definitions) ->
     return result
 
 
+# Which models of a graph LoRAs go into.
+MAX_MODELS = 16  # in one graph; people use two
+
+# Which of two models a file belongs to that share the steps between them (Wan 2.2), if its name says so.
+NOISE_SIDE = re.compile(
+    r"(?<![a-z])(?P<side>high|low)"
+    r"(?:[-_. ]?noise|(?![a-z])(?![-_. ]?(?:quality|res|detail|poly|key|angle|contrast|def|fps|speed|rank|vram)))",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True)
+class DiffusionModel:
+    """A model of a graph that samplers use."""
+
+    loader: tuple[str, int]  # the output that it comes out of: node id and slot
+    samplers: tuple[str, ...]
+    way: frozenset[str]  # all nodes between the loader and the samplers, these included
+    clip: tuple[str, int] | None  # the output of the one text encoder behind their conditioning; None for several
+    side: str = ""  # "high" or "low" when the name of its file says so
+    refiner: bool = False  # it only finishes what another model began
+
+
+def main_models(wiring: Wiring) -> list[DiffusionModel]:
+    """The models that LoRAs go into: all that feed samplers, but a refiner only when there is no other. Raises
+    `WorkflowRefused` for none, and for more than `MAX_MODELS`."""
+    samplers = [node_id for node_id in wiring.nodes if wiring.is_sampler(node_id)]
+    useful = wiring.before(samplers, ("MODEL",))
+    loaders = dict.fromkeys(
+        edge.origin
+        for node_id in wiring.nodes
+        if node_id in useful and not wiring.takes(node_id, "MODEL")
+        for edge in wiring.out_of[node_id]
+        if edge.type == "MODEL" and edge.node in useful
+    )
+    if not loaders:
+        raise WorkflowRefused(
+            "The workflow has no model that takes a LoRA.",
+            "Call again without LoRAs, or with a workflow that loads a diffusion model.",
+        )
+    if len(loaders) > MAX_MODELS:
+        raise WorkflowRefused(f"The workflow has {len(loaders)} models; LoRAs go into at most {MAX_MODELS} of them.")
+    models = [_model(wiring, loader, samplers, useful) for loader in loaders]
+    return [model for model in models if not model.refiner] or models
+
+
+def _model(
+    wiring: Wiring, loader: tuple[str, int], samplers: Sequence[str], useful: Mapping[str, None]
+) -> DiffusionModel:
+    """The model that comes out of a loader. `useful` are all nodes that bring models to samplers."""
+    starts = [edge.node for edge in wiring.fed_by(loader, "MODEL") if edge.node in useful]
+    way = frozenset(node_id for node_id in wiring.behind(starts, ("MODEL",)) if node_id in useful)
+    own = tuple(node_id for node_id in samplers if node_id in way)
+    side = noise_side(" ".join(model_names(wiring, loader[0])))
+    return DiffusionModel(
+        loader, own, way, _clip(wiring, loader, own, samplers), side, not side and _refines(wiring, loader, own)
+    )
+
+
+def model_names(wiring: Wiring, node_id: str) -> list[str]:
+    """The model files that a node names in its widgets."""
+    return [value for value in wiring.inputs(node_id).values() if isinstance(value, str) and MODEL_FILE.search(value)]
+
+
+def noise_side(name: str) -> str:
+    """The part of the steps that a file is for if its name says so: "high" or "low" noise, else ""."""
+    found = NOISE_SIDE.search(name)
+    return found["side"].lower() if found else ""
+
+
+def belongs(lora: Lora, model: DiffusionModel, models: Sequence[DiffusionModel]) -> bool:
+    """Whether a LoRA goes into a model: one for a part of the steps goes into that part's model, if there is one."""
+    side = noise_side(base_name(lora.file))
+    return not side or side == model.side or all(other.side != side for other in models)
+
+
+def _clip(
+    wiring: Wiring, loader: tuple[str, int], own: Sequence[str], samplers: Sequence[str]
+) -> tuple[str, int] | None:
+    """The output of a model's text encoder: the loader's own when it is used, else the only one behind the samplers'
+    conditioning, or None."""
+    beside = [edge.origin for edge in wiring.out_of[loader[0]] if edge.type == "CLIP"]
+    if beside:
+        return beside[0]
+    before = wiring.before(own, ("CONDITIONING", "CLIP", ""), barred=samplers)
+    found = {
+        edge.origin
+        for node_id in before
+        for edge in wiring.into[node_id]
+        if edge.type == "CLIP" and not wiring.takes(edge.source, "CLIP")
+    }
+    return found.pop() if len(found) == 1 else None
+
+
+def _refines(wiring: Wiring, loader: tuple[str, int], own: Sequence[str]) -> bool:
+    """Whether a model only finishes what another one began, as SDXL's refiner does. Its file's name, its text encoder
+    or its samplers say so."""
+    values = wiring.inputs(loader[0]).values()
+    if any("refiner" in value.lower() for value in values if isinstance(value, str)):
+        return True
+    encoders = wiring.behind([loader[0]], ("CLIP",))
+    if any(wiring.class_type(node_id) == "CLIPTextEncodeSDXLRefiner" for node_id in encoders):
+        return True
+    return any(edge.type == "CLIP" for edge in wiring.out_of[loader[0]]) and all(
+        wiring.inputs(node_id).get("add_noise") == "disable" and _continues(wiring, node_id, own) for node_id in own
+    )
+
+
+def _continues(wiring: Wiring, node_id: str, own: Sequence[str]) -> bool:
+    """Whether a sampler starts from the noise that a sampler of another model leaves over."""
+    return any(
+        edge.type == "LATENT"
+        and edge.source not in own
+        and wiring.inputs(edge.source).get("return_with_leftover_noise") == "enable"
+        for edge in wiring.into[node_id]
+    )
+
+
+# Where in front of such a model the new nodes go, and how they are written.
+
+
 def _put(
     result: dict[str, Any],
     wiring: Wiring,
@@ -3543,7 +4063,8 @@ def _put(
     loras: Sequence[Lora],
     names: Iterator[str],
 ) -> None:
-    """Write a chain of LoRA nodes behind one model into `result`."""
+    """Write a chain of LoRA nodes behind one model into `result`, and lead what used the model, and the text encoder
+    `clip` if there is one, to the end of the chain."""
     start, clip = behind_loras(wiring, model, clip)
     last, last_clip = start, clip
     for lora in loras:
@@ -3568,116 +4089,11 @@ def _put(
         result[node_id] = {**result[node_id], "inputs": {**node_inputs(result[node_id]), **inputs}}
 
 
-@dataclass(frozen=True)
-class DiffusionModel:
-    """A model of a graph: the output that it is loaded by, the samplers that use it, all nodes on the way to them, and
-    the output of the one text encoder that writes their conditioning, if it is one."""
-
-    loader: tuple[str, int]
-    samplers: tuple[str, ...]
-    way: frozenset[str]
-    clip: tuple[str, int] | None
-    side: str = ""  # "high" or "low" when the name of its file says so
-    refiner: bool = False
-
-
-def main_models(wiring: Wiring) -> list[DiffusionModel]:
-    """The models that a LoRA goes to: all that feed samplers, but a refiner only when nothing else does."""
-    samplers = [node_id for node_id in wiring.nodes if wiring.is_sampler(node_id)]
-    useful = wiring.before(samplers, ("MODEL",))
-    loaders = dict.fromkeys(
-        edge.origin
-        for node_id in wiring.nodes
-        if node_id in useful and not wiring.takes(node_id, "MODEL")
-        for edge in wiring.out_of[node_id]
-        if edge.type == "MODEL" and edge.node in useful
-    )
-    if not loaders:
-        raise WorkflowRefused(
-            "The workflow has no model that takes a LoRA.",
-            "Call again without LoRAs, or with a workflow that loads a diffusion model.",
-        )
-    if len(loaders) > MAX_MODELS:
-        raise WorkflowRefused(f"The workflow has {len(loaders)} models; LoRAs go into at most {MAX_MODELS} of them.")
-    models = [_model(wiring, loader, samplers, useful) for loader in loaders]
-    return [model for model in models if not model.refiner] or models
-
-
-def _model(
-    wiring: Wiring, loader: tuple[str, int], samplers: Sequence[str], useful: Mapping[str, None]
-) -> DiffusionModel:
-    starts = [edge.node for edge in wiring.fed_by(loader, "MODEL") if edge.node in useful]
-    way = frozenset(node_id for node_id in wiring.behind(starts, ("MODEL",)) if node_id in useful)
-    own = tuple(node_id for node_id in samplers if node_id in way)
-    side = noise_side(" ".join(model_names(wiring, loader[0])))
-    return DiffusionModel(
-        loader, own, way, _clip(wiring, loader, own, samplers), side, not side and _refines(wiring, loader, own)
-    )
-
-
-def model_names(wiring: Wiring, node_id: str) -> list[str]:
-    """The model files that a node names."""
-    return [value for value in wiring.inputs(node_id).values() if isinstance(value, str) and MODEL_FILE.search(value)]
-
-
-def noise_side(name: str) -> str:
-    """ "high" or "low" when a file's name says for which part of the steps it is, else ""."""
-    found = NOISE_SIDE.search(name)
-    return found["side"].lower() if found else ""
-
-
-def belongs(lora: Lora, model: DiffusionModel, models: Sequence[DiffusionModel]) -> bool:
-    """Whether a LoRA goes to a model: one for a side of the steps goes to the model of that side, if there is one."""
-    side = noise_side(base_name(lora.file))
-    return not side or side == model.side or all(other.side != side for other in models)
-
-
-def _clip(
-    wiring: Wiring, loader: tuple[str, int], own: Sequence[str], samplers: Sequence[str]
-) -> tuple[str, int] | None:
-    """The text encoder of a model: the loader's own when it is used, else the only one behind its conditioning."""
-    beside = [edge.origin for edge in wiring.out_of[loader[0]] if edge.type == "CLIP"]
-    if beside:
-        return beside[0]
-    before = wiring.before(own, ("CONDITIONING", "CLIP", ""), barred=samplers)
-    found = {
-        edge.origin
-        for node_id in before
-        for edge in wiring.into[node_id]
-        if edge.type == "CLIP" and not wiring.takes(edge.source, "CLIP")
-    }
-    return found.pop() if len(found) == 1 else None
-
-
-def _refines(wiring: Wiring, loader: tuple[str, int], own: Sequence[str]) -> bool:
-    """Whether a model only finishes what another one began, as SDXL's refiner does: its name, its text encoder or its
-    samplers say so."""
-    values = wiring.inputs(loader[0]).values()
-    if any("refiner" in value.lower() for value in values if isinstance(value, str)):
-        return True
-    encoders = wiring.behind([loader[0]], ("CLIP",))
-    if any(wiring.class_type(node_id) == "CLIPTextEncodeSDXLRefiner" for node_id in encoders):
-        return True
-    return any(edge.type == "CLIP" for edge in wiring.out_of[loader[0]]) and all(
-        wiring.inputs(node_id).get("add_noise") == "disable" and _continues(wiring, node_id, own) for node_id in own
-    )
-
-
-def _continues(wiring: Wiring, node_id: str, own: Sequence[str]) -> bool:
-    """Whether a sampler starts from the noise that a sampler of another model leaves over."""
-    return any(
-        edge.type == "LATENT"
-        and edge.source not in own
-        and wiring.inputs(edge.source).get("return_with_leftover_noise") == "enable"
-        for edge in wiring.into[node_id]
-    )
-
-
 def behind_loras(
     wiring: Wiring, model: DiffusionModel, clip: tuple[str, int] | None
 ) -> tuple[tuple[str, int], tuple[str, int] | None]:
-    """Where LoRAs go in: the model's output and the text encoder's, moved behind those LoRA nodes that all samplers of
-    the model have before them. Both move together, or the new nodes would stand in a circle."""
+    """Where LoRAs go in: the outputs of the model and of its text encoder, moved on behind those LoRA nodes that all
+    samplers of the model have before them. Both move together, or the new nodes could close a circle."""
     point, seen = model.loader, set()
     while True:
         users = {edge.node for edge in wiring.fed_by(point, "MODEL") if edge.node in model.way}
@@ -3703,10 +4119,10 @@ def is_lora(wiring: Wiring, node_id: str) -> bool:
 
 
 def node_numbers(graph: Graph) -> Iterator[str]:
-    """Ids for new nodes: the numbers above the largest that the graph uses, or that a link to nothing names."""
+    """Ids for new nodes, without end: the numbers above the largest one that a node has or a link names."""
     taken = {link[0] for node in graph.values() for link in node_inputs(node).values() if is_link(link)}
     taken.update(key for key in graph if isinstance(key, str))
-    # Longer numbers are somebody's own scheme; they only must not be met again.
+    # Longer numbers follow somebody's own scheme; a new id only must not be one of them.
     used = [int(key) for key in taken if re.fullmatch(r"[0-9]{1,12}", key)]
     return (str(number) for number in itertools.count(max(used, default=0) + 1) if str(number) not in taken)
 
@@ -3714,11 +4130,23 @@ def node_numbers(graph: Graph) -> Iterator[str]:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/facts.py
 #
-# graph/facts.
+# What a graph needs, what it makes, and what it is for.
+#
+# All of it is read from a graph in the API format and the server's node definitions. Where there are none, tables of
+# class and widget names do, of ComfyUI's own nodes and of common custom ones:
+#
+# - `file_inputs`: the widgets that name a picture, mask, video or sound to upload, such as `image` of LoadImage;
+# - `outputs`: the output nodes, each with the kind of file that it makes;
+# - `guess_task`: what the graph is for, "text_to_image" or "inpaint", say;
+# - `model_files`: the checkpoints, LoRAs, embeddings and so on that it names, and whether they are installed;
+# - `missing_nodes`: the node classes that the server does not have.
+#
+# `with_files_named` and `without_files` adapt a graph to the files that there are: the first writes in the names under
+# which a server stored them, the second makes the graph do without those that nobody gave.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-# The widgets of known classes that name a file somebody uploads, and what it is.
+# Files to work on. The widgets of known classes that name a file which somebody uploads, and the kind of that file.
 FILE_WIDGETS: Mapping[str, tuple[str, str]] = {
     "LoadImage": ("image", "image"),
     "LoadImageMask": ("image", "mask"),
@@ -3737,15 +4165,14 @@ FILE_WIDGETS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class FileInput:
-    """A widget that names a file to upload: "image", "mask", "video", "audio" or "3d"; `held` is what it names now.
-    Nothing needs one that feeds no output. Of one that is `masked` the transparency is used as a mask as well."""
+    """A widget that names a file to upload."""
 
     target: Target
-    kind: str
-    title: str
-    held: str = ""
-    needed: bool = field(default=True, compare=False)
-    masked: bool = field(default=False, compare=False)
+    kind: str  # of the file: "image", "mask", "video", "audio" or "3d"
+    title: str  # of the node
+    held: str = ""  # the file that it names now
+    needed: bool = field(default=True, compare=False)  # some output depends on it
+    masked: bool = field(default=False, compare=False)  # the picture's transparency is used as a mask as well
 
     @property
     def takes_mask(self) -> bool:
@@ -3754,11 +4181,12 @@ class FileInput:
 
 
 def file_inputs(graph: Graph, definitions: Definitions) -> tuple[FileInput, ...]:
-    """The files that a graph reads, in its own order; those that nothing needs come last."""
+    """The widgets of a graph that name files to upload, in the graph's order; those that nothing needs come last."""
     return _file_inputs(Wiring.of(graph, definitions))
 
 
 def _file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
+    """The same for a graph whose links are read already."""
     needed = wiring.needed()
     found = []
     for node_id, node in wiring.nodes.items():
@@ -3770,13 +4198,8 @@ def _file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
     return tuple(sorted(found, key=lambda file: not file.needed))
 
 
-def _has_mask(wiring: Wiring, node_id: str) -> bool:
-    """Whether a picture's transparency, which LoadImage gives as its second output, is used as a mask."""
-    return wiring.class_type(node_id) == "LoadImage" and any(edge.slot == 1 for edge in wiring.out_of[node_id])
-
-
 def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
-    """The widgets of a node that name files, and of what kind each is."""
+    """The widgets of a node that name files, each with the kind of file."""
     known = wiring.definition(node_id)
     told = {name: spec.file for name, spec in known.inputs.items() if spec.file} if known else {}
     name, kind = FILE_WIDGETS.get(wiring.class_type(node_id), ("", ""))
@@ -3784,128 +4207,18 @@ def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
 
 
 def _file_kind(wiring: Wiring, node_id: str, kind: str) -> str:
-    """The kind of a file; a picture of which only the mask is used is a mask."""
+    """The kind of a file: a picture of which only the mask is used counts as a mask."""
     pictured = any(edge.slot != 1 for edge in wiring.out_of[node_id])
     return "mask" if kind == "image" and _has_mask(wiring, node_id) and not pictured else kind
 
 
-PLAIN_TYPES = ("", "STRING", "BOOLEAN", *VALUE_TYPES)  # of what a node works out and none can stand in for
+def _has_mask(wiring: Wiring, node_id: str) -> bool:
+    """Whether a node is a LoadImage whose second output is used: the picture's transparency as a mask."""
+    return wiring.class_type(node_id) == "LoadImage" and any(edge.slot == 1 for edge in wiring.out_of[node_id])
 
 
-def with_files_named(graph: Graph, names: Mapping[str, str]) -> Graph:
-    """The same graph where a server gave its input files other names: name that was sent -> name that it has there."""
-
-    def named(value: Any) -> Any:
-        return names.get(value, value) if isinstance(value, str) else value
-
-    return {
-        node_id: {**node, "inputs": {key: named(value) for key, value in node["inputs"].items()}}
-        for node_id, node in graph.items()
-    }
-
-
-def without_files(graph: Graph, targets: Iterable[Target], definitions: Definitions) -> Graph | None:
-    """The graph without the nodes that load these files, for which nothing was given, or None when it needs one of
-    them. An optional input only loses its link; a node that cannot do without passes on what else of the kind it is
-    given, or goes as well. So does what then leads to no output any more."""
-    wiring, flow = Wiring.of(graph, definitions), Flow(graph, definitions)
-    needed = wiring.needed()
-    ends = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
-    kept = [node_id for node_id in ends if not keeps_nothing(wiring, node_id)] or ends
-    gone = dict.fromkeys(target.node_id for target in targets if target.node_id in wiring.nodes)
-    passed: dict[tuple[str, int], tuple[str, int]] = {}  # what stands in for the outputs of nodes that went
-    changed: dict[str, dict[str, Any]] = {}
-    for node_id in _in_order(wiring, wiring.behind(gone)):
-        lost = [edge for edge in wiring.into[node_id] if edge.source in gone and edge.origin not in passed]
-        if node_id not in gone and not _needs(wiring, node_id, lost):
-            changed[node_id] = _relinked(wiring, node_id, lost, passed)
-            continue
-        if node_id in kept or (node_id in needed and (wiring.is_sampler(node_id) or flow.is_maker(node_id))):
-            return None
-        if node_id not in gone:
-            gone[node_id] = None
-            for edge in wiring.out_of[node_id]:
-                if instead := _passed_on(wiring, edge, lost):
-                    passed[edge.origin] = passed.get(instead.origin, instead.origin)
-    left = {
-        node_id: {**node, "inputs": changed[node_id]} if node_id in changed else node
-        for node_id, node in graph.items()
-        if node_id not in gone
-    }
-    after = Wiring.of(left, definitions)
-    still = after.needed()
-    useless = after.behind(node_id for node_id in needed if node_id in left and node_id not in still)
-    return {node_id: node for node_id, node in left.items() if node_id not in useless} if still else None
-
-
-def _in_order(wiring: Wiring, nodes: Iterable[str]) -> list[str]:
-    """These nodes, each after those of them that feed it; of a circle, which the server refuses, any comes first."""
-    wanted, order, opened = dict.fromkeys(nodes), dict[str, None](), set[str]()
-    for start in wanted:
-        waiting = [start]
-        while waiting:
-            node_id = waiting[-1]
-            if node_id in opened:
-                order.setdefault(waiting.pop())
-                continue
-            opened.add(node_id)
-            sources = (edge.source for edge in wiring.into[node_id])
-            waiting += [source for source in sources if source in wanted and source not in opened]
-    return list(order)
-
-
-def _grown(wiring: Wiring, edge: Edge) -> tuple[str, int] | None:
-    """The autogrowing input that a link's input belongs to, with how many of its kind must be there."""
-    known, (group, _, _) = wiring.definition(edge.node), edge.input.rpartition(".")
-    spec = known.spec(group, wiring.inputs(edge.node)) if known and group else None
-    return (group, spec.least) if spec and spec.type == AUTOGROW else None
-
-
-def _needs(wiring: Wiring, node_id: str, lost: Sequence[Edge]) -> bool:
-    """Whether a node cannot do without these links. One of an unknown class needs all, and an expression its values."""
-    known = wiring.definition(node_id)
-    for edge in lost:
-        if known and (grown := _grown(wiring, edge)):
-            others = [one for one in wiring.into[node_id] if one not in lost and _grown(wiring, one) == grown]
-            if len(others) < grown[1] or edge.type in PLAIN_TYPES:
-                return True
-        elif known is None or ((spec := known.spec(edge.input, wiring.inputs(node_id))) and spec.required):
-            return True
-    return False
-
-
-def _relinked(
-    wiring: Wiring, node_id: str, lost: Sequence[Edge], passed: Mapping[tuple[str, int], tuple[str, int]]
-) -> dict[str, Any]:
-    """The inputs of a node without these links; of an autogrowing input the others move up, the first ones must be
-    there."""
-    inputs = {name: value for name, value in wiring.inputs(node_id).items() if name not in {at.input for at in lost}}
-    inputs |= {edge.input: [*passed[edge.origin]] for edge in wiring.into[node_id] if edge.origin in passed}
-    for grown in dict.fromkeys(_grown(wiring, edge) for edge in lost):
-        names = [edge.input for edge in wiring.into[node_id] if grown and _grown(wiring, edge) == grown]
-        values = [inputs.pop(name) for name in names if name in inputs]
-        inputs |= dict(zip(names, values, strict=False))
-    return inputs
-
-
-def _passed_on(wiring: Wiring, edge: Edge, lost: Sequence[Edge]) -> Edge | None:
-    """The link into a node that can take the place of one out of it, when the node has lost these: of the same type,
-    and on the same side where the node has several outputs of it. A number or a text that is worked out of others is
-    none of them, nor is one of two latents both: one may be film and the other sound."""
-    known = wiring.definition(edge.source)
-    if known is None or edge.type in PLAIN_TYPES or (edge.type == "LATENT" and "LATENT" in {at.type for at in lost}):
-        return None
-    order = list(known.inputs)
-    alike = [one for one in wiring.into[edge.source] if one.type == edge.type]
-    alike.sort(key=lambda one: order.index(one.input) if one.input in order else len(order))
-    sides = [slot for slot, kind in enumerate(known.outputs) if kind == edge.type]
-    if len(sides) > 1:
-        place = sides.index(edge.slot) if edge.slot in sides else len(alike)
-        alike = alike[place : place + 1]
-    return next((one for one in alike if one not in lost), None)
-
-
-# What output nodes make: by class first, then by the type of what they take or give.
+# What output nodes make is told first by their class, then by the types of what they give or are given, then by words
+# in their class's name, the first match in each table.
 OUTPUT_KINDS: Mapping[str, str] = {
     "SaveAnimatedPNG": "animation",
     "SaveAnimatedWEBP": "animation",
@@ -3920,7 +4233,6 @@ OUTPUT_KINDS: Mapping[str, str] = {
     "SaveTrainingDataset": "other",
 }
 
-
 TYPE_KINDS = (
     (re.compile(r"VIDEO$"), "video"),
     (re.compile(r"FILE_3D|MESH|VOXEL|_TASK_ID|POINT_CLOUD|SPLAT"), "3d"),
@@ -3929,7 +4241,6 @@ TYPE_KINDS = (
     (re.compile(r"STRING$"), "text"),
     (re.compile(r"LATENT$"), "latent"),
 )
-
 
 NAME_KINDS = (
     (re.compile(r"video|webm", re.IGNORECASE), "video"),
@@ -3941,27 +4252,28 @@ NAME_KINDS = (
     (re.compile(r"latent", re.IGNORECASE), "latent"),
 )
 
-
 MODEL_SAVERS = re.compile(r"^(Checkpoint|CLIP|VAE|Model|Lora|ImageOnlyCheckpoint)Save|^SaveLoRA", re.IGNORECASE)
 
 
 def outputs(graph: Graph, definitions: Definitions) -> tuple[tuple[str, str], ...]:
     """What a graph makes: the titles of its output nodes, each with "image", "animation", "video", "audio", "3d",
-    "text", "latent" or "other". What is only shown counts when nothing is saved."""
+    "text", "latent" or "other". What is only shown counts only when nothing is saved."""
     return _outputs(Wiring.of(graph, definitions))
 
 
 def _outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
+    """The same for a graph whose links are read already."""
     found = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
     saved = [node_id for node_id in found if not keeps_nothing(wiring, node_id)]
     return tuple((plain_title(wiring.nodes[node_id]), _made(wiring, node_id)) for node_id in saved or found)
 
 
 def _made(wiring: Wiring, node_id: str) -> str:
+    """The kind of what an output node makes."""
     name, known = wiring.class_type(node_id), wiring.definition(node_id)
     if name in OUTPUT_KINDS or MODEL_SAVERS.search(name):
         return OUTPUT_KINDS.get(name, "other")
-    # A node that makes something itself tells it by its outputs; one that only saves, by what it is given.
+    # A node that makes a model in 3D itself tells so by its outputs; one that only saves, by what it is given.
     own = [kind for kind in known.outputs if TYPE_KINDS[1][0].search(kind)] if known else []
     given = [edge.type for edge in wiring.into[node_id]]
     taken = [spec.type for spec in known.inputs.values()] if known and not any(given) else []
@@ -3971,8 +4283,73 @@ def _made(wiring: Wiring, node_id: str) -> str:
     return next(told, "") or next(named, "") or next(least, "other")
 
 
-# Which of the server's folders a widget's file lies in, by the widget's name or, where that is not enough, by
-# "Class.name"; a number at its end is left away.
+# What a graph is for. Words in the names of classes that a picture passes on its way through the graph:
+EDITING = re.compile(r"edit|kontext(?!ImageScale)|reference|omnigen|ipadapter", re.IGNORECASE)  # it is changed as asked
+CONTROLLING = re.compile(r"controlnet|canny|depth|lotus|pose|lllite", re.IGNORECASE)  # its outlines are kept
+UPSCALERS = re.compile(r"seedvr|UltimateSDUpscale|SUPIR", re.IGNORECASE)  # it grows, by a sampler
+UPSCALING = re.compile(r"upscale|enhance|ImageScaleBy|ImageFix|seedvr", re.IGNORECASE)  # it grows, without one
+
+SHOWN_TO_MODEL = ("IMAGE", "MASK", "LATENT", "CLIP_VISION_OUTPUT", "")  # what it becomes on its way
+
+
+def guess_task(graph: Graph, definitions: Definitions) -> str:
+    """What a graph is for, told by what it makes, the files it needs, and what lies between them.
+
+    One of "text_to_image", "image_to_image", "image_edit", "inpaint", "upscale", "text_to_video", "image_to_video",
+    "video_to_video", "text_to_audio", "image_to_3d", "text" and "other".
+    """
+    wiring = Wiring.of(graph, definitions)
+    made = {kind for _, kind in _outputs(wiring)}
+    needed = wiring.needed()
+    files = [file for file in _file_inputs(wiring) if file.needed]
+    given = {file.kind for file in files}
+    if made & {"video", "animation"}:
+        return "video_to_video" if "video" in given else "image_to_video" if "image" in given else "text_to_video"
+    if "3d" in made:
+        return "image_to_3d" if "image" in given else "other"
+    if "audio" in made:
+        return "other" if given else "text_to_audio"
+    if "image" in made:
+        return _picture_task(wiring, needed, files)
+    return "text" if "text" in made else "other"
+
+
+def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> str:
+    """What a graph that makes pictures is for; `files` are the inputs that it needs."""
+    sampled = any(wiring.is_sampler(node_id) for node_id in needed)
+    asked = any(name.rsplit(".", 1)[-1] == "prompt" for node_id in needed for name in map(str, wiring.inputs(node_id)))
+    if not files:
+        return "text_to_image" if sampled or asked else "other"
+    if not {file.kind for file in files} <= {"image", "mask"}:
+        return "other"
+    used = [node_id for node_id in wiring.behind(file.target.node_id for file in files) if node_id in needed]
+    names = [wiring.class_type(node_id) for node_id in used]
+    if any(map(UPSCALERS.search, names)) or (not sampled and any(map(UPSCALING.search, names))):
+        return "upscale"
+    if not sampled and not asked:
+        return "other"
+    if masked(wiring, files, needed):
+        return "inpaint"
+    edits = not sampled or any(map(EDITING.search, names))
+    return "image_edit" if edits or _conditions(wiring, files, names) else "image_to_image"
+
+
+def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None]) -> bool:
+    """Whether a mask is used that one of these files brings, drawn, uploaded or as a picture's transparency."""
+    drawn = {file.target.node_id for file in files}
+    return any(edge.type == "MASK" and edge.node in needed for node_id in drawn for edge in wiring.out_of[node_id])
+
+
+def _conditions(wiring: Wiring, files: Sequence[FileInput], names: Sequence[str]) -> bool:
+    """Whether pictures are shown to the model as a whole, beside the text, not only as outlines or to start from."""
+    if any(map(CONTROLLING.search, names)):
+        return False
+    shown = wiring.behind((file.target.node_id for file in files), SHOWN_TO_MODEL)
+    return any(edge.type == "CONDITIONING" for node_id in shown for edge in wiring.out_of[node_id])
+
+
+# Model files. The folder on the server that a widget's file lies in, by the widget's name or, where that is not enough,
+# by "Class.name"; a number at the end of the name is left out ("lora_name_2").
 MODEL_FOLDERS: Mapping[str, str] = {
     "audio_encoder_name": "audio_encoders",
     "bg_removal_name": "background_removal",
@@ -4009,25 +4386,23 @@ MODEL_FOLDERS: Mapping[str, str] = {
     "WanVideoVAELoader.model_name": "vae",
 }
 
-
-NO_MODEL_FILE = (*NOT_GIVEN, "pixel_space")  # what such a widget may hold without naming a file
-MAX_NAME = 300  # a longer text is no file's name
-EMBEDDING = re.compile(r"embedding:([^\s,():|<>\"]+)", re.IGNORECASE)
+NO_MODEL_FILE = (*NOT_GIVEN, "pixel_space")  # what a widget for model files may hold without naming one
+MAX_NAME = 300  # characters; a longer text is not the name of a file
+EMBEDDING = re.compile(r"embedding:([^\s,():|<>\"]+)", re.IGNORECASE)  # in a prompt, as "(embedding:easy:1.2)"
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model file that a graph names, and the folder it belongs in ("" when nothing tells). `installed` is None when
-    the server has not said what it has."""
+    """A model file that a graph names."""
 
-    target: Target
-    folder: str
+    target: Target  # the widget that names it
+    folder: str  # of the server that it belongs in: "loras"; "" when nothing tells
     file: str
-    installed: bool | None = None
+    installed: bool | None = None  # None when the server has not said what it has
 
 
 def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]:
-    """Every model file that a graph names: in widgets for such files, and embeddings in its texts."""
+    """Every model file that a graph names, in widgets for such files, in rows of LoRAs, and as embeddings in texts."""
     found: list[ModelFile] = []
     about: dict[tuple[str, str], bool] = {}  # whether a class's widget is for model files
     answers: dict[tuple[str, str, str], bool] = {}
@@ -4045,7 +4420,7 @@ def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]
         for name, value in node_inputs(node).items():
             target = Target(node_id, str(name))
             if isinstance(value, Mapping) and isinstance(value.get("lora"), str) and value.get("on") is not False:
-                if value["lora"].lower() not in NO_MODEL_FILE:  # a stack of LoRAs, one a row
+                if value["lora"].lower() not in NO_MODEL_FILE:  # {"on": true, "lora": "a.safetensors", "strength": 1}
                     found.append(ModelFile(target, "loras", value["lora"]))
                 continue
             if not isinstance(value, str):
@@ -4064,7 +4439,7 @@ def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]
 
 
 def model_folder(class_type: str, name: str) -> str:
-    """The folder that a widget's file lies in, or ""."""
+    """The folder that a widget's model file lies in, or "" when it is not known to name one."""
     plain = re.sub(r"_?[0-9]+$", "", name)
     usual = MODEL_FOLDERS.get(plain, "") if "load" in class_type.lower() else ""
     return MODEL_FOLDERS.get(f"{class_type}.{plain}", usual)
@@ -4076,86 +4451,168 @@ def lists_models(spec: InputSpec) -> bool:
 
 
 def missing_nodes(graph: Graph, definitions: Definitions) -> tuple[str, ...]:
-    """The classes that a graph uses and the server does not have."""
+    """The classes that a graph uses and the server does not have, in alphabetical order."""
     nodes = graph_nodes(graph).values()
     return tuple(sorted({node["class_type"] for node in nodes if node["class_type"] not in definitions}))
 
 
-EDITING = re.compile(r"edit|kontext(?!ImageScale)|reference|omnigen|ipadapter", re.IGNORECASE)
-CONTROLLING = re.compile(r"controlnet|canny|depth|lotus|pose|lllite", re.IGNORECASE)  # follows its outlines only
-UPSCALERS = re.compile(r"seedvr|UltimateSDUpscale|SUPIR", re.IGNORECASE)  # that work with a sampler
-UPSCALING = re.compile(r"upscale|enhance|ImageScaleBy|ImageFix|seedvr", re.IGNORECASE)  # where there is no sampler
-SHOWN_TO_MODEL = ("IMAGE", "MASK", "LATENT", "CLIP_VISION_OUTPUT", "")  # what a picture becomes on its way
+# The same graph with its input files under other names, and without those that nobody gave.
 
 
-def guess_task(graph: Graph, definitions: Definitions) -> str:
-    """What a graph is for: "text_to_image", "image_to_image", "image_edit", "inpaint", "upscale", "text_to_video",
-    "image_to_video", "video_to_video", "text_to_audio", "image_to_3d", "text" or "other"."""
-    wiring = Wiring.of(graph, definitions)
-    made = {kind for _, kind in _outputs(wiring)}
+def with_files_named(graph: Graph, names: Mapping[str, str]) -> Graph:
+    """The same graph with every value in `names` replaced: a server may store an upload under another name than the one
+    that was sent."""
+
+    def named(value: Any) -> Any:
+        return names.get(value, value) if isinstance(value, str) else value
+
+    return {
+        node_id: {**node, "inputs": {key: named(value) for key, value in node["inputs"].items()}}
+        for node_id, node in graph.items()
+    }
+
+
+PLAIN_TYPES = ("", "STRING", "BOOLEAN", *VALUE_TYPES)  # what a node works out, so that nothing can stand in for it
+
+
+def without_files(graph: Graph, targets: Iterable[Target], definitions: Definitions) -> Graph | None:
+    """The graph without the nodes that load these files, or None when it cannot do without one of them.
+
+    An optional input that is fed by such a node only loses its link. A node that needs its input goes as well, and
+    what used it is given, if there is one, another of the node's inputs of the same type: without a second picture to
+    stitch to it, the first goes on alone. So goes what then leads to no output any more. The graph cannot do without
+    a file if a sampler, a service or an output that keeps something would have to go for it.
+    """
+    wiring, flow = Wiring.of(graph, definitions), Flow(graph, definitions)
     needed = wiring.needed()
-    files = [file for file in _file_inputs(wiring) if file.needed]
-    given = {file.kind for file in files}
-    if made & {"video", "animation"}:
-        return "video_to_video" if "video" in given else "image_to_video" if "image" in given else "text_to_video"
-    if "3d" in made:
-        return "image_to_3d" if "image" in given else "other"
-    if "audio" in made:
-        return "other" if given else "text_to_audio"
-    if "image" in made:
-        return _picture_task(wiring, needed, files)
-    return "text" if "text" in made else "other"
+    ends = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
+    kept = [node_id for node_id in ends if not keeps_nothing(wiring, node_id)] or ends
+    gone = dict.fromkeys(target.node_id for target in targets if target.node_id in wiring.nodes)
+    passed: dict[tuple[str, int], tuple[str, int]] = {}  # for outputs of nodes that went: what stands in for them
+    changed: dict[str, dict[str, Any]] = {}
+    for node_id in _in_order(wiring, wiring.behind(gone)):
+        lost = [edge for edge in wiring.into[node_id] if edge.source in gone and edge.origin not in passed]
+        if node_id not in gone and not _needs(wiring, node_id, lost):
+            changed[node_id] = _relinked(wiring, node_id, lost, passed)
+            continue
+        if node_id in kept or (node_id in needed and (wiring.is_sampler(node_id) or flow.is_maker(node_id))):
+            return None
+        if node_id not in gone:
+            gone[node_id] = None
+            for edge in wiring.out_of[node_id]:
+                if instead := _passed_on(wiring, edge, lost):
+                    passed[edge.origin] = passed.get(instead.origin, instead.origin)
+    left = {
+        node_id: {**node, "inputs": changed[node_id]} if node_id in changed else node
+        for node_id, node in graph.items()
+        if node_id not in gone
+    }
+    after = Wiring.of(left, definitions)
+    still = after.needed()
+    useless = after.behind(node_id for node_id in needed if node_id in left and node_id not in still)
+    return {node_id: node for node_id, node in left.items() if node_id not in useless} if still else None
 
 
-def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> str:
-    """What a graph that makes pictures is for."""
-    sampled = any(wiring.is_sampler(node_id) for node_id in needed)
-    asked = any(name.rsplit(".", 1)[-1] == "prompt" for node_id in needed for name in map(str, wiring.inputs(node_id)))
-    if not files:
-        return "text_to_image" if sampled or asked else "other"
-    if not {file.kind for file in files} <= {"image", "mask"}:
-        return "other"
-    used = [node_id for node_id in wiring.behind(file.target.node_id for file in files) if node_id in needed]
-    names = [wiring.class_type(node_id) for node_id in used]
-    if any(map(UPSCALERS.search, names)) or (not sampled and any(map(UPSCALING.search, names))):
-        return "upscale"
-    if not sampled and not asked:
-        return "other"
-    if masked(wiring, files, needed):
-        return "inpaint"
-    edits = not sampled or any(map(EDITING.search, names))
-    return "image_edit" if edits or _conditions(wiring, files, names) else "image_to_image"
+def _in_order(wiring: Wiring, nodes: Iterable[str]) -> list[str]:
+    """These nodes, each after those of them that feed it; in a circle, which the server refuses, any comes first."""
+    wanted, order, opened = dict.fromkeys(nodes), dict[str, None](), set[str]()
+    for start in wanted:
+        waiting = [start]
+        while waiting:
+            node_id = waiting[-1]
+            if node_id in opened:
+                order.setdefault(waiting.pop())
+                continue
+            opened.add(node_id)
+            sources = (edge.source for edge in wiring.into[node_id])
+            waiting += [source for source in sources if source in wanted and source not in opened]
+    return list(order)
 
 
-def _conditions(wiring: Wiring, files: Sequence[FileInput], names: Sequence[str]) -> bool:
-    """Whether a picture goes to the model as a whole, beside the text: neither as its outlines nor as the start."""
-    if any(map(CONTROLLING.search, names)):
-        return False
-    shown = wiring.behind((file.target.node_id for file in files), SHOWN_TO_MODEL)
-    return any(edge.type == "CONDITIONING" for node_id in shown for edge in wiring.out_of[node_id])
+def _needs(wiring: Wiring, node_id: str, lost: Sequence[Edge]) -> bool:
+    """Whether a node cannot do without these links. A node of an unknown class needs all, and one that computes with a
+    group of numbers or texts needs each of them."""
+    known = wiring.definition(node_id)
+    for edge in lost:
+        if known and (grown := _grown(wiring, edge)):
+            others = [one for one in wiring.into[node_id] if one not in lost and _grown(wiring, one) == grown]
+            if len(others) < grown[1] or edge.type in PLAIN_TYPES:
+                return True
+        elif known is None or ((spec := known.spec(edge.input, wiring.inputs(node_id))) and spec.required):
+            return True
+    return False
 
 
-def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None]) -> bool:
-    """Whether a mask that somebody draws or uploads is used."""
-    drawn = {file.target.node_id for file in files}
-    return any(edge.type == "MASK" and edge.node in needed for node_id in drawn for edge in wiring.out_of[node_id])
+def _grown(wiring: Wiring, edge: Edge) -> tuple[str, int] | None:
+    """The autogrow input whose group a link's input belongs to ("images" for "images.image2"), and the minimum number
+    of inputs in it; None for any other input."""
+    known, (group, _, _) = wiring.definition(edge.node), edge.input.rpartition(".")
+    spec = known.spec(group, wiring.inputs(edge.node)) if known and group else None
+    return (group, spec.least) if spec and spec.type == AUTOGROW else None
+
+
+def _relinked(
+    wiring: Wiring, node_id: str, lost: Sequence[Edge], passed: Mapping[tuple[str, int], tuple[str, int]]
+) -> dict[str, Any]:
+    """The inputs of a node without these links, and with those that stand in for others. In the group of an autogrow
+    input the rest moves up, since its first inputs must be there."""
+    inputs = {name: value for name, value in wiring.inputs(node_id).items() if name not in {at.input for at in lost}}
+    inputs |= {edge.input: [*passed[edge.origin]] for edge in wiring.into[node_id] if edge.origin in passed}
+    for grown in dict.fromkeys(_grown(wiring, edge) for edge in lost):
+        names = [edge.input for edge in wiring.into[node_id] if grown and _grown(wiring, edge) == grown]
+        values = [inputs.pop(name) for name in names if name in inputs]
+        inputs |= dict(zip(names, values, strict=False))
+    return inputs
+
+
+def _passed_on(wiring: Wiring, edge: Edge, lost: Sequence[Edge]) -> Edge | None:
+    """The link into a node that can stand in for `edge`, a link out of it, when the node has lost the links `lost`.
+
+    It has the same type and, where the node has several outputs of that type, the same place among them. Nothing stands
+    in for a number or a text, which the node works out, nor one of two latents for both: one may be film, one sound.
+    """
+    known = wiring.definition(edge.source)
+    if known is None or edge.type in PLAIN_TYPES or (edge.type == "LATENT" and "LATENT" in {at.type for at in lost}):
+        return None
+    order = list(known.inputs)
+    alike = [one for one in wiring.into[edge.source] if one.type == edge.type]
+    alike.sort(key=lambda one: order.index(one.input) if one.input in order else len(order))
+    sides = [slot for slot, kind in enumerate(known.outputs) if kind == edge.type]
+    if len(sides) > 1:
+        place = sides.index(edge.slot) if edge.slot in sides else len(alike)
+        alike = alike[place : place + 1]
+    return next((one for one in alike if one not in lost), None)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/mermaid.py
 #
-# graph/mermaid.
+# Draw a graph as a Mermaid flowchart that Open WebUI shows in a message.
+#
+# `mermaid` reads the graph's links (see graph/links) and gives
+#
+#     flowchart LR
+#         n1["Load Checkpoint<br/>CheckpointLoaderSimple"]
+#         n2["KSampler"]
+#         rest["… and 5 more"]
+#         n1 -->|"MODEL"| n2
+#         classDef loader fill:#dbeafe,stroke:#2563eb,color:#111827
+#         class n1 loader
+#
+# Of a large graph, loaders, samplers and outputs come first. A drawing that is too long is made anew without the types
+# of its links, then with fewer nodes. Titles are somebody else's text in a language full of markup: `drawn_text` leaves
+# nothing but text of them.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-MAX_DRAWN = 60
-MAX_DRAWING = 6000  # characters
-MAX_LABEL = 40
-MAX_TOLD_LINKS = 45  # with more of them, what each carries only hides the rest
-MAX_WIDE = 7  # steps from left to right; a longer way goes from top to bottom
+# How much is drawn.
+MAX_DRAWN = 60  # nodes
+MAX_DRAWING = 6000  # characters of the whole drawing
+MAX_LABEL = 40  # characters of a title or class
+MAX_TOLD_LINKS = 45  # with more links, the types of all of them only hide the rest
+MAX_WIDE = 7  # nodes from left to right; a longer way goes from top to bottom
 
-
-# Fill, border and text go together, so that a node can be read on a light and on a dark page.
+# Fill, border and text colour are set together, so that a node can be read on a light and on a dark page.
 DRAWN_STYLES: Mapping[str, str] = {
     "loader": "fill:#dbeafe,stroke:#2563eb,color:#111827",
     "sampler": "fill:#fef3c7,stroke:#d97706,color:#111827",
@@ -4164,7 +4621,8 @@ DRAWN_STYLES: Mapping[str, str] = {
 
 
 def mermaid(graph: Graph, definitions: Definitions) -> str:
-    """The graph as a Mermaid flowchart: its most telling nodes, no more than are readable (`MAX_DRAWN`)."""
+    """The graph as a Mermaid flowchart: its most telling nodes, `MAX_DRAWN` at most, and fewer where it
+    gets longer than `MAX_DRAWING`."""
     wiring = Wiring.of(graph, definitions)
     ranked = _ranked(wiring)
     text = ""
@@ -4177,7 +4635,8 @@ def mermaid(graph: Graph, definitions: Definitions) -> str:
 
 
 def _ranked(wiring: Wiring) -> list[str]:
-    """The nodes, most telling first: ends and samplers, what lies between them, then numbers and what is unused."""
+    """The nodes, most telling first: outputs, samplers and loaders, what lies between them, nodes that only give
+    numbers or texts, and last what no output needs."""
     needed = wiring.needed()
 
     def rank(node_id: str) -> int:
@@ -4192,7 +4651,7 @@ def _ranked(wiring: Wiring) -> list[str]:
 
 
 def _role(wiring: Wiring, node_id: str) -> str:
-    """The part a node has in its graph, when it is one that is marked."""
+    """The part that a node plays, if it is one that is marked by a colour: "output", "sampler", "loader", else ""."""
     if wiring.is_output(node_id):
         return "output"
     if wiring.is_sampler(node_id) or wiring.takes(node_id, "GUIDER"):
@@ -4202,6 +4661,7 @@ def _role(wiring: Wiring, node_id: str) -> str:
 
 
 def _drawing(wiring: Wiring, ranked: Sequence[str], count: int, told: bool) -> str:
+    """The drawing of the first `count` of the ranked nodes, with the types of the links if `told`."""
     chosen = set(ranked[:count])
     if len(ranked) > count:  # the node that stands for the rest counts as well
         chosen.discard(ranked[count - 1])
@@ -4230,7 +4690,7 @@ def _drawing(wiring: Wiring, ranked: Sequence[str], count: int, told: bool) -> s
 
 
 def _steps(links: Iterable[tuple[str, str]]) -> int:
-    """How many nodes the longest way through has; one that runs in a circle ends there."""
+    """How many nodes the longest way over these links (source, target) has; a way ends where it runs into a circle."""
     onward: dict[str, list[str]] = {}
     missing: dict[str, int] = {}
     for source, target in links:
@@ -4249,7 +4709,7 @@ def _steps(links: Iterable[tuple[str, str]]) -> int:
 
 
 def drawn_label(wiring: Wiring, node_id: str) -> str:
-    """A node's title and, on a second line, its class when that says something else."""
+    """A node's title and, on a second line, its class if that is another."""
     title, name = plain_title(wiring.nodes[node_id]), wiring.class_type(node_id)
     return drawn_text(title) + ("" if title == name else "<br/>" + drawn_text(name))
 
@@ -4260,7 +4720,8 @@ APART = (("ﬂ", "fl"), (":fa-", ":\u200bfa-"), ("$$", "$\u200b$"), ("\\n", "\\\
 
 
 def drawn_text(text: str) -> str:
-    """A text inside a drawing's quotes, where it is nothing but text: neither Mermaid, Markdown, HTML nor an icon."""
+    """A text as it can stand between quotes in a drawing, where it is nothing but text: neither Mermaid, Markdown, HTML
+    nor an icon. `cost: "5"` becomes `cost#58; #34;5#34;`."""
     shown = "".join(char for char in text if char.isspace() or unicodedata.category(char)[0] != "C")
     line = shortened(shown, MAX_LABEL) or "?"
     for markup, plain in APART:
@@ -4271,6 +4732,7 @@ def drawn_text(text: str) -> str:
 
 
 def _harmless(line: str, place: int) -> bool:
+    """Whether a character of a line can stand in a drawing as it is."""
     char = line[place]
     if char in "-_":  # inside a word they mean nothing
         return 0 < place < len(line) - 1 and line[place - 1].isalnum() and line[place + 1].isalnum()
@@ -4280,63 +4742,50 @@ def _harmless(line: str, place: int) -> bool:
 # ======================================================================================================================
 # src/comfyui_chat/media/__init__.py
 #
-# media.
+# Files as bytes: kinds, pictures and masks, metadata, formats; never the network.
+#
+# Every module takes bytes and gives bytes or what is known of them. Decoding and encoding block, so callers do it in a
+# thread. The modules follow one another so:
+#
+#     kinds     what a file is, by its first bytes: its content type, the size of a picture, whether it moves
+#     pictures  files of the chat made ready for a workflow: pictures, masks, videos and sounds
+#     metadata  what tells how a file was made, taken out of it
+#     delivery  finished files handed over in the format that somebody wants, with or without metadata
 # ======================================================================================================================
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/media/kinds.py
 #
-# media/kinds.
+# Tell what a file is by its bytes: its type, a picture's size, whether it moves.
+#
+# `content_type_of` answers ("image/png", Size(1024, 768), False), say. Pictures are opened by Pillow (`open_picture`),
+# which decodes only their heads. For other files `BEGINNINGS` lists how each kind begins; failing that, the ending of
+# the name tells. What a server or a browser says of a file is not asked. A `Product` is a finished file and its type.
+#
+# Files come from anybody, and Pillow's readers raise whatever they stumble over. So in `media/` every exception of
+# theirs is caught and becomes an error of this tool or a note, and formats that could do harm are not read.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-MAX_INPUT_BYTES = 256 * 2**20
-MAX_INPUT_FILES = 16  # of one call
+# What may come in.
+MAX_INPUT_BYTES = 256 * 2**20  # of a file, and of all files of a call together
+MAX_INPUT_FILES = 16  # of a call
+MAX_INPUT_MEGAPIXELS = 50.0  # of one picture
+MAX_INPUT_SIDE = 16_384  # pixels
 
-
-#
-# Pictures that come in, masks, and the files that go out, all as bytes. They come from anybody, and Pillow's readers
-# raise whatever they stumble over, so every exception of theirs is caught and becomes an error or a note.
-
-MAX_INPUT_MEGAPIXELS = 50.0
-MAX_INPUT_SIDE = 16_384
-
-
-# Not read: what Pillow only recognizes, what starts another program, draws vectors, opens other formats inside or
-# unpacks without a bound (FITS).
-NOT_READ = {"BUFR", "EPS", "FITS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "QOI", "WMF"}
-ENDINGS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}  # what every ComfyUI reads
-PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
-TURNED = range(2, 9)  # values of EXIF's orientation; 1 is upright
-ORIENTATION = 0x0112
-PAGED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF", "FLI")  # formats whose further pictures are as good as the first
-FAINT = 8  # of 255: no more than a trace of white in a mask
-ONE_COLOUR = 16.0  # of 255: how much each channel of a stroke's colour may spread
-GREY = 12.0  # of 255: how far apart the channels of something grey may be on average
+# Content types: of what Pillow reads, by its names for the formats, and by the endings of names, where the operating
+# system's own table may lack them.
 PICTURE_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
-
-
 PICTURE_TYPES |= {"AVIF": "image/avif", "TIFF": "image/tiff", "BMP": "image/bmp", "MPO": "image/jpeg"}
 
-
-# What the operating system's own table of endings may lack.
 OTHER_TYPES = {"mp4": "video/mp4", "webm": "video/webm", "mp3": "audio/mpeg", "flac": "audio/flac", "opus": "audio/ogg"}
-
-
 OTHER_TYPES |= {"ogg": "audio/ogg", "wav": "audio/wav", "m4a": "audio/mp4", "mov": "video/quicktime"}
-
-
 OTHER_TYPES |= {"mkv": "video/x-matroska", "glb": "model/gltf-binary", "gltf": "model/gltf+json", "obj": "model/obj"}
-
-
 OTHER_TYPES |= {"stl": "model/stl", "ply": "model/ply", "svg": "image/svg+xml", "json": "application/json"}
-
-
 OTHER_TYPES |= {"txt": "text/plain", "md": "text/markdown", "latent": "application/octet-stream"}
 
-
-# How the files of a kind begin.
+# How the files of a kind begin; the first match counts.
 BEGINNINGS = tuple(
     (re.compile(start, re.DOTALL), kind)
     for start, kind in (
@@ -4361,10 +4810,34 @@ BEGINNINGS = tuple(
     )
 )
 
+# Formats that are not read: those that Pillow only recognizes, start another program, draw vectors, open other formats
+# inside, or unpack without a bound (FITS).
+NOT_READ = {"BUFR", "EPS", "FITS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "QOI", "WMF"}
+
+# Formats whose further pictures are as good as the first. In others they only go with it, as in a phone's MPO.
+PAGED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF", "FLI")
+
+# Pictures that every ComfyUI reads rightly as they are: their formats, with the usual endings, and their modes.
+ENDINGS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}
+PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
+
+# EXIF's tag for how a picture is turned, and the values of it that ask for turning; 1 is upright.
+ORIENTATION = 0x0112
+TURNED = range(2, 9)
+
+# How a picture is told to be a mask, and what counts as white in it.
+FAINT = 8  # of 255: no more than a trace of white in a mask
+ONE_COLOUR = 16.0  # of 255: how much each channel of a stroke's colour may spread
+GREY = 12.0  # of 255: how far apart the channels of something grey may be on average
+
 
 def content_type_of(data: bytes, name: str) -> tuple[str, Size | None, bool]:
-    """What a file is: its content type, the size in pixels of a picture, and whether it moves (or has pages).
-    Told by its own bytes, of which only the head is decoded, else by the name's ending. Blocks: call it in a thread."""
+    """What a file is: its content type, a picture's size in pixels (None for other files), and whether it moves or has
+    pages.
+
+    Told by its own bytes, of which only the head is decoded, else by the ending of its name; what nothing tells is
+    "application/octet-stream". Blocks: call it in a thread.
+    """
     with contextlib.suppress(Exception), open_picture(data, PICTURE_TYPES) as image:
         return PICTURE_TYPES[str(image.format)], Size(*image.size), _is_paged(image)
     ending = name.rpartition(".")[2].lower()
@@ -4380,27 +4853,29 @@ def content_type_of(data: bytes, name: str) -> tuple[str, Size | None, bool]:
     return kind, None, kind.startswith("video/")
 
 
-def is_drawing(data: bytes) -> bool:
-    """Whether a file is an SVG."""
-    head = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    return head.startswith(b"<") and not head.startswith((b"<html", b"<!doctype html")) and b"<svg" in head
-
-
 def open_picture(data: bytes, formats: Iterable[str] = ()) -> Image.Image:
-    """A picture whose head is decoded. Raises anything."""
+    """A picture of which only the head is decoded, in one of Pillow's `formats`, or in any that is read when there are
+    none. May raise any exception."""
     Image.init()
     names = [kind for kind in Image.OPEN if kind not in NOT_READ and (not formats or kind in formats)]
     return Image.open(io.BytesIO(data), formats=names)
 
 
 def _is_paged(image: Image.Image) -> bool:
+    """Whether a picture is an animation or has pages."""
     with contextlib.suppress(Exception):
         return image.format in PAGED and bool(getattr(image, "is_animated", False))
     return False
 
 
+def is_drawing(data: bytes) -> bool:
+    """Whether a file is a drawing (SVG)."""
+    head = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return head.startswith(b"<") and not head.startswith((b"<html", b"<!doctype html")) and b"<svg" in head
+
+
 def behind_id3(data: bytes) -> int:
-    """Where a file goes on behind ID3 tags at its start."""
+    """The place behind the ID3 tags that a file begins with, 0 when it has none."""
     at = 0
     for _ in range(8):  # there is rarely a second one
         if data[at : at + 3] != b"ID3" or len(data) < at + 10:
@@ -4410,23 +4885,24 @@ def behind_id3(data: bytes) -> int:
     return at
 
 
-USUAL_ENDINGS = {"jpeg": "jpg", "plain": "txt", "svg+xml": "svg"}  # where a type is not called as its files end
+# Where a content type is not called as its files end.
+USUAL_ENDINGS = {"jpeg": "jpg", "plain": "txt", "svg+xml": "svg"}
 
 
 @dataclass(frozen=True)
 class Product:
-    """A finished file, nearly always a picture."""
+    """A finished file, nearly always a picture, with what is known of it."""
 
     data: bytes = field(repr=False)
     content_type: str
-    size: Size | None  # of a picture
-    source: str  # its name on the ComfyUI server, or "" when it came over the websocket, or is a text
-    prompt_id: str = ""  # of the run that made it,
-    of: int = 0  # and how many files that made
+    size: Size | None  # of a picture in pixels
+    source: str  # its name on the ComfyUI server; "" for a text, and for what came over the websocket
+    prompt_id: str = ""  # of the run that made it
+    of: int = 0  # how many files that run made
 
     @property
     def ending(self) -> str:
-        """What a name of such a file ends in: "png"."""
+        """How the name of such a file ends, without the dot: "png". It is "bin" where nothing sensible is known."""
         kind = self.content_type.rpartition("/")[2]
         ending = self.source.rpartition(".")[2].lower() if self.size is None and "." in self.source else kind
         ending = USUAL_ENDINGS.get(ending, ending)
@@ -4436,95 +4912,22 @@ class Product:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/media/pictures.py
 #
-# media/pictures.
+# Make files of the chat ready for a workflow: pictures, masks, videos and sounds.
+#
+# `read_input` makes an `InputFile` of a file's bytes. A picture keeps its bytes where every ComfyUI reads them
+# rightly. Else it is encoded anew: upright, with 8 bits a channel, and only the first of several pictures. A mask is a
+# Pillow picture of mode L on its way, white where something is painted anew: `read_mask` finds it in what somebody
+# drew, `mask_of` in what is see-through in a picture. It goes to ComfyUI as the transparency of a picture
+# (`with_mask`), which is how LoadImage takes it, or as a file of its own (`mask_file`).
+#
+# `glance` and `small_jpeg` shrink a picture to a JPEG data URI, for models to look at and for live previews.
+# `read_picture_workflow` takes the workflow out of a picture that ComfyUI saved:
+#
+#     PNG   a text "prompt" with the graph in the API format, a text "workflow" with the one in the UI format
+#     WebP  the same in EXIF data, as "prompt:{...}" and "workflow:{...}"
+#
+# All of this decodes or encodes pictures and blocks: call it in a thread.
 # ----------------------------------------------------------------------------------------------------------------------
-
-
-PICTURE_KEYS = ("prompt", "workflow")  # what ran comes before what was drawn: it needs no conversion
-
-
-def read_picture_workflow(data: bytes, name: str) -> Graph:
-    """The workflow that ComfyUI put into a picture that it made: PNG text, or the EXIF data of other formats. Raises
-    `WorkflowRefused` when there is none. Blocks: call it in a thread."""
-    try:
-        with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as image:
-            held = {key: value for key, value in image.info.items() if key in PICTURE_KEYS and isinstance(value, str)}
-            for value in image.getexif().values():
-                key, _, text = value.partition(":") if isinstance(value, str) else ("", "", "")
-                held.setdefault(key.strip().lower(), text.strip("\0 "))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise WorkflowRefused(f'"{name}" is no picture that can be read.', EXPECTED) from None
-    for key in PICTURE_KEYS:
-        with contextlib.suppress(WorkflowRefused):
-            return unwrap(read_json(held.get(key, "")))
-    raise WorkflowRefused(
-        f'The picture "{name}" holds no workflow of ComfyUI.',
-        "Pictures lose it when they are edited, compressed or sent by a messenger: attach the file that ComfyUI saved.",
-    )
-
-
-def orientation_of(image: Image.Image) -> int:
-    """EXIF's orientation, 0 when its EXIF data cannot be read. What holds its EXIF data at the end is loaded."""
-    try:
-        found = image.getexif().get(ORIENTATION, 1)
-    except Exception:
-        return 0
-    return found if found in TURNED else 1
-
-
-def turn_upright(image: Image.Image) -> None:
-    """Turn a picture, in place, as its EXIF data asks for."""
-    if orientation_of(image) in TURNED:
-        ImageOps.exif_transpose(image, in_place=True)
-
-
-def _is_see_through(image: Image.Image) -> bool:
-    if not image.has_transparency_data or image.mode[0] in "IF":
-        return False
-    alpha = image if "A" in image.getbands() else image.convert("RGBA")
-    return alpha.getchannel("A").getextrema()[0] != 255
-
-
-def plain_picture(image: Image.Image) -> Image.Image:
-    """A decoded picture as RGB with 8 bits a channel, or as RGBA when something in it is see-through."""
-    mode = "RGBA" if _is_see_through(image) else "RGB"
-    if mode == "RGB":
-        image.info.pop("transparency", None)  # Pillow would warn of it
-    if image.mode[0] in "IF":
-        image = _eight_bits(image)
-    return image if image.mode == mode else image.convert(mode)
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """A grey picture of 16 or 32 bits or of fractions as one of 8. 16 bits lose the lower half, which ComfyUI would
-    clip to white; white in others is the brightest pixel, in fractions at least 1, and 255 when it is above 1."""
-    if image.mode == "F":
-        top = _brightest(image)
-        top = max(top, 255.0) if top > 1 else 1.0
-    else:
-        image = image.convert("I")
-        top = _brightest(image)
-        if top <= 0xFFFF:
-            return image.point([value >> 8 for value in range(0x10000)], "L")
-    return image.point(lambda value: value * (255 / top) + 0).convert("L")
-
-
-def _brightest(image: Image.Image) -> float:
-    """The highest value in a picture of one channel."""
-    return float(image.getextrema()[1])  # type: ignore[arg-type]
-
-
-def rgb_profile(image: Image.Image) -> bytes | None:
-    """A picture's colour profile, if it is one for RGB."""
-    profile = image.info.get("icc_profile")
-    return profile if isinstance(profile, bytes) and profile[16:20] == b"RGB " else None
-
-
-def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
-    """A picture as a file of Pillow's format `kind`, with the options that Pillow takes for it."""
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
 
 
 @dataclass(frozen=True)
@@ -4532,23 +4935,70 @@ class InputFile:
     """A file for a workflow to work on, as ComfyUI reads it."""
 
     data: bytes = field(repr=False)
-    ending: str  # of its name: "png"
-    size: Size | None = None  # of a picture, upright
+    ending: str  # of its name, without the dot: "png"
+    size: Size | None = None  # of a picture, upright; None for a video or sound
     transparent: bool = False  # whether any part of it is see-through
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # for the user: "only the first of 3 pictures in it is used"
     kind: str = "image"  # or "video" or "audio"
 
     @functools.cached_property
     def stored_name(self) -> str:
-        """Its name in the server's input folder, made from its content: the same file is kept once, and nodes that
-        read it are not run again."""
+        """Its name in the server's input folder, made from a digest of its content: a file is kept only once, and nodes
+        that read it need not run again."""
         return f"open-webui-{hashlib.sha256(self.data).hexdigest()[:24]}.{self.ending}"
+
+
+def read_input(data: bytes, name: str) -> InputFile:
+    """A file as a workflow's input: a video or sound as it is, a picture by `read_still`. Raises `BadArgument` for a
+    file of another kind, and as `read_still` does. Blocks: call it in a thread."""
+    content_type = content_type_of(data, name)[0]
+    kind = content_type.partition("/")[0]
+    if kind in ("video", "audio") and data:
+        return InputFile(data, Product(data, content_type, None, name).ending, kind=kind)
+    return read_still(data, name)
+
+
+def read_still(data: bytes, name: str) -> InputFile:
+    """A picture of any common format for ComfyUI: its own bytes where every ComfyUI reads them rightly, else encoded
+    anew, as a JPEG if it was one, else as a PNG.
+
+    It is decoded once in any case, so that a damaged file is found here. Raises `BadArgument` for what is not a
+    picture, and `LimitExceeded` beyond the bounds. Blocks.
+    """
+    with _reading(data, name) as image:
+        ending = ENDINGS.get(str(image.format), "")
+        if ending == "jpg" and image.mode in PLAIN_MODES and orientation_of(image) == 1:
+            size = Size(*image.size)
+            image.draft(image.mode, (1, 1))  # decodes at an eighth of the size, and reads all of the file all the same
+            image.load()
+            return InputFile(data, ending, size, False)
+        count = int(getattr(image, "n_frames", 1)) if _is_paged(image) else 1
+        image.load()
+        _check_bounds(image, name)  # some formats tell their size only now
+        transparent = _is_see_through(image)
+        hidden = transparent and image.mode in ("1", "L", "RGB")  # a colour stands for nothing, but ComfyUI shows it
+        if ending and image.mode in PLAIN_MODES and orientation_of(image) == count == 1 and not hidden:
+            return InputFile(data, ending, Size(*image.size), transparent)
+        notes = (f"only the first of {count} pictures in it is used",) if count > 1 else ()
+        turn_upright(image)
+        # A JPEG gets here if it was turned, or has EXIF data that ComfyUI would fail on.
+        if ending == "jpg" and image.mode in ("L", "RGB"):
+            profile = image.info.get("icc_profile")
+            encoded = encode(image, "JPEG", quality=95, subsampling="4:4:4", icc_profile=profile)
+            return InputFile(encoded, ending, Size(*image.size), False, notes)
+        profile = rgb_profile(image)
+        plain = plain_picture(image)
+        encoded = encode(plain, "PNG", compress_level=1, icc_profile=profile)
+        return InputFile(encoded, "png", Size(*plain.size), transparent, notes)
+
+
+# Opening a picture within bounds, and the errors for what cannot be opened.
 
 
 @contextlib.contextmanager
 def _reading(data: bytes, name: str) -> Iterator[Image.Image]:
-    """A picture within the bounds, not yet decoded. Raises `BadArgument` and `LimitExceeded` for whatever goes wrong
-    with it inside."""
+    """Open a picture within the bounds; it is not decoded yet. Whatever goes wrong then or inside the block is raised
+    as `BadArgument` or `LimitExceeded`."""
     try:
         with open_picture(data) as image:
             _check_bounds(image, name)
@@ -4562,12 +5012,14 @@ def _reading(data: bytes, name: str) -> Iterator[Image.Image]:
 
 
 def _check_bounds(image: Image.Image, name: str) -> None:
+    """Raise `LimitExceeded` for a picture with too many pixels or too long a side."""
     size = Size(*image.size)
     if size.megapixels > MAX_INPUT_MEGAPIXELS or max(image.size) > MAX_INPUT_SIDE:
         raise _too_large(name, f"{size} pixels")
 
 
 def _too_large(name: str, found: str) -> LimitExceeded:
+    """The error for a picture that is too large, with what was found of it."""
     return LimitExceeded(
         f'The picture "{shortened(name)}" has {found}.',
         f"Give one of at most {MAX_INPUT_MEGAPIXELS:g} megapixels and {MAX_INPUT_SIDE} pixels a side.",
@@ -4575,6 +5027,7 @@ def _too_large(name: str, found: str) -> LimitExceeded:
 
 
 def _unreadable(data: bytes, name: str) -> BadArgument:
+    """The error for a file that Pillow cannot read: a drawing, a damaged picture, or none at all."""
     if is_drawing(data):
         return BadArgument(f'"{shortened(name)}" is a drawing (SVG), no picture of pixels.', "Export it as PNG first.")
     if content_type_of(data, "")[0] in {kind for name, kind in PICTURE_TYPES.items() if name in Image.OPEN}:
@@ -4584,40 +5037,16 @@ def _unreadable(data: bytes, name: str) -> BadArgument:
     )
 
 
-def read_still(data: bytes, name: str) -> InputFile:
-    """A picture of any common format, decoded once as a proof, for ComfyUI: its own bytes where every ComfyUI reads
-    them rightly, else encoded anew. Raises `BadArgument`, and `LimitExceeded` beyond the bounds. Blocks."""
-    with _reading(data, name) as image:
-        ending = ENDINGS.get(str(image.format), "")
-        if ending == "jpg" and image.mode in PLAIN_MODES and orientation_of(image) == 1:
-            size = Size(*image.size)
-            image.draft(image.mode, (1, 1))  # decodes at an eighth of the size, and reads all of the file all the same
-            image.load()
-            return InputFile(data, ending, size, False)
-        count = int(getattr(image, "n_frames", 1)) if _is_paged(image) else 1
-        image.load()
-        _check_bounds(image, name)  # some formats tell their size only now
-        transparent = _is_see_through(image)
-        hidden = transparent and image.mode in ("1", "L", "RGB")  # a colour that stands for nothing: ComfyUI shows it
-        if ending and image.mode in PLAIN_MODES and orientation_of(image) == count == 1 and not hidden:
-            return InputFile(data, ending, Size(*image.size), transparent)
-        notes = (f"only the first of {count} pictures in it is used",) if count > 1 else ()
-        turn_upright(image)
-        # Turned, or with EXIF data that ComfyUI would fail at.
-        if ending == "jpg" and image.mode in ("L", "RGB"):
-            profile = image.info.get("icc_profile")
-            encoded = encode(image, "JPEG", quality=95, subsampling="4:4:4", icc_profile=profile)
-            return InputFile(encoded, ending, Size(*image.size), False, notes)
-        profile = rgb_profile(image)
-        plain = plain_picture(image)
-        encoded = encode(plain, "PNG", compress_level=1, icc_profile=profile)
-        return InputFile(encoded, "png", Size(*plain.size), transparent, notes)
+# Masks. White is what is painted anew. ComfyUI takes a mask from a picture's transparency, where see-through is what is
+# painted, or from one of the colours of a file.
 
 
 def read_mask(data: bytes, name: str) -> Image.Image:
-    """A mask (mode L, white is what is painted anew) from a picture that somebody drew: what is bright in it, drawn on
-    nothing, or, in a picture with holes, the holes. Raises as `read_still` does, and `BadArgument` when nothing is
-    white. Blocks."""
+    """A mask (mode L, white is what is painted anew) from a picture that somebody drew.
+
+    It may be white on black, drawn on nothing in any one colour, or a picture with holes, which are the mask then.
+    Raises as `read_still` does, and `BadArgument` when nothing is white. Blocks.
+    """
     with _reading(data, name) as image:
         image.load()
         _check_bounds(image, name)
@@ -4632,6 +5061,8 @@ def read_mask(data: bytes, name: str) -> Image.Image:
 
 
 def _mask_in(picture: Image.Image) -> Image.Image:
+    """The mask in a plain picture. Without transparency it is the brightness; else the strokes if they have one colour,
+    their brightness if they are grey, and what is see-through if they are a picture."""
     colours = picture.convert("RGB")
     red, green, blue = colours.split()
     brightest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
@@ -4649,7 +5080,7 @@ def _mask_in(picture: Image.Image) -> Image.Image:
 
 
 def mask_of(still: InputFile) -> Image.Image | None:
-    """What is see-through in a picture as a mask (mode L), or None when nothing is. Blocks."""
+    """What is see-through in a picture as a mask (mode L, white is see-through), or None when nothing is. Blocks."""
     if not still.transparent:
         return None
     with _reading(still.data, "picture") as image:
@@ -4657,8 +5088,8 @@ def mask_of(still: InputFile) -> Image.Image | None:
 
 
 def with_mask(still: InputFile, mask: Image.Image) -> InputFile:
-    """A picture whose see-through part is the mask's white part, as ComfyUI's LoadImage takes it; its colours stay
-    there too. Blocks."""
+    """The picture, see-through where the mask is white, as ComfyUI's LoadImage takes it; under the mask its colours
+    stay as well. A mask of another size is scaled, which is noted. Blocks."""
     mask, notes = _scaled(mask, still.size or Size(*mask.size))
     with _reading(still.data, "picture") as image:
         image.load()
@@ -4670,25 +5101,39 @@ def with_mask(still: InputFile, mask: Image.Image) -> InputFile:
 
 
 def mask_file(mask: Image.Image, size: Size) -> InputFile:
-    """A mask as a file of its own that all loaders of ComfyUI understand alike: those that read a colour, and those
-    that read what is see-through. Blocks."""
+    """A mask as a PNG of its own, scaled to `size`, that all of ComfyUI's loaders understand alike: those that read a
+    colour, and those that read what is see-through. Blocks."""
     mask, notes = _scaled(mask, size)
     picture = Image.merge("RGBA", (mask, mask, mask, ImageChops.invert(mask)))
     return InputFile(encode(picture, "PNG", compress_level=1), "png", size, _brightest(mask) > 0, notes)
 
 
 def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]]:
+    """The mask in mode L and this size, with a note if its size was another."""
     mask, own = mask.convert("L"), Size(*mask.size)
     if own == size:
         return mask, ()
-    # Bilinear, for it adds no rings around hard edges.
+    # Bilinear, since that adds no rings around hard edges.
     scaled = mask.resize((size.width, size.height), Image.Resampling.BILINEAR)
     return scaled, (f"the mask of {own} was scaled to {size}",)
 
 
+# Small pictures to look at.
+
+
+def glance(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
+    """A picture as a JPEG data URI for a model to look at, of at most `side` pixels on its longer side and about `most`
+    bytes; None for what is not a picture or is too large to decode. Blocks."""
+    steps = (side, 80), (side, 60), (side * 2 // 3, 60), (side // 2, 50), (side // 3, 40)
+    return small_jpeg(data, steps, most, MAX_INPUT_MEGAPIXELS * 2e6)
+
+
 def small_jpeg(data: bytes, steps: Sequence[tuple[int, int]], most: int, pixels: float) -> str | None:
-    """A picture as a JPEG data URI: the first of `steps` (longer side, quality) with at most `most` bytes of JPEG, else
-    the last; None for what is no picture or has more than so many `pixels`. Blocks."""
+    """A picture as a JPEG data URI, or None for what is not a picture or has more than `pixels` pixels.
+
+    `steps` are tried in turn: (longer side in pixels, JPEG quality). The first that gives at most `most` bytes of JPEG
+    is taken, else the last. Blocks.
+    """
     try:
         with open_picture(data) as image:
             if image.width * image.height > pixels:
@@ -4708,15 +5153,73 @@ def small_jpeg(data: bytes, steps: Sequence[tuple[int, int]], most: int, pixels:
     return f"data:image/jpeg;base64,{base64.b64encode(encoded).decode()}"
 
 
-def glance(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
-    """A picture as a JPEG data URI for a model to look at, its longer side at most `side` pixels and of about `most`
-    bytes; None for what is no picture or too large to decode. Blocks."""
-    steps = (side, 80), (side, 60), (side * 2 // 3, 60), (side // 2, 50), (side // 3, 40)
-    return small_jpeg(data, steps, most, MAX_INPUT_MEGAPIXELS * 2e6)
+# What is done with a picture that Pillow opened.
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF's orientation: 1 for upright, 2 to 8 for turned, 0 when the EXIF data cannot be read. A picture that holds
+    its EXIF data at its end is decoded for it."""
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except Exception:
+        return 0
+    return found if found in TURNED else 1
+
+
+def turn_upright(image: Image.Image) -> None:
+    """Turn a picture in place as its EXIF data says."""
+    if orientation_of(image) in TURNED:
+        ImageOps.exif_transpose(image, in_place=True)
+
+
+def plain_picture(image: Image.Image) -> Image.Image:
+    """A decoded picture as RGB with 8 bits a channel, or as RGBA when something in it is see-through."""
+    mode = "RGBA" if _is_see_through(image) else "RGB"
+    if mode == "RGB":
+        image.info.pop("transparency", None)  # Pillow would warn of it
+    if image.mode[0] in "IF":
+        image = _eight_bits(image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _is_see_through(image: Image.Image) -> bool:
+    """Whether any pixel of a decoded picture is not fully opaque."""
+    if not image.has_transparency_data or image.mode[0] in "IF":
+        return False
+    alpha = image if "A" in image.getbands() else image.convert("RGBA")
+    return alpha.getchannel("A").getextrema()[0] != 255
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """A grey picture of 16 or 32 bits, or of fractions, as one of 8 bits.
+
+    Of 16 bits the upper 8 are kept; ComfyUI itself would clip what is above 255 to white. In 32 bits the brightest
+    pixel becomes white. In fractions 1.0 is white if none is brighter, else 255 or the brightest pixel.
+    """
+    if image.mode == "F":
+        top = _brightest(image)
+        top = max(top, 255.0) if top > 1 else 1.0
+    else:
+        image = image.convert("I")
+        top = _brightest(image)
+        if top <= 0xFFFF:
+            return image.point([value >> 8 for value in range(0x10000)], "L")
+    return image.point(lambda value: value * (255 / top) + 0).convert("L")
+
+
+def _brightest(image: Image.Image) -> float:
+    """The highest value in a picture that has one channel."""
+    return float(image.getextrema()[1])  # type: ignore[arg-type]
+
+
+def rgb_profile(image: Image.Image) -> bytes | None:
+    """A picture's colour profile (ICC), or None when it has none or one that is not for RGB."""
+    profile = image.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) and profile[16:20] == b"RGB " else None
 
 
 def over_white(image: Image.Image) -> Image.Image:
-    """A picture without transparency: what was see-through shows white."""
+    """The picture without transparency: what was see-through shows white."""
     if image.mode != "RGBA":
         return image
     ground = Image.new("RGB", image.size, "white")
@@ -4724,30 +5227,60 @@ def over_white(image: Image.Image) -> Image.Image:
     return ground
 
 
-def read_input(data: bytes, name: str) -> InputFile:
-    """A file as a workflow's input. Raises `BadArgument` for a kind that none takes, and as `read_still` does. Blocks:
-    call it in a thread."""
-    content_type = content_type_of(data, name)[0]
-    kind = content_type.partition("/")[0]
-    if kind in ("video", "audio") and data:
-        return InputFile(data, Product(data, content_type, None, name).ending, kind=kind)
-    return read_still(data, name)
+def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """A picture as the bytes of a file of Pillow's format `kind`, "PNG", say, with Pillow's options for that format."""
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+# The workflow in a picture. What ran counts before what was drawn, since it needs no conversion.
+PICTURE_KEYS = ("prompt", "workflow")
+
+
+def read_picture_workflow(data: bytes, name: str) -> Graph:
+    """The workflow that ComfyUI put into a picture that it made, in PNG texts or in the EXIF data of WebP and JPEG.
+    Raises `WorkflowRefused` when there is none. Blocks: call it in a thread."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as image:
+            held = {key: value for key, value in image.info.items() if key in PICTURE_KEYS and isinstance(value, str)}
+            for value in image.getexif().values():
+                key, _, text = value.partition(":") if isinstance(value, str) else ("", "", "")
+                held.setdefault(key.strip().lower(), text.strip("\0 "))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise WorkflowRefused(f'"{name}" is no picture that can be read.', EXPECTED) from None
+    for key in PICTURE_KEYS:
+        with contextlib.suppress(WorkflowRefused):
+            return unwrap(read_json(held.get(key, "")))
+    raise WorkflowRefused(
+        f'The picture "{name}" holds no workflow of ComfyUI.',
+        "Pictures lose it when they are edited, compressed or sent by a messenger: attach the file that ComfyUI saved.",
+    )
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/media/metadata.py
 #
-# media/metadata.
+# Strip files of the texts that tell how they were made, without decoding them.
+#
+# ComfyUI writes the prompt and the workflow into nearly every file that it saves. `without_metadata` takes them out: by
+# the file's type it calls one of the `_bare_...` functions, of which each knows the layout of one format (see `BARE` at
+# the end). Pixels, sound and film stay as they are, bit by bit, and so do colour profiles and how a picture is turned.
+#
+# Some formats are rows of pieces, and are written anew without some of them (PNG, JPEG, GIF, RIFF, SVG, GLB). In others
+# something refers to places in the file, and so what is removed is overwritten in its length (MP4, Matroska, FLAC, Ogg,
+# safetensors). A file that is not as its format demands raises `ValueError` or `LookupError`, or `RecursionError` where
+# it is nested without end: rather an error than a file that may still tell.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-# Taking texts out of files without decoding them. Wherever something refers to places in the file, what was there is
-# overwritten in its length. All raise ValueError or LookupError for a file that is not as it should be.
-
-
 def without_metadata(data: bytes, content_type: str) -> bytes:
-    """A file without the texts that tell how it was made; all else stays, bit by bit. Raises `ValueError`,
-    `LookupError` or `RecursionError` when it cannot be told where they are."""
+    """A file without the texts that tell how it was made; all else stays, bit by bit.
+
+    Its own bytes tell its type; `content_type` counts where they do not. Raises `ValueError`, `LookupError` or
+    `RecursionError` for a damaged file, and for a picture, video or sound of an unknown format. Other files of unknown
+    formats come back as they are.
+    """
     own = content_type_of(data, "")[0]
     kind = own if own in BARE else content_type
     if kind in BARE:
@@ -4759,14 +5292,18 @@ def without_metadata(data: bytes, content_type: str) -> bytes:
     return data
 
 
+# Helpers for several formats.
+
+
 def _number(data: bytes | bytearray, at: int, length: int, order: Literal["big", "little"] = "big") -> int:
+    """The number in `length` bytes at a place. Raises `ValueError` where the file ends before."""
     if at < 0 or at + length > len(data):
         raise ValueError("the file ends too early")
     return int.from_bytes(data[at : at + length], order)
 
 
 def _only_orientation(exif: bytes) -> bytes:
-    """EXIF data (as in TIFF) that tell nothing but how a picture is turned; empty when it is upright."""
+    """EXIF data (as in TIFF) that tells nothing but how a picture is turned; empty when that is upright or unknown."""
     held, only = Image.Exif(), Image.Exif()
     try:
         held.load(exif)
@@ -4779,7 +5316,11 @@ def _only_orientation(exif: bytes) -> bytes:
     return only.tobytes().removeprefix(b"Exif\0\0")
 
 
+# Pictures.
+
+
 def _bare_png(data: bytes) -> bytes:
+    """A PNG: a signature of 8 bytes, then chunks of length (4), kind (4), content and check sum (4)."""
     parts, at = [data[:8]], 8
     while at < len(data):
         end = at + 12 + _number(data, at, 4)
@@ -4798,15 +5339,20 @@ def _bare_png(data: bytes) -> bytes:
     return b"".join(parts)
 
 
-JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")  # in the compressed data any other 0xFF is followed by these
-JPEG_KEPT = (0xE0, 0xE2, 0xEE)  # JFIF, colour profile, Adobe's colour transform
+# A marker in a JPEG is 0xFF and a code. In the compressed data 0xFF may stand too, followed by 0x00, by a code that
+# only cuts the data into parts (0xD0 to 0xD7), or by another 0xFF.
+JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+
+JPEG_KEPT = (0xE0, 0xE2, 0xEE)  # of the segments for programs: JFIF, colour profile, Adobe's colour transform
 
 
 def _bare_jpeg(data: bytes) -> bytes:
+    """A JPEG: segments of marker (2), length (2, itself included) and content; behind each start of a scan (0xDA)
+    compressed data up to the next marker."""
     parts, at = [data[:2]], 2
     while data[at] == 0xFF:
         code = data[at + 1]
-        if code == 0xFF:  # filling
+        if code == 0xFF:  # a byte that fills up
             at += 1
             continue
         if code == 0xD9:
@@ -4831,23 +5377,9 @@ def _bare_jpeg(data: bytes) -> bytes:
     raise ValueError("no JPEG marker")
 
 
-def _riff(data: bytes, bare: Callable[[bytes], bytes]) -> bytes:
-    """A RIFF file with each of its chunks (head and filling with it, the last may be cut) replaced."""
-    own, at, chunks = _number(data, 4, 4, "little"), 12, list[bytes]()
-    told = own not in (0, 0xFFFFFFFF)  # by a program that writes to a pipe the length is never filled in
-    stop = min(8 + own, len(data)) if told else len(data)
-    while at < stop:
-        length = _number(data, at + 4, 4, "little") if at + 8 <= stop else 0
-        end = at + 8 + length + length % 2
-        chunks.append(bare(data[at : min(end, stop)]))
-        at = end
-    body = b"".join(chunks)
-    length = 4 + len(body) if told else own
-    return data[:4] + length.to_bytes(4, "little") + data[8:12] + body + data[stop:]
-
-
 def _bare_webp(data: bytes) -> bytes:
-    gone = 0x04  # flags in the file's head: it has XMP, it has EXIF
+    """A WebP: RIFF with the chunks "EXIF" and "XMP ", and flags in "VP8X" that say whether they are there."""
+    gone = 0x04  # flags to clear: 0x04 for XMP, 0x08 for EXIF
 
     def bare(chunk: bytes) -> bytes:
         nonlocal gone
@@ -4863,14 +5395,29 @@ def _bare_webp(data: bytes) -> bytes:
     return bytes(file)
 
 
-def _bare_wav(data: bytes) -> bytes:
-    def tells(chunk: bytes) -> bool:
-        return chunk[:4].lower() in (b"id3 ", b"_pmx", b"ixml") or (chunk[:4] == b"LIST" and chunk[8:12] == b"INFO")
+def _riff(data: bytes, bare: Callable[[bytes], bytes]) -> bytes:
+    """A RIFF file with each of its chunks replaced by what `bare` makes of it.
 
-    return _riff(data, lambda chunk: b"" if tells(chunk) else chunk)
+    "RIFF", length (4, little-endian), form (4), then chunks: kind (4), length (4), content, and a byte that fills up to
+    an even length. A chunk is given with all of that; the last one may be cut short.
+    """
+    own, at, chunks = _number(data, 4, 4, "little"), 12, list[bytes]()
+    told = own not in (0, 0xFFFFFFFF)  # a program that writes to a pipe never fills it in
+    stop = min(8 + own, len(data)) if told else len(data)
+    while at < stop:
+        length = _number(data, at + 4, 4, "little") if at + 8 <= stop else 0
+        end = at + 8 + length + length % 2
+        chunks.append(bare(data[at : min(end, stop)]))
+        at = end
+    body = b"".join(chunks)
+    length = 4 + len(body) if told else own
+    return data[:4] + length.to_bytes(4, "little") + data[8:12] + body + data[stop:]
 
 
 def _bare_gif(data: bytes) -> bytes:
+    """A GIF: a head with a table of colours, then pictures (0x2C) and extensions (0x21), all in blocks of length (1)
+    and content, up to an empty block; 0x3B is the end."""
+
     def behind_table(at: int) -> int:  # of colours, if the byte of flags at `at` says that there is one
         return (3 << (data[at] & 7) + 1) if data[at] & 0x80 else 0
 
@@ -4890,18 +5437,40 @@ def _bare_gif(data: bytes) -> bytes:
         else:
             raise ValueError("no block of a GIF")
         xmp = kind == b"\x21\xff" and data[start + 3 : start + 14] == b"XMP DataXMP"
-        if kind != b"\x21\xfe" and not xmp:  # a comment
+        if kind != b"\x21\xfe" and not xmp:  # 0xFE is a comment
             parts.append(data[start:at])
     return b"".join([*parts, data[at:]])
 
 
+def _bare_svg(data: bytes) -> bytes:
+    """An SVG: text, in which the elements <metadata> are cut out."""
+    parts, at = [], 0
+    while (start := data.find(b"<metadata", at)) >= 0:
+        end = data.index(b"</metadata", start)
+        inside = data.find(b"<![CDATA[", start, end)
+        if inside >= 0:  # where "</metadata" may stand as a text
+            end = data.index(b"</metadata", data.index(b"]]>", inside))
+        parts.append(data[at:start])
+        at = data.index(b">", end) + 1
+    return b"".join([*parts, data[at:]])
+
+
+# Film and sound.
+
+
 def _bare_mp4(data: bytes) -> bytes:
+    """An MP4, M4A or MOV: boxes in boxes."""
     file = bytearray(data)
     _free_boxes(file, 0, len(file))
     return bytes(file)
 
 
 def _free_boxes(file: bytearray, at: int, end: int) -> None:
+    """Make "free" boxes, full of zeros, of the boxes for texts between two places, and so in those for the film and its
+    tracks.
+
+    A box is length (4, all of it; 1 when 8 more bytes hold it, 0 when it goes on to the end), kind (4) and content.
+    """
     while at < end:
         length, kind, head = _number(file, at, 4), bytes(file[at + 4 : at + 8]), 8
         if length == 1:
@@ -4917,12 +5486,17 @@ def _free_boxes(file: bytearray, at: int, end: int) -> None:
         at = stop
 
 
+# Ids of Matroska's elements.
 MATROSKA_ENTERED = (b"\x18\x53\x80\x67", b"\x15\x49\xa9\x66")  # Segment, Info
 MATROSKA_CLUSTER = b"\x1f\x43\xb6\x75"
-MATROSKA_TEXTS = (b"\x12\x54\xc3\x67", b"\x7b\xa9", b"\xbf")  # Tags, Title, and the check sum over it
+MATROSKA_TEXTS = (b"\x12\x54\xc3\x67", b"\x7b\xa9", b"\xbf")  # Tags, Title, and the check sum over that
 
 
 def _bare_matroska(data: bytes) -> bytes:
+    """A Matroska or WebM file: elements of id, length and content, in elements. The texts become void elements.
+
+    Ids and lengths have 1 to 8 bytes, told by the number of zeros at the start of the first.
+    """
     file, at = bytearray(data), 0
     while at < len(file):
         sizes = at + 9 - file[at].bit_length()
@@ -4931,7 +5505,7 @@ def _bare_matroska(data: bytes) -> bytes:
             raise ValueError("no element")
         kind, bits = bytes(file[at:sizes]), 7 * (body - sizes)
         length = _number(file, sizes, body - sizes) & ((1 << bits) - 1)
-        unknown = length == (1 << bits) - 1  # of one that was written to a pipe: it ends where what follows begins
+        unknown = length == (1 << bits) - 1  # as of one written to a pipe: it ends where the next begins
         end = body + length
         if kind in MATROSKA_ENTERED or (unknown and kind == MATROSKA_CLUSTER):
             at = body
@@ -4945,7 +5519,17 @@ def _bare_matroska(data: bytes) -> bytes:
     return bytes(file)
 
 
+def _bare_wav(data: bytes) -> bytes:
+    """A WAV: RIFF with chunks for ID3 tags, XMP, iXML, and lists ("LIST") of information ("INFO")."""
+
+    def tells(chunk: bytes) -> bool:
+        return chunk[:4].lower() in (b"id3 ", b"_pmx", b"ixml") or (chunk[:4] == b"LIST" and chunk[8:12] == b"INFO")
+
+    return _riff(data, lambda chunk: b"" if tells(chunk) else chunk)
+
+
 def _bare_mp3(data: bytes) -> bytes:
+    """An MP3: ID3 tags in front, and behind the sound tags of ID3v1 (128 bytes) and of APE (told by their last 32)."""
     start, end = behind_id3(data), len(data)
     if start > end:
         raise ValueError("a tag ends where it cannot")
@@ -4962,6 +5546,8 @@ def _bare_mp3(data: bytes) -> bytes:
 
 
 def _bare_flac(data: bytes) -> bytes:
+    """A FLAC: "fLaC", then blocks of kind (1, its highest bit marks the last), length (3) and content, then the
+    sound. The block of comments becomes padding."""
     file, at, last = bytearray(data[behind_id3(data) :]), 4, False
     if file[:4] != b"fLaC":
         raise ValueError("no FLAC")
@@ -4978,13 +5564,21 @@ def _bare_flac(data: bytes) -> bytes:
 
 # How the packet of comments begins in each codec, and what follows when there are none: two counts of 0, and a bit.
 OGG_COMMENTS = (b"OpusTags" + bytes(8), b"\x03vorbis" + bytes(8) + b"\x01", b"\x81theora" + bytes(8))
+
+# For each byte the one with its bits in the opposite order.
 MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 
 
 def _bare_ogg(data: bytes) -> bytes:
-    """In place: the second packet of each stream holds the comments, over as many pages as they need."""
+    """An Ogg file: pages, each of a head (27 bytes, with the stream's number and a check sum), the lengths of its
+    pieces (1 byte each), and the pieces. A piece of 255 bytes goes on in the next one, also over pages; together they
+    are a packet.
+
+    The second packet of each stream holds the comments, over as many pages as they need. They are overwritten in place.
+    """
     file, at = bytearray(data), 0
-    open_streams: dict[bytes, tuple[int, list[tuple[int, int, int]]]] = {}  # packets so far; page, start, end
+    # For each stream how many packets it has had, and where the parts of its second one lie: page, start, end.
+    open_streams: dict[bytes, tuple[int, list[tuple[int, int, int]]]] = {}
     while at < len(data):
         serial, lengths = data[at + 14 : at + 18], data[at + 27 : at + 27 + data[at + 26]]
         place = at + 27 + data[at + 26]
@@ -4995,7 +5589,7 @@ def _bare_ogg(data: bytes) -> bytes:
             open_streams[serial] = 0, []
         if serial in open_streams:
             packets, spans = open_streams.pop(serial)
-            starts = [place]  # where the page's packets start, and where the page ends
+            starts = [place]  # where the packets in the page start, and where the last whole one ends
             for length in lengths:
                 place += length
                 if length < 255:
@@ -5014,6 +5608,8 @@ def _bare_ogg(data: bytes) -> bytes:
 
 
 def _empty_comments(file: bytearray, spans: Sequence[tuple[int, int, int]]) -> None:
+    """Overwrite a packet of comments with an empty one, filled up with zeros, and put its pages' check sums right. Its
+    parts lie in `spans`: the start of their page, their own start and end."""
     packet = b"".join(file[start:end] for _, start, end in spans)
     empty = next((empty for empty in OGG_COMMENTS if packet.startswith(empty[:7])), packet[:4] + bytes(8))
     if len(packet) < len(empty) or (empty not in OGG_COMMENTS and packet[0] & 0x7F != 4):  # FLAC's block of comments
@@ -5030,7 +5626,12 @@ def _empty_comments(file: bytearray, spans: Sequence[tuple[int, int, int]]) -> N
         file[page + 22 : page + 26] = found.to_bytes(4).translate(MIRRORED)
 
 
+# Models in 3D, saved latents and models.
+
+
 def _bare_glb(data: bytes) -> bytes:
+    """A GLB: a head (12, with the length of all), then JSON (length, "JSON", and the text, filled up to a multiple of
+    4), where ComfyUI writes into "extras", and the rest."""
     length = _number(data, 12, 4, "little")
     if data[16:20] != b"JSON" or 20 + length > len(data):
         raise ValueError("no JSON")
@@ -5050,22 +5651,13 @@ def _bare_glb(data: bytes) -> bytes:
     return data[:8] + total + len(text).to_bytes(4, "little") + b"JSON" + text + rest
 
 
-def _bare_svg(data: bytes) -> bytes:
-    parts, at = [], 0
-    while (start := data.find(b"<metadata", at)) >= 0:
-        end = data.index(b"</metadata", start)
-        inside = data.find(b"<![CDATA[", start, end)
-        if inside >= 0:  # where "</metadata" may stand as a text
-            end = data.index(b"</metadata", data.index(b"]]>", inside))
-        parts.append(data[at:start])
-        at = data.index(b">", end) + 1
-    return b"".join([*parts, data[at:]])
-
-
-SAFETENSORS = re.compile(rb".{4}\0{4}\{\s*\"", re.DOTALL)  # latents and models
+# How such a file begins: with the length of its head, less than 4 GB, and the JSON in that.
+SAFETENSORS = re.compile(rb".{4}\0{4}\{\s*\"", re.DOTALL)
 
 
 def _bare_safetensors(data: bytes) -> bytes:
+    """A safetensors file: the length (8, little-endian) of a head in JSON, which may have "__metadata__", the head, and
+    the numbers. The head keeps its length, filled up with spaces."""
     length = _number(data, 0, 8, "little")
     head = json.loads(data[8 : 8 + length])
     if head.pop("__metadata__", None) is None:
@@ -5076,6 +5668,8 @@ def _bare_safetensors(data: bytes) -> bytes:
     return data[:8] + text + data[8 + length :]
 
 
+# What strips the files of each content type. What is not here is told by its beginning (safetensors) or cannot be
+# stripped.
 BARE: dict[str, Callable[[bytes], bytes]] = {
     "image/png": _bare_png,
     "image/jpeg": _bare_jpeg,
@@ -5099,31 +5693,54 @@ BARE: dict[str, Callable[[bytes], bytes]] = {
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/media/delivery.py
 #
-# media/delivery.
+# Hand a finished file over as it is wanted: in which format, with or without metadata.
+#
+# `deliver` makes a `Product` of the bytes that a server gave, in the `Format` that somebody chose, and notes what
+# could not be done; the file then stays as it was made. Only still pictures are converted. The prompt and the workflow
+# that ComfyUI wrote into them move to where it would write them in the new format, so that a picture can still be
+# dropped into its editor:
+#
+#     PNG         text chunks: "prompt", "workflow" and others
+#     WebP, JPEG  EXIF data: "prompt:{...}" in tag 0x0110, "workflow:{...}" and others in 0x010F, 0x010E and so on down
+#
+# Without metadata a converted picture tells nothing, and any other file is stripped by media/metadata. `text_product`
+# makes a file of a text that a node showed.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Format:
-    """How a finished file is handed over."""
+    """How a finished file is wanted."""
 
-    kind: str = ""  # "" as made, "PNG", "WebP" or "JPEG"; of still pictures
-    quality: int = 90  # 1 to 100, of WebP and JPEG
-    metadata: bool = True  # whether it may tell its prompt and workflow
-
-
-LONGEST_SIDE = {"PNG": 2**31 - 1, "WEBP": 16_383, "JPEG": 65_535}  # in pixels, of what is made
-MAX_JPEG_EXIF = 65_000  # bytes; the length of a segment has 16 bits
-TEXT_KEY = re.compile(r"[^\0:]{1,79}")
-PROMPT_TAG = 0x0110  # of EXIF, where ComfyUI writes the prompt
+    kind: str = ""  # of still pictures: "PNG", "WebP", "JPEG", or "" for as they were made
+    quality: int = 90  # 1 to 100, of a WebP or JPEG that is made
+    metadata: bool = True  # whether the file may tell its prompt and workflow
 
 
-# Where it writes the other texts, and where nothing stands when there are more of them.
-TEXT_TAGS = (*range(0x010F, 0x010A, -1), *range(0x00FD, 0x0080, -1))
+def deliver(data: bytes, source: str, wanted: Format) -> tuple[Product, tuple[str, ...]]:
+    """A finished file as it is wanted, and notes of what could not be done. `source` is its name on the server. Blocks:
+    call it in a thread."""
+    product = read_product(data, source)
+    changed, content_type, notes = delivered(data, product.content_type, wanted)
+    size = product.size if content_type == product.content_type else content_type_of(changed, "")[1]
+    return replace(product, data=changed, content_type=content_type, size=size), notes
+
+
+def read_product(data: bytes, source: str) -> Product:
+    """A finished file with its type and size, told by its bytes, else by its name. Blocks: call it in a thread."""
+    content_type, size, _ = content_type_of(data, source)
+    return Product(data, content_type, size, source)
+
+
+# The longest side, in pixels, that a picture of each format may have.
+LONGEST_SIDE = {"PNG": 2**31 - 1, "WEBP": 16_383, "JPEG": 65_535}
 
 
 def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, str, tuple[str, ...]]:
-    """A finished file as it is wanted: its bytes, its content type, and what could not be done. Blocks."""
+    """A finished file as it is wanted: its bytes, its content type, and notes of what could not be done. Blocks.
+
+    `content_type` is what is known of the file; its own bytes count more.
+    """
     notes: tuple[str, ...] = ()
     kind = wanted.kind.upper()
     own, size, moves = content_type_of(data, "")
@@ -5145,8 +5762,17 @@ def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, st
     return data, content_type, notes
 
 
+# Texts in pictures: what their keys look like, and the tags of EXIF data that they stand in. That is one for the
+# prompt; the others go first where ComfyUI writes them, then, if there are more, where nothing else stands.
+TEXT_KEY = re.compile(r"[^\0:]{1,79}")
+PROMPT_TAG = 0x0110
+TEXT_TAGS = (*range(0x010F, 0x010A, -1), *range(0x00FD, 0x0080, -1))
+
+MAX_JPEG_EXIF = 65_000  # bytes; the length of its segment has 16 bits
+
+
 def _converted(data: bytes, kind: str, wanted: Format) -> tuple[bytes, tuple[str, ...]]:
-    """A picture in another format, and what was lost. Raises anything."""
+    """A picture as a file of Pillow's format `kind`, and notes of what was lost. May raise any exception."""
     with open_picture(data) as image:
         image.load()
         texts = _texts(image) if wanted.metadata else {}
@@ -5170,7 +5796,7 @@ def _converted(data: bytes, kind: str, wanted: Format) -> tuple[bytes, tuple[str
 
 
 def _texts(image: Image.Image) -> dict[str, str]:
-    """The texts in a picture, where ComfyUI puts them: PNG text, or "key:text" in EXIF data."""
+    """The texts in a picture by their keys, from where ComfyUI puts them: PNG texts, or "key:text" in EXIF data."""
     if isinstance(image, PngImagePlugin.PngImageFile):
         held = {key: str(text) for key, text in image.text.items()}
     else:
@@ -5182,7 +5808,7 @@ def _texts(image: Image.Image) -> dict[str, str]:
 
 
 def _exif(texts: Mapping[str, str]) -> bytes:
-    """Texts as ComfyUI writes them into EXIF data, which holds ASCII only: other characters as JSON escapes them."""
+    """Texts as ComfyUI writes them into EXIF data, which holds ASCII only: other characters become JSON escapes."""
     exif = Image.Exif()
     rest = iter(TEXT_TAGS)
     for key, text in texts.items():
@@ -5191,16 +5817,8 @@ def _exif(texts: Mapping[str, str]) -> bytes:
     return exif.tobytes() if texts else b""
 
 
-def deliver(data: bytes, source: str, wanted: Format) -> tuple[Product, tuple[str, ...]]:
-    """A file in the format that is wanted, and notes where that could not be. Blocks: call it in a thread."""
-    product = read_product(data, source)
-    changed, content_type, notes = delivered(data, product.content_type, wanted)
-    size = product.size if content_type == product.content_type else content_type_of(changed, "")[1]
-    return replace(product, data=changed, content_type=content_type, size=size), notes
-
-
 def text_product(text: str) -> Product:
-    """A text that a node showed, as a file."""
+    """A text that a node showed, as a file: JSON if it is that, else plain text."""
     kind = "text/plain"
     if text.lstrip()[:1] in ("{", "["):
         with contextlib.suppress(ValueError, RecursionError):
@@ -5209,46 +5827,59 @@ def text_product(text: str) -> Product:
     return Product(text.encode("utf-8", "replace"), kind, None, "")
 
 
-def read_product(data: bytes, source: str) -> Product:
-    """A finished file with what it is, told by its bytes or its name. Blocks: call it in a thread."""
-    content_type, size, _ = content_type_of(data, source)
-    return Product(data, content_type, size, source)
-
-
 # ======================================================================================================================
 # src/comfyui_chat/server/__init__.py
 #
-# server.
+# One ComfyUI endpoint, HTTP and the shared websocket, in typed values.
+#
+# `endpoint` is an address with the credential that belongs to it. `protocol` has the values that a server's answers and
+# frames become, and the functions that read them; `record` is what this process has seen of a server so far.
+# `connection` is the websocket, shared by all prompts in flight. `client` adds the HTTP routes: `ComfyUIServer` is the
+# whole server. `cloud` has all of Comfy Cloud's exceptions. `pool` keeps one server for each endpoint and event loop; the
+# floors above begin with its `open_server`.
+#
+# Nothing here knows of chats, or chooses what runs where.
 # ======================================================================================================================
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/endpoint.py
 #
-# server/endpoint.
+# The address of a ComfyUI as people write it, with the credential that belongs to it.
+#
+# `Endpoint.parse` reads what stands in a valve or on the command line:
+#
+#     gpu-box:8188/                  http://gpu-box:8188
+#     wss://example.org/comfy/ws     https://example.org/comfy
+#     cloud.comfy.org                https://cloud.comfy.org, as Comfy Cloud
+#     cloud+http://proxy:8189        http://proxy:8189, spoken to as if it were Comfy Cloud
+#
+# The key stays with its address: it is no part of the repr, and only `Endpoint.headers` hands it out. Endpoints serve as
+# keys of dictionaries; two that differ only in what people call them are the same.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
 CLOUD_HOST = "cloud.comfy.org"
-CLOUD_PREFIX = "cloud+"
+CLOUD_PREFIX = "cloud+"  # before the address of anything else that speaks as Comfy Cloud does
 
 
 @dataclass(frozen=True)
 class Endpoint:
     """The address of one ComfyUI and the credential that belongs to it, and to no other address."""
 
-    url: str
+    url: str  # without a slash at its end
     api_key: str = field(default="", repr=False)
     label: str = field(default="", compare=False)  # what people call it
-    cloud: bool = False  # Comfy Cloud, or what speaks like it
+    cloud: bool = False  # Comfy Cloud, or what speaks as it does
     guessed: bool = field(default=False, compare=False)  # one of several places where the one server may be
 
     @classmethod
     def parse(cls, text: str, api_key: str = "", name: str = "The ComfyUI address", label: str = "") -> "Endpoint":
         """An address as people write it: the scheme may be missing, and a slash, `/api` or `/ws` may follow. Comfy
-        Cloud is known by its host; `cloud+` before another address says that it speaks like it.
+        Cloud is known by its host, and anything that speaks as it does by `cloud+` before the address.
 
-        Raises `BadArgument`, naming `name`, for what is no http address.
+        Raises `BadArgument` for what is not an http address, for one that holds a user name or a password, and for a
+        key that cannot stand in a header. `name` is what the message calls the address.
         """
         url = text.strip()
         cloud = url.lower().startswith(CLOUD_PREFIX)
@@ -5268,7 +5899,7 @@ class Endpoint:
             raise BadArgument(f"The API key for {url} holds a space, a line break or the like.", "Enter it once more.")
         if parts.username or parts.password:
             raise BadArgument(f"{name} holds a user name or password.", "Put the credential into the API key valve.")
-        scheme = "https" if host == CLOUD_HOST else scheme  # the key must not go there in the open
+        scheme = "https" if host == CLOUD_HOST else scheme  # the key must not go there unencrypted
         host = f"[{host}]" if ":" in host else host
         path = re.sub(r"/(api|ws)?/*$", "", parts.path)
         url = f"{scheme}://{host}" + (f":{port}" if port else "") + path
@@ -5280,7 +5911,7 @@ class Endpoint:
         return self.label or urlsplit(self.url).netloc
 
     def headers(self) -> dict[str, str]:
-        """What every request and the websocket's handshake carry."""
+        """What every request and the websocket's handshake carry; nothing without a key."""
         if not self.api_key:
             return {}
         return {"X-API-Key": self.api_key} if self.cloud else {"Authorization": f"Bearer {self.api_key}"}
@@ -5289,20 +5920,35 @@ class Endpoint:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/protocol.py
 #
-# server/protocol.
+# What ComfyUI's answers and frames say, as values, and how they are read.
+#
+# In reading order: what happens to one prompt (`Event` and its kinds); the frames of the websocket that tell it; look-ups
+# in the queue, the history and Comfy Cloud's jobs, which tell the same with authority; the answer to a post, and a
+# refusal as an error; what a server tells of itself. A look-up's answer and a frame are both an `Event`, so that one
+# reducer (`run/job.py`) can follow a job by either.
+#
+# Nothing here does any I/O. The functions trust the shape of what they read, and raise whatever Python raises for another
+# one; their callers (`Connection._take`, `ComfyUIServer._reading`) deal with that.
+#
+# The shapes are those recorded from ComfyUI 0.3.64 and 0.33.0, and of Comfy Cloud those that its documentation shows.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Output:
-    """A file that a run made, as `/view` wants it named; `type` is "output", or "temp" for a preview node's. A text
-    that a node only shows has no name and the type "text"."""
+    """A file that a run made, with the three names that `/view` wants; `type` is "output", or "temp" for a file of a
+    node that only previews. A text that a node only shows has no file name and the type "text"."""
 
     node_id: str
     filename: str
     subfolder: str
     type: str
     text: str = ""
+
+
+# What happens to one prompt, in the order of a run's life. Frames tell everything from Started to Ended, look-ups tell
+# Waiting, Started, Recorded and Absent. QueueMoved and Gap say that it is time for a look-up. Silence stands for one
+# that failed, and LookedUp wraps the answer of any, so that it waits its turn among the frames.
 
 
 @dataclass(frozen=True)
@@ -5324,7 +5970,7 @@ class Waiting(Event):
 
 @dataclass(frozen=True)
 class Started(Event):
-    """The prompt runs."""
+    """The prompt is running."""
 
 
 @dataclass(frozen=True)
@@ -5343,7 +5989,7 @@ class Executing(Event):
 
 @dataclass(frozen=True)
 class Progress(Event):
-    """How far nodes are: node id -> (value, max, finished). Others keep what was last said of them."""
+    """How far nodes are: node id -> (value, max, finished). Nodes not named are as far as they were."""
 
     nodes: Mapping[str, tuple[float, float, bool]]
 
@@ -5384,7 +6030,7 @@ class Succeeded(Event):
 
 @dataclass(frozen=True)
 class Ended(Event):
-    """The last frame of a run, whatever its end; the history entry is written."""
+    """The last frame of a run, however it ended; the history entry is written."""
 
 
 @dataclass(frozen=True)
@@ -5412,133 +6058,30 @@ class Silence(Event):
 
 @dataclass(frozen=True)
 class Gap(Event):
-    """The websocket was down for a while, so frames may be missing."""
+    """Frames may have been missed, as while the websocket is down; where the prompt stands has to be looked up."""
 
 
 @dataclass(frozen=True)
 class LookedUp(Event):
-    """What a look-up found, in line with the frames."""
+    """What a look-up found, in its place among the frames."""
 
     answer: Event
 
 
-@dataclass(frozen=True)
-class Prompt:
-    """A prompt as its server knows it: `state` is `Started`, `Waiting` or `Recorded`. `number` is its place in the
-    order of all posts; `ended` when it ended, in seconds since 1970, by the server's clock."""
-
-    prompt_id: str
-    state: Event
-    number: float = 0.0
-    graph: Graph = field(default_factory=dict, repr=False)
-    extra_data: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    ended: float | None = None
-
-
-@dataclass(frozen=True)
-class Queue:
-    """The server's queue: ids of the running prompts and of the pending ones, in the order they will run; and what it
-    tells of each of them, in the same order."""
-
-    running: tuple[str, ...]
-    pending: tuple[str, ...]
-    prompts: tuple[Prompt, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.running) + len(self.pending)
-
-    def find(self, prompt_id: str) -> Event | None:
-        """`Started`, `Waiting` or, when the prompt is not in the queue, None."""
-        if prompt_id in self.running:
-            return Started()
-        if prompt_id in self.pending:
-            return Waiting(len(self.running) + self.pending.index(prompt_id))
-        return None
-
-
-@dataclass(frozen=True)
-class Device:
-    """What a server computes on, and its memory in bytes as far as the server tells."""
-
-    name: str
-    memory_total: int | None
-    memory_free: int | None
-
-
-@dataclass(frozen=True)
-class Stats:
-    """What a server tells of itself; a version that it does not tell is empty."""
-
-    version: str
-    devices: tuple[Device, ...]
-
-
-TEXT_KEYS = ("text", "string")  # under which nodes that show a text put it
-MODEL_PATH = re.compile(r"(?!/)[^:\\]{1,300}\.(?:glb|gltf|obj|stl|fbx|ply|spz|splat|ksplat)", re.IGNORECASE)
-
-
-def parse_outputs(outputs: Any) -> tuple[Output, ...]:
-    """The files in `outputs` (node id -> key -> list), under whatever key a node puts them, and the texts it shows."""
-    found = []
-    for node_id, output in (outputs or {}).items():
-        for key, items in (output or {}).items():
-            for item in items if isinstance(items, list) else [items] if isinstance(items, str) else ():
-                if isinstance(item, dict) and isinstance(item.get("filename"), str):
-                    place = str(item.get("subfolder") or ""), str(item.get("type") or "output")
-                    found.append(Output(str(node_id), item["filename"], *place))
-                elif isinstance(item, str) and item.strip() and key in TEXT_KEYS:
-                    found.append(Output(str(node_id), "", "", "text", item))
-                elif isinstance(item, str) and key == "result" and MODEL_PATH.fullmatch(item):
-                    folder, _, name = item.rpartition("/")  # nodes for 3D tell the path of what they saved
-                    found.append(Output(str(node_id), name, folder, "output"))
-    return tuple(found)
-
-
-def parse_failure(data: Mapping[str, Any]) -> Failed:
-    """An `execution_error`, of a frame or of the history, without the inputs and the traceback that it carries."""
-    message = str(data.get("exception_message") or "").strip()
-    return Failed(str(data.get("node_id")), str(data.get("exception_type") or ""), message)
-
-
-def parse_history(entry: Mapping[str, Any]) -> Recorded:
-    """One entry of `/history`. Interrupted runs are recorded as errors, too; their messages tell them apart."""
-    status = entry.get("status") or {}
-    messages = dict(status.get("messages") or ())
-    failure = parse_failure(messages["execution_error"]) if "execution_error" in messages else None
-    success = status.get("status_str", "success") == "success"
-    return Recorded(success, parse_outputs(entry.get("outputs")), failure, "execution_interrupted" in messages)
-
-
-def parse_prompt(item: Sequence[Any], state: Event, entry: Mapping[str, Any] | None = None) -> Prompt:
-    """An item of the queue, or of a history `entry`: number, prompt id, graph, extra_data."""
-    graph, extra_data = (item[index] if len(item) > index and isinstance(item[index], dict) else {} for index in (2, 3))
-    messages = ((entry or {}).get("status") or {}).get("messages") or ()
-    times = [message[1].get("timestamp") for message in messages if isinstance(message[1], dict)]
-    ended = max((float(at) / 1000 for at in times if isinstance(at, (int, float))), default=None)
-    number = float(item[0]) if isinstance(item[0], (int, float)) else 0.0
-    return Prompt(str(item[1]), state, number, graph, extra_data, ended)
-
-
-def parse_stats(raw: Mapping[str, Any]) -> Stats:
-    """An answer of `/system_stats`."""
-    devices = raw.get("devices")
-    found = [parse_device(item) for item in (devices if isinstance(devices, list) else ()) if isinstance(item, dict)]
-    return Stats(shortened(raw["system"].get("comfyui_version") or "", 40), tuple(found))
-
-
-def parse_device(raw: Mapping[str, Any]) -> Device:
-    """One of its devices; of "cuda:0 NVIDIA GeForce RTX 4090 : cudaMallocAsync" the middle is the name."""
-
-    def amount(key: str) -> int | None:
-        value = raw.get(key)
-        return int(value) if isinstance(value, (int, float)) and 0 <= value < 2**63 else None  # no NaN either
-
-    name = re.sub(r"^\w+:\d+ | : \w+$", "", str(raw.get("name") or raw.get("type") or "device"))
-    return Device(shortened(name), amount("vram_total"), amount("vram_free"))
+# The frames of the websocket. Text frames are JSON, {"type": "progress", "data": {"prompt_id": "...", ...}}, binary
+# ones carry a picture. Nodes that others made while the graph ran have ids of their own; `display_node` is then the
+# node of our graph that they stand for.
 
 
 def parse_frame(kind: str, data: Mapping[str, Any]) -> Event | None:
-    """A text frame's meaning for the prompt that it names; None for types that mean nothing here."""
+    """A text frame's meaning for the prompt that it names; None for types that mean nothing here.
+
+    execution_cached  {"nodes": ["4", "5"]}
+    executing         {"node": "3", "display_node": "3"}, and with node null when the run has ended
+    progress          {"node": "3", "value": 1, "max": 20}
+    progress_state    {"nodes": {"3": {"value": 1, "max": 20, "state": "running", "node_id": "3", ...}, ...}}
+    executed          {"node": "9", "output": {"images": [...]}}, of nodes that report something
+    """
     if kind == "execution_start":
         return Started()
     if kind == "execution_cached":
@@ -5570,6 +6113,38 @@ def parse_frame(kind: str, data: Mapping[str, Any]) -> Event | None:
     return None
 
 
+TEXT_KEYS = ("text", "string")  # under which nodes that show a text put it
+MODEL_PATH = re.compile(r"(?!/)[^:\\]{1,300}\.(?:glb|gltf|obj|stl|fbx|ply|spz|splat|ksplat)", re.IGNORECASE)
+
+
+def parse_outputs(outputs: Any) -> tuple[Output, ...]:
+    """The files in `outputs` (node id -> key -> list), under whatever key a node puts them, and the texts it shows.
+
+    {"9": {"images": [{"filename": "cat_00001_.png", "subfolder": "", "type": "output"}]},
+     "12": {"text": ["a cat"]},
+     "15": {"result": ["mesh/cat_00001_.glb", {...}]}}
+    """
+    found = []
+    for node_id, output in (outputs or {}).items():
+        for key, items in (output or {}).items():
+            for item in items if isinstance(items, list) else [items] if isinstance(items, str) else ():
+                if isinstance(item, dict) and isinstance(item.get("filename"), str):
+                    place = str(item.get("subfolder") or ""), str(item.get("type") or "output")
+                    found.append(Output(str(node_id), item["filename"], *place))
+                elif isinstance(item, str) and item.strip() and key in TEXT_KEYS:
+                    found.append(Output(str(node_id), "", "", "text", item))
+                elif isinstance(item, str) and key == "result" and MODEL_PATH.fullmatch(item):
+                    folder, _, name = item.rpartition("/")  # nodes for 3D tell the path of what they saved
+                    found.append(Output(str(node_id), name, folder, "output"))
+    return tuple(found)
+
+
+def parse_failure(data: Mapping[str, Any]) -> Failed:
+    """An `execution_error`, from a frame or from the history, without the inputs and the traceback that it carries."""
+    message = str(data.get("exception_message") or "").strip()
+    return Failed(str(data.get("node_id")), str(data.get("exception_type") or ""), message)
+
+
 @dataclass(frozen=True)
 class Frame:
     """A picture that came as a binary frame; the old layout names neither prompt nor node."""
@@ -5580,7 +6155,11 @@ class Frame:
 
 
 def parse_binary(frame: bytes) -> Frame | None:
-    """A binary frame: 4 bytes event, then by event 1 (format, picture) or 4 (length of a JSON, JSON, picture)."""
+    """A binary frame's picture; None for events that are not pictures. All numbers are big-endian:
+
+    4 bytes: 1   4 bytes: format             the picture
+    4 bytes: 4   4 bytes: length of the JSON {"prompt_id": "...", "node_id": "3", ...}   the picture
+    """
     event, second = int.from_bytes(frame[:4], "big"), int.from_bytes(frame[4:8], "big")
     if event == 1:
         return Frame(frame[8:])
@@ -5591,8 +6170,134 @@ def parse_binary(frame: bytes) -> Frame | None:
     return None
 
 
+# Look-ups. `/queue` and `/history` tell of a prompt by the same row, [number, prompt id, graph, extra_data, outputs];
+# Comfy Cloud tells of its jobs, and shows the graph but no extra_data in its queue's rows.
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """A prompt as its server knows it: `state` is `Started`, `Waiting` or `Recorded`. `number` is its place in the
+    order of all posts; `ended` when it ended, in seconds since 1970 by the server's clock, None as long as it has not
+    or nobody says."""
+
+    prompt_id: str
+    state: Event
+    number: float = 0.0
+    graph: Graph = field(default_factory=dict, repr=False)
+    extra_data: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    ended: float | None = None
+
+
+@dataclass(frozen=True)
+class Queue:
+    """The server's queue: ids of the running prompts and of the pending ones, in the order they will run; and what it
+    tells of each of them, in the same order."""
+
+    running: tuple[str, ...]
+    pending: tuple[str, ...]
+    prompts: tuple[Prompt, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.running) + len(self.pending)
+
+    def find(self, prompt_id: str) -> Event | None:
+        """`Started`, `Waiting` or, when the prompt is not in the queue, None."""
+        if prompt_id in self.running:
+            return Started()
+        if prompt_id in self.pending:
+            return Waiting(len(self.running) + self.pending.index(prompt_id))
+        return None
+
+
+def parse_prompt(item: Sequence[Any], state: Event, entry: Mapping[str, Any] | None = None) -> Prompt:
+    """A row of the queue, or that of a history `entry`, whose messages tell when the run ended."""
+    graph, extra_data = (item[index] if len(item) > index and isinstance(item[index], dict) else {} for index in (2, 3))
+    messages = ((entry or {}).get("status") or {}).get("messages") or ()
+    times = [message[1].get("timestamp") for message in messages if isinstance(message[1], dict)]
+    ended = max((float(at) / 1000 for at in times if isinstance(at, (int, float))), default=None)
+    number = float(item[0]) if isinstance(item[0], (int, float)) else 0.0
+    return Prompt(str(item[1]), state, number, graph, extra_data, ended)
+
+
+def parse_history(entry: Mapping[str, Any]) -> Recorded:
+    """One entry of `/history`. Interrupted runs are recorded as errors, too; their messages tell them apart.
+
+    {"prompt": [4, "<prompt id>", {<graph>}, {<extra_data>}, ["9"]],
+     "outputs": {"9": {"images": [...]}},
+     "status": {"status_str": "error", "completed": false,
+                "messages": [["execution_start", {"timestamp": 1795334496974, ...}],
+                             ["execution_interrupted", {...}]]}}
+    """
+    status = entry.get("status") or {}
+    messages = dict(status.get("messages") or ())
+    failure = parse_failure(messages["execution_error"]) if "execution_error" in messages else None
+    success = status.get("status_str", "success") == "success"
+    return Recorded(success, parse_outputs(entry.get("outputs")), failure, "execution_interrupted" in messages)
+
+
+def parse_job(job: Mapping[str, Any]) -> Event:
+    """One of Comfy Cloud's jobs as a look-up's answer: `Waiting`, `Started` or `Recorded`. Raises `ValueError` for a
+    status that is not known."""
+    status = job["status"]
+    if status == "pending":
+        return Waiting(int(job.get("queue_position") or 0))
+    if status == "in_progress":
+        return Started()
+    if status in ("completed", "failed", "cancelled"):
+        error = job.get("execution_error")
+        failure = parse_failure(error) if error else None
+        return Recorded(status == "completed", parse_outputs(job.get("outputs")), failure, status == "cancelled")
+    raise ValueError(status)
+
+
+UNPAID = frozenset({"InsufficientFundsError", "InactiveSubscriptionError"})  # exception types: why Cloud ended a run
+
+
+# Answers over HTTP, above all those to a post.
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An HTTP answer, read to its end; `length` is its header's Content-Length, None where that says nothing."""
+
+    status: int
+    content_type: str
+    body: bytes = field(repr=False)
+    length: int | None = None
+    location: str = ""  # of a redirect
+
+
+def read_retry_after(text: str | None) -> float | None:
+    """Seconds from now, as a `Retry-After` header gives them or by the date in it; None where it holds neither."""
+    text = (text or "").strip()
+    if re.fullmatch(r"\d{1,9}", text):
+        return float(text)
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+    return None
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A prompt that was posted, with notes on outputs that the server dropped. It is not `certain` when the answer was
+    lost: whether the server took it has to be looked up."""
+
+    prompt_id: str
+    notes: tuple[str, ...] = ()
+    certain: bool = True
+
+
 def parse_refusal(body: Mapping[str, Any], graph: Graph, definitions: Definitions) -> WorkflowRefused:
-    """The answer 400 of `POST /prompt` as an error: the first reason that a person can act on."""
+    """The answer 400 of `POST /prompt` as an error: the first reason that a person can act on.
+
+        {"error": {"type": "prompt_outputs_failed_validation", "message": "Prompt outputs failed validation", ...},
+         "node_errors": {"4": {"class_type": "CheckpointLoaderSimple", "errors": [
+            {"type": "value_not_in_list", "message": "Value not in list", "details": "...",
+             "extra_info": {"input_name": "ckpt_name", "received_value": "x.safetensors",
+                            "input_config": [["a.safetensors", "b.safetensors"], {}]}}]}}}
+
+    An unknown node stands in `error` itself, by its class (0.33.0) or in the message's words (0.3.64).
+    """
     error = body.get("error") or {}
     error = error if isinstance(error, dict) else {"message": str(error)}
     kind, message = error.get("type"), shortened(error.get("message") or "no reason given", 300)
@@ -5633,64 +6338,60 @@ def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, defini
     return WorkflowRefused(f"ComfyUI refused {where}: {reason.get('message')}" + (f" ({details})" if details else ""))
 
 
-@dataclass(frozen=True)
-class Answer:
-    """An HTTP answer, read to its end; `length` is what it says of its own body."""
-
-    status: int
-    content_type: str
-    body: bytes = field(repr=False)
-    length: int | None = None
-    location: str = ""  # of a redirect
+# What a server tells of itself, in `/system_stats`.
 
 
 @dataclass(frozen=True)
-class Accepted:
-    """A prompt that was posted, with notes on outputs that the server dropped. It is not `certain` when the answer was
-    lost: whether the server took it in is to be looked up."""
+class Device:
+    """What a server computes on, and its memory in bytes, None where the server does not tell it."""
 
-    prompt_id: str
-    notes: tuple[str, ...] = ()
-    certain: bool = True
-
-
-UNPAID = frozenset({"InsufficientFundsError", "InactiveSubscriptionError"})  # why a run of Comfy Cloud's may end
+    name: str
+    memory_total: int | None
+    memory_free: int | None
 
 
-def parse_job(job: Mapping[str, Any]) -> Event:
-    """A job of Comfy Cloud's as a look-up's answer: `Waiting`, `Started` or `Recorded`."""
-    status = job["status"]
-    if status == "pending":
-        return Waiting(int(job.get("queue_position") or 0))
-    if status == "in_progress":
-        return Started()
-    if status in ("completed", "failed", "cancelled"):
-        error = job.get("execution_error")
-        failure = parse_failure(error) if error else None
-        return Recorded(status == "completed", parse_outputs(job.get("outputs")), failure, status == "cancelled")
-    raise ValueError(status)
+@dataclass(frozen=True)
+class Stats:
+    """What a server tells of itself; a version that it does not tell is empty."""
+
+    version: str
+    devices: tuple[Device, ...]
 
 
-def read_retry_after(text: str | None) -> float | None:
-    """Seconds from now, of a header that holds them or a date; None where it holds neither."""
-    text = (text or "").strip()
-    if re.fullmatch(r"\d{1,9}", text):
-        return float(text)
-    with contextlib.suppress(ValueError, TypeError, OverflowError):
-        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
-    return None
+def parse_stats(raw: Mapping[str, Any]) -> Stats:
+    """An answer of `/system_stats`."""
+    devices = raw.get("devices")
+    found = [parse_device(item) for item in (devices if isinstance(devices, list) else ()) if isinstance(item, dict)]
+    return Stats(shortened(raw["system"].get("comfyui_version") or "", 40), tuple(found))
+
+
+def parse_device(raw: Mapping[str, Any]) -> Device:
+    """One of its devices; of "cuda:0 NVIDIA GeForce RTX 4090 : cudaMallocAsync" the middle is the name."""
+
+    def amount(key: str) -> int | None:
+        value = raw.get(key)
+        return int(value) if isinstance(value, (int, float)) and 0 <= value < 2**63 else None  # nor is NaN in range
+
+    name = re.sub(r"^\w+:\d+ | : \w+$", "", str(raw.get("name") or raw.get("type") or "device"))
+    return Device(shortened(name), amount("vram_total"), amount("vram_free"))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/record.py
 #
-# server/record.
+# What this process has seen of a server: its pace, its faults, its rests.
+#
+# `ComfyUIServer` holds one `Record`, which outlives its connections. The `run` floor writes into it what happened:
+# `expecting` while a call is on its way, `ran` after a good run, `rest` after a fault, `recover` when the server answers
+# again. A choice between servers reads `pace`, `coming` and `resting`; status reports and log lines show the rest.
+#
+# Each process of Open WebUI has records of its own; nothing is stored, and nothing here needs to agree with the others.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-REST_SECONDS = 5.0  # a server that failed is left alone so long, then twice as long, up to
-LONGEST_REST_SECONDS = 300.0
-REMEMBERED_PACES = 50  # workflows of a server whose pace is remembered
+REST_SECONDS = 5.0  # how long a server is left alone after a fault; twice as long after each further one in a row,
+LONGEST_REST_SECONDS = 300.0  # up to this
+REMEMBERED_PACES = 50  # how many workflows of one server have their pace remembered
 
 
 @dataclass
@@ -5700,38 +6401,21 @@ class Record:
     runs: int = 0  # that were posted
     done: int = 0
     failed: int = 0  # the workflow's own errors, and refusals
-    lost: int = 0  # that the server forgot, or took with it
+    lost: int = 0  # jobs that the server forgot, or that were on it when it went away
     run_seconds: float = 0.0  # of all that are done
     bytes: int = 0  # downloaded
     sockets: int = 0  # websockets opened
     paces: dict[str, float] = field(default_factory=dict)  # workflow -> seconds of a run, the latest counting most
     coming: int = 0  # calls on their way here, which its queue does not show yet
     faults: int = 0  # in a row
-    fault: str = ""  # the last one
+    fault: str = ""  # the message of the last one
     fault_at: float = 0.0  # in seconds since 1970
     resting_until: float = 0.0  # of `time.monotonic`
-    silent: bool = False  # whether it did not answer when it was last asked
-
-    def rest(self, reason: str, silent: bool = False) -> None:
-        """It does not answer, or lost a job: leave it alone for a while, longer each time."""
-        self.fault, self.fault_at, self.silent = reason, time.time(), silent
-        if self.resting:
-            return  # all calls that were there noticed the same
-        self.faults += 1
-        self.resting_until = time.monotonic() + min(REST_SECONDS * 2 ** min(self.faults - 1, 10), LONGEST_REST_SECONDS)
-
-    def recover(self) -> None:
-        """It answers."""
-        self.faults, self.resting_until = 0, 0.0
-
-    @property
-    def resting(self) -> bool:
-        """Whether it is left alone for now."""
-        return time.monotonic() < self.resting_until
+    silent: bool = False  # whether the last fault was that it did not answer
 
     @contextlib.contextmanager
     def expecting(self) -> Iterator[None]:
-        """A call is on its way here."""
+        """Count a call that is on its way here."""
         self.coming += 1
         try:
             yield
@@ -5739,7 +6423,7 @@ class Record:
             self.coming -= 1
 
     def ran(self, workflow: str, seconds: float) -> None:
-        """A run of a workflow took so long, waiting not counted."""
+        """Note that a run of a workflow took this many seconds, waiting not counted."""
         self.recover()
         self.done += 1
         self.run_seconds += seconds
@@ -5749,23 +6433,58 @@ class Record:
             del self.paces[oldest]
 
     def pace(self, workflow: str = "") -> float | None:
-        """Seconds that a run of the workflow takes, or a run in general, as far as that is known."""
+        """Seconds that a run of the workflow takes; where that is not known, or no workflow is named, those of an
+        average run. None when nothing has run yet."""
         return self.paces.get(workflow) or (self.run_seconds / self.done if self.done else None)
+
+    def rest(self, reason: str, silent: bool = False) -> None:
+        """Leave it alone for a while, longer after each fault in a row: it lost a job or, if `silent`, did not
+        answer."""
+        self.fault, self.fault_at, self.silent = reason, time.time(), silent
+        if self.resting:
+            return  # all calls that were there noticed the same
+        self.faults += 1
+        self.resting_until = time.monotonic() + min(REST_SECONDS * 2 ** min(self.faults - 1, 10), LONGEST_REST_SECONDS)
+
+    def recover(self) -> None:
+        """Stop leaving it alone: it answers."""
+        self.faults, self.resting_until = 0, 0.0
+
+    @property
+    def resting(self) -> bool:
+        """Whether it is left alone for now."""
+        return time.monotonic() < self.resting_until
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/connection.py
 #
-# server/connection.
+# The one websocket to a server, shared by all prompts in flight.
+#
+# Whoever follows a prompt enters `Connection.listen` before it is posted and gets a `Subscription`: a queue of events, a
+# callback for previews, and whether the socket is open. A reader task opens the socket (`_read_on`) and hands every frame
+# to the subscription of the prompt that it names (`_take`). A frame is JSON such as
+#
+#     {"type": "progress", "data": {"value": 3, "max": 20, "prompt_id": "d15c525b-...", "node": "3"}}
+#
+# or a picture in bytes; `protocol` reads both. The socket stays open between prompts until `close`; when it breaks it is
+# opened anew as long as anybody listens, and everybody is told of the `Gap`. Frames only make things known early: what
+# they leave out, look-ups bring.
+#
+# Order and scope of frames, feature flags and what becomes of sockets with one client id were recorded from ComfyUI
+# 0.3.64 and 0.33.0.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
 CONNECT_SECONDS = 10.0  # to open a connection or the websocket
-DEAF_SECONDS = 20.0  # without any frame while a job runs, before the websocket is opened anew
+DEAF_SECONDS = 20.0  # how long no frame comes while a job runs, before the websocket is opened anew
 
 
 class Subscription:
-    """What the websocket tells about one prompt."""
+    """What the websocket tells about one prompt: `events` in the order in which they came, previews to `on_preview`.
+
+    Pictures of `picture_nodes`, which send their results over the websocket and save them nowhere, are events as well.
+    """
 
     def __init__(self, picture_nodes: frozenset[str], on_preview: Callable[[bytes], None]) -> None:
         self.events: asyncio.Queue[Event] = asyncio.Queue()
@@ -5782,7 +6501,7 @@ class Subscription:
 
 
 class Host(Protocol):
-    """What a connection needs of the server that it belongs to."""
+    """What a connection needs of the server that it belongs to; `ComfyUIServer` has it."""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -5793,7 +6512,7 @@ class Host(Protocol):
         """What has been seen of it."""
 
     def later(self, chore: Coroutine[Any, Any, None]) -> None:
-        """Do something beside everything else, for as long as the server is open."""
+        """Do something in the background, for as long as the server is open."""
 
     def websocket(self, client_id: str) -> contextlib.AbstractAsyncContextManager[aiohttp.ClientWebSocketResponse]:
         """A new websocket of the client with this id."""
@@ -5803,8 +6522,8 @@ class Connection:
     """The one websocket of a server and credential, shared by all prompts in flight and owned by none of them.
 
     The reader only parses and hands over, since a client that stops reading stalls every other client of the server.
-    It reconnects with the same client id, and never before the old socket is closed: the server drops the
-    registration of the newer one when the older one goes.
+    It reconnects with the same client id, under which the prompts were posted, and never before the old socket is
+    closed: when the older of two sockets with one id closes, the server forgets the newer one.
     """
 
     def __init__(self, server: Host) -> None:
@@ -5813,20 +6532,20 @@ class Connection:
         self._subscriptions: dict[str, Subscription] = {}
         self._listeners = 0
         self._reader: asyncio.Task[None] | None = None
-        self._settled = asyncio.Event()  # set while it is known whether the socket is open
-        self._hurry = asyncio.Event()  # somebody waits for the socket: try again now
+        self._settled = asyncio.Event()  # set when an attempt to open the socket is over
+        self._hurry = asyncio.Event()  # set when somebody waits for the socket: try again now
         self._socket: aiohttp.ClientWebSocketResponse | None = None
-        self._heard = 0.0  # when the last frame came
+        self._heard = 0.0  # of `time.monotonic`: when the last frame came
         self._refusal: AccessRefused | None = None
-        self._flags = False  # the server puts the prompt's id on previews
-        self._at = ("", "")  # prompt and node that run, as far as our frames tell
+        self._flags = False  # whether the server puts the prompt's id on previews
+        self._at = ("", "")  # the prompt and the node that run, as far as our frames tell
         self.is_open = False
 
     @contextlib.asynccontextmanager
     async def listen(
         self, prompt_id: str, picture_nodes: frozenset[str], on_preview: Callable[[bytes], None]
     ) -> AsyncIterator[Subscription]:
-        """Everything about a prompt, from before it is posted. Without a websocket (a proxy may refuse it) the
+        """Listen to a prompt, from before it is posted. Where no websocket can be opened (a proxy may refuse it) the
         subscription stays silent and look-ups have to do. Raises `AccessRefused`."""
         self._listeners += 1
         subscription: Subscription | None = None
@@ -5850,14 +6569,16 @@ class Connection:
             self._listeners -= 1
 
     def rename(self, prompt_id: str, accepted_id: str) -> None:
-        """A prompt that is listened to got another id from its server; what was told of it before is missing."""
+        """Note that a prompt that is listened to got another id from its server; what was told under that id until now
+        has been missed."""
         if prompt_id != accepted_id and (subscription := self._subscriptions.pop(prompt_id, None)):
             self._subscriptions[accepted_id] = subscription
             subscription.events.put_nowait(Gap())
 
     def renew(self) -> bool:
-        """Open a new socket when nothing at all came for a while: a server goes on sending to nobody when it believes
-        that the client with this id has left, and a connection may be cut without a word. Returns whether it does."""
+        """Close the socket, so that the reader opens a new one, when no frame at all came for `DEAF_SECONDS`: a server
+        that believes that the client with this id has left sends to nobody, and a connection may be cut without a word.
+        Returns whether it does so."""
         if self._socket is None or time.monotonic() - self._heard < DEAF_SECONDS:
             return False
         self._heard = time.monotonic()
@@ -5869,13 +6590,15 @@ class Connection:
             await socket.close()
 
     async def close(self) -> None:
-        """Close the socket and end the reader; it may be opened again."""
+        """Close the socket and end the reader; `listen` opens it again."""
         reader, self._reader = self._reader, None
         if reader:
             reader.cancel()
             await asyncio.wait({reader})
 
     async def _read_on(self) -> None:
+        """The reader: opens the socket and reads it, again and again as long as anybody listens. The pause between two
+        attempts doubles from 0.5 to 10 seconds."""
         pause = 0.5
         while self._listeners:
             self._refusal = None
@@ -5883,7 +6606,7 @@ class Connection:
                 self._hurry.clear()
                 async with asyncio.timeout(CONNECT_SECONDS) as limit, self._server.websocket(self.client_id) as socket:
                     limit.reschedule(None)
-                    # Only the first message sent may be this one, and a new socket knows nothing of the old one's.
+                    # Flags count only in the first message that is sent, and each socket has its own.
                     await socket.send_json({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
                     self._flags, self._at, self.is_open = False, ("", ""), True
                     self._socket, self._heard = socket, time.monotonic()
@@ -5891,7 +6614,7 @@ class Connection:
                     self._settled.set()
                     self._tell_all(Gap())
                     async for message in socket:
-                        pause, self._heard = 0.5, time.monotonic()  # not before a frame: a proxy may close it at once
+                        pause, self._heard = 0.5, time.monotonic()  # only now: a proxy may open it and close it at once
                         self._take(message)
             except AccessRefused as refused:
                 self._refusal = refused
@@ -5908,11 +6631,13 @@ class Connection:
             pause = min(pause * 2, 10.0)
 
     def _tell_all(self, event: Event) -> None:
+        """Hand an event to all subscriptions, and whether the socket is open."""
         for subscription in self._subscriptions.values():
             subscription.connected = self.is_open
             subscription.events.put_nowait(event)
 
     def _take(self, message: aiohttp.WSMessage) -> None:
+        """Read a frame and hand it on; whatever cannot be read is passed over."""
         try:
             if message.type is aiohttp.WSMsgType.TEXT:
                 frame = json.loads(message.data)
@@ -5938,8 +6663,8 @@ class Connection:
             if subscription := self._subscriptions.get(picture.prompt_id):
                 subscription.picture(str(picture.node_id), picture.data)
             return
-        # The old layout: it belongs to the node that runs. With the flags accepted it is somebody else's preview,
-        # broadcast to all, unless one of our nodes is just sending its result.
+        # In the old layout a picture belongs to the node that runs. Once the server has accepted the flags, one of that
+        # layout is somebody else's preview, broadcast to all, unless one of our nodes is just sending its result.
         prompt_id, node_id = self._at
         running = self._subscriptions.get(prompt_id)
         if running and (not self._flags or node_id in running.picture_nodes):
@@ -5949,28 +6674,44 @@ class Connection:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/client.py
 #
-# server/client.
+# One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
+#
+# `ComfyUIServer` is what `open_server` gives out. All HTTP goes through `call`, which bounds time and size and turns what
+# fails into a `ServerError`; `get` and `_json` make an object of an answer, and within `_reading` an answer of the wrong
+# shape becomes an error. On these stand, in the order of the class: what the server is and has (`stats`, `define`,
+# `names`, `saved_workflows`, `model_metadata`), a prompt's life (`submit`, `queue`, `look_up`, `find`, `recent`,
+# `cancel`), files (`upload`, `view`) and memory (`free`). `connection` is its websocket.
+#
+# What rarely changes is remembered. Whoever asks for it says how old it may be (`believe`, in seconds), and those who
+# ask the same at the same time share one request (`together`).
+#
+# What routes take and answer was recorded from ComfyUI 0.3.64 and 0.33.0. `cloud` overrides what is different on
+# Comfy Cloud.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+# How long things may take, in seconds; see also ANSWER_SECONDS and CLEAN_UP_SECONDS.
 PROBE_SECONDS = 4.0  # to find out whether a server answers at all
+LOOK_UP_SECONDS = 10.0  # for one look-up of a running job; the next one comes anyway
 UPLOAD_SECONDS = 300.0  # for a file sent to the server
 DOWNLOAD_SECONDS = 600.0  # for a file from it
 STALL_SECONDS = 30.0  # without a byte in the middle of an answer, before it counts as broken off
-HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and a dead connection shows by them
-RECENT_PROMPTS = 200  # of the history, that are looked through for a user's own jobs
-LOOK_UP_SECONDS = 10.0  # for one look-up of a running job; the next one comes anyway
-DEFINITION_SECONDS = 300.0  # how long a node definition is believed
-MANY_CLASSES = 100  # of more than so many at once all are asked for in one request
+HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and they show when a connection is dead
 FREE_AGAIN_SECONDS = 10.0  # before ComfyUI's memory is freed after all, when others had jobs in the queue after a run
-DOUBT_SECONDS = 10.0  # how long it is believed when it lacks what is looked for: files are added all the time
+# How long what a server said is believed.
+DEFINITION_SECONDS = 300.0  # of a node definition
+DOUBT_SECONDS = 10.0  # of a list that lacks what is looked for: files are added all the time
+# How much there may be.
+MANY_CLASSES = 100  # node definitions asked for one by one; when more are needed, all are fetched in one request
+RECENT_PROMPTS = 200  # of the history, that are searched for a user's own jobs, the newest first
 MAX_JSON_BYTES = 64 * 2**20
 MAX_OUTPUT_BYTES = 512 * 2**20
+# The HTTP statuses that send a client elsewhere.
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class ComfyUIServer:
-    """One ComfyUI: its HTTP routes and its websocket, in typed values and room 2's errors. Use `open_server`.
+    """One ComfyUI: its HTTP routes and its websocket, in typed values and this tool's errors. Use `open_server`.
 
     It outlives its connections: what it learned (definitions, pace, faults) stays when they are closed.
     """
@@ -5979,19 +6720,21 @@ class ComfyUIServer:
         self.endpoint = endpoint
         self.connection = Connection(self)
         self.definitions: dict[str, NodeDefinition] = {}
-        self._asked: dict[str, float] = {}  # when a class was last asked for
-        self._metadata: dict[tuple[str, str], tuple[float, Mapping[str, Any] | None]] = {}
+        self._asked: dict[str, float] = {}  # class -> when it was last asked for; all times are of `time.monotonic`
+        self._metadata: dict[tuple[str, str], tuple[float, Mapping[str, Any] | None]] = {}  # by folder and name
         self._names: dict[str, tuple[float, list[str] | None]] = {}  # by path
         self._session: aiohttp.ClientSession | None = None
-        self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # the newest look at it, and when it began
+        self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # when the newest look at it began, and that look
         self._questions: dict[str, asyncio.Task[Any]] = {}  # under way, each asked once for all who wait for it
-        self._chores: set[asyncio.Task[None]] = set()
+        self._chores: set[asyncio.Task[None]] = set()  # what goes on in the background
         self.record = Record()
-        self.free_at: float | None = None  # of `time.monotonic`: when ComfyUI's memory is due to be freed
-        self._free_again = 0.0  # seconds after that, when it could not be
-        self.users = 0
-        self.idle_since = 0.0  # of `time.monotonic`
-        self.door = asyncio.Lock()  # nobody comes in while it closes
+        self.free_at: float | None = None  # when ComfyUI's memory is due to be freed
+        self._free_again = 0.0  # how many seconds later that is tried again
+        self.users = 0  # calls that have it open
+        self.idle_since = 0.0  # when the last call or chore ended
+        self.door = asyncio.Lock()  # held while it closes, so that nobody comes in
+
+    # Open and closed: the session, the background, and what the pool asks before it closes a server.
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -6019,7 +6762,7 @@ class ComfyUIServer:
         )
 
     def later(self, chore: Coroutine[Any, Any, None]) -> None:
-        """Do something beside everything else, for as long as the server is open."""
+        """Do something in the background, for as long as the server is open. Its failure is logged."""
         task = asyncio.create_task(chore)
         self._chores.add(task)
         task.add_done_callback(self._chore_done)
@@ -6032,7 +6775,8 @@ class ComfyUIServer:
             log.info("%s: a chore failed: %s", self.endpoint.url, reason)
 
     async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """One answer for all who ask the same at the same time. Whoever is cancelled leaves it to the others."""
+        """One answer for all who ask the same `question` at the same time. When one of them is cancelled, the request
+        goes on for the others."""
         task = self._questions.get(question)
         if task is None:
             task = self._questions[question] = asyncio.create_task(ask())
@@ -6043,7 +6787,7 @@ class ComfyUIServer:
     def _answered(self, question: str, task: "asyncio.Task[Any]") -> None:
         self._questions.pop(question, None)
         if not task.cancelled():
-            task.exception()  # those who asked may be gone
+            task.exception()  # those who asked may be gone, and asyncio would complain that nobody looked
 
     @property
     def in_use(self) -> bool:
@@ -6057,11 +6801,11 @@ class ComfyUIServer:
 
     @property
     def is_watched(self) -> bool:
-        """Whether there is anything to do for it still, though nobody calls."""
+        """Whether the pool's keeper still has to look after it, though nobody calls."""
         return self.is_open or self.free_at is not None
 
     async def close(self) -> None:
-        """Close the websocket and all connections, and end what is under way. They are opened again when needed."""
+        """Close the websocket and all connections, and cancel what is under way. They are opened again when needed."""
         tasks = [*self._chores, *self._questions.values(), *([self._queue[1]] if self._queue else [])]
         session, self._session, self._queue = self._session, None, None
         for task in tasks:
@@ -6071,9 +6815,12 @@ class ComfyUIServer:
         if session:
             await session.close()
 
+    # HTTP and the websocket's handshake.
+
     @contextlib.asynccontextmanager
     async def websocket(self, client_id: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        """The websocket. No limit on a frame's size: results may come as frames. The server sends no pings."""
+        """A new websocket of the client with this id. There is no limit on a frame's size, since results may come as
+        frames. Raises `AccessRefused`, and what aiohttp raises otherwise."""
         try:
             socket = await self.session.ws_connect(
                 f"{self.endpoint.url}/ws",
@@ -6115,12 +6862,12 @@ class ComfyUIServer:
         most: int = MAX_JSON_BYTES,
         redirects: bool = False,
     ) -> Answer:
-        """One HTTP exchange, within `seconds`, beginning within `silent` seconds, and of at most `most` bytes; `body`
-        is sent as JSON, `form` as it is. A whole address for `path` is another place: it gets no credential, and its
-        statuses are the caller's.
+        """One HTTP exchange within `seconds`. The answer's first byte has to come within `silent` seconds, and it may
+        have at most `most` bytes. `body` is sent as JSON, `form` as it is. A `URL` in place of a path is an address
+        elsewhere: it gets no credential, and what its statuses mean is for the caller to judge.
 
-        Raises `ServerUnreachable`, `AccessRefused`, or `UnexpectedAnswer` for oversized answers and, unless the caller
-        takes `redirects`, for these; any other status is the caller's to judge.
+        Raises `ServerUnreachable`, `AccessRefused`, `ServerBusy`, and `UnexpectedAnswer` for an answer that is too
+        large or, unless the caller takes `redirects`, a redirect. Any other status is for the caller to judge.
         """
         address: str | URL
         if isinstance(path, str):
@@ -6160,7 +6907,7 @@ class ComfyUIServer:
             ) from None
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
-        """Raise for the statuses that mean the same on every route."""
+        """Raise an error for the statuses that mean the same on every route."""
         if response.status in (401, 403, 407):
             raise self._access_refused(response.status)
         if response.status in (502, 503, 504):
@@ -6171,7 +6918,8 @@ class ComfyUIServer:
             raise ServerBusy(f"The proxy at {self.endpoint.url} is asked too often.", seconds=after)
 
     async def get(self, path: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
-        """A JSON object of a route that ComfyUI always has; raises as `call` does."""
+        """The JSON object that a route answers which every ComfyUI has. Raises as `call` does, and `UnexpectedAnswer`
+        for anything else."""
         answer = await self.call("GET", path, seconds=seconds)
         if len(answer.body) < 2**20:
             return self._json(path, answer)
@@ -6188,18 +6936,20 @@ class ComfyUIServer:
 
     @contextlib.contextmanager
     def _reading(self, path: str) -> Iterator[None]:
-        """Turns what goes wrong with an answer of the wrong shape into the error that it is."""
+        """Turn what Python raises where an answer is read that has the wrong shape into `UnexpectedAnswer`."""
         try:
             yield
         except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
             raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers in a shape that ComfyUI does not.") from None
 
+    # What the server is and has.
+
     async def probe(self) -> None:
-        """Find out whether a ComfyUI answers here; raises room 2's errors when none does."""
+        """Find out whether a ComfyUI answers here. Raises a `ServerError` when none does."""
         await self.stats()
 
     async def stats(self) -> Stats:
-        """Its version, devices and memory, as they are now. Raises as `call` does."""
+        """Its version, devices and memory, as they are now. Raises as `get` does."""
         path = "/system_stats"
         raw = await self.get(path, PROBE_SECONDS)
         if "system" not in raw:
@@ -6208,8 +6958,8 @@ class ComfyUIServer:
             return parse_stats(raw)
 
     async def define(self, class_type: str, believe: float = DEFINITION_SECONDS) -> NodeDefinition | None:
-        """A node's definition, or None when this server has no such node. What is known and no older than `believe`
-        seconds is not asked for again."""
+        """The definition of a node class, or None when this server has no such node. A definition no older than
+        `believe` seconds is not asked for again; that a node is missing is never believed."""
         if class_type in (".", ".."):  # in an address these would lead elsewhere
             return None
         asked = self._asked.get(class_type, -math.inf)
@@ -6224,11 +6974,11 @@ class ComfyUIServer:
             self._take_definition(class_type, raw)
 
     async def everything(self) -> dict[str, Any]:
-        """All node definitions as the server tells them, some megabytes."""
+        """All node definitions as the server tells them, some megabytes of JSON: class -> its definition."""
         return await self.together("define all", functools.partial(self.get, "/object_info"))
 
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
-        """The definitions of those classes that this server has."""
+        """The definitions of those of these classes that this server has."""
         wanted = sorted(set(class_types))
         strange = [name for name in wanted if time.monotonic() - self._asked.get(name, -math.inf) >= DEFINITION_SECONDS]
         if len(strange) > MANY_CLASSES:
@@ -6256,7 +7006,7 @@ class ComfyUIServer:
     ) -> list[str] | None:
         """A list of names: of the folders for models (`/models`), of the files in one (`/models/loras`), of the
         embeddings (`/embeddings`). None where the server has no such list. What is no older than `believe` seconds is
-        not asked for again; `read` makes a name of an item."""
+        not asked for again; `read` makes a name out of an item of the answer."""
         asked, held = self._names.get(path, (-math.inf, None))
         if time.monotonic() - asked >= believe:
             return await self.together(f"names {path}", functools.partial(self._ask_names, path, read))
@@ -6271,24 +7021,26 @@ class ComfyUIServer:
         return held
 
     async def saved_workflows(self, believe: float = DOUBT_SECONDS) -> list[str]:
-        """The paths of the workflows saved on this server, those in folders with them, below its folder "workflows";
-        none (404) while nothing was ever saved."""
+        """The paths of the workflows saved on this server, such as "portraits/fox.json", below its folder "workflows".
+        Until something was saved for the first time the server answers 404, and there are none."""
         path = "/userdata?dir=workflows&recurse=true&split=false&full_info=true"
         listed = await self.names(path, believe, lambda item: str(item["path"]).replace("\\", "/")) or []
-        hidden = re.compile(r"(^|/)\.|[\ud800-\udfff]")  # or no Unicode: such a name cannot be asked for
+        hidden = re.compile(r"(^|/)\.|[\ud800-\udfff]")  # or half a surrogate pair: such a name cannot be sent
         return sorted((name for name in listed if name.endswith(".json") and not hidden.search(name)), key=str.lower)
 
     async def saved_workflow(self, name: str) -> Graph:
-        """A workflow saved on this server, in the format in which it is. Raises `WorkflowRefused` for what is none."""
-        # The slash has to be escaped, too: the server takes what stands behind /userdata/ as one name.
+        """A workflow saved on this server, in either of ComfyUI's formats. Raises `UnknownWorkflow` when it is not
+        there, and `WorkflowRefused` for a file that is not a workflow."""
+        # The slash has to be escaped, too: the server takes everything after /userdata/ as one name.
         answer = await self.call("GET", f"/userdata/{quote(f'workflows/{name}', safe='')}")
         if answer.status != 200:
             raise UnknownWorkflow(f'The workflow "{name}" is not on the ComfyUI server any more.')
         return await asyncio.to_thread(read_workflow_file, answer.body)
 
     async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
-        """What a model file says of itself ({} when nothing), or None when the server itself cannot read it: files
-        cut short while they were fetched are common. Cached."""
+        """What a model file says of itself: the metadata of a safetensors file, {} when there is none. None when the
+        server itself cannot read the file: files cut short while they were downloaded are common. Remembered for
+        `DEFINITION_SECONDS`."""
         asked, metadata = self._metadata.get((folder, name), (-math.inf, None))
         if time.monotonic() - asked > DEFINITION_SECONDS:
             ask = functools.partial(self._ask_metadata, folder, name)
@@ -6305,10 +7057,13 @@ class ComfyUIServer:
         self._metadata[folder, name] = time.monotonic(), metadata
         return metadata
 
-    async def submit(self, prompt_id: str, graph: Graph, extra_data: Mapping[str, Any]) -> Accepted:
-        """Post a prompt under our own id, once; whether it arrived when the answer is lost has to be looked up.
+    # A prompt's life: posted, waiting, running, recorded.
 
-        Raises `WorkflowRefused` and its kin, `ServerTooOld`, and as `call` does, `ServerUnreachable` only where no
+    async def submit(self, prompt_id: str, graph: Graph, extra_data: Mapping[str, Any]) -> Accepted:
+        """Post a prompt under our own id, once. When the answer is lost the result is not `certain`, and whether the
+        prompt arrived has to be looked up.
+
+        Raises `WorkflowRefused` and its kin, `ServerTooOld`, and as `call` does, but `ServerUnreachable` only where no
         connection could be made.
         """
         body = {
@@ -6330,9 +7085,9 @@ class ComfyUIServer:
         return Accepted(prompt_id, self._dropped(graph, accepted))
 
     def _read_accepted(self, graph: Graph, answer: Answer) -> dict[str, Any]:
-        """What the server says of a prompt that it took; raises its refusal."""
+        """What the server says of a prompt that it took. Raises `WorkflowRefused` and its kin when it did not."""
         if answer.status == 400:
-            self._asked.clear()  # it refuses what was taken from them, so they are out of date
+            self._asked.clear()  # it refuses what our definitions allow, so they are out of date
             with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
                 raise parse_refusal(json.loads(answer.body), graph, self.definitions)
         if answer.status >= 500:
@@ -6349,8 +7104,8 @@ class ComfyUIServer:
             )
 
     async def queue(self, since: float) -> Queue:
-        """The queue as it was at `since` (of `time.monotonic`) or later. Everybody who asks at about the same time
-        shares one request, and its failure."""
+        """The queue as it was at `since` (of `time.monotonic`) or later. All who ask at about the same time share one
+        request, and its failure. Raises as `get` does."""
         if self._queue is None or self._queue[0] < since:
             task = asyncio.create_task(self._ask_queue(LOOK_UP_SECONDS))
             task.add_done_callback(lambda done: done.cancelled() or done.exception())  # its waiters may be gone
@@ -6358,7 +7113,7 @@ class ComfyUIServer:
         return await asyncio.shield(self._queue[1])
 
     async def queue_soon(self, since: float) -> Queue:
-        """The same within `PROBE_SECONDS`, for a choice between servers. Raises `ServerUnreachable` after that."""
+        """`queue`, for a choice between servers: within `PROBE_SECONDS`, or it raises `ServerUnreachable`."""
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 return await self.queue(since)
@@ -6370,7 +7125,7 @@ class ComfyUIServer:
         raw = await self.get("/queue", seconds)
         with self._reading("/queue"):
             running, pending = raw.get("queue_running") or (), raw.get("queue_pending") or ()
-            in_order = sorted(pending, key=lambda item: (item[0], item[1]))  # the server sends a raw heap
+            in_order = sorted(pending, key=lambda item: (item[0], item[1]))  # the server sends its heap as it is
             first = [parse_prompt(item, Started()) for item in running]
             then = [parse_prompt(item, Waiting(len(first) + index)) for index, item in enumerate(in_order)]
             ids, waiting = tuple(item.prompt_id for item in first), tuple(item.prompt_id for item in then)
@@ -6397,7 +7152,7 @@ class ComfyUIServer:
             return parse_prompt(entry["prompt"], parse_history(entry), entry) if entry else None
 
     async def recent(self) -> list[Prompt]:
-        """What is in the queue, and the newest `RECENT_PROMPTS` of the history, in the order of their posts."""
+        """The newest `RECENT_PROMPTS` of the history, oldest first, and then all that is in the queue."""
         queue = await self.queue(time.monotonic())
         path = f"/history?max_items={RECENT_PROMPTS}"
         entries = await self.get(path)
@@ -6405,36 +7160,12 @@ class ComfyUIServer:
             done = [parse_prompt(entry["prompt"], parse_history(entry), entry) for entry in entries.values()]
         return [*done, *queue.prompts]
 
-    def free_after(self, seconds: float) -> None:
-        """Free ComfyUI's memory so many seconds from now unless this is said again before; at once for 0. Waiting for
-        it keeps nothing open: the keeper of the servers counts the time."""
-        self.free_at, self._free_again = time.monotonic() + seconds, seconds or FREE_AGAIN_SECONDS
-        if not seconds:
-            self.later(self.free_when_due())
-
-    async def free_when_due(self) -> None:
-        """Free ComfyUI's memory; when anybody has a job in the queue, some time later."""
-        self.free_at = None
-        if not await self.free() and self.free_at is None:
-            self.free_at = time.monotonic() + self._free_again
-
-    async def free(self) -> bool:
-        """Have ComfyUI unload its models and forget its results, unless anybody has a job in its queue; returns whether
-        it was told to. Raises as `call` does."""
-        if len(await self.queue(time.monotonic())):
-            return False
-        path, body = "/free", {"unload_models": True, "free_memory": True}
-        answer = await self.call("POST", path, body=body, seconds=LOOK_UP_SECONDS)
-        if answer.status != 200:
-            raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers {answer.status}, which ComfyUI does not.")
-        return True
-
     async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
         """Take a prompt out of the queue or, if it is the running one, interrupt it; never anybody else's.
 
-        Current servers do both in one route; where that is missing, or a proxy refuses it, the old routes do. The
-        interrupt is sent only while the prompt runs, since a server too old to know the field would stop whatever is
-        running. Raises a `ServerError` when the server could not be told.
+        Current servers (0.33.0) do both in one route; where that is missing, or a proxy refuses it, the old routes are
+        used. The interrupt is sent only while the prompt runs, since a server too old to know its `prompt_id` would
+        stop whatever is running. Raises a `ServerError` when the server could not be told.
         """
         ask = functools.partial(self.call, seconds=seconds)
         with contextlib.suppress(ServerError):
@@ -6445,9 +7176,11 @@ class ComfyUIServer:
         if prompt_id in (await self._ask_queue(seconds)).running:
             await ask("POST", "/interrupt", body={"prompt_id": prompt_id})
 
+    # Files.
+
     async def upload(self, file: InputFile) -> str:
-        """Put a file into the server's input folder, unless it lies there already; returns the name that it has there,
-        its `stored_name` as a rule."""
+        """Put a file into the server's input folder, unless it is there already. Returns the name that it has there, as
+        a rule its `stored_name`."""
         return file.stored_name if await self._has(file) else await self._send(file, overwrite="true")
 
     async def _send(self, file: InputFile, **fields: str) -> str:
@@ -6467,7 +7200,7 @@ class ComfyUIServer:
             raise LimitExceeded(f"The file has {size}, which is more than ComfyUI takes.", "Give a smaller one.")
 
     async def _has(self, file: InputFile) -> bool:
-        """Whether a file lies in the server's input folder; when that cannot be told it is taken for not there."""
+        """Whether a file is in the server's input folder, by its name and length; no when that cannot be told."""
         with contextlib.suppress(ServerError):
             params = {"filename": file.stored_name, "subfolder": "", "type": "input"}
             answer = await self.call("HEAD", "/view", params=params)
@@ -6475,7 +7208,7 @@ class ComfyUIServer:
         return False
 
     async def view(self, output: Output) -> bytes:
-        """An output's bytes. Raises `UnexpectedAnswer` when it is not there, and as `call` does."""
+        """An output's bytes. Raises `UnexpectedAnswer` when the server does not give it out, and as `call` does."""
         params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
         answer = await self._download(params)
         if answer.status != 200:
@@ -6487,9 +7220,35 @@ class ComfyUIServer:
             "GET", "/view", params=params, seconds=DOWNLOAD_SECONDS, silent=STALL_SECONDS, most=MAX_OUTPUT_BYTES
         )
 
+    # ComfyUI's memory.
+
+    def free_after(self, seconds: float) -> None:
+        """Free ComfyUI's memory this many seconds from now, at once for 0. Said again before then, only the new
+        time counts. Waiting for it keeps nothing open: the pool's keeper watches the time."""
+        self.free_at, self._free_again = time.monotonic() + seconds, seconds or FREE_AGAIN_SECONDS
+        if not seconds:
+            self.later(self.free_when_due())
+
+    async def free_when_due(self) -> None:
+        """Free ComfyUI's memory or, when anybody has a job in the queue, try again some time later."""
+        self.free_at = None
+        if not await self.free() and self.free_at is None:
+            self.free_at = time.monotonic() + self._free_again
+
+    async def free(self) -> bool:
+        """Have ComfyUI unload its models and forget its results, unless anybody has a job in its queue. Returns whether
+        it was told to. Raises as `call` does, and `UnexpectedAnswer` when it refuses."""
+        if len(await self.queue(time.monotonic())):
+            return False
+        path, body = "/free", {"unload_models": True, "free_memory": True}
+        answer = await self.call("POST", path, body=body, seconds=LOOK_UP_SECONDS)
+        if answer.status != 200:
+            raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers {answer.status}, which ComfyUI does not.")
+        return True
+
 
 def connection_fault(error: BaseException) -> str:
-    """A connection error in two words; the library's own text would repeat the address, or name internals."""
+    """A connection error in a few words; the library's own text would repeat the address, or name internals."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the host name is not known"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):
@@ -6506,71 +7265,51 @@ def connection_fault(error: BaseException) -> str:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/cloud.py
 #
-# server/cloud.
+# Everything in which Comfy Cloud differs from a ComfyUI of one's own.
+#
+# `ComfyCloud` is a `ComfyUIServer` with other answers to the same questions, and `CloudConnection` a `Connection` to a
+# websocket that brings the frames of the whole account. `pool` makes them for an endpoint that is marked as `cloud`. To
+# the floors above it is a server like any other, except that its queue does not tell whose jobs it holds, and that its
+# memory is not theirs to free.
+#
+# The facts are those of version 1 of its API, as its makers document it; the class lists them. No recording of the real
+# service stands behind them.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-CLOUD_DEFINITION_SECONDS = 3600.0  # the same where all of them come at once, and how long an upload is relied on
+CLOUD_DEFINITION_SECONDS = 3600.0  # how long definitions are believed, which come all at once, and uploads relied on
 BILLING = re.compile(r"PAYMENT_REQUIRED|SUBSCRIPTION_REQUIRED|FREE_TIER_(EXHAUSTED|NOT_ALLOWED)")
 MAX_REFUSAL_BYTES = 2**16
 REMEMBERED_UPLOADS = 1000
-WHOLE = "/object_info"  # under which it is noted when all definitions were asked for
-
-
-class CloudConnection(Connection):
-    """Every frame of the account comes here, whoever posted the prompt, and none says that nothing runs any more."""
-
-    def __init__(self, server: "ComfyCloud") -> None:
-        super().__init__(server)
-        self._running: set[str] = set()  # prompts of the account, as far as the frames tell
-
-    def _tell_all(self, event: Event) -> None:
-        if isinstance(event, Gap):
-            self._running.clear()
-        super()._tell_all(event)
-
-    def _take_text(self, kind: str, data: Mapping[str, Any]) -> None:
-        super()._take_text(kind, data)
-        prompt_id = data.get("prompt_id")
-        if kind in ("execution_success", "execution_error", "execution_interrupted"):
-            self._running.discard(str(prompt_id))
-            if subscription := self._subscriptions.get(str(prompt_id)):
-                subscription.events.put_nowait(Gap())  # look it up at once: there is no frame to wait for
-        elif prompt_id is not None:
-            self._running.add(str(prompt_id))
-
-    def _take_picture(self, picture: Frame) -> None:
-        if picture.prompt_id is None and self._running != {self._at[0]}:
-            return  # it does not say whose it is, and the account may be that of many people
-        super()._take_picture(picture)
+WHOLE = "/object_info"  # its path, and the name under which it is noted when all definitions were asked for
 
 
 class ComfyCloud(ComfyUIServer):
-    """Comfy Cloud, version 1 of its API, as its makers document it. Everything in which it is no ComfyUI of one's own
-    is here:
+    """Comfy Cloud. What is different from a ComfyUI of one's own:
 
-    - The key is sent as `X-API-Key`, and as the token of the websocket's address; all routes but the websocket's are
-      below `/api`. Only `/user` proves a key.
-    - A prompt gets its id from the service. Frames that come before that id is known are made up for by a look-up. A
-      post whose answer is lost can neither be looked up nor repeated.
-    - The key goes with the prompt, too: nodes of partners are paid with it.
-    - 402 means that money or a plan is missing, 429 and 503 that the service is busy; some 429 are of the first kind.
+    - The key is sent as `X-API-Key`, and in the websocket's address as `token`; all routes but the websocket's are
+      below `/api`. Only `/user` shows whether a key is good.
+    - The service chooses a prompt's id. Frames that come before the id is known are lost, and a look-up makes up for
+      them. A post whose answer is lost can neither be looked up nor repeated.
+    - The key goes with the prompt, too: partners' nodes are paid with it.
+    - 402 means that money or a plan is missing, 429 and 503 that the service is busy; but some 429 are really about
+      money, as the error's type shows (`BILLING`).
     - A job is looked up as a job, not in queue and history. The queue is that of the account and shows no extra_data,
-      so that what one user has in it cannot be told; a single job shows it.
-    - A run may fail for want of money as well, and want of memory has a name of its own (`run_error`).
+      so that it cannot be told what one user has in it; a single job shows its own.
+    - A run may also fail for want of money (`UNPAID`), and running out of memory has a name of its own (`OOMError`).
     - No frame says that a run is recorded, so every end is looked up. Frames and pictures of the whole account come
       over every websocket.
-    - Files are kept by their content: an upload gets another name, and one that was sent before is not looked for.
-      A download is a redirect to a signed address elsewhere, which is asked without the key, and only by https if the
-      service is.
-    - Definitions come only all at once, and are believed for an hour; model files say nothing of themselves.
+    - Files are kept by their content, under names that the service chooses. So before an upload nobody asks whether the
+      file is there; the name of one sent within the last hour is remembered. A download is a redirect to a signed
+      address elsewhere. It is followed without the key, and to http only where the service itself is spoken to by http.
+    - Definitions come only all at once, and are believed for an hour. Model files say nothing of themselves.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
         self.connection = CloudConnection(self)
-        self._texts: dict[str, str] = {}  # class -> its definition as JSON: as objects, all of them take much memory
-        self._uploads: dict[str, tuple[float, str]] = {}  # by our names: when they were sent, and their names there
+        self._texts: dict[str, str] = {}  # class -> its definition as JSON: parsed, all of them take much memory
+        self._uploads: dict[str, tuple[float, str]] = {}  # our name of a file -> when it was sent, and its name there
 
     def _address(self, path: str) -> str:
         return super()._address(path if path.startswith("/api/") else f"/api{path}")
@@ -6592,7 +7331,8 @@ class ComfyCloud(ComfyUIServer):
         raise ServerBusy(f"Comfy Cloud is busy{said}", seconds=read_retry_after(response.headers.get("Retry-After")))
 
     def _reason_in(self, body: bytes) -> tuple[str, str]:
-        """The type and the message of an error; "" for what it does not tell."""
+        """The type and the message in an error's body, {"error": {"type": "...", "message": "..."}} or the inner object
+        alone; "" for what it does not tell."""
         with contextlib.suppress(ValueError, AttributeError):
             told = json.loads(body)
             error = told.get("error") if isinstance(told.get("error"), dict) else told
@@ -6600,12 +7340,13 @@ class ComfyCloud(ComfyUIServer):
         return "", ""
 
     async def probe(self) -> None:
-        """Find out whether the service answers and takes the key; raises room 2's errors when not."""
+        """Find out whether the service answers and accepts the key. Raises a `ServerError` when not."""
         if "status" not in await self.get("/user", PROBE_SECONDS):
             raise UnexpectedAnswer(f"What answers at {self.endpoint.url} is not Comfy Cloud.")
 
     async def define(self, class_type: str, believe: float = DEFINITION_SECONDS) -> NodeDefinition | None:
-        """A node's definition, or None when there is no such node; at most an hour old, whatever `believe` says."""
+        """The definition of a node class, or None when there is no such node. Whatever `believe` says, all definitions
+        are asked for again once they are an hour old."""
         if time.monotonic() - self._asked.get(WHOLE, -math.inf) >= CLOUD_DEFINITION_SECONDS:
             await self.together("all definitions", self._learn)
         if class_type not in self.definitions and class_type in self._texts:
@@ -6620,14 +7361,14 @@ class ComfyCloud(ComfyUIServer):
         self._asked = {WHOLE: time.monotonic()}
 
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
-        """The definitions of those classes that the service has."""
+        """The definitions of those of these classes that the service has."""
         found = {name: await self.define(name) for name in sorted(set(class_types))}
         return {name: definition for name, definition in found.items() if definition}
 
     async def names(
         self, path: str, believe: float = DOUBT_SECONDS, read: Callable[[Any], str] = str
     ) -> list[str] | None:
-        """A list of names, as a ComfyUI of one's own has it under this path."""
+        """The list of names that a ComfyUI of one's own has under this path."""
         if path == "/embeddings":
             return [name.rpartition(".")[0] or name for name in await self.names("/models/embeddings", believe) or ()]
         if path.startswith("/models"):
@@ -6635,12 +7376,13 @@ class ComfyCloud(ComfyUIServer):
         return await super().names(path, believe, read)
 
     async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
-        """What a model file says of itself: here they say nothing."""
+        """What a model file says of itself: nothing, here."""
         return {}
 
     async def submit(self, prompt_id: str, graph: Graph, extra_data: Mapping[str, Any]) -> Accepted:
-        """Post a prompt once; its id is the answer's. Raises `WorkflowRefused` and its kin, `PaymentRequired`,
-        `ServerBusy`, and as `call` does; `ServerUnreachable` says whether it may have been taken."""
+        """Post a prompt once; its id is the one in the answer, not `prompt_id`. Raises `WorkflowRefused` and its kin,
+        `PaymentRequired`, `ServerBusy`, and as `call` does. After `ServerUnreachable` it may have been taken, unless
+        that is `refused`."""
         key = {"api_key_comfy_org": self.endpoint.api_key} if self.endpoint.api_key else {}
         body = {
             "prompt": graph,
@@ -6663,6 +7405,7 @@ class ComfyCloud(ComfyUIServer):
             return Accepted(str(accepted["prompt_id"]), self._dropped(graph, accepted))
 
     async def _job(self, prompt_id: str, seconds: float) -> dict[str, Any] | None:
+        """The service's own description of a job, or None when it does not know the id."""
         path = f"/jobs/{quote(prompt_id, safe='')}"
         answer = await self.call("GET", path, seconds=seconds)
         return None if answer.status == 404 else self._json(path, answer)
@@ -6679,7 +7422,7 @@ class ComfyCloud(ComfyUIServer):
         return event
 
     async def find(self, prompt_id: str) -> Prompt | None:
-        """A prompt with its graph and `extra_data`, wherever it stands, or None when the account has none such."""
+        """A prompt with its graph and `extra_data`, wherever it stands, or None when the account has no such job."""
         job = await self._job(prompt_id, ANSWER_SECONDS)
         with self._reading("/jobs"):
             return None if job is None else self._prompt(job)
@@ -6697,18 +7440,18 @@ class ComfyCloud(ComfyUIServer):
         )
 
     async def recent(self) -> list[Prompt]:
-        """None: whose they are cannot be told of the account's jobs."""
+        """No prompts at all, since it cannot be told whose the account's jobs are."""
         return []
 
     async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
-        """Cancel a prompt, wherever it stands. Raises a `ServerError` when the service could not be told."""
+        """Cancel a prompt, waiting or running. Raises a `ServerError` when the service could not be told."""
         path = f"/jobs/{quote(prompt_id, safe='')}/cancel"
         answer = await self.call("POST", path, seconds=seconds)
-        if answer.status not in (200, 404):  # an id that it does not know is that of a prompt that it did not take
+        if answer.status not in (200, 404):  # 404: it never took a prompt of this id
             raise UnexpectedAnswer(f"Comfy Cloud did not cancel the job (HTTP {answer.status}).")
 
     async def upload(self, file: InputFile) -> str:
-        """Send a file, unless that was done a short while ago; returns the name that it has there."""
+        """Send a file, unless that was done within the last hour. Returns the name that it has there."""
         sent, name = self._uploads.get(file.stored_name, (-math.inf, ""))
         if time.monotonic() - sent >= CLOUD_DEFINITION_SECONDS:
             name = await self._send(file, type="input", overwrite="true")
@@ -6736,23 +7479,72 @@ class ComfyCloud(ComfyUIServer):
         return await ask(signed)
 
 
+class CloudConnection(Connection):
+    """The websocket of an account: every frame comes here, whoever posted the prompt, and none says that a run is
+    recorded. The client's id makes no difference."""
+
+    def __init__(self, server: "ComfyCloud") -> None:
+        super().__init__(server)
+        self._running: set[str] = set()  # prompts of the account, as far as the frames tell
+
+    def _tell_all(self, event: Event) -> None:
+        if isinstance(event, Gap):
+            self._running.clear()
+        super()._tell_all(event)
+
+    def _take_text(self, kind: str, data: Mapping[str, Any]) -> None:
+        super()._take_text(kind, data)
+        prompt_id = data.get("prompt_id")
+        if kind in ("execution_success", "execution_error", "execution_interrupted"):
+            self._running.discard(str(prompt_id))
+            if subscription := self._subscriptions.get(str(prompt_id)):
+                subscription.events.put_nowait(Gap())  # look it up at once: no further frame will come
+        elif prompt_id is not None:
+            self._running.add(str(prompt_id))
+
+    def _take_picture(self, picture: Frame) -> None:
+        if picture.prompt_id is None and self._running != {self._at[0]}:
+            return  # it does not say whose it is, and many people may share the account
+        super()._take_picture(picture)
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/pool.py
 #
-# server/pool.
+# The servers of an event loop: opened on demand, shared by all, closed when idle.
+#
+# `open_server` is the way in. It asks the `Pool` of the running event loop for the endpoint's one `ComfyUIServer`
+# (`ComfyCloud` where the endpoint says so), which then is not closed before the `async with` ends:
+#
+#     async with open_server(endpoint) as server:
+#         queue = await server.queue(time.monotonic())
+#
+# A pool belongs to one event loop, since its sockets and tasks do; a process may have several, in turn or in threads.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-IDLE_SECONDS = 60.0  # how long the websocket outlives its last job
-IDLE_SERVERS = 100  # that are remembered without being in use
+IDLE_SECONDS = 60.0  # how long connections outlive the last call that needed them
+IDLE_SERVERS = 100  # how many servers are remembered without being in use
+_POOLS: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Pool]" = weakref.WeakKeyDictionary()
+
+
+def open_server(endpoint: Endpoint) -> contextlib.AbstractAsyncContextManager[ComfyUIServer]:
+    """The server of an endpoint, one for all calls of this event loop."""
+    return Pool.here().open(endpoint)
+
+
+async def close_servers() -> None:
+    """Close everything at once, for the command line and for tests."""
+    if pool := _POOLS.pop(asyncio.get_running_loop(), None):
+        await pool.close()
 
 
 class Pool:
-    """The servers of one event loop, and the task that looks after them.
+    """The servers of one event loop, and the keeper: the task that looks after them.
 
     The keeper closes what has been idle for `IDLE_SECONDS`, so that nothing stays behind when Open WebUI loads the file
-    anew, and frees ComfyUI's memory where that is due. It closes everything when the event loop ends: that cancels all
-    of its tasks, while a Stop cancels one call. So the keeper also tells the two apart.
+    anew, and frees ComfyUI's memory where that is due. It closes everything when the event loop ends, which cancels all
+    of the loop's tasks. A Stop cancels one call only, and never the keeper; so `ending` tells the two apart.
     """
 
     def __init__(self) -> None:
@@ -6761,21 +7553,16 @@ class Pool:
 
     @classmethod
     def here(cls) -> "Pool":
-        """The one of this event loop."""
+        """The pool of the running event loop. Those of closed loops are forgotten."""
         for loop in [reference() for reference in _POOLS.keyrefs()]:  # a copy: other threads have loops, too
             if loop and loop.is_closed():
                 _POOLS.pop(loop, None)
         return _POOLS.setdefault(asyncio.get_running_loop(), cls())
 
-    @property
-    def ending(self) -> bool:
-        """Whether the event loop ends, as when Open WebUI is shut down."""
-        return self._keeper is not None and self._keeper.cancelling() > 0
-
     def server(self, endpoint: Endpoint) -> ComfyUIServer:
         """The server of an endpoint, whether or not it is open."""
         server = self._servers.pop(endpoint, None) or (ComfyCloud if endpoint.cloud else ComfyUIServer)(endpoint)
-        server.endpoint = endpoint  # by another name, perhaps
+        server.endpoint = endpoint  # an equal one, but its label may be new
         for forgotten in [one for one, other in self._servers.items() if not other.is_watched][:-IDLE_SERVERS]:
             del self._servers[forgotten]
         self._servers[endpoint] = server
@@ -6795,6 +7582,11 @@ class Pool:
             server.users -= 1
             server.idle_since = time.monotonic()
 
+    @property
+    def ending(self) -> bool:
+        """Whether the event loop is about to end, as when Open WebUI is shut down."""
+        return self._keeper is not None and self._keeper.cancelling() > 0
+
     async def close(self) -> None:
         """Close everything at once."""
         if self._keeper:
@@ -6802,6 +7594,7 @@ class Pool:
             await asyncio.wait({self._keeper})
 
     async def _keep(self) -> None:
+        """The keeper: looks at all servers every few seconds, and ends when none needs it any more."""
         try:
             while watched := [server for server in self._servers.values() if server.is_watched]:
                 for server in watched:
@@ -6819,32 +7612,41 @@ class Pool:
                 await asyncio.wait(closing, timeout=CLEAN_UP_SECONDS)
 
 
-_POOLS: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Pool]" = weakref.WeakKeyDictionary()
-
-
-def open_server(endpoint: Endpoint) -> contextlib.AbstractAsyncContextManager[ComfyUIServer]:
-    """The server of an endpoint, one for all calls of this event loop."""
-    return Pool.here().open(endpoint)
-
-
-async def close_servers() -> None:
-    """Close everything at once, for the command line and for tests."""
-    if pool := _POOLS.pop(asyncio.get_running_loop(), None):
-        await pool.close()
-
-
 # ======================================================================================================================
 # src/comfyui_chat/catalogue/__init__.py
 #
-# catalogue.
+# Which workflows and models there are, and which fit a request on a server.
+#
+# `entries` gathers workflows from everywhere they may be - attached, pasted, saved on the server, bundled - and finds one
+# by its name. `choosing` takes what somebody wants (`Wish`), and picks a workflow and model files that this server has
+# (`Choice`). `listings` answers questions about what there is: lists of workflows and models, one workflow described.
+#
+# All of it depends on one server at a time, since what is installed differs from server to server.
 # ======================================================================================================================
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/catalogue/entries.py
 #
-# catalogue/entries.
+# The workflows that can be asked for by name, from all the places where they may be.
+#
+# An `Entry` is one of them. They come from the chat (an attached file), from valves (`read_pasted`), from what is saved
+# on the server, and from the manifest (`bundled_entries`). A `Catalogue` holds the first two, and with a server in hand
+# puts all of them into one `Listing`; `Catalogue.find` looks a name up in it.
+#
+# Bundled entries know more than a graph tells: each `ModelNeed` says by regular expressions which installed files will
+# do, and each `Family` how models of a kind are best run. Their data is the manifest's:
+#
+#     {"name": "flux2", "task": "text_to_image", "description": "Flux 2 dev: the finest detail ...",
+#      "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "source": "Comfy-Org/...",
+#                  "file": "flux2_dev_fp8mixed.safetensors", "match": "flux[-_. ]?2[-_. ]?dev", "avoid": "lora|gguf"}],
+#      "families": [{"name": "Flux 2 dev, few steps", "match": "turbo|lightning", "megapixels": 1.05,
+#                    "defaults": {"steps": 8}}]}
 # ----------------------------------------------------------------------------------------------------------------------
+
+
+SOURCES = ("attached", "user", "administrator", "server", "bundled")  # in the order in which they are searched
+ATTACHED = "attached"  # the name, and the source, of the workflow in a file that is attached to the chat
 
 
 @dataclass(frozen=True)
@@ -6853,7 +7655,7 @@ class Family:
 
     name: str
     match: str  # regular expression over path, name and what the file says of itself, any case; "" matches all
-    megapixels: float | None  # None: the size that the graph holds is right
+    megapixels: float | None  # how large its pictures are best; None where the size in the graph is right
     defaults: Mapping[str, Any]  # parameter -> value, instead of the graph's own
 
 
@@ -6863,35 +7665,32 @@ class ModelNeed:
 
     target: Target
     folder: str
-    file: str  # the one to fetch, and the best one to have
-    match: str
-    avoid: str
+    file: str  # the one to download, and the best one to have
+    match: str  # regular expression over a file's name, any case, that finds what will do; "" finds all
+    avoid: str  # the same for what will not do, although `match` finds it; "" is for nothing
     source: str = ""  # the repository on Hugging Face that has `file`
 
+    def fits(self, name: str, about: str = "") -> bool:
+        """Whether a file will do, by its name or by what it says of itself (`about`)."""
+        texts = [base_name(name), *([about] if about else [])]
+        avoided = self.avoid and any(re.search(self.avoid, text, re.IGNORECASE) for text in texts)
+        return not avoided and any(re.search(self.match, text, re.IGNORECASE) for text in texts)
+
     def rank(self, choices: Iterable[str]) -> list[str]:
-        """The installed files that will do, best first."""
+        """Those of the installed files that will do by their names, best first."""
         fitting = [name for name in choices if self.fits(name)]
         return sorted(fitting, key=lambda name: (plain_name(name) != plain_name(self.file), name.lower()))
 
     def __str__(self) -> str:
         return f"{self.folder}/{self.file}" + (f" ({self.source})" if self.source else "")
 
-    def fits(self, name: str, about: str = "") -> bool:
-        """Whether a file will do, by its name or by what it says of itself."""
-        texts = [base_name(name), *([about] if about else [])]
-        avoided = self.avoid and any(re.search(self.avoid, text, re.IGNORECASE) for text in texts)
-        return not avoided and any(re.search(self.match, text, re.IGNORECASE) for text in texts)
-
-
-SOURCES = ("attached", "user", "administrator", "server", "bundled")  # in the order in which they are searched
-
 
 @dataclass(frozen=True)
 class Entry:
     """One workflow of the catalogue, in either of ComfyUI's formats.
 
-    Bundled ones say which models they run with; the first need is the main model, the one that `model` names. A graph
-    that is None is still on the server.
+    Bundled ones say which models they run with; the first need is the main model, the one that `model` names. Where
+    `graph` is None, the workflow is still to be fetched from the server, by its `path`.
     """
 
     name: str
@@ -6899,24 +7698,25 @@ class Entry:
     graph: Graph | None = None
     task: str = ""
     description: str = ""
-    path: str = ""  # on the server
+    path: str = ""  # of one that is saved on the server, below its folder for workflows
     families: tuple[Family, ...] = ()
     needs: tuple[ModelNeed, ...] = ()
 
     @functools.cached_property
     def workflow(self) -> Workflow:
-        """A bundled one's graph with its parameters, whatever the server."""
+        """A bundled workflow's graph with its parameters, as they are on any server."""
         return Workflow.parse(self.name, self.graph)
 
     @functools.cached_property
     def files(self) -> tuple[FileInput, ...]:
-        """The files that a bundled one takes, whatever the server."""
+        """The files that a bundled workflow takes, on any server."""
         return file_inputs(self.workflow.graph, NO_DEFINITIONS)
 
 
 @functools.cache
 def bundled_entries() -> tuple[Entry, ...]:
-    """The workflows at the end of this file, in the manifest's order of preference."""
+    """The bundled workflows, in the manifest's order of preference. Those that run with the same models share the
+    families of the one that the manifest names as `families_of`."""
     items = json.loads(MANIFEST)["workflows"]
     families = {item["name"]: item["families"] for item in items if "families" in item}
     return tuple(
@@ -6943,6 +7743,10 @@ def bundled_entries() -> tuple[Entry, ...]:
     )
 
 
+# Workflows that somebody pasted into a valve. What cannot be read is a problem to tell, not a reason to fail: the valve
+# may have been saved long ago, and by somebody else.
+
+
 @dataclass(frozen=True)
 class Pasted:
     """The workflows that somebody pasted into a valve, and what is wrong with the others."""
@@ -6951,23 +7755,16 @@ class Pasted:
     problems: tuple[str, ...] = ()
 
 
-def is_envelope(value: Mapping[str, Any]) -> bool:
-    """Whether an object holds one workflow and things about it, and not several by their names."""
-    others = (item for key, item in value.items() if key not in WRAPPERS)
-    return not value.keys().isdisjoint(WRAPPERS) and not any(
-        is_ui_format(item) or is_api_format(item) for item in others
-    )
-
-
-def without_json(name: str) -> str:
-    """A workflow's name without its file's ending."""
-    return re.sub(r"\.json$", "", name.strip(), flags=re.IGNORECASE)
-
-
 @functools.lru_cache(maxsize=32)
 def read_pasted(text: str, source: str, valve: str) -> Pasted:
-    """What a valve holds: one workflow, an object of name -> workflow, or a list of them; each as ComfyUI saves or
-    exports it, or as {"name", "description", "task", "workflow"}. Cached: it is read with every call."""
+    """What the valve of that title holds: one workflow, an object of name -> workflow, or a list of them; each as
+    ComfyUI saves or exports it, or in an envelope that tells more about it:
+
+        {"name": "portrait", "description": "A face in studio light", "task": "text_to_image", "workflow": {...}}
+
+    One without a name is called after its `source`: "user", or "user-2" where there are several. Cached, since every
+    call reads the valves.
+    """
     try:
         value = read_json(text) if text.strip() else {}
     except WorkflowRefused as refused:
@@ -6992,18 +7789,33 @@ def read_pasted(text: str, source: str, valve: str) -> Pasted:
     return Pasted(tuple(entries), tuple(problems))
 
 
+def is_envelope(value: Mapping[str, Any]) -> bool:
+    """Whether an object is the envelope of one workflow, and not several workflows by their names: one of its keys is a
+    usual one for a workflow (`WRAPPERS`), and under no other key there is one."""
+    others = (item for key, item in value.items() if key not in WRAPPERS)
+    return not value.keys().isdisjoint(WRAPPERS) and not any(
+        is_ui_format(item) or is_api_format(item) for item in others
+    )
+
+
+def without_json(name: str) -> str:
+    """A workflow's name without the ending ".json" of its file."""
+    return re.sub(r"\.json$", "", name.strip(), flags=re.IGNORECASE)
+
+
 @dataclass(frozen=True)
 class Catalogue:
     """Where workflows are looked for by name: those attached and pasted, then those saved on the server, then the
     bundled ones."""
 
-    given: tuple[Entry, ...] = ()
+    given: tuple[Entry, ...] = ()  # attached and pasted
     saved: bool = True  # whether those on the ComfyUI server may be used
-    problems: tuple[str, ...] = ()  # why some are not there
+    problems: tuple[str, ...] = ()  # why some that were pasted are not there
 
     async def entries(self, server: ComfyUIServer, believe: float = DOUBT_SECONDS) -> "Listing":
         """All of them, in the order in which they are searched. Of two with one name the later one carries its source
-        in its name. What the server has saved is no older than `believe` seconds."""
+        in its name: "portrait (server)". The list of what is saved on the server is at most `believe` seconds old.
+        Raises `ServerUnreachable` and `ServerGone`; any other failure to list that becomes a problem of the listing."""
         paths, problems = list[str](), list(self.problems)
         if self.saved:
             try:
@@ -7028,7 +7840,8 @@ class Catalogue:
         return Listing(tuple(entries.values()), problems)
 
     async def find(self, server: ComfyUIServer, wanted: Wanted) -> Entry:
-        """The workflow of a name, whatever its case, folder or extension. Raises `UnknownWorkflow`."""
+        """The workflow of a name, whatever its case, folder or extension. Raises `UnknownWorkflow`, naming those with
+        the most similar names."""
         name = str(wanted.value).strip()
         for believe in (DOUBT_SECONDS, 0.0):  # it may have been saved a moment ago
             listing = await self.entries(server, believe)
@@ -7048,7 +7861,8 @@ class Listing:
     problems: tuple[str, ...]
 
     def find(self, name: str) -> Entry | None:
-        """The first source's that has it; in each its very name comes first."""
+        """The workflow of that name from the first source that has one, or None; in each source an exact match comes
+        before one without regard to case, folder or extension."""
         for source in SOURCES:
             names = {entry.name: entry for entry in self.entries if entry.source == source}
             found = find_name(name, list(names)) or find_name(without_json(name), list(names))
@@ -7057,39 +7871,358 @@ class Listing:
         return None
 
 
-ATTACHED = "attached"  # what the workflow in one of them is called
-
-
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/catalogue/choosing.py
 #
-# catalogue/choosing.
+# From what somebody wants to a workflow and model files that this server has.
+#
+# `choose` takes a `Wish` and answers with a `Choice`. A workflow that is named is found in the catalogue. Where none is
+# named, the first bundled one is taken that does one of the wish's tasks, has room for its pictures, and whose model
+# files are installed (`_choose_for`). Two functions then make a workflow fit the server:
+#
+# - `fit_entry` a bundled one, for each of whose needs a `FileSearch` picks the best file that is installed;
+# - `fit_saved` any other, which stays as its author saved it, apart from the names of model files.
+#
+# When a model and a workflow do not go together, their levels decide which gives way (`Wanted.level`: 0 argument, 1 the
+# user's valve, 2 the administrator's valve): the higher one has less right. Prompt, seed and the like are left to
+# `run/planning.py`, input files to `run/inputs.py`.
+#
+# Lists of files come from the server's node definitions, which may be minutes old. When a file is not in them, they are
+# asked for once more before anybody hears that it is missing.
 # ----------------------------------------------------------------------------------------------------------------------
+
+
+TEXT_TO_IMAGE = ("text_to_image",)  # the tasks of a wish for a new picture
+CHANGING = ("image_edit", "image_to_image")  # those of a wish to change pictures, the preferred one first
+STRANGE_FILES = 24  # how many files whose names tell nothing have their metadata looked at
+AS_SAVED = Family("", "", None, {})  # the family of a workflow that is not bundled: nothing of its own to set
+FETCH = (  # the hint to a list of missing model files
+    "Files go into ComfyUI's models folder, and others whose names are alike will do; "
+    "in brackets is the repository on Hugging Face."
+)
+Offer = Callable[[], Awaitable[InputFile]]  # reads a file that may be used; it is not read until it is needed
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What somebody wants, not yet understood. None leaves a value to what is best, or to what the workflow's author
+    saved."""
+
+    prompt: str | None = None
+    tasks: tuple[str, ...] = TEXT_TO_IMAGE  # when no workflow is named, one for the first of these that can be done
+    negative_prompt: Wanted | None = None
+    size: Wanted | None = None
+    count: Wanted | None = None
+    seed: Wanted | None = None
+    steps: Wanted | None = None
+    guidance: Wanted | None = None
+    model: Wanted | None = None
+    workflow: Wanted | None = None
+    loras: Wanted | None = None
+    strength: Wanted | None = None  # how much of a picture is painted anew, 0 to 1
+    scale: Wanted | None = None  # how many times as wide and high a picture becomes
+    inputs: Mapping[str, Wanted] = field(default_factory=dict)  # any other input of the workflow, by name
+    files: tuple[InputFile | None, ...] = ()  # for its file inputs, in order; None keeps the author's
+    mask: Image.Image | None = field(default=None, repr=False)  # of mode "L": white is painted anew
+    offers: Mapping[str, Offer] = field(default_factory=dict)  # kind -> the chat's newest file, for when none is given
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures are given to work on; the last one may be the mask."""
+        return sum(file is not None and file.kind == "image" for file in self.files)
+
+    def room_in(self, inputs: Sequence[FileInput]) -> int:
+        """How many pictures these inputs have room for. Where they take a mask and none is given by itself, there is
+        room for one more: the last picture may be the mask."""
+        masked = self.mask is None and any(item.takes_mask for item in inputs)
+        return sum(item.kind == "image" for item in inputs) + masked
+
+    @property
+    def called(self) -> str:
+        """What the files that come of it are named after: the prompt, wherever it was given, or the workflow."""
+        named = self.inputs.get("prompt") or self.workflow
+        return str(self.prompt or (named.value if named else ""))
+
+    def insisting(self) -> "Wish":
+        """The same wish, insisting on the model or the workflow of a valve as if it were an argument, so that a server
+        that has it is found first."""
+        model, workflow = self.model, self.workflow
+        if workflow is None and model:
+            return replace(self, model=replace(model, level=0))
+        return replace(self, workflow=replace(workflow, level=0)) if workflow and not model else self
+
+    def against_author(self) -> "Wish":
+        """The same wish for a workflow that stays as its author saved it: size and negative prompt of a valve with less
+        right than what named the workflow are dropped."""
+        level = self.workflow.level if self.workflow else 0
+        size, negative_prompt = (
+            None if wanted and wanted.level > level else wanted for wanted in (self.size, self.negative_prompt)
+        )
+        return replace(self, size=size, negative_prompt=negative_prompt)
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A workflow that this server can run, with its model files set."""
+    """A workflow that this server can run, with its model files set. `run/inputs.py` adds `wanting` and `picture`."""
 
     workflow: Workflow
     family: Family
-    model: str
-    definitions: Definitions
+    model: str  # the main model's file
+    definitions: Definitions  # of the workflow's nodes, as this server has them
     notes: tuple[str, ...] = ()
     absent: Mapping[Target, str] = field(default_factory=dict)  # model files that it names and the server does not have
-    wanting: Mapping[Target, str] = field(default_factory=dict)  # pictures and the like that it still has to be given
+    wanting: Mapping[Target, str] = field(default_factory=dict)  # input files that it still has to be given
     task: str = ""  # of a bundled one
     picture: Size | None = None  # of the first picture that it works on
 
     @property
     def saved(self) -> bool:
-        """Whether somebody saved it as it is; what its author chose then stays unless the call says otherwise."""
+        """Whether it is to run as somebody saved it: what its author chose stays unless the call says otherwise."""
         return self.family.megapixels is None
 
 
+async def choose(server: ComfyUIServer, wish: Wish, catalogue: Catalogue = Catalogue()) -> Choice:
+    """The workflow that is asked for by name, else the first bundled one that fits the wish's tasks, its pictures, the
+    model asked for and what is installed. The name of a task, where no workflow has that name, stands for any bundled
+    workflow that does the task.
+
+    When a model and a workflow do not go together, the one asked for with less right (a valve against an argument)
+    gives way. Raises `UnknownWorkflow`, `ModelNotInstalled`, `NodeNotInstalled`, `BadArgument`, and as the server does.
+    """
+    if wish.workflow:
+        try:
+            named = await catalogue.find(server, wish.workflow)
+        except UnknownWorkflow:
+            task = re.sub(r"[\s-]+", "_", str(wish.workflow.value).strip().lower())
+            if task not in {entry.task for entry in bundled_entries()}:
+                raise
+            return await _choose_for(server, replace(wish, tasks=(task,)))
+        return await _choose_named(server, wish, named)
+    return await _choose_for(server, wish)
+
+
+async def _choose_named(server: ComfyUIServer, wish: Wish, named: Entry) -> Choice:
+    """The workflow that is named, with the model that is named. Where the two do not go together, the one with less
+    right is left out. A workflow of a valve is also left out when it does not take the files that were given."""
+    model, level = wish.model, wish.workflow.level if wish.workflow else 0
+    fit = fit_entry if named.needs else fit_saved
+    if not named.needs and model and model.level > level:
+        model = None  # a valve does not change what somebody saved
+    try:
+        choice = await fit(server, named, model)
+    except ModelNotInstalled:
+        if model is None or model.level == level:
+            raise
+        if model.level < level:
+            return await _choose_for(server, wish)
+        choice = await fit(server, named, None)
+        other = f'"{shortened(model.value)}" does not go with the workflow "{named.name}" and was left out'
+        choice = replace(choice, notes=(*choice.notes, f"{model.name} {other}"))
+    if level and wish.workflow and not _takes(choice, wish):  # the files given go before a valve
+        choice = await _choose_for(server, wish)
+        note = f'{wish.workflow.name} names "{named.name}", which does not take what was given, and was left out'
+        choice = replace(choice, notes=(*choice.notes, note))
+    return choice
+
+
+def _takes(choice: Choice, wish: Wish) -> bool:
+    """Whether a workflow has room for the wish's pictures and a place for its mask."""
+    inputs = file_inputs(choice.workflow.graph, choice.definitions)
+    if wish.mask and not any(item.takes_mask for item in inputs):
+        return False
+    return wish.pictures <= wish.room_in(inputs)
+
+
+async def _choose_for(server: ComfyUIServer, wish: Wish) -> Choice:
+    """The first bundled workflow of the first task for which everything is installed. A file that the server itself
+    cannot read counts as installed only when nothing else is."""
+    entries = [entry for task in wish.tasks for entry in bundled_entries() if entry.task == task]
+    pictures = wish.pictures
+    taking = [entry for entry in entries if wish.room_in(entry.files) >= pictures]
+    if not taking:
+        most = max((wish.room_in(entry.files) for entry in entries), default=0)
+        given = "A picture was" if pictures == 1 else f"{pictures} pictures were"
+        hint = f"Give at most {most}." if most else "Leave it out, or name a workflow that takes pictures."
+        raise BadArgument(f"{given} given, which no workflow takes.", hint)
+    model, began = wish.model, time.monotonic()
+    # Where pictures are to be worked on, the model of a valve is only preferred: it may be made for something else.
+    models = [model, None] if model and model.level and wish.tasks != TEXT_TO_IMAGE else [model]
+    refusals: dict[str, None] = {}
+    for readable in (True, False):  # a file that the server cannot read is still better than none
+        for task in wish.tasks:
+            for one, entry in itertools.product(models, taking):
+                if entry.task != task:
+                    continue
+                try:
+                    return await fit_entry(server, entry, one, strict=True, readable=readable, began=began)
+                except WorkflowRefused as refused:
+                    refusals |= {refused.message: None} if one is None else {}
+    if model and len(models) == 1:
+        raise await _no_such_model(server, entries, model, f" that takes {pictures} pictures" if pictures > 1 else "")
+    purpose = "a picture could be made with" if wish.tasks == TEXT_TO_IMAGE else "could do this"
+    raise ModelNotInstalled(
+        f"No model is installed that {purpose}.", f"One set of files is enough. {FETCH} {' '.join(refusals)}"
+    )
+
+
+async def _no_such_model(
+    server: ComfyUIServer, entries: Sequence[Entry], model: Wanted, taking: str
+) -> ModelNotInstalled:
+    """The error where no workflow takes the model: it is not installed, or not of a kind that any of them runs with.
+    `taking` is what the message says of the workflows, " that takes 2 pictures"."""
+    installed: list[str] = []
+    for entry in entries:
+        target = entry.needs[0].target
+        definition = await server.define(entry.workflow.graph[target.node_id]["class_type"])
+        installed += definition.inputs[target.input].names if definition else ()
+    if name := find_name(str(model.value), installed):
+        return ModelNotInstalled(
+            f'The model "{name}" is installed, but no workflow{taking} is made for it, or a file beside it is missing.',
+            f"Name one of the workflows {quoted(entry.name for entry in entries)} with it to try it all the same.",
+        )
+    return _model_missing(model, list(dict.fromkeys(installed)))
+
+
+# Bundled workflows: which installed files they run with.
+
+
+async def fit_entry(
+    server: ComfyUIServer,
+    entry: Entry,
+    model: Wanted | None,
+    *,
+    strict: bool = False,
+    readable: bool = False,
+    began: float | None = None,
+) -> Choice:
+    """A bundled workflow with model files that this server has, and the family that its main model belongs to.
+
+    `strict` takes a named model only when its name or its metadata say that it belongs to the workflow; `readable`
+    passes over files that the server cannot read. Lists of files that lack a named model are asked for again unless
+    that was done after `began` (of `time.monotonic`; None is now). Raises `NodeNotInstalled`, `ModelNotInstalled`.
+    """
+    began = time.monotonic() if began is None else began
+    graph = entry.workflow.graph
+    definitions = dict(await server.define_all(node["class_type"] for node in graph.values()))
+    if missing_classes := missing_nodes(graph, definitions):
+        raise NodeNotInstalled(f'The workflow "{entry.name}" needs the node "{missing_classes[0]}".')
+    files: dict[Target, str] = {}
+    missing: dict[str, None] = {}
+    for index, need in enumerate(entry.needs):
+        alike = [other.target for other in entry.needs[:index] if str(other) == str(need) and other.target in files]
+        if alike:  # several nodes read the same file
+            files[need.target] = files[alike[0]]
+            continue
+        wanted = model if index == 0 else None
+        search = FileSearch(server, need, graph[need.target.node_id]["class_type"], index == 0)
+        if wanted:
+            files[need.target] = await search.named(wanted, strict, began)
+        elif name := await search.best(readable and not missing):
+            files[need.target] = name
+        else:
+            missing[str(need)] = None
+    if missing:
+        raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {", ".join(missing)}.', FETCH)
+    main = files[entry.needs[0].target]
+    known = f"{main} {await architecture(server, entry.needs[0].folder, main) or ''}"
+    family = next(family for family in entry.families if re.search(family.match, known, re.IGNORECASE))
+    return Choice(entry.workflow.set(files), family, main, definitions, task=entry.task)
+
+
+@dataclass(frozen=True)
+class FileSearch:
+    """The search for one model file of a bundled workflow, among those that its loader node lists on this server."""
+
+    server: ComfyUIServer
+    need: ModelNeed
+    loader: str  # the loader's class
+    main: bool  # whether it is the workflow's main model
+
+    async def named(self, model: Wanted, strict: bool, began: float) -> str:
+        """The file of the name that somebody asked for; `strict` and `began` are those of `fit_entry`. Raises
+        `ModelNotInstalled`."""
+        names: tuple[str, ...] = ()
+        for believe in (DEFINITION_SECONDS, time.monotonic() - began):
+            names = await self._names(believe)
+            name = find_name(str(model.value), names)
+            if name and (not strict or self.need.fits(name, await self._kind(name) or "")):
+                return name
+        raise _model_missing(model, names)
+
+    async def best(self, readable: bool) -> str | None:
+        """The best installed file, or None. A main model may also be found by what it says of itself. `readable` passes
+        over files that the server cannot read, which would only fail in the middle of the run."""
+        for believe in (DEFINITION_SECONDS, DOUBT_SECONDS):
+            if name := await self._best_of(await self._names(believe), readable):
+                return name
+        return None
+
+    async def _best_of(self, names: Sequence[str], readable: bool) -> str | None:
+        """The best of these files: first by name, then, for a main model, by the metadata of files whose names tell
+        nothing."""
+        by_name = self.need.rank(names)
+        for name in by_name:
+            if not readable and not self.main:
+                return name
+            about = await self._kind(name)
+            if (about is not None or not readable) and self.need.fits(name, about or ""):
+                return name
+        strange = [name for name in names if name not in by_name and self.need.match] if self.main else []
+        for name in strange[:STRANGE_FILES]:
+            if (about := await self._kind(name)) and self.need.fits(name, about):
+                return name
+        return None
+
+    async def _names(self, believe: float) -> tuple[str, ...]:
+        definition = await self.server.define(self.loader, believe)
+        spec = definition.inputs.get(self.need.target.input) if definition else None
+        return spec.names if spec else ()
+
+    async def _kind(self, name: str) -> str | None:
+        return await architecture(self.server, self.need.folder, name)
+
+
+async def architecture(server: ComfyUIServer, folder: str, name: str) -> str | None:
+    """The kind of model that a file says it is, such as "stable-diffusion-xl-v1-base"; "" when it does not say, None
+    when the server itself cannot read the file."""
+    about = await server.model_metadata(folder, name)
+    keys = ("modelspec.architecture", "ss_base_model_version")
+    return None if about is None else next((str(about[key]) for key in keys if about.get(key)), "")
+
+
+def _model_missing(model: Wanted, choices: Sequence[str]) -> ModelNotInstalled:
+    known = closest(str(model.value), choices)
+    hint = f"Installed are: {quoted(known)}." if known else "No model is installed for this workflow."
+    return ModelNotInstalled(f'{model.name} is "{shortened(model.value)}", and no such model is installed.', hint)
+
+
+# All other workflows, read and left as their authors saved them.
+
+
+async def fit_saved(server: ComfyUIServer, entry: Entry, model: Wanted | None) -> Choice:
+    """A workflow that is not bundled, as its author saved it, with the model that was asked for, and with its other
+    model files under the names that they have on this server. Files that are not there are noted as `absent`. Raises
+    `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`, and as the server does."""
+    workflow, definitions = await read_entry(server, entry)
+    if missing := missing_nodes(workflow.graph, definitions):
+        refused = _nodes_missing(missing)
+        raise NodeNotInstalled(f'The workflow "{entry.name}" cannot be used. {refused.message}')
+    check_links(workflow.graph, definitions)
+    try:
+        choice = await asyncio.to_thread(_fit_files, workflow, definitions, model)
+        places: Iterable[Target | None] = choice.absent
+    except ModelNotInstalled:
+        places = [place for target in workflow.parameters["model"] for place in (target, target.reader)]
+    if stale := {workflow.graph[place.node_id]["class_type"] for place in places if place}:
+        definitions = await server.define_anew(definitions, stale, DOUBT_SECONDS)
+        choice = await asyncio.to_thread(_fit_files, workflow, definitions, model)
+    return choice
+
+
 async def read_entry(server: ComfyUIServer, entry: Entry) -> tuple[Workflow, Definitions]:
-    """A workflow of the catalogue in the API format with its parameters, and the definitions of its nodes, as far as
-    the server has them. Raises `WorkflowRefused` and its kin, naming the workflow, and as the server does."""
+    """A workflow of the catalogue with its parameters, converted to the API format where it is not in it, and the
+    definitions of its nodes, as far as the server has them. Raises `WorkflowRefused` and its kin, naming the workflow,
+    and as the server does."""
     try:
         raw = entry.graph if entry.graph is not None else await server.saved_workflow(entry.path)
         if is_ui_format(raw):
@@ -7114,31 +8247,9 @@ def _nodes_missing(names: Sequence[str]) -> NodeNotInstalled:
     )
 
 
-async def fit_saved(server: ComfyUIServer, entry: Entry, model: Wanted | None) -> Choice:
-    """A workflow that is not bundled, as its author saved it, with names of model files made to fit this server's and
-    the model that was asked for. Raises `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`."""
-    workflow, definitions = await read_entry(server, entry)
-    if missing := missing_nodes(workflow.graph, definitions):
-        refused = _nodes_missing(missing)
-        raise NodeNotInstalled(f'The workflow "{entry.name}" cannot be used. {refused.message}')
-    check_links(workflow.graph, definitions)
-    try:
-        choice = await asyncio.to_thread(_fit_files, workflow, definitions, model)
-        places: Iterable[Target | None] = choice.absent
-    except ModelNotInstalled:
-        places = [place for target in workflow.parameters["model"] for place in (target, target.reader)]
-    if stale := {workflow.graph[place.node_id]["class_type"] for place in places if place}:
-        definitions = await server.define_anew(definitions, stale, DOUBT_SECONDS)
-        choice = await asyncio.to_thread(_fit_files, workflow, definitions, model)
-    return choice
-
-
-AS_SAVED = Family("", "", None, {})
-
-
 def _fit_files(workflow: Workflow, definitions: Definitions, model: Wanted | None) -> Choice:
-    """The workflow with the files that are installed; of what no output needs nothing is expected. Raises
-    `ModelNotInstalled` when the model that was asked for is not there."""
+    """The workflow with the files that are installed, by these definitions. A file that no output needs may be missing
+    without a word. Raises `ModelNotInstalled` when the model that was asked for is not there."""
     notes: list[str] = []
     files: dict[Target, str] = {}
     if model and "model" in workflow.parameters:
@@ -7165,291 +8276,30 @@ def _fit_files(workflow: Workflow, definitions: Definitions, model: Wanted | Non
     return Choice(fitted, AS_SAVED, str(fitted.value("model") or ""), definitions, tuple(notes), absent)
 
 
-TEXT_TO_IMAGE = ("text_to_image",)
-CHANGING = ("image_edit", "image_to_image")
-Offer = Callable[[], Awaitable[InputFile]]  # reads a file that may be used
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What somebody wants, not yet understood; None is for what is best, or for what the workflow's author saved."""
-
-    prompt: str | None = None
-    tasks: tuple[str, ...] = TEXT_TO_IMAGE  # for one of these a workflow is chosen when none is named; the first wins
-    negative_prompt: Wanted | None = None
-    size: Wanted | None = None
-    count: Wanted | None = None
-    seed: Wanted | None = None
-    steps: Wanted | None = None
-    guidance: Wanted | None = None
-    model: Wanted | None = None
-    workflow: Wanted | None = None
-    loras: Wanted | None = None
-    strength: Wanted | None = None  # how much of a picture is painted anew, 0 to 1
-    scale: Wanted | None = None  # how many times as wide and high a picture becomes
-    inputs: Mapping[str, Wanted] = field(default_factory=dict)  # any other input of the workflow, by name
-    files: tuple[InputFile | None, ...] = ()  # for its file inputs, in order; None keeps the author's
-    mask: Image.Image | None = field(default=None, repr=False)  # of mode "L": white is painted anew
-    offers: Mapping[str, Offer] = field(default_factory=dict)  # kind -> the chat's newest, for when none is given
-
-    @property
-    def pictures(self) -> int:
-        """How many pictures are given to work on; the last one may be the mask."""
-        return sum(file is not None and file.kind == "image" for file in self.files)
-
-    def room_in(self, inputs: Sequence[FileInput]) -> int:
-        """How many pictures these inputs have room for, a mask as the last one if none is given apart."""
-        masked = self.mask is None and any(item.takes_mask for item in inputs)
-        return sum(item.kind == "image" for item in inputs) + masked
-
-    @property
-    def called(self) -> str:
-        """What files of it are named after: the prompt, wherever it stands, or the workflow."""
-        named = self.inputs.get("prompt") or self.workflow
-        return str(self.prompt or (named.value if named else ""))
-
-    def insisting(self) -> "Wish":
-        """The wish that does without no model or workflow of a valve, for choosing a server that has it."""
-        model, workflow = self.model, self.workflow
-        if workflow is None and model:
-            return replace(self, model=replace(model, level=0))
-        return replace(self, workflow=replace(workflow, level=0)) if workflow and not model else self
-
-    def against_author(self) -> "Wish":
-        """The wish for a workflow as its author saved it: valves of less right than what named it change nothing."""
-        level = self.workflow.level if self.workflow else 0
-        size, negative_prompt = (
-            None if wanted and wanted.level > level else wanted for wanted in (self.size, self.negative_prompt)
-        )
-        return replace(self, size=size, negative_prompt=negative_prompt)
-
-
-FETCH = (
-    "Files go into ComfyUI's models folder, and others whose names are alike will do; "
-    "in brackets is the repository on Hugging Face."
-)
-
-
-async def choose(server: ComfyUIServer, wish: Wish, catalogue: Catalogue = Catalogue()) -> Choice:
-    """The workflow that is asked for by name, else the first bundled one that fits the wish's tasks, its pictures, the
-    model asked for and what is installed. A task's name, where no workflow is called so, stands for its workflows.
-
-    When a model and a workflow do not go together, the one asked for with less right (a valve against an argument)
-    gives way. Raises `UnknownWorkflow`, `ModelNotInstalled`, `NodeNotInstalled`, `BadArgument`, and as the server does.
-    """
-    if wish.workflow:
-        try:
-            named = await catalogue.find(server, wish.workflow)
-        except UnknownWorkflow:
-            task = re.sub(r"[\s-]+", "_", str(wish.workflow.value).strip().lower())
-            if task not in {entry.task for entry in bundled_entries()}:
-                raise
-            return await _choose_for(server, replace(wish, tasks=(task,)))
-        return await _choose_named(server, wish, named)
-    return await _choose_for(server, wish)
-
-
-async def _choose_named(server: ComfyUIServer, wish: Wish, named: Entry) -> Choice:
-    """The workflow that is named, with the model that is named."""
-    model, level = wish.model, wish.workflow.level if wish.workflow else 0
-    fit = fit_entry if named.needs else fit_saved
-    if not named.needs and model and model.level > level:
-        model = None  # a valve does not change what somebody saved
-    try:
-        choice = await fit(server, named, model)
-    except ModelNotInstalled:
-        if model is None or model.level == level:
-            raise
-        if model.level < level:
-            return await _choose_for(server, wish)
-        choice = await fit(server, named, None)
-        other = f'"{shortened(model.value)}" does not go with the workflow "{named.name}" and was left out'
-        choice = replace(choice, notes=(*choice.notes, f"{model.name} {other}"))
-    if level and wish.workflow and not _takes(choice, wish):  # a valve does not stand in the way of what was given
-        choice = await _choose_for(server, wish)
-        note = f'{wish.workflow.name} names "{named.name}", which does not take what was given, and was left out'
-        choice = replace(choice, notes=(*choice.notes, note))
-    return choice
-
-
-def _takes(choice: Choice, wish: Wish) -> bool:
-    """Whether a workflow has room for the wish's pictures and a place for its mask."""
-    inputs = file_inputs(choice.workflow.graph, choice.definitions)
-    if wish.mask and not any(item.takes_mask for item in inputs):
-        return False
-    return wish.pictures <= wish.room_in(inputs)
-
-
-async def _choose_for(server: ComfyUIServer, wish: Wish) -> Choice:
-    """The first bundled workflow of the first task for which everything is installed."""
-    entries = [entry for task in wish.tasks for entry in bundled_entries() if entry.task == task]
-    pictures = wish.pictures
-    taking = [entry for entry in entries if wish.room_in(entry.files) >= pictures]
-    if not taking:
-        most = max((wish.room_in(entry.files) for entry in entries), default=0)
-        given = "A picture was" if pictures == 1 else f"{pictures} pictures were"
-        hint = f"Give at most {most}." if most else "Leave it out, or name a workflow that takes pictures."
-        raise BadArgument(f"{given} given, which no workflow takes.", hint)
-    model, began = wish.model, time.monotonic()
-    # For pictures to work on, a model out of a valve is one to prefer; it may be made for something else.
-    models = [model, None] if model and model.level and wish.tasks != TEXT_TO_IMAGE else [model]
-    refusals: dict[str, None] = {}
-    for readable in (True, False):  # a file that the server cannot read is still better than none
-        for task in wish.tasks:
-            for one, entry in itertools.product(models, taking):
-                if entry.task != task:
-                    continue
-                try:
-                    return await fit_entry(server, entry, one, strict=True, readable=readable, began=began)
-                except WorkflowRefused as refused:
-                    refusals |= {refused.message: None} if one is None else {}
-    if model and len(models) == 1:
-        raise await _no_such_model(server, entries, model, f" that takes {pictures} pictures" if pictures > 1 else "")
-    purpose = "a picture could be made with" if wish.tasks == TEXT_TO_IMAGE else "could do this"
-    raise ModelNotInstalled(
-        f"No model is installed that {purpose}.", f"One set of files is enough. {FETCH} {' '.join(refusals)}"
-    )
-
-
-async def fit_entry(
-    server: ComfyUIServer,
-    entry: Entry,
-    model: Wanted | None,
-    *,
-    strict: bool = False,
-    readable: bool = False,
-    began: float | None = None,
-) -> Choice:
-    """A bundled workflow with the model files of this server. `strict` takes a named model only where its name or its
-    metadata say that it belongs; `readable` passes over files that the server cannot read. Lists of files that lack a
-    named model are asked for anew unless that was done since `began`. Raises `NodeNotInstalled`, `ModelNotInstalled`.
-    """
-    began = time.monotonic() if began is None else began
-    graph = entry.workflow.graph
-    definitions = dict(await server.define_all(node["class_type"] for node in graph.values()))
-    if missing_classes := missing_nodes(graph, definitions):
-        raise NodeNotInstalled(f'The workflow "{entry.name}" needs the node "{missing_classes[0]}".')
-    files: dict[Target, str] = {}
-    missing: dict[str, None] = {}
-    for index, need in enumerate(entry.needs):
-        alike = [other.target for other in entry.needs[:index] if str(other) == str(need) and other.target in files]
-        if alike:  # several nodes read the one file
-            files[need.target] = files[alike[0]]
-            continue
-        wanted = model if index == 0 else None
-        search = FileSearch(server, need, graph[need.target.node_id]["class_type"], index == 0)
-        if wanted:
-            files[need.target] = await search.named(wanted, strict, began)
-        elif name := await search.best(readable and not missing):
-            files[need.target] = name
-        else:
-            missing[str(need)] = None
-    if missing:
-        raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {", ".join(missing)}.', FETCH)
-    main = files[entry.needs[0].target]
-    known = f"{main} {await architecture(server, entry.needs[0].folder, main) or ''}"
-    family = next(family for family in entry.families if re.search(family.match, known, re.IGNORECASE))
-    return Choice(entry.workflow.set(files), family, main, definitions, task=entry.task)
-
-
-async def architecture(server: ComfyUIServer, folder: str, name: str) -> str | None:
-    """The kind of model that a file says it is: "stable-diffusion-xl-v1-base"; "" when it does not say, None when the
-    server itself cannot read the file."""
-    about = await server.model_metadata(folder, name)
-    keys = ("modelspec.architecture", "ss_base_model_version")
-    return None if about is None else next((str(about[key]) for key in keys if about.get(key)), "")
-
-
-STRANGE_FILES = 24  # with names that tell nothing, whose metadata is looked at
-
-
-@dataclass(frozen=True)
-class FileSearch:
-    """The search for one model file of a bundled workflow in what a loader of this server lists."""
-
-    server: ComfyUIServer
-    need: ModelNeed
-    loader: str  # the class_type
-    main: bool  # whether it is the workflow's main model
-
-    async def _names(self, believe: float) -> tuple[str, ...]:
-        definition = await self.server.define(self.loader, believe)
-        spec = definition.inputs.get(self.need.target.input) if definition else None
-        return spec.names if spec else ()
-
-    async def named(self, model: Wanted, strict: bool, began: float) -> str:
-        """The file of that name; `strict` and `began` are those of `fit_entry`. Raises `ModelNotInstalled`."""
-        names: tuple[str, ...] = ()
-        for believe in (DEFINITION_SECONDS, time.monotonic() - began):
-            names = await self._names(believe)
-            name = find_name(str(model.value), names)
-            if name and (not strict or self.need.fits(name, await self._kind(name) or "")):
-                return name
-        raise _model_missing(model, names)
-
-    async def best(self, readable: bool) -> str | None:
-        """The best installed file. Of main models also what they say of themselves counts; one that the server cannot
-        read would only fail in the middle of the run."""
-        for believe in (DEFINITION_SECONDS, DOUBT_SECONDS):
-            if name := await self._best_of(await self._names(believe), readable):
-                return name
-        return None
-
-    async def _best_of(self, names: Sequence[str], readable: bool) -> str | None:
-        by_name = self.need.rank(names)
-        for name in by_name:
-            if not readable and not self.main:
-                return name
-            about = await self._kind(name)
-            if (about is not None or not readable) and self.need.fits(name, about or ""):
-                return name
-        strange = [name for name in names if name not in by_name and self.need.match] if self.main else []
-        for name in strange[:STRANGE_FILES]:
-            if (about := await self._kind(name)) and self.need.fits(name, about):
-                return name
-        return None
-
-    async def _kind(self, name: str) -> str | None:
-        return await architecture(self.server, self.need.folder, name)
-
-
-def _model_missing(model: Wanted, choices: Sequence[str]) -> ModelNotInstalled:
-    known = closest(str(model.value), choices)
-    hint = f"Installed are: {quoted(known)}." if known else "No model is installed for this workflow."
-    return ModelNotInstalled(f'{model.name} is "{shortened(model.value)}", and no such model is installed.', hint)
-
-
-async def _no_such_model(
-    server: ComfyUIServer, entries: Sequence[Entry], model: Wanted, taking: str
-) -> ModelNotInstalled:
-    """No workflow (of those `taking` so many pictures) takes the model: it is not there, or of no kind they know."""
-    installed: list[str] = []
-    for entry in entries:
-        target = entry.needs[0].target
-        definition = await server.define(entry.workflow.graph[target.node_id]["class_type"])
-        installed += definition.inputs[target.input].names if definition else ()
-    if name := find_name(str(model.value), installed):
-        return ModelNotInstalled(
-            f'The model "{name}" is installed, but no workflow{taking} is made for it, or a file beside it is missing.',
-            f"Name one of the workflows {quoted(entry.name for entry in entries)} with it to try it all the same.",
-        )
-    return _model_missing(model, list(dict.fromkeys(installed)))
-
-
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/catalogue/listings.py
 #
-# catalogue/listings.
+# Answers about what a server has: its workflows, one of them in detail, its models.
+#
+# Three functions answer for one server what the methods of the same names in `webui/tools.py` are asked. Their answers
+# are cut to a length that a model can read, and say how much was left out.
+#
+#     list_workflows     {"workflows": [{"name": "flux2", "task": "text_to_image", "source": "bundled", "about": "...",
+#                                        "cannot run": "lacks diffusion_models/..."}], "more": "..."}
+#     describe_workflow  {"name": ..., "inputs": {"steps": "INT, 1 to 10000, now 20"}, "files": [...], "makes": [...],
+#                         "models": {"vae/ae.safetensors": "installed"}, "diagram": "```mermaid ...", ...}
+#     list_models        {"installed": {"checkpoints": 3, "loras": 12}}, or {"loras": ["a.safetensors", ...]} for a kind
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-LISTED = 40  # workflows that are looked into for one list
-NAMED = 60  # model names in one answer
-SHOWN_CHOICES = 8
+LISTED = 40  # how many workflows are looked into for one list
+NAMED = 60  # how many models of a kind, or other inputs of a workflow, one answer names
+SHOWN_CHOICES = 8  # how many choices of an input are named
 
 
 async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: str) -> dict[str, Any]:
-    """The workflows whose names or descriptions hold all words of `search`, and whether this server can run them."""
+    """The workflows whose names or descriptions hold all words of `search`, and whether this server can run them. When
+    none does, the most similar names."""
     listing = await catalogue.entries(server)
     entries = listing.entries
     words = search.lower().split()
@@ -7466,7 +8316,8 @@ async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: st
 
 
 async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
-    """One line about a workflow: name, task, source, description, and why this server cannot run it if so."""
+    """A few words about a workflow: name, task, source, description, and where this server cannot run it, why. Raises
+    `ServerUnreachable` and `ServerGone`; any other error is the reason."""
     task, about, problem = entry.task, entry.description, ""
     try:
         if entry.needs:
@@ -7487,10 +8338,11 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
 
 
 async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, Any]:
-    """Everything that a caller has to know of a workflow, as far as this server knows its nodes."""
+    """Everything that a caller has to know about a workflow, as far as this server knows its nodes. Raises as
+    `read_entry` does, except for nodes that are missing."""
     try:
         workflow, definitions = await read_entry(server, entry)
-    except NodeNotInstalled as refused:  # of a graph that cannot be converted there is no more to tell
+    except NodeNotInstalled as refused:  # there is no more to tell about a graph that cannot be converted
         return {"name": entry.name, "source": entry.source, "cannot run": refused.message}
     graph = workflow.graph
     inputs = {name: _input_line(workflow, name, definitions) for name in workflow.parameters}
@@ -7518,11 +8370,12 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, An
     return answer | {"diagram": f"```mermaid\n{mermaid(graph, definitions)}\n```", "note": note}
 
 
+# Names of inputs whose values are not told to anybody.
 SECRET_INPUT = re.compile(r"(^|[._ ])(api_?)?(key|token|secret|password)$", re.IGNORECASE)
 
 
 def _input_line(workflow: Workflow, name: str, definitions: Definitions) -> str:
-    """An input's type, range or choices and present value: "INT, 1 to 10000, now 20"."""
+    """An input's type, its range or choices, and its present value: "INT, 1 to 10000, now 20"."""
     spec = workflow.spec(name, definitions)
     if name == "seed":
         return f"{spec.type}, random unless given"
@@ -7543,7 +8396,7 @@ def _input_line(workflow: Workflow, name: str, definitions: Definitions) -> str:
 
 
 def _file_lines(graph: Graph, files: Sequence[FileInput], definitions: Definitions) -> list[str]:
-    """What files a graph takes, and which of them it can do without: 'image and mask for "Photo", optional'."""
+    """The files that a graph takes, and which of them it can do without: 'image and mask for "Photo", optional'."""
     lines = []
     for file in files[:MAX_INPUT_FILES]:
         optional = without_files(graph, [file.target], definitions) is not None
@@ -7552,7 +8405,8 @@ def _file_lines(graph: Graph, files: Sequence[FileInput], definitions: Definitio
 
 
 async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) -> dict[str, str]:
-    """Model file -> whether it is installed. For a bundled workflow files with names alike will do."""
+    """Model file -> whether it is installed: "installed", 'installed as "other.safetensors"', "not installed" or "not
+    known". For a bundled workflow any file will do that its need matches."""
     lines = {}
     needs = {need.target: need for need in entry.needs}
     loaders = {workflow.graph[file.target.node_id]["class_type"] for file in model_files(workflow.graph, {})}
@@ -7568,7 +8422,8 @@ async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) 
     return lines
 
 
-MODEL_KINDS: Mapping[str, str] = {  # what people call them -> ComfyUI's folder
+# What people call a kind of model -> ComfyUI's folder for it, or one of `SAMPLING_KINDS`.
+MODEL_KINDS: Mapping[str, str] = {
     "checkpoint": "checkpoints",
     "unet": "diffusion_models",
     "diffusion_model": "diffusion_models",
@@ -7583,15 +8438,13 @@ MODEL_KINDS: Mapping[str, str] = {  # what people call them -> ComfyUI's folder
     "sampler": "samplers",
     "scheduler": "schedulers",
 }
-
-
 USUAL_KINDS = ("checkpoints", "diffusion_models", "loras", "vae", "text_encoders", "upscale_models", "controlnet")
 SAMPLING_KINDS = {"samplers": "sampler_name", "schedulers": "scheduler"}  # the input of KSampler that lists them
 
 
 async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str, Any]:
-    """The installed models of a kind whose names hold all words of `search`; without a kind how many there are of
-    each, or where `search` is found. Raises `BadArgument` for a kind that there is not."""
+    """The installed models of a kind whose names hold all words of `search`. Without a kind: how many there are of
+    each, or those that `search` finds in all of them. Raises `BadArgument` for a kind that does not exist."""
     folders = await server.names("/models") or list(USUAL_KINDS)
     kinds = [*USUAL_KINDS, "embeddings", *SAMPLING_KINDS]
     kinds += [name for name in folders if name not in kinds and name not in ("configs", "custom_nodes")]
@@ -7617,6 +8470,7 @@ async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str
 
 
 async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
+    """All names of a kind; none where the server does not have the kind."""
     if kind in SAMPLING_KINDS:
         sampler = await server.define("KSampler")
         spec = sampler.inputs.get(SAMPLING_KINDS[kind]) if sampler else None
@@ -7627,50 +8481,58 @@ async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
 # ======================================================================================================================
 # src/comfyui_chat/run/__init__.py
 #
-# run.
+# From a request to finished files: planning, running and following jobs.
+#
+# A wish (what somebody wants) becomes a plan (prompts, ready to post), each prompt becomes a job on a server, and what
+# the jobs saved becomes files; several servers are used as one. The modules follow one another so:
+#
+#     owner     whose jobs they are: the mark in each prompt, and what this process remembers of jobs
+#     job       one prompt's life: `Job`, a pure reducer over events; how it stands, and how it ended
+#     fleet     several servers used as one: limits, queues, and which server will be done soonest
+#     follow    one prompt posted, and followed to its end or withdrawn
+#     inputs    the files of a call put into the workflow's inputs
+#     planning  a wish bound to a workflow, as prompts within the nodes' ranges and the administrator's limits
+#     make      all of this in turn for one call; a job that its server lost is run once more
+#     earlier   jobs of earlier calls found on the servers, and what they made brought
+#
+# Whoever watches a run is an `Audience`: a message in Open WebUI, or a terminal. Nothing on this floor knows of chats.
 # ======================================================================================================================
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/owner.py
 #
-# run/owner.
+# Whose jobs they are, and what this process remembers of jobs.
+#
+# Every prompt that is posted carries a mark in its `extra_data`, which ComfyUI keeps in its queue and its history and
+# shows to everybody who may look there:
+#
+#     {"comfyui_tool": {"mark": "9f2c41d07be85a36c1f0d2e4b7a89356", "at": 1767225600.123456, "until": 1767229200.123,
+#                       "workflow": "sdxl", "model": "sd_xl_base_1.0.safetensors", "seed": 7, "name": "a-red-fox-7"}}
+#
+# By it an `Owner` knows their jobs again, in every worker of Open WebUI and after a restart, without a database of its
+# own; the other keys tell a later call what was run. Comfy Cloud shows no marks in its queue: a job's id is signed there
+# instead (`Owner.job_id`).
+#
+# The second part is memory of this process only: which jobs a call is about to bring (`ATTENDED`), so that check_job does
+# not store the same files a second time, which ones check_job took out, and whose failure it has told.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-MARK = "comfyui_tool"  # under which our prompts carry their mark in `extra_data`
-REMEMBERED_JOBS = 1000
-
-
-# Prompt id -> whether a call of this process brings its files still. It outlives the tool's being loaded anew, as the
-# calls under way then do.
-ATTENDED: dict[str, bool] = vars(
-    sys.modules.setdefault("comfyui_tool_jobs", ModuleType("comfyui_tool_jobs"))
-).setdefault("attended", {})
-
-
-OWN_CALL: ContextVar[set[str] | None] = ContextVar("OWN_CALL", default=None)  # the prompts that this call attends to
-CANCELLED: dict[str, None] = {}  # prompts that check_job took out, so that they are not run again
-TOLD: dict[str, None] = {}  # prompts whose failure check_job has told
-
-
-def mark_of(prompt: Prompt) -> Mapping[str, Any]:
-    """What a prompt says of itself where ours carry their mark; nothing where it is somebody else's thing."""
-    held = prompt.extra_data.get(MARK)
-    return held if isinstance(held, Mapping) else {}
+MARK = "comfyui_tool"  # the key in `extra_data` under which our prompts carry their mark
 
 
 @dataclass(frozen=True)
 class Owner:
-    """Whose jobs they are. Each prompt carries a mark by which its user's later calls know it, in any worker, after any
-    restart: a keyed digest of the user and the prompt id, which says nothing to others and fits no other prompt."""
+    """Whose jobs they are. The mark of a prompt is a keyed digest of the user and the prompt id: it says nothing to
+    others, and copied to another prompt it fits no more."""
 
     user: str = ""
     key: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
-    alone: bool = False  # whether no other process than this one has calls
+    alone: bool = False  # whether this is the only process that has calls
 
     def mark(self, prompt_id: str) -> str:
-        """The mark of a prompt of this user, 32 hexadecimal digits."""
+        """The mark of a prompt of this user: 32 hexadecimal digits."""
         return hmac.new(self.key, f"{self.user}\n{prompt_id}".encode(errors="replace"), "sha256").hexdigest()[:32]
 
     def owns(self, prompt: Prompt) -> bool:
@@ -7679,38 +8541,53 @@ class Owner:
         return hmac.compare_digest(mark.encode(errors="replace"), self.mark(prompt.prompt_id).encode())
 
     def among(self, endpoint: Endpoint, queue: Queue) -> list[Prompt]:
-        """This user's prompts in a queue. Comfy Cloud's shows no marks, and the account's own prompts only."""
+        """This user's prompts in a queue. Comfy Cloud's queue shows no marks, but only the account's own prompts, so
+        there it is all of them."""
         return [prompt for prompt in queue.prompts if endpoint.cloud or self.owns(prompt)]
 
     def job_id(self, endpoint: Endpoint, prompt_id: str) -> str:
-        """By what name the user can ask for the job later: the prompt id, signed where the server keeps no mark."""
+        """The name by which the user can ask for the job later: the prompt id, and where the server shows no mark, half
+        of the mark as its signature: "<prompt id>.<16 hexadecimal digits>"."""
         return f"{prompt_id}.{self.mark(prompt_id)[:16]}" if endpoint.cloud else prompt_id
 
 
+def mark_of(prompt: Prompt) -> Mapping[str, Any]:
+    """What a prompt's mark says, with all its keys; empty for a prompt that is not ours."""
+    held = prompt.extra_data.get(MARK)
+    return held if isinstance(held, Mapping) else {}
+
+
 def marked_time(prompt: Prompt, what: str) -> float:
-    """When one of our prompts was posted ("at"), or its call stops to wait for it ("until"), in seconds since 1970, by
-    its mark."""
+    """A time in a prompt's mark, in seconds since 1970: when it was posted ("at"), or when its call stops waiting for
+    it ("until"). 0 where the mark does not tell."""
     at = mark_of(prompt).get(what)
     return float(at) if isinstance(at, (int, float)) and abs(at) < 1e12 else 0.0
 
 
-OTHERS_SECONDS = 60.0  # since its end, after which nobody else can be about to bring a job
+# What this process remembers. A call that makes or brings files runs inside `attending`: `attend` says that it brings a
+# job's files, `leave` that nobody does any more, and `is_attended` is asked before anybody else takes them.
 
 
-def is_attended(owner: Owner, prompt: Prompt) -> bool:
-    """Whether a call may be about to bring what the job made: one of this process or, as far as the mark and the clocks
-    tell, one of another. That one has left when its wait is over, and is done a short while after the end."""
-    if (attended := ATTENDED.get(prompt.prompt_id)) is not None:
-        return attended
-    if owner.alone or marked_time(prompt, "until") < time.time():
-        return False
-    return prompt.ended is None or abs(time.time() - prompt.ended) < OTHERS_SECONDS
+REMEMBERED_JOBS = 1000  # in each of the memories below
+OTHERS_SECONDS = 60.0  # after a job's end, when no other process can still be about to bring it
+
+
+# Prompt id -> True while a call of this process is going to bring its files, False once none is. It hangs on a module
+# of its own, for it has to outlive the tool's being loaded anew, as the calls under way do.
+ATTENDED: dict[str, bool] = vars(
+    sys.modules.setdefault("comfyui_tool_jobs", ModuleType("comfyui_tool_jobs"))
+).setdefault("attended", {})
+
+
+OWN_CALL: ContextVar[set[str] | None] = ContextVar("OWN_CALL", default=None)  # prompts that this call attends to
+CANCELLED: dict[str, None] = {}  # prompts that check_job took out of a queue: they are not run again
+TOLD: dict[str, None] = {}  # prompts whose failure check_job has told already
 
 
 @contextlib.contextmanager
 def attending() -> Iterator[None]:
-    """A call that makes or brings files and stores them: until its end its jobs are attended to, so that nobody stores
-    the same a second time."""
+    """A call that makes or brings files and stores them. Until it ends its jobs are attended to, so that nobody else
+    stores the same files."""
     prompts: set[str] = set()
     token = OWN_CALL.set(prompts)
     try:
@@ -7722,22 +8599,36 @@ def attending() -> Iterator[None]:
 
 
 def attend(prompt_id: str) -> None:
-    """This call brings the job's files, from now on until it ends or leaves the job."""
+    """This call brings the job's files, until it ends or leaves the job."""
     ATTENDED[prompt_id] = True
     if (prompts := OWN_CALL.get()) is not None:
         prompts.add(prompt_id)
 
 
 def leave(prompt_id: str) -> None:
-    """No call of this process brings the job's files any more."""
+    """No call of this process brings the job's files any more. That it once did is remembered."""
     ATTENDED.pop(prompt_id, None)
     remember(ATTENDED, prompt_id, False)
 
 
+def is_attended(owner: Owner, prompt: Prompt) -> bool:
+    """Whether a call may still be about to bring what the job made.
+
+    Of calls in this process `ATTENDED` tells. Of those in others the mark and the clocks do, roughly: such a call has
+    left when its wait is over, and is done at most `OTHERS_SECONDS` after the job's end.
+    """
+    if (attended := ATTENDED.get(prompt.prompt_id)) is not None:
+        return attended
+    if owner.alone or marked_time(prompt, "until") < time.time():
+        return False
+    return prompt.ended is None or abs(time.time() - prompt.ended) < OTHERS_SECONDS
+
+
 def remember(held: dict[str, Any], prompt_id: str, value: Any = None) -> None:
-    """Keep something of a prompt, for as long as there are not too many newer ones."""
+    """Keep something about a prompt in one of the memories above. The oldest go beyond `REMEMBERED_JOBS`, but no job
+    that is still attended to."""
     held[prompt_id] = value
-    for oldest in list(held)[:-REMEMBERED_JOBS]:  # a copy, made in one go: other threads may have jobs, too
+    for oldest in list(held)[:-REMEMBERED_JOBS]:  # a copy, made in one go: other threads may have jobs too
         if not held.get(oldest):
             held.pop(oldest, None)
 
@@ -7745,35 +8636,54 @@ def remember(held: dict[str, Any], prompt_id: str, value: Any = None) -> None:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/job.py
 #
-# run/job.
+# One prompt's life from post to end: a `Job`, and what each event makes of it.
+#
+# `Job.posted` begins one, and `advance` makes its next state out of every event that the websocket or a look-up brings
+# (server/protocol.py). Nothing here does any I/O or looks at a clock:
+#
+#     job = Job.posted("0c6d...", graph)
+#     for event in (Waiting(2), Started(), Executing("3"), Progress({"3": (4.0, 20.0, False)})):
+#         job = advance(job, event, now)
+#     describe(job, now)  ->  ("running", "18 %")
+#
+# `describe` is where the queue position is told ("Waiting, 2 ahead"), and the percentage and the time left after it;
+# webui/display.py shows them in the chat.
+#
+# `Job.lost` decides that a job is lost: two look-ups in a row found it neither in the queue nor in the history. `judge`
+# says how a job ended: it gives back one that ended well, and for any other raises the error: `JobLost`,
+# `RunInterrupted`, or what the node that failed reported.
+#
+# Frames may be missing, and the history entry (`Recorded`) overrules them all. A node's error is only remembered until
+# then: a node that blocks its own branch reports one too, and the run goes on. Events and their order are those recorded
+# from ComfyUI 0.3.64 and 0.33.0.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Job:
-    """One prompt's life. `advance` makes the next state of it from what happened; nothing here does any I/O."""
+    """One prompt's life, as far as it is known. `advance` makes the next state."""
 
     prompt_id: str
-    weights: Mapping[str, float]  # node id -> share of the work; a sampler counts as many as it has steps
+    weights: Mapping[str, float]  # node id -> its share of the work (`_weight`)
     complete: bool = True  # whether no frame can have been missed
-    away: bool = False  # whether the server may have ended and come back since the post
-    taken: bool = True  # whether the server is known to have had it
-    ahead: int | None = None  # prompts before ours in the queue, while it waits
+    away: bool = False  # whether the server may have been restarted since the post
+    taken: bool = True  # whether the server is known to have had the prompt
+    ahead: int | None = None  # prompts before it in the queue, while it waits; None when that is not known
     started: bool = False
-    sampling: bool = False
-    succeeded: bool = False
-    ended: bool = False  # the server is done with it
-    cached: frozenset[str] = frozenset()
-    nodes: Mapping[str, tuple[float, float, bool]] = field(default_factory=dict)
-    current: str | None = None
-    fraction: float = 0.0  # 0 to 1, never falling
+    sampling: bool = False  # whether some node has counted steps
+    succeeded: bool = False  # whether all nodes are done
+    ended: bool = False  # whether the server is done with it, in whatever way
+    cached: frozenset[str] = frozenset()  # nodes that are not run, since their results are there from before
+    nodes: Mapping[str, tuple[float, float, bool]] = field(default_factory=dict)  # id -> (value, most, finished)
+    current: str | None = None  # the node that runs
+    fraction: float = 0.0  # of the work that is done, 0 to 1; it never falls
     mark: tuple[float, float] | None = None  # (time, fraction) of the first sampling step
     began: float | None = None  # when it was first seen to run
     outputs: tuple[Output, ...] = ()
-    sent: tuple[SentPicture, ...] = ()
-    failure: Failed | None = None
+    sent: tuple[SentPicture, ...] = ()  # pictures that came over the websocket alone
+    failure: Failed | None = None  # the last error that a node reported
     interrupted: bool = False
-    recorded: bool = False  # outputs and end are those of the history
+    recorded: bool = False  # whether outputs and end are those of the history entry
     absent: int = 0  # look-ups in a row that found it nowhere
     silent_since: float | None = None  # when look-ups began to fail
     refused_since: float | None = None  # when they began to find no connection
@@ -7785,28 +8695,30 @@ class Job:
 
     @property
     def good(self) -> bool:
-        """Whether all nodes are done and there is something to show, whatever the look-ups say."""
+        """Whether all nodes are done and there is something to show, whatever look-ups say afterwards."""
         return self.succeeded and bool(self.outputs or self.sent)
 
     @property
     def lost(self) -> bool:
-        """Whether two look-ups in a row found it neither in the queue nor in the history."""
+        """Whether the job is lost: two look-ups in a row found it neither in the queue nor in the history."""
         return self.absent >= 2
 
     def seconds_left(self, now: float) -> float | None:
-        """How long it will take at the speed of the steps so far, or None while that is not known."""
+        """Seconds that it will still take at the pace since the first sampling step; None while that is not known."""
         if self.mark is None or self.fraction <= self.mark[1] or now <= self.mark[0]:
             return None
         return (1 - self.fraction) * (now - self.mark[0]) / (self.fraction - self.mark[1])
 
 
-def _weight(inputs: Mapping[str, Any]) -> float:
-    steps = inputs.get("steps")
-    sampler = any(key in inputs for key in SEED_INPUTS)
-    return float(steps) if sampler and isinstance(steps, (int, float)) and steps > 1 else 1.0
+def advance(job: Job, event: Event, now: float) -> Job:
+    """The job after an event; `now` is in seconds of any clock that never goes back."""
+    job = _advanced(job, event, now)
+    return replace(job, began=now) if job.started and job.began is None else job
 
 
 def _advanced(job: Job, event: Event, now: float) -> Job:
+    """The next state, but for the time when the run was first seen. Whatever is heard of the job ends a silence, and
+    whatever but `Absent` shows that the server has it."""
     if not isinstance(event, (Silence, QueueMoved, Gap)):
         found = not isinstance(event, Absent)
         job = replace(job, silent_since=None, refused_since=None, absent=0 if found else job.absent)
@@ -7856,13 +8768,9 @@ def _advanced(job: Job, event: Event, now: float) -> Job:
     return job
 
 
-def advance(job: Job, event: Event, now: float) -> Job:
-    """The job after an event; `now` is in seconds of any steady clock."""
-    job = _advanced(job, event, now)
-    return replace(job, began=now) if job.started and job.began is None else job
-
-
 def _moved(job: Job, news: Mapping[Any, tuple[float, float, bool]], now: float) -> Job:
+    """The job after news of its nodes, in the form of `Progress`. Its fraction is the share of the work that is done,
+    of the nodes that are not cached, and never falls."""
     nodes = {**job.nodes, **news}
     planned = {node_id: weight for node_id, weight in job.weights.items() if node_id not in job.cached}
     done = sum(
@@ -7876,8 +8784,27 @@ def _moved(job: Job, news: Mapping[Any, tuple[float, float, bool]], now: float) 
     return replace(job, started=True, ahead=None, nodes=nodes, fraction=fraction, sampling=sampling, mark=mark)
 
 
+def _weight(inputs: Mapping[str, Any]) -> float:
+    """A node's share of the work: a sampler counts as many as it has steps, any other node 1."""
+    steps = inputs.get("steps")
+    sampler = any(key in inputs for key in SEED_INPUTS)
+    return float(steps) if sampler and isinstance(steps, (int, float)) and steps > 1 else 1.0
+
+
+# What is said of a job: while it is under way to the user, and at its end to whoever waits for it.
+
+
 def describe(job: Job, now: float) -> tuple[str, str]:
-    """The job's phase and what the user reads about it."""
+    """The job's phase, and what the user reads about it. This is where the queue position is told.
+
+        ("connecting", "Sent to ComfyUI")       its place in the queue is not known yet
+        ("waiting", "Waiting, 2 ahead")         so many prompts come before it, the running one counted
+        ("waiting", "Waiting, next in line")
+        ("loading", "Loading the model")        it runs, and no node has counted a step yet
+        ("running", "18 % · 40 s left")
+
+    The percentage stops at 99 until the job has ended.
+    """
     if not job.started:
         if job.ahead is None:
             return "connecting", "Sent to ComfyUI"
@@ -7900,7 +8827,13 @@ def duration(seconds: float) -> str:
 
 
 def judge(job: Job, graph: Graph) -> Job:
-    """The job when it ended well, else its error."""
+    """The job, when it ended well; for any other this raises the error.
+
+    Of a lost job: `RunInterrupted` when somebody took it out of the queue, that is when its server had it and cannot
+    have been away since, or check_job cancelled it; else `JobLost`, which also tells whether the post ever arrived. Of
+    one that ended badly: `RunInterrupted`, the error of the node that failed (`run_error`), or `RunFailed` without a
+    reason.
+    """
     if job.lost and not job.good and job.taken and (not job.away or job.prompt_id in CANCELLED):
         raise RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
     if job.lost and not job.good:
@@ -7908,7 +8841,7 @@ def judge(job: Job, graph: Graph) -> Job:
         raise JobLost(message if job.taken else "ComfyUI does not know the job: its post never arrived.", job.taken)
     if job.interrupted:
         raise RunInterrupted("The run was stopped on the ComfyUI server.")
-    # A node that only blocks its branch reports an error, too, and the run goes on to a good end.
+    # A node that only blocks its branch reports an error too, and the run goes on to a good end.
     if job.failure and not job.good:
         raise run_error(job.failure, graph)
     if job.recorded and not job.succeeded:
@@ -7917,7 +8850,8 @@ def judge(job: Job, graph: Graph) -> Job:
 
 
 def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
-    """A node's own error, by its title and reason; its inputs and stack trace stay on the server."""
+    """The error of the node that failed, by its title and reason. Its inputs and stack trace, which may hold prompts
+    and paths, stay on the server."""
     text = failure.message.splitlines()[0] if failure.message else ""
     kind = failure.exception_type.rsplit(".", 1)[-1]
     where = node_title(graph, failure.node_id)
@@ -7929,7 +8863,8 @@ def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
 
 
 def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
-    """A note when some of the pictures that are only sent over the websocket did not arrive."""
+    """A note, or none: how many of the pictures that are sent over the websocket alone did not arrive. The nodes' own
+    progress told how many there would be."""
     senders = [node_id for node_id, node in graph.items() if node["class_type"] == "SaveImageWebsocket"]
     told = [job.nodes[node_id][1] for node_id in senders if node_id in job.nodes]
     sent = sum(int(number) for number in told if 0 < number < 10_000)
@@ -7940,46 +8875,58 @@ def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/fleet.py
 #
-# run/fleet.
+# Several ComfyUI servers used as one: which takes a run, and how much a user may post.
+#
+# A `Fleet` is the servers of one call with the rules for them: the administrator's `Limits`, the `Owner` of the jobs, and
+# `Patience`, which says how long to wait for what. In the order of a call:
+#
+# - `found` settles, where the address was only guessed, which of the guesses answers.
+# - `in_order` asks all queues at once (`survey`, which makes a `Sight` of each server) and sorts the servers by when the
+#   run would be done there. It refuses what is over a limit already.
+# - `admit` counts once more after the post: somebody may have posted elsewhere at the same moment.
+#
+# `standings` is what comfyui_status tells. `everywhere` asks every server the same, for lists, and `one_list` merges the
+# answers.
+#
+# All that several workers have to agree on is read from the servers' own queues: there is no other record of who has how
+# many jobs. A server's pace and faults (server/record.py) are what this process alone has seen of it.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-SHARED_SECONDS = 0.1  # how old an answer about the queue may be that several jobs share
+SHARED_SECONDS = 0.1  # how old a look at a queue may be that jobs share with one another
+USUAL_PACE = 10.0  # seconds of a run, where no server has a measured pace
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a follower waits, in seconds."""
+    """How long to wait for what, in seconds."""
 
-    first: float = 0.3  # after the post, before the first look-up for the place in the queue
-    look_up: float = 5.0  # without a frame of the job, before the first look-up
-    longest: float = 30.0  # between two look-ups; they grow apart up to this
+    first: float = 0.3  # from the post to the first look-up, for the place in the queue
+    look_up: float = 5.0  # without a frame of the job, until it is looked up
+    longest: float = 30.0  # between two look-ups at most; they grow apart up to this
     polling: float = 1.0  # between look-ups while there is no websocket; grows to `look_up`
-    settle: float = 1.0  # between the last good frame and the history entry, and between two rounds that find nothing
-    gone: float = 60.0  # without a connection, before the server is given up and its job with it
-    again: float = 0.5  # between posting and counting a user's jobs on all servers once more
+    settle: float = 1.0  # from the last good frame to the history entry, and between two look-ups that find nothing
+    gone: float = 60.0  # without a connection, until the server is given up and its job with it
+    again: float = 0.5  # from the post until the user's jobs on all servers are counted once more
 
 
 @dataclass(frozen=True)
 class Limits:
     """What the administrator allows for one call."""
 
-    count: int = 4
+    count: int = 4  # pictures in one call
     steps: int = 100
-    megapixels: float = 4.2
-    upscaled_megapixels: float = 34.0
+    megapixels: float = 4.2  # of a picture
+    upscaled_megapixels: float = 34.0  # of an enlarged one
     video_seconds: float = 30.0
-    wait_seconds: float = 3600.0
-    jobs: int = 0  # of one user at once, on all servers; 0 is for any number
-    queue: int = 0  # prompts in a queue that is joined, at most; 0 is for any number
-
-
-USUAL_PACE = 10.0  # seconds of a run, where none was measured on any server
+    wait_seconds: float = 3600.0  # then the call ends, and the job goes on
+    jobs: int = 0  # of one user at once, on all servers together; 0 for any number
+    queue: int = 0  # prompts; a queue of so many is not joined; 0 for any number
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What was seen of a server: its queue, or why it cannot be used."""
+    """What was seen of a server when the queues were asked: its queue, or why it cannot be used."""
 
     endpoint: Endpoint
     record: Record
@@ -7987,14 +8934,15 @@ class Sight:
     error: ServerError | None = None
 
     def seconds_until_done(self, workflow: str, usual: float) -> float:
-        """How long a run of the workflow would take here, waiting and all, by the pace that was measured."""
+        """In how many seconds a run of the workflow would be done here, its wait in the queue counted, at the pace that
+        was measured; `usual` is the pace where none was."""
         pace = self.record.pace() or usual
         return (len(self.queue) + self.record.coming) * pace + (self.record.pace(workflow) or pace)
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How a server stands at the moment, as far as it tells; `error` says why not."""
+    """How a server stands at the moment, for comfyui_status. `error` says why it could not be asked."""
 
     endpoint: Endpoint
     record: Record
@@ -8005,7 +8953,8 @@ class Standing:
 
     @property
     def health(self) -> str:
-        """In a word or two; "resting" while no runs are sent there, since it failed."""
+        """In a word or two: "ready", "busy", "unreachable", the code of another error ("access refused"), or "resting"
+        while no runs are sent there since it failed."""
         if isinstance(self.error, ServerUnreachable):
             return "unreachable"
         if self.error:
@@ -8022,45 +8971,40 @@ class Standing:
 
 @dataclass(frozen=True)
 class Fleet:
-    """The servers of a call, used as one, and by what rules. All that several workers have to agree on is read from the
-    servers' own queues."""
+    """The servers of a call, used as one, and the rules for them."""
 
     endpoints: tuple[Endpoint, ...]  # in the administrator's order
     limits: Limits = Limits()
     owner: Owner = field(default_factory=Owner)
     patience: Patience = Patience()
-    others: tuple[Endpoint, ...] = ()  # that the user does not want now; their jobs there count, and are found
+    others: tuple[Endpoint, ...] = ()  # get no runs now, but the user's jobs there count and are found
 
     @property
     def known(self) -> tuple[Endpoint, ...]:
-        """All servers on which the user may have jobs."""
+        """All servers on which the user may have jobs, those included that take none now."""
         return (*self.endpoints, *self.others)
 
-    async def survey(self, also: Endpoint | None = None) -> list[Sight]:
-        """What all servers have to do now, asked at the same time. One that rests because it did not answer is not
-        asked, unless it is `also` wanted or all do."""
-        records = {endpoint: Pool.here().server(endpoint).record for endpoint in self.known}
-        wanted = self.known if self.limits.jobs else self.endpoints
-        asked = [one for one in wanted if one == also or not (records[one].resting and records[one].silent)]
-        asked = asked if set(asked) & set(self.endpoints) else [*self.endpoints, *asked]
-        since = time.monotonic()
+    async def found(self) -> "Fleet":
+        """The fleet with its address settled: of guesses at where the one server may be, only the first stays at which
+        a ComfyUI answers. Any other fleet is the same as before.
 
-        async def look(endpoint: Endpoint) -> Sight:
-            record = records[endpoint]
-            try:
-                async with open_server(endpoint) as server:
-                    queue = await server.queue_soon(since)
-            except ServerError as error:
-                record.rest(error.message, silent=True)
-                return Sight(endpoint, record, error=error)
-            if record.silent:
-                record.recover()
-            return Sight(endpoint, record, queue)
-
-        return await gather(len(asked), [functools.partial(look, endpoint) for endpoint in asked])
+        Raises `ServerUnreachable` naming all that were tried, or the `AccessRefused` of one that does answer.
+        """
+        if len(self.endpoints) < 2 or not all(endpoint.guessed for endpoint in self.endpoints):
+            return self
+        failures: list[ServerError] = []
+        for endpoint in self.endpoints:
+            async with open_server(endpoint) as server:
+                try:
+                    await server.probe()
+                    return replace(self, endpoints=(endpoint,))
+                except ServerError as error:
+                    failures.append(error)
+        raise self.none_answers(failures)
 
     async def in_order(self, workflow: str, gone: Collection[Endpoint] = ()) -> list[Endpoint]:
-        """The servers to try, the one that will be done soonest first, those that rest last; not those that are `gone`.
+        """The servers to try for a run of the workflow of this name ("" for any): the one that will be done soonest
+        first, those that rest last, none of those that are `gone`. One server without limits is not asked anything.
 
         Raises `LimitExceeded` when the user has as many jobs as allowed, or all queues are as long as allowed, and
         `ServerError` when none can be asked.
@@ -8082,12 +9026,39 @@ class Fleet:
         if able and not short:
             shortest = min(able, key=lambda sight: len(sight.queue))
             raise self._too_long(shortest, len(shortest.queue), usual)
-        short.sort(key=lambda sight: sight.seconds_until_done(workflow, usual))  # a tie keeps the order
+        short.sort(key=lambda sight: sight.seconds_until_done(workflow, usual))  # a tie keeps the administrator's order
         return [*(sight.endpoint for sight in short), *resting]
 
+    async def survey(self, also: Endpoint | None = None) -> list[Sight]:
+        """The queues of all servers, asked at the same time; those of `others` only where the number of jobs is
+        limited.
+
+        A server that rests because it did not answer is left out, unless it is `also`, or there would be none left of
+        the call's own.
+        """
+        records = {endpoint: Pool.here().server(endpoint).record for endpoint in self.known}
+        wanted = self.known if self.limits.jobs else self.endpoints
+        asked = [one for one in wanted if one == also or not (records[one].resting and records[one].silent)]
+        asked = asked if set(asked) & set(self.endpoints) else [*self.endpoints, *asked]
+        since = time.monotonic()
+
+        async def look(endpoint: Endpoint) -> Sight:
+            record = records[endpoint]
+            try:
+                async with open_server(endpoint) as server:
+                    queue = await server.queue_soon(since)
+            except ServerError as error:
+                record.rest(error.message, silent=True)
+                return Sight(endpoint, record, error=error)
+            if record.silent:
+                record.recover()
+            return Sight(endpoint, record, queue)
+
+        return await gather(len(asked), [functools.partial(look, endpoint) for endpoint in asked])
+
     def _with_room(self, sights: Sequence[Sight], able: Sequence[Sight]) -> list[Sight]:
-        """The servers of `able` on which the user may have one job more. An account of Comfy Cloud is full by itself,
-        since it does not tell whose jobs it has. Raises `LimitExceeded`."""
+        """The servers of `able` on which the user may have one job more. An account of Comfy Cloud is full by itself:
+        whose jobs it has is not told, so all of them count there and none elsewhere. Raises `LimitExceeded`."""
         mine = [(sight, prompt) for sight in sights if not sight.endpoint.cloud for prompt in self._own(sight)]
         full = [sight for sight in able if sight.endpoint.cloud and len(mine) + len(sight.queue) >= self.limits.jobs]
         if len(mine) >= self.limits.jobs or (full and len(full) == len(able)):
@@ -8096,29 +9067,88 @@ class Fleet:
         return [sight for sight in able if sight not in full]
 
     def _own(self, sight: Sight) -> list[Prompt]:
+        """The user's jobs in the queue that was seen."""
         return self.owner.among(sight.endpoint, sight.queue)
 
-    async def found(self) -> "Fleet":
-        """The same fleet; of guesses at where the one server may be, only the first at which a ComfyUI answers.
+    async def admit(self, endpoint: Endpoint, prompt_id: str, posted: float, settled: float = 0.0) -> None:
+        """Count again after a post, since others may have posted at the same time. The later one over a limit raises
+        `LimitExceeded`, and its prompt has to be withdrawn. Without a limit nothing is asked.
 
-        Raises `ServerUnreachable` naming all that were tried, or the `AccessRefused` of one that does answer.
+        `posted` is when the prompt was posted, in seconds since 1970, as its mark tells. On one server the order of
+        posts is that of the server's own numbers, between servers that of the times in the marks. It has to be one or
+        the other for all jobs, else each of three might find another one before it. What was posted before `settled`,
+        and is still there, counts as earlier in any case; 0 is for nothing.
         """
-        if len(self.endpoints) < 2 or not all(endpoint.guessed for endpoint in self.endpoints):
-            return self
-        failures: list[ServerError] = []
-        for endpoint in self.endpoints:
-            async with open_server(endpoint) as server:
-                try:
-                    await server.probe()
-                    return replace(self, endpoints=(endpoint,))
-                except ServerError as error:
-                    failures.append(error)
-        raise self.none_answers(failures)
+        if not self.limits.jobs and not self.limits.queue:
+            return
+        sights = [sight for sight in await self.survey(endpoint) if not sight.error]
+        here = next((sight for sight in sights if sight.endpoint == endpoint), None)
+        own = next((prompt for prompt in here.queue.prompts if prompt.prompt_id == prompt_id), None) if here else None
+        if here is None or own is None:  # done already, or nobody can say
+            return
+        ahead = own.state.ahead if isinstance(own.state, Waiting) else 0
+        if self.limits.queue and ahead >= self.limits.queue:
+            raise self._too_long(here, ahead, self._usual_pace(sights))
+        if not self.limits.jobs:
+            return
+        before = []
+        for sight in [sight for sight in sights if sight is here or not sight.endpoint.cloud]:
+            for prompt in self._own(sight):
+                if sight is here and (len(self.known) == 1 or endpoint.cloud):  # the cloud shows no marks
+                    earlier = prompt.number < own.number
+                else:
+                    at = marked_time(prompt, "at")
+                    earlier = at < settled or (at, prompt.prompt_id) < (posted, prompt_id)
+                if prompt.prompt_id != prompt_id and earlier:
+                    before.append((sight, prompt))
+        if len(before) >= self.limits.jobs:
+            raise self._too_many(len(before), before)
+
+    def none_answers(self, errors: Sequence[ServerError]) -> ServerError:
+        """The error of a fleet of which no server can be used: the only one there is, else that of a server which wants
+        other credentials, else one that names all that were tried."""
+        for error in errors:
+            if len(errors) == 1 or isinstance(error, AccessRefused):
+                return error
+        tried = ", ".join(endpoint.url for endpoint in self.endpoints)
+        return ServerUnreachable(
+            f"No ComfyUI answers. Tried: {tried}.",
+            'ComfyUI has to be started, or the valve "ComfyUI address" of this tool set by the administrator.',
+        )
+
+    def _too_many(self, count: int, jobs: Sequence[tuple[Sight, Prompt]]) -> LimitExceeded:
+        """The error of a user who has `count` jobs already, and when the first of `jobs` will be done."""
+        ends = [
+            ((prompt.state.ahead if isinstance(prompt.state, Waiting) else 0) + 1) * pace
+            for sight, prompt in jobs
+            if (pace := sight.record.pace())
+        ]
+        when = f"in about {duration(max(min(ends), 1))}" if ends else "later"
+        return LimitExceeded(
+            f"The user has {count} job{'s' * (count != 1)} in the queue already, and the administrator allows "
+            f"{self.limits.jobs} at once.",
+            f"Try again {when}, when one is done; check_job tells how they stand.",
+        )
+
+    def _too_long(self, sight: Sight, count: int, usual: float) -> LimitExceeded:
+        """The error of a queue that already has `count` jobs, and when there will be room in it."""
+        seconds = (count - self.limits.queue + 1) * (sight.record.pace() or usual)
+        return LimitExceeded(
+            f"{count} jobs wait in the queue, and the administrator allows joining one of fewer than "
+            f"{self.limits.queue}.",
+            f"Try again in about {duration(max(seconds, 1))}.",
+        )
+
+    @staticmethod
+    def _usual_pace(sights: Sequence[Sight]) -> float:
+        """Seconds of a run on average over the servers where that was measured, else `USUAL_PACE`."""
+        paces = [pace for sight in sights if (pace := sight.record.pace())]
+        return sum(paces) / len(paces) if paces else USUAL_PACE
 
     async def standings(self) -> list[Standing]:
-        """How all servers stand, in their order, also those that rest, asked at the same time and each within
-        `PROBE_SECONDS`. Of guesses at where the one server may be, only the first at which a ComfyUI answers, if any.
-        """
+        """How all servers stand, also those that rest, in the administrator's order; asked at the same time and each
+        within `PROBE_SECONDS`. Of guesses at where the one server may be, only the first at which a ComfyUI answers, if
+        any does."""
         looks = [functools.partial(self._standing, endpoint) for endpoint in self.endpoints]
         standings = await gather(len(looks), looks)
         answering = [standing for standing in standings if not standing.error]
@@ -8138,79 +9168,10 @@ class Fleet:
             except ServerError as error:
                 return replace(standing, error=error)
 
-    def none_answers(self, errors: Sequence[ServerError]) -> ServerError:
-        """The error of a fleet of which no server can be used."""
-        for error in errors:
-            if len(errors) == 1 or isinstance(error, AccessRefused):
-                return error
-        tried = ", ".join(endpoint.url for endpoint in self.endpoints)
-        return ServerUnreachable(
-            f"No ComfyUI answers. Tried: {tried}.",
-            'ComfyUI has to be started, or the valve "ComfyUI address" of this tool set by the administrator.',
-        )
-
-    @staticmethod
-    def _usual_pace(sights: Sequence[Sight]) -> float:
-        paces = [pace for sight in sights if (pace := sight.record.pace())]
-        return sum(paces) / len(paces) if paces else USUAL_PACE
-
-    def _too_many(self, count: int, jobs: Sequence[tuple[Sight, Prompt]]) -> LimitExceeded:
-        ends = [
-            ((prompt.state.ahead if isinstance(prompt.state, Waiting) else 0) + 1) * pace
-            for sight, prompt in jobs
-            if (pace := sight.record.pace())
-        ]
-        when = f"in about {duration(max(min(ends), 1))}" if ends else "later"
-        return LimitExceeded(
-            f"The user has {count} job{'s' * (count != 1)} in the queue already, and the administrator allows "
-            f"{self.limits.jobs} at once.",
-            f"Try again {when}, when one is done; check_job tells how they stand.",
-        )
-
-    def _too_long(self, sight: Sight, count: int, usual: float) -> LimitExceeded:
-        seconds = (count - self.limits.queue + 1) * (sight.record.pace() or usual)
-        return LimitExceeded(
-            f"{count} jobs wait in the queue, and the administrator allows joining one of fewer than "
-            f"{self.limits.queue}.",
-            f"Try again in about {duration(max(seconds, 1))}.",
-        )
-
-    async def admit(self, endpoint: Endpoint, prompt_id: str, posted: float, settled: float = 0.0) -> None:
-        """Read the queues again after a post, since others may have posted at the same time; the later one over a limit
-        raises `LimitExceeded` and has to be withdrawn. `posted` is in seconds since 1970.
-
-        On one server the order is that of its own numbers, between servers that of the times in the marks: one or the
-        other for all jobs, or three of them might each find another one before it. What was posted before `settled` and
-        is still there counts as earlier in any case.
-        """
-        if not self.limits.jobs and not self.limits.queue:
-            return
-        sights = [sight for sight in await self.survey(endpoint) if not sight.error]
-        here = next((sight for sight in sights if sight.endpoint == endpoint), None)
-        own = next((prompt for prompt in here.queue.prompts if prompt.prompt_id == prompt_id), None) if here else None
-        if here is None or own is None:  # it is done already, or nobody can say
-            return
-        ahead = own.state.ahead if isinstance(own.state, Waiting) else 0
-        if self.limits.queue and ahead >= self.limits.queue:
-            raise self._too_long(here, ahead, self._usual_pace(sights))
-        if not self.limits.jobs:
-            return
-        before = []
-        for sight in [sight for sight in sights if sight is here or not sight.endpoint.cloud]:
-            for prompt in self._own(sight):
-                if sight is here and (len(self.known) == 1 or endpoint.cloud):  # which shows no marks
-                    earlier = prompt.number < own.number
-                else:
-                    at = marked_time(prompt, "at")
-                    earlier = at < settled or (at, prompt.prompt_id) < (posted, prompt_id)
-                if prompt.prompt_id != prompt_id and earlier:
-                    before.append((sight, prompt))
-        if len(before) >= self.limits.jobs:
-            raise self._too_many(len(before), before)
-
 
 async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]]) -> list[T]:
-    """What each server that can answers, in the administrator's order. Raises as the first one does when none can."""
+    """The answers of all servers that can give one, in the administrator's order. When none can, raises the first
+    refusal that is about the question itself, else as `Fleet.none_answers`."""
     fleet = await Fleet(tuple(endpoints)).found()
 
     async def of(endpoint: Endpoint) -> T | ComfyUIError:
@@ -8232,7 +9193,15 @@ async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer
 
 
 def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What several servers list, as one: of a workflow the line of the first that can run it, of models all names."""
+    """What several servers list, as one answer.
+
+        {"workflows": [{"name": "mine", "cannot run": "..."}]}  and  {"workflows": [{"name": "mine"}]}  ->  the latter
+        {"loras": ["a", "b"]}                                   and  {"loras": ["b", "c"]}              ->  a, b and c
+        {"installed": {"loras": 3}}                             and  {"installed": {"loras": 5}}        ->  5
+
+    Of a workflow the line of the first server that can run it is taken. An answer that found nothing ("found": 0) only
+    fills in what no other has.
+    """
     merged: dict[str, Any] = {}
     for answer in sorted(answers, key=lambda one: one.get("found") == 0):
         for key, value in answer.items():
@@ -8255,25 +9224,36 @@ def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/follow.py
 #
-# run/follow.
+# Posts one prompt and follows it to its end.
+#
+# `follow` is the way of a call's own prompt: listen to the websocket, post, have `Fleet.admit` count the user's jobs,
+# `watch`, and `judge` how it ended (run/job.py). Jobs that an earlier call posted are only watched (run/earlier.py).
+#
+# `watch` feeds a `Job` out of one line of events in which frames and look-ups take turns. The websocket tells early, and
+# may drop, hang or be refused by a proxy; ComfyUI's queue and history are the truth, and `Pace` says when to ask them. So
+# everything works, only later, without a websocket. When frames come and the history entry is written is recorded from
+# ComfyUI 0.3.64 and 0.33.0.
+#
+# A call ends in exactly one of these ways: the ended job, a named error, a cancellation, or `StillRunning` with its id.
+# After an error or a Stop nobody would collect the result, so the job is withdrawn from its server, with patience where
+# that does not answer. The end of the longest wait, and of Open WebUI itself, leave it at work for check_job to bring.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-WITHDRAW_PAUSES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, *(60.0,) * 58)  # seconds; for an hour
-
-
 class Audience(Protocol):
-    """Whoever watches a run. Both methods return at once and never raise."""
+    """Whoever watches a run: a message in a chat, or a terminal. Both methods return at once and never raise."""
 
     def status(self, phase: str, text: str, fraction: float | None = None) -> None:
-        """What happens now."""
+        """What happens now: the phase (of `describe`, or another word), its text, and the share of the work that is
+        done, 0 to 1."""
 
     def preview(self, data: bytes) -> None:
-        """The picture so far, encoded."""
+        """The picture so far: the bytes of a JPEG or PNG."""
 
 
 SLOW_POST_SECONDS = 0.25  # a post that takes longer gives way to others of its user
-STILL_AT_WORK = "ComfyUI could not be told and may still be at work."
+WITHDRAW_PAUSES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, *(60.0,) * 58)  # seconds before each try; an hour in all
+STILL_AT_WORK = "ComfyUI could not be told and may still be at work."  # a note of an error or a Stop
 GOES_ON = "Open WebUI was shut down; the job goes on in ComfyUI, and check_job brings it"
 
 
@@ -8289,17 +9269,17 @@ async def follow(
     about: Mapping[str, Any] | None = None,
     posted: Callable[[], None] | None = None,
 ) -> tuple[Job, tuple[str, ...]]:
-    """Post a prompt and follow it to its end; returns the ended job and notes.
+    """Post a prompt and follow it to its end; returns the ended job, and notes on outputs that the server left out.
 
-    The websocket tells early, the server's queue and history tell the truth: they are asked after a while of
-    silence, after every gap, and in the end whenever something may have been missed. Raises room 2's errors. When it
-    is cancelled, or fails, the job is withdrawn from the server first; an error carries a note when that failed. Only
-    the end of the wait, or of Open WebUI itself, leaves the job at work.
+    `part` stands before every text ("2 of 4 · "), `wait` is in seconds, `about` is what the mark tells a later call of
+    the run, and `posted` is called once the server's queue shows the prompt.
 
-    `about` is what the mark tells a later call of the run; `posted` is called once the server's queue shows it.
+    Raises `ServerError`, `WorkflowRefused`, `RunFailed` and their kin, `LimitExceeded`, and `StillRunning` when the
+    wait is over. When it is cancelled, or fails, the job is first withdrawn from the server; the error carries a note
+    when that failed. Only the end of the wait, or of Open WebUI itself, leaves the job at work.
     """
     fleet = fleet or Fleet((server.endpoint,), patience=patience)
-    prompt_id, at = str(uuid.uuid4()), round(time.time(), 6)  # as the mark tells it, for others and for us
+    prompt_id, at = str(uuid.uuid4()), round(time.time(), 6)  # as the mark tells it, so that all compare the same
     mark = {"mark": fleet.owner.mark(prompt_id), "at": at, "until": round(at + wait, 3), **(about or {})}
     extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}
     on_preview = audience.preview if previews else ignore_preview
@@ -8357,31 +9337,16 @@ def picture_nodes(graph: Graph) -> frozenset[str]:
 
 
 def ignore_preview(_data: bytes) -> None:
-    """Previews are off."""
+    """What is done with previews when they are switched off."""
 
 
-def _was_not_taken(error: ServerError) -> bool:
-    """Whether a server that answered a post so, or could not be reached for it, certainly has no job of it."""
-    if isinstance(error, ServerUnreachable):
-        return error.refused
-    return isinstance(error, (AccessRefused, PaymentRequired, ServerBusy, ServerTooOld))
-
-
-def _leaves_it(error: BaseException) -> bool:
-    """Whether there is nothing to withdraw after an error: the job goes on, was never taken, or has ended."""
-    left = (StillRunning, WorkflowRefused, RunFailed, PaymentRequired, ServerBusy)
-    return isinstance(error, left) and not isinstance(error, JobLost)
-
-
-def _shutting_down(error: asyncio.CancelledError) -> bool:
-    """Whether a cancellation is no Stop but the end of Open WebUI: of its event loop, or (uvicorn says so in words) of
-    requests that take too long to end."""
-    return Pool.here().ending or any("shutdown" in str(argument) for argument in error.args)
+# Counting once more. Where there are several servers, two jobs of a user may be posted at the same moment on different
+# ones, and neither be in sight of the other yet.
 
 
 @dataclass(frozen=True)
 class Overruled(Event):
-    """The job has to be withdrawn."""
+    """The job is one too many and has to be withdrawn: an event, so that it comes in line with the others."""
 
     error: LimitExceeded
 
@@ -8405,23 +9370,43 @@ async def _check_again(
         subscription.events.put_nowait(Overruled(error))
 
 
+# What an error means for the job on its server.
+
+
+def _was_not_taken(error: ServerError) -> bool:
+    """Whether the server certainly has no job of a post that this error was the answer to."""
+    if isinstance(error, ServerUnreachable):
+        return error.refused
+    return isinstance(error, (AccessRefused, PaymentRequired, ServerBusy, ServerTooOld))
+
+
+def _leaves_it(error: BaseException) -> bool:
+    """Whether there is nothing to withdraw after an error: the job goes on, was never taken, or has ended."""
+    left = (StillRunning, WorkflowRefused, RunFailed, PaymentRequired, ServerBusy)
+    return isinstance(error, left) and not isinstance(error, JobLost)
+
+
+def _shutting_down(error: asyncio.CancelledError) -> bool:
+    """Whether a cancellation is no Stop but the end of Open WebUI: of its event loop, or of requests that take too long
+    to end, of which uvicorn says so in words."""
+    return Pool.here().ending or any("shutdown" in str(argument) for argument in error.args)
+
+
+# Withdrawing: within the few seconds that a Stop has, and after that in the background.
+
+
 async def _withdraw(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Accepted]") -> None:
-    """Cancel a prompt on the server, also one whose post is still under way: the server may take it in afterwards."""
+    """Cancel a prompt on the server, also one whose post is still under way, which the server may yet take in. Raises a
+    `ServerError` when the server could not be told."""
     await asyncio.wait({posting}, timeout=CLEAN_UP_SECONDS / 2)
     if not posting.done():
         server.later(_withdraw_late(server, prompt_id, posting))
     await server.cancel(_posted_as(prompt_id, posting))
 
 
-def _posted_as(prompt_id: str, posting: "asyncio.Task[Accepted]") -> str:
-    """The id that a prompt has on its server, which may have given it one of its own."""
-    accepted = posting.done() and not posting.cancelled() and posting.exception() is None
-    return posting.result().prompt_id if accepted else prompt_id
-
-
 async def _withdraw_late(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Accepted]") -> None:
     """The same with more patience, when nobody waits for it any more: a server that was away may come back with its
-    queue, and would run a job that nobody collects or that was run elsewhere."""
+    queue, and would run a job that nobody collects, or that was run elsewhere."""
     await asyncio.gather(posting, return_exceptions=True)
     for pause in WITHDRAW_PAUSES:
         await asyncio.sleep(pause)
@@ -8430,38 +9415,13 @@ async def _withdraw_late(server: ComfyUIServer, prompt_id: str, posting: "asynci
             return
 
 
-class Pace:
-    """When a job is looked up next: soon after the post for its place in the queue, after silence, after every gap,
-    and when the queue moves while it waits. Look-ups that bring nothing new grow apart."""
+def _posted_as(prompt_id: str, posting: "asyncio.Task[Accepted]") -> str:
+    """The id that a prompt has on its server: Comfy Cloud gives it one of its own."""
+    accepted = posting.done() and not posting.cancelled() and posting.exception() is None
+    return posting.result().prompt_id if accepted else prompt_id
 
-    def __init__(self, patience: Patience, connected: bool, now: float) -> None:
-        self._patience = patience
-        self._interval = patience.look_up if connected else patience.polling
-        self._looked = now
-        self.due = now + patience.first
 
-    def looking(self, now: float) -> None:
-        """A look-up begins; its answer says when the next one is due."""
-        self._looked, self.due = now, math.inf
-
-    def answered(self, answer: Event, connected: bool, now: float) -> None:
-        """A look-up found this."""
-        most = self._patience.longest if connected else self._patience.look_up
-        self._interval = self._patience.settle if isinstance(answer, Absent) else min(self._interval * 1.5, most)
-        self.due = now + self._interval * random.uniform(0.8, 1.2)  # not all jobs at the same moment
-
-    def heard(self, event: Event, started: bool, now: float) -> None:
-        """The websocket told this of a job that runs already, or not."""
-        if isinstance(event, QueueMoved):
-            if not started:
-                self.due = min(self.due, self._looked + self._patience.settle)
-        elif isinstance(event, Gap):
-            self._interval, self.due = self._patience.polling, now
-        elif isinstance(event, (Succeeded, Failed, Interrupted)):
-            self.due = now + self._patience.settle
-        else:
-            self._interval = self._patience.look_up
-            self.due = now + self._interval
+# Watching: frames and look-ups in one line, until the job has ended, is lost, or its server is gone.
 
 
 async def watch(
@@ -8473,10 +9433,14 @@ async def watch(
     wait: float,
     fleet: Fleet,
 ) -> Job:
-    """Feed the job with frames and look-ups until it ended, is lost, or the server is gone."""
+    """Feed the job with frames and look-ups until it has ended or is lost; then with its history entry, where that may
+    know more. A job of which all nodes are done, by the frames, ends well though look-ups find nothing more.
+
+    Raises `StillRunning` after `wait` seconds, `ServerGone`, and the error of an `Overruled`.
+    """
     now, patience = time.monotonic(), fleet.patience
     deadline, pace = now + wait, Pace(patience, subscription.connected, now)
-    known_since = now  # the queue as it was before the post, or at the last look-up, tells nothing new
+    known_since = now  # a look at the queue from before the post, or before the last look-up, tells nothing new
     looking: asyncio.Task[None] | None = None
     renewed = False
     try:
@@ -8521,9 +9485,44 @@ async def watch(
     return job
 
 
+class Pace:
+    """When a job is looked up next: soon after the post for its place in the queue, after silence, after every gap, and
+    when the queue moves while it waits. Look-ups that bring nothing new grow apart. Times are those of
+    `time.monotonic`."""
+
+    def __init__(self, patience: Patience, connected: bool, now: float) -> None:
+        self._patience = patience
+        self._interval = patience.look_up if connected else patience.polling
+        self._looked = now
+        self.due = now + patience.first
+
+    def looking(self, now: float) -> None:
+        """A look-up begins; its answer will say when the next one is due."""
+        self._looked, self.due = now, math.inf
+
+    def answered(self, answer: Event, connected: bool, now: float) -> None:
+        """A look-up found this; `connected` says whether the websocket is open."""
+        most = self._patience.longest if connected else self._patience.look_up
+        self._interval = self._patience.settle if isinstance(answer, Absent) else min(self._interval * 1.5, most)
+        self.due = now + self._interval * random.uniform(0.8, 1.2)  # not all jobs at the same moment
+
+    def heard(self, event: Event, started: bool, now: float) -> None:
+        """The websocket told this of a job that has `started` or waits still."""
+        if isinstance(event, QueueMoved):
+            if not started:
+                self.due = min(self.due, self._looked + self._patience.settle)
+        elif isinstance(event, Gap):
+            self._interval, self.due = self._patience.polling, now
+        elif isinstance(event, (Succeeded, Failed, Interrupted)):
+            self.due = now + self._patience.settle
+        else:
+            self._interval = self._patience.look_up
+            self.due = now + self._interval
+
+
 def _tell(job: Job, event: Event, audience: Audience, part: str, patience: Patience) -> None:
-    """Show how the job stands. Raises `ServerGone` when no connection could be made for too long, or nothing was heard
-    of a job that the server may never have got."""
+    """Show how the job stands. Raises `ServerGone` when for `patience.gone` seconds no connection could be made, or, of
+    a job that the server may never have got, nothing was heard."""
     now = time.monotonic()
     if isinstance(event, Silence) and job.silent_since is not None:
         since = job.refused_since if job.taken else job.silent_since
@@ -8547,6 +9546,7 @@ async def _look(server: ComfyUIServer, prompt_id: str, subscription: Subscriptio
 
 
 async def _look_up(server: ComfyUIServer, prompt_id: str, since: float) -> Event:
+    """What a look-up found; `Silence` where the server gives no answer."""
     try:
         return await server.look_up(prompt_id, since)
     except ServerError as error:  # also a proxy that answers for a server that restarts
@@ -8554,7 +9554,7 @@ async def _look_up(server: ComfyUIServer, prompt_id: str, since: float) -> Event
 
 
 async def _recorded(server: ComfyUIServer, prompt_id: str, patience: Patience) -> Event:
-    """The history entry of a run that has ended; it may take a moment to appear."""
+    """The history entry of a run that has ended, which may take a moment to appear; `Gap` when it does not."""
     for pause in (0.0, 0.1, 0.2, 0.4, patience.settle):
         await asyncio.sleep(pause)
         event = await _look_up(server, prompt_id, time.monotonic())
@@ -8566,13 +9566,28 @@ async def _recorded(server: ComfyUIServer, prompt_id: str, patience: Patience) -
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/inputs.py
 #
-# run/inputs.
+# Puts the files of a call into the inputs of a workflow that take files.
+#
+# `place_files` goes by kinds: the first picture into the first picture input, the first film into the first input for
+# films, and so on. A mask goes into the mask inputs, or becomes the transparency of the picture that it belongs to, which
+# ComfyUI's LoadImage gives out as a mask. Where nothing is given for a kind, what the chat offers of it is taken.
+#
+# The workflow then names each file by its `stored_name`, which is made from its content. So the files need not be sent
+# before all else about the call is known to be right: `place_files` returns them, and run/make.py uploads them.
+#
+# An input that gets nothing keeps its author's file where the server has that. Else it is cut out of the graph, or, where
+# the workflow cannot do without it, written down in `Choice.wanting` for run/planning.py to refuse.
+#
+# `freshen` comes before all that: it asks anew for the definitions of nodes whose lists lack what the call names.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+LORA_LOADERS = ("LoraLoader", "LoraLoaderModelOnly")  # their definitions list the LoRAs that are installed
+
+
 async def freshen(server: ComfyUIServer, choice: Choice, wish: Wish) -> Choice:
-    """The choice with the definitions that the wish's LoRAs need, and with new ones where those at hand do not offer
-    what the wish names: files are added all the time."""
+    """The choice with the definitions of the nodes that load LoRAs, if the wish has any, and with new definitions of
+    nodes that do not offer what the wish names: files are added all the time."""
     workflow, definitions = choice.workflow, choice.definitions
     stale = set(LORA_LOADERS) if wish.loras or "loras" in wish.inputs else set()
     for name, wanted in wish.inputs.items():
@@ -8583,11 +9598,15 @@ async def freshen(server: ComfyUIServer, choice: Choice, wish: Wish) -> Choice:
 
 
 async def place_files(server: ComfyUIServer, choice: Choice, wish: Wish) -> tuple[Choice, list[InputFile]]:
-    """The choice with the wish's files named in the workflow's inputs of their kinds, in order, and what has to be
-    uploaded for it. Where nothing is given for a kind, what the chat offers is taken.
+    """The choice with the wish's files named in the workflow's inputs of their kinds, in order, and the files that have
+    to be uploaded for it. Where nothing is given for a kind, what the chat offers is taken. Where the workflow takes a
+    mask and none is given, but one picture more than it has inputs for pictures, the last picture is the mask.
 
     An input that gets nothing keeps its author's file; where the server does not have that, the input is left out if
-    the workflow can do without it, and else noted as wanting. Raises `BadArgument`.
+    the workflow can do without it, and else noted as wanting.
+
+    Raises `BadArgument` for more files of a kind than the workflow takes, for a mask without a place, and for a missing
+    mask without which a bundled workflow would paint nothing.
     """
     inputs = file_inputs(choice.workflow.graph, choice.definitions)
     files, mask = await _with_offers(wish, inputs), wish.mask
@@ -8625,7 +9644,7 @@ async def place_files(server: ComfyUIServer, choice: Choice, wish: Wish) -> tupl
 
 
 async def _with_offers(wish: Wish, inputs: Sequence[FileInput]) -> list[InputFile | None]:
-    """The wish's files, and of each kind of which it has none the one that the chat offers."""
+    """The wish's files and, of each kind that an input needs and of which none is given, what the chat offers."""
     files = list(wish.files)
     for kind, offer in wish.offers.items():
         wanted = any(item.kind == kind and item.needed for item in inputs)
@@ -8637,12 +9656,13 @@ async def _with_offers(wish: Wish, inputs: Sequence[FileInput]) -> list[InputFil
 def _placed(
     choice: Choice, inputs: Sequence[FileInput], files: Sequence[InputFile | None]
 ) -> tuple[dict[Target, InputFile], list[FileInput]]:
-    """Which input gets which file, and the inputs that get none."""
+    """Which input gets which file, and the inputs that get none though something needs them. A file that is None keeps
+    the author's in its input."""
     free, placed = list(inputs), dict[Target, InputFile]()
     for file in files:
         kind = file.kind if file else "image"
         place = next((item for item in free if item.kind == kind), None)
-        if place is None and file is None and free:  # the author's film, sound or mask
+        if place is None and file is None and free:  # what is kept is a film, a sound or a mask
             place = free[0]
         if place is None:
             taken = sum(item.kind == kind for item in inputs)
@@ -8658,8 +9678,23 @@ def _placed(
     return placed, [item for item in inputs if item.needed and item.target not in placed]
 
 
+def _masked(
+    mask: Image.Image, masks: Sequence[FileInput], placed: Mapping[Target, InputFile]
+) -> dict[Target, InputFile]:
+    """The files that carry the mask, by input: files of its own, as large as the first picture, and pictures that have
+    it as their transparency. Blocks."""
+    sizes = [file.size for file in placed.values() if file.size]
+    return {
+        item.target: with_mask(placed[item.target], mask)
+        if item.masked
+        else mask_file(mask, sizes[0] if sizes else Size(*mask.size))
+        for item in masks
+        if not item.masked or item.target in placed
+    }
+
+
 def _check_unmasked(choice: Choice, masks: Sequence[FileInput], placed: Mapping[Target, InputFile]) -> list[str]:
-    """Notes of the pictures that should bring a mask and have no transparent part; raises `BadArgument` for those of a
+    """Notes on pictures that should bring a mask and have no transparent part. Raises `BadArgument` for those of a
     bundled workflow, which would paint nothing."""
     bare = [item for item in masks if item.masked and item.target in placed and not placed[item.target].transparent]
     if bare and not choice.saved:
@@ -8671,33 +9706,21 @@ def _check_unmasked(choice: Choice, masks: Sequence[FileInput], placed: Mapping[
     return [f'no mask was given for "{item.title}", and the picture has no transparent part' for item in bare]
 
 
-def _masked(
-    mask: Image.Image, masks: Sequence[FileInput], placed: Mapping[Target, InputFile]
-) -> dict[Target, InputFile]:
-    """The files that carry the mask: those of their own, and pictures that have it as their transparency. Blocks."""
-    sizes = [file.size for file in placed.values() if file.size]
-    return {
-        item.target: with_mask(placed[item.target], mask)
-        if item.masked
-        else mask_file(mask, sizes[0] if sizes else Size(*mask.size))
-        for item in masks
-        if not item.masked or item.target in placed
-    }
-
-
 def _stored_names(files: Iterable[InputFile]) -> list[str]:
-    return [file.stored_name for file in files]  # digests of what may be large
+    """The names that the files will have on the server. Blocks: they are digests of what may be large."""
+    return [file.stored_name for file in files]
 
 
 def _first_size(pictures: Sequence[FileInput], placed: Mapping[Target, InputFile]) -> Size | None:
+    """The size of the first picture that the workflow gets to work on."""
     return next((placed[item.target].size for item in pictures if item.target in placed), None)
 
 
 async def _without_absent(
     server: ComfyUIServer, choice: Choice, waiting: Sequence[FileInput], some: bool, notes: list[str]
 ) -> Choice:
-    """The choice without the inputs that got no file and whose author's file the server does not have. What cannot be
-    left out is wanting; of a saved workflow that got no file at all nothing is left out."""
+    """The choice without the inputs that got no file (`waiting`) and whose author's file the server does not have. What
+    cannot be left out is wanting; nothing is left out of a saved workflow that got no file at all (`some` is false)."""
     workflow, definitions = choice.workflow, choice.definitions
     absent: list[FileInput] = []
     for item in waiting:
@@ -8707,7 +9730,8 @@ async def _without_absent(
                 definitions, [workflow.graph[item.target.node_id]["class_type"]], 0.0
             )
             spec = workflow.widget_spec(item.target, definitions)
-        # Names with a folder or a note of it stand in no list. A bundled workflow's own picture is nobody's.
+        # A name with a folder, or with "[output]" behind it, stands in no list though the file may be there. The file
+        # that a bundled workflow names is nobody's.
         unknown = spec.choices and item.held not in spec.choices and not re.search(r"[/\\\[]", item.held)
         if unknown or not choice.saved:
             absent.append(item)
@@ -8725,17 +9749,26 @@ async def _without_absent(
     return replace(choice, workflow=workflow, definitions=definitions, wanting=wanting)
 
 
-LORA_LOADERS = ("LoraLoader", "LoraLoaderModelOnly")
-
-
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/planning.py
 #
-# run/planning.
+# Binds a wish to its workflow: prompts, ready to post, within all ranges and limits.
+#
+# `prepare` makes the `Plan`. Values are gathered, each over those before it: the defaults of the model's family, the size
+# or scale, the arguments that every workflow may have (prompt, steps, guidance...), and what is named in `inputs`. Then
+# they are spread over the prompts that the call takes (one with a batch, or several with seeds in a row), the LoRAs are
+# put in, and texts and file names are changed as ComfyUI's front end changes them before a run.
+#
+# Three rules for a value that does not fit. A number outside the range of its node is moved into it, with a note. A name
+# that does not exist is refused, with those most like it. What the administrator does not allow is refused with the
+# limit: `check_limits` reads it off the finished graph, whoever put the number there.
+#
+# Nothing here does any I/O: the node definitions come with the `Choice`, the seed and the time as arguments.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-MAX_SEED = 2**32 - 1  # random seeds stay short enough for a person, or a model, to repeat
+MAX_SEED = 2**32 - 1  # of random seeds: they stay short enough for a person, or a model, to repeat
+EXTRAS = ("size", "count", "loras", "strength", "scale")  # what `inputs` may name beside the workflow's own inputs
 
 
 @dataclass(frozen=True)
@@ -8743,19 +9776,17 @@ class Plan:
     """The prompts that make up a call, bound and ready to post."""
 
     workflows: tuple[Workflow, ...]
-    seed: int | None
+    seed: int | None  # of the first one; None where the workflow has none
     model: str
-    notes: tuple[str, ...]
-
-
-EXTRAS = ("size", "count", "loras", "strength", "scale")  # what a workflow takes beside its own inputs
+    notes: tuple[str, ...]  # on what was changed or left out, for the model that called
 
 
 def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: datetime) -> Plan:
-    """Turn a wish into bound graphs, by the ranges of the server's own nodes and within the limits.
+    """Turn a wish into bound graphs, by the ranges of the server's own nodes and within the limits. `random_seed` is
+    used where none is asked for, `now` for the dates in file names. Blocks: call it in a thread.
 
-    Raises `BadArgument` and `ValueOutOfRange` for what cannot be understood, `ModelNotInstalled` for files that are
-    not there, and `LimitExceeded` for what the administrator does not allow.
+    Raises `BadArgument` and `ValueOutOfRange` for what cannot be understood, `ModelNotInstalled` for files that are not
+    there, and `LimitExceeded` for what the administrator does not allow.
     """
     workflow, definitions, notes = choice.workflow, choice.definitions, [*choice.notes]
     if choice.task == "upscale":
@@ -8791,203 +9822,17 @@ def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: d
     return Plan(tuple(ready), runs[0][0], str(ready[0].value("model") or choice.model), tuple(notes))
 
 
-def _plan_inputs(choice: Choice, inputs: Mapping[str, Wanted], notes: list[str]) -> dict[str, Any]:
-    """What is asked for by name, made to fit. Files are given as files and never by a name: the server's folders hold
-    everybody's."""
-    workflow, definitions, values = choice.workflow, choice.definitions, dict[str, Any]()
-    files = {item.target for item in file_inputs(workflow.graph, definitions)}
-    for name, wanted in inputs.items():
-        targets = workflow.find(name)
-        if targets is None:
-            like = closest(name, [*workflow.names, *EXTRAS], 5)
-            raise BadArgument(
-                f'The workflow "{workflow.name}" has no input "{shortened(name)}".', f"It has, like it: {quoted(like)}."
-            )
-        if not files.isdisjoint(target.widget for target in targets):
-            raise BadArgument(f"{wanted.name} is a file.", "Give the file itself in `images`: its number, id or URL.")
-        values[name], note = fit_value(wanted, workflow.spec(name, definitions))
-        notes += [note] if note else []
-    return values
+# The size: so many times that of a picture, as asked for, like that of the picture, or as it was saved.
 
 
-def _plan_runs(
-    choice: Choice, values: Mapping[str, Any], count: int | None, random_seed: int, notes: list[str]
-) -> list[tuple[int | None, dict[str, Any]]]:
-    """Seed and values of each prompt that the call takes: one with a batch, or so many with seeds in a row."""
-    workflow, values, seed, span = choice.workflow, dict(values), None, MAX_SEED + 1
-    if "seed" in workflow.parameters:
-        spec = workflow.spec("seed", choice.definitions)
-        low = max(int(spec.minimum or 0), 0)
-        span = max(int(min(spec.maximum if spec.maximum is not None else MAX_SEED, 2**64 - 1)) - low + 1, 1)
-        asked = [name for name in values if workflow.find(name) == workflow.parameters["seed"]]
-        seed = values.pop(asked[-1]) if asked else low + random_seed % span
-        if not isinstance(seed, int):  # it only stands in a text
-            return [(None, {"seed": seed, **values})]
-    # A seed of one sampler alone, given by its own name, comes after the seed of all.
-    first = values if seed is None else {"seed": seed, **values}
-    if "batch_size" in workflow.parameters:
-        return [(seed, {**first, "batch_size": count} if count else first)]
-    if seed is None:  # the same prompt again would only give the same picture
-        notes += [f'the workflow "{workflow.name}" cannot make several; count was left out'] if (count or 1) > 1 else []
-        return [(None, first)]
-    seeds = [low + (seed - low + index) % span for index in range(count or 1)]
-    return [(one, {**first, "seed": one, **values}) for one in seeds]
-
-
-def _check_absent(choice: Choice, touched: set[Target]) -> None:
-    """Raise an error for the files that a workflow names, nobody replaced, and the server does not have."""
-    name = f'The workflow "{choice.workflow.name}" needs'
-    if choice.wanting:
-        raise BadArgument(
-            f"{name} {' and '.join(choice.wanting.values())}.", "Give them in `images` of edit_image or run_workflow."
-        )
-    if absent := [what for target, what in choice.absent.items() if target not in touched]:
-        raise ModelNotInstalled(
-            f"{name} model files that are not installed: {'; '.join(absent[:5])}.",
-            "They have to be put into ComfyUI's models folder, or others named in `inputs`.",
-        )
-
-
-def _plan_arguments(choice: Choice, wish: Wish, limits: Limits, notes: list[str]) -> dict[str, Any]:
-    """What the arguments that every workflow may have come to; what this one has not is left out, and said."""
-    workflow, values = choice.workflow, dict[str, Any]()
-    prompt = None if wish.prompt is None else Wanted(wish.prompt, "The argument prompt")
-    if prompt and "prompt" not in workflow.parameters:
-        raise BadArgument(
-            f'The workflow "{workflow.name}" takes no prompt.',
-            "describe_workflow tells what it takes, and run_workflow runs it.",
-        )
-    asked = {"prompt": prompt, "negative_prompt": wish.negative_prompt}
-    asked |= {"steps": wish.steps, "guidance": wish.guidance, "seed": wish.seed, "strength": wish.strength}
-    for name, wanted in asked.items():
-        if wanted is None:
-            continue
-        own = "denoise" if name == "strength" else name
-        if own in workflow.parameters and (name != "strength" or choice.picture):
-            values[own], note = fit_value(wanted, workflow.spec(own, choice.definitions))
-            notes += [note] if note else []
-        elif name != "negative_prompt":
-            notes.append(f'the workflow "{workflow.name}" has no {name}; it was left out')
-        elif wanted.level == 0:
-            notes.append(f'the workflow "{workflow.name}" takes no negative prompt; it was left out')
-    if wish.steps and (as_number(values.get("steps")) or 0) > limits.steps:
-        raise _over_limit(wish.steps, values["steps"], f"at most {limits.steps} steps")
-    return values
-
-
-def read_loras(wanted: Wanted, definitions: Definitions, notes: list[str]) -> list[Lora]:
-    """LoRAs given as "name" or "name:0.8", several in a list or behind commas, as files that are installed.
-
-    Raises `BadArgument`, `ModelNotInstalled`, `NodeNotInstalled`.
-    """
-    value = wanted.value
-    texts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise BadArgument(f"{wanted.name} is {shortened(value)}.", 'Give names such as ["name", "other:0.8"].')
-    loader = next((definitions[name] for name in LORA_LOADERS if name in definitions), None)
-    if loader is None:
-        raise NodeNotInstalled('This ComfyUI has no node "LoraLoader".')
-    choices, strength = loader.inputs["lora_name"].names, loader.inputs["strength_model"]
-    loras = []
-    for text in (text.strip() for text in texts):
-        if not is_given("loras", text):
-            continue
-        name, asked = parse_lora(text)
-        file = find_name(name, choices)
-        if file is None:
-            like = closest(name, choices)
-            hint = f"Installed are, among others: {quoted(like)}." if like else "No LoRA is installed."
-            raise ModelNotInstalled(f'{wanted.name} has "{shortened(name)}", and no such LoRA is installed.', hint)
-        fitted, note = fit_number(Wanted(asked, f'the strength of the LoRA "{file}"', wanted.level), strength)
-        notes += [note] if note else []
-        loras.append(Lora(file, fitted))
-    return loras
-
-
-def number_in(graph: Graph, value: Any) -> float | None:
-    """The number that an input gets: its own, written as text or wrapped, or that of a node that only holds one."""
-    for _ in range(8):
-        if isinstance(value, Mapping):
-            value = value.get("__value__")
-        if not is_link(value):
-            break
-        inputs = node_inputs(graph.get(value[0]))
-        held = [inputs["value"]] if "value" in inputs else list(inputs.values())
-        value = held[0] if len(held) == 1 else None
-    return as_number(value)
-
-
-def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes: set[str]) -> None:
-    """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there. `makes`
-    are the kinds of its `outputs`, `touched` the widgets that the call set."""
-    graph = workflow.graph
-    moving = bool(makes) and makes <= {"video", "animation"}  # then a batch is its frames
-    base = None
-    seconds = video_seconds(graph) if makes & {"video", "animation"} else 0.0
-    if seconds > limits.video_seconds:
-        raise LimitExceeded(
-            f"The video would have {seconds:.1f} seconds, and the administrator allows {limits.video_seconds:g}.",
-            f"Ask for at most {limits.video_seconds:g} seconds, or for fewer frames.",
-        )
-    for node_id, node in graph.items():
-        inputs = {
-            name: number for name, value in node["inputs"].items() if (number := number_in(graph, value)) is not None
-        }
-        last = {name.rsplit(".", 1)[-1]: number for name, number in inputs.items()}
-        takes = {name.rsplit(".", 1)[-1] for name in node["inputs"]}
-        asked: list[tuple[str, float, float]] = [("steps", last.get("steps", 0), limits.steps)]
-        if {"width", "height"} <= last.keys() and MAKES_PIXELS & takes:
-            sides = [last["width"] or last["height"], last["height"] or last["width"]]  # 0 is for "in proportion"
-            pixels = sides[0] * sides[1] / 1e6
-            base = base or pixels
-            asked.append(("width x height in megapixels", round(pixels, 2), limits.megapixels))
-        if not moving and (PICTURE_MAKER & takes or node["class_type"].startswith("Repeat")):
-            asked += [(name, last.get(name, 1), limits.count) for name in ("batch_size", "amount")]
-        if Target(node_id, "megapixels") in touched:
-            asked.append(("megapixels", last.get("megapixels", 0), limits.megapixels))
-        if Target(node_id, "scale_by") in touched:
-            asked.append(
-                ("scale_by in megapixels", round((base or 1.05) * last.get("scale_by", 1) ** 2, 2), limits.megapixels)
-            )
-        for name, value, allowed in asked:
-            if value > allowed:
-                raise LimitExceeded(
-                    f"{node_title(graph, node_id)} has {value:g} as {name}, and the administrator allows {allowed:g}.",
-                    f"Ask for at most {allowed:g}.",
-                )
-
-
-USUAL_FPS = 24.0  # where a graph does not say
-MOST_FPS = 30.0  # a higher one does not make more frames pass for less of a video
-
-
-def video_seconds(graph: Graph) -> float:
-    """How long the longest video is that a graph makes, in seconds: by its frames and their rate, or as it says."""
-    found: dict[str, list[float]] = {"length": [], "fps": [], "seconds": []}
-    for node in graph.values():
-        for key, value in node["inputs"].items():
-            kind = next((kind for kind in found if key.rsplit(".", 1)[-1] in PARAMETERS[kind]), "")
-            number = number_in(graph, value) if kind else None
-            if number:
-                found[kind].append(number)
-    rate = min(found["fps"], default=USUAL_FPS)
-    return max(
-        [*found["seconds"], *(frames / min(max(rate, 1.0), MOST_FPS) for frames in found["length"])], default=0.0
-    )
-
-
-# Inputs beside width and height of nodes that make pixels of them, and not only tell a model or a text.
-MAKES_PIXELS = {"batch_size", "length", "upscale_method", "scale_method", "resize_type"}
-PICTURE_MAKER = {"width", "height", "seconds"}  # inputs beside a batch size that counts pictures
 SCALE = InputSpec("FLOAT", 1.0, 8.0)  # how many times as wide and high a picture may become
-FOLLOWED = (0.2, 1.5)  # of a model's usual number of pixels: between these a picture keeps its very size
-
-
-GRAIN, FILM_GRAIN = 16, 64  # pixels; sides in multiples of them suit every model, and every one for video
+FOLLOWED = (0.2, 1.5)  # parts of a model's usual number of pixels; between them a picture keeps its very size
+GRAIN, FILM_GRAIN = 16, 64  # pixels; sides in multiples of these suit every model, and every one for video
 
 
 def _plan_scale(choice: Choice, wish: Wish, limits: Limits, notes: list[str]) -> dict[str, int]:
-    """The size of an enlarged picture, exactly so many times its own; nothing when it is asked for otherwise."""
+    """The width and height of an enlarged picture, exactly so many times its own: as `scale` says, or twice where an
+    upscale workflow is told nothing else. Empty when the size is asked for otherwise. Raises `LimitExceeded`."""
     workflow, picture = choice.workflow, choice.picture
     sized = {"width", "height"} <= set(workflow.parameters) and picture is not None
     if wish.scale is None and (choice.task != "upscale" or wish.size or not sized):
@@ -9026,7 +9871,7 @@ def _plan_scale(choice: Choice, wish: Wish, limits: Limits, notes: list[str]) ->
 
 
 def _sides_named(choice: Choice, wish: Wish) -> dict[str, float]:
-    """The width and height that the inputs of a call name; 0 is for "in proportion"."""
+    """The width and height that the `inputs` of a call name, without those of 0, which stands for "in proportion"."""
     workflow, sides = choice.workflow, dict[str, float]()
     for name, wanted in wish.inputs.items():
         for side in ("width", "height"):
@@ -9036,20 +9881,10 @@ def _sides_named(choice: Choice, wish: Wish) -> dict[str, float]:
     return sides
 
 
-def followed(picture: Size, megapixels: float, most: float, grain: int = GRAIN) -> Size:
-    """The size in which a model that is best at `megapixels` works on a picture: the picture's own where the model
-    can, else one of its proportions, of at most `most` megapixels; in multiples of `grain` pixels."""
-    usual = FOLLOWED[0] <= picture.megapixels / megapixels <= FOLLOWED[1]
-    factor = 1.0 if usual else math.sqrt(megapixels / picture.megapixels)
-    allowed = math.sqrt(most / picture.megapixels)
-    sides = [side * min(factor, allowed) / grain for side in (picture.width, picture.height)]
-    rounded = Size(*(max(round(side), 1) * grain for side in sides))
-    if rounded.megapixels <= most:
-        return rounded
-    return Size(*(max(math.floor(side), 1) * grain for side in sides))
-
-
 def _plan_size(choice: Choice, size: Wanted | None, limits: Limits, notes: list[str]) -> dict[str, int]:
+    """The width and height in which the workflow works: what is asked for, else a size for the picture that it works
+    on, else its own. Empty where the workflow has none, or where what its author saved stays. Raises `LimitExceeded`
+    for more pixels than allowed, but only where just so many were asked for; else the size is made smaller."""
     workflow = choice.workflow
     if not {"width", "height"} <= set(workflow.parameters):
         notes += [f'the workflow "{workflow.name}" has no size of its own; size was left out'] if size else []
@@ -9082,7 +9917,89 @@ def _plan_size(choice: Choice, size: Wanted | None, limits: Limits, notes: list[
     return {"width": fitted.width, "height": fitted.height}
 
 
+def followed(picture: Size, megapixels: float, most: float, grain: int = GRAIN) -> Size:
+    """The size in which a model that is best at `megapixels` works on a picture: the picture's own where the model can,
+    else one of its proportions, of at most `most` megapixels; in multiples of `grain` pixels."""
+    usual = FOLLOWED[0] <= picture.megapixels / megapixels <= FOLLOWED[1]
+    factor = 1.0 if usual else math.sqrt(megapixels / picture.megapixels)
+    allowed = math.sqrt(most / picture.megapixels)
+    sides = [side * min(factor, allowed) / grain for side in (picture.width, picture.height)]
+    rounded = Size(*(max(round(side), 1) * grain for side in sides))
+    if rounded.megapixels <= most:
+        return rounded
+    return Size(*(max(math.floor(side), 1) * grain for side in sides))
+
+
+# What is asked for by an argument or by the name of an input.
+
+
+def _plan_arguments(choice: Choice, wish: Wish, limits: Limits, notes: list[str]) -> dict[str, Any]:
+    """The values of the arguments that every workflow may have. What this one does not have is left out, with a note.
+    Raises `BadArgument` for a prompt that it does not take, and `LimitExceeded` for too many steps."""
+    workflow, values = choice.workflow, dict[str, Any]()
+    prompt = None if wish.prompt is None else Wanted(wish.prompt, "The argument prompt")
+    if prompt and "prompt" not in workflow.parameters:
+        raise BadArgument(
+            f'The workflow "{workflow.name}" takes no prompt.',
+            "describe_workflow tells what it takes, and run_workflow runs it.",
+        )
+    asked = {"prompt": prompt, "negative_prompt": wish.negative_prompt}
+    asked |= {"steps": wish.steps, "guidance": wish.guidance, "seed": wish.seed, "strength": wish.strength}
+    for name, wanted in asked.items():
+        if wanted is None:
+            continue
+        own = "denoise" if name == "strength" else name
+        if own in workflow.parameters and (name != "strength" or choice.picture):
+            values[own], note = fit_value(wanted, workflow.spec(own, choice.definitions))
+            notes += [note] if note else []
+        elif name != "negative_prompt":
+            notes.append(f'the workflow "{workflow.name}" has no {name}; it was left out')
+        elif wanted.level == 0:
+            notes.append(f'the workflow "{workflow.name}" takes no negative prompt; it was left out')
+    if wish.steps and (as_number(values.get("steps")) or 0) > limits.steps:
+        raise _over_limit(wish.steps, values["steps"], f"at most {limits.steps} steps")
+    return values
+
+
+def _plan_inputs(choice: Choice, inputs: Mapping[str, Wanted], notes: list[str]) -> dict[str, Any]:
+    """The values of what is asked for by name, made to fit. Files are given as files and never by a name: the server's
+    folders hold everybody's. Raises `BadArgument` for a name that the workflow does not have."""
+    workflow, definitions, values = choice.workflow, choice.definitions, dict[str, Any]()
+    files = {item.target for item in file_inputs(workflow.graph, definitions)}
+    for name, wanted in inputs.items():
+        targets = workflow.find(name)
+        if targets is None:
+            like = closest(name, [*workflow.names, *EXTRAS], 5)
+            raise BadArgument(
+                f'The workflow "{workflow.name}" has no input "{shortened(name)}".', f"It has, like it: {quoted(like)}."
+            )
+        if not files.isdisjoint(target.widget for target in targets):
+            raise BadArgument(f"{wanted.name} is a file.", "Give the file itself in `images`: its number, id or URL.")
+        values[name], note = fit_value(wanted, workflow.spec(name, definitions))
+        notes += [note] if note else []
+    return values
+
+
+def _check_absent(choice: Choice, touched: set[Target]) -> None:
+    """Raises `BadArgument` for pictures and the like, and `ModelNotInstalled` for model files, that the workflow names,
+    the server does not have, and the call did not replace."""
+    name = f'The workflow "{choice.workflow.name}" needs'
+    if choice.wanting:
+        raise BadArgument(
+            f"{name} {' and '.join(choice.wanting.values())}.", "Give them in `images` of edit_image or run_workflow."
+        )
+    if absent := [what for target, what in choice.absent.items() if target not in touched]:
+        raise ModelNotInstalled(
+            f"{name} model files that are not installed: {'; '.join(absent[:5])}.",
+            "They have to be put into ComfyUI's models folder, or others named in `inputs`.",
+        )
+
+
+# How many pictures, and with which seeds and LoRAs.
+
+
 def _plan_count(count: Wanted | None, limits: Limits, notes: list[str]) -> int:
+    """How many pictures are asked for, 1 where that is not said. Raises `LimitExceeded`."""
     if count is None:
         return 1
     fitted, note = fit_number(count, InputSpec("INT", 1))
@@ -9092,7 +10009,152 @@ def _plan_count(count: Wanted | None, limits: Limits, notes: list[str]) -> int:
     return int(fitted)
 
 
+def _plan_runs(
+    choice: Choice, values: Mapping[str, Any], count: int | None, random_seed: int, notes: list[str]
+) -> list[tuple[int | None, dict[str, Any]]]:
+    """The seed and the values of each prompt that the call takes: one prompt with a batch, or one for each picture,
+    with seeds in a row. `count` is None where it was not asked for.
+
+        a batch size, count 3:  [(7, {"seed": 7, "batch_size": 3})]
+        only a seed, count 3:   [(7, {"seed": 7}), (8, {"seed": 8}), (9, {"seed": 9})]
+
+    Without either a second picture would be the same, so the count is left out, with a note.
+    """
+    workflow, values, seed, span = choice.workflow, dict(values), None, MAX_SEED + 1
+    if "seed" in workflow.parameters:
+        spec = workflow.spec("seed", choice.definitions)
+        low = max(int(spec.minimum or 0), 0)
+        span = max(int(min(spec.maximum if spec.maximum is not None else MAX_SEED, 2**64 - 1)) - low + 1, 1)
+        asked = [name for name in values if workflow.find(name) == workflow.parameters["seed"]]
+        seed = values.pop(asked[-1]) if asked else low + random_seed % span
+        if not isinstance(seed, int):  # it only stands in a text
+            return [(None, {"seed": seed, **values})]
+    # A seed of one sampler alone, given by its own name, comes after the seed of all.
+    first = values if seed is None else {"seed": seed, **values}
+    if "batch_size" in workflow.parameters:
+        return [(seed, {**first, "batch_size": count} if count else first)]
+    if seed is None:  # the same prompt again would only give the same picture
+        notes += [f'the workflow "{workflow.name}" cannot make several; count was left out'] if (count or 1) > 1 else []
+        return [(None, first)]
+    seeds = [low + (seed - low + index) % span for index in range(count or 1)]
+    return [(one, {**first, "seed": one, **values}) for one in seeds]
+
+
+def read_loras(wanted: Wanted, definitions: Definitions, notes: list[str]) -> list[Lora]:
+    """LoRAs given as "name" or "name:0.8", several in a list or behind commas, as files that are installed. Strengths
+    are made to fit, with a note.
+
+    Raises `BadArgument`, `ModelNotInstalled`, `NodeNotInstalled`.
+    """
+    value = wanted.value
+    texts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise BadArgument(f"{wanted.name} is {shortened(value)}.", 'Give names such as ["name", "other:0.8"].')
+    loader = next((definitions[name] for name in LORA_LOADERS if name in definitions), None)
+    if loader is None:
+        raise NodeNotInstalled('This ComfyUI has no node "LoraLoader".')
+    choices, strength = loader.inputs["lora_name"].names, loader.inputs["strength_model"]
+    loras = []
+    for text in (text.strip() for text in texts):
+        if not is_given("loras", text):
+            continue
+        name, asked = parse_lora(text)
+        file = find_name(name, choices)
+        if file is None:
+            like = closest(name, choices)
+            hint = f"Installed are, among others: {quoted(like)}." if like else "No LoRA is installed."
+            raise ModelNotInstalled(f'{wanted.name} has "{shortened(name)}", and no such LoRA is installed.', hint)
+        fitted, note = fit_number(Wanted(asked, f'the strength of the LoRA "{file}"', wanted.level), strength)
+        notes += [note] if note else []
+        loras.append(Lora(file, fitted))
+    return loras
+
+
+# The administrator's limits, as far as they can be read off a graph.
+
+
+# Inputs beside width and height that show a node to make pixels of them, and not only to tell a model or a text.
+MAKES_PIXELS = {"batch_size", "length", "upscale_method", "scale_method", "resize_type"}
+PICTURE_MAKER = {"width", "height", "seconds"}  # inputs beside a batch size that show it to count pictures
+USUAL_FPS = 24.0  # where a graph does not say
+MOST_FPS = 30.0  # a higher rate does not let more frames pass as a shorter video
+
+
+def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes: set[str]) -> None:
+    """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there: steps,
+    pixels, pictures and seconds of video.
+
+    `touched` are the widgets that the call set, `makes` the kinds of what the graph saves. Where these are films alone,
+    a batch is their frames, and counts by its seconds. "megapixels" and "scale_by" count only where the call set them.
+    """
+    graph = workflow.graph
+    moving = bool(makes) and makes <= {"video", "animation"}  # then a batch is its frames
+    base = None  # megapixels of the first size in the graph
+    seconds = video_seconds(graph) if makes & {"video", "animation"} else 0.0
+    if seconds > limits.video_seconds:
+        raise LimitExceeded(
+            f"The video would have {seconds:.1f} seconds, and the administrator allows {limits.video_seconds:g}.",
+            f"Ask for at most {limits.video_seconds:g} seconds, or for fewer frames.",
+        )
+    for node_id, node in graph.items():
+        inputs = {
+            name: number for name, value in node["inputs"].items() if (number := number_in(graph, value)) is not None
+        }
+        last = {name.rsplit(".", 1)[-1]: number for name, number in inputs.items()}
+        takes = {name.rsplit(".", 1)[-1] for name in node["inputs"]}
+        asked: list[tuple[str, float, float]] = [("steps", last.get("steps", 0), limits.steps)]
+        if {"width", "height"} <= last.keys() and MAKES_PIXELS & takes:
+            sides = [last["width"] or last["height"], last["height"] or last["width"]]  # 0 is for "in proportion"
+            pixels = sides[0] * sides[1] / 1e6
+            base = base or pixels
+            asked.append(("width x height in megapixels", round(pixels, 2), limits.megapixels))
+        if not moving and (PICTURE_MAKER & takes or node["class_type"].startswith("Repeat")):
+            asked += [(name, last.get(name, 1), limits.count) for name in ("batch_size", "amount")]
+        if Target(node_id, "megapixels") in touched:
+            asked.append(("megapixels", last.get("megapixels", 0), limits.megapixels))
+        if Target(node_id, "scale_by") in touched:
+            asked.append(
+                ("scale_by in megapixels", round((base or 1.05) * last.get("scale_by", 1) ** 2, 2), limits.megapixels)
+            )
+        for name, value, allowed in asked:
+            if value > allowed:
+                raise LimitExceeded(
+                    f"{node_title(graph, node_id)} has {value:g} as {name}, and the administrator allows {allowed:g}.",
+                    f"Ask for at most {allowed:g}.",
+                )
+
+
+def video_seconds(graph: Graph) -> float:
+    """How long the longest video is that a graph makes, in seconds: by its frames and their rate, or as it says."""
+    found: dict[str, list[float]] = {"length": [], "fps": [], "seconds": []}
+    for node in graph.values():
+        for key, value in node["inputs"].items():
+            kind = next((kind for kind in found if key.rsplit(".", 1)[-1] in PARAMETERS[kind]), "")
+            number = number_in(graph, value) if kind else None
+            if number:
+                found[kind].append(number)
+    rate = min(found["fps"], default=USUAL_FPS)
+    return max(
+        [*found["seconds"], *(frames / min(max(rate, 1.0), MOST_FPS) for frames in found["length"])], default=0.0
+    )
+
+
+def number_in(graph: Graph, value: Any) -> float | None:
+    """The number that an input gets, or None: its own, also written as text or wrapped in `__value__`, or that of the
+    node it is linked to, if that only holds one."""
+    for _ in range(8):
+        if isinstance(value, Mapping):
+            value = value.get("__value__")
+        if not is_link(value):
+            break
+        inputs = node_inputs(graph.get(value[0]))
+        held = [inputs["value"]] if "value" in inputs else list(inputs.values())
+        value = held[0] if len(held) == 1 else None
+    return as_number(value)
+
+
 def _over_limit(wanted: Wanted, value: Any, limit: str) -> LimitExceeded:
+    """The error of an argument that asks for more than is allowed."""
     return LimitExceeded(
         f"{wanted.name} is {shortened(value, 20)}, and the administrator allows {limit}.", f"Ask for {limit}."
     )
@@ -9101,19 +10163,35 @@ def _over_limit(wanted: Wanted, value: Any, limit: str) -> LimitExceeded:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/make.py
 #
-# run/make.
+# From a wish to finished files: a server chosen, prompts run, what they made fetched.
+#
+# `make` goes around until the files are there or nothing helps:
+#
+# - `assign` chooses server and workflow together, since what is installed differs from server to server, puts the files
+#   of the call in place and binds the prompts.
+# - `Harvest.reap` has each prompt followed to its end (run/follow.py), and `collect` fetches what it made.
+#
+# A failure that another server may mend begins the next round, which binds anew out of the wish as it was given. What was
+# made before stays in the `Harvest`, and is handed over in the end, with a note on what is missing. The result is `Made`.
+#
+# `Memory` is what is done where ComfyUI shares its graphics card with a language model.
 # ----------------------------------------------------------------------------------------------------------------------
+
+
+PARALLEL_FILES = 10  # sent to a server, or fetched, at the same time
+CACHED_NOTE = "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
+LOST_POSTS = 2  # how often a call simply posts again what never arrived
 
 
 @dataclass(frozen=True)
 class Made:
-    """What became of a wish."""
+    """What became of a wish: files, and what there is to tell of them."""
 
     products: tuple[Product, ...]
-    seed: int | None
+    seed: int | None  # of the first prompt; None where the workflow has none
     model: str
     workflow: str
-    seconds: float
+    seconds: float  # from the first post to the last file; 0 for an earlier job
     notes: tuple[str, ...]
     texts: tuple[str, ...] = ()  # that nodes showed
     running: str = ""  # the id of a job that outlived its wait after others had brought their files
@@ -9121,14 +10199,15 @@ class Made:
 
 @dataclass(frozen=True)
 class Memory:
-    """How a graphics card is shared with a language model; by default nothing is done for that."""
+    """How a graphics card is shared with a language model; by default nothing is done about it."""
 
     unload: Callable[[], Awaitable[None]] | None = None  # sends the language model away, and never raises
     free_seconds: float | None = None  # after a run, before ComfyUI's memory is freed; None for never
 
     @contextlib.asynccontextmanager
     async def shared(self, server: ComfyUIServer) -> AsyncIterator[None]:
-        """The runs of a call on a server, with room made before and left behind. Comfy Cloud shares nothing."""
+        """Around the runs of a call on a server: the language model is sent away before them, and ComfyUI's memory is
+        freed after them. Comfy Cloud shares no card with anybody."""
         if self.unload and not server.endpoint.cloud:
             await self.unload()
         try:
@@ -9136,21 +10215,6 @@ class Memory:
         finally:
             if self.free_seconds is not None and not server.endpoint.cloud and not Pool.here().ending:
                 server.free_after(self.free_seconds)
-
-
-PARALLEL_FILES = 10  # files that go to or come from a server at once
-CACHED_NOTE = "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
-LOST_POSTS = 2  # that never arrived, after which the post is tried again
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """A call's prompts, ready to post on the server that was chosen for them."""
-
-    server: ComfyUIServer
-    choice: Choice
-    plan: Plan
-    posted: Callable[[], None]  # to be called when the server's queue shows it
 
 
 async def make(
@@ -9167,10 +10231,13 @@ async def make(
     memory: Memory = Memory(),
     elsewhere: Sequence[Endpoint] = (),
 ) -> Made:
-    """From a wish to finished files on the server that will be done soonest. Cancelling it cancels the job there.
+    """From a wish to finished files, on the server that will be done soonest. Cancelling it cancels the job there.
 
-    A job that its server lost is run once more: on another server, or on the same one where that answers again. One
-    that a server did not take goes to the next. On servers `elsewhere` nothing is run, but the user's jobs count.
+    A post that a server certainly did not take goes to the next server. One that never arrived is posted again, twice
+    at most. A job that its server lost is run once more, on another server, or on the same one where that answers
+    again. On servers `elsewhere` nothing is run, but the user's jobs there count.
+
+    Raises as `assign`, `follow` and `collect` do, unless some files of the call are there: then these are the result.
     """
     audience.status("connecting", "Connecting to ComfyUI")
     fleet = await Fleet(tuple(endpoints), limits, owner or Owner(), patience, tuple(elsewhere)).found()
@@ -9222,66 +10289,17 @@ async def make(
             return harvest.made(assigned)
 
 
-@dataclass
-class Harvest:
-    """What a call has made so far, of all its prompts and on all the servers that it came to."""
+# Choosing a server, and everything that has to be right before a prompt is posted there.
 
-    name: str  # what files are called after
-    collected: list["Collected"] = field(default_factory=list)  # one for each prompt
-    notes: list[str] = field(default_factory=list)
-    parts: int = 0  # prompts that the call takes
-    begun: float = 0.0  # of `time.monotonic`
-    running: str = ""  # the id of the job that outlived the wait
 
-    async def reap(
-        self, fleet: Fleet, assigned: Assignment, audience: Audience, previews: bool, wanted: Format
-    ) -> None:
-        """Run the prompts that are left on the server that was chosen for them. Raises as `follow` and `collect` do."""
-        server, plan = assigned.server, assigned.plan
-        self.begun = self.begun or time.monotonic()
-        self.notes += plan.notes
-        if self.collected and len(plan.workflows) != self.parts:
-            self.note_missing("the other server makes them differently")
-            return
-        self.parts = len(plan.workflows)
-        for index in range(len(self.collected), self.parts):
-            graph = plan.workflows[index].graph
-            part = f"{index + 1} of {self.parts} · " if self.parts > 1 else ""
-            wait = max(fleet.limits.wait_seconds - (time.monotonic() - self.begun), 0.0)
-            if self.collected and not wait:
-                self.note_missing("the longest wait is over; the others were not begun")
-                return
-            seed = None if plan.seed is None else plan.seed + index
-            name, stem = assigned.choice.workflow.name, file_stem(self.name, seed)
-            about = {"workflow": name, "model": plan.model, "seed": seed, "name": stem}
-            job, dropped = await follow(
-                server, graph, audience, part, wait, previews, fleet.patience, fleet, about, assigned.posted
-            )
-            audience.status("saving", f"{part}Saving")
-            try:
-                collected = await collect(server, job, graph, wanted, fleet.patience)
-            except BaseException as error:
-                leave(job.prompt_id)
-                if not isinstance(error, ServerGone):
-                    raise
-                job_id = fleet.owner.job_id(server.endpoint, job.prompt_id)
-                error.add_note(f"When ComfyUI is back, check_job may bring them: job_id {job_id}.")
-                raise
-            cached = (CACHED_NOTE,) if job.cached >= set(graph) else ()
-            self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes, *cached]
-            self.collected.append(collected)
+@dataclass(frozen=True)
+class Assignment:
+    """A call's prompts, ready to post on the server that was chosen for them."""
 
-    def note_missing(self, reason: str) -> None:
-        """Say that not all were made, and why."""
-        self.notes.append(f"only {len(self.collected)} of {self.parts} were made: {reason}")
-
-    def made(self, assigned: Assignment) -> Made:
-        """All of it, with what was chosen in the end."""
-        plan, name = assigned.plan, assigned.choice.workflow.name
-        products = tuple(product for one in self.collected for product in one.products)
-        texts = tuple(text for one in self.collected for text in one.texts)
-        seconds, notes = time.monotonic() - self.begun, tuple(dict.fromkeys(self.notes))
-        return Made(products, plan.seed, plan.model, name, seconds, notes, texts, self.running)
+    server: ComfyUIServer
+    choice: Choice
+    plan: Plan
+    posted: Callable[[], None]  # to be called when the server's queue shows the first of them
 
 
 @contextlib.asynccontextmanager
@@ -9294,7 +10312,8 @@ async def assign(
     moment: datetime,
     audience: Audience,
 ) -> AsyncIterator[Assignment]:
-    """The soonest server of those that have what the wish needs, with the files in place and the prompts bound.
+    """The server that will be done soonest of those that have what the wish needs, with the files in place and the
+    prompts bound. None of those that are `gone`.
 
     Where one server has the model or workflow of a valve and another has not, the one that has it is taken. Raises as
     `Fleet.in_order` does, and what the first server said where none can do it.
@@ -9334,13 +10353,14 @@ async def _ready(
     moment: datetime,
     audience: Audience,
 ) -> tuple[Choice, Plan]:
-    """A wish bound for one server, with its files there."""
+    """A wish bound for one server, with its files there. The files are sent last: not before everything else about the
+    call is known to be right."""
     choice = await choose(server, wish, catalogue)
     choice, files = await place_files(server, await freshen(server, choice, wish), wish)
     if choice.saved:
         wish = wish.against_author()
     plan = await asyncio.to_thread(prepare, choice, wish, limits, random_seed, moment)
-    if files:  # not before everything else about the call is known to be right
+    if files:
         audience.status("uploading", "Sending the files to ComfyUI")
         names = await gather(PARALLEL_FILES, [functools.partial(server.upload, file) for file in files])
         renamed = {file.stored_name: name for file, name in zip(files, names, strict=True) if file.stored_name != name}
@@ -9350,9 +10370,75 @@ async def _ready(
     return choice, plan
 
 
+# Running the prompts and fetching what they made.
+
+
+@dataclass
+class Harvest:
+    """What a call has made so far, of all its prompts and on all the servers that it came to."""
+
+    name: str  # what files are called after
+    collected: list["Collected"] = field(default_factory=list)  # one for each prompt that is done
+    notes: list[str] = field(default_factory=list)
+    parts: int = 0  # prompts that the call takes
+    begun: float = 0.0  # when the first was posted, of `time.monotonic`; 0 before
+    running: str = ""  # the id of the job that outlived the wait
+
+    async def reap(
+        self, fleet: Fleet, assigned: Assignment, audience: Audience, previews: bool, wanted: Format
+    ) -> None:
+        """Run the prompts that are left on the server that was chosen for them, one after the other. Raises as `follow`
+        and `collect` do; what was made before stays."""
+        server, plan = assigned.server, assigned.plan
+        self.begun = self.begun or time.monotonic()
+        self.notes += plan.notes
+        if self.collected and len(plan.workflows) != self.parts:
+            self.note_missing("the other server makes them differently")
+            return
+        self.parts = len(plan.workflows)
+        for index in range(len(self.collected), self.parts):
+            graph = plan.workflows[index].graph
+            part = f"{index + 1} of {self.parts} · " if self.parts > 1 else ""
+            wait = max(fleet.limits.wait_seconds - (time.monotonic() - self.begun), 0.0)
+            if self.collected and not wait:
+                self.note_missing("the longest wait is over; the others were not begun")
+                return
+            seed = None if plan.seed is None else plan.seed + index
+            name, stem = assigned.choice.workflow.name, file_stem(self.name, seed)
+            about = {"workflow": name, "model": plan.model, "seed": seed, "name": stem}
+            job, dropped = await follow(
+                server, graph, audience, part, wait, previews, fleet.patience, fleet, about, assigned.posted
+            )
+            audience.status("saving", f"{part}Saving")
+            try:
+                collected = await collect(server, job, graph, wanted, fleet.patience)
+            except BaseException as error:
+                leave(job.prompt_id)
+                if not isinstance(error, ServerGone):
+                    raise
+                job_id = fleet.owner.job_id(server.endpoint, job.prompt_id)
+                error.add_note(f"When ComfyUI is back, check_job may bring them: job_id {job_id}.")
+                raise
+            cached = (CACHED_NOTE,) if job.cached >= set(graph) else ()
+            self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes, *cached]
+            self.collected.append(collected)
+
+    def note_missing(self, reason: str) -> None:
+        """Note that not all were made, and why."""
+        self.notes.append(f"only {len(self.collected)} of {self.parts} were made: {reason}")
+
+    def made(self, assigned: Assignment) -> Made:
+        """All of it as the result of the call, with what was chosen in the end."""
+        plan, name = assigned.plan, assigned.choice.workflow.name
+        products = tuple(product for one in self.collected for product in one.products)
+        texts = tuple(text for one in self.collected for text in one.texts)
+        seconds, notes = time.monotonic() - self.begun, tuple(dict.fromkeys(self.notes))
+        return Made(products, plan.seed, plan.model, name, seconds, notes, texts, self.running)
+
+
 @dataclass(frozen=True)
 class Collected:
-    """What one run made."""
+    """What one run made: its files, the texts that nodes showed, and notes on both."""
 
     products: tuple[Product, ...]
     texts: tuple[str, ...]
@@ -9362,9 +10448,12 @@ class Collected:
 async def collect(
     server: ComfyUIServer, job: Job, graph: Graph, wanted: Format = Format(), patience: Patience = Patience()
 ) -> Collected:
-    """The run's files, in the order of the graph's nodes, as they are wanted. What is only shown (by preview nodes)
-    counts only when nothing was saved. Raises `NothingMade`, or `PictureMissed` when only the websocket could have
-    brought it, and `ServerGone` when the server stays away."""
+    """The run's files, in the order of the graph's nodes, in the format that is `wanted`. What is only shown (by
+    preview nodes) counts only when nothing was saved, and pictures of the websocket come last.
+
+    Raises `NothingMade`, `PictureMissed` when only the websocket could have brought it, and `ServerGone` when the
+    server stays away.
+    """
     order = {node_id: index for index, node_id in enumerate(graph)}
     found = sorted(job.outputs, key=lambda output: order.get(output.node_id, len(order)))
     saved = [output for output in found if output.type == "output"]
@@ -9391,8 +10480,8 @@ async def collect(
 
 
 async def fetch(server: ComfyUIServer, output: Output, patience: Patience) -> bytes:
-    """A file's bytes, asked for again and again while the server does not answer: it has outlived its run, and outlives
-    a restart. Raises `ServerGone` after `patience.gone` seconds of that, and as `ComfyUIServer.view` does."""
+    """A file's bytes, asked for again and again while the server does not answer: the file has outlived its run, and
+    outlives a restart. Raises `ServerGone` after `patience.gone` seconds of that, and as `ComfyUIServer.view` does."""
     pause = patience.settle
     failed_at = refused_at = math.inf  # when it began to fail, and when to find no connection
     while True:
@@ -9416,17 +10505,25 @@ async def fetch(server: ComfyUIServer, output: Output, patience: Patience) -> by
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/earlier.py
 #
-# run/earlier.
+# Finds jobs of earlier calls on the servers, and brings what they made.
+#
+# A job may outlive its call: the longest wait was over, or Open WebUI was restarted. `find_job` looks for one by its id,
+# `own_jobs` for all of a user's, by the marks in their prompts (run/owner.py), in ComfyUI's queues and in the newest part
+# of its histories. `bring` follows one to its end and fetches its files, and `job_line` tells in a line how one stands.
+#
+# Nothing is kept of jobs on this side. So a job is gone for good once ComfyUI, which forgets its history when it
+# restarts, no longer knows it. Comfy Cloud does not show whose its jobs are: there a job is found by its id only, which
+# is signed for that.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-CHECK_SECONDS = 20.0  # that check_job waits for a job which is still at work
-COLLECT_SECONDS = 24 * 3600.0  # how old a finished job may be that is brought without being named
+CHECK_SECONDS = 20.0  # how long check_job waits for a job that is still at work
+COLLECT_SECONDS = 24 * 3600.0  # since a job's end, after which it is only brought when it is named
 PROMPT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
-    """The user's job of an id, on whichever server knows it.
+    """The user's job with this id (`Owner.job_id`), on whichever server knows it.
 
     Raises `BadArgument` for what is no id, `UnknownJob` where no server knows it or it is somebody else's, and
     `ServerUnreachable` where one that does not answer may know it.
@@ -9455,7 +10552,7 @@ async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
 
 async def own_jobs(fleet: Fleet) -> tuple[list[tuple[Endpoint, Prompt]], list[str]]:
     """The user's jobs on all servers, as far as these remember, the oldest first; and the names of the servers that do
-    not answer. Jobs on Comfy Cloud are not among them: it keeps no marks."""
+    not answer. Jobs on Comfy Cloud are not among them: it does not show whose they are."""
 
     async def ask(server: ComfyUIServer) -> list[Prompt]:
         return [prompt for prompt in await server.recent() if fleet.owner.owns(prompt)]
@@ -9468,7 +10565,7 @@ async def own_jobs(fleet: Fleet) -> tuple[list[tuple[Endpoint, Prompt]], list[st
 async def _ask_all(
     fleet: Fleet, ask: Callable[[ComfyUIServer], Awaitable[T]]
 ) -> tuple[list[tuple[Endpoint, T]], list[str]]:
-    """What each server answers, and the names of those that do not, a look-up's time given."""
+    """What each server answers, and the names of those that do not within the time of a look-up."""
     found: list[tuple[Endpoint, T]] = []
     silent: list[str] = []
 
@@ -9493,9 +10590,10 @@ async def bring(
     wanted: Format = Format(),
     wait: float = CHECK_SECONDS,
 ) -> Made:
-    """What a job made that an earlier call started, waited for a while if need be; a Stop ends only the waiting.
+    """What a job made that an earlier call started, after a while of waiting if need be. A Stop ends only the waiting.
 
-    Raises `StillRunning` after `wait` seconds, and for a job that another call is following, and the job's own errors.
+    Raises `StillRunning` after `wait` seconds, and at once for a job that another call is following; and the job's own
+    errors, as `judge` and `collect` do.
     """
     job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
     if ATTENDED.get(prompt.prompt_id):
@@ -9523,7 +10621,12 @@ async def bring(
 
 
 def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]:
-    """How a job stands, in a line for the model."""
+    """How a job stands, for the model. What is not known is left out.
+
+        {"job_id": "0c6d...", "state": "waiting, 2 ahead", "workflow": "sdxl", "name": "a-red-fox-7"}
+
+    The states are "running", "waiting, 2 ahead", "failed", and "done, its own call is bringing it".
+    """
     about = mark_of(prompt)
     line = {"job_id": fleet.owner.job_id(endpoint, prompt.prompt_id), "state": "running"}
     if isinstance(prompt.state, Waiting):
@@ -9537,19 +10640,44 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
 # ======================================================================================================================
 # src/comfyui_chat/webui/__init__.py
 #
-# webui.
+# Everything that touches Open WebUI: the chat, its display, valves, methods for models.
+#
+# A call comes in at `Tools` (tools), makes a `Chat` of what Open WebUI hands over (chat), resolves both kinds of valves
+# (settings), has the floors below do the work while a `Display` shows it in the message (display), and goes out as a
+# dictionary for the model (reports).
+#
+#     ollama      Open WebUI's Ollamas, sent off a graphics card that they share with ComfyUI
+#     references  what a model writes when it means a file of the chat: "2", "last", an id, a data URI
+#     display     status texts and previews in the message, shown live and never stored
+#     chat        the message of a call: its files, where results are stored, and how a call ends in it
+#     valves      what the administrator and each user can set
+#     settings    valves, rights and arguments resolved to what holds for one call
+#     reports     what the model is told of results and of servers
+#     jobs        check_job: jobs of earlier calls brought, cancelled, or told of
+#     tools       the methods that a model can call
+#
+# `open_webui` is imported inside functions only, so that the file loads, and the command line works, without it. What is
+# imported is there, under the same names, in Open WebUI 0.9.6 to 0.12.4, but for the places that say otherwise.
 # ======================================================================================================================
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/ollama.py
 #
-# webui/ollama.
+# Sends Ollama's models off a graphics card that ComfyUI shares with it.
+#
+# `Ollama.all_of` reads the connections out of Open WebUI's settings, and `Ollama.unload` sends one's models away before a
+# run. It talks to Ollama's own API:
+#
+#     GET  /api/ps                                                 -> {"models": [{"name": "llama3.2:3b", ...}]}
+#     POST /api/generate {"model": "llama3.2:3b", "keep_alive": 0} -> answers at once; the memory is free a little later
+#
+# A run must not fail, or wait long, because of this: failures are logged, and it takes five seconds at most.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-UNLOAD_SECONDS = 5.0  # for Ollama to take its models off the graphics card, all of it together
-UNLOAD_PAUSE_SECONDS = 0.2  # between two looks at whether they are gone
+UNLOAD_SECONDS = 5.0  # for all that is done to get Ollama's models off the graphics card
+UNLOAD_PAUSE_SECONDS = 0.2  # between two looks whether they are gone
 
 
 @dataclass(frozen=True)
@@ -9561,8 +10689,13 @@ class Ollama:
 
     @classmethod
     def all_of(cls, enabled: Any, urls: Any, configs: Any) -> "list[Ollama]":
-        """Those that are switched on, as Open WebUI's settings hold them: `configs` by the place in `urls` or, in older
-        ones, by the address."""
+        """The connections that are switched on, as Open WebUI's settings hold them: addresses in `urls`, and what
+        belongs to each in `configs`, by its place in `urls` or, in older settings, by its address.
+
+            {"0": {"enable": true, "key": "secret"}}  or  {"http://localhost:11434": {"key": "secret"}}
+
+        Whatever has another shape is passed over.
+        """
         known: Mapping[str, Any] = configs if isinstance(configs, Mapping) else {}
         found = []
         for index, url in enumerate(urls if enabled and isinstance(urls, (list, tuple)) else ()):
@@ -9602,7 +10735,7 @@ class Ollama:
             return {str(model.get("model") or model["name"]) for model in (await response.json())["models"]}
 
     async def _send_away(self, session: aiohttp.ClientSession, name: str) -> None:
-        """Ask for one model to be unloaded: an empty prompt that is kept for no time."""
+        """Ask for one model to be unloaded: without a prompt, and to be kept for no time after it."""
         body = {"model": name, "keep_alive": 0}
         async with session.post(f"{self.url}/api/generate", json=body, allow_redirects=False) as response:
             await response.read()
@@ -9611,26 +10744,28 @@ class Ollama:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/references.py
 #
-# webui/references.
+# Reads what a model writes to name a file of the chat: "2", "last", an id, a data URI.
+#
+# `read_references` takes an argument apart into words; models write lists in many ways:
+#
+#     ["1", "last 2"]      "1, last 2"      '["1", "last 2"]'      1
+#
+# A word that is an id, an address or a data URI (`FILE_REFERENCE`, `DATA_URI`) names its file. For any other
+# `pick_pictures` says which pictures of the chat it means. webui/chat.py, which knows the chat, puts the two together and
+# reads the files; of data URIs `read_data_uri` gives the content.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-# A file's id, alone or in its address.
+# A file's id, alone or in its address: "/api/v1/files/<id>/content", with or without the host before it.
 FILE_REFERENCE = re.compile(r"(?:\S{0,500}/api/v1/files/)?([0-9a-fA-F-]{36})(?:/content(?:/\S{0,500})?)?")
 DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.-]+)*;base64,")
-LAST = re.compile(
-    r"(?:the )?(?:last|latest|newest|most recent)(?: (\d{1,2}|two|three))?(?: (?:picture|image|photo|one)s?)?"
-)
-
-
-NUMBERED = re.compile(r"(?:the )?(?:(?:picture|image|photo|number|no\.?) ?)?#? ?(\d{1,5})(?:\.0)?")
-ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
-OF_AUTHOR = ("saved", "author", "keep")  # in place of a file: the one that the workflow names
-OF_IMAGE = ("transparency", "transparent", "alpha")  # in place of a mask: the picture's own
+OF_AUTHOR = ("saved", "author", "keep")  # written in place of a file: the one that the workflow names
+OF_IMAGE = ("transparency", "transparent", "alpha")  # written in place of a mask: the picture's own
 
 
 def read_references(value: Any, name: str = "images") -> list[str]:
-    """The pictures that the argument `name` gives: a list, one text, several behind commas, or a list in a text.
+    """The words of the argument called `name`: of a list, of one text, of several behind commas, or of a list written
+    as a text. What stands for leaving it out ("none", "auto") is dropped, and a data URI is kept whole.
 
     Raises `BadArgument`.
     """
@@ -9647,8 +10782,21 @@ def read_references(value: Any, name: str = "images") -> list[str]:
     return [part.strip() for part in parts if is_given("images", part)]
 
 
+LAST = re.compile(
+    r"(?:the )?(?:last|latest|newest|most recent)(?: (\d{1,2}|two|three))?(?: (?:picture|image|photo|one)s?)?"
+)
+NUMBERED = re.compile(r"(?:the )?(?:(?:picture|image|photo|number|no\.?) ?)?#? ?(\d{1,5})(?:\.0)?")
+ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
+
+
 def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
-    """The pictures of a chat that a number, "last" or "last 2" means, of all in their order. Raises `BadArgument`."""
+    """The pictures that a word means, of all `pictures` of a chat in their order.
+
+        "2", "#2", "image 2", "the second one"  -> the second      "last", "the latest picture"  -> the last
+        "last 2", "last two images"             -> the last two
+
+    Raises `BadArgument` for other words, and for a number that the chat does not have.
+    """
     text = " ".join(words.lower().split())
     last, numbered = LAST.fullmatch(text), NUMBERED.fullmatch(text)
     ordinal = ORDINALS.get(text.removeprefix("the ").partition(" ")[0])
@@ -9676,7 +10824,7 @@ def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
 
 
 def read_data_uri(uri: str) -> tuple[str, bytes]:
-    """A name and the content of a data URI. Raises `BadArgument` and `LimitExceeded`. Blocks."""
+    """A name for messages, and the content of a data URI. Raises `BadArgument` and `LimitExceeded`. Blocks."""
     if len(uri) * 3 / 4 > MAX_INPUT_BYTES:
         raise LimitExceeded(f"A file of the chat is larger than {MAX_INPUT_BYTES // 2**20} MB.", "Give a smaller one.")
     try:
@@ -9688,25 +10836,37 @@ def read_data_uri(uri: str) -> tuple[str, bytes]:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/display.py
 #
-# webui/display.
+# Shows a run in the message: queue position, percentage, and the picture coming up.
+#
+# The texts are those of run/job.py's `describe`. A `Display` is the `Audience` of a run in Open WebUI, and sends two
+# kinds of events, both live only (`Chat._live`), so that nothing of them is written to the database:
+#
+#     {"type": "status", "data": {"description": "Waiting, 2 ahead", "done": False}}
+#     {"type": "chat:message:files", "data": {"files": [<the message's own files>, {"type": "image", "url": "data:..."}]}}
+#
+# Every status stays in a list that the user can open, and every files event replaces what the message shows, so both are
+# sent seldom, and previews are shrunk first. The last status of a call, and taking the preview away, are not done here
+# but by `Chat.answer`.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-PREVIEW_BYTES = 40_000
-PREVIEW_PIXELS = 512  # longer side of a preview in the chat
+PREVIEW_BYTES = 40_000  # of a preview in the chat, about
+PREVIEW_PIXELS = 512  # its longer side
 STATUS_SECONDS = 2.0  # between two texts of the same phase: the chat lists every one of them
-PREVIEW_SECONDS = 0.5
-Emit = Callable[[dict[str, Any]], Awaitable[Any]]
+PREVIEW_SECONDS = 0.5  # between two previews
+Emit = Callable[[dict[str, Any]], Awaitable[Any]]  # Open WebUI's event emitter
 
 
 class Display:
-    """Shows a run in the message, live only: nothing of it is written to the database.
+    """What a run shows in the message, live only.
 
     Only the newest text and the newest preview are kept, so a slow chat never holds anything up. A text of the same
     phase follows another after `STATUS_SECONDS` at the earliest, a preview after `PREVIEW_SECONDS`.
     """
 
     def __init__(self, emit: Emit | None, real_files: Sequence[Mapping[str, Any]], previews: bool) -> None:
+        """`emit` sends an event, and is None where nothing is shown; `real_files` are those that the message holds
+        already; `previews` says whether they can be shown."""
         self._emit = emit
         self._real_files = real_files
         self.previews = previews  # whether one can be shown, and taken away again
@@ -9715,6 +10875,17 @@ class Display:
         self._news = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
         self.preview_shown = False
+
+    def start(self) -> None:
+        """Begin to show what comes."""
+        if self._emit:
+            self._pump = asyncio.create_task(self._run(self._emit))
+
+    async def stop(self) -> None:
+        """Show nothing any more; what is just being sent is dropped."""
+        if self._pump:
+            self._pump.cancel()
+            await asyncio.wait({self._pump}, timeout=CLEAN_UP_SECONDS / 3)
 
     def status(self, phase: str, text: str, fraction: float | None = None) -> None:
         """Show a text as soon as its turn comes, unless a newer one comes first."""
@@ -9727,18 +10898,8 @@ class Display:
             self._preview = data
             self._news.set()
 
-    def start(self) -> None:
-        """Begin to show things."""
-        if self._emit:
-            self._pump = asyncio.create_task(self._run(self._emit))
-
-    async def stop(self) -> None:
-        """Show nothing any more; what is just being sent is dropped."""
-        if self._pump:
-            self._pump.cancel()
-            await asyncio.wait({self._pump}, timeout=CLEAN_UP_SECONDS / 3)
-
     async def _run(self, emit: Emit) -> None:
+        """Send what is new when it is due, and sleep until something is new or due."""
         shown: tuple[str, str] | None = None
         text_due = preview_due = 0.0
         while True:
@@ -9760,19 +10921,21 @@ class Display:
                     await self._news.wait()
 
     async def _send(self, emit: Emit, event: dict[str, Any]) -> None:
+        """Send one event, within its time. A failure is logged and goes no further."""
         try:
             async with asyncio.timeout(ANSWER_SECONDS):
                 await emit(event)
-        except Exception as error:  # a picture must not fail because a progress text could not be shown
+        except Exception as error:  # a run must not fail because a text could not be shown
             log.debug("event %s: %s", event["type"], type(error).__name__)
 
 
 def _loop_time(monotonic: float) -> float:
+    """A time of `time.monotonic` as a time of the event loop."""
     return asyncio.get_running_loop().time() + monotonic - time.monotonic()
 
 
 def shrink_preview(data: bytes) -> str | None:
-    """A preview as a small JPEG data URI of at most about `PREVIEW_BYTES`, or None when it is no picture. Blocks."""
+    """A preview as a small JPEG data URI of about `PREVIEW_BYTES` at most, or None when it is no picture. Blocks."""
     steps = (PREVIEW_PIXELS, 75), (PREVIEW_PIXELS, 55), (PREVIEW_PIXELS // 2, 60)
     return small_jpeg(data, steps, PREVIEW_BYTES, 2**24)
 
@@ -9780,32 +10943,27 @@ def shrink_preview(data: bytes) -> str | None:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/chat.py
 #
-# webui/chat.
+# The message that a call belongs to: how the call ends there, and the chat's files.
+#
+# A `Chat` is made for each call of what Open WebUI hands to a tool. Every call runs inside `answer`, which leaves the
+# message in order whatever happens. `keep` stores what was made as the user's own files and shows it; `kept` finds it
+# again. `media` lists what stands in the chat; `input_files`, `mask`, `offers` and `attached_workflow` give out of it
+# what a call works on. The rest reads Open WebUI's own settings. A file in a message looks like this:
+#
+#     {"type": "image", "id": "5f0c...", "url": "/api/v1/files/5f0c.../content", "name": "a-red-fox-7.png",
+#      "content_type": "image/png"}
+#
+# There are three kinds of chats. A saved one is in the database, with all its messages and their files. A temporary one
+# ("local:...", since Open WebUI 0.11 "temporary:...") is not, and the messages of a channel ("channel:...") are not read:
+# what was made in these two, this process remembers in `ELSEWHERE`. A preview could not be taken away again in channels,
+# and since 0.12 in temporary chats, so there is none. Facts are those of Open WebUI 0.9.6 to 0.12.4.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-REMEMBERED_CHATS = 200
-REMEMBERED_MESSAGES = 200  # of each; a channel has no end
-ELSEWHERE: dict[str, dict[str, "Passing"]] = {}  # chat id -> message id -> what was made for it, where nothing is saved
-STORED_AT_ONCE = 4
-ATTACHMENTS = 20  # that are looked into for a workflow
-
-
-# A picture in a text. What is between brackets holds none, so that no text is gone through again and again.
+# A picture in a text, in Markdown. Between its brackets are none, so that no text is gone through again and again.
 SHOWN_FILE = re.compile(r"!\[[^\[\]]*\]\(\s*[^\s()]*?/api/v1/files/([0-9a-fA-F-]{36})/content")
 TOOL_PICTURES = "Here are the images from the tool results above"  # how Open WebUI shows a model what tools return
-
-
-# What the page's browser draws as a picture; others are offered for download.
-DRAWN = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/bmp", "image/svg+xml")
-
-
-@dataclass(frozen=True)
-class Passing:
-    """What was made in a chat that is not in the database: in which turn of the user, and as a message holds it."""
-
-    turn: int
-    files: tuple[Mapping[str, Any], ...]
+ATTACHMENTS = 20  # files of a user that are looked into for a workflow
 
 
 @dataclass(frozen=True)
@@ -9832,39 +10990,43 @@ class ChatFile:
         return None
 
 
+REMEMBERED_CHATS = 200  # that are not in the database
+REMEMBERED_MESSAGES = 200  # of each; a channel has no end
+# Chat id -> message id -> what was made for it, in chats that are not in the database.
+ELSEWHERE: dict[str, dict[str, "Passing"]] = {}
+
+
+@dataclass(frozen=True)
+class Passing:
+    """What was made for a message in a chat that is not in the database."""
+
+    turn: int  # of the user's messages, from 1; 0 where none is known
+    files: tuple[Mapping[str, Any], ...]  # as a message holds them
+
+
 JOB_KEY = "comfyui_job"  # under which a stored file tells of the run that made it
-
-
-KEPT_PAGE, KEPT_PAGES = 100, 20  # how many of a user's files are looked through for those of a job
-
-
-def message_file(item: Any, drawn: bool) -> dict[str, Any]:
-    """What a message holds of a file of Open WebUI's: pictures are `drawn`, all else is offered."""
-    meta = item.meta or {}
-    name, content_type = str(meta.get("name") or item.filename), str(meta.get("content_type") or "")
-    url = f"/api/v1/files/{item.id}/content"
-    kept = {"id": item.id, "url": url, "name": name, "content_type": content_type}
-    if drawn:
-        return {"type": "image", **kept}
-    return {"type": "file", **kept, "size": int(meta.get("size") or 0)}
+STORED_AT_ONCE = 4  # files
+KEPT_PAGE, KEPT_PAGES = 100, 20  # of a user's newest files, that are looked through for those of a job
+# What the page's browser draws as a picture; others are offered for download.
+DRAWN = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/bmp", "image/svg+xml")
 
 
 @dataclass
 class Kept:
-    """What is stored of a job that made `of` files: as messages hold it, and what each is called on its server."""
+    """What is stored of a job that made `of` files."""
 
     of: int
-    files: list[dict[str, Any]] = field(default_factory=list)
-    sources: list[str] = field(default_factory=list)
+    files: list[dict[str, Any]] = field(default_factory=list)  # as a message holds them
+    sources: list[str] = field(default_factory=list)  # what each is called on its server, in the order of storing
 
     @property
     def whole(self) -> bool:
-        """Whether nothing is missing; a user may have deleted what is not there."""
+        """Whether nothing is missing; what is, the user may have deleted."""
         return len(self.files) >= self.of
 
 
 class Chat:
-    """The message that a call belongs to, in Open WebUI's terms. One object a call."""
+    """The message that a call belongs to, in Open WebUI's terms. One object for each call."""
 
     def __init__(
         self,
@@ -9901,22 +11063,52 @@ class Chat:
         """Whether the message stands in a channel: no status is shown there, and every picture sent there stays."""
         return self.chat_id.startswith("channel:")
 
-    def _adds(self) -> bool:
-        """Whether files that are sent are added to the message instead of replacing what it shows: in channels, and
-        in temporary chats since 0.12.0."""
-        if self.channel or self.saved or not self.message_id:
-            return self.channel
-        from open_webui import env
+    # A call from its beginning to its end.
 
-        return tuple(int(part) for part in re.findall(r"\d+", str(env.VERSION))[:2]) >= (0, 12)
+    async def answer(self, work: Callable[[Display], Awaitable[tuple[dict[str, Any], str]]]) -> dict[str, Any]:
+        """Do a call's work and see that the message is left in order whatever happens: the last status is written, no
+        preview stays, and the model gets a dictionary, of an error too. `work` returns that dictionary and the last
+        status.
+
+        A cancellation is raised again after the clean-up.
+        """
+        try:
+            result, text = await work(await self._begin())
+        except asyncio.CancelledError as stop:
+            notes = getattr(stop, "__notes__", ())
+            text = f"Stopped. {notes[0]}" if notes else "Stopped"
+            text = notes[0] if notes and notes[0].startswith(GOES_ON) else text
+            await finish(self._close(text), CLEAN_UP_SECONDS)
+            raise
+        except ComfyUIError as error:
+            log.info("%s: %s", error.code, error.message)
+            result, text = error.as_result(), error.message
+        except Exception as error:
+            log.exception("a mistake in the ComfyUI tool")
+            result, text = InternalError(f"The tool failed ({type(error).__name__}).").as_result(), "The tool failed"
+        await finish(self._close(text), ANSWER_SECONDS)
+        return result
 
     async def _begin(self) -> Display:
-        """Where the run is shown. Previews only go where they can be taken away again."""
+        """Begin to show the run. Previews only go where they can be taken away again."""
         self._files = await self._real_files()
         shown = bool(self.message_id) and not self.channel
         self._display = Display(await self._live() if shown else None, self._files, shown and not self._adds())
         self._display.start()
         return self._display
+
+    async def _close(self, text: str) -> None:
+        """Take the preview away and write the last status, the one whether or not the other succeeds."""
+        try:
+            if self._display:
+                await self._display.stop()
+            if self._display and self._display.preview_shown and (emit := await self._live()):
+                files = [dict(item) for item in self._files]
+                async with asyncio.timeout(CLEAN_UP_SECONDS / 2):
+                    await emit({"type": "chat:message:files", "data": {"files": files}})
+        except Exception as error:
+            log.warning("the preview could not be taken away: %s", type(error).__name__)
+        await self._say("status", {"description": text, "done": True})
 
     async def _live(self) -> Emit | None:
         """An emitter that reaches the user's browser and writes nothing to the database."""
@@ -9929,7 +11121,7 @@ class Chat:
         return emit
 
     async def _real_files(self) -> list[dict[str, Any]]:
-        """The files that the message holds already, from an earlier call in the same answer."""
+        """The files that the message holds already, of an earlier call in the same answer."""
         if not self.saved:
             made = ELSEWHERE.get(self.chat_id, {}).get(self.message_id)
             return [dict(item) for item in made.files] if made else []
@@ -9938,48 +11130,22 @@ class Chat:
         message = await Chats.get_message_by_id_and_message_id(self.chat_id, self.message_id)
         return list((message or {}).get("files") or ())
 
-    async def comfyui_address(self) -> str:
-        """The address of ComfyUI in Open WebUI's own image settings, or ""."""
-        with contextlib.suppress(ImportError, AttributeError):
-            from open_webui.models.config import Config
+    def _adds(self) -> bool:
+        """Whether files that are sent are added to what the message shows, instead of replacing it: in channels, and in
+        temporary chats since 0.12.0."""
+        if self.channel or self.saved or not self.message_id:
+            return self.channel
+        from open_webui import env
 
-            return str(await Config.get("image_generation.comfyui.base_url") or "")
-        with contextlib.suppress(AttributeError):  # before 0.10 the settings hang on the application
-            return str(self.request.app.state.config.COMFYUI_BASE_URL or "")
-        return ""
+        return tuple(int(part) for part in re.findall(r"\d+", str(env.VERSION))[:2]) >= (0, 12)
 
-    @property
-    def owner(self) -> Owner:
-        """Whose jobs this call's are. The key comes from Open WebUI's own secret, so that all of its workers agree, and
-        still do after a restart."""
-        env = sys.modules.get("open_webui.env")
-        secret = str(getattr(env, "WEBUI_SECRET_KEY", "") or "")
-        user = str(self.user.get("id") or "")
-        if not secret:
-            return Owner(user)
-        # Several processes, or machines, need Redis to tell one another of their chats.
-        shared = getattr(env, "REDIS_URL", "") or getattr(env, "WEBSOCKET_MANAGER", "")
-        alone = getattr(env, "UVICORN_WORKERS", None) == 1 and not shared
-        return Owner(user, hmac.new(secret.encode(), b"comfyui_tool: whose job", "sha256").digest(), alone)
+    async def _say(self, kind: str, data: dict[str, Any]) -> None:
+        """Send an event by the emitter of the call, which also writes some kinds to the database."""
+        if self._emit:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self._emit({"type": kind, "data": data})
 
-    async def ollamas(self) -> list[Ollama]:
-        """The Ollamas in Open WebUI's own settings."""
-        with contextlib.suppress(ImportError, AttributeError):
-            from open_webui.models.config import Config
-
-            keys = ("ollama.enable", "ollama.base_urls", "ollama.api_configs")
-            return Ollama.all_of(*[await Config.get(key) for key in keys])
-        with contextlib.suppress(AttributeError):  # before 0.10 the settings hang on the application
-            config = self.request.app.state.config
-            return Ollama.all_of(config.ENABLE_OLLAMA_API, config.OLLAMA_BASE_URLS, config.OLLAMA_API_CONFIGS)
-        return []
-
-    async def unload_ollama(self) -> None:
-        """Have every Ollama unload its models, all at once. As `Ollama.unload` it fails in silence."""
-        try:
-            await asyncio.gather(*(ollama.unload() for ollama in await self.ollamas()))
-        except Exception as error:
-            log.info("Open WebUI does not tell of its Ollamas: %s", type(error).__name__)
+    # What was made: stored as the user's files, and shown in the message.
 
     async def keep(self, products: Sequence[Product], stem: str) -> list[dict[str, Any]]:
         """Store files as the user's own, under telling names, and show them in the message, in their order.
@@ -10016,6 +11182,7 @@ class Chat:
         raise StorageRefused(f"Open WebUI did not store the file: {shortened(reason, 200)}", hint)
 
     async def _upload(self, name: str, product: Product) -> dict[str, Any]:
+        """Store one file; returns what a message holds of it. Its metadata tells which job made it, for `kept`."""
         from fastapi import UploadFile
         from open_webui.models.files import Files
         from open_webui.models.users import Users
@@ -10034,16 +11201,39 @@ class Chat:
             file=io.BytesIO(product.data), filename=name, headers=Headers({"content-type": product.content_type})
         )
         user = await Users.get_user_by_id(str(self.user.get("id")))
-        # process=False: without it Open WebUI would try to read text out of the picture
+        # without process=False Open WebUI would try to read text out of the picture
         item = await upload_file_handler(self.request, file=upload, metadata=about, process=False, user=user)
         kept = message_file(item, bool(product.size) and product.content_type in DRAWN)
         if kept["type"] == "file":
             await Files.update_file_data_by_id(item.id, {"content": file_page(product, kept["url"])})
         return kept
 
+    async def _attach(self, stored: list[dict[str, Any]]) -> None:
+        """Add files to the message, in the database or the memory of this process, and in the browser."""
+        if self._display:  # no preview may come after the pictures
+            await self._display.stop()
+        shown = [*self._files, *stored]
+        if self.saved:
+            from open_webui.models.chats import Chats
+
+            ids = [item["id"] for item in stored]
+            await Chats.insert_chat_files(self.chat_id, self.message_id, ids, str(self.user.get("id")))
+            shown = await Chats.add_message_files_by_id_and_message_id(self.chat_id, self.message_id, stored) or shown
+        elif self.chat_id:
+            made = ELSEWHERE.setdefault(self.chat_id, {})
+            made[self.message_id] = Passing(len(self._said()), tuple(map(dict, shown)))
+            for remembered, most in ((made, REMEMBERED_MESSAGES), (ELSEWHERE, REMEMBERED_CHATS)):
+                for oldest in list(remembered)[:-most]:
+                    del remembered[oldest]
+            shown = stored if self._adds() else shown
+        self._files, self._media = shown, None
+        await self._say("chat:message:files", {"files": [dict(item) for item in shown]})
+        if self._display:
+            self._display.preview_shown = False
+
     async def kept(self, jobs: Mapping[str, float]) -> "dict[str, Kept]":
-        """What is stored already of the user's jobs: `jobs` tells for each prompt id when it was posted, in seconds
-        since 1970. Nothing is where the user has deleted it."""
+        """What is stored already of the user's jobs, by prompt id. `jobs` tells for each when it was posted, in seconds
+        since 1970: no older files are looked at. A job of which the user has deleted everything is not in it."""
         from open_webui.models.files import Files
 
         found: dict[str, Kept] = {}
@@ -10067,44 +11257,11 @@ class Chat:
         """Show files in the message that are stored already."""
         self.shown = await finish(self._attach(items), ANSWER_SECONDS) and self.shown
 
-    async def read_file(self, reference: str) -> tuple[str, bytes]:
-        """Name and content of a file that the user may read, by its id or its address in this Open WebUI, or of a data
-        URI. Raises `BadArgument` for any other: one that the user may not read cannot be told from one that is not
-        there."""
-        if DATA_URI.match(reference):
-            return await asyncio.to_thread(read_data_uri, reference)
-        from open_webui.models.files import Files
-        from open_webui.models.users import Users
-        from open_webui.storage.provider import Storage
-        from open_webui.utils.access_control.files import has_access_to_file
-
-        found = FILE_REFERENCE.fullmatch(reference.strip())
-        user = await Users.get_user_by_id(str(self.user.get("id")))
-        item = await Files.get_file_by_id(found[1]) if found and user else None
-        mine = item is not None and (item.user_id == user.id or user.role == "admin")  # as for Open WebUI itself
-        if item is None or not (mine or await has_access_to_file(item.id, "read", user)):
-            raise BadArgument(
-                f'There is no file "{shortened(reference)}".',
-                'Give a picture\'s number in this chat, "last", or the id or URL of one of its files.',
-            )
-
-        def content() -> bytes:
-            path = Path(Storage.get_file(item.path))
-            if path.stat().st_size > MAX_INPUT_BYTES:
-                raise LimitExceeded(f'The file "{item.filename}" is larger than {MAX_INPUT_BYTES // 2**20} MB.')
-            return path.read_bytes()
-
-        try:
-            return str(item.filename), await asyncio.to_thread(content)
-        except ComfyUIError:
-            raise
-        except Exception:  # whatever the storage provider raises
-            raise BadArgument(f'The file "{item.filename}" is not in the storage of Open WebUI any more.') from None
+    # What stands in the chat, and what is said of it by number.
 
     async def media(self) -> list[ChatFile]:
-        """The pictures, videos and sounds of the chat along the branch that ends in this message, oldest first; the
-        user's and generated ones alike. One counts anew where the user sends it again, but not where an answer shows
-        it again."""
+        """The pictures, videos and sounds of the chat up to this message, oldest first; their place among the pictures
+        is the number that a model gives."""
         if self._media is not None:
             return self._media
         found: list[ChatFile] = []
@@ -10122,8 +11279,19 @@ class Chat:
         self._media = found
         return found
 
+    async def numbers(self, files: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+        """The numbers that these files have in the chat if they are pictures, by id; none when the chat cannot be
+        read."""
+        try:
+            pictures = [file.reference for file in await self.media() if file.kind == "image"] if self.shown else []
+        except Exception as error:  # the pictures themselves are stored and shown
+            log.warning("the pictures of the chat could not be counted: %s", type(error).__name__)
+            return {}
+        return {item["id"]: pictures.index(item["id"]) + 1 for item in files if item["id"] in pictures}
+
     async def _branch(self) -> list[Mapping[str, Any]]:
-        """The messages up to this one, oldest first."""
+        """The messages up to this one, oldest first: of a saved chat as they are, of any other put together from what
+        is known."""
         asked = {"role": "user", "files": (self._metadata.get("user_message") or {}).get("files")}
         if self.saved:
             from open_webui.models.chats import Chats
@@ -10136,7 +11304,7 @@ class Chat:
                 branch.insert(0, message)
                 at = message.get("parentId") or ""
             own: list[Mapping[str, Any]] = []
-            if self.message_id in seen:  # before 0.12 the map does not have what was just stored with it
+            if self.message_id in seen:  # before 0.12 the map lacks what was just stored with it
                 own = [{**branch.pop(), "files": await self._real_files()}]
             if branch and branch[-1].get("role") == "user":
                 asked["files"] = [*(branch.pop().get("files") or ()), *(asked["files"] or ())]
@@ -10150,7 +11318,7 @@ class Chat:
         return branch if said else [asked, *branch]
 
     def _made(self) -> list[Passing]:
-        """What was made on the branch of a chat that is not in the database. Which of several answers to one message
+        """What was made on this branch of a chat that is not in the database. Which of several answers to one message
         the user went on with, the results in the messages tell."""
         made = ELSEWHERE.get(self.chat_id, {})
         if self.channel:
@@ -10176,19 +11344,15 @@ class Chat:
                 turns.append([{"type": "image", "url": url} for url in urls if isinstance(url, str)])
         return turns
 
-    async def numbers(self, files: Sequence[Mapping[str, Any]]) -> dict[str, int]:
-        """The number in the chat of each of these pictures, by id; none when the chat cannot be read."""
-        try:
-            pictures = [file.reference for file in await self.media() if file.kind == "image"] if self.shown else []
-        except Exception as error:  # the pictures themselves are stored and shown
-            log.warning("the pictures of the chat could not be counted: %s", type(error).__name__)
-            return {}
-        return {item["id"]: pictures.index(item["id"]) + 1 for item in files if item["id"] in pictures}
+    # What a call works on.
 
     async def input_files(self, references: Any, keep: bool = False, name: str = "images") -> list[InputFile | None]:
-        """Files of the chat as a workflow's inputs, given as a list, as one text, or as a list in a text: by numbers,
-        "last", "last 2", ids or addresses. With `keep` the word "saved" stands for the workflow's own file, as None.
-        Raises `BadArgument`, and `LimitExceeded` for more than a workflow could take."""
+        """Files of the chat as a workflow's inputs, given by the argument called `name`: a list, one text, or a list in
+        a text, of numbers, "last", "last 2", ids or addresses. With `keep` the word "saved" stands for the workflow's
+        own file, as None.
+
+        Raises `BadArgument`, and `LimitExceeded` for more, or larger ones, than a workflow could take.
+        """
         wanted: list[str | None] = []
         for words in read_references(references, name):
             wanted += [None] if keep and words.lower() in OF_AUTHOR else await self._meant(words)
@@ -10222,12 +11386,12 @@ class Chat:
         return await offer()
 
     async def offers(self) -> dict[str, Offer]:
-        """The chat's newest file of each kind."""
+        """The chat's newest file of each kind, to be read when it is needed."""
         return {file.kind: functools.partial(self._input_file, file.reference) for file in await self.media()}
 
     async def mask(self, value: Any, picture: InputFile) -> Image.Image | None:
-        """A mask for a picture, given as one of the chat's pictures or as the word "transparency"; white is painted
-        anew. Raises `BadArgument`."""
+        """A mask for a picture (mode L, white is painted anew), given as one of the chat's pictures, or by the word
+        "transparency" for the see-through part of the picture itself; None when none is given. Raises `BadArgument`."""
         words = read_references(value, "mask")
         if not words:
             return None
@@ -10242,19 +11406,50 @@ class Chat:
         name, data = await self.read_file(references[0])
         return await asyncio.to_thread(read_mask, data, name)
 
-    @property
-    def seen_by_model(self) -> bool:
-        """Whether the model gets to see pictures in a result: it has to have vision, call natively, and Open WebUI has
-        to take them out of the text (since 0.11.4)."""
-        model = self._metadata.get("model") or {}
-        about = ((model.get("info") or {}).get("meta") or {}).get("capabilities") or {}
-        native = (self._metadata.get("params") or {}).get("function_calling") != "legacy"
-        takes = hasattr(sys.modules.get("open_webui.utils.middleware"), "extract_base64_images")
-        return takes and native and about.get("vision") is not False
+    async def read_file(self, reference: str) -> tuple[str, bytes]:
+        """Name and content of a file that the user may read, by its id or its address in this Open WebUI, or of a data
+        URI.
+
+        Raises `BadArgument` for any other: one that the user may not read cannot be told from one that is not there.
+        Raises `LimitExceeded` for one that is too large.
+        """
+        if DATA_URI.match(reference):
+            return await asyncio.to_thread(read_data_uri, reference)
+        from open_webui.models.files import Files
+        from open_webui.models.users import Users
+        from open_webui.storage.provider import Storage
+        from open_webui.utils.access_control.files import has_access_to_file
+
+        found = FILE_REFERENCE.fullmatch(reference.strip())
+        user = await Users.get_user_by_id(str(self.user.get("id")))
+        item = await Files.get_file_by_id(found[1]) if found and user else None
+        mine = item is not None and (item.user_id == user.id or user.role == "admin")  # as for Open WebUI itself
+        if item is None or not (mine or await has_access_to_file(item.id, "read", user)):
+            raise BadArgument(
+                f'There is no file "{shortened(reference)}".',
+                'Give a picture\'s number in this chat, "last", or the id or URL of one of its files.',
+            )
+
+        def content() -> bytes:
+            path = Path(Storage.get_file(item.path))
+            if path.stat().st_size > MAX_INPUT_BYTES:
+                raise LimitExceeded(f'The file "{item.filename}" is larger than {MAX_INPUT_BYTES // 2**20} MB.')
+            return path.read_bytes()
+
+        try:
+            return str(item.filename), await asyncio.to_thread(content)
+        except ComfyUIError:
+            raise
+        except Exception:  # whatever the storage provider raises
+            raise BadArgument(f'The file "{item.filename}" is not in the storage of Open WebUI any more.') from None
 
     async def attached_workflow(self) -> Entry:
         """The newest workflow among the files that the user attached to this chat: inside a picture that ComfyUI made,
-        or as a JSON file. Raises `UnknownWorkflow` or, when there is none in what is attached, `WorkflowRefused`."""
+        or as a JSON file.
+
+        Raises `UnknownWorkflow` when nothing is attached, and `WorkflowRefused` or its kin when none is in what is
+        attached.
+        """
         refusal: ComfyUIError | None = None
         for reference in (await self._attachments())[:ATTACHMENTS]:
             try:
@@ -10271,84 +11466,88 @@ class Chat:
         )
 
     async def _attachments(self) -> list[str]:
-        """The addresses of the files that the user attached, newest first: of this turn, then of the earlier ones."""
+        """The ids or addresses of the files that the user attached, newest first: of this turn, then of the earlier
+        ones."""
         turns = [message.get("files") or () for message in await self._branch() if message.get("role") == "user"]
         items = [item for turn in turns for item in turn if isinstance(item, Mapping)]
         items += [item for item in self._metadata.get("files") or () if isinstance(item, Mapping)]
         references = [str(item.get("id") or item.get("url") or "") for item in reversed(items)]
         return list(dict.fromkeys(filter(None, references)))
 
-    async def _attach(self, stored: list[dict[str, Any]]) -> None:
-        """Add files to the message, in the database and in the browser."""
-        if self._display:  # no preview may come after the pictures
-            await self._display.stop()
-        shown = [*self._files, *stored]
-        if self.saved:
-            from open_webui.models.chats import Chats
+    # What Open WebUI's settings, and the model, say about the call.
 
-            ids = [item["id"] for item in stored]
-            await Chats.insert_chat_files(self.chat_id, self.message_id, ids, str(self.user.get("id")))
-            shown = await Chats.add_message_files_by_id_and_message_id(self.chat_id, self.message_id, stored) or shown
-        elif self.chat_id:
-            made = ELSEWHERE.setdefault(self.chat_id, {})
-            made[self.message_id] = Passing(len(self._said()), tuple(map(dict, shown)))
-            for remembered, most in ((made, REMEMBERED_MESSAGES), (ELSEWHERE, REMEMBERED_CHATS)):
-                for oldest in list(remembered)[:-most]:
-                    del remembered[oldest]
-            shown = stored if self._adds() else shown
-        self._files, self._media = shown, None
-        await self._say("chat:message:files", {"files": [dict(item) for item in shown]})
-        if self._display:
-            self._display.preview_shown = False
+    @property
+    def owner(self) -> Owner:
+        """Whose jobs this call's are. The key comes from Open WebUI's own secret, so that all of its workers agree, and
+        still do after a restart."""
+        env = sys.modules.get("open_webui.env")
+        secret = str(getattr(env, "WEBUI_SECRET_KEY", "") or "")
+        user = str(self.user.get("id") or "")
+        if not secret:
+            return Owner(user)
+        # Several processes, or machines, need Redis to tell one another of their chats.
+        shared = getattr(env, "REDIS_URL", "") or getattr(env, "WEBSOCKET_MANAGER", "")
+        alone = getattr(env, "UVICORN_WORKERS", None) == 1 and not shared
+        return Owner(user, hmac.new(secret.encode(), b"comfyui_tool: whose job", "sha256").digest(), alone)
 
-    async def _say(self, kind: str, data: dict[str, Any]) -> None:
-        if self._emit:
-            async with asyncio.timeout(ANSWER_SECONDS):
-                await self._emit({"type": kind, "data": data})
+    @property
+    def seen_by_model(self) -> bool:
+        """Whether the model gets to see pictures in a result. It has to have vision and to call natively, and Open
+        WebUI has to take pictures out of a result's text (since 0.11.4)."""
+        model = self._metadata.get("model") or {}
+        about = ((model.get("info") or {}).get("meta") or {}).get("capabilities") or {}
+        native = (self._metadata.get("params") or {}).get("function_calling") != "legacy"
+        takes = hasattr(sys.modules.get("open_webui.utils.middleware"), "extract_base64_images")
+        return takes and native and about.get("vision") is not False
 
-    async def answer(self, work: Callable[[Display], Awaitable[tuple[dict[str, Any], str]]]) -> dict[str, Any]:
-        """Do a call's work and see that the chat is left in order whatever happens: the last status is written, no
-        preview stays, the model gets a dictionary. `work` returns it and the last status.
+    async def comfyui_address(self) -> str:
+        """The address of ComfyUI in Open WebUI's own image settings, or ""."""
+        with contextlib.suppress(ImportError, AttributeError):
+            from open_webui.models.config import Config
 
-        A cancellation is raised again after the clean-up.
-        """
+            return str(await Config.get("image_generation.comfyui.base_url") or "")
+        with contextlib.suppress(AttributeError):  # before 0.10 the settings hang on the application
+            return str(self.request.app.state.config.COMFYUI_BASE_URL or "")
+        return ""
+
+    async def ollamas(self) -> list[Ollama]:
+        """The Ollamas in Open WebUI's own settings."""
+        with contextlib.suppress(ImportError, AttributeError):
+            from open_webui.models.config import Config
+
+            keys = ("ollama.enable", "ollama.base_urls", "ollama.api_configs")
+            return Ollama.all_of(*[await Config.get(key) for key in keys])
+        with contextlib.suppress(AttributeError):  # before 0.10 the settings hang on the application
+            config = self.request.app.state.config
+            return Ollama.all_of(config.ENABLE_OLLAMA_API, config.OLLAMA_BASE_URLS, config.OLLAMA_API_CONFIGS)
+        return []
+
+    async def unload_ollama(self) -> None:
+        """Have every Ollama unload its models, all at the same time. Like `Ollama.unload` it never raises."""
         try:
-            result, text = await work(await self._begin())
-        except asyncio.CancelledError as stop:
-            notes = getattr(stop, "__notes__", ())
-            text = f"Stopped. {notes[0]}" if notes else "Stopped"
-            text = notes[0] if notes and notes[0].startswith(GOES_ON) else text
-            await finish(self._close(text), CLEAN_UP_SECONDS)
-            raise
-        except ComfyUIError as error:
-            log.info("%s: %s", error.code, error.message)
-            result, text = error.as_result(), error.message
+            await asyncio.gather(*(ollama.unload() for ollama in await self.ollamas()))
         except Exception as error:
-            log.exception("a mistake in the ComfyUI tool")
-            result, text = InternalError(f"The tool failed ({type(error).__name__}).").as_result(), "The tool failed"
-        await finish(self._close(text), ANSWER_SECONDS)
-        return result
+            log.info("Open WebUI does not tell of its Ollamas: %s", type(error).__name__)
 
-    async def _close(self, text: str) -> None:
-        """Take the preview away and write the last status, the one whether or not the other succeeds."""
-        try:
-            if self._display:
-                await self._display.stop()
-            if self._display and self._display.preview_shown and (emit := await self._live()):
-                files = [dict(item) for item in self._files]
-                async with asyncio.timeout(CLEAN_UP_SECONDS / 2):
-                    await emit({"type": "chat:message:files", "data": {"files": files}})
-        except Exception as error:
-            log.warning("the preview could not be taken away: %s", type(error).__name__)
-        await self._say("status", {"description": text, "done": True})
+
+def message_file(item: Any, drawn: bool) -> dict[str, Any]:
+    """What a message holds of a stored file (`item` as Open WebUI's `Files` gives it): a picture that is `drawn`, or a
+    file that is offered for download."""
+    meta = item.meta or {}
+    name, content_type = str(meta.get("name") or item.filename), str(meta.get("content_type") or "")
+    url = f"/api/v1/files/{item.id}/content"
+    kept = {"id": item.id, "url": url, "name": name, "content_type": content_type}
+    if drawn:
+        return {"type": "image", **kept}
+    return {"type": "file", **kept, "size": int(meta.get("size") or 0)}
 
 
 TEXT_SHOWN = 100_000  # characters of a text that its dialog shows
 
 
 def file_page(product: Product, url: str) -> str:
-    """What Open WebUI's dialog shows of a file that is no picture: a player, the text, or a way to download it. It is
-    kept with the file, in Markdown."""
+    """What Open WebUI's dialog shows of a file that is no picture, in Markdown: a player, the text, or a way to
+    download it. It is stored with the file."""
     kind, _, detail = product.content_type.partition("/")
     if kind in ("video", "audio"):
         return player(kind, url, ' style="max-width:100%;max-height:20rem"')  # the dialog is not high
@@ -10367,7 +11566,15 @@ def player(kind: str, url: str, style: str = "") -> str:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/valves.py
 #
-# webui/valves.
+# The valves: what the administrator and each user can set, as Open WebUI shows it.
+#
+# `Valves` are the administrator's, `UserValves` each user's own. Titles and descriptions are what people read on the page
+# of the tool, and the README lists both tables.
+#
+# Nothing is judged here. Open WebUI hands over whatever is stored, and a user may have stored anything at all, past every
+# check; but an error at this place would break every chat that has the tool. So `Tolerant` brings each value into its
+# type, or takes the default, and no more. Ranges, addresses and rights are seen to where the valves are resolved for a
+# call: `resolve` in webui/settings.py.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -10379,6 +11586,8 @@ class Tolerant(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _tidy(cls, value: Any, info: Any) -> Any:
+        """A stored value in the type of its field: words for a choice or a switch, numbers as text; the default for
+        what cannot be read."""
         known = cls.model_fields[info.field_name]
         if get_origin(known.annotation) is Literal:
             plain = str(value).strip().lower()
@@ -10398,6 +11607,7 @@ class Tolerant(BaseModel):
         return known.default if not math.isfinite(number) else known.annotation(number) if known.annotation else number
 
 
+# Descriptions that both kinds of valves have, and how a valve is told to hide what is typed.
 SECRET = {"input": {"type": "password"}}
 MODEL_VALVE = "File name of the model to use when none is asked for. Leave empty to have an installed one chosen."
 SIZE_VALVE = 'Used when no size is asked for: "auto", an aspect ratio such as "16:9", or pixels such as "1216x832".'
@@ -10405,8 +11615,6 @@ NEGATIVE_VALVE = "What to keep out of pictures when the call does not say; used 
 WORKFLOW_VALVE = (
     "Name of the workflow to use when none is asked for. Leave empty to have one chosen by installed models."
 )
-
-
 EDIT_WORKFLOW_VALVE = "The same for edit_image. Leave empty to have one chosen by installed models."
 FORMAT_VALVE = "What pictures are kept as; animations, videos and all else stay as made."
 WORKFLOWS_VALVE = (
@@ -10565,38 +11773,47 @@ class UserValves(Tolerant):
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/settings.py
 #
-# webui/settings.
+# Resolves the valves: administrator, user and call come to one set of `Settings`.
+#
+# `settle` is what a call asks, and `resolve` is the one place where the valves are resolved: numbers are clamped to their
+# ranges, the user's valves go before the administrator's, and what a user has no right to is refused or left out. The
+# addresses are read here too, each with the key that belongs to it:
+#
+#     addresses: "fast = http://10.0.0.5:8188, http://10.0.0.6:8188"        keys: "first, second", or one for both
+#
+# A key goes to its own address only: the administrator's never to one that a user typed in, nor the other way round.
+#
+# `Settings.wish`, `edit`, `enlarge` and `order` then make the `Wish` of a call out of its arguments, which go before all
+# valves. Each value carries whose it is (`Wanted`: level 0 for the call, 1 for the user, 2 for the administrator), so
+# that errors can name it and, of two that do not go together, the one of less right gives way.
 # ----------------------------------------------------------------------------------------------------------------------
-
-
-USUAL_ADDRESSES = ("http://127.0.0.1:8188", "http://host.docker.internal:8188")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What both valves and the caller's rights come to, for one call."""
+    """What both kinds of valves and the caller's rights come to, for one call."""
 
     endpoints: tuple[Endpoint, ...]  # in the order in which they are preferred
     limits: Limits
     previews: bool
-    preferences: Mapping[str, Wanted]  # argument -> what holds when the call does not say
+    preferences: Mapping[str, Wanted]  # argument -> what a valve says for when the call does not
     catalogue: Catalogue = Catalogue()
-    own_workflows: bool = False  # whether the caller may bring workflows
+    own_workflows: bool = False  # whether the caller may bring their own
     format: Format = Format()
-    show_to_model: bool = False
+    show_to_model: bool = False  # whether the model gets small copies of its pictures
     owner: Owner = field(default_factory=Owner)
     patience: Patience = Patience()
     unload_ollama: bool = False
-    free_seconds: float | None = None  # after a run, before ComfyUI's memory is freed; None for never
-    others: tuple[Endpoint, ...] = ()  # of the administrator's, while the user names one of them
+    free_seconds: float | None = None  # after a run, until ComfyUI's memory is freed; None for never
+    others: tuple[Endpoint, ...] = ()  # the administrator's other servers, while the user names one
 
     @property
     def fleet(self) -> Fleet:
-        """The servers of this call, and by what rules they are used."""
+        """The servers of this call, and the rules for them."""
         return Fleet(self.endpoints, self.limits, self.owner, self.patience, self.others)
 
     def wish(self, prompt: Any, **arguments: Any) -> Wish:
-        """The wish of a call: its arguments first, then the user's valves, then the administrator's.
+        """The wish of a call for new pictures: its arguments first, then the user's valves, then the administrator's.
 
         Raises `BadArgument` when there is no prompt.
         """
@@ -10605,7 +11822,8 @@ class Settings:
         return Wish(_prompt(prompt), **wanted)
 
     def edit(self, prompt: Any, files: Sequence[InputFile | None], mask: Image.Image | None, **arguments: Any) -> Wish:
-        """The same for a change of pictures: size and workflow of the valves are for new ones and do not hold.
+        """The wish of a call that changes pictures. Size and workflow of the valves are for new pictures and do not
+        hold; the valve "Workflow for edits" does. With a mask only workflows that paint into one are chosen.
 
         Raises `BadArgument` when there is no prompt.
         """
@@ -10616,7 +11834,7 @@ class Settings:
         return Wish(_prompt(prompt), tasks, files=tuple(files), mask=mask, **wanted)
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Wish:
-        """The wish for a larger copy of a picture."""
+        """The wish for a larger copy of a picture. No valve holds."""
         wanted: dict[str, Any] = _given(arguments)
         return Wish(None, ("upscale",), files=(picture,), **wanted)
 
@@ -10627,8 +11845,11 @@ class Settings:
         files: Sequence[InputFile | None] = (),
         offers: Mapping[str, Offer] | None = None,
     ) -> Wish:
-        """The wish of a call that names a workflow and its inputs; all others stay as its author saved them. Without a
-        name one is chosen that makes pictures, or changes those that are given. Raises `BadArgument`.
+        """The wish of a call that names a workflow and its inputs, such as {"prompt": "a fox", "seed": 7}, also written
+        as JSON in a text. All other inputs stay as the workflow's author saved them. Without a name a workflow is
+        chosen that makes pictures, or that changes those which are given.
+
+        Raises `BadArgument`.
         """
         name = words_of(workflow, "workflow").strip()
         if isinstance(inputs, str):
@@ -10650,7 +11871,8 @@ class Settings:
         return Wish(workflow=about, inputs=wanted, files=tuple(files), offers=offers or {})
 
     async def including(self, chat: "Chat", workflow: Any) -> Catalogue:
-        """The catalogue, with the workflow attached to the chat when that is the one which is named."""
+        """The catalogue, with the workflow attached to the chat when that is the one which is named. Raises
+        `UnknownWorkflow` where the caller may not bring one, and as `Chat.attached_workflow` does."""
         if not isinstance(workflow, str) or workflow.strip().lower() != ATTACHED:
             return self.catalogue
         if not self.own_workflows:
@@ -10662,6 +11884,7 @@ class Settings:
 
 
 def _prompt(prompt: Any) -> str:
+    """The prompt as a text. Raises `BadArgument` when it is none, or empty."""
     text = as_text(Wanted(prompt, "The argument prompt"))
     if not text.strip():
         raise BadArgument("The argument prompt is empty.", "Call again with a text that says what to show.")
@@ -10669,17 +11892,27 @@ def _prompt(prompt: Any) -> str:
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Wanted]:
+    """The arguments that the caller means, without what stands for leaving them out."""
     return {name: Wanted(value, f"The argument {name}") for name, value in arguments.items() if is_given(name, value)}
+
+
+# Resolving: both kinds of valves and the caller's rights, as one value.
+
+
+async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> Settings:
+    """The settings of a call. Workflows in a valve may be megabytes, so they are read beside the event loop."""
+    return await asyncio.to_thread(resolve, valves, user, await chat.comfyui_address(), chat.owner)
 
 
 def resolve(
     valves: Valves, user: Mapping[str, Any] | None, own_address: str = "", owner: Owner | None = None
 ) -> Settings:
-    """Both valves, clamped, and the caller's rights as one value.
+    """Both kinds of valves and the caller's rights as one value: this is where valves are resolved.
 
-    `user` is Open WebUI's `__user__`, with the user's valves; `own_address` the one in Open WebUI's image settings;
-    `owner` says whose the jobs are.
-    Raises `EndpointRefused` and `BadArgument`.
+    `user` is Open WebUI's `__user__`, with the user's valves in it, and None on the command line; `own_address` is the
+    one in Open WebUI's image settings, or ""; `owner` says whose the jobs are.
+
+    Raises `EndpointRefused` for an address of their own that the user may not have, and `BadArgument`.
     """
     user = user or {}
     stored = user.get("valves")
@@ -10734,12 +11967,13 @@ def resolve(
 
 
 def _free_seconds(valves: Valves) -> float | None:
+    """How long after a run ComfyUI's memory is freed; None for never."""
     idle = 60 * clamp(valves.idle_minutes, 0.1, 1440)
     return {"after each run": 0.0, "when idle": idle}.get(valves.free_memory)
 
 
 def _catalogue(valves: Valves, mine: UserValves, own: bool) -> Catalogue:
-    """The workflows of both valves, and what is wrong with them; the user's if they may bring their own."""
+    """The workflows of both valves, the user's if they may bring their own, and what is wrong with them."""
     pasted = [read_pasted(mine.workflows, "user", 'Your valve "Workflows"')] if own else []
     pasted.append(read_pasted(valves.workflows, "administrator", 'The administrator\'s valve "Workflows"'))
     problems = [problem for one in pasted for problem in one.problems]
@@ -10749,13 +11983,18 @@ def _catalogue(valves: Valves, mine: UserValves, own: bool) -> Catalogue:
     return Catalogue(given, valves.server_workflows or bool(mine.endpoint.strip()), tuple(problems))
 
 
-async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> Settings:
-    """The settings of a call. Workflows in a valve may be megabytes, so they are read beside the event loop."""
-    return await asyncio.to_thread(resolve, valves, user, await chat.comfyui_address(), chat.owner)
+# The addresses of ComfyUI.
+
+
+USUAL_ADDRESSES = ("http://127.0.0.1:8188", "http://host.docker.internal:8188")  # where nobody set any
 
 
 def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]:
-    """The addresses to try for everybody. The key goes to those that an administrator set, not to guesses."""
+    """The servers for everybody, by the administrator's valve. Where that is empty they are guesses at where the one
+    server may be; the key goes to those that an administrator set elsewhere, but not to the usual addresses.
+
+    Raises `BadArgument`.
+    """
     if valves.endpoint.strip():
         return read_endpoints(valves.endpoint, valves.api_key)
     named = (
@@ -10769,15 +12008,19 @@ def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]
 
 
 def read_endpoints(addresses: str, keys: str) -> list[Endpoint]:
-    """The administrator's servers: addresses behind commas or one a line, each with a name before it ("fast = http://…")
-    or not, and one key for all or one each in the same order. Raises `BadArgument`."""
+    """The administrator's servers: addresses behind commas or one a line, each with a name before it ("fast =
+    http://...") or not, and one key for all or one each in the same order, where an empty place is a server without a
+    key.
+
+    Raises `BadArgument`.
+    """
     texts = [text.strip() for text in re.split(r"[,;\n]+", addresses) if text.strip()]
     if not texts:
         raise BadArgument('The valve "ComfyUI address" holds no address.', "It looks like http://host:8188.")
     named = [re.fullmatch(r"(?:([^=:/]{1,60}?)\s*=\s*)?(.*)", text, re.DOTALL) for text in texts]
     labels = [(found[1] or "").strip() if found else "" for found in named]
     given = [keys.strip()] if len(texts) == 1 else [key.strip() for key in re.split(r"[,;\n]", keys.rstrip())]
-    given = given * len(texts) if len(given) == 1 else given  # a place left empty is a server without a key
+    given = given * len(texts) if len(given) == 1 else given
     while len(given) > len(texts) and not given[-1]:
         given.pop()
     if len(given) != len(texts):
@@ -10794,7 +12037,8 @@ def read_endpoints(addresses: str, keys: str) -> list[Endpoint]:
 
 
 def pinned(endpoints: list[Endpoint], name: str) -> list[Endpoint]:
-    """The server of a name or address, or all of them when none is named. Raises `BadArgument`."""
+    """The server of this name or address, as the user's valve names it, or all of them when it is empty. Raises
+    `BadArgument`."""
     wanted = name.strip().lower()
     if not wanted:
         return endpoints
@@ -10810,15 +12054,43 @@ def pinned(endpoints: list[Endpoint], name: str) -> list[Endpoint]:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/reports.py
 #
-# webui/reports.
+# What the model is told of results and servers, and the status that the user reads.
+#
+# `keep_and_report` stores what a run made and tells of it with `report`; `status_report` tells of servers. Both give back
+# the dictionary for the model and the status, such as "Done in 8 s · seed 7":
+#
+#     {"status": "done", "images": [{"number": 3, "id": "5f0c...", "url": "/api/v1/files/5f0c.../content"}],
+#      "seed": 7, "model": "sd_xl_base_1.0.safetensors", "workflow": "sdxl", "size": "1024x1024", "seconds": 8.1,
+#      "note": "The user already sees the picture in the chat; do not show or link it again. ..."}
+#
+# Open WebUI sends a result to the model again in every later turn, so it is short.
 # ----------------------------------------------------------------------------------------------------------------------
+
+
+GLANCES = 4  # pictures of one result that the model is shown
+
+
+async def keep_and_report(chat: Chat, settings: Settings, made: Made, stem: str) -> tuple[dict[str, Any], str]:
+    """What was made, stored as the user's files and reported; `stem` is what the files are called after. Raises
+    `StorageRefused`."""
+    files = await chat.keep(made.products, stem)
+    result, text = report(made, files, chat.shown, await chat.numbers(files))
+    if settings.show_to_model and chat.seen_by_model:
+        pictures = [product.data for product in made.products if product.size][:GLANCES]
+        copies = [await asyncio.to_thread(glance, data) for data in pictures]
+        result["copies"] = [copy for copy in copies if copy]
+    return result, text
 
 
 def report(
     made: Made, files: Sequence[Mapping[str, Any]], shown: bool, numbers: Mapping[str, int] | None = None
 ) -> tuple[dict[str, Any], str]:
-    """What the model gets to know of finished files, and the last status. `shown` tells whether the user sees them,
-    `numbers` the pictures' numbers in the chat by id."""
+    """What the model gets to know of finished files, and the last status.
+
+    `files` are what a message holds of them, `shown` tells whether the user sees them, `numbers` the pictures' numbers
+    in the chat by id. Files that are no pictures come as "files", those that can be played also as "players", which the
+    model copies into its answer; texts that nodes showed come as "text", and notes as "adjusted".
+    """
     pictures = [item for item in files if item["type"] == "image"]
     others = [item for item in files if item["type"] != "image"]
     thing = "picture" if pictures else "file"
@@ -10866,9 +12138,15 @@ def report(
     return result, f"Done{took}" + (f" · seed {made.seed}" if made.seed is not None else "")
 
 
+# What comfyui_status tells of each server.
+
+
 def status_report(standings: Sequence[Standing], admin: bool) -> tuple[dict[str, Any], str]:
-    """What the model gets to know of the servers, and the last status. Their addresses and the metrics of this process
-    are for administrators; all others get a number for a server that has no name."""
+    """What the model gets to know of the servers, and the last status.
+
+    Their addresses, and the metrics of this process, are for administrators; for all others a server that has no name
+    gets a number.
+    """
     servers, lines = [], []
     for index, one in enumerate(standings, 1):
         plain = "ComfyUI" if len(standings) == 1 else f"ComfyUI {index}"
@@ -10902,21 +12180,6 @@ def status_report(standings: Sequence[Standing], admin: bool) -> tuple[dict[str,
     return result, f"{text} · {waiting} in the queue" if any(one.queue is not None for one in standings) else text
 
 
-def _without_address(text: str, endpoint: Endpoint, name: str) -> str:
-    """A text with a server's name in place of every address."""
-    return re.sub(r"\w+://[^\s,;()]+", lambda _: name, text).replace(urlsplit(endpoint.url).netloc, name)
-
-
-def _last_fault(record: Record) -> str:
-    """What went wrong last, and how long ago."""
-    ago = duration(max(time.time() - record.fault_at, 0.0))
-    return f"{record.fault.rstrip('.')} ({ago} ago)" if record.fault else ""
-
-
-def _megabytes(**amounts: int | None) -> dict[str, int]:
-    return {f"memory_{name}_mb": value // 2**20 for name, value in amounts.items() if value is not None}
-
-
 def _status_line(name: str, standing: Standing, fault: str) -> str:
     """A server in words for the user."""
     said = [f"{name}: {standing.health}"]
@@ -10946,31 +12209,55 @@ def _metrics_line(standing: Standing) -> str:
     )
 
 
-GLANCES = 4  # pictures of one result that the model is shown
+def _last_fault(record: Record) -> str:
+    """What went wrong last, and how long ago; empty where nothing did."""
+    ago = duration(max(time.time() - record.fault_at, 0.0))
+    return f"{record.fault.rstrip('.')} ({ago} ago)" if record.fault else ""
 
 
-async def keep_and_report(chat: Chat, settings: Settings, made: Made, stem: str) -> tuple[dict[str, Any], str]:
-    """What was made, stored and reported."""
-    files = await chat.keep(made.products, stem)
-    result, text = report(made, files, chat.shown, await chat.numbers(files))
-    if settings.show_to_model and chat.seen_by_model:
-        pictures = [product.data for product in made.products if product.size][:GLANCES]
-        copies = [await asyncio.to_thread(glance, data) for data in pictures]
-        result["copies"] = [copy for copy in copies if copy]
-    return result, text
+def _without_address(text: str, endpoint: Endpoint, name: str) -> str:
+    """A text with a server's name in place of every address."""
+    return re.sub(r"\w+://[^\s,;()]+", lambda _: name, text).replace(urlsplit(endpoint.url).netloc, name)
+
+
+def _megabytes(**amounts: int | None) -> dict[str, int]:
+    """Amounts of memory, given in bytes, in megabytes (2**20 bytes), each under its name; without those that are not
+    known."""
+    return {f"memory_{name}_mb": value // 2**20 for name, value in amounts.items() if value is not None}
 
 
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/jobs.py
 #
-# webui/jobs.
+# check_job: jobs of earlier calls brought into the chat, cancelled, or told of.
+#
+# With an id `check_jobs` brings that job, or cancels it. Without one it looks at all jobs of the user that the servers
+# still know (run/earlier.py) and at what is stored of them already, and brings those that are done and not stored whole.
+#
+# No result is to be stored twice, and none is to be missed. So a job that its own call is about to bring is only told of
+# (`is_attended`), what is stored already is shown again instead, and after the files were fetched it is looked once more
+# whether another worker stored them meanwhile.
 # ----------------------------------------------------------------------------------------------------------------------
+
+
+MOST_BROUGHT = 8  # jobs that one call brings, or whose failures it tells
 
 
 async def check_jobs(
     chat: Chat, display: Display, settings: Settings, job_id: str, cancel: bool
 ) -> tuple[dict[str, Any], str]:
-    """A job of an earlier call brought, cancelled, or told of; without an id all of the user's."""
+    """The job of an earlier call with this id brought or, with `cancel`, cancelled; returns what the model gets, and
+    the last status.
+
+    Without an id all of the user's jobs: those that are done and not stored yet are brought, `MOST_BROUGHT` at a time
+    and only of the last 24 hours (`COLLECT_SECONDS`); of the others it tells how they stand. Where one is at work and
+    no other waits to be brought, it is waited for a while. `cancel` takes the one job that is at work.
+
+        {"status": "running", "brought": [<as `report` tells it>], "jobs": [<as `job_line` does>], "failed": [...],
+         "no answer from": ["old"], "more": "2 older ones are done; call again"}
+
+    Raises `BadArgument` when there is not just one to cancel, and as `find_job`, `bring` and `keep_and_report` do.
+    """
     fleet = await settings.fleet.found()
     if job_id:
         endpoint, prompt = await find_job(fleet, job_id)
@@ -11011,7 +12298,8 @@ async def check_jobs(
 
 
 def _failure(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str] | None:
-    """A job that failed, in a line, unless somebody stopped it or the failure was told: by its own call, or here."""
+    """A job that failed, in a line; None when somebody stopped it, or its failure was told already: by its own call, or
+    here."""
     own_call_told = (prompt.ended or 0.0) <= marked_time(prompt, "until") and prompt.prompt_id in ATTENDED
     if prompt.prompt_id in TOLD or own_call_told or is_attended(fleet.owner, prompt):
         return None
@@ -11025,13 +12313,11 @@ def _failure(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
     return None
 
 
-MOST_BROUGHT = 8  # jobs that one call brings
-
-
 async def _bring(
     chat: Chat, display: Display, settings: Settings, endpoint: Endpoint, prompt: Prompt
 ) -> tuple[dict[str, Any], str]:
-    """A job's files in the chat: stored now, or shown again when they are stored already."""
+    """A job's files in the chat: stored now, or shown again when they are stored already. What the user deleted of it
+    meanwhile is stored anew."""
     job = {prompt.prompt_id: marked_time(prompt, "at")}
     stored = (await chat.kept(job)).get(prompt.prompt_id) if isinstance(prompt.state, Recorded) else None
     if stored and stored.whole:
@@ -11070,7 +12356,16 @@ async def _cancel(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> tuple[dic
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/tools.py
 #
-# webui/tools.
+# The methods that a model can call, as Open WebUI offers them: the class `Tools`.
+#
+# Open WebUI reads the specification of a method out of its signature and docstring when the tool is saved: the text
+# before the first `:param` says what it does, each `:param` describes an argument. So these docstrings are written for
+# models. Arguments whose names begin with two underscores are Open WebUI's own, and hidden from the model.
+#
+# All methods go the same way: make the `Chat` of the call, and have `Chat.answer` run the work in it, which settles the
+# settings, makes a wish of the arguments, and has it done. Open WebUI does not validate arguments: a list may come as a
+# text, a switch as a word. Numbers are annotated as `float`, also whole ones, since at `int` Open WebUI (0.10 and later)
+# would fail at a text itself, before anything here could read it or say what is wrong.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -11392,7 +12687,8 @@ class Tools:
 async def _run(
     chat: Chat, display: Display, settings: Settings, wish: Wish, catalogue: Catalogue
 ) -> tuple[dict[str, Any], str]:
-    """A wish made, stored and reported."""
+    """A wish made, stored as files of the user, and reported. Until the end its jobs are attended to, so that check_job
+    leaves them."""
     with attending():
         made = await make(
             wish,
@@ -11413,52 +12709,88 @@ async def _run(
 # ======================================================================================================================
 # src/comfyui_chat/command_line.py
 #
-# command_line.
+# The command line: `generate` pictures, `convert` workflows, `install` this tool.
+#
+# `main` parses what stands behind `python comfyui_tool.py` and runs one command, an `async` function of the options:
+#
+# - `generate` makes pictures as generate_image does (run/make.py), with a progress bar on the terminal, and writes them
+#   to files.
+# - `convert` turns workflows as ComfyUI's editor saves them into the format of its API.
+# - `install` creates or updates the tool in a running Open WebUI through its REST interface, as Open WebUI 0.9.6 to
+#   0.12.4 has it. It sends the very file that it runs from, so it works from the built file only.
+#
+# Exit status: 0 done, 1 failed, 2 called wrongly, 130 stopped.
 # ======================================================================================================================
 
 
-VERSION = "0.1.0"
-TOOL_ID = "comfyui"
+VERSION = "0.1.0"  # as in the front matter
+TOOL_ID = "comfyui"  # under which Open WebUI keeps the tool
 
 
-class TerminalDisplay:
-    """Shows a run on a terminal's last line, or one line a phase where the output is no terminal."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._live = stream.isatty()
-        self._phase = ""
-
-    def status(self, phase: str, text: str, fraction: float | None = None) -> None:
-        """Show a text, and a bar once there is something to fill it."""
-        if self._live:
-            filled = round(30 * (fraction or 0.0))
-            bar = f"{'█' * filled}{'░' * (30 - filled)} " if phase == "running" else ""
-            self._stream.write(f"\r\x1b[2K{bar}{text}")
-        elif phase != self._phase:
-            self._stream.write(f"{text}\n")
-        self._phase = phase
-        self._stream.flush()
-
-    def preview(self, data: bytes) -> None:
-        """A terminal shows none."""
-
-    def end(self) -> None:
-        """Take the last line away."""
-        if self._live:
-            self._stream.write("\r\x1b[2K")
-            self._stream.flush()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. `arguments` are those of the process when None. Returns the exit status: 0 done, 1 failed, 2
+    called wrongly, 130 stopped."""
+    options = command_parser().parse_args(arguments)
+    try:
+        return asyncio.run(_run_command(options))
+    except ComfyUIError as error:
+        print(f"{error.message} {error.hint}", file=sys.stderr)
+        return 2 if isinstance(error, BadArgument) else 1
+    except OSError as error:
+        print(f"{error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except Exception as error:
+        print(f"A mistake in this tool: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
 
 
-def check_target(target: Path) -> None:
-    """Find out before the work whether its result can be written; raises `BadArgument`."""
-    folder = target.absolute().parent
-    if not folder.is_dir():
-        raise BadArgument(f'There is no folder "{target.parent}".', "Make it first, or give another -o.")
-    if target.is_dir():
-        raise BadArgument(f'"{target}" is a folder.', "Give the name of a file to -o.")
-    if not os.access(target if target.exists() else folder, os.W_OK):
-        raise BadArgument(f'"{target}" cannot be written.', "Give another -o.")
+async def _run_command(options: argparse.Namespace) -> int:
+    """Run one command, so that SIGTERM cancels it as Ctrl+C does, and close all connections after it."""
+    task = asyncio.current_task()
+    if task:
+        with contextlib.suppress(NotImplementedError):  # Windows
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return int(await options.run(options))
+    finally:
+        await close_servers()
+
+
+def command_parser() -> argparse.ArgumentParser:
+    """The command line's own description of itself."""
+    parser = argparse.ArgumentParser(prog="comfyui_tool.py", description="ComfyUI for Open WebUI, and for a terminal.")
+    parser.add_argument("--version", action="version", version=VERSION)
+    commands = parser.add_subparsers(dest="command", required=True)
+    generate = commands.add_parser("generate", help="make pictures from a description")
+    generate.add_argument("prompt")
+    generate.add_argument("-o", "--output", metavar="FILE", help="where the picture goes; others get a number")
+    for name in ("negative-prompt", "size", "count", "seed", "steps", "guidance", "model", "workflow"):
+        generate.add_argument(f"--{name}")
+    generate.add_argument("--loras", metavar="NAME[:STRENGTH],…", help="LoRAs to use, behind commas")
+    generate.set_defaults(run=command_generate)
+    converting = commands.add_parser("convert", help="turn saved workflows into the format of ComfyUI's API")
+    converting.add_argument("files", nargs="+", metavar="FILE", help="x.json or x.ui.json; x.api.json is written")
+    converting.add_argument("--definitions", metavar="FILE", help="what /object_info answered, instead of a ComfyUI")
+    converting.add_argument("--out", metavar="DIR", help="where the results go; else beside the files")
+    converting.set_defaults(run=command_convert)
+    install = commands.add_parser("install", help="put this tool into a running Open WebUI")
+    install.add_argument("--url", required=True, help="address of Open WebUI")
+    install.add_argument("--token", help="an administrator's token or API key; else OPEN_WEBUI_TOKEN, else asked for")
+    install.add_argument("--replace", action="store_true", help="also in place of another tool with the same id")
+    install.add_argument("--public", action="store_true", help="let all users use it")
+    install.set_defaults(run=command_install)
+    for command in (generate, converting, install):
+        command.add_argument("--endpoint", metavar="URL", help="address of ComfyUI")
+        command.add_argument(
+            "--api-key", metavar="KEY", default=os.environ.get("COMFYUI_API_KEY"), help="ComfyUI's key"
+        )
+    return parser
+
+
+# `generate`: pictures from a description, without a chat.
 
 
 async def command_generate(options: argparse.Namespace) -> int:
@@ -11502,8 +12834,52 @@ async def command_generate(options: argparse.Namespace) -> int:
     return 0
 
 
+def check_target(target: Path) -> None:
+    """Find out before the work whether its result can be written. Raises `BadArgument`."""
+    folder = target.absolute().parent
+    if not folder.is_dir():
+        raise BadArgument(f'There is no folder "{target.parent}".', "Make it first, or give another -o.")
+    if target.is_dir():
+        raise BadArgument(f'"{target}" is a folder.', "Give the name of a file to -o.")
+    if not os.access(target if target.exists() else folder, os.W_OK):
+        raise BadArgument(f'"{target}" cannot be written.', "Give another -o.")
+
+
+class TerminalDisplay:
+    """The `Audience` of a run on a terminal: its last line, or one line a phase where the output is no terminal."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._live = stream.isatty()
+        self._phase = ""
+
+    def status(self, phase: str, text: str, fraction: float | None = None) -> None:
+        """Show a text, and a bar once there is something to fill it."""
+        if self._live:
+            filled = round(30 * (fraction or 0.0))
+            bar = f"{'█' * filled}{'░' * (30 - filled)} " if phase == "running" else ""
+            self._stream.write(f"\r\x1b[2K{bar}{text}")
+        elif phase != self._phase:
+            self._stream.write(f"{text}\n")
+        self._phase = phase
+        self._stream.flush()
+
+    def preview(self, data: bytes) -> None:
+        """A terminal shows none."""
+
+    def end(self) -> None:
+        """Take the last line away."""
+        if self._live:
+            self._stream.write("\r\x1b[2K")
+            self._stream.flush()
+
+
+# `convert`: workflows from ComfyUI's editor into the format of its API.
+
+
 async def command_convert(options: argparse.Namespace) -> int:
-    """`convert`: turn workflows as ComfyUI saves them into the format that its API takes, one file each."""
+    """`convert`: turn workflows as ComfyUI saves them into the format that its API takes, one file each. What cannot be
+    converted is reported, and the others are done all the same."""
     folder = Path(options.out) if options.out else None
     if folder and not folder.is_dir():
         raise BadArgument(f'There is no folder "{folder}".', "Make it first, or give another --out.")
@@ -11526,7 +12902,8 @@ async def command_convert(options: argparse.Namespace) -> int:
 
 
 async def node_definitions(options: argparse.Namespace) -> Definitions:
-    """All node definitions, from a file or from the first ComfyUI that answers."""
+    """All node definitions, out of a file with what `/object_info` answers, or of the first ComfyUI that answers.
+    Raises `BadArgument` and as `everywhere` does."""
     if options.definitions:
         try:
             found = json.loads(await asyncio.to_thread(Path(options.definitions).read_text, encoding="utf-8"))
@@ -11540,6 +12917,29 @@ async def node_definitions(options: argparse.Namespace) -> Definitions:
     return {name: NodeDefinition.parse(name, raw) for name, raw in found.items() if isinstance(raw, Mapping)}
 
 
+# `install`: this very file, put into a running Open WebUI.
+
+
+async def command_install(options: argparse.Namespace) -> int:
+    """`install`: create or update the tool in a running Open WebUI, set its valves, and check what came of it."""
+    token = options.token or os.environ.get("OPEN_WEBUI_TOKEN") or ask_secretly("Token or API key of Open WebUI: ")
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        webui = OpenWebUI(options.url, token, session)
+        try:
+            await _install(webui, options)
+        except (LookupError, TypeError, AttributeError):
+            raise UnexpectedAnswer(f"What answers at {webui.url} is not Open WebUI as it is known.") from None
+    return 0
+
+
+def ask_secretly(question: str) -> str:
+    """What a person types, unseen. Raises `BadArgument` where nobody can be asked."""
+    try:
+        return getpass.getpass(question)
+    except EOFError:
+        raise BadArgument("There is nobody to ask for the token.", "Give --token or set OPEN_WEBUI_TOKEN.") from None
+
+
 class OpenWebUI:
     """The REST interface of a running Open WebUI, as far as installing needs it."""
 
@@ -11549,7 +12949,8 @@ class OpenWebUI:
         self._headers = {"Authorization": f"Bearer {token}"}
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
-        """One exchange; raises `ServerUnreachable`, `AccessRefused` or `UnexpectedAnswer` with the server's reason."""
+        """One exchange: `method` and `path` below /api/v1, and a body that is sent as JSON. Raises `ServerUnreachable`,
+        `AccessRefused` or `UnexpectedAnswer` with the server's reason."""
         try:
             async with (
                 asyncio.timeout(ANSWER_SECONDS),
@@ -11579,32 +12980,9 @@ class OpenWebUI:
         return answer
 
 
-async def command_install(options: argparse.Namespace) -> int:
-    """`install`: create or update the tool in a running Open WebUI, set its valve, and check what came of it."""
-    token = options.token or os.environ.get("OPEN_WEBUI_TOKEN") or ask_secretly("Token or API key of Open WebUI: ")
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-        webui = OpenWebUI(options.url, token, session)
-        try:
-            await _install(webui, options)
-        except (LookupError, TypeError, AttributeError):
-            raise UnexpectedAnswer(f"What answers at {webui.url} is not Open WebUI as it is known.") from None
-    return 0
-
-
-def ask_secretly(question: str) -> str:
-    """What a person types, unseen; raises `BadArgument` where nobody can be asked."""
-    try:
-        return getpass.getpass(question)
-    except EOFError:
-        raise BadArgument("There is nobody to ask for the token.", "Give --token or set OPEN_WEBUI_TOKEN.") from None
-
-
-def front_matter(source: str) -> dict[str, str]:
-    """The fields that a tool's first lines say of it."""
-    return dict(re.findall(r"^([a-z_]+): *(.+?) *$", source.partition('"""')[2].partition('"""')[0], re.MULTILINE))
-
-
 async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:
+    """Create the tool, or update it where its content differs; then its valves and access, and look whether Open WebUI
+    finds the methods in it. Raises `BadArgument` rather than replace another tool with the same id."""
     source = await asyncio.to_thread(Path(__file__).read_text, encoding="utf-8")
     about = front_matter(source)
     meta = {"description": about["description"], "manifest": {}}
@@ -11635,6 +13013,11 @@ async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:
     print(f"A model can call: {', '.join(methods)}.")
 
 
+def front_matter(source: str) -> dict[str, str]:
+    """The fields in a tool's first lines, as Open WebUI reads them: {"title": "ComfyUI", "version": "0.1.0", ...}."""
+    return dict(re.findall(r"^([a-z_]+): *(.+?) *$", source.partition('"""')[2].partition('"""')[0], re.MULTILINE))
+
+
 async def _install_valves(webui: OpenWebUI, path: str, options: argparse.Namespace) -> None:
     """Set the valves that were given. An update replaces all of them, so the others are sent along."""
     wanted = {"endpoint": options.endpoint and as_valve(options.endpoint), "api_key": options.api_key}
@@ -11662,67 +13045,6 @@ async def _install_grant(webui: OpenWebUI, path: str, grants: list[dict[str, Any
     if everybody not in held:
         await webui.call("POST", f"{path}/access/update", {"access_grants": [*held, everybody]})
         print("All users can use it now.")
-
-
-def command_parser() -> argparse.ArgumentParser:
-    """The command line's own description of itself."""
-    parser = argparse.ArgumentParser(prog="comfyui_tool.py", description="ComfyUI for Open WebUI, and for a terminal.")
-    parser.add_argument("--version", action="version", version=VERSION)
-    commands = parser.add_subparsers(dest="command", required=True)
-    generate = commands.add_parser("generate", help="make pictures from a description")
-    generate.add_argument("prompt")
-    generate.add_argument("-o", "--output", metavar="FILE", help="where the picture goes; others get a number")
-    for name in ("negative-prompt", "size", "count", "seed", "steps", "guidance", "model", "workflow"):
-        generate.add_argument(f"--{name}")
-    generate.add_argument("--loras", metavar="NAME[:STRENGTH],…", help="LoRAs to use, behind commas")
-    generate.set_defaults(run=command_generate)
-    converting = commands.add_parser("convert", help="turn saved workflows into the format of ComfyUI's API")
-    converting.add_argument("files", nargs="+", metavar="FILE", help="x.json or x.ui.json; x.api.json is written")
-    converting.add_argument("--definitions", metavar="FILE", help="what /object_info answered, instead of a ComfyUI")
-    converting.add_argument("--out", metavar="DIR", help="where the results go; else beside the files")
-    converting.set_defaults(run=command_convert)
-    install = commands.add_parser("install", help="put this tool into a running Open WebUI")
-    install.add_argument("--url", required=True, help="address of Open WebUI")
-    install.add_argument("--token", help="an administrator's token or API key; else OPEN_WEBUI_TOKEN, else asked for")
-    install.add_argument("--replace", action="store_true", help="also in place of another tool with the same id")
-    install.add_argument("--public", action="store_true", help="let all users use it")
-    install.set_defaults(run=command_install)
-    for command in (generate, converting, install):
-        command.add_argument("--endpoint", metavar="URL", help="address of ComfyUI")
-        command.add_argument(
-            "--api-key", metavar="KEY", default=os.environ.get("COMFYUI_API_KEY"), help="ComfyUI's key"
-        )
-    return parser
-
-
-async def _run_command(options: argparse.Namespace) -> int:
-    task = asyncio.current_task()
-    if task:
-        with contextlib.suppress(NotImplementedError):  # Windows
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    try:
-        return int(await options.run(options))
-    finally:
-        await close_servers()
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line. Exit status: 0 done, 1 failed, 2 called wrongly, 130 stopped."""
-    options = command_parser().parse_args(arguments)
-    try:
-        return asyncio.run(_run_command(options))
-    except ComfyUIError as error:
-        print(f"{error.message} {error.hint}", file=sys.stderr)
-        return 2 if isinstance(error, BadArgument) else 1
-    except OSError as error:
-        print(f"{error.strerror or error}: {error.filename or ''}", file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("Stopped.", file=sys.stderr)
-        return 130
-    except Exception as error:
-        print(f"A mistake in this tool: {type(error).__name__}: {error}", file=sys.stderr)
-        return 1
 
 
 # ======================================================================================================================

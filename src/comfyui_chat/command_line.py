@@ -1,4 +1,15 @@
-"""command_line."""
+"""The command line: `generate` pictures, `convert` workflows, `install` this tool.
+
+`main` parses what stands behind `python comfyui_tool.py` and runs one command, an `async` function of the options:
+
+- `generate` makes pictures as generate_image does (run/make.py), with a progress bar on the terminal, and writes them
+  to files.
+- `convert` turns workflows as ComfyUI's editor saves them into the format of its API.
+- `install` creates or updates the tool in a running Open WebUI through its REST interface, as Open WebUI 0.9.6 to
+  0.12.4 has it. It sends the very file that it runs from, so it works from the built file only.
+
+Exit status: 0 done, 1 failed, 2 called wrongly, 130 stopped.
+"""
 
 import argparse
 import asyncio
@@ -31,48 +42,74 @@ from .webui.settings import read_endpoints, resolve
 from .webui.tools import Tools
 from .webui.valves import Valves
 
-VERSION = "0.1.0"
-TOOL_ID = "comfyui"
+VERSION = "0.1.0"  # as in the front matter
+TOOL_ID = "comfyui"  # under which Open WebUI keeps the tool
 
 
-class TerminalDisplay:
-    """Shows a run on a terminal's last line, or one line a phase where the output is no terminal."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._live = stream.isatty()
-        self._phase = ""
-
-    def status(self, phase: str, text: str, fraction: float | None = None) -> None:
-        """Show a text, and a bar once there is something to fill it."""
-        if self._live:
-            filled = round(30 * (fraction or 0.0))
-            bar = f"{'█' * filled}{'░' * (30 - filled)} " if phase == "running" else ""
-            self._stream.write(f"\r\x1b[2K{bar}{text}")
-        elif phase != self._phase:
-            self._stream.write(f"{text}\n")
-        self._phase = phase
-        self._stream.flush()
-
-    def preview(self, data: bytes) -> None:
-        """A terminal shows none."""
-
-    def end(self) -> None:
-        """Take the last line away."""
-        if self._live:
-            self._stream.write("\r\x1b[2K")
-            self._stream.flush()
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command line. `arguments` are those of the process when None. Returns the exit status: 0 done, 1 failed, 2
+    called wrongly, 130 stopped."""
+    options = command_parser().parse_args(arguments)
+    try:
+        return asyncio.run(_run_command(options))
+    except ComfyUIError as error:
+        print(f"{error.message} {error.hint}", file=sys.stderr)
+        return 2 if isinstance(error, BadArgument) else 1
+    except OSError as error:
+        print(f"{error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        return 1
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        print("Stopped.", file=sys.stderr)
+        return 130
+    except Exception as error:
+        print(f"A mistake in this tool: {type(error).__name__}: {error}", file=sys.stderr)
+        return 1
 
 
-def check_target(target: Path) -> None:
-    """Find out before the work whether its result can be written; raises `BadArgument`."""
-    folder = target.absolute().parent
-    if not folder.is_dir():
-        raise BadArgument(f'There is no folder "{target.parent}".', "Make it first, or give another -o.")
-    if target.is_dir():
-        raise BadArgument(f'"{target}" is a folder.', "Give the name of a file to -o.")
-    if not os.access(target if target.exists() else folder, os.W_OK):
-        raise BadArgument(f'"{target}" cannot be written.', "Give another -o.")
+async def _run_command(options: argparse.Namespace) -> int:
+    """Run one command, so that SIGTERM cancels it as Ctrl+C does, and close all connections after it."""
+    task = asyncio.current_task()
+    if task:
+        with contextlib.suppress(NotImplementedError):  # Windows
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    try:
+        return int(await options.run(options))
+    finally:
+        await close_servers()
+
+
+def command_parser() -> argparse.ArgumentParser:
+    """The command line's own description of itself."""
+    parser = argparse.ArgumentParser(prog="comfyui_tool.py", description="ComfyUI for Open WebUI, and for a terminal.")
+    parser.add_argument("--version", action="version", version=VERSION)
+    commands = parser.add_subparsers(dest="command", required=True)
+    generate = commands.add_parser("generate", help="make pictures from a description")
+    generate.add_argument("prompt")
+    generate.add_argument("-o", "--output", metavar="FILE", help="where the picture goes; others get a number")
+    for name in ("negative-prompt", "size", "count", "seed", "steps", "guidance", "model", "workflow"):
+        generate.add_argument(f"--{name}")
+    generate.add_argument("--loras", metavar="NAME[:STRENGTH],…", help="LoRAs to use, behind commas")
+    generate.set_defaults(run=command_generate)
+    converting = commands.add_parser("convert", help="turn saved workflows into the format of ComfyUI's API")
+    converting.add_argument("files", nargs="+", metavar="FILE", help="x.json or x.ui.json; x.api.json is written")
+    converting.add_argument("--definitions", metavar="FILE", help="what /object_info answered, instead of a ComfyUI")
+    converting.add_argument("--out", metavar="DIR", help="where the results go; else beside the files")
+    converting.set_defaults(run=command_convert)
+    install = commands.add_parser("install", help="put this tool into a running Open WebUI")
+    install.add_argument("--url", required=True, help="address of Open WebUI")
+    install.add_argument("--token", help="an administrator's token or API key; else OPEN_WEBUI_TOKEN, else asked for")
+    install.add_argument("--replace", action="store_true", help="also in place of another tool with the same id")
+    install.add_argument("--public", action="store_true", help="let all users use it")
+    install.set_defaults(run=command_install)
+    for command in (generate, converting, install):
+        command.add_argument("--endpoint", metavar="URL", help="address of ComfyUI")
+        command.add_argument(
+            "--api-key", metavar="KEY", default=os.environ.get("COMFYUI_API_KEY"), help="ComfyUI's key"
+        )
+    return parser
+
+
+# `generate`: pictures from a description, without a chat.
 
 
 async def command_generate(options: argparse.Namespace) -> int:
@@ -116,8 +153,52 @@ async def command_generate(options: argparse.Namespace) -> int:
     return 0
 
 
+def check_target(target: Path) -> None:
+    """Find out before the work whether its result can be written. Raises `BadArgument`."""
+    folder = target.absolute().parent
+    if not folder.is_dir():
+        raise BadArgument(f'There is no folder "{target.parent}".', "Make it first, or give another -o.")
+    if target.is_dir():
+        raise BadArgument(f'"{target}" is a folder.', "Give the name of a file to -o.")
+    if not os.access(target if target.exists() else folder, os.W_OK):
+        raise BadArgument(f'"{target}" cannot be written.', "Give another -o.")
+
+
+class TerminalDisplay:
+    """The `Audience` of a run on a terminal: its last line, or one line a phase where the output is no terminal."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._live = stream.isatty()
+        self._phase = ""
+
+    def status(self, phase: str, text: str, fraction: float | None = None) -> None:
+        """Show a text, and a bar once there is something to fill it."""
+        if self._live:
+            filled = round(30 * (fraction or 0.0))
+            bar = f"{'█' * filled}{'░' * (30 - filled)} " if phase == "running" else ""
+            self._stream.write(f"\r\x1b[2K{bar}{text}")
+        elif phase != self._phase:
+            self._stream.write(f"{text}\n")
+        self._phase = phase
+        self._stream.flush()
+
+    def preview(self, data: bytes) -> None:
+        """A terminal shows none."""
+
+    def end(self) -> None:
+        """Take the last line away."""
+        if self._live:
+            self._stream.write("\r\x1b[2K")
+            self._stream.flush()
+
+
+# `convert`: workflows from ComfyUI's editor into the format of its API.
+
+
 async def command_convert(options: argparse.Namespace) -> int:
-    """`convert`: turn workflows as ComfyUI saves them into the format that its API takes, one file each."""
+    """`convert`: turn workflows as ComfyUI saves them into the format that its API takes, one file each. What cannot be
+    converted is reported, and the others are done all the same."""
     folder = Path(options.out) if options.out else None
     if folder and not folder.is_dir():
         raise BadArgument(f'There is no folder "{folder}".', "Make it first, or give another --out.")
@@ -140,7 +221,8 @@ async def command_convert(options: argparse.Namespace) -> int:
 
 
 async def node_definitions(options: argparse.Namespace) -> Definitions:
-    """All node definitions, from a file or from the first ComfyUI that answers."""
+    """All node definitions, out of a file with what `/object_info` answers, or of the first ComfyUI that answers.
+    Raises `BadArgument` and as `everywhere` does."""
     if options.definitions:
         try:
             found = json.loads(await asyncio.to_thread(Path(options.definitions).read_text, encoding="utf-8"))
@@ -154,6 +236,29 @@ async def node_definitions(options: argparse.Namespace) -> Definitions:
     return {name: NodeDefinition.parse(name, raw) for name, raw in found.items() if isinstance(raw, Mapping)}
 
 
+# `install`: this very file, put into a running Open WebUI.
+
+
+async def command_install(options: argparse.Namespace) -> int:
+    """`install`: create or update the tool in a running Open WebUI, set its valves, and check what came of it."""
+    token = options.token or os.environ.get("OPEN_WEBUI_TOKEN") or ask_secretly("Token or API key of Open WebUI: ")
+    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
+        webui = OpenWebUI(options.url, token, session)
+        try:
+            await _install(webui, options)
+        except (LookupError, TypeError, AttributeError):
+            raise UnexpectedAnswer(f"What answers at {webui.url} is not Open WebUI as it is known.") from None
+    return 0
+
+
+def ask_secretly(question: str) -> str:
+    """What a person types, unseen. Raises `BadArgument` where nobody can be asked."""
+    try:
+        return getpass.getpass(question)
+    except EOFError:
+        raise BadArgument("There is nobody to ask for the token.", "Give --token or set OPEN_WEBUI_TOKEN.") from None
+
+
 class OpenWebUI:
     """The REST interface of a running Open WebUI, as far as installing needs it."""
 
@@ -163,7 +268,8 @@ class OpenWebUI:
         self._headers = {"Authorization": f"Bearer {token}"}
 
     async def call(self, method: str, path: str, body: Any = None) -> Any:
-        """One exchange; raises `ServerUnreachable`, `AccessRefused` or `UnexpectedAnswer` with the server's reason."""
+        """One exchange: `method` and `path` below /api/v1, and a body that is sent as JSON. Raises `ServerUnreachable`,
+        `AccessRefused` or `UnexpectedAnswer` with the server's reason."""
         try:
             async with (
                 asyncio.timeout(ANSWER_SECONDS),
@@ -193,32 +299,9 @@ class OpenWebUI:
         return answer
 
 
-async def command_install(options: argparse.Namespace) -> int:
-    """`install`: create or update the tool in a running Open WebUI, set its valve, and check what came of it."""
-    token = options.token or os.environ.get("OPEN_WEBUI_TOKEN") or ask_secretly("Token or API key of Open WebUI: ")
-    async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
-        webui = OpenWebUI(options.url, token, session)
-        try:
-            await _install(webui, options)
-        except (LookupError, TypeError, AttributeError):
-            raise UnexpectedAnswer(f"What answers at {webui.url} is not Open WebUI as it is known.") from None
-    return 0
-
-
-def ask_secretly(question: str) -> str:
-    """What a person types, unseen; raises `BadArgument` where nobody can be asked."""
-    try:
-        return getpass.getpass(question)
-    except EOFError:
-        raise BadArgument("There is nobody to ask for the token.", "Give --token or set OPEN_WEBUI_TOKEN.") from None
-
-
-def front_matter(source: str) -> dict[str, str]:
-    """The fields that a tool's first lines say of it."""
-    return dict(re.findall(r"^([a-z_]+): *(.+?) *$", source.partition('"""')[2].partition('"""')[0], re.MULTILINE))
-
-
 async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:
+    """Create the tool, or update it where its content differs; then its valves and access, and look whether Open WebUI
+    finds the methods in it. Raises `BadArgument` rather than replace another tool with the same id."""
     source = await asyncio.to_thread(Path(__file__).read_text, encoding="utf-8")
     about = front_matter(source)
     meta = {"description": about["description"], "manifest": {}}
@@ -249,6 +332,11 @@ async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:
     print(f"A model can call: {', '.join(methods)}.")
 
 
+def front_matter(source: str) -> dict[str, str]:
+    """The fields in a tool's first lines, as Open WebUI reads them: {"title": "ComfyUI", "version": "0.1.0", ...}."""
+    return dict(re.findall(r"^([a-z_]+): *(.+?) *$", source.partition('"""')[2].partition('"""')[0], re.MULTILINE))
+
+
 async def _install_valves(webui: OpenWebUI, path: str, options: argparse.Namespace) -> None:
     """Set the valves that were given. An update replaces all of them, so the others are sent along."""
     wanted = {"endpoint": options.endpoint and as_valve(options.endpoint), "api_key": options.api_key}
@@ -276,64 +364,3 @@ async def _install_grant(webui: OpenWebUI, path: str, grants: list[dict[str, Any
     if everybody not in held:
         await webui.call("POST", f"{path}/access/update", {"access_grants": [*held, everybody]})
         print("All users can use it now.")
-
-
-def command_parser() -> argparse.ArgumentParser:
-    """The command line's own description of itself."""
-    parser = argparse.ArgumentParser(prog="comfyui_tool.py", description="ComfyUI for Open WebUI, and for a terminal.")
-    parser.add_argument("--version", action="version", version=VERSION)
-    commands = parser.add_subparsers(dest="command", required=True)
-    generate = commands.add_parser("generate", help="make pictures from a description")
-    generate.add_argument("prompt")
-    generate.add_argument("-o", "--output", metavar="FILE", help="where the picture goes; others get a number")
-    for name in ("negative-prompt", "size", "count", "seed", "steps", "guidance", "model", "workflow"):
-        generate.add_argument(f"--{name}")
-    generate.add_argument("--loras", metavar="NAME[:STRENGTH],…", help="LoRAs to use, behind commas")
-    generate.set_defaults(run=command_generate)
-    converting = commands.add_parser("convert", help="turn saved workflows into the format of ComfyUI's API")
-    converting.add_argument("files", nargs="+", metavar="FILE", help="x.json or x.ui.json; x.api.json is written")
-    converting.add_argument("--definitions", metavar="FILE", help="what /object_info answered, instead of a ComfyUI")
-    converting.add_argument("--out", metavar="DIR", help="where the results go; else beside the files")
-    converting.set_defaults(run=command_convert)
-    install = commands.add_parser("install", help="put this tool into a running Open WebUI")
-    install.add_argument("--url", required=True, help="address of Open WebUI")
-    install.add_argument("--token", help="an administrator's token or API key; else OPEN_WEBUI_TOKEN, else asked for")
-    install.add_argument("--replace", action="store_true", help="also in place of another tool with the same id")
-    install.add_argument("--public", action="store_true", help="let all users use it")
-    install.set_defaults(run=command_install)
-    for command in (generate, converting, install):
-        command.add_argument("--endpoint", metavar="URL", help="address of ComfyUI")
-        command.add_argument(
-            "--api-key", metavar="KEY", default=os.environ.get("COMFYUI_API_KEY"), help="ComfyUI's key"
-        )
-    return parser
-
-
-async def _run_command(options: argparse.Namespace) -> int:
-    task = asyncio.current_task()
-    if task:
-        with contextlib.suppress(NotImplementedError):  # Windows
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    try:
-        return int(await options.run(options))
-    finally:
-        await close_servers()
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line. Exit status: 0 done, 1 failed, 2 called wrongly, 130 stopped."""
-    options = command_parser().parse_args(arguments)
-    try:
-        return asyncio.run(_run_command(options))
-    except ComfyUIError as error:
-        print(f"{error.message} {error.hint}", file=sys.stderr)
-        return 2 if isinstance(error, BadArgument) else 1
-    except OSError as error:
-        print(f"{error.strerror or error}: {error.filename or ''}", file=sys.stderr)
-        return 1
-    except (KeyboardInterrupt, asyncio.CancelledError):
-        print("Stopped.", file=sys.stderr)
-        return 130
-    except Exception as error:
-        print(f"A mistake in this tool: {type(error).__name__}: {error}", file=sys.stderr)
-        return 1

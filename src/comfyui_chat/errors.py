@@ -1,24 +1,45 @@
-"""errors."""
+"""Every way in which a call can fail: a code, what happened, and what to do next.
+
+Whatever goes wrong with a call ends as one of these classes, and as this answer for the model; any other exception is
+a mistake in the tool and is reported as an `InternalError`.
+
+    {"status": "error", "code": "server_busy", "error": "what happened", "hint": "Try again in a minute."}
+
+A code is its class's name in snake case. Only the leaves of this tree, `WorkflowRefused` and `RunFailed` are raised.
+`StillRunning` is the one that is not a failure. The README's table of errors repeats the first sentences of those.
+
+    ComfyUIError
+    ├── BadArgument
+    ├── LimitExceeded
+    ├── EndpointRefused
+    ├── UnknownWorkflow
+    ├── UnknownJob
+    ├── ServerError
+    │   ├── ServerUnreachable
+    │   ├── AccessRefused
+    │   ├── ServerTooOld
+    │   ├── ServerGone
+    │   ├── UnexpectedAnswer
+    │   ├── PaymentRequired
+    │   └── ServerBusy
+    ├── WorkflowRefused
+    │   ├── NodeNotInstalled
+    │   ├── ModelNotInstalled
+    │   └── ValueOutOfRange
+    ├── RunFailed
+    │   ├── OutOfMemory
+    │   ├── NodeFailed
+    │   ├── NothingMade
+    │   ├── PictureMissed
+    │   ├── RunInterrupted
+    │   └── JobLost
+    ├── StillRunning
+    ├── StorageRefused
+    └── InternalError
+"""
 
 import math
 from typing import Any, ClassVar
-
-#
-# ComfyUIError
-# ├── BadArgument          bad_argument        ├── StorageRefused       storage_refused
-# ├── LimitExceeded        limit_exceeded      ├── WorkflowRefused      workflow_refused
-# ├── EndpointRefused      endpoint_refused    │   ├── NodeNotInstalled     node_not_installed
-# ├── UnknownWorkflow      unknown_workflow    │   ├── ModelNotInstalled    model_not_installed
-# ├── UnknownJob           unknown_job         │   └── ValueOutOfRange      value_out_of_range
-# ├── ServerError          server_error        ├── RunFailed            run_failed
-# │   ├── ServerUnreachable    server_…        │   ├── OutOfMemory          out_of_memory
-# │   ├── AccessRefused        access_refused  │   ├── NodeFailed           node_failed
-# │   ├── ServerTooOld         server_too_old  │   ├── NothingMade          nothing_made
-# │   ├── ServerGone           server_gone     │   ├── PictureMissed        picture_missed
-# │   ├── UnexpectedAnswer     unexpected_…    │   ├── RunInterrupted       run_interrupted
-# │   ├── PaymentRequired      payment_…       │   └── JobLost              job_lost
-# │   └── ServerBusy           server_busy     │
-# ├── StillRunning         still_running       └── InternalError        internal_error
 
 
 class ComfyUIError(Exception):
@@ -34,7 +55,10 @@ class ComfyUIError(Exception):
         self.hint = hint or self.default_hint
 
     def as_result(self) -> dict[str, Any]:
-        """The dictionary that the model receives; its `error` key marks the call as failed in the chat."""
+        """The dictionary that the model receives; its `error` key marks the call as failed in the chat.
+
+        Notes that were added with `add_note` follow the hint.
+        """
         hint = " ".join([self.hint, *getattr(self, "__notes__", ())])
         return {"status": "error", "code": self.code, "error": self.message, "hint": hint}
 
@@ -77,7 +101,8 @@ class ServerError(ComfyUIError):
     """ComfyUI could not be reached or answered in a way that cannot be used."""
 
     code = "server_error"
-    untaken = False  # whether a job was about to be posted and the server certainly did not take it
+    # True where a job was posted, or about to be, and the server certainly did not take it: another one may.
+    untaken = False
 
 
 class ServerUnreachable(ServerError):
@@ -87,7 +112,7 @@ class ServerUnreachable(ServerError):
     default_hint = 'ComfyUI has to be started, or the valve "ComfyUI address" of this tool corrected.'
 
     def __init__(self, message: str, hint: str = "", refused: bool = False) -> None:
-        """`refused` says that no connection could be made, so that the server cannot have heard anything."""
+        """`refused` means that no connection could be made, so the server cannot have heard anything."""
         super().__init__(message, hint)
         self.refused = refused
 
@@ -113,7 +138,7 @@ class ServerGone(ServerError):
     default_hint = "Try once more in a minute; if it fails again, ComfyUI has to be looked at."
 
     def __init__(self, message: str, hint: str = "", refused: bool = False) -> None:
-        """`refused` says that no connection could be made all the while, so that the job may be run elsewhere."""
+        """`refused` means that no connection could be made in all that time, so the job may be run elsewhere."""
         super().__init__(message, hint)
         self.refused = refused
 
@@ -139,7 +164,7 @@ class ServerBusy(ServerError):
     default_hint = "Try again in a minute."
 
     def __init__(self, message: str, hint: str = "", seconds: float | None = None) -> None:
-        """`seconds` is how long the server wants to be left alone, where it says."""
+        """`seconds` is how long the server asks to be left alone; None when it does not say."""
         told = "" if seconds is None else f"Try again in {max(math.ceil(seconds), 1)} seconds, not earlier."
         super().__init__(message, hint or told)
         self.seconds = seconds
@@ -221,7 +246,7 @@ class JobLost(RunFailed):
     default_hint = "Run it again."
 
     def __init__(self, message: str, arrived: bool = True) -> None:
-        """`arrived` says that the server is known to have had it."""
+        """`arrived` means that the server is known to have had the job."""
         super().__init__(message)
         self.arrived = arrived
 
@@ -237,7 +262,7 @@ class StillRunning(ComfyUIError):
         self.job_id = job_id
 
     def as_result(self) -> dict[str, Any]:
-        """No failure: the job's id, and that it goes on."""
+        """The dictionary that the model receives: not a failure, but the job's id and a note that it goes on."""
         return {"status": "running", "code": self.code, "job_id": self.job_id, "note": f"{self.message} {self.hint}"}
 
 

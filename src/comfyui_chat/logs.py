@@ -1,5 +1,8 @@
-"""logs."""
+"""The tool's logger.
+
+Open WebUI loads the tool under a new module name every time; the logger's name stays the same.
+"""
 
 import logging
 
-log = logging.getLogger("comfyui_tool")  # Open WebUI gives the module a new name at every load; this one stays
+log = logging.getLogger("comfyui_tool")

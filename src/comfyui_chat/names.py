@@ -1,4 +1,9 @@
-"""names."""
+"""Names of files and models: compared, looked up, and written into messages.
+
+People and models rarely write a name as ComfyUI lists it. `find_name` takes "detail tweaker" for
+"SDXL\\Detail_Tweaker.safetensors", since both have the same `plain_name`; `closest` suggests names where none fits.
+`quoted` and `shortened` put names, and values from anywhere, into a message; `file_stem` names the files that are made.
+"""
 
 import difflib
 import re
@@ -6,30 +11,16 @@ import unicodedata
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+# The endings of model files.
 MODEL_FILE = re.compile(r"\.(safetensors|sft|ckpt|pth?|bin|gguf|onnx)$", re.IGNORECASE)
 
 
-def simplified(name: str) -> str:
-    """A name for comparing: without case, spaces and underscores."""
-    return re.sub(r"[\s_]+", "", name).casefold()
-
-
-# Names, numbers and sizes that somebody asks for, made to fit.
-
-
-def base_name(name: str) -> str:
-    """A file's name without its folder, whichever way the slashes go."""
-    return name.replace("\\", "/").rsplit("/", 1)[-1]
-
-
-def plain_name(name: str) -> str:
-    """A model's name without folder, extension, case and punctuation, for comparing."""
-    stem = MODEL_FILE.sub("", base_name(name))
-    return re.sub(r"[\W_]+", "", stem.lower())
-
-
 def find_name(wanted: str, choices: Sequence[str]) -> str | None:
-    """The one of `choices` that is meant: exactly, else whatever its case, folder, slash direction or extension."""
+    """The one of `choices` that `wanted` means, or None.
+
+    That is the one that is exactly alike; else the first that differs in case, slashes or outer spaces only; else the
+    first with the same `plain_name`.
+    """
     tidy, plain = wanted.strip().replace("\\", "/").lower(), plain_name(wanted[-4096:])
     return next(
         (
@@ -46,11 +37,31 @@ def find_name(wanted: str, choices: Sequence[str]) -> str | None:
     )
 
 
-LONGEST_NAME, MOST_NAMES = 120, 2000  # that are compared: what somebody writes may have no end
+def plain_name(name: str) -> str:
+    """A model's name for comparing, without folder, extension, case and punctuation.
+
+    "SDXL/Detail_Tweaker-XL v1.safetensors" becomes "detailtweakerxlv1".
+    """
+    stem = MODEL_FILE.sub("", base_name(name))
+    return re.sub(r"[\W_]+", "", stem.lower())
+
+
+def base_name(name: str) -> str:
+    """A file's name without its folder, with slashes of either direction."""
+    return name.replace("\\", "/").rsplit("/", 1)[-1]
+
+
+def simplified(name: str) -> str:
+    """A name for comparing, without case, spaces and underscores; unlike `plain_name` it keeps all else."""
+    return re.sub(r"[\s_]+", "", name).casefold()
+
+
+# `closest` compares no more characters of a name, and no more names: its input may be of any length.
+LONGEST_NAME, MOST_NAMES = 120, 2000
 
 
 def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
-    """The names most like the wanted one, best first; with none alike, simply the first ones."""
+    """The `count` names most like the wanted one, best first; where none is alike, simply the first ones."""
     plain = {choice: plain_name(choice)[:LONGEST_NAME] for choice in choices[:MOST_NAMES]}
     want = plain_name(wanted[-LONGEST_NAME:])
 
@@ -62,18 +73,18 @@ def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
 
 
 def quoted(names: Iterable[str]) -> str:
-    """Names in a sentence."""
+    """Names as a list within a sentence, each in double quotes."""
     return ", ".join(f'"{name}"' for name in names)
 
 
 def shortened(text: Any, length: int = 80) -> str:
-    """A value as it may stand in a message: one line, cut when long."""
+    """A value as it can stand in a message: on one line, of at most `length` characters."""
     line = " ".join(str(text).split())
     return line if len(line) <= length else line[: length - 1] + "…"
 
 
 def file_stem(prompt: str, seed: int | None) -> str:
-    """A telling file name without extension: the first words of the prompt, in any script, and the seed."""
+    """A file name without extension: the first words of the prompt, in any script, and the seed: "a-red-fox-7"."""
     plain = unicodedata.normalize("NFC", prompt)
     words = re.sub(r"[^\w]+", "-", plain, flags=re.UNICODE).strip("-_")[:48].rstrip("-_")
     return f"{words or 'picture'}-{seed}" if seed is not None else words or "picture"

@@ -1,4 +1,9 @@
-"""tasks."""
+"""Asyncio helpers: a bounded gather, and a clean-up that no cancellation cuts short.
+
+`gather` awaits many requests, a few at a time. `finish` brings a clean-up to its end, within a time limit, even when
+the call that it belongs to is cancelled meanwhile: Stop in Open WebUI's chat cancels the call's task. The two
+constants are the time limits, in seconds, that much of the tool's waiting shares.
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
@@ -6,13 +11,16 @@ from typing import Any, TypeVar
 
 from .logs import log
 
-ANSWER_SECONDS = 60.0  # for one HTTP answer; validating a large prompt takes a while
-CLEAN_UP_SECONDS = 3.0  # for everything that a Stop still does
+ANSWER_SECONDS = 60.0  # for one HTTP answer; ComfyUI takes a while to validate a large prompt
+CLEAN_UP_SECONDS = 3.0  # for all that is still done after a Stop
 T = TypeVar("T")
 
 
 async def gather(most: int, work: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
-    """All results in order, at most so many at a time; the first failure, or a cancellation, cancels the rest."""
+    """Call each function in `work` and await its result, at most `most` at a time; returns the results in order.
+
+    The first failure, or a cancellation, cancels the rest; it is raised when they have ended.
+    """
     gate = asyncio.Semaphore(most)
 
     async def one(ask: Callable[[], Awaitable[T]]) -> T:
@@ -29,8 +37,9 @@ async def gather(most: int, work: Sequence[Callable[[], Awaitable[T]]]) -> list[
 
 
 async def finish(work: Awaitable[Any], seconds: float) -> bool:
-    """Do a short clean-up to its end, or to the end of its time, however often the caller is cancelled meanwhile; a
-    cancellation is raised again afterwards. Returns whether it went well; its failure is logged and goes no further.
+    """Await a short clean-up to its end, for at most `seconds`, however often the caller is cancelled meanwhile.
+
+    Returns whether it went well. A failure is logged and not raised; a cancellation of the caller is raised afterwards.
     """
 
     async def bounded() -> None:

@@ -1,4 +1,12 @@
-"""values."""
+"""Values that somebody asks for: whether one was given, and what is meant by it.
+
+Open WebUI passes on a model's arguments unchecked, and valves hold whatever was typed, so values come in any type and
+spelling. `is_given` tells whether one is meant at all. A `Wanted` is a value together with who asked for it, so that
+an error can name the argument or valve. `as_text`, `words_of`, `as_yes` and `read_size` read what may be given for a
+text, a switch and a size. What depends on a workflow's own ranges and choices is made to fit later, in graph/fitting.
+
+The functions at the end say how ComfyUI takes a JSON value for a number.
+"""
 
 import contextlib
 import math
@@ -9,43 +17,32 @@ from typing import Any
 from .errors import BadArgument
 from .names import shortened
 
-NOT_GIVEN = ("", "auto", "default", "none", "null")  # what models write when they mean to leave an argument out
+# What models write when they mean to leave an argument out.
+NOT_GIVEN = ("", "auto", "default", "none", "null")
 
 
-def same_value(one: Any, other: Any) -> bool:
-    """Whether two values are the same to ComfyUI: 1 and 1.0 are, 1 and true are not."""
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+def is_given(name: str, value: Any) -> bool:
+    """Whether a value was given for the argument `name`, and not something that stands for leaving it out.
 
-
-def as_number(value: Any) -> float | None:
-    """The number that a value is to ComfyUI, which takes "7" for one, or None."""
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            value = float(value)
-    return value if is_number(value) and math.isfinite(value) else None
-
-
-def share(value: Any, part: float) -> Any:
-    """A part of a number of steps, at least one; what is no number stays as it is."""
-    return max(1, round(value * part)) if part != 1.0 and is_number(value) else value
-
-
-def is_number(value: Any) -> bool:
-    """Whether a value is a number; JSON's true and false are none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
+    None, an empty list and the texts in `NOT_GIVEN` stand for leaving it out; so does a seed of -1 or "random". A
+    negative prompt is only left out when it is empty: "none" may be meant.
+    """
+    if value is None or value == [] or (name == "seed" and str(value).strip().lower() in ("-1", "random")):
+        return False
+    return not (isinstance(value, str) and value.strip().lower() in (("",) if name == "negative_prompt" else NOT_GIVEN))
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """A value somebody asked for, with who it was: `name` for messages, `level` 0 argument, 1 user, 2 administrator."""
+    """A value that somebody asked for, and who it was."""
 
     value: Any
-    name: str
-    level: int = 0
+    name: str  # in messages: "The argument size"
+    level: int = 0  # 0 an argument of the call, 1 a valve of the user, 2 a valve of the administrator
 
 
 def as_text(wanted: Wanted) -> str:
-    """A text; a list of texts is joined. Raises `BadArgument` for anything else."""
+    """A text; a list of texts is joined by commas. Raises `BadArgument` for anything else."""
     value = wanted.value
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value)
@@ -54,7 +51,23 @@ def as_text(wanted: Wanted) -> str:
     return value
 
 
+def words_of(value: Any, name: str) -> str:
+    """The text of an argument, or "" where none was given. Raises `BadArgument` for what is not a text."""
+    return as_text(Wanted(value, f"The argument {name}")) if is_given(name, value) else ""
+
+
+# The words for a switch, in lower case.
 YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+
+
+def as_yes(value: Any, name: str) -> bool:
+    """A switch, also one written as a word; one that is not given is off. Raises `BadArgument`."""
+    plain = str(value).strip().lower()
+    if plain in ("true", "yes", "on", "1"):
+        return True
+    if plain in ("false", "no", "off", "0", *NOT_GIVEN):
+        return False
+    raise BadArgument(f"The argument {name} is {shortened(value)}.", "Give true or false.")
 
 
 @dataclass(frozen=True)
@@ -66,21 +79,23 @@ class Size:
 
     @property
     def megapixels(self) -> float:
-        """Millions of pixels."""
+        """The area in millions of pixels."""
         return self.width * self.height / 1e6
 
     def __str__(self) -> str:
         return f"{self.width}x{self.height}"
 
 
+# Aspect ratios by name: across, down.
 NAMED_RATIOS = {"square": (1.0, 1.0), "landscape": (3.0, 2.0), "portrait": (2.0, 3.0), "wide": (16.0, 9.0)}
-SMALLEST_SIDE = 64  # smaller numbers are an aspect ratio, as in "16x9"
+SMALLEST_SIDE = 64  # in pixels; two smaller numbers are an aspect ratio, as in "16x9"
 
 
 def read_size(wanted: Wanted | None) -> Size | tuple[float, float]:
-    """What somebody means by a size: pixels, or an aspect ratio (across, down); nothing and "auto" mean a square.
+    """What somebody means by a size: pixels, or an aspect ratio (across, down).
 
-    Raises `BadArgument` for what is neither.
+    "1216x832" and "1024" (a square) are pixels, "16:9", "16x9" and "wide" are ratios; None and "auto" mean 1:1.
+    Raises `BadArgument` for anything else, and for a ratio beyond 1:8 and 8:1.
     """
     text = str(wanted.value).strip().lower() if wanted else "auto"
     if wanted is None or text in NOT_GIVEN:
@@ -102,28 +117,29 @@ def read_size(wanted: Wanted | None) -> Size | tuple[float, float]:
     return across, down
 
 
-def words_of(value: Any, name: str) -> str:
-    """A text argument that may be left out. Raises `BadArgument`."""
-    return as_text(Wanted(value, f"The argument {name}")) if is_given(name, value) else ""
+def is_number(value: Any) -> bool:
+    """Whether a value is a number; true and false are not, although Python takes them for 1 and 0."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def as_yes(value: Any, name: str) -> bool:
-    """A switch, also when it is written as a word. Raises `BadArgument`."""
-    plain = str(value).strip().lower()
-    if plain in ("true", "yes", "on", "1"):
-        return True
-    if plain in ("false", "no", "off", "0", *NOT_GIVEN):
-        return False
-    raise BadArgument(f"The argument {name} is {shortened(value)}.", "Give true or false.")
+def as_number(value: Any) -> float | None:
+    """The finite number that a value is to ComfyUI, which also takes the text "7" for one; None for all else."""
+    if isinstance(value, str):
+        with contextlib.suppress(ValueError):
+            value = float(value)
+    return value if is_number(value) and math.isfinite(value) else None
 
 
-def is_given(name: str, value: Any) -> bool:
-    """Whether a caller means a value, or wrote something that stands for leaving it out."""
-    if value is None or value == [] or (name == "seed" and str(value).strip().lower() in ("-1", "random")):
-        return False
-    return not (isinstance(value, str) and value.strip().lower() in (("",) if name == "negative_prompt" else NOT_GIVEN))
+def same_value(one: Any, other: Any) -> bool:
+    """Whether two values are the same to ComfyUI: 1 and 1.0 are, 1 and true are not."""
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def share(value: Any, part: float) -> Any:
+    """A share of a number of steps, such as 0.5 of 20, and at least 1; what is not a number stays as it is."""
+    return max(1, round(value * part)) if part != 1.0 and is_number(value) else value
 
 
 def clamp(value: float, low: float, high: float) -> float:
-    """The nearest value in the range."""
+    """The nearest value from `low` to `high`."""
     return min(max(value, low), high)

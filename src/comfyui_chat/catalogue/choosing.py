@@ -1,4 +1,19 @@
-"""catalogue/choosing."""
+"""From what somebody wants to a workflow and model files that this server has.
+
+`choose` takes a `Wish` and answers with a `Choice`. A workflow that is named is found in the catalogue. Where none is
+named, the first bundled one is taken that does one of the wish's tasks, has room for its pictures, and whose model
+files are installed (`_choose_for`). Two functions then make a workflow fit the server:
+
+- `fit_entry` a bundled one, for each of whose needs a `FileSearch` picks the best file that is installed;
+- `fit_saved` any other, which stays as its author saved it, apart from the names of model files.
+
+When a model and a workflow do not go together, their levels decide which gives way (`Wanted.level`: 0 argument, 1 the
+user's valve, 2 the administrator's valve): the higher one has less right. Prompt, seed and the like are left to
+`run/planning.py`, input files to `run/inputs.py`.
+
+Lists of files come from the server's node definitions, which may be minutes old. When a file is not in them, they are
+asked for once more before anybody hears that it is missing.
+"""
 
 import asyncio
 import itertools
@@ -23,30 +38,337 @@ from ..server.client import DEFINITION_SECONDS, DOUBT_SECONDS, ComfyUIServer
 from ..values import Size, Wanted
 from .entries import Catalogue, Entry, Family, ModelNeed, bundled_entries
 
+TEXT_TO_IMAGE = ("text_to_image",)  # the tasks of a wish for a new picture
+CHANGING = ("image_edit", "image_to_image")  # those of a wish to change pictures, the preferred one first
+STRANGE_FILES = 24  # how many files whose names tell nothing have their metadata looked at
+AS_SAVED = Family("", "", None, {})  # the family of a workflow that is not bundled: nothing of its own to set
+FETCH = (  # the hint to a list of missing model files
+    "Files go into ComfyUI's models folder, and others whose names are alike will do; "
+    "in brackets is the repository on Hugging Face."
+)
+Offer = Callable[[], Awaitable[InputFile]]  # reads a file that may be used; it is not read until it is needed
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What somebody wants, not yet understood. None leaves a value to what is best, or to what the workflow's author
+    saved."""
+
+    prompt: str | None = None
+    tasks: tuple[str, ...] = TEXT_TO_IMAGE  # when no workflow is named, one for the first of these that can be done
+    negative_prompt: Wanted | None = None
+    size: Wanted | None = None
+    count: Wanted | None = None
+    seed: Wanted | None = None
+    steps: Wanted | None = None
+    guidance: Wanted | None = None
+    model: Wanted | None = None
+    workflow: Wanted | None = None
+    loras: Wanted | None = None
+    strength: Wanted | None = None  # how much of a picture is painted anew, 0 to 1
+    scale: Wanted | None = None  # how many times as wide and high a picture becomes
+    inputs: Mapping[str, Wanted] = field(default_factory=dict)  # any other input of the workflow, by name
+    files: tuple[InputFile | None, ...] = ()  # for its file inputs, in order; None keeps the author's
+    mask: Image.Image | None = field(default=None, repr=False)  # of mode "L": white is painted anew
+    offers: Mapping[str, Offer] = field(default_factory=dict)  # kind -> the chat's newest file, for when none is given
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures are given to work on; the last one may be the mask."""
+        return sum(file is not None and file.kind == "image" for file in self.files)
+
+    def room_in(self, inputs: Sequence[FileInput]) -> int:
+        """How many pictures these inputs have room for. Where they take a mask and none is given by itself, there is
+        room for one more: the last picture may be the mask."""
+        masked = self.mask is None and any(item.takes_mask for item in inputs)
+        return sum(item.kind == "image" for item in inputs) + masked
+
+    @property
+    def called(self) -> str:
+        """What the files that come of it are named after: the prompt, wherever it was given, or the workflow."""
+        named = self.inputs.get("prompt") or self.workflow
+        return str(self.prompt or (named.value if named else ""))
+
+    def insisting(self) -> "Wish":
+        """The same wish, insisting on the model or the workflow of a valve as if it were an argument, so that a server
+        that has it is found first."""
+        model, workflow = self.model, self.workflow
+        if workflow is None and model:
+            return replace(self, model=replace(model, level=0))
+        return replace(self, workflow=replace(workflow, level=0)) if workflow and not model else self
+
+    def against_author(self) -> "Wish":
+        """The same wish for a workflow that stays as its author saved it: size and negative prompt of a valve with less
+        right than what named the workflow are dropped."""
+        level = self.workflow.level if self.workflow else 0
+        size, negative_prompt = (
+            None if wanted and wanted.level > level else wanted for wanted in (self.size, self.negative_prompt)
+        )
+        return replace(self, size=size, negative_prompt=negative_prompt)
+
 
 @dataclass(frozen=True)
 class Choice:
-    """A workflow that this server can run, with its model files set."""
+    """A workflow that this server can run, with its model files set. `run/inputs.py` adds `wanting` and `picture`."""
 
     workflow: Workflow
     family: Family
-    model: str
-    definitions: Definitions
+    model: str  # the main model's file
+    definitions: Definitions  # of the workflow's nodes, as this server has them
     notes: tuple[str, ...] = ()
     absent: Mapping[Target, str] = field(default_factory=dict)  # model files that it names and the server does not have
-    wanting: Mapping[Target, str] = field(default_factory=dict)  # pictures and the like that it still has to be given
+    wanting: Mapping[Target, str] = field(default_factory=dict)  # input files that it still has to be given
     task: str = ""  # of a bundled one
     picture: Size | None = None  # of the first picture that it works on
 
     @property
     def saved(self) -> bool:
-        """Whether somebody saved it as it is; what its author chose then stays unless the call says otherwise."""
+        """Whether it is to run as somebody saved it: what its author chose stays unless the call says otherwise."""
         return self.family.megapixels is None
 
 
+async def choose(server: ComfyUIServer, wish: Wish, catalogue: Catalogue = Catalogue()) -> Choice:
+    """The workflow that is asked for by name, else the first bundled one that fits the wish's tasks, its pictures, the
+    model asked for and what is installed. The name of a task, where no workflow has that name, stands for any bundled
+    workflow that does the task.
+
+    When a model and a workflow do not go together, the one asked for with less right (a valve against an argument)
+    gives way. Raises `UnknownWorkflow`, `ModelNotInstalled`, `NodeNotInstalled`, `BadArgument`, and as the server does.
+    """
+    if wish.workflow:
+        try:
+            named = await catalogue.find(server, wish.workflow)
+        except UnknownWorkflow:
+            task = re.sub(r"[\s-]+", "_", str(wish.workflow.value).strip().lower())
+            if task not in {entry.task for entry in bundled_entries()}:
+                raise
+            return await _choose_for(server, replace(wish, tasks=(task,)))
+        return await _choose_named(server, wish, named)
+    return await _choose_for(server, wish)
+
+
+async def _choose_named(server: ComfyUIServer, wish: Wish, named: Entry) -> Choice:
+    """The workflow that is named, with the model that is named. Where the two do not go together, the one with less
+    right is left out. A workflow of a valve is also left out when it does not take the files that were given."""
+    model, level = wish.model, wish.workflow.level if wish.workflow else 0
+    fit = fit_entry if named.needs else fit_saved
+    if not named.needs and model and model.level > level:
+        model = None  # a valve does not change what somebody saved
+    try:
+        choice = await fit(server, named, model)
+    except ModelNotInstalled:
+        if model is None or model.level == level:
+            raise
+        if model.level < level:
+            return await _choose_for(server, wish)
+        choice = await fit(server, named, None)
+        other = f'"{shortened(model.value)}" does not go with the workflow "{named.name}" and was left out'
+        choice = replace(choice, notes=(*choice.notes, f"{model.name} {other}"))
+    if level and wish.workflow and not _takes(choice, wish):  # the files given go before a valve
+        choice = await _choose_for(server, wish)
+        note = f'{wish.workflow.name} names "{named.name}", which does not take what was given, and was left out'
+        choice = replace(choice, notes=(*choice.notes, note))
+    return choice
+
+
+def _takes(choice: Choice, wish: Wish) -> bool:
+    """Whether a workflow has room for the wish's pictures and a place for its mask."""
+    inputs = file_inputs(choice.workflow.graph, choice.definitions)
+    if wish.mask and not any(item.takes_mask for item in inputs):
+        return False
+    return wish.pictures <= wish.room_in(inputs)
+
+
+async def _choose_for(server: ComfyUIServer, wish: Wish) -> Choice:
+    """The first bundled workflow of the first task for which everything is installed. A file that the server itself
+    cannot read counts as installed only when nothing else is."""
+    entries = [entry for task in wish.tasks for entry in bundled_entries() if entry.task == task]
+    pictures = wish.pictures
+    taking = [entry for entry in entries if wish.room_in(entry.files) >= pictures]
+    if not taking:
+        most = max((wish.room_in(entry.files) for entry in entries), default=0)
+        given = "A picture was" if pictures == 1 else f"{pictures} pictures were"
+        hint = f"Give at most {most}." if most else "Leave it out, or name a workflow that takes pictures."
+        raise BadArgument(f"{given} given, which no workflow takes.", hint)
+    model, began = wish.model, time.monotonic()
+    # Where pictures are to be worked on, the model of a valve is only preferred: it may be made for something else.
+    models = [model, None] if model and model.level and wish.tasks != TEXT_TO_IMAGE else [model]
+    refusals: dict[str, None] = {}
+    for readable in (True, False):  # a file that the server cannot read is still better than none
+        for task in wish.tasks:
+            for one, entry in itertools.product(models, taking):
+                if entry.task != task:
+                    continue
+                try:
+                    return await fit_entry(server, entry, one, strict=True, readable=readable, began=began)
+                except WorkflowRefused as refused:
+                    refusals |= {refused.message: None} if one is None else {}
+    if model and len(models) == 1:
+        raise await _no_such_model(server, entries, model, f" that takes {pictures} pictures" if pictures > 1 else "")
+    purpose = "a picture could be made with" if wish.tasks == TEXT_TO_IMAGE else "could do this"
+    raise ModelNotInstalled(
+        f"No model is installed that {purpose}.", f"One set of files is enough. {FETCH} {' '.join(refusals)}"
+    )
+
+
+async def _no_such_model(
+    server: ComfyUIServer, entries: Sequence[Entry], model: Wanted, taking: str
+) -> ModelNotInstalled:
+    """The error where no workflow takes the model: it is not installed, or not of a kind that any of them runs with.
+    `taking` is what the message says of the workflows, " that takes 2 pictures"."""
+    installed: list[str] = []
+    for entry in entries:
+        target = entry.needs[0].target
+        definition = await server.define(entry.workflow.graph[target.node_id]["class_type"])
+        installed += definition.inputs[target.input].names if definition else ()
+    if name := find_name(str(model.value), installed):
+        return ModelNotInstalled(
+            f'The model "{name}" is installed, but no workflow{taking} is made for it, or a file beside it is missing.',
+            f"Name one of the workflows {quoted(entry.name for entry in entries)} with it to try it all the same.",
+        )
+    return _model_missing(model, list(dict.fromkeys(installed)))
+
+
+# Bundled workflows: which installed files they run with.
+
+
+async def fit_entry(
+    server: ComfyUIServer,
+    entry: Entry,
+    model: Wanted | None,
+    *,
+    strict: bool = False,
+    readable: bool = False,
+    began: float | None = None,
+) -> Choice:
+    """A bundled workflow with model files that this server has, and the family that its main model belongs to.
+
+    `strict` takes a named model only when its name or its metadata say that it belongs to the workflow; `readable`
+    passes over files that the server cannot read. Lists of files that lack a named model are asked for again unless
+    that was done after `began` (of `time.monotonic`; None is now). Raises `NodeNotInstalled`, `ModelNotInstalled`.
+    """
+    began = time.monotonic() if began is None else began
+    graph = entry.workflow.graph
+    definitions = dict(await server.define_all(node["class_type"] for node in graph.values()))
+    if missing_classes := missing_nodes(graph, definitions):
+        raise NodeNotInstalled(f'The workflow "{entry.name}" needs the node "{missing_classes[0]}".')
+    files: dict[Target, str] = {}
+    missing: dict[str, None] = {}
+    for index, need in enumerate(entry.needs):
+        alike = [other.target for other in entry.needs[:index] if str(other) == str(need) and other.target in files]
+        if alike:  # several nodes read the same file
+            files[need.target] = files[alike[0]]
+            continue
+        wanted = model if index == 0 else None
+        search = FileSearch(server, need, graph[need.target.node_id]["class_type"], index == 0)
+        if wanted:
+            files[need.target] = await search.named(wanted, strict, began)
+        elif name := await search.best(readable and not missing):
+            files[need.target] = name
+        else:
+            missing[str(need)] = None
+    if missing:
+        raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {", ".join(missing)}.', FETCH)
+    main = files[entry.needs[0].target]
+    known = f"{main} {await architecture(server, entry.needs[0].folder, main) or ''}"
+    family = next(family for family in entry.families if re.search(family.match, known, re.IGNORECASE))
+    return Choice(entry.workflow.set(files), family, main, definitions, task=entry.task)
+
+
+@dataclass(frozen=True)
+class FileSearch:
+    """The search for one model file of a bundled workflow, among those that its loader node lists on this server."""
+
+    server: ComfyUIServer
+    need: ModelNeed
+    loader: str  # the loader's class
+    main: bool  # whether it is the workflow's main model
+
+    async def named(self, model: Wanted, strict: bool, began: float) -> str:
+        """The file of the name that somebody asked for; `strict` and `began` are those of `fit_entry`. Raises
+        `ModelNotInstalled`."""
+        names: tuple[str, ...] = ()
+        for believe in (DEFINITION_SECONDS, time.monotonic() - began):
+            names = await self._names(believe)
+            name = find_name(str(model.value), names)
+            if name and (not strict or self.need.fits(name, await self._kind(name) or "")):
+                return name
+        raise _model_missing(model, names)
+
+    async def best(self, readable: bool) -> str | None:
+        """The best installed file, or None. A main model may also be found by what it says of itself. `readable` passes
+        over files that the server cannot read, which would only fail in the middle of the run."""
+        for believe in (DEFINITION_SECONDS, DOUBT_SECONDS):
+            if name := await self._best_of(await self._names(believe), readable):
+                return name
+        return None
+
+    async def _best_of(self, names: Sequence[str], readable: bool) -> str | None:
+        """The best of these files: first by name, then, for a main model, by the metadata of files whose names tell
+        nothing."""
+        by_name = self.need.rank(names)
+        for name in by_name:
+            if not readable and not self.main:
+                return name
+            about = await self._kind(name)
+            if (about is not None or not readable) and self.need.fits(name, about or ""):
+                return name
+        strange = [name for name in names if name not in by_name and self.need.match] if self.main else []
+        for name in strange[:STRANGE_FILES]:
+            if (about := await self._kind(name)) and self.need.fits(name, about):
+                return name
+        return None
+
+    async def _names(self, believe: float) -> tuple[str, ...]:
+        definition = await self.server.define(self.loader, believe)
+        spec = definition.inputs.get(self.need.target.input) if definition else None
+        return spec.names if spec else ()
+
+    async def _kind(self, name: str) -> str | None:
+        return await architecture(self.server, self.need.folder, name)
+
+
+async def architecture(server: ComfyUIServer, folder: str, name: str) -> str | None:
+    """The kind of model that a file says it is, such as "stable-diffusion-xl-v1-base"; "" when it does not say, None
+    when the server itself cannot read the file."""
+    about = await server.model_metadata(folder, name)
+    keys = ("modelspec.architecture", "ss_base_model_version")
+    return None if about is None else next((str(about[key]) for key in keys if about.get(key)), "")
+
+
+def _model_missing(model: Wanted, choices: Sequence[str]) -> ModelNotInstalled:
+    known = closest(str(model.value), choices)
+    hint = f"Installed are: {quoted(known)}." if known else "No model is installed for this workflow."
+    return ModelNotInstalled(f'{model.name} is "{shortened(model.value)}", and no such model is installed.', hint)
+
+
+# All other workflows, read and left as their authors saved them.
+
+
+async def fit_saved(server: ComfyUIServer, entry: Entry, model: Wanted | None) -> Choice:
+    """A workflow that is not bundled, as its author saved it, with the model that was asked for, and with its other
+    model files under the names that they have on this server. Files that are not there are noted as `absent`. Raises
+    `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`, and as the server does."""
+    workflow, definitions = await read_entry(server, entry)
+    if missing := missing_nodes(workflow.graph, definitions):
+        refused = _nodes_missing(missing)
+        raise NodeNotInstalled(f'The workflow "{entry.name}" cannot be used. {refused.message}')
+    check_links(workflow.graph, definitions)
+    try:
+        choice = await asyncio.to_thread(_fit_files, workflow, definitions, model)
+        places: Iterable[Target | None] = choice.absent
+    except ModelNotInstalled:
+        places = [place for target in workflow.parameters["model"] for place in (target, target.reader)]
+    if stale := {workflow.graph[place.node_id]["class_type"] for place in places if place}:
+        definitions = await server.define_anew(definitions, stale, DOUBT_SECONDS)
+        choice = await asyncio.to_thread(_fit_files, workflow, definitions, model)
+    return choice
+
+
 async def read_entry(server: ComfyUIServer, entry: Entry) -> tuple[Workflow, Definitions]:
-    """A workflow of the catalogue in the API format with its parameters, and the definitions of its nodes, as far as
-    the server has them. Raises `WorkflowRefused` and its kin, naming the workflow, and as the server does."""
+    """A workflow of the catalogue with its parameters, converted to the API format where it is not in it, and the
+    definitions of its nodes, as far as the server has them. Raises `WorkflowRefused` and its kin, naming the workflow,
+    and as the server does."""
     try:
         raw = entry.graph if entry.graph is not None else await server.saved_workflow(entry.path)
         if is_ui_format(raw):
@@ -71,31 +393,9 @@ def _nodes_missing(names: Sequence[str]) -> NodeNotInstalled:
     )
 
 
-async def fit_saved(server: ComfyUIServer, entry: Entry, model: Wanted | None) -> Choice:
-    """A workflow that is not bundled, as its author saved it, with names of model files made to fit this server's and
-    the model that was asked for. Raises `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`."""
-    workflow, definitions = await read_entry(server, entry)
-    if missing := missing_nodes(workflow.graph, definitions):
-        refused = _nodes_missing(missing)
-        raise NodeNotInstalled(f'The workflow "{entry.name}" cannot be used. {refused.message}')
-    check_links(workflow.graph, definitions)
-    try:
-        choice = await asyncio.to_thread(_fit_files, workflow, definitions, model)
-        places: Iterable[Target | None] = choice.absent
-    except ModelNotInstalled:
-        places = [place for target in workflow.parameters["model"] for place in (target, target.reader)]
-    if stale := {workflow.graph[place.node_id]["class_type"] for place in places if place}:
-        definitions = await server.define_anew(definitions, stale, DOUBT_SECONDS)
-        choice = await asyncio.to_thread(_fit_files, workflow, definitions, model)
-    return choice
-
-
-AS_SAVED = Family("", "", None, {})
-
-
 def _fit_files(workflow: Workflow, definitions: Definitions, model: Wanted | None) -> Choice:
-    """The workflow with the files that are installed; of what no output needs nothing is expected. Raises
-    `ModelNotInstalled` when the model that was asked for is not there."""
+    """The workflow with the files that are installed, by these definitions. A file that no output needs may be missing
+    without a word. Raises `ModelNotInstalled` when the model that was asked for is not there."""
     notes: list[str] = []
     files: dict[Target, str] = {}
     if model and "model" in workflow.parameters:
@@ -120,274 +420,3 @@ def _fit_files(workflow: Workflow, definitions: Definitions, model: Wanted | Non
             absent[file.target] = f"{file.folder}/{file.file}" + (f" (installed: {quoted(like)})" if like else "")
     fitted = workflow.set(files)
     return Choice(fitted, AS_SAVED, str(fitted.value("model") or ""), definitions, tuple(notes), absent)
-
-
-TEXT_TO_IMAGE = ("text_to_image",)
-CHANGING = ("image_edit", "image_to_image")
-Offer = Callable[[], Awaitable[InputFile]]  # reads a file that may be used
-
-
-@dataclass(frozen=True)
-class Wish:
-    """What somebody wants, not yet understood; None is for what is best, or for what the workflow's author saved."""
-
-    prompt: str | None = None
-    tasks: tuple[str, ...] = TEXT_TO_IMAGE  # for one of these a workflow is chosen when none is named; the first wins
-    negative_prompt: Wanted | None = None
-    size: Wanted | None = None
-    count: Wanted | None = None
-    seed: Wanted | None = None
-    steps: Wanted | None = None
-    guidance: Wanted | None = None
-    model: Wanted | None = None
-    workflow: Wanted | None = None
-    loras: Wanted | None = None
-    strength: Wanted | None = None  # how much of a picture is painted anew, 0 to 1
-    scale: Wanted | None = None  # how many times as wide and high a picture becomes
-    inputs: Mapping[str, Wanted] = field(default_factory=dict)  # any other input of the workflow, by name
-    files: tuple[InputFile | None, ...] = ()  # for its file inputs, in order; None keeps the author's
-    mask: Image.Image | None = field(default=None, repr=False)  # of mode "L": white is painted anew
-    offers: Mapping[str, Offer] = field(default_factory=dict)  # kind -> the chat's newest, for when none is given
-
-    @property
-    def pictures(self) -> int:
-        """How many pictures are given to work on; the last one may be the mask."""
-        return sum(file is not None and file.kind == "image" for file in self.files)
-
-    def room_in(self, inputs: Sequence[FileInput]) -> int:
-        """How many pictures these inputs have room for, a mask as the last one if none is given apart."""
-        masked = self.mask is None and any(item.takes_mask for item in inputs)
-        return sum(item.kind == "image" for item in inputs) + masked
-
-    @property
-    def called(self) -> str:
-        """What files of it are named after: the prompt, wherever it stands, or the workflow."""
-        named = self.inputs.get("prompt") or self.workflow
-        return str(self.prompt or (named.value if named else ""))
-
-    def insisting(self) -> "Wish":
-        """The wish that does without no model or workflow of a valve, for choosing a server that has it."""
-        model, workflow = self.model, self.workflow
-        if workflow is None and model:
-            return replace(self, model=replace(model, level=0))
-        return replace(self, workflow=replace(workflow, level=0)) if workflow and not model else self
-
-    def against_author(self) -> "Wish":
-        """The wish for a workflow as its author saved it: valves of less right than what named it change nothing."""
-        level = self.workflow.level if self.workflow else 0
-        size, negative_prompt = (
-            None if wanted and wanted.level > level else wanted for wanted in (self.size, self.negative_prompt)
-        )
-        return replace(self, size=size, negative_prompt=negative_prompt)
-
-
-FETCH = (
-    "Files go into ComfyUI's models folder, and others whose names are alike will do; "
-    "in brackets is the repository on Hugging Face."
-)
-
-
-async def choose(server: ComfyUIServer, wish: Wish, catalogue: Catalogue = Catalogue()) -> Choice:
-    """The workflow that is asked for by name, else the first bundled one that fits the wish's tasks, its pictures, the
-    model asked for and what is installed. A task's name, where no workflow is called so, stands for its workflows.
-
-    When a model and a workflow do not go together, the one asked for with less right (a valve against an argument)
-    gives way. Raises `UnknownWorkflow`, `ModelNotInstalled`, `NodeNotInstalled`, `BadArgument`, and as the server does.
-    """
-    if wish.workflow:
-        try:
-            named = await catalogue.find(server, wish.workflow)
-        except UnknownWorkflow:
-            task = re.sub(r"[\s-]+", "_", str(wish.workflow.value).strip().lower())
-            if task not in {entry.task for entry in bundled_entries()}:
-                raise
-            return await _choose_for(server, replace(wish, tasks=(task,)))
-        return await _choose_named(server, wish, named)
-    return await _choose_for(server, wish)
-
-
-async def _choose_named(server: ComfyUIServer, wish: Wish, named: Entry) -> Choice:
-    """The workflow that is named, with the model that is named."""
-    model, level = wish.model, wish.workflow.level if wish.workflow else 0
-    fit = fit_entry if named.needs else fit_saved
-    if not named.needs and model and model.level > level:
-        model = None  # a valve does not change what somebody saved
-    try:
-        choice = await fit(server, named, model)
-    except ModelNotInstalled:
-        if model is None or model.level == level:
-            raise
-        if model.level < level:
-            return await _choose_for(server, wish)
-        choice = await fit(server, named, None)
-        other = f'"{shortened(model.value)}" does not go with the workflow "{named.name}" and was left out'
-        choice = replace(choice, notes=(*choice.notes, f"{model.name} {other}"))
-    if level and wish.workflow and not _takes(choice, wish):  # a valve does not stand in the way of what was given
-        choice = await _choose_for(server, wish)
-        note = f'{wish.workflow.name} names "{named.name}", which does not take what was given, and was left out'
-        choice = replace(choice, notes=(*choice.notes, note))
-    return choice
-
-
-def _takes(choice: Choice, wish: Wish) -> bool:
-    """Whether a workflow has room for the wish's pictures and a place for its mask."""
-    inputs = file_inputs(choice.workflow.graph, choice.definitions)
-    if wish.mask and not any(item.takes_mask for item in inputs):
-        return False
-    return wish.pictures <= wish.room_in(inputs)
-
-
-async def _choose_for(server: ComfyUIServer, wish: Wish) -> Choice:
-    """The first bundled workflow of the first task for which everything is installed."""
-    entries = [entry for task in wish.tasks for entry in bundled_entries() if entry.task == task]
-    pictures = wish.pictures
-    taking = [entry for entry in entries if wish.room_in(entry.files) >= pictures]
-    if not taking:
-        most = max((wish.room_in(entry.files) for entry in entries), default=0)
-        given = "A picture was" if pictures == 1 else f"{pictures} pictures were"
-        hint = f"Give at most {most}." if most else "Leave it out, or name a workflow that takes pictures."
-        raise BadArgument(f"{given} given, which no workflow takes.", hint)
-    model, began = wish.model, time.monotonic()
-    # For pictures to work on, a model out of a valve is one to prefer; it may be made for something else.
-    models = [model, None] if model and model.level and wish.tasks != TEXT_TO_IMAGE else [model]
-    refusals: dict[str, None] = {}
-    for readable in (True, False):  # a file that the server cannot read is still better than none
-        for task in wish.tasks:
-            for one, entry in itertools.product(models, taking):
-                if entry.task != task:
-                    continue
-                try:
-                    return await fit_entry(server, entry, one, strict=True, readable=readable, began=began)
-                except WorkflowRefused as refused:
-                    refusals |= {refused.message: None} if one is None else {}
-    if model and len(models) == 1:
-        raise await _no_such_model(server, entries, model, f" that takes {pictures} pictures" if pictures > 1 else "")
-    purpose = "a picture could be made with" if wish.tasks == TEXT_TO_IMAGE else "could do this"
-    raise ModelNotInstalled(
-        f"No model is installed that {purpose}.", f"One set of files is enough. {FETCH} {' '.join(refusals)}"
-    )
-
-
-async def fit_entry(
-    server: ComfyUIServer,
-    entry: Entry,
-    model: Wanted | None,
-    *,
-    strict: bool = False,
-    readable: bool = False,
-    began: float | None = None,
-) -> Choice:
-    """A bundled workflow with the model files of this server. `strict` takes a named model only where its name or its
-    metadata say that it belongs; `readable` passes over files that the server cannot read. Lists of files that lack a
-    named model are asked for anew unless that was done since `began`. Raises `NodeNotInstalled`, `ModelNotInstalled`.
-    """
-    began = time.monotonic() if began is None else began
-    graph = entry.workflow.graph
-    definitions = dict(await server.define_all(node["class_type"] for node in graph.values()))
-    if missing_classes := missing_nodes(graph, definitions):
-        raise NodeNotInstalled(f'The workflow "{entry.name}" needs the node "{missing_classes[0]}".')
-    files: dict[Target, str] = {}
-    missing: dict[str, None] = {}
-    for index, need in enumerate(entry.needs):
-        alike = [other.target for other in entry.needs[:index] if str(other) == str(need) and other.target in files]
-        if alike:  # several nodes read the one file
-            files[need.target] = files[alike[0]]
-            continue
-        wanted = model if index == 0 else None
-        search = FileSearch(server, need, graph[need.target.node_id]["class_type"], index == 0)
-        if wanted:
-            files[need.target] = await search.named(wanted, strict, began)
-        elif name := await search.best(readable and not missing):
-            files[need.target] = name
-        else:
-            missing[str(need)] = None
-    if missing:
-        raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {", ".join(missing)}.', FETCH)
-    main = files[entry.needs[0].target]
-    known = f"{main} {await architecture(server, entry.needs[0].folder, main) or ''}"
-    family = next(family for family in entry.families if re.search(family.match, known, re.IGNORECASE))
-    return Choice(entry.workflow.set(files), family, main, definitions, task=entry.task)
-
-
-async def architecture(server: ComfyUIServer, folder: str, name: str) -> str | None:
-    """The kind of model that a file says it is: "stable-diffusion-xl-v1-base"; "" when it does not say, None when the
-    server itself cannot read the file."""
-    about = await server.model_metadata(folder, name)
-    keys = ("modelspec.architecture", "ss_base_model_version")
-    return None if about is None else next((str(about[key]) for key in keys if about.get(key)), "")
-
-
-STRANGE_FILES = 24  # with names that tell nothing, whose metadata is looked at
-
-
-@dataclass(frozen=True)
-class FileSearch:
-    """The search for one model file of a bundled workflow in what a loader of this server lists."""
-
-    server: ComfyUIServer
-    need: ModelNeed
-    loader: str  # the class_type
-    main: bool  # whether it is the workflow's main model
-
-    async def _names(self, believe: float) -> tuple[str, ...]:
-        definition = await self.server.define(self.loader, believe)
-        spec = definition.inputs.get(self.need.target.input) if definition else None
-        return spec.names if spec else ()
-
-    async def named(self, model: Wanted, strict: bool, began: float) -> str:
-        """The file of that name; `strict` and `began` are those of `fit_entry`. Raises `ModelNotInstalled`."""
-        names: tuple[str, ...] = ()
-        for believe in (DEFINITION_SECONDS, time.monotonic() - began):
-            names = await self._names(believe)
-            name = find_name(str(model.value), names)
-            if name and (not strict or self.need.fits(name, await self._kind(name) or "")):
-                return name
-        raise _model_missing(model, names)
-
-    async def best(self, readable: bool) -> str | None:
-        """The best installed file. Of main models also what they say of themselves counts; one that the server cannot
-        read would only fail in the middle of the run."""
-        for believe in (DEFINITION_SECONDS, DOUBT_SECONDS):
-            if name := await self._best_of(await self._names(believe), readable):
-                return name
-        return None
-
-    async def _best_of(self, names: Sequence[str], readable: bool) -> str | None:
-        by_name = self.need.rank(names)
-        for name in by_name:
-            if not readable and not self.main:
-                return name
-            about = await self._kind(name)
-            if (about is not None or not readable) and self.need.fits(name, about or ""):
-                return name
-        strange = [name for name in names if name not in by_name and self.need.match] if self.main else []
-        for name in strange[:STRANGE_FILES]:
-            if (about := await self._kind(name)) and self.need.fits(name, about):
-                return name
-        return None
-
-    async def _kind(self, name: str) -> str | None:
-        return await architecture(self.server, self.need.folder, name)
-
-
-def _model_missing(model: Wanted, choices: Sequence[str]) -> ModelNotInstalled:
-    known = closest(str(model.value), choices)
-    hint = f"Installed are: {quoted(known)}." if known else "No model is installed for this workflow."
-    return ModelNotInstalled(f'{model.name} is "{shortened(model.value)}", and no such model is installed.', hint)
-
-
-async def _no_such_model(
-    server: ComfyUIServer, entries: Sequence[Entry], model: Wanted, taking: str
-) -> ModelNotInstalled:
-    """No workflow (of those `taking` so many pictures) takes the model: it is not there, or of no kind they know."""
-    installed: list[str] = []
-    for entry in entries:
-        target = entry.needs[0].target
-        definition = await server.define(entry.workflow.graph[target.node_id]["class_type"])
-        installed += definition.inputs[target.input].names if definition else ()
-    if name := find_name(str(model.value), installed):
-        return ModelNotInstalled(
-            f'The model "{name}" is installed, but no workflow{taking} is made for it, or a file beside it is missing.',
-            f"Name one of the workflows {quoted(entry.name for entry in entries)} with it to try it all the same.",
-        )
-    return _model_missing(model, list(dict.fromkeys(installed)))

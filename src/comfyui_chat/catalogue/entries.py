@@ -1,4 +1,18 @@
-"""catalogue/entries."""
+"""The workflows that can be asked for by name, from all the places where they may be.
+
+An `Entry` is one of them. They come from the chat (an attached file), from valves (`read_pasted`), from what is saved
+on the server, and from the manifest (`bundled_entries`). A `Catalogue` holds the first two, and with a server in hand
+puts all of them into one `Listing`; `Catalogue.find` looks a name up in it.
+
+Bundled entries know more than a graph tells: each `ModelNeed` says by regular expressions which installed files will
+do, and each `Family` how models of a kind are best run. Their data is the manifest's:
+
+    {"name": "flux2", "task": "text_to_image", "description": "Flux 2 dev: the finest detail ...",
+     "models": [{"node": "1", "input": "unet_name", "folder": "diffusion_models", "source": "Comfy-Org/...",
+                 "file": "flux2_dev_fp8mixed.safetensors", "match": "flux[-_. ]?2[-_. ]?dev", "avoid": "lora|gguf"}],
+     "families": [{"name": "Flux 2 dev, few steps", "match": "turbo|lightning", "megapixels": 1.05,
+                   "defaults": {"steps": 8}}]}
+"""
 
 import asyncio
 import functools
@@ -19,6 +33,9 @@ from ..names import base_name, closest, find_name, plain_name, quoted, shortened
 from ..server.client import DOUBT_SECONDS, ComfyUIServer
 from ..values import Wanted
 
+SOURCES = ("attached", "user", "administrator", "server", "bundled")  # in the order in which they are searched
+ATTACHED = "attached"  # the name, and the source, of the workflow in a file that is attached to the chat
+
 
 @dataclass(frozen=True)
 class Family:
@@ -26,7 +43,7 @@ class Family:
 
     name: str
     match: str  # regular expression over path, name and what the file says of itself, any case; "" matches all
-    megapixels: float | None  # None: the size that the graph holds is right
+    megapixels: float | None  # how large its pictures are best; None where the size in the graph is right
     defaults: Mapping[str, Any]  # parameter -> value, instead of the graph's own
 
 
@@ -36,35 +53,32 @@ class ModelNeed:
 
     target: Target
     folder: str
-    file: str  # the one to fetch, and the best one to have
-    match: str
-    avoid: str
+    file: str  # the one to download, and the best one to have
+    match: str  # regular expression over a file's name, any case, that finds what will do; "" finds all
+    avoid: str  # the same for what will not do, although `match` finds it; "" is for nothing
     source: str = ""  # the repository on Hugging Face that has `file`
 
+    def fits(self, name: str, about: str = "") -> bool:
+        """Whether a file will do, by its name or by what it says of itself (`about`)."""
+        texts = [base_name(name), *([about] if about else [])]
+        avoided = self.avoid and any(re.search(self.avoid, text, re.IGNORECASE) for text in texts)
+        return not avoided and any(re.search(self.match, text, re.IGNORECASE) for text in texts)
+
     def rank(self, choices: Iterable[str]) -> list[str]:
-        """The installed files that will do, best first."""
+        """Those of the installed files that will do by their names, best first."""
         fitting = [name for name in choices if self.fits(name)]
         return sorted(fitting, key=lambda name: (plain_name(name) != plain_name(self.file), name.lower()))
 
     def __str__(self) -> str:
         return f"{self.folder}/{self.file}" + (f" ({self.source})" if self.source else "")
 
-    def fits(self, name: str, about: str = "") -> bool:
-        """Whether a file will do, by its name or by what it says of itself."""
-        texts = [base_name(name), *([about] if about else [])]
-        avoided = self.avoid and any(re.search(self.avoid, text, re.IGNORECASE) for text in texts)
-        return not avoided and any(re.search(self.match, text, re.IGNORECASE) for text in texts)
-
-
-SOURCES = ("attached", "user", "administrator", "server", "bundled")  # in the order in which they are searched
-
 
 @dataclass(frozen=True)
 class Entry:
     """One workflow of the catalogue, in either of ComfyUI's formats.
 
-    Bundled ones say which models they run with; the first need is the main model, the one that `model` names. A graph
-    that is None is still on the server.
+    Bundled ones say which models they run with; the first need is the main model, the one that `model` names. Where
+    `graph` is None, the workflow is still to be fetched from the server, by its `path`.
     """
 
     name: str
@@ -72,24 +86,25 @@ class Entry:
     graph: Graph | None = None
     task: str = ""
     description: str = ""
-    path: str = ""  # on the server
+    path: str = ""  # of one that is saved on the server, below its folder for workflows
     families: tuple[Family, ...] = ()
     needs: tuple[ModelNeed, ...] = ()
 
     @functools.cached_property
     def workflow(self) -> Workflow:
-        """A bundled one's graph with its parameters, whatever the server."""
+        """A bundled workflow's graph with its parameters, as they are on any server."""
         return Workflow.parse(self.name, self.graph)
 
     @functools.cached_property
     def files(self) -> tuple[FileInput, ...]:
-        """The files that a bundled one takes, whatever the server."""
+        """The files that a bundled workflow takes, on any server."""
         return file_inputs(self.workflow.graph, NO_DEFINITIONS)
 
 
 @functools.cache
 def bundled_entries() -> tuple[Entry, ...]:
-    """The workflows at the end of this file, in the manifest's order of preference."""
+    """The bundled workflows, in the manifest's order of preference. Those that run with the same models share the
+    families of the one that the manifest names as `families_of`."""
     items = json.loads(MANIFEST)["workflows"]
     families = {item["name"]: item["families"] for item in items if "families" in item}
     return tuple(
@@ -116,6 +131,10 @@ def bundled_entries() -> tuple[Entry, ...]:
     )
 
 
+# Workflows that somebody pasted into a valve. What cannot be read is a problem to tell, not a reason to fail: the valve
+# may have been saved long ago, and by somebody else.
+
+
 @dataclass(frozen=True)
 class Pasted:
     """The workflows that somebody pasted into a valve, and what is wrong with the others."""
@@ -124,23 +143,16 @@ class Pasted:
     problems: tuple[str, ...] = ()
 
 
-def is_envelope(value: Mapping[str, Any]) -> bool:
-    """Whether an object holds one workflow and things about it, and not several by their names."""
-    others = (item for key, item in value.items() if key not in WRAPPERS)
-    return not value.keys().isdisjoint(WRAPPERS) and not any(
-        is_ui_format(item) or is_api_format(item) for item in others
-    )
-
-
-def without_json(name: str) -> str:
-    """A workflow's name without its file's ending."""
-    return re.sub(r"\.json$", "", name.strip(), flags=re.IGNORECASE)
-
-
 @functools.lru_cache(maxsize=32)
 def read_pasted(text: str, source: str, valve: str) -> Pasted:
-    """What a valve holds: one workflow, an object of name -> workflow, or a list of them; each as ComfyUI saves or
-    exports it, or as {"name", "description", "task", "workflow"}. Cached: it is read with every call."""
+    """What the valve of that title holds: one workflow, an object of name -> workflow, or a list of them; each as
+    ComfyUI saves or exports it, or in an envelope that tells more about it:
+
+        {"name": "portrait", "description": "A face in studio light", "task": "text_to_image", "workflow": {...}}
+
+    One without a name is called after its `source`: "user", or "user-2" where there are several. Cached, since every
+    call reads the valves.
+    """
     try:
         value = read_json(text) if text.strip() else {}
     except WorkflowRefused as refused:
@@ -165,18 +177,33 @@ def read_pasted(text: str, source: str, valve: str) -> Pasted:
     return Pasted(tuple(entries), tuple(problems))
 
 
+def is_envelope(value: Mapping[str, Any]) -> bool:
+    """Whether an object is the envelope of one workflow, and not several workflows by their names: one of its keys is a
+    usual one for a workflow (`WRAPPERS`), and under no other key there is one."""
+    others = (item for key, item in value.items() if key not in WRAPPERS)
+    return not value.keys().isdisjoint(WRAPPERS) and not any(
+        is_ui_format(item) or is_api_format(item) for item in others
+    )
+
+
+def without_json(name: str) -> str:
+    """A workflow's name without the ending ".json" of its file."""
+    return re.sub(r"\.json$", "", name.strip(), flags=re.IGNORECASE)
+
+
 @dataclass(frozen=True)
 class Catalogue:
     """Where workflows are looked for by name: those attached and pasted, then those saved on the server, then the
     bundled ones."""
 
-    given: tuple[Entry, ...] = ()
+    given: tuple[Entry, ...] = ()  # attached and pasted
     saved: bool = True  # whether those on the ComfyUI server may be used
-    problems: tuple[str, ...] = ()  # why some are not there
+    problems: tuple[str, ...] = ()  # why some that were pasted are not there
 
     async def entries(self, server: ComfyUIServer, believe: float = DOUBT_SECONDS) -> "Listing":
         """All of them, in the order in which they are searched. Of two with one name the later one carries its source
-        in its name. What the server has saved is no older than `believe` seconds."""
+        in its name: "portrait (server)". The list of what is saved on the server is at most `believe` seconds old.
+        Raises `ServerUnreachable` and `ServerGone`; any other failure to list that becomes a problem of the listing."""
         paths, problems = list[str](), list(self.problems)
         if self.saved:
             try:
@@ -201,7 +228,8 @@ class Catalogue:
         return Listing(tuple(entries.values()), problems)
 
     async def find(self, server: ComfyUIServer, wanted: Wanted) -> Entry:
-        """The workflow of a name, whatever its case, folder or extension. Raises `UnknownWorkflow`."""
+        """The workflow of a name, whatever its case, folder or extension. Raises `UnknownWorkflow`, naming those with
+        the most similar names."""
         name = str(wanted.value).strip()
         for believe in (DOUBT_SECONDS, 0.0):  # it may have been saved a moment ago
             listing = await self.entries(server, believe)
@@ -221,13 +249,11 @@ class Listing:
     problems: tuple[str, ...]
 
     def find(self, name: str) -> Entry | None:
-        """The first source's that has it; in each its very name comes first."""
+        """The workflow of that name from the first source that has one, or None; in each source an exact match comes
+        before one without regard to case, folder or extension."""
         for source in SOURCES:
             names = {entry.name: entry for entry in self.entries if entry.source == source}
             found = find_name(name, list(names)) or find_name(without_json(name), list(names))
             if found is not None:
                 return names[found]
         return None
-
-
-ATTACHED = "attached"  # what the workflow in one of them is called

@@ -1,4 +1,14 @@
-"""catalogue/listings."""
+"""Answers about what a server has: its workflows, one of them in detail, its models.
+
+Three functions answer for one server what the methods of the same names in `webui/tools.py` are asked. Their answers
+are cut to a length that a model can read, and say how much was left out.
+
+    list_workflows     {"workflows": [{"name": "flux2", "task": "text_to_image", "source": "bundled", "about": "...",
+                                       "cannot run": "lacks diffusion_models/..."}], "more": "..."}
+    describe_workflow  {"name": ..., "inputs": {"steps": "INT, 1 to 10000, now 20"}, "files": [...], "makes": [...],
+                        "models": {"vae/ae.safetensors": "installed"}, "diagram": "```mermaid ...", ...}
+    list_models        {"installed": {"checkpoints": 3, "loras": 12}}, or {"loras": ["a.safetensors", ...]} for a kind
+"""
 
 import asyncio
 import functools
@@ -20,13 +30,14 @@ from ..tasks import gather
 from .choosing import fit_entry, fit_saved, read_entry
 from .entries import Catalogue, Entry
 
-LISTED = 40  # workflows that are looked into for one list
-NAMED = 60  # model names in one answer
-SHOWN_CHOICES = 8
+LISTED = 40  # how many workflows are looked into for one list
+NAMED = 60  # how many models of a kind, or other inputs of a workflow, one answer names
+SHOWN_CHOICES = 8  # how many choices of an input are named
 
 
 async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: str) -> dict[str, Any]:
-    """The workflows whose names or descriptions hold all words of `search`, and whether this server can run them."""
+    """The workflows whose names or descriptions hold all words of `search`, and whether this server can run them. When
+    none does, the most similar names."""
     listing = await catalogue.entries(server)
     entries = listing.entries
     words = search.lower().split()
@@ -43,7 +54,8 @@ async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: st
 
 
 async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
-    """One line about a workflow: name, task, source, description, and why this server cannot run it if so."""
+    """A few words about a workflow: name, task, source, description, and where this server cannot run it, why. Raises
+    `ServerUnreachable` and `ServerGone`; any other error is the reason."""
     task, about, problem = entry.task, entry.description, ""
     try:
         if entry.needs:
@@ -64,10 +76,11 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
 
 
 async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, Any]:
-    """Everything that a caller has to know of a workflow, as far as this server knows its nodes."""
+    """Everything that a caller has to know about a workflow, as far as this server knows its nodes. Raises as
+    `read_entry` does, except for nodes that are missing."""
     try:
         workflow, definitions = await read_entry(server, entry)
-    except NodeNotInstalled as refused:  # of a graph that cannot be converted there is no more to tell
+    except NodeNotInstalled as refused:  # there is no more to tell about a graph that cannot be converted
         return {"name": entry.name, "source": entry.source, "cannot run": refused.message}
     graph = workflow.graph
     inputs = {name: _input_line(workflow, name, definitions) for name in workflow.parameters}
@@ -95,11 +108,12 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, An
     return answer | {"diagram": f"```mermaid\n{mermaid(graph, definitions)}\n```", "note": note}
 
 
+# Names of inputs whose values are not told to anybody.
 SECRET_INPUT = re.compile(r"(^|[._ ])(api_?)?(key|token|secret|password)$", re.IGNORECASE)
 
 
 def _input_line(workflow: Workflow, name: str, definitions: Definitions) -> str:
-    """An input's type, range or choices and present value: "INT, 1 to 10000, now 20"."""
+    """An input's type, its range or choices, and its present value: "INT, 1 to 10000, now 20"."""
     spec = workflow.spec(name, definitions)
     if name == "seed":
         return f"{spec.type}, random unless given"
@@ -120,7 +134,7 @@ def _input_line(workflow: Workflow, name: str, definitions: Definitions) -> str:
 
 
 def _file_lines(graph: Graph, files: Sequence[FileInput], definitions: Definitions) -> list[str]:
-    """What files a graph takes, and which of them it can do without: 'image and mask for "Photo", optional'."""
+    """The files that a graph takes, and which of them it can do without: 'image and mask for "Photo", optional'."""
     lines = []
     for file in files[:MAX_INPUT_FILES]:
         optional = without_files(graph, [file.target], definitions) is not None
@@ -129,7 +143,8 @@ def _file_lines(graph: Graph, files: Sequence[FileInput], definitions: Definitio
 
 
 async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) -> dict[str, str]:
-    """Model file -> whether it is installed. For a bundled workflow files with names alike will do."""
+    """Model file -> whether it is installed: "installed", 'installed as "other.safetensors"', "not installed" or "not
+    known". For a bundled workflow any file will do that its need matches."""
     lines = {}
     needs = {need.target: need for need in entry.needs}
     loaders = {workflow.graph[file.target.node_id]["class_type"] for file in model_files(workflow.graph, {})}
@@ -145,7 +160,8 @@ async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) 
     return lines
 
 
-MODEL_KINDS: Mapping[str, str] = {  # what people call them -> ComfyUI's folder
+# What people call a kind of model -> ComfyUI's folder for it, or one of `SAMPLING_KINDS`.
+MODEL_KINDS: Mapping[str, str] = {
     "checkpoint": "checkpoints",
     "unet": "diffusion_models",
     "diffusion_model": "diffusion_models",
@@ -160,15 +176,13 @@ MODEL_KINDS: Mapping[str, str] = {  # what people call them -> ComfyUI's folder
     "sampler": "samplers",
     "scheduler": "schedulers",
 }
-
-
 USUAL_KINDS = ("checkpoints", "diffusion_models", "loras", "vae", "text_encoders", "upscale_models", "controlnet")
 SAMPLING_KINDS = {"samplers": "sampler_name", "schedulers": "scheduler"}  # the input of KSampler that lists them
 
 
 async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str, Any]:
-    """The installed models of a kind whose names hold all words of `search`; without a kind how many there are of
-    each, or where `search` is found. Raises `BadArgument` for a kind that there is not."""
+    """The installed models of a kind whose names hold all words of `search`. Without a kind: how many there are of
+    each, or those that `search` finds in all of them. Raises `BadArgument` for a kind that does not exist."""
     folders = await server.names("/models") or list(USUAL_KINDS)
     kinds = [*USUAL_KINDS, "embeddings", *SAMPLING_KINDS]
     kinds += [name for name in folders if name not in kinds and name not in ("configs", "custom_nodes")]
@@ -194,6 +208,7 @@ async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str
 
 
 async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
+    """All names of a kind; none where the server does not have the kind."""
     if kind in SAMPLING_KINDS:
         sampler = await server.define("KSampler")
         spec = sampler.inputs.get(SAMPLING_KINDS[kind]) if sampler else None

@@ -1,4 +1,20 @@
-"""graph/editor."""
+"""Workflows as ComfyUI's editor saves them, turned into what its front end would send.
+
+The editor saves its page, the UI format: values by position, lines between numbered sockets, subgraphs, and nodes that
+are never sent. A link is [id, from node, its output, to node, its input, type]:
+
+    {"nodes": [{"id": 3, "type": "KSampler", "mode": 0, "widgets_values": [7, "randomize", 20, ...],
+                "inputs": [{"name": "model", "type": "MODEL", "link": 1}, ...], "outputs": [...]}, ...],
+     "links": [[1, 4, 0, 3, 0, "MODEL"], ...], "definitions": {"subgraphs": [...]}}
+
+The server takes the API format only (graph/nodes). `live_nodes` reads the file and finds the nodes that are sent, those
+inside subgraphs with them; `class_types` tells whose definitions to ask the server for. With these, `read_ui` gives
+each widget its value (`read_values`), follows each link back to a node that is sent (`Tracer`), and puts the graph
+together. `convert` does it all at once. What cannot be converted faithfully is refused, naming the node.
+
+The rules are those of the front ends 1.27.10 and 1.49.6. "Golden files" marks what is known only from the prompts that
+these made of official templates.
+"""
 
 import contextlib
 import math
@@ -14,31 +30,30 @@ from .definitions import MAX_DEPTH, Definitions, NodeDefinition, Widget
 from .nodes import Target
 from .prompts import dynamic_prompt
 
-# What follows reads the format in which ComfyUI's own editor saves workflows, and sends what its front end would send.
-# Where a rule is known only by what the front end made of official templates, it says "golden files".
 
-MUTED, BYPASSED = 2, 4  # a node's `mode`; every other one runs
+def is_ui_format(value: Any) -> bool:
+    """Whether a value is a workflow as ComfyUI's editor saves it, by its outermost keys."""
+    return isinstance(value, Mapping) and isinstance(value.get("nodes"), list) and "links" in value
 
+
+def convert(ui: Any, definitions: Definitions) -> dict[str, Any]:
+    """The workflow in the API format, with the first of the choices in its texts taken.
+
+    `definitions` holds those of `class_types` that the server has. Raises `WorkflowRefused`, `NodeNotInstalled`.
+    """
+    graph, dynamic = read_ui(live_nodes(ui), definitions)
+    for target in dynamic:
+        inputs = graph[target.node_id]["inputs"]
+        inputs[target.input] = dynamic_prompt(inputs[target.input])
+    return graph
+
+
+# The file as typed values. Lists, ids and links of a wrong shape are refused here, so that all that follows can rely on
+# them.
 
 SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = "-10", "-20"  # what stands for a subgraph's own sockets in its links
-
-
-NOTES = ("Note", "MarkdownNote")
-
-
-# Switches and remarks of common packages that exist on the page only; what they switched is in the nodes' modes.
-PAGE_ONLY = re.compile(
-    r"(Label|Bookmark|Node Combiner|Node Collector|Random Unmuter|Fast Actions Button"
-    r"|Fast (Groups )?(Muter|Bypasser)|Mute / Bypass (Repeater|Relay)) \(rgthree\)|Note Plus \(mtb\)"
-)
-
-
-VIRTUAL = (*NOTES, "PrimitiveNode", "Reroute", "GetNode", "SetNode")  # resolved before anything is sent
-EVERYWHERE = re.compile(r"(Anything|Prompts|Seed) Everywhere")  # links without lines, of a common package
-
-
-# Classes that were renamed long ago; the front end corrects them when it opens a file, and so do we.
 RENAMED: Mapping[str, str] = {
+    # Classes that were renamed long ago; the front end corrects them when it opens a file.
     "T2IAdapterLoader": "ControlNetLoader",
     "ConditioningAverage ": "ConditioningAverage",
     "SDV_img2vid_Conditioning": "SVD_img2vid_Conditioning",
@@ -49,15 +64,9 @@ RENAMED: Mapping[str, str] = {
 }
 
 
-SUBGRAPH_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-MAX_CONVERTED_NODES = 20_000  # of subgraphs that hold each other twice, 20 levels would make a million
-BUTTONS_3D = ("upload3dmodel", "uploadExtraResources", "clear")  # Load3D's buttons; they come before its picture
-CONTROL_VALUES = ("fixed", "increment", "decrement", "randomize")
-
-
 @dataclass(frozen=True)
 class Socket:
-    """An input or output of a node in the UI format."""
+    """An input or output of a node in the UI format; `widget` tells whether the input has a widget too."""
 
     name: str
     type: str
@@ -67,7 +76,7 @@ class Socket:
 
 @dataclass(frozen=True)
 class Link:
-    """A line between two nodes, `slot` counting the outputs of `origin` and the inputs of `target`."""
+    """A line from an output of the node `origin` to an input of the node `target`; slots count these from 0."""
 
     origin: str
     slot: int
@@ -82,13 +91,14 @@ class UINode:
     id: str
     type: str
     title: str
-    mode: int
+    mode: int  # `MUTED`, `BYPASSED`, or any other, which runs
     inputs: tuple[Socket, ...]
     outputs: tuple[Socket, ...]
-    values: list[Any] | Mapping[str, Any]
+    values: list[Any] | Mapping[str, Any]  # `widgets_values`; some packages save them by name
     properties: Mapping[str, Any]
 
     def __str__(self) -> str:
+        """The node in a message: "Sampler" (KSampler), node 3."""
         kind = shortened(self.type)
         name = f'"{shortened(self.title)}" ({kind})' if self.title not in ("", self.type) else f'"{kind}"'
         return f"{name}, node {shortened(self.id)}"
@@ -96,7 +106,7 @@ class UINode:
 
 @dataclass(frozen=True)
 class Port:
-    """An input or output of a subgraph, with the links inside that belong to it."""
+    """An input or output of a subgraph, with the ids of the links inside that belong to it."""
 
     name: str
     links: tuple[str, ...]
@@ -104,7 +114,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Promoted:
-    """The first widget inside a subgraph that hangs on one of its inputs, and its place among all such inputs."""
+    """The first widget inside a subgraph that hangs on one of its inputs; `place` counts, from 0, such inputs."""
 
     place: int
     node: UINode
@@ -116,117 +126,25 @@ class UIGraph:
     """The nodes and links of a workflow, or of one subgraph definition."""
 
     nodes: Mapping[str, UINode]
-    links: Mapping[str, Link]
-    inputs: tuple[Port, ...]
-    promoted: Mapping[int, Promoted]  # by input
-    exits: Mapping[int, str]  # by output: the link that ends there
-    setters: Mapping[str, UINode]  # the SetNodes by the name that they set
+    links: Mapping[str, Link]  # by id
+    inputs: tuple[Port, ...]  # of a subgraph, as the next two
+    promoted: Mapping[int, Promoted]  # by the number of the input
+    exits: Mapping[int, str]  # by the number of the output: the link that ends there
+    setters: Mapping[str, UINode]  # the SetNodes, by the name that they set
     everywhere: bool  # whether the file tells where "Anything Everywhere" nodes send what they get
 
 
-def is_ui_format(value: Any) -> bool:
-    """Whether a value is a workflow as ComfyUI's editor saves it."""
-    return isinstance(value, Mapping) and isinstance(value.get("nodes"), list) and "links" in value
-
-
-def shown_value(value: Any) -> str:
-    """A value in a message; of a list or an object only that it is one, for it may be endless."""
-    if isinstance(value, (list, Mapping)):
-        return "a list" if isinstance(value, list) else "an object"
-    return f'"{shortened(value)}"'
-
-
-def _items(value: Any, what: str) -> list[Any]:
-    if value is None:
-        return []
-    if not isinstance(value, list):
-        raise WorkflowRefused(f"The workflow's {what} are no list.")
-    return value
-
-
-def _objects(value: Any, what: str) -> list[Mapping[str, Any]]:
-    for item in _items(value, what):
-        if not isinstance(item, Mapping):
-            raise WorkflowRefused(f"One of the workflow's {what} is {shown_value(item)} instead of an object.")
-    return _items(value, what)
-
-
-def text_of(value: Any, default: str = "") -> str:
-    """A text from a file that may hold anything in its place; the default for what is no text, and for an empty one."""
-    return value if isinstance(value, str) and value else default
-
-
-def _count(value: Any, what: str) -> int:
-    """A number that counts from 0: a slot, a mode."""
-    if value is None:
-        return 0
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != value // 1:
-        raise WorkflowRefused(f"{what} of the workflow is {shown_value(value)}, which is no number of that kind.")
-    return int(value)
-
-
-def _id(value: Any, what: str) -> str:
-    """Ids are numbers in most files and texts in some; a whole number may have come as 3.0."""
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    if isinstance(value, bool) or not isinstance(value, (int, str)) or (isinstance(value, int) and abs(value) > 2**63):
-        raise WorkflowRefused(
-            f"{what} of the workflow has the id {shown_value(value)}, which is neither number nor text."
-        )
-    return str(value)
-
-
-def _socket(raw: Mapping[str, Any]) -> Socket:
-    link = raw.get("link")
-    kind = text_of(raw.get("type"), "*")  # LiteGraph also writes 0 and -1 for "anything"
-    return Socket(
-        text_of(raw.get("name")), kind, None if link is None else _id(link, "A link"), bool(raw.get("widget"))
-    )
-
-
-def _node(raw: Mapping[str, Any]) -> UINode:
-    kind = raw.get("type")
-    if not isinstance(kind, str):
-        raise WorkflowRefused(f"Node {shown_value(raw.get('id'))} of the workflow has no type.")
-    kind = RENAMED.get(kind, kind)
-    values = raw.get("widgets_values")
-    properties = raw.get("properties")
-    return UINode(
-        _id(raw.get("id"), f'A node "{shortened(kind)}"'),
-        kind,
-        text_of(raw.get("title")),
-        _count(raw.get("mode"), f'The mode of a node "{shortened(kind)}"'),
-        tuple(_socket(item) for item in _objects(raw.get("inputs"), "inputs")),
-        tuple(_socket(item) for item in _objects(raw.get("outputs"), "outputs")),
-        values if isinstance(values, (list, Mapping)) else [],
-        properties if isinstance(properties, Mapping) else {},
-    )
-
-
-def _link(raw: Any) -> tuple[str, Link] | None:
-    """A link in either of its shapes; `None` in the list is a link that was deleted."""
-    if raw is None:
-        return None
-    if isinstance(raw, Mapping):
-        raw = [raw.get(key) for key in ("id", "origin_id", "origin_slot", "target_id", "target_slot")]
-    if not isinstance(raw, list) or len(raw) < 5:
-        raise WorkflowRefused("One of the workflow's links has no origin and target.")
-    origin, target = _id(raw[1], "The origin of a link"), _id(raw[3], "The target of a link")
-    return _id(raw[0], "A link"), Link(origin, _count(raw[2], "A link's slot"), target, _count(raw[4], "A link's slot"))
-
-
-def _ports(raw: Any) -> tuple[Port, ...]:
-    return tuple(
-        Port(
-            text_of(port.get("name")),
-            tuple(_id(link, "A link") for link in _items(port.get("linkIds"), "subgraph links")),
-        )
-        for port in _objects(raw, "subgraph inputs and outputs")
-    )
+def parse_ui(ui: Any) -> tuple[UIGraph, Mapping[str, UIGraph]]:
+    """The workflow's own graph, and those of its subgraphs by id. Raises `WorkflowRefused`."""
+    if not is_ui_format(ui):
+        raise WorkflowRefused("This is no workflow in the format in which ComfyUI saves it.")
+    definitions = ui.get("definitions")
+    raws = _objects(definitions.get("subgraphs") if isinstance(definitions, Mapping) else None, "subgraphs")
+    return parse_graph(ui), {_id(raw.get("id"), "A subgraph"): parse_graph(raw) for raw in raws}
 
 
 def parse_graph(raw: Mapping[str, Any]) -> UIGraph:
-    """Read the nodes and links of a workflow or of a subgraph definition."""
+    """Read the nodes and links of a workflow, or of the definition of a subgraph. Raises `WorkflowRefused`."""
     nodes: dict[str, UINode] = {}
     for item in _objects(raw.get("nodes"), "nodes"):
         node = _node(item)
@@ -248,7 +166,7 @@ def parse_graph(raw: Mapping[str, Any]) -> UIGraph:
 
 
 def _unseen_links(raw: Mapping[str, Any], nodes: Mapping[str, UINode]) -> dict[str, Link]:
-    """The links that "Anything Everywhere" nodes stand for, which their page notes in `extra`."""
+    """The links that "Anything Everywhere" nodes stand for, which their package notes in `extra.ue_links`."""
     extra = raw.get("extra")
     told = extra.get("ue_links") if isinstance(extra, Mapping) else None
     found: dict[str, Link] = {}
@@ -266,6 +184,7 @@ def _unseen_links(raw: Mapping[str, Any], nodes: Mapping[str, UINode]) -> dict[s
 
 
 def _promotions(nodes: Mapping[str, UINode], links: Mapping[str, Link], ports: tuple[Port, ...]) -> dict[int, Promoted]:
+    """For each input of a subgraph, by number, the first widget inside that hangs on it, if any."""
     found: dict[int, Promoted] = {}
     for slot, port in enumerate(ports):
         for link in (links[key] for key in port.links if key in links):
@@ -276,137 +195,156 @@ def _promotions(nodes: Mapping[str, UINode], links: Mapping[str, Link], ports: t
     return found
 
 
+def _node(raw: Mapping[str, Any]) -> UINode:
+    kind = raw.get("type")
+    if not isinstance(kind, str):
+        raise WorkflowRefused(f"Node {shown_value(raw.get('id'))} of the workflow has no type.")
+    kind = RENAMED.get(kind, kind)
+    values = raw.get("widgets_values")
+    properties = raw.get("properties")
+    return UINode(
+        _id(raw.get("id"), f'A node "{shortened(kind)}"'),
+        kind,
+        text_of(raw.get("title")),
+        _count(raw.get("mode"), f'The mode of a node "{shortened(kind)}"'),
+        tuple(_socket(item) for item in _objects(raw.get("inputs"), "inputs")),
+        tuple(_socket(item) for item in _objects(raw.get("outputs"), "outputs")),
+        values if isinstance(values, (list, Mapping)) else [],
+        properties if isinstance(properties, Mapping) else {},
+    )
+
+
+def _socket(raw: Mapping[str, Any]) -> Socket:
+    link = raw.get("link")
+    kind = text_of(raw.get("type"), "*")  # LiteGraph also writes 0 and -1 for "anything"
+    return Socket(
+        text_of(raw.get("name")), kind, None if link is None else _id(link, "A link"), bool(raw.get("widget"))
+    )
+
+
+def _link(raw: Any) -> tuple[str, Link] | None:
+    """A link with its id, in either of its shapes, a list or an object; None, as the file has it, for a deleted one."""
+    if raw is None:
+        return None
+    if isinstance(raw, Mapping):
+        raw = [raw.get(key) for key in ("id", "origin_id", "origin_slot", "target_id", "target_slot")]
+    if not isinstance(raw, list) or len(raw) < 5:
+        raise WorkflowRefused("One of the workflow's links has no origin and target.")
+    origin, target = _id(raw[1], "The origin of a link"), _id(raw[3], "The target of a link")
+    return _id(raw[0], "A link"), Link(origin, _count(raw[2], "A link's slot"), target, _count(raw[4], "A link's slot"))
+
+
+def _ports(raw: Any) -> tuple[Port, ...]:
+    return tuple(
+        Port(
+            text_of(port.get("name")),
+            tuple(_id(link, "A link") for link in _items(port.get("linkIds"), "subgraph links")),
+        )
+        for port in _objects(raw, "subgraph inputs and outputs")
+    )
+
+
+def _items(value: Any, what: str) -> list[Any]:
+    """A list from the file, called `what` in the error; None counts as an empty one."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise WorkflowRefused(f"The workflow's {what} are no list.")
+    return value
+
+
+def _objects(value: Any, what: str) -> list[Mapping[str, Any]]:
+    """A list of objects from the file; as `_items` else."""
+    for item in _items(value, what):
+        if not isinstance(item, Mapping):
+            raise WorkflowRefused(f"One of the workflow's {what} is {shown_value(item)} instead of an object.")
+    return _items(value, what)
+
+
+def _count(value: Any, what: str) -> int:
+    """A number that counts from 0, such as a slot or a mode; None counts as 0."""
+    if value is None:
+        return 0
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != value // 1:
+        raise WorkflowRefused(f"{what} of the workflow is {shown_value(value)}, which is no number of that kind.")
+    return int(value)
+
+
+def _id(value: Any, what: str) -> str:
+    """An id as text: in most files they are numbers, in some texts, and a whole number may have become 3.0."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, (int, str)) or (isinstance(value, int) and abs(value) > 2**63):
+        raise WorkflowRefused(
+            f"{what} of the workflow has the id {shown_value(value)}, which is neither number nor text."
+        )
+    return str(value)
+
+
+def text_of(value: Any, default: str = "") -> str:
+    """A text from a file that may hold anything in its place; `default` for anything else, and for an empty text."""
+    return value if isinstance(value, str) and value else default
+
+
+def shown_value(value: Any) -> str:
+    """A value in a message; of a list or an object, which may be long, only that it is one."""
+    if isinstance(value, (list, Mapping)):
+        return "a list" if isinstance(value, list) else "an object"
+    return f'"{shortened(value)}"'
+
+
 def _first(values: list[Any] | Mapping[str, Any]) -> Any:
     return next(iter(values.values() if isinstance(values, Mapping) else values), None)
 
 
-def parse_ui(ui: Any) -> tuple[UIGraph, Mapping[str, UIGraph]]:
-    """The workflow's own graph and its subgraph definitions by id."""
-    if not is_ui_format(ui):
-        raise WorkflowRefused("This is no workflow in the format in which ComfyUI saves it.")
-    definitions = ui.get("definitions")
-    raws = _objects(definitions.get("subgraphs") if isinstance(definitions, Mapping) else None, "subgraphs")
-    return parse_graph(ui), {_id(raw.get("id"), "A subgraph"): parse_graph(raw) for raw in raws}
+# What of it is sent: every node that is neither muted nor bypassed and exists on the server, not only on the page. An
+# instance of a subgraph gives way to the nodes inside it, whose ids then begin with its own: "12:3".
 
-
-@dataclass(frozen=True)
-class Held:
-    """What a widget holds in the file."""
-
-    value: Any
-    widget: Widget = Widget("")
-
-    def sent(self) -> Any:
-        """The value as it stands in the API format, where a bare list would be a link."""
-        return {"__value__": self.value} if isinstance(self.value, list) else self.value
-
-
-class Slots:
-    """`widgets_values`, read from the front."""
-
-    def __init__(self, values: list[Any] | Mapping[str, Any]) -> None:
-        self.by_name = values if isinstance(values, Mapping) else None
-        self.left = deque(values if isinstance(values, list) else ())
-
-    def take(self, name: str, widget: Widget) -> Any:
-        """The widget's value, past the slots that exist only in the UI."""
-        while self.left and self.left[0] in BUTTONS_3D:
-            self.left.popleft()
-        if not widget.name or self.by_name is not None:
-            value = (self.by_name or {}).get(name, widget.default)
-        else:
-            value = self.left.popleft() if self.left else widget.default
-        for _ in range(min(widget.after, len(self.left))):
-            if not widget.loose or self.left[0] in CONTROL_VALUES:
-                self.left.popleft()
-        return value
-
-
-def read_values(node: UINode, known: NodeDefinition) -> dict[str, Held]:
-    """What a node's widgets hold, by name; a dynamic combo's choice brings widgets that follow at once."""
-    slots = Slots(node.values)
-    held: dict[str, Held] = {}
-    waiting = [("", widget) for widget in reversed(known.widgets)]
-    while waiting:
-        prefix, widget = waiting.pop()
-        name = prefix + widget.name
-        if widget.grows:  # as many as the node has grown
-            grown = [key.name for key in node.inputs if key.widget and key.name.startswith(name + ".")]
-            waiting.extend(("", replace(widget.grows, name=key)) for key in reversed(grown))
-            continue
-        value = slots.take(name, widget)
-        if widget.options is not None:
-            waiting.extend((name + ".", inner) for inner in reversed(_branch(node, name, widget.options, value)))
-        if widget.name and not (value is None and widget.default is None):
-            held[name] = Held(widget.default if widget.made_anew else value, widget)
-    if known.class_type == "CustomCombo":  # its second output needs these, which no definition lists
-        for count, value in enumerate(slots.left):
-            held[f"option{count}" if count else "index"] = Held(value)
-    return held
-
-
-def _branch(node: UINode, name: str, options: Mapping[str, tuple[Widget, ...]], choice: Any) -> tuple[Widget, ...]:
-    """The widgets that a choice of a dynamic combo brings; without them every later value would be read wrongly."""
-    found = options.get(str(choice)) if isinstance(choice, (str, int, float)) else None
-    if found is not None:
-        return found
-    raise WorkflowRefused(
-        f'{node}: "{name}" is {shown_value(choice)}, which its class does not offer.',
-        "Open the workflow in ComfyUI, choose again and save it; on offer: " + shortened(", ".join(options), 300),
-    )
+MUTED, BYPASSED = 2, 4  # as a node's `mode`
+NOTES = ("Note", "MarkdownNote")
+VIRTUAL = (*NOTES, "PrimitiveNode", "Reroute", "GetNode", "SetNode")  # followed or dropped, never sent
+# Switches and remarks of common packages that exist on the page only. What they switched is in the modes of the nodes.
+PAGE_ONLY = re.compile(
+    r"(Label|Bookmark|Node Combiner|Node Collector|Random Unmuter|Fast Actions Button"
+    r"|Fast (Groups )?(Muter|Bypasser)|Mute / Bypass (Repeater|Relay)) \(rgthree\)|Note Plus \(mtb\)"
+)
+EVERYWHERE = re.compile(r"(Anything|Prompts|Seed) Everywhere")  # links without lines, from a common package
+# The type of a subgraph's instance is the id of its definition.
+SUBGRAPH_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+MAX_CONVERTED_NODES = 20_000  # 20 levels of subgraphs that each hold the next one twice make a million
 
 
 @dataclass(frozen=True)
 class Scope:
-    """One graph at work: the workflow itself, or one instance of a subgraph inside it. `path` begins its nodes' ids."""
+    """A graph at work: the workflow itself, or one instance of a subgraph; `path` begins its nodes' full ids: "12:"."""
 
     path: str
     graph: UIGraph
     outer: "Scope | None" = None
     instance: UINode | None = None
-    entries: Mapping[str, Socket] = field(default_factory=dict)  # the instance's own inputs; it may list only some
+    entries: Mapping[str, Socket] = field(default_factory=dict)  # the instance's inputs, maybe not all
 
     def enter(self, node: UINode, graph: UIGraph) -> "Scope":
-        """The scope of an instance in this one."""
+        """The scope of a subgraph, whose instance in this scope is `node`."""
         entries = {socket.name: socket for socket in reversed(node.inputs)}
         return Scope(f"{self.path}{node.id}:", graph, self, node, entries)
 
     @property
     def depth(self) -> int:
-        """How many instances this one stands in."""
+        """How many subgraphs this scope is inside of, itself with them."""
         return 0 if self.outer is None else self.outer.depth + 1
 
 
 @dataclass(frozen=True)
-class Source:
-    """Where an input gets its value from: an output of a node that is sent."""
-
-    node: str
-    slot: int
-
-
-@dataclass(frozen=True)
-class Constant:
-    """A value that comes over a link: from a PrimitiveNode or a promoted widget."""
-
-    value: Any
-
-
-@dataclass(frozen=True)
-class Nothing:
-    """A link that ends in a muted node: the input is not sent at all, not even with its widget's value."""
-
-
-@dataclass(frozen=True)
 class Live:
-    """Every scope of a workflow by its path, and every node that is sent: neither muted, bypassed nor virtual."""
+    """Every scope of a workflow by its path, and every node that is sent, with its scope."""
 
     scopes: Mapping[str, Scope]
     nodes: Sequence[tuple[Scope, UINode]]
 
 
 def live_nodes(ui: Any) -> Live:
-    """What of a workflow in the UI format is sent. Raises `WorkflowRefused`."""
+    """What is sent of a workflow in the UI format, found without any definition. Raises `WorkflowRefused`."""
     root, subgraphs = parse_ui(ui)
     scopes: dict[str, Scope] = {}
     found: list[tuple[Scope, UINode]] = []
@@ -438,51 +376,152 @@ def live_nodes(ui: Any) -> Live:
 
 
 def class_types(live: Live) -> set[str]:
-    """The node classes whose definitions `read_ui` needs, those inside subgraphs with them."""
+    """The names of the node classes whose definitions `read_ui` needs, inside subgraphs too."""
     return {name for _, node in live.nodes for name in class_names(node)}
 
 
 def strange_types(live: Live, definitions: Definitions) -> list[str]:
-    """The classes of nodes that the server does not have, without what is refused for other reasons."""
+    """The classes that the server does not have, sorted; without what `read_ui` refuses for other reasons."""
     found = set()
     for _, node in live.nodes:
         try:
             known_class(node, definitions)
         except NodeNotInstalled:
             found.add(node.type)
-        except WorkflowRefused:  # a group node, say: it is named when it is read
+        except WorkflowRefused:  # such as a group node: `read_ui` names it
             pass
     return sorted(found)
 
 
 def class_names(node: UINode) -> list[str]:
-    """The names under which a server may know a node's class, likeliest first."""
+    """The names under which a server may know a node's class, the likeliest first."""
     other = node.properties.get("Node name for S&R")  # the class's name, in files of programs that set another type
     return [node.type, other] if isinstance(other, str) and other != node.type else [node.type]
 
 
-def fits(one: str, other: str) -> bool:
-    """Whether two socket types can be joined, as LiteGraph decides it: `*` fits all, and commas list alternatives."""
-    if "*" in (one, other):
-        return True
-    return bool(set(one.lower().split(",")) & set(other.lower().split(",")))
+def known_class(node: UINode, definitions: Definitions) -> NodeDefinition:
+    """The definition of a node's class.
+
+    Raises `NodeNotInstalled` where the server has none, and `WorkflowRefused` for a node that no server could have.
+    """
+    for name in class_names(node):
+        if name in definitions:
+            return definitions[name]
+    if node.type.startswith(("workflow/", "workflow>")):
+        raise WorkflowRefused(
+            f"{node} is a group node of an old kind, which cannot be converted.",
+            "Open the workflow in ComfyUI, turn the group node into a subgraph, and save it.",
+        )
+    if SUBGRAPH_ID.fullmatch(node.type):
+        raise WorkflowRefused(f"{node} is a subgraph that the file does not hold.", "Save the whole workflow.")
+    pack = text_of(node.properties.get("cnr_id"))
+    where = f' It belongs to the package "{shortened(pack)}".' if pack else ""
+    raise NodeNotInstalled(f"This ComfyUI does not have the node {node}.{where}")
 
 
-def same_slot(node: UINode, slot: int, wanted: str) -> Socket | None:
-    """The input of a bypassed node that stands beside an output, when it may pass through to it."""
-    if slot >= len(node.inputs):
-        return None
-    made = node.outputs[slot].type if slot < len(node.outputs) else "*"
-    socket = node.inputs[slot]
-    return socket if wanted == "*" or (fits(socket.type, made) and fits(socket.type, wanted)) else None
+# The values of widgets. The file has them by position, with slots between them that exist on the page only.
+
+# Load3D saves its three buttons by name, before its picture.
+BUTTONS_3D = ("upload3dmodel", "uploadExtraResources", "clear")
+# What a control_after_generate can hold.
+CONTROL_VALUES = ("fixed", "increment", "decrement", "randomize")
 
 
-def any_slot(node: UINode, wanted: str) -> Socket | None:
-    """The first input of a bypassed node that may pass through to any output: never one whose type does not fit."""
-    if wanted == "*":
-        return node.inputs[0] if node.inputs else None
-    exact = next((socket for socket in node.inputs if socket.type == wanted), None)
-    return exact or next((socket for socket in node.inputs if fits(socket.type, wanted)), None)
+@dataclass(frozen=True)
+class Held:
+    """What a widget holds in the file, and what kind of widget it is."""
+
+    value: Any
+    widget: Widget = Widget("")
+
+    def sent(self) -> Any:
+        """The value as the API format has it, where a bare list would be read as a link."""
+        return {"__value__": self.value} if isinstance(self.value, list) else self.value
+
+
+class Slots:
+    """A node's `widgets_values`, taken one by one from the front, or by name where the file has names."""
+
+    def __init__(self, values: list[Any] | Mapping[str, Any]) -> None:
+        self.by_name = values if isinstance(values, Mapping) else None
+        self.left = deque(values if isinstance(values, list) else ())
+
+    def take(self, name: str, widget: Widget) -> Any:
+        """The value of the next widget; the slots around it that exist on the page only are passed over."""
+        while self.left and self.left[0] in BUTTONS_3D:
+            self.left.popleft()
+        if not widget.name or self.by_name is not None:
+            value = (self.by_name or {}).get(name, widget.default)
+        else:
+            value = self.left.popleft() if self.left else widget.default
+        for _ in range(min(widget.after, len(self.left))):
+            if not widget.loose or self.left[0] in CONTROL_VALUES:
+                self.left.popleft()
+        return value
+
+
+def read_values(node: UINode, known: NodeDefinition) -> dict[str, Held]:
+    """What a node's widgets hold, by name: {"seed": Held(7), "format": Held("mp4"), "format.codec": Held("h264")}.
+
+    The widgets that the choice of a dynamic combo brings have their slots right behind it.
+    """
+    slots = Slots(node.values)
+    held: dict[str, Held] = {}
+    waiting = [("", widget) for widget in reversed(known.widgets)]
+    while waiting:
+        prefix, widget = waiting.pop()
+        name = prefix + widget.name
+        if widget.grows:  # as many widgets as the node has inputs of the group
+            grown = [key.name for key in node.inputs if key.widget and key.name.startswith(name + ".")]
+            waiting.extend(("", replace(widget.grows, name=key)) for key in reversed(grown))
+            continue
+        value = slots.take(name, widget)
+        if widget.options is not None:
+            waiting.extend((name + ".", inner) for inner in reversed(_branch(node, name, widget.options, value)))
+        if widget.name and not (value is None and widget.default is None):
+            held[name] = Held(widget.default if widget.made_anew else value, widget)
+    if known.class_type == "CustomCombo":  # its second output needs these values, which no definition lists
+        for count, value in enumerate(slots.left):
+            held[f"option{count}" if count else "index"] = Held(value)
+    return held
+
+
+def _branch(node: UINode, name: str, options: Mapping[str, tuple[Widget, ...]], choice: Any) -> tuple[Widget, ...]:
+    """The widgets that a choice of a dynamic combo brings. Raises `WorkflowRefused` for one that is not on offer.
+
+    Without them every later value would be read wrongly.
+    """
+    found = options.get(str(choice)) if isinstance(choice, (str, int, float)) else None
+    if found is not None:
+        return found
+    raise WorkflowRefused(
+        f'{node}: "{name}" is {shown_value(choice)}, which its class does not offer.',
+        "Open the workflow in ComfyUI, choose again and save it; on offer: " + shortened(", ".join(options), 300),
+    )
+
+
+# Links. What an input gets is found by going back over its link, through everything that is not sent, to a `Source`,
+# a `Constant` or `Nothing`. Where it leads to none of them, the value of the input's own widget stays.
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input gets its value from an output of a node that is sent; `node` is its full id."""
+
+    node: str
+    slot: int
+
+
+@dataclass(frozen=True)
+class Constant:
+    """An input gets this value over its link, from a PrimitiveNode or a promoted widget."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """A link that ends at a muted node: the input is not sent at all, not even with its widget's value."""
 
 
 Outcome = Source | Constant | Nothing | None
@@ -490,18 +529,22 @@ Outcome = Source | Constant | Nothing | None
 
 @dataclass(frozen=True)
 class Tracer:
-    """Follows links back to what is sent, through everything that is not."""
+    """Follows links back, through everything that is not sent, to what is."""
 
     scopes: Mapping[str, Scope]
     values: Mapping[str, Mapping[str, Held]]  # of every node that is sent, by its full id: what its widgets hold
-    known: dict[tuple[str, str, str], Outcome] = field(default_factory=dict)  # long chains are walked once
-    passing: dict[tuple[str, str, str], Socket | None] = field(default_factory=dict)  # and wide nodes searched once
+    # Long chains are walked once, and wide bypassed nodes searched once.
+    known: dict[tuple[str, str, str], Outcome] = field(default_factory=dict)  # by scope, link, and type of the input
+    passing: dict[tuple[str, str, str], Socket | None] = field(default_factory=dict)  # by scope, node, and type
 
     def source(self, scope: Scope, socket: Socket) -> Outcome:
-        """What an input gets over its link; None when nothing comes, so that its widget's own value stays."""
+        """What an input gets over its link; None where nothing comes, so that the value of its own widget stays.
+
+        Raises `WorkflowRefused` for a circle.
+        """
         steps: dict[tuple[str, str, str], None] = {}
-        crossed: tuple[Scope, int] | None = None  # the outermost subgraph input on the way, and the steps up to it
-        inside = 0
+        crossed: tuple[Scope, int] | None = None  # the outermost input of a subgraph on the way
+        inside = 0  # the number of steps up to it
         link_id, outcome = socket.link, None
         while link_id is not None and link_id in scope.graph.links:
             link, key = scope.graph.links[link_id], (scope.path, link_id, socket.type)
@@ -524,12 +567,13 @@ class Tracer:
                 outcome = step
                 break
             scope, link_id = step
+        # Inside that subgraph its promoted value counts; the links outside, if any, lead to nothing.
         found = self._promoted(*crossed) if outcome is None and crossed else outcome
         self.known.update({key: found if place < inside else outcome for place, key in enumerate(steps)})
         return found
 
     def _through(self, scope: Scope, node: UINode, slot: int, wanted: str) -> tuple[Scope, str | None] | Outcome:
-        """One step back from an output: to the link that it passes through, or to the end."""
+        """One step back from an output: the scope and id of the link that it passes on, or the end of the way."""
         if node.type == "PrimitiveNode":  # whatever its mode: the front end resolves it, not the server
             return Constant(_first(node.values)) if node.values else None
         if node.mode == MUTED:
@@ -549,10 +593,10 @@ class Tracer:
         return (inner, inner.graph.exits.get(slot)) if inner else Source(scope.path + node.id, slot)
 
     def _promoted(self, scope: Scope, slot: int) -> Constant | None:
-        """The value of a subgraph input that nothing is linked to: all inputs inside that hang on it get the same.
+        """The value of a subgraph's input that nothing is linked to; all inputs inside that hang on it get it.
 
-        It is the value that the instance holds, or else that of the first widget inside (golden files: also where
-        the others hold another value or have no widget). Texts come as they are: `{a|b}` is left alone in them.
+        It is the value that the instance holds, or else that of the first widget inside, also where the other inputs
+        hold another value or have no widget (golden files). A text comes as it is: no choice is made in its `{a|b}`.
         """
         while True:
             held, promoted = self._held(scope, slot), scope.graph.promoted.get(slot)
@@ -571,8 +615,8 @@ class Tracer:
     def _held(scope: Scope, slot: int) -> Constant | None:
         """The value that an instance holds for one of its inputs, in place of the widget inside.
 
-        With `proxyWidgets` the values are kept inside; without, they stand in the order of those inputs that end in
-        a widget.
+        Where the instance has `proxyWidgets`, the values are kept inside; else it lists them in the order of those
+        inputs that lead to a widget.
         """
         if scope.instance is None or scope.instance.properties.get("proxyWidgets"):
             return None
@@ -585,7 +629,7 @@ class Tracer:
 
     @staticmethod
     def _setter(scope: Scope, getter: UINode) -> tuple[Scope, str | None]:
-        """The input of the SetNode of the same name: in the same graph, else in one around it."""
+        """The scope and link of what the SetNode of the same name gets: in the same graph, else in one around it."""
         name = text_of(_first(getter.values))
         around: Scope | None = scope
         while around is not None:
@@ -595,18 +639,39 @@ class Tracer:
         raise WorkflowRefused(f'{getter}: the workflow has no SetNode of the name "{shortened(name)}".')
 
 
-def convert(ui: Any, definitions: Definitions) -> dict[str, Any]:
-    """The workflow in ComfyUI's API format; `definitions` holds those of `class_types` that the server has."""
-    graph, dynamic = read_ui(live_nodes(ui), definitions)
-    for target in dynamic:
-        inputs = graph[target.node_id]["inputs"]
-        inputs[target.input] = dynamic_prompt(inputs[target.input])
-    return graph
+def same_slot(node: UINode, slot: int, wanted: str) -> Socket | None:
+    """The input of a bypassed node with the number of the output, if its type may pass through; else None."""
+    if slot >= len(node.inputs):
+        return None
+    made = node.outputs[slot].type if slot < len(node.outputs) else "*"
+    socket = node.inputs[slot]
+    return socket if wanted == "*" or (fits(socket.type, made) and fits(socket.type, wanted)) else None
+
+
+def any_slot(node: UINode, wanted: str) -> Socket | None:
+    """The first input of a bypassed node that may pass through, of exactly this type or else one that fits; or None."""
+    if wanted == "*":
+        return node.inputs[0] if node.inputs else None
+    exact = next((socket for socket in node.inputs if socket.type == wanted), None)
+    return exact or next((socket for socket in node.inputs if fits(socket.type, wanted)), None)
+
+
+def fits(one: str, other: str) -> bool:
+    """Whether sockets of two types can be joined, as LiteGraph decides it: "*" fits all, commas list alternatives."""
+    if "*" in (one, other):
+        return True
+    return bool(set(one.lower().split(",")) & set(other.lower().split(",")))
+
+
+# Last, the graph is put together from all of this.
 
 
 def read_ui(live: Live, definitions: Definitions) -> tuple[dict[str, Any], frozenset[Target]]:
-    """The workflow in ComfyUI's API format with its texts as they were saved, and which of them the front end passes
-    through `dynamic_prompt` before every run."""
+    """The workflow in the API format, with its texts as they were saved.
+
+    Also returns which of these the front end passes through `dynamic_prompt` before every run. Raises
+    `WorkflowRefused`, `NodeNotInstalled`.
+    """
     values: dict[str, dict[str, Held]] = {}
     for scope, node in live.nodes:
         values[scope.path + node.id] = read_values(node, known_class(node, definitions))
@@ -637,7 +702,7 @@ def read_ui(live: Live, definitions: Definitions) -> tuple[dict[str, Any], froze
 
 
 def _check(node: UINode, inputs: Mapping[str, Any], held: Mapping[str, Held]) -> None:
-    """Refuse what cannot be sent as it is."""
+    """Raise `WorkflowRefused` for a value that cannot be sent as it is."""
     for name, value in inputs.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise WorkflowRefused(f'{node}: "{name}" is {value}, which is no number that can be sent.')
@@ -646,20 +711,3 @@ def _check(node: UINode, inputs: Mapping[str, Any], held: Mapping[str, Held]) ->
                 f'{node}: "{name}" is a picture that ComfyUI\'s page makes in the browser at the moment of sending.',
                 "Put a Load Image node in its place.",
             )
-
-
-def known_class(node: UINode, definitions: Definitions) -> NodeDefinition:
-    """The node's class as the server knows it; raises `NodeNotInstalled` when it knows none."""
-    for name in class_names(node):
-        if name in definitions:
-            return definitions[name]
-    if node.type.startswith(("workflow/", "workflow>")):
-        raise WorkflowRefused(
-            f"{node} is a group node of an old kind, which cannot be converted.",
-            "Open the workflow in ComfyUI, turn the group node into a subgraph, and save it.",
-        )
-    if SUBGRAPH_ID.fullmatch(node.type):
-        raise WorkflowRefused(f"{node} is a subgraph that the file does not hold.", "Save the whole workflow.")
-    pack = text_of(node.properties.get("cnr_id"))
-    where = f' It belongs to the package "{shortened(pack)}".' if pack else ""
-    raise NodeNotInstalled(f"This ComfyUI does not have the node {node}.{where}")

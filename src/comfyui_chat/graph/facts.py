@@ -1,4 +1,17 @@
-"""graph/facts."""
+"""What a graph needs, what it makes, and what it is for.
+
+All of it is read from a graph in the API format and the server's node definitions. Where there are none, tables of
+class and widget names do, of ComfyUI's own nodes and of common custom ones:
+
+- `file_inputs`: the widgets that name a picture, mask, video or sound to upload, such as `image` of LoadImage;
+- `outputs`: the output nodes, each with the kind of file that it makes;
+- `guess_task`: what the graph is for, "text_to_image" or "inpaint", say;
+- `model_files`: the checkpoints, LoRAs, embeddings and so on that it names, and whether they are installed;
+- `missing_nodes`: the node classes that the server does not have.
+
+`with_files_named` and `without_files` adapt a graph to the files that there are: the first writes in the names under
+which a server stored them, the second makes the graph do without those that nobody gave.
+"""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,7 +25,7 @@ from .links import Edge, Wiring, keeps_nothing
 from .nodes import Graph, Target, graph_nodes, node_inputs, plain_title
 from .search import Flow
 
-# The widgets of known classes that name a file somebody uploads, and what it is.
+# Files to work on. The widgets of known classes that name a file which somebody uploads, and the kind of that file.
 FILE_WIDGETS: Mapping[str, tuple[str, str]] = {
     "LoadImage": ("image", "image"),
     "LoadImageMask": ("image", "mask"),
@@ -31,15 +44,14 @@ FILE_WIDGETS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True)
 class FileInput:
-    """A widget that names a file to upload: "image", "mask", "video", "audio" or "3d"; `held` is what it names now.
-    Nothing needs one that feeds no output. Of one that is `masked` the transparency is used as a mask as well."""
+    """A widget that names a file to upload."""
 
     target: Target
-    kind: str
-    title: str
-    held: str = ""
-    needed: bool = field(default=True, compare=False)
-    masked: bool = field(default=False, compare=False)
+    kind: str  # of the file: "image", "mask", "video", "audio" or "3d"
+    title: str  # of the node
+    held: str = ""  # the file that it names now
+    needed: bool = field(default=True, compare=False)  # some output depends on it
+    masked: bool = field(default=False, compare=False)  # the picture's transparency is used as a mask as well
 
     @property
     def takes_mask(self) -> bool:
@@ -48,11 +60,12 @@ class FileInput:
 
 
 def file_inputs(graph: Graph, definitions: Definitions) -> tuple[FileInput, ...]:
-    """The files that a graph reads, in its own order; those that nothing needs come last."""
+    """The widgets of a graph that name files to upload, in the graph's order; those that nothing needs come last."""
     return _file_inputs(Wiring.of(graph, definitions))
 
 
 def _file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
+    """The same for a graph whose links are read already."""
     needed = wiring.needed()
     found = []
     for node_id, node in wiring.nodes.items():
@@ -64,13 +77,8 @@ def _file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
     return tuple(sorted(found, key=lambda file: not file.needed))
 
 
-def _has_mask(wiring: Wiring, node_id: str) -> bool:
-    """Whether a picture's transparency, which LoadImage gives as its second output, is used as a mask."""
-    return wiring.class_type(node_id) == "LoadImage" and any(edge.slot == 1 for edge in wiring.out_of[node_id])
-
-
 def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
-    """The widgets of a node that name files, and of what kind each is."""
+    """The widgets of a node that name files, each with the kind of file."""
     known = wiring.definition(node_id)
     told = {name: spec.file for name, spec in known.inputs.items() if spec.file} if known else {}
     name, kind = FILE_WIDGETS.get(wiring.class_type(node_id), ("", ""))
@@ -78,128 +86,18 @@ def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
 
 
 def _file_kind(wiring: Wiring, node_id: str, kind: str) -> str:
-    """The kind of a file; a picture of which only the mask is used is a mask."""
+    """The kind of a file: a picture of which only the mask is used counts as a mask."""
     pictured = any(edge.slot != 1 for edge in wiring.out_of[node_id])
     return "mask" if kind == "image" and _has_mask(wiring, node_id) and not pictured else kind
 
 
-PLAIN_TYPES = ("", "STRING", "BOOLEAN", *VALUE_TYPES)  # of what a node works out and none can stand in for
+def _has_mask(wiring: Wiring, node_id: str) -> bool:
+    """Whether a node is a LoadImage whose second output is used: the picture's transparency as a mask."""
+    return wiring.class_type(node_id) == "LoadImage" and any(edge.slot == 1 for edge in wiring.out_of[node_id])
 
 
-def with_files_named(graph: Graph, names: Mapping[str, str]) -> Graph:
-    """The same graph where a server gave its input files other names: name that was sent -> name that it has there."""
-
-    def named(value: Any) -> Any:
-        return names.get(value, value) if isinstance(value, str) else value
-
-    return {
-        node_id: {**node, "inputs": {key: named(value) for key, value in node["inputs"].items()}}
-        for node_id, node in graph.items()
-    }
-
-
-def without_files(graph: Graph, targets: Iterable[Target], definitions: Definitions) -> Graph | None:
-    """The graph without the nodes that load these files, for which nothing was given, or None when it needs one of
-    them. An optional input only loses its link; a node that cannot do without passes on what else of the kind it is
-    given, or goes as well. So does what then leads to no output any more."""
-    wiring, flow = Wiring.of(graph, definitions), Flow(graph, definitions)
-    needed = wiring.needed()
-    ends = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
-    kept = [node_id for node_id in ends if not keeps_nothing(wiring, node_id)] or ends
-    gone = dict.fromkeys(target.node_id for target in targets if target.node_id in wiring.nodes)
-    passed: dict[tuple[str, int], tuple[str, int]] = {}  # what stands in for the outputs of nodes that went
-    changed: dict[str, dict[str, Any]] = {}
-    for node_id in _in_order(wiring, wiring.behind(gone)):
-        lost = [edge for edge in wiring.into[node_id] if edge.source in gone and edge.origin not in passed]
-        if node_id not in gone and not _needs(wiring, node_id, lost):
-            changed[node_id] = _relinked(wiring, node_id, lost, passed)
-            continue
-        if node_id in kept or (node_id in needed and (wiring.is_sampler(node_id) or flow.is_maker(node_id))):
-            return None
-        if node_id not in gone:
-            gone[node_id] = None
-            for edge in wiring.out_of[node_id]:
-                if instead := _passed_on(wiring, edge, lost):
-                    passed[edge.origin] = passed.get(instead.origin, instead.origin)
-    left = {
-        node_id: {**node, "inputs": changed[node_id]} if node_id in changed else node
-        for node_id, node in graph.items()
-        if node_id not in gone
-    }
-    after = Wiring.of(left, definitions)
-    still = after.needed()
-    useless = after.behind(node_id for node_id in needed if node_id in left and node_id not in still)
-    return {node_id: node for node_id, node in left.items() if node_id not in useless} if still else None
-
-
-def _in_order(wiring: Wiring, nodes: Iterable[str]) -> list[str]:
-    """These nodes, each after those of them that feed it; of a circle, which the server refuses, any comes first."""
-    wanted, order, opened = dict.fromkeys(nodes), dict[str, None](), set[str]()
-    for start in wanted:
-        waiting = [start]
-        while waiting:
-            node_id = waiting[-1]
-            if node_id in opened:
-                order.setdefault(waiting.pop())
-                continue
-            opened.add(node_id)
-            sources = (edge.source for edge in wiring.into[node_id])
-            waiting += [source for source in sources if source in wanted and source not in opened]
-    return list(order)
-
-
-def _grown(wiring: Wiring, edge: Edge) -> tuple[str, int] | None:
-    """The autogrowing input that a link's input belongs to, with how many of its kind must be there."""
-    known, (group, _, _) = wiring.definition(edge.node), edge.input.rpartition(".")
-    spec = known.spec(group, wiring.inputs(edge.node)) if known and group else None
-    return (group, spec.least) if spec and spec.type == AUTOGROW else None
-
-
-def _needs(wiring: Wiring, node_id: str, lost: Sequence[Edge]) -> bool:
-    """Whether a node cannot do without these links. One of an unknown class needs all, and an expression its values."""
-    known = wiring.definition(node_id)
-    for edge in lost:
-        if known and (grown := _grown(wiring, edge)):
-            others = [one for one in wiring.into[node_id] if one not in lost and _grown(wiring, one) == grown]
-            if len(others) < grown[1] or edge.type in PLAIN_TYPES:
-                return True
-        elif known is None or ((spec := known.spec(edge.input, wiring.inputs(node_id))) and spec.required):
-            return True
-    return False
-
-
-def _relinked(
-    wiring: Wiring, node_id: str, lost: Sequence[Edge], passed: Mapping[tuple[str, int], tuple[str, int]]
-) -> dict[str, Any]:
-    """The inputs of a node without these links; of an autogrowing input the others move up, the first ones must be
-    there."""
-    inputs = {name: value for name, value in wiring.inputs(node_id).items() if name not in {at.input for at in lost}}
-    inputs |= {edge.input: [*passed[edge.origin]] for edge in wiring.into[node_id] if edge.origin in passed}
-    for grown in dict.fromkeys(_grown(wiring, edge) for edge in lost):
-        names = [edge.input for edge in wiring.into[node_id] if grown and _grown(wiring, edge) == grown]
-        values = [inputs.pop(name) for name in names if name in inputs]
-        inputs |= dict(zip(names, values, strict=False))
-    return inputs
-
-
-def _passed_on(wiring: Wiring, edge: Edge, lost: Sequence[Edge]) -> Edge | None:
-    """The link into a node that can take the place of one out of it, when the node has lost these: of the same type,
-    and on the same side where the node has several outputs of it. A number or a text that is worked out of others is
-    none of them, nor is one of two latents both: one may be film and the other sound."""
-    known = wiring.definition(edge.source)
-    if known is None or edge.type in PLAIN_TYPES or (edge.type == "LATENT" and "LATENT" in {at.type for at in lost}):
-        return None
-    order = list(known.inputs)
-    alike = [one for one in wiring.into[edge.source] if one.type == edge.type]
-    alike.sort(key=lambda one: order.index(one.input) if one.input in order else len(order))
-    sides = [slot for slot, kind in enumerate(known.outputs) if kind == edge.type]
-    if len(sides) > 1:
-        place = sides.index(edge.slot) if edge.slot in sides else len(alike)
-        alike = alike[place : place + 1]
-    return next((one for one in alike if one not in lost), None)
-
-
-# What output nodes make: by class first, then by the type of what they take or give.
+# What output nodes make is told first by their class, then by the types of what they give or are given, then by words
+# in their class's name, the first match in each table.
 OUTPUT_KINDS: Mapping[str, str] = {
     "SaveAnimatedPNG": "animation",
     "SaveAnimatedWEBP": "animation",
@@ -214,7 +112,6 @@ OUTPUT_KINDS: Mapping[str, str] = {
     "SaveTrainingDataset": "other",
 }
 
-
 TYPE_KINDS = (
     (re.compile(r"VIDEO$"), "video"),
     (re.compile(r"FILE_3D|MESH|VOXEL|_TASK_ID|POINT_CLOUD|SPLAT"), "3d"),
@@ -223,7 +120,6 @@ TYPE_KINDS = (
     (re.compile(r"STRING$"), "text"),
     (re.compile(r"LATENT$"), "latent"),
 )
-
 
 NAME_KINDS = (
     (re.compile(r"video|webm", re.IGNORECASE), "video"),
@@ -235,27 +131,28 @@ NAME_KINDS = (
     (re.compile(r"latent", re.IGNORECASE), "latent"),
 )
 
-
 MODEL_SAVERS = re.compile(r"^(Checkpoint|CLIP|VAE|Model|Lora|ImageOnlyCheckpoint)Save|^SaveLoRA", re.IGNORECASE)
 
 
 def outputs(graph: Graph, definitions: Definitions) -> tuple[tuple[str, str], ...]:
     """What a graph makes: the titles of its output nodes, each with "image", "animation", "video", "audio", "3d",
-    "text", "latent" or "other". What is only shown counts when nothing is saved."""
+    "text", "latent" or "other". What is only shown counts only when nothing is saved."""
     return _outputs(Wiring.of(graph, definitions))
 
 
 def _outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
+    """The same for a graph whose links are read already."""
     found = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
     saved = [node_id for node_id in found if not keeps_nothing(wiring, node_id)]
     return tuple((plain_title(wiring.nodes[node_id]), _made(wiring, node_id)) for node_id in saved or found)
 
 
 def _made(wiring: Wiring, node_id: str) -> str:
+    """The kind of what an output node makes."""
     name, known = wiring.class_type(node_id), wiring.definition(node_id)
     if name in OUTPUT_KINDS or MODEL_SAVERS.search(name):
         return OUTPUT_KINDS.get(name, "other")
-    # A node that makes something itself tells it by its outputs; one that only saves, by what it is given.
+    # A node that makes a model in 3D itself tells so by its outputs; one that only saves, by what it is given.
     own = [kind for kind in known.outputs if TYPE_KINDS[1][0].search(kind)] if known else []
     given = [edge.type for edge in wiring.into[node_id]]
     taken = [spec.type for spec in known.inputs.values()] if known and not any(given) else []
@@ -265,8 +162,73 @@ def _made(wiring: Wiring, node_id: str) -> str:
     return next(told, "") or next(named, "") or next(least, "other")
 
 
-# Which of the server's folders a widget's file lies in, by the widget's name or, where that is not enough, by
-# "Class.name"; a number at its end is left away.
+# What a graph is for. Words in the names of classes that a picture passes on its way through the graph:
+EDITING = re.compile(r"edit|kontext(?!ImageScale)|reference|omnigen|ipadapter", re.IGNORECASE)  # it is changed as asked
+CONTROLLING = re.compile(r"controlnet|canny|depth|lotus|pose|lllite", re.IGNORECASE)  # its outlines are kept
+UPSCALERS = re.compile(r"seedvr|UltimateSDUpscale|SUPIR", re.IGNORECASE)  # it grows, by a sampler
+UPSCALING = re.compile(r"upscale|enhance|ImageScaleBy|ImageFix|seedvr", re.IGNORECASE)  # it grows, without one
+
+SHOWN_TO_MODEL = ("IMAGE", "MASK", "LATENT", "CLIP_VISION_OUTPUT", "")  # what it becomes on its way
+
+
+def guess_task(graph: Graph, definitions: Definitions) -> str:
+    """What a graph is for, told by what it makes, the files it needs, and what lies between them.
+
+    One of "text_to_image", "image_to_image", "image_edit", "inpaint", "upscale", "text_to_video", "image_to_video",
+    "video_to_video", "text_to_audio", "image_to_3d", "text" and "other".
+    """
+    wiring = Wiring.of(graph, definitions)
+    made = {kind for _, kind in _outputs(wiring)}
+    needed = wiring.needed()
+    files = [file for file in _file_inputs(wiring) if file.needed]
+    given = {file.kind for file in files}
+    if made & {"video", "animation"}:
+        return "video_to_video" if "video" in given else "image_to_video" if "image" in given else "text_to_video"
+    if "3d" in made:
+        return "image_to_3d" if "image" in given else "other"
+    if "audio" in made:
+        return "other" if given else "text_to_audio"
+    if "image" in made:
+        return _picture_task(wiring, needed, files)
+    return "text" if "text" in made else "other"
+
+
+def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> str:
+    """What a graph that makes pictures is for; `files` are the inputs that it needs."""
+    sampled = any(wiring.is_sampler(node_id) for node_id in needed)
+    asked = any(name.rsplit(".", 1)[-1] == "prompt" for node_id in needed for name in map(str, wiring.inputs(node_id)))
+    if not files:
+        return "text_to_image" if sampled or asked else "other"
+    if not {file.kind for file in files} <= {"image", "mask"}:
+        return "other"
+    used = [node_id for node_id in wiring.behind(file.target.node_id for file in files) if node_id in needed]
+    names = [wiring.class_type(node_id) for node_id in used]
+    if any(map(UPSCALERS.search, names)) or (not sampled and any(map(UPSCALING.search, names))):
+        return "upscale"
+    if not sampled and not asked:
+        return "other"
+    if masked(wiring, files, needed):
+        return "inpaint"
+    edits = not sampled or any(map(EDITING.search, names))
+    return "image_edit" if edits or _conditions(wiring, files, names) else "image_to_image"
+
+
+def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None]) -> bool:
+    """Whether a mask is used that one of these files brings, drawn, uploaded or as a picture's transparency."""
+    drawn = {file.target.node_id for file in files}
+    return any(edge.type == "MASK" and edge.node in needed for node_id in drawn for edge in wiring.out_of[node_id])
+
+
+def _conditions(wiring: Wiring, files: Sequence[FileInput], names: Sequence[str]) -> bool:
+    """Whether pictures are shown to the model as a whole, beside the text, not only as outlines or to start from."""
+    if any(map(CONTROLLING.search, names)):
+        return False
+    shown = wiring.behind((file.target.node_id for file in files), SHOWN_TO_MODEL)
+    return any(edge.type == "CONDITIONING" for node_id in shown for edge in wiring.out_of[node_id])
+
+
+# Model files. The folder on the server that a widget's file lies in, by the widget's name or, where that is not enough,
+# by "Class.name"; a number at the end of the name is left out ("lora_name_2").
 MODEL_FOLDERS: Mapping[str, str] = {
     "audio_encoder_name": "audio_encoders",
     "bg_removal_name": "background_removal",
@@ -303,25 +265,23 @@ MODEL_FOLDERS: Mapping[str, str] = {
     "WanVideoVAELoader.model_name": "vae",
 }
 
-
-NO_MODEL_FILE = (*NOT_GIVEN, "pixel_space")  # what such a widget may hold without naming a file
-MAX_NAME = 300  # a longer text is no file's name
-EMBEDDING = re.compile(r"embedding:([^\s,():|<>\"]+)", re.IGNORECASE)
+NO_MODEL_FILE = (*NOT_GIVEN, "pixel_space")  # what a widget for model files may hold without naming one
+MAX_NAME = 300  # characters; a longer text is not the name of a file
+EMBEDDING = re.compile(r"embedding:([^\s,():|<>\"]+)", re.IGNORECASE)  # in a prompt, as "(embedding:easy:1.2)"
 
 
 @dataclass(frozen=True)
 class ModelFile:
-    """A model file that a graph names, and the folder it belongs in ("" when nothing tells). `installed` is None when
-    the server has not said what it has."""
+    """A model file that a graph names."""
 
-    target: Target
-    folder: str
+    target: Target  # the widget that names it
+    folder: str  # of the server that it belongs in: "loras"; "" when nothing tells
     file: str
-    installed: bool | None = None
+    installed: bool | None = None  # None when the server has not said what it has
 
 
 def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]:
-    """Every model file that a graph names: in widgets for such files, and embeddings in its texts."""
+    """Every model file that a graph names, in widgets for such files, in rows of LoRAs, and as embeddings in texts."""
     found: list[ModelFile] = []
     about: dict[tuple[str, str], bool] = {}  # whether a class's widget is for model files
     answers: dict[tuple[str, str, str], bool] = {}
@@ -339,7 +299,7 @@ def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]
         for name, value in node_inputs(node).items():
             target = Target(node_id, str(name))
             if isinstance(value, Mapping) and isinstance(value.get("lora"), str) and value.get("on") is not False:
-                if value["lora"].lower() not in NO_MODEL_FILE:  # a stack of LoRAs, one a row
+                if value["lora"].lower() not in NO_MODEL_FILE:  # {"on": true, "lora": "a.safetensors", "strength": 1}
                     found.append(ModelFile(target, "loras", value["lora"]))
                 continue
             if not isinstance(value, str):
@@ -358,7 +318,7 @@ def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]
 
 
 def model_folder(class_type: str, name: str) -> str:
-    """The folder that a widget's file lies in, or ""."""
+    """The folder that a widget's model file lies in, or "" when it is not known to name one."""
     plain = re.sub(r"_?[0-9]+$", "", name)
     usual = MODEL_FOLDERS.get(plain, "") if "load" in class_type.lower() else ""
     return MODEL_FOLDERS.get(f"{class_type}.{plain}", usual)
@@ -370,66 +330,134 @@ def lists_models(spec: InputSpec) -> bool:
 
 
 def missing_nodes(graph: Graph, definitions: Definitions) -> tuple[str, ...]:
-    """The classes that a graph uses and the server does not have."""
+    """The classes that a graph uses and the server does not have, in alphabetical order."""
     nodes = graph_nodes(graph).values()
     return tuple(sorted({node["class_type"] for node in nodes if node["class_type"] not in definitions}))
 
 
-EDITING = re.compile(r"edit|kontext(?!ImageScale)|reference|omnigen|ipadapter", re.IGNORECASE)
-CONTROLLING = re.compile(r"controlnet|canny|depth|lotus|pose|lllite", re.IGNORECASE)  # follows its outlines only
-UPSCALERS = re.compile(r"seedvr|UltimateSDUpscale|SUPIR", re.IGNORECASE)  # that work with a sampler
-UPSCALING = re.compile(r"upscale|enhance|ImageScaleBy|ImageFix|seedvr", re.IGNORECASE)  # where there is no sampler
-SHOWN_TO_MODEL = ("IMAGE", "MASK", "LATENT", "CLIP_VISION_OUTPUT", "")  # what a picture becomes on its way
+# The same graph with its input files under other names, and without those that nobody gave.
 
 
-def guess_task(graph: Graph, definitions: Definitions) -> str:
-    """What a graph is for: "text_to_image", "image_to_image", "image_edit", "inpaint", "upscale", "text_to_video",
-    "image_to_video", "video_to_video", "text_to_audio", "image_to_3d", "text" or "other"."""
-    wiring = Wiring.of(graph, definitions)
-    made = {kind for _, kind in _outputs(wiring)}
+def with_files_named(graph: Graph, names: Mapping[str, str]) -> Graph:
+    """The same graph with every value in `names` replaced: a server may store an upload under another name than the one
+    that was sent."""
+
+    def named(value: Any) -> Any:
+        return names.get(value, value) if isinstance(value, str) else value
+
+    return {
+        node_id: {**node, "inputs": {key: named(value) for key, value in node["inputs"].items()}}
+        for node_id, node in graph.items()
+    }
+
+
+PLAIN_TYPES = ("", "STRING", "BOOLEAN", *VALUE_TYPES)  # what a node works out, so that nothing can stand in for it
+
+
+def without_files(graph: Graph, targets: Iterable[Target], definitions: Definitions) -> Graph | None:
+    """The graph without the nodes that load these files, or None when it cannot do without one of them.
+
+    An optional input that is fed by such a node only loses its link. A node that needs its input goes as well, and
+    what used it is given, if there is one, another of the node's inputs of the same type: without a second picture to
+    stitch to it, the first goes on alone. So goes what then leads to no output any more. The graph cannot do without
+    a file if a sampler, a service or an output that keeps something would have to go for it.
+    """
+    wiring, flow = Wiring.of(graph, definitions), Flow(graph, definitions)
     needed = wiring.needed()
-    files = [file for file in _file_inputs(wiring) if file.needed]
-    given = {file.kind for file in files}
-    if made & {"video", "animation"}:
-        return "video_to_video" if "video" in given else "image_to_video" if "image" in given else "text_to_video"
-    if "3d" in made:
-        return "image_to_3d" if "image" in given else "other"
-    if "audio" in made:
-        return "other" if given else "text_to_audio"
-    if "image" in made:
-        return _picture_task(wiring, needed, files)
-    return "text" if "text" in made else "other"
+    ends = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
+    kept = [node_id for node_id in ends if not keeps_nothing(wiring, node_id)] or ends
+    gone = dict.fromkeys(target.node_id for target in targets if target.node_id in wiring.nodes)
+    passed: dict[tuple[str, int], tuple[str, int]] = {}  # for outputs of nodes that went: what stands in for them
+    changed: dict[str, dict[str, Any]] = {}
+    for node_id in _in_order(wiring, wiring.behind(gone)):
+        lost = [edge for edge in wiring.into[node_id] if edge.source in gone and edge.origin not in passed]
+        if node_id not in gone and not _needs(wiring, node_id, lost):
+            changed[node_id] = _relinked(wiring, node_id, lost, passed)
+            continue
+        if node_id in kept or (node_id in needed and (wiring.is_sampler(node_id) or flow.is_maker(node_id))):
+            return None
+        if node_id not in gone:
+            gone[node_id] = None
+            for edge in wiring.out_of[node_id]:
+                if instead := _passed_on(wiring, edge, lost):
+                    passed[edge.origin] = passed.get(instead.origin, instead.origin)
+    left = {
+        node_id: {**node, "inputs": changed[node_id]} if node_id in changed else node
+        for node_id, node in graph.items()
+        if node_id not in gone
+    }
+    after = Wiring.of(left, definitions)
+    still = after.needed()
+    useless = after.behind(node_id for node_id in needed if node_id in left and node_id not in still)
+    return {node_id: node for node_id, node in left.items() if node_id not in useless} if still else None
 
 
-def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> str:
-    """What a graph that makes pictures is for."""
-    sampled = any(wiring.is_sampler(node_id) for node_id in needed)
-    asked = any(name.rsplit(".", 1)[-1] == "prompt" for node_id in needed for name in map(str, wiring.inputs(node_id)))
-    if not files:
-        return "text_to_image" if sampled or asked else "other"
-    if not {file.kind for file in files} <= {"image", "mask"}:
-        return "other"
-    used = [node_id for node_id in wiring.behind(file.target.node_id for file in files) if node_id in needed]
-    names = [wiring.class_type(node_id) for node_id in used]
-    if any(map(UPSCALERS.search, names)) or (not sampled and any(map(UPSCALING.search, names))):
-        return "upscale"
-    if not sampled and not asked:
-        return "other"
-    if masked(wiring, files, needed):
-        return "inpaint"
-    edits = not sampled or any(map(EDITING.search, names))
-    return "image_edit" if edits or _conditions(wiring, files, names) else "image_to_image"
+def _in_order(wiring: Wiring, nodes: Iterable[str]) -> list[str]:
+    """These nodes, each after those of them that feed it; in a circle, which the server refuses, any comes first."""
+    wanted, order, opened = dict.fromkeys(nodes), dict[str, None](), set[str]()
+    for start in wanted:
+        waiting = [start]
+        while waiting:
+            node_id = waiting[-1]
+            if node_id in opened:
+                order.setdefault(waiting.pop())
+                continue
+            opened.add(node_id)
+            sources = (edge.source for edge in wiring.into[node_id])
+            waiting += [source for source in sources if source in wanted and source not in opened]
+    return list(order)
 
 
-def _conditions(wiring: Wiring, files: Sequence[FileInput], names: Sequence[str]) -> bool:
-    """Whether a picture goes to the model as a whole, beside the text: neither as its outlines nor as the start."""
-    if any(map(CONTROLLING.search, names)):
-        return False
-    shown = wiring.behind((file.target.node_id for file in files), SHOWN_TO_MODEL)
-    return any(edge.type == "CONDITIONING" for node_id in shown for edge in wiring.out_of[node_id])
+def _needs(wiring: Wiring, node_id: str, lost: Sequence[Edge]) -> bool:
+    """Whether a node cannot do without these links. A node of an unknown class needs all, and one that computes with a
+    group of numbers or texts needs each of them."""
+    known = wiring.definition(node_id)
+    for edge in lost:
+        if known and (grown := _grown(wiring, edge)):
+            others = [one for one in wiring.into[node_id] if one not in lost and _grown(wiring, one) == grown]
+            if len(others) < grown[1] or edge.type in PLAIN_TYPES:
+                return True
+        elif known is None or ((spec := known.spec(edge.input, wiring.inputs(node_id))) and spec.required):
+            return True
+    return False
 
 
-def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None]) -> bool:
-    """Whether a mask that somebody draws or uploads is used."""
-    drawn = {file.target.node_id for file in files}
-    return any(edge.type == "MASK" and edge.node in needed for node_id in drawn for edge in wiring.out_of[node_id])
+def _grown(wiring: Wiring, edge: Edge) -> tuple[str, int] | None:
+    """The autogrow input whose group a link's input belongs to ("images" for "images.image2"), and the minimum number
+    of inputs in it; None for any other input."""
+    known, (group, _, _) = wiring.definition(edge.node), edge.input.rpartition(".")
+    spec = known.spec(group, wiring.inputs(edge.node)) if known and group else None
+    return (group, spec.least) if spec and spec.type == AUTOGROW else None
+
+
+def _relinked(
+    wiring: Wiring, node_id: str, lost: Sequence[Edge], passed: Mapping[tuple[str, int], tuple[str, int]]
+) -> dict[str, Any]:
+    """The inputs of a node without these links, and with those that stand in for others. In the group of an autogrow
+    input the rest moves up, since its first inputs must be there."""
+    inputs = {name: value for name, value in wiring.inputs(node_id).items() if name not in {at.input for at in lost}}
+    inputs |= {edge.input: [*passed[edge.origin]] for edge in wiring.into[node_id] if edge.origin in passed}
+    for grown in dict.fromkeys(_grown(wiring, edge) for edge in lost):
+        names = [edge.input for edge in wiring.into[node_id] if grown and _grown(wiring, edge) == grown]
+        values = [inputs.pop(name) for name in names if name in inputs]
+        inputs |= dict(zip(names, values, strict=False))
+    return inputs
+
+
+def _passed_on(wiring: Wiring, edge: Edge, lost: Sequence[Edge]) -> Edge | None:
+    """The link into a node that can stand in for `edge`, a link out of it, when the node has lost the links `lost`.
+
+    It has the same type and, where the node has several outputs of that type, the same place among them. Nothing stands
+    in for a number or a text, which the node works out, nor one of two latents for both: one may be film, one sound.
+    """
+    known = wiring.definition(edge.source)
+    if known is None or edge.type in PLAIN_TYPES or (edge.type == "LATENT" and "LATENT" in {at.type for at in lost}):
+        return None
+    order = list(known.inputs)
+    alike = [one for one in wiring.into[edge.source] if one.type == edge.type]
+    alike.sort(key=lambda one: order.index(one.input) if one.input in order else len(order))
+    sides = [slot for slot, kind in enumerate(known.outputs) if kind == edge.type]
+    if len(sides) > 1:
+        place = sides.index(edge.slot) if edge.slot in sides else len(alike)
+        alike = alike[place : place + 1]
+    return next((one for one in alike if one not in lost), None)

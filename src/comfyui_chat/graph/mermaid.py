@@ -1,4 +1,19 @@
-"""graph/mermaid."""
+"""Draw a graph as a Mermaid flowchart that Open WebUI shows in a message.
+
+`mermaid` reads the graph's links (see graph/links) and gives
+
+    flowchart LR
+        n1["Load Checkpoint<br/>CheckpointLoaderSimple"]
+        n2["KSampler"]
+        rest["… and 5 more"]
+        n1 -->|"MODEL"| n2
+        classDef loader fill:#dbeafe,stroke:#2563eb,color:#111827
+        class n1 loader
+
+Of a large graph, loaders, samplers and outputs come first. A drawing that is too long is made anew without the types
+of its links, then with fewer nodes. Titles are somebody else's text in a language full of markup: `drawn_text` leaves
+nothing but text of them.
+"""
 
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
@@ -8,14 +23,14 @@ from .definitions import Definitions
 from .links import Wiring
 from .nodes import Graph, plain_title
 
-MAX_DRAWN = 60
-MAX_DRAWING = 6000  # characters
-MAX_LABEL = 40
-MAX_TOLD_LINKS = 45  # with more of them, what each carries only hides the rest
-MAX_WIDE = 7  # steps from left to right; a longer way goes from top to bottom
+# How much is drawn.
+MAX_DRAWN = 60  # nodes
+MAX_DRAWING = 6000  # characters of the whole drawing
+MAX_LABEL = 40  # characters of a title or class
+MAX_TOLD_LINKS = 45  # with more links, the types of all of them only hide the rest
+MAX_WIDE = 7  # nodes from left to right; a longer way goes from top to bottom
 
-
-# Fill, border and text go together, so that a node can be read on a light and on a dark page.
+# Fill, border and text colour are set together, so that a node can be read on a light and on a dark page.
 DRAWN_STYLES: Mapping[str, str] = {
     "loader": "fill:#dbeafe,stroke:#2563eb,color:#111827",
     "sampler": "fill:#fef3c7,stroke:#d97706,color:#111827",
@@ -24,7 +39,8 @@ DRAWN_STYLES: Mapping[str, str] = {
 
 
 def mermaid(graph: Graph, definitions: Definitions) -> str:
-    """The graph as a Mermaid flowchart: its most telling nodes, no more than are readable (`MAX_DRAWN`)."""
+    """The graph as a Mermaid flowchart: its most telling nodes, `MAX_DRAWN` at most, and fewer where it
+    gets longer than `MAX_DRAWING`."""
     wiring = Wiring.of(graph, definitions)
     ranked = _ranked(wiring)
     text = ""
@@ -37,7 +53,8 @@ def mermaid(graph: Graph, definitions: Definitions) -> str:
 
 
 def _ranked(wiring: Wiring) -> list[str]:
-    """The nodes, most telling first: ends and samplers, what lies between them, then numbers and what is unused."""
+    """The nodes, most telling first: outputs, samplers and loaders, what lies between them, nodes that only give
+    numbers or texts, and last what no output needs."""
     needed = wiring.needed()
 
     def rank(node_id: str) -> int:
@@ -52,7 +69,7 @@ def _ranked(wiring: Wiring) -> list[str]:
 
 
 def _role(wiring: Wiring, node_id: str) -> str:
-    """The part a node has in its graph, when it is one that is marked."""
+    """The part that a node plays, if it is one that is marked by a colour: "output", "sampler", "loader", else ""."""
     if wiring.is_output(node_id):
         return "output"
     if wiring.is_sampler(node_id) or wiring.takes(node_id, "GUIDER"):
@@ -62,6 +79,7 @@ def _role(wiring: Wiring, node_id: str) -> str:
 
 
 def _drawing(wiring: Wiring, ranked: Sequence[str], count: int, told: bool) -> str:
+    """The drawing of the first `count` of the ranked nodes, with the types of the links if `told`."""
     chosen = set(ranked[:count])
     if len(ranked) > count:  # the node that stands for the rest counts as well
         chosen.discard(ranked[count - 1])
@@ -90,7 +108,7 @@ def _drawing(wiring: Wiring, ranked: Sequence[str], count: int, told: bool) -> s
 
 
 def _steps(links: Iterable[tuple[str, str]]) -> int:
-    """How many nodes the longest way through has; one that runs in a circle ends there."""
+    """How many nodes the longest way over these links (source, target) has; a way ends where it runs into a circle."""
     onward: dict[str, list[str]] = {}
     missing: dict[str, int] = {}
     for source, target in links:
@@ -109,7 +127,7 @@ def _steps(links: Iterable[tuple[str, str]]) -> int:
 
 
 def drawn_label(wiring: Wiring, node_id: str) -> str:
-    """A node's title and, on a second line, its class when that says something else."""
+    """A node's title and, on a second line, its class if that is another."""
     title, name = plain_title(wiring.nodes[node_id]), wiring.class_type(node_id)
     return drawn_text(title) + ("" if title == name else "<br/>" + drawn_text(name))
 
@@ -120,7 +138,8 @@ APART = (("ﬂ", "fl"), (":fa-", ":\u200bfa-"), ("$$", "$\u200b$"), ("\\n", "\\\
 
 
 def drawn_text(text: str) -> str:
-    """A text inside a drawing's quotes, where it is nothing but text: neither Mermaid, Markdown, HTML nor an icon."""
+    """A text as it can stand between quotes in a drawing, where it is nothing but text: neither Mermaid, Markdown, HTML
+    nor an icon. `cost: "5"` becomes `cost#58; #34;5#34;`."""
     shown = "".join(char for char in text if char.isspace() or unicodedata.category(char)[0] != "C")
     line = shortened(shown, MAX_LABEL) or "?"
     for markup, plain in APART:
@@ -131,6 +150,7 @@ def drawn_text(text: str) -> str:
 
 
 def _harmless(line: str, place: int) -> bool:
+    """Whether a character of a line can stand in a drawing as it is."""
     char = line[place]
     if char in "-_":  # inside a word they mean nothing
         return 0 < place < len(line) - 1 and line[place - 1].isalnum() and line[place + 1].isalnum()

@@ -1,4 +1,14 @@
-"""graph/nodes."""
+"""ComfyUI's API format: what a graph looks like, and how to read its nodes.
+
+A graph maps node ids to nodes; this is what the server runs. An input holds a value, or a link to another node's
+output as [node id, number of the output from 0]:
+
+    {"4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}},
+     "3": {"class_type": "KSampler", "inputs": {"seed": 7, "model": ["4", 0]}, "_meta": {"title": "Sampler"}}}
+
+Graphs come from anybody, so most functions here take whatever stands in a node's place; `plain_title` and `node_title`
+want the nodes that `graph_nodes` lets through. A `Target` is a place in a graph where a value can be set.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -6,51 +16,43 @@ from typing import Any
 
 from .definitions import Definitions
 
-Graph = Mapping[str, Any]  # ComfyUI's API format: node id -> {"class_type", "inputs", "_meta"}
-NO_DEFINITIONS: Definitions = {}
+Graph = Mapping[str, Any]  # node id -> {"class_type", "inputs", "_meta"}
+NO_DEFINITIONS: Definitions = {}  # for what is done to a graph without asking a server
+# A hint for whatever is given as a workflow and is not one.
+EXPECTED = "Expected is a workflow as ComfyUI saves it, or as it exports it for its API."
 
 
 @dataclass(frozen=True)
 class Target:
-    """One widget of a graph: the input of a node, or one placeholder in the text that the input holds."""
+    """A place in a graph for a value: a widget (an input of a node without a link), or a placeholder in its text."""
 
     node_id: str
     input: str
-    part: float = 1.0  # the widget holds this much of the value: the step at which one sampler hands over to the next
-    token: str = ""  # the placeholder that the value takes the place of
-    reader: "Target | None" = field(default=None, compare=False)  # where the value goes over links: its range counts
+    # The share of the value that is set here: 0.5 where one sampler hands over to the next half-way through the steps.
+    part: float = 1.0
+    token: str = ""  # the placeholder that the value replaces, such as "{{style}}"; "" where it is the whole widget
+    # The input that links carry the value to, where it is another one: its range counts first.
+    reader: "Target | None" = field(default=None, compare=False)
 
     @property
     def widget(self) -> "Target":
-        """The whole widget."""
+        """The whole widget that it is in."""
         return Target(self.node_id, self.input)
 
 
+def graph_nodes(graph: Graph) -> dict[str, Mapping[str, Any]]:
+    """The entries of a graph that are nodes: those with a text as id and a `class_type`."""
+    return {
+        node_id: node
+        for node_id, node in graph.items()
+        if isinstance(node_id, str) and isinstance(node, Mapping) and isinstance(node.get("class_type"), str)
+    }
+
+
 def node_inputs(node: Any) -> Mapping[str, Any]:
-    """The inputs of a node, whatever stands in their place."""
+    """The inputs of a node; none where something else stands in the node's or in their place."""
     inputs = node.get("inputs") if isinstance(node, Mapping) else None
     return inputs if isinstance(inputs, Mapping) else {}
-
-
-def given_title(node: Any) -> str:
-    """The title that the file holds for a node, or nothing."""
-    meta = node.get("_meta") if isinstance(node, Mapping) else None
-    title = meta.get("title") if isinstance(meta, Mapping) else None
-    return " ".join(title.split()) if isinstance(title, str) else ""
-
-
-def plain_title(node: Any) -> str:
-    """A node's title, or its class, as it can stand between quotes in a message."""
-    return (given_title(node) or str(node["class_type"])).replace('"', "'")
-
-
-def node_title(graph: Graph, node_id: str) -> str:
-    """How a person knows a node: its title and class, or only its id when the graph does not hold it."""
-    node = graph.get(node_id)
-    if not node:
-        return f"node {node_id}"
-    title, class_type = given_title(node), node["class_type"]
-    return f'"{title}" ({class_type})' if title and title != class_type else f'"{class_type}"'
 
 
 def is_link(value: Any) -> bool:
@@ -58,15 +60,22 @@ def is_link(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
 
 
-# What people keep workflows in: files, valves, pictures.
+def given_title(node: Any) -> str:
+    """The title that a workflow gives a node, on one line, or ""."""
+    meta = node.get("_meta") if isinstance(node, Mapping) else None
+    title = meta.get("title") if isinstance(meta, Mapping) else None
+    return " ".join(title.split()) if isinstance(title, str) else ""
 
-EXPECTED = "Expected is a workflow as ComfyUI saves it, or as it exports it for its API."
+
+def plain_title(node: Any) -> str:
+    """A node's title, or else its class, without double quotes: it can stand between them in a message."""
+    return (given_title(node) or str(node["class_type"])).replace('"', "'")
 
 
-def graph_nodes(graph: Graph) -> dict[str, Mapping[str, Any]]:
-    """The nodes of a graph, without what is none."""
-    return {
-        node_id: node
-        for node_id, node in graph.items()
-        if isinstance(node_id, str) and isinstance(node, Mapping) and isinstance(node.get("class_type"), str)
-    }
+def node_title(graph: Graph, node_id: str) -> str:
+    """A node in a message: "Sampler" (KSampler); its id alone where the graph does not have it."""
+    node = graph.get(node_id)
+    if not node:
+        return f"node {node_id}"
+    title, class_type = given_title(node), node["class_type"]
+    return f'"{title}" ({class_type})' if title and title != class_type else f'"{class_type}"'

@@ -1,4 +1,13 @@
-"""graph/prompts."""
+"""A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
+
+The page changes texts each time before it sends a workflow, and a client that posts the workflow itself has to do the
+same. `as_sent` does it to a graph in the API format:
+
+    "a {red|blue} fox // draft"                         becomes  "a blue fox "      in texts with `dynamicPrompts`
+    "%date:yyyy-MM-dd%/%KSampler.seed%" (a file name)   becomes  "2026-03-04/7"
+
+`random.Random` and the time are passed in. `dynamic_prompt` is the first of these rules alone, as graph/editor uses it.
+"""
 
 import random
 import re
@@ -7,57 +16,15 @@ from typing import Any
 
 from .nodes import Graph, Target, graph_nodes, node_inputs, plain_title
 
-COMMENT = re.compile(r"/\*|//[^\n\r\u2028\u2029]*")
-CHOICE = re.compile(r"(?<!\\)\{((?:\\.|[^{}\\])*)\}", re.DOTALL)  # with no other choice inside
-MAX_CHOICE_DEPTH = 32
-
-
-def without_comments(text: str) -> str:
-    """A text without its `/*…*/` and `//…`, in a time that grows with its length only."""
-    kept: list[str] = []
-    place = 0
-    while found := COMMENT.search(text, place):
-        end = found.end()
-        if found[0] == "/*":
-            close = text.find("*/", end)
-            if close < 0:
-                kept.append(text[place:end])
-                kept.append(re.sub(r"//[^\n\r\u2028\u2029]*", "", text[end:]))
-                return "".join(kept)
-            end = close + 2
-        kept.append(text[place : found.start()])
-        place = end
-    return "".join(kept) + text[place:]
-
-
-def dynamic_prompt(text: str, rng: random.Random | None = None) -> str:
-    """A text as the front end sends it: without comments, one of each `{a|b}` chosen; `\\{` stands for a brace.
-
-    Without `rng` it is the first of them, so that converting twice gives the same.
-    """
-
-    def choose(found: re.Match[str]) -> str:
-        choices = re.split(r"(?<!\\)\|", found[1])
-        return rng.choice(choices) if rng else choices[0]
-
-    text = without_comments(text)
-    for _ in range(MAX_CHOICE_DEPTH):  # the innermost ones first
-        text, count = CHOICE.subn(choose, text)
-        if not count:
-            break
-    return re.sub(r"\\([{}|])", r"\1", text)
-
-
-DATE_PART = re.compile(r"dd?|MM?|hh?|mm?|ss?|yyy?y?")
-REPLACED = re.compile(r"%([^%]+)%")
-NOT_IN_FILE_NAMES = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
-
 
 def as_sent(graph: Graph, dynamic: frozenset[Target], rng: random.Random, now: datetime) -> dict[str, Any]:
-    """The graph as the front end sends it this time: a choice made in each text of `dynamic` (see `read_ui`), and the
-    date and other nodes' values written into the names of files. The server's own `%year%` and the like stay."""
+    """The graph as the front end would send it now.
+
+    A choice is made in each text of `dynamic` (see `read_ui`), and the date and other nodes' values are written into
+    every `filename_prefix`. What names neither, such as the server's own %year%, stays.
+    """
     nodes = graph_nodes(graph)
-    named: dict[str, str] = {}  # nodes by class and by title; a class goes before a title, and the first before others
+    named: dict[str, str] = {}  # ids by class and by title: a class counts before a title, and of each the first node
     for node_id, node in nodes.items():
         named.setdefault(node["class_type"], node_id)
     for node_id, node in nodes.items():
@@ -86,8 +53,15 @@ def as_sent(graph: Graph, dynamic: frozenset[Target], rng: random.Random, now: d
     }
 
 
+# In file names: what may be replaced, and the characters of a value that become "_" there.
+REPLACED = re.compile(r"%([^%]+)%")
+NOT_IN_FILE_NAMES = re.compile(r'[/?<>\\:*|"\x00-\x1f\x7f]')
+# The parts of a date's pattern; "yyy" is matched so that it stays as it is.
+DATE_PART = re.compile(r"dd?|MM?|hh?|mm?|ss?|yyy?y?")
+
+
 def format_date(pattern: str, now: datetime) -> str:
-    """A date as the front end writes it: yyyy yy MM M dd d hh h (of 24) mm m ss s; every other letter stays."""
+    """A date as the front end writes it: yyyy yy MM M dd d hh h mm m ss s, hours from 0 to 23; all else stays."""
     parts = {"d": now.day, "M": now.month, "h": now.hour, "m": now.minute, "s": now.second}
 
     def write(found: re.Match[str]) -> str:
@@ -100,9 +74,54 @@ def format_date(pattern: str, now: datetime) -> str:
 
 
 def as_shown(value: str | float) -> str:
-    """A widget's value as JavaScript writes it."""
+    """A widget's value as JavaScript writes it: 1 for 1.0, and true for True."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, float) and value.is_integer() and abs(value) < 1e21:
         return str(int(value))
     return str(value)
+
+
+# The beginning of a comment, or a whole comment to the end of its line.
+COMMENT = re.compile(r"/\*|//[^\n\r\u2028\u2029]*")
+CHOICE = re.compile(r"(?<!\\)\{((?:\\.|[^{}\\])*)\}", re.DOTALL)  # {a|b} with no other choice inside
+MAX_CHOICE_DEPTH = 32  # choices inside choices
+
+
+def dynamic_prompt(text: str, rng: random.Random | None = None) -> str:
+    """A text as the front end sends it: without comments, and with one of each `{a|b}` chosen; `\\{` is a plain brace.
+
+    Without `rng` the first is chosen, so that converting twice gives the same.
+    """
+
+    def choose(found: re.Match[str]) -> str:
+        choices = re.split(r"(?<!\\)\|", found[1])
+        return rng.choice(choices) if rng else choices[0]
+
+    text = without_comments(text)
+    for _ in range(MAX_CHOICE_DEPTH):  # the innermost ones first
+        text, count = CHOICE.subn(choose, text)
+        if not count:
+            break
+    return re.sub(r"\\([{}|])", r"\1", text)
+
+
+def without_comments(text: str) -> str:
+    """A text without its comments, `/* ... */` and `// ...`, in a time that is linear in its length.
+
+    A `/*` that is never closed stays.
+    """
+    kept: list[str] = []
+    place = 0
+    while found := COMMENT.search(text, place):
+        end = found.end()
+        if found[0] == "/*":
+            close = text.find("*/", end)
+            if close < 0:
+                kept.append(text[place:end])
+                kept.append(re.sub(r"//[^\n\r\u2028\u2029]*", "", text[end:]))
+                return "".join(kept)
+            end = close + 2
+        kept.append(text[place : found.start()])
+        place = end
+    return "".join(kept) + text[place:]

@@ -1,4 +1,13 @@
-"""graph/reading."""
+"""Workflows read from JSON as people paste it, unwrapped and checked.
+
+`read_workflow_file` takes a file's bytes, `read_json` a text: also one in a Markdown code block, with comments, with a
+comma behind the last item, or with bare placeholders. `unwrap` takes a workflow out of what may stand around it:
+
+    {"prompt": {"3": {"class_type": "KSampler", ...}}, "client_id": "..."}
+
+What comes out is in either of ComfyUI's formats; the one of its editor goes through graph/editor. One in the API
+format is made ready to send by `clean`, and `check_links` finds what the server would refuse without telling where.
+"""
 
 import json
 import math
@@ -12,13 +21,18 @@ from .definitions import Definitions
 from .editor import is_ui_format, shown_value
 from .nodes import EXPECTED, Graph, is_link, node_title
 
-# What people put a workflow into: a body for /prompt, a template's envelope, what graphToPrompt gives, runpod's input.
-WRAPPERS = ("prompt", "workflow", "output", "input", "workflow_api", "workflow_json")
+
+def read_workflow_file(data: bytes) -> Graph:
+    """The workflow in a JSON file, in any Unicode encoding. Raises `WorkflowRefused`. Blocks: call it in a thread."""
+    return unwrap(read_json(data.decode(json.detect_encoding(data), "replace")))
 
 
 def read_json(text: str) -> Any:
-    """JSON as people paste it. Raises `WorkflowRefused` for what is none, and for an object that names a node twice:
-    one of the two would be lost."""
+    """JSON as people paste it.
+
+    Raises `WorkflowRefused` for what is not JSON, and for an object that has a node or a workflow twice under one name:
+    one of the two would be lost.
+    """
 
     def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found = dict(pairs)
@@ -45,21 +59,21 @@ def read_json(text: str) -> Any:
         raise WorkflowRefused(f"This is no JSON: it breaks off or goes wrong{place}.", EXPECTED) from None
 
 
-# What is told apart in JSON that a person wrote: where a string or a comment begins, a placeholder, a comma, a closing
-# bracket, and everything else. None of these looks beyond its own end, so that the time it takes to read a text grows
-# with its length only, whatever stands in it.
+# Of JSON that a person wrote these are told apart: the beginning of a string or a comment, a placeholder, a comma, a
+# closing bracket, and everything else. None of these patterns looks beyond its own end, so the time to read a text is
+# linear in its length, whatever it holds.
 JSON_PART = re.compile(r'"|/\*|//[^\n]*|%\w+%|[,}\]]|[^\s"/%,}\]]+|[/%]')
 REST_OF_STRING = re.compile(r'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
 
 def tidied(text: str) -> str:
-    """JSON without what people write into it by hand: comments, a comma behind the last item, a bare placeholder.
+    """Text without what people write into JSON by hand: comments, a comma behind the last item, bare placeholders.
 
     `{"steps": %steps%, /* few */}` becomes `{"steps": "%steps%" }`. Where a string or a comment never ends, the rest of
     the text stays as it is: it is not JSON in any case.
     """
     kept: list[str] = []
-    comma: int | None = None  # its place in `kept`, as long as nothing but white space and comments came after it
+    comma: int | None = None  # its place in `kept`, while only white space and comments have followed it
     place = 0
     while part := JSON_PART.search(text, place):
         kept.append(text[place : part.start()])
@@ -86,14 +100,16 @@ def tidied(text: str) -> str:
     return "".join(kept) + text[place:]
 
 
-def is_api_format(value: Any) -> bool:
-    """Whether a value is a graph as ComfyUI's API takes it, perhaps with remarks of its author beside the nodes."""
-    nodes = value.values() if isinstance(value, Mapping) else ()
-    return any(isinstance(node, Mapping) and isinstance(node.get("class_type"), str) for node in nodes)
+# The keys of what people put a workflow into: a body for /prompt, a template's envelope, the result of the front end's
+# graphToPrompt, the input of a job at RunPod.
+WRAPPERS = ("prompt", "workflow", "output", "input", "workflow_api", "workflow_json")
 
 
 def unwrap(value: Any) -> Graph:
-    """A workflow in either format without what stands around it. Raises `WorkflowRefused` saying what it is instead."""
+    """A workflow in either format, without what stands around it, to a depth of four.
+
+    Raises `WorkflowRefused` for anything else, saying what it is.
+    """
     inner = value
     for _ in range(4):
         if is_ui_format(inner) or is_api_format(inner):
@@ -105,6 +121,12 @@ def unwrap(value: Any) -> Graph:
     raise WorkflowRefused(f"This is {_what_it_is(value)}, and no workflow of ComfyUI.", EXPECTED)
 
 
+def is_api_format(value: Any) -> bool:
+    """Whether a value is a graph in the API format; its author may have put remarks beside the nodes."""
+    nodes = value.values() if isinstance(value, Mapping) else ()
+    return any(isinstance(node, Mapping) and isinstance(node.get("class_type"), str) for node in nodes)
+
+
 def _what_it_is(value: Any) -> str:
     if isinstance(value, Mapping):
         return f"an object with {quoted(shortened(key, 20) for key in [*value][:4])}" if value else "an empty object"
@@ -114,8 +136,11 @@ def _what_it_is(value: Any) -> str:
 
 
 def clean(graph: Graph) -> dict[str, Any]:
-    """A graph in the API format with what the server reads of it, and nothing else: remarks beside the nodes and what
-    it once noted in them are left out. Raises `WorkflowRefused` naming the node that cannot be sent."""
+    """A graph in the API format, with the class, inputs and title of each node and nothing else.
+
+    Remarks beside the nodes, and what a server noted in them, are left out. Raises `WorkflowRefused`, naming the node,
+    for one that cannot be sent.
+    """
     nodes: dict[str, Any] = {}
     for node_id, node in graph.items():
         if not isinstance(node, Mapping) or not {"class_type", "inputs"} & node.keys():
@@ -135,16 +160,18 @@ def clean(graph: Graph) -> dict[str, Any]:
 
 
 def _as_link(value: Any, graph: Graph) -> Any:
-    """Some programs write a link's node id as a number, which the server does not find."""
+    """The value, with the node id of a link as text: some programs write a number, which the server does not find."""
     if isinstance(value, list) and len(value) == 2 and type(value[0]) is int and str(value[0]) in graph:
         return [str(value[0]), value[1]]
     return value
 
 
 def check_links(graph: Graph, definitions: Definitions) -> None:
-    """Find what the server would refuse without a reason: links that end nowhere or run in a circle, on the way to
-    anything that is saved or shown. Raises `WorkflowRefused` naming a node."""
-    state: dict[str, bool] = {}  # a node is there while it is on the way, with True once all before it are done
+    """Raise `WorkflowRefused`, naming a node, for a link to a node that is not there, and for links in a circle.
+
+    The server refuses both without a reason that helps. Like it, this only looks at what leads to an output node.
+    """
+    state: dict[str, bool] = {}  # nodes already reached: False while on the way, True once all before them are done
     ends = [node_id for node_id, node in graph.items() if _is_end(node["class_type"], definitions)]
     for end in ends:
         way = [(end, iter(_links(graph[end])))] if end not in state else []
@@ -171,9 +198,3 @@ def _links(node: Mapping[str, Any]) -> Iterator[str]:
 
 def _is_end(class_type: str, definitions: Definitions) -> bool:
     return class_type not in definitions or definitions[class_type].is_output
-
-
-def read_workflow_file(data: bytes) -> Graph:
-    """The workflow in a JSON file, in any encoding of Unicode. Raises `WorkflowRefused`. Blocks: call it in a
-    thread."""
-    return unwrap(read_json(data.decode(json.detect_encoding(data), "replace")))

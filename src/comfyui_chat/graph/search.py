@@ -1,4 +1,22 @@
-"""graph/search."""
+"""Follow links upstream to the widget that holds a prompt, a seed, a size or a model.
+
+Parameters are found, not mapped by hand. In this graph the sampler reads its seed from node "4" and its prompt from
+node "6"; what a person would change are the widgets `value` and `text` there:
+
+    {"3": {"class_type": "KSampler", "inputs": {"seed": ["4", 0], "positive": ["6", 0], "steps": 20, ...}},
+     "4": {"class_type": "PrimitiveInt", "inputs": {"value": 7}},
+     "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", "clip": ["1", 1]}}, ...}
+
+`PARAMETERS` lists what inputs are called that hold a parameter. A `Flow` is a graph read against its links: each
+link becomes a `Wire`, with the types that it may carry. `Flow.target("seed", "3")` answers `Target("4", "value")`,
+and `Flow.words` finds the widgets of a prompt. Both rest on `Flow.best`, which walks upstream in `Step`s. For each
+thing that can be sought, a `_look_for_...` method says what a node offers (`Finds`) and where the search goes on
+(`Onward`). Finds have scores, ways have costs, and the best balance wins. All searches share what they learned about
+a node, so that dense graphs are read in linear time.
+
+Types come from the server's node definitions. Where there are none, the names of inputs and classes have to do, and
+so this module begins with regular expressions for the names in ComfyUI's own and in common custom nodes.
+"""
 
 import functools
 import re
@@ -19,10 +37,7 @@ from .definitions import (
 )
 from .nodes import Graph, Target, given_title, is_link, node_inputs
 
-# Parameters are found, not mapped by hand: first what the author said in titles and placeholders, then what tracing the
-# graph back from its outputs over the samplers tells.
-
-# parameter -> the inputs that hold it, likeliest first
+# For each parameter the names of the inputs that hold it, likeliest first.
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "prompt": ("prompt", "positive", "positive_prompt"),
     "negative_prompt": ("negative_prompt", "negative"),
@@ -45,12 +60,11 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "model": ("ckpt_name", "unet_name", "model_name", "base_ckpt_name", "model_path", "model", "checkpoint"),
 }
 
-
+# Parameters that hold somebody's words, and those that hold a text but one out of a list.
 TEXTS = ("prompt", "negative_prompt", "lyrics")
-CHOICES = ("sampler", "scheduler", "aspect_ratio", "resolution", "size", "model")  # texts, but nobody's own words
+CHOICES = ("sampler", "scheduler", "aspect_ratio", "resolution", "size", "model")
 
-
-# other names of a parameter -> its name
+# Other names of parameters, as people and nodes write them, and the parameter that each means.
 ALIASES: Mapping[str, str] = {
     "positive": "prompt",
     "positive_prompt": "prompt",
@@ -77,50 +91,49 @@ ALIASES: Mapping[str, str] = {
     "checkpoint": "model",
 }
 
-
-# `%name%` is common text, so only these names count; "scale" is what SillyTavern calls guidance.
+# What authors write into a graph to name a parameter: `{{seed}}`, `%%SEED%%` or `%seed%` in a text, and the titles
+# "param: seed", "Int (Steps)", "Text String (Prompt)" or "Frame Rate(int)". `%name%` is common text, so only the names
+# here count in it; "scale" is what SillyTavern calls guidance.
 PLACEHOLDER_NAMES = {**ALIASES, **{name: name for name in (*PARAMETERS, "clip_skip", "vae")}, "scale": "guidance"}
 PLACEHOLDER = re.compile(r"\{\{\s*([^\W\d]\w*)\s*\}\}|%%([^\W\d]\w*)%%|%([^\W\d]\w*)%")
-NO_PLACEHOLDER = ("find", "search", "pattern", "regex_pattern", "old")  # they name what the graph itself replaces
+NO_PLACEHOLDER = ("find", "search", "pattern", "regex_pattern", "old")  # inputs: the graph itself replaces these texts
 PARAM_TITLE = re.compile(r"param\s*:\s*(.*\S)", re.IGNORECASE)
-KIND_IN_TITLE = re.compile(  # "Int (Steps)", "Text String (Prompt)", "Frame Rate(int)"
+KIND_IN_TITLE = re.compile(
     r"(?:int|float|number|text|string|multiline|value|\s)+\((?P<a>[^()]+)\)"
     r"|(?P<b>[^()]+)\((?:int|float|number|text|string)\)",
     re.IGNORECASE,
 )
 
-
-SHOWN_ONCE = re.compile(r"text_\d+")  # what a node showed last, in files of its page; the server does not read it
-CONTEXT_INPUT = re.compile(r"base_ctx|ctx_\d+")  # rgthree's bundles of everything
-VALUE_INPUTS = ("value", "text", "string", "int", "float", "number")  # of a node that only holds a value
-MAIN_INPUTS = (*VALUE_INPUTS, "seed", "prompt", "tags")  # of a node that is about one thing
-
-
-# What inputs are called that hold somebody's words.
+# What inputs are called that hold somebody's words, and those of the negative side.
 PROMPT_INPUT = re.compile(
     r"(?!(system|structured|style|extra|texture)_)([a-z0-9]+_)?prompts?(_(text|positive|[gl]|[0-9]+))?"
     r"|(positive_|user_|main_)?(text|caption|tags|string)(_?([gl]|[0-9]+|positive))?"
     r"|positive|clip_[lg]|t5xxl|llama|bert|mt5xl|wildcard_text|populated_text|description"
 )
-
-
 NEGATIVE_INPUT = re.compile(r"(^|_)neg(ative)?(_|$)")
+
+# Other inputs that hold texts: those that may be part of a prompt, and those that never are.
 STRING_INPUT = re.compile(r"value|string_?[a-z0-9]?|text_?[a-z0-9]?|str|input|replace|content|[a-d]")
 OTHER_STRING = re.compile(
     r"find|.*pattern.*|delimiter|separator|.*json.*|(.*_)?key|mode|system.*|.*file.*|.*path|option\d+|.*url"
     r"|(.*_)?model(_name)?|language|device"
 )
+SHOWN_ONCE = re.compile(r"text_\d+")  # what a node showed last, kept in files; the server does not read it
 
-
+# Words in a node's title that tell whose text the node holds.
 OTHERS_WORDS = re.compile(r"system|template|instruction|rewrite|prefix|suffix|trigger|style", re.IGNORECASE)
 USERS_WORDS = re.compile(r"\buser\b|\bdescri", re.IGNORECASE)
 PROMPT_WORDS = re.compile(r"prompt|positive|negative", re.IGNORECASE)
-SELECTORS = ("switch", "boolean", "condition", "select", "index", "Input", "input")  # say what a switch lets through
+
+# Inputs and types that stand out on the way upstream.
+VALUE_INPUTS = ("value", "text", "string", "int", "float", "number")  # of a node that only holds a value
+MAIN_INPUTS = (*VALUE_INPUTS, "seed", "prompt", "tags")  # of a node that is about one thing
+CONTEXT_INPUT = re.compile(r"base_ctx|ctx_\d+")  # rgthree's contexts, which carry everything at once
+SELECTORS = ("switch", "boolean", "condition", "select", "index", "Input", "input")  # a switch's position
+SAMPLING = ("NOISE", "GUIDER", "SAMPLER", "SIGMAS")  # types that SamplerCustomAdvanced and its like are fed with
 CONDITIONING_SOUGHT = ("positive", "negative", "embedded guidance")
-SAMPLING = ("NOISE", "GUIDER", "SAMPLER", "SIGMAS")  # what a sampler in parts is made of
 
-
-# What classes are called that do something to be known of. Class names are all that a graph tells of custom nodes.
+# Parts of class names by which nodes are told. Of a custom node its class name is often all that a graph tells.
 ZEROED = re.compile(r"zero_?out", re.IGNORECASE)
 REGIONAL = re.compile(r"conditioning.*(area|mask)|regional|gligen", re.IGNORECASE)
 SETS_SIZE = re.compile(r"TotalPixels|LongerEdge|MaxDimension|KontextImageScale|Megapixels", re.IGNORECASE)
@@ -129,14 +142,67 @@ GENERATES = re.compile(r"generate", re.IGNORECASE)
 SAVES = re.compile(r"save|export|VideoCombine|websocket|send", re.IGNORECASE)
 SHOWS = re.compile(r"preview|show|display|view|compare", re.IGNORECASE)
 SHOWS_TEXT = re.compile(r"(save|show|preview|display).*(text|string|any)", re.IGNORECASE)
-PARTS = 24  # so many nodes at most make up one sampler
-ASIDE = 3  # what a part of the picture counts less than the whole of it
-STRANGE = 2  # what a link of unknown type counts less
+
+# Bounds, and what is taken off a find's score.
+PARTS = 24  # the most nodes that make up one sampler, or makers in a row
+ASIDE = 3  # for what stands beside the main thing: the text for a part of the picture, a template around a text
+STRANGE = 2  # for a link of unknown type, where another surely carries what is sought
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A link that a node reads, seen at the end where it is read."""
+
+    name: str  # of the input that it feeds
+    node_id: str  # of the node that it comes from,
+    slot: int  # and which of its outputs
+    types: tuple[str, ...]  # what it may carry: ("IMAGE",), or ("",) when nothing tells
+    is_strange: bool  # none of these types is one of ComfyUI's common ones, so it may carry anything
+
+    def carries(self, *types: str) -> bool:
+        """Whether it carries one of these types, or may do so since it is strange."""
+        return self.is_strange or not set(types).isdisjoint(self.types)
+
+    def fits(self, *types: str) -> bool:
+        """Whether it surely carries one of these types."""
+        return not set(types).isdisjoint(self.types)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a search stands: at an output of a node, looking for something there or upstream.
+
+    `sought` is one of
+
+    - a name in `PARAMETERS`: the widget that holds its value;
+    - "positive", "negative": the encoder of the main text of that side, as `Target(encoder, side)`;
+    - "embedded guidance": the guidance that a distilled model takes with its text (FluxGuidance);
+    - "positive text", "negative text": the widget that a person types the text into;
+    - "image width", "image height": the number that a picture gets its size by;
+    - "latent": the node that makes the latent, as `Target(node_id, "")`;
+    - "maker", "earlier maker": the sampler or service that makes what comes over the link, as `Target(node_id, "")`.
+      An "earlier maker" is also looked for behind a node that begins a new latent with the picture it is given.
+    """
+
+    node_id: str
+    slot: int
+    sought: str
+
+    @classmethod
+    def over(cls, wire: "Wire", sought: str) -> "Step":
+        """The step over a link. Its output only matters for conditioning, since there it tells the side."""
+        return cls(wire.node_id, wire.slot if sought in CONDITIONING_SOUGHT else 0, sought)
+
+
+Finds = list[tuple[int, Target]]  # what a node offers a search, each with its score: higher is better
+Onward = list[tuple[int, Step]]  # where the search goes on, each with the cost, which is taken off the scores there
+
 Known = TypeVar("Known")
 
 
 def once(method: Callable[[Any, str], Known]) -> Callable[[Any, str], Known]:
-    """A method that works out its answer about a node only once; many paths of a graph lead over the same nodes."""
+    """Decorate a method so that it works out its answer about a node only once for each object: many paths of a graph
+    lead over the same nodes."""
 
     def answer(self: Any, node_id: str) -> Known:
         known: dict[str, Known] = self.__dict__.setdefault(f"known {method.__name__}", {})
@@ -147,52 +213,11 @@ def once(method: Callable[[Any, str], Known]) -> Callable[[Any, str], Known]:
     return functools.wraps(method)(answer)
 
 
-@functools.lru_cache(4096)
-def words_in(name: str) -> str:
-    """Whose words an input takes by its name: those of the "positive" or "negative" side, or "" for none."""
-    last = name.rsplit(".", 1)[-1].lower()
-    return "negative" if NEGATIVE_INPUT.search(last) else "positive" if PROMPT_INPUT.fullmatch(last) else ""
-
-
-@dataclass(frozen=True, slots=True)
-class Wire:
-    """A link as its reader sees it."""
-
-    name: str  # the input that it feeds
-    node_id: str  # where it comes from
-    slot: int
-    types: tuple[str, ...]  # what it may carry
-    is_strange: bool  # it may carry anything, for all that is known
-
-    def carries(self, *types: str) -> bool:
-        """Whether it carries one of these types, or one that only custom nodes know."""
-        return self.is_strange or not set(types).isdisjoint(self.types)
-
-    def fits(self, *types: str) -> bool:
-        """Whether it surely carries one of these types."""
-        return not set(types).isdisjoint(self.types)
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Where a search stands: at the output of a node, looking for something upstream."""
-
-    node_id: str
-    slot: int
-    sought: str
-
-    @classmethod
-    def over(cls, wire: "Wire", sought: str) -> "Step":
-        """The step over a link. Only conditioning comes in sides, so only there the output matters."""
-        return cls(wire.node_id, wire.slot if sought in CONDITIONING_SOUGHT else 0, sought)
-
-
-Finds = list[tuple[int, Target]]  # what a node offers a search, with how good it is
-Onward = list[tuple[int, Step]]  # where a search goes on, with what that costs
-
-
 class Flow:
-    """A graph read against its links. Every search goes over a node and purpose once, however many ask."""
+    """A graph that can be read against the direction of its links.
+
+    What one search learned about a `Step` is kept for all later ones. Nodes without the shape of a node are left out.
+    """
 
     def __init__(self, graph: Graph, definitions: Definitions) -> None:
         self.nodes = {node_id: node for node_id, node in graph.items() if isinstance(node, Mapping)}
@@ -203,22 +228,51 @@ class Flow:
         self._looked: dict[Step, tuple[Finds, Onward]] = {}
         self._settled: dict[Step, tuple[int, Target] | None] = {}
 
-    # --- what stands in the graph ---
+    # The nodes themselves: what stands in their inputs, and whether it could be a parameter's value.
 
     def inputs(self, node_id: str) -> Mapping[str, Any]:
-        """The inputs of a node; of one that is not there none."""
+        """The inputs of a node, by name; none for a node that is not there."""
         return self._inputs.get(node_id, {})
+
+    def held(self, target: Target) -> Any:
+        """The value that a widget holds, or None for one that is not there."""
+        return self.inputs(target.node_id).get(target.input)
 
     def class_type(self, node_id: str) -> str:
         """The class of a node."""
         return str(self.nodes[node_id].get("class_type"))
 
     def definition(self, node_id: str) -> NodeDefinition | None:
-        """What the server says of a node's class, if it was asked."""
+        """What the server says of a node's class, or None when it does not know it or was not asked."""
         return self._definitions[node_id]
+
+    def holds(self, name: str, node_id: str, key: str) -> bool:
+        """Whether an input holds a value, not a link, of the kind that the parameter `name` has."""
+        value = self.inputs(node_id).get(key)
+        if name in TEXTS or name in CHOICES:
+            return isinstance(value, str)
+        return is_number(value) or (isinstance(value, str) and self._takes_number(node_id, key, value))
+
+    def _takes_number(self, node_id: str, key: str, text: str) -> bool:
+        """Whether a text stands where a number belongs: "7", or a placeholder such as "%seed%"."""
+        definition = self.definition(node_id)
+        spec = definition.spec(key, self.inputs(node_id)) if definition else None
+        return spec.type in ("INT", "FLOAT") if spec else key in SEED_INPUTS and text.strip().isdigit()
+
+    # The links between them.
+
+    @once
+    def wires(self, node_id: str) -> tuple[Wire, ...]:
+        """The links that a node reads, without those that lead nowhere or that a switch does not let through."""
+        return tuple(self._named_wires(node_id).values())
+
+    def wire(self, node_id: str, name: str) -> Wire | None:
+        """The link that one input reads, or None when it reads none."""
+        return self._named_wires(node_id).get(name)
 
     @once
     def _named_wires(self, node_id: str) -> dict[str, Wire]:
+        """The links that a node reads, by the inputs that they feed."""
         named = {}
         let_through = self._let_through(node_id)
         for name, value in self.inputs(node_id).items():
@@ -228,23 +282,16 @@ class Flow:
                 named[name] = Wire(name, value[0], value[1], types, KNOWN_TYPES.isdisjoint(types))
         return named
 
-    @once
-    def wires(self, node_id: str) -> tuple[Wire, ...]:
-        """The links that a node reads, without those that lead nowhere or that a switch holds back."""
-        return tuple(self._named_wires(node_id).values())
-
-    def wire(self, node_id: str, name: str) -> Wire | None:
-        """The link that one input reads."""
-        return self._named_wires(node_id).get(name)
-
     def _is_there(self, node_id: str, slot: int) -> bool:
+        """Whether there is such an output, as far as is known."""
         if node_id not in self.nodes:
             return False
         definition = self.definition(node_id)
         return slot >= 0 and (definition is None or not definition.outputs or slot < len(definition.outputs))
 
     def _type(self, node_id: str, name: str, source: str, slot: int) -> str:
-        """What a link carries, as the definition of either end says, else as the input's name lets guess."""
+        """The type of a link: as the definition of either end says, else as the input's name suggests, else ""; several
+        types stand in one text with commas between them."""
         giver, taker = self.definition(source), self.definition(node_id)
         if giver and slot < len(giver.outputs) and giver.outputs[slot] not in ANY_TYPE:
             return giver.outputs[slot]
@@ -253,27 +300,148 @@ class Flow:
             return spec.type
         return "" if taker and spec else guessed_type(name)
 
-    def holds(self, name: str, node_id: str, key: str) -> bool:
-        """Whether an input holds a value that the parameter could have."""
-        value = self.inputs(node_id).get(key)
-        if name in TEXTS or name in CHOICES:
-            return isinstance(value, str)
-        return is_number(value) or (isinstance(value, str) and self._takes_number(node_id, key, value))
+    @once
+    def _let_through(self, node_id: str) -> str | None:
+        """The input that a switch lets through, or None for a node that is not a switch or whose position is unknown.
 
-    def _takes_number(self, node_id: str, key: str, text: str) -> bool:
-        """Whether a text stands where a number belongs: "7", or a mark that somebody's program puts one in for."""
+        With the position true it is "on_true" or "true", say, with the position 2 "input2", "image_2" or the like.
+        """
+        inputs = self.inputs(node_id)
+        for selector in SELECTORS:
+            position = self._constant(node_id, selector)
+            if isinstance(position, bool):
+                pattern = rf"((on|if|when)_?)?{position}(_value)?"
+            elif isinstance(position, int):
+                pattern = rf"[a-z]+_?0*{position}"
+            else:
+                continue
+            return next((name for name in inputs if re.fullmatch(pattern, name, re.IGNORECASE)), None)
+        return None
+
+    def _constant(self, node_id: str, name: str) -> Any:
+        """What an input holds, looked up over at most 8 links to nodes that hold it as their `value`."""
+        value: Any = self.inputs(node_id).get(name)
+        for _ in range(8):
+            if not is_link(value) or value[0] not in self.nodes:
+                break
+            value = self.inputs(value[0]).get("value")
+        return value
+
+    # What a node is in its graph, as far as its inputs and outputs tell.
+
+    @once
+    def is_maker(self, node_id: str) -> bool:
+        """Whether a node makes what the workflow is for: it samples, or it is a service."""
+        return self.is_sampler(node_id) or self.is_service(node_id)
+
+    @once
+    def is_sampler(self, node_id: str) -> bool:
+        """Whether a node samples with a diffusion model, told by its inputs."""
+        names = self.inputs(node_id).keys()
+        if {"guider", "sigmas"} <= names:
+            return True
+        seeded = not names.isdisjoint(SEED_INPUTS)
+        if {"positive", "negative"} <= names:
+            return seeded or "steps" in names or "sigmas" in names
         definition = self.definition(node_id)
-        spec = definition.spec(key, self.inputs(node_id)) if definition else None
-        return spec.type in ("INT", "FLOAT") if spec else key in SEED_INPUTS and text.strip().isdigit()
+        samples = "latent_image" in names or (definition is not None and "LATENT" in definition.outputs)
+        usual = not names.isdisjoint(("cfg", "sampler_name", "scheduler", "denoise"))
+        return seeded and "steps" in names and (usual or samples)
 
-    def held(self, target: Target) -> Any:
-        """What a widget holds."""
-        return self.inputs(target.node_id).get(target.input)
+    @once
+    def is_service(self, node_id: str) -> bool:
+        """Whether a node makes a picture, a video, sound or a text all by itself, from a prompt or a seed: a node that
+        calls somebody's service, or a language model."""
+        if self.is_sampler(node_id):
+            return False
+        names = self.inputs(node_id)
+        definition = self.definition(node_id)
+        if definition and definition.outputs:
+            if not any(kind.startswith((*MEDIA, "STRING", "FILE_3D")) for kind in definition.outputs):
+                return False
+        elif "clip" in names and not GENERATES.search(self.class_type(node_id)):
+            return False  # an encoder
+        asked = any("prompt" in name for name in self.texts(node_id, "positive"))
+        seeded = any(key.lower() == "seed" and self.holds("seed", node_id, key) for key in names)
+        return asked or (seeded and len(names) > 1)
 
-    # --- searching upstream ---
+    @once
+    def parts(self, node_id: str) -> list[str]:
+        """A sampler and the nodes that give it noise, guider, sampler and sigmas, nearest first; `PARTS` at most."""
+        found = [node_id]
+        for part in found:
+            for wire in self.wires(part):
+                if wire.fits(*SAMPLING) and wire.node_id not in found and len(found) < PARTS:
+                    found.append(wire.node_id)
+        return found
+
+    def texts(self, node_id: str, side: str) -> list[str]:
+        """The inputs of a node that take the words of a side, "positive" or "negative". A node that has none for
+        the negative side names those of the positive one."""
+        positive: list[str] = []
+        negative: list[str] = []
+        for name in self.inputs(node_id):
+            whose = words_in(name)
+            if whose and self._takes_words(node_id, name):
+                (negative if whose == "negative" else positive).append(name)
+        numbered = [name for name in positive if name[-1].isdigit()]  # of a row of texts only the first
+        positive = [name for name in positive if name not in numbered[1:]]
+        return negative if side == "negative" and negative else positive if side == "positive" or not negative else []
+
+    def _takes_words(self, node_id: str, name: str) -> bool:
+        """Whether an input takes free text and not a number, a choice or conditioning."""
+        definition, value = self.definition(node_id), self.inputs(node_id)[name]
+        spec = definition.spec(name, self.inputs(node_id)) if definition else None
+        if spec and spec.type not in ("STRING", *ANY_TYPE):
+            return False
+        if definition and not spec and SHOWN_ONCE.fullmatch(name):
+            return False
+        if isinstance(value, str):
+            return True
+        wire = self.wire(node_id, name)
+        return wire is not None and wire.carries("STRING")
+
+    def size_inputs(self, node_id: str) -> tuple[str, str] | None:
+        """The names of a node's inputs for width and height, or None when it has not both, or one of them is 0, by
+        which such nodes mean "as it comes"."""
+        inputs = self.inputs(node_id)
+        for pair in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
+            if all(self.holds("width", node_id, key) or self.wire(node_id, key) for key in pair):
+                return None if any(inputs.get(key) == 0 for key in pair) else pair
+        return None
+
+    # The three questions that a flow answers: which widget holds a parameter of these nodes, which widgets hold the
+    # words of an encoder, and, for both, what is the best find upstream of a link.
+
+    def target(self, name: str, *node_ids: str) -> Target | None:
+        """The widget that holds a parameter of the first of these nodes that has it, or None. Of one that is found over
+        a link, `reader` is the input of the node itself, whose range counts."""
+        for node_id in node_ids:
+            for key in PARAMETERS[name]:
+                if self.holds(name, node_id, key):
+                    return Target(node_id, key)
+                wire = self.wire(node_id, key)
+                if wire and not wire.fits(*SAMPLING) and (found := self.best(wire, name)):
+                    return replace(found, reader=Target(node_id, key))
+        return None
+
+    def words(self, node_id: str, side: str) -> list[Target]:
+        """The widgets that a person types the words of a node's side into, also over links; those that are not empty
+        come first."""
+        found = []
+        for name in self.texts(node_id, side):
+            if isinstance(self.inputs(node_id)[name], str):
+                found.append(Target(node_id, name))
+            elif target := self.best(self.wire(node_id, name), f"{side} text"):
+                found.append(target)
+        return sorted(dict.fromkeys(found), key=lambda target: not self.held(target))
 
     def best(self, wire: Wire | None, sought: str) -> Target | None:
-        """The best find upstream of a link; of equals, the one that comes first."""
+        """The best find upstream of a link, or None; of equal ones, the first.
+
+        The steps wait on a stack of its own instead of Python's, as a graph may be thousands of links deep. Each is
+        first looked at, then, after all that it leads to, settled. A way that runs in a circle adds nothing.
+        """
         if wire is None:
             return None
         start = Step.over(wire, sought)
@@ -293,7 +461,7 @@ class Flow:
         return found[1] if found else None
 
     def _look(self, step: Step) -> tuple[Finds, Onward]:
-        """What a node offers a search and where it goes on."""
+        """What the node of a step offers, and where the search goes on, by the rule for what is sought."""
         kinds = {
             **dict.fromkeys(CONDITIONING_SOUGHT, self._look_for_encoder),
             "positive text": self._look_for_text,
@@ -308,7 +476,8 @@ class Flow:
         return kinds.get(step.sought, self._look_for_value)(step)
 
     def _on(self, step: Step, wires: Sequence[Wire], *types: str, sought: str = "") -> Onward:
-        """The steps over those links that carry one of the types; what surely carries them comes first."""
+        """The steps over those links that carry one of the types, or any link when no types are given. Where one surely
+        carries them, the strange ones cost `STRANGE`. `sought` is what to look for from there, if it changes."""
         sure = any(wire.fits(*types) for wire in wires)
         return [
             (STRANGE * (sure and not wire.fits(*types)), Step.over(wire, sought or step.sought))
@@ -316,33 +485,12 @@ class Flow:
             if not types or wire.carries(*types)
         ]
 
-    @once
-    def _let_through(self, node_id: str) -> str | None:
-        """Of a switch whose position is known, the input that it lets through."""
-        inputs = self.inputs(node_id)
-        for selector in SELECTORS:
-            position = self._constant(node_id, selector)
-            if isinstance(position, bool):
-                pattern = rf"((on|if|when)_?)?{position}(_value)?"
-            elif isinstance(position, int):
-                pattern = rf"[a-z]+_?0*{position}"
-            else:
-                continue
-            return next((name for name in inputs if re.fullmatch(pattern, name, re.IGNORECASE)), None)
-        return None
-
-    def _constant(self, node_id: str, name: str) -> Any:
-        """What an input holds, also over links from nodes that only hold a value."""
-        value: Any = self.inputs(node_id).get(name)
-        for _ in range(8):
-            if not is_link(value) or value[0] not in self.nodes:
-                break
-            value = self.inputs(value[0]).get("value")
-        return value
+    # One rule for each thing that can be sought: what the node of a step offers, and over which of its links the search
+    # goes on.
 
     def _look_for_encoder(self, step: Step) -> tuple[Finds, Onward]:
-        """Follow conditioning to the node that turns the main text into it; what follows ConditioningZeroOut is none
-        any more. A find names the encoder and the side of its texts."""
+        """Follow conditioning to the node that turns the main text into it, or gives it a guidance. What comes out of
+        ConditioningZeroOut is no text any more. A find names the encoder and the side of its texts."""
         node_id, class_type = step.node_id, self.class_type(step.node_id)
         if ZEROED.search(class_type):
             return [], []
@@ -374,12 +522,8 @@ class Flow:
         aside = ASIDE if REGIONAL.search(class_type) and "conditioning_to" not in inputs else 0
         return here, [(cost + aside, after) for cost, after in onward]
 
-    def _output(self, step: Step) -> str:
-        definition = self.definition(step.node_id)
-        return definition.outputs[step.slot] if definition and step.slot < len(definition.outputs) else ""
-
     def _side(self, step: Step) -> str:
-        """Which side of a node with two sides an output is."""
+        """The side that a step looks for inside its node: that of the output, where the node has two sides."""
         side = "negative" if step.sought.startswith("negative") else "positive"
         names = self.inputs(step.node_id).keys()
         if not any(words_in(name) == "negative" for name in names):
@@ -394,44 +538,14 @@ class Flow:
             return side
         return "positive" if step.slot == ends[0] else "negative"
 
-    def texts(self, node_id: str, side: str) -> list[str]:
-        """The inputs that hold the words of one side."""
-        positive: list[str] = []
-        negative: list[str] = []
-        for name in self.inputs(node_id):
-            whose = words_in(name)
-            if whose and self._takes_words(node_id, name):
-                (negative if whose == "negative" else positive).append(name)
-        numbered = [name for name in positive if name[-1].isdigit()]  # of a row of texts only the first
-        positive = [name for name in positive if name not in numbered[1:]]
-        return negative if side == "negative" and negative else positive if side == "positive" or not negative else []
-
-    def _takes_words(self, node_id: str, name: str) -> bool:
-        """Whether an input takes any text: no number, no choice, no conditioning."""
-        definition, value = self.definition(node_id), self.inputs(node_id)[name]
-        spec = definition.spec(name, self.inputs(node_id)) if definition else None
-        if spec and spec.type not in ("STRING", *ANY_TYPE):
-            return False
-        if definition and not spec and SHOWN_ONCE.fullmatch(name):
-            return False
-        if isinstance(value, str):
-            return True
-        wire = self.wire(node_id, name)
-        return wire is not None and wire.carries("STRING")
-
-    def words(self, node_id: str, side: str) -> list[Target]:
-        """The widgets where a person types the words of an encoder's side, also over links; the filled ones first."""
-        found = []
-        for name in self.texts(node_id, side):
-            if isinstance(self.inputs(node_id)[name], str):
-                found.append(Target(node_id, name))
-            elif target := self.best(self.wire(node_id, name), f"{side} text"):
-                found.append(target)
-        return sorted(dict.fromkeys(found), key=lambda target: not self.held(target))
+    def _output(self, step: Step) -> str:
+        """The type of the output that a step stands at, or "" when nothing tells."""
+        definition = self.definition(step.node_id)
+        return definition.outputs[step.slot] if definition and step.slot < len(definition.outputs) else ""
 
     def _look_for_text(self, step: Step) -> tuple[Finds, Onward]:
-        """Follow a text to the widget that a person would type it into: not the template around it, not the system
-        prompt of a model that rewrites it."""
+        """Follow a text to the widget that a person would type it into: neither the template around it nor the system
+        prompt of a language model that rewrites it."""
         node_id = step.node_id
         inputs = self.inputs(node_id)
         sided = self.texts(node_id, step.sought.removesuffix(" text"))
@@ -467,7 +581,8 @@ class Flow:
         return finds, self._on(step, words, "STRING") + onward
 
     def _look_for_value(self, step: Step) -> tuple[Finds, Onward]:
-        """Follow a number or choice to the node that holds it. Arithmetic on the way ends the search."""
+        """Follow a number or a choice to the widget that holds it. Arithmetic on the way ends the search, since the
+        result is not what the widget holds."""
         node_id, name = step.node_id, step.sought
         inputs, wires = self.inputs(node_id), self.wires(node_id)
         if "expression" in inputs and name not in CHOICES:  # "a" alone only turns one kind of number into another
@@ -492,7 +607,7 @@ class Flow:
         return [], self._on(step, values, *VALUE_TYPES) if passes else []
 
     def _look_for_image_size(self, step: Step) -> tuple[Finds, Onward]:
-        """Follow a picture to the node that gives it its size."""
+        """Follow a picture to the number that it gets its width or height by."""
         node_id = step.node_id
         name = step.sought.removeprefix("image ")
         if pair := self.size_inputs(node_id):
@@ -506,16 +621,8 @@ class Flow:
         pictures = [wire for wire in self.wires(node_id) if wire.carries("IMAGE", "LATENT")]
         return [], self._on(step, pictures[:1], "IMAGE", "LATENT")
 
-    def size_inputs(self, node_id: str) -> tuple[str, str] | None:
-        """The inputs of a node's width and height, if it has both and neither is 0: "as it comes"."""
-        inputs = self.inputs(node_id)
-        for pair in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
-            if all(self.holds("width", node_id, key) or self.wire(node_id, key) for key in pair):
-                return None if any(inputs.get(key) == 0 for key in pair) else pair
-        return None
-
     def _look_for_model(self, step: Step) -> tuple[Finds, Onward]:
-        """Follow a model over LoRAs and patches to the node that loads it."""
+        """Follow a model over LoRAs and patches to the widget that names its file."""
         node_id = step.node_id
         wires = sorted(self.wires(node_id), key=lambda wire: wire.name != "model")
         if any(wire.fits("MODEL") for wire in wires):
@@ -526,7 +633,7 @@ class Flow:
         return [], self._on(step, wires, "MODEL")
 
     def _look_for_latent(self, step: Step) -> tuple[Finds, Onward]:
-        """Follow a latent to the node that makes it, empty or of a picture."""
+        """Follow a latent to the node that makes it, empty or from a picture or sound."""
         node_id = step.node_id
         if self.is_sampler(node_id):
             return [], []
@@ -542,7 +649,7 @@ class Flow:
         return [], self._on(step, self.wires(node_id), "LATENT")
 
     def _look_for_maker(self, step: Step) -> tuple[Finds, Onward]:
-        """Follow what is made to the node that makes it: a sampler or a service."""
+        """Follow a picture, film or sound to the sampler or service that makes it."""
         node_id = step.node_id
         if self.is_maker(node_id):
             return [(0, Target(node_id, ""))], []
@@ -552,60 +659,9 @@ class Flow:
         media = [wire for wire in wires if wire.carries("LATENT", *MEDIA)]
         return [], self._on(step, media, "LATENT", *MEDIA)
 
-    # --- what makes pictures, and what of it is set ---
 
-    @once
-    def is_sampler(self, node_id: str) -> bool:
-        """Whether a node samples, by its inputs."""
-        names = self.inputs(node_id).keys()
-        if {"guider", "sigmas"} <= names:
-            return True
-        seeded = not names.isdisjoint(SEED_INPUTS)
-        if {"positive", "negative"} <= names:
-            return seeded or "steps" in names or "sigmas" in names
-        definition = self.definition(node_id)
-        samples = "latent_image" in names or (definition is not None and "LATENT" in definition.outputs)
-        usual = not names.isdisjoint(("cfg", "sampler_name", "scheduler", "denoise"))
-        return seeded and "steps" in names and (usual or samples)
-
-    @once
-    def is_service(self, node_id: str) -> bool:
-        """Whether a node makes something of a prompt or seed all by itself."""
-        if self.is_sampler(node_id):
-            return False
-        names = self.inputs(node_id)
-        definition = self.definition(node_id)
-        if definition and definition.outputs:
-            if not any(kind.startswith((*MEDIA, "STRING", "FILE_3D")) for kind in definition.outputs):
-                return False
-        elif "clip" in names and not GENERATES.search(self.class_type(node_id)):
-            return False  # an encoder
-        asked = any("prompt" in name for name in self.texts(node_id, "positive"))
-        seeded = any(key.lower() == "seed" and self.holds("seed", node_id, key) for key in names)
-        return asked or (seeded and len(names) > 1)
-
-    @once
-    def is_maker(self, node_id: str) -> bool:
-        """Whether a node makes what the workflow is for."""
-        return self.is_sampler(node_id) or self.is_service(node_id)
-
-    @once
-    def parts(self, node_id: str) -> list[str]:
-        """A sampler and the nodes that hold its noise, guider, sampler and sigmas, nearest first."""
-        found = [node_id]
-        for part in found:
-            for wire in self.wires(part):
-                if wire.fits(*SAMPLING) and wire.node_id not in found and len(found) < PARTS:
-                    found.append(wire.node_id)
-        return found
-
-    def target(self, name: str, *node_ids: str) -> Target | None:
-        """The widget of a parameter in the first of these nodes that has it, also over links."""
-        for node_id in node_ids:
-            for key in PARAMETERS[name]:
-                if self.holds(name, node_id, key):
-                    return Target(node_id, key)
-                wire = self.wire(node_id, key)
-                if wire and not wire.fits(*SAMPLING) and (found := self.best(wire, name)):
-                    return replace(found, reader=Target(node_id, key))
-        return None
+@functools.lru_cache(4096)
+def words_in(name: str) -> str:
+    """The side whose words an input takes, told by its name: "positive", "negative", or "" when it takes none."""
+    last = name.rsplit(".", 1)[-1].lower()
+    return "negative" if NEGATIVE_INPUT.search(last) else "positive" if PROMPT_INPUT.fullmatch(last) else ""

@@ -1,4 +1,17 @@
-"""graph/workflow."""
+"""A workflow as a value that never changes: a graph, and what can be set in it by name.
+
+`Workflow.parse` takes a graph in ComfyUI's API format and finds its parameters (see graph/discovery). Besides them
+every widget has a name, "<node title>.<input>". `bind` sets values by such names and gives a new workflow:
+
+    graph = {"6": {"class_type": "CLIPTextEncode", "inputs": {"text": "{{who}}, in oil", "clip": ["4", 1]}}, ...}
+    workflow = Workflow.parse("portrait", graph)
+    workflow.bind({"who": "a fox", "seed": 7, "KSampler.cfg": 3.5}).filled().graph
+
+Placeholders need more care than widgets, since texts can be bound again: `templates` keeps the texts as they were
+saved, `given` what was bound to their placeholders, and the graph always holds what follows from both. Before a run
+come `chosen`, which settles `{a|b}` in the saved texts, `bind`, and `filled`, which leaves no placeholder. `spec`
+tells the type, range and choices of what stands under a name, by the server's node definitions.
+"""
 
 import functools
 import random
@@ -19,13 +32,17 @@ from .search import ALIASES
 
 @dataclass(frozen=True)
 class Workflow:
-    """A graph in ComfyUI's API format and the parameters found in it. Never changed: `bind` gives a new one."""
+    """A graph in ComfyUI's API format, and the parameters found in it.
+
+    A parameter's `Target`s are the widgets that hold it; all of them are set together. Nothing here changes an object:
+    `bind`, `set`, `chosen` and `filled` give new ones, which share what has not changed.
+    """
 
     name: str
     graph: Graph
     parameters: Mapping[str, tuple[Target, ...]]
-    templates: Mapping[Target, str] = field(default_factory=dict)  # widgets with placeholders, as they were saved
-    given: Mapping[str, Any] = field(default_factory=dict)  # what was bound to placeholders
+    templates: Mapping[Target, str] = field(default_factory=dict)  # texts with placeholders, as they were saved
+    given: Mapping[str, Any] = field(default_factory=dict)  # what was bound to placeholders: {"{{who}}": "a fox"}
     dynamic: frozenset[Target] = frozenset()  # texts that `dynamic_prompt` rewrites before every run
 
     @classmethod
@@ -36,8 +53,11 @@ class Workflow:
         definitions: Definitions = NO_DEFINITIONS,
         dynamic: frozenset[Target] = frozenset(),
     ) -> "Workflow":
-        """A workflow of an API-format graph; raises `WorkflowRefused` when it is none. The more definitions of its
-        node classes there are, the better are its parameters found; without any it is done by names."""
+        """A workflow from a graph in the API format. Raises `WorkflowRefused` when it is not one.
+
+        The more definitions of its node classes there are, the better its parameters are found; without any, names
+        have to do. `dynamic` are the texts that the front end would rewrite before each run.
+        """
         nodes = graph.values() if isinstance(graph, dict) else ()
         if not nodes or not all(isinstance(node, dict) and isinstance(node.get("class_type"), str) for node in nodes):
             what = "This is no graph in ComfyUI's API format" if graph else "The workflow has no nodes"
@@ -47,10 +67,17 @@ class Workflow:
         templates = {at: graph[at.node_id]["inputs"][at.input] for at in marked}
         return cls(name, graph, parameters, templates, dynamic=dynamic)
 
+    # What can be set, and what each name means.
+
+    @functools.cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of everything that can be set: the parameters, then the widgets."""
+        return (*self.parameters, *self.widgets)
+
     @functools.cached_property
     def widgets(self) -> Mapping[str, Target]:
-        """Every input that holds a value and no link, by "<node title>.<input>", in the graph's order. Where several
-        nodes have the title, the node's id tells them apart: "<node title> (<id>).<input>"."""
+        """Every input that holds a value and not a link, by "<node title>.<input>", in the graph's order. Where several
+        nodes share a title, their ids tell them apart: "<node title> (<id>).<input>"."""
         titles = {node_id: plain_title(node) for node_id, node in self.graph.items()}
         counts: dict[str, int] = {}
         for title in titles.values():
@@ -64,14 +91,19 @@ class Workflow:
                     named[name if name not in named else f"{title} ({node_id}).{key}"] = Target(node_id, key)
         return named
 
-    @functools.cached_property
-    def names(self) -> tuple[str, ...]:
-        """Everything that can be set: the parameters, then the widgets."""
-        return (*self.parameters, *self.widgets)
+    def find(self, name: str) -> tuple[Target, ...] | None:
+        """The widgets that a name means, or None when it means nothing or could mean several things.
+
+        It may name a parameter or an alias of one, a widget, "<node id>.<input>", or "<class>.<input>" when only one
+        node fits. Case, spaces and underscores do not matter.
+        """
+        exact = self.parameters.get(name) or ((self.widgets[name],) if name in self.widgets else None)
+        return exact or self._lookup.get(simplified(name))
 
     @functools.cached_property
     def _lookup(self) -> Mapping[str, tuple[Target, ...] | None]:
-        """What each simplified name means; None for one that could mean several things."""
+        """What each simplified name means, None where it could mean several things. What names a parameter
+        counts first, then titles, classes, ids, and aliases last."""
         classes: dict[str, tuple[Target, ...] | None] = {}
         titles: dict[str, tuple[Target, ...] | None] = {}
         ids: dict[str, tuple[Target, ...] | None] = {}
@@ -85,22 +117,64 @@ class Workflow:
         parameters = {simplified(name): targets for name, targets in self.parameters.items()}
         return {**aliases, **ids, **classes, **titles, **parameters}
 
-    def find(self, name: str) -> tuple[Target, ...] | None:
-        """The widgets that a name means, whatever its case, spaces and underscores: that of a parameter, of a widget,
-        "<node id>.<input>", or "<class>.<input>" when only one node fits. None for what is not there."""
-        exact = self.parameters.get(name) or ((self.widgets[name],) if name in self.widgets else None)
-        return exact or self._lookup.get(simplified(name))
-
     def _targets(self, name: str) -> tuple[Target, ...]:
+        """The widgets that a name means. Raises `BadArgument` with the closest names when there are none."""
         found = self.find(name)
         if found is None:
             hint = f"The closest are: {quoted(closest(name, self.names))}."
             raise BadArgument(f'The workflow "{self.name}" has no "{shortened(name)}".', hint)
         return found
 
+    # What is held, and what the server accepts.
+
+    def value(self, name: str) -> Any:
+        """What the graph holds under a name, or None when it has no such name or only an unbound placeholder there."""
+        return self._held(self.find(name) or ())
+
+    def _held(self, targets: Sequence[Target]) -> Any:
+        """What the first of these widgets holds; a placeholder only counts where there are no plain ones."""
+        for target in sorted(targets, key=lambda target: bool(target.token)):
+            if target.token:
+                return self.given.get(target.token)
+            return node_inputs(self.graph[target.node_id]).get(target.input)
+        return None
+
+    @property
+    def open(self) -> tuple[str, ...]:
+        """The parameters that have no value: all their widgets are placeholders that nothing was bound to."""
+        return tuple(
+            name
+            for name, targets in self.parameters.items()
+            if all(target.token and target.token not in self.given for target in targets)
+        )
+
+    def spec(self, name: str, definitions: Definitions) -> InputSpec:
+        """What the server accepts under a name: any text where it does not know the class, or inside a text. Raises
+        `BadArgument` for an unknown name."""
+        target = self._targets(name)[0]
+        return InputSpec("STRING") if self._is_inside(target) else self.widget_spec(target, definitions)
+
+    def widget_spec(self, target: Target, definitions: Definitions) -> InputSpec:
+        """What the server accepts in a widget: any text where it does not know the class. The range of the input that
+        reads the widget over a link comes before the widget's own."""
+        for place in (target.reader, target):
+            node = self.graph[place.node_id] if place else {}
+            definition = definitions.get(node.get("class_type", ""))
+            if place and definition and (spec := definition.spec(place.input, node_inputs(node))):
+                return spec
+        return InputSpec("STRING")
+
+    def _is_inside(self, target: Target) -> bool:
+        """Whether a target is a placeholder with text around it."""
+        return bool(target.token) and self.templates.get(target.widget) != target.token
+
+    # New workflows out of this one.
+
     def bind(self, values: Mapping[str, Any]) -> "Workflow":
-        """The same workflow with these set; each is a name that `find` knows, else `BadArgument` is raised. A value
-        that the workflow holds already changes nothing, not even where a parameter's widgets differ."""
+        """The same workflow with these values, each under a name that `find` knows; raises `BadArgument` for another.
+
+        A value that the workflow holds already changes nothing, not even where a parameter's widgets differ.
+        """
         given = dict(self.given)
         widgets: dict[Target, Any] = {}
         for name, value in values.items():
@@ -122,14 +196,15 @@ class Workflow:
 
     @functools.cached_property
     def _tokens(self) -> Mapping[Target, set[str]]:
-        """The placeholders of each widget; what looks like one elsewhere is none."""
+        """The placeholders in each text that counts as having some. What looks like one elsewhere is plain text."""
         tokens: dict[Target, set[str]] = {}
         for target in (target for targets in self.parameters.values() for target in targets if target.token):
             tokens.setdefault(target.widget, set()).add(target.token)
         return tokens
 
     def set(self, widgets: Mapping[Target, Any]) -> "Workflow":
-        """The same workflow with these widgets set."""
+        """The same workflow with these widgets set. One with placeholders becomes a plain one: its saved text is
+        forgotten."""
         graph = dict(self.graph)
         for target, value in widgets.items():
             node = graph[target.node_id]
@@ -139,9 +214,25 @@ class Workflow:
             self, graph=graph, templates={at: text for at, text in self.templates.items() if at not in changed}
         )
 
+    def chosen(self, rng: random.Random) -> "Workflow":
+        """The same workflow with one of each `{a|b}` chosen in those `dynamic` texts that have placeholders.
+
+        What is put in for the placeholders later is not chosen from: they wait behind marks of private characters.
+        """
+        templates = dict(self.templates)
+        for at in sorted(self.dynamic & templates.keys(), key=lambda at: (at.node_id, at.input)):
+            tokens = [target.token for targets in self.parameters.values() for target in targets if target.widget == at]
+            shields = {token: f"\ue000{place}\ue001" for place, token in enumerate(filter(None, tokens))}
+            text = dynamic_prompt(str(fill(templates[at], shields)), rng)
+            templates[at] = str(fill(text, {shield: token for token, shield in shields.items()}))
+        return replace(self, templates=templates)
+
     def filled(self, definitions: Definitions = NO_DEFINITIONS) -> "Workflow":
-        """The same workflow with no placeholder left: one that was not bound gives way to what the node takes by
-        default when it is the whole value, and to nothing inside a text."""
+        """The same workflow with no placeholder left.
+
+        One that nothing was bound to gives way to the node's default where it is the whole text. Inside a text it gives
+        way to what the parameter holds in another widget, or to nothing.
+        """
         left: dict[Target, Any] = {}
         for at, text in self.templates.items():
             tokens = {
@@ -156,58 +247,12 @@ class Workflow:
                 left[at] = fill(text, {**tokens, **self.given})
         return self.set(left)
 
-    def chosen(self, rng: random.Random) -> "Workflow":
-        """The same workflow with one of each `{a|b}` chosen in the saved texts that have placeholders in them. What is
-        put in for those later is left as it is."""
-        templates = dict(self.templates)
-        for at in sorted(self.dynamic & templates.keys(), key=lambda at: (at.node_id, at.input)):
-            tokens = [target.token for targets in self.parameters.values() for target in targets if target.widget == at]
-            shields = {token: f"\ue000{place}\ue001" for place, token in enumerate(filter(None, tokens))}
-            text = dynamic_prompt(str(fill(templates[at], shields)), rng)
-            templates[at] = str(fill(text, {shield: token for token, shield in shields.items()}))
-        return replace(self, templates=templates)
-
-    @property
-    def open(self) -> tuple[str, ...]:
-        """The parameters without a value: placeholders that nothing was bound to."""
-        return tuple(
-            name
-            for name, targets in self.parameters.items()
-            if all(target.token and target.token not in self.given for target in targets)
-        )
-
-    def value(self, name: str) -> Any:
-        """What the graph holds under a name, or None when it has no such name or only a placeholder there."""
-        return self._held(self.find(name) or ())
-
-    def _held(self, targets: Sequence[Target]) -> Any:
-        for target in sorted(targets, key=lambda target: bool(target.token)):
-            if target.token:
-                return self.given.get(target.token)
-            return node_inputs(self.graph[target.node_id]).get(target.input)
-        return None
-
-    def spec(self, name: str, definitions: Definitions) -> InputSpec:
-        """What the server accepts under a name; an unknown class accepts any text. Raises `BadArgument`."""
-        target = self._targets(name)[0]
-        return InputSpec("STRING") if self._is_inside(target) else self.widget_spec(target, definitions)
-
-    def _is_inside(self, target: Target) -> bool:
-        """Whether a placeholder has text around it."""
-        return bool(target.token) and self.templates.get(target.widget) != target.token
-
-    def widget_spec(self, target: Target, definitions: Definitions) -> InputSpec:
-        """What the server accepts in a widget; an unknown class accepts any text."""
-        for place in (target.reader, target):
-            node = self.graph[place.node_id] if place else {}
-            definition = definitions.get(node.get("class_type", ""))
-            if place and definition and (spec := definition.spec(place.input, node_inputs(node))):
-                return spec
-        return InputSpec("STRING")
-
 
 def fill(text: str, given: Mapping[str, Any]) -> Any:
-    """A text with its placeholders replaced by what is given; one that is the whole text becomes the value itself."""
+    """A text with its placeholders replaced by what is given for them.
+
+    With {"%steps%": 20} the text "%steps% steps" becomes "20 steps", and "%steps%" alone the number 20 itself.
+    """
     if text in given:
         return given[text]
     marks = "|".join(re.escape(token) for token in sorted(given, key=len, reverse=True))
@@ -215,7 +260,7 @@ def fill(text: str, given: Mapping[str, Any]) -> Any:
 
 
 def default_value(spec: InputSpec) -> Any:
-    """What an input holds when nobody says anything."""
+    """What an input holds when nobody says anything: its default, else its minimum or 0, False, or an empty text."""
     if spec.default is not None:
         return spec.default
     return spec.minimum or 0 if spec.type in ("INT", "FLOAT") else False if spec.type == "BOOLEAN" else ""

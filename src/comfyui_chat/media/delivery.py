@@ -1,4 +1,16 @@
-"""media/delivery."""
+"""Hand a finished file over as it is wanted: in which format, with or without metadata.
+
+`deliver` makes a `Product` of the bytes that a server gave, in the `Format` that somebody chose, and notes what
+could not be done; the file then stays as it was made. Only still pictures are converted. The prompt and the workflow
+that ComfyUI wrote into them move to where it would write them in the new format, so that a picture can still be
+dropped into its editor:
+
+    PNG         text chunks: "prompt", "workflow" and others
+    WebP, JPEG  EXIF data: "prompt:{...}" in tag 0x0110, "workflow:{...}" and others in 0x010F, 0x010E and so on down
+
+Without metadata a converted picture tells nothing, and any other file is stripped by media/metadata. `text_product`
+makes a file of a text that a node showed.
+"""
 
 import contextlib
 import json
@@ -17,25 +29,37 @@ from .pictures import encode, orientation_of, over_white, plain_picture, rgb_pro
 
 @dataclass(frozen=True)
 class Format:
-    """How a finished file is handed over."""
+    """How a finished file is wanted."""
 
-    kind: str = ""  # "" as made, "PNG", "WebP" or "JPEG"; of still pictures
-    quality: int = 90  # 1 to 100, of WebP and JPEG
-    metadata: bool = True  # whether it may tell its prompt and workflow
-
-
-LONGEST_SIDE = {"PNG": 2**31 - 1, "WEBP": 16_383, "JPEG": 65_535}  # in pixels, of what is made
-MAX_JPEG_EXIF = 65_000  # bytes; the length of a segment has 16 bits
-TEXT_KEY = re.compile(r"[^\0:]{1,79}")
-PROMPT_TAG = 0x0110  # of EXIF, where ComfyUI writes the prompt
+    kind: str = ""  # of still pictures: "PNG", "WebP", "JPEG", or "" for as they were made
+    quality: int = 90  # 1 to 100, of a WebP or JPEG that is made
+    metadata: bool = True  # whether the file may tell its prompt and workflow
 
 
-# Where it writes the other texts, and where nothing stands when there are more of them.
-TEXT_TAGS = (*range(0x010F, 0x010A, -1), *range(0x00FD, 0x0080, -1))
+def deliver(data: bytes, source: str, wanted: Format) -> tuple[Product, tuple[str, ...]]:
+    """A finished file as it is wanted, and notes of what could not be done. `source` is its name on the server. Blocks:
+    call it in a thread."""
+    product = read_product(data, source)
+    changed, content_type, notes = delivered(data, product.content_type, wanted)
+    size = product.size if content_type == product.content_type else content_type_of(changed, "")[1]
+    return replace(product, data=changed, content_type=content_type, size=size), notes
+
+
+def read_product(data: bytes, source: str) -> Product:
+    """A finished file with its type and size, told by its bytes, else by its name. Blocks: call it in a thread."""
+    content_type, size, _ = content_type_of(data, source)
+    return Product(data, content_type, size, source)
+
+
+# The longest side, in pixels, that a picture of each format may have.
+LONGEST_SIDE = {"PNG": 2**31 - 1, "WEBP": 16_383, "JPEG": 65_535}
 
 
 def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, str, tuple[str, ...]]:
-    """A finished file as it is wanted: its bytes, its content type, and what could not be done. Blocks."""
+    """A finished file as it is wanted: its bytes, its content type, and notes of what could not be done. Blocks.
+
+    `content_type` is what is known of the file; its own bytes count more.
+    """
     notes: tuple[str, ...] = ()
     kind = wanted.kind.upper()
     own, size, moves = content_type_of(data, "")
@@ -57,8 +81,17 @@ def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, st
     return data, content_type, notes
 
 
+# Texts in pictures: what their keys look like, and the tags of EXIF data that they stand in. That is one for the
+# prompt; the others go first where ComfyUI writes them, then, if there are more, where nothing else stands.
+TEXT_KEY = re.compile(r"[^\0:]{1,79}")
+PROMPT_TAG = 0x0110
+TEXT_TAGS = (*range(0x010F, 0x010A, -1), *range(0x00FD, 0x0080, -1))
+
+MAX_JPEG_EXIF = 65_000  # bytes; the length of its segment has 16 bits
+
+
 def _converted(data: bytes, kind: str, wanted: Format) -> tuple[bytes, tuple[str, ...]]:
-    """A picture in another format, and what was lost. Raises anything."""
+    """A picture as a file of Pillow's format `kind`, and notes of what was lost. May raise any exception."""
     with open_picture(data) as image:
         image.load()
         texts = _texts(image) if wanted.metadata else {}
@@ -82,7 +115,7 @@ def _converted(data: bytes, kind: str, wanted: Format) -> tuple[bytes, tuple[str
 
 
 def _texts(image: Image.Image) -> dict[str, str]:
-    """The texts in a picture, where ComfyUI puts them: PNG text, or "key:text" in EXIF data."""
+    """The texts in a picture by their keys, from where ComfyUI puts them: PNG texts, or "key:text" in EXIF data."""
     if isinstance(image, PngImagePlugin.PngImageFile):
         held = {key: str(text) for key, text in image.text.items()}
     else:
@@ -94,7 +127,7 @@ def _texts(image: Image.Image) -> dict[str, str]:
 
 
 def _exif(texts: Mapping[str, str]) -> bytes:
-    """Texts as ComfyUI writes them into EXIF data, which holds ASCII only: other characters as JSON escapes them."""
+    """Texts as ComfyUI writes them into EXIF data, which holds ASCII only: other characters become JSON escapes."""
     exif = Image.Exif()
     rest = iter(TEXT_TAGS)
     for key, text in texts.items():
@@ -103,25 +136,11 @@ def _exif(texts: Mapping[str, str]) -> bytes:
     return exif.tobytes() if texts else b""
 
 
-def deliver(data: bytes, source: str, wanted: Format) -> tuple[Product, tuple[str, ...]]:
-    """A file in the format that is wanted, and notes where that could not be. Blocks: call it in a thread."""
-    product = read_product(data, source)
-    changed, content_type, notes = delivered(data, product.content_type, wanted)
-    size = product.size if content_type == product.content_type else content_type_of(changed, "")[1]
-    return replace(product, data=changed, content_type=content_type, size=size), notes
-
-
 def text_product(text: str) -> Product:
-    """A text that a node showed, as a file."""
+    """A text that a node showed, as a file: JSON if it is that, else plain text."""
     kind = "text/plain"
     if text.lstrip()[:1] in ("{", "["):
         with contextlib.suppress(ValueError, RecursionError):
             json.loads(text)
             kind = "application/json"
     return Product(text.encode("utf-8", "replace"), kind, None, "")
-
-
-def read_product(data: bytes, source: str) -> Product:
-    """A finished file with what it is, told by its bytes or its name. Blocks: call it in a thread."""
-    content_type, size, _ = content_type_of(data, source)
-    return Product(data, content_type, size, source)

@@ -1,4 +1,12 @@
-"""media/kinds."""
+"""Tell what a file is by its bytes: its type, a picture's size, whether it moves.
+
+`content_type_of` answers ("image/png", Size(1024, 768), False), say. Pictures are opened by Pillow (`open_picture`),
+which decodes only their heads. For other files `BEGINNINGS` lists how each kind begins; failing that, the ending of
+the name tells. What a server or a browser says of a file is not asked. A `Product` is a finished file and its type.
+
+Files come from anybody, and Pillow's readers raise whatever they stumble over. So in `media/` every exception of
+theirs is caught and becomes an error of this tool or a note, and formats that could do harm are not read.
+"""
 
 import contextlib
 import functools
@@ -12,52 +20,24 @@ from PIL import Image
 
 from ..values import Size
 
-MAX_INPUT_BYTES = 256 * 2**20
-MAX_INPUT_FILES = 16  # of one call
+# What may come in.
+MAX_INPUT_BYTES = 256 * 2**20  # of a file, and of all files of a call together
+MAX_INPUT_FILES = 16  # of a call
+MAX_INPUT_MEGAPIXELS = 50.0  # of one picture
+MAX_INPUT_SIDE = 16_384  # pixels
 
-
-#
-# Pictures that come in, masks, and the files that go out, all as bytes. They come from anybody, and Pillow's readers
-# raise whatever they stumble over, so every exception of theirs is caught and becomes an error or a note.
-
-MAX_INPUT_MEGAPIXELS = 50.0
-MAX_INPUT_SIDE = 16_384
-
-
-# Not read: what Pillow only recognizes, what starts another program, draws vectors, opens other formats inside or
-# unpacks without a bound (FITS).
-NOT_READ = {"BUFR", "EPS", "FITS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "QOI", "WMF"}
-ENDINGS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}  # what every ComfyUI reads
-PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
-TURNED = range(2, 9)  # values of EXIF's orientation; 1 is upright
-ORIENTATION = 0x0112
-PAGED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF", "FLI")  # formats whose further pictures are as good as the first
-FAINT = 8  # of 255: no more than a trace of white in a mask
-ONE_COLOUR = 16.0  # of 255: how much each channel of a stroke's colour may spread
-GREY = 12.0  # of 255: how far apart the channels of something grey may be on average
+# Content types: of what Pillow reads, by its names for the formats, and by the endings of names, where the operating
+# system's own table may lack them.
 PICTURE_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
-
-
 PICTURE_TYPES |= {"AVIF": "image/avif", "TIFF": "image/tiff", "BMP": "image/bmp", "MPO": "image/jpeg"}
 
-
-# What the operating system's own table of endings may lack.
 OTHER_TYPES = {"mp4": "video/mp4", "webm": "video/webm", "mp3": "audio/mpeg", "flac": "audio/flac", "opus": "audio/ogg"}
-
-
 OTHER_TYPES |= {"ogg": "audio/ogg", "wav": "audio/wav", "m4a": "audio/mp4", "mov": "video/quicktime"}
-
-
 OTHER_TYPES |= {"mkv": "video/x-matroska", "glb": "model/gltf-binary", "gltf": "model/gltf+json", "obj": "model/obj"}
-
-
 OTHER_TYPES |= {"stl": "model/stl", "ply": "model/ply", "svg": "image/svg+xml", "json": "application/json"}
-
-
 OTHER_TYPES |= {"txt": "text/plain", "md": "text/markdown", "latent": "application/octet-stream"}
 
-
-# How the files of a kind begin.
+# How the files of a kind begin; the first match counts.
 BEGINNINGS = tuple(
     (re.compile(start, re.DOTALL), kind)
     for start, kind in (
@@ -82,10 +62,34 @@ BEGINNINGS = tuple(
     )
 )
 
+# Formats that are not read: those that Pillow only recognizes, start another program, draw vectors, open other formats
+# inside, or unpack without a bound (FITS).
+NOT_READ = {"BUFR", "EPS", "FITS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "QOI", "WMF"}
+
+# Formats whose further pictures are as good as the first. In others they only go with it, as in a phone's MPO.
+PAGED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF", "FLI")
+
+# Pictures that every ComfyUI reads rightly as they are: their formats, with the usual endings, and their modes.
+ENDINGS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}
+PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
+
+# EXIF's tag for how a picture is turned, and the values of it that ask for turning; 1 is upright.
+ORIENTATION = 0x0112
+TURNED = range(2, 9)
+
+# How a picture is told to be a mask, and what counts as white in it.
+FAINT = 8  # of 255: no more than a trace of white in a mask
+ONE_COLOUR = 16.0  # of 255: how much each channel of a stroke's colour may spread
+GREY = 12.0  # of 255: how far apart the channels of something grey may be on average
+
 
 def content_type_of(data: bytes, name: str) -> tuple[str, Size | None, bool]:
-    """What a file is: its content type, the size in pixels of a picture, and whether it moves (or has pages).
-    Told by its own bytes, of which only the head is decoded, else by the name's ending. Blocks: call it in a thread."""
+    """What a file is: its content type, a picture's size in pixels (None for other files), and whether it moves or has
+    pages.
+
+    Told by its own bytes, of which only the head is decoded, else by the ending of its name; what nothing tells is
+    "application/octet-stream". Blocks: call it in a thread.
+    """
     with contextlib.suppress(Exception), open_picture(data, PICTURE_TYPES) as image:
         return PICTURE_TYPES[str(image.format)], Size(*image.size), _is_paged(image)
     ending = name.rpartition(".")[2].lower()
@@ -101,27 +105,29 @@ def content_type_of(data: bytes, name: str) -> tuple[str, Size | None, bool]:
     return kind, None, kind.startswith("video/")
 
 
-def is_drawing(data: bytes) -> bool:
-    """Whether a file is an SVG."""
-    head = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    return head.startswith(b"<") and not head.startswith((b"<html", b"<!doctype html")) and b"<svg" in head
-
-
 def open_picture(data: bytes, formats: Iterable[str] = ()) -> Image.Image:
-    """A picture whose head is decoded. Raises anything."""
+    """A picture of which only the head is decoded, in one of Pillow's `formats`, or in any that is read when there are
+    none. May raise any exception."""
     Image.init()
     names = [kind for kind in Image.OPEN if kind not in NOT_READ and (not formats or kind in formats)]
     return Image.open(io.BytesIO(data), formats=names)
 
 
 def _is_paged(image: Image.Image) -> bool:
+    """Whether a picture is an animation or has pages."""
     with contextlib.suppress(Exception):
         return image.format in PAGED and bool(getattr(image, "is_animated", False))
     return False
 
 
+def is_drawing(data: bytes) -> bool:
+    """Whether a file is a drawing (SVG)."""
+    head = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    return head.startswith(b"<") and not head.startswith((b"<html", b"<!doctype html")) and b"<svg" in head
+
+
 def behind_id3(data: bytes) -> int:
-    """Where a file goes on behind ID3 tags at its start."""
+    """The place behind the ID3 tags that a file begins with, 0 when it has none."""
     at = 0
     for _ in range(8):  # there is rarely a second one
         if data[at : at + 3] != b"ID3" or len(data) < at + 10:
@@ -131,23 +137,24 @@ def behind_id3(data: bytes) -> int:
     return at
 
 
-USUAL_ENDINGS = {"jpeg": "jpg", "plain": "txt", "svg+xml": "svg"}  # where a type is not called as its files end
+# Where a content type is not called as its files end.
+USUAL_ENDINGS = {"jpeg": "jpg", "plain": "txt", "svg+xml": "svg"}
 
 
 @dataclass(frozen=True)
 class Product:
-    """A finished file, nearly always a picture."""
+    """A finished file, nearly always a picture, with what is known of it."""
 
     data: bytes = field(repr=False)
     content_type: str
-    size: Size | None  # of a picture
-    source: str  # its name on the ComfyUI server, or "" when it came over the websocket, or is a text
-    prompt_id: str = ""  # of the run that made it,
-    of: int = 0  # and how many files that made
+    size: Size | None  # of a picture in pixels
+    source: str  # its name on the ComfyUI server; "" for a text, and for what came over the websocket
+    prompt_id: str = ""  # of the run that made it
+    of: int = 0  # how many files that run made
 
     @property
     def ending(self) -> str:
-        """What a name of such a file ends in: "png"."""
+        """How the name of such a file ends, without the dot: "png". It is "bin" where nothing sensible is known."""
         kind = self.content_type.rpartition("/")[2]
         ending = self.source.rpartition(".")[2].lower() if self.size is None and "." in self.source else kind
         ending = USUAL_ENDINGS.get(ending, ending)

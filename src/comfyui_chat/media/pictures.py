@@ -1,4 +1,19 @@
-"""media/pictures."""
+"""Make files of the chat ready for a workflow: pictures, masks, videos and sounds.
+
+`read_input` makes an `InputFile` of a file's bytes. A picture keeps its bytes where every ComfyUI reads them
+rightly. Else it is encoded anew: upright, with 8 bits a channel, and only the first of several pictures. A mask is a
+Pillow picture of mode L on its way, white where something is painted anew: `read_mask` finds it in what somebody
+drew, `mask_of` in what is see-through in a picture. It goes to ComfyUI as the transparency of a picture
+(`with_mask`), which is how LoadImage takes it, or as a file of its own (`mask_file`).
+
+`glance` and `small_jpeg` shrink a picture to a JPEG data URI, for models to look at and for live previews.
+`read_picture_workflow` takes the workflow out of a picture that ComfyUI saved:
+
+    PNG   a text "prompt" with the graph in the API format, a text "workflow" with the one in the UI format
+    WebP  the same in EXIF data, as "prompt:{...}" and "workflow:{...}"
+
+All of this decodes or encodes pictures and blocks: call it in a thread.
+"""
 
 import base64
 import contextlib
@@ -34,115 +49,76 @@ from .kinds import (
     open_picture,
 )
 
-PICTURE_KEYS = ("prompt", "workflow")  # what ran comes before what was drawn: it needs no conversion
-
-
-def read_picture_workflow(data: bytes, name: str) -> Graph:
-    """The workflow that ComfyUI put into a picture that it made: PNG text, or the EXIF data of other formats. Raises
-    `WorkflowRefused` when there is none. Blocks: call it in a thread."""
-    try:
-        with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as image:
-            held = {key: value for key, value in image.info.items() if key in PICTURE_KEYS and isinstance(value, str)}
-            for value in image.getexif().values():
-                key, _, text = value.partition(":") if isinstance(value, str) else ("", "", "")
-                held.setdefault(key.strip().lower(), text.strip("\0 "))
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise WorkflowRefused(f'"{name}" is no picture that can be read.', EXPECTED) from None
-    for key in PICTURE_KEYS:
-        with contextlib.suppress(WorkflowRefused):
-            return unwrap(read_json(held.get(key, "")))
-    raise WorkflowRefused(
-        f'The picture "{name}" holds no workflow of ComfyUI.',
-        "Pictures lose it when they are edited, compressed or sent by a messenger: attach the file that ComfyUI saved.",
-    )
-
-
-def orientation_of(image: Image.Image) -> int:
-    """EXIF's orientation, 0 when its EXIF data cannot be read. What holds its EXIF data at the end is loaded."""
-    try:
-        found = image.getexif().get(ORIENTATION, 1)
-    except Exception:
-        return 0
-    return found if found in TURNED else 1
-
-
-def turn_upright(image: Image.Image) -> None:
-    """Turn a picture, in place, as its EXIF data asks for."""
-    if orientation_of(image) in TURNED:
-        ImageOps.exif_transpose(image, in_place=True)
-
-
-def _is_see_through(image: Image.Image) -> bool:
-    if not image.has_transparency_data or image.mode[0] in "IF":
-        return False
-    alpha = image if "A" in image.getbands() else image.convert("RGBA")
-    return alpha.getchannel("A").getextrema()[0] != 255
-
-
-def plain_picture(image: Image.Image) -> Image.Image:
-    """A decoded picture as RGB with 8 bits a channel, or as RGBA when something in it is see-through."""
-    mode = "RGBA" if _is_see_through(image) else "RGB"
-    if mode == "RGB":
-        image.info.pop("transparency", None)  # Pillow would warn of it
-    if image.mode[0] in "IF":
-        image = _eight_bits(image)
-    return image if image.mode == mode else image.convert(mode)
-
-
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """A grey picture of 16 or 32 bits or of fractions as one of 8. 16 bits lose the lower half, which ComfyUI would
-    clip to white; white in others is the brightest pixel, in fractions at least 1, and 255 when it is above 1."""
-    if image.mode == "F":
-        top = _brightest(image)
-        top = max(top, 255.0) if top > 1 else 1.0
-    else:
-        image = image.convert("I")
-        top = _brightest(image)
-        if top <= 0xFFFF:
-            return image.point([value >> 8 for value in range(0x10000)], "L")
-    return image.point(lambda value: value * (255 / top) + 0).convert("L")
-
-
-def _brightest(image: Image.Image) -> float:
-    """The highest value in a picture of one channel."""
-    return float(image.getextrema()[1])  # type: ignore[arg-type]
-
-
-def rgb_profile(image: Image.Image) -> bytes | None:
-    """A picture's colour profile, if it is one for RGB."""
-    profile = image.info.get("icc_profile")
-    return profile if isinstance(profile, bytes) and profile[16:20] == b"RGB " else None
-
-
-def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
-    """A picture as a file of Pillow's format `kind`, with the options that Pillow takes for it."""
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
-
 
 @dataclass(frozen=True)
 class InputFile:
     """A file for a workflow to work on, as ComfyUI reads it."""
 
     data: bytes = field(repr=False)
-    ending: str  # of its name: "png"
-    size: Size | None = None  # of a picture, upright
+    ending: str  # of its name, without the dot: "png"
+    size: Size | None = None  # of a picture, upright; None for a video or sound
     transparent: bool = False  # whether any part of it is see-through
-    notes: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()  # for the user: "only the first of 3 pictures in it is used"
     kind: str = "image"  # or "video" or "audio"
 
     @functools.cached_property
     def stored_name(self) -> str:
-        """Its name in the server's input folder, made from its content: the same file is kept once, and nodes that
-        read it are not run again."""
+        """Its name in the server's input folder, made from a digest of its content: a file is kept only once, and nodes
+        that read it need not run again."""
         return f"open-webui-{hashlib.sha256(self.data).hexdigest()[:24]}.{self.ending}"
+
+
+def read_input(data: bytes, name: str) -> InputFile:
+    """A file as a workflow's input: a video or sound as it is, a picture by `read_still`. Raises `BadArgument` for a
+    file of another kind, and as `read_still` does. Blocks: call it in a thread."""
+    content_type = content_type_of(data, name)[0]
+    kind = content_type.partition("/")[0]
+    if kind in ("video", "audio") and data:
+        return InputFile(data, Product(data, content_type, None, name).ending, kind=kind)
+    return read_still(data, name)
+
+
+def read_still(data: bytes, name: str) -> InputFile:
+    """A picture of any common format for ComfyUI: its own bytes where every ComfyUI reads them rightly, else encoded
+    anew, as a JPEG if it was one, else as a PNG.
+
+    It is decoded once in any case, so that a damaged file is found here. Raises `BadArgument` for what is not a
+    picture, and `LimitExceeded` beyond the bounds. Blocks.
+    """
+    with _reading(data, name) as image:
+        ending = ENDINGS.get(str(image.format), "")
+        if ending == "jpg" and image.mode in PLAIN_MODES and orientation_of(image) == 1:
+            size = Size(*image.size)
+            image.draft(image.mode, (1, 1))  # decodes at an eighth of the size, and reads all of the file all the same
+            image.load()
+            return InputFile(data, ending, size, False)
+        count = int(getattr(image, "n_frames", 1)) if _is_paged(image) else 1
+        image.load()
+        _check_bounds(image, name)  # some formats tell their size only now
+        transparent = _is_see_through(image)
+        hidden = transparent and image.mode in ("1", "L", "RGB")  # a colour stands for nothing, but ComfyUI shows it
+        if ending and image.mode in PLAIN_MODES and orientation_of(image) == count == 1 and not hidden:
+            return InputFile(data, ending, Size(*image.size), transparent)
+        notes = (f"only the first of {count} pictures in it is used",) if count > 1 else ()
+        turn_upright(image)
+        # A JPEG gets here if it was turned, or has EXIF data that ComfyUI would fail on.
+        if ending == "jpg" and image.mode in ("L", "RGB"):
+            profile = image.info.get("icc_profile")
+            encoded = encode(image, "JPEG", quality=95, subsampling="4:4:4", icc_profile=profile)
+            return InputFile(encoded, ending, Size(*image.size), False, notes)
+        profile = rgb_profile(image)
+        plain = plain_picture(image)
+        encoded = encode(plain, "PNG", compress_level=1, icc_profile=profile)
+        return InputFile(encoded, "png", Size(*plain.size), transparent, notes)
+
+
+# Opening a picture within bounds, and the errors for what cannot be opened.
 
 
 @contextlib.contextmanager
 def _reading(data: bytes, name: str) -> Iterator[Image.Image]:
-    """A picture within the bounds, not yet decoded. Raises `BadArgument` and `LimitExceeded` for whatever goes wrong
-    with it inside."""
+    """Open a picture within the bounds; it is not decoded yet. Whatever goes wrong then or inside the block is raised
+    as `BadArgument` or `LimitExceeded`."""
     try:
         with open_picture(data) as image:
             _check_bounds(image, name)
@@ -156,12 +132,14 @@ def _reading(data: bytes, name: str) -> Iterator[Image.Image]:
 
 
 def _check_bounds(image: Image.Image, name: str) -> None:
+    """Raise `LimitExceeded` for a picture with too many pixels or too long a side."""
     size = Size(*image.size)
     if size.megapixels > MAX_INPUT_MEGAPIXELS or max(image.size) > MAX_INPUT_SIDE:
         raise _too_large(name, f"{size} pixels")
 
 
 def _too_large(name: str, found: str) -> LimitExceeded:
+    """The error for a picture that is too large, with what was found of it."""
     return LimitExceeded(
         f'The picture "{shortened(name)}" has {found}.',
         f"Give one of at most {MAX_INPUT_MEGAPIXELS:g} megapixels and {MAX_INPUT_SIDE} pixels a side.",
@@ -169,6 +147,7 @@ def _too_large(name: str, found: str) -> LimitExceeded:
 
 
 def _unreadable(data: bytes, name: str) -> BadArgument:
+    """The error for a file that Pillow cannot read: a drawing, a damaged picture, or none at all."""
     if is_drawing(data):
         return BadArgument(f'"{shortened(name)}" is a drawing (SVG), no picture of pixels.', "Export it as PNG first.")
     if content_type_of(data, "")[0] in {kind for name, kind in PICTURE_TYPES.items() if name in Image.OPEN}:
@@ -178,40 +157,16 @@ def _unreadable(data: bytes, name: str) -> BadArgument:
     )
 
 
-def read_still(data: bytes, name: str) -> InputFile:
-    """A picture of any common format, decoded once as a proof, for ComfyUI: its own bytes where every ComfyUI reads
-    them rightly, else encoded anew. Raises `BadArgument`, and `LimitExceeded` beyond the bounds. Blocks."""
-    with _reading(data, name) as image:
-        ending = ENDINGS.get(str(image.format), "")
-        if ending == "jpg" and image.mode in PLAIN_MODES and orientation_of(image) == 1:
-            size = Size(*image.size)
-            image.draft(image.mode, (1, 1))  # decodes at an eighth of the size, and reads all of the file all the same
-            image.load()
-            return InputFile(data, ending, size, False)
-        count = int(getattr(image, "n_frames", 1)) if _is_paged(image) else 1
-        image.load()
-        _check_bounds(image, name)  # some formats tell their size only now
-        transparent = _is_see_through(image)
-        hidden = transparent and image.mode in ("1", "L", "RGB")  # a colour that stands for nothing: ComfyUI shows it
-        if ending and image.mode in PLAIN_MODES and orientation_of(image) == count == 1 and not hidden:
-            return InputFile(data, ending, Size(*image.size), transparent)
-        notes = (f"only the first of {count} pictures in it is used",) if count > 1 else ()
-        turn_upright(image)
-        # Turned, or with EXIF data that ComfyUI would fail at.
-        if ending == "jpg" and image.mode in ("L", "RGB"):
-            profile = image.info.get("icc_profile")
-            encoded = encode(image, "JPEG", quality=95, subsampling="4:4:4", icc_profile=profile)
-            return InputFile(encoded, ending, Size(*image.size), False, notes)
-        profile = rgb_profile(image)
-        plain = plain_picture(image)
-        encoded = encode(plain, "PNG", compress_level=1, icc_profile=profile)
-        return InputFile(encoded, "png", Size(*plain.size), transparent, notes)
+# Masks. White is what is painted anew. ComfyUI takes a mask from a picture's transparency, where see-through is what is
+# painted, or from one of the colours of a file.
 
 
 def read_mask(data: bytes, name: str) -> Image.Image:
-    """A mask (mode L, white is what is painted anew) from a picture that somebody drew: what is bright in it, drawn on
-    nothing, or, in a picture with holes, the holes. Raises as `read_still` does, and `BadArgument` when nothing is
-    white. Blocks."""
+    """A mask (mode L, white is what is painted anew) from a picture that somebody drew.
+
+    It may be white on black, drawn on nothing in any one colour, or a picture with holes, which are the mask then.
+    Raises as `read_still` does, and `BadArgument` when nothing is white. Blocks.
+    """
     with _reading(data, name) as image:
         image.load()
         _check_bounds(image, name)
@@ -226,6 +181,8 @@ def read_mask(data: bytes, name: str) -> Image.Image:
 
 
 def _mask_in(picture: Image.Image) -> Image.Image:
+    """The mask in a plain picture. Without transparency it is the brightness; else the strokes if they have one colour,
+    their brightness if they are grey, and what is see-through if they are a picture."""
     colours = picture.convert("RGB")
     red, green, blue = colours.split()
     brightest = ImageChops.lighter(ImageChops.lighter(red, green), blue)
@@ -243,7 +200,7 @@ def _mask_in(picture: Image.Image) -> Image.Image:
 
 
 def mask_of(still: InputFile) -> Image.Image | None:
-    """What is see-through in a picture as a mask (mode L), or None when nothing is. Blocks."""
+    """What is see-through in a picture as a mask (mode L, white is see-through), or None when nothing is. Blocks."""
     if not still.transparent:
         return None
     with _reading(still.data, "picture") as image:
@@ -251,8 +208,8 @@ def mask_of(still: InputFile) -> Image.Image | None:
 
 
 def with_mask(still: InputFile, mask: Image.Image) -> InputFile:
-    """A picture whose see-through part is the mask's white part, as ComfyUI's LoadImage takes it; its colours stay
-    there too. Blocks."""
+    """The picture, see-through where the mask is white, as ComfyUI's LoadImage takes it; under the mask its colours
+    stay as well. A mask of another size is scaled, which is noted. Blocks."""
     mask, notes = _scaled(mask, still.size or Size(*mask.size))
     with _reading(still.data, "picture") as image:
         image.load()
@@ -264,25 +221,39 @@ def with_mask(still: InputFile, mask: Image.Image) -> InputFile:
 
 
 def mask_file(mask: Image.Image, size: Size) -> InputFile:
-    """A mask as a file of its own that all loaders of ComfyUI understand alike: those that read a colour, and those
-    that read what is see-through. Blocks."""
+    """A mask as a PNG of its own, scaled to `size`, that all of ComfyUI's loaders understand alike: those that read a
+    colour, and those that read what is see-through. Blocks."""
     mask, notes = _scaled(mask, size)
     picture = Image.merge("RGBA", (mask, mask, mask, ImageChops.invert(mask)))
     return InputFile(encode(picture, "PNG", compress_level=1), "png", size, _brightest(mask) > 0, notes)
 
 
 def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]]:
+    """The mask in mode L and this size, with a note if its size was another."""
     mask, own = mask.convert("L"), Size(*mask.size)
     if own == size:
         return mask, ()
-    # Bilinear, for it adds no rings around hard edges.
+    # Bilinear, since that adds no rings around hard edges.
     scaled = mask.resize((size.width, size.height), Image.Resampling.BILINEAR)
     return scaled, (f"the mask of {own} was scaled to {size}",)
 
 
+# Small pictures to look at.
+
+
+def glance(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
+    """A picture as a JPEG data URI for a model to look at, of at most `side` pixels on its longer side and about `most`
+    bytes; None for what is not a picture or is too large to decode. Blocks."""
+    steps = (side, 80), (side, 60), (side * 2 // 3, 60), (side // 2, 50), (side // 3, 40)
+    return small_jpeg(data, steps, most, MAX_INPUT_MEGAPIXELS * 2e6)
+
+
 def small_jpeg(data: bytes, steps: Sequence[tuple[int, int]], most: int, pixels: float) -> str | None:
-    """A picture as a JPEG data URI: the first of `steps` (longer side, quality) with at most `most` bytes of JPEG, else
-    the last; None for what is no picture or has more than so many `pixels`. Blocks."""
+    """A picture as a JPEG data URI, or None for what is not a picture or has more than `pixels` pixels.
+
+    `steps` are tried in turn: (longer side in pixels, JPEG quality). The first that gives at most `most` bytes of JPEG
+    is taken, else the last. Blocks.
+    """
     try:
         with open_picture(data) as image:
             if image.width * image.height > pixels:
@@ -302,15 +273,73 @@ def small_jpeg(data: bytes, steps: Sequence[tuple[int, int]], most: int, pixels:
     return f"data:image/jpeg;base64,{base64.b64encode(encoded).decode()}"
 
 
-def glance(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
-    """A picture as a JPEG data URI for a model to look at, its longer side at most `side` pixels and of about `most`
-    bytes; None for what is no picture or too large to decode. Blocks."""
-    steps = (side, 80), (side, 60), (side * 2 // 3, 60), (side // 2, 50), (side // 3, 40)
-    return small_jpeg(data, steps, most, MAX_INPUT_MEGAPIXELS * 2e6)
+# What is done with a picture that Pillow opened.
+
+
+def orientation_of(image: Image.Image) -> int:
+    """EXIF's orientation: 1 for upright, 2 to 8 for turned, 0 when the EXIF data cannot be read. A picture that holds
+    its EXIF data at its end is decoded for it."""
+    try:
+        found = image.getexif().get(ORIENTATION, 1)
+    except Exception:
+        return 0
+    return found if found in TURNED else 1
+
+
+def turn_upright(image: Image.Image) -> None:
+    """Turn a picture in place as its EXIF data says."""
+    if orientation_of(image) in TURNED:
+        ImageOps.exif_transpose(image, in_place=True)
+
+
+def plain_picture(image: Image.Image) -> Image.Image:
+    """A decoded picture as RGB with 8 bits a channel, or as RGBA when something in it is see-through."""
+    mode = "RGBA" if _is_see_through(image) else "RGB"
+    if mode == "RGB":
+        image.info.pop("transparency", None)  # Pillow would warn of it
+    if image.mode[0] in "IF":
+        image = _eight_bits(image)
+    return image if image.mode == mode else image.convert(mode)
+
+
+def _is_see_through(image: Image.Image) -> bool:
+    """Whether any pixel of a decoded picture is not fully opaque."""
+    if not image.has_transparency_data or image.mode[0] in "IF":
+        return False
+    alpha = image if "A" in image.getbands() else image.convert("RGBA")
+    return alpha.getchannel("A").getextrema()[0] != 255
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """A grey picture of 16 or 32 bits, or of fractions, as one of 8 bits.
+
+    Of 16 bits the upper 8 are kept; ComfyUI itself would clip what is above 255 to white. In 32 bits the brightest
+    pixel becomes white. In fractions 1.0 is white if none is brighter, else 255 or the brightest pixel.
+    """
+    if image.mode == "F":
+        top = _brightest(image)
+        top = max(top, 255.0) if top > 1 else 1.0
+    else:
+        image = image.convert("I")
+        top = _brightest(image)
+        if top <= 0xFFFF:
+            return image.point([value >> 8 for value in range(0x10000)], "L")
+    return image.point(lambda value: value * (255 / top) + 0).convert("L")
+
+
+def _brightest(image: Image.Image) -> float:
+    """The highest value in a picture that has one channel."""
+    return float(image.getextrema()[1])  # type: ignore[arg-type]
+
+
+def rgb_profile(image: Image.Image) -> bytes | None:
+    """A picture's colour profile (ICC), or None when it has none or one that is not for RGB."""
+    profile = image.info.get("icc_profile")
+    return profile if isinstance(profile, bytes) and profile[16:20] == b"RGB " else None
 
 
 def over_white(image: Image.Image) -> Image.Image:
-    """A picture without transparency: what was see-through shows white."""
+    """The picture without transparency: what was see-through shows white."""
     if image.mode != "RGBA":
         return image
     ground = Image.new("RGB", image.size, "white")
@@ -318,11 +347,32 @@ def over_white(image: Image.Image) -> Image.Image:
     return ground
 
 
-def read_input(data: bytes, name: str) -> InputFile:
-    """A file as a workflow's input. Raises `BadArgument` for a kind that none takes, and as `read_still` does. Blocks:
-    call it in a thread."""
-    content_type = content_type_of(data, name)[0]
-    kind = content_type.partition("/")[0]
-    if kind in ("video", "audio") and data:
-        return InputFile(data, Product(data, content_type, None, name).ending, kind=kind)
-    return read_still(data, name)
+def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
+    """A picture as the bytes of a file of Pillow's format `kind`, "PNG", say, with Pillow's options for that format."""
+    stream = io.BytesIO()
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+# The workflow in a picture. What ran counts before what was drawn, since it needs no conversion.
+PICTURE_KEYS = ("prompt", "workflow")
+
+
+def read_picture_workflow(data: bytes, name: str) -> Graph:
+    """The workflow that ComfyUI put into a picture that it made, in PNG texts or in the EXIF data of WebP and JPEG.
+    Raises `WorkflowRefused` when there is none. Blocks: call it in a thread."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as image:
+            held = {key: value for key, value in image.info.items() if key in PICTURE_KEYS and isinstance(value, str)}
+            for value in image.getexif().values():
+                key, _, text = value.partition(":") if isinstance(value, str) else ("", "", "")
+                held.setdefault(key.strip().lower(), text.strip("\0 "))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
+        raise WorkflowRefused(f'"{name}" is no picture that can be read.', EXPECTED) from None
+    for key in PICTURE_KEYS:
+        with contextlib.suppress(WorkflowRefused):
+            return unwrap(read_json(held.get(key, "")))
+    raise WorkflowRefused(
+        f'The picture "{name}" holds no workflow of ComfyUI.',
+        "Pictures lose it when they are edited, compressed or sent by a messenger: attach the file that ComfyUI saved.",
+    )

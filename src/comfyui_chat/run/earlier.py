@@ -1,4 +1,13 @@
-"""run/earlier."""
+"""Finds jobs of earlier calls on the servers, and brings what they made.
+
+A job may outlive its call: the longest wait was over, or Open WebUI was restarted. `find_job` looks for one by its id,
+`own_jobs` for all of a user's, by the marks in their prompts (run/owner.py), in ComfyUI's queues and in the newest part
+of its histories. `bring` follows one to its end and fetches its files, and `job_line` tells in a line how one stands.
+
+Nothing is kept of jobs on this side. So a job is gone for good once ComfyUI, which forgets its history when it
+restarts, no longer knows it. Comfy Cloud does not show whose its jobs are: there a job is found by its id only, which
+is signed for that.
+"""
 
 import asyncio
 import functools
@@ -22,13 +31,13 @@ from .job import Job, advance, judge, missed_pictures
 from .make import Made, collect
 from .owner import ATTENDED, attend, leave, mark_of, marked_time
 
-CHECK_SECONDS = 20.0  # that check_job waits for a job which is still at work
-COLLECT_SECONDS = 24 * 3600.0  # how old a finished job may be that is brought without being named
+CHECK_SECONDS = 20.0  # how long check_job waits for a job that is still at work
+COLLECT_SECONDS = 24 * 3600.0  # since a job's end, after which it is only brought when it is named
 PROMPT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
-    """The user's job of an id, on whichever server knows it.
+    """The user's job with this id (`Owner.job_id`), on whichever server knows it.
 
     Raises `BadArgument` for what is no id, `UnknownJob` where no server knows it or it is somebody else's, and
     `ServerUnreachable` where one that does not answer may know it.
@@ -57,7 +66,7 @@ async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
 
 async def own_jobs(fleet: Fleet) -> tuple[list[tuple[Endpoint, Prompt]], list[str]]:
     """The user's jobs on all servers, as far as these remember, the oldest first; and the names of the servers that do
-    not answer. Jobs on Comfy Cloud are not among them: it keeps no marks."""
+    not answer. Jobs on Comfy Cloud are not among them: it does not show whose they are."""
 
     async def ask(server: ComfyUIServer) -> list[Prompt]:
         return [prompt for prompt in await server.recent() if fleet.owner.owns(prompt)]
@@ -70,7 +79,7 @@ async def own_jobs(fleet: Fleet) -> tuple[list[tuple[Endpoint, Prompt]], list[st
 async def _ask_all(
     fleet: Fleet, ask: Callable[[ComfyUIServer], Awaitable[T]]
 ) -> tuple[list[tuple[Endpoint, T]], list[str]]:
-    """What each server answers, and the names of those that do not, a look-up's time given."""
+    """What each server answers, and the names of those that do not within the time of a look-up."""
     found: list[tuple[Endpoint, T]] = []
     silent: list[str] = []
 
@@ -95,9 +104,10 @@ async def bring(
     wanted: Format = Format(),
     wait: float = CHECK_SECONDS,
 ) -> Made:
-    """What a job made that an earlier call started, waited for a while if need be; a Stop ends only the waiting.
+    """What a job made that an earlier call started, after a while of waiting if need be. A Stop ends only the waiting.
 
-    Raises `StillRunning` after `wait` seconds, and for a job that another call is following, and the job's own errors.
+    Raises `StillRunning` after `wait` seconds, and at once for a job that another call is following; and the job's own
+    errors, as `judge` and `collect` do.
     """
     job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
     if ATTENDED.get(prompt.prompt_id):
@@ -125,7 +135,12 @@ async def bring(
 
 
 def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]:
-    """How a job stands, in a line for the model."""
+    """How a job stands, for the model. What is not known is left out.
+
+        {"job_id": "0c6d...", "state": "waiting, 2 ahead", "workflow": "sdxl", "name": "a-red-fox-7"}
+
+    The states are "running", "waiting, 2 ahead", "failed", and "done, its own call is bringing it".
+    """
     about = mark_of(prompt)
     line = {"job_id": fleet.owner.job_id(endpoint, prompt.prompt_id), "state": "running"}
     if isinstance(prompt.state, Waiting):

@@ -1,4 +1,19 @@
-"""run/fleet."""
+"""Several ComfyUI servers used as one: which takes a run, and how much a user may post.
+
+A `Fleet` is the servers of one call with the rules for them: the administrator's `Limits`, the `Owner` of the jobs, and
+`Patience`, which says how long to wait for what. In the order of a call:
+
+- `found` settles, where the address was only guessed, which of the guesses answers.
+- `in_order` asks all queues at once (`survey`, which makes a `Sight` of each server) and sorts the servers by when the
+  run would be done there. It refuses what is over a limit already.
+- `admit` counts once more after the post: somebody may have posted elsewhere at the same moment.
+
+`standings` is what comfyui_status tells. `everywhere` asks every server the same, for lists, and `one_list` merges the
+answers.
+
+All that several workers have to agree on is read from the servers' own queues: there is no other record of who has how
+many jobs. A server's pace and faults (server/record.py) are what this process alone has seen of it.
+"""
 
 import asyncio
 import functools
@@ -17,42 +32,40 @@ from ..tasks import T, gather
 from .job import duration
 from .owner import Owner, marked_time
 
-SHARED_SECONDS = 0.1  # how old an answer about the queue may be that several jobs share
+SHARED_SECONDS = 0.1  # how old a look at a queue may be that jobs share with one another
+USUAL_PACE = 10.0  # seconds of a run, where no server has a measured pace
 
 
 @dataclass(frozen=True)
 class Patience:
-    """How long a follower waits, in seconds."""
+    """How long to wait for what, in seconds."""
 
-    first: float = 0.3  # after the post, before the first look-up for the place in the queue
-    look_up: float = 5.0  # without a frame of the job, before the first look-up
-    longest: float = 30.0  # between two look-ups; they grow apart up to this
+    first: float = 0.3  # from the post to the first look-up, for the place in the queue
+    look_up: float = 5.0  # without a frame of the job, until it is looked up
+    longest: float = 30.0  # between two look-ups at most; they grow apart up to this
     polling: float = 1.0  # between look-ups while there is no websocket; grows to `look_up`
-    settle: float = 1.0  # between the last good frame and the history entry, and between two rounds that find nothing
-    gone: float = 60.0  # without a connection, before the server is given up and its job with it
-    again: float = 0.5  # between posting and counting a user's jobs on all servers once more
+    settle: float = 1.0  # from the last good frame to the history entry, and between two look-ups that find nothing
+    gone: float = 60.0  # without a connection, until the server is given up and its job with it
+    again: float = 0.5  # from the post until the user's jobs on all servers are counted once more
 
 
 @dataclass(frozen=True)
 class Limits:
     """What the administrator allows for one call."""
 
-    count: int = 4
+    count: int = 4  # pictures in one call
     steps: int = 100
-    megapixels: float = 4.2
-    upscaled_megapixels: float = 34.0
+    megapixels: float = 4.2  # of a picture
+    upscaled_megapixels: float = 34.0  # of an enlarged one
     video_seconds: float = 30.0
-    wait_seconds: float = 3600.0
-    jobs: int = 0  # of one user at once, on all servers; 0 is for any number
-    queue: int = 0  # prompts in a queue that is joined, at most; 0 is for any number
-
-
-USUAL_PACE = 10.0  # seconds of a run, where none was measured on any server
+    wait_seconds: float = 3600.0  # then the call ends, and the job goes on
+    jobs: int = 0  # of one user at once, on all servers together; 0 for any number
+    queue: int = 0  # prompts; a queue of so many is not joined; 0 for any number
 
 
 @dataclass(frozen=True)
 class Sight:
-    """What was seen of a server: its queue, or why it cannot be used."""
+    """What was seen of a server when the queues were asked: its queue, or why it cannot be used."""
 
     endpoint: Endpoint
     record: Record
@@ -60,14 +73,15 @@ class Sight:
     error: ServerError | None = None
 
     def seconds_until_done(self, workflow: str, usual: float) -> float:
-        """How long a run of the workflow would take here, waiting and all, by the pace that was measured."""
+        """In how many seconds a run of the workflow would be done here, its wait in the queue counted, at the pace that
+        was measured; `usual` is the pace where none was."""
         pace = self.record.pace() or usual
         return (len(self.queue) + self.record.coming) * pace + (self.record.pace(workflow) or pace)
 
 
 @dataclass(frozen=True)
 class Standing:
-    """How a server stands at the moment, as far as it tells; `error` says why not."""
+    """How a server stands at the moment, for comfyui_status. `error` says why it could not be asked."""
 
     endpoint: Endpoint
     record: Record
@@ -78,7 +92,8 @@ class Standing:
 
     @property
     def health(self) -> str:
-        """In a word or two; "resting" while no runs are sent there, since it failed."""
+        """In a word or two: "ready", "busy", "unreachable", the code of another error ("access refused"), or "resting"
+        while no runs are sent there since it failed."""
         if isinstance(self.error, ServerUnreachable):
             return "unreachable"
         if self.error:
@@ -95,45 +110,40 @@ class Standing:
 
 @dataclass(frozen=True)
 class Fleet:
-    """The servers of a call, used as one, and by what rules. All that several workers have to agree on is read from the
-    servers' own queues."""
+    """The servers of a call, used as one, and the rules for them."""
 
     endpoints: tuple[Endpoint, ...]  # in the administrator's order
     limits: Limits = Limits()
     owner: Owner = field(default_factory=Owner)
     patience: Patience = Patience()
-    others: tuple[Endpoint, ...] = ()  # that the user does not want now; their jobs there count, and are found
+    others: tuple[Endpoint, ...] = ()  # get no runs now, but the user's jobs there count and are found
 
     @property
     def known(self) -> tuple[Endpoint, ...]:
-        """All servers on which the user may have jobs."""
+        """All servers on which the user may have jobs, those included that take none now."""
         return (*self.endpoints, *self.others)
 
-    async def survey(self, also: Endpoint | None = None) -> list[Sight]:
-        """What all servers have to do now, asked at the same time. One that rests because it did not answer is not
-        asked, unless it is `also` wanted or all do."""
-        records = {endpoint: Pool.here().server(endpoint).record for endpoint in self.known}
-        wanted = self.known if self.limits.jobs else self.endpoints
-        asked = [one for one in wanted if one == also or not (records[one].resting and records[one].silent)]
-        asked = asked if set(asked) & set(self.endpoints) else [*self.endpoints, *asked]
-        since = time.monotonic()
+    async def found(self) -> "Fleet":
+        """The fleet with its address settled: of guesses at where the one server may be, only the first stays at which
+        a ComfyUI answers. Any other fleet is the same as before.
 
-        async def look(endpoint: Endpoint) -> Sight:
-            record = records[endpoint]
-            try:
-                async with open_server(endpoint) as server:
-                    queue = await server.queue_soon(since)
-            except ServerError as error:
-                record.rest(error.message, silent=True)
-                return Sight(endpoint, record, error=error)
-            if record.silent:
-                record.recover()
-            return Sight(endpoint, record, queue)
-
-        return await gather(len(asked), [functools.partial(look, endpoint) for endpoint in asked])
+        Raises `ServerUnreachable` naming all that were tried, or the `AccessRefused` of one that does answer.
+        """
+        if len(self.endpoints) < 2 or not all(endpoint.guessed for endpoint in self.endpoints):
+            return self
+        failures: list[ServerError] = []
+        for endpoint in self.endpoints:
+            async with open_server(endpoint) as server:
+                try:
+                    await server.probe()
+                    return replace(self, endpoints=(endpoint,))
+                except ServerError as error:
+                    failures.append(error)
+        raise self.none_answers(failures)
 
     async def in_order(self, workflow: str, gone: Collection[Endpoint] = ()) -> list[Endpoint]:
-        """The servers to try, the one that will be done soonest first, those that rest last; not those that are `gone`.
+        """The servers to try for a run of the workflow of this name ("" for any): the one that will be done soonest
+        first, those that rest last, none of those that are `gone`. One server without limits is not asked anything.
 
         Raises `LimitExceeded` when the user has as many jobs as allowed, or all queues are as long as allowed, and
         `ServerError` when none can be asked.
@@ -155,12 +165,39 @@ class Fleet:
         if able and not short:
             shortest = min(able, key=lambda sight: len(sight.queue))
             raise self._too_long(shortest, len(shortest.queue), usual)
-        short.sort(key=lambda sight: sight.seconds_until_done(workflow, usual))  # a tie keeps the order
+        short.sort(key=lambda sight: sight.seconds_until_done(workflow, usual))  # a tie keeps the administrator's order
         return [*(sight.endpoint for sight in short), *resting]
 
+    async def survey(self, also: Endpoint | None = None) -> list[Sight]:
+        """The queues of all servers, asked at the same time; those of `others` only where the number of jobs is
+        limited.
+
+        A server that rests because it did not answer is left out, unless it is `also`, or there would be none left of
+        the call's own.
+        """
+        records = {endpoint: Pool.here().server(endpoint).record for endpoint in self.known}
+        wanted = self.known if self.limits.jobs else self.endpoints
+        asked = [one for one in wanted if one == also or not (records[one].resting and records[one].silent)]
+        asked = asked if set(asked) & set(self.endpoints) else [*self.endpoints, *asked]
+        since = time.monotonic()
+
+        async def look(endpoint: Endpoint) -> Sight:
+            record = records[endpoint]
+            try:
+                async with open_server(endpoint) as server:
+                    queue = await server.queue_soon(since)
+            except ServerError as error:
+                record.rest(error.message, silent=True)
+                return Sight(endpoint, record, error=error)
+            if record.silent:
+                record.recover()
+            return Sight(endpoint, record, queue)
+
+        return await gather(len(asked), [functools.partial(look, endpoint) for endpoint in asked])
+
     def _with_room(self, sights: Sequence[Sight], able: Sequence[Sight]) -> list[Sight]:
-        """The servers of `able` on which the user may have one job more. An account of Comfy Cloud is full by itself,
-        since it does not tell whose jobs it has. Raises `LimitExceeded`."""
+        """The servers of `able` on which the user may have one job more. An account of Comfy Cloud is full by itself:
+        whose jobs it has is not told, so all of them count there and none elsewhere. Raises `LimitExceeded`."""
         mine = [(sight, prompt) for sight in sights if not sight.endpoint.cloud for prompt in self._own(sight)]
         full = [sight for sight in able if sight.endpoint.cloud and len(mine) + len(sight.queue) >= self.limits.jobs]
         if len(mine) >= self.limits.jobs or (full and len(full) == len(able)):
@@ -169,29 +206,88 @@ class Fleet:
         return [sight for sight in able if sight not in full]
 
     def _own(self, sight: Sight) -> list[Prompt]:
+        """The user's jobs in the queue that was seen."""
         return self.owner.among(sight.endpoint, sight.queue)
 
-    async def found(self) -> "Fleet":
-        """The same fleet; of guesses at where the one server may be, only the first at which a ComfyUI answers.
+    async def admit(self, endpoint: Endpoint, prompt_id: str, posted: float, settled: float = 0.0) -> None:
+        """Count again after a post, since others may have posted at the same time. The later one over a limit raises
+        `LimitExceeded`, and its prompt has to be withdrawn. Without a limit nothing is asked.
 
-        Raises `ServerUnreachable` naming all that were tried, or the `AccessRefused` of one that does answer.
+        `posted` is when the prompt was posted, in seconds since 1970, as its mark tells. On one server the order of
+        posts is that of the server's own numbers, between servers that of the times in the marks. It has to be one or
+        the other for all jobs, else each of three might find another one before it. What was posted before `settled`,
+        and is still there, counts as earlier in any case; 0 is for nothing.
         """
-        if len(self.endpoints) < 2 or not all(endpoint.guessed for endpoint in self.endpoints):
-            return self
-        failures: list[ServerError] = []
-        for endpoint in self.endpoints:
-            async with open_server(endpoint) as server:
-                try:
-                    await server.probe()
-                    return replace(self, endpoints=(endpoint,))
-                except ServerError as error:
-                    failures.append(error)
-        raise self.none_answers(failures)
+        if not self.limits.jobs and not self.limits.queue:
+            return
+        sights = [sight for sight in await self.survey(endpoint) if not sight.error]
+        here = next((sight for sight in sights if sight.endpoint == endpoint), None)
+        own = next((prompt for prompt in here.queue.prompts if prompt.prompt_id == prompt_id), None) if here else None
+        if here is None or own is None:  # done already, or nobody can say
+            return
+        ahead = own.state.ahead if isinstance(own.state, Waiting) else 0
+        if self.limits.queue and ahead >= self.limits.queue:
+            raise self._too_long(here, ahead, self._usual_pace(sights))
+        if not self.limits.jobs:
+            return
+        before = []
+        for sight in [sight for sight in sights if sight is here or not sight.endpoint.cloud]:
+            for prompt in self._own(sight):
+                if sight is here and (len(self.known) == 1 or endpoint.cloud):  # the cloud shows no marks
+                    earlier = prompt.number < own.number
+                else:
+                    at = marked_time(prompt, "at")
+                    earlier = at < settled or (at, prompt.prompt_id) < (posted, prompt_id)
+                if prompt.prompt_id != prompt_id and earlier:
+                    before.append((sight, prompt))
+        if len(before) >= self.limits.jobs:
+            raise self._too_many(len(before), before)
+
+    def none_answers(self, errors: Sequence[ServerError]) -> ServerError:
+        """The error of a fleet of which no server can be used: the only one there is, else that of a server which wants
+        other credentials, else one that names all that were tried."""
+        for error in errors:
+            if len(errors) == 1 or isinstance(error, AccessRefused):
+                return error
+        tried = ", ".join(endpoint.url for endpoint in self.endpoints)
+        return ServerUnreachable(
+            f"No ComfyUI answers. Tried: {tried}.",
+            'ComfyUI has to be started, or the valve "ComfyUI address" of this tool set by the administrator.',
+        )
+
+    def _too_many(self, count: int, jobs: Sequence[tuple[Sight, Prompt]]) -> LimitExceeded:
+        """The error of a user who has `count` jobs already, and when the first of `jobs` will be done."""
+        ends = [
+            ((prompt.state.ahead if isinstance(prompt.state, Waiting) else 0) + 1) * pace
+            for sight, prompt in jobs
+            if (pace := sight.record.pace())
+        ]
+        when = f"in about {duration(max(min(ends), 1))}" if ends else "later"
+        return LimitExceeded(
+            f"The user has {count} job{'s' * (count != 1)} in the queue already, and the administrator allows "
+            f"{self.limits.jobs} at once.",
+            f"Try again {when}, when one is done; check_job tells how they stand.",
+        )
+
+    def _too_long(self, sight: Sight, count: int, usual: float) -> LimitExceeded:
+        """The error of a queue that already has `count` jobs, and when there will be room in it."""
+        seconds = (count - self.limits.queue + 1) * (sight.record.pace() or usual)
+        return LimitExceeded(
+            f"{count} jobs wait in the queue, and the administrator allows joining one of fewer than "
+            f"{self.limits.queue}.",
+            f"Try again in about {duration(max(seconds, 1))}.",
+        )
+
+    @staticmethod
+    def _usual_pace(sights: Sequence[Sight]) -> float:
+        """Seconds of a run on average over the servers where that was measured, else `USUAL_PACE`."""
+        paces = [pace for sight in sights if (pace := sight.record.pace())]
+        return sum(paces) / len(paces) if paces else USUAL_PACE
 
     async def standings(self) -> list[Standing]:
-        """How all servers stand, in their order, also those that rest, asked at the same time and each within
-        `PROBE_SECONDS`. Of guesses at where the one server may be, only the first at which a ComfyUI answers, if any.
-        """
+        """How all servers stand, also those that rest, in the administrator's order; asked at the same time and each
+        within `PROBE_SECONDS`. Of guesses at where the one server may be, only the first at which a ComfyUI answers, if
+        any does."""
         looks = [functools.partial(self._standing, endpoint) for endpoint in self.endpoints]
         standings = await gather(len(looks), looks)
         answering = [standing for standing in standings if not standing.error]
@@ -211,79 +307,10 @@ class Fleet:
             except ServerError as error:
                 return replace(standing, error=error)
 
-    def none_answers(self, errors: Sequence[ServerError]) -> ServerError:
-        """The error of a fleet of which no server can be used."""
-        for error in errors:
-            if len(errors) == 1 or isinstance(error, AccessRefused):
-                return error
-        tried = ", ".join(endpoint.url for endpoint in self.endpoints)
-        return ServerUnreachable(
-            f"No ComfyUI answers. Tried: {tried}.",
-            'ComfyUI has to be started, or the valve "ComfyUI address" of this tool set by the administrator.',
-        )
-
-    @staticmethod
-    def _usual_pace(sights: Sequence[Sight]) -> float:
-        paces = [pace for sight in sights if (pace := sight.record.pace())]
-        return sum(paces) / len(paces) if paces else USUAL_PACE
-
-    def _too_many(self, count: int, jobs: Sequence[tuple[Sight, Prompt]]) -> LimitExceeded:
-        ends = [
-            ((prompt.state.ahead if isinstance(prompt.state, Waiting) else 0) + 1) * pace
-            for sight, prompt in jobs
-            if (pace := sight.record.pace())
-        ]
-        when = f"in about {duration(max(min(ends), 1))}" if ends else "later"
-        return LimitExceeded(
-            f"The user has {count} job{'s' * (count != 1)} in the queue already, and the administrator allows "
-            f"{self.limits.jobs} at once.",
-            f"Try again {when}, when one is done; check_job tells how they stand.",
-        )
-
-    def _too_long(self, sight: Sight, count: int, usual: float) -> LimitExceeded:
-        seconds = (count - self.limits.queue + 1) * (sight.record.pace() or usual)
-        return LimitExceeded(
-            f"{count} jobs wait in the queue, and the administrator allows joining one of fewer than "
-            f"{self.limits.queue}.",
-            f"Try again in about {duration(max(seconds, 1))}.",
-        )
-
-    async def admit(self, endpoint: Endpoint, prompt_id: str, posted: float, settled: float = 0.0) -> None:
-        """Read the queues again after a post, since others may have posted at the same time; the later one over a limit
-        raises `LimitExceeded` and has to be withdrawn. `posted` is in seconds since 1970.
-
-        On one server the order is that of its own numbers, between servers that of the times in the marks: one or the
-        other for all jobs, or three of them might each find another one before it. What was posted before `settled` and
-        is still there counts as earlier in any case.
-        """
-        if not self.limits.jobs and not self.limits.queue:
-            return
-        sights = [sight for sight in await self.survey(endpoint) if not sight.error]
-        here = next((sight for sight in sights if sight.endpoint == endpoint), None)
-        own = next((prompt for prompt in here.queue.prompts if prompt.prompt_id == prompt_id), None) if here else None
-        if here is None or own is None:  # it is done already, or nobody can say
-            return
-        ahead = own.state.ahead if isinstance(own.state, Waiting) else 0
-        if self.limits.queue and ahead >= self.limits.queue:
-            raise self._too_long(here, ahead, self._usual_pace(sights))
-        if not self.limits.jobs:
-            return
-        before = []
-        for sight in [sight for sight in sights if sight is here or not sight.endpoint.cloud]:
-            for prompt in self._own(sight):
-                if sight is here and (len(self.known) == 1 or endpoint.cloud):  # which shows no marks
-                    earlier = prompt.number < own.number
-                else:
-                    at = marked_time(prompt, "at")
-                    earlier = at < settled or (at, prompt.prompt_id) < (posted, prompt_id)
-                if prompt.prompt_id != prompt_id and earlier:
-                    before.append((sight, prompt))
-        if len(before) >= self.limits.jobs:
-            raise self._too_many(len(before), before)
-
 
 async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]]) -> list[T]:
-    """What each server that can answers, in the administrator's order. Raises as the first one does when none can."""
+    """The answers of all servers that can give one, in the administrator's order. When none can, raises the first
+    refusal that is about the question itself, else as `Fleet.none_answers`."""
     fleet = await Fleet(tuple(endpoints)).found()
 
     async def of(endpoint: Endpoint) -> T | ComfyUIError:
@@ -305,7 +332,15 @@ async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer
 
 
 def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What several servers list, as one: of a workflow the line of the first that can run it, of models all names."""
+    """What several servers list, as one answer.
+
+        {"workflows": [{"name": "mine", "cannot run": "..."}]}  and  {"workflows": [{"name": "mine"}]}  ->  the latter
+        {"loras": ["a", "b"]}                                   and  {"loras": ["b", "c"]}              ->  a, b and c
+        {"installed": {"loras": 3}}                             and  {"installed": {"loras": 5}}        ->  5
+
+    Of a workflow the line of the first server that can run it is taken. An answer that found nothing ("found": 0) only
+    fills in what no other has.
+    """
     merged: dict[str, Any] = {}
     for answer in sorted(answers, key=lambda one: one.get("found") == 0):
         for key, value in answer.items():

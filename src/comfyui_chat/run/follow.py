@@ -1,4 +1,17 @@
-"""run/follow."""
+"""Posts one prompt and follows it to its end.
+
+`follow` is the way of a call's own prompt: listen to the websocket, post, have `Fleet.admit` count the user's jobs,
+`watch`, and `judge` how it ended (run/job.py). Jobs that an earlier call posted are only watched (run/earlier.py).
+
+`watch` feeds a `Job` out of one line of events in which frames and look-ups take turns. The websocket tells early, and
+may drop, hang or be refused by a proxy; ComfyUI's queue and history are the truth, and `Pace` says when to ask them. So
+everything works, only later, without a websocket. When frames come and the history entry is written is recorded from
+ComfyUI 0.3.64 and 0.33.0.
+
+A call ends in exactly one of these ways: the ended job, a named error, a cancellation, or `StillRunning` with its id.
+After an error or a Stop nobody would collect the result, so the job is withdrawn from its server, with patience where
+that does not answer. The end of the longest wait, and of Open WebUI itself, leave it at work for check_job to bring.
+"""
 
 import asyncio
 import contextlib
@@ -49,21 +62,21 @@ from .fleet import SHARED_SECONDS, Fleet, Patience
 from .job import Job, advance, describe, duration, judge
 from .owner import MARK, OWN_CALL, attend, leave
 
-WITHDRAW_PAUSES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, *(60.0,) * 58)  # seconds; for an hour
-
 
 class Audience(Protocol):
-    """Whoever watches a run. Both methods return at once and never raise."""
+    """Whoever watches a run: a message in a chat, or a terminal. Both methods return at once and never raise."""
 
     def status(self, phase: str, text: str, fraction: float | None = None) -> None:
-        """What happens now."""
+        """What happens now: the phase (of `describe`, or another word), its text, and the share of the work that is
+        done, 0 to 1."""
 
     def preview(self, data: bytes) -> None:
-        """The picture so far, encoded."""
+        """The picture so far: the bytes of a JPEG or PNG."""
 
 
 SLOW_POST_SECONDS = 0.25  # a post that takes longer gives way to others of its user
-STILL_AT_WORK = "ComfyUI could not be told and may still be at work."
+WITHDRAW_PAUSES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, *(60.0,) * 58)  # seconds before each try; an hour in all
+STILL_AT_WORK = "ComfyUI could not be told and may still be at work."  # a note of an error or a Stop
 GOES_ON = "Open WebUI was shut down; the job goes on in ComfyUI, and check_job brings it"
 
 
@@ -79,17 +92,17 @@ async def follow(
     about: Mapping[str, Any] | None = None,
     posted: Callable[[], None] | None = None,
 ) -> tuple[Job, tuple[str, ...]]:
-    """Post a prompt and follow it to its end; returns the ended job and notes.
+    """Post a prompt and follow it to its end; returns the ended job, and notes on outputs that the server left out.
 
-    The websocket tells early, the server's queue and history tell the truth: they are asked after a while of
-    silence, after every gap, and in the end whenever something may have been missed. Raises room 2's errors. When it
-    is cancelled, or fails, the job is withdrawn from the server first; an error carries a note when that failed. Only
-    the end of the wait, or of Open WebUI itself, leaves the job at work.
+    `part` stands before every text ("2 of 4 · "), `wait` is in seconds, `about` is what the mark tells a later call of
+    the run, and `posted` is called once the server's queue shows the prompt.
 
-    `about` is what the mark tells a later call of the run; `posted` is called once the server's queue shows it.
+    Raises `ServerError`, `WorkflowRefused`, `RunFailed` and their kin, `LimitExceeded`, and `StillRunning` when the
+    wait is over. When it is cancelled, or fails, the job is first withdrawn from the server; the error carries a note
+    when that failed. Only the end of the wait, or of Open WebUI itself, leaves the job at work.
     """
     fleet = fleet or Fleet((server.endpoint,), patience=patience)
-    prompt_id, at = str(uuid.uuid4()), round(time.time(), 6)  # as the mark tells it, for others and for us
+    prompt_id, at = str(uuid.uuid4()), round(time.time(), 6)  # as the mark tells it, so that all compare the same
     mark = {"mark": fleet.owner.mark(prompt_id), "at": at, "until": round(at + wait, 3), **(about or {})}
     extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}
     on_preview = audience.preview if previews else ignore_preview
@@ -147,31 +160,16 @@ def picture_nodes(graph: Graph) -> frozenset[str]:
 
 
 def ignore_preview(_data: bytes) -> None:
-    """Previews are off."""
+    """What is done with previews when they are switched off."""
 
 
-def _was_not_taken(error: ServerError) -> bool:
-    """Whether a server that answered a post so, or could not be reached for it, certainly has no job of it."""
-    if isinstance(error, ServerUnreachable):
-        return error.refused
-    return isinstance(error, (AccessRefused, PaymentRequired, ServerBusy, ServerTooOld))
-
-
-def _leaves_it(error: BaseException) -> bool:
-    """Whether there is nothing to withdraw after an error: the job goes on, was never taken, or has ended."""
-    left = (StillRunning, WorkflowRefused, RunFailed, PaymentRequired, ServerBusy)
-    return isinstance(error, left) and not isinstance(error, JobLost)
-
-
-def _shutting_down(error: asyncio.CancelledError) -> bool:
-    """Whether a cancellation is no Stop but the end of Open WebUI: of its event loop, or (uvicorn says so in words) of
-    requests that take too long to end."""
-    return Pool.here().ending or any("shutdown" in str(argument) for argument in error.args)
+# Counting once more. Where there are several servers, two jobs of a user may be posted at the same moment on different
+# ones, and neither be in sight of the other yet.
 
 
 @dataclass(frozen=True)
 class Overruled(Event):
-    """The job has to be withdrawn."""
+    """The job is one too many and has to be withdrawn: an event, so that it comes in line with the others."""
 
     error: LimitExceeded
 
@@ -195,23 +193,43 @@ async def _check_again(
         subscription.events.put_nowait(Overruled(error))
 
 
+# What an error means for the job on its server.
+
+
+def _was_not_taken(error: ServerError) -> bool:
+    """Whether the server certainly has no job of a post that this error was the answer to."""
+    if isinstance(error, ServerUnreachable):
+        return error.refused
+    return isinstance(error, (AccessRefused, PaymentRequired, ServerBusy, ServerTooOld))
+
+
+def _leaves_it(error: BaseException) -> bool:
+    """Whether there is nothing to withdraw after an error: the job goes on, was never taken, or has ended."""
+    left = (StillRunning, WorkflowRefused, RunFailed, PaymentRequired, ServerBusy)
+    return isinstance(error, left) and not isinstance(error, JobLost)
+
+
+def _shutting_down(error: asyncio.CancelledError) -> bool:
+    """Whether a cancellation is no Stop but the end of Open WebUI: of its event loop, or of requests that take too long
+    to end, of which uvicorn says so in words."""
+    return Pool.here().ending or any("shutdown" in str(argument) for argument in error.args)
+
+
+# Withdrawing: within the few seconds that a Stop has, and after that in the background.
+
+
 async def _withdraw(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Accepted]") -> None:
-    """Cancel a prompt on the server, also one whose post is still under way: the server may take it in afterwards."""
+    """Cancel a prompt on the server, also one whose post is still under way, which the server may yet take in. Raises a
+    `ServerError` when the server could not be told."""
     await asyncio.wait({posting}, timeout=CLEAN_UP_SECONDS / 2)
     if not posting.done():
         server.later(_withdraw_late(server, prompt_id, posting))
     await server.cancel(_posted_as(prompt_id, posting))
 
 
-def _posted_as(prompt_id: str, posting: "asyncio.Task[Accepted]") -> str:
-    """The id that a prompt has on its server, which may have given it one of its own."""
-    accepted = posting.done() and not posting.cancelled() and posting.exception() is None
-    return posting.result().prompt_id if accepted else prompt_id
-
-
 async def _withdraw_late(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Accepted]") -> None:
     """The same with more patience, when nobody waits for it any more: a server that was away may come back with its
-    queue, and would run a job that nobody collects or that was run elsewhere."""
+    queue, and would run a job that nobody collects, or that was run elsewhere."""
     await asyncio.gather(posting, return_exceptions=True)
     for pause in WITHDRAW_PAUSES:
         await asyncio.sleep(pause)
@@ -220,38 +238,13 @@ async def _withdraw_late(server: ComfyUIServer, prompt_id: str, posting: "asynci
             return
 
 
-class Pace:
-    """When a job is looked up next: soon after the post for its place in the queue, after silence, after every gap,
-    and when the queue moves while it waits. Look-ups that bring nothing new grow apart."""
+def _posted_as(prompt_id: str, posting: "asyncio.Task[Accepted]") -> str:
+    """The id that a prompt has on its server: Comfy Cloud gives it one of its own."""
+    accepted = posting.done() and not posting.cancelled() and posting.exception() is None
+    return posting.result().prompt_id if accepted else prompt_id
 
-    def __init__(self, patience: Patience, connected: bool, now: float) -> None:
-        self._patience = patience
-        self._interval = patience.look_up if connected else patience.polling
-        self._looked = now
-        self.due = now + patience.first
 
-    def looking(self, now: float) -> None:
-        """A look-up begins; its answer says when the next one is due."""
-        self._looked, self.due = now, math.inf
-
-    def answered(self, answer: Event, connected: bool, now: float) -> None:
-        """A look-up found this."""
-        most = self._patience.longest if connected else self._patience.look_up
-        self._interval = self._patience.settle if isinstance(answer, Absent) else min(self._interval * 1.5, most)
-        self.due = now + self._interval * random.uniform(0.8, 1.2)  # not all jobs at the same moment
-
-    def heard(self, event: Event, started: bool, now: float) -> None:
-        """The websocket told this of a job that runs already, or not."""
-        if isinstance(event, QueueMoved):
-            if not started:
-                self.due = min(self.due, self._looked + self._patience.settle)
-        elif isinstance(event, Gap):
-            self._interval, self.due = self._patience.polling, now
-        elif isinstance(event, (Succeeded, Failed, Interrupted)):
-            self.due = now + self._patience.settle
-        else:
-            self._interval = self._patience.look_up
-            self.due = now + self._interval
+# Watching: frames and look-ups in one line, until the job has ended, is lost, or its server is gone.
 
 
 async def watch(
@@ -263,10 +256,14 @@ async def watch(
     wait: float,
     fleet: Fleet,
 ) -> Job:
-    """Feed the job with frames and look-ups until it ended, is lost, or the server is gone."""
+    """Feed the job with frames and look-ups until it has ended or is lost; then with its history entry, where that may
+    know more. A job of which all nodes are done, by the frames, ends well though look-ups find nothing more.
+
+    Raises `StillRunning` after `wait` seconds, `ServerGone`, and the error of an `Overruled`.
+    """
     now, patience = time.monotonic(), fleet.patience
     deadline, pace = now + wait, Pace(patience, subscription.connected, now)
-    known_since = now  # the queue as it was before the post, or at the last look-up, tells nothing new
+    known_since = now  # a look at the queue from before the post, or before the last look-up, tells nothing new
     looking: asyncio.Task[None] | None = None
     renewed = False
     try:
@@ -311,9 +308,44 @@ async def watch(
     return job
 
 
+class Pace:
+    """When a job is looked up next: soon after the post for its place in the queue, after silence, after every gap, and
+    when the queue moves while it waits. Look-ups that bring nothing new grow apart. Times are those of
+    `time.monotonic`."""
+
+    def __init__(self, patience: Patience, connected: bool, now: float) -> None:
+        self._patience = patience
+        self._interval = patience.look_up if connected else patience.polling
+        self._looked = now
+        self.due = now + patience.first
+
+    def looking(self, now: float) -> None:
+        """A look-up begins; its answer will say when the next one is due."""
+        self._looked, self.due = now, math.inf
+
+    def answered(self, answer: Event, connected: bool, now: float) -> None:
+        """A look-up found this; `connected` says whether the websocket is open."""
+        most = self._patience.longest if connected else self._patience.look_up
+        self._interval = self._patience.settle if isinstance(answer, Absent) else min(self._interval * 1.5, most)
+        self.due = now + self._interval * random.uniform(0.8, 1.2)  # not all jobs at the same moment
+
+    def heard(self, event: Event, started: bool, now: float) -> None:
+        """The websocket told this of a job that has `started` or waits still."""
+        if isinstance(event, QueueMoved):
+            if not started:
+                self.due = min(self.due, self._looked + self._patience.settle)
+        elif isinstance(event, Gap):
+            self._interval, self.due = self._patience.polling, now
+        elif isinstance(event, (Succeeded, Failed, Interrupted)):
+            self.due = now + self._patience.settle
+        else:
+            self._interval = self._patience.look_up
+            self.due = now + self._interval
+
+
 def _tell(job: Job, event: Event, audience: Audience, part: str, patience: Patience) -> None:
-    """Show how the job stands. Raises `ServerGone` when no connection could be made for too long, or nothing was heard
-    of a job that the server may never have got."""
+    """Show how the job stands. Raises `ServerGone` when for `patience.gone` seconds no connection could be made, or, of
+    a job that the server may never have got, nothing was heard."""
     now = time.monotonic()
     if isinstance(event, Silence) and job.silent_since is not None:
         since = job.refused_since if job.taken else job.silent_since
@@ -337,6 +369,7 @@ async def _look(server: ComfyUIServer, prompt_id: str, subscription: Subscriptio
 
 
 async def _look_up(server: ComfyUIServer, prompt_id: str, since: float) -> Event:
+    """What a look-up found; `Silence` where the server gives no answer."""
     try:
         return await server.look_up(prompt_id, since)
     except ServerError as error:  # also a proxy that answers for a server that restarts
@@ -344,7 +377,7 @@ async def _look_up(server: ComfyUIServer, prompt_id: str, since: float) -> Event
 
 
 async def _recorded(server: ComfyUIServer, prompt_id: str, patience: Patience) -> Event:
-    """The history entry of a run that has ended; it may take a moment to appear."""
+    """The history entry of a run that has ended, which may take a moment to appear; `Gap` when it does not."""
     for pause in (0.0, 0.1, 0.2, 0.4, patience.settle):
         await asyncio.sleep(pause)
         event = await _look_up(server, prompt_id, time.monotonic())

@@ -1,4 +1,17 @@
-"""run/inputs."""
+"""Puts the files of a call into the inputs of a workflow that take files.
+
+`place_files` goes by kinds: the first picture into the first picture input, the first film into the first input for
+films, and so on. A mask goes into the mask inputs, or becomes the transparency of the picture that it belongs to, which
+ComfyUI's LoadImage gives out as a mask. Where nothing is given for a kind, what the chat offers of it is taken.
+
+The workflow then names each file by its `stored_name`, which is made from its content. So the files need not be sent
+before all else about the call is known to be right: `place_files` returns them, and run/make.py uploads them.
+
+An input that gets nothing keeps its author's file where the server has that. Else it is cut out of the graph, or, where
+the workflow cannot do without it, written down in `Choice.wanting` for run/planning.py to refuse.
+
+`freshen` comes before all that: it asks anew for the definitions of nodes whose lists lack what the call names.
+"""
 
 import asyncio
 import re
@@ -17,10 +30,12 @@ from ..names import find_name
 from ..server.client import DOUBT_SECONDS, ComfyUIServer
 from ..values import Size
 
+LORA_LOADERS = ("LoraLoader", "LoraLoaderModelOnly")  # their definitions list the LoRAs that are installed
+
 
 async def freshen(server: ComfyUIServer, choice: Choice, wish: Wish) -> Choice:
-    """The choice with the definitions that the wish's LoRAs need, and with new ones where those at hand do not offer
-    what the wish names: files are added all the time."""
+    """The choice with the definitions of the nodes that load LoRAs, if the wish has any, and with new definitions of
+    nodes that do not offer what the wish names: files are added all the time."""
     workflow, definitions = choice.workflow, choice.definitions
     stale = set(LORA_LOADERS) if wish.loras or "loras" in wish.inputs else set()
     for name, wanted in wish.inputs.items():
@@ -31,11 +46,15 @@ async def freshen(server: ComfyUIServer, choice: Choice, wish: Wish) -> Choice:
 
 
 async def place_files(server: ComfyUIServer, choice: Choice, wish: Wish) -> tuple[Choice, list[InputFile]]:
-    """The choice with the wish's files named in the workflow's inputs of their kinds, in order, and what has to be
-    uploaded for it. Where nothing is given for a kind, what the chat offers is taken.
+    """The choice with the wish's files named in the workflow's inputs of their kinds, in order, and the files that have
+    to be uploaded for it. Where nothing is given for a kind, what the chat offers is taken. Where the workflow takes a
+    mask and none is given, but one picture more than it has inputs for pictures, the last picture is the mask.
 
     An input that gets nothing keeps its author's file; where the server does not have that, the input is left out if
-    the workflow can do without it, and else noted as wanting. Raises `BadArgument`.
+    the workflow can do without it, and else noted as wanting.
+
+    Raises `BadArgument` for more files of a kind than the workflow takes, for a mask without a place, and for a missing
+    mask without which a bundled workflow would paint nothing.
     """
     inputs = file_inputs(choice.workflow.graph, choice.definitions)
     files, mask = await _with_offers(wish, inputs), wish.mask
@@ -73,7 +92,7 @@ async def place_files(server: ComfyUIServer, choice: Choice, wish: Wish) -> tupl
 
 
 async def _with_offers(wish: Wish, inputs: Sequence[FileInput]) -> list[InputFile | None]:
-    """The wish's files, and of each kind of which it has none the one that the chat offers."""
+    """The wish's files and, of each kind that an input needs and of which none is given, what the chat offers."""
     files = list(wish.files)
     for kind, offer in wish.offers.items():
         wanted = any(item.kind == kind and item.needed for item in inputs)
@@ -85,12 +104,13 @@ async def _with_offers(wish: Wish, inputs: Sequence[FileInput]) -> list[InputFil
 def _placed(
     choice: Choice, inputs: Sequence[FileInput], files: Sequence[InputFile | None]
 ) -> tuple[dict[Target, InputFile], list[FileInput]]:
-    """Which input gets which file, and the inputs that get none."""
+    """Which input gets which file, and the inputs that get none though something needs them. A file that is None keeps
+    the author's in its input."""
     free, placed = list(inputs), dict[Target, InputFile]()
     for file in files:
         kind = file.kind if file else "image"
         place = next((item for item in free if item.kind == kind), None)
-        if place is None and file is None and free:  # the author's film, sound or mask
+        if place is None and file is None and free:  # what is kept is a film, a sound or a mask
             place = free[0]
         if place is None:
             taken = sum(item.kind == kind for item in inputs)
@@ -106,8 +126,23 @@ def _placed(
     return placed, [item for item in inputs if item.needed and item.target not in placed]
 
 
+def _masked(
+    mask: Image.Image, masks: Sequence[FileInput], placed: Mapping[Target, InputFile]
+) -> dict[Target, InputFile]:
+    """The files that carry the mask, by input: files of its own, as large as the first picture, and pictures that have
+    it as their transparency. Blocks."""
+    sizes = [file.size for file in placed.values() if file.size]
+    return {
+        item.target: with_mask(placed[item.target], mask)
+        if item.masked
+        else mask_file(mask, sizes[0] if sizes else Size(*mask.size))
+        for item in masks
+        if not item.masked or item.target in placed
+    }
+
+
 def _check_unmasked(choice: Choice, masks: Sequence[FileInput], placed: Mapping[Target, InputFile]) -> list[str]:
-    """Notes of the pictures that should bring a mask and have no transparent part; raises `BadArgument` for those of a
+    """Notes on pictures that should bring a mask and have no transparent part. Raises `BadArgument` for those of a
     bundled workflow, which would paint nothing."""
     bare = [item for item in masks if item.masked and item.target in placed and not placed[item.target].transparent]
     if bare and not choice.saved:
@@ -119,33 +154,21 @@ def _check_unmasked(choice: Choice, masks: Sequence[FileInput], placed: Mapping[
     return [f'no mask was given for "{item.title}", and the picture has no transparent part' for item in bare]
 
 
-def _masked(
-    mask: Image.Image, masks: Sequence[FileInput], placed: Mapping[Target, InputFile]
-) -> dict[Target, InputFile]:
-    """The files that carry the mask: those of their own, and pictures that have it as their transparency. Blocks."""
-    sizes = [file.size for file in placed.values() if file.size]
-    return {
-        item.target: with_mask(placed[item.target], mask)
-        if item.masked
-        else mask_file(mask, sizes[0] if sizes else Size(*mask.size))
-        for item in masks
-        if not item.masked or item.target in placed
-    }
-
-
 def _stored_names(files: Iterable[InputFile]) -> list[str]:
-    return [file.stored_name for file in files]  # digests of what may be large
+    """The names that the files will have on the server. Blocks: they are digests of what may be large."""
+    return [file.stored_name for file in files]
 
 
 def _first_size(pictures: Sequence[FileInput], placed: Mapping[Target, InputFile]) -> Size | None:
+    """The size of the first picture that the workflow gets to work on."""
     return next((placed[item.target].size for item in pictures if item.target in placed), None)
 
 
 async def _without_absent(
     server: ComfyUIServer, choice: Choice, waiting: Sequence[FileInput], some: bool, notes: list[str]
 ) -> Choice:
-    """The choice without the inputs that got no file and whose author's file the server does not have. What cannot be
-    left out is wanting; of a saved workflow that got no file at all nothing is left out."""
+    """The choice without the inputs that got no file (`waiting`) and whose author's file the server does not have. What
+    cannot be left out is wanting; nothing is left out of a saved workflow that got no file at all (`some` is false)."""
     workflow, definitions = choice.workflow, choice.definitions
     absent: list[FileInput] = []
     for item in waiting:
@@ -155,7 +178,8 @@ async def _without_absent(
                 definitions, [workflow.graph[item.target.node_id]["class_type"]], 0.0
             )
             spec = workflow.widget_spec(item.target, definitions)
-        # Names with a folder or a note of it stand in no list. A bundled workflow's own picture is nobody's.
+        # A name with a folder, or with "[output]" behind it, stands in no list though the file may be there. The file
+        # that a bundled workflow names is nobody's.
         unknown = spec.choices and item.held not in spec.choices and not re.search(r"[/\\\[]", item.held)
         if unknown or not choice.saved:
             absent.append(item)
@@ -171,6 +195,3 @@ async def _without_absent(
         workflow = await asyncio.to_thread(Workflow.parse, workflow.name, graph, definitions, workflow.dynamic)
     wanting = dict(reversed(wanting.items()))
     return replace(choice, workflow=workflow, definitions=definitions, wanting=wanting)
-
-
-LORA_LOADERS = ("LoraLoader", "LoraLoaderModelOnly")

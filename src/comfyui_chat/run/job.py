@@ -1,4 +1,24 @@
-"""run/job."""
+"""One prompt's life from post to end: a `Job`, and what each event makes of it.
+
+`Job.posted` begins one, and `advance` makes its next state out of every event that the websocket or a look-up brings
+(server/protocol.py). Nothing here does any I/O or looks at a clock:
+
+    job = Job.posted("0c6d...", graph)
+    for event in (Waiting(2), Started(), Executing("3"), Progress({"3": (4.0, 20.0, False)})):
+        job = advance(job, event, now)
+    describe(job, now)  ->  ("running", "18 %")
+
+`describe` is where the queue position is told ("Waiting, 2 ahead"), and the percentage and the time left after it;
+webui/display.py shows them in the chat.
+
+`Job.lost` decides that a job is lost: two look-ups in a row found it neither in the queue nor in the history. `judge`
+says how a job ended: it gives back one that ended well, and for any other raises the error: `JobLost`,
+`RunInterrupted`, or what the node that failed reported.
+
+Frames may be missing, and the history entry (`Recorded`) overrules them all. A node's error is only remembered until
+then: a node that blocks its own branch reports one too, and the run goes on. Events and their order are those recorded
+from ComfyUI 0.3.64 and 0.33.0.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -34,29 +54,29 @@ from .owner import CANCELLED
 
 @dataclass(frozen=True)
 class Job:
-    """One prompt's life. `advance` makes the next state of it from what happened; nothing here does any I/O."""
+    """One prompt's life, as far as it is known. `advance` makes the next state."""
 
     prompt_id: str
-    weights: Mapping[str, float]  # node id -> share of the work; a sampler counts as many as it has steps
+    weights: Mapping[str, float]  # node id -> its share of the work (`_weight`)
     complete: bool = True  # whether no frame can have been missed
-    away: bool = False  # whether the server may have ended and come back since the post
-    taken: bool = True  # whether the server is known to have had it
-    ahead: int | None = None  # prompts before ours in the queue, while it waits
+    away: bool = False  # whether the server may have been restarted since the post
+    taken: bool = True  # whether the server is known to have had the prompt
+    ahead: int | None = None  # prompts before it in the queue, while it waits; None when that is not known
     started: bool = False
-    sampling: bool = False
-    succeeded: bool = False
-    ended: bool = False  # the server is done with it
-    cached: frozenset[str] = frozenset()
-    nodes: Mapping[str, tuple[float, float, bool]] = field(default_factory=dict)
-    current: str | None = None
-    fraction: float = 0.0  # 0 to 1, never falling
+    sampling: bool = False  # whether some node has counted steps
+    succeeded: bool = False  # whether all nodes are done
+    ended: bool = False  # whether the server is done with it, in whatever way
+    cached: frozenset[str] = frozenset()  # nodes that are not run, since their results are there from before
+    nodes: Mapping[str, tuple[float, float, bool]] = field(default_factory=dict)  # id -> (value, most, finished)
+    current: str | None = None  # the node that runs
+    fraction: float = 0.0  # of the work that is done, 0 to 1; it never falls
     mark: tuple[float, float] | None = None  # (time, fraction) of the first sampling step
     began: float | None = None  # when it was first seen to run
     outputs: tuple[Output, ...] = ()
-    sent: tuple[SentPicture, ...] = ()
-    failure: Failed | None = None
+    sent: tuple[SentPicture, ...] = ()  # pictures that came over the websocket alone
+    failure: Failed | None = None  # the last error that a node reported
     interrupted: bool = False
-    recorded: bool = False  # outputs and end are those of the history
+    recorded: bool = False  # whether outputs and end are those of the history entry
     absent: int = 0  # look-ups in a row that found it nowhere
     silent_since: float | None = None  # when look-ups began to fail
     refused_since: float | None = None  # when they began to find no connection
@@ -68,28 +88,30 @@ class Job:
 
     @property
     def good(self) -> bool:
-        """Whether all nodes are done and there is something to show, whatever the look-ups say."""
+        """Whether all nodes are done and there is something to show, whatever look-ups say afterwards."""
         return self.succeeded and bool(self.outputs or self.sent)
 
     @property
     def lost(self) -> bool:
-        """Whether two look-ups in a row found it neither in the queue nor in the history."""
+        """Whether the job is lost: two look-ups in a row found it neither in the queue nor in the history."""
         return self.absent >= 2
 
     def seconds_left(self, now: float) -> float | None:
-        """How long it will take at the speed of the steps so far, or None while that is not known."""
+        """Seconds that it will still take at the pace since the first sampling step; None while that is not known."""
         if self.mark is None or self.fraction <= self.mark[1] or now <= self.mark[0]:
             return None
         return (1 - self.fraction) * (now - self.mark[0]) / (self.fraction - self.mark[1])
 
 
-def _weight(inputs: Mapping[str, Any]) -> float:
-    steps = inputs.get("steps")
-    sampler = any(key in inputs for key in SEED_INPUTS)
-    return float(steps) if sampler and isinstance(steps, (int, float)) and steps > 1 else 1.0
+def advance(job: Job, event: Event, now: float) -> Job:
+    """The job after an event; `now` is in seconds of any clock that never goes back."""
+    job = _advanced(job, event, now)
+    return replace(job, began=now) if job.started and job.began is None else job
 
 
 def _advanced(job: Job, event: Event, now: float) -> Job:
+    """The next state, but for the time when the run was first seen. Whatever is heard of the job ends a silence, and
+    whatever but `Absent` shows that the server has it."""
     if not isinstance(event, (Silence, QueueMoved, Gap)):
         found = not isinstance(event, Absent)
         job = replace(job, silent_since=None, refused_since=None, absent=0 if found else job.absent)
@@ -139,13 +161,9 @@ def _advanced(job: Job, event: Event, now: float) -> Job:
     return job
 
 
-def advance(job: Job, event: Event, now: float) -> Job:
-    """The job after an event; `now` is in seconds of any steady clock."""
-    job = _advanced(job, event, now)
-    return replace(job, began=now) if job.started and job.began is None else job
-
-
 def _moved(job: Job, news: Mapping[Any, tuple[float, float, bool]], now: float) -> Job:
+    """The job after news of its nodes, in the form of `Progress`. Its fraction is the share of the work that is done,
+    of the nodes that are not cached, and never falls."""
     nodes = {**job.nodes, **news}
     planned = {node_id: weight for node_id, weight in job.weights.items() if node_id not in job.cached}
     done = sum(
@@ -159,8 +177,27 @@ def _moved(job: Job, news: Mapping[Any, tuple[float, float, bool]], now: float) 
     return replace(job, started=True, ahead=None, nodes=nodes, fraction=fraction, sampling=sampling, mark=mark)
 
 
+def _weight(inputs: Mapping[str, Any]) -> float:
+    """A node's share of the work: a sampler counts as many as it has steps, any other node 1."""
+    steps = inputs.get("steps")
+    sampler = any(key in inputs for key in SEED_INPUTS)
+    return float(steps) if sampler and isinstance(steps, (int, float)) and steps > 1 else 1.0
+
+
+# What is said of a job: while it is under way to the user, and at its end to whoever waits for it.
+
+
 def describe(job: Job, now: float) -> tuple[str, str]:
-    """The job's phase and what the user reads about it."""
+    """The job's phase, and what the user reads about it. This is where the queue position is told.
+
+        ("connecting", "Sent to ComfyUI")       its place in the queue is not known yet
+        ("waiting", "Waiting, 2 ahead")         so many prompts come before it, the running one counted
+        ("waiting", "Waiting, next in line")
+        ("loading", "Loading the model")        it runs, and no node has counted a step yet
+        ("running", "18 % · 40 s left")
+
+    The percentage stops at 99 until the job has ended.
+    """
     if not job.started:
         if job.ahead is None:
             return "connecting", "Sent to ComfyUI"
@@ -183,7 +220,13 @@ def duration(seconds: float) -> str:
 
 
 def judge(job: Job, graph: Graph) -> Job:
-    """The job when it ended well, else its error."""
+    """The job, when it ended well; for any other this raises the error.
+
+    Of a lost job: `RunInterrupted` when somebody took it out of the queue, that is when its server had it and cannot
+    have been away since, or check_job cancelled it; else `JobLost`, which also tells whether the post ever arrived. Of
+    one that ended badly: `RunInterrupted`, the error of the node that failed (`run_error`), or `RunFailed` without a
+    reason.
+    """
     if job.lost and not job.good and job.taken and (not job.away or job.prompt_id in CANCELLED):
         raise RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
     if job.lost and not job.good:
@@ -191,7 +234,7 @@ def judge(job: Job, graph: Graph) -> Job:
         raise JobLost(message if job.taken else "ComfyUI does not know the job: its post never arrived.", job.taken)
     if job.interrupted:
         raise RunInterrupted("The run was stopped on the ComfyUI server.")
-    # A node that only blocks its branch reports an error, too, and the run goes on to a good end.
+    # A node that only blocks its branch reports an error too, and the run goes on to a good end.
     if job.failure and not job.good:
         raise run_error(job.failure, graph)
     if job.recorded and not job.succeeded:
@@ -200,7 +243,8 @@ def judge(job: Job, graph: Graph) -> Job:
 
 
 def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
-    """A node's own error, by its title and reason; its inputs and stack trace stay on the server."""
+    """The error of the node that failed, by its title and reason. Its inputs and stack trace, which may hold prompts
+    and paths, stay on the server."""
     text = failure.message.splitlines()[0] if failure.message else ""
     kind = failure.exception_type.rsplit(".", 1)[-1]
     where = node_title(graph, failure.node_id)
@@ -212,7 +256,8 @@ def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
 
 
 def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
-    """A note when some of the pictures that are only sent over the websocket did not arrive."""
+    """A note, or none: how many of the pictures that are sent over the websocket alone did not arrive. The nodes' own
+    progress told how many there would be."""
     senders = [node_id for node_id, node in graph.items() if node["class_type"] == "SaveImageWebsocket"]
     told = [job.nodes[node_id][1] for node_id in senders if node_id in job.nodes]
     sent = sum(int(number) for number in told if 0 < number < 10_000)

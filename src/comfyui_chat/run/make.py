@@ -1,4 +1,16 @@
-"""run/make."""
+"""From a wish to finished files: a server chosen, prompts run, what they made fetched.
+
+`make` goes around until the files are there or nothing helps:
+
+- `assign` chooses server and workflow together, since what is installed differs from server to server, puts the files
+  of the call in place and binds the prompts.
+- `Harvest.reap` has each prompt followed to its end (run/follow.py), and `collect` fetches what it made.
+
+A failure that another server may mend begins the next round, which binds anew out of the wish as it was given. What was
+made before stays in the `Harvest`, and is handed over in the end, with a note on what is missing. The result is `Made`.
+
+`Memory` is what is done where ComfyUI shares its graphics card with a language model.
+"""
 
 import asyncio
 import contextlib
@@ -42,16 +54,20 @@ from .job import Job, missed_pictures
 from .owner import Owner, leave
 from .planning import MAX_SEED, Plan, prepare
 
+PARALLEL_FILES = 10  # sent to a server, or fetched, at the same time
+CACHED_NOTE = "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
+LOST_POSTS = 2  # how often a call simply posts again what never arrived
+
 
 @dataclass(frozen=True)
 class Made:
-    """What became of a wish."""
+    """What became of a wish: files, and what there is to tell of them."""
 
     products: tuple[Product, ...]
-    seed: int | None
+    seed: int | None  # of the first prompt; None where the workflow has none
     model: str
     workflow: str
-    seconds: float
+    seconds: float  # from the first post to the last file; 0 for an earlier job
     notes: tuple[str, ...]
     texts: tuple[str, ...] = ()  # that nodes showed
     running: str = ""  # the id of a job that outlived its wait after others had brought their files
@@ -59,14 +75,15 @@ class Made:
 
 @dataclass(frozen=True)
 class Memory:
-    """How a graphics card is shared with a language model; by default nothing is done for that."""
+    """How a graphics card is shared with a language model; by default nothing is done about it."""
 
     unload: Callable[[], Awaitable[None]] | None = None  # sends the language model away, and never raises
     free_seconds: float | None = None  # after a run, before ComfyUI's memory is freed; None for never
 
     @contextlib.asynccontextmanager
     async def shared(self, server: ComfyUIServer) -> AsyncIterator[None]:
-        """The runs of a call on a server, with room made before and left behind. Comfy Cloud shares nothing."""
+        """Around the runs of a call on a server: the language model is sent away before them, and ComfyUI's memory is
+        freed after them. Comfy Cloud shares no card with anybody."""
         if self.unload and not server.endpoint.cloud:
             await self.unload()
         try:
@@ -74,21 +91,6 @@ class Memory:
         finally:
             if self.free_seconds is not None and not server.endpoint.cloud and not Pool.here().ending:
                 server.free_after(self.free_seconds)
-
-
-PARALLEL_FILES = 10  # files that go to or come from a server at once
-CACHED_NOTE = "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
-LOST_POSTS = 2  # that never arrived, after which the post is tried again
-
-
-@dataclass(frozen=True)
-class Assignment:
-    """A call's prompts, ready to post on the server that was chosen for them."""
-
-    server: ComfyUIServer
-    choice: Choice
-    plan: Plan
-    posted: Callable[[], None]  # to be called when the server's queue shows it
 
 
 async def make(
@@ -105,10 +107,13 @@ async def make(
     memory: Memory = Memory(),
     elsewhere: Sequence[Endpoint] = (),
 ) -> Made:
-    """From a wish to finished files on the server that will be done soonest. Cancelling it cancels the job there.
+    """From a wish to finished files, on the server that will be done soonest. Cancelling it cancels the job there.
 
-    A job that its server lost is run once more: on another server, or on the same one where that answers again. One
-    that a server did not take goes to the next. On servers `elsewhere` nothing is run, but the user's jobs count.
+    A post that a server certainly did not take goes to the next server. One that never arrived is posted again, twice
+    at most. A job that its server lost is run once more, on another server, or on the same one where that answers
+    again. On servers `elsewhere` nothing is run, but the user's jobs there count.
+
+    Raises as `assign`, `follow` and `collect` do, unless some files of the call are there: then these are the result.
     """
     audience.status("connecting", "Connecting to ComfyUI")
     fleet = await Fleet(tuple(endpoints), limits, owner or Owner(), patience, tuple(elsewhere)).found()
@@ -160,66 +165,17 @@ async def make(
             return harvest.made(assigned)
 
 
-@dataclass
-class Harvest:
-    """What a call has made so far, of all its prompts and on all the servers that it came to."""
+# Choosing a server, and everything that has to be right before a prompt is posted there.
 
-    name: str  # what files are called after
-    collected: list["Collected"] = field(default_factory=list)  # one for each prompt
-    notes: list[str] = field(default_factory=list)
-    parts: int = 0  # prompts that the call takes
-    begun: float = 0.0  # of `time.monotonic`
-    running: str = ""  # the id of the job that outlived the wait
 
-    async def reap(
-        self, fleet: Fleet, assigned: Assignment, audience: Audience, previews: bool, wanted: Format
-    ) -> None:
-        """Run the prompts that are left on the server that was chosen for them. Raises as `follow` and `collect` do."""
-        server, plan = assigned.server, assigned.plan
-        self.begun = self.begun or time.monotonic()
-        self.notes += plan.notes
-        if self.collected and len(plan.workflows) != self.parts:
-            self.note_missing("the other server makes them differently")
-            return
-        self.parts = len(plan.workflows)
-        for index in range(len(self.collected), self.parts):
-            graph = plan.workflows[index].graph
-            part = f"{index + 1} of {self.parts} · " if self.parts > 1 else ""
-            wait = max(fleet.limits.wait_seconds - (time.monotonic() - self.begun), 0.0)
-            if self.collected and not wait:
-                self.note_missing("the longest wait is over; the others were not begun")
-                return
-            seed = None if plan.seed is None else plan.seed + index
-            name, stem = assigned.choice.workflow.name, file_stem(self.name, seed)
-            about = {"workflow": name, "model": plan.model, "seed": seed, "name": stem}
-            job, dropped = await follow(
-                server, graph, audience, part, wait, previews, fleet.patience, fleet, about, assigned.posted
-            )
-            audience.status("saving", f"{part}Saving")
-            try:
-                collected = await collect(server, job, graph, wanted, fleet.patience)
-            except BaseException as error:
-                leave(job.prompt_id)
-                if not isinstance(error, ServerGone):
-                    raise
-                job_id = fleet.owner.job_id(server.endpoint, job.prompt_id)
-                error.add_note(f"When ComfyUI is back, check_job may bring them: job_id {job_id}.")
-                raise
-            cached = (CACHED_NOTE,) if job.cached >= set(graph) else ()
-            self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes, *cached]
-            self.collected.append(collected)
+@dataclass(frozen=True)
+class Assignment:
+    """A call's prompts, ready to post on the server that was chosen for them."""
 
-    def note_missing(self, reason: str) -> None:
-        """Say that not all were made, and why."""
-        self.notes.append(f"only {len(self.collected)} of {self.parts} were made: {reason}")
-
-    def made(self, assigned: Assignment) -> Made:
-        """All of it, with what was chosen in the end."""
-        plan, name = assigned.plan, assigned.choice.workflow.name
-        products = tuple(product for one in self.collected for product in one.products)
-        texts = tuple(text for one in self.collected for text in one.texts)
-        seconds, notes = time.monotonic() - self.begun, tuple(dict.fromkeys(self.notes))
-        return Made(products, plan.seed, plan.model, name, seconds, notes, texts, self.running)
+    server: ComfyUIServer
+    choice: Choice
+    plan: Plan
+    posted: Callable[[], None]  # to be called when the server's queue shows the first of them
 
 
 @contextlib.asynccontextmanager
@@ -232,7 +188,8 @@ async def assign(
     moment: datetime,
     audience: Audience,
 ) -> AsyncIterator[Assignment]:
-    """The soonest server of those that have what the wish needs, with the files in place and the prompts bound.
+    """The server that will be done soonest of those that have what the wish needs, with the files in place and the
+    prompts bound. None of those that are `gone`.
 
     Where one server has the model or workflow of a valve and another has not, the one that has it is taken. Raises as
     `Fleet.in_order` does, and what the first server said where none can do it.
@@ -272,13 +229,14 @@ async def _ready(
     moment: datetime,
     audience: Audience,
 ) -> tuple[Choice, Plan]:
-    """A wish bound for one server, with its files there."""
+    """A wish bound for one server, with its files there. The files are sent last: not before everything else about the
+    call is known to be right."""
     choice = await choose(server, wish, catalogue)
     choice, files = await place_files(server, await freshen(server, choice, wish), wish)
     if choice.saved:
         wish = wish.against_author()
     plan = await asyncio.to_thread(prepare, choice, wish, limits, random_seed, moment)
-    if files:  # not before everything else about the call is known to be right
+    if files:
         audience.status("uploading", "Sending the files to ComfyUI")
         names = await gather(PARALLEL_FILES, [functools.partial(server.upload, file) for file in files])
         renamed = {file.stored_name: name for file, name in zip(files, names, strict=True) if file.stored_name != name}
@@ -288,9 +246,75 @@ async def _ready(
     return choice, plan
 
 
+# Running the prompts and fetching what they made.
+
+
+@dataclass
+class Harvest:
+    """What a call has made so far, of all its prompts and on all the servers that it came to."""
+
+    name: str  # what files are called after
+    collected: list["Collected"] = field(default_factory=list)  # one for each prompt that is done
+    notes: list[str] = field(default_factory=list)
+    parts: int = 0  # prompts that the call takes
+    begun: float = 0.0  # when the first was posted, of `time.monotonic`; 0 before
+    running: str = ""  # the id of the job that outlived the wait
+
+    async def reap(
+        self, fleet: Fleet, assigned: Assignment, audience: Audience, previews: bool, wanted: Format
+    ) -> None:
+        """Run the prompts that are left on the server that was chosen for them, one after the other. Raises as `follow`
+        and `collect` do; what was made before stays."""
+        server, plan = assigned.server, assigned.plan
+        self.begun = self.begun or time.monotonic()
+        self.notes += plan.notes
+        if self.collected and len(plan.workflows) != self.parts:
+            self.note_missing("the other server makes them differently")
+            return
+        self.parts = len(plan.workflows)
+        for index in range(len(self.collected), self.parts):
+            graph = plan.workflows[index].graph
+            part = f"{index + 1} of {self.parts} · " if self.parts > 1 else ""
+            wait = max(fleet.limits.wait_seconds - (time.monotonic() - self.begun), 0.0)
+            if self.collected and not wait:
+                self.note_missing("the longest wait is over; the others were not begun")
+                return
+            seed = None if plan.seed is None else plan.seed + index
+            name, stem = assigned.choice.workflow.name, file_stem(self.name, seed)
+            about = {"workflow": name, "model": plan.model, "seed": seed, "name": stem}
+            job, dropped = await follow(
+                server, graph, audience, part, wait, previews, fleet.patience, fleet, about, assigned.posted
+            )
+            audience.status("saving", f"{part}Saving")
+            try:
+                collected = await collect(server, job, graph, wanted, fleet.patience)
+            except BaseException as error:
+                leave(job.prompt_id)
+                if not isinstance(error, ServerGone):
+                    raise
+                job_id = fleet.owner.job_id(server.endpoint, job.prompt_id)
+                error.add_note(f"When ComfyUI is back, check_job may bring them: job_id {job_id}.")
+                raise
+            cached = (CACHED_NOTE,) if job.cached >= set(graph) else ()
+            self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes, *cached]
+            self.collected.append(collected)
+
+    def note_missing(self, reason: str) -> None:
+        """Note that not all were made, and why."""
+        self.notes.append(f"only {len(self.collected)} of {self.parts} were made: {reason}")
+
+    def made(self, assigned: Assignment) -> Made:
+        """All of it as the result of the call, with what was chosen in the end."""
+        plan, name = assigned.plan, assigned.choice.workflow.name
+        products = tuple(product for one in self.collected for product in one.products)
+        texts = tuple(text for one in self.collected for text in one.texts)
+        seconds, notes = time.monotonic() - self.begun, tuple(dict.fromkeys(self.notes))
+        return Made(products, plan.seed, plan.model, name, seconds, notes, texts, self.running)
+
+
 @dataclass(frozen=True)
 class Collected:
-    """What one run made."""
+    """What one run made: its files, the texts that nodes showed, and notes on both."""
 
     products: tuple[Product, ...]
     texts: tuple[str, ...]
@@ -300,9 +324,12 @@ class Collected:
 async def collect(
     server: ComfyUIServer, job: Job, graph: Graph, wanted: Format = Format(), patience: Patience = Patience()
 ) -> Collected:
-    """The run's files, in the order of the graph's nodes, as they are wanted. What is only shown (by preview nodes)
-    counts only when nothing was saved. Raises `NothingMade`, or `PictureMissed` when only the websocket could have
-    brought it, and `ServerGone` when the server stays away."""
+    """The run's files, in the order of the graph's nodes, in the format that is `wanted`. What is only shown (by
+    preview nodes) counts only when nothing was saved, and pictures of the websocket come last.
+
+    Raises `NothingMade`, `PictureMissed` when only the websocket could have brought it, and `ServerGone` when the
+    server stays away.
+    """
     order = {node_id: index for index, node_id in enumerate(graph)}
     found = sorted(job.outputs, key=lambda output: order.get(output.node_id, len(order)))
     saved = [output for output in found if output.type == "output"]
@@ -329,8 +356,8 @@ async def collect(
 
 
 async def fetch(server: ComfyUIServer, output: Output, patience: Patience) -> bytes:
-    """A file's bytes, asked for again and again while the server does not answer: it has outlived its run, and outlives
-    a restart. Raises `ServerGone` after `patience.gone` seconds of that, and as `ComfyUIServer.view` does."""
+    """A file's bytes, asked for again and again while the server does not answer: the file has outlived its run, and
+    outlives a restart. Raises `ServerGone` after `patience.gone` seconds of that, and as `ComfyUIServer.view` does."""
     pause = patience.settle
     failed_at = refused_at = math.inf  # when it began to fail, and when to find no connection
     while True:

@@ -1,4 +1,16 @@
-"""run/planning."""
+"""Binds a wish to its workflow: prompts, ready to post, within all ranges and limits.
+
+`prepare` makes the `Plan`. Values are gathered, each over those before it: the defaults of the model's family, the size
+or scale, the arguments that every workflow may have (prompt, steps, guidance...), and what is named in `inputs`. Then
+they are spread over the prompts that the call takes (one with a batch, or several with seeds in a row), the LoRAs are
+put in, and texts and file names are changed as ComfyUI's front end changes them before a run.
+
+Three rules for a value that does not fit. A number outside the range of its node is moved into it, with a note. A name
+that does not exist is refused, with those most like it. What the administrator does not allow is refused with the
+limit: `check_limits` reads it off the finished graph, whoever put the number there.
+
+Nothing here does any I/O: the node definitions come with the `Choice`, the seed and the time as arguments.
+"""
 
 import math
 import random
@@ -22,7 +34,8 @@ from ..values import Size, Wanted, as_number, is_given, read_size
 from .fleet import Limits
 from .inputs import LORA_LOADERS
 
-MAX_SEED = 2**32 - 1  # random seeds stay short enough for a person, or a model, to repeat
+MAX_SEED = 2**32 - 1  # of random seeds: they stay short enough for a person, or a model, to repeat
+EXTRAS = ("size", "count", "loras", "strength", "scale")  # what `inputs` may name beside the workflow's own inputs
 
 
 @dataclass(frozen=True)
@@ -30,19 +43,17 @@ class Plan:
     """The prompts that make up a call, bound and ready to post."""
 
     workflows: tuple[Workflow, ...]
-    seed: int | None
+    seed: int | None  # of the first one; None where the workflow has none
     model: str
-    notes: tuple[str, ...]
-
-
-EXTRAS = ("size", "count", "loras", "strength", "scale")  # what a workflow takes beside its own inputs
+    notes: tuple[str, ...]  # on what was changed or left out, for the model that called
 
 
 def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: datetime) -> Plan:
-    """Turn a wish into bound graphs, by the ranges of the server's own nodes and within the limits.
+    """Turn a wish into bound graphs, by the ranges of the server's own nodes and within the limits. `random_seed` is
+    used where none is asked for, `now` for the dates in file names. Blocks: call it in a thread.
 
-    Raises `BadArgument` and `ValueOutOfRange` for what cannot be understood, `ModelNotInstalled` for files that are
-    not there, and `LimitExceeded` for what the administrator does not allow.
+    Raises `BadArgument` and `ValueOutOfRange` for what cannot be understood, `ModelNotInstalled` for files that are not
+    there, and `LimitExceeded` for what the administrator does not allow.
     """
     workflow, definitions, notes = choice.workflow, choice.definitions, [*choice.notes]
     if choice.task == "upscale":
@@ -78,203 +89,17 @@ def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: d
     return Plan(tuple(ready), runs[0][0], str(ready[0].value("model") or choice.model), tuple(notes))
 
 
-def _plan_inputs(choice: Choice, inputs: Mapping[str, Wanted], notes: list[str]) -> dict[str, Any]:
-    """What is asked for by name, made to fit. Files are given as files and never by a name: the server's folders hold
-    everybody's."""
-    workflow, definitions, values = choice.workflow, choice.definitions, dict[str, Any]()
-    files = {item.target for item in file_inputs(workflow.graph, definitions)}
-    for name, wanted in inputs.items():
-        targets = workflow.find(name)
-        if targets is None:
-            like = closest(name, [*workflow.names, *EXTRAS], 5)
-            raise BadArgument(
-                f'The workflow "{workflow.name}" has no input "{shortened(name)}".', f"It has, like it: {quoted(like)}."
-            )
-        if not files.isdisjoint(target.widget for target in targets):
-            raise BadArgument(f"{wanted.name} is a file.", "Give the file itself in `images`: its number, id or URL.")
-        values[name], note = fit_value(wanted, workflow.spec(name, definitions))
-        notes += [note] if note else []
-    return values
+# The size: so many times that of a picture, as asked for, like that of the picture, or as it was saved.
 
 
-def _plan_runs(
-    choice: Choice, values: Mapping[str, Any], count: int | None, random_seed: int, notes: list[str]
-) -> list[tuple[int | None, dict[str, Any]]]:
-    """Seed and values of each prompt that the call takes: one with a batch, or so many with seeds in a row."""
-    workflow, values, seed, span = choice.workflow, dict(values), None, MAX_SEED + 1
-    if "seed" in workflow.parameters:
-        spec = workflow.spec("seed", choice.definitions)
-        low = max(int(spec.minimum or 0), 0)
-        span = max(int(min(spec.maximum if spec.maximum is not None else MAX_SEED, 2**64 - 1)) - low + 1, 1)
-        asked = [name for name in values if workflow.find(name) == workflow.parameters["seed"]]
-        seed = values.pop(asked[-1]) if asked else low + random_seed % span
-        if not isinstance(seed, int):  # it only stands in a text
-            return [(None, {"seed": seed, **values})]
-    # A seed of one sampler alone, given by its own name, comes after the seed of all.
-    first = values if seed is None else {"seed": seed, **values}
-    if "batch_size" in workflow.parameters:
-        return [(seed, {**first, "batch_size": count} if count else first)]
-    if seed is None:  # the same prompt again would only give the same picture
-        notes += [f'the workflow "{workflow.name}" cannot make several; count was left out'] if (count or 1) > 1 else []
-        return [(None, first)]
-    seeds = [low + (seed - low + index) % span for index in range(count or 1)]
-    return [(one, {**first, "seed": one, **values}) for one in seeds]
-
-
-def _check_absent(choice: Choice, touched: set[Target]) -> None:
-    """Raise an error for the files that a workflow names, nobody replaced, and the server does not have."""
-    name = f'The workflow "{choice.workflow.name}" needs'
-    if choice.wanting:
-        raise BadArgument(
-            f"{name} {' and '.join(choice.wanting.values())}.", "Give them in `images` of edit_image or run_workflow."
-        )
-    if absent := [what for target, what in choice.absent.items() if target not in touched]:
-        raise ModelNotInstalled(
-            f"{name} model files that are not installed: {'; '.join(absent[:5])}.",
-            "They have to be put into ComfyUI's models folder, or others named in `inputs`.",
-        )
-
-
-def _plan_arguments(choice: Choice, wish: Wish, limits: Limits, notes: list[str]) -> dict[str, Any]:
-    """What the arguments that every workflow may have come to; what this one has not is left out, and said."""
-    workflow, values = choice.workflow, dict[str, Any]()
-    prompt = None if wish.prompt is None else Wanted(wish.prompt, "The argument prompt")
-    if prompt and "prompt" not in workflow.parameters:
-        raise BadArgument(
-            f'The workflow "{workflow.name}" takes no prompt.',
-            "describe_workflow tells what it takes, and run_workflow runs it.",
-        )
-    asked = {"prompt": prompt, "negative_prompt": wish.negative_prompt}
-    asked |= {"steps": wish.steps, "guidance": wish.guidance, "seed": wish.seed, "strength": wish.strength}
-    for name, wanted in asked.items():
-        if wanted is None:
-            continue
-        own = "denoise" if name == "strength" else name
-        if own in workflow.parameters and (name != "strength" or choice.picture):
-            values[own], note = fit_value(wanted, workflow.spec(own, choice.definitions))
-            notes += [note] if note else []
-        elif name != "negative_prompt":
-            notes.append(f'the workflow "{workflow.name}" has no {name}; it was left out')
-        elif wanted.level == 0:
-            notes.append(f'the workflow "{workflow.name}" takes no negative prompt; it was left out')
-    if wish.steps and (as_number(values.get("steps")) or 0) > limits.steps:
-        raise _over_limit(wish.steps, values["steps"], f"at most {limits.steps} steps")
-    return values
-
-
-def read_loras(wanted: Wanted, definitions: Definitions, notes: list[str]) -> list[Lora]:
-    """LoRAs given as "name" or "name:0.8", several in a list or behind commas, as files that are installed.
-
-    Raises `BadArgument`, `ModelNotInstalled`, `NodeNotInstalled`.
-    """
-    value = wanted.value
-    texts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise BadArgument(f"{wanted.name} is {shortened(value)}.", 'Give names such as ["name", "other:0.8"].')
-    loader = next((definitions[name] for name in LORA_LOADERS if name in definitions), None)
-    if loader is None:
-        raise NodeNotInstalled('This ComfyUI has no node "LoraLoader".')
-    choices, strength = loader.inputs["lora_name"].names, loader.inputs["strength_model"]
-    loras = []
-    for text in (text.strip() for text in texts):
-        if not is_given("loras", text):
-            continue
-        name, asked = parse_lora(text)
-        file = find_name(name, choices)
-        if file is None:
-            like = closest(name, choices)
-            hint = f"Installed are, among others: {quoted(like)}." if like else "No LoRA is installed."
-            raise ModelNotInstalled(f'{wanted.name} has "{shortened(name)}", and no such LoRA is installed.', hint)
-        fitted, note = fit_number(Wanted(asked, f'the strength of the LoRA "{file}"', wanted.level), strength)
-        notes += [note] if note else []
-        loras.append(Lora(file, fitted))
-    return loras
-
-
-def number_in(graph: Graph, value: Any) -> float | None:
-    """The number that an input gets: its own, written as text or wrapped, or that of a node that only holds one."""
-    for _ in range(8):
-        if isinstance(value, Mapping):
-            value = value.get("__value__")
-        if not is_link(value):
-            break
-        inputs = node_inputs(graph.get(value[0]))
-        held = [inputs["value"]] if "value" in inputs else list(inputs.values())
-        value = held[0] if len(held) == 1 else None
-    return as_number(value)
-
-
-def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes: set[str]) -> None:
-    """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there. `makes`
-    are the kinds of its `outputs`, `touched` the widgets that the call set."""
-    graph = workflow.graph
-    moving = bool(makes) and makes <= {"video", "animation"}  # then a batch is its frames
-    base = None
-    seconds = video_seconds(graph) if makes & {"video", "animation"} else 0.0
-    if seconds > limits.video_seconds:
-        raise LimitExceeded(
-            f"The video would have {seconds:.1f} seconds, and the administrator allows {limits.video_seconds:g}.",
-            f"Ask for at most {limits.video_seconds:g} seconds, or for fewer frames.",
-        )
-    for node_id, node in graph.items():
-        inputs = {
-            name: number for name, value in node["inputs"].items() if (number := number_in(graph, value)) is not None
-        }
-        last = {name.rsplit(".", 1)[-1]: number for name, number in inputs.items()}
-        takes = {name.rsplit(".", 1)[-1] for name in node["inputs"]}
-        asked: list[tuple[str, float, float]] = [("steps", last.get("steps", 0), limits.steps)]
-        if {"width", "height"} <= last.keys() and MAKES_PIXELS & takes:
-            sides = [last["width"] or last["height"], last["height"] or last["width"]]  # 0 is for "in proportion"
-            pixels = sides[0] * sides[1] / 1e6
-            base = base or pixels
-            asked.append(("width x height in megapixels", round(pixels, 2), limits.megapixels))
-        if not moving and (PICTURE_MAKER & takes or node["class_type"].startswith("Repeat")):
-            asked += [(name, last.get(name, 1), limits.count) for name in ("batch_size", "amount")]
-        if Target(node_id, "megapixels") in touched:
-            asked.append(("megapixels", last.get("megapixels", 0), limits.megapixels))
-        if Target(node_id, "scale_by") in touched:
-            asked.append(
-                ("scale_by in megapixels", round((base or 1.05) * last.get("scale_by", 1) ** 2, 2), limits.megapixels)
-            )
-        for name, value, allowed in asked:
-            if value > allowed:
-                raise LimitExceeded(
-                    f"{node_title(graph, node_id)} has {value:g} as {name}, and the administrator allows {allowed:g}.",
-                    f"Ask for at most {allowed:g}.",
-                )
-
-
-USUAL_FPS = 24.0  # where a graph does not say
-MOST_FPS = 30.0  # a higher one does not make more frames pass for less of a video
-
-
-def video_seconds(graph: Graph) -> float:
-    """How long the longest video is that a graph makes, in seconds: by its frames and their rate, or as it says."""
-    found: dict[str, list[float]] = {"length": [], "fps": [], "seconds": []}
-    for node in graph.values():
-        for key, value in node["inputs"].items():
-            kind = next((kind for kind in found if key.rsplit(".", 1)[-1] in PARAMETERS[kind]), "")
-            number = number_in(graph, value) if kind else None
-            if number:
-                found[kind].append(number)
-    rate = min(found["fps"], default=USUAL_FPS)
-    return max(
-        [*found["seconds"], *(frames / min(max(rate, 1.0), MOST_FPS) for frames in found["length"])], default=0.0
-    )
-
-
-# Inputs beside width and height of nodes that make pixels of them, and not only tell a model or a text.
-MAKES_PIXELS = {"batch_size", "length", "upscale_method", "scale_method", "resize_type"}
-PICTURE_MAKER = {"width", "height", "seconds"}  # inputs beside a batch size that counts pictures
 SCALE = InputSpec("FLOAT", 1.0, 8.0)  # how many times as wide and high a picture may become
-FOLLOWED = (0.2, 1.5)  # of a model's usual number of pixels: between these a picture keeps its very size
-
-
-GRAIN, FILM_GRAIN = 16, 64  # pixels; sides in multiples of them suit every model, and every one for video
+FOLLOWED = (0.2, 1.5)  # parts of a model's usual number of pixels; between them a picture keeps its very size
+GRAIN, FILM_GRAIN = 16, 64  # pixels; sides in multiples of these suit every model, and every one for video
 
 
 def _plan_scale(choice: Choice, wish: Wish, limits: Limits, notes: list[str]) -> dict[str, int]:
-    """The size of an enlarged picture, exactly so many times its own; nothing when it is asked for otherwise."""
+    """The width and height of an enlarged picture, exactly so many times its own: as `scale` says, or twice where an
+    upscale workflow is told nothing else. Empty when the size is asked for otherwise. Raises `LimitExceeded`."""
     workflow, picture = choice.workflow, choice.picture
     sized = {"width", "height"} <= set(workflow.parameters) and picture is not None
     if wish.scale is None and (choice.task != "upscale" or wish.size or not sized):
@@ -313,7 +138,7 @@ def _plan_scale(choice: Choice, wish: Wish, limits: Limits, notes: list[str]) ->
 
 
 def _sides_named(choice: Choice, wish: Wish) -> dict[str, float]:
-    """The width and height that the inputs of a call name; 0 is for "in proportion"."""
+    """The width and height that the `inputs` of a call name, without those of 0, which stands for "in proportion"."""
     workflow, sides = choice.workflow, dict[str, float]()
     for name, wanted in wish.inputs.items():
         for side in ("width", "height"):
@@ -323,20 +148,10 @@ def _sides_named(choice: Choice, wish: Wish) -> dict[str, float]:
     return sides
 
 
-def followed(picture: Size, megapixels: float, most: float, grain: int = GRAIN) -> Size:
-    """The size in which a model that is best at `megapixels` works on a picture: the picture's own where the model
-    can, else one of its proportions, of at most `most` megapixels; in multiples of `grain` pixels."""
-    usual = FOLLOWED[0] <= picture.megapixels / megapixels <= FOLLOWED[1]
-    factor = 1.0 if usual else math.sqrt(megapixels / picture.megapixels)
-    allowed = math.sqrt(most / picture.megapixels)
-    sides = [side * min(factor, allowed) / grain for side in (picture.width, picture.height)]
-    rounded = Size(*(max(round(side), 1) * grain for side in sides))
-    if rounded.megapixels <= most:
-        return rounded
-    return Size(*(max(math.floor(side), 1) * grain for side in sides))
-
-
 def _plan_size(choice: Choice, size: Wanted | None, limits: Limits, notes: list[str]) -> dict[str, int]:
+    """The width and height in which the workflow works: what is asked for, else a size for the picture that it works
+    on, else its own. Empty where the workflow has none, or where what its author saved stays. Raises `LimitExceeded`
+    for more pixels than allowed, but only where just so many were asked for; else the size is made smaller."""
     workflow = choice.workflow
     if not {"width", "height"} <= set(workflow.parameters):
         notes += [f'the workflow "{workflow.name}" has no size of its own; size was left out'] if size else []
@@ -369,7 +184,89 @@ def _plan_size(choice: Choice, size: Wanted | None, limits: Limits, notes: list[
     return {"width": fitted.width, "height": fitted.height}
 
 
+def followed(picture: Size, megapixels: float, most: float, grain: int = GRAIN) -> Size:
+    """The size in which a model that is best at `megapixels` works on a picture: the picture's own where the model can,
+    else one of its proportions, of at most `most` megapixels; in multiples of `grain` pixels."""
+    usual = FOLLOWED[0] <= picture.megapixels / megapixels <= FOLLOWED[1]
+    factor = 1.0 if usual else math.sqrt(megapixels / picture.megapixels)
+    allowed = math.sqrt(most / picture.megapixels)
+    sides = [side * min(factor, allowed) / grain for side in (picture.width, picture.height)]
+    rounded = Size(*(max(round(side), 1) * grain for side in sides))
+    if rounded.megapixels <= most:
+        return rounded
+    return Size(*(max(math.floor(side), 1) * grain for side in sides))
+
+
+# What is asked for by an argument or by the name of an input.
+
+
+def _plan_arguments(choice: Choice, wish: Wish, limits: Limits, notes: list[str]) -> dict[str, Any]:
+    """The values of the arguments that every workflow may have. What this one does not have is left out, with a note.
+    Raises `BadArgument` for a prompt that it does not take, and `LimitExceeded` for too many steps."""
+    workflow, values = choice.workflow, dict[str, Any]()
+    prompt = None if wish.prompt is None else Wanted(wish.prompt, "The argument prompt")
+    if prompt and "prompt" not in workflow.parameters:
+        raise BadArgument(
+            f'The workflow "{workflow.name}" takes no prompt.',
+            "describe_workflow tells what it takes, and run_workflow runs it.",
+        )
+    asked = {"prompt": prompt, "negative_prompt": wish.negative_prompt}
+    asked |= {"steps": wish.steps, "guidance": wish.guidance, "seed": wish.seed, "strength": wish.strength}
+    for name, wanted in asked.items():
+        if wanted is None:
+            continue
+        own = "denoise" if name == "strength" else name
+        if own in workflow.parameters and (name != "strength" or choice.picture):
+            values[own], note = fit_value(wanted, workflow.spec(own, choice.definitions))
+            notes += [note] if note else []
+        elif name != "negative_prompt":
+            notes.append(f'the workflow "{workflow.name}" has no {name}; it was left out')
+        elif wanted.level == 0:
+            notes.append(f'the workflow "{workflow.name}" takes no negative prompt; it was left out')
+    if wish.steps and (as_number(values.get("steps")) or 0) > limits.steps:
+        raise _over_limit(wish.steps, values["steps"], f"at most {limits.steps} steps")
+    return values
+
+
+def _plan_inputs(choice: Choice, inputs: Mapping[str, Wanted], notes: list[str]) -> dict[str, Any]:
+    """The values of what is asked for by name, made to fit. Files are given as files and never by a name: the server's
+    folders hold everybody's. Raises `BadArgument` for a name that the workflow does not have."""
+    workflow, definitions, values = choice.workflow, choice.definitions, dict[str, Any]()
+    files = {item.target for item in file_inputs(workflow.graph, definitions)}
+    for name, wanted in inputs.items():
+        targets = workflow.find(name)
+        if targets is None:
+            like = closest(name, [*workflow.names, *EXTRAS], 5)
+            raise BadArgument(
+                f'The workflow "{workflow.name}" has no input "{shortened(name)}".', f"It has, like it: {quoted(like)}."
+            )
+        if not files.isdisjoint(target.widget for target in targets):
+            raise BadArgument(f"{wanted.name} is a file.", "Give the file itself in `images`: its number, id or URL.")
+        values[name], note = fit_value(wanted, workflow.spec(name, definitions))
+        notes += [note] if note else []
+    return values
+
+
+def _check_absent(choice: Choice, touched: set[Target]) -> None:
+    """Raises `BadArgument` for pictures and the like, and `ModelNotInstalled` for model files, that the workflow names,
+    the server does not have, and the call did not replace."""
+    name = f'The workflow "{choice.workflow.name}" needs'
+    if choice.wanting:
+        raise BadArgument(
+            f"{name} {' and '.join(choice.wanting.values())}.", "Give them in `images` of edit_image or run_workflow."
+        )
+    if absent := [what for target, what in choice.absent.items() if target not in touched]:
+        raise ModelNotInstalled(
+            f"{name} model files that are not installed: {'; '.join(absent[:5])}.",
+            "They have to be put into ComfyUI's models folder, or others named in `inputs`.",
+        )
+
+
+# How many pictures, and with which seeds and LoRAs.
+
+
 def _plan_count(count: Wanted | None, limits: Limits, notes: list[str]) -> int:
+    """How many pictures are asked for, 1 where that is not said. Raises `LimitExceeded`."""
     if count is None:
         return 1
     fitted, note = fit_number(count, InputSpec("INT", 1))
@@ -379,7 +276,152 @@ def _plan_count(count: Wanted | None, limits: Limits, notes: list[str]) -> int:
     return int(fitted)
 
 
+def _plan_runs(
+    choice: Choice, values: Mapping[str, Any], count: int | None, random_seed: int, notes: list[str]
+) -> list[tuple[int | None, dict[str, Any]]]:
+    """The seed and the values of each prompt that the call takes: one prompt with a batch, or one for each picture,
+    with seeds in a row. `count` is None where it was not asked for.
+
+        a batch size, count 3:  [(7, {"seed": 7, "batch_size": 3})]
+        only a seed, count 3:   [(7, {"seed": 7}), (8, {"seed": 8}), (9, {"seed": 9})]
+
+    Without either a second picture would be the same, so the count is left out, with a note.
+    """
+    workflow, values, seed, span = choice.workflow, dict(values), None, MAX_SEED + 1
+    if "seed" in workflow.parameters:
+        spec = workflow.spec("seed", choice.definitions)
+        low = max(int(spec.minimum or 0), 0)
+        span = max(int(min(spec.maximum if spec.maximum is not None else MAX_SEED, 2**64 - 1)) - low + 1, 1)
+        asked = [name for name in values if workflow.find(name) == workflow.parameters["seed"]]
+        seed = values.pop(asked[-1]) if asked else low + random_seed % span
+        if not isinstance(seed, int):  # it only stands in a text
+            return [(None, {"seed": seed, **values})]
+    # A seed of one sampler alone, given by its own name, comes after the seed of all.
+    first = values if seed is None else {"seed": seed, **values}
+    if "batch_size" in workflow.parameters:
+        return [(seed, {**first, "batch_size": count} if count else first)]
+    if seed is None:  # the same prompt again would only give the same picture
+        notes += [f'the workflow "{workflow.name}" cannot make several; count was left out'] if (count or 1) > 1 else []
+        return [(None, first)]
+    seeds = [low + (seed - low + index) % span for index in range(count or 1)]
+    return [(one, {**first, "seed": one, **values}) for one in seeds]
+
+
+def read_loras(wanted: Wanted, definitions: Definitions, notes: list[str]) -> list[Lora]:
+    """LoRAs given as "name" or "name:0.8", several in a list or behind commas, as files that are installed. Strengths
+    are made to fit, with a note.
+
+    Raises `BadArgument`, `ModelNotInstalled`, `NodeNotInstalled`.
+    """
+    value = wanted.value
+    texts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise BadArgument(f"{wanted.name} is {shortened(value)}.", 'Give names such as ["name", "other:0.8"].')
+    loader = next((definitions[name] for name in LORA_LOADERS if name in definitions), None)
+    if loader is None:
+        raise NodeNotInstalled('This ComfyUI has no node "LoraLoader".')
+    choices, strength = loader.inputs["lora_name"].names, loader.inputs["strength_model"]
+    loras = []
+    for text in (text.strip() for text in texts):
+        if not is_given("loras", text):
+            continue
+        name, asked = parse_lora(text)
+        file = find_name(name, choices)
+        if file is None:
+            like = closest(name, choices)
+            hint = f"Installed are, among others: {quoted(like)}." if like else "No LoRA is installed."
+            raise ModelNotInstalled(f'{wanted.name} has "{shortened(name)}", and no such LoRA is installed.', hint)
+        fitted, note = fit_number(Wanted(asked, f'the strength of the LoRA "{file}"', wanted.level), strength)
+        notes += [note] if note else []
+        loras.append(Lora(file, fitted))
+    return loras
+
+
+# The administrator's limits, as far as they can be read off a graph.
+
+
+# Inputs beside width and height that show a node to make pixels of them, and not only to tell a model or a text.
+MAKES_PIXELS = {"batch_size", "length", "upscale_method", "scale_method", "resize_type"}
+PICTURE_MAKER = {"width", "height", "seconds"}  # inputs beside a batch size that show it to count pictures
+USUAL_FPS = 24.0  # where a graph does not say
+MOST_FPS = 30.0  # a higher rate does not let more frames pass as a shorter video
+
+
+def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes: set[str]) -> None:
+    """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there: steps,
+    pixels, pictures and seconds of video.
+
+    `touched` are the widgets that the call set, `makes` the kinds of what the graph saves. Where these are films alone,
+    a batch is their frames, and counts by its seconds. "megapixels" and "scale_by" count only where the call set them.
+    """
+    graph = workflow.graph
+    moving = bool(makes) and makes <= {"video", "animation"}  # then a batch is its frames
+    base = None  # megapixels of the first size in the graph
+    seconds = video_seconds(graph) if makes & {"video", "animation"} else 0.0
+    if seconds > limits.video_seconds:
+        raise LimitExceeded(
+            f"The video would have {seconds:.1f} seconds, and the administrator allows {limits.video_seconds:g}.",
+            f"Ask for at most {limits.video_seconds:g} seconds, or for fewer frames.",
+        )
+    for node_id, node in graph.items():
+        inputs = {
+            name: number for name, value in node["inputs"].items() if (number := number_in(graph, value)) is not None
+        }
+        last = {name.rsplit(".", 1)[-1]: number for name, number in inputs.items()}
+        takes = {name.rsplit(".", 1)[-1] for name in node["inputs"]}
+        asked: list[tuple[str, float, float]] = [("steps", last.get("steps", 0), limits.steps)]
+        if {"width", "height"} <= last.keys() and MAKES_PIXELS & takes:
+            sides = [last["width"] or last["height"], last["height"] or last["width"]]  # 0 is for "in proportion"
+            pixels = sides[0] * sides[1] / 1e6
+            base = base or pixels
+            asked.append(("width x height in megapixels", round(pixels, 2), limits.megapixels))
+        if not moving and (PICTURE_MAKER & takes or node["class_type"].startswith("Repeat")):
+            asked += [(name, last.get(name, 1), limits.count) for name in ("batch_size", "amount")]
+        if Target(node_id, "megapixels") in touched:
+            asked.append(("megapixels", last.get("megapixels", 0), limits.megapixels))
+        if Target(node_id, "scale_by") in touched:
+            asked.append(
+                ("scale_by in megapixels", round((base or 1.05) * last.get("scale_by", 1) ** 2, 2), limits.megapixels)
+            )
+        for name, value, allowed in asked:
+            if value > allowed:
+                raise LimitExceeded(
+                    f"{node_title(graph, node_id)} has {value:g} as {name}, and the administrator allows {allowed:g}.",
+                    f"Ask for at most {allowed:g}.",
+                )
+
+
+def video_seconds(graph: Graph) -> float:
+    """How long the longest video is that a graph makes, in seconds: by its frames and their rate, or as it says."""
+    found: dict[str, list[float]] = {"length": [], "fps": [], "seconds": []}
+    for node in graph.values():
+        for key, value in node["inputs"].items():
+            kind = next((kind for kind in found if key.rsplit(".", 1)[-1] in PARAMETERS[kind]), "")
+            number = number_in(graph, value) if kind else None
+            if number:
+                found[kind].append(number)
+    rate = min(found["fps"], default=USUAL_FPS)
+    return max(
+        [*found["seconds"], *(frames / min(max(rate, 1.0), MOST_FPS) for frames in found["length"])], default=0.0
+    )
+
+
+def number_in(graph: Graph, value: Any) -> float | None:
+    """The number that an input gets, or None: its own, also written as text or wrapped in `__value__`, or that of the
+    node it is linked to, if that only holds one."""
+    for _ in range(8):
+        if isinstance(value, Mapping):
+            value = value.get("__value__")
+        if not is_link(value):
+            break
+        inputs = node_inputs(graph.get(value[0]))
+        held = [inputs["value"]] if "value" in inputs else list(inputs.values())
+        value = held[0] if len(held) == 1 else None
+    return as_number(value)
+
+
 def _over_limit(wanted: Wanted, value: Any, limit: str) -> LimitExceeded:
+    """The error of an argument that asks for more than is allowed."""
     return LimitExceeded(
         f"{wanted.name} is {shortened(value, 20)}, and the administrator allows {limit}.", f"Ask for {limit}."
     )

@@ -1,4 +1,17 @@
-"""server/client."""
+"""One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
+
+`ComfyUIServer` is what `open_server` gives out. All HTTP goes through `call`, which bounds time and size and turns what
+fails into a `ServerError`; `get` and `_json` make an object of an answer, and within `_reading` an answer of the wrong
+shape becomes an error. On these stand, in the order of the class: what the server is and has (`stats`, `define`,
+`names`, `saved_workflows`, `model_metadata`), a prompt's life (`submit`, `queue`, `look_up`, `find`, `recent`,
+`cancel`), files (`upload`, `view`) and memory (`free`). `connection` is its websocket.
+
+What rarely changes is remembered. Whoever asks for it says how old it may be (`believe`, in seconds), and those who
+ask the same at the same time share one request (`together`).
+
+What routes take and answer was recorded from ComfyUI 0.3.64 and 0.33.0. `cloud` overrides what is different on
+Comfy Cloud.
+"""
 
 import asyncio
 import contextlib
@@ -54,24 +67,28 @@ from .protocol import (
 )
 from .record import Record
 
+# How long things may take, in seconds; see also ANSWER_SECONDS and CLEAN_UP_SECONDS.
 PROBE_SECONDS = 4.0  # to find out whether a server answers at all
+LOOK_UP_SECONDS = 10.0  # for one look-up of a running job; the next one comes anyway
 UPLOAD_SECONDS = 300.0  # for a file sent to the server
 DOWNLOAD_SECONDS = 600.0  # for a file from it
 STALL_SECONDS = 30.0  # without a byte in the middle of an answer, before it counts as broken off
-HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and a dead connection shows by them
-RECENT_PROMPTS = 200  # of the history, that are looked through for a user's own jobs
-LOOK_UP_SECONDS = 10.0  # for one look-up of a running job; the next one comes anyway
-DEFINITION_SECONDS = 300.0  # how long a node definition is believed
-MANY_CLASSES = 100  # of more than so many at once all are asked for in one request
+HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and they show when a connection is dead
 FREE_AGAIN_SECONDS = 10.0  # before ComfyUI's memory is freed after all, when others had jobs in the queue after a run
-DOUBT_SECONDS = 10.0  # how long it is believed when it lacks what is looked for: files are added all the time
+# How long what a server said is believed.
+DEFINITION_SECONDS = 300.0  # of a node definition
+DOUBT_SECONDS = 10.0  # of a list that lacks what is looked for: files are added all the time
+# How much there may be.
+MANY_CLASSES = 100  # node definitions asked for one by one; when more are needed, all are fetched in one request
+RECENT_PROMPTS = 200  # of the history, that are searched for a user's own jobs, the newest first
 MAX_JSON_BYTES = 64 * 2**20
 MAX_OUTPUT_BYTES = 512 * 2**20
+# The HTTP statuses that send a client elsewhere.
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
 class ComfyUIServer:
-    """One ComfyUI: its HTTP routes and its websocket, in typed values and room 2's errors. Use `open_server`.
+    """One ComfyUI: its HTTP routes and its websocket, in typed values and this tool's errors. Use `open_server`.
 
     It outlives its connections: what it learned (definitions, pace, faults) stays when they are closed.
     """
@@ -80,19 +97,21 @@ class ComfyUIServer:
         self.endpoint = endpoint
         self.connection = Connection(self)
         self.definitions: dict[str, NodeDefinition] = {}
-        self._asked: dict[str, float] = {}  # when a class was last asked for
-        self._metadata: dict[tuple[str, str], tuple[float, Mapping[str, Any] | None]] = {}
+        self._asked: dict[str, float] = {}  # class -> when it was last asked for; all times are of `time.monotonic`
+        self._metadata: dict[tuple[str, str], tuple[float, Mapping[str, Any] | None]] = {}  # by folder and name
         self._names: dict[str, tuple[float, list[str] | None]] = {}  # by path
         self._session: aiohttp.ClientSession | None = None
-        self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # the newest look at it, and when it began
+        self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # when the newest look at it began, and that look
         self._questions: dict[str, asyncio.Task[Any]] = {}  # under way, each asked once for all who wait for it
-        self._chores: set[asyncio.Task[None]] = set()
+        self._chores: set[asyncio.Task[None]] = set()  # what goes on in the background
         self.record = Record()
-        self.free_at: float | None = None  # of `time.monotonic`: when ComfyUI's memory is due to be freed
-        self._free_again = 0.0  # seconds after that, when it could not be
-        self.users = 0
-        self.idle_since = 0.0  # of `time.monotonic`
-        self.door = asyncio.Lock()  # nobody comes in while it closes
+        self.free_at: float | None = None  # when ComfyUI's memory is due to be freed
+        self._free_again = 0.0  # how many seconds later that is tried again
+        self.users = 0  # calls that have it open
+        self.idle_since = 0.0  # when the last call or chore ended
+        self.door = asyncio.Lock()  # held while it closes, so that nobody comes in
+
+    # Open and closed: the session, the background, and what the pool asks before it closes a server.
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -120,7 +139,7 @@ class ComfyUIServer:
         )
 
     def later(self, chore: Coroutine[Any, Any, None]) -> None:
-        """Do something beside everything else, for as long as the server is open."""
+        """Do something in the background, for as long as the server is open. Its failure is logged."""
         task = asyncio.create_task(chore)
         self._chores.add(task)
         task.add_done_callback(self._chore_done)
@@ -133,7 +152,8 @@ class ComfyUIServer:
             log.info("%s: a chore failed: %s", self.endpoint.url, reason)
 
     async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """One answer for all who ask the same at the same time. Whoever is cancelled leaves it to the others."""
+        """One answer for all who ask the same `question` at the same time. When one of them is cancelled, the request
+        goes on for the others."""
         task = self._questions.get(question)
         if task is None:
             task = self._questions[question] = asyncio.create_task(ask())
@@ -144,7 +164,7 @@ class ComfyUIServer:
     def _answered(self, question: str, task: "asyncio.Task[Any]") -> None:
         self._questions.pop(question, None)
         if not task.cancelled():
-            task.exception()  # those who asked may be gone
+            task.exception()  # those who asked may be gone, and asyncio would complain that nobody looked
 
     @property
     def in_use(self) -> bool:
@@ -158,11 +178,11 @@ class ComfyUIServer:
 
     @property
     def is_watched(self) -> bool:
-        """Whether there is anything to do for it still, though nobody calls."""
+        """Whether the pool's keeper still has to look after it, though nobody calls."""
         return self.is_open or self.free_at is not None
 
     async def close(self) -> None:
-        """Close the websocket and all connections, and end what is under way. They are opened again when needed."""
+        """Close the websocket and all connections, and cancel what is under way. They are opened again when needed."""
         tasks = [*self._chores, *self._questions.values(), *([self._queue[1]] if self._queue else [])]
         session, self._session, self._queue = self._session, None, None
         for task in tasks:
@@ -172,9 +192,12 @@ class ComfyUIServer:
         if session:
             await session.close()
 
+    # HTTP and the websocket's handshake.
+
     @contextlib.asynccontextmanager
     async def websocket(self, client_id: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        """The websocket. No limit on a frame's size: results may come as frames. The server sends no pings."""
+        """A new websocket of the client with this id. There is no limit on a frame's size, since results may come as
+        frames. Raises `AccessRefused`, and what aiohttp raises otherwise."""
         try:
             socket = await self.session.ws_connect(
                 f"{self.endpoint.url}/ws",
@@ -216,12 +239,12 @@ class ComfyUIServer:
         most: int = MAX_JSON_BYTES,
         redirects: bool = False,
     ) -> Answer:
-        """One HTTP exchange, within `seconds`, beginning within `silent` seconds, and of at most `most` bytes; `body`
-        is sent as JSON, `form` as it is. A whole address for `path` is another place: it gets no credential, and its
-        statuses are the caller's.
+        """One HTTP exchange within `seconds`. The answer's first byte has to come within `silent` seconds, and it may
+        have at most `most` bytes. `body` is sent as JSON, `form` as it is. A `URL` in place of a path is an address
+        elsewhere: it gets no credential, and what its statuses mean is for the caller to judge.
 
-        Raises `ServerUnreachable`, `AccessRefused`, or `UnexpectedAnswer` for oversized answers and, unless the caller
-        takes `redirects`, for these; any other status is the caller's to judge.
+        Raises `ServerUnreachable`, `AccessRefused`, `ServerBusy`, and `UnexpectedAnswer` for an answer that is too
+        large or, unless the caller takes `redirects`, a redirect. Any other status is for the caller to judge.
         """
         address: str | URL
         if isinstance(path, str):
@@ -261,7 +284,7 @@ class ComfyUIServer:
             ) from None
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
-        """Raise for the statuses that mean the same on every route."""
+        """Raise an error for the statuses that mean the same on every route."""
         if response.status in (401, 403, 407):
             raise self._access_refused(response.status)
         if response.status in (502, 503, 504):
@@ -272,7 +295,8 @@ class ComfyUIServer:
             raise ServerBusy(f"The proxy at {self.endpoint.url} is asked too often.", seconds=after)
 
     async def get(self, path: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
-        """A JSON object of a route that ComfyUI always has; raises as `call` does."""
+        """The JSON object that a route answers which every ComfyUI has. Raises as `call` does, and `UnexpectedAnswer`
+        for anything else."""
         answer = await self.call("GET", path, seconds=seconds)
         if len(answer.body) < 2**20:
             return self._json(path, answer)
@@ -289,18 +313,20 @@ class ComfyUIServer:
 
     @contextlib.contextmanager
     def _reading(self, path: str) -> Iterator[None]:
-        """Turns what goes wrong with an answer of the wrong shape into the error that it is."""
+        """Turn what Python raises where an answer is read that has the wrong shape into `UnexpectedAnswer`."""
         try:
             yield
         except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
             raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers in a shape that ComfyUI does not.") from None
 
+    # What the server is and has.
+
     async def probe(self) -> None:
-        """Find out whether a ComfyUI answers here; raises room 2's errors when none does."""
+        """Find out whether a ComfyUI answers here. Raises a `ServerError` when none does."""
         await self.stats()
 
     async def stats(self) -> Stats:
-        """Its version, devices and memory, as they are now. Raises as `call` does."""
+        """Its version, devices and memory, as they are now. Raises as `get` does."""
         path = "/system_stats"
         raw = await self.get(path, PROBE_SECONDS)
         if "system" not in raw:
@@ -309,8 +335,8 @@ class ComfyUIServer:
             return parse_stats(raw)
 
     async def define(self, class_type: str, believe: float = DEFINITION_SECONDS) -> NodeDefinition | None:
-        """A node's definition, or None when this server has no such node. What is known and no older than `believe`
-        seconds is not asked for again."""
+        """The definition of a node class, or None when this server has no such node. A definition no older than
+        `believe` seconds is not asked for again; that a node is missing is never believed."""
         if class_type in (".", ".."):  # in an address these would lead elsewhere
             return None
         asked = self._asked.get(class_type, -math.inf)
@@ -325,11 +351,11 @@ class ComfyUIServer:
             self._take_definition(class_type, raw)
 
     async def everything(self) -> dict[str, Any]:
-        """All node definitions as the server tells them, some megabytes."""
+        """All node definitions as the server tells them, some megabytes of JSON: class -> its definition."""
         return await self.together("define all", functools.partial(self.get, "/object_info"))
 
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
-        """The definitions of those classes that this server has."""
+        """The definitions of those of these classes that this server has."""
         wanted = sorted(set(class_types))
         strange = [name for name in wanted if time.monotonic() - self._asked.get(name, -math.inf) >= DEFINITION_SECONDS]
         if len(strange) > MANY_CLASSES:
@@ -357,7 +383,7 @@ class ComfyUIServer:
     ) -> list[str] | None:
         """A list of names: of the folders for models (`/models`), of the files in one (`/models/loras`), of the
         embeddings (`/embeddings`). None where the server has no such list. What is no older than `believe` seconds is
-        not asked for again; `read` makes a name of an item."""
+        not asked for again; `read` makes a name out of an item of the answer."""
         asked, held = self._names.get(path, (-math.inf, None))
         if time.monotonic() - asked >= believe:
             return await self.together(f"names {path}", functools.partial(self._ask_names, path, read))
@@ -372,24 +398,26 @@ class ComfyUIServer:
         return held
 
     async def saved_workflows(self, believe: float = DOUBT_SECONDS) -> list[str]:
-        """The paths of the workflows saved on this server, those in folders with them, below its folder "workflows";
-        none (404) while nothing was ever saved."""
+        """The paths of the workflows saved on this server, such as "portraits/fox.json", below its folder "workflows".
+        Until something was saved for the first time the server answers 404, and there are none."""
         path = "/userdata?dir=workflows&recurse=true&split=false&full_info=true"
         listed = await self.names(path, believe, lambda item: str(item["path"]).replace("\\", "/")) or []
-        hidden = re.compile(r"(^|/)\.|[\ud800-\udfff]")  # or no Unicode: such a name cannot be asked for
+        hidden = re.compile(r"(^|/)\.|[\ud800-\udfff]")  # or half a surrogate pair: such a name cannot be sent
         return sorted((name for name in listed if name.endswith(".json") and not hidden.search(name)), key=str.lower)
 
     async def saved_workflow(self, name: str) -> Graph:
-        """A workflow saved on this server, in the format in which it is. Raises `WorkflowRefused` for what is none."""
-        # The slash has to be escaped, too: the server takes what stands behind /userdata/ as one name.
+        """A workflow saved on this server, in either of ComfyUI's formats. Raises `UnknownWorkflow` when it is not
+        there, and `WorkflowRefused` for a file that is not a workflow."""
+        # The slash has to be escaped, too: the server takes everything after /userdata/ as one name.
         answer = await self.call("GET", f"/userdata/{quote(f'workflows/{name}', safe='')}")
         if answer.status != 200:
             raise UnknownWorkflow(f'The workflow "{name}" is not on the ComfyUI server any more.')
         return await asyncio.to_thread(read_workflow_file, answer.body)
 
     async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
-        """What a model file says of itself ({} when nothing), or None when the server itself cannot read it: files
-        cut short while they were fetched are common. Cached."""
+        """What a model file says of itself: the metadata of a safetensors file, {} when there is none. None when the
+        server itself cannot read the file: files cut short while they were downloaded are common. Remembered for
+        `DEFINITION_SECONDS`."""
         asked, metadata = self._metadata.get((folder, name), (-math.inf, None))
         if time.monotonic() - asked > DEFINITION_SECONDS:
             ask = functools.partial(self._ask_metadata, folder, name)
@@ -406,10 +434,13 @@ class ComfyUIServer:
         self._metadata[folder, name] = time.monotonic(), metadata
         return metadata
 
-    async def submit(self, prompt_id: str, graph: Graph, extra_data: Mapping[str, Any]) -> Accepted:
-        """Post a prompt under our own id, once; whether it arrived when the answer is lost has to be looked up.
+    # A prompt's life: posted, waiting, running, recorded.
 
-        Raises `WorkflowRefused` and its kin, `ServerTooOld`, and as `call` does, `ServerUnreachable` only where no
+    async def submit(self, prompt_id: str, graph: Graph, extra_data: Mapping[str, Any]) -> Accepted:
+        """Post a prompt under our own id, once. When the answer is lost the result is not `certain`, and whether the
+        prompt arrived has to be looked up.
+
+        Raises `WorkflowRefused` and its kin, `ServerTooOld`, and as `call` does, but `ServerUnreachable` only where no
         connection could be made.
         """
         body = {
@@ -431,9 +462,9 @@ class ComfyUIServer:
         return Accepted(prompt_id, self._dropped(graph, accepted))
 
     def _read_accepted(self, graph: Graph, answer: Answer) -> dict[str, Any]:
-        """What the server says of a prompt that it took; raises its refusal."""
+        """What the server says of a prompt that it took. Raises `WorkflowRefused` and its kin when it did not."""
         if answer.status == 400:
-            self._asked.clear()  # it refuses what was taken from them, so they are out of date
+            self._asked.clear()  # it refuses what our definitions allow, so they are out of date
             with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
                 raise parse_refusal(json.loads(answer.body), graph, self.definitions)
         if answer.status >= 500:
@@ -450,8 +481,8 @@ class ComfyUIServer:
             )
 
     async def queue(self, since: float) -> Queue:
-        """The queue as it was at `since` (of `time.monotonic`) or later. Everybody who asks at about the same time
-        shares one request, and its failure."""
+        """The queue as it was at `since` (of `time.monotonic`) or later. All who ask at about the same time share one
+        request, and its failure. Raises as `get` does."""
         if self._queue is None or self._queue[0] < since:
             task = asyncio.create_task(self._ask_queue(LOOK_UP_SECONDS))
             task.add_done_callback(lambda done: done.cancelled() or done.exception())  # its waiters may be gone
@@ -459,7 +490,7 @@ class ComfyUIServer:
         return await asyncio.shield(self._queue[1])
 
     async def queue_soon(self, since: float) -> Queue:
-        """The same within `PROBE_SECONDS`, for a choice between servers. Raises `ServerUnreachable` after that."""
+        """`queue`, for a choice between servers: within `PROBE_SECONDS`, or it raises `ServerUnreachable`."""
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 return await self.queue(since)
@@ -471,7 +502,7 @@ class ComfyUIServer:
         raw = await self.get("/queue", seconds)
         with self._reading("/queue"):
             running, pending = raw.get("queue_running") or (), raw.get("queue_pending") or ()
-            in_order = sorted(pending, key=lambda item: (item[0], item[1]))  # the server sends a raw heap
+            in_order = sorted(pending, key=lambda item: (item[0], item[1]))  # the server sends its heap as it is
             first = [parse_prompt(item, Started()) for item in running]
             then = [parse_prompt(item, Waiting(len(first) + index)) for index, item in enumerate(in_order)]
             ids, waiting = tuple(item.prompt_id for item in first), tuple(item.prompt_id for item in then)
@@ -498,7 +529,7 @@ class ComfyUIServer:
             return parse_prompt(entry["prompt"], parse_history(entry), entry) if entry else None
 
     async def recent(self) -> list[Prompt]:
-        """What is in the queue, and the newest `RECENT_PROMPTS` of the history, in the order of their posts."""
+        """The newest `RECENT_PROMPTS` of the history, oldest first, and then all that is in the queue."""
         queue = await self.queue(time.monotonic())
         path = f"/history?max_items={RECENT_PROMPTS}"
         entries = await self.get(path)
@@ -506,36 +537,12 @@ class ComfyUIServer:
             done = [parse_prompt(entry["prompt"], parse_history(entry), entry) for entry in entries.values()]
         return [*done, *queue.prompts]
 
-    def free_after(self, seconds: float) -> None:
-        """Free ComfyUI's memory so many seconds from now unless this is said again before; at once for 0. Waiting for
-        it keeps nothing open: the keeper of the servers counts the time."""
-        self.free_at, self._free_again = time.monotonic() + seconds, seconds or FREE_AGAIN_SECONDS
-        if not seconds:
-            self.later(self.free_when_due())
-
-    async def free_when_due(self) -> None:
-        """Free ComfyUI's memory; when anybody has a job in the queue, some time later."""
-        self.free_at = None
-        if not await self.free() and self.free_at is None:
-            self.free_at = time.monotonic() + self._free_again
-
-    async def free(self) -> bool:
-        """Have ComfyUI unload its models and forget its results, unless anybody has a job in its queue; returns whether
-        it was told to. Raises as `call` does."""
-        if len(await self.queue(time.monotonic())):
-            return False
-        path, body = "/free", {"unload_models": True, "free_memory": True}
-        answer = await self.call("POST", path, body=body, seconds=LOOK_UP_SECONDS)
-        if answer.status != 200:
-            raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers {answer.status}, which ComfyUI does not.")
-        return True
-
     async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
         """Take a prompt out of the queue or, if it is the running one, interrupt it; never anybody else's.
 
-        Current servers do both in one route; where that is missing, or a proxy refuses it, the old routes do. The
-        interrupt is sent only while the prompt runs, since a server too old to know the field would stop whatever is
-        running. Raises a `ServerError` when the server could not be told.
+        Current servers (0.33.0) do both in one route; where that is missing, or a proxy refuses it, the old routes are
+        used. The interrupt is sent only while the prompt runs, since a server too old to know its `prompt_id` would
+        stop whatever is running. Raises a `ServerError` when the server could not be told.
         """
         ask = functools.partial(self.call, seconds=seconds)
         with contextlib.suppress(ServerError):
@@ -546,9 +553,11 @@ class ComfyUIServer:
         if prompt_id in (await self._ask_queue(seconds)).running:
             await ask("POST", "/interrupt", body={"prompt_id": prompt_id})
 
+    # Files.
+
     async def upload(self, file: InputFile) -> str:
-        """Put a file into the server's input folder, unless it lies there already; returns the name that it has there,
-        its `stored_name` as a rule."""
+        """Put a file into the server's input folder, unless it is there already. Returns the name that it has there, as
+        a rule its `stored_name`."""
         return file.stored_name if await self._has(file) else await self._send(file, overwrite="true")
 
     async def _send(self, file: InputFile, **fields: str) -> str:
@@ -568,7 +577,7 @@ class ComfyUIServer:
             raise LimitExceeded(f"The file has {size}, which is more than ComfyUI takes.", "Give a smaller one.")
 
     async def _has(self, file: InputFile) -> bool:
-        """Whether a file lies in the server's input folder; when that cannot be told it is taken for not there."""
+        """Whether a file is in the server's input folder, by its name and length; no when that cannot be told."""
         with contextlib.suppress(ServerError):
             params = {"filename": file.stored_name, "subfolder": "", "type": "input"}
             answer = await self.call("HEAD", "/view", params=params)
@@ -576,7 +585,7 @@ class ComfyUIServer:
         return False
 
     async def view(self, output: Output) -> bytes:
-        """An output's bytes. Raises `UnexpectedAnswer` when it is not there, and as `call` does."""
+        """An output's bytes. Raises `UnexpectedAnswer` when the server does not give it out, and as `call` does."""
         params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
         answer = await self._download(params)
         if answer.status != 200:
@@ -588,9 +597,35 @@ class ComfyUIServer:
             "GET", "/view", params=params, seconds=DOWNLOAD_SECONDS, silent=STALL_SECONDS, most=MAX_OUTPUT_BYTES
         )
 
+    # ComfyUI's memory.
+
+    def free_after(self, seconds: float) -> None:
+        """Free ComfyUI's memory this many seconds from now, at once for 0. Said again before then, only the new
+        time counts. Waiting for it keeps nothing open: the pool's keeper watches the time."""
+        self.free_at, self._free_again = time.monotonic() + seconds, seconds or FREE_AGAIN_SECONDS
+        if not seconds:
+            self.later(self.free_when_due())
+
+    async def free_when_due(self) -> None:
+        """Free ComfyUI's memory or, when anybody has a job in the queue, try again some time later."""
+        self.free_at = None
+        if not await self.free() and self.free_at is None:
+            self.free_at = time.monotonic() + self._free_again
+
+    async def free(self) -> bool:
+        """Have ComfyUI unload its models and forget its results, unless anybody has a job in its queue. Returns whether
+        it was told to. Raises as `call` does, and `UnexpectedAnswer` when it refuses."""
+        if len(await self.queue(time.monotonic())):
+            return False
+        path, body = "/free", {"unload_models": True, "free_memory": True}
+        answer = await self.call("POST", path, body=body, seconds=LOOK_UP_SECONDS)
+        if answer.status != 200:
+            raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers {answer.status}, which ComfyUI does not.")
+        return True
+
 
 def connection_fault(error: BaseException) -> str:
-    """A connection error in two words; the library's own text would repeat the address, or name internals."""
+    """A connection error in a few words; the library's own text would repeat the address, or name internals."""
     if isinstance(error, aiohttp.ClientConnectorDNSError):
         return "the host name is not known"
     if isinstance(error, aiohttp.ClientConnectorCertificateError):

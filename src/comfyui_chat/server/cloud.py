@@ -1,4 +1,13 @@
-"""server/cloud."""
+"""Everything in which Comfy Cloud differs from a ComfyUI of one's own.
+
+`ComfyCloud` is a `ComfyUIServer` with other answers to the same questions, and `CloudConnection` a `Connection` to a
+websocket that brings the frames of the whole account. `pool` makes them for an endpoint that is marked as `cloud`. To
+the floors above it is a server like any other, except that its queue does not tell whose jobs it holds, and that its
+memory is not theirs to free.
+
+The facts are those of version 1 of its API, as its makers document it; the class lists them. No recording of the real
+service stands behind them.
+"""
 
 import asyncio
 import contextlib
@@ -35,67 +44,39 @@ from .connection import Connection
 from .endpoint import Endpoint
 from .protocol import Absent, Accepted, Answer, Event, Frame, Gap, Prompt, Waiting, parse_job, read_retry_after
 
-CLOUD_DEFINITION_SECONDS = 3600.0  # the same where all of them come at once, and how long an upload is relied on
+CLOUD_DEFINITION_SECONDS = 3600.0  # how long definitions are believed, which come all at once, and uploads relied on
 BILLING = re.compile(r"PAYMENT_REQUIRED|SUBSCRIPTION_REQUIRED|FREE_TIER_(EXHAUSTED|NOT_ALLOWED)")
 MAX_REFUSAL_BYTES = 2**16
 REMEMBERED_UPLOADS = 1000
-WHOLE = "/object_info"  # under which it is noted when all definitions were asked for
-
-
-class CloudConnection(Connection):
-    """Every frame of the account comes here, whoever posted the prompt, and none says that nothing runs any more."""
-
-    def __init__(self, server: "ComfyCloud") -> None:
-        super().__init__(server)
-        self._running: set[str] = set()  # prompts of the account, as far as the frames tell
-
-    def _tell_all(self, event: Event) -> None:
-        if isinstance(event, Gap):
-            self._running.clear()
-        super()._tell_all(event)
-
-    def _take_text(self, kind: str, data: Mapping[str, Any]) -> None:
-        super()._take_text(kind, data)
-        prompt_id = data.get("prompt_id")
-        if kind in ("execution_success", "execution_error", "execution_interrupted"):
-            self._running.discard(str(prompt_id))
-            if subscription := self._subscriptions.get(str(prompt_id)):
-                subscription.events.put_nowait(Gap())  # look it up at once: there is no frame to wait for
-        elif prompt_id is not None:
-            self._running.add(str(prompt_id))
-
-    def _take_picture(self, picture: Frame) -> None:
-        if picture.prompt_id is None and self._running != {self._at[0]}:
-            return  # it does not say whose it is, and the account may be that of many people
-        super()._take_picture(picture)
+WHOLE = "/object_info"  # its path, and the name under which it is noted when all definitions were asked for
 
 
 class ComfyCloud(ComfyUIServer):
-    """Comfy Cloud, version 1 of its API, as its makers document it. Everything in which it is no ComfyUI of one's own
-    is here:
+    """Comfy Cloud. What is different from a ComfyUI of one's own:
 
-    - The key is sent as `X-API-Key`, and as the token of the websocket's address; all routes but the websocket's are
-      below `/api`. Only `/user` proves a key.
-    - A prompt gets its id from the service. Frames that come before that id is known are made up for by a look-up. A
-      post whose answer is lost can neither be looked up nor repeated.
-    - The key goes with the prompt, too: nodes of partners are paid with it.
-    - 402 means that money or a plan is missing, 429 and 503 that the service is busy; some 429 are of the first kind.
+    - The key is sent as `X-API-Key`, and in the websocket's address as `token`; all routes but the websocket's are
+      below `/api`. Only `/user` shows whether a key is good.
+    - The service chooses a prompt's id. Frames that come before the id is known are lost, and a look-up makes up for
+      them. A post whose answer is lost can neither be looked up nor repeated.
+    - The key goes with the prompt, too: partners' nodes are paid with it.
+    - 402 means that money or a plan is missing, 429 and 503 that the service is busy; but some 429 are really about
+      money, as the error's type shows (`BILLING`).
     - A job is looked up as a job, not in queue and history. The queue is that of the account and shows no extra_data,
-      so that what one user has in it cannot be told; a single job shows it.
-    - A run may fail for want of money as well, and want of memory has a name of its own (`run_error`).
+      so that it cannot be told what one user has in it; a single job shows its own.
+    - A run may also fail for want of money (`UNPAID`), and running out of memory has a name of its own (`OOMError`).
     - No frame says that a run is recorded, so every end is looked up. Frames and pictures of the whole account come
       over every websocket.
-    - Files are kept by their content: an upload gets another name, and one that was sent before is not looked for.
-      A download is a redirect to a signed address elsewhere, which is asked without the key, and only by https if the
-      service is.
-    - Definitions come only all at once, and are believed for an hour; model files say nothing of themselves.
+    - Files are kept by their content, under names that the service chooses. So before an upload nobody asks whether the
+      file is there; the name of one sent within the last hour is remembered. A download is a redirect to a signed
+      address elsewhere. It is followed without the key, and to http only where the service itself is spoken to by http.
+    - Definitions come only all at once, and are believed for an hour. Model files say nothing of themselves.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
         self.connection = CloudConnection(self)
-        self._texts: dict[str, str] = {}  # class -> its definition as JSON: as objects, all of them take much memory
-        self._uploads: dict[str, tuple[float, str]] = {}  # by our names: when they were sent, and their names there
+        self._texts: dict[str, str] = {}  # class -> its definition as JSON: parsed, all of them take much memory
+        self._uploads: dict[str, tuple[float, str]] = {}  # our name of a file -> when it was sent, and its name there
 
     def _address(self, path: str) -> str:
         return super()._address(path if path.startswith("/api/") else f"/api{path}")
@@ -117,7 +98,8 @@ class ComfyCloud(ComfyUIServer):
         raise ServerBusy(f"Comfy Cloud is busy{said}", seconds=read_retry_after(response.headers.get("Retry-After")))
 
     def _reason_in(self, body: bytes) -> tuple[str, str]:
-        """The type and the message of an error; "" for what it does not tell."""
+        """The type and the message in an error's body, {"error": {"type": "...", "message": "..."}} or the inner object
+        alone; "" for what it does not tell."""
         with contextlib.suppress(ValueError, AttributeError):
             told = json.loads(body)
             error = told.get("error") if isinstance(told.get("error"), dict) else told
@@ -125,12 +107,13 @@ class ComfyCloud(ComfyUIServer):
         return "", ""
 
     async def probe(self) -> None:
-        """Find out whether the service answers and takes the key; raises room 2's errors when not."""
+        """Find out whether the service answers and accepts the key. Raises a `ServerError` when not."""
         if "status" not in await self.get("/user", PROBE_SECONDS):
             raise UnexpectedAnswer(f"What answers at {self.endpoint.url} is not Comfy Cloud.")
 
     async def define(self, class_type: str, believe: float = DEFINITION_SECONDS) -> NodeDefinition | None:
-        """A node's definition, or None when there is no such node; at most an hour old, whatever `believe` says."""
+        """The definition of a node class, or None when there is no such node. Whatever `believe` says, all definitions
+        are asked for again once they are an hour old."""
         if time.monotonic() - self._asked.get(WHOLE, -math.inf) >= CLOUD_DEFINITION_SECONDS:
             await self.together("all definitions", self._learn)
         if class_type not in self.definitions and class_type in self._texts:
@@ -145,14 +128,14 @@ class ComfyCloud(ComfyUIServer):
         self._asked = {WHOLE: time.monotonic()}
 
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
-        """The definitions of those classes that the service has."""
+        """The definitions of those of these classes that the service has."""
         found = {name: await self.define(name) for name in sorted(set(class_types))}
         return {name: definition for name, definition in found.items() if definition}
 
     async def names(
         self, path: str, believe: float = DOUBT_SECONDS, read: Callable[[Any], str] = str
     ) -> list[str] | None:
-        """A list of names, as a ComfyUI of one's own has it under this path."""
+        """The list of names that a ComfyUI of one's own has under this path."""
         if path == "/embeddings":
             return [name.rpartition(".")[0] or name for name in await self.names("/models/embeddings", believe) or ()]
         if path.startswith("/models"):
@@ -160,12 +143,13 @@ class ComfyCloud(ComfyUIServer):
         return await super().names(path, believe, read)
 
     async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
-        """What a model file says of itself: here they say nothing."""
+        """What a model file says of itself: nothing, here."""
         return {}
 
     async def submit(self, prompt_id: str, graph: Graph, extra_data: Mapping[str, Any]) -> Accepted:
-        """Post a prompt once; its id is the answer's. Raises `WorkflowRefused` and its kin, `PaymentRequired`,
-        `ServerBusy`, and as `call` does; `ServerUnreachable` says whether it may have been taken."""
+        """Post a prompt once; its id is the one in the answer, not `prompt_id`. Raises `WorkflowRefused` and its kin,
+        `PaymentRequired`, `ServerBusy`, and as `call` does. After `ServerUnreachable` it may have been taken, unless
+        that is `refused`."""
         key = {"api_key_comfy_org": self.endpoint.api_key} if self.endpoint.api_key else {}
         body = {
             "prompt": graph,
@@ -188,6 +172,7 @@ class ComfyCloud(ComfyUIServer):
             return Accepted(str(accepted["prompt_id"]), self._dropped(graph, accepted))
 
     async def _job(self, prompt_id: str, seconds: float) -> dict[str, Any] | None:
+        """The service's own description of a job, or None when it does not know the id."""
         path = f"/jobs/{quote(prompt_id, safe='')}"
         answer = await self.call("GET", path, seconds=seconds)
         return None if answer.status == 404 else self._json(path, answer)
@@ -204,7 +189,7 @@ class ComfyCloud(ComfyUIServer):
         return event
 
     async def find(self, prompt_id: str) -> Prompt | None:
-        """A prompt with its graph and `extra_data`, wherever it stands, or None when the account has none such."""
+        """A prompt with its graph and `extra_data`, wherever it stands, or None when the account has no such job."""
         job = await self._job(prompt_id, ANSWER_SECONDS)
         with self._reading("/jobs"):
             return None if job is None else self._prompt(job)
@@ -222,18 +207,18 @@ class ComfyCloud(ComfyUIServer):
         )
 
     async def recent(self) -> list[Prompt]:
-        """None: whose they are cannot be told of the account's jobs."""
+        """No prompts at all, since it cannot be told whose the account's jobs are."""
         return []
 
     async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
-        """Cancel a prompt, wherever it stands. Raises a `ServerError` when the service could not be told."""
+        """Cancel a prompt, waiting or running. Raises a `ServerError` when the service could not be told."""
         path = f"/jobs/{quote(prompt_id, safe='')}/cancel"
         answer = await self.call("POST", path, seconds=seconds)
-        if answer.status not in (200, 404):  # an id that it does not know is that of a prompt that it did not take
+        if answer.status not in (200, 404):  # 404: it never took a prompt of this id
             raise UnexpectedAnswer(f"Comfy Cloud did not cancel the job (HTTP {answer.status}).")
 
     async def upload(self, file: InputFile) -> str:
-        """Send a file, unless that was done a short while ago; returns the name that it has there."""
+        """Send a file, unless that was done within the last hour. Returns the name that it has there."""
         sent, name = self._uploads.get(file.stored_name, (-math.inf, ""))
         if time.monotonic() - sent >= CLOUD_DEFINITION_SECONDS:
             name = await self._send(file, type="input", overwrite="true")
@@ -259,3 +244,32 @@ class ComfyCloud(ComfyUIServer):
             if not safe or not signed.host:
                 raise self._redirected(answer.location)
         return await ask(signed)
+
+
+class CloudConnection(Connection):
+    """The websocket of an account: every frame comes here, whoever posted the prompt, and none says that a run is
+    recorded. The client's id makes no difference."""
+
+    def __init__(self, server: "ComfyCloud") -> None:
+        super().__init__(server)
+        self._running: set[str] = set()  # prompts of the account, as far as the frames tell
+
+    def _tell_all(self, event: Event) -> None:
+        if isinstance(event, Gap):
+            self._running.clear()
+        super()._tell_all(event)
+
+    def _take_text(self, kind: str, data: Mapping[str, Any]) -> None:
+        super()._take_text(kind, data)
+        prompt_id = data.get("prompt_id")
+        if kind in ("execution_success", "execution_error", "execution_interrupted"):
+            self._running.discard(str(prompt_id))
+            if subscription := self._subscriptions.get(str(prompt_id)):
+                subscription.events.put_nowait(Gap())  # look it up at once: no further frame will come
+        elif prompt_id is not None:
+            self._running.add(str(prompt_id))
+
+    def _take_picture(self, picture: Frame) -> None:
+        if picture.prompt_id is None and self._running != {self._at[0]}:
+            return  # it does not say whose it is, and many people may share the account
+        super()._take_picture(picture)

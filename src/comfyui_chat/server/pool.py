@@ -1,4 +1,13 @@
-"""server/pool."""
+"""The servers of an event loop: opened on demand, shared by all, closed when idle.
+
+`open_server` is the way in. It asks the `Pool` of the running event loop for the endpoint's one `ComfyUIServer`
+(`ComfyCloud` where the endpoint says so), which then is not closed before the `async with` ends:
+
+    async with open_server(endpoint) as server:
+        queue = await server.queue(time.monotonic())
+
+A pool belongs to one event loop, since its sockets and tasks do; a process may have several, in turn or in threads.
+"""
 
 import asyncio
 import contextlib
@@ -11,16 +20,28 @@ from .client import ComfyUIServer
 from .cloud import ComfyCloud
 from .endpoint import Endpoint
 
-IDLE_SECONDS = 60.0  # how long the websocket outlives its last job
-IDLE_SERVERS = 100  # that are remembered without being in use
+IDLE_SECONDS = 60.0  # how long connections outlive the last call that needed them
+IDLE_SERVERS = 100  # how many servers are remembered without being in use
+_POOLS: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Pool]" = weakref.WeakKeyDictionary()
+
+
+def open_server(endpoint: Endpoint) -> contextlib.AbstractAsyncContextManager[ComfyUIServer]:
+    """The server of an endpoint, one for all calls of this event loop."""
+    return Pool.here().open(endpoint)
+
+
+async def close_servers() -> None:
+    """Close everything at once, for the command line and for tests."""
+    if pool := _POOLS.pop(asyncio.get_running_loop(), None):
+        await pool.close()
 
 
 class Pool:
-    """The servers of one event loop, and the task that looks after them.
+    """The servers of one event loop, and the keeper: the task that looks after them.
 
     The keeper closes what has been idle for `IDLE_SECONDS`, so that nothing stays behind when Open WebUI loads the file
-    anew, and frees ComfyUI's memory where that is due. It closes everything when the event loop ends: that cancels all
-    of its tasks, while a Stop cancels one call. So the keeper also tells the two apart.
+    anew, and frees ComfyUI's memory where that is due. It closes everything when the event loop ends, which cancels all
+    of the loop's tasks. A Stop cancels one call only, and never the keeper; so `ending` tells the two apart.
     """
 
     def __init__(self) -> None:
@@ -29,21 +50,16 @@ class Pool:
 
     @classmethod
     def here(cls) -> "Pool":
-        """The one of this event loop."""
+        """The pool of the running event loop. Those of closed loops are forgotten."""
         for loop in [reference() for reference in _POOLS.keyrefs()]:  # a copy: other threads have loops, too
             if loop and loop.is_closed():
                 _POOLS.pop(loop, None)
         return _POOLS.setdefault(asyncio.get_running_loop(), cls())
 
-    @property
-    def ending(self) -> bool:
-        """Whether the event loop ends, as when Open WebUI is shut down."""
-        return self._keeper is not None and self._keeper.cancelling() > 0
-
     def server(self, endpoint: Endpoint) -> ComfyUIServer:
         """The server of an endpoint, whether or not it is open."""
         server = self._servers.pop(endpoint, None) or (ComfyCloud if endpoint.cloud else ComfyUIServer)(endpoint)
-        server.endpoint = endpoint  # by another name, perhaps
+        server.endpoint = endpoint  # an equal one, but its label may be new
         for forgotten in [one for one, other in self._servers.items() if not other.is_watched][:-IDLE_SERVERS]:
             del self._servers[forgotten]
         self._servers[endpoint] = server
@@ -63,6 +79,11 @@ class Pool:
             server.users -= 1
             server.idle_since = time.monotonic()
 
+    @property
+    def ending(self) -> bool:
+        """Whether the event loop is about to end, as when Open WebUI is shut down."""
+        return self._keeper is not None and self._keeper.cancelling() > 0
+
     async def close(self) -> None:
         """Close everything at once."""
         if self._keeper:
@@ -70,6 +91,7 @@ class Pool:
             await asyncio.wait({self._keeper})
 
     async def _keep(self) -> None:
+        """The keeper: looks at all servers every few seconds, and ends when none needs it any more."""
         try:
             while watched := [server for server in self._servers.values() if server.is_watched]:
                 for server in watched:
@@ -85,17 +107,3 @@ class Pool:
             closing = [asyncio.create_task(server.close()) for server in self._servers.values() if server.is_open]
             if closing:
                 await asyncio.wait(closing, timeout=CLEAN_UP_SECONDS)
-
-
-_POOLS: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, Pool]" = weakref.WeakKeyDictionary()
-
-
-def open_server(endpoint: Endpoint) -> contextlib.AbstractAsyncContextManager[ComfyUIServer]:
-    """The server of an endpoint, one for all calls of this event loop."""
-    return Pool.here().open(endpoint)
-
-
-async def close_servers() -> None:
-    """Close everything at once, for the command line and for tests."""
-    if pool := _POOLS.pop(asyncio.get_running_loop(), None):
-        await pool.close()

@@ -1,13 +1,20 @@
-"""server/record."""
+"""What this process has seen of a server: its pace, its faults, its rests.
+
+`ComfyUIServer` holds one `Record`, which outlives its connections. The `run` floor writes into it what happened:
+`expecting` while a call is on its way, `ran` after a good run, `rest` after a fault, `recover` when the server answers
+again. A choice between servers reads `pace`, `coming` and `resting`; status reports and log lines show the rest.
+
+Each process of Open WebUI has records of its own; nothing is stored, and nothing here needs to agree with the others.
+"""
 
 import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-REST_SECONDS = 5.0  # a server that failed is left alone so long, then twice as long, up to
-LONGEST_REST_SECONDS = 300.0
-REMEMBERED_PACES = 50  # workflows of a server whose pace is remembered
+REST_SECONDS = 5.0  # how long a server is left alone after a fault; twice as long after each further one in a row,
+LONGEST_REST_SECONDS = 300.0  # up to this
+REMEMBERED_PACES = 50  # how many workflows of one server have their pace remembered
 
 
 @dataclass
@@ -17,38 +24,21 @@ class Record:
     runs: int = 0  # that were posted
     done: int = 0
     failed: int = 0  # the workflow's own errors, and refusals
-    lost: int = 0  # that the server forgot, or took with it
+    lost: int = 0  # jobs that the server forgot, or that were on it when it went away
     run_seconds: float = 0.0  # of all that are done
     bytes: int = 0  # downloaded
     sockets: int = 0  # websockets opened
     paces: dict[str, float] = field(default_factory=dict)  # workflow -> seconds of a run, the latest counting most
     coming: int = 0  # calls on their way here, which its queue does not show yet
     faults: int = 0  # in a row
-    fault: str = ""  # the last one
+    fault: str = ""  # the message of the last one
     fault_at: float = 0.0  # in seconds since 1970
     resting_until: float = 0.0  # of `time.monotonic`
-    silent: bool = False  # whether it did not answer when it was last asked
-
-    def rest(self, reason: str, silent: bool = False) -> None:
-        """It does not answer, or lost a job: leave it alone for a while, longer each time."""
-        self.fault, self.fault_at, self.silent = reason, time.time(), silent
-        if self.resting:
-            return  # all calls that were there noticed the same
-        self.faults += 1
-        self.resting_until = time.monotonic() + min(REST_SECONDS * 2 ** min(self.faults - 1, 10), LONGEST_REST_SECONDS)
-
-    def recover(self) -> None:
-        """It answers."""
-        self.faults, self.resting_until = 0, 0.0
-
-    @property
-    def resting(self) -> bool:
-        """Whether it is left alone for now."""
-        return time.monotonic() < self.resting_until
+    silent: bool = False  # whether the last fault was that it did not answer
 
     @contextlib.contextmanager
     def expecting(self) -> Iterator[None]:
-        """A call is on its way here."""
+        """Count a call that is on its way here."""
         self.coming += 1
         try:
             yield
@@ -56,7 +46,7 @@ class Record:
             self.coming -= 1
 
     def ran(self, workflow: str, seconds: float) -> None:
-        """A run of a workflow took so long, waiting not counted."""
+        """Note that a run of a workflow took this many seconds, waiting not counted."""
         self.recover()
         self.done += 1
         self.run_seconds += seconds
@@ -66,5 +56,24 @@ class Record:
             del self.paces[oldest]
 
     def pace(self, workflow: str = "") -> float | None:
-        """Seconds that a run of the workflow takes, or a run in general, as far as that is known."""
+        """Seconds that a run of the workflow takes; where that is not known, or no workflow is named, those of an
+        average run. None when nothing has run yet."""
         return self.paces.get(workflow) or (self.run_seconds / self.done if self.done else None)
+
+    def rest(self, reason: str, silent: bool = False) -> None:
+        """Leave it alone for a while, longer after each fault in a row: it lost a job or, if `silent`, did not
+        answer."""
+        self.fault, self.fault_at, self.silent = reason, time.time(), silent
+        if self.resting:
+            return  # all calls that were there noticed the same
+        self.faults += 1
+        self.resting_until = time.monotonic() + min(REST_SECONDS * 2 ** min(self.faults - 1, 10), LONGEST_REST_SECONDS)
+
+    def recover(self) -> None:
+        """Stop leaving it alone: it answers."""
+        self.faults, self.resting_until = 0, 0.0
+
+    @property
+    def resting(self) -> bool:
+        """Whether it is left alone for now."""
+        return time.monotonic() < self.resting_until

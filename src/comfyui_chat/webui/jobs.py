@@ -1,4 +1,12 @@
-"""webui/jobs."""
+"""check_job: jobs of earlier calls brought into the chat, cancelled, or told of.
+
+With an id `check_jobs` brings that job, or cancels it. Without one it looks at all jobs of the user that the servers
+still know (run/earlier.py) and at what is stored of them already, and brings those that are done and not stored whole.
+
+No result is to be stored twice, and none is to be missed. So a job that its own call is about to bring is only told of
+(`is_attended`), what is stored already is shown again instead, and after the files were fetched it is looked once more
+whether another worker stored them meanwhile.
+"""
 
 import time
 from dataclasses import replace
@@ -19,11 +27,24 @@ from .display import Display
 from .reports import keep_and_report
 from .settings import Settings
 
+MOST_BROUGHT = 8  # jobs that one call brings, or whose failures it tells
+
 
 async def check_jobs(
     chat: Chat, display: Display, settings: Settings, job_id: str, cancel: bool
 ) -> tuple[dict[str, Any], str]:
-    """A job of an earlier call brought, cancelled, or told of; without an id all of the user's."""
+    """The job of an earlier call with this id brought or, with `cancel`, cancelled; returns what the model gets, and
+    the last status.
+
+    Without an id all of the user's jobs: those that are done and not stored yet are brought, `MOST_BROUGHT` at a time
+    and only of the last 24 hours (`COLLECT_SECONDS`); of the others it tells how they stand. Where one is at work and
+    no other waits to be brought, it is waited for a while. `cancel` takes the one job that is at work.
+
+        {"status": "running", "brought": [<as `report` tells it>], "jobs": [<as `job_line` does>], "failed": [...],
+         "no answer from": ["old"], "more": "2 older ones are done; call again"}
+
+    Raises `BadArgument` when there is not just one to cancel, and as `find_job`, `bring` and `keep_and_report` do.
+    """
     fleet = await settings.fleet.found()
     if job_id:
         endpoint, prompt = await find_job(fleet, job_id)
@@ -64,7 +85,8 @@ async def check_jobs(
 
 
 def _failure(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str] | None:
-    """A job that failed, in a line, unless somebody stopped it or the failure was told: by its own call, or here."""
+    """A job that failed, in a line; None when somebody stopped it, or its failure was told already: by its own call, or
+    here."""
     own_call_told = (prompt.ended or 0.0) <= marked_time(prompt, "until") and prompt.prompt_id in ATTENDED
     if prompt.prompt_id in TOLD or own_call_told or is_attended(fleet.owner, prompt):
         return None
@@ -78,13 +100,11 @@ def _failure(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
     return None
 
 
-MOST_BROUGHT = 8  # jobs that one call brings
-
-
 async def _bring(
     chat: Chat, display: Display, settings: Settings, endpoint: Endpoint, prompt: Prompt
 ) -> tuple[dict[str, Any], str]:
-    """A job's files in the chat: stored now, or shown again when they are stored already."""
+    """A job's files in the chat: stored now, or shown again when they are stored already. What the user deleted of it
+    meanwhile is stored anew."""
     job = {prompt.prompt_id: marked_time(prompt, "at")}
     stored = (await chat.kept(job)).get(prompt.prompt_id) if isinstance(prompt.state, Recorded) else None
     if stored and stored.whole:

@@ -1,4 +1,13 @@
-"""webui/ollama."""
+"""Sends Ollama's models off a graphics card that ComfyUI shares with it.
+
+`Ollama.all_of` reads the connections out of Open WebUI's settings, and `Ollama.unload` sends one's models away before a
+run. It talks to Ollama's own API:
+
+    GET  /api/ps                                                 -> {"models": [{"name": "llama3.2:3b", ...}]}
+    POST /api/generate {"model": "llama3.2:3b", "keep_alive": 0} -> answers at once; the memory is free a little later
+
+A run must not fail, or wait long, because of this: failures are logged, and it takes five seconds at most.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -10,8 +19,8 @@ import aiohttp
 
 from ..logs import log
 
-UNLOAD_SECONDS = 5.0  # for Ollama to take its models off the graphics card, all of it together
-UNLOAD_PAUSE_SECONDS = 0.2  # between two looks at whether they are gone
+UNLOAD_SECONDS = 5.0  # for all that is done to get Ollama's models off the graphics card
+UNLOAD_PAUSE_SECONDS = 0.2  # between two looks whether they are gone
 
 
 @dataclass(frozen=True)
@@ -23,8 +32,13 @@ class Ollama:
 
     @classmethod
     def all_of(cls, enabled: Any, urls: Any, configs: Any) -> "list[Ollama]":
-        """Those that are switched on, as Open WebUI's settings hold them: `configs` by the place in `urls` or, in older
-        ones, by the address."""
+        """The connections that are switched on, as Open WebUI's settings hold them: addresses in `urls`, and what
+        belongs to each in `configs`, by its place in `urls` or, in older settings, by its address.
+
+            {"0": {"enable": true, "key": "secret"}}  or  {"http://localhost:11434": {"key": "secret"}}
+
+        Whatever has another shape is passed over.
+        """
         known: Mapping[str, Any] = configs if isinstance(configs, Mapping) else {}
         found = []
         for index, url in enumerate(urls if enabled and isinstance(urls, (list, tuple)) else ()):
@@ -64,7 +78,7 @@ class Ollama:
             return {str(model.get("model") or model["name"]) for model in (await response.json())["models"]}
 
     async def _send_away(self, session: aiohttp.ClientSession, name: str) -> None:
-        """Ask for one model to be unloaded: an empty prompt that is kept for no time."""
+        """Ask for one model to be unloaded: without a prompt, and to be kept for no time after it."""
         body = {"model": name, "keep_alive": 0}
         async with session.post(f"{self.url}/api/generate", json=body, allow_redirects=False) as response:
             await response.read()

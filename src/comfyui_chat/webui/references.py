@@ -1,4 +1,13 @@
-"""webui/references."""
+"""Reads what a model writes to name a file of the chat: "2", "last", an id, a data URI.
+
+`read_references` takes an argument apart into words; models write lists in many ways:
+
+    ["1", "last 2"]      "1, last 2"      '["1", "last 2"]'      1
+
+A word that is an id, an address or a data URI (`FILE_REFERENCE`, `DATA_URI`) names its file. For any other
+`pick_pictures` says which pictures of the chat it means. webui/chat.py, which knows the chat, puts the two together and
+reads the files; of data URIs `read_data_uri` gives the content.
+"""
 
 import base64
 import contextlib
@@ -12,22 +21,16 @@ from ..media.kinds import MAX_INPUT_BYTES
 from ..names import shortened
 from ..values import is_given
 
-# A file's id, alone or in its address.
+# A file's id, alone or in its address: "/api/v1/files/<id>/content", with or without the host before it.
 FILE_REFERENCE = re.compile(r"(?:\S{0,500}/api/v1/files/)?([0-9a-fA-F-]{36})(?:/content(?:/\S{0,500})?)?")
 DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.-]+)*;base64,")
-LAST = re.compile(
-    r"(?:the )?(?:last|latest|newest|most recent)(?: (\d{1,2}|two|three))?(?: (?:picture|image|photo|one)s?)?"
-)
-
-
-NUMBERED = re.compile(r"(?:the )?(?:(?:picture|image|photo|number|no\.?) ?)?#? ?(\d{1,5})(?:\.0)?")
-ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
-OF_AUTHOR = ("saved", "author", "keep")  # in place of a file: the one that the workflow names
-OF_IMAGE = ("transparency", "transparent", "alpha")  # in place of a mask: the picture's own
+OF_AUTHOR = ("saved", "author", "keep")  # written in place of a file: the one that the workflow names
+OF_IMAGE = ("transparency", "transparent", "alpha")  # written in place of a mask: the picture's own
 
 
 def read_references(value: Any, name: str = "images") -> list[str]:
-    """The pictures that the argument `name` gives: a list, one text, several behind commas, or a list in a text.
+    """The words of the argument called `name`: of a list, of one text, of several behind commas, or of a list written
+    as a text. What stands for leaving it out ("none", "auto") is dropped, and a data URI is kept whole.
 
     Raises `BadArgument`.
     """
@@ -44,8 +47,21 @@ def read_references(value: Any, name: str = "images") -> list[str]:
     return [part.strip() for part in parts if is_given("images", part)]
 
 
+LAST = re.compile(
+    r"(?:the )?(?:last|latest|newest|most recent)(?: (\d{1,2}|two|three))?(?: (?:picture|image|photo|one)s?)?"
+)
+NUMBERED = re.compile(r"(?:the )?(?:(?:picture|image|photo|number|no\.?) ?)?#? ?(\d{1,5})(?:\.0)?")
+ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
+
+
 def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
-    """The pictures of a chat that a number, "last" or "last 2" means, of all in their order. Raises `BadArgument`."""
+    """The pictures that a word means, of all `pictures` of a chat in their order.
+
+        "2", "#2", "image 2", "the second one"  -> the second      "last", "the latest picture"  -> the last
+        "last 2", "last two images"             -> the last two
+
+    Raises `BadArgument` for other words, and for a number that the chat does not have.
+    """
     text = " ".join(words.lower().split())
     last, numbered = LAST.fullmatch(text), NUMBERED.fullmatch(text)
     ordinal = ORDINALS.get(text.removeprefix("the ").partition(" ")[0])
@@ -73,7 +89,7 @@ def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
 
 
 def read_data_uri(uri: str) -> tuple[str, bytes]:
-    """A name and the content of a data URI. Raises `BadArgument` and `LimitExceeded`. Blocks."""
+    """A name for messages, and the content of a data URI. Raises `BadArgument` and `LimitExceeded`. Blocks."""
     if len(uri) * 3 / 4 > MAX_INPUT_BYTES:
         raise LimitExceeded(f"A file of the chat is larger than {MAX_INPUT_BYTES // 2**20} MB.", "Give a smaller one.")
     try:

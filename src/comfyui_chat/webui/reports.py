@@ -1,4 +1,14 @@
-"""webui/reports."""
+"""What the model is told of results and servers, and the status that the user reads.
+
+`keep_and_report` stores what a run made and tells of it with `report`; `status_report` tells of servers. Both give back
+the dictionary for the model and the status, such as "Done in 8 s · seed 7":
+
+    {"status": "done", "images": [{"number": 3, "id": "5f0c...", "url": "/api/v1/files/5f0c.../content"}],
+     "seed": 7, "model": "sd_xl_base_1.0.safetensors", "workflow": "sdxl", "size": "1024x1024", "seconds": 8.1,
+     "note": "The user already sees the picture in the chat; do not show or link it again. ..."}
+
+Open WebUI sends a result to the model again in every later turn, so it is short.
+"""
 
 import asyncio
 import re
@@ -17,12 +27,30 @@ from ..server.record import Record
 from .chat import Chat, player
 from .settings import Settings
 
+GLANCES = 4  # pictures of one result that the model is shown
+
+
+async def keep_and_report(chat: Chat, settings: Settings, made: Made, stem: str) -> tuple[dict[str, Any], str]:
+    """What was made, stored as the user's files and reported; `stem` is what the files are called after. Raises
+    `StorageRefused`."""
+    files = await chat.keep(made.products, stem)
+    result, text = report(made, files, chat.shown, await chat.numbers(files))
+    if settings.show_to_model and chat.seen_by_model:
+        pictures = [product.data for product in made.products if product.size][:GLANCES]
+        copies = [await asyncio.to_thread(glance, data) for data in pictures]
+        result["copies"] = [copy for copy in copies if copy]
+    return result, text
+
 
 def report(
     made: Made, files: Sequence[Mapping[str, Any]], shown: bool, numbers: Mapping[str, int] | None = None
 ) -> tuple[dict[str, Any], str]:
-    """What the model gets to know of finished files, and the last status. `shown` tells whether the user sees them,
-    `numbers` the pictures' numbers in the chat by id."""
+    """What the model gets to know of finished files, and the last status.
+
+    `files` are what a message holds of them, `shown` tells whether the user sees them, `numbers` the pictures' numbers
+    in the chat by id. Files that are no pictures come as "files", those that can be played also as "players", which the
+    model copies into its answer; texts that nodes showed come as "text", and notes as "adjusted".
+    """
     pictures = [item for item in files if item["type"] == "image"]
     others = [item for item in files if item["type"] != "image"]
     thing = "picture" if pictures else "file"
@@ -70,9 +98,15 @@ def report(
     return result, f"Done{took}" + (f" · seed {made.seed}" if made.seed is not None else "")
 
 
+# What comfyui_status tells of each server.
+
+
 def status_report(standings: Sequence[Standing], admin: bool) -> tuple[dict[str, Any], str]:
-    """What the model gets to know of the servers, and the last status. Their addresses and the metrics of this process
-    are for administrators; all others get a number for a server that has no name."""
+    """What the model gets to know of the servers, and the last status.
+
+    Their addresses, and the metrics of this process, are for administrators; for all others a server that has no name
+    gets a number.
+    """
     servers, lines = [], []
     for index, one in enumerate(standings, 1):
         plain = "ComfyUI" if len(standings) == 1 else f"ComfyUI {index}"
@@ -106,21 +140,6 @@ def status_report(standings: Sequence[Standing], admin: bool) -> tuple[dict[str,
     return result, f"{text} · {waiting} in the queue" if any(one.queue is not None for one in standings) else text
 
 
-def _without_address(text: str, endpoint: Endpoint, name: str) -> str:
-    """A text with a server's name in place of every address."""
-    return re.sub(r"\w+://[^\s,;()]+", lambda _: name, text).replace(urlsplit(endpoint.url).netloc, name)
-
-
-def _last_fault(record: Record) -> str:
-    """What went wrong last, and how long ago."""
-    ago = duration(max(time.time() - record.fault_at, 0.0))
-    return f"{record.fault.rstrip('.')} ({ago} ago)" if record.fault else ""
-
-
-def _megabytes(**amounts: int | None) -> dict[str, int]:
-    return {f"memory_{name}_mb": value // 2**20 for name, value in amounts.items() if value is not None}
-
-
 def _status_line(name: str, standing: Standing, fault: str) -> str:
     """A server in words for the user."""
     said = [f"{name}: {standing.health}"]
@@ -150,15 +169,18 @@ def _metrics_line(standing: Standing) -> str:
     )
 
 
-GLANCES = 4  # pictures of one result that the model is shown
+def _last_fault(record: Record) -> str:
+    """What went wrong last, and how long ago; empty where nothing did."""
+    ago = duration(max(time.time() - record.fault_at, 0.0))
+    return f"{record.fault.rstrip('.')} ({ago} ago)" if record.fault else ""
 
 
-async def keep_and_report(chat: Chat, settings: Settings, made: Made, stem: str) -> tuple[dict[str, Any], str]:
-    """What was made, stored and reported."""
-    files = await chat.keep(made.products, stem)
-    result, text = report(made, files, chat.shown, await chat.numbers(files))
-    if settings.show_to_model and chat.seen_by_model:
-        pictures = [product.data for product in made.products if product.size][:GLANCES]
-        copies = [await asyncio.to_thread(glance, data) for data in pictures]
-        result["copies"] = [copy for copy in copies if copy]
-    return result, text
+def _without_address(text: str, endpoint: Endpoint, name: str) -> str:
+    """A text with a server's name in place of every address."""
+    return re.sub(r"\w+://[^\s,;()]+", lambda _: name, text).replace(urlsplit(endpoint.url).netloc, name)
+
+
+def _megabytes(**amounts: int | None) -> dict[str, int]:
+    """Amounts of memory, given in bytes, in megabytes (2**20 bytes), each under its name; without those that are not
+    known."""
+    return {f"memory_{name}_mb": value // 2**20 for name, value in amounts.items() if value is not None}

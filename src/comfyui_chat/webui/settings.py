@@ -1,4 +1,17 @@
-"""webui/settings."""
+"""Resolves the valves: administrator, user and call come to one set of `Settings`.
+
+`settle` is what a call asks, and `resolve` is the one place where the valves are resolved: numbers are clamped to their
+ranges, the user's valves go before the administrator's, and what a user has no right to is refused or left out. The
+addresses are read here too, each with the key that belongs to it:
+
+    addresses: "fast = http://10.0.0.5:8188, http://10.0.0.6:8188"        keys: "first, second", or one for both
+
+A key goes to its own address only: the administrator's never to one that a user typed in, nor the other way round.
+
+`Settings.wish`, `edit`, `enlarge` and `order` then make the `Wish` of a call out of its arguments, which go before all
+valves. Each value carries whose it is (`Wanted`: level 0 for the call, 1 for the user, 2 for the administrator), so
+that errors can name it and, of two that do not go together, the one of less right gives way.
+"""
 
 import asyncio
 import contextlib
@@ -28,34 +41,32 @@ from ..values import Wanted, as_text, clamp, is_given, words_of
 from .chat import Chat
 from .valves import UserValves, Valves
 
-USUAL_ADDRESSES = ("http://127.0.0.1:8188", "http://host.docker.internal:8188")
-
 
 @dataclass(frozen=True)
 class Settings:
-    """What both valves and the caller's rights come to, for one call."""
+    """What both kinds of valves and the caller's rights come to, for one call."""
 
     endpoints: tuple[Endpoint, ...]  # in the order in which they are preferred
     limits: Limits
     previews: bool
-    preferences: Mapping[str, Wanted]  # argument -> what holds when the call does not say
+    preferences: Mapping[str, Wanted]  # argument -> what a valve says for when the call does not
     catalogue: Catalogue = Catalogue()
-    own_workflows: bool = False  # whether the caller may bring workflows
+    own_workflows: bool = False  # whether the caller may bring their own
     format: Format = Format()
-    show_to_model: bool = False
+    show_to_model: bool = False  # whether the model gets small copies of its pictures
     owner: Owner = field(default_factory=Owner)
     patience: Patience = Patience()
     unload_ollama: bool = False
-    free_seconds: float | None = None  # after a run, before ComfyUI's memory is freed; None for never
-    others: tuple[Endpoint, ...] = ()  # of the administrator's, while the user names one of them
+    free_seconds: float | None = None  # after a run, until ComfyUI's memory is freed; None for never
+    others: tuple[Endpoint, ...] = ()  # the administrator's other servers, while the user names one
 
     @property
     def fleet(self) -> Fleet:
-        """The servers of this call, and by what rules they are used."""
+        """The servers of this call, and the rules for them."""
         return Fleet(self.endpoints, self.limits, self.owner, self.patience, self.others)
 
     def wish(self, prompt: Any, **arguments: Any) -> Wish:
-        """The wish of a call: its arguments first, then the user's valves, then the administrator's.
+        """The wish of a call for new pictures: its arguments first, then the user's valves, then the administrator's.
 
         Raises `BadArgument` when there is no prompt.
         """
@@ -64,7 +75,8 @@ class Settings:
         return Wish(_prompt(prompt), **wanted)
 
     def edit(self, prompt: Any, files: Sequence[InputFile | None], mask: Image.Image | None, **arguments: Any) -> Wish:
-        """The same for a change of pictures: size and workflow of the valves are for new ones and do not hold.
+        """The wish of a call that changes pictures. Size and workflow of the valves are for new pictures and do not
+        hold; the valve "Workflow for edits" does. With a mask only workflows that paint into one are chosen.
 
         Raises `BadArgument` when there is no prompt.
         """
@@ -75,7 +87,7 @@ class Settings:
         return Wish(_prompt(prompt), tasks, files=tuple(files), mask=mask, **wanted)
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Wish:
-        """The wish for a larger copy of a picture."""
+        """The wish for a larger copy of a picture. No valve holds."""
         wanted: dict[str, Any] = _given(arguments)
         return Wish(None, ("upscale",), files=(picture,), **wanted)
 
@@ -86,8 +98,11 @@ class Settings:
         files: Sequence[InputFile | None] = (),
         offers: Mapping[str, Offer] | None = None,
     ) -> Wish:
-        """The wish of a call that names a workflow and its inputs; all others stay as its author saved them. Without a
-        name one is chosen that makes pictures, or changes those that are given. Raises `BadArgument`.
+        """The wish of a call that names a workflow and its inputs, such as {"prompt": "a fox", "seed": 7}, also written
+        as JSON in a text. All other inputs stay as the workflow's author saved them. Without a name a workflow is
+        chosen that makes pictures, or that changes those which are given.
+
+        Raises `BadArgument`.
         """
         name = words_of(workflow, "workflow").strip()
         if isinstance(inputs, str):
@@ -109,7 +124,8 @@ class Settings:
         return Wish(workflow=about, inputs=wanted, files=tuple(files), offers=offers or {})
 
     async def including(self, chat: "Chat", workflow: Any) -> Catalogue:
-        """The catalogue, with the workflow attached to the chat when that is the one which is named."""
+        """The catalogue, with the workflow attached to the chat when that is the one which is named. Raises
+        `UnknownWorkflow` where the caller may not bring one, and as `Chat.attached_workflow` does."""
         if not isinstance(workflow, str) or workflow.strip().lower() != ATTACHED:
             return self.catalogue
         if not self.own_workflows:
@@ -121,6 +137,7 @@ class Settings:
 
 
 def _prompt(prompt: Any) -> str:
+    """The prompt as a text. Raises `BadArgument` when it is none, or empty."""
     text = as_text(Wanted(prompt, "The argument prompt"))
     if not text.strip():
         raise BadArgument("The argument prompt is empty.", "Call again with a text that says what to show.")
@@ -128,17 +145,27 @@ def _prompt(prompt: Any) -> str:
 
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Wanted]:
+    """The arguments that the caller means, without what stands for leaving them out."""
     return {name: Wanted(value, f"The argument {name}") for name, value in arguments.items() if is_given(name, value)}
+
+
+# Resolving: both kinds of valves and the caller's rights, as one value.
+
+
+async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> Settings:
+    """The settings of a call. Workflows in a valve may be megabytes, so they are read beside the event loop."""
+    return await asyncio.to_thread(resolve, valves, user, await chat.comfyui_address(), chat.owner)
 
 
 def resolve(
     valves: Valves, user: Mapping[str, Any] | None, own_address: str = "", owner: Owner | None = None
 ) -> Settings:
-    """Both valves, clamped, and the caller's rights as one value.
+    """Both kinds of valves and the caller's rights as one value: this is where valves are resolved.
 
-    `user` is Open WebUI's `__user__`, with the user's valves; `own_address` the one in Open WebUI's image settings;
-    `owner` says whose the jobs are.
-    Raises `EndpointRefused` and `BadArgument`.
+    `user` is Open WebUI's `__user__`, with the user's valves in it, and None on the command line; `own_address` is the
+    one in Open WebUI's image settings, or ""; `owner` says whose the jobs are.
+
+    Raises `EndpointRefused` for an address of their own that the user may not have, and `BadArgument`.
     """
     user = user or {}
     stored = user.get("valves")
@@ -193,12 +220,13 @@ def resolve(
 
 
 def _free_seconds(valves: Valves) -> float | None:
+    """How long after a run ComfyUI's memory is freed; None for never."""
     idle = 60 * clamp(valves.idle_minutes, 0.1, 1440)
     return {"after each run": 0.0, "when idle": idle}.get(valves.free_memory)
 
 
 def _catalogue(valves: Valves, mine: UserValves, own: bool) -> Catalogue:
-    """The workflows of both valves, and what is wrong with them; the user's if they may bring their own."""
+    """The workflows of both valves, the user's if they may bring their own, and what is wrong with them."""
     pasted = [read_pasted(mine.workflows, "user", 'Your valve "Workflows"')] if own else []
     pasted.append(read_pasted(valves.workflows, "administrator", 'The administrator\'s valve "Workflows"'))
     problems = [problem for one in pasted for problem in one.problems]
@@ -208,13 +236,18 @@ def _catalogue(valves: Valves, mine: UserValves, own: bool) -> Catalogue:
     return Catalogue(given, valves.server_workflows or bool(mine.endpoint.strip()), tuple(problems))
 
 
-async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> Settings:
-    """The settings of a call. Workflows in a valve may be megabytes, so they are read beside the event loop."""
-    return await asyncio.to_thread(resolve, valves, user, await chat.comfyui_address(), chat.owner)
+# The addresses of ComfyUI.
+
+
+USUAL_ADDRESSES = ("http://127.0.0.1:8188", "http://host.docker.internal:8188")  # where nobody set any
 
 
 def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]:
-    """The addresses to try for everybody. The key goes to those that an administrator set, not to guesses."""
+    """The servers for everybody, by the administrator's valve. Where that is empty they are guesses at where the one
+    server may be; the key goes to those that an administrator set elsewhere, but not to the usual addresses.
+
+    Raises `BadArgument`.
+    """
     if valves.endpoint.strip():
         return read_endpoints(valves.endpoint, valves.api_key)
     named = (
@@ -228,15 +261,19 @@ def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]
 
 
 def read_endpoints(addresses: str, keys: str) -> list[Endpoint]:
-    """The administrator's servers: addresses behind commas or one a line, each with a name before it ("fast = http://…")
-    or not, and one key for all or one each in the same order. Raises `BadArgument`."""
+    """The administrator's servers: addresses behind commas or one a line, each with a name before it ("fast =
+    http://...") or not, and one key for all or one each in the same order, where an empty place is a server without a
+    key.
+
+    Raises `BadArgument`.
+    """
     texts = [text.strip() for text in re.split(r"[,;\n]+", addresses) if text.strip()]
     if not texts:
         raise BadArgument('The valve "ComfyUI address" holds no address.', "It looks like http://host:8188.")
     named = [re.fullmatch(r"(?:([^=:/]{1,60}?)\s*=\s*)?(.*)", text, re.DOTALL) for text in texts]
     labels = [(found[1] or "").strip() if found else "" for found in named]
     given = [keys.strip()] if len(texts) == 1 else [key.strip() for key in re.split(r"[,;\n]", keys.rstrip())]
-    given = given * len(texts) if len(given) == 1 else given  # a place left empty is a server without a key
+    given = given * len(texts) if len(given) == 1 else given
     while len(given) > len(texts) and not given[-1]:
         given.pop()
     if len(given) != len(texts):
@@ -253,7 +290,8 @@ def read_endpoints(addresses: str, keys: str) -> list[Endpoint]:
 
 
 def pinned(endpoints: list[Endpoint], name: str) -> list[Endpoint]:
-    """The server of a name or address, or all of them when none is named. Raises `BadArgument`."""
+    """The server of this name or address, as the user's valve names it, or all of them when it is empty. Raises
+    `BadArgument`."""
     wanted = name.strip().lower()
     if not wanted:
         return endpoints

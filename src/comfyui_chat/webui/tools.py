@@ -1,4 +1,14 @@
-"""webui/tools."""
+"""The methods that a model can call, as Open WebUI offers them: the class `Tools`.
+
+Open WebUI reads the specification of a method out of its signature and docstring when the tool is saved: the text
+before the first `:param` says what it does, each `:param` describes an argument. So these docstrings are written for
+models. Arguments whose names begin with two underscores are Open WebUI's own, and hidden from the model.
+
+All methods go the same way: make the `Chat` of the call, and have `Chat.answer` run the work in it, which settles the
+settings, makes a wish of the arguments, and has it done. Open WebUI does not validate arguments: a list may come as a
+text, a switch as a word. Numbers are annotated as `float`, also whole ones, since at `int` Open WebUI (0.10 and later)
+would fail at a text itself, before anything here could read it or say what is wrong.
+"""
 
 from typing import Any
 
@@ -338,7 +348,8 @@ class Tools:
 async def _run(
     chat: Chat, display: Display, settings: Settings, wish: Wish, catalogue: Catalogue
 ) -> tuple[dict[str, Any], str]:
-    """A wish made, stored and reported."""
+    """A wish made, stored as files of the user, and reported. Until the end its jobs are attended to, so that check_job
+    leaves them."""
     with attending():
         made = await make(
             wish,

@@ -1,4 +1,13 @@
-"""webui/valves."""
+"""The valves: what the administrator and each user can set, as Open WebUI shows it.
+
+`Valves` are the administrator's, `UserValves` each user's own. Titles and descriptions are what people read on the page
+of the tool, and the README lists both tables.
+
+Nothing is judged here. Open WebUI hands over whatever is stored, and a user may have stored anything at all, past every
+check; but an error at this place would break every chat that has the tool. So `Tolerant` brings each value into its
+type, or takes the default, and no more. Ranges, addresses and rights are seen to where the valves are resolved for a
+call: `resolve` in webui/settings.py.
+"""
 
 import json
 import math
@@ -15,6 +24,8 @@ class Tolerant(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _tidy(cls, value: Any, info: Any) -> Any:
+        """A stored value in the type of its field: words for a choice or a switch, numbers as text; the default for
+        what cannot be read."""
         known = cls.model_fields[info.field_name]
         if get_origin(known.annotation) is Literal:
             plain = str(value).strip().lower()
@@ -34,6 +45,7 @@ class Tolerant(BaseModel):
         return known.default if not math.isfinite(number) else known.annotation(number) if known.annotation else number
 
 
+# Descriptions that both kinds of valves have, and how a valve is told to hide what is typed.
 SECRET = {"input": {"type": "password"}}
 MODEL_VALVE = "File name of the model to use when none is asked for. Leave empty to have an installed one chosen."
 SIZE_VALVE = 'Used when no size is asked for: "auto", an aspect ratio such as "16:9", or pixels such as "1216x832".'
@@ -41,8 +53,6 @@ NEGATIVE_VALVE = "What to keep out of pictures when the call does not say; used 
 WORKFLOW_VALVE = (
     "Name of the workflow to use when none is asked for. Leave empty to have one chosen by installed models."
 )
-
-
 EDIT_WORKFLOW_VALVE = "The same for edit_image. Leave empty to have one chosen by installed models."
 FORMAT_VALVE = "What pictures are kept as; animations, videos and all else stay as made."
 WORKFLOWS_VALVE = (
