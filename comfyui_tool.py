@@ -17,9 +17,10 @@ required_open_webui_version: 0.9.6
 #   errors              Every way in which a call can fail: a code, what happened, and what to do next.
 #   logs                The tool's logger.
 #   tasks               Asyncio helpers: a bounded gather, and a clean-up that no cancellation cuts short.
-#   names               Names of files and models: compared, looked up, and written into messages.
+#   names               Names of files and models, compared and looked up; names and values put into messages.
 #   values              Values that somebody asks for: whether one was given, and what is meant by it.
 #   graph/definitions   What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
+#   graph/link_types    Types of links: which of them say what a link carries, and how an input's name tells its type.
 #   graph/nodes         ComfyUI's API format: what a graph looks like, and how to read its nodes.
 #   graph/prompts       A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
 #   graph/fitting       A value that somebody asks for, made to fit an input of a node.
@@ -31,6 +32,7 @@ required_open_webui_version: 0.9.6
 #   graph/links         A graph's links by both their ends, each with its type: what feeds what.
 #   graph/loras         Put LoRAs into a graph, right behind the model that its samplers use.
 #   graph/facts         What a graph needs, what it makes, and what it is for.
+#   graph/pruning       Make a graph do with the files that there are: renamed by the server, or never given.
 #   graph/mermaid       Draw a graph as a Mermaid flowchart that Open WebUI shows in a message.
 #   media/kinds         Tell what a file is by its bytes: its type, a picture's size, whether it moves.
 #   media/pictures      Make files of the chat ready for a workflow: pictures, masks, videos and sounds.
@@ -471,11 +473,12 @@ async def finish(work: Awaitable[Any], seconds: float) -> bool:
 # ======================================================================================================================
 # src/comfyui_chat/names.py
 #
-# Names of files and models: compared, looked up, and written into messages.
+# Names of files and models, compared and looked up; names and values put into messages.
 #
 # People and models rarely write a name as ComfyUI lists it. `find_name` takes "detail tweaker" for
 # "SDXL\Detail_Tweaker.safetensors", since both have the same `plain_name`; `closest` suggests names where none fits.
-# `quoted` and `shortened` put names, and values from anywhere, into a message; `file_stem` names the files that are made.
+# `quoted`, `shortened`, `shown_value` and `duration` put names, values from anywhere and times into a message, and
+# `file_stem` names the files that are made.
 # ======================================================================================================================
 
 
@@ -558,6 +561,22 @@ def file_stem(prompt: str, seed: int | None) -> str:
     return f"{words or 'picture'}-{seed}" if seed is not None else words or "picture"
 
 
+def shown_value(value: Any) -> str:
+    """A value in a message; of a list or an object, which may be long, only that it is one."""
+    if isinstance(value, (list, Mapping)):
+        return "a list" if isinstance(value, list) else "an object"
+    return f'"{shortened(value)}"'
+
+
+def duration(seconds: float) -> str:
+    """A time span as people say it: "12 s", "3 min", "1 h 20 min"."""
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    hours, minutes = divmod(round(whole / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+
+
 # ======================================================================================================================
 # src/comfyui_chat/values.py
 #
@@ -594,6 +613,11 @@ class Wanted:
     value: Any
     name: str  # in messages: "The argument size"
     level: int = 0  # 0 an argument of the call, 1 a valve of the user, 2 a valve of the administrator
+
+
+def text_of(value: Any, default: str = "") -> str:
+    """A text from a file that may hold anything in its place; `default` for anything else, and for an empty text."""
+    return value if isinstance(value, str) and value else default
 
 
 def as_text(wanted: Wanted) -> str:
@@ -708,12 +732,13 @@ def clamp(value: float, low: float, high: float) -> float:
 # Nothing on this floor does I/O, reads a clock, or is random other than by a `random.Random` that it is given. A graph
 # is never changed in place: setting something in it gives a new one.
 #
-# `definitions` says what each node class takes, `nodes` what a graph in ComfyUI's API format looks like. `prompts` and
+# `definitions` says what each node class takes, `link_types` what the types of its links mean, `nodes` what a graph in
+# ComfyUI's API format looks like. `prompts` and
 # `fitting` treat single values: texts as ComfyUI's page sends them, and what somebody asks for as a node takes it.
 # `editor` turns a workflow as ComfyUI saves it into a graph, and `reading` gets either of them out of JSON. `search` and
 # `discovery` find what can be set in a graph (prompt, seed, size, ...), and `workflow` holds the graph with these
-# parameters and sets them. `links`, `loras`, `facts` and `mermaid` follow the graph's links: to insert LoRAs, to tell
-# what it needs and makes, and to draw it.
+# parameters and sets them. `links`, `loras`, `facts`, `pruning` and `mermaid` follow the graph's links: to insert LoRAs,
+# to tell what it needs and makes, to cut out what got no file, and to draw it.
 # ======================================================================================================================
 
 
@@ -991,8 +1016,17 @@ def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Ite
         yield Widget(name, default, made_anew=kind == "IMAGECOMPARE", drawn=drawn)
 
 
-# The types of links, for the modules that follow them. Where no definition tells what a link carries, the name of the
-# input that it feeds has to.
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/link_types.py
+#
+# Types of links: which of them say what a link carries, and how an input's name tells its type.
+#
+# A node's definition gives every input and output a type ("MODEL", "LATENT", "*"). Some types say nothing (`ANY_TYPE`),
+# and a custom node may call its own what it likes (`KNOWN_TYPES` are the others). Where the server gives no definition,
+# `guessed_type` goes by the input's name: "latent_image2" takes a LATENT. The names are those of ComfyUI's own nodes and
+# of common custom ones.
+# ----------------------------------------------------------------------------------------------------------------------
+
 
 # The name of an input, in lower case and without its number -> the type of link that it takes.
 GUESSED_TYPES: Mapping[str, str] = {
@@ -1049,15 +1083,14 @@ VALUE_TYPES = ("INT", "FLOAT", "COMBO")
 #     {"4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}},
 #      "3": {"class_type": "KSampler", "inputs": {"seed": 7, "model": ["4", 0]}, "_meta": {"title": "Sampler"}}}
 #
-# Graphs come from anybody, so most functions here take whatever stands in a node's place; `plain_title` and `node_title`
-# want the nodes that `graph_nodes` lets through. A `Target` is a place in a graph where a value can be set.
+# The other format is that of ComfyUI's editor, which graph/editor reads; `is_api_format` and `is_ui_format` tell the two
+# apart. Graphs come from anybody, so most functions here take whatever stands in a node's place; `plain_title` and
+# `node_title` want the nodes that `graph_nodes` lets through. A `Target` is a place where a value can be set.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
 Graph = Mapping[str, Any]  # node id -> {"class_type", "inputs", "_meta"}
 NO_DEFINITIONS: Definitions = {}  # for what is done to a graph without asking a server
-# A hint for whatever is given as a workflow and is not one.
-EXPECTED = "Expected is a workflow as ComfyUI saves it, or as it exports it for its API."
 
 
 @dataclass(frozen=True)
@@ -1076,6 +1109,17 @@ class Target:
     def widget(self) -> "Target":
         """The whole widget that it is in."""
         return Target(self.node_id, self.input)
+
+
+def is_ui_format(value: Any) -> bool:
+    """Whether a value is a workflow as ComfyUI's editor saves it, by its outermost keys."""
+    return isinstance(value, Mapping) and isinstance(value.get("nodes"), list) and "links" in value
+
+
+def is_api_format(value: Any) -> bool:
+    """Whether a value is a graph in the API format; its author may have put remarks beside the nodes."""
+    nodes = value.values() if isinstance(value, Mapping) else ()
+    return any(isinstance(node, Mapping) and isinstance(node.get("class_type"), str) for node in nodes)
 
 
 def graph_nodes(graph: Graph) -> dict[str, Mapping[str, Any]]:
@@ -1353,11 +1397,6 @@ def on_step(length: float, spec: InputSpec, step: int = 0) -> int:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-def is_ui_format(value: Any) -> bool:
-    """Whether a value is a workflow as ComfyUI's editor saves it, by its outermost keys."""
-    return isinstance(value, Mapping) and isinstance(value.get("nodes"), list) and "links" in value
-
-
 def convert(ui: Any, definitions: Definitions) -> dict[str, Any]:
     """The workflow in the API format, with the first of the choices in its texts taken.
 
@@ -1601,18 +1640,6 @@ def _id(value: Any, what: str) -> str:
             f"{what} of the workflow has the id {shown_value(value)}, which is neither number nor text."
         )
     return str(value)
-
-
-def text_of(value: Any, default: str = "") -> str:
-    """A text from a file that may hold anything in its place; `default` for anything else, and for an empty text."""
-    return value if isinstance(value, str) and value else default
-
-
-def shown_value(value: Any) -> str:
-    """A value in a message; of a list or an object, which may be long, only that it is one."""
-    if isinstance(value, (list, Mapping)):
-        return "a list" if isinstance(value, list) else "an object"
-    return f'"{shortened(value)}"'
 
 
 def _first(values: list[Any] | Mapping[str, Any]) -> Any:
@@ -2128,6 +2155,9 @@ def tidied(text: str) -> str:
     return "".join(kept) + text[place:]
 
 
+# A hint for whatever is given as a workflow and is not one.
+EXPECTED = "Expected is a workflow as ComfyUI saves it, or as it exports it for its API."
+
 # The keys of what people put a workflow into: a body for /prompt, a template's envelope, the result of the front end's
 # graphToPrompt, the input of a job at RunPod.
 WRAPPERS = ("prompt", "workflow", "output", "input", "workflow_api", "workflow_json")
@@ -2147,12 +2177,6 @@ def unwrap(value: Any) -> Graph:
         elif isinstance(inner, Mapping):
             inner = next((inner[key] for key in WRAPPERS if isinstance(inner.get(key), (Mapping, str))), None)
     raise WorkflowRefused(f"This is {_what_it_is(value)}, and no workflow of ComfyUI.", EXPECTED)
-
-
-def is_api_format(value: Any) -> bool:
-    """Whether a value is a graph in the API format; its author may have put remarks beside the nodes."""
-    nodes = value.values() if isinstance(value, Mapping) else ()
-    return any(isinstance(node, Mapping) and isinstance(node.get("class_type"), str) for node in nodes)
 
 
 def _what_it_is(value: Any) -> str:
@@ -2247,8 +2271,8 @@ def _is_end(class_type: str, definitions: Definitions) -> bool:
 # (`Onward`). Finds have scores, ways have costs, and the best balance wins. All searches share what they learned about
 # a node, so that dense graphs are read in linear time.
 #
-# Types come from the server's node definitions. Where there are none, the names of inputs and classes have to do, and
-# so this module begins with regular expressions for the names in ComfyUI's own and in common custom nodes.
+# Types come from the server's node definitions. Where there are none, the names of inputs and classes have to do, and so
+# this module begins with patterns for the names in ComfyUI's own and in common custom nodes.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -2306,18 +2330,6 @@ ALIASES: Mapping[str, str] = {
     "checkpoint": "model",
 }
 
-# What authors write into a graph to name a parameter: `{{seed}}`, `%%SEED%%` or `%seed%` in a text, and the titles
-# "param: seed", "Int (Steps)", "Text String (Prompt)" or "Frame Rate(int)". `%name%` is common text, so only the names
-# here count in it; "scale" is what SillyTavern calls guidance.
-PLACEHOLDER_NAMES = {**ALIASES, **{name: name for name in (*PARAMETERS, "clip_skip", "vae")}, "scale": "guidance"}
-PLACEHOLDER = re.compile(r"\{\{\s*([^\W\d]\w*)\s*\}\}|%%([^\W\d]\w*)%%|%([^\W\d]\w*)%")
-NO_PLACEHOLDER = ("find", "search", "pattern", "regex_pattern", "old")  # inputs: the graph itself replaces these texts
-PARAM_TITLE = re.compile(r"param\s*:\s*(.*\S)", re.IGNORECASE)
-KIND_IN_TITLE = re.compile(
-    r"(?:int|float|number|text|string|multiline|value|\s)+\((?P<a>[^()]+)\)"
-    r"|(?P<b>[^()]+)\((?:int|float|number|text|string)\)",
-    re.IGNORECASE,
-)
 
 # What inputs are called that hold somebody's words, and those of the negative side.
 PROMPT_INPUT = re.compile(
@@ -2342,7 +2354,6 @@ PROMPT_WORDS = re.compile(r"prompt|positive|negative", re.IGNORECASE)
 
 # Inputs and types that stand out on the way upstream.
 VALUE_INPUTS = ("value", "text", "string", "int", "float", "number")  # of a node that only holds a value
-MAIN_INPUTS = (*VALUE_INPUTS, "seed", "prompt", "tags")  # of a node that is about one thing
 CONTEXT_INPUT = re.compile(r"base_ctx|ctx_\d+")  # rgthree's contexts, which carry everything at once
 SELECTORS = ("switch", "boolean", "condition", "select", "index", "Input", "input")  # a switch's position
 SAMPLING = ("NOISE", "GUIDER", "SAMPLER", "SIGMAS")  # types that SamplerCustomAdvanced and its like are fed with
@@ -2352,11 +2363,7 @@ CONDITIONING_SOUGHT = ("positive", "negative", "embedded guidance")
 ZEROED = re.compile(r"zero_?out", re.IGNORECASE)
 REGIONAL = re.compile(r"conditioning.*(area|mask)|regional|gligen", re.IGNORECASE)
 SETS_SIZE = re.compile(r"TotalPixels|LongerEdge|MaxDimension|KontextImageScale|Megapixels", re.IGNORECASE)
-DETAILER = re.compile(r"detailer", re.IGNORECASE)
 GENERATES = re.compile(r"generate", re.IGNORECASE)
-SAVES = re.compile(r"save|export|VideoCombine|websocket|send", re.IGNORECASE)
-SHOWS = re.compile(r"preview|show|display|view|compare", re.IGNORECASE)
-SHOWS_TEXT = re.compile(r"(save|show|preview|display).*(text|string|any)", re.IGNORECASE)
 
 # Bounds, and what is taken off a find's score.
 PARTS = 24  # the most nodes that make up one sampler, or makers in a row
@@ -2933,7 +2940,19 @@ def parameter_name(text: str) -> str:
     return ALIASES.get(plain, plain)
 
 
-# What the author named, in titles and in placeholders.
+# What the author named, in titles and in placeholders. What authors write into a graph to name a parameter: `{{seed}}`, `%%SEED%%` or `%seed%` in a text, and the titles
+# "param: seed", "Int (Steps)", "Text String (Prompt)" or "Frame Rate(int)". `%name%` is common text, so only the names
+# here count in it; "scale" is what SillyTavern calls guidance.
+PLACEHOLDER_NAMES = {**ALIASES, **{name: name for name in (*PARAMETERS, "clip_skip", "vae")}, "scale": "guidance"}
+PLACEHOLDER = re.compile(r"\{\{\s*([^\W\d]\w*)\s*\}\}|%%([^\W\d]\w*)%%|%([^\W\d]\w*)%")
+NO_PLACEHOLDER = ("find", "search", "pattern", "regex_pattern", "old")  # inputs: the graph itself replaces these texts
+PARAM_TITLE = re.compile(r"param\s*:\s*(.*\S)", re.IGNORECASE)
+KIND_IN_TITLE = re.compile(
+    r"(?:int|float|number|text|string|multiline|value|\s)+\((?P<a>[^()]+)\)"
+    r"|(?P<b>[^()]+)\((?:int|float|number|text|string)\)",
+    re.IGNORECASE,
+)
+MAIN_INPUTS = (*VALUE_INPUTS, "seed", "prompt", "tags")  # of a node that is about one thing
 
 
 def titled(flow: Flow, traced: Mapping[str, tuple[Target, ...]], live: Iterable[str]) -> dict[str, list[Target]]:
@@ -3013,6 +3032,12 @@ def placeholders(flow: Flow, traced: Mapping[str, tuple[Target, ...]]) -> Iterat
 
 
 # What nobody named, found by tracing the graph back from its outputs.
+
+# Parts of class names: nodes that sample once more by themselves, that keep files, and that show something.
+DETAILER = re.compile(r"detailer", re.IGNORECASE)
+SAVES = re.compile(r"save|export|VideoCombine|websocket|send", re.IGNORECASE)
+SHOWS = re.compile(r"preview|show|display|view|compare", re.IGNORECASE)
+SHOWS_TEXT = re.compile(r"(save|show|preview|display).*(text|string|any)", re.IGNORECASE)
 
 Found = dict[str, dict[Target, None]]  # for each parameter its widgets, in order; the first tells the value
 
@@ -3871,6 +3896,9 @@ def keeps_nothing(wiring: Wiring, node_id: str) -> bool:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+LORA_LOADERS = ("LoraLoader", "LoraLoaderModelOnly")  # their definitions list the LoRAs that are installed
+
+
 @dataclass(frozen=True)
 class Lora:
     """A LoRA to put into a graph: its exact name in the server's list, and its strength, 1.0 as it was trained."""
@@ -4139,10 +4167,8 @@ def node_numbers(graph: Graph) -> Iterator[str]:
 # - `outputs`: the output nodes, each with the kind of file that it makes;
 # - `guess_task`: what the graph is for, "text_to_image" or "inpaint", say;
 # - `model_files`: the checkpoints, LoRAs, embeddings and so on that it names, and whether they are installed;
-# - `missing_nodes`: the node classes that the server does not have.
-#
-# `with_files_named` and `without_files` adapt a graph to the files that there are: the first writes in the names under
-# which a server stored them, the second makes the graph do without those that nobody gave.
+# - `missing_nodes`: the node classes that the server does not have;
+# - `picture_nodes`: the nodes that send their pictures over the websocket and save them nowhere.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -4456,7 +4482,19 @@ def missing_nodes(graph: Graph, definitions: Definitions) -> tuple[str, ...]:
     return tuple(sorted({node["class_type"] for node in nodes if node["class_type"] not in definitions}))
 
 
-# The same graph with its input files under other names, and without those that nobody gave.
+def picture_nodes(graph: Graph) -> frozenset[str]:
+    """The nodes that send their pictures over the websocket and save them nowhere."""
+    return frozenset(key for key, node in graph.items() if node["class_type"] == "SaveImageWebsocket")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/pruning.py
+#
+# Make a graph do with the files that there are: renamed by the server, or never given.
+#
+# `with_files_named` writes in the names under which a server stored what was uploaded. `without_files` cuts out the nodes
+# that load files which nobody gave, with whatever cannot run without them, or says that the graph needs them.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 def with_files_named(graph: Graph, names: Mapping[str, str]) -> Graph:
@@ -4768,11 +4806,8 @@ def _harmless(line: str, place: int) -> bool:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-# What may come in.
 MAX_INPUT_BYTES = 256 * 2**20  # of a file, and of all files of a call together
 MAX_INPUT_FILES = 16  # of a call
-MAX_INPUT_MEGAPIXELS = 50.0  # of one picture
-MAX_INPUT_SIDE = 16_384  # pixels
 
 # Content types: of what Pillow reads, by its names for the formats, and by the endings of names, where the operating
 # system's own table may lack them.
@@ -4817,18 +4852,10 @@ NOT_READ = {"BUFR", "EPS", "FITS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG",
 # Formats whose further pictures are as good as the first. In others they only go with it, as in a phone's MPO.
 PAGED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF", "FLI")
 
-# Pictures that every ComfyUI reads rightly as they are: their formats, with the usual endings, and their modes.
-ENDINGS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}
-PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 
 # EXIF's tag for how a picture is turned, and the values of it that ask for turning; 1 is upright.
 ORIENTATION = 0x0112
 TURNED = range(2, 9)
-
-# How a picture is told to be a mask, and what counts as white in it.
-FAINT = 8  # of 255: no more than a trace of white in a mask
-ONE_COLOUR = 16.0  # of 255: how much each channel of a stroke's colour may spread
-GREY = 12.0  # of 255: how far apart the channels of something grey may be on average
 
 
 def content_type_of(data: bytes, name: str) -> tuple[str, Size | None, bool]:
@@ -4839,7 +4866,7 @@ def content_type_of(data: bytes, name: str) -> tuple[str, Size | None, bool]:
     "application/octet-stream". Blocks: call it in a thread.
     """
     with contextlib.suppress(Exception), open_picture(data, PICTURE_TYPES) as image:
-        return PICTURE_TYPES[str(image.format)], Size(*image.size), _is_paged(image)
+        return PICTURE_TYPES[str(image.format)], Size(*image.size), is_paged(image)
     ending = name.rpartition(".")[2].lower()
     start = data[behind_id3(data) :][:80]
     kind = next((kind for begins, kind in BEGINNINGS if begins.match(start)), "")
@@ -4861,7 +4888,7 @@ def open_picture(data: bytes, formats: Iterable[str] = ()) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=names)
 
 
-def _is_paged(image: Image.Image) -> bool:
+def is_paged(image: Image.Image) -> bool:
     """Whether a picture is an animation or has pages."""
     with contextlib.suppress(Exception):
         return image.format in PAGED and bool(getattr(image, "is_animated", False))
@@ -4930,6 +4957,17 @@ class Product:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+MAX_INPUT_MEGAPIXELS = 50.0  # of one picture
+MAX_INPUT_SIDE = 16_384  # pixels
+# Pictures that every ComfyUI reads rightly as they are: their formats, with the usual endings, and their modes.
+ENDINGS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}
+PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
+# How a picture is told to be a mask, and what counts as white in it.
+FAINT = 8  # of 255: no more than a trace of white in a mask
+ONE_COLOUR = 16.0  # of 255: how much each channel of a stroke's colour may spread
+GREY = 12.0  # of 255: how far apart the channels of something grey may be on average
+
+
 @dataclass(frozen=True)
 class InputFile:
     """A file for a workflow to work on, as ComfyUI reads it."""
@@ -4972,7 +5010,7 @@ def read_still(data: bytes, name: str) -> InputFile:
             image.draft(image.mode, (1, 1))  # decodes at an eighth of the size, and reads all of the file all the same
             image.load()
             return InputFile(data, ending, size, False)
-        count = int(getattr(image, "n_frames", 1)) if _is_paged(image) else 1
+        count = int(getattr(image, "n_frames", 1)) if is_paged(image) else 1
         image.load()
         _check_bounds(image, name)  # some formats tell their size only now
         transparent = _is_see_through(image)
@@ -6250,9 +6288,6 @@ def parse_job(job: Mapping[str, Any]) -> Event:
     raise ValueError(status)
 
 
-UNPAID = frozenset({"InsufficientFundsError", "InactiveSubscriptionError"})  # exception types: why Cloud ended a run
-
-
 # Answers over HTTP, above all those to a post.
 
 
@@ -6669,6 +6704,21 @@ class Connection:
         running = self._subscriptions.get(prompt_id)
         if running and (not self._flags or node_id in running.picture_nodes):
             running.picture(node_id, picture.data)
+
+
+def connection_fault(error: BaseException) -> str:
+    """A connection error in a few words; the library's own text would repeat the address, or name internals."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "the host name is not known"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "its certificate is not trusted"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "it does not speak https"
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return "no connection"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "connection refused" if isinstance(error.os_error, ConnectionRefusedError) else "no connection"
+    return "the connection broke off"
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -7247,21 +7297,6 @@ class ComfyUIServer:
         return True
 
 
-def connection_fault(error: BaseException) -> str:
-    """A connection error in a few words; the library's own text would repeat the address, or name internals."""
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the host name is not known"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return "its certificate is not trusted"
-    if isinstance(error, aiohttp.ClientSSLError):
-        return "it does not speak https"
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return "no connection"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return "connection refused" if isinstance(error.os_error, ConnectionRefusedError) else "no connection"
-    return "the connection broke off"
-
-
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/cloud.py
 #
@@ -7278,6 +7313,8 @@ def connection_fault(error: BaseException) -> str:
 
 
 CLOUD_DEFINITION_SECONDS = 3600.0  # how long definitions are believed, which come all at once, and uploads relied on
+UNPAID = frozenset({"InsufficientFundsError", "InactiveSubscriptionError"})  # exception types: why Cloud ended a run
+
 BILLING = re.compile(r"PAYMENT_REQUIRED|SUBSCRIPTION_REQUIRED|FREE_TIER_(EXHAUSTED|NOT_ALLOWED)")
 MAX_REFUSAL_BYTES = 2**16
 REMEMBERED_UPLOADS = 1000
@@ -8281,8 +8318,9 @@ def _fit_files(workflow: Workflow, definitions: Definitions, model: Wanted | Non
 #
 # Answers about what a server has: its workflows, one of them in detail, its models.
 #
-# Three functions answer for one server what the methods of the same names in `webui/tools.py` are asked. Their answers
-# are cut to a length that a model can read, and say how much was left out.
+# Three functions answer for one server what the methods of the same names in `webui/tools.py` are asked, and `one_list`
+# makes one answer of those of several servers. They are cut to a length that a model can read, and say how much was left
+# out.
 #
 #     list_workflows     {"workflows": [{"name": "flux2", "task": "text_to_image", "source": "bundled", "about": "...",
 #                                        "cannot run": "lacks diffusion_models/..."}], "more": "..."}
@@ -8476,6 +8514,35 @@ async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
         spec = sampler.inputs.get(SAMPLING_KINDS[kind]) if sampler else None
         return [str(choice) for choice in spec.choices] if spec else []
     return await server.names("/embeddings" if kind == "embeddings" else f"/models/{quote(kind, safe='')}") or []
+
+
+def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What several servers list, as one answer.
+
+        {"workflows": [{"name": "mine", "cannot run": "..."}]}  and  {"workflows": [{"name": "mine"}]}  ->  the latter
+        {"loras": ["a", "b"]}                                   and  {"loras": ["b", "c"]}              ->  a, b and c
+        {"installed": {"loras": 3}}                             and  {"installed": {"loras": 5}}        ->  5
+
+    Of a workflow the line of the first server that can run it is taken. An answer that found nothing ("found": 0) only
+    fills in what no other has.
+    """
+    merged: dict[str, Any] = {}
+    for answer in sorted(answers, key=lambda one: one.get("found") == 0):
+        for key, value in answer.items():
+            held = merged.get(key)
+            if key == "workflows":
+                lines = {line["name"]: line for line in held or ()}
+                for line in value:
+                    if "cannot run" in lines.get(line["name"], {"cannot run": ""}):
+                        lines[line["name"]] = line
+                merged[key] = list(lines.values())
+            elif isinstance(held, list) and isinstance(value, list):
+                merged[key] = list(dict.fromkeys([*held, *value]))
+            elif isinstance(held, dict) and isinstance(value, dict):
+                merged[key] = {name: max(held.get(name, 0), value.get(name, 0)) for name in {**held, **value}}
+            elif key != "found" or not merged:
+                merged.setdefault(key, value)
+    return merged
 
 
 # ======================================================================================================================
@@ -8817,15 +8884,6 @@ def describe(job: Job, now: float) -> tuple[str, str]:
     return "running", text if left is None else f"{text} · {duration(max(left, 1))} left"
 
 
-def duration(seconds: float) -> str:
-    """A time span as people say it: "12 s", "3 min", "1 h 20 min"."""
-    whole = round(seconds)
-    if whole < 100:
-        return f"{whole} s"
-    hours, minutes = divmod(round(whole / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
-
-
 def judge(job: Job, graph: Graph) -> Job:
     """The job, when it ended well; for any other this raises the error.
 
@@ -8885,8 +8943,7 @@ def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
 #   run would be done there. It refuses what is over a limit already.
 # - `admit` counts once more after the post: somebody may have posted elsewhere at the same moment.
 #
-# `standings` is what comfyui_status tells. `everywhere` asks every server the same, for lists, and `one_list` merges the
-# answers.
+# `standings` is what comfyui_status tells. `everywhere` asks every server the same, for lists.
 #
 # All that several workers have to agree on is read from the servers' own queues: there is no other record of who has how
 # many jobs. A server's pace and faults (server/record.py) are what this process alone has seen of it.
@@ -9192,35 +9249,6 @@ async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer
     return good
 
 
-def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What several servers list, as one answer.
-
-        {"workflows": [{"name": "mine", "cannot run": "..."}]}  and  {"workflows": [{"name": "mine"}]}  ->  the latter
-        {"loras": ["a", "b"]}                                   and  {"loras": ["b", "c"]}              ->  a, b and c
-        {"installed": {"loras": 3}}                             and  {"installed": {"loras": 5}}        ->  5
-
-    Of a workflow the line of the first server that can run it is taken. An answer that found nothing ("found": 0) only
-    fills in what no other has.
-    """
-    merged: dict[str, Any] = {}
-    for answer in sorted(answers, key=lambda one: one.get("found") == 0):
-        for key, value in answer.items():
-            held = merged.get(key)
-            if key == "workflows":
-                lines = {line["name"]: line for line in held or ()}
-                for line in value:
-                    if "cannot run" in lines.get(line["name"], {"cannot run": ""}):
-                        lines[line["name"]] = line
-                merged[key] = list(lines.values())
-            elif isinstance(held, list) and isinstance(value, list):
-                merged[key] = list(dict.fromkeys([*held, *value]))
-            elif isinstance(held, dict) and isinstance(value, dict):
-                merged[key] = {name: max(held.get(name, 0), value.get(name, 0)) for name in {**held, **value}}
-            elif key != "found" or not merged:
-                merged.setdefault(key, value)
-    return merged
-
-
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/follow.py
 #
@@ -9329,11 +9357,6 @@ async def follow(
     if OWN_CALL.get() is None:  # nobody stores anything
         leave(prompt_id)
     return job, accepted.notes
-
-
-def picture_nodes(graph: Graph) -> frozenset[str]:
-    """The nodes that send their pictures over the websocket and save them nowhere."""
-    return frozenset(key for key, node in graph.items() if node["class_type"] == "SaveImageWebsocket")
 
 
 def ignore_preview(_data: bytes) -> None:
@@ -9580,9 +9603,6 @@ async def _recorded(server: ComfyUIServer, prompt_id: str, patience: Patience) -
 #
 # `freshen` comes before all that: it asks anew for the definitions of nodes whose lists lack what the call names.
 # ----------------------------------------------------------------------------------------------------------------------
-
-
-LORA_LOADERS = ("LoraLoader", "LoraLoaderModelOnly")  # their definitions list the LoRAs that are installed
 
 
 async def freshen(server: ComfyUIServer, choice: Choice, wish: Wish) -> Choice:
@@ -13092,7 +13112,9 @@ BUNDLED = {
 # ======================================================================================================================
 # src/comfyui_chat/__main__.py
 #
-# `python -m comfyui_chat`, with `src` on the path, is what `python comfyui_tool.py` is for the built file.
+# `python -m comfyui_chat`, with `src` on the path, does what `python comfyui_tool.py` does, but for `install`.
+#
+# Only the built file can install itself.
 # ======================================================================================================================
 
 

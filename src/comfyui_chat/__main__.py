@@ -1,4 +1,7 @@
-"""`python -m comfyui_chat`, with `src` on the path, is what `python comfyui_tool.py` is for the built file."""
+"""`python -m comfyui_chat`, with `src` on the path, does what `python comfyui_tool.py` does, but for `install`.
+
+Only the built file can install itself.
+"""
 
 import sys
 

@@ -30,11 +30,10 @@ from .errors import AccessRefused, BadArgument, ComfyUIError, ServerUnreachable,
 from .graph.definitions import Definitions, NodeDefinition
 from .graph.editor import convert
 from .media.delivery import Format
-from .names import file_stem, quoted, shortened
+from .names import duration, file_stem, quoted, shortened
 from .run.fleet import everywhere
-from .run.job import duration
 from .run.make import make
-from .server.client import connection_fault
+from .server.connection import connection_fault
 from .server.endpoint import CLOUD_PREFIX, Endpoint
 from .server.pool import close_servers
 from .tasks import ANSWER_SECONDS

@@ -1,14 +1,15 @@
-"""Names of files and models: compared, looked up, and written into messages.
+"""Names of files and models, compared and looked up; names and values put into messages.
 
 People and models rarely write a name as ComfyUI lists it. `find_name` takes "detail tweaker" for
 "SDXL\\Detail_Tweaker.safetensors", since both have the same `plain_name`; `closest` suggests names where none fits.
-`quoted` and `shortened` put names, and values from anywhere, into a message; `file_stem` names the files that are made.
+`quoted`, `shortened`, `shown_value` and `duration` put names, values from anywhere and times into a message, and
+`file_stem` names the files that are made.
 """
 
 import difflib
 import re
 import unicodedata
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 # The endings of model files.
@@ -88,3 +89,19 @@ def file_stem(prompt: str, seed: int | None) -> str:
     plain = unicodedata.normalize("NFC", prompt)
     words = re.sub(r"[^\w]+", "-", plain, flags=re.UNICODE).strip("-_")[:48].rstrip("-_")
     return f"{words or 'picture'}-{seed}" if seed is not None else words or "picture"
+
+
+def shown_value(value: Any) -> str:
+    """A value in a message; of a list or an object, which may be long, only that it is one."""
+    if isinstance(value, (list, Mapping)):
+        return "a list" if isinstance(value, list) else "an object"
+    return f'"{shortened(value)}"'
+
+
+def duration(seconds: float) -> str:
+    """A time span as people say it: "12 s", "3 min", "1 h 20 min"."""
+    whole = round(seconds)
+    if whole < 100:
+        return f"{whole} s"
+    hours, minutes = divmod(round(whole / 60), 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min"

@@ -41,6 +41,11 @@ class Wanted:
     level: int = 0  # 0 an argument of the call, 1 a valve of the user, 2 a valve of the administrator
 
 
+def text_of(value: Any, default: str = "") -> str:
+    """A text from a file that may hold anything in its place; `default` for anything else, and for an empty text."""
+    return value if isinstance(value, str) and value else default
+
+
 def as_text(wanted: Wanted) -> str:
     """A text; a list of texts is joined by commas. Raises `BadArgument` for anything else."""
     value = wanted.value

@@ -26,10 +26,10 @@ from PIL import Image
 
 from ..errors import BadArgument, ModelNotInstalled, NodeNotInstalled, UnknownWorkflow, WorkflowRefused
 from ..graph.definitions import Definitions
-from ..graph.editor import class_types, is_ui_format, live_nodes, read_ui, strange_types
+from ..graph.editor import class_types, live_nodes, read_ui, strange_types
 from ..graph.facts import FileInput, file_inputs, missing_nodes, model_files
 from ..graph.links import Wiring
-from ..graph.nodes import Target
+from ..graph.nodes import Target, is_ui_format
 from ..graph.reading import check_links, clean
 from ..graph.workflow import Workflow
 from ..media.pictures import InputFile

@@ -24,14 +24,13 @@ from typing import Any
 
 from ..bundled import BUNDLED, MANIFEST
 from ..errors import ServerError, ServerGone, ServerUnreachable, UnknownWorkflow, WorkflowRefused
-from ..graph.editor import is_ui_format, text_of
 from ..graph.facts import FileInput, file_inputs
-from ..graph.nodes import EXPECTED, NO_DEFINITIONS, Graph, Target
-from ..graph.reading import WRAPPERS, is_api_format, read_json, unwrap
+from ..graph.nodes import NO_DEFINITIONS, Graph, Target, is_api_format, is_ui_format
+from ..graph.reading import EXPECTED, WRAPPERS, read_json, unwrap
 from ..graph.workflow import Workflow
 from ..names import base_name, closest, find_name, plain_name, quoted, shortened
 from ..server.client import DOUBT_SECONDS, ComfyUIServer
-from ..values import Wanted
+from ..values import Wanted, text_of
 
 SOURCES = ("attached", "user", "administrator", "server", "bundled")  # in the order in which they are searched
 ATTACHED = "attached"  # the name, and the source, of the workflow in a file that is attached to the chat

@@ -1,7 +1,8 @@
 """Answers about what a server has: its workflows, one of them in detail, its models.
 
-Three functions answer for one server what the methods of the same names in `webui/tools.py` are asked. Their answers
-are cut to a length that a model can read, and say how much was left out.
+Three functions answer for one server what the methods of the same names in `webui/tools.py` are asked, and `one_list`
+makes one answer of those of several servers. They are cut to a length that a model can read, and say how much was left
+out.
 
     list_workflows     {"workflows": [{"name": "flux2", "task": "text_to_image", "source": "bundled", "about": "...",
                                        "cannot run": "lacks diffusion_models/..."}], "more": "..."}
@@ -19,9 +20,10 @@ from urllib.parse import quote
 
 from ..errors import BadArgument, ComfyUIError, NodeNotInstalled, ServerGone, ServerUnreachable
 from ..graph.definitions import Definitions
-from ..graph.facts import FileInput, file_inputs, guess_task, missing_nodes, model_files, outputs, without_files
+from ..graph.facts import FileInput, file_inputs, guess_task, missing_nodes, model_files, outputs
 from ..graph.mermaid import mermaid
 from ..graph.nodes import Graph
+from ..graph.pruning import without_files
 from ..graph.workflow import Workflow
 from ..media.kinds import MAX_INPUT_FILES
 from ..names import closest, find_name, quoted, shortened, simplified
@@ -214,3 +216,32 @@ async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
         spec = sampler.inputs.get(SAMPLING_KINDS[kind]) if sampler else None
         return [str(choice) for choice in spec.choices] if spec else []
     return await server.names("/embeddings" if kind == "embeddings" else f"/models/{quote(kind, safe='')}") or []
+
+
+def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """What several servers list, as one answer.
+
+        {"workflows": [{"name": "mine", "cannot run": "..."}]}  and  {"workflows": [{"name": "mine"}]}  ->  the latter
+        {"loras": ["a", "b"]}                                   and  {"loras": ["b", "c"]}              ->  a, b and c
+        {"installed": {"loras": 3}}                             and  {"installed": {"loras": 5}}        ->  5
+
+    Of a workflow the line of the first server that can run it is taken. An answer that found nothing ("found": 0) only
+    fills in what no other has.
+    """
+    merged: dict[str, Any] = {}
+    for answer in sorted(answers, key=lambda one: one.get("found") == 0):
+        for key, value in answer.items():
+            held = merged.get(key)
+            if key == "workflows":
+                lines = {line["name"]: line for line in held or ()}
+                for line in value:
+                    if "cannot run" in lines.get(line["name"], {"cannot run": ""}):
+                        lines[line["name"]] = line
+                merged[key] = list(lines.values())
+            elif isinstance(held, list) and isinstance(value, list):
+                merged[key] = list(dict.fromkeys([*held, *value]))
+            elif isinstance(held, dict) and isinstance(value, dict):
+                merged[key] = {name: max(held.get(name, 0), value.get(name, 0)) for name in {**held, **value}}
+            elif key != "found" or not merged:
+                merged.setdefault(key, value)
+    return merged

@@ -20,7 +20,6 @@ The shapes are those of ComfyUI 0.3.64 and 0.33.0, the slots of widgets those of
 """
 
 import functools
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -273,50 +272,3 @@ def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Ite
         default = options.get("default", FRONT_END_WIDGETS.get(kind))
         drawn = name == "image" and kind in ("LOAD_3D", "LOAD_3D_ANIMATION", "WEBCAM")
         yield Widget(name, default, made_anew=kind == "IMAGECOMPARE", drawn=drawn)
-
-
-# The types of links, for the modules that follow them. Where no definition tells what a link carries, the name of the
-# input that it feeds has to.
-
-# The name of an input, in lower case and without its number -> the type of link that it takes.
-GUESSED_TYPES: Mapping[str, str] = {
-    name: kind
-    for kind, names in {
-        "MODEL": "model model_negative base_model",
-        "CLIP": "clip",
-        "VAE": "vae audio_vae",
-        "CONDITIONING": "positive negative conditioning cond conditioning_to conditioning_from",
-        "LATENT": "latent latent_image samples video_latent audio_latent av_latent image_embeds",
-        "IMAGE": "image images pixels start_image end_image control_image reference_image input_image",
-        "MASK": "mask masks",
-        "NOISE": "noise",
-        "GUIDER": "guider",
-        "SAMPLER": "sampler",
-        "SIGMAS": "sigmas",
-        "AUDIO": "audio",
-        "VIDEO": "video",
-        "CONTROL_NET": "control_net",
-        "CLIP_VISION": "clip_vision",
-        "CLIP_VISION_OUTPUT": "clip_vision_output",
-        "STYLE_MODEL": "style_model",
-        "UPSCALE_MODEL": "upscale_model",
-        "MODEL_PATCH": "model_patch",
-    }.items()
-    for name in names.split()
-}
-
-
-@functools.lru_cache(4096)
-def guessed_type(name: str) -> str:
-    """The type of link that an input takes, to judge by its name; "" where that tells nothing."""
-    return GUESSED_TYPES.get(re.sub(r"[\d_]+$", "", name.rsplit(".", 1)[-1].lower()), "")
-
-
-# Types that do not tell what a link carries; all but "" are types of inputs and outputs that carry what they are given.
-ANY_TYPE = ("", "*", "COMFY_MATCHTYPE_V3", AUTOGROW, DYNAMIC_COMBO)
-OPEN_TYPES = tuple(kind for kind in ANY_TYPE if kind)
-# Types whose meaning is known here; any other may be a custom node's name for anything.
-KNOWN_TYPES = {*GUESSED_TYPES.values(), "STRING", "INT", "FLOAT", "BOOLEAN", "COMBO", "MESH", "SVG"}
-# Types of what a run makes, and of numbers and choices.
-MEDIA = ("IMAGE", "VIDEO", "AUDIO", "MESH", "SVG")
-VALUE_TYPES = ("INT", "FLOAT", "COMBO")

@@ -22,29 +22,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from ..values import is_number, same_value
-from .definitions import MEDIA, Definitions
+from .definitions import Definitions
+from .link_types import MEDIA
 from .nodes import NO_DEFINITIONS, Graph, Target, given_title, is_link
-from .search import (
-    ALIASES,
-    DETAILER,
-    KIND_IN_TITLE,
-    MAIN_INPUTS,
-    NO_PLACEHOLDER,
-    PARAM_TITLE,
-    PARAMETERS,
-    PARTS,
-    PLACEHOLDER,
-    PLACEHOLDER_NAMES,
-    SAMPLING,
-    SAVES,
-    SHOWS,
-    SHOWS_TEXT,
-    TEXTS,
-    Flow,
-    Wire,
-    once,
-    words_in,
-)
+from .search import ALIASES, PARAMETERS, PARTS, SAMPLING, TEXTS, VALUE_INPUTS, Flow, Wire, once, words_in
 
 
 def discover(graph: Graph, definitions: Definitions = NO_DEFINITIONS) -> dict[str, tuple[Target, ...]]:
@@ -76,7 +57,19 @@ def parameter_name(text: str) -> str:
     return ALIASES.get(plain, plain)
 
 
-# What the author named, in titles and in placeholders.
+# What the author named, in titles and in placeholders. What authors write into a graph to name a parameter: `{{seed}}`, `%%SEED%%` or `%seed%` in a text, and the titles
+# "param: seed", "Int (Steps)", "Text String (Prompt)" or "Frame Rate(int)". `%name%` is common text, so only the names
+# here count in it; "scale" is what SillyTavern calls guidance.
+PLACEHOLDER_NAMES = {**ALIASES, **{name: name for name in (*PARAMETERS, "clip_skip", "vae")}, "scale": "guidance"}
+PLACEHOLDER = re.compile(r"\{\{\s*([^\W\d]\w*)\s*\}\}|%%([^\W\d]\w*)%%|%([^\W\d]\w*)%")
+NO_PLACEHOLDER = ("find", "search", "pattern", "regex_pattern", "old")  # inputs: the graph itself replaces these texts
+PARAM_TITLE = re.compile(r"param\s*:\s*(.*\S)", re.IGNORECASE)
+KIND_IN_TITLE = re.compile(
+    r"(?:int|float|number|text|string|multiline|value|\s)+\((?P<a>[^()]+)\)"
+    r"|(?P<b>[^()]+)\((?:int|float|number|text|string)\)",
+    re.IGNORECASE,
+)
+MAIN_INPUTS = (*VALUE_INPUTS, "seed", "prompt", "tags")  # of a node that is about one thing
 
 
 def titled(flow: Flow, traced: Mapping[str, tuple[Target, ...]], live: Iterable[str]) -> dict[str, list[Target]]:
@@ -156,6 +149,12 @@ def placeholders(flow: Flow, traced: Mapping[str, tuple[Target, ...]]) -> Iterat
 
 
 # What nobody named, found by tracing the graph back from its outputs.
+
+# Parts of class names: nodes that sample once more by themselves, that keep files, and that show something.
+DETAILER = re.compile(r"detailer", re.IGNORECASE)
+SAVES = re.compile(r"save|export|VideoCombine|websocket|send", re.IGNORECASE)
+SHOWS = re.compile(r"preview|show|display|view|compare", re.IGNORECASE)
+SHOWS_TEXT = re.compile(r"(save|show|preview|display).*(text|string|any)", re.IGNORECASE)
 
 Found = dict[str, dict[Target, None]]  # for each parameter its widgets, in order; the first tells the value
 

@@ -25,15 +25,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import NodeNotInstalled, WorkflowRefused
-from ..names import shortened
+from ..names import shortened, shown_value
+from ..values import text_of
 from .definitions import MAX_DEPTH, Definitions, NodeDefinition, Widget
-from .nodes import Target
+from .nodes import Target, is_ui_format
 from .prompts import dynamic_prompt
-
-
-def is_ui_format(value: Any) -> bool:
-    """Whether a value is a workflow as ComfyUI's editor saves it, by its outermost keys."""
-    return isinstance(value, Mapping) and isinstance(value.get("nodes"), list) and "links" in value
 
 
 def convert(ui: Any, definitions: Definitions) -> dict[str, Any]:
@@ -279,18 +275,6 @@ def _id(value: Any, what: str) -> str:
             f"{what} of the workflow has the id {shown_value(value)}, which is neither number nor text."
         )
     return str(value)
-
-
-def text_of(value: Any, default: str = "") -> str:
-    """A text from a file that may hold anything in its place; `default` for anything else, and for an empty text."""
-    return value if isinstance(value, str) and value else default
-
-
-def shown_value(value: Any) -> str:
-    """A value in a message; of a list or an object, which may be long, only that it is one."""
-    if isinstance(value, (list, Mapping)):
-        return "a list" if isinstance(value, list) else "an object"
-    return f'"{shortened(value)}"'
 
 
 def _first(values: list[Any] | Mapping[str, Any]) -> Any:

@@ -19,7 +19,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .definitions import OPEN_TYPES, Definitions, NodeDefinition, guessed_type
+from .definitions import Definitions, NodeDefinition
+from .link_types import OPEN_TYPES, guessed_type
 from .nodes import Graph, graph_nodes, is_link, node_inputs
 
 # Names of classes that run for their own sake, and of classes that sample, for where no definition tells.

@@ -26,6 +26,8 @@ from .definitions import Definitions
 from .links import Wiring
 from .nodes import Graph, is_link, node_inputs
 
+LORA_LOADERS = ("LoraLoader", "LoraLoaderModelOnly")  # their definitions list the LoRAs that are installed
+
 
 @dataclass(frozen=True)
 class Lora:

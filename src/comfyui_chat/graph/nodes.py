@@ -6,8 +6,9 @@ output as [node id, number of the output from 0]:
     {"4": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "a.safetensors"}},
      "3": {"class_type": "KSampler", "inputs": {"seed": 7, "model": ["4", 0]}, "_meta": {"title": "Sampler"}}}
 
-Graphs come from anybody, so most functions here take whatever stands in a node's place; `plain_title` and `node_title`
-want the nodes that `graph_nodes` lets through. A `Target` is a place in a graph where a value can be set.
+The other format is that of ComfyUI's editor, which graph/editor reads; `is_api_format` and `is_ui_format` tell the two
+apart. Graphs come from anybody, so most functions here take whatever stands in a node's place; `plain_title` and
+`node_title` want the nodes that `graph_nodes` lets through. A `Target` is a place where a value can be set.
 """
 
 from collections.abc import Mapping
@@ -18,8 +19,6 @@ from .definitions import Definitions
 
 Graph = Mapping[str, Any]  # node id -> {"class_type", "inputs", "_meta"}
 NO_DEFINITIONS: Definitions = {}  # for what is done to a graph without asking a server
-# A hint for whatever is given as a workflow and is not one.
-EXPECTED = "Expected is a workflow as ComfyUI saves it, or as it exports it for its API."
 
 
 @dataclass(frozen=True)
@@ -38,6 +37,17 @@ class Target:
     def widget(self) -> "Target":
         """The whole widget that it is in."""
         return Target(self.node_id, self.input)
+
+
+def is_ui_format(value: Any) -> bool:
+    """Whether a value is a workflow as ComfyUI's editor saves it, by its outermost keys."""
+    return isinstance(value, Mapping) and isinstance(value.get("nodes"), list) and "links" in value
+
+
+def is_api_format(value: Any) -> bool:
+    """Whether a value is a graph in the API format; its author may have put remarks beside the nodes."""
+    nodes = value.values() if isinstance(value, Mapping) else ()
+    return any(isinstance(node, Mapping) and isinstance(node.get("class_type"), str) for node in nodes)
 
 
 def graph_nodes(graph: Graph) -> dict[str, Mapping[str, Any]]:

@@ -16,10 +16,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from ..errors import WorkflowRefused
-from ..names import quoted, shortened
+from ..names import quoted, shortened, shown_value
 from .definitions import Definitions
-from .editor import is_ui_format, shown_value
-from .nodes import EXPECTED, Graph, is_link, node_title
+from .nodes import Graph, is_api_format, is_link, is_ui_format, node_title
 
 
 def read_workflow_file(data: bytes) -> Graph:
@@ -100,6 +99,9 @@ def tidied(text: str) -> str:
     return "".join(kept) + text[place:]
 
 
+# A hint for whatever is given as a workflow and is not one.
+EXPECTED = "Expected is a workflow as ComfyUI saves it, or as it exports it for its API."
+
 # The keys of what people put a workflow into: a body for /prompt, a template's envelope, the result of the front end's
 # graphToPrompt, the input of a job at RunPod.
 WRAPPERS = ("prompt", "workflow", "output", "input", "workflow_api", "workflow_json")
@@ -119,12 +121,6 @@ def unwrap(value: Any) -> Graph:
         elif isinstance(inner, Mapping):
             inner = next((inner[key] for key in WRAPPERS if isinstance(inner.get(key), (Mapping, str))), None)
     raise WorkflowRefused(f"This is {_what_it_is(value)}, and no workflow of ComfyUI.", EXPECTED)
-
-
-def is_api_format(value: Any) -> bool:
-    """Whether a value is a graph in the API format; its author may have put remarks beside the nodes."""
-    nodes = value.values() if isinstance(value, Mapping) else ()
-    return any(isinstance(node, Mapping) and isinstance(node.get("class_type"), str) for node in nodes)
 
 
 def _what_it_is(value: Any) -> str:

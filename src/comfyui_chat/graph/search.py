@@ -14,8 +14,8 @@ thing that can be sought, a `_look_for_...` method says what a node offers (`Fin
 (`Onward`). Finds have scores, ways have costs, and the best balance wins. All searches share what they learned about
 a node, so that dense graphs are read in linear time.
 
-Types come from the server's node definitions. Where there are none, the names of inputs and classes have to do, and
-so this module begins with regular expressions for the names in ComfyUI's own and in common custom nodes.
+Types come from the server's node definitions. Where there are none, the names of inputs and classes have to do, and so
+this module begins with patterns for the names in ComfyUI's own and in common custom nodes.
 """
 
 import functools
@@ -25,16 +25,8 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ..values import is_number
-from .definitions import (
-    ANY_TYPE,
-    KNOWN_TYPES,
-    MEDIA,
-    SEED_INPUTS,
-    VALUE_TYPES,
-    Definitions,
-    NodeDefinition,
-    guessed_type,
-)
+from .definitions import SEED_INPUTS, Definitions, NodeDefinition
+from .link_types import ANY_TYPE, KNOWN_TYPES, MEDIA, VALUE_TYPES, guessed_type
 from .nodes import Graph, Target, given_title, is_link, node_inputs
 
 # For each parameter the names of the inputs that hold it, likeliest first.
@@ -91,18 +83,6 @@ ALIASES: Mapping[str, str] = {
     "checkpoint": "model",
 }
 
-# What authors write into a graph to name a parameter: `{{seed}}`, `%%SEED%%` or `%seed%` in a text, and the titles
-# "param: seed", "Int (Steps)", "Text String (Prompt)" or "Frame Rate(int)". `%name%` is common text, so only the names
-# here count in it; "scale" is what SillyTavern calls guidance.
-PLACEHOLDER_NAMES = {**ALIASES, **{name: name for name in (*PARAMETERS, "clip_skip", "vae")}, "scale": "guidance"}
-PLACEHOLDER = re.compile(r"\{\{\s*([^\W\d]\w*)\s*\}\}|%%([^\W\d]\w*)%%|%([^\W\d]\w*)%")
-NO_PLACEHOLDER = ("find", "search", "pattern", "regex_pattern", "old")  # inputs: the graph itself replaces these texts
-PARAM_TITLE = re.compile(r"param\s*:\s*(.*\S)", re.IGNORECASE)
-KIND_IN_TITLE = re.compile(
-    r"(?:int|float|number|text|string|multiline|value|\s)+\((?P<a>[^()]+)\)"
-    r"|(?P<b>[^()]+)\((?:int|float|number|text|string)\)",
-    re.IGNORECASE,
-)
 
 # What inputs are called that hold somebody's words, and those of the negative side.
 PROMPT_INPUT = re.compile(
@@ -127,7 +107,6 @@ PROMPT_WORDS = re.compile(r"prompt|positive|negative", re.IGNORECASE)
 
 # Inputs and types that stand out on the way upstream.
 VALUE_INPUTS = ("value", "text", "string", "int", "float", "number")  # of a node that only holds a value
-MAIN_INPUTS = (*VALUE_INPUTS, "seed", "prompt", "tags")  # of a node that is about one thing
 CONTEXT_INPUT = re.compile(r"base_ctx|ctx_\d+")  # rgthree's contexts, which carry everything at once
 SELECTORS = ("switch", "boolean", "condition", "select", "index", "Input", "input")  # a switch's position
 SAMPLING = ("NOISE", "GUIDER", "SAMPLER", "SIGMAS")  # types that SamplerCustomAdvanced and its like are fed with
@@ -137,11 +116,7 @@ CONDITIONING_SOUGHT = ("positive", "negative", "embedded guidance")
 ZEROED = re.compile(r"zero_?out", re.IGNORECASE)
 REGIONAL = re.compile(r"conditioning.*(area|mask)|regional|gligen", re.IGNORECASE)
 SETS_SIZE = re.compile(r"TotalPixels|LongerEdge|MaxDimension|KontextImageScale|Megapixels", re.IGNORECASE)
-DETAILER = re.compile(r"detailer", re.IGNORECASE)
 GENERATES = re.compile(r"generate", re.IGNORECASE)
-SAVES = re.compile(r"save|export|VideoCombine|websocket|send", re.IGNORECASE)
-SHOWS = re.compile(r"preview|show|display|view|compare", re.IGNORECASE)
-SHOWS_TEXT = re.compile(r"(save|show|preview|display).*(text|string|any)", re.IGNORECASE)
 
 # Bounds, and what is taken off a find's score.
 PARTS = 24  # the most nodes that make up one sampler, or makers in a row

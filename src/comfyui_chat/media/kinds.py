@@ -20,11 +20,8 @@ from PIL import Image
 
 from ..values import Size
 
-# What may come in.
 MAX_INPUT_BYTES = 256 * 2**20  # of a file, and of all files of a call together
 MAX_INPUT_FILES = 16  # of a call
-MAX_INPUT_MEGAPIXELS = 50.0  # of one picture
-MAX_INPUT_SIDE = 16_384  # pixels
 
 # Content types: of what Pillow reads, by its names for the formats, and by the endings of names, where the operating
 # system's own table may lack them.
@@ -69,18 +66,10 @@ NOT_READ = {"BUFR", "EPS", "FITS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG",
 # Formats whose further pictures are as good as the first. In others they only go with it, as in a phone's MPO.
 PAGED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF", "FLI")
 
-# Pictures that every ComfyUI reads rightly as they are: their formats, with the usual endings, and their modes.
-ENDINGS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}
-PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
 
 # EXIF's tag for how a picture is turned, and the values of it that ask for turning; 1 is upright.
 ORIENTATION = 0x0112
 TURNED = range(2, 9)
-
-# How a picture is told to be a mask, and what counts as white in it.
-FAINT = 8  # of 255: no more than a trace of white in a mask
-ONE_COLOUR = 16.0  # of 255: how much each channel of a stroke's colour may spread
-GREY = 12.0  # of 255: how far apart the channels of something grey may be on average
 
 
 def content_type_of(data: bytes, name: str) -> tuple[str, Size | None, bool]:
@@ -91,7 +80,7 @@ def content_type_of(data: bytes, name: str) -> tuple[str, Size | None, bool]:
     "application/octet-stream". Blocks: call it in a thread.
     """
     with contextlib.suppress(Exception), open_picture(data, PICTURE_TYPES) as image:
-        return PICTURE_TYPES[str(image.format)], Size(*image.size), _is_paged(image)
+        return PICTURE_TYPES[str(image.format)], Size(*image.size), is_paged(image)
     ending = name.rpartition(".")[2].lower()
     start = data[behind_id3(data) :][:80]
     kind = next((kind for begins, kind in BEGINNINGS if begins.match(start)), "")
@@ -113,7 +102,7 @@ def open_picture(data: bytes, formats: Iterable[str] = ()) -> Image.Image:
     return Image.open(io.BytesIO(data), formats=names)
 
 
-def _is_paged(image: Image.Image) -> bool:
+def is_paged(image: Image.Image) -> bool:
     """Whether a picture is an animation or has pages."""
     with contextlib.suppress(Exception):
         return image.format in PAGED and bool(getattr(image, "is_animated", False))

@@ -27,27 +27,21 @@ from typing import Any
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
 from ..errors import BadArgument, ComfyUIError, LimitExceeded, WorkflowRefused
-from ..graph.nodes import EXPECTED, Graph
-from ..graph.reading import read_json, unwrap
+from ..graph.nodes import Graph
+from ..graph.reading import EXPECTED, read_json, unwrap
 from ..names import shortened
 from ..values import Size
-from .kinds import (
-    ENDINGS,
-    FAINT,
-    GREY,
-    MAX_INPUT_MEGAPIXELS,
-    MAX_INPUT_SIDE,
-    ONE_COLOUR,
-    ORIENTATION,
-    PICTURE_TYPES,
-    PLAIN_MODES,
-    TURNED,
-    Product,
-    _is_paged,
-    content_type_of,
-    is_drawing,
-    open_picture,
-)
+from .kinds import ORIENTATION, PICTURE_TYPES, TURNED, Product, content_type_of, is_drawing, is_paged, open_picture
+
+MAX_INPUT_MEGAPIXELS = 50.0  # of one picture
+MAX_INPUT_SIDE = 16_384  # pixels
+# Pictures that every ComfyUI reads rightly as they are: their formats, with the usual endings, and their modes.
+ENDINGS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}
+PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
+# How a picture is told to be a mask, and what counts as white in it.
+FAINT = 8  # of 255: no more than a trace of white in a mask
+ONE_COLOUR = 16.0  # of 255: how much each channel of a stroke's colour may spread
+GREY = 12.0  # of 255: how far apart the channels of something grey may be on average
 
 
 @dataclass(frozen=True)
@@ -92,7 +86,7 @@ def read_still(data: bytes, name: str) -> InputFile:
             image.draft(image.mode, (1, 1))  # decodes at an eighth of the size, and reads all of the file all the same
             image.load()
             return InputFile(data, ending, size, False)
-        count = int(getattr(image, "n_frames", 1)) if _is_paged(image) else 1
+        count = int(getattr(image, "n_frames", 1)) if is_paged(image) else 1
         image.load()
         _check_bounds(image, name)  # some formats tell their size only now
         transparent = _is_see_through(image)

@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from ..errors import BadArgument, ServerError, ServerUnreachable, StillRunning, UnknownJob
+from ..graph.facts import picture_nodes
 from ..media.delivery import Format
 from ..names import quoted, shortened
 from ..server.client import LOOK_UP_SECONDS, ComfyUIServer
@@ -26,7 +27,7 @@ from ..server.pool import open_server
 from ..server.protocol import Prompt, Recorded, Waiting
 from ..tasks import T, gather
 from .fleet import Fleet
-from .follow import Audience, ignore_preview, picture_nodes, watch
+from .follow import Audience, ignore_preview, watch
 from .job import Job, advance, judge, missed_pictures
 from .make import Made, collect
 from .owner import ATTENDED, attend, leave, mark_of, marked_time

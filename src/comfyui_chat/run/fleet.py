@@ -8,8 +8,7 @@ A `Fleet` is the servers of one call with the rules for them: the administrator'
   run would be done there. It refuses what is over a limit already.
 - `admit` counts once more after the post: somebody may have posted elsewhere at the same moment.
 
-`standings` is what comfyui_status tells. `everywhere` asks every server the same, for lists, and `one_list` merges the
-answers.
+`standings` is what comfyui_status tells. `everywhere` asks every server the same, for lists.
 
 All that several workers have to agree on is read from the servers' own queues: there is no other record of who has how
 many jobs. A server's pace and faults (server/record.py) are what this process alone has seen of it.
@@ -18,18 +17,17 @@ many jobs. A server's pace and faults (server/record.py) are what this process a
 import asyncio
 import functools
 import time
-from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
 
 from ..errors import AccessRefused, ComfyUIError, LimitExceeded, ServerError, ServerUnreachable
+from ..names import duration
 from ..server.client import PROBE_SECONDS, ComfyUIServer
 from ..server.endpoint import Endpoint
 from ..server.pool import Pool, open_server
 from ..server.protocol import Prompt, Queue, Stats, Waiting
 from ..server.record import Record
 from ..tasks import T, gather
-from .job import duration
 from .owner import Owner, marked_time
 
 SHARED_SECONDS = 0.1  # how old a look at a queue may be that jobs share with one another
@@ -329,32 +327,3 @@ async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer
         refusals = [error for error in errors if not isinstance(error, ServerError)]
         raise refusals[0] if refusals else fleet.none_answers([one for one in errors if isinstance(one, ServerError)])
     return good
-
-
-def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """What several servers list, as one answer.
-
-        {"workflows": [{"name": "mine", "cannot run": "..."}]}  and  {"workflows": [{"name": "mine"}]}  ->  the latter
-        {"loras": ["a", "b"]}                                   and  {"loras": ["b", "c"]}              ->  a, b and c
-        {"installed": {"loras": 3}}                             and  {"installed": {"loras": 5}}        ->  5
-
-    Of a workflow the line of the first server that can run it is taken. An answer that found nothing ("found": 0) only
-    fills in what no other has.
-    """
-    merged: dict[str, Any] = {}
-    for answer in sorted(answers, key=lambda one: one.get("found") == 0):
-        for key, value in answer.items():
-            held = merged.get(key)
-            if key == "workflows":
-                lines = {line["name"]: line for line in held or ()}
-                for line in value:
-                    if "cannot run" in lines.get(line["name"], {"cannot run": ""}):
-                        lines[line["name"]] = line
-                merged[key] = list(lines.values())
-            elif isinstance(held, list) and isinstance(value, list):
-                merged[key] = list(dict.fromkeys([*held, *value]))
-            elif isinstance(held, dict) and isinstance(value, dict):
-                merged[key] = {name: max(held.get(name, 0), value.get(name, 0)) for name in {**held, **value}}
-            elif key != "found" or not merged:
-                merged.setdefault(key, value)
-    return merged

@@ -37,8 +37,10 @@ from ..errors import (
     StillRunning,
     WorkflowRefused,
 )
+from ..graph.facts import picture_nodes
 from ..graph.nodes import Graph
 from ..logs import log
+from ..names import duration
 from ..server.client import ComfyUIServer
 from ..server.connection import Subscription
 from ..server.pool import Pool
@@ -59,7 +61,7 @@ from ..server.protocol import (
 )
 from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS, finish
 from .fleet import SHARED_SECONDS, Fleet, Patience
-from .job import Job, advance, describe, duration, judge
+from .job import Job, advance, describe, judge
 from .owner import MARK, OWN_CALL, attend, leave
 
 
@@ -152,11 +154,6 @@ async def follow(
     if OWN_CALL.get() is None:  # nobody stores anything
         leave(prompt_id)
     return job, accepted.notes
-
-
-def picture_nodes(graph: Graph) -> frozenset[str]:
-    """The nodes that send their pictures over the websocket and save them nowhere."""
-    return frozenset(key for key, node in graph.items() if node["class_type"] == "SaveImageWebsocket")
 
 
 def ignore_preview(_data: bytes) -> None:

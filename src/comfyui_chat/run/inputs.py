@@ -22,15 +22,15 @@ from PIL import Image
 
 from ..catalogue.choosing import Choice, Wish
 from ..errors import BadArgument
-from ..graph.facts import FileInput, file_inputs, without_files
+from ..graph.facts import FileInput, file_inputs
+from ..graph.loras import LORA_LOADERS
 from ..graph.nodes import Target
+from ..graph.pruning import without_files
 from ..graph.workflow import Workflow
 from ..media.pictures import InputFile, mask_file, read_mask, with_mask
 from ..names import find_name
 from ..server.client import DOUBT_SECONDS, ComfyUIServer
 from ..values import Size
-
-LORA_LOADERS = ("LoraLoader", "LoraLoaderModelOnly")  # their definitions list the LoRAs that are installed
 
 
 async def freshen(server: ComfyUIServer, choice: Choice, wish: Wish) -> Choice:

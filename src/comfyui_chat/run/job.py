@@ -27,9 +27,9 @@ from typing import Any
 from ..errors import JobLost, NodeFailed, OutOfMemory, PaymentRequired, RunFailed, RunInterrupted
 from ..graph.definitions import SEED_INPUTS
 from ..graph.nodes import Graph, node_title
-from ..names import shortened
+from ..names import duration, shortened
+from ..server.cloud import UNPAID
 from ..server.protocol import (
-    UNPAID,
     Absent,
     Cached,
     Ended,
@@ -208,15 +208,6 @@ def describe(job: Job, now: float) -> tuple[str, str]:
     left = job.seconds_left(now)
     text = f"{min(job.fraction, 0.99):.0%}".replace("%", " %")
     return "running", text if left is None else f"{text} · {duration(max(left, 1))} left"
-
-
-def duration(seconds: float) -> str:
-    """A time span as people say it: "12 s", "3 min", "1 h 20 min"."""
-    whole = round(seconds)
-    if whole < 100:
-        return f"{whole} s"
-    hours, minutes = divmod(round(whole / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
 
 
 def judge(job: Job, graph: Graph) -> Job:

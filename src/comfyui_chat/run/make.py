@@ -37,8 +37,8 @@ from ..errors import (
     UnknownWorkflow,
     WorkflowRefused,
 )
-from ..graph.facts import with_files_named
 from ..graph.nodes import Graph
+from ..graph.pruning import with_files_named
 from ..media.delivery import Format, deliver, text_product
 from ..media.kinds import Product
 from ..names import file_stem

@@ -24,7 +24,7 @@ from ..errors import BadArgument, LimitExceeded, ModelNotInstalled, NodeNotInsta
 from ..graph.definitions import Definitions, InputSpec
 from ..graph.facts import file_inputs, outputs
 from ..graph.fitting import fit_number, fit_size, fit_value, on_step
-from ..graph.loras import Lora, parse_lora, with_loras
+from ..graph.loras import LORA_LOADERS, Lora, parse_lora, with_loras
 from ..graph.nodes import Graph, Target, is_link, node_inputs, node_title
 from ..graph.prompts import as_sent
 from ..graph.search import PARAMETERS
@@ -32,7 +32,6 @@ from ..graph.workflow import Workflow
 from ..names import closest, find_name, quoted, shortened
 from ..values import Size, Wanted, as_number, is_given, read_size
 from .fleet import Limits
-from .inputs import LORA_LOADERS
 
 MAX_SEED = 2**32 - 1  # of random seeds: they stay short enough for a person, or a model, to repeat
 EXTRAS = ("size", "count", "loras", "strength", "scale")  # what `inputs` may name beside the workflow's own inputs

@@ -46,7 +46,7 @@ from ..logs import log
 from ..media.pictures import InputFile
 from ..names import shortened
 from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS, T, gather
-from .connection import CONNECT_SECONDS, Connection
+from .connection import CONNECT_SECONDS, Connection, connection_fault
 from .endpoint import Endpoint
 from .protocol import (
     Absent,
@@ -622,18 +622,3 @@ class ComfyUIServer:
         if answer.status != 200:
             raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers {answer.status}, which ComfyUI does not.")
         return True
-
-
-def connection_fault(error: BaseException) -> str:
-    """A connection error in a few words; the library's own text would repeat the address, or name internals."""
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the host name is not known"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return "its certificate is not trusted"
-    if isinstance(error, aiohttp.ClientSSLError):
-        return "it does not speak https"
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return "no connection"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return "connection refused" if isinstance(error.os_error, ConnectionRefusedError) else "no connection"
-    return "the connection broke off"

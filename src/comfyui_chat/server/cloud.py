@@ -45,6 +45,8 @@ from .endpoint import Endpoint
 from .protocol import Absent, Accepted, Answer, Event, Frame, Gap, Prompt, Waiting, parse_job, read_retry_after
 
 CLOUD_DEFINITION_SECONDS = 3600.0  # how long definitions are believed, which come all at once, and uploads relied on
+UNPAID = frozenset({"InsufficientFundsError", "InactiveSubscriptionError"})  # exception types: why Cloud ended a run
+
 BILLING = re.compile(r"PAYMENT_REQUIRED|SUBSCRIPTION_REQUIRED|FREE_TIER_(EXHAUSTED|NOT_ALLOWED)")
 MAX_REFUSAL_BYTES = 2**16
 REMEMBERED_UPLOADS = 1000

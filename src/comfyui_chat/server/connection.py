@@ -223,3 +223,18 @@ class Connection:
         running = self._subscriptions.get(prompt_id)
         if running and (not self._flags or node_id in running.picture_nodes):
             running.picture(node_id, picture.data)
+
+
+def connection_fault(error: BaseException) -> str:
+    """A connection error in a few words; the library's own text would repeat the address, or name internals."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "the host name is not known"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return "its certificate is not trusted"
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "it does not speak https"
+    if isinstance(error, aiohttp.ConnectionTimeoutError):
+        return "no connection"
+    if isinstance(error, aiohttp.ClientConnectorError):
+        return "connection refused" if isinstance(error.os_error, ConnectionRefusedError) else "no connection"
+    return "the connection broke off"

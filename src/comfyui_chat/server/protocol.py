@@ -342,9 +342,6 @@ def parse_job(job: Mapping[str, Any]) -> Event:
     raise ValueError(status)
 
 
-UNPAID = frozenset({"InsufficientFundsError", "InactiveSubscriptionError"})  # exception types: why Cloud ended a run
-
-
 # Answers over HTTP, above all those to a post.
 
 

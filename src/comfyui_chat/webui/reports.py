@@ -18,9 +18,8 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from ..media.pictures import glance
-from ..names import shortened
+from ..names import duration, shortened
 from ..run.fleet import Standing
-from ..run.job import duration
 from ..run.make import Made
 from ..server.endpoint import Endpoint
 from ..server.record import Record

@@ -14,10 +14,10 @@ from typing import Any
 
 from ..catalogue.choosing import Wish
 from ..catalogue.entries import Catalogue
-from ..catalogue.listings import describe_workflow, list_models, list_workflows
+from ..catalogue.listings import describe_workflow, list_models, list_workflows, one_list
 from ..errors import BadArgument
 from ..names import file_stem
-from ..run.fleet import everywhere, one_list
+from ..run.fleet import everywhere
 from ..run.make import Memory, make
 from ..run.owner import attending
 from ..server.client import ComfyUIServer
