@@ -31,7 +31,11 @@ WIDTH = 120
 # The floors from the ground up, and the modules of each in reading order; "" is the package's own folder.
 FLOORS = (
     ("", "errors logs tasks names values"),
-    ("graph", "definitions link_types nodes prompts fitting editor reading search discovery workflow links loras facts pruning mermaid"),
+    (
+        "graph",
+        "definitions link_types nodes prompts fitting editor reading search discovery workflow links loras facts "
+        "pruning mermaid",
+    ),
     ("media", "kinds pictures metadata delivery"),
     ("server", "endpoint protocol record connection client cloud pool"),
     ("catalogue", "entries choosing listings"),

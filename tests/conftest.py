@@ -1,4 +1,5 @@
-"""What tests of every folder share: the stand-in in both releases, and one Open WebUI for the whole run."""
+"""Fixtures for tests of every folder: stand-ins for ComfyUI, what is closed after a test, and one Open WebUI for the
+whole run."""
 
 import dataclasses
 import os
@@ -41,6 +42,29 @@ async def comfy(request: pytest.FixtureRequest) -> AsyncIterator[StandIn]:
     async with StandIn(release=request.param, preview_method="auto") as server:
         yield server
         await tool.close_servers()
+
+
+@pytest.fixture
+async def quick_comfy() -> AsyncIterator[StandIn]:
+    """A stand-in server of the newer release that takes no time over a step."""
+    async with StandIn(step_seconds=0.0) as server:
+        yield server
+        await tool.close_servers()
+
+
+@pytest.fixture
+async def pair() -> AsyncIterator[tuple[StandIn, StandIn]]:
+    """Two such servers, which are alike."""
+    async with StandIn(step_seconds=0.0) as first, StandIn(step_seconds=0.0) as second:
+        yield first, second
+        await tool.close_servers()
+
+
+@pytest.fixture
+async def closed_servers() -> AsyncIterator[None]:
+    """Closes, at the end of a test that starts servers of its own, what the tool keeps open for them."""
+    yield
+    await tool.close_servers()
 
 
 @pytest.fixture

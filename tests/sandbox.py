@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import contextlib
-import io
 import json
 import os
 import re
@@ -24,11 +23,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from PIL import Image
-
 from tests.support import ROOT
 from tests.support.model_server import ModelServer
 from tests.support.open_webui import ANSWER_EVENTS, HOST, OpenWebUI, OpenWebUIError, Turn, User, describe
+from tests.support.pictures import opened
 from tests.support.stand_in import StandIn
 from tests.support.stand_in.release import RELEASES
 
@@ -110,8 +108,6 @@ def parse(arguments: Sequence[str] | None = None) -> Options:
 
 async def run(options: Options) -> int:
     """Start everything, then serve until stopped, or run the one message; returns the exit code."""
-    if not TOOL.exists():
-        raise SandboxError(f"{TOOL.name} is not there: nothing to install.")
     check_port(options.port)
     async with contextlib.AsyncExitStack() as parts:
         comfyui_url = await start_comfyui(options, parts)
@@ -283,9 +279,7 @@ async def save_pictures(turn: Turn, output: Path | None) -> list[Path]:
 def picture_size(data: bytes) -> tuple[int, int] | None:
     """Width and height of a picture; None where it does not open."""
     try:
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            return image.size
+        return opened(data).size
     except (OSError, ValueError, SyntaxError):
         return None
 

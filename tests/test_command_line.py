@@ -1,11 +1,12 @@
-"""Room 12: the tool as a command, run as a person runs it."""
+"""The tool as a command: `generate` and `convert` as a person runs them, and `install` with whatever Open WebUI
+answers."""
 
 import asyncio
 import io
+import json
 import os
 import pty
 import signal
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,26 +16,15 @@ from aioresponses import aioresponses
 from PIL import Image
 
 import comfyui_tool as tool
+from tests.support import SOURCE
+from tests.support.command_line import command, start
+from tests.support.conversion import definitions, digest, digests, template
 from tests.support.serving import Response
 from tests.support.stand_in import StandIn
 from tests.support.watching import until
 
-TOOL = Path(tool.__file__)
 WEBUI = "http://webui:3000"
 API = f"{WEBUI}/api/v1"
-
-
-async def start(*arguments: str, cwd: Path, **streams: Any) -> asyncio.subprocess.Process:
-    pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE, **streams}
-    # Whoever starts the tests in the background has them ignore Ctrl-C, and a child would inherit that.
-    pipes["preexec_fn"] = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
-    return await asyncio.create_subprocess_exec(sys.executable, str(TOOL), *arguments, cwd=cwd, **pipes)
-
-
-async def command(*arguments: str, cwd: Path) -> tuple[int, str, str]:
-    process = await start(*arguments, cwd=cwd)
-    out, err = await asyncio.wait_for(process.communicate(), 30)
-    return process.returncode or 0, out.decode(), err.decode()
 
 
 # --- generate ---
@@ -131,10 +121,36 @@ async def test_stopping_the_command_stops_the_job(tmp_path: Path, stop: signal.S
     assert not list(tmp_path.iterdir())
 
 
+# --- convert ---
+
+
+async def test_convert_writes_one_file_for_each_and_names_what_it_could_not(tmp_path: Path) -> None:
+    good, bad = tmp_path / "image2image.ui.json", tmp_path / "not.json"
+    good.write_text(json.dumps(template("0.3.64", "image2image")))
+    bad.write_text("{")
+    known = tmp_path / "object_info.json"
+    known.write_text(json.dumps(definitions("0.3.64")))
+    (tmp_path / "out").mkdir()
+    status, out, err = await command(
+        "convert", str(good), str(bad), "--definitions", str(known), "--out", "out", cwd=tmp_path
+    )
+    assert (status, out) == (1, "out/image2image.api.json\n")
+    assert str(bad) in err
+    assert "Traceback" not in err
+    graph = json.loads((tmp_path / "out/image2image.api.json").read_text())
+    assert digest(graph, definitions("0.3.64")) == digests("0.3.64")["image2image"]
+
+
+async def test_convert_asks_a_comfyui_for_its_definitions(tmp_path: Path) -> None:
+    (tmp_path / "x.json").write_text(json.dumps(template("0.3.64", "image2image")))
+    async with StandIn(release="0.3.64") as comfy:
+        status, out, err = await command("convert", "x.json", "--endpoint", comfy.url, cwd=tmp_path)
+    assert (status, out, err) == (0, "x.api.json\n", "")
+
+
 # --- install, against what no server should have to play ---
 
-
-OLDER = TOOL.read_text(encoding="utf-8")[:1000]  # aioresponses cannot give long answers
+OLDER = SOURCE[:1000]  # aioresponses cannot give long answers
 
 
 @pytest.fixture
@@ -231,6 +247,9 @@ def test_install_without_a_token_asks_for_it(
     assert asked
     assert calls[0].kwargs["headers"] == {"Authorization": "Bearer typed"}
     assert "typed" not in capsys.readouterr().err
+
+
+# --- what is shown while it runs ---
 
 
 def test_the_output_of_a_pipe_is_one_line_a_phase() -> None:

@@ -1,4 +1,4 @@
-"""The README's first command."""
+"""The sandbox, which the README names first: one message sent and shown, everything stopped by Ctrl-C, wrong calls."""
 
 import asyncio
 import os

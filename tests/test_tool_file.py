@@ -1,6 +1,7 @@
 """The one file that ships: what Open WebUI asks of it, and that what is written about it is true."""
 
 import ast
+import inspect
 import json
 import re
 import subprocess
@@ -10,14 +11,12 @@ import pytest
 
 import comfyui_tool as tool
 from tests.support import ROOT, SOURCE
-from tests.webui.test_chat import all_errors
+from tests.support.contract import METHODS, all_errors
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # What a model is told besides the prompt and the docstring's names are Open WebUI's own, and stay hidden.
 RESERVED = {"__user__", "__request__", "__event_emitter__", "__metadata__", "__chat_id__", "__message_id__"}
 RESERVED |= {"__messages__"}
-METHODS = ["generate_image", "edit_image", "upscale_image", "run_workflow"]
-METHODS += ["list_workflows", "describe_workflow", "list_models", "check_job", "comfyui_status"]
 
 
 def test_the_front_matter_stands_where_open_webui_reads_it() -> None:
@@ -62,6 +61,10 @@ def test_open_webui_is_imported_on_its_own_floor_only() -> None:
     assert using == {"webui"}
 
 
+def test_the_tool_does_not_need_open_webui_to_be_imported() -> None:
+    assert not any(name == "open_webui" or name.startswith("open_webui.") for name in sys.modules)
+
+
 def test_every_public_function_says_what_it_does() -> None:
     body = ast.parse(SOURCE).body
     methods = [item for node in body if isinstance(node, ast.ClassDef) for item in node.body]
@@ -80,8 +83,6 @@ def test_only_the_methods_are_offered_to_a_model() -> None:
 
 
 def test_every_argument_is_described_in_one_line() -> None:
-    import inspect
-
     for name in METHODS:
         method = getattr(tool.Tools, name)
         described = re.findall(r":param (\w+): (.+)$", method.__doc__, re.MULTILINE)

@@ -1,14 +1,14 @@
-"""The bundled workflows: drawn right for each release that they are said to run on, and for the right files.
+"""The bundled workflows: each is right for every release of ComfyUI that it is said to run on, knows its model files by
+their names, takes what it says, and runs.
 
 With COMFYUI_TEST_URL set a real ComfyUI validates them as well; it needs none of their model files.
 """
 
 import asyncio
-import io
 import json
 import os
 import re
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import aiohttp
@@ -18,6 +18,8 @@ from PIL import Image, ImageChops, ImageOps
 import comfyui_tool as tool
 from tests.support import ROOT
 from tests.support.graphs import defined
+from tests.support.pictures import encoded, opened
+from tests.support.runs import make, models_of
 from tests.support.stand_in import StandIn
 from tests.support.stand_in.release import RELEASES
 
@@ -27,6 +29,7 @@ GRAPHS: dict[str, dict[str, Any]] = {
     item["name"]: json.loads((ROOT / "workflows" / f"{item['name']}.json").read_text()) for item in MANIFEST
 }
 ENTRIES = {entry.name: entry for entry in tool.bundled_entries()}
+FROM_TEXT = [entry for entry in ENTRIES.values() if entry.task == "text_to_image"]
 each = pytest.mark.parametrize("item", MANIFEST, ids=lambda item: item["name"])
 each_release = pytest.mark.parametrize(
     ("name", "release"), [(item["name"], release) for item in MANIFEST for release in item["validated"]]
@@ -94,6 +97,11 @@ def faults(graph: Mapping[str, Any], release: str) -> list[str]:
             elif (node["class_type"], key) not in NOT_IN_EVERY_RELEASE:
                 wrong.append(f"{node_id}: {key} is unknown")
     return wrong
+
+
+def test_the_manifest_names_every_workflow_file() -> None:
+    files = {path.stem for path in (ROOT / "workflows").glob("*.json")}
+    assert {item["name"] for item in MANIFEST} == files
 
 
 @each_release
@@ -459,20 +467,6 @@ def test_a_checkpoint_is_run_the_same_way_in_every_task() -> None:
 # --- running them ---
 
 
-def models_of(entry: tool.Entry) -> dict[str, list[str]]:
-    """The models folder of somebody who fetched what the entry names."""
-    folders: dict[str, list[str]] = {}
-    for need in entry.needs:
-        folders.setdefault(need.folder, []).append(need.file)
-    return {folder: list(dict.fromkeys(files)) for folder, files in folders.items()}
-
-
-@pytest.fixture
-async def _closed() -> AsyncIterator[None]:
-    yield
-    await tool.close_servers()
-
-
 # What a person may set in the workflows of a task, at the least.
 SETTABLE = {
     "text_to_image": {"prompt", "seed", "steps", "guidance", "width", "height", "batch_size", "model"},
@@ -516,11 +510,11 @@ async def finished(session: aiohttp.ClientSession, graph: Mapping[str, Any]) -> 
     return ended
 
 
-@pytest.mark.usefixtures("_closed")
+@pytest.mark.usefixtures("closed_servers")
 @each_release
 async def test_it_is_chosen_and_runs(name: str, release: str) -> None:
     entry = ENTRIES[name]
-    async with StandIn(release=release, models=models_of(entry), step_seconds=0.0) as comfy:
+    async with StandIn(release=release, models=models_of(entry.name), step_seconds=0.0) as comfy:
         async with tool.open_server(tool.Endpoint(comfy.url)) as server:
             named = tool.Wanted(name, "workflow", 0)
             choice = await tool.choose(server, tool.Wish("x", workflow=named))
@@ -545,10 +539,10 @@ async def test_it_is_chosen_and_runs(name: str, release: str) -> None:
     assert (saved["subfolder"], saved["filename"].rpartition(".")[2]) == ("open-webui", suffix)
 
 
-@pytest.mark.usefixtures("_closed")
+@pytest.mark.usefixtures("closed_servers")
 async def test_nodes_that_read_the_same_file_read_the_one_that_was_named() -> None:
     entry = ENTRIES["ltx2-text-to-video"]
-    models = models_of(entry)
+    models = models_of(entry.name)
     models["checkpoints"] += ["ltx-2-19b-distilled-fp8.safetensors"]
     async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
         wish = tool.Wish("x", (entry.task,), model=tool.Wanted("ltx-2-19b-distilled-fp8", "model", 0))
@@ -557,7 +551,7 @@ async def test_nodes_that_read_the_same_file_read_the_one_that_was_named() -> No
     assert read == {"ltx-2-19b-distilled-fp8.safetensors"}
 
 
-@pytest.mark.usefixtures("_closed")
+@pytest.mark.usefixtures("closed_servers")
 @pytest.mark.parametrize("name", ENTRIES)
 async def test_what_is_missing_is_told_at_once_with_where_it_is_from(name: str) -> None:
     entry = ENTRIES[name]
@@ -567,6 +561,17 @@ async def test_what_is_missing_is_told_at_once_with_where_it_is_from(name: str) 
     for need in entry.needs:
         assert error.value.message.count(f"{need.folder}/{need.file} ({need.source})") == 1
     assert "Hugging Face" in error.value.hint
+
+
+@pytest.mark.usefixtures("closed_servers")
+@pytest.mark.parametrize("entry", FROM_TEXT, ids=lambda entry: entry.name)
+async def test_each_bundled_workflow_makes_a_picture(entry: tool.Entry) -> None:
+    async with StandIn(models=models_of(entry.name), step_seconds=0.0) as comfy:
+        asked = tool.resolve(tool.Valves(), None).wish("x", workflow=entry.name, size="64x64")
+        made = await make(comfy, wish=asked, patience=tool.Patience())
+        assert (made.workflow, len(made.products)) == (entry.name, 1)
+        (posted,) = comfy.prompts
+        assert "x" in [node["inputs"].get("text") for node in posted["prompt"].values()]
 
 
 def painted(size: tuple[int, int]) -> Image.Image:
@@ -581,16 +586,14 @@ def painted(size: tuple[int, int]) -> Image.Image:
 
 async def run_with(comfy: StandIn, graph: dict[str, Any], picture: Image.Image) -> Image.Image:
     """What a graph makes of a picture."""
-    stream = io.BytesIO()
-    picture.save(stream, "PNG")
     async with aiohttp.ClientSession(comfy.url) as session:
         form = aiohttp.FormData()
-        form.add_field("image", stream.getvalue(), filename="example.png", content_type="image/png")
+        form.add_field("image", encoded(picture), filename="example.png", content_type="image/png")
         form.add_field("overwrite", "true")
         await session.post("/upload/image", data=form)
         ((saved,),) = [ui["images"] for ui in (await finished(session, graph))["outputs"].values()]
         async with session.get("/view", params=saved) as answer:
-            return Image.open(io.BytesIO(await answer.read())).convert("RGB")
+            return opened(await answer.read()).convert("RGB")
 
 
 @pytest.mark.parametrize("name", ["flux-inpaint", "checkpoint-inpaint"])
@@ -598,7 +601,7 @@ async def run_with(comfy: StandIn, graph: dict[str, Any], picture: Image.Image) 
 async def test_what_the_mask_does_not_cover_stays(name: str, size: tuple[int, int]) -> None:
     entry, picture = ENTRIES[name], painted(size)
     graph = dict(entry.workflow.bind({"prompt": "a red fox", "width": size[0], "height": size[1], "steps": 1}).graph)
-    async with StandIn(models=models_of(entry), step_seconds=0.0) as comfy:
+    async with StandIn(models=models_of(entry.name), step_seconds=0.0) as comfy:
         made = await run_with(comfy, graph, picture)
     assert made.size == size
     difference = ImageChops.difference(made, picture.convert("RGB"))
@@ -610,7 +613,7 @@ async def test_what_the_mask_does_not_cover_stays(name: str, size: tuple[int, in
 async def test_a_picture_is_enlarged_to_just_the_size_that_is_asked_for() -> None:
     entry = ENTRIES["upscale"]
     graph = dict(entry.workflow.bind({"width": 333, "height": 222}).graph)
-    async with StandIn(models=models_of(entry)) as comfy:
+    async with StandIn(models=models_of(entry.name)) as comfy:
         assert (await run_with(comfy, graph, painted((96, 64)))).size == (333, 222)
 
 

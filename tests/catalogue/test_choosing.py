@@ -1,17 +1,15 @@
-"""Room 6: which workflow fits the models that a server has, and how a wish becomes a plan."""
+"""Which workflow and which model a wish is made with: what it names, or else the best for which the server has all
+files."""
 
-import json
 import re
-from collections.abc import AsyncIterator
-from datetime import datetime
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 import comfyui_tool as tool
-from tests.support import ROOT
+from tests.support.runs import make, settings
 from tests.support.stand_in import DEFAULT_MODELS, StandIn
-from tests.support.watching import Watcher
 
 CHECKPOINTS = {"checkpoints": DEFAULT_MODELS["checkpoints"]}
 FLUX = {
@@ -21,25 +19,19 @@ FLUX = {
 }
 FROM_TEXT = [entry for entry in tool.bundled_entries() if entry.task == "text_to_image"]
 
-NOW = datetime(2026, 11, 22, 13, 5, 9)
+pytestmark = pytest.mark.usefixtures("closed_servers")
 
 
-@pytest.fixture(autouse=True)
-async def _close() -> AsyncIterator[None]:
-    yield
-    await tool.close_servers()
-
-
-def wanted(name: str, value: Any, level: int = 0) -> tool.Wanted | None:
-    return None if value is None else tool.Wanted(value, f"The argument {name}", level)
-
-
-def wish(**values: Any) -> tool.Wish:
-    levels = {name: values.pop(f"{name}_level", 0) for name in ("model", "workflow")}
-    return tool.Wish(values.pop("prompt", "x"), **{n: wanted(n, v, levels.get(n, 0)) for n, v in values.items()})
+def wish(*, model_level: int = 0, workflow_level: int = 0, **arguments: Any) -> tool.Wish:
+    """A call of generate_image with these arguments. A level says that a valve holds this one instead."""
+    asked = settings().wish("x", **arguments)
+    levels = {"model": model_level, "workflow": workflow_level}
+    held = {name: replace(wanted, level=levels[name]) for name in levels if (wanted := getattr(asked, name))}
+    return replace(asked, **held)
 
 
 async def choose(models: dict[str, list[str]], release: str = "0.33.0", **values: Any) -> tool.Choice:
+    """What is chosen on a server with these models."""
     async with StandIn(release=release, models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
         return await tool.choose(server, wish(**values))
 
@@ -235,108 +227,12 @@ async def test_a_node_added_a_moment_ago_is_found() -> None:
 
 async def test_a_model_that_was_removed_is_not_offered_again() -> None:
     models = {"checkpoints": ["a_one.safetensors", "b_two.safetensors"]}
-    async with StandIn(models=models) as comfy:
-        endpoints = [tool.Endpoint(comfy.url)]
-        async with tool.open_server(endpoints[0]) as server:
-            await tool.choose(server, wish())
-            models["checkpoints"].remove("a_one.safetensors")
-            with pytest.raises(tool.ModelNotInstalled) as error:
-                await tool.make(wish(size="64x64"), endpoints, tool.Limits(), Watcher())
-            assert "a_one" not in error.value.hint
-            made = await tool.make(wish(size="64x64"), endpoints, tool.Limits(), Watcher())
-    assert made.model == "b_two.safetensors"
-
-
-# --- planning ---
-
-
-async def plan(limits: tool.Limits | None = None, models: Any = CHECKPOINTS, **values: Any) -> tool.Plan:
-    asked = wish(**values)
+    asked = wish(size="64x64")
     async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
-        choice = await tool.choose(server, asked)
-        return tool.prepare(choice, asked, limits or tool.Limits(), 4711, NOW)
-
-
-async def test_a_plain_wish_gets_the_familys_size_and_a_random_seed() -> None:
-    planned = await plan()
-    (workflow,) = planned.workflows
-    assert (workflow.value("width"), workflow.value("height"), workflow.value("batch_size")) == (1024, 1024, 1)
-    assert (planned.seed, workflow.value("seed"), planned.notes) == (4711, 4711, ())
-
-
-async def test_the_prompt_goes_in_as_it_is() -> None:
-    text = '<b>"x"</b> {a|b} // no comment 🦊' + " y" * 5000
-    assert (await plan(prompt=text)).workflows[0].value("prompt") == text
-
-
-async def test_values_out_of_a_nodes_range_are_clamped_and_told() -> None:
-    planned = await plan(guidance=900, size="1001x600")
-    assert planned.workflows[0].value("guidance") == 100.0
-    assert any("guidance" in note for note in planned.notes)
-    assert any("1000x600" in note for note in planned.notes)
-
-
-@pytest.mark.parametrize(
-    ("values", "number"),
-    [({"count": 5}, "4"), ({"steps": 101}, "100"), ({"size": "4096x4096"}, "4.2"), ({"count": 10**9}, "4")],
-)
-async def test_a_limit_refuses_with_its_number(values: dict[str, Any], number: str) -> None:
-    with pytest.raises(tool.LimitExceeded) as error:
-        await plan(**values)
-    assert number in error.value.message
-    assert next(iter(values)) in error.value.message
-
-
-async def test_what_nobody_asked_for_keeps_to_the_limits_by_itself() -> None:
-    planned = await plan(tool.Limits(steps=10, megapixels=0.3))
-    workflow = planned.workflows[0]
-    assert workflow.value("steps") == 10
-    assert workflow.value("width") * workflow.value("height") <= 0.35e6
-
-
-@pytest.mark.parametrize("size", [None, "1:1", "16:9", "3:2"])
-@pytest.mark.parametrize("megapixels", [0.07, 0.5, 1.0, 1.05])
-async def test_an_aspect_ratio_is_never_over_the_limit(size: str | None, megapixels: float) -> None:
-    workflow = (await plan(tool.Limits(megapixels=megapixels), size=size)).workflows[0]
-    assert workflow.value("width") * workflow.value("height") <= megapixels * 1e6
-
-
-async def test_a_list_of_texts_is_one_negative_prompt_and_anything_else_is_refused() -> None:
-    assert (await plan(negative_prompt=["blurry", "dark"])).workflows[0].value("negative_prompt") == "blurry, dark"
-    with pytest.raises(tool.BadArgument, match="negative_prompt"):
-        await plan(negative_prompt={"a": 1})
-
-
-async def test_a_negative_prompt_that_the_workflow_does_not_take_is_told_only_when_the_call_gave_it() -> None:
-    assert (await plan(models=DEFAULT_MODELS, negative_prompt="blurry")).notes
-    settings = tool.resolve(tool.Valves(negative_prompt="blurry"), None)
-    async with StandIn() as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
-        asked = settings.wish("x")
-        choice = await tool.choose(server, asked)
-        assert not tool.prepare(choice, asked, tool.Limits(), 1, NOW).notes
-
-
-@pytest.mark.parametrize("name", ["steps", "seed", "guidance", "count", "size"])
-async def test_an_argument_that_cannot_be_understood_is_named(name: str) -> None:
-    with pytest.raises(tool.BadArgument, match=f"The argument {name}"):
-        await plan(**{name: "plenty"})
-
-
-# --- the bundled workflows themselves ---
-
-
-@pytest.mark.parametrize("entry", FROM_TEXT, ids=lambda entry: entry.name)
-async def test_each_bundled_workflow_makes_a_picture(entry: tool.Entry) -> None:
-    models = {need.folder: [other.file for other in entry.needs if other.folder == need.folder] for need in entry.needs}
-    async with StandIn(models=models, step_seconds=0.0) as comfy:
-        asked = tool.resolve(tool.Valves(), None).wish("x", workflow=entry.name, size="64x64")
-        made = await tool.make(asked, [tool.Endpoint(comfy.url)], tool.Limits(), Watcher())
-        assert (made.workflow, len(made.products)) == (entry.name, 1)
-        (posted,) = comfy.prompts
-        assert "x" in [node["inputs"].get("text") for node in posted["prompt"].values()]
-
-
-def test_the_manifest_names_every_workflow_file() -> None:
-    manifest = json.loads((ROOT / "manifest.json").read_text())
-    files = {path.stem for path in (ROOT / "workflows").glob("*.json")}
-    assert {item["name"] for item in manifest["workflows"]} == files
+        await tool.choose(server, wish())
+        models["checkpoints"].remove("a_one.safetensors")
+        with pytest.raises(tool.ModelNotInstalled) as error:
+            await make(comfy, wish=asked, patience=tool.Patience())
+        assert "a_one" not in error.value.hint
+        made = await make(comfy, wish=asked, patience=tool.Patience())
+    assert made.model == "b_two.safetensors"

@@ -1,6 +1,6 @@
-"""Rooms 3 and 6: the places that people keep workflows in, and what is read out of them."""
+"""What is read out of the places in which people keep workflows: JSON with something around it, pictures that ComfyUI
+made, and valves with one workflow or several. What cannot be sent to a server is refused and named."""
 
-import io
 import json
 import math
 import time
@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
-from PIL.PngImagePlugin import PngInfo
 
 import comfyui_tool as tool
+from tests.support.pictures import encoded, saved
 
 GRAPH: dict[str, Any] = {
     "1": {"class_type": "EmptyImage", "inputs": {"width": 64, "height": 64}, "_meta": {"title": "Canvas"}},
@@ -28,19 +28,13 @@ JSON = st.recursive(
 
 def picture(kind: str = "PNG", **texts: str) -> bytes:
     """A picture with texts in it, as ComfyUI keeps them in files of that kind."""
-    stream = io.BytesIO()
     image = Image.new("RGB", (8, 8), "red")
     if kind == "PNG":
-        chunks = PngInfo()
-        for key, text in texts.items():
-            chunks.add_text(key, text)
-        image.save(stream, kind, pnginfo=chunks)
-    else:
-        exif = image.getexif()
-        for place, (key, text) in enumerate(texts.items()):
-            exif[0x0110 - place] = f"{key}:{text}"
-        image.save(stream, kind, exif=exif)
-    return stream.getvalue()
+        return encoded(image, **texts)
+    exif = image.getexif()
+    for place, (key, text) in enumerate(texts.items()):
+        exif[0x0110 - place] = f"{key}:{text}"
+    return saved(image, kind, exif=exif)
 
 
 # --- JSON ---
@@ -144,6 +138,7 @@ def test_a_node_that_cannot_be_sent_is_named(node: Any, says: str) -> None:
 
 
 def chain(length: int) -> dict[str, Any]:
+    """A graph of so many nodes, each of which is linked to the one before it."""
     nodes = {str(n): {"class_type": "P", "inputs": {"image": [str(n - 1), 0]}} for n in range(1, length)}
     return {"0": {"class_type": "P", "inputs": {}}, **nodes}
 
@@ -209,6 +204,7 @@ def test_a_picture_without_a_workflow_is_named(data: bytes, says: str) -> None:
 
 
 def names(text: str) -> list[str]:
+    """What the workflows in a valve are called, none of which is a problem."""
     pasted = tool.read_pasted(text, "user", "The valve")
     assert pasted.problems == ()
     return [entry.name for entry in pasted.entries]

@@ -1,7 +1,6 @@
-"""Room 3: which widgets of a graph are the prompt, the seed, the size …, found with nothing mapped by hand."""
+"""Which widgets of a graph are the prompt, the seed, the size and so on: found with nothing mapped by hand."""
 
 import contextlib
-import functools
 import random
 import time
 from typing import Any
@@ -11,52 +10,68 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import comfyui_tool as tool
-from tests.support.conversion import definitions, digests, parsed, template
+from tests.support.conversion import classes, converted, every_template
+from tests.support.graphs import at, bundled, encoder, found, node, sampler, text_to_image
+from tests.support.odd_graphs import ANYTHING, CLASSES, DEFINITIONS, NAMES, NODES
 
-Nodes = dict[str, Any]
+# --- a plain graph ---
 
 
-def node(class_type: str, title: str = "", **inputs: Any) -> dict[str, Any]:
-    """A node of a graph; a tuple is a link."""
-    held = {
-        name.replace("__", "."): list(value) if isinstance(value, tuple) else value for name, value in inputs.items()
+def parameters(graph: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
+    return {name: [(t.node_id, t.input) for t in targets] for name, targets in tool.discover(graph).items()}
+
+
+def test_a_checkpoint_graph_has_all_its_parameters() -> None:
+    assert parameters(bundled("checkpoint")) == {
+        "prompt": [("2", "text")],
+        "negative_prompt": [("3", "text")],
+        "model": [("1", "ckpt_name")],
+        "width": [("4", "width")],
+        "height": [("4", "height")],
+        "batch_size": [("4", "batch_size")],
+        "seed": [("5", "seed")],
+        "steps": [("5", "steps")],
+        "guidance": [("5", "cfg")],
+        "sampler": [("5", "sampler_name")],
+        "scheduler": [("5", "scheduler")],
+        "denoise": [("5", "denoise")],
     }
-    return {"class_type": class_type, "inputs": held} | ({"_meta": {"title": title}} if title else {})
 
 
-def encoder(text: Any, **inputs: Any) -> dict[str, Any]:
-    return node("CLIPTextEncode", text=text, clip=("model", 1), **inputs)
+def test_with_a_guidance_node_cfg_is_left_alone() -> None:
+    assert parameters(bundled("flux"))["guidance"] == [("5", "guidance")]
 
 
-def sampler(**inputs: Any) -> dict[str, Any]:
-    usual = {"seed": 7, "steps": 20, "cfg": 8.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
-    links = {"model": ("model", 0), "positive": ("good", 0), "negative": ("bad", 0), "latent_image": ("latent", 0)}
-    return node("KSampler", **(usual | links | inputs))
+@pytest.mark.parametrize("name", ["flux", "z-image-turbo"])
+def test_a_zeroed_negative_is_no_negative_prompt(name: str) -> None:
+    assert "negative_prompt" not in parameters(bundled(name))
 
 
-def plain(**nodes: Any) -> Nodes:
-    """A checkpoint, a sampler and what they need, with these nodes added or put in their place."""
-    return {
-        "model": node("CheckpointLoaderSimple", ckpt_name="a.safetensors"),
-        "good": encoder("a cat"),
-        "bad": encoder("ugly"),
-        "latent": node("EmptyLatentImage", width=1024, height=768, batch_size=1),
-        "sampler": sampler(),
-        "decode": node("VAEDecode", samples=("sampler", 0), vae=("model", 2)),
-        "save": node("SaveImage", images=("decode", 0), filename_prefix="x"),
-    } | nodes
+def test_one_text_that_feeds_both_sides_is_the_prompt_only() -> None:
+    graph = bundled("checkpoint")
+    graph["5"]["inputs"]["negative"] = ["2", 0]
+    found = parameters(graph)
+    assert (found["prompt"], "negative_prompt" in found) == ([("2", "text")], False)
 
 
-def at(target: tool.Target) -> str:
-    part = f"*{target.part:g}" if target.part != 1 else ""
-    return f"{target.node_id}.{target.input}{part}{target.token and ' ' + target.token}"
+def test_the_two_sides_of_a_controlnet_are_kept_apart() -> None:
+    graph = bundled("checkpoint")
+    graph["9"] = {"class_type": "ControlNetApplyAdvanced", "inputs": {"positive": ["2", 0], "negative": ["3", 0]}}
+    graph["5"]["inputs"] |= {"positive": ["9", 0], "negative": ["9", 1]}
+    found = parameters(graph)
+    assert (found["prompt"], found["negative_prompt"]) == ([("2", "text")], [("3", "text")])
 
 
-def found(graph: Nodes, *names: str, known: Any = None) -> Any:
-    """Where a parameter is, or for several names where each is."""
-    workflow = tool.Workflow.parse("x", graph, known or {})
-    where = {name: [at(target) for target in workflow.parameters.get(name, ())] for name in names}
-    return where[names[0]] if len(names) == 1 else where
+def test_a_widget_that_is_linked_is_no_parameter() -> None:
+    graph = bundled("checkpoint")
+    graph["5"]["inputs"]["seed"] = ["77", 0]
+    assert "seed" not in parameters(graph)
+
+
+def test_a_cycle_does_not_hang() -> None:
+    graph = bundled("checkpoint")
+    graph["2"]["inputs"]["clip"] = ["5", 0]
+    assert parameters(graph)["prompt"] == [("2", "text")]
 
 
 # --- what the author named ---
@@ -64,7 +79,7 @@ def found(graph: Nodes, *names: str, known: Any = None) -> Any:
 
 @pytest.mark.parametrize("title", ["param: style", "Param:style", "PARAM : Style"])
 def test_a_title_names_a_parameter_of_any_name(title: str) -> None:
-    assert found(plain(mine=node("PrimitiveString", title, value="oil")), "style") == ["mine.value"]
+    assert found(text_to_image(mine=node("PrimitiveString", title, value="oil")), "style") == ["mine.value"]
 
 
 @pytest.mark.parametrize(
@@ -79,170 +94,79 @@ def test_a_title_names_a_parameter_of_any_name(title: str) -> None:
     ],
 )
 def test_a_title_that_is_nothing_but_a_known_name_names_it(title: str, name: str) -> None:
-    graph = plain(own=node("MyText", title, text="x"), join=node("Join", a=("own", 0), b="!"))
+    graph = text_to_image(own=node("MyText", title, text="x"), join=node("Join", a=("own", 0), b="!"))
     graph["good"]["inputs"]["text"] = ["join", 0]
     assert found(graph, name) == ["own.text"]
 
 
 @pytest.mark.parametrize("title", ["Steps", "Int (Steps)", "steps (INT)"])
 def test_a_titled_number_counts(title: str) -> None:
-    graph = plain(own=node("PrimitiveInt", title, value=9), sampler=sampler(steps=("twice", 0)))
+    graph = text_to_image(own=node("PrimitiveInt", title, value=9), sampler=sampler(steps=("twice", 0)))
     graph["twice"] = node("Math", a=("own", 0), b=2)
     assert found(graph, "steps") == ["own.value"]
 
 
 def test_a_title_picks_the_input_of_its_name() -> None:
-    graph = plain()
+    graph = text_to_image()
     graph["sampler"]["_meta"] = {"title": "param: cfg"}
     assert found(graph, "guidance") == ["sampler.cfg"]
 
 
 def test_a_titled_encoder_is_followed_to_its_text() -> None:
-    graph = plain(good=encoder(("own", 0)) | {"_meta": {"title": "Positive"}}, own=node("MyText", text="a cat"))
+    graph = text_to_image(good=encoder(("own", 0)) | {"_meta": {"title": "Positive"}}, own=node("MyText", text="a cat"))
     assert found(graph, "prompt") == ["own.text"]
 
 
 def test_a_title_on_a_node_that_cannot_hold_it_means_nothing() -> None:
-    graph = plain(picture=node("LoadImage", "Prompt", image="x.png"))
+    graph = text_to_image(picture=node("LoadImage", "Prompt", image="x.png"))
     assert found(graph, "prompt") == ["good.text"]
 
 
 def test_a_named_parameter_is_not_traced_too() -> None:
-    graph = plain(good=encoder("a cat") | {"_meta": {"title": "param: prompt"}}, second=sampler())
+    graph = text_to_image(good=encoder("a cat") | {"_meta": {"title": "param: prompt"}}, second=sampler())
     graph["second"]["inputs"] |= {"latent_image": ["sampler", 0], "positive": ["other", 0]}
     graph |= {"other": encoder("a cat"), "decode": node("VAEDecode", samples=("second", 0))}
     assert found(graph, "prompt") == ["good.text"]
 
 
 def test_two_titles_before_a_switch_mean_the_one_that_it_lets_through() -> None:
-    graph = plain(fast=node("PrimitiveInt", "Steps", value=4), slow=node("PrimitiveInt", "Steps", value=20))
+    graph = text_to_image(fast=node("PrimitiveInt", "Steps", value=4), slow=node("PrimitiveInt", "Steps", value=20))
     graph["turbo"] = node("PrimitiveBoolean", value=False)
     graph["pick"] = node("ComfySwitchNode", switch=("turbo", 0), on_true=("fast", 0), on_false=("slow", 0))
     graph["sampler"]["inputs"]["steps"] = ["pick", 0]
     assert found(graph, "steps") == ["slow.value"]
 
 
-# --- placeholders ---
-
-TAVERN = plain(
-    good=encoder("masterpiece, %prompt%, 8k"),
-    bad=encoder("%negative_prompt%"),
-    sampler=sampler(seed="%seed%", steps="%steps%", cfg="%scale%", sampler_name="%sampler%"),
-    latent=node("EmptyLatentImage", width="%width%", height="%height%", batch_size=1),
-)
-
-
-def test_placeholders_are_parameters() -> None:
-    assert found(TAVERN, "prompt", "negative_prompt", "seed", "guidance", "width") == {
-        "prompt": ["good.text %prompt%"],
-        "negative_prompt": ["bad.text %negative_prompt%"],
-        "seed": ["sampler.seed %seed%"],
-        "guidance": ["sampler.cfg %scale%"],
-        "width": ["latent.width %width%"],
-    }
-
-
-def test_a_placeholder_gives_way_to_the_value_and_the_text_around_it_stays() -> None:
-    bound = tool.Workflow.parse("x", TAVERN).bind({"prompt": "a %seed% fox", "seed": 5, "cfg": 6.5})
-    inputs = bound.graph["sampler"]["inputs"]
-    assert bound.graph["good"]["inputs"]["text"] == "masterpiece, a %seed% fox, 8k"
-    assert (inputs["seed"], inputs["cfg"], inputs["steps"]) == (5, 6.5, "%steps%")
-    assert (bound.value("prompt"), bound.value("steps")) == ("a %seed% fox", None)
-
-
-def test_values_can_be_bound_one_after_the_other_and_anew() -> None:
-    workflow = tool.Workflow.parse("x", plain(good=encoder("{{prompt}} in {{ style }}, %%MOOD%%")))
-    bound = workflow.bind({"prompt": "a cat"}).bind({"style": "oil"}).bind({"prompt": "a dog", "mood": "calm"})
-    assert bound.graph["good"]["inputs"]["text"] == "a dog in oil, calm"
-
-
-def test_a_bound_value_is_no_placeholder_itself() -> None:
-    bound = tool.Workflow.parse("x", plain(good=encoder("{{prompt}} {{style}}"))).bind(
-        {"prompt": "{{style}}", "style": "oil"}
-    )
-    assert bound.graph["good"]["inputs"]["text"] == "{{style}} oil"
-
-
-def test_what_nobody_bound_gives_way_to_the_default_or_to_nothing() -> None:
-    known = {
-        "KSampler": tool.NodeDefinition(
-            "KSampler",
-            {
-                "seed": tool.InputSpec("INT", 0),
-                "steps": tool.InputSpec("INT", 1, default=25),
-                "sampler_name": tool.InputSpec("COMBO", choices=("euler",), default="euler"),
-            },
-        )
-    }
-    workflow = tool.Workflow.parse("x", TAVERN).bind({"steps": 9})
-    filled = workflow.filled(known).graph
-    assert filled["good"]["inputs"]["text"] == "masterpiece, , 8k"
-    assert {key: filled["sampler"]["inputs"][key] for key in ("seed", "steps", "sampler_name")} == {
-        "seed": 0,
-        "steps": 9,
-        "sampler_name": "euler",
-    }
-    assert set(workflow.open) == {
-        "prompt",
-        "negative_prompt",
-        "seed",
-        "guidance",
-        "sampler",
-        "width",
-        "height",
-    }
-
-
-@pytest.mark.parametrize(
-    "text", ["100%", "50% gray, 20% red", "%year%", "%KSampler.seed%", "{{ a | b }}", "%%", "{a|b}"]
-)
-def test_what_only_looks_like_a_placeholder_is_none(text: str) -> None:
-    workflow = tool.Workflow.parse("x", plain(good=encoder(text)))
-    assert workflow.templates == {}
-    assert workflow.filled().graph["good"]["inputs"]["text"] == text
-
-
-def test_what_comfyui_itself_puts_into_file_names_is_left_to_it() -> None:
-    save = node("SaveImage", images=("decode", 0), filename_prefix="%date:yyyy%/%width%x%height%_%seed%")
-    assert tool.Workflow.parse("x", plain(save=save)).templates == {}
-
-
-def test_what_a_node_of_the_graph_replaces_is_no_placeholder() -> None:
-    graph = plain(good=encoder(("fill", 0)), frame=node("PrimitiveString", value="a photo of {{thing}}"))
-    graph["fill"] = node("StringReplace", string=("frame", 0), find="{{thing}}", replace=("own", 0))
-    graph["own"] = node("PrimitiveString", value="a cat")
-    assert tool.Workflow.parse("x", graph).templates == {}
-    assert found(graph, "prompt") == ["own.value"]
-
-
 # --- conditioning ---
 
 
 def test_a_split_after_the_sides_met_is_kept_apart() -> None:
-    graph = plain(control=node("ControlNetApplyAdvanced", positive=("good", 0), negative=("bad", 0), image=("x", 0)))
+    graph = text_to_image(
+        control=node("ControlNetApplyAdvanced", positive=("good", 0), negative=("bad", 0), image=("x", 0))
+    )
     graph["sampler"]["inputs"] |= {"positive": ["control", 0], "negative": ["control", 1]}
     assert found(graph, "prompt", "negative_prompt") == {"prompt": ["good.text"], "negative_prompt": ["bad.text"]}
 
 
 def test_sides_of_other_names_are_kept_apart() -> None:
     sides = {"base_positive": ("good", 0), "base_negative": ("bad", 0), "controlnet_stack": ("x", 0)}
-    graph = plain(control=node("CR Apply Multi-ControlNet", **sides))
+    graph = text_to_image(control=node("CR Apply Multi-ControlNet", **sides))
     graph["sampler"]["inputs"] |= {"positive": ["control", 0], "negative": ["control", 1]}
     assert found(graph, "prompt", "negative_prompt") == {"prompt": ["good.text"], "negative_prompt": ["bad.text"]}
 
 
 def test_what_follows_a_zeroed_conditioning_is_no_negative_prompt() -> None:
-    graph = plain(bad=node("ConditioningZeroOut", conditioning=("good", 0)))
+    graph = text_to_image(bad=node("ConditioningZeroOut", conditioning=("good", 0)))
     assert found(graph, "prompt", "negative_prompt") == {"prompt": ["good.text"], "negative_prompt": []}
 
 
 def test_a_text_that_feeds_both_sides_is_the_prompt() -> None:
-    graph = plain(good=encoder(("own", 0)), bad=encoder(("own", 0)), own=node("PrimitiveString", value="x"))
+    graph = text_to_image(good=encoder(("own", 0)), bad=encoder(("own", 0)), own=node("PrimitiveString", value="x"))
     assert found(graph, "prompt", "negative_prompt") == {"prompt": ["own.value"], "negative_prompt": []}
 
 
 def test_of_combined_texts_the_one_for_the_whole_picture_is_the_prompt() -> None:
-    graph = plain(sky=encoder("sky"), sea=encoder("sea"))
+    graph = text_to_image(sky=encoder("sky"), sea=encoder("sea"))
     graph["area"] = node("ConditioningSetArea", conditioning=("sky", 0), width=64, height=64, x=0, y=0, strength=1)
     graph["mask"] = node("ConditioningSetMask", conditioning=("sea", 0), mask=("m", 0))
     graph["parts"] = node("ConditioningCombine", conditioning_1=("area", 0), conditioning_2=("mask", 0))
@@ -252,19 +176,21 @@ def test_of_combined_texts_the_one_for_the_whole_picture_is_the_prompt() -> None
 
 
 def test_of_equal_texts_the_first_is_the_prompt() -> None:
-    graph = plain(more=encoder("grain"))
+    graph = text_to_image(more=encoder("grain"))
     graph["all"] = node("ConditioningConcat", conditioning_from=("more", 0), conditioning_to=("good", 0))
     graph["sampler"]["inputs"]["positive"] = ["all", 0]
     assert found(graph, "prompt") == ["good.text"]
 
 
 def test_all_texts_of_an_encoder_are_set_together() -> None:
-    graph = plain(good=node("CLIPTextEncodeSDXL", text_g="a cat", text_l="", clip=("model", 1), width=1024, height=768))
+    graph = text_to_image(
+        good=node("CLIPTextEncodeSDXL", text_g="a cat", text_l="", clip=("model", 1), width=1024, height=768)
+    )
     assert found(graph, "prompt") == ["good.text_g", "good.text_l"]
 
 
 def test_lyrics_are_not_the_prompt() -> None:
-    graph = plain(good=node("TextEncodeAceStepAudio", tags="pop", lyrics="la la", clip=("model", 1)))
+    graph = text_to_image(good=node("TextEncodeAceStepAudio", tags="pop", lyrics="la la", clip=("model", 1)))
     graph["latent"] = node("EmptyAceStepLatentAudio", seconds=30.0, batch_size=1)
     assert found(graph, "prompt", "lyrics", "seconds") == {
         "prompt": ["good.tags"],
@@ -277,14 +203,16 @@ def test_lyrics_are_not_the_prompt() -> None:
 
 
 def test_a_text_is_followed_over_what_shows_it_and_what_turns_it_on() -> None:
-    graph = plain(good=encoder(("show", 0)), show=node("ShowText|pysssss", text=("pick", 0), text_0="shown before"))
+    graph = text_to_image(
+        good=encoder(("show", 0)), show=node("ShowText|pysssss", text=("pick", 0), text_0="shown before")
+    )
     graph["pick"] = node("Any Switch (rgthree)", any_01=("own", 0), any_02=("other", 0))
     graph |= {"own": node("Text Multiline", text="a cat"), "other": node("Text Multiline", text="a dog")}
     assert found(graph, "prompt") == ["own.text"]
 
 
 def test_a_joined_text_is_set_where_a_person_types_it() -> None:
-    graph = plain(good=encoder(("join", 0)))
+    graph = text_to_image(good=encoder(("join", 0)))
     graph["join"] = node("StringConcatenate", string_a=("system", 0), string_b=("user", 0), delimiter="")
     graph["system"] = node("PrimitiveStringMultiline", "System Prompt", value="You are a painter.")
     graph["user"] = node("PrimitiveStringMultiline", "User Prompt", value="a cat")
@@ -293,18 +221,18 @@ def test_a_joined_text_is_set_where_a_person_types_it() -> None:
 
 
 def test_behind_an_enhancer_stands_the_prompt_that_it_enhances() -> None:
-    graph = plain(good=encoder(("more", 0)), own=node("PrimitiveString", value="a cat"))
+    graph = text_to_image(good=encoder(("more", 0)), own=node("PrimitiveString", value="a cat"))
     graph["more"] = node("TextGenerate", prompt=("own", 0), clip=("model", 1), system_prompt="Be vivid.")
     assert found(graph, "prompt") == ["own.value"]
 
 
 def test_an_enhancer_may_hold_the_prompt_itself() -> None:
-    graph = plain(good=encoder(("more", 0)), more=node("TextGenerate", prompt="a cat", clip=("model", 1)))
+    graph = text_to_image(good=encoder(("more", 0)), more=node("TextGenerate", prompt="a cat", clip=("model", 1)))
     assert found(graph, "prompt") == ["more.prompt"]
 
 
 def test_a_prompt_styler_gives_both_sides() -> None:
-    graph = plain(good=encoder(("style", 0)), bad=encoder(("style", 1)))
+    graph = text_to_image(good=encoder(("style", 0)), bad=encoder(("style", 1)))
     graph["style"] = node("SDXLPromptStyler", text_positive="a cat", text_negative="ugly", style="base")
     assert found(graph, "prompt", "negative_prompt") == {
         "prompt": ["style.text_positive"],
@@ -320,12 +248,12 @@ def test_a_prompt_styler_gives_both_sides() -> None:
     [("PrimitiveInt", "value"), ("INTConstant", "value"), ("Seed (rgthree)", "seed"), ("easy seed", "seed")],
 )
 def test_a_linked_number_is_set_in_the_node_that_holds_it(class_type: str, key: str) -> None:
-    graph = plain(number=node(class_type, **{key: 5}), sampler=sampler(seed=("number", 0)))
+    graph = text_to_image(number=node(class_type, **{key: 5}), sampler=sampler(seed=("number", 0)))
     assert found(graph, "seed") == [f"number.{key}"]
 
 
 def test_a_number_is_not_traced_through_arithmetic() -> None:
-    graph = plain(number=node("PrimitiveInt", value=5), sampler=sampler(steps=("twice", 0)))
+    graph = text_to_image(number=node("PrimitiveInt", value=5), sampler=sampler(steps=("twice", 0)))
     graph["twice"] = node("ComfyMathExpression", expression="a * 2", values__a=("number", 0))
     assert found(graph, "steps") == []
     graph["twice"]["inputs"]["expression"] = "a"
@@ -333,7 +261,7 @@ def test_a_number_is_not_traced_through_arithmetic() -> None:
 
 
 def test_what_a_switch_holds_back_does_not_count() -> None:
-    graph = plain(pick=node("ComfySwitchNode", switch=("on", 0), on_false=("own", 0), on_true=("other", 0)))
+    graph = text_to_image(pick=node("ComfySwitchNode", switch=("on", 0), on_false=("own", 0), on_true=("other", 0)))
     graph |= {"on": node("PrimitiveBoolean", value=True), "own": node("PrimitiveInt", value=4)}
     graph["other"] = node("GetImageSize", image=("decode", 0))
     graph["latent"]["inputs"]["width"] = ["pick", 0]
@@ -346,13 +274,13 @@ def test_what_a_switch_holds_back_does_not_count() -> None:
 
 
 def test_embedded_guidance_wins_over_cfg() -> None:
-    graph = plain(flux=node("FluxGuidance", guidance=3.5, conditioning=("good", 0)), sampler=sampler(cfg=1.0))
+    graph = text_to_image(flux=node("FluxGuidance", guidance=3.5, conditioning=("good", 0)), sampler=sampler(cfg=1.0))
     graph["sampler"]["inputs"]["positive"] = ["flux", 0]
     assert found(graph, "guidance") == ["flux.guidance"]
 
 
 def test_nodes_that_hold_the_size_of_the_picture_follow_it() -> None:
-    graph = plain(flux=node("ModelSamplingFlux", model=("model", 0), max_shift=1.1, width=1024, height=768))
+    graph = text_to_image(flux=node("ModelSamplingFlux", model=("model", 0), max_shift=1.1, width=1024, height=768))
     graph["sampler"]["inputs"]["model"] = ["flux", 0]
     graph["good"] = node(
         "CLIPTextEncodeSDXL", text_g="a", text_l="a", width=1024, height=768, target_width=1024, target_height=768
@@ -363,7 +291,7 @@ def test_nodes_that_hold_the_size_of_the_picture_follow_it() -> None:
 
 
 def test_a_picture_that_is_scaled_before_it_is_encoded_has_its_size_there() -> None:
-    graph = plain(latent=node("VAEEncode", pixels=("scale", 0), vae=("model", 2)))
+    graph = text_to_image(latent=node("VAEEncode", pixels=("scale", 0), vae=("model", 2)))
     graph |= {
         "scale": node("ImageScale", image=("load", 0), width=512, height=640),
         "load": node("LoadImage", image="a"),
@@ -388,7 +316,7 @@ def test_where_nothing_is_made_the_size_is_that_of_what_is_saved() -> None:
 
 
 def test_the_model_is_found_behind_loras() -> None:
-    graph = plain(lora=node("LoraLoader", model=("model", 0), clip=("model", 1), lora_name="l.safetensors"))
+    graph = text_to_image(lora=node("LoraLoader", model=("model", 0), clip=("model", 1), lora_name="l.safetensors"))
     graph["sampler"]["inputs"]["model"] = ["lora", 0]
     assert found(graph, "model") == ["model.ckpt_name"]
 
@@ -396,13 +324,13 @@ def test_the_model_is_found_behind_loras() -> None:
 # --- two stages ---
 
 
-def split(**refiner: Any) -> Nodes:
+def split(**refiner: Any) -> dict[str, Any]:
     halves = {"steps": 25, "cfg": 8.0, "sampler_name": "euler", "scheduler": "normal"}
     links = {"positive": ("good", 0), "negative": ("bad", 0), "latent_image": ("latent", 0), "model": ("model", 0)}
     base = {"add_noise": "enable", "noise_seed": 3, "start_at_step": 0, "end_at_step": 20} | halves | links
     rest = {"add_noise": "disable", "noise_seed": 0, "start_at_step": 20, "end_at_step": 10000} | halves | links
     rest |= {"latent_image": ("base", 0), "model": ("refiner", 0)} | refiner
-    return plain(
+    return text_to_image(
         base=node("KSamplerAdvanced", **base),
         sampler=node("KSamplerAdvanced", **rest),
         refiner=node("CheckpointLoaderSimple", ckpt_name="refiner.safetensors"),
@@ -428,7 +356,7 @@ def test_one_step_is_still_made_by_the_first_of_two() -> None:
 
 
 def test_split_sigmas_move_with_the_steps() -> None:
-    graph = plain(
+    graph = text_to_image(
         sampler=node("SamplerCustomAdvanced", sigmas=("split", 1), guider=("guide", 0), latent_image=("low", 0))
     )
     graph["low"] = node(
@@ -451,8 +379,8 @@ def test_split_sigmas_move_with_the_steps() -> None:
     }
 
 
-def hires(**second: Any) -> Nodes:
-    return plain(
+def hires(**second: Any) -> dict[str, Any]:
+    return text_to_image(
         larger=node("LatentUpscale", samples=("sampler", 0), width=2048, height=1536),
         second=sampler(**({"steps": 10, "denoise": 0.5, "seed": 1, "latent_image": ("larger", 0)} | second)),
         decode=node("VAEDecode", samples=("second", 0), vae=("model", 2)),
@@ -477,7 +405,7 @@ def test_a_second_stage_shares_the_same_text_or_none(text: str, shared: bool) ->
 
 def test_a_face_detailer_keeps_its_own_prompt() -> None:
     detailer = {"image": ("decode", 0), "bbox_detector": ("b", 0), "guide_size": 512, "positive": ("face", 0)}
-    graph = plain(face=encoder(""), fix=sampler(steps=12, denoise=0.4, seed=9, **detailer))
+    graph = text_to_image(face=encoder(""), fix=sampler(steps=12, denoise=0.4, seed=9, **detailer))
     graph["fix"]["class_type"] = "FaceDetailer"
     del graph["fix"]["inputs"]["latent_image"]
     graph["save"]["inputs"]["images"] = ["fix", 0]
@@ -491,7 +419,7 @@ def test_a_face_detailer_keeps_its_own_prompt() -> None:
 
 
 def test_a_sampler_that_only_prepares_a_picture_is_not_the_first_stage() -> None:
-    graph = plain(latent=node("VAEEncode", pixels=("seen", 0), vae=("model", 2)))
+    graph = text_to_image(latent=node("VAEEncode", pixels=("seen", 0), vae=("model", 2)))
     graph["seen"] = node("VAEDecode", samples=("depth", 0), vae=("model", 2))
     graph["depth"] = sampler(steps=1, positive=("lotus", 0), negative=("lotus", 0), latent_image=("photo", 0))
     graph |= {"lotus": node("LotusConditioning"), "photo": node("VAEEncode", pixels=("load", 0))}
@@ -502,8 +430,8 @@ def test_a_sampler_that_only_prepares_a_picture_is_not_the_first_stage() -> None
 # --- several results ---
 
 
-def twice(**second: Any) -> Nodes:
-    return plain(
+def twice(**second: Any) -> dict[str, Any]:
+    return text_to_image(
         good2=encoder("a cat"),
         latent2=node("EmptyLatentImage", width=1024, height=768, batch_size=1),
         sampler2=sampler(**({"positive": ("good2", 0), "latent_image": ("latent2", 0)} | second)),
@@ -602,7 +530,7 @@ def test_pipes_are_followed() -> None:
 
 
 def test_a_context_passes_everything_on() -> None:
-    graph = plain(
+    graph = text_to_image(
         ctx=node(
             "Context (rgthree)", model=("model", 0), positive=("good", 0), negative=("bad", 0), latent=("latent", 0)
         ),
@@ -651,7 +579,7 @@ def test_the_wan_video_wrapper() -> None:
 def test_an_upscaler_by_tiles_is_a_second_stage() -> None:
     tiles = sampler(steps=8, denoise=0.3, image=("decode", 0), upscale_by=2.0) | {"class_type": "UltimateSDUpscale"}
     del tiles["inputs"]["latent_image"]
-    graph = plain(tiles=tiles)
+    graph = text_to_image(tiles=tiles)
     graph["save"]["inputs"]["images"] = ["tiles", 0]
     assert found(graph, "prompt", "steps", "denoise", "width") == {
         "prompt": ["good.text"],
@@ -716,77 +644,9 @@ def test_what_only_writes_is_asked_in_its_own_prompt() -> None:
 
 
 def test_a_service_after_a_sampler_keeps_its_empty_prompt() -> None:
-    graph = plain(fix=node("Enhance", prompt="", seed=3, image=("decode", 0)))
+    graph = text_to_image(fix=node("Enhance", prompt="", seed=3, image=("decode", 0)))
     graph["save"]["inputs"]["images"] = ["fix", 0]
     assert found(graph, "prompt", "seed") == {"prompt": ["good.text"], "seed": ["sampler.seed"]}
-
-
-# --- every widget by name ---
-
-
-def test_every_widget_has_a_name() -> None:
-    workflow = tool.Workflow.parse("x", plain(second=sampler() | {"_meta": {"title": 'My "own" v1.5'}}))
-    assert [name for name in workflow.widgets if name.startswith(("EmptyLatent", "CLIP"))] == [
-        "CLIPTextEncode (good).text",
-        "CLIPTextEncode (bad).text",
-        "EmptyLatentImage.width",
-        "EmptyLatentImage.height",
-        "EmptyLatentImage.batch_size",
-    ]
-    assert workflow.widgets["My 'own' v1.5.steps"] == tool.Target("second", "steps")
-    assert workflow.names[: len(workflow.parameters)] == tuple(workflow.parameters)
-
-
-@pytest.mark.parametrize(
-    ("name", "where"),
-    [
-        ("steps", "sampler.steps"),
-        ("Batch Size", "latent.batch_size"),
-        ("CFG", "sampler.cfg"),
-        ("negative", "bad.text"),
-        ("ckpt name", "model.ckpt_name"),
-        ("big canvas.width", "latent.width"),
-        ("emptylatentimage.height", "latent.height"),
-        ("SAMPLER.steps", "sampler.steps"),
-        ("save.filename prefix", "save.filename_prefix"),
-        ("CLIPTextEncode (bad).text", "bad.text"),
-        ("CLIPTextEncode.text", None),
-        ("nothing", None),
-        ("", None),
-    ],
-)
-def test_a_name_is_found_however_it_is_spelt(name: str, where: str | None) -> None:
-    graph = plain()
-    graph["latent"]["_meta"] = {"title": "Big Canvas"}
-    targets = tool.Workflow.parse("x", graph).find(name)
-    assert (at(targets[0]) if targets else None) == where
-
-
-def test_any_name_can_be_bound_and_an_unknown_one_is_refused_with_the_closest() -> None:
-    workflow = tool.Workflow.parse("x", plain())
-    assert workflow.bind({"SaveImage.filename_prefix": "y"}).graph["save"]["inputs"]["filename_prefix"] == "y"
-    with pytest.raises(tool.BadArgument, match="stepps") as refused:
-        workflow.bind({"stepps": 3})
-    assert '"steps"' in refused.value.hint
-
-
-def test_a_linked_number_has_the_range_of_the_input_that_it_feeds() -> None:
-    graph = plain(number=node("PrimitiveInt", "Steps", value=5), sampler=sampler(steps=("number", 0)))
-    spec = tool.InputSpec("INT", 1, 100)
-    known = {
-        "KSampler": tool.NodeDefinition("KSampler", {"steps": spec}),
-        "PrimitiveInt": tool.NodeDefinition("PrimitiveInt", {"value": tool.InputSpec("INT")}),
-    }
-    assert tool.Workflow.parse("x", graph).spec("steps", known) == spec
-
-
-def test_a_name_tells_what_it_takes() -> None:
-    spec = tool.InputSpec("INT", 1, 100)
-    known = {"KSampler": tool.NodeDefinition("KSampler", {"steps": spec})}
-    graph = plain(good=encoder("{{prompt}}!"), sampler=sampler(steps="{{steps}}"))
-    workflow = tool.Workflow.parse("x", graph)
-    assert workflow.spec("steps", known) == workflow.spec("KSampler.steps", known) == spec
-    assert workflow.spec("prompt", known) == workflow.spec("seed", {}) == tool.InputSpec("STRING")
 
 
 # --- official templates ---
@@ -807,6 +667,7 @@ ASKED = (
     "fps",
     "seconds",
 )
+
 ANSWERS = {
     "0.3.64": {
         "2_pass_pose_worship": (
@@ -1116,17 +977,11 @@ ANSWERS = {
         "template_seedance2_storyboard_to_video": "prompt 4.prompt; seed 1.seed",
     },
 }
-EVERY_TEMPLATE = [(release, name) for release in ANSWERS for name in digests(release)]
-
-
-@functools.cache
-def known(release: str) -> dict[str, tool.NodeDefinition]:
-    return parsed(definitions(release))
 
 
 def official(release: str, name: str) -> tool.Workflow:
     try:
-        return tool.Workflow.parse(name, tool.convert(template(release, name), known(release)), known(release))
+        return tool.Workflow.parse(name, converted(release, name), classes(release))
     except tool.WorkflowRefused as refused:
         pytest.skip(refused.message)
 
@@ -1140,107 +995,21 @@ def test_official_templates_are_read_as_a_person_reads_them(release: str, name: 
 
 def test_official_templates_are_read_the_same_without_definitions() -> None:
     differing = []
-    for release, name in EVERY_TEMPLATE:
+    for release, name in every_template():
         with contextlib.suppress(tool.WorkflowRefused):
-            graph = tool.convert(template(release, name), known(release))
-            if tool.discover(graph) != tool.discover(graph, known(release)):
+            graph = converted(release, name)
+            if tool.discover(graph) != tool.discover(graph, classes(release)):
                 differing.append(name)
     # Stale ones, with a text where their class has a number by now: only a definition tells that it may be set.
     assert differing == ["api_moonvalley_video_to_video_motion_transfer", "api_rodin_gen2"]
 
 
-def test_binding_what_an_official_template_holds_changes_nothing() -> None:
-    for release, name in EVERY_TEMPLATE:
-        with contextlib.suppress(tool.WorkflowRefused):
-            graph = tool.convert(template(release, name), known(release))
-            workflow = tool.Workflow.parse(name, graph, known(release))
-            held = {name: workflow.value(name) for name in workflow.names}
-            assert workflow.bind(held).graph == graph
-            assert workflow.filled(known(release)).graph == graph
-
-
 # --- whatever a graph holds ---
-
-NAMES = [*tool.GUESSED_TYPES, *(key for keys in tool.PARAMETERS.values() for key in keys), "text", "value", "switch"]
-CLASSES = [
-    "KSampler",
-    "KSamplerAdvanced",
-    "SamplerCustomAdvanced",
-    "CLIPTextEncode",
-    "ConditioningCombine",
-    "StringConcatenate",
-    "ComfySwitchNode",
-    "SplitSigmas",
-    "SaveImage",
-    "VAEDecode",
-    "Mine",
-]
-IDS = st.sampled_from("123456789")
-SCALARS = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=9))
-TEXTS = st.sampled_from(["a cat", "{{prompt}}", "{{prompt}}, {{style}}", "%seed%", "%%X%%%steps%", "{{ a }", "50%", ""])
-LINKS = st.tuples(IDS, st.integers(-1, 3)).map(list)
-VALUES = st.one_of(LINKS, LINKS, SCALARS, TEXTS, st.lists(SCALARS, max_size=3))
-NODES = st.fixed_dictionaries(
-    {"class_type": st.sampled_from(CLASSES), "inputs": st.dictionaries(st.sampled_from(NAMES), VALUES, max_size=9)},
-    optional={
-        "_meta": st.one_of(SCALARS, st.fixed_dictionaries({"title": st.one_of(SCALARS, st.sampled_from(NAMES))}))
-    },
-)
-GRAPHS = st.dictionaries(IDS, NODES, min_size=1)
-ANYTHING = st.recursive(
-    SCALARS, lambda some: st.lists(some) | st.dictionaries(st.text(max_size=9), some), max_leaves=20
-)
-DEFINITIONS = st.sampled_from([{}, known("0.33.0")])
 
 
 @given(st.dictionaries(st.text(max_size=3), st.one_of(ANYTHING, NODES)), DEFINITIONS)
 def test_nothing_in_a_graph_raises(graph: Any, definitions: Any) -> None:
     tool.discover(graph, definitions)
-
-
-@given(GRAPHS, DEFINITIONS)
-def test_binding_what_a_graph_holds_changes_nothing(graph: Nodes, definitions: Any) -> None:
-    workflow = tool.Workflow.parse("x", graph, definitions)
-    for name in workflow.names:
-        if (value := workflow.value(name)) == value:  # not-a-number is not even itself
-            assert repr(workflow.bind({name: value}).graph) == repr(graph)
-
-
-@given(GRAPHS, st.data())
-def test_binding_changes_what_was_named_and_nothing_else(graph: Nodes, data: st.DataObject) -> None:
-    workflow = tool.Workflow.parse("x", graph)
-    if workflow.names:
-        name = data.draw(st.sampled_from(workflow.names))
-        bound = workflow.bind({name: "something new"})
-        named = {target.widget for target in workflow.find(name) or ()}
-        for target in workflow.widgets.values():
-            held = bound.graph[target.node_id]["inputs"][target.input]
-            before = graph[target.node_id]["inputs"][target.input]
-            assert ("something new" in str(held)) if target in named else repr(held) == repr(before)
-
-
-def test_what_is_a_placeholder_in_one_text_is_none_in_a_name_that_holds_the_same() -> None:
-    text = "%%X%%%steps%"
-    graph = {"1": {"class_type": "LoadAudio", "inputs": {"model": text, "model_negative": text}}}
-    bound = tool.Workflow.parse("x", graph).bind({"steps": 7}).graph["1"]["inputs"]
-    assert bound == {"model": text, "model_negative": "%%X%%7"}
-
-
-@given(GRAPHS)
-def test_no_placeholder_survives(graph: Nodes) -> None:
-    workflow = tool.Workflow.parse("x", graph)
-    filled = workflow.filled().graph
-    for targets in workflow.parameters.values():
-        for target in targets:
-            assert not target.token or target.token not in str(filled[target.node_id]["inputs"][target.input])
-
-
-@given(GRAPHS)
-def test_every_name_finds_what_it_names(graph: Nodes) -> None:
-    workflow = tool.Workflow.parse("x", graph)
-    for name, target in workflow.widgets.items():
-        assert workflow.find(name) == (workflow.parameters.get(name) or (target,))
-        assert workflow.find(f"{target.node_id}.{target.input}")
 
 
 @pytest.mark.parametrize(("links", "classes"), [(3, CLASSES), (20, CLASSES), (20, ["KSampler", "SaveImage"])])

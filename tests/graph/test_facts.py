@@ -1,31 +1,26 @@
-"""Room 3: what a graph needs and makes, how it is drawn, and what the front end replaces in it before a run."""
+"""What a graph needs and makes: the files that it loads, and what becomes of it without them; its outputs, its models,
+the nodes that are missing, and the task that it is for."""
 
 import copy
-import json
-import random
-import re
-import time
-from datetime import datetime
 from typing import Any
 
 import pytest
 from hypothesis import given
 
 import comfyui_tool as tool
-from tests.support.graphs import BUNDLED, GRAPHS, ODD, SWITCH, bundled, defined, graph, sampled, templates
+from tests.support.conversion import RELEASES
+from tests.support.graphs import APART, BUNDLED, SWITCH, bundled, defined, graph, sampled, templates
+from tests.support.odd_graphs import ALMOST_GRAPHS, ODD
 
 KNOWN = defined(Switch=SWITCH)
-LOADED: dict[str, Any] = {
-    "loader": ("UNETLoader", {"unet_name": "a.safetensors"}),
-    "clip": ("CLIPLoader", {"clip_name": "t5.safetensors"}),
-}
+PICTURE = ("LoadImage", {"image": "a.png"})
+
+
+# --- files that a graph loads ---
 
 
 def kinds(nodes: dict[str, Any], known: tool.Definitions = KNOWN) -> list[tuple[str, str]]:
     return [(file.target.node_id, file.kind) for file in tool.file_inputs(nodes, known)]
-
-
-# --- files
 
 
 @pytest.mark.parametrize("known", [KNOWN, {}])
@@ -67,7 +62,7 @@ def test_a_file_that_comes_over_a_link_is_none_to_ask_for() -> None:
     assert kinds(graph(a=("LoadImage", {"image": "b.0"}), b=("PrimitiveString", {"value": "a.png"}))) == []
 
 
-# --- outputs
+# --- outputs ---
 
 
 @pytest.mark.parametrize(
@@ -107,10 +102,10 @@ def test_what_is_only_shown_counts_when_nothing_is_saved() -> None:
     assert tool.outputs(nodes, KNOWN) == (("Keep", "image"),)
 
 
-# --- models and nodes
+# --- models and nodes ---
 
 
-def found(nodes: dict[str, Any], known: tool.Definitions) -> list[tuple[str, str, bool | None]]:
+def models_in(nodes: dict[str, Any], known: tool.Definitions) -> list[tuple[str, str, bool | None]]:
     return [(file.folder, file.file, file.installed) for file in tool.model_files(nodes, known)]
 
 
@@ -124,34 +119,34 @@ def test_models_are_listed_with_their_folder_and_whether_they_are_installed() ->
         d=("CLIPVisionLoader", {"clip_name": "v.safetensors"}),
         e=("DualCLIPLoader", {"clip_name1": "l.safetensors", "clip_name2": "g.safetensors"}),
     )
-    assert found(nodes, known)[:3] == [
+    assert models_in(nodes, known)[:3] == [
         ("checkpoints", "base.safetensors", True),
         ("checkpoints", "other.safetensors", False),
         ("", "x.gguf", None),
     ]
-    assert [folder for folder, _, _ in found(nodes, {})] == ["checkpoints"] * 2 + ["", "clip_vision"] + [
+    assert [folder for folder, _, _ in models_in(nodes, {})] == ["checkpoints"] * 2 + ["", "clip_vision"] + [
         "text_encoders"
     ] * 2
 
 
 def test_a_widget_that_offers_model_files_names_one() -> None:
     about = {"Odd": {"input": {"required": {"weights": [["a.pth", "b.pth", "builtin"]], "mode": [["x", "y"]]}}}}
-    assert found(graph(a=("Odd", {"weights": "builtin", "mode": "x"})), defined(**about)) == [("", "builtin", True)]
+    assert models_in(graph(a=("Odd", {"weights": "builtin", "mode": "x"})), defined(**about)) == [("", "builtin", True)]
 
 
 def test_embeddings_are_read_out_of_texts() -> None:
     nodes = graph(a=("CLIPTextEncode", {"text": "fox, embedding:easy, (embedding:sub/bad.pt:1.2) embedding:easy"}))
-    assert found(nodes, KNOWN) == [("embeddings", "easy", None), ("embeddings", "sub/bad.pt", None)]
+    assert models_in(nodes, KNOWN) == [("embeddings", "easy", None), ("embeddings", "sub/bad.pt", None)]
 
 
 def test_a_stack_of_loras_names_those_that_are_on() -> None:
     rows = {"lora_1": {"on": True, "lora": "a.safetensors"}, "lora_2": {"on": False, "lora": "b.safetensors"}}
-    assert found(graph(a=("Power Lora Loader (rgthree)", rows)), {}) == [("loras", "a.safetensors", None)]
+    assert models_in(graph(a=("Power Lora Loader (rgthree)", rows)), {}) == [("loras", "a.safetensors", None)]
 
 
 @pytest.mark.parametrize("value", ["", "None", "https://x.test/a.safetensors", "use a\nb.safetensors", 5, None])
 def test_what_names_no_file_is_none(value: Any) -> None:
-    assert found(graph(a=("LoraLoader", {"lora_name": value})), {}) == []
+    assert models_in(graph(a=("LoraLoader", {"lora_name": value})), {}) == []
 
 
 def test_missing_classes_are_named_once_and_in_order() -> None:
@@ -159,19 +154,16 @@ def test_missing_classes_are_named_once_and_in_order() -> None:
     assert tool.missing_nodes(nodes, KNOWN) == ("Abc", "Zed")
 
 
-# --- tasks
+# --- tasks ---
 
 
 def task_of(known: tool.Definitions = KNOWN, **more: Any) -> str:
-    nodes = sampled(model="loader.0", **LOADED, **{key: node for key, node in more.items() if isinstance(node, tuple)})
+    nodes = sampled(model="loader.0", **APART, **{key: node for key, node in more.items() if isinstance(node, tuple)})
     for path, link in more.items():
         if isinstance(link, list):
             node_id, name = path.split("__")
             nodes[node_id]["inputs"][name] = link
     return tool.guess_task(nodes, known)
-
-
-PICTURE = ("LoadImage", {"image": "a.png"})
 
 
 @pytest.mark.parametrize("known", [KNOWN, {}])
@@ -229,13 +221,13 @@ TASKS = {
 
 def test_official_templates_are_for_what_they_are_made_for() -> None:
     guessed = {}
-    for release in ("0.3.64", "0.33.0"):
+    for release in RELEASES:
         known = defined(release)
         guessed |= {name: tool.guess_task(nodes, known) for name, nodes in templates(release).items()}
     assert {name: guessed[name] for name in TASKS} == TASKS
 
 
-# --- files that nothing is given for
+# --- files that nothing is given for ---
 
 
 def left_out(nodes: dict[str, Any], *node_ids: str, known: tool.Definitions = KNOWN) -> Any:
@@ -245,7 +237,7 @@ def left_out(nodes: dict[str, Any], *node_ids: str, known: tool.Definitions = KN
     return pruned
 
 
-def encoded(picture: str, **more: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
+def latent_of(picture: str, **more: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]:
     """A picture that is scaled and encoded, as node "latent"."""
     return {
         "picture": PICTURE,
@@ -258,13 +250,13 @@ def encoded(picture: str, **more: tuple[Any, ...]) -> dict[str, tuple[Any, ...]]
 
 def conditioned(link: list[Any], **more: tuple[Any, ...]) -> dict[str, Any]:
     """A graph that samples with conditioning from a link."""
-    nodes = sampled(model="loader.0", **LOADED, **more)
+    nodes = sampled(model="loader.0", **APART, **more)
     nodes["sampler"]["inputs"]["positive"] = link
     return nodes
 
 
 def test_an_optional_input_loses_its_link_and_what_fed_only_it_goes() -> None:
-    more = encoded("picture", reference=("ReferenceLatent", {"conditioning": "clip.0", "latent": "encode.0"}))
+    more = latent_of("picture", reference=("ReferenceLatent", {"conditioning": "clip.0", "latent": "encode.0"}))
     nodes = conditioned(["reference", 0], **more)
     nodes["reference"]["inputs"]["conditioning"] = ["positive", 0]
     pruned = left_out(nodes, "picture")
@@ -278,7 +270,7 @@ def test_a_node_that_cannot_do_without_passes_on_what_else_it_is_given() -> None
     control |= {"image": "picture.0", "negative": "negative.0", "positive": "positive.0"}
     nodes = sampled(
         model="loader.0",
-        **LOADED,
+        **APART,
         picture=PICTURE,
         net=("ControlNetLoader", {"control_net_name": "c.safetensors"}),
         apply=("ControlNetApplyAdvanced", control),
@@ -335,7 +327,7 @@ def test_of_two_pictures_in_one_the_other_stays() -> None:
 
 @pytest.mark.parametrize("known", [KNOWN, {}])
 def test_what_is_sampled_from_cannot_be_left_out(known: tool.Definitions) -> None:
-    nodes = sampled(model="loader.0", **LOADED, **encoded("picture"))
+    nodes = sampled(model="loader.0", **APART, **latent_of("picture"))
     nodes["sampler"]["inputs"]["latent_image"] = ["encode", 0]
     assert left_out(nodes, "picture", known=known) is None
 
@@ -353,7 +345,7 @@ def test_one_of_two_latents_is_not_both() -> None:
 
 
 def test_a_picture_that_is_only_shown_besides_is_no_reason_to_need_it() -> None:
-    more = encoded("picture", reference=("ReferenceLatent", {"latent": "encode.0"}))
+    more = latent_of("picture", reference=("ReferenceLatent", {"latent": "encode.0"}))
     nodes = conditioned(["reference", 0], **more, look=("PreviewImage", {"images": "scale.0"}))
     nodes["reference"]["inputs"]["conditioning"] = ["positive", 0]
     assert nodes.keys() - left_out(nodes, "picture").keys() == {"picture", "scale", "encode", "vae", "look"}
@@ -361,19 +353,19 @@ def test_a_picture_that_is_only_shown_besides_is_no_reason_to_need_it() -> None:
 
 
 def test_a_number_that_is_worked_out_of_a_picture_is_missed() -> None:
-    nodes = sampled(model="loader.0", **LOADED, picture=PICTURE, size=("GetImageSize", {"image": "picture.0"}))
+    nodes = sampled(model="loader.0", **APART, picture=PICTURE, size=("GetImageSize", {"image": "picture.0"}))
     nodes["latent"]["inputs"]["width"] = ["size", 0]
     assert left_out(nodes, "picture") is None
 
 
 def test_what_nothing_needed_before_stays() -> None:
-    nodes = sampled(model="loader.0", **LOADED, picture=PICTURE, scrap=("EmptyImage", {"width": 8, "height": 8}))
+    nodes = sampled(model="loader.0", **APART, picture=PICTURE, scrap=("EmptyImage", {"width": 8, "height": 8}))
     assert left_out(nodes, "picture") == {node_id: node for node_id, node in nodes.items() if node_id != "picture"}
     assert left_out(nodes) == nodes
 
 
 @ODD
-@given(GRAPHS)
+@given(ALMOST_GRAPHS)
 def test_files_can_be_left_out_of_anything_and_leave_no_loose_link(whatever: dict[str, Any]) -> None:
     targets = [file.target for file in tool.file_inputs(whatever, KNOWN)]
     pruned = tool.without_files(whatever, targets, KNOWN)
@@ -385,158 +377,7 @@ def test_files_can_be_left_out_of_anything_and_leave_no_loose_link(whatever: dic
     tool.check_links(tool.graph_nodes(pruned or {}), KNOWN)
 
 
-# --- drawings
-
-
-def drawn(nodes: dict[str, Any], known: tool.Definitions = KNOWN) -> list[str]:
-    return [line.strip() for line in tool.mermaid(nodes, known).splitlines()]
-
-
-def test_a_graph_is_drawn_with_titles_classes_types_and_roles() -> None:
-    nodes = graph(
-        a=("CheckpointLoaderSimple", {}, "Model"),
-        b=("KSampler", {"model": "a.0", "nothing": "zz.0"}),
-        c=("SaveLatent", {"samples": "b.0"}),
-    )
-    assert drawn(nodes)[:6] == [
-        "flowchart LR",
-        'n1["Model<br/>CheckpointLoaderSimple"]',
-        'n2["KSampler"]',
-        'n3["SaveLatent"]',
-        'n1 -->|"MODEL"| n2',
-        'n2 -->|"LATENT"| n3',
-    ]
-    assert {"class n1 loader", "class n2 sampler", "class n3 output"} <= set(drawn(nodes))
-
-
-def test_every_style_sets_its_text_colour_beside_its_background() -> None:
-    assert all("fill:" in style and "color:" in style for style in tool.DRAWN_STYLES.values())
-
-
-LINE = re.compile(
-    r"flowchart (?:LR|TD)"
-    r'|    (?:n\d+|rest)\["(?:[\w ,()/-]|<br/>|#\d+;|[^\x00-\xa0])+"\]'
-    r'|    n\d+ -->(?:\|"(?:[\w ,()/-]|#\d+;|[^\x00-\xa0])+"\|)? n\d+'
-    r"|    classDef \w+ [\w:,#]+|    class n\d+(?:,n\d+)* \w+"
-)
-
-
-@pytest.mark.parametrize(
-    "title",
-    [
-        '"]; click n1 "javascript:alert(1)"',
-        "<img src=x onerror=alert(1)>",
-        "end",
-        "```\n# x",
-        "[a](http://x.test)",
-        "1. **b** _i_",
-        '%%{init: {"theme":"forest"}}%%',
-        "#quot; &lt;",
-        "a\u202eb\u200b\x00\ud800",
-        "---",
-        "direction LR",
-        "\U0001f98a" * 100,
-    ],
-)
-def test_no_title_is_more_than_text_in_a_drawing(title: str) -> None:
-    nodes = graph(a=(title, {}, title), b=("Nobody's", {"model": "a.0"}, f"x{title}"))
-    text = tool.mermaid(nodes, {title: tool.NodeDefinition(title, {}, outputs=(f"{title}",))})
-    assert all(LINE.fullmatch(line) for line in text.split("\n"))
-    assert "direction" not in text
-    assert max(map(len, re.sub(r"#\d+;", "x", text).split("\n"))) < 120
-
-
-def test_a_large_graph_is_drawn_by_its_most_telling_nodes() -> None:
-    nodes = graph(**{f"x{n}": ("PrimitiveInt", {"value": n}) for n in range(200)})
-    nodes |= sampled(model="loader.0", **LOADED)
-    lines = drawn(nodes)
-    assert sum('["' in line for line in lines) == tool.MAX_DRAWN
-    assert f'rest["… and {len(nodes) - tool.MAX_DRAWN + 1} more"]' in lines
-    assert all(any(name in line for line in lines) for name in ("UNETLoader", "KSampler", "SaveImage"))
-
-
-def test_a_drawing_has_a_largest_size() -> None:
-    dense = {
-        str(n): {
-            "class_type": "KSampler",
-            "inputs": {f"i{k}": [str(k), 0] for k in range(n)},
-            "_meta": {"title": '"' * 99},
-        }
-        for n in range(300)
-    }
-    assert len(tool.mermaid(dense, KNOWN)) <= tool.MAX_DRAWING
-
-
-def test_a_long_way_is_drawn_from_top_to_bottom() -> None:
-    nodes = {str(n): {"class_type": "ImageInvert", "inputs": {"image": [str(n - 1), 0]}} for n in range(12)}
-    assert drawn(nodes)[0] == "flowchart TD"
-
-
-def test_circles_and_nothing_at_all_are_drawn() -> None:
-    assert drawn({}) == ["flowchart LR"]
-    assert "n1 --> n1" in drawn(graph(a=("X", {"a": "a.0"})))
-
-
-# --- what the front end replaces
-
-NOW = datetime(2026, 3, 7, 16, 5, 9)
-
-
-def sent(nodes: dict[str, Any], *dynamic: tuple[str, str], seed: int = 1) -> dict[str, Any]:
-    targets = frozenset(tool.Target(*target) for target in dynamic)
-    return tool.as_sent(nodes, targets, random.Random(seed), NOW)
-
-
-def prefix(text: str, **more: tuple[Any, ...]) -> str:
-    nodes = graph(save=("SaveImage", {"filename_prefix": text}, "Save Image"), **more)
-    return str(sent(nodes)["save"]["inputs"]["filename_prefix"])
-
-
-def test_only_dynamic_texts_are_chosen_from() -> None:
-    nodes = graph(a=("CLIPTextEncode", {"text": "{fox|cat} // x"}), b=("CLIPTextEncode", {"text": "{fox|cat}"}))
-    after = sent(nodes, ("a", "text"))
-    assert after["a"]["inputs"]["text"].strip() in ("fox", "cat")
-    assert after["b"] == nodes["b"]
-
-
-def test_one_seed_gives_one_text() -> None:
-    nodes = graph(**{f"n{n}": ("CLIPTextEncode", {"text": "{a|b|c|d|e}"}) for n in range(30)})
-    dynamic = [(node_id, "text") for node_id in nodes]
-    assert sent(nodes, *dynamic) == sent(nodes, *reversed(dynamic))
-    assert len({json.dumps(sent(nodes, *dynamic, seed=seed)) for seed in range(5)}) == 5
-
-
-@pytest.mark.parametrize(
-    ("text", "name"),
-    [
-        ("%date:yyyy-MM-dd%/x", "2026-03-07/x"),
-        ("%date:yy M d hh-h mm-m ss-s%", "26 3 7 16-16 05-5 09-9"),
-        ("%date:yyy of Q%", "yyy of Q"),
-        ("%date:dd.MM.yyyy%", "07.03.2026"),
-        ("%year%-%month% %width%x%height%", "%year%-%month% %width%x%height%"),
-        ("100% sure", "100% sure"),
-        ("%Nobody.seed% %Sampler.nothing% %Sampler.model%", "%Nobody.seed% %Sampler.nothing% %Sampler.model%"),
-        ("%Sampler.seed%_%KSampler.cfg%", "42_8"),
-        ("%Sampler.name%", "a_b_c_d_"),
-        ("%Sampler.on%", "true"),
-    ],
-)
-def test_dates_and_values_of_other_nodes_go_into_file_names(text: str, name: str) -> None:
-    values = {"seed": 42, "cfg": 8.0, "name": 'a/b:c"d\n', "on": True, "model": "save.0"}
-    assert prefix(text, a=("KSampler", values, "Sampler")) == name
-
-
-def test_a_node_is_found_by_its_class_before_a_title() -> None:
-    more: dict[str, Any] = {"a": ("Other", {"x": 1}, "Wanted"), "b": ("Wanted", {"x": 2})}
-    assert prefix("%Wanted.x%", **more) == "2"
-
-
-def test_only_names_of_files_are_filled_in() -> None:
-    nodes = graph(a=("CLIPTextEncode", {"text": "%date:yyyy%"}))
-    assert sent(nodes) == nodes
-
-
-# --- always
+# --- bundled workflows ---
 
 
 @pytest.mark.parametrize("name", BUNDLED)
@@ -546,32 +387,3 @@ def test_the_bundled_graphs_are_understood(name: str) -> None:
     assert [kind for _, kind in tool.outputs(nodes, KNOWN)] == ["image"]
     assert (tool.file_inputs(nodes, KNOWN), tool.missing_nodes(nodes, KNOWN)) == ((), ())
     assert all(file.folder for file in tool.model_files(nodes, KNOWN))
-
-
-@ODD
-@given(GRAPHS)
-def test_no_graph_is_too_odd(nodes: dict[str, Any]) -> None:
-    before = copy.deepcopy(nodes)
-    for known in (KNOWN, {}):
-        tool.file_inputs(nodes, known)
-        tool.outputs(nodes, known)
-        tool.model_files(nodes, known)
-        tool.missing_nodes(nodes, known)
-        tool.guess_task(nodes, known)
-        assert all(LINE.fullmatch(line) for line in tool.mermaid(nodes, known).split("\n"))
-    sent(nodes, *((node_id, "text") for node_id in nodes), ("nobody", "text"))
-    assert repr(nodes) == repr(before)
-
-
-@pytest.mark.parametrize("width", [1, 10])
-def test_a_huge_graph_takes_no_time(width: int) -> None:
-    nodes = {
-        str(n): {"class_type": "KSampler", "inputs": {f"i{k}": [str(n - k), 0] for k in range(1, width + 1)}}
-        for n in range(5000)
-    }
-    nodes["save"] = {"class_type": "SaveImage", "inputs": {"images": ["4999", 0], "filename_prefix": "%KSampler.i1%"}}
-    start = time.perf_counter()
-    for ask in (tool.file_inputs, tool.outputs, tool.model_files, tool.missing_nodes, tool.guess_task, tool.mermaid):
-        ask(nodes, KNOWN)
-    sent(nodes)
-    assert time.perf_counter() - start < 5

@@ -1,4 +1,5 @@
-"""Room 3: what people publish beside ComfyUI's own templates: custom nodes, marks of other programs, files by hand."""
+"""Workflows as people publish them, beside ComfyUI's own templates: with custom nodes, with marks of other programs,
+and as JSON that was written by hand."""
 
 import copy
 import json
@@ -7,27 +8,11 @@ from typing import Any
 import pytest
 
 import comfyui_tool as tool
-from tests.graph.test_editor import node, workflow
 from tests.support.conversion import parsed
-from tests.support.graphs import defined, graph
+from tests.support.graphs import defined, graph, ui_node, ui_workflow
 
 Nodes = dict[str, Any]
 KNOWN = defined()
-
-
-def plain(**over: tuple[Any, ...]) -> Nodes:
-    """Text to image in the API format; `over` puts other nodes in their places."""
-    nodes: dict[str, tuple[Any, ...]] = {
-        "loader": ("CheckpointLoaderSimple", {"ckpt_name": "a.safetensors"}),
-        "size": ("EmptyLatentImage", {"width": 512, "height": 512, "batch_size": 1}),
-        "positive": ("CLIPTextEncode", {"text": "a cat", "clip": "loader.1"}),
-        "negative": ("CLIPTextEncode", {"text": "bad", "clip": "loader.1"}),
-        "sampler": ("KSampler", {**SAMPLING, "model": "loader.0", "seed": 5}),
-        "decode": ("VAEDecode", {"samples": "sampler.0", "vae": "loader.2"}),
-        "save": ("SaveImage", {"images": "decode.0", "filename_prefix": "x"}),
-    }
-    return graph(**(nodes | over))
-
 
 SAMPLING = {
     "steps": 20,
@@ -41,7 +26,21 @@ SAMPLING = {
 }
 
 
-def found(nodes: Nodes, *names: str) -> dict[str, str]:
+def published(**over: tuple[Any, ...]) -> Nodes:
+    """Text to image in the API format; `over` puts other nodes in their places."""
+    nodes: dict[str, tuple[Any, ...]] = {
+        "loader": ("CheckpointLoaderSimple", {"ckpt_name": "a.safetensors"}),
+        "size": ("EmptyLatentImage", {"width": 512, "height": 512, "batch_size": 1}),
+        "positive": ("CLIPTextEncode", {"text": "a cat", "clip": "loader.1"}),
+        "negative": ("CLIPTextEncode", {"text": "bad", "clip": "loader.1"}),
+        "sampler": ("KSampler", {**SAMPLING, "model": "loader.0", "seed": 5}),
+        "decode": ("VAEDecode", {"samples": "sampler.0", "vae": "loader.2"}),
+        "save": ("SaveImage", {"images": "decode.0", "filename_prefix": "x"}),
+    }
+    return graph(**(nodes | over))
+
+
+def places(nodes: Nodes, *names: str) -> dict[str, str]:
     """Where parameters are set, as "node.input", with their placeholders."""
     parameters = tool.discover(nodes, KNOWN)
     return {
@@ -57,28 +56,28 @@ def found(nodes: Nodes, *names: str) -> dict[str, str]:
 @pytest.mark.parametrize("side", ["positive", "negative"])
 def test_a_styler_keeps_the_two_sides_apart(side: str) -> None:
     other = "negative" if side == "positive" else "positive"
-    nodes = plain(
+    nodes = published(
         positive=("CLIPTextEncode", {"text": "styler.0", "clip": "loader.1"}),
         negative=("CLIPTextEncode", {"text": "styler.1", "clip": "loader.1"}),
         styler=("SDXLPromptStyler", {f"text_{side}": "typed", f"text_{other}": "words.0", "style": "base"}),
         words=("PrimitiveStringMultiline", {"value": "linked"}),
     )
     name = {"positive": "prompt", "negative": "negative_prompt"}
-    assert found(nodes, "prompt", "negative_prompt") == {name[side]: f"styler.text_{side}", name[other]: "words.value"}
+    assert places(nodes, "prompt", "negative_prompt") == {name[side]: f"styler.text_{side}", name[other]: "words.value"}
 
 
 def test_boxes_on_top_of_a_text_are_not_the_prompt() -> None:
     box = {"width": 64, "height": 64, "x": 0, "y": 0, "clip": "loader.1"}
-    nodes = plain(
+    nodes = published(
         first=("GLIGENTextBoxApply", {"text": "bottle", "conditioning_to": "positive.0", **box}),
         second=("GLIGENTextBoxApply", {"text": "sun", "conditioning_to": "first.0", **box}),
         sampler=("KSampler", {**SAMPLING, "model": "loader.0", "seed": 5, "positive": "second.0"}),
     )
-    assert found(nodes, "prompt", "width") == {"prompt": "positive.text", "width": "size.width"}
+    assert places(nodes, "prompt", "width") == {"prompt": "positive.text", "width": "size.width"}
 
 
 def test_a_sampler_of_a_custom_package_is_known_by_what_it_takes() -> None:
-    nodes = plain(
+    nodes = published(
         loader=("UNETLoader", {"unet_name": "flux1-dev.safetensors"}),
         sampler=(
             "XlabsSampler",
@@ -93,7 +92,7 @@ def test_a_sampler_of_a_custom_package_is_known_by_what_it_takes() -> None:
             },
         ),
     )
-    assert found(nodes, "prompt", "negative_prompt", "seed", "steps", "guidance", "width") == {
+    assert places(nodes, "prompt", "negative_prompt", "seed", "steps", "guidance", "width") == {
         "prompt": "positive.text",
         "negative_prompt": "negative.text",
         "seed": "sampler.noise_seed",
@@ -104,7 +103,7 @@ def test_a_sampler_of_a_custom_package_is_known_by_what_it_takes() -> None:
 
 
 def test_a_video_of_a_picture_that_was_made_of_words_takes_those_words() -> None:
-    nodes = plain(
+    nodes = published(
         video=("ImageOnlyCheckpointLoader", {"ckpt_name": "svd.safetensors"}),
         start=(
             "SVD_img2vid_Conditioning",
@@ -125,7 +124,7 @@ def test_a_video_of_a_picture_that_was_made_of_words_takes_those_words() -> None
         frames=("VAEDecode", {"samples": "move.0", "vae": "video.2"}),
         save=("SaveAnimatedWEBP", {"images": "frames.0", "fps": 10}),
     )
-    assert found(nodes, "prompt", "seed", "steps") == {
+    assert places(nodes, "prompt", "seed", "steps") == {
         "prompt": "positive.text",
         "seed": "sampler.seed",
         "steps": "sampler.steps",
@@ -133,18 +132,18 @@ def test_a_video_of_a_picture_that_was_made_of_words_takes_those_words() -> None
 
 
 def test_a_seed_is_found_in_a_bundle_of_everything() -> None:
-    nodes = plain(
+    nodes = published(
         sampler=("KSampler", {**SAMPLING, "model": "loader.0", "seed": "outer.8"}),
         outer=("Context (rgthree)", {"base_ctx": "inner.0", "positive": "positive.0", "negative": "negative.0"}),
         inner=("Context (rgthree)", {"model": "loader.0", "clip": "loader.1", "seed": "number.0"}),
         number=("Seed (rgthree)", {"seed": 55}),
     )
-    assert found(nodes, "seed") == {"seed": "number.seed"}
+    assert places(nodes, "seed") == {"seed": "number.seed"}
 
 
 def test_what_a_node_showed_last_is_no_prompt() -> None:
     shown = parsed({"ShowText|pysssss": {"input": {"required": {"text": ["STRING", {}]}}, "output": ["STRING"]}})
-    nodes = plain(
+    nodes = published(
         positive=("CLIPTextEncode", {"text": "shown.0", "clip": "loader.1"}),
         shown=("ShowText|pysssss", {"text": "asked.0", "text_0": "what was shown last time"}),
         asked=("Florence2Run", {"text_input": "", "image": "picture.0", "florence2_model": "model.0"}),
@@ -159,11 +158,11 @@ def test_what_a_node_showed_last_is_no_prompt() -> None:
 
 
 def test_numbers_held_as_text_are_found_and_bound_as_numbers() -> None:
-    nodes = plain(
+    nodes = published(
         size=("EmptyLatentImage", {"width": "512", "height": "512", "batch_size": "1"}),
         sampler=("KSampler", {**SAMPLING, "model": "loader.0", "seed": "PARAM_INT_SEED", "steps": "20"}),
     )
-    assert found(nodes, "seed", "steps", "width", "height") == {
+    assert places(nodes, "seed", "steps", "width", "height") == {
         "seed": "sampler.seed",
         "steps": "sampler.steps",
         "width": "size.width",
@@ -177,8 +176,8 @@ def test_numbers_held_as_text_are_found_and_bound_as_numbers() -> None:
     ("name", "where"), [("seed", "sampler.seed"), ("steps", "sampler.steps"), ("width", "size.width")]
 )
 def test_a_number_that_a_text_mentions_is_set_where_it_belongs_and_mentioned(name: str, where: str) -> None:
-    nodes = plain(positive=("CLIPTextEncode", {"text": f"a cat, {{{{{name}}}}}", "clip": "loader.1"}))
-    assert found(nodes, name) == {name: f"{where} positive.text{{{{{name}}}}}"}
+    nodes = published(positive=("CLIPTextEncode", {"text": f"a cat, {{{{{name}}}}}", "clip": "loader.1"}))
+    assert places(nodes, name) == {name: f"{where} positive.text{{{{{name}}}}}"}
     read = tool.Workflow.parse("x", nodes, KNOWN)
     held = read.value(name)
     assert isinstance(held, int)
@@ -189,11 +188,11 @@ def test_a_number_that_a_text_mentions_is_set_where_it_belongs_and_mentioned(nam
 
 
 def test_a_file_name_of_a_custom_saver_keeps_its_own_marks() -> None:
-    nodes = plain(
+    nodes = published(
         save=("Image Saver", {"images": "decode.0", "filename": "%date%_%seed%_%width%x%height%", "path": ""})
     )
     read = tool.Workflow.parse("x", nodes, KNOWN)
-    assert found(nodes, "seed", "width") == {"seed": "sampler.seed", "width": "size.width"}
+    assert places(nodes, "seed", "width") == {"seed": "sampler.seed", "width": "size.width"}
     assert read.bind({"seed": 7}).filled(KNOWN).graph["save"] == nodes["save"]
 
 
@@ -207,24 +206,26 @@ PAGE = {
 
 @pytest.mark.parametrize("kind", ["Label (rgthree)", "Fast Groups Bypasser (rgthree)", "Note Plus (mtb)"])
 def test_remarks_and_switches_of_common_packages_are_left_out(kind: str) -> None:
-    ui = workflow(node(1, "Source"), node(2, kind), node(5, "Use", ("vae", "VAE", 1)), links=[[1, 1, 0, 5, 0, "VAE"]])
+    ui = ui_workflow(
+        ui_node(1, "Source"), ui_node(2, kind), ui_node(5, "Use", ("vae", "VAE", 1)), links=[[1, 1, 0, 5, 0, "VAE"]]
+    )
     assert set(tool.convert(ui, PAGE)) == {"1", "5"}
 
 
 def test_a_reroute_of_a_common_package_is_followed() -> None:
-    ui = workflow(
-        node(1, "Source"),
-        node(2, "Reroute (rgthree)", ("", "*", 1)),
-        node(5, "Use", ("vae", "VAE", 2)),
+    ui = ui_workflow(
+        ui_node(1, "Source"),
+        ui_node(2, "Reroute (rgthree)", ("", "*", 1)),
+        ui_node(5, "Use", ("vae", "VAE", 2)),
         links=[[1, 1, 0, 2, 0, "VAE"], [2, 2, 0, 5, 0, "VAE"]],
     )
     assert tool.convert(ui, PAGE)["5"]["inputs"] == {"vae": ["1", 0]}
 
 
-EVERYWHERE = workflow(
-    node(1, "Source"),
-    node(2, "Anything Everywhere", ("anything", "*", 1)),
-    node(5, "Use", ("vae", "VAE", None)),
+EVERYWHERE = ui_workflow(
+    ui_node(1, "Source"),
+    ui_node(2, "Anything Everywhere", ("anything", "*", 1)),
+    ui_node(5, "Use", ("vae", "VAE", None)),
     links=[[1, 1, 0, 2, 0, "VAE"]],
 )
 
@@ -264,6 +265,6 @@ def test_a_bare_placeholder_is_read() -> None:
 
 @pytest.mark.parametrize("key", ["input", "workflow_api", "workflow_json"])
 def test_a_workflow_is_found_in_other_programs_envelopes(key: str) -> None:
-    nodes = plain()
+    nodes = published()
     assert tool.unwrap({key: nodes}) == tool.unwrap({"input": {key: nodes}}) == nodes
     assert tool.unwrap({key: json.dumps(nodes)}) == nodes

@@ -1,4 +1,4 @@
-"""How JSON that a person wrote is read, and that no text makes it take long."""
+"""JSON that a person wrote is read as it was meant, and no text takes long to be read."""
 
 import json
 import time

@@ -1,8 +1,7 @@
-"""Room 3: graphs, their parameters, and values made to fit."""
+"""A workflow as a value: names set widgets, placeholders give way to what is bound, and nothing else changes."""
 
+import contextlib
 import copy
-import json
-import math
 from typing import Any
 
 import pytest
@@ -10,75 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import comfyui_tool as tool
-from tests.support import ROOT
-
-STEPS = tool.InputSpec("INT", 1, 10000)
-CFG = tool.InputSpec("FLOAT", 0.0, 100.0, 0.1)
-EIGHT = tool.InputSpec("INT", 16, 16384, 8)
-
-
-def bundled(name: str) -> dict[str, Any]:
-    return json.loads((ROOT / "workflows" / f"{name}.json").read_text())
-
-
-def parameters(graph: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
-    return {name: [(t.node_id, t.input) for t in targets] for name, targets in tool.discover(graph).items()}
-
-
-# --- parameters ---
-
-
-def test_a_checkpoint_graph_has_all_its_parameters() -> None:
-    assert parameters(bundled("checkpoint")) == {
-        "prompt": [("2", "text")],
-        "negative_prompt": [("3", "text")],
-        "model": [("1", "ckpt_name")],
-        "width": [("4", "width")],
-        "height": [("4", "height")],
-        "batch_size": [("4", "batch_size")],
-        "seed": [("5", "seed")],
-        "steps": [("5", "steps")],
-        "guidance": [("5", "cfg")],
-        "sampler": [("5", "sampler_name")],
-        "scheduler": [("5", "scheduler")],
-        "denoise": [("5", "denoise")],
-    }
-
-
-def test_with_a_guidance_node_cfg_is_left_alone() -> None:
-    assert parameters(bundled("flux"))["guidance"] == [("5", "guidance")]
-
-
-@pytest.mark.parametrize("name", ["flux", "z-image-turbo"])
-def test_a_zeroed_negative_is_no_negative_prompt(name: str) -> None:
-    assert "negative_prompt" not in parameters(bundled(name))
-
-
-def test_one_text_that_feeds_both_sides_is_the_prompt_only() -> None:
-    graph = bundled("checkpoint")
-    graph["5"]["inputs"]["negative"] = ["2", 0]
-    found = parameters(graph)
-    assert (found["prompt"], "negative_prompt" in found) == ([("2", "text")], False)
-
-
-def test_the_two_sides_of_a_controlnet_are_kept_apart() -> None:
-    graph = bundled("checkpoint")
-    graph["9"] = {"class_type": "ControlNetApplyAdvanced", "inputs": {"positive": ["2", 0], "negative": ["3", 0]}}
-    graph["5"]["inputs"] |= {"positive": ["9", 0], "negative": ["9", 1]}
-    found = parameters(graph)
-    assert (found["prompt"], found["negative_prompt"]) == ([("2", "text")], [("3", "text")])
-
-
-def test_a_widget_that_is_linked_is_no_parameter() -> None:
-    graph = bundled("checkpoint")
-    graph["5"]["inputs"]["seed"] = ["77", 0]
-    assert "seed" not in parameters(graph)
-
-
-def test_a_cycle_does_not_hang() -> None:
-    graph = bundled("checkpoint")
-    graph["2"]["inputs"]["clip"] = ["5", 0]
-    assert parameters(graph)["prompt"] == [("2", "text")]
+from tests.support.conversion import classes, converted, every_template
+from tests.support.graphs import at, bundled, encoder, found, node, sampler, text_to_image
+from tests.support.odd_graphs import DEFINITIONS, GRAPHS
 
 
 def test_binding_changes_a_copy() -> None:
@@ -96,179 +29,220 @@ def test_what_is_no_graph_is_refused(graph: Any) -> None:
         tool.Workflow.parse("x", graph)
 
 
-# --- definitions ---
+# --- placeholders ---
+
+TAVERN = text_to_image(
+    good=encoder("masterpiece, %prompt%, 8k"),
+    bad=encoder("%negative_prompt%"),
+    sampler=sampler(seed="%seed%", steps="%steps%", cfg="%scale%", sampler_name="%sampler%"),
+    latent=node("EmptyLatentImage", width="%width%", height="%height%", batch_size=1),
+)
 
 
-@pytest.mark.parametrize("shape", [[["a", "b"], {"default": "a"}], ["COMBO", {"options": ["a", "b"]}], [["a", "b"]]])
-def test_both_shapes_of_a_choice_are_read(shape: list[Any]) -> None:
-    definition = tool.NodeDefinition.parse("X", {"input": {"required": {"pick": shape}}})
-    assert definition.inputs["pick"] == tool.InputSpec("COMBO", choices=("a", "b"), default="a")
-
-
-def test_ranges_are_read_and_hidden_inputs_are_not() -> None:
-    raw = {
-        "input": {
-            "required": {"steps": ["INT", {"min": 1, "max": 9, "step": 2}], "model": ["MODEL"]},
-            "optional": {"odd": "?"},
-            "hidden": {"prompt": "PROMPT"},
-        }
-    }
-    assert dict(tool.NodeDefinition.parse("X", raw).inputs) == {
-        "steps": tool.InputSpec("INT", 1, 9, 2),
-        "model": tool.InputSpec("MODEL"),
+def test_placeholders_are_parameters() -> None:
+    assert found(TAVERN, "prompt", "negative_prompt", "seed", "guidance", "width") == {
+        "prompt": ["good.text %prompt%"],
+        "negative_prompt": ["bad.text %negative_prompt%"],
+        "seed": ["sampler.seed %seed%"],
+        "guidance": ["sampler.cfg %scale%"],
+        "width": ["latent.width %width%"],
     }
 
 
-# --- names ---
-
-NAMES = ("sd_xl_base_1.0.safetensors", "flux\\Flux1-Dev.safetensors", "sub/dream_8.ckpt", "tiny.safetensors")
-
-
-@pytest.mark.parametrize(
-    ("wanted", "expected"),
-    [
-        ("tiny.safetensors", "tiny.safetensors"),
-        ("TINY", "tiny.safetensors"),
-        ("flux/flux1-dev.safetensors", "flux\\Flux1-Dev.safetensors"),
-        ("flux1-dev", "flux\\Flux1-Dev.safetensors"),
-        ("dream 8", "sub/dream_8.ckpt"),
-        ("SD XL base 1.0", "sd_xl_base_1.0.safetensors"),
-        ("模型v1", None),
-        ("dream", None),
-        ("", None),
-        ("!!!", None),
-    ],
-)
-def test_a_model_is_found_whatever_its_case_folder_slash_or_extension(wanted: str, expected: str | None) -> None:
-    assert tool.find_name(wanted, NAMES) == expected
+def test_a_placeholder_gives_way_to_the_value_and_the_text_around_it_stays() -> None:
+    bound = tool.Workflow.parse("x", TAVERN).bind({"prompt": "a %seed% fox", "seed": 5, "cfg": 6.5})
+    inputs = bound.graph["sampler"]["inputs"]
+    assert bound.graph["good"]["inputs"]["text"] == "masterpiece, a %seed% fox, 8k"
+    assert (inputs["seed"], inputs["cfg"], inputs["steps"]) == (5, 6.5, "%steps%")
+    assert (bound.value("prompt"), bound.value("steps")) == ("a %seed% fox", None)
 
 
-def test_an_exact_name_wins_over_one_that_is_only_alike() -> None:
-    assert tool.find_name("b/x.ckpt", ["a/x.ckpt", "b/x.ckpt"]) == "b/x.ckpt"
+def test_values_can_be_bound_one_after_the_other_and_anew() -> None:
+    workflow = tool.Workflow.parse("x", text_to_image(good=encoder("{{prompt}} in {{ style }}, %%MOOD%%")))
+    bound = workflow.bind({"prompt": "a cat"}).bind({"style": "oil"}).bind({"prompt": "a dog", "mood": "calm"})
+    assert bound.graph["good"]["inputs"]["text"] == "a dog in oil, calm"
 
 
-def test_the_closest_names_come_first() -> None:
-    assert tool.closest("sdxl base", NAMES, 1) == ["sd_xl_base_1.0.safetensors"]
-
-
-# --- numbers ---
-
-
-@pytest.mark.parametrize(
-    ("value", "spec", "expected"),
-    [
-        (20, STEPS, 20),
-        ("20", STEPS, 20),
-        (" 20.0 ", STEPS, 20),
-        (19.6, STEPS, 20),
-        (0, STEPS, 1),
-        (99999, STEPS, 10000),
-        ("7,5", CFG, 7.5),
-        (-3, CFG, 0.0),
-    ],
-)
-def test_numbers_are_made_to_fit(value: Any, spec: tool.InputSpec, expected: float) -> None:
-    fitted, note = tool.fit_number(tool.Wanted(value, "steps"), spec)
-    assert (fitted, type(fitted)) == (expected, type(expected))
-    assert bool(note) == (str(value).strip() not in {"20", "20.0", "7,5"})
-
-
-def test_a_large_seed_stays_exact() -> None:
-    seed = 2**64 - 1
-    assert tool.fit_number(tool.Wanted(str(seed), "seed"), tool.InputSpec("INT", 0, seed)) == (seed, "")
-
-
-@pytest.mark.parametrize(
-    "value", ["many", "", True, None, [20], {"a": 1}, "nan", math.inf, "1e999", "9" * 400, "2 0", "1,000"]
-)
-def test_what_is_no_number_is_refused_naming_it_and_the_range(value: Any) -> None:
-    with pytest.raises(tool.BadArgument) as error:
-        tool.fit_number(tool.Wanted(value, "The argument steps"), STEPS)
-    assert "The argument steps" in error.value.message
-    assert "1 to 10000" in error.value.hint
-
-
-@given(
-    st.one_of(
-        st.integers(),
-        st.floats(allow_nan=False, allow_infinity=False),
-        st.from_regex(r"-?[0-9]{1,30}([.][0-9]+)?", fullmatch=True),
+def test_a_bound_value_is_no_placeholder_itself() -> None:
+    bound = tool.Workflow.parse("x", text_to_image(good=encoder("{{prompt}} {{style}}"))).bind(
+        {"prompt": "{{style}}", "style": "oil"}
     )
-)
-def test_a_number_always_ends_in_the_nodes_range(value: Any) -> None:
-    for spec in (STEPS, CFG):
-        fitted, _ = tool.fit_number(tool.Wanted(value, "x"), spec)
-        assert spec.minimum <= fitted <= spec.maximum
+    assert bound.graph["good"]["inputs"]["text"] == "{{style}} oil"
 
 
-# --- sizes ---
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        (None, "1024x1024"),
-        ("auto", "1024x1024"),
-        ("16:9", "1344x768"),
-        ("9/16", "768x1344"),
-        ("2.35:1", "1600x640"),
-        ("portrait", "832x1280"),
-        ("16x9", "1344x768"),
-        ("1x1", "1024x1024"),
-        ("1216x832", "1216x832"),
-        ("1216 × 832", "1216x832"),
-        ("640 by 480 px", "640x480"),
-        ("768", "768x768"),
-        (768, "768x768"),
-    ],
-)
-def test_sizes_are_understood(text: Any, expected: str) -> None:
-    asked = tool.read_size(tool.Wanted(text, "size") if text else None)
-    assert str(tool.fit_size(asked, 1.05, EIGHT, EIGHT)) == expected
-
-
-def test_pixels_are_taken_to_the_nodes_step_and_range() -> None:
-    assert str(tool.fit_size(tool.Size(1001, 4), 1.0, EIGHT, EIGHT)) == "1000x16"
-
-
-@pytest.mark.parametrize("text", ["big", "12:", "0:5", "0x0", "0", "1", "1:100", "x512", "-5x5", "[512, 512]"])
-def test_what_is_no_size_is_refused_with_what_would_do(text: str) -> None:
-    with pytest.raises(tool.BadArgument) as error:
-        tool.read_size(tool.Wanted(text, "The argument size"))
-    assert text in error.value.message
-    assert ":" in error.value.hint
-
-
-@given(st.floats(0.126, 7.9), st.floats(0.07, 16))
-def test_an_aspect_ratio_keeps_to_the_megapixels(ratio: float, megapixels: float) -> None:
-    size = tool.fit_size(tool.read_size(tool.Wanted(f"{ratio:.4f}:1", "size")), megapixels, EIGHT, EIGHT)
-    assert size.width % 64 == 0
-    assert size.height % 64 == 0
-    assert 0.4 * megapixels <= size.megapixels <= 1.8 * megapixels
-
-
-# --- file names ---
+def test_what_nobody_bound_gives_way_to_the_default_or_to_nothing() -> None:
+    known = {
+        "KSampler": tool.NodeDefinition(
+            "KSampler",
+            {
+                "seed": tool.InputSpec("INT", 0),
+                "steps": tool.InputSpec("INT", 1, default=25),
+                "sampler_name": tool.InputSpec("COMBO", choices=("euler",), default="euler"),
+            },
+        )
+    }
+    workflow = tool.Workflow.parse("x", TAVERN).bind({"steps": 9})
+    filled = workflow.filled(known).graph
+    assert filled["good"]["inputs"]["text"] == "masterpiece, , 8k"
+    assert {key: filled["sampler"]["inputs"][key] for key in ("seed", "steps", "sampler_name")} == {
+        "seed": 0,
+        "steps": 9,
+        "sampler_name": "euler",
+    }
+    assert set(workflow.open) == {
+        "prompt",
+        "negative_prompt",
+        "seed",
+        "guidance",
+        "sampler",
+        "width",
+        "height",
+    }
 
 
 @pytest.mark.parametrize(
-    ("prompt", "expected"),
+    "text", ["100%", "50% gray, 20% red", "%year%", "%KSampler.seed%", "{{ a | b }}", "%%", "{a|b}"]
+)
+def test_what_only_looks_like_a_placeholder_is_none(text: str) -> None:
+    workflow = tool.Workflow.parse("x", text_to_image(good=encoder(text)))
+    assert workflow.templates == {}
+    assert workflow.filled().graph["good"]["inputs"]["text"] == text
+
+
+def test_what_comfyui_itself_puts_into_file_names_is_left_to_it() -> None:
+    save = node("SaveImage", images=("decode", 0), filename_prefix="%date:yyyy%/%width%x%height%_%seed%")
+    assert tool.Workflow.parse("x", text_to_image(save=save)).templates == {}
+
+
+def test_what_a_node_of_the_graph_replaces_is_no_placeholder() -> None:
+    graph = text_to_image(good=encoder(("fill", 0)), frame=node("PrimitiveString", value="a photo of {{thing}}"))
+    graph["fill"] = node("StringReplace", string=("frame", 0), find="{{thing}}", replace=("own", 0))
+    graph["own"] = node("PrimitiveString", value="a cat")
+    assert tool.Workflow.parse("x", graph).templates == {}
+    assert found(graph, "prompt") == ["own.value"]
+
+
+def test_what_is_a_placeholder_in_one_text_is_none_in_a_name_that_holds_the_same() -> None:
+    text = "%%X%%%steps%"
+    graph = {"1": {"class_type": "LoadAudio", "inputs": {"model": text, "model_negative": text}}}
+    bound = tool.Workflow.parse("x", graph).bind({"steps": 7}).graph["1"]["inputs"]
+    assert bound == {"model": text, "model_negative": "%%X%%7"}
+
+
+# --- every widget by name ---
+
+
+def test_every_widget_has_a_name() -> None:
+    workflow = tool.Workflow.parse("x", text_to_image(second=sampler() | {"_meta": {"title": 'My "own" v1.5'}}))
+    assert [name for name in workflow.widgets if name.startswith(("EmptyLatent", "CLIP"))] == [
+        "CLIPTextEncode (good).text",
+        "CLIPTextEncode (bad).text",
+        "EmptyLatentImage.width",
+        "EmptyLatentImage.height",
+        "EmptyLatentImage.batch_size",
+    ]
+    assert workflow.widgets["My 'own' v1.5.steps"] == tool.Target("second", "steps")
+    assert workflow.names[: len(workflow.parameters)] == tuple(workflow.parameters)
+
+
+@pytest.mark.parametrize(
+    ("name", "where"),
     [
-        ("a red fox", "a-red-fox-7"),
-        ("../../etc/passwd\x00 <b>", "etc-passwd-b-7"),
-        ("🦊🦊", "picture-7"),
-        ("маяк на закате", "маяк-на-закате-7"),
-        ("灯台", "灯台-7"),
-        ("word " * 4000, "word-word-word-word-word-word-word-word-word-wor-7"),
+        ("steps", "sampler.steps"),
+        ("Batch Size", "latent.batch_size"),
+        ("CFG", "sampler.cfg"),
+        ("negative", "bad.text"),
+        ("ckpt name", "model.ckpt_name"),
+        ("big canvas.width", "latent.width"),
+        ("emptylatentimage.height", "latent.height"),
+        ("SAMPLER.steps", "sampler.steps"),
+        ("save.filename prefix", "save.filename_prefix"),
+        ("CLIPTextEncode (bad).text", "bad.text"),
+        ("CLIPTextEncode.text", None),
+        ("nothing", None),
+        ("", None),
     ],
 )
-def test_files_get_telling_and_harmless_names(prompt: str, expected: str) -> None:
-    assert tool.file_stem(prompt, 7) == expected
+def test_a_name_is_found_however_it_is_spelt(name: str, where: str | None) -> None:
+    graph = text_to_image()
+    graph["latent"]["_meta"] = {"title": "Big Canvas"}
+    targets = tool.Workflow.parse("x", graph).find(name)
+    assert (at(targets[0]) if targets else None) == where
 
 
-@given(st.text())
-def test_any_prompt_gives_a_file_name_that_every_system_takes(prompt: str) -> None:
-    stem = tool.file_stem(prompt, 1)
-    assert stem
-    assert len(stem.encode()) <= 220
-    assert not set(stem) & set('/\\:*?"<>|\0\n')
-    assert not stem.startswith((".", "-"))
+def test_any_name_can_be_bound_and_an_unknown_one_is_refused_with_the_closest() -> None:
+    workflow = tool.Workflow.parse("x", text_to_image())
+    assert workflow.bind({"SaveImage.filename_prefix": "y"}).graph["save"]["inputs"]["filename_prefix"] == "y"
+    with pytest.raises(tool.BadArgument, match="stepps") as refused:
+        workflow.bind({"stepps": 3})
+    assert '"steps"' in refused.value.hint
+
+
+def test_a_linked_number_has_the_range_of_the_input_that_it_feeds() -> None:
+    graph = text_to_image(number=node("PrimitiveInt", "Steps", value=5), sampler=sampler(steps=("number", 0)))
+    spec = tool.InputSpec("INT", 1, 100)
+    known = {
+        "KSampler": tool.NodeDefinition("KSampler", {"steps": spec}),
+        "PrimitiveInt": tool.NodeDefinition("PrimitiveInt", {"value": tool.InputSpec("INT")}),
+    }
+    assert tool.Workflow.parse("x", graph).spec("steps", known) == spec
+
+
+def test_a_name_tells_what_it_takes() -> None:
+    spec = tool.InputSpec("INT", 1, 100)
+    known = {"KSampler": tool.NodeDefinition("KSampler", {"steps": spec})}
+    graph = text_to_image(good=encoder("{{prompt}}!"), sampler=sampler(steps="{{steps}}"))
+    workflow = tool.Workflow.parse("x", graph)
+    assert workflow.spec("steps", known) == workflow.spec("KSampler.steps", known) == spec
+    assert workflow.spec("prompt", known) == workflow.spec("seed", {}) == tool.InputSpec("STRING")
+
+
+# --- whatever a graph holds ---
+
+
+def test_binding_what_an_official_template_holds_changes_nothing() -> None:
+    for release, name in every_template():
+        with contextlib.suppress(tool.WorkflowRefused):
+            graph = converted(release, name)
+            workflow = tool.Workflow.parse(name, graph, classes(release))
+            held = {name: workflow.value(name) for name in workflow.names}
+            assert workflow.bind(held).graph == graph
+            assert workflow.filled(classes(release)).graph == graph
+
+
+@given(GRAPHS, DEFINITIONS)
+def test_binding_what_a_graph_holds_changes_nothing(graph: dict[str, Any], definitions: Any) -> None:
+    workflow = tool.Workflow.parse("x", graph, definitions)
+    for name in workflow.names:
+        if (value := workflow.value(name)) == value:  # not-a-number is not even itself
+            assert repr(workflow.bind({name: value}).graph) == repr(graph)
+
+
+@given(GRAPHS, st.data())
+def test_binding_changes_what_was_named_and_nothing_else(graph: dict[str, Any], data: st.DataObject) -> None:
+    workflow = tool.Workflow.parse("x", graph)
+    if workflow.names:
+        name = data.draw(st.sampled_from(workflow.names))
+        bound = workflow.bind({name: "something new"})
+        named = {target.widget for target in workflow.find(name) or ()}
+        for target in workflow.widgets.values():
+            held = bound.graph[target.node_id]["inputs"][target.input]
+            before = graph[target.node_id]["inputs"][target.input]
+            assert ("something new" in str(held)) if target in named else repr(held) == repr(before)
+
+
+@given(GRAPHS)
+def test_no_placeholder_survives(graph: dict[str, Any]) -> None:
+    workflow = tool.Workflow.parse("x", graph)
+    filled = workflow.filled().graph
+    for targets in workflow.parameters.values():
+        for target in targets:
+            assert not target.token or target.token not in str(filled[target.node_id]["inputs"][target.input])
+
+
+@given(GRAPHS)
+def test_every_name_finds_what_it_names(graph: dict[str, Any]) -> None:
+    workflow = tool.Workflow.parse("x", graph)
+    for name, target in workflow.widgets.items():
+        assert workflow.find(name) == (workflow.parameters.get(name) or (target,))
+        assert workflow.find(f"{target.node_id}.{target.input}")

@@ -1,74 +1,37 @@
-"""Rooms 5, 6 and 8: any workflow, as its author saved it, found by its name, run, listed and described."""
+"""Any workflow, as its author saved it: found by its name, given its inputs, files and LoRAs, held to the limits, and
+run."""
 
 import asyncio
-import io
 import json
-import random
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
 import pytest
-from PIL import Image
 
 import comfyui_tool as tool
 from tests.support.conversion import template
+from tests.support.pictures import opened, still, unread
+from tests.support.runs import loading, models_of, order, pasted, run_wish, save, sent, settings, small_graph
 from tests.support.stand_in import DEFAULT_MODELS, StandIn
-from tests.support.stand_in.files import File, Place
-from tests.support.watching import Watcher
+from tests.support.stand_in.files import Place
 
-EMPTY = tool.Catalogue()
 SD15 = {**DEFAULT_MODELS, "checkpoints": ["sub/v1-5-pruned-emaonly-fp16.safetensors", "tiny.safetensors"]}
 
-
-@pytest.fixture(autouse=True)
-async def _close() -> AsyncIterator[None]:
-    yield
-    await tool.close_servers()
-
-
-def save(comfy: StandIn, name: str, value: Any) -> None:
-    """Save a workflow on the server, as ComfyUI's page does."""
-    comfy.userdata[f"workflows/{name}"] = File(json.dumps(value).encode())
-
-
-def pasted(**workflows: Any) -> tool.Catalogue:
-    """A catalogue whose administrator pasted these."""
-    return tool.Catalogue(tool.read_pasted(json.dumps(workflows), "administrator", "The valve").entries)
-
-
-def order(workflow: str, inputs: Any = None, *files: tool.InputFile | None) -> tool.Wish:
-    return tool.Settings((), tool.Limits(), False, {}).order(workflow, inputs, files)
-
-
-async def run(comfy: StandIn, wish: tool.Wish, catalogue: tool.Catalogue = EMPTY, **limits: Any) -> tool.Made:
-    endpoints = [tool.Endpoint(comfy.url)]
-    return await tool.make(wish, endpoints, tool.Limits(**limits), Watcher(), catalogue=catalogue, previews=False)
-
-
-def sent(comfy: StandIn, title: str) -> Any:
-    """The inputs of the node with that title, or of that class, in the last prompt."""
-    nodes = comfy.prompts[-1]["prompt"].values()
-    return next(node["inputs"] for node in nodes if title in (node["_meta"].get("title"), node["class_type"]))
-
-
-def graph(comfy: StandIn, **over: Any) -> dict[str, Any]:
-    """A small graph in the API format."""
-    return comfy.example_graph(steps=2, seed=5, width=64, height=64, **over)
+pytestmark = pytest.mark.usefixtures("closed_servers")
 
 
 # --- found by name ---
 
 
 async def test_workflows_saved_on_the_server_are_found_with_their_folders(comfy: StandIn) -> None:
-    save(comfy, "portrait.json", graph(comfy))
-    save(comfy, "sub/Ünï code.json", graph(comfy))
+    save(comfy, "portrait.json", small_graph(comfy))
+    save(comfy, "sub/Ünï code.json", small_graph(comfy))
     save(comfy, ".index.json", {})
     save(comfy, "notes.txt", {})
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
         assert await server.saved_workflows() == ["portrait.json", "sub/Ünï code.json"]
     for name in ("portrait", "Portrait.json", "sub/Ünï code", "ünï code"):
-        assert (await run(comfy, order(name))).products, name
+        assert (await run_wish(comfy, order(name))).products, name
 
 
 async def test_a_server_on_which_nothing_was_ever_saved_has_none(comfy: StandIn) -> None:
@@ -77,10 +40,10 @@ async def test_a_server_on_which_nothing_was_ever_saved_has_none(comfy: StandIn)
 
 
 async def test_of_two_with_one_name_the_first_source_wins_and_the_other_carries_its_own(comfy: StandIn) -> None:
-    save(comfy, "flux.json", graph(comfy, text="from the server"))
-    save(comfy, "mine.json", graph(comfy, text="from the server"))
-    mine = tool.Entry("mine", "user", graph(comfy, text="from the user"))
-    theirs = tool.Entry("mine", "administrator", graph(comfy, text="from the administrator"))
+    save(comfy, "flux.json", small_graph(comfy, text="from the server"))
+    save(comfy, "mine.json", small_graph(comfy, text="from the server"))
+    mine = tool.Entry("mine", "user", small_graph(comfy, text="from the user"))
+    theirs = tool.Entry("mine", "administrator", small_graph(comfy, text="from the administrator"))
     catalogue = tool.Catalogue((mine, theirs))
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
         names = [(entry.name, entry.source) for entry in (await catalogue.entries(server)).entries]
@@ -92,20 +55,20 @@ async def test_of_two_with_one_name_the_first_source_wins_and_the_other_carries_
     ]
     assert ("flux (bundled)", "bundled") in names
     for name, text in (("mine", "the user"), ("mine (administrator)", "the administrator"), ("flux", "the server")):
-        await run(comfy, order(name), catalogue)
+        await run_wish(comfy, order(name), catalogue)
         assert sent(comfy, "CLIPTextEncode")["text"] == f"from {text}"
 
 
 async def test_saved_workflows_can_be_kept_out(comfy: StandIn) -> None:
-    save(comfy, "portrait.json", graph(comfy))
+    save(comfy, "portrait.json", small_graph(comfy))
     with pytest.raises(tool.UnknownWorkflow, match='"portrait"'):
-        await run(comfy, order("portrait"), tool.Catalogue(saved=False))
+        await run_wish(comfy, order("portrait"), tool.Catalogue(saved=False))
 
 
 async def test_an_unknown_name_is_answered_with_the_closest_and_with_what_could_not_be_read(comfy: StandIn) -> None:
-    save(comfy, "portrait.json", graph(comfy))
+    save(comfy, "portrait.json", small_graph(comfy))
     with pytest.raises(tool.UnknownWorkflow) as error:
-        await run(comfy, order("portraits"), tool.Catalogue(problems=("The valve: This is no JSON.",)))
+        await run_wish(comfy, order("portraits"), tool.Catalogue(problems=("The valve: This is no JSON.",)))
     assert '"portrait"' in error.value.hint
     assert "This is no JSON" in error.value.hint
 
@@ -113,7 +76,7 @@ async def test_an_unknown_name_is_answered_with_the_closest_and_with_what_could_
 async def test_a_file_that_is_no_workflow_is_named(comfy: StandIn) -> None:
     save(comfy, "notes.json", {"a": 1})
     with pytest.raises(tool.WorkflowRefused, match=r'"notes" cannot be used\. This is an object with "a"'):
-        await run(comfy, order("notes"))
+        await run_wish(comfy, order("notes"))
 
 
 # --- as its author saved it ---
@@ -125,10 +88,8 @@ async def test_a_workflow_as_the_editor_saves_it_runs_with_nothing_mapped_by_han
         save(comfy, "plain.json", template("0.3.64", "lora"))
         comfy.models["loras"] = ["blindbox_v1_mix.safetensors", "MoXinV1.safetensors"]
         comfy.models["checkpoints"] += ["dreamshaper_8.safetensors"]
-        wish = tool.Settings((), tool.Limits(), False, {}).wish(
-            "a fox", workflow="plain", seed=7, steps=3, size="128x64", negative_prompt="a dog"
-        )
-        made = await run(comfy, wish)
+        wish = settings().wish("a fox", workflow="plain", seed=7, steps=3, size="128x64", negative_prompt="a dog")
+        made = await run_wish(comfy, wish)
     assert (made.workflow, made.seed, made.model) == ("plain", 7, "dreamshaper_8.safetensors")
     assert [product.size for product in made.products] == [tool.Size(128, 64)]
     sampler = sent(comfy, "KSampler")
@@ -138,8 +99,8 @@ async def test_a_workflow_as_the_editor_saves_it_runs_with_nothing_mapped_by_han
 
 
 async def test_what_nobody_named_stays_as_it_was_saved(comfy: StandIn) -> None:
-    saved = graph(comfy, cfg=3.3, scheduler="karras", negative="rain")
-    await run(comfy, order("x", {"prompt": "a fox", "seed": 9}), pasted(x=saved))
+    saved = small_graph(comfy, cfg=3.3, scheduler="karras", negative="rain")
+    await run_wish(comfy, order("x", {"prompt": "a fox", "seed": 9}), pasted(x=saved))
     expected = json.loads(json.dumps(saved))
     expected["6"]["inputs"]["text"] = "a fox"
     expected["3"]["inputs"]["seed"] = 9
@@ -148,12 +109,12 @@ async def test_what_nobody_named_stays_as_it_was_saved(comfy: StandIn) -> None:
 
 
 async def test_a_seed_that_is_not_given_is_random_and_reported_and_repeats_the_picture(comfy: StandIn) -> None:
-    catalogue = pasted(x=graph(comfy))
-    first, other = await run(comfy, order("x"), catalogue), await run(comfy, order("x"), catalogue)
+    catalogue = pasted(x=small_graph(comfy))
+    first, other = await run_wish(comfy, order("x"), catalogue), await run_wish(comfy, order("x"), catalogue)
     assert first.seed != other.seed
     assert sent(comfy, "KSampler")["seed"] == other.seed
-    again = await run(comfy, order("x", {"seed": first.seed}), catalogue)
-    pixels = [Image.open(io.BytesIO(made.products[0].data)).tobytes() for made in (first, other, again)]
+    again = await run_wish(comfy, order("x", {"seed": first.seed}), catalogue)
+    pixels = [opened(made.products[0]).tobytes() for made in (first, other, again)]
     assert pixels[0] == pixels[2] != pixels[1]
 
 
@@ -169,7 +130,7 @@ async def test_choices_in_a_saved_text_are_made_by_the_seed_and_a_text_of_the_ca
         save(comfy, "fox.json", ui)
 
         async def texts(inputs: Any) -> set[str]:
-            await run(comfy, order("fox", {"steps": 1, "width": 64, "height": 64, **inputs}))
+            await run_wish(comfy, order("fox", {"steps": 1, "width": 64, "height": 64, **inputs}))
             return {n["inputs"].get("text") for n in comfy.prompts[-1]["prompt"].values()}
 
         first, again = await texts({"seed": 1}), await texts({"seed": 1})
@@ -182,39 +143,39 @@ async def test_model_files_are_matched_whatever_their_folder_case_and_extension(
     comfy.models = {**comfy.models, "checkpoints": ["SDXL\\Dream_8.safetensors"]}
     await comfy.kill()
     await comfy.start()
-    await run(comfy, order("x"), pasted(x=graph(comfy, ckpt_name="dream_8.ckpt")))
+    await run_wish(comfy, order("x"), pasted(x=small_graph(comfy, ckpt_name="dream_8.ckpt")))
     assert sent(comfy, "CheckpointLoaderSimple")["ckpt_name"] == "SDXL\\Dream_8.safetensors"
 
 
 async def test_a_model_file_that_is_missing_is_named_with_the_closest_and_can_be_replaced(comfy: StandIn) -> None:
-    catalogue = pasted(x=graph(comfy, ckpt_name="tiny3.safetensors"))
+    catalogue = pasted(x=small_graph(comfy, ckpt_name="tiny3.safetensors"))
     with pytest.raises(tool.ModelNotInstalled) as error:
-        await run(comfy, order("x"), catalogue)
+        await run_wish(comfy, order("x"), catalogue)
     assert "checkpoints/tiny3.safetensors" in error.value.message
     assert '"tiny.safetensors"' in error.value.message
-    made = await run(comfy, order("x", {"model": "TINY"}), catalogue)
+    made = await run_wish(comfy, order("x", {"model": "TINY"}), catalogue)
     assert made.model == "tiny.safetensors"
 
 
 async def test_all_missing_nodes_are_named_at_once(comfy: StandIn) -> None:
-    saved = graph(comfy) | {str(n): {"class_type": f"Strange{n}", "inputs": {"image": ["8", 0]}} for n in (20, 21)}
+    strange = {str(n): {"class_type": f"Strange{n}", "inputs": {"image": ["8", 0]}} for n in (20, 21)}
     with pytest.raises(tool.NodeNotInstalled, match='"Strange20", "Strange21"'):
-        await run(comfy, order("x"), pasted(x=saved))
+        await run_wish(comfy, order("x"), pasted(x=small_graph(comfy) | strange))
 
 
 async def test_links_in_a_circle_are_said_to_be(comfy: StandIn) -> None:
-    saved = graph(comfy)
+    saved = small_graph(comfy)
     saved["3"]["inputs"]["latent_image"] = ["3", 0]
     with pytest.raises(tool.WorkflowRefused, match="in a circle"):
-        await run(comfy, order("x"), pasted(x=saved))
+        await run_wish(comfy, order("x"), pasted(x=saved))
 
 
 async def test_a_workflow_of_five_thousand_nodes_runs(comfy: StandIn) -> None:
-    saved = graph(comfy)
+    saved = small_graph(comfy)
     for number in range(5000):
         source = ["8", 0] if not number else [str(1000 + number - 1), 0]
         saved[str(1000 + number)] = {"class_type": "ImageInvert", "inputs": {"image": source}}
-    await run(comfy, order("x", {"prompt": "y"}), pasted(x=saved))
+    await run_wish(comfy, order("x", {"prompt": "y"}), pasted(x=saved))
     assert sent(comfy, "KSampler")["steps"] == 2
 
 
@@ -222,7 +183,7 @@ async def test_a_workflow_of_five_thousand_nodes_runs(comfy: StandIn) -> None:
 
 
 async def test_any_widget_is_reached_by_its_nodes_title(comfy: StandIn) -> None:
-    await run(comfy, order("x", {"KSampler.cfg": 2.5, "9.filename_prefix": "mine"}), pasted(x=graph(comfy)))
+    await run_wish(comfy, order("x", {"KSampler.cfg": 2.5, "9.filename_prefix": "mine"}), pasted(x=small_graph(comfy)))
     assert sent(comfy, "KSampler")["cfg"] == 2.5
     assert sent(comfy, "SaveImage")["filename_prefix"] == "mine"
 
@@ -243,28 +204,30 @@ async def test_an_input_that_cannot_be_is_refused_with_the_closest(
     comfy: StandIn, inputs: Any, error: type[tool.ComfyUIError], says: str
 ) -> None:
     with pytest.raises(error) as refused:
-        await run(comfy, order("x", inputs), pasted(x=graph(comfy)))
+        await run_wish(comfy, order("x", inputs), pasted(x=small_graph(comfy)))
     text = f"{refused.value.message} {refused.value.hint}"
     assert all(part in text for part in says.split(".*")), text
     assert comfy.prompts == []
 
 
 async def test_inputs_may_come_as_text_and_numbers_beyond_the_range_are_clamped_and_told(comfy: StandIn) -> None:
-    made = await run(comfy, order("x", '{"guidance": 900, "steps": "3"}'), pasted(x=graph(comfy)))
+    made = await run_wish(comfy, order("x", '{"guidance": 900, "steps": "3"}'), pasted(x=small_graph(comfy)))
     assert sent(comfy, "KSampler")["cfg"] == 100.0
     assert sent(comfy, "KSampler")["steps"] == 3
     assert any("guidance" in note for note in made.notes)
 
 
 async def test_size_and_count_are_understood_by_every_workflow_that_has_them(comfy: StandIn) -> None:
-    made = await run(comfy, order("x", {"size": "2:1", "count": 2}), pasted(x=graph(comfy)))
+    made = await run_wish(comfy, order("x", {"size": "2:1", "count": 2}), pasted(x=small_graph(comfy)))
     sizes = [product.size for product in made.products]
     assert sizes == [tool.Size(64, 64)] * 2  # 2:1 at so few pixels, in steps of 64
 
 
 async def test_what_a_placeholder_stands_for_is_put_in_and_the_rest_is_left_empty(comfy: StandIn) -> None:
-    saved = graph(comfy, text="oil painting of {{prompt}}, {{style}}", negative="%negative_prompt%", cfg="%scale%")
-    made = await run(comfy, order("x", {"prompt": "a fox"}), pasted(x=saved))
+    saved = small_graph(
+        comfy, text="oil painting of {{prompt}}, {{style}}", negative="%negative_prompt%", cfg="%scale%"
+    )
+    made = await run_wish(comfy, order("x", {"prompt": "a fox"}), pasted(x=saved))
     assert made.products
     texts = {n["inputs"].get("text") for n in comfy.prompts[-1]["prompt"].values()}
     assert {"oil painting of a fox, ", ""} <= texts
@@ -287,27 +250,23 @@ async def test_what_a_placeholder_stands_for_is_put_in_and_the_rest_is_left_empt
 )
 async def test_limits_hold_for_every_workflow_and_way_of_naming(comfy: StandIn, inputs: Any, says: str) -> None:
     with pytest.raises(tool.LimitExceeded, match=says):
-        await run(comfy, order("x", inputs), pasted(x=graph(comfy)))
+        await run_wish(comfy, order("x", inputs), pasted(x=small_graph(comfy)))
     assert comfy.prompts == []
 
 
 async def test_a_limit_holds_for_what_the_author_saved(comfy: StandIn) -> None:
+    saved = small_graph(comfy)
+    saved["3"]["inputs"]["steps"] = 150
     with pytest.raises(tool.LimitExceeded, match='"KSampler" has 150 as steps, and the administrator allows 100'):
-        await run(
-            comfy,
-            order("x"),
-            pasted(
-                x=graph(comfy) | {"3": graph(comfy)["3"] | {"inputs": graph(comfy)["3"]["inputs"] | {"steps": 150}}}
-            ),
-        )
+        await run_wish(comfy, order("x"), pasted(x=saved))
 
 
 # --- LoRAs and models ---
 
 
 async def test_loras_are_put_into_any_workflow_by_name_and_strength(comfy: StandIn) -> None:
-    wish = tool.Settings((), tool.Limits(), False, {}).wish("a fox", workflow="x", loras=["Detail:0.8", "anime_style"])
-    await run(comfy, wish, pasted(x=graph(comfy)))
+    wish = settings().wish("a fox", workflow="x", loras=["Detail:0.8", "anime_style"])
+    await run_wish(comfy, wish, pasted(x=small_graph(comfy)))
     nodes = comfy.prompts[-1]["prompt"]
     loras = [node["inputs"] for node in nodes.values() if node["class_type"] == "LoraLoader"]
     assert [(lora["lora_name"], lora["strength_model"]) for lora in loras] == [
@@ -318,31 +277,31 @@ async def test_loras_are_put_into_any_workflow_by_name_and_strength(comfy: Stand
 
 
 async def test_loras_may_be_given_as_one_text_and_to_run_workflow_too(comfy: StandIn) -> None:
-    made = await run(comfy, order("x", {"loras": "detail:0.5, anime_style"}), pasted(x=graph(comfy)))
+    made = await run_wish(comfy, order("x", {"loras": "detail:0.5, anime_style"}), pasted(x=small_graph(comfy)))
     assert made.products
     assert sum(n["class_type"] == "LoraLoader" for n in comfy.prompts[-1]["prompt"].values()) == 2
 
 
 async def test_a_lora_that_is_not_there_is_answered_with_the_closest(comfy: StandIn) -> None:
-    wish = tool.Settings((), tool.Limits(), False, {}).wish("a fox", loras=["details"])
+    wish = settings().wish("a fox", loras=["details"])
     with pytest.raises(tool.ModelNotInstalled, match='"details"') as error:
-        await run(comfy, wish)
+        await run_wish(comfy, wish)
     assert '"detail.safetensors"' in error.value.hint
 
 
 @pytest.mark.parametrize("text", ["", "oil painting of {{prompt}}"])
 async def test_a_workflow_without_the_prompt_that_it_needs_says_so(comfy: StandIn, text: str) -> None:
-    catalogue = pasted(x=graph(comfy, text=text)) if text else EMPTY
+    catalogue = pasted(x=small_graph(comfy, text=text)) if text else None
     with pytest.raises(tool.BadArgument, match="needs a prompt"):
-        await run(comfy, order("x" if text else "checkpoint"), catalogue)
+        await run_wish(comfy, order("x" if text else "checkpoint"), catalogue)
 
 
 async def test_a_valve_changes_nothing_in_a_workflow_that_the_call_named(comfy: StandIn) -> None:
     valves = tool.Valves(
-        model="tiny2", size="2048x2048", negative_prompt="a dog", workflows=json.dumps({"x": graph(comfy)})
+        model="tiny2", size="2048x2048", negative_prompt="a dog", workflows=json.dumps({"x": small_graph(comfy)})
     )
-    settings = tool.resolve(valves, None)
-    made = await run(comfy, settings.wish("a fox", workflow="x"), settings.catalogue)
+    everybodys = tool.resolve(valves, None)
+    made = await run_wish(comfy, everybodys.wish("a fox", workflow="x"), everybodys.catalogue)
     assert (made.model, made.products[0].size) == ("sd_xl_base_1.0.safetensors", tool.Size(64, 64))
     texts = {n["inputs"].get("text") for n in comfy.prompts[-1]["prompt"].values()}
     assert texts == {None, "a fox", "blurry"}
@@ -357,23 +316,17 @@ async def test_a_bundled_video_has_the_shape_that_its_family_was_made_for(comfy:
 
 
 async def test_a_prompt_for_a_workflow_that_takes_none_is_refused(comfy: StandIn) -> None:
-    wish = tool.Settings((), tool.Limits(), False, {}).wish("a fox", workflow="upscale")
+    wish = settings().wish("a fox", workflow="upscale")
     with pytest.raises(tool.BadArgument, match='"upscale" takes no prompt'):
-        await run(comfy, wish)
+        await run_wish(comfy, wish)
 
 
 # --- files ---
 
 
-def png(colour: str = "red") -> tool.InputFile:
-    stream = io.BytesIO()
-    Image.new("RGB", (64, 64), colour).save(stream, "PNG")
-    return tool.InputFile(stream.getvalue(), "png")
-
-
 async def test_an_image_is_uploaded_once_under_a_name_of_its_content_and_worked_on(comfy: StandIn) -> None:
     for _ in range(2):
-        made = await run(comfy, order("upscale", None, png()))
+        made = await run_wish(comfy, order("upscale", None, unread()))
     assert made.products[0].size is not None
     loaders = [
         node for prompt in comfy.prompts for node in prompt["prompt"].values() if "LoadImage" in node["class_type"]
@@ -384,28 +337,28 @@ async def test_an_image_is_uploaded_once_under_a_name_of_its_content_and_worked_
 
 async def test_a_workflow_without_the_image_that_it_needs_says_so(comfy: StandIn) -> None:
     with pytest.raises(tool.BadArgument, match='The workflow "x" needs the image for'):
-        await run(comfy, order("x"), pasted(x=loading("gone.png")))
+        await run_wish(comfy, order("x"), pasted(x=loading("gone.png")))
 
 
 async def test_a_bundled_workflow_never_works_on_a_picture_that_nobody_gave(comfy: StandIn) -> None:
     with pytest.raises(tool.BadArgument, match='"upscale" needs the image'):
-        await run(comfy, order("upscale"))
+        await run_wish(comfy, order("upscale"))
 
 
 async def test_the_authors_own_image_is_used_where_the_server_has_it(comfy: StandIn) -> None:
-    assert (await run(comfy, order("x"), pasted(x=loading("example.png")))).products
+    assert (await run_wish(comfy, order("x"), pasted(x=loading("example.png")))).products
 
 
 async def test_a_file_that_was_added_a_moment_ago_is_there(comfy: StandIn) -> None:
     with pytest.raises(tool.BadArgument):
-        await run(comfy, order("x"), pasted(x=loading("new.png")))
-    comfy.files.put(Place("input", "", "new.png"), png().data)
-    assert (await run(comfy, order("x"), pasted(x=loading("new.png")))).products
+        await run_wish(comfy, order("x"), pasted(x=loading("new.png")))
+    comfy.files.put(Place("input", "", "new.png"), unread().data)
+    assert (await run_wish(comfy, order("x"), pasted(x=loading("new.png")))).products
 
 
 async def test_more_images_than_a_workflow_takes_are_refused(comfy: StandIn) -> None:
     with pytest.raises(tool.BadArgument, match='"x" takes 1 image, and 2 were given'):
-        await run(comfy, order("x", None, png(), png("blue")), pasted(x=loading("example.png")))
+        await run_wish(comfy, order("x", None, unread(), unread(colour="blue")), pasted(x=loading("example.png")))
 
 
 async def test_a_mask_for_the_workflows_own_picture_is_not_passed_over_in_silence(comfy: StandIn) -> None:
@@ -414,32 +367,31 @@ async def test_a_mask_for_the_workflows_own_picture_is_not_passed_over_in_silenc
         "4": {"class_type": "SaveImage", "inputs": {"images": ["3", 0], "filename_prefix": "y"}},
     }
     with pytest.raises(tool.BadArgument, match="goes with a picture, and none was given"):
-        await run(comfy, order("x", None, None, png("white")), pasted(x=masked))
+        await run_wish(comfy, order("x", None, None, unread(colour="white")), pasted(x=masked))
 
 
 async def test_a_mask_is_the_last_picture_where_only_a_task_is_named_too() -> None:
-    entry = next(entry for entry in tool.bundled_entries() if entry.name == "checkpoint-inpaint")
-    async with StandIn(models={need.folder: [need.file] for need in entry.needs}, step_seconds=0.0) as comfy:
-        files = [await asyncio.to_thread(tool.read_still, png(colour).data, colour) for colour in ("red", "white")]
-        made = await run(comfy, order("inpaint", {"prompt": "a fox", "steps": 1}, *files))
+    async with StandIn(models=models_of("checkpoint-inpaint"), step_seconds=0.0) as comfy:
+        files = [await asyncio.to_thread(still, colour=colour) for colour in ("red", "white")]
+        made = await run_wish(comfy, order("inpaint", {"prompt": "a fox", "steps": 1}, *files))
         with pytest.raises(tool.BadArgument, match="3 pictures were given, which no workflow takes"):
-            await run(comfy, order("inpaint", {"prompt": "a fox"}, *files, files[0]))
+            await run_wish(comfy, order("inpaint", {"prompt": "a fox"}, *files, files[0]))
     assert made.workflow == "checkpoint-inpaint"
 
 
 async def test_what_is_missing_or_too_much_is_told_in_terms_of_the_call(comfy: StandIn) -> None:
-    file = await asyncio.to_thread(tool.read_still, png().data, "red")
+    file = await asyncio.to_thread(still)
     with pytest.raises(tool.BadArgument) as unmasked:
-        await run(comfy, order("checkpoint-inpaint", {"prompt": "a fox"}, file))
+        await run_wish(comfy, order("checkpoint-inpaint", {"prompt": "a fox"}, file))
     assert "last of `images` of run_workflow" in unmasked.value.hint
     with pytest.raises(tool.BadArgument, match="A picture was given, which no workflow takes") as useless:
-        await run(comfy, order("text_to_image", {"prompt": "a fox"}, file))
+        await run_wish(comfy, order("text_to_image", {"prompt": "a fox"}, file))
     assert "at most 0" not in useless.value.hint
 
 
 async def test_a_scale_beside_a_size_wins_and_says_so(comfy: StandIn) -> None:
-    file = await asyncio.to_thread(tool.read_still, png().data, "red")
-    made = await run(comfy, order("upscale", {"scale": 3, "size": "99x99"}, file))
+    file = await asyncio.to_thread(still)
+    made = await run_wish(comfy, order("upscale", {"scale": 3, "size": "99x99"}, file))
     assert made.products[0].size == tool.Size(192, 192)
     assert "scale was followed, and size left out" in made.notes
 
@@ -453,164 +405,15 @@ async def test_the_picture_after_the_last_one_is_the_mask_even_if_it_is_the_firs
     }
     for key in ("1", "2", "4"):
         three[f"9{key}"] = {"class_type": "SaveImage", "inputs": {"images": [key, 0], "filename_prefix": "x"}}
-    white, blue = png("white"), png("blue")
-    await run(comfy, order("x", None, white, blue, white), pasted(x=three))
+    white, blue = unread(colour="white"), unread(colour="blue")
+    await run_wish(comfy, order("x", None, white, blue, white), pasted(x=three))
     loaded = [comfy.prompts[-1]["prompt"][key]["inputs"]["image"] for key in ("1", "2")]
     assert loaded == [white.stored_name, blue.stored_name]
 
 
-def loading(name: str) -> dict[str, Any]:
-    return {
-        "1": {"class_type": "LoadImage", "inputs": {"image": name}},
-        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}},
-    }
-
-
 async def test_what_is_no_picture_is_brought_back_as_well() -> None:
-    entry = next(entry for entry in tool.bundled_entries() if entry.name == "ace-step")
-    models = {need.folder: [need.file] for need in entry.needs}
-    async with StandIn(models=models, step_seconds=0.0) as comfy:
-        made = await run(comfy, order("ace-step", {"prompt": "jazz", "seconds": 1, "steps": 2}))
+    async with StandIn(models=models_of("ace-step"), step_seconds=0.0) as comfy:
+        made = await run_wish(comfy, order("ace-step", {"prompt": "jazz", "seconds": 1, "steps": 2}))
     assert [(product.content_type, product.ending, product.size) for product in made.products] == [
         ("audio/mpeg", "mp3", None)
     ]
-
-
-# --- lists and descriptions ---
-
-
-async def listed(comfy: StandIn, catalogue: tool.Catalogue = EMPTY, search: str = "") -> dict[str, Any]:
-    async with tool.open_server(tool.Endpoint(comfy.url)) as server:
-        return await tool.list_workflows(server, catalogue, search)
-
-
-async def test_the_list_says_what_each_is_for_and_why_it_cannot_be_run(comfy: StandIn) -> None:
-    save(comfy, "broken.json", {"nodes": [{"id": 1, "type": "Strange"}], "links": []})
-    catalogue = pasted(
-        fox={"workflow": graph(comfy), "description": "Foxes only"}, gone=graph(comfy, ckpt_name="x.ckpt")
-    )
-    lines = {line["name"]: line for line in (await listed(comfy, catalogue))["workflows"]}
-    assert lines["fox"] == {"name": "fox", "task": "text_to_image", "source": "administrator", "about": "Foxes only"}
-    assert "x.ckpt" in lines["gone"]["cannot run"]
-    assert "Strange" in lines["broken"]["cannot run"]
-    assert "cannot run" not in lines["checkpoint"]
-    assert {entry.name for entry in tool.bundled_entries()} <= set(lines)
-
-
-async def test_the_list_is_searched_by_all_words(comfy: StandIn) -> None:
-    found = await listed(comfy, search="Flux edit")
-    assert found["workflows"]
-    assert all("flux" in line["name"] and "edit" in line["name"] + line["about"] for line in found["workflows"])
-    nothing = await listed(comfy, search="fluxx")
-    assert nothing["workflows"] == []
-    assert "flux" in nothing["closest"]
-
-
-async def test_a_long_list_is_cut_with_a_count(comfy: StandIn) -> None:
-    for number in range(60):
-        save(comfy, f"w{number:02}.json", graph(comfy))
-    found = await listed(comfy, search="w")
-    assert len(found["workflows"]) == 40
-    assert "more" in found
-
-
-async def described(comfy: StandIn, name: str, catalogue: tool.Catalogue = EMPTY) -> dict[str, Any]:
-    async with tool.open_server(tool.Endpoint(comfy.url)) as server:
-        entry = await catalogue.find(server, tool.Wanted(name, "The argument workflow"))
-        return await tool.describe_workflow(server, entry)
-
-
-async def test_a_description_tells_types_ranges_choices_and_what_is_saved(comfy: StandIn) -> None:
-    about = await described(comfy, "x", pasted(x=graph(comfy)))
-    assert about["inputs"]["prompt"] == 'STRING, now "a lighthouse at dusk"'
-    assert about["inputs"]["steps"] == "INT, 1 to 10000, now 2"
-    assert about["inputs"]["seed"].endswith("random unless given")
-    assert about["inputs"]["sampler"].startswith('COMBO, one of "euler"')
-    assert "more" in about["inputs"]["sampler"]
-    assert about["other inputs"]["SaveImage.filename_prefix"] == 'STRING, now "ComfyUI"'
-    assert about["makes"] == ['image ("SaveImage")']
-    assert about["models"] == {"checkpoints/sd_xl_base_1.0.safetensors": "installed"}
-    assert about["task"] == "text_to_image"
-    assert about["diagram"].startswith("```mermaid\nflowchart")
-
-
-async def test_a_description_of_what_cannot_run_says_what_is_missing(comfy: StandIn) -> None:
-    saved = graph(comfy, ckpt_name="gone.ckpt") | {"20": {"class_type": "Strange", "inputs": {"image": ["8", 0]}}}
-    about = await described(comfy, "x", pasted(x=saved))
-    assert about["missing nodes"] == ["Strange"]
-    assert about["models"] == {"checkpoints/gone.ckpt": "not installed"}
-
-
-async def test_a_bundled_workflows_models_count_under_names_alike(comfy: StandIn) -> None:
-    comfy.models = {**comfy.models, "diffusion_models": ["z-image-turbo-fp8.safetensors"]}
-    await comfy.kill()
-    await comfy.start()
-    about = await described(comfy, "z-image-turbo")
-    assert (
-        about["models"]["diffusion_models/z_image_turbo_bf16.safetensors"]
-        == 'installed as "z-image-turbo-fp8.safetensors"'
-    )
-
-
-async def test_a_description_names_the_files_to_give(comfy: StandIn) -> None:
-    assert (await described(comfy, "x", pasted(x=loading("example.png"))))["files"] == ['image for "LoadImage"']
-
-
-async def test_a_description_tells_which_pictures_may_be_left_out_and_where_a_mask_goes(comfy: StandIn) -> None:
-    assert (await described(comfy, "qwen-image-edit"))["files"] == [
-        'image for "Image"',
-        'image for "Image 2", optional',
-        'image for "Image 3", optional',
-    ]
-    assert (await described(comfy, "checkpoint-inpaint"))["files"] == ['image and mask for "Image and mask"']
-
-
-# --- models ---
-
-
-async def models(comfy: StandIn, kind: str = "", search: str = "") -> dict[str, Any]:
-    async with tool.open_server(tool.Endpoint(comfy.url)) as server:
-        return await tool.list_models(server, kind, search)
-
-
-async def test_models_are_listed_by_kind_under_the_names_that_people_use(comfy: StandIn) -> None:
-    assert await models(comfy, "loras") == {"loras": ["anime_style.safetensors", "detail.safetensors"]}
-    assert await models(comfy, "LoRA") == await models(comfy, "lora") == await models(comfy, "loras")
-    assert await models(comfy, "upscaler") == {"upscale_models": ["4x-UltraSharp.pth"]}
-    assert "euler" in (await models(comfy, "samplers"))["samplers"]
-    assert "karras" in (await models(comfy, "scheduler"))["schedulers"]
-
-
-async def test_without_a_kind_they_are_counted_or_searched_for(comfy: StandIn) -> None:
-    counted = (await models(comfy))["installed"]
-    assert counted["checkpoints"] == 4
-    assert await models(comfy, search="anime") == {"loras": ["anime_style.safetensors"]}
-
-
-async def test_embeddings_are_listed_too(comfy: StandIn) -> None:
-    comfy.models = {**comfy.models, "embeddings": ["easynegative.safetensors"]}
-    await comfy.kill()
-    await comfy.start()
-    assert (await models(comfy, "embedding"))["embeddings"]
-
-
-async def test_a_search_without_a_find_gives_the_closest(comfy: StandIn) -> None:
-    found = await models(comfy, "loras", "anima")
-    assert found["found"] == 0
-    assert found["closest"][0] == "anime_style.safetensors"
-
-
-async def test_an_unknown_kind_is_refused_with_all_kinds(comfy: StandIn) -> None:
-    with pytest.raises(tool.BadArgument, match='no kind of model "hypernet"') as error:
-        await models(comfy, "hypernet")
-    assert '"checkpoints"' in error.value.hint
-
-
-async def test_a_long_list_of_models_is_cut_with_a_count(comfy: StandIn) -> None:
-    names = [f"lora_{number:03}.safetensors" for number in range(100)]
-    random.Random(1).shuffle(names)
-    comfy.models = {**comfy.models, "loras": names}
-    await comfy.kill()
-    await comfy.start()
-    found = await models(comfy, "loras")
-    assert (len(found["loras"]), found["more"]) == (60, {"loras": 40})

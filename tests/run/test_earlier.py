@@ -1,106 +1,48 @@
-"""Room 8: a job that outlived its call is found again, by its user alone, and brought."""
+"""A job that outlived its call is found again, by its user alone, waited for, and brought."""
 
 import asyncio
 import dataclasses
-import io
-import time
 import uuid
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from PIL import Image
 
 import comfyui_tool as tool
+from tests.support.pictures import opened
+from tests.support.runs import ANN, BOB, KEY, NOBODY, QUICKER, Shelf, Stored, done, endpoints, make, orphan
 from tests.support.stand_in import StandIn
 from tests.support.watching import Watcher, until
-
-QUICK = tool.Patience(first=0.02, look_up=0.3, longest=0.5, polling=0.1, settle=0.2, gone=0.6, again=0.1)
-KEY = b"the secret of this Open WebUI"
-NOBODY = "http://127.0.0.1:9"
 
 
 @pytest.fixture
 async def comfy() -> AsyncIterator[StandIn]:
+    """A server of the newer release alone, with previews."""
     async with StandIn(step_seconds=0.01, preview_method="auto") as server:
         yield server
         await tool.close_servers()
 
 
-def fleet(*servers: StandIn | str, user: str = "ann", key: bytes = KEY, **limits: Any) -> tool.Fleet:
+def fleet(*servers: StandIn | str, user: str = "ann", key: bytes = KEY) -> tool.Fleet:
     """What any worker makes of a call of this user: nothing is shared with other calls but the key."""
-    urls = [server if isinstance(server, str) else server.url for server in servers]
-    return tool.Fleet(tuple(map(tool.Endpoint, urls)), tool.Limits(**limits), tool.Owner(user, key), QUICK)
+    return tool.Fleet(tuple(endpoints(*servers)), tool.Limits(), tool.Owner(user, key), QUICKER)
 
 
 async def begin(comfy: StandIn, user: str = "ann", **arguments: Any) -> str:
     """A call whose wait is over while ComfyUI is still at work; the id that it tells."""
     comfy.misbehave.hold_at_step = 1
-    of = fleet(comfy, user=user, wait_seconds=0.3)
-    wish = tool.Settings((), of.limits, True, {}).wish(
-        "a fox", **{"size": "64x96", "steps": 3, "seed": 7, "workflow": "checkpoint", **arguments}
-    )
+    limits, owner = tool.Limits(wait_seconds=0.3), tool.Owner(user, KEY)
+    asked = {"prompt": "a fox", "size": "64x96", "seed": 7, **arguments}
     with pytest.raises(tool.StillRunning) as still:
-        await tool.make(wish, of.endpoints, of.limits, Watcher(), patience=QUICK, owner=of.owner)
+        await make(comfy, limits=limits, patience=QUICKER, owner=owner, **asked)
     return still.value.job_id
-
-
-async def done(comfy: StandIn, prompt_id: str) -> None:
-    comfy.release()
-    await until(lambda: prompt_id in comfy.history)
-
-
-async def orphan(comfy: StandIn, owner: tool.Owner, ago: float = 300.0, wait: float = 3600.0, **graph: Any) -> str:
-    """A finished job that a call of another process started, to wait so long for it, and which ended some time ago."""
-    prompt_id = str(uuid.uuid4())
-    about = {"workflow": "checkpoint", "model": "tiny.safetensors", "seed": 5, "name": "a-fox-5"}
-    at = time.time() - ago
-    mark = {"mark": owner.mark(prompt_id), "at": at, "until": at + wait, **about}
-    await comfy.post(comfy.example_graph(**graph), prompt_id=prompt_id, extra_data={tool.MARK: mark})
-    await until(lambda: prompt_id in comfy.history)
-    for _, data in comfy.history[prompt_id]["status"]["messages"]:
-        data["timestamp"] -= ago * 1000
-    return prompt_id
-
-
-class Shelf(tool.Chat):
-    """A chat whose storage is a list, refuses names that end as told, and takes nothing in while it is shut."""
-
-    def __init__(self, stored: list[tuple[tool.Product, dict[str, Any]]], refuses: str = " ") -> None:
-        super().__init__()
-        self.stored, self.refuses = stored, refuses
-        self.reached, self.opened = asyncio.Event(), asyncio.Event()
-        self.opened.set()
-
-    async def _upload(self, name: str, product: tool.Product) -> dict[str, Any]:
-        self.reached.set()
-        await self.opened.wait()
-        if name.endswith(self.refuses):
-            raise OSError("the disk is full")
-        number = str(len(self.stored))
-        item = {"type": "image", "id": number, "url": number, "name": name, "content_type": product.content_type}
-        self.stored.append((product, item))
-        return item
-
-    async def kept(self, jobs: Mapping[str, float]) -> dict[str, tool.Kept]:
-        found: dict[str, tool.Kept] = {}
-        for product, item in self.stored:
-            if product.prompt_id in jobs:
-                kept = found.setdefault(product.prompt_id, tool.Kept(product.of))
-                kept.sources.append(product.source)
-                kept.files.append(item)
-        return found
-
-    async def numbers(self, files: Any) -> dict[str, int]:
-        return {}
 
 
 async def check(comfy: StandIn, shelf: Shelf, job_id: str = "", cancel: bool = False) -> dict[str, Any]:
     """What check_job answers to a call of another worker."""
-    settings = tool.Settings(
-        (tool.Endpoint(comfy.url),), tool.Limits(), True, {}, owner=tool.Owner("ann", KEY), patience=QUICK
-    )
-    return (await tool._check_jobs(shelf, tool.Display(None, (), False), settings, job_id, cancel))[0]
+    where = tuple(endpoints(comfy))
+    settings = tool.Settings(where, tool.Limits(), True, {}, owner=ANN, patience=QUICKER)
+    return (await tool.check_jobs(shelf, tool.Display(None, (), False), settings, job_id, cancel))[0]
 
 
 # --- the wait ---
@@ -109,9 +51,7 @@ async def check(comfy: StandIn, shelf: Shelf, job_id: str = "", cancel: bool = F
 async def test_a_wait_that_is_over_is_no_failure_and_tells_the_id_and_what_to_do(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 1
     with pytest.raises(tool.StillRunning) as still:
-        await tool.make(
-            tool.Wish("a fox"), fleet(comfy).endpoints, tool.Limits(wait_seconds=0.2), Watcher(), patience=QUICK
-        )
+        await make(comfy, wish=tool.Wish("a fox"), limits=tool.Limits(wait_seconds=0.2), patience=QUICKER)
     result = still.value.as_result()
     assert (result["status"], result["code"], result["job_id"]) == ("running", "still_running", comfy.running[0])
     assert "error" not in result
@@ -128,7 +68,7 @@ async def test_any_worker_brings_the_job_with_all_that_its_own_call_would_have_t
     other = fleet(comfy)
     made = await tool.bring(other, *await tool.find_job(other, job_id), Watcher())
     (product,) = made.products
-    assert Image.open(io.BytesIO(product.data)).size == (64, 96)
+    assert opened(product).size == (64, 96)
     assert (made.seed, made.model, made.workflow) == (7, "sd_xl_base_1.0.safetensors", "checkpoint")
     assert product.prompt_id == job_id
 
@@ -227,9 +167,7 @@ async def test_a_stop_while_it_is_waited_for_ends_only_the_waiting(comfy: StandI
 async def test_a_job_that_another_call_is_following_is_left_to_it(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 1
     here = fleet(comfy)
-    own = asyncio.create_task(
-        tool.make(tool.Wish("a fox"), here.endpoints, here.limits, Watcher(), patience=QUICK, owner=here.owner)
-    )
+    own = asyncio.create_task(make(comfy, wish=tool.Wish("a fox"), patience=QUICKER, owner=ANN))
     await comfy.until_held()
     with pytest.raises(tool.StillRunning, match="Another call"):
         await tool.bring(here, *await tool.find_job(here, comfy.running[0]), Watcher())
@@ -249,7 +187,7 @@ async def test_what_a_job_failed_of_is_told_when_it_is_asked_for(comfy: StandIn)
 async def test_a_second_call_for_a_job_whose_files_are_being_stored_is_told_that_it_is_under_way(
     comfy: StandIn,
 ) -> None:
-    job_id = await orphan(comfy, tool.Owner("ann", KEY))
+    job_id = await orphan(comfy, ANN)
     shelf = Shelf([])
     shelf.opened.clear()
     first = asyncio.create_task(check(comfy, shelf, job_id))
@@ -264,8 +202,8 @@ async def test_a_second_call_for_a_job_whose_files_are_being_stored_is_told_that
 
 
 async def test_a_job_that_was_stored_in_part_is_completed_and_nothing_is_stored_twice(comfy: StandIn) -> None:
-    stored: list[tuple[tool.Product, dict[str, Any]]] = []
-    job_id = await orphan(comfy, tool.Owner("ann", KEY), batch_size=3)
+    stored: Stored = []
+    job_id = await orphan(comfy, ANN, batch_size=3)
     with pytest.raises(tool.StorageRefused):
         await check(comfy, Shelf(stored, refuses="-2.png"), job_id)
     assert len(stored) == 2
@@ -285,10 +223,7 @@ async def test_a_waiting_job_that_is_cancelled_is_not_run_again_by_its_own_call(
     comfy.misbehave.refuse_websocket, comfy.misbehave.hold_at_step = refusal, 1
     await comfy.post(comfy.example_graph())
     await comfy.until_held()
-    here = fleet(comfy)
-    own = asyncio.create_task(
-        tool.make(tool.Wish("a fox"), here.endpoints, here.limits, Watcher(), patience=QUICK, owner=here.owner)
-    )
+    own = asyncio.create_task(make(comfy, wish=tool.Wish("a fox"), patience=QUICKER, owner=ANN))
     await until(lambda: comfy.pending)
     assert (await check(comfy, Shelf([]), comfy.pending[0], cancel=True))["status"] == "cancelled"
     with pytest.raises(tool.RunInterrupted, match="taken out of the queue"):
@@ -302,7 +237,7 @@ async def test_a_job_that_was_cancelled_here_was_not_lost_however_little_was_hea
     await comfy.post(comfy.example_graph())
     await comfy.until_held()
     mine = str(uuid.uuid4())
-    mark = {"mark": tool.Owner("ann", KEY).mark(mine)}
+    mark = {"mark": ANN.mark(mine)}
     await comfy.post(comfy.example_graph(), prompt_id=mine, extra_data={tool.MARK: mark})
     unheard = dataclasses.replace(tool.Job.posted(mine, {}), away=True, absent=2)
     with pytest.raises(tool.JobLost):
@@ -318,11 +253,10 @@ async def test_a_job_that_was_cancelled_here_was_not_lost_however_little_was_hea
 
 
 async def test_the_users_own_jobs_are_told_of_all_servers_the_oldest_first(comfy: StandIn) -> None:
-    ann, bob = tool.Owner("ann", KEY), tool.Owner("bob", KEY)
     async with StandIn(step_seconds=0.0) as other:
-        second = await orphan(comfy, ann, ago=200)
-        first = await orphan(other, ann, ago=300)
-        await orphan(other, bob)
+        second = await orphan(comfy, ANN, ago=200)
+        first = await orphan(other, ANN, ago=300)
+        await orphan(other, BOB)
         await other.post(other.example_graph())
         third = await begin(comfy)
         jobs, silent = await tool.own_jobs(fleet(comfy, other))
@@ -333,29 +267,27 @@ async def test_the_users_own_jobs_are_told_of_all_servers_the_oldest_first(comfy
 
 
 async def test_servers_that_do_not_answer_are_named_and_hold_nobody_up(comfy: StandIn) -> None:
-    job = await orphan(comfy, tool.Owner("ann", KEY))
+    job = await orphan(comfy, ANN)
     jobs, silent = await tool.own_jobs(fleet(comfy, NOBODY))
     assert [prompt.prompt_id for _, prompt in jobs] == [job]
     assert silent == ["127.0.0.1:9"]
 
 
 async def test_a_job_is_left_to_its_own_call_until_that_cannot_be_about_to_bring_it(comfy: StandIn) -> None:
-    ann = tool.Owner("ann", KEY)
-    just_now, long_ago = await orphan(comfy, ann, ago=1), await orphan(comfy, ann, ago=300)
-    outlived = await orphan(comfy, ann, ago=1, wait=0.5)
+    just_now, long_ago = await orphan(comfy, ANN, ago=1), await orphan(comfy, ANN, ago=300)
+    outlived = await orphan(comfy, ANN, ago=1, wait=0.5)
     jobs, _ = await tool.own_jobs(fleet(comfy))
-    assert {prompt.prompt_id for _, prompt in jobs if tool.is_attended(ann, prompt)} == {just_now}
-    alone = dataclasses.replace(ann, alone=True)
+    assert {prompt.prompt_id for _, prompt in jobs if tool.is_attended(ANN, prompt)} == {just_now}
+    alone = dataclasses.replace(ANN, alone=True)
     assert not any(tool.is_attended(alone, prompt) for _, prompt in jobs), "no other process has calls"
     assert {prompt.prompt_id for _, prompt in jobs} == {just_now, long_ago, outlived}
 
 
 async def test_failed_jobs_are_told_once_and_take_no_place_of_those_that_are_done(comfy: StandIn) -> None:
-    ann = tool.Owner("ann", KEY)
-    good = await orphan(comfy, ann, ago=400)
+    good = await orphan(comfy, ANN, ago=400)
     comfy.misbehave.fail_node = {"VAEDecode": ("ValueError", "no good")}
-    bad = [await orphan(comfy, ann) for _ in range(tool.MOST_BROUGHT)]
-    stored: list[tuple[tool.Product, dict[str, Any]]] = []
+    bad = [await orphan(comfy, ANN) for _ in range(tool.MOST_BROUGHT)]
+    stored: Stored = []
     first = await check(comfy, Shelf(stored))
     assert [line["job_id"] for line in first["failed"]] == bad
     assert all("no good" in line["error"] for line in first["failed"])
@@ -365,7 +297,7 @@ async def test_failed_jobs_are_told_once_and_take_no_place_of_those_that_are_don
 
 async def test_a_job_that_somebody_stopped_is_not_told_of_as_failed(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 1
-    stopping = asyncio.create_task(orphan(comfy, tool.Owner("ann", KEY)))
+    stopping = asyncio.create_task(orphan(comfy, ANN))
     await comfy.until_held()
     assert comfy.engine.interrupt(comfy.running[0])
     comfy.release()
@@ -392,7 +324,7 @@ async def test_a_job_on_a_server_that_the_user_no_longer_names_is_found_all_the_
         job_id = await begin(comfy)
         everybodys = tool.Valves(endpoint=f"fast = {other.url}, big = {comfy.url}")
         user = {"id": "ann", "valves": {"server": "fast"}}
-        settings = tool.resolve(everybodys, user, owner=tool.Owner("ann", KEY))
+        settings = tool.resolve(everybodys, user, owner=ANN)
         assert (await tool.find_job(settings.fleet, job_id))[1].prompt_id == job_id
         assert len((await tool.own_jobs(settings.fleet))[0]) == 1
     comfy.release()

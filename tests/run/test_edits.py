@@ -1,9 +1,9 @@
-"""Rooms 3, 4, 6, 8 and 10: what happens between a wish with pictures and finished files."""
+"""Calls that work on files: which workflow a picture goes to, at what size and with which mask, how files reach the
+server, and what comes back of a run, in which format."""
 
 import asyncio
 import contextlib
 import functools
-import io
 import json
 import os
 import time
@@ -17,6 +17,8 @@ from PIL import Image, ImageChops
 import comfyui_tool as tool
 from tests.support import MEDIA
 from tests.support.graphs import graph
+from tests.support.pictures import as_input, encoded, opened, still
+from tests.support.runs import edit, make, models_of, order, pasted, settings
 from tests.support.stand_in import StandIn
 from tests.support.stand_in.custom import CUSTOM_NODES
 from tests.support.stand_in.files import File, Place
@@ -27,28 +29,14 @@ from tests.support.watching import Watcher, until
 SECRET = b"SECRET WORDS"  # in every file of `MEDIA`, and in nothing else of it
 SD15 = {"checkpoints": ["v1-5-pruned-emaonly-fp16.safetensors"]}  # at its best at 0.26 megapixels
 RED, GREEN, BLUE = (200, 20, 20), (20, 180, 20), (20, 20, 200)
-QUICK = tool.Patience(first=0.02, look_up=0.3, longest=0.5, polling=0.1, settle=0.2, gone=1.0)
 LARGE = 24 * 2**20  # bytes; more than all buffers between here and the server hold
 
-
-@pytest.fixture(autouse=True)
-async def _close() -> AsyncIterator[None]:
-    yield
-    await tool.close_servers()
-
-
-def models_of(*names: str) -> dict[str, list[str]]:
-    """The model files that these bundled workflows need."""
-    found: dict[str, list[str]] = {}
-    for entry in tool.bundled_entries():
-        for need in entry.needs if entry.name in names else ():
-            found.setdefault(need.folder, []).append(need.file)
-    return found
+pytestmark = pytest.mark.usefixtures("closed_servers")
 
 
 @contextlib.asynccontextmanager
-async def serving(*names: str, models: Any = None, **options: Any) -> AsyncIterator[StandIn]:
-    """A stand-in with the models that these bundled workflows need, and more of them."""
+async def server_with(*names: str, models: Any = None, **options: Any) -> AsyncIterator[StandIn]:
+    """A stand-in server with the models that these bundled workflows need, and with others."""
     found = models_of(*names)
     for folder, files in (models or {}).items():
         found[folder] = [*found.get(folder, []), *files]
@@ -56,15 +44,10 @@ async def serving(*names: str, models: Any = None, **options: Any) -> AsyncItera
         yield comfy
 
 
-def png(image: Image.Image) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, "PNG", compress_level=1)
-    return stream.getvalue()
-
-
 @functools.cache
 def picture(colour: Any = RED, size: tuple[int, int] = (320, 240)) -> tool.InputFile:
-    return tool.read_still(png(Image.new("RGB", size, colour)), "a.png")
+    """A picture of one colour, which is the same object each time."""
+    return still(size, colour)
 
 
 def varied(size: tuple[int, int] = (320, 240)) -> Image.Image:
@@ -80,63 +63,14 @@ def drawn_mask(size: tuple[int, int] = (320, 240)) -> Image.Image:
     return mask
 
 
-def opened(product: tool.Product) -> Image.Image:
-    image = Image.open(io.BytesIO(product.data))
-    image.load()
-    return image
-
-
-def settings(**preferences: str) -> tool.Settings:
-    """Settings with what the user's valves hold."""
-    held = {name: tool.Wanted(value, f'Your valve "{name}"', 1) for name, value in preferences.items()}
-    return tool.Settings((), tool.Limits(), False, held)
-
-
-def edit(*files: tool.InputFile, mask: Image.Image | None = None, valves: Any = None, **arguments: Any) -> tool.Wish:
-    return settings(**(valves or {})).edit("a fox", files, mask, **{"steps": 1, "seed": 1, **arguments})
-
-
 def enlarge(file: tool.InputFile, **arguments: Any) -> tool.Wish:
+    """A call of upscale_image with these arguments."""
     return settings().enlarge(file, **arguments)
 
 
-def order(workflow: str, inputs: Any = None, *files: tool.InputFile | None, **offers: tool.InputFile) -> tool.Wish:
-    """A call of run_workflow; `offers` is what the chat has."""
-
-    def offered(file: tool.InputFile) -> tool.Offer:
-        async def offer() -> tool.InputFile:
-            return file
-
-        return offer
-
-    return settings().order(workflow, inputs, files, {kind: offered(file) for kind, file in offers.items()})
-
-
-async def make(
-    comfy: StandIn,
-    wish: tool.Wish,
-    saved: Any = None,
-    *,
-    watcher: Watcher | None = None,
-    wanted: tool.Format | None = None,
-    **limits: Any,
-) -> tool.Made:
-    """What becomes of a wish; `saved` are workflows by their names."""
-    catalogue = tool.Catalogue(tool.read_pasted(json.dumps(saved or {}), "administrator", "The valve").entries)
-    return await tool.make(
-        wish,
-        [tool.Endpoint(comfy.url)],
-        tool.Limits(**limits),
-        watcher or Watcher(),
-        catalogue=catalogue,
-        wanted=wanted or tool.Format(),
-        patience=QUICK,
-    )
-
-
-async def run(comfy: StandIn, saved: Any, *files: tool.InputFile | None, **options: Any) -> tool.Made:
+async def run_saved(comfy: StandIn, saved: Any, *files: tool.InputFile | None, **options: Any) -> tool.Made:
     """What becomes of one workflow that somebody saved."""
-    return await make(comfy, order("x", None, *files), {"x": saved}, **options)
+    return await make(comfy, wish=order("x", None, *files), catalogue=pasted(x=saved), **options)
 
 
 def inputs_of(comfy: StandIn, class_type: str) -> list[dict[str, Any]]:
@@ -145,6 +79,7 @@ def inputs_of(comfy: StandIn, class_type: str) -> list[dict[str, Any]]:
 
 
 def size_of(made: tool.Made) -> tuple[int, int]:
+    """Width and height of the one picture that was made."""
     (product,) = made.products
     assert product.size
     return product.size.width, product.size.height
@@ -154,50 +89,50 @@ def size_of(made: tool.Made) -> tuple[int, int]:
 
 
 async def test_a_picture_goes_to_the_edit_model_where_one_is_installed() -> None:
-    async with serving("flux-kontext", models=SD15) as comfy:
-        made = await make(comfy, edit(picture(RED, (512, 512))))
+    async with server_with("flux-kontext", models=SD15) as comfy:
+        made = await make(comfy, wish=edit(picture(RED, (512, 512))))
     assert made.workflow == "flux-kontext"
     assert stripes(opened(made.products[0]), 1) == [RED]
 
 
 async def test_without_one_it_is_painted_over_as_strongly_as_is_asked_for() -> None:
-    async with serving(models=SD15) as comfy:
-        made = await make(comfy, edit(picture(), strength=0.35))
+    async with server_with(models=SD15) as comfy:
+        made = await make(comfy, wish=edit(picture(), strength=0.35))
         assert inputs_of(comfy, "KSampler")[0]["denoise"] == 0.35
     assert (made.workflow, made.notes) == ("checkpoint-image-to-image", ())
 
 
 async def test_strength_is_left_out_with_a_note_where_there_is_none() -> None:
-    async with serving("flux-kontext") as comfy:
-        made = await make(comfy, edit(picture(RED, (512, 512)), strength=0.35))
+    async with server_with("flux-kontext") as comfy:
+        made = await make(comfy, wish=edit(picture(RED, (512, 512)), strength=0.35))
     assert made.notes == ('the workflow "flux-kontext" has no strength; it was left out',)
 
 
 async def test_with_a_mask_it_is_inpainted_also_where_an_edit_model_is_installed() -> None:
-    async with serving("flux-kontext", models=SD15) as comfy:
-        assert (await make(comfy, edit(picture(), mask=drawn_mask()))).workflow == "checkpoint-inpaint"
+    async with server_with("flux-kontext", models=SD15) as comfy:
+        assert (await make(comfy, wish=edit(picture(), mask=drawn_mask()))).workflow == "checkpoint-inpaint"
 
 
 @pytest.mark.parametrize("colours", [[RED], [RED, GREEN], [BLUE, RED, GREEN]])
 async def test_so_many_pictures_go_to_a_workflow_that_takes_them_in_their_order(colours: Any) -> None:
-    async with serving("qwen-image-edit", models=SD15) as comfy:
-        made = await make(comfy, edit(*(picture(colour, (512, 512)) for colour in colours)))
+    async with server_with("qwen-image-edit", models=SD15) as comfy:
+        made = await make(comfy, wish=edit(*(picture(colour, (512, 512)) for colour in colours)))
         assert len(inputs_of(comfy, "LoadImage")) == len(colours)
     assert (made.workflow, made.notes) == ("qwen-image-edit", ())
     assert stripes(opened(made.products[0]), len(colours)) == colours
 
 
 async def test_a_workflow_that_takes_fewer_is_passed_over() -> None:
-    async with serving("flux-kontext", "flux2-klein-edit") as comfy:
-        first = await make(comfy, edit(picture(RED, (512, 512)), model="flux1-dev-kontext_fp8_scaled"))
-        more = await make(comfy, edit(*(picture(colour, (512, 512)) for colour in (RED, GREEN, BLUE))))
+    async with server_with("flux-kontext", "flux2-klein-edit") as comfy:
+        first = await make(comfy, wish=edit(picture(RED, (512, 512)), model="flux1-dev-kontext_fp8_scaled"))
+        more = await make(comfy, wish=edit(*(picture(colour, (512, 512)) for colour in (RED, GREEN, BLUE))))
     assert (first.workflow, more.workflow) == ("flux-kontext", "flux2-klein-edit")
 
 
 async def test_two_pictures_with_nothing_that_takes_two_name_what_to_install() -> None:
-    async with serving(models=SD15) as comfy:
+    async with server_with(models=SD15) as comfy:
         with pytest.raises(tool.ModelNotInstalled) as error:
-            await make(comfy, edit(picture(RED), picture(GREEN)))
+            await make(comfy, wish=edit(picture(RED), picture(GREEN)))
         assert not comfy.uploads
     assert error.value.message == "No model is installed that could do this."
     assert "diffusion_models/flux1-dev-kontext_fp8_scaled.safetensors" in error.value.hint
@@ -205,79 +140,79 @@ async def test_two_pictures_with_nothing_that_takes_two_name_what_to_install() -
 
 
 async def test_more_pictures_than_any_workflow_takes_are_refused() -> None:
-    async with serving("qwen-image-edit") as comfy:
+    async with server_with("qwen-image-edit") as comfy:
         with pytest.raises(tool.BadArgument, match="4 pictures were given, which no workflow takes") as error:
-            await make(comfy, edit(*[picture()] * 4))
+            await make(comfy, wish=edit(*[picture()] * 4))
         assert not comfy.uploads
     assert error.value.hint == "Give at most 3."
 
 
 async def test_a_model_that_is_named_and_only_paints_over_does_so() -> None:
-    async with serving("flux-kontext", models=SD15) as comfy:
-        made = await make(comfy, edit(picture(), model="v1-5-pruned-emaonly-fp16"))
+    async with server_with("flux-kontext", models=SD15) as comfy:
+        made = await make(comfy, wish=edit(picture(), model="v1-5-pruned-emaonly-fp16"))
     assert made.workflow == "checkpoint-image-to-image"
 
 
 async def test_a_model_that_is_named_and_fits_nothing_is_refused() -> None:
     models = SD15 | {"diffusion_models": ["z_image_turbo_bf16.safetensors"]}
-    async with serving("flux-kontext", models=models) as comfy:
+    async with server_with("flux-kontext", models=models) as comfy:
         with pytest.raises(tool.ModelNotInstalled, match=r"z_image_turbo_bf16.* is installed, but no"):
-            await make(comfy, edit(picture(), model="z_image_turbo_bf16"))
+            await make(comfy, wish=edit(picture(), model="z_image_turbo_bf16"))
 
 
 async def test_pictures_for_a_task_that_takes_none_are_refused() -> None:
-    async with serving(models=SD15) as comfy:
+    async with server_with(models=SD15) as comfy:
         with pytest.raises(tool.BadArgument) as error:
-            await make(comfy, order("text_to_image", {"prompt": "a fox"}, picture()))
+            await make(comfy, wish=order("text_to_image", {"prompt": "a fox"}, picture()))
         assert not comfy.uploads
     assert error.value.message == "A picture was given, which no workflow takes."
     assert error.value.hint == "Leave it out, or name a workflow that takes pictures."
 
 
 async def test_a_model_that_is_named_and_takes_fewer_pictures_is_not_said_to_be_missing() -> None:
-    async with serving("flux-kontext", models=SD15) as comfy:
+    async with server_with("flux-kontext", models=SD15) as comfy:
         with pytest.raises(tool.ModelNotInstalled, match=r"fp16.* is installed, but no workflow that takes 2 pictures"):
-            await make(comfy, edit(picture(RED), picture(GREEN), model="v1-5-pruned-emaonly-fp16"))
+            await make(comfy, wish=edit(picture(RED), picture(GREEN), model="v1-5-pruned-emaonly-fp16"))
         assert not comfy.uploads
 
 
 @pytest.mark.parametrize("model", ["z_image_turbo_bf16", "v1-5-pruned-emaonly-fp16", "of yesterday"])
 async def test_a_model_of_a_valve_that_does_not_edit_is_passed_over(model: str) -> None:
     models = SD15 | {"diffusion_models": ["z_image_turbo_bf16.safetensors"]}
-    async with serving("flux-kontext", models=models) as comfy:
-        made = await make(comfy, edit(picture(RED, (512, 512)), valves={"model": model}))
+    async with server_with("flux-kontext", models=models) as comfy:
+        made = await make(comfy, wish=edit(picture(RED, (512, 512)), valves={"model": model}))
     assert made.workflow == "flux-kontext"
 
 
 async def test_a_model_of_a_valve_that_fits_comes_before_others() -> None:
     models = {"checkpoints": ["aaa.safetensors", *SD15["checkpoints"]]}
-    async with serving(models=models) as comfy:
-        made = await make(comfy, edit(picture(), valves={"model": "v1-5-pruned-emaonly-fp16"}))
+    async with server_with(models=models) as comfy:
+        made = await make(comfy, wish=edit(picture(), valves={"model": "v1-5-pruned-emaonly-fp16"}))
     assert made.model == "v1-5-pruned-emaonly-fp16.safetensors"
 
 
 async def test_the_valves_for_new_pictures_do_not_hold_for_edits() -> None:
     valves = {"size": "64x64", "workflow": "checkpoint", "negative_prompt": "rain"}
-    async with serving(models=SD15) as comfy:
-        made = await make(comfy, edit(picture(), valves=valves))
+    async with server_with(models=SD15) as comfy:
+        made = await make(comfy, wish=edit(picture(), valves=valves))
         assert "rain" in {inputs["text"] for inputs in inputs_of(comfy, "CLIPTextEncode")}
     assert (made.workflow, size_of(made)) == ("checkpoint-image-to-image", (320, 240))
 
 
 async def test_the_valve_for_edits_names_their_workflow() -> None:
-    async with serving("flux-kontext", models=SD15) as comfy:
-        made = await make(comfy, edit(picture(), valves={"edit_workflow": "checkpoint-image-to-image"}))
+    async with server_with("flux-kontext", models=SD15) as comfy:
+        made = await make(comfy, wish=edit(picture(), valves={"edit_workflow": "checkpoint-image-to-image"}))
     assert made.workflow == "checkpoint-image-to-image"
 
 
 async def test_the_valve_for_edits_does_not_stand_in_the_way_of_a_mask_or_of_more_pictures() -> None:
     valves = {"edit_workflow": "checkpoint-image-to-image"}
     notes = ('Your valve "edit_workflow" names "checkpoint-image-to-image", which does not take what was given, and',)
-    async with serving("flux-kontext", models=SD15) as comfy:
-        masked = await make(comfy, edit(picture(), mask=drawn_mask(), valves=valves))
-        two = await make(comfy, edit(picture(RED, (512, 512)), picture(GREEN), valves=valves))
+    async with server_with("flux-kontext", models=SD15) as comfy:
+        masked = await make(comfy, wish=edit(picture(), mask=drawn_mask(), valves=valves))
+        two = await make(comfy, wish=edit(picture(RED, (512, 512)), picture(GREEN), valves=valves))
         with pytest.raises(tool.BadArgument, match="takes 1 image, and 2 were given"):
-            await make(comfy, edit(picture(RED), picture(GREEN), workflow="checkpoint-image-to-image"))
+            await make(comfy, wish=edit(picture(RED), picture(GREEN), workflow="checkpoint-image-to-image"))
     assert (masked.workflow, two.workflow) == ("checkpoint-inpaint", "flux-kontext")
     assert all(note.startswith(notes) for made in (masked, two) for note in made.notes)
     assert len(masked.notes) == len(two.notes) == 1
@@ -285,16 +220,16 @@ async def test_the_valve_for_edits_does_not_stand_in_the_way_of_a_mask_or_of_mor
 
 @pytest.mark.parametrize("name", ["image_to_video", "Image to video", "image-to-video"])
 async def test_the_name_of_a_task_stands_for_its_workflows(name: str) -> None:
-    async with serving("ltx-image-to-video") as comfy:
-        made = await make(comfy, order(name, {"prompt": "a fox", "length": 9, "steps": 1}, picture()))
+    async with server_with("ltx-image-to-video") as comfy:
+        made = await make(comfy, wish=order(name, {"prompt": "a fox", "length": 9, "steps": 1}, picture()))
     assert made.workflow == "ltx-image-to-video"
     assert [product.content_type for product in made.products] == ["video/mp4"]
 
 
 async def test_a_saved_workflow_that_is_called_like_a_task_comes_first() -> None:
-    async with serving(models=SD15) as comfy:
+    async with server_with(models=SD15) as comfy:
         comfy.userdata["workflows/image_to_video.json"] = File(json.dumps(shown()).encode())
-        made = await make(comfy, order("image_to_video", None, picture()))
+        made = await make(comfy, wish=order("image_to_video", None, picture()))
     assert (made.workflow, made.products[0].content_type) == ("image_to_video", "image/png")
 
 
@@ -309,9 +244,9 @@ async def test_a_saved_workflow_that_is_called_like_a_task_comes_first() -> None
     ids=["edit", "inpaint", "upscale", "video"],
 )
 async def test_with_nothing_installed_the_error_names_what_to_install(wish: tool.Wish, file: str) -> None:
-    async with serving() as comfy:
+    async with server_with() as comfy:
         with pytest.raises(tool.ModelNotInstalled) as error:
-            await make(comfy, wish)
+            await make(comfy, wish=wish)
         assert not comfy.uploads
     assert file in error.value.hint
     assert "Hugging Face" in error.value.hint
@@ -327,15 +262,15 @@ async def test_with_nothing_installed_the_error_names_what_to_install(wish: tool
 async def test_the_result_has_the_pictures_size_where_the_model_can_and_else_its_proportions(
     own: tuple[int, int], size: tuple[int, int]
 ) -> None:
-    async with serving(models=SD15) as comfy:
-        made = await make(comfy, edit(picture(RED, own)))
+    async with server_with(models=SD15) as comfy:
+        made = await make(comfy, wish=edit(picture(RED, own)))
     assert (size_of(made), made.notes) == (size, ())
 
 
 @pytest.mark.parametrize("own", [(1600, 16), (8, 640)])
 async def test_a_picture_of_extreme_proportions_is_edited_all_the_same(own: tuple[int, int]) -> None:
-    async with serving(models=SD15) as comfy:
-        width, height = size_of(await make(comfy, edit(picture(RED, own))))
+    async with server_with(models=SD15) as comfy:
+        width, height = size_of(await make(comfy, wish=edit(picture(RED, own))))
     assert (width % 16, height % 16) == (0, 0)
     assert (width > height) == (own[0] > own[1])
     assert 0.15 < width * height / 1e6 < 0.4
@@ -343,15 +278,15 @@ async def test_a_picture_of_extreme_proportions_is_edited_all_the_same(own: tupl
 
 @pytest.mark.parametrize(("asked", "size"), [("384x256", (384, 256)), ("1:1", (512, 512)), ("portrait", (448, 640))])
 async def test_a_size_that_is_given_comes_before_the_pictures(asked: str, size: tuple[int, int]) -> None:
-    async with serving(models=SD15) as comfy:
-        assert size_of(await make(comfy, edit(picture(), size=asked))) == size
+    async with server_with(models=SD15) as comfy:
+        assert size_of(await make(comfy, wish=edit(picture(), size=asked))) == size
 
 
 async def test_the_limit_in_megapixels_holds_for_the_pictures_size_and_for_one_that_is_given() -> None:
-    async with serving(models=SD15) as comfy:
-        made = await make(comfy, edit(picture(RED, (512, 512))), megapixels=0.1)
+    async with server_with(models=SD15) as comfy:
+        made = await make(comfy, wish=edit(picture(RED, (512, 512))), limits=tool.Limits(megapixels=0.1))
         with pytest.raises(tool.LimitExceeded, match="allows at most 0"):
-            await make(comfy, edit(picture(), size="400x400"), megapixels=0.1)
+            await make(comfy, wish=edit(picture(), size="400x400"), limits=tool.Limits(megapixels=0.1))
     assert size_of(made) == (304, 304)
 
 
@@ -359,9 +294,9 @@ async def test_the_limit_in_megapixels_holds_for_the_pictures_size_and_for_one_t
     ("own", "size"), [((704, 448), (704, 448)), ((480, 352), (512, 384)), ((1600, 600), (1024, 384))]
 )
 async def test_a_film_has_sides_in_multiples_of_64(own: tuple[int, int], size: tuple[int, int]) -> None:
-    async with serving("ltx-image-to-video") as comfy:
+    async with server_with("ltx-image-to-video") as comfy:
         inputs = {"prompt": "a fox", "length": 9, "steps": 1}
-        await make(comfy, order("ltx-image-to-video", inputs, picture(RED, own)))
+        await make(comfy, wish=order("ltx-image-to-video", inputs, picture(RED, own)))
         (scaled,) = inputs_of(comfy, "ImageScale")
     assert (scaled["width"], scaled["height"]) == size
 
@@ -378,8 +313,8 @@ def assert_painted_inside(made: tool.Made, before: Image.Image, mask: Image.Imag
 
 
 async def test_what_the_mask_does_not_cover_stays_as_it_was() -> None:
-    async with serving(models=SD15) as comfy:
-        made = await make(comfy, edit(tool.read_still(png(varied()), "a.png"), mask=drawn_mask()))
+    async with server_with(models=SD15) as comfy:
+        made = await make(comfy, wish=edit(as_input(varied()), mask=drawn_mask()))
     assert_painted_inside(made, varied(), drawn_mask())
     assert made.notes == ()
 
@@ -387,18 +322,18 @@ async def test_what_the_mask_does_not_cover_stays_as_it_was() -> None:
 async def test_what_is_transparent_in_the_picture_is_its_mask() -> None:
     holed = varied()
     holed.putalpha(ImageChops.invert(drawn_mask()))
-    still = tool.read_still(png(holed), "a.png")
-    async with serving(models=SD15) as comfy:
+    given = as_input(holed)
+    async with server_with(models=SD15) as comfy:
         for wish in (
-            edit(still, mask=tool.mask_of(still)),
-            order("checkpoint-inpaint", {"prompt": "a fox", "steps": 1}, still),
+            edit(given, mask=tool.mask_of(given)),
+            order("checkpoint-inpaint", {"prompt": "a fox", "steps": 1}, given),
         ):
-            assert_painted_inside(await make(comfy, wish), varied(), drawn_mask())
+            assert_painted_inside(await make(comfy, wish=wish), varied(), drawn_mask())
 
 
 async def test_a_mask_of_another_size_is_scaled_and_that_is_said() -> None:
-    async with serving(models=SD15) as comfy:
-        made = await make(comfy, edit(tool.read_still(png(varied()), "a.png"), mask=drawn_mask((160, 120))))
+    async with server_with(models=SD15) as comfy:
+        made = await make(comfy, wish=edit(as_input(varied()), mask=drawn_mask((160, 120))))
     grown = drawn_mask().resize((160, 120)).resize((320, 240)).point(lambda value: 255 * (value > 0))
     assert_painted_inside(made, varied(), grown)
     assert made.notes == ("the mask of 160x120 was scaled to 320x240",)
@@ -406,9 +341,9 @@ async def test_a_mask_of_another_size_is_scaled_and_that_is_said() -> None:
 
 @pytest.mark.parametrize("name", ["checkpoint-inpaint", "inpaint"])
 async def test_the_picture_after_the_last_one_is_the_mask(name: str) -> None:
-    files = [tool.read_still(png(image), "a.png") for image in (varied(), drawn_mask())]
-    async with serving(models=SD15) as comfy:
-        made = await make(comfy, order(name, {"prompt": "a fox", "steps": 1}, *files))
+    files = [as_input(image) for image in (varied(), drawn_mask())]
+    async with server_with(models=SD15) as comfy:
+        made = await make(comfy, wish=order(name, {"prompt": "a fox", "steps": 1}, *files))
         assert len(comfy.uploads) == 1
     assert_painted_inside(made, varied(), drawn_mask())
 
@@ -428,10 +363,12 @@ def masking(**loader: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize("loader", [{"channel": c} for c in ("alpha", "red", "green", "blue")] + [{}], ids=str)
 async def test_every_way_to_load_a_mask_gives_the_mask_that_was_given(loader: Any) -> None:
-    files = [tool.read_still(png(image), "a.png") for image in (varied(), drawn_mask())]
-    async with serving() as comfy:
-        by_order = await run(comfy, masking(**loader), *files)
-        by_name = await make(comfy, replace(order("x", None, files[0]), mask=drawn_mask()), {"x": masking(**loader)})
+    files = [as_input(image) for image in (varied(), drawn_mask())]
+    async with server_with() as comfy:
+        by_order = await run_saved(comfy, masking(**loader), *files)
+        by_name = await make(
+            comfy, wish=replace(order("x", None, files[0]), mask=drawn_mask()), catalogue=pasted(x=masking(**loader))
+        )
     for made in (by_order, by_name):
         first, second = (opened(product).convert("RGB") for product in made.products)
         assert first.tobytes() == varied().tobytes()
@@ -448,9 +385,9 @@ async def test_a_picture_may_be_the_mask_as_well() -> None:
         first=("SaveImage", {"images": "batch.0", "filename_prefix": "x"}),
         second=("SaveImage", {"images": "seen.0", "filename_prefix": "x"}),
     )
-    mask = tool.read_still(png(drawn_mask()), "a.png")
-    async with serving() as comfy:
-        made = await run(comfy, two, mask, picture(GREEN), mask)
+    mask = as_input(drawn_mask())
+    async with server_with() as comfy:
+        made = await run_saved(comfy, two, mask, picture(GREEN), mask)
     assert [opened(product).convert("RGB").getpixel((160, 120)) for product in made.products] == [
         (255, 255, 255),
         GREEN,
@@ -459,25 +396,25 @@ async def test_a_picture_may_be_the_mask_as_well() -> None:
 
 
 async def test_a_workflow_that_takes_no_mask_refuses_one() -> None:
-    async with serving(models=SD15) as comfy:
+    async with server_with(models=SD15) as comfy:
         with pytest.raises(tool.BadArgument, match='"checkpoint-image-to-image" takes no mask'):
-            await make(comfy, edit(picture(), mask=drawn_mask(), workflow="checkpoint-image-to-image"))
+            await make(comfy, wish=edit(picture(), mask=drawn_mask(), workflow="checkpoint-image-to-image"))
         assert not comfy.uploads
 
 
 async def test_a_bundled_inpaint_without_any_mask_is_refused_before_anything_is_sent() -> None:
-    async with serving(models=SD15) as comfy:
+    async with server_with(models=SD15) as comfy:
         with pytest.raises(tool.BadArgument, match='"checkpoint-inpaint" needs a mask'):
-            await make(comfy, order("checkpoint-inpaint", {"prompt": "a fox"}, picture()))
+            await make(comfy, wish=order("checkpoint-inpaint", {"prompt": "a fox"}, picture()))
         assert not comfy.uploads
         assert not comfy.prompts
 
 
 async def test_a_mask_without_anything_white_is_refused() -> None:
-    black = tool.read_still(png(Image.new("RGB", (320, 240))), "a.png")
-    async with serving(models=SD15) as comfy:
+    black = as_input(Image.new("RGB", (320, 240)))
+    async with server_with(models=SD15) as comfy:
         with pytest.raises(tool.BadArgument, match="no white part"):
-            await make(comfy, order("checkpoint-inpaint", {"prompt": "a fox"}, picture(), black))
+            await make(comfy, wish=order("checkpoint-inpaint", {"prompt": "a fox"}, picture(), black))
         assert not comfy.uploads
 
 
@@ -488,8 +425,8 @@ async def test_a_saved_workflow_that_would_use_a_mask_runs_without_one_and_says_
         first=("SaveImage", {"images": "one.0", "filename_prefix": "x"}),
         second=("SaveImage", {"images": "seen.0", "filename_prefix": "x"}),
     )
-    async with serving() as comfy:
-        made = await run(comfy, saved, picture())
+    async with server_with() as comfy:
+        made = await run_saved(comfy, saved, picture())
     assert made.notes == ('no mask was given for "Photo", and the picture has no transparent part',)
 
 
@@ -509,45 +446,46 @@ def shown(**loaders: str) -> dict[str, Any]:
 
 
 def colours(made: tool.Made) -> list[Any]:
+    """The colour of each picture near its corner."""
     return [opened(product).convert("RGB").getpixel((5, 5)) for product in made.products]
 
 
 async def test_a_picture_for_which_nothing_was_given_is_done_without_where_that_can_be() -> None:
-    async with serving() as comfy:
-        made = await run(comfy, shown(First="gone.png", Second="gone too.png"), picture(RED))
+    async with server_with() as comfy:
+        made = await run_saved(comfy, shown(First="gone.png", Second="gone too.png"), picture(RED))
         assert len(inputs_of(comfy, "LoadImage")) == 1
     assert colours(made) == [RED]
     assert made.notes == ('the workflow was run without the image for "Second"',)
 
 
 async def test_with_none_given_all_that_is_wanting_is_named() -> None:
-    async with serving() as comfy:
+    async with server_with() as comfy:
         with pytest.raises(tool.BadArgument) as error:
-            await run(comfy, shown(First="gone.png", Second="gone too.png"))
+            await run_saved(comfy, shown(First="gone.png", Second="gone too.png"))
         assert not comfy.prompts
     assert error.value.message == 'The workflow "x" needs the image for "First" and the image for "Second".'
 
 
 async def test_saved_in_place_of_a_file_keeps_the_authors() -> None:
-    async with serving() as comfy:
+    async with server_with() as comfy:
         comfy.files.put(Place("input", "", "mine.png"), picture(BLUE).data)
-        made = await run(comfy, shown(First="mine.png", Second="example.png"), None, picture(RED))
+        made = await run_saved(comfy, shown(First="mine.png", Second="example.png"), None, picture(RED))
         assert len(comfy.uploads) == 1
     assert colours(made) == [BLUE, RED]
 
 
 async def test_saved_where_the_server_lacks_the_authors_is_wanting() -> None:
-    async with serving() as comfy:
+    async with server_with() as comfy:
         with pytest.raises(tool.BadArgument, match='needs the image for "Photo"'):
-            await run(comfy, shown(Photo="gone.png"), None)
+            await run_saved(comfy, shown(Photo="gone.png"), None)
 
 
 async def test_the_chats_newest_picture_is_taken_when_none_is_given_and_only_then() -> None:
-    saved = {"x": shown()}
-    async with serving() as comfy:
-        offered = await make(comfy, order("x", None, image=picture(GREEN)), saved)
-        given = await make(comfy, order("x", None, picture(RED), image=picture(GREEN)), saved)
-        kept = await make(comfy, order("x", None, None, image=picture(GREEN)), saved)
+    catalogue = pasted(x=shown())
+    async with server_with() as comfy:
+        offered = await make(comfy, wish=order("x", None, image=picture(GREEN)), catalogue=catalogue)
+        given = await make(comfy, wish=order("x", None, picture(RED), image=picture(GREEN)), catalogue=catalogue)
+        kept = await make(comfy, wish=order("x", None, None, image=picture(GREEN)), catalogue=catalogue)
         assert len(comfy.uploads) == 2
     assert (colours(offered), colours(given)) == ([GREEN], [RED])
     assert colours(kept)[0] not in (RED, GREEN)
@@ -557,13 +495,13 @@ async def test_what_the_chat_offers_is_not_even_read_where_nothing_takes_it() ->
     async def offer() -> tool.InputFile:
         raise AssertionError("nobody asked for it")
 
-    wish = tool.Settings((), tool.Limits(), False, {}).order("x", None, (), {"image": offer, "video": offer})
+    wish = settings().order("x", None, (), {"image": offer, "video": offer})
     saved = graph(
         empty=("EmptyImage", {"width": 64, "height": 64, "batch_size": 1, "color": 0}),
         save=("SaveImage", {"images": "empty.0", "filename_prefix": "x"}),
     )
-    async with serving() as comfy:
-        assert (await make(comfy, wish, {"x": saved})).products
+    async with server_with() as comfy:
+        assert (await make(comfy, wish=wish, catalogue=pasted(x=saved))).products
 
 
 FILM = graph(
@@ -582,33 +520,37 @@ SONG = graph(
 async def test_films_and_sounds_go_in_as_pictures_do(saved: Any, kind: str, name: str, release: str) -> None:
     data = (MEDIA / name).read_bytes()
     file = tool.InputFile(data, name.rpartition(".")[2], kind=kind)
-    async with serving(release=release) as comfy:
-        offered = await make(comfy, order("x", None, image=picture(), **{kind: file}), {"x": saved})
-        given = await run(comfy, saved, file)
+    async with server_with(release=release) as comfy:
+        offered = await make(comfy, wish=order("x", None, image=picture(), **{kind: file}), catalogue=pasted(x=saved))
+        given = await run_saved(comfy, saved, file)
         with pytest.raises(tool.BadArgument, match="takes no images, and 1 was given"):
-            await run(comfy, saved, picture())
+            await run_saved(comfy, saved, picture())
     assert [product.data for made in (offered, given) for product in made.products] == [data, data]
 
 
 async def test_saved_keeps_the_authors_film_and_mask_as_well() -> None:
     data = (MEDIA / "clip.mp4").read_bytes()
-    async with serving() as comfy:
+    async with server_with() as comfy:
         comfy.files.put(Place("input", "", "gone.mp4"), data)
-        made = await make(comfy, order("x", None, None, video=tool.InputFile(b"new", "mp4", kind="video")), {"x": FILM})
+        made = await make(
+            comfy,
+            wish=order("x", None, None, video=tool.InputFile(b"new", "mp4", kind="video")),
+            catalogue=pasted(x=FILM),
+        )
         assert [product.data for product in made.products] == [data]
-        comfy.files.put(Place("input", "", "example.png"), png(drawn_mask()))
-        made = await run(comfy, masking(channel="red"), picture(GREEN), None)
+        comfy.files.put(Place("input", "", "example.png"), encoded(drawn_mask()))
+        made = await run_saved(comfy, masking(channel="red"), picture(GREEN), None)
     assert opened(made.products[1]).convert("L").tobytes() == drawn_mask().tobytes()
 
 
 async def test_strength_is_for_saved_workflows_too() -> None:
-    async with serving(models=SD15) as comfy:
+    async with server_with(models=SD15) as comfy:
         painting = comfy.example_graph(steps=1, ckpt_name=SD15["checkpoints"][0]) | graph(
             one=("LoadImage", {"image": "gone.png"}), latent=("VAEEncode", {"pixels": "one.0", "vae": ["4", 2]})
         )
         painting["3"]["inputs"] |= {"latent_image": ["latent", 0], "denoise": 0.8}
         for inputs, denoise in (({"strength": 0.3}, 0.3), ({"denoise": 0.4}, 0.4), ({}, 0.8)):
-            made = await make(comfy, order("x", inputs, picture()), {"x": painting})
+            made = await make(comfy, wish=order("x", inputs, picture()), catalogue=pasted(x=painting))
             assert (inputs_of(comfy, "KSampler")[0]["denoise"], made.notes) == (denoise, ())
 
 
@@ -635,8 +577,8 @@ SMALL = picture(RED, (50, 30))
     ],
 )
 async def test_a_picture_is_enlarged_to_exactly_so_many_times_its_size(scale: Any, size: Any, notes: int) -> None:
-    async with serving(models=UPSCALERS) as comfy:
-        made = await make(comfy, enlarge(SMALL, scale=scale))
+    async with server_with(models=UPSCALERS) as comfy:
+        made = await make(comfy, wish=enlarge(SMALL, scale=scale))
     assert (made.workflow, made.model, size_of(made)) == ("upscale", "4x-UltraSharp.pth", size)
     assert len(made.notes) == notes
     assert all(str(scale) in note and "was changed to" in note for note in made.notes)
@@ -644,26 +586,30 @@ async def test_a_picture_is_enlarged_to_exactly_so_many_times_its_size(scale: An
 
 @pytest.mark.parametrize("scale", ["large", "x", [2], True, {"by": 2}])
 async def test_a_scale_that_is_no_number_is_refused(scale: Any) -> None:
-    async with serving(models=UPSCALERS) as comfy:
+    async with server_with(models=UPSCALERS) as comfy:
         with pytest.raises(tool.BadArgument, match="The argument scale is"):
-            await make(comfy, enlarge(SMALL, scale=scale))
+            await make(comfy, wish=enlarge(SMALL, scale=scale))
         assert not comfy.uploads
 
 
 async def test_too_large_a_result_is_refused_with_the_largest_scale_that_is_allowed() -> None:
-    async with serving(models=UPSCALERS) as comfy:
+    async with server_with(models=UPSCALERS) as comfy:
         with pytest.raises(tool.LimitExceeded, match="800x480") as error:
-            await make(comfy, enlarge(picture(RED, (200, 120)), scale=4), upscaled_megapixels=0.2)
+            await make(
+                comfy, wish=enlarge(picture(RED, (200, 120)), scale=4), limits=tool.Limits(upscaled_megapixels=0.2)
+            )
         assert error.value.hint == "Ask for a scale of at most 2.8."
         assert not comfy.uploads
-        made = await make(comfy, enlarge(picture(RED, (200, 120)), scale=2.8), upscaled_megapixels=0.2)
+        made = await make(
+            comfy, wish=enlarge(picture(RED, (200, 120)), scale=2.8), limits=tool.Limits(upscaled_megapixels=0.2)
+        )
     assert size_of(made) == (560, 336)
 
 
 async def test_a_picture_that_is_as_large_as_it_may_be_is_not_enlarged() -> None:
-    async with serving(models=UPSCALERS) as comfy:
+    async with server_with(models=UPSCALERS) as comfy:
         with pytest.raises(tool.LimitExceeded) as error:
-            await make(comfy, enlarge(picture(RED, (640, 480))), upscaled_megapixels=0.3)
+            await make(comfy, wish=enlarge(picture(RED, (640, 480))), limits=tool.Limits(upscaled_megapixels=0.3))
     assert error.value.hint == "It is as large as it may become."
 
 
@@ -681,42 +627,42 @@ async def test_a_picture_that_is_as_large_as_it_may_be_is_not_enlarged() -> None
     ids=str,
 )
 async def test_run_workflow_enlarges_as_its_inputs_say(inputs: Any, size: Any) -> None:
-    async with serving(models=UPSCALERS) as comfy:
-        assert size_of(await make(comfy, order("upscale", inputs, SMALL))) == size
+    async with server_with(models=UPSCALERS) as comfy:
+        assert size_of(await make(comfy, wish=order("upscale", inputs, SMALL))) == size
 
 
 async def test_a_width_that_is_small_enough_is_made_of_a_picture_that_is_too_large_to_double() -> None:
-    async with serving(models=UPSCALERS) as comfy:
+    async with server_with(models=UPSCALERS) as comfy:
         wish = order("upscale", {"width": 700}, picture(RED, (640, 320)))
-        assert size_of(await make(comfy, wish, upscaled_megapixels=0.3)) == (700, 350)
+        assert size_of(await make(comfy, wish=wish, limits=tool.Limits(upscaled_megapixels=0.3))) == (700, 350)
 
 
 async def test_the_scale_of_a_saved_workflow_is_its_own() -> None:
-    async with serving() as comfy:
-        made = await make(comfy, order("x", {"scale": 3}, SMALL), {"x": shown()})
+    async with server_with() as comfy:
+        made = await make(comfy, wish=order("x", {"scale": 3}, SMALL), catalogue=pasted(x=shown()))
     assert size_of(made) == (50, 30)
     assert made.notes == ('the workflow "x" has a scale of its own; scale was left out',)
 
 
 async def test_no_side_becomes_longer_than_the_node_takes() -> None:
-    async with serving(models=UPSCALERS) as comfy:
+    async with server_with(models=UPSCALERS) as comfy:
         with pytest.raises(tool.LimitExceeded, match="16384") as error:
-            await make(comfy, enlarge(picture(RED, (3000, 20)), scale=8))
+            await make(comfy, wish=enlarge(picture(RED, (3000, 20)), scale=8))
         assert error.value.hint == "Ask for a scale of at most 5.4."
         assert not comfy.uploads
 
 
 @pytest.mark.parametrize("model", ["8x_NMKD.pth", "2x_small.pth"])
 async def test_the_size_is_the_same_whatever_the_model_makes(model: str) -> None:
-    async with serving(models={"upscale_models": ["4x-UltraSharp.pth", model]}) as comfy:
-        made = await make(comfy, enlarge(SMALL, scale=3, model=model))
+    async with server_with(models={"upscale_models": ["4x-UltraSharp.pth", model]}) as comfy:
+        made = await make(comfy, wish=enlarge(SMALL, scale=3, model=model))
     assert (made.model, size_of(made)) == (model, (150, 90))
 
 
 async def test_an_upscale_model_that_is_not_there_is_answered_with_those_that_are() -> None:
-    async with serving(models=UPSCALERS) as comfy:
+    async with server_with(models=UPSCALERS) as comfy:
         with pytest.raises(tool.ModelNotInstalled) as error:
-            await make(comfy, enlarge(SMALL, model="of yesterday"))
+            await make(comfy, wish=enlarge(SMALL, model="of yesterday"))
         assert not comfy.uploads
     assert error.value.hint == 'Installed are: "4x-UltraSharp.pth".'
 
@@ -730,27 +676,27 @@ def asked(comfy: StandIn, *paths: str) -> list[str]:
 
 
 async def test_the_same_picture_is_sent_once_also_when_it_is_given_twice() -> None:
-    async with serving() as comfy:
-        made = await run(comfy, shown(First="gone.png", Second="gone.png"), picture(RED), picture(RED))
+    async with server_with() as comfy:
+        made = await run_saved(comfy, shown(First="gone.png", Second="gone.png"), picture(RED), picture(RED))
         assert len(comfy.uploads) == 1
-        again = await run(comfy, shown(First="gone.png", Second="gone.png"), picture(RED), picture(GREEN))
+        again = await run_saved(comfy, shown(First="gone.png", Second="gone.png"), picture(RED), picture(GREEN))
         assert len(comfy.uploads) == 2
     assert (colours(made), colours(again)) == ([RED, RED], [RED, GREEN])
 
 
 async def test_before_a_file_is_sent_it_is_asked_whether_it_is_there() -> None:
-    async with serving() as comfy:
-        await run(comfy, shown(), picture())
+    async with server_with() as comfy:
+        await run_saved(comfy, shown(), picture())
         assert asked(comfy, "/view", "/upload") == ["HEAD", "POST", "GET"]
-        await run(comfy, shown(), picture())
+        await run_saved(comfy, shown(), picture())
         assert asked(comfy, "/view", "/upload") == ["HEAD", "POST", "GET", "HEAD", "GET"]
 
 
 async def test_a_file_that_is_gone_from_the_server_or_was_cut_short_there_is_sent_again() -> None:
-    async with serving() as comfy:
-        await run(comfy, shown(), picture())
+    async with server_with() as comfy:
+        await run_saved(comfy, shown(), picture())
         comfy.files.put(Place("input", "", picture().stored_name), picture().data[:-9])
-        await run(comfy, shown(), picture())
+        await run_saved(comfy, shown(), picture())
         assert comfy.uploads == [picture().stored_name] * 2
         assert comfy.files.get(Place("input", "", picture().stored_name)).content == picture().data
 
@@ -773,28 +719,28 @@ async def test_a_file_that_is_gone_from_the_server_or_was_cut_short_there_is_sen
     ids=["steps", "limit", "size", "LoRA", "strength", "choice", "prompt", "pictures"],
 )
 async def test_nothing_is_sent_when_the_call_is_refused(wish: tool.Wish, error: type[tool.ComfyUIError]) -> None:
-    async with serving(models=SD15) as comfy:
+    async with server_with(models=SD15) as comfy:
         with pytest.raises(error):
-            await make(comfy, wish)
+            await make(comfy, wish=wish)
         assert (comfy.uploads, comfy.prompts) == ([], [])
 
 
 @pytest.mark.parametrize("size", [10, LARGE])
 async def test_a_file_that_comfyui_finds_too_large_is_said_to_be(size: int) -> None:
     file = tool.InputFile(os.urandom(size), "png", tool.Size(64, 64))
-    async with serving() as comfy:
+    async with server_with() as comfy:
         comfy.misbehave.status_for = {"/upload": 413}
         with pytest.raises(tool.LimitExceeded, match=f"The file has {size // 2**20} MB, which is more than"):
-            await run(comfy, shown(), file)
+            await run_saved(comfy, shown(), file)
         assert not comfy.prompts
 
 
 @pytest.mark.parametrize(("status", "error"), [(500, tool.UnexpectedAnswer), (403, tool.AccessRefused)])
 async def test_an_upload_that_fails_ends_the_call(status: int, error: type[tool.ComfyUIError]) -> None:
-    async with serving() as comfy:
+    async with server_with() as comfy:
         comfy.misbehave.status_for = {"/upload": status}
         with pytest.raises(error, match=str(status)):
-            await run(comfy, shown(), picture())
+            await run_saved(comfy, shown(), picture())
         assert not comfy.prompts
 
 
@@ -802,8 +748,8 @@ async def test_files_go_to_the_server_side_by_side_and_that_is_told() -> None:
     watcher = Watcher()
     names = {f"P{number}": "gone.png" for number in range(6)}
     files = [picture((number, 0, 0)) for number in range(6)]
-    async with serving() as comfy:
-        made = await run(comfy, shown(**names), *files, watcher=watcher)
+    async with server_with() as comfy:
+        made = await run_saved(comfy, shown(**names), *files, watcher=watcher)
         assert sorted(comfy.uploads) == sorted(file.stored_name for file in files)
     assert colours(made) == [(number, 0, 0) for number in range(6)]
     assert watcher.phases.index("uploading") < watcher.phases.index("saving")
@@ -829,17 +775,17 @@ def batch(count: int, **savers: Any) -> dict[str, Any]:
 
 
 async def test_a_batch_keeps_its_order_and_ten_of_it_come_at_once() -> None:
-    async with serving() as comfy:
+    async with server_with() as comfy:
         comfy.misbehave.view_delay = 0.1
-        made = await run(comfy, batch(12))
+        made = await run_saved(comfy, batch(12))
         assert comfy.most_views_at_once == tool.PARALLEL_FILES == 10
     assert colours(made) == [(0, 0, 20 * number) for number in range(12)]
 
 
 async def test_nodes_bring_their_files_in_the_order_of_the_graph() -> None:
     savers = {f"s{n}": ("SaveImage", {"images": f"n{n}.0", "filename_prefix": "x"}) for n in (2, 0, 1)}
-    async with serving() as comfy:
-        assert colours(await run(comfy, batch(3, **savers))) == [(0, 0, 40), (0, 0, 0), (0, 0, 20)]
+    async with server_with() as comfy:
+        assert colours(await run_saved(comfy, batch(3, **savers))) == [(0, 0, 40), (0, 0, 0), (0, 0, 20)]
 
 
 LATENT = ("EmptyLatentImage", {"width": 64, "height": 64, "batch_size": 1})
@@ -939,8 +885,8 @@ async def test_everything_that_comfyui_makes_comes_back_as_what_it_is(
         "video": tool.InputFile(clip("clip.mp4"), "mp4", kind="video"),
         "audio": tool.InputFile(sound("flac"), "flac", kind="audio"),
     }
-    async with serving(models={"vae": ["x.safetensors"]}, custom_nodes=CUSTOM_NODES) as comfy:
-        made = await make(comfy, order("x", None, **files), {"x": saved})
+    async with server_with(models={"vae": ["x.safetensors"]}, custom_nodes=CUSTOM_NODES) as comfy:
+        made = await make(comfy, wish=order("x", None, **files), catalogue=pasted(x=saved))
         (product,) = made.products
         assert (product.content_type, product.ending) == (content_type, ending)
         assert all("the newest of the chat was taken" in note for note in made.notes)
@@ -952,10 +898,10 @@ async def test_what_is_only_shown_counts_when_nothing_is_saved() -> None:
         "show": ("PreviewImage", {"images": "n0.0"}),
         "save": ("SaveImage", {"images": "n1.0", "filename_prefix": "x"}),
     }
-    async with serving() as comfy:
-        assert colours(await run(comfy, batch(2, **savers))) == [(0, 0, 20)]
+    async with server_with() as comfy:
+        assert colours(await run_saved(comfy, batch(2, **savers))) == [(0, 0, 20)]
         shows = {"show": savers["show"], "other": ("PreviewImage", {"images": "n1.0"})}
-        assert colours(await run(comfy, batch(2, **shows))) == [(0, 0, 0), (0, 0, 20)]
+        assert colours(await run_saved(comfy, batch(2, **shows))) == [(0, 0, 0), (0, 0, 20)]
 
 
 async def test_texts_beside_pictures_are_told_and_are_no_files() -> None:
@@ -965,8 +911,8 @@ async def test_texts_beside_pictures_are_told_and_are_no_files() -> None:
         "show": ("PreviewAny", {"source": "text.0"}),
         "again": ("PreviewAny", {"source": "text.0"}),
     }
-    async with serving() as comfy:
-        made = await run(comfy, batch(1, **savers))
+    async with server_with() as comfy:
+        made = await run_saved(comfy, batch(1, **savers))
     assert [product.content_type for product in made.products] == ["image/png"]
     assert made.texts == ("a fox, sitting",)
 
@@ -978,18 +924,20 @@ async def test_pictures_of_several_nodes_that_send_them_over_the_websocket_all_a
         "one": ("SaveImageWebsocket", {"images": "n0.0"}),
         "two": ("SaveImageWebsocket", {"images": "n1.0"}),
     }
-    async with serving(release=release) as comfy:
-        made = await run(comfy, batch(3, **savers))
-    async with serving(release=release) as comfy:
-        both = await run(comfy, batch(3, **savers, save=("SaveImage", {"images": "n2.0", "filename_prefix": "x"})))
+    async with server_with(release=release) as comfy:
+        made = await run_saved(comfy, batch(3, **savers))
+    async with server_with(release=release) as comfy:
+        both = await run_saved(
+            comfy, batch(3, **savers, save=("SaveImage", {"images": "n2.0", "filename_prefix": "x"}))
+        )
     assert sorted(colours(made)) == [(0, 0, 0), (0, 0, 20)]
     assert [product.source for product in made.products] == ["", ""]
     assert sorted(colours(both)) == [(0, 0, 0), (0, 0, 20), (0, 0, 40)]
 
 
 async def test_a_batch_over_the_websocket_keeps_its_order() -> None:
-    async with serving() as comfy:
-        made = await run(comfy, batch(5, send=("SaveImageWebsocket", {"images": "all"})))
+    async with server_with() as comfy:
+        made = await run_saved(comfy, batch(5, send=("SaveImageWebsocket", {"images": "all"})))
     assert colours(made) == [(0, 0, 20 * number) for number in range(5)]
 
 
@@ -1002,8 +950,8 @@ async def test_a_batch_over_the_websocket_keeps_its_order() -> None:
 @pytest.mark.parametrize("saver", ["SaveImage", "SaveImageWebsocket"])
 async def test_stills_come_in_the_format_that_is_wanted(kind: str, content_type: str, saver: str) -> None:
     held = {"images": "all"} | ({"filename_prefix": "x"} if saver == "SaveImage" else {})
-    async with serving() as comfy:
-        made = await run(comfy, batch(3, save=(saver, held)), wanted=tool.Format(kind))
+    async with server_with() as comfy:
+        made = await run_saved(comfy, batch(3, save=(saver, held)), wanted=tool.Format(kind))
     assert [product.content_type for product in made.products] == [content_type] * 3
     assert [opened(product).format for product in made.products] == [kind.upper()] * 3
     assert [round(colour[2], -1) for colour in colours(made)] == [0, 20, 40]
@@ -1012,9 +960,9 @@ async def test_stills_come_in_the_format_that_is_wanted(kind: str, content_type:
 @pytest.mark.parametrize("kind", ["WebP", "JPEG"])
 async def test_quality_is_heeded_and_the_prompt_is_kept_unless_it_is_not_wanted(kind: str) -> None:
     sizes = []
-    async with serving(models=SD15) as comfy:
+    async with server_with(models=SD15) as comfy:
         for wanted in (tool.Format(kind, 95), tool.Format(kind, 20), tool.Format(kind, 20, metadata=False)):
-            made = await make(comfy, edit(picture()), wanted=wanted)
+            made = await make(comfy, wish=edit(picture()), wanted=wanted)
             (product,) = made.products
             sizes.append(len(product.data))
             assert (b"CheckpointLoaderSimple" in product.data) == wanted.metadata
@@ -1024,8 +972,8 @@ async def test_quality_is_heeded_and_the_prompt_is_kept_unless_it_is_not_wanted(
 @pytest.mark.parametrize("name", ["animated WebP", "animated PNG", "VHS GIF", "VHS video", "GLB", "latent", "text"])
 async def test_what_is_no_still_is_left_as_it_was_made(name: str) -> None:
     saved, content_type, _ = OUTPUTS[name]
-    async with serving(models={"vae": ["x.safetensors"]}, custom_nodes=CUSTOM_NODES) as comfy:
-        made = await run(comfy, saved, wanted=tool.Format("JPEG", 10))
+    async with server_with(models={"vae": ["x.safetensors"]}, custom_nodes=CUSTOM_NODES) as comfy:
+        made = await run_saved(comfy, saved, wanted=tool.Format("JPEG", 10))
         (product,) = made.products
         assert (product.content_type, made.notes) == (content_type, ())
         assert not product.source or product.data in written(comfy, product.source)
@@ -1034,16 +982,16 @@ async def test_what_is_no_still_is_left_as_it_was_made(name: str) -> None:
 @pytest.mark.parametrize("name", ["animated WebP", "animated PNG", "latent", "preview"])
 async def test_nothing_tells_how_it_was_made_when_that_is_not_wanted(name: str) -> None:
     saved, content_type, _ = OUTPUTS[name]
-    async with serving() as comfy:
-        kept = await run(comfy, saved)
-        bare = await run(comfy, saved, wanted=tool.Format(metadata=False))
+    async with server_with() as comfy:
+        kept = await run_saved(comfy, saved)
+        bare = await run_saved(comfy, saved, wanted=tool.Format(metadata=False))
     assert [b"class_type" in made.products[0].data for made in (kept, bare)] == [True, False]
     assert (bare.products[0].content_type, bare.notes) == (content_type, (tool.CACHED_NOTE,))
 
 
 async def test_a_latent_without_its_prompt_is_still_one() -> None:
-    async with serving() as comfy:
-        made = await run(comfy, OUTPUTS["latent"][0], wanted=tool.Format(metadata=False))
+    async with server_with() as comfy:
+        made = await run_saved(comfy, OUTPUTS["latent"][0], wanted=tool.Format(metadata=False))
         before, after = written(comfy, "x_00001_.latent")[0], made.products[0].data
     length = int.from_bytes(after[:8], "little")
     heads = [json.loads(data[8 : 8 + length]) for data in (before, after)]
@@ -1072,9 +1020,9 @@ SAVED_AS: dict[str, tuple[Any, str]] = {
 async def test_films_and_sounds_keep_their_texts_unless_they_are_not_wanted(name: str) -> None:
     saved, kind = SAVED_AS[name]
     file = tool.InputFile((MEDIA / name).read_bytes(), name.rpartition(".")[2], kind=kind)
-    async with serving() as comfy:
-        kept = await run(comfy, saved, file)
-        bare = await run(comfy, saved, file, wanted=tool.Format("JPEG", metadata=False))
+    async with server_with() as comfy:
+        kept = await run_saved(comfy, saved, file)
+        bare = await run_saved(comfy, saved, file, wanted=tool.Format("JPEG", metadata=False))
     assert [product.data for product in kept.products] == [file.data]
     assert SECRET in kept.products[0].data
     assert [SECRET in product.data for product in bare.products] == [False]
@@ -1102,25 +1050,26 @@ async def at_once(condition: Callable[[], object]) -> None:
 
 
 async def within(seconds: float, work: Awaitable[Any]) -> Any:
+    """The result of something that must not take longer."""
     async with asyncio.timeout(seconds):
         return await work
 
 
 @pytest.mark.parametrize("missing", ["x_00007_.png", "x_00001_.png", "x_00010_.png"])
 async def test_one_file_of_ten_that_is_missing_is_named_and_nothing_hangs(missing: str) -> None:
-    async with serving() as comfy:
+    async with server_with() as comfy:
         comfy.misbehave.view_missing = {missing}
         with pytest.raises(tool.UnexpectedAnswer, match=missing):
-            await within(10, run(comfy, batch(10)))
+            await within(10, run_saved(comfy, batch(10)))
         assert at_work() == []
         comfy.misbehave.view_missing = ()
-        assert len((await run(comfy, batch(10))).products) == 10
+        assert len((await run_saved(comfy, batch(10))).products) == 10
 
 
 async def test_a_server_that_dies_while_files_are_fetched_is_said_to() -> None:
-    async with serving() as comfy:
+    async with server_with() as comfy:
         comfy.misbehave.view_delay = 30
-        call = asyncio.create_task(run(comfy, batch(10)))
+        call = asyncio.create_task(run_saved(comfy, batch(10)))
         await until(lambda: comfy.views == 10)
         await comfy.kill()
         with pytest.raises(tool.ServerGone):
@@ -1129,16 +1078,18 @@ async def test_a_server_that_dies_while_files_are_fetched_is_said_to() -> None:
 
 
 def heavy(number: int = 0) -> tool.InputFile:
+    """A file that takes a while to send."""
     return tool.InputFile(bytes([number]) * LARGE, "png", tool.Size(64, 64))
 
 
 def uploading(comfy: StandIn) -> bool:
+    """Whether the sending of a file has begun."""
     return "POST" in asked(comfy, "/upload")
 
 
 async def test_a_server_that_dies_while_files_are_sent_is_said_to() -> None:
-    async with serving() as comfy:
-        call = asyncio.create_task(run(comfy, shown(A="gone.png", B="gone.png"), heavy(1), heavy(2)))
+    async with server_with() as comfy:
+        call = asyncio.create_task(run_saved(comfy, shown(A="gone.png", B="gone.png"), heavy(1), heavy(2)))
         await at_once(lambda: uploading(comfy))
         await comfy.kill()
         with pytest.raises(tool.ServerUnreachable):
@@ -1147,8 +1098,8 @@ async def test_a_server_that_dies_while_files_are_sent_is_said_to() -> None:
 
 
 async def test_a_stop_while_files_are_sent_ends_all_of_it() -> None:
-    async with serving() as comfy:
-        call = asyncio.create_task(run(comfy, shown(A="gone.png", B="gone.png"), heavy(1), heavy(2)))
+    async with server_with() as comfy:
+        call = asyncio.create_task(run_saved(comfy, shown(A="gone.png", B="gone.png"), heavy(1), heavy(2)))
         await at_once(lambda: uploading(comfy))
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -1156,14 +1107,14 @@ async def test_a_stop_while_files_are_sent_ends_all_of_it() -> None:
         assert at_work() == []
         await asyncio.sleep(0.1)
         assert (comfy.uploads, comfy.prompts) == ([], [])
-        assert (await run(comfy, shown(), picture())).products, "the connection is not spoilt"
+        assert (await run_saved(comfy, shown(), picture())).products, "the connection is not spoilt"
 
 
 @pytest.mark.parametrize("release", ["0.3.64", "0.33.0"])
 async def test_a_stop_while_it_samples_withdraws_the_job(release: str) -> None:
-    async with serving(models=SD15, release=release) as comfy:
+    async with server_with(models=SD15, release=release) as comfy:
         comfy.misbehave.hold_at_step = 2
-        call = asyncio.create_task(make(comfy, edit(picture(), steps=20)))
+        call = asyncio.create_task(make(comfy, wish=edit(picture(), steps=20)))
         await comfy.until_held()
         call.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -1176,9 +1127,9 @@ async def test_a_stop_while_it_samples_withdraws_the_job(release: str) -> None:
 
 
 async def test_a_stop_while_files_are_fetched_ends_all_of_it_and_disturbs_nobody() -> None:
-    async with serving() as comfy:
+    async with server_with() as comfy:
         comfy.misbehave.view_delay = 30
-        call = asyncio.create_task(run(comfy, batch(10)))
+        call = asyncio.create_task(run_saved(comfy, batch(10)))
         await until(lambda: comfy.views == 10)
         call.cancel()
         began = time.monotonic()
@@ -1187,13 +1138,13 @@ async def test_a_stop_while_files_are_fetched_ends_all_of_it_and_disturbs_nobody
         assert time.monotonic() - began < 1
         assert (at_work(), comfy.running, comfy.pending, comfy.interrupts) == ([], [], [], [])
         comfy.misbehave.view_delay = 0
-        assert len((await run(comfy, batch(2))).products) == 2
+        assert len((await run_saved(comfy, batch(2))).products) == 2
 
 
 async def test_of_several_runs_those_before_a_missing_file_are_brought() -> None:
-    async with serving(models=SD15) as comfy:
+    async with server_with(models=SD15) as comfy:
         wish = edit(picture(), count=3)
         comfy.misbehave.view_missing = lambda name: name.startswith("picture_00002")
-        made = await make(comfy, wish)
+        made = await make(comfy, wish=wish)
     assert len(made.products) == 1
     assert any(note.startswith("only 1 of 3 were made: ") and "picture_00002_.png" in note for note in made.notes)

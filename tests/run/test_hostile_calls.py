@@ -1,10 +1,9 @@
-"""Rooms 6, 8 and 10: calls, workflows and servers that are not as one would wish. Limits hold, nobody sees what is
-another's, nothing is lost in silence, and one odd thing does not take the rest with it."""
+"""Calls, workflows and servers that are not as one would wish: limits hold, nobody sees what is another's, nothing is
+lost in silence, and one odd thing does not take the rest with it."""
 
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
 from datetime import datetime
 from typing import Any
 
@@ -12,27 +11,29 @@ import pytest
 from aiohttp import web
 
 import comfyui_tool as tool
-from tests.run.test_any_workflow import EMPTY, listed, loading, models, order, pasted, png, run, save, sent
-from tests.run.test_any_workflow import graph as simple
 from tests.support.graphs import defined, graph
+from tests.support.pictures import unread
+from tests.support.runs import (
+    listed,
+    listed_models,
+    loading,
+    order,
+    pasted,
+    run_wish,
+    save,
+    sent,
+    settings,
+    small_graph,
+)
+from tests.support.serving import serving
 from tests.support.stand_in import StandIn
 from tests.support.stand_in.files import File, Place
 
 
-@pytest.fixture(autouse=True)
-async def _close() -> AsyncIterator[None]:
-    yield
-    await tool.close_servers()
-
-
 @pytest.fixture
-async def comfy() -> AsyncIterator[StandIn]:
-    async with StandIn(step_seconds=0.0) as server:
-        yield server
-
-
-def generate(prompt: str = "a fox", **arguments: Any) -> tool.Wish:
-    return tool.Settings((), tool.Limits(), False, {}).wish(prompt, **arguments)
+def comfy(quick_comfy: StandIn) -> StandIn:
+    """One release will do: they do not differ in what is tested here."""
+    return quick_comfy
 
 
 # --- limits, whatever way a number takes ---
@@ -40,7 +41,7 @@ def generate(prompt: str = "a fox", **arguments: Any) -> tool.Wish:
 
 def numbered(comfy: StandIn, **values: Any) -> dict[str, Any]:
     """A graph whose numbers stand in nodes of their own."""
-    nodes = simple(comfy)
+    nodes = small_graph(comfy)
     for name, (node_id, key, value) in values.items():
         nodes[node_id]["inputs"][key] = [name, 0]
         nodes[name] = {"class_type": "PrimitiveInt", "inputs": {"value": value}, "_meta": {"title": name}}
@@ -54,16 +55,16 @@ def numbered(comfy: StandIn, **values: Any) -> dict[str, Any]:
 async def test_numbers_in_nodes_of_their_own_are_counted(comfy: StandIn, inputs: Any) -> None:
     nodes = numbered(comfy, W=("5", "width", 64), H=("5", "height", 64), S=("3", "steps", 2))
     with pytest.raises(tool.LimitExceeded):
-        await run(comfy, order("x", inputs), pasted(x=nodes))
+        await run_wish(comfy, order("x", inputs), pasted(x=nodes))
     assert comfy.prompts == []
 
 
 @pytest.mark.parametrize("held", ["150", {"__value__": 150}, 150.0])
 async def test_numbers_are_counted_however_they_are_written(comfy: StandIn, held: Any) -> None:
-    nodes = simple(comfy)
+    nodes = small_graph(comfy)
     nodes["3"]["inputs"]["steps"] = held
     with pytest.raises(tool.LimitExceeded, match="150"):
-        await run(comfy, order("x"), pasted(x=nodes))
+        await run_wish(comfy, order("x"), pasted(x=nodes))
 
 
 @pytest.mark.parametrize(
@@ -114,16 +115,16 @@ async def test_a_batch_of_frames_or_of_work_is_no_number_of_pictures() -> None:
 
 @pytest.mark.parametrize("name", ["image", "LoadImage.image", "1.image"])
 async def test_a_file_is_given_as_a_file_and_never_by_a_name_on_the_server(comfy: StandIn, name: str) -> None:
-    comfy.files.put(Place("input", "", "open-webui-alice.png"), png().data)
+    comfy.files.put(Place("input", "", "open-webui-alice.png"), unread().data)
     for value in ("open-webui-alice.png", "alice.png [output]", "nothing"):
         with pytest.raises(tool.ComfyUIError) as refused:
-            await run(comfy, order("x", {name: value}), pasted(x=loading("example.png")))
+            await run_wish(comfy, order("x", {name: value}), pasted(x=loading("example.png")))
         assert "alice" not in refused.value.hint
     assert comfy.prompts == []
 
 
 async def test_a_secret_in_a_workflow_is_not_described(comfy: StandIn) -> None:
-    nodes = simple(comfy) | {"20": {"class_type": "Service", "inputs": {"api_key": "sk-very", "token": ""}}}
+    nodes = small_graph(comfy) | {"20": {"class_type": "Service", "inputs": {"api_key": "sk-very", "token": ""}}}
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
         about = await tool.describe_workflow(server, tool.Entry("x", "user", nodes))
     assert about["other inputs"]["Service.api_key"].endswith("is set")
@@ -138,18 +139,18 @@ async def test_a_server_that_does_not_list_what_is_saved_still_runs_everything_e
     comfy: StandIn, status: int
 ) -> None:
     comfy.misbehave.status_for = {"/userdata": status}
-    assert (await run(comfy, generate(workflow="checkpoint", size="64x64", steps=1))).products
-    assert (await run(comfy, order("x", {"prompt": "y"}), pasted(x=simple(comfy)))).products
+    assert (await run_wish(comfy, settings().wish("a fox", workflow="checkpoint", size="64x64", steps=1))).products
+    assert (await run_wish(comfy, order("x", {"prompt": "y"}), pasted(x=small_graph(comfy)))).products
     assert "cannot be listed" in (await listed(comfy))["problems"][0]
     with pytest.raises(tool.UnknownWorkflow) as error:
-        await run(comfy, order("portrait"))
+        await run_wish(comfy, order("portrait"))
     assert "cannot be listed" in error.value.hint
 
 
 async def test_one_odd_saved_file_does_not_take_the_list_with_it(comfy: StandIn) -> None:
-    save(comfy, "good.json", simple(comfy))
+    save(comfy, "good.json", small_graph(comfy))
     save(comfy, "forbidden.json", {})
-    comfy.userdata["workflows/utf16.json"] = File(json.dumps(simple(comfy)).encode("utf-16"))
+    comfy.userdata["workflows/utf16.json"] = File(json.dumps(small_graph(comfy)).encode("utf-16"))
     comfy.misbehave.status_for = {"/userdata/workflows%2Fforbidden.json": 403}
     lines = {line["name"]: line for line in (await listed(comfy))["workflows"]}
     assert "cannot run" in lines["forbidden"]
@@ -161,15 +162,10 @@ async def test_names_that_are_no_unicode_are_left_out() -> None:
     async def answer(request: web.Request) -> web.Response:
         return web.json_response([{"path": name} for name in ("a.json", "b\udcff.json", ".c.json", "d/.e.json")])
 
-    app = web.Application()
-    app.router.add_get("/userdata", answer)
-    runner = web.AppRunner(app)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    async with tool.open_server(tool.Endpoint(f"http://127.0.0.1:{runner.addresses[0][1]}")) as server:
-        assert await server.saved_workflows() == ["a.json"]
-    await tool.close_servers()
-    await runner.cleanup()
+    async with serving("/userdata", answer) as url:
+        async with tool.open_server(tool.Endpoint(url)) as server:
+            assert await server.saved_workflows() == ["a.json"]
+        await tool.close_servers()
 
 
 async def test_what_no_output_needs_may_lack_its_files(comfy: StandIn) -> None:
@@ -177,13 +173,13 @@ async def test_what_no_output_needs_may_lack_its_files(comfy: StandIn) -> None:
         "30": {"class_type": "LoadImage", "inputs": {"image": "gone.png"}},
         "31": {"class_type": "CheckpointLoaderSimple", "inputs": {"ckpt_name": "gone.ckpt"}},
     }
-    assert (await run(comfy, order("x", {"prompt": "y"}), pasted(x=simple(comfy) | spare))).products
+    assert (await run_wish(comfy, order("x", {"prompt": "y"}), pasted(x=small_graph(comfy) | spare))).products
 
 
 async def test_all_missing_nodes_of_a_workflow_of_the_editor_are_named_at_once(comfy: StandIn) -> None:
     ui = {"nodes": [{"id": n, "type": f"Strange{n}"} for n in (1, 2, 3)], "links": []}
     with pytest.raises(tool.NodeNotInstalled, match='"Strange1", "Strange2", "Strange3"'):
-        await run(comfy, order("x"), pasted(x=ui))
+        await run_wish(comfy, order("x"), pasted(x=ui))
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
         about = await tool.describe_workflow(server, tool.Entry("x", "user", ui))
     assert "Strange3" in about["cannot run"]
@@ -204,29 +200,29 @@ async def test_a_model_that_was_added_a_moment_ago_is_found_by_every_way(
     comfy: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tool, "DOUBT_SECONDS", 0.0)
-    catalogue = pasted(x=simple(comfy), y=simple(comfy, ckpt_name="late.safetensors"))
-    await run(comfy, order("x", {"prompt": "a"}), catalogue)
+    catalogue = pasted(x=small_graph(comfy), y=small_graph(comfy, ckpt_name="late.safetensors"))
+    await run_wish(comfy, order("x", {"prompt": "a"}), catalogue)
     comfy.models = {**comfy.models, "checkpoints": [*comfy.models["checkpoints"], "late.safetensors"]}
     await comfy.kill()
     await comfy.start()
-    for wish in (order("x", {"model": "late"}), generate(workflow="x", model="late"), order("y")):
-        assert (await run(comfy, wish, catalogue)).model == "late.safetensors"
+    for wish in (order("x", {"model": "late"}), settings().wish("a fox", workflow="x", model="late"), order("y")):
+        assert (await run_wish(comfy, wish, catalogue)).model == "late.safetensors"
 
 
 async def test_a_workflow_that_was_saved_a_moment_ago_is_found(comfy: StandIn) -> None:
     await listed(comfy)
-    save(comfy, "new.json", simple(comfy))
-    assert (await run(comfy, order("new"))).workflow == "new"
+    save(comfy, "new.json", small_graph(comfy))
+    assert (await run_wish(comfy, order("new"))).workflow == "new"
 
 
 # --- names ---
 
 
 async def test_sources_are_searched_one_after_the_other(comfy: StandIn) -> None:
-    save(comfy, "art/flux2.json", simple(comfy))
-    catalogue = tool.Catalogue((tool.Entry("Flux", "user", simple(comfy)),))
-    assert (await run(comfy, order("flux"), catalogue)).workflow == "Flux"
-    assert (await run(comfy, order("flux2"), catalogue)).workflow == "art/flux2"
+    save(comfy, "art/flux2.json", small_graph(comfy))
+    catalogue = tool.Catalogue((tool.Entry("Flux", "user", small_graph(comfy)),))
+    assert (await run_wish(comfy, order("flux"), catalogue)).workflow == "Flux"
+    assert (await run_wish(comfy, order("flux2"), catalogue)).workflow == "art/flux2"
 
 
 def test_two_workflows_of_one_name_are_not_one_in_silence() -> None:
@@ -243,9 +239,9 @@ def test_a_workflow_among_others_may_be_called_like_an_envelope(name: str) -> No
 
 
 async def test_a_pasted_name_may_end_like_a_file(comfy: StandIn) -> None:
-    catalogue = pasted(**{"portrait.json": simple(comfy)})
+    catalogue = pasted(**{"portrait.json": small_graph(comfy)})
     for name in ("portrait", "portrait.json"):
-        assert (await run(comfy, order(name), catalogue)).workflow == "portrait"
+        assert (await run_wish(comfy, order(name), catalogue)).workflow == "portrait"
 
 
 async def test_thousands_of_names_are_searched_in_a_moment(comfy: StandIn) -> None:
@@ -262,7 +258,8 @@ async def test_thousands_of_names_are_searched_in_a_moment(comfy: StandIn) -> No
 
 
 def two_samplers(comfy: StandIn) -> dict[str, Any]:
-    nodes = simple(comfy)
+    """A graph with a second sampler after the first, each with a seed of its own."""
+    nodes = small_graph(comfy)
     second = json.loads(json.dumps(nodes["3"]))
     second["inputs"] |= {"latent_image": ["3", 0], "denoise": 0.5}
     second["_meta"] = {"title": "Second"}
@@ -271,7 +268,7 @@ def two_samplers(comfy: StandIn) -> dict[str, Any]:
 
 
 async def test_the_seed_of_one_sampler_is_its_own_when_the_call_says_so(comfy: StandIn) -> None:
-    await run(comfy, order("x", {"Second.seed": 123}), pasted(x=two_samplers(comfy)))
+    await run_wish(comfy, order("x", {"Second.seed": 123}), pasted(x=two_samplers(comfy)))
     nodes = comfy.prompts[-1]["prompt"]
     assert nodes["33"]["inputs"]["seed"] == 123
     assert nodes["3"]["inputs"]["seed"] != 123
@@ -297,7 +294,7 @@ def test_seeds_keep_to_the_range_of_the_node(random_seed: int, count: int) -> No
 
 
 async def test_a_workflow_that_cannot_make_several_says_so(comfy: StandIn) -> None:
-    made = await run(comfy, order("x", {"count": 3}), pasted(x=loading("example.png")))
+    made = await run_wish(comfy, order("x", {"count": 3}), pasted(x=loading("example.png")))
     assert len(made.products) == 1
     assert any("count was left out" in note for note in made.notes)
 
@@ -321,7 +318,7 @@ def test_choices_around_a_placeholder_are_made_and_what_is_put_in_is_left_as_it_
 
 
 async def test_a_class_name_means_the_same_beside_loras(comfy: StandIn) -> None:
-    nodes = simple(comfy)
+    nodes = small_graph(comfy)
     nodes["3"]["inputs"]["model"] = ["40", 0]
     nodes["40"] = {
         "class_type": "LoraLoader",
@@ -329,13 +326,13 @@ async def test_a_class_name_means_the_same_beside_loras(comfy: StandIn) -> None:
         | {"model": ["4", 0], "clip": ["4", 1]},
         "_meta": {"title": "Mine"},
     }
-    await run(comfy, order("x", {"LoraLoader.strength_model": 0.4, "loras": "anime_style"}), pasted(x=nodes))
+    await run_wish(comfy, order("x", {"LoraLoader.strength_model": 0.4, "loras": "anime_style"}), pasted(x=nodes))
     assert sent(comfy, "Mine")["strength_model"] == 0.4
 
 
 @pytest.mark.parametrize("inputs", [{"size": "auto", "loras": "none", "noise_seed": -1}, "none", "", None, {}])
 async def test_what_stands_for_nothing_changes_nothing(comfy: StandIn, inputs: Any) -> None:
-    await run(comfy, order("x", inputs), pasted(x=simple(comfy)))
+    await run_wish(comfy, order("x", inputs), pasted(x=small_graph(comfy)))
     nodes = comfy.prompts[-1]["prompt"]
     assert (nodes["5"]["inputs"]["width"], len(nodes)) == (64, 7)
     assert nodes["3"]["inputs"]["seed"] > 0
@@ -359,7 +356,7 @@ async def test_too_many_files_are_refused_before_any_is_read() -> None:
 
 async def test_nothing_is_sent_to_the_server_before_everything_else_is_known_to_be_right(comfy: StandIn) -> None:
     with pytest.raises(tool.BadArgument):
-        await run(comfy, order("x", {"typo": 1}, png()), pasted(x=loading("example.png")))
+        await run_wish(comfy, order("x", {"typo": 1}, unread()), pasted(x=loading("example.png")))
     assert not any("upload" in request.path for request in comfy.requests)
 
 
@@ -388,7 +385,7 @@ async def test_many_missing_files_do_not_hold_up_the_others(comfy: StandIn) -> N
     comfy.models = {**comfy.models, "loras": [f"some_lora_{n}.safetensors" for n in range(3000)]}
     await comfy.kill()
     await comfy.start()
-    nodes = simple(comfy)
+    nodes = small_graph(comfy)
     for n in range(30):
         inputs = {"lora_name": f"gone{n}.safetensors", "strength_model": 1.0, "model": [str(99 + n) if n else "4", 0]}
         nodes[str(100 + n)] = {"class_type": "LoraLoaderModelOnly", "inputs": inputs}
@@ -404,13 +401,13 @@ async def test_many_missing_files_do_not_hold_up_the_others(comfy: StandIn) -> N
 
     watching = asyncio.create_task(watch())
     with pytest.raises(tool.ModelNotInstalled):
-        await run(comfy, order("x"), pasted(x=nodes))
+        await run_wish(comfy, order("x"), pasted(x=nodes))
     watching.cancel()
     assert slowest < 2
 
 
 async def test_with_nothing_pasted_there_are_the_bundled_ones(comfy: StandIn) -> None:
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
-        found = await EMPTY.entries(server)
+        found = await tool.Catalogue().entries(server)
     assert {entry.source for entry in found.entries} == {"bundled"}
-    assert await models(comfy, "vae")
+    assert await listed_models(comfy, "vae")

@@ -1,4 +1,5 @@
-"""Room 7: what frames and look-ups make of a job."""
+"""The state of a job, as frames and look-ups change it: how far it is, what is told of it, and how it ends; and how
+frames and the history are read."""
 
 import contextlib
 import json

@@ -1,9 +1,9 @@
-"""Rooms 5 and 8: from a wish to finished pictures on a server that behaves, and on one that does not."""
+"""From a wish to finished pictures: how a run goes on a server that behaves, how it ends on one that does not, and what
+a stop leaves behind."""
 
 import asyncio
 import contextlib
 import dataclasses
-import io
 import json
 import math
 import time
@@ -11,101 +11,73 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from PIL import Image
 
 import comfyui_tool as tool
+from tests.support.pictures import opened
+from tests.support.runs import NOBODY, QUICK, endpoints, make, run_graph
 from tests.support.serving import serving
 from tests.support.stand_in import OUT_OF_MEMORY, StandIn
 from tests.support.watching import Watcher, until
 
-QUICK = tool.Patience(first=0.02, look_up=0.3, longest=0.5, polling=0.1, settle=0.2, gone=1.0)
-
-
-async def make(comfy: StandIn, watcher: Watcher, prompt: str = "a lighthouse at dusk", **arguments: Any) -> tool.Made:
-    """One run of the tool's own way, on a small picture unless the test says otherwise."""
-    limits = arguments.pop("limits", tool.Limits())
-    patience = arguments.pop("patience", QUICK)
-    previews = arguments.pop("previews", True)
-    wish = tool.Settings((), limits, previews, {}).wish(
-        prompt, **{"size": "64x64", "steps": 3, "workflow": "checkpoint", **arguments}
-    )
-    endpoints = [tool.Endpoint(comfy.url)]
-    return await tool.make(wish, endpoints, limits, watcher, previews=previews, patience=patience)
-
-
-async def run_graph(comfy: StandIn, watcher: Watcher, graph: Any, wait: float = 30.0) -> tuple[tool.Product, ...]:
-    """Post any graph, follow it, and bring its pictures."""
-    async with tool.open_server(tool.Endpoint(comfy.url)) as server:
-        job, _ = await tool.follow(server, graph, watcher, "", wait, True, QUICK)
-        return (await tool.collect(server, job, graph)).products
-
-
-def opened(picture: tool.Product) -> Image.Image:
-    image = Image.open(io.BytesIO(picture.data))
-    image.load()
-    return image
-
-
 # --- what a good run does ---
 
 
-async def test_a_run_brings_the_picture_that_was_asked_for(comfy: StandIn, watcher: Watcher) -> None:
-    made = await make(comfy, watcher, seed=7, size="96x64")
+async def test_a_run_brings_the_picture_that_was_asked_for(comfy: StandIn) -> None:
+    made = await make(comfy, seed=7, size="96x64")
     assert [opened(picture).size for picture in made.products] == [(96, 64)]
     assert (made.seed, made.workflow, made.model) == (7, "checkpoint", "sd_xl_base_1.0.safetensors")
 
 
 async def test_the_phases_are_told_in_order(comfy: StandIn, watcher: Watcher) -> None:
-    await make(comfy, watcher)
+    await make(comfy, watcher=watcher)
     assert [phase for phase in watcher.phases if phase != "waiting"] == ["connecting", "loading", "running", "saving"]
     assert watcher.fractions == sorted(watcher.fractions)
 
 
-async def test_the_websocket_is_open_before_the_prompt_is_posted(comfy: StandIn, watcher: Watcher) -> None:
-    await make(comfy, watcher)
+async def test_the_websocket_is_open_before_the_prompt_is_posted(comfy: StandIn) -> None:
+    await make(comfy)
     paths = [request.path.removeprefix("/api") for request in comfy.requests]
     assert paths.index("/ws") < paths.index("/prompt")
 
 
-async def test_a_quick_run_costs_one_post_one_download_and_no_look_up(watcher: Watcher) -> None:
+async def test_a_quick_run_costs_one_post_one_download_and_no_look_up() -> None:
     async with StandIn(step_seconds=0.0) as comfy:
-        patience = tool.Patience(first=5.0)
         wish = tool.Wish("x", size=tool.Wanted("64x64", "size"), workflow=tool.Wanted("checkpoint", "workflow"))
-        await tool.make(wish, [tool.Endpoint(comfy.url)], tool.Limits(), watcher, patience=patience)
+        await make(comfy, wish=wish, patience=tool.Patience(first=5.0))
         paths = [r.path for r in comfy.requests if not r.path.startswith(("/object_info", "/view_meta", "/userdata"))]
         await tool.close_servers()
     assert sorted(paths) == ["/prompt", "/view", "/ws"]
 
 
 async def test_previews_arrive_while_it_runs(comfy: StandIn, watcher: Watcher) -> None:
-    await make(comfy, watcher, steps=4)
+    await make(comfy, watcher=watcher, steps=4)
     assert watcher.pictures
-    assert all(Image.open(io.BytesIO(data)).format == "JPEG" for data in watcher.pictures)
+    assert all(opened(data).format == "JPEG" for data in watcher.pictures)
 
 
 async def test_without_previews_none_are_asked_for(comfy: StandIn, watcher: Watcher) -> None:
-    await make(comfy, watcher, previews=False)
+    await make(comfy, watcher=watcher, previews=False)
     assert not watcher.pictures
     assert comfy.prompts[0]["extra_data"]["preview_method"] == "none"
 
 
-async def test_the_same_seed_and_count_give_the_same_set_again(comfy: StandIn, watcher: Watcher) -> None:
-    first = await make(comfy, watcher, seed=11, count=2)
-    again = await make(comfy, watcher, seed=11, count=2)
+async def test_the_same_seed_and_count_give_the_same_set_again(comfy: StandIn) -> None:
+    first = await make(comfy, seed=11, count=2)
+    again = await make(comfy, seed=11, count=2)
     assert len(first.products) == 2
     assert [opened(p).tobytes() for p in first.products] == [opened(p).tobytes() for p in again.products]
     assert opened(first.products[0]).tobytes() != opened(first.products[1]).tobytes()
 
 
-async def test_a_fully_cached_run_ends_with_its_picture_and_says_so(comfy: StandIn, watcher: Watcher) -> None:
-    await make(comfy, watcher, seed=5)
-    again = await make(comfy, watcher, seed=5)
+async def test_a_fully_cached_run_ends_with_its_picture_and_says_so(comfy: StandIn) -> None:
+    await make(comfy, seed=5)
+    again = await make(comfy, seed=5)
     assert again.products
     assert any("already" in note for note in again.notes)
 
 
-async def test_count_is_one_batch(comfy: StandIn, watcher: Watcher) -> None:
-    await make(comfy, watcher, count=3)
+async def test_count_is_one_batch(comfy: StandIn) -> None:
+    await make(comfy, count=3)
     (posted,) = comfy.prompts
     assert [n["inputs"]["batch_size"] for n in posted["prompt"].values() if "batch_size" in n["inputs"]] == [3]
 
@@ -114,16 +86,14 @@ async def test_count_is_one_batch(comfy: StandIn, watcher: Watcher) -> None:
 async def test_without_a_batch_size_count_is_so_many_prompts_with_seeds_in_a_row(
     comfy: StandIn, watcher: Watcher
 ) -> None:
-    made = await make(comfy, watcher, seed=20, count=3)
+    made = await make(comfy, watcher=watcher, seed=20, count=3)
     seeds = [n["inputs"]["seed"] for p in comfy.prompts for n in p["prompt"].values() if "seed" in n["inputs"]]
     assert (len(made.products), seeds) == (3, [20, 21, 22])
     assert any(text.startswith("2 of 3 · ") for text in watcher.texts)
 
 
 @pytest.mark.usefixtures("no_batch_size")
-async def test_the_pictures_before_a_failure_are_not_lost(
-    comfy: StandIn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_pictures_before_a_failure_are_not_lost(comfy: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     collect = tool.collect
 
     async def first_only(*arguments: Any) -> list[tool.Product]:
@@ -131,7 +101,7 @@ async def test_the_pictures_before_a_failure_are_not_lost(
         return await collect(*arguments)
 
     monkeypatch.setattr(tool, "collect", first_only)
-    made = await make(comfy, watcher, seed=20, count=3)
+    made = await make(comfy, seed=20, count=3)
     assert len(made.products) == 1
     assert any(note.startswith("only 1 of 3 were made: The graphics card ran out of memory") for note in made.notes)
 
@@ -140,7 +110,7 @@ async def test_the_place_in_the_queue_is_told(comfy: StandIn, watcher: Watcher) 
     comfy.misbehave.hold_at_step = 1
     for _ in range(3):
         await comfy.post(comfy.example_graph())
-    run = asyncio.create_task(make(comfy, watcher))
+    run = asyncio.create_task(make(comfy, watcher=watcher))
     await until(lambda: "Waiting, 3 ahead" in watcher.texts)
     comfy.release()
     await run
@@ -148,18 +118,17 @@ async def test_the_place_in_the_queue_is_told(comfy: StandIn, watcher: Watcher) 
 
 
 async def test_calls_side_by_side_share_one_websocket_and_keep_apart(comfy: StandIn) -> None:
-    watchers = [Watcher() for _ in range(6)]
-    made = await asyncio.gather(*(make(comfy, w, f"number {i}", seed=i) for i, w in enumerate(watchers)))
+    made = await asyncio.gather(*(make(comfy, prompt=f"number {number}", seed=number) for number in range(6)))
     assert [m.seed for m in made] == list(range(6))
     assert sum(request.path.endswith("/ws") for request in comfy.requests) == 1
     assert len({picture.data for m in made for picture in m.products}) == 6
 
 
 async def test_the_websocket_closes_some_time_after_the_last_job(
-    comfy: StandIn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+    comfy: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tool, "IDLE_SECONDS", 0.1)
-    await make(comfy, watcher)
+    await make(comfy)
     assert comfy.sockets
     await until(lambda: not comfy.sockets)
 
@@ -168,10 +137,10 @@ async def test_the_websocket_closes_some_time_after_the_last_job(
 
 
 @pytest.mark.parametrize("release", ["0.3.64", "0.33.0"])
-async def test_the_key_travels_on_http_and_websocket_alike(release: str, watcher: Watcher) -> None:
+async def test_the_key_travels_on_http_and_websocket_alike(release: str) -> None:
     async with StandIn(release=release, api_key="s3cret") as comfy:
         wish = tool.Wish("x", size=tool.Wanted("64x64", "size"))
-        await tool.make(wish, [tool.Endpoint(comfy.url, "s3cret")], tool.Limits(), watcher, patience=QUICK)
+        await make(tool.Endpoint(comfy.url, "s3cret"), wish=wish)
         assert {request.headers.get("Authorization") for request in comfy.requests} == {"Bearer s3cret"}
         await tool.close_servers()
 
@@ -185,12 +154,10 @@ async def test_refused_credentials_are_named_and_the_key_is_not(key: str, watche
         await tool.close_servers()
 
 
-async def test_a_websocket_that_wants_other_credentials_is_refused_credentials(
-    comfy: StandIn, watcher: Watcher
-) -> None:
+async def test_a_websocket_that_wants_other_credentials_is_refused_credentials(comfy: StandIn) -> None:
     comfy.misbehave.refuse_websocket = 401
     with pytest.raises(tool.AccessRefused):
-        await make(comfy, watcher)
+        await make(comfy)
 
 
 async def test_a_redirect_is_not_followed_and_its_target_gets_nothing(comfy: StandIn, watcher: Watcher) -> None:
@@ -208,32 +175,30 @@ async def test_a_redirect_is_not_followed_and_its_target_gets_nothing(comfy: Sta
 # --- finding a server ---
 
 
-async def test_the_first_address_that_answers_is_taken(comfy: StandIn, watcher: Watcher) -> None:
-    endpoints = [tool.Endpoint("http://127.0.0.1:9"), tool.Endpoint(comfy.url), tool.Endpoint("http://127.0.0.1:7")]
+async def test_the_first_address_that_answers_is_taken(comfy: StandIn) -> None:
     wish = tool.Wish("x", size=tool.Wanted("64x64", "size"))
-    assert (await tool.make(wish, endpoints, tool.Limits(), watcher, patience=QUICK)).products
+    assert (await make(NOBODY, comfy, "http://127.0.0.1:7", wish=wish)).products
 
 
 async def test_when_none_answers_the_error_names_all_that_were_tried_and_the_valve(watcher: Watcher) -> None:
-    endpoints = [tool.Endpoint("http://127.0.0.1:9"), tool.Endpoint("http://127.0.0.1:7")]
     with pytest.raises(tool.ServerUnreachable) as error:
-        await tool.make(tool.Wish("x"), endpoints, tool.Limits(), watcher)
+        await tool.make(tool.Wish("x"), endpoints(NOBODY, "http://127.0.0.1:7"), tool.Limits(), watcher)
     assert "http://127.0.0.1:9, http://127.0.0.1:7" in error.value.message
     assert "ComfyUI address" in error.value.hint
 
 
-async def test_something_else_at_the_address_is_no_comfyui(comfy: StandIn, watcher: Watcher) -> None:
+async def test_something_else_at_the_address_is_no_comfyui(comfy: StandIn) -> None:
     comfy.misbehave.status_for = {"/object_info": 404}
     with pytest.raises(tool.UnexpectedAnswer):
-        await make(comfy, watcher)
+        await make(comfy)
 
 
 # --- refusals before the run ---
 
 
-async def test_a_model_that_is_not_there_is_refused_with_the_closest_names(comfy: StandIn, watcher: Watcher) -> None:
+async def test_a_model_that_is_not_there_is_refused_with_the_closest_names(comfy: StandIn) -> None:
     with pytest.raises(tool.ModelNotInstalled) as error:
-        await make(comfy, watcher, model="sdxl_base", workflow="")
+        await make(comfy, model="sdxl_base", workflow="")
     assert "sd_xl_base_1.0.safetensors" in error.value.hint
     assert not comfy.prompts
 
@@ -249,28 +214,28 @@ async def test_a_model_that_is_not_there_is_refused_with_the_closest_names(comfy
     ],
 )
 async def test_what_the_server_refuses_is_named(
-    comfy: StandIn, watcher: Watcher, change: dict[str, Any], expected: type[tool.ComfyUIError]
+    comfy: StandIn, change: dict[str, Any], expected: type[tool.ComfyUIError]
 ) -> None:
     graph = comfy.example_graph(**change)
     with pytest.raises(expected) as error:
-        await run_graph(comfy, watcher, graph)
+        await run_graph(comfy, graph)
     (name,) = change
     assert name in error.value.message
     assert str(next(iter(change.values()))) in error.value.message
 
 
-async def test_a_node_that_is_not_installed_is_named(comfy: StandIn, watcher: Watcher) -> None:
+async def test_a_node_that_is_not_installed_is_named(comfy: StandIn) -> None:
     graph = comfy.example_graph()
     graph["8"]["class_type"] = "FancyDecode"
     with pytest.raises(tool.NodeNotInstalled, match="FancyDecode"):
-        await run_graph(comfy, watcher, graph)
+        await run_graph(comfy, graph)
 
 
-async def test_a_graph_without_an_output_is_refused_with_the_servers_reason(comfy: StandIn, watcher: Watcher) -> None:
+async def test_a_graph_without_an_output_is_refused_with_the_servers_reason(comfy: StandIn) -> None:
     graph = comfy.example_graph()
     del graph["9"]
     with pytest.raises(tool.WorkflowRefused, match="no outputs"):
-        await run_graph(comfy, watcher, graph)
+        await run_graph(comfy, graph)
 
 
 async def test_an_output_that_the_server_drops_is_noted_and_the_rest_comes(comfy: StandIn, watcher: Watcher) -> None:
@@ -286,28 +251,28 @@ async def test_an_output_that_the_server_drops_is_noted_and_the_rest_comes(comfy
 # --- failures in the run ---
 
 
-async def test_a_nodes_own_error_comes_with_its_title_and_reason_only(comfy: StandIn, watcher: Watcher) -> None:
+async def test_a_nodes_own_error_comes_with_its_title_and_reason_only(comfy: StandIn) -> None:
     comfy.misbehave.fail_node = {"VAEDecode": ("ValueError", "the latent is <b>odd</b>\nsecond line\n")}
     with pytest.raises(tool.NodeFailed) as error:
-        await make(comfy, watcher)
+        await make(comfy)
     assert error.value.message == '"Decode" (VAEDecode) failed: the latent is <b>odd</b>'
 
 
-async def test_out_of_memory_is_its_own_error(comfy: StandIn, watcher: Watcher) -> None:
+async def test_out_of_memory_is_its_own_error(comfy: StandIn) -> None:
     comfy.misbehave.fail_node = {"KSampler": OUT_OF_MEMORY}
     with pytest.raises(tool.OutOfMemory, match="Sampler"):
-        await make(comfy, watcher)
+        await make(comfy)
 
 
-async def test_a_run_that_saves_nothing_made_no_picture(comfy: StandIn, watcher: Watcher) -> None:
+async def test_a_run_that_saves_nothing_made_no_picture(comfy: StandIn) -> None:
     comfy.misbehave.no_outputs = True
     with pytest.raises(tool.NothingMade):
-        await make(comfy, watcher)
+        await make(comfy)
 
 
 async def test_a_server_that_dies_in_the_middle_is_gone(comfy: StandIn, watcher: Watcher) -> None:
     comfy.misbehave.hold_at_step = 2
-    run = asyncio.create_task(make(comfy, watcher))
+    run = asyncio.create_task(make(comfy, watcher=watcher))
     await comfy.until_held()
     await comfy.kill()
     with pytest.raises(tool.ServerGone):
@@ -315,11 +280,9 @@ async def test_a_server_that_dies_in_the_middle_is_gone(comfy: StandIn, watcher:
     assert "ComfyUI does not answer at the moment" in watcher.texts
 
 
-async def test_a_server_that_restarts_gets_the_job_once_more_and_no_third_time(
-    comfy: StandIn, watcher: Watcher
-) -> None:
+async def test_a_server_that_restarts_gets_the_job_once_more_and_no_third_time(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 2
-    run = asyncio.create_task(make(comfy, watcher))
+    run = asyncio.create_task(make(comfy))
     for _ in range(2):
         await comfy.until_held()
         await comfy.restart()
@@ -328,10 +291,10 @@ async def test_a_server_that_restarts_gets_the_job_once_more_and_no_third_time(
     assert len(comfy.prompts) == 2
 
 
-async def test_a_job_that_somebody_deletes_is_not_run_again(comfy: StandIn, watcher: Watcher) -> None:
+async def test_a_job_that_somebody_deletes_is_not_run_again(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 1
     await comfy.post(comfy.example_graph())
-    run = asyncio.create_task(make(comfy, watcher))
+    run = asyncio.create_task(make(comfy))
     await until(lambda: comfy.prompts)
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
         await server.call("POST", "/queue", body={"delete": [comfy.prompts[0]["prompt_id"]]})
@@ -347,7 +310,7 @@ async def test_a_job_that_somebody_deletes_is_not_run_again_where_no_websocket_o
     comfy.misbehave.refuse_websocket = 404
     comfy.misbehave.hold_at_step = 1
     await comfy.post(comfy.example_graph())
-    run = asyncio.create_task(make(comfy, watcher))
+    run = asyncio.create_task(make(comfy, watcher=watcher))
     await until(lambda: "Waiting, 1 ahead" in watcher.texts)
     comfy.engine.delete(comfy.prompts[0]["prompt_id"])
     with pytest.raises(tool.RunInterrupted, match="taken out of the queue"):
@@ -361,7 +324,7 @@ async def test_a_job_that_was_seen_again_after_the_websocket_dropped_and_is_dele
 ) -> None:
     comfy.misbehave.hold_at_step = 1
     await comfy.post(comfy.example_graph())
-    run = asyncio.create_task(make(comfy, watcher))
+    run = asyncio.create_task(make(comfy, watcher=watcher))
     await until(lambda: "Waiting, 1 ahead" in watcher.texts)
     comfy.misbehave.refuse_websocket = 502
     comfy.room.abort()
@@ -375,9 +338,9 @@ async def test_a_job_that_was_seen_again_after_the_websocket_dropped_and_is_dele
     comfy.release()
 
 
-async def test_a_run_that_somebody_interrupts_is_not_a_failure_of_a_node(comfy: StandIn, watcher: Watcher) -> None:
+async def test_a_run_that_somebody_interrupts_is_not_a_failure_of_a_node(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 2
-    run = asyncio.create_task(make(comfy, watcher, steps=6))
+    run = asyncio.create_task(make(comfy, steps=6))
     await comfy.until_held()
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
         await server.call("POST", "/interrupt", body={"prompt_id": comfy.prompts[0]["prompt_id"]})
@@ -386,10 +349,10 @@ async def test_a_run_that_somebody_interrupts_is_not_a_failure_of_a_node(comfy: 
         await run
 
 
-async def test_the_longest_wait_ends_the_call_and_not_the_job(comfy: StandIn, watcher: Watcher) -> None:
+async def test_the_longest_wait_ends_the_call_and_not_the_job(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 2
     with pytest.raises(tool.StillRunning) as error:
-        await make(comfy, watcher, limits=tool.Limits(wait_seconds=0.5))
+        await make(comfy, limits=tool.Limits(wait_seconds=0.5))
     assert error.value.as_result()["job_id"] == comfy.prompts[0]["prompt_id"]
     assert comfy.running == [error.value.job_id]
     comfy.release()
@@ -397,20 +360,18 @@ async def test_the_longest_wait_ends_the_call_and_not_the_job(comfy: StandIn, wa
 
 @pytest.mark.usefixtures("no_batch_size")
 async def test_a_wait_that_ends_at_the_first_prompt_of_several_tells_of_those_that_were_not_begun(
-    comfy: StandIn, watcher: Watcher
+    comfy: StandIn,
 ) -> None:
     comfy.misbehave.hold_at_step = 2
     with pytest.raises(tool.StillRunning) as error:
-        await make(comfy, watcher, count=4, limits=tool.Limits(wait_seconds=0.5))
+        await make(comfy, count=4, limits=tool.Limits(wait_seconds=0.5))
     assert "It makes 1 of 4; the others were not begun." in str(error.value.as_result())
     assert [prompt["prompt_id"] for prompt in comfy.prompts] == [error.value.job_id]
     comfy.release()
 
 
 @pytest.mark.usefixtures("no_batch_size")
-async def test_nothing_is_posted_after_the_longest_wait(
-    comfy: StandIn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_nothing_is_posted_after_the_longest_wait(comfy: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     collect = tool.collect
 
     async def slow(*arguments: Any) -> tool.Collected:
@@ -418,17 +379,17 @@ async def test_nothing_is_posted_after_the_longest_wait(
         return await collect(*arguments)
 
     monkeypatch.setattr(tool, "collect", slow)
-    made = await make(comfy, watcher, count=3, limits=tool.Limits(wait_seconds=2.0))
+    made = await make(comfy, count=3, limits=tool.Limits(wait_seconds=2.0))
     assert (len(made.products), len(comfy.prompts), made.running) == (1, 1, "")
     assert "only 1 of 3 were made: the longest wait is over; the others were not begun" in made.notes
 
 
-async def test_a_server_too_old_to_take_our_id_is_named_and_its_job_withdrawn(comfy: StandIn, watcher: Watcher) -> None:
+async def test_a_server_too_old_to_take_our_id_is_named_and_its_job_withdrawn(comfy: StandIn) -> None:
     comfy.misbehave.ignore_prompt_id = True
     comfy.misbehave.hold_at_step = 1
     await comfy.post(comfy.example_graph())
     with pytest.raises(tool.ServerTooOld):
-        await make(comfy, watcher)
+        await make(comfy)
     assert not comfy.pending
     comfy.release()
 
@@ -447,15 +408,15 @@ async def test_a_server_too_old_to_take_our_id_is_named_and_its_job_withdrawn(co
     ],
     ids=lambda muted: "+".join(sorted(muted)),
 )
-async def test_missing_frames_do_not_lose_the_picture(comfy: StandIn, watcher: Watcher, muted: set[str]) -> None:
+async def test_missing_frames_do_not_lose_the_picture(comfy: StandIn, muted: set[str]) -> None:
     comfy.misbehave.mute_frames = muted
-    assert (await make(comfy, watcher)).products
+    assert (await make(comfy)).products
 
 
 async def test_a_dropped_websocket_is_opened_again_and_the_picture_comes(comfy: StandIn, watcher: Watcher) -> None:
     comfy.misbehave.drop_sockets_at_step = 2
     comfy.misbehave.hold_at_step = 4
-    run = asyncio.create_task(make(comfy, watcher, steps=6))
+    run = asyncio.create_task(make(comfy, watcher=watcher, steps=6))
     await comfy.until_held()
     await until(lambda: sum(request.path.endswith("/ws") for request in comfy.requests) == 2)
     await until(lambda: comfy.sockets)
@@ -468,20 +429,20 @@ async def test_a_dropped_websocket_is_opened_again_and_the_picture_comes(comfy: 
 @pytest.mark.parametrize("status", [400, 404, 502])
 async def test_without_a_websocket_look_ups_bring_the_picture(comfy: StandIn, watcher: Watcher, status: int) -> None:
     comfy.misbehave.refuse_websocket = status
-    assert (await make(comfy, watcher)).products
+    assert (await make(comfy, watcher=watcher)).products
     assert "Running" in watcher.texts
 
 
-async def test_a_history_entry_that_comes_late_is_waited_for(comfy: StandIn, watcher: Watcher) -> None:
+async def test_a_history_entry_that_comes_late_is_waited_for(comfy: StandIn) -> None:
     comfy.misbehave.mute_frames = {"executed"}
     comfy.misbehave.history_delay = 0.4
-    assert (await make(comfy, watcher)).products
+    assert (await make(comfy)).products
 
 
-async def test_a_post_whose_answer_is_lost_is_looked_up_and_not_repeated(comfy: StandIn, watcher: Watcher) -> None:
+async def test_a_post_whose_answer_is_lost_is_looked_up_and_not_repeated(comfy: StandIn) -> None:
     comfy.misbehave.lose_post_answer = True
     comfy.misbehave.hold_at_step = 1
-    run = asyncio.create_task(make(comfy, watcher))
+    run = asyncio.create_task(make(comfy))
     await comfy.until_held()
     await asyncio.sleep(0.8)
     assert len(comfy.running) + len(comfy.pending) == 1
@@ -490,9 +451,9 @@ async def test_a_post_whose_answer_is_lost_is_looked_up_and_not_repeated(comfy: 
     assert len(comfy.history) == 1
 
 
-async def test_unreadable_frames_are_passed_over(comfy: StandIn, watcher: Watcher) -> None:
+async def test_unreadable_frames_are_passed_over(comfy: StandIn) -> None:
     comfy.misbehave.garbage_frames = True
-    assert (await make(comfy, watcher)).products
+    assert (await make(comfy)).products
 
 
 HUGE = 10**400  # more than a float holds
@@ -507,11 +468,9 @@ HUGE = 10**400  # more than a float holds
     ],
     ids=["deep", "huge", "no number"],
 )
-async def test_a_frame_with_rubbish_about_the_job_ends_neither_it_nor_the_websocket(
-    comfy: StandIn, watcher: Watcher, frame: str
-) -> None:
+async def test_a_frame_with_rubbish_about_the_job_ends_neither_it_nor_the_websocket(comfy: StandIn, frame: str) -> None:
     comfy.misbehave.hold_at_step = 2
-    run = asyncio.create_task(make(comfy, watcher))
+    run = asyncio.create_task(make(comfy))
     await comfy.until_held()
     ((_, socket, _),) = comfy.room.open
     await socket.send_str(frame.replace("ID", comfy.prompts[0]["prompt_id"]))
@@ -531,12 +490,10 @@ def test_progress_that_is_no_number_of_steps_is_told_of_in_some_way(number: floa
         assert isinstance(tool.missed_pictures(job, graph), tuple)
 
 
-async def test_a_download_that_breaks_off_each_time_is_an_error_after_several_tries(
-    comfy: StandIn, watcher: Watcher
-) -> None:
+async def test_a_download_that_breaks_off_each_time_is_an_error_after_several_tries(comfy: StandIn) -> None:
     comfy.misbehave.truncate_view = True
     with pytest.raises(tool.ServerGone, match="broke off"):
-        await make(comfy, watcher)
+        await make(comfy)
     assert 2 <= sum(request.path == "/view" for request in comfy.requests) <= 6
 
 
@@ -544,7 +501,7 @@ async def test_other_peoples_previews_are_not_ours(comfy: StandIn, watcher: Watc
     """A prompt without a client id sends its previews to everybody, without saying whose they are."""
     comfy.misbehave.hold_at_step = 1
     await comfy.post(comfy.example_graph(steps=4))
-    run = asyncio.create_task(make(comfy, watcher))
+    run = asyncio.create_task(make(comfy, watcher=watcher))
     await comfy.until_held()
     await until(lambda: comfy.pending)
     comfy.release()
@@ -566,7 +523,7 @@ async def test_a_look_up_that_hangs_holds_nothing_up(comfy: StandIn, watcher: Wa
         server.look_up = never  # type: ignore[method-assign]
         began = time.monotonic()
         comfy.misbehave.hold_at_step = 1
-        run = asyncio.create_task(make(comfy, watcher, patience=dataclasses.replace(QUICK, first=0.0)))
+        run = asyncio.create_task(make(comfy, watcher=watcher, patience=dataclasses.replace(QUICK, first=0.0)))
         await comfy.until_held()
         before = time.process_time()
         await asyncio.sleep(1.5)
@@ -577,7 +534,7 @@ async def test_a_look_up_that_hangs_holds_nothing_up(comfy: StandIn, watcher: Wa
         assert "running" in watcher.phases
         comfy.misbehave.hold_at_step = 1
         with pytest.raises(tool.StillRunning):
-            await make(comfy, watcher, seed=3, limits=tool.Limits(wait_seconds=0.3))
+            await make(comfy, watcher=watcher, seed=3, limits=tool.Limits(wait_seconds=0.3))
         comfy.release()
 
 
@@ -640,10 +597,10 @@ async def test_integers_beyond_a_float_are_an_ordinary_error(number: int, timest
 
 
 async def test_a_proxy_that_closes_the_websocket_at_once_is_not_stormed(watcher: Watcher) -> None:
-    opened = []
+    sockets = []
 
     async def close(request: web.Request) -> web.WebSocketResponse:
-        opened.append(1)
+        sockets.append(1)
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         await socket.close()
@@ -653,20 +610,21 @@ async def test_a_proxy_that_closes_the_websocket_at_once_is_not_stormed(watcher:
         async with server.connection.listen("x", frozenset(), watcher.preview):
             await asyncio.sleep(2.5)
         await tool.close_servers()
-    assert len(opened) <= 3
+    assert len(sockets) <= 3
 
 
 # --- pictures over the websocket ---
 
 
 def websocket_graph(comfy: StandIn, **over: Any) -> dict[str, Any]:
+    """A graph that sends its pictures over the websocket and saves none."""
     graph = comfy.example_graph(**over)
     graph["9"] = {"class_type": "SaveImageWebsocket", "inputs": {"images": ["8", 0]}}
     return graph
 
 
 async def test_pictures_saved_over_the_websocket_are_results_and_not_previews(comfy: StandIn, watcher: Watcher) -> None:
-    pictures = await run_graph(comfy, watcher, websocket_graph(comfy, batch_size=2))
+    pictures = await run_graph(comfy, websocket_graph(comfy, batch_size=2), watcher=watcher)
     assert [(p.content_type, opened(p).size, p.source) for p in pictures] == [("image/png", (128, 128), "")] * 2
     assert all(not data.startswith(b"\x89PNG") for data in watcher.pictures)
 
@@ -680,18 +638,18 @@ async def test_some_pictures_that_were_missed_are_noted(comfy: StandIn, watcher:
     assert note.startswith("2 of 3 pictures were missed")
 
 
-async def test_a_picture_over_the_websocket_whose_frame_was_missed_is_named(comfy: StandIn, watcher: Watcher) -> None:
+async def test_a_picture_over_the_websocket_whose_frame_was_missed_is_named(comfy: StandIn) -> None:
     comfy.misbehave.mute_frames = {"binary"}
     with pytest.raises(tool.PictureMissed):
-        await run_graph(comfy, watcher, websocket_graph(comfy))
+        await run_graph(comfy, websocket_graph(comfy))
 
 
 # --- stopping ---
 
 
-async def test_stopping_interrupts_the_running_job_by_its_id(comfy: StandIn, watcher: Watcher) -> None:
+async def test_stopping_interrupts_the_running_job_by_its_id(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 2
-    run = asyncio.create_task(make(comfy, watcher, steps=50))
+    run = asyncio.create_task(make(comfy, steps=50))
     await comfy.until_held()
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -706,7 +664,7 @@ async def test_stopping_interrupts_the_running_job_by_its_id(comfy: StandIn, wat
 async def test_stopping_takes_a_waiting_job_out_and_leaves_the_others(comfy: StandIn, watcher: Watcher) -> None:
     comfy.misbehave.hold_at_step = 2
     others = [await comfy.post(comfy.example_graph()) for _ in range(2)]
-    run = asyncio.create_task(make(comfy, watcher))
+    run = asyncio.create_task(make(comfy, watcher=watcher))
     await until(lambda: "Waiting, 2 ahead" in watcher.texts)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -718,9 +676,9 @@ async def test_stopping_takes_a_waiting_job_out_and_leaves_the_others(comfy: Sta
     assert all(entry["status"]["status_str"] == "success" for entry in comfy.history.values())
 
 
-async def test_stopping_while_the_prompt_is_posted_leaves_no_job_behind(comfy: StandIn, watcher: Watcher) -> None:
+async def test_stopping_while_the_prompt_is_posted_leaves_no_job_behind(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 1
-    run = asyncio.create_task(make(comfy, watcher, steps=50))
+    run = asyncio.create_task(make(comfy, steps=50))
     await until(lambda: any(request.path.endswith("/prompt") for request in comfy.requests))
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -730,10 +688,10 @@ async def test_stopping_while_the_prompt_is_posted_leaves_no_job_behind(comfy: S
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 502])
-async def test_stopping_works_where_the_newer_route_is_refused(comfy: StandIn, watcher: Watcher, status: int) -> None:
+async def test_stopping_works_where_the_newer_route_is_refused(comfy: StandIn, status: int) -> None:
     comfy.misbehave.hold_at_step = 2
     comfy.misbehave.status_for = {"/api/jobs": status}
-    run = asyncio.create_task(make(comfy, watcher, steps=50))
+    run = asyncio.create_task(make(comfy, steps=50))
     await comfy.until_held()
     run.cancel()
     with pytest.raises(asyncio.CancelledError) as stop:
@@ -742,11 +700,9 @@ async def test_stopping_works_where_the_newer_route_is_refused(comfy: StandIn, w
     assert not getattr(stop.value, "__notes__", [])
 
 
-async def test_a_stop_that_the_server_cannot_be_told_carries_a_note_and_is_told_later(
-    comfy: StandIn, watcher: Watcher
-) -> None:
+async def test_a_stop_that_the_server_cannot_be_told_carries_a_note_and_is_told_later(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 2
-    run = asyncio.create_task(make(comfy, watcher, steps=50))
+    run = asyncio.create_task(make(comfy, steps=50))
     await comfy.until_held()
     comfy.misbehave.status_for = {"/": 502}
     run.cancel()
@@ -758,7 +714,7 @@ async def test_a_stop_that_the_server_cannot_be_told_carries_a_note_and_is_told_
 
 
 async def test_a_job_that_is_taken_in_after_the_stop_is_withdrawn_all_the_same(
-    comfy: StandIn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+    comfy: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tool, "CLEAN_UP_SECONDS", 0.4)
     arrived, answer = asyncio.Event(), asyncio.Event()
@@ -771,7 +727,7 @@ async def test_a_job_that_is_taken_in_after_the_stop_is_withdrawn_all_the_same(
 
     monkeypatch.setattr(tool.ComfyUIServer, "submit", slow)
     comfy.misbehave.hold_at_step = 1
-    run = asyncio.create_task(make(comfy, watcher, steps=50))
+    run = asyncio.create_task(make(comfy, steps=50))
     await arrived.wait()
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -781,13 +737,11 @@ async def test_a_job_that_is_taken_in_after_the_stop_is_withdrawn_all_the_same(
     await until(lambda: not comfy.running and not comfy.pending)
 
 
-async def test_a_server_that_answers_no_look_up_is_waited_for_and_keeps_the_job(
-    comfy: StandIn, watcher: Watcher
-) -> None:
+async def test_a_server_that_answers_no_look_up_is_waited_for_and_keeps_the_job(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 2
     comfy.misbehave.mute_frames = {"status", "executing", "progress", "progress_state", "execution_start"}
     comfy.misbehave.status_for = {"/history": 502}
-    run = asyncio.create_task(make(comfy, watcher, steps=50, limits=tool.Limits(wait_seconds=2.5)))
+    run = asyncio.create_task(make(comfy, steps=50, limits=tool.Limits(wait_seconds=2.5)))
     await comfy.until_held()
     comfy.misbehave.status_for = {"/queue": 502}
     with pytest.raises(tool.StillRunning, match="does not answer") as still:
@@ -796,15 +750,15 @@ async def test_a_server_that_answers_no_look_up_is_waited_for_and_keeps_the_job(
     comfy.release()
 
 
-async def test_a_picture_that_was_reported_is_not_lost_with_the_history(comfy: StandIn, watcher: Watcher) -> None:
+async def test_a_picture_that_was_reported_is_not_lost_with_the_history(comfy: StandIn) -> None:
     comfy.misbehave.mute_frames = {"executing"}
     comfy.misbehave.status_for = {"/history": 500}
-    assert (await make(comfy, watcher)).products
+    assert (await make(comfy)).products
 
 
-async def test_stopping_twice_still_cleans_up(comfy: StandIn, watcher: Watcher) -> None:
+async def test_stopping_twice_still_cleans_up(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 2
-    run = asyncio.create_task(make(comfy, watcher, steps=50))
+    run = asyncio.create_task(make(comfy, steps=50))
     await comfy.until_held()
     for _ in range(2):
         run.cancel()
@@ -815,9 +769,9 @@ async def test_stopping_twice_still_cleans_up(comfy: StandIn, watcher: Watcher) 
     await until(lambda: not comfy.running)
 
 
-async def test_stopping_when_the_server_is_gone_is_short(comfy: StandIn, watcher: Watcher) -> None:
+async def test_stopping_when_the_server_is_gone_is_short(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 2
-    run = asyncio.create_task(make(comfy, watcher))
+    run = asyncio.create_task(make(comfy))
     await comfy.until_held()
     await comfy.kill()
     began = time.monotonic()

@@ -1,22 +1,23 @@
-"""A job is never lost: what goes wrong, when, and how the job ends."""
+"""A job is never lost: what goes wrong while it is made, how far it is then, and how it ends, with one server and with
+two."""
 
 import asyncio
 import contextlib
 import dataclasses
 import gc
-import io
 import json
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
 
 import pytest
-from PIL import Image
 
 import comfyui_tool as tool
+from tests.support.pictures import opened
 from tests.support.proxy import Hold, Proxy
+from tests.support.runs import Shelf, make
 from tests.support.stand_in import StandIn
-from tests.support.watching import Watcher, until
+from tests.support.watching import until
 
 # What goes wrong, and how far the job is then:
 #   connecting  the first request of the call is on its way     ended      it is done, and the tool has not heard of it
@@ -86,19 +87,6 @@ CODES = {
 PROMPT, SEED = "a lighthouse at dusk", 7
 
 
-class Shelf(tool.Chat):
-    """A chat whose storage takes files when it is let."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.reached, self.opened = asyncio.Event(), asyncio.Event()
-
-    async def _upload(self, name: str, product: tool.Product) -> dict[str, Any]:
-        self.reached.set()
-        await self.opened.wait()
-        return {"type": "image", "id": name, "url": name, "name": name, "content_type": product.content_type}
-
-
 @dataclasses.dataclass
 class World:
     """One call under way, and the servers that it is made for; all faults befall `first`, behind the proxy."""
@@ -136,20 +124,18 @@ class World:
         return self.call.done() or elsewhere or self.shelf.reached.is_set()
 
     def begin(self) -> None:
+        """Start the call; what it makes is not taken in before it is let go on."""
         self.shelf.opened.clear()
         self.call = asyncio.create_task(self._make_and_keep())
 
     async def _make_and_keep(self) -> tool.Made:
-        size, workflow = tool.Wanted("64x64", "size"), tool.Wanted("checkpoint", "workflow")
-        seed, steps = tool.Wanted(SEED, "seed"), tool.Wanted(3, "steps")
-        wish = tool.Wish(PROMPT, size=size, workflow=workflow, seed=seed, steps=steps)
-        endpoints = [tool.Endpoint(self.proxy.url), *(tool.Endpoint(server.url) for server in self.servers[1:])]
-        limits = tool.Limits(wait_seconds=self.wait_seconds)
-        made = await tool.make(wish, endpoints, limits, Watcher(), patience=self.patience)
+        where, limits = [self.proxy.url, *self.servers[1:]], tool.Limits(wait_seconds=self.wait_seconds)
+        made = await make(*where, limits=limits, patience=self.patience, prompt=PROMPT, seed=SEED)
         await self.shelf.keep(made.products, "picture")
         return made
 
     def hold(self, request: str, after: int | None = None) -> Hold:
+        """Keep this request at the proxy, or its answer after so many bytes."""
         self.holds.append(self.proxy.hold(request, after))
         return self.holds[-1]
 
@@ -528,8 +514,7 @@ async def end(world: World, required: str) -> str:
 
 def check_picture(made: tool.Made) -> None:
     (picture,) = made.products
-    with Image.open(io.BytesIO(picture.data)) as image:
-        graph = json.loads(image.info["prompt"])
+    graph = json.loads(opened(picture).info["prompt"])
     inputs = [node["inputs"] for node in graph.values()]
     assert any(given.get("seed") == SEED for given in inputs)
     assert any(given.get("text") == PROMPT for given in inputs)

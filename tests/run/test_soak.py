@@ -4,7 +4,6 @@ import asyncio
 import collections
 import contextlib
 import gc
-import io
 import json
 import math
 import os
@@ -14,14 +13,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 import comfyui_tool as tool
+from tests.support.pictures import opened
 from tests.support.proxy import Proxy
+from tests.support.runs import make
 from tests.support.stand_in import StandIn
-from tests.support.watching import Watcher, until
+from tests.support.watching import until
 
-SEED = int(os.environ.get("SOAK_SEED", "1"))  # other faults at other moments: SOAK_SEED=2 pytest tests/test_soak.py
+SEED = int(os.environ.get("SOAK_SEED", "1"))  # other faults at other moments: SOAK_SEED=2 pytest tests/run/test_soak.py
 
 PEOPLE, JOBS_EACH, SERVERS = 50, 10, 4
 PATIENCE = tool.Patience(first=0.05, look_up=0.3, longest=0.6, polling=0.1, settle=0.1, gone=1.0)
@@ -75,8 +74,7 @@ def prompt_text(graph: Any) -> str:
 
 def drawn_for(picture: tool.Product) -> str:
     """Whose prompt a picture was made from, as it says itself."""
-    with Image.open(io.BytesIO(picture.data)) as image:
-        return prompt_text(json.loads(image.info["prompt"]))
+    return prompt_text(json.loads(opened(picture).info["prompt"]))
 
 
 class Weather:
@@ -149,16 +147,11 @@ class Person:
 
     async def want(self, call: Call) -> None:
         seed = self.chance.randrange(2**32)
-        wish = tool.Wish(
-            call.name,
-            size=tool.Wanted("64x64", "size"),
-            steps=tool.Wanted(2, "steps"),
-            seed=tool.Wanted(seed, "seed"),
-            workflow=tool.Wanted("checkpoint", "workflow"),
-        )
-        endpoints = [tool.Endpoint(url) for url in self.chance.sample(self.addresses, SERVERS)]
+        where = self.chance.sample(self.addresses, SERVERS)
         limits = tool.Limits(wait_seconds=0.1 if self.chance.random() < 0.02 else 20.0)
-        making = asyncio.create_task(tool.make(wish, endpoints, limits, Watcher(), previews=False, patience=PATIENCE))
+        making = asyncio.create_task(
+            make(*where, limits=limits, previews=False, patience=PATIENCE, prompt=call.name, steps=2, seed=seed)
+        )
         if self.chance.random() < 0.05:
             await asyncio.sleep(self.chance.uniform(0.0, 1.0))
             making.cancel()
@@ -208,6 +201,7 @@ def open_files() -> int:
 
 
 def check(calls: list[Call], servers: list[Server]) -> None:
+    """Calls ended only as they may, most of them well, and nobody got what is another's."""
     ends = collections.Counter(call.end for call in calls)
     assert set(ends) <= {"outputs", "cancelled", "still_running", *FAILURES}, ends
     assert ends["outputs"] >= 0.7 * len(calls), ends
@@ -221,6 +215,7 @@ def check(calls: list[Call], servers: list[Server]) -> None:
 
 
 def check_call(call: Call, taken: list[Taken]) -> None:
+    """It has its own picture, and it was posted again only where its server had lost it."""
     if call.end == "outputs":
         assert [drawn_for(picture) for picture in call.made] == [call.name]
     if call.end == "still_running":

@@ -1,9 +1,9 @@
-"""Rooms 5 and 8: Comfy Cloud as an endpoint like any other, on a stand-in made from its documentation."""
+"""Comfy Cloud as a server like any other, on a stand-in made from its documentation: its keys, refusals and downloads,
+and the account that all users share."""
 
 import asyncio
 import contextlib
 import dataclasses
-import io
 import json
 import logging
 import struct
@@ -17,18 +17,19 @@ from typing import Any
 import pytest
 from aiohttp import web
 from aioresponses import CallbackResult, aioresponses
-from PIL import Image
 
 import comfyui_tool as tool
+from tests.support.command_line import command
+from tests.support.pictures import opened, still
+from tests.support.runs import QUICK, edit, endpoint, make, order, run_graph
 from tests.support.serving import Response, serving
 from tests.support.stand_in import CloudStandIn, Refusal, StandIn
 from tests.support.stand_in import cloud as cloud_stand_in
 from tests.support.stand_in.files import File
 from tests.support.watching import Watcher, until
-from tests.test_command_line import command
 
 CLOUD = "https://cloud.comfy.org"
-QUICK = tool.Patience(first=0.02, look_up=0.3, longest=0.5, polling=0.1, settle=0.2, gone=1.0)
+PICTURE = still((96, 64), (200, 20, 20))
 
 
 @pytest.fixture
@@ -38,73 +39,31 @@ async def cloud() -> AsyncIterator[CloudStandIn]:
         await tool.close_servers()
 
 
-def endpoint(cloud: CloudStandIn, key: str | None = None) -> tool.Endpoint:
-    return tool.Endpoint.parse(f"cloud+{cloud.url}", cloud.key if key is None else key)
-
-
-def wish(prompt: str = "a lighthouse at dusk", **arguments: Any) -> tool.Wish:
-    given = {"size": "64x64", "steps": 3, "workflow": "checkpoint", **arguments}
-    return tool.Settings((), tool.Limits(), True, {}).wish(prompt, **given)
-
-
-async def make(
-    cloud: CloudStandIn, watcher: Watcher, wanted: tool.Wish | None = None, key: str | None = None, **arguments: Any
-) -> tool.Made:
-    """One run of the tool's own way."""
-    wanted = wanted or wish(**arguments)
-    return await tool.make(wanted, [endpoint(cloud, key)], tool.Limits(), watcher, patience=QUICK)
-
-
-async def run_graph(cloud: CloudStandIn, watcher: Watcher, graph: Any) -> tuple[tool.Product, ...]:
-    """Post any graph, follow it, and bring its pictures."""
-    async with tool.open_server(endpoint(cloud)) as server:
-        job, _ = await tool.follow(server, graph, watcher, "", 30.0, True, QUICK)
-        return (await tool.collect(server, job, graph)).products
-
-
-def opened(product: tool.Product) -> Image.Image:
-    image = Image.open(io.BytesIO(product.data))
-    image.load()
-    return image
-
-
 def paths(cloud: CloudStandIn, method: str = "") -> list[str]:
+    """What was asked for, in order; of one method, if it is given."""
     return [request.path for request in cloud.requests if request.method == method or not method]
-
-
-def picture() -> tool.InputFile:
-    stream = io.BytesIO()
-    Image.new("RGB", (96, 64), (200, 20, 20)).save(stream, "PNG")
-    return tool.read_still(stream.getvalue(), "red.png")
-
-
-def edit(**arguments: Any) -> tool.Wish:
-    settings = tool.Settings((), tool.Limits(), False, {})
-    return settings.edit("make it blue", [picture()], None, **{"steps": 2, "seed": 1, **arguments})
 
 
 # --- what a good run does ---
 
 
-async def test_a_run_brings_the_picture_that_was_asked_for(cloud: CloudStandIn, watcher: Watcher) -> None:
-    made = await make(cloud, watcher, seed=7, size="96x64")
+async def test_a_run_brings_the_picture_that_was_asked_for(cloud: CloudStandIn) -> None:
+    made = await make(cloud, seed=7, size="96x64")
     assert [opened(product).size for product in made.products] == [(96, 64)]
     assert (made.seed, made.workflow, made.model) == (7, "checkpoint", "sd_xl_base_1.0.safetensors")
 
 
-async def test_everything_but_the_websocket_is_asked_below_api_with_the_key_as_it_wants_it(
-    cloud: CloudStandIn, watcher: Watcher
-) -> None:
-    await make(cloud, watcher)
+async def test_everything_but_the_websocket_is_asked_below_api_with_the_key_as_it_wants_it(cloud: CloudStandIn) -> None:
+    await make(cloud)
     assert {path.split("/")[1] for path in paths(cloud)} == {"api", "ws"}
     assert {request.headers.get("X-API-Key") for request in cloud.requests} == {cloud.key}
     assert not any("Authorization" in request.headers for request in cloud.requests)
     assert [request.query["token"] for request in cloud.requests if request.path == "/ws"] == [cloud.key]
 
 
-async def test_nothing_is_asked_that_is_not_there(cloud: CloudStandIn, watcher: Watcher) -> None:
+async def test_nothing_is_asked_that_is_not_there(cloud: CloudStandIn) -> None:
     routes = {"prompt", "view", "object_info", "userdata", "jobs"}
-    await make(cloud, watcher)
+    await make(cloud)
     assert {path.split("/")[2] for path in paths(cloud) if path != "/ws"} <= routes
     assert not [path for path in paths(cloud) if path.startswith("/api/object_info/")]
 
@@ -112,7 +71,7 @@ async def test_nothing_is_asked_that_is_not_there(cloud: CloudStandIn, watcher: 
 async def test_the_phases_are_told_in_order_with_the_progress_of_the_websocket(
     cloud: CloudStandIn, watcher: Watcher
 ) -> None:
-    await make(cloud, watcher, steps=8)
+    await make(cloud, watcher=watcher, steps=8)
     assert [phase for phase in watcher.phases if phase != "waiting"] == ["connecting", "loading", "running", "saving"]
     assert watcher.fractions == sorted(watcher.fractions)
     assert any(0.2 < fraction < 0.9 for fraction in watcher.fractions)
@@ -121,16 +80,16 @@ async def test_the_phases_are_told_in_order_with_the_progress_of_the_websocket(
 @pytest.mark.parametrize("names_previews", [True, False])
 async def test_previews_arrive_while_it_runs(names_previews: bool, watcher: Watcher) -> None:
     async with CloudStandIn(names_previews=names_previews, preview_method="auto") as cloud:
-        await make(cloud, watcher, steps=4)
+        await make(cloud, watcher=watcher, steps=4)
         await tool.close_servers()
     assert watcher.pictures
-    assert all(Image.open(io.BytesIO(data)).format == "JPEG" for data in watcher.pictures)
+    assert all(opened(data).format == "JPEG" for data in watcher.pictures)
 
 
 async def test_a_preview_that_may_be_another_jobs_of_the_account_is_not_shown(watcher: Watcher) -> None:
     async with CloudStandIn(names_previews=False, preview_method="auto") as cloud:
         cloud.misbehave.hold_at_step = 2
-        run = asyncio.create_task(make(cloud, watcher, steps=4))
+        run = asyncio.create_task(make(cloud, watcher=watcher, steps=4))
         await cloud.until_held()
         await until(lambda: watcher.pictures)
         cloud.room.send("execution_start", {"prompt_id": "somebody else's"})
@@ -146,7 +105,7 @@ async def test_a_preview_that_may_be_another_jobs_of_the_account_is_not_shown(wa
 async def test_a_job_whose_end_was_missed_does_not_keep_previews_away(watcher: Watcher) -> None:
     async with CloudStandIn(names_previews=False, preview_method="auto") as cloud:
         cloud.misbehave.hold_before = "CheckpointLoaderSimple"
-        run = asyncio.create_task(make(cloud, watcher, steps=4))
+        run = asyncio.create_task(make(cloud, watcher=watcher, steps=4))
         await cloud.until_held()
         cloud.room.send("execution_start", {"prompt_id": "somebody else's"})
         await asyncio.sleep(0.1)
@@ -158,16 +117,16 @@ async def test_a_job_whose_end_was_missed_does_not_keep_previews_away(watcher: W
     assert watcher.pictures
 
 
-async def test_the_end_of_a_run_is_looked_up_at_once(cloud: CloudStandIn, watcher: Watcher) -> None:
+async def test_the_end_of_a_run_is_looked_up_at_once(cloud: CloudStandIn) -> None:
     slow = tool.Patience(first=20.0, look_up=20.0, polling=20.0, settle=20.0)
     began = time.monotonic()
-    await tool.make(wish(), [endpoint(cloud)], tool.Limits(), watcher, patience=slow)
+    await make(cloud, patience=slow)
     assert time.monotonic() - began < 10
 
 
-async def test_the_frames_of_other_jobs_are_not_ours(cloud: CloudStandIn, watcher: Watcher) -> None:
+async def test_the_frames_of_other_jobs_are_not_ours(cloud: CloudStandIn) -> None:
     cloud.misbehave.hold_before = "KSampler"
-    run = asyncio.create_task(make(cloud, watcher))
+    run = asyncio.create_task(make(cloud))
     await cloud.until_held()
     cloud.room.send("execution_error", {"prompt_id": "another", "node_id": "3", "exception_message": "not ours"})
     cloud.room.send("execution_success", {"prompt_id": "another"})
@@ -180,7 +139,7 @@ async def test_the_place_among_the_accounts_jobs_is_told(cloud: CloudStandIn, wa
     for _ in range(3):
         await cloud.post(cloud.example_graph())
     await cloud.until_held()
-    run = asyncio.create_task(make(cloud, watcher))
+    run = asyncio.create_task(make(cloud, watcher=watcher))
     await until(lambda: "Waiting, 2 ahead" in watcher.texts)
     cloud.release()
     await run
@@ -197,31 +156,24 @@ async def test_without_a_place_in_its_answer_the_queue_tells_it(cloud: CloudStan
     cloud.release()
 
 
-async def test_an_edit_works_on_the_picture_that_was_sent(cloud: CloudStandIn, watcher: Watcher) -> None:
-    made = await make(cloud, watcher, edit())
+async def test_an_edit_works_on_the_picture_that_was_sent(cloud: CloudStandIn) -> None:
+    made = await make(cloud, wish=edit(PICTURE, steps=2))
     (posted,) = cloud.prompts
     (name,) = [node["inputs"]["image"] for node in posted["prompt"].values() if node["class_type"] == "LoadImage"]
-    assert name != picture().stored_name
+    assert name != PICTURE.stored_name
     assert name in cloud.files.names("input")
     assert made.products
 
 
-async def test_a_picture_is_sent_once_for_several_calls(cloud: CloudStandIn, watcher: Watcher) -> None:
+async def test_a_picture_is_sent_once_for_several_calls(cloud: CloudStandIn) -> None:
     for seed in (1, 2):
-        await make(cloud, watcher, edit(seed=seed))
-    assert cloud.uploads == [picture().stored_name]
+        await make(cloud, wish=edit(PICTURE, steps=2, seed=seed))
+    assert cloud.uploads == [PICTURE.stored_name]
 
 
-async def test_a_workflow_saved_there_runs_by_its_name(cloud: CloudStandIn, watcher: Watcher) -> None:
+async def test_a_workflow_saved_there_runs_by_its_name(cloud: CloudStandIn) -> None:
     cloud.userdata["workflows/art/mine.json"] = File(json.dumps(cloud.example_graph(steps=2)).encode())
-    made = await tool.make(
-        tool.Settings((), tool.Limits(), True, {}).order("art/mine", {"prompt": "a fox"}, [], {}),
-        [endpoint(cloud)],
-        tool.Limits(),
-        watcher,
-        catalogue=tool.Catalogue(saved=True),
-        patience=QUICK,
-    )
+    made = await make(cloud, wish=order("art/mine", {"prompt": "a fox"}), catalogue=tool.Catalogue(saved=True))
     assert (made.workflow, len(made.products)) == ("art/mine", 1)
 
 
@@ -234,24 +186,20 @@ async def test_the_models_are_listed_by_kind(cloud: CloudStandIn) -> None:
         assert await tool.list_models(server, "gligen", "") == {"gligen": []}
 
 
-async def test_a_model_that_is_not_there_is_refused_before_anything_is_posted(
-    cloud: CloudStandIn, watcher: Watcher
-) -> None:
+async def test_a_model_that_is_not_there_is_refused_before_anything_is_posted(cloud: CloudStandIn) -> None:
     with pytest.raises(tool.ModelNotInstalled) as error:
-        await make(cloud, watcher, model="sdxl_base", workflow="")
+        await make(cloud, model="sdxl_base", workflow="")
     assert "sd_xl_base_1.0.safetensors" in error.value.hint
     assert not cloud.prompts
 
 
-async def test_the_key_goes_with_the_prompt_so_that_nodes_of_partners_can_be_paid(
-    cloud: CloudStandIn, watcher: Watcher
-) -> None:
-    await make(cloud, watcher)
+async def test_the_key_goes_with_the_prompt_so_that_nodes_of_partners_can_be_paid(cloud: CloudStandIn) -> None:
+    await make(cloud)
     assert cloud.prompts[0]["extra_data"]["api_key_comfy_org"] == cloud.key
 
 
-async def test_a_comfyui_of_ones_own_gets_no_key_with_the_prompt(comfy: StandIn, watcher: Watcher) -> None:
-    await tool.make(wish(), [tool.Endpoint(comfy.url, "s3cret")], tool.Limits(), watcher, patience=QUICK)
+async def test_a_comfyui_of_ones_own_gets_no_key_with_the_prompt(comfy: StandIn) -> None:
+    await make(tool.Endpoint(comfy.url, "s3cret"))
     assert "s3cret" not in json.dumps(comfy.prompts)
 
 
@@ -264,27 +212,27 @@ async def test_the_command_line_takes_it_like_any_other(cloud: CloudStandIn, tmp
 # --- definitions ---
 
 
-async def test_definitions_come_once_for_many_calls(cloud: CloudStandIn, watcher: Watcher) -> None:
+async def test_definitions_come_once_for_many_calls(cloud: CloudStandIn) -> None:
     for seed in range(3):
-        await make(cloud, watcher, seed=seed)
+        await make(cloud, seed=seed)
     assert paths(cloud).count("/api/object_info") == 1
 
 
 async def test_definitions_are_asked_for_again_after_their_time(
-    cloud: CloudStandIn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+    cloud: CloudStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await make(cloud, watcher)
+    await make(cloud)
     monkeypatch.setattr(tool, "CLOUD_DEFINITION_SECONDS", 0.0)
-    await make(cloud, watcher)
+    await make(cloud)
     assert paths(cloud).count("/api/object_info") > 1
 
 
-async def test_definitions_that_led_to_a_refusal_are_asked_for_again(cloud: CloudStandIn, watcher: Watcher) -> None:
-    await make(cloud, watcher)
+async def test_definitions_that_led_to_a_refusal_are_asked_for_again(cloud: CloudStandIn) -> None:
+    await make(cloud)
     cloud.models = cloud.engine.definitions._models = {**cloud.models, "checkpoints": ["tiny.safetensors"]}
     with pytest.raises(tool.ModelNotInstalled):
-        await make(cloud, watcher, seed=2)
-    assert (await make(cloud, watcher, seed=2)).model == "tiny.safetensors"
+        await make(cloud, seed=2)
+    assert (await make(cloud, seed=2)).model == "tiny.safetensors"
 
 
 # --- credentials ---
@@ -297,45 +245,41 @@ def test_the_service_is_known_by_its_host_and_is_only_spoken_to_by_https() -> No
     assert not tool.Endpoint.parse("https://cloud.comfy.org.example").cloud
 
 
-async def test_the_key_never_goes_to_where_the_files_lie(cloud: CloudStandIn, watcher: Watcher) -> None:
-    assert (await make(cloud, watcher)).products
+async def test_the_key_never_goes_to_where_the_files_lie(cloud: CloudStandIn) -> None:
+    assert (await make(cloud)).products
     (asked,) = cloud.storage.requests
     assert not {"X-API-Key", "Authorization", "Cookie"} & set(asked.headers)
     assert cloud.key not in str(asked)
 
 
 @pytest.mark.parametrize("key", ["", "wrong-key-of-mine"])
-async def test_refused_credentials_are_named_and_the_key_is_not(
-    cloud: CloudStandIn, watcher: Watcher, key: str
-) -> None:
+async def test_refused_credentials_are_named_and_the_key_is_not(cloud: CloudStandIn, key: str) -> None:
     with pytest.raises(tool.AccessRefused) as refused:
-        await make(cloud, watcher, key=key)
+        await make(endpoint(cloud, key=key))
     assert "wrong-key-of-mine" not in str(refused.value.as_result())
 
 
-async def test_a_websocket_that_refuses_the_key_is_refused_credentials(cloud: CloudStandIn, watcher: Watcher) -> None:
+async def test_a_websocket_that_refuses_the_key_is_refused_credentials(cloud: CloudStandIn) -> None:
     cloud.misbehave.refuse_websocket = 401
     with pytest.raises(tool.AccessRefused):
-        await make(cloud, watcher)
+        await make(cloud)
 
 
 async def test_whether_the_key_is_good_is_asked_where_only_a_good_one_is_taken(cloud: CloudStandIn) -> None:
     async with tool.open_server(endpoint(cloud)) as server:
         await server.probe()
-    async with tool.open_server(endpoint(cloud, "wrong")) as server:
+    async with tool.open_server(endpoint(cloud, key="wrong")) as server:
         with pytest.raises(tool.AccessRefused):
             await server.probe()
 
 
-async def test_the_key_stands_in_no_log_and_no_repr(
-    cloud: CloudStandIn, watcher: Watcher, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_the_key_stands_in_no_log_and_no_repr(cloud: CloudStandIn, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.DEBUG)
     cloud.misbehave.refuse_websocket = 500
-    await make(cloud, watcher)
+    await make(cloud)
     cloud.misbehave.status_for = {"/prompt": 502}
     with pytest.raises(tool.ServerUnreachable) as lost:
-        await make(cloud, watcher)
+        await make(cloud)
     async with tool.open_server(endpoint(cloud)) as server:
         told = f"{server!r} {server.endpoint!r} {vars(server)!r} {lost.value.as_result()}"
     assert cloud.key not in told + caplog.text
@@ -345,45 +289,41 @@ async def test_the_key_stands_in_no_log_and_no_repr(
 # --- downloads ---
 
 
-async def test_a_second_redirect_is_not_followed(cloud: CloudStandIn, watcher: Watcher) -> None:
+async def test_a_second_redirect_is_not_followed(cloud: CloudStandIn) -> None:
     async with StandIn() as elsewhere:
         cloud.storage.redirect_to = elsewhere.url
         with pytest.raises(tool.UnexpectedAnswer, match="sends on to"):
-            await make(cloud, watcher)
+            await make(cloud)
         assert not elsewhere.requests
 
 
-async def test_a_signed_address_that_is_not_good_any_more_is_not_told(cloud: CloudStandIn, watcher: Watcher) -> None:
+async def test_a_signed_address_that_is_not_good_any_more_is_not_told(cloud: CloudStandIn) -> None:
     cloud.signed_elsewhere = f"{cloud.storage.url}/bucket/gone?X-Signature=s3cret"
     with pytest.raises(tool.UnexpectedAnswer, match="HTTP 403") as refused:
-        await make(cloud, watcher)
+        await make(cloud)
     assert "s3cret" not in str(refused.value.as_result())
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "http://", "//", ""])
-async def test_a_redirect_to_what_is_no_web_address_is_not_followed(
-    cloud: CloudStandIn, watcher: Watcher, target: str
-) -> None:
+async def test_a_redirect_to_what_is_no_web_address_is_not_followed(cloud: CloudStandIn, target: str) -> None:
     cloud.signed_elsewhere = target
     with pytest.raises(tool.ServerError):
-        await make(cloud, watcher)
+        await make(cloud)
     assert not cloud.storage.requests
 
 
-async def test_a_download_is_no_larger_than_any_other(
-    cloud: CloudStandIn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_a_download_is_no_larger_than_any_other(cloud: CloudStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tool, "MAX_OUTPUT_BYTES", 1000)
     with pytest.raises(tool.UnexpectedAnswer, match="answers with more than"):
-        await make(cloud, watcher)
+        await make(cloud)
 
 
 async def test_a_picture_that_the_service_does_not_take_is_refused_in_its_words(
-    cloud: CloudStandIn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+    cloud: CloudStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(cloud_stand_in, "MAX_IMAGE", 10)
     with pytest.raises(tool.LimitExceeded, match="Image exceeds maximum file size of 50 MB"):
-        await make(cloud, watcher, edit())
+        await make(cloud, wish=edit(PICTURE, steps=2))
 
 
 # --- refusals ---
@@ -404,23 +344,21 @@ REFUSALS = {
 
 
 @pytest.mark.parametrize("refusal", REFUSALS, ids=lambda refusal: f"{refusal.status} {refusal.type}".strip())
-async def test_a_refusal_is_named_in_the_services_words_with_what_to_do(
-    cloud: CloudStandIn, watcher: Watcher, refusal: Refusal
-) -> None:
+async def test_a_refusal_is_named_in_the_services_words_with_what_to_do(cloud: CloudStandIn, refusal: Refusal) -> None:
     expected, hint = REFUSALS[refusal]
     cloud.refusal = refusal
     with pytest.raises(tool.ComfyUIError) as refused:
-        await make(cloud, watcher)
+        await make(cloud)
     assert type(refused.value) is expected
     assert refusal.message in refused.value.message
     assert hint in refused.value.hint
     assert len(cloud.storage.requests) == 0 and paths(cloud).count("/api/prompt") == 1
 
 
-async def test_what_was_refused_for_now_is_not_withdrawn(cloud: CloudStandIn, watcher: Watcher) -> None:
+async def test_what_was_refused_for_now_is_not_withdrawn(cloud: CloudStandIn) -> None:
     cloud.refusal = LATER
     with pytest.raises(tool.ServerBusy):
-        await make(cloud, watcher)
+        await make(cloud)
     assert not [path for path in paths(cloud) if path.endswith("/cancel")]
 
 
@@ -433,7 +371,7 @@ def test_when_to_come_back_is_read_as_seconds_or_as_a_date() -> None:
 
 async def test_too_many_questions_do_not_end_a_run(cloud: CloudStandIn, watcher: Watcher) -> None:
     cloud.misbehave.hold_at_step = 2
-    run = asyncio.create_task(make(cloud, watcher))
+    run = asyncio.create_task(make(cloud, watcher=watcher))
     await cloud.until_held()
     cloud.misbehave.status_for = {"/jobs": 429}
     await until(lambda: "silent" in watcher.phases)
@@ -500,41 +438,39 @@ async def test_a_secure_service_is_not_left_for_an_address_that_is_not(service: 
 # --- failures in the run ---
 
 
-async def test_a_nodes_own_error_comes_with_its_title_and_reason(cloud: CloudStandIn, watcher: Watcher) -> None:
+async def test_a_nodes_own_error_comes_with_its_title_and_reason(cloud: CloudStandIn) -> None:
     cloud.misbehave.fail_node = {"VAEDecode": ("ValueError", "the latent is odd")}
     with pytest.raises(tool.NodeFailed) as error:
-        await make(cloud, watcher)
+        await make(cloud)
     assert error.value.message == '"Decode" (VAEDecode) failed: the latent is odd'
 
 
-async def test_out_of_memory_is_its_own_error(cloud: CloudStandIn, watcher: Watcher) -> None:
+async def test_out_of_memory_is_its_own_error(cloud: CloudStandIn) -> None:
     cloud.misbehave.fail_node = {"KSampler": ("OOMError", "the machine was too small")}
     with pytest.raises(tool.OutOfMemory, match="Sampler"):
-        await make(cloud, watcher)
+        await make(cloud)
 
 
 @pytest.mark.parametrize("kind", ["InsufficientFundsError", "InactiveSubscriptionError"])
-async def test_a_run_that_ends_for_want_of_money_says_so(cloud: CloudStandIn, watcher: Watcher, kind: str) -> None:
+async def test_a_run_that_ends_for_want_of_money_says_so(cloud: CloudStandIn, kind: str) -> None:
     cloud.misbehave.fail_node = {"KSampler": (kind, "add credits")}
     with pytest.raises(tool.PaymentRequired, match="add credits"):
-        await make(cloud, watcher)
+        await make(cloud)
 
 
-async def test_a_failure_whose_frame_was_missed_is_looked_up(cloud: CloudStandIn, watcher: Watcher) -> None:
+async def test_a_failure_whose_frame_was_missed_is_looked_up(cloud: CloudStandIn) -> None:
     cloud.misbehave.mute_frames = {"execution_error"}
     cloud.misbehave.fail_node = {"VAEDecode": ("ValueError", "the latent is odd")}
     with pytest.raises(tool.NodeFailed, match="the latent is odd"):
-        await make(cloud, watcher)
+        await make(cloud)
 
 
 @pytest.mark.parametrize("waiting", [False, True])
-async def test_a_run_that_somebody_cancels_there_is_not_a_failure_of_a_node(
-    cloud: CloudStandIn, watcher: Watcher, waiting: bool
-) -> None:
+async def test_a_run_that_somebody_cancels_there_is_not_a_failure_of_a_node(cloud: CloudStandIn, waiting: bool) -> None:
     cloud.misbehave.hold_at_step = 2
     if waiting:
         await cloud.post(cloud.example_graph())
-    run = asyncio.create_task(make(cloud, watcher))
+    run = asyncio.create_task(make(cloud))
     await cloud.until_held()
     await until(lambda: cloud.prompts)
     job_id = (cloud.pending if waiting else cloud.running)[0]
@@ -545,9 +481,9 @@ async def test_a_run_that_somebody_cancels_there_is_not_a_failure_of_a_node(
     cloud.release()
 
 
-async def test_what_the_service_refuses_of_a_workflow_is_named(cloud: CloudStandIn, watcher: Watcher) -> None:
+async def test_what_the_service_refuses_of_a_workflow_is_named(cloud: CloudStandIn) -> None:
     with pytest.raises(tool.ModelNotInstalled, match=r"gone\.safetensors"):
-        await run_graph(cloud, watcher, cloud.example_graph(ckpt_name="gone.safetensors"))
+        await run_graph(cloud, cloud.example_graph(ckpt_name="gone.safetensors"))
 
 
 async def test_an_output_that_the_service_drops_is_noted(cloud: CloudStandIn, watcher: Watcher) -> None:
@@ -558,28 +494,28 @@ async def test_an_output_that_the_service_drops_is_noted(cloud: CloudStandIn, wa
     assert len(notes) == 1 and "Second" in notes[0]
 
 
-async def test_a_post_whose_answer_is_lost_is_named_and_not_repeated(cloud: CloudStandIn, watcher: Watcher) -> None:
+async def test_a_post_whose_answer_is_lost_is_named_and_not_repeated(cloud: CloudStandIn) -> None:
     cloud.misbehave.lose_post_answer = True
     with pytest.raises(tool.ServerUnreachable, match="answer of Comfy Cloud to the job was lost") as lost:
-        await make(cloud, watcher)
+        await make(cloud)
     assert "Look at the account's jobs" in lost.value.hint
     assert paths(cloud, "POST").count("/api/prompt") == 1
 
 
 async def test_a_post_whose_answer_is_lost_is_not_repeated_elsewhere_either(
-    cloud: CloudStandIn, comfy: StandIn, watcher: Watcher
+    cloud: CloudStandIn, comfy: StandIn
 ) -> None:
     cloud.misbehave.lose_post_answer = True
     with pytest.raises(tool.ServerUnreachable, match="was lost"):
-        await tool.make(wish(), [endpoint(cloud), tool.Endpoint(comfy.url)], tool.Limits(), watcher, patience=QUICK)
+        await make(cloud, comfy)
     assert not comfy.prompts
 
 
-async def test_a_service_that_cannot_be_connected_to_is_unreachable(cloud: CloudStandIn, watcher: Watcher) -> None:
-    await make(cloud, watcher)
+async def test_a_service_that_cannot_be_connected_to_is_unreachable(cloud: CloudStandIn) -> None:
+    await make(cloud)
     await cloud.kill()
     with pytest.raises(tool.ServerUnreachable):
-        await make(cloud, watcher)
+        await make(cloud)
 
 
 # --- frames that never come ---
@@ -590,13 +526,13 @@ async def test_a_service_that_cannot_be_connected_to_is_unreachable(cloud: Cloud
     [{"executed"}, {"execution_success"}, {"execution_start", "executing", "progress_state"}, {"status"}],
     ids=lambda muted: "+".join(sorted(muted)),
 )
-async def test_missing_frames_do_not_lose_the_picture(cloud: CloudStandIn, watcher: Watcher, muted: set[str]) -> None:
+async def test_missing_frames_do_not_lose_the_picture(cloud: CloudStandIn, muted: set[str]) -> None:
     cloud.misbehave.mute_frames = muted
-    assert (await make(cloud, watcher)).products
+    assert (await make(cloud)).products
 
 
 async def test_frames_that_came_before_the_id_was_known_are_made_up_for(
-    cloud: CloudStandIn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+    cloud: CloudStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     submit = tool.ComfyCloud.submit
 
@@ -606,27 +542,25 @@ async def test_frames_that_came_before_the_id_was_known_are_made_up_for(
         return accepted
 
     monkeypatch.setattr(tool.ComfyCloud, "submit", late)
-    assert (await make(cloud, watcher, wanted=wish(steps=1))).products
+    assert (await make(cloud, steps=1)).products
 
 
-async def test_a_job_that_is_recorded_late_is_waited_for(cloud: CloudStandIn, watcher: Watcher) -> None:
+async def test_a_job_that_is_recorded_late_is_waited_for(cloud: CloudStandIn) -> None:
     cloud.misbehave.mute_frames = {"executed"}
     cloud.misbehave.history_delay = 0.4
-    assert (await make(cloud, watcher)).products
+    assert (await make(cloud)).products
 
 
 @pytest.mark.parametrize("status", [400, 404, 502])
-async def test_without_a_websocket_look_ups_bring_the_picture(
-    cloud: CloudStandIn, watcher: Watcher, status: int
-) -> None:
+async def test_without_a_websocket_look_ups_bring_the_picture(cloud: CloudStandIn, status: int) -> None:
     cloud.misbehave.refuse_websocket = status
-    assert (await make(cloud, watcher)).products
+    assert (await make(cloud)).products
 
 
 async def test_a_dropped_websocket_is_opened_again_and_the_picture_comes(cloud: CloudStandIn, watcher: Watcher) -> None:
     cloud.misbehave.drop_sockets_at_step = 2
     cloud.misbehave.hold_at_step = 4
-    run = asyncio.create_task(make(cloud, watcher, steps=6))
+    run = asyncio.create_task(make(cloud, watcher=watcher, steps=6))
     await cloud.until_held()
     await until(lambda: paths(cloud).count("/ws") == 2 and cloud.sockets)
     before = len(watcher.pictures)
@@ -638,9 +572,9 @@ async def test_a_dropped_websocket_is_opened_again_and_the_picture_comes(cloud: 
 # --- stopping ---
 
 
-async def test_stopping_cancels_the_running_job_there(cloud: CloudStandIn, watcher: Watcher) -> None:
+async def test_stopping_cancels_the_running_job_there(cloud: CloudStandIn) -> None:
     cloud.misbehave.hold_at_step = 2
-    run = asyncio.create_task(make(cloud, watcher, steps=50))
+    run = asyncio.create_task(make(cloud, steps=50))
     await cloud.until_held()
     (job_id,) = cloud.running
     run.cancel()
@@ -655,7 +589,7 @@ async def test_stopping_takes_a_waiting_job_out_and_leaves_the_others(cloud: Clo
     cloud.misbehave.hold_at_step = 2
     others = [await cloud.post(cloud.example_graph()) for _ in range(2)]
     await cloud.until_held()
-    run = asyncio.create_task(make(cloud, watcher))
+    run = asyncio.create_task(make(cloud, watcher=watcher))
     await until(lambda: "Waiting, 1 ahead" in watcher.texts)
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -665,7 +599,7 @@ async def test_stopping_takes_a_waiting_job_out_and_leaves_the_others(cloud: Clo
 
 
 async def test_stopping_while_the_prompt_is_posted_leaves_no_job_behind(
-    cloud: CloudStandIn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+    cloud: CloudStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     taken, answer = asyncio.Event(), asyncio.Event()
     submit = tool.ComfyCloud.submit
@@ -678,7 +612,7 @@ async def test_stopping_while_the_prompt_is_posted_leaves_no_job_behind(
 
     monkeypatch.setattr(tool.ComfyCloud, "submit", slow)
     cloud.misbehave.hold_at_step = 1
-    run = asyncio.create_task(make(cloud, watcher, steps=50))
+    run = asyncio.create_task(make(cloud, steps=50))
     await taken.wait()
     run.cancel()
     await asyncio.sleep(0)
@@ -712,34 +646,34 @@ async def test_the_queue_is_the_accounts(cloud: CloudStandIn) -> None:
     cloud.release()
 
 
-async def test_what_the_account_has_in_its_queue_counts_for_every_user(cloud: CloudStandIn, watcher: Watcher) -> None:
+async def test_what_the_account_has_in_its_queue_counts_for_every_user(cloud: CloudStandIn) -> None:
     cloud.misbehave.hold_at_step = 1
     await cloud.post(cloud.example_graph())
     await cloud.until_held()
     with pytest.raises(tool.LimitExceeded, match="1 job in the queue already"):
-        await tool.make(wish(), [endpoint(cloud)], tool.Limits(jobs=1), watcher, patience=QUICK)
+        await make(cloud, limits=tool.Limits(jobs=1))
     assert not cloud.prompts
     cloud.release()
 
 
 async def test_what_others_have_in_the_account_keeps_nobody_from_an_idle_server_of_ones_own(
-    cloud: CloudStandIn, watcher: Watcher
+    cloud: CloudStandIn,
 ) -> None:
     cloud.misbehave.hold_at_step = 1
     await cloud.post(cloud.example_graph())
     await cloud.until_held()
     async with StandIn(step_seconds=0.0) as own:
-        where, limits = [endpoint(cloud), tool.Endpoint(own.url)], tool.Limits(jobs=1)
-        assert (await tool.make(wish(), where, limits, watcher, patience=QUICK)).products
+        limits = tool.Limits(jobs=1)
+        assert (await make(cloud, own, limits=limits)).products
         own.models = {}
         await own.restart()
         with pytest.raises(tool.ModelNotInstalled):
-            await tool.make(wish(), where, limits, watcher, patience=QUICK)
+            await make(cloud, own, limits=limits)
     assert not cloud.prompts, "the account is full"
     cloud.release()
 
 
-async def test_an_account_that_may_not_even_ask_is_refused_access_and_breaks_no_fleet(watcher: Watcher) -> None:
+async def test_an_account_that_may_not_even_ask_is_refused_access_and_breaks_no_fleet() -> None:
     async def forbidden(_: web.Request) -> web.Response:
         return web.json_response({"error": {"type": "FORBIDDEN", "message": "suspended"}}, status=403)
 
@@ -749,17 +683,17 @@ async def test_an_account_that_may_not_even_ask_is_refused_access_and_breaks_no_
             with pytest.raises(tool.AccessRefused):
                 await server.queue(time.monotonic())
         fleet = tool.Fleet((suspended, tool.Endpoint(own.url)), tool.Limits(jobs=1), patience=QUICK)
-        assert (await tool.make(wish(), fleet.endpoints, fleet.limits, watcher, patience=QUICK)).products
+        assert (await make(*fleet.endpoints, limits=fleet.limits)).products
         assert [bool(standing.error) for standing in await fleet.standings()] == [True, False]
         with pytest.raises(tool.ServerUnreachable, match=suspended.name):
             await tool.find_job(fleet, str(uuid.uuid4()))
         await tool.close_servers()
 
 
-async def test_a_job_that_outlives_its_wait_is_named_by_its_id_there(cloud: CloudStandIn, watcher: Watcher) -> None:
+async def test_a_job_that_outlives_its_wait_is_named_by_its_id_there(cloud: CloudStandIn) -> None:
     cloud.misbehave.hold_at_step = 2
     with pytest.raises(tool.StillRunning) as error:
-        await tool.make(wish(), [endpoint(cloud)], tool.Limits(wait_seconds=0.5), watcher, patience=QUICK)
+        await make(cloud, limits=tool.Limits(wait_seconds=0.5))
     assert error.value.job_id.startswith(cloud.running[0])
     cloud.release()
 
@@ -771,7 +705,7 @@ async def test_a_job_that_outlived_its_wait_is_brought_by_the_id_that_was_told_a
     cloud.misbehave.hold_at_step = 2
     limits = tool.Limits(wait_seconds=0.5)
     with pytest.raises(tool.StillRunning) as error:
-        await tool.make(wish(), [endpoint(cloud)], limits, watcher, patience=QUICK, owner=owner)
+        await make(cloud, limits=limits, watcher=watcher, owner=owner)
     cloud.release()
     fleet = tool.Fleet((endpoint(cloud),), owner=owner, patience=QUICK)
     with pytest.raises(tool.UnknownJob):

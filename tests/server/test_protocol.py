@@ -1,15 +1,14 @@
-"""ComfyUI's protocol as a specification, told from recordings of two releases.
+"""ComfyUI's protocol as a specification: that the stand-in, and a real ComfyUI, speak it as two releases were recorded.
 
-Every test drives a server as a raw client, reduces what it saw with the functions that reduced the recordings, and
-compares the two. The server is the stand-in, in both releases; with COMFYUI_TEST_URL set also a real ComfyUI (with the
-checkpoint COMFYUI_TEST_CHECKPOINT), so that the stand-in is held to what the real one does. What only a stand-in can do
-is in the last part.
+Every test drives a server as a raw client, without the tool, reduces what it saw with the functions that reduced the
+recordings, and compares the two. The server is the stand-in, in both releases; with COMFYUI_TEST_URL set also a real
+ComfyUI (with the checkpoint COMFYUI_TEST_CHECKPOINT), so that the stand-in is held to what the real one does. What only
+a stand-in can do stands at the end.
 """
 
 from __future__ import annotations
 
 import asyncio
-import io
 import json
 import os
 import random
@@ -27,6 +26,7 @@ from PIL import Image, ImageChops, ImageStat
 from yarl import URL
 
 from tests.support import RECORDED
+from tests.support.pictures import opened, png, saved
 from tests.support.recorded.reduce import sections
 from tests.support.stand_in import OUT_OF_MEMORY, StandIn
 from tests.support.stand_in.custom import CUSTOM_NODES
@@ -235,8 +235,8 @@ def binary_facts(data: bytes) -> dict[str, Any]:
         image = data[8 + number :]
     else:
         return {**facts, "node_id": data[8 : 8 + number].decode(), "text": data[8 + number :].decode()}
-    opened = Image.open(io.BytesIO(image))
-    return {**facts, "image": [opened.format, *opened.size, opened.mode]}
+    shown = opened(image)
+    return {**facts, "image": [shown.format, *shown.size, shown.mode]}
 
 
 def text_to_image(steps: int = 6, seed: int | None = None, ckpt_name: str = CHECKPOINT, **over: Any) -> Graph:
@@ -874,13 +874,7 @@ async def test_a_new_client_id_hears_only_of_the_queue(server: Server) -> None:
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
-def picture(colour: str | tuple[int, ...], size: tuple[int, int] = (64, 64), mode: str = "RGB") -> bytes:
-    stream = io.BytesIO()
-    Image.new(mode, size, colour).save(stream, "PNG")
-    return stream.getvalue()
-
-
-RED, BLUE = picture("red"), picture("blue")
+RED, BLUE = png(colour="red"), png(colour="blue")
 UPLOADS: list[tuple[str, bytes, str, dict[str, str]]] = [
     ("first", RED, "lab_red.png", {"overwrite": "true"}),
     ("same name, same bytes", RED, "lab_red.png", {}),
@@ -930,7 +924,7 @@ async def test_an_upload_above_the_limit_is_refused(server: Server) -> None:
 
 async def test_a_mask_gives_the_original_its_transparency(server: Server) -> None:
     await server.post("/upload/image", data=form(RED, "lab_red.png", {"overwrite": "true"}))
-    clear = picture((0, 0, 0, 0), mode="RGBA")
+    clear = png(colour=(0, 0, 0, 0), mode="RGBA")
     original = {"filename": "lab_red.png", "subfolder": "", "type": "input"}
     fields = {"type": "input", "subfolder": "clipspace", "overwrite": "true"}
     server.entries.clear()
@@ -939,7 +933,7 @@ async def test_a_mask_gives_the_original_its_transparency(server: Server) -> Non
     )
     assert_same_http(server.facts()["http"], recorded(OLD, "10", "upload: mask")["http"])
     place = {"filename": "lab_masked.png", "subfolder": "clipspace", "type": "input"}
-    image = Image.open(io.BytesIO(await server.get("/view", params=place)))
+    image = opened(await server.get("/view", params=place))
     assert image.mode == "RGBA"
     assert image.getchannel("A").getextrema() == (0, 0)
     lost = {**original, "filename": "nope.png"}
@@ -989,9 +983,8 @@ async def test_a_file_that_is_no_picture_fails_when_it_is_loaded(server: Server)
 
 
 async def test_a_mask_can_be_painted_in(server: Server) -> None:
-    stream = io.BytesIO()
-    Image.new("RGBA", (64, 64), (0, 120, 0, 0)).save(stream, "PNG")
-    await server.post("/upload/image", data=form(stream.getvalue(), "holed.png", {"overwrite": "true"}))
+    clear = png(colour=(0, 120, 0, 0), mode="RGBA")
+    await server.post("/upload/image", data=form(clear, "holed.png", {"overwrite": "true"}))
     graph = image_to_image("holed.png")
     graph["11"]["class_type"] = "VAEEncodeForInpaint"
     graph["11"]["inputs"] |= {"mask": ["10", 1], "grow_mask_by": 6}
@@ -1101,13 +1094,10 @@ async def test_every_file_has_the_type_of_its_name(server: Server) -> None:
 
 def holed(mode: str) -> tuple[bytes, int]:
     """A picture, and the mask that it gives."""
-    stream = io.BytesIO()
     if mode == "P":
-        Image.new("RGB", (48, 32), "red").quantize(2).save(stream, "PNG", transparency=0)
-        return stream.getvalue(), 255
-    image = Image.new(mode, (48, 32), {"RGBA": (0, 120, 0, 55), "LA": (9, 155)}.get(mode, 0))
-    image.save(stream, "PNG")
-    return stream.getvalue(), {"RGBA": 200, "LA": 100}.get(mode, 0)
+        return saved(Image.new("RGB", (48, 32), "red").quantize(2), transparency=0), 255
+    colour = {"RGBA": (0, 120, 0, 55), "LA": (9, 155)}.get(mode, 0)
+    return png((48, 32), colour, mode), {"RGBA": 200, "LA": 100}.get(mode, 0)
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "RGB"])
@@ -1117,7 +1107,7 @@ async def test_a_mask_is_what_a_picture_lacks(server: Server, mode: str) -> None
     load = {"class_type": "LoadImage", "inputs": {"image": f"lab_{mode}.png"}}
     graph = {"1": load, "2": {"class_type": "MaskPreview", "inputs": {"mask": ["1", 1]}}}
     item = await server.finished(await server.prompt(graph, "nobody"))
-    mask = Image.open(io.BytesIO(await server.get("/view", params=item["outputs"]["2"]["images"][0]))).convert("L")
+    mask = opened(await server.get("/view", params=item["outputs"]["2"]["images"][0])).convert("L")
     assert mask.size == ((64, 64) if mode == "RGB" else (48, 32))
     low, high = (int(side) for side in mask.getextrema())
     assert value - 1 <= low == high <= value + 1
@@ -1153,11 +1143,11 @@ async def test_a_png_carries_its_prompt_and_what_the_client_adds(server: Server)
     assert kept["my_key"] == 1
     assert "api_key_comfy_org" not in kept
     place = item["outputs"]["9"]["images"][0]
-    texts = Image.open(io.BytesIO(await server.get("/view", params=place))).info
+    texts = opened(await server.get("/view", params=place)).info
     assert json.loads(texts["prompt"]) == graph
     assert json.loads(texts["workflow"]) == {"nodes": []}
     assert json.loads(texts["owui"]) == {"chat": "c1"}
-    bare = Image.open(io.BytesIO(await server.get("/view", params={**place, "channel": "rgb"}))).info
+    bare = opened(await server.get("/view", params={**place, "channel": "rgb"})).info
     assert "prompt" not in bare
 
 
@@ -1333,7 +1323,7 @@ async def test_every_written_file_is_of_its_kind(server: Server, case: str) -> N
         assert answer.headers["Content-Type"] == CONTENT_TYPES.get(name.rpartition(".")[2], "image/png")
     assert content[4 if case == "mp4" else 0 :].startswith(beginning)
     if case in ("webp", "png"):
-        assert getattr(Image.open(io.BytesIO(content)), "n_frames", 1) == 3
+        assert getattr(opened(content), "n_frames", 1) == 3
     if case == "latent":
         (length,) = struct.unpack("<Q", content[:8])
         head = json.loads(content[8 : 8 + length])
@@ -1785,7 +1775,7 @@ async def test_pictures_are_of_the_size_asked_for_and_differ_by_seed_and_in_a_ba
         graph = comfy.example_graph(steps=1, seed=seed, width=320, height=192, batch_size=2)
         item = await client.finished(await client.prompt(graph, "c"))
         pictures += [await client.get("/view", params=place) for place in item["outputs"]["9"]["images"]]
-    assert {Image.open(io.BytesIO(data)).size for data in pictures} == {(320, 192)}
+    assert {opened(data).size for data in pictures} == {(320, 192)}
     assert len(set(pictures)) == 4
 
 
@@ -1794,7 +1784,7 @@ async def made_of(client: Server, graph: Graph) -> Image.Image:
     item = await client.finished(await client.prompt(graph, "c"))
     assert item["status"]["completed"], item["status"]["messages"][-1]
     place = item["outputs"]["9"]["images"][0]
-    return Image.open(io.BytesIO(await client.get("/view", params=place))).convert("RGB")
+    return opened(await client.get("/view", params=place)).convert("RGB")
 
 
 def difference(one: Image.Image, other: Image.Image) -> float:
@@ -1805,7 +1795,7 @@ def difference(one: Image.Image, other: Image.Image) -> float:
 
 async def test_a_picture_made_of_a_picture_is_like_it_the_less_it_is_changed(client: Server, comfy: StandIn) -> None:
     green = (0, 160, 0)
-    await client.post("/upload/image", data=form(picture(green, (128, 128)), "green.png", {}))
+    await client.post("/upload/image", data=form(png((128, 128), green), "green.png", {}))
     original = Image.new("RGB", (128, 128), green)
     apart = []
     for denoise in (0.1, 0.5, 1.0):
@@ -1823,7 +1813,7 @@ COLOURS = {"red": (255, 0, 0), "green": (0, 128, 0), "blue": (0, 0, 255)}
 async def test_an_edited_picture_shows_its_references_in_order(client: Server, comfy: StandIn, kind: str) -> None:
     graph = text_to_image(steps=1, width=256, height=256)
     for number, colour in enumerate(COLOURS):
-        await client.post("/upload/image", data=form(picture(colour), f"{colour}.png", {}))
+        await client.post("/upload/image", data=form(png(colour=colour), f"{colour}.png", {}))
         graph[f"2{number}"] = {"class_type": "LoadImage", "inputs": {"image": f"{colour}.png"}}
         encoded = {"class_type": "VAEEncode", "inputs": {"pixels": [f"2{number}", 0], "vae": ["4", 2]}}
         follow = {"conditioning": [f"4{number - 1}", 0] if number else ["6", 0], "latent": [f"3{number}", 0]}
@@ -1952,7 +1942,7 @@ async def test_a_graph_of_single_loaders_and_a_custom_sampler_runs(client: Serve
     item = await client.finished(await client.prompt(flux_like(comfy), "c"))
     assert item["status"]["completed"], item["status"]["messages"][-1]
     place = item["outputs"]["17"]["images"][0]
-    assert Image.open(io.BytesIO(await client.get("/view", params=place))).size == (64, 32)
+    assert opened(await client.get("/view", params=place)).size == (64, 32)
 
 
 async def test_a_graph_with_zeroed_texts_lora_and_advanced_sampler_runs(client: Server, comfy: StandIn) -> None:

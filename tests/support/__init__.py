@@ -6,7 +6,11 @@
 | `open_webui`, `browser` | a real Open WebUI started for the tests, and Chromium on its page |
 | `model_server`, `ollama`, `proxy` | a scripted model to chat with, an Ollama, a proxy that fails as it is told |
 | `recorded/`, `conversion/`, `media/` | what real servers said, what ComfyUI's front end makes of workflows, files |
-| `graphs`, `runs`, `watching`, `serving` | small helpers that many tests share |
+| `graphs`, `odd_graphs` | small graphs and where their parameters are; graphs that Hypothesis makes up |
+| `pictures`, `samples` | small pictures, written and read; files of every kind |
+| `runs`, `chats`, `command_line` | the tool at work: on servers, in chats of Open WebUI, as a command |
+| `contract` | the methods and the errors that the tool promises |
+| `watching`, `serving` | those who watch a run, and patience; small HTTP servers |
 """
 
 from pathlib import Path

@@ -227,10 +227,6 @@ class Browser:
         line = self._answer().locator(STATUS_TOGGLE).locator(STATUS)
         return (await line.first.inner_text(timeout=5000)).strip() if await line.count() else ""
 
-    async def busy(self) -> bool:
-        """Whether the status line still shimmers."""
-        return await self._answer().locator(STATUS_TOGGLE).locator(".shimmer").count() > 0
-
     async def status_list(self) -> list[str]:
         """All status lines of the last answer, oldest first, as they stand there when one unfolds them."""
         toggle = self._answer().locator(STATUS_TOGGLE)

@@ -1,42 +1,62 @@
-"""Small API graphs for tests, official templates as API graphs, and full node definitions for both."""
+"""Small graphs for tests, in the API format and as ComfyUI's editor saves them, and where the tool finds their
+parameters; official templates and bundled workflows; and full node definitions for all of them."""
 
 import json
+import re
 from functools import cache
 from typing import Any
 
-from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
-
 import comfyui_tool as tool
 from tests.support import ROOT
-from tests.support.conversion import definitions, digests, parsed, template
+from tests.support.conversion import converted, digests, parsed
+from tests.support.stand_in.release import RELEASES as STAND_INS
 
-STAND_IN = json.loads((ROOT / "tests" / "support" / "stand_in" / "definitions.json").read_text())
-RELEASES = ("0.3.64", "0.33.0")
 BUNDLED = ("checkpoint", "flux", "z-image-turbo")
+SWITCH = {"input": {"required": {"on_true": ["COMFY_MATCHTYPE_V3", {}]}}, "output": ["COMFY_MATCHTYPE_V3"]}
+
+# A diffusion model and a text encoder that are loaded apart, for `sampled`.
+APART: dict[str, Any] = {
+    "loader": ("UNETLoader", {"unet_name": "a.safetensors"}),
+    "clip": ("CLIPLoader", {"clip_name": "t5.safetensors"}),
+}
+
+# Every line that a drawing of a graph may hold: nothing in it but what is drawn.
+DRAWN_LINE = re.compile(
+    r"flowchart (?:LR|TD)"
+    r'|    (?:n\d+|rest)\["(?:[\w ,()/-]|<br/>|#\d+;|[^\x00-\xa0])+"\]'
+    r'|    n\d+ -->(?:\|"(?:[\w ,()/-]|#\d+;|[^\x00-\xa0])+"\|)? n\d+'
+    r"|    classDef \w+ [\w:,#]+|    class n\d+(?:,n\d+)* \w+"
+)
 
 
 def defined(release: str = "0.33.0", **more: dict[str, Any]) -> dict[str, tool.NodeDefinition]:
     """Full definitions of common classes, and more of them as `/object_info` lists them."""
-    return parsed(STAND_IN[release] | more)
+    return parsed(STAND_INS[release].definitions | more)
+
+
+# --- graphs that people have ---
 
 
 @cache
 def templates(release: str) -> dict[str, dict[str, Any]]:
     """The official templates of a release that need nothing but common classes."""
-    known, found = parsed(definitions(release)), {}
+    common, found = STAND_INS[release].definitions.keys(), {}
     for name in digests(release):
         try:
-            graph = tool.convert(template(release, name), known)
+            graph = converted(release, name)
         except tool.WorkflowRefused:
             continue
-        if {node["class_type"] for node in graph.values()} <= STAND_IN[release].keys():
+        if {node["class_type"] for node in graph.values()} <= common:
             found[name] = graph
     return found
 
 
 def bundled(name: str) -> dict[str, Any]:
+    """The graph of a bundled workflow."""
     return dict(json.loads((ROOT / "workflows" / f"{name}.json").read_text()))
+
+
+# --- graphs in the API format, written as "loader.0" ---
 
 
 def graph(**nodes: tuple[Any, ...]) -> dict[str, Any]:
@@ -72,28 +92,77 @@ def sampled(*, model: str, text: str = "clip.0", **more: tuple[Any, ...]) -> dic
     )
 
 
-NODE_IDS = st.sampled_from([*"123456", "1:2", "", "ü"])
-VALUES = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers()
-    | st.floats()
-    | st.text(max_size=5)
-    | st.sampled_from(["a.ckpt", "%a.b%"]),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
-    max_leaves=6,
-)
-LINKS = st.tuples(NODE_IDS, st.integers(-1, 3)).map(list)
-INPUT_NAMES = st.sampled_from(["model", "clip", "image", "images", "text", "filename_prefix", "lora_name", "on_true"])
-CLASSES = st.sampled_from([
-    *("KSampler", "LoraLoader", "LoraLoaderModelOnly", "CheckpointLoaderSimple", "UNETLoader", "CLIPLoader", "Switch"),
-    *("CLIPTextEncode", "SaveImage", "LoadImage", "ModelSamplingSD3", "VAEDecode", "Nobody's"),
-])  # fmt: skip
-NODES = st.fixed_dictionaries(
-    {"class_type": CLASSES, "inputs": st.dictionaries(INPUT_NAMES | st.text(max_size=3), LINKS | VALUES, max_size=5)},
-    optional={"_meta": st.fixed_dictionaries({"title": st.text(max_size=60)}) | VALUES},
-)
-# Anything that may stand where a graph is expected, mostly nearly right.
-GRAPHS = st.dictionaries(NODE_IDS, NODES | VALUES, max_size=8)
-ODD = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
-SWITCH = {"input": {"required": {"on_true": ["COMFY_MATCHTYPE_V3", {}]}}, "output": ["COMFY_MATCHTYPE_V3"]}
+# --- graphs in the API format, node by node ---
+
+
+def node(class_type: str, title: str = "", **inputs: Any) -> dict[str, Any]:
+    """A node of a graph; a tuple is a link."""
+    held = {
+        name.replace("__", "."): list(value) if isinstance(value, tuple) else value for name, value in inputs.items()
+    }
+    return {"class_type": class_type, "inputs": held} | ({"_meta": {"title": title}} if title else {})
+
+
+def encoder(text: Any, **inputs: Any) -> dict[str, Any]:
+    """A node that encodes a text with the checkpoint of `text_to_image`."""
+    return node("CLIPTextEncode", text=text, clip=("model", 1), **inputs)
+
+
+def sampler(**inputs: Any) -> dict[str, Any]:
+    """The sampler of `text_to_image`, with these inputs added or put in their place."""
+    usual = {"seed": 7, "steps": 20, "cfg": 8.0, "sampler_name": "euler", "scheduler": "normal", "denoise": 1.0}
+    links = {"model": ("model", 0), "positive": ("good", 0), "negative": ("bad", 0), "latent_image": ("latent", 0)}
+    return node("KSampler", **(usual | links | inputs))
+
+
+def text_to_image(**nodes: Any) -> dict[str, Any]:
+    """A checkpoint, a sampler and what they need, with these nodes added or put in their place."""
+    return {
+        "model": node("CheckpointLoaderSimple", ckpt_name="a.safetensors"),
+        "good": encoder("a cat"),
+        "bad": encoder("ugly"),
+        "latent": node("EmptyLatentImage", width=1024, height=768, batch_size=1),
+        "sampler": sampler(),
+        "decode": node("VAEDecode", samples=("sampler", 0), vae=("model", 2)),
+        "save": node("SaveImage", images=("decode", 0), filename_prefix="x"),
+    } | nodes
+
+
+def at(target: tool.Target) -> str:
+    """A place in a graph as "node.input", with the share of the value that it takes and the placeholder in it."""
+    part = f"*{target.part:g}" if target.part != 1 else ""
+    return f"{target.node_id}.{target.input}{part}{target.token and ' ' + target.token}"
+
+
+def found(graph: dict[str, Any], *names: str, known: Any = None) -> Any:
+    """Where a parameter is, or for several names where each is."""
+    workflow = tool.Workflow.parse("x", graph, known or {})
+    where = {name: [at(target) for target in workflow.parameters.get(name, ())] for name in names}
+    return where[names[0]] if len(names) == 1 else where
+
+
+# --- workflows as ComfyUI's editor saves them ---
+
+
+def ui_node(node_id: int, kind: str, *inputs: tuple[Any, ...], values: Any = (), mode: int = 0, **more: Any) -> Any:
+    """A node; its inputs as (name, type, link) or, with a widget, (name, type, link, True)."""
+    sockets = [
+        {"name": name, "type": type_, "link": link, **({"widget": {"name": name}} if widget else {})}
+        for name, type_, link, *widget in inputs
+    ]
+    held = values if isinstance(values, dict) else list(values)
+    outputs = [{"name": "IMAGE", "type": "IMAGE"}]
+    return {
+        "id": node_id,
+        "type": kind,
+        "mode": mode,
+        "inputs": sockets,
+        "outputs": outputs,
+        "widgets_values": held,
+        **more,
+    }
+
+
+def ui_workflow(*nodes: Any, links: Any = (), **more: Any) -> Any:
+    """A workflow of such nodes."""
+    return {"version": 0.4, "nodes": list(nodes), "links": list(links), **more}

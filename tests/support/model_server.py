@@ -191,13 +191,6 @@ class ModelServer:
                 rounds.append(list(call))
         self._scripts.append(Script(rounds, then, match))
 
-    def forget(self) -> None:
-        """Drop all scripts and the log of requests."""
-        self.requests.clear()
-        self._scripts.clear()
-        self._playing.clear()
-        self._legacy.clear()
-
     async def _models(self, _: web.Request) -> web.Response:
         model = {"id": MODEL_ID, "object": "model", "created": int(time.time()), "owned_by": "tests"}
         return web.json_response({"object": "list", "data": [model]})

@@ -36,20 +36,14 @@ import uuid
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Self
+from typing import Any, BinaryIO, NamedTuple, Self
 
 import aiohttp
 import socketio  # type: ignore[import-untyped]
 
-from tests.support import SOURCE
-from tests.support.model_server import ModelServer
-
-if TYPE_CHECKING:
-    from tests.support.model_server import Request
-    from tests.support.stand_in import StandIn
+from tests.support.model_server import MODEL_ID, ModelServer, Request
 
 HOST = "127.0.0.1"
-MODEL_ID = "scripted"
 ADMIN = "admin"
 PASSWORD = "sandbox"
 
@@ -167,17 +161,12 @@ class OpenWebUI:
     """
 
     def __init__(
-        self,
-        data_dir: Path | str | None = None,
-        *,
-        port: int = 0,
-        log: Path | str | None = None,
-        environment: Mapping[str, str] | None = None,
+        self, data_dir: Path | str | None = None, *, port: int = 0, environment: Mapping[str, str] | None = None
     ) -> None:
         """Without ``data_dir`` the data go to a temporary folder, which ``stop`` removes."""
         self._temporary = data_dir is None
         self.data_dir = Path(data_dir or tempfile.mkdtemp(prefix="open-webui-")).resolve()
-        self.log = Path(log).resolve() if log else self.data_dir / "open-webui.log"
+        self.log = self.data_dir / "open-webui.log"
         self.port = port
         self.start_seconds = 0.0
         self._chosen_port = port
@@ -333,6 +322,11 @@ class OpenWebUI:
             self._users[name] = _user(found)
         return self._users[name]
 
+    @property
+    def known_users(self) -> tuple[User, ...]:
+        """Everybody who was asked for so far."""
+        return tuple(self._users.values())
+
     # Requests
 
     async def request(
@@ -468,10 +462,6 @@ class OpenWebUI:
         stored: dict[str, Any] = await self.request("POST", f"/api/v1/tools/id/{id}/valves/update", json=values)
         return stored
 
-    async def user_valves(self, id: str, user: User) -> dict[str, Any]:
-        """A user's own settings of a tool."""
-        return await self.request("GET", f"/api/v1/tools/id/{id}/valves/user", user=user) or {}
-
     async def set_user_valves(self, id: str, user: User, **values: Any) -> dict[str, Any]:
         """Set a user's own settings of a tool."""
         path = f"/api/v1/tools/id/{id}/valves/user/update"
@@ -526,10 +516,6 @@ class OpenWebUI:
         """A chat as stored."""
         chat: dict[str, Any] = (await self.request("GET", f"/api/v1/chats/{id}", user=user))["chat"]
         return chat
-
-    async def delete_chat(self, id: str, *, user: User | None = None) -> None:
-        """Delete a chat."""
-        await self.request("DELETE", f"/api/v1/chats/{id}", user=user)
 
     # Turns
 
@@ -717,9 +703,9 @@ class Turn:
         outputs = [item for item in self.message.get("output") or [] if item.get("type") == "function_call_output"]
         return [_parsed("".join(part.get("text", "") for part in item.get("output") or [])) for item in outputs]
 
-    def timeline(self, *, everything: bool = False) -> str:
-        """The events as lines to read, without the pieces of the model's own answer unless ``everything``."""
-        shown = [event for event in self.events if everything or event.type not in ANSWER_EVENTS]
+    def timeline(self) -> str:
+        """The events as lines to read, without the pieces of the model's own answer."""
+        shown = [event for event in self.events if event.type not in ANSWER_EVENTS]
         return "\n".join(f"{event.seconds:7.2f}  {event.type:20}  {describe(event)}" for event in shown)
 
     # What one does
@@ -883,11 +869,9 @@ class Turn:
 
 
 @contextlib.contextmanager
-def running_open_webui(
-    data_dir: Path | str | None = None, *, port: int = 0, log: Path | str | None = None, **environment: str
-) -> Iterator[OpenWebUI]:
+def running_open_webui(data_dir: Path | str | None = None, **environment: str) -> Iterator[OpenWebUI]:
     """A started Open WebUI; further keywords are its environment variables (``ENABLE_CHANNELS="true"``)."""
-    owui = OpenWebUI(data_dir, port=port, log=log, environment=environment)
+    owui = OpenWebUI(data_dir, environment=environment)
     try:
         yield owui.start()
     finally:
@@ -946,14 +930,3 @@ def _end_group(process: subprocess.Popen[bytes], patience: float) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait(10)
-
-
-@contextlib.asynccontextmanager
-async def installed(webui: OpenWebUI, comfy: StandIn) -> AsyncIterator[ModelServer]:
-    """The tool, freshly created for all users with the address of `comfy` in its valve, and a model to call it."""
-    async with ModelServer() as model:
-        await webui.use_model(model)
-        await webui.delete_tool("comfyui", missing_ok=True)
-        await webui.create_tool("comfyui", "ComfyUI", SOURCE, public=True)
-        await webui.set_valves("comfyui", endpoint=comfy.url)
-        yield model

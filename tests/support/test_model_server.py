@@ -24,7 +24,7 @@ async def model() -> AsyncIterator[ModelServer]:
         yield server
 
 
-async def ask(model: ModelServer, *messages: dict[str, Any], **options: Any) -> dict[str, Any]:
+async def completion(model: ModelServer, *messages: dict[str, Any], **options: Any) -> dict[str, Any]:
     """One request; a streamed answer is put together as a client does."""
     body = {"model": MODEL_ID, "messages": list(messages), "tools": TOOLS} | options
     async with (
@@ -77,13 +77,13 @@ def called(answer: dict[str, Any]) -> list[tuple[str, str]]:
 async def test_a_script_is_played_round_by_round_and_ends_with_its_sentence(model: ModelServer, stream: bool) -> None:
     broken = ToolCall("generate_image", '{"prompt": "a fo')
     model.script([[ToolCall("generate_image", {"prompt": "a fox"}), broken], [ToolCall("check_job")]], then="There.")
-    first = await ask(model, user("go"), stream=stream)
+    first = await completion(model, user("go"), stream=stream)
     assert first["finish_reason"] == "tool_calls"
     assert called(first) == [("generate_image", '{"prompt": "a fox"}'), ("generate_image", '{"prompt": "a fo')]
     told = [user("go"), *after(first, "one", "two")]
-    second = await ask(model, *told, stream=stream)
+    second = await completion(model, *told, stream=stream)
     assert called(second) == [("check_job", "{}")]
-    last = await ask(model, *told, *after(second, "three"), stream=stream)
+    last = await completion(model, *told, *after(second, "three"), stream=stream)
     assert (last["message"]["content"], last["finish_reason"]) == ("There.", "stop")
     assert model.requests[-1].tool_results == ["one", "two", "three"]
     assert model.pending == 0
@@ -91,17 +91,17 @@ async def test_a_script_is_played_round_by_round_and_ends_with_its_sentence(mode
 
 async def test_pictures_that_a_tool_returned_do_not_count_as_something_said(model: ModelServer) -> None:
     model.script([ToolCall("generate_image")], then=lambda results: f"{len(results)} result")
-    first = await ask(model, user("go"))
+    first = await completion(model, user("go"))
     shown = user("Here are the images from the tool results above. Please analyze them.")
-    last = await ask(model, user("go"), *after(first, "made"), shown)
+    last = await completion(model, user("go"), *after(first, "made"), shown)
     assert last["message"]["content"] == "1 result"
 
 
 async def test_scripts_find_their_messages_when_two_people_write_at_once(model: ModelServer) -> None:
     model.script([], then="to Ann", match="Ann")
     model.script([], then="to Bob", match="Bob")
-    assert (await ask(model, user("Bob here")))["message"]["content"] == "to Bob"
-    assert (await ask(model, user("Ann here")))["message"]["content"] == "to Ann"
+    assert (await completion(model, user("Bob here")))["message"]["content"] == "to Bob"
+    assert (await completion(model, user("Ann here")))["message"]["content"] == "to Ann"
 
 
 @pytest.mark.parametrize(
@@ -118,19 +118,19 @@ def test_what_a_message_says_of_its_picture_is_understood(text: str, expected: d
 
 
 async def test_without_a_script_any_message_becomes_a_picture_and_a_sentence_about_it(model: ModelServer) -> None:
-    first = await ask(model, user("a fox, seed 7"), stream=True)
+    first = await completion(model, user("a fox, seed 7"), stream=True)
     assert called(first) == [("generate_image", json.dumps({"prompt": "a fox, seed 7", "seed": 7}))]
     made = json.dumps({"images": [{"id": "1"}], "seed": 7})
-    last = await ask(model, user("a fox, seed 7"), *after(first, made), stream=True)
+    last = await completion(model, user("a fox, seed 7"), *after(first, made), stream=True)
     assert last["message"]["content"] == "Here is your picture (seed 7)."
 
 
 async def test_call_runs_any_method_by_hand_and_shows_what_it_returned(model: ModelServer) -> None:
-    first = await ask(model, user('/call check_job {"job": "x"}'))
+    first = await completion(model, user('/call check_job {"job": "x"}'))
     assert called(first) == [("check_job", '{"job": "x"}')]
-    last = await ask(model, user('/call check_job {"job": "x"}'), *after(first, '{"state": "gone"}'))
+    last = await completion(model, user('/call check_job {"job": "x"}'), *after(first, '{"state": "gone"}'))
     assert '{"state": "gone"}' in last["message"]["content"]
-    unknown = await ask(model, user("/call nothing"))
+    unknown = await completion(model, user("/call nothing"))
     assert "check_job, generate_image" in unknown["message"]["content"]
 
 

@@ -1,7 +1,8 @@
-"""Somebody who watches a run, and patience."""
+"""Those who watch a run: an audience that remembers everything, the page of a browser, and patience."""
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 
 class Watcher:
@@ -28,6 +29,28 @@ class Watcher:
     @property
     def texts(self) -> list[str]:
         return [text for _, text in self.seen]
+
+
+class Page:
+    """Takes events as a browser would, each after a moment, and remembers when it had them."""
+
+    def __init__(self, slow: float = 0.0) -> None:
+        self.events: list[tuple[float, str, dict[str, Any]]] = []
+        self.slow = slow
+
+    async def __call__(self, event: dict[str, Any]) -> None:
+        await asyncio.sleep(self.slow)
+        self.events.append((asyncio.get_running_loop().time(), event["type"], event["data"]))
+
+    @property
+    def texts(self) -> list[str]:
+        """The texts of the status lines."""
+        return [data["description"] for _, kind, data in self.events if kind == "status"]
+
+    @property
+    def previews(self) -> list[tuple[float, list[dict[str, Any]]]]:
+        """When files were shown, and which."""
+        return [(at, data["files"]) for at, kind, data in self.events if kind == "chat:message:files"]
 
 
 async def until(condition: Callable[[], object], seconds: float = 20.0) -> None:

@@ -1,9 +1,8 @@
-"""What a person sees: Open WebUI's own page in Chromium, the tool, and a stand-in for ComfyUI.
+"""What a person sees on Open WebUI's own page, in Chromium, when a model calls the tool.
 
 With SCREENSHOTS set to a folder, each test leaves there what it saw.
 """
 
-import ast
 import json
 import os
 import re
@@ -14,12 +13,13 @@ import pytest
 from PIL import Image
 
 from tests.support import SOURCE
-from tests.support.browser import MISSING, Browser, find_chromium
+from tests.support.browser import MISSING, OPEN_SECONDS, Browser, find_chromium
+from tests.support.chats import installed
+from tests.support.contract import METHODS
 from tests.support.model_server import ModelServer, ToolCall, summarise
-from tests.support.open_webui import OpenWebUI, installed
+from tests.support.open_webui import OpenWebUI
 from tests.support.stand_in import StandIn
 from tests.support.stand_in.media import clip, wave_file
-from tests.test_tool_file import METHODS
 
 pytestmark = [
     pytest.mark.open_webui,
@@ -269,24 +269,22 @@ PASTE = """text => {
 }"""
 
 
-def program(source: str) -> str:
-    """What a source does. The editor formats what it saves, docstrings and all."""
-    return re.sub(r"\\n|\s", "", ast.dump(ast.parse(source)))
-
-
-async def test_the_file_pasted_into_the_editor_is_saved(webui: OpenWebUI, model: ModelServer) -> None:
+async def test_the_file_pasted_into_the_editor_is_saved_as_it_is(webui: OpenWebUI, model: ModelServer) -> None:
     await webui.delete_tool("comfyui")
     async with Browser(webui.url, (await webui.admin()).token) as browser:
         page = browser.page
+        page.set_default_timeout(OPEN_SECONDS * 1000)
         await page.goto(f"{webui.url}/workspace/tools/create")
         await page.locator(".cm-content").click()
         await page.keyboard.press("Control+A")
         await page.evaluate(PASTE, SOURCE)
         await page.get_by_role("button", name="Save").click()
         await shoot(browser, "editor")
-        await page.get_by_role("button", name="Confirm").click()
-        await page.wait_for_url(re.compile("/workspace/tools$"), timeout=60_000)
+        async with page.expect_response("**/api/v1/utils/code/format") as formatting:
+            await page.get_by_role("button", name="Confirm").click()
+        assert (await formatting.value).ok
+        await page.wait_for_url(re.compile("/workspace/tools$"))
         await page.get_by_text("ComfyUI", exact=True).first.wait_for()
         await shoot(browser, "pasted")
-    assert program((await webui.tool("comfyui"))["content"]) == program(SOURCE)
+    assert (await webui.tool("comfyui"))["content"] == SOURCE
     assert sorted(method["name"] for method in await webui.specification("comfyui")) == sorted(METHODS)

@@ -2,19 +2,19 @@
 
 import asyncio
 import hmac
-import io
 import time
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from PIL import Image
 
 import comfyui_tool as tool
-from tests.run.test_earlier import done, orphan
+from tests.support.chats import ask
 from tests.support.model_server import ModelServer, ToolCall
-from tests.support.open_webui import OpenWebUI, Turn, User, installed
+from tests.support.open_webui import OpenWebUI, Turn, User
+from tests.support.pictures import opened
+from tests.support.runs import done, orphan
 from tests.support.stand_in import StandIn
 from tests.support.watching import until
 
@@ -29,16 +29,9 @@ async def comfy() -> AsyncIterator[StandIn]:
         yield server
 
 
-@pytest.fixture
-async def model(webui: OpenWebUI, comfy: StandIn) -> AsyncIterator[ModelServer]:
-    async with installed(webui, comfy) as server:
-        yield server
-
-
-async def ask(webui: OpenWebUI, model: ModelServer, user: User, method: str, **arguments: Any) -> tuple[Turn, Any]:
+async def called(webui: OpenWebUI, model: ModelServer, user: User, method: str, **arguments: Any) -> tuple[Turn, Any]:
     """One message that ends in one call: the turn, and what the model was told."""
-    model.script([ToolCall(method, arguments)], then="So it is.")
-    turn = await webui.turn("How is it going?", tools=["comfyui"], user=user)
+    turn = await ask(webui, model, ToolCall(method, arguments), user=user)
     (result,) = turn.tool_results
     return turn, result
 
@@ -62,26 +55,26 @@ async def test_a_job_that_outlived_the_wait_is_brought_by_a_later_message_and_st
     bob = await webui.user("bob")
     await webui.set_valves("comfyui", endpoint=comfy.url, max_wait_minutes=0.1)
     comfy.misbehave.hold_at_step = 2
-    before, running = await ask(webui, model, bob, "generate_image", **SMALL, seed=7)
+    before, running = await called(webui, model, bob, "generate_image", **SMALL, seed=7)
     assert (running["status"], running["job_id"]) == ("running", comfy.running[0])
     assert (before.files, before.shown_files, "error" in running) == ([], [], False)
     await done(comfy, running["job_id"])
 
-    _, refused = await ask(webui, model, await webui.user("carol"), "check_job", job_id=running["job_id"])
+    _, refused = await called(webui, model, await webui.user("carol"), "check_job", job_id=running["job_id"])
     assert refused["code"] == "unknown_job"
 
-    turn, result = await ask(webui, model, bob, "check_job", job_id=running["job_id"])
+    turn, result = await called(webui, model, bob, "check_job", job_id=running["job_id"])
     (file,) = turn.files
     assert turn.shown_files == turn.files
     assert (file["name"], result["status"], result["seed"]) == ("a-lighthouse-at-dusk-7.png", "done", 7)
-    assert Image.open(io.BytesIO(await webui.download(file["id"], user=bob))).size == (128, 128)
+    assert opened(await webui.download(file["id"], user=bob)).size == (128, 128)
     stored = await webui.files(bob)
     assert stored[0]["id"] == file["id"]
 
-    again, result = await ask(webui, model, bob, "check_job", job_id=running["job_id"])
+    again, result = await called(webui, model, bob, "check_job", job_id=running["job_id"])
     assert [one["id"] for one in again.files] == [file["id"]]
     assert "brought before" in result["note"]
-    _, rest = await ask(webui, model, bob, "check_job")
+    _, rest = await called(webui, model, bob, "check_job")
     assert "brought" not in rest
     assert await webui.files(bob) == stored
 
@@ -96,7 +89,7 @@ async def test_without_an_id_all_that_waits_is_brought_and_the_rest_is_told_of(
     await orphan(comfy, owner(webui, await webui.user("carol")))
     comfy.misbehave.hold_at_step = 1
     at_work_now = [await at_work(comfy, mine, seed=seed) for seed in (21, 22)]
-    turn, result = await ask(webui, model, dora, "check_job")
+    turn, result = await called(webui, model, dora, "check_job")
     assert [file["name"] for file in turn.files] == ["a-fox-5.png"]
     (brought,) = result["brought"]
     assert brought["images"][0]["id"] == turn.files[0]["id"]
@@ -104,7 +97,7 @@ async def test_without_an_id_all_that_waits_is_brought_and_the_rest_is_told_of(
         (at_work_now[0], "running"),
         (at_work_now[1], "waiting, 1 ahead"),
     ]
-    again, result = await ask(webui, model, dora, "check_job")
+    again, result = await called(webui, model, dora, "check_job")
     assert (again.files, "brought" in result) == ([], False)
     meta = [file["meta"]["data"].get(tool.JOB_KEY) for file in await webui.files(dora)]
     assert [told["prompt_id"] for told in meta] == [job]
@@ -132,10 +125,10 @@ async def test_a_job_at_work_is_cancelled_by_its_user_and_no_other(
     job_id = await at_work(comfy, owner(webui, bob))
     others = await comfy.post(comfy.example_graph())
     for arguments in ({"job_id": job_id, "cancel": True}, {"cancel": True}):
-        _, refused = await ask(webui, model, await webui.user("carol"), "check_job", **arguments)
+        _, refused = await called(webui, model, await webui.user("carol"), "check_job", **arguments)
         assert refused["status"] == "error"
     assert comfy.running == [job_id]
-    turn, result = await ask(webui, model, bob, "check_job", cancel=True)
+    turn, result = await called(webui, model, bob, "check_job", cancel=True)
     assert (result["status"], result["job_id"]) == ("cancelled", job_id)
     assert turn.status_history[-1] == {"description": "Job cancelled", "done": True}
     await until(lambda: comfy.running == [others])
@@ -173,7 +166,7 @@ async def test_a_job_outlives_open_webui_and_is_brought_after_its_restart(
     await done(comfy, job_id)
     assert comfy.history[job_id]["status"]["status_str"] == "success"
     await asyncio.to_thread(webui.restart)
-    turn, result = await ask(webui, model, bob, "check_job", job_id=job_id)
+    turn, result = await called(webui, model, bob, "check_job", job_id=job_id)
     assert ([file["name"] for file in turn.files], result["status"]) == (["a-lighthouse-at-dusk-11.png"], "done")
     log = webui.log.read_bytes()[logged:].decode(errors="replace")
     assert "Task was destroyed" not in log

@@ -1,11 +1,11 @@
-"""One graphics card for a language model and ComfyUI: who makes room for whom, and when."""
+"""One graphics card for a language model and ComfyUI: when ComfyUI's memory is freed and when Ollama's models are
+unloaded, and for whose runs."""
 
 import asyncio
 import gc
 import logging
 import sys
 import time
-from collections.abc import AsyncIterator
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,40 +13,33 @@ import pytest
 
 import comfyui_tool as tool
 from tests.support.ollama import Ollama
+from tests.support.runs import make
 from tests.support.stand_in import OUT_OF_MEMORY, StandIn
-from tests.support.watching import Watcher, until
+from tests.support.watching import until
 
-QUICK = tool.Patience(first=0.02, look_up=0.3, longest=0.5, polling=0.1, settle=0.2, gone=1.0)
 FREED = {"unload_models": True, "free_memory": True}
 NOW, SOON = tool.Memory(free_seconds=0.0), tool.Memory(free_seconds=0.3)
 
+pytestmark = pytest.mark.usefixtures("closed_servers")
+
 
 @pytest.fixture(autouse=True)
-async def _quickly(monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[None]:
+def _quickly(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is tried again after seconds is tried again in a moment."""
     monkeypatch.setattr(tool, "FREE_AGAIN_SECONDS", 0.1)
     monkeypatch.setattr(tool, "UNLOAD_PAUSE_SECONDS", 0.02)
-    yield
-    await tool.close_servers()
 
 
 @pytest.fixture
-async def comfy() -> AsyncIterator[StandIn]:
-    async with StandIn(step_seconds=0.0) as server:
-        yield server
-        await tool.close_servers()
+def comfy(quick_comfy: StandIn) -> StandIn:
+    """One release will do: they do not differ in what is tested here."""
+    return quick_comfy
 
 
 @pytest.fixture
 def brief(monkeypatch: pytest.MonkeyPatch) -> None:
     """Connections that nobody uses are closed at once."""
     monkeypatch.setattr(tool, "IDLE_SECONDS", 0.1)
-
-
-async def make(comfy: StandIn, memory: tool.Memory, **arguments: Any) -> tool.Made:
-    settings = tool.Settings((), tool.Limits(), True, {})
-    wish = settings.wish("x", **{"size": "64x64", "steps": 2, "workflow": "checkpoint", **arguments})
-    endpoints = [tool.Endpoint(comfy.url)]
-    return await tool.make(wish, endpoints, tool.Limits(), Watcher(), patience=QUICK, memory=memory)
 
 
 def chores() -> list[asyncio.Task[Any]]:
@@ -71,13 +64,13 @@ def before_010(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 async def test_by_default_nothing_is_freed(comfy: StandIn) -> None:
-    await make(comfy, tool.Memory())
+    await make(comfy, steps=2, memory=tool.Memory())
     await tool.close_servers()
     assert not [request for request in comfy.requests if "free" in request.path]
 
 
 async def test_after_a_run_comfyuis_memory_is_freed(comfy: StandIn) -> None:
-    await make(comfy, NOW)
+    await make(comfy, steps=2, memory=NOW)
     await until(lambda: comfy.freed == [FREED])
 
 
@@ -85,7 +78,7 @@ async def test_after_a_run_comfyuis_memory_is_freed(comfy: StandIn) -> None:
 async def test_it_is_freed_once_for_all_the_prompts_of_a_call(comfy: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     post, freed_before = comfy.submit, []
     monkeypatch.setattr(comfy, "submit", lambda body: freed_before.append(len(comfy.freed)) or post(body))
-    await make(comfy, NOW, count=3)
+    await make(comfy, steps=2, memory=NOW, count=3)
     await until(lambda: comfy.freed)
     assert freed_before == [0, 0, 0]
 
@@ -93,14 +86,14 @@ async def test_it_is_freed_once_for_all_the_prompts_of_a_call(comfy: StandIn, mo
 async def test_a_failed_run_leaves_the_memory_free_as_well(comfy: StandIn) -> None:
     comfy.misbehave.fail_node = {"KSampler": OUT_OF_MEMORY}
     with pytest.raises(tool.OutOfMemory):
-        await make(comfy, NOW)
+        await make(comfy, steps=2, memory=NOW)
     await until(lambda: comfy.freed == [FREED])
 
 
 @pytest.mark.usefixtures("brief")
 async def test_after_a_stop_it_is_freed_once_the_job_is_gone(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 1
-    run = asyncio.create_task(make(comfy, NOW, steps=50))
+    run = asyncio.create_task(make(comfy, memory=NOW, steps=50))
     await comfy.until_held()
     run.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -114,7 +107,7 @@ async def test_after_a_stop_it_is_freed_once_the_job_is_gone(comfy: StandIn) -> 
 @pytest.mark.parametrize("memory", [NOW, SOON], ids=["after each run", "when idle"])
 async def test_it_is_not_freed_while_somebody_elses_job_is_in_the_queue(comfy: StandIn, memory: tool.Memory) -> None:
     comfy.misbehave.hold_at_step = 1
-    run = asyncio.create_task(make(comfy, memory))
+    run = asyncio.create_task(make(comfy, steps=2, memory=memory))
     await comfy.until_held()
     await comfy.post(comfy.example_graph(steps=3))
     comfy.release()
@@ -129,7 +122,7 @@ async def test_it_is_not_freed_while_somebody_elses_job_is_in_the_queue(comfy: S
 
 @pytest.mark.usefixtures("brief")
 async def test_when_idle_the_memory_is_freed_though_all_connections_are_closed_meanwhile(comfy: StandIn) -> None:
-    await make(comfy, tool.Memory(free_seconds=1.2))
+    await make(comfy, steps=2, memory=tool.Memory(free_seconds=1.2))
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
         pass
     await until(lambda: not server.is_open)
@@ -144,7 +137,7 @@ async def test_when_idle_the_memory_is_freed_though_all_connections_are_closed_m
 async def test_a_new_run_begins_the_time_anew_and_many_runs_free_it_once(comfy: StandIn) -> None:
     memory = tool.Memory(free_seconds=0.9)
     for _ in range(3):
-        await make(comfy, memory)
+        await make(comfy, steps=2, memory=memory)
         await asyncio.sleep(0.3)
         assert not comfy.freed
     await until(lambda: comfy.freed)
@@ -154,7 +147,7 @@ async def test_a_new_run_begins_the_time_anew_and_many_runs_free_it_once(comfy: 
 
 @pytest.mark.usefixtures("brief")
 async def test_it_is_not_freed_while_a_call_of_ours_prepares_its_run(comfy: StandIn) -> None:
-    await make(comfy, SOON)
+    await make(comfy, steps=2, memory=SOON)
     async with tool.open_server(tool.Endpoint(comfy.url)):
         await asyncio.sleep(0.6)
         assert not comfy.freed
@@ -162,7 +155,7 @@ async def test_it_is_not_freed_while_a_call_of_ours_prepares_its_run(comfy: Stan
 
 
 async def test_nothing_is_left_behind_when_the_servers_are_closed_before_their_time(comfy: StandIn) -> None:
-    await make(comfy, tool.Memory(free_seconds=600))
+    await make(comfy, steps=2, memory=tool.Memory(free_seconds=600))
     assert chores()
     await tool.close_servers()
     assert not chores()
@@ -179,7 +172,7 @@ def test_the_end_of_the_event_loop_ends_it_in_silence(memory: tool.Memory, caplo
 
     async def once() -> None:
         async with StandIn(step_seconds=0.0) as comfy:
-            await make(comfy, memory)
+            await make(comfy, steps=2, memory=memory)
             runs.append(asyncio.create_task(run(comfy)))
             await asyncio.sleep(0.1)
 
@@ -202,7 +195,7 @@ async def test_a_server_that_does_not_free_its_memory_is_left_alone(
 ) -> None:
     caplog.set_level(logging.INFO, "comfyui_tool")
     comfy.misbehave.status_for = {"/free": status}
-    assert (await make(comfy, memory)).products
+    assert (await make(comfy, steps=2, memory=memory)).products
     await until(lambda: "chore failed" in caplog.text)
     await until(lambda: not chores())
     assert sum(request.path.endswith("/free") for request in comfy.requests) == 1
@@ -231,7 +224,7 @@ async def test_ollamas_models_are_gone_before_the_job_is_posted(
     async with Ollama("llama3:latest", "qwen3:8b", after=0.2) as ollama:
         post, loaded = comfy.submit, []
         monkeypatch.setattr(comfy, "submit", lambda body: loaded.append(list(ollama.loaded)) or post(body))
-        await make(comfy, tool.Memory(tool.Ollama(ollama.url).unload))
+        await make(comfy, steps=2, memory=tool.Memory(tool.Ollama(ollama.url).unload))
         assert loaded == [[]]
         assert sorted(ollama.bodies, key=str) == [
             {"model": "llama3:latest", "keep_alive": 0},
@@ -292,7 +285,7 @@ async def test_an_ollama_that_fails_does_not_hold_up_the_run_or_the_others(
         url = await failing(kind, bad)
         both = chat(url, good, configs={"0": {} if "@" in url else {"key": "s3cret"}})
         began = time.monotonic()
-        assert (await make(comfy, tool.Memory(both.unload_ollama))).products
+        assert (await make(comfy, steps=2, memory=tool.Memory(both.unload_ollama))).products
         assert time.monotonic() - began < 3
         assert good.loaded == []
         if kind == "keeps one":
@@ -306,7 +299,7 @@ async def test_an_ollama_that_fails_does_not_hold_up_the_run_or_the_others(
 async def test_a_stop_while_ollama_is_asked_stops_the_call_and_posts_nothing(comfy: StandIn) -> None:
     async with Ollama("a") as ollama:
         ollama.slow = 5.0
-        run = asyncio.create_task(make(comfy, tool.Memory(chat(ollama).unload_ollama, 0.0)))
+        run = asyncio.create_task(make(comfy, steps=2, memory=tool.Memory(chat(ollama).unload_ollama, 0.0)))
         await until(lambda: ollama.asked)
         run.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -1,7 +1,7 @@
-"""Pictures in and everything out, in a real Open WebUI: what a chat calls its pictures, and what becomes of results."""
+"""Pictures in a real Open WebUI: which picture of the chat a call works on, what is sent to ComfyUI, and what becomes
+of the results."""
 
 import contextlib
-import io
 import json
 from collections.abc import AsyncIterator
 from typing import Any
@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 from PIL import Image, ImageDraw
 
+from tests.support.chats import ask, attach, failed
 from tests.support.model_server import ModelServer, ToolCall
-from tests.support.open_webui import ApiError, OpenWebUI, Turn, User, installed
+from tests.support.open_webui import ApiError, OpenWebUI
+from tests.support.pictures import opened, saved
 from tests.support.stand_in import DEFAULT_MODELS, StandIn
 from tests.support.stand_in.files import Place
-from tests.webui.test_tool_in_open_webui import failed
 
 pytestmark = pytest.mark.open_webui
 
@@ -50,31 +51,12 @@ async def comfy() -> AsyncIterator[StandIn]:
         yield server
 
 
-@pytest.fixture
-async def model(webui: OpenWebUI, comfy: StandIn) -> AsyncIterator[ModelServer]:
-    async with installed(webui, comfy) as server:
-        yield server
-
-
-async def ask(webui: OpenWebUI, model: ModelServer, *calls: ToolCall, tools: Any = ("comfyui",), **about: Any) -> Turn:
-    """One turn in which the model makes these calls."""
-    model.script(list(calls), then="Here it is.")
-    return await webui.turn("Please", tools=list(tools), **about)
-
-
 def edit(prompt: str = "a red sky", **arguments: Any) -> ToolCall:
     return ToolCall("edit_image", {"prompt": prompt, **QUICK, **arguments})
 
 
 def photo(colour: str = "red", size: tuple[int, int] = (96, 64), kind: str = "PNG", **about: Any) -> bytes:
-    stream = io.BytesIO()
-    Image.new("RGB", size, colour).save(stream, kind, **about)
-    return stream.getvalue()
-
-
-async def attach(webui: OpenWebUI, user: User, data: bytes, name: str = "photo.png") -> dict[str, Any]:
-    """A picture as the page sends it along with a message."""
-    return {**await webui.upload(name, data, "image/png", user), "type": "image"}
+    return saved(Image.new("RGB", size, colour), kind, **about)
 
 
 def worked_on(comfy: StandIn) -> list[str]:
@@ -92,7 +74,7 @@ def content(comfy: StandIn, name: str, kind: str = "input") -> bytes:
 
 def colour_of(comfy: StandIn, name: str) -> Any:
     """The colour of an uploaded picture's middle."""
-    image = Image.open(io.BytesIO(content(comfy, name))).convert("RGB")
+    image = opened(content(comfy, name)).convert("RGB")
     return image.getpixel((image.width // 2, image.height // 2))
 
 
@@ -222,7 +204,7 @@ async def test_a_photo_that_lies_on_its_side_is_worked_on_upright_and_the_result
     about[0x0112] = 6
     data = photo("green", (640, 480), "JPEG", exif=about)
     turn = await ask(webui, model, edit(), files=[await attach(webui, await webui.admin(), data, "photo.jpg")])
-    assert Image.open(io.BytesIO(content(comfy, worked_on(comfy)[0]))).size == (480, 640)
+    assert opened(content(comfy, worked_on(comfy)[0])).size == (480, 640)
     assert turn.tool_results[0]["size"] == "480x640"
 
 
@@ -244,15 +226,13 @@ async def test_a_masked_edit_changes_only_what_the_mask_covers(
     admin = await webui.admin()
     mask = Image.new("L", (64, 64), 0)
     ImageDraw.Draw(mask).rectangle((32, 0, 63, 63), fill=255)
-    stream = io.BytesIO()
-    mask.save(stream, "PNG")
-    files = [await attach(webui, admin, photo("red", (512, 512))), await attach(webui, admin, stream.getvalue())]
+    files = [await attach(webui, admin, data) for data in (photo("red", (512, 512)), saved(mask))]
     call = ToolCall("edit_image", {"prompt": "a blue door", "images": ["1"], "mask": "2"})
     turn = await ask(webui, model, call, files=files)
     (result,) = turn.tool_results
     assert (result["workflow"], result["size"]) == ("checkpoint-inpaint", "512x512")
     assert any("64x64" in note and "512x512" in note for note in result["adjusted"]), "a mask of another size is said"
-    made = Image.open(io.BytesIO(await webui.download(turn.files[0]["id"]))).convert("RGB")
+    made = opened(await webui.download(turn.files[0]["id"])).convert("RGB")
     assert made.getpixel((100, 256)) == (255, 0, 0)
     assert made.getpixel((400, 256)) != (255, 0, 0)
 

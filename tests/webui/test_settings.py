@@ -1,4 +1,4 @@
-"""Room 10: valves of every kind, and what they mean for one call."""
+"""Valves as they are stored, by the administrator and by each user, and what they mean for one call."""
 
 from typing import Any
 

@@ -4,7 +4,6 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -13,6 +12,8 @@ from aiohttp import web
 import comfyui_tool as tool
 from tests.support.serving import serving
 from tests.support.stand_in import StandIn
+
+pytestmark = pytest.mark.usefixtures("closed_servers")
 
 GIGABYTE = 2**30
 CARDS = [
@@ -31,12 +32,6 @@ CARDS = [
         "vram_free": 22 * GIGABYTE,
     },
 ]
-
-
-@pytest.fixture(autouse=True)
-async def _close() -> AsyncIterator[None]:
-    yield
-    await tool.close_servers()
 
 
 async def standings_of(*endpoints: tool.Endpoint, owner: tool.Owner | None = None) -> list[tool.Standing]:

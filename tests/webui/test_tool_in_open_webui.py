@@ -1,7 +1,7 @@
-"""The tool in a real Open WebUI: a scripted model calls it in a chat, on a stand-in for ComfyUI."""
+"""The tool in a real Open WebUI: how it is installed, what a call shows and stores, whose valves count, and what is
+left when it fails or is stopped."""
 
 import asyncio
-import io
 import json
 import sqlite3
 import sys
@@ -10,13 +10,14 @@ from typing import Any
 
 import pytest
 from aiohttp import web
-from PIL import Image
 
 import comfyui_tool as tool
 from tests.support import SOURCE
+from tests.support.chats import ask, failed
 from tests.support.model_server import MODEL_ID, ModelServer, ToolCall
 from tests.support.ollama import Ollama
-from tests.support.open_webui import ApiError, OpenWebUI, Turn, installed
+from tests.support.open_webui import ApiError, OpenWebUI
+from tests.support.pictures import opened
 from tests.support.serving import serving
 from tests.support.stand_in import StandIn
 from tests.support.watching import until
@@ -32,19 +33,8 @@ async def comfy() -> AsyncIterator[StandIn]:
         yield server
 
 
-@pytest.fixture
-async def model(webui: OpenWebUI, comfy: StandIn) -> AsyncIterator[ModelServer]:
-    async with installed(webui, comfy) as server:
-        yield server
-
-
 def call(prompt: str = "a lighthouse at dusk", **arguments: Any) -> ToolCall:
     return ToolCall("generate_image", {"prompt": prompt, **SMALL, **arguments})
-
-
-async def chat(webui: OpenWebUI, model: ModelServer, *calls: ToolCall, **arguments: Any) -> Turn:
-    model.script(list(calls), then="Here it is.")
-    return await webui.turn("Draw something", tools=["comfyui"], **arguments)
 
 
 def is_preview(event: Any) -> bool:
@@ -52,6 +42,11 @@ def is_preview(event: Any) -> bool:
 
 
 # --- installing ---
+
+
+async def test_what_formats_the_editors_text_gives_it_back_unchanged(webui: OpenWebUI) -> None:
+    formatted = await webui.request("POST", "/api/v1/utils/code/format", json={"code": SOURCE})
+    assert formatted["code"] == SOURCE
 
 
 ARGUMENTS = {
@@ -158,12 +153,12 @@ async def test_a_picture_ends_up_in_the_message_and_among_the_users_files(
     webui: OpenWebUI, model: ModelServer, comfy: StandIn
 ) -> None:
     bob = await webui.user("bob")
-    turn = await chat(webui, model, call(seed=7), user=bob)
+    turn = await ask(webui, model, call(seed=7), user=bob)
     (file,) = turn.files
     (result,) = turn.tool_results
     assert (file["name"], file["type"], file["content_type"]) == ("a-lighthouse-at-dusk-7.png", "image", "image/png")
     assert turn.shown_files == turn.files
-    picture = Image.open(io.BytesIO(await webui.download(file["id"], user=bob)))
+    picture = opened(await webui.download(file["id"], user=bob))
     assert picture.size == (128, 128)
     assert "a lighthouse at dusk" in picture.info["prompt"], "ComfyUI's own metadata stays in the picture"
     assert [item["id"] for item in await webui.files(bob)][:1] == [file["id"]]
@@ -175,7 +170,7 @@ async def test_a_picture_ends_up_in_the_message_and_among_the_users_files(
 
 
 async def test_the_user_sees_the_progress_and_only_the_end_is_stored(webui: OpenWebUI, model: ModelServer) -> None:
-    turn = await chat(webui, model, call(seed=7, steps=20))
+    turn = await ask(webui, model, call(seed=7, steps=20))
     texts = turn.status_texts
     assert texts[:2] == ["Connecting to ComfyUI", "Loading the model"]
     assert any(" %" in text and " left" in text for text in texts)
@@ -190,14 +185,14 @@ async def test_the_user_sees_the_progress_and_only_the_end_is_stored(webui: Open
 
 
 async def test_many_steps_cost_no_more_database_writes_than_few(webui: OpenWebUI, model: ModelServer) -> None:
-    few = await chat(webui, model, call(steps=5))
-    many = await chat(webui, model, call(steps=30))
+    few = await ask(webui, model, call(steps=5))
+    many = await ask(webui, model, call(steps=30))
     assert len(many.previews) > len(few.previews)
     assert len(many.writes) == len(few.writes)
 
 
 async def test_two_calls_in_one_answer_each_add_their_pictures(webui: OpenWebUI, model: ModelServer) -> None:
-    turn = await chat(webui, model, call("one", seed=1), call("two", seed=2, count=2))
+    turn = await ask(webui, model, call("one", seed=1), call("two", seed=2, count=2))
     names = ["one-1.png", "two-2-1.png", "two-2-2.png"]
     assert [file["name"] for file in turn.files] == names
     assert turn.shown_files == turn.files
@@ -207,7 +202,7 @@ async def test_two_calls_in_one_answer_each_add_their_pictures(webui: OpenWebUI,
 
 
 async def test_a_file_is_its_owners_alone(webui: OpenWebUI, model: ModelServer) -> None:
-    turn = await chat(webui, model, call(), user=await webui.user("bob"))
+    turn = await ask(webui, model, call(), user=await webui.user("bob"))
     with pytest.raises(ApiError) as refused:
         await webui.download(turn.files[0]["id"], user=await webui.user("carol"))
     assert refused.value.status == 404
@@ -223,7 +218,7 @@ async def test_a_file_is_its_owners_alone(webui: OpenWebUI, model: ModelServer) 
 async def test_any_prompt_reaches_comfyui_as_it_is(
     webui: OpenWebUI, model: ModelServer, comfy: StandIn, prompt: str
 ) -> None:
-    turn = await chat(webui, model, call(prompt))
+    turn = await ask(webui, model, call(prompt))
     texts = [node["inputs"].get("text") for node in comfy.prompts[0]["prompt"].values()]
     assert prompt in texts
     assert len(turn.files) == 1
@@ -231,14 +226,14 @@ async def test_any_prompt_reaches_comfyui_as_it_is(
 
 
 async def test_a_temporary_chat_gets_its_pictures_once_and_no_preview(webui: OpenWebUI, model: ModelServer) -> None:
-    turn = await chat(webui, model, call("one", seed=1), call("two", seed=2), temporary=True)
+    turn = await ask(webui, model, call("one", seed=1), call("two", seed=2), temporary=True)
     assert not turn.previews
     assert [file["name"] for file in turn.shown_files] == ["one-1.png", "two-2.png"]
     assert turn.status_texts[-1].startswith("Done in ")
 
 
 async def test_with_prompt_based_function_calling_it_works_as_well(webui: OpenWebUI, model: ModelServer) -> None:
-    turn = await chat(webui, model, call("one", seed=1), params={"function_calling": "legacy"})
+    turn = await ask(webui, model, call("one", seed=1), params={"function_calling": "legacy"})
     assert [file["name"] for file in turn.files] == ["one-1.png"]
     assert turn.status_history[-1]["description"].endswith("seed 1")
 
@@ -274,7 +269,7 @@ async def test_without_a_valve_the_address_in_open_webuis_image_settings_is_used
     await webui.set_valves("comfyui")
     settings = await webui.request("GET", "/api/v1/images/config")
     await webui.request("POST", "/api/v1/images/config/update", json={**settings, "COMFYUI_BASE_URL": comfy.url})
-    turn = await chat(webui, model, call())
+    turn = await ask(webui, model, call())
     await webui.request("POST", "/api/v1/images/config/update", json=settings)
     assert turn.tool_results[0]["status"] == "done"
 
@@ -287,7 +282,7 @@ async def test_before_a_run_the_ollama_in_open_webuis_connections_unloads_its_mo
     async with Ollama("qwen3:8b") as ollama:
         mine = {"OLLAMA_BASE_URLS": [ollama.url], "OLLAMA_API_CONFIGS": {"0": {"key": "s3cret"}}}
         await webui.request("POST", "/ollama/config/update", json={**settings, "ENABLE_OLLAMA_API": True, **mine})
-        turn = await chat(webui, model, call())
+        turn = await ask(webui, model, call())
         await webui.request("POST", "/ollama/config/update", json=settings)
         assert ollama.loaded == []
         assert ("GET", "/api/ps", "Bearer s3cret", None) in ollama.asked
@@ -302,10 +297,10 @@ async def test_a_users_own_server_is_used_once_the_administrator_allows_it(
     async with StandIn(api_key="bobs") as mine:
         await webui.set_user_valves("comfyui", bob, endpoint=mine.url, api_key="bobs", size="64x64")
         await webui.set_valves("comfyui", endpoint=comfy.url, api_key="admins")
-        refused = await chat(webui, model, call(), user=bob)
+        refused = await ask(webui, model, call(), user=bob)
         assert not mine.requests
         await webui.set_valves("comfyui", endpoint=comfy.url, api_key="admins", allow_user_endpoints=True)
-        allowed = await chat(webui, model, ToolCall("generate_image", {"prompt": "x"}), user=bob)
+        allowed = await ask(webui, model, ToolCall("generate_image", {"prompt": "x"}), user=bob)
         keys = {request.headers.get("Authorization") for request in mine.requests}
     await webui.set_user_valves("comfyui", bob)
     assert refused.tool_results[0]["code"] == "endpoint_refused"
@@ -319,8 +314,8 @@ async def test_junk_in_the_stored_valves_does_not_break_the_chat(webui: OpenWebU
     junk = {"size": ["?"], "previews": "perhaps", "model": 7, "evil": {"a": 1}, "endpoint": None}
     settings = {"ui": {}, "tools": {"valves": {"comfyui": junk}}}
     await webui.request("POST", "/api/v1/users/user/settings/update", json=settings, user=bob)
-    turn = await chat(webui, model, ToolCall("generate_image", {"prompt": "x"}), user=bob)
-    await webui.request("POST", "/api/v1/users/user/settings/update", json={"ui": {}}, user=bob)
+    turn = await ask(webui, model, ToolCall("generate_image", {"prompt": "x"}), user=bob)
+    await webui.set_user_valves("comfyui", bob)
     assert not turn.error
     assert turn.tool_results[0]["status"] == "error"
     assert "7" in turn.tool_results[0]["error"]
@@ -329,7 +324,7 @@ async def test_junk_in_the_stored_valves_does_not_break_the_chat(webui: OpenWebU
 async def test_previews_can_be_switched_off_by_a_user(webui: OpenWebUI, model: ModelServer) -> None:
     bob = await webui.user("bob")
     await webui.set_user_valves("comfyui", bob, previews=False)
-    turn = await chat(webui, model, call(steps=12), user=bob)
+    turn = await ask(webui, model, call(steps=12), user=bob)
     await webui.set_user_valves("comfyui", bob)
     assert (turn.previews, len(turn.files)) == ([], 1)
 
@@ -350,7 +345,7 @@ async def test_everybody_learns_how_the_servers_stand_and_administrators_where_t
     webui: OpenWebUI, model: ModelServer, comfy: StandIn
 ) -> None:
     turns = [
-        await chat(webui, model, ToolCall("comfyui_status", {}), user=user)
+        await ask(webui, model, ToolCall("comfyui_status", {}), user=user)
         for user in (await webui.user("bob"), await webui.admin())
     ]
     bobs, admins = (turn.tool_results[0] for turn in turns)
@@ -365,27 +360,14 @@ async def test_everybody_learns_how_the_servers_stand_and_administrators_where_t
 # --- when it fails ---
 
 
-def failed(turn: Turn) -> dict[str, Any]:
-    """What the model got, once it is sure that the message was left in order."""
-    (result,) = turn.tool_results
-    assert result["status"] == "error"
-    assert turn.status_history[-1] == {"description": result["error"], "done": True}
-    assert turn.files == []
-    assert "data:" not in json.dumps(turn.shown_files)
-    outputs = [item for item in turn.message["output"] if item["type"] == "function_call_output"]
-    assert outputs[0]["status"] == "failed"
-    assert "Traceback" not in json.dumps(turn.message)
-    return dict(result)
-
-
 async def test_a_wrong_model_name_is_answered_with_the_closest(webui: OpenWebUI, model: ModelServer) -> None:
-    result = failed(await chat(webui, model, call(model="sdxl base", workflow="")))
+    result = failed(await ask(webui, model, call(model="sdxl base", workflow="")))
     assert (result["code"], "sd_xl_base_1.0.safetensors" in result["hint"]) == ("model_not_installed", True)
 
 
 async def test_a_server_that_is_down_is_said_to_be(webui: OpenWebUI, model: ModelServer, comfy: StandIn) -> None:
     await comfy.kill()
-    result = failed(await chat(webui, model, call()))
+    result = failed(await ask(webui, model, call()))
     assert result["code"] == "server_unreachable"
     assert comfy.url in result["error"]
 
@@ -394,13 +376,13 @@ async def test_a_node_that_fails_half_way_leaves_no_preview(
     webui: OpenWebUI, model: ModelServer, comfy: StandIn
 ) -> None:
     comfy.misbehave.fail_node = {"VAEDecode": ("RuntimeError", "no <b>good</b>")}
-    turn = await chat(webui, model, call(steps=12))
+    turn = await ask(webui, model, call(steps=12))
     assert turn.previews
     assert failed(turn)["error"] == '"Decode" (VAEDecode) failed: no <b>good</b>'
 
 
 async def test_an_argument_that_is_no_number_reaches_our_own_check(webui: OpenWebUI, model: ModelServer) -> None:
-    result = failed(await chat(webui, model, call(steps="twenty")))
+    result = failed(await ask(webui, model, call(steps="twenty")))
     assert (result["code"], "twenty" in result["error"]) == ("bad_argument", True)
 
 
@@ -410,7 +392,7 @@ async def test_a_file_that_open_webui_does_not_take_is_said_to_be_and_where_it_i
     await webui.request("POST", "/api/v1/retrieval/config/update", json={"FILE_MAX_SIZE": 1})
     put = comfy.files.put  # a picture of more than a megabyte
     monkeypatch.setattr(comfy.files, "put", lambda place, data: put(place, data + bytes(2**21)))
-    turn = await chat(webui, model, call("x"))
+    turn = await ask(webui, model, call("x"))
     await webui.request("POST", "/api/v1/retrieval/config/update", json={"FILE_MAX_SIZE": None})
     result = failed(turn)
     assert result["code"] == "storage_refused"
@@ -461,9 +443,9 @@ async def test_no_preview_is_in_the_database_and_no_key_in_the_log(
     webui: OpenWebUI, model: ModelServer, comfy: StandIn
 ) -> None:
     await webui.set_valves("comfyui", endpoint=comfy.url, api_key="s3cret-s3cret")
-    await chat(webui, model, call(steps=12))
+    await ask(webui, model, call(steps=12))
     await comfy.kill()
-    await chat(webui, model, call())
+    await ask(webui, model, call())
 
     def stored() -> int:
         with sqlite3.connect(webui.data_dir / "webui.db") as database:

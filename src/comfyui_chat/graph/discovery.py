@@ -57,7 +57,7 @@ def parameter_name(text: str) -> str:
     return ALIASES.get(plain, plain)
 
 
-# What the author named, in titles and in placeholders. What authors write into a graph to name a parameter: `{{seed}}`, `%%SEED%%` or `%seed%` in a text, and the titles
+# What the author named, in titles and in placeholders: `{{seed}}`, `%%SEED%%` or `%seed%` in a text, and the titles
 # "param: seed", "Int (Steps)", "Text String (Prompt)" or "Frame Rate(int)". `%name%` is common text, so only the names
 # here count in it; "scale" is what SillyTavern calls guidance.
 PLACEHOLDER_NAMES = {**ALIASES, **{name: name for name in (*PARAMETERS, "clip_skip", "vae")}, "scale": "guidance"}

@@ -56,7 +56,6 @@ from .planning import MAX_SEED, Plan, prepare
 
 PARALLEL_FILES = 10  # sent to a server, or fetched, at the same time
 CACHED_NOTE = "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
-LOST_POSTS = 2  # how often a call simply posts again what never arrived
 
 
 @dataclass(frozen=True)
@@ -109,16 +108,17 @@ async def make(
 ) -> Made:
     """From a wish to finished files, on the server that will be done soonest. Cancelling it cancels the job there.
 
-    A post that a server certainly did not take goes to the next server. One that never arrived is posted again, twice
-    at most. A job that its server lost is run once more, on another server, or on the same one where that answers
-    again. On servers `elsewhere` nothing is run, but the user's jobs there count.
+    A post that a server certainly did not take goes to the next server. A job that its server lost is posted once more,
+    to another server, or to the same one where that answers again; so is one whose post, as far as anybody can tell,
+    never arrived, since a server that restarts forgets what it took. So no more than two servers ever take a prompt.
+    On servers `elsewhere` nothing is run, but the user's jobs there count.
 
     Raises as `assign`, `follow` and `collect` do, unless some files of the call are there: then these are the result.
     """
     audience.status("connecting", "Connecting to ComfyUI")
     fleet = await Fleet(tuple(endpoints), limits, owner or Owner(), patience, tuple(elsewhere)).found()
     random_seed, moment = secrets.randbelow(MAX_SEED + 1), datetime.now()
-    harvest, gone, again, posts = Harvest(wish.called), set[Endpoint](), False, 0
+    harvest, gone, again = Harvest(wish.called), set[Endpoint](), False
     failed: tuple[Assignment, ComfyUIError] | None = None  # why another server is needed
     while True:
         async with contextlib.AsyncExitStack() as stack:
@@ -147,14 +147,12 @@ async def make(
                 if untaken and others:
                     gone.add(server.endpoint)
                     continue
-                if isinstance(error, JobLost) and not error.arrived and posts < LOST_POSTS:
-                    posts += 1
-                    continue
                 if lost and not again and (others or isinstance(error, JobLost)):
                     again = True
                     gone |= {server.endpoint} if isinstance(error, ServerGone) else set()
-                    harvest.notes.append(f"{server.endpoint.name} lost the job, and it was run again")
-                    audience.status("connecting", "ComfyUI lost the job; it is run again")
+                    if not isinstance(error, JobLost) or error.arrived:
+                        harvest.notes.append(f"{server.endpoint.name} lost the job, and it was run again")
+                        audience.status("connecting", "ComfyUI lost the job; it is run again")
                     continue
                 if not harvest.collected:
                     if isinstance(error, StillRunning) and harvest.parts > 1:

@@ -7,6 +7,7 @@ templates themselves come from packages of the development dependencies.
 import hashlib
 import json
 from collections.abc import Mapping
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import comfyui_tool as tool
 FOLDER = Path(__file__).parent
 # release -> the package that holds its templates
 PACKAGES = {"0.3.64": "comfyui_workflow_templates", "0.33.0": "comfyui_workflow_templates_json"}
+RELEASES = tuple(PACKAGES)
 
 
 def definitions(release: str) -> dict[str, Any]:
@@ -28,9 +30,20 @@ def parsed(raw: Mapping[str, Any]) -> dict[str, tool.NodeDefinition]:
     return {name: tool.NodeDefinition.parse(name, about) for name, about in raw.items()}
 
 
+@cache
+def classes(release: str) -> dict[str, tool.NodeDefinition]:
+    """The node definitions of a release as the tool reads them."""
+    return parsed(definitions(release))
+
+
 def digests(release: str) -> dict[str, str]:
     """The right results, by the template's name."""
     return dict(json.loads((FOLDER / "digests.json").read_text())[release])
+
+
+def every_template() -> list[tuple[str, str]]:
+    """Release and name of every template."""
+    return [(release, name) for release in RELEASES for name in digests(release)]
 
 
 def template(release: str, name: str) -> Any:
@@ -40,21 +53,26 @@ def template(release: str, name: str) -> Any:
     return json.loads((Path(spec.origin).parent / "templates" / f"{name}.json").read_text(encoding="utf-8"))
 
 
+def converted(release: str, name: str) -> dict[str, Any]:
+    """A template as the tool converts it; the tool's refusal is raised."""
+    return tool.convert(template(release, name), classes(release))
+
+
 def known_inputs(raw: Mapping[str, Any]) -> set[str]:
     """The names of a node's inputs; a dotted name counts as known when its first part is among them."""
     sections = raw.get("input") or {}
     return {name for section in ("required", "optional") for name in sections.get(section) or {}}
 
 
-def plain(value: Any) -> Any:
+def as_javascript(value: Any) -> Any:
     """A value as JavaScript keeps it: 1.0 is 1, and a whole number above 2**53 is only about right."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
     if isinstance(value, int) and not isinstance(value, bool) and abs(value) > 2**53:
         return int(float(value))
     if isinstance(value, Mapping):
-        return {key: plain(item) for key, item in value.items()}
-    return [plain(item) for item in value] if isinstance(value, list) else value
+        return {key: as_javascript(item) for key, item in value.items()}
+    return [as_javascript(item) for item in value] if isinstance(value, list) else value
 
 
 def hashed(value: Any) -> str:
@@ -79,7 +97,7 @@ def digest(graph: Mapping[str, Any], known: Mapping[str, Any]) -> str:
                 lines[node_id].append(("from", name, str(value[0]), value[1]))
                 lines[str(value[0])].append(("to", name, node_id, value[1]))
             else:
-                values[name] = plain(value)
+                values[name] = as_javascript(value)
         labels[node_id] = hashed([node["class_type"], values])
     told_apart = 0
     while len(set(labels.values())) > told_apart:

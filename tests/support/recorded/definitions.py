@@ -1,6 +1,6 @@
 """Reduce two real /object_info answers to what the stand-in needs.
 
-    python tests/support/recorded/definitions.py 0.3.64=path/object_info.json 0.33.0=path/object_info.json
+    python -m tests.support.recorded.definitions 0.3.64=path/object_info.json 0.33.0=path/object_info.json
 
 writes tests/support/stand_in/definitions.json: names, types, orders, defaults, ranges and choices of the classes below.
 Prose is emptied and lists of files become "@folder", so that the stand-in fills in the files it has.
@@ -12,6 +12,8 @@ import json
 import sys
 from pathlib import Path
 from typing import Any
+
+from tests.support.stand_in.release import DEFINITIONS
 
 CLASSES = """
 AudioConcat BasicGuider BasicScheduler CFGGuider CFGNorm CLIPLoader CLIPSetLastLayer CLIPTextEncode CLIPTextEncodeFlux
@@ -115,8 +117,7 @@ def main(arguments: list[str]) -> None:
         + "\n}"
         for release, nodes in releases.items()
     ]
-    target = Path(__file__).parents[1] / "stand_in" / "definitions.json"
-    target.write_text("{\n" + ",\n".join(lines) + "\n}\n")
+    DEFINITIONS.write_text("{\n" + ",\n".join(lines) + "\n}\n")
 
 
 if __name__ == "__main__":

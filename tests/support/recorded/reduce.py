@@ -1,6 +1,6 @@
 """Reduce recordings of a real ComfyUI to the facts that the tests compare with.
 
-    python tests/support/recorded/reduce.py RECORDINGS_DIR RELEASE
+    python -m tests.support.recorded.reduce RECORDINGS_DIR RELEASE
 
 A recording is a file of JSON lines: websocket frames (src "ws:NAME"; kind text, binary, sent, open, close) and HTTP
 exchanges (src "http") in order, with notes between them. One scenario becomes tests/support/recorded/RELEASE/NAME.json:
@@ -18,8 +18,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from tests.support import RECORDED
+
 Entry = dict[str, Any]
-HERE = Path(__file__).parent
 
 SCENARIOS = """
 01a 01b 01c 01d 01e 01f 02 03 03b 04 04b 05 06 06b 07 08a 10 11 12 13 14 15 17 19 20a 20b 20c 21
@@ -388,7 +389,7 @@ def sections(entries: list[Entry], split: bool = False, frames: bool = True) -> 
 
 
 def main(recordings: Path, release: str) -> None:
-    target = HERE / release
+    target = RECORDED / release
     target.mkdir(exist_ok=True)
     for path in sorted(recordings.glob("*.jsonl")):
         name = path.stem.partition("_")[0]

@@ -1,16 +1,10 @@
-"""Rooms 5 and 8: several servers as one, connections that outlive calls and event loops, and questions asked once."""
+"""Several servers as one: which of them gets a job, what becomes of slow, sick and dying ones, how each is named and
+given its own key, and what they list together."""
 
 import asyncio
-import contextlib
-import importlib.util
 import json
-import os
-import sys
-import threading
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from pathlib import Path
-from types import ModuleType
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -18,86 +12,53 @@ import pytest
 from aiohttp import web
 
 import comfyui_tool as tool
+from tests.support.runs import NOBODY, QUICKER, draw, endpoints, make, record, small_wish
 from tests.support.serving import serving
 from tests.support.stand_in import OUT_OF_MEMORY, StandIn
 from tests.support.stand_in.files import File
 from tests.support.watching import Watcher, until
 
-QUICK = tool.Patience(first=0.02, look_up=0.3, longest=0.5, polling=0.1, settle=0.2, gone=0.6, again=0.1)
-NOBODY = "http://127.0.0.1:9"
-
 
 @pytest.fixture
-async def pair() -> AsyncIterator[tuple[StandIn, StandIn]]:
-    """Two servers that are alike."""
-    async with StandIn(step_seconds=0.0) as first, StandIn(step_seconds=0.0) as second:
-        yield first, second
-        await tool.close_servers()
-
-
-@pytest.fixture
-async def comfy() -> AsyncIterator[StandIn]:
-    async with StandIn(step_seconds=0.0) as server:
-        yield server
-        await tool.close_servers()
-
-
-def endpoints(*servers: StandIn | str) -> list[tool.Endpoint]:
-    return [tool.Endpoint(server if isinstance(server, str) else server.url) for server in servers]
-
-
-async def make(where: list[tool.Endpoint], watcher: Watcher | None = None, **arguments: Any) -> tool.Made:
-    """A small picture on one of these servers."""
-    limits = arguments.pop("limits", tool.Limits())
-    owner = arguments.pop("owner", None)
-    settings = tool.Settings(tuple(where), limits, False, arguments.pop("preferences", {}))
-    wish = settings.wish("a fox", **{"size": "64x64", "steps": 2, "workflow": "checkpoint", **arguments})
-    return await tool.make(wish, where, limits, watcher or Watcher(), previews=False, patience=QUICK, owner=owner)
-
-
-def record(server: StandIn) -> tool.Record:
-    """What this process has seen of a server."""
-    return tool.Pool.here().server(tool.Endpoint(server.url)).record
+def comfy(quick_comfy: StandIn) -> StandIn:
+    """One release will do: they do not differ in what is tested here."""
+    return quick_comfy
 
 
 def posts(*servers: StandIn) -> list[int]:
+    """How many jobs each of them took in."""
     return [len(server.prompts) for server in servers]
-
-
-def asked(server: StandIn, path: str) -> int:
-    """How many requests for a path it got."""
-    return sum(request.path == path for request in server.requests)
 
 
 # --- which server is taken ---
 
 
 async def test_of_servers_that_are_alike_the_administrators_first_one_is_taken(pair: tuple[StandIn, StandIn]) -> None:
-    await make(endpoints(*pair))
-    await make(endpoints(*pair))
+    await draw(*pair)
+    await draw(*pair)
     assert posts(*pair) == [2, 0]
 
 
 async def test_a_server_with_the_shorter_queue_is_taken(pair: tuple[StandIn, StandIn]) -> None:
     pair[0].misbehave.hang = True
     await pair[0].post(pair[0].example_graph())
-    assert (await make(endpoints(*pair))).products
+    assert (await draw(*pair)).products
     assert posts(*pair) == [0, 1]
 
 
 async def test_calls_that_are_still_on_their_way_count_so_that_calls_side_by_side_are_spread(
     pair: tuple[StandIn, StandIn],
 ) -> None:
-    await asyncio.gather(*(make(endpoints(*pair), seed=seed) for seed in range(6)))
+    await asyncio.gather(*(draw(*pair, seed=seed) for seed in range(6)))
     assert posts(*pair) == [3, 3]
 
 
 async def test_a_faster_server_is_taken_by_the_pace_that_was_measured_on_both() -> None:
     async with StandIn(step_seconds=0.2) as slow, StandIn(step_seconds=0.0) as fast:
         for server in (slow, fast):
-            await make(endpoints(server))
-        await make(endpoints(slow, fast))
-        await make(endpoints(slow, fast), seed=1)
+            await draw(server)
+        await draw(slow, fast)
+        await draw(slow, fast, seed=1)
         assert posts(slow, fast) == [1, 3]
         await tool.close_servers()
 
@@ -144,7 +105,7 @@ async def test_the_pace_follows_the_latest_runs_and_only_the_latest_workflows_ar
 async def test_the_server_that_has_the_model_is_taken_whatever_its_place(pair: tuple[StandIn, StandIn]) -> None:
     pair[1].models = {**pair[1].models, "checkpoints": ["only_here.safetensors"]}
     await pair[1].restart()
-    made = await make(endpoints(*pair), model="only_here.safetensors")
+    made = await draw(*pair, model="only_here.safetensors")
     assert (made.model, posts(*pair)) == ("only_here.safetensors", [0, 1])
 
 
@@ -157,21 +118,20 @@ async def test_the_server_that_has_the_node_is_taken_whatever_its_place(pair: tu
     catalogue = tool.Catalogue((tool.Entry("mine", "administrator", graph),))
     wish = tool.Wish(workflow=tool.Wanted("mine", "workflow"))
     async with StandIn(step_seconds=0.0, custom_nodes=custom) as other:
-        where = endpoints(pair[0], other)
-        await tool.make(wish, where, tool.Limits(), Watcher(), catalogue=catalogue, patience=QUICK)
+        await make(pair[0], other, wish=wish, catalogue=catalogue, patience=QUICKER)
         assert posts(pair[0], other) == [0, 1]
 
 
 async def test_the_server_on_which_a_workflow_is_saved_runs_it(pair: tuple[StandIn, StandIn]) -> None:
     pair[1].userdata["workflows/mine.json"] = File(json.dumps(pair[1].example_graph()).encode())
     wish = tool.Wish(workflow=tool.Wanted("mine", "workflow"))
-    await tool.make(wish, endpoints(*pair), tool.Limits(), Watcher(), patience=QUICK)
+    await make(*pair, wish=wish, patience=QUICKER)
     assert posts(*pair) == [0, 1]
 
 
 async def test_a_model_that_no_server_has_is_refused_with_the_closest_names(pair: tuple[StandIn, StandIn]) -> None:
     with pytest.raises(tool.ModelNotInstalled) as error:
-        await make(endpoints(*pair), model="sdxl base", workflow="")
+        await draw(*pair, model="sdxl base", workflow="")
     assert "sd_xl_base_1.0.safetensors" in error.value.hint
     assert posts(*pair) == [0, 0]
 
@@ -182,7 +142,8 @@ async def test_a_model_of_a_valve_is_looked_for_on_all_servers_before_one_does_w
     pair[1].models = {**pair[1].models, "checkpoints": ["house_style.safetensors"]}
     await pair[1].restart()
     valve = tool.Wanted("house_style.safetensors", 'The administrator\'s valve "Model"', 2)
-    made = await make(endpoints(*pair), preferences={"model": valve}, workflow="")
+    wish = replace(small_wish(steps=2, workflow=""), model=valve)
+    made = await make(*pair, wish=wish, previews=False, patience=QUICKER)
     assert (made.model, posts(*pair)) == ("house_style.safetensors", [0, 1])
 
 
@@ -190,7 +151,8 @@ async def test_a_model_of_a_valve_that_is_for_another_workflow_does_not_keep_a_c
     pair: tuple[StandIn, StandIn],
 ) -> None:
     valve = tool.Wanted("flux1-dev.safetensors", 'The administrator\'s valve "Model"', 2)
-    made = await make(endpoints(*pair), preferences={"model": valve})
+    wish = replace(small_wish(steps=2), model=valve)
+    made = await make(*pair, wish=wish, previews=False, patience=QUICKER)
     assert (made.model, posts(*pair)) == ("sd_xl_base_1.0.safetensors", [1, 0])
 
 
@@ -204,13 +166,13 @@ async def test_a_server_that_is_down_costs_nothing_and_is_left_alone_for_a_while
     async with StandIn(step_seconds=0.0) as sick:
         where = endpoints(sick, comfy)
         sick.misbehave.status_for = {"/": 502}
-        await make(where)
+        await draw(*where)
         before = len(sick.requests)
-        await make(where, seed=1)
+        await draw(*where, seed=1)
         assert before == len(sick.requests) > 0
         sick.misbehave.status_for = {}
         await until(lambda: not record(sick).resting)
-        await make(where, seed=2)
+        await draw(*where, seed=2)
         assert posts(sick, comfy) == [1, 2]
 
 
@@ -227,8 +189,8 @@ async def test_a_server_that_does_not_answer_in_time_holds_nobody_up_for_long(
 
     async with serving("/{path:.*}", hang) as url:
         began = time.monotonic()
-        await make(endpoints(url, comfy))
-        await make(endpoints(url, comfy), seed=1)
+        await draw(url, comfy)
+        await draw(url, comfy, seed=1)
         assert time.monotonic() - began < 2.0
         over.set()
         await tool.close_servers()
@@ -252,7 +214,7 @@ async def test_a_server_rests_twice_as_long_each_time_up_to_a_longest() -> None:
 
 async def test_a_fault_that_many_calls_notice_makes_one_rest(pair: tuple[StandIn, StandIn]) -> None:
     pair[0].misbehave.status_for = {"/queue": 502}
-    await asyncio.gather(*(make(endpoints(*pair), seed=seed) for seed in range(6)))
+    await asyncio.gather(*(draw(*pair, seed=seed) for seed in range(6)))
     assert record(pair[0]).faults == 1
     assert posts(*pair) == [0, 6]
 
@@ -265,27 +227,27 @@ async def test_a_node_whose_name_leads_elsewhere_is_a_missing_one_and_no_server_
     wish = tool.Wish("a fox", workflow=tool.Wanted("mine", "workflow"))
     catalogue = tool.Catalogue((tool.Entry("mine", "user", graph),))
     with pytest.raises(tool.NodeNotInstalled):
-        await tool.make(wish, endpoints(*pair), tool.Limits(), Watcher(), catalogue=catalogue, patience=QUICK)
+        await make(*pair, wish=wish, catalogue=catalogue, patience=QUICKER)
     assert not any(record(server).resting for server in pair)
 
 
 async def test_a_server_that_rests_is_asked_all_the_same_when_no_other_is_left(comfy: StandIn) -> None:
     record(comfy).rest("it was away")
-    assert (await make(endpoints(comfy, NOBODY))).products
+    assert (await draw(comfy, NOBODY)).products
 
 
 async def test_a_server_that_rests_is_the_last_resort_for_what_only_it_has(pair: tuple[StandIn, StandIn]) -> None:
     pair[0].models = {**pair[0].models, "checkpoints": ["only_here.safetensors"]}
     await pair[0].restart()
     record(pair[0]).rest("it was away")
-    await make(endpoints(*pair), model="only_here.safetensors")
+    await draw(*pair, model="only_here.safetensors")
     assert posts(*pair) == [1, 0]
 
 
 async def test_when_none_answers_all_are_named(comfy: StandIn) -> None:
     comfy.misbehave.status_for = {"/": 502}
     with pytest.raises(tool.ServerUnreachable) as error:
-        await make(endpoints(comfy, NOBODY))
+        await draw(comfy, NOBODY)
     assert comfy.url in error.value.message
     assert NOBODY in error.value.message
 
@@ -296,7 +258,7 @@ async def test_when_none_answers_all_are_named(comfy: StandIn) -> None:
 async def test_a_job_whose_server_died_is_run_on_another_one_with_the_same_seed(pair: tuple[StandIn, StandIn]) -> None:
     pair[0].misbehave.hold_at_step = 1
     watcher = Watcher()
-    run = asyncio.create_task(make(endpoints(*pair), watcher))
+    run = asyncio.create_task(draw(*pair, watcher=watcher))
     await pair[0].until_held()
     await pair[0].kill()
     made = await run
@@ -310,7 +272,7 @@ async def test_a_job_is_run_again_once_only(pair: tuple[StandIn, StandIn]) -> No
     for server in pair:
         server.misbehave.hold_at_step = 1
     async with StandIn(step_seconds=0.0) as third:
-        run = asyncio.create_task(make(endpoints(*pair, third)))
+        run = asyncio.create_task(draw(*pair, third))
         for server in pair:
             await server.until_held()
             await server.kill()
@@ -319,9 +281,38 @@ async def test_a_job_is_run_again_once_only(pair: tuple[StandIn, StandIn]) -> No
         assert posts(*pair, third) == [1, 1, 0]
 
 
+class Forgetful(StandIn):
+    """It takes a prompt in, loses the answer, and tells nobody that it has it."""
+
+    def submit(self, body: Any) -> dict[str, Any]:
+        self.misbehave.status_for = {"/queue": 502, "/history": 502}
+        self.misbehave.lose_post_answer = True
+        return super().submit(body)
+
+    async def forget(self) -> None:
+        """End when it is at work, and come back with nothing."""
+        await self.until_held()
+        await self.restart()
+        self.misbehave.status_for = {}
+
+
+async def test_a_job_that_may_have_arrived_is_posted_once_more_and_not_again() -> None:
+    async with Forgetful() as first, Forgetful() as second, StandIn() as third:
+        for server in (first, second):
+            server.misbehave.hold_at_step = 1
+            server.misbehave.refuse_websocket = 404
+        run = asyncio.create_task(draw(first, second, third))
+        await first.forget()
+        await second.forget()
+        with pytest.raises(tool.JobLost):
+            await run
+        assert posts(first, second, third) == [1, 1, 0]
+        await tool.close_servers()
+
+
 async def test_a_job_that_its_server_forgot_over_a_restart_goes_to_the_other_one(pair: tuple[StandIn, StandIn]) -> None:
     pair[0].misbehave.hold_at_step = 1
-    run = asyncio.create_task(make(endpoints(*pair)))
+    run = asyncio.create_task(draw(*pair))
     await pair[0].until_held()
     await pair[0].restart()
     assert (await run).products
@@ -334,7 +325,7 @@ async def test_a_job_that_was_moved_is_withdrawn_from_a_server_that_comes_back_w
     monkeypatch.setattr(tool, "WITHDRAW_PAUSES", (0.1,) * 100)
     monkeypatch.setattr(tool, "CLEAN_UP_SECONDS", 0.3)
     pair[0].misbehave.hold_at_step = 1
-    run = asyncio.create_task(make(endpoints(*pair), steps=5))
+    run = asyncio.create_task(draw(*pair, steps=5))
     await pair[0].until_held()
     port, comfy = urlsplit(pair[0].url).port, pair[0]
     for site in list(comfy._runner.sites):  # nobody listens any more, and the worker goes on
@@ -351,7 +342,7 @@ async def test_a_job_that_was_moved_is_withdrawn_from_a_server_that_comes_back_w
 async def test_a_user_with_one_job_allowed_gets_it_moved_all_the_same(pair: tuple[StandIn, StandIn]) -> None:
     pair[0].misbehave.hold_at_step = 1
     owner = tool.Owner("u", b"k")
-    run = asyncio.create_task(make(endpoints(*pair), limits=tool.Limits(jobs=1), owner=owner))
+    run = asyncio.create_task(draw(*pair, limits=tool.Limits(jobs=1), owner=owner))
     await pair[0].until_held()
     await pair[0].kill()
     assert (await run).products
@@ -369,7 +360,7 @@ async def test_what_was_made_before_its_server_died_is_kept_where_no_other_has_t
 
     monkeypatch.setattr(tool, "collect", hold_the_next)
     async with StandIn(models={}) as other:
-        run = asyncio.create_task(make(endpoints(comfy, other), count=3))
+        run = asyncio.create_task(draw(comfy, other, count=3))
         await comfy.until_held()
         await comfy.kill()
         made = await run
@@ -380,7 +371,7 @@ async def test_what_was_made_before_its_server_died_is_kept_where_no_other_has_t
 async def test_a_job_that_no_other_server_can_run_fails_of_its_own_servers_death(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 1
     async with StandIn(models={}) as other:
-        run = asyncio.create_task(make(endpoints(comfy, other)))
+        run = asyncio.create_task(draw(comfy, other))
         await comfy.until_held()
         await comfy.kill()
         with pytest.raises(tool.ServerGone):
@@ -395,7 +386,7 @@ async def test_a_failure_of_the_workflow_itself_is_not_tried_on_another_server(
 ) -> None:
     pair[0].misbehave.fail_node = {"KSampler": failure}
     with pytest.raises((tool.OutOfMemory, tool.NodeFailed)):
-        await make(endpoints(*pair))
+        await draw(*pair)
     assert posts(*pair) == [1, 0]
 
 
@@ -451,7 +442,7 @@ async def test_a_pinned_server_is_used_however_busy_it_is_and_the_other_hears_no
     await pair[1].until_held()
     everybodys = tool.Valves(endpoint=f"fast = {pair[0].url}, big = {pair[1].url}", max_jobs=0)
     found = tool.resolve(everybodys, {"id": "u", "valves": {"server": "big"}})
-    run = asyncio.create_task(make(list(found.endpoints)))
+    run = asyncio.create_task(draw(*found.endpoints))
     await until(lambda: pair[1].prompts)
     pair[1].release()
     assert (await run).products
@@ -465,7 +456,7 @@ async def test_each_server_gets_its_own_key_and_no_other() -> None:
     ):
         where = tool.read_endpoints(f"{first.url}, {second.url}", "key-one, key-two")
         first.misbehave.hold_at_step = 1
-        run = asyncio.create_task(make(where))
+        run = asyncio.create_task(draw(*where))
         await first.until_held()
         await first.kill()
         assert (await run).products
@@ -477,10 +468,10 @@ async def test_each_server_gets_its_own_key_and_no_other() -> None:
 async def test_a_server_that_wants_another_key_is_passed_over_and_told_of_when_it_is_the_last(comfy: StandIn) -> None:
     async with StandIn(step_seconds=0.0, api_key="key-one") as closed:
         where = tool.read_endpoints(f"{closed.url}, {comfy.url}", "wrong-key, other-key")
-        assert (await make(where)).products
+        assert (await draw(*where)).products
         await comfy.kill()
         with pytest.raises(tool.AccessRefused) as error:
-            await make(where)
+            await draw(*where)
     assert closed.url in error.value.message
     assert "-key" not in str(error.value.as_result())
 
@@ -489,7 +480,7 @@ async def test_a_websocket_that_wants_other_credentials_sends_the_call_to_the_se
     pair: tuple[StandIn, StandIn],
 ) -> None:
     pair[0].misbehave.refuse_websocket = 401
-    assert (await make(endpoints(*pair))).products
+    assert (await draw(*pair)).products
     assert posts(*pair) == [0, 1]
 
 
@@ -498,14 +489,14 @@ async def test_a_post_that_a_proxy_refuses_goes_to_the_second_server(
     pair: tuple[StandIn, StandIn], status: int
 ) -> None:
     pair[0].misbehave.status_for = {"/prompt": status}
-    assert (await make(endpoints(*pair))).products
+    assert (await draw(*pair)).products
     assert posts(*pair) == [0, 1]
 
 
 async def test_a_proxy_that_is_asked_too_often_is_a_busy_server_with_the_time_to_come_back(comfy: StandIn) -> None:
     comfy.misbehave.status_for, comfy.misbehave.retry_after = {"/prompt": 429}, "17"
     with pytest.raises(tool.ServerBusy) as error:
-        await make(endpoints(comfy))
+        await draw(comfy)
     assert (error.value.code, error.value.seconds) == ("server_busy", 17)
     assert "17 seconds" in error.value.hint
 
@@ -565,348 +556,3 @@ async def test_lists_of_servers_none_of_which_answers_are_an_error_that_names_th
     with pytest.raises(tool.ServerUnreachable, match=f"Tried: {NOBODY}, http://127.0.0.1:7"):
         await tool.everywhere(endpoints(NOBODY, "http://127.0.0.1:7"), lambda server: server.names("/models/vae"))
     await tool.close_servers()
-
-
-# --- one pool of connections for each event loop ---
-
-
-@contextlib.asynccontextmanager
-async def counting() -> AsyncIterator[tuple[str, set[Any], list[str]]]:
-    """A server that answers everything with an empty object: its address, who connected, and the paths asked for."""
-    peers: set[Any] = set()
-    paths: list[str] = []
-
-    async def give(request: web.Request) -> web.Response:
-        peers.add(request.transport.get_extra_info("peername") if request.transport else None)
-        paths.append(request.path)
-        await asyncio.sleep(0.05)
-        return web.json_response({})
-
-    async with serving("/{path:.*}", give) as url:
-        yield url, peers, paths
-        await tool.close_servers()
-
-
-async def test_calls_one_after_the_other_use_one_connection() -> None:
-    async with counting() as (url, peers, paths):
-        for _ in range(5):
-            async with tool.open_server(tool.Endpoint(url)) as server:
-                await server.get("/system_stats")
-    assert (len(peers), len(paths)) == (1, 5)
-
-
-async def test_each_credential_has_a_websocket_of_its_own(comfy: StandIn) -> None:
-    comfy.misbehave.hold_at_step = 1
-    where = [tool.Endpoint(comfy.url, key) for key in ("one", "two") for _ in range(3)]
-    runs = [asyncio.create_task(make([endpoint], seed=seed)) for seed, endpoint in enumerate(where)]
-    await until(lambda: len(comfy.prompts) == 6)
-    assert len(comfy.sockets) == 2
-    assert len({prompt["client_id"] for prompt in comfy.prompts}) == 2
-    comfy.release()
-    await asyncio.gather(*runs)
-
-
-async def test_nothing_is_opened_before_it_is_needed(comfy: StandIn) -> None:
-    async with tool.open_server(tool.Endpoint(comfy.url)) as server:
-        assert not comfy.requests
-        await server.names("/models")
-        assert not comfy.sockets
-
-
-async def test_what_is_idle_is_closed_down_to_the_last_task_and_opened_again_with_what_it_knew(
-    comfy: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tool, "IDLE_SECONDS", 0.1)
-    before = asyncio.all_tasks()
-    await make(endpoints(comfy))
-    server = tool.Pool.here().server(tool.Endpoint(comfy.url))
-    await until(lambda: not server.is_open and not comfy.sockets)
-    await until(lambda: not comfy._runner.server.connections if comfy._runner.server else True)
-    ours = {task for task in asyncio.all_tasks() - before if "comfyui_tool" in str(task.get_coro())}
-    await until(lambda: all(task.done() for task in ours))
-    known = sum(request.path.startswith("/object_info") for request in comfy.requests)
-    assert (await make(endpoints(comfy), seed=1)).products
-    assert sum(request.path.startswith("/object_info") for request in comfy.requests) == known
-    assert server.record.sockets == 2
-
-
-async def test_a_server_in_use_is_not_closed_however_long_it_takes(
-    comfy: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tool, "IDLE_SECONDS", 0.1)
-    comfy.misbehave.hold_at_step = 1
-    run = asyncio.create_task(make(endpoints(comfy)))
-    await comfy.until_held()
-    await asyncio.sleep(0.5)
-    assert len(comfy.sockets) == 1
-    comfy.release()
-    assert (await run).products
-    assert sum(request.path == "/ws" for request in comfy.requests) == 1
-
-
-def loaded_anew() -> ModuleType:
-    """The tool as Open WebUI loads it once more: the same file under another name."""
-    spec = importlib.util.spec_from_file_location("tool_comfyui_anew", tool.__file__)
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
-async def test_a_reload_in_the_middle_of_a_job_leaves_the_job_alone_and_nothing_behind(
-    comfy: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    anew = loaded_anew()
-    for module in (tool, anew):
-        monkeypatch.setattr(module, "IDLE_SECONDS", 0.1)
-    comfy.misbehave.hold_at_step = 1
-    old = asyncio.create_task(make(endpoints(comfy)))
-    await comfy.until_held()
-    wish = anew.Wish("a fox", size=anew.Wanted("64x64", "size"), seed=anew.Wanted(3, "seed"))
-    new = asyncio.create_task(anew.make(wish, [anew.Endpoint(comfy.url)], anew.Limits(), Watcher()))
-    await until(lambda: len(comfy.prompts) == 2)
-    assert len(comfy.sockets) == 2
-    comfy.release()
-    assert (await old).products
-    assert (await new).products
-    await until(lambda: not comfy.sockets)
-    await until(lambda: not [task for task in asyncio.all_tasks() if "comfyui_tool" in str(task.get_coro())])
-    del sys.modules[anew.__name__]
-
-
-def test_a_job_that_a_call_attends_to_is_known_to_the_tool_that_was_loaded_since() -> None:
-    tool.attend("a job")
-    try:
-        anew = loaded_anew()
-        assert anew.ATTENDED["a job"]
-        tool.leave("a job")
-        assert not anew.ATTENDED["a job"]
-    finally:
-        tool.ATTENDED.pop("a job", None)
-        sys.modules.pop("tool_comfyui_anew", None)
-
-
-# --- processes, threads and event loops that end ---
-
-DRAW = """
-import asyncio, sys, threading
-import comfyui_tool as tool
-
-class Nobody:
-    def status(self, phase, text, fraction=None): pass
-    def preview(self, data): pass
-
-def draw(seed=0):
-    wish = tool.Wish("a fox", size=tool.Wanted("64x64", "size"), steps=tool.Wanted(2, "steps"),
-        seed=tool.Wanted(seed, "seed"), workflow=tool.Wanted("checkpoint", "workflow"))
-    return tool.make(wish, [tool.Endpoint(sys.argv[1])], tool.Limits(), Nobody(), owner=tool.Owner("u", b"key"))
-"""
-
-
-async def ended(comfy: StandIn, script: str, when: Callable[[], Awaitable[None]] | None = None) -> list[str]:
-    """A process that runs this on a server, with every warning an error, and ends without a word on stderr; the lines
-    that it printed. It gets a line on its stdin after `when`."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-X", "dev", "-W", "error", "-c", DRAW + script, comfy.url),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-        cwd=Path(tool.__file__).parent,
-        env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},
-    )
-    try:
-        if when:
-            await when()
-        out, errors = await asyncio.wait_for(process.communicate(b"go\n"), 30)
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    assert errors.decode() == ""
-    assert process.returncode == 0
-    return out.decode().splitlines()
-
-
-async def test_a_process_that_closes_nothing_ends_without_a_word(comfy: StandIn) -> None:
-    assert await ended(comfy, "print(len(asyncio.run(draw()).products))") == ["1"]
-
-
-async def test_a_loop_that_ends_in_the_middle_of_a_job_leaves_the_job_running_and_says_no_word(comfy: StandIn) -> None:
-    comfy.misbehave.hold_at_step = 1
-    script = """
-async def watched():
-    try:
-        await draw()
-    except asyncio.CancelledError as end:
-        print(*end.__notes__)
-        raise
-
-async def main():
-    running = asyncio.create_task(watched())
-    await asyncio.to_thread(sys.stdin.readline)
-
-asyncio.run(main())
-"""
-    (note,) = await ended(comfy, script, comfy.until_held)
-    (prompt,) = comfy.prompts
-    assert note == f"{tool.GOES_ON}: job {prompt['prompt_id']}"
-    assert comfy.running == [prompt["prompt_id"]]
-    assert comfy.interrupts == comfy.deleted == []
-    comfy.release()
-    await until(lambda: comfy.history)
-    assert comfy.history[prompt["prompt_id"]]["status"]["status_str"] == "success"
-
-
-async def test_a_request_that_is_cut_off_by_a_shutdown_leaves_its_job_running(comfy: StandIn) -> None:
-    comfy.misbehave.hold_at_step = 1
-    run = asyncio.create_task(make(endpoints(comfy)))
-    await comfy.until_held()
-    run.cancel("Task cancelled, timeout graceful shutdown exceeded")  # as uvicorn says it
-    with pytest.raises(asyncio.CancelledError) as end:
-        await run
-    assert end.value.__notes__[0].startswith(tool.GOES_ON)
-    assert (len(comfy.running), comfy.interrupts, comfy.deleted) == (1, [], [])
-    comfy.release()
-
-
-def test_an_event_loop_that_was_closed_with_everything_open_is_forgotten() -> None:
-    async def use() -> None:
-        async with tool.open_server(tool.Endpoint(NOBODY)):
-            pass
-
-    loop = asyncio.new_event_loop()
-    loop.run_until_complete(use())
-    assert loop in tool._POOLS
-    loop.close()
-    asyncio.run(use())
-    assert loop not in tool._POOLS
-
-
-async def test_event_loops_one_after_the_other_each_have_connections_of_their_own(comfy: StandIn) -> None:
-    assert await ended(comfy, "for seed in range(3): print(len(asyncio.run(draw(seed)).products))") == ["1", "1", "1"]
-    assert len({prompt["client_id"] for prompt in comfy.prompts}) == 3
-    assert not comfy.sockets
-
-
-async def test_event_loops_in_two_threads_do_not_meet(comfy: StandIn) -> None:
-    script = """
-def work(first):
-    for seed in range(first, first + 3):
-        sys.stdout.write(f"{len(asyncio.run(draw(seed)).products)}" + chr(10))  # in one piece, as print does not
-threads = [threading.Thread(target=work, args=(10 * number,)) for number in range(2)]
-[thread.start() for thread in threads]
-[thread.join() for thread in threads]
-"""
-    assert await ended(comfy, script) == ["1"] * 6
-    assert len({prompt["client_id"] for prompt in comfy.prompts}) == 6
-
-
-def test_threads_with_event_loops_that_come_and_go_do_not_trip_over_each_other() -> None:
-    failures: list[BaseException] = []
-    interval = sys.getswitchinterval()
-
-    async def open_and_close(number: int) -> None:
-        async with tool.open_server(tool.Endpoint(NOBODY)):
-            tool.attend(str(number))
-            tool.leave(str(number))
-
-    def work(first: int) -> None:
-        try:
-            for number in range(first, first + 150):
-                asyncio.run(open_and_close(number))
-        except BaseException as error:
-            failures.append(error)
-
-    threads = [threading.Thread(target=work, args=(1000 * number,)) for number in range(4)]
-    sys.setswitchinterval(1e-6)
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-    finally:
-        sys.setswitchinterval(interval)
-        for number in range(4000):
-            tool.ATTENDED.pop(str(number), None)
-    assert failures == []
-
-
-# --- what is asked for only once, and believed for a while ---
-
-
-ASK: dict[str, Callable[[tool.ComfyUIServer], Awaitable[Any]]] = {
-    "a definition": lambda server: server.define("KSampler", 0.0),
-    "all definitions": lambda server: server.everything(),
-    "a list of models": lambda server: server.names("/models/loras", 0.0),
-    "the saved workflows": lambda server: server.saved_workflows(0.0),
-    "what a model file says": lambda server: server.model_metadata("loras", "detail.safetensors"),
-}
-
-
-@pytest.mark.parametrize("ask", ASK.values(), ids=ASK)
-async def test_a_question_of_many_callers_is_asked_once(
-    comfy: StandIn, ask: Callable[[tool.ComfyUIServer], Awaitable[Any]]
-) -> None:
-    async with tool.open_server(tool.Endpoint(comfy.url)) as server:
-        answers = await asyncio.gather(*(ask(server) for _ in range(50)))
-    assert len(comfy.requests) == 1
-    assert all(answer == answers[0] for answer in answers)
-
-
-async def test_a_caller_that_is_stopped_leaves_the_answer_to_the_others() -> None:
-    async with counting() as (url, _, paths), tool.open_server(tool.Endpoint(url)) as server:
-        first = asyncio.create_task(server.names("/models"))
-        other = asyncio.create_task(server.names("/models"))
-        await until(lambda: paths)
-        first.cancel()
-        assert await other == []
-        assert len(paths) == 1
-
-
-async def test_a_question_that_failed_is_asked_again_by_the_next_caller(comfy: StandIn) -> None:
-    async with tool.open_server(tool.Endpoint(comfy.url)) as server:
-        comfy.misbehave.status_for = {"/models": 502}
-        failures = await asyncio.gather(*(server.names("/models/vae") for _ in range(5)), return_exceptions=True)
-        assert {type(failure) for failure in failures} == {tool.ServerUnreachable}
-        comfy.misbehave.status_for = {}
-        assert await server.names("/models/vae") == comfy.models["vae"]
-        assert len(comfy.requests) == 2
-
-
-async def test_what_is_known_is_believed_for_a_while_and_then_asked_for_again(comfy: StandIn) -> None:
-    async with tool.open_server(tool.Endpoint(comfy.url)) as server:
-        for believe, requests in ((60.0, 1), (60.0, 1), (0.0, 2), (60.0, 2)):
-            await server.define("KSampler", believe)
-            assert len(comfy.requests) == requests
-        for believe, requests in ((60.0, 3), (60.0, 3), (0.0, 4), (60.0, 4)):
-            await server.names("/models/loras", believe)
-            assert len(comfy.requests) == requests
-
-
-async def test_each_server_is_known_by_itself(pair: tuple[StandIn, StandIn]) -> None:
-    pair[1].models = {**pair[1].models, "vae": ["only_here.safetensors"]}
-    for server in pair:
-        async with tool.open_server(tool.Endpoint(server.url)) as opened:
-            assert await opened.names("/models/vae") == server.models["vae"]
-
-
-async def test_a_model_that_was_just_added_is_found_though_the_list_is_known(
-    comfy: StandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(tool, "DOUBT_SECONDS", 0.0)
-    await make(endpoints(comfy))
-    comfy.models["checkpoints"].append("just_added.safetensors")
-    try:
-        made = await make(endpoints(comfy), model="just_added.safetensors")
-    finally:
-        comfy.models["checkpoints"].remove("just_added.safetensors")
-    assert made.model == "just_added.safetensors"
-
-
-async def test_a_name_that_is_not_found_costs_each_call_one_small_question(comfy: StandIn) -> None:
-    for _ in range(2):
-        comfy.requests.clear()
-        with pytest.raises(tool.ModelNotInstalled):
-            await make(endpoints(comfy), model="no_such_model.safetensors")
-    assert [request.path for request in comfy.requests] == ["/object_info/CheckpointLoaderSimple"]

@@ -1,0 +1,50 @@
+"""Whatever reads a graph before a run takes any graph, however odd or large, and leaves it as it was."""
+
+import copy
+import random
+import time
+from datetime import datetime
+from typing import Any
+
+import pytest
+from hypothesis import given
+
+import comfyui_tool as tool
+from tests.support.graphs import DRAWN_LINE, SWITCH, defined
+from tests.support.odd_graphs import ALMOST_GRAPHS, ODD
+
+KNOWN = defined(Switch=SWITCH)
+NOW = datetime(2026, 3, 7, 16, 5, 9)
+
+
+def sent(nodes: dict[str, Any], *dynamic: tool.Target) -> dict[str, Any]:
+    return tool.as_sent(nodes, frozenset(dynamic), random.Random(1), NOW)
+
+
+@ODD
+@given(ALMOST_GRAPHS)
+def test_no_graph_is_too_odd(nodes: dict[str, Any]) -> None:
+    before = copy.deepcopy(nodes)
+    for known in (KNOWN, {}):
+        tool.file_inputs(nodes, known)
+        tool.outputs(nodes, known)
+        tool.model_files(nodes, known)
+        tool.missing_nodes(nodes, known)
+        tool.guess_task(nodes, known)
+        assert all(DRAWN_LINE.fullmatch(line) for line in tool.mermaid(nodes, known).split("\n"))
+    sent(nodes, *(tool.Target(node_id, "text") for node_id in [*nodes, "nobody"]))
+    assert repr(nodes) == repr(before)
+
+
+@pytest.mark.parametrize("width", [1, 10])
+def test_a_huge_graph_takes_no_time(width: int) -> None:
+    nodes = {
+        str(n): {"class_type": "KSampler", "inputs": {f"i{k}": [str(n - k), 0] for k in range(1, width + 1)}}
+        for n in range(5000)
+    }
+    nodes["save"] = {"class_type": "SaveImage", "inputs": {"images": ["4999", 0], "filename_prefix": "%KSampler.i1%"}}
+    start = time.perf_counter()
+    for ask in (tool.file_inputs, tool.outputs, tool.model_files, tool.missing_nodes, tool.guess_task, tool.mermaid):
+        ask(nodes, KNOWN)
+    sent(nodes)
+    assert time.perf_counter() - start < 5

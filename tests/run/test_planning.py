@@ -1,0 +1,132 @@
+"""How a wish becomes a plan: the values that go into the workflow, made to fit its nodes, and the limits that they keep
+to."""
+
+from datetime import datetime
+from typing import Any
+
+import pytest
+
+import comfyui_tool as tool
+from tests.support.runs import settings
+from tests.support.stand_in import DEFAULT_MODELS, StandIn
+
+CHECKPOINTS = {"checkpoints": DEFAULT_MODELS["checkpoints"]}
+NOW = datetime(2026, 11, 22, 13, 5, 9)
+
+pytestmark = pytest.mark.usefixtures("closed_servers")
+
+
+async def plan(
+    limits: tool.Limits | None = None, models: Any = CHECKPOINTS, prompt: str = "x", **values: Any
+) -> tool.Plan:
+    """What a call of generate_image with these arguments comes to, on a server with these models."""
+    asked = settings().wish(prompt, **values)
+    async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        choice = await tool.choose(server, asked)
+        return tool.prepare(choice, asked, limits or tool.Limits(), 4711, NOW)
+
+
+async def test_a_plain_wish_gets_the_familys_size_and_a_random_seed() -> None:
+    planned = await plan()
+    (workflow,) = planned.workflows
+    assert (workflow.value("width"), workflow.value("height"), workflow.value("batch_size")) == (1024, 1024, 1)
+    assert (planned.seed, workflow.value("seed"), planned.notes) == (4711, 4711, ())
+
+
+async def test_the_prompt_goes_in_as_it_is() -> None:
+    text = '<b>"x"</b> {a|b} // no comment 🦊' + " y" * 5000
+    assert (await plan(prompt=text)).workflows[0].value("prompt") == text
+
+
+async def test_values_out_of_a_nodes_range_are_clamped_and_told() -> None:
+    planned = await plan(guidance=900, size="1001x600")
+    assert planned.workflows[0].value("guidance") == 100.0
+    assert any("guidance" in note for note in planned.notes)
+    assert any("1000x600" in note for note in planned.notes)
+
+
+@pytest.mark.parametrize(
+    ("values", "number"),
+    [({"count": 5}, "4"), ({"steps": 101}, "100"), ({"size": "4096x4096"}, "4.2"), ({"count": 10**9}, "4")],
+)
+async def test_a_limit_refuses_with_its_number(values: dict[str, Any], number: str) -> None:
+    with pytest.raises(tool.LimitExceeded) as error:
+        await plan(**values)
+    assert number in error.value.message
+    assert next(iter(values)) in error.value.message
+
+
+async def test_what_nobody_asked_for_keeps_to_the_limits_by_itself() -> None:
+    planned = await plan(tool.Limits(steps=10, megapixels=0.3))
+    workflow = planned.workflows[0]
+    assert workflow.value("steps") == 10
+    assert workflow.value("width") * workflow.value("height") <= 0.35e6
+
+
+@pytest.mark.parametrize("size", [None, "1:1", "16:9", "3:2"])
+@pytest.mark.parametrize("megapixels", [0.07, 0.5, 1.0, 1.05])
+async def test_an_aspect_ratio_is_never_over_the_limit(size: str | None, megapixels: float) -> None:
+    workflow = (await plan(tool.Limits(megapixels=megapixels), size=size)).workflows[0]
+    assert workflow.value("width") * workflow.value("height") <= megapixels * 1e6
+
+
+async def test_a_list_of_texts_is_one_negative_prompt_and_anything_else_is_refused() -> None:
+    assert (await plan(negative_prompt=["blurry", "dark"])).workflows[0].value("negative_prompt") == "blurry, dark"
+    with pytest.raises(tool.BadArgument, match="negative_prompt"):
+        await plan(negative_prompt={"a": 1})
+
+
+async def test_a_negative_prompt_that_the_workflow_does_not_take_is_told_only_when_the_call_gave_it() -> None:
+    assert (await plan(models=DEFAULT_MODELS, negative_prompt="blurry")).notes
+    asked = tool.resolve(tool.Valves(negative_prompt="blurry"), None).wish("x")
+    async with StandIn() as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        choice = await tool.choose(server, asked)
+        assert not tool.prepare(choice, asked, tool.Limits(), 1, NOW).notes
+
+
+@pytest.mark.parametrize("name", ["steps", "seed", "guidance", "count", "size"])
+async def test_an_argument_that_cannot_be_understood_is_named(name: str) -> None:
+    with pytest.raises(tool.BadArgument, match=f"The argument {name}"):
+        await plan(**{name: "plenty"})
+
+
+def test_the_longest_video_refuses_with_both_numbers() -> None:
+    graph = {
+        "1": {"class_type": "EmptyHunyuanLatentVideo", "inputs": {"width": 64, "height": 64, "length": 3001}},
+        "2": {"class_type": "SaveWEBM", "inputs": {"images": ["1", 0], "fps": 30.0}},
+    }
+    with pytest.raises(tool.LimitExceeded, match=r"100.*30|30.*100"):
+        tool.check_limits(tool.Workflow.parse("x", graph), tool.Limits(), set(), {"video"})
+    tool.check_limits(tool.Workflow.parse("x", graph), tool.Limits(video_seconds=101), set(), {"video"})
+
+
+# --- in which size a picture is worked on ---
+
+
+@pytest.mark.parametrize(
+    ("picture", "megapixels", "most", "worked_in"),
+    [
+        ((1024, 1024), 1.05, 4.2, (1024, 1024)),
+        ((1216, 832), 1.05, 4.2, (1216, 832)),
+        ((512, 512), 1.05, 4.2, (512, 512)),
+        ((640, 480), 1.05, 4.2, (640, 480)),
+        ((1000, 750), 1.05, 4.2, (992, 752)),
+        ((1920, 1080), 1.05, 4.2, (1360, 768)),
+        ((4032, 3024), 1.05, 4.2, (1184, 880)),
+        ((256, 256), 1.05, 4.2, (1024, 1024)),
+        ((512, 512), 0.26, 4.2, (512, 512)),
+        ((1024, 1024), 1.05, 0.5, (704, 704)),
+        ((4000, 20), 1.05, 4.2, (14496, 80)),
+    ],
+)
+def test_a_picture_keeps_its_size_where_the_model_can_and_its_proportions_elsewhere(
+    picture: tuple[int, int], megapixels: float, most: float, worked_in: tuple[int, int]
+) -> None:
+    fitted = tool.followed(tool.Size(*picture), megapixels, most)
+    assert (fitted.width, fitted.height) == worked_in
+    assert fitted.megapixels <= most
+
+
+@pytest.mark.parametrize(("picture", "most"), [((2159, 859), 1.05), ((6961, 7793), 1.05), ((1000, 1048), 1.05)])
+def test_a_followed_size_is_never_rounded_above_what_is_allowed(picture: tuple[int, int], most: float) -> None:
+    assert tool.followed(tool.Size(*picture), 1.05, most).megapixels <= most

@@ -1,0 +1,65 @@
+"""Names of models are found however they are written, and names of files are made of prompts."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import comfyui_tool as tool
+
+# --- models ---
+
+NAMES = ("sd_xl_base_1.0.safetensors", "flux\\Flux1-Dev.safetensors", "sub/dream_8.ckpt", "tiny.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [
+        ("tiny.safetensors", "tiny.safetensors"),
+        ("TINY", "tiny.safetensors"),
+        ("flux/flux1-dev.safetensors", "flux\\Flux1-Dev.safetensors"),
+        ("flux1-dev", "flux\\Flux1-Dev.safetensors"),
+        ("dream 8", "sub/dream_8.ckpt"),
+        ("SD XL base 1.0", "sd_xl_base_1.0.safetensors"),
+        ("模型v1", None),
+        ("dream", None),
+        ("", None),
+        ("!!!", None),
+    ],
+)
+def test_a_model_is_found_whatever_its_case_folder_slash_or_extension(wanted: str, expected: str | None) -> None:
+    assert tool.find_name(wanted, NAMES) == expected
+
+
+def test_an_exact_name_wins_over_one_that_is_only_alike() -> None:
+    assert tool.find_name("b/x.ckpt", ["a/x.ckpt", "b/x.ckpt"]) == "b/x.ckpt"
+
+
+def test_the_closest_names_come_first() -> None:
+    assert tool.closest("sdxl base", NAMES, 1) == ["sd_xl_base_1.0.safetensors"]
+
+
+# --- files ---
+
+
+@pytest.mark.parametrize(
+    ("prompt", "expected"),
+    [
+        ("a red fox", "a-red-fox-7"),
+        ("../../etc/passwd\x00 <b>", "etc-passwd-b-7"),
+        ("🦊🦊", "picture-7"),
+        ("маяк на закате", "маяк-на-закате-7"),
+        ("灯台", "灯台-7"),
+        ("word " * 4000, "word-word-word-word-word-word-word-word-word-wor-7"),
+    ],
+)
+def test_files_get_telling_and_harmless_names(prompt: str, expected: str) -> None:
+    assert tool.file_stem(prompt, 7) == expected
+
+
+@given(st.text())
+def test_any_prompt_gives_a_file_name_that_every_system_takes(prompt: str) -> None:
+    stem = tool.file_stem(prompt, 1)
+    assert stem
+    assert len(stem.encode()) <= 220
+    assert not set(stem) & set('/\\:*?"<>|\0\n')
+    assert not stem.startswith((".", "-"))
