@@ -53,8 +53,8 @@ required_open_webui_version: 0.9.6
 #   run/fleet           Several ComfyUI servers used as one: which takes a run, and how much a user may post.
 #   run/follow          Posts one prompt and follows it to its end.
 #   run/inputs          Puts the files of a call into the inputs of a workflow that take files.
-#   run/planning        Binds a wish to its workflow: prompts, ready to post, within all ranges and limits.
-#   run/make            From a wish to finished files: a server chosen, prompts run, what they made fetched.
+#   run/planning        Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
+#   run/make            From a request to finished files: a server chosen, prompts run, what they made fetched.
 #   run/earlier         Finds jobs of earlier calls on the servers, and brings what they made.
 #   webui/ollama        Sends Ollama's models off a graphics card that ComfyUI shares with it.
 #   webui/references    Reads what a model writes to name a file of the chat: "2", "last", an id, a data URI.
@@ -583,7 +583,7 @@ def duration(seconds: float) -> str:
 # Values that somebody asks for: whether one was given, and what is meant by it.
 #
 # Open WebUI passes on a model's arguments unchecked, and valves hold whatever was typed, so values come in any type and
-# spelling. `is_given` tells whether one is meant at all. A `Wanted` is a value together with who asked for it, so that
+# spelling. `is_given` tells whether one is meant at all. A `Argument` is a value together with who asked for it, so that
 # an error can name the argument or valve. `as_text`, `words_of`, `as_yes` and `read_size` read what may be given for a
 # text, a switch and a size. What depends on a workflow's own ranges and choices is made to fit later, in graph/fitting.
 #
@@ -607,7 +607,7 @@ def is_given(name: str, value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Argument:
     """A value that somebody asked for, and who it was."""
 
     value: Any
@@ -620,7 +620,7 @@ def text_of(value: Any, default: str = "") -> str:
     return value if isinstance(value, str) and value else default
 
 
-def as_text(wanted: Wanted) -> str:
+def as_text(wanted: Argument) -> str:
     """A text; a list of texts is joined by commas. Raises `BadArgument` for anything else."""
     value = wanted.value
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
@@ -632,7 +632,7 @@ def as_text(wanted: Wanted) -> str:
 
 def words_of(value: Any, name: str) -> str:
     """The text of an argument, or "" where none was given. Raises `BadArgument` for what is not a text."""
-    return as_text(Wanted(value, f"The argument {name}")) if is_given(name, value) else ""
+    return as_text(Argument(value, f"The argument {name}")) if is_given(name, value) else ""
 
 
 # The words for a switch, in lower case.
@@ -670,7 +670,7 @@ NAMED_RATIOS = {"square": (1.0, 1.0), "landscape": (3.0, 2.0), "portrait": (2.0,
 SMALLEST_SIDE = 64  # in pixels; two smaller numbers are an aspect ratio, as in "16x9"
 
 
-def read_size(wanted: Wanted | None) -> Size | tuple[float, float]:
+def read_size(wanted: Argument | None) -> Size | tuple[float, float]:
     """What somebody means by a size: pixels, or an aspect ratio (across, down).
 
     "1216x832" and "1024" (a square) are pixels, "16:9", "16x9" and "wide" are ratios; None and "auto" mean 1:1.
@@ -1294,15 +1294,15 @@ def without_comments(text: str) -> str:
 # A value that somebody asks for, made to fit an input of a node.
 #
 # Models and people give numbers as text, sizes that a node does not take, and names that are nearly right. `fit_value`
-# and `fit_number` turn a `Wanted` into what the input's `InputSpec` accepts: a number out of range becomes the nearest in
-# it, with a note that says so; a name is looked up, and refused with the closest ones where there is none.
-# `fit_size` finds the width and height for a size or an aspect ratio.
+# and `fit_number` turn an `Argument` into what the input's `InputSpec` accepts: a number out of range becomes the nearest
+# in it, with a note that says so; a name is looked up, and refused with the closest ones where there is none. `fit_size`
+# finds the width and height for a size or an aspect ratio.
 #
 # A number's step is kept for sizes only: ComfyUI does not check it (seen with 0.3.64).
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-def fit_value(wanted: Wanted, spec: InputSpec) -> tuple[Any, str]:
+def fit_value(wanted: Argument, spec: InputSpec) -> tuple[Any, str]:
     """A value as the input takes it, and a note where it had to be changed to fit, else "".
 
     Raises `BadArgument` for the wrong kind of value, and `ValueOutOfRange`, with the closest choices, for one that is
@@ -1330,7 +1330,7 @@ def fit_value(wanted: Wanted, spec: InputSpec) -> tuple[Any, str]:
     return {"__value__": value} if isinstance(value, list) else value, ""  # a bare list would be read as a link
 
 
-def fit_number(wanted: Wanted, spec: InputSpec) -> tuple[float, str]:
+def fit_number(wanted: Argument, spec: InputSpec) -> tuple[float, str]:
     """A number as the input takes it, and a note where it had to be changed to fit, else ""; "7" and "7,5" will do.
 
     INT gives an `int`, FLOAT a `float`. Raises `BadArgument` for anything that is not a finite number.
@@ -2367,8 +2367,10 @@ GENERATES = re.compile(r"generate", re.IGNORECASE)
 
 # Bounds, and what is taken off a find's score.
 PARTS = 24  # the most nodes that make up one sampler, or makers in a row
-ASIDE = 3  # for what stands beside the main thing: the text for a part of the picture, a template around a text
-STRANGE = 2  # for a link of unknown type, where another surely carries what is sought
+BESIDE_PENALTY = (
+    3  # for what stands beside the main thing: the text for a part of the picture, a template around a text
+)
+UNKNOWN_TYPE_PENALTY = 2  # for a link of unknown type, where another surely carries what is sought
 
 
 @dataclass(frozen=True, slots=True)
@@ -2699,10 +2701,11 @@ class Flow:
 
     def _on(self, step: Step, wires: Sequence[Wire], *types: str, sought: str = "") -> Onward:
         """The steps over those links that carry one of the types, or any link when no types are given. Where one surely
-        carries them, the strange ones cost `STRANGE`. `sought` is what to look for from there, if it changes."""
+        carries them, the strange ones cost `UNKNOWN_TYPE_PENALTY`. `sought` is what to look for from there, if it
+        changes."""
         sure = any(wire.fits(*types) for wire in wires)
         return [
-            (STRANGE * (sure and not wire.fits(*types)), Step.over(wire, sought or step.sought))
+            (UNKNOWN_TYPE_PENALTY * (sure and not wire.fits(*types)), Step.over(wire, sought or step.sought))
             for wire in wires
             if not types or wire.carries(*types)
         ]
@@ -2739,9 +2742,9 @@ class Flow:
         wires.sort(key=lambda wire: wire.name not in ("conditioning_to", "cond1"))
         onward = self._on(step, wires, "CONDITIONING", "GUIDER", sought=sought)
         if any(wire.fits("CONDITIONING") for wire in wires):
-            here = [(score - ASIDE, found) for score, found in here]
-            onward = [(cost, after) for cost, after in onward if cost < STRANGE]
-        aside = ASIDE if REGIONAL.search(class_type) and "conditioning_to" not in inputs else 0
+            here = [(score - BESIDE_PENALTY, found) for score, found in here]
+            onward = [(cost, after) for cost, after in onward if cost < UNKNOWN_TYPE_PENALTY]
+        aside = BESIDE_PENALTY if REGIONAL.search(class_type) and "conditioning_to" not in inputs else 0
         return here, [(cost + aside, after) for cost, after in onward]
 
     def _side(self, step: Step) -> str:
@@ -2790,7 +2793,7 @@ class Flow:
         title = given_title(self.nodes[node_id])
         wording = 2 * bool(USERS_WORDS.search(title)) + bool(PROMPT_WORDS.search(title))
         replaces = any("find" in name or "pattern" in name for name in inputs)
-        wording -= ASIDE * (replaces or bool(OTHERS_WORDS.search(title))) + bool(wires)
+        wording -= BESIDE_PENALTY * (replaces or bool(OTHERS_WORDS.search(title))) + bool(wires)
         finds: Finds = [
             (wording - (2 if not inputs[name].strip() else 0), Target(node_id, name))
             for name in likely
@@ -2798,7 +2801,7 @@ class Flow:
         ]
         words = [wire for wire in wires if replaces and wire.name == "replace"]
         frames = [wire for wire in wires if wire not in words]
-        around = ASIDE * replaces  # a text that something is put into is not what a person types
+        around = BESIDE_PENALTY * replaces  # a text that something is put into is not what a person types
         onward = [(cost + around, after) for cost, after in self._on(step, frames, "STRING")]
         return finds, self._on(step, words, "STRING") + onward
 
@@ -4799,7 +4802,7 @@ def _harmless(line: str, place: int) -> bool:
 #
 # `content_type_of` answers ("image/png", Size(1024, 768), False), say. Pictures are opened by Pillow (`open_picture`),
 # which decodes only their heads. For other files `BEGINNINGS` lists how each kind begins; failing that, the ending of
-# the name tells. What a server or a browser says of a file is not asked. A `Product` is a finished file and its type.
+# the name tells. What a server or a browser says of a file is not asked. A `OutputFile` is a finished file and its type.
 #
 # Files come from anybody, and Pillow's readers raise whatever they stumble over. So in `media/` every exception of
 # theirs is caught and becomes an error of this tool or a note, and formats that could do harm are not read.
@@ -4917,7 +4920,7 @@ USUAL_ENDINGS = {"jpeg": "jpg", "plain": "txt", "svg+xml": "svg"}
 
 
 @dataclass(frozen=True)
-class Product:
+class OutputFile:
     """A finished file, nearly always a picture, with what is known of it."""
 
     data: bytes = field(repr=False)
@@ -4947,7 +4950,7 @@ class Product:
 # drew, `mask_of` in what is see-through in a picture. It goes to ComfyUI as the transparency of a picture
 # (`with_mask`), which is how LoadImage takes it, or as a file of its own (`mask_file`).
 #
-# `glance` and `small_jpeg` shrink a picture to a JPEG data URI, for models to look at and for live previews.
+# `small_copy` and `small_jpeg` shrink a picture to a JPEG data URI, for models to look at and for live previews.
 # `read_picture_workflow` takes the workflow out of a picture that ComfyUI saved:
 #
 #     PNG   a text "prompt" with the graph in the API format, a text "workflow" with the one in the UI format
@@ -4992,7 +4995,7 @@ def read_input(data: bytes, name: str) -> InputFile:
     content_type = content_type_of(data, name)[0]
     kind = content_type.partition("/")[0]
     if kind in ("video", "audio") and data:
-        return InputFile(data, Product(data, content_type, None, name).ending, kind=kind)
+        return InputFile(data, OutputFile(data, content_type, None, name).ending, kind=kind)
     return read_still(data, name)
 
 
@@ -5159,7 +5162,7 @@ def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]
 # Small pictures to look at.
 
 
-def glance(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
+def small_copy(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
     """A picture as a JPEG data URI for a model to look at, of at most `side` pixels on its longer side and about `most`
     bytes; None for what is not a picture or is too large to decode. Blocks."""
     steps = (side, 80), (side, 60), (side * 2 // 3, 60), (side // 2, 50), (side // 3, 40)
@@ -5302,8 +5305,8 @@ def read_picture_workflow(data: bytes, name: str) -> Graph:
 # Strip files of the texts that tell how they were made, without decoding them.
 #
 # ComfyUI writes the prompt and the workflow into nearly every file that it saves. `without_metadata` takes them out: by
-# the file's type it calls one of the `_bare_...` functions, of which each knows the layout of one format (see `BARE` at
-# the end). Pixels, sound and film stay as they are, bit by bit, and so do colour profiles and how a picture is turned.
+# the file's type it calls one of the `_bare_...` functions, of which each knows the layout of one format (see `STRIPPERS`
+# at the end). Pixels, sound and film stay as they are, bit by bit, and so do colour profiles and how a picture is turned.
 #
 # Some formats are rows of pieces, and are written anew without some of them (PNG, JPEG, GIF, RIFF, SVG, GLB). In others
 # something refers to places in the file, and so what is removed is overwritten in its length (MP4, Matroska, FLAC, Ogg,
@@ -5320,9 +5323,9 @@ def without_metadata(data: bytes, content_type: str) -> bytes:
     formats come back as they are.
     """
     own = content_type_of(data, "")[0]
-    kind = own if own in BARE else content_type
-    if kind in BARE:
-        return BARE[kind](data)
+    kind = own if own in STRIPPERS else content_type
+    if kind in STRIPPERS:
+        return STRIPPERS[kind](data)
     if SAFETENSORS.match(data):
         return _bare_safetensors(data)
     if kind.partition("/")[0] in ("image", "video", "audio") and kind != "image/bmp":  # which has no place for texts
@@ -5708,7 +5711,7 @@ def _bare_safetensors(data: bytes) -> bytes:
 
 # What strips the files of each content type. What is not here is told by its beginning (safetensors) or cannot be
 # stripped.
-BARE: dict[str, Callable[[bytes], bytes]] = {
+STRIPPERS: dict[str, Callable[[bytes], bytes]] = {
     "image/png": _bare_png,
     "image/jpeg": _bare_jpeg,
     "image/webp": _bare_webp,
@@ -5733,7 +5736,7 @@ BARE: dict[str, Callable[[bytes], bytes]] = {
 #
 # Hand a finished file over as it is wanted: in which format, with or without metadata.
 #
-# `deliver` makes a `Product` of the bytes that a server gave, in the `Format` that somebody chose, and notes what
+# `deliver` makes an `OutputFile` of the bytes that a server gave, in the `Format` that somebody chose, and notes what
 # could not be done; the file then stays as it was made. Only still pictures are converted. The prompt and the workflow
 # that ComfyUI wrote into them move to where it would write them in the new format, so that a picture can still be
 # dropped into its editor:
@@ -5755,7 +5758,7 @@ class Format:
     metadata: bool = True  # whether the file may tell its prompt and workflow
 
 
-def deliver(data: bytes, source: str, wanted: Format) -> tuple[Product, tuple[str, ...]]:
+def deliver(data: bytes, source: str, wanted: Format) -> tuple[OutputFile, tuple[str, ...]]:
     """A finished file as it is wanted, and notes of what could not be done. `source` is its name on the server. Blocks:
     call it in a thread."""
     product = read_product(data, source)
@@ -5764,10 +5767,10 @@ def deliver(data: bytes, source: str, wanted: Format) -> tuple[Product, tuple[st
     return replace(product, data=changed, content_type=content_type, size=size), notes
 
 
-def read_product(data: bytes, source: str) -> Product:
+def read_product(data: bytes, source: str) -> OutputFile:
     """A finished file with its type and size, told by its bytes, else by its name. Blocks: call it in a thread."""
     content_type, size, _ = content_type_of(data, source)
-    return Product(data, content_type, size, source)
+    return OutputFile(data, content_type, size, source)
 
 
 # The longest side, in pixels, that a picture of each format may have.
@@ -5855,14 +5858,14 @@ def _exif(texts: Mapping[str, str]) -> bytes:
     return exif.tobytes() if texts else b""
 
 
-def text_product(text: str) -> Product:
+def text_product(text: str) -> OutputFile:
     """A text that a node showed, as a file: JSON if it is that, else plain text."""
     kind = "text/plain"
     if text.lstrip()[:1] in ("{", "["):
         with contextlib.suppress(ValueError, RecursionError):
             json.loads(text)
             kind = "application/json"
-    return Product(text.encode("utf-8", "replace"), kind, None, "")
+    return OutputFile(text.encode("utf-8", "replace"), kind, None, "")
 
 
 # ======================================================================================================================
@@ -7655,8 +7658,9 @@ class Pool:
 # Which workflows and models there are, and which fit a request on a server.
 #
 # `entries` gathers workflows from everywhere they may be - attached, pasted, saved on the server, bundled - and finds one
-# by its name. `choosing` takes what somebody wants (`Wish`), and picks a workflow and model files that this server has
-# (`Choice`). `listings` answers questions about what there is: lists of workflows and models, one workflow described.
+# by its name. `choosing` takes what somebody wants (`Request`), and picks a workflow and model files that this server has
+# (`FittedWorkflow`). `listings` answers questions about what there is: lists of workflows and models, one workflow
+# described.
 #
 # All of it depends on one server at a time, since what is installed differs from server to server.
 # ======================================================================================================================
@@ -7876,7 +7880,7 @@ class Catalogue:
             entries[name] = entry if name == entry.name else replace(entry, name=name)
         return Listing(tuple(entries.values()), problems)
 
-    async def find(self, server: ComfyUIServer, wanted: Wanted) -> Entry:
+    async def find(self, server: ComfyUIServer, wanted: Argument) -> Entry:
         """The workflow of a name, whatever its case, folder or extension. Raises `UnknownWorkflow`, naming those with
         the most similar names."""
         name = str(wanted.value).strip()
@@ -7913,14 +7917,14 @@ class Listing:
 #
 # From what somebody wants to a workflow and model files that this server has.
 #
-# `choose` takes a `Wish` and answers with a `Choice`. A workflow that is named is found in the catalogue. Where none is
-# named, the first bundled one is taken that does one of the wish's tasks, has room for its pictures, and whose model
-# files are installed (`_choose_for`). Two functions then make a workflow fit the server:
+# `choose` takes a `Request` and answers with a `FittedWorkflow`. A workflow that is named is found in the catalogue.
+# Where none is named, the first bundled one is taken that does one of the request's tasks, has room for its pictures, and
+# whose model files are installed (`_choose_for`). Two functions then make a workflow fit the server:
 #
 # - `fit_entry` a bundled one, for each of whose needs a `FileSearch` picks the best file that is installed;
 # - `fit_saved` any other, which stays as its author saved it, apart from the names of model files.
 #
-# When a model and a workflow do not go together, their levels decide which gives way (`Wanted.level`: 0 argument, 1 the
+# When a model and a workflow do not go together, their levels decide which gives way (`Argument.level`: 0 argument, 1 the
 # user's valve, 2 the administrator's valve): the higher one has less right. Prompt, seed and the like are left to
 # `run/planning.py`, input files to `run/inputs.py`.
 #
@@ -7929,8 +7933,8 @@ class Listing:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-TEXT_TO_IMAGE = ("text_to_image",)  # the tasks of a wish for a new picture
-CHANGING = ("image_edit", "image_to_image")  # those of a wish to change pictures, the preferred one first
+TEXT_TO_IMAGE = ("text_to_image",)  # the tasks of a request for a new picture
+CHANGING = ("image_edit", "image_to_image")  # those of a request to change pictures, the preferred one first
 STRANGE_FILES = 24  # how many files whose names tell nothing have their metadata looked at
 AS_SAVED = Family("", "", None, {})  # the family of a workflow that is not bundled: nothing of its own to set
 FETCH = (  # the hint to a list of missing model files
@@ -7941,24 +7945,24 @@ Offer = Callable[[], Awaitable[InputFile]]  # reads a file that may be used; it 
 
 
 @dataclass(frozen=True)
-class Wish:
+class Request:
     """What somebody wants, not yet understood. None leaves a value to what is best, or to what the workflow's author
     saved."""
 
     prompt: str | None = None
     tasks: tuple[str, ...] = TEXT_TO_IMAGE  # when no workflow is named, one for the first of these that can be done
-    negative_prompt: Wanted | None = None
-    size: Wanted | None = None
-    count: Wanted | None = None
-    seed: Wanted | None = None
-    steps: Wanted | None = None
-    guidance: Wanted | None = None
-    model: Wanted | None = None
-    workflow: Wanted | None = None
-    loras: Wanted | None = None
-    strength: Wanted | None = None  # how much of a picture is painted anew, 0 to 1
-    scale: Wanted | None = None  # how many times as wide and high a picture becomes
-    inputs: Mapping[str, Wanted] = field(default_factory=dict)  # any other input of the workflow, by name
+    negative_prompt: Argument | None = None
+    size: Argument | None = None
+    count: Argument | None = None
+    seed: Argument | None = None
+    steps: Argument | None = None
+    guidance: Argument | None = None
+    model: Argument | None = None
+    workflow: Argument | None = None
+    loras: Argument | None = None
+    strength: Argument | None = None  # how much of a picture is painted anew, 0 to 1
+    scale: Argument | None = None  # how many times as wide and high a picture becomes
+    inputs: Mapping[str, Argument] = field(default_factory=dict)  # any other input of the workflow, by name
     files: tuple[InputFile | None, ...] = ()  # for its file inputs, in order; None keeps the author's
     mask: Image.Image | None = field(default=None, repr=False)  # of mode "L": white is painted anew
     offers: Mapping[str, Offer] = field(default_factory=dict)  # kind -> the chat's newest file, for when none is given
@@ -7980,17 +7984,17 @@ class Wish:
         named = self.inputs.get("prompt") or self.workflow
         return str(self.prompt or (named.value if named else ""))
 
-    def insisting(self) -> "Wish":
-        """The same wish, insisting on the model or the workflow of a valve as if it were an argument, so that a server
-        that has it is found first."""
+    def insisting(self) -> "Request":
+        """The same request, insisting on the model or the workflow of a valve as if it were an argument, so that a
+        server that has it is found first."""
         model, workflow = self.model, self.workflow
         if workflow is None and model:
             return replace(self, model=replace(model, level=0))
         return replace(self, workflow=replace(workflow, level=0)) if workflow and not model else self
 
-    def against_author(self) -> "Wish":
-        """The same wish for a workflow that stays as its author saved it: size and negative prompt of a valve with less
-        right than what named the workflow are dropped."""
+    def against_author(self) -> "Request":
+        """The same request for a workflow that stays as its author saved it: size and negative prompt of a valve with
+        less right than what named the workflow are dropped."""
         level = self.workflow.level if self.workflow else 0
         size, negative_prompt = (
             None if wanted and wanted.level > level else wanted for wanted in (self.size, self.negative_prompt)
@@ -7999,7 +8003,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Choice:
+class FittedWorkflow:
     """A workflow that this server can run, with its model files set. `run/inputs.py` adds `wanting` and `picture`."""
 
     workflow: Workflow
@@ -8018,30 +8022,30 @@ class Choice:
         return self.family.megapixels is None
 
 
-async def choose(server: ComfyUIServer, wish: Wish, catalogue: Catalogue = Catalogue()) -> Choice:
-    """The workflow that is asked for by name, else the first bundled one that fits the wish's tasks, its pictures, the
-    model asked for and what is installed. The name of a task, where no workflow has that name, stands for any bundled
-    workflow that does the task.
+async def choose(server: ComfyUIServer, request: Request, catalogue: Catalogue = Catalogue()) -> FittedWorkflow:
+    """The workflow that is asked for by name, else the first bundled one that fits the request's tasks, its pictures,
+    the model asked for and what is installed. The name of a task, where no workflow has that name, stands for any
+    bundled workflow that does the task.
 
     When a model and a workflow do not go together, the one asked for with less right (a valve against an argument)
     gives way. Raises `UnknownWorkflow`, `ModelNotInstalled`, `NodeNotInstalled`, `BadArgument`, and as the server does.
     """
-    if wish.workflow:
+    if request.workflow:
         try:
-            named = await catalogue.find(server, wish.workflow)
+            named = await catalogue.find(server, request.workflow)
         except UnknownWorkflow:
-            task = re.sub(r"[\s-]+", "_", str(wish.workflow.value).strip().lower())
+            task = re.sub(r"[\s-]+", "_", str(request.workflow.value).strip().lower())
             if task not in {entry.task for entry in bundled_entries()}:
                 raise
-            return await _choose_for(server, replace(wish, tasks=(task,)))
-        return await _choose_named(server, wish, named)
-    return await _choose_for(server, wish)
+            return await _choose_for(server, replace(request, tasks=(task,)))
+        return await _choose_named(server, request, named)
+    return await _choose_for(server, request)
 
 
-async def _choose_named(server: ComfyUIServer, wish: Wish, named: Entry) -> Choice:
+async def _choose_named(server: ComfyUIServer, request: Request, named: Entry) -> FittedWorkflow:
     """The workflow that is named, with the model that is named. Where the two do not go together, the one with less
     right is left out. A workflow of a valve is also left out when it does not take the files that were given."""
-    model, level = wish.model, wish.workflow.level if wish.workflow else 0
+    model, level = request.model, request.workflow.level if request.workflow else 0
     fit = fit_entry if named.needs else fit_saved
     if not named.needs and model and model.level > level:
         model = None  # a valve does not change what somebody saved
@@ -8051,42 +8055,42 @@ async def _choose_named(server: ComfyUIServer, wish: Wish, named: Entry) -> Choi
         if model is None or model.level == level:
             raise
         if model.level < level:
-            return await _choose_for(server, wish)
+            return await _choose_for(server, request)
         choice = await fit(server, named, None)
         other = f'"{shortened(model.value)}" does not go with the workflow "{named.name}" and was left out'
         choice = replace(choice, notes=(*choice.notes, f"{model.name} {other}"))
-    if level and wish.workflow and not _takes(choice, wish):  # the files given go before a valve
-        choice = await _choose_for(server, wish)
-        note = f'{wish.workflow.name} names "{named.name}", which does not take what was given, and was left out'
+    if level and request.workflow and not _takes(choice, request):  # the files given go before a valve
+        choice = await _choose_for(server, request)
+        note = f'{request.workflow.name} names "{named.name}", which does not take what was given, and was left out'
         choice = replace(choice, notes=(*choice.notes, note))
     return choice
 
 
-def _takes(choice: Choice, wish: Wish) -> bool:
-    """Whether a workflow has room for the wish's pictures and a place for its mask."""
+def _takes(choice: FittedWorkflow, request: Request) -> bool:
+    """Whether a workflow has room for the request's pictures and a place for its mask."""
     inputs = file_inputs(choice.workflow.graph, choice.definitions)
-    if wish.mask and not any(item.takes_mask for item in inputs):
+    if request.mask and not any(item.takes_mask for item in inputs):
         return False
-    return wish.pictures <= wish.room_in(inputs)
+    return request.pictures <= request.room_in(inputs)
 
 
-async def _choose_for(server: ComfyUIServer, wish: Wish) -> Choice:
+async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow:
     """The first bundled workflow of the first task for which everything is installed. A file that the server itself
     cannot read counts as installed only when nothing else is."""
-    entries = [entry for task in wish.tasks for entry in bundled_entries() if entry.task == task]
-    pictures = wish.pictures
-    taking = [entry for entry in entries if wish.room_in(entry.files) >= pictures]
+    entries = [entry for task in request.tasks for entry in bundled_entries() if entry.task == task]
+    pictures = request.pictures
+    taking = [entry for entry in entries if request.room_in(entry.files) >= pictures]
     if not taking:
-        most = max((wish.room_in(entry.files) for entry in entries), default=0)
+        most = max((request.room_in(entry.files) for entry in entries), default=0)
         given = "A picture was" if pictures == 1 else f"{pictures} pictures were"
         hint = f"Give at most {most}." if most else "Leave it out, or name a workflow that takes pictures."
         raise BadArgument(f"{given} given, which no workflow takes.", hint)
-    model, began = wish.model, time.monotonic()
+    model, began = request.model, time.monotonic()
     # Where pictures are to be worked on, the model of a valve is only preferred: it may be made for something else.
-    models = [model, None] if model and model.level and wish.tasks != TEXT_TO_IMAGE else [model]
+    models = [model, None] if model and model.level and request.tasks != TEXT_TO_IMAGE else [model]
     refusals: dict[str, None] = {}
     for readable in (True, False):  # a file that the server cannot read is still better than none
-        for task in wish.tasks:
+        for task in request.tasks:
             for one, entry in itertools.product(models, taking):
                 if entry.task != task:
                     continue
@@ -8096,14 +8100,14 @@ async def _choose_for(server: ComfyUIServer, wish: Wish) -> Choice:
                     refusals |= {refused.message: None} if one is None else {}
     if model and len(models) == 1:
         raise await _no_such_model(server, entries, model, f" that takes {pictures} pictures" if pictures > 1 else "")
-    purpose = "a picture could be made with" if wish.tasks == TEXT_TO_IMAGE else "could do this"
+    purpose = "a picture could be made with" if request.tasks == TEXT_TO_IMAGE else "could do this"
     raise ModelNotInstalled(
         f"No model is installed that {purpose}.", f"One set of files is enough. {FETCH} {' '.join(refusals)}"
     )
 
 
 async def _no_such_model(
-    server: ComfyUIServer, entries: Sequence[Entry], model: Wanted, taking: str
+    server: ComfyUIServer, entries: Sequence[Entry], model: Argument, taking: str
 ) -> ModelNotInstalled:
     """The error where no workflow takes the model: it is not installed, or not of a kind that any of them runs with.
     `taking` is what the message says of the workflows, " that takes 2 pictures"."""
@@ -8126,12 +8130,12 @@ async def _no_such_model(
 async def fit_entry(
     server: ComfyUIServer,
     entry: Entry,
-    model: Wanted | None,
+    model: Argument | None,
     *,
     strict: bool = False,
     readable: bool = False,
     began: float | None = None,
-) -> Choice:
+) -> FittedWorkflow:
     """A bundled workflow with model files that this server has, and the family that its main model belongs to.
 
     `strict` takes a named model only when its name or its metadata say that it belongs to the workflow; `readable`
@@ -8163,7 +8167,7 @@ async def fit_entry(
     main = files[entry.needs[0].target]
     known = f"{main} {await architecture(server, entry.needs[0].folder, main) or ''}"
     family = next(family for family in entry.families if re.search(family.match, known, re.IGNORECASE))
-    return Choice(entry.workflow.set(files), family, main, definitions, task=entry.task)
+    return FittedWorkflow(entry.workflow.set(files), family, main, definitions, task=entry.task)
 
 
 @dataclass(frozen=True)
@@ -8175,7 +8179,7 @@ class FileSearch:
     loader: str  # the loader's class
     main: bool  # whether it is the workflow's main model
 
-    async def named(self, model: Wanted, strict: bool, began: float) -> str:
+    async def named(self, model: Argument, strict: bool, began: float) -> str:
         """The file of the name that somebody asked for; `strict` and `began` are those of `fit_entry`. Raises
         `ModelNotInstalled`."""
         names: tuple[str, ...] = ()
@@ -8227,7 +8231,7 @@ async def architecture(server: ComfyUIServer, folder: str, name: str) -> str | N
     return None if about is None else next((str(about[key]) for key in keys if about.get(key)), "")
 
 
-def _model_missing(model: Wanted, choices: Sequence[str]) -> ModelNotInstalled:
+def _model_missing(model: Argument, choices: Sequence[str]) -> ModelNotInstalled:
     known = closest(str(model.value), choices)
     hint = f"Installed are: {quoted(known)}." if known else "No model is installed for this workflow."
     return ModelNotInstalled(f'{model.name} is "{shortened(model.value)}", and no such model is installed.', hint)
@@ -8236,7 +8240,7 @@ def _model_missing(model: Wanted, choices: Sequence[str]) -> ModelNotInstalled:
 # All other workflows, read and left as their authors saved them.
 
 
-async def fit_saved(server: ComfyUIServer, entry: Entry, model: Wanted | None) -> Choice:
+async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None) -> FittedWorkflow:
     """A workflow that is not bundled, as its author saved it, with the model that was asked for, and with its other
     model files under the names that they have on this server. Files that are not there are noted as `absent`. Raises
     `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`, and as the server does."""
@@ -8284,7 +8288,7 @@ def _nodes_missing(names: Sequence[str]) -> NodeNotInstalled:
     )
 
 
-def _fit_files(workflow: Workflow, definitions: Definitions, model: Wanted | None) -> Choice:
+def _fit_files(workflow: Workflow, definitions: Definitions, model: Argument | None) -> FittedWorkflow:
     """The workflow with the files that are installed, by these definitions. A file that no output needs may be missing
     without a word. Raises `ModelNotInstalled` when the model that was asked for is not there."""
     notes: list[str] = []
@@ -8310,7 +8314,7 @@ def _fit_files(workflow: Workflow, definitions: Definitions, model: Wanted | Non
             like = closest(file.file, choices) if len(absent) < 5 else []
             absent[file.target] = f"{file.folder}/{file.file}" + (f" (installed: {quoted(like)})" if like else "")
     fitted = workflow.set(files)
-    return Choice(fitted, AS_SAVED, str(fitted.value("model") or ""), definitions, tuple(notes), absent)
+    return FittedWorkflow(fitted, AS_SAVED, str(fitted.value("model") or ""), definitions, tuple(notes), absent)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -8550,7 +8554,7 @@ def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 #
 # From a request to finished files: planning, running and following jobs.
 #
-# A wish (what somebody wants) becomes a plan (prompts, ready to post), each prompt becomes a job on a server, and what
+# A request (what somebody wants) becomes a plan (prompts, ready to post), each prompt becomes a job on a server, and what
 # the jobs saved becomes files; several servers are used as one. The modules follow one another so:
 #
 #     owner     whose jobs they are: the mark in each prompt, and what this process remembers of jobs
@@ -8558,11 +8562,12 @@ def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
 #     fleet     several servers used as one: limits, queues, and which server will be done soonest
 #     follow    one prompt posted, and followed to its end or withdrawn
 #     inputs    the files of a call put into the workflow's inputs
-#     planning  a wish bound to a workflow, as prompts within the nodes' ranges and the administrator's limits
+#     planning  a request bound to a workflow, as prompts within the nodes' ranges and the administrator's limits
 #     make      all of this in turn for one call; a job that its server lost is run once more
 #     earlier   jobs of earlier calls found on the servers, and what they made brought
 #
-# Whoever watches a run is an `Audience`: a message in Open WebUI, or a terminal. Nothing on this floor knows of chats.
+# Whoever watches a run is a `ProgressListener`: a message in Open WebUI, or a terminal. Nothing on this floor knows of
+# chats.
 # ======================================================================================================================
 
 
@@ -8936,14 +8941,14 @@ def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
 # Several ComfyUI servers used as one: which takes a run, and how much a user may post.
 #
 # A `Fleet` is the servers of one call with the rules for them: the administrator's `Limits`, the `Owner` of the jobs, and
-# `Patience`, which says how long to wait for what. In the order of a call:
+# `Timing`, which says how long to wait for what. In the order of a call:
 #
 # - `found` settles, where the address was only guessed, which of the guesses answers.
-# - `in_order` asks all queues at once (`survey`, which makes a `Sight` of each server) and sorts the servers by when the
-#   run would be done there. It refuses what is over a limit already.
+# - `in_order` asks all queues at once (`survey`, which makes a `QueueSnapshot` of each server) and sorts the servers by
+#   when the run would be done there. It refuses what is over a limit already.
 # - `admit` counts once more after the post: somebody may have posted elsewhere at the same moment.
 #
-# `standings` is what comfyui_status tells. `everywhere` asks every server the same, for lists.
+# `statuses` is what comfyui_status tells. `everywhere` asks every server the same, for lists.
 #
 # All that several workers have to agree on is read from the servers' own queues: there is no other record of who has how
 # many jobs. A server's pace and faults (server/record.py) are what this process alone has seen of it.
@@ -8955,7 +8960,7 @@ USUAL_PACE = 10.0  # seconds of a run, where no server has a measured pace
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timing:
     """How long to wait for what, in seconds."""
 
     first: float = 0.3  # from the post to the first look-up, for the place in the queue
@@ -8982,7 +8987,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Sight:
+class QueueSnapshot:
     """What was seen of a server when the queues were asked: its queue, or why it cannot be used."""
 
     endpoint: Endpoint
@@ -8998,7 +9003,7 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ServerStatus:
     """How a server stands at the moment, for comfyui_status. `error` says why it could not be asked."""
 
     endpoint: Endpoint
@@ -9033,7 +9038,7 @@ class Fleet:
     endpoints: tuple[Endpoint, ...]  # in the administrator's order
     limits: Limits = Limits()
     owner: Owner = field(default_factory=Owner)
-    patience: Patience = Patience()
+    timing: Timing = Timing()
     others: tuple[Endpoint, ...] = ()  # get no runs now, but the user's jobs there count and are found
 
     @property
@@ -9069,24 +9074,28 @@ class Fleet:
         endpoints = [endpoint for endpoint in self.endpoints if endpoint not in gone]
         if len(self.endpoints) == 1 and not self.limits.jobs and not self.limits.queue:
             return endpoints
-        sights = await self.survey()
-        good = [sight for sight in sights if not sight.error]
-        able = [sight for sight in good if sight.endpoint in endpoints and not sight.record.resting]
-        resting = [one for one in endpoints if one not in {sight.endpoint for sight in sights if sight not in good}]
-        resting = [one for one in resting if one not in {sight.endpoint for sight in able}]
+        snapshots = await self.survey()
+        good = [snapshot for snapshot in snapshots if not snapshot.error]
+        able = [snapshot for snapshot in good if snapshot.endpoint in endpoints and not snapshot.record.resting]
+        resting = [
+            one for one in endpoints if one not in {snapshot.endpoint for snapshot in snapshots if snapshot not in good}
+        ]
+        resting = [one for one in resting if one not in {snapshot.endpoint for snapshot in able}]
         if not able and not resting:
-            raise self.none_answers([sight.error for sight in sights if sight.error])
+            raise self.none_answers([snapshot.error for snapshot in snapshots if snapshot.error])
         if self.limits.jobs:
             able = self._with_room(good, able)
         usual = self._usual_pace(able)
-        short = [sight for sight in able if not self.limits.queue or len(sight.queue) < self.limits.queue]
+        short = [snapshot for snapshot in able if not self.limits.queue or len(snapshot.queue) < self.limits.queue]
         if able and not short:
-            shortest = min(able, key=lambda sight: len(sight.queue))
+            shortest = min(able, key=lambda snapshot: len(snapshot.queue))
             raise self._too_long(shortest, len(shortest.queue), usual)
-        short.sort(key=lambda sight: sight.seconds_until_done(workflow, usual))  # a tie keeps the administrator's order
-        return [*(sight.endpoint for sight in short), *resting]
+        short.sort(
+            key=lambda snapshot: snapshot.seconds_until_done(workflow, usual)
+        )  # a tie keeps the administrator's order
+        return [*(snapshot.endpoint for snapshot in short), *resting]
 
-    async def survey(self, also: Endpoint | None = None) -> list[Sight]:
+    async def survey(self, also: Endpoint | None = None) -> list[QueueSnapshot]:
         """The queues of all servers, asked at the same time; those of `others` only where the number of jobs is
         limited.
 
@@ -9099,33 +9108,42 @@ class Fleet:
         asked = asked if set(asked) & set(self.endpoints) else [*self.endpoints, *asked]
         since = time.monotonic()
 
-        async def look(endpoint: Endpoint) -> Sight:
+        async def look(endpoint: Endpoint) -> QueueSnapshot:
             record = records[endpoint]
             try:
                 async with open_server(endpoint) as server:
                     queue = await server.queue_soon(since)
             except ServerError as error:
                 record.rest(error.message, silent=True)
-                return Sight(endpoint, record, error=error)
+                return QueueSnapshot(endpoint, record, error=error)
             if record.silent:
                 record.recover()
-            return Sight(endpoint, record, queue)
+            return QueueSnapshot(endpoint, record, queue)
 
         return await gather(len(asked), [functools.partial(look, endpoint) for endpoint in asked])
 
-    def _with_room(self, sights: Sequence[Sight], able: Sequence[Sight]) -> list[Sight]:
+    def _with_room(self, snapshots: Sequence[QueueSnapshot], able: Sequence[QueueSnapshot]) -> list[QueueSnapshot]:
         """The servers of `able` on which the user may have one job more. An account of Comfy Cloud is full by itself:
         whose jobs it has is not told, so all of them count there and none elsewhere. Raises `LimitExceeded`."""
-        mine = [(sight, prompt) for sight in sights if not sight.endpoint.cloud for prompt in self._own(sight)]
-        full = [sight for sight in able if sight.endpoint.cloud and len(mine) + len(sight.queue) >= self.limits.jobs]
+        mine = [
+            (snapshot, prompt)
+            for snapshot in snapshots
+            if not snapshot.endpoint.cloud
+            for prompt in self._own(snapshot)
+        ]
+        full = [
+            snapshot
+            for snapshot in able
+            if snapshot.endpoint.cloud and len(mine) + len(snapshot.queue) >= self.limits.jobs
+        ]
         if len(mine) >= self.limits.jobs or (full and len(full) == len(able)):
-            jobs = [*mine, *((sight, prompt) for sight in full[:1] for prompt in sight.queue.prompts)]
+            jobs = [*mine, *((snapshot, prompt) for snapshot in full[:1] for prompt in snapshot.queue.prompts)]
             raise self._too_many(len(jobs), jobs)
-        return [sight for sight in able if sight not in full]
+        return [snapshot for snapshot in able if snapshot not in full]
 
-    def _own(self, sight: Sight) -> list[Prompt]:
+    def _own(self, snapshot: QueueSnapshot) -> list[Prompt]:
         """The user's jobs in the queue that was seen."""
-        return self.owner.among(sight.endpoint, sight.queue)
+        return self.owner.among(snapshot.endpoint, snapshot.queue)
 
     async def admit(self, endpoint: Endpoint, prompt_id: str, posted: float, settled: float = 0.0) -> None:
         """Count again after a post, since others may have posted at the same time. The later one over a limit raises
@@ -9138,26 +9156,26 @@ class Fleet:
         """
         if not self.limits.jobs and not self.limits.queue:
             return
-        sights = [sight for sight in await self.survey(endpoint) if not sight.error]
-        here = next((sight for sight in sights if sight.endpoint == endpoint), None)
+        snapshots = [snapshot for snapshot in await self.survey(endpoint) if not snapshot.error]
+        here = next((snapshot for snapshot in snapshots if snapshot.endpoint == endpoint), None)
         own = next((prompt for prompt in here.queue.prompts if prompt.prompt_id == prompt_id), None) if here else None
         if here is None or own is None:  # done already, or nobody can say
             return
         ahead = own.state.ahead if isinstance(own.state, Waiting) else 0
         if self.limits.queue and ahead >= self.limits.queue:
-            raise self._too_long(here, ahead, self._usual_pace(sights))
+            raise self._too_long(here, ahead, self._usual_pace(snapshots))
         if not self.limits.jobs:
             return
         before = []
-        for sight in [sight for sight in sights if sight is here or not sight.endpoint.cloud]:
-            for prompt in self._own(sight):
-                if sight is here and (len(self.known) == 1 or endpoint.cloud):  # the cloud shows no marks
+        for snapshot in [snapshot for snapshot in snapshots if snapshot is here or not snapshot.endpoint.cloud]:
+            for prompt in self._own(snapshot):
+                if snapshot is here and (len(self.known) == 1 or endpoint.cloud):  # the cloud shows no marks
                     earlier = prompt.number < own.number
                 else:
                     at = marked_time(prompt, "at")
                     earlier = at < settled or (at, prompt.prompt_id) < (posted, prompt_id)
                 if prompt.prompt_id != prompt_id and earlier:
-                    before.append((sight, prompt))
+                    before.append((snapshot, prompt))
         if len(before) >= self.limits.jobs:
             raise self._too_many(len(before), before)
 
@@ -9173,12 +9191,12 @@ class Fleet:
             'ComfyUI has to be started, or the valve "ComfyUI address" of this tool set by the administrator.',
         )
 
-    def _too_many(self, count: int, jobs: Sequence[tuple[Sight, Prompt]]) -> LimitExceeded:
+    def _too_many(self, count: int, jobs: Sequence[tuple[QueueSnapshot, Prompt]]) -> LimitExceeded:
         """The error of a user who has `count` jobs already, and when the first of `jobs` will be done."""
         ends = [
             ((prompt.state.ahead if isinstance(prompt.state, Waiting) else 0) + 1) * pace
-            for sight, prompt in jobs
-            if (pace := sight.record.pace())
+            for snapshot, prompt in jobs
+            if (pace := snapshot.record.pace())
         ]
         when = f"in about {duration(max(min(ends), 1))}" if ends else "later"
         return LimitExceeded(
@@ -9187,9 +9205,9 @@ class Fleet:
             f"Try again {when}, when one is done; check_job tells how they stand.",
         )
 
-    def _too_long(self, sight: Sight, count: int, usual: float) -> LimitExceeded:
+    def _too_long(self, snapshot: QueueSnapshot, count: int, usual: float) -> LimitExceeded:
         """The error of a queue that already has `count` jobs, and when there will be room in it."""
-        seconds = (count - self.limits.queue + 1) * (sight.record.pace() or usual)
+        seconds = (count - self.limits.queue + 1) * (snapshot.record.pace() or usual)
         return LimitExceeded(
             f"{count} jobs wait in the queue, and the administrator allows joining one of fewer than "
             f"{self.limits.queue}.",
@@ -9197,33 +9215,33 @@ class Fleet:
         )
 
     @staticmethod
-    def _usual_pace(sights: Sequence[Sight]) -> float:
+    def _usual_pace(snapshots: Sequence[QueueSnapshot]) -> float:
         """Seconds of a run on average over the servers where that was measured, else `USUAL_PACE`."""
-        paces = [pace for sight in sights if (pace := sight.record.pace())]
+        paces = [pace for snapshot in snapshots if (pace := snapshot.record.pace())]
         return sum(paces) / len(paces) if paces else USUAL_PACE
 
-    async def standings(self) -> list[Standing]:
+    async def statuses(self) -> list[ServerStatus]:
         """How all servers stand, also those that rest, in the administrator's order; asked at the same time and each
         within `PROBE_SECONDS`. Of guesses at where the one server may be, only the first at which a ComfyUI answers, if
         any does."""
         looks = [functools.partial(self._standing, endpoint) for endpoint in self.endpoints]
-        standings = await gather(len(looks), looks)
-        answering = [standing for standing in standings if not standing.error]
-        return answering[:1] or standings if all(endpoint.guessed for endpoint in self.endpoints) else standings
+        statuses = await gather(len(looks), looks)
+        answering = [status for status in statuses if not status.error]
+        return answering[:1] or statuses if all(endpoint.guessed for endpoint in self.endpoints) else statuses
 
-    async def _standing(self, endpoint: Endpoint) -> Standing:
+    async def _standing(self, endpoint: Endpoint) -> ServerStatus:
         async with open_server(endpoint) as server:
-            standing = Standing(endpoint, server.record)
+            status = ServerStatus(endpoint, server.record)
             try:
                 async with asyncio.timeout(PROBE_SECONDS):
-                    standing = replace(standing, stats=await server.stats())
+                    status = replace(status, stats=await server.stats())
                     queue = await server.queue(time.monotonic())
-                    return replace(standing, queue=queue, mine=len(self.owner.among(endpoint, queue)))
+                    return replace(status, queue=queue, mine=len(self.owner.among(endpoint, queue)))
             except TimeoutError:
                 late = f"ComfyUI at {endpoint.url} did not answer within {PROBE_SECONDS:g} s."
-                return replace(standing, error=ServerUnreachable(late))
+                return replace(status, error=ServerUnreachable(late))
             except ServerError as error:
-                return replace(standing, error=error)
+                return replace(status, error=error)
 
 
 async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]]) -> list[T]:
@@ -9268,7 +9286,7 @@ async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-class Audience(Protocol):
+class ProgressListener(Protocol):
     """Whoever watches a run: a message in a chat, or a terminal. Both methods return at once and never raise."""
 
     def status(self, phase: str, text: str, fraction: float | None = None) -> None:
@@ -9288,11 +9306,11 @@ GOES_ON = "Open WebUI was shut down; the job goes on in ComfyUI, and check_job b
 async def follow(
     server: ComfyUIServer,
     graph: Graph,
-    audience: Audience,
+    listener: ProgressListener,
     part: str,
     wait: float,
     previews: bool,
-    patience: Patience,
+    timing: Timing,
     fleet: Fleet | None = None,
     about: Mapping[str, Any] | None = None,
     posted: Callable[[], None] | None = None,
@@ -9306,11 +9324,11 @@ async def follow(
     wait is over. When it is cancelled, or fails, the job is first withdrawn from the server; the error carries a note
     when that failed. Only the end of the wait, or of Open WebUI itself, leaves the job at work.
     """
-    fleet = fleet or Fleet((server.endpoint,), patience=patience)
+    fleet = fleet or Fleet((server.endpoint,), timing=timing)
     prompt_id, at = str(uuid.uuid4()), round(time.time(), 6)  # as the mark tells it, so that all compare the same
     mark = {"mark": fleet.owner.mark(prompt_id), "at": at, "until": round(at + wait, 3), **(about or {})}
     extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}
-    on_preview = audience.preview if previews else ignore_preview
+    on_preview = listener.preview if previews else ignore_preview
     rechecking: asyncio.Task[None] | None = None
     async with server.connection.listen(prompt_id, picture_nodes(graph), on_preview) as subscription:
         attend(prompt_id)
@@ -9331,7 +9349,7 @@ async def follow(
                 subscription.events.put_nowait(Gap())
             job = Job.posted(prompt_id, graph)
             job = replace(job, complete=subscription.connected, taken=accepted.certain)
-            job = await watch(server, job, subscription, audience, part, wait, fleet)
+            job = await watch(server, job, subscription, listener, part, wait, fleet)
             job = judge(job, graph)
         except BaseException as error:
             leave(prompt_id)
@@ -9382,7 +9400,7 @@ async def _check_again(
     A post that took long may itself have come into sight only after others had looked for the last time. It gives way
     to them, once all who can still see it have had the time to give way to it.
     """
-    again = fleet.patience.again
+    again = fleet.timing.again
     try:
         await asyncio.sleep(again)
         await fleet.admit(server.endpoint, prompt_id, at)
@@ -9451,7 +9469,7 @@ async def watch(
     server: ComfyUIServer,
     job: Job,
     subscription: Subscription,
-    audience: Audience,
+    listener: ProgressListener,
     part: str,
     wait: float,
     fleet: Fleet,
@@ -9461,8 +9479,8 @@ async def watch(
 
     Raises `StillRunning` after `wait` seconds, `ServerGone`, and the error of an `Overruled`.
     """
-    now, patience = time.monotonic(), fleet.patience
-    deadline, pace = now + wait, Pace(patience, subscription.connected, now)
+    now, timing = time.monotonic(), fleet.timing
+    deadline, pace = now + wait, Pace(timing, subscription.connected, now)
     known_since = now  # a look at the queue from before the post, or before the last look-up, tells nothing new
     looking: asyncio.Task[None] | None = None
     renewed = False
@@ -9498,13 +9516,13 @@ async def watch(
             job = advance(job, event, now)
             if job.good and isinstance(event, (Absent, Silence)):
                 break  # the last frame was missed, and nobody can say more
-            _tell(job, event, audience, part, patience)
+            _tell(job, event, listener, part, timing)
     finally:
         if looking:
             looking.cancel()
             await asyncio.gather(looking, return_exceptions=True)
     if job.ended and not job.recorded and (not job.complete or not (job.outputs or job.sent) or job.failure):
-        job = advance(job, await _recorded(server, job.prompt_id, patience), time.monotonic())
+        job = advance(job, await _recorded(server, job.prompt_id, timing), time.monotonic())
     return job
 
 
@@ -9513,11 +9531,11 @@ class Pace:
     when the queue moves while it waits. Look-ups that bring nothing new grow apart. Times are those of
     `time.monotonic`."""
 
-    def __init__(self, patience: Patience, connected: bool, now: float) -> None:
-        self._patience = patience
-        self._interval = patience.look_up if connected else patience.polling
+    def __init__(self, timing: Timing, connected: bool, now: float) -> None:
+        self._patience = timing
+        self._interval = timing.look_up if connected else timing.polling
         self._looked = now
-        self.due = now + patience.first
+        self.due = now + timing.first
 
     def looking(self, now: float) -> None:
         """A look-up begins; its answer will say when the next one is due."""
@@ -9543,19 +9561,19 @@ class Pace:
             self.due = now + self._interval
 
 
-def _tell(job: Job, event: Event, audience: Audience, part: str, patience: Patience) -> None:
-    """Show how the job stands. Raises `ServerGone` when for `patience.gone` seconds no connection could be made, or, of
+def _tell(job: Job, event: Event, listener: ProgressListener, part: str, timing: Timing) -> None:
+    """Show how the job stands. Raises `ServerGone` when for `timing.gone` seconds no connection could be made, or, of
     a job that the server may never have got, nothing was heard."""
     now = time.monotonic()
     if isinstance(event, Silence) and job.silent_since is not None:
         since = job.refused_since if job.taken else job.silent_since
-        if since is not None and now - since >= patience.gone:
-            refused = job.refused_since is not None and now - job.refused_since >= patience.gone
+        if since is not None and now - since >= timing.gone:
+            refused = job.refused_since is not None and now - job.refused_since >= timing.gone
             raise ServerGone(f"ComfyUI stopped answering in the middle of the run. {event.reason}", refused=refused)
-        audience.status("silent", f"{part}ComfyUI does not answer at the moment")
+        listener.status("silent", f"{part}ComfyUI does not answer at the moment")
     else:
         phase, text = describe(job, now)
-        audience.status(phase, part + text, job.fraction)
+        listener.status(phase, part + text, job.fraction)
 
 
 async def _look(server: ComfyUIServer, prompt_id: str, subscription: Subscription, since: float) -> None:
@@ -9576,9 +9594,9 @@ async def _look_up(server: ComfyUIServer, prompt_id: str, since: float) -> Event
         return Silence(error.message, isinstance(error, ServerUnreachable) and error.refused)
 
 
-async def _recorded(server: ComfyUIServer, prompt_id: str, patience: Patience) -> Event:
+async def _recorded(server: ComfyUIServer, prompt_id: str, timing: Timing) -> Event:
     """The history entry of a run that has ended, which may take a moment to appear; `Gap` when it does not."""
-    for pause in (0.0, 0.1, 0.2, 0.4, patience.settle):
+    for pause in (0.0, 0.1, 0.2, 0.4, timing.settle):
         await asyncio.sleep(pause)
         event = await _look_up(server, prompt_id, time.monotonic())
         if isinstance(event, Recorded):
@@ -9599,28 +9617,30 @@ async def _recorded(server: ComfyUIServer, prompt_id: str, patience: Patience) -
 # before all else about the call is known to be right: `place_files` returns them, and run/make.py uploads them.
 #
 # An input that gets nothing keeps its author's file where the server has that. Else it is cut out of the graph, or, where
-# the workflow cannot do without it, written down in `Choice.wanting` for run/planning.py to refuse.
+# the workflow cannot do without it, written down in `FittedWorkflow.wanting` for run/planning.py to refuse.
 #
 # `freshen` comes before all that: it asks anew for the definitions of nodes whose lists lack what the call names.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-async def freshen(server: ComfyUIServer, choice: Choice, wish: Wish) -> Choice:
-    """The choice with the definitions of the nodes that load LoRAs, if the wish has any, and with new definitions of
-    nodes that do not offer what the wish names: files are added all the time."""
+async def freshen(server: ComfyUIServer, choice: FittedWorkflow, request: Request) -> FittedWorkflow:
+    """The choice with the definitions of the nodes that load LoRAs, if the request has any, and with new definitions of
+    nodes that do not offer what the request names: files are added all the time."""
     workflow, definitions = choice.workflow, choice.definitions
-    stale = set(LORA_LOADERS) if wish.loras or "loras" in wish.inputs else set()
-    for name, wanted in wish.inputs.items():
+    stale = set(LORA_LOADERS) if request.loras or "loras" in request.inputs else set()
+    for name, wanted in request.inputs.items():
         names = workflow.spec(name, definitions).names if workflow.find(name) else ()
         if names and find_name(str(wanted.value), names) is None:
             stale.update(workflow.graph[target.node_id]["class_type"] for target in workflow.find(name) or ())
     return replace(choice, definitions=await server.define_anew(definitions, stale, DOUBT_SECONDS))
 
 
-async def place_files(server: ComfyUIServer, choice: Choice, wish: Wish) -> tuple[Choice, list[InputFile]]:
-    """The choice with the wish's files named in the workflow's inputs of their kinds, in order, and the files that have
-    to be uploaded for it. Where nothing is given for a kind, what the chat offers is taken. Where the workflow takes a
-    mask and none is given, but one picture more than it has inputs for pictures, the last picture is the mask.
+async def place_files(
+    server: ComfyUIServer, choice: FittedWorkflow, request: Request
+) -> tuple[FittedWorkflow, list[InputFile]]:
+    """The choice with the request's files named in the workflow's inputs of their kinds, in order, and the files that
+    have to be uploaded for it. Where nothing is given for a kind, what the chat offers is taken. Where the workflow
+    takes a mask and none is given, but one picture more than it has inputs for pictures, the last picture is the mask.
 
     An input that gets nothing keeps its author's file; where the server does not have that, the input is left out if
     the workflow can do without it, and else noted as wanting.
@@ -9629,7 +9649,7 @@ async def place_files(server: ComfyUIServer, choice: Choice, wish: Wish) -> tupl
     mask without which a bundled workflow would paint nothing.
     """
     inputs = file_inputs(choice.workflow.graph, choice.definitions)
-    files, mask = await _with_offers(wish, inputs), wish.mask
+    files, mask = await _with_offers(request, inputs), request.mask
     pictures = [item for item in inputs if item.kind == "image"]
     masks = [item for item in inputs if item.takes_mask]
     given = [file for file in files if file is None or file.kind == "image"]
@@ -9639,7 +9659,7 @@ async def place_files(server: ComfyUIServer, choice: Choice, wish: Wish) -> tupl
     placed, waiting = _placed(choice, inputs, files)
     notes = [note for file in files if file for note in file.notes]
     if choice.saved:
-        kinds = [file.kind for file in files[len(wish.files) :] if file]
+        kinds = [file.kind for file in files[len(request.files) :] if file]
         kept = '"saved" in `images` keeps the workflow\'s own'
         notes += [f"no {kind} was given and the newest of the chat was taken; {kept}" for kind in kinds]
     if mask:
@@ -9663,10 +9683,10 @@ async def place_files(server: ComfyUIServer, choice: Choice, wish: Wish) -> tupl
     return replace(choice, notes=(*choice.notes, *dict.fromkeys(notes))), list(uploads.values())
 
 
-async def _with_offers(wish: Wish, inputs: Sequence[FileInput]) -> list[InputFile | None]:
-    """The wish's files and, of each kind that an input needs and of which none is given, what the chat offers."""
-    files = list(wish.files)
-    for kind, offer in wish.offers.items():
+async def _with_offers(request: Request, inputs: Sequence[FileInput]) -> list[InputFile | None]:
+    """The request's files and, of each kind that an input needs and of which none is given, what the chat offers."""
+    files = list(request.files)
+    for kind, offer in request.offers.items():
         wanted = any(item.kind == kind and item.needed for item in inputs)
         if wanted and not any(file is None or file.kind == kind for file in files):
             files.append(await offer())
@@ -9674,7 +9694,7 @@ async def _with_offers(wish: Wish, inputs: Sequence[FileInput]) -> list[InputFil
 
 
 def _placed(
-    choice: Choice, inputs: Sequence[FileInput], files: Sequence[InputFile | None]
+    choice: FittedWorkflow, inputs: Sequence[FileInput], files: Sequence[InputFile | None]
 ) -> tuple[dict[Target, InputFile], list[FileInput]]:
     """Which input gets which file, and the inputs that get none though something needs them. A file that is None keeps
     the author's in its input."""
@@ -9713,7 +9733,9 @@ def _masked(
     }
 
 
-def _check_unmasked(choice: Choice, masks: Sequence[FileInput], placed: Mapping[Target, InputFile]) -> list[str]:
+def _check_unmasked(
+    choice: FittedWorkflow, masks: Sequence[FileInput], placed: Mapping[Target, InputFile]
+) -> list[str]:
     """Notes on pictures that should bring a mask and have no transparent part. Raises `BadArgument` for those of a
     bundled workflow, which would paint nothing."""
     bare = [item for item in masks if item.masked and item.target in placed and not placed[item.target].transparent]
@@ -9737,8 +9759,8 @@ def _first_size(pictures: Sequence[FileInput], placed: Mapping[Target, InputFile
 
 
 async def _without_absent(
-    server: ComfyUIServer, choice: Choice, waiting: Sequence[FileInput], some: bool, notes: list[str]
-) -> Choice:
+    server: ComfyUIServer, choice: FittedWorkflow, waiting: Sequence[FileInput], some: bool, notes: list[str]
+) -> FittedWorkflow:
     """The choice without the inputs that got no file (`waiting`) and whose author's file the server does not have. What
     cannot be left out is wanting; nothing is left out of a saved workflow that got no file at all (`some` is false)."""
     workflow, definitions = choice.workflow, choice.definitions
@@ -9772,18 +9794,18 @@ async def _without_absent(
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/planning.py
 #
-# Binds a wish to its workflow: prompts, ready to post, within all ranges and limits.
+# Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
 #
-# `prepare` makes the `Plan`. Values are gathered, each over those before it: the defaults of the model's family, the size
-# or scale, the arguments that every workflow may have (prompt, steps, guidance...), and what is named in `inputs`. Then
-# they are spread over the prompts that the call takes (one with a batch, or several with seeds in a row), the LoRAs are
-# put in, and texts and file names are changed as ComfyUI's front end changes them before a run.
+# `prepare` makes the `BoundPrompts`. Values are gathered, each over those before it: the defaults of the model's family,
+# the size or scale, the arguments that every workflow may have (prompt, steps, guidance...), and what is named in
+# `inputs`. Then they are spread over the prompts that the call takes (one with a batch, or several with seeds in a row),
+# the LoRAs are put in, and texts and file names are changed as ComfyUI's front end changes them before a run.
 #
 # Three rules for a value that does not fit. A number outside the range of its node is moved into it, with a note. A name
 # that does not exist is refused, with those most like it. What the administrator does not allow is refused with the
 # limit: `check_limits` reads it off the finished graph, whoever put the number there.
 #
-# Nothing here does any I/O: the node definitions come with the `Choice`, the seed and the time as arguments.
+# Nothing here does any I/O: the node definitions come with the `FittedWorkflow`, the seed and the time as arguments.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -9792,7 +9814,7 @@ EXTRAS = ("size", "count", "loras", "strength", "scale")  # what `inputs` may na
 
 
 @dataclass(frozen=True)
-class Plan:
+class BoundPrompts:
     """The prompts that make up a call, bound and ready to post."""
 
     workflows: tuple[Workflow, ...]
@@ -9801,8 +9823,8 @@ class Plan:
     notes: tuple[str, ...]  # on what was changed or left out, for the model that called
 
 
-def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: datetime) -> Plan:
-    """Turn a wish into bound graphs, by the ranges of the server's own nodes and within the limits. `random_seed` is
+def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_seed: int, now: datetime) -> BoundPrompts:
+    """Turn a request into bound graphs, by the ranges of the server's own nodes and within the limits. `random_seed` is
     used where none is asked for, `now` for the dates in file names. Blocks: call it in a thread.
 
     Raises `BadArgument` and `ValueOutOfRange` for what cannot be understood, `ModelNotInstalled` for files that are not
@@ -9812,23 +9834,23 @@ def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: d
     if choice.task == "upscale":
         limits = replace(limits, megapixels=limits.upscaled_megapixels)
     extras: dict[str, Any] = {
-        name: wanted for name, wanted in wish.inputs.items() if name in EXTRAS and not workflow.find(name)
+        name: wanted for name, wanted in request.inputs.items() if name in EXTRAS and not workflow.find(name)
     }
-    wish = replace(wish, **extras)
+    request = replace(request, **extras)
     values = {name: value for name, value in choice.family.defaults.items() if name in workflow.parameters}
     if not choice.saved and "steps" in workflow.parameters:
         values["steps"] = min(values.get("steps", workflow.value("steps")), limits.steps)
-    values |= _plan_scale(choice, wish, limits, notes) or _plan_size(choice, wish.size, limits, notes)
-    values |= _plan_arguments(choice, wish, limits, notes)
-    values |= _plan_inputs(choice, {name: wish.inputs[name] for name in wish.inputs if name not in extras}, notes)
+    values |= _plan_scale(choice, request, limits, notes) or _plan_size(choice, request.size, limits, notes)
+    values |= _plan_arguments(choice, request, limits, notes)
+    values |= _plan_inputs(choice, {name: request.inputs[name] for name in request.inputs if name not in extras}, notes)
     prompted = any(workflow.find(name) == workflow.parameters.get("prompt") for name in values)
     if "prompt" in (workflow.open if choice.saved else workflow.parameters) and not prompted:
         raise BadArgument(f'The workflow "{workflow.name}" needs a prompt.', 'Give {"prompt": "…"} in `inputs`.')
     touched = {target.widget for name in values for target in workflow.find(name) or ()}
     _check_absent(choice, touched)
-    count = _plan_count(wish.count, limits, notes)
-    runs = _plan_runs(choice, values, count if wish.count else None, random_seed, notes)
-    loras = read_loras(wish.loras, definitions, notes) if wish.loras else []
+    count = _plan_count(request.count, limits, notes)
+    runs = _plan_runs(choice, values, count if request.count else None, random_seed, notes)
+    loras = read_loras(request.loras, definitions, notes) if request.loras else []
     ready = []
     for seed, run in runs:
         rng = random.Random(seed)
@@ -9839,7 +9861,7 @@ def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: d
     makes = {kind for _, kind in outputs(ready[0].graph, definitions)}
     for one in ready:
         check_limits(one, limits, touched, makes)
-    return Plan(tuple(ready), runs[0][0], str(ready[0].value("model") or choice.model), tuple(notes))
+    return BoundPrompts(tuple(ready), runs[0][0], str(ready[0].value("model") or choice.model), tuple(notes))
 
 
 # The size: so many times that of a picture, as asked for, like that of the picture, or as it was saved.
@@ -9850,28 +9872,28 @@ FOLLOWED = (0.2, 1.5)  # parts of a model's usual number of pixels; between them
 GRAIN, FILM_GRAIN = 16, 64  # pixels; sides in multiples of these suit every model, and every one for video
 
 
-def _plan_scale(choice: Choice, wish: Wish, limits: Limits, notes: list[str]) -> dict[str, int]:
+def _plan_scale(choice: FittedWorkflow, request: Request, limits: Limits, notes: list[str]) -> dict[str, int]:
     """The width and height of an enlarged picture, exactly so many times its own: as `scale` says, or twice where an
     upscale workflow is told nothing else. Empty when the size is asked for otherwise. Raises `LimitExceeded`."""
     workflow, picture = choice.workflow, choice.picture
     sized = {"width", "height"} <= set(workflow.parameters) and picture is not None
-    if wish.scale is None and (choice.task != "upscale" or wish.size or not sized):
+    if request.scale is None and (choice.task != "upscale" or request.size or not sized):
         return {}
     if not sized or picture is None:
         notes.append(f'the workflow "{workflow.name}" has a scale of its own; scale was left out')
         return {}
-    if wish.scale is None and (sides := _sides_named(choice, wish)):
+    if request.scale is None and (sides := _sides_named(choice, request)):
         if len(sides) == 2:
             return {}
         ((name, length),) = sides.items()
         scale = length / getattr(picture, name)
         return {"width": max(round(picture.width * scale), 1), "height": max(round(picture.height * scale), 1)}
-    wanted = wish.scale or Wanted(2, "scale")
+    wanted = request.scale or Argument(2, "scale")
     if isinstance(wanted.value, str):  # "4x"
         wanted = replace(wanted, value=wanted.value.strip().lower().strip("x×"))
     scale, note = fit_number(wanted, SCALE)
     notes += [note] if note else []
-    notes += ["scale was followed, and size left out"] if wish.size else []
+    notes += ["scale was followed, and size left out"] if request.size else []
     size = Size(round(picture.width * scale), round(picture.height * scale))
     longest, side = (max(one.width, one.height) for one in (size, picture))
     bound = workflow.spec("width" if picture.width > picture.height else "height", choice.definitions).maximum
@@ -9890,10 +9912,10 @@ def _plan_scale(choice: Choice, wish: Wish, limits: Limits, notes: list[str]) ->
     return {"width": size.width, "height": size.height}
 
 
-def _sides_named(choice: Choice, wish: Wish) -> dict[str, float]:
+def _sides_named(choice: FittedWorkflow, request: Request) -> dict[str, float]:
     """The width and height that the `inputs` of a call name, without those of 0, which stands for "in proportion"."""
     workflow, sides = choice.workflow, dict[str, float]()
-    for name, wanted in wish.inputs.items():
+    for name, wanted in request.inputs.items():
         for side in ("width", "height"):
             if workflow.find(name) == workflow.parameters[side]:
                 length, _ = fit_number(wanted, workflow.spec(side, choice.definitions))
@@ -9901,7 +9923,7 @@ def _sides_named(choice: Choice, wish: Wish) -> dict[str, float]:
     return sides
 
 
-def _plan_size(choice: Choice, size: Wanted | None, limits: Limits, notes: list[str]) -> dict[str, int]:
+def _plan_size(choice: FittedWorkflow, size: Argument | None, limits: Limits, notes: list[str]) -> dict[str, int]:
     """The width and height in which the workflow works: what is asked for, else a size for the picture that it works
     on, else its own. Empty where the workflow has none, or where what its author saved stays. Raises `LimitExceeded`
     for more pixels than allowed, but only where just so many were asked for; else the size is made smaller."""
@@ -9953,18 +9975,18 @@ def followed(picture: Size, megapixels: float, most: float, grain: int = GRAIN) 
 # What is asked for by an argument or by the name of an input.
 
 
-def _plan_arguments(choice: Choice, wish: Wish, limits: Limits, notes: list[str]) -> dict[str, Any]:
+def _plan_arguments(choice: FittedWorkflow, request: Request, limits: Limits, notes: list[str]) -> dict[str, Any]:
     """The values of the arguments that every workflow may have. What this one does not have is left out, with a note.
     Raises `BadArgument` for a prompt that it does not take, and `LimitExceeded` for too many steps."""
     workflow, values = choice.workflow, dict[str, Any]()
-    prompt = None if wish.prompt is None else Wanted(wish.prompt, "The argument prompt")
+    prompt = None if request.prompt is None else Argument(request.prompt, "The argument prompt")
     if prompt and "prompt" not in workflow.parameters:
         raise BadArgument(
             f'The workflow "{workflow.name}" takes no prompt.',
             "describe_workflow tells what it takes, and run_workflow runs it.",
         )
-    asked = {"prompt": prompt, "negative_prompt": wish.negative_prompt}
-    asked |= {"steps": wish.steps, "guidance": wish.guidance, "seed": wish.seed, "strength": wish.strength}
+    asked = {"prompt": prompt, "negative_prompt": request.negative_prompt}
+    asked |= {"steps": request.steps, "guidance": request.guidance, "seed": request.seed, "strength": request.strength}
     for name, wanted in asked.items():
         if wanted is None:
             continue
@@ -9976,12 +9998,12 @@ def _plan_arguments(choice: Choice, wish: Wish, limits: Limits, notes: list[str]
             notes.append(f'the workflow "{workflow.name}" has no {name}; it was left out')
         elif wanted.level == 0:
             notes.append(f'the workflow "{workflow.name}" takes no negative prompt; it was left out')
-    if wish.steps and (as_number(values.get("steps")) or 0) > limits.steps:
-        raise _over_limit(wish.steps, values["steps"], f"at most {limits.steps} steps")
+    if request.steps and (as_number(values.get("steps")) or 0) > limits.steps:
+        raise _over_limit(request.steps, values["steps"], f"at most {limits.steps} steps")
     return values
 
 
-def _plan_inputs(choice: Choice, inputs: Mapping[str, Wanted], notes: list[str]) -> dict[str, Any]:
+def _plan_inputs(choice: FittedWorkflow, inputs: Mapping[str, Argument], notes: list[str]) -> dict[str, Any]:
     """The values of what is asked for by name, made to fit. Files are given as files and never by a name: the server's
     folders hold everybody's. Raises `BadArgument` for a name that the workflow does not have."""
     workflow, definitions, values = choice.workflow, choice.definitions, dict[str, Any]()
@@ -10000,7 +10022,7 @@ def _plan_inputs(choice: Choice, inputs: Mapping[str, Wanted], notes: list[str])
     return values
 
 
-def _check_absent(choice: Choice, touched: set[Target]) -> None:
+def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
     """Raises `BadArgument` for pictures and the like, and `ModelNotInstalled` for model files, that the workflow names,
     the server does not have, and the call did not replace."""
     name = f'The workflow "{choice.workflow.name}" needs'
@@ -10018,7 +10040,7 @@ def _check_absent(choice: Choice, touched: set[Target]) -> None:
 # How many pictures, and with which seeds and LoRAs.
 
 
-def _plan_count(count: Wanted | None, limits: Limits, notes: list[str]) -> int:
+def _plan_count(count: Argument | None, limits: Limits, notes: list[str]) -> int:
     """How many pictures are asked for, 1 where that is not said. Raises `LimitExceeded`."""
     if count is None:
         return 1
@@ -10030,7 +10052,7 @@ def _plan_count(count: Wanted | None, limits: Limits, notes: list[str]) -> int:
 
 
 def _plan_runs(
-    choice: Choice, values: Mapping[str, Any], count: int | None, random_seed: int, notes: list[str]
+    choice: FittedWorkflow, values: Mapping[str, Any], count: int | None, random_seed: int, notes: list[str]
 ) -> list[tuple[int | None, dict[str, Any]]]:
     """The seed and the values of each prompt that the call takes: one prompt with a batch, or one for each picture,
     with seeds in a row. `count` is None where it was not asked for.
@@ -10060,7 +10082,7 @@ def _plan_runs(
     return [(one, {**first, "seed": one, **values}) for one in seeds]
 
 
-def read_loras(wanted: Wanted, definitions: Definitions, notes: list[str]) -> list[Lora]:
+def read_loras(wanted: Argument, definitions: Definitions, notes: list[str]) -> list[Lora]:
     """LoRAs given as "name" or "name:0.8", several in a list or behind commas, as files that are installed. Strengths
     are made to fit, with a note.
 
@@ -10084,7 +10106,7 @@ def read_loras(wanted: Wanted, definitions: Definitions, notes: list[str]) -> li
             like = closest(name, choices)
             hint = f"Installed are, among others: {quoted(like)}." if like else "No LoRA is installed."
             raise ModelNotInstalled(f'{wanted.name} has "{shortened(name)}", and no such LoRA is installed.', hint)
-        fitted, note = fit_number(Wanted(asked, f'the strength of the LoRA "{file}"', wanted.level), strength)
+        fitted, note = fit_number(Argument(asked, f'the strength of the LoRA "{file}"', wanted.level), strength)
         notes += [note] if note else []
         loras.append(Lora(file, fitted))
     return loras
@@ -10173,7 +10195,7 @@ def number_in(graph: Graph, value: Any) -> float | None:
     return as_number(value)
 
 
-def _over_limit(wanted: Wanted, value: Any, limit: str) -> LimitExceeded:
+def _over_limit(wanted: Argument, value: Any, limit: str) -> LimitExceeded:
     """The error of an argument that asks for more than is allowed."""
     return LimitExceeded(
         f"{wanted.name} is {shortened(value, 20)}, and the administrator allows {limit}.", f"Ask for {limit}."
@@ -10183,16 +10205,17 @@ def _over_limit(wanted: Wanted, value: Any, limit: str) -> LimitExceeded:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/make.py
 #
-# From a wish to finished files: a server chosen, prompts run, what they made fetched.
+# From a request to finished files: a server chosen, prompts run, what they made fetched.
 #
 # `make` goes around until the files are there or nothing helps:
 #
 # - `assign` chooses server and workflow together, since what is installed differs from server to server, puts the files
 #   of the call in place and binds the prompts.
-# - `Harvest.reap` has each prompt followed to its end (run/follow.py), and `collect` fetches what it made.
+# - `RunProgress.reap` has each prompt followed to its end (run/follow.py), and `collect` fetches what it made.
 #
-# A failure that another server may mend begins the next round, which binds anew out of the wish as it was given. What was
-# made before stays in the `Harvest`, and is handed over in the end, with a note on what is missing. The result is `Made`.
+# A failure that another server may mend begins the next round, which binds anew out of the request as it was given. What
+# was made before stays in the `RunProgress`, and is handed over in the end, with a note on what is missing. The result is
+# `RunResult`.
 #
 # `Memory` is what is done where ComfyUI shares its graphics card with a language model.
 # ----------------------------------------------------------------------------------------------------------------------
@@ -10203,10 +10226,10 @@ CACHED_NOTE = "ComfyUI had this very picture already: prompt, seed and settings 
 
 
 @dataclass(frozen=True)
-class Made:
-    """What became of a wish: files, and what there is to tell of them."""
+class RunResult:
+    """What became of a request: files, and what there is to tell of them."""
 
-    products: tuple[Product, ...]
+    products: tuple[OutputFile, ...]
     seed: int | None  # of the first prompt; None where the workflow has none
     model: str
     workflow: str
@@ -10237,20 +10260,20 @@ class Memory:
 
 
 async def make(
-    wish: Wish,
+    request: Request,
     endpoints: Sequence[Endpoint],
     limits: Limits,
-    audience: Audience,
+    listener: ProgressListener,
     *,
     catalogue: Catalogue = Catalogue(),
     previews: bool = True,
     wanted: Format = Format(),
-    patience: Patience = Patience(),
+    timing: Timing = Timing(),
     owner: Owner | None = None,
     memory: Memory = Memory(),
     elsewhere: Sequence[Endpoint] = (),
-) -> Made:
-    """From a wish to finished files, on the server that will be done soonest. Cancelling it cancels the job there.
+) -> RunResult:
+    """From a request to finished files, on the server that will be done soonest. Cancelling it cancels the job there.
 
     A post that a server certainly did not take goes to the next server. A job that its server lost is posted once more,
     to another server, or to the same one where that answers again; so is one whose post, as far as anybody can tell,
@@ -10259,27 +10282,27 @@ async def make(
 
     Raises as `assign`, `follow` and `collect` do, unless some files of the call are there: then these are the result.
     """
-    audience.status("connecting", "Connecting to ComfyUI")
-    fleet = await Fleet(tuple(endpoints), limits, owner or Owner(), patience, tuple(elsewhere)).found()
+    listener.status("connecting", "Connecting to ComfyUI")
+    fleet = await Fleet(tuple(endpoints), limits, owner or Owner(), timing, tuple(elsewhere)).found()
     random_seed, moment = secrets.randbelow(MAX_SEED + 1), datetime.now()
-    harvest, gone, again = Harvest(wish.called), set[Endpoint](), False
+    progress, gone, again = RunProgress(request.called), set[Endpoint](), False
     failed: tuple[Assignment, ComfyUIError] | None = None  # why another server is needed
     while True:
         async with contextlib.AsyncExitStack() as stack:
-            choosing = assign(fleet, wish, catalogue, gone, random_seed, moment, audience)
+            choosing = assign(fleet, request, catalogue, gone, random_seed, moment, listener)
             try:
                 assigned = await stack.enter_async_context(choosing)
             except ComfyUIError:
                 if failed is None:
                     raise
-                if not harvest.collected:
+                if not progress.collected:
                     raise failed[1] from None
-                harvest.note_missing(failed[1].message)
-                return harvest.made(failed[0])
+                progress.note_missing(failed[1].message)
+                return progress.made(failed[0])
             await stack.enter_async_context(memory.shared(assigned.server))
             server = assigned.server
             try:
-                await harvest.reap(fleet, assigned, audience, previews, wanted)
+                await progress.reap(fleet, assigned, listener, previews, wanted)
             except ComfyUIError as error:
                 lost = isinstance(error, JobLost) or (isinstance(error, ServerGone) and error.refused)
                 untaken = isinstance(error, ServerError) and error.untaken
@@ -10295,16 +10318,16 @@ async def make(
                     again = True
                     gone |= {server.endpoint} if isinstance(error, ServerGone) else set()
                     if not isinstance(error, JobLost) or error.arrived:
-                        harvest.notes.append(f"{server.endpoint.name} lost the job, and it was run again")
-                        audience.status("connecting", "ComfyUI lost the job; it is run again")
+                        progress.notes.append(f"{server.endpoint.name} lost the job, and it was run again")
+                        listener.status("connecting", "ComfyUI lost the job; it is run again")
                     continue
-                if not harvest.collected:
-                    if isinstance(error, StillRunning) and harvest.parts > 1:
-                        error.message += f" It makes 1 of {harvest.parts}; the others were not begun."
+                if not progress.collected:
+                    if isinstance(error, StillRunning) and progress.parts > 1:
+                        error.message += f" It makes 1 of {progress.parts}; the others were not begun."
                     raise
-                harvest.note_missing(error.message)
-                harvest.running = error.job_id if isinstance(error, StillRunning) else ""
-            return harvest.made(assigned)
+                progress.note_missing(error.message)
+                progress.running = error.job_id if isinstance(error, StillRunning) else ""
+            return progress.made(assigned)
 
 
 # Choosing a server, and everything that has to be right before a prompt is posted there.
@@ -10315,37 +10338,40 @@ class Assignment:
     """A call's prompts, ready to post on the server that was chosen for them."""
 
     server: ComfyUIServer
-    choice: Choice
-    plan: Plan
+    choice: FittedWorkflow
+    plan: BoundPrompts
     posted: Callable[[], None]  # to be called when the server's queue shows the first of them
 
 
 @contextlib.asynccontextmanager
 async def assign(
     fleet: Fleet,
-    wish: Wish,
+    request: Request,
     catalogue: Catalogue,
     gone: Collection[Endpoint],
     random_seed: int,
     moment: datetime,
-    audience: Audience,
+    listener: ProgressListener,
 ) -> AsyncIterator[Assignment]:
-    """The server that will be done soonest of those that have what the wish needs, with the files in place and the
+    """The server that will be done soonest of those that have what the request needs, with the files in place and the
     prompts bound. None of those that are `gone`.
 
     Where one server has the model or workflow of a valve and another has not, the one that has it is taken. Raises as
     `Fleet.in_order` does, and what the first server said where none can do it.
     """
     errors: list[ComfyUIError] = []
-    order = await fleet.in_order(str(wish.workflow.value) if wish.workflow else "", gone)
-    strict = wish.insisting() if len(order) > 1 else wish
+    order = await fleet.in_order(str(request.workflow.value) if request.workflow else "", gone)
+    strict = request.insisting() if len(order) > 1 else request
     async with contextlib.AsyncExitStack() as stack:
-        for endpoint, asked in [*((one, strict) for one in order), *((one, wish) for one in order if strict != wish)]:
+        for endpoint, asked in [
+            *((one, strict) for one in order),
+            *((one, request) for one in order if strict != request),
+        ]:
             server = await stack.enter_async_context(open_server(endpoint))
             coming = stack.enter_context(contextlib.ExitStack())
             coming.enter_context(server.record.expecting())
             try:
-                choice, plan = await _ready(server, asked, catalogue, fleet.limits, random_seed, moment, audience)
+                choice, plan = await _ready(server, asked, catalogue, fleet.limits, random_seed, moment, listener)
             except (ServerError, WorkflowRefused, UnknownWorkflow) as error:
                 coming.close()
                 errors.append(error)
@@ -10364,22 +10390,22 @@ async def assign(
 
 async def _ready(
     server: ComfyUIServer,
-    wish: Wish,
+    request: Request,
     catalogue: Catalogue,
     limits: Limits,
     random_seed: int,
     moment: datetime,
-    audience: Audience,
-) -> tuple[Choice, Plan]:
-    """A wish bound for one server, with its files there. The files are sent last: not before everything else about the
-    call is known to be right."""
-    choice = await choose(server, wish, catalogue)
-    choice, files = await place_files(server, await freshen(server, choice, wish), wish)
+    listener: ProgressListener,
+) -> tuple[FittedWorkflow, BoundPrompts]:
+    """A request bound for one server, with its files there. The files are sent last: not before everything else about
+    the call is known to be right."""
+    choice = await choose(server, request, catalogue)
+    choice, files = await place_files(server, await freshen(server, choice, request), request)
     if choice.saved:
-        wish = wish.against_author()
-    plan = await asyncio.to_thread(prepare, choice, wish, limits, random_seed, moment)
+        request = request.against_author()
+    plan = await asyncio.to_thread(prepare, choice, request, limits, random_seed, moment)
     if files:
-        audience.status("uploading", "Sending the files to ComfyUI")
+        listener.status("uploading", "Sending the files to ComfyUI")
         names = await gather(PARALLEL_FILES, [functools.partial(server.upload, file) for file in files])
         renamed = {file.stored_name: name for file, name in zip(files, names, strict=True) if file.stored_name != name}
         if renamed:
@@ -10392,7 +10418,7 @@ async def _ready(
 
 
 @dataclass
-class Harvest:
+class RunProgress:
     """What a call has made so far, of all its prompts and on all the servers that it came to."""
 
     name: str  # what files are called after
@@ -10403,7 +10429,7 @@ class Harvest:
     running: str = ""  # the id of the job that outlived the wait
 
     async def reap(
-        self, fleet: Fleet, assigned: Assignment, audience: Audience, previews: bool, wanted: Format
+        self, fleet: Fleet, assigned: Assignment, listener: ProgressListener, previews: bool, wanted: Format
     ) -> None:
         """Run the prompts that are left on the server that was chosen for them, one after the other. Raises as `follow`
         and `collect` do; what was made before stays."""
@@ -10425,11 +10451,11 @@ class Harvest:
             name, stem = assigned.choice.workflow.name, file_stem(self.name, seed)
             about = {"workflow": name, "model": plan.model, "seed": seed, "name": stem}
             job, dropped = await follow(
-                server, graph, audience, part, wait, previews, fleet.patience, fleet, about, assigned.posted
+                server, graph, listener, part, wait, previews, fleet.timing, fleet, about, assigned.posted
             )
-            audience.status("saving", f"{part}Saving")
+            listener.status("saving", f"{part}Saving")
             try:
-                collected = await collect(server, job, graph, wanted, fleet.patience)
+                collected = await collect(server, job, graph, wanted, fleet.timing)
             except BaseException as error:
                 leave(job.prompt_id)
                 if not isinstance(error, ServerGone):
@@ -10445,26 +10471,26 @@ class Harvest:
         """Note that not all were made, and why."""
         self.notes.append(f"only {len(self.collected)} of {self.parts} were made: {reason}")
 
-    def made(self, assigned: Assignment) -> Made:
+    def made(self, assigned: Assignment) -> RunResult:
         """All of it as the result of the call, with what was chosen in the end."""
         plan, name = assigned.plan, assigned.choice.workflow.name
         products = tuple(product for one in self.collected for product in one.products)
         texts = tuple(text for one in self.collected for text in one.texts)
         seconds, notes = time.monotonic() - self.begun, tuple(dict.fromkeys(self.notes))
-        return Made(products, plan.seed, plan.model, name, seconds, notes, texts, self.running)
+        return RunResult(products, plan.seed, plan.model, name, seconds, notes, texts, self.running)
 
 
 @dataclass(frozen=True)
 class Collected:
     """What one run made: its files, the texts that nodes showed, and notes on both."""
 
-    products: tuple[Product, ...]
+    products: tuple[OutputFile, ...]
     texts: tuple[str, ...]
     notes: tuple[str, ...]
 
 
 async def collect(
-    server: ComfyUIServer, job: Job, graph: Graph, wanted: Format = Format(), patience: Patience = Patience()
+    server: ComfyUIServer, job: Job, graph: Graph, wanted: Format = Format(), timing: Timing = Timing()
 ) -> Collected:
     """The run's files, in the order of the graph's nodes, in the format that is `wanted`. What is only shown (by
     preview nodes) counts only when nothing was saved, and pictures of the websocket come last.
@@ -10479,10 +10505,10 @@ async def collect(
     taken = list(places.values())  # several nodes may tell of one file
     texts = tuple(dict.fromkeys(output.text for output in found if output.type == "text"))
 
-    async def bring(output: Output) -> tuple[Product, tuple[str, ...]]:
+    async def bring(output: Output) -> tuple[OutputFile, tuple[str, ...]]:
         if output.type == "text":
             return text_product(output.text), ()
-        data = await fetch(server, output, patience)
+        data = await fetch(server, output, timing)
         return await asyncio.to_thread(deliver, data, output.filename, wanted)
 
     brought = await gather(PARALLEL_FILES, [functools.partial(bring, output) for output in taken])
@@ -10497,10 +10523,10 @@ async def collect(
     raise NothingMade("The run ended well, but saved nothing.")
 
 
-async def fetch(server: ComfyUIServer, output: Output, patience: Patience) -> bytes:
+async def fetch(server: ComfyUIServer, output: Output, timing: Timing) -> bytes:
     """A file's bytes, asked for again and again while the server does not answer: the file has outlived its run, and
-    outlives a restart. Raises `ServerGone` after `patience.gone` seconds of that, and as `ComfyUIServer.view` does."""
-    pause = patience.settle
+    outlives a restart. Raises `ServerGone` after `timing.gone` seconds of that, and as `ComfyUIServer.view` does."""
+    pause = timing.settle
     failed_at = refused_at = math.inf  # when it began to fail, and when to find no connection
     while True:
         try:
@@ -10510,14 +10536,14 @@ async def fetch(server: ComfyUIServer, output: Output, patience: Patience) -> by
         except ServerUnreachable as error:
             now = time.monotonic()
             failed_at, refused_at = min(failed_at, now), min(refused_at, now) if error.refused else math.inf
-            if now - (refused_at if error.refused else failed_at) >= patience.gone:
+            if now - (refused_at if error.refused else failed_at) >= timing.gone:
                 raise ServerGone(
                     f"ComfyUI stopped answering before its files were fetched. {error.message}",
                     f'"{output.filename}" is in ComfyUI\'s output folder.',
                     error.refused,
                 ) from None
         await asyncio.sleep(pause * random.uniform(0.8, 1.2))
-        pause = min(pause * 2, patience.longest)
+        pause = min(pause * 2, timing.longest)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -10602,12 +10628,12 @@ async def bring(
     fleet: Fleet,
     endpoint: Endpoint,
     prompt: Prompt,
-    audience: Audience,
+    listener: ProgressListener,
     *,
     previews: bool = True,
     wanted: Format = Format(),
     wait: float = CHECK_SECONDS,
-) -> Made:
+) -> RunResult:
     """What a job made that an earlier call started, after a while of waiting if need be. A Stop ends only the waiting.
 
     Raises `StillRunning` after `wait` seconds, and at once for a job that another call is following; and the job's own
@@ -10619,23 +10645,23 @@ async def bring(
     graph, about = prompt.graph, mark_of(prompt)
     job = replace(Job.posted(prompt.prompt_id, graph), complete=False, away=True)
     job = advance(job, prompt.state, time.monotonic())
-    on_preview = audience.preview if previews else ignore_preview
+    on_preview = listener.preview if previews else ignore_preview
     attend(prompt.prompt_id)
     try:
         async with open_server(endpoint) as server:
             if not job.ended:
                 async with server.connection.listen(prompt.prompt_id, picture_nodes(graph), on_preview) as subscription:
-                    job = await watch(server, job, subscription, audience, "", wait, fleet)
+                    job = await watch(server, job, subscription, listener, "", wait, fleet)
             job = judge(job, graph)
-            audience.status("saving", "Saving")
-            collected = await collect(server, job, graph, wanted, fleet.patience)
+            listener.status("saving", "Saving")
+            collected = await collect(server, job, graph, wanted, fleet.timing)
     except BaseException:
         leave(prompt.prompt_id)
         raise
     seed = about.get("seed") if isinstance(about.get("seed"), int) else None
     model, workflow = (str(about.get(name) or "") for name in ("model", "workflow"))
     notes = (*collected.notes, *missed_pictures(job, graph))
-    return Made(collected.products, seed, model, workflow, 0.0, notes, collected.texts)
+    return RunResult(collected.products, seed, model, workflow, 0.0, notes, collected.texts)
 
 
 def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]:
@@ -10856,8 +10882,8 @@ def read_data_uri(uri: str) -> tuple[str, bytes]:
 #
 # Shows a run in the message: queue position, percentage, and the picture coming up.
 #
-# The texts are those of run/job.py's `describe`. A `Display` is the `Audience` of a run in Open WebUI, and sends two
-# kinds of events, both live only (`Chat._live`), so that nothing of them is written to the database:
+# The texts are those of run/job.py's `describe`. A `Display` is the `ProgressListener` of a run in Open WebUI, and sends
+# two kinds of events, both live only (`Chat._live`), so that nothing of them is written to the database:
 #
 #     {"type": "status", "data": {"description": "Waiting, 2 ahead", "done": False}}
 #     {"type": "chat:message:files", "data": {"files": [<the message's own files>, {"type": "image", "url": "data:..."}]}}
@@ -11011,11 +11037,11 @@ class ChatFile:
 REMEMBERED_CHATS = 200  # that are not in the database
 REMEMBERED_MESSAGES = 200  # of each; a channel has no end
 # Chat id -> message id -> what was made for it, in chats that are not in the database.
-ELSEWHERE: dict[str, dict[str, "Passing"]] = {}
+ELSEWHERE: dict[str, dict[str, "UnsavedMessage"]] = {}
 
 
 @dataclass(frozen=True)
-class Passing:
+class UnsavedMessage:
     """What was made for a message in a chat that is not in the database."""
 
     turn: int  # of the user's messages, from 1; 0 where none is known
@@ -11030,7 +11056,7 @@ DRAWN = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "im
 
 
 @dataclass
-class Kept:
+class StoredOutputs:
     """What is stored of a job that made `of` files."""
 
     of: int
@@ -11165,7 +11191,7 @@ class Chat:
 
     # What was made: stored as the user's files, and shown in the message.
 
-    async def keep(self, products: Sequence[Product], stem: str) -> list[dict[str, Any]]:
+    async def keep(self, products: Sequence[OutputFile], stem: str) -> list[dict[str, Any]]:
         """Store files as the user's own, under telling names, and show them in the message, in their order.
 
         Returns what a message holds of each. What was stored before a failure is shown all the same; raises
@@ -11173,7 +11199,7 @@ class Chat:
         """
         gate = asyncio.Semaphore(STORED_AT_ONCE)
 
-        async def store(index: int, product: Product) -> dict[str, Any]:
+        async def store(index: int, product: OutputFile) -> dict[str, Any]:
             name = f"{stem}-{index + 1}" if len(products) > 1 else stem
             async with gate:
                 return await self._upload(f"{name}.{product.ending}", product)
@@ -11199,7 +11225,7 @@ class Chat:
         hint += f" The other {len(stored)} are stored{' and shown' * self.shown}." if stored else ""
         raise StorageRefused(f"Open WebUI did not store the file: {shortened(reason, 200)}", hint)
 
-    async def _upload(self, name: str, product: Product) -> dict[str, Any]:
+    async def _upload(self, name: str, product: OutputFile) -> dict[str, Any]:
         """Store one file; returns what a message holds of it. Its metadata tells which job made it, for `kept`."""
         from fastapi import UploadFile
         from open_webui.models.files import Files
@@ -11239,7 +11265,7 @@ class Chat:
             shown = await Chats.add_message_files_by_id_and_message_id(self.chat_id, self.message_id, stored) or shown
         elif self.chat_id:
             made = ELSEWHERE.setdefault(self.chat_id, {})
-            made[self.message_id] = Passing(len(self._said()), tuple(map(dict, shown)))
+            made[self.message_id] = UnsavedMessage(len(self._said()), tuple(map(dict, shown)))
             for remembered, most in ((made, REMEMBERED_MESSAGES), (ELSEWHERE, REMEMBERED_CHATS)):
                 for oldest in list(remembered)[:-most]:
                     del remembered[oldest]
@@ -11249,12 +11275,12 @@ class Chat:
         if self._display:
             self._display.preview_shown = False
 
-    async def kept(self, jobs: Mapping[str, float]) -> "dict[str, Kept]":
+    async def kept(self, jobs: Mapping[str, float]) -> "dict[str, StoredOutputs]":
         """What is stored already of the user's jobs, by prompt id. `jobs` tells for each when it was posted, in seconds
         since 1970: no older files are looked at. A job of which the user has deleted everything is not in it."""
         from open_webui.models.files import Files
 
-        found: dict[str, Kept] = {}
+        found: dict[str, StoredOutputs] = {}
         since = min(jobs.values(), default=math.inf)
         for page in range(KEPT_PAGES):
             files = await Files.search_files(str(self.user.get("id")), skip=page * KEPT_PAGE, limit=KEPT_PAGE)
@@ -11262,7 +11288,7 @@ class Chat:
                 told = ((item.meta or {}).get("data") or {}).get(JOB_KEY) or {}
                 job = str(told.get("prompt_id"))
                 if job in jobs:
-                    kept = found.setdefault(job, Kept(int(told["of"])))
+                    kept = found.setdefault(job, StoredOutputs(int(told["of"])))
                     kept.sources.append(str(told["source"]))
                     kept.files.append(message_file(item, "content" not in (item.data or {})))
             if len(files) < KEPT_PAGE or (files[-1].created_at or 0) < since:
@@ -11335,7 +11361,7 @@ class Chat:
             branch += [{"role": "assistant", "files": one.files} for one in made if one.turn == turn]
         return branch if said else [asked, *branch]
 
-    def _made(self) -> list[Passing]:
+    def _made(self) -> list[UnsavedMessage]:
         """What was made on this branch of a chat that is not in the database. Which of several answers to one message
         the user went on with, the results in the messages tell."""
         made = ELSEWHERE.get(self.chat_id, {})
@@ -11563,7 +11589,7 @@ def message_file(item: Any, drawn: bool) -> dict[str, Any]:
 TEXT_SHOWN = 100_000  # characters of a text that its dialog shows
 
 
-def file_page(product: Product, url: str) -> str:
+def file_page(product: OutputFile, url: str) -> str:
     """What Open WebUI's dialog shows of a file that is no picture, in Markdown: a player, the text, or a way to
     download it. It is stored with the file."""
     kind, _, detail = product.content_type.partition("/")
@@ -11801,9 +11827,9 @@ class UserValves(Tolerant):
 #
 # A key goes to its own address only: the administrator's never to one that a user typed in, nor the other way round.
 #
-# `Settings.wish`, `edit`, `enlarge` and `order` then make the `Wish` of a call out of its arguments, which go before all
-# valves. Each value carries whose it is (`Wanted`: level 0 for the call, 1 for the user, 2 for the administrator), so
-# that errors can name it and, of two that do not go together, the one of less right gives way.
+# `Settings.request`, `edit`, `enlarge` and `order` then make the `Request` of a call out of its arguments, which go
+# before all valves. Each value carries whose it is (`Argument`: level 0 for the call, 1 for the user, 2 for the
+# administrator), so that errors can name it and, of two that do not go together, the one of less right gives way.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -11814,13 +11840,13 @@ class Settings:
     endpoints: tuple[Endpoint, ...]  # in the order in which they are preferred
     limits: Limits
     previews: bool
-    preferences: Mapping[str, Wanted]  # argument -> what a valve says for when the call does not
+    preferences: Mapping[str, Argument]  # argument -> what a valve says for when the call does not
     catalogue: Catalogue = Catalogue()
     own_workflows: bool = False  # whether the caller may bring their own
     format: Format = Format()
     show_to_model: bool = False  # whether the model gets small copies of its pictures
     owner: Owner = field(default_factory=Owner)
-    patience: Patience = Patience()
+    timing: Timing = Timing()
     unload_ollama: bool = False
     free_seconds: float | None = None  # after a run, until ComfyUI's memory is freed; None for never
     others: tuple[Endpoint, ...] = ()  # the administrator's other servers, while the user names one
@@ -11828,19 +11854,22 @@ class Settings:
     @property
     def fleet(self) -> Fleet:
         """The servers of this call, and the rules for them."""
-        return Fleet(self.endpoints, self.limits, self.owner, self.patience, self.others)
+        return Fleet(self.endpoints, self.limits, self.owner, self.timing, self.others)
 
-    def wish(self, prompt: Any, **arguments: Any) -> Wish:
-        """The wish of a call for new pictures: its arguments first, then the user's valves, then the administrator's.
+    def request(self, prompt: Any, **arguments: Any) -> Request:
+        """The request of a call for new pictures: its arguments first, then the user's valves, then the
+        administrator's.
 
         Raises `BadArgument` when there is no prompt.
         """
         preferences = {name: wanted for name, wanted in self.preferences.items() if name != "edit_workflow"}
         wanted: dict[str, Any] = {**preferences, **_given(arguments)}
-        return Wish(_prompt(prompt), **wanted)
+        return Request(_prompt(prompt), **wanted)
 
-    def edit(self, prompt: Any, files: Sequence[InputFile | None], mask: Image.Image | None, **arguments: Any) -> Wish:
-        """The wish of a call that changes pictures. Size and workflow of the valves are for new pictures and do not
+    def edit(
+        self, prompt: Any, files: Sequence[InputFile | None], mask: Image.Image | None, **arguments: Any
+    ) -> Request:
+        """The request of a call that changes pictures. Size and workflow of the valves are for new pictures and do not
         hold; the valve "Workflow for edits" does. With a mask only workflows that paint into one are chosen.
 
         Raises `BadArgument` when there is no prompt.
@@ -11849,12 +11878,12 @@ class Settings:
         preferences = {names[name]: wanted for name, wanted in self.preferences.items() if name in names}
         wanted: dict[str, Any] = {**preferences, **_given(arguments)}
         tasks = ("inpaint",) if mask else CHANGING
-        return Wish(_prompt(prompt), tasks, files=tuple(files), mask=mask, **wanted)
+        return Request(_prompt(prompt), tasks, files=tuple(files), mask=mask, **wanted)
 
-    def enlarge(self, picture: InputFile | None, **arguments: Any) -> Wish:
-        """The wish for a larger copy of a picture. No valve holds."""
+    def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
+        """The request for a larger copy of a picture. No valve holds."""
         wanted: dict[str, Any] = _given(arguments)
-        return Wish(None, ("upscale",), files=(picture,), **wanted)
+        return Request(None, ("upscale",), files=(picture,), **wanted)
 
     def order(
         self,
@@ -11862,10 +11891,10 @@ class Settings:
         inputs: Any,
         files: Sequence[InputFile | None] = (),
         offers: Mapping[str, Offer] | None = None,
-    ) -> Wish:
-        """The wish of a call that names a workflow and its inputs, such as {"prompt": "a fox", "seed": 7}, also written
-        as JSON in a text. All other inputs stay as the workflow's author saved them. Without a name a workflow is
-        chosen that makes pictures, or that changes those which are given.
+    ) -> Request:
+        """The request of a call that names a workflow and its inputs, such as {"prompt": "a fox", "seed": 7}, also
+        written as JSON in a text. All other inputs stay as the workflow's author saved them. Without a name a workflow
+        is chosen that makes pictures, or that changes those which are given.
 
         Raises `BadArgument`.
         """
@@ -11876,17 +11905,17 @@ class Settings:
         if inputs and not isinstance(inputs, dict):
             raise BadArgument(f"The argument inputs is {shortened(inputs)}.", 'Give an object such as {"seed": 7}.')
         wanted = {
-            str(key): Wanted(value, f"The input {shortened(key, 60)}")
+            str(key): Argument(value, f"The input {shortened(key, 60)}")
             for key, value in (inputs or {}).items()
             if value is not None
             and (str(key) not in EXTRAS or is_given(str(key), value))
             and (parameter_name(str(key)) != "seed" or is_given("seed", value))
         }
         if not name:
-            wish = Wish(inputs=wanted, files=tuple(files))
-            return replace(wish, tasks=CHANGING) if wish.pictures else wish
-        about = Wanted(name, "The argument workflow")
-        return Wish(workflow=about, inputs=wanted, files=tuple(files), offers=offers or {})
+            request = Request(inputs=wanted, files=tuple(files))
+            return replace(request, tasks=CHANGING) if request.pictures else request
+        about = Argument(name, "The argument workflow")
+        return Request(workflow=about, inputs=wanted, files=tuple(files), offers=offers or {})
 
     async def including(self, chat: "Chat", workflow: Any) -> Catalogue:
         """The catalogue, with the workflow attached to the chat when that is the one which is named. Raises
@@ -11903,15 +11932,15 @@ class Settings:
 
 def _prompt(prompt: Any) -> str:
     """The prompt as a text. Raises `BadArgument` when it is none, or empty."""
-    text = as_text(Wanted(prompt, "The argument prompt"))
+    text = as_text(Argument(prompt, "The argument prompt"))
     if not text.strip():
         raise BadArgument("The argument prompt is empty.", "Call again with a text that says what to show.")
     return text
 
 
-def _given(arguments: Mapping[str, Any]) -> dict[str, Wanted]:
+def _given(arguments: Mapping[str, Any]) -> dict[str, Argument]:
     """The arguments that the caller means, without what stands for leaving them out."""
-    return {name: Wanted(value, f"The argument {name}") for name, value in arguments.items() if is_given(name, value)}
+    return {name: Argument(value, f"The argument {name}") for name, value in arguments.items() if is_given(name, value)}
 
 
 # Resolving: both kinds of valves and the caller's rights, as one value.
@@ -11936,12 +11965,12 @@ def resolve(
     stored = user.get("valves")
     mine = UserValves(**(stored.model_dump() if isinstance(stored, BaseModel) else dict(stored or {})))
     others: list[Endpoint] = []
-    preferences: dict[str, Wanted] = {}
+    preferences: dict[str, Argument] = {}
     for level, whose, held in ((2, "The administrator's valve", valves), (1, "Your valve", mine)):
         for name in ("model", "workflow", "edit_workflow", "size", "negative_prompt"):
             value = getattr(held, name).strip()
             if is_given(name, value):
-                preferences[name] = Wanted(value, f'{whose} "{type(held).model_fields[name].title}"', level)
+                preferences[name] = Argument(value, f'{whose} "{type(held).model_fields[name].title}"', level)
     if mine.endpoint.strip():
         if not valves.allow_user_endpoints and user.get("role") != "admin":
             raise EndpointRefused(
@@ -11977,7 +12006,7 @@ def resolve(
         Format("" if kind == "as made" else kind, quality, kept),
         mine.show_to_model,
         owner or Owner(str(user.get("id") or "")),
-        Patience(gone=clamp(valves.lost_after_seconds, 5, 3600)),
+        Timing(gone=clamp(valves.lost_after_seconds, 5, 3600)),
         valves.unload_ollama and not mine.endpoint.strip(),
         _free_seconds(valves) if not mine.endpoint.strip() else None,
         tuple(others),
@@ -12085,23 +12114,23 @@ def pinned(endpoints: list[Endpoint], name: str) -> list[Endpoint]:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-GLANCES = 4  # pictures of one result that the model is shown
+MOST_COPIES = 4  # pictures of one result that the model is shown
 
 
-async def keep_and_report(chat: Chat, settings: Settings, made: Made, stem: str) -> tuple[dict[str, Any], str]:
+async def keep_and_report(chat: Chat, settings: Settings, made: RunResult, stem: str) -> tuple[dict[str, Any], str]:
     """What was made, stored as the user's files and reported; `stem` is what the files are called after. Raises
     `StorageRefused`."""
     files = await chat.keep(made.products, stem)
     result, text = report(made, files, chat.shown, await chat.numbers(files))
     if settings.show_to_model and chat.seen_by_model:
-        pictures = [product.data for product in made.products if product.size][:GLANCES]
-        copies = [await asyncio.to_thread(glance, data) for data in pictures]
+        pictures = [product.data for product in made.products if product.size][:MOST_COPIES]
+        copies = [await asyncio.to_thread(small_copy, data) for data in pictures]
         result["copies"] = [copy for copy in copies if copy]
     return result, text
 
 
 def report(
-    made: Made, files: Sequence[Mapping[str, Any]], shown: bool, numbers: Mapping[str, int] | None = None
+    made: RunResult, files: Sequence[Mapping[str, Any]], shown: bool, numbers: Mapping[str, int] | None = None
 ) -> tuple[dict[str, Any], str]:
     """What the model gets to know of finished files, and the last status.
 
@@ -12159,15 +12188,15 @@ def report(
 # What comfyui_status tells of each server.
 
 
-def status_report(standings: Sequence[Standing], admin: bool) -> tuple[dict[str, Any], str]:
+def status_report(statuses: Sequence[ServerStatus], admin: bool) -> tuple[dict[str, Any], str]:
     """What the model gets to know of the servers, and the last status.
 
     Their addresses, and the metrics of this process, are for administrators; for all others a server that has no name
     gets a number.
     """
     servers, lines = [], []
-    for index, one in enumerate(standings, 1):
-        plain = "ComfyUI" if len(standings) == 1 else f"ComfyUI {index}"
+    for index, one in enumerate(statuses, 1):
+        plain = "ComfyUI" if len(statuses) == 1 else f"ComfyUI {index}"
         name = one.endpoint.name if admin else one.endpoint.label or plain
         fault = one.error.message if one.error else _last_fault(one.record)
         fault = fault if admin else _without_address(fault, one.endpoint, name)
@@ -12191,37 +12220,37 @@ def status_report(standings: Sequence[Standing], admin: bool) -> tuple[dict[str,
         lines.append(_status_line(name, one, fault))
     result: dict[str, Any] = {"status": "done", "servers": servers, "summary": "\n".join(lines)}
     if admin:
-        result["metrics"] = "\n".join(_metrics_line(one) for one in standings)
-    waiting = sum(len(one.queue) for one in standings if one.queue is not None)
-    usable = sum(one.usable for one in standings)
-    text = f"{usable} of {len(standings)} servers ready" if len(standings) > 1 else f"ComfyUI: {standings[0].health}"
-    return result, f"{text} · {waiting} in the queue" if any(one.queue is not None for one in standings) else text
+        result["metrics"] = "\n".join(_metrics_line(one) for one in statuses)
+    waiting = sum(len(one.queue) for one in statuses if one.queue is not None)
+    usable = sum(one.usable for one in statuses)
+    text = f"{usable} of {len(statuses)} servers ready" if len(statuses) > 1 else f"ComfyUI: {statuses[0].health}"
+    return result, f"{text} · {waiting} in the queue" if any(one.queue is not None for one in statuses) else text
 
 
-def _status_line(name: str, standing: Standing, fault: str) -> str:
+def _status_line(name: str, status: ServerStatus, fault: str) -> str:
     """A server in words for the user."""
-    said = [f"{name}: {standing.health}"]
-    if queue := standing.queue:
+    said = [f"{name}: {status.health}"]
+    if queue := status.queue:
         said.append(f"{len(queue.running)} running and {len(queue.pending)} waiting")
-        said[-1] += f", {standing.mine} of them yours" if standing.mine else ""
-    for device in standing.stats.devices if standing.stats else ():
+        said[-1] += f", {status.mine} of them yours" if status.mine else ""
+    for device in status.stats.devices if status.stats else ():
         free, total = (value and value / 2**30 for value in (device.memory_free, device.memory_total))
         said.append(device.name if free is None or not total else f"{free:.3g} of {total:.3g} GB free on {device.name}")
-    if (pace := standing.record.pace()) is not None:
+    if (pace := status.record.pace()) is not None:
         said.append(f"a run takes about {duration(max(pace, 1))}")
-    if standing.stats and standing.stats.version:
-        said.append(f"ComfyUI {standing.stats.version}")
-    if fault and not standing.usable:
+    if status.stats and status.stats.version:
+        said.append(f"ComfyUI {status.stats.version}")
+    if fault and not status.usable:
         said.append(fault.rstrip("."))
     return "; ".join(said) + "."
 
 
-def _metrics_line(standing: Standing) -> str:
+def _metrics_line(status: ServerStatus) -> str:
     """What this process has seen of a server since it started, or since the tool was loaded, for a log or a grep."""
-    record = standing.record
+    record = status.record
     mean = record.run_seconds / record.done if record.done else 0.0
     return (
-        f"server={quote(standing.endpoint.name)} url={standing.endpoint.url} runs={record.runs} done={record.done} "
+        f"server={quote(status.endpoint.name)} url={status.endpoint.url} runs={record.runs} done={record.done} "
         f"failed={record.failed} lost={record.lost} mean_seconds={mean:.1f} mb={record.bytes / 2**20:.1f} "
         f"websockets={record.sockets} faults={record.faults}"
     )
@@ -12343,7 +12372,7 @@ async def _bring(
     previews = settings.previews and display.previews
     with attending():
         made = await bring(settings.fleet, endpoint, prompt, display, previews=previews, wanted=settings.format)
-        held = (await chat.kept(job)).get(prompt.prompt_id) or Kept(0)  # another worker may have been quicker
+        held = (await chat.kept(job)).get(prompt.prompt_id) or StoredOutputs(0)  # another worker may have been quicker
         new = tuple(one for one in made.products if not one.source or one.source not in held.sources)
         if not new:
             return await _show_again(chat, held)
@@ -12353,7 +12382,7 @@ async def _bring(
         return await keep_and_report(chat, settings, replace(made, products=new), file_stem(name, None))
 
 
-async def _show_again(chat: Chat, kept: Kept) -> tuple[dict[str, Any], str]:
+async def _show_again(chat: Chat, kept: StoredOutputs) -> tuple[dict[str, Any], str]:
     """What is stored of a job already, in this message as well."""
     await chat.show_again(kept.files)
     links = [{"id": item["id"], "url": item["url"]} for item in kept.files]
@@ -12381,9 +12410,9 @@ async def _cancel(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> tuple[dic
 # models. Arguments whose names begin with two underscores are Open WebUI's own, and hidden from the model.
 #
 # All methods go the same way: make the `Chat` of the call, and have `Chat.answer` run the work in it, which settles the
-# settings, makes a wish of the arguments, and has it done. Open WebUI does not validate arguments: a list may come as a
-# text, a switch as a word. Numbers are annotated as `float`, also whole ones, since at `int` Open WebUI (0.10 and later)
-# would fail at a text itself, before anything here could read it or say what is wrong.
+# settings, makes a request of the arguments, and has it done. Open WebUI does not validate arguments: a list may come as
+# a text, a switch as a word. Numbers are annotated as `float`, also whole ones, since at `int` Open WebUI (0.10 and
+# later) would fail at a text itself, before anything here could read it or say what is wrong.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -12448,8 +12477,8 @@ class Tools:
 
         async def work(display: Display) -> tuple[dict[str, Any], str]:
             settings = await settle(valves, __user__, chat)
-            wish = settings.wish(prompt, **arguments)
-            return await _run(chat, display, settings, wish, await settings.including(chat, workflow))
+            request = settings.request(prompt, **arguments)
+            return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
         return await chat.answer(work)
 
@@ -12499,8 +12528,8 @@ class Tools:
             settings = await settle(valves, __user__, chat)
             files = await chat.input_files(images) or [await chat.newest()]
             painted = await chat.mask(mask, files[0]) if files[0] else None
-            wish = settings.edit(prompt, files, painted, **arguments)
-            return await _run(chat, display, settings, wish, await settings.including(chat, workflow))
+            request = settings.edit(prompt, files, painted, **arguments)
+            return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
         return await chat.answer(work)
 
@@ -12531,8 +12560,8 @@ class Tools:
             files = await chat.input_files(image, name="image") or [await chat.newest()]
             if len(files) > 1:
                 raise BadArgument("The argument image names several pictures.", "Call once for each.")
-            wish = settings.enlarge(files[0], scale=scale, model=model)
-            return await _run(chat, display, settings, wish, settings.catalogue)
+            request = settings.enlarge(files[0], scale=scale, model=model)
+            return await _run(chat, display, settings, request, settings.catalogue)
 
         return await chat.answer(work)
 
@@ -12562,8 +12591,8 @@ class Tools:
 
         async def work(display: Display) -> tuple[dict[str, Any], str]:
             settings = await settle(valves, __user__, chat)
-            wish = settings.order(workflow, inputs, await chat.input_files(images, keep=True), await chat.offers())
-            return await _run(chat, display, settings, wish, await settings.including(chat, workflow))
+            request = settings.order(workflow, inputs, await chat.input_files(images, keep=True), await chat.offers())
+            return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
         return await chat.answer(work)
 
@@ -12616,7 +12645,7 @@ class Tools:
             if not name:
                 raise BadArgument("The argument workflow is empty.", "list_workflows tells the names.")
             catalogue = await settings.including(chat, workflow)
-            about = Wanted(name, "The argument workflow")
+            about = Argument(name, "The argument workflow")
 
             async def describe(server: ComfyUIServer) -> dict[str, Any]:
                 return await describe_workflow(server, await catalogue.find(server, about))
@@ -12696,32 +12725,32 @@ class Tools:
 
         async def work(_display: Display) -> tuple[dict[str, Any], str]:
             settings = await settle(valves, __user__, chat)
-            standings = await settings.fleet.standings()
-            return status_report(standings, chat.user.get("role") == "admin")
+            statuses = await settings.fleet.statuses()
+            return status_report(statuses, chat.user.get("role") == "admin")
 
         return await chat.answer(work)
 
 
 async def _run(
-    chat: Chat, display: Display, settings: Settings, wish: Wish, catalogue: Catalogue
+    chat: Chat, display: Display, settings: Settings, request: Request, catalogue: Catalogue
 ) -> tuple[dict[str, Any], str]:
-    """A wish made, stored as files of the user, and reported. Until the end its jobs are attended to, so that check_job
-    leaves them."""
+    """A request made, stored as files of the user, and reported. Until the end its jobs are attended to, so that
+    check_job leaves them."""
     with attending():
         made = await make(
-            wish,
+            request,
             settings.endpoints,
             settings.limits,
             display,
             catalogue=catalogue,
             previews=settings.previews and display.previews,
             wanted=settings.format,
-            patience=settings.patience,
+            timing=settings.timing,
             owner=settings.owner,
             memory=Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds),
             elsewhere=settings.others,
         )
-        return await keep_and_report(chat, settings, made, file_stem(wish.called or made.workflow, made.seed))
+        return await keep_and_report(chat, settings, made, file_stem(request.called or made.workflow, made.seed))
 
 
 # ======================================================================================================================
@@ -12825,13 +12854,13 @@ async def command_generate(options: argparse.Namespace) -> int:
     )
     settings = resolve(valves, None)
     names = ("negative_prompt", "size", "count", "seed", "steps", "guidance", "model", "loras", "workflow")
-    wish = settings.wish(options.prompt, **{name: getattr(options, name) for name in names})
+    request = settings.request(options.prompt, **{name: getattr(options, name) for name in names})
     kinds = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WebP", ".png": "PNG"}
     wanted = Format(kinds.get(target.suffix.lower(), "") if target else "", 95)
     display = TerminalDisplay(sys.stderr)
     try:
         made = await make(
-            wish,
+            request,
             settings.endpoints,
             settings.limits,
             display,
@@ -12841,7 +12870,7 @@ async def command_generate(options: argparse.Namespace) -> int:
         )
     finally:
         display.end()
-    target = target or Path(f"{file_stem(str(wish.prompt), made.seed)}.{made.products[0].ending}")
+    target = target or Path(f"{file_stem(str(request.prompt), made.seed)}.{made.products[0].ending}")
     for index, product in enumerate(made.products):
         path = target.with_stem(f"{target.stem}-{index + 1}") if index else target
         await asyncio.to_thread(path.write_bytes, product.data)
@@ -12864,7 +12893,8 @@ def check_target(target: Path) -> None:
 
 
 class TerminalDisplay:
-    """The `Audience` of a run on a terminal: its last line, or one line a phase where the output is no terminal."""
+    """The `ProgressListener` of a run on a terminal: its last line, or one line a phase where the output is no
+    terminal."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream

@@ -125,13 +125,13 @@ async def command_generate(options: argparse.Namespace) -> int:
     )
     settings = resolve(valves, None)
     names = ("negative_prompt", "size", "count", "seed", "steps", "guidance", "model", "loras", "workflow")
-    wish = settings.wish(options.prompt, **{name: getattr(options, name) for name in names})
+    request = settings.request(options.prompt, **{name: getattr(options, name) for name in names})
     kinds = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WebP", ".png": "PNG"}
     wanted = Format(kinds.get(target.suffix.lower(), "") if target else "", 95)
     display = TerminalDisplay(sys.stderr)
     try:
         made = await make(
-            wish,
+            request,
             settings.endpoints,
             settings.limits,
             display,
@@ -141,7 +141,7 @@ async def command_generate(options: argparse.Namespace) -> int:
         )
     finally:
         display.end()
-    target = target or Path(f"{file_stem(str(wish.prompt), made.seed)}.{made.products[0].ending}")
+    target = target or Path(f"{file_stem(str(request.prompt), made.seed)}.{made.products[0].ending}")
     for index, product in enumerate(made.products):
         path = target.with_stem(f"{target.stem}-{index + 1}") if index else target
         await asyncio.to_thread(path.write_bytes, product.data)
@@ -164,7 +164,8 @@ def check_target(target: Path) -> None:
 
 
 class TerminalDisplay:
-    """The `Audience` of a run on a terminal: its last line, or one line a phase where the output is no terminal."""
+    """The `ProgressListener` of a run on a terminal: its last line, or one line a phase where the output is no
+    terminal."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream

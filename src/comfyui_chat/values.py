@@ -1,7 +1,7 @@
 """Values that somebody asks for: whether one was given, and what is meant by it.
 
 Open WebUI passes on a model's arguments unchecked, and valves hold whatever was typed, so values come in any type and
-spelling. `is_given` tells whether one is meant at all. A `Wanted` is a value together with who asked for it, so that
+spelling. `is_given` tells whether one is meant at all. A `Argument` is a value together with who asked for it, so that
 an error can name the argument or valve. `as_text`, `words_of`, `as_yes` and `read_size` read what may be given for a
 text, a switch and a size. What depends on a workflow's own ranges and choices is made to fit later, in graph/fitting.
 
@@ -33,7 +33,7 @@ def is_given(name: str, value: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class Argument:
     """A value that somebody asked for, and who it was."""
 
     value: Any
@@ -46,7 +46,7 @@ def text_of(value: Any, default: str = "") -> str:
     return value if isinstance(value, str) and value else default
 
 
-def as_text(wanted: Wanted) -> str:
+def as_text(wanted: Argument) -> str:
     """A text; a list of texts is joined by commas. Raises `BadArgument` for anything else."""
     value = wanted.value
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
@@ -58,7 +58,7 @@ def as_text(wanted: Wanted) -> str:
 
 def words_of(value: Any, name: str) -> str:
     """The text of an argument, or "" where none was given. Raises `BadArgument` for what is not a text."""
-    return as_text(Wanted(value, f"The argument {name}")) if is_given(name, value) else ""
+    return as_text(Argument(value, f"The argument {name}")) if is_given(name, value) else ""
 
 
 # The words for a switch, in lower case.
@@ -96,7 +96,7 @@ NAMED_RATIOS = {"square": (1.0, 1.0), "landscape": (3.0, 2.0), "portrait": (2.0,
 SMALLEST_SIDE = 64  # in pixels; two smaller numbers are an aspect ratio, as in "16x9"
 
 
-def read_size(wanted: Wanted | None) -> Size | tuple[float, float]:
+def read_size(wanted: Argument | None) -> Size | tuple[float, float]:
     """What somebody means by a size: pixels, or an aspect ratio (across, down).
 
     "1216x832" and "1024" (a square) are pixels, "16:9", "16x9" and "wide" are ratios; None and "auto" mean 1:1.

@@ -516,8 +516,8 @@ async def test_it_is_chosen_and_runs(name: str, release: str) -> None:
     entry = ENTRIES[name]
     async with StandIn(release=release, models=models_of(entry.name), step_seconds=0.0) as comfy:
         async with tool.open_server(tool.Endpoint(comfy.url)) as server:
-            named = tool.Wanted(name, "workflow", 0)
-            choice = await tool.choose(server, tool.Wish("x", workflow=named))
+            named = tool.Argument(name, "workflow", 0)
+            choice = await tool.choose(server, tool.Request("x", workflow=named))
         assert (choice.workflow.graph, choice.notes, choice.model) == (GRAPHS[name], (), entry.needs[0].file)
         small = {
             tool.Target(node_id, key): least
@@ -545,7 +545,7 @@ async def test_nodes_that_read_the_same_file_read_the_one_that_was_named() -> No
     models = models_of(entry.name)
     models["checkpoints"] += ["ltx-2-19b-distilled-fp8.safetensors"]
     async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
-        wish = tool.Wish("x", (entry.task,), model=tool.Wanted("ltx-2-19b-distilled-fp8", "model", 0))
+        wish = tool.Request("x", (entry.task,), model=tool.Argument("ltx-2-19b-distilled-fp8", "model", 0))
         choice = await tool.choose(server, wish)
     read = {node["inputs"]["ckpt_name"] for node in choice.workflow.graph.values() if "ckpt_name" in node["inputs"]}
     assert read == {"ltx-2-19b-distilled-fp8.safetensors"}
@@ -567,8 +567,8 @@ async def test_what_is_missing_is_told_at_once_with_where_it_is_from(name: str) 
 @pytest.mark.parametrize("entry", FROM_TEXT, ids=lambda entry: entry.name)
 async def test_each_bundled_workflow_makes_a_picture(entry: tool.Entry) -> None:
     async with StandIn(models=models_of(entry.name), step_seconds=0.0) as comfy:
-        asked = tool.resolve(tool.Valves(), None).wish("x", workflow=entry.name, size="64x64")
-        made = await make(comfy, wish=asked, patience=tool.Patience())
+        asked = tool.resolve(tool.Valves(), None).request("x", workflow=entry.name, size="64x64")
+        made = await make(comfy, wish=asked, timing=tool.Timing())
         assert (made.workflow, len(made.products)) == (entry.name, 1)
         (posted,) = comfy.prompts
         assert "x" in [node["inputs"].get("text") for node in posted["prompt"].values()]

@@ -22,15 +22,15 @@ FROM_TEXT = [entry for entry in tool.bundled_entries() if entry.task == "text_to
 pytestmark = pytest.mark.usefixtures("closed_servers")
 
 
-def wish(*, model_level: int = 0, workflow_level: int = 0, **arguments: Any) -> tool.Wish:
+def wish(*, model_level: int = 0, workflow_level: int = 0, **arguments: Any) -> tool.Request:
     """A call of generate_image with these arguments. A level says that a valve holds this one instead."""
-    asked = settings().wish("x", **arguments)
+    asked = settings().request("x", **arguments)
     levels = {"model": model_level, "workflow": workflow_level}
     held = {name: replace(wanted, level=levels[name]) for name in levels if (wanted := getattr(asked, name))}
     return replace(asked, **held)
 
 
-async def choose(models: dict[str, list[str]], release: str = "0.33.0", **values: Any) -> tool.Choice:
+async def choose(models: dict[str, list[str]], release: str = "0.33.0", **values: Any) -> tool.FittedWorkflow:
     """What is chosen on a server with these models."""
     async with StandIn(release=release, models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
         return await tool.choose(server, wish(**values))
@@ -232,7 +232,7 @@ async def test_a_model_that_was_removed_is_not_offered_again() -> None:
         await tool.choose(server, wish())
         models["checkpoints"].remove("a_one.safetensors")
         with pytest.raises(tool.ModelNotInstalled) as error:
-            await make(comfy, wish=asked, patience=tool.Patience())
+            await make(comfy, wish=asked, timing=tool.Timing())
         assert "a_one" not in error.value.hint
-        made = await make(comfy, wish=asked, patience=tool.Patience())
+        made = await make(comfy, wish=asked, timing=tool.Timing())
     assert made.model == "b_two.safetensors"

@@ -46,7 +46,7 @@ async def test_a_long_list_is_cut_with_a_count(comfy: StandIn) -> None:
 async def described(comfy: StandIn, name: str, catalogue: tool.Catalogue | None = None) -> dict[str, Any]:
     """What describe_workflow answers."""
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
-        entry = await (catalogue or tool.Catalogue()).find(server, tool.Wanted(name, "The argument workflow"))
+        entry = await (catalogue or tool.Catalogue()).find(server, tool.Argument(name, "The argument workflow"))
         return await tool.describe_workflow(server, entry)
 
 

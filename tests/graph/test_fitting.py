@@ -31,14 +31,14 @@ EIGHT = tool.InputSpec("INT", 16, 16384, 8)
     ],
 )
 def test_numbers_are_made_to_fit(value: Any, spec: tool.InputSpec, expected: float) -> None:
-    fitted, note = tool.fit_number(tool.Wanted(value, "steps"), spec)
+    fitted, note = tool.fit_number(tool.Argument(value, "steps"), spec)
     assert (fitted, type(fitted)) == (expected, type(expected))
     assert bool(note) == (str(value).strip() not in {"20", "20.0", "7,5"})
 
 
 def test_a_large_seed_stays_exact() -> None:
     seed = 2**64 - 1
-    assert tool.fit_number(tool.Wanted(str(seed), "seed"), tool.InputSpec("INT", 0, seed)) == (seed, "")
+    assert tool.fit_number(tool.Argument(str(seed), "seed"), tool.InputSpec("INT", 0, seed)) == (seed, "")
 
 
 @pytest.mark.parametrize(
@@ -46,7 +46,7 @@ def test_a_large_seed_stays_exact() -> None:
 )
 def test_what_is_no_number_is_refused_naming_it_and_the_range(value: Any) -> None:
     with pytest.raises(tool.BadArgument) as error:
-        tool.fit_number(tool.Wanted(value, "The argument steps"), STEPS)
+        tool.fit_number(tool.Argument(value, "The argument steps"), STEPS)
     assert "The argument steps" in error.value.message
     assert "1 to 10000" in error.value.hint
 
@@ -60,7 +60,7 @@ def test_what_is_no_number_is_refused_naming_it_and_the_range(value: Any) -> Non
 )
 def test_a_number_always_ends_in_the_nodes_range(value: Any) -> None:
     for spec in (STEPS, CFG):
-        fitted, _ = tool.fit_number(tool.Wanted(value, "x"), spec)
+        fitted, _ = tool.fit_number(tool.Argument(value, "x"), spec)
         assert spec.minimum <= fitted <= spec.maximum
 
 
@@ -86,7 +86,7 @@ def test_a_number_always_ends_in_the_nodes_range(value: Any) -> None:
     ],
 )
 def test_sizes_are_understood(text: Any, expected: str) -> None:
-    asked = tool.read_size(tool.Wanted(text, "size") if text else None)
+    asked = tool.read_size(tool.Argument(text, "size") if text else None)
     assert str(tool.fit_size(asked, 1.05, EIGHT, EIGHT)) == expected
 
 
@@ -96,7 +96,7 @@ def test_pixels_are_taken_to_the_nodes_step_and_range() -> None:
 
 @given(st.floats(0.126, 7.9), st.floats(0.07, 16))
 def test_an_aspect_ratio_keeps_to_the_megapixels(ratio: float, megapixels: float) -> None:
-    size = tool.fit_size(tool.read_size(tool.Wanted(f"{ratio:.4f}:1", "size")), megapixels, EIGHT, EIGHT)
+    size = tool.fit_size(tool.read_size(tool.Argument(f"{ratio:.4f}:1", "size")), megapixels, EIGHT, EIGHT)
     assert size.width % 64 == 0
     assert size.height % 64 == 0
     assert 0.4 * megapixels <= size.megapixels <= 1.8 * megapixels

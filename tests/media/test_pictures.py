@@ -318,7 +318,7 @@ def test_a_mask_file_has_the_size_of_the_picture() -> None:
 @pytest.mark.parametrize("size", [(3000, 2000), (64, 64)])
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF"])
 def test_a_glance_is_a_small_jpeg(kind: str, size: tuple[int, int]) -> None:
-    url = tool.glance(saved(scene(size), kind), side=300, most=20_000)
+    url = tool.small_copy(saved(scene(size), kind), side=300, most=20_000)
     assert url is not None
     data = base64.b64decode(url.removeprefix("data:image/jpeg;base64,"))
     assert (opened(data).format, max(opened(data).size)) == ("JPEG", min(300, max(size)))
@@ -326,13 +326,13 @@ def test_a_glance_is_a_small_jpeg(kind: str, size: tuple[int, int]) -> None:
 
 
 def test_a_glance_at_noise_is_made_small_enough() -> None:
-    url = tool.glance(saved(Image.effect_noise((1500, 1500), 90).convert("RGB"), "JPEG"))
+    url = tool.small_copy(saved(Image.effect_noise((1500, 1500), 90).convert("RGB"), "JPEG"))
     assert url is not None
     assert len(base64.b64decode(url.partition(",")[2])) <= 100_000
 
 
 def test_a_glance_is_upright_and_white_where_nothing_is() -> None:
-    url = tool.glance(saved(holed(), exif=turned(3)))
+    url = tool.small_copy(saved(holed(), exif=turned(3)))
     assert url is not None
     assert near(pixel(opened(base64.b64decode(url.partition(",")[2])), 4, 8), (255, 255, 255))
 
@@ -340,7 +340,7 @@ def test_a_glance_is_upright_and_white_where_nothing_is() -> None:
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 @pytest.mark.parametrize("data", [b"", SVG, saved(Image.new("1", (10_001, 10_000))), PLAIN["PNG"][:60]])
 def test_at_what_is_no_picture_or_too_large_there_is_no_glance(data: bytes) -> None:
-    assert tool.glance(data) is None
+    assert tool.small_copy(data) is None
 
 
 # --- whatever comes in ---

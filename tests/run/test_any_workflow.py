@@ -88,7 +88,7 @@ async def test_a_workflow_as_the_editor_saves_it_runs_with_nothing_mapped_by_han
         save(comfy, "plain.json", template("0.3.64", "lora"))
         comfy.models["loras"] = ["blindbox_v1_mix.safetensors", "MoXinV1.safetensors"]
         comfy.models["checkpoints"] += ["dreamshaper_8.safetensors"]
-        wish = settings().wish("a fox", workflow="plain", seed=7, steps=3, size="128x64", negative_prompt="a dog")
+        wish = settings().request("a fox", workflow="plain", seed=7, steps=3, size="128x64", negative_prompt="a dog")
         made = await run_wish(comfy, wish)
     assert (made.workflow, made.seed, made.model) == ("plain", 7, "dreamshaper_8.safetensors")
     assert [product.size for product in made.products] == [tool.Size(128, 64)]
@@ -265,7 +265,7 @@ async def test_a_limit_holds_for_what_the_author_saved(comfy: StandIn) -> None:
 
 
 async def test_loras_are_put_into_any_workflow_by_name_and_strength(comfy: StandIn) -> None:
-    wish = settings().wish("a fox", workflow="x", loras=["Detail:0.8", "anime_style"])
+    wish = settings().request("a fox", workflow="x", loras=["Detail:0.8", "anime_style"])
     await run_wish(comfy, wish, pasted(x=small_graph(comfy)))
     nodes = comfy.prompts[-1]["prompt"]
     loras = [node["inputs"] for node in nodes.values() if node["class_type"] == "LoraLoader"]
@@ -283,7 +283,7 @@ async def test_loras_may_be_given_as_one_text_and_to_run_workflow_too(comfy: Sta
 
 
 async def test_a_lora_that_is_not_there_is_answered_with_the_closest(comfy: StandIn) -> None:
-    wish = settings().wish("a fox", loras=["details"])
+    wish = settings().request("a fox", loras=["details"])
     with pytest.raises(tool.ModelNotInstalled, match='"details"') as error:
         await run_wish(comfy, wish)
     assert '"detail.safetensors"' in error.value.hint
@@ -301,7 +301,7 @@ async def test_a_valve_changes_nothing_in_a_workflow_that_the_call_named(comfy: 
         model="tiny2", size="2048x2048", negative_prompt="a dog", workflows=json.dumps({"x": small_graph(comfy)})
     )
     everybodys = tool.resolve(valves, None)
-    made = await run_wish(comfy, everybodys.wish("a fox", workflow="x"), everybodys.catalogue)
+    made = await run_wish(comfy, everybodys.request("a fox", workflow="x"), everybodys.catalogue)
     assert (made.model, made.products[0].size) == ("sd_xl_base_1.0.safetensors", tool.Size(64, 64))
     texts = {n["inputs"].get("text") for n in comfy.prompts[-1]["prompt"].values()}
     assert texts == {None, "a fox", "blurry"}
@@ -310,13 +310,13 @@ async def test_a_valve_changes_nothing_in_a_workflow_that_the_call_named(comfy: 
 async def test_a_bundled_video_has_the_shape_that_its_family_was_made_for(comfy: StandIn) -> None:
     entry = next(entry for entry in tool.bundled_entries() if entry.name == "wan-text-to-video")
     assert (entry.workflow.value("width"), entry.workflow.value("height")) == (832, 480)
-    choice = tool.Choice(entry.workflow, entry.families[-1], "x", {})
-    plan = tool.prepare(choice, tool.Wish("a fox"), tool.Limits(), 1, datetime(2026, 11, 22))
+    choice = tool.FittedWorkflow(entry.workflow, entry.families[-1], "x", {})
+    plan = tool.prepare(choice, tool.Request("a fox"), tool.Limits(), 1, datetime(2026, 11, 22))
     assert (plan.workflows[0].value("width"), plan.workflows[0].value("height")) == (832, 480)
 
 
 async def test_a_prompt_for_a_workflow_that_takes_none_is_refused(comfy: StandIn) -> None:
-    wish = settings().wish("a fox", workflow="upscale")
+    wish = settings().request("a fox", workflow="upscale")
     with pytest.raises(tool.BadArgument, match='"upscale" takes no prompt'):
         await run_wish(comfy, wish)
 

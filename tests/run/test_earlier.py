@@ -34,14 +34,14 @@ async def begin(comfy: StandIn, user: str = "ann", **arguments: Any) -> str:
     limits, owner = tool.Limits(wait_seconds=0.3), tool.Owner(user, KEY)
     asked = {"prompt": "a fox", "size": "64x96", "seed": 7, **arguments}
     with pytest.raises(tool.StillRunning) as still:
-        await make(comfy, limits=limits, patience=QUICKER, owner=owner, **asked)
+        await make(comfy, limits=limits, timing=QUICKER, owner=owner, **asked)
     return still.value.job_id
 
 
 async def check(comfy: StandIn, shelf: Shelf, job_id: str = "", cancel: bool = False) -> dict[str, Any]:
     """What check_job answers to a call of another worker."""
     where = tuple(endpoints(comfy))
-    settings = tool.Settings(where, tool.Limits(), True, {}, owner=ANN, patience=QUICKER)
+    settings = tool.Settings(where, tool.Limits(), True, {}, owner=ANN, timing=QUICKER)
     return (await tool.check_jobs(shelf, tool.Display(None, (), False), settings, job_id, cancel))[0]
 
 
@@ -51,7 +51,7 @@ async def check(comfy: StandIn, shelf: Shelf, job_id: str = "", cancel: bool = F
 async def test_a_wait_that_is_over_is_no_failure_and_tells_the_id_and_what_to_do(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 1
     with pytest.raises(tool.StillRunning) as still:
-        await make(comfy, wish=tool.Wish("a fox"), limits=tool.Limits(wait_seconds=0.2), patience=QUICKER)
+        await make(comfy, wish=tool.Request("a fox"), limits=tool.Limits(wait_seconds=0.2), timing=QUICKER)
     result = still.value.as_result()
     assert (result["status"], result["code"], result["job_id"]) == ("running", "still_running", comfy.running[0])
     assert "error" not in result
@@ -167,7 +167,7 @@ async def test_a_stop_while_it_is_waited_for_ends_only_the_waiting(comfy: StandI
 async def test_a_job_that_another_call_is_following_is_left_to_it(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 1
     here = fleet(comfy)
-    own = asyncio.create_task(make(comfy, wish=tool.Wish("a fox"), patience=QUICKER, owner=ANN))
+    own = asyncio.create_task(make(comfy, wish=tool.Request("a fox"), timing=QUICKER, owner=ANN))
     await comfy.until_held()
     with pytest.raises(tool.StillRunning, match="Another call"):
         await tool.bring(here, *await tool.find_job(here, comfy.running[0]), Watcher())
@@ -223,7 +223,7 @@ async def test_a_waiting_job_that_is_cancelled_is_not_run_again_by_its_own_call(
     comfy.misbehave.refuse_websocket, comfy.misbehave.hold_at_step = refusal, 1
     await comfy.post(comfy.example_graph())
     await comfy.until_held()
-    own = asyncio.create_task(make(comfy, wish=tool.Wish("a fox"), patience=QUICKER, owner=ANN))
+    own = asyncio.create_task(make(comfy, wish=tool.Request("a fox"), timing=QUICKER, owner=ANN))
     await until(lambda: comfy.pending)
     assert (await check(comfy, Shelf([]), comfy.pending[0], cancel=True))["status"] == "cancelled"
     with pytest.raises(tool.RunInterrupted, match="taken out of the queue"):

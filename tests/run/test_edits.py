@@ -63,12 +63,12 @@ def drawn_mask(size: tuple[int, int] = (320, 240)) -> Image.Image:
     return mask
 
 
-def enlarge(file: tool.InputFile, **arguments: Any) -> tool.Wish:
+def enlarge(file: tool.InputFile, **arguments: Any) -> tool.Request:
     """A call of upscale_image with these arguments."""
     return settings().enlarge(file, **arguments)
 
 
-async def run_saved(comfy: StandIn, saved: Any, *files: tool.InputFile | None, **options: Any) -> tool.Made:
+async def run_saved(comfy: StandIn, saved: Any, *files: tool.InputFile | None, **options: Any) -> tool.RunResult:
     """What becomes of one workflow that somebody saved."""
     return await make(comfy, wish=order("x", None, *files), catalogue=pasted(x=saved), **options)
 
@@ -78,7 +78,7 @@ def inputs_of(comfy: StandIn, class_type: str) -> list[dict[str, Any]]:
     return [node["inputs"] for node in comfy.prompts[-1]["prompt"].values() if node["class_type"] == class_type]
 
 
-def size_of(made: tool.Made) -> tuple[int, int]:
+def size_of(made: tool.RunResult) -> tuple[int, int]:
     """Width and height of the one picture that was made."""
     (product,) = made.products
     assert product.size
@@ -243,7 +243,7 @@ async def test_a_saved_workflow_that_is_called_like_a_task_comes_first() -> None
     ],
     ids=["edit", "inpaint", "upscale", "video"],
 )
-async def test_with_nothing_installed_the_error_names_what_to_install(wish: tool.Wish, file: str) -> None:
+async def test_with_nothing_installed_the_error_names_what_to_install(wish: tool.Request, file: str) -> None:
     async with server_with() as comfy:
         with pytest.raises(tool.ModelNotInstalled) as error:
             await make(comfy, wish=wish)
@@ -304,7 +304,7 @@ async def test_a_film_has_sides_in_multiples_of_64(own: tuple[int, int], size: t
 # --- masks ---
 
 
-def assert_painted_inside(made: tool.Made, before: Image.Image, mask: Image.Image) -> None:
+def assert_painted_inside(made: tool.RunResult, before: Image.Image, mask: Image.Image) -> None:
     """Painted anew where the mask is white, and pixel for pixel the same where it is black."""
     difference = ImageChops.difference(opened(made.products[0]).convert("RGB"), before)
     assert difference.crop(mask.getbbox()).getbbox() is not None
@@ -445,7 +445,7 @@ def shown(**loaders: str) -> dict[str, Any]:
     return graph(**nodes, save=("SaveImage", {"images": last, "filename_prefix": "x"}))
 
 
-def colours(made: tool.Made) -> list[Any]:
+def colours(made: tool.RunResult) -> list[Any]:
     """The colour of each picture near its corner."""
     return [opened(product).convert("RGB").getpixel((5, 5)) for product in made.products]
 
@@ -718,7 +718,7 @@ async def test_a_file_that_is_gone_from_the_server_or_was_cut_short_there_is_sen
     ],
     ids=["steps", "limit", "size", "LoRA", "strength", "choice", "prompt", "pictures"],
 )
-async def test_nothing_is_sent_when_the_call_is_refused(wish: tool.Wish, error: type[tool.ComfyUIError]) -> None:
+async def test_nothing_is_sent_when_the_call_is_refused(wish: tool.Request, error: type[tool.ComfyUIError]) -> None:
     async with server_with(models=SD15) as comfy:
         with pytest.raises(error):
             await make(comfy, wish=wish)

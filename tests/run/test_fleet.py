@@ -116,16 +116,16 @@ async def test_the_server_that_has_the_node_is_taken_whatever_its_place(pair: tu
     graph["20"] = {"class_type": "Special", "inputs": {"image": ["8", 0]}}
     graph["9"]["inputs"]["images"] = ["20", 0]
     catalogue = tool.Catalogue((tool.Entry("mine", "administrator", graph),))
-    wish = tool.Wish(workflow=tool.Wanted("mine", "workflow"))
+    wish = tool.Request(workflow=tool.Argument("mine", "workflow"))
     async with StandIn(step_seconds=0.0, custom_nodes=custom) as other:
-        await make(pair[0], other, wish=wish, catalogue=catalogue, patience=QUICKER)
+        await make(pair[0], other, wish=wish, catalogue=catalogue, timing=QUICKER)
         assert posts(pair[0], other) == [0, 1]
 
 
 async def test_the_server_on_which_a_workflow_is_saved_runs_it(pair: tuple[StandIn, StandIn]) -> None:
     pair[1].userdata["workflows/mine.json"] = File(json.dumps(pair[1].example_graph()).encode())
-    wish = tool.Wish(workflow=tool.Wanted("mine", "workflow"))
-    await make(*pair, wish=wish, patience=QUICKER)
+    wish = tool.Request(workflow=tool.Argument("mine", "workflow"))
+    await make(*pair, wish=wish, timing=QUICKER)
     assert posts(*pair) == [0, 1]
 
 
@@ -141,18 +141,18 @@ async def test_a_model_of_a_valve_is_looked_for_on_all_servers_before_one_does_w
 ) -> None:
     pair[1].models = {**pair[1].models, "checkpoints": ["house_style.safetensors"]}
     await pair[1].restart()
-    valve = tool.Wanted("house_style.safetensors", 'The administrator\'s valve "Model"', 2)
+    valve = tool.Argument("house_style.safetensors", 'The administrator\'s valve "Model"', 2)
     wish = replace(small_wish(steps=2, workflow=""), model=valve)
-    made = await make(*pair, wish=wish, previews=False, patience=QUICKER)
+    made = await make(*pair, wish=wish, previews=False, timing=QUICKER)
     assert (made.model, posts(*pair)) == ("house_style.safetensors", [0, 1])
 
 
 async def test_a_model_of_a_valve_that_is_for_another_workflow_does_not_keep_a_call_from_any_server(
     pair: tuple[StandIn, StandIn],
 ) -> None:
-    valve = tool.Wanted("flux1-dev.safetensors", 'The administrator\'s valve "Model"', 2)
+    valve = tool.Argument("flux1-dev.safetensors", 'The administrator\'s valve "Model"', 2)
     wish = replace(small_wish(steps=2), model=valve)
-    made = await make(*pair, wish=wish, previews=False, patience=QUICKER)
+    made = await make(*pair, wish=wish, previews=False, timing=QUICKER)
     assert (made.model, posts(*pair)) == ("sd_xl_base_1.0.safetensors", [1, 0])
 
 
@@ -224,10 +224,10 @@ async def test_a_node_whose_name_leads_elsewhere_is_a_missing_one_and_no_server_
     pair: tuple[StandIn, StandIn], class_type: str
 ) -> None:
     graph = pair[0].example_graph() | {"50": {"class_type": class_type, "inputs": {}}}
-    wish = tool.Wish("a fox", workflow=tool.Wanted("mine", "workflow"))
+    wish = tool.Request("a fox", workflow=tool.Argument("mine", "workflow"))
     catalogue = tool.Catalogue((tool.Entry("mine", "user", graph),))
     with pytest.raises(tool.NodeNotInstalled):
-        await make(*pair, wish=wish, catalogue=catalogue, patience=QUICKER)
+        await make(*pair, wish=wish, catalogue=catalogue, timing=QUICKER)
     assert not any(record(server).resting for server in pair)
 
 

@@ -139,7 +139,7 @@ async def test_a_server_that_does_not_list_what_is_saved_still_runs_everything_e
     comfy: StandIn, status: int
 ) -> None:
     comfy.misbehave.status_for = {"/userdata": status}
-    assert (await run_wish(comfy, settings().wish("a fox", workflow="checkpoint", size="64x64", steps=1))).products
+    assert (await run_wish(comfy, settings().request("a fox", workflow="checkpoint", size="64x64", steps=1))).products
     assert (await run_wish(comfy, order("x", {"prompt": "y"}), pasted(x=small_graph(comfy)))).products
     assert "cannot be listed" in (await listed(comfy))["problems"][0]
     with pytest.raises(tool.UnknownWorkflow) as error:
@@ -205,7 +205,7 @@ async def test_a_model_that_was_added_a_moment_ago_is_found_by_every_way(
     comfy.models = {**comfy.models, "checkpoints": [*comfy.models["checkpoints"], "late.safetensors"]}
     await comfy.kill()
     await comfy.start()
-    for wish in (order("x", {"model": "late"}), settings().wish("a fox", workflow="x", model="late"), order("y")):
+    for wish in (order("x", {"model": "late"}), settings().request("a fox", workflow="x", model="late"), order("y")):
         assert (await run_wish(comfy, wish, catalogue)).model == "late.safetensors"
 
 
@@ -250,7 +250,7 @@ async def test_thousands_of_names_are_searched_in_a_moment(comfy: StandIn) -> No
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
         began = time.monotonic()
         with pytest.raises(tool.UnknownWorkflow):
-            await catalogue.find(server, tool.Wanted("x" * 100_000, "The argument workflow"))
+            await catalogue.find(server, tool.Argument("x" * 100_000, "The argument workflow"))
         assert time.monotonic() - began < 5
 
 
@@ -283,9 +283,9 @@ def test_seeds_keep_to_the_range_of_the_node(random_seed: int, count: int) -> No
     )
     inputs = {"prompt": ["STRING", {}], "seed": ["INT", {"min": 0, "max": 2**31 - 1}]}
     known = {"Service": tool.NodeDefinition.parse("Service", {"input": {"required": inputs}, "output": ["IMAGE"]})}
-    choice = tool.Choice(tool.Workflow.parse("x", nodes, known), tool.AS_SAVED, "", known)
-    wish = tool.Wish(
-        count=tool.Wanted(count, "count"), seed=tool.Wanted(2**31 - 1, "seed") if random_seed == 0 else None
+    choice = tool.FittedWorkflow(tool.Workflow.parse("x", nodes, known), tool.AS_SAVED, "", known)
+    wish = tool.Request(
+        count=tool.Argument(count, "count"), seed=tool.Argument(2**31 - 1, "seed") if random_seed == 0 else None
     )
     plan = tool.prepare(choice, wish, tool.Limits(), random_seed, datetime(2026, 11, 22))
     seeds = [workflow.value("seed") for workflow in plan.workflows]
@@ -309,8 +309,8 @@ def test_choices_around_a_placeholder_are_made_and_what_is_put_in_is_left_as_it_
         save=("SaveImage", {"images": "sampler.0"}),
     )
     workflow = tool.Workflow.parse("x", nodes, {}, frozenset({tool.Target("positive", "text")}))
-    choice = tool.Choice(workflow, tool.AS_SAVED, "", {})
-    plan = tool.prepare(choice, tool.Wish("{big|small} fox // x"), tool.Limits(), 1, datetime(2026, 11, 22))
+    choice = tool.FittedWorkflow(workflow, tool.AS_SAVED, "", {})
+    plan = tool.prepare(choice, tool.Request("{big|small} fox // x"), tool.Limits(), 1, datetime(2026, 11, 22))
     assert plan.workflows[0].graph["positive"]["inputs"]["text"] == "a red {big|small} fox // x "
 
 

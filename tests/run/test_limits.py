@@ -35,7 +35,7 @@ def pair(pair: tuple[StandIn, StandIn]) -> tuple[StandIn, StandIn]:
     return pair
 
 
-async def draw_within(*servers: StandIn, owner: tool.Owner = ANN, seed: int = 0, **limits: Any) -> tool.Made:
+async def draw_within(*servers: StandIn, owner: tool.Owner = ANN, seed: int = 0, **limits: Any) -> tool.RunResult:
     """A small picture for a user, within these limits."""
     return await draw(*servers, owner=owner, seed=seed, limits=tool.Limits(**limits))
 
@@ -127,7 +127,7 @@ async def test_jobs_on_servers_that_the_user_does_not_name_count_as_well(pair: t
     await posted(pair[0], ANN)
     everybodys = tool.Valves(endpoint=f"fast = {pair[0].url}, big = {pair[1].url}", max_jobs=1)
     settings = tool.resolve(everybodys, {"id": "ann", "valves": {"server": "big"}}, owner=ANN)
-    wish = settings.wish("a fox", workflow="checkpoint")
+    wish = settings.request("a fox", workflow="checkpoint")
     with pytest.raises(tool.LimitExceeded, match="has 1 job"):
         await tool.make(
             wish, settings.endpoints, settings.limits, Watcher(), owner=settings.owner, elsewhere=settings.others
@@ -166,7 +166,7 @@ async def test_of_calls_at_the_same_moment_as_many_as_allowed_go_on(comfy: Stand
     assert len(comfy.running) + len(comfy.pending) == limit
     comfy.release()
     made = await asyncio.gather(*runs, return_exceptions=True)
-    assert sum(isinstance(one, tool.Made) for one in made) == limit
+    assert sum(isinstance(one, tool.RunResult) for one in made) == limit
     assert sum(isinstance(one, tool.LimitExceeded) for one in made) == 6 - limit
     assert len(comfy.history) == limit, "what was withdrawn has never run"
 
@@ -258,7 +258,7 @@ async def test_of_calls_at_the_same_moment_on_two_servers_as_many_as_allowed_go_
     for server in pair:
         server.release()
     made = await asyncio.gather(*runs, return_exceptions=True)
-    assert sum(isinstance(one, tool.Made) for one in made) == 2
+    assert sum(isinstance(one, tool.RunResult) for one in made) == 2
 
 
 async def test_a_post_that_comes_into_sight_late_is_found_by_a_second_look(pair: tuple[StandIn, StandIn]) -> None:
@@ -301,7 +301,7 @@ async def test_of_posts_that_all_took_long_the_first_one_goes_on(
     for server in pair:
         server.release()
     made = await asyncio.gather(*runs, return_exceptions=True)
-    assert [type(one) for one in made] == [tool.Made, tool.LimitExceeded]
+    assert [type(one) for one in made] == [tool.RunResult, tool.LimitExceeded]
 
 
 # --- two workers: real processes that post at the same moment ---
@@ -392,7 +392,7 @@ async def test_workers_that_post_at_the_same_moment_keep_to_one_limit_and_one_al
             assert [worker.outcome for worker in workers if worker.outcome] == ["refused"]
             await until(lambda: sum(len(server.running) + len(server.pending) for server in used) == 1, 5)
             if servers > 1:
-                await asyncio.sleep(tool.Patience().again + 0.1)  # the second look
+                await asyncio.sleep(tool.Timing().again + 0.1)  # the second look
             assert sum(bool(worker.outcome) for worker in workers) == 1
             assert sum(len(server.running) for server in used) == 1
             raced += sum(len(server.prompts) for server in used) == 2
@@ -434,7 +434,7 @@ async def test_of_two_posts_into_the_last_place_the_later_one_withdraws(comfy: S
     assert len(comfy.running) + len(comfy.pending) == 1
     comfy.release()
     made = await asyncio.gather(*runs, return_exceptions=True)
-    assert sorted(type(one).__name__ for one in made) == ["LimitExceeded", "Made"]
+    assert sorted(type(one).__name__ for one in made) == ["LimitExceeded", "RunResult"]
 
 
 # --- the administrator's valves ---

@@ -42,8 +42,8 @@ async def test_the_websocket_is_open_before_the_prompt_is_posted(comfy: StandIn)
 
 async def test_a_quick_run_costs_one_post_one_download_and_no_look_up() -> None:
     async with StandIn(step_seconds=0.0) as comfy:
-        wish = tool.Wish("x", size=tool.Wanted("64x64", "size"), workflow=tool.Wanted("checkpoint", "workflow"))
-        await make(comfy, wish=wish, patience=tool.Patience(first=5.0))
+        wish = tool.Request("x", size=tool.Argument("64x64", "size"), workflow=tool.Argument("checkpoint", "workflow"))
+        await make(comfy, wish=wish, timing=tool.Timing(first=5.0))
         paths = [r.path for r in comfy.requests if not r.path.startswith(("/object_info", "/view_meta", "/userdata"))]
         await tool.close_servers()
     assert sorted(paths) == ["/prompt", "/view", "/ws"]
@@ -96,7 +96,7 @@ async def test_without_a_batch_size_count_is_so_many_prompts_with_seeds_in_a_row
 async def test_the_pictures_before_a_failure_are_not_lost(comfy: StandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     collect = tool.collect
 
-    async def first_only(*arguments: Any) -> list[tool.Product]:
+    async def first_only(*arguments: Any) -> list[tool.OutputFile]:
         comfy.misbehave.fail_node = {"KSampler": OUT_OF_MEMORY}
         return await collect(*arguments)
 
@@ -139,7 +139,7 @@ async def test_the_websocket_closes_some_time_after_the_last_job(
 @pytest.mark.parametrize("release", ["0.3.64", "0.33.0"])
 async def test_the_key_travels_on_http_and_websocket_alike(release: str) -> None:
     async with StandIn(release=release, api_key="s3cret") as comfy:
-        wish = tool.Wish("x", size=tool.Wanted("64x64", "size"))
+        wish = tool.Request("x", size=tool.Argument("64x64", "size"))
         await make(tool.Endpoint(comfy.url, "s3cret"), wish=wish)
         assert {request.headers.get("Authorization") for request in comfy.requests} == {"Bearer s3cret"}
         await tool.close_servers()
@@ -149,7 +149,7 @@ async def test_the_key_travels_on_http_and_websocket_alike(release: str) -> None
 async def test_refused_credentials_are_named_and_the_key_is_not(key: str, watcher: Watcher) -> None:
     async with StandIn(api_key="s3cret") as comfy:
         with pytest.raises(tool.AccessRefused) as refused:
-            await tool.make(tool.Wish("x"), [tool.Endpoint(comfy.url, key)], tool.Limits(), watcher)
+            await tool.make(tool.Request("x"), [tool.Endpoint(comfy.url, key)], tool.Limits(), watcher)
         assert "wrong-key-of-mine" not in str(refused.value.as_result())
         await tool.close_servers()
 
@@ -164,7 +164,7 @@ async def test_a_redirect_is_not_followed_and_its_target_gets_nothing(comfy: Sta
     async with StandIn() as elsewhere:
         comfy.misbehave.redirect_to = elsewhere.url
         with pytest.raises(tool.UnexpectedAnswer, match="sends on to"):
-            await tool.make(tool.Wish("x"), [tool.Endpoint(comfy.url, "s3cret")], tool.Limits(), watcher)
+            await tool.make(tool.Request("x"), [tool.Endpoint(comfy.url, "s3cret")], tool.Limits(), watcher)
         async with tool.open_server(tool.Endpoint(comfy.url, "s3cret")) as server:
             with pytest.raises(tool.UnexpectedAnswer):
                 async with server.websocket("abc"):
@@ -176,13 +176,13 @@ async def test_a_redirect_is_not_followed_and_its_target_gets_nothing(comfy: Sta
 
 
 async def test_the_first_address_that_answers_is_taken(comfy: StandIn) -> None:
-    wish = tool.Wish("x", size=tool.Wanted("64x64", "size"))
+    wish = tool.Request("x", size=tool.Argument("64x64", "size"))
     assert (await make(NOBODY, comfy, "http://127.0.0.1:7", wish=wish)).products
 
 
 async def test_when_none_answers_the_error_names_all_that_were_tried_and_the_valve(watcher: Watcher) -> None:
     with pytest.raises(tool.ServerUnreachable) as error:
-        await tool.make(tool.Wish("x"), endpoints(NOBODY, "http://127.0.0.1:7"), tool.Limits(), watcher)
+        await tool.make(tool.Request("x"), endpoints(NOBODY, "http://127.0.0.1:7"), tool.Limits(), watcher)
     assert "http://127.0.0.1:9, http://127.0.0.1:7" in error.value.message
     assert "ComfyUI address" in error.value.hint
 
@@ -523,7 +523,7 @@ async def test_a_look_up_that_hangs_holds_nothing_up(comfy: StandIn, watcher: Wa
         server.look_up = never  # type: ignore[method-assign]
         began = time.monotonic()
         comfy.misbehave.hold_at_step = 1
-        run = asyncio.create_task(make(comfy, watcher=watcher, patience=dataclasses.replace(QUICK, first=0.0)))
+        run = asyncio.create_task(make(comfy, watcher=watcher, timing=dataclasses.replace(QUICK, first=0.0)))
         await comfy.until_held()
         before = time.process_time()
         await asyncio.sleep(1.5)

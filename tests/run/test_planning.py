@@ -18,9 +18,9 @@ pytestmark = pytest.mark.usefixtures("closed_servers")
 
 async def plan(
     limits: tool.Limits | None = None, models: Any = CHECKPOINTS, prompt: str = "x", **values: Any
-) -> tool.Plan:
+) -> tool.BoundPrompts:
     """What a call of generate_image with these arguments comes to, on a server with these models."""
-    asked = settings().wish(prompt, **values)
+    asked = settings().request(prompt, **values)
     async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
         choice = await tool.choose(server, asked)
         return tool.prepare(choice, asked, limits or tool.Limits(), 4711, NOW)
@@ -78,7 +78,7 @@ async def test_a_list_of_texts_is_one_negative_prompt_and_anything_else_is_refus
 
 async def test_a_negative_prompt_that_the_workflow_does_not_take_is_told_only_when_the_call_gave_it() -> None:
     assert (await plan(models=DEFAULT_MODELS, negative_prompt="blurry")).notes
-    asked = tool.resolve(tool.Valves(negative_prompt="blurry"), None).wish("x")
+    asked = tool.resolve(tool.Valves(negative_prompt="blurry"), None).request("x")
     async with StandIn() as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
         choice = await tool.choose(server, asked)
         assert not tool.prepare(choice, asked, tool.Limits(), 1, NOW).notes

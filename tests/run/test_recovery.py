@@ -76,7 +76,7 @@ Stop at the second server               -          -         cancelled cancelled
 """
 
 MOMENT = 0.25  # shorter than what is waited for a server that refuses connections
-PATIENCE = tool.Patience(first=0.02, look_up=0.2, longest=0.4, polling=0.05, settle=0.1, gone=0.7)
+PATIENCE = tool.Timing(first=0.02, look_up=0.2, longest=0.4, polling=0.05, settle=0.1, gone=0.7)
 CODES = {
     "server_unreachable": "nobody",
     "server_gone": "gone",
@@ -95,12 +95,12 @@ class World:
     proxy: Proxy
     second: StandIn | None = None
     wait_seconds: float = 10.0
-    patience: tool.Patience = PATIENCE
+    timing: tool.Timing = PATIENCE
     shelf: Shelf = dataclasses.field(default_factory=Shelf)
     holds: list[Hold] = dataclasses.field(default_factory=list)
     others: set[str] = dataclasses.field(default_factory=set)  # the ids of somebody else's jobs
     dead: bool = False
-    call: asyncio.Task[tool.Made] = dataclasses.field(init=False)
+    call: asyncio.Task[tool.RunResult] = dataclasses.field(init=False)
 
     @property
     def servers(self) -> list[StandIn]:
@@ -128,9 +128,9 @@ class World:
         self.shelf.opened.clear()
         self.call = asyncio.create_task(self._make_and_keep())
 
-    async def _make_and_keep(self) -> tool.Made:
+    async def _make_and_keep(self) -> tool.RunResult:
         where, limits = [self.proxy.url, *self.servers[1:]], tool.Limits(wait_seconds=self.wait_seconds)
-        made = await make(*where, limits=limits, patience=self.patience, prompt=PROMPT, seed=SEED)
+        made = await make(*where, limits=limits, timing=self.timing, prompt=PROMPT, seed=SEED)
         await self.shelf.keep(made.products, "picture")
         return made
 
@@ -501,7 +501,7 @@ async def end(world: World, required: str) -> str:
     await until(lambda: not world.left)
     check_others(world)
     posts = [len(server.prompts) for server in world.servers]
-    if isinstance(became, tool.Made):
+    if isinstance(became, tool.RunResult):
         check_picture(became)
         words = {(1,): "outputs", (1, 0): "outputs", (0, 1): "elsewhere"}
         word = words.get(tuple(posts), "again" if sum(posts) == 2 else f"posted {posts}")
@@ -512,7 +512,7 @@ async def end(world: World, required: str) -> str:
     return "cancelled" if cancelled else repr(became)
 
 
-def check_picture(made: tool.Made) -> None:
+def check_picture(made: tool.RunResult) -> None:
     (picture,) = made.products
     graph = json.loads(opened(picture).info["prompt"])
     inputs = [node["inputs"] for node in graph.values()]
@@ -550,7 +550,7 @@ async def test_a_look_at_the_queue_from_before_the_post_says_nothing_about_the_j
         await world.call  # what has to be asked before a post is known now
         world.first.misbehave.hold_at_step = 1
         world.first.engine.cache.clear()
-        world.patience = dataclasses.replace(PATIENCE, first=0.0, settle=0.0)
+        world.timing = dataclasses.replace(PATIENCE, first=0.0, settle=0.0)
         async with tool.open_server(tool.Endpoint(world.proxy.url)) as server:
             await server.queue(time.monotonic())
         world.begin()

@@ -23,7 +23,7 @@ from tests.support.watching import until
 SEED = int(os.environ.get("SOAK_SEED", "1"))  # other faults at other moments: SOAK_SEED=2 pytest tests/run/test_soak.py
 
 PEOPLE, JOBS_EACH, SERVERS = 50, 10, 4
-PATIENCE = tool.Patience(first=0.05, look_up=0.3, longest=0.6, polling=0.1, settle=0.1, gone=1.0)
+PATIENCE = tool.Timing(first=0.05, look_up=0.3, longest=0.6, polling=0.1, settle=0.1, gone=1.0)
 # How a call may fail when servers do. Anything else, a node's error or one of the tool's own, is a mistake.
 FAILURES = {"job_lost", "server_gone", "server_unreachable"}
 OPEN_FILES = Path("/proc/self/fd")
@@ -63,7 +63,7 @@ class Call:
     name: str
     end: str = "never ended"
     job_id: str = ""
-    made: tuple[tool.Product, ...] = ()
+    made: tuple[tool.OutputFile, ...] = ()
 
 
 def prompt_text(graph: Any) -> str:
@@ -72,7 +72,7 @@ def prompt_text(graph: Any) -> str:
     return max((text for text in texts if isinstance(text, str)), key=len)
 
 
-def drawn_for(picture: tool.Product) -> str:
+def drawn_for(picture: tool.OutputFile) -> str:
     """Whose prompt a picture was made from, as it says itself."""
     return prompt_text(json.loads(opened(picture).info["prompt"]))
 
@@ -150,7 +150,7 @@ class Person:
         where = self.chance.sample(self.addresses, SERVERS)
         limits = tool.Limits(wait_seconds=0.1 if self.chance.random() < 0.02 else 20.0)
         making = asyncio.create_task(
-            make(*where, limits=limits, previews=False, patience=PATIENCE, prompt=call.name, steps=2, seed=seed)
+            make(*where, limits=limits, previews=False, timing=PATIENCE, prompt=call.name, steps=2, seed=seed)
         )
         if self.chance.random() < 0.05:
             await asyncio.sleep(self.chance.uniform(0.0, 1.0))

@@ -118,9 +118,9 @@ async def test_a_job_whose_end_was_missed_does_not_keep_previews_away(watcher: W
 
 
 async def test_the_end_of_a_run_is_looked_up_at_once(cloud: CloudStandIn) -> None:
-    slow = tool.Patience(first=20.0, look_up=20.0, polling=20.0, settle=20.0)
+    slow = tool.Timing(first=20.0, look_up=20.0, polling=20.0, settle=20.0)
     began = time.monotonic()
-    await make(cloud, patience=slow)
+    await make(cloud, timing=slow)
     assert time.monotonic() - began < 10
 
 
@@ -682,9 +682,9 @@ async def test_an_account_that_may_not_even_ask_is_refused_access_and_breaks_no_
         async with tool.open_server(suspended) as server:
             with pytest.raises(tool.AccessRefused):
                 await server.queue(time.monotonic())
-        fleet = tool.Fleet((suspended, tool.Endpoint(own.url)), tool.Limits(jobs=1), patience=QUICK)
+        fleet = tool.Fleet((suspended, tool.Endpoint(own.url)), tool.Limits(jobs=1), timing=QUICK)
         assert (await make(*fleet.endpoints, limits=fleet.limits)).products
-        assert [bool(standing.error) for standing in await fleet.standings()] == [True, False]
+        assert [bool(standing.error) for standing in await fleet.statuses()] == [True, False]
         with pytest.raises(tool.ServerUnreachable, match=suspended.name):
             await tool.find_job(fleet, str(uuid.uuid4()))
         await tool.close_servers()
@@ -707,7 +707,7 @@ async def test_a_job_that_outlived_its_wait_is_brought_by_the_id_that_was_told_a
     with pytest.raises(tool.StillRunning) as error:
         await make(cloud, limits=limits, watcher=watcher, owner=owner)
     cloud.release()
-    fleet = tool.Fleet((endpoint(cloud),), owner=owner, patience=QUICK)
+    fleet = tool.Fleet((endpoint(cloud),), owner=owner, timing=QUICK)
     with pytest.raises(tool.UnknownJob):
         await tool.find_job(dataclasses.replace(fleet, owner=stranger), error.value.job_id)
     made = await tool.bring(fleet, *await tool.find_job(fleet, error.value.job_id), watcher)

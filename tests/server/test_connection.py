@@ -124,7 +124,7 @@ async def test_a_reload_in_the_middle_of_a_job_leaves_the_job_alone_and_nothing_
     comfy.misbehave.hold_at_step = 1
     old = asyncio.create_task(draw(comfy))
     await comfy.until_held()
-    wish = anew.Wish("a fox", size=anew.Wanted("64x64", "size"), seed=anew.Wanted(3, "seed"))
+    wish = anew.Request("a fox", size=anew.Argument("64x64", "size"), seed=anew.Argument(3, "seed"))
     new = asyncio.create_task(anew.make(wish, [anew.Endpoint(comfy.url)], anew.Limits(), Watcher()))
     await until(lambda: len(comfy.prompts) == 2)
     assert len(comfy.sockets) == 2

@@ -29,7 +29,7 @@ def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
     return stream.getvalue()
 
 
-def opened(picture: bytes | tool.Product) -> Image.Image:
+def opened(picture: bytes | tool.OutputFile) -> Image.Image:
     """A picture, read to its end."""
     image = Image.open(io.BytesIO(picture if isinstance(picture, bytes) else picture.data))
     image.load()

@@ -19,7 +19,7 @@ from tests.support.watching import Watcher, until
 Server = StandIn | tool.Endpoint | str  # a string is an address
 
 # What people wait for in seconds or minutes, in fractions of a second.
-QUICK = tool.Patience(first=0.02, look_up=0.3, longest=0.5, polling=0.1, settle=0.2, gone=1.0)
+QUICK = tool.Timing(first=0.02, look_up=0.3, longest=0.5, polling=0.1, settle=0.2, gone=1.0)
 # The same where servers are given up, and jobs are counted a second time.
 QUICKER = replace(QUICK, gone=0.6, again=0.1)
 
@@ -37,8 +37,8 @@ class Nobody:
     def preview(self, data): pass
 
 def small_wish(seed):
-    return tool.Wish("a fox", size=tool.Wanted("64x64", "size"), steps=tool.Wanted(2, "steps"),
-        seed=tool.Wanted(seed, "seed"), workflow=tool.Wanted("checkpoint", "workflow"))
+    return tool.Request("a fox", size=tool.Argument("64x64", "size"), steps=tool.Argument(2, "steps"),
+        seed=tool.Argument(seed, "seed"), workflow=tool.Argument("checkpoint", "workflow"))
 """
 
 
@@ -78,13 +78,13 @@ def models_of(*names: str) -> dict[str, list[str]]:
 
 def settings(valves: Mapping[str, str] | None = None) -> tool.Settings:
     """The settings of a user whose valves hold this."""
-    held = {name: tool.Wanted(value, f'Your valve "{name}"', 1) for name, value in (valves or {}).items()}
+    held = {name: tool.Argument(value, f'Your valve "{name}"', 1) for name, value in (valves or {}).items()}
     return tool.Settings((), tool.Limits(), False, held)
 
 
-def small_wish(prompt: str = "a lighthouse at dusk", **arguments: Any) -> tool.Wish:
+def small_wish(prompt: str = "a lighthouse at dusk", **arguments: Any) -> tool.Request:
     """A call of generate_image with these arguments: a small picture in three steps, unless they say otherwise."""
-    return settings().wish(prompt, **{"size": "64x64", "steps": 3, "workflow": "checkpoint", **arguments})
+    return settings().request(prompt, **{"size": "64x64", "steps": 3, "workflow": "checkpoint", **arguments})
 
 
 def edit(
@@ -92,12 +92,12 @@ def edit(
     mask: Image.Image | None = None,
     valves: Mapping[str, str] | None = None,
     **arguments: Any,
-) -> tool.Wish:
+) -> tool.Request:
     """A call of edit_image with these arguments, in one step unless they say otherwise."""
     return settings(valves).edit("a fox", files, mask, **{"steps": 1, "seed": 1, **arguments})
 
 
-def order(workflow: str, inputs: Any = None, *files: tool.InputFile | None, **offers: tool.InputFile) -> tool.Wish:
+def order(workflow: str, inputs: Any = None, *files: tool.InputFile | None, **offers: tool.InputFile) -> tool.Request:
     """A call of run_workflow; `offers` are the newest files of the chat by their kinds."""
 
     def offered(file: tool.InputFile) -> tool.Offer:
@@ -114,17 +114,17 @@ def order(workflow: str, inputs: Any = None, *files: tool.InputFile | None, **of
 
 async def make(
     *servers: Server,
-    wish: tool.Wish | None = None,
+    wish: tool.Request | None = None,
     watcher: Watcher | None = None,
     catalogue: tool.Catalogue | None = None,
     limits: tool.Limits | None = None,
     previews: bool = True,
     wanted: tool.Format | None = None,
-    patience: tool.Patience = QUICK,
+    timing: tool.Timing = QUICK,
     owner: tool.Owner | None = None,
     memory: tool.Memory | None = None,
     **arguments: Any,
-) -> tool.Made:
+) -> tool.RunResult:
     """What becomes of a wish on these servers. Without one it is a `small_wish` with these arguments."""
     assert wish is None or not arguments, "they belong in the wish"
     return await tool.make(
@@ -135,23 +135,23 @@ async def make(
         catalogue=catalogue or tool.Catalogue(),
         previews=previews,
         wanted=wanted or tool.Format(),
-        patience=patience,
+        timing=timing,
         owner=owner,
         memory=memory or tool.Memory(),
     )
 
 
-async def draw(*servers: Server, **arguments: Any) -> tool.Made:
+async def draw(*servers: Server, **arguments: Any) -> tool.RunResult:
     """`make` where the servers are tested and not the picture: two steps, no previews, and the least patience."""
-    return await make(*servers, previews=False, patience=QUICKER, **{"steps": 2, **arguments})
+    return await make(*servers, previews=False, timing=QUICKER, **{"steps": 2, **arguments})
 
 
-async def run_wish(server: Server, wish: tool.Wish, catalogue: tool.Catalogue | None = None) -> tool.Made:
+async def run_wish(server: Server, wish: tool.Request, catalogue: tool.Catalogue | None = None) -> tool.RunResult:
     """`make` where the workflow is tested: no previews, and all the patience that the tool has by itself."""
-    return await make(server, wish=wish, catalogue=catalogue, previews=False, patience=tool.Patience())
+    return await make(server, wish=wish, catalogue=catalogue, previews=False, timing=tool.Timing())
 
 
-async def run_graph(server: Server, graph: Any, *, watcher: Watcher | None = None) -> tuple[tool.Product, ...]:
+async def run_graph(server: Server, graph: Any, *, watcher: Watcher | None = None) -> tuple[tool.OutputFile, ...]:
     """What a graph makes that is posted as it is."""
     async with tool.open_server(endpoint(server)) as opened:
         job, _ = await tool.follow(opened, graph, watcher or Watcher(), "", 30.0, True, QUICK)
@@ -224,7 +224,7 @@ async def done(comfy: StandIn, prompt_id: str) -> None:
     await until(lambda: prompt_id in comfy.history)
 
 
-Stored = list[tuple[tool.Product, dict[str, Any]]]  # files, and what a message holds of each
+Stored = list[tuple[tool.OutputFile, dict[str, Any]]]  # files, and what a message holds of each
 
 
 class Shelf(tool.Chat):
@@ -237,7 +237,7 @@ class Shelf(tool.Chat):
         self.reached, self.opened = asyncio.Event(), asyncio.Event()
         self.opened.set()
 
-    async def _upload(self, name: str, product: tool.Product) -> dict[str, Any]:
+    async def _upload(self, name: str, product: tool.OutputFile) -> dict[str, Any]:
         self.reached.set()
         await self.opened.wait()
         if name.endswith(self.refuses):
@@ -247,11 +247,11 @@ class Shelf(tool.Chat):
         self.stored.append((product, item))
         return item
 
-    async def kept(self, jobs: Mapping[str, float]) -> dict[str, tool.Kept]:
-        found: dict[str, tool.Kept] = {}
+    async def kept(self, jobs: Mapping[str, float]) -> dict[str, tool.StoredOutputs]:
+        found: dict[str, tool.StoredOutputs] = {}
         for product, item in self.stored:
             if product.prompt_id in jobs:
-                kept = found.setdefault(product.prompt_id, tool.Kept(product.of))
+                kept = found.setdefault(product.prompt_id, tool.StoredOutputs(product.of))
                 kept.sources.append(product.source)
                 kept.files.append(item)
         return found

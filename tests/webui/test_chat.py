@@ -73,14 +73,14 @@ async def test_a_stop_that_comfyui_could_not_be_told_is_said_to_be_so(page: Page
 
 # --- finished files ---
 
-FOX = tool.Product(b"a fox", "text/plain", None, "fox.txt")
-OWL = tool.Product(b"an owl", "text/plain", None, "")
+FOX = tool.OutputFile(b"a fox", "text/plain", None, "fox.txt")
+OWL = tool.OutputFile(b"an owl", "text/plain", None, "")
 
 
 def keeping(monkeypatch: pytest.MonkeyPatch, refused: bytes = b"", attach: Exception | None = None) -> tool.Chat:
     """A chat of which Open WebUI does not store a file, or cannot write the message."""
 
-    async def upload(_: tool.Chat, name: str, product: tool.Product) -> dict[str, Any]:
+    async def upload(_: tool.Chat, name: str, product: tool.OutputFile) -> dict[str, Any]:
         if product.data == refused:
             raise OSError(28, "No space left on device", "/app/backend/data/uploads/fox.txt")
         return {"type": "file", "id": name}
@@ -116,7 +116,7 @@ async def test_what_is_stored_but_could_not_be_put_into_the_message_is_not_said_
     ],
 )
 async def test_a_file_that_is_not_stored_is_named_where_it_is_left_and_the_others_are_shown(
-    monkeypatch: pytest.MonkeyPatch, refused: tool.Product, hint: str
+    monkeypatch: pytest.MonkeyPatch, refused: tool.OutputFile, hint: str
 ) -> None:
     chat = keeping(monkeypatch, refused.data)
     with pytest.raises(tool.StorageRefused) as error:

@@ -72,8 +72,8 @@ async def test_what_open_webui_shows_the_model_of_a_tool_is_no_picture_of_the_us
 
 async def test_in_a_temporary_chat_what_was_made_stands_between_what_was_attached() -> None:
     tool.ELSEWHERE["temporary:t"] = {
-        "a": tool.Passing(1, (file_item(OWL),)),
-        "m": tool.Passing(2, (file_item(CAT),)),
+        "a": tool.UnsavedMessage(1, (file_item(OWL),)),
+        "m": tool.UnsavedMessage(2, (file_item(CAT),)),
     }
     try:
         said = [user(FOX), {"role": "assistant", "content": "An owl"}, user(PIXEL)]
@@ -85,8 +85,8 @@ async def test_in_a_temporary_chat_what_was_made_stands_between_what_was_attache
 
 async def test_in_a_temporary_chat_an_answer_that_was_made_anew_has_only_its_own_pictures() -> None:
     tool.ELSEWHERE["temporary:t"] = {
-        "discarded": tool.Passing(1, (file_item(OWL),)),
-        "kept": tool.Passing(1, (file_item(CAT),)),
+        "discarded": tool.UnsavedMessage(1, (file_item(OWL),)),
+        "kept": tool.UnsavedMessage(1, (file_item(CAT),)),
     }
     try:
         assert await references(user(FOX), chat_id="temporary:t") == [FOX], "an answer of its own, that has nothing yet"

@@ -189,29 +189,29 @@ def test_keys_do_not_show_when_settings_are_printed() -> None:
 
 def test_the_argument_comes_first_then_the_user_then_the_administrator() -> None:
     found = settings({"model": "users", "size": "1:1"}, model="admins", size="2:1", negative_prompt="blurry")
-    wish = found.wish("x", model="models")
+    wish = found.request("x", model="models")
     assert (wish.model.value, wish.model.level) == ("models", 0)
     assert (wish.size.value, wish.size.level) == ("1:1", 1)
     assert (wish.negative_prompt.value, wish.negative_prompt.level) == ("blurry", 2)
-    assert found.wish("x").model.value == "users"
+    assert found.request("x").model.value == "users"
     assert wish.steps is None
 
 
 @pytest.mark.parametrize("left_out", ["", "auto", "default", "none", "NULL", None, "  "])
 def test_words_that_stand_for_leaving_it_out_leave_it_out(left_out: Any) -> None:
-    wish = settings(model="admins").wish("x", model=left_out, size=left_out, steps=left_out)
+    wish = settings(model="admins").request("x", model=left_out, size=left_out, steps=left_out)
     assert (wish.model.value, wish.size, wish.steps) == ("admins", None, None)
 
 
 @pytest.mark.parametrize("seed", [-1, "-1", "random", None])
 def test_a_random_seed_may_be_asked_for_in_words(seed: Any) -> None:
-    assert settings().wish("x", seed=seed).seed is None
+    assert settings().request("x", seed=seed).seed is None
 
 
 @pytest.mark.parametrize("prompt", ["", "  \n", None, 5, {"a": 1}, [], [1]])
 def test_a_call_without_a_prompt_is_refused(prompt: Any) -> None:
     with pytest.raises(tool.BadArgument, match="prompt"):
-        settings().wish(prompt)
+        settings().request(prompt)
 
 
 def test_previews_need_both_switches() -> None:

@@ -34,16 +34,16 @@ CARDS = [
 ]
 
 
-async def standings_of(*endpoints: tool.Endpoint, owner: tool.Owner | None = None) -> list[tool.Standing]:
-    return await tool.Fleet(endpoints, owner=owner or tool.Owner()).standings()
+async def standings_of(*endpoints: tool.Endpoint, owner: tool.Owner | None = None) -> list[tool.ServerStatus]:
+    return await tool.Fleet(endpoints, owner=owner or tool.Owner()).statuses()
 
 
-async def survey(*servers: StandIn | str) -> list[tool.Standing]:
+async def survey(*servers: StandIn | str) -> list[tool.ServerStatus]:
     urls = [server if isinstance(server, str) else server.url for server in servers]
     return await standings_of(*(tool.Endpoint(url, label=f"Number {i}") for i, url in enumerate(urls, 1)))
 
 
-def record_of(standing: tool.Standing, **values: Any) -> tool.Record:
+def record_of(standing: tool.ServerStatus, **values: Any) -> tool.Record:
     for name, value in values.items():
         setattr(standing.record, name, value)
     return standing.record

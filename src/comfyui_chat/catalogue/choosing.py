@@ -1,13 +1,13 @@
 """From what somebody wants to a workflow and model files that this server has.
 
-`choose` takes a `Wish` and answers with a `Choice`. A workflow that is named is found in the catalogue. Where none is
-named, the first bundled one is taken that does one of the wish's tasks, has room for its pictures, and whose model
-files are installed (`_choose_for`). Two functions then make a workflow fit the server:
+`choose` takes a `Request` and answers with a `FittedWorkflow`. A workflow that is named is found in the catalogue.
+Where none is named, the first bundled one is taken that does one of the request's tasks, has room for its pictures, and
+whose model files are installed (`_choose_for`). Two functions then make a workflow fit the server:
 
 - `fit_entry` a bundled one, for each of whose needs a `FileSearch` picks the best file that is installed;
 - `fit_saved` any other, which stays as its author saved it, apart from the names of model files.
 
-When a model and a workflow do not go together, their levels decide which gives way (`Wanted.level`: 0 argument, 1 the
+When a model and a workflow do not go together, their levels decide which gives way (`Argument.level`: 0 argument, 1 the
 user's valve, 2 the administrator's valve): the higher one has less right. Prompt, seed and the like are left to
 `run/planning.py`, input files to `run/inputs.py`.
 
@@ -35,11 +35,11 @@ from ..graph.workflow import Workflow
 from ..media.pictures import InputFile
 from ..names import closest, find_name, quoted, shortened
 from ..server.client import DEFINITION_SECONDS, DOUBT_SECONDS, ComfyUIServer
-from ..values import Size, Wanted
+from ..values import Argument, Size
 from .entries import Catalogue, Entry, Family, ModelNeed, bundled_entries
 
-TEXT_TO_IMAGE = ("text_to_image",)  # the tasks of a wish for a new picture
-CHANGING = ("image_edit", "image_to_image")  # those of a wish to change pictures, the preferred one first
+TEXT_TO_IMAGE = ("text_to_image",)  # the tasks of a request for a new picture
+CHANGING = ("image_edit", "image_to_image")  # those of a request to change pictures, the preferred one first
 STRANGE_FILES = 24  # how many files whose names tell nothing have their metadata looked at
 AS_SAVED = Family("", "", None, {})  # the family of a workflow that is not bundled: nothing of its own to set
 FETCH = (  # the hint to a list of missing model files
@@ -50,24 +50,24 @@ Offer = Callable[[], Awaitable[InputFile]]  # reads a file that may be used; it 
 
 
 @dataclass(frozen=True)
-class Wish:
+class Request:
     """What somebody wants, not yet understood. None leaves a value to what is best, or to what the workflow's author
     saved."""
 
     prompt: str | None = None
     tasks: tuple[str, ...] = TEXT_TO_IMAGE  # when no workflow is named, one for the first of these that can be done
-    negative_prompt: Wanted | None = None
-    size: Wanted | None = None
-    count: Wanted | None = None
-    seed: Wanted | None = None
-    steps: Wanted | None = None
-    guidance: Wanted | None = None
-    model: Wanted | None = None
-    workflow: Wanted | None = None
-    loras: Wanted | None = None
-    strength: Wanted | None = None  # how much of a picture is painted anew, 0 to 1
-    scale: Wanted | None = None  # how many times as wide and high a picture becomes
-    inputs: Mapping[str, Wanted] = field(default_factory=dict)  # any other input of the workflow, by name
+    negative_prompt: Argument | None = None
+    size: Argument | None = None
+    count: Argument | None = None
+    seed: Argument | None = None
+    steps: Argument | None = None
+    guidance: Argument | None = None
+    model: Argument | None = None
+    workflow: Argument | None = None
+    loras: Argument | None = None
+    strength: Argument | None = None  # how much of a picture is painted anew, 0 to 1
+    scale: Argument | None = None  # how many times as wide and high a picture becomes
+    inputs: Mapping[str, Argument] = field(default_factory=dict)  # any other input of the workflow, by name
     files: tuple[InputFile | None, ...] = ()  # for its file inputs, in order; None keeps the author's
     mask: Image.Image | None = field(default=None, repr=False)  # of mode "L": white is painted anew
     offers: Mapping[str, Offer] = field(default_factory=dict)  # kind -> the chat's newest file, for when none is given
@@ -89,17 +89,17 @@ class Wish:
         named = self.inputs.get("prompt") or self.workflow
         return str(self.prompt or (named.value if named else ""))
 
-    def insisting(self) -> "Wish":
-        """The same wish, insisting on the model or the workflow of a valve as if it were an argument, so that a server
-        that has it is found first."""
+    def insisting(self) -> "Request":
+        """The same request, insisting on the model or the workflow of a valve as if it were an argument, so that a
+        server that has it is found first."""
         model, workflow = self.model, self.workflow
         if workflow is None and model:
             return replace(self, model=replace(model, level=0))
         return replace(self, workflow=replace(workflow, level=0)) if workflow and not model else self
 
-    def against_author(self) -> "Wish":
-        """The same wish for a workflow that stays as its author saved it: size and negative prompt of a valve with less
-        right than what named the workflow are dropped."""
+    def against_author(self) -> "Request":
+        """The same request for a workflow that stays as its author saved it: size and negative prompt of a valve with
+        less right than what named the workflow are dropped."""
         level = self.workflow.level if self.workflow else 0
         size, negative_prompt = (
             None if wanted and wanted.level > level else wanted for wanted in (self.size, self.negative_prompt)
@@ -108,7 +108,7 @@ class Wish:
 
 
 @dataclass(frozen=True)
-class Choice:
+class FittedWorkflow:
     """A workflow that this server can run, with its model files set. `run/inputs.py` adds `wanting` and `picture`."""
 
     workflow: Workflow
@@ -127,30 +127,30 @@ class Choice:
         return self.family.megapixels is None
 
 
-async def choose(server: ComfyUIServer, wish: Wish, catalogue: Catalogue = Catalogue()) -> Choice:
-    """The workflow that is asked for by name, else the first bundled one that fits the wish's tasks, its pictures, the
-    model asked for and what is installed. The name of a task, where no workflow has that name, stands for any bundled
-    workflow that does the task.
+async def choose(server: ComfyUIServer, request: Request, catalogue: Catalogue = Catalogue()) -> FittedWorkflow:
+    """The workflow that is asked for by name, else the first bundled one that fits the request's tasks, its pictures,
+    the model asked for and what is installed. The name of a task, where no workflow has that name, stands for any
+    bundled workflow that does the task.
 
     When a model and a workflow do not go together, the one asked for with less right (a valve against an argument)
     gives way. Raises `UnknownWorkflow`, `ModelNotInstalled`, `NodeNotInstalled`, `BadArgument`, and as the server does.
     """
-    if wish.workflow:
+    if request.workflow:
         try:
-            named = await catalogue.find(server, wish.workflow)
+            named = await catalogue.find(server, request.workflow)
         except UnknownWorkflow:
-            task = re.sub(r"[\s-]+", "_", str(wish.workflow.value).strip().lower())
+            task = re.sub(r"[\s-]+", "_", str(request.workflow.value).strip().lower())
             if task not in {entry.task for entry in bundled_entries()}:
                 raise
-            return await _choose_for(server, replace(wish, tasks=(task,)))
-        return await _choose_named(server, wish, named)
-    return await _choose_for(server, wish)
+            return await _choose_for(server, replace(request, tasks=(task,)))
+        return await _choose_named(server, request, named)
+    return await _choose_for(server, request)
 
 
-async def _choose_named(server: ComfyUIServer, wish: Wish, named: Entry) -> Choice:
+async def _choose_named(server: ComfyUIServer, request: Request, named: Entry) -> FittedWorkflow:
     """The workflow that is named, with the model that is named. Where the two do not go together, the one with less
     right is left out. A workflow of a valve is also left out when it does not take the files that were given."""
-    model, level = wish.model, wish.workflow.level if wish.workflow else 0
+    model, level = request.model, request.workflow.level if request.workflow else 0
     fit = fit_entry if named.needs else fit_saved
     if not named.needs and model and model.level > level:
         model = None  # a valve does not change what somebody saved
@@ -160,42 +160,42 @@ async def _choose_named(server: ComfyUIServer, wish: Wish, named: Entry) -> Choi
         if model is None or model.level == level:
             raise
         if model.level < level:
-            return await _choose_for(server, wish)
+            return await _choose_for(server, request)
         choice = await fit(server, named, None)
         other = f'"{shortened(model.value)}" does not go with the workflow "{named.name}" and was left out'
         choice = replace(choice, notes=(*choice.notes, f"{model.name} {other}"))
-    if level and wish.workflow and not _takes(choice, wish):  # the files given go before a valve
-        choice = await _choose_for(server, wish)
-        note = f'{wish.workflow.name} names "{named.name}", which does not take what was given, and was left out'
+    if level and request.workflow and not _takes(choice, request):  # the files given go before a valve
+        choice = await _choose_for(server, request)
+        note = f'{request.workflow.name} names "{named.name}", which does not take what was given, and was left out'
         choice = replace(choice, notes=(*choice.notes, note))
     return choice
 
 
-def _takes(choice: Choice, wish: Wish) -> bool:
-    """Whether a workflow has room for the wish's pictures and a place for its mask."""
+def _takes(choice: FittedWorkflow, request: Request) -> bool:
+    """Whether a workflow has room for the request's pictures and a place for its mask."""
     inputs = file_inputs(choice.workflow.graph, choice.definitions)
-    if wish.mask and not any(item.takes_mask for item in inputs):
+    if request.mask and not any(item.takes_mask for item in inputs):
         return False
-    return wish.pictures <= wish.room_in(inputs)
+    return request.pictures <= request.room_in(inputs)
 
 
-async def _choose_for(server: ComfyUIServer, wish: Wish) -> Choice:
+async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow:
     """The first bundled workflow of the first task for which everything is installed. A file that the server itself
     cannot read counts as installed only when nothing else is."""
-    entries = [entry for task in wish.tasks for entry in bundled_entries() if entry.task == task]
-    pictures = wish.pictures
-    taking = [entry for entry in entries if wish.room_in(entry.files) >= pictures]
+    entries = [entry for task in request.tasks for entry in bundled_entries() if entry.task == task]
+    pictures = request.pictures
+    taking = [entry for entry in entries if request.room_in(entry.files) >= pictures]
     if not taking:
-        most = max((wish.room_in(entry.files) for entry in entries), default=0)
+        most = max((request.room_in(entry.files) for entry in entries), default=0)
         given = "A picture was" if pictures == 1 else f"{pictures} pictures were"
         hint = f"Give at most {most}." if most else "Leave it out, or name a workflow that takes pictures."
         raise BadArgument(f"{given} given, which no workflow takes.", hint)
-    model, began = wish.model, time.monotonic()
+    model, began = request.model, time.monotonic()
     # Where pictures are to be worked on, the model of a valve is only preferred: it may be made for something else.
-    models = [model, None] if model and model.level and wish.tasks != TEXT_TO_IMAGE else [model]
+    models = [model, None] if model and model.level and request.tasks != TEXT_TO_IMAGE else [model]
     refusals: dict[str, None] = {}
     for readable in (True, False):  # a file that the server cannot read is still better than none
-        for task in wish.tasks:
+        for task in request.tasks:
             for one, entry in itertools.product(models, taking):
                 if entry.task != task:
                     continue
@@ -205,14 +205,14 @@ async def _choose_for(server: ComfyUIServer, wish: Wish) -> Choice:
                     refusals |= {refused.message: None} if one is None else {}
     if model and len(models) == 1:
         raise await _no_such_model(server, entries, model, f" that takes {pictures} pictures" if pictures > 1 else "")
-    purpose = "a picture could be made with" if wish.tasks == TEXT_TO_IMAGE else "could do this"
+    purpose = "a picture could be made with" if request.tasks == TEXT_TO_IMAGE else "could do this"
     raise ModelNotInstalled(
         f"No model is installed that {purpose}.", f"One set of files is enough. {FETCH} {' '.join(refusals)}"
     )
 
 
 async def _no_such_model(
-    server: ComfyUIServer, entries: Sequence[Entry], model: Wanted, taking: str
+    server: ComfyUIServer, entries: Sequence[Entry], model: Argument, taking: str
 ) -> ModelNotInstalled:
     """The error where no workflow takes the model: it is not installed, or not of a kind that any of them runs with.
     `taking` is what the message says of the workflows, " that takes 2 pictures"."""
@@ -235,12 +235,12 @@ async def _no_such_model(
 async def fit_entry(
     server: ComfyUIServer,
     entry: Entry,
-    model: Wanted | None,
+    model: Argument | None,
     *,
     strict: bool = False,
     readable: bool = False,
     began: float | None = None,
-) -> Choice:
+) -> FittedWorkflow:
     """A bundled workflow with model files that this server has, and the family that its main model belongs to.
 
     `strict` takes a named model only when its name or its metadata say that it belongs to the workflow; `readable`
@@ -272,7 +272,7 @@ async def fit_entry(
     main = files[entry.needs[0].target]
     known = f"{main} {await architecture(server, entry.needs[0].folder, main) or ''}"
     family = next(family for family in entry.families if re.search(family.match, known, re.IGNORECASE))
-    return Choice(entry.workflow.set(files), family, main, definitions, task=entry.task)
+    return FittedWorkflow(entry.workflow.set(files), family, main, definitions, task=entry.task)
 
 
 @dataclass(frozen=True)
@@ -284,7 +284,7 @@ class FileSearch:
     loader: str  # the loader's class
     main: bool  # whether it is the workflow's main model
 
-    async def named(self, model: Wanted, strict: bool, began: float) -> str:
+    async def named(self, model: Argument, strict: bool, began: float) -> str:
         """The file of the name that somebody asked for; `strict` and `began` are those of `fit_entry`. Raises
         `ModelNotInstalled`."""
         names: tuple[str, ...] = ()
@@ -336,7 +336,7 @@ async def architecture(server: ComfyUIServer, folder: str, name: str) -> str | N
     return None if about is None else next((str(about[key]) for key in keys if about.get(key)), "")
 
 
-def _model_missing(model: Wanted, choices: Sequence[str]) -> ModelNotInstalled:
+def _model_missing(model: Argument, choices: Sequence[str]) -> ModelNotInstalled:
     known = closest(str(model.value), choices)
     hint = f"Installed are: {quoted(known)}." if known else "No model is installed for this workflow."
     return ModelNotInstalled(f'{model.name} is "{shortened(model.value)}", and no such model is installed.', hint)
@@ -345,7 +345,7 @@ def _model_missing(model: Wanted, choices: Sequence[str]) -> ModelNotInstalled:
 # All other workflows, read and left as their authors saved them.
 
 
-async def fit_saved(server: ComfyUIServer, entry: Entry, model: Wanted | None) -> Choice:
+async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None) -> FittedWorkflow:
     """A workflow that is not bundled, as its author saved it, with the model that was asked for, and with its other
     model files under the names that they have on this server. Files that are not there are noted as `absent`. Raises
     `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`, and as the server does."""
@@ -393,7 +393,7 @@ def _nodes_missing(names: Sequence[str]) -> NodeNotInstalled:
     )
 
 
-def _fit_files(workflow: Workflow, definitions: Definitions, model: Wanted | None) -> Choice:
+def _fit_files(workflow: Workflow, definitions: Definitions, model: Argument | None) -> FittedWorkflow:
     """The workflow with the files that are installed, by these definitions. A file that no output needs may be missing
     without a word. Raises `ModelNotInstalled` when the model that was asked for is not there."""
     notes: list[str] = []
@@ -419,4 +419,4 @@ def _fit_files(workflow: Workflow, definitions: Definitions, model: Wanted | Non
             like = closest(file.file, choices) if len(absent) < 5 else []
             absent[file.target] = f"{file.folder}/{file.file}" + (f" (installed: {quoted(like)})" if like else "")
     fitted = workflow.set(files)
-    return Choice(fitted, AS_SAVED, str(fitted.value("model") or ""), definitions, tuple(notes), absent)
+    return FittedWorkflow(fitted, AS_SAVED, str(fitted.value("model") or ""), definitions, tuple(notes), absent)

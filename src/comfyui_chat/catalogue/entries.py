@@ -30,7 +30,7 @@ from ..graph.reading import EXPECTED, WRAPPERS, read_json, unwrap
 from ..graph.workflow import Workflow
 from ..names import base_name, closest, find_name, plain_name, quoted, shortened
 from ..server.client import DOUBT_SECONDS, ComfyUIServer
-from ..values import Wanted, text_of
+from ..values import Argument, text_of
 
 SOURCES = ("attached", "user", "administrator", "server", "bundled")  # in the order in which they are searched
 ATTACHED = "attached"  # the name, and the source, of the workflow in a file that is attached to the chat
@@ -226,7 +226,7 @@ class Catalogue:
             entries[name] = entry if name == entry.name else replace(entry, name=name)
         return Listing(tuple(entries.values()), problems)
 
-    async def find(self, server: ComfyUIServer, wanted: Wanted) -> Entry:
+    async def find(self, server: ComfyUIServer, wanted: Argument) -> Entry:
         """The workflow of a name, whatever its case, folder or extension. Raises `UnknownWorkflow`, naming those with
         the most similar names."""
         name = str(wanted.value).strip()

@@ -1,9 +1,9 @@
 """A value that somebody asks for, made to fit an input of a node.
 
 Models and people give numbers as text, sizes that a node does not take, and names that are nearly right. `fit_value`
-and `fit_number` turn a `Wanted` into what the input's `InputSpec` accepts: a number out of range becomes the nearest in
-it, with a note that says so; a name is looked up, and refused with the closest ones where there is none.
-`fit_size` finds the width and height for a size or an aspect ratio.
+and `fit_number` turn an `Argument` into what the input's `InputSpec` accepts: a number out of range becomes the nearest
+in it, with a note that says so; a name is looked up, and refused with the closest ones where there is none. `fit_size`
+finds the width and height for a size or an aspect ratio.
 
 A number's step is kept for sizes only: ComfyUI does not check it (seen with 0.3.64).
 """
@@ -16,11 +16,11 @@ from typing import Any
 
 from ..errors import BadArgument, ValueOutOfRange
 from ..names import closest, find_name, quoted, shortened
-from ..values import NO, YES, Size, Wanted, as_text
+from ..values import NO, YES, Argument, Size, as_text
 from .definitions import InputSpec
 
 
-def fit_value(wanted: Wanted, spec: InputSpec) -> tuple[Any, str]:
+def fit_value(wanted: Argument, spec: InputSpec) -> tuple[Any, str]:
     """A value as the input takes it, and a note where it had to be changed to fit, else "".
 
     Raises `BadArgument` for the wrong kind of value, and `ValueOutOfRange`, with the closest choices, for one that is
@@ -48,7 +48,7 @@ def fit_value(wanted: Wanted, spec: InputSpec) -> tuple[Any, str]:
     return {"__value__": value} if isinstance(value, list) else value, ""  # a bare list would be read as a link
 
 
-def fit_number(wanted: Wanted, spec: InputSpec) -> tuple[float, str]:
+def fit_number(wanted: Argument, spec: InputSpec) -> tuple[float, str]:
     """A number as the input takes it, and a note where it had to be changed to fit, else ""; "7" and "7,5" will do.
 
     INT gives an `int`, FLOAT a `float`. Raises `BadArgument` for anything that is not a finite number.

@@ -120,8 +120,10 @@ GENERATES = re.compile(r"generate", re.IGNORECASE)
 
 # Bounds, and what is taken off a find's score.
 PARTS = 24  # the most nodes that make up one sampler, or makers in a row
-ASIDE = 3  # for what stands beside the main thing: the text for a part of the picture, a template around a text
-STRANGE = 2  # for a link of unknown type, where another surely carries what is sought
+BESIDE_PENALTY = (
+    3  # for what stands beside the main thing: the text for a part of the picture, a template around a text
+)
+UNKNOWN_TYPE_PENALTY = 2  # for a link of unknown type, where another surely carries what is sought
 
 
 @dataclass(frozen=True, slots=True)
@@ -452,10 +454,11 @@ class Flow:
 
     def _on(self, step: Step, wires: Sequence[Wire], *types: str, sought: str = "") -> Onward:
         """The steps over those links that carry one of the types, or any link when no types are given. Where one surely
-        carries them, the strange ones cost `STRANGE`. `sought` is what to look for from there, if it changes."""
+        carries them, the strange ones cost `UNKNOWN_TYPE_PENALTY`. `sought` is what to look for from there, if it
+        changes."""
         sure = any(wire.fits(*types) for wire in wires)
         return [
-            (STRANGE * (sure and not wire.fits(*types)), Step.over(wire, sought or step.sought))
+            (UNKNOWN_TYPE_PENALTY * (sure and not wire.fits(*types)), Step.over(wire, sought or step.sought))
             for wire in wires
             if not types or wire.carries(*types)
         ]
@@ -492,9 +495,9 @@ class Flow:
         wires.sort(key=lambda wire: wire.name not in ("conditioning_to", "cond1"))
         onward = self._on(step, wires, "CONDITIONING", "GUIDER", sought=sought)
         if any(wire.fits("CONDITIONING") for wire in wires):
-            here = [(score - ASIDE, found) for score, found in here]
-            onward = [(cost, after) for cost, after in onward if cost < STRANGE]
-        aside = ASIDE if REGIONAL.search(class_type) and "conditioning_to" not in inputs else 0
+            here = [(score - BESIDE_PENALTY, found) for score, found in here]
+            onward = [(cost, after) for cost, after in onward if cost < UNKNOWN_TYPE_PENALTY]
+        aside = BESIDE_PENALTY if REGIONAL.search(class_type) and "conditioning_to" not in inputs else 0
         return here, [(cost + aside, after) for cost, after in onward]
 
     def _side(self, step: Step) -> str:
@@ -543,7 +546,7 @@ class Flow:
         title = given_title(self.nodes[node_id])
         wording = 2 * bool(USERS_WORDS.search(title)) + bool(PROMPT_WORDS.search(title))
         replaces = any("find" in name or "pattern" in name for name in inputs)
-        wording -= ASIDE * (replaces or bool(OTHERS_WORDS.search(title))) + bool(wires)
+        wording -= BESIDE_PENALTY * (replaces or bool(OTHERS_WORDS.search(title))) + bool(wires)
         finds: Finds = [
             (wording - (2 if not inputs[name].strip() else 0), Target(node_id, name))
             for name in likely
@@ -551,7 +554,7 @@ class Flow:
         ]
         words = [wire for wire in wires if replaces and wire.name == "replace"]
         frames = [wire for wire in wires if wire not in words]
-        around = ASIDE * replaces  # a text that something is put into is not what a person types
+        around = BESIDE_PENALTY * replaces  # a text that something is put into is not what a person types
         onward = [(cost + around, after) for cost, after in self._on(step, frames, "STRING")]
         return finds, self._on(step, words, "STRING") + onward
 

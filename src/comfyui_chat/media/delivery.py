@@ -1,6 +1,6 @@
 """Hand a finished file over as it is wanted: in which format, with or without metadata.
 
-`deliver` makes a `Product` of the bytes that a server gave, in the `Format` that somebody chose, and notes what
+`deliver` makes an `OutputFile` of the bytes that a server gave, in the `Format` that somebody chose, and notes what
 could not be done; the file then stays as it was made. Only still pictures are converted. The prompt and the workflow
 that ComfyUI wrote into them move to where it would write them in the new format, so that a picture can still be
 dropped into its editor:
@@ -22,7 +22,7 @@ from typing import Any
 from PIL import Image, PngImagePlugin
 
 from ..names import shortened
-from .kinds import PICTURE_TYPES, Product, content_type_of, open_picture
+from .kinds import PICTURE_TYPES, OutputFile, content_type_of, open_picture
 from .metadata import without_metadata
 from .pictures import encode, orientation_of, over_white, plain_picture, rgb_profile, turn_upright
 
@@ -36,7 +36,7 @@ class Format:
     metadata: bool = True  # whether the file may tell its prompt and workflow
 
 
-def deliver(data: bytes, source: str, wanted: Format) -> tuple[Product, tuple[str, ...]]:
+def deliver(data: bytes, source: str, wanted: Format) -> tuple[OutputFile, tuple[str, ...]]:
     """A finished file as it is wanted, and notes of what could not be done. `source` is its name on the server. Blocks:
     call it in a thread."""
     product = read_product(data, source)
@@ -45,10 +45,10 @@ def deliver(data: bytes, source: str, wanted: Format) -> tuple[Product, tuple[st
     return replace(product, data=changed, content_type=content_type, size=size), notes
 
 
-def read_product(data: bytes, source: str) -> Product:
+def read_product(data: bytes, source: str) -> OutputFile:
     """A finished file with its type and size, told by its bytes, else by its name. Blocks: call it in a thread."""
     content_type, size, _ = content_type_of(data, source)
-    return Product(data, content_type, size, source)
+    return OutputFile(data, content_type, size, source)
 
 
 # The longest side, in pixels, that a picture of each format may have.
@@ -136,11 +136,11 @@ def _exif(texts: Mapping[str, str]) -> bytes:
     return exif.tobytes() if texts else b""
 
 
-def text_product(text: str) -> Product:
+def text_product(text: str) -> OutputFile:
     """A text that a node showed, as a file: JSON if it is that, else plain text."""
     kind = "text/plain"
     if text.lstrip()[:1] in ("{", "["):
         with contextlib.suppress(ValueError, RecursionError):
             json.loads(text)
             kind = "application/json"
-    return Product(text.encode("utf-8", "replace"), kind, None, "")
+    return OutputFile(text.encode("utf-8", "replace"), kind, None, "")

@@ -2,7 +2,7 @@
 
 `content_type_of` answers ("image/png", Size(1024, 768), False), say. Pictures are opened by Pillow (`open_picture`),
 which decodes only their heads. For other files `BEGINNINGS` lists how each kind begins; failing that, the ending of
-the name tells. What a server or a browser says of a file is not asked. A `Product` is a finished file and its type.
+the name tells. What a server or a browser says of a file is not asked. A `OutputFile` is a finished file and its type.
 
 Files come from anybody, and Pillow's readers raise whatever they stumble over. So in `media/` every exception of
 theirs is caught and becomes an error of this tool or a note, and formats that could do harm are not read.
@@ -131,7 +131,7 @@ USUAL_ENDINGS = {"jpeg": "jpg", "plain": "txt", "svg+xml": "svg"}
 
 
 @dataclass(frozen=True)
-class Product:
+class OutputFile:
     """A finished file, nearly always a picture, with what is known of it."""
 
     data: bytes = field(repr=False)

@@ -1,8 +1,8 @@
 """Strip files of the texts that tell how they were made, without decoding them.
 
 ComfyUI writes the prompt and the workflow into nearly every file that it saves. `without_metadata` takes them out: by
-the file's type it calls one of the `_bare_...` functions, of which each knows the layout of one format (see `BARE` at
-the end). Pixels, sound and film stay as they are, bit by bit, and so do colour profiles and how a picture is turned.
+the file's type it calls one of the `_bare_...` functions, of which each knows the layout of one format (see `STRIPPERS`
+at the end). Pixels, sound and film stay as they are, bit by bit, and so do colour profiles and how a picture is turned.
 
 Some formats are rows of pieces, and are written anew without some of them (PNG, JPEG, GIF, RIFF, SVG, GLB). In others
 something refers to places in the file, and so what is removed is overwritten in its length (MP4, Matroska, FLAC, Ogg,
@@ -30,9 +30,9 @@ def without_metadata(data: bytes, content_type: str) -> bytes:
     formats come back as they are.
     """
     own = content_type_of(data, "")[0]
-    kind = own if own in BARE else content_type
-    if kind in BARE:
-        return BARE[kind](data)
+    kind = own if own in STRIPPERS else content_type
+    if kind in STRIPPERS:
+        return STRIPPERS[kind](data)
     if SAFETENSORS.match(data):
         return _bare_safetensors(data)
     if kind.partition("/")[0] in ("image", "video", "audio") and kind != "image/bmp":  # which has no place for texts
@@ -418,7 +418,7 @@ def _bare_safetensors(data: bytes) -> bytes:
 
 # What strips the files of each content type. What is not here is told by its beginning (safetensors) or cannot be
 # stripped.
-BARE: dict[str, Callable[[bytes], bytes]] = {
+STRIPPERS: dict[str, Callable[[bytes], bytes]] = {
     "image/png": _bare_png,
     "image/jpeg": _bare_jpeg,
     "image/webp": _bare_webp,

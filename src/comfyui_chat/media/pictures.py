@@ -6,7 +6,7 @@ Pillow picture of mode L on its way, white where something is painted anew: `rea
 drew, `mask_of` in what is see-through in a picture. It goes to ComfyUI as the transparency of a picture
 (`with_mask`), which is how LoadImage takes it, or as a file of its own (`mask_file`).
 
-`glance` and `small_jpeg` shrink a picture to a JPEG data URI, for models to look at and for live previews.
+`small_copy` and `small_jpeg` shrink a picture to a JPEG data URI, for models to look at and for live previews.
 `read_picture_workflow` takes the workflow out of a picture that ComfyUI saved:
 
     PNG   a text "prompt" with the graph in the API format, a text "workflow" with the one in the UI format
@@ -31,7 +31,7 @@ from ..graph.nodes import Graph
 from ..graph.reading import EXPECTED, read_json, unwrap
 from ..names import shortened
 from ..values import Size
-from .kinds import ORIENTATION, PICTURE_TYPES, TURNED, Product, content_type_of, is_drawing, is_paged, open_picture
+from .kinds import ORIENTATION, PICTURE_TYPES, TURNED, OutputFile, content_type_of, is_drawing, is_paged, open_picture
 
 MAX_INPUT_MEGAPIXELS = 50.0  # of one picture
 MAX_INPUT_SIDE = 16_384  # pixels
@@ -68,7 +68,7 @@ def read_input(data: bytes, name: str) -> InputFile:
     content_type = content_type_of(data, name)[0]
     kind = content_type.partition("/")[0]
     if kind in ("video", "audio") and data:
-        return InputFile(data, Product(data, content_type, None, name).ending, kind=kind)
+        return InputFile(data, OutputFile(data, content_type, None, name).ending, kind=kind)
     return read_still(data, name)
 
 
@@ -235,7 +235,7 @@ def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]
 # Small pictures to look at.
 
 
-def glance(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
+def small_copy(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
     """A picture as a JPEG data URI for a model to look at, of at most `side` pixels on its longer side and about `most`
     bytes; None for what is not a picture or is too large to decode. Blocks."""
     steps = (side, 80), (side, 60), (side * 2 // 3, 60), (side // 2, 50), (side // 3, 40)

@@ -1,6 +1,6 @@
 """From a request to finished files: planning, running and following jobs.
 
-A wish (what somebody wants) becomes a plan (prompts, ready to post), each prompt becomes a job on a server, and what
+A request (what somebody wants) becomes a plan (prompts, ready to post), each prompt becomes a job on a server, and what
 the jobs saved becomes files; several servers are used as one. The modules follow one another so:
 
     owner     whose jobs they are: the mark in each prompt, and what this process remembers of jobs
@@ -8,9 +8,10 @@ the jobs saved becomes files; several servers are used as one. The modules follo
     fleet     several servers used as one: limits, queues, and which server will be done soonest
     follow    one prompt posted, and followed to its end or withdrawn
     inputs    the files of a call put into the workflow's inputs
-    planning  a wish bound to a workflow, as prompts within the nodes' ranges and the administrator's limits
+    planning  a request bound to a workflow, as prompts within the nodes' ranges and the administrator's limits
     make      all of this in turn for one call; a job that its server lost is run once more
     earlier   jobs of earlier calls found on the servers, and what they made brought
 
-Whoever watches a run is an `Audience`: a message in Open WebUI, or a terminal. Nothing on this floor knows of chats.
+Whoever watches a run is a `ProgressListener`: a message in Open WebUI, or a terminal. Nothing on this floor knows of
+chats.
 """

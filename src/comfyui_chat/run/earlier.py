@@ -27,9 +27,9 @@ from ..server.pool import open_server
 from ..server.protocol import Prompt, Recorded, Waiting
 from ..tasks import T, gather
 from .fleet import Fleet
-from .follow import Audience, ignore_preview, watch
+from .follow import ProgressListener, ignore_preview, watch
 from .job import Job, advance, judge, missed_pictures
-from .make import Made, collect
+from .make import RunResult, collect
 from .owner import ATTENDED, attend, leave, mark_of, marked_time
 
 CHECK_SECONDS = 20.0  # how long check_job waits for a job that is still at work
@@ -99,12 +99,12 @@ async def bring(
     fleet: Fleet,
     endpoint: Endpoint,
     prompt: Prompt,
-    audience: Audience,
+    listener: ProgressListener,
     *,
     previews: bool = True,
     wanted: Format = Format(),
     wait: float = CHECK_SECONDS,
-) -> Made:
+) -> RunResult:
     """What a job made that an earlier call started, after a while of waiting if need be. A Stop ends only the waiting.
 
     Raises `StillRunning` after `wait` seconds, and at once for a job that another call is following; and the job's own
@@ -116,23 +116,23 @@ async def bring(
     graph, about = prompt.graph, mark_of(prompt)
     job = replace(Job.posted(prompt.prompt_id, graph), complete=False, away=True)
     job = advance(job, prompt.state, time.monotonic())
-    on_preview = audience.preview if previews else ignore_preview
+    on_preview = listener.preview if previews else ignore_preview
     attend(prompt.prompt_id)
     try:
         async with open_server(endpoint) as server:
             if not job.ended:
                 async with server.connection.listen(prompt.prompt_id, picture_nodes(graph), on_preview) as subscription:
-                    job = await watch(server, job, subscription, audience, "", wait, fleet)
+                    job = await watch(server, job, subscription, listener, "", wait, fleet)
             job = judge(job, graph)
-            audience.status("saving", "Saving")
-            collected = await collect(server, job, graph, wanted, fleet.patience)
+            listener.status("saving", "Saving")
+            collected = await collect(server, job, graph, wanted, fleet.timing)
     except BaseException:
         leave(prompt.prompt_id)
         raise
     seed = about.get("seed") if isinstance(about.get("seed"), int) else None
     model, workflow = (str(about.get(name) or "") for name in ("model", "workflow"))
     notes = (*collected.notes, *missed_pictures(job, graph))
-    return Made(collected.products, seed, model, workflow, 0.0, notes, collected.texts)
+    return RunResult(collected.products, seed, model, workflow, 0.0, notes, collected.texts)
 
 
 def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]:

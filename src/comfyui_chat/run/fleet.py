@@ -1,14 +1,14 @@
 """Several ComfyUI servers used as one: which takes a run, and how much a user may post.
 
 A `Fleet` is the servers of one call with the rules for them: the administrator's `Limits`, the `Owner` of the jobs, and
-`Patience`, which says how long to wait for what. In the order of a call:
+`Timing`, which says how long to wait for what. In the order of a call:
 
 - `found` settles, where the address was only guessed, which of the guesses answers.
-- `in_order` asks all queues at once (`survey`, which makes a `Sight` of each server) and sorts the servers by when the
-  run would be done there. It refuses what is over a limit already.
+- `in_order` asks all queues at once (`survey`, which makes a `QueueSnapshot` of each server) and sorts the servers by
+  when the run would be done there. It refuses what is over a limit already.
 - `admit` counts once more after the post: somebody may have posted elsewhere at the same moment.
 
-`standings` is what comfyui_status tells. `everywhere` asks every server the same, for lists.
+`statuses` is what comfyui_status tells. `everywhere` asks every server the same, for lists.
 
 All that several workers have to agree on is read from the servers' own queues: there is no other record of who has how
 many jobs. A server's pace and faults (server/record.py) are what this process alone has seen of it.
@@ -35,7 +35,7 @@ USUAL_PACE = 10.0  # seconds of a run, where no server has a measured pace
 
 
 @dataclass(frozen=True)
-class Patience:
+class Timing:
     """How long to wait for what, in seconds."""
 
     first: float = 0.3  # from the post to the first look-up, for the place in the queue
@@ -62,7 +62,7 @@ class Limits:
 
 
 @dataclass(frozen=True)
-class Sight:
+class QueueSnapshot:
     """What was seen of a server when the queues were asked: its queue, or why it cannot be used."""
 
     endpoint: Endpoint
@@ -78,7 +78,7 @@ class Sight:
 
 
 @dataclass(frozen=True)
-class Standing:
+class ServerStatus:
     """How a server stands at the moment, for comfyui_status. `error` says why it could not be asked."""
 
     endpoint: Endpoint
@@ -113,7 +113,7 @@ class Fleet:
     endpoints: tuple[Endpoint, ...]  # in the administrator's order
     limits: Limits = Limits()
     owner: Owner = field(default_factory=Owner)
-    patience: Patience = Patience()
+    timing: Timing = Timing()
     others: tuple[Endpoint, ...] = ()  # get no runs now, but the user's jobs there count and are found
 
     @property
@@ -149,24 +149,28 @@ class Fleet:
         endpoints = [endpoint for endpoint in self.endpoints if endpoint not in gone]
         if len(self.endpoints) == 1 and not self.limits.jobs and not self.limits.queue:
             return endpoints
-        sights = await self.survey()
-        good = [sight for sight in sights if not sight.error]
-        able = [sight for sight in good if sight.endpoint in endpoints and not sight.record.resting]
-        resting = [one for one in endpoints if one not in {sight.endpoint for sight in sights if sight not in good}]
-        resting = [one for one in resting if one not in {sight.endpoint for sight in able}]
+        snapshots = await self.survey()
+        good = [snapshot for snapshot in snapshots if not snapshot.error]
+        able = [snapshot for snapshot in good if snapshot.endpoint in endpoints and not snapshot.record.resting]
+        resting = [
+            one for one in endpoints if one not in {snapshot.endpoint for snapshot in snapshots if snapshot not in good}
+        ]
+        resting = [one for one in resting if one not in {snapshot.endpoint for snapshot in able}]
         if not able and not resting:
-            raise self.none_answers([sight.error for sight in sights if sight.error])
+            raise self.none_answers([snapshot.error for snapshot in snapshots if snapshot.error])
         if self.limits.jobs:
             able = self._with_room(good, able)
         usual = self._usual_pace(able)
-        short = [sight for sight in able if not self.limits.queue or len(sight.queue) < self.limits.queue]
+        short = [snapshot for snapshot in able if not self.limits.queue or len(snapshot.queue) < self.limits.queue]
         if able and not short:
-            shortest = min(able, key=lambda sight: len(sight.queue))
+            shortest = min(able, key=lambda snapshot: len(snapshot.queue))
             raise self._too_long(shortest, len(shortest.queue), usual)
-        short.sort(key=lambda sight: sight.seconds_until_done(workflow, usual))  # a tie keeps the administrator's order
-        return [*(sight.endpoint for sight in short), *resting]
+        short.sort(
+            key=lambda snapshot: snapshot.seconds_until_done(workflow, usual)
+        )  # a tie keeps the administrator's order
+        return [*(snapshot.endpoint for snapshot in short), *resting]
 
-    async def survey(self, also: Endpoint | None = None) -> list[Sight]:
+    async def survey(self, also: Endpoint | None = None) -> list[QueueSnapshot]:
         """The queues of all servers, asked at the same time; those of `others` only where the number of jobs is
         limited.
 
@@ -179,33 +183,42 @@ class Fleet:
         asked = asked if set(asked) & set(self.endpoints) else [*self.endpoints, *asked]
         since = time.monotonic()
 
-        async def look(endpoint: Endpoint) -> Sight:
+        async def look(endpoint: Endpoint) -> QueueSnapshot:
             record = records[endpoint]
             try:
                 async with open_server(endpoint) as server:
                     queue = await server.queue_soon(since)
             except ServerError as error:
                 record.rest(error.message, silent=True)
-                return Sight(endpoint, record, error=error)
+                return QueueSnapshot(endpoint, record, error=error)
             if record.silent:
                 record.recover()
-            return Sight(endpoint, record, queue)
+            return QueueSnapshot(endpoint, record, queue)
 
         return await gather(len(asked), [functools.partial(look, endpoint) for endpoint in asked])
 
-    def _with_room(self, sights: Sequence[Sight], able: Sequence[Sight]) -> list[Sight]:
+    def _with_room(self, snapshots: Sequence[QueueSnapshot], able: Sequence[QueueSnapshot]) -> list[QueueSnapshot]:
         """The servers of `able` on which the user may have one job more. An account of Comfy Cloud is full by itself:
         whose jobs it has is not told, so all of them count there and none elsewhere. Raises `LimitExceeded`."""
-        mine = [(sight, prompt) for sight in sights if not sight.endpoint.cloud for prompt in self._own(sight)]
-        full = [sight for sight in able if sight.endpoint.cloud and len(mine) + len(sight.queue) >= self.limits.jobs]
+        mine = [
+            (snapshot, prompt)
+            for snapshot in snapshots
+            if not snapshot.endpoint.cloud
+            for prompt in self._own(snapshot)
+        ]
+        full = [
+            snapshot
+            for snapshot in able
+            if snapshot.endpoint.cloud and len(mine) + len(snapshot.queue) >= self.limits.jobs
+        ]
         if len(mine) >= self.limits.jobs or (full and len(full) == len(able)):
-            jobs = [*mine, *((sight, prompt) for sight in full[:1] for prompt in sight.queue.prompts)]
+            jobs = [*mine, *((snapshot, prompt) for snapshot in full[:1] for prompt in snapshot.queue.prompts)]
             raise self._too_many(len(jobs), jobs)
-        return [sight for sight in able if sight not in full]
+        return [snapshot for snapshot in able if snapshot not in full]
 
-    def _own(self, sight: Sight) -> list[Prompt]:
+    def _own(self, snapshot: QueueSnapshot) -> list[Prompt]:
         """The user's jobs in the queue that was seen."""
-        return self.owner.among(sight.endpoint, sight.queue)
+        return self.owner.among(snapshot.endpoint, snapshot.queue)
 
     async def admit(self, endpoint: Endpoint, prompt_id: str, posted: float, settled: float = 0.0) -> None:
         """Count again after a post, since others may have posted at the same time. The later one over a limit raises
@@ -218,26 +231,26 @@ class Fleet:
         """
         if not self.limits.jobs and not self.limits.queue:
             return
-        sights = [sight for sight in await self.survey(endpoint) if not sight.error]
-        here = next((sight for sight in sights if sight.endpoint == endpoint), None)
+        snapshots = [snapshot for snapshot in await self.survey(endpoint) if not snapshot.error]
+        here = next((snapshot for snapshot in snapshots if snapshot.endpoint == endpoint), None)
         own = next((prompt for prompt in here.queue.prompts if prompt.prompt_id == prompt_id), None) if here else None
         if here is None or own is None:  # done already, or nobody can say
             return
         ahead = own.state.ahead if isinstance(own.state, Waiting) else 0
         if self.limits.queue and ahead >= self.limits.queue:
-            raise self._too_long(here, ahead, self._usual_pace(sights))
+            raise self._too_long(here, ahead, self._usual_pace(snapshots))
         if not self.limits.jobs:
             return
         before = []
-        for sight in [sight for sight in sights if sight is here or not sight.endpoint.cloud]:
-            for prompt in self._own(sight):
-                if sight is here and (len(self.known) == 1 or endpoint.cloud):  # the cloud shows no marks
+        for snapshot in [snapshot for snapshot in snapshots if snapshot is here or not snapshot.endpoint.cloud]:
+            for prompt in self._own(snapshot):
+                if snapshot is here and (len(self.known) == 1 or endpoint.cloud):  # the cloud shows no marks
                     earlier = prompt.number < own.number
                 else:
                     at = marked_time(prompt, "at")
                     earlier = at < settled or (at, prompt.prompt_id) < (posted, prompt_id)
                 if prompt.prompt_id != prompt_id and earlier:
-                    before.append((sight, prompt))
+                    before.append((snapshot, prompt))
         if len(before) >= self.limits.jobs:
             raise self._too_many(len(before), before)
 
@@ -253,12 +266,12 @@ class Fleet:
             'ComfyUI has to be started, or the valve "ComfyUI address" of this tool set by the administrator.',
         )
 
-    def _too_many(self, count: int, jobs: Sequence[tuple[Sight, Prompt]]) -> LimitExceeded:
+    def _too_many(self, count: int, jobs: Sequence[tuple[QueueSnapshot, Prompt]]) -> LimitExceeded:
         """The error of a user who has `count` jobs already, and when the first of `jobs` will be done."""
         ends = [
             ((prompt.state.ahead if isinstance(prompt.state, Waiting) else 0) + 1) * pace
-            for sight, prompt in jobs
-            if (pace := sight.record.pace())
+            for snapshot, prompt in jobs
+            if (pace := snapshot.record.pace())
         ]
         when = f"in about {duration(max(min(ends), 1))}" if ends else "later"
         return LimitExceeded(
@@ -267,9 +280,9 @@ class Fleet:
             f"Try again {when}, when one is done; check_job tells how they stand.",
         )
 
-    def _too_long(self, sight: Sight, count: int, usual: float) -> LimitExceeded:
+    def _too_long(self, snapshot: QueueSnapshot, count: int, usual: float) -> LimitExceeded:
         """The error of a queue that already has `count` jobs, and when there will be room in it."""
-        seconds = (count - self.limits.queue + 1) * (sight.record.pace() or usual)
+        seconds = (count - self.limits.queue + 1) * (snapshot.record.pace() or usual)
         return LimitExceeded(
             f"{count} jobs wait in the queue, and the administrator allows joining one of fewer than "
             f"{self.limits.queue}.",
@@ -277,33 +290,33 @@ class Fleet:
         )
 
     @staticmethod
-    def _usual_pace(sights: Sequence[Sight]) -> float:
+    def _usual_pace(snapshots: Sequence[QueueSnapshot]) -> float:
         """Seconds of a run on average over the servers where that was measured, else `USUAL_PACE`."""
-        paces = [pace for sight in sights if (pace := sight.record.pace())]
+        paces = [pace for snapshot in snapshots if (pace := snapshot.record.pace())]
         return sum(paces) / len(paces) if paces else USUAL_PACE
 
-    async def standings(self) -> list[Standing]:
+    async def statuses(self) -> list[ServerStatus]:
         """How all servers stand, also those that rest, in the administrator's order; asked at the same time and each
         within `PROBE_SECONDS`. Of guesses at where the one server may be, only the first at which a ComfyUI answers, if
         any does."""
         looks = [functools.partial(self._standing, endpoint) for endpoint in self.endpoints]
-        standings = await gather(len(looks), looks)
-        answering = [standing for standing in standings if not standing.error]
-        return answering[:1] or standings if all(endpoint.guessed for endpoint in self.endpoints) else standings
+        statuses = await gather(len(looks), looks)
+        answering = [status for status in statuses if not status.error]
+        return answering[:1] or statuses if all(endpoint.guessed for endpoint in self.endpoints) else statuses
 
-    async def _standing(self, endpoint: Endpoint) -> Standing:
+    async def _standing(self, endpoint: Endpoint) -> ServerStatus:
         async with open_server(endpoint) as server:
-            standing = Standing(endpoint, server.record)
+            status = ServerStatus(endpoint, server.record)
             try:
                 async with asyncio.timeout(PROBE_SECONDS):
-                    standing = replace(standing, stats=await server.stats())
+                    status = replace(status, stats=await server.stats())
                     queue = await server.queue(time.monotonic())
-                    return replace(standing, queue=queue, mine=len(self.owner.among(endpoint, queue)))
+                    return replace(status, queue=queue, mine=len(self.owner.among(endpoint, queue)))
             except TimeoutError:
                 late = f"ComfyUI at {endpoint.url} did not answer within {PROBE_SECONDS:g} s."
-                return replace(standing, error=ServerUnreachable(late))
+                return replace(status, error=ServerUnreachable(late))
             except ServerError as error:
-                return replace(standing, error=error)
+                return replace(status, error=error)
 
 
 async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]]) -> list[T]:

@@ -60,12 +60,12 @@ from ..server.protocol import (
     Waiting,
 )
 from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS, finish
-from .fleet import SHARED_SECONDS, Fleet, Patience
+from .fleet import SHARED_SECONDS, Fleet, Timing
 from .job import Job, advance, describe, judge
 from .owner import MARK, OWN_CALL, attend, leave
 
 
-class Audience(Protocol):
+class ProgressListener(Protocol):
     """Whoever watches a run: a message in a chat, or a terminal. Both methods return at once and never raise."""
 
     def status(self, phase: str, text: str, fraction: float | None = None) -> None:
@@ -85,11 +85,11 @@ GOES_ON = "Open WebUI was shut down; the job goes on in ComfyUI, and check_job b
 async def follow(
     server: ComfyUIServer,
     graph: Graph,
-    audience: Audience,
+    listener: ProgressListener,
     part: str,
     wait: float,
     previews: bool,
-    patience: Patience,
+    timing: Timing,
     fleet: Fleet | None = None,
     about: Mapping[str, Any] | None = None,
     posted: Callable[[], None] | None = None,
@@ -103,11 +103,11 @@ async def follow(
     wait is over. When it is cancelled, or fails, the job is first withdrawn from the server; the error carries a note
     when that failed. Only the end of the wait, or of Open WebUI itself, leaves the job at work.
     """
-    fleet = fleet or Fleet((server.endpoint,), patience=patience)
+    fleet = fleet or Fleet((server.endpoint,), timing=timing)
     prompt_id, at = str(uuid.uuid4()), round(time.time(), 6)  # as the mark tells it, so that all compare the same
     mark = {"mark": fleet.owner.mark(prompt_id), "at": at, "until": round(at + wait, 3), **(about or {})}
     extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}
-    on_preview = audience.preview if previews else ignore_preview
+    on_preview = listener.preview if previews else ignore_preview
     rechecking: asyncio.Task[None] | None = None
     async with server.connection.listen(prompt_id, picture_nodes(graph), on_preview) as subscription:
         attend(prompt_id)
@@ -128,7 +128,7 @@ async def follow(
                 subscription.events.put_nowait(Gap())
             job = Job.posted(prompt_id, graph)
             job = replace(job, complete=subscription.connected, taken=accepted.certain)
-            job = await watch(server, job, subscription, audience, part, wait, fleet)
+            job = await watch(server, job, subscription, listener, part, wait, fleet)
             job = judge(job, graph)
         except BaseException as error:
             leave(prompt_id)
@@ -179,7 +179,7 @@ async def _check_again(
     A post that took long may itself have come into sight only after others had looked for the last time. It gives way
     to them, once all who can still see it have had the time to give way to it.
     """
-    again = fleet.patience.again
+    again = fleet.timing.again
     try:
         await asyncio.sleep(again)
         await fleet.admit(server.endpoint, prompt_id, at)
@@ -248,7 +248,7 @@ async def watch(
     server: ComfyUIServer,
     job: Job,
     subscription: Subscription,
-    audience: Audience,
+    listener: ProgressListener,
     part: str,
     wait: float,
     fleet: Fleet,
@@ -258,8 +258,8 @@ async def watch(
 
     Raises `StillRunning` after `wait` seconds, `ServerGone`, and the error of an `Overruled`.
     """
-    now, patience = time.monotonic(), fleet.patience
-    deadline, pace = now + wait, Pace(patience, subscription.connected, now)
+    now, timing = time.monotonic(), fleet.timing
+    deadline, pace = now + wait, Pace(timing, subscription.connected, now)
     known_since = now  # a look at the queue from before the post, or before the last look-up, tells nothing new
     looking: asyncio.Task[None] | None = None
     renewed = False
@@ -295,13 +295,13 @@ async def watch(
             job = advance(job, event, now)
             if job.good and isinstance(event, (Absent, Silence)):
                 break  # the last frame was missed, and nobody can say more
-            _tell(job, event, audience, part, patience)
+            _tell(job, event, listener, part, timing)
     finally:
         if looking:
             looking.cancel()
             await asyncio.gather(looking, return_exceptions=True)
     if job.ended and not job.recorded and (not job.complete or not (job.outputs or job.sent) or job.failure):
-        job = advance(job, await _recorded(server, job.prompt_id, patience), time.monotonic())
+        job = advance(job, await _recorded(server, job.prompt_id, timing), time.monotonic())
     return job
 
 
@@ -310,11 +310,11 @@ class Pace:
     when the queue moves while it waits. Look-ups that bring nothing new grow apart. Times are those of
     `time.monotonic`."""
 
-    def __init__(self, patience: Patience, connected: bool, now: float) -> None:
-        self._patience = patience
-        self._interval = patience.look_up if connected else patience.polling
+    def __init__(self, timing: Timing, connected: bool, now: float) -> None:
+        self._patience = timing
+        self._interval = timing.look_up if connected else timing.polling
         self._looked = now
-        self.due = now + patience.first
+        self.due = now + timing.first
 
     def looking(self, now: float) -> None:
         """A look-up begins; its answer will say when the next one is due."""
@@ -340,19 +340,19 @@ class Pace:
             self.due = now + self._interval
 
 
-def _tell(job: Job, event: Event, audience: Audience, part: str, patience: Patience) -> None:
-    """Show how the job stands. Raises `ServerGone` when for `patience.gone` seconds no connection could be made, or, of
+def _tell(job: Job, event: Event, listener: ProgressListener, part: str, timing: Timing) -> None:
+    """Show how the job stands. Raises `ServerGone` when for `timing.gone` seconds no connection could be made, or, of
     a job that the server may never have got, nothing was heard."""
     now = time.monotonic()
     if isinstance(event, Silence) and job.silent_since is not None:
         since = job.refused_since if job.taken else job.silent_since
-        if since is not None and now - since >= patience.gone:
-            refused = job.refused_since is not None and now - job.refused_since >= patience.gone
+        if since is not None and now - since >= timing.gone:
+            refused = job.refused_since is not None and now - job.refused_since >= timing.gone
             raise ServerGone(f"ComfyUI stopped answering in the middle of the run. {event.reason}", refused=refused)
-        audience.status("silent", f"{part}ComfyUI does not answer at the moment")
+        listener.status("silent", f"{part}ComfyUI does not answer at the moment")
     else:
         phase, text = describe(job, now)
-        audience.status(phase, part + text, job.fraction)
+        listener.status(phase, part + text, job.fraction)
 
 
 async def _look(server: ComfyUIServer, prompt_id: str, subscription: Subscription, since: float) -> None:
@@ -373,9 +373,9 @@ async def _look_up(server: ComfyUIServer, prompt_id: str, since: float) -> Event
         return Silence(error.message, isinstance(error, ServerUnreachable) and error.refused)
 
 
-async def _recorded(server: ComfyUIServer, prompt_id: str, patience: Patience) -> Event:
+async def _recorded(server: ComfyUIServer, prompt_id: str, timing: Timing) -> Event:
     """The history entry of a run that has ended, which may take a moment to appear; `Gap` when it does not."""
-    for pause in (0.0, 0.1, 0.2, 0.4, patience.settle):
+    for pause in (0.0, 0.1, 0.2, 0.4, timing.settle):
         await asyncio.sleep(pause)
         event = await _look_up(server, prompt_id, time.monotonic())
         if isinstance(event, Recorded):

@@ -8,7 +8,7 @@ The workflow then names each file by its `stored_name`, which is made from its c
 before all else about the call is known to be right: `place_files` returns them, and run/make.py uploads them.
 
 An input that gets nothing keeps its author's file where the server has that. Else it is cut out of the graph, or, where
-the workflow cannot do without it, written down in `Choice.wanting` for run/planning.py to refuse.
+the workflow cannot do without it, written down in `FittedWorkflow.wanting` for run/planning.py to refuse.
 
 `freshen` comes before all that: it asks anew for the definitions of nodes whose lists lack what the call names.
 """
@@ -20,7 +20,7 @@ from dataclasses import replace
 
 from PIL import Image
 
-from ..catalogue.choosing import Choice, Wish
+from ..catalogue.choosing import FittedWorkflow, Request
 from ..errors import BadArgument
 from ..graph.facts import FileInput, file_inputs
 from ..graph.loras import LORA_LOADERS
@@ -33,22 +33,24 @@ from ..server.client import DOUBT_SECONDS, ComfyUIServer
 from ..values import Size
 
 
-async def freshen(server: ComfyUIServer, choice: Choice, wish: Wish) -> Choice:
-    """The choice with the definitions of the nodes that load LoRAs, if the wish has any, and with new definitions of
-    nodes that do not offer what the wish names: files are added all the time."""
+async def freshen(server: ComfyUIServer, choice: FittedWorkflow, request: Request) -> FittedWorkflow:
+    """The choice with the definitions of the nodes that load LoRAs, if the request has any, and with new definitions of
+    nodes that do not offer what the request names: files are added all the time."""
     workflow, definitions = choice.workflow, choice.definitions
-    stale = set(LORA_LOADERS) if wish.loras or "loras" in wish.inputs else set()
-    for name, wanted in wish.inputs.items():
+    stale = set(LORA_LOADERS) if request.loras or "loras" in request.inputs else set()
+    for name, wanted in request.inputs.items():
         names = workflow.spec(name, definitions).names if workflow.find(name) else ()
         if names and find_name(str(wanted.value), names) is None:
             stale.update(workflow.graph[target.node_id]["class_type"] for target in workflow.find(name) or ())
     return replace(choice, definitions=await server.define_anew(definitions, stale, DOUBT_SECONDS))
 
 
-async def place_files(server: ComfyUIServer, choice: Choice, wish: Wish) -> tuple[Choice, list[InputFile]]:
-    """The choice with the wish's files named in the workflow's inputs of their kinds, in order, and the files that have
-    to be uploaded for it. Where nothing is given for a kind, what the chat offers is taken. Where the workflow takes a
-    mask and none is given, but one picture more than it has inputs for pictures, the last picture is the mask.
+async def place_files(
+    server: ComfyUIServer, choice: FittedWorkflow, request: Request
+) -> tuple[FittedWorkflow, list[InputFile]]:
+    """The choice with the request's files named in the workflow's inputs of their kinds, in order, and the files that
+    have to be uploaded for it. Where nothing is given for a kind, what the chat offers is taken. Where the workflow
+    takes a mask and none is given, but one picture more than it has inputs for pictures, the last picture is the mask.
 
     An input that gets nothing keeps its author's file; where the server does not have that, the input is left out if
     the workflow can do without it, and else noted as wanting.
@@ -57,7 +59,7 @@ async def place_files(server: ComfyUIServer, choice: Choice, wish: Wish) -> tupl
     mask without which a bundled workflow would paint nothing.
     """
     inputs = file_inputs(choice.workflow.graph, choice.definitions)
-    files, mask = await _with_offers(wish, inputs), wish.mask
+    files, mask = await _with_offers(request, inputs), request.mask
     pictures = [item for item in inputs if item.kind == "image"]
     masks = [item for item in inputs if item.takes_mask]
     given = [file for file in files if file is None or file.kind == "image"]
@@ -67,7 +69,7 @@ async def place_files(server: ComfyUIServer, choice: Choice, wish: Wish) -> tupl
     placed, waiting = _placed(choice, inputs, files)
     notes = [note for file in files if file for note in file.notes]
     if choice.saved:
-        kinds = [file.kind for file in files[len(wish.files) :] if file]
+        kinds = [file.kind for file in files[len(request.files) :] if file]
         kept = '"saved" in `images` keeps the workflow\'s own'
         notes += [f"no {kind} was given and the newest of the chat was taken; {kept}" for kind in kinds]
     if mask:
@@ -91,10 +93,10 @@ async def place_files(server: ComfyUIServer, choice: Choice, wish: Wish) -> tupl
     return replace(choice, notes=(*choice.notes, *dict.fromkeys(notes))), list(uploads.values())
 
 
-async def _with_offers(wish: Wish, inputs: Sequence[FileInput]) -> list[InputFile | None]:
-    """The wish's files and, of each kind that an input needs and of which none is given, what the chat offers."""
-    files = list(wish.files)
-    for kind, offer in wish.offers.items():
+async def _with_offers(request: Request, inputs: Sequence[FileInput]) -> list[InputFile | None]:
+    """The request's files and, of each kind that an input needs and of which none is given, what the chat offers."""
+    files = list(request.files)
+    for kind, offer in request.offers.items():
         wanted = any(item.kind == kind and item.needed for item in inputs)
         if wanted and not any(file is None or file.kind == kind for file in files):
             files.append(await offer())
@@ -102,7 +104,7 @@ async def _with_offers(wish: Wish, inputs: Sequence[FileInput]) -> list[InputFil
 
 
 def _placed(
-    choice: Choice, inputs: Sequence[FileInput], files: Sequence[InputFile | None]
+    choice: FittedWorkflow, inputs: Sequence[FileInput], files: Sequence[InputFile | None]
 ) -> tuple[dict[Target, InputFile], list[FileInput]]:
     """Which input gets which file, and the inputs that get none though something needs them. A file that is None keeps
     the author's in its input."""
@@ -141,7 +143,9 @@ def _masked(
     }
 
 
-def _check_unmasked(choice: Choice, masks: Sequence[FileInput], placed: Mapping[Target, InputFile]) -> list[str]:
+def _check_unmasked(
+    choice: FittedWorkflow, masks: Sequence[FileInput], placed: Mapping[Target, InputFile]
+) -> list[str]:
     """Notes on pictures that should bring a mask and have no transparent part. Raises `BadArgument` for those of a
     bundled workflow, which would paint nothing."""
     bare = [item for item in masks if item.masked and item.target in placed and not placed[item.target].transparent]
@@ -165,8 +169,8 @@ def _first_size(pictures: Sequence[FileInput], placed: Mapping[Target, InputFile
 
 
 async def _without_absent(
-    server: ComfyUIServer, choice: Choice, waiting: Sequence[FileInput], some: bool, notes: list[str]
-) -> Choice:
+    server: ComfyUIServer, choice: FittedWorkflow, waiting: Sequence[FileInput], some: bool, notes: list[str]
+) -> FittedWorkflow:
     """The choice without the inputs that got no file (`waiting`) and whose author's file the server does not have. What
     cannot be left out is wanting; nothing is left out of a saved workflow that got no file at all (`some` is false)."""
     workflow, definitions = choice.workflow, choice.definitions

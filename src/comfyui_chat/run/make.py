@@ -1,13 +1,14 @@
-"""From a wish to finished files: a server chosen, prompts run, what they made fetched.
+"""From a request to finished files: a server chosen, prompts run, what they made fetched.
 
 `make` goes around until the files are there or nothing helps:
 
 - `assign` chooses server and workflow together, since what is installed differs from server to server, puts the files
   of the call in place and binds the prompts.
-- `Harvest.reap` has each prompt followed to its end (run/follow.py), and `collect` fetches what it made.
+- `RunProgress.reap` has each prompt followed to its end (run/follow.py), and `collect` fetches what it made.
 
-A failure that another server may mend begins the next round, which binds anew out of the wish as it was given. What was
-made before stays in the `Harvest`, and is handed over in the end, with a note on what is missing. The result is `Made`.
+A failure that another server may mend begins the next round, which binds anew out of the request as it was given. What
+was made before stays in the `RunProgress`, and is handed over in the end, with a note on what is missing. The result is
+`RunResult`.
 
 `Memory` is what is done where ComfyUI shares its graphics card with a language model.
 """
@@ -23,7 +24,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequ
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from ..catalogue.choosing import Choice, Wish, choose
+from ..catalogue.choosing import FittedWorkflow, Request, choose
 from ..catalogue.entries import Catalogue
 from ..errors import (
     ComfyUIError,
@@ -40,29 +41,29 @@ from ..errors import (
 from ..graph.nodes import Graph
 from ..graph.pruning import with_files_named
 from ..media.delivery import Format, deliver, text_product
-from ..media.kinds import Product
+from ..media.kinds import OutputFile
 from ..names import file_stem
 from ..server.client import ComfyUIServer
 from ..server.endpoint import Endpoint
 from ..server.pool import Pool, open_server
 from ..server.protocol import Output
 from ..tasks import gather
-from .fleet import Fleet, Limits, Patience
-from .follow import Audience, follow
+from .fleet import Fleet, Limits, Timing
+from .follow import ProgressListener, follow
 from .inputs import freshen, place_files
 from .job import Job, missed_pictures
 from .owner import Owner, leave
-from .planning import MAX_SEED, Plan, prepare
+from .planning import MAX_SEED, BoundPrompts, prepare
 
 PARALLEL_FILES = 10  # sent to a server, or fetched, at the same time
 CACHED_NOTE = "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
 
 
 @dataclass(frozen=True)
-class Made:
-    """What became of a wish: files, and what there is to tell of them."""
+class RunResult:
+    """What became of a request: files, and what there is to tell of them."""
 
-    products: tuple[Product, ...]
+    products: tuple[OutputFile, ...]
     seed: int | None  # of the first prompt; None where the workflow has none
     model: str
     workflow: str
@@ -93,20 +94,20 @@ class Memory:
 
 
 async def make(
-    wish: Wish,
+    request: Request,
     endpoints: Sequence[Endpoint],
     limits: Limits,
-    audience: Audience,
+    listener: ProgressListener,
     *,
     catalogue: Catalogue = Catalogue(),
     previews: bool = True,
     wanted: Format = Format(),
-    patience: Patience = Patience(),
+    timing: Timing = Timing(),
     owner: Owner | None = None,
     memory: Memory = Memory(),
     elsewhere: Sequence[Endpoint] = (),
-) -> Made:
-    """From a wish to finished files, on the server that will be done soonest. Cancelling it cancels the job there.
+) -> RunResult:
+    """From a request to finished files, on the server that will be done soonest. Cancelling it cancels the job there.
 
     A post that a server certainly did not take goes to the next server. A job that its server lost is posted once more,
     to another server, or to the same one where that answers again; so is one whose post, as far as anybody can tell,
@@ -115,27 +116,27 @@ async def make(
 
     Raises as `assign`, `follow` and `collect` do, unless some files of the call are there: then these are the result.
     """
-    audience.status("connecting", "Connecting to ComfyUI")
-    fleet = await Fleet(tuple(endpoints), limits, owner or Owner(), patience, tuple(elsewhere)).found()
+    listener.status("connecting", "Connecting to ComfyUI")
+    fleet = await Fleet(tuple(endpoints), limits, owner or Owner(), timing, tuple(elsewhere)).found()
     random_seed, moment = secrets.randbelow(MAX_SEED + 1), datetime.now()
-    harvest, gone, again = Harvest(wish.called), set[Endpoint](), False
+    progress, gone, again = RunProgress(request.called), set[Endpoint](), False
     failed: tuple[Assignment, ComfyUIError] | None = None  # why another server is needed
     while True:
         async with contextlib.AsyncExitStack() as stack:
-            choosing = assign(fleet, wish, catalogue, gone, random_seed, moment, audience)
+            choosing = assign(fleet, request, catalogue, gone, random_seed, moment, listener)
             try:
                 assigned = await stack.enter_async_context(choosing)
             except ComfyUIError:
                 if failed is None:
                     raise
-                if not harvest.collected:
+                if not progress.collected:
                     raise failed[1] from None
-                harvest.note_missing(failed[1].message)
-                return harvest.made(failed[0])
+                progress.note_missing(failed[1].message)
+                return progress.made(failed[0])
             await stack.enter_async_context(memory.shared(assigned.server))
             server = assigned.server
             try:
-                await harvest.reap(fleet, assigned, audience, previews, wanted)
+                await progress.reap(fleet, assigned, listener, previews, wanted)
             except ComfyUIError as error:
                 lost = isinstance(error, JobLost) or (isinstance(error, ServerGone) and error.refused)
                 untaken = isinstance(error, ServerError) and error.untaken
@@ -151,16 +152,16 @@ async def make(
                     again = True
                     gone |= {server.endpoint} if isinstance(error, ServerGone) else set()
                     if not isinstance(error, JobLost) or error.arrived:
-                        harvest.notes.append(f"{server.endpoint.name} lost the job, and it was run again")
-                        audience.status("connecting", "ComfyUI lost the job; it is run again")
+                        progress.notes.append(f"{server.endpoint.name} lost the job, and it was run again")
+                        listener.status("connecting", "ComfyUI lost the job; it is run again")
                     continue
-                if not harvest.collected:
-                    if isinstance(error, StillRunning) and harvest.parts > 1:
-                        error.message += f" It makes 1 of {harvest.parts}; the others were not begun."
+                if not progress.collected:
+                    if isinstance(error, StillRunning) and progress.parts > 1:
+                        error.message += f" It makes 1 of {progress.parts}; the others were not begun."
                     raise
-                harvest.note_missing(error.message)
-                harvest.running = error.job_id if isinstance(error, StillRunning) else ""
-            return harvest.made(assigned)
+                progress.note_missing(error.message)
+                progress.running = error.job_id if isinstance(error, StillRunning) else ""
+            return progress.made(assigned)
 
 
 # Choosing a server, and everything that has to be right before a prompt is posted there.
@@ -171,37 +172,40 @@ class Assignment:
     """A call's prompts, ready to post on the server that was chosen for them."""
 
     server: ComfyUIServer
-    choice: Choice
-    plan: Plan
+    choice: FittedWorkflow
+    plan: BoundPrompts
     posted: Callable[[], None]  # to be called when the server's queue shows the first of them
 
 
 @contextlib.asynccontextmanager
 async def assign(
     fleet: Fleet,
-    wish: Wish,
+    request: Request,
     catalogue: Catalogue,
     gone: Collection[Endpoint],
     random_seed: int,
     moment: datetime,
-    audience: Audience,
+    listener: ProgressListener,
 ) -> AsyncIterator[Assignment]:
-    """The server that will be done soonest of those that have what the wish needs, with the files in place and the
+    """The server that will be done soonest of those that have what the request needs, with the files in place and the
     prompts bound. None of those that are `gone`.
 
     Where one server has the model or workflow of a valve and another has not, the one that has it is taken. Raises as
     `Fleet.in_order` does, and what the first server said where none can do it.
     """
     errors: list[ComfyUIError] = []
-    order = await fleet.in_order(str(wish.workflow.value) if wish.workflow else "", gone)
-    strict = wish.insisting() if len(order) > 1 else wish
+    order = await fleet.in_order(str(request.workflow.value) if request.workflow else "", gone)
+    strict = request.insisting() if len(order) > 1 else request
     async with contextlib.AsyncExitStack() as stack:
-        for endpoint, asked in [*((one, strict) for one in order), *((one, wish) for one in order if strict != wish)]:
+        for endpoint, asked in [
+            *((one, strict) for one in order),
+            *((one, request) for one in order if strict != request),
+        ]:
             server = await stack.enter_async_context(open_server(endpoint))
             coming = stack.enter_context(contextlib.ExitStack())
             coming.enter_context(server.record.expecting())
             try:
-                choice, plan = await _ready(server, asked, catalogue, fleet.limits, random_seed, moment, audience)
+                choice, plan = await _ready(server, asked, catalogue, fleet.limits, random_seed, moment, listener)
             except (ServerError, WorkflowRefused, UnknownWorkflow) as error:
                 coming.close()
                 errors.append(error)
@@ -220,22 +224,22 @@ async def assign(
 
 async def _ready(
     server: ComfyUIServer,
-    wish: Wish,
+    request: Request,
     catalogue: Catalogue,
     limits: Limits,
     random_seed: int,
     moment: datetime,
-    audience: Audience,
-) -> tuple[Choice, Plan]:
-    """A wish bound for one server, with its files there. The files are sent last: not before everything else about the
-    call is known to be right."""
-    choice = await choose(server, wish, catalogue)
-    choice, files = await place_files(server, await freshen(server, choice, wish), wish)
+    listener: ProgressListener,
+) -> tuple[FittedWorkflow, BoundPrompts]:
+    """A request bound for one server, with its files there. The files are sent last: not before everything else about
+    the call is known to be right."""
+    choice = await choose(server, request, catalogue)
+    choice, files = await place_files(server, await freshen(server, choice, request), request)
     if choice.saved:
-        wish = wish.against_author()
-    plan = await asyncio.to_thread(prepare, choice, wish, limits, random_seed, moment)
+        request = request.against_author()
+    plan = await asyncio.to_thread(prepare, choice, request, limits, random_seed, moment)
     if files:
-        audience.status("uploading", "Sending the files to ComfyUI")
+        listener.status("uploading", "Sending the files to ComfyUI")
         names = await gather(PARALLEL_FILES, [functools.partial(server.upload, file) for file in files])
         renamed = {file.stored_name: name for file, name in zip(files, names, strict=True) if file.stored_name != name}
         if renamed:
@@ -248,7 +252,7 @@ async def _ready(
 
 
 @dataclass
-class Harvest:
+class RunProgress:
     """What a call has made so far, of all its prompts and on all the servers that it came to."""
 
     name: str  # what files are called after
@@ -259,7 +263,7 @@ class Harvest:
     running: str = ""  # the id of the job that outlived the wait
 
     async def reap(
-        self, fleet: Fleet, assigned: Assignment, audience: Audience, previews: bool, wanted: Format
+        self, fleet: Fleet, assigned: Assignment, listener: ProgressListener, previews: bool, wanted: Format
     ) -> None:
         """Run the prompts that are left on the server that was chosen for them, one after the other. Raises as `follow`
         and `collect` do; what was made before stays."""
@@ -281,11 +285,11 @@ class Harvest:
             name, stem = assigned.choice.workflow.name, file_stem(self.name, seed)
             about = {"workflow": name, "model": plan.model, "seed": seed, "name": stem}
             job, dropped = await follow(
-                server, graph, audience, part, wait, previews, fleet.patience, fleet, about, assigned.posted
+                server, graph, listener, part, wait, previews, fleet.timing, fleet, about, assigned.posted
             )
-            audience.status("saving", f"{part}Saving")
+            listener.status("saving", f"{part}Saving")
             try:
-                collected = await collect(server, job, graph, wanted, fleet.patience)
+                collected = await collect(server, job, graph, wanted, fleet.timing)
             except BaseException as error:
                 leave(job.prompt_id)
                 if not isinstance(error, ServerGone):
@@ -301,26 +305,26 @@ class Harvest:
         """Note that not all were made, and why."""
         self.notes.append(f"only {len(self.collected)} of {self.parts} were made: {reason}")
 
-    def made(self, assigned: Assignment) -> Made:
+    def made(self, assigned: Assignment) -> RunResult:
         """All of it as the result of the call, with what was chosen in the end."""
         plan, name = assigned.plan, assigned.choice.workflow.name
         products = tuple(product for one in self.collected for product in one.products)
         texts = tuple(text for one in self.collected for text in one.texts)
         seconds, notes = time.monotonic() - self.begun, tuple(dict.fromkeys(self.notes))
-        return Made(products, plan.seed, plan.model, name, seconds, notes, texts, self.running)
+        return RunResult(products, plan.seed, plan.model, name, seconds, notes, texts, self.running)
 
 
 @dataclass(frozen=True)
 class Collected:
     """What one run made: its files, the texts that nodes showed, and notes on both."""
 
-    products: tuple[Product, ...]
+    products: tuple[OutputFile, ...]
     texts: tuple[str, ...]
     notes: tuple[str, ...]
 
 
 async def collect(
-    server: ComfyUIServer, job: Job, graph: Graph, wanted: Format = Format(), patience: Patience = Patience()
+    server: ComfyUIServer, job: Job, graph: Graph, wanted: Format = Format(), timing: Timing = Timing()
 ) -> Collected:
     """The run's files, in the order of the graph's nodes, in the format that is `wanted`. What is only shown (by
     preview nodes) counts only when nothing was saved, and pictures of the websocket come last.
@@ -335,10 +339,10 @@ async def collect(
     taken = list(places.values())  # several nodes may tell of one file
     texts = tuple(dict.fromkeys(output.text for output in found if output.type == "text"))
 
-    async def bring(output: Output) -> tuple[Product, tuple[str, ...]]:
+    async def bring(output: Output) -> tuple[OutputFile, tuple[str, ...]]:
         if output.type == "text":
             return text_product(output.text), ()
-        data = await fetch(server, output, patience)
+        data = await fetch(server, output, timing)
         return await asyncio.to_thread(deliver, data, output.filename, wanted)
 
     brought = await gather(PARALLEL_FILES, [functools.partial(bring, output) for output in taken])
@@ -353,10 +357,10 @@ async def collect(
     raise NothingMade("The run ended well, but saved nothing.")
 
 
-async def fetch(server: ComfyUIServer, output: Output, patience: Patience) -> bytes:
+async def fetch(server: ComfyUIServer, output: Output, timing: Timing) -> bytes:
     """A file's bytes, asked for again and again while the server does not answer: the file has outlived its run, and
-    outlives a restart. Raises `ServerGone` after `patience.gone` seconds of that, and as `ComfyUIServer.view` does."""
-    pause = patience.settle
+    outlives a restart. Raises `ServerGone` after `timing.gone` seconds of that, and as `ComfyUIServer.view` does."""
+    pause = timing.settle
     failed_at = refused_at = math.inf  # when it began to fail, and when to find no connection
     while True:
         try:
@@ -366,11 +370,11 @@ async def fetch(server: ComfyUIServer, output: Output, patience: Patience) -> by
         except ServerUnreachable as error:
             now = time.monotonic()
             failed_at, refused_at = min(failed_at, now), min(refused_at, now) if error.refused else math.inf
-            if now - (refused_at if error.refused else failed_at) >= patience.gone:
+            if now - (refused_at if error.refused else failed_at) >= timing.gone:
                 raise ServerGone(
                     f"ComfyUI stopped answering before its files were fetched. {error.message}",
                     f'"{output.filename}" is in ComfyUI\'s output folder.',
                     error.refused,
                 ) from None
         await asyncio.sleep(pause * random.uniform(0.8, 1.2))
-        pause = min(pause * 2, patience.longest)
+        pause = min(pause * 2, timing.longest)

@@ -1,15 +1,15 @@
-"""Binds a wish to its workflow: prompts, ready to post, within all ranges and limits.
+"""Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
 
-`prepare` makes the `Plan`. Values are gathered, each over those before it: the defaults of the model's family, the size
-or scale, the arguments that every workflow may have (prompt, steps, guidance...), and what is named in `inputs`. Then
-they are spread over the prompts that the call takes (one with a batch, or several with seeds in a row), the LoRAs are
-put in, and texts and file names are changed as ComfyUI's front end changes them before a run.
+`prepare` makes the `BoundPrompts`. Values are gathered, each over those before it: the defaults of the model's family,
+the size or scale, the arguments that every workflow may have (prompt, steps, guidance...), and what is named in
+`inputs`. Then they are spread over the prompts that the call takes (one with a batch, or several with seeds in a row),
+the LoRAs are put in, and texts and file names are changed as ComfyUI's front end changes them before a run.
 
 Three rules for a value that does not fit. A number outside the range of its node is moved into it, with a note. A name
 that does not exist is refused, with those most like it. What the administrator does not allow is refused with the
 limit: `check_limits` reads it off the finished graph, whoever put the number there.
 
-Nothing here does any I/O: the node definitions come with the `Choice`, the seed and the time as arguments.
+Nothing here does any I/O: the node definitions come with the `FittedWorkflow`, the seed and the time as arguments.
 """
 
 import math
@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from ..catalogue.choosing import Choice, Wish
+from ..catalogue.choosing import FittedWorkflow, Request
 from ..errors import BadArgument, LimitExceeded, ModelNotInstalled, NodeNotInstalled
 from ..graph.definitions import Definitions, InputSpec
 from ..graph.facts import file_inputs, outputs
@@ -30,7 +30,7 @@ from ..graph.prompts import as_sent
 from ..graph.search import PARAMETERS
 from ..graph.workflow import Workflow
 from ..names import closest, find_name, quoted, shortened
-from ..values import Size, Wanted, as_number, is_given, read_size
+from ..values import Argument, Size, as_number, is_given, read_size
 from .fleet import Limits
 
 MAX_SEED = 2**32 - 1  # of random seeds: they stay short enough for a person, or a model, to repeat
@@ -38,7 +38,7 @@ EXTRAS = ("size", "count", "loras", "strength", "scale")  # what `inputs` may na
 
 
 @dataclass(frozen=True)
-class Plan:
+class BoundPrompts:
     """The prompts that make up a call, bound and ready to post."""
 
     workflows: tuple[Workflow, ...]
@@ -47,8 +47,8 @@ class Plan:
     notes: tuple[str, ...]  # on what was changed or left out, for the model that called
 
 
-def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: datetime) -> Plan:
-    """Turn a wish into bound graphs, by the ranges of the server's own nodes and within the limits. `random_seed` is
+def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_seed: int, now: datetime) -> BoundPrompts:
+    """Turn a request into bound graphs, by the ranges of the server's own nodes and within the limits. `random_seed` is
     used where none is asked for, `now` for the dates in file names. Blocks: call it in a thread.
 
     Raises `BadArgument` and `ValueOutOfRange` for what cannot be understood, `ModelNotInstalled` for files that are not
@@ -58,23 +58,23 @@ def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: d
     if choice.task == "upscale":
         limits = replace(limits, megapixels=limits.upscaled_megapixels)
     extras: dict[str, Any] = {
-        name: wanted for name, wanted in wish.inputs.items() if name in EXTRAS and not workflow.find(name)
+        name: wanted for name, wanted in request.inputs.items() if name in EXTRAS and not workflow.find(name)
     }
-    wish = replace(wish, **extras)
+    request = replace(request, **extras)
     values = {name: value for name, value in choice.family.defaults.items() if name in workflow.parameters}
     if not choice.saved and "steps" in workflow.parameters:
         values["steps"] = min(values.get("steps", workflow.value("steps")), limits.steps)
-    values |= _plan_scale(choice, wish, limits, notes) or _plan_size(choice, wish.size, limits, notes)
-    values |= _plan_arguments(choice, wish, limits, notes)
-    values |= _plan_inputs(choice, {name: wish.inputs[name] for name in wish.inputs if name not in extras}, notes)
+    values |= _plan_scale(choice, request, limits, notes) or _plan_size(choice, request.size, limits, notes)
+    values |= _plan_arguments(choice, request, limits, notes)
+    values |= _plan_inputs(choice, {name: request.inputs[name] for name in request.inputs if name not in extras}, notes)
     prompted = any(workflow.find(name) == workflow.parameters.get("prompt") for name in values)
     if "prompt" in (workflow.open if choice.saved else workflow.parameters) and not prompted:
         raise BadArgument(f'The workflow "{workflow.name}" needs a prompt.', 'Give {"prompt": "…"} in `inputs`.')
     touched = {target.widget for name in values for target in workflow.find(name) or ()}
     _check_absent(choice, touched)
-    count = _plan_count(wish.count, limits, notes)
-    runs = _plan_runs(choice, values, count if wish.count else None, random_seed, notes)
-    loras = read_loras(wish.loras, definitions, notes) if wish.loras else []
+    count = _plan_count(request.count, limits, notes)
+    runs = _plan_runs(choice, values, count if request.count else None, random_seed, notes)
+    loras = read_loras(request.loras, definitions, notes) if request.loras else []
     ready = []
     for seed, run in runs:
         rng = random.Random(seed)
@@ -85,7 +85,7 @@ def prepare(choice: Choice, wish: Wish, limits: Limits, random_seed: int, now: d
     makes = {kind for _, kind in outputs(ready[0].graph, definitions)}
     for one in ready:
         check_limits(one, limits, touched, makes)
-    return Plan(tuple(ready), runs[0][0], str(ready[0].value("model") or choice.model), tuple(notes))
+    return BoundPrompts(tuple(ready), runs[0][0], str(ready[0].value("model") or choice.model), tuple(notes))
 
 
 # The size: so many times that of a picture, as asked for, like that of the picture, or as it was saved.
@@ -96,28 +96,28 @@ FOLLOWED = (0.2, 1.5)  # parts of a model's usual number of pixels; between them
 GRAIN, FILM_GRAIN = 16, 64  # pixels; sides in multiples of these suit every model, and every one for video
 
 
-def _plan_scale(choice: Choice, wish: Wish, limits: Limits, notes: list[str]) -> dict[str, int]:
+def _plan_scale(choice: FittedWorkflow, request: Request, limits: Limits, notes: list[str]) -> dict[str, int]:
     """The width and height of an enlarged picture, exactly so many times its own: as `scale` says, or twice where an
     upscale workflow is told nothing else. Empty when the size is asked for otherwise. Raises `LimitExceeded`."""
     workflow, picture = choice.workflow, choice.picture
     sized = {"width", "height"} <= set(workflow.parameters) and picture is not None
-    if wish.scale is None and (choice.task != "upscale" or wish.size or not sized):
+    if request.scale is None and (choice.task != "upscale" or request.size or not sized):
         return {}
     if not sized or picture is None:
         notes.append(f'the workflow "{workflow.name}" has a scale of its own; scale was left out')
         return {}
-    if wish.scale is None and (sides := _sides_named(choice, wish)):
+    if request.scale is None and (sides := _sides_named(choice, request)):
         if len(sides) == 2:
             return {}
         ((name, length),) = sides.items()
         scale = length / getattr(picture, name)
         return {"width": max(round(picture.width * scale), 1), "height": max(round(picture.height * scale), 1)}
-    wanted = wish.scale or Wanted(2, "scale")
+    wanted = request.scale or Argument(2, "scale")
     if isinstance(wanted.value, str):  # "4x"
         wanted = replace(wanted, value=wanted.value.strip().lower().strip("x×"))
     scale, note = fit_number(wanted, SCALE)
     notes += [note] if note else []
-    notes += ["scale was followed, and size left out"] if wish.size else []
+    notes += ["scale was followed, and size left out"] if request.size else []
     size = Size(round(picture.width * scale), round(picture.height * scale))
     longest, side = (max(one.width, one.height) for one in (size, picture))
     bound = workflow.spec("width" if picture.width > picture.height else "height", choice.definitions).maximum
@@ -136,10 +136,10 @@ def _plan_scale(choice: Choice, wish: Wish, limits: Limits, notes: list[str]) ->
     return {"width": size.width, "height": size.height}
 
 
-def _sides_named(choice: Choice, wish: Wish) -> dict[str, float]:
+def _sides_named(choice: FittedWorkflow, request: Request) -> dict[str, float]:
     """The width and height that the `inputs` of a call name, without those of 0, which stands for "in proportion"."""
     workflow, sides = choice.workflow, dict[str, float]()
-    for name, wanted in wish.inputs.items():
+    for name, wanted in request.inputs.items():
         for side in ("width", "height"):
             if workflow.find(name) == workflow.parameters[side]:
                 length, _ = fit_number(wanted, workflow.spec(side, choice.definitions))
@@ -147,7 +147,7 @@ def _sides_named(choice: Choice, wish: Wish) -> dict[str, float]:
     return sides
 
 
-def _plan_size(choice: Choice, size: Wanted | None, limits: Limits, notes: list[str]) -> dict[str, int]:
+def _plan_size(choice: FittedWorkflow, size: Argument | None, limits: Limits, notes: list[str]) -> dict[str, int]:
     """The width and height in which the workflow works: what is asked for, else a size for the picture that it works
     on, else its own. Empty where the workflow has none, or where what its author saved stays. Raises `LimitExceeded`
     for more pixels than allowed, but only where just so many were asked for; else the size is made smaller."""
@@ -199,18 +199,18 @@ def followed(picture: Size, megapixels: float, most: float, grain: int = GRAIN) 
 # What is asked for by an argument or by the name of an input.
 
 
-def _plan_arguments(choice: Choice, wish: Wish, limits: Limits, notes: list[str]) -> dict[str, Any]:
+def _plan_arguments(choice: FittedWorkflow, request: Request, limits: Limits, notes: list[str]) -> dict[str, Any]:
     """The values of the arguments that every workflow may have. What this one does not have is left out, with a note.
     Raises `BadArgument` for a prompt that it does not take, and `LimitExceeded` for too many steps."""
     workflow, values = choice.workflow, dict[str, Any]()
-    prompt = None if wish.prompt is None else Wanted(wish.prompt, "The argument prompt")
+    prompt = None if request.prompt is None else Argument(request.prompt, "The argument prompt")
     if prompt and "prompt" not in workflow.parameters:
         raise BadArgument(
             f'The workflow "{workflow.name}" takes no prompt.',
             "describe_workflow tells what it takes, and run_workflow runs it.",
         )
-    asked = {"prompt": prompt, "negative_prompt": wish.negative_prompt}
-    asked |= {"steps": wish.steps, "guidance": wish.guidance, "seed": wish.seed, "strength": wish.strength}
+    asked = {"prompt": prompt, "negative_prompt": request.negative_prompt}
+    asked |= {"steps": request.steps, "guidance": request.guidance, "seed": request.seed, "strength": request.strength}
     for name, wanted in asked.items():
         if wanted is None:
             continue
@@ -222,12 +222,12 @@ def _plan_arguments(choice: Choice, wish: Wish, limits: Limits, notes: list[str]
             notes.append(f'the workflow "{workflow.name}" has no {name}; it was left out')
         elif wanted.level == 0:
             notes.append(f'the workflow "{workflow.name}" takes no negative prompt; it was left out')
-    if wish.steps and (as_number(values.get("steps")) or 0) > limits.steps:
-        raise _over_limit(wish.steps, values["steps"], f"at most {limits.steps} steps")
+    if request.steps and (as_number(values.get("steps")) or 0) > limits.steps:
+        raise _over_limit(request.steps, values["steps"], f"at most {limits.steps} steps")
     return values
 
 
-def _plan_inputs(choice: Choice, inputs: Mapping[str, Wanted], notes: list[str]) -> dict[str, Any]:
+def _plan_inputs(choice: FittedWorkflow, inputs: Mapping[str, Argument], notes: list[str]) -> dict[str, Any]:
     """The values of what is asked for by name, made to fit. Files are given as files and never by a name: the server's
     folders hold everybody's. Raises `BadArgument` for a name that the workflow does not have."""
     workflow, definitions, values = choice.workflow, choice.definitions, dict[str, Any]()
@@ -246,7 +246,7 @@ def _plan_inputs(choice: Choice, inputs: Mapping[str, Wanted], notes: list[str])
     return values
 
 
-def _check_absent(choice: Choice, touched: set[Target]) -> None:
+def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
     """Raises `BadArgument` for pictures and the like, and `ModelNotInstalled` for model files, that the workflow names,
     the server does not have, and the call did not replace."""
     name = f'The workflow "{choice.workflow.name}" needs'
@@ -264,7 +264,7 @@ def _check_absent(choice: Choice, touched: set[Target]) -> None:
 # How many pictures, and with which seeds and LoRAs.
 
 
-def _plan_count(count: Wanted | None, limits: Limits, notes: list[str]) -> int:
+def _plan_count(count: Argument | None, limits: Limits, notes: list[str]) -> int:
     """How many pictures are asked for, 1 where that is not said. Raises `LimitExceeded`."""
     if count is None:
         return 1
@@ -276,7 +276,7 @@ def _plan_count(count: Wanted | None, limits: Limits, notes: list[str]) -> int:
 
 
 def _plan_runs(
-    choice: Choice, values: Mapping[str, Any], count: int | None, random_seed: int, notes: list[str]
+    choice: FittedWorkflow, values: Mapping[str, Any], count: int | None, random_seed: int, notes: list[str]
 ) -> list[tuple[int | None, dict[str, Any]]]:
     """The seed and the values of each prompt that the call takes: one prompt with a batch, or one for each picture,
     with seeds in a row. `count` is None where it was not asked for.
@@ -306,7 +306,7 @@ def _plan_runs(
     return [(one, {**first, "seed": one, **values}) for one in seeds]
 
 
-def read_loras(wanted: Wanted, definitions: Definitions, notes: list[str]) -> list[Lora]:
+def read_loras(wanted: Argument, definitions: Definitions, notes: list[str]) -> list[Lora]:
     """LoRAs given as "name" or "name:0.8", several in a list or behind commas, as files that are installed. Strengths
     are made to fit, with a note.
 
@@ -330,7 +330,7 @@ def read_loras(wanted: Wanted, definitions: Definitions, notes: list[str]) -> li
             like = closest(name, choices)
             hint = f"Installed are, among others: {quoted(like)}." if like else "No LoRA is installed."
             raise ModelNotInstalled(f'{wanted.name} has "{shortened(name)}", and no such LoRA is installed.', hint)
-        fitted, note = fit_number(Wanted(asked, f'the strength of the LoRA "{file}"', wanted.level), strength)
+        fitted, note = fit_number(Argument(asked, f'the strength of the LoRA "{file}"', wanted.level), strength)
         notes += [note] if note else []
         loras.append(Lora(file, fitted))
     return loras
@@ -419,7 +419,7 @@ def number_in(graph: Graph, value: Any) -> float | None:
     return as_number(value)
 
 
-def _over_limit(wanted: Wanted, value: Any, limit: str) -> LimitExceeded:
+def _over_limit(wanted: Argument, value: Any, limit: str) -> LimitExceeded:
     """The error of an argument that asks for more than is allowed."""
     return LimitExceeded(
         f"{wanted.name} is {shortened(value, 20)}, and the administrator allows {limit}.", f"Ask for {limit}."

@@ -35,7 +35,7 @@ from ..catalogue.entries import ATTACHED, Entry
 from ..errors import BadArgument, ComfyUIError, InternalError, LimitExceeded, StorageRefused, UnknownWorkflow
 from ..graph.reading import read_workflow_file
 from ..logs import log
-from ..media.kinds import MAX_INPUT_BYTES, MAX_INPUT_FILES, Product
+from ..media.kinds import MAX_INPUT_BYTES, MAX_INPUT_FILES, OutputFile
 from ..media.pictures import InputFile, mask_of, read_input, read_mask, read_picture_workflow
 from ..names import quoted, shortened
 from ..run.follow import GOES_ON
@@ -78,11 +78,11 @@ class ChatFile:
 REMEMBERED_CHATS = 200  # that are not in the database
 REMEMBERED_MESSAGES = 200  # of each; a channel has no end
 # Chat id -> message id -> what was made for it, in chats that are not in the database.
-ELSEWHERE: dict[str, dict[str, "Passing"]] = {}
+ELSEWHERE: dict[str, dict[str, "UnsavedMessage"]] = {}
 
 
 @dataclass(frozen=True)
-class Passing:
+class UnsavedMessage:
     """What was made for a message in a chat that is not in the database."""
 
     turn: int  # of the user's messages, from 1; 0 where none is known
@@ -97,7 +97,7 @@ DRAWN = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "im
 
 
 @dataclass
-class Kept:
+class StoredOutputs:
     """What is stored of a job that made `of` files."""
 
     of: int
@@ -232,7 +232,7 @@ class Chat:
 
     # What was made: stored as the user's files, and shown in the message.
 
-    async def keep(self, products: Sequence[Product], stem: str) -> list[dict[str, Any]]:
+    async def keep(self, products: Sequence[OutputFile], stem: str) -> list[dict[str, Any]]:
         """Store files as the user's own, under telling names, and show them in the message, in their order.
 
         Returns what a message holds of each. What was stored before a failure is shown all the same; raises
@@ -240,7 +240,7 @@ class Chat:
         """
         gate = asyncio.Semaphore(STORED_AT_ONCE)
 
-        async def store(index: int, product: Product) -> dict[str, Any]:
+        async def store(index: int, product: OutputFile) -> dict[str, Any]:
             name = f"{stem}-{index + 1}" if len(products) > 1 else stem
             async with gate:
                 return await self._upload(f"{name}.{product.ending}", product)
@@ -266,7 +266,7 @@ class Chat:
         hint += f" The other {len(stored)} are stored{' and shown' * self.shown}." if stored else ""
         raise StorageRefused(f"Open WebUI did not store the file: {shortened(reason, 200)}", hint)
 
-    async def _upload(self, name: str, product: Product) -> dict[str, Any]:
+    async def _upload(self, name: str, product: OutputFile) -> dict[str, Any]:
         """Store one file; returns what a message holds of it. Its metadata tells which job made it, for `kept`."""
         from fastapi import UploadFile
         from open_webui.models.files import Files
@@ -306,7 +306,7 @@ class Chat:
             shown = await Chats.add_message_files_by_id_and_message_id(self.chat_id, self.message_id, stored) or shown
         elif self.chat_id:
             made = ELSEWHERE.setdefault(self.chat_id, {})
-            made[self.message_id] = Passing(len(self._said()), tuple(map(dict, shown)))
+            made[self.message_id] = UnsavedMessage(len(self._said()), tuple(map(dict, shown)))
             for remembered, most in ((made, REMEMBERED_MESSAGES), (ELSEWHERE, REMEMBERED_CHATS)):
                 for oldest in list(remembered)[:-most]:
                     del remembered[oldest]
@@ -316,12 +316,12 @@ class Chat:
         if self._display:
             self._display.preview_shown = False
 
-    async def kept(self, jobs: Mapping[str, float]) -> "dict[str, Kept]":
+    async def kept(self, jobs: Mapping[str, float]) -> "dict[str, StoredOutputs]":
         """What is stored already of the user's jobs, by prompt id. `jobs` tells for each when it was posted, in seconds
         since 1970: no older files are looked at. A job of which the user has deleted everything is not in it."""
         from open_webui.models.files import Files
 
-        found: dict[str, Kept] = {}
+        found: dict[str, StoredOutputs] = {}
         since = min(jobs.values(), default=math.inf)
         for page in range(KEPT_PAGES):
             files = await Files.search_files(str(self.user.get("id")), skip=page * KEPT_PAGE, limit=KEPT_PAGE)
@@ -329,7 +329,7 @@ class Chat:
                 told = ((item.meta or {}).get("data") or {}).get(JOB_KEY) or {}
                 job = str(told.get("prompt_id"))
                 if job in jobs:
-                    kept = found.setdefault(job, Kept(int(told["of"])))
+                    kept = found.setdefault(job, StoredOutputs(int(told["of"])))
                     kept.sources.append(str(told["source"]))
                     kept.files.append(message_file(item, "content" not in (item.data or {})))
             if len(files) < KEPT_PAGE or (files[-1].created_at or 0) < since:
@@ -402,7 +402,7 @@ class Chat:
             branch += [{"role": "assistant", "files": one.files} for one in made if one.turn == turn]
         return branch if said else [asked, *branch]
 
-    def _made(self) -> list[Passing]:
+    def _made(self) -> list[UnsavedMessage]:
         """What was made on this branch of a chat that is not in the database. Which of several answers to one message
         the user went on with, the results in the messages tell."""
         made = ELSEWHERE.get(self.chat_id, {})
@@ -630,7 +630,7 @@ def message_file(item: Any, drawn: bool) -> dict[str, Any]:
 TEXT_SHOWN = 100_000  # characters of a text that its dialog shows
 
 
-def file_page(product: Product, url: str) -> str:
+def file_page(product: OutputFile, url: str) -> str:
     """What Open WebUI's dialog shows of a file that is no picture, in Markdown: a player, the text, or a way to
     download it. It is stored with the file."""
     kind, _, detail = product.content_type.partition("/")

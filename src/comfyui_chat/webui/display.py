@@ -1,7 +1,7 @@
 """Shows a run in the message: queue position, percentage, and the picture coming up.
 
-The texts are those of run/job.py's `describe`. A `Display` is the `Audience` of a run in Open WebUI, and sends two
-kinds of events, both live only (`Chat._live`), so that nothing of them is written to the database:
+The texts are those of run/job.py's `describe`. A `Display` is the `ProgressListener` of a run in Open WebUI, and sends
+two kinds of events, both live only (`Chat._live`), so that nothing of them is written to the database:
 
     {"type": "status", "data": {"description": "Waiting, 2 ahead", "done": False}}
     {"type": "chat:message:files", "data": {"files": [<the message's own files>, {"type": "image", "url": "data:..."}]}}

@@ -22,7 +22,7 @@ from ..server.client import LOOK_UP_SECONDS
 from ..server.endpoint import Endpoint
 from ..server.pool import open_server
 from ..server.protocol import Prompt, Recorded
-from .chat import Chat, Kept
+from .chat import Chat, StoredOutputs
 from .display import Display
 from .reports import keep_and_report
 from .settings import Settings
@@ -112,7 +112,7 @@ async def _bring(
     previews = settings.previews and display.previews
     with attending():
         made = await bring(settings.fleet, endpoint, prompt, display, previews=previews, wanted=settings.format)
-        held = (await chat.kept(job)).get(prompt.prompt_id) or Kept(0)  # another worker may have been quicker
+        held = (await chat.kept(job)).get(prompt.prompt_id) or StoredOutputs(0)  # another worker may have been quicker
         new = tuple(one for one in made.products if not one.source or one.source not in held.sources)
         if not new:
             return await _show_again(chat, held)
@@ -122,7 +122,7 @@ async def _bring(
         return await keep_and_report(chat, settings, replace(made, products=new), file_stem(name, None))
 
 
-async def _show_again(chat: Chat, kept: Kept) -> tuple[dict[str, Any], str]:
+async def _show_again(chat: Chat, kept: StoredOutputs) -> tuple[dict[str, Any], str]:
     """What is stored of a job already, in this message as well."""
     await chat.show_again(kept.files)
     links = [{"id": item["id"], "url": item["url"]} for item in kept.files]

@@ -17,32 +17,32 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from ..media.pictures import glance
+from ..media.pictures import small_copy
 from ..names import duration, shortened
-from ..run.fleet import Standing
-from ..run.make import Made
+from ..run.fleet import ServerStatus
+from ..run.make import RunResult
 from ..server.endpoint import Endpoint
 from ..server.record import Record
 from .chat import Chat, player
 from .settings import Settings
 
-GLANCES = 4  # pictures of one result that the model is shown
+MOST_COPIES = 4  # pictures of one result that the model is shown
 
 
-async def keep_and_report(chat: Chat, settings: Settings, made: Made, stem: str) -> tuple[dict[str, Any], str]:
+async def keep_and_report(chat: Chat, settings: Settings, made: RunResult, stem: str) -> tuple[dict[str, Any], str]:
     """What was made, stored as the user's files and reported; `stem` is what the files are called after. Raises
     `StorageRefused`."""
     files = await chat.keep(made.products, stem)
     result, text = report(made, files, chat.shown, await chat.numbers(files))
     if settings.show_to_model and chat.seen_by_model:
-        pictures = [product.data for product in made.products if product.size][:GLANCES]
-        copies = [await asyncio.to_thread(glance, data) for data in pictures]
+        pictures = [product.data for product in made.products if product.size][:MOST_COPIES]
+        copies = [await asyncio.to_thread(small_copy, data) for data in pictures]
         result["copies"] = [copy for copy in copies if copy]
     return result, text
 
 
 def report(
-    made: Made, files: Sequence[Mapping[str, Any]], shown: bool, numbers: Mapping[str, int] | None = None
+    made: RunResult, files: Sequence[Mapping[str, Any]], shown: bool, numbers: Mapping[str, int] | None = None
 ) -> tuple[dict[str, Any], str]:
     """What the model gets to know of finished files, and the last status.
 
@@ -100,15 +100,15 @@ def report(
 # What comfyui_status tells of each server.
 
 
-def status_report(standings: Sequence[Standing], admin: bool) -> tuple[dict[str, Any], str]:
+def status_report(statuses: Sequence[ServerStatus], admin: bool) -> tuple[dict[str, Any], str]:
     """What the model gets to know of the servers, and the last status.
 
     Their addresses, and the metrics of this process, are for administrators; for all others a server that has no name
     gets a number.
     """
     servers, lines = [], []
-    for index, one in enumerate(standings, 1):
-        plain = "ComfyUI" if len(standings) == 1 else f"ComfyUI {index}"
+    for index, one in enumerate(statuses, 1):
+        plain = "ComfyUI" if len(statuses) == 1 else f"ComfyUI {index}"
         name = one.endpoint.name if admin else one.endpoint.label or plain
         fault = one.error.message if one.error else _last_fault(one.record)
         fault = fault if admin else _without_address(fault, one.endpoint, name)
@@ -132,37 +132,37 @@ def status_report(standings: Sequence[Standing], admin: bool) -> tuple[dict[str,
         lines.append(_status_line(name, one, fault))
     result: dict[str, Any] = {"status": "done", "servers": servers, "summary": "\n".join(lines)}
     if admin:
-        result["metrics"] = "\n".join(_metrics_line(one) for one in standings)
-    waiting = sum(len(one.queue) for one in standings if one.queue is not None)
-    usable = sum(one.usable for one in standings)
-    text = f"{usable} of {len(standings)} servers ready" if len(standings) > 1 else f"ComfyUI: {standings[0].health}"
-    return result, f"{text} · {waiting} in the queue" if any(one.queue is not None for one in standings) else text
+        result["metrics"] = "\n".join(_metrics_line(one) for one in statuses)
+    waiting = sum(len(one.queue) for one in statuses if one.queue is not None)
+    usable = sum(one.usable for one in statuses)
+    text = f"{usable} of {len(statuses)} servers ready" if len(statuses) > 1 else f"ComfyUI: {statuses[0].health}"
+    return result, f"{text} · {waiting} in the queue" if any(one.queue is not None for one in statuses) else text
 
 
-def _status_line(name: str, standing: Standing, fault: str) -> str:
+def _status_line(name: str, status: ServerStatus, fault: str) -> str:
     """A server in words for the user."""
-    said = [f"{name}: {standing.health}"]
-    if queue := standing.queue:
+    said = [f"{name}: {status.health}"]
+    if queue := status.queue:
         said.append(f"{len(queue.running)} running and {len(queue.pending)} waiting")
-        said[-1] += f", {standing.mine} of them yours" if standing.mine else ""
-    for device in standing.stats.devices if standing.stats else ():
+        said[-1] += f", {status.mine} of them yours" if status.mine else ""
+    for device in status.stats.devices if status.stats else ():
         free, total = (value and value / 2**30 for value in (device.memory_free, device.memory_total))
         said.append(device.name if free is None or not total else f"{free:.3g} of {total:.3g} GB free on {device.name}")
-    if (pace := standing.record.pace()) is not None:
+    if (pace := status.record.pace()) is not None:
         said.append(f"a run takes about {duration(max(pace, 1))}")
-    if standing.stats and standing.stats.version:
-        said.append(f"ComfyUI {standing.stats.version}")
-    if fault and not standing.usable:
+    if status.stats and status.stats.version:
+        said.append(f"ComfyUI {status.stats.version}")
+    if fault and not status.usable:
         said.append(fault.rstrip("."))
     return "; ".join(said) + "."
 
 
-def _metrics_line(standing: Standing) -> str:
+def _metrics_line(status: ServerStatus) -> str:
     """What this process has seen of a server since it started, or since the tool was loaded, for a log or a grep."""
-    record = standing.record
+    record = status.record
     mean = record.run_seconds / record.done if record.done else 0.0
     return (
-        f"server={quote(standing.endpoint.name)} url={standing.endpoint.url} runs={record.runs} done={record.done} "
+        f"server={quote(status.endpoint.name)} url={status.endpoint.url} runs={record.runs} done={record.done} "
         f"failed={record.failed} lost={record.lost} mean_seconds={mean:.1f} mb={record.bytes / 2**20:.1f} "
         f"websockets={record.sockets} faults={record.faults}"
     )

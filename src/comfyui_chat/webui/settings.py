@@ -8,9 +8,9 @@ addresses are read here too, each with the key that belongs to it:
 
 A key goes to its own address only: the administrator's never to one that a user typed in, nor the other way round.
 
-`Settings.wish`, `edit`, `enlarge` and `order` then make the `Wish` of a call out of its arguments, which go before all
-valves. Each value carries whose it is (`Wanted`: level 0 for the call, 1 for the user, 2 for the administrator), so
-that errors can name it and, of two that do not go together, the one of less right gives way.
+`Settings.request`, `edit`, `enlarge` and `order` then make the `Request` of a call out of its arguments, which go
+before all valves. Each value carries whose it is (`Argument`: level 0 for the call, 1 for the user, 2 for the
+administrator), so that errors can name it and, of two that do not go together, the one of less right gives way.
 """
 
 import asyncio
@@ -26,18 +26,18 @@ from urllib.parse import urlsplit
 from PIL import Image
 from pydantic import BaseModel
 
-from ..catalogue.choosing import CHANGING, Offer, Wish
+from ..catalogue.choosing import CHANGING, Offer, Request
 from ..catalogue.entries import ATTACHED, Catalogue, read_pasted
 from ..errors import BadArgument, EndpointRefused, UnknownWorkflow
 from ..graph.discovery import parameter_name
 from ..media.delivery import Format
 from ..media.pictures import InputFile
 from ..names import quoted, shortened
-from ..run.fleet import Fleet, Limits, Patience
+from ..run.fleet import Fleet, Limits, Timing
 from ..run.owner import Owner
 from ..run.planning import EXTRAS
 from ..server.endpoint import Endpoint
-from ..values import Wanted, as_text, clamp, is_given, words_of
+from ..values import Argument, as_text, clamp, is_given, words_of
 from .chat import Chat
 from .valves import UserValves, Valves
 
@@ -49,13 +49,13 @@ class Settings:
     endpoints: tuple[Endpoint, ...]  # in the order in which they are preferred
     limits: Limits
     previews: bool
-    preferences: Mapping[str, Wanted]  # argument -> what a valve says for when the call does not
+    preferences: Mapping[str, Argument]  # argument -> what a valve says for when the call does not
     catalogue: Catalogue = Catalogue()
     own_workflows: bool = False  # whether the caller may bring their own
     format: Format = Format()
     show_to_model: bool = False  # whether the model gets small copies of its pictures
     owner: Owner = field(default_factory=Owner)
-    patience: Patience = Patience()
+    timing: Timing = Timing()
     unload_ollama: bool = False
     free_seconds: float | None = None  # after a run, until ComfyUI's memory is freed; None for never
     others: tuple[Endpoint, ...] = ()  # the administrator's other servers, while the user names one
@@ -63,19 +63,22 @@ class Settings:
     @property
     def fleet(self) -> Fleet:
         """The servers of this call, and the rules for them."""
-        return Fleet(self.endpoints, self.limits, self.owner, self.patience, self.others)
+        return Fleet(self.endpoints, self.limits, self.owner, self.timing, self.others)
 
-    def wish(self, prompt: Any, **arguments: Any) -> Wish:
-        """The wish of a call for new pictures: its arguments first, then the user's valves, then the administrator's.
+    def request(self, prompt: Any, **arguments: Any) -> Request:
+        """The request of a call for new pictures: its arguments first, then the user's valves, then the
+        administrator's.
 
         Raises `BadArgument` when there is no prompt.
         """
         preferences = {name: wanted for name, wanted in self.preferences.items() if name != "edit_workflow"}
         wanted: dict[str, Any] = {**preferences, **_given(arguments)}
-        return Wish(_prompt(prompt), **wanted)
+        return Request(_prompt(prompt), **wanted)
 
-    def edit(self, prompt: Any, files: Sequence[InputFile | None], mask: Image.Image | None, **arguments: Any) -> Wish:
-        """The wish of a call that changes pictures. Size and workflow of the valves are for new pictures and do not
+    def edit(
+        self, prompt: Any, files: Sequence[InputFile | None], mask: Image.Image | None, **arguments: Any
+    ) -> Request:
+        """The request of a call that changes pictures. Size and workflow of the valves are for new pictures and do not
         hold; the valve "Workflow for edits" does. With a mask only workflows that paint into one are chosen.
 
         Raises `BadArgument` when there is no prompt.
@@ -84,12 +87,12 @@ class Settings:
         preferences = {names[name]: wanted for name, wanted in self.preferences.items() if name in names}
         wanted: dict[str, Any] = {**preferences, **_given(arguments)}
         tasks = ("inpaint",) if mask else CHANGING
-        return Wish(_prompt(prompt), tasks, files=tuple(files), mask=mask, **wanted)
+        return Request(_prompt(prompt), tasks, files=tuple(files), mask=mask, **wanted)
 
-    def enlarge(self, picture: InputFile | None, **arguments: Any) -> Wish:
-        """The wish for a larger copy of a picture. No valve holds."""
+    def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
+        """The request for a larger copy of a picture. No valve holds."""
         wanted: dict[str, Any] = _given(arguments)
-        return Wish(None, ("upscale",), files=(picture,), **wanted)
+        return Request(None, ("upscale",), files=(picture,), **wanted)
 
     def order(
         self,
@@ -97,10 +100,10 @@ class Settings:
         inputs: Any,
         files: Sequence[InputFile | None] = (),
         offers: Mapping[str, Offer] | None = None,
-    ) -> Wish:
-        """The wish of a call that names a workflow and its inputs, such as {"prompt": "a fox", "seed": 7}, also written
-        as JSON in a text. All other inputs stay as the workflow's author saved them. Without a name a workflow is
-        chosen that makes pictures, or that changes those which are given.
+    ) -> Request:
+        """The request of a call that names a workflow and its inputs, such as {"prompt": "a fox", "seed": 7}, also
+        written as JSON in a text. All other inputs stay as the workflow's author saved them. Without a name a workflow
+        is chosen that makes pictures, or that changes those which are given.
 
         Raises `BadArgument`.
         """
@@ -111,17 +114,17 @@ class Settings:
         if inputs and not isinstance(inputs, dict):
             raise BadArgument(f"The argument inputs is {shortened(inputs)}.", 'Give an object such as {"seed": 7}.')
         wanted = {
-            str(key): Wanted(value, f"The input {shortened(key, 60)}")
+            str(key): Argument(value, f"The input {shortened(key, 60)}")
             for key, value in (inputs or {}).items()
             if value is not None
             and (str(key) not in EXTRAS or is_given(str(key), value))
             and (parameter_name(str(key)) != "seed" or is_given("seed", value))
         }
         if not name:
-            wish = Wish(inputs=wanted, files=tuple(files))
-            return replace(wish, tasks=CHANGING) if wish.pictures else wish
-        about = Wanted(name, "The argument workflow")
-        return Wish(workflow=about, inputs=wanted, files=tuple(files), offers=offers or {})
+            request = Request(inputs=wanted, files=tuple(files))
+            return replace(request, tasks=CHANGING) if request.pictures else request
+        about = Argument(name, "The argument workflow")
+        return Request(workflow=about, inputs=wanted, files=tuple(files), offers=offers or {})
 
     async def including(self, chat: "Chat", workflow: Any) -> Catalogue:
         """The catalogue, with the workflow attached to the chat when that is the one which is named. Raises
@@ -138,15 +141,15 @@ class Settings:
 
 def _prompt(prompt: Any) -> str:
     """The prompt as a text. Raises `BadArgument` when it is none, or empty."""
-    text = as_text(Wanted(prompt, "The argument prompt"))
+    text = as_text(Argument(prompt, "The argument prompt"))
     if not text.strip():
         raise BadArgument("The argument prompt is empty.", "Call again with a text that says what to show.")
     return text
 
 
-def _given(arguments: Mapping[str, Any]) -> dict[str, Wanted]:
+def _given(arguments: Mapping[str, Any]) -> dict[str, Argument]:
     """The arguments that the caller means, without what stands for leaving them out."""
-    return {name: Wanted(value, f"The argument {name}") for name, value in arguments.items() if is_given(name, value)}
+    return {name: Argument(value, f"The argument {name}") for name, value in arguments.items() if is_given(name, value)}
 
 
 # Resolving: both kinds of valves and the caller's rights, as one value.
@@ -171,12 +174,12 @@ def resolve(
     stored = user.get("valves")
     mine = UserValves(**(stored.model_dump() if isinstance(stored, BaseModel) else dict(stored or {})))
     others: list[Endpoint] = []
-    preferences: dict[str, Wanted] = {}
+    preferences: dict[str, Argument] = {}
     for level, whose, held in ((2, "The administrator's valve", valves), (1, "Your valve", mine)):
         for name in ("model", "workflow", "edit_workflow", "size", "negative_prompt"):
             value = getattr(held, name).strip()
             if is_given(name, value):
-                preferences[name] = Wanted(value, f'{whose} "{type(held).model_fields[name].title}"', level)
+                preferences[name] = Argument(value, f'{whose} "{type(held).model_fields[name].title}"', level)
     if mine.endpoint.strip():
         if not valves.allow_user_endpoints and user.get("role") != "admin":
             raise EndpointRefused(
@@ -212,7 +215,7 @@ def resolve(
         Format("" if kind == "as made" else kind, quality, kept),
         mine.show_to_model,
         owner or Owner(str(user.get("id") or "")),
-        Patience(gone=clamp(valves.lost_after_seconds, 5, 3600)),
+        Timing(gone=clamp(valves.lost_after_seconds, 5, 3600)),
         valves.unload_ollama and not mine.endpoint.strip(),
         _free_seconds(valves) if not mine.endpoint.strip() else None,
         tuple(others),

@@ -5,14 +5,14 @@ before the first `:param` says what it does, each `:param` describes an argument
 models. Arguments whose names begin with two underscores are Open WebUI's own, and hidden from the model.
 
 All methods go the same way: make the `Chat` of the call, and have `Chat.answer` run the work in it, which settles the
-settings, makes a wish of the arguments, and has it done. Open WebUI does not validate arguments: a list may come as a
-text, a switch as a word. Numbers are annotated as `float`, also whole ones, since at `int` Open WebUI (0.10 and later)
-would fail at a text itself, before anything here could read it or say what is wrong.
+settings, makes a request of the arguments, and has it done. Open WebUI does not validate arguments: a list may come as
+a text, a switch as a word. Numbers are annotated as `float`, also whole ones, since at `int` Open WebUI (0.10 and
+later) would fail at a text itself, before anything here could read it or say what is wrong.
 """
 
 from typing import Any
 
-from ..catalogue.choosing import Wish
+from ..catalogue.choosing import Request
 from ..catalogue.entries import Catalogue
 from ..catalogue.listings import describe_workflow, list_models, list_workflows, one_list
 from ..errors import BadArgument
@@ -21,7 +21,7 @@ from ..run.fleet import everywhere
 from ..run.make import Memory, make
 from ..run.owner import attending
 from ..server.client import ComfyUIServer
-from ..values import Wanted, as_yes, words_of
+from ..values import Argument, as_yes, words_of
 from .chat import Chat
 from .display import Display
 from .jobs import check_jobs
@@ -91,8 +91,8 @@ class Tools:
 
         async def work(display: Display) -> tuple[dict[str, Any], str]:
             settings = await settle(valves, __user__, chat)
-            wish = settings.wish(prompt, **arguments)
-            return await _run(chat, display, settings, wish, await settings.including(chat, workflow))
+            request = settings.request(prompt, **arguments)
+            return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
         return await chat.answer(work)
 
@@ -142,8 +142,8 @@ class Tools:
             settings = await settle(valves, __user__, chat)
             files = await chat.input_files(images) or [await chat.newest()]
             painted = await chat.mask(mask, files[0]) if files[0] else None
-            wish = settings.edit(prompt, files, painted, **arguments)
-            return await _run(chat, display, settings, wish, await settings.including(chat, workflow))
+            request = settings.edit(prompt, files, painted, **arguments)
+            return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
         return await chat.answer(work)
 
@@ -174,8 +174,8 @@ class Tools:
             files = await chat.input_files(image, name="image") or [await chat.newest()]
             if len(files) > 1:
                 raise BadArgument("The argument image names several pictures.", "Call once for each.")
-            wish = settings.enlarge(files[0], scale=scale, model=model)
-            return await _run(chat, display, settings, wish, settings.catalogue)
+            request = settings.enlarge(files[0], scale=scale, model=model)
+            return await _run(chat, display, settings, request, settings.catalogue)
 
         return await chat.answer(work)
 
@@ -205,8 +205,8 @@ class Tools:
 
         async def work(display: Display) -> tuple[dict[str, Any], str]:
             settings = await settle(valves, __user__, chat)
-            wish = settings.order(workflow, inputs, await chat.input_files(images, keep=True), await chat.offers())
-            return await _run(chat, display, settings, wish, await settings.including(chat, workflow))
+            request = settings.order(workflow, inputs, await chat.input_files(images, keep=True), await chat.offers())
+            return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
         return await chat.answer(work)
 
@@ -259,7 +259,7 @@ class Tools:
             if not name:
                 raise BadArgument("The argument workflow is empty.", "list_workflows tells the names.")
             catalogue = await settings.including(chat, workflow)
-            about = Wanted(name, "The argument workflow")
+            about = Argument(name, "The argument workflow")
 
             async def describe(server: ComfyUIServer) -> dict[str, Any]:
                 return await describe_workflow(server, await catalogue.find(server, about))
@@ -339,29 +339,29 @@ class Tools:
 
         async def work(_display: Display) -> tuple[dict[str, Any], str]:
             settings = await settle(valves, __user__, chat)
-            standings = await settings.fleet.standings()
-            return status_report(standings, chat.user.get("role") == "admin")
+            statuses = await settings.fleet.statuses()
+            return status_report(statuses, chat.user.get("role") == "admin")
 
         return await chat.answer(work)
 
 
 async def _run(
-    chat: Chat, display: Display, settings: Settings, wish: Wish, catalogue: Catalogue
+    chat: Chat, display: Display, settings: Settings, request: Request, catalogue: Catalogue
 ) -> tuple[dict[str, Any], str]:
-    """A wish made, stored as files of the user, and reported. Until the end its jobs are attended to, so that check_job
-    leaves them."""
+    """A request made, stored as files of the user, and reported. Until the end its jobs are attended to, so that
+    check_job leaves them."""
     with attending():
         made = await make(
-            wish,
+            request,
             settings.endpoints,
             settings.limits,
             display,
             catalogue=catalogue,
             previews=settings.previews and display.previews,
             wanted=settings.format,
-            patience=settings.patience,
+            timing=settings.timing,
             owner=settings.owner,
             memory=Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds),
             elsewhere=settings.others,
         )
-        return await keep_and_report(chat, settings, made, file_stem(wish.called or made.workflow, made.seed))
+        return await keep_and_report(chat, settings, made, file_stem(request.called or made.workflow, made.seed))
