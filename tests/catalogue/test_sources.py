@@ -62,9 +62,9 @@ def test_what_is_no_json_is_refused_with_the_place(text: str, says: str) -> None
 
 def test_a_million_characters_are_read_in_a_moment() -> None:
     text = json.dumps({**GRAPH, "3": {"class_type": "X", "inputs": {"text": "y" * 1_000_000}}})
-    began = time.monotonic()
+    began = time.process_time()
     assert tool.unwrap(tool.read_json(text))["3"]
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 # --- what stands around a workflow ---
@@ -165,9 +165,9 @@ def test_links_in_a_circle_are_found() -> None:
 
 def test_five_thousand_nodes_are_checked_in_a_moment() -> None:
     graph = chain(5000) | {"end": {"class_type": "Save", "inputs": {"image": ["4999", 0]}}}
-    began = time.monotonic()
+    began = time.process_time()
     tool.check_links(tool.clean(graph), ENDS)
-    assert time.monotonic() - began < 1
+    assert time.process_time() - began < 1
 
 
 # --- pictures ---

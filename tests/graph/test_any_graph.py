@@ -43,8 +43,8 @@ def test_a_huge_graph_takes_no_time(width: int) -> None:
         for n in range(5000)
     }
     nodes["save"] = {"class_type": "SaveImage", "inputs": {"images": ["4999", 0], "filename_prefix": "%KSampler.i1%"}}
-    start = time.perf_counter()
+    start = time.process_time()
     for ask in (tool.file_inputs, tool.outputs, tool.model_files, tool.missing_nodes, tool.guess_task, tool.mermaid):
         ask(nodes, KNOWN)
     sent(nodes)
-    assert time.perf_counter() - start < 5
+    assert time.process_time() - start < 5

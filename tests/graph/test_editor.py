@@ -175,9 +175,9 @@ def test_a_spoilt_workflow_is_converted_or_refused_and_quickly() -> None:
     names = list(digests("0.33.0"))
     for _ in range(300):
         ui = spoilt(template("0.33.0", rng.choice(names)), rng)
-        began = time.monotonic()
+        began = time.process_time()
         try:
             tool.convert(ui, known)
         except tool.WorkflowRefused as refused:
             assert 0 < len(refused.message) < 600
-        assert time.monotonic() - began < 5
+        assert time.process_time() - began < 5

@@ -357,7 +357,7 @@ def test_a_huge_graph_takes_no_time() -> None:
     }
     nodes |= {f"l{n}": {"class_type": "LoraLoader", "inputs": {"model": ["loader", 0]}} for n in range(2000)}
     nodes["sampler"]["inputs"]["model"] = ["p4999", 0]
-    start = time.perf_counter()
+    start = time.process_time()
     after = put(nodes, *[FOX] * 50)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
     assert len(after) == len(nodes) + 50

@@ -248,10 +248,10 @@ async def test_thousands_of_names_are_searched_in_a_moment(comfy: StandIn) -> No
     one = {"1": {"class_type": "A", "inputs": {}}}
     catalogue = tool.Catalogue(tuple(tool.Entry("same", "user", one) for _ in range(5000)), saved=False)
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
-        began = time.monotonic()
+        began = time.process_time()
         with pytest.raises(tool.UnknownWorkflow):
             await catalogue.find(server, tool.Argument("x" * 100_000, "The argument workflow"))
-        assert time.monotonic() - began < 5
+        assert time.process_time() - began < 5
 
 
 # --- seeds ---

@@ -29,8 +29,9 @@ ANN, BOB = tool.Owner("ann", KEY), tool.Owner("bob", KEY)
 
 # How a script begins that is run as a process of its own, with nothing but the tool in it.
 OTHER_PROCESS = """
-import asyncio, json, sys, threading, time
+import asyncio, json, logging, sys, threading, time
 import comfyui_tool as tool
+logging.getLogger("asyncio").setLevel(logging.ERROR)  # in debug mode it warns of what takes long on a busy machine
 
 class Nobody:
     def status(self, phase, text, fraction=None): pass

@@ -104,8 +104,8 @@ HOSTILE = {
 
 @pytest.mark.parametrize("text", HOSTILE.values(), ids=HOSTILE)
 def test_no_text_takes_long_to_be_read(text: str) -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     tool.read_references(text)
     tool.ChatFile.of({"type": "image", "url": text})
     tool.SHOWN_FILE.findall(text)
-    assert time.perf_counter() - began < 1
+    assert time.process_time() - began < 1

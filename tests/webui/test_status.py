@@ -141,18 +141,18 @@ async def test_of_guesses_at_the_address_the_one_that_answers_is_told_of(comfy: 
 
 
 async def test_slow_servers_are_asked_side_by_side_and_each_a_short_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tool, "PROBE_SECONDS", 0.3)
+    monkeypatch.setattr(tool, "PROBE_SECONDS", 1.0)
 
     async def hang(_: web.Request) -> web.Response:
-        await asyncio.sleep(2)
+        await asyncio.sleep(20)
         return web.json_response({})
 
     async with serving("/{path:.*}", hang) as url:
         began = time.monotonic()
-        standings = await survey(*(f"{url}/{number}" for number in range(5)))
+        standings = await survey(*(f"{url}/{number}" for number in range(10)))
         took = time.monotonic() - began
     assert {standing.health for standing in standings} == {"unreachable"}
-    assert took < 1
+    assert took < 5, "one after the other they take ten seconds"
 
 
 async def test_what_a_half_dead_server_tells_of_itself_is_told(comfy: StandIn) -> None:
