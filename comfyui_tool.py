@@ -583,7 +583,7 @@ def duration(seconds: float) -> str:
 # Values that somebody asks for: whether one was given, and what is meant by it.
 #
 # Open WebUI passes on a model's arguments unchecked, and valves hold whatever was typed, so values come in any type and
-# spelling. `is_given` tells whether one is meant at all. A `Argument` is a value together with who asked for it, so that
+# spelling. `is_given` tells whether one is meant at all. An `Argument` is a value together with who asked for it, so that
 # an error can name the argument or valve. `as_text`, `words_of`, `as_yes` and `read_size` read what may be given for a
 # text, a switch and a size. What depends on a workflow's own ranges and choices is made to fit later, in graph/fitting.
 #
@@ -601,9 +601,14 @@ def is_given(name: str, value: Any) -> bool:
     None, an empty list and the texts in `NOT_GIVEN` stand for leaving it out; so does a seed of -1 or "random". A
     negative prompt is only left out when it is empty: "none" may be meant.
     """
-    if value is None or value == [] or (name == "seed" and str(value).strip().lower() in ("-1", "random")):
+    if value is None or value == []:
         return False
-    return not (isinstance(value, str) and value.strip().lower() in (("",) if name == "negative_prompt" else NOT_GIVEN))
+    word = str(value).strip().lower()
+    if name == "seed" and word in ("-1", "random"):
+        return False
+    if not isinstance(value, str):
+        return True
+    return word != "" if name == "negative_prompt" else word not in NOT_GIVEN
 
 
 @dataclass(frozen=True)
@@ -626,26 +631,31 @@ def as_text(wanted: Argument) -> str:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value)
     if not isinstance(value, str):
-        raise BadArgument(f"{wanted.name} is no text: {shortened(value)}.", "Give a text.")
+        raise BadArgument(f"{wanted.name} is not a text: {shortened(value)}.", "Give a text.")
     return value
 
 
 def words_of(value: Any, name: str) -> str:
     """The text of an argument, or "" where none was given. Raises `BadArgument` for what is not a text."""
-    return as_text(Argument(value, f"The argument {name}")) if is_given(name, value) else ""
+    if not is_given(name, value):
+        return ""
+    return as_text(Argument(value, f"The argument {name}"))
 
 
-# The words for a switch, in lower case.
-YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+# What a switch may be written as, in lower case.
+SWITCH_WORDS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
 
 
 def as_yes(value: Any, name: str) -> bool:
     """A switch, also one written as a word; one that is not given is off. Raises `BadArgument`."""
-    plain = str(value).strip().lower()
-    if plain in ("true", "yes", "on", "1"):
-        return True
-    if plain in ("false", "no", "off", "0", *NOT_GIVEN):
+    word = str(value).strip().lower()
+    if word in NOT_GIVEN:
         return False
+    if word in SWITCH_WORDS:
+        return SWITCH_WORDS[word]
     raise BadArgument(f"The argument {name} is {shortened(value)}.", "Give true or false.")
 
 
@@ -668,6 +678,8 @@ class Size:
 # Aspect ratios by name: across, down.
 NAMED_RATIOS = {"square": (1.0, 1.0), "landscape": (3.0, 2.0), "portrait": (2.0, 3.0), "wide": (16.0, 9.0)}
 SMALLEST_SIDE = 64  # in pixels; two smaller numbers are an aspect ratio, as in "16x9"
+PIXELS = re.compile(r"(\d{1,6})(?:\s*(?:x|×|\*|by)\s*(\d{1,6}))?\s*(?:px|pixels)?")
+RATIO = re.compile(r"(\d+(?:\.\d+)?)\s*[:/x×]\s*(\d+(?:\.\d+)?)")
 
 
 def read_size(wanted: Argument | None) -> Size | tuple[float, float]:
@@ -676,22 +688,26 @@ def read_size(wanted: Argument | None) -> Size | tuple[float, float]:
     "1216x832" and "1024" (a square) are pixels, "16:9", "16x9" and "wide" are ratios; None and "auto" mean 1:1.
     Raises `BadArgument` for anything else, and for a ratio beyond 1:8 and 8:1.
     """
-    text = str(wanted.value).strip().lower() if wanted else "auto"
-    if wanted is None or text in NOT_GIVEN:
+    if wanted is None:
+        return 1.0, 1.0
+    text = str(wanted.value).strip().lower()
+    if text in NOT_GIVEN:
         return 1.0, 1.0
     if text in NAMED_RATIOS:
         return NAMED_RATIOS[text]
-    pixels = re.fullmatch(r"(\d{1,6})(?:\s*(?:x|×|\*|by)\s*(\d{1,6}))?\s*(?:px|pixels)?", text)
-    if pixels and max(int(pixels[1]), int(pixels[2] or 0)) >= SMALLEST_SIDE:
-        return Size(int(pixels[1]), int(pixels[2] or pixels[1]))
-    ratio = re.fullmatch(r"(\d+(?:\.\d+)?)\s*[:/x×]\s*(\d+(?:\.\d+)?)", text)
+    pixels = PIXELS.fullmatch(text)
+    if pixels:
+        width, height = int(pixels[1]), int(pixels[2] or pixels[1])
+        if max(width, height) >= SMALLEST_SIDE:
+            return Size(width, height)
+    ratio = RATIO.fullmatch(text)
     if not ratio:
         raise BadArgument(
-            f'{wanted.name} is "{shortened(wanted.value)}", which is no size.',
+            f'{wanted.name} is "{shortened(wanted.value)}", which is not a size.',
             'Give "auto", an aspect ratio such as "16:9", or width and height in pixels such as "1216x832".',
         )
     across, down = float(ratio[1]), float(ratio[2])
-    if not (across and down and 1 / 8 <= across / down <= 8):
+    if not across or not down or not 1 / 8 <= across / down <= 8:
         raise BadArgument(f'{wanted.name} is "{text}".', "Give an aspect ratio between 1:8 and 8:1.")
     return across, down
 
@@ -702,11 +718,20 @@ def is_number(value: Any) -> bool:
 
 
 def as_number(value: Any) -> float | None:
-    """The finite number that a value is to ComfyUI, which also takes the text "7" for one; None for all else."""
+    """The finite number that a value is to ComfyUI, which also takes the text "7" for one; None for all else.
+
+    A whole number in a text becomes an `int`: as a `float`, a seed of 64 bits would lose its last digits.
+    """
     if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            value = float(value)
-    return value if is_number(value) and math.isfinite(value) else None
+        text = value.strip()
+        try:
+            value = int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+        except ValueError:
+            return None
+    if not is_number(value) or not abs(value) <= sys.float_info.max:  # "not <=", since NaN is not
+        return None
+    number: float = value
+    return number
 
 
 def same_value(one: Any, other: Any) -> bool:
@@ -716,7 +741,9 @@ def same_value(one: Any, other: Any) -> bool:
 
 def share(value: Any, part: float) -> Any:
     """A share of a number of steps, such as 0.5 of 20, and at least 1; what is not a number stays as it is."""
-    return max(1, round(value * part)) if part != 1.0 and is_number(value) else value
+    if part == 1.0 or not is_number(value):
+        return value
+    return max(1, round(value * part))
 
 
 def clamp(value: float, low: float, high: float) -> float:
@@ -1118,23 +1145,26 @@ def is_ui_format(value: Any) -> bool:
 
 def is_api_format(value: Any) -> bool:
     """Whether a value is a graph in the API format; its author may have put remarks beside the nodes."""
-    nodes = value.values() if isinstance(value, Mapping) else ()
-    return any(isinstance(node, Mapping) and isinstance(node.get("class_type"), str) for node in nodes)
+    return isinstance(value, Mapping) and any(_has_class(node) for node in value.values())
+
+
+def _has_class(node: Any) -> bool:
+    return isinstance(node, Mapping) and isinstance(node.get("class_type"), str)
 
 
 def graph_nodes(graph: Graph) -> dict[str, Mapping[str, Any]]:
     """The entries of a graph that are nodes: those with a text as id and a `class_type`."""
-    return {
-        node_id: node
-        for node_id, node in graph.items()
-        if isinstance(node_id, str) and isinstance(node, Mapping) and isinstance(node.get("class_type"), str)
-    }
+    return {node_id: node for node_id, node in graph.items() if isinstance(node_id, str) and _has_class(node)}
 
 
 def node_inputs(node: Any) -> Mapping[str, Any]:
     """The inputs of a node; none where something else stands in the node's or in their place."""
-    inputs = node.get("inputs") if isinstance(node, Mapping) else None
-    return inputs if isinstance(inputs, Mapping) else {}
+    return _mapping_at(node, "inputs")
+
+
+def _mapping_at(node: Any, key: str) -> Mapping[str, Any]:
+    part = node.get(key) if isinstance(node, Mapping) else None
+    return part if isinstance(part, Mapping) else {}
 
 
 def is_link(value: Any) -> bool:
@@ -1142,10 +1172,14 @@ def is_link(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
 
 
+def input_value(value: Any) -> Any:
+    """A value as an input holds it: a list is wrapped, since ComfyUI would take it for a link."""
+    return {"__value__": value} if isinstance(value, list) else value
+
+
 def given_title(node: Any) -> str:
     """The title that a workflow gives a node, on one line, or ""."""
-    meta = node.get("_meta") if isinstance(node, Mapping) else None
-    title = meta.get("title") if isinstance(meta, Mapping) else None
+    title = _mapping_at(node, "_meta").get("title")
     return " ".join(title.split()) if isinstance(title, str) else ""
 
 
@@ -1159,8 +1193,11 @@ def node_title(graph: Graph, node_id: str) -> str:
     node = graph.get(node_id)
     if not node:
         return f"node {node_id}"
-    title, class_type = given_title(node), node["class_type"]
-    return f'"{title}" ({class_type})' if title and title != class_type else f'"{class_type}"'
+    title = given_title(node)
+    class_type = node["class_type"]
+    if title in ("", class_type):
+        return f'"{class_type}"'
+    return f'"{title}" ({class_type})'
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -1308,26 +1345,40 @@ def fit_value(wanted: Argument, spec: InputSpec) -> tuple[Any, str]:
     Raises `BadArgument` for the wrong kind of value, and `ValueOutOfRange`, with the closest choices, for one that is
     not on offer.
     """
-    value, text = wanted.value, str(wanted.value).strip()
     if spec.type in ("INT", "FLOAT"):
         return fit_number(wanted, spec)
     if spec.type == "BOOLEAN":
-        if text.lower() not in YES + NO:
-            raise BadArgument(f'{wanted.name} is "{shortened(text)}", which is neither true nor false.')
-        return text.lower() in YES, ""
+        return _fit_switch(wanted), ""
     if spec.choices:
-        names = [str(choice) for choice in spec.choices]
-        name = find_name(text, names)
-        if name is None:
-            more = f" Of {len(names)} choices these are like it: " if len(names) > 8 else " There are: "
-            raise ValueOutOfRange(
-                f'{wanted.name} is "{shortened(text)}", which is not on offer.',
-                more.strip() + f" {quoted(closest(text, names, 8))}.",
-            )
-        return spec.choices[names.index(name)], ""
-    if spec.type in ("STRING", "COMBO"):
-        return (text if isinstance(value, (int, float)) and not isinstance(value, bool) else as_text(wanted)), ""
-    return {"__value__": value} if isinstance(value, list) else value, ""  # a bare list would be read as a link
+        return _fit_choice(wanted, spec.choices), ""
+    value = wanted.value
+    if spec.type not in ("STRING", "COMBO"):
+        return input_value(value), ""
+    if is_number(value):
+        return str(value), ""
+    return as_text(wanted), ""
+
+
+def _fit_switch(wanted: Argument) -> bool:
+    text = str(wanted.value).strip()
+    if text.lower() not in SWITCH_WORDS:
+        raise BadArgument(f'{wanted.name} is "{shortened(text)}", which is neither true nor false.')
+    return SWITCH_WORDS[text.lower()]
+
+
+def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> Any:
+    text = str(wanted.value).strip()
+    names = [str(choice) for choice in choices]
+    name = find_name(text, names)
+    if name is not None:
+        return choices[names.index(name)]
+    offer = "There are:" if len(names) <= 8 else f"The closest of {len(names)} choices are:"
+    raise ValueOutOfRange(
+        f'{wanted.name} is "{shortened(text)}", which is not on offer.', f"{offer} {quoted(closest(text, names, 8))}."
+    )
+
+
+DECIMAL_COMMA = re.compile(r"(\d+),(\d{1,2})")  # as in "7,5"; "1,000" may mean a thousand, and is refused
 
 
 def fit_number(wanted: Argument, spec: InputSpec) -> tuple[float, str]:
@@ -1335,23 +1386,24 @@ def fit_number(wanted: Argument, spec: InputSpec) -> tuple[float, str]:
 
     INT gives an `int`, FLOAT a `float`. Raises `BadArgument` for anything that is not a finite number.
     """
-    whole = spec.type == "INT"
     value = wanted.value
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            text = re.sub(r"^(\d+),(\d{1,2})$", r"\1.\2", value.strip())  # a decimal comma; "1,000" is left to fail
-            value = int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
-    low, high = spec.minimum, spec.maximum
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or abs(value) > sys.float_info.max or value != value:
-        kind = "a whole number" if whole else "a number"
-        span = f" from {low:g} to {high:g}" if low is not None and high is not None else ""
-        raise BadArgument(f'{wanted.name} is "{shortened(wanted.value)}", which is no number.', f"Give {kind}{span}.")
-    fitted: float = value if low is None else max(value, low)
-    fitted = fitted if high is None else min(fitted, high)
-    fitted = round(fitted) if whole else float(fitted)
-    note = f"{wanted.name} {shortened(wanted.value, 20)} was changed to {fitted}" if fitted != value else ""
-    return fitted, note
+    if isinstance(value, str) and (comma := DECIMAL_COMMA.fullmatch(value.strip())):
+        value = f"{comma[1]}.{comma[2]}"
+    number = as_number(value)
+    if number is None:
+        kind = "a whole number" if spec.type == "INT" else "a number"
+        if spec.minimum is not None and spec.maximum is not None:
+            kind += f" from {spec.minimum:g} to {spec.maximum:g}"
+        raise BadArgument(f'{wanted.name} is "{shortened(wanted.value)}", which is not a number.', f"Give {kind}.")
+    fitted = number
+    if spec.minimum is not None:
+        fitted = max(fitted, spec.minimum)
+    if spec.maximum is not None:
+        fitted = min(fitted, spec.maximum)
+    fitted = round(fitted) if spec.type == "INT" else float(fitted)
+    if fitted == number:
+        return fitted, ""
+    return fitted, f"{wanted.name} {shortened(wanted.value, 20)} was changed to {fitted}"
 
 
 def fit_size(asked: Size | tuple[float, float], megapixels: float, width: InputSpec, height: InputSpec) -> Size:
@@ -1361,7 +1413,9 @@ def fit_size(asked: Size | tuple[float, float], megapixels: float, width: InputS
     """
     if isinstance(asked, Size):
         return Size(on_step(asked.width, width), on_step(asked.height, height))
-    side, stretch = math.sqrt(megapixels * 1e6), math.sqrt(asked[0] / asked[1])
+    across, down = asked
+    side = math.sqrt(megapixels * 1e6)
+    stretch = math.sqrt(across / down)
     return Size(on_step(side * stretch, width, 64), on_step(side / stretch, height, 64))
 
 
@@ -1371,8 +1425,10 @@ def on_step(length: float, spec: InputSpec, step: int = 0) -> int:
     Of the two the larger counts. An input without a maximum takes 16384, as those of ComfyUI's own nodes do.
     """
     step = max(step, int(spec.step or 1))
-    low, high = int(spec.minimum or step), int(spec.maximum or 16384)
-    return min(max(round(length / step) * step, math.ceil(low / step) * step), high // step * step)
+    lowest = math.ceil(int(spec.minimum or step) / step) * step
+    highest = int(spec.maximum or 16384) // step * step
+    nearest = round(length / step) * step
+    return min(max(nearest, lowest), highest)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

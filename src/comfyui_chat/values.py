@@ -1,16 +1,15 @@
 """Values that somebody asks for: whether one was given, and what is meant by it.
 
 Open WebUI passes on a model's arguments unchecked, and valves hold whatever was typed, so values come in any type and
-spelling. `is_given` tells whether one is meant at all. A `Argument` is a value together with who asked for it, so that
+spelling. `is_given` tells whether one is meant at all. An `Argument` is a value together with who asked for it, so that
 an error can name the argument or valve. `as_text`, `words_of`, `as_yes` and `read_size` read what may be given for a
 text, a switch and a size. What depends on a workflow's own ranges and choices is made to fit later, in graph/fitting.
 
 The functions at the end say how ComfyUI takes a JSON value for a number.
 """
 
-import contextlib
-import math
 import re
+import sys
 from dataclasses import dataclass
 from typing import Any
 
@@ -27,9 +26,14 @@ def is_given(name: str, value: Any) -> bool:
     None, an empty list and the texts in `NOT_GIVEN` stand for leaving it out; so does a seed of -1 or "random". A
     negative prompt is only left out when it is empty: "none" may be meant.
     """
-    if value is None or value == [] or (name == "seed" and str(value).strip().lower() in ("-1", "random")):
+    if value is None or value == []:
         return False
-    return not (isinstance(value, str) and value.strip().lower() in (("",) if name == "negative_prompt" else NOT_GIVEN))
+    word = str(value).strip().lower()
+    if name == "seed" and word in ("-1", "random"):
+        return False
+    if not isinstance(value, str):
+        return True
+    return word != "" if name == "negative_prompt" else word not in NOT_GIVEN
 
 
 @dataclass(frozen=True)
@@ -52,26 +56,31 @@ def as_text(wanted: Argument) -> str:
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value)
     if not isinstance(value, str):
-        raise BadArgument(f"{wanted.name} is no text: {shortened(value)}.", "Give a text.")
+        raise BadArgument(f"{wanted.name} is not a text: {shortened(value)}.", "Give a text.")
     return value
 
 
 def words_of(value: Any, name: str) -> str:
     """The text of an argument, or "" where none was given. Raises `BadArgument` for what is not a text."""
-    return as_text(Argument(value, f"The argument {name}")) if is_given(name, value) else ""
+    if not is_given(name, value):
+        return ""
+    return as_text(Argument(value, f"The argument {name}"))
 
 
-# The words for a switch, in lower case.
-YES, NO = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+# What a switch may be written as, in lower case.
+SWITCH_WORDS = {
+    **dict.fromkeys(("true", "yes", "on", "1"), True),
+    **dict.fromkeys(("false", "no", "off", "0"), False),
+}
 
 
 def as_yes(value: Any, name: str) -> bool:
     """A switch, also one written as a word; one that is not given is off. Raises `BadArgument`."""
-    plain = str(value).strip().lower()
-    if plain in ("true", "yes", "on", "1"):
-        return True
-    if plain in ("false", "no", "off", "0", *NOT_GIVEN):
+    word = str(value).strip().lower()
+    if word in NOT_GIVEN:
         return False
+    if word in SWITCH_WORDS:
+        return SWITCH_WORDS[word]
     raise BadArgument(f"The argument {name} is {shortened(value)}.", "Give true or false.")
 
 
@@ -94,6 +103,8 @@ class Size:
 # Aspect ratios by name: across, down.
 NAMED_RATIOS = {"square": (1.0, 1.0), "landscape": (3.0, 2.0), "portrait": (2.0, 3.0), "wide": (16.0, 9.0)}
 SMALLEST_SIDE = 64  # in pixels; two smaller numbers are an aspect ratio, as in "16x9"
+PIXELS = re.compile(r"(\d{1,6})(?:\s*(?:x|×|\*|by)\s*(\d{1,6}))?\s*(?:px|pixels)?")
+RATIO = re.compile(r"(\d+(?:\.\d+)?)\s*[:/x×]\s*(\d+(?:\.\d+)?)")
 
 
 def read_size(wanted: Argument | None) -> Size | tuple[float, float]:
@@ -102,22 +113,26 @@ def read_size(wanted: Argument | None) -> Size | tuple[float, float]:
     "1216x832" and "1024" (a square) are pixels, "16:9", "16x9" and "wide" are ratios; None and "auto" mean 1:1.
     Raises `BadArgument` for anything else, and for a ratio beyond 1:8 and 8:1.
     """
-    text = str(wanted.value).strip().lower() if wanted else "auto"
-    if wanted is None or text in NOT_GIVEN:
+    if wanted is None:
+        return 1.0, 1.0
+    text = str(wanted.value).strip().lower()
+    if text in NOT_GIVEN:
         return 1.0, 1.0
     if text in NAMED_RATIOS:
         return NAMED_RATIOS[text]
-    pixels = re.fullmatch(r"(\d{1,6})(?:\s*(?:x|×|\*|by)\s*(\d{1,6}))?\s*(?:px|pixels)?", text)
-    if pixels and max(int(pixels[1]), int(pixels[2] or 0)) >= SMALLEST_SIDE:
-        return Size(int(pixels[1]), int(pixels[2] or pixels[1]))
-    ratio = re.fullmatch(r"(\d+(?:\.\d+)?)\s*[:/x×]\s*(\d+(?:\.\d+)?)", text)
+    pixels = PIXELS.fullmatch(text)
+    if pixels:
+        width, height = int(pixels[1]), int(pixels[2] or pixels[1])
+        if max(width, height) >= SMALLEST_SIDE:
+            return Size(width, height)
+    ratio = RATIO.fullmatch(text)
     if not ratio:
         raise BadArgument(
-            f'{wanted.name} is "{shortened(wanted.value)}", which is no size.',
+            f'{wanted.name} is "{shortened(wanted.value)}", which is not a size.',
             'Give "auto", an aspect ratio such as "16:9", or width and height in pixels such as "1216x832".',
         )
     across, down = float(ratio[1]), float(ratio[2])
-    if not (across and down and 1 / 8 <= across / down <= 8):
+    if not across or not down or not 1 / 8 <= across / down <= 8:
         raise BadArgument(f'{wanted.name} is "{text}".', "Give an aspect ratio between 1:8 and 8:1.")
     return across, down
 
@@ -128,11 +143,20 @@ def is_number(value: Any) -> bool:
 
 
 def as_number(value: Any) -> float | None:
-    """The finite number that a value is to ComfyUI, which also takes the text "7" for one; None for all else."""
+    """The finite number that a value is to ComfyUI, which also takes the text "7" for one; None for all else.
+
+    A whole number in a text becomes an `int`: as a `float`, a seed of 64 bits would lose its last digits.
+    """
     if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            value = float(value)
-    return value if is_number(value) and math.isfinite(value) else None
+        text = value.strip()
+        try:
+            value = int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+        except ValueError:
+            return None
+    if not is_number(value) or not abs(value) <= sys.float_info.max:  # "not <=", since NaN is not
+        return None
+    number: float = value
+    return number
 
 
 def same_value(one: Any, other: Any) -> bool:
@@ -142,7 +166,9 @@ def same_value(one: Any, other: Any) -> bool:
 
 def share(value: Any, part: float) -> Any:
     """A share of a number of steps, such as 0.5 of 20, and at least 1; what is not a number stays as it is."""
-    return max(1, round(value * part)) if part != 1.0 and is_number(value) else value
+    if part == 1.0 or not is_number(value):
+        return value
+    return max(1, round(value * part))
 
 
 def clamp(value: float, low: float, high: float) -> float:

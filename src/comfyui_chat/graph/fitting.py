@@ -8,16 +8,16 @@ finds the width and height for a size or an aspect ratio.
 A number's step is kept for sizes only: ComfyUI does not check it (seen with 0.3.64).
 """
 
-import contextlib
 import math
 import re
-import sys
+from collections.abc import Sequence
 from typing import Any
 
 from ..errors import BadArgument, ValueOutOfRange
 from ..names import closest, find_name, quoted, shortened
-from ..values import NO, YES, Argument, Size, as_text
+from ..values import SWITCH_WORDS, Argument, Size, as_number, as_text, is_number
 from .definitions import InputSpec
+from .nodes import input_value
 
 
 def fit_value(wanted: Argument, spec: InputSpec) -> tuple[Any, str]:
@@ -26,26 +26,40 @@ def fit_value(wanted: Argument, spec: InputSpec) -> tuple[Any, str]:
     Raises `BadArgument` for the wrong kind of value, and `ValueOutOfRange`, with the closest choices, for one that is
     not on offer.
     """
-    value, text = wanted.value, str(wanted.value).strip()
     if spec.type in ("INT", "FLOAT"):
         return fit_number(wanted, spec)
     if spec.type == "BOOLEAN":
-        if text.lower() not in YES + NO:
-            raise BadArgument(f'{wanted.name} is "{shortened(text)}", which is neither true nor false.')
-        return text.lower() in YES, ""
+        return _fit_switch(wanted), ""
     if spec.choices:
-        names = [str(choice) for choice in spec.choices]
-        name = find_name(text, names)
-        if name is None:
-            more = f" Of {len(names)} choices these are like it: " if len(names) > 8 else " There are: "
-            raise ValueOutOfRange(
-                f'{wanted.name} is "{shortened(text)}", which is not on offer.',
-                more.strip() + f" {quoted(closest(text, names, 8))}.",
-            )
-        return spec.choices[names.index(name)], ""
-    if spec.type in ("STRING", "COMBO"):
-        return (text if isinstance(value, (int, float)) and not isinstance(value, bool) else as_text(wanted)), ""
-    return {"__value__": value} if isinstance(value, list) else value, ""  # a bare list would be read as a link
+        return _fit_choice(wanted, spec.choices), ""
+    value = wanted.value
+    if spec.type not in ("STRING", "COMBO"):
+        return input_value(value), ""
+    if is_number(value):
+        return str(value), ""
+    return as_text(wanted), ""
+
+
+def _fit_switch(wanted: Argument) -> bool:
+    text = str(wanted.value).strip()
+    if text.lower() not in SWITCH_WORDS:
+        raise BadArgument(f'{wanted.name} is "{shortened(text)}", which is neither true nor false.')
+    return SWITCH_WORDS[text.lower()]
+
+
+def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> Any:
+    text = str(wanted.value).strip()
+    names = [str(choice) for choice in choices]
+    name = find_name(text, names)
+    if name is not None:
+        return choices[names.index(name)]
+    offer = "There are:" if len(names) <= 8 else f"The closest of {len(names)} choices are:"
+    raise ValueOutOfRange(
+        f'{wanted.name} is "{shortened(text)}", which is not on offer.', f"{offer} {quoted(closest(text, names, 8))}."
+    )
+
+
+DECIMAL_COMMA = re.compile(r"(\d+),(\d{1,2})")  # as in "7,5"; "1,000" may mean a thousand, and is refused
 
 
 def fit_number(wanted: Argument, spec: InputSpec) -> tuple[float, str]:
@@ -53,23 +67,24 @@ def fit_number(wanted: Argument, spec: InputSpec) -> tuple[float, str]:
 
     INT gives an `int`, FLOAT a `float`. Raises `BadArgument` for anything that is not a finite number.
     """
-    whole = spec.type == "INT"
     value = wanted.value
-    if isinstance(value, str):
-        with contextlib.suppress(ValueError):
-            text = re.sub(r"^(\d+),(\d{1,2})$", r"\1.\2", value.strip())  # a decimal comma; "1,000" is left to fail
-            value = int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
-    low, high = spec.minimum, spec.maximum
-    number = isinstance(value, (int, float)) and not isinstance(value, bool)
-    if not number or abs(value) > sys.float_info.max or value != value:
-        kind = "a whole number" if whole else "a number"
-        span = f" from {low:g} to {high:g}" if low is not None and high is not None else ""
-        raise BadArgument(f'{wanted.name} is "{shortened(wanted.value)}", which is no number.', f"Give {kind}{span}.")
-    fitted: float = value if low is None else max(value, low)
-    fitted = fitted if high is None else min(fitted, high)
-    fitted = round(fitted) if whole else float(fitted)
-    note = f"{wanted.name} {shortened(wanted.value, 20)} was changed to {fitted}" if fitted != value else ""
-    return fitted, note
+    if isinstance(value, str) and (comma := DECIMAL_COMMA.fullmatch(value.strip())):
+        value = f"{comma[1]}.{comma[2]}"
+    number = as_number(value)
+    if number is None:
+        kind = "a whole number" if spec.type == "INT" else "a number"
+        if spec.minimum is not None and spec.maximum is not None:
+            kind += f" from {spec.minimum:g} to {spec.maximum:g}"
+        raise BadArgument(f'{wanted.name} is "{shortened(wanted.value)}", which is not a number.', f"Give {kind}.")
+    fitted = number
+    if spec.minimum is not None:
+        fitted = max(fitted, spec.minimum)
+    if spec.maximum is not None:
+        fitted = min(fitted, spec.maximum)
+    fitted = round(fitted) if spec.type == "INT" else float(fitted)
+    if fitted == number:
+        return fitted, ""
+    return fitted, f"{wanted.name} {shortened(wanted.value, 20)} was changed to {fitted}"
 
 
 def fit_size(asked: Size | tuple[float, float], megapixels: float, width: InputSpec, height: InputSpec) -> Size:
@@ -79,7 +94,9 @@ def fit_size(asked: Size | tuple[float, float], megapixels: float, width: InputS
     """
     if isinstance(asked, Size):
         return Size(on_step(asked.width, width), on_step(asked.height, height))
-    side, stretch = math.sqrt(megapixels * 1e6), math.sqrt(asked[0] / asked[1])
+    across, down = asked
+    side = math.sqrt(megapixels * 1e6)
+    stretch = math.sqrt(across / down)
     return Size(on_step(side * stretch, width, 64), on_step(side / stretch, height, 64))
 
 
@@ -89,5 +106,7 @@ def on_step(length: float, spec: InputSpec, step: int = 0) -> int:
     Of the two the larger counts. An input without a maximum takes 16384, as those of ComfyUI's own nodes do.
     """
     step = max(step, int(spec.step or 1))
-    low, high = int(spec.minimum or step), int(spec.maximum or 16384)
-    return min(max(round(length / step) * step, math.ceil(low / step) * step), high // step * step)
+    lowest = math.ceil(int(spec.minimum or step) / step) * step
+    highest = int(spec.maximum or 16384) // step * step
+    nearest = round(length / step) * step
+    return min(max(nearest, lowest), highest)

@@ -46,23 +46,26 @@ def is_ui_format(value: Any) -> bool:
 
 def is_api_format(value: Any) -> bool:
     """Whether a value is a graph in the API format; its author may have put remarks beside the nodes."""
-    nodes = value.values() if isinstance(value, Mapping) else ()
-    return any(isinstance(node, Mapping) and isinstance(node.get("class_type"), str) for node in nodes)
+    return isinstance(value, Mapping) and any(_has_class(node) for node in value.values())
+
+
+def _has_class(node: Any) -> bool:
+    return isinstance(node, Mapping) and isinstance(node.get("class_type"), str)
 
 
 def graph_nodes(graph: Graph) -> dict[str, Mapping[str, Any]]:
     """The entries of a graph that are nodes: those with a text as id and a `class_type`."""
-    return {
-        node_id: node
-        for node_id, node in graph.items()
-        if isinstance(node_id, str) and isinstance(node, Mapping) and isinstance(node.get("class_type"), str)
-    }
+    return {node_id: node for node_id, node in graph.items() if isinstance(node_id, str) and _has_class(node)}
 
 
 def node_inputs(node: Any) -> Mapping[str, Any]:
     """The inputs of a node; none where something else stands in the node's or in their place."""
-    inputs = node.get("inputs") if isinstance(node, Mapping) else None
-    return inputs if isinstance(inputs, Mapping) else {}
+    return _mapping_at(node, "inputs")
+
+
+def _mapping_at(node: Any, key: str) -> Mapping[str, Any]:
+    part = node.get(key) if isinstance(node, Mapping) else None
+    return part if isinstance(part, Mapping) else {}
 
 
 def is_link(value: Any) -> bool:
@@ -70,10 +73,14 @@ def is_link(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
 
 
+def input_value(value: Any) -> Any:
+    """A value as an input holds it: a list is wrapped, since ComfyUI would take it for a link."""
+    return {"__value__": value} if isinstance(value, list) else value
+
+
 def given_title(node: Any) -> str:
     """The title that a workflow gives a node, on one line, or ""."""
-    meta = node.get("_meta") if isinstance(node, Mapping) else None
-    title = meta.get("title") if isinstance(meta, Mapping) else None
+    title = _mapping_at(node, "_meta").get("title")
     return " ".join(title.split()) if isinstance(title, str) else ""
 
 
@@ -87,5 +94,8 @@ def node_title(graph: Graph, node_id: str) -> str:
     node = graph.get(node_id)
     if not node:
         return f"node {node_id}"
-    title, class_type = given_title(node), node["class_type"]
-    return f'"{title}" ({class_type})' if title and title != class_type else f'"{class_type}"'
+    title = given_title(node)
+    class_type = node["class_type"]
+    if title in ("", class_type):
+        return f'"{class_type}"'
+    return f'"{title}" ({class_type})'
