@@ -125,8 +125,9 @@ from yarl import URL
 #
 #     {"status": "error", "code": "server_busy", "error": "what happened", "hint": "Try again in a minute."}
 #
-# A code is its class's name in snake case. Only the leaves of this tree, `WorkflowRefused` and `RunFailed` are raised.
-# `StillRunning` is the one that is not a failure. The README's table of errors repeats the first sentences of those.
+# A code is the name of its class in snake case. Only the leaves of this tree, `WorkflowRefused` and `RunFailed` are
+# raised. `StillRunning` alone is not a failure. The README's table of errors repeats the first sentences of the classes
+# that are raised.
 #
 #     ComfyUIError
 #     ├── BadArgument
@@ -252,7 +253,7 @@ class ServerGone(ServerError):
     """ComfyUI stopped answering in the middle of the run."""
 
     code = "server_gone"
-    default_hint = "Try once more in a minute; if it fails again, ComfyUI has to be looked at."
+    default_hint = "Try once more in a minute; if it fails again, a person has to look at ComfyUI."
 
     def __init__(self, message: str, hint: str = "", refused: bool = False) -> None:
         """`refused` means that no connection could be made in all that time, so the job may be run elsewhere."""
@@ -282,8 +283,9 @@ class ServerBusy(ServerError):
 
     def __init__(self, message: str, hint: str = "", seconds: float | None = None) -> None:
         """`seconds` is how long the server asks to be left alone; None when it does not say."""
-        told = "" if seconds is None else f"Try again in {max(math.ceil(seconds), 1)} seconds, not earlier."
-        super().__init__(message, hint or told)
+        if seconds is not None and not hint:
+            hint = f"Try again in {max(math.ceil(seconds), 1)} seconds, not earlier."
+        super().__init__(message, hint)
         self.seconds = seconds
 
 
@@ -415,13 +417,13 @@ log = logging.getLogger("comfyui_tool")
 # Asyncio helpers: a bounded gather, and a clean-up that no cancellation cuts short.
 #
 # `gather` awaits many requests, a few at a time. `finish` brings a clean-up to its end, within a time limit, even when
-# the call that it belongs to is cancelled meanwhile: Stop in Open WebUI's chat cancels the call's task. The two
-# constants are the time limits, in seconds, that much of the tool's waiting shares.
+# the call that it belongs to is cancelled meanwhile: Stop in Open WebUI's chat cancels the call's task. The two constants
+# are time limits, in seconds, for waiting in many parts of the tool.
 # ======================================================================================================================
 
 
 ANSWER_SECONDS = 60.0  # for one HTTP answer; ComfyUI takes a while to validate a large prompt
-CLEAN_UP_SECONDS = 3.0  # for all that is still done after a Stop
+CLEAN_UP_SECONDS = 3.0  # for everything that is still done after a Stop
 T = TypeVar("T")
 
 
@@ -432,11 +434,11 @@ async def gather(most: int, work: Sequence[Callable[[], Awaitable[T]]]) -> list[
     """
     gate = asyncio.Semaphore(most)
 
-    async def one(ask: Callable[[], Awaitable[T]]) -> T:
+    async def when_free(start: Callable[[], Awaitable[T]]) -> T:
         async with gate:
-            return await ask()
+            return await start()
 
-    tasks = [asyncio.create_task(one(ask)) for ask in work]
+    tasks = [asyncio.create_task(when_free(start)) for start in work]
     try:
         return list(await asyncio.gather(*tasks))
     finally:
@@ -467,7 +469,7 @@ async def finish(work: Awaitable[Any], seconds: float) -> bool:
         log.warning("clean-up: %s: %s", type(failure).__name__, failure)
     if cancelled:
         raise cancelled
-    return not (failure or task.cancelled())
+    return failure is None and not task.cancelled()
 
 
 # ======================================================================================================================
@@ -476,7 +478,7 @@ async def finish(work: Awaitable[Any], seconds: float) -> bool:
 # Names of files and models, compared and looked up; names and values put into messages.
 #
 # People and models rarely write a name as ComfyUI lists it. `find_name` takes "detail tweaker" for
-# "SDXL\Detail_Tweaker.safetensors", since both have the same `plain_name`; `closest` suggests names where none fits.
+# "SDXL\Detail_Tweaker.safetensors", since both have the same `plain_name`; `closest` suggests names where there is none.
 # `quoted`, `shortened`, `shown_value` and `duration` put names, values from anywhere and times into a message, and
 # `file_stem` names the files that are made.
 # ======================================================================================================================
@@ -492,20 +494,19 @@ def find_name(wanted: str, choices: Sequence[str]) -> str | None:
     That is the one that is exactly alike; else the first that differs in case, slashes or outer spaces only; else the
     first with the same `plain_name`.
     """
-    tidy, plain = wanted.strip().replace("\\", "/").lower(), plain_name(wanted[-4096:])
-    return next(
-        (
-            choice
-            for same in (
-                lambda choice: choice == wanted,
-                lambda choice: choice.replace("\\", "/").lower() == tidy,
-                lambda choice: bool(plain) and plain_name(choice) == plain,
-            )
-            for choice in choices
-            if same(choice)
-        ),
-        None,
-    )
+    if wanted in choices:
+        return wanted
+    tidy = wanted.strip().replace("\\", "/").lower()
+    for choice in choices:
+        if choice.replace("\\", "/").lower() == tidy:
+            return choice
+    plain = plain_name(wanted[-4096:])
+    if not plain:
+        return None
+    for choice in choices:
+        if plain_name(choice) == plain:
+            return choice
+    return None
 
 
 def plain_name(name: str) -> str:
@@ -527,20 +528,26 @@ def simplified(name: str) -> str:
     return re.sub(r"[\s_]+", "", name).casefold()
 
 
-# `closest` compares no more characters of a name, and no more names: its input may be of any length.
+# The most that `closest` compares: characters of a name, and names. What it is given may be of any length.
 LONGEST_NAME, MOST_NAMES = 120, 2000
 
 
 def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
-    """The `count` names most like the wanted one, best first; where none is alike, simply the first ones."""
-    plain = {choice: plain_name(choice)[:LONGEST_NAME] for choice in choices[:MOST_NAMES]}
-    want = plain_name(wanted[-LONGEST_NAME:])
+    """The `count` names most like the wanted one, best first; where none is alike, simply the first ones.
+
+    A name that contains the wanted one, or is contained in it, comes before all others.
+    """
+    plain_names = {choice: plain_name(choice)[:LONGEST_NAME] for choice in choices[:MOST_NAMES]}
+    plain_wanted = plain_name(wanted[-LONGEST_NAME:])
 
     def likeness(choice: str) -> float:
-        inside = 1.0 if want and (want in plain[choice] or (plain[choice] and plain[choice] in want)) else 0.0
-        return inside + difflib.SequenceMatcher(None, want, plain[choice]).ratio()
+        plain = plain_names[choice]
+        ratio = difflib.SequenceMatcher(None, plain_wanted, plain).ratio()
+        if plain and plain_wanted and (plain_wanted in plain or plain in plain_wanted):
+            return 1.0 + ratio
+        return ratio
 
-    return sorted(plain, key=likeness, reverse=True)[:count]
+    return sorted(plain_names, key=likeness, reverse=True)[:count]
 
 
 def quoted(names: Iterable[str]) -> str:
@@ -551,20 +558,25 @@ def quoted(names: Iterable[str]) -> str:
 def shortened(text: Any, length: int = 80) -> str:
     """A value as it can stand in a message: on one line, of at most `length` characters."""
     line = " ".join(str(text).split())
-    return line if len(line) <= length else line[: length - 1] + "…"
+    if len(line) <= length:
+        return line
+    return line[: length - 1] + "…"
 
 
 def file_stem(prompt: str, seed: int | None) -> str:
     """A file name without extension: the first words of the prompt, in any script, and the seed: "a-red-fox-7"."""
     plain = unicodedata.normalize("NFC", prompt)
     words = re.sub(r"[^\w]+", "-", plain, flags=re.UNICODE).strip("-_")[:48].rstrip("-_")
-    return f"{words or 'picture'}-{seed}" if seed is not None else words or "picture"
+    stem = words or "picture"
+    return stem if seed is None else f"{stem}-{seed}"
 
 
 def shown_value(value: Any) -> str:
     """A value in a message; of a list or an object, which may be long, only that it is one."""
-    if isinstance(value, (list, Mapping)):
-        return "a list" if isinstance(value, list) else "an object"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, Mapping):
+        return "an object"
     return f'"{shortened(value)}"'
 
 
@@ -1055,38 +1067,36 @@ def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Ite
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-# The name of an input, in lower case and without its number -> the type of link that it takes.
-GUESSED_TYPES: Mapping[str, str] = {
-    name: kind
-    for kind, names in {
-        "MODEL": "model model_negative base_model",
-        "CLIP": "clip",
-        "VAE": "vae audio_vae",
-        "CONDITIONING": "positive negative conditioning cond conditioning_to conditioning_from",
-        "LATENT": "latent latent_image samples video_latent audio_latent av_latent image_embeds",
-        "IMAGE": "image images pixels start_image end_image control_image reference_image input_image",
-        "MASK": "mask masks",
-        "NOISE": "noise",
-        "GUIDER": "guider",
-        "SAMPLER": "sampler",
-        "SIGMAS": "sigmas",
-        "AUDIO": "audio",
-        "VIDEO": "video",
-        "CONTROL_NET": "control_net",
-        "CLIP_VISION": "clip_vision",
-        "CLIP_VISION_OUTPUT": "clip_vision_output",
-        "STYLE_MODEL": "style_model",
-        "UPSCALE_MODEL": "upscale_model",
-        "MODEL_PATCH": "model_patch",
-    }.items()
-    for name in names.split()
+# The names of inputs, in lower case and without their numbers, that take a type of link.
+_NAMES_BY_TYPE = {
+    "MODEL": "model model_negative base_model",
+    "CLIP": "clip",
+    "VAE": "vae audio_vae",
+    "CONDITIONING": "positive negative conditioning cond conditioning_to conditioning_from",
+    "LATENT": "latent latent_image samples video_latent audio_latent av_latent image_embeds",
+    "IMAGE": "image images pixels start_image end_image control_image reference_image input_image",
+    "MASK": "mask masks",
+    "NOISE": "noise",
+    "GUIDER": "guider",
+    "SAMPLER": "sampler",
+    "SIGMAS": "sigmas",
+    "AUDIO": "audio",
+    "VIDEO": "video",
+    "CONTROL_NET": "control_net",
+    "CLIP_VISION": "clip_vision",
+    "CLIP_VISION_OUTPUT": "clip_vision_output",
+    "STYLE_MODEL": "style_model",
+    "UPSCALE_MODEL": "upscale_model",
+    "MODEL_PATCH": "model_patch",
 }
+GUESSED_TYPES: Mapping[str, str] = {name: kind for kind, names in _NAMES_BY_TYPE.items() for name in names.split()}
 
 
 @functools.lru_cache(4096)
 def guessed_type(name: str) -> str:
-    """The type of link that an input takes, to judge by its name; "" where that tells nothing."""
-    return GUESSED_TYPES.get(re.sub(r"[\d_]+$", "", name.rsplit(".", 1)[-1].lower()), "")
+    """The type of link that an input takes, judging by its name; "" where that tells nothing."""
+    last_part = name.rsplit(".", 1)[-1].lower()
+    return GUESSED_TYPES.get(re.sub(r"[\d_]+$", "", last_part), "")
 
 
 # Types that do not tell what a link carries; all but "" are types of inputs and outputs that carry what they are given.

@@ -5,8 +5,9 @@ a mistake in the tool and is reported as an `InternalError`.
 
     {"status": "error", "code": "server_busy", "error": "what happened", "hint": "Try again in a minute."}
 
-A code is its class's name in snake case. Only the leaves of this tree, `WorkflowRefused` and `RunFailed` are raised.
-`StillRunning` is the one that is not a failure. The README's table of errors repeats the first sentences of those.
+A code is the name of its class in snake case. Only the leaves of this tree, `WorkflowRefused` and `RunFailed` are
+raised. `StillRunning` alone is not a failure. The README's table of errors repeats the first sentences of the classes
+that are raised.
 
     ComfyUIError
     ├── BadArgument
@@ -135,7 +136,7 @@ class ServerGone(ServerError):
     """ComfyUI stopped answering in the middle of the run."""
 
     code = "server_gone"
-    default_hint = "Try once more in a minute; if it fails again, ComfyUI has to be looked at."
+    default_hint = "Try once more in a minute; if it fails again, a person has to look at ComfyUI."
 
     def __init__(self, message: str, hint: str = "", refused: bool = False) -> None:
         """`refused` means that no connection could be made in all that time, so the job may be run elsewhere."""
@@ -165,8 +166,9 @@ class ServerBusy(ServerError):
 
     def __init__(self, message: str, hint: str = "", seconds: float | None = None) -> None:
         """`seconds` is how long the server asks to be left alone; None when it does not say."""
-        told = "" if seconds is None else f"Try again in {max(math.ceil(seconds), 1)} seconds, not earlier."
-        super().__init__(message, hint or told)
+        if seconds is not None and not hint:
+            hint = f"Try again in {max(math.ceil(seconds), 1)} seconds, not earlier."
+        super().__init__(message, hint)
         self.seconds = seconds
 
 

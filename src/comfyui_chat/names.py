@@ -1,7 +1,7 @@
 """Names of files and models, compared and looked up; names and values put into messages.
 
 People and models rarely write a name as ComfyUI lists it. `find_name` takes "detail tweaker" for
-"SDXL\\Detail_Tweaker.safetensors", since both have the same `plain_name`; `closest` suggests names where none fits.
+"SDXL\\Detail_Tweaker.safetensors", since both have the same `plain_name`; `closest` suggests names where there is none.
 `quoted`, `shortened`, `shown_value` and `duration` put names, values from anywhere and times into a message, and
 `file_stem` names the files that are made.
 """
@@ -22,20 +22,19 @@ def find_name(wanted: str, choices: Sequence[str]) -> str | None:
     That is the one that is exactly alike; else the first that differs in case, slashes or outer spaces only; else the
     first with the same `plain_name`.
     """
-    tidy, plain = wanted.strip().replace("\\", "/").lower(), plain_name(wanted[-4096:])
-    return next(
-        (
-            choice
-            for same in (
-                lambda choice: choice == wanted,
-                lambda choice: choice.replace("\\", "/").lower() == tidy,
-                lambda choice: bool(plain) and plain_name(choice) == plain,
-            )
-            for choice in choices
-            if same(choice)
-        ),
-        None,
-    )
+    if wanted in choices:
+        return wanted
+    tidy = wanted.strip().replace("\\", "/").lower()
+    for choice in choices:
+        if choice.replace("\\", "/").lower() == tidy:
+            return choice
+    plain = plain_name(wanted[-4096:])
+    if not plain:
+        return None
+    for choice in choices:
+        if plain_name(choice) == plain:
+            return choice
+    return None
 
 
 def plain_name(name: str) -> str:
@@ -57,20 +56,26 @@ def simplified(name: str) -> str:
     return re.sub(r"[\s_]+", "", name).casefold()
 
 
-# `closest` compares no more characters of a name, and no more names: its input may be of any length.
+# The most that `closest` compares: characters of a name, and names. What it is given may be of any length.
 LONGEST_NAME, MOST_NAMES = 120, 2000
 
 
 def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
-    """The `count` names most like the wanted one, best first; where none is alike, simply the first ones."""
-    plain = {choice: plain_name(choice)[:LONGEST_NAME] for choice in choices[:MOST_NAMES]}
-    want = plain_name(wanted[-LONGEST_NAME:])
+    """The `count` names most like the wanted one, best first; where none is alike, simply the first ones.
+
+    A name that contains the wanted one, or is contained in it, comes before all others.
+    """
+    plain_names = {choice: plain_name(choice)[:LONGEST_NAME] for choice in choices[:MOST_NAMES]}
+    plain_wanted = plain_name(wanted[-LONGEST_NAME:])
 
     def likeness(choice: str) -> float:
-        inside = 1.0 if want and (want in plain[choice] or (plain[choice] and plain[choice] in want)) else 0.0
-        return inside + difflib.SequenceMatcher(None, want, plain[choice]).ratio()
+        plain = plain_names[choice]
+        ratio = difflib.SequenceMatcher(None, plain_wanted, plain).ratio()
+        if plain and plain_wanted and (plain_wanted in plain or plain in plain_wanted):
+            return 1.0 + ratio
+        return ratio
 
-    return sorted(plain, key=likeness, reverse=True)[:count]
+    return sorted(plain_names, key=likeness, reverse=True)[:count]
 
 
 def quoted(names: Iterable[str]) -> str:
@@ -81,20 +86,25 @@ def quoted(names: Iterable[str]) -> str:
 def shortened(text: Any, length: int = 80) -> str:
     """A value as it can stand in a message: on one line, of at most `length` characters."""
     line = " ".join(str(text).split())
-    return line if len(line) <= length else line[: length - 1] + "…"
+    if len(line) <= length:
+        return line
+    return line[: length - 1] + "…"
 
 
 def file_stem(prompt: str, seed: int | None) -> str:
     """A file name without extension: the first words of the prompt, in any script, and the seed: "a-red-fox-7"."""
     plain = unicodedata.normalize("NFC", prompt)
     words = re.sub(r"[^\w]+", "-", plain, flags=re.UNICODE).strip("-_")[:48].rstrip("-_")
-    return f"{words or 'picture'}-{seed}" if seed is not None else words or "picture"
+    stem = words or "picture"
+    return stem if seed is None else f"{stem}-{seed}"
 
 
 def shown_value(value: Any) -> str:
     """A value in a message; of a list or an object, which may be long, only that it is one."""
-    if isinstance(value, (list, Mapping)):
-        return "a list" if isinstance(value, list) else "an object"
+    if isinstance(value, list):
+        return "a list"
+    if isinstance(value, Mapping):
+        return "an object"
     return f'"{shortened(value)}"'
 
 

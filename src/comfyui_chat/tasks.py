@@ -1,8 +1,8 @@
 """Asyncio helpers: a bounded gather, and a clean-up that no cancellation cuts short.
 
 `gather` awaits many requests, a few at a time. `finish` brings a clean-up to its end, within a time limit, even when
-the call that it belongs to is cancelled meanwhile: Stop in Open WebUI's chat cancels the call's task. The two
-constants are the time limits, in seconds, that much of the tool's waiting shares.
+the call that it belongs to is cancelled meanwhile: Stop in Open WebUI's chat cancels the call's task. The two constants
+are time limits, in seconds, for waiting in many parts of the tool.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from .logs import log
 
 ANSWER_SECONDS = 60.0  # for one HTTP answer; ComfyUI takes a while to validate a large prompt
-CLEAN_UP_SECONDS = 3.0  # for all that is still done after a Stop
+CLEAN_UP_SECONDS = 3.0  # for everything that is still done after a Stop
 T = TypeVar("T")
 
 
@@ -23,11 +23,11 @@ async def gather(most: int, work: Sequence[Callable[[], Awaitable[T]]]) -> list[
     """
     gate = asyncio.Semaphore(most)
 
-    async def one(ask: Callable[[], Awaitable[T]]) -> T:
+    async def when_free(start: Callable[[], Awaitable[T]]) -> T:
         async with gate:
-            return await ask()
+            return await start()
 
-    tasks = [asyncio.create_task(one(ask)) for ask in work]
+    tasks = [asyncio.create_task(when_free(start)) for start in work]
     try:
         return list(await asyncio.gather(*tasks))
     finally:
@@ -58,4 +58,4 @@ async def finish(work: Awaitable[Any], seconds: float) -> bool:
         log.warning("clean-up: %s: %s", type(failure).__name__, failure)
     if cancelled:
         raise cancelled
-    return not (failure or task.cancelled())
+    return failure is None and not task.cancelled()

@@ -12,38 +12,36 @@ from collections.abc import Mapping
 
 from .definitions import AUTOGROW, DYNAMIC_COMBO
 
-# The name of an input, in lower case and without its number -> the type of link that it takes.
-GUESSED_TYPES: Mapping[str, str] = {
-    name: kind
-    for kind, names in {
-        "MODEL": "model model_negative base_model",
-        "CLIP": "clip",
-        "VAE": "vae audio_vae",
-        "CONDITIONING": "positive negative conditioning cond conditioning_to conditioning_from",
-        "LATENT": "latent latent_image samples video_latent audio_latent av_latent image_embeds",
-        "IMAGE": "image images pixels start_image end_image control_image reference_image input_image",
-        "MASK": "mask masks",
-        "NOISE": "noise",
-        "GUIDER": "guider",
-        "SAMPLER": "sampler",
-        "SIGMAS": "sigmas",
-        "AUDIO": "audio",
-        "VIDEO": "video",
-        "CONTROL_NET": "control_net",
-        "CLIP_VISION": "clip_vision",
-        "CLIP_VISION_OUTPUT": "clip_vision_output",
-        "STYLE_MODEL": "style_model",
-        "UPSCALE_MODEL": "upscale_model",
-        "MODEL_PATCH": "model_patch",
-    }.items()
-    for name in names.split()
+# The names of inputs, in lower case and without their numbers, that take a type of link.
+_NAMES_BY_TYPE = {
+    "MODEL": "model model_negative base_model",
+    "CLIP": "clip",
+    "VAE": "vae audio_vae",
+    "CONDITIONING": "positive negative conditioning cond conditioning_to conditioning_from",
+    "LATENT": "latent latent_image samples video_latent audio_latent av_latent image_embeds",
+    "IMAGE": "image images pixels start_image end_image control_image reference_image input_image",
+    "MASK": "mask masks",
+    "NOISE": "noise",
+    "GUIDER": "guider",
+    "SAMPLER": "sampler",
+    "SIGMAS": "sigmas",
+    "AUDIO": "audio",
+    "VIDEO": "video",
+    "CONTROL_NET": "control_net",
+    "CLIP_VISION": "clip_vision",
+    "CLIP_VISION_OUTPUT": "clip_vision_output",
+    "STYLE_MODEL": "style_model",
+    "UPSCALE_MODEL": "upscale_model",
+    "MODEL_PATCH": "model_patch",
 }
+GUESSED_TYPES: Mapping[str, str] = {name: kind for kind, names in _NAMES_BY_TYPE.items() for name in names.split()}
 
 
 @functools.lru_cache(4096)
 def guessed_type(name: str) -> str:
-    """The type of link that an input takes, to judge by its name; "" where that tells nothing."""
-    return GUESSED_TYPES.get(re.sub(r"[\d_]+$", "", name.rsplit(".", 1)[-1].lower()), "")
+    """The type of link that an input takes, judging by its name; "" where that tells nothing."""
+    last_part = name.rsplit(".", 1)[-1].lower()
+    return GUESSED_TYPES.get(re.sub(r"[\d_]+$", "", last_part), "")
 
 
 # Types that do not tell what a link carries; all but "" are types of inputs and outputs that carry what they are given.
