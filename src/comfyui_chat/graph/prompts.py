@@ -11,6 +11,7 @@ same. `as_sent` does it to a graph in the API format:
 
 import random
 import re
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -24,33 +25,45 @@ def as_sent(graph: Graph, dynamic: frozenset[Target], rng: random.Random, now: d
     every `filename_prefix`. What names neither, such as the server's own %year%, stays.
     """
     nodes = graph_nodes(graph)
-    named: dict[str, str] = {}  # ids by class and by title: a class counts before a title, and of each the first node
-    for node_id, node in nodes.items():
-        named.setdefault(node["class_type"], node_id)
-    for node_id, node in nodes.items():
-        named.setdefault(plain_title(node), node_id)
-
-    def value(found: re.Match[str]) -> str:
-        name, dot, widget = found[1].partition(".")
-        if not dot or "." in widget:
-            return format_date(found[1][5:], now) if name.startswith("date:") else found[0]
-        held = node_inputs(nodes.get(named.get(name, ""))).get(widget)
-        # A link or a list has no text, and neither has a widget that the node lacks.
-        return NOT_IN_FILE_NAMES.sub("_", as_shown(held)) if isinstance(held, (str, int, float)) else found[0]
-
-    changed: dict[str, dict[str, Any]] = {}
+    changed: dict[str, dict[str, str]] = {}  # the new texts, by node id and input
     for target in sorted(dynamic, key=lambda target: (target.node_id, target.input)):
         text = node_inputs(nodes.get(target.node_id)).get(target.input)
         if isinstance(text, str):
             changed.setdefault(target.node_id, {})[target.input] = dynamic_prompt(text, rng)
+    named = _nodes_by_name(nodes)
     for node_id, node in nodes.items():
         prefix = node_inputs(node).get("filename_prefix")
         if isinstance(prefix, str) and "%" in prefix:
-            changed.setdefault(node_id, {})["filename_prefix"] = REPLACED.sub(value, prefix)
-    return {
-        node_id: {**node, "inputs": {**node_inputs(node), **changed[node_id]}} if node_id in changed else node
-        for node_id, node in graph.items()
-    }
+            changed.setdefault(node_id, {})["filename_prefix"] = _file_prefix(prefix, named, now)
+    sent = dict(graph)
+    for node_id, texts in changed.items():
+        sent[node_id] = {**nodes[node_id], "inputs": {**node_inputs(nodes[node_id]), **texts}}
+    return sent
+
+
+def _nodes_by_name(nodes: Graph) -> dict[str, Mapping[str, Any]]:
+    """Nodes by class and by title: a class counts before a title, and of nodes with the same one the first."""
+    named: dict[str, Mapping[str, Any]] = {}
+    for node in nodes.values():
+        named.setdefault(node["class_type"], node)
+    for node in nodes.values():
+        named.setdefault(plain_title(node), node)
+    return named
+
+
+def _file_prefix(text: str, named: Graph, now: datetime) -> str:
+    """A `filename_prefix` with the date, and the values of the nodes that it names, written into it."""
+
+    def replacement(found: re.Match[str]) -> str:
+        name, dot, widget = found[1].partition(".")
+        if not dot or "." in widget:
+            return format_date(found[1][5:], now) if name.startswith("date:") else found[0]
+        value = node_inputs(named.get(name)).get(widget)
+        if not isinstance(value, (str, int, float)):  # a link, a list, or a widget that the node does not have
+            return found[0]
+        return NOT_IN_FILE_NAMES.sub("_", as_shown(value))
+
+    return REPLACED.sub(replacement, text)
 
 
 # In file names: what may be replaced, and the characters of a value that become "_" there.
@@ -64,13 +77,17 @@ def format_date(pattern: str, now: datetime) -> str:
     """A date as the front end writes it: yyyy yy MM M dd d hh h mm m ss s, hours from 0 to 23; all else stays."""
     parts = {"d": now.day, "M": now.month, "h": now.hour, "m": now.minute, "s": now.second}
 
-    def write(found: re.Match[str]) -> str:
+    def written(found: re.Match[str]) -> str:
         part = found[0]
-        if part[0] != "y":
-            return str(parts[part[0]]).zfill(len(part))
-        return {"yyyy": str(now.year), "yy": str(now.year)[2:]}.get(part, part)
+        if part == "yyyy":
+            return str(now.year)
+        if part == "yy":
+            return str(now.year)[2:]
+        if part == "yyy":
+            return part
+        return str(parts[part[0]]).zfill(len(part))
 
-    return DATE_PART.sub(write, pattern)
+    return DATE_PART.sub(written, pattern)
 
 
 def as_shown(value: str | float) -> str:
@@ -82,8 +99,9 @@ def as_shown(value: str | float) -> str:
     return str(value)
 
 
+LINE_COMMENT = re.compile(r"//[^\n\r\u2028\u2029]*")
 # The beginning of a comment, or a whole comment to the end of its line.
-COMMENT = re.compile(r"/\*|//[^\n\r\u2028\u2029]*")
+COMMENT = re.compile(r"/\*|" + LINE_COMMENT.pattern)
 CHOICE = re.compile(r"(?<!\\)\{((?:\\.|[^{}\\])*)\}", re.DOTALL)  # {a|b} with no other choice inside
 MAX_CHOICE_DEPTH = 32  # choices inside choices
 
@@ -111,17 +129,16 @@ def without_comments(text: str) -> str:
 
     A `/*` that is never closed stays.
     """
-    kept: list[str] = []
+    parts: list[str] = []  # the text between the comments
     place = 0
-    while found := COMMENT.search(text, place):
-        end = found.end()
-        if found[0] == "/*":
+    while comment := COMMENT.search(text, place):
+        end = comment.end()
+        if comment[0] == "/*":
             close = text.find("*/", end)
             if close < 0:
-                kept.append(text[place:end])
-                kept.append(re.sub(r"//[^\n\r\u2028\u2029]*", "", text[end:]))
-                return "".join(kept)
+                parts.append(text[place:end])
+                return "".join(parts) + LINE_COMMENT.sub("", text[end:])
             end = close + 2
-        kept.append(text[place : found.start()])
+        parts.append(text[place : comment.start()])
         place = end
-    return "".join(kept) + text[place:]
+    return "".join(parts) + text[place:]
