@@ -2150,12 +2150,12 @@ def _check(node: UINode, inputs: Mapping[str, Any], held: Mapping[str, Held]) ->
 # Workflows read from JSON as people paste it, unwrapped and checked.
 #
 # `read_workflow_file` takes a file's bytes, `read_json` a text: also one in a Markdown code block, with comments, with a
-# comma behind the last item, or with bare placeholders. `unwrap` takes a workflow out of what may stand around it:
+# comma after the last item, or with bare placeholders. `unwrap` takes a workflow out of its envelope:
 #
 #     {"prompt": {"3": {"class_type": "KSampler", ...}}, "client_id": "..."}
 #
-# What comes out is in either of ComfyUI's formats; the one of its editor goes through graph/editor. One in the API
-# format is made ready to send by `clean`, and `check_links` finds what the server would refuse without telling where.
+# What comes out is in either of ComfyUI's formats; graph/editor converts that of its editor. `clean` makes a graph in the
+# API format ready to send, and `check_links` finds what the server would refuse without telling where.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -2170,35 +2170,39 @@ def read_json(text: str) -> Any:
     Raises `WorkflowRefused` for what is not JSON, and for an object that has a node or a workflow twice under one name:
     one of the two would be lost.
     """
-
-    def unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found = dict(pairs)
-        if len(found) < len(pairs):
-            seen: set[str] = set()
-            for name, value in pairs:
-                if name in seen and isinstance(value, dict) and "class_type" in value:
-                    raise WorkflowRefused(f'Two nodes of the workflow have the id "{shortened(name)}".')
-                if name in seen and (is_ui_format(value) or is_api_format(value)):
-                    raise WorkflowRefused(f'Two workflows have the name "{shortened(name)}".', "Rename one of them.")
-                seen.add(name)
-        return found
-
     plain = re.sub(r"\A\s*```\w*|```\s*\Z", "", text.strip().removeprefix("\ufeff"))
     try:
         try:
-            return json.loads(plain, object_pairs_hook=unique)
+            return json.loads(plain, object_pairs_hook=_without_twins)
         except json.JSONDecodeError:
-            return json.loads(tidied(plain), object_pairs_hook=unique)
+            return json.loads(tidied(plain), object_pairs_hook=_without_twins)
     except RecursionError:
         raise WorkflowRefused("This JSON is nested too deep to be a workflow.", EXPECTED) from None
-    except ValueError as error:
-        place = f" at line {error.lineno}, column {error.colno}" if isinstance(error, json.JSONDecodeError) else ""
-        raise WorkflowRefused(f"This is no JSON: it breaks off or goes wrong{place}.", EXPECTED) from None
+    except json.JSONDecodeError as error:
+        place = f"line {error.lineno}, column {error.colno}"
+        raise WorkflowRefused(f"This is not valid JSON: it breaks off or goes wrong at {place}.", EXPECTED) from None
+    except ValueError:  # such as a number of more than 4300 digits
+        raise WorkflowRefused("This is not valid JSON: it breaks off or goes wrong.", EXPECTED) from None
 
 
-# Of JSON that a person wrote these are told apart: the beginning of a string or a comment, a placeholder, a comma, a
-# closing bracket, and everything else. None of these patterns looks beyond its own end, so the time to read a text is
-# linear in its length, whatever it holds.
+def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of a JSON text. Raises `WorkflowRefused` where a node or a workflow in it has another one's name."""
+    merged = dict(pairs)
+    if len(merged) == len(pairs):
+        return merged
+    seen: set[str] = set()
+    for name, value in pairs:
+        if name in seen and isinstance(value, dict) and "class_type" in value:
+            raise WorkflowRefused(f'Two nodes of the workflow have the id "{shortened(name)}".')
+        if name in seen and (is_ui_format(value) or is_api_format(value)):
+            raise WorkflowRefused(f'Two workflows have the name "{shortened(name)}".', "Rename one of them.")
+        seen.add(name)
+    return merged
+
+
+# The parts of JSON that a person wrote: the beginning of a string or a comment, a placeholder, a comma, a closing
+# bracket, and everything else. None of these patterns looks beyond its own end, so the time to read a text is linear in
+# its length, whatever it holds.
 JSON_PART = re.compile(r'"|/\*|//[^\n]*|%\w+%|[,}\]]|[^\s"/%,}\]]+|[/%]')
 REST_OF_STRING = re.compile(r'(?:[^"\\]++|\\.)*+"', re.DOTALL)
 
@@ -2209,32 +2213,35 @@ def tidied(text: str) -> str:
     `{"steps": %steps%, /* few */}` becomes `{"steps": "%steps%" }`. Where a string or a comment never ends, the rest of
     the text stays as it is: it is not JSON in any case.
     """
-    kept: list[str] = []
-    comma: int | None = None  # its place in `kept`, while only white space and comments have followed it
+    parts: list[str] = []
+    comma: int | None = None  # its place in `parts`, while only white space and comments have followed it
     place = 0
-    while part := JSON_PART.search(text, place):
-        kept.append(text[place : part.start()])
-        place, token = part.end(), part[0]
-        if token.startswith("//"):
+    while begin := JSON_PART.search(text, place):
+        token = begin[0]
+        end = _end_of_part(text, begin)
+        if end is None:
+            return "".join(parts) + text[place:]
+        parts.append(text[place : begin.start()])
+        place = end
+        if token.startswith(("/*", "//")):
             continue
-        if token == "/*":
-            close = text.find("*/", place)
-            if close < 0:
-                return "".join(kept) + text[part.start() :]
-            place = close + 2
-            continue
-        if token == '"':
-            rest = REST_OF_STRING.match(text, place)
-            if rest is None:
-                return "".join(kept) + text[part.start() :]
-            place, token = rest.end(), token + rest[0]
-        elif token[0] == "%" and len(token) > 1:
-            token = f'"{token}"'
-        elif token in ("}", "]") and comma is not None:
-            kept[comma] = ""
-        comma = len(kept) if token == "," else None
-        kept.append(token)
-    return "".join(kept) + text[place:]
+        if token in ("}", "]") and comma is not None:
+            parts[comma] = ""
+        comma = len(parts) if token == "," else None
+        is_placeholder = token[0] == "%" and len(token) > 1
+        parts.append(f'"{token}"' if is_placeholder else text[begin.start() : end])
+    return "".join(parts) + text[place:]
+
+
+def _end_of_part(text: str, begin: re.Match[str]) -> int | None:
+    """Where a part of JSON ends, by its beginning; None for a string or a comment that never does."""
+    if begin[0] == "/*":
+        close = text.find("*/", begin.end())
+        return None if close < 0 else close + 2
+    if begin[0] == '"':
+        rest = REST_OF_STRING.match(text, begin.end())
+        return rest.end() if rest else None
+    return begin.end()
 
 
 # A hint for whatever is given as a workflow and is not one.
@@ -2258,15 +2265,18 @@ def unwrap(value: Any) -> Graph:
             inner = read_json(inner)
         elif isinstance(inner, Mapping):
             inner = next((inner[key] for key in WRAPPERS if isinstance(inner.get(key), (Mapping, str))), None)
-    raise WorkflowRefused(f"This is {_what_it_is(value)}, and no workflow of ComfyUI.", EXPECTED)
+    raise WorkflowRefused(f"This is {_what_it_is(value)}, and not a workflow of ComfyUI.", EXPECTED)
 
 
 def _what_it_is(value: Any) -> str:
     if isinstance(value, Mapping):
-        return f"an object with {quoted(shortened(key, 20) for key in [*value][:4])}" if value else "an empty object"
+        first_keys = [shortened(key, 20) for key in [*value][:4]]
+        return f"an object with {quoted(first_keys)}" if first_keys else "an empty object"
     if isinstance(value, list):
         return f"a list of {len(value)}"
-    return f"the text {shown_value(value)}" if isinstance(value, str) else shortened(json.dumps(value), 40)
+    if isinstance(value, str):
+        return f"the text {shown_value(value)}"
+    return shortened(json.dumps(value), 40)
 
 
 def clean(graph: Graph) -> dict[str, Any]:
@@ -2275,25 +2285,34 @@ def clean(graph: Graph) -> dict[str, Any]:
     Remarks beside the nodes, and what a server noted in them, are left out. Raises `WorkflowRefused`, naming the node,
     for one that cannot be sent.
     """
-    nodes: dict[str, Any] = {}
-    for node_id, node in graph.items():
-        if not isinstance(node, Mapping) or not {"class_type", "inputs"} & node.keys():
-            continue
-        where = f"Node {shortened(node_id, 30)} of the workflow"
-        kind, inputs, meta = node.get("class_type"), node.get("inputs", {}), node.get("_meta")
-        if not isinstance(kind, str) or not isinstance(inputs, Mapping):
-            raise WorkflowRefused(f"{where} has no {'inputs' if isinstance(kind, str) else 'class_type'}.", EXPECTED)
-        for name, value in inputs.items():
-            if isinstance(value, float) and not math.isfinite(value):
-                raise WorkflowRefused(f'{where}: "{shortened(name)}" is {value}, which cannot be sent.')
-        title = meta.get("title") if isinstance(meta, Mapping) else None
-        about = {"title": title} if isinstance(title, str) else {}
-        held = {str(name): _as_link(value, graph) for name, value in inputs.items()}
-        nodes[str(node_id)] = {"class_type": kind, "inputs": held, "_meta": about}
-    return nodes
+    return {
+        str(node_id): _clean_node(node_id, node, graph)
+        for node_id, node in graph.items()
+        if isinstance(node, Mapping) and ("class_type" in node or "inputs" in node)
+    }
 
 
-def _as_link(value: Any, graph: Graph) -> Any:
+def _clean_node(node_id: Any, node: Mapping[str, Any], graph: Graph) -> dict[str, Any]:
+    where = f"Node {shortened(node_id, 30)} of the workflow"
+    class_type = node.get("class_type")
+    if not isinstance(class_type, str):
+        raise WorkflowRefused(f"{where} has no class_type.", EXPECTED)
+    inputs = node.get("inputs", {})
+    if not isinstance(inputs, Mapping):
+        raise WorkflowRefused(f"{where} has no inputs.", EXPECTED)
+    for name, value in inputs.items():
+        if isinstance(value, float) and not math.isfinite(value):
+            raise WorkflowRefused(f'{where}: "{shortened(name)}" is {value}, which cannot be sent.')
+    meta = node.get("_meta")
+    title = meta.get("title") if isinstance(meta, Mapping) else None
+    return {
+        "class_type": class_type,
+        "inputs": {str(name): _with_text_id(value, graph) for name, value in inputs.items()},
+        "_meta": {"title": title} if isinstance(title, str) else {},
+    }
+
+
+def _with_text_id(value: Any, graph: Graph) -> Any:
     """The value, with the node id of a link as text: some programs write a number, which the server does not find."""
     if isinstance(value, list) and len(value) == 2 and type(value[0]) is int and str(value[0]) in graph:
         return [str(value[0]), value[1]]
@@ -2305,33 +2324,37 @@ def check_links(graph: Graph, definitions: Definitions) -> None:
 
     The server refuses both without a reason that helps. Like it, this only looks at what leads to an output node.
     """
-    state: dict[str, bool] = {}  # nodes already reached: False while on the way, True once all before them are done
-    ends = [node_id for node_id, node in graph.items() if _is_end(node["class_type"], definitions)]
-    for end in ends:
-        way = [(end, iter(_links(graph[end])))] if end not in state else []
-        state.setdefault(end, False)
-        while way:
-            node_id, links = way[-1]
-            source = next(links, None)
-            if source is None:
-                state[node_id] = True
-                way.pop()
-            elif source not in graph:
-                where = node_title(graph, node_id)
-                raise WorkflowRefused(f'{where} is linked to a node "{shortened(source)}", which is not there.')
-            elif source not in state:
-                state[source] = False
-                way.append((source, iter(_links(graph[source]))))
-            elif not state[source]:
-                raise WorkflowRefused(f"The links of the workflow run in a circle through {node_title(graph, source)}.")
+    done: dict[str, bool] = {}  # by the id of every node that was reached: whether all before it were too
+    for node_id, node in graph.items():
+        class_type = node["class_type"]
+        if class_type not in definitions or definitions[class_type].is_output:
+            _follow_back(node_id, graph, done)
 
 
-def _links(node: Mapping[str, Any]) -> Iterator[str]:
+def _follow_back(start: str, graph: Graph, done: dict[str, bool]) -> None:
+    """Follow all links that lead to a node, depth first, and note in `done` what was reached."""
+    if start in done:
+        return
+    done[start] = False
+    path = [(start, _linked_ids(graph[start]))]
+    while path:
+        node_id, sources = path[-1]
+        source = next(sources, None)
+        if source is None:
+            done[node_id] = True
+            path.pop()
+        elif source not in graph:
+            where = node_title(graph, node_id)
+            raise WorkflowRefused(f'{where} is linked to a node "{shortened(source)}", which is not there.')
+        elif source not in done:
+            done[source] = False
+            path.append((source, _linked_ids(graph[source])))
+        elif not done[source]:
+            raise WorkflowRefused(f"The links of the workflow run in a circle through {node_title(graph, source)}.")
+
+
+def _linked_ids(node: Mapping[str, Any]) -> Iterator[str]:
     return (value[0] for value in node["inputs"].values() if is_link(value))
-
-
-def _is_end(class_type: str, definitions: Definitions) -> bool:
-    return class_type not in definitions or definitions[class_type].is_output
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -50,7 +50,7 @@ def test_json_is_read_with_what_editors_put_around_it(text: str) -> None:
     [
         ("", "line 1"),
         ('{"1": ', "line 1, column 6"),
-        ("<html>", "no JSON"),
+        ("<html>", "not valid JSON"),
         ("[" * 100_000, "nested too deep"),
         ('{"1": {"class_type": "A"}, "1": {"class_type": "B"}}', 'have the id "1"'),
     ],
@@ -242,7 +242,7 @@ def test_what_is_said_of_a_workflow_in_a_valve_is_kept() -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("{", "The valve: This is no JSON"),
+        ("{", "The valve: This is not valid JSON"),
         ('"a fox"', "The valve holds no workflow"),
         ('{"good": ' + json.dumps(GRAPH) + ', "bad": {"x": 1}}', 'The valve, "bad": This is an object with "x"'),
     ],
