@@ -10,10 +10,10 @@ these shapes:
                  "display_name": "KSampler", "output": ["LATENT"], "output_node": false}
 
 Every input becomes an `InputSpec`: what the server accepts there. One that shows a value on ComfyUI's page becomes a
-`Widget` as well, which tells which of a saved node's `widgets_values` belong to it; only graph/editor needs that.
+`Widget` as well, which tells which of a saved node's `widgets_values` belong to it; only graph/ui_values needs that.
 
-Two types of inputs stand for others. A dynamic combo brings inputs of its own with each of its choices: where "format"
-is "mp4" there is "format.codec". An autogrow input opens a group of like ones: "images.image0", "images.image1".
+Inputs of two types stand for others. Each choice of a dynamic combo brings inputs of its own: where "format" is "mp4"
+there is "format.codec". An autogrow input opens a group of inputs of one kind: "images.image0", "images.image1".
 
 The shapes are those of ComfyUI 0.3.64 and 0.33.0, the slots of widgets those of its front ends 1.27.10 and 1.49.6.
 "Golden files" marks what is known only from the prompts that these made of 338 official templates.
@@ -23,6 +23,8 @@ import functools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
+
+from ..values import is_number
 
 
 @dataclass(frozen=True)
@@ -48,15 +50,21 @@ class InputSpec:
     @classmethod
     def parse(cls, kind: Any, options: Mapping[str, Any], required: bool = True) -> "InputSpec":
         """Read what `/object_info` lists for an input: its type and its options."""
-        branches = {key: parse_inputs(inputs) for key, inputs in combo_branches(kind, options).items()}
+        branches = {choice: parse_inputs(inputs) for choice, inputs in combo_branches(kind, options).items()}
         choices = list(branches) or combo_choices(kind, options)
-        numbers = (options.get(key) for key in ("min", "max", "step"))
-        low, high, step = (value if isinstance(value, (int, float)) else None for value in numbers)
-        file = next((kind for kind in ("image", "video", "audio") if options.get(f"{kind}_upload")), "")
-        name = "COMBO" if isinstance(kind, list) else str(kind)
-        default = options.get("default", choices[0] if choices else None)
-        least = autogrow_least(kind, options)
-        return cls(name, low, high, step, tuple(choices), default, required, file, branches, least)
+        numbers = {key: options[key] for key in ("min", "max", "step") if is_number(options.get(key))}
+        return cls(
+            type="COMBO" if isinstance(kind, list) else str(kind),
+            minimum=numbers.get("min"),
+            maximum=numbers.get("max"),
+            step=numbers.get("step"),
+            choices=tuple(choices),
+            default=options.get("default", choices[0] if choices else None),
+            required=required,
+            file=next((media for media in ("image", "video", "audio") if options.get(f"{media}_upload")), ""),
+            options=branches,
+            least=autogrow_least(kind, options),
+        )
 
 
 @dataclass(frozen=True)
@@ -68,19 +76,19 @@ class NodeDefinition:
     title: str = ""  # the name that ComfyUI's page shows for it
     outputs: tuple[str, ...] = ()  # their types
     is_output: bool = False  # runs for its own sake: saves or shows something
-    widgets: tuple["Widget", ...] = ()  # in the order of their slots, for graph/editor
+    widgets: tuple["Widget", ...] = ()  # in the order of their slots, for graph/ui_values
 
     @classmethod
     def parse(cls, class_type: str, raw: Mapping[str, Any]) -> "NodeDefinition":
         """Read one entry of `/object_info`."""
         outputs = raw.get("output")
         return cls(
-            class_type,
-            parse_inputs(raw.get("input")),
-            str(raw.get("display_name") or class_type),
-            tuple(str(kind) for kind in outputs) if isinstance(outputs, list) else (),
-            bool(raw.get("output_node")),
-            parse_widgets(raw.get("input"), raw.get("input_order")),
+            class_type=class_type,
+            inputs=parse_inputs(raw.get("input")),
+            title=str(raw.get("display_name") or class_type),
+            outputs=tuple(str(kind) for kind in outputs) if isinstance(outputs, list) else (),
+            is_output=bool(raw.get("output_node")),
+            widgets=parse_widgets(raw.get("input"), raw.get("input_order")),
         )
 
     def spec(self, name: str, held: Mapping[str, Any]) -> InputSpec | None:
@@ -89,14 +97,15 @@ class NodeDefinition:
         "format.codec" is the input "codec" that the choice of the dynamic combo "format" brings; `held` is what the
         node's inputs hold, and so tells the choice.
         """
-        specs, path = self.inputs, ""
         *outer, last = name.split(".")
+        specs = self.inputs
+        path = ""
         for part in outer:
-            path += part
-            found = specs.get(part)
-            if found is None:
+            combo = specs.get(part)
+            if combo is None:
                 return self.inputs.get(name)
-            specs = found.options.get(str(held.get(path)), {})
+            path += part
+            specs = combo.options.get(str(held.get(path)), {})
             path += "."
         return specs.get(last)
 
@@ -104,8 +113,8 @@ class NodeDefinition:
 Definitions = Mapping[str, NodeDefinition]  # by class_type
 
 
-# What stands under `input` in a definition. `InputSpec.parse` and `parse_widgets` both read it with these functions,
-# and both come back for the inputs that a dynamic combo brings.
+# What a definition has under `input`. `InputSpec.parse` and `parse_widgets` both read it with these functions, and both
+# call themselves for the inputs that a dynamic combo brings.
 
 
 def input_sections(sections: Any) -> Iterator[tuple[str, str, Any, Mapping[str, Any]]]:
@@ -113,11 +122,16 @@ def input_sections(sections: Any) -> Iterator[tuple[str, str, Any, Mapping[str, 
 
     Hidden inputs, which the server fills itself, are left out, and so is what is not of a known shape.
     """
+    if not isinstance(sections, Mapping):
+        return
     for section in ("required", "optional"):
-        specs = sections.get(section) if isinstance(sections, Mapping) else None
-        for name, spec in specs.items() if isinstance(specs, Mapping) else ():
+        specs = sections.get(section)
+        if not isinstance(specs, Mapping):
+            continue
+        for name, spec in specs.items():
             if isinstance(spec, list) and spec:
-                yield section, name, spec[0], spec[1] if len(spec) > 1 and isinstance(spec[1], Mapping) else {}
+                has_options = len(spec) > 1 and isinstance(spec[1], Mapping)
+                yield section, name, spec[0], spec[1] if has_options else {}
 
 
 def parse_inputs(sections: Any) -> dict[str, InputSpec]:
@@ -130,7 +144,7 @@ def parse_inputs(sections: Any) -> dict[str, InputSpec]:
 
 def combo_choices(kind: Any, options: Mapping[str, Any]) -> list[Any]:
     """What a combo offers, in both its shapes: ["COMBO", {"options": ["a", "b"]}] and the older [["a", "b"], {}]."""
-    listed = kind if isinstance(kind, list) else options.get("options") if kind == "COMBO" else None
+    listed = options.get("options") if kind == "COMBO" else kind
     return listed if isinstance(listed, list) else []
 
 
@@ -142,9 +156,10 @@ def combo_branches(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
 
     ["COMFY_DYNAMICCOMBO_V3", {"options": [{"key": "mp4", "inputs": {"required": {"codec": [...]}}}, ...]}]
     """
-    listed = options.get("options") if kind == DYNAMIC_COMBO else None
-    entries = [entry for entry in listed if isinstance(entry, Mapping)] if isinstance(listed, list) else []
-    return {str(entry.get("key")): entry.get("inputs") for entry in entries}
+    listed = options.get("options")
+    if kind != DYNAMIC_COMBO or not isinstance(listed, list):
+        return {}
+    return {str(entry.get("key")): entry.get("inputs") for entry in listed if isinstance(entry, Mapping)}
 
 
 def autogrow_least(kind: Any, options: Mapping[str, Any]) -> int:
@@ -152,28 +167,31 @@ def autogrow_least(kind: Any, options: Mapping[str, Any]) -> int:
 
     ["COMFY_AUTOGROW_V3", {"template": {"input": {"required": {"image": ["IMAGE", {}]}}, "prefix": "image", "min": 1}}]
     """
-    template = options.get("template") if kind == AUTOGROW else None
-    inner = template.get("input") if isinstance(template, Mapping) else None
-    least = template.get("min") if isinstance(template, Mapping) else None
-    return least if isinstance(inner, Mapping) and inner.get("required") and isinstance(least, int) else 0
+    template = options.get("template")
+    if kind != AUTOGROW or not isinstance(template, Mapping):
+        return 0
+    sections, least = template.get("input"), template.get("min")
+    if not isinstance(sections, Mapping) or not sections.get("required") or not isinstance(least, int):
+        return 0
+    return least
 
 
 # Widgets, in the order of their slots. A saved node lists its values by position alone, and the page puts slots of its
-# own between them, so that a rule missed here shifts every value that follows.
+# own between them: a rule that is missing here shifts every value that follows.
 
 
 @dataclass(frozen=True)
 class Widget:
     """An input that shows a value on ComfyUI's page, and the slots that it takes in a node's `widgets_values`.
 
-    A KSampler saves [7, "randomize", 20, 8.0, "euler", "simple", 1.0]. The slot behind the seed, "randomize", exists on
+    A KSampler saves [7, "randomize", 20, 8.0, "euler", "simple", 1.0]. The slot after the seed, "randomize", exists on
     the page only.
     """
 
-    name: str  # "" for slots behind the required inputs that belong to no input
+    name: str  # "" for slots after the required inputs that belong to no input
     default: Any = None  # where the file holds no value
-    after: int = 0  # how many slots behind it exist on the page only: buttons, control_after_generate
-    loose: bool = False  # those slots are there only if they hold what such a control can hold
+    after: int = 0  # how many slots after it exist on the page only: buttons, control_after_generate
+    loose: bool = False  # those slots are there only where they hold what such a control can hold
     options: Mapping[str, tuple["Widget", ...]] | None = None  # of a dynamic combo: the widgets that each choice brings
     grows: "Widget | None" = None  # of an autogrow input: the widget of each input in its group
     dynamic_prompts: bool = False  # a text that goes through `dynamic_prompt` before every run
@@ -181,7 +199,7 @@ class Widget:
     drawn: bool = False  # a picture that the page draws when it sends, and only there
 
 
-# Integers of these names have a slot for control_after_generate behind them, unless their options set that to false.
+# Integers of these names have a slot for control_after_generate after them, unless their options set that to false.
 SEED_INPUTS = ("seed", "noise_seed")
 # Types that always have a widget, with its first value.
 PLAIN_WIDGETS: Mapping[str, Any] = {"INT": 0, "FLOAT": 0.0, "STRING": "", "BOOLEAN": False}
@@ -214,21 +232,26 @@ def parse_widgets(sections: Any, order: Any = None, depth: int = 0) -> tuple[Wid
     """
     if depth > MAX_DEPTH:
         return ()
+    by_section: dict[str, dict[str, tuple[Any, Mapping[str, Any]]]] = {"required": {}, "optional": {}}
+    for section, name, kind, options in input_sections(sections):
+        by_section[section][name] = kind, options
     widgets: list[Widget] = []
-    for section in ("required", "optional"):
-        specs = {name: (kind, options) for where, name, kind, options in input_sections(sections) if where == section}
-        named = order.get(section) if isinstance(order, Mapping) else None
-        names = [name for name in named if name in specs] if isinstance(named, list) else []
-        buttons = 0
+    for section, specs in by_section.items():
+        listed = order.get(section) if isinstance(order, Mapping) else None
+        names = [name for name in listed if name in specs] if isinstance(listed, list) else []
+        upload_slots = 0
         for name in dict.fromkeys([*names, *specs]):
-            widgets.extend(_widget(name, *specs[name], depth))
-            buttons += _buttons(*specs[name])
-        if buttons and section == "required":  # the front end puts all upload buttons behind the required inputs
-            widgets.append(Widget("", after=buttons))
+            kind, options = specs[name]
+            widget = _widget(name, kind, options, depth)
+            if widget:
+                widgets.append(widget)
+            upload_slots += _upload_slots(kind, options)
+        if upload_slots and section == "required":  # the front end puts all upload buttons after the required inputs
+            widgets.append(Widget("", after=upload_slots))
     return tuple(widgets)
 
 
-def _buttons(kind: Any, options: Mapping[str, Any]) -> int:
+def _upload_slots(kind: Any, options: Mapping[str, Any]) -> int:
     """How many slots the upload buttons of an input take."""
     if not isinstance(kind, list) and kind != "COMBO":  # a Painter uploads its picture too, without a button
         return 0
@@ -237,38 +260,72 @@ def _buttons(kind: Any, options: Mapping[str, Any]) -> int:
     return 1 if options.get("image_upload") or options.get("video_upload") else 0
 
 
-def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Iterator[Widget]:
-    """The widget of an input; none where it takes links only."""
+def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Widget | None:
+    """The widget of an input; None where it takes links only."""
     if options.get("forceInput") or options.get("defaultInput"):
-        return
+        return None
     kind = options.get("widgetType") or kind
-    dynamic = bool(options.get("dynamicPrompts"))
-    control = options.get("control_after_generate")
     if isinstance(kind, list) or kind == "COMBO":
-        first = next(iter(combo_choices(kind, options)), None)
-        remote = options.get("remote")
+        return _combo_widget(name, kind, options)
+    if kind == DYNAMIC_COMBO:
+        return _dynamic_combo_widget(name, options, depth)
+    if kind == AUTOGROW:
+        return _autogrow_widget(name, options, depth)
+    if not isinstance(kind, str):
+        return None
+    if kind in PLAIN_WIDGETS:
+        return _plain_widget(name, kind, options, depth)
+    if kind in FRONT_END_WIDGETS or options.get("socketless"):
+        return _front_end_widget(name, kind, options)
+    return None
+
+
+def _combo_widget(name: str, kind: Any, options: Mapping[str, Any]) -> Widget:
+    choices = combo_choices(kind, options)
+    default = options.get("default", choices[0] if choices else None)
+    after = 2 if options.get("control_after_generate") else 0  # that of a combo takes two slots
+    remote = options.get("remote")
+    if isinstance(remote, Mapping):
         # A list that is fetched has a switch and a button of its own, as LoadImageOutput has in public workflows.
-        fetched = len({"control_after_refresh", "refresh_button"} & remote.keys()) if isinstance(remote, Mapping) else 0
-        # The control_after_generate of a combo takes two slots.
-        yield Widget(name, options.get("default", first), after=(2 if control else 0) + fetched)
-    elif kind == DYNAMIC_COMBO:
-        inner_sections = combo_branches(kind, options).items()
-        branches = {key: parse_widgets(inputs, None, depth + 1) for key, inputs in inner_sections}
-        yield Widget(name, options.get("default", next(iter(branches), None)), options=branches)
-    elif kind == AUTOGROW:
-        template = options.get("template")
-        inner = parse_widgets(template.get("input"), None, depth + 1) if isinstance(template, Mapping) else ()
-        if inner:  # most groups are of links only
-            yield Widget(name, grows=inner[0])
-    elif not isinstance(kind, str):
-        return
-    elif kind in PLAIN_WIDGETS:
-        # A seed inside a dynamic combo has no control of its own: its full name is "mode.seed" (golden files).
-        seed = kind == "INT" and name in SEED_INPUTS and control is not False and depth == 0
-        default = options.get("default", PLAIN_WIDGETS[kind])
-        yield Widget(name, default, after=int(bool(control) or seed), loose=depth > 0, dynamic_prompts=dynamic)
-    elif kind in FRONT_END_WIDGETS or options.get("socketless"):
+        after += len({"control_after_refresh", "refresh_button"} & remote.keys())
+    return Widget(name, default, after)
+
+
+def _dynamic_combo_widget(name: str, options: Mapping[str, Any], depth: int) -> Widget:
+    branches = combo_branches(DYNAMIC_COMBO, options)
+    widgets = {choice: parse_widgets(sections, None, depth + 1) for choice, sections in branches.items()}
+    first = next(iter(widgets), None)
+    return Widget(name, options.get("default", first), options=widgets)
+
+
+def _autogrow_widget(name: str, options: Mapping[str, Any], depth: int) -> Widget | None:
+    """The widget of an input that opens a group of inputs; None where they take links only, as most do."""
+    template = options.get("template")
+    if not isinstance(template, Mapping):
+        return None
+    widgets = parse_widgets(template.get("input"), None, depth + 1)
+    return Widget(name, grows=widgets[0]) if widgets else None
+
+
+def _plain_widget(name: str, kind: str, options: Mapping[str, Any], depth: int) -> Widget:
+    control = options.get("control_after_generate")
+    # A seed inside a dynamic combo has no control of its own: its full name is "mode.seed" (golden files).
+    is_seed = kind == "INT" and name in SEED_INPUTS and depth == 0
+    has_control = bool(control) or (is_seed and control is not False)
+    return Widget(
+        name,
+        options.get("default", PLAIN_WIDGETS[kind]),
+        after=1 if has_control else 0,
+        loose=depth > 0,
+        dynamic_prompts=bool(options.get("dynamicPrompts")),
+    )
+
+
+def _front_end_widget(name: str, kind: str, options: Mapping[str, Any]) -> Widget:
+    return Widget(
+        name,
+        options.get("default", FRONT_END_WIDGETS.get(kind)),
+        made_anew=kind == "IMAGECOMPARE",
         # Load3D's picture comes behind three buttons, which reading skips (golden files); the others stand alone.
-        default = options.get("default", FRONT_END_WIDGETS.get(kind))
-        drawn = name == "image" and kind in ("LOAD_3D", "LOAD_3D_ANIMATION", "WEBCAM")
-        yield Widget(name, default, made_anew=kind == "IMAGECOMPARE", drawn=drawn)
+        drawn=name == "image" and kind in ("LOAD_3D", "LOAD_3D_ANIMATION", "WEBCAM"),
+    )
