@@ -24,6 +24,9 @@ required_open_webui_version: 0.9.6
 #   graph/nodes         ComfyUI's API format: what a graph looks like, and how to read its nodes.
 #   graph/prompts       A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
 #   graph/fitting       A value that somebody asks for, made to fit an input of a node.
+#   graph/ui_file       The file that ComfyUI's editor saves, as typed values.
+#   graph/ui_values     What the widgets of a saved node hold, and the definition of its class.
+#   graph/ui_links      Where an input of a saved node gets its value from: links followed back to nodes that are sent.
 #   graph/editor        Workflows as ComfyUI's editor saves them, turned into what its front end would send.
 #   graph/reading       Workflows read from JSON as people paste it, unwrapped and checked.
 #   graph/search        Follow links upstream to the widget that holds a prompt, a seed, a size or a model.
@@ -1513,9 +1516,9 @@ def on_step(length: float, spec: InputSpec, step: int = 0) -> int:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/graph/editor.py
+# src/comfyui_chat/graph/ui_file.py
 #
-# Workflows as ComfyUI's editor saves them, turned into what its front end would send.
+# The file that ComfyUI's editor saves, as typed values.
 #
 # The editor saves its page, the UI format: values by position, lines between numbered sockets, subgraphs, and nodes that
 # are never sent. A link is [id, from node, its output, to node, its input, type]:
@@ -1524,32 +1527,15 @@ def on_step(length: float, spec: InputSpec, step: int = 0) -> int:
 #                 "inputs": [{"name": "model", "type": "MODEL", "link": 1}, ...], "outputs": [...]}, ...],
 #      "links": [[1, 4, 0, 3, 0, "MODEL"], ...], "definitions": {"subgraphs": [...]}}
 #
-# The server takes the API format only (graph/nodes). `live_nodes` reads the file and finds the nodes that are sent, those
-# inside subgraphs with them; `class_types` tells whose definitions to ask the server for. With these, `read_ui` gives
-# each widget its value (`read_values`), follows each link back to a node that is sent (`Tracer`), and puts the graph
-# together. `convert` does it all at once. What cannot be converted faithfully is refused, naming the node.
-#
-# The rules are those of the front ends 1.27.10 and 1.49.6. "Golden files" marks what is known only from the prompts that
-# these made of official templates.
+# `parse_ui` reads it. Lists, ids and links of a wrong shape are refused here, so that graph/ui_values, graph/ui_links and
+# graph/editor can rely on them.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-def convert(ui: Any, definitions: Definitions) -> dict[str, Any]:
-    """The workflow in the API format, with the first of the choices in its texts taken.
-
-    `definitions` holds those of `class_types` that the server has. Raises `WorkflowRefused`, `NodeNotInstalled`.
-    """
-    graph, dynamic = read_ui(live_nodes(ui), definitions)
-    for target in dynamic:
-        inputs = graph[target.node_id]["inputs"]
-        inputs[target.input] = dynamic_prompt(inputs[target.input])
-    return graph
-
-
-# The file as typed values. Lists, ids and links of a wrong shape are refused here, so that all that follows can rely on
-# them.
-
 SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = "-10", "-20"  # what stands for a subgraph's own sockets in its links
+# The type of a subgraph's instance is the id of its definition.
+SUBGRAPH_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+MUTED, BYPASSED = 2, 4  # as a node's `mode`
 RENAMED: Mapping[str, str] = {
     # Classes that were renamed long ago; the front end corrects them when it opens a file.
     "T2IAdapterLoader": "ControlNetLoader",
@@ -1573,7 +1559,7 @@ class Socket:
 
 
 @dataclass(frozen=True)
-class Link:
+class UILink:
     """A line from an output of the node `origin` to an input of the node `target`; slots count these from 0."""
 
     origin: str
@@ -1595,10 +1581,16 @@ class UINode:
     values: list[Any] | Mapping[str, Any]  # `widgets_values`; some packages save them by name
     properties: Mapping[str, Any]
 
+    @property
+    def first_value(self) -> Any:
+        """The value of its first widget, or None."""
+        values = self.values.values() if isinstance(self.values, Mapping) else self.values
+        return next(iter(values), None)
+
     def __str__(self) -> str:
         """The node in a message: "Sampler" (KSampler), node 3."""
         kind = shortened(self.type)
-        name = f'"{shortened(self.title)}" ({kind})' if self.title not in ("", self.type) else f'"{kind}"'
+        name = f'"{kind}"' if self.title in ("", self.type) else f'"{shortened(self.title)}" ({kind})'
         return f"{name}, node {shortened(self.id)}"
 
 
@@ -1612,7 +1604,7 @@ class Port:
 
 @dataclass(frozen=True)
 class Promoted:
-    """The first widget inside a subgraph that hangs on one of its inputs; `place` counts, from 0, such inputs."""
+    """The first widget inside a subgraph that is linked to one of its inputs; `place` counts such inputs from 0."""
 
     place: int
     node: UINode
@@ -1624,7 +1616,7 @@ class UIGraph:
     """The nodes and links of a workflow, or of one subgraph definition."""
 
     nodes: Mapping[str, UINode]
-    links: Mapping[str, Link]  # by id
+    links: Mapping[str, UILink]  # by id
     inputs: tuple[Port, ...]  # of a subgraph, as the next two
     promoted: Mapping[int, Promoted]  # by the number of the input
     exits: Mapping[int, str]  # by the number of the output: the link that ends there
@@ -1635,62 +1627,115 @@ class UIGraph:
 def parse_ui(ui: Any) -> tuple[UIGraph, Mapping[str, UIGraph]]:
     """The workflow's own graph, and those of its subgraphs by id. Raises `WorkflowRefused`."""
     if not is_ui_format(ui):
-        raise WorkflowRefused("This is no workflow in the format in which ComfyUI saves it.")
+        raise WorkflowRefused("This is not a workflow in the format in which ComfyUI saves it.")
     definitions = ui.get("definitions")
-    raws = _objects(definitions.get("subgraphs") if isinstance(definitions, Mapping) else None, "subgraphs")
-    return parse_graph(ui), {_id(raw.get("id"), "A subgraph"): parse_graph(raw) for raw in raws}
+    listed = definitions.get("subgraphs") if isinstance(definitions, Mapping) else None
+    subgraphs = _objects(listed, "subgraphs")
+    return parse_graph(ui), {_id(raw.get("id"), "A subgraph"): parse_graph(raw) for raw in subgraphs}
 
 
 def parse_graph(raw: Mapping[str, Any]) -> UIGraph:
     """Read the nodes and links of a workflow, or of the definition of a subgraph. Raises `WorkflowRefused`."""
+    nodes = _nodes_by_id(raw.get("nodes"))
+    links = _links_by_id(raw.get("links"))
+    noted = _noted_links(raw.get("extra"), nodes)
+    for link_id, link in noted.items():
+        node = nodes[link.target]
+        sockets = list(node.inputs)
+        sockets[link.target_slot] = replace(sockets[link.target_slot], link=link_id)
+        nodes[node.id] = replace(node, inputs=tuple(sockets))
+    links.update(noted)
+    inputs = _ports(raw.get("inputs"))
+    exits = {link.target_slot: link_id for link_id, link in links.items() if link.target == SUBGRAPH_OUTPUT}
+    for slot, port in enumerate(_ports(raw.get("outputs"))):
+        if port.links:
+            exits[slot] = port.links[0]
+    setters: dict[str, UINode] = {}
+    for node in nodes.values():
+        if node.type == "SetNode":
+            setters.setdefault(text_of(node.first_value), node)
+    return UIGraph(
+        nodes=nodes,
+        links=links,
+        inputs=inputs,
+        promoted=_promoted_widgets(nodes, links, inputs),
+        exits=exits,
+        setters=setters,
+        everywhere=bool(noted),
+    )
+
+
+def _nodes_by_id(raw: Any) -> dict[str, UINode]:
     nodes: dict[str, UINode] = {}
-    for item in _objects(raw.get("nodes"), "nodes"):
+    for item in _objects(raw, "nodes"):
         node = _node(item)
         if node.id in nodes:
             raise WorkflowRefused(f"Two nodes of the workflow have the id {node.id}: {nodes[node.id]} and {node}.")
         nodes[node.id] = node
-    links = dict(pair for item in _items(raw.get("links"), "links") if (pair := _link(item)))
-    unseen = _unseen_links(raw, nodes)
-    for key, link in unseen.items():
-        node, sockets = nodes[link.target], list(nodes[link.target].inputs)
-        sockets[link.target_slot] = replace(sockets[link.target_slot], link=key)
-        nodes[node.id] = replace(node, inputs=tuple(sockets))
-    links.update(unseen)
-    ports = _ports(raw.get("inputs"))
-    exits = {link.target_slot: key for key, link in links.items() if link.target == SUBGRAPH_OUTPUT}
-    exits.update((slot, port.links[0]) for slot, port in enumerate(_ports(raw.get("outputs"))) if port.links)
-    setters = {text_of(_first(node.values)): node for node in reversed(nodes.values()) if node.type == "SetNode"}
-    return UIGraph(nodes, links, ports, _promotions(nodes, links, ports), exits, setters, bool(unseen))
+    return nodes
 
 
-def _unseen_links(raw: Mapping[str, Any], nodes: Mapping[str, UINode]) -> dict[str, Link]:
-    """The links that "Anything Everywhere" nodes stand for, which their package notes in `extra.ue_links`."""
-    extra = raw.get("extra")
-    told = extra.get("ue_links") if isinstance(extra, Mapping) else None
-    found: dict[str, Link] = {}
-    for item in told if isinstance(told, list) else ():
-        if not isinstance(item, Mapping):
+def _links_by_id(raw: Any) -> dict[str, UILink]:
+    """The links by id, each in either of its shapes, a list or an object; a deleted one may be there as null."""
+    links: dict[str, UILink] = {}
+    for item in _items(raw, "links"):
+        if item is None:
             continue
-        ends = [item.get(key) for key in ("upstream", "upstream_slot", "downstream", "downstream_slot")]
-        with contextlib.suppress(WorkflowRefused):
-            link = Link(_id(ends[0], ""), _count(ends[1], ""), _id(ends[2], ""), _count(ends[3], ""))
-            sockets = nodes[link.target].inputs if link.target in nodes else ()
-            free = link.target_slot < len(sockets) and sockets[link.target_slot].link is None
-            if free and link.origin in nodes:
-                found[f"everywhere-{len(found)}"] = link
-    return found
+        if isinstance(item, Mapping):
+            item = [item.get(key) for key in ("id", "origin_id", "origin_slot", "target_id", "target_slot")]
+        if not isinstance(item, list) or len(item) < 5:
+            raise WorkflowRefused("One of the workflow's links has no origin and target.")
+        link = UILink(
+            origin=_id(item[1], "The origin of a link"),
+            target=_id(item[3], "The target of a link"),
+            slot=_count(item[2], "A link's slot"),
+            target_slot=_count(item[4], "A link's slot"),
+        )
+        links[_id(item[0], "A link")] = link
+    return links
 
 
-def _promotions(nodes: Mapping[str, UINode], links: Mapping[str, Link], ports: tuple[Port, ...]) -> dict[int, Promoted]:
-    """For each input of a subgraph, by number, the first widget inside that hangs on it, if any."""
-    found: dict[int, Promoted] = {}
-    for slot, port in enumerate(ports):
-        for link in (links[key] for key in port.links if key in links):
+def _noted_links(extra: Any, nodes: Mapping[str, UINode]) -> dict[str, UILink]:
+    """The links that "Anything Everywhere" nodes stand for, as their package notes them in the file.
+
+    {"ue_links": [{"upstream": "4", "upstream_slot": 2, "downstream": 8, "downstream_slot": 1, "type": "VAE"}, ...]}
+    """
+    noted = extra.get("ue_links") if isinstance(extra, Mapping) else None
+    links: dict[str, UILink] = {}
+    for item in noted if isinstance(noted, list) else []:
+        link = _noted_link(item) if isinstance(item, Mapping) else None
+        if link is None or link.origin not in nodes or link.target not in nodes:
+            continue
+        sockets = nodes[link.target].inputs
+        if link.target_slot < len(sockets) and sockets[link.target_slot].link is None:
+            links[f"everywhere-{len(links)}"] = link
+    return links
+
+
+def _noted_link(raw: Mapping[str, Any]) -> UILink | None:
+    try:
+        return UILink(
+            origin=_id(raw.get("upstream"), ""),
+            slot=_count(raw.get("upstream_slot"), ""),
+            target=_id(raw.get("downstream"), ""),
+            target_slot=_count(raw.get("downstream_slot"), ""),
+        )
+    except WorkflowRefused:
+        return None
+
+
+def _promoted_widgets(
+    nodes: Mapping[str, UINode], links: Mapping[str, UILink], inputs: tuple[Port, ...]
+) -> dict[int, Promoted]:
+    """For each input of a subgraph, by number, the first widget inside that is linked to it, if any."""
+    promoted: dict[int, Promoted] = {}
+    for slot, port in enumerate(inputs):
+        for link in [links[link_id] for link_id in port.links if link_id in links]:
             node = nodes.get(link.target)
             if node and link.target_slot < len(node.inputs) and node.inputs[link.target_slot].widget:
-                found[slot] = Promoted(len(found), node, node.inputs[link.target_slot])
+                promoted[slot] = Promoted(len(promoted), node, node.inputs[link.target_slot])
                 break
-    return found
+    return promoted
 
 
 def _node(raw: Mapping[str, Any]) -> UINode:
@@ -1701,70 +1746,62 @@ def _node(raw: Mapping[str, Any]) -> UINode:
     values = raw.get("widgets_values")
     properties = raw.get("properties")
     return UINode(
-        _id(raw.get("id"), f'A node "{shortened(kind)}"'),
-        kind,
-        text_of(raw.get("title")),
-        _count(raw.get("mode"), f'The mode of a node "{shortened(kind)}"'),
-        tuple(_socket(item) for item in _objects(raw.get("inputs"), "inputs")),
-        tuple(_socket(item) for item in _objects(raw.get("outputs"), "outputs")),
-        values if isinstance(values, (list, Mapping)) else [],
-        properties if isinstance(properties, Mapping) else {},
+        id=_id(raw.get("id"), f'A node "{shortened(kind)}"'),
+        type=kind,
+        title=text_of(raw.get("title")),
+        mode=_count(raw.get("mode"), f'The mode of a node "{shortened(kind)}"'),
+        inputs=tuple(_socket(item) for item in _objects(raw.get("inputs"), "inputs")),
+        outputs=tuple(_socket(item) for item in _objects(raw.get("outputs"), "outputs")),
+        values=values if isinstance(values, (list, Mapping)) else [],
+        properties=properties if isinstance(properties, Mapping) else {},
     )
 
 
 def _socket(raw: Mapping[str, Any]) -> Socket:
     link = raw.get("link")
-    kind = text_of(raw.get("type"), "*")  # LiteGraph also writes 0 and -1 for "anything"
     return Socket(
-        text_of(raw.get("name")), kind, None if link is None else _id(link, "A link"), bool(raw.get("widget"))
+        name=text_of(raw.get("name")),
+        type=text_of(raw.get("type"), "*"),  # LiteGraph also writes 0 and -1 for "anything"
+        link=None if link is None else _id(link, "A link"),
+        widget=bool(raw.get("widget")),
     )
-
-
-def _link(raw: Any) -> tuple[str, Link] | None:
-    """A link with its id, in either of its shapes, a list or an object; None, as the file has it, for a deleted one."""
-    if raw is None:
-        return None
-    if isinstance(raw, Mapping):
-        raw = [raw.get(key) for key in ("id", "origin_id", "origin_slot", "target_id", "target_slot")]
-    if not isinstance(raw, list) or len(raw) < 5:
-        raise WorkflowRefused("One of the workflow's links has no origin and target.")
-    origin, target = _id(raw[1], "The origin of a link"), _id(raw[3], "The target of a link")
-    return _id(raw[0], "A link"), Link(origin, _count(raw[2], "A link's slot"), target, _count(raw[4], "A link's slot"))
 
 
 def _ports(raw: Any) -> tuple[Port, ...]:
-    return tuple(
-        Port(
-            text_of(port.get("name")),
-            tuple(_id(link, "A link") for link in _items(port.get("linkIds"), "subgraph links")),
-        )
-        for port in _objects(raw, "subgraph inputs and outputs")
-    )
+    ports: list[Port] = []
+    for item in _objects(raw, "subgraph inputs and outputs"):
+        link_ids = _items(item.get("linkIds"), "subgraph links")
+        ports.append(Port(text_of(item.get("name")), tuple(_id(link_id, "A link") for link_id in link_ids)))
+    return tuple(ports)
+
+
+# Parts of the file, checked. `what` names the part in the error.
 
 
 def _items(value: Any, what: str) -> list[Any]:
-    """A list from the file, called `what` in the error; None counts as an empty one."""
+    """A list from the file; None counts as an empty one."""
     if value is None:
         return []
     if not isinstance(value, list):
-        raise WorkflowRefused(f"The workflow's {what} are no list.")
+        raise WorkflowRefused(f"The workflow's {what} are not a list.")
     return value
 
 
 def _objects(value: Any, what: str) -> list[Mapping[str, Any]]:
-    """A list of objects from the file; as `_items` else."""
-    for item in _items(value, what):
+    """A list of objects from the file; None counts as an empty one."""
+    items = _items(value, what)
+    for item in items:
         if not isinstance(item, Mapping):
             raise WorkflowRefused(f"One of the workflow's {what} is {shown_value(item)} instead of an object.")
-    return _items(value, what)
+    return items
 
 
 def _count(value: Any, what: str) -> int:
     """A number that counts from 0, such as a slot or a mode; None counts as 0."""
     if value is None:
         return 0
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or value < 0 or value != value // 1:
-        raise WorkflowRefused(f"{what} of the workflow is {shown_value(value)}, which is no number of that kind.")
+    if not is_number(value) or value < 0 or value != value // 1:
+        raise WorkflowRefused(f"{what} of the workflow is {shown_value(value)}, which is not a whole number from 0 up.")
     return int(value)
 
 
@@ -1772,111 +1809,27 @@ def _id(value: Any, what: str) -> str:
     """An id as text: in most files they are numbers, in some texts, and a whole number may have become 3.0."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    if isinstance(value, bool) or not isinstance(value, (int, str)) or (isinstance(value, int) and abs(value) > 2**63):
+    is_whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**63
+    if not is_whole and not isinstance(value, str):
         raise WorkflowRefused(
-            f"{what} of the workflow has the id {shown_value(value)}, which is neither number nor text."
+            f"{what} of the workflow has the id {shown_value(value)}, which is neither a number nor a text."
         )
     return str(value)
 
 
-def _first(values: list[Any] | Mapping[str, Any]) -> Any:
-    return next(iter(values.values() if isinstance(values, Mapping) else values), None)
-
-
-# What of it is sent: every node that is neither muted nor bypassed and exists on the server, not only on the page. An
-# instance of a subgraph gives way to the nodes inside it, whose ids then begin with its own: "12:3".
-
-MUTED, BYPASSED = 2, 4  # as a node's `mode`
-NOTES = ("Note", "MarkdownNote")
-VIRTUAL = (*NOTES, "PrimitiveNode", "Reroute", "GetNode", "SetNode")  # followed or dropped, never sent
-# Switches and remarks of common packages that exist on the page only. What they switched is in the modes of the nodes.
-PAGE_ONLY = re.compile(
-    r"(Label|Bookmark|Node Combiner|Node Collector|Random Unmuter|Fast Actions Button"
-    r"|Fast (Groups )?(Muter|Bypasser)|Mute / Bypass (Repeater|Relay)) \(rgthree\)|Note Plus \(mtb\)"
-)
-EVERYWHERE = re.compile(r"(Anything|Prompts|Seed) Everywhere")  # links without lines, from a common package
-# The type of a subgraph's instance is the id of its definition.
-SUBGRAPH_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
-MAX_CONVERTED_NODES = 20_000  # 20 levels of subgraphs that each hold the next one twice make a million
-
-
-@dataclass(frozen=True)
-class Scope:
-    """A graph at work: the workflow itself, or one instance of a subgraph; `path` begins its nodes' full ids: "12:"."""
-
-    path: str
-    graph: UIGraph
-    outer: "Scope | None" = None
-    instance: UINode | None = None
-    entries: Mapping[str, Socket] = field(default_factory=dict)  # the instance's inputs, maybe not all
-
-    def enter(self, node: UINode, graph: UIGraph) -> "Scope":
-        """The scope of a subgraph, whose instance in this scope is `node`."""
-        entries = {socket.name: socket for socket in reversed(node.inputs)}
-        return Scope(f"{self.path}{node.id}:", graph, self, node, entries)
-
-    @property
-    def depth(self) -> int:
-        """How many subgraphs this scope is inside of, itself with them."""
-        return 0 if self.outer is None else self.outer.depth + 1
-
-
-@dataclass(frozen=True)
-class Live:
-    """Every scope of a workflow by its path, and every node that is sent, with its scope."""
-
-    scopes: Mapping[str, Scope]
-    nodes: Sequence[tuple[Scope, UINode]]
-
-
-def live_nodes(ui: Any) -> Live:
-    """What is sent of a workflow in the UI format, found without any definition. Raises `WorkflowRefused`."""
-    root, subgraphs = parse_ui(ui)
-    scopes: dict[str, Scope] = {}
-    found: list[tuple[Scope, UINode]] = []
-    waiting = deque([Scope("", root)])
-    count = 0
-    while waiting:
-        scope = waiting.popleft()
-        scopes[scope.path] = scope
-        count += len(scope.graph.nodes) + 1
-        if count > MAX_CONVERTED_NODES:
-            raise WorkflowRefused(f"The workflow has more than {MAX_CONVERTED_NODES} nodes.")
-        for node in scope.graph.nodes.values():
-            if node.mode in (MUTED, BYPASSED) or node.type in VIRTUAL or PAGE_ONLY.fullmatch(node.type):
-                continue
-            if EVERYWHERE.match(node.type):
-                if not scope.graph.everywhere and any(socket.link for socket in node.inputs):
-                    raise WorkflowRefused(
-                        f"{node} sends what it gets to other nodes without a line, and the file does not say to which.",
-                        "Open the workflow in ComfyUI, turn these into real links in the node's menu, and save it.",
-                    )
-                continue
-            if node.type not in subgraphs:
-                found.append((scope, node))
-                continue
-            if scope.depth >= MAX_DEPTH:
-                raise WorkflowRefused(f"The subgraph {node} holds itself, or subgraphs are nested too deep.")
-            waiting.append(scope.enter(node, subgraphs[node.type]))
-    return Live(scopes, found)
-
-
-def class_types(live: Live) -> set[str]:
-    """The names of the node classes whose definitions `read_ui` needs, inside subgraphs too."""
-    return {name for _, node in live.nodes for name in class_names(node)}
-
-
-def strange_types(live: Live, definitions: Definitions) -> list[str]:
-    """The classes that the server does not have, sorted; without what `read_ui` refuses for other reasons."""
-    found = set()
-    for _, node in live.nodes:
-        try:
-            known_class(node, definitions)
-        except NodeNotInstalled:
-            found.add(node.type)
-        except WorkflowRefused:  # such as a group node: `read_ui` names it
-            pass
-    return sorted(found)
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/ui_values.py
+#
+# What the widgets of a saved node hold, and the definition of its class.
+#
+# The file has the values of widgets by position, with slots between them that exist on the page only: a KSampler saves
+# [7, "randomize", 20, 8.0, "euler", "simple", 1.0]. `known_class` finds what the server says of a node's class, and with
+# it `read_values` tells which value belongs to which widget:
+#
+#     {"seed": SavedValue(7), "steps": SavedValue(20), "cfg": SavedValue(8.0), ...}
+#
+# Like graph/definitions, this keeps to the rules of the front ends 1.27.10 and 1.49.6.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
 def class_names(node: UINode) -> list[str]:
@@ -1899,30 +1852,24 @@ def known_class(node: UINode, definitions: Definitions) -> NodeDefinition:
             "Open the workflow in ComfyUI, turn the group node into a subgraph, and save it.",
         )
     if SUBGRAPH_ID.fullmatch(node.type):
-        raise WorkflowRefused(f"{node} is a subgraph that the file does not hold.", "Save the whole workflow.")
-    pack = text_of(node.properties.get("cnr_id"))
-    where = f' It belongs to the package "{shortened(pack)}".' if pack else ""
+        raise WorkflowRefused(f"{node} is a subgraph that the file does not contain.", "Save the whole workflow.")
+    package = text_of(node.properties.get("cnr_id"))
+    where = f' It belongs to the package "{shortened(package)}".' if package else ""
     raise NodeNotInstalled(f"This ComfyUI does not have the node {node}.{where}")
 
 
-# The values of widgets. The file has them by position, with slots between them that exist on the page only.
-
-# Load3D saves its three buttons by name, before its picture.
-BUTTONS_3D = ("upload3dmodel", "uploadExtraResources", "clear")
-# What a control_after_generate can hold.
-CONTROL_VALUES = ("fixed", "increment", "decrement", "randomize")
-
-
 @dataclass(frozen=True)
-class Held:
+class SavedValue:
     """What a widget holds in the file, and what kind of widget it is."""
 
     value: Any
     widget: Widget = Widget("")
 
-    def sent(self) -> Any:
-        """The value as the API format has it, where a bare list would be read as a link."""
-        return {"__value__": self.value} if isinstance(self.value, list) else self.value
+
+# Load3D saves its three buttons by name, before its picture.
+BUTTONS_3D = ("upload3dmodel", "uploadExtraResources", "clear")
+# What a control_after_generate can hold.
+CONTROL_VALUES = ("fixed", "increment", "decrement", "randomize")
 
 
 class Slots:
@@ -1936,58 +1883,115 @@ class Slots:
         """The value of the next widget; the slots around it that exist on the page only are passed over."""
         while self.left and self.left[0] in BUTTONS_3D:
             self.left.popleft()
-        if not widget.name or self.by_name is not None:
-            value = (self.by_name or {}).get(name, widget.default)
+        if self.by_name is not None:
+            value = self.by_name.get(name, widget.default)
+        elif widget.name and self.left:
+            value = self.left.popleft()
         else:
-            value = self.left.popleft() if self.left else widget.default
+            value = widget.default
         for _ in range(min(widget.after, len(self.left))):
             if not widget.loose or self.left[0] in CONTROL_VALUES:
                 self.left.popleft()
         return value
 
 
-def read_values(node: UINode, known: NodeDefinition) -> dict[str, Held]:
-    """What a node's widgets hold, by name: {"seed": Held(7), "format": Held("mp4"), "format.codec": Held("h264")}.
+def read_values(node: UINode, known: NodeDefinition) -> dict[str, SavedValue]:
+    """What a node's widgets hold, by name.
 
-    The widgets that the choice of a dynamic combo brings have their slots right behind it.
+    The widgets that the choice of a dynamic combo brings have their slots right after it: ["mp4", "h264"] are
+    {"format": SavedValue("mp4"), "format.codec": SavedValue("h264")}.
     """
     slots = Slots(node.values)
-    held: dict[str, Held] = {}
-    waiting = [("", widget) for widget in reversed(known.widgets)]
+    saved: dict[str, SavedValue] = {}
+    waiting = [("", widget) for widget in reversed(known.widgets)]  # with what their names begin with; the next is last
     while waiting:
         prefix, widget = waiting.pop()
         name = prefix + widget.name
-        if widget.grows:  # as many widgets as the node has inputs of the group
-            grown = [key.name for key in node.inputs if key.widget and key.name.startswith(name + ".")]
-            waiting.extend(("", replace(widget.grows, name=key)) for key in reversed(grown))
+        if widget.grows:
+            grown = _grown_widgets(node, name, widget.grows)
+            waiting.extend(("", inner) for inner in reversed(grown))
             continue
         value = slots.take(name, widget)
         if widget.options is not None:
-            waiting.extend((name + ".", inner) for inner in reversed(_branch(node, name, widget.options, value)))
-        if widget.name and not (value is None and widget.default is None):
-            held[name] = Held(widget.default if widget.made_anew else value, widget)
+            brought = _chosen_widgets(node, name, widget.options, value)
+            waiting.extend((f"{name}.", inner) for inner in reversed(brought))
+        has_value = value is not None or widget.default is not None
+        if widget.name and has_value:
+            saved[name] = SavedValue(widget.default if widget.made_anew else value, widget)
     if known.class_type == "CustomCombo":  # its second output needs these values, which no definition lists
-        for count, value in enumerate(slots.left):
-            held[f"option{count}" if count else "index"] = Held(value)
-    return held
+        for number, value in enumerate(slots.left):
+            saved[f"option{number}" if number else "index"] = SavedValue(value)
+    return saved
 
 
-def _branch(node: UINode, name: str, options: Mapping[str, tuple[Widget, ...]], choice: Any) -> tuple[Widget, ...]:
+def _grown_widgets(node: UINode, name: str, widget: Widget) -> list[Widget]:
+    """The widgets of an autogrow input: as many as the node has inputs of its group."""
+    return [
+        replace(widget, name=socket.name)
+        for socket in node.inputs
+        if socket.widget and socket.name.startswith(f"{name}.")
+    ]
+
+
+def _chosen_widgets(
+    node: UINode, name: str, options: Mapping[str, tuple[Widget, ...]], choice: Any
+) -> tuple[Widget, ...]:
     """The widgets that a choice of a dynamic combo brings. Raises `WorkflowRefused` for one that is not on offer.
 
     Without them every later value would be read wrongly.
     """
-    found = options.get(str(choice)) if isinstance(choice, (str, int, float)) else None
-    if found is not None:
-        return found
+    widgets = options.get(str(choice)) if isinstance(choice, (str, int, float)) else None
+    if widgets is not None:
+        return widgets
     raise WorkflowRefused(
         f'{node}: "{name}" is {shown_value(choice)}, which its class does not offer.',
         "Open the workflow in ComfyUI, choose again and save it; on offer: " + shortened(", ".join(options), 300),
     )
 
 
-# Links. What an input gets is found by going back over its link, through everything that is not sent, to a `Source`,
-# a `Constant` or `Nothing`. Where it leads to none of them, the value of the input's own widget stays.
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/ui_links.py
+#
+# Where an input of a saved node gets its value from: links followed back to nodes that are sent.
+#
+# In the file a link may lead through a Reroute, a pair of SetNode and GetNode, a bypassed node, or into and out of
+# subgraphs, none of which is sent. `Tracer.source` goes back over all of them, to a `Source`, a `Constant` or `Nothing`.
+# Where the way leads to none of them, the value of the input's own widget stays.
+#
+# The rules are those of the front ends 1.27.10 and 1.49.6. "Golden files" marks what is known only from the prompts that
+# these made of official templates.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A graph at work: the workflow itself, or one instance of a subgraph; `path` begins its nodes' full ids: "12:"."""
+
+    path: str
+    graph: UIGraph
+    outer: "Scope | None" = None
+    instance: UINode | None = None
+    entries: Mapping[str, Socket] = field(default_factory=dict)  # the instance's inputs, maybe not all
+
+    def full_id(self, node: UINode) -> str:
+        """The id of a node in this scope in the graph that is sent, such as "12:3"."""
+        return self.path + node.id
+
+    def inner_path(self, node: UINode) -> str:
+        """The path of the scope of a subgraph, whose instance in this scope is `node`."""
+        return f"{self.path}{node.id}:"
+
+    def enter(self, node: UINode, graph: UIGraph) -> "Scope":
+        """The scope of a subgraph, whose instance in this scope is `node`. Raises `WorkflowRefused` if too deep."""
+        if self.depth >= MAX_DEPTH:
+            raise WorkflowRefused(f"The subgraph {node} contains itself, or subgraphs are nested too deep.")
+        entries = {socket.name: socket for socket in reversed(node.inputs)}
+        return Scope(self.inner_path(node), graph, self, node, entries)
+
+    @property
+    def depth(self) -> int:
+        """How many subgraphs are around the nodes of this scope."""
+        return 0 if self.outer is None else self.outer.depth + 1
 
 
 @dataclass(frozen=True)
@@ -2011,6 +2015,8 @@ class Nothing:
 
 
 Outcome = Source | Constant | Nothing | None
+# One step back: the scope and the id of the link that leads on, or where the way ends.
+StepBack = tuple[Scope, str | None] | Outcome
 
 
 @dataclass(frozen=True)
@@ -2018,7 +2024,7 @@ class Tracer:
     """Follows links back, through everything that is not sent, to what is."""
 
     scopes: Mapping[str, Scope]
-    values: Mapping[str, Mapping[str, Held]]  # of every node that is sent, by its full id: what its widgets hold
+    values: Mapping[str, Mapping[str, SavedValue]]  # of every node that is sent, by its full id
     # Long chains are walked once, and wide bypassed nodes searched once.
     known: dict[tuple[str, str, str], Outcome] = field(default_factory=dict)  # by scope, link, and type of the input
     passing: dict[tuple[str, str, str], Socket | None] = field(default_factory=dict)  # by scope, node, and type
@@ -2028,101 +2034,121 @@ class Tracer:
 
         Raises `WorkflowRefused` for a circle.
         """
-        steps: dict[tuple[str, str, str], None] = {}
+        followed: dict[tuple[str, str, str], None] = {}  # in order; the keys of `known`
         crossed: tuple[Scope, int] | None = None  # the outermost input of a subgraph on the way
-        inside = 0  # the number of steps up to it
+        inside = 0  # the number of links followed up to it
         link_id, outcome = socket.link, None
         while link_id is not None and link_id in scope.graph.links:
-            link, key = scope.graph.links[link_id], (scope.path, link_id, socket.type)
+            link = scope.graph.links[link_id]
+            key = (scope.path, link_id, socket.type)
             if key in self.known:
                 outcome = self.known[key]
                 break
-            if key in steps:
+            if key in followed:
                 raise WorkflowRefused(f"The links of the workflow run in a circle at link {shortened(link_id)}.")
-            steps[key] = None
-            if link.origin == SUBGRAPH_INPUT:
-                if scope.outer is None or link.slot >= len(scope.graph.inputs):
-                    break
-                crossed, inside = (scope, link.slot), len(steps)
-                entry = scope.entries.get(scope.graph.inputs[link.slot].name)
-                scope, link_id = scope.outer, entry.link if entry else None
-                continue
-            node = scope.graph.nodes.get(link.origin)
-            step = self._through(scope, node, link.slot, socket.type) if node else None
+            followed[key] = None
+            step = self._step(scope, link, socket.type)
             if not isinstance(step, tuple):
                 outcome = step
                 break
+            if link.origin == SUBGRAPH_INPUT:
+                crossed, inside = (scope, link.slot), len(followed)
             scope, link_id = step
         # Inside that subgraph its promoted value counts; the links outside, if any, lead to nothing.
-        found = self._promoted(*crossed) if outcome is None and crossed else outcome
-        self.known.update({key: found if place < inside else outcome for place, key in enumerate(steps)})
-        return found
+        result = self._promoted_value(*crossed) if outcome is None and crossed else outcome
+        for place, key in enumerate(followed):
+            self.known[key] = result if place < inside else outcome
+        return result
 
-    def _through(self, scope: Scope, node: UINode, slot: int, wanted: str) -> tuple[Scope, str | None] | Outcome:
-        """One step back from an output: the scope and id of the link that it passes on, or the end of the way."""
+    def _step(self, scope: Scope, link: UILink, wanted: str) -> StepBack:
+        """One step back over a link, for an input of the type `wanted`."""
+        if link.origin == SUBGRAPH_INPUT:
+            if scope.outer is None or link.slot >= len(scope.graph.inputs):
+                return None
+            return scope.outer, _link_of(scope.entries.get(scope.graph.inputs[link.slot].name))
+        node = scope.graph.nodes.get(link.origin)
+        return self._through(scope, node, link.slot, wanted) if node else None
+
+    def _through(self, scope: Scope, node: UINode, slot: int, wanted: str) -> StepBack:
+        """One step back from an output of a node."""
         if node.type == "PrimitiveNode":  # whatever its mode: the front end resolves it, not the server
-            return Constant(_first(node.values)) if node.values else None
+            return Constant(node.first_value) if node.values else None
         if node.mode == MUTED:
             return Nothing()
         if node.type in ("Reroute", "SetNode"):
-            through = node.inputs[min(slot, len(node.inputs) - 1)] if node.inputs else None
-            return scope, through.link if through else None
+            return scope, node.inputs[min(slot, len(node.inputs) - 1)].link if node.inputs else None
         if node.mode == BYPASSED:
-            key = (scope.path, node.id, wanted)
-            passed = same_slot(node, slot, wanted)
-            if passed is None:
-                passed = self.passing[key] = self.passing[key] if key in self.passing else any_slot(node, wanted)
-            return scope, passed.link if passed else None
+            return scope, _link_of(self._passed_on(scope, node, slot, wanted))
         if node.type == "GetNode":
-            return self._setter(scope, node)
-        inner = self.scopes.get(f"{scope.path}{node.id}:")
-        return (inner, inner.graph.exits.get(slot)) if inner else Source(scope.path + node.id, slot)
+            return _setter_link(scope, node)
+        inner = self.scopes.get(scope.inner_path(node))
+        if inner:
+            return inner, inner.graph.exits.get(slot)
+        return Source(scope.full_id(node), slot)
 
-    def _promoted(self, scope: Scope, slot: int) -> Constant | None:
-        """The value of a subgraph's input that nothing is linked to; all inputs inside that hang on it get it.
+    def _passed_on(self, scope: Scope, node: UINode, slot: int, wanted: str) -> Socket | None:
+        """The input that a bypassed node passes on to one of its outputs, if any."""
+        socket = same_slot(node, slot, wanted)
+        if socket:
+            return socket
+        key = (scope.path, node.id, wanted)
+        if key not in self.passing:
+            self.passing[key] = any_slot(node, wanted)
+        return self.passing[key]
+
+    def _promoted_value(self, scope: Scope, slot: int) -> Constant | None:
+        """The value of a subgraph's input that nothing is linked to; all inputs inside that are linked to it get it.
 
         It is the value that the instance holds, or else that of the first widget inside, also where the other inputs
         hold another value or have no widget (golden files). A text comes as it is: no choice is made in its `{a|b}`.
         """
         while True:
-            held, promoted = self._held(scope, slot), scope.graph.promoted.get(slot)
-            if held is not None or promoted is None:
-                return held
-            inner = self.scopes.get(f"{scope.path}{promoted.node.id}:")
+            own = _instance_value(scope, slot)
+            promoted = scope.graph.promoted.get(slot)
+            if own is not None or promoted is None:
+                return own
+            inner = self.scopes.get(scope.inner_path(promoted.node))
             if inner is None:
-                value = self.values.get(scope.path + promoted.node.id, {}).get(promoted.socket.name)
-                return Constant(value.value) if value else None
+                saved = self.values.get(scope.full_id(promoted.node), {}).get(promoted.socket.name)
+                return Constant(saved.value) if saved else None
             names = [port.name for port in inner.graph.inputs]
             if promoted.socket.name not in names:
                 return None
             scope, slot = inner, names.index(promoted.socket.name)
 
-    @staticmethod
-    def _held(scope: Scope, slot: int) -> Constant | None:
-        """The value that an instance holds for one of its inputs, in place of the widget inside.
 
-        Where the instance has `proxyWidgets`, the values are kept inside; else it lists them in the order of those
-        inputs that lead to a widget.
-        """
-        if scope.instance is None or scope.instance.properties.get("proxyWidgets"):
-            return None
-        values, promoted = scope.instance.values, scope.graph.promoted.get(slot)
-        if isinstance(values, Mapping):
-            value = values.get(scope.graph.inputs[slot].name)
-        else:
-            value = values[promoted.place] if promoted and promoted.place < len(values) else None
-        return None if value is None else Constant(value)
+def _link_of(socket: Socket | None) -> str | None:
+    return socket.link if socket else None
 
-    @staticmethod
-    def _setter(scope: Scope, getter: UINode) -> tuple[Scope, str | None]:
-        """The scope and link of what the SetNode of the same name gets: in the same graph, else in one around it."""
-        name = text_of(_first(getter.values))
-        around: Scope | None = scope
-        while around is not None:
-            if setter := around.graph.setters.get(name):
-                return around, setter.inputs[0].link if setter.inputs else None
-            around = around.outer
-        raise WorkflowRefused(f'{getter}: the workflow has no SetNode of the name "{shortened(name)}".')
+
+def _instance_value(scope: Scope, slot: int) -> Constant | None:
+    """The value that an instance of a subgraph holds for one of its inputs, in place of the widget inside.
+
+    Where the instance has `proxyWidgets`, the values are kept inside. Otherwise it lists them in the order of those
+    inputs that lead to a widget.
+    """
+    if scope.instance is None or scope.instance.properties.get("proxyWidgets"):
+        return None
+    values = scope.instance.values
+    promoted = scope.graph.promoted.get(slot)
+    value = None
+    if isinstance(values, Mapping):
+        value = values.get(scope.graph.inputs[slot].name)
+    elif promoted and promoted.place < len(values):
+        value = values[promoted.place]
+    return None if value is None else Constant(value)
+
+
+def _setter_link(scope: Scope, getter: UINode) -> tuple[Scope, str | None]:
+    """The scope and link of what the SetNode of the same name gets: in the same graph, else in one around it."""
+    name = text_of(getter.first_value)
+    around: Scope | None = scope
+    while around is not None:
+        setter = around.graph.setters.get(name)
+        if setter:
+            return around, setter.inputs[0].link if setter.inputs else None
+        around = around.outer
+    raise WorkflowRefused(f'{getter}: the workflow has no SetNode of the name "{shortened(name)}".')
 
 
 def same_slot(node: UINode, slot: int, wanted: str) -> Socket | None:
@@ -2149,7 +2175,103 @@ def fits(one: str, other: str) -> bool:
     return bool(set(one.lower().split(",")) & set(other.lower().split(",")))
 
 
-# Last, the graph is put together from all of this.
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/editor.py
+#
+# Workflows as ComfyUI's editor saves them, turned into what its front end would send.
+#
+# The server takes the API format only (graph/nodes). `live_nodes` reads the file (graph/ui_file) and finds the nodes that
+# are sent, with those inside subgraphs; `class_types` tells whose definitions to ask the server for. With these,
+# `read_ui` gives each widget its value (graph/ui_values), follows each link back to a node that is sent (graph/ui_links),
+# and puts the graph together. `convert` does it all at once. What cannot be converted faithfully is refused, naming the
+# node.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def convert(ui: Any, definitions: Definitions) -> dict[str, Any]:
+    """The workflow in the API format, with the first of the choices in its texts taken.
+
+    `definitions` holds those of `class_types` that the server has. Raises `WorkflowRefused`, `NodeNotInstalled`.
+    """
+    graph, dynamic = read_ui(live_nodes(ui), definitions)
+    for target in dynamic:
+        inputs = graph[target.node_id]["inputs"]
+        inputs[target.input] = dynamic_prompt(inputs[target.input])
+    return graph
+
+
+# Sent is every node that is neither muted nor bypassed and exists on the server, not only on the page. The nodes inside
+# a subgraph are sent in place of each of its instances; their ids begin with the instance's: "12:3".
+
+NOTES = ("Note", "MarkdownNote")
+VIRTUAL = (*NOTES, "PrimitiveNode", "Reroute", "GetNode", "SetNode")  # followed or dropped, never sent
+# Switches and remarks of common packages that exist on the page only. What they switched is in the modes of the nodes.
+PAGE_ONLY = re.compile(
+    r"(Label|Bookmark|Node Combiner|Node Collector|Random Unmuter|Fast Actions Button"
+    r"|Fast (Groups )?(Muter|Bypasser)|Mute / Bypass (Repeater|Relay)) \(rgthree\)|Note Plus \(mtb\)"
+)
+EVERYWHERE = re.compile(r"(Anything|Prompts|Seed) Everywhere")  # links without lines, from a common package
+MAX_CONVERTED_NODES = 20_000  # 20 levels of subgraphs that each contain the next one twice make a million
+
+
+@dataclass(frozen=True)
+class Live:
+    """Every scope of a workflow by its path, and every node that is sent, with its scope."""
+
+    scopes: Mapping[str, Scope]
+    nodes: Sequence[tuple[Scope, UINode]]
+
+
+def live_nodes(ui: Any) -> Live:
+    """What is sent of a workflow in the UI format, found without any definition. Raises `WorkflowRefused`."""
+    root, subgraphs = parse_ui(ui)
+    scopes: dict[str, Scope] = {}
+    sent: list[tuple[Scope, UINode]] = []
+    waiting = deque([Scope("", root)])
+    count = 0
+    while waiting:
+        scope = waiting.popleft()
+        scopes[scope.path] = scope
+        count += len(scope.graph.nodes) + 1
+        if count > MAX_CONVERTED_NODES:
+            raise WorkflowRefused(f"The workflow has more than {MAX_CONVERTED_NODES} nodes.")
+        for node in scope.graph.nodes.values():
+            if node.mode in (MUTED, BYPASSED) or node.type in VIRTUAL or PAGE_ONLY.fullmatch(node.type):
+                continue
+            if EVERYWHERE.match(node.type):
+                _check_everywhere(node, scope.graph)
+            elif node.type in subgraphs:
+                waiting.append(scope.enter(node, subgraphs[node.type]))
+            else:
+                sent.append((scope, node))
+    return Live(scopes, sent)
+
+
+def _check_everywhere(node: UINode, graph: UIGraph) -> None:
+    """Raise `WorkflowRefused` for a node with links that have no lines, where the file does not note these links."""
+    if not graph.everywhere and any(socket.link for socket in node.inputs):
+        raise WorkflowRefused(
+            f"{node} sends what it gets to other nodes without a line, and the file does not say to which.",
+            "Open the workflow in ComfyUI, turn these into real links in the node's menu, and save it.",
+        )
+
+
+def class_types(live: Live) -> set[str]:
+    """The names of the node classes whose definitions `read_ui` needs, inside subgraphs too."""
+    return {name for _, node in live.nodes for name in class_names(node)}
+
+
+def strange_types(live: Live, definitions: Definitions) -> list[str]:
+    """The classes that the server does not have, sorted; without what `read_ui` refuses for other reasons."""
+    strange: set[str] = set()
+    for _, node in live.nodes:
+        try:
+            known_class(node, definitions)
+        except NodeNotInstalled:
+            strange.add(node.type)
+        except WorkflowRefused:  # such as a group node: `read_ui` names it
+            pass
+    return sorted(strange)
 
 
 def read_ui(live: Live, definitions: Definitions) -> tuple[dict[str, Any], frozenset[Target]]:
@@ -2158,41 +2280,53 @@ def read_ui(live: Live, definitions: Definitions) -> tuple[dict[str, Any], froze
     Also returns which of these the front end passes through `dynamic_prompt` before every run. Raises
     `WorkflowRefused`, `NodeNotInstalled`.
     """
-    values: dict[str, dict[str, Held]] = {}
+    saved: dict[str, dict[str, SavedValue]] = {}
     for scope, node in live.nodes:
-        values[scope.path + node.id] = read_values(node, known_class(node, definitions))
-    tracer = Tracer(live.scopes, values)
+        saved[scope.full_id(node)] = read_values(node, known_class(node, definitions))
+    tracer = Tracer(live.scopes, saved)
     graph: dict[str, Any] = {}
     dynamic: set[Target] = set()
     for scope, node in live.nodes:
-        node_id = scope.path + node.id
+        node_id = scope.full_id(node)
         known = known_class(node, definitions)
-        held = values[node_id]
-        inputs = {name: value.sent() for name, value in held.items()}
-        rewritten = {name for name in held if held[name].widget.dynamic_prompts and isinstance(inputs[name], str)}
-        for socket in node.inputs:
-            source = tracer.source(scope, socket)
-            if source is not None:
-                rewritten.discard(socket.name)
-            if isinstance(source, Source):
-                inputs[socket.name] = [source.node, source.slot]
-            elif isinstance(source, Constant):
-                inputs[socket.name] = Held(source.value).sent()
-            elif isinstance(source, Nothing):
-                inputs.pop(socket.name, None)
-        _check(node, inputs, held)
-        title = node.title or known.title
-        graph[node_id] = {"class_type": known.class_type, "inputs": inputs, "_meta": {"title": title}}
-        dynamic.update(Target(node_id, name) for name in rewritten)
+        inputs, linked = _sent_inputs(scope, node, saved[node_id], tracer)
+        _check_inputs(node, inputs, saved[node_id])
+        graph[node_id] = {
+            "class_type": known.class_type,
+            "inputs": inputs,
+            "_meta": {"title": node.title or known.title},
+        }
+        for name, value in saved[node_id].items():
+            if value.widget.dynamic_prompts and isinstance(value.value, str) and name not in linked:
+                dynamic.add(Target(node_id, name))
     return graph, frozenset(dynamic)
 
 
-def _check(node: UINode, inputs: Mapping[str, Any], held: Mapping[str, Held]) -> None:
+def _sent_inputs(
+    scope: Scope, node: UINode, saved: Mapping[str, SavedValue], tracer: Tracer
+) -> tuple[dict[str, Any], set[str]]:
+    """The inputs of a node as they are sent, and the names of those whose links override what their widgets hold."""
+    inputs = {name: input_value(value.value) for name, value in saved.items()}
+    linked: set[str] = set()
+    for socket in node.inputs:
+        source = tracer.source(scope, socket)
+        if source is not None:
+            linked.add(socket.name)
+        if isinstance(source, Source):
+            inputs[socket.name] = [source.node, source.slot]
+        elif isinstance(source, Constant):
+            inputs[socket.name] = input_value(source.value)
+        elif isinstance(source, Nothing):
+            inputs.pop(socket.name, None)
+    return inputs, linked
+
+
+def _check_inputs(node: UINode, inputs: Mapping[str, Any], saved: Mapping[str, SavedValue]) -> None:
     """Raise `WorkflowRefused` for a value that cannot be sent as it is."""
     for name, value in inputs.items():
         if isinstance(value, float) and not math.isfinite(value):
-            raise WorkflowRefused(f'{node}: "{name}" is {value}, which is no number that can be sent.')
-        if name in held and held[name].widget.drawn and not value:
+            raise WorkflowRefused(f'{node}: "{name}" is {value}, which cannot be sent.')
+        if name in saved and saved[name].widget.drawn and not value:
             raise WorkflowRefused(
                 f'{node}: "{name}" is a picture that ComfyUI\'s page makes in the browser at the moment of sending.',
                 "Put a Load Image node in its place.",

@@ -144,7 +144,7 @@ ITSELF = {"subgraphs": [{"id": SUBGRAPH, "nodes": [ui_node(1, SUBGRAPH), ui_node
             ),
             "circle",
         ),
-        ({"1": {"class_type": "Source", "inputs": {}}}, "no workflow"),
+        ({"1": {"class_type": "Source", "inputs": {}}}, "not a workflow"),
     ],
 )
 def test_what_cannot_be_converted_is_refused_naming_it(ui: Any, words: str) -> None:

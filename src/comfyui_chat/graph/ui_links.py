@@ -1,0 +1,232 @@
+"""Where an input of a saved node gets its value from: links followed back to nodes that are sent.
+
+In the file a link may lead through a Reroute, a pair of SetNode and GetNode, a bypassed node, or into and out of
+subgraphs, none of which is sent. `Tracer.source` goes back over all of them, to a `Source`, a `Constant` or `Nothing`.
+Where the way leads to none of them, the value of the input's own widget stays.
+
+The rules are those of the front ends 1.27.10 and 1.49.6. "Golden files" marks what is known only from the prompts that
+these made of official templates.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import WorkflowRefused
+from ..names import shortened
+from ..values import text_of
+from .definitions import MAX_DEPTH
+from .ui_file import BYPASSED, MUTED, SUBGRAPH_INPUT, Socket, UIGraph, UILink, UINode
+from .ui_values import SavedValue
+
+
+@dataclass(frozen=True)
+class Scope:
+    """A graph at work: the workflow itself, or one instance of a subgraph; `path` begins its nodes' full ids: "12:"."""
+
+    path: str
+    graph: UIGraph
+    outer: "Scope | None" = None
+    instance: UINode | None = None
+    entries: Mapping[str, Socket] = field(default_factory=dict)  # the instance's inputs, maybe not all
+
+    def full_id(self, node: UINode) -> str:
+        """The id of a node in this scope in the graph that is sent, such as "12:3"."""
+        return self.path + node.id
+
+    def inner_path(self, node: UINode) -> str:
+        """The path of the scope of a subgraph, whose instance in this scope is `node`."""
+        return f"{self.path}{node.id}:"
+
+    def enter(self, node: UINode, graph: UIGraph) -> "Scope":
+        """The scope of a subgraph, whose instance in this scope is `node`. Raises `WorkflowRefused` if too deep."""
+        if self.depth >= MAX_DEPTH:
+            raise WorkflowRefused(f"The subgraph {node} contains itself, or subgraphs are nested too deep.")
+        entries = {socket.name: socket for socket in reversed(node.inputs)}
+        return Scope(self.inner_path(node), graph, self, node, entries)
+
+    @property
+    def depth(self) -> int:
+        """How many subgraphs are around the nodes of this scope."""
+        return 0 if self.outer is None else self.outer.depth + 1
+
+
+@dataclass(frozen=True)
+class Source:
+    """An input gets its value from an output of a node that is sent; `node` is its full id."""
+
+    node: str
+    slot: int
+
+
+@dataclass(frozen=True)
+class Constant:
+    """An input gets this value over its link, from a PrimitiveNode or a promoted widget."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Nothing:
+    """A link that ends at a muted node: the input is not sent at all, not even with its widget's value."""
+
+
+Outcome = Source | Constant | Nothing | None
+# One step back: the scope and the id of the link that leads on, or where the way ends.
+StepBack = tuple[Scope, str | None] | Outcome
+
+
+@dataclass(frozen=True)
+class Tracer:
+    """Follows links back, through everything that is not sent, to what is."""
+
+    scopes: Mapping[str, Scope]
+    values: Mapping[str, Mapping[str, SavedValue]]  # of every node that is sent, by its full id
+    # Long chains are walked once, and wide bypassed nodes searched once.
+    known: dict[tuple[str, str, str], Outcome] = field(default_factory=dict)  # by scope, link, and type of the input
+    passing: dict[tuple[str, str, str], Socket | None] = field(default_factory=dict)  # by scope, node, and type
+
+    def source(self, scope: Scope, socket: Socket) -> Outcome:
+        """What an input gets over its link; None where nothing comes, so that the value of its own widget stays.
+
+        Raises `WorkflowRefused` for a circle.
+        """
+        followed: dict[tuple[str, str, str], None] = {}  # in order; the keys of `known`
+        crossed: tuple[Scope, int] | None = None  # the outermost input of a subgraph on the way
+        inside = 0  # the number of links followed up to it
+        link_id, outcome = socket.link, None
+        while link_id is not None and link_id in scope.graph.links:
+            link = scope.graph.links[link_id]
+            key = (scope.path, link_id, socket.type)
+            if key in self.known:
+                outcome = self.known[key]
+                break
+            if key in followed:
+                raise WorkflowRefused(f"The links of the workflow run in a circle at link {shortened(link_id)}.")
+            followed[key] = None
+            step = self._step(scope, link, socket.type)
+            if not isinstance(step, tuple):
+                outcome = step
+                break
+            if link.origin == SUBGRAPH_INPUT:
+                crossed, inside = (scope, link.slot), len(followed)
+            scope, link_id = step
+        # Inside that subgraph its promoted value counts; the links outside, if any, lead to nothing.
+        result = self._promoted_value(*crossed) if outcome is None and crossed else outcome
+        for place, key in enumerate(followed):
+            self.known[key] = result if place < inside else outcome
+        return result
+
+    def _step(self, scope: Scope, link: UILink, wanted: str) -> StepBack:
+        """One step back over a link, for an input of the type `wanted`."""
+        if link.origin == SUBGRAPH_INPUT:
+            if scope.outer is None or link.slot >= len(scope.graph.inputs):
+                return None
+            return scope.outer, _link_of(scope.entries.get(scope.graph.inputs[link.slot].name))
+        node = scope.graph.nodes.get(link.origin)
+        return self._through(scope, node, link.slot, wanted) if node else None
+
+    def _through(self, scope: Scope, node: UINode, slot: int, wanted: str) -> StepBack:
+        """One step back from an output of a node."""
+        if node.type == "PrimitiveNode":  # whatever its mode: the front end resolves it, not the server
+            return Constant(node.first_value) if node.values else None
+        if node.mode == MUTED:
+            return Nothing()
+        if node.type in ("Reroute", "SetNode"):
+            return scope, node.inputs[min(slot, len(node.inputs) - 1)].link if node.inputs else None
+        if node.mode == BYPASSED:
+            return scope, _link_of(self._passed_on(scope, node, slot, wanted))
+        if node.type == "GetNode":
+            return _setter_link(scope, node)
+        inner = self.scopes.get(scope.inner_path(node))
+        if inner:
+            return inner, inner.graph.exits.get(slot)
+        return Source(scope.full_id(node), slot)
+
+    def _passed_on(self, scope: Scope, node: UINode, slot: int, wanted: str) -> Socket | None:
+        """The input that a bypassed node passes on to one of its outputs, if any."""
+        socket = same_slot(node, slot, wanted)
+        if socket:
+            return socket
+        key = (scope.path, node.id, wanted)
+        if key not in self.passing:
+            self.passing[key] = any_slot(node, wanted)
+        return self.passing[key]
+
+    def _promoted_value(self, scope: Scope, slot: int) -> Constant | None:
+        """The value of a subgraph's input that nothing is linked to; all inputs inside that are linked to it get it.
+
+        It is the value that the instance holds, or else that of the first widget inside, also where the other inputs
+        hold another value or have no widget (golden files). A text comes as it is: no choice is made in its `{a|b}`.
+        """
+        while True:
+            own = _instance_value(scope, slot)
+            promoted = scope.graph.promoted.get(slot)
+            if own is not None or promoted is None:
+                return own
+            inner = self.scopes.get(scope.inner_path(promoted.node))
+            if inner is None:
+                saved = self.values.get(scope.full_id(promoted.node), {}).get(promoted.socket.name)
+                return Constant(saved.value) if saved else None
+            names = [port.name for port in inner.graph.inputs]
+            if promoted.socket.name not in names:
+                return None
+            scope, slot = inner, names.index(promoted.socket.name)
+
+
+def _link_of(socket: Socket | None) -> str | None:
+    return socket.link if socket else None
+
+
+def _instance_value(scope: Scope, slot: int) -> Constant | None:
+    """The value that an instance of a subgraph holds for one of its inputs, in place of the widget inside.
+
+    Where the instance has `proxyWidgets`, the values are kept inside. Otherwise it lists them in the order of those
+    inputs that lead to a widget.
+    """
+    if scope.instance is None or scope.instance.properties.get("proxyWidgets"):
+        return None
+    values = scope.instance.values
+    promoted = scope.graph.promoted.get(slot)
+    value = None
+    if isinstance(values, Mapping):
+        value = values.get(scope.graph.inputs[slot].name)
+    elif promoted and promoted.place < len(values):
+        value = values[promoted.place]
+    return None if value is None else Constant(value)
+
+
+def _setter_link(scope: Scope, getter: UINode) -> tuple[Scope, str | None]:
+    """The scope and link of what the SetNode of the same name gets: in the same graph, else in one around it."""
+    name = text_of(getter.first_value)
+    around: Scope | None = scope
+    while around is not None:
+        setter = around.graph.setters.get(name)
+        if setter:
+            return around, setter.inputs[0].link if setter.inputs else None
+        around = around.outer
+    raise WorkflowRefused(f'{getter}: the workflow has no SetNode of the name "{shortened(name)}".')
+
+
+def same_slot(node: UINode, slot: int, wanted: str) -> Socket | None:
+    """The input of a bypassed node with the number of the output, if its type may pass through; else None."""
+    if slot >= len(node.inputs):
+        return None
+    made = node.outputs[slot].type if slot < len(node.outputs) else "*"
+    socket = node.inputs[slot]
+    return socket if wanted == "*" or (fits(socket.type, made) and fits(socket.type, wanted)) else None
+
+
+def any_slot(node: UINode, wanted: str) -> Socket | None:
+    """The first input of a bypassed node that may pass through, of exactly this type or else one that fits; or None."""
+    if wanted == "*":
+        return node.inputs[0] if node.inputs else None
+    exact = next((socket for socket in node.inputs if socket.type == wanted), None)
+    return exact or next((socket for socket in node.inputs if fits(socket.type, wanted)), None)
+
+
+def fits(one: str, other: str) -> bool:
+    """Whether sockets of two types can be joined, as LiteGraph decides it: "*" fits all, commas list alternatives."""
+    if "*" in (one, other):
+        return True
+    return bool(set(one.lower().split(",")) & set(other.lower().split(",")))
