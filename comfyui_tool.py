@@ -602,7 +602,8 @@ def duration(seconds: float) -> str:
 # an error can name the argument or valve. `as_text`, `words_of`, `as_yes` and `read_size` read what may be given for a
 # text, a switch and a size. What depends on a workflow's own ranges and choices is made to fit later, in graph/fitting.
 #
-# The functions at the end say how ComfyUI takes a JSON value for a number.
+# `text_of`, `list_of` and `object_of` take JSON apart that may hold anything. The functions at the end say how ComfyUI
+# takes a JSON value for a number.
 # ======================================================================================================================
 
 
@@ -635,9 +636,25 @@ class Argument:
     level: int = 0  # 0 an argument of the call, 1 a valve of the user, 2 a valve of the administrator
 
 
+# What a file or an answer holds, where anything else may stand in its place.
+
+
 def text_of(value: Any, default: str = "") -> str:
-    """A text from a file that may hold anything in its place; `default` for anything else, and for an empty text."""
+    """A text; `default` for anything else, and for an empty text."""
     return value if isinstance(value, str) and value else default
+
+
+def list_of(value: Any) -> list[Any]:
+    """A list; an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
+def object_of(value: Any) -> Mapping[str, Any]:
+    """A JSON object; an empty one for anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+# What somebody means by an argument or a valve.
 
 
 def as_text(wanted: Argument) -> str:
@@ -841,7 +858,7 @@ class InputSpec:
             maximum=numbers.get("max"),
             step=numbers.get("step"),
             choices=tuple(choices),
-            default=options.get("default", choices[0] if choices else None),
+            default=options.get("default", next(iter(choices), None)),
             required=required,
             file=next((media for media in ("image", "video", "audio") if options.get(f"{media}_upload")), ""),
             options=branches,
@@ -863,12 +880,11 @@ class NodeDefinition:
     @classmethod
     def parse(cls, class_type: str, raw: Mapping[str, Any]) -> "NodeDefinition":
         """Read one entry of `/object_info`."""
-        outputs = raw.get("output")
         return cls(
             class_type=class_type,
             inputs=parse_inputs(raw.get("input")),
             title=str(raw.get("display_name") or class_type),
-            outputs=tuple(str(kind) for kind in outputs) if isinstance(outputs, list) else (),
+            outputs=tuple(str(kind) for kind in list_of(raw.get("output"))),
             is_output=bool(raw.get("output_node")),
             widgets=parse_widgets(raw.get("input"), raw.get("input_order")),
         )
@@ -904,16 +920,11 @@ def input_sections(sections: Any) -> Iterator[tuple[str, str, Any, Mapping[str, 
 
     Hidden inputs, which the server fills itself, are left out, and so is what is not of a known shape.
     """
-    if not isinstance(sections, Mapping):
-        return
     for section in ("required", "optional"):
-        specs = sections.get(section)
-        if not isinstance(specs, Mapping):
-            continue
-        for name, spec in specs.items():
-            if isinstance(spec, list) and spec:
-                has_options = len(spec) > 1 and isinstance(spec[1], Mapping)
-                yield section, name, spec[0], spec[1] if has_options else {}
+        for name, spec in object_of(object_of(sections).get(section)).items():
+            if list_of(spec):
+                kind, options = [*spec, None][:2]
+                yield section, name, kind, object_of(options)
 
 
 def parse_inputs(sections: Any) -> dict[str, InputSpec]:
@@ -926,8 +937,9 @@ def parse_inputs(sections: Any) -> dict[str, InputSpec]:
 
 def combo_choices(kind: Any, options: Mapping[str, Any]) -> list[Any]:
     """What a combo offers, in both its shapes: ["COMBO", {"options": ["a", "b"]}] and the older [["a", "b"], {}]."""
-    listed = options.get("options") if kind == "COMBO" else kind
-    return listed if isinstance(listed, list) else []
+    if kind == "COMBO":
+        return list_of(options.get("options"))
+    return list_of(kind)
 
 
 DYNAMIC_COMBO, AUTOGROW = "COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"
@@ -938,10 +950,10 @@ def combo_branches(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
 
     ["COMFY_DYNAMICCOMBO_V3", {"options": [{"key": "mp4", "inputs": {"required": {"codec": [...]}}}, ...]}]
     """
-    listed = options.get("options")
-    if kind != DYNAMIC_COMBO or not isinstance(listed, list):
+    if kind != DYNAMIC_COMBO:
         return {}
-    return {str(entry.get("key")): entry.get("inputs") for entry in listed if isinstance(entry, Mapping)}
+    entries = [entry for entry in list_of(options.get("options")) if isinstance(entry, Mapping)]
+    return {str(entry.get("key")): entry.get("inputs") for entry in entries}
 
 
 def autogrow_least(kind: Any, options: Mapping[str, Any]) -> int:
@@ -949,11 +961,10 @@ def autogrow_least(kind: Any, options: Mapping[str, Any]) -> int:
 
     ["COMFY_AUTOGROW_V3", {"template": {"input": {"required": {"image": ["IMAGE", {}]}}, "prefix": "image", "min": 1}}]
     """
-    template = options.get("template")
-    if kind != AUTOGROW or not isinstance(template, Mapping):
-        return 0
-    sections, least = template.get("input"), template.get("min")
-    if not isinstance(sections, Mapping) or not sections.get("required") or not isinstance(least, int):
+    template = object_of(options.get("template"))
+    least = template.get("min")
+    required = object_of(template.get("input")).get("required")
+    if kind != AUTOGROW or not required or not isinstance(least, int):
         return 0
     return least
 
@@ -1019,10 +1030,9 @@ def parse_widgets(sections: Any, order: Any = None, depth: int = 0) -> tuple[Wid
         by_section[section][name] = kind, options
     widgets: list[Widget] = []
     for section, specs in by_section.items():
-        listed = order.get(section) if isinstance(order, Mapping) else None
-        names = [name for name in listed if name in specs] if isinstance(listed, list) else []
+        first = [name for name in list_of(object_of(order).get(section)) if name in specs]
         upload_slots = 0
-        for name in dict.fromkeys([*names, *specs]):
+        for name in dict.fromkeys([*first, *specs]):
             kind, options = specs[name]
             widget = _widget(name, kind, options, depth)
             if widget:
@@ -1039,7 +1049,9 @@ def _upload_slots(kind: Any, options: Mapping[str, Any]) -> int:
         return 0
     if options.get("audio_upload"):
         return 2  # the player and the button
-    return 1 if options.get("image_upload") or options.get("video_upload") else 0
+    if options.get("image_upload") or options.get("video_upload"):
+        return 1
+    return 0
 
 
 def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Widget | None:
@@ -1063,14 +1075,12 @@ def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Wid
 
 
 def _combo_widget(name: str, kind: Any, options: Mapping[str, Any]) -> Widget:
-    choices = combo_choices(kind, options)
-    default = options.get("default", choices[0] if choices else None)
-    after = 2 if options.get("control_after_generate") else 0  # that of a combo takes two slots
-    remote = options.get("remote")
-    if isinstance(remote, Mapping):
-        # A list that is fetched has a switch and a button of its own, as LoadImageOutput has in public workflows.
-        after += len({"control_after_refresh", "refresh_button"} & remote.keys())
-    return Widget(name, default, after)
+    first = next(iter(combo_choices(kind, options)), None)
+    # A list that is fetched has a switch and a button of its own, as LoadImageOutput has in public workflows.
+    after = len({"control_after_refresh", "refresh_button"} & object_of(options.get("remote")).keys())
+    if options.get("control_after_generate"):
+        after += 2
+    return Widget(name, options.get("default", first), after)
 
 
 def _dynamic_combo_widget(name: str, options: Mapping[str, Any], depth: int) -> Widget:
@@ -1082,9 +1092,7 @@ def _dynamic_combo_widget(name: str, options: Mapping[str, Any], depth: int) -> 
 
 def _autogrow_widget(name: str, options: Mapping[str, Any], depth: int) -> Widget | None:
     """The widget of an input that opens a group of inputs; None where they take links only, as most do."""
-    template = options.get("template")
-    if not isinstance(template, Mapping):
-        return None
+    template = object_of(options.get("template"))
     widgets = parse_widgets(template.get("input"), None, depth + 1)
     return Widget(name, grows=widgets[0]) if widgets else None
 
@@ -1097,7 +1105,7 @@ def _plain_widget(name: str, kind: str, options: Mapping[str, Any], depth: int) 
     return Widget(
         name,
         options.get("default", PLAIN_WIDGETS[kind]),
-        after=1 if has_control else 0,
+        after=int(has_control),
         loose=depth > 0,
         dynamic_prompts=bool(options.get("dynamicPrompts")),
     )
@@ -1227,12 +1235,7 @@ def graph_nodes(graph: Graph) -> dict[str, Mapping[str, Any]]:
 
 def node_inputs(node: Any) -> Mapping[str, Any]:
     """The inputs of a node; none where something else stands in the node's or in their place."""
-    return _mapping_at(node, "inputs")
-
-
-def _mapping_at(node: Any, key: str) -> Mapping[str, Any]:
-    part = node.get(key) if isinstance(node, Mapping) else None
-    return part if isinstance(part, Mapping) else {}
+    return object_of(object_of(node).get("inputs"))
 
 
 def is_link(value: Any) -> bool:
@@ -1247,8 +1250,8 @@ def input_value(value: Any) -> Any:
 
 def given_title(node: Any) -> str:
     """The title that a workflow gives a node, on one line, or ""."""
-    title = _mapping_at(node, "_meta").get("title")
-    return " ".join(title.split()) if isinstance(title, str) else ""
+    meta = object_of(object_of(node).get("_meta"))
+    return " ".join(text_of(meta.get("title")).split())
 
 
 def plain_title(node: Any) -> str:
@@ -1584,14 +1587,16 @@ class UINode:
     @property
     def first_value(self) -> Any:
         """The value of its first widget, or None."""
-        values = self.values.values() if isinstance(self.values, Mapping) else self.values
-        return next(iter(values), None)
+        if isinstance(self.values, Mapping):
+            return next(iter(self.values.values()), None)
+        return next(iter(self.values), None)
 
     def __str__(self) -> str:
         """The node in a message: "Sampler" (KSampler), node 3."""
-        kind = shortened(self.type)
-        name = f'"{kind}"' if self.title in ("", self.type) else f'"{shortened(self.title)}" ({kind})'
-        return f"{name}, node {shortened(self.id)}"
+        kind, node_id = shortened(self.type), shortened(self.id)
+        if self.title in ("", self.type):
+            return f'"{kind}", node {node_id}'
+        return f'"{shortened(self.title)}" ({kind}), node {node_id}'
 
 
 @dataclass(frozen=True)
@@ -1628,9 +1633,7 @@ def parse_ui(ui: Any) -> tuple[UIGraph, Mapping[str, UIGraph]]:
     """The workflow's own graph, and those of its subgraphs by id. Raises `WorkflowRefused`."""
     if not is_ui_format(ui):
         raise WorkflowRefused("This is not a workflow in the format in which ComfyUI saves it.")
-    definitions = ui.get("definitions")
-    listed = definitions.get("subgraphs") if isinstance(definitions, Mapping) else None
-    subgraphs = _objects(listed, "subgraphs")
+    subgraphs = _objects(object_of(ui.get("definitions")).get("subgraphs"), "subgraphs")
     return parse_graph(ui), {_id(raw.get("id"), "A subgraph"): parse_graph(raw) for raw in subgraphs}
 
 
@@ -1700,10 +1703,9 @@ def _noted_links(extra: Any, nodes: Mapping[str, UINode]) -> dict[str, UILink]:
 
     {"ue_links": [{"upstream": "4", "upstream_slot": 2, "downstream": 8, "downstream_slot": 1, "type": "VAE"}, ...]}
     """
-    noted = extra.get("ue_links") if isinstance(extra, Mapping) else None
     links: dict[str, UILink] = {}
-    for item in noted if isinstance(noted, list) else []:
-        link = _noted_link(item) if isinstance(item, Mapping) else None
+    for item in list_of(object_of(extra).get("ue_links")):
+        link = _noted_link(item)
         if link is None or link.origin not in nodes or link.target not in nodes:
             continue
         sockets = nodes[link.target].inputs
@@ -1712,7 +1714,9 @@ def _noted_links(extra: Any, nodes: Mapping[str, UINode]) -> dict[str, UILink]:
     return links
 
 
-def _noted_link(raw: Mapping[str, Any]) -> UILink | None:
+def _noted_link(raw: Any) -> UILink | None:
+    if not isinstance(raw, Mapping):
+        return None
     try:
         return UILink(
             origin=_id(raw.get("upstream"), ""),
@@ -1732,8 +1736,11 @@ def _promoted_widgets(
     for slot, port in enumerate(inputs):
         for link in [links[link_id] for link_id in port.links if link_id in links]:
             node = nodes.get(link.target)
-            if node and link.target_slot < len(node.inputs) and node.inputs[link.target_slot].widget:
-                promoted[slot] = Promoted(len(promoted), node, node.inputs[link.target_slot])
+            if node is None or link.target_slot >= len(node.inputs):
+                continue
+            socket = node.inputs[link.target_slot]
+            if socket.widget:
+                promoted[slot] = Promoted(len(promoted), node, socket)
                 break
     return promoted
 
@@ -1744,7 +1751,6 @@ def _node(raw: Mapping[str, Any]) -> UINode:
         raise WorkflowRefused(f"Node {shown_value(raw.get('id'))} of the workflow has no type.")
     kind = RENAMED.get(kind, kind)
     values = raw.get("widgets_values")
-    properties = raw.get("properties")
     return UINode(
         id=_id(raw.get("id"), f'A node "{shortened(kind)}"'),
         type=kind,
@@ -1753,7 +1759,7 @@ def _node(raw: Mapping[str, Any]) -> UINode:
         inputs=tuple(_socket(item) for item in _objects(raw.get("inputs"), "inputs")),
         outputs=tuple(_socket(item) for item in _objects(raw.get("outputs"), "outputs")),
         values=values if isinstance(values, (list, Mapping)) else [],
-        properties=properties if isinstance(properties, Mapping) else {},
+        properties=object_of(raw.get("properties")),
     )
 
 
@@ -1770,8 +1776,8 @@ def _socket(raw: Mapping[str, Any]) -> Socket:
 def _ports(raw: Any) -> tuple[Port, ...]:
     ports: list[Port] = []
     for item in _objects(raw, "subgraph inputs and outputs"):
-        link_ids = _items(item.get("linkIds"), "subgraph links")
-        ports.append(Port(text_of(item.get("name")), tuple(_id(link_id, "A link") for link_id in link_ids)))
+        link_ids = [_id(link_id, "A link") for link_id in _items(item.get("linkIds"), "subgraph links")]
+        ports.append(Port(text_of(item.get("name")), tuple(link_ids)))
     return tuple(ports)
 
 
@@ -1809,12 +1815,13 @@ def _id(value: Any, what: str) -> str:
     """An id as text: in most files they are numbers, in some texts, and a whole number may have become 3.0."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    is_whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**63
-    if not is_whole and not isinstance(value, str):
-        raise WorkflowRefused(
-            f"{what} of the workflow has the id {shown_value(value)}, which is neither a number nor a text."
-        )
-    return str(value)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and is_number(value) and abs(value) <= 2**63:
+        return str(value)
+    raise WorkflowRefused(
+        f"{what} of the workflow has the id {shown_value(value)}, which is neither a number nor a text."
+    )
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -1835,7 +1842,9 @@ def _id(value: Any, what: str) -> str:
 def class_names(node: UINode) -> list[str]:
     """The names under which a server may know a node's class, the likeliest first."""
     other = node.properties.get("Node name for S&R")  # the class's name, in files of programs that set another type
-    return [node.type, other] if isinstance(other, str) and other != node.type else [node.type]
+    if isinstance(other, str) and other != node.type:
+        return [node.type, other]
+    return [node.type]
 
 
 def known_class(node: UINode, definitions: Definitions) -> NodeDefinition:
@@ -1877,7 +1886,7 @@ class Slots:
 
     def __init__(self, values: list[Any] | Mapping[str, Any]) -> None:
         self.by_name = values if isinstance(values, Mapping) else None
-        self.left = deque(values if isinstance(values, list) else ())
+        self.left = deque(list_of(values))
 
     def take(self, name: str, widget: Widget) -> Any:
         """The value of the next widget; the slots around it that exist on the page only are passed over."""
@@ -1916,8 +1925,10 @@ def read_values(node: UINode, known: NodeDefinition) -> dict[str, SavedValue]:
             brought = _chosen_widgets(node, name, widget.options, value)
             waiting.extend((f"{name}.", inner) for inner in reversed(brought))
         has_value = value is not None or widget.default is not None
+        if widget.made_anew:
+            value = widget.default
         if widget.name and has_value:
-            saved[name] = SavedValue(widget.default if widget.made_anew else value, widget)
+            saved[name] = SavedValue(value, widget)
     if known.class_type == "CustomCombo":  # its second output needs these values, which no definition lists
         for number, value in enumerate(slots.left):
             saved[f"option{number}" if number else "index"] = SavedValue(value)
@@ -1972,6 +1983,7 @@ class Scope:
     outer: "Scope | None" = None
     instance: UINode | None = None
     entries: Mapping[str, Socket] = field(default_factory=dict)  # the instance's inputs, maybe not all
+    depth: int = 0  # how many subgraphs are around its nodes
 
     def full_id(self, node: UINode) -> str:
         """The id of a node in this scope in the graph that is sent, such as "12:3"."""
@@ -1986,12 +1998,7 @@ class Scope:
         if self.depth >= MAX_DEPTH:
             raise WorkflowRefused(f"The subgraph {node} contains itself, or subgraphs are nested too deep.")
         entries = {socket.name: socket for socket in reversed(node.inputs)}
-        return Scope(self.inner_path(node), graph, self, node, entries)
-
-    @property
-    def depth(self) -> int:
-        """How many subgraphs are around the nodes of this scope."""
-        return 0 if self.outer is None else self.outer.depth + 1
+        return Scope(self.inner_path(node), graph, self, node, entries, self.depth + 1)
 
 
 @dataclass(frozen=True)
@@ -2054,8 +2061,10 @@ class Tracer:
             if link.origin == SUBGRAPH_INPUT:
                 crossed, inside = (scope, link.slot), len(followed)
             scope, link_id = step
-        # Inside that subgraph its promoted value counts; the links outside, if any, lead to nothing.
-        result = self._promoted_value(*crossed) if outcome is None and crossed else outcome
+        result = outcome
+        if outcome is None and crossed:
+            # Inside that subgraph its promoted value counts; the links outside, if any, lead to nothing.
+            result = self._promoted_value(*crossed)
         for place, key in enumerate(followed):
             self.known[key] = result if place < inside else outcome
         return result
@@ -2076,7 +2085,8 @@ class Tracer:
         if node.mode == MUTED:
             return Nothing()
         if node.type in ("Reroute", "SetNode"):
-            return scope, node.inputs[min(slot, len(node.inputs) - 1)].link if node.inputs else None
+            last = len(node.inputs) - 1
+            return scope, node.inputs[min(slot, last)].link if node.inputs else None
         if node.mode == BYPASSED:
             return scope, _link_of(self._passed_on(scope, node, slot, wanted))
         if node.type == "GetNode":
@@ -2136,7 +2146,9 @@ def _instance_value(scope: Scope, slot: int) -> Constant | None:
         value = values.get(scope.graph.inputs[slot].name)
     elif promoted and promoted.place < len(values):
         value = values[promoted.place]
-    return None if value is None else Constant(value)
+    if value is None:
+        return None
+    return Constant(value)
 
 
 def _setter_link(scope: Scope, getter: UINode) -> tuple[Scope, str | None]:
@@ -2146,7 +2158,7 @@ def _setter_link(scope: Scope, getter: UINode) -> tuple[Scope, str | None]:
     while around is not None:
         setter = around.graph.setters.get(name)
         if setter:
-            return around, setter.inputs[0].link if setter.inputs else None
+            return around, _link_of(next(iter(setter.inputs), None))
         around = around.outer
     raise WorkflowRefused(f'{getter}: the workflow has no SetNode of the name "{shortened(name)}".')
 
@@ -2155,24 +2167,31 @@ def same_slot(node: UINode, slot: int, wanted: str) -> Socket | None:
     """The input of a bypassed node with the number of the output, if its type may pass through; else None."""
     if slot >= len(node.inputs):
         return None
-    made = node.outputs[slot].type if slot < len(node.outputs) else "*"
     socket = node.inputs[slot]
-    return socket if wanted == "*" or (fits(socket.type, made) and fits(socket.type, wanted)) else None
+    if wanted == "*":
+        return socket
+    made = node.outputs[slot].type if slot < len(node.outputs) else "*"
+    if can_join(socket.type, made) and can_join(socket.type, wanted):
+        return socket
+    return None
 
 
 def any_slot(node: UINode, wanted: str) -> Socket | None:
     """The first input of a bypassed node that may pass through, of exactly this type or else one that fits; or None."""
-    if wanted == "*":
-        return node.inputs[0] if node.inputs else None
-    exact = next((socket for socket in node.inputs if socket.type == wanted), None)
-    return exact or next((socket for socket in node.inputs if fits(socket.type, wanted)), None)
+    for socket in node.inputs:
+        if wanted in ("*", socket.type):
+            return socket
+    for socket in node.inputs:
+        if can_join(socket.type, wanted):
+            return socket
+    return None
 
 
-def fits(one: str, other: str) -> bool:
+def can_join(one: str, other: str) -> bool:
     """Whether sockets of two types can be joined, as LiteGraph decides it: "*" fits all, commas list alternatives."""
     if "*" in (one, other):
         return True
-    return bool(set(one.lower().split(",")) & set(other.lower().split(",")))
+    return not set(one.lower().split(",")).isdisjoint(other.lower().split(","))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -2417,8 +2436,10 @@ def tidied(text: str) -> str:
         if token in ("}", "]") and comma is not None:
             parts[comma] = ""
         comma = len(parts) if token == "," else None
-        is_placeholder = token[0] == "%" and len(token) > 1
-        parts.append(f'"{token}"' if is_placeholder else text[begin.start() : end])
+        part = text[begin.start() : end]
+        if token[0] == "%" and len(token) > 1:
+            part = f'"{part}"'
+        parts.append(part)
     return "".join(parts) + text[place:]
 
 
@@ -2453,14 +2474,17 @@ def unwrap(value: Any) -> Graph:
         if isinstance(inner, str) and inner.lstrip().startswith("{"):
             inner = read_json(inner)
         elif isinstance(inner, Mapping):
-            inner = next((inner[key] for key in WRAPPERS if isinstance(inner.get(key), (Mapping, str))), None)
+            wrapped = [inner[key] for key in WRAPPERS if isinstance(inner.get(key), (Mapping, str))]
+            inner = next(iter(wrapped), None)
     raise WorkflowRefused(f"This is {_what_it_is(value)}, and not a workflow of ComfyUI.", EXPECTED)
 
 
 def _what_it_is(value: Any) -> str:
     if isinstance(value, Mapping):
         first_keys = [shortened(key, 20) for key in [*value][:4]]
-        return f"an object with {quoted(first_keys)}" if first_keys else "an empty object"
+        if not first_keys:
+            return "an empty object"
+        return f"an object with {quoted(first_keys)}"
     if isinstance(value, list):
         return f"a list of {len(value)}"
     if isinstance(value, str):
@@ -2492,8 +2516,7 @@ def _clean_node(node_id: Any, node: Mapping[str, Any], graph: Graph) -> dict[str
     for name, value in inputs.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise WorkflowRefused(f'{where}: "{shortened(name)}" is {value}, which cannot be sent.')
-    meta = node.get("_meta")
-    title = meta.get("title") if isinstance(meta, Mapping) else None
+    title = object_of(node.get("_meta")).get("title")
     return {
         "class_type": class_type,
         "inputs": {str(name): _with_text_id(value, graph) for name, value in inputs.items()},
@@ -2503,9 +2526,12 @@ def _clean_node(node_id: Any, node: Mapping[str, Any], graph: Graph) -> dict[str
 
 def _with_text_id(value: Any, graph: Graph) -> Any:
     """The value, with the node id of a link as text: some programs write a number, which the server does not find."""
-    if isinstance(value, list) and len(value) == 2 and type(value[0]) is int and str(value[0]) in graph:
-        return [str(value[0]), value[1]]
-    return value
+    if not isinstance(value, list) or len(value) != 2:
+        return value
+    node_id, slot = value
+    if type(node_id) is not int or str(node_id) not in graph:
+        return value
+    return [str(node_id), slot]
 
 
 def check_links(graph: Graph, definitions: Definitions) -> None:

@@ -5,11 +5,13 @@ spelling. `is_given` tells whether one is meant at all. An `Argument` is a value
 an error can name the argument or valve. `as_text`, `words_of`, `as_yes` and `read_size` read what may be given for a
 text, a switch and a size. What depends on a workflow's own ranges and choices is made to fit later, in graph/fitting.
 
-The functions at the end say how ComfyUI takes a JSON value for a number.
+`text_of`, `list_of` and `object_of` take JSON apart that may hold anything. The functions at the end say how ComfyUI
+takes a JSON value for a number.
 """
 
 import re
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,9 +47,25 @@ class Argument:
     level: int = 0  # 0 an argument of the call, 1 a valve of the user, 2 a valve of the administrator
 
 
+# What a file or an answer holds, where anything else may stand in its place.
+
+
 def text_of(value: Any, default: str = "") -> str:
-    """A text from a file that may hold anything in its place; `default` for anything else, and for an empty text."""
+    """A text; `default` for anything else, and for an empty text."""
     return value if isinstance(value, str) and value else default
+
+
+def list_of(value: Any) -> list[Any]:
+    """A list; an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
+def object_of(value: Any) -> Mapping[str, Any]:
+    """A JSON object; an empty one for anything else."""
+    return value if isinstance(value, Mapping) else {}
+
+
+# What somebody means by an argument or a valve.
 
 
 def as_text(wanted: Argument) -> str:

@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..values import is_number
+from ..values import is_number, list_of, object_of
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ class InputSpec:
             maximum=numbers.get("max"),
             step=numbers.get("step"),
             choices=tuple(choices),
-            default=options.get("default", choices[0] if choices else None),
+            default=options.get("default", next(iter(choices), None)),
             required=required,
             file=next((media for media in ("image", "video", "audio") if options.get(f"{media}_upload")), ""),
             options=branches,
@@ -81,12 +81,11 @@ class NodeDefinition:
     @classmethod
     def parse(cls, class_type: str, raw: Mapping[str, Any]) -> "NodeDefinition":
         """Read one entry of `/object_info`."""
-        outputs = raw.get("output")
         return cls(
             class_type=class_type,
             inputs=parse_inputs(raw.get("input")),
             title=str(raw.get("display_name") or class_type),
-            outputs=tuple(str(kind) for kind in outputs) if isinstance(outputs, list) else (),
+            outputs=tuple(str(kind) for kind in list_of(raw.get("output"))),
             is_output=bool(raw.get("output_node")),
             widgets=parse_widgets(raw.get("input"), raw.get("input_order")),
         )
@@ -122,16 +121,11 @@ def input_sections(sections: Any) -> Iterator[tuple[str, str, Any, Mapping[str, 
 
     Hidden inputs, which the server fills itself, are left out, and so is what is not of a known shape.
     """
-    if not isinstance(sections, Mapping):
-        return
     for section in ("required", "optional"):
-        specs = sections.get(section)
-        if not isinstance(specs, Mapping):
-            continue
-        for name, spec in specs.items():
-            if isinstance(spec, list) and spec:
-                has_options = len(spec) > 1 and isinstance(spec[1], Mapping)
-                yield section, name, spec[0], spec[1] if has_options else {}
+        for name, spec in object_of(object_of(sections).get(section)).items():
+            if list_of(spec):
+                kind, options = [*spec, None][:2]
+                yield section, name, kind, object_of(options)
 
 
 def parse_inputs(sections: Any) -> dict[str, InputSpec]:
@@ -144,8 +138,9 @@ def parse_inputs(sections: Any) -> dict[str, InputSpec]:
 
 def combo_choices(kind: Any, options: Mapping[str, Any]) -> list[Any]:
     """What a combo offers, in both its shapes: ["COMBO", {"options": ["a", "b"]}] and the older [["a", "b"], {}]."""
-    listed = options.get("options") if kind == "COMBO" else kind
-    return listed if isinstance(listed, list) else []
+    if kind == "COMBO":
+        return list_of(options.get("options"))
+    return list_of(kind)
 
 
 DYNAMIC_COMBO, AUTOGROW = "COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"
@@ -156,10 +151,10 @@ def combo_branches(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
 
     ["COMFY_DYNAMICCOMBO_V3", {"options": [{"key": "mp4", "inputs": {"required": {"codec": [...]}}}, ...]}]
     """
-    listed = options.get("options")
-    if kind != DYNAMIC_COMBO or not isinstance(listed, list):
+    if kind != DYNAMIC_COMBO:
         return {}
-    return {str(entry.get("key")): entry.get("inputs") for entry in listed if isinstance(entry, Mapping)}
+    entries = [entry for entry in list_of(options.get("options")) if isinstance(entry, Mapping)]
+    return {str(entry.get("key")): entry.get("inputs") for entry in entries}
 
 
 def autogrow_least(kind: Any, options: Mapping[str, Any]) -> int:
@@ -167,11 +162,10 @@ def autogrow_least(kind: Any, options: Mapping[str, Any]) -> int:
 
     ["COMFY_AUTOGROW_V3", {"template": {"input": {"required": {"image": ["IMAGE", {}]}}, "prefix": "image", "min": 1}}]
     """
-    template = options.get("template")
-    if kind != AUTOGROW or not isinstance(template, Mapping):
-        return 0
-    sections, least = template.get("input"), template.get("min")
-    if not isinstance(sections, Mapping) or not sections.get("required") or not isinstance(least, int):
+    template = object_of(options.get("template"))
+    least = template.get("min")
+    required = object_of(template.get("input")).get("required")
+    if kind != AUTOGROW or not required or not isinstance(least, int):
         return 0
     return least
 
@@ -237,10 +231,9 @@ def parse_widgets(sections: Any, order: Any = None, depth: int = 0) -> tuple[Wid
         by_section[section][name] = kind, options
     widgets: list[Widget] = []
     for section, specs in by_section.items():
-        listed = order.get(section) if isinstance(order, Mapping) else None
-        names = [name for name in listed if name in specs] if isinstance(listed, list) else []
+        first = [name for name in list_of(object_of(order).get(section)) if name in specs]
         upload_slots = 0
-        for name in dict.fromkeys([*names, *specs]):
+        for name in dict.fromkeys([*first, *specs]):
             kind, options = specs[name]
             widget = _widget(name, kind, options, depth)
             if widget:
@@ -257,7 +250,9 @@ def _upload_slots(kind: Any, options: Mapping[str, Any]) -> int:
         return 0
     if options.get("audio_upload"):
         return 2  # the player and the button
-    return 1 if options.get("image_upload") or options.get("video_upload") else 0
+    if options.get("image_upload") or options.get("video_upload"):
+        return 1
+    return 0
 
 
 def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Widget | None:
@@ -281,14 +276,12 @@ def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Wid
 
 
 def _combo_widget(name: str, kind: Any, options: Mapping[str, Any]) -> Widget:
-    choices = combo_choices(kind, options)
-    default = options.get("default", choices[0] if choices else None)
-    after = 2 if options.get("control_after_generate") else 0  # that of a combo takes two slots
-    remote = options.get("remote")
-    if isinstance(remote, Mapping):
-        # A list that is fetched has a switch and a button of its own, as LoadImageOutput has in public workflows.
-        after += len({"control_after_refresh", "refresh_button"} & remote.keys())
-    return Widget(name, default, after)
+    first = next(iter(combo_choices(kind, options)), None)
+    # A list that is fetched has a switch and a button of its own, as LoadImageOutput has in public workflows.
+    after = len({"control_after_refresh", "refresh_button"} & object_of(options.get("remote")).keys())
+    if options.get("control_after_generate"):
+        after += 2
+    return Widget(name, options.get("default", first), after)
 
 
 def _dynamic_combo_widget(name: str, options: Mapping[str, Any], depth: int) -> Widget:
@@ -300,9 +293,7 @@ def _dynamic_combo_widget(name: str, options: Mapping[str, Any], depth: int) -> 
 
 def _autogrow_widget(name: str, options: Mapping[str, Any], depth: int) -> Widget | None:
     """The widget of an input that opens a group of inputs; None where they take links only, as most do."""
-    template = options.get("template")
-    if not isinstance(template, Mapping):
-        return None
+    template = object_of(options.get("template"))
     widgets = parse_widgets(template.get("input"), None, depth + 1)
     return Widget(name, grows=widgets[0]) if widgets else None
 
@@ -315,7 +306,7 @@ def _plain_widget(name: str, kind: str, options: Mapping[str, Any], depth: int) 
     return Widget(
         name,
         options.get("default", PLAIN_WIDGETS[kind]),
-        after=1 if has_control else 0,
+        after=int(has_control),
         loose=depth > 0,
         dynamic_prompts=bool(options.get("dynamicPrompts")),
     )

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..values import object_of, text_of
 from .definitions import Definitions
 
 Graph = Mapping[str, Any]  # node id -> {"class_type", "inputs", "_meta"}
@@ -60,12 +61,7 @@ def graph_nodes(graph: Graph) -> dict[str, Mapping[str, Any]]:
 
 def node_inputs(node: Any) -> Mapping[str, Any]:
     """The inputs of a node; none where something else stands in the node's or in their place."""
-    return _mapping_at(node, "inputs")
-
-
-def _mapping_at(node: Any, key: str) -> Mapping[str, Any]:
-    part = node.get(key) if isinstance(node, Mapping) else None
-    return part if isinstance(part, Mapping) else {}
+    return object_of(object_of(node).get("inputs"))
 
 
 def is_link(value: Any) -> bool:
@@ -80,8 +76,8 @@ def input_value(value: Any) -> Any:
 
 def given_title(node: Any) -> str:
     """The title that a workflow gives a node, on one line, or ""."""
-    title = _mapping_at(node, "_meta").get("title")
-    return " ".join(title.split()) if isinstance(title, str) else ""
+    meta = object_of(object_of(node).get("_meta"))
+    return " ".join(text_of(meta.get("title")).split())
 
 
 def plain_title(node: Any) -> str:

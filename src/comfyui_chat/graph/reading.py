@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import WorkflowRefused
 from ..names import quoted, shortened, shown_value
+from ..values import object_of
 from .definitions import Definitions
 from .nodes import Graph, is_api_format, is_link, is_ui_format, node_title
 
@@ -90,8 +91,10 @@ def tidied(text: str) -> str:
         if token in ("}", "]") and comma is not None:
             parts[comma] = ""
         comma = len(parts) if token == "," else None
-        is_placeholder = token[0] == "%" and len(token) > 1
-        parts.append(f'"{token}"' if is_placeholder else text[begin.start() : end])
+        part = text[begin.start() : end]
+        if token[0] == "%" and len(token) > 1:
+            part = f'"{part}"'
+        parts.append(part)
     return "".join(parts) + text[place:]
 
 
@@ -126,14 +129,17 @@ def unwrap(value: Any) -> Graph:
         if isinstance(inner, str) and inner.lstrip().startswith("{"):
             inner = read_json(inner)
         elif isinstance(inner, Mapping):
-            inner = next((inner[key] for key in WRAPPERS if isinstance(inner.get(key), (Mapping, str))), None)
+            wrapped = [inner[key] for key in WRAPPERS if isinstance(inner.get(key), (Mapping, str))]
+            inner = next(iter(wrapped), None)
     raise WorkflowRefused(f"This is {_what_it_is(value)}, and not a workflow of ComfyUI.", EXPECTED)
 
 
 def _what_it_is(value: Any) -> str:
     if isinstance(value, Mapping):
         first_keys = [shortened(key, 20) for key in [*value][:4]]
-        return f"an object with {quoted(first_keys)}" if first_keys else "an empty object"
+        if not first_keys:
+            return "an empty object"
+        return f"an object with {quoted(first_keys)}"
     if isinstance(value, list):
         return f"a list of {len(value)}"
     if isinstance(value, str):
@@ -165,8 +171,7 @@ def _clean_node(node_id: Any, node: Mapping[str, Any], graph: Graph) -> dict[str
     for name, value in inputs.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise WorkflowRefused(f'{where}: "{shortened(name)}" is {value}, which cannot be sent.')
-    meta = node.get("_meta")
-    title = meta.get("title") if isinstance(meta, Mapping) else None
+    title = object_of(node.get("_meta")).get("title")
     return {
         "class_type": class_type,
         "inputs": {str(name): _with_text_id(value, graph) for name, value in inputs.items()},
@@ -176,9 +181,12 @@ def _clean_node(node_id: Any, node: Mapping[str, Any], graph: Graph) -> dict[str
 
 def _with_text_id(value: Any, graph: Graph) -> Any:
     """The value, with the node id of a link as text: some programs write a number, which the server does not find."""
-    if isinstance(value, list) and len(value) == 2 and type(value[0]) is int and str(value[0]) in graph:
-        return [str(value[0]), value[1]]
-    return value
+    if not isinstance(value, list) or len(value) != 2:
+        return value
+    node_id, slot = value
+    if type(node_id) is not int or str(node_id) not in graph:
+        return value
+    return [str(node_id), slot]
 
 
 def check_links(graph: Graph, definitions: Definitions) -> None:

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..errors import WorkflowRefused
 from ..names import shortened, shown_value
-from ..values import is_number, text_of
+from ..values import is_number, list_of, object_of, text_of
 from .nodes import is_ui_format
 
 SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = "-10", "-20"  # what stands for a subgraph's own sockets in its links
@@ -73,14 +73,16 @@ class UINode:
     @property
     def first_value(self) -> Any:
         """The value of its first widget, or None."""
-        values = self.values.values() if isinstance(self.values, Mapping) else self.values
-        return next(iter(values), None)
+        if isinstance(self.values, Mapping):
+            return next(iter(self.values.values()), None)
+        return next(iter(self.values), None)
 
     def __str__(self) -> str:
         """The node in a message: "Sampler" (KSampler), node 3."""
-        kind = shortened(self.type)
-        name = f'"{kind}"' if self.title in ("", self.type) else f'"{shortened(self.title)}" ({kind})'
-        return f"{name}, node {shortened(self.id)}"
+        kind, node_id = shortened(self.type), shortened(self.id)
+        if self.title in ("", self.type):
+            return f'"{kind}", node {node_id}'
+        return f'"{shortened(self.title)}" ({kind}), node {node_id}'
 
 
 @dataclass(frozen=True)
@@ -117,9 +119,7 @@ def parse_ui(ui: Any) -> tuple[UIGraph, Mapping[str, UIGraph]]:
     """The workflow's own graph, and those of its subgraphs by id. Raises `WorkflowRefused`."""
     if not is_ui_format(ui):
         raise WorkflowRefused("This is not a workflow in the format in which ComfyUI saves it.")
-    definitions = ui.get("definitions")
-    listed = definitions.get("subgraphs") if isinstance(definitions, Mapping) else None
-    subgraphs = _objects(listed, "subgraphs")
+    subgraphs = _objects(object_of(ui.get("definitions")).get("subgraphs"), "subgraphs")
     return parse_graph(ui), {_id(raw.get("id"), "A subgraph"): parse_graph(raw) for raw in subgraphs}
 
 
@@ -189,10 +189,9 @@ def _noted_links(extra: Any, nodes: Mapping[str, UINode]) -> dict[str, UILink]:
 
     {"ue_links": [{"upstream": "4", "upstream_slot": 2, "downstream": 8, "downstream_slot": 1, "type": "VAE"}, ...]}
     """
-    noted = extra.get("ue_links") if isinstance(extra, Mapping) else None
     links: dict[str, UILink] = {}
-    for item in noted if isinstance(noted, list) else []:
-        link = _noted_link(item) if isinstance(item, Mapping) else None
+    for item in list_of(object_of(extra).get("ue_links")):
+        link = _noted_link(item)
         if link is None or link.origin not in nodes or link.target not in nodes:
             continue
         sockets = nodes[link.target].inputs
@@ -201,7 +200,9 @@ def _noted_links(extra: Any, nodes: Mapping[str, UINode]) -> dict[str, UILink]:
     return links
 
 
-def _noted_link(raw: Mapping[str, Any]) -> UILink | None:
+def _noted_link(raw: Any) -> UILink | None:
+    if not isinstance(raw, Mapping):
+        return None
     try:
         return UILink(
             origin=_id(raw.get("upstream"), ""),
@@ -221,8 +222,11 @@ def _promoted_widgets(
     for slot, port in enumerate(inputs):
         for link in [links[link_id] for link_id in port.links if link_id in links]:
             node = nodes.get(link.target)
-            if node and link.target_slot < len(node.inputs) and node.inputs[link.target_slot].widget:
-                promoted[slot] = Promoted(len(promoted), node, node.inputs[link.target_slot])
+            if node is None or link.target_slot >= len(node.inputs):
+                continue
+            socket = node.inputs[link.target_slot]
+            if socket.widget:
+                promoted[slot] = Promoted(len(promoted), node, socket)
                 break
     return promoted
 
@@ -233,7 +237,6 @@ def _node(raw: Mapping[str, Any]) -> UINode:
         raise WorkflowRefused(f"Node {shown_value(raw.get('id'))} of the workflow has no type.")
     kind = RENAMED.get(kind, kind)
     values = raw.get("widgets_values")
-    properties = raw.get("properties")
     return UINode(
         id=_id(raw.get("id"), f'A node "{shortened(kind)}"'),
         type=kind,
@@ -242,7 +245,7 @@ def _node(raw: Mapping[str, Any]) -> UINode:
         inputs=tuple(_socket(item) for item in _objects(raw.get("inputs"), "inputs")),
         outputs=tuple(_socket(item) for item in _objects(raw.get("outputs"), "outputs")),
         values=values if isinstance(values, (list, Mapping)) else [],
-        properties=properties if isinstance(properties, Mapping) else {},
+        properties=object_of(raw.get("properties")),
     )
 
 
@@ -259,8 +262,8 @@ def _socket(raw: Mapping[str, Any]) -> Socket:
 def _ports(raw: Any) -> tuple[Port, ...]:
     ports: list[Port] = []
     for item in _objects(raw, "subgraph inputs and outputs"):
-        link_ids = _items(item.get("linkIds"), "subgraph links")
-        ports.append(Port(text_of(item.get("name")), tuple(_id(link_id, "A link") for link_id in link_ids)))
+        link_ids = [_id(link_id, "A link") for link_id in _items(item.get("linkIds"), "subgraph links")]
+        ports.append(Port(text_of(item.get("name")), tuple(link_ids)))
     return tuple(ports)
 
 
@@ -298,9 +301,10 @@ def _id(value: Any, what: str) -> str:
     """An id as text: in most files they are numbers, in some texts, and a whole number may have become 3.0."""
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    is_whole = isinstance(value, int) and not isinstance(value, bool) and abs(value) <= 2**63
-    if not is_whole and not isinstance(value, str):
-        raise WorkflowRefused(
-            f"{what} of the workflow has the id {shown_value(value)}, which is neither a number nor a text."
-        )
-    return str(value)
+    if isinstance(value, str):
+        return value
+    if isinstance(value, int) and is_number(value) and abs(value) <= 2**63:
+        return str(value)
+    raise WorkflowRefused(
+        f"{what} of the workflow has the id {shown_value(value)}, which is neither a number nor a text."
+    )

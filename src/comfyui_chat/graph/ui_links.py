@@ -29,6 +29,7 @@ class Scope:
     outer: "Scope | None" = None
     instance: UINode | None = None
     entries: Mapping[str, Socket] = field(default_factory=dict)  # the instance's inputs, maybe not all
+    depth: int = 0  # how many subgraphs are around its nodes
 
     def full_id(self, node: UINode) -> str:
         """The id of a node in this scope in the graph that is sent, such as "12:3"."""
@@ -43,12 +44,7 @@ class Scope:
         if self.depth >= MAX_DEPTH:
             raise WorkflowRefused(f"The subgraph {node} contains itself, or subgraphs are nested too deep.")
         entries = {socket.name: socket for socket in reversed(node.inputs)}
-        return Scope(self.inner_path(node), graph, self, node, entries)
-
-    @property
-    def depth(self) -> int:
-        """How many subgraphs are around the nodes of this scope."""
-        return 0 if self.outer is None else self.outer.depth + 1
+        return Scope(self.inner_path(node), graph, self, node, entries, self.depth + 1)
 
 
 @dataclass(frozen=True)
@@ -111,8 +107,10 @@ class Tracer:
             if link.origin == SUBGRAPH_INPUT:
                 crossed, inside = (scope, link.slot), len(followed)
             scope, link_id = step
-        # Inside that subgraph its promoted value counts; the links outside, if any, lead to nothing.
-        result = self._promoted_value(*crossed) if outcome is None and crossed else outcome
+        result = outcome
+        if outcome is None and crossed:
+            # Inside that subgraph its promoted value counts; the links outside, if any, lead to nothing.
+            result = self._promoted_value(*crossed)
         for place, key in enumerate(followed):
             self.known[key] = result if place < inside else outcome
         return result
@@ -133,7 +131,8 @@ class Tracer:
         if node.mode == MUTED:
             return Nothing()
         if node.type in ("Reroute", "SetNode"):
-            return scope, node.inputs[min(slot, len(node.inputs) - 1)].link if node.inputs else None
+            last = len(node.inputs) - 1
+            return scope, node.inputs[min(slot, last)].link if node.inputs else None
         if node.mode == BYPASSED:
             return scope, _link_of(self._passed_on(scope, node, slot, wanted))
         if node.type == "GetNode":
@@ -193,7 +192,9 @@ def _instance_value(scope: Scope, slot: int) -> Constant | None:
         value = values.get(scope.graph.inputs[slot].name)
     elif promoted and promoted.place < len(values):
         value = values[promoted.place]
-    return None if value is None else Constant(value)
+    if value is None:
+        return None
+    return Constant(value)
 
 
 def _setter_link(scope: Scope, getter: UINode) -> tuple[Scope, str | None]:
@@ -203,7 +204,7 @@ def _setter_link(scope: Scope, getter: UINode) -> tuple[Scope, str | None]:
     while around is not None:
         setter = around.graph.setters.get(name)
         if setter:
-            return around, setter.inputs[0].link if setter.inputs else None
+            return around, _link_of(next(iter(setter.inputs), None))
         around = around.outer
     raise WorkflowRefused(f'{getter}: the workflow has no SetNode of the name "{shortened(name)}".')
 
@@ -212,21 +213,28 @@ def same_slot(node: UINode, slot: int, wanted: str) -> Socket | None:
     """The input of a bypassed node with the number of the output, if its type may pass through; else None."""
     if slot >= len(node.inputs):
         return None
-    made = node.outputs[slot].type if slot < len(node.outputs) else "*"
     socket = node.inputs[slot]
-    return socket if wanted == "*" or (fits(socket.type, made) and fits(socket.type, wanted)) else None
+    if wanted == "*":
+        return socket
+    made = node.outputs[slot].type if slot < len(node.outputs) else "*"
+    if can_join(socket.type, made) and can_join(socket.type, wanted):
+        return socket
+    return None
 
 
 def any_slot(node: UINode, wanted: str) -> Socket | None:
     """The first input of a bypassed node that may pass through, of exactly this type or else one that fits; or None."""
-    if wanted == "*":
-        return node.inputs[0] if node.inputs else None
-    exact = next((socket for socket in node.inputs if socket.type == wanted), None)
-    return exact or next((socket for socket in node.inputs if fits(socket.type, wanted)), None)
+    for socket in node.inputs:
+        if wanted in ("*", socket.type):
+            return socket
+    for socket in node.inputs:
+        if can_join(socket.type, wanted):
+            return socket
+    return None
 
 
-def fits(one: str, other: str) -> bool:
+def can_join(one: str, other: str) -> bool:
     """Whether sockets of two types can be joined, as LiteGraph decides it: "*" fits all, commas list alternatives."""
     if "*" in (one, other):
         return True
-    return bool(set(one.lower().split(",")) & set(other.lower().split(",")))
+    return not set(one.lower().split(",")).isdisjoint(other.lower().split(","))

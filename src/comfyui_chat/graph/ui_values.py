@@ -16,7 +16,7 @@ from typing import Any
 
 from ..errors import NodeNotInstalled, WorkflowRefused
 from ..names import shortened, shown_value
-from ..values import text_of
+from ..values import list_of, text_of
 from .definitions import Definitions, NodeDefinition, Widget
 from .ui_file import SUBGRAPH_ID, UINode
 
@@ -24,7 +24,9 @@ from .ui_file import SUBGRAPH_ID, UINode
 def class_names(node: UINode) -> list[str]:
     """The names under which a server may know a node's class, the likeliest first."""
     other = node.properties.get("Node name for S&R")  # the class's name, in files of programs that set another type
-    return [node.type, other] if isinstance(other, str) and other != node.type else [node.type]
+    if isinstance(other, str) and other != node.type:
+        return [node.type, other]
+    return [node.type]
 
 
 def known_class(node: UINode, definitions: Definitions) -> NodeDefinition:
@@ -66,7 +68,7 @@ class Slots:
 
     def __init__(self, values: list[Any] | Mapping[str, Any]) -> None:
         self.by_name = values if isinstance(values, Mapping) else None
-        self.left = deque(values if isinstance(values, list) else ())
+        self.left = deque(list_of(values))
 
     def take(self, name: str, widget: Widget) -> Any:
         """The value of the next widget; the slots around it that exist on the page only are passed over."""
@@ -105,8 +107,10 @@ def read_values(node: UINode, known: NodeDefinition) -> dict[str, SavedValue]:
             brought = _chosen_widgets(node, name, widget.options, value)
             waiting.extend((f"{name}.", inner) for inner in reversed(brought))
         has_value = value is not None or widget.default is not None
+        if widget.made_anew:
+            value = widget.default
         if widget.name and has_value:
-            saved[name] = SavedValue(widget.default if widget.made_anew else value, widget)
+            saved[name] = SavedValue(value, widget)
     if known.class_type == "CustomCombo":  # its second output needs these values, which no definition lists
         for number, value in enumerate(slots.left):
             saved[f"option{number}" if number else "index"] = SavedValue(value)
