@@ -215,7 +215,7 @@ class UnknownJob(ComfyUIError):
     """No server knows such a job of this user."""
 
     code = "unknown_job"
-    default_hint = "check_job without job_id tells the user's jobs."
+    default_hint = "check_job without job_id lists the user's jobs."
 
 
 class ServerError(ComfyUIError):
@@ -602,8 +602,8 @@ def duration(seconds: float) -> str:
 # an error can name the argument or valve. `as_text`, `words_of`, `as_yes` and `read_size` read what may be given for a
 # text, a switch and a size. What depends on a workflow's own ranges and choices is made to fit later, in graph/fitting.
 #
-# `text_of`, `list_of` and `object_of` take JSON apart that may hold anything. The functions at the end say how ComfyUI
-# takes a JSON value for a number.
+# The functions at the end read JSON values of files and answers: `text_of`, `list_of` and `object_of` where anything may
+# stand, `is_number` and those after it as ComfyUI understands numbers.
 # ======================================================================================================================
 
 
@@ -619,12 +619,14 @@ def is_given(name: str, value: Any) -> bool:
     """
     if value is None or value == []:
         return False
-    word = str(value).strip().lower()
-    if name == "seed" and word in ("-1", "random"):
+    if name == "seed" and str(value).strip().lower() in ("-1", "random"):
         return False
     if not isinstance(value, str):
         return True
-    return word != "" if name == "negative_prompt" else word not in NOT_GIVEN
+    word = value.strip().lower()
+    if name == "negative_prompt":
+        return word != ""
+    return word not in NOT_GIVEN
 
 
 @dataclass(frozen=True)
@@ -634,27 +636,6 @@ class Argument:
     value: Any
     name: str  # in messages: "The argument size"
     level: int = 0  # 0 an argument of the call, 1 a valve of the user, 2 a valve of the administrator
-
-
-# What a file or an answer holds, where anything else may stand in its place.
-
-
-def text_of(value: Any, default: str = "") -> str:
-    """A text; `default` for anything else, and for an empty text."""
-    return value if isinstance(value, str) and value else default
-
-
-def list_of(value: Any) -> list[Any]:
-    """A list; an empty one for anything else."""
-    return value if isinstance(value, list) else []
-
-
-def object_of(value: Any) -> Mapping[str, Any]:
-    """A JSON object; an empty one for anything else."""
-    return value if isinstance(value, Mapping) else {}
-
-
-# What somebody means by an argument or a valve.
 
 
 def as_text(wanted: Argument) -> str:
@@ -742,6 +723,24 @@ def read_size(wanted: Argument | None) -> Size | tuple[float, float]:
     if not across or not down or not 1 / 8 <= across / down <= 8:
         raise BadArgument(f'{wanted.name} is "{text}".', "Give an aspect ratio between 1:8 and 8:1.")
     return across, down
+
+
+# JSON values of files and answers, which may hold anything in each other's place.
+
+
+def text_of(value: Any, default: str = "") -> str:
+    """A text; `default` for anything else, and for an empty text."""
+    return value if isinstance(value, str) and value else default
+
+
+def list_of(value: Any) -> list[Any]:
+    """A list; an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
+def object_of(value: Any) -> Mapping[str, Any]:
+    """A JSON object; an empty one for anything else."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def is_number(value: Any) -> bool:
@@ -1025,11 +1024,10 @@ def parse_widgets(sections: Any, order: Any = None, depth: int = 0) -> tuple[Wid
     """
     if depth > MAX_DEPTH:
         return ()
-    by_section: dict[str, dict[str, tuple[Any, Mapping[str, Any]]]] = {"required": {}, "optional": {}}
-    for section, name, kind, options in input_sections(sections):
-        by_section[section][name] = kind, options
+    inputs = list(input_sections(sections))
     widgets: list[Widget] = []
-    for section, specs in by_section.items():
+    for section in ("required", "optional"):
+        specs = {name: (kind, options) for where, name, kind, options in inputs if where == section}
         first = [name for name in list_of(object_of(order).get(section)) if name in specs]
         upload_slots = 0
         for name in dict.fromkeys([*first, *specs]):
@@ -1465,7 +1463,7 @@ def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> Any:
     )
 
 
-DECIMAL_COMMA = re.compile(r"(\d+),(\d{1,2})")  # as in "7,5"; "1,000" may mean a thousand, and is refused
+DECIMAL_COMMA = re.compile(r"^(\d+),(\d{1,2})$")  # as in "7,5"; "1,000" may mean a thousand, and is refused
 
 
 def fit_number(wanted: Argument, spec: InputSpec) -> tuple[float, str]:
@@ -1474,8 +1472,8 @@ def fit_number(wanted: Argument, spec: InputSpec) -> tuple[float, str]:
     INT gives an `int`, FLOAT a `float`. Raises `BadArgument` for anything that is not a finite number.
     """
     value = wanted.value
-    if isinstance(value, str) and (comma := DECIMAL_COMMA.fullmatch(value.strip())):
-        value = f"{comma[1]}.{comma[2]}"
+    if isinstance(value, str):
+        value = DECIMAL_COMMA.sub(r"\1.\2", value.strip())
     number = as_number(value)
     if number is None:
         kind = "a whole number" if spec.type == "INT" else "a number"
@@ -1931,7 +1929,8 @@ def read_values(node: UINode, known: NodeDefinition) -> dict[str, SavedValue]:
             saved[name] = SavedValue(value, widget)
     if known.class_type == "CustomCombo":  # its second output needs these values, which no definition lists
         for number, value in enumerate(slots.left):
-            saved[f"option{number}" if number else "index"] = SavedValue(value)
+            name = f"option{number}" if number else "index"
+            saved[name] = SavedValue(value)
     return saved
 
 
@@ -2394,17 +2393,19 @@ def read_json(text: str) -> Any:
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of a JSON text. Raises `WorkflowRefused` where a node or a workflow in it has another one's name."""
+    """An object of a JSON text. Raises `WorkflowRefused` for two nodes, or two workflows, of one name."""
     merged = dict(pairs)
     if len(merged) == len(pairs):
         return merged
     seen: set[str] = set()
     for name, value in pairs:
-        if name in seen and isinstance(value, dict) and "class_type" in value:
+        if name not in seen:
+            seen.add(name)
+            continue
+        if isinstance(value, dict) and "class_type" in value:
             raise WorkflowRefused(f'Two nodes of the workflow have the id "{shortened(name)}".')
-        if name in seen and (is_ui_format(value) or is_api_format(value)):
+        if is_ui_format(value) or is_api_format(value):
             raise WorkflowRefused(f'Two workflows have the name "{shortened(name)}".', "Rename one of them.")
-        seen.add(name)
     return merged
 
 
@@ -2412,11 +2413,15 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 # bracket, and everything else. None of these patterns looks beyond its own end, so the time to read a text is linear in
 # its length, whatever it holds.
 JSON_PART = re.compile(r'"|/\*|//[^\n]*|%\w+%|[,}\]]|[^\s"/%,}\]]+|[/%]')
-REST_OF_STRING = re.compile(r'(?:[^"\\]++|\\.)*+"', re.DOTALL)
+# What follows the beginning of a string and of a comment, to its end.
+RESTS = {
+    '"': re.compile(r'(?:[^"\\]++|\\.)*+"', re.DOTALL),
+    "/*": re.compile(r".*?\*/", re.DOTALL),
+}
 
 
 def tidied(text: str) -> str:
-    """Text without what people write into JSON by hand: comments, a comma behind the last item, bare placeholders.
+    """Text without what people write into JSON by hand: comments, a comma after the last item, bare placeholders.
 
     `{"steps": %steps%, /* few */}` becomes `{"steps": "%steps%" }`. Where a string or a comment never ends, the rest of
     the text stays as it is: it is not JSON in any case.
@@ -2424,34 +2429,24 @@ def tidied(text: str) -> str:
     parts: list[str] = []
     comma: int | None = None  # its place in `parts`, while only white space and comments have followed it
     place = 0
-    while begin := JSON_PART.search(text, place):
-        token = begin[0]
-        end = _end_of_part(text, begin)
-        if end is None:
-            return "".join(parts) + text[place:]
-        parts.append(text[place : begin.start()])
+    while part := JSON_PART.search(text, place):
+        token, end = part[0], part.end()
+        if token in RESTS:
+            rest = RESTS[token].match(text, end)
+            if rest is None:
+                return "".join(parts) + text[place:]
+            token, end = token + rest[0], rest.end()
+        parts.append(text[place : part.start()])
         place = end
         if token.startswith(("/*", "//")):
             continue
         if token in ("}", "]") and comma is not None:
             parts[comma] = ""
         comma = len(parts) if token == "," else None
-        part = text[begin.start() : end]
         if token[0] == "%" and len(token) > 1:
-            part = f'"{part}"'
-        parts.append(part)
+            token = f'"{token}"'
+        parts.append(token)
     return "".join(parts) + text[place:]
-
-
-def _end_of_part(text: str, begin: re.Match[str]) -> int | None:
-    """Where a part of JSON ends, by its beginning; None for a string or a comment that never does."""
-    if begin[0] == "/*":
-        close = text.find("*/", begin.end())
-        return None if close < 0 else close + 2
-    if begin[0] == '"':
-        rest = REST_OF_STRING.match(text, begin.end())
-        return rest.end() if rest else None
-    return begin.end()
 
 
 # A hint for whatever is given as a workflow and is not one.

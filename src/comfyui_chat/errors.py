@@ -95,7 +95,7 @@ class UnknownJob(ComfyUIError):
     """No server knows such a job of this user."""
 
     code = "unknown_job"
-    default_hint = "check_job without job_id tells the user's jobs."
+    default_hint = "check_job without job_id lists the user's jobs."
 
 
 class ServerError(ComfyUIError):

@@ -5,8 +5,8 @@ spelling. `is_given` tells whether one is meant at all. An `Argument` is a value
 an error can name the argument or valve. `as_text`, `words_of`, `as_yes` and `read_size` read what may be given for a
 text, a switch and a size. What depends on a workflow's own ranges and choices is made to fit later, in graph/fitting.
 
-`text_of`, `list_of` and `object_of` take JSON apart that may hold anything. The functions at the end say how ComfyUI
-takes a JSON value for a number.
+The functions at the end read JSON values of files and answers: `text_of`, `list_of` and `object_of` where anything may
+stand, `is_number` and those after it as ComfyUI understands numbers.
 """
 
 import re
@@ -30,12 +30,14 @@ def is_given(name: str, value: Any) -> bool:
     """
     if value is None or value == []:
         return False
-    word = str(value).strip().lower()
-    if name == "seed" and word in ("-1", "random"):
+    if name == "seed" and str(value).strip().lower() in ("-1", "random"):
         return False
     if not isinstance(value, str):
         return True
-    return word != "" if name == "negative_prompt" else word not in NOT_GIVEN
+    word = value.strip().lower()
+    if name == "negative_prompt":
+        return word != ""
+    return word not in NOT_GIVEN
 
 
 @dataclass(frozen=True)
@@ -45,27 +47,6 @@ class Argument:
     value: Any
     name: str  # in messages: "The argument size"
     level: int = 0  # 0 an argument of the call, 1 a valve of the user, 2 a valve of the administrator
-
-
-# What a file or an answer holds, where anything else may stand in its place.
-
-
-def text_of(value: Any, default: str = "") -> str:
-    """A text; `default` for anything else, and for an empty text."""
-    return value if isinstance(value, str) and value else default
-
-
-def list_of(value: Any) -> list[Any]:
-    """A list; an empty one for anything else."""
-    return value if isinstance(value, list) else []
-
-
-def object_of(value: Any) -> Mapping[str, Any]:
-    """A JSON object; an empty one for anything else."""
-    return value if isinstance(value, Mapping) else {}
-
-
-# What somebody means by an argument or a valve.
 
 
 def as_text(wanted: Argument) -> str:
@@ -153,6 +134,24 @@ def read_size(wanted: Argument | None) -> Size | tuple[float, float]:
     if not across or not down or not 1 / 8 <= across / down <= 8:
         raise BadArgument(f'{wanted.name} is "{text}".', "Give an aspect ratio between 1:8 and 8:1.")
     return across, down
+
+
+# JSON values of files and answers, which may hold anything in each other's place.
+
+
+def text_of(value: Any, default: str = "") -> str:
+    """A text; `default` for anything else, and for an empty text."""
+    return value if isinstance(value, str) and value else default
+
+
+def list_of(value: Any) -> list[Any]:
+    """A list; an empty one for anything else."""
+    return value if isinstance(value, list) else []
+
+
+def object_of(value: Any) -> Mapping[str, Any]:
+    """A JSON object; an empty one for anything else."""
+    return value if isinstance(value, Mapping) else {}
 
 
 def is_number(value: Any) -> bool:

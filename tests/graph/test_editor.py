@@ -159,9 +159,9 @@ def spoilt(value: Any, rng: random.Random) -> Any:
     for _ in range(rng.choice((1, 2, 8))):
         at: Any = copied
         for _ in range(rng.randrange(1, 8)):
-            keys = list(at) if isinstance(at, dict) else range(len(at)) if isinstance(at, list) else ()
-            if not keys:
+            if not isinstance(at, (dict, list)) or not at:
                 break
+            keys = list(at) if isinstance(at, dict) else range(len(at))
             key = rng.choice(keys)
             if rng.random() < 0.3 or not isinstance(at[key], (dict, list)):
                 at[key] = rng.choice([None, True, -1, 3.5, 2**70, "", "x", [], {}, [[]], {"a": 1}, [1, 2, 3, 4, 5, 6]])

@@ -44,7 +44,7 @@ def test_a_large_seed_stays_exact() -> None:
 @pytest.mark.parametrize(
     "value", ["many", "", True, None, [20], {"a": 1}, "nan", math.inf, "1e999", "9" * 400, "2 0", "1,000"]
 )
-def test_what_is_no_number_is_refused_naming_it_and_the_range(value: Any) -> None:
+def test_what_is_not_a_number_is_refused_naming_it_and_the_range(value: Any) -> None:
     with pytest.raises(tool.BadArgument) as error:
         tool.fit_number(tool.Argument(value, "The argument steps"), STEPS)
     assert "The argument steps" in error.value.message

@@ -141,7 +141,7 @@ def test_a_seed_is_found_in_a_bundle_of_everything() -> None:
     assert places(nodes, "seed") == {"seed": "number.seed"}
 
 
-def test_what_a_node_showed_last_is_no_prompt() -> None:
+def test_what_a_node_showed_last_is_not_a_prompt() -> None:
     shown = parsed({"ShowText|pysssss": {"input": {"required": {"text": ["STRING", {}]}}, "output": ["STRING"]}})
     nodes = published(
         positive=("CLIPTextEncode", {"text": "shown.0", "clip": "loader.1"}),

@@ -226,11 +226,10 @@ def parse_widgets(sections: Any, order: Any = None, depth: int = 0) -> tuple[Wid
     """
     if depth > MAX_DEPTH:
         return ()
-    by_section: dict[str, dict[str, tuple[Any, Mapping[str, Any]]]] = {"required": {}, "optional": {}}
-    for section, name, kind, options in input_sections(sections):
-        by_section[section][name] = kind, options
+    inputs = list(input_sections(sections))
     widgets: list[Widget] = []
-    for section, specs in by_section.items():
+    for section in ("required", "optional"):
+        specs = {name: (kind, options) for where, name, kind, options in inputs if where == section}
         first = [name for name in list_of(object_of(order).get(section)) if name in specs]
         upload_slots = 0
         for name in dict.fromkeys([*first, *specs]):

@@ -59,7 +59,7 @@ def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> Any:
     )
 
 
-DECIMAL_COMMA = re.compile(r"(\d+),(\d{1,2})")  # as in "7,5"; "1,000" may mean a thousand, and is refused
+DECIMAL_COMMA = re.compile(r"^(\d+),(\d{1,2})$")  # as in "7,5"; "1,000" may mean a thousand, and is refused
 
 
 def fit_number(wanted: Argument, spec: InputSpec) -> tuple[float, str]:
@@ -68,8 +68,8 @@ def fit_number(wanted: Argument, spec: InputSpec) -> tuple[float, str]:
     INT gives an `int`, FLOAT a `float`. Raises `BadArgument` for anything that is not a finite number.
     """
     value = wanted.value
-    if isinstance(value, str) and (comma := DECIMAL_COMMA.fullmatch(value.strip())):
-        value = f"{comma[1]}.{comma[2]}"
+    if isinstance(value, str):
+        value = DECIMAL_COMMA.sub(r"\1.\2", value.strip())
     number = as_number(value)
     if number is None:
         kind = "a whole number" if spec.type == "INT" else "a number"

@@ -49,17 +49,19 @@ def read_json(text: str) -> Any:
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of a JSON text. Raises `WorkflowRefused` where a node or a workflow in it has another one's name."""
+    """An object of a JSON text. Raises `WorkflowRefused` for two nodes, or two workflows, of one name."""
     merged = dict(pairs)
     if len(merged) == len(pairs):
         return merged
     seen: set[str] = set()
     for name, value in pairs:
-        if name in seen and isinstance(value, dict) and "class_type" in value:
+        if name not in seen:
+            seen.add(name)
+            continue
+        if isinstance(value, dict) and "class_type" in value:
             raise WorkflowRefused(f'Two nodes of the workflow have the id "{shortened(name)}".')
-        if name in seen and (is_ui_format(value) or is_api_format(value)):
+        if is_ui_format(value) or is_api_format(value):
             raise WorkflowRefused(f'Two workflows have the name "{shortened(name)}".', "Rename one of them.")
-        seen.add(name)
     return merged
 
 
@@ -67,11 +69,15 @@ def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 # bracket, and everything else. None of these patterns looks beyond its own end, so the time to read a text is linear in
 # its length, whatever it holds.
 JSON_PART = re.compile(r'"|/\*|//[^\n]*|%\w+%|[,}\]]|[^\s"/%,}\]]+|[/%]')
-REST_OF_STRING = re.compile(r'(?:[^"\\]++|\\.)*+"', re.DOTALL)
+# What follows the beginning of a string and of a comment, to its end.
+RESTS = {
+    '"': re.compile(r'(?:[^"\\]++|\\.)*+"', re.DOTALL),
+    "/*": re.compile(r".*?\*/", re.DOTALL),
+}
 
 
 def tidied(text: str) -> str:
-    """Text without what people write into JSON by hand: comments, a comma behind the last item, bare placeholders.
+    """Text without what people write into JSON by hand: comments, a comma after the last item, bare placeholders.
 
     `{"steps": %steps%, /* few */}` becomes `{"steps": "%steps%" }`. Where a string or a comment never ends, the rest of
     the text stays as it is: it is not JSON in any case.
@@ -79,34 +85,24 @@ def tidied(text: str) -> str:
     parts: list[str] = []
     comma: int | None = None  # its place in `parts`, while only white space and comments have followed it
     place = 0
-    while begin := JSON_PART.search(text, place):
-        token = begin[0]
-        end = _end_of_part(text, begin)
-        if end is None:
-            return "".join(parts) + text[place:]
-        parts.append(text[place : begin.start()])
+    while part := JSON_PART.search(text, place):
+        token, end = part[0], part.end()
+        if token in RESTS:
+            rest = RESTS[token].match(text, end)
+            if rest is None:
+                return "".join(parts) + text[place:]
+            token, end = token + rest[0], rest.end()
+        parts.append(text[place : part.start()])
         place = end
         if token.startswith(("/*", "//")):
             continue
         if token in ("}", "]") and comma is not None:
             parts[comma] = ""
         comma = len(parts) if token == "," else None
-        part = text[begin.start() : end]
         if token[0] == "%" and len(token) > 1:
-            part = f'"{part}"'
-        parts.append(part)
+            token = f'"{token}"'
+        parts.append(token)
     return "".join(parts) + text[place:]
-
-
-def _end_of_part(text: str, begin: re.Match[str]) -> int | None:
-    """Where a part of JSON ends, by its beginning; None for a string or a comment that never does."""
-    if begin[0] == "/*":
-        close = text.find("*/", begin.end())
-        return None if close < 0 else close + 2
-    if begin[0] == '"':
-        rest = REST_OF_STRING.match(text, begin.end())
-        return rest.end() if rest else None
-    return begin.end()
 
 
 # A hint for whatever is given as a workflow and is not one.

@@ -113,7 +113,8 @@ def read_values(node: UINode, known: NodeDefinition) -> dict[str, SavedValue]:
             saved[name] = SavedValue(value, widget)
     if known.class_type == "CustomCombo":  # its second output needs these values, which no definition lists
         for number, value in enumerate(slots.left):
-            saved[f"option{number}" if number else "index"] = SavedValue(value)
+            name = f"option{number}" if number else "index"
+            saved[name] = SavedValue(value)
     return saved
 
 
