@@ -1274,7 +1274,7 @@ def node_title(graph: Graph, node_id: str) -> str:
 #
 # A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
 #
-# The page changes texts each time before it sends a workflow, and a client that posts the workflow itself has to do the
+# The page changes texts every time before it sends a workflow. A client that posts the workflow itself has to do the
 # same. `as_sent` does it to a graph in the API format:
 #
 #     "a {red|blue} fox // draft"                         becomes  "a blue fox "      in texts with `dynamicPrompts`
@@ -1323,7 +1323,9 @@ def _file_prefix(text: str, named: Graph, now: datetime) -> str:
     def replacement(found: re.Match[str]) -> str:
         name, dot, widget = found[1].partition(".")
         if not dot or "." in widget:
-            return format_date(found[1][5:], now) if name.startswith("date:") else found[0]
+            if not name.startswith("date:"):
+                return found[0]
+            return format_date(found[1].removeprefix("date:"), now)
         value = node_inputs(named.get(name)).get(widget)
         if not isinstance(value, (str, int, float)):  # a link, a list, or a widget that the node does not have
             return found[0]
@@ -1458,9 +1460,8 @@ def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> Any:
     if name is not None:
         return choices[names.index(name)]
     offer = "There are:" if len(names) <= 8 else f"The closest of {len(names)} choices are:"
-    raise ValueOutOfRange(
-        f'{wanted.name} is "{shortened(text)}", which is not on offer.', f"{offer} {quoted(closest(text, names, 8))}."
-    )
+    message = f'{wanted.name} is "{shortened(text)}", which is not on offer.'
+    raise ValueOutOfRange(message, f"{offer} {quoted(closest(text, names, 8))}.")
 
 
 DECIMAL_COMMA = re.compile(r"^(\d+),(\d{1,2})$")  # as in "7,5"; "1,000" may mean a thousand, and is refused
@@ -1486,9 +1487,10 @@ def fit_number(wanted: Argument, spec: InputSpec) -> tuple[float, str]:
     if spec.maximum is not None:
         fitted = min(fitted, spec.maximum)
     fitted = round(fitted) if spec.type == "INT" else float(fitted)
-    if fitted == number:
-        return fitted, ""
-    return fitted, f"{wanted.name} {shortened(wanted.value, 20)} was changed to {fitted}"
+    note = ""
+    if fitted != number:
+        note = f"{wanted.name} {shortened(wanted.value, 20)} was changed to {fitted}"
+    return fitted, note
 
 
 def fit_size(asked: Size | tuple[float, float], megapixels: float, width: InputSpec, height: InputSpec) -> Size:
@@ -2073,7 +2075,8 @@ class Tracer:
         if link.origin == SUBGRAPH_INPUT:
             if scope.outer is None or link.slot >= len(scope.graph.inputs):
                 return None
-            return scope.outer, _link_of(scope.entries.get(scope.graph.inputs[link.slot].name))
+            port = scope.graph.inputs[link.slot]
+            return scope.outer, _link_of(scope.entries.get(port.name))
         node = scope.graph.nodes.get(link.origin)
         return self._through(scope, node, link.slot, wanted) if node else None
 

@@ -54,9 +54,8 @@ def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> Any:
     if name is not None:
         return choices[names.index(name)]
     offer = "There are:" if len(names) <= 8 else f"The closest of {len(names)} choices are:"
-    raise ValueOutOfRange(
-        f'{wanted.name} is "{shortened(text)}", which is not on offer.', f"{offer} {quoted(closest(text, names, 8))}."
-    )
+    message = f'{wanted.name} is "{shortened(text)}", which is not on offer.'
+    raise ValueOutOfRange(message, f"{offer} {quoted(closest(text, names, 8))}.")
 
 
 DECIMAL_COMMA = re.compile(r"^(\d+),(\d{1,2})$")  # as in "7,5"; "1,000" may mean a thousand, and is refused
@@ -82,9 +81,10 @@ def fit_number(wanted: Argument, spec: InputSpec) -> tuple[float, str]:
     if spec.maximum is not None:
         fitted = min(fitted, spec.maximum)
     fitted = round(fitted) if spec.type == "INT" else float(fitted)
-    if fitted == number:
-        return fitted, ""
-    return fitted, f"{wanted.name} {shortened(wanted.value, 20)} was changed to {fitted}"
+    note = ""
+    if fitted != number:
+        note = f"{wanted.name} {shortened(wanted.value, 20)} was changed to {fitted}"
+    return fitted, note
 
 
 def fit_size(asked: Size | tuple[float, float], megapixels: float, width: InputSpec, height: InputSpec) -> Size:

@@ -1,6 +1,6 @@
 """A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
 
-The page changes texts each time before it sends a workflow, and a client that posts the workflow itself has to do the
+The page changes texts every time before it sends a workflow. A client that posts the workflow itself has to do the
 same. `as_sent` does it to a graph in the API format:
 
     "a {red|blue} fox // draft"                         becomes  "a blue fox "      in texts with `dynamicPrompts`
@@ -57,7 +57,9 @@ def _file_prefix(text: str, named: Graph, now: datetime) -> str:
     def replacement(found: re.Match[str]) -> str:
         name, dot, widget = found[1].partition(".")
         if not dot or "." in widget:
-            return format_date(found[1][5:], now) if name.startswith("date:") else found[0]
+            if not name.startswith("date:"):
+                return found[0]
+            return format_date(found[1].removeprefix("date:"), now)
         value = node_inputs(named.get(name)).get(widget)
         if not isinstance(value, (str, int, float)):  # a link, a list, or a widget that the node does not have
             return found[0]

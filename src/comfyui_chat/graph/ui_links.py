@@ -120,7 +120,8 @@ class Tracer:
         if link.origin == SUBGRAPH_INPUT:
             if scope.outer is None or link.slot >= len(scope.graph.inputs):
                 return None
-            return scope.outer, _link_of(scope.entries.get(scope.graph.inputs[link.slot].name))
+            port = scope.graph.inputs[link.slot]
+            return scope.outer, _link_of(scope.entries.get(port.name))
         node = scope.graph.nodes.get(link.origin)
         return self._through(scope, node, link.slot, wanted) if node else None
 
