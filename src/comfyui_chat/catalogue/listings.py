@@ -41,40 +41,49 @@ async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: st
     """The workflows whose names or descriptions hold all words of `search`, and whether this server can run them. When
     none does, the most similar names."""
     listing = await catalogue.entries(server)
-    entries = listing.entries
     words = search.lower().split()
-    found = [entry for entry in entries if all(word in f"{entry.name} {entry.description}".lower() for word in words)]
-    looked_at = await gather(4, [functools.partial(look_into, server, entry) for entry in found[:LISTED]])
-    answer: dict[str, Any] = {"workflows": looked_at}
-    if len(found) > LISTED:
-        answer["more"] = f"{len(found) - LISTED} more: {quoted(entry.name for entry in found[LISTED : 2 * LISTED])}"
-    if not found:
-        answer["closest"] = closest(search, [entry.name for entry in entries], 5)
+    matching = [entry for entry in listing.entries if _has_words(f"{entry.name} {entry.description}", words)]
+    checks = [functools.partial(look_into, server, entry) for entry in matching[:LISTED]]
+    answer: dict[str, Any] = {"workflows": await gather(4, checks)}
+    if len(matching) > LISTED:
+        next_names = quoted(entry.name for entry in matching[LISTED : 2 * LISTED])
+        answer["more"] = f"{len(matching) - LISTED} more: {next_names}"
+    if not matching:
+        answer["closest"] = closest(search, [entry.name for entry in listing.entries], 5)
     if listing.problems:
         answer["problems"] = list(listing.problems)
     return answer
 
 
+def _has_words(text: str, words: Sequence[str]) -> bool:
+    """Whether a text holds all of these words, which are in lower case."""
+    lower = text.lower()
+    return all(word in lower for word in words)
+
+
 async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
-    """A few words about a workflow: name, task, source, description, and where this server cannot run it, why. Raises
+    """A few words about a workflow: name, task, source, description, and if this server cannot run it, why. Raises
     `ServerUnreachable` and `ServerGone`; any other error is the reason."""
-    task, about, problem = entry.task, entry.description, ""
+    task = entry.task
+    about = entry.description
+    problem = ""
     try:
         if entry.needs:
             await fit_entry(server, entry, None)
         else:
-            choice = await fit_saved(server, entry, None)
-            graph = choice.workflow.graph
-            task = task or guess_task(graph, choice.definitions)
-            about = about or " with ".join(filter(None, [task.replace("_", " "), choice.model]))
-            missing = list(choice.absent.values())
-            problem = f"needs {'; '.join(missing[:3])}" if missing else ""
+            fitted = await fit_saved(server, entry, None)
+            task = task or guess_task(fitted.workflow.graph, fitted.definitions)
+            about = about or " with ".join(filter(None, [task.replace("_", " "), fitted.model]))
+            if fitted.absent:
+                problem = f"needs {'; '.join(list(fitted.absent.values())[:3])}"
     except (ServerUnreachable, ServerGone):
         raise
     except ComfyUIError as error:
         problem = error.message.removeprefix(f'The workflow "{entry.name}" ')
     line = {"name": entry.name, "task": task, "source": entry.source, "about": shortened(about, 200)}
-    return line | ({"cannot run": shortened(problem, 160)} if problem else {})
+    if problem:
+        line["cannot run"] = shortened(problem, 160)
+    return line
 
 
 async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, Any]:
@@ -85,33 +94,35 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, An
     except NodeNotInstalled as refused:  # there is no more to tell about a graph that cannot be converted
         return {"name": entry.name, "source": entry.source, "cannot run": refused.message}
     graph = workflow.graph
-    inputs = {name: _input_line(workflow, name, definitions) for name in workflow.parameters}
-    taken = {target.widget for targets in workflow.parameters.values() for target in targets}
     files = file_inputs(graph, definitions)
-    taken |= {file.target for file in files}
-    others = [name for name, target in workflow.widgets.items() if target not in taken]
-    other_lines = {name: _input_line(workflow, name, definitions) for name in others[:NAMED]}
-    if len(others) > NAMED:
-        other_lines["…"] = f"{len(others) - NAMED} more"
     answer = {
         "name": entry.name,
         "source": entry.source,
         "task": entry.task or guess_task(graph, definitions),
         "about": entry.description,
-        "inputs": inputs,
-        "other inputs": other_lines,
+        "inputs": {name: _input_line(workflow, name, definitions) for name in workflow.parameters},
+        "other inputs": _other_input_lines(workflow, files, definitions),
         "files": await asyncio.to_thread(_file_lines, graph, files, definitions),
         "makes": [f'{kind} ("{title}")' for title, kind in outputs(graph, definitions)],
         "models": await _model_lines(server, entry, workflow),
         "missing nodes": list(missing_nodes(graph, definitions)),
     }
     answer = {name: value for name, value in answer.items() if value}
-    note = "To show the user the graph, copy `diagram` into the answer as it is."
-    return answer | {"diagram": f"```mermaid\n{mermaid(graph, definitions)}\n```", "note": note}
+    answer["diagram"] = f"```mermaid\n{mermaid(graph, definitions)}\n```"
+    answer["note"] = "To show the user the graph, copy `diagram` into the answer as it is."
+    return answer
 
 
-# Names of inputs whose values are not told to anybody.
-SECRET_INPUT = re.compile(r"(^|[._ ])(api_?)?(key|token|secret|password)$", re.IGNORECASE)
+def _other_input_lines(workflow: Workflow, files: Sequence[FileInput], definitions: Definitions) -> dict[str, str]:
+    """The lines of the first inputs that neither a parameter sets nor a file goes into, and how many more there are."""
+    taken = {file.target for file in files}
+    for targets in workflow.parameters.values():
+        taken.update(target.widget for target in targets)
+    names = [name for name, target in workflow.widgets.items() if target not in taken]
+    lines = {name: _input_line(workflow, name, definitions) for name in names[:NAMED]}
+    if len(names) > NAMED:
+        lines["…"] = f"{len(names) - NAMED} more"
+    return lines
 
 
 def _input_line(workflow: Workflow, name: str, definitions: Definitions) -> str:
@@ -121,26 +132,39 @@ def _input_line(workflow: Workflow, name: str, definitions: Definitions) -> str:
         return f"{spec.type}, random unless given"
     parts = [spec.type]
     if spec.choices:
-        more = f" and {len(spec.choices) - SHOWN_CHOICES} more" if len(spec.choices) > SHOWN_CHOICES else ""
-        parts.append(f"one of {quoted(shortened(choice, 60) for choice in spec.choices[:SHOWN_CHOICES])}{more}")
+        choices = quoted(shortened(choice, 60) for choice in spec.choices[:SHOWN_CHOICES])
+        more = len(spec.choices) - SHOWN_CHOICES
+        parts.append(f"one of {choices} and {more} more" if more > 0 else f"one of {choices}")
     elif spec.minimum is not None and spec.maximum is not None:
         parts.append(f"{spec.minimum:g} to {spec.maximum:g}")
-    value = workflow.value(name)
-    if SECRET_INPUT.search(name):
-        parts.append("is set" if value else "is not set")
-    elif value is None:
-        parts.append("has to be given")
-    else:
-        parts.append(f'now "{shortened(value, 120)}"' if isinstance(value, str) else f"now {shortened(value, 40)}")
+    parts.append(_value_now(name, workflow.value(name)))
     return ", ".join(parts)
+
+
+# Names of inputs whose values are not told to anybody.
+SECRET_INPUT = re.compile(r"(^|[._ ])(api_?)?(key|token|secret|password)$", re.IGNORECASE)
+
+
+def _value_now(name: str, value: Any) -> str:
+    """What an input holds, as far as anybody may know: "now 20", 'now "a red fox"', "is set"."""
+    if SECRET_INPUT.search(name):
+        return "is set" if value else "is not set"
+    if value is None:
+        return "has to be given"
+    if isinstance(value, str):
+        return f'now "{shortened(value, 120)}"'
+    return f"now {shortened(value, 40)}"
 
 
 def _file_lines(graph: Graph, files: Sequence[FileInput], definitions: Definitions) -> list[str]:
     """The files that a graph takes, and which of them it can do without: 'image and mask for "Photo", optional'."""
     lines = []
     for file in files[:MAX_INPUT_FILES]:
-        optional = without_files(graph, [file.target], definitions) is not None
-        lines.append(f'{file.kind}{" and mask" * file.masked} for "{file.title}"{", optional" * optional}')
+        kind = f"{file.kind} and mask" if file.masked else file.kind
+        line = f'{kind} for "{file.title}"'
+        if without_files(graph, [file.target], definitions) is not None:
+            line += ", optional"
+        lines.append(line)
     return lines
 
 
@@ -153,11 +177,12 @@ async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) 
     definitions = await server.define_anew({}, loaders, DOUBT_SECONDS)
     for file in model_files(workflow.graph, definitions):
         choices = workflow.widget_spec(file.target, definitions).names
-        like = needs[file.target].rank(choices) if file.target in needs else []
-        name = next(iter(like), None) or find_name(file.file, choices)
-        state = "not known" if file.installed is None else "not installed"
-        if name:
-            state = "installed" if name == file.file else f'installed as "{name}"'
+        ranked = needs[file.target].rank(choices) if file.target in needs else []
+        installed = next(iter(ranked), None) or find_name(file.file, choices)
+        if installed:
+            state = "installed" if installed == file.file else f'installed as "{installed}"'
+        else:
+            state = "not known" if file.installed is None else "not installed"
         lines[f"{file.folder}/{file.file}"] = state
     return lines
 
@@ -185,28 +210,40 @@ SAMPLING_KINDS = {"samplers": "sampler_name", "schedulers": "scheduler"}  # the 
 async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str, Any]:
     """The installed models of a kind whose names hold all words of `search`. Without a kind: how many there are of
     each, or those that `search` finds in all of them. Raises `BadArgument` for a kind that does not exist."""
-    folders = await server.names("/models") or list(USUAL_KINDS)
-    kinds = [*USUAL_KINDS, "embeddings", *SAMPLING_KINDS]
-    kinds += [name for name in folders if name not in kinds and name not in ("configs", "custom_nodes")]
-    plain = {simplified(name.replace("-", "_")): name for name in [*MODEL_KINDS, *kinds]}
-    asked = plain.get(simplified(kind.replace("-", "_")), kind.strip())
-    asked = MODEL_KINDS.get(asked, asked)
-    if asked and asked not in kinds:
-        raise BadArgument(f'There is no kind of model "{shortened(kind)}".', f"There are: {quoted(kinds)}.")
+    kinds = await _model_kinds(server)
     words = search.lower().split()
-    found: dict[str, list[str]] = {}
-    for name in [asked] if asked else kinds:
-        names = await _models_of(server, name)
-        found[name] = [model for model in names if all(word in model.lower() for word in words)]
-        if asked and words and not found[name] and names:
-            return {"kind": name, "found": 0, "closest": closest(search, names, 5), "installed": len(names)}
-    if not asked and not words:
-        return {"installed": {name: len(names) for name, names in found.items() if names}}
-    if not asked:
-        found = {name: names for name, names in found.items() if names}
-    answer: dict[str, Any] = {name: names[:NAMED] for name, names in found.items()}
-    cut = {name: len(names) - NAMED for name, names in found.items() if len(names) > NAMED}
-    return answer | ({"more": cut} if cut else {})
+    asked_kind = _read_kind(kind, kinds)
+    if asked_kind:
+        names = await _models_of(server, asked_kind)
+        matching = [name for name in names if _has_words(name, words)]
+        if names and not matching:
+            return {"kind": asked_kind, "found": 0, "closest": closest(search, names, 5), "installed": len(names)}
+        return _first_models({asked_kind: matching})
+    models: dict[str, list[str]] = {}
+    for each_kind in kinds:
+        matching = [name for name in await _models_of(server, each_kind) if _has_words(name, words)]
+        if matching:
+            models[each_kind] = matching
+    if not words:
+        return {"installed": {each_kind: len(names) for each_kind, names in models.items()}}
+    return _first_models(models)
+
+
+async def _model_kinds(server: ComfyUIServer) -> list[str]:
+    """All kinds that can be asked for: ComfyUI's usual ones, then the other folders of this server."""
+    folders = await server.names("/models") or USUAL_KINDS
+    kinds = [*USUAL_KINDS, "embeddings", *SAMPLING_KINDS]
+    return kinds + [name for name in folders if name not in kinds and name not in ("configs", "custom_nodes")]
+
+
+def _read_kind(kind: str, kinds: Sequence[str]) -> str:
+    """The one of `kinds` that somebody means by "LoRA" or "text-encoder"; "" for all. Raises `BadArgument`."""
+    known = {simplified(name.replace("-", "_")): name for name in [*MODEL_KINDS, *kinds]}
+    name = known.get(simplified(kind.replace("-", "_")), kind.strip())
+    name = MODEL_KINDS.get(name, name)
+    if name and name not in kinds:
+        raise BadArgument(f'There is no kind of model "{shortened(kind)}".', f"There are: {quoted(kinds)}.")
+    return name
 
 
 async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
@@ -215,7 +252,17 @@ async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
         sampler = await server.define("KSampler")
         spec = sampler.inputs.get(SAMPLING_KINDS[kind]) if sampler else None
         return [str(choice) for choice in spec.choices] if spec else []
-    return await server.names("/embeddings" if kind == "embeddings" else f"/models/{quote(kind, safe='')}") or []
+    route = "/embeddings" if kind == "embeddings" else f"/models/{quote(kind, safe='')}"
+    return await server.names(route) or []
+
+
+def _first_models(models: Mapping[str, list[str]]) -> dict[str, Any]:
+    """The answer that lists models, kind -> names, cut to `NAMED` of each kind; "more" tells how many were cut off."""
+    answer: dict[str, Any] = {kind: names[:NAMED] for kind, names in models.items()}
+    cut = {kind: len(names) - NAMED for kind, names in models.items() if len(names) > NAMED}
+    if cut:
+        answer["more"] = cut
+    return answer
 
 
 def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -229,19 +276,25 @@ def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     fills in what no other has.
     """
     merged: dict[str, Any] = {}
-    for answer in sorted(answers, key=lambda one: one.get("found") == 0):
+    for answer in sorted(answers, key=lambda each: each.get("found") == 0):
         for key, value in answer.items():
-            held = merged.get(key)
+            earlier = merged.get(key)
             if key == "workflows":
-                lines = {line["name"]: line for line in held or ()}
-                for line in value:
-                    if "cannot run" in lines.get(line["name"], {"cannot run": ""}):
-                        lines[line["name"]] = line
-                merged[key] = list(lines.values())
-            elif isinstance(held, list) and isinstance(value, list):
-                merged[key] = list(dict.fromkeys([*held, *value]))
-            elif isinstance(held, dict) and isinstance(value, dict):
-                merged[key] = {name: max(held.get(name, 0), value.get(name, 0)) for name in {**held, **value}}
+                merged[key] = _merged_lines(earlier or [], value)
+            elif isinstance(earlier, list) and isinstance(value, list):
+                merged[key] = list(dict.fromkeys([*earlier, *value]))
+            elif isinstance(earlier, dict) and isinstance(value, dict):
+                merged[key] = {name: max(earlier.get(name, 0), value.get(name, 0)) for name in {**earlier, **value}}
             elif key != "found" or not merged:
                 merged.setdefault(key, value)
     return merged
+
+
+def _merged_lines(lines: Sequence[Mapping[str, str]], others: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
+    """The lines of two lists of workflows, one for each name: the first by which it can run, or the last."""
+    by_name = {line["name"]: line for line in lines}
+    for line in others:
+        name = line["name"]
+        if name not in by_name or "cannot run" in by_name[name]:
+            by_name[name] = line
+    return list(by_name.values())
