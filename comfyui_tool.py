@@ -8256,8 +8256,8 @@ CHANGING = ("image_edit", "image_to_image")  # those of a request to change pict
 STRANGE_FILES = 24  # how many files whose names tell nothing have their metadata looked at
 AS_SAVED = Family("", "", None, {})  # the family of a workflow that is not bundled: nothing of its own to set
 FETCH = (  # the hint to a list of missing model files
-    "Files go into ComfyUI's models folder, and others whose names are alike will do; "
-    "in brackets is the repository on Hugging Face."
+    "Files go into ComfyUI's models folder, and others with similar names will do; "
+    "the repository on Hugging Face is in brackets."
 )
 Offer = Callable[[], Awaitable[InputFile]]  # reads a file that may be used; it is not read until it is needed
 
@@ -8293,30 +8293,39 @@ class Request:
     def room_in(self, inputs: Sequence[FileInput]) -> int:
         """How many pictures these inputs have room for. Where they take a mask and none is given by itself, there is
         room for one more: the last picture may be the mask."""
-        masked = self.mask is None and any(item.takes_mask for item in inputs)
-        return sum(item.kind == "image" for item in inputs) + masked
+        room = sum(item.kind == "image" for item in inputs)
+        if self.mask is None and any(item.takes_mask for item in inputs):
+            room += 1
+        return room
 
     @property
     def called(self) -> str:
         """What the files that come of it are named after: the prompt, wherever it was given, or the workflow."""
+        if self.prompt:
+            return self.prompt
         named = self.inputs.get("prompt") or self.workflow
-        return str(self.prompt or (named.value if named else ""))
+        return str(named.value) if named else ""
 
     def insisting(self) -> "Request":
         """The same request, insisting on the model or the workflow of a valve as if it were an argument, so that a
         server that has it is found first."""
         model, workflow = self.model, self.workflow
-        if workflow is None and model:
+        if model and not workflow:
             return replace(self, model=replace(model, level=0))
-        return replace(self, workflow=replace(workflow, level=0)) if workflow and not model else self
+        if workflow and not model:
+            return replace(self, workflow=replace(workflow, level=0))
+        return self
 
     def against_author(self) -> "Request":
         """The same request for a workflow that stays as its author saved it: size and negative prompt of a valve with
         less right than what named the workflow are dropped."""
         level = self.workflow.level if self.workflow else 0
-        size, negative_prompt = (
-            None if wanted and wanted.level > level else wanted for wanted in (self.size, self.negative_prompt)
-        )
+        size = self.size
+        if size and size.level > level:
+            size = None
+        negative_prompt = self.negative_prompt
+        if negative_prompt and negative_prompt.level > level:
+            negative_prompt = None
         return replace(self, size=size, negative_prompt=negative_prompt)
 
 
@@ -8339,6 +8348,10 @@ class FittedWorkflow:
         """Whether it is to run as somebody saved it: what its author chose stays unless the call says otherwise."""
         return self.family.megapixels is None
 
+    def noting(self, note: str) -> "FittedWorkflow":
+        """The same with one more note."""
+        return replace(self, notes=(*self.notes, note))
+
 
 async def choose(server: ComfyUIServer, request: Request, catalogue: Catalogue = Catalogue()) -> FittedWorkflow:
     """The workflow that is asked for by name, else the first bundled one that fits the request's tasks, its pictures,
@@ -8348,45 +8361,46 @@ async def choose(server: ComfyUIServer, request: Request, catalogue: Catalogue =
     When a model and a workflow do not go together, the one asked for with less right (a valve against an argument)
     gives way. Raises `UnknownWorkflow`, `ModelNotInstalled`, `NodeNotInstalled`, `BadArgument`, and as the server does.
     """
-    if request.workflow:
-        try:
-            named = await catalogue.find(server, request.workflow)
-        except UnknownWorkflow:
-            task = re.sub(r"[\s-]+", "_", str(request.workflow.value).strip().lower())
-            if task not in {entry.task for entry in bundled_entries()}:
-                raise
-            return await _choose_for(server, replace(request, tasks=(task,)))
-        return await _choose_named(server, request, named)
-    return await _choose_for(server, request)
+    workflow = request.workflow
+    if workflow is None:
+        return await _choose_for(server, request)
+    try:
+        entry = await catalogue.find(server, workflow)
+    except UnknownWorkflow:
+        task = re.sub(r"[\s-]+", "_", str(workflow.value).strip().lower())
+        if task not in {entry.task for entry in bundled_entries()}:
+            raise
+        return await _choose_for(server, replace(request, tasks=(task,)))
+    return await _choose_named(server, request, workflow, entry)
 
 
-async def _choose_named(server: ComfyUIServer, request: Request, named: Entry) -> FittedWorkflow:
-    """The workflow that is named, with the model that is named. Where the two do not go together, the one with less
-    right is left out. A workflow of a valve is also left out when it does not take the files that were given."""
-    model, level = request.model, request.workflow.level if request.workflow else 0
-    fit = fit_entry if named.needs else fit_saved
-    if not named.needs and model and model.level > level:
+async def _choose_named(server: ComfyUIServer, request: Request, workflow: Argument, entry: Entry) -> FittedWorkflow:
+    """The entry that the argument `workflow` names, with the model that is named. Where the two do not go together, the
+    one with less right is left out. A workflow of a valve is also left out when it does not take the files that were
+    given."""
+    fit = fit_entry if entry.needs else fit_saved
+    model = request.model
+    if model and not entry.needs and model.level > workflow.level:
         model = None  # a valve does not change what somebody saved
     try:
-        choice = await fit(server, named, model)
+        fitted = await fit(server, entry, model)
     except ModelNotInstalled:
-        if model is None or model.level == level:
+        if model is None or model.level == workflow.level:
             raise
-        if model.level < level:
+        if model.level < workflow.level:
             return await _choose_for(server, request)
-        choice = await fit(server, named, None)
-        other = f'"{shortened(model.value)}" does not go with the workflow "{named.name}" and was left out'
-        choice = replace(choice, notes=(*choice.notes, f"{model.name} {other}"))
-    if level and request.workflow and not _takes(choice, request):  # the files given go before a valve
-        choice = await _choose_for(server, request)
-        note = f'{request.workflow.name} names "{named.name}", which does not take what was given, and was left out'
-        choice = replace(choice, notes=(*choice.notes, note))
-    return choice
+        fitted = await fit(server, entry, None)
+        model_name = f'{model.name} "{shortened(model.value)}"'
+        fitted = fitted.noting(f'{model_name} does not go with the workflow "{entry.name}" and was left out')
+    if workflow.level == 0 or _takes(fitted, request):
+        return fitted
+    fitted = await _choose_for(server, request)  # the files that were given go before a valve
+    return fitted.noting(f'{workflow.name} names "{entry.name}", which does not take what was given, and was left out')
 
 
-def _takes(choice: FittedWorkflow, request: Request) -> bool:
+def _takes(fitted: FittedWorkflow, request: Request) -> bool:
     """Whether a workflow has room for the request's pictures and a place for its mask."""
-    inputs = file_inputs(choice.workflow.graph, choice.definitions)
+    inputs = file_inputs(fitted.workflow.graph, fitted.definitions)
     if request.mask and not any(item.takes_mask for item in inputs):
         return False
     return request.pictures <= request.room_in(inputs)
@@ -8396,50 +8410,65 @@ async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow
     """The first bundled workflow of the first task for which everything is installed. A file that the server itself
     cannot read counts as installed only when nothing else is."""
     entries = [entry for task in request.tasks for entry in bundled_entries() if entry.task == task]
-    pictures = request.pictures
-    taking = [entry for entry in entries if request.room_in(entry.files) >= pictures]
-    if not taking:
-        most = max((request.room_in(entry.files) for entry in entries), default=0)
-        given = "A picture was" if pictures == 1 else f"{pictures} pictures were"
-        hint = f"Give at most {most}." if most else "Leave it out, or name a workflow that takes pictures."
-        raise BadArgument(f"{given} given, which no workflow takes.", hint)
-    model, began = request.model, time.monotonic()
-    # Where pictures are to be worked on, the model of a valve is only preferred: it may be made for something else.
-    models = [model, None] if model and model.level and request.tasks != TEXT_TO_IMAGE else [model]
+    with_room = [entry for entry in entries if request.room_in(entry.files) >= request.pictures]
+    if not with_room:
+        raise _too_many_pictures(request, entries)
+    began = time.monotonic()
+    models = _models_to_try(request)
+    candidates = [
+        (model, entry) for task in request.tasks for model in models for entry in with_room if entry.task == task
+    ]
     refusals: dict[str, None] = {}
     for readable in (True, False):  # a file that the server cannot read is still better than none
-        for task in request.tasks:
-            for one, entry in itertools.product(models, taking):
-                if entry.task != task:
-                    continue
-                try:
-                    return await fit_entry(server, entry, one, strict=True, readable=readable, began=began)
-                except WorkflowRefused as refused:
-                    refusals |= {refused.message: None} if one is None else {}
-    if model and len(models) == 1:
-        raise await _no_such_model(server, entries, model, f" that takes {pictures} pictures" if pictures > 1 else "")
+        for model, entry in candidates:
+            try:
+                return await fit_entry(server, entry, model, strict=True, readable=readable, began=began)
+            except WorkflowRefused as refused:
+                if model is None:
+                    refusals[refused.message] = None
+    if request.model and None not in models:
+        raise await _no_such_model(server, request, request.model, entries)
     purpose = "a picture could be made with" if request.tasks == TEXT_TO_IMAGE else "could do this"
     raise ModelNotInstalled(
         f"No model is installed that {purpose}.", f"One set of files is enough. {FETCH} {' '.join(refusals)}"
     )
 
 
+def _models_to_try(request: Request) -> list[Argument | None]:
+    """The models that a workflow may be run with, the preferred one first; None stands for whichever is installed."""
+    model = request.model
+    if model and model.level and request.tasks != TEXT_TO_IMAGE:
+        return [model, None]  # to work on pictures, since the model of the valve may be made for something else
+    return [model]
+
+
+def _too_many_pictures(request: Request, entries: Sequence[Entry]) -> BadArgument:
+    """The error where none of the workflows has room for the pictures that were given."""
+    most = max((request.room_in(entry.files) for entry in entries), default=0)
+    given = "A picture was" if request.pictures == 1 else f"{request.pictures} pictures were"
+    hint = f"Give at most {most}." if most else "Leave it out, or name a workflow that takes pictures."
+    return BadArgument(f"{given} given, which no workflow takes.", hint)
+
+
 async def _no_such_model(
-    server: ComfyUIServer, entries: Sequence[Entry], model: Argument, taking: str
+    server: ComfyUIServer, request: Request, model: Argument, entries: Sequence[Entry]
 ) -> ModelNotInstalled:
-    """The error where no workflow takes the model: it is not installed, or not of a kind that any of them runs with.
-    `taking` is what the message says of the workflows, " that takes 2 pictures"."""
+    """The error where none of the workflows takes the model: it is not installed, or not of a kind that any of them
+    runs with."""
     installed: list[str] = []
     for entry in entries:
         target = entry.needs[0].target
         definition = await server.define(entry.workflow.graph[target.node_id]["class_type"])
-        installed += definition.inputs[target.input].names if definition else ()
-    if name := find_name(str(model.value), installed):
-        return ModelNotInstalled(
-            f'The model "{name}" is installed, but no workflow{taking} is made for it, or a file beside it is missing.',
-            f"Name one of the workflows {quoted(entry.name for entry in entries)} with it to try it all the same.",
-        )
-    return _model_missing(model, list(dict.fromkeys(installed)))
+        if definition:
+            installed += definition.inputs[target.input].names
+    name = find_name(str(model.value), installed)
+    if not name:
+        return _model_missing(model, list(dict.fromkeys(installed)))
+    workflow = f"workflow that takes {request.pictures} pictures" if request.pictures > 1 else "workflow"
+    return ModelNotInstalled(
+        f'The model "{name}" is installed, but no {workflow} is made for it, or a file beside it is missing.',
+        f"Name one of the workflows {quoted(entry.name for entry in entries)} with it to try it all the same.",
+    )
 
 
 # Bundled workflows: which installed files they run with.
@@ -8460,32 +8489,39 @@ async def fit_entry(
     passes over files that the server cannot read. Lists of files that lack a named model are asked for again unless
     that was done after `began` (of `time.monotonic`; None is now). Raises `NodeNotInstalled`, `ModelNotInstalled`.
     """
-    began = time.monotonic() if began is None else began
+    if began is None:
+        began = time.monotonic()
     graph = entry.workflow.graph
     definitions = dict(await server.define_all(node["class_type"] for node in graph.values()))
     if missing_classes := missing_nodes(graph, definitions):
         raise NodeNotInstalled(f'The workflow "{entry.name}" needs the node "{missing_classes[0]}".')
-    files: dict[Target, str] = {}
+    main_need = entry.needs[0]
+    files: dict[str, str] = {}  # a need as a text -> its file: several nodes may read the same one
     missing: dict[str, None] = {}
-    for index, need in enumerate(entry.needs):
-        alike = [other.target for other in entry.needs[:index] if str(other) == str(need) and other.target in files]
-        if alike:  # several nodes read the same file
-            files[need.target] = files[alike[0]]
+    for need in entry.needs:
+        wanted_file = str(need)
+        if wanted_file in files:
             continue
-        wanted = model if index == 0 else None
-        search = FileSearch(server, need, graph[need.target.node_id]["class_type"], index == 0)
-        if wanted:
-            files[need.target] = await search.named(wanted, strict, began)
+        search = FileSearch(server, need, graph[need.target.node_id]["class_type"], need is main_need)
+        if model and need is main_need:
+            files[wanted_file] = await search.named(model, strict, began)
         elif name := await search.best(readable and not missing):
-            files[need.target] = name
+            files[wanted_file] = name
         else:
-            missing[str(need)] = None
+            missing[wanted_file] = None
     if missing:
         raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {", ".join(missing)}.', FETCH)
-    main = files[entry.needs[0].target]
-    known = f"{main} {await architecture(server, entry.needs[0].folder, main) or ''}"
-    family = next(family for family in entry.families if re.search(family.match, known, re.IGNORECASE))
-    return FittedWorkflow(entry.workflow.set(files), family, main, definitions, task=entry.task)
+    model_file = files[str(main_need)]
+    family = await _family(server, entry, model_file)
+    workflow = entry.workflow.set({need.target: files[str(need)] for need in entry.needs})
+    return FittedWorkflow(workflow, family, model_file, definitions, task=entry.task)
+
+
+async def _family(server: ComfyUIServer, entry: Entry, model_file: str) -> Family:
+    """The family that the main model belongs to, by its name and what it says of itself."""
+    about = await architecture(server, entry.needs[0].folder, model_file)
+    known = f"{model_file} {about or ''}"
+    return next(family for family in entry.families if re.search(family.match, known, re.IGNORECASE))
 
 
 @dataclass(frozen=True)
@@ -8504,7 +8540,9 @@ class FileSearch:
         for believe in (DEFINITION_SECONDS, time.monotonic() - began):
             names = await self._names(believe)
             name = find_name(str(model.value), names)
-            if name and (not strict or self.need.fits(name, await self._kind(name) or "")):
+            if name and not strict:
+                return name
+            if name and self.need.fits(name, await self._architecture(name) or ""):
                 return name
         raise _model_missing(model, names)
 
@@ -8523,12 +8561,20 @@ class FileSearch:
         for name in by_name:
             if not readable and not self.main:
                 return name
-            about = await self._kind(name)
-            if (about is not None or not readable) and self.need.fits(name, about or ""):
+            about = await self._architecture(name)
+            if readable and about is None:
+                continue
+            if self.need.fits(name, about or ""):
                 return name
-        strange = [name for name in names if name not in by_name and self.need.match] if self.main else []
-        for name in strange[:STRANGE_FILES]:
-            if (about := await self._kind(name)) and self.need.fits(name, about):
+        if self.main and self.need.match:
+            return await self._by_metadata([name for name in names if name not in by_name])
+        return None
+
+    async def _by_metadata(self, names: Sequence[str]) -> str | None:
+        """The first file that will do by what it says of itself."""
+        for name in names[:STRANGE_FILES]:
+            about = await self._architecture(name)
+            if about and self.need.fits(name, about):
                 return name
         return None
 
@@ -8537,7 +8583,7 @@ class FileSearch:
         spec = definition.inputs.get(self.need.target.input) if definition else None
         return spec.names if spec else ()
 
-    async def _kind(self, name: str) -> str | None:
+    async def _architecture(self, name: str) -> str | None:
         return await architecture(self.server, self.need.folder, name)
 
 
@@ -8545,13 +8591,14 @@ async def architecture(server: ComfyUIServer, folder: str, name: str) -> str | N
     """The kind of model that a file says it is, such as "stable-diffusion-xl-v1-base"; "" when it does not say, None
     when the server itself cannot read the file."""
     about = await server.model_metadata(folder, name)
-    keys = ("modelspec.architecture", "ss_base_model_version")
-    return None if about is None else next((str(about[key]) for key in keys if about.get(key)), "")
+    if about is None:
+        return None
+    return str(about.get("modelspec.architecture") or about.get("ss_base_model_version") or "")
 
 
 def _model_missing(model: Argument, choices: Sequence[str]) -> ModelNotInstalled:
-    known = closest(str(model.value), choices)
-    hint = f"Installed are: {quoted(known)}." if known else "No model is installed for this workflow."
+    similar = closest(str(model.value), choices)
+    hint = f"Installed are: {quoted(similar)}." if similar else "No model is installed for this workflow."
     return ModelNotInstalled(f'{model.name} is "{shortened(model.value)}", and no such model is installed.', hint)
 
 
@@ -8563,19 +8610,21 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
     model files under the names that they have on this server. Files that are not there are noted as `absent`. Raises
     `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`, and as the server does."""
     workflow, definitions = await read_entry(server, entry)
-    if missing := missing_nodes(workflow.graph, definitions):
-        refused = _nodes_missing(missing)
-        raise NodeNotInstalled(f'The workflow "{entry.name}" cannot be used. {refused.message}')
+    missing = missing_nodes(workflow.graph, definitions)
+    if missing:
+        raise NodeNotInstalled(f'The workflow "{entry.name}" cannot be used. {_nodes_missing(missing).message}')
     check_links(workflow.graph, definitions)
     try:
-        choice = await asyncio.to_thread(_fit_files, workflow, definitions, model)
-        places: Iterable[Target | None] = choice.absent
+        fitted = await asyncio.to_thread(_fit_files, workflow, definitions, model)
+        doubtful = list(fitted.absent)
     except ModelNotInstalled:
-        places = [place for target in workflow.parameters["model"] for place in (target, target.reader)]
-    if stale := {workflow.graph[place.node_id]["class_type"] for place in places if place}:
+        doubtful = list(workflow.parameters["model"])
+        doubtful += [target.reader for target in doubtful if target.reader]
+    stale = {workflow.graph[target.node_id]["class_type"] for target in doubtful}
+    if stale:
         definitions = await server.define_anew(definitions, stale, DOUBT_SECONDS)
-        choice = await asyncio.to_thread(_fit_files, workflow, definitions, model)
-    return choice
+        fitted = await asyncio.to_thread(_fit_files, workflow, definitions, model)
+    return fitted
 
 
 async def read_entry(server: ComfyUIServer, entry: Entry) -> tuple[Workflow, Definitions]:
@@ -8583,15 +8632,19 @@ async def read_entry(server: ComfyUIServer, entry: Entry) -> tuple[Workflow, Def
     definitions of its nodes, as far as the server has them. Raises `WorkflowRefused` and its kin, naming the workflow,
     and as the server does."""
     try:
-        raw = entry.graph if entry.graph is not None else await server.saved_workflow(entry.path)
+        raw = entry.graph
+        if raw is None:
+            raw = await server.saved_workflow(entry.path)
         if is_ui_format(raw):
             live = await asyncio.to_thread(live_nodes, raw)
             definitions = await server.define_all(class_types(live))
-            if missing := strange_types(live, definitions):
+            missing = strange_types(live, definitions)
+            if missing:
                 raise _nodes_missing(missing)
             graph, dynamic = await asyncio.to_thread(read_ui, live, definitions)
         else:
-            graph, dynamic = clean(raw), frozenset()
+            graph = clean(raw)
+            dynamic = frozenset()
             definitions = await server.define_all(node["class_type"] for node in graph.values())
         return await asyncio.to_thread(Workflow.parse, entry.name, graph, definitions, dynamic), definitions
     except WorkflowRefused as refused:
@@ -8600,39 +8653,55 @@ async def read_entry(server: ComfyUIServer, entry: Entry) -> tuple[Workflow, Def
 
 
 def _nodes_missing(names: Sequence[str]) -> NodeNotInstalled:
-    more = f" and {len(names) - 5} more" if len(names) > 5 else ""
-    return NodeNotInstalled(
-        f"It needs nodes that this ComfyUI does not have: {quoted(shortened(name) for name in names[:5])}{more}."
-    )
+    listed = quoted(shortened(name) for name in names[:5])
+    if len(names) > 5:
+        listed += f" and {len(names) - 5} more"
+    return NodeNotInstalled(f"It needs nodes that this ComfyUI does not have: {listed}.")
 
 
 def _fit_files(workflow: Workflow, definitions: Definitions, model: Argument | None) -> FittedWorkflow:
     """The workflow with the files that are installed, by these definitions. A file that no output needs may be missing
     without a word. Raises `ModelNotInstalled` when the model that was asked for is not there."""
-    notes: list[str] = []
-    files: dict[Target, str] = {}
+    notes: tuple[str, ...] = ()
+    chosen: dict[Target, str] = {}
     if model and "model" in workflow.parameters:
         choices = workflow.spec("model", definitions).names
-        named = find_name(str(model.value), choices)
-        if named is None:
+        name = find_name(str(model.value), choices)
+        if name is None:
             raise _model_missing(model, choices)
-        files.update((target.widget, named) for target in workflow.parameters["model"])
+        chosen = {target.widget: name for target in workflow.parameters["model"]}
     elif model:
-        notes.append(f'the workflow "{workflow.name}" has no model to choose; {model.name} was left out')
+        notes = (f'the workflow "{workflow.name}" has no model to choose; {model.name} was left out',)
+    installed, absent = _other_files(workflow, definitions, chosen)
+    workflow = workflow.set(installed | chosen)
+    return FittedWorkflow(workflow, AS_SAVED, str(workflow.value("model") or ""), definitions, notes, absent)
+
+
+def _other_files(
+    workflow: Workflow, definitions: Definitions, chosen: Mapping[Target, str]
+) -> tuple[dict[Target, str], dict[Target, str]]:
+    """The model files that were not `chosen`: those which are installed, under their names on this server, and those
+    which are not, as a message names them.
+
+        {Target("4", "ckpt_name"): "SDXL/base.safetensors"}
+        {Target("7", "vae_name"): 'vae/ae.safetensors (installed: "flux-ae.safetensors")'}
+    """
+    installed: dict[Target, str] = {}
     absent: dict[Target, str] = {}
     needed = Wiring.of(workflow.graph, definitions).needed()
     for file in model_files(workflow.graph, definitions):
-        if file.target in files or file.installed is None or file.target in workflow.templates:
+        if file.target in chosen or file.installed is None or file.target in workflow.templates:
             continue
         choices = workflow.widget_spec(file.target, definitions).names
         name = find_name(file.file, choices)
         if name is not None:
-            files |= {file.target: name} if name != file.file else {}
+            installed[file.target] = name
         elif file.target.node_id in needed:
-            like = closest(file.file, choices) if len(absent) < 5 else []
-            absent[file.target] = f"{file.folder}/{file.file}" + (f" (installed: {quoted(like)})" if like else "")
-    fitted = workflow.set(files)
-    return FittedWorkflow(fitted, AS_SAVED, str(fitted.value("model") or ""), definitions, tuple(notes), absent)
+            similar = closest(file.file, choices) if len(absent) < 5 else []
+            absent[file.target] = f"{file.folder}/{file.file}"
+            if similar:
+                absent[file.target] += f" (installed: {quoted(similar)})"
+    return installed, absent
 
 
 # ----------------------------------------------------------------------------------------------------------------------
