@@ -59,17 +59,22 @@ class ModelNeed:
 
     def fits(self, name: str, about: str = "") -> bool:
         """Whether a file will do, by its name or by what it says of itself (`about`)."""
-        texts = [base_name(name), *([about] if about else [])]
-        avoided = self.avoid and any(re.search(self.avoid, text, re.IGNORECASE) for text in texts)
-        return not avoided and any(re.search(self.match, text, re.IGNORECASE) for text in texts)
+        texts = [base_name(name)]
+        if about:
+            texts.append(about)
+        if self.avoid and any(re.search(self.avoid, text, re.IGNORECASE) for text in texts):
+            return False
+        return any(re.search(self.match, text, re.IGNORECASE) for text in texts)
 
     def rank(self, choices: Iterable[str]) -> list[str]:
         """Those of the installed files that will do by their names, best first."""
         fitting = [name for name in choices if self.fits(name)]
-        return sorted(fitting, key=lambda name: (plain_name(name) != plain_name(self.file), name.lower()))
+        best = plain_name(self.file)
+        return sorted(fitting, key=lambda name: (plain_name(name) != best, name.lower()))
 
     def __str__(self) -> str:
-        return f"{self.folder}/{self.file}" + (f" ({self.source})" if self.source else "")
+        path = f"{self.folder}/{self.file}"
+        return f"{path} ({self.source})" if self.source else path
 
 
 @dataclass(frozen=True)
@@ -106,27 +111,30 @@ def bundled_entries() -> tuple[Entry, ...]:
     families of the one that the manifest names as `families_of`."""
     items = json.loads(MANIFEST)["workflows"]
     families = {item["name"]: item["families"] for item in items if "families" in item}
-    return tuple(
-        Entry(
-            name=item["name"],
-            source="bundled",
-            graph=json.loads(BUNDLED[item["name"]]),
-            task=item["task"],
-            description=item["description"],
-            families=tuple(Family(**family) for family in families[item.get("families_of", item["name"])]),
-            needs=tuple(
-                ModelNeed(
-                    Target(need["node"], need["input"]),
-                    need["folder"],
-                    need["file"],
-                    need["match"],
-                    need.get("avoid", ""),
-                    need.get("source", ""),
-                )
-                for need in item["models"]
-            ),
+    return tuple(_bundled_entry(item, families[item.get("families_of", item["name"])]) for item in items)
+
+
+def _bundled_entry(item: Mapping[str, Any], families: Sequence[Mapping[str, Any]]) -> Entry:
+    """One workflow of the manifest, in the form that the top of this module shows."""
+    needs = [
+        ModelNeed(
+            target=Target(need["node"], need["input"]),
+            folder=need["folder"],
+            file=need["file"],
+            match=need["match"],
+            avoid=need.get("avoid", ""),
+            source=need.get("source", ""),
         )
-        for item in items
+        for need in item["models"]
+    ]
+    return Entry(
+        name=item["name"],
+        source="bundled",
+        graph=json.loads(BUNDLED[item["name"]]),
+        task=item["task"],
+        description=item["description"],
+        families=tuple(Family(**family) for family in families),
+        needs=tuple(needs),
     )
 
 
@@ -152,37 +160,46 @@ def read_pasted(text: str, source: str, valve: str) -> Pasted:
     One without a name is called after its `source`: "user", or "user-2" where there are several. Cached, since every
     call reads the valves.
     """
+    if not text.strip():
+        return Pasted()
     try:
-        value = read_json(text) if text.strip() else {}
+        value = read_json(text)
     except WorkflowRefused as refused:
         return Pasted(problems=(f"{valve}: {refused.message}",))
-    if is_ui_format(value) or is_api_format(value) or (isinstance(value, dict) and is_envelope(value)):
+    if is_workflow(value) or (isinstance(value, dict) and is_envelope(value)):
         value = [value]
     if not isinstance(value, (dict, list)):
         return Pasted(problems=(f"{valve} holds no workflow. {EXPECTED}",))
-    entries, problems = [], []
-    for place, (key, item) in enumerate(value.items() if isinstance(value, dict) else enumerate(value)):
-        about = item if isinstance(item, dict) and not is_ui_format(item) and not is_api_format(item) else {}
-        fallback = f"{source}-{place + 1}" if len(value) > 1 else source
-        name = shortened(text_of(about.get("name"), fallback if isinstance(value, list) else str(key)))
-        name = without_json(name) or fallback
+    items = list(value.items()) if isinstance(value, dict) else [("", item) for item in value]
+    entries: list[Entry] = []
+    problems: list[str] = []
+    for place, (key, item) in enumerate(items, 1):
+        about = item if isinstance(item, dict) and not is_workflow(item) else {}
+        name = without_json(shortened(text_of(about.get("name"), key)))
+        if not name:
+            name = f"{source}-{place}" if len(items) > 1 else source
         try:
             graph = unwrap(item)
         except WorkflowRefused as refused:
             problems.append(f'{valve}, "{shortened(name)}": {refused.message}')
             continue
-        task, description = (shortened(text_of(about.get(field)), 200) for field in ("task", "description"))
+        task = shortened(text_of(about.get("task")), 200)
+        description = shortened(text_of(about.get("description")), 200)
         entries.append(Entry(name, source, graph, task, description))
     return Pasted(tuple(entries), tuple(problems))
+
+
+def is_workflow(value: Any) -> bool:
+    """Whether a value is a workflow, in either of ComfyUI's formats."""
+    return is_ui_format(value) or is_api_format(value)
 
 
 def is_envelope(value: Mapping[str, Any]) -> bool:
     """Whether an object is the envelope of one workflow, and not several workflows by their names: one of its keys is a
     usual one for a workflow (`WRAPPERS`), and under no other key there is one."""
-    others = (item for key, item in value.items() if key not in WRAPPERS)
-    return not value.keys().isdisjoint(WRAPPERS) and not any(
-        is_ui_format(item) or is_api_format(item) for item in others
-    )
+    if value.keys().isdisjoint(WRAPPERS):
+        return False
+    return not any(is_workflow(item) for key, item in value.items() if key not in WRAPPERS)
 
 
 def without_json(name: str) -> str:
@@ -203,7 +220,8 @@ class Catalogue:
         """All of them, in the order in which they are searched. Of two with one name the later one carries its source
         in its name: "portrait (server)". The list of what is saved on the server is at most `believe` seconds old.
         Raises `ServerUnreachable` and `ServerGone`; any other failure to list that becomes a problem of the listing."""
-        paths, problems = list[str](), list(self.problems)
+        paths: list[str] = []
+        problems = list(self.problems)
         if self.saved:
             try:
                 paths = await server.saved_workflows(believe)
@@ -212,19 +230,9 @@ class Catalogue:
             except ServerError as error:  # a proxy that lets only the other routes through, or a server of many users
                 problems.append(f"What is saved on the ComfyUI server cannot be listed. {error.message}")
         saved = [Entry(without_json(path), "server", path=path) for path in paths]
-        return await asyncio.to_thread(self._named, [*self.given, *saved, *bundled_entries()], tuple(problems))
-
-    @staticmethod
-    def _named(found: Sequence[Entry], problems: tuple[str, ...]) -> "Listing":
-        entries: dict[str, Entry] = {}
-        counts: dict[str, int] = {}
-        for entry in found:
-            name = entry.name if entry.name not in entries else f"{entry.name} ({entry.source})"
-            while name in entries:
-                counts[entry.name] = counts.get(entry.name, 1) + 1
-                name = f"{entry.name} {counts[entry.name]}"
-            entries[name] = entry if name == entry.name else replace(entry, name=name)
-        return Listing(tuple(entries.values()), problems)
+        found = [*self.given, *saved, *bundled_entries()]
+        entries = await asyncio.to_thread(_with_different_names, found)
+        return Listing(entries, tuple(problems))
 
     async def find(self, server: ComfyUIServer, wanted: Argument) -> Entry:
         """The workflow of a name, whatever its case, folder or extension. Raises `UnknownWorkflow`, naming those with
@@ -232,12 +240,30 @@ class Catalogue:
         name = str(wanted.value).strip()
         for believe in (DOUBT_SECONDS, 0.0):  # it may have been saved a moment ago
             listing = await self.entries(server, believe)
-            if entry := await asyncio.to_thread(listing.find, name):
+            entry = await asyncio.to_thread(listing.find, name)
+            if entry:
                 return entry
-        like = await asyncio.to_thread(closest, name, [entry.name for entry in listing.entries], 8)
-        hints = [f"There are, among others: {quoted(like)}.", *listing.problems]
-        message = f'{wanted.name} is "{shortened(wanted.value)}", and no workflow is called so.'
+        names = [entry.name for entry in listing.entries]
+        similar = await asyncio.to_thread(closest, name, names, 8)
+        hints = [f"There are, among others: {quoted(similar)}.", *listing.problems]
+        message = f'{wanted.name} is "{shortened(wanted.value)}", and no workflow has that name.'
         raise UnknownWorkflow(message, " ".join(hints))
+
+
+def _with_different_names(found: Iterable[Entry]) -> tuple[Entry, ...]:
+    """The entries in their order, those after the first of a name renamed: "mine", "mine (user)", "mine 2", "mine 3".
+    Blocks."""
+    entries: dict[str, Entry] = {}
+    counts: dict[str, int] = {}  # how often a name was counted up, so that thousands of one name do not count anew
+    for entry in found:
+        name = entry.name
+        if name in entries:
+            name = f"{entry.name} ({entry.source})"
+        while name in entries:
+            counts[entry.name] = counts.get(entry.name, 1) + 1
+            name = f"{entry.name} {counts[entry.name]}"
+        entries[name] = entry if name == entry.name else replace(entry, name=name)
+    return tuple(entries.values())
 
 
 @dataclass(frozen=True)
