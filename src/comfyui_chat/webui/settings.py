@@ -71,8 +71,8 @@ class Settings:
 
         Raises `BadArgument` when there is no prompt.
         """
-        preferences = {name: wanted for name, wanted in self.preferences.items() if name != "edit_workflow"}
-        wanted: dict[str, Any] = {**preferences, **_given(arguments)}
+        wanted: dict[str, Any] = {**self.preferences, **_given(arguments)}
+        wanted.pop("edit_workflow", None)
         return Request(_prompt(prompt), **wanted)
 
     def edit(
@@ -108,23 +108,12 @@ class Settings:
         Raises `BadArgument`.
         """
         name = words_of(workflow, "workflow").strip()
-        if isinstance(inputs, str):
-            with contextlib.suppress(ValueError, RecursionError):
-                inputs = json.loads(inputs) if is_given("inputs", inputs) else None
-        if inputs and not isinstance(inputs, dict):
-            raise BadArgument(f"The argument inputs is {shortened(inputs)}.", 'Give an object such as {"seed": 7}.')
-        wanted = {
-            str(key): Argument(value, f"The input {shortened(key, 60)}")
-            for key, value in (inputs or {}).items()
-            if value is not None
-            and (str(key) not in EXTRAS or is_given(str(key), value))
-            and (parameter_name(str(key)) != "seed" or is_given("seed", value))
-        }
-        if not name:
-            request = Request(inputs=wanted, files=tuple(files))
-            return replace(request, tasks=CHANGING) if request.pictures else request
-        about = Argument(name, "The argument workflow")
-        return Request(workflow=about, inputs=wanted, files=tuple(files), offers=offers or {})
+        wanted = _read_inputs(inputs)
+        if name:
+            named = Argument(name, "The argument workflow")
+            return Request(workflow=named, inputs=wanted, files=tuple(files), offers=offers or {})
+        request = Request(inputs=wanted, files=tuple(files))
+        return replace(request, tasks=CHANGING) if request.pictures else request
 
     async def including(self, chat: "Chat", workflow: Any) -> Catalogue:
         """The catalogue, with the workflow attached to the chat when that is the one which is named. Raises
@@ -140,7 +129,7 @@ class Settings:
 
 
 def _prompt(prompt: Any) -> str:
-    """The prompt as a text. Raises `BadArgument` when it is none, or empty."""
+    """The prompt as a text. Raises `BadArgument` when it is not a text, or empty."""
     text = as_text(Argument(prompt, "The argument prompt"))
     if not text.strip():
         raise BadArgument("The argument prompt is empty.", "Call again with a text that says what to show.")
@@ -150,6 +139,33 @@ def _prompt(prompt: Any) -> str:
 def _given(arguments: Mapping[str, Any]) -> dict[str, Argument]:
     """The arguments that the caller means, without what stands for leaving them out."""
     return {name: Argument(value, f"The argument {name}") for name, value in arguments.items() if is_given(name, value)}
+
+
+def _read_inputs(inputs: Any) -> dict[str, Argument]:
+    """The argument inputs, without those that stand for leaving one out. Raises `BadArgument`.
+
+    {"seed": -1, "steps": 8}  or  '{"seed": -1, "steps": 8}'  ->  {"steps": Argument(8, "The input steps")}
+    """
+    if isinstance(inputs, str):
+        if not is_given("inputs", inputs):
+            return {}
+        with contextlib.suppress(ValueError, RecursionError):
+            inputs = json.loads(inputs)
+    if not inputs:
+        return {}
+    if not isinstance(inputs, dict):
+        raise BadArgument(f"The argument inputs is {shortened(inputs)}.", 'Give an object such as {"seed": 7}.')
+    wanted: dict[str, Argument] = {}
+    for key, value in inputs.items():
+        name = str(key)
+        if value is None:
+            continue
+        if name in EXTRAS and not is_given(name, value):
+            continue
+        if parameter_name(name) == "seed" and not is_given("seed", value):
+            continue
+        wanted[name] = Argument(value, f"The input {shortened(name, 60)}")
+    return wanted
 
 
 # Resolving: both kinds of valves and the caller's rights, as one value.
@@ -171,27 +187,68 @@ def resolve(
     Raises `EndpointRefused` for an address of their own that the user may not have, and `BadArgument`.
     """
     user = user or {}
-    stored = user.get("valves")
-    mine = UserValves(**(stored.model_dump() if isinstance(stored, BaseModel) else dict(stored or {})))
+    mine = _user_valves(user.get("valves"))
+    has_own_server = bool(mine.endpoint.strip())
+    is_admin = user.get("role") == "admin"
     others: list[Endpoint] = []
-    preferences: dict[str, Argument] = {}
-    for level, whose, held in ((2, "The administrator's valve", valves), (1, "Your valve", mine)):
-        for name in ("model", "workflow", "edit_workflow", "size", "negative_prompt"):
-            value = getattr(held, name).strip()
-            if is_given(name, value):
-                preferences[name] = Argument(value, f'{whose} "{type(held).model_fields[name].title}"', level)
-    if mine.endpoint.strip():
-        if not valves.allow_user_endpoints and user.get("role") != "admin":
-            raise EndpointRefused(
-                "You set a ComfyUI address of your own, and the administrator does not allow that.",
-                'Tell the user to empty the valve "Your ComfyUI address" of this tool.',
-            )
-        endpoints = [Endpoint.parse(mine.endpoint, mine.api_key, 'The valve "Your ComfyUI address"')]
+    if has_own_server:
+        endpoints = [_own_endpoint(mine, valves.allow_user_endpoints or is_admin)]
     else:
         everybodys = administrators_endpoints(valves, own_address)
         endpoints = pinned(everybodys, mine.server)
-        others = [one for one in everybodys if one not in endpoints and not one.guessed]
-    limits = Limits(
+        others = [endpoint for endpoint in everybodys if endpoint not in endpoints and not endpoint.guessed]
+    own_workflows = valves.allow_user_workflows or is_admin
+    return Settings(
+        endpoints=tuple(endpoints),
+        limits=_limits(valves),
+        previews=valves.previews and mine.previews,
+        preferences={
+            **_preferences(valves, 2, "The administrator's valve"),
+            **_preferences(mine, 1, "Your valve"),
+        },
+        catalogue=_catalogue(valves, mine, own_workflows),
+        own_workflows=own_workflows,
+        format=_format(valves, mine),
+        show_to_model=mine.show_to_model,
+        owner=owner or Owner(str(user.get("id") or "")),
+        timing=Timing(gone=clamp(valves.lost_after_seconds, 5, 3600)),
+        unload_ollama=valves.unload_ollama and not has_own_server,
+        free_seconds=None if has_own_server else _free_seconds(valves),
+        others=tuple(others),
+    )
+
+
+def _user_valves(stored: Any) -> UserValves:
+    """The user's valves as Open WebUI hands them over: as an object of any class, as a dictionary, or not at all."""
+    if isinstance(stored, BaseModel):
+        return UserValves(**stored.model_dump())
+    return UserValves(**dict(stored or {}))
+
+
+def _preferences(valves: Valves | UserValves, level: int, whose: str) -> dict[str, Argument]:
+    """What these valves prefer for arguments that a call leaves out."""
+    preferences: dict[str, Argument] = {}
+    for name in ("model", "workflow", "edit_workflow", "size", "negative_prompt"):
+        value = getattr(valves, name).strip()
+        if is_given(name, value):
+            title = type(valves).model_fields[name].title
+            preferences[name] = Argument(value, f'{whose} "{title}"', level)
+    return preferences
+
+
+def _own_endpoint(mine: UserValves, allowed: bool) -> Endpoint:
+    """The server of the user's own valve. Raises `EndpointRefused` where that is not allowed, and `BadArgument`."""
+    if not allowed:
+        raise EndpointRefused(
+            "You set a ComfyUI address of your own, and the administrator does not allow that.",
+            'Tell the user to empty the valve "Your ComfyUI address" of this tool.',
+        )
+    return Endpoint.parse(mine.endpoint, mine.api_key, 'The valve "Your ComfyUI address"')
+
+
+def _limits(valves: Valves) -> Limits:
+    """What the administrator allows, in the ranges that the descriptions of the valves name."""
+    return Limits(
         count=int(clamp(valves.max_count, 1, 64)),
         steps=int(clamp(valves.max_steps, 1, 10_000)),
         megapixels=clamp(valves.max_megapixels, 0.07, 256),
@@ -201,42 +258,40 @@ def resolve(
         jobs=int(clamp(valves.max_jobs, 0, 1000)),
         queue=int(clamp(valves.max_queue, 0, 10_000)),
     )
-    own = valves.allow_user_workflows or user.get("role") == "admin"
-    kind = valves.picture_format if mine.picture_format == "default" else mine.picture_format
-    quality = int(clamp(mine.quality or valves.quality, 1, 100))
-    kept = not (valves.strip_metadata or mine.strip_metadata)
-    return Settings(
-        tuple(endpoints),
-        limits,
-        valves.previews and mine.previews,
-        preferences,
-        _catalogue(valves, mine, own),
-        own,
-        Format("" if kind == "as made" else kind, quality, kept),
-        mine.show_to_model,
-        owner or Owner(str(user.get("id") or "")),
-        Timing(gone=clamp(valves.lost_after_seconds, 5, 3600)),
-        valves.unload_ollama and not mine.endpoint.strip(),
-        _free_seconds(valves) if not mine.endpoint.strip() else None,
-        tuple(others),
+
+
+def _format(valves: Valves, mine: UserValves) -> Format:
+    """How files are wanted. Metadata is removed when either of the two valves says so."""
+    kind: str = mine.picture_format
+    if kind == "default":
+        kind = valves.picture_format
+    return Format(
+        kind="" if kind == "as made" else kind,
+        quality=int(clamp(mine.quality or valves.quality, 1, 100)),
+        metadata=not (valves.strip_metadata or mine.strip_metadata),
     )
 
 
 def _free_seconds(valves: Valves) -> float | None:
     """How long after a run ComfyUI's memory is freed; None for never."""
-    idle = 60 * clamp(valves.idle_minutes, 0.1, 1440)
-    return {"after each run": 0.0, "when idle": idle}.get(valves.free_memory)
+    if valves.free_memory == "after each run":
+        return 0.0
+    if valves.free_memory == "when idle":
+        return 60 * clamp(valves.idle_minutes, 0.1, 1440)
+    return None
 
 
-def _catalogue(valves: Valves, mine: UserValves, own: bool) -> Catalogue:
+def _catalogue(valves: Valves, mine: UserValves, own_workflows: bool) -> Catalogue:
     """The workflows of both valves, the user's if they may bring their own, and what is wrong with them."""
-    pasted = [read_pasted(mine.workflows, "user", 'Your valve "Workflows"')] if own else []
-    pasted.append(read_pasted(valves.workflows, "administrator", 'The administrator\'s valve "Workflows"'))
-    problems = [problem for one in pasted for problem in one.problems]
-    if mine.workflows.strip() and not own:
-        problems.append('Your valve "Workflows" is not used: the administrator does not allow that.')
-    given = tuple(entry for one in pasted for entry in one.entries)
-    return Catalogue(given, valves.server_workflows or bool(mine.endpoint.strip()), tuple(problems))
+    pasted = read_pasted(valves.workflows, "administrator", 'The administrator\'s valve "Workflows"')
+    entries, problems = pasted.entries, pasted.problems
+    if own_workflows:
+        own = read_pasted(mine.workflows, "user", 'Your valve "Workflows"')
+        entries, problems = own.entries + entries, own.problems + problems
+    elif mine.workflows.strip():
+        problems += ('Your valve "Workflows" is not used: the administrator does not allow that.',)
+    saved = valves.server_workflows or bool(mine.endpoint.strip())
+    return Catalogue(entries, saved, problems)
 
 
 # The addresses of ComfyUI.
@@ -253,14 +308,18 @@ def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]
     """
     if valves.endpoint.strip():
         return read_endpoints(valves.endpoint, valves.api_key)
-    named = (
+    configured = (
         (os.environ.get("COMFYUI_BASE_URL", ""), "The environment variable COMFYUI_BASE_URL"),
         (own_address, "The ComfyUI address in Open WebUI's image settings"),
     )
-    endpoints = [Endpoint.parse(url, valves.api_key, name) for url, name in named if url.strip()]
+    endpoints = [Endpoint.parse(url, valves.api_key, name) for url, name in configured if url.strip()]
     known = {endpoint.url for endpoint in endpoints}
-    guesses = [*endpoints, *(Endpoint(url) for url in USUAL_ADDRESSES if url not in known)]
-    return [replace(endpoint, guessed=True) for endpoint in dict.fromkeys(guesses)]
+    endpoints += [Endpoint(url) for url in USUAL_ADDRESSES if url not in known]
+    return [replace(endpoint, guessed=True) for endpoint in dict.fromkeys(endpoints)]
+
+
+# An address with or without a name before it: "fast = http://10.0.0.5:8188".
+NAMED_ADDRESS = re.compile(r"(?:([^=:/]{1,60}?)\s*=\s*)?(.*)", re.DOTALL)
 
 
 def read_endpoints(addresses: str, keys: str) -> list[Endpoint]:
@@ -273,23 +332,28 @@ def read_endpoints(addresses: str, keys: str) -> list[Endpoint]:
     texts = [text.strip() for text in re.split(r"[,;\n]+", addresses) if text.strip()]
     if not texts:
         raise BadArgument('The valve "ComfyUI address" holds no address.', "It looks like http://host:8188.")
-    named = [re.fullmatch(r"(?:([^=:/]{1,60}?)\s*=\s*)?(.*)", text, re.DOTALL) for text in texts]
-    labels = [(found[1] or "").strip() if found else "" for found in named]
-    given = [keys.strip()] if len(texts) == 1 else [key.strip() for key in re.split(r"[,;\n]", keys.rstrip())]
-    given = given * len(texts) if len(given) == 1 else given
-    while len(given) > len(texts) and not given[-1]:
-        given.pop()
-    if len(given) != len(texts):
+    endpoints = []
+    for text, key in zip(texts, _read_keys(keys, len(texts)), strict=True):
+        label, address = NAMED_ADDRESS.findall(text)[0]
+        endpoints.append(Endpoint.parse(address, key, 'The valve "ComfyUI address"', label.strip()))
+    return list(dict.fromkeys(endpoints))
+
+
+def _read_keys(keys: str, count: int) -> list[str]:
+    """The keys of so many servers, in their order: "first,,third", or "one" for all. Raises `BadArgument`."""
+    if count == 1:
+        return [keys.strip()]
+    read = [key.strip() for key in re.split(r"[,;\n]", keys.rstrip())]
+    if len(read) == 1:
+        return read * count
+    while len(read) > count and not read[-1]:
+        read.pop()
+    if len(read) != count:
         raise BadArgument(
-            f'The valve "ComfyUI API key" holds {len(given)} keys for {len(texts)} addresses.',
+            f'The valve "ComfyUI API key" holds {len(read)} keys for {count} addresses.',
             "Give one for all, or one each behind commas, in the order of the addresses.",
         )
-    name = 'The valve "ComfyUI address"'
-    endpoints = [
-        Endpoint.parse(found[2] if found else text, key, name, label)
-        for text, found, key, label in zip(texts, named, given, labels, strict=True)
-    ]
-    return list(dict.fromkeys(endpoints))
+    return read
 
 
 def pinned(endpoints: list[Endpoint], name: str) -> list[Endpoint]:
@@ -298,10 +362,10 @@ def pinned(endpoints: list[Endpoint], name: str) -> list[Endpoint]:
     wanted = name.strip().lower()
     if not wanted:
         return endpoints
-    found = [one for one in endpoints if wanted in (one.name.lower(), urlsplit(one.url).netloc, one.url)]
-    if not found:
-        raise BadArgument(
-            f'Your valve "Server" is "{shortened(name)}", and no server is called so.',
-            f"Tell the user to empty it, or to name one of: {quoted(one.name for one in endpoints)}.",
-        )
-    return found[:1]
+    for endpoint in endpoints:
+        if wanted in (endpoint.name.lower(), urlsplit(endpoint.url).netloc, endpoint.url):
+            return [endpoint]
+    raise BadArgument(
+        f'Your valve "Server" is "{shortened(name)}", and no server has that name.',
+        f"Tell the user to empty it, or to name one of: {quoted(endpoint.name for endpoint in endpoints)}.",
+    )
