@@ -11206,43 +11206,54 @@ class Ollama:
 
         Whatever has another shape is passed over.
         """
+        if not enabled or not isinstance(urls, (list, tuple)):
+            return []
         known: Mapping[str, Any] = configs if isinstance(configs, Mapping) else {}
-        found = []
-        for index, url in enumerate(urls if enabled and isinstance(urls, (list, tuple)) else ()):
+        connections = []
+        for index, url in enumerate(urls):
             parts = urlsplit(str(url))
-            origin = f"{parts.scheme}://{parts.netloc}"
-            held = [known[key] for key in (str(index), url, origin) if isinstance(known.get(key), Mapping)]
-            config: Mapping[str, Any] = held[0] if held else {}
+            config: Mapping[str, Any] = {}
+            for key in (str(index), url, f"{parts.scheme}://{parts.netloc}"):
+                if isinstance(known.get(key), Mapping):
+                    config = known[key]
+                    break
             if parts.hostname and config.get("enable", True):
-                found.append(cls(str(url).rstrip("/"), str(config.get("key") or "")))
-        return found
+                connections.append(cls(str(url).rstrip("/"), str(config.get("key") or "")))
+        return connections
 
     async def unload(self) -> None:
         """Have it unload all models, and wait until they are gone, for `UNLOAD_SECONDS` at most. Whatever goes wrong is
         logged and goes no further; only a cancellation is raised."""
-        headers, jar = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}, aiohttp.DummyCookieJar()
+        headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        jar = aiohttp.DummyCookieJar()
         try:
             async with (
                 asyncio.timeout(UNLOAD_SECONDS),
                 aiohttp.ClientSession(headers=headers, cookie_jar=jar, raise_for_status=True) as session,
             ):
-                names = sorted(await self._loaded(session))
-                asked = (self._send_away(session, name) for name in names)
-                failures = await asyncio.gather(*asked, return_exceptions=True)
-                going = {name for name, failure in zip(names, failures, strict=True) if failure is None}
-                while going:  # it answers at once, and the memory is free later
-                    await asyncio.sleep(UNLOAD_PAUSE_SECONDS)
-                    going &= await self._loaded(session)
-                for failure in filter(None, failures):
-                    raise failure
+                await self._unload_all(session)
         except Exception as error:
             reason = f"{type(error).__name__} {getattr(error, 'status', '')}".strip()
             log.info("Ollama at %s did not unload its models: %s", urlsplit(self.url).netloc.rpartition("@")[2], reason)
 
+    async def _unload_all(self, session: aiohttp.ClientSession) -> None:
+        """Ask for all loaded models to be unloaded, and wait for those that will be. Raises the first failure then."""
+        names = sorted(await self._loaded(session))
+        requests = [self._send_away(session, name) for name in names]
+        failures = await asyncio.gather(*requests, return_exceptions=True)
+        going = {name for name, failure in zip(names, failures, strict=True) if failure is None}
+        while going:  # it answers at once, and the memory is free later
+            await asyncio.sleep(UNLOAD_PAUSE_SECONDS)
+            going &= await self._loaded(session)
+        for failure in failures:
+            if failure is not None:
+                raise failure
+
     async def _loaded(self, session: aiohttp.ClientSession) -> set[str]:
         """The names of the models in its memory."""
         async with session.get(f"{self.url}/api/ps", allow_redirects=False) as response:
-            return {str(model.get("model") or model["name"]) for model in (await response.json())["models"]}
+            answer = await response.json()
+        return {str(model.get("model") or model["name"]) for model in answer["models"]}
 
     async def _send_away(self, session: aiohttp.ClientSession, name: str) -> None:
         """Ask for one model to be unloaded: without a prompt, and to be kept for no time after it."""
@@ -11282,14 +11293,19 @@ def read_references(value: Any, name: str = "images") -> list[str]:
     if isinstance(value, str) and value.strip().startswith("["):
         with contextlib.suppress(ValueError, RecursionError):
             value = json.loads(value)
-    listed = value if isinstance(value, list) else [] if value is None else [value]
-    if not all(isinstance(item, (str, int, float)) and not isinstance(item, bool) for item in listed):
-        raise BadArgument(
-            f"The argument {name} is {shortened(value)}.", 'Give numbers, "last", or ids or URLs of files of this chat.'
-        )
-    texts = [str(item) for item in listed]
-    parts = [part for text in texts for part in ([text] if DATA_URI.match(text) else text.split(","))]
-    return [part.strip() for part in parts if is_given("images", part)]
+    if value is None:
+        return []
+    items = value if isinstance(value, list) else [value]
+    words: list[str] = []
+    for item in items:
+        if isinstance(item, bool) or not isinstance(item, (str, int, float)):
+            raise BadArgument(
+                f"The argument {name} is {shortened(value)}.",
+                'Give numbers, "last", or ids or URLs of files of this chat.',
+            )
+        text = str(item)
+        words += [text] if DATA_URI.match(text) else text.split(",")
+    return [word.strip() for word in words if is_given("images", word)]
 
 
 LAST = re.compile(
@@ -11308,11 +11324,12 @@ def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
     Raises `BadArgument` for other words, and for a number that the chat does not have.
     """
     text = " ".join(words.lower().split())
-    last, numbered = LAST.fullmatch(text), NUMBERED.fullmatch(text)
+    last = LAST.fullmatch(text)
+    numbered = NUMBERED.fullmatch(text)
     ordinal = ORDINALS.get(text.removeprefix("the ").partition(" ")[0])
     if not last and not numbered and not ordinal:
         raise BadArgument(
-            f'"{shortened(words)}" is no picture of this chat.',
+            f'"{shortened(words)}" is not a picture of this chat.',
             'Give a number from 1, "last", "last 2", or the id or URL of a file of this chat.',
         )
     if not pictures:
@@ -11324,11 +11341,12 @@ def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
         if 1 <= count <= len(pictures):
             return list(pictures[-count:])
     else:
-        number = ordinal or int(numbered[1] if numbered else 0)
+        number = int(numbered[1]) if numbered else ordinal or 0
         if 1 <= number <= len(pictures):
             return [pictures[number - 1]]
+    amount = "1 picture" if len(pictures) == 1 else f"{len(pictures)} pictures"
     raise BadArgument(
-        f'There is no "{shortened(words)}" in this chat: it has {len(pictures)} picture{"s" * (len(pictures) != 1)}.',
+        f'There is no "{shortened(words)}" in this chat: it has {amount}.',
         f"Give a number from 1 to {len(pictures)}.",
     )
 
@@ -11340,7 +11358,7 @@ def read_data_uri(uri: str) -> tuple[str, bytes]:
     try:
         return "the attached file", base64.b64decode(uri.partition(",")[2], validate=True)
     except ValueError:
-        raise BadArgument("A file of the chat is no proper data URI.", "Have it attached again.") from None
+        raise BadArgument("A file of the chat is not a valid data URI.", "Have it attached again.") from None
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -12081,10 +12099,10 @@ def player(kind: str, url: str, style: str = "") -> str:
 # `Valves` are the administrator's, `UserValves` each user's own. Titles and descriptions are what people read on the page
 # of the tool, and the README lists both tables.
 #
-# Nothing is judged here. Open WebUI hands over whatever is stored, and a user may have stored anything at all, past every
-# check; but an error at this place would break every chat that has the tool. So `Tolerant` brings each value into its
-# type, or takes the default, and no more. Ranges, addresses and rights are seen to where the valves are resolved for a
-# call: `resolve` in webui/settings.py.
+# No value is refused here. Open WebUI hands over whatever is stored, and a user may have stored anything at all, past
+# every check; but an error here would break every chat that has the tool. So `Tolerant` converts each value to its type,
+# or takes the default, and no more. Ranges, addresses and rights are checked where the valves are resolved for a call:
+# `resolve` in webui/settings.py.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -12100,21 +12118,34 @@ class Tolerant(BaseModel):
         what cannot be read."""
         known = cls.model_fields[info.field_name]
         if get_origin(known.annotation) is Literal:
-            plain = str(value).strip().lower()
-            return next((choice for choice in get_args(known.annotation) if choice.lower() == plain), known.default)
+            word = str(value).strip().lower()
+            return next((choice for choice in get_args(known.annotation) if choice.lower() == word), known.default)
         if known.annotation is bool:
-            if isinstance(value, str):
-                value = {"true": True, "1": True, "on": True, "yes": True}.get(value.strip().lower(), False)
-            return value if isinstance(value, bool) else known.default
-        if known.annotation is str and isinstance(value, (dict, list)):
-            return json.dumps(value)  # workflows that a program set as they are
+            return _stored_switch(value, known.default)
         if known.annotation is str:
-            return value if isinstance(value, str) else known.default if value is None else str(value)
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError):
-            return known.default
-        return known.default if not math.isfinite(number) else known.annotation(number) if known.annotation else number
+            return _stored_text(value, known.default)
+        number = _stored_number(value, known.default)
+        return int(number) if known.annotation is int else number
+
+
+def _stored_switch(value: Any, default: bool) -> bool:
+    if isinstance(value, str):
+        return value.strip().lower() in ("true", "1", "on", "yes")
+    return value if isinstance(value, bool) else default
+
+
+def _stored_text(value: Any, default: str) -> str:
+    if isinstance(value, (dict, list)):
+        return json.dumps(value)  # workflows that a program set as they are
+    return default if value is None else str(value)
+
+
+def _stored_number(value: Any, default: float) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return default
+    return number if math.isfinite(number) else default
 
 
 # Descriptions that both kinds of valves have, and how a valve is told to hide what is typed.

@@ -56,7 +56,7 @@ def test_a_number_that_the_chat_does_not_have_is_refused_with_those_that_it_has(
 def test_what_is_no_picture_of_the_chat_is_refused_with_what_would_be(words: str) -> None:
     with pytest.raises(tool.BadArgument) as refused:
         tool.pick_pictures(words, PICTURES)
-    assert "is no picture of this chat" in refused.value.message
+    assert "is not a picture of this chat" in refused.value.message
     assert '"last 2"' in refused.value.hint
 
 

@@ -39,43 +39,54 @@ class Ollama:
 
         Whatever has another shape is passed over.
         """
+        if not enabled or not isinstance(urls, (list, tuple)):
+            return []
         known: Mapping[str, Any] = configs if isinstance(configs, Mapping) else {}
-        found = []
-        for index, url in enumerate(urls if enabled and isinstance(urls, (list, tuple)) else ()):
+        connections = []
+        for index, url in enumerate(urls):
             parts = urlsplit(str(url))
-            origin = f"{parts.scheme}://{parts.netloc}"
-            held = [known[key] for key in (str(index), url, origin) if isinstance(known.get(key), Mapping)]
-            config: Mapping[str, Any] = held[0] if held else {}
+            config: Mapping[str, Any] = {}
+            for key in (str(index), url, f"{parts.scheme}://{parts.netloc}"):
+                if isinstance(known.get(key), Mapping):
+                    config = known[key]
+                    break
             if parts.hostname and config.get("enable", True):
-                found.append(cls(str(url).rstrip("/"), str(config.get("key") or "")))
-        return found
+                connections.append(cls(str(url).rstrip("/"), str(config.get("key") or "")))
+        return connections
 
     async def unload(self) -> None:
         """Have it unload all models, and wait until they are gone, for `UNLOAD_SECONDS` at most. Whatever goes wrong is
         logged and goes no further; only a cancellation is raised."""
-        headers, jar = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}, aiohttp.DummyCookieJar()
+        headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        jar = aiohttp.DummyCookieJar()
         try:
             async with (
                 asyncio.timeout(UNLOAD_SECONDS),
                 aiohttp.ClientSession(headers=headers, cookie_jar=jar, raise_for_status=True) as session,
             ):
-                names = sorted(await self._loaded(session))
-                asked = (self._send_away(session, name) for name in names)
-                failures = await asyncio.gather(*asked, return_exceptions=True)
-                going = {name for name, failure in zip(names, failures, strict=True) if failure is None}
-                while going:  # it answers at once, and the memory is free later
-                    await asyncio.sleep(UNLOAD_PAUSE_SECONDS)
-                    going &= await self._loaded(session)
-                for failure in filter(None, failures):
-                    raise failure
+                await self._unload_all(session)
         except Exception as error:
             reason = f"{type(error).__name__} {getattr(error, 'status', '')}".strip()
             log.info("Ollama at %s did not unload its models: %s", urlsplit(self.url).netloc.rpartition("@")[2], reason)
 
+    async def _unload_all(self, session: aiohttp.ClientSession) -> None:
+        """Ask for all loaded models to be unloaded, and wait for those that will be. Raises the first failure then."""
+        names = sorted(await self._loaded(session))
+        requests = [self._send_away(session, name) for name in names]
+        failures = await asyncio.gather(*requests, return_exceptions=True)
+        going = {name for name, failure in zip(names, failures, strict=True) if failure is None}
+        while going:  # it answers at once, and the memory is free later
+            await asyncio.sleep(UNLOAD_PAUSE_SECONDS)
+            going &= await self._loaded(session)
+        for failure in failures:
+            if failure is not None:
+                raise failure
+
     async def _loaded(self, session: aiohttp.ClientSession) -> set[str]:
         """The names of the models in its memory."""
         async with session.get(f"{self.url}/api/ps", allow_redirects=False) as response:
-            return {str(model.get("model") or model["name"]) for model in (await response.json())["models"]}
+            answer = await response.json()
+        return {str(model.get("model") or model["name"]) for model in answer["models"]}
 
     async def _send_away(self, session: aiohttp.ClientSession, name: str) -> None:
         """Ask for one model to be unloaded: without a prompt, and to be kept for no time after it."""

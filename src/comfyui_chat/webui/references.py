@@ -37,14 +37,19 @@ def read_references(value: Any, name: str = "images") -> list[str]:
     if isinstance(value, str) and value.strip().startswith("["):
         with contextlib.suppress(ValueError, RecursionError):
             value = json.loads(value)
-    listed = value if isinstance(value, list) else [] if value is None else [value]
-    if not all(isinstance(item, (str, int, float)) and not isinstance(item, bool) for item in listed):
-        raise BadArgument(
-            f"The argument {name} is {shortened(value)}.", 'Give numbers, "last", or ids or URLs of files of this chat.'
-        )
-    texts = [str(item) for item in listed]
-    parts = [part for text in texts for part in ([text] if DATA_URI.match(text) else text.split(","))]
-    return [part.strip() for part in parts if is_given("images", part)]
+    if value is None:
+        return []
+    items = value if isinstance(value, list) else [value]
+    words: list[str] = []
+    for item in items:
+        if isinstance(item, bool) or not isinstance(item, (str, int, float)):
+            raise BadArgument(
+                f"The argument {name} is {shortened(value)}.",
+                'Give numbers, "last", or ids or URLs of files of this chat.',
+            )
+        text = str(item)
+        words += [text] if DATA_URI.match(text) else text.split(",")
+    return [word.strip() for word in words if is_given("images", word)]
 
 
 LAST = re.compile(
@@ -63,11 +68,12 @@ def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
     Raises `BadArgument` for other words, and for a number that the chat does not have.
     """
     text = " ".join(words.lower().split())
-    last, numbered = LAST.fullmatch(text), NUMBERED.fullmatch(text)
+    last = LAST.fullmatch(text)
+    numbered = NUMBERED.fullmatch(text)
     ordinal = ORDINALS.get(text.removeprefix("the ").partition(" ")[0])
     if not last and not numbered and not ordinal:
         raise BadArgument(
-            f'"{shortened(words)}" is no picture of this chat.',
+            f'"{shortened(words)}" is not a picture of this chat.',
             'Give a number from 1, "last", "last 2", or the id or URL of a file of this chat.',
         )
     if not pictures:
@@ -79,11 +85,12 @@ def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
         if 1 <= count <= len(pictures):
             return list(pictures[-count:])
     else:
-        number = ordinal or int(numbered[1] if numbered else 0)
+        number = int(numbered[1]) if numbered else ordinal or 0
         if 1 <= number <= len(pictures):
             return [pictures[number - 1]]
+    amount = "1 picture" if len(pictures) == 1 else f"{len(pictures)} pictures"
     raise BadArgument(
-        f'There is no "{shortened(words)}" in this chat: it has {len(pictures)} picture{"s" * (len(pictures) != 1)}.',
+        f'There is no "{shortened(words)}" in this chat: it has {amount}.',
         f"Give a number from 1 to {len(pictures)}.",
     )
 
@@ -95,4 +102,4 @@ def read_data_uri(uri: str) -> tuple[str, bytes]:
     try:
         return "the attached file", base64.b64decode(uri.partition(",")[2], validate=True)
     except ValueError:
-        raise BadArgument("A file of the chat is no proper data URI.", "Have it attached again.") from None
+        raise BadArgument("A file of the chat is not a valid data URI.", "Have it attached again.") from None

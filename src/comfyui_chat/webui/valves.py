@@ -3,10 +3,10 @@
 `Valves` are the administrator's, `UserValves` each user's own. Titles and descriptions are what people read on the page
 of the tool, and the README lists both tables.
 
-Nothing is judged here. Open WebUI hands over whatever is stored, and a user may have stored anything at all, past every
-check; but an error at this place would break every chat that has the tool. So `Tolerant` brings each value into its
-type, or takes the default, and no more. Ranges, addresses and rights are seen to where the valves are resolved for a
-call: `resolve` in webui/settings.py.
+No value is refused here. Open WebUI hands over whatever is stored, and a user may have stored anything at all, past
+every check; but an error here would break every chat that has the tool. So `Tolerant` converts each value to its type,
+or takes the default, and no more. Ranges, addresses and rights are checked where the valves are resolved for a call:
+`resolve` in webui/settings.py.
 """
 
 import json
@@ -28,21 +28,34 @@ class Tolerant(BaseModel):
         what cannot be read."""
         known = cls.model_fields[info.field_name]
         if get_origin(known.annotation) is Literal:
-            plain = str(value).strip().lower()
-            return next((choice for choice in get_args(known.annotation) if choice.lower() == plain), known.default)
+            word = str(value).strip().lower()
+            return next((choice for choice in get_args(known.annotation) if choice.lower() == word), known.default)
         if known.annotation is bool:
-            if isinstance(value, str):
-                value = {"true": True, "1": True, "on": True, "yes": True}.get(value.strip().lower(), False)
-            return value if isinstance(value, bool) else known.default
-        if known.annotation is str and isinstance(value, (dict, list)):
-            return json.dumps(value)  # workflows that a program set as they are
+            return _stored_switch(value, known.default)
         if known.annotation is str:
-            return value if isinstance(value, str) else known.default if value is None else str(value)
-        try:
-            number = float(value)
-        except (TypeError, ValueError, OverflowError):
-            return known.default
-        return known.default if not math.isfinite(number) else known.annotation(number) if known.annotation else number
+            return _stored_text(value, known.default)
+        number = _stored_number(value, known.default)
+        return int(number) if known.annotation is int else number
+
+
+def _stored_switch(value: Any, default: bool) -> bool:
+    if isinstance(value, str):
+        return value.strip().lower() in ("true", "1", "on", "yes")
+    return value if isinstance(value, bool) else default
+
+
+def _stored_text(value: Any, default: str) -> str:
+    if isinstance(value, (dict, list)):
+        return json.dumps(value)  # workflows that a program set as they are
+    return default if value is None else str(value)
+
+
+def _stored_number(value: Any, default: float) -> float:
+    try:
+        number = float(value)
+    except (TypeError, ValueError, OverflowError):
+        return default
+    return number if math.isfinite(number) else default
 
 
 # Descriptions that both kinds of valves have, and how a valve is told to hide what is typed.
