@@ -8066,6 +8066,11 @@ class Entry:
     families: tuple[Family, ...] = ()
     needs: tuple[ModelNeed, ...] = ()
 
+    @property
+    def bundled(self) -> bool:
+        """Whether it is one of the tool's own."""
+        return self.source == "bundled"
+
     @functools.cached_property
     def workflow(self) -> Workflow:
         """A bundled workflow's graph with its parameters, as they are on any server."""
@@ -8234,7 +8239,9 @@ def _with_different_names(found: Iterable[Entry]) -> tuple[Entry, ...]:
         while name in entries:
             counts[entry.name] = counts.get(entry.name, 1) + 1
             name = f"{entry.name} {counts[entry.name]}"
-        entries[name] = entry if name == entry.name else replace(entry, name=name)
+        if name != entry.name:
+            entry = replace(entry, name=name)
+        entries[name] = entry
     return tuple(entries.values())
 
 
@@ -8250,9 +8257,9 @@ class Listing:
         before one without regard to case, folder or extension."""
         for source in SOURCES:
             names = {entry.name: entry for entry in self.entries if entry.source == source}
-            found = find_name(name, list(names)) or find_name(without_json(name), list(names))
-            if found is not None:
-                return names[found]
+            full_name = find_name(name, list(names)) or find_name(without_json(name), list(names))
+            if full_name is not None:
+                return names[full_name]
         return None
 
 
@@ -8404,9 +8411,9 @@ async def _choose_named(server: ComfyUIServer, request: Request, workflow: Argum
     """The entry that the argument `workflow` names, with the model that is named. Where the two do not go together, the
     one with less right is left out. A workflow of a valve is also left out when it does not take the files that were
     given."""
-    fit = fit_entry if entry.needs else fit_saved
+    fit = fit_entry if entry.bundled else fit_saved
     model = request.model
-    if model and not entry.needs and model.level > workflow.level:
+    if model and not entry.bundled and model.level > workflow.level:
         model = None  # a valve does not change what somebody saved
     try:
         fitted = await fit(server, entry, model)
@@ -8440,11 +8447,8 @@ async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow
     if not with_room:
         raise _too_many_pictures(request, entries)
     began = time.monotonic()
-    models = _models_to_try(request)
-    candidates = [
-        (model, entry) for task in request.tasks for model in models for entry in with_room if entry.task == task
-    ]
-    refusals: dict[str, None] = {}
+    candidates = _candidates(request, with_room)
+    refusals: dict[str, None] = {}  # of workflows for which any model would have done
     for readable in (True, False):  # a file that the server cannot read is still better than none
         for model, entry in candidates:
             try:
@@ -8452,7 +8456,7 @@ async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow
             except WorkflowRefused as refused:
                 if model is None:
                     refusals[refused.message] = None
-    if request.model and None not in models:
+    if request.model and not refusals:
         raise await _no_such_model(server, request, request.model, entries)
     purpose = "a picture could be made with" if request.tasks == TEXT_TO_IMAGE else "could do this"
     raise ModelNotInstalled(
@@ -8460,12 +8464,16 @@ async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow
     )
 
 
-def _models_to_try(request: Request) -> list[Argument | None]:
-    """The models that a workflow may be run with, the preferred one first; None stands for whichever is installed."""
-    model = request.model
-    if model and model.level and request.tasks != TEXT_TO_IMAGE:
-        return [model, None]  # to work on pictures, since the model of the valve may be made for something else
-    return [model]
+def _candidates(request: Request, entries: Sequence[Entry]) -> list[tuple[Argument | None, Entry]]:
+    """The models and workflows to try, the preferred ones first; the model None stands for any that is installed."""
+    models = [request.model]
+    if request.model and request.model.level and request.tasks != TEXT_TO_IMAGE:
+        models.append(None)  # to work on pictures, since the model of the valve may be made for something else
+    candidates: list[tuple[Argument | None, Entry]] = []
+    for task in request.tasks:
+        doing_task = [entry for entry in entries if entry.task == task]
+        candidates += itertools.product(models, doing_task)
+    return candidates
 
 
 def _too_many_pictures(request: Request, entries: Sequence[Entry]) -> BadArgument:
@@ -8606,8 +8614,9 @@ class FileSearch:
 
     async def _names(self, believe: float) -> tuple[str, ...]:
         definition = await self.server.define(self.loader, believe)
-        spec = definition.inputs.get(self.need.target.input) if definition else None
-        return spec.names if spec else ()
+        if definition is None or self.need.target.input not in definition.inputs:
+            return ()
+        return definition.inputs[self.need.target.input].names
 
     async def _architecture(self, name: str) -> str | None:
         return await architecture(self.server, self.need.folder, name)
@@ -8779,11 +8788,10 @@ def _has_words(text: str, words: Sequence[str]) -> bool:
 async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
     """A few words about a workflow: name, task, source, description, and if this server cannot run it, why. Raises
     `ServerUnreachable` and `ServerGone`; any other error is the reason."""
-    task = entry.task
-    about = entry.description
+    task, about = entry.task, entry.description
     problem = ""
     try:
-        if entry.needs:
+        if entry.bundled:
             await fit_entry(server, entry, None)
         else:
             fitted = await fit_saved(server, entry, None)
@@ -8847,9 +8855,11 @@ def _input_line(workflow: Workflow, name: str, definitions: Definitions) -> str:
         return f"{spec.type}, random unless given"
     parts = [spec.type]
     if spec.choices:
-        choices = quoted(shortened(choice, 60) for choice in spec.choices[:SHOWN_CHOICES])
-        more = len(spec.choices) - SHOWN_CHOICES
-        parts.append(f"one of {choices} and {more} more" if more > 0 else f"one of {choices}")
+        shown = [shortened(choice, 60) for choice in spec.choices[:SHOWN_CHOICES]]
+        choices = f"one of {quoted(shown)}"
+        if len(spec.choices) > SHOWN_CHOICES:
+            choices += f" and {len(spec.choices) - SHOWN_CHOICES} more"
+        parts.append(choices)
     elif spec.minimum is not None and spec.maximum is not None:
         parts.append(f"{spec.minimum:g} to {spec.maximum:g}")
     parts.append(_value_now(name, workflow.value(name)))
@@ -8875,8 +8885,10 @@ def _file_lines(graph: Graph, files: Sequence[FileInput], definitions: Definitio
     """The files that a graph takes, and which of them it can do without: 'image and mask for "Photo", optional'."""
     lines = []
     for file in files[:MAX_INPUT_FILES]:
-        kind = f"{file.kind} and mask" if file.masked else file.kind
-        line = f'{kind} for "{file.title}"'
+        line = file.kind
+        if file.masked:
+            line += " and mask"
+        line += f' for "{file.title}"'
         if without_files(graph, [file.target], definitions) is not None:
             line += ", optional"
         lines.append(line)
@@ -8894,12 +8906,17 @@ async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) 
         choices = workflow.widget_spec(file.target, definitions).names
         ranked = needs[file.target].rank(choices) if file.target in needs else []
         installed = next(iter(ranked), None) or find_name(file.file, choices)
-        if installed:
-            state = "installed" if installed == file.file else f'installed as "{installed}"'
-        else:
-            state = "not known" if file.installed is None else "not installed"
-        lines[f"{file.folder}/{file.file}"] = state
+        lines[f"{file.folder}/{file.file}"] = _model_state(file, installed)
     return lines
+
+
+def _model_state(file: ModelFile, installed: str | None) -> str:
+    """Whether a model file is installed, and under which name."""
+    if installed == file.file:
+        return "installed"
+    if installed:
+        return f'installed as "{installed}"'
+    return "not known" if file.installed is None else "not installed"
 
 
 # What people call a kind of model -> ComfyUI's folder for it, or one of `SAMPLING_KINDS`.
@@ -8953,22 +8970,30 @@ async def _model_kinds(server: ComfyUIServer) -> list[str]:
 
 def _read_kind(kind: str, kinds: Sequence[str]) -> str:
     """The one of `kinds` that somebody means by "LoRA" or "text-encoder"; "" for all. Raises `BadArgument`."""
-    known = {simplified(name.replace("-", "_")): name for name in [*MODEL_KINDS, *kinds]}
-    name = known.get(simplified(kind.replace("-", "_")), kind.strip())
+    known = {_plain_kind(name): name for name in [*MODEL_KINDS, *kinds]}
+    name = known.get(_plain_kind(kind), kind.strip())
     name = MODEL_KINDS.get(name, name)
     if name and name not in kinds:
         raise BadArgument(f'There is no kind of model "{shortened(kind)}".', f"There are: {quoted(kinds)}.")
     return name
 
 
+def _plain_kind(kind: str) -> str:
+    """A kind for comparing, without case, spaces, dashes and underscores."""
+    return simplified(kind.replace("-", "_"))
+
+
 async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
     """All names of a kind; none where the server does not have the kind."""
     if kind in SAMPLING_KINDS:
         sampler = await server.define("KSampler")
-        spec = sampler.inputs.get(SAMPLING_KINDS[kind]) if sampler else None
-        return [str(choice) for choice in spec.choices] if spec else []
-    route = "/embeddings" if kind == "embeddings" else f"/models/{quote(kind, safe='')}"
-    return await server.names(route) or []
+        name = SAMPLING_KINDS[kind]
+        if sampler is None or name not in sampler.inputs:
+            return []
+        return [str(choice) for choice in sampler.inputs[name].choices]
+    if kind == "embeddings":
+        return await server.names("/embeddings") or []
+    return await server.names(f"/models/{quote(kind, safe='')}") or []
 
 
 def _first_models(models: Mapping[str, list[str]]) -> dict[str, Any]:
@@ -8999,13 +9024,13 @@ def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             elif isinstance(earlier, list) and isinstance(value, list):
                 merged[key] = list(dict.fromkeys([*earlier, *value]))
             elif isinstance(earlier, dict) and isinstance(value, dict):
-                merged[key] = {name: max(earlier.get(name, 0), value.get(name, 0)) for name in {**earlier, **value}}
+                merged[key] = earlier | {name: max(count, earlier.get(name, 0)) for name, count in value.items()}
             elif key != "found" or not merged:
                 merged.setdefault(key, value)
     return merged
 
 
-def _merged_lines(lines: Sequence[Mapping[str, str]], others: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
+def _merged_lines(lines: list[dict[str, str]], others: list[dict[str, str]]) -> list[dict[str, str]]:
     """The lines of two lists of workflows, one for each name: the first by which it can run, or the last."""
     by_name = {line["name"]: line for line in lines}
     for line in others:
@@ -11218,7 +11243,8 @@ class Ollama:
                     config = known[key]
                     break
             if parts.hostname and config.get("enable", True):
-                connections.append(cls(str(url).rstrip("/"), str(config.get("key") or "")))
+                api_key = str(config.get("key") or "")
+                connections.append(cls(str(url).rstrip("/"), api_key))
         return connections
 
     async def unload(self) -> None:
@@ -11234,7 +11260,8 @@ class Ollama:
                 await self._unload_all(session)
         except Exception as error:
             reason = f"{type(error).__name__} {getattr(error, 'status', '')}".strip()
-            log.info("Ollama at %s did not unload its models: %s", urlsplit(self.url).netloc.rpartition("@")[2], reason)
+            host = urlsplit(self.url).netloc.rpartition("@")[2]
+            log.info("Ollama at %s did not unload its models: %s", host, reason)
 
     async def _unload_all(self, session: aiohttp.ClientSession) -> None:
         """Ask for all loaded models to be unloaded, and wait for those that will be. Raises the first failure then."""
@@ -11312,6 +11339,7 @@ LAST = re.compile(
     r"(?:the )?(?:last|latest|newest|most recent)(?: (\d{1,2}|two|three))?(?: (?:picture|image|photo|one)s?)?"
 )
 NUMBERED = re.compile(r"(?:the )?(?:(?:picture|image|photo|number|no\.?) ?)?#? ?(\d{1,5})(?:\.0)?")
+COUNTS = {"two": 2, "three": 3}
 ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
 
 
@@ -11326,8 +11354,10 @@ def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
     text = " ".join(words.lower().split())
     last = LAST.fullmatch(text)
     numbered = NUMBERED.fullmatch(text)
-    ordinal = ORDINALS.get(text.removeprefix("the ").partition(" ")[0])
-    if not last and not numbered and not ordinal:
+    number = ORDINALS.get(text.removeprefix("the ").partition(" ")[0])
+    if numbered:
+        number = int(numbered[1])
+    if not last and number is None:
         raise BadArgument(
             f'"{shortened(words)}" is not a picture of this chat.',
             'Give a number from 1, "last", "last 2", or the id or URL of a file of this chat.',
@@ -11337,13 +11367,11 @@ def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
             "There is no picture in this chat.", "Ask the user to attach one, or make one with generate_image."
         )
     if last:
-        count = {"two": 2, "three": 3}.get(last[1]) or int(last[1] or 1)
+        count = COUNTS.get(last[1]) or int(last[1] or 1)
         if 1 <= count <= len(pictures):
             return list(pictures[-count:])
-    else:
-        number = int(numbered[1]) if numbered else ordinal or 0
-        if 1 <= number <= len(pictures):
-            return [pictures[number - 1]]
+    elif number and number <= len(pictures):
+        return [pictures[number - 1]]
     amount = "1 picture" if len(pictures) == 1 else f"{len(pictures)} pictures"
     raise BadArgument(
         f'There is no "{shortened(words)}" in this chat: it has {amount}.',
@@ -12371,16 +12399,18 @@ class Settings:
 
         Raises `BadArgument` when there is no prompt.
         """
-        names = {"model": "model", "negative_prompt": "negative_prompt", "edit_workflow": "workflow"}
-        preferences = {names[name]: wanted for name, wanted in self.preferences.items() if name in names}
-        wanted: dict[str, Any] = {**preferences, **_given(arguments)}
+        wanted: dict[str, Any] = {}
+        for valve, name in (("model", "model"), ("negative_prompt", "negative_prompt"), ("edit_workflow", "workflow")):
+            if valve in self.preferences:
+                wanted[name] = self.preferences[valve]
+        wanted.update(_given(arguments))
         tasks = ("inpaint",) if mask else CHANGING
         return Request(_prompt(prompt), tasks, files=tuple(files), mask=mask, **wanted)
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
         """The request for a larger copy of a picture. No valve holds."""
         wanted: dict[str, Any] = _given(arguments)
-        return Request(None, ("upscale",), files=(picture,), **wanted)
+        return Request(tasks=("upscale",), files=(picture,), **wanted)
 
     def order(
         self,
@@ -12426,7 +12456,8 @@ def _prompt(prompt: Any) -> str:
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Argument]:
     """The arguments that the caller means, without what stands for leaving them out."""
-    return {name: Argument(value, f"The argument {name}") for name, value in arguments.items() if is_given(name, value)}
+    given = {name: value for name, value in arguments.items() if is_given(name, value)}
+    return {name: Argument(value, f"The argument {name}") for name, value in given.items()}
 
 
 def _read_inputs(inputs: Any) -> dict[str, Argument]:
@@ -12575,7 +12606,8 @@ def _catalogue(valves: Valves, mine: UserValves, own_workflows: bool) -> Catalog
     entries, problems = pasted.entries, pasted.problems
     if own_workflows:
         own = read_pasted(mine.workflows, "user", 'Your valve "Workflows"')
-        entries, problems = own.entries + entries, own.problems + problems
+        entries = own.entries + entries
+        problems = own.problems + problems
     elif mine.workflows.strip():
         problems += ('Your valve "Workflows" is not used: the administrator does not allow that.',)
     saved = valves.server_workflows or bool(mine.endpoint.strip())

@@ -16,6 +16,7 @@ asked for once more before anybody hears that it is missing.
 """
 
 import asyncio
+import itertools
 import re
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -164,9 +165,9 @@ async def _choose_named(server: ComfyUIServer, request: Request, workflow: Argum
     """The entry that the argument `workflow` names, with the model that is named. Where the two do not go together, the
     one with less right is left out. A workflow of a valve is also left out when it does not take the files that were
     given."""
-    fit = fit_entry if entry.needs else fit_saved
+    fit = fit_entry if entry.bundled else fit_saved
     model = request.model
-    if model and not entry.needs and model.level > workflow.level:
+    if model and not entry.bundled and model.level > workflow.level:
         model = None  # a valve does not change what somebody saved
     try:
         fitted = await fit(server, entry, model)
@@ -200,11 +201,8 @@ async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow
     if not with_room:
         raise _too_many_pictures(request, entries)
     began = time.monotonic()
-    models = _models_to_try(request)
-    candidates = [
-        (model, entry) for task in request.tasks for model in models for entry in with_room if entry.task == task
-    ]
-    refusals: dict[str, None] = {}
+    candidates = _candidates(request, with_room)
+    refusals: dict[str, None] = {}  # of workflows for which any model would have done
     for readable in (True, False):  # a file that the server cannot read is still better than none
         for model, entry in candidates:
             try:
@@ -212,7 +210,7 @@ async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow
             except WorkflowRefused as refused:
                 if model is None:
                     refusals[refused.message] = None
-    if request.model and None not in models:
+    if request.model and not refusals:
         raise await _no_such_model(server, request, request.model, entries)
     purpose = "a picture could be made with" if request.tasks == TEXT_TO_IMAGE else "could do this"
     raise ModelNotInstalled(
@@ -220,12 +218,16 @@ async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow
     )
 
 
-def _models_to_try(request: Request) -> list[Argument | None]:
-    """The models that a workflow may be run with, the preferred one first; None stands for whichever is installed."""
-    model = request.model
-    if model and model.level and request.tasks != TEXT_TO_IMAGE:
-        return [model, None]  # to work on pictures, since the model of the valve may be made for something else
-    return [model]
+def _candidates(request: Request, entries: Sequence[Entry]) -> list[tuple[Argument | None, Entry]]:
+    """The models and workflows to try, the preferred ones first; the model None stands for any that is installed."""
+    models = [request.model]
+    if request.model and request.model.level and request.tasks != TEXT_TO_IMAGE:
+        models.append(None)  # to work on pictures, since the model of the valve may be made for something else
+    candidates: list[tuple[Argument | None, Entry]] = []
+    for task in request.tasks:
+        doing_task = [entry for entry in entries if entry.task == task]
+        candidates += itertools.product(models, doing_task)
+    return candidates
 
 
 def _too_many_pictures(request: Request, entries: Sequence[Entry]) -> BadArgument:
@@ -366,8 +368,9 @@ class FileSearch:
 
     async def _names(self, believe: float) -> tuple[str, ...]:
         definition = await self.server.define(self.loader, believe)
-        spec = definition.inputs.get(self.need.target.input) if definition else None
-        return spec.names if spec else ()
+        if definition is None or self.need.target.input not in definition.inputs:
+            return ()
+        return definition.inputs[self.need.target.input].names
 
     async def _architecture(self, name: str) -> str | None:
         return await architecture(self.server, self.need.folder, name)

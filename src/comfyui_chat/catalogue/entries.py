@@ -94,6 +94,11 @@ class Entry:
     families: tuple[Family, ...] = ()
     needs: tuple[ModelNeed, ...] = ()
 
+    @property
+    def bundled(self) -> bool:
+        """Whether it is one of the tool's own."""
+        return self.source == "bundled"
+
     @functools.cached_property
     def workflow(self) -> Workflow:
         """A bundled workflow's graph with its parameters, as they are on any server."""
@@ -262,7 +267,9 @@ def _with_different_names(found: Iterable[Entry]) -> tuple[Entry, ...]:
         while name in entries:
             counts[entry.name] = counts.get(entry.name, 1) + 1
             name = f"{entry.name} {counts[entry.name]}"
-        entries[name] = entry if name == entry.name else replace(entry, name=name)
+        if name != entry.name:
+            entry = replace(entry, name=name)
+        entries[name] = entry
     return tuple(entries.values())
 
 
@@ -278,7 +285,7 @@ class Listing:
         before one without regard to case, folder or extension."""
         for source in SOURCES:
             names = {entry.name: entry for entry in self.entries if entry.source == source}
-            found = find_name(name, list(names)) or find_name(without_json(name), list(names))
-            if found is not None:
-                return names[found]
+            full_name = find_name(name, list(names)) or find_name(without_json(name), list(names))
+            if full_name is not None:
+                return names[full_name]
         return None

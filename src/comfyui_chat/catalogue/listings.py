@@ -20,7 +20,7 @@ from urllib.parse import quote
 
 from ..errors import BadArgument, ComfyUIError, NodeNotInstalled, ServerGone, ServerUnreachable
 from ..graph.definitions import Definitions
-from ..graph.facts import FileInput, file_inputs, guess_task, missing_nodes, model_files, outputs
+from ..graph.facts import FileInput, ModelFile, file_inputs, guess_task, missing_nodes, model_files, outputs
 from ..graph.mermaid import mermaid
 from ..graph.nodes import Graph
 from ..graph.pruning import without_files
@@ -64,11 +64,10 @@ def _has_words(text: str, words: Sequence[str]) -> bool:
 async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
     """A few words about a workflow: name, task, source, description, and if this server cannot run it, why. Raises
     `ServerUnreachable` and `ServerGone`; any other error is the reason."""
-    task = entry.task
-    about = entry.description
+    task, about = entry.task, entry.description
     problem = ""
     try:
-        if entry.needs:
+        if entry.bundled:
             await fit_entry(server, entry, None)
         else:
             fitted = await fit_saved(server, entry, None)
@@ -132,9 +131,11 @@ def _input_line(workflow: Workflow, name: str, definitions: Definitions) -> str:
         return f"{spec.type}, random unless given"
     parts = [spec.type]
     if spec.choices:
-        choices = quoted(shortened(choice, 60) for choice in spec.choices[:SHOWN_CHOICES])
-        more = len(spec.choices) - SHOWN_CHOICES
-        parts.append(f"one of {choices} and {more} more" if more > 0 else f"one of {choices}")
+        shown = [shortened(choice, 60) for choice in spec.choices[:SHOWN_CHOICES]]
+        choices = f"one of {quoted(shown)}"
+        if len(spec.choices) > SHOWN_CHOICES:
+            choices += f" and {len(spec.choices) - SHOWN_CHOICES} more"
+        parts.append(choices)
     elif spec.minimum is not None and spec.maximum is not None:
         parts.append(f"{spec.minimum:g} to {spec.maximum:g}")
     parts.append(_value_now(name, workflow.value(name)))
@@ -160,8 +161,10 @@ def _file_lines(graph: Graph, files: Sequence[FileInput], definitions: Definitio
     """The files that a graph takes, and which of them it can do without: 'image and mask for "Photo", optional'."""
     lines = []
     for file in files[:MAX_INPUT_FILES]:
-        kind = f"{file.kind} and mask" if file.masked else file.kind
-        line = f'{kind} for "{file.title}"'
+        line = file.kind
+        if file.masked:
+            line += " and mask"
+        line += f' for "{file.title}"'
         if without_files(graph, [file.target], definitions) is not None:
             line += ", optional"
         lines.append(line)
@@ -179,12 +182,17 @@ async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) 
         choices = workflow.widget_spec(file.target, definitions).names
         ranked = needs[file.target].rank(choices) if file.target in needs else []
         installed = next(iter(ranked), None) or find_name(file.file, choices)
-        if installed:
-            state = "installed" if installed == file.file else f'installed as "{installed}"'
-        else:
-            state = "not known" if file.installed is None else "not installed"
-        lines[f"{file.folder}/{file.file}"] = state
+        lines[f"{file.folder}/{file.file}"] = _model_state(file, installed)
     return lines
+
+
+def _model_state(file: ModelFile, installed: str | None) -> str:
+    """Whether a model file is installed, and under which name."""
+    if installed == file.file:
+        return "installed"
+    if installed:
+        return f'installed as "{installed}"'
+    return "not known" if file.installed is None else "not installed"
 
 
 # What people call a kind of model -> ComfyUI's folder for it, or one of `SAMPLING_KINDS`.
@@ -238,22 +246,30 @@ async def _model_kinds(server: ComfyUIServer) -> list[str]:
 
 def _read_kind(kind: str, kinds: Sequence[str]) -> str:
     """The one of `kinds` that somebody means by "LoRA" or "text-encoder"; "" for all. Raises `BadArgument`."""
-    known = {simplified(name.replace("-", "_")): name for name in [*MODEL_KINDS, *kinds]}
-    name = known.get(simplified(kind.replace("-", "_")), kind.strip())
+    known = {_plain_kind(name): name for name in [*MODEL_KINDS, *kinds]}
+    name = known.get(_plain_kind(kind), kind.strip())
     name = MODEL_KINDS.get(name, name)
     if name and name not in kinds:
         raise BadArgument(f'There is no kind of model "{shortened(kind)}".', f"There are: {quoted(kinds)}.")
     return name
 
 
+def _plain_kind(kind: str) -> str:
+    """A kind for comparing, without case, spaces, dashes and underscores."""
+    return simplified(kind.replace("-", "_"))
+
+
 async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
     """All names of a kind; none where the server does not have the kind."""
     if kind in SAMPLING_KINDS:
         sampler = await server.define("KSampler")
-        spec = sampler.inputs.get(SAMPLING_KINDS[kind]) if sampler else None
-        return [str(choice) for choice in spec.choices] if spec else []
-    route = "/embeddings" if kind == "embeddings" else f"/models/{quote(kind, safe='')}"
-    return await server.names(route) or []
+        name = SAMPLING_KINDS[kind]
+        if sampler is None or name not in sampler.inputs:
+            return []
+        return [str(choice) for choice in sampler.inputs[name].choices]
+    if kind == "embeddings":
+        return await server.names("/embeddings") or []
+    return await server.names(f"/models/{quote(kind, safe='')}") or []
 
 
 def _first_models(models: Mapping[str, list[str]]) -> dict[str, Any]:
@@ -284,13 +300,13 @@ def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
             elif isinstance(earlier, list) and isinstance(value, list):
                 merged[key] = list(dict.fromkeys([*earlier, *value]))
             elif isinstance(earlier, dict) and isinstance(value, dict):
-                merged[key] = {name: max(earlier.get(name, 0), value.get(name, 0)) for name in {**earlier, **value}}
+                merged[key] = earlier | {name: max(count, earlier.get(name, 0)) for name, count in value.items()}
             elif key != "found" or not merged:
                 merged.setdefault(key, value)
     return merged
 
 
-def _merged_lines(lines: Sequence[Mapping[str, str]], others: Sequence[Mapping[str, str]]) -> list[Mapping[str, str]]:
+def _merged_lines(lines: list[dict[str, str]], others: list[dict[str, str]]) -> list[dict[str, str]]:
     """The lines of two lists of workflows, one for each name: the first by which it can run, or the last."""
     by_name = {line["name"]: line for line in lines}
     for line in others:

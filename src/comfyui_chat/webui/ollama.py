@@ -51,7 +51,8 @@ class Ollama:
                     config = known[key]
                     break
             if parts.hostname and config.get("enable", True):
-                connections.append(cls(str(url).rstrip("/"), str(config.get("key") or "")))
+                api_key = str(config.get("key") or "")
+                connections.append(cls(str(url).rstrip("/"), api_key))
         return connections
 
     async def unload(self) -> None:
@@ -67,7 +68,8 @@ class Ollama:
                 await self._unload_all(session)
         except Exception as error:
             reason = f"{type(error).__name__} {getattr(error, 'status', '')}".strip()
-            log.info("Ollama at %s did not unload its models: %s", urlsplit(self.url).netloc.rpartition("@")[2], reason)
+            host = urlsplit(self.url).netloc.rpartition("@")[2]
+            log.info("Ollama at %s did not unload its models: %s", host, reason)
 
     async def _unload_all(self, session: aiohttp.ClientSession) -> None:
         """Ask for all loaded models to be unloaded, and wait for those that will be. Raises the first failure then."""

@@ -56,6 +56,7 @@ LAST = re.compile(
     r"(?:the )?(?:last|latest|newest|most recent)(?: (\d{1,2}|two|three))?(?: (?:picture|image|photo|one)s?)?"
 )
 NUMBERED = re.compile(r"(?:the )?(?:(?:picture|image|photo|number|no\.?) ?)?#? ?(\d{1,5})(?:\.0)?")
+COUNTS = {"two": 2, "three": 3}
 ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
 
 
@@ -70,8 +71,10 @@ def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
     text = " ".join(words.lower().split())
     last = LAST.fullmatch(text)
     numbered = NUMBERED.fullmatch(text)
-    ordinal = ORDINALS.get(text.removeprefix("the ").partition(" ")[0])
-    if not last and not numbered and not ordinal:
+    number = ORDINALS.get(text.removeprefix("the ").partition(" ")[0])
+    if numbered:
+        number = int(numbered[1])
+    if not last and number is None:
         raise BadArgument(
             f'"{shortened(words)}" is not a picture of this chat.',
             'Give a number from 1, "last", "last 2", or the id or URL of a file of this chat.',
@@ -81,13 +84,11 @@ def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
             "There is no picture in this chat.", "Ask the user to attach one, or make one with generate_image."
         )
     if last:
-        count = {"two": 2, "three": 3}.get(last[1]) or int(last[1] or 1)
+        count = COUNTS.get(last[1]) or int(last[1] or 1)
         if 1 <= count <= len(pictures):
             return list(pictures[-count:])
-    else:
-        number = int(numbered[1]) if numbered else ordinal or 0
-        if 1 <= number <= len(pictures):
-            return [pictures[number - 1]]
+    elif number and number <= len(pictures):
+        return [pictures[number - 1]]
     amount = "1 picture" if len(pictures) == 1 else f"{len(pictures)} pictures"
     raise BadArgument(
         f'There is no "{shortened(words)}" in this chat: it has {amount}.',

@@ -83,16 +83,18 @@ class Settings:
 
         Raises `BadArgument` when there is no prompt.
         """
-        names = {"model": "model", "negative_prompt": "negative_prompt", "edit_workflow": "workflow"}
-        preferences = {names[name]: wanted for name, wanted in self.preferences.items() if name in names}
-        wanted: dict[str, Any] = {**preferences, **_given(arguments)}
+        wanted: dict[str, Any] = {}
+        for valve, name in (("model", "model"), ("negative_prompt", "negative_prompt"), ("edit_workflow", "workflow")):
+            if valve in self.preferences:
+                wanted[name] = self.preferences[valve]
+        wanted.update(_given(arguments))
         tasks = ("inpaint",) if mask else CHANGING
         return Request(_prompt(prompt), tasks, files=tuple(files), mask=mask, **wanted)
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
         """The request for a larger copy of a picture. No valve holds."""
         wanted: dict[str, Any] = _given(arguments)
-        return Request(None, ("upscale",), files=(picture,), **wanted)
+        return Request(tasks=("upscale",), files=(picture,), **wanted)
 
     def order(
         self,
@@ -138,7 +140,8 @@ def _prompt(prompt: Any) -> str:
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Argument]:
     """The arguments that the caller means, without what stands for leaving them out."""
-    return {name: Argument(value, f"The argument {name}") for name, value in arguments.items() if is_given(name, value)}
+    given = {name: value for name, value in arguments.items() if is_given(name, value)}
+    return {name: Argument(value, f"The argument {name}") for name, value in given.items()}
 
 
 def _read_inputs(inputs: Any) -> dict[str, Argument]:
@@ -287,7 +290,8 @@ def _catalogue(valves: Valves, mine: UserValves, own_workflows: bool) -> Catalog
     entries, problems = pasted.entries, pasted.problems
     if own_workflows:
         own = read_pasted(mine.workflows, "user", 'Your valve "Workflows"')
-        entries, problems = own.entries + entries, own.problems + problems
+        entries = own.entries + entries
+        problems = own.problems + problems
     elif mine.workflows.strip():
         problems += ('Your valve "Workflows" is not used: the administrator does not allow that.',)
     saved = valves.server_workflows or bool(mine.endpoint.strip())
