@@ -64,7 +64,7 @@ required_open_webui_version: 0.9.6
 #   webui/display       Shows a run in the message: queue position, percentage, and the picture coming up.
 #   webui/chat          The message that a call belongs to: how the call ends there, and the chat's files.
 #   webui/valves        The valves: what the administrator and each user can set, as Open WebUI shows it.
-#   webui/settings      Resolves the valves: administrator, user and call come to one set of `Settings`.
+#   webui/settings      Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
 #   webui/reports       What the model is told of results and servers, and the status that the user reads.
 #   webui/jobs          check_job: jobs of earlier calls brought into the chat, cancelled, or told of.
 #   webui/tools         The methods that a model can call, as Open WebUI offers them: the class `Tools`.
@@ -8115,8 +8115,8 @@ def _bundled_entry(item: Mapping[str, Any], families: Sequence[Mapping[str, Any]
     )
 
 
-# Workflows that somebody pasted into a valve. What cannot be read is a problem to tell, not a reason to fail: the valve
-# may have been saved long ago, and by somebody else.
+# Workflows that somebody pasted into a valve. What cannot be read is reported, and the call goes on: the valve may have
+# been saved long ago, and by somebody else.
 
 
 @dataclass(frozen=True)
@@ -8286,9 +8286,9 @@ class Listing:
 
 TEXT_TO_IMAGE = ("text_to_image",)  # the tasks of a request for a new picture
 CHANGING = ("image_edit", "image_to_image")  # those of a request to change pictures, the preferred one first
-STRANGE_FILES = 24  # how many files whose names tell nothing have their metadata looked at
+MAX_METADATA_FILES = 24  # how many files, whose names say nothing, have their metadata read
 AS_SAVED = Family("", "", None, {})  # the family of a workflow that is not bundled: nothing of its own to set
-FETCH = (  # the hint to a list of missing model files
+MISSING_FILES_HINT = (  # after a list of missing model files
     "Files go into ComfyUI's models folder, and others with similar names will do; "
     "the repository on Hugging Face is in brackets."
 )
@@ -8425,13 +8425,13 @@ async def _choose_named(server: ComfyUIServer, request: Request, workflow: Argum
         fitted = await fit(server, entry, None)
         model_name = f'{model.name} "{shortened(model.value)}"'
         fitted = fitted.noting(f'{model_name} does not go with the workflow "{entry.name}" and was left out')
-    if workflow.level == 0 or _takes(fitted, request):
+    if workflow.level == 0 or _has_room(fitted, request):
         return fitted
     fitted = await _choose_for(server, request)  # the files that were given go before a valve
     return fitted.noting(f'{workflow.name} names "{entry.name}", which does not take what was given, and was left out')
 
 
-def _takes(fitted: FittedWorkflow, request: Request) -> bool:
+def _has_room(fitted: FittedWorkflow, request: Request) -> bool:
     """Whether a workflow has room for the request's pictures and a place for its mask."""
     inputs = file_inputs(fitted.workflow.graph, fitted.definitions)
     if request.mask and not any(item.takes_mask for item in inputs):
@@ -8460,7 +8460,8 @@ async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow
         raise await _no_such_model(server, request, request.model, entries)
     purpose = "a picture could be made with" if request.tasks == TEXT_TO_IMAGE else "could do this"
     raise ModelNotInstalled(
-        f"No model is installed that {purpose}.", f"One set of files is enough. {FETCH} {' '.join(refusals)}"
+        f"No model is installed that {purpose}.",
+        f"One set of files is enough. {MISSING_FILES_HINT} {' '.join(refusals)}",
     )
 
 
@@ -8477,7 +8478,7 @@ def _candidates(request: Request, entries: Sequence[Entry]) -> list[tuple[Argume
 
 
 def _too_many_pictures(request: Request, entries: Sequence[Entry]) -> BadArgument:
-    """The error where none of the workflows has room for the pictures that were given."""
+    """The error if none of the workflows has room for the pictures that were given."""
     most = max((request.room_in(entry.files) for entry in entries), default=0)
     given = "A picture was" if request.pictures == 1 else f"{request.pictures} pictures were"
     hint = f"Give at most {most}." if most else "Leave it out, or name a workflow that takes pictures."
@@ -8487,8 +8488,7 @@ def _too_many_pictures(request: Request, entries: Sequence[Entry]) -> BadArgumen
 async def _no_such_model(
     server: ComfyUIServer, request: Request, model: Argument, entries: Sequence[Entry]
 ) -> ModelNotInstalled:
-    """The error where none of the workflows takes the model: it is not installed, or not of a kind that any of them
-    runs with."""
+    """The error if no workflow takes the model: it is not installed, or not of a kind that any of them runs with."""
     installed: list[str] = []
     for entry in entries:
         target = entry.needs[0].target
@@ -8500,8 +8500,8 @@ async def _no_such_model(
         return _model_missing(model, list(dict.fromkeys(installed)))
     workflow = f"workflow that takes {request.pictures} pictures" if request.pictures > 1 else "workflow"
     return ModelNotInstalled(
-        f'The model "{name}" is installed, but no {workflow} is made for it, or a file beside it is missing.',
-        f"Name one of the workflows {quoted(entry.name for entry in entries)} with it to try it all the same.",
+        f'The model "{name}" is installed, but no {workflow} is made for it, or another file that it needs is missing.',
+        f"Name one of the workflows {quoted(entry.name for entry in entries)} with it to try it anyway.",
     )
 
 
@@ -8527,7 +8527,8 @@ async def fit_entry(
         began = time.monotonic()
     graph = entry.workflow.graph
     definitions = dict(await server.define_all(node["class_type"] for node in graph.values()))
-    if missing_classes := missing_nodes(graph, definitions):
+    missing_classes = missing_nodes(graph, definitions)
+    if missing_classes:
         raise NodeNotInstalled(f'The workflow "{entry.name}" needs the node "{missing_classes[0]}".')
     main_need = entry.needs[0]
     files: dict[str, str] = {}  # a need as a text -> its file: several nodes may read the same one
@@ -8536,7 +8537,8 @@ async def fit_entry(
         wanted_file = str(need)
         if wanted_file in files:
             continue
-        search = FileSearch(server, need, graph[need.target.node_id]["class_type"], need is main_need)
+        loader = graph[need.target.node_id]["class_type"]
+        search = FileSearch(server, need, loader, main=need is main_need)
         if model and need is main_need:
             files[wanted_file] = await search.named(model, strict, began)
         elif name := await search.best(readable and not missing):
@@ -8544,7 +8546,7 @@ async def fit_entry(
         else:
             missing[wanted_file] = None
     if missing:
-        raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {", ".join(missing)}.', FETCH)
+        raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {", ".join(missing)}.', MISSING_FILES_HINT)
     model_file = files[str(main_need)]
     family = await _family(server, entry, model_file)
     workflow = entry.workflow.set({need.target: files[str(need)] for need in entry.needs})
@@ -8584,7 +8586,9 @@ class FileSearch:
         """The best installed file, or None. A main model may also be found by what it says of itself. `readable` passes
         over files that the server cannot read, which would only fail in the middle of the run."""
         for believe in (DEFINITION_SECONDS, DOUBT_SECONDS):
-            if name := await self._best_of(await self._names(believe), readable):
+            names = await self._names(believe)
+            name = await self._best_of(names, readable)
+            if name:
                 return name
         return None
 
@@ -8606,7 +8610,7 @@ class FileSearch:
 
     async def _by_metadata(self, names: Sequence[str]) -> str | None:
         """The first file that will do by what it says of itself."""
-        for name in names[:STRANGE_FILES]:
+        for name in names[:MAX_METADATA_FILES]:
             about = await self._architecture(name)
             if about and self.need.fits(name, about):
                 return name
@@ -8647,7 +8651,8 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
     workflow, definitions = await read_entry(server, entry)
     missing = missing_nodes(workflow.graph, definitions)
     if missing:
-        raise NodeNotInstalled(f'The workflow "{entry.name}" cannot be used. {_nodes_missing(missing).message}')
+        reason = _nodes_missing(missing).message
+        raise NodeNotInstalled(f'The workflow "{entry.name}" cannot be used. {reason}')
     check_links(workflow.graph, definitions)
     try:
         fitted = await asyncio.to_thread(_fit_files, workflow, definitions, model)
@@ -8709,7 +8714,8 @@ def _fit_files(workflow: Workflow, definitions: Definitions, model: Argument | N
         notes = (f'the workflow "{workflow.name}" has no model to choose; {model.name} was left out',)
     installed, absent = _other_files(workflow, definitions, chosen)
     workflow = workflow.set(installed | chosen)
-    return FittedWorkflow(workflow, AS_SAVED, str(workflow.value("model") or ""), definitions, notes, absent)
+    model_file = str(workflow.value("model") or "")
+    return FittedWorkflow(workflow, AS_SAVED, model_file, definitions, notes, absent)
 
 
 def _other_files(
@@ -8744,9 +8750,8 @@ def _other_files(
 #
 # Answers about what a server has: its workflows, one of them in detail, its models.
 #
-# Three functions answer for one server what the methods of the same names in `webui/tools.py` are asked, and `one_list`
-# makes one answer of those of several servers. They are cut to a length that a model can read, and say how much was left
-# out.
+# Three functions answer, for one server, the methods of the same names in `webui/tools.py`, and `one_list` merges the
+# answers of several servers. Answers are cut to a length that a model can read, and say how much was left out.
 #
 #     list_workflows     {"workflows": [{"name": "flux2", "task": "text_to_image", "source": "bundled", "about": "...",
 #                                        "cannot run": "lacks diffusion_models/..."}], "more": "..."}
@@ -8756,9 +8761,9 @@ def _other_files(
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-LISTED = 40  # how many workflows are looked into for one list
-NAMED = 60  # how many models of a kind, or other inputs of a workflow, one answer names
-SHOWN_CHOICES = 8  # how many choices of an input are named
+MAX_WORKFLOWS = 40  # how many workflows one answer describes
+MAX_NAMES = 60  # how many models of a kind, or other inputs of a workflow, one answer names
+MAX_CHOICES = 8  # how many choices of an input are named
 
 
 async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: str) -> dict[str, Any]:
@@ -8767,11 +8772,11 @@ async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: st
     listing = await catalogue.entries(server)
     words = search.lower().split()
     matching = [entry for entry in listing.entries if _has_words(f"{entry.name} {entry.description}", words)]
-    checks = [functools.partial(look_into, server, entry) for entry in matching[:LISTED]]
+    checks = [functools.partial(look_into, server, entry) for entry in matching[:MAX_WORKFLOWS]]
     answer: dict[str, Any] = {"workflows": await gather(4, checks)}
-    if len(matching) > LISTED:
-        next_names = quoted(entry.name for entry in matching[LISTED : 2 * LISTED])
-        answer["more"] = f"{len(matching) - LISTED} more: {next_names}"
+    if len(matching) > MAX_WORKFLOWS:
+        next_names = quoted(entry.name for entry in matching[MAX_WORKFLOWS : 2 * MAX_WORKFLOWS])
+        answer["more"] = f"{len(matching) - MAX_WORKFLOWS} more: {next_names}"
     if not matching:
         answer["closest"] = closest(search, [entry.name for entry in listing.entries], 5)
     if listing.problems:
@@ -8797,8 +8802,9 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
             fitted = await fit_saved(server, entry, None)
             task = task or guess_task(fitted.workflow.graph, fitted.definitions)
             about = about or " with ".join(filter(None, [task.replace("_", " "), fitted.model]))
-            if fitted.absent:
-                problem = f"needs {'; '.join(list(fitted.absent.values())[:3])}"
+            absent = list(fitted.absent.values())
+            if absent:
+                problem = f"needs {'; '.join(absent[:3])}"
     except (ServerUnreachable, ServerGone):
         raise
     except ComfyUIError as error:
@@ -8842,9 +8848,9 @@ def _other_input_lines(workflow: Workflow, files: Sequence[FileInput], definitio
     for targets in workflow.parameters.values():
         taken.update(target.widget for target in targets)
     names = [name for name, target in workflow.widgets.items() if target not in taken]
-    lines = {name: _input_line(workflow, name, definitions) for name in names[:NAMED]}
-    if len(names) > NAMED:
-        lines["…"] = f"{len(names) - NAMED} more"
+    lines = {name: _input_line(workflow, name, definitions) for name in names[:MAX_NAMES]}
+    if len(names) > MAX_NAMES:
+        lines["…"] = f"{len(names) - MAX_NAMES} more"
     return lines
 
 
@@ -8855,10 +8861,10 @@ def _input_line(workflow: Workflow, name: str, definitions: Definitions) -> str:
         return f"{spec.type}, random unless given"
     parts = [spec.type]
     if spec.choices:
-        shown = [shortened(choice, 60) for choice in spec.choices[:SHOWN_CHOICES]]
+        shown = [shortened(choice, 60) for choice in spec.choices[:MAX_CHOICES]]
         choices = f"one of {quoted(shown)}"
-        if len(spec.choices) > SHOWN_CHOICES:
-            choices += f" and {len(spec.choices) - SHOWN_CHOICES} more"
+        if len(spec.choices) > MAX_CHOICES:
+            choices += f" and {len(spec.choices) - MAX_CHOICES} more"
         parts.append(choices)
     elif spec.minimum is not None and spec.maximum is not None:
         parts.append(f"{spec.minimum:g} to {spec.maximum:g}")
@@ -8965,7 +8971,8 @@ async def _model_kinds(server: ComfyUIServer) -> list[str]:
     """All kinds that can be asked for: ComfyUI's usual ones, then the other folders of this server."""
     folders = await server.names("/models") or USUAL_KINDS
     kinds = [*USUAL_KINDS, "embeddings", *SAMPLING_KINDS]
-    return kinds + [name for name in folders if name not in kinds and name not in ("configs", "custom_nodes")]
+    no_models = ("configs", "custom_nodes")
+    return kinds + [folder for folder in folders if folder not in kinds and folder not in no_models]
 
 
 def _read_kind(kind: str, kinds: Sequence[str]) -> str:
@@ -8997,9 +9004,13 @@ async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
 
 
 def _first_models(models: Mapping[str, list[str]]) -> dict[str, Any]:
-    """The answer that lists models, kind -> names, cut to `NAMED` of each kind; "more" tells how many were cut off."""
-    answer: dict[str, Any] = {kind: names[:NAMED] for kind, names in models.items()}
-    cut = {kind: len(names) - NAMED for kind, names in models.items() if len(names) > NAMED}
+    """The answer that names models by their kinds, `MAX_NAMES` of each; "more" tells how many were cut off."""
+    answer: dict[str, Any] = {}
+    cut: dict[str, int] = {}
+    for kind, names in models.items():
+        answer[kind] = names[:MAX_NAMES]
+        if len(names) > MAX_NAMES:
+            cut[kind] = len(names) - MAX_NAMES
     if cut:
         answer["more"] = cut
     return answer
@@ -11386,7 +11397,7 @@ def read_data_uri(uri: str) -> tuple[str, bytes]:
     try:
         return "the attached file", base64.b64decode(uri.partition(",")[2], validate=True)
     except ValueError:
-        raise BadArgument("A file of the chat is not a valid data URI.", "Have it attached again.") from None
+        raise BadArgument("A file of the chat is not a valid data URI.", "Ask the user to attach it again.") from None
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -12342,7 +12353,7 @@ class UserValves(Tolerant):
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/settings.py
 #
-# Resolves the valves: administrator, user and call come to one set of `Settings`.
+# Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
 #
 # `settle` is what a call asks, and `resolve` is the one place where the valves are resolved: numbers are clamped to their
 # ranges, the user's valves go before the administrator's, and what a user has no right to is refused or left out. The
@@ -12354,13 +12365,13 @@ class UserValves(Tolerant):
 #
 # `Settings.request`, `edit`, `enlarge` and `order` then make the `Request` of a call out of its arguments, which go
 # before all valves. Each value carries whose it is (`Argument`: level 0 for the call, 1 for the user, 2 for the
-# administrator), so that errors can name it and, of two that do not go together, the one of less right gives way.
+# administrator), so that errors can name it and, of two that do not go together, the one with less right gives way.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What both kinds of valves and the caller's rights come to, for one call."""
+    """What both kinds of valves and the caller's rights amount to, for one call."""
 
     endpoints: tuple[Endpoint, ...]  # in the order in which they are preferred
     limits: Limits
@@ -12441,7 +12452,7 @@ class Settings:
         if not self.own_workflows:
             raise UnknownWorkflow(
                 "The administrator does not allow users to bring workflows of their own.",
-                "Name one of list_workflows.",
+                "Name one that list_workflows lists.",
             )
         return replace(self.catalogue, given=(await chat.attached_workflow(), *self.catalogue.given))
 

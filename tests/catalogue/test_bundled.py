@@ -517,21 +517,21 @@ async def test_it_is_chosen_and_runs(name: str, release: str) -> None:
     async with StandIn(release=release, models=models_of(entry.name), step_seconds=0.0) as comfy:
         async with tool.open_server(tool.Endpoint(comfy.url)) as server:
             named = tool.Argument(name, "workflow", 0)
-            choice = await tool.choose(server, tool.Request("x", workflow=named))
-        assert (choice.workflow.graph, choice.notes, choice.model) == (GRAPHS[name], (), entry.needs[0].file)
+            fitted = await tool.choose(server, tool.Request("x", workflow=named))
+        assert (fitted.workflow.graph, fitted.notes, fitted.model) == (GRAPHS[name], (), entry.needs[0].file)
         small = {
             tool.Target(node_id, key): least
-            for node_id, node in choice.workflow.graph.items()
+            for node_id, node in fitted.workflow.graph.items()
             for key, least in {"width": 128, "height": 128, "length": 9, "megapixels": 0.05}.items()
             if key in node["inputs"] and not tool.is_link(node["inputs"][key])
         }
         small |= {
             tool.Target(node_id, "value"): 9
-            for node_id, node in choice.workflow.graph.items()
+            for node_id, node in fitted.workflow.graph.items()
             if node["_meta"]["title"] == "Length" and "value" in node["inputs"]
         }
         async with aiohttp.ClientSession(comfy.url) as session:
-            graph = choice.workflow.set(small).graph
+            graph = fitted.workflow.set(small).graph
             ended = await finished(session, graph)
     assert ended["status"]["status_str"] == "success", ended["status"]["messages"][-1]
     ((saved,),) = [ui.get("images") or ui.get("audio") for ui in ended["outputs"].values()]
@@ -546,8 +546,8 @@ async def test_nodes_that_read_the_same_file_read_the_one_that_was_named() -> No
     models["checkpoints"] += ["ltx-2-19b-distilled-fp8.safetensors"]
     async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
         wish = tool.Request("x", (entry.task,), model=tool.Argument("ltx-2-19b-distilled-fp8", "model", 0))
-        choice = await tool.choose(server, wish)
-    read = {node["inputs"]["ckpt_name"] for node in choice.workflow.graph.values() if "ckpt_name" in node["inputs"]}
+        fitted = await tool.choose(server, wish)
+    read = {node["inputs"]["ckpt_name"] for node in fitted.workflow.graph.values() if "ckpt_name" in node["inputs"]}
     assert read == {"ltx-2-19b-distilled-fp8.safetensors"}
 
 
@@ -568,8 +568,8 @@ async def test_what_is_missing_is_told_at_once_with_where_it_is_from(name: str) 
 async def test_each_bundled_workflow_makes_a_picture(entry: tool.Entry) -> None:
     async with StandIn(models=models_of(entry.name), step_seconds=0.0) as comfy:
         asked = tool.resolve(tool.Valves(), None).request("x", workflow=entry.name, size="64x64")
-        made = await make(comfy, wish=asked, timing=tool.Timing())
-        assert (made.workflow, len(made.products)) == (entry.name, 1)
+        result = await make(comfy, wish=asked, timing=tool.Timing())
+        assert (result.workflow, len(result.products)) == (entry.name, 1)
         (posted,) = comfy.prompts
         assert "x" in [node["inputs"].get("text") for node in posted["prompt"].values()]
 

@@ -54,9 +54,9 @@ async def choose(models: dict[str, list[str]], release: str = "0.33.0", **values
 async def test_the_workflow_whose_models_are_installed_is_chosen(
     models: dict[str, list[str]], workflow: str, model: str, release: str
 ) -> None:
-    choice = await choose(models, release)
-    assert (choice.workflow.name, choice.model, choice.notes) == (workflow, model, ())
-    assert choice.workflow.value("model") == model
+    fitted = await choose(models, release)
+    assert (fitted.workflow.name, fitted.model, fitted.notes) == (workflow, model, ())
+    assert fitted.workflow.value("model") == model
 
 
 @pytest.mark.parametrize(
@@ -65,8 +65,8 @@ async def test_the_workflow_whose_models_are_installed_is_chosen(
 async def test_files_that_the_server_cannot_read_are_the_last_to_be_chosen(unreadable: str, workflow: str) -> None:
     async with StandIn() as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
         comfy.misbehave.status_for = {unreadable: 500}
-        choice = await tool.choose(server, wish())
-    assert choice.workflow.name == workflow
+        fitted = await tool.choose(server, wish())
+    assert fitted.workflow.name == workflow
 
 
 async def test_a_server_without_models_says_what_to_fetch() -> None:
@@ -79,8 +79,8 @@ async def test_a_server_without_models_says_what_to_fetch() -> None:
 
 @pytest.mark.parametrize("name", ["flux1-dev", "FLUX1-DEV.safetensors"])
 async def test_a_named_model_brings_its_own_workflow(name: str) -> None:
-    choice = await choose(DEFAULT_MODELS, model=name)
-    assert (choice.workflow.name, choice.model) == ("flux", "flux1-dev.safetensors")
+    fitted = await choose(DEFAULT_MODELS, model=name)
+    assert (fitted.workflow.name, fitted.model) == ("flux", "flux1-dev.safetensors")
 
 
 async def test_a_model_of_an_unknown_kind_is_told_from_one_that_is_missing() -> None:
@@ -93,8 +93,8 @@ async def test_a_file_whose_name_tells_nothing_is_known_by_what_it_says_of_itsel
     models = {**FLUX, "diffusion_models": ["my_best.safetensors"]}
     async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
         comfy.metadata = {"my_best.safetensors": {"modelspec.architecture": "flux-1-schnell"}}
-        choice = await tool.choose(server, wish(model=name))
-    assert (choice.workflow.name, choice.model, choice.family.name) == ("flux", "my_best.safetensors", "Flux schnell")
+        fitted = await tool.choose(server, wish(model=name))
+    assert (fitted.workflow.name, fitted.model, fitted.family.name) == ("flux", "my_best.safetensors", "Flux schnell")
 
 
 @pytest.mark.parametrize(
@@ -109,21 +109,21 @@ async def test_a_checkpoints_family_is_known_by_what_it_says_of_itself(key: str,
     models = {"checkpoints": ["dream.safetensors"]}
     async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
         comfy.metadata = {"dream.safetensors": {key: kind}}
-        choice = await tool.choose(server, wish())
-    assert choice.family.name == family
+        fitted = await tool.choose(server, wish())
+    assert fitted.family.name == family
 
 
 async def test_a_file_that_says_it_is_something_else_is_passed_over() -> None:
     models = {"checkpoints": ["a_dream.safetensors", "b_dream.safetensors"]}
     async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
         comfy.metadata = {"a_dream.safetensors": {"modelspec.architecture": "stable-diffusion-xl-v1-refiner"}}
-        choice = await tool.choose(server, wish())
-    assert choice.model == "b_dream.safetensors"
+        fitted = await tool.choose(server, wish())
+    assert fitted.model == "b_dream.safetensors"
 
 
 async def test_a_named_workflow_takes_a_model_that_it_does_not_know() -> None:
-    choice = await choose(DEFAULT_MODELS, model="qwen_image_fp8_e4m3fn", workflow="z-image-turbo")
-    assert choice.model == "qwen_image_fp8_e4m3fn.safetensors"
+    fitted = await choose(DEFAULT_MODELS, model="qwen_image_fp8_e4m3fn", workflow="z-image-turbo")
+    assert fitted.model == "qwen_image_fp8_e4m3fn.safetensors"
 
 
 async def test_an_unknown_workflow_is_refused_with_the_closest_that_exist() -> None:
@@ -133,14 +133,14 @@ async def test_an_unknown_workflow_is_refused_with_the_closest_that_exist() -> N
 
 
 async def test_a_model_from_a_valve_gives_way_to_a_workflow_from_the_call() -> None:
-    choice = await choose(DEFAULT_MODELS, model="tiny", model_level=2, workflow="flux")
-    assert (choice.workflow.name, choice.model) == ("flux", "flux1-dev.safetensors")
-    assert "tiny" in choice.notes[0]
+    fitted = await choose(DEFAULT_MODELS, model="tiny", model_level=2, workflow="flux")
+    assert (fitted.workflow.name, fitted.model) == ("flux", "flux1-dev.safetensors")
+    assert "tiny" in fitted.notes[0]
 
 
 async def test_a_workflow_from_a_valve_gives_way_to_a_model_from_the_call() -> None:
-    choice = await choose(DEFAULT_MODELS, model="tiny", workflow="flux", workflow_level=1)
-    assert (choice.workflow.name, choice.model) == ("checkpoint", "tiny.safetensors")
+    fitted = await choose(DEFAULT_MODELS, model="tiny", workflow="flux", workflow_level=1)
+    assert (fitted.workflow.name, fitted.model) == ("checkpoint", "tiny.safetensors")
 
 
 async def test_a_call_that_names_both_and_is_wrong_is_refused() -> None:
@@ -153,8 +153,8 @@ async def test_a_model_added_a_moment_ago_is_found() -> None:
     async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
         await tool.choose(server, wish())
         models["checkpoints"].append("second.safetensors")
-        choice = await tool.choose(server, wish(model="second"))
-    assert choice.model == "second.safetensors"
+        fitted = await tool.choose(server, wish(model="second"))
+    assert fitted.model == "second.safetensors"
 
 
 async def test_node_definitions_are_asked_for_by_class_and_once() -> None:
@@ -234,5 +234,5 @@ async def test_a_model_that_was_removed_is_not_offered_again() -> None:
         with pytest.raises(tool.ModelNotInstalled) as error:
             await make(comfy, wish=asked, timing=tool.Timing())
         assert "a_one" not in error.value.hint
-        made = await make(comfy, wish=asked, timing=tool.Timing())
-    assert made.model == "b_two.safetensors"
+        result = await make(comfy, wish=asked, timing=tool.Timing())
+    assert result.model == "b_two.safetensors"

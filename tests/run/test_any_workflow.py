@@ -89,9 +89,9 @@ async def test_a_workflow_as_the_editor_saves_it_runs_with_nothing_mapped_by_han
         comfy.models["loras"] = ["blindbox_v1_mix.safetensors", "MoXinV1.safetensors"]
         comfy.models["checkpoints"] += ["dreamshaper_8.safetensors"]
         wish = settings().request("a fox", workflow="plain", seed=7, steps=3, size="128x64", negative_prompt="a dog")
-        made = await run_wish(comfy, wish)
-    assert (made.workflow, made.seed, made.model) == ("plain", 7, "dreamshaper_8.safetensors")
-    assert [product.size for product in made.products] == [tool.Size(128, 64)]
+        result = await run_wish(comfy, wish)
+    assert (result.workflow, result.seed, result.model) == ("plain", 7, "dreamshaper_8.safetensors")
+    assert [product.size for product in result.products] == [tool.Size(128, 64)]
     sampler = sent(comfy, "KSampler")
     assert (sampler["seed"], sampler["steps"]) == (7, 3)
     texts = [n["inputs"]["text"] for n in comfy.prompts[-1]["prompt"].values() if n["class_type"] == "CLIPTextEncode"]
@@ -114,7 +114,7 @@ async def test_a_seed_that_is_not_given_is_random_and_reported_and_repeats_the_p
     assert first.seed != other.seed
     assert sent(comfy, "KSampler")["seed"] == other.seed
     again = await run_wish(comfy, order("x", {"seed": first.seed}), catalogue)
-    pixels = [opened(made.products[0]).tobytes() for made in (first, other, again)]
+    pixels = [opened(result.products[0]).tobytes() for result in (first, other, again)]
     assert pixels[0] == pixels[2] != pixels[1]
 
 
@@ -153,8 +153,8 @@ async def test_a_model_file_that_is_missing_is_named_with_the_closest_and_can_be
         await run_wish(comfy, order("x"), catalogue)
     assert "checkpoints/tiny3.safetensors" in error.value.message
     assert '"tiny.safetensors"' in error.value.message
-    made = await run_wish(comfy, order("x", {"model": "TINY"}), catalogue)
-    assert made.model == "tiny.safetensors"
+    result = await run_wish(comfy, order("x", {"model": "TINY"}), catalogue)
+    assert result.model == "tiny.safetensors"
 
 
 async def test_all_missing_nodes_are_named_at_once(comfy: StandIn) -> None:
@@ -211,15 +211,15 @@ async def test_an_input_that_cannot_be_is_refused_with_the_closest(
 
 
 async def test_inputs_may_come_as_text_and_numbers_beyond_the_range_are_clamped_and_told(comfy: StandIn) -> None:
-    made = await run_wish(comfy, order("x", '{"guidance": 900, "steps": "3"}'), pasted(x=small_graph(comfy)))
+    result = await run_wish(comfy, order("x", '{"guidance": 900, "steps": "3"}'), pasted(x=small_graph(comfy)))
     assert sent(comfy, "KSampler")["cfg"] == 100.0
     assert sent(comfy, "KSampler")["steps"] == 3
-    assert any("guidance" in note for note in made.notes)
+    assert any("guidance" in note for note in result.notes)
 
 
 async def test_size_and_count_are_understood_by_every_workflow_that_has_them(comfy: StandIn) -> None:
-    made = await run_wish(comfy, order("x", {"size": "2:1", "count": 2}), pasted(x=small_graph(comfy)))
-    sizes = [product.size for product in made.products]
+    result = await run_wish(comfy, order("x", {"size": "2:1", "count": 2}), pasted(x=small_graph(comfy)))
+    sizes = [product.size for product in result.products]
     assert sizes == [tool.Size(64, 64)] * 2  # 2:1 at so few pixels, in steps of 64
 
 
@@ -227,8 +227,8 @@ async def test_what_a_placeholder_stands_for_is_put_in_and_the_rest_is_left_empt
     saved = small_graph(
         comfy, text="oil painting of {{prompt}}, {{style}}", negative="%negative_prompt%", cfg="%scale%"
     )
-    made = await run_wish(comfy, order("x", {"prompt": "a fox"}), pasted(x=saved))
-    assert made.products
+    result = await run_wish(comfy, order("x", {"prompt": "a fox"}), pasted(x=saved))
+    assert result.products
     texts = {n["inputs"].get("text") for n in comfy.prompts[-1]["prompt"].values()}
     assert {"oil painting of a fox, ", ""} <= texts
     assert isinstance(sent(comfy, "KSampler")["cfg"], float)
@@ -277,8 +277,8 @@ async def test_loras_are_put_into_any_workflow_by_name_and_strength(comfy: Stand
 
 
 async def test_loras_may_be_given_as_one_text_and_to_run_workflow_too(comfy: StandIn) -> None:
-    made = await run_wish(comfy, order("x", {"loras": "detail:0.5, anime_style"}), pasted(x=small_graph(comfy)))
-    assert made.products
+    result = await run_wish(comfy, order("x", {"loras": "detail:0.5, anime_style"}), pasted(x=small_graph(comfy)))
+    assert result.products
     assert sum(n["class_type"] == "LoraLoader" for n in comfy.prompts[-1]["prompt"].values()) == 2
 
 
@@ -301,8 +301,8 @@ async def test_a_valve_changes_nothing_in_a_workflow_that_the_call_named(comfy: 
         model="tiny2", size="2048x2048", negative_prompt="a dog", workflows=json.dumps({"x": small_graph(comfy)})
     )
     everybodys = tool.resolve(valves, None)
-    made = await run_wish(comfy, everybodys.request("a fox", workflow="x"), everybodys.catalogue)
-    assert (made.model, made.products[0].size) == ("sd_xl_base_1.0.safetensors", tool.Size(64, 64))
+    result = await run_wish(comfy, everybodys.request("a fox", workflow="x"), everybodys.catalogue)
+    assert (result.model, result.products[0].size) == ("sd_xl_base_1.0.safetensors", tool.Size(64, 64))
     texts = {n["inputs"].get("text") for n in comfy.prompts[-1]["prompt"].values()}
     assert texts == {None, "a fox", "blurry"}
 
@@ -310,8 +310,8 @@ async def test_a_valve_changes_nothing_in_a_workflow_that_the_call_named(comfy: 
 async def test_a_bundled_video_has_the_shape_that_its_family_was_made_for(comfy: StandIn) -> None:
     entry = next(entry for entry in tool.bundled_entries() if entry.name == "wan-text-to-video")
     assert (entry.workflow.value("width"), entry.workflow.value("height")) == (832, 480)
-    choice = tool.FittedWorkflow(entry.workflow, entry.families[-1], "x", {})
-    plan = tool.prepare(choice, tool.Request("a fox"), tool.Limits(), 1, datetime(2026, 11, 22))
+    fitted = tool.FittedWorkflow(entry.workflow, entry.families[-1], "x", {})
+    plan = tool.prepare(fitted, tool.Request("a fox"), tool.Limits(), 1, datetime(2026, 11, 22))
     assert (plan.workflows[0].value("width"), plan.workflows[0].value("height")) == (832, 480)
 
 
@@ -326,8 +326,8 @@ async def test_a_prompt_for_a_workflow_that_takes_none_is_refused(comfy: StandIn
 
 async def test_an_image_is_uploaded_once_under_a_name_of_its_content_and_worked_on(comfy: StandIn) -> None:
     for _ in range(2):
-        made = await run_wish(comfy, order("upscale", None, unread()))
-    assert made.products[0].size is not None
+        result = await run_wish(comfy, order("upscale", None, unread()))
+    assert result.products[0].size is not None
     loaders = [
         node for prompt in comfy.prompts for node in prompt["prompt"].values() if "LoadImage" in node["class_type"]
     ]
@@ -373,10 +373,10 @@ async def test_a_mask_for_the_workflows_own_picture_is_not_passed_over_in_silenc
 async def test_a_mask_is_the_last_picture_where_only_a_task_is_named_too() -> None:
     async with StandIn(models=models_of("checkpoint-inpaint"), step_seconds=0.0) as comfy:
         files = [await asyncio.to_thread(still, colour=colour) for colour in ("red", "white")]
-        made = await run_wish(comfy, order("inpaint", {"prompt": "a fox", "steps": 1}, *files))
+        result = await run_wish(comfy, order("inpaint", {"prompt": "a fox", "steps": 1}, *files))
         with pytest.raises(tool.BadArgument, match="3 pictures were given, which no workflow takes"):
             await run_wish(comfy, order("inpaint", {"prompt": "a fox"}, *files, files[0]))
-    assert made.workflow == "checkpoint-inpaint"
+    assert result.workflow == "checkpoint-inpaint"
 
 
 async def test_what_is_missing_or_too_much_is_told_in_terms_of_the_call(comfy: StandIn) -> None:
@@ -391,9 +391,9 @@ async def test_what_is_missing_or_too_much_is_told_in_terms_of_the_call(comfy: S
 
 async def test_a_scale_beside_a_size_wins_and_says_so(comfy: StandIn) -> None:
     file = await asyncio.to_thread(still)
-    made = await run_wish(comfy, order("upscale", {"scale": 3, "size": "99x99"}, file))
-    assert made.products[0].size == tool.Size(192, 192)
-    assert "scale was followed, and size left out" in made.notes
+    result = await run_wish(comfy, order("upscale", {"scale": 3, "size": "99x99"}, file))
+    assert result.products[0].size == tool.Size(192, 192)
+    assert "scale was followed, and size left out" in result.notes
 
 
 async def test_the_picture_after_the_last_one_is_the_mask_even_if_it_is_the_first_one_again(comfy: StandIn) -> None:
@@ -413,7 +413,7 @@ async def test_the_picture_after_the_last_one_is_the_mask_even_if_it_is_the_firs
 
 async def test_what_is_no_picture_is_brought_back_as_well() -> None:
     async with StandIn(models=models_of("ace-step"), step_seconds=0.0) as comfy:
-        made = await run_wish(comfy, order("ace-step", {"prompt": "jazz", "seconds": 1, "steps": 2}))
-    assert [(product.content_type, product.ending, product.size) for product in made.products] == [
+        result = await run_wish(comfy, order("ace-step", {"prompt": "jazz", "seconds": 1, "steps": 2}))
+    assert [(product.content_type, product.ending, product.size) for product in result.products] == [
         ("audio/mpeg", "mp3", None)
     ]

@@ -40,9 +40,9 @@ from .entries import Catalogue, Entry, Family, ModelNeed, bundled_entries
 
 TEXT_TO_IMAGE = ("text_to_image",)  # the tasks of a request for a new picture
 CHANGING = ("image_edit", "image_to_image")  # those of a request to change pictures, the preferred one first
-STRANGE_FILES = 24  # how many files whose names tell nothing have their metadata looked at
+MAX_METADATA_FILES = 24  # how many files, whose names say nothing, have their metadata read
 AS_SAVED = Family("", "", None, {})  # the family of a workflow that is not bundled: nothing of its own to set
-FETCH = (  # the hint to a list of missing model files
+MISSING_FILES_HINT = (  # after a list of missing model files
     "Files go into ComfyUI's models folder, and others with similar names will do; "
     "the repository on Hugging Face is in brackets."
 )
@@ -179,13 +179,13 @@ async def _choose_named(server: ComfyUIServer, request: Request, workflow: Argum
         fitted = await fit(server, entry, None)
         model_name = f'{model.name} "{shortened(model.value)}"'
         fitted = fitted.noting(f'{model_name} does not go with the workflow "{entry.name}" and was left out')
-    if workflow.level == 0 or _takes(fitted, request):
+    if workflow.level == 0 or _has_room(fitted, request):
         return fitted
     fitted = await _choose_for(server, request)  # the files that were given go before a valve
     return fitted.noting(f'{workflow.name} names "{entry.name}", which does not take what was given, and was left out')
 
 
-def _takes(fitted: FittedWorkflow, request: Request) -> bool:
+def _has_room(fitted: FittedWorkflow, request: Request) -> bool:
     """Whether a workflow has room for the request's pictures and a place for its mask."""
     inputs = file_inputs(fitted.workflow.graph, fitted.definitions)
     if request.mask and not any(item.takes_mask for item in inputs):
@@ -214,7 +214,8 @@ async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow
         raise await _no_such_model(server, request, request.model, entries)
     purpose = "a picture could be made with" if request.tasks == TEXT_TO_IMAGE else "could do this"
     raise ModelNotInstalled(
-        f"No model is installed that {purpose}.", f"One set of files is enough. {FETCH} {' '.join(refusals)}"
+        f"No model is installed that {purpose}.",
+        f"One set of files is enough. {MISSING_FILES_HINT} {' '.join(refusals)}",
     )
 
 
@@ -231,7 +232,7 @@ def _candidates(request: Request, entries: Sequence[Entry]) -> list[tuple[Argume
 
 
 def _too_many_pictures(request: Request, entries: Sequence[Entry]) -> BadArgument:
-    """The error where none of the workflows has room for the pictures that were given."""
+    """The error if none of the workflows has room for the pictures that were given."""
     most = max((request.room_in(entry.files) for entry in entries), default=0)
     given = "A picture was" if request.pictures == 1 else f"{request.pictures} pictures were"
     hint = f"Give at most {most}." if most else "Leave it out, or name a workflow that takes pictures."
@@ -241,8 +242,7 @@ def _too_many_pictures(request: Request, entries: Sequence[Entry]) -> BadArgumen
 async def _no_such_model(
     server: ComfyUIServer, request: Request, model: Argument, entries: Sequence[Entry]
 ) -> ModelNotInstalled:
-    """The error where none of the workflows takes the model: it is not installed, or not of a kind that any of them
-    runs with."""
+    """The error if no workflow takes the model: it is not installed, or not of a kind that any of them runs with."""
     installed: list[str] = []
     for entry in entries:
         target = entry.needs[0].target
@@ -254,8 +254,8 @@ async def _no_such_model(
         return _model_missing(model, list(dict.fromkeys(installed)))
     workflow = f"workflow that takes {request.pictures} pictures" if request.pictures > 1 else "workflow"
     return ModelNotInstalled(
-        f'The model "{name}" is installed, but no {workflow} is made for it, or a file beside it is missing.',
-        f"Name one of the workflows {quoted(entry.name for entry in entries)} with it to try it all the same.",
+        f'The model "{name}" is installed, but no {workflow} is made for it, or another file that it needs is missing.',
+        f"Name one of the workflows {quoted(entry.name for entry in entries)} with it to try it anyway.",
     )
 
 
@@ -281,7 +281,8 @@ async def fit_entry(
         began = time.monotonic()
     graph = entry.workflow.graph
     definitions = dict(await server.define_all(node["class_type"] for node in graph.values()))
-    if missing_classes := missing_nodes(graph, definitions):
+    missing_classes = missing_nodes(graph, definitions)
+    if missing_classes:
         raise NodeNotInstalled(f'The workflow "{entry.name}" needs the node "{missing_classes[0]}".')
     main_need = entry.needs[0]
     files: dict[str, str] = {}  # a need as a text -> its file: several nodes may read the same one
@@ -290,7 +291,8 @@ async def fit_entry(
         wanted_file = str(need)
         if wanted_file in files:
             continue
-        search = FileSearch(server, need, graph[need.target.node_id]["class_type"], need is main_need)
+        loader = graph[need.target.node_id]["class_type"]
+        search = FileSearch(server, need, loader, main=need is main_need)
         if model and need is main_need:
             files[wanted_file] = await search.named(model, strict, began)
         elif name := await search.best(readable and not missing):
@@ -298,7 +300,7 @@ async def fit_entry(
         else:
             missing[wanted_file] = None
     if missing:
-        raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {", ".join(missing)}.', FETCH)
+        raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {", ".join(missing)}.', MISSING_FILES_HINT)
     model_file = files[str(main_need)]
     family = await _family(server, entry, model_file)
     workflow = entry.workflow.set({need.target: files[str(need)] for need in entry.needs})
@@ -338,7 +340,9 @@ class FileSearch:
         """The best installed file, or None. A main model may also be found by what it says of itself. `readable` passes
         over files that the server cannot read, which would only fail in the middle of the run."""
         for believe in (DEFINITION_SECONDS, DOUBT_SECONDS):
-            if name := await self._best_of(await self._names(believe), readable):
+            names = await self._names(believe)
+            name = await self._best_of(names, readable)
+            if name:
                 return name
         return None
 
@@ -360,7 +364,7 @@ class FileSearch:
 
     async def _by_metadata(self, names: Sequence[str]) -> str | None:
         """The first file that will do by what it says of itself."""
-        for name in names[:STRANGE_FILES]:
+        for name in names[:MAX_METADATA_FILES]:
             about = await self._architecture(name)
             if about and self.need.fits(name, about):
                 return name
@@ -401,7 +405,8 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
     workflow, definitions = await read_entry(server, entry)
     missing = missing_nodes(workflow.graph, definitions)
     if missing:
-        raise NodeNotInstalled(f'The workflow "{entry.name}" cannot be used. {_nodes_missing(missing).message}')
+        reason = _nodes_missing(missing).message
+        raise NodeNotInstalled(f'The workflow "{entry.name}" cannot be used. {reason}')
     check_links(workflow.graph, definitions)
     try:
         fitted = await asyncio.to_thread(_fit_files, workflow, definitions, model)
@@ -463,7 +468,8 @@ def _fit_files(workflow: Workflow, definitions: Definitions, model: Argument | N
         notes = (f'the workflow "{workflow.name}" has no model to choose; {model.name} was left out',)
     installed, absent = _other_files(workflow, definitions, chosen)
     workflow = workflow.set(installed | chosen)
-    return FittedWorkflow(workflow, AS_SAVED, str(workflow.value("model") or ""), definitions, notes, absent)
+    model_file = str(workflow.value("model") or "")
+    return FittedWorkflow(workflow, AS_SAVED, model_file, definitions, notes, absent)
 
 
 def _other_files(

@@ -143,8 +143,8 @@ def _bundled_entry(item: Mapping[str, Any], families: Sequence[Mapping[str, Any]
     )
 
 
-# Workflows that somebody pasted into a valve. What cannot be read is a problem to tell, not a reason to fail: the valve
-# may have been saved long ago, and by somebody else.
+# Workflows that somebody pasted into a valve. What cannot be read is reported, and the call goes on: the valve may have
+# been saved long ago, and by somebody else.
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """Answers about what a server has: its workflows, one of them in detail, its models.
 
-Three functions answer for one server what the methods of the same names in `webui/tools.py` are asked, and `one_list`
-makes one answer of those of several servers. They are cut to a length that a model can read, and say how much was left
-out.
+Three functions answer, for one server, the methods of the same names in `webui/tools.py`, and `one_list` merges the
+answers of several servers. Answers are cut to a length that a model can read, and say how much was left out.
 
     list_workflows     {"workflows": [{"name": "flux2", "task": "text_to_image", "source": "bundled", "about": "...",
                                        "cannot run": "lacks diffusion_models/..."}], "more": "..."}
@@ -32,9 +31,9 @@ from ..tasks import gather
 from .choosing import fit_entry, fit_saved, read_entry
 from .entries import Catalogue, Entry
 
-LISTED = 40  # how many workflows are looked into for one list
-NAMED = 60  # how many models of a kind, or other inputs of a workflow, one answer names
-SHOWN_CHOICES = 8  # how many choices of an input are named
+MAX_WORKFLOWS = 40  # how many workflows one answer describes
+MAX_NAMES = 60  # how many models of a kind, or other inputs of a workflow, one answer names
+MAX_CHOICES = 8  # how many choices of an input are named
 
 
 async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: str) -> dict[str, Any]:
@@ -43,11 +42,11 @@ async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: st
     listing = await catalogue.entries(server)
     words = search.lower().split()
     matching = [entry for entry in listing.entries if _has_words(f"{entry.name} {entry.description}", words)]
-    checks = [functools.partial(look_into, server, entry) for entry in matching[:LISTED]]
+    checks = [functools.partial(look_into, server, entry) for entry in matching[:MAX_WORKFLOWS]]
     answer: dict[str, Any] = {"workflows": await gather(4, checks)}
-    if len(matching) > LISTED:
-        next_names = quoted(entry.name for entry in matching[LISTED : 2 * LISTED])
-        answer["more"] = f"{len(matching) - LISTED} more: {next_names}"
+    if len(matching) > MAX_WORKFLOWS:
+        next_names = quoted(entry.name for entry in matching[MAX_WORKFLOWS : 2 * MAX_WORKFLOWS])
+        answer["more"] = f"{len(matching) - MAX_WORKFLOWS} more: {next_names}"
     if not matching:
         answer["closest"] = closest(search, [entry.name for entry in listing.entries], 5)
     if listing.problems:
@@ -73,8 +72,9 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
             fitted = await fit_saved(server, entry, None)
             task = task or guess_task(fitted.workflow.graph, fitted.definitions)
             about = about or " with ".join(filter(None, [task.replace("_", " "), fitted.model]))
-            if fitted.absent:
-                problem = f"needs {'; '.join(list(fitted.absent.values())[:3])}"
+            absent = list(fitted.absent.values())
+            if absent:
+                problem = f"needs {'; '.join(absent[:3])}"
     except (ServerUnreachable, ServerGone):
         raise
     except ComfyUIError as error:
@@ -118,9 +118,9 @@ def _other_input_lines(workflow: Workflow, files: Sequence[FileInput], definitio
     for targets in workflow.parameters.values():
         taken.update(target.widget for target in targets)
     names = [name for name, target in workflow.widgets.items() if target not in taken]
-    lines = {name: _input_line(workflow, name, definitions) for name in names[:NAMED]}
-    if len(names) > NAMED:
-        lines["…"] = f"{len(names) - NAMED} more"
+    lines = {name: _input_line(workflow, name, definitions) for name in names[:MAX_NAMES]}
+    if len(names) > MAX_NAMES:
+        lines["…"] = f"{len(names) - MAX_NAMES} more"
     return lines
 
 
@@ -131,10 +131,10 @@ def _input_line(workflow: Workflow, name: str, definitions: Definitions) -> str:
         return f"{spec.type}, random unless given"
     parts = [spec.type]
     if spec.choices:
-        shown = [shortened(choice, 60) for choice in spec.choices[:SHOWN_CHOICES]]
+        shown = [shortened(choice, 60) for choice in spec.choices[:MAX_CHOICES]]
         choices = f"one of {quoted(shown)}"
-        if len(spec.choices) > SHOWN_CHOICES:
-            choices += f" and {len(spec.choices) - SHOWN_CHOICES} more"
+        if len(spec.choices) > MAX_CHOICES:
+            choices += f" and {len(spec.choices) - MAX_CHOICES} more"
         parts.append(choices)
     elif spec.minimum is not None and spec.maximum is not None:
         parts.append(f"{spec.minimum:g} to {spec.maximum:g}")
@@ -241,7 +241,8 @@ async def _model_kinds(server: ComfyUIServer) -> list[str]:
     """All kinds that can be asked for: ComfyUI's usual ones, then the other folders of this server."""
     folders = await server.names("/models") or USUAL_KINDS
     kinds = [*USUAL_KINDS, "embeddings", *SAMPLING_KINDS]
-    return kinds + [name for name in folders if name not in kinds and name not in ("configs", "custom_nodes")]
+    no_models = ("configs", "custom_nodes")
+    return kinds + [folder for folder in folders if folder not in kinds and folder not in no_models]
 
 
 def _read_kind(kind: str, kinds: Sequence[str]) -> str:
@@ -273,9 +274,13 @@ async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
 
 
 def _first_models(models: Mapping[str, list[str]]) -> dict[str, Any]:
-    """The answer that lists models, kind -> names, cut to `NAMED` of each kind; "more" tells how many were cut off."""
-    answer: dict[str, Any] = {kind: names[:NAMED] for kind, names in models.items()}
-    cut = {kind: len(names) - NAMED for kind, names in models.items() if len(names) > NAMED}
+    """The answer that names models by their kinds, `MAX_NAMES` of each; "more" tells how many were cut off."""
+    answer: dict[str, Any] = {}
+    cut: dict[str, int] = {}
+    for kind, names in models.items():
+        answer[kind] = names[:MAX_NAMES]
+        if len(names) > MAX_NAMES:
+            cut[kind] = len(names) - MAX_NAMES
     if cut:
         answer["more"] = cut
     return answer

@@ -103,4 +103,4 @@ def read_data_uri(uri: str) -> tuple[str, bytes]:
     try:
         return "the attached file", base64.b64decode(uri.partition(",")[2], validate=True)
     except ValueError:
-        raise BadArgument("A file of the chat is not a valid data URI.", "Have it attached again.") from None
+        raise BadArgument("A file of the chat is not a valid data URI.", "Ask the user to attach it again.") from None

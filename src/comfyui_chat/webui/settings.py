@@ -1,4 +1,4 @@
-"""Resolves the valves: administrator, user and call come to one set of `Settings`.
+"""Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
 
 `settle` is what a call asks, and `resolve` is the one place where the valves are resolved: numbers are clamped to their
 ranges, the user's valves go before the administrator's, and what a user has no right to is refused or left out. The
@@ -10,7 +10,7 @@ A key goes to its own address only: the administrator's never to one that a user
 
 `Settings.request`, `edit`, `enlarge` and `order` then make the `Request` of a call out of its arguments, which go
 before all valves. Each value carries whose it is (`Argument`: level 0 for the call, 1 for the user, 2 for the
-administrator), so that errors can name it and, of two that do not go together, the one of less right gives way.
+administrator), so that errors can name it and, of two that do not go together, the one with less right gives way.
 """
 
 import asyncio
@@ -44,7 +44,7 @@ from .valves import UserValves, Valves
 
 @dataclass(frozen=True)
 class Settings:
-    """What both kinds of valves and the caller's rights come to, for one call."""
+    """What both kinds of valves and the caller's rights amount to, for one call."""
 
     endpoints: tuple[Endpoint, ...]  # in the order in which they are preferred
     limits: Limits
@@ -125,7 +125,7 @@ class Settings:
         if not self.own_workflows:
             raise UnknownWorkflow(
                 "The administrator does not allow users to bring workflows of their own.",
-                "Name one of list_workflows.",
+                "Name one that list_workflows lists.",
             )
         return replace(self.catalogue, given=(await chat.attached_workflow(), *self.catalogue.given))
 
