@@ -8137,17 +8137,12 @@ def read_pasted(text: str, source: str, valve: str) -> Pasted:
     One without a name is called after its `source`: "user", or "user-2" where there are several. Cached, since every
     call reads the valves.
     """
-    if not text.strip():
-        return Pasted()
     try:
-        value = read_json(text)
+        items = _pasted_items(text)
     except WorkflowRefused as refused:
         return Pasted(problems=(f"{valve}: {refused.message}",))
-    if is_workflow(value) or (isinstance(value, dict) and is_envelope(value)):
-        value = [value]
-    if not isinstance(value, (dict, list)):
+    if items is None:
         return Pasted(problems=(f"{valve} holds no workflow. {EXPECTED}",))
-    items = list(value.items()) if isinstance(value, dict) else [("", item) for item in value]
     entries: list[Entry] = []
     problems: list[str] = []
     for place, (key, item) in enumerate(items, 1):
@@ -8164,6 +8159,21 @@ def read_pasted(text: str, source: str, valve: str) -> Pasted:
         description = shortened(text_of(about.get("description")), 200)
         entries.append(Entry(name, source, graph, task, description))
     return Pasted(tuple(entries), tuple(problems))
+
+
+def _pasted_items(text: str) -> list[tuple[str, Any]] | None:
+    """The workflows in a text, each with the key that it has in an object, or with ""; None where the text can hold
+    none. Raises `WorkflowRefused` for what is not JSON."""
+    if not text.strip():
+        return []
+    value = read_json(text)
+    if is_workflow(value) or (isinstance(value, dict) and is_envelope(value)):
+        return [("", value)]
+    if isinstance(value, dict):
+        return list(value.items())
+    if isinstance(value, list):
+        return [("", item) for item in value]
+    return None
 
 
 def is_workflow(value: Any) -> bool:
@@ -8953,10 +8963,7 @@ async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str
     asked_kind = _read_kind(kind, kinds)
     if asked_kind:
         names = await _models_of(server, asked_kind)
-        matching = [name for name in names if _has_words(name, words)]
-        if names and not matching:
-            return {"kind": asked_kind, "found": 0, "closest": closest(search, names, 5), "installed": len(names)}
-        return _first_models({asked_kind: matching})
+        return _models_of_one_kind(asked_kind, names, search)
     models: dict[str, list[str]] = {}
     for each_kind in kinds:
         matching = [name for name in await _models_of(server, each_kind) if _has_words(name, words)]
@@ -8965,6 +8972,15 @@ async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str
     if not words:
         return {"installed": {each_kind: len(names) for each_kind, names in models.items()}}
     return _first_models(models)
+
+
+def _models_of_one_kind(kind: str, names: Sequence[str], search: str) -> dict[str, Any]:
+    """The answer that names the models of one kind; if none holds all words of `search`, the most similar ones."""
+    words = search.lower().split()
+    matching = [name for name in names if _has_words(name, words)]
+    if names and not matching:
+        return {"kind": kind, "found": 0, "closest": closest(search, names, 5), "installed": len(names)}
+    return _first_models({kind: matching})
 
 
 async def _model_kinds(server: ComfyUIServer) -> list[str]:
@@ -9029,16 +9045,22 @@ def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for answer in sorted(answers, key=lambda each: each.get("found") == 0):
         for key, value in answer.items():
-            earlier = merged.get(key)
             if key == "workflows":
-                merged[key] = _merged_lines(earlier or [], value)
-            elif isinstance(earlier, list) and isinstance(value, list):
-                merged[key] = list(dict.fromkeys([*earlier, *value]))
-            elif isinstance(earlier, dict) and isinstance(value, dict):
-                merged[key] = earlier | {name: max(count, earlier.get(name, 0)) for name, count in value.items()}
+                merged[key] = _merged_lines(merged.get(key, []), value)
+            elif key in merged:
+                merged[key] = _merged_values(merged[key], value)
             elif key != "found" or not merged:
-                merged.setdefault(key, value)
+                merged[key] = value
     return merged
+
+
+def _merged_values(earlier: Any, value: Any) -> Any:
+    """Two lists of names without duplicates, or the higher one of two counts for each name; of all else the first."""
+    if isinstance(earlier, list) and isinstance(value, list):
+        return list(dict.fromkeys([*earlier, *value]))
+    if isinstance(earlier, dict) and isinstance(value, dict):
+        return earlier | {name: max(count, earlier.get(name, 0)) for name, count in value.items()}
+    return earlier
 
 
 def _merged_lines(lines: list[dict[str, str]], others: list[dict[str, str]]) -> list[dict[str, str]]:
@@ -12520,13 +12542,12 @@ def resolve(
     mine = _user_valves(user.get("valves"))
     has_own_server = bool(mine.endpoint.strip())
     is_admin = user.get("role") == "admin"
-    others: list[Endpoint] = []
     if has_own_server:
+        everybodys = []
         endpoints = [_own_endpoint(mine, valves.allow_user_endpoints or is_admin)]
     else:
         everybodys = administrators_endpoints(valves, own_address)
         endpoints = pinned(everybodys, mine.server)
-        others = [endpoint for endpoint in everybodys if endpoint not in endpoints and not endpoint.guessed]
     own_workflows = valves.allow_user_workflows or is_admin
     return Settings(
         endpoints=tuple(endpoints),
@@ -12544,7 +12565,7 @@ def resolve(
         timing=Timing(gone=clamp(valves.lost_after_seconds, 5, 3600)),
         unload_ollama=valves.unload_ollama and not has_own_server,
         free_seconds=None if has_own_server else _free_seconds(valves),
-        others=tuple(others),
+        others=tuple(endpoint for endpoint in everybodys if endpoint not in endpoints and not endpoint.guessed),
     )
 
 

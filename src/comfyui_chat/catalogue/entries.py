@@ -165,17 +165,12 @@ def read_pasted(text: str, source: str, valve: str) -> Pasted:
     One without a name is called after its `source`: "user", or "user-2" where there are several. Cached, since every
     call reads the valves.
     """
-    if not text.strip():
-        return Pasted()
     try:
-        value = read_json(text)
+        items = _pasted_items(text)
     except WorkflowRefused as refused:
         return Pasted(problems=(f"{valve}: {refused.message}",))
-    if is_workflow(value) or (isinstance(value, dict) and is_envelope(value)):
-        value = [value]
-    if not isinstance(value, (dict, list)):
+    if items is None:
         return Pasted(problems=(f"{valve} holds no workflow. {EXPECTED}",))
-    items = list(value.items()) if isinstance(value, dict) else [("", item) for item in value]
     entries: list[Entry] = []
     problems: list[str] = []
     for place, (key, item) in enumerate(items, 1):
@@ -192,6 +187,21 @@ def read_pasted(text: str, source: str, valve: str) -> Pasted:
         description = shortened(text_of(about.get("description")), 200)
         entries.append(Entry(name, source, graph, task, description))
     return Pasted(tuple(entries), tuple(problems))
+
+
+def _pasted_items(text: str) -> list[tuple[str, Any]] | None:
+    """The workflows in a text, each with the key that it has in an object, or with ""; None where the text can hold
+    none. Raises `WorkflowRefused` for what is not JSON."""
+    if not text.strip():
+        return []
+    value = read_json(text)
+    if is_workflow(value) or (isinstance(value, dict) and is_envelope(value)):
+        return [("", value)]
+    if isinstance(value, dict):
+        return list(value.items())
+    if isinstance(value, list):
+        return [("", item) for item in value]
+    return None
 
 
 def is_workflow(value: Any) -> bool:

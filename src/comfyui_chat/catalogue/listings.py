@@ -223,10 +223,7 @@ async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str
     asked_kind = _read_kind(kind, kinds)
     if asked_kind:
         names = await _models_of(server, asked_kind)
-        matching = [name for name in names if _has_words(name, words)]
-        if names and not matching:
-            return {"kind": asked_kind, "found": 0, "closest": closest(search, names, 5), "installed": len(names)}
-        return _first_models({asked_kind: matching})
+        return _models_of_one_kind(asked_kind, names, search)
     models: dict[str, list[str]] = {}
     for each_kind in kinds:
         matching = [name for name in await _models_of(server, each_kind) if _has_words(name, words)]
@@ -235,6 +232,15 @@ async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str
     if not words:
         return {"installed": {each_kind: len(names) for each_kind, names in models.items()}}
     return _first_models(models)
+
+
+def _models_of_one_kind(kind: str, names: Sequence[str], search: str) -> dict[str, Any]:
+    """The answer that names the models of one kind; if none holds all words of `search`, the most similar ones."""
+    words = search.lower().split()
+    matching = [name for name in names if _has_words(name, words)]
+    if names and not matching:
+        return {"kind": kind, "found": 0, "closest": closest(search, names, 5), "installed": len(names)}
+    return _first_models({kind: matching})
 
 
 async def _model_kinds(server: ComfyUIServer) -> list[str]:
@@ -299,16 +305,22 @@ def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     merged: dict[str, Any] = {}
     for answer in sorted(answers, key=lambda each: each.get("found") == 0):
         for key, value in answer.items():
-            earlier = merged.get(key)
             if key == "workflows":
-                merged[key] = _merged_lines(earlier or [], value)
-            elif isinstance(earlier, list) and isinstance(value, list):
-                merged[key] = list(dict.fromkeys([*earlier, *value]))
-            elif isinstance(earlier, dict) and isinstance(value, dict):
-                merged[key] = earlier | {name: max(count, earlier.get(name, 0)) for name, count in value.items()}
+                merged[key] = _merged_lines(merged.get(key, []), value)
+            elif key in merged:
+                merged[key] = _merged_values(merged[key], value)
             elif key != "found" or not merged:
-                merged.setdefault(key, value)
+                merged[key] = value
     return merged
+
+
+def _merged_values(earlier: Any, value: Any) -> Any:
+    """Two lists of names without duplicates, or the higher one of two counts for each name; of all else the first."""
+    if isinstance(earlier, list) and isinstance(value, list):
+        return list(dict.fromkeys([*earlier, *value]))
+    if isinstance(earlier, dict) and isinstance(value, dict):
+        return earlier | {name: max(count, earlier.get(name, 0)) for name, count in value.items()}
+    return earlier
 
 
 def _merged_lines(lines: list[dict[str, str]], others: list[dict[str, str]]) -> list[dict[str, str]]:

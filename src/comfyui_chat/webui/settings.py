@@ -193,13 +193,12 @@ def resolve(
     mine = _user_valves(user.get("valves"))
     has_own_server = bool(mine.endpoint.strip())
     is_admin = user.get("role") == "admin"
-    others: list[Endpoint] = []
     if has_own_server:
+        everybodys = []
         endpoints = [_own_endpoint(mine, valves.allow_user_endpoints or is_admin)]
     else:
         everybodys = administrators_endpoints(valves, own_address)
         endpoints = pinned(everybodys, mine.server)
-        others = [endpoint for endpoint in everybodys if endpoint not in endpoints and not endpoint.guessed]
     own_workflows = valves.allow_user_workflows or is_admin
     return Settings(
         endpoints=tuple(endpoints),
@@ -217,7 +216,7 @@ def resolve(
         timing=Timing(gone=clamp(valves.lost_after_seconds, 5, 3600)),
         unload_ollama=valves.unload_ollama and not has_own_server,
         free_seconds=None if has_own_server else _free_seconds(valves),
-        others=tuple(others),
+        others=tuple(endpoint for endpoint in everybodys if endpoint not in endpoints and not endpoint.guessed),
     )
 
 
