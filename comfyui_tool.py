@@ -8515,7 +8515,7 @@ async def _no_such_model(
     )
 
 
-# Bundled workflows: which installed files they run with.
+# Bundled workflows: which of the installed files they run with.
 
 
 async def fit_entry(
@@ -12177,16 +12177,17 @@ class Tolerant(BaseModel):
     def _tidy(cls, value: Any, info: Any) -> Any:
         """A stored value in the type of its field: words for a choice or a switch, numbers as text; the default for
         what cannot be read."""
-        known = cls.model_fields[info.field_name]
-        if get_origin(known.annotation) is Literal:
+        kind = cls.model_fields[info.field_name].annotation
+        default = cls.model_fields[info.field_name].default
+        if get_origin(kind) is Literal:
             word = str(value).strip().lower()
-            return next((choice for choice in get_args(known.annotation) if choice.lower() == word), known.default)
-        if known.annotation is bool:
-            return _stored_switch(value, known.default)
-        if known.annotation is str:
-            return _stored_text(value, known.default)
-        number = _stored_number(value, known.default)
-        return int(number) if known.annotation is int else number
+            return next((choice for choice in get_args(kind) if choice.lower() == word), default)
+        if kind is bool:
+            return _stored_switch(value, default)
+        if kind is str:
+            return _stored_text(value, default)
+        number = _stored_number(value, default)
+        return int(number) if kind is int else number
 
 
 def _stored_switch(value: Any, default: bool) -> bool:
@@ -12427,8 +12428,8 @@ class Settings:
     def edit(
         self, prompt: Any, files: Sequence[InputFile | None], mask: Image.Image | None, **arguments: Any
     ) -> Request:
-        """The request of a call that changes pictures. Size and workflow of the valves are for new pictures and do not
-        hold; the valve "Workflow for edits" does. With a mask only workflows that paint into one are chosen.
+        """The request of a call that changes pictures. The valves "Size" and "Workflow" are for new pictures and do not
+        apply; "Workflow for edits" does. With a mask only workflows that paint into one are chosen.
 
         Raises `BadArgument` when there is no prompt.
         """
@@ -12441,7 +12442,7 @@ class Settings:
         return Request(_prompt(prompt), tasks, files=tuple(files), mask=mask, **wanted)
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
-        """The request for a larger copy of a picture. No valve holds."""
+        """The request for a larger copy of a picture. No valve applies."""
         wanted: dict[str, Any] = _given(arguments)
         return Request(tasks=("upscale",), files=(picture,), **wanted)
 
@@ -12649,12 +12650,12 @@ def _catalogue(valves: Valves, mine: UserValves, own_workflows: bool) -> Catalog
 # The addresses of ComfyUI.
 
 
-USUAL_ADDRESSES = ("http://127.0.0.1:8188", "http://host.docker.internal:8188")  # where nobody set any
+USUAL_ADDRESSES = ("http://127.0.0.1:8188", "http://host.docker.internal:8188")  # looked at where nobody set one
 
 
 def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]:
-    """The servers for everybody, by the administrator's valve. Where that is empty they are guesses at where the one
-    server may be; the key goes to those that an administrator set elsewhere, but not to the usual addresses.
+    """The servers for everybody, by the administrator's valve. If that is empty, guesses at where the one server may
+    be; the key goes to those that an administrator set elsewhere, but not to the usual addresses.
 
     Raises `BadArgument`.
     """

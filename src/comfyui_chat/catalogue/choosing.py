@@ -259,7 +259,7 @@ async def _no_such_model(
     )
 
 
-# Bundled workflows: which installed files they run with.
+# Bundled workflows: which of the installed files they run with.
 
 
 async def fit_entry(

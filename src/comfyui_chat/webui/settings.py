@@ -78,8 +78,8 @@ class Settings:
     def edit(
         self, prompt: Any, files: Sequence[InputFile | None], mask: Image.Image | None, **arguments: Any
     ) -> Request:
-        """The request of a call that changes pictures. Size and workflow of the valves are for new pictures and do not
-        hold; the valve "Workflow for edits" does. With a mask only workflows that paint into one are chosen.
+        """The request of a call that changes pictures. The valves "Size" and "Workflow" are for new pictures and do not
+        apply; "Workflow for edits" does. With a mask only workflows that paint into one are chosen.
 
         Raises `BadArgument` when there is no prompt.
         """
@@ -92,7 +92,7 @@ class Settings:
         return Request(_prompt(prompt), tasks, files=tuple(files), mask=mask, **wanted)
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
-        """The request for a larger copy of a picture. No valve holds."""
+        """The request for a larger copy of a picture. No valve applies."""
         wanted: dict[str, Any] = _given(arguments)
         return Request(tasks=("upscale",), files=(picture,), **wanted)
 
@@ -300,12 +300,12 @@ def _catalogue(valves: Valves, mine: UserValves, own_workflows: bool) -> Catalog
 # The addresses of ComfyUI.
 
 
-USUAL_ADDRESSES = ("http://127.0.0.1:8188", "http://host.docker.internal:8188")  # where nobody set any
+USUAL_ADDRESSES = ("http://127.0.0.1:8188", "http://host.docker.internal:8188")  # looked at where nobody set one
 
 
 def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]:
-    """The servers for everybody, by the administrator's valve. Where that is empty they are guesses at where the one
-    server may be; the key goes to those that an administrator set elsewhere, but not to the usual addresses.
+    """The servers for everybody, by the administrator's valve. If that is empty, guesses at where the one server may
+    be; the key goes to those that an administrator set elsewhere, but not to the usual addresses.
 
     Raises `BadArgument`.
     """

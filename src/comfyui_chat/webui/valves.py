@@ -26,16 +26,17 @@ class Tolerant(BaseModel):
     def _tidy(cls, value: Any, info: Any) -> Any:
         """A stored value in the type of its field: words for a choice or a switch, numbers as text; the default for
         what cannot be read."""
-        known = cls.model_fields[info.field_name]
-        if get_origin(known.annotation) is Literal:
+        kind = cls.model_fields[info.field_name].annotation
+        default = cls.model_fields[info.field_name].default
+        if get_origin(kind) is Literal:
             word = str(value).strip().lower()
-            return next((choice for choice in get_args(known.annotation) if choice.lower() == word), known.default)
-        if known.annotation is bool:
-            return _stored_switch(value, known.default)
-        if known.annotation is str:
-            return _stored_text(value, known.default)
-        number = _stored_number(value, known.default)
-        return int(number) if known.annotation is int else number
+            return next((choice for choice in get_args(kind) if choice.lower() == word), default)
+        if kind is bool:
+            return _stored_switch(value, default)
+        if kind is str:
+            return _stored_text(value, default)
+        number = _stored_number(value, default)
+        return int(number) if kind is int else number
 
 
 def _stored_switch(value: Any, default: bool) -> bool:
