@@ -40,7 +40,7 @@ FLOORS = (
     ("server", "endpoint protocol record connection client cloud pool"),
     ("catalogue", "entries choosing listings"),
     ("run", "owner job fleet follow inputs planning make earlier"),
-    ("webui", "ollama references display chat valves settings reports jobs tools"),
+    ("webui", "ollama references display messages stored_files chat valves settings reports jobs tools"),
     ("", "command_line __main__"),
 )
 ORDER = [f"{floor}/{name}".lstrip("/") for floor, names in FLOORS for name in names.split()]

@@ -62,6 +62,8 @@ required_open_webui_version: 0.9.6
 #   webui/ollama        Sends Ollama's models off a graphics card that ComfyUI shares with it.
 #   webui/references    Reads what a model writes to name a file of the chat: "2", "last", an id, a data URI.
 #   webui/display       Shows a run in the message: queue position, percentage, and the picture coming up.
+#   webui/messages      Which messages a chat has up to now, and which pictures, videos and sounds they hold.
+#   webui/stored_files  What Open WebUI holds of a file that was made: how a message names it, and what its dialog …
 #   webui/chat          The message that a call belongs to: how the call ends there, and the chat's files.
 #   webui/valves        The valves: what the administrator and each user can set, as Open WebUI shows it.
 #   webui/settings      Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
@@ -11459,11 +11461,14 @@ class Display:
         self._emit = emit
         self._real_files = real_files
         self.previews = previews  # whether one can be shown, and taken away again
-        self._status: tuple[str, str] | None = None
-        self._preview: bytes | None = None
+        self.preview_shown = False
+        self._status: tuple[str, str] | None = None  # the newest phase and text
+        self._sent_status: tuple[str, str] | None = None
+        self._preview: bytes | None = None  # the newest one, until it is sent
+        self._status_due = 0.0  # when the next text of the same phase may be sent, by `time.monotonic`
+        self._preview_due = 0.0
         self._news = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
-        self.preview_shown = False
 
     def start(self) -> None:
         """Begin to show what comes."""
@@ -11489,25 +11494,49 @@ class Display:
 
     async def _run(self, emit: Emit) -> None:
         """Send what is new when it is due, and sleep until something is new or due."""
-        shown: tuple[str, str] | None = None
-        text_due = preview_due = 0.0
         while True:
             self._news.clear()  # before looking, so that what comes during a send is looked at at once
             now = time.monotonic()
-            phase_changed = shown is None or (self._status is not None and self._status[0] != shown[0])
-            if self._status and self._status != shown and (phase_changed or now >= text_due):
-                shown, text_due = self._status, now + STATUS_SECONDS
-                await self._send(emit, {"type": "status", "data": {"description": shown[1], "done": False}})
-            if self._preview is not None and now >= preview_due:
-                data, self._preview, preview_due = self._preview, None, now + PREVIEW_SECONDS
-                if url := await asyncio.to_thread(shrink_preview, data):
-                    files = [*map(dict, self._real_files), {"type": "image", "url": url}]
-                    self.preview_shown = True
-                    await self._send(emit, {"type": "chat:message:files", "data": {"files": files}})
-            dues = [due for due, waits in ((text_due, self._status != shown), (preview_due, self._preview)) if waits]
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(_loop_time(min(dues))) if dues else contextlib.nullcontext():
-                    await self._news.wait()
+            await self._send_status(emit, now)
+            await self._send_preview(emit, now)
+            await self._sleep()
+
+    async def _send_status(self, emit: Emit, now: float) -> None:
+        """Send the newest text if it is new and due; a new phase is always due."""
+        status, sent = self._status, self._sent_status
+        if status is None or status == sent:
+            return
+        same_phase = sent is not None and status[0] == sent[0]
+        if same_phase and now < self._status_due:
+            return
+        self._sent_status = status
+        self._status_due = now + STATUS_SECONDS
+        await self._send(emit, {"type": "status", "data": {"description": status[1], "done": False}})
+
+    async def _send_preview(self, emit: Emit, now: float) -> None:
+        """Send the newest preview, made small, if there is one and it is due."""
+        data = self._preview
+        if data is None or now < self._preview_due:
+            return
+        self._preview = None
+        self._preview_due = now + PREVIEW_SECONDS
+        url = await asyncio.to_thread(shrink_preview, data)
+        if url:
+            files = [*map(dict, self._real_files), {"type": "image", "url": url}]
+            self.preview_shown = True
+            await self._send(emit, {"type": "chat:message:files", "data": {"files": files}})
+
+    async def _sleep(self) -> None:
+        """Wait until something new comes, or until what is there already is due."""
+        dues = []
+        if self._status != self._sent_status:
+            dues.append(self._status_due)
+        if self._preview:
+            dues.append(self._preview_due)
+        seconds = min(dues) - time.monotonic() if dues else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
 
     async def _send(self, emit: Emit, event: dict[str, Any]) -> None:
         """Send one event, within its time. A failure is logged and goes no further."""
@@ -11518,41 +11547,34 @@ class Display:
             log.debug("event %s: %s", event["type"], type(error).__name__)
 
 
-def _loop_time(monotonic: float) -> float:
-    """A time of `time.monotonic` as a time of the event loop."""
-    return asyncio.get_running_loop().time() + monotonic - time.monotonic()
-
-
 def shrink_preview(data: bytes) -> str | None:
-    """A preview as a small JPEG data URI of about `PREVIEW_BYTES` at most, or None when it is no picture. Blocks."""
+    """A preview as a small JPEG data URI of about `PREVIEW_BYTES` at most, or None when it is not a picture. Blocks."""
     steps = (PREVIEW_PIXELS, 75), (PREVIEW_PIXELS, 55), (PREVIEW_PIXELS // 2, 60)
     return small_jpeg(data, steps, PREVIEW_BYTES, 2**24)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/webui/chat.py
+# src/comfyui_chat/webui/messages.py
 #
-# The message that a call belongs to: how the call ends there, and the chat's files.
+# Which messages a chat has up to now, and which pictures, videos and sounds they hold.
 #
-# A `Chat` is made for each call of what Open WebUI hands to a tool. Every call runs inside `answer`, which leaves the
-# message in order whatever happens. `keep` stores what was made as the user's own files and shows it; `kept` finds it
-# again. `media` lists what stands in the chat; `input_files`, `mask`, `offers` and `attached_workflow` give out of it
-# what a call works on. The rest reads Open WebUI's own settings. A file in a message looks like this:
+# Nothing here asks Open WebUI: webui/chat.py reads the messages out of it, and these functions say what follows from
+# them. `saved_branch` picks the messages of a chat that is in the database; `unsaved_branch` puts together those of any
+# other chat, out of what was sent to the model and what this process remembers of its own answers (`ELSEWHERE`).
+# `media_in` lists the files of such a branch. As far as they are read here, a message and its files look like this:
 #
-#     {"type": "image", "id": "5f0c...", "url": "/api/v1/files/5f0c.../content", "name": "a-red-fox-7.png",
-#      "content_type": "image/png"}
-#
-# There are three kinds of chats. A saved one is in the database, with all its messages and their files. A temporary one
-# ("local:...", since Open WebUI 0.11 "temporary:...") is not, and the messages of a channel ("channel:...") are not read:
-# what was made in these two, this process remembers in `ELSEWHERE`. A preview could not be taken away again in channels,
-# and since 0.12 in temporary chats, so there is none. Facts are those of Open WebUI 0.9.6 to 0.12.4.
+#     {"role": "assistant", "parentId": "9b1d...", "content": "Here it is.", "files": [
+#         {"type": "image", "id": "5f0c...", "url": "/api/v1/files/5f0c.../content", "content_type": "image/png"}]}
 # ----------------------------------------------------------------------------------------------------------------------
 
 
 # A picture in a text, in Markdown. Between its brackets are none, so that no text is gone through again and again.
 SHOWN_FILE = re.compile(r"!\[[^\[\]]*\]\(\s*[^\s()]*?/api/v1/files/([0-9a-fA-F-]{36})/content")
 TOOL_PICTURES = "Here are the images from the tool results above"  # how Open WebUI shows a model what tools return
-ATTACHMENTS = 20  # files of a user that are looked into for a workflow
+Message = Mapping[str, Any]
+
+
+# The files of messages.
 
 
 @dataclass(frozen=True)
@@ -11567,22 +11589,65 @@ class ChatFile:
         """What an item of a message's files is, or None for anything else."""
         if not isinstance(item, Mapping):
             return None
-        inner = item.get("file")
-        meta = inner.get("meta") if isinstance(inner, Mapping) else None
-        named = item.get("content_type") or (meta.get("content_type") if isinstance(meta, Mapping) else None)
-        kind = str(named or mimetypes.guess_type(str(item.get("name") or ""))[0] or "").partition("/")[0]
-        kind = "image" if item.get("type") == "image" else kind
+        kind = _kind_of(item)
+        if kind not in ("image", "video", "audio"):
+            return None
         for place in (item.get("id"), item.get("url")):
-            found = FILE_REFERENCE.fullmatch(str(place or ""))
-            if kind in ("image", "video", "audio") and (found or DATA_URI.match(str(place or ""))):
-                return cls(kind, found[1] if found else str(place))
+            text = str(place or "")
+            stored = FILE_REFERENCE.fullmatch(text)
+            if stored:
+                return cls(kind, stored[1])
+            if DATA_URI.match(text):
+                return cls(kind, text)
         return None
 
 
-REMEMBERED_CHATS = 200  # that are not in the database
-REMEMBERED_MESSAGES = 200  # of each; a channel has no end
-# Chat id -> message id -> what was made for it, in chats that are not in the database.
-ELSEWHERE: dict[str, dict[str, "UnsavedMessage"]] = {}
+def _kind_of(item: Mapping[str, Any]) -> str:
+    """The first half of a file's content type, as far as its item tells: "video"."""
+    if item.get("type") == "image":
+        return "image"
+    content_type = item.get("content_type")
+    record = item.get("file")
+    meta = record.get("meta") if isinstance(record, Mapping) else None
+    if not content_type and isinstance(meta, Mapping):
+        content_type = meta.get("content_type")
+    if not content_type:
+        content_type, _ = mimetypes.guess_type(str(item.get("name") or ""))
+    return str(content_type or "").partition("/")[0]
+
+
+def media_in(branch: Iterable[Message]) -> list[ChatFile]:
+    """The pictures, videos and sounds of these messages, in their order. What the user sends again is listed again;
+    what an answer shows again is not."""
+    media: list[ChatFile] = []
+    for message in branch:
+        files = [ChatFile.of(item) for item in message.get("files") or ()]
+        known: set[str] = set()
+        if message.get("role") == "assistant":
+            known = {file.reference for file in media}
+            text = message.get("content")
+            if isinstance(text, str):
+                files += [ChatFile("image", file_id) for file_id in SHOWN_FILE.findall(text)]
+        for file in files:
+            if file and file.reference not in known:  # a text may show a video as if it were a picture
+                known.add(file.reference)
+                media.append(file)
+    return media
+
+
+# The messages up to the one that a call belongs to.
+
+
+def saved_branch(messages: Mapping[str, Message], newest: str) -> list[Message]:
+    """The messages of a saved chat from the first to the `newest`, each the parent of the next."""
+    branch: list[Message] = []
+    seen: set[str] = set()
+    message_id = newest
+    while message_id not in seen and (message := messages.get(message_id)):
+        seen.add(message_id)
+        branch.append(message)
+        message_id = message.get("parentId") or ""
+    return branch[::-1]
 
 
 @dataclass(frozen=True)
@@ -11593,11 +11658,102 @@ class UnsavedMessage:
     files: tuple[Mapping[str, Any], ...]  # as a message holds them
 
 
+REMEMBERED_CHATS = 200  # that are not in the database
+REMEMBERED_MESSAGES = 200  # of each; a channel has no end
+# Chat id -> message id -> what was made for it, in chats that are not in the database.
+ELSEWHERE: dict[str, dict[str, UnsavedMessage]] = {}
+
+
+def remember_unsaved(chat_id: str, message_id: str, message: UnsavedMessage) -> None:
+    """Remember what a message of a chat that is not in the database holds now; the oldest are forgotten."""
+    remembered = ELSEWHERE.setdefault(chat_id, {})
+    remembered[message_id] = message
+    for oldest in list(remembered)[:-REMEMBERED_MESSAGES]:
+        del remembered[oldest]
+    for oldest in list(ELSEWHERE)[:-REMEMBERED_CHATS]:
+        del ELSEWHERE[oldest]
+
+
+def unsaved_branch(sent: Sequence[Message], made: Iterable[UnsavedMessage], asked: Message) -> list[Message]:
+    """The messages of a chat that is not in the database: those that were `sent` to the model, with what was `made` in
+    the answers between them. `asked` is the user's newest message, with the files that it really has."""
+    answers: dict[int, list[Message]] = {}
+    for one in made:
+        answers.setdefault(one.turn, []).append({"role": "assistant", "files": one.files})
+    branch = answers.get(0, [])
+    turns = sent_pictures(sent)
+    if not turns:
+        return [asked, *branch]
+    for turn, pictures in enumerate(turns, 1):
+        if pictures or turn < len(turns):
+            branch.append({"role": "user", "files": pictures})
+        else:  # a model without vision is sent no pictures
+            branch.append(asked)
+        branch += answers.get(turn, [])
+    return branch
+
+
+def made_on_branch(
+    remembered: Mapping[str, UnsavedMessage], sent: Sequence[Message], message_id: str
+) -> list[UnsavedMessage]:
+    """What was made on this branch of a chat that is not in the database, of all that is `remembered` of it. With which
+    of several answers to one message the user went on, the results in the messages tell: these hold the ids."""
+    told = " ".join(str(message.get("content")) for message in sent if message.get("role") != "user")
+    mentioned = {
+        key for key, message in remembered.items() if any(str(item.get("id")) in told for item in message.files)
+    }
+    decided_turns = {remembered[key].turn for key in mentioned}
+    turns = len(sent_pictures(sent))
+    branch = []
+    for key, message in remembered.items():
+        undecided = message.turn < turns and message.turn not in decided_turns
+        if undecided or key in mentioned or key == message_id:
+            branch.append(message)
+    return branch
+
+
+def sent_pictures(sent: Sequence[Message]) -> list[list[dict[str, str]]]:
+    """The pictures of each of the user's messages, as they are sent to the model:
+
+    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}}]}
+    """
+    turns: list[list[dict[str, str]]] = []
+    for message in sent:
+        if message.get("role") != "user":
+            continue
+        content = message.get("content")
+        parts = [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
+        if any(str(part.get("text", "")).startswith(TOOL_PICTURES) for part in parts):
+            continue
+        pictures = []
+        for part in parts:
+            url = part.get("image_url")
+            if isinstance(url, Mapping):
+                url = url.get("url")
+            if isinstance(url, str):
+                pictures.append({"type": "image", "url": url})
+        turns.append(pictures)
+    return turns
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/stored_files.py
+#
+# What Open WebUI holds of a file that was made: how a message names it, and what its dialog shows.
+#
+# A picture that a browser draws is an "image" in the message, and any other a "file" that is offered for download and
+# opens a dialog. Both look like this (`message_file`); the metadata of the stored file tells under `JOB_KEY` which job
+# made it, so that `Chat.kept` finds it again:
+#
+#     {"type": "image", "id": "5f0c...", "url": "/api/v1/files/5f0c.../content", "name": "a-red-fox-7.png",
+#      "content_type": "image/png"}
+# ----------------------------------------------------------------------------------------------------------------------
+
+
 JOB_KEY = "comfyui_job"  # under which a stored file tells of the run that made it
-STORED_AT_ONCE = 4  # files
-KEPT_PAGE, KEPT_PAGES = 100, 20  # of a user's newest files, that are looked through for those of a job
 # What the page's browser draws as a picture; others are offered for download.
 DRAWN = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/bmp", "image/svg+xml")
+TEXT_SHOWN = 100_000  # characters of a text that its dialog shows
 
 
 @dataclass
@@ -11612,6 +11768,61 @@ class StoredOutputs:
     def whole(self) -> bool:
         """Whether nothing is missing; what is, the user may have deleted."""
         return len(self.files) >= self.of
+
+
+def message_file(item: Any, drawn: bool) -> dict[str, Any]:
+    """What a message holds of a stored file (`item` as Open WebUI's `Files` gives it): a picture that is `drawn`, or a
+    file that is offered for download."""
+    meta = item.meta or {}
+    entry = {
+        "id": item.id,
+        "url": f"/api/v1/files/{item.id}/content",
+        "name": str(meta.get("name") or item.filename),
+        "content_type": str(meta.get("content_type") or ""),
+    }
+    if drawn:
+        return {"type": "image", **entry}
+    return {"type": "file", **entry, "size": int(meta.get("size") or 0)}
+
+
+def file_page(product: OutputFile, url: str) -> str:
+    """What Open WebUI's dialog shows of a file that is not a picture, in Markdown: a player, the text, or a link to
+    download it. It is stored with the file."""
+    kind, _, detail = product.content_type.partition("/")
+    if kind in ("video", "audio"):
+        return player(kind, url, ' style="max-width:100%;max-height:20rem"')  # the dialog is not high
+    if kind != "text" and detail != "json":
+        return f"[Download]({url})"
+    text = product.data[: 4 * TEXT_SHOWN].decode("utf-8", "replace")[:TEXT_SHOWN]
+    return f"```json\n{text}\n```" if detail == "json" else text
+
+
+def player(kind: str, url: str, style: str = "") -> str:
+    """A player in the one form that the page draws in an answer's text, where the inner text counts, as well as in a
+    file's dialog, where the attribute does: a block of HTML of its own."""
+    return f'<p><{kind} src="{url}" controls{style}>{url}</{kind}></p>'
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/chat.py
+#
+# The message that a call belongs to: how the call ends there, and the chat's files.
+#
+# A `Chat` is made for each call of what Open WebUI hands to a tool. Every call runs inside `answer`, which leaves the
+# message in order whatever happens. `keep` stores what was made as the user's own files and shows it; `kept` finds it
+# again. `media` lists what stands in the chat (webui/messages.py says how it is read); `input_files`, `mask`, `offers`
+# and `attached_workflow` give out of it what a call works on. The rest reads Open WebUI's own settings.
+#
+# There are three kinds of chats. A saved one is in the database, with all its messages and their files. A temporary one
+# ("local:...", since Open WebUI 0.11 "temporary:...") is not, and the messages of a channel ("channel:...") are not read:
+# what was made in these two, this process remembers in `ELSEWHERE`. A preview could not be taken away again in channels,
+# and since 0.12 in temporary chats, so there is none. Facts are those of Open WebUI 0.9.6 to 0.12.4.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+ATTACHMENTS = 20  # files of a user that are looked into for a workflow
+STORED_AT_ONCE = 4  # files
+KEPT_PAGE, KEPT_PAGES = 100, 20  # of a user's newest files, that are looked through for those of a job
 
 
 class Chat:
@@ -11639,13 +11850,13 @@ class Chat:
         self._files: list[dict[str, Any]] = []  # what the message really holds
         self._media: list[ChatFile] | None = None  # what the chat holds, once that is known
         self._display: Display | None = None
-        self.shown = bool(self.message_id)  # whether the user sees what is kept
+        self.shown = bool(self.message_id)  # whether the user sees what is stored
 
     @property
     def saved(self) -> bool:
         """Whether the chat is in the database."""
-        passing = self.chat_id.startswith(("local:", "temporary:", "channel:"))
-        return bool(self.chat_id and self.message_id and not passing)
+        unsaved = self.chat_id.startswith(("local:", "temporary:", "channel:"))
+        return bool(self.chat_id and self.message_id and not unsaved)
 
     @property
     def channel(self) -> bool:
@@ -11664,10 +11875,7 @@ class Chat:
         try:
             result, text = await work(await self._begin())
         except asyncio.CancelledError as stop:
-            notes = getattr(stop, "__notes__", ())
-            text = f"Stopped. {notes[0]}" if notes else "Stopped"
-            text = notes[0] if notes and notes[0].startswith(GOES_ON) else text
-            await finish(self._close(text), CLEAN_UP_SECONDS)
+            await finish(self._close(_stop_text(stop)), CLEAN_UP_SECONDS)
             raise
         except ComfyUIError as error:
             log.info("%s: %s", error.code, error.message)
@@ -11681,23 +11889,35 @@ class Chat:
     async def _begin(self) -> Display:
         """Begin to show the run. Previews only go where they can be taken away again."""
         self._files = await self._real_files()
-        shown = bool(self.message_id) and not self.channel
-        self._display = Display(await self._live() if shown else None, self._files, shown and not self._adds())
+        emit = None
+        previews = False
+        if self.message_id and not self.channel:
+            emit = await self._live()
+            previews = not self._adds()
+        self._display = Display(emit, self._files, previews)
         self._display.start()
         return self._display
 
     async def _close(self, text: str) -> None:
         """Take the preview away and write the last status, the one whether or not the other succeeds."""
         try:
-            if self._display:
-                await self._display.stop()
-            if self._display and self._display.preview_shown and (emit := await self._live()):
-                files = [dict(item) for item in self._files]
-                async with asyncio.timeout(CLEAN_UP_SECONDS / 2):
-                    await emit({"type": "chat:message:files", "data": {"files": files}})
+            await self._remove_preview()
         except Exception as error:
             log.warning("the preview could not be taken away: %s", type(error).__name__)
         await self._say("status", {"description": text, "done": True})
+
+    async def _remove_preview(self) -> None:
+        """Show the message's own files alone again, if a preview is among them."""
+        if self._display is None:
+            return
+        await self._display.stop()
+        if not self._display.preview_shown:
+            return
+        emit = await self._live()
+        if emit:
+            files = [dict(item) for item in self._files]
+            async with asyncio.timeout(CLEAN_UP_SECONDS / 2):
+                await emit({"type": "chat:message:files", "data": {"files": files}})
 
     async def _live(self) -> Emit | None:
         """An emitter that reaches the user's browser and writes nothing to the database."""
@@ -11712,8 +11932,8 @@ class Chat:
     async def _real_files(self) -> list[dict[str, Any]]:
         """The files that the message holds already, of an earlier call in the same answer."""
         if not self.saved:
-            made = ELSEWHERE.get(self.chat_id, {}).get(self.message_id)
-            return [dict(item) for item in made.files] if made else []
+            remembered = ELSEWHERE.get(self.chat_id, {}).get(self.message_id)
+            return [dict(item) for item in remembered.files] if remembered else []
         from open_webui.models.chats import Chats
 
         message = await Chats.get_message_by_id_and_message_id(self.chat_id, self.message_id)
@@ -11722,11 +11942,14 @@ class Chat:
     def _adds(self) -> bool:
         """Whether files that are sent are added to what the message shows, instead of replacing it: in channels, and in
         temporary chats since 0.12.0."""
-        if self.channel or self.saved or not self.message_id:
-            return self.channel
+        if self.channel:
+            return True
+        if self.saved or not self.message_id:
+            return False
         from open_webui import env
 
-        return tuple(int(part) for part in re.findall(r"\d+", str(env.VERSION))[:2]) >= (0, 12)
+        numbers = re.findall(r"\d+", str(env.VERSION))
+        return tuple(int(number) for number in numbers[:2]) >= (0, 12)
 
     async def _say(self, kind: str, data: dict[str, Any]) -> None:
         """Send an event by the emitter of the call, which also writes some kinds to the database."""
@@ -11749,26 +11972,37 @@ class Chat:
             async with gate:
                 return await self._upload(f"{name}.{product.ending}", product)
 
-        tasks = [asyncio.create_task(store(*item)) for item in enumerate(products)]
+        tasks = [asyncio.create_task(store(index, product)) for index, product in enumerate(products)]
         try:
             await asyncio.wait(tasks)
         finally:
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            failures = [None if task.cancelled() else task.exception() for task in tasks]
-            fine = [not task.cancelled() and failure is None for task, failure in zip(tasks, failures, strict=True)]
-            stored = [task.result() for task, good in zip(tasks, fine, strict=True) if good]
+            outcomes = await asyncio.gather(*tasks, return_exceptions=True)
+            stored = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
             if stored:
                 self.shown = await finish(self._attach(stored), ANSWER_SECONDS) and self.shown
-        error = next((failure for failure in failures if failure), None)
-        if error is None:
-            return stored
+        failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
+        if failures:
+            pairs = zip(products, outcomes, strict=True)
+            raise self._storage_refused(
+                failures[0],
+                stored=len(stored),
+                left=[product.source for product, outcome in pairs if isinstance(outcome, BaseException)],
+            )
+        return stored
+
+    def _storage_refused(self, error: Exception, *, stored: int, left: Sequence[str]) -> StorageRefused:
+        """The error for files that are not stored: how many others are, and what those that are `left` are called on
+        the ComfyUI server, which is "" for a file that is not there."""
         reason = getattr(error, "detail", None) or type(error).__name__  # an HTTPException, or the storage's own
-        left = quoted(item.source for item, good in zip(products, fine, strict=True) if item.source and not good)
-        hint = f"In ComfyUI's output folder: {left}." if left else "Nothing is left of it on the ComfyUI server."
-        hint += f" The other {len(stored)} are stored{' and shown' * self.shown}." if stored else ""
-        raise StorageRefused(f"Open WebUI did not store the file: {shortened(reason, 200)}", hint)
+        sources = quoted(filter(None, left))
+        hint = f"In ComfyUI's output folder: {sources}." if sources else "Nothing is left of it on the ComfyUI server."
+        if stored:
+            others = "The other file is" if stored == 1 else f"The other {stored} files are"
+            where = "stored and shown" if self.shown else "stored"
+            hint += f" {others} {where}."
+        return StorageRefused(f"Open WebUI did not store the file: {shortened(reason, 200)}", hint)
 
     async def _upload(self, name: str, product: OutputFile) -> dict[str, Any]:
         """Store one file; returns what a message holds of it. Its metadata tells which job made it, for `kept`."""
@@ -11778,24 +12012,22 @@ class Chat:
         from open_webui.routers.files import upload_file_handler
         from starlette.datastructures import Headers
 
+        about: dict[str, Any] = {}
         if self.saved:
             about = {"chat_id": self.chat_id, "message_id": self.message_id}
         elif self.channel:
             about = {"channel_id": self.chat_id.removeprefix("channel:"), "message_id": self.message_id}
-        else:
-            about = {}
         if product.prompt_id:
             about[JOB_KEY] = {"prompt_id": product.prompt_id, "source": product.source, "of": product.of}
-        upload = UploadFile(
-            file=io.BytesIO(product.data), filename=name, headers=Headers({"content-type": product.content_type})
-        )
+        headers = Headers({"content-type": product.content_type})
+        upload = UploadFile(file=io.BytesIO(product.data), filename=name, headers=headers)
         user = await Users.get_user_by_id(str(self.user.get("id")))
         # without process=False Open WebUI would try to read text out of the picture
         item = await upload_file_handler(self.request, file=upload, metadata=about, process=False, user=user)
-        kept = message_file(item, bool(product.size) and product.content_type in DRAWN)
-        if kept["type"] == "file":
-            await Files.update_file_data_by_id(item.id, {"content": file_page(product, kept["url"])})
-        return kept
+        stored = message_file(item, bool(product.size) and product.content_type in DRAWN)
+        if stored["type"] == "file":
+            await Files.update_file_data_by_id(item.id, {"content": file_page(product, stored["url"])})
+        return stored
 
     async def _attach(self, stored: list[dict[str, Any]]) -> None:
         """Add files to the message, in the database or the memory of this process, and in the browser."""
@@ -11809,13 +12041,12 @@ class Chat:
             await Chats.insert_chat_files(self.chat_id, self.message_id, ids, str(self.user.get("id")))
             shown = await Chats.add_message_files_by_id_and_message_id(self.chat_id, self.message_id, stored) or shown
         elif self.chat_id:
-            made = ELSEWHERE.setdefault(self.chat_id, {})
-            made[self.message_id] = UnsavedMessage(len(self._said()), tuple(map(dict, shown)))
-            for remembered, most in ((made, REMEMBERED_MESSAGES), (ELSEWHERE, REMEMBERED_CHATS)):
-                for oldest in list(remembered)[:-most]:
-                    del remembered[oldest]
-            shown = stored if self._adds() else shown
-        self._files, self._media = shown, None
+            message = UnsavedMessage(len(sent_pictures(self._messages)), tuple(map(dict, shown)))
+            remember_unsaved(self.chat_id, self.message_id, message)
+            if self._adds():
+                shown = stored
+        self._files = shown
+        self._media = None
         await self._say("chat:message:files", {"files": [dict(item) for item in shown]})
         if self._display:
             self._display.preview_shown = False
@@ -11825,22 +12056,22 @@ class Chat:
         since 1970: no older files are looked at. A job of which the user has deleted everything is not in it."""
         from open_webui.models.files import Files
 
-        found: dict[str, StoredOutputs] = {}
+        outputs: dict[str, StoredOutputs] = {}
         since = min(jobs.values(), default=math.inf)
         for page in range(KEPT_PAGES):
             files = await Files.search_files(str(self.user.get("id")), skip=page * KEPT_PAGE, limit=KEPT_PAGE)
             for item in files:
-                told = ((item.meta or {}).get("data") or {}).get(JOB_KEY) or {}
-                job = str(told.get("prompt_id"))
-                if job in jobs:
-                    kept = found.setdefault(job, StoredOutputs(int(told["of"])))
-                    kept.sources.append(str(told["source"]))
-                    kept.files.append(message_file(item, "content" not in (item.data or {})))
+                about = ((item.meta or {}).get("data") or {}).get(JOB_KEY) or {}
+                prompt_id = str(about.get("prompt_id"))
+                if prompt_id in jobs:
+                    job = outputs.setdefault(prompt_id, StoredOutputs(int(about["of"])))
+                    job.sources.append(str(about["source"]))
+                    job.files.append(message_file(item, "content" not in (item.data or {})))
             if len(files) < KEPT_PAGE or (files[-1].created_at or 0) < since:
                 break
-        for kept in found.values():
-            kept.files.sort(key=lambda file: (len(file["name"]), file["name"]))  # "-2" before "-10"
-        return found
+        for job in outputs.values():
+            job.files.sort(key=lambda file: (len(file["name"]), file["name"]))  # "-2" before "-10"
+        return outputs
 
     async def show_again(self, items: list[dict[str, Any]]) -> None:
         """Show files in the message that are stored already."""
@@ -11851,105 +12082,77 @@ class Chat:
     async def media(self) -> list[ChatFile]:
         """The pictures, videos and sounds of the chat up to this message, oldest first; their place among the pictures
         is the number that a model gives."""
-        if self._media is not None:
-            return self._media
-        found: list[ChatFile] = []
-        for message in await self._branch():
-            here = [ChatFile.of(item) for item in message.get("files") or ()]
-            known: set[str] = set()
-            if message.get("role") == "assistant":
-                known = {file.reference for file in found}
-                if isinstance(text := message.get("content"), str):
-                    here += [ChatFile("image", shown) for shown in SHOWN_FILE.findall(text)]
-            for file in here:
-                if file and file.reference not in known:  # a text may show a video as if it were a picture
-                    known.add(file.reference)
-                    found.append(file)
-        self._media = found
-        return found
+        if self._media is None:
+            self._media = media_in(await self._branch())
+        return self._media
+
+    async def _pictures(self) -> list[str]:
+        """The references of the chat's pictures, oldest first."""
+        return [file.reference for file in await self.media() if file.kind == "image"]
 
     async def numbers(self, files: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         """The numbers that these files have in the chat if they are pictures, by id; none when the chat cannot be
         read."""
+        if not self.shown:
+            return {}
         try:
-            pictures = [file.reference for file in await self.media() if file.kind == "image"] if self.shown else []
+            pictures = await self._pictures()
         except Exception as error:  # the pictures themselves are stored and shown
             log.warning("the pictures of the chat could not be counted: %s", type(error).__name__)
             return {}
         return {item["id"]: pictures.index(item["id"]) + 1 for item in files if item["id"] in pictures}
 
-    async def _branch(self) -> list[Mapping[str, Any]]:
+    async def _branch(self) -> list[Message]:
         """The messages up to this one, oldest first: of a saved chat as they are, of any other put together from what
         is known."""
-        asked = {"role": "user", "files": (self._metadata.get("user_message") or {}).get("files")}
+        attached = (self._metadata.get("user_message") or {}).get("files") or ()
         if self.saved:
-            from open_webui.models.chats import Chats
+            return await self._saved_branch(attached)
+        remembered = ELSEWHERE.get(self.chat_id, {})
+        made = list(remembered.values())
+        if not self.channel:
+            made = made_on_branch(remembered, self._messages, self.message_id)
+        return unsaved_branch(self._messages, made, {"role": "user", "files": attached})
 
-            messages = await Chats.get_messages_map_by_chat_id(self.chat_id) or {}
-            at = self.message_id if self.message_id in messages else str(self._metadata.get("user_message_id") or "")
-            branch, seen = list[Mapping[str, Any]](), set[str]()
-            while (message := messages.get(at)) and at not in seen:
-                seen.add(at)
-                branch.insert(0, message)
-                at = message.get("parentId") or ""
-            own: list[Mapping[str, Any]] = []
-            if self.message_id in seen:  # before 0.12 the map lacks what was just stored with it
-                own = [{**branch.pop(), "files": await self._real_files()}]
-            if branch and branch[-1].get("role") == "user":
-                asked["files"] = [*(branch.pop().get("files") or ()), *(asked["files"] or ())]
-            return [*branch, asked, *own]
-        made, said = self._made(), self._said()
-        branch = [{"role": "assistant", "files": one.files} for one in made if one.turn == 0]
-        for turn, files in enumerate(said, 1):
-            # A model without vision is sent no pictures.
-            branch.append({"role": "user", "files": files or (asked["files"] if turn == len(said) else ())})
-            branch += [{"role": "assistant", "files": one.files} for one in made if one.turn == turn]
-        return branch if said else [asked, *branch]
+    async def _saved_branch(self, attached: Sequence[Any]) -> list[Message]:
+        """The messages of a saved chat up to this one. `attached` are the files of the user's newest message; the
+        database may not have that one yet, or not with all of its files."""
+        from open_webui.models.chats import Chats
 
-    def _made(self) -> list[UnsavedMessage]:
-        """What was made on this branch of a chat that is not in the database. Which of several answers to one message
-        the user went on with, the results in the messages tell."""
-        made = ELSEWHERE.get(self.chat_id, {})
-        if self.channel:
-            return list(made.values())
-        told = " ".join(str(message.get("content")) for message in self._messages if message.get("role") != "user")
-        on = {key for key, one in made.items() if any(str(item.get("id")) in told for item in one.files)}
-        settled, now = {made[key].turn for key in on}, len(self._said())
-        on |= {
-            key for key, one in made.items() if key == self.message_id or (one.turn < now and one.turn not in settled)
-        }
-        return [one for key, one in made.items() if key in on]
-
-    def _said(self) -> list[list[dict[str, str]]]:
-        """The pictures of each of the user's messages, as they are sent to the model."""
-        turns: list[list[dict[str, str]]] = []
-        for message in self._messages:
-            parts = message.get("content")
-            parts = [part for part in parts if isinstance(part, Mapping)] if isinstance(parts, list) else []
-            shown_to_model = any(str(part.get("text", "")).startswith(TOOL_PICTURES) for part in parts)
-            if message.get("role") == "user" and not shown_to_model:
-                urls = [part.get("image_url") for part in parts]
-                urls = [url.get("url") if isinstance(url, Mapping) else url for url in urls]
-                turns.append([{"type": "image", "url": url} for url in urls if isinstance(url, str)])
-        return turns
+        messages = await Chats.get_messages_map_by_chat_id(self.chat_id) or {}
+        newest = self.message_id
+        if newest not in messages:
+            newest = str(self._metadata.get("user_message_id") or "")
+        branch = saved_branch(messages, newest)
+        own: list[Message] = []
+        if branch and newest == self.message_id:  # before 0.12 the map lacks what was just stored with it
+            own = [{**branch.pop(), "files": await self._real_files()}]
+        if branch and branch[-1].get("role") == "user":
+            attached = [*(branch.pop().get("files") or ()), *attached]
+        return [*branch, {"role": "user", "files": attached}, *own]
 
     # What a call works on.
 
-    async def input_files(self, references: Any, keep: bool = False, name: str = "images") -> list[InputFile | None]:
+    async def input_files(
+        self, references: Any, allow_saved: bool = False, name: str = "images"
+    ) -> list[InputFile | None]:
         """Files of the chat as a workflow's inputs, given by the argument called `name`: a list, one text, or a list in
-        a text, of numbers, "last", "last 2", ids or addresses. With `keep` the word "saved" stands for the workflow's
-        own file, as None.
+        a text, of numbers, "last", "last 2", ids or addresses. With `allow_saved` the word "saved" stands for the
+        workflow's own file, as None.
 
         Raises `BadArgument`, and `LimitExceeded` for more, or larger ones, than a workflow could take.
         """
         wanted: list[str | None] = []
         for words in read_references(references, name):
-            wanted += [None] if keep and words.lower() in OF_AUTHOR else await self._meant(words)
+            if allow_saved and words.lower() in OF_AUTHOR:
+                wanted.append(None)
+            else:
+                wanted += await self._meant(words)
         if len(wanted) > MAX_INPUT_FILES:
             raise LimitExceeded(f"{len(wanted)} files were given.", f"Give at most {MAX_INPUT_FILES}.")
         files: list[InputFile | None] = []
-        for one in wanted:
-            files.append(await self._input_file(one) if one is not None else None)
+        for reference in wanted:
+            files.append(await self._input_file(reference) if reference is not None else None)
             if sum(len(file.data) for file in files if file) > MAX_INPUT_BYTES:
                 raise LimitExceeded(f"The files have more than {MAX_INPUT_BYTES // 2**20} MB.", "Give smaller ones.")
         return files
@@ -11958,7 +12161,7 @@ class Chat:
         """The ids, addresses or data URIs that one word of a call means. Raises `BadArgument`."""
         if FILE_REFERENCE.fullmatch(words) or DATA_URI.match(words):
             return [words]
-        return pick_pictures(words, [file.reference for file in await self.media() if file.kind == "image"])
+        return pick_pictures(words, await self._pictures())
 
     async def _input_file(self, reference: str) -> InputFile:
         """A file as a workflow's input. Raises as `read_file` does, and `BadArgument` for a kind that none takes."""
@@ -11985,10 +12188,12 @@ class Chat:
         if not words:
             return None
         if words[0].lower() in OF_IMAGE:
-            own = await asyncio.to_thread(mask_of, picture)
-            if own is None:
-                raise BadArgument("The picture has no transparent part.", "Give a mask of its own, or none.")
-            return own
+            transparency = await asyncio.to_thread(mask_of, picture)
+            if transparency is None:
+                raise BadArgument(
+                    "The picture has no transparent part.", "Give a separate picture as the mask, or none."
+                )
+            return transparency
         references = [reference for word in words for reference in await self._meant(word)]
         if len(references) != 1:
             raise BadArgument("The argument mask names several pictures.", "Give one.")
@@ -12009,11 +12214,14 @@ class Chat:
         from open_webui.storage.provider import Storage
         from open_webui.utils.access_control.files import has_access_to_file
 
-        found = FILE_REFERENCE.fullmatch(reference.strip())
+        match = FILE_REFERENCE.fullmatch(reference.strip())
         user = await Users.get_user_by_id(str(self.user.get("id")))
-        item = await Files.get_file_by_id(found[1]) if found and user else None
-        mine = item is not None and (item.user_id == user.id or user.role == "admin")  # as for Open WebUI itself
-        if item is None or not (mine or await has_access_to_file(item.id, "read", user)):
+        item = await Files.get_file_by_id(match[1]) if match and user else None
+        allowed = False
+        if item is not None:
+            allowed = item.user_id == user.id or user.role == "admin"  # as for Open WebUI itself
+            allowed = allowed or await has_access_to_file(item.id, "read", user)
+        if item is None or not allowed:
             raise BadArgument(
                 f'There is no file "{shortened(reference)}".',
                 'Give a picture\'s number in this chat, "last", or the id or URL of one of its files.',
@@ -12030,7 +12238,7 @@ class Chat:
         except ComfyUIError:
             raise
         except Exception:  # whatever the storage provider raises
-            raise BadArgument(f'The file "{item.filename}" is not in the storage of Open WebUI any more.') from None
+            raise BadArgument(f'The file "{item.filename}" is no longer in the storage of Open WebUI.') from None
 
     async def attached_workflow(self) -> Entry:
         """The newest workflow among the files that the user attached to this chat: inside a picture that ComfyUI made,
@@ -12057,10 +12265,13 @@ class Chat:
     async def _attachments(self) -> list[str]:
         """The ids or addresses of the files that the user attached, newest first: of this turn, then of the earlier
         ones."""
-        turns = [message.get("files") or () for message in await self._branch() if message.get("role") == "user"]
-        items = [item for turn in turns for item in turn if isinstance(item, Mapping)]
-        items += [item for item in self._metadata.get("files") or () if isinstance(item, Mapping)]
-        references = [str(item.get("id") or item.get("url") or "") for item in reversed(items)]
+        items: list[Any] = []
+        for message in await self._branch():
+            if message.get("role") == "user":
+                items += message.get("files") or ()
+        items += self._metadata.get("files") or ()
+        files = [item for item in reversed(items) if isinstance(item, Mapping)]
+        references = [str(item.get("id") or item.get("url") or "") for item in files]
         return list(dict.fromkeys(filter(None, references)))
 
     # What Open WebUI's settings, and the model, say about the call.
@@ -12084,10 +12295,10 @@ class Chat:
         """Whether the model gets to see pictures in a result. It has to have vision and to call natively, and Open
         WebUI has to take pictures out of a result's text (since 0.11.4)."""
         model = self._metadata.get("model") or {}
-        about = ((model.get("info") or {}).get("meta") or {}).get("capabilities") or {}
+        capabilities = ((model.get("info") or {}).get("meta") or {}).get("capabilities") or {}
         native = (self._metadata.get("params") or {}).get("function_calling") != "legacy"
-        takes = hasattr(sys.modules.get("open_webui.utils.middleware"), "extract_base64_images")
-        return takes and native and about.get("vision") is not False
+        extracted = hasattr(sys.modules.get("open_webui.utils.middleware"), "extract_base64_images")
+        return extracted and native and capabilities.get("vision") is not False
 
     async def comfyui_address(self) -> str:
         """The address of ComfyUI in Open WebUI's own image settings, or ""."""
@@ -12119,37 +12330,13 @@ class Chat:
             log.info("Open WebUI does not tell of its Ollamas: %s", type(error).__name__)
 
 
-def message_file(item: Any, drawn: bool) -> dict[str, Any]:
-    """What a message holds of a stored file (`item` as Open WebUI's `Files` gives it): a picture that is `drawn`, or a
-    file that is offered for download."""
-    meta = item.meta or {}
-    name, content_type = str(meta.get("name") or item.filename), str(meta.get("content_type") or "")
-    url = f"/api/v1/files/{item.id}/content"
-    kept = {"id": item.id, "url": url, "name": name, "content_type": content_type}
-    if drawn:
-        return {"type": "image", **kept}
-    return {"type": "file", **kept, "size": int(meta.get("size") or 0)}
-
-
-TEXT_SHOWN = 100_000  # characters of a text that its dialog shows
-
-
-def file_page(product: OutputFile, url: str) -> str:
-    """What Open WebUI's dialog shows of a file that is no picture, in Markdown: a player, the text, or a way to
-    download it. It is stored with the file."""
-    kind, _, detail = product.content_type.partition("/")
-    if kind in ("video", "audio"):
-        return player(kind, url, ' style="max-width:100%;max-height:20rem"')  # the dialog is not high
-    if kind == "text" or detail == "json":
-        text = product.data[: 4 * TEXT_SHOWN].decode("utf-8", "replace")[:TEXT_SHOWN]
-        return f"```json\n{text}\n```" if detail == "json" else text
-    return f"[Download]({url})"
-
-
-def player(kind: str, url: str, style: str = "") -> str:
-    """A player in the one form that the page draws in an answer's text, where the inner text counts, as well as in a
-    file's dialog, where the attribute does: a block of HTML of its own."""
-    return f'<p><{kind} src="{url}" controls{style}>{url}</{kind}></p>'
+def _stop_text(stop: asyncio.CancelledError) -> str:
+    """The last status of a call that was stopped. A note of the cancellation tells what became of the job."""
+    notes = getattr(stop, "__notes__", ())
+    if not notes:
+        return "Stopped"
+    note = str(notes[0])
+    return note if note.startswith(GOES_ON) else f"Stopped. {note}"
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -12761,45 +12948,26 @@ def report(
     """What the model gets to know of finished files, and the last status.
 
     `files` are what a message holds of them, `shown` tells whether the user sees them, `numbers` the pictures' numbers
-    in the chat by id. Files that are no pictures come as "files", those that can be played also as "players", which the
-    model copies into its answer; texts that nodes showed come as "text", and notes as "adjusted".
+    in the chat by id. Files that are not pictures come as "files", those that can be played also as "players", which
+    the model copies into its answer; texts that nodes showed come as "text", and notes as "adjusted".
     """
     pictures = [item for item in files if item["type"] == "image"]
     others = [item for item in files if item["type"] != "image"]
-    thing = "picture" if pictures else "file"
-    several = len(files) != 1
-    seen = f"The user already sees the {thing}{'s' if several else ''} in the chat; do not show or link " + (
-        "them" if several else "it"
-    )
-    again = f"The same prompt, seed, size and count give the same {'set' if several else thing} again."
-    again = again if made.seed is not None else ""
-    players = [
-        player(kind, item["url"])
-        for item in others
-        if (kind := item["content_type"].partition("/")[0]) in ("video", "audio")
-    ]
-    note = f"{seen} again. {again}" if shown else f"Stored as files of the user. {again}"
-    if players and shown:
-        note = f"Copy `players` into the answer as it is, between empty lines: there the user plays it. {again}"
-    elif made.texts and not pictures:
-        note = "`text` holds what it says; the user can open it as a file."
+    players = _players(others) if shown else []
+    sizes = [str(product.size) for product in made.products if product.size]
     result: dict[str, Any] = {
         "status": "done",
-        "images": [
-            ({"number": number} if (number := (numbers or {}).get(item["id"])) else {})
-            | {"id": item["id"], "url": item["url"]}
-            for item in pictures
-        ],
+        "images": [_picture(item, numbers or {}) for item in pictures],
         "seed": made.seed,
         "model": made.model,
         "workflow": made.workflow,
-        "size": ", ".join(dict.fromkeys(str(product.size) for product in made.products if product.size)),
+        "size": ", ".join(dict.fromkeys(sizes)),
         "seconds": round(made.seconds, 1),
-        "note": note.strip(),
+        "note": _note(made, files, shown=shown, has_pictures=bool(pictures), has_players=bool(players)),
     }
     if others:
         result["files"] = [{"id": item["id"], "url": item["url"], "name": item["name"]} for item in others]
-    if players and shown:
+    if players:
         result["players"] = "\n\n".join(players)
     if made.texts:
         result["text"] = [shortened(text, 4000) for text in made.texts[:8]]
@@ -12807,8 +12975,51 @@ def report(
         result["adjusted"] = list(made.notes)
     if made.running:
         result["still_running"] = made.running
-    took = f" in {duration(made.seconds)}" if made.seconds >= 0.5 else ""
-    return result, f"Done{took}" + (f" · seed {made.seed}" if made.seed is not None else "")
+    status = "Done"
+    if made.seconds >= 0.5:
+        status += f" in {duration(made.seconds)}"
+    if made.seed is not None:
+        status += f" · seed {made.seed}"
+    return result, status
+
+
+def _picture(item: Mapping[str, Any], numbers: Mapping[str, int]) -> dict[str, Any]:
+    """A picture for the model: {"number": 3, "id": "5f0c...", "url": "..."}, the number only where it is known."""
+    address = {"id": item["id"], "url": item["url"]}
+    number = numbers.get(item["id"])
+    return {"number": number, **address} if number else address
+
+
+def _players(others: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A player for each of the files that are videos or sounds."""
+    players = []
+    for item in others:
+        kind = item["content_type"].partition("/")[0]
+        if kind in ("video", "audio"):
+            players.append(player(kind, item["url"]))
+    return players
+
+
+def _note(
+    made: RunResult, files: Sequence[Mapping[str, Any]], *, shown: bool, has_pictures: bool, has_players: bool
+) -> str:
+    """What the model is told to do, or not to do, about these files."""
+    if made.texts and not has_pictures and not has_players:
+        return "`text` holds what it says; the user can open it as a file."
+    several = len(files) != 1
+    thing = "picture" if has_pictures else "file"
+    if has_players:
+        note = "Copy `players` into the answer as it is, between empty lines: there the user plays it."
+    elif not shown:
+        note = "Stored as files of the user."
+    elif several:
+        note = f"The user already sees the {thing}s in the chat; do not show or link them again."
+    else:
+        note = f"The user already sees the {thing} in the chat; do not show or link it again."
+    if made.seed is not None:
+        same = "set" if several else thing
+        note += f" The same prompt, seed, size and count give the same {same} again."
+    return note
 
 
 # What comfyui_status tells of each server.
@@ -12820,55 +13031,83 @@ def status_report(statuses: Sequence[ServerStatus], admin: bool) -> tuple[dict[s
     Their addresses, and the metrics of this process, are for administrators; for all others a server that has no name
     gets a number.
     """
-    servers, lines = [], []
-    for index, one in enumerate(statuses, 1):
-        plain = "ComfyUI" if len(statuses) == 1 else f"ComfyUI {index}"
-        name = one.endpoint.name if admin else one.endpoint.label or plain
-        fault = one.error.message if one.error else _last_fault(one.record)
-        fault = fault if admin else _without_address(fault, one.endpoint, name)
-        numbers: dict[str, Any] = {"name": name, "health": one.health}
-        if admin:
-            numbers["url"] = one.endpoint.url
-        if one.stats:
-            numbers["version"] = one.stats.version
-            numbers["devices"] = [
-                {"name": device.name, **_megabytes(total=device.memory_total, free=device.memory_free)}
-                for device in one.stats.devices
-            ]
-        if one.queue is not None:
-            numbers["queue"] = {"running": len(one.queue.running), "pending": len(one.queue.pending)}
-            numbers["your_jobs"] = one.mine
-        if (pace := one.record.pace()) is not None:
-            numbers["seconds_per_run"] = round(pace, 1)
-        if fault:
-            numbers["last_fault"] = fault
-        servers.append(numbers)
-        lines.append(_status_line(name, one, fault))
+    servers: list[dict[str, Any]] = []
+    lines: list[str] = []
+    for index, status in enumerate(statuses, 1):
+        name = status.endpoint.name
+        fault = status.error.message if status.error else _last_fault(status.record)
+        if not admin:
+            plain = "ComfyUI" if len(statuses) == 1 else f"ComfyUI {index}"
+            name = status.endpoint.label or plain
+            fault = _without_address(fault, status.endpoint, name)
+        servers.append(_server_entry(name, status, fault, admin))
+        lines.append(_status_line(name, status, fault))
     result: dict[str, Any] = {"status": "done", "servers": servers, "summary": "\n".join(lines)}
     if admin:
-        result["metrics"] = "\n".join(_metrics_line(one) for one in statuses)
-    waiting = sum(len(one.queue) for one in statuses if one.queue is not None)
-    usable = sum(one.usable for one in statuses)
-    text = f"{usable} of {len(statuses)} servers ready" if len(statuses) > 1 else f"ComfyUI: {statuses[0].health}"
-    return result, f"{text} · {waiting} in the queue" if any(one.queue is not None for one in statuses) else text
+        result["metrics"] = "\n".join(_metrics_line(status) for status in statuses)
+    if len(statuses) > 1:
+        usable = sum(status.usable for status in statuses)
+        text = f"{usable} of {len(statuses)} servers ready"
+    else:
+        text = f"ComfyUI: {statuses[0].health}"
+    queues = [status.queue for status in statuses if status.queue is not None]
+    if queues:
+        text += f" · {sum(len(queue) for queue in queues)} in the queue"
+    return result, text
+
+
+def _server_entry(name: str, status: ServerStatus, fault: str, admin: bool) -> dict[str, Any]:
+    """A server in numbers for the model. What is not known is left out.
+
+    {"name": "fast", "health": "busy", "queue": {"running": 1, "pending": 2}, "your_jobs": 2,
+     "devices": [{"name": "NVIDIA L4", "memory_total_mb": 23040, "memory_free_mb": 22528}], "seconds_per_run": 12.5}
+    """
+    entry: dict[str, Any] = {"name": name, "health": status.health}
+    if admin:
+        entry["url"] = status.endpoint.url
+    if status.stats:
+        entry["version"] = status.stats.version
+        entry["devices"] = [
+            {"name": device.name, **_megabytes(total=device.memory_total, free=device.memory_free)}
+            for device in status.stats.devices
+        ]
+    if status.queue is not None:
+        entry["queue"] = {"running": len(status.queue.running), "pending": len(status.queue.pending)}
+        entry["your_jobs"] = status.mine
+    pace = status.record.pace()
+    if pace is not None:
+        entry["seconds_per_run"] = round(pace, 1)
+    if fault:
+        entry["last_fault"] = fault
+    return entry
 
 
 def _status_line(name: str, status: ServerStatus, fault: str) -> str:
     """A server in words for the user."""
     said = [f"{name}: {status.health}"]
-    if queue := status.queue:
-        said.append(f"{len(queue.running)} running and {len(queue.pending)} waiting")
-        said[-1] += f", {status.mine} of them yours" if status.mine else ""
-    for device in status.stats.devices if status.stats else ():
-        free, total = (value and value / 2**30 for value in (device.memory_free, device.memory_total))
-        said.append(device.name if free is None or not total else f"{free:.3g} of {total:.3g} GB free on {device.name}")
-    if (pace := status.record.pace()) is not None:
+    queue = status.queue
+    if queue:
+        load = f"{len(queue.running)} running and {len(queue.pending)} waiting"
+        said.append(f"{load}, {status.mine} of them yours" if status.mine else load)
+    if status.stats:
+        said += [_memory_line(device) for device in status.stats.devices]
+    pace = status.record.pace()
+    if pace is not None:
         said.append(f"a run takes about {duration(max(pace, 1))}")
     if status.stats and status.stats.version:
         said.append(f"ComfyUI {status.stats.version}")
     if fault and not status.usable:
         said.append(fault.rstrip("."))
     return "; ".join(said) + "."
+
+
+def _memory_line(device: Device) -> str:
+    """A device's free memory: "6 of 24 GB free on NVIDIA GeForce RTX 4090"; only its name where that is not known."""
+    if device.memory_free is None or not device.memory_total:
+        return device.name
+    free = device.memory_free / 2**30
+    total = device.memory_total / 2**30
+    return f"{free:.3g} of {total:.3g} GB free on {device.name}"
 
 
 def _metrics_line(status: ServerStatus) -> str:
@@ -12884,13 +13123,16 @@ def _metrics_line(status: ServerStatus) -> str:
 
 def _last_fault(record: Record) -> str:
     """What went wrong last, and how long ago; empty where nothing did."""
+    if not record.fault:
+        return ""
     ago = duration(max(time.time() - record.fault_at, 0.0))
-    return f"{record.fault.rstrip('.')} ({ago} ago)" if record.fault else ""
+    return f"{record.fault.rstrip('.')} ({ago} ago)"
 
 
 def _without_address(text: str, endpoint: Endpoint, name: str) -> str:
     """A text with a server's name in place of every address."""
-    return re.sub(r"\w+://[^\s,;()]+", lambda _: name, text).replace(urlsplit(endpoint.url).netloc, name)
+    named = re.sub(r"\w+://[^\s,;()]+", lambda _: name, text)
+    return named.replace(urlsplit(endpoint.url).netloc, name)
 
 
 def _megabytes(**amounts: int | None) -> dict[str, int]:
@@ -12914,6 +13156,7 @@ def _megabytes(**amounts: int | None) -> dict[str, int]:
 
 
 MOST_BROUGHT = 8  # jobs that one call brings, or whose failures it tells
+OwnJob = tuple[Endpoint, Prompt]  # a job of the user, and the server that has it
 
 
 async def check_jobs(
@@ -12933,46 +13176,88 @@ async def check_jobs(
     """
     fleet = await settings.fleet.found()
     if job_id:
-        endpoint, prompt = await find_job(fleet, job_id)
-        return await (_cancel(fleet, endpoint, prompt) if cancel else _bring(chat, display, settings, endpoint, prompt))
+        job = await find_job(fleet, job_id)
+        if cancel:
+            return await _cancel(fleet, *job)
+        return await _bring(chat, display, settings, *job)
     jobs, silent = await own_jobs(fleet)
     at_work = [job for job in jobs if not isinstance(job[1].state, Recorded)]
-    if cancel and len(at_work) != 1:
-        ids = quoted(fleet.owner.job_id(endpoint, prompt.prompt_id) for endpoint, prompt in at_work)
-        raise BadArgument(f"{len(at_work) or 'No'} jobs of the user are at work.", f"Name one: {ids}." if ids else "")
     if cancel:
-        return await _cancel(fleet, *at_work[0])
-    recent = time.time() - COLLECT_SECONDS
-    ended = [job for job in jobs if job not in at_work and (job[1].ended or time.time()) >= recent]
-    done = [job for job in ended if isinstance(job[1].state, Recorded) and job[1].state.success]
-    kept = await chat.kept({prompt.prompt_id: marked_time(prompt, "at") for _, prompt in done}) if done else {}
-    waiting = [job for job in done if not (held := kept.get(job[1].prompt_id)) or not held.whole]
-    ready = [job for job in waiting if not is_attended(fleet.owner, job[1])]
-    if len(at_work) == 1 and not waiting:  # there is only one that can be meant
+        return await _cancel(fleet, *_only_one(fleet, at_work))
+    succeeded, unsuccessful = _lately_ended(jobs)
+    unstored = await _not_stored_whole(chat, succeeded)
+    if len(at_work) == 1 and not unstored:  # there is only one that can be meant
         return await _bring(chat, display, settings, *at_work[0])
-    failed = [line for job in ended if job not in done and (line := _failure(fleet, *job))][-MOST_BROUGHT:]
-    brought = []
-    for endpoint, prompt in ready[-MOST_BROUGHT:]:
-        try:
-            brought.append((await _bring(chat, display, settings, endpoint, prompt))[0])
-        except ComfyUIError as error:
-            failed.append({**job_line(fleet, endpoint, prompt), "state": "failed", "error": error.message})
-    lines = [job_line(fleet, *job) for job in [*at_work, *(job for job in waiting if job not in ready)]]
-    parts = {"brought": brought, "jobs": lines, "failed": failed, "no answer from": silent}
-    result: dict[str, Any] = {"status": "running" if at_work else "done"}
-    result |= {name: value for name, value in parts.items() if value}
+    attended: list[OwnJob] = []
+    ready: list[OwnJob] = []
+    for job in unstored:
+        if is_attended(fleet.owner, job[1]):
+            attended.append(job)
+        else:
+            ready.append(job)
+    failed = _untold_failures(fleet, unsuccessful)
+    brought, not_brought = await _bring_each(chat, display, settings, fleet, ready[-MOST_BROUGHT:])
+    failed += not_brought
+    at_work_or_attended = [job_line(fleet, *job) for job in [*at_work, *attended]]
+    parts = {"brought": brought, "jobs": at_work_or_attended, "failed": failed, "no answer from": silent}
+    answer: dict[str, Any] = {"status": "running" if at_work else "done"}
+    answer |= {name: value for name, value in parts.items() if value}
     if len(ready) > MOST_BROUGHT:
-        result["more"] = f"{len(ready) - MOST_BROUGHT} older ones are done; call again"
-    if len(result) == 1:
-        result["note"] = "No job of the user is at work or waits to be brought, among the newest of each server."
-    counts = ((brought, "brought"), (at_work, "at work"), (failed, "failed"))
-    text = ", ".join(f"{len(items)} {what}" for items, what in counts if items)
-    return result, f"Jobs: {text}" if text else "No jobs"
+        answer["more"] = f"{len(ready) - MOST_BROUGHT} older ones are done; call again"
+    if len(answer) == 1:
+        answer["note"] = "Among the newest jobs of each server none of this user's is at work or waits to be brought."
+    counts = {"brought": len(brought), "at work": len(at_work), "failed": len(failed)}
+    text = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return answer, f"Jobs: {text}" if text else "No jobs"
 
 
-def _failure(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str] | None:
-    """A job that failed, in a line; None when somebody stopped it, or its failure was told already: by its own call, or
-    here."""
+def _only_one(fleet: Fleet, at_work: Sequence[OwnJob]) -> OwnJob:
+    """The one job that is at work. Raises `BadArgument` where there are several, naming them, or none."""
+    if not at_work:
+        raise BadArgument("No jobs of the user are at work.")
+    if len(at_work) > 1:
+        ids = quoted(fleet.owner.job_id(endpoint, prompt.prompt_id) for endpoint, prompt in at_work)
+        raise BadArgument(f"{len(at_work)} jobs of the user are at work.", f"Name one: {ids}.")
+    return at_work[0]
+
+
+def _lately_ended(jobs: Sequence[OwnJob]) -> tuple[list[OwnJob], list[OwnJob]]:
+    """The jobs that ended within `COLLECT_SECONDS`: those that succeeded, and all others."""
+    succeeded: list[OwnJob] = []
+    unsuccessful: list[OwnJob] = []
+    now = time.time()
+    for job in jobs:
+        prompt = job[1]
+        if not isinstance(prompt.state, Recorded) or (prompt.ended or now) < now - COLLECT_SECONDS:
+            continue
+        if prompt.state.success:
+            succeeded.append(job)
+        else:
+            unsuccessful.append(job)
+    return succeeded, unsuccessful
+
+
+async def _not_stored_whole(chat: Chat, succeeded: Sequence[OwnJob]) -> list[OwnJob]:
+    """Those of which files are missing in Open WebUI."""
+    if not succeeded:
+        return []
+    stored = await chat.kept({prompt.prompt_id: marked_time(prompt, "at") for _, prompt in succeeded})
+    nothing = StoredOutputs(1)
+    return [job for job in succeeded if not stored.get(job[1].prompt_id, nothing).whole]
+
+
+def _untold_failures(fleet: Fleet, unsuccessful: Sequence[OwnJob]) -> list[dict[str, str]]:
+    """The newest `MOST_BROUGHT` failures that nobody was told of yet, each in a line."""
+    lines = []
+    for endpoint, prompt in unsuccessful:
+        error = _untold_failure(fleet, prompt)
+        if error:
+            lines.append({**job_line(fleet, endpoint, prompt), "error": error.message})
+    return lines[-MOST_BROUGHT:]
+
+
+def _untold_failure(fleet: Fleet, prompt: Prompt) -> ComfyUIError | None:
+    """Why a job failed; None when somebody stopped it, or its failure was told already: by its own call, or here."""
     own_call_told = (prompt.ended or 0.0) <= marked_time(prompt, "until") and prompt.prompt_id in ATTENDED
     if prompt.prompt_id in TOLD or own_call_told or is_attended(fleet.owner, prompt):
         return None
@@ -12982,7 +13267,7 @@ def _failure(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
     except RunInterrupted:
         return None
     except ComfyUIError as error:
-        return {**job_line(fleet, endpoint, prompt), "error": error.message}
+        return error
     return None
 
 
@@ -12991,27 +13276,46 @@ async def _bring(
 ) -> tuple[dict[str, Any], str]:
     """A job's files in the chat: stored now, or shown again when they are stored already. What the user deleted of it
     meanwhile is stored anew."""
-    job = {prompt.prompt_id: marked_time(prompt, "at")}
-    stored = (await chat.kept(job)).get(prompt.prompt_id) if isinstance(prompt.state, Recorded) else None
-    if stored and stored.whole:
-        return await _show_again(chat, stored)
+    posted = {prompt.prompt_id: marked_time(prompt, "at")}
+    if isinstance(prompt.state, Recorded):
+        stored = (await chat.kept(posted)).get(prompt.prompt_id)
+        if stored and stored.whole:
+            return await _show_again(chat, stored)
     previews = settings.previews and display.previews
     with attending():
         made = await bring(settings.fleet, endpoint, prompt, display, previews=previews, wanted=settings.format)
-        held = (await chat.kept(job)).get(prompt.prompt_id) or StoredOutputs(0)  # another worker may have been quicker
-        new = tuple(one for one in made.products if not one.source or one.source not in held.sources)
-        if not new:
-            return await _show_again(chat, held)
-        if held.files:
-            await chat.show_again(held.files)
+        # another worker may have been quicker
+        stored = (await chat.kept(posted)).get(prompt.prompt_id) or StoredOutputs(0)
+        missing = tuple(
+            product for product in made.products if not product.source or product.source not in stored.sources
+        )
+        if not missing:
+            return await _show_again(chat, stored)
+        if stored.files:
+            await chat.show_again(stored.files)
         name = str(mark_of(prompt).get("name") or made.workflow)
-        return await keep_and_report(chat, settings, replace(made, products=new), file_stem(name, None))
+        return await keep_and_report(chat, settings, replace(made, products=missing), file_stem(name, None))
 
 
-async def _show_again(chat: Chat, kept: StoredOutputs) -> tuple[dict[str, Any], str]:
+async def _bring_each(
+    chat: Chat, display: Display, settings: Settings, fleet: Fleet, jobs: Sequence[OwnJob]
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """These jobs brought one after the other: what `_bring` tells of each, and a line for each that failed."""
+    brought: list[dict[str, Any]] = []
+    failed: list[dict[str, str]] = []
+    for endpoint, prompt in jobs:
+        try:
+            result, _ = await _bring(chat, display, settings, endpoint, prompt)
+            brought.append(result)
+        except ComfyUIError as error:
+            failed.append({**job_line(fleet, endpoint, prompt), "state": "failed", "error": error.message})
+    return brought, failed
+
+
+async def _show_again(chat: Chat, stored: StoredOutputs) -> tuple[dict[str, Any], str]:
     """What is stored of a job already, in this message as well."""
-    await chat.show_again(kept.files)
-    links = [{"id": item["id"], "url": item["url"]} for item in kept.files]
+    await chat.show_again(stored.files)
+    links = [{"id": item["id"], "url": item["url"]} for item in stored.files]
     return {"status": "done", "files": links, "note": "It was brought before, and is shown again."}, "Shown again"
 
 
@@ -13035,7 +13339,7 @@ async def _cancel(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> tuple[dic
 # before the first `:param` says what it does, each `:param` describes an argument. So these docstrings are written for
 # models. Arguments whose names begin with two underscores are Open WebUI's own, and hidden from the model.
 #
-# All methods go the same way: make the `Chat` of the call, and have `Chat.answer` run the work in it, which settles the
+# All methods go the same way: make the `Chat` of the call, and have `_answer` do the work in it, which gets the call's
 # settings, makes a request of the arguments, and has it done. Open WebUI does not validate arguments: a list may come as
 # a text, a switch as a word. Numbers are annotated as `float`, also whole ones, since at `int` Open WebUI (0.10 and
 # later) would fail at a text itself, before anything here could read it or say what is wrong.
@@ -13099,14 +13403,12 @@ class Tools:
             "workflow": workflow,
         }
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
-        valves = self.valves  # another request may replace it meanwhile
 
-        async def work(display: Display) -> tuple[dict[str, Any], str]:
-            settings = await settle(valves, __user__, chat)
+        async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             request = settings.request(prompt, **arguments)
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
-        return await chat.answer(work)
+        return await _answer(chat, self.valves, work)
 
     async def edit_image(
         self,
@@ -13148,16 +13450,14 @@ class Tools:
             "workflow": workflow,
         }
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
-        valves = self.valves
 
-        async def work(display: Display) -> tuple[dict[str, Any], str]:
-            settings = await settle(valves, __user__, chat)
+        async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             files = await chat.input_files(images) or [await chat.newest()]
             painted = await chat.mask(mask, files[0]) if files[0] else None
             request = settings.edit(prompt, files, painted, **arguments)
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
-        return await chat.answer(work)
+        return await _answer(chat, self.valves, work)
 
     async def upscale_image(
         self,
@@ -13179,17 +13479,15 @@ class Tools:
         :param model: Name of an installed upscale model
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
-        valves = self.valves
 
-        async def work(display: Display) -> tuple[dict[str, Any], str]:
-            settings = await settle(valves, __user__, chat)
+        async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             files = await chat.input_files(image, name="image") or [await chat.newest()]
             if len(files) > 1:
                 raise BadArgument("The argument image names several pictures.", "Call once for each.")
             request = settings.enlarge(files[0], scale=scale, model=model)
             return await _run(chat, display, settings, request, settings.catalogue)
 
-        return await chat.answer(work)
+        return await _answer(chat, self.valves, work)
 
     async def run_workflow(
         self,
@@ -13213,14 +13511,13 @@ class Tools:
         :param images: What to work on, a mask last, as edit_image takes it; "saved" is the workflow's own
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
-        valves = self.valves
 
-        async def work(display: Display) -> tuple[dict[str, Any], str]:
-            settings = await settle(valves, __user__, chat)
-            request = settings.order(workflow, inputs, await chat.input_files(images, keep=True), await chat.offers())
+        async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
+            files = await chat.input_files(images, allow_saved=True)
+            request = settings.order(workflow, inputs, files, await chat.offers())
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
-        return await chat.answer(work)
+        return await _answer(chat, self.valves, work)
 
     async def list_workflows(
         self,
@@ -13237,16 +13534,15 @@ class Tools:
         :param search: Words that the name or the description holds; empty lists all
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
-        valves = self.valves
 
-        async def work(_display: Display) -> tuple[dict[str, Any], str]:
-            settings = await settle(valves, __user__, chat)
-            words, catalogue = words_of(search, "search"), settings.catalogue
+        async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
+            words = words_of(search, "search")
+            catalogue = settings.catalogue
             answers = await everywhere(settings.endpoints, lambda server: list_workflows(server, catalogue, words))
             answer = one_list(answers)
             return {"status": "done", **answer}, f"{len(answer['workflows'])} workflows"
 
-        return await chat.answer(work)
+        return await _answer(chat, self.valves, work)
 
     async def describe_workflow(
         self,
@@ -13263,10 +13559,8 @@ class Tools:
         :param workflow: A name of list_workflows, or "attached" for the one in a picture that the user attached
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
-        valves = self.valves
 
-        async def work(_display: Display) -> tuple[dict[str, Any], str]:
-            settings = await settle(valves, __user__, chat)
+        async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
             name = words_of(workflow, "workflow").strip()
             if not name:
                 raise BadArgument("The argument workflow is empty.", "list_workflows tells the names.")
@@ -13277,10 +13571,10 @@ class Tools:
                 return await describe_workflow(server, await catalogue.find(server, about))
 
             answers = await everywhere(settings.endpoints, describe)
-            answer = min(answers, key=lambda one: "cannot run" in one or "missing nodes" in one)
+            answer = min(answers, key=lambda answer: "cannot run" in answer or "missing nodes" in answer)
             return {"status": "done", **answer}, f'Looked at "{answer["name"]}"'
 
-        return await chat.answer(work)
+        return await _answer(chat, self.valves, work)
 
     async def list_models(
         self,
@@ -13299,15 +13593,15 @@ class Tools:
         :param search: Words that the name holds
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
-        valves = self.valves
 
-        async def work(_display: Display) -> tuple[dict[str, Any], str]:
-            settings = await settle(valves, __user__, chat)
-            of, words = words_of(kind, "kind"), words_of(search, "search")
-            answer = one_list(await everywhere(settings.endpoints, lambda server: list_models(server, of, words)))
+        async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
+            kind_name = words_of(kind, "kind")
+            words = words_of(search, "search")
+            answers = await everywhere(settings.endpoints, lambda server: list_models(server, kind_name, words))
+            answer = one_list(answers)
             return {"status": "done", **answer}, "Looked up what is installed"
 
-        return await chat.answer(work)
+        return await _answer(chat, self.valves, work)
 
     async def check_job(
         self,
@@ -13327,14 +13621,11 @@ class Tools:
         :param cancel: true cancels it
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
-        valves = self.valves
 
-        async def work(display: Display) -> tuple[dict[str, Any], str]:
-            settings = await settle(valves, __user__, chat)
-            name, stop = words_of(job_id, "job_id"), as_yes(cancel, "cancel")
-            return await check_jobs(chat, display, settings, name, stop)
+        async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
+            return await check_jobs(chat, display, settings, words_of(job_id, "job_id"), as_yes(cancel, "cancel"))
 
-        return await chat.answer(work)
+        return await _answer(chat, self.valves, work)
 
     async def comfyui_status(
         self,
@@ -13347,14 +13638,24 @@ class Tools:
     ) -> dict[str, Any]:
         """Tell ComfyUI's health and load."""
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
-        valves = self.valves
 
-        async def work(_display: Display) -> tuple[dict[str, Any], str]:
-            settings = await settle(valves, __user__, chat)
+        async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
             statuses = await settings.fleet.statuses()
             return status_report(statuses, chat.user.get("role") == "admin")
 
-        return await chat.answer(work)
+        return await _answer(chat, self.valves, work)
+
+
+async def _answer(
+    chat: Chat, valves: Valves, work: Callable[[Settings, Display], Awaitable[tuple[dict[str, Any], str]]]
+) -> dict[str, Any]:
+    """What a call answers: `work` done with the call's settings, inside `Chat.answer`. `valves` are those of the call's
+    beginning; another request may replace them meanwhile."""
+
+    async def with_settings(display: Display) -> tuple[dict[str, Any], str]:
+        return await work(await settle(valves, chat.user, chat), display)
+
+    return await chat.answer(with_settings)
 
 
 async def _run(

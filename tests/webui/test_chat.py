@@ -111,8 +111,8 @@ async def test_what_is_stored_but_could_not_be_put_into_the_message_is_not_said_
 @pytest.mark.parametrize(
     ("refused", "hint"),
     [
-        (FOX, 'In ComfyUI\'s output folder: "fox.txt". The other 1 are stored and shown.'),
-        (OWL, "Nothing is left of it on the ComfyUI server. The other 1 are stored and shown."),
+        (FOX, 'In ComfyUI\'s output folder: "fox.txt". The other file is stored and shown.'),
+        (OWL, "Nothing is left of it on the ComfyUI server. The other file is stored and shown."),
     ],
 )
 async def test_a_file_that_is_not_stored_is_named_where_it_is_left_and_the_others_are_shown(

@@ -41,11 +41,14 @@ class Display:
         self._emit = emit
         self._real_files = real_files
         self.previews = previews  # whether one can be shown, and taken away again
-        self._status: tuple[str, str] | None = None
-        self._preview: bytes | None = None
+        self.preview_shown = False
+        self._status: tuple[str, str] | None = None  # the newest phase and text
+        self._sent_status: tuple[str, str] | None = None
+        self._preview: bytes | None = None  # the newest one, until it is sent
+        self._status_due = 0.0  # when the next text of the same phase may be sent, by `time.monotonic`
+        self._preview_due = 0.0
         self._news = asyncio.Event()
         self._pump: asyncio.Task[None] | None = None
-        self.preview_shown = False
 
     def start(self) -> None:
         """Begin to show what comes."""
@@ -71,25 +74,49 @@ class Display:
 
     async def _run(self, emit: Emit) -> None:
         """Send what is new when it is due, and sleep until something is new or due."""
-        shown: tuple[str, str] | None = None
-        text_due = preview_due = 0.0
         while True:
             self._news.clear()  # before looking, so that what comes during a send is looked at at once
             now = time.monotonic()
-            phase_changed = shown is None or (self._status is not None and self._status[0] != shown[0])
-            if self._status and self._status != shown and (phase_changed or now >= text_due):
-                shown, text_due = self._status, now + STATUS_SECONDS
-                await self._send(emit, {"type": "status", "data": {"description": shown[1], "done": False}})
-            if self._preview is not None and now >= preview_due:
-                data, self._preview, preview_due = self._preview, None, now + PREVIEW_SECONDS
-                if url := await asyncio.to_thread(shrink_preview, data):
-                    files = [*map(dict, self._real_files), {"type": "image", "url": url}]
-                    self.preview_shown = True
-                    await self._send(emit, {"type": "chat:message:files", "data": {"files": files}})
-            dues = [due for due, waits in ((text_due, self._status != shown), (preview_due, self._preview)) if waits]
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout_at(_loop_time(min(dues))) if dues else contextlib.nullcontext():
-                    await self._news.wait()
+            await self._send_status(emit, now)
+            await self._send_preview(emit, now)
+            await self._sleep()
+
+    async def _send_status(self, emit: Emit, now: float) -> None:
+        """Send the newest text if it is new and due; a new phase is always due."""
+        status, sent = self._status, self._sent_status
+        if status is None or status == sent:
+            return
+        same_phase = sent is not None and status[0] == sent[0]
+        if same_phase and now < self._status_due:
+            return
+        self._sent_status = status
+        self._status_due = now + STATUS_SECONDS
+        await self._send(emit, {"type": "status", "data": {"description": status[1], "done": False}})
+
+    async def _send_preview(self, emit: Emit, now: float) -> None:
+        """Send the newest preview, made small, if there is one and it is due."""
+        data = self._preview
+        if data is None or now < self._preview_due:
+            return
+        self._preview = None
+        self._preview_due = now + PREVIEW_SECONDS
+        url = await asyncio.to_thread(shrink_preview, data)
+        if url:
+            files = [*map(dict, self._real_files), {"type": "image", "url": url}]
+            self.preview_shown = True
+            await self._send(emit, {"type": "chat:message:files", "data": {"files": files}})
+
+    async def _sleep(self) -> None:
+        """Wait until something new comes, or until what is there already is due."""
+        dues = []
+        if self._status != self._sent_status:
+            dues.append(self._status_due)
+        if self._preview:
+            dues.append(self._preview_due)
+        seconds = min(dues) - time.monotonic() if dues else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._news.wait()
 
     async def _send(self, emit: Emit, event: dict[str, Any]) -> None:
         """Send one event, within its time. A failure is logged and goes no further."""
@@ -100,12 +127,7 @@ class Display:
             log.debug("event %s: %s", event["type"], type(error).__name__)
 
 
-def _loop_time(monotonic: float) -> float:
-    """A time of `time.monotonic` as a time of the event loop."""
-    return asyncio.get_running_loop().time() + monotonic - time.monotonic()
-
-
 def shrink_preview(data: bytes) -> str | None:
-    """A preview as a small JPEG data URI of about `PREVIEW_BYTES` at most, or None when it is no picture. Blocks."""
+    """A preview as a small JPEG data URI of about `PREVIEW_BYTES` at most, or None when it is not a picture. Blocks."""
     steps = (PREVIEW_PIXELS, 75), (PREVIEW_PIXELS, 55), (PREVIEW_PIXELS // 2, 60)
     return small_jpeg(data, steps, PREVIEW_BYTES, 2**24)

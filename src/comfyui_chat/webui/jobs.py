@@ -9,6 +9,7 @@ whether another worker stored them meanwhile.
 """
 
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -22,12 +23,14 @@ from ..server.client import LOOK_UP_SECONDS
 from ..server.endpoint import Endpoint
 from ..server.pool import open_server
 from ..server.protocol import Prompt, Recorded
-from .chat import Chat, StoredOutputs
+from .chat import Chat
 from .display import Display
 from .reports import keep_and_report
 from .settings import Settings
+from .stored_files import StoredOutputs
 
 MOST_BROUGHT = 8  # jobs that one call brings, or whose failures it tells
+OwnJob = tuple[Endpoint, Prompt]  # a job of the user, and the server that has it
 
 
 async def check_jobs(
@@ -47,46 +50,88 @@ async def check_jobs(
     """
     fleet = await settings.fleet.found()
     if job_id:
-        endpoint, prompt = await find_job(fleet, job_id)
-        return await (_cancel(fleet, endpoint, prompt) if cancel else _bring(chat, display, settings, endpoint, prompt))
+        job = await find_job(fleet, job_id)
+        if cancel:
+            return await _cancel(fleet, *job)
+        return await _bring(chat, display, settings, *job)
     jobs, silent = await own_jobs(fleet)
     at_work = [job for job in jobs if not isinstance(job[1].state, Recorded)]
-    if cancel and len(at_work) != 1:
-        ids = quoted(fleet.owner.job_id(endpoint, prompt.prompt_id) for endpoint, prompt in at_work)
-        raise BadArgument(f"{len(at_work) or 'No'} jobs of the user are at work.", f"Name one: {ids}." if ids else "")
     if cancel:
-        return await _cancel(fleet, *at_work[0])
-    recent = time.time() - COLLECT_SECONDS
-    ended = [job for job in jobs if job not in at_work and (job[1].ended or time.time()) >= recent]
-    done = [job for job in ended if isinstance(job[1].state, Recorded) and job[1].state.success]
-    kept = await chat.kept({prompt.prompt_id: marked_time(prompt, "at") for _, prompt in done}) if done else {}
-    waiting = [job for job in done if not (held := kept.get(job[1].prompt_id)) or not held.whole]
-    ready = [job for job in waiting if not is_attended(fleet.owner, job[1])]
-    if len(at_work) == 1 and not waiting:  # there is only one that can be meant
+        return await _cancel(fleet, *_only_one(fleet, at_work))
+    succeeded, unsuccessful = _lately_ended(jobs)
+    unstored = await _not_stored_whole(chat, succeeded)
+    if len(at_work) == 1 and not unstored:  # there is only one that can be meant
         return await _bring(chat, display, settings, *at_work[0])
-    failed = [line for job in ended if job not in done and (line := _failure(fleet, *job))][-MOST_BROUGHT:]
-    brought = []
-    for endpoint, prompt in ready[-MOST_BROUGHT:]:
-        try:
-            brought.append((await _bring(chat, display, settings, endpoint, prompt))[0])
-        except ComfyUIError as error:
-            failed.append({**job_line(fleet, endpoint, prompt), "state": "failed", "error": error.message})
-    lines = [job_line(fleet, *job) for job in [*at_work, *(job for job in waiting if job not in ready)]]
-    parts = {"brought": brought, "jobs": lines, "failed": failed, "no answer from": silent}
-    result: dict[str, Any] = {"status": "running" if at_work else "done"}
-    result |= {name: value for name, value in parts.items() if value}
+    attended: list[OwnJob] = []
+    ready: list[OwnJob] = []
+    for job in unstored:
+        if is_attended(fleet.owner, job[1]):
+            attended.append(job)
+        else:
+            ready.append(job)
+    failed = _untold_failures(fleet, unsuccessful)
+    brought, not_brought = await _bring_each(chat, display, settings, fleet, ready[-MOST_BROUGHT:])
+    failed += not_brought
+    at_work_or_attended = [job_line(fleet, *job) for job in [*at_work, *attended]]
+    parts = {"brought": brought, "jobs": at_work_or_attended, "failed": failed, "no answer from": silent}
+    answer: dict[str, Any] = {"status": "running" if at_work else "done"}
+    answer |= {name: value for name, value in parts.items() if value}
     if len(ready) > MOST_BROUGHT:
-        result["more"] = f"{len(ready) - MOST_BROUGHT} older ones are done; call again"
-    if len(result) == 1:
-        result["note"] = "No job of the user is at work or waits to be brought, among the newest of each server."
-    counts = ((brought, "brought"), (at_work, "at work"), (failed, "failed"))
-    text = ", ".join(f"{len(items)} {what}" for items, what in counts if items)
-    return result, f"Jobs: {text}" if text else "No jobs"
+        answer["more"] = f"{len(ready) - MOST_BROUGHT} older ones are done; call again"
+    if len(answer) == 1:
+        answer["note"] = "Among the newest jobs of each server none of this user's is at work or waits to be brought."
+    counts = {"brought": len(brought), "at work": len(at_work), "failed": len(failed)}
+    text = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    return answer, f"Jobs: {text}" if text else "No jobs"
 
 
-def _failure(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str] | None:
-    """A job that failed, in a line; None when somebody stopped it, or its failure was told already: by its own call, or
-    here."""
+def _only_one(fleet: Fleet, at_work: Sequence[OwnJob]) -> OwnJob:
+    """The one job that is at work. Raises `BadArgument` where there are several, naming them, or none."""
+    if not at_work:
+        raise BadArgument("No jobs of the user are at work.")
+    if len(at_work) > 1:
+        ids = quoted(fleet.owner.job_id(endpoint, prompt.prompt_id) for endpoint, prompt in at_work)
+        raise BadArgument(f"{len(at_work)} jobs of the user are at work.", f"Name one: {ids}.")
+    return at_work[0]
+
+
+def _lately_ended(jobs: Sequence[OwnJob]) -> tuple[list[OwnJob], list[OwnJob]]:
+    """The jobs that ended within `COLLECT_SECONDS`: those that succeeded, and all others."""
+    succeeded: list[OwnJob] = []
+    unsuccessful: list[OwnJob] = []
+    now = time.time()
+    for job in jobs:
+        prompt = job[1]
+        if not isinstance(prompt.state, Recorded) or (prompt.ended or now) < now - COLLECT_SECONDS:
+            continue
+        if prompt.state.success:
+            succeeded.append(job)
+        else:
+            unsuccessful.append(job)
+    return succeeded, unsuccessful
+
+
+async def _not_stored_whole(chat: Chat, succeeded: Sequence[OwnJob]) -> list[OwnJob]:
+    """Those of which files are missing in Open WebUI."""
+    if not succeeded:
+        return []
+    stored = await chat.kept({prompt.prompt_id: marked_time(prompt, "at") for _, prompt in succeeded})
+    nothing = StoredOutputs(1)
+    return [job for job in succeeded if not stored.get(job[1].prompt_id, nothing).whole]
+
+
+def _untold_failures(fleet: Fleet, unsuccessful: Sequence[OwnJob]) -> list[dict[str, str]]:
+    """The newest `MOST_BROUGHT` failures that nobody was told of yet, each in a line."""
+    lines = []
+    for endpoint, prompt in unsuccessful:
+        error = _untold_failure(fleet, prompt)
+        if error:
+            lines.append({**job_line(fleet, endpoint, prompt), "error": error.message})
+    return lines[-MOST_BROUGHT:]
+
+
+def _untold_failure(fleet: Fleet, prompt: Prompt) -> ComfyUIError | None:
+    """Why a job failed; None when somebody stopped it, or its failure was told already: by its own call, or here."""
     own_call_told = (prompt.ended or 0.0) <= marked_time(prompt, "until") and prompt.prompt_id in ATTENDED
     if prompt.prompt_id in TOLD or own_call_told or is_attended(fleet.owner, prompt):
         return None
@@ -96,7 +141,7 @@ def _failure(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
     except RunInterrupted:
         return None
     except ComfyUIError as error:
-        return {**job_line(fleet, endpoint, prompt), "error": error.message}
+        return error
     return None
 
 
@@ -105,27 +150,46 @@ async def _bring(
 ) -> tuple[dict[str, Any], str]:
     """A job's files in the chat: stored now, or shown again when they are stored already. What the user deleted of it
     meanwhile is stored anew."""
-    job = {prompt.prompt_id: marked_time(prompt, "at")}
-    stored = (await chat.kept(job)).get(prompt.prompt_id) if isinstance(prompt.state, Recorded) else None
-    if stored and stored.whole:
-        return await _show_again(chat, stored)
+    posted = {prompt.prompt_id: marked_time(prompt, "at")}
+    if isinstance(prompt.state, Recorded):
+        stored = (await chat.kept(posted)).get(prompt.prompt_id)
+        if stored and stored.whole:
+            return await _show_again(chat, stored)
     previews = settings.previews and display.previews
     with attending():
         made = await bring(settings.fleet, endpoint, prompt, display, previews=previews, wanted=settings.format)
-        held = (await chat.kept(job)).get(prompt.prompt_id) or StoredOutputs(0)  # another worker may have been quicker
-        new = tuple(one for one in made.products if not one.source or one.source not in held.sources)
-        if not new:
-            return await _show_again(chat, held)
-        if held.files:
-            await chat.show_again(held.files)
+        # another worker may have been quicker
+        stored = (await chat.kept(posted)).get(prompt.prompt_id) or StoredOutputs(0)
+        missing = tuple(
+            product for product in made.products if not product.source or product.source not in stored.sources
+        )
+        if not missing:
+            return await _show_again(chat, stored)
+        if stored.files:
+            await chat.show_again(stored.files)
         name = str(mark_of(prompt).get("name") or made.workflow)
-        return await keep_and_report(chat, settings, replace(made, products=new), file_stem(name, None))
+        return await keep_and_report(chat, settings, replace(made, products=missing), file_stem(name, None))
 
 
-async def _show_again(chat: Chat, kept: StoredOutputs) -> tuple[dict[str, Any], str]:
+async def _bring_each(
+    chat: Chat, display: Display, settings: Settings, fleet: Fleet, jobs: Sequence[OwnJob]
+) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
+    """These jobs brought one after the other: what `_bring` tells of each, and a line for each that failed."""
+    brought: list[dict[str, Any]] = []
+    failed: list[dict[str, str]] = []
+    for endpoint, prompt in jobs:
+        try:
+            result, _ = await _bring(chat, display, settings, endpoint, prompt)
+            brought.append(result)
+        except ComfyUIError as error:
+            failed.append({**job_line(fleet, endpoint, prompt), "state": "failed", "error": error.message})
+    return brought, failed
+
+
+async def _show_again(chat: Chat, stored: StoredOutputs) -> tuple[dict[str, Any], str]:
     """What is stored of a job already, in this message as well."""
-    await chat.show_again(kept.files)
-    links = [{"id": item["id"], "url": item["url"]} for item in kept.files]
+    await chat.show_again(stored.files)
+    links = [{"id": item["id"], "url": item["url"]} for item in stored.files]
     return {"status": "done", "files": links, "note": "It was brought before, and is shown again."}, "Shown again"
 
 

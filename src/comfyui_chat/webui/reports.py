@@ -22,9 +22,11 @@ from ..names import duration, shortened
 from ..run.fleet import ServerStatus
 from ..run.make import RunResult
 from ..server.endpoint import Endpoint
+from ..server.protocol import Device
 from ..server.record import Record
-from .chat import Chat, player
+from .chat import Chat
 from .settings import Settings
+from .stored_files import player
 
 MOST_COPIES = 4  # pictures of one result that the model is shown
 
@@ -47,45 +49,26 @@ def report(
     """What the model gets to know of finished files, and the last status.
 
     `files` are what a message holds of them, `shown` tells whether the user sees them, `numbers` the pictures' numbers
-    in the chat by id. Files that are no pictures come as "files", those that can be played also as "players", which the
-    model copies into its answer; texts that nodes showed come as "text", and notes as "adjusted".
+    in the chat by id. Files that are not pictures come as "files", those that can be played also as "players", which
+    the model copies into its answer; texts that nodes showed come as "text", and notes as "adjusted".
     """
     pictures = [item for item in files if item["type"] == "image"]
     others = [item for item in files if item["type"] != "image"]
-    thing = "picture" if pictures else "file"
-    several = len(files) != 1
-    seen = f"The user already sees the {thing}{'s' if several else ''} in the chat; do not show or link " + (
-        "them" if several else "it"
-    )
-    again = f"The same prompt, seed, size and count give the same {'set' if several else thing} again."
-    again = again if made.seed is not None else ""
-    players = [
-        player(kind, item["url"])
-        for item in others
-        if (kind := item["content_type"].partition("/")[0]) in ("video", "audio")
-    ]
-    note = f"{seen} again. {again}" if shown else f"Stored as files of the user. {again}"
-    if players and shown:
-        note = f"Copy `players` into the answer as it is, between empty lines: there the user plays it. {again}"
-    elif made.texts and not pictures:
-        note = "`text` holds what it says; the user can open it as a file."
+    players = _players(others) if shown else []
+    sizes = [str(product.size) for product in made.products if product.size]
     result: dict[str, Any] = {
         "status": "done",
-        "images": [
-            ({"number": number} if (number := (numbers or {}).get(item["id"])) else {})
-            | {"id": item["id"], "url": item["url"]}
-            for item in pictures
-        ],
+        "images": [_picture(item, numbers or {}) for item in pictures],
         "seed": made.seed,
         "model": made.model,
         "workflow": made.workflow,
-        "size": ", ".join(dict.fromkeys(str(product.size) for product in made.products if product.size)),
+        "size": ", ".join(dict.fromkeys(sizes)),
         "seconds": round(made.seconds, 1),
-        "note": note.strip(),
+        "note": _note(made, files, shown=shown, has_pictures=bool(pictures), has_players=bool(players)),
     }
     if others:
         result["files"] = [{"id": item["id"], "url": item["url"], "name": item["name"]} for item in others]
-    if players and shown:
+    if players:
         result["players"] = "\n\n".join(players)
     if made.texts:
         result["text"] = [shortened(text, 4000) for text in made.texts[:8]]
@@ -93,8 +76,51 @@ def report(
         result["adjusted"] = list(made.notes)
     if made.running:
         result["still_running"] = made.running
-    took = f" in {duration(made.seconds)}" if made.seconds >= 0.5 else ""
-    return result, f"Done{took}" + (f" · seed {made.seed}" if made.seed is not None else "")
+    status = "Done"
+    if made.seconds >= 0.5:
+        status += f" in {duration(made.seconds)}"
+    if made.seed is not None:
+        status += f" · seed {made.seed}"
+    return result, status
+
+
+def _picture(item: Mapping[str, Any], numbers: Mapping[str, int]) -> dict[str, Any]:
+    """A picture for the model: {"number": 3, "id": "5f0c...", "url": "..."}, the number only where it is known."""
+    address = {"id": item["id"], "url": item["url"]}
+    number = numbers.get(item["id"])
+    return {"number": number, **address} if number else address
+
+
+def _players(others: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A player for each of the files that are videos or sounds."""
+    players = []
+    for item in others:
+        kind = item["content_type"].partition("/")[0]
+        if kind in ("video", "audio"):
+            players.append(player(kind, item["url"]))
+    return players
+
+
+def _note(
+    made: RunResult, files: Sequence[Mapping[str, Any]], *, shown: bool, has_pictures: bool, has_players: bool
+) -> str:
+    """What the model is told to do, or not to do, about these files."""
+    if made.texts and not has_pictures and not has_players:
+        return "`text` holds what it says; the user can open it as a file."
+    several = len(files) != 1
+    thing = "picture" if has_pictures else "file"
+    if has_players:
+        note = "Copy `players` into the answer as it is, between empty lines: there the user plays it."
+    elif not shown:
+        note = "Stored as files of the user."
+    elif several:
+        note = f"The user already sees the {thing}s in the chat; do not show or link them again."
+    else:
+        note = f"The user already sees the {thing} in the chat; do not show or link it again."
+    if made.seed is not None:
+        same = "set" if several else thing
+        note += f" The same prompt, seed, size and count give the same {same} again."
+    return note
 
 
 # What comfyui_status tells of each server.
@@ -106,55 +132,83 @@ def status_report(statuses: Sequence[ServerStatus], admin: bool) -> tuple[dict[s
     Their addresses, and the metrics of this process, are for administrators; for all others a server that has no name
     gets a number.
     """
-    servers, lines = [], []
-    for index, one in enumerate(statuses, 1):
-        plain = "ComfyUI" if len(statuses) == 1 else f"ComfyUI {index}"
-        name = one.endpoint.name if admin else one.endpoint.label or plain
-        fault = one.error.message if one.error else _last_fault(one.record)
-        fault = fault if admin else _without_address(fault, one.endpoint, name)
-        numbers: dict[str, Any] = {"name": name, "health": one.health}
-        if admin:
-            numbers["url"] = one.endpoint.url
-        if one.stats:
-            numbers["version"] = one.stats.version
-            numbers["devices"] = [
-                {"name": device.name, **_megabytes(total=device.memory_total, free=device.memory_free)}
-                for device in one.stats.devices
-            ]
-        if one.queue is not None:
-            numbers["queue"] = {"running": len(one.queue.running), "pending": len(one.queue.pending)}
-            numbers["your_jobs"] = one.mine
-        if (pace := one.record.pace()) is not None:
-            numbers["seconds_per_run"] = round(pace, 1)
-        if fault:
-            numbers["last_fault"] = fault
-        servers.append(numbers)
-        lines.append(_status_line(name, one, fault))
+    servers: list[dict[str, Any]] = []
+    lines: list[str] = []
+    for index, status in enumerate(statuses, 1):
+        name = status.endpoint.name
+        fault = status.error.message if status.error else _last_fault(status.record)
+        if not admin:
+            plain = "ComfyUI" if len(statuses) == 1 else f"ComfyUI {index}"
+            name = status.endpoint.label or plain
+            fault = _without_address(fault, status.endpoint, name)
+        servers.append(_server_entry(name, status, fault, admin))
+        lines.append(_status_line(name, status, fault))
     result: dict[str, Any] = {"status": "done", "servers": servers, "summary": "\n".join(lines)}
     if admin:
-        result["metrics"] = "\n".join(_metrics_line(one) for one in statuses)
-    waiting = sum(len(one.queue) for one in statuses if one.queue is not None)
-    usable = sum(one.usable for one in statuses)
-    text = f"{usable} of {len(statuses)} servers ready" if len(statuses) > 1 else f"ComfyUI: {statuses[0].health}"
-    return result, f"{text} · {waiting} in the queue" if any(one.queue is not None for one in statuses) else text
+        result["metrics"] = "\n".join(_metrics_line(status) for status in statuses)
+    if len(statuses) > 1:
+        usable = sum(status.usable for status in statuses)
+        text = f"{usable} of {len(statuses)} servers ready"
+    else:
+        text = f"ComfyUI: {statuses[0].health}"
+    queues = [status.queue for status in statuses if status.queue is not None]
+    if queues:
+        text += f" · {sum(len(queue) for queue in queues)} in the queue"
+    return result, text
+
+
+def _server_entry(name: str, status: ServerStatus, fault: str, admin: bool) -> dict[str, Any]:
+    """A server in numbers for the model. What is not known is left out.
+
+    {"name": "fast", "health": "busy", "queue": {"running": 1, "pending": 2}, "your_jobs": 2,
+     "devices": [{"name": "NVIDIA L4", "memory_total_mb": 23040, "memory_free_mb": 22528}], "seconds_per_run": 12.5}
+    """
+    entry: dict[str, Any] = {"name": name, "health": status.health}
+    if admin:
+        entry["url"] = status.endpoint.url
+    if status.stats:
+        entry["version"] = status.stats.version
+        entry["devices"] = [
+            {"name": device.name, **_megabytes(total=device.memory_total, free=device.memory_free)}
+            for device in status.stats.devices
+        ]
+    if status.queue is not None:
+        entry["queue"] = {"running": len(status.queue.running), "pending": len(status.queue.pending)}
+        entry["your_jobs"] = status.mine
+    pace = status.record.pace()
+    if pace is not None:
+        entry["seconds_per_run"] = round(pace, 1)
+    if fault:
+        entry["last_fault"] = fault
+    return entry
 
 
 def _status_line(name: str, status: ServerStatus, fault: str) -> str:
     """A server in words for the user."""
     said = [f"{name}: {status.health}"]
-    if queue := status.queue:
-        said.append(f"{len(queue.running)} running and {len(queue.pending)} waiting")
-        said[-1] += f", {status.mine} of them yours" if status.mine else ""
-    for device in status.stats.devices if status.stats else ():
-        free, total = (value and value / 2**30 for value in (device.memory_free, device.memory_total))
-        said.append(device.name if free is None or not total else f"{free:.3g} of {total:.3g} GB free on {device.name}")
-    if (pace := status.record.pace()) is not None:
+    queue = status.queue
+    if queue:
+        load = f"{len(queue.running)} running and {len(queue.pending)} waiting"
+        said.append(f"{load}, {status.mine} of them yours" if status.mine else load)
+    if status.stats:
+        said += [_memory_line(device) for device in status.stats.devices]
+    pace = status.record.pace()
+    if pace is not None:
         said.append(f"a run takes about {duration(max(pace, 1))}")
     if status.stats and status.stats.version:
         said.append(f"ComfyUI {status.stats.version}")
     if fault and not status.usable:
         said.append(fault.rstrip("."))
     return "; ".join(said) + "."
+
+
+def _memory_line(device: Device) -> str:
+    """A device's free memory: "6 of 24 GB free on NVIDIA GeForce RTX 4090"; only its name where that is not known."""
+    if device.memory_free is None or not device.memory_total:
+        return device.name
+    free = device.memory_free / 2**30
+    total = device.memory_total / 2**30
+    return f"{free:.3g} of {total:.3g} GB free on {device.name}"
 
 
 def _metrics_line(status: ServerStatus) -> str:
@@ -170,13 +224,16 @@ def _metrics_line(status: ServerStatus) -> str:
 
 def _last_fault(record: Record) -> str:
     """What went wrong last, and how long ago; empty where nothing did."""
+    if not record.fault:
+        return ""
     ago = duration(max(time.time() - record.fault_at, 0.0))
-    return f"{record.fault.rstrip('.')} ({ago} ago)" if record.fault else ""
+    return f"{record.fault.rstrip('.')} ({ago} ago)"
 
 
 def _without_address(text: str, endpoint: Endpoint, name: str) -> str:
     """A text with a server's name in place of every address."""
-    return re.sub(r"\w+://[^\s,;()]+", lambda _: name, text).replace(urlsplit(endpoint.url).netloc, name)
+    named = re.sub(r"\w+://[^\s,;()]+", lambda _: name, text)
+    return named.replace(urlsplit(endpoint.url).netloc, name)
 
 
 def _megabytes(**amounts: int | None) -> dict[str, int]:

@@ -4,12 +4,13 @@ Open WebUI reads the specification of a method out of its signature and docstrin
 before the first `:param` says what it does, each `:param` describes an argument. So these docstrings are written for
 models. Arguments whose names begin with two underscores are Open WebUI's own, and hidden from the model.
 
-All methods go the same way: make the `Chat` of the call, and have `Chat.answer` run the work in it, which settles the
+All methods go the same way: make the `Chat` of the call, and have `_answer` do the work in it, which gets the call's
 settings, makes a request of the arguments, and has it done. Open WebUI does not validate arguments: a list may come as
 a text, a switch as a word. Numbers are annotated as `float`, also whole ones, since at `int` Open WebUI (0.10 and
 later) would fail at a text itself, before anything here could read it or say what is wrong.
 """
 
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from ..catalogue.choosing import Request
@@ -87,14 +88,12 @@ class Tools:
             "workflow": workflow,
         }
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
-        valves = self.valves  # another request may replace it meanwhile
 
-        async def work(display: Display) -> tuple[dict[str, Any], str]:
-            settings = await settle(valves, __user__, chat)
+        async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             request = settings.request(prompt, **arguments)
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
-        return await chat.answer(work)
+        return await _answer(chat, self.valves, work)
 
     async def edit_image(
         self,
@@ -136,16 +135,14 @@ class Tools:
             "workflow": workflow,
         }
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
-        valves = self.valves
 
-        async def work(display: Display) -> tuple[dict[str, Any], str]:
-            settings = await settle(valves, __user__, chat)
+        async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             files = await chat.input_files(images) or [await chat.newest()]
             painted = await chat.mask(mask, files[0]) if files[0] else None
             request = settings.edit(prompt, files, painted, **arguments)
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
-        return await chat.answer(work)
+        return await _answer(chat, self.valves, work)
 
     async def upscale_image(
         self,
@@ -167,17 +164,15 @@ class Tools:
         :param model: Name of an installed upscale model
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
-        valves = self.valves
 
-        async def work(display: Display) -> tuple[dict[str, Any], str]:
-            settings = await settle(valves, __user__, chat)
+        async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             files = await chat.input_files(image, name="image") or [await chat.newest()]
             if len(files) > 1:
                 raise BadArgument("The argument image names several pictures.", "Call once for each.")
             request = settings.enlarge(files[0], scale=scale, model=model)
             return await _run(chat, display, settings, request, settings.catalogue)
 
-        return await chat.answer(work)
+        return await _answer(chat, self.valves, work)
 
     async def run_workflow(
         self,
@@ -201,14 +196,13 @@ class Tools:
         :param images: What to work on, a mask last, as edit_image takes it; "saved" is the workflow's own
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
-        valves = self.valves
 
-        async def work(display: Display) -> tuple[dict[str, Any], str]:
-            settings = await settle(valves, __user__, chat)
-            request = settings.order(workflow, inputs, await chat.input_files(images, keep=True), await chat.offers())
+        async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
+            files = await chat.input_files(images, allow_saved=True)
+            request = settings.order(workflow, inputs, files, await chat.offers())
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
-        return await chat.answer(work)
+        return await _answer(chat, self.valves, work)
 
     async def list_workflows(
         self,
@@ -225,16 +219,15 @@ class Tools:
         :param search: Words that the name or the description holds; empty lists all
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
-        valves = self.valves
 
-        async def work(_display: Display) -> tuple[dict[str, Any], str]:
-            settings = await settle(valves, __user__, chat)
-            words, catalogue = words_of(search, "search"), settings.catalogue
+        async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
+            words = words_of(search, "search")
+            catalogue = settings.catalogue
             answers = await everywhere(settings.endpoints, lambda server: list_workflows(server, catalogue, words))
             answer = one_list(answers)
             return {"status": "done", **answer}, f"{len(answer['workflows'])} workflows"
 
-        return await chat.answer(work)
+        return await _answer(chat, self.valves, work)
 
     async def describe_workflow(
         self,
@@ -251,10 +244,8 @@ class Tools:
         :param workflow: A name of list_workflows, or "attached" for the one in a picture that the user attached
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
-        valves = self.valves
 
-        async def work(_display: Display) -> tuple[dict[str, Any], str]:
-            settings = await settle(valves, __user__, chat)
+        async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
             name = words_of(workflow, "workflow").strip()
             if not name:
                 raise BadArgument("The argument workflow is empty.", "list_workflows tells the names.")
@@ -265,10 +256,10 @@ class Tools:
                 return await describe_workflow(server, await catalogue.find(server, about))
 
             answers = await everywhere(settings.endpoints, describe)
-            answer = min(answers, key=lambda one: "cannot run" in one or "missing nodes" in one)
+            answer = min(answers, key=lambda answer: "cannot run" in answer or "missing nodes" in answer)
             return {"status": "done", **answer}, f'Looked at "{answer["name"]}"'
 
-        return await chat.answer(work)
+        return await _answer(chat, self.valves, work)
 
     async def list_models(
         self,
@@ -287,15 +278,15 @@ class Tools:
         :param search: Words that the name holds
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
-        valves = self.valves
 
-        async def work(_display: Display) -> tuple[dict[str, Any], str]:
-            settings = await settle(valves, __user__, chat)
-            of, words = words_of(kind, "kind"), words_of(search, "search")
-            answer = one_list(await everywhere(settings.endpoints, lambda server: list_models(server, of, words)))
+        async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
+            kind_name = words_of(kind, "kind")
+            words = words_of(search, "search")
+            answers = await everywhere(settings.endpoints, lambda server: list_models(server, kind_name, words))
+            answer = one_list(answers)
             return {"status": "done", **answer}, "Looked up what is installed"
 
-        return await chat.answer(work)
+        return await _answer(chat, self.valves, work)
 
     async def check_job(
         self,
@@ -315,14 +306,11 @@ class Tools:
         :param cancel: true cancels it
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
-        valves = self.valves
 
-        async def work(display: Display) -> tuple[dict[str, Any], str]:
-            settings = await settle(valves, __user__, chat)
-            name, stop = words_of(job_id, "job_id"), as_yes(cancel, "cancel")
-            return await check_jobs(chat, display, settings, name, stop)
+        async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
+            return await check_jobs(chat, display, settings, words_of(job_id, "job_id"), as_yes(cancel, "cancel"))
 
-        return await chat.answer(work)
+        return await _answer(chat, self.valves, work)
 
     async def comfyui_status(
         self,
@@ -335,14 +323,24 @@ class Tools:
     ) -> dict[str, Any]:
         """Tell ComfyUI's health and load."""
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
-        valves = self.valves
 
-        async def work(_display: Display) -> tuple[dict[str, Any], str]:
-            settings = await settle(valves, __user__, chat)
+        async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
             statuses = await settings.fleet.statuses()
             return status_report(statuses, chat.user.get("role") == "admin")
 
-        return await chat.answer(work)
+        return await _answer(chat, self.valves, work)
+
+
+async def _answer(
+    chat: Chat, valves: Valves, work: Callable[[Settings, Display], Awaitable[tuple[dict[str, Any], str]]]
+) -> dict[str, Any]:
+    """What a call answers: `work` done with the call's settings, inside `Chat.answer`. `valves` are those of the call's
+    beginning; another request may replace them meanwhile."""
+
+    async def with_settings(display: Display) -> tuple[dict[str, Any], str]:
+        return await work(await settle(valves, chat.user, chat), display)
+
+    return await chat.answer(with_settings)
 
 
 async def _run(

@@ -1,0 +1,185 @@
+"""Which messages a chat has up to now, and which pictures, videos and sounds they hold.
+
+Nothing here asks Open WebUI: webui/chat.py reads the messages out of it, and these functions say what follows from
+them. `saved_branch` picks the messages of a chat that is in the database; `unsaved_branch` puts together those of any
+other chat, out of what was sent to the model and what this process remembers of its own answers (`ELSEWHERE`).
+`media_in` lists the files of such a branch. As far as they are read here, a message and its files look like this:
+
+    {"role": "assistant", "parentId": "9b1d...", "content": "Here it is.", "files": [
+        {"type": "image", "id": "5f0c...", "url": "/api/v1/files/5f0c.../content", "content_type": "image/png"}]}
+"""
+
+import mimetypes
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from .references import DATA_URI, FILE_REFERENCE
+
+# A picture in a text, in Markdown. Between its brackets are none, so that no text is gone through again and again.
+SHOWN_FILE = re.compile(r"!\[[^\[\]]*\]\(\s*[^\s()]*?/api/v1/files/([0-9a-fA-F-]{36})/content")
+TOOL_PICTURES = "Here are the images from the tool results above"  # how Open WebUI shows a model what tools return
+Message = Mapping[str, Any]
+
+
+# The files of messages.
+
+
+@dataclass(frozen=True)
+class ChatFile:
+    """A picture, video or sound that stands in a chat."""
+
+    kind: str  # "image", "video" or "audio"
+    reference: str  # its id in Open WebUI, or a data URI
+
+    @classmethod
+    def of(cls, item: Any) -> "ChatFile | None":
+        """What an item of a message's files is, or None for anything else."""
+        if not isinstance(item, Mapping):
+            return None
+        kind = _kind_of(item)
+        if kind not in ("image", "video", "audio"):
+            return None
+        for place in (item.get("id"), item.get("url")):
+            text = str(place or "")
+            stored = FILE_REFERENCE.fullmatch(text)
+            if stored:
+                return cls(kind, stored[1])
+            if DATA_URI.match(text):
+                return cls(kind, text)
+        return None
+
+
+def _kind_of(item: Mapping[str, Any]) -> str:
+    """The first half of a file's content type, as far as its item tells: "video"."""
+    if item.get("type") == "image":
+        return "image"
+    content_type = item.get("content_type")
+    record = item.get("file")
+    meta = record.get("meta") if isinstance(record, Mapping) else None
+    if not content_type and isinstance(meta, Mapping):
+        content_type = meta.get("content_type")
+    if not content_type:
+        content_type, _ = mimetypes.guess_type(str(item.get("name") or ""))
+    return str(content_type or "").partition("/")[0]
+
+
+def media_in(branch: Iterable[Message]) -> list[ChatFile]:
+    """The pictures, videos and sounds of these messages, in their order. What the user sends again is listed again;
+    what an answer shows again is not."""
+    media: list[ChatFile] = []
+    for message in branch:
+        files = [ChatFile.of(item) for item in message.get("files") or ()]
+        known: set[str] = set()
+        if message.get("role") == "assistant":
+            known = {file.reference for file in media}
+            text = message.get("content")
+            if isinstance(text, str):
+                files += [ChatFile("image", file_id) for file_id in SHOWN_FILE.findall(text)]
+        for file in files:
+            if file and file.reference not in known:  # a text may show a video as if it were a picture
+                known.add(file.reference)
+                media.append(file)
+    return media
+
+
+# The messages up to the one that a call belongs to.
+
+
+def saved_branch(messages: Mapping[str, Message], newest: str) -> list[Message]:
+    """The messages of a saved chat from the first to the `newest`, each the parent of the next."""
+    branch: list[Message] = []
+    seen: set[str] = set()
+    message_id = newest
+    while message_id not in seen and (message := messages.get(message_id)):
+        seen.add(message_id)
+        branch.append(message)
+        message_id = message.get("parentId") or ""
+    return branch[::-1]
+
+
+@dataclass(frozen=True)
+class UnsavedMessage:
+    """What was made for a message in a chat that is not in the database."""
+
+    turn: int  # of the user's messages, from 1; 0 where none is known
+    files: tuple[Mapping[str, Any], ...]  # as a message holds them
+
+
+REMEMBERED_CHATS = 200  # that are not in the database
+REMEMBERED_MESSAGES = 200  # of each; a channel has no end
+# Chat id -> message id -> what was made for it, in chats that are not in the database.
+ELSEWHERE: dict[str, dict[str, UnsavedMessage]] = {}
+
+
+def remember_unsaved(chat_id: str, message_id: str, message: UnsavedMessage) -> None:
+    """Remember what a message of a chat that is not in the database holds now; the oldest are forgotten."""
+    remembered = ELSEWHERE.setdefault(chat_id, {})
+    remembered[message_id] = message
+    for oldest in list(remembered)[:-REMEMBERED_MESSAGES]:
+        del remembered[oldest]
+    for oldest in list(ELSEWHERE)[:-REMEMBERED_CHATS]:
+        del ELSEWHERE[oldest]
+
+
+def unsaved_branch(sent: Sequence[Message], made: Iterable[UnsavedMessage], asked: Message) -> list[Message]:
+    """The messages of a chat that is not in the database: those that were `sent` to the model, with what was `made` in
+    the answers between them. `asked` is the user's newest message, with the files that it really has."""
+    answers: dict[int, list[Message]] = {}
+    for one in made:
+        answers.setdefault(one.turn, []).append({"role": "assistant", "files": one.files})
+    branch = answers.get(0, [])
+    turns = sent_pictures(sent)
+    if not turns:
+        return [asked, *branch]
+    for turn, pictures in enumerate(turns, 1):
+        if pictures or turn < len(turns):
+            branch.append({"role": "user", "files": pictures})
+        else:  # a model without vision is sent no pictures
+            branch.append(asked)
+        branch += answers.get(turn, [])
+    return branch
+
+
+def made_on_branch(
+    remembered: Mapping[str, UnsavedMessage], sent: Sequence[Message], message_id: str
+) -> list[UnsavedMessage]:
+    """What was made on this branch of a chat that is not in the database, of all that is `remembered` of it. With which
+    of several answers to one message the user went on, the results in the messages tell: these hold the ids."""
+    told = " ".join(str(message.get("content")) for message in sent if message.get("role") != "user")
+    mentioned = {
+        key for key, message in remembered.items() if any(str(item.get("id")) in told for item in message.files)
+    }
+    decided_turns = {remembered[key].turn for key in mentioned}
+    turns = len(sent_pictures(sent))
+    branch = []
+    for key, message in remembered.items():
+        undecided = message.turn < turns and message.turn not in decided_turns
+        if undecided or key in mentioned or key == message_id:
+            branch.append(message)
+    return branch
+
+
+def sent_pictures(sent: Sequence[Message]) -> list[list[dict[str, str]]]:
+    """The pictures of each of the user's messages, as they are sent to the model:
+
+    {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,..."}}]}
+    """
+    turns: list[list[dict[str, str]]] = []
+    for message in sent:
+        if message.get("role") != "user":
+            continue
+        content = message.get("content")
+        parts = [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
+        if any(str(part.get("text", "")).startswith(TOOL_PICTURES) for part in parts):
+            continue
+        pictures = []
+        for part in parts:
+            url = part.get("image_url")
+            if isinstance(url, Mapping):
+                url = url.get("url")
+            if isinstance(url, str):
+                pictures.append({"type": "image", "url": url})
+        turns.append(pictures)
+    return turns

@@ -1,0 +1,66 @@
+"""What Open WebUI holds of a file that was made: how a message names it, and what its dialog shows.
+
+A picture that a browser draws is an "image" in the message, and any other a "file" that is offered for download and
+opens a dialog. Both look like this (`message_file`); the metadata of the stored file tells under `JOB_KEY` which job
+made it, so that `Chat.kept` finds it again:
+
+    {"type": "image", "id": "5f0c...", "url": "/api/v1/files/5f0c.../content", "name": "a-red-fox-7.png",
+     "content_type": "image/png"}
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..media.kinds import OutputFile
+
+JOB_KEY = "comfyui_job"  # under which a stored file tells of the run that made it
+# What the page's browser draws as a picture; others are offered for download.
+DRAWN = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/bmp", "image/svg+xml")
+TEXT_SHOWN = 100_000  # characters of a text that its dialog shows
+
+
+@dataclass
+class StoredOutputs:
+    """What is stored of a job that made `of` files."""
+
+    of: int
+    files: list[dict[str, Any]] = field(default_factory=list)  # as a message holds them
+    sources: list[str] = field(default_factory=list)  # what each is called on its server, in the order of storing
+
+    @property
+    def whole(self) -> bool:
+        """Whether nothing is missing; what is, the user may have deleted."""
+        return len(self.files) >= self.of
+
+
+def message_file(item: Any, drawn: bool) -> dict[str, Any]:
+    """What a message holds of a stored file (`item` as Open WebUI's `Files` gives it): a picture that is `drawn`, or a
+    file that is offered for download."""
+    meta = item.meta or {}
+    entry = {
+        "id": item.id,
+        "url": f"/api/v1/files/{item.id}/content",
+        "name": str(meta.get("name") or item.filename),
+        "content_type": str(meta.get("content_type") or ""),
+    }
+    if drawn:
+        return {"type": "image", **entry}
+    return {"type": "file", **entry, "size": int(meta.get("size") or 0)}
+
+
+def file_page(product: OutputFile, url: str) -> str:
+    """What Open WebUI's dialog shows of a file that is not a picture, in Markdown: a player, the text, or a link to
+    download it. It is stored with the file."""
+    kind, _, detail = product.content_type.partition("/")
+    if kind in ("video", "audio"):
+        return player(kind, url, ' style="max-width:100%;max-height:20rem"')  # the dialog is not high
+    if kind != "text" and detail != "json":
+        return f"[Download]({url})"
+    text = product.data[: 4 * TEXT_SHOWN].decode("utf-8", "replace")[:TEXT_SHOWN]
+    return f"```json\n{text}\n```" if detail == "json" else text
+
+
+def player(kind: str, url: str, style: str = "") -> str:
+    """A player in the one form that the page draws in an answer's text, where the inner text counts, as well as in a
+    file's dialog, where the attribute does: a block of HTML of its own."""
+    return f'<p><{kind} src="{url}" controls{style}>{url}</{kind}></p>'
