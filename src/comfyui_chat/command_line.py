@@ -1,6 +1,6 @@
 """The command line: `generate` pictures, `convert` workflows, `install` this tool.
 
-`main` parses what stands behind `python comfyui_tool.py` and runs one command, an `async` function of the options:
+`main` parses what follows `python comfyui_tool.py` and runs one command, an `async` function of the options:
 
 - `generate` makes pictures as generate_image does (run/make.py), with a progress bar on the terminal, and writes them
   to files.
@@ -87,12 +87,14 @@ def command_parser() -> argparse.ArgumentParser:
     generate.add_argument("-o", "--output", metavar="FILE", help="where the picture goes; others get a number")
     for name in ("negative-prompt", "size", "count", "seed", "steps", "guidance", "model", "workflow"):
         generate.add_argument(f"--{name}")
-    generate.add_argument("--loras", metavar="NAME[:STRENGTH],…", help="LoRAs to use, behind commas")
+    generate.add_argument("--loras", metavar="NAME[:STRENGTH],…", help="LoRAs to use, separated by commas")
     generate.set_defaults(run=command_generate)
     converting = commands.add_parser("convert", help="turn saved workflows into the format of ComfyUI's API")
     converting.add_argument("files", nargs="+", metavar="FILE", help="x.json or x.ui.json; x.api.json is written")
-    converting.add_argument("--definitions", metavar="FILE", help="what /object_info answered, instead of a ComfyUI")
-    converting.add_argument("--out", metavar="DIR", help="where the results go; else beside the files")
+    converting.add_argument(
+        "--definitions", metavar="FILE", help="what /object_info answered; without it a ComfyUI is asked"
+    )
+    converting.add_argument("--out", metavar="DIR", help="where the results go; without it beside the files")
     converting.set_defaults(run=command_convert)
     install = commands.add_parser("install", help="put this tool into a running Open WebUI")
     install.add_argument("--url", required=True, help="address of Open WebUI")
@@ -156,16 +158,17 @@ def check_target(target: Path) -> None:
     """Find out before the work whether its result can be written. Raises `BadArgument`."""
     folder = target.absolute().parent
     if not folder.is_dir():
-        raise BadArgument(f'There is no folder "{target.parent}".', "Make it first, or give another -o.")
+        raise BadArgument(f'There is no folder "{target.parent}".', "Create it first, or give another -o.")
     if target.is_dir():
         raise BadArgument(f'"{target}" is a folder.', "Give the name of a file to -o.")
-    if not os.access(target if target.exists() else folder, os.W_OK):
+    written = target if target.exists() else folder
+    if not os.access(written, os.W_OK):
         raise BadArgument(f'"{target}" cannot be written.', "Give another -o.")
 
 
 class TerminalDisplay:
-    """The `ProgressListener` of a run on a terminal: its last line, or one line a phase where the output is no
-    terminal."""
+    """The `ProgressListener` of a run on a terminal: its last line, or one line a phase where the output goes
+    elsewhere."""
 
     def __init__(self, stream: Any) -> None:
         self._stream = stream
@@ -175,8 +178,10 @@ class TerminalDisplay:
     def status(self, phase: str, text: str, fraction: float | None = None) -> None:
         """Show a text, and a bar once there is something to fill it."""
         if self._live:
-            filled = round(30 * (fraction or 0.0))
-            bar = f"{'█' * filled}{'░' * (30 - filled)} " if phase == "running" else ""
+            bar = ""
+            if phase == "running":
+                filled = round(30 * (fraction or 0.0))
+                bar = f"{'█' * filled}{'░' * (30 - filled)} "
             self._stream.write(f"\r\x1b[2K{bar}{text}")
         elif phase != self._phase:
             self._stream.write(f"{text}\n")
@@ -201,39 +206,48 @@ async def command_convert(options: argparse.Namespace) -> int:
     converted is reported, and the others are done all the same."""
     folder = Path(options.out) if options.out else None
     if folder and not folder.is_dir():
-        raise BadArgument(f'There is no folder "{folder}".', "Make it first, or give another --out.")
+        raise BadArgument(f'There is no folder "{folder}".', "Create it first, or give another --out.")
     definitions = await node_definitions(options)
-    failed = 0
+    failures = 0
     for name in options.files:
         source = Path(name)
-        target = (folder or source.parent) / (source.name.removesuffix(".json").removesuffix(".ui") + ".api.json")
+        stem = source.name.removesuffix(".json").removesuffix(".ui")
+        target = (folder or source.parent) / f"{stem}.api.json"
         try:
-            graph = convert(json.loads(await asyncio.to_thread(source.read_text, encoding="utf-8")), definitions)
+            saved = json.loads(await asyncio.to_thread(source.read_text, encoding="utf-8"))
+            graph = convert(saved, definitions)
         except (ComfyUIError, OSError, ValueError, RecursionError) as error:
             reason = f"{error.message} {error.hint}" if isinstance(error, ComfyUIError) else str(error)
             print(f"{source}: {reason}", file=sys.stderr)
-            failed += 1
+            failures += 1
             continue
         text = json.dumps(graph, indent=2, ensure_ascii=False)
         await asyncio.to_thread(target.write_text, text + "\n", encoding="utf-8")
         print(target)
-    return 1 if failed else 0
+    return 1 if failures else 0
 
 
 async def node_definitions(options: argparse.Namespace) -> Definitions:
     """All node definitions, out of a file with what `/object_info` answers, or of the first ComfyUI that answers.
     Raises `BadArgument` and as `everywhere` does."""
     if options.definitions:
-        try:
-            found = json.loads(await asyncio.to_thread(Path(options.definitions).read_text, encoding="utf-8"))
-        except ValueError:
-            found = None
-        if not isinstance(found, dict):
-            raise BadArgument(f'"{options.definitions}" holds no node definitions.', "Give what /object_info answers.")
+        answer = await _read_object_info(Path(options.definitions))
     else:
         valves = Valves(endpoint=options.endpoint or "", api_key=options.api_key or "")
-        found = (await everywhere(resolve(valves, None).endpoints, lambda server: server.everything()))[0]
-    return {name: NodeDefinition.parse(name, raw) for name, raw in found.items() if isinstance(raw, Mapping)}
+        endpoints = resolve(valves, None).endpoints
+        answers = await everywhere(endpoints, lambda server: server.everything())
+        answer = answers[0]
+    return {name: NodeDefinition.parse(name, raw) for name, raw in answer.items() if isinstance(raw, Mapping)}
+
+
+async def _read_object_info(path: Path) -> dict[str, Any]:
+    """What `/object_info` answered, out of a file. Raises `BadArgument`."""
+    answer = None
+    with contextlib.suppress(ValueError):
+        answer = json.loads(await asyncio.to_thread(path.read_text, encoding="utf-8"))
+    if not isinstance(answer, dict):
+        raise BadArgument(f'"{path}" holds no node definitions.', "Give what /object_info answers.")
+    return answer
 
 
 # `install`: this very file, put into a running Open WebUI.
@@ -247,7 +261,7 @@ async def command_install(options: argparse.Namespace) -> int:
         try:
             await _install(webui, options)
         except (LookupError, TypeError, AttributeError):
-            raise UnexpectedAnswer(f"What answers at {webui.url} is not Open WebUI as it is known.") from None
+            raise UnexpectedAnswer(f"What answers at {webui.url} does not behave like Open WebUI.") from None
     return 0
 
 
@@ -270,27 +284,14 @@ class OpenWebUI:
     async def call(self, method: str, path: str, body: Any = None) -> Any:
         """One exchange: `method` and `path` below /api/v1, and a body that is sent as JSON. Raises `ServerUnreachable`,
         `AccessRefused` or `UnexpectedAnswer` with the server's reason."""
-        try:
-            async with (
-                asyncio.timeout(ANSWER_SECONDS),
-                self._session.request(
-                    method, f"{self.url}/api/v1{path}", json=body, headers=self._headers, allow_redirects=False
-                ) as response,
-            ):
-                text = await response.text()
-                status = response.status
-        except TimeoutError:
-            raise ServerUnreachable(f"Open WebUI at {self.url} did not answer in time.", "Is it running?") from None
-        except (aiohttp.ClientError, OSError) as error:
-            raise ServerUnreachable(
-                f"Open WebUI at {self.url} does not answer ({connection_fault(error)}).", "Is it running?"
-            ) from None
+        status, text = await self._exchange(method, f"{self.url}/api/v1{path}", body)
         answer = None
         with contextlib.suppress(ValueError):
             answer = json.loads(text)
         if status in (401, 403):
-            raise AccessRefused(f"Open WebUI refused the token (HTTP {status}).", "It has to be an administrator's.")
-        if status != 200 or (answer is None and text.strip() != "null"):
+            raise AccessRefused(f"Open WebUI refused the token (HTTP {status}).", "Give an administrator's token.")
+        understood = answer is not None or text.strip() == "null"
+        if status != 200 or not understood:
             detail = answer.get("detail") if isinstance(answer, dict) else None
             raise UnexpectedAnswer(
                 f"Open WebUI answers {status} to {method} {path}: {shortened(detail or 'no reason given', 300)}",
@@ -298,69 +299,97 @@ class OpenWebUI:
             )
         return answer
 
+    async def _exchange(self, method: str, url: str, body: Any) -> tuple[int, str]:
+        """The status and the text of an answer. Raises `ServerUnreachable`."""
+        try:
+            async with (
+                asyncio.timeout(ANSWER_SECONDS),
+                self._session.request(method, url, json=body, headers=self._headers, allow_redirects=False) as response,
+            ):
+                return response.status, await response.text()
+        except TimeoutError:
+            raise ServerUnreachable(f"Open WebUI at {self.url} did not answer in time.", "Is it running?") from None
+        except (aiohttp.ClientError, OSError) as error:
+            reason = connection_fault(error)
+            raise ServerUnreachable(f"Open WebUI at {self.url} does not answer ({reason}).", "Is it running?") from None
+
 
 async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:
     """Create the tool, or update it where its content differs; then its valves and access, and look whether Open WebUI
     finds the methods in it. Raises `BadArgument` rather than replace another tool with the same id."""
-    source = await asyncio.to_thread(Path(__file__).read_text, encoding="utf-8")
-    about = front_matter(source)
-    meta = {"description": about["description"], "manifest": {}}
-    form = {"id": TOOL_ID, "name": about["title"], "content": source, "meta": meta}
     path = f"/tools/id/{TOOL_ID}"
-    known = {tool["id"] for tool in await webui.call("GET", "/tools/")}
-    held = str((await webui.call("GET", path)).get("content")) if TOOL_ID in known else source
-    if front_matter(held).get("author") != about["author"] and not options.replace:
-        raise BadArgument(
-            f'There is another tool with the id "{TOOL_ID}" in this Open WebUI.',
-            "Rename that one, or give --replace to put this one in its place.",
-        )
-    if TOOL_ID not in known:
-        await webui.call("POST", "/tools/create", form)
-        print(f'Created the tool "{TOOL_ID}".')
-    elif held != source:
-        await webui.call("POST", f"{path}/update", form)
-        print(f'Updated the tool "{TOOL_ID}" to version {VERSION}.')
-    else:
-        print(f'The tool "{TOOL_ID}" is up to date (version {VERSION}).')
+    await _install_source(webui, path, replace=options.replace)
     await _install_valves(webui, path, options)
     tool = await webui.call("GET", path)
     if options.public:
         await _install_grant(webui, path, tool.get("access_grants") or [])
     methods = sorted(spec["name"] for spec in tool.get("specs") or ())
-    if methods != (expected := sorted(name for name in vars(Tools) if name[0] != "_" and name[0].islower())):
+    expected = sorted(name for name in vars(Tools) if name[0] != "_" and name[0].islower())
+    if methods != expected:
         raise UnexpectedAnswer(f"Open WebUI reads {methods} from the tool; expected were {expected}.")
     print(f"A model can call: {', '.join(methods)}.")
 
 
+async def _install_source(webui: OpenWebUI, path: str, *, replace: bool) -> None:
+    """Create the tool with the content of this file, or update the one at `path` whose content differs. Raises
+    `BadArgument` for another author's tool, unless it is to be replaced."""
+    source = await asyncio.to_thread(Path(__file__).read_text, encoding="utf-8")
+    about = front_matter(source)
+    meta = {"description": about["description"], "manifest": {}}
+    form = {"id": TOOL_ID, "name": about["title"], "content": source, "meta": meta}
+    if TOOL_ID not in {tool["id"] for tool in await webui.call("GET", "/tools/")}:
+        await webui.call("POST", "/tools/create", form)
+        print(f'Created the tool "{TOOL_ID}".')
+        return
+    installed = str((await webui.call("GET", path)).get("content"))
+    if front_matter(installed).get("author") != about["author"] and not replace:
+        raise BadArgument(
+            f'There is another tool with the id "{TOOL_ID}" in this Open WebUI.',
+            "Rename that one, or give --replace to put this one in its place.",
+        )
+    if installed == source:
+        print(f'The tool "{TOOL_ID}" is up to date (version {VERSION}).')
+        return
+    await webui.call("POST", f"{path}/update", form)
+    print(f'Updated the tool "{TOOL_ID}" to version {VERSION}.')
+
+
 def front_matter(source: str) -> dict[str, str]:
     """The fields in a tool's first lines, as Open WebUI reads them: {"title": "ComfyUI", "version": "0.1.0", ...}."""
-    return dict(re.findall(r"^([a-z_]+): *(.+?) *$", source.partition('"""')[2].partition('"""')[0], re.MULTILINE))
+    head = source.partition('"""')[2].partition('"""')[0]
+    return dict(re.findall(r"^([a-z_]+): *(.+?) *$", head, re.MULTILINE))
 
 
 async def _install_valves(webui: OpenWebUI, path: str, options: argparse.Namespace) -> None:
     """Set the valves that were given. An update replaces all of them, so the others are sent along."""
-    wanted = {"endpoint": options.endpoint and as_valve(options.endpoint), "api_key": options.api_key}
-    wanted = {name: value for name, value in wanted.items() if value}
-    held = await webui.call("GET", f"{path}/valves") or {}
-    changed = {name: value for name, value in wanted.items() if held.get(name) != value}
+    given: dict[str, str] = {}
+    if options.endpoint:
+        given["endpoint"] = as_valve(options.endpoint)
+    if options.api_key:
+        given["api_key"] = options.api_key
+    current = await webui.call("GET", f"{path}/valves") or {}
+    changed = {name: value for name, value in given.items() if current.get(name) != value}
     if changed:
-        await webui.call("POST", f"{path}/valves/update", {**held, **changed})
+        await webui.call("POST", f"{path}/valves/update", {**current, **changed})
         titles = quoted(str(Valves.model_fields[name].title) for name in changed)
         print(f"Set the valve {titles}.")
 
 
 def as_valve(addresses: str) -> str:
     """Addresses as the valve takes them, tidied. Raises `BadArgument`."""
-    endpoints = read_endpoints(addresses, "")
-    tidy = ((f"{one.label} = " if one.label else "") + CLOUD_PREFIX * one.cloud + one.url for one in endpoints)
-    return ", ".join(tidy)
+    tidied = []
+    for endpoint in read_endpoints(addresses, ""):
+        label = f"{endpoint.label} = " if endpoint.label else ""
+        prefix = CLOUD_PREFIX if endpoint.cloud else ""
+        tidied.append(label + prefix + endpoint.url)
+    return ", ".join(tidied)
 
 
 async def _install_grant(webui: OpenWebUI, path: str, grants: list[dict[str, Any]]) -> None:
     """Let all users use the tool; the grants that are there stay."""
     keys = ("principal_type", "principal_id", "permission")
-    held = [{key: grant.get(key) for key in keys} for grant in grants]
+    granted = [{key: grant.get(key) for key in keys} for grant in grants]
     everybody = {"principal_type": "user", "principal_id": "*", "permission": "read"}
-    if everybody not in held:
-        await webui.call("POST", f"{path}/access/update", {"access_grants": [*held, everybody]})
+    if everybody not in granted:
+        await webui.call("POST", f"{path}/access/update", {"access_grants": [*granted, everybody]})
         print("All users can use it now.")
