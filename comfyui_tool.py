@@ -11770,6 +11770,16 @@ class StoredOutputs:
         return len(self.files) >= self.of
 
 
+def run_of(item: Any) -> Mapping[str, Any]:
+    """What a stored file tells of the run that made it; empty for a file that none made.
+
+    {"prompt_id": "0c6d...", "source": "ComfyUI_00007_.png", "of": 2}
+    """
+    data = (item.meta or {}).get("data") or {}
+    run: Mapping[str, Any] = data.get(JOB_KEY) or {}
+    return run
+
+
 def message_file(item: Any, drawn: bool) -> dict[str, Any]:
     """What a message holds of a stored file (`item` as Open WebUI's `Files` gives it): a picture that is `drawn`, or a
     file that is offered for download."""
@@ -11842,6 +11852,7 @@ class Chat:
         metadata = metadata or {}
         self.request = request
         self.user = user or {}
+        self._user_id = str(self.user.get("id"))
         self.chat_id = chat_id or metadata.get("chat_id") or ""
         self.message_id = message_id or metadata.get("message_id") or ""
         self._metadata = metadata
@@ -12021,7 +12032,7 @@ class Chat:
             about[JOB_KEY] = {"prompt_id": product.prompt_id, "source": product.source, "of": product.of}
         headers = Headers({"content-type": product.content_type})
         upload = UploadFile(file=io.BytesIO(product.data), filename=name, headers=headers)
-        user = await Users.get_user_by_id(str(self.user.get("id")))
+        user = await Users.get_user_by_id(self._user_id)
         # without process=False Open WebUI would try to read text out of the picture
         item = await upload_file_handler(self.request, file=upload, metadata=about, process=False, user=user)
         stored = message_file(item, bool(product.size) and product.content_type in DRAWN)
@@ -12038,7 +12049,7 @@ class Chat:
             from open_webui.models.chats import Chats
 
             ids = [item["id"] for item in stored]
-            await Chats.insert_chat_files(self.chat_id, self.message_id, ids, str(self.user.get("id")))
+            await Chats.insert_chat_files(self.chat_id, self.message_id, ids, self._user_id)
             shown = await Chats.add_message_files_by_id_and_message_id(self.chat_id, self.message_id, stored) or shown
         elif self.chat_id:
             message = UnsavedMessage(len(sent_pictures(self._messages)), tuple(map(dict, shown)))
@@ -12059,14 +12070,15 @@ class Chat:
         outputs: dict[str, StoredOutputs] = {}
         since = min(jobs.values(), default=math.inf)
         for page in range(KEPT_PAGES):
-            files = await Files.search_files(str(self.user.get("id")), skip=page * KEPT_PAGE, limit=KEPT_PAGE)
+            files = await Files.search_files(self._user_id, skip=page * KEPT_PAGE, limit=KEPT_PAGE)
             for item in files:
-                about = ((item.meta or {}).get("data") or {}).get(JOB_KEY) or {}
-                prompt_id = str(about.get("prompt_id"))
+                run = run_of(item)
+                prompt_id = str(run.get("prompt_id"))
                 if prompt_id in jobs:
-                    job = outputs.setdefault(prompt_id, StoredOutputs(int(about["of"])))
-                    job.sources.append(str(about["source"]))
-                    job.files.append(message_file(item, "content" not in (item.data or {})))
+                    drawn = "content" not in (item.data or {})  # which is the page of a file that is not
+                    job = outputs.setdefault(prompt_id, StoredOutputs(int(run["of"])))
+                    job.sources.append(str(run["source"]))
+                    job.files.append(message_file(item, drawn))
             if len(files) < KEPT_PAGE or (files[-1].created_at or 0) < since:
                 break
         for job in outputs.values():
@@ -12215,7 +12227,7 @@ class Chat:
         from open_webui.utils.access_control.files import has_access_to_file
 
         match = FILE_REFERENCE.fullmatch(reference.strip())
-        user = await Users.get_user_by_id(str(self.user.get("id")))
+        user = await Users.get_user_by_id(self._user_id)
         item = await Files.get_file_by_id(match[1]) if match and user else None
         allowed = False
         if item is not None:
@@ -12288,17 +12300,22 @@ class Chat:
         # Several processes, or machines, need Redis to tell one another of their chats.
         shared = getattr(env, "REDIS_URL", "") or getattr(env, "WEBSOCKET_MANAGER", "")
         alone = getattr(env, "UVICORN_WORKERS", None) == 1 and not shared
-        return Owner(user, hmac.new(secret.encode(), b"comfyui_tool: whose job", "sha256").digest(), alone)
+        key = hmac.digest(secret.encode(), b"comfyui_tool: whose job", "sha256")
+        return Owner(user, key, alone)
 
     @property
     def seen_by_model(self) -> bool:
         """Whether the model gets to see pictures in a result. It has to have vision and to call natively, and Open
         WebUI has to take pictures out of a result's text (since 0.11.4)."""
         model = self._metadata.get("model") or {}
-        capabilities = ((model.get("info") or {}).get("meta") or {}).get("capabilities") or {}
-        native = (self._metadata.get("params") or {}).get("function_calling") != "legacy"
-        extracted = hasattr(sys.modules.get("open_webui.utils.middleware"), "extract_base64_images")
-        return extracted and native and capabilities.get("vision") is not False
+        meta = (model.get("info") or {}).get("meta") or {}
+        capabilities = meta.get("capabilities") or {}
+        if capabilities.get("vision") is False:
+            return False
+        params = self._metadata.get("params") or {}
+        if params.get("function_calling") == "legacy":
+            return False
+        return hasattr(sys.modules.get("open_webui.utils.middleware"), "extract_base64_images")
 
     async def comfyui_address(self) -> str:
         """The address of ComfyUI in Open WebUI's own image settings, or ""."""
@@ -12316,7 +12333,8 @@ class Chat:
             from open_webui.models.config import Config
 
             keys = ("ollama.enable", "ollama.base_urls", "ollama.api_configs")
-            return Ollama.all_of(*[await Config.get(key) for key in keys])
+            enabled, urls, configs = [await Config.get(key) for key in keys]
+            return Ollama.all_of(enabled, urls, configs)
         with contextlib.suppress(AttributeError):  # before 0.10 the settings hang on the application
             config = self.request.app.state.config
             return Ollama.all_of(config.ENABLE_OLLAMA_API, config.OLLAMA_BASE_URLS, config.OLLAMA_API_CONFIGS)
@@ -12975,12 +12993,17 @@ def report(
         result["adjusted"] = list(made.notes)
     if made.running:
         result["still_running"] = made.running
-    status = "Done"
+    return result, _done_text(made)
+
+
+def _done_text(made: RunResult) -> str:
+    """The last status of a run: "Done in 8 s · seed 7"."""
+    text = "Done"
     if made.seconds >= 0.5:
-        status += f" in {duration(made.seconds)}"
+        text += f" in {duration(made.seconds)}"
     if made.seed is not None:
-        status += f" · seed {made.seed}"
-    return result, status
+        text += f" · seed {made.seed}"
+    return text
 
 
 def _picture(item: Mapping[str, Any], numbers: Mapping[str, int]) -> dict[str, Any]:
@@ -13037,23 +13060,28 @@ def status_report(statuses: Sequence[ServerStatus], admin: bool) -> tuple[dict[s
         name = status.endpoint.name
         fault = status.error.message if status.error else _last_fault(status.record)
         if not admin:
-            plain = "ComfyUI" if len(statuses) == 1 else f"ComfyUI {index}"
-            name = status.endpoint.label or plain
+            number = f" {index}" if len(statuses) > 1 else ""
+            name = status.endpoint.label or f"ComfyUI{number}"
             fault = _without_address(fault, status.endpoint, name)
         servers.append(_server_entry(name, status, fault, admin))
         lines.append(_status_line(name, status, fault))
     result: dict[str, Any] = {"status": "done", "servers": servers, "summary": "\n".join(lines)}
     if admin:
         result["metrics"] = "\n".join(_metrics_line(status) for status in statuses)
+    return result, _servers_text(statuses)
+
+
+def _servers_text(statuses: Sequence[ServerStatus]) -> str:
+    """The last status of comfyui_status: "2 of 3 servers ready · 4 in the queue"."""
+    text = f"ComfyUI: {statuses[0].health}"
     if len(statuses) > 1:
         usable = sum(status.usable for status in statuses)
         text = f"{usable} of {len(statuses)} servers ready"
-    else:
-        text = f"ComfyUI: {statuses[0].health}"
     queues = [status.queue for status in statuses if status.queue is not None]
     if queues:
-        text += f" · {sum(len(queue) for queue in queues)} in the queue"
-    return result, text
+        waiting = sum(len(queue) for queue in queues)
+        text += f" · {waiting} in the queue"
+    return text
 
 
 def _server_entry(name: str, status: ServerStatus, fault: str, admin: bool) -> dict[str, Any]:
@@ -13198,15 +13226,35 @@ async def check_jobs(
     failed = _untold_failures(fleet, unsuccessful)
     brought, not_brought = await _bring_each(chat, display, settings, fleet, ready[-MOST_BROUGHT:])
     failed += not_brought
-    at_work_or_attended = [job_line(fleet, *job) for job in [*at_work, *attended]]
-    parts = {"brought": brought, "jobs": at_work_or_attended, "failed": failed, "no answer from": silent}
+    return _overview(
+        brought=brought,
+        lines=[job_line(fleet, *job) for job in [*at_work, *attended]],
+        failed=failed,
+        silent=silent,
+        at_work=len(at_work),
+        more=len(ready) - MOST_BROUGHT,
+    )
+
+
+def _overview(
+    *,
+    brought: Sequence[dict[str, Any]],
+    lines: Sequence[dict[str, str]],
+    failed: Sequence[dict[str, str]],
+    silent: Sequence[str],
+    at_work: int,
+    more: int,
+) -> tuple[dict[str, Any], str]:
+    """What the model gets of all jobs, and the last status: "Jobs: 2 brought, 1 at work". `more` are done, but were
+    too many for this call."""
+    parts = {"brought": brought, "jobs": lines, "failed": failed, "no answer from": silent}
     answer: dict[str, Any] = {"status": "running" if at_work else "done"}
     answer |= {name: value for name, value in parts.items() if value}
-    if len(ready) > MOST_BROUGHT:
-        answer["more"] = f"{len(ready) - MOST_BROUGHT} older ones are done; call again"
+    if more > 0:
+        answer["more"] = f"{more} older ones are done; call again"
     if len(answer) == 1:
         answer["note"] = "Among the newest jobs of each server none of this user's is at work or waits to be brought."
-    counts = {"brought": len(brought), "at work": len(at_work), "failed": len(failed)}
+    counts = {"brought": len(brought), "at work": at_work, "failed": len(failed)}
     text = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     return answer, f"Jobs: {text}" if text else "No jobs"
 

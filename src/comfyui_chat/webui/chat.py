@@ -51,7 +51,7 @@ from .messages import (
 )
 from .ollama import Ollama
 from .references import DATA_URI, FILE_REFERENCE, OF_AUTHOR, OF_IMAGE, pick_pictures, read_data_uri, read_references
-from .stored_files import DRAWN, JOB_KEY, StoredOutputs, file_page, message_file
+from .stored_files import DRAWN, JOB_KEY, StoredOutputs, file_page, message_file, run_of
 
 ATTACHMENTS = 20  # files of a user that are looked into for a workflow
 STORED_AT_ONCE = 4  # files
@@ -75,6 +75,7 @@ class Chat:
         metadata = metadata or {}
         self.request = request
         self.user = user or {}
+        self._user_id = str(self.user.get("id"))
         self.chat_id = chat_id or metadata.get("chat_id") or ""
         self.message_id = message_id or metadata.get("message_id") or ""
         self._metadata = metadata
@@ -254,7 +255,7 @@ class Chat:
             about[JOB_KEY] = {"prompt_id": product.prompt_id, "source": product.source, "of": product.of}
         headers = Headers({"content-type": product.content_type})
         upload = UploadFile(file=io.BytesIO(product.data), filename=name, headers=headers)
-        user = await Users.get_user_by_id(str(self.user.get("id")))
+        user = await Users.get_user_by_id(self._user_id)
         # without process=False Open WebUI would try to read text out of the picture
         item = await upload_file_handler(self.request, file=upload, metadata=about, process=False, user=user)
         stored = message_file(item, bool(product.size) and product.content_type in DRAWN)
@@ -271,7 +272,7 @@ class Chat:
             from open_webui.models.chats import Chats
 
             ids = [item["id"] for item in stored]
-            await Chats.insert_chat_files(self.chat_id, self.message_id, ids, str(self.user.get("id")))
+            await Chats.insert_chat_files(self.chat_id, self.message_id, ids, self._user_id)
             shown = await Chats.add_message_files_by_id_and_message_id(self.chat_id, self.message_id, stored) or shown
         elif self.chat_id:
             message = UnsavedMessage(len(sent_pictures(self._messages)), tuple(map(dict, shown)))
@@ -292,14 +293,15 @@ class Chat:
         outputs: dict[str, StoredOutputs] = {}
         since = min(jobs.values(), default=math.inf)
         for page in range(KEPT_PAGES):
-            files = await Files.search_files(str(self.user.get("id")), skip=page * KEPT_PAGE, limit=KEPT_PAGE)
+            files = await Files.search_files(self._user_id, skip=page * KEPT_PAGE, limit=KEPT_PAGE)
             for item in files:
-                about = ((item.meta or {}).get("data") or {}).get(JOB_KEY) or {}
-                prompt_id = str(about.get("prompt_id"))
+                run = run_of(item)
+                prompt_id = str(run.get("prompt_id"))
                 if prompt_id in jobs:
-                    job = outputs.setdefault(prompt_id, StoredOutputs(int(about["of"])))
-                    job.sources.append(str(about["source"]))
-                    job.files.append(message_file(item, "content" not in (item.data or {})))
+                    drawn = "content" not in (item.data or {})  # which is the page of a file that is not
+                    job = outputs.setdefault(prompt_id, StoredOutputs(int(run["of"])))
+                    job.sources.append(str(run["source"]))
+                    job.files.append(message_file(item, drawn))
             if len(files) < KEPT_PAGE or (files[-1].created_at or 0) < since:
                 break
         for job in outputs.values():
@@ -448,7 +450,7 @@ class Chat:
         from open_webui.utils.access_control.files import has_access_to_file
 
         match = FILE_REFERENCE.fullmatch(reference.strip())
-        user = await Users.get_user_by_id(str(self.user.get("id")))
+        user = await Users.get_user_by_id(self._user_id)
         item = await Files.get_file_by_id(match[1]) if match and user else None
         allowed = False
         if item is not None:
@@ -521,17 +523,22 @@ class Chat:
         # Several processes, or machines, need Redis to tell one another of their chats.
         shared = getattr(env, "REDIS_URL", "") or getattr(env, "WEBSOCKET_MANAGER", "")
         alone = getattr(env, "UVICORN_WORKERS", None) == 1 and not shared
-        return Owner(user, hmac.new(secret.encode(), b"comfyui_tool: whose job", "sha256").digest(), alone)
+        key = hmac.digest(secret.encode(), b"comfyui_tool: whose job", "sha256")
+        return Owner(user, key, alone)
 
     @property
     def seen_by_model(self) -> bool:
         """Whether the model gets to see pictures in a result. It has to have vision and to call natively, and Open
         WebUI has to take pictures out of a result's text (since 0.11.4)."""
         model = self._metadata.get("model") or {}
-        capabilities = ((model.get("info") or {}).get("meta") or {}).get("capabilities") or {}
-        native = (self._metadata.get("params") or {}).get("function_calling") != "legacy"
-        extracted = hasattr(sys.modules.get("open_webui.utils.middleware"), "extract_base64_images")
-        return extracted and native and capabilities.get("vision") is not False
+        meta = (model.get("info") or {}).get("meta") or {}
+        capabilities = meta.get("capabilities") or {}
+        if capabilities.get("vision") is False:
+            return False
+        params = self._metadata.get("params") or {}
+        if params.get("function_calling") == "legacy":
+            return False
+        return hasattr(sys.modules.get("open_webui.utils.middleware"), "extract_base64_images")
 
     async def comfyui_address(self) -> str:
         """The address of ComfyUI in Open WebUI's own image settings, or ""."""
@@ -549,7 +556,8 @@ class Chat:
             from open_webui.models.config import Config
 
             keys = ("ollama.enable", "ollama.base_urls", "ollama.api_configs")
-            return Ollama.all_of(*[await Config.get(key) for key in keys])
+            enabled, urls, configs = [await Config.get(key) for key in keys]
+            return Ollama.all_of(enabled, urls, configs)
         with contextlib.suppress(AttributeError):  # before 0.10 the settings hang on the application
             config = self.request.app.state.config
             return Ollama.all_of(config.ENABLE_OLLAMA_API, config.OLLAMA_BASE_URLS, config.OLLAMA_API_CONFIGS)

@@ -72,15 +72,35 @@ async def check_jobs(
     failed = _untold_failures(fleet, unsuccessful)
     brought, not_brought = await _bring_each(chat, display, settings, fleet, ready[-MOST_BROUGHT:])
     failed += not_brought
-    at_work_or_attended = [job_line(fleet, *job) for job in [*at_work, *attended]]
-    parts = {"brought": brought, "jobs": at_work_or_attended, "failed": failed, "no answer from": silent}
+    return _overview(
+        brought=brought,
+        lines=[job_line(fleet, *job) for job in [*at_work, *attended]],
+        failed=failed,
+        silent=silent,
+        at_work=len(at_work),
+        more=len(ready) - MOST_BROUGHT,
+    )
+
+
+def _overview(
+    *,
+    brought: Sequence[dict[str, Any]],
+    lines: Sequence[dict[str, str]],
+    failed: Sequence[dict[str, str]],
+    silent: Sequence[str],
+    at_work: int,
+    more: int,
+) -> tuple[dict[str, Any], str]:
+    """What the model gets of all jobs, and the last status: "Jobs: 2 brought, 1 at work". `more` are done, but were
+    too many for this call."""
+    parts = {"brought": brought, "jobs": lines, "failed": failed, "no answer from": silent}
     answer: dict[str, Any] = {"status": "running" if at_work else "done"}
     answer |= {name: value for name, value in parts.items() if value}
-    if len(ready) > MOST_BROUGHT:
-        answer["more"] = f"{len(ready) - MOST_BROUGHT} older ones are done; call again"
+    if more > 0:
+        answer["more"] = f"{more} older ones are done; call again"
     if len(answer) == 1:
         answer["note"] = "Among the newest jobs of each server none of this user's is at work or waits to be brought."
-    counts = {"brought": len(brought), "at work": len(at_work), "failed": len(failed)}
+    counts = {"brought": len(brought), "at work": at_work, "failed": len(failed)}
     text = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
     return answer, f"Jobs: {text}" if text else "No jobs"
 

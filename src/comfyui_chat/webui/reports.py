@@ -76,12 +76,17 @@ def report(
         result["adjusted"] = list(made.notes)
     if made.running:
         result["still_running"] = made.running
-    status = "Done"
+    return result, _done_text(made)
+
+
+def _done_text(made: RunResult) -> str:
+    """The last status of a run: "Done in 8 s · seed 7"."""
+    text = "Done"
     if made.seconds >= 0.5:
-        status += f" in {duration(made.seconds)}"
+        text += f" in {duration(made.seconds)}"
     if made.seed is not None:
-        status += f" · seed {made.seed}"
-    return result, status
+        text += f" · seed {made.seed}"
+    return text
 
 
 def _picture(item: Mapping[str, Any], numbers: Mapping[str, int]) -> dict[str, Any]:
@@ -138,23 +143,28 @@ def status_report(statuses: Sequence[ServerStatus], admin: bool) -> tuple[dict[s
         name = status.endpoint.name
         fault = status.error.message if status.error else _last_fault(status.record)
         if not admin:
-            plain = "ComfyUI" if len(statuses) == 1 else f"ComfyUI {index}"
-            name = status.endpoint.label or plain
+            number = f" {index}" if len(statuses) > 1 else ""
+            name = status.endpoint.label or f"ComfyUI{number}"
             fault = _without_address(fault, status.endpoint, name)
         servers.append(_server_entry(name, status, fault, admin))
         lines.append(_status_line(name, status, fault))
     result: dict[str, Any] = {"status": "done", "servers": servers, "summary": "\n".join(lines)}
     if admin:
         result["metrics"] = "\n".join(_metrics_line(status) for status in statuses)
+    return result, _servers_text(statuses)
+
+
+def _servers_text(statuses: Sequence[ServerStatus]) -> str:
+    """The last status of comfyui_status: "2 of 3 servers ready · 4 in the queue"."""
+    text = f"ComfyUI: {statuses[0].health}"
     if len(statuses) > 1:
         usable = sum(status.usable for status in statuses)
         text = f"{usable} of {len(statuses)} servers ready"
-    else:
-        text = f"ComfyUI: {statuses[0].health}"
     queues = [status.queue for status in statuses if status.queue is not None]
     if queues:
-        text += f" · {sum(len(queue) for queue in queues)} in the queue"
-    return result, text
+        waiting = sum(len(queue) for queue in queues)
+        text += f" · {waiting} in the queue"
+    return text
 
 
 def _server_entry(name: str, status: ServerStatus, fault: str, admin: bool) -> dict[str, Any]:

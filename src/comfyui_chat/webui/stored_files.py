@@ -8,6 +8,7 @@ made it, so that `Chat.kept` finds it again:
      "content_type": "image/png"}
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -31,6 +32,16 @@ class StoredOutputs:
     def whole(self) -> bool:
         """Whether nothing is missing; what is, the user may have deleted."""
         return len(self.files) >= self.of
+
+
+def run_of(item: Any) -> Mapping[str, Any]:
+    """What a stored file tells of the run that made it; empty for a file that none made.
+
+    {"prompt_id": "0c6d...", "source": "ComfyUI_00007_.png", "of": 2}
+    """
+    data = (item.meta or {}).get("data") or {}
+    run: Mapping[str, Any] = data.get(JOB_KEY) or {}
+    return run
 
 
 def message_file(item: Any, drawn: bool) -> dict[str, Any]:
