@@ -11699,9 +11699,10 @@ def made_on_branch(
     """What was made on this branch of a chat that is not in the database, of all that is `remembered` of it. With which
     of several answers to one message the user went on, the results in the messages tell: these hold the ids."""
     told = " ".join(str(message.get("content")) for message in sent if message.get("role") != "user")
-    mentioned = {
-        key for key, message in remembered.items() if any(str(item.get("id")) in told for item in message.files)
-    }
+    mentioned = set()
+    for key, message in remembered.items():
+        if any(str(item.get("id")) in told for item in message.files):
+            mentioned.add(key)
     decided_turns = {remembered[key].turn for key in mentioned}
     turns = len(sent_pictures(sent))
     branch = []
@@ -11722,18 +11723,24 @@ def sent_pictures(sent: Sequence[Message]) -> list[list[dict[str, str]]]:
         if message.get("role") != "user":
             continue
         content = message.get("content")
-        parts = [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
-        if any(str(part.get("text", "")).startswith(TOOL_PICTURES) for part in parts):
-            continue
-        pictures = []
-        for part in parts:
-            url = part.get("image_url")
-            if isinstance(url, Mapping):
-                url = url.get("url")
-            if isinstance(url, str):
-                pictures.append({"type": "image", "url": url})
-        turns.append(pictures)
+        if not isinstance(content, list):
+            content = []
+        parts = [part for part in content if isinstance(part, Mapping)]
+        if not any(str(part.get("text", "")).startswith(TOOL_PICTURES) for part in parts):
+            turns.append(_pictures_in(parts))
     return turns
+
+
+def _pictures_in(parts: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The pictures among the parts of a message's content, as items of a message's files."""
+    pictures = []
+    for part in parts:
+        url = part.get("image_url")
+        if isinstance(url, Mapping):
+            url = url.get("url")
+        if isinstance(url, str):
+            pictures.append({"type": "image", "url": url})
+    return pictures
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -11821,12 +11828,12 @@ def player(kind: str, url: str, style: str = "") -> str:
 # A `Chat` is made for each call of what Open WebUI hands to a tool. Every call runs inside `answer`, which leaves the
 # message in order whatever happens. `keep` stores what was made as the user's own files and shows it; `kept` finds it
 # again. `media` lists what stands in the chat (webui/messages.py says how it is read); `input_files`, `mask`, `offers`
-# and `attached_workflow` give out of it what a call works on. The rest reads Open WebUI's own settings.
+# and `attached_workflow` take from it what a call works on. The rest reads Open WebUI's own settings.
 #
 # There are three kinds of chats. A saved one is in the database, with all its messages and their files. A temporary one
 # ("local:...", since Open WebUI 0.11 "temporary:...") is not, and the messages of a channel ("channel:...") are not read:
-# what was made in these two, this process remembers in `ELSEWHERE`. A preview could not be taken away again in channels,
-# and since 0.12 in temporary chats, so there is none. Facts are those of Open WebUI 0.9.6 to 0.12.4.
+# what was made in these two is remembered by this process, in `ELSEWHERE`. A preview could not be taken away again in
+# channels, and since 0.12 in temporary chats, so there is none. Facts are those of Open WebUI 0.9.6 to 0.12.4.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -11971,7 +11978,7 @@ class Chat:
     # What was made: stored as the user's files, and shown in the message.
 
     async def keep(self, products: Sequence[OutputFile], stem: str) -> list[dict[str, Any]]:
-        """Store files as the user's own, under telling names, and show them in the message, in their order.
+        """Store files as the user's own, in names that begin with `stem`, and show them in the message in their order.
 
         Returns what a message holds of each. What was stored before a failure is shown all the same; raises
         `StorageRefused` for it, naming what is still on the ComfyUI server.
@@ -12221,19 +12228,10 @@ class Chat:
         """
         if DATA_URI.match(reference):
             return await asyncio.to_thread(read_data_uri, reference)
-        from open_webui.models.files import Files
-        from open_webui.models.users import Users
         from open_webui.storage.provider import Storage
-        from open_webui.utils.access_control.files import has_access_to_file
 
-        match = FILE_REFERENCE.fullmatch(reference.strip())
-        user = await Users.get_user_by_id(self._user_id)
-        item = await Files.get_file_by_id(match[1]) if match and user else None
-        allowed = False
-        if item is not None:
-            allowed = item.user_id == user.id or user.role == "admin"  # as for Open WebUI itself
-            allowed = allowed or await has_access_to_file(item.id, "read", user)
-        if item is None or not allowed:
+        item = await self._readable_file(reference)
+        if item is None:
             raise BadArgument(
                 f'There is no file "{shortened(reference)}".',
                 'Give a picture\'s number in this chat, "last", or the id or URL of one of its files.',
@@ -12252,12 +12250,25 @@ class Chat:
         except Exception:  # whatever the storage provider raises
             raise BadArgument(f'The file "{item.filename}" is no longer in the storage of Open WebUI.') from None
 
+    async def _readable_file(self, reference: str) -> Any:
+        """Open WebUI's record of a file, by its id or address; None where there is none that the user may read."""
+        from open_webui.models.files import Files
+        from open_webui.models.users import Users
+        from open_webui.utils.access_control.files import has_access_to_file
+
+        match = FILE_REFERENCE.fullmatch(reference.strip())
+        user = await Users.get_user_by_id(self._user_id)
+        item = await Files.get_file_by_id(match[1]) if match and user else None
+        if item is None or item.user_id == user.id or user.role == "admin":  # as for Open WebUI itself
+            return item
+        return item if await has_access_to_file(item.id, "read", user) else None
+
     async def attached_workflow(self) -> Entry:
         """The newest workflow among the files that the user attached to this chat: inside a picture that ComfyUI made,
         or as a JSON file.
 
-        Raises `UnknownWorkflow` when nothing is attached, and `WorkflowRefused` or its kin when none is in what is
-        attached.
+        Raises `UnknownWorkflow` when nothing is attached; when none of what is attached holds a workflow, the error of
+        the newest file.
         """
         refusal: ComfyUIError | None = None
         for reference in (await self._attachments())[:ATTACHMENTS]:
@@ -12954,8 +12965,8 @@ async def keep_and_report(chat: Chat, settings: Settings, made: RunResult, stem:
     files = await chat.keep(made.products, stem)
     result, text = report(made, files, chat.shown, await chat.numbers(files))
     if settings.show_to_model and chat.seen_by_model:
-        pictures = [product.data for product in made.products if product.size][:MOST_COPIES]
-        copies = [await asyncio.to_thread(small_copy, data) for data in pictures]
+        pictures = [product.data for product in made.products if product.size]
+        copies = [await asyncio.to_thread(small_copy, data) for data in pictures[:MOST_COPIES]]
         result["copies"] = [copy for copy in copies if copy]
     return result, text
 
@@ -13008,9 +13019,13 @@ def _done_text(made: RunResult) -> str:
 
 def _picture(item: Mapping[str, Any], numbers: Mapping[str, int]) -> dict[str, Any]:
     """A picture for the model: {"number": 3, "id": "5f0c...", "url": "..."}, the number only where it is known."""
-    address = {"id": item["id"], "url": item["url"]}
+    picture: dict[str, Any] = {}
     number = numbers.get(item["id"])
-    return {"number": number, **address} if number else address
+    if number:
+        picture["number"] = number
+    picture["id"] = item["id"]
+    picture["url"] = item["url"]
+    return picture
 
 
 def _players(others: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -13116,7 +13131,9 @@ def _status_line(name: str, status: ServerStatus, fault: str) -> str:
     queue = status.queue
     if queue:
         load = f"{len(queue.running)} running and {len(queue.pending)} waiting"
-        said.append(f"{load}, {status.mine} of them yours" if status.mine else load)
+        if status.mine:
+            load += f", {status.mine} of them yours"
+        said.append(load)
     if status.stats:
         said += [_memory_line(device) for device in status.stats.devices]
     pace = status.record.pace()
@@ -13918,8 +13935,7 @@ async def command_convert(options: argparse.Namespace) -> int:
         stem = source.name.removesuffix(".json").removesuffix(".ui")
         target = (folder or source.parent) / f"{stem}.api.json"
         try:
-            saved = json.loads(await asyncio.to_thread(source.read_text, encoding="utf-8"))
-            graph = convert(saved, definitions)
+            graph = convert(await _read_json(source), definitions)
         except (ComfyUIError, OSError, ValueError, RecursionError) as error:
             reason = f"{error.message} {error.hint}" if isinstance(error, ComfyUIError) else str(error)
             print(f"{source}: {reason}", file=sys.stderr)
@@ -13948,10 +13964,16 @@ async def _read_object_info(path: Path) -> dict[str, Any]:
     """What `/object_info` answered, out of a file. Raises `BadArgument`."""
     answer = None
     with contextlib.suppress(ValueError):
-        answer = json.loads(await asyncio.to_thread(path.read_text, encoding="utf-8"))
+        answer = await _read_json(path)
     if not isinstance(answer, dict):
         raise BadArgument(f'"{path}" holds no node definitions.', "Give what /object_info answers.")
     return answer
+
+
+async def _read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises `OSError`, and `ValueError` where it is not valid JSON."""
+    text = await asyncio.to_thread(path.read_text, encoding="utf-8")
+    return json.loads(text)
 
 
 # `install`: this very file, put into a running Open WebUI.

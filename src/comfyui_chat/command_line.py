@@ -214,8 +214,7 @@ async def command_convert(options: argparse.Namespace) -> int:
         stem = source.name.removesuffix(".json").removesuffix(".ui")
         target = (folder or source.parent) / f"{stem}.api.json"
         try:
-            saved = json.loads(await asyncio.to_thread(source.read_text, encoding="utf-8"))
-            graph = convert(saved, definitions)
+            graph = convert(await _read_json(source), definitions)
         except (ComfyUIError, OSError, ValueError, RecursionError) as error:
             reason = f"{error.message} {error.hint}" if isinstance(error, ComfyUIError) else str(error)
             print(f"{source}: {reason}", file=sys.stderr)
@@ -244,10 +243,16 @@ async def _read_object_info(path: Path) -> dict[str, Any]:
     """What `/object_info` answered, out of a file. Raises `BadArgument`."""
     answer = None
     with contextlib.suppress(ValueError):
-        answer = json.loads(await asyncio.to_thread(path.read_text, encoding="utf-8"))
+        answer = await _read_json(path)
     if not isinstance(answer, dict):
         raise BadArgument(f'"{path}" holds no node definitions.', "Give what /object_info answers.")
     return answer
+
+
+async def _read_json(path: Path) -> Any:
+    """What a JSON file holds. Raises `OSError`, and `ValueError` where it is not valid JSON."""
+    text = await asyncio.to_thread(path.read_text, encoding="utf-8")
+    return json.loads(text)
 
 
 # `install`: this very file, put into a running Open WebUI.

@@ -48,7 +48,7 @@ async def check(comfy: StandIn, shelf: Shelf, job_id: str = "", cancel: bool = F
 # --- the wait ---
 
 
-async def test_a_wait_that_is_over_is_no_failure_and_tells_the_id_and_what_to_do(comfy: StandIn) -> None:
+async def test_a_wait_that_is_over_is_not_a_failure_and_tells_the_id_and_what_to_do(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 1
     with pytest.raises(tool.StillRunning) as still:
         await make(comfy, wish=tool.Request("a fox"), limits=tool.Limits(wait_seconds=0.2), timing=QUICKER)
@@ -90,19 +90,19 @@ async def test_nobody_but_the_user_who_started_it_finds_a_job(comfy: StandIn, us
         await done(comfy, job_id)
 
 
-async def test_a_job_of_comfyuis_own_page_is_nobodys(comfy: StandIn) -> None:
+async def test_a_job_of_comfyuis_own_page_belongs_to_nobody(comfy: StandIn) -> None:
     job_id = await comfy.post(comfy.example_graph())
     with pytest.raises(tool.UnknownJob):
         await tool.find_job(fleet(comfy), job_id)
 
 
-async def test_a_signature_that_is_no_text_is_nobodys(comfy: StandIn) -> None:
+async def test_a_signature_that_is_not_proper_text_finds_no_job(comfy: StandIn) -> None:
     with pytest.raises(tool.UnknownJob):
         await tool.find_job(fleet(comfy), f"{uuid.uuid4()}.\ud800")
 
 
 @pytest.mark.parametrize("job_id", ["fox", "../../history", "1234", "x" * 10_000, "' or 1=1"])
-async def test_what_is_no_id_is_said_to_be_none(comfy: StandIn, job_id: str) -> None:
+async def test_what_is_not_an_id_is_refused_as_such(comfy: StandIn, job_id: str) -> None:
     with pytest.raises(tool.BadArgument, match="job_id"):
         await tool.find_job(fleet(comfy), job_id)
     assert not comfy.requests

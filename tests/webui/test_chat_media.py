@@ -65,7 +65,7 @@ async def test_a_program_without_a_chat_has_the_pictures_that_it_sends() -> None
     assert await references(*said) == [PIXEL, FOX]
 
 
-async def test_what_open_webui_shows_the_model_of_a_tool_is_no_picture_of_the_user() -> None:
+async def test_what_open_webui_shows_the_model_of_a_tool_is_not_a_picture_of_the_user() -> None:
     shown = user(PIXEL, text="Here are the images from the tool results above. Please analyze them.")
     assert await references(user(FOX), shown) == [FOX]
 
@@ -153,7 +153,7 @@ async def test_what_was_just_stored_with_a_message_is_in_the_chat(rows: dict[str
     assert await chat.numbers([file_item(OWL)]) == {OWL: 2}
 
 
-async def test_a_video_that_an_answer_shows_as_a_picture_is_none(rows: dict[str, dict[str, Any]]) -> None:
+async def test_a_video_that_an_answer_shows_as_a_picture_is_still_a_video(rows: dict[str, dict[str, Any]]) -> None:
     video = {"type": "file", "id": OWL, "content_type": "video/mp4"}
     shown = f"Here it is: ![clip](/api/v1/files/{OWL}/content) from ![photo](/api/v1/files/{FOX}/content)"
     rows["q"] = {"role": "user", "files": [file_item(FOX)]}
@@ -172,6 +172,6 @@ async def test_a_mask_is_one_picture() -> None:
         await chat.mask(["1", "2"], tool.InputFile(b"", "png"))
 
 
-async def test_what_is_no_picture_is_told_by_the_name_of_its_argument() -> None:
+async def test_what_does_not_name_a_picture_is_refused_by_the_name_of_its_argument() -> None:
     with pytest.raises(tool.BadArgument, match="The argument image is"):
         await tool.Chat().input_files(True, name="image")

@@ -141,5 +141,5 @@ def test_a_preview_is_shrunk_to_a_small_jpeg(data: bytes) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"GIF89a", b"<svg/>", jpeg()[:100], b"\x89PNG\r\n\x1a\n" + b"\0" * 50])
-def test_a_preview_that_is_no_picture_is_left_out(data: bytes) -> None:
+def test_a_preview_that_is_not_a_picture_is_left_out(data: bytes) -> None:
     assert tool.shrink_preview(data) is None

@@ -34,19 +34,19 @@ CARDS = [
 ]
 
 
-async def standings_of(*endpoints: tool.Endpoint, owner: tool.Owner | None = None) -> list[tool.ServerStatus]:
+async def statuses_of(*endpoints: tool.Endpoint, owner: tool.Owner | None = None) -> list[tool.ServerStatus]:
     return await tool.Fleet(endpoints, owner=owner or tool.Owner()).statuses()
 
 
 async def survey(*servers: StandIn | str) -> list[tool.ServerStatus]:
     urls = [server if isinstance(server, str) else server.url for server in servers]
-    return await standings_of(*(tool.Endpoint(url, label=f"Number {i}") for i, url in enumerate(urls, 1)))
+    return await statuses_of(*(tool.Endpoint(url, label=f"Number {i}") for i, url in enumerate(urls, 1)))
 
 
-def record_of(standing: tool.ServerStatus, **values: Any) -> tool.Record:
+def record_of(server_status: tool.ServerStatus, **values: Any) -> tool.Record:
     for name, value in values.items():
-        setattr(standing.record, name, value)
-    return standing.record
+        setattr(server_status.record, name, value)
+    return server_status.record
 
 
 # --- what a server tells of itself ---
@@ -82,13 +82,13 @@ def test_what_is_missing_or_strange_among_the_devices_is_left_out(
 
 
 @pytest.mark.parametrize("answer", [{}, {"system": None}, {"system": ["linux"]}])
-async def test_what_answers_in_another_shape_is_no_comfyui(answer: Any) -> None:
+async def test_what_answers_in_another_shape_is_not_comfyui(answer: Any) -> None:
     async def give(_: web.Request) -> web.Response:
         return web.json_response(answer)
 
     async with serving("/system_stats", give) as url:
-        (standing,) = await survey(url)
-    assert (standing.health, standing.stats) == ("unexpected answer", None)
+        (server_status,) = await survey(url)
+    assert (server_status.health, server_status.stats) == ("unexpected answer", None)
 
 
 # --- health ---
@@ -100,16 +100,16 @@ async def test_a_server_with_an_empty_queue_is_ready_and_one_with_jobs_busy(comf
         for _ in range(3):
             await other.post(other.example_graph())
         await other.until_held()
-        standings = await survey(comfy, other)
+        statuses = await survey(comfy, other)
         other.release()
-    assert [standing.health for standing in standings] == ["ready", "busy"]
-    _, text = tool.status_report(standings, admin=False)
+    assert [server_status.health for server_status in statuses] == ["ready", "busy"]
+    _, text = tool.status_report(statuses, admin=False)
     assert text == "2 of 2 servers ready · 3 in the queue"
 
 
 async def test_a_server_that_does_not_answer_is_a_line_and_no_error(comfy: StandIn) -> None:
-    standings = await survey("http://127.0.0.1:9", comfy)
-    result, text = tool.status_report(standings, admin=False)
+    statuses = await survey("http://127.0.0.1:9", comfy)
+    result, text = tool.status_report(statuses, admin=False)
     assert [server["health"] for server in result["servers"]] == ["unreachable", "ready"]
     assert result["servers"][0]["last_fault"] == "ComfyUI at Number 1 does not answer (connection refused)."
     assert result["summary"].splitlines()[0].startswith("Number 1: unreachable; ComfyUI at Number 1 does not answer")
@@ -118,17 +118,17 @@ async def test_a_server_that_does_not_answer_is_a_line_and_no_error(comfy: Stand
 
 async def test_a_server_that_wants_another_key_is_said_to() -> None:
     async with StandIn(api_key="s3cret") as comfy:
-        (standing,) = await standings_of(tool.Endpoint(comfy.url, "wrong-key-of-mine"))
-        result, text = tool.status_report([standing], admin=True)
-    assert (standing.health, text) == ("access refused", "ComfyUI: access refused")
+        (server_status,) = await statuses_of(tool.Endpoint(comfy.url, "wrong-key-of-mine"))
+        result, text = tool.status_report([server_status], admin=True)
+    assert (server_status.health, text) == ("access refused", "ComfyUI: access refused")
     assert "wrong-key-of-mine" not in json.dumps(result)
 
 
 async def test_a_server_that_failed_is_resting_until_it_is_tried_again(comfy: StandIn) -> None:
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
         server.record.rest("It lost a job.")
-    (standing,) = await survey(comfy)
-    result, _ = tool.status_report([standing], admin=False)
+    (server_status,) = await survey(comfy)
+    result, _ = tool.status_report([server_status], admin=False)
     assert result["servers"][0]["health"] == "resting"
     assert result["servers"][0]["last_fault"] == "It lost a job (0 s ago)"
 
@@ -136,8 +136,8 @@ async def test_a_server_that_failed_is_resting_until_it_is_tried_again(comfy: St
 async def test_of_guesses_at_the_address_the_one_that_answers_is_told_of(comfy: StandIn) -> None:
     urls = ("http://127.0.0.1:9", comfy.url, "http://127.0.0.1:7")
     guesses = [tool.Endpoint(url, guessed=True) for url in urls]
-    assert [standing.endpoint.url for standing in await standings_of(*guesses)] == [comfy.url]
-    assert [standing.health for standing in await standings_of(guesses[0], guesses[2])] == ["unreachable"] * 2
+    assert [server_status.endpoint.url for server_status in await statuses_of(*guesses)] == [comfy.url]
+    assert [server_status.health for server_status in await statuses_of(guesses[0], guesses[2])] == ["unreachable"] * 2
 
 
 async def test_slow_servers_are_asked_side_by_side_and_each_a_short_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -149,16 +149,16 @@ async def test_slow_servers_are_asked_side_by_side_and_each_a_short_time(monkeyp
 
     async with serving("/{path:.*}", hang) as url:
         began = time.monotonic()
-        standings = await survey(*(f"{url}/{number}" for number in range(10)))
+        statuses = await survey(*(f"{url}/{number}" for number in range(10)))
         took = time.monotonic() - began
-    assert {standing.health for standing in standings} == {"unreachable"}
+    assert {server_status.health for server_status in statuses} == {"unreachable"}
     assert took < 5, "one after the other they take ten seconds"
 
 
 async def test_what_a_half_dead_server_tells_of_itself_is_told(comfy: StandIn) -> None:
     comfy.misbehave.status_for = {"/queue": 502}
-    (standing,) = await survey(comfy)
-    result, _ = tool.status_report([standing], admin=False)
+    (server_status,) = await survey(comfy)
+    result, _ = tool.status_report([server_status], admin=False)
     (server,) = result["servers"]
     assert (server["health"], server["version"], "queue" in server) == ("unreachable", comfy.facts.version, False)
 
@@ -174,9 +174,9 @@ async def test_the_callers_jobs_are_counted_among_those_in_the_queue(comfy: Stan
         extra_data = {"comfyui_tool": {"mark": owner.mark(prompt_id)}}
         await comfy.post(comfy.example_graph(), prompt_id=prompt_id, extra_data=extra_data)
     await comfy.until_held()
-    (standing,) = await standings_of(tool.Endpoint(comfy.url), owner=me)
+    (server_status,) = await statuses_of(tool.Endpoint(comfy.url), owner=me)
     comfy.release()
-    result, text = tool.status_report([standing], admin=False)
+    result, text = tool.status_report([server_status], admin=False)
     assert result["servers"][0]["queue"] == {"running": 1, "pending": 2}
     assert result["servers"][0]["your_jobs"] == 2
     assert "1 running and 2 waiting, 2 of them yours" in result["summary"]
@@ -188,9 +188,9 @@ async def test_the_callers_jobs_are_counted_among_those_in_the_queue(comfy: Stan
 
 async def test_a_user_gets_words_and_a_model_numbers(comfy: StandIn) -> None:
     comfy.devices = CARDS
-    (standing,) = await survey(comfy)
-    record_of(standing, done=2, run_seconds=25.0)
-    result, _ = tool.status_report([standing], admin=False)
+    (server_status,) = await survey(comfy)
+    record_of(server_status, done=2, run_seconds=25.0)
+    result, _ = tool.status_report([server_status], admin=False)
     version = comfy.facts.version
     assert result["servers"] == [
         {
@@ -213,10 +213,10 @@ async def test_a_user_gets_words_and_a_model_numbers(comfy: StandIn) -> None:
 
 
 async def test_only_administrators_get_addresses_and_metrics(comfy: StandIn) -> None:
-    standings = await standings_of(tool.Endpoint(comfy.url), tool.Endpoint("http://127.0.0.1:9/secret"))
-    record_of(standings[0], runs=4, done=2, failed=1, lost=1, run_seconds=25.0, bytes=3 * 2**19, sockets=1)
-    plain, _ = tool.status_report(standings, admin=False)
-    whole, _ = tool.status_report(standings, admin=True)
+    statuses = await statuses_of(tool.Endpoint(comfy.url), tool.Endpoint("http://127.0.0.1:9/secret"))
+    record_of(statuses[0], runs=4, done=2, failed=1, lost=1, run_seconds=25.0, bytes=3 * 2**19, sockets=1)
+    plain, _ = tool.status_report(statuses, admin=False)
+    whole, _ = tool.status_report(statuses, admin=True)
     assert "127.0.0.1" not in json.dumps(plain)
     assert "secret" not in json.dumps(plain)
     assert "main.py" not in json.dumps(whole), "how the server was started is nobody's business"
@@ -233,9 +233,9 @@ async def test_only_administrators_get_addresses_and_metrics(comfy: StandIn) -> 
 
 
 async def test_a_fault_is_told_without_any_address(comfy: StandIn) -> None:
-    (standing,) = await survey(comfy)
+    (server_status,) = await survey(comfy)
     host = comfy.url.removeprefix("http://")
-    standing.record.rest(f"{comfy.url}/queue sends on to https://login.example, says {host}.")
-    result, _ = tool.status_report([standing], admin=False)
+    server_status.record.rest(f"{comfy.url}/queue sends on to https://login.example, says {host}.")
+    result, _ = tool.status_report([server_status], admin=False)
     fault = "Number 1 sends on to Number 1, says Number 1 (0 s ago)"
     assert result["servers"][0]["last_fault"] == fault

@@ -3,12 +3,12 @@
 A `Chat` is made for each call of what Open WebUI hands to a tool. Every call runs inside `answer`, which leaves the
 message in order whatever happens. `keep` stores what was made as the user's own files and shows it; `kept` finds it
 again. `media` lists what stands in the chat (webui/messages.py says how it is read); `input_files`, `mask`, `offers`
-and `attached_workflow` give out of it what a call works on. The rest reads Open WebUI's own settings.
+and `attached_workflow` take from it what a call works on. The rest reads Open WebUI's own settings.
 
 There are three kinds of chats. A saved one is in the database, with all its messages and their files. A temporary one
 ("local:...", since Open WebUI 0.11 "temporary:...") is not, and the messages of a channel ("channel:...") are not read:
-what was made in these two, this process remembers in `ELSEWHERE`. A preview could not be taken away again in channels,
-and since 0.12 in temporary chats, so there is none. Facts are those of Open WebUI 0.9.6 to 0.12.4.
+what was made in these two is remembered by this process, in `ELSEWHERE`. A preview could not be taken away again in
+channels, and since 0.12 in temporary chats, so there is none. Facts are those of Open WebUI 0.9.6 to 0.12.4.
 """
 
 import asyncio
@@ -194,7 +194,7 @@ class Chat:
     # What was made: stored as the user's files, and shown in the message.
 
     async def keep(self, products: Sequence[OutputFile], stem: str) -> list[dict[str, Any]]:
-        """Store files as the user's own, under telling names, and show them in the message, in their order.
+        """Store files as the user's own, in names that begin with `stem`, and show them in the message in their order.
 
         Returns what a message holds of each. What was stored before a failure is shown all the same; raises
         `StorageRefused` for it, naming what is still on the ComfyUI server.
@@ -444,19 +444,10 @@ class Chat:
         """
         if DATA_URI.match(reference):
             return await asyncio.to_thread(read_data_uri, reference)
-        from open_webui.models.files import Files
-        from open_webui.models.users import Users
         from open_webui.storage.provider import Storage
-        from open_webui.utils.access_control.files import has_access_to_file
 
-        match = FILE_REFERENCE.fullmatch(reference.strip())
-        user = await Users.get_user_by_id(self._user_id)
-        item = await Files.get_file_by_id(match[1]) if match and user else None
-        allowed = False
-        if item is not None:
-            allowed = item.user_id == user.id or user.role == "admin"  # as for Open WebUI itself
-            allowed = allowed or await has_access_to_file(item.id, "read", user)
-        if item is None or not allowed:
+        item = await self._readable_file(reference)
+        if item is None:
             raise BadArgument(
                 f'There is no file "{shortened(reference)}".',
                 'Give a picture\'s number in this chat, "last", or the id or URL of one of its files.',
@@ -475,12 +466,25 @@ class Chat:
         except Exception:  # whatever the storage provider raises
             raise BadArgument(f'The file "{item.filename}" is no longer in the storage of Open WebUI.') from None
 
+    async def _readable_file(self, reference: str) -> Any:
+        """Open WebUI's record of a file, by its id or address; None where there is none that the user may read."""
+        from open_webui.models.files import Files
+        from open_webui.models.users import Users
+        from open_webui.utils.access_control.files import has_access_to_file
+
+        match = FILE_REFERENCE.fullmatch(reference.strip())
+        user = await Users.get_user_by_id(self._user_id)
+        item = await Files.get_file_by_id(match[1]) if match and user else None
+        if item is None or item.user_id == user.id or user.role == "admin":  # as for Open WebUI itself
+            return item
+        return item if await has_access_to_file(item.id, "read", user) else None
+
     async def attached_workflow(self) -> Entry:
         """The newest workflow among the files that the user attached to this chat: inside a picture that ComfyUI made,
         or as a JSON file.
 
-        Raises `UnknownWorkflow` when nothing is attached, and `WorkflowRefused` or its kin when none is in what is
-        attached.
+        Raises `UnknownWorkflow` when nothing is attached; when none of what is attached holds a workflow, the error of
+        the newest file.
         """
         refusal: ComfyUIError | None = None
         for reference in (await self._attachments())[:ATTACHMENTS]:

@@ -148,9 +148,10 @@ def made_on_branch(
     """What was made on this branch of a chat that is not in the database, of all that is `remembered` of it. With which
     of several answers to one message the user went on, the results in the messages tell: these hold the ids."""
     told = " ".join(str(message.get("content")) for message in sent if message.get("role") != "user")
-    mentioned = {
-        key for key, message in remembered.items() if any(str(item.get("id")) in told for item in message.files)
-    }
+    mentioned = set()
+    for key, message in remembered.items():
+        if any(str(item.get("id")) in told for item in message.files):
+            mentioned.add(key)
     decided_turns = {remembered[key].turn for key in mentioned}
     turns = len(sent_pictures(sent))
     branch = []
@@ -171,15 +172,21 @@ def sent_pictures(sent: Sequence[Message]) -> list[list[dict[str, str]]]:
         if message.get("role") != "user":
             continue
         content = message.get("content")
-        parts = [part for part in content if isinstance(part, Mapping)] if isinstance(content, list) else []
-        if any(str(part.get("text", "")).startswith(TOOL_PICTURES) for part in parts):
-            continue
-        pictures = []
-        for part in parts:
-            url = part.get("image_url")
-            if isinstance(url, Mapping):
-                url = url.get("url")
-            if isinstance(url, str):
-                pictures.append({"type": "image", "url": url})
-        turns.append(pictures)
+        if not isinstance(content, list):
+            content = []
+        parts = [part for part in content if isinstance(part, Mapping)]
+        if not any(str(part.get("text", "")).startswith(TOOL_PICTURES) for part in parts):
+            turns.append(_pictures_in(parts))
     return turns
+
+
+def _pictures_in(parts: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
+    """The pictures among the parts of a message's content, as items of a message's files."""
+    pictures = []
+    for part in parts:
+        url = part.get("image_url")
+        if isinstance(url, Mapping):
+            url = url.get("url")
+        if isinstance(url, str):
+            pictures.append({"type": "image", "url": url})
+    return pictures

@@ -37,8 +37,8 @@ async def keep_and_report(chat: Chat, settings: Settings, made: RunResult, stem:
     files = await chat.keep(made.products, stem)
     result, text = report(made, files, chat.shown, await chat.numbers(files))
     if settings.show_to_model and chat.seen_by_model:
-        pictures = [product.data for product in made.products if product.size][:MOST_COPIES]
-        copies = [await asyncio.to_thread(small_copy, data) for data in pictures]
+        pictures = [product.data for product in made.products if product.size]
+        copies = [await asyncio.to_thread(small_copy, data) for data in pictures[:MOST_COPIES]]
         result["copies"] = [copy for copy in copies if copy]
     return result, text
 
@@ -91,9 +91,13 @@ def _done_text(made: RunResult) -> str:
 
 def _picture(item: Mapping[str, Any], numbers: Mapping[str, int]) -> dict[str, Any]:
     """A picture for the model: {"number": 3, "id": "5f0c...", "url": "..."}, the number only where it is known."""
-    address = {"id": item["id"], "url": item["url"]}
+    picture: dict[str, Any] = {}
     number = numbers.get(item["id"])
-    return {"number": number, **address} if number else address
+    if number:
+        picture["number"] = number
+    picture["id"] = item["id"]
+    picture["url"] = item["url"]
+    return picture
 
 
 def _players(others: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -199,7 +203,9 @@ def _status_line(name: str, status: ServerStatus, fault: str) -> str:
     queue = status.queue
     if queue:
         load = f"{len(queue.running)} running and {len(queue.pending)} waiting"
-        said.append(f"{load}, {status.mine} of them yours" if status.mine else load)
+        if status.mine:
+            load += f", {status.mine} of them yours"
+        said.append(load)
     if status.stats:
         said += [_memory_line(device) for device in status.stats.devices]
     pace = status.record.pace()
