@@ -96,9 +96,7 @@ def test_a_gif_loses_its_comment_and_goes_on_looping() -> None:
 # --- video and sound ---
 
 
-@pytest.mark.parametrize(
-    "name", ["clip.mp4", "sound.m4a", "clip.webm", "clip.mkv", "sound.flac", "sound.ogg", "sound.opus"]
-)
+@pytest.mark.parametrize("name", ["clip.mp4", "sound.m4a", "clip.webm", "clip.mkv", "sound.flac", "sound.opus"])
 def test_texts_of_a_real_file_are_overwritten_and_no_offset_moves(name: str) -> None:
     data = recorded(name)
     bare = without(data, tool.content_type_of(data, name)[0])
@@ -205,15 +203,14 @@ def ogg_page(flags: int, number: int, lengths: bytes, body: bytes) -> bytes:
     return page[:22] + struct.pack("<I", ogg_check_sum(page)) + page[26:]
 
 
-@pytest.mark.parametrize("name", ["sound.opus", "sound.ogg"])
-def test_the_pages_of_an_ogg_file_are_right_without_comments(name: str) -> None:
-    pages = ogg_pages(without(recorded(name), "audio/ogg"))
+def test_the_pages_of_an_opus_file_are_right_without_comments() -> None:
+    pages = ogg_pages(without(recorded("sound.opus"), "audio/ogg"))
     assert [struct.unpack("<I", page[22:26])[0] for page in pages] == [ogg_check_sum(page) for page in pages]
     body = pages[1][27 + pages[1][26] :]
-    assert body.startswith((b"OpusTags" + bytes(8), b"\x03vorbis" + bytes(8) + b"\1"))
+    assert body.startswith(b"OpusTags" + bytes(8))
 
 
-def test_comments_over_several_pages_of_an_ogg_file_are_found() -> None:
+def test_comments_over_several_pages_of_an_opus_file_are_found() -> None:
     comments = b"OpusTags" + struct.pack("<II", 0, 1) + SECRET.encode() * 60
     pages = [ogg_page(2, 0, b"\x13", b"OpusHead" + bytes(11))]
     pages.append(ogg_page(0, 1, b"\xff", comments[:255]))
@@ -224,16 +221,6 @@ def test_comments_over_several_pages_of_an_ogg_file_are_found() -> None:
     assert [struct.unpack("<I", page[22:26])[0] for page in bare] == [ogg_check_sum(page) for page in bare]
     assert b"".join(page[27 + page[26] :] for page in bare[1:4]) == b"OpusTags".ljust(len(comments), b"\0") + b"abc"
     assert (bare[0], bare[4]) == (pages[0], pages[4])
-
-
-@pytest.mark.parametrize("streamed", [False, True], ids=["whole", "written to a pipe"])
-def test_a_wav_file_keeps_its_sound_and_its_length_is_right(streamed: bool) -> None:
-    data = recorded("sound.wav")
-    data += b"id3 " + struct.pack("<I", 13) + SECRET.encode() + b" \0"
-    length = 0xFFFFFFFF if streamed else len(data) - 8
-    bare = without(data[:4] + struct.pack("<I", length) + data[8:], "audio/wav")
-    assert struct.unpack("<I", bare[4:8])[0] == (0xFFFFFFFF if streamed else len(bare) - 8)
-    assert bare.endswith(recorded("sound.wav")[recorded("sound.wav").index(b"data") :])
 
 
 # --- models, drawings and latents ---
@@ -271,7 +258,8 @@ def test_saved_latents_tell_nothing_any_more() -> None:
 # --- what stays as it is ---
 
 
-DAMAGED = {
+# Damaged, or of a format that no saver writes.
+NOT_STRIPPED = {
     "PNG": (MADE[:100], "image/png"),
     "JPEG": (PLAIN["JPEG"][:200], "image/jpeg"),
     "GIF": (frames("GIF")[:-20], "image/gif"),
@@ -281,16 +269,19 @@ DAMAGED = {
     "WebM": (recorded("clip.webm")[:-5], "video/webm"),
     "FLAC": (recorded("sound.flac")[:80], "audio/flac"),
     "MP3": (recorded("sound.mp3")[:40], "audio/mpeg"),
-    "Ogg": (recorded("sound.ogg")[:-9], "audio/ogg"),
+    "Opus": (recorded("sound.opus")[:-9], "audio/ogg"),
+    "Opus, two streams": (recorded("sound.opus") * 2, "audio/ogg"),
     "GLB": (glb({})[:22], "model/gltf-binary"),
     "GLB, deep": (glb({})[:12] + struct.pack("<I", 10**5) + b"JSON" + b"[" * 10**5, "model/gltf-binary"),
     "SVG": (b"<svg><metadata>", "image/svg+xml"),
+    "Vorbis": (recorded("sound.ogg"), "audio/ogg"),
+    "WAV": (recorded("sound.wav"), "audio/wav"),
     "AVI": (b"RIFF\0\0\0\0AVI LIST", "video/x-msvideo"),
     "a name only": (b"nothing", "video/mp4"),
 }
 
 
-@pytest.mark.parametrize(("data", "content_type"), DAMAGED.values(), ids=DAMAGED)
+@pytest.mark.parametrize(("data", "content_type"), NOT_STRIPPED.values(), ids=NOT_STRIPPED)
 def test_a_file_that_cannot_be_understood_stays_with_a_note(data: bytes, content_type: str) -> None:
     assert tool.delivered(data, content_type, BARE) == (data, content_type, ("its metadata could not be removed",))
 
