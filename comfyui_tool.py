@@ -5122,7 +5122,7 @@ def _harmless(line: str, place: int) -> bool:
 #
 # `content_type_of` answers ("image/png", Size(1024, 768), False), say. Pictures are opened by Pillow (`open_picture`),
 # which decodes only their heads. For other files `BEGINNINGS` lists how each kind begins; failing that, the ending of
-# the name tells. What a server or a browser says of a file is not asked. A `OutputFile` is a finished file and its type.
+# the name tells. What a server or a browser says of a file is not asked. An `OutputFile` is a finished file and its type.
 #
 # Files come from anybody, and Pillow's readers raise whatever they stumble over. So in `media/` every exception of
 # theirs is caught and becomes an error of this tool or a note, and formats that could do harm are not read.
@@ -5134,14 +5134,38 @@ MAX_INPUT_FILES = 16  # of a call
 
 # Content types: of what Pillow reads, by its names for the formats, and by the endings of names, where the operating
 # system's own table may lack them.
-PICTURE_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
-PICTURE_TYPES |= {"AVIF": "image/avif", "TIFF": "image/tiff", "BMP": "image/bmp", "MPO": "image/jpeg"}
-
-OTHER_TYPES = {"mp4": "video/mp4", "webm": "video/webm", "mp3": "audio/mpeg", "flac": "audio/flac", "opus": "audio/ogg"}
-OTHER_TYPES |= {"ogg": "audio/ogg", "wav": "audio/wav", "m4a": "audio/mp4", "mov": "video/quicktime"}
-OTHER_TYPES |= {"mkv": "video/x-matroska", "glb": "model/gltf-binary", "gltf": "model/gltf+json", "obj": "model/obj"}
-OTHER_TYPES |= {"stl": "model/stl", "ply": "model/ply", "svg": "image/svg+xml", "json": "application/json"}
-OTHER_TYPES |= {"txt": "text/plain", "md": "text/markdown", "latent": "application/octet-stream"}
+PICTURE_TYPES = {
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "AVIF": "image/avif",
+    "TIFF": "image/tiff",
+    "BMP": "image/bmp",
+}
+OTHER_TYPES = {
+    "mp4": "video/mp4",
+    "webm": "video/webm",
+    "mov": "video/quicktime",
+    "mkv": "video/x-matroska",
+    "mp3": "audio/mpeg",
+    "flac": "audio/flac",
+    "opus": "audio/ogg",
+    "ogg": "audio/ogg",
+    "wav": "audio/wav",
+    "m4a": "audio/mp4",
+    "glb": "model/gltf-binary",
+    "gltf": "model/gltf+json",
+    "obj": "model/obj",
+    "stl": "model/stl",
+    "ply": "model/ply",
+    "svg": "image/svg+xml",
+    "json": "application/json",
+    "txt": "text/plain",
+    "md": "text/markdown",
+    "latent": "application/octet-stream",
+}
 
 # How the files of a kind begin; the first match counts.
 BEGINNINGS = tuple(
@@ -5175,7 +5199,6 @@ NOT_READ = {"BUFR", "EPS", "FITS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG",
 # Formats whose further pictures are as good as the first. In others they only go with it, as in a phone's MPO.
 PAGED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF", "FLI")
 
-
 # EXIF's tag for how a picture is turned, and the values of it that ask for turning; 1 is upright.
 ORIENTATION = 0x0112
 TURNED = range(2, 9)
@@ -5191,23 +5214,32 @@ def content_type_of(data: bytes, name: str) -> tuple[str, Size | None, bool]:
     with contextlib.suppress(Exception), open_picture(data, PICTURE_TYPES) as image:
         return PICTURE_TYPES[str(image.format)], Size(*image.size), is_paged(image)
     ending = name.rpartition(".")[2].lower()
-    start = data[behind_id3(data) :][:80]
-    kind = next((kind for begins, kind in BEGINNINGS if begins.match(start)), "")
+    kind = _type_by_beginning(data)
     if kind == "video/mp4" and ending == "m4a":  # most programs give both the same brand
         kind = "audio/mp4"
-    if not kind and data.startswith(b"ID3"):
-        kind = "audio/mpeg"
-    if not kind and is_drawing(data):
-        kind = "image/svg+xml"
-    kind = kind or OTHER_TYPES.get(ending) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    if not kind:
+        kind = OTHER_TYPES.get(ending) or mimetypes.guess_type(name)[0] or "application/octet-stream"
     return kind, None, kind.startswith("video/")
+
+
+def _type_by_beginning(data: bytes) -> str:
+    """The content type of a file that is not a picture, "" where its first bytes do not tell it."""
+    start = data[behind_id3(data) :][:80]
+    for beginning, kind in BEGINNINGS:
+        if beginning.match(start):
+            return kind
+    if data.startswith(b"ID3"):
+        return "audio/mpeg"
+    return "image/svg+xml" if is_drawing(data) else ""
 
 
 def open_picture(data: bytes, formats: Iterable[str] = ()) -> Image.Image:
     """A picture of which only the head is decoded, in one of Pillow's `formats`, or in any that is read when there are
     none. May raise any exception."""
     Image.init()
-    names = [kind for kind in Image.OPEN if kind not in NOT_READ and (not formats or kind in formats)]
+    names = [kind for kind in Image.OPEN if kind not in NOT_READ]
+    if formats:
+        names = [kind for kind in names if kind in formats]
     return Image.open(io.BytesIO(data), formats=names)
 
 
@@ -5221,21 +5253,31 @@ def is_paged(image: Image.Image) -> bool:
 def is_drawing(data: bytes) -> bool:
     """Whether a file is a drawing (SVG)."""
     head = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    return head.startswith(b"<") and not head.startswith((b"<html", b"<!doctype html")) and b"<svg" in head
+    is_page = head.startswith((b"<html", b"<!doctype html"))
+    return head.startswith(b"<") and b"<svg" in head and not is_page
 
 
 def behind_id3(data: bytes) -> int:
-    """The place behind the ID3 tags that a file begins with, 0 when it has none."""
+    """The place behind the ID3 tags that a file begins with, 0 when it has none.
+
+    A tag is a head (10 bytes: "ID3", version, flags, and the length in 4 bytes of 7 bits each), the content and, if a
+    flag says so, a foot (10 bytes).
+    """
     at = 0
     for _ in range(8):  # there is rarely a second one
-        if data[at : at + 3] != b"ID3" or len(data) < at + 10:
+        head = data[at : at + 10]
+        if head[:3] != b"ID3" or len(head) < 10:
             break
-        length = functools.reduce(lambda total, byte: total << 7 | byte & 0x7F, data[at + 6 : at + 10], 0)
-        at += 10 + length + (10 if data[at + 5] & 0x10 else 0)
+        length = 0
+        for byte in head[6:]:
+            length = length << 7 | byte & 0x7F
+        at += 10 + length
+        if head[5] & 0x10:
+            at += 10
     return at
 
 
-# Where a content type is not called as its files end.
+# How files end whose content type has another name for it: image/jpeg, say.
 USUAL_ENDINGS = {"jpeg": "jpg", "plain": "txt", "svg+xml": "svg"}
 
 
@@ -5253,8 +5295,9 @@ class OutputFile:
     @property
     def ending(self) -> str:
         """How the name of such a file ends, without the dot: "png". It is "bin" where nothing sensible is known."""
-        kind = self.content_type.rpartition("/")[2]
-        ending = self.source.rpartition(".")[2].lower() if self.size is None and "." in self.source else kind
+        ending = self.content_type.rpartition("/")[2]
+        if self.size is None and "." in self.source:
+            ending = self.source.rpartition(".")[2].lower()
         ending = USUAL_ENDINGS.get(ending, ending)
         return ending if re.fullmatch(r"[a-z0-9]{1,8}", ending) else "bin"
 
@@ -5329,28 +5372,42 @@ def read_still(data: bytes, name: str) -> InputFile:
     with _reading(data, name) as image:
         ending = ENDINGS.get(str(image.format), "")
         if ending == "jpg" and image.mode in PLAIN_MODES and orientation_of(image) == 1:
-            size = Size(*image.size)
-            image.draft(image.mode, (1, 1))  # decodes at an eighth of the size, and reads all of the file all the same
-            image.load()
-            return InputFile(data, ending, size, False)
-        count = int(getattr(image, "n_frames", 1)) if is_paged(image) else 1
+            return _plain_jpeg(image, data)
+        page_count = int(getattr(image, "n_frames", 1)) if is_paged(image) else 1
         image.load()
         _check_bounds(image, name)  # some formats tell their size only now
         transparent = _is_see_through(image)
-        hidden = transparent and image.mode in ("1", "L", "RGB")  # a colour stands for nothing, but ComfyUI shows it
-        if ending and image.mode in PLAIN_MODES and orientation_of(image) == count == 1 and not hidden:
+        is_plain = ending and image.mode in PLAIN_MODES and orientation_of(image) == 1 and page_count == 1
+        # Where one colour stands for nothing, ComfyUI shows it.
+        is_hidden_colour = transparent and image.mode in ("1", "L", "RGB")
+        if is_plain and not is_hidden_colour:
             return InputFile(data, ending, Size(*image.size), transparent)
-        notes = (f"only the first of {count} pictures in it is used",) if count > 1 else ()
-        turn_upright(image)
-        # A JPEG gets here if it was turned, or has EXIF data that ComfyUI would fail on.
-        if ending == "jpg" and image.mode in ("L", "RGB"):
-            profile = image.info.get("icc_profile")
-            encoded = encode(image, "JPEG", quality=95, subsampling="4:4:4", icc_profile=profile)
-            return InputFile(encoded, ending, Size(*image.size), False, notes)
-        profile = rgb_profile(image)
-        plain = plain_picture(image)
-        encoded = encode(plain, "PNG", compress_level=1, icc_profile=profile)
-        return InputFile(encoded, "png", Size(*plain.size), transparent, notes)
+        notes: tuple[str, ...] = ()
+        if page_count > 1:
+            notes = (f"only the first of {page_count} pictures in it is used",)
+        return _encoded_anew(image, transparent, notes)
+
+
+def _plain_jpeg(image: Image.Image, data: bytes) -> InputFile:
+    """A JPEG as it is, decoded at an eighth of its size, for which all of the file is read all the same."""
+    size = Size(*image.size)
+    image.draft(image.mode, (1, 1))
+    image.load()
+    return InputFile(data, "jpg", size)
+
+
+def _encoded_anew(image: Image.Image, transparent: bool, notes: tuple[str, ...]) -> InputFile:
+    """A decoded picture upright and with 8 bits a channel: a JPEG as a JPEG, all else as a PNG."""
+    turn_upright(image)
+    # A JPEG gets here if it was turned, or has EXIF data that ComfyUI would fail on.
+    if ENDINGS.get(str(image.format)) == "jpg" and image.mode in ("L", "RGB"):
+        profile = image.info.get("icc_profile")
+        encoded = encode(image, "JPEG", quality=95, subsampling="4:4:4", icc_profile=profile)
+        return InputFile(encoded, "jpg", Size(*image.size), False, notes)
+    profile = rgb_profile(image)
+    plain = plain_picture(image)
+    encoded = encode(plain, "PNG", compress_level=1, icc_profile=profile)
+    return InputFile(encoded, "png", Size(*plain.size), transparent, notes)
 
 
 # Opening a picture within bounds, and the errors for what cannot be opened.
@@ -5379,10 +5436,10 @@ def _check_bounds(image: Image.Image, name: str) -> None:
         raise _too_large(name, f"{size} pixels")
 
 
-def _too_large(name: str, found: str) -> LimitExceeded:
-    """The error for a picture that is too large, with what was found of it."""
+def _too_large(name: str, what_it_has: str) -> LimitExceeded:
+    """The error for a picture that is too large: it has "9000x9000 pixels", say."""
     return LimitExceeded(
-        f'The picture "{shortened(name)}" has {found}.',
+        f'The picture "{shortened(name)}" has {what_it_has}.',
         f"Give one of at most {MAX_INPUT_MEGAPIXELS:g} megapixels and {MAX_INPUT_SIDE} pixels a side.",
     )
 
@@ -5390,11 +5447,15 @@ def _too_large(name: str, found: str) -> LimitExceeded:
 def _unreadable(data: bytes, name: str) -> BadArgument:
     """The error for a file that Pillow cannot read: a drawing, a damaged picture, or none at all."""
     if is_drawing(data):
-        return BadArgument(f'"{shortened(name)}" is a drawing (SVG), no picture of pixels.', "Export it as PNG first.")
-    if content_type_of(data, "")[0] in {kind for name, kind in PICTURE_TYPES.items() if name in Image.OPEN}:
-        return BadArgument(f'The picture "{shortened(name)}" ends too early or is damaged.', "Save or send it anew.")
+        return BadArgument(
+            f'"{shortened(name)}" is a drawing (SVG), not a picture made of pixels.', "Export it as PNG first."
+        )
+    readable_types = {content_type for kind, content_type in PICTURE_TYPES.items() if kind in Image.OPEN}
+    if content_type_of(data, "")[0] in readable_types:
+        return BadArgument(f'The picture "{shortened(name)}" ends too early or is damaged.', "Save or send it again.")
     return BadArgument(
-        f'"{shortened(name)}" is no picture that can be read.', "Pictures may be PNG, JPEG, WebP, GIF, TIFF or AVIF."
+        f'"{shortened(name)}" is not a picture that can be read.',
+        "Pictures may be PNG, JPEG, WebP, GIF, TIFF or AVIF.",
     )
 
 
@@ -5431,11 +5492,13 @@ def _mask_in(picture: Image.Image) -> Image.Image:
         return brightest
     alpha = picture.getchannel("A")
     half = _brightest(alpha) / 2
-    drawn = alpha.point([255 * (value >= half) for value in range(256)])  # without the soft edges
-    if max(ImageStat.Stat(colours, drawn).stddev) < ONE_COLOUR:
+    strokes = alpha.point([255 if value >= half else 0 for value in range(256)])  # without their soft edges
+    has_one_colour = max(ImageStat.Stat(colours, strokes).stddev) < ONE_COLOUR
+    if has_one_colour:
         return alpha
     darkest = ImageChops.darker(ImageChops.darker(red, green), blue)
-    if ImageStat.Stat(ImageChops.subtract(brightest, darkest), drawn).mean[0] < GREY:
+    colourfulness = ImageStat.Stat(ImageChops.subtract(brightest, darkest), strokes)
+    if colourfulness.mean[0] < GREY:
         return ImageChops.multiply(brightest, alpha)
     return ImageChops.invert(alpha)
 
@@ -5455,7 +5518,8 @@ def with_mask(still: InputFile, mask: Image.Image) -> InputFile:
     with _reading(still.data, "picture") as image:
         image.load()
         image.info.pop("transparency", None)
-        picture, profile = image.convert("RGB"), rgb_profile(image)
+        picture = image.convert("RGB")
+        profile = rgb_profile(image)
     picture.putalpha(ImageChops.invert(mask))
     encoded = encode(picture, "PNG", compress_level=1, icc_profile=profile)
     return InputFile(encoded, "png", still.size, _brightest(mask) > 0, still.notes + notes)
@@ -5471,12 +5535,13 @@ def mask_file(mask: Image.Image, size: Size) -> InputFile:
 
 def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]]:
     """The mask in mode L and this size, with a note if its size was another."""
-    mask, own = mask.convert("L"), Size(*mask.size)
-    if own == size:
+    mask_size = Size(*mask.size)
+    mask = mask.convert("L")
+    if mask_size == size:
         return mask, ()
     # Bilinear, since that adds no rings around hard edges.
     scaled = mask.resize((size.width, size.height), Image.Resampling.BILINEAR)
-    return scaled, (f"the mask of {own} was scaled to {size}",)
+    return scaled, (f"the mask of {mask_size} was scaled to {size}",)
 
 
 # Small pictures to look at.
@@ -5521,10 +5586,10 @@ def orientation_of(image: Image.Image) -> int:
     """EXIF's orientation: 1 for upright, 2 to 8 for turned, 0 when the EXIF data cannot be read. A picture that holds
     its EXIF data at its end is decoded for it."""
     try:
-        found = image.getexif().get(ORIENTATION, 1)
+        orientation = image.getexif().get(ORIENTATION, 1)
     except Exception:
         return 0
-    return found if found in TURNED else 1
+    return orientation if orientation in TURNED else 1
 
 
 def turn_upright(image: Image.Image) -> None:
@@ -5538,17 +5603,23 @@ def plain_picture(image: Image.Image) -> Image.Image:
     mode = "RGBA" if _is_see_through(image) else "RGB"
     if mode == "RGB":
         image.info.pop("transparency", None)  # Pillow would warn of it
-    if image.mode[0] in "IF":
+    if _has_deep_grey(image):
         image = _eight_bits(image)
     return image if image.mode == mode else image.convert(mode)
 
 
 def _is_see_through(image: Image.Image) -> bool:
     """Whether any pixel of a decoded picture is not fully opaque."""
-    if not image.has_transparency_data or image.mode[0] in "IF":
+    if not image.has_transparency_data or _has_deep_grey(image):
         return False
-    alpha = image if "A" in image.getbands() else image.convert("RGBA")
-    return alpha.getchannel("A").getextrema()[0] != 255
+    if "A" not in image.getbands():
+        image = image.convert("RGBA")
+    return image.getchannel("A").getextrema()[0] != 255
+
+
+def _has_deep_grey(image: Image.Image) -> bool:
+    """Whether a picture is grey, with 16 or 32 bits or with fractions: modes "I", "I;16" and its kin, and "F"."""
+    return image.mode[0] in "IF"
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -5558,14 +5629,14 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     pixel becomes white. In fractions 1.0 is white if none is brighter, else 255 or the brightest pixel.
     """
     if image.mode == "F":
-        top = _brightest(image)
-        top = max(top, 255.0) if top > 1 else 1.0
+        brightest = _brightest(image)
+        white = max(brightest, 255.0) if brightest > 1 else 1.0
     else:
         image = image.convert("I")
-        top = _brightest(image)
-        if top <= 0xFFFF:
+        white = _brightest(image)
+        if white <= 0xFFFF:
             return image.point([value >> 8 for value in range(0x10000)], "L")
-    return image.point(lambda value: value * (255 / top) + 0).convert("L")
+    return image.point(lambda value: value * (255 / white) + 0).convert("L")
 
 
 def _brightest(image: Image.Image) -> float:
@@ -5603,20 +5674,27 @@ def read_picture_workflow(data: bytes, name: str) -> Graph:
     """The workflow that ComfyUI put into a picture that it made, in PNG texts or in the EXIF data of WebP and JPEG.
     Raises `WorkflowRefused` when there is none. Blocks: call it in a thread."""
     try:
-        with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as image:
-            held = {key: value for key, value in image.info.items() if key in PICTURE_KEYS and isinstance(value, str)}
-            for value in image.getexif().values():
-                key, _, text = value.partition(":") if isinstance(value, str) else ("", "", "")
-                held.setdefault(key.strip().lower(), text.strip("\0 "))
+        texts = _comfyui_texts(data)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise WorkflowRefused(f'"{name}" is no picture that can be read.', EXPECTED) from None
+        raise WorkflowRefused(f'There is no picture that can be read in "{name}".', EXPECTED) from None
     for key in PICTURE_KEYS:
         with contextlib.suppress(WorkflowRefused):
-            return unwrap(read_json(held.get(key, "")))
+            return unwrap(read_json(texts.get(key, "")))
     raise WorkflowRefused(
         f'The picture "{name}" holds no workflow of ComfyUI.',
         "Pictures lose it when they are edited, compressed or sent by a messenger: attach the file that ComfyUI saved.",
     )
+
+
+def _comfyui_texts(data: bytes) -> dict[str, str]:
+    """The texts in a picture by their keys, those in EXIF data among them. May raise what Pillow raises."""
+    with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as image:
+        texts = {key: image.info[key] for key in PICTURE_KEYS if isinstance(image.info.get(key), str)}
+        for value in image.getexif().values():
+            if isinstance(value, str):
+                key, _, text = value.partition(":")
+                texts.setdefault(key.strip().lower(), text.strip("\0 "))
+    return texts
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -6140,7 +6218,9 @@ def deliver(data: bytes, source: str, wanted: Format) -> tuple[OutputFile, tuple
     call it in a thread."""
     product = read_product(data, source)
     changed, content_type, notes = delivered(data, product.content_type, wanted)
-    size = product.size if content_type == product.content_type else content_type_of(changed, "")[1]
+    size = product.size
+    if content_type != product.content_type:
+        size = content_type_of(changed, "")[1]
     return replace(product, data=changed, content_type=content_type, size=size), notes
 
 
@@ -6159,25 +6239,32 @@ def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, st
 
     `content_type` is what is known of the file; its own bytes count more.
     """
-    notes: tuple[str, ...] = ()
     kind = wanted.kind.upper()
-    own, size, moves = content_type_of(data, "")
-    picture = size is not None or (content_type.startswith("image/") and "image/svg+xml" not in (own, content_type))
-    if kind in LONGEST_SIDE and picture and not moves and own != PICTURE_TYPES[kind]:
-        if size and max(size.width, size.height) > LONGEST_SIDE[kind]:
-            notes = (f"a picture of {size} cannot be a {wanted.kind} and stays as it was made",)
-        else:
-            try:
-                encoded, notes = _converted(data, kind, wanted)
-                return encoded, PICTURE_TYPES[kind], notes
-            except Exception:
-                notes = (f"the picture could not be made a {wanted.kind} and stays as it was made",)
+    own_type, size, moves = content_type_of(data, "")
+    is_drawing = "image/svg+xml" in (own_type, content_type)
+    is_picture = size is not None or (content_type.startswith("image/") and not is_drawing)
+    notes: tuple[str, ...] = ()
+    if kind in LONGEST_SIDE and is_picture and not moves and own_type != PICTURE_TYPES[kind]:
+        converted, notes = _try_to_convert(data, size, wanted)
+        if converted is not None:
+            return converted, PICTURE_TYPES[kind], notes
     if not wanted.metadata:
         try:
             data = without_metadata(data, content_type)
         except (ValueError, LookupError, RecursionError):
             notes += ("its metadata could not be removed",)
     return data, content_type, notes
+
+
+def _try_to_convert(data: bytes, size: Size | None, wanted: Format) -> tuple[bytes | None, tuple[str, ...]]:
+    """A picture in the format that is wanted, or None if that cannot be, with notes either way."""
+    kind = wanted.kind.upper()
+    if size and max(size.width, size.height) > LONGEST_SIDE[kind]:
+        return None, (f"a picture of {size} cannot be a {wanted.kind} and stays as it was made",)
+    try:
+        return _converted(data, kind, wanted)
+    except Exception:
+        return None, (f"the picture could not be made a {wanted.kind} and stays as it was made",)
 
 
 # Texts in pictures: what their keys look like, and the tags of EXIF data that they stand in. That is one for the
@@ -6202,37 +6289,55 @@ def _converted(data: bytes, kind: str, wanted: Format) -> tuple[bytes, tuple[str
         for key, text in texts.items():
             chunks.add_text(key, text)
         return encode(picture, kind, compress_level=4, pnginfo=chunks, **options), ()
-    options |= {"quality": min(max(wanted.quality, 1), 100)}
+    options["quality"] = min(max(wanted.quality, 1), 100)
     if kind == "WEBP":
         return encode(picture, kind, method=4, exif=_exif(texts), **options), ()
-    lost: list[str] = []
-    while len(_exif(texts)) > MAX_JPEG_EXIF:
-        lost.append(next(key for key in ("workflow", "prompt", *texts) if key in texts))
-        del texts[lost[-1]]
-    notes = tuple(f"the {shortened(key)} was too long to be kept in a JPEG" for key in lost)
+    notes = tuple(f"the {shortened(key)} was too long to be kept in a JPEG" for key in _cut_for_jpeg(texts))
     return encode(over_white(picture), kind, exif=_exif(texts), **options), notes
+
+
+def _cut_for_jpeg(texts: dict[str, str]) -> list[str]:
+    """Take texts out until the rest fits into a JPEG: first the workflow, then the prompt, then the others. Returns the
+    keys of those taken out."""
+    in_order: list[str] = [key for key in ("workflow", "prompt") if key in texts]
+    in_order += [key for key in texts if key not in in_order]
+    removed: list[str] = []
+    while len(_exif(texts)) > MAX_JPEG_EXIF:
+        key = in_order[len(removed)]
+        del texts[key]
+        removed.append(key)
+    return removed
 
 
 def _texts(image: Image.Image) -> dict[str, str]:
     """The texts in a picture by their keys, from where ComfyUI puts them: PNG texts, or "key:text" in EXIF data."""
+    texts = {}
     if isinstance(image, PngImagePlugin.PngImageFile):
-        held = {key: str(text) for key, text in image.text.items()}
-    else:
-        exif = image.getexif() if orientation_of(image) else Image.Exif()
-        values = [exif[tag] for tag in (PROMPT_TAG, *TEXT_TAGS) if isinstance(exif.get(tag), str)]
-        parts = (value.partition(":") for value in values)
-        held = {key.strip(): text.strip("\0 ") for key, colon, text in parts if colon}
-    return {key: text for key, text in held.items() if TEXT_KEY.fullmatch(key)}
+        texts = {key: str(text) for key, text in image.text.items()}
+    elif orientation_of(image):  # 0 where the EXIF data cannot be read
+        exif = image.getexif()
+        for value in map(exif.get, (PROMPT_TAG, *TEXT_TAGS)):
+            if isinstance(value, str) and ":" in value:
+                key, _, text = value.partition(":")
+                texts[key.strip()] = text.strip("\0 ")
+    return {key: text for key, text in texts.items() if TEXT_KEY.fullmatch(key)}
 
 
 def _exif(texts: Mapping[str, str]) -> bytes:
     """Texts as ComfyUI writes them into EXIF data, which holds ASCII only: other characters become JSON escapes."""
+    if not texts:
+        return b""
     exif = Image.Exif()
-    rest = iter(TEXT_TAGS)
+    free_tags = iter(TEXT_TAGS)
     for key, text in texts.items():
-        if tag := PROMPT_TAG if key == "prompt" else next(rest, None):
-            exif[tag] = re.sub(r"[^\0-\x7f]", lambda found: json.dumps(found[0])[1:-1], f"{key}:{text}")
-    return exif.tobytes() if texts else b""
+        tag = PROMPT_TAG if key == "prompt" else next(free_tags, None)
+        if tag:
+            exif[tag] = re.sub(r"[^\0-\x7f]", _json_escape, f"{key}:{text}")
+    return exif.tobytes()
+
+
+def _json_escape(character: re.Match[str]) -> str:
+    return json.dumps(character[0])[1:-1]
 
 
 def text_product(text: str) -> OutputFile:

@@ -164,7 +164,7 @@ def test_a_decompression_bomb_is_refused_in_the_same_way() -> None:
 @pytest.mark.parametrize("part", [0.5, 0.9])
 def test_a_picture_that_was_cut_is_refused(kind: str, part: float) -> None:
     data = saved(Image.effect_noise((64, 64), 90).convert("RGB"), kind)
-    with pytest.raises(tool.BadArgument, match=r'"a\.png" (ends too early|is no picture)') as refused:
+    with pytest.raises(tool.BadArgument, match=r'"a\.png" (ends too early|is not a picture)') as refused:
         tool.read_still(data[: int(len(data) * part)], "a.png")
     assert "ends too early" in refused.value.message or kind == "TIFF", "a TIFF may have its head at the end"
 
@@ -190,7 +190,7 @@ def test_a_drawing_is_told_to_be_one(data: bytes) -> None:
     ids=["empty", "text", "PDF", "HEIC", "HTML", "EPS", "video"],
 )
 def test_what_is_no_picture_is_named(data: bytes) -> None:
-    with pytest.raises(tool.BadArgument, match='"my … file" is no picture that can be read'):
+    with pytest.raises(tool.BadArgument, match='"my … file" is not a picture that can be read'):
         tool.read_still(data, "my … file")
 
 
@@ -198,7 +198,7 @@ def test_a_fits_file_is_not_opened_for_it_unpacks_without_a_bound() -> None:
     cards = ("SIMPLE  = T", "BITPIX  = 8", "NAXIS   = 2", "NAXIS1  = 8", "NAXIS2  = 8", "END")
     data = "".join(card.ljust(80) for card in cards).ljust(2880).encode() + bytes(64)
     assert Image.open(io.BytesIO(data)).format == "FITS"
-    with pytest.raises(tool.BadArgument, match="no picture"):
+    with pytest.raises(tool.BadArgument, match="not a picture"):
         tool.read_still(data, "a.fits")
 
 

@@ -22,6 +22,7 @@ from typing import Any
 from PIL import Image, PngImagePlugin
 
 from ..names import shortened
+from ..values import Size
 from .kinds import PICTURE_TYPES, OutputFile, content_type_of, open_picture
 from .metadata import without_metadata
 from .pictures import encode, orientation_of, over_white, plain_picture, rgb_profile, turn_upright
@@ -41,7 +42,9 @@ def deliver(data: bytes, source: str, wanted: Format) -> tuple[OutputFile, tuple
     call it in a thread."""
     product = read_product(data, source)
     changed, content_type, notes = delivered(data, product.content_type, wanted)
-    size = product.size if content_type == product.content_type else content_type_of(changed, "")[1]
+    size = product.size
+    if content_type != product.content_type:
+        size = content_type_of(changed, "")[1]
     return replace(product, data=changed, content_type=content_type, size=size), notes
 
 
@@ -60,25 +63,32 @@ def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, st
 
     `content_type` is what is known of the file; its own bytes count more.
     """
-    notes: tuple[str, ...] = ()
     kind = wanted.kind.upper()
-    own, size, moves = content_type_of(data, "")
-    picture = size is not None or (content_type.startswith("image/") and "image/svg+xml" not in (own, content_type))
-    if kind in LONGEST_SIDE and picture and not moves and own != PICTURE_TYPES[kind]:
-        if size and max(size.width, size.height) > LONGEST_SIDE[kind]:
-            notes = (f"a picture of {size} cannot be a {wanted.kind} and stays as it was made",)
-        else:
-            try:
-                encoded, notes = _converted(data, kind, wanted)
-                return encoded, PICTURE_TYPES[kind], notes
-            except Exception:
-                notes = (f"the picture could not be made a {wanted.kind} and stays as it was made",)
+    own_type, size, moves = content_type_of(data, "")
+    is_drawing = "image/svg+xml" in (own_type, content_type)
+    is_picture = size is not None or (content_type.startswith("image/") and not is_drawing)
+    notes: tuple[str, ...] = ()
+    if kind in LONGEST_SIDE and is_picture and not moves and own_type != PICTURE_TYPES[kind]:
+        converted, notes = _try_to_convert(data, size, wanted)
+        if converted is not None:
+            return converted, PICTURE_TYPES[kind], notes
     if not wanted.metadata:
         try:
             data = without_metadata(data, content_type)
         except (ValueError, LookupError, RecursionError):
             notes += ("its metadata could not be removed",)
     return data, content_type, notes
+
+
+def _try_to_convert(data: bytes, size: Size | None, wanted: Format) -> tuple[bytes | None, tuple[str, ...]]:
+    """A picture in the format that is wanted, or None if that cannot be, with notes either way."""
+    kind = wanted.kind.upper()
+    if size and max(size.width, size.height) > LONGEST_SIDE[kind]:
+        return None, (f"a picture of {size} cannot be a {wanted.kind} and stays as it was made",)
+    try:
+        return _converted(data, kind, wanted)
+    except Exception:
+        return None, (f"the picture could not be made a {wanted.kind} and stays as it was made",)
 
 
 # Texts in pictures: what their keys look like, and the tags of EXIF data that they stand in. That is one for the
@@ -103,37 +113,55 @@ def _converted(data: bytes, kind: str, wanted: Format) -> tuple[bytes, tuple[str
         for key, text in texts.items():
             chunks.add_text(key, text)
         return encode(picture, kind, compress_level=4, pnginfo=chunks, **options), ()
-    options |= {"quality": min(max(wanted.quality, 1), 100)}
+    options["quality"] = min(max(wanted.quality, 1), 100)
     if kind == "WEBP":
         return encode(picture, kind, method=4, exif=_exif(texts), **options), ()
-    lost: list[str] = []
-    while len(_exif(texts)) > MAX_JPEG_EXIF:
-        lost.append(next(key for key in ("workflow", "prompt", *texts) if key in texts))
-        del texts[lost[-1]]
-    notes = tuple(f"the {shortened(key)} was too long to be kept in a JPEG" for key in lost)
+    notes = tuple(f"the {shortened(key)} was too long to be kept in a JPEG" for key in _cut_for_jpeg(texts))
     return encode(over_white(picture), kind, exif=_exif(texts), **options), notes
+
+
+def _cut_for_jpeg(texts: dict[str, str]) -> list[str]:
+    """Take texts out until the rest fits into a JPEG: first the workflow, then the prompt, then the others. Returns the
+    keys of those taken out."""
+    in_order: list[str] = [key for key in ("workflow", "prompt") if key in texts]
+    in_order += [key for key in texts if key not in in_order]
+    removed: list[str] = []
+    while len(_exif(texts)) > MAX_JPEG_EXIF:
+        key = in_order[len(removed)]
+        del texts[key]
+        removed.append(key)
+    return removed
 
 
 def _texts(image: Image.Image) -> dict[str, str]:
     """The texts in a picture by their keys, from where ComfyUI puts them: PNG texts, or "key:text" in EXIF data."""
+    texts = {}
     if isinstance(image, PngImagePlugin.PngImageFile):
-        held = {key: str(text) for key, text in image.text.items()}
-    else:
-        exif = image.getexif() if orientation_of(image) else Image.Exif()
-        values = [exif[tag] for tag in (PROMPT_TAG, *TEXT_TAGS) if isinstance(exif.get(tag), str)]
-        parts = (value.partition(":") for value in values)
-        held = {key.strip(): text.strip("\0 ") for key, colon, text in parts if colon}
-    return {key: text for key, text in held.items() if TEXT_KEY.fullmatch(key)}
+        texts = {key: str(text) for key, text in image.text.items()}
+    elif orientation_of(image):  # 0 where the EXIF data cannot be read
+        exif = image.getexif()
+        for value in map(exif.get, (PROMPT_TAG, *TEXT_TAGS)):
+            if isinstance(value, str) and ":" in value:
+                key, _, text = value.partition(":")
+                texts[key.strip()] = text.strip("\0 ")
+    return {key: text for key, text in texts.items() if TEXT_KEY.fullmatch(key)}
 
 
 def _exif(texts: Mapping[str, str]) -> bytes:
     """Texts as ComfyUI writes them into EXIF data, which holds ASCII only: other characters become JSON escapes."""
+    if not texts:
+        return b""
     exif = Image.Exif()
-    rest = iter(TEXT_TAGS)
+    free_tags = iter(TEXT_TAGS)
     for key, text in texts.items():
-        if tag := PROMPT_TAG if key == "prompt" else next(rest, None):
-            exif[tag] = re.sub(r"[^\0-\x7f]", lambda found: json.dumps(found[0])[1:-1], f"{key}:{text}")
-    return exif.tobytes() if texts else b""
+        tag = PROMPT_TAG if key == "prompt" else next(free_tags, None)
+        if tag:
+            exif[tag] = re.sub(r"[^\0-\x7f]", _json_escape, f"{key}:{text}")
+    return exif.tobytes()
+
+
+def _json_escape(character: re.Match[str]) -> str:
+    return json.dumps(character[0])[1:-1]
 
 
 def text_product(text: str) -> OutputFile:

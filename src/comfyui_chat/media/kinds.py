@@ -2,14 +2,13 @@
 
 `content_type_of` answers ("image/png", Size(1024, 768), False), say. Pictures are opened by Pillow (`open_picture`),
 which decodes only their heads. For other files `BEGINNINGS` lists how each kind begins; failing that, the ending of
-the name tells. What a server or a browser says of a file is not asked. A `OutputFile` is a finished file and its type.
+the name tells. What a server or a browser says of a file is not asked. An `OutputFile` is a finished file and its type.
 
 Files come from anybody, and Pillow's readers raise whatever they stumble over. So in `media/` every exception of
 theirs is caught and becomes an error of this tool or a note, and formats that could do harm are not read.
 """
 
 import contextlib
-import functools
 import io
 import mimetypes
 import re
@@ -25,14 +24,38 @@ MAX_INPUT_FILES = 16  # of a call
 
 # Content types: of what Pillow reads, by its names for the formats, and by the endings of names, where the operating
 # system's own table may lack them.
-PICTURE_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp", "GIF": "image/gif"}
-PICTURE_TYPES |= {"AVIF": "image/avif", "TIFF": "image/tiff", "BMP": "image/bmp", "MPO": "image/jpeg"}
-
-OTHER_TYPES = {"mp4": "video/mp4", "webm": "video/webm", "mp3": "audio/mpeg", "flac": "audio/flac", "opus": "audio/ogg"}
-OTHER_TYPES |= {"ogg": "audio/ogg", "wav": "audio/wav", "m4a": "audio/mp4", "mov": "video/quicktime"}
-OTHER_TYPES |= {"mkv": "video/x-matroska", "glb": "model/gltf-binary", "gltf": "model/gltf+json", "obj": "model/obj"}
-OTHER_TYPES |= {"stl": "model/stl", "ply": "model/ply", "svg": "image/svg+xml", "json": "application/json"}
-OTHER_TYPES |= {"txt": "text/plain", "md": "text/markdown", "latent": "application/octet-stream"}
+PICTURE_TYPES = {
+    "PNG": "image/png",
+    "JPEG": "image/jpeg",
+    "MPO": "image/jpeg",
+    "WEBP": "image/webp",
+    "GIF": "image/gif",
+    "AVIF": "image/avif",
+    "TIFF": "image/tiff",
+    "BMP": "image/bmp",
+}
+OTHER_TYPES = {
+    "mp4": "video/mp4",
+    "webm": "video/webm",
+    "mov": "video/quicktime",
+    "mkv": "video/x-matroska",
+    "mp3": "audio/mpeg",
+    "flac": "audio/flac",
+    "opus": "audio/ogg",
+    "ogg": "audio/ogg",
+    "wav": "audio/wav",
+    "m4a": "audio/mp4",
+    "glb": "model/gltf-binary",
+    "gltf": "model/gltf+json",
+    "obj": "model/obj",
+    "stl": "model/stl",
+    "ply": "model/ply",
+    "svg": "image/svg+xml",
+    "json": "application/json",
+    "txt": "text/plain",
+    "md": "text/markdown",
+    "latent": "application/octet-stream",
+}
 
 # How the files of a kind begin; the first match counts.
 BEGINNINGS = tuple(
@@ -66,7 +89,6 @@ NOT_READ = {"BUFR", "EPS", "FITS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG",
 # Formats whose further pictures are as good as the first. In others they only go with it, as in a phone's MPO.
 PAGED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF", "FLI")
 
-
 # EXIF's tag for how a picture is turned, and the values of it that ask for turning; 1 is upright.
 ORIENTATION = 0x0112
 TURNED = range(2, 9)
@@ -82,23 +104,32 @@ def content_type_of(data: bytes, name: str) -> tuple[str, Size | None, bool]:
     with contextlib.suppress(Exception), open_picture(data, PICTURE_TYPES) as image:
         return PICTURE_TYPES[str(image.format)], Size(*image.size), is_paged(image)
     ending = name.rpartition(".")[2].lower()
-    start = data[behind_id3(data) :][:80]
-    kind = next((kind for begins, kind in BEGINNINGS if begins.match(start)), "")
+    kind = _type_by_beginning(data)
     if kind == "video/mp4" and ending == "m4a":  # most programs give both the same brand
         kind = "audio/mp4"
-    if not kind and data.startswith(b"ID3"):
-        kind = "audio/mpeg"
-    if not kind and is_drawing(data):
-        kind = "image/svg+xml"
-    kind = kind or OTHER_TYPES.get(ending) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    if not kind:
+        kind = OTHER_TYPES.get(ending) or mimetypes.guess_type(name)[0] or "application/octet-stream"
     return kind, None, kind.startswith("video/")
+
+
+def _type_by_beginning(data: bytes) -> str:
+    """The content type of a file that is not a picture, "" where its first bytes do not tell it."""
+    start = data[behind_id3(data) :][:80]
+    for beginning, kind in BEGINNINGS:
+        if beginning.match(start):
+            return kind
+    if data.startswith(b"ID3"):
+        return "audio/mpeg"
+    return "image/svg+xml" if is_drawing(data) else ""
 
 
 def open_picture(data: bytes, formats: Iterable[str] = ()) -> Image.Image:
     """A picture of which only the head is decoded, in one of Pillow's `formats`, or in any that is read when there are
     none. May raise any exception."""
     Image.init()
-    names = [kind for kind in Image.OPEN if kind not in NOT_READ and (not formats or kind in formats)]
+    names = [kind for kind in Image.OPEN if kind not in NOT_READ]
+    if formats:
+        names = [kind for kind in names if kind in formats]
     return Image.open(io.BytesIO(data), formats=names)
 
 
@@ -112,21 +143,31 @@ def is_paged(image: Image.Image) -> bool:
 def is_drawing(data: bytes) -> bool:
     """Whether a file is a drawing (SVG)."""
     head = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
-    return head.startswith(b"<") and not head.startswith((b"<html", b"<!doctype html")) and b"<svg" in head
+    is_page = head.startswith((b"<html", b"<!doctype html"))
+    return head.startswith(b"<") and b"<svg" in head and not is_page
 
 
 def behind_id3(data: bytes) -> int:
-    """The place behind the ID3 tags that a file begins with, 0 when it has none."""
+    """The place behind the ID3 tags that a file begins with, 0 when it has none.
+
+    A tag is a head (10 bytes: "ID3", version, flags, and the length in 4 bytes of 7 bits each), the content and, if a
+    flag says so, a foot (10 bytes).
+    """
     at = 0
     for _ in range(8):  # there is rarely a second one
-        if data[at : at + 3] != b"ID3" or len(data) < at + 10:
+        head = data[at : at + 10]
+        if head[:3] != b"ID3" or len(head) < 10:
             break
-        length = functools.reduce(lambda total, byte: total << 7 | byte & 0x7F, data[at + 6 : at + 10], 0)
-        at += 10 + length + (10 if data[at + 5] & 0x10 else 0)
+        length = 0
+        for byte in head[6:]:
+            length = length << 7 | byte & 0x7F
+        at += 10 + length
+        if head[5] & 0x10:
+            at += 10
     return at
 
 
-# Where a content type is not called as its files end.
+# How files end whose content type has another name for it: image/jpeg, say.
 USUAL_ENDINGS = {"jpeg": "jpg", "plain": "txt", "svg+xml": "svg"}
 
 
@@ -144,7 +185,8 @@ class OutputFile:
     @property
     def ending(self) -> str:
         """How the name of such a file ends, without the dot: "png". It is "bin" where nothing sensible is known."""
-        kind = self.content_type.rpartition("/")[2]
-        ending = self.source.rpartition(".")[2].lower() if self.size is None and "." in self.source else kind
+        ending = self.content_type.rpartition("/")[2]
+        if self.size is None and "." in self.source:
+            ending = self.source.rpartition(".")[2].lower()
         ending = USUAL_ENDINGS.get(ending, ending)
         return ending if re.fullmatch(r"[a-z0-9]{1,8}", ending) else "bin"

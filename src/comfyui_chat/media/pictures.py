@@ -82,28 +82,42 @@ def read_still(data: bytes, name: str) -> InputFile:
     with _reading(data, name) as image:
         ending = ENDINGS.get(str(image.format), "")
         if ending == "jpg" and image.mode in PLAIN_MODES and orientation_of(image) == 1:
-            size = Size(*image.size)
-            image.draft(image.mode, (1, 1))  # decodes at an eighth of the size, and reads all of the file all the same
-            image.load()
-            return InputFile(data, ending, size, False)
-        count = int(getattr(image, "n_frames", 1)) if is_paged(image) else 1
+            return _plain_jpeg(image, data)
+        page_count = int(getattr(image, "n_frames", 1)) if is_paged(image) else 1
         image.load()
         _check_bounds(image, name)  # some formats tell their size only now
         transparent = _is_see_through(image)
-        hidden = transparent and image.mode in ("1", "L", "RGB")  # a colour stands for nothing, but ComfyUI shows it
-        if ending and image.mode in PLAIN_MODES and orientation_of(image) == count == 1 and not hidden:
+        is_plain = ending and image.mode in PLAIN_MODES and orientation_of(image) == 1 and page_count == 1
+        # Where one colour stands for nothing, ComfyUI shows it.
+        is_hidden_colour = transparent and image.mode in ("1", "L", "RGB")
+        if is_plain and not is_hidden_colour:
             return InputFile(data, ending, Size(*image.size), transparent)
-        notes = (f"only the first of {count} pictures in it is used",) if count > 1 else ()
-        turn_upright(image)
-        # A JPEG gets here if it was turned, or has EXIF data that ComfyUI would fail on.
-        if ending == "jpg" and image.mode in ("L", "RGB"):
-            profile = image.info.get("icc_profile")
-            encoded = encode(image, "JPEG", quality=95, subsampling="4:4:4", icc_profile=profile)
-            return InputFile(encoded, ending, Size(*image.size), False, notes)
-        profile = rgb_profile(image)
-        plain = plain_picture(image)
-        encoded = encode(plain, "PNG", compress_level=1, icc_profile=profile)
-        return InputFile(encoded, "png", Size(*plain.size), transparent, notes)
+        notes: tuple[str, ...] = ()
+        if page_count > 1:
+            notes = (f"only the first of {page_count} pictures in it is used",)
+        return _encoded_anew(image, transparent, notes)
+
+
+def _plain_jpeg(image: Image.Image, data: bytes) -> InputFile:
+    """A JPEG as it is, decoded at an eighth of its size, for which all of the file is read all the same."""
+    size = Size(*image.size)
+    image.draft(image.mode, (1, 1))
+    image.load()
+    return InputFile(data, "jpg", size)
+
+
+def _encoded_anew(image: Image.Image, transparent: bool, notes: tuple[str, ...]) -> InputFile:
+    """A decoded picture upright and with 8 bits a channel: a JPEG as a JPEG, all else as a PNG."""
+    turn_upright(image)
+    # A JPEG gets here if it was turned, or has EXIF data that ComfyUI would fail on.
+    if ENDINGS.get(str(image.format)) == "jpg" and image.mode in ("L", "RGB"):
+        profile = image.info.get("icc_profile")
+        encoded = encode(image, "JPEG", quality=95, subsampling="4:4:4", icc_profile=profile)
+        return InputFile(encoded, "jpg", Size(*image.size), False, notes)
+    profile = rgb_profile(image)
+    plain = plain_picture(image)
+    encoded = encode(plain, "PNG", compress_level=1, icc_profile=profile)
+    return InputFile(encoded, "png", Size(*plain.size), transparent, notes)
 
 
 # Opening a picture within bounds, and the errors for what cannot be opened.
@@ -132,10 +146,10 @@ def _check_bounds(image: Image.Image, name: str) -> None:
         raise _too_large(name, f"{size} pixels")
 
 
-def _too_large(name: str, found: str) -> LimitExceeded:
-    """The error for a picture that is too large, with what was found of it."""
+def _too_large(name: str, what_it_has: str) -> LimitExceeded:
+    """The error for a picture that is too large: it has "9000x9000 pixels", say."""
     return LimitExceeded(
-        f'The picture "{shortened(name)}" has {found}.',
+        f'The picture "{shortened(name)}" has {what_it_has}.',
         f"Give one of at most {MAX_INPUT_MEGAPIXELS:g} megapixels and {MAX_INPUT_SIDE} pixels a side.",
     )
 
@@ -143,11 +157,15 @@ def _too_large(name: str, found: str) -> LimitExceeded:
 def _unreadable(data: bytes, name: str) -> BadArgument:
     """The error for a file that Pillow cannot read: a drawing, a damaged picture, or none at all."""
     if is_drawing(data):
-        return BadArgument(f'"{shortened(name)}" is a drawing (SVG), no picture of pixels.', "Export it as PNG first.")
-    if content_type_of(data, "")[0] in {kind for name, kind in PICTURE_TYPES.items() if name in Image.OPEN}:
-        return BadArgument(f'The picture "{shortened(name)}" ends too early or is damaged.', "Save or send it anew.")
+        return BadArgument(
+            f'"{shortened(name)}" is a drawing (SVG), not a picture made of pixels.', "Export it as PNG first."
+        )
+    readable_types = {content_type for kind, content_type in PICTURE_TYPES.items() if kind in Image.OPEN}
+    if content_type_of(data, "")[0] in readable_types:
+        return BadArgument(f'The picture "{shortened(name)}" ends too early or is damaged.', "Save or send it again.")
     return BadArgument(
-        f'"{shortened(name)}" is no picture that can be read.', "Pictures may be PNG, JPEG, WebP, GIF, TIFF or AVIF."
+        f'"{shortened(name)}" is not a picture that can be read.',
+        "Pictures may be PNG, JPEG, WebP, GIF, TIFF or AVIF.",
     )
 
 
@@ -184,11 +202,13 @@ def _mask_in(picture: Image.Image) -> Image.Image:
         return brightest
     alpha = picture.getchannel("A")
     half = _brightest(alpha) / 2
-    drawn = alpha.point([255 * (value >= half) for value in range(256)])  # without the soft edges
-    if max(ImageStat.Stat(colours, drawn).stddev) < ONE_COLOUR:
+    strokes = alpha.point([255 if value >= half else 0 for value in range(256)])  # without their soft edges
+    has_one_colour = max(ImageStat.Stat(colours, strokes).stddev) < ONE_COLOUR
+    if has_one_colour:
         return alpha
     darkest = ImageChops.darker(ImageChops.darker(red, green), blue)
-    if ImageStat.Stat(ImageChops.subtract(brightest, darkest), drawn).mean[0] < GREY:
+    colourfulness = ImageStat.Stat(ImageChops.subtract(brightest, darkest), strokes)
+    if colourfulness.mean[0] < GREY:
         return ImageChops.multiply(brightest, alpha)
     return ImageChops.invert(alpha)
 
@@ -208,7 +228,8 @@ def with_mask(still: InputFile, mask: Image.Image) -> InputFile:
     with _reading(still.data, "picture") as image:
         image.load()
         image.info.pop("transparency", None)
-        picture, profile = image.convert("RGB"), rgb_profile(image)
+        picture = image.convert("RGB")
+        profile = rgb_profile(image)
     picture.putalpha(ImageChops.invert(mask))
     encoded = encode(picture, "PNG", compress_level=1, icc_profile=profile)
     return InputFile(encoded, "png", still.size, _brightest(mask) > 0, still.notes + notes)
@@ -224,12 +245,13 @@ def mask_file(mask: Image.Image, size: Size) -> InputFile:
 
 def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]]:
     """The mask in mode L and this size, with a note if its size was another."""
-    mask, own = mask.convert("L"), Size(*mask.size)
-    if own == size:
+    mask_size = Size(*mask.size)
+    mask = mask.convert("L")
+    if mask_size == size:
         return mask, ()
     # Bilinear, since that adds no rings around hard edges.
     scaled = mask.resize((size.width, size.height), Image.Resampling.BILINEAR)
-    return scaled, (f"the mask of {own} was scaled to {size}",)
+    return scaled, (f"the mask of {mask_size} was scaled to {size}",)
 
 
 # Small pictures to look at.
@@ -274,10 +296,10 @@ def orientation_of(image: Image.Image) -> int:
     """EXIF's orientation: 1 for upright, 2 to 8 for turned, 0 when the EXIF data cannot be read. A picture that holds
     its EXIF data at its end is decoded for it."""
     try:
-        found = image.getexif().get(ORIENTATION, 1)
+        orientation = image.getexif().get(ORIENTATION, 1)
     except Exception:
         return 0
-    return found if found in TURNED else 1
+    return orientation if orientation in TURNED else 1
 
 
 def turn_upright(image: Image.Image) -> None:
@@ -291,17 +313,23 @@ def plain_picture(image: Image.Image) -> Image.Image:
     mode = "RGBA" if _is_see_through(image) else "RGB"
     if mode == "RGB":
         image.info.pop("transparency", None)  # Pillow would warn of it
-    if image.mode[0] in "IF":
+    if _has_deep_grey(image):
         image = _eight_bits(image)
     return image if image.mode == mode else image.convert(mode)
 
 
 def _is_see_through(image: Image.Image) -> bool:
     """Whether any pixel of a decoded picture is not fully opaque."""
-    if not image.has_transparency_data or image.mode[0] in "IF":
+    if not image.has_transparency_data or _has_deep_grey(image):
         return False
-    alpha = image if "A" in image.getbands() else image.convert("RGBA")
-    return alpha.getchannel("A").getextrema()[0] != 255
+    if "A" not in image.getbands():
+        image = image.convert("RGBA")
+    return image.getchannel("A").getextrema()[0] != 255
+
+
+def _has_deep_grey(image: Image.Image) -> bool:
+    """Whether a picture is grey, with 16 or 32 bits or with fractions: modes "I", "I;16" and its kin, and "F"."""
+    return image.mode[0] in "IF"
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
@@ -311,14 +339,14 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     pixel becomes white. In fractions 1.0 is white if none is brighter, else 255 or the brightest pixel.
     """
     if image.mode == "F":
-        top = _brightest(image)
-        top = max(top, 255.0) if top > 1 else 1.0
+        brightest = _brightest(image)
+        white = max(brightest, 255.0) if brightest > 1 else 1.0
     else:
         image = image.convert("I")
-        top = _brightest(image)
-        if top <= 0xFFFF:
+        white = _brightest(image)
+        if white <= 0xFFFF:
             return image.point([value >> 8 for value in range(0x10000)], "L")
-    return image.point(lambda value: value * (255 / top) + 0).convert("L")
+    return image.point(lambda value: value * (255 / white) + 0).convert("L")
 
 
 def _brightest(image: Image.Image) -> float:
@@ -356,17 +384,24 @@ def read_picture_workflow(data: bytes, name: str) -> Graph:
     """The workflow that ComfyUI put into a picture that it made, in PNG texts or in the EXIF data of WebP and JPEG.
     Raises `WorkflowRefused` when there is none. Blocks: call it in a thread."""
     try:
-        with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as image:
-            held = {key: value for key, value in image.info.items() if key in PICTURE_KEYS and isinstance(value, str)}
-            for value in image.getexif().values():
-                key, _, text = value.partition(":") if isinstance(value, str) else ("", "", "")
-                held.setdefault(key.strip().lower(), text.strip("\0 "))
+        texts = _comfyui_texts(data)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
-        raise WorkflowRefused(f'"{name}" is no picture that can be read.', EXPECTED) from None
+        raise WorkflowRefused(f'There is no picture that can be read in "{name}".', EXPECTED) from None
     for key in PICTURE_KEYS:
         with contextlib.suppress(WorkflowRefused):
-            return unwrap(read_json(held.get(key, "")))
+            return unwrap(read_json(texts.get(key, "")))
     raise WorkflowRefused(
         f'The picture "{name}" holds no workflow of ComfyUI.',
         "Pictures lose it when they are edited, compressed or sent by a messenger: attach the file that ComfyUI saved.",
     )
+
+
+def _comfyui_texts(data: bytes) -> dict[str, str]:
+    """The texts in a picture by their keys, those in EXIF data among them. May raise what Pillow raises."""
+    with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as image:
+        texts = {key: image.info[key] for key in PICTURE_KEYS if isinstance(image.info.get(key), str)}
+        for value in image.getexif().values():
+            if isinstance(value, str):
+                key, _, text = value.partition(":")
+                texts.setdefault(key.strip().lower(), text.strip("\0 "))
+    return texts
