@@ -6377,7 +6377,7 @@ def text_product(text: str) -> OutputFile:
 #     cloud.comfy.org                https://cloud.comfy.org, as Comfy Cloud
 #     cloud+http://proxy:8189        http://proxy:8189, spoken to as if it were Comfy Cloud
 #
-# The key stays with its address: it is no part of the repr, and only `Endpoint.headers` hands it out. Endpoints serve as
+# The key stays with its address: it is not part of the repr, and only `Endpoint.headers` hands it out. Endpoints serve as
 # keys of dictionaries; two that differ only in what people call them are the same.
 # ----------------------------------------------------------------------------------------------------------------------
 
@@ -6404,29 +6404,24 @@ class Endpoint:
         Raises `BadArgument` for what is not an http address, for one that holds a user name or a password, and for a
         key that cannot stand in a header. `name` is what the message calls the address.
         """
-        url = text.strip()
-        cloud = url.lower().startswith(CLOUD_PREFIX)
-        url = url[len(CLOUD_PREFIX) :] if cloud else url
-        if not re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", url):
-            url = f"http://{url}"
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host, port, parts = None, None, urlsplit("")
-        scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-        if not host or scheme not in ("http", "https") or not re.fullmatch(r"[\w.:-]+", host):
+        address = text.strip()
+        is_cloud = address.lower().startswith(CLOUD_PREFIX)
+        if is_cloud:
+            address = address[len(CLOUD_PREFIX) :]
+        if not re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", address):
+            address = f"http://{address}"
+        url, has_login = _read_url(address)
+        if not url:
             shown = "" if "@" in text else f': "{shortened(text)}"'  # what stands before an @ may be a password
             raise BadArgument(f"{name} is not an http address{shown}.", "It looks like http://host:8188.")
-        if re.search(r"[^\x21-\x7e]", api_key.strip()):
-            raise BadArgument(f"The API key for {url} holds a space, a line break or the like.", "Enter it once more.")
-        if parts.username or parts.password:
+        key = api_key.strip()
+        if re.search(r"[^\x21-\x7e]", key):
+            raise BadArgument(
+                f"The API key for {address} holds a space, a line break or the like.", "Enter it once more."
+            )
+        if has_login:
             raise BadArgument(f"{name} holds a user name or password.", "Put the credential into the API key valve.")
-        scheme = "https" if host == CLOUD_HOST else scheme  # the key must not go there unencrypted
-        host = f"[{host}]" if ":" in host else host
-        path = re.sub(r"/(api|ws)?/*$", "", parts.path)
-        url = f"{scheme}://{host}" + (f":{port}" if port else "") + path
-        return cls(url, api_key.strip(), label.strip(), cloud or host == CLOUD_HOST)
+        return cls(url, key, label.strip(), is_cloud or urlsplit(url).hostname == CLOUD_HOST)
 
     @property
     def name(self) -> str:
@@ -6437,7 +6432,30 @@ class Endpoint:
         """What every request and the websocket's handshake carry; nothing without a key."""
         if not self.api_key:
             return {}
-        return {"X-API-Key": self.api_key} if self.cloud else {"Authorization": f"Bearer {self.api_key}"}
+        if self.cloud:
+            return {"X-API-Key": self.api_key}
+        return {"Authorization": f"Bearer {self.api_key}"}
+
+
+def _read_url(address: str) -> tuple[str, bool]:
+    """An address without what may follow the path of ComfyUI, and whether a user name or a password stands in it. It is
+    "" for what is not an http address."""
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname
+        port = parts.port
+    except ValueError:
+        return "", False
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+    if not host or scheme not in ("http", "https") or not re.fullmatch(r"[\w.:-]+", host):
+        return "", False
+    if host == CLOUD_HOST:
+        scheme = "https"  # the key must not go there unencrypted
+    url = f"{scheme}://[{host}]" if ":" in host else f"{scheme}://{host}"
+    if port:
+        url += f":{port}"
+    path = re.sub(r"/(api|ws)?/*$", "", parts.path)
+    return url + path, bool(parts.username or parts.password)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -6909,8 +6927,9 @@ def parse_device(raw: Mapping[str, Any]) -> Device:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-REST_SECONDS = 5.0  # how long a server is left alone after a fault; twice as long after each further one in a row,
-LONGEST_REST_SECONDS = 300.0  # up to this
+# How long a server is left alone after a fault: twice as long after each further one in a row, up to the longest.
+REST_SECONDS = 5.0
+LONGEST_REST_SECONDS = 300.0
 REMEMBERED_PACES = 50  # how many workflows of one server have their pace remembered
 
 
@@ -6947,28 +6966,34 @@ class Record:
         self.recover()
         self.done += 1
         self.run_seconds += seconds
-        before = self.paces.pop(workflow, seconds)
-        self.paces[workflow] = before + 0.4 * (seconds - before)
+        earlier_pace = self.paces.pop(workflow, seconds)
+        self.paces[workflow] = earlier_pace + 0.4 * (seconds - earlier_pace)
         for oldest in list(self.paces)[:-REMEMBERED_PACES]:
             del self.paces[oldest]
 
     def pace(self, workflow: str = "") -> float | None:
         """Seconds that a run of the workflow takes; where that is not known, or no workflow is named, those of an
         average run. None when nothing has run yet."""
-        return self.paces.get(workflow) or (self.run_seconds / self.done if self.done else None)
+        if pace := self.paces.get(workflow):
+            return pace
+        return self.run_seconds / self.done if self.done else None
 
     def rest(self, reason: str, silent: bool = False) -> None:
         """Leave it alone for a while, longer after each fault in a row: it lost a job or, if `silent`, did not
         answer."""
-        self.fault, self.fault_at, self.silent = reason, time.time(), silent
+        self.fault = reason
+        self.fault_at = time.time()
+        self.silent = silent
         if self.resting:
             return  # all calls that were there noticed the same
         self.faults += 1
-        self.resting_until = time.monotonic() + min(REST_SECONDS * 2 ** min(self.faults - 1, 10), LONGEST_REST_SECONDS)
+        seconds = min(REST_SECONDS * 2 ** min(self.faults - 1, 10), LONGEST_REST_SECONDS)
+        self.resting_until = time.monotonic() + seconds
 
     def recover(self) -> None:
         """Stop leaving it alone: it answers."""
-        self.faults, self.resting_until = 0, 0.0
+        self.faults = 0
+        self.resting_until = 0.0
 
     @property
     def resting(self) -> bool:

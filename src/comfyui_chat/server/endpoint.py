@@ -7,7 +7,7 @@
     cloud.comfy.org                https://cloud.comfy.org, as Comfy Cloud
     cloud+http://proxy:8189        http://proxy:8189, spoken to as if it were Comfy Cloud
 
-The key stays with its address: it is no part of the repr, and only `Endpoint.headers` hands it out. Endpoints serve as
+The key stays with its address: it is not part of the repr, and only `Endpoint.headers` hands it out. Endpoints serve as
 keys of dictionaries; two that differ only in what people call them are the same.
 """
 
@@ -40,29 +40,24 @@ class Endpoint:
         Raises `BadArgument` for what is not an http address, for one that holds a user name or a password, and for a
         key that cannot stand in a header. `name` is what the message calls the address.
         """
-        url = text.strip()
-        cloud = url.lower().startswith(CLOUD_PREFIX)
-        url = url[len(CLOUD_PREFIX) :] if cloud else url
-        if not re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", url):
-            url = f"http://{url}"
-        try:
-            parts = urlsplit(url)
-            host, port = parts.hostname, parts.port
-        except ValueError:
-            host, port, parts = None, None, urlsplit("")
-        scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
-        if not host or scheme not in ("http", "https") or not re.fullmatch(r"[\w.:-]+", host):
+        address = text.strip()
+        is_cloud = address.lower().startswith(CLOUD_PREFIX)
+        if is_cloud:
+            address = address[len(CLOUD_PREFIX) :]
+        if not re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*://", address):
+            address = f"http://{address}"
+        url, has_login = _read_url(address)
+        if not url:
             shown = "" if "@" in text else f': "{shortened(text)}"'  # what stands before an @ may be a password
             raise BadArgument(f"{name} is not an http address{shown}.", "It looks like http://host:8188.")
-        if re.search(r"[^\x21-\x7e]", api_key.strip()):
-            raise BadArgument(f"The API key for {url} holds a space, a line break or the like.", "Enter it once more.")
-        if parts.username or parts.password:
+        key = api_key.strip()
+        if re.search(r"[^\x21-\x7e]", key):
+            raise BadArgument(
+                f"The API key for {address} holds a space, a line break or the like.", "Enter it once more."
+            )
+        if has_login:
             raise BadArgument(f"{name} holds a user name or password.", "Put the credential into the API key valve.")
-        scheme = "https" if host == CLOUD_HOST else scheme  # the key must not go there unencrypted
-        host = f"[{host}]" if ":" in host else host
-        path = re.sub(r"/(api|ws)?/*$", "", parts.path)
-        url = f"{scheme}://{host}" + (f":{port}" if port else "") + path
-        return cls(url, api_key.strip(), label.strip(), cloud or host == CLOUD_HOST)
+        return cls(url, key, label.strip(), is_cloud or urlsplit(url).hostname == CLOUD_HOST)
 
     @property
     def name(self) -> str:
@@ -73,4 +68,27 @@ class Endpoint:
         """What every request and the websocket's handshake carry; nothing without a key."""
         if not self.api_key:
             return {}
-        return {"X-API-Key": self.api_key} if self.cloud else {"Authorization": f"Bearer {self.api_key}"}
+        if self.cloud:
+            return {"X-API-Key": self.api_key}
+        return {"Authorization": f"Bearer {self.api_key}"}
+
+
+def _read_url(address: str) -> tuple[str, bool]:
+    """An address without what may follow the path of ComfyUI, and whether a user name or a password stands in it. It is
+    "" for what is not an http address."""
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname
+        port = parts.port
+    except ValueError:
+        return "", False
+    scheme = {"ws": "http", "wss": "https"}.get(parts.scheme, parts.scheme)
+    if not host or scheme not in ("http", "https") or not re.fullmatch(r"[\w.:-]+", host):
+        return "", False
+    if host == CLOUD_HOST:
+        scheme = "https"  # the key must not go there unencrypted
+    url = f"{scheme}://[{host}]" if ":" in host else f"{scheme}://{host}"
+    if port:
+        url += f":{port}"
+    path = re.sub(r"/(api|ws)?/*$", "", parts.path)
+    return url + path, bool(parts.username or parts.password)

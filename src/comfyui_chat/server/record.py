@@ -12,8 +12,9 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-REST_SECONDS = 5.0  # how long a server is left alone after a fault; twice as long after each further one in a row,
-LONGEST_REST_SECONDS = 300.0  # up to this
+# How long a server is left alone after a fault: twice as long after each further one in a row, up to the longest.
+REST_SECONDS = 5.0
+LONGEST_REST_SECONDS = 300.0
 REMEMBERED_PACES = 50  # how many workflows of one server have their pace remembered
 
 
@@ -50,28 +51,34 @@ class Record:
         self.recover()
         self.done += 1
         self.run_seconds += seconds
-        before = self.paces.pop(workflow, seconds)
-        self.paces[workflow] = before + 0.4 * (seconds - before)
+        earlier_pace = self.paces.pop(workflow, seconds)
+        self.paces[workflow] = earlier_pace + 0.4 * (seconds - earlier_pace)
         for oldest in list(self.paces)[:-REMEMBERED_PACES]:
             del self.paces[oldest]
 
     def pace(self, workflow: str = "") -> float | None:
         """Seconds that a run of the workflow takes; where that is not known, or no workflow is named, those of an
         average run. None when nothing has run yet."""
-        return self.paces.get(workflow) or (self.run_seconds / self.done if self.done else None)
+        if pace := self.paces.get(workflow):
+            return pace
+        return self.run_seconds / self.done if self.done else None
 
     def rest(self, reason: str, silent: bool = False) -> None:
         """Leave it alone for a while, longer after each fault in a row: it lost a job or, if `silent`, did not
         answer."""
-        self.fault, self.fault_at, self.silent = reason, time.time(), silent
+        self.fault = reason
+        self.fault_at = time.time()
+        self.silent = silent
         if self.resting:
             return  # all calls that were there noticed the same
         self.faults += 1
-        self.resting_until = time.monotonic() + min(REST_SECONDS * 2 ** min(self.faults - 1, 10), LONGEST_REST_SECONDS)
+        seconds = min(REST_SECONDS * 2 ** min(self.faults - 1, 10), LONGEST_REST_SECONDS)
+        self.resting_until = time.monotonic() + seconds
 
     def recover(self) -> None:
         """Stop leaving it alone: it answers."""
-        self.faults, self.resting_until = 0, 0.0
+        self.faults = 0
+        self.resting_until = 0.0
 
     @property
     def resting(self) -> bool:
