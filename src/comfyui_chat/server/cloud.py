@@ -272,6 +272,6 @@ class CloudConnection(Connection):
             self._running.add(str(prompt_id))
 
     def _take_picture(self, picture: Frame) -> None:
-        if picture.prompt_id is None and self._running != {self._at[0]}:
+        if picture.prompt_id is None and self._running != {self._current[0]}:
             return  # it does not say whose it is, and many people may share the account
         super()._take_picture(picture)

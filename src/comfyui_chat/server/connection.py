@@ -86,13 +86,13 @@ class Connection:
         self._subscriptions: dict[str, Subscription] = {}
         self._listeners = 0
         self._reader: asyncio.Task[None] | None = None
-        self._settled = asyncio.Event()  # set when an attempt to open the socket is over
+        self._attempted = asyncio.Event()  # set when an attempt to open the socket is over
         self._hurry = asyncio.Event()  # set when somebody waits for the socket: try again now
         self._socket: aiohttp.ClientWebSocketResponse | None = None
         self._heard = 0.0  # of `time.monotonic`: when the last frame came
         self._refusal: AccessRefused | None = None
-        self._flags = False  # whether the server puts the prompt's id on previews
-        self._at = ("", "")  # the prompt and the node that run, as far as our frames tell
+        self._previews_have_ids = False  # whether the server says of a preview which prompt it belongs to
+        self._current = ("", "")  # ids of the prompt and of the node that run, as far as our frames tell
         self.is_open = False
 
     @contextlib.asynccontextmanager
@@ -105,13 +105,13 @@ class Connection:
         subscription: Subscription | None = None
         try:
             if not self.is_open:
-                self._settled.clear()
+                self._attempted.clear()
                 self._hurry.set()
                 if self._reader is None or self._reader.done():
                     self._reader = asyncio.create_task(self._read_on())
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(CONNECT_SECONDS):
-                        await self._settled.wait()
+                        await self._attempted.wait()
             if self._refusal:
                 self._refusal.untaken = True
                 raise self._refusal
@@ -119,13 +119,17 @@ class Connection:
             subscription.connected = self.is_open
             yield subscription
         finally:
-            self._subscriptions = {key: one for key, one in self._subscriptions.items() if one is not subscription}
+            # It may have another id by now, and another subscription its first one.
+            for its_id in [its_id for its_id, other in self._subscriptions.items() if other is subscription]:
+                del self._subscriptions[its_id]
             self._listeners -= 1
 
     def rename(self, prompt_id: str, accepted_id: str) -> None:
         """Note that a prompt that is listened to got another id from its server; what was told under that id until now
         has been missed."""
-        if prompt_id != accepted_id and (subscription := self._subscriptions.pop(prompt_id, None)):
+        if prompt_id == accepted_id:
+            return
+        if subscription := self._subscriptions.pop(prompt_id, None):
             self._subscriptions[accepted_id] = subscription
             subscription.events.put_nowait(Gap())
 
@@ -145,8 +149,8 @@ class Connection:
 
     async def close(self) -> None:
         """Close the socket and end the reader; `listen` opens it again."""
-        reader, self._reader = self._reader, None
-        if reader:
+        if reader := self._reader:
+            self._reader = None
             reader.cancel()
             await asyncio.wait({reader})
 
@@ -160,29 +164,39 @@ class Connection:
                 self._hurry.clear()
                 async with asyncio.timeout(CONNECT_SECONDS) as limit, self._server.websocket(self.client_id) as socket:
                     limit.reschedule(None)
-                    # Flags count only in the first message that is sent, and each socket has its own.
-                    await socket.send_json({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
-                    self._flags, self._at, self.is_open = False, ("", ""), True
-                    self._socket, self._heard = socket, time.monotonic()
-                    self._server.record.sockets += 1
-                    self._settled.set()
-                    self._tell_all(Gap())
+                    await self._greet(socket)
                     async for message in socket:
-                        pause, self._heard = 0.5, time.monotonic()  # only now: a proxy may open it and close it at once
+                        pause = 0.5  # only now: a proxy may open the socket and close it at once
+                        self._heard = time.monotonic()
                         self._take(message)
             except AccessRefused as refused:
                 self._refusal = refused
             except (aiohttp.ClientError, OSError, ValueError, ComfyUIError) as error:
                 log.debug("websocket of %s: %s", self._server.endpoint.url, type(error).__name__)
             finally:
-                was_open, self.is_open, self._socket = self.is_open, False, None
+                was_open = self.is_open
+                self.is_open = False
+                self._socket = None
                 if was_open:
                     self._tell_all(Gap())
-                self._settled.set()
+                self._attempted.set()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
                     await self._hurry.wait()
             pause = min(pause * 2, 10.0)
+
+    async def _greet(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Begin with a socket that was just opened. Feature flags count only in the first message that is sent, and
+        each socket has its own."""
+        await socket.send_json({"type": "feature_flags", "data": {"supports_preview_metadata": True}})
+        self._previews_have_ids = False
+        self._current = ("", "")
+        self._socket = socket
+        self._heard = time.monotonic()
+        self._server.record.sockets += 1
+        self.is_open = True
+        self._attempted.set()
+        self._tell_all(Gap())
 
     def _tell_all(self, event: Event) -> None:
         """Hand an event to all subscriptions, and whether the socket is open."""
@@ -196,19 +210,25 @@ class Connection:
             if message.type is aiohttp.WSMsgType.TEXT:
                 frame = json.loads(message.data)
                 self._take_text(frame["type"], frame.get("data") or {})
-            elif message.type is aiohttp.WSMsgType.BINARY and (picture := parse_binary(message.data)):
-                self._take_picture(picture)
+            elif message.type is aiohttp.WSMsgType.BINARY:
+                picture = parse_binary(message.data)
+                if picture:
+                    self._take_picture(picture)
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             log.debug("unreadable frame: %s", type(error).__name__)  # custom nodes send whatever they like
 
     def _take_text(self, kind: str, data: Mapping[str, Any]) -> None:
         if kind == "feature_flags":
-            self._flags = bool(data.get("supports_preview_metadata"))
+            self._previews_have_ids = bool(data.get("supports_preview_metadata"))
         elif kind == "status":
             self._tell_all(QueueMoved())
-        elif subscription := self._subscriptions.get(str(data.get("prompt_id"))):
+        else:
+            prompt_id = str(data.get("prompt_id"))
+            subscription = self._subscriptions.get(prompt_id)
+            if subscription is None:
+                return
             if kind == "executing":
-                self._at = (str(data["prompt_id"]), str(data.get("display_node") or data["node"]))
+                self._current = (prompt_id, str(data.get("display_node") or data["node"]))
             if event := parse_frame(kind, data):
                 subscription.events.put_nowait(event)
 
@@ -219,9 +239,9 @@ class Connection:
             return
         # In the old layout a picture belongs to the node that runs. Once the server has accepted the flags, one of that
         # layout is somebody else's preview, broadcast to all, unless one of our nodes is just sending its result.
-        prompt_id, node_id = self._at
+        prompt_id, node_id = self._current
         running = self._subscriptions.get(prompt_id)
-        if running and (not self._flags or node_id in running.picture_nodes):
+        if running and (not self._previews_have_ids or node_id in running.picture_nodes):
             running.picture(node_id, picture.data)
 
 
@@ -233,8 +253,8 @@ def connection_fault(error: BaseException) -> str:
         return "its certificate is not trusted"
     if isinstance(error, aiohttp.ClientSSLError):
         return "it does not speak https"
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionRefusedError):
+        return "connection refused"
+    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
         return "no connection"
-    if isinstance(error, aiohttp.ClientConnectorError):
-        return "connection refused" if isinstance(error.os_error, ConnectionRefusedError) else "no connection"
     return "the connection broke off"

@@ -179,21 +179,13 @@ def parse_frame(kind: str, data: Mapping[str, Any]) -> Event | None:
     if kind == "execution_cached":
         return Cached(frozenset(map(str, data["nodes"])))
     if kind == "executing":
-        return Ended() if data["node"] is None else Executing(str(data.get("display_node") or data["node"]))
+        if data["node"] is None:
+            return Ended()
+        return Executing(str(data.get("display_node") or data["node"]))
     if kind == "progress":
         return Progress({str(data.get("node")): (float(data["value"]), float(data["max"]), False)})
     if kind == "progress_state":
-        nodes = (node for node in data["nodes"].values() if node.get("state") != "pending")
-        return Progress(
-            {
-                str(node.get("display_node_id") or node["node_id"]): (
-                    float(node["value"]),
-                    float(node["max"]),
-                    node["state"] == "finished",
-                )
-                for node in nodes
-            }
-        )
+        return _parse_progress_state(data["nodes"])
     if kind == "executed":
         return Executed(parse_outputs({str(data["node"]): data.get("output")}))
     if kind == "execution_error":
@@ -203,6 +195,15 @@ def parse_frame(kind: str, data: Mapping[str, Any]) -> Event | None:
     if kind == "execution_success":
         return Succeeded()
     return None
+
+
+def _parse_progress_state(nodes: Mapping[str, Mapping[str, Any]]) -> Progress:
+    progress = {}
+    for node in nodes.values():
+        if node.get("state") != "pending":
+            node_id = str(node.get("display_node_id") or node["node_id"])
+            progress[node_id] = (float(node["value"]), float(node["max"]), node["state"] == "finished")
+    return Progress(progress)
 
 
 TEXT_KEYS = ("text", "string")  # under which nodes that show a text put it
@@ -219,16 +220,27 @@ def parse_outputs(outputs: Any) -> tuple[Output, ...]:
     found = []
     for node_id, output in (outputs or {}).items():
         for key, items in (output or {}).items():
-            for item in items if isinstance(items, list) else [items] if isinstance(items, str) else ():
-                if isinstance(item, dict) and isinstance(item.get("filename"), str):
-                    place = str(item.get("subfolder") or ""), str(item.get("type") or "output")
-                    found.append(Output(str(node_id), item["filename"], *place))
-                elif isinstance(item, str) and item.strip() and key in TEXT_KEYS:
-                    found.append(Output(str(node_id), "", "", "text", item))
-                elif isinstance(item, str) and key == "result" and MODEL_PATH.fullmatch(item):
-                    folder, _, name = item.rpartition("/")  # nodes for 3D tell the path of what they saved
-                    found.append(Output(str(node_id), name, folder, "output"))
+            if isinstance(items, str):
+                items = [items]
+            if isinstance(items, list):
+                parsed = (_parse_output(str(node_id), key, item) for item in items)
+                found += [output for output in parsed if output]
     return tuple(found)
+
+
+def _parse_output(node_id: str, key: str, item: Any) -> Output | None:
+    """One item that a node reports under a key; None when it is neither a file nor a text for people."""
+    if isinstance(item, dict) and isinstance(item.get("filename"), str):
+        subfolder = str(item.get("subfolder") or "")
+        return Output(node_id, item["filename"], subfolder, str(item.get("type") or "output"))
+    if not isinstance(item, str):
+        return None
+    if key in TEXT_KEYS and item.strip():
+        return Output(node_id, "", "", "text", item)
+    if key == "result" and MODEL_PATH.fullmatch(item):  # nodes for 3D tell the path of what they saved
+        subfolder, _, filename = item.rpartition("/")
+        return Output(node_id, filename, subfolder, "output")
+    return None
 
 
 def parse_failure(data: Mapping[str, Any]) -> Failed:
@@ -252,13 +264,14 @@ def parse_binary(frame: bytes) -> Frame | None:
     4 bytes: 1   4 bytes: format             the picture
     4 bytes: 4   4 bytes: length of the JSON {"prompt_id": "...", "node_id": "3", ...}   the picture
     """
-    event, second = int.from_bytes(frame[:4], "big"), int.from_bytes(frame[4:8], "big")
+    event = int.from_bytes(frame[:4], "big")
     if event == 1:
         return Frame(frame[8:])
     if event == 4:
-        about = json.loads(frame[8 : 8 + second])
-        node = about.get("display_node_id") or about.get("node_id")
-        return Frame(frame[8 + second :], str(about["prompt_id"]), str(node))
+        picture_at = 8 + int.from_bytes(frame[4:8], "big")
+        metadata = json.loads(frame[8:picture_at])
+        node_id = metadata.get("display_node_id") or metadata.get("node_id")
+        return Frame(frame[picture_at:], str(metadata["prompt_id"]), str(node_id))
     return None
 
 
@@ -303,12 +316,30 @@ class Queue:
 
 def parse_prompt(item: Sequence[Any], state: Event, entry: Mapping[str, Any] | None = None) -> Prompt:
     """A row of the queue, or that of a history `entry`, whose messages tell when the run ended."""
-    graph, extra_data = (item[index] if len(item) > index and isinstance(item[index], dict) else {} for index in (2, 3))
-    messages = ((entry or {}).get("status") or {}).get("messages") or ()
-    times = [message[1].get("timestamp") for message in messages if isinstance(message[1], dict)]
-    ended = max((float(at) / 1000 for at in times if isinstance(at, (int, float))), default=None)
-    number = float(item[0]) if isinstance(item[0], (int, float)) else 0.0
-    return Prompt(str(item[1]), state, number, graph, extra_data, ended)
+    return Prompt(
+        prompt_id=str(item[1]),
+        state=state,
+        number=float(item[0]) if isinstance(item[0], (int, float)) else 0.0,
+        graph=_dictionary_at(item, 2),
+        extra_data=_dictionary_at(item, 3),
+        ended=_last_timestamp(entry or {}),
+    )
+
+
+def _dictionary_at(row: Sequence[Any], index: int) -> dict[str, Any]:
+    value = row[index] if len(row) > index else None
+    return value if isinstance(value, dict) else {}
+
+
+def _last_timestamp(entry: Mapping[str, Any]) -> float | None:
+    """The time of a history entry's last message in seconds, None when no message has one."""
+    seconds = []
+    for message in (entry.get("status") or {}).get("messages") or ():
+        content = message[1]
+        milliseconds = content.get("timestamp") if isinstance(content, dict) else None
+        if isinstance(milliseconds, (int, float)):
+            seconds.append(float(milliseconds) / 1000)
+    return max(seconds, default=None)
 
 
 def parse_history(entry: Mapping[str, Any]) -> Recorded:
@@ -322,9 +353,15 @@ def parse_history(entry: Mapping[str, Any]) -> Recorded:
     """
     status = entry.get("status") or {}
     messages = dict(status.get("messages") or ())
-    failure = parse_failure(messages["execution_error"]) if "execution_error" in messages else None
-    success = status.get("status_str", "success") == "success"
-    return Recorded(success, parse_outputs(entry.get("outputs")), failure, "execution_interrupted" in messages)
+    failure = None
+    if "execution_error" in messages:
+        failure = parse_failure(messages["execution_error"])
+    return Recorded(
+        success=status.get("status_str", "success") == "success",
+        outputs=parse_outputs(entry.get("outputs")),
+        failure=failure,
+        interrupted="execution_interrupted" in messages,
+    )
 
 
 def parse_job(job: Mapping[str, Any]) -> Event:
@@ -337,8 +374,12 @@ def parse_job(job: Mapping[str, Any]) -> Event:
         return Started()
     if status in ("completed", "failed", "cancelled"):
         error = job.get("execution_error")
-        failure = parse_failure(error) if error else None
-        return Recorded(status == "completed", parse_outputs(job.get("outputs")), failure, status == "cancelled")
+        return Recorded(
+            success=status == "completed",
+            outputs=parse_outputs(job.get("outputs")),
+            failure=parse_failure(error) if error else None,
+            interrupted=status == "cancelled",
+        )
     raise ValueError(status)
 
 
@@ -388,43 +429,61 @@ def parse_refusal(body: Mapping[str, Any], graph: Graph, definitions: Definition
     An unknown node stands in `error` itself, by its class (0.33.0) or in the message's words (0.3.64).
     """
     error = body.get("error") or {}
-    error = error if isinstance(error, dict) else {"message": str(error)}
-    kind, message = error.get("type"), shortened(error.get("message") or "no reason given", 300)
-    if kind in ("invalid_prompt", "missing_node_type"):
-        missing = re.search(r"node (\S+) does not exist", message)
-        class_type = (error.get("extra_info") or {}).get("class_type") or (missing[1] if missing else None)
-        if class_type:
-            return NodeNotInstalled(f'This ComfyUI has no node "{class_type}".')
-    for node_id, refused in (body.get("node_errors") or {}).items():
-        for reason in refused.get("errors") or ():
+    if not isinstance(error, dict):
+        error = {"message": str(error)}
+    message = shortened(error.get("message") or "no reason given", 300)
+    if class_type := _unknown_class(error, message):
+        return NodeNotInstalled(f'This ComfyUI has no node "{class_type}".')
+    for node_id, node_error in (body.get("node_errors") or {}).items():
+        for reason in node_error.get("errors") or ():
             return _refused_value(node_id, reason, graph, definitions)
     return WorkflowRefused(f"ComfyUI refused the workflow: {message}")
 
 
+def _unknown_class(error: Mapping[str, Any], message: str) -> str | None:
+    """The class of the node that the server does not have, None where that is not what an error is about."""
+    if error.get("type") not in ("invalid_prompt", "missing_node_type"):
+        return None
+    class_type: str | None = (error.get("extra_info") or {}).get("class_type")
+    if class_type:
+        return class_type
+    in_words = re.search(r"node (\S+) does not exist", message)
+    return in_words[1] if in_words else None
+
+
 def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, definitions: Definitions) -> WorkflowRefused:
+    """The error for one of a node's `errors`: what is wrong with which input."""
     extra = reason.get("extra_info") or {}
-    name, value = str(extra.get("input_name") or ""), extra.get("received_value")
+    name = str(extra.get("input_name") or "")
+    value = extra.get("received_value")
     where = f"{name} of node {node_title(graph, node_id)}"
     definition = definitions.get(graph[node_id]["class_type"]) if node_id in graph else None
     spec = definition.inputs.get(name) if definition else None
     kind = reason.get("type")
     if kind == "value_not_in_list":
-        listed = (extra.get("input_config") or [None])[0]  # left out by the server when it is long
-        known = closest(str(value), listed if isinstance(listed, list) else spec.choices if spec else ())
-        hint = f"Installed are, among others: {quoted(known)}." if known else ""
-        if MODEL_FILE.search(str(value)):
-            return ModelNotInstalled(f'The model "{value}" is not installed ({where}).', hint)
-        return ValueOutOfRange(
-            f'"{shortened(value)}" is not a choice for {where}.', hint.replace("Installed", "Choices")
-        )
+        choices = (extra.get("input_config") or [None])[0]
+        if not isinstance(choices, list):  # left out by the server when they are many
+            choices = spec.choices if spec else ()
+        return _unknown_choice(where, value, choices)
     if kind in ("value_smaller_than_min", "value_bigger_than_max"):
-        low, high = (spec.minimum, spec.maximum) if spec else (None, None)
-        hint = f"Give a value from {low:g} to {high:g}." if low is not None and high is not None else ""
+        hint = ""
+        if spec and spec.minimum is not None and spec.maximum is not None:
+            hint = f"Give a value from {spec.minimum:g} to {spec.maximum:g}."
         return ValueOutOfRange(f"{shortened(value)} is out of range for {where}.", hint)
     if kind == "invalid_input_type":
         return ValueOutOfRange(f'"{shortened(value)}" has the wrong type for {where}.')
+    message = f"ComfyUI refused {where}: {reason.get('message')}"
     details = shortened(reason.get("details") or "", 200)
-    return WorkflowRefused(f"ComfyUI refused {where}: {reason.get('message')}" + (f" ({details})" if details else ""))
+    return WorkflowRefused(f"{message} ({details})" if details else message)
+
+
+def _unknown_choice(where: str, value: Any, choices: Sequence[Any]) -> WorkflowRefused:
+    known = quoted(closest(str(value), choices))
+    if MODEL_FILE.search(str(value)):
+        hint = f"Installed are, among others: {known}." if known else ""
+        return ModelNotInstalled(f'The model "{value}" is not installed ({where}).', hint)
+    hint = f"Choices are, among others: {known}." if known else ""
+    return ValueOutOfRange(f'"{shortened(value)}" is not a choice for {where}.', hint)
 
 
 # What a server tells of itself, in `/system_stats`.
@@ -448,18 +507,23 @@ class Stats:
 
 
 def parse_stats(raw: Mapping[str, Any]) -> Stats:
-    """An answer of `/system_stats`."""
+    """An answer of `/system_stats`: {"system": {"comfyui_version": "0.33.0"}, "devices": [{...}]}."""
     devices = raw.get("devices")
-    found = [parse_device(item) for item in (devices if isinstance(devices, list) else ()) if isinstance(item, dict)]
-    return Stats(shortened(raw["system"].get("comfyui_version") or "", 40), tuple(found))
+    if not isinstance(devices, list):
+        devices = []
+    return Stats(
+        version=shortened(raw["system"].get("comfyui_version") or "", 40),
+        devices=tuple(parse_device(device) for device in devices if isinstance(device, dict)),
+    )
 
 
 def parse_device(raw: Mapping[str, Any]) -> Device:
     """One of its devices; of "cuda:0 NVIDIA GeForce RTX 4090 : cudaMallocAsync" the middle is the name."""
-
-    def amount(key: str) -> int | None:
-        value = raw.get(key)
-        return int(value) if isinstance(value, (int, float)) and 0 <= value < 2**63 else None  # nor is NaN in range
-
     name = re.sub(r"^\w+:\d+ | : \w+$", "", str(raw.get("name") or raw.get("type") or "device"))
-    return Device(shortened(name), amount("vram_total"), amount("vram_free"))
+    return Device(shortened(name), _memory_in(raw.get("vram_total")), _memory_in(raw.get("vram_free")))
+
+
+def _memory_in(value: Any) -> int | None:
+    if isinstance(value, (int, float)) and 0 <= value < 2**63:  # NaN is not in this range either
+        return int(value)
+    return None
