@@ -37,7 +37,7 @@ FLOORS = (
         "workflow links loras facts pruning mermaid",
     ),
     ("media", "kinds pictures metadata delivery"),
-    ("server", "endpoint protocol record connection client cloud pool"),
+    ("server", "endpoint protocol record connection http client cloud pool"),
     ("catalogue", "entries choosing listings"),
     ("run", "owner job fleet follow inputs planning make earlier"),
     ("webui", "ollama references display messages stored_files chat valves settings reports jobs tools"),

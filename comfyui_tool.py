@@ -45,6 +45,7 @@ required_open_webui_version: 0.9.6
 #   server/protocol     What ComfyUI's answers and frames say, as values, and how they are read.
 #   server/record       What this process has seen of a server: its pace, its faults, its rests.
 #   server/connection   The one websocket to a server, shared by all prompts in flight.
+#   server/http         HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its …
 #   server/client       One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
 #   server/cloud        Everything in which Comfy Cloud differs from a ComfyUI of one's own.
 #   server/pool         The servers of an event loop: opened on demand, shared by all, closed when idle.
@@ -6357,9 +6358,9 @@ def text_product(text: str) -> OutputFile:
 #
 # `endpoint` is an address with the credential that belongs to it. `protocol` has the values that a server's answers and
 # frames become, and the functions that read them; `record` is what this process has seen of a server so far.
-# `connection` is the websocket, shared by all prompts in flight. `client` adds the HTTP routes: `ComfyUIServer` is the
-# whole server. `cloud` has all of Comfy Cloud's exceptions. `pool` keeps one server for each endpoint and event loop; the
-# floors above begin with its `open_server`.
+# `connection` is the websocket, shared by all prompts in flight. `http` is one exchange over HTTP with its bounds and
+# faults, and `client` the routes: `ComfyUIServer` is the whole server. `cloud` has all of Comfy Cloud's exceptions.
+# `pool` keeps one server for each endpoint and event loop; the floors above begin with its `open_server`.
 #
 # Nothing here knows of chats, or chooses what runs where.
 # ======================================================================================================================
@@ -6469,7 +6470,7 @@ def _read_url(address: str) -> tuple[str, bool]:
 # reducer (`run/job.py`) can follow a job by either.
 #
 # Nothing here does any I/O. The functions trust the shape of what they read, and raise whatever Python raises for another
-# one; their callers (`Connection._take`, `ComfyUIServer._reading`) deal with that.
+# one; their callers (`Connection._take`, `HttpServer._reading`) deal with that.
 #
 # The shapes are those recorded from ComfyUI 0.3.64 and 0.33.0, and of Comfy Cloud those that its documentation shows.
 # ----------------------------------------------------------------------------------------------------------------------
@@ -7316,69 +7317,30 @@ def connection_fault(error: BaseException) -> str:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/server/client.py
+# src/comfyui_chat/server/http.py
 #
-# One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
+# HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its websocket's handshake.
 #
-# `ComfyUIServer` is what `open_server` gives out. All HTTP goes through `call`, which bounds time and size and turns what
-# fails into a `ServerError`; `get` and `_json` make an object of an answer, and within `_reading` an answer of the wrong
-# shape becomes an error. On these stand, in the order of the class: what the server is and has (`stats`, `define`,
-# `names`, `saved_workflows`, `model_metadata`), a prompt's life (`submit`, `queue`, `look_up`, `find`, `recent`,
-# `cancel`), files (`upload`, `view`) and memory (`free`). `connection` is its websocket.
-#
-# What rarely changes is remembered. Whoever asks for it says how old it may be (`believe`, in seconds), and those who
-# ask the same at the same time share one request (`together`).
-#
-# What routes take and answer was recorded from ComfyUI 0.3.64 and 0.33.0. `cloud` overrides what is different on
-# Comfy Cloud.
+# `HttpServer` knows an endpoint and nothing of what its routes mean; `ComfyUIServer` in `client` adds that. All HTTP goes
+# through `call`, which turns what fails into a `ServerError`. `get` and `_json` make an object of an answer, and within
+# `_reading` an answer of the wrong shape becomes an error. The credential goes to the endpoint's address and nowhere
+# else.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-# How long things may take, in seconds; see also ANSWER_SECONDS and CLEAN_UP_SECONDS.
-PROBE_SECONDS = 4.0  # to find out whether a server answers at all
-LOOK_UP_SECONDS = 10.0  # for one look-up of a running job; the next one comes anyway
-UPLOAD_SECONDS = 300.0  # for a file sent to the server
-DOWNLOAD_SECONDS = 600.0  # for a file from it
 STALL_SECONDS = 30.0  # without a byte in the middle of an answer, before it counts as broken off
 HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and they show when a connection is dead
-FREE_AGAIN_SECONDS = 10.0  # before ComfyUI's memory is freed after all, when others had jobs in the queue after a run
-# How long what a server said is believed.
-DEFINITION_SECONDS = 300.0  # of a node definition
-DOUBT_SECONDS = 10.0  # of a list that lacks what is looked for: files are added all the time
-# How much there may be.
-MANY_CLASSES = 100  # node definitions asked for one by one; when more are needed, all are fetched in one request
-RECENT_PROMPTS = 200  # of the history, that are searched for a user's own jobs, the newest first
 MAX_JSON_BYTES = 64 * 2**20
-MAX_OUTPUT_BYTES = 512 * 2**20
 # The HTTP statuses that send a client elsewhere.
 REDIRECTS = (301, 302, 303, 307, 308)
 
 
-class ComfyUIServer:
-    """One ComfyUI: its HTTP routes and its websocket, in typed values and this tool's errors. Use `open_server`.
-
-    It outlives its connections: what it learned (definitions, pace, faults) stays when they are closed.
-    """
+class HttpServer:
+    """What answers at an endpoint, over HTTP."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
-        self.connection = Connection(self)
-        self.definitions: dict[str, NodeDefinition] = {}
-        self._asked: dict[str, float] = {}  # class -> when it was last asked for; all times are of `time.monotonic`
-        self._metadata: dict[tuple[str, str], tuple[float, Mapping[str, Any] | None]] = {}  # by folder and name
-        self._names: dict[str, tuple[float, list[str] | None]] = {}  # by path
         self._session: aiohttp.ClientSession | None = None
-        self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # when the newest look at it began, and that look
-        self._questions: dict[str, asyncio.Task[Any]] = {}  # under way, each asked once for all who wait for it
-        self._chores: set[asyncio.Task[None]] = set()  # what goes on in the background
-        self.record = Record()
-        self.free_at: float | None = None  # when ComfyUI's memory is due to be freed
-        self._free_again = 0.0  # how many seconds later that is tried again
-        self.users = 0  # calls that have it open
-        self.idle_since = 0.0  # when the last call or chore ended
-        self.door = asyncio.Lock()  # held while it closes, so that nobody comes in
-
-    # Open and closed: the session, the background, and what the pool asks before it closes a server.
 
     @property
     def session(self) -> aiohttp.ClientSession:
@@ -7399,67 +7361,13 @@ class ComfyUIServer:
 
     def _redirected(self, location: str) -> UnexpectedAnswer:
         parts = urlsplit(location)
-        where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "another path"
+        where = "another path"
+        if parts.netloc:
+            where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"  # without a password
         return UnexpectedAnswer(
             f"{self.endpoint.url} sends on to {where}, which is not followed.",
             "If ComfyUI is really there, set the address valve to it; a login page means that a key is missing.",
         )
-
-    def later(self, chore: Coroutine[Any, Any, None]) -> None:
-        """Do something in the background, for as long as the server is open. Its failure is logged."""
-        task = asyncio.create_task(chore)
-        self._chores.add(task)
-        task.add_done_callback(self._chore_done)
-
-    def _chore_done(self, task: "asyncio.Task[None]") -> None:
-        self._chores.discard(task)
-        self.idle_since = time.monotonic()
-        if not task.cancelled() and (error := task.exception()):
-            reason = error.message if isinstance(error, ComfyUIError) else type(error).__name__
-            log.info("%s: a chore failed: %s", self.endpoint.url, reason)
-
-    async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
-        """One answer for all who ask the same `question` at the same time. When one of them is cancelled, the request
-        goes on for the others."""
-        task = self._questions.get(question)
-        if task is None:
-            task = self._questions[question] = asyncio.create_task(ask())
-            task.add_done_callback(functools.partial(self._answered, question))
-        answer: T = await asyncio.shield(task)
-        return answer
-
-    def _answered(self, question: str, task: "asyncio.Task[Any]") -> None:
-        self._questions.pop(question, None)
-        if not task.cancelled():
-            task.exception()  # those who asked may be gone, and asyncio would complain that nobody looked
-
-    @property
-    def in_use(self) -> bool:
-        """Whether a call or a chore still needs it."""
-        return bool(self.users or self._chores)
-
-    @property
-    def is_open(self) -> bool:
-        """Whether it has anything to close."""
-        return self.in_use or self._session is not None
-
-    @property
-    def is_watched(self) -> bool:
-        """Whether the pool's keeper still has to look after it, though nobody calls."""
-        return self.is_open or self.free_at is not None
-
-    async def close(self) -> None:
-        """Close the websocket and all connections, and cancel what is under way. They are opened again when needed."""
-        tasks = [*self._chores, *self._questions.values(), *([self._queue[1]] if self._queue else [])]
-        session, self._session, self._queue = self._session, None, None
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        await self.connection.close()
-        if session:
-            await session.close()
-
-    # HTTP and the websocket's handshake.
 
     @contextlib.asynccontextmanager
     async def websocket(self, client_id: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
@@ -7515,18 +7423,21 @@ class ComfyUIServer:
         """
         address: str | URL
         if isinstance(path, str):
-            url, address, headers = self.endpoint.url, self._address(path), self.endpoint.headers()
+            url = self.endpoint.url
             shown = url + path
+            address = self._address(path)
+            headers = self.endpoint.headers()
         else:
             url = shown = str(path.origin())  # what else stands in it may be a credential, too
-            address, headers = path, {}
+            address = path
+            headers = {}
+        content = {"data": form} if form else {"json": body}
         try:
             loop = asyncio.get_running_loop()
             end = loop.time() + seconds
             async with asyncio.timeout_at(min(end, loop.time() + silent)) as limit:
-                sent = {"data": form} if form else {"json": body}
                 request = self.session.request(
-                    method, address, params=params, headers=headers, allow_redirects=False, **sent
+                    method, address, params=params, headers=headers, allow_redirects=False, **content
                 )
                 async with request as response:
                     if isinstance(path, str):
@@ -7543,12 +7454,7 @@ class ComfyUIServer:
                     length = response.content_length
                     return Answer(response.status, response.content_type, bytes(data), length, location)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
-                raise ServerUnreachable(f"ComfyUI at {url} did not answer within {min(seconds, silent):g} s.") from None
-            refused = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
-            raise ServerUnreachable(
-                f"ComfyUI at {url} does not answer ({connection_fault(error)}).", refused=refused
-            ) from None
+            raise _unreachable(url, error, min(seconds, silent)) from None
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         """Raise an error for the statuses that mean the same on every route."""
@@ -7570,21 +7476,151 @@ class ComfyUIServer:
         return await asyncio.to_thread(self._json, path, answer)  # definitions of many custom nodes are tens of MB
 
     def _json(self, path: str, answer: Answer) -> dict[str, Any]:
-        with contextlib.suppress(ValueError):
-            value = json.loads(answer.body) if answer.status == 200 and "json" in answer.content_type else None
-            if isinstance(value, dict):
-                return value
+        """The JSON object in an answer. Raises `UnexpectedAnswer` when it holds none."""
+        if answer.status == 200 and "json" in answer.content_type:
+            with contextlib.suppress(ValueError):
+                value = json.loads(answer.body)
+                if isinstance(value, dict):
+                    return value
         raise UnexpectedAnswer(
             f"{self.endpoint.url}{path} answers {answer.status} {answer.content_type}, which ComfyUI does not."
         )
 
     @contextlib.contextmanager
     def _reading(self, path: str) -> Iterator[None]:
-        """Turn what Python raises where an answer is read that has the wrong shape into `UnexpectedAnswer`."""
+        """Raise `UnexpectedAnswer` where the code inside fails because an answer does not have the expected shape."""
         try:
             yield
         except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
-            raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers in a shape that ComfyUI does not.") from None
+            raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers in a way that ComfyUI does not.") from None
+
+
+def _unreachable(url: str, error: Exception, seconds: float) -> ServerUnreachable:
+    """The error for a request that failed, or that took longer than these seconds."""
+    no_connection_in_time = isinstance(error, aiohttp.ConnectionTimeoutError)
+    if isinstance(error, TimeoutError) and not no_connection_in_time:
+        return ServerUnreachable(f"ComfyUI at {url} did not answer within {seconds:g} s.")
+    return ServerUnreachable(
+        f"ComfyUI at {url} does not answer ({connection_fault(error)}).",
+        refused=no_connection_in_time or isinstance(error, aiohttp.ClientConnectorError),
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/client.py
+#
+# One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
+#
+# `ComfyUIServer` is what `open_server` gives out. It stands on `HttpServer`, and has, in the order of the class: what the
+# server is and has (`stats`, `define`, `names`, `saved_workflows`, `model_metadata`), a prompt's life (`submit`, `queue`,
+# `look_up`, `find`, `recent`, `cancel`), files (`upload`, `view`) and memory (`free`). `connection` is its websocket.
+#
+# What rarely changes is remembered. Whoever asks for it says how old it may be (`believe`, in seconds), and those who
+# ask the same at the same time share one request (`together`).
+#
+# What routes take and answer was recorded from ComfyUI 0.3.64 and 0.33.0. `cloud` overrides what is different on
+# Comfy Cloud.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+# How long things may take, in seconds; see also ANSWER_SECONDS and CLEAN_UP_SECONDS.
+PROBE_SECONDS = 4.0  # to find out whether a server answers at all
+LOOK_UP_SECONDS = 10.0  # for one look-up of a running job; the next one comes anyway
+UPLOAD_SECONDS = 300.0  # for a file sent to the server
+DOWNLOAD_SECONDS = 600.0  # for a file from it
+FREE_AGAIN_SECONDS = 10.0  # before ComfyUI's memory is freed after all, when others had jobs in the queue after a run
+# How long what a server said is believed.
+DEFINITION_SECONDS = 300.0  # of a node definition
+DOUBT_SECONDS = 10.0  # of a list that lacks what is looked for: files are added all the time
+# How much there may be.
+MANY_CLASSES = 100  # node definitions asked for one by one; when more are needed, all are fetched in one request
+RECENT_PROMPTS = 200  # of the history, that are searched for a user's own jobs, the newest first
+MAX_OUTPUT_BYTES = 512 * 2**20
+
+
+class ComfyUIServer(HttpServer):
+    """One ComfyUI: its HTTP routes and its websocket, in typed values and this tool's errors. Use `open_server`.
+
+    It outlives its connections: what it learned (definitions, pace, faults) stays when they are closed.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        super().__init__(endpoint)
+        self.connection = Connection(self)
+        self.definitions: dict[str, NodeDefinition] = {}
+        self._asked: dict[str, float] = {}  # class -> when it was last asked for; all times are of `time.monotonic`
+        self._metadata: dict[tuple[str, str], tuple[float, Mapping[str, Any] | None]] = {}  # by folder and name
+        self._names: dict[str, tuple[float, list[str] | None]] = {}  # by path
+        self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # when the newest look at it began, and that look
+        self._questions: dict[str, asyncio.Task[Any]] = {}  # under way, each asked once for all who wait for it
+        self._chores: set[asyncio.Task[None]] = set()  # what goes on in the background
+        self.record = Record()
+        self.free_at: float | None = None  # when ComfyUI's memory is due to be freed
+        self._free_again = 0.0  # how many seconds later that is tried again
+        self.users = 0  # calls that have it open
+        self.idle_since = 0.0  # when the last call or chore ended
+        self.door = asyncio.Lock()  # held while it closes, so that nobody comes in
+
+    # Open and closed: the background, and what the pool asks before it closes a server.
+
+    def later(self, chore: Coroutine[Any, Any, None]) -> None:
+        """Do something in the background, for as long as the server is open. Its failure is logged."""
+        task = asyncio.create_task(chore)
+        self._chores.add(task)
+        task.add_done_callback(self._chore_done)
+
+    def _chore_done(self, task: "asyncio.Task[None]") -> None:
+        self._chores.discard(task)
+        self.idle_since = time.monotonic()
+        error = None if task.cancelled() else task.exception()
+        if error:
+            reason = error.message if isinstance(error, ComfyUIError) else type(error).__name__
+            log.info("%s: a chore failed: %s", self.endpoint.url, reason)
+
+    async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """One answer for all who ask the same `question` at the same time. When one of them is cancelled, the request
+        goes on for the others."""
+        task = self._questions.get(question)
+        if task is None:
+            task = self._questions[question] = asyncio.create_task(ask())
+            task.add_done_callback(functools.partial(self._answered, question))
+        answer: T = await asyncio.shield(task)
+        return answer
+
+    def _answered(self, question: str, task: "asyncio.Task[Any]") -> None:
+        self._questions.pop(question, None)
+        if not task.cancelled():
+            task.exception()  # those who asked may be gone, and asyncio would complain that nobody looked
+
+    @property
+    def in_use(self) -> bool:
+        """Whether a call or a chore still needs it."""
+        return bool(self.users or self._chores)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it has anything to close."""
+        return self.in_use or self._session is not None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the pool's keeper still has to look after it, though nobody calls."""
+        return self.is_open or self.free_at is not None
+
+    async def close(self) -> None:
+        """Close the websocket and all connections, and cancel what is under way. They are opened again when needed."""
+        tasks: list[asyncio.Task[Any]] = [*self._chores, *self._questions.values()]
+        if self._queue:
+            tasks.append(self._queue[1])
+        self._queue = None
+        session = self._session
+        self._session = None
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.connection.close()
+        if session:
+            await session.close()
 
     # What the server is and has.
 
@@ -7623,21 +7659,25 @@ class ComfyUIServer:
 
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
         """The definitions of those of these classes that this server has."""
-        wanted = sorted(set(class_types))
-        strange = [name for name in wanted if time.monotonic() - self._asked.get(name, -math.inf) >= DEFINITION_SECONDS]
-        if len(strange) > MANY_CLASSES:
+        names = sorted(set(class_types))
+        now = time.monotonic()
+        outdated = [name for name in names if now - self._asked.get(name, -math.inf) >= DEFINITION_SECONDS]
+        if len(outdated) > MANY_CLASSES:
             everything = await self.everything()
             with self._reading("/object_info"):
-                for name in strange:
+                for name in outdated:
                     self._take_definition(name, everything.get(name))
-        found = await gather(8, [functools.partial(self.define, name) for name in wanted])
-        return {name: definition for name, definition in zip(wanted, found, strict=True) if definition}
+        definitions = await gather(8, [functools.partial(self.define, name) for name in names])
+        return {name: definition for name, definition in zip(names, definitions, strict=True) if definition}
 
     async def define_anew(self, known: Definitions, class_types: Iterable[str], believe: float) -> Definitions:
         """`known` with definitions of these classes that are no older than `believe` seconds: files are added to the
         lists in them all the time."""
-        fresh = {name: await self.define(name, believe) for name in sorted(set(class_types))}
-        return {**known, **{name: definition for name, definition in fresh.items() if definition}}
+        definitions = dict(known)
+        for name in sorted(set(class_types)):
+            if definition := await self.define(name, believe):
+                definitions[name] = definition
+        return definitions
 
     def _take_definition(self, class_type: str, raw: Any) -> None:
         self._asked[class_type] = time.monotonic()
@@ -7651,26 +7691,28 @@ class ComfyUIServer:
         """A list of names: of the folders for models (`/models`), of the files in one (`/models/loras`), of the
         embeddings (`/embeddings`). None where the server has no such list. What is no older than `believe` seconds is
         not asked for again; `read` makes a name out of an item of the answer."""
-        asked, held = self._names.get(path, (-math.inf, None))
+        asked, names = self._names.get(path, (-math.inf, None))
         if time.monotonic() - asked >= believe:
             return await self.together(f"names {path}", functools.partial(self._ask_names, path, read))
-        return held
+        return names
 
     async def _ask_names(self, path: str, read: Callable[[Any], str]) -> list[str] | None:
-        answer, held = await self.call("GET", path), None
+        answer = await self.call("GET", path)
+        names = None
         if answer.status != 404:
             with self._reading(path.partition("?")[0]):
-                held = [read(item) for item in json.loads(answer.body)]
-        self._names[path] = time.monotonic(), held
-        return held
+                names = [read(item) for item in json.loads(answer.body)]
+        self._names[path] = time.monotonic(), names
+        return names
 
     async def saved_workflows(self, believe: float = DOUBT_SECONDS) -> list[str]:
         """The paths of the workflows saved on this server, such as "portraits/fox.json", below its folder "workflows".
         Until something was saved for the first time the server answers 404, and there are none."""
         path = "/userdata?dir=workflows&recurse=true&split=false&full_info=true"
-        listed = await self.names(path, believe, lambda item: str(item["path"]).replace("\\", "/")) or []
+        paths = await self.names(path, believe, lambda item: str(item["path"]).replace("\\", "/")) or []
         hidden = re.compile(r"(^|/)\.|[\ud800-\udfff]")  # or half a surrogate pair: such a name cannot be sent
-        return sorted((name for name in listed if name.endswith(".json") and not hidden.search(name)), key=str.lower)
+        workflows = [name for name in paths if name.endswith(".json") and not hidden.search(name)]
+        return sorted(workflows, key=str.lower)
 
     async def saved_workflow(self, name: str) -> Graph:
         """A workflow saved on this server, in either of ComfyUI's formats. Raises `UnknownWorkflow` when it is not
@@ -7678,7 +7720,7 @@ class ComfyUIServer:
         # The slash has to be escaped, too: the server takes everything after /userdata/ as one name.
         answer = await self.call("GET", f"/userdata/{quote(f'workflows/{name}', safe='')}")
         if answer.status != 200:
-            raise UnknownWorkflow(f'The workflow "{name}" is not on the ComfyUI server any more.')
+            raise UnknownWorkflow(f'The workflow "{name}" is no longer on the ComfyUI server.')
         return await asyncio.to_thread(read_workflow_file, answer.body)
 
     async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
@@ -7723,8 +7765,9 @@ class ComfyUIServer:
                 raise
             return Accepted(prompt_id, certain=False)
         accepted = self._read_accepted(graph, answer)
-        if accepted.get("prompt_id") != prompt_id:
-            await self.call("POST", "/queue", body={"delete": [accepted.get("prompt_id")]}, seconds=CLEAN_UP_SECONDS)
+        its_id = accepted.get("prompt_id")
+        if its_id != prompt_id:
+            await self.call("POST", "/queue", body={"delete": [its_id]}, seconds=CLEAN_UP_SECONDS)
             raise ServerTooOld(f"ComfyUI at {self.endpoint.url} gave the job an id of its own.")
         return Accepted(prompt_id, self._dropped(graph, accepted))
 
@@ -7740,12 +7783,12 @@ class ComfyUIServer:
 
     def _dropped(self, graph: Graph, accepted: Mapping[str, Any]) -> tuple[str, ...]:
         """Notes on the outputs that the server left out of a prompt which it took."""
+        notes = []
         with self._reading("/prompt"):
-            return tuple(
-                f"{node_title(graph, node_id)} was left out: {shortened(reason.get('message'), 120)}"
-                for node_id, refused in (accepted.get("node_errors") or {}).items()
-                for reason in (refused.get("errors") or ({"message": "refused"},))[:1]
-            )
+            for node_id, node_error in (accepted.get("node_errors") or {}).items():
+                reason = (node_error.get("errors") or [{"message": "refused"}])[0].get("message")
+                notes.append(f"{node_title(graph, node_id)} was left out: {shortened(reason, 120)}")
+        return tuple(notes)
 
     async def queue(self, since: float) -> Queue:
         """The queue as it was at `since` (of `time.monotonic`) or later. All who ask at about the same time share one
@@ -7768,18 +7811,22 @@ class ComfyUIServer:
     async def _ask_queue(self, seconds: float) -> Queue:
         raw = await self.get("/queue", seconds)
         with self._reading("/queue"):
-            running, pending = raw.get("queue_running") or (), raw.get("queue_pending") or ()
-            in_order = sorted(pending, key=lambda item: (item[0], item[1]))  # the server sends its heap as it is
-            first = [parse_prompt(item, Started()) for item in running]
-            then = [parse_prompt(item, Waiting(len(first) + index)) for index, item in enumerate(in_order)]
-            ids, waiting = tuple(item.prompt_id for item in first), tuple(item.prompt_id for item in then)
-            return Queue(ids, waiting, (*first, *then))
+            running = [parse_prompt(row, Started()) for row in raw.get("queue_running") or ()]
+            # The server sends its heap as it is.
+            rows = sorted(raw.get("queue_pending") or (), key=lambda row: (row[0], row[1]))
+            pending = [parse_prompt(row, Waiting(ahead)) for ahead, row in enumerate(rows, start=len(running))]
+            return Queue(
+                running=tuple(prompt.prompt_id for prompt in running),
+                pending=tuple(prompt.prompt_id for prompt in pending),
+                prompts=(*running, *pending),
+            )
 
     async def look_up(self, prompt_id: str, since: float) -> Event:
         """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`. The queue is asked first and the
         history second, so that a prompt that ends in between is not missed."""
-        if found := (await self.queue(since)).find(prompt_id):
-            return found
+        in_queue = (await self.queue(since)).find(prompt_id)
+        if in_queue:
+            return in_queue
         path = f"/history/{prompt_id}"
         entry = (await self.get(path, LOOK_UP_SECONDS)).get(prompt_id)
         with self._reading(path):
@@ -7787,9 +7834,10 @@ class ComfyUIServer:
 
     async def find(self, prompt_id: str) -> Prompt | None:
         """A prompt with its graph and `extra_data`, wherever it stands, or None when the server does not know it."""
-        for item in (await self.queue(time.monotonic())).prompts:
-            if item.prompt_id == prompt_id:
-                return item
+        queue = await self.queue(time.monotonic())
+        for prompt in queue.prompts:
+            if prompt.prompt_id == prompt_id:
+                return prompt
         path = f"/history/{prompt_id}"
         entry = (await self.get(path)).get(prompt_id)
         with self._reading(path):
@@ -7825,16 +7873,20 @@ class ComfyUIServer:
     async def upload(self, file: InputFile) -> str:
         """Put a file into the server's input folder, unless it is there already. Returns the name that it has there, as
         a rule its `stored_name`."""
-        return file.stored_name if await self._has(file) else await self._send(file, overwrite="true")
+        if await self._has(file):
+            return file.stored_name
+        return await self._send(file, overwrite="true")
 
     async def _send(self, file: InputFile, **fields: str) -> str:
-        form, path = aiohttp.FormData(fields), "/upload/image"
+        path = "/upload/image"
+        form = aiohttp.FormData(fields)
         form.add_field("image", file.data, filename=file.stored_name, content_type="application/octet-stream")
         answer = await self.call("POST", path, form=form, seconds=UPLOAD_SECONDS)
         self._check_upload(file, answer)
         taken = self._json(path, answer)
         with self._reading(path):
-            name, folder = str(taken["name"]), str(taken.get("subfolder") or "")
+            name = str(taken["name"])
+            folder = str(taken.get("subfolder") or "")
         return f"{folder}/{name}" if folder else name
 
     def _check_upload(self, file: InputFile, answer: Answer) -> None:
@@ -7869,7 +7921,8 @@ class ComfyUIServer:
     def free_after(self, seconds: float) -> None:
         """Free ComfyUI's memory this many seconds from now, at once for 0. Said again before then, only the new
         time counts. Waiting for it keeps nothing open: the pool's keeper watches the time."""
-        self.free_at, self._free_again = time.monotonic() + seconds, seconds or FREE_AGAIN_SECONDS
+        self.free_at = time.monotonic() + seconds
+        self._free_again = seconds or FREE_AGAIN_SECONDS
         if not seconds:
             self.later(self.free_when_due())
 
@@ -7884,7 +7937,8 @@ class ComfyUIServer:
         it was told to. Raises as `call` does, and `UnexpectedAnswer` when it refuses."""
         if len(await self.queue(time.monotonic())):
             return False
-        path, body = "/free", {"unload_models": True, "free_memory": True}
+        path = "/free"
+        body = {"unload_models": True, "free_memory": True}
         answer = await self.call("POST", path, body=body, seconds=LOOK_UP_SECONDS)
         if answer.status != 200:
             raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers {answer.status}, which ComfyUI does not.")
@@ -7951,22 +8005,24 @@ class ComfyCloud(ComfyUIServer):
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         if response.status not in (402, 403, 429, 503):
             return await super()._check(response)
-        kind, reason = self._reason_in(await response.content.read(MAX_REFUSAL_BYTES))
-        said = f": {reason}" if reason else f" (HTTP {response.status})."
-        if response.status == 402 or BILLING.search(kind):
-            raise PaymentRequired(f"Comfy Cloud wants to be paid{said}")
-        if response.status == 403 and kind and response.method == "POST":
-            raise WorkflowRefused(f"Comfy Cloud does not allow this{said}")
+        error_type, message = self._reason_in(await response.content.read(MAX_REFUSAL_BYTES))
+        reason = f": {message}" if message else f" (HTTP {response.status})."
+        if response.status == 402 or BILLING.search(error_type):
+            raise PaymentRequired(f"Comfy Cloud wants to be paid{reason}")
+        if response.status == 403 and error_type and response.method == "POST":
+            raise WorkflowRefused(f"Comfy Cloud does not allow this{reason}")
         if response.status == 403:
             raise self._access_refused(response.status)
-        raise ServerBusy(f"Comfy Cloud is busy{said}", seconds=read_retry_after(response.headers.get("Retry-After")))
+        seconds = read_retry_after(response.headers.get("Retry-After"))
+        raise ServerBusy(f"Comfy Cloud is busy{reason}", seconds=seconds)
 
     def _reason_in(self, body: bytes) -> tuple[str, str]:
         """The type and the message in an error's body, {"error": {"type": "...", "message": "..."}} or the inner object
-        alone; "" for what it does not tell."""
+        alone; "" for what is missing."""
         with contextlib.suppress(ValueError, AttributeError):
-            told = json.loads(body)
-            error = told.get("error") if isinstance(told.get("error"), dict) else told
+            error = json.loads(body)
+            if isinstance(error.get("error"), dict):
+                error = error["error"]
             return str(error.get("type") or ""), shortened(error.get("message") or "", 200)
         return "", ""
 
@@ -7978,7 +8034,8 @@ class ComfyCloud(ComfyUIServer):
     async def define(self, class_type: str, believe: float = DEFINITION_SECONDS) -> NodeDefinition | None:
         """The definition of a node class, or None when there is no such node. Whatever `believe` says, all definitions
         are asked for again once they are an hour old."""
-        if time.monotonic() - self._asked.get(WHOLE, -math.inf) >= CLOUD_DEFINITION_SECONDS:
+        asked = self._asked.get(WHOLE, -math.inf)
+        if time.monotonic() - asked >= CLOUD_DEFINITION_SECONDS:
             await self.together("all definitions", self._learn)
         if class_type not in self.definitions and class_type in self._texts:
             with self._reading(WHOLE):
@@ -7993,15 +8050,19 @@ class ComfyCloud(ComfyUIServer):
 
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
         """The definitions of those of these classes that the service has."""
-        found = {name: await self.define(name) for name in sorted(set(class_types))}
-        return {name: definition for name, definition in found.items() if definition}
+        definitions = {}
+        for name in sorted(set(class_types)):
+            if definition := await self.define(name):
+                definitions[name] = definition
+        return definitions
 
     async def names(
         self, path: str, believe: float = DOUBT_SECONDS, read: Callable[[Any], str] = str
     ) -> list[str] | None:
         """The list of names that a ComfyUI of one's own has under this path."""
         if path == "/embeddings":
-            return [name.rpartition(".")[0] or name for name in await self.names("/models/embeddings", believe) or ()]
+            files = await self.names("/models/embeddings", believe) or []
+            return [file.rpartition(".")[0] or file for file in files]
         if path.startswith("/models"):
             return await super().names(f"/experiment{path}", believe, lambda item: str(item["name"]))
         return await super().names(path, believe, read)
@@ -8014,12 +8075,10 @@ class ComfyCloud(ComfyUIServer):
         """Post a prompt once; its id is the one in the answer, not `prompt_id`. Raises `WorkflowRefused` and its kin,
         `PaymentRequired`, `ServerBusy`, and as `call` does. After `ServerUnreachable` it may have been taken, unless
         that is `refused`."""
-        key = {"api_key_comfy_org": self.endpoint.api_key} if self.endpoint.api_key else {}
-        body = {
-            "prompt": graph,
-            "client_id": self.connection.client_id,
-            "extra_data": {**extra_data, **key},
-        }
+        extra_data = dict(extra_data)
+        if self.endpoint.api_key:
+            extra_data["api_key_comfy_org"] = self.endpoint.api_key
+        body = {"prompt": graph, "client_id": self.connection.client_id, "extra_data": extra_data}
         try:
             answer = await self.call("POST", "/prompt", body=body)
         except ServerUnreachable as error:
@@ -8039,7 +8098,9 @@ class ComfyCloud(ComfyUIServer):
         """The service's own description of a job, or None when it does not know the id."""
         path = f"/jobs/{quote(prompt_id, safe='')}"
         answer = await self.call("GET", path, seconds=seconds)
-        return None if answer.status == 404 else self._json(path, answer)
+        if answer.status == 404:
+            return None
+        return self._json(path, answer)
 
     async def look_up(self, prompt_id: str, since: float) -> Event:
         """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`."""
@@ -8049,25 +8110,28 @@ class ComfyCloud(ComfyUIServer):
         with self._reading("/jobs"):
             event = parse_job(job)
         if isinstance(event, Waiting) and job.get("queue_position") is None:
-            return (await self.queue(since)).find(prompt_id) or event
+            queue = await self.queue(since)
+            return queue.find(prompt_id) or event
         return event
 
     async def find(self, prompt_id: str) -> Prompt | None:
         """A prompt with its graph and `extra_data`, wherever it stands, or None when the account has no such job."""
         job = await self._job(prompt_id, ANSWER_SECONDS)
+        if job is None:
+            return None
         with self._reading("/jobs"):
-            return None if job is None else self._prompt(job)
+            return self._prompt(job)
 
     def _prompt(self, job: Mapping[str, Any]) -> Prompt:
         workflow = job.get("workflow") or {}
         ended = job.get("execution_end_time")  # in milliseconds
         return Prompt(
-            str(job["id"]),
-            parse_job(job),
-            float(job.get("create_time") or 0.0),
-            workflow.get("prompt") or {},
-            workflow.get("extra_data") or {},
-            None if ended is None else float(ended) / 1000,
+            prompt_id=str(job["id"]),
+            state=parse_job(job),
+            number=float(job.get("create_time") or 0.0),
+            graph=workflow.get("prompt") or {},
+            extra_data=workflow.get("extra_data") or {},
+            ended=None if ended is None else float(ended) / 1000,
         )
 
     async def recent(self) -> list[Prompt]:
@@ -8098,16 +8162,18 @@ class ComfyCloud(ComfyUIServer):
         super()._check_upload(file, answer)
 
     async def _download(self, params: Mapping[str, str]) -> Answer:
-        ask = functools.partial(self.call, "GET", seconds=DOWNLOAD_SECONDS, silent=STALL_SECONDS, most=MAX_OUTPUT_BYTES)
-        answer = await ask("/view", params=params, redirects=True)
+        download = functools.partial(
+            self.call, "GET", seconds=DOWNLOAD_SECONDS, silent=STALL_SECONDS, most=MAX_OUTPUT_BYTES
+        )
+        answer = await download("/view", params=params, redirects=True)
         if answer.status not in REDIRECTS:
             return answer
         with self._reading("/view"):
             signed = URL(self._address("/view")).join(URL(answer.location, encoded=True))
-            safe = signed.scheme == "https" or signed.scheme == URL(self.endpoint.url).scheme
-            if not safe or not signed.host:
+            is_safe = signed.scheme in ("https", URL(self.endpoint.url).scheme)
+            if not is_safe or not signed.host:
                 raise self._redirected(answer.location)
-        return await ask(signed)
+        return await download(signed)
 
 
 class CloudConnection(Connection):
@@ -8185,18 +8251,22 @@ class Pool:
     @classmethod
     def here(cls) -> "Pool":
         """The pool of the running event loop. Those of closed loops are forgotten."""
-        for loop in [reference() for reference in _POOLS.keyrefs()]:  # a copy: other threads have loops, too
+        for reference in _POOLS.keyrefs():  # a copy: other threads have loops, too
+            loop = reference()
             if loop and loop.is_closed():
                 _POOLS.pop(loop, None)
         return _POOLS.setdefault(asyncio.get_running_loop(), cls())
 
     def server(self, endpoint: Endpoint) -> ComfyUIServer:
         """The server of an endpoint, whether or not it is open."""
-        server = self._servers.pop(endpoint, None) or (ComfyCloud if endpoint.cloud else ComfyUIServer)(endpoint)
+        server = self._servers.pop(endpoint, None)
+        if server is None:
+            server = ComfyCloud(endpoint) if endpoint.cloud else ComfyUIServer(endpoint)
         server.endpoint = endpoint  # an equal one, but its label may be new
-        for forgotten in [one for one, other in self._servers.items() if not other.is_watched][:-IDLE_SERVERS]:
-            del self._servers[forgotten]
-        self._servers[endpoint] = server
+        unwatched = [known for known, other in self._servers.items() if not other.is_watched]
+        for longest_unused in unwatched[:-IDLE_SERVERS]:
+            del self._servers[longest_unused]
+        self._servers[endpoint] = server  # the last one is the latest used
         return server
 
     @contextlib.asynccontextmanager
@@ -8229,18 +8299,24 @@ class Pool:
         try:
             while watched := [server for server in self._servers.values() if server.is_watched]:
                 for server in watched:
-                    now = time.monotonic()
-                    if server.free_at is not None and now >= server.free_at and not server.in_use:
-                        server.later(server.free_when_due())
-                    elif server.is_open and not server.in_use and now - server.idle_since >= IDLE_SECONDS:
-                        async with server.door:
-                            if not server.in_use:
-                                await server.close()
+                    await self._look_after(server)
                 await asyncio.sleep(IDLE_SECONDS / 10)
         finally:  # each as far as its time allows; what is open after that ends with the process
             closing = [asyncio.create_task(server.close()) for server in self._servers.values() if server.is_open]
             if closing:
                 await asyncio.wait(closing, timeout=CLEAN_UP_SECONDS)
+
+    async def _look_after(self, server: ComfyUIServer) -> None:
+        """Free the memory of a server, or close it, when it is time for that."""
+        if server.in_use:
+            return
+        now = time.monotonic()
+        if server.free_at is not None and now >= server.free_at:
+            server.later(server.free_when_due())
+        elif server.is_open and now - server.idle_since >= IDLE_SECONDS:
+            async with server.door:
+                if not server.in_use:
+                    await server.close()
 
 
 # ======================================================================================================================

@@ -1,10 +1,8 @@
 """One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
 
-`ComfyUIServer` is what `open_server` gives out. All HTTP goes through `call`, which bounds time and size and turns what
-fails into a `ServerError`; `get` and `_json` make an object of an answer, and within `_reading` an answer of the wrong
-shape becomes an error. On these stand, in the order of the class: what the server is and has (`stats`, `define`,
-`names`, `saved_workflows`, `model_metadata`), a prompt's life (`submit`, `queue`, `look_up`, `find`, `recent`,
-`cancel`), files (`upload`, `view`) and memory (`free`). `connection` is its websocket.
+`ComfyUIServer` is what `open_server` gives out. It stands on `HttpServer`, and has, in the order of the class: what the
+server is and has (`stats`, `define`, `names`, `saved_workflows`, `model_metadata`), a prompt's life (`submit`, `queue`,
+`look_up`, `find`, `recent`, `cancel`), files (`upload`, `view`) and memory (`free`). `connection` is its websocket.
 
 What rarely changes is remembered. Whoever asks for it says how old it may be (`believe`, in seconds), and those who
 ask the same at the same time share one request (`together`).
@@ -20,18 +18,15 @@ import json
 import math
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import aiohttp
-from yarl import URL
 
 from ..errors import (
-    AccessRefused,
     ComfyUIError,
     LimitExceeded,
-    ServerBusy,
     ServerError,
     ServerTooOld,
     ServerUnreachable,
@@ -45,9 +40,10 @@ from ..graph.reading import read_workflow_file
 from ..logs import log
 from ..media.pictures import InputFile
 from ..names import shortened
-from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS, T, gather
-from .connection import CONNECT_SECONDS, Connection, connection_fault
+from ..tasks import CLEAN_UP_SECONDS, T, gather
+from .connection import Connection
 from .endpoint import Endpoint
+from .http import STALL_SECONDS, HttpServer
 from .protocol import (
     Absent,
     Accepted,
@@ -63,7 +59,6 @@ from .protocol import (
     parse_prompt,
     parse_refusal,
     parse_stats,
-    read_retry_after,
 )
 from .record import Record
 
@@ -72,8 +67,6 @@ PROBE_SECONDS = 4.0  # to find out whether a server answers at all
 LOOK_UP_SECONDS = 10.0  # for one look-up of a running job; the next one comes anyway
 UPLOAD_SECONDS = 300.0  # for a file sent to the server
 DOWNLOAD_SECONDS = 600.0  # for a file from it
-STALL_SECONDS = 30.0  # without a byte in the middle of an answer, before it counts as broken off
-HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and they show when a connection is dead
 FREE_AGAIN_SECONDS = 10.0  # before ComfyUI's memory is freed after all, when others had jobs in the queue after a run
 # How long what a server said is believed.
 DEFINITION_SECONDS = 300.0  # of a node definition
@@ -81,26 +74,22 @@ DOUBT_SECONDS = 10.0  # of a list that lacks what is looked for: files are added
 # How much there may be.
 MANY_CLASSES = 100  # node definitions asked for one by one; when more are needed, all are fetched in one request
 RECENT_PROMPTS = 200  # of the history, that are searched for a user's own jobs, the newest first
-MAX_JSON_BYTES = 64 * 2**20
 MAX_OUTPUT_BYTES = 512 * 2**20
-# The HTTP statuses that send a client elsewhere.
-REDIRECTS = (301, 302, 303, 307, 308)
 
 
-class ComfyUIServer:
+class ComfyUIServer(HttpServer):
     """One ComfyUI: its HTTP routes and its websocket, in typed values and this tool's errors. Use `open_server`.
 
     It outlives its connections: what it learned (definitions, pace, faults) stays when they are closed.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
-        self.endpoint = endpoint
+        super().__init__(endpoint)
         self.connection = Connection(self)
         self.definitions: dict[str, NodeDefinition] = {}
         self._asked: dict[str, float] = {}  # class -> when it was last asked for; all times are of `time.monotonic`
         self._metadata: dict[tuple[str, str], tuple[float, Mapping[str, Any] | None]] = {}  # by folder and name
         self._names: dict[str, tuple[float, list[str] | None]] = {}  # by path
-        self._session: aiohttp.ClientSession | None = None
         self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # when the newest look at it began, and that look
         self._questions: dict[str, asyncio.Task[Any]] = {}  # under way, each asked once for all who wait for it
         self._chores: set[asyncio.Task[None]] = set()  # what goes on in the background
@@ -111,32 +100,7 @@ class ComfyUIServer:
         self.idle_since = 0.0  # when the last call or chore ended
         self.door = asyncio.Lock()  # held while it closes, so that nobody comes in
 
-    # Open and closed: the session, the background, and what the pool asks before it closes a server.
-
-    @property
-    def session(self) -> aiohttp.ClientSession:
-        """The HTTP session, made at first use. It keeps no cookies and no credential, and follows no redirect: the
-        credential belongs to this address alone, and is given with each request."""
-        if self._session is None or self._session.closed:
-            trace = aiohttp.TraceConfig()
-            trace.on_request_redirect.append(self._refuse_redirect)
-            self._session = aiohttp.ClientSession(
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trace_configs=[trace],
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS / 2),  # `call` bounds the whole
-            )
-        return self._session
-
-    async def _refuse_redirect(self, _session: Any, _context: Any, params: aiohttp.TraceRequestRedirectParams) -> None:
-        raise self._redirected(params.response.headers.get("Location", ""))
-
-    def _redirected(self, location: str) -> UnexpectedAnswer:
-        parts = urlsplit(location)
-        where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}" if parts.netloc else "another path"
-        return UnexpectedAnswer(
-            f"{self.endpoint.url} sends on to {where}, which is not followed.",
-            "If ComfyUI is really there, set the address valve to it; a login page means that a key is missing.",
-        )
+    # Open and closed: the background, and what the pool asks before it closes a server.
 
     def later(self, chore: Coroutine[Any, Any, None]) -> None:
         """Do something in the background, for as long as the server is open. Its failure is logged."""
@@ -147,7 +111,8 @@ class ComfyUIServer:
     def _chore_done(self, task: "asyncio.Task[None]") -> None:
         self._chores.discard(task)
         self.idle_since = time.monotonic()
-        if not task.cancelled() and (error := task.exception()):
+        error = None if task.cancelled() else task.exception()
+        if error:
             reason = error.message if isinstance(error, ComfyUIError) else type(error).__name__
             log.info("%s: a chore failed: %s", self.endpoint.url, reason)
 
@@ -183,141 +148,18 @@ class ComfyUIServer:
 
     async def close(self) -> None:
         """Close the websocket and all connections, and cancel what is under way. They are opened again when needed."""
-        tasks = [*self._chores, *self._questions.values(), *([self._queue[1]] if self._queue else [])]
-        session, self._session, self._queue = self._session, None, None
+        tasks: list[asyncio.Task[Any]] = [*self._chores, *self._questions.values()]
+        if self._queue:
+            tasks.append(self._queue[1])
+        self._queue = None
+        session = self._session
+        self._session = None
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.connection.close()
         if session:
             await session.close()
-
-    # HTTP and the websocket's handshake.
-
-    @contextlib.asynccontextmanager
-    async def websocket(self, client_id: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        """A new websocket of the client with this id. There is no limit on a frame's size, since results may come as
-        frames. Raises `AccessRefused`, and what aiohttp raises otherwise."""
-        try:
-            socket = await self.session.ws_connect(
-                f"{self.endpoint.url}/ws",
-                params=self._websocket_query(client_id),
-                headers=self.endpoint.headers(),
-                max_msg_size=0,
-                heartbeat=HEARTBEAT_SECONDS,
-            )
-        except aiohttp.WSServerHandshakeError as error:
-            if error.status in (401, 403, 407):
-                raise self._access_refused(error.status) from None
-            raise
-        try:
-            yield socket
-        finally:
-            await socket.close()
-
-    def _websocket_query(self, client_id: str) -> dict[str, str]:
-        return {"clientId": client_id}
-
-    def _address(self, path: str) -> str:
-        """Where a route of ComfyUI is."""
-        return self.endpoint.url + path
-
-    def _access_refused(self, status: int) -> AccessRefused:
-        sent = "refused the API key" if self.endpoint.api_key else "wants an API key, and none is set"
-        return AccessRefused(f"{self.endpoint.url} {sent} (HTTP {status}).")
-
-    async def call(
-        self,
-        method: str,
-        path: str | URL,
-        *,
-        body: Any = None,
-        form: aiohttp.FormData | None = None,
-        params: Mapping[str, str] | None = None,
-        seconds: float = ANSWER_SECONDS,
-        silent: float = math.inf,
-        most: int = MAX_JSON_BYTES,
-        redirects: bool = False,
-    ) -> Answer:
-        """One HTTP exchange within `seconds`. The answer's first byte has to come within `silent` seconds, and it may
-        have at most `most` bytes. `body` is sent as JSON, `form` as it is. A `URL` in place of a path is an address
-        elsewhere: it gets no credential, and what its statuses mean is for the caller to judge.
-
-        Raises `ServerUnreachable`, `AccessRefused`, `ServerBusy`, and `UnexpectedAnswer` for an answer that is too
-        large or, unless the caller takes `redirects`, a redirect. Any other status is for the caller to judge.
-        """
-        address: str | URL
-        if isinstance(path, str):
-            url, address, headers = self.endpoint.url, self._address(path), self.endpoint.headers()
-            shown = url + path
-        else:
-            url = shown = str(path.origin())  # what else stands in it may be a credential, too
-            address, headers = path, {}
-        try:
-            loop = asyncio.get_running_loop()
-            end = loop.time() + seconds
-            async with asyncio.timeout_at(min(end, loop.time() + silent)) as limit:
-                sent = {"data": form} if form else {"json": body}
-                request = self.session.request(
-                    method, address, params=params, headers=headers, allow_redirects=False, **sent
-                )
-                async with request as response:
-                    if isinstance(path, str):
-                        await self._check(response)
-                    location = response.headers.get("Location", "")
-                    if response.status in REDIRECTS and not redirects:
-                        raise self._redirected(location)
-                    data = bytearray()
-                    async for chunk in response.content.iter_any():
-                        data += chunk
-                        limit.reschedule(min(end, loop.time() + STALL_SECONDS))
-                        if len(data) > most:
-                            raise UnexpectedAnswer(f"{shown} answers with more than {most // 2**20} MB.")
-                    length = response.content_length
-                    return Answer(response.status, response.content_type, bytes(data), length, location)
-        except (aiohttp.ClientError, OSError, ValueError) as error:
-            if isinstance(error, TimeoutError) and not isinstance(error, aiohttp.ConnectionTimeoutError):
-                raise ServerUnreachable(f"ComfyUI at {url} did not answer within {min(seconds, silent):g} s.") from None
-            refused = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
-            raise ServerUnreachable(
-                f"ComfyUI at {url} does not answer ({connection_fault(error)}).", refused=refused
-            ) from None
-
-    async def _check(self, response: aiohttp.ClientResponse) -> None:
-        """Raise an error for the statuses that mean the same on every route."""
-        if response.status in (401, 403, 407):
-            raise self._access_refused(response.status)
-        if response.status in (502, 503, 504):
-            url = self.endpoint.url
-            raise ServerUnreachable(f"The proxy at {url} answers {response.status}: no ComfyUI behind it.")
-        if response.status == 429:
-            after = read_retry_after(response.headers.get("Retry-After"))
-            raise ServerBusy(f"The proxy at {self.endpoint.url} is asked too often.", seconds=after)
-
-    async def get(self, path: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
-        """The JSON object that a route answers which every ComfyUI has. Raises as `call` does, and `UnexpectedAnswer`
-        for anything else."""
-        answer = await self.call("GET", path, seconds=seconds)
-        if len(answer.body) < 2**20:
-            return self._json(path, answer)
-        return await asyncio.to_thread(self._json, path, answer)  # definitions of many custom nodes are tens of MB
-
-    def _json(self, path: str, answer: Answer) -> dict[str, Any]:
-        with contextlib.suppress(ValueError):
-            value = json.loads(answer.body) if answer.status == 200 and "json" in answer.content_type else None
-            if isinstance(value, dict):
-                return value
-        raise UnexpectedAnswer(
-            f"{self.endpoint.url}{path} answers {answer.status} {answer.content_type}, which ComfyUI does not."
-        )
-
-    @contextlib.contextmanager
-    def _reading(self, path: str) -> Iterator[None]:
-        """Turn what Python raises where an answer is read that has the wrong shape into `UnexpectedAnswer`."""
-        try:
-            yield
-        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
-            raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers in a shape that ComfyUI does not.") from None
 
     # What the server is and has.
 
@@ -356,21 +198,25 @@ class ComfyUIServer:
 
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
         """The definitions of those of these classes that this server has."""
-        wanted = sorted(set(class_types))
-        strange = [name for name in wanted if time.monotonic() - self._asked.get(name, -math.inf) >= DEFINITION_SECONDS]
-        if len(strange) > MANY_CLASSES:
+        names = sorted(set(class_types))
+        now = time.monotonic()
+        outdated = [name for name in names if now - self._asked.get(name, -math.inf) >= DEFINITION_SECONDS]
+        if len(outdated) > MANY_CLASSES:
             everything = await self.everything()
             with self._reading("/object_info"):
-                for name in strange:
+                for name in outdated:
                     self._take_definition(name, everything.get(name))
-        found = await gather(8, [functools.partial(self.define, name) for name in wanted])
-        return {name: definition for name, definition in zip(wanted, found, strict=True) if definition}
+        definitions = await gather(8, [functools.partial(self.define, name) for name in names])
+        return {name: definition for name, definition in zip(names, definitions, strict=True) if definition}
 
     async def define_anew(self, known: Definitions, class_types: Iterable[str], believe: float) -> Definitions:
         """`known` with definitions of these classes that are no older than `believe` seconds: files are added to the
         lists in them all the time."""
-        fresh = {name: await self.define(name, believe) for name in sorted(set(class_types))}
-        return {**known, **{name: definition for name, definition in fresh.items() if definition}}
+        definitions = dict(known)
+        for name in sorted(set(class_types)):
+            if definition := await self.define(name, believe):
+                definitions[name] = definition
+        return definitions
 
     def _take_definition(self, class_type: str, raw: Any) -> None:
         self._asked[class_type] = time.monotonic()
@@ -384,26 +230,28 @@ class ComfyUIServer:
         """A list of names: of the folders for models (`/models`), of the files in one (`/models/loras`), of the
         embeddings (`/embeddings`). None where the server has no such list. What is no older than `believe` seconds is
         not asked for again; `read` makes a name out of an item of the answer."""
-        asked, held = self._names.get(path, (-math.inf, None))
+        asked, names = self._names.get(path, (-math.inf, None))
         if time.monotonic() - asked >= believe:
             return await self.together(f"names {path}", functools.partial(self._ask_names, path, read))
-        return held
+        return names
 
     async def _ask_names(self, path: str, read: Callable[[Any], str]) -> list[str] | None:
-        answer, held = await self.call("GET", path), None
+        answer = await self.call("GET", path)
+        names = None
         if answer.status != 404:
             with self._reading(path.partition("?")[0]):
-                held = [read(item) for item in json.loads(answer.body)]
-        self._names[path] = time.monotonic(), held
-        return held
+                names = [read(item) for item in json.loads(answer.body)]
+        self._names[path] = time.monotonic(), names
+        return names
 
     async def saved_workflows(self, believe: float = DOUBT_SECONDS) -> list[str]:
         """The paths of the workflows saved on this server, such as "portraits/fox.json", below its folder "workflows".
         Until something was saved for the first time the server answers 404, and there are none."""
         path = "/userdata?dir=workflows&recurse=true&split=false&full_info=true"
-        listed = await self.names(path, believe, lambda item: str(item["path"]).replace("\\", "/")) or []
+        paths = await self.names(path, believe, lambda item: str(item["path"]).replace("\\", "/")) or []
         hidden = re.compile(r"(^|/)\.|[\ud800-\udfff]")  # or half a surrogate pair: such a name cannot be sent
-        return sorted((name for name in listed if name.endswith(".json") and not hidden.search(name)), key=str.lower)
+        workflows = [name for name in paths if name.endswith(".json") and not hidden.search(name)]
+        return sorted(workflows, key=str.lower)
 
     async def saved_workflow(self, name: str) -> Graph:
         """A workflow saved on this server, in either of ComfyUI's formats. Raises `UnknownWorkflow` when it is not
@@ -411,7 +259,7 @@ class ComfyUIServer:
         # The slash has to be escaped, too: the server takes everything after /userdata/ as one name.
         answer = await self.call("GET", f"/userdata/{quote(f'workflows/{name}', safe='')}")
         if answer.status != 200:
-            raise UnknownWorkflow(f'The workflow "{name}" is not on the ComfyUI server any more.')
+            raise UnknownWorkflow(f'The workflow "{name}" is no longer on the ComfyUI server.')
         return await asyncio.to_thread(read_workflow_file, answer.body)
 
     async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
@@ -456,8 +304,9 @@ class ComfyUIServer:
                 raise
             return Accepted(prompt_id, certain=False)
         accepted = self._read_accepted(graph, answer)
-        if accepted.get("prompt_id") != prompt_id:
-            await self.call("POST", "/queue", body={"delete": [accepted.get("prompt_id")]}, seconds=CLEAN_UP_SECONDS)
+        its_id = accepted.get("prompt_id")
+        if its_id != prompt_id:
+            await self.call("POST", "/queue", body={"delete": [its_id]}, seconds=CLEAN_UP_SECONDS)
             raise ServerTooOld(f"ComfyUI at {self.endpoint.url} gave the job an id of its own.")
         return Accepted(prompt_id, self._dropped(graph, accepted))
 
@@ -473,12 +322,12 @@ class ComfyUIServer:
 
     def _dropped(self, graph: Graph, accepted: Mapping[str, Any]) -> tuple[str, ...]:
         """Notes on the outputs that the server left out of a prompt which it took."""
+        notes = []
         with self._reading("/prompt"):
-            return tuple(
-                f"{node_title(graph, node_id)} was left out: {shortened(reason.get('message'), 120)}"
-                for node_id, refused in (accepted.get("node_errors") or {}).items()
-                for reason in (refused.get("errors") or ({"message": "refused"},))[:1]
-            )
+            for node_id, node_error in (accepted.get("node_errors") or {}).items():
+                reason = (node_error.get("errors") or [{"message": "refused"}])[0].get("message")
+                notes.append(f"{node_title(graph, node_id)} was left out: {shortened(reason, 120)}")
+        return tuple(notes)
 
     async def queue(self, since: float) -> Queue:
         """The queue as it was at `since` (of `time.monotonic`) or later. All who ask at about the same time share one
@@ -501,18 +350,22 @@ class ComfyUIServer:
     async def _ask_queue(self, seconds: float) -> Queue:
         raw = await self.get("/queue", seconds)
         with self._reading("/queue"):
-            running, pending = raw.get("queue_running") or (), raw.get("queue_pending") or ()
-            in_order = sorted(pending, key=lambda item: (item[0], item[1]))  # the server sends its heap as it is
-            first = [parse_prompt(item, Started()) for item in running]
-            then = [parse_prompt(item, Waiting(len(first) + index)) for index, item in enumerate(in_order)]
-            ids, waiting = tuple(item.prompt_id for item in first), tuple(item.prompt_id for item in then)
-            return Queue(ids, waiting, (*first, *then))
+            running = [parse_prompt(row, Started()) for row in raw.get("queue_running") or ()]
+            # The server sends its heap as it is.
+            rows = sorted(raw.get("queue_pending") or (), key=lambda row: (row[0], row[1]))
+            pending = [parse_prompt(row, Waiting(ahead)) for ahead, row in enumerate(rows, start=len(running))]
+            return Queue(
+                running=tuple(prompt.prompt_id for prompt in running),
+                pending=tuple(prompt.prompt_id for prompt in pending),
+                prompts=(*running, *pending),
+            )
 
     async def look_up(self, prompt_id: str, since: float) -> Event:
         """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`. The queue is asked first and the
         history second, so that a prompt that ends in between is not missed."""
-        if found := (await self.queue(since)).find(prompt_id):
-            return found
+        in_queue = (await self.queue(since)).find(prompt_id)
+        if in_queue:
+            return in_queue
         path = f"/history/{prompt_id}"
         entry = (await self.get(path, LOOK_UP_SECONDS)).get(prompt_id)
         with self._reading(path):
@@ -520,9 +373,10 @@ class ComfyUIServer:
 
     async def find(self, prompt_id: str) -> Prompt | None:
         """A prompt with its graph and `extra_data`, wherever it stands, or None when the server does not know it."""
-        for item in (await self.queue(time.monotonic())).prompts:
-            if item.prompt_id == prompt_id:
-                return item
+        queue = await self.queue(time.monotonic())
+        for prompt in queue.prompts:
+            if prompt.prompt_id == prompt_id:
+                return prompt
         path = f"/history/{prompt_id}"
         entry = (await self.get(path)).get(prompt_id)
         with self._reading(path):
@@ -558,16 +412,20 @@ class ComfyUIServer:
     async def upload(self, file: InputFile) -> str:
         """Put a file into the server's input folder, unless it is there already. Returns the name that it has there, as
         a rule its `stored_name`."""
-        return file.stored_name if await self._has(file) else await self._send(file, overwrite="true")
+        if await self._has(file):
+            return file.stored_name
+        return await self._send(file, overwrite="true")
 
     async def _send(self, file: InputFile, **fields: str) -> str:
-        form, path = aiohttp.FormData(fields), "/upload/image"
+        path = "/upload/image"
+        form = aiohttp.FormData(fields)
         form.add_field("image", file.data, filename=file.stored_name, content_type="application/octet-stream")
         answer = await self.call("POST", path, form=form, seconds=UPLOAD_SECONDS)
         self._check_upload(file, answer)
         taken = self._json(path, answer)
         with self._reading(path):
-            name, folder = str(taken["name"]), str(taken.get("subfolder") or "")
+            name = str(taken["name"])
+            folder = str(taken.get("subfolder") or "")
         return f"{folder}/{name}" if folder else name
 
     def _check_upload(self, file: InputFile, answer: Answer) -> None:
@@ -602,7 +460,8 @@ class ComfyUIServer:
     def free_after(self, seconds: float) -> None:
         """Free ComfyUI's memory this many seconds from now, at once for 0. Said again before then, only the new
         time counts. Waiting for it keeps nothing open: the pool's keeper watches the time."""
-        self.free_at, self._free_again = time.monotonic() + seconds, seconds or FREE_AGAIN_SECONDS
+        self.free_at = time.monotonic() + seconds
+        self._free_again = seconds or FREE_AGAIN_SECONDS
         if not seconds:
             self.later(self.free_when_due())
 
@@ -617,7 +476,8 @@ class ComfyUIServer:
         it was told to. Raises as `call` does, and `UnexpectedAnswer` when it refuses."""
         if len(await self.queue(time.monotonic())):
             return False
-        path, body = "/free", {"unload_models": True, "free_memory": True}
+        path = "/free"
+        body = {"unload_models": True, "free_memory": True}
         answer = await self.call("POST", path, body=body, seconds=LOOK_UP_SECONDS)
         if answer.status != 200:
             raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers {answer.status}, which ComfyUI does not.")

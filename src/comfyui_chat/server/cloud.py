@@ -36,12 +36,11 @@ from .client import (
     LOOK_UP_SECONDS,
     MAX_OUTPUT_BYTES,
     PROBE_SECONDS,
-    REDIRECTS,
-    STALL_SECONDS,
     ComfyUIServer,
 )
 from .connection import Connection
 from .endpoint import Endpoint
+from .http import REDIRECTS, STALL_SECONDS
 from .protocol import Absent, Accepted, Answer, Event, Frame, Gap, Prompt, Waiting, parse_job, read_retry_after
 
 CLOUD_DEFINITION_SECONDS = 3600.0  # how long definitions are believed, which come all at once, and uploads relied on
@@ -89,22 +88,24 @@ class ComfyCloud(ComfyUIServer):
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         if response.status not in (402, 403, 429, 503):
             return await super()._check(response)
-        kind, reason = self._reason_in(await response.content.read(MAX_REFUSAL_BYTES))
-        said = f": {reason}" if reason else f" (HTTP {response.status})."
-        if response.status == 402 or BILLING.search(kind):
-            raise PaymentRequired(f"Comfy Cloud wants to be paid{said}")
-        if response.status == 403 and kind and response.method == "POST":
-            raise WorkflowRefused(f"Comfy Cloud does not allow this{said}")
+        error_type, message = self._reason_in(await response.content.read(MAX_REFUSAL_BYTES))
+        reason = f": {message}" if message else f" (HTTP {response.status})."
+        if response.status == 402 or BILLING.search(error_type):
+            raise PaymentRequired(f"Comfy Cloud wants to be paid{reason}")
+        if response.status == 403 and error_type and response.method == "POST":
+            raise WorkflowRefused(f"Comfy Cloud does not allow this{reason}")
         if response.status == 403:
             raise self._access_refused(response.status)
-        raise ServerBusy(f"Comfy Cloud is busy{said}", seconds=read_retry_after(response.headers.get("Retry-After")))
+        seconds = read_retry_after(response.headers.get("Retry-After"))
+        raise ServerBusy(f"Comfy Cloud is busy{reason}", seconds=seconds)
 
     def _reason_in(self, body: bytes) -> tuple[str, str]:
         """The type and the message in an error's body, {"error": {"type": "...", "message": "..."}} or the inner object
-        alone; "" for what it does not tell."""
+        alone; "" for what is missing."""
         with contextlib.suppress(ValueError, AttributeError):
-            told = json.loads(body)
-            error = told.get("error") if isinstance(told.get("error"), dict) else told
+            error = json.loads(body)
+            if isinstance(error.get("error"), dict):
+                error = error["error"]
             return str(error.get("type") or ""), shortened(error.get("message") or "", 200)
         return "", ""
 
@@ -116,7 +117,8 @@ class ComfyCloud(ComfyUIServer):
     async def define(self, class_type: str, believe: float = DEFINITION_SECONDS) -> NodeDefinition | None:
         """The definition of a node class, or None when there is no such node. Whatever `believe` says, all definitions
         are asked for again once they are an hour old."""
-        if time.monotonic() - self._asked.get(WHOLE, -math.inf) >= CLOUD_DEFINITION_SECONDS:
+        asked = self._asked.get(WHOLE, -math.inf)
+        if time.monotonic() - asked >= CLOUD_DEFINITION_SECONDS:
             await self.together("all definitions", self._learn)
         if class_type not in self.definitions and class_type in self._texts:
             with self._reading(WHOLE):
@@ -131,15 +133,19 @@ class ComfyCloud(ComfyUIServer):
 
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
         """The definitions of those of these classes that the service has."""
-        found = {name: await self.define(name) for name in sorted(set(class_types))}
-        return {name: definition for name, definition in found.items() if definition}
+        definitions = {}
+        for name in sorted(set(class_types)):
+            if definition := await self.define(name):
+                definitions[name] = definition
+        return definitions
 
     async def names(
         self, path: str, believe: float = DOUBT_SECONDS, read: Callable[[Any], str] = str
     ) -> list[str] | None:
         """The list of names that a ComfyUI of one's own has under this path."""
         if path == "/embeddings":
-            return [name.rpartition(".")[0] or name for name in await self.names("/models/embeddings", believe) or ()]
+            files = await self.names("/models/embeddings", believe) or []
+            return [file.rpartition(".")[0] or file for file in files]
         if path.startswith("/models"):
             return await super().names(f"/experiment{path}", believe, lambda item: str(item["name"]))
         return await super().names(path, believe, read)
@@ -152,12 +158,10 @@ class ComfyCloud(ComfyUIServer):
         """Post a prompt once; its id is the one in the answer, not `prompt_id`. Raises `WorkflowRefused` and its kin,
         `PaymentRequired`, `ServerBusy`, and as `call` does. After `ServerUnreachable` it may have been taken, unless
         that is `refused`."""
-        key = {"api_key_comfy_org": self.endpoint.api_key} if self.endpoint.api_key else {}
-        body = {
-            "prompt": graph,
-            "client_id": self.connection.client_id,
-            "extra_data": {**extra_data, **key},
-        }
+        extra_data = dict(extra_data)
+        if self.endpoint.api_key:
+            extra_data["api_key_comfy_org"] = self.endpoint.api_key
+        body = {"prompt": graph, "client_id": self.connection.client_id, "extra_data": extra_data}
         try:
             answer = await self.call("POST", "/prompt", body=body)
         except ServerUnreachable as error:
@@ -177,7 +181,9 @@ class ComfyCloud(ComfyUIServer):
         """The service's own description of a job, or None when it does not know the id."""
         path = f"/jobs/{quote(prompt_id, safe='')}"
         answer = await self.call("GET", path, seconds=seconds)
-        return None if answer.status == 404 else self._json(path, answer)
+        if answer.status == 404:
+            return None
+        return self._json(path, answer)
 
     async def look_up(self, prompt_id: str, since: float) -> Event:
         """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`."""
@@ -187,25 +193,28 @@ class ComfyCloud(ComfyUIServer):
         with self._reading("/jobs"):
             event = parse_job(job)
         if isinstance(event, Waiting) and job.get("queue_position") is None:
-            return (await self.queue(since)).find(prompt_id) or event
+            queue = await self.queue(since)
+            return queue.find(prompt_id) or event
         return event
 
     async def find(self, prompt_id: str) -> Prompt | None:
         """A prompt with its graph and `extra_data`, wherever it stands, or None when the account has no such job."""
         job = await self._job(prompt_id, ANSWER_SECONDS)
+        if job is None:
+            return None
         with self._reading("/jobs"):
-            return None if job is None else self._prompt(job)
+            return self._prompt(job)
 
     def _prompt(self, job: Mapping[str, Any]) -> Prompt:
         workflow = job.get("workflow") or {}
         ended = job.get("execution_end_time")  # in milliseconds
         return Prompt(
-            str(job["id"]),
-            parse_job(job),
-            float(job.get("create_time") or 0.0),
-            workflow.get("prompt") or {},
-            workflow.get("extra_data") or {},
-            None if ended is None else float(ended) / 1000,
+            prompt_id=str(job["id"]),
+            state=parse_job(job),
+            number=float(job.get("create_time") or 0.0),
+            graph=workflow.get("prompt") or {},
+            extra_data=workflow.get("extra_data") or {},
+            ended=None if ended is None else float(ended) / 1000,
         )
 
     async def recent(self) -> list[Prompt]:
@@ -236,16 +245,18 @@ class ComfyCloud(ComfyUIServer):
         super()._check_upload(file, answer)
 
     async def _download(self, params: Mapping[str, str]) -> Answer:
-        ask = functools.partial(self.call, "GET", seconds=DOWNLOAD_SECONDS, silent=STALL_SECONDS, most=MAX_OUTPUT_BYTES)
-        answer = await ask("/view", params=params, redirects=True)
+        download = functools.partial(
+            self.call, "GET", seconds=DOWNLOAD_SECONDS, silent=STALL_SECONDS, most=MAX_OUTPUT_BYTES
+        )
+        answer = await download("/view", params=params, redirects=True)
         if answer.status not in REDIRECTS:
             return answer
         with self._reading("/view"):
             signed = URL(self._address("/view")).join(URL(answer.location, encoded=True))
-            safe = signed.scheme == "https" or signed.scheme == URL(self.endpoint.url).scheme
-            if not safe or not signed.host:
+            is_safe = signed.scheme in ("https", URL(self.endpoint.url).scheme)
+            if not is_safe or not signed.host:
                 raise self._redirected(answer.location)
-        return await ask(signed)
+        return await download(signed)
 
 
 class CloudConnection(Connection):

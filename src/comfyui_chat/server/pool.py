@@ -51,18 +51,22 @@ class Pool:
     @classmethod
     def here(cls) -> "Pool":
         """The pool of the running event loop. Those of closed loops are forgotten."""
-        for loop in [reference() for reference in _POOLS.keyrefs()]:  # a copy: other threads have loops, too
+        for reference in _POOLS.keyrefs():  # a copy: other threads have loops, too
+            loop = reference()
             if loop and loop.is_closed():
                 _POOLS.pop(loop, None)
         return _POOLS.setdefault(asyncio.get_running_loop(), cls())
 
     def server(self, endpoint: Endpoint) -> ComfyUIServer:
         """The server of an endpoint, whether or not it is open."""
-        server = self._servers.pop(endpoint, None) or (ComfyCloud if endpoint.cloud else ComfyUIServer)(endpoint)
+        server = self._servers.pop(endpoint, None)
+        if server is None:
+            server = ComfyCloud(endpoint) if endpoint.cloud else ComfyUIServer(endpoint)
         server.endpoint = endpoint  # an equal one, but its label may be new
-        for forgotten in [one for one, other in self._servers.items() if not other.is_watched][:-IDLE_SERVERS]:
-            del self._servers[forgotten]
-        self._servers[endpoint] = server
+        unwatched = [known for known, other in self._servers.items() if not other.is_watched]
+        for longest_unused in unwatched[:-IDLE_SERVERS]:
+            del self._servers[longest_unused]
+        self._servers[endpoint] = server  # the last one is the latest used
         return server
 
     @contextlib.asynccontextmanager
@@ -95,15 +99,21 @@ class Pool:
         try:
             while watched := [server for server in self._servers.values() if server.is_watched]:
                 for server in watched:
-                    now = time.monotonic()
-                    if server.free_at is not None and now >= server.free_at and not server.in_use:
-                        server.later(server.free_when_due())
-                    elif server.is_open and not server.in_use and now - server.idle_since >= IDLE_SECONDS:
-                        async with server.door:
-                            if not server.in_use:
-                                await server.close()
+                    await self._look_after(server)
                 await asyncio.sleep(IDLE_SECONDS / 10)
         finally:  # each as far as its time allows; what is open after that ends with the process
             closing = [asyncio.create_task(server.close()) for server in self._servers.values() if server.is_open]
             if closing:
                 await asyncio.wait(closing, timeout=CLEAN_UP_SECONDS)
+
+    async def _look_after(self, server: ComfyUIServer) -> None:
+        """Free the memory of a server, or close it, when it is time for that."""
+        if server.in_use:
+            return
+        now = time.monotonic()
+        if server.free_at is not None and now >= server.free_at:
+            server.later(server.free_when_due())
+        elif server.is_open and now - server.idle_since >= IDLE_SECONDS:
+            async with server.door:
+                if not server.in_use:
+                    await server.close()

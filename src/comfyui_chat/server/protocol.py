@@ -6,7 +6,7 @@ refusal as an error; what a server tells of itself. A look-up's answer and a fra
 reducer (`run/job.py`) can follow a job by either.
 
 Nothing here does any I/O. The functions trust the shape of what they read, and raise whatever Python raises for another
-one; their callers (`Connection._take`, `ComfyUIServer._reading`) deal with that.
+one; their callers (`Connection._take`, `HttpServer._reading`) deal with that.
 
 The shapes are those recorded from ComfyUI 0.3.64 and 0.33.0, and of Comfy Cloud those that its documentation shows.
 """

@@ -1,0 +1,201 @@
+"""HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its websocket's handshake.
+
+`HttpServer` knows an endpoint and nothing of what its routes mean; `ComfyUIServer` in `client` adds that. All HTTP goes
+through `call`, which turns what fails into a `ServerError`. `get` and `_json` make an object of an answer, and within
+`_reading` an answer of the wrong shape becomes an error. The credential goes to the endpoint's address and nowhere
+else.
+"""
+
+import asyncio
+import contextlib
+import json
+import math
+from collections.abc import AsyncIterator, Iterator, Mapping
+from typing import Any
+from urllib.parse import urlsplit
+
+import aiohttp
+from yarl import URL
+
+from ..errors import AccessRefused, ServerBusy, ServerUnreachable, UnexpectedAnswer
+from ..tasks import ANSWER_SECONDS
+from .connection import CONNECT_SECONDS, connection_fault
+from .endpoint import Endpoint
+from .protocol import Answer, read_retry_after
+
+STALL_SECONDS = 30.0  # without a byte in the middle of an answer, before it counts as broken off
+HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and they show when a connection is dead
+MAX_JSON_BYTES = 64 * 2**20
+# The HTTP statuses that send a client elsewhere.
+REDIRECTS = (301, 302, 303, 307, 308)
+
+
+class HttpServer:
+    """What answers at an endpoint, over HTTP."""
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self._session: aiohttp.ClientSession | None = None
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """The HTTP session, made at first use. It keeps no cookies and no credential, and follows no redirect: the
+        credential belongs to this address alone, and is given with each request."""
+        if self._session is None or self._session.closed:
+            trace = aiohttp.TraceConfig()
+            trace.on_request_redirect.append(self._refuse_redirect)
+            self._session = aiohttp.ClientSession(
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trace_configs=[trace],
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS / 2),  # `call` bounds the whole
+            )
+        return self._session
+
+    async def _refuse_redirect(self, _session: Any, _context: Any, params: aiohttp.TraceRequestRedirectParams) -> None:
+        raise self._redirected(params.response.headers.get("Location", ""))
+
+    def _redirected(self, location: str) -> UnexpectedAnswer:
+        parts = urlsplit(location)
+        where = "another path"
+        if parts.netloc:
+            where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"  # without a password
+        return UnexpectedAnswer(
+            f"{self.endpoint.url} sends on to {where}, which is not followed.",
+            "If ComfyUI is really there, set the address valve to it; a login page means that a key is missing.",
+        )
+
+    @contextlib.asynccontextmanager
+    async def websocket(self, client_id: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
+        """A new websocket of the client with this id. There is no limit on a frame's size, since results may come as
+        frames. Raises `AccessRefused`, and what aiohttp raises otherwise."""
+        try:
+            socket = await self.session.ws_connect(
+                f"{self.endpoint.url}/ws",
+                params=self._websocket_query(client_id),
+                headers=self.endpoint.headers(),
+                max_msg_size=0,
+                heartbeat=HEARTBEAT_SECONDS,
+            )
+        except aiohttp.WSServerHandshakeError as error:
+            if error.status in (401, 403, 407):
+                raise self._access_refused(error.status) from None
+            raise
+        try:
+            yield socket
+        finally:
+            await socket.close()
+
+    def _websocket_query(self, client_id: str) -> dict[str, str]:
+        return {"clientId": client_id}
+
+    def _address(self, path: str) -> str:
+        """Where a route of ComfyUI is."""
+        return self.endpoint.url + path
+
+    def _access_refused(self, status: int) -> AccessRefused:
+        sent = "refused the API key" if self.endpoint.api_key else "wants an API key, and none is set"
+        return AccessRefused(f"{self.endpoint.url} {sent} (HTTP {status}).")
+
+    async def call(
+        self,
+        method: str,
+        path: str | URL,
+        *,
+        body: Any = None,
+        form: aiohttp.FormData | None = None,
+        params: Mapping[str, str] | None = None,
+        seconds: float = ANSWER_SECONDS,
+        silent: float = math.inf,
+        most: int = MAX_JSON_BYTES,
+        redirects: bool = False,
+    ) -> Answer:
+        """One HTTP exchange within `seconds`. The answer's first byte has to come within `silent` seconds, and it may
+        have at most `most` bytes. `body` is sent as JSON, `form` as it is. A `URL` in place of a path is an address
+        elsewhere: it gets no credential, and what its statuses mean is for the caller to judge.
+
+        Raises `ServerUnreachable`, `AccessRefused`, `ServerBusy`, and `UnexpectedAnswer` for an answer that is too
+        large or, unless the caller takes `redirects`, a redirect. Any other status is for the caller to judge.
+        """
+        address: str | URL
+        if isinstance(path, str):
+            url = self.endpoint.url
+            shown = url + path
+            address = self._address(path)
+            headers = self.endpoint.headers()
+        else:
+            url = shown = str(path.origin())  # what else stands in it may be a credential, too
+            address = path
+            headers = {}
+        content = {"data": form} if form else {"json": body}
+        try:
+            loop = asyncio.get_running_loop()
+            end = loop.time() + seconds
+            async with asyncio.timeout_at(min(end, loop.time() + silent)) as limit:
+                request = self.session.request(
+                    method, address, params=params, headers=headers, allow_redirects=False, **content
+                )
+                async with request as response:
+                    if isinstance(path, str):
+                        await self._check(response)
+                    location = response.headers.get("Location", "")
+                    if response.status in REDIRECTS and not redirects:
+                        raise self._redirected(location)
+                    data = bytearray()
+                    async for chunk in response.content.iter_any():
+                        data += chunk
+                        limit.reschedule(min(end, loop.time() + STALL_SECONDS))
+                        if len(data) > most:
+                            raise UnexpectedAnswer(f"{shown} answers with more than {most // 2**20} MB.")
+                    length = response.content_length
+                    return Answer(response.status, response.content_type, bytes(data), length, location)
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise _unreachable(url, error, min(seconds, silent)) from None
+
+    async def _check(self, response: aiohttp.ClientResponse) -> None:
+        """Raise an error for the statuses that mean the same on every route."""
+        if response.status in (401, 403, 407):
+            raise self._access_refused(response.status)
+        if response.status in (502, 503, 504):
+            url = self.endpoint.url
+            raise ServerUnreachable(f"The proxy at {url} answers {response.status}: no ComfyUI behind it.")
+        if response.status == 429:
+            after = read_retry_after(response.headers.get("Retry-After"))
+            raise ServerBusy(f"The proxy at {self.endpoint.url} is asked too often.", seconds=after)
+
+    async def get(self, path: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+        """The JSON object that a route answers which every ComfyUI has. Raises as `call` does, and `UnexpectedAnswer`
+        for anything else."""
+        answer = await self.call("GET", path, seconds=seconds)
+        if len(answer.body) < 2**20:
+            return self._json(path, answer)
+        return await asyncio.to_thread(self._json, path, answer)  # definitions of many custom nodes are tens of MB
+
+    def _json(self, path: str, answer: Answer) -> dict[str, Any]:
+        """The JSON object in an answer. Raises `UnexpectedAnswer` when it holds none."""
+        if answer.status == 200 and "json" in answer.content_type:
+            with contextlib.suppress(ValueError):
+                value = json.loads(answer.body)
+                if isinstance(value, dict):
+                    return value
+        raise UnexpectedAnswer(
+            f"{self.endpoint.url}{path} answers {answer.status} {answer.content_type}, which ComfyUI does not."
+        )
+
+    @contextlib.contextmanager
+    def _reading(self, path: str) -> Iterator[None]:
+        """Raise `UnexpectedAnswer` where the code inside fails because an answer does not have the expected shape."""
+        try:
+            yield
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
+            raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers in a way that ComfyUI does not.") from None
+
+
+def _unreachable(url: str, error: Exception, seconds: float) -> ServerUnreachable:
+    """The error for a request that failed, or that took longer than these seconds."""
+    no_connection_in_time = isinstance(error, aiohttp.ConnectionTimeoutError)
+    if isinstance(error, TimeoutError) and not no_connection_in_time:
+        return ServerUnreachable(f"ComfyUI at {url} did not answer within {seconds:g} s.")
+    return ServerUnreachable(
+        f"ComfyUI at {url} does not answer ({connection_fault(error)}).",
+        refused=no_connection_in_time or isinstance(error, aiohttp.ClientConnectorError),
+    )
