@@ -5309,8 +5309,8 @@ class OutputFile:
 # Make files of the chat ready for a workflow: pictures, masks, videos and sounds.
 #
 # `read_input` makes an `InputFile` of a file's bytes. A picture keeps its bytes where every ComfyUI reads them
-# rightly. Else it is encoded anew: upright, with 8 bits a channel, and only the first of several pictures. A mask is a
-# Pillow picture of mode L on its way, white where something is painted anew: `read_mask` finds it in what somebody
+# rightly. Else it is encoded again: upright, with 8 bits a channel, and only the first of several pictures. A mask is a
+# Pillow picture of mode L on its way, white where something is repainted: `read_mask` finds it in what somebody
 # drew, `mask_of` in what is see-through in a picture. It goes to ComfyUI as the transparency of a picture
 # (`with_mask`), which is how LoadImage takes it, or as a file of its own (`mask_file`).
 #
@@ -5365,7 +5365,7 @@ def read_input(data: bytes, name: str) -> InputFile:
 
 def read_still(data: bytes, name: str) -> InputFile:
     """A picture of any common format for ComfyUI: its own bytes where every ComfyUI reads them rightly, else encoded
-    anew, as a JPEG if it was one, else as a PNG.
+    again, as a JPEG if it was one, else as a PNG.
 
     It is decoded once in any case, so that a damaged file is found here. Raises `BadArgument` for what is not a
     picture, and `LimitExceeded` beyond the bounds. Blocks.
@@ -5386,7 +5386,7 @@ def read_still(data: bytes, name: str) -> InputFile:
         notes: tuple[str, ...] = ()
         if page_count > 1:
             notes = (f"only the first of {page_count} pictures in it is used",)
-        return _encoded_anew(image, transparent, notes)
+        return _reencoded(image, transparent, notes)
 
 
 def _plain_jpeg(image: Image.Image, data: bytes) -> InputFile:
@@ -5397,7 +5397,7 @@ def _plain_jpeg(image: Image.Image, data: bytes) -> InputFile:
     return InputFile(data, "jpg", size)
 
 
-def _encoded_anew(image: Image.Image, transparent: bool, notes: tuple[str, ...]) -> InputFile:
+def _reencoded(image: Image.Image, transparent: bool, notes: tuple[str, ...]) -> InputFile:
     """A decoded picture upright and with 8 bits a channel: a JPEG as a JPEG, all else as a PNG."""
     turn_upright(image)
     # A JPEG gets here if it was turned, or has EXIF data that ComfyUI would fail on.
@@ -5460,12 +5460,12 @@ def _unreadable(data: bytes, name: str) -> BadArgument:
     )
 
 
-# Masks. White is what is painted anew. ComfyUI takes a mask from a picture's transparency, where see-through is what is
+# Masks. White is what is repainted. ComfyUI takes a mask from a picture's transparency, where see-through is what is
 # painted, or from one of the colours of a file.
 
 
 def read_mask(data: bytes, name: str) -> Image.Image:
-    """A mask (mode L, white is what is painted anew) from a picture that somebody drew.
+    """A mask (mode L, white is what is repainted) from a picture that somebody drew.
 
     It may be white on black, drawn on nothing in any one colour, or a picture with holes, which are the mask then.
     Raises as `read_still` does, and `BadArgument` when nothing is white. Blocks.
@@ -5477,7 +5477,7 @@ def read_mask(data: bytes, name: str) -> Image.Image:
         mask = _mask_in(plain_picture(image))
     if _brightest(mask) < FAINT:
         raise BadArgument(
-            f'In "{shortened(name)}" the mask has no white part, so nothing would be painted anew.',
+            f'In "{shortened(name)}" the mask has no white part, so nothing would be repainted.',
             "Give a mask that is white where the picture is to change.",
         )
     return mask
@@ -5551,8 +5551,8 @@ def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]
 def small_copy(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
     """A picture as a JPEG data URI for a model to look at, of at most `side` pixels on its longer side and about `most`
     bytes; None for what is not a picture or is too large to decode. Blocks."""
-    steps = (side, 80), (side, 60), (side * 2 // 3, 60), (side // 2, 50), (side // 3, 40)
-    return small_jpeg(data, steps, most, MAX_INPUT_MEGAPIXELS * 2e6)
+    steps = ((side, 80), (side, 60), (side * 2 // 3, 60), (side // 2, 50), (side // 3, 40))
+    return small_jpeg(data, steps, most, pixels=MAX_INPUT_MEGAPIXELS * 2e6)
 
 
 def small_jpeg(data: bytes, steps: Sequence[tuple[int, int]], most: int, pixels: float) -> str | None:
@@ -5708,7 +5708,7 @@ def _comfyui_texts(data: bytes) -> dict[str, str]:
 # `STRIPPERS` at the end). Those are the formats that the savers of ComfyUI and of widespread custom nodes write. Pixels,
 # sound and film stay as they are, bit by bit, and so do colour profiles and how a picture is turned.
 #
-# Some formats are rows of pieces, and are written anew without some of them (PNG, JPEG, WebP, GIF, SVG, GLB). In others
+# Some formats are rows of pieces, and are rewritten without some of them (PNG, JPEG, WebP, GIF, SVG, GLB). In others
 # something refers to places in the file, and so what is removed is overwritten in its length (MP4, Matroska, FLAC, Opus,
 # safetensors). A file that is not as its format demands raises `ValueError` or `LookupError`, or `RecursionError` where
 # it is nested without end: rather an error than a file that may still tell.
@@ -5851,21 +5851,22 @@ def _strip_webp(data: bytes) -> bytes:
     """A WebP: "RIFF", length of the rest (4, little-endian), "WEBP", then chunks: kind (4), length (4), content, and a
     byte that fills up to an even length; the last one may be cut short. Texts are in the chunks "EXIF" and "XMP ", and
     the flags in "VP8X" say whether there are any."""
-    length = _number(data, 4, 4, "little")
-    if data[:4] != b"RIFF" or length < 4:
+    riff_length = _number(data, 4, 4, "little")
+    if data[:4] != b"RIFF" or riff_length < 4:
         raise ValueError("not a WebP")
-    stop = min(8 + length, len(data))
+    stop = min(8 + riff_length, len(data))
     removed = WEBP_HAS_XMP
     chunks = []
     at = 12
     while at < stop:
-        length = _number(data, at + 4, 4, "little") if at + 8 <= stop else 0
-        end = at + 8 + length + length % 2
+        content_length = _number(data, at + 4, 4, "little") if at + 8 <= stop else 0
+        end = at + 8 + content_length + content_length % 2
         chunk = data[at : min(end, stop)]
         if chunk[:4] == b"EXIF":
             exif = _only_orientation(chunk[8:])
             if exif:
-                chunks.append(b"EXIF" + len(exif).to_bytes(4, "little") + exif + bytes(len(exif) % 2))
+                length = len(exif).to_bytes(4, "little")
+                chunks.append(b"EXIF" + length + exif + bytes(len(exif) % 2))
             else:
                 removed |= WEBP_HAS_EXIF
         elif chunk[:4] != b"XMP ":
@@ -6141,7 +6142,8 @@ def _strip_glb(data: bytes) -> bytes:
     if not has_extras:
         return data
     text = json.dumps(model, ensure_ascii=False, separators=(",", ":")).encode()
-    text = text.ljust(max(length, -(-len(text) // 4) * 4))
+    whole_words = -(-len(text) // 4) * 4
+    text = text.ljust(max(length, whole_words))
     rest = data[20 + length :]
     total = (20 + len(text) + len(rest)).to_bytes(4, "little")
     return data[:8] + total + len(text).to_bytes(4, "little") + b"JSON" + text + rest
@@ -6418,10 +6420,10 @@ class Endpoint:
         key = api_key.strip()
         if re.search(r"[^\x21-\x7e]", key):
             raise BadArgument(
-                f"The API key for {address} holds a space, a line break or the like.", "Enter it once more."
+                f"The API key for {address} contains a space, a line break or the like.", "Enter it again."
             )
         if has_login:
-            raise BadArgument(f"{name} holds a user name or password.", "Put the credential into the API key valve.")
+            raise BadArgument(f"{name} contains a user name or password.", "Put the credential into the API key valve.")
         return cls(url, key, label.strip(), is_cloud or urlsplit(url).hostname == CLOUD_HOST)
 
     @property
@@ -6907,8 +6909,7 @@ def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, defini
     name = str(extra.get("input_name") or "")
     value = extra.get("received_value")
     where = f"{name} of node {node_title(graph, node_id)}"
-    definition = definitions.get(graph[node_id]["class_type"]) if node_id in graph else None
-    spec = definition.inputs.get(name) if definition else None
+    spec = _spec_of_input(name, node_id, graph, definitions)
     kind = reason.get("type")
     if kind == "value_not_in_list":
         choices = (extra.get("input_config") or [None])[0]
@@ -6925,6 +6926,13 @@ def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, defini
     message = f"ComfyUI refused {where}: {reason.get('message')}"
     details = shortened(reason.get("details") or "", 200)
     return WorkflowRefused(f"{message} ({details})" if details else message)
+
+
+def _spec_of_input(name: str, node_id: str, graph: Graph, definitions: Definitions) -> InputSpec | None:
+    if node_id not in graph:
+        return None
+    definition = definitions.get(graph[node_id]["class_type"])
+    return definition.inputs.get(name) if definition else None
 
 
 def _unknown_choice(where: str, value: Any, choices: Sequence[Any]) -> WorkflowRefused:
@@ -6969,8 +6977,12 @@ def parse_stats(raw: Mapping[str, Any]) -> Stats:
 
 def parse_device(raw: Mapping[str, Any]) -> Device:
     """One of its devices; of "cuda:0 NVIDIA GeForce RTX 4090 : cudaMallocAsync" the middle is the name."""
-    name = re.sub(r"^\w+:\d+ | : \w+$", "", str(raw.get("name") or raw.get("type") or "device"))
-    return Device(shortened(name), _memory_in(raw.get("vram_total")), _memory_in(raw.get("vram_free")))
+    full_name = str(raw.get("name") or raw.get("type") or "device")
+    return Device(
+        name=shortened(re.sub(r"^\w+:\d+ | : \w+$", "", full_name)),
+        memory_total=_memory_in(raw.get("vram_total")),
+        memory_free=_memory_in(raw.get("vram_free")),
+    )
 
 
 def _memory_in(value: Any) -> int | None:
@@ -7078,7 +7090,7 @@ class Record:
 #     {"type": "progress", "data": {"value": 3, "max": 20, "prompt_id": "d15c525b-...", "node": "3"}}
 #
 # or a picture in bytes; `protocol` reads both. The socket stays open between prompts until `close`; when it breaks it is
-# opened anew as long as anybody listens, and everybody is told of the `Gap`. Frames only make things known early: what
+# reopened as long as anybody listens, and everybody is told of the `Gap`. Frames only make things known early: what
 # they leave out, look-ups bring.
 #
 # Order and scope of frames, feature flags and what becomes of sockets with one client id were recorded from ComfyUI
@@ -7087,7 +7099,7 @@ class Record:
 
 
 CONNECT_SECONDS = 10.0  # to open a connection or the websocket
-DEAF_SECONDS = 20.0  # how long no frame comes while a job runs, before the websocket is opened anew
+DEAF_SECONDS = 20.0  # how long no frame comes while a job runs, before the websocket is reopened
 
 
 class Subscription:
@@ -7398,7 +7410,7 @@ class HttpServer:
         return self.endpoint.url + path
 
     def _access_refused(self, status: int) -> AccessRefused:
-        sent = "refused the API key" if self.endpoint.api_key else "wants an API key, and none is set"
+        sent = "refused the API key" if self.endpoint.api_key else "needs an API key, and none is set"
         return AccessRefused(f"{self.endpoint.url} {sent} (HTTP {status}).")
 
     async def call(
@@ -7465,7 +7477,7 @@ class HttpServer:
             raise ServerUnreachable(f"The proxy at {url} answers {response.status}: no ComfyUI behind it.")
         if response.status == 429:
             after = read_retry_after(response.headers.get("Retry-After"))
-            raise ServerBusy(f"The proxy at {self.endpoint.url} is asked too often.", seconds=after)
+            raise ServerBusy(f"The proxy at {self.endpoint.url} gets too many requests.", seconds=after)
 
     async def get(self, path: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
         """The JSON object that a route answers which every ComfyUI has. Raises as `call` does, and `UnexpectedAnswer`
@@ -7736,8 +7748,10 @@ class ComfyUIServer(HttpServer):
     async def _ask_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
         path = f"/view_metadata/{quote(folder, safe='')}"
         answer = await self.call("GET", path, params={"filename": name})
-        metadata: Mapping[str, Any] | None = None if answer.status == 500 else {}
-        if answer.status == 200:
+        metadata: Mapping[str, Any] | None = {}
+        if answer.status == 500:
+            metadata = None
+        elif answer.status == 200:
             with contextlib.suppress(ValueError, TypeError):
                 metadata = dict(json.loads(answer.body))
         self._metadata[folder, name] = time.monotonic(), metadata
@@ -7786,7 +7800,8 @@ class ComfyUIServer(HttpServer):
         notes = []
         with self._reading("/prompt"):
             for node_id, node_error in (accepted.get("node_errors") or {}).items():
-                reason = (node_error.get("errors") or [{"message": "refused"}])[0].get("message")
+                errors = node_error.get("errors")
+                reason = errors[0].get("message") if errors else "refused"
                 notes.append(f"{node_title(graph, node_id)} was left out: {shortened(reason, 120)}")
         return tuple(notes)
 
@@ -7892,8 +7907,10 @@ class ComfyUIServer(HttpServer):
     def _check_upload(self, file: InputFile, answer: Answer) -> None:
         """Raise when the file is larger than the server takes."""
         if answer.status == 413:
-            size = f"{len(file.data) / 2**20:.0f} MB"
-            raise LimitExceeded(f"The file has {size}, which is more than ComfyUI takes.", "Give a smaller one.")
+            megabytes = len(file.data) / 2**20
+            raise LimitExceeded(
+                f"The file has {megabytes:.0f} MB, which is more than ComfyUI accepts.", "Give a smaller one."
+            )
 
     async def _has(self, file: InputFile) -> bool:
         """Whether a file is in the server's input folder, by its name and length; no when that cannot be told."""
@@ -8008,7 +8025,7 @@ class ComfyCloud(ComfyUIServer):
         error_type, message = self._reason_in(await response.content.read(MAX_REFUSAL_BYTES))
         reason = f": {message}" if message else f" (HTTP {response.status})."
         if response.status == 402 or BILLING.search(error_type):
-            raise PaymentRequired(f"Comfy Cloud wants to be paid{reason}")
+            raise PaymentRequired(f"Comfy Cloud requires payment{reason}")
         if response.status == 403 and error_type and response.method == "POST":
             raise WorkflowRefused(f"Comfy Cloud does not allow this{reason}")
         if response.status == 403:
@@ -8085,11 +8102,11 @@ class ComfyCloud(ComfyUIServer):
             if error.refused:
                 raise
             raise ServerUnreachable(
-                "The answer of Comfy Cloud to the job was lost, so it cannot be told whether it runs there.",
-                "Look at the account's jobs before it is run again: it may be running, and is paid for then.",
+                "The answer of Comfy Cloud to the job was lost, so it is not known whether the job runs there.",
+                "Check the account's jobs before you run it again: it may be running, and is paid for then.",
             ) from None
         if answer.status == 413:
-            raise WorkflowRefused("The workflow is larger than Comfy Cloud takes.")
+            raise WorkflowRefused("The workflow is larger than Comfy Cloud accepts.")
         accepted = self._read_accepted(graph, answer)
         with self._reading("/prompt"):
             return Accepted(str(accepted["prompt_id"]), self._dropped(graph, accepted))
@@ -8158,7 +8175,7 @@ class ComfyCloud(ComfyUIServer):
     def _check_upload(self, file: InputFile, answer: Answer) -> None:
         if answer.status == 400:
             reason = self._reason_in(answer.body)[1] or "it gives no reason"
-            raise LimitExceeded(f"Comfy Cloud did not take the file: {reason}", "Give a smaller one.")
+            raise LimitExceeded(f"Comfy Cloud did not accept the file: {reason}", "Give a smaller one.")
         super()._check_upload(file, answer)
 
     async def _download(self, params: Mapping[str, str]) -> Answer:

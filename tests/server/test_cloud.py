@@ -498,7 +498,7 @@ async def test_a_post_whose_answer_is_lost_is_named_and_not_repeated(cloud: Clou
     cloud.misbehave.lose_post_answer = True
     with pytest.raises(tool.ServerUnreachable, match="answer of Comfy Cloud to the job was lost") as lost:
         await make(cloud)
-    assert "Look at the account's jobs" in lost.value.hint
+    assert "Check the account's jobs" in lost.value.hint
     assert paths(cloud, "POST").count("/api/prompt") == 1
 
 

@@ -5,7 +5,7 @@ the file's type it calls one of the `_strip_...` functions, each of which knows 
 `STRIPPERS` at the end). Those are the formats that the savers of ComfyUI and of widespread custom nodes write. Pixels,
 sound and film stay as they are, bit by bit, and so do colour profiles and how a picture is turned.
 
-Some formats are rows of pieces, and are written anew without some of them (PNG, JPEG, WebP, GIF, SVG, GLB). In others
+Some formats are rows of pieces, and are rewritten without some of them (PNG, JPEG, WebP, GIF, SVG, GLB). In others
 something refers to places in the file, and so what is removed is overwritten in its length (MP4, Matroska, FLAC, Opus,
 safetensors). A file that is not as its format demands raises `ValueError` or `LookupError`, or `RecursionError` where
 it is nested without end: rather an error than a file that may still tell.
@@ -159,21 +159,22 @@ def _strip_webp(data: bytes) -> bytes:
     """A WebP: "RIFF", length of the rest (4, little-endian), "WEBP", then chunks: kind (4), length (4), content, and a
     byte that fills up to an even length; the last one may be cut short. Texts are in the chunks "EXIF" and "XMP ", and
     the flags in "VP8X" say whether there are any."""
-    length = _number(data, 4, 4, "little")
-    if data[:4] != b"RIFF" or length < 4:
+    riff_length = _number(data, 4, 4, "little")
+    if data[:4] != b"RIFF" or riff_length < 4:
         raise ValueError("not a WebP")
-    stop = min(8 + length, len(data))
+    stop = min(8 + riff_length, len(data))
     removed = WEBP_HAS_XMP
     chunks = []
     at = 12
     while at < stop:
-        length = _number(data, at + 4, 4, "little") if at + 8 <= stop else 0
-        end = at + 8 + length + length % 2
+        content_length = _number(data, at + 4, 4, "little") if at + 8 <= stop else 0
+        end = at + 8 + content_length + content_length % 2
         chunk = data[at : min(end, stop)]
         if chunk[:4] == b"EXIF":
             exif = _only_orientation(chunk[8:])
             if exif:
-                chunks.append(b"EXIF" + len(exif).to_bytes(4, "little") + exif + bytes(len(exif) % 2))
+                length = len(exif).to_bytes(4, "little")
+                chunks.append(b"EXIF" + length + exif + bytes(len(exif) % 2))
             else:
                 removed |= WEBP_HAS_EXIF
         elif chunk[:4] != b"XMP ":
@@ -449,7 +450,8 @@ def _strip_glb(data: bytes) -> bytes:
     if not has_extras:
         return data
     text = json.dumps(model, ensure_ascii=False, separators=(",", ":")).encode()
-    text = text.ljust(max(length, -(-len(text) // 4) * 4))
+    whole_words = -(-len(text) // 4) * 4
+    text = text.ljust(max(length, whole_words))
     rest = data[20 + length :]
     total = (20 + len(text) + len(rest)).to_bytes(4, "little")
     return data[:8] + total + len(text).to_bytes(4, "little") + b"JSON" + text + rest

@@ -1,8 +1,8 @@
 """Make files of the chat ready for a workflow: pictures, masks, videos and sounds.
 
 `read_input` makes an `InputFile` of a file's bytes. A picture keeps its bytes where every ComfyUI reads them
-rightly. Else it is encoded anew: upright, with 8 bits a channel, and only the first of several pictures. A mask is a
-Pillow picture of mode L on its way, white where something is painted anew: `read_mask` finds it in what somebody
+rightly. Else it is encoded again: upright, with 8 bits a channel, and only the first of several pictures. A mask is a
+Pillow picture of mode L on its way, white where something is repainted: `read_mask` finds it in what somebody
 drew, `mask_of` in what is see-through in a picture. It goes to ComfyUI as the transparency of a picture
 (`with_mask`), which is how LoadImage takes it, or as a file of its own (`mask_file`).
 
@@ -74,7 +74,7 @@ def read_input(data: bytes, name: str) -> InputFile:
 
 def read_still(data: bytes, name: str) -> InputFile:
     """A picture of any common format for ComfyUI: its own bytes where every ComfyUI reads them rightly, else encoded
-    anew, as a JPEG if it was one, else as a PNG.
+    again, as a JPEG if it was one, else as a PNG.
 
     It is decoded once in any case, so that a damaged file is found here. Raises `BadArgument` for what is not a
     picture, and `LimitExceeded` beyond the bounds. Blocks.
@@ -95,7 +95,7 @@ def read_still(data: bytes, name: str) -> InputFile:
         notes: tuple[str, ...] = ()
         if page_count > 1:
             notes = (f"only the first of {page_count} pictures in it is used",)
-        return _encoded_anew(image, transparent, notes)
+        return _reencoded(image, transparent, notes)
 
 
 def _plain_jpeg(image: Image.Image, data: bytes) -> InputFile:
@@ -106,7 +106,7 @@ def _plain_jpeg(image: Image.Image, data: bytes) -> InputFile:
     return InputFile(data, "jpg", size)
 
 
-def _encoded_anew(image: Image.Image, transparent: bool, notes: tuple[str, ...]) -> InputFile:
+def _reencoded(image: Image.Image, transparent: bool, notes: tuple[str, ...]) -> InputFile:
     """A decoded picture upright and with 8 bits a channel: a JPEG as a JPEG, all else as a PNG."""
     turn_upright(image)
     # A JPEG gets here if it was turned, or has EXIF data that ComfyUI would fail on.
@@ -169,12 +169,12 @@ def _unreadable(data: bytes, name: str) -> BadArgument:
     )
 
 
-# Masks. White is what is painted anew. ComfyUI takes a mask from a picture's transparency, where see-through is what is
+# Masks. White is what is repainted. ComfyUI takes a mask from a picture's transparency, where see-through is what is
 # painted, or from one of the colours of a file.
 
 
 def read_mask(data: bytes, name: str) -> Image.Image:
-    """A mask (mode L, white is what is painted anew) from a picture that somebody drew.
+    """A mask (mode L, white is what is repainted) from a picture that somebody drew.
 
     It may be white on black, drawn on nothing in any one colour, or a picture with holes, which are the mask then.
     Raises as `read_still` does, and `BadArgument` when nothing is white. Blocks.
@@ -186,7 +186,7 @@ def read_mask(data: bytes, name: str) -> Image.Image:
         mask = _mask_in(plain_picture(image))
     if _brightest(mask) < FAINT:
         raise BadArgument(
-            f'In "{shortened(name)}" the mask has no white part, so nothing would be painted anew.',
+            f'In "{shortened(name)}" the mask has no white part, so nothing would be repainted.',
             "Give a mask that is white where the picture is to change.",
         )
     return mask
@@ -260,8 +260,8 @@ def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]
 def small_copy(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
     """A picture as a JPEG data URI for a model to look at, of at most `side` pixels on its longer side and about `most`
     bytes; None for what is not a picture or is too large to decode. Blocks."""
-    steps = (side, 80), (side, 60), (side * 2 // 3, 60), (side // 2, 50), (side // 3, 40)
-    return small_jpeg(data, steps, most, MAX_INPUT_MEGAPIXELS * 2e6)
+    steps = ((side, 80), (side, 60), (side * 2 // 3, 60), (side // 2, 50), (side // 3, 40))
+    return small_jpeg(data, steps, most, pixels=MAX_INPUT_MEGAPIXELS * 2e6)
 
 
 def small_jpeg(data: bytes, steps: Sequence[tuple[int, int]], most: int, pixels: float) -> str | None:

@@ -275,8 +275,10 @@ class ComfyUIServer(HttpServer):
     async def _ask_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
         path = f"/view_metadata/{quote(folder, safe='')}"
         answer = await self.call("GET", path, params={"filename": name})
-        metadata: Mapping[str, Any] | None = None if answer.status == 500 else {}
-        if answer.status == 200:
+        metadata: Mapping[str, Any] | None = {}
+        if answer.status == 500:
+            metadata = None
+        elif answer.status == 200:
             with contextlib.suppress(ValueError, TypeError):
                 metadata = dict(json.loads(answer.body))
         self._metadata[folder, name] = time.monotonic(), metadata
@@ -325,7 +327,8 @@ class ComfyUIServer(HttpServer):
         notes = []
         with self._reading("/prompt"):
             for node_id, node_error in (accepted.get("node_errors") or {}).items():
-                reason = (node_error.get("errors") or [{"message": "refused"}])[0].get("message")
+                errors = node_error.get("errors")
+                reason = errors[0].get("message") if errors else "refused"
                 notes.append(f"{node_title(graph, node_id)} was left out: {shortened(reason, 120)}")
         return tuple(notes)
 
@@ -431,8 +434,10 @@ class ComfyUIServer(HttpServer):
     def _check_upload(self, file: InputFile, answer: Answer) -> None:
         """Raise when the file is larger than the server takes."""
         if answer.status == 413:
-            size = f"{len(file.data) / 2**20:.0f} MB"
-            raise LimitExceeded(f"The file has {size}, which is more than ComfyUI takes.", "Give a smaller one.")
+            megabytes = len(file.data) / 2**20
+            raise LimitExceeded(
+                f"The file has {megabytes:.0f} MB, which is more than ComfyUI accepts.", "Give a smaller one."
+            )
 
     async def _has(self, file: InputFile) -> bool:
         """Whether a file is in the server's input folder, by its name and length; no when that cannot be told."""

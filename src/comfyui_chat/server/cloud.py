@@ -91,7 +91,7 @@ class ComfyCloud(ComfyUIServer):
         error_type, message = self._reason_in(await response.content.read(MAX_REFUSAL_BYTES))
         reason = f": {message}" if message else f" (HTTP {response.status})."
         if response.status == 402 or BILLING.search(error_type):
-            raise PaymentRequired(f"Comfy Cloud wants to be paid{reason}")
+            raise PaymentRequired(f"Comfy Cloud requires payment{reason}")
         if response.status == 403 and error_type and response.method == "POST":
             raise WorkflowRefused(f"Comfy Cloud does not allow this{reason}")
         if response.status == 403:
@@ -168,11 +168,11 @@ class ComfyCloud(ComfyUIServer):
             if error.refused:
                 raise
             raise ServerUnreachable(
-                "The answer of Comfy Cloud to the job was lost, so it cannot be told whether it runs there.",
-                "Look at the account's jobs before it is run again: it may be running, and is paid for then.",
+                "The answer of Comfy Cloud to the job was lost, so it is not known whether the job runs there.",
+                "Check the account's jobs before you run it again: it may be running, and is paid for then.",
             ) from None
         if answer.status == 413:
-            raise WorkflowRefused("The workflow is larger than Comfy Cloud takes.")
+            raise WorkflowRefused("The workflow is larger than Comfy Cloud accepts.")
         accepted = self._read_accepted(graph, answer)
         with self._reading("/prompt"):
             return Accepted(str(accepted["prompt_id"]), self._dropped(graph, accepted))
@@ -241,7 +241,7 @@ class ComfyCloud(ComfyUIServer):
     def _check_upload(self, file: InputFile, answer: Answer) -> None:
         if answer.status == 400:
             reason = self._reason_in(answer.body)[1] or "it gives no reason"
-            raise LimitExceeded(f"Comfy Cloud did not take the file: {reason}", "Give a smaller one.")
+            raise LimitExceeded(f"Comfy Cloud did not accept the file: {reason}", "Give a smaller one.")
         super()._check_upload(file, answer)
 
     async def _download(self, params: Mapping[str, str]) -> Answer:

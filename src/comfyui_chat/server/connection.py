@@ -7,7 +7,7 @@ to the subscription of the prompt that it names (`_take`). A frame is JSON such 
     {"type": "progress", "data": {"value": 3, "max": 20, "prompt_id": "d15c525b-...", "node": "3"}}
 
 or a picture in bytes; `protocol` reads both. The socket stays open between prompts until `close`; when it breaks it is
-opened anew as long as anybody listens, and everybody is told of the `Gap`. Frames only make things known early: what
+reopened as long as anybody listens, and everybody is told of the `Gap`. Frames only make things known early: what
 they leave out, look-ups bring.
 
 Order and scope of frames, feature flags and what becomes of sockets with one client id were recorded from ComfyUI
@@ -31,7 +31,7 @@ from .protocol import Event, Frame, Gap, QueueMoved, SentPicture, parse_binary, 
 from .record import Record
 
 CONNECT_SECONDS = 10.0  # to open a connection or the websocket
-DEAF_SECONDS = 20.0  # how long no frame comes while a job runs, before the websocket is opened anew
+DEAF_SECONDS = 20.0  # how long no frame comes while a job runs, before the websocket is reopened
 
 
 class Subscription:

@@ -53,10 +53,10 @@ class Endpoint:
         key = api_key.strip()
         if re.search(r"[^\x21-\x7e]", key):
             raise BadArgument(
-                f"The API key for {address} holds a space, a line break or the like.", "Enter it once more."
+                f"The API key for {address} contains a space, a line break or the like.", "Enter it again."
             )
         if has_login:
-            raise BadArgument(f"{name} holds a user name or password.", "Put the credential into the API key valve.")
+            raise BadArgument(f"{name} contains a user name or password.", "Put the credential into the API key valve.")
         return cls(url, key, label.strip(), is_cloud or urlsplit(url).hostname == CLOUD_HOST)
 
     @property

@@ -93,7 +93,7 @@ class HttpServer:
         return self.endpoint.url + path
 
     def _access_refused(self, status: int) -> AccessRefused:
-        sent = "refused the API key" if self.endpoint.api_key else "wants an API key, and none is set"
+        sent = "refused the API key" if self.endpoint.api_key else "needs an API key, and none is set"
         return AccessRefused(f"{self.endpoint.url} {sent} (HTTP {status}).")
 
     async def call(
@@ -160,7 +160,7 @@ class HttpServer:
             raise ServerUnreachable(f"The proxy at {url} answers {response.status}: no ComfyUI behind it.")
         if response.status == 429:
             after = read_retry_after(response.headers.get("Retry-After"))
-            raise ServerBusy(f"The proxy at {self.endpoint.url} is asked too often.", seconds=after)
+            raise ServerBusy(f"The proxy at {self.endpoint.url} gets too many requests.", seconds=after)
 
     async def get(self, path: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
         """The JSON object that a route answers which every ComfyUI has. Raises as `call` does, and `UnexpectedAnswer`

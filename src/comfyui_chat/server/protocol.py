@@ -21,7 +21,7 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ..errors import ModelNotInstalled, NodeNotInstalled, ValueOutOfRange, WorkflowRefused
-from ..graph.definitions import Definitions
+from ..graph.definitions import Definitions, InputSpec
 from ..graph.nodes import Graph, node_title
 from ..names import MODEL_FILE, closest, quoted, shortened
 
@@ -457,8 +457,7 @@ def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, defini
     name = str(extra.get("input_name") or "")
     value = extra.get("received_value")
     where = f"{name} of node {node_title(graph, node_id)}"
-    definition = definitions.get(graph[node_id]["class_type"]) if node_id in graph else None
-    spec = definition.inputs.get(name) if definition else None
+    spec = _spec_of_input(name, node_id, graph, definitions)
     kind = reason.get("type")
     if kind == "value_not_in_list":
         choices = (extra.get("input_config") or [None])[0]
@@ -475,6 +474,13 @@ def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, defini
     message = f"ComfyUI refused {where}: {reason.get('message')}"
     details = shortened(reason.get("details") or "", 200)
     return WorkflowRefused(f"{message} ({details})" if details else message)
+
+
+def _spec_of_input(name: str, node_id: str, graph: Graph, definitions: Definitions) -> InputSpec | None:
+    if node_id not in graph:
+        return None
+    definition = definitions.get(graph[node_id]["class_type"])
+    return definition.inputs.get(name) if definition else None
 
 
 def _unknown_choice(where: str, value: Any, choices: Sequence[Any]) -> WorkflowRefused:
@@ -519,8 +525,12 @@ def parse_stats(raw: Mapping[str, Any]) -> Stats:
 
 def parse_device(raw: Mapping[str, Any]) -> Device:
     """One of its devices; of "cuda:0 NVIDIA GeForce RTX 4090 : cudaMallocAsync" the middle is the name."""
-    name = re.sub(r"^\w+:\d+ | : \w+$", "", str(raw.get("name") or raw.get("type") or "device"))
-    return Device(shortened(name), _memory_in(raw.get("vram_total")), _memory_in(raw.get("vram_free")))
+    full_name = str(raw.get("name") or raw.get("type") or "device")
+    return Device(
+        name=shortened(re.sub(r"^\w+:\d+ | : \w+$", "", full_name)),
+        memory_total=_memory_in(raw.get("vram_total")),
+        memory_free=_memory_in(raw.get("vram_free")),
+    )
 
 
 def _memory_in(value: Any) -> int | None:
