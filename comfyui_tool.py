@@ -5551,7 +5551,13 @@ def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]
 def small_copy(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
     """A picture as a JPEG data URI for a model to look at, of at most `side` pixels on its longer side and about `most`
     bytes; None for what is not a picture or is too large to decode. Blocks."""
-    steps = ((side, 80), (side, 60), (side * 2 // 3, 60), (side // 2, 50), (side // 3, 40))
+    steps = (
+        (side, 80),
+        (side, 60),
+        (side * 2 // 3, 60),
+        (side // 2, 50),
+        (side // 3, 40),
+    )
     return small_jpeg(data, steps, most, pixels=MAX_INPUT_MEGAPIXELS * 2e6)
 
 
@@ -5875,7 +5881,8 @@ def _strip_webp(data: bytes) -> bytes:
     body = bytearray(b"".join(chunks))
     if body[:4] == b"VP8X":
         body[8] &= ~removed
-    return b"RIFF" + (4 + len(body)).to_bytes(4, "little") + data[8:12] + body + data[stop:]
+    new_length = (4 + len(body)).to_bytes(4, "little")
+    return b"RIFF" + new_length + data[8:12] + body + data[stop:]
 
 
 def _strip_gif(data: bytes) -> bytes:
@@ -6102,8 +6109,9 @@ def _ogg_pages(data: bytes) -> Iterator[tuple[int, bytes]]:
         end = content + sum(lengths)
         if data[at : at + 4] != b"OggS" or end > len(data):
             raise ValueError("not a page")
+        is_other_stream = data[at + 14 : at + 18] != data[14:18]
         begins_stream = data[at + 5] & 2
-        if data[at + 14 : at + 18] != data[14:18] or (begins_stream and at):
+        if is_other_stream or (begins_stream and at > 0):
             raise ValueError("more than one stream")
         yield at, lengths
         at = end
@@ -6145,8 +6153,9 @@ def _strip_glb(data: bytes) -> bytes:
     whole_words = -(-len(text) // 4) * 4
     text = text.ljust(max(length, whole_words))
     rest = data[20 + length :]
-    total = (20 + len(text) + len(rest)).to_bytes(4, "little")
-    return data[:8] + total + len(text).to_bytes(4, "little") + b"JSON" + text + rest
+    total_length = (20 + len(text) + len(rest)).to_bytes(4, "little")
+    text_length = len(text).to_bytes(4, "little")
+    return data[:8] + total_length + text_length + b"JSON" + text + rest
 
 
 # How such a file begins: with the length of its head, less than 4 GB, and the JSON in that.
@@ -6635,7 +6644,8 @@ def parse_frame(kind: str, data: Mapping[str, Any]) -> Event | None:
             return Ended()
         return Executing(str(data.get("display_node") or data["node"]))
     if kind == "progress":
-        return Progress({str(data.get("node")): (float(data["value"]), float(data["max"]), False)})
+        node_id = str(data.get("node"))
+        return Progress({node_id: (float(data["value"]), float(data["max"]), False)})
     if kind == "progress_state":
         return _parse_progress_state(data["nodes"])
     if kind == "executed":
@@ -6654,7 +6664,8 @@ def _parse_progress_state(nodes: Mapping[str, Mapping[str, Any]]) -> Progress:
     for node in nodes.values():
         if node.get("state") != "pending":
             node_id = str(node.get("display_node_id") or node["node_id"])
-            progress[node_id] = (float(node["value"]), float(node["max"]), node["state"] == "finished")
+            is_finished = node["state"] == "finished"
+            progress[node_id] = (float(node["value"]), float(node["max"]), is_finished)
     return Progress(progress)
 
 
@@ -7422,12 +7433,12 @@ class HttpServer:
         form: aiohttp.FormData | None = None,
         params: Mapping[str, str] | None = None,
         seconds: float = ANSWER_SECONDS,
-        silent: float = math.inf,
-        most: int = MAX_JSON_BYTES,
+        first_byte_seconds: float = math.inf,
+        max_bytes: int = MAX_JSON_BYTES,
         redirects: bool = False,
     ) -> Answer:
-        """One HTTP exchange within `seconds`. The answer's first byte has to come within `silent` seconds, and it may
-        have at most `most` bytes. `body` is sent as JSON, `form` as it is. A `URL` in place of a path is an address
+        """One HTTP exchange within `seconds`. The answer's first byte has to come within `first_byte_seconds`, and it
+        may have at most `max_bytes`. `body` is sent as JSON, `form` as it is. A `URL` in place of a path is an address
         elsewhere: it gets no credential, and what its statuses mean is for the caller to judge.
 
         Raises `ServerUnreachable`, `AccessRefused`, `ServerBusy`, and `UnexpectedAnswer` for an answer that is too
@@ -7447,7 +7458,7 @@ class HttpServer:
         try:
             loop = asyncio.get_running_loop()
             end = loop.time() + seconds
-            async with asyncio.timeout_at(min(end, loop.time() + silent)) as limit:
+            async with asyncio.timeout_at(min(end, loop.time() + first_byte_seconds)) as limit:
                 request = self.session.request(
                     method, address, params=params, headers=headers, allow_redirects=False, **content
                 )
@@ -7461,12 +7472,12 @@ class HttpServer:
                     async for chunk in response.content.iter_any():
                         data += chunk
                         limit.reschedule(min(end, loop.time() + STALL_SECONDS))
-                        if len(data) > most:
-                            raise UnexpectedAnswer(f"{shown} answers with more than {most // 2**20} MB.")
+                        if len(data) > max_bytes:
+                            raise UnexpectedAnswer(f"{shown} answers with more than {max_bytes // 2**20} MB.")
                     length = response.content_length
                     return Answer(response.status, response.content_type, bytes(data), length, location)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _unreachable(url, error, min(seconds, silent)) from None
+            raise _unreachable(url, error, min(seconds, first_byte_seconds)) from None
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         """Raise an error for the statuses that mean the same on every route."""
@@ -7721,7 +7732,11 @@ class ComfyUIServer(HttpServer):
         """The paths of the workflows saved on this server, such as "portraits/fox.json", below its folder "workflows".
         Until something was saved for the first time the server answers 404, and there are none."""
         path = "/userdata?dir=workflows&recurse=true&split=false&full_info=true"
-        paths = await self.names(path, believe, lambda item: str(item["path"]).replace("\\", "/")) or []
+
+        def read_path(item: Any) -> str:
+            return str(item["path"]).replace("\\", "/")
+
+        paths = await self.names(path, believe, read_path) or []
         hidden = re.compile(r"(^|/)\.|[\ud800-\udfff]")  # or half a surrogate pair: such a name cannot be sent
         workflows = [name for name in paths if name.endswith(".json") and not hidden.search(name)]
         return sorted(workflows, key=str.lower)
@@ -7827,8 +7842,8 @@ class ComfyUIServer(HttpServer):
         raw = await self.get("/queue", seconds)
         with self._reading("/queue"):
             running = [parse_prompt(row, Started()) for row in raw.get("queue_running") or ()]
-            # The server sends its heap as it is.
-            rows = sorted(raw.get("queue_pending") or (), key=lambda row: (row[0], row[1]))
+            heap = raw.get("queue_pending") or ()  # as the server holds it, not in the order of the queue
+            rows = sorted(heap, key=lambda row: row[:2])  # by number, then by id
             pending = [parse_prompt(row, Waiting(ahead)) for ahead, row in enumerate(rows, start=len(running))]
             return Queue(
                 running=tuple(prompt.prompt_id for prompt in running),
@@ -7930,7 +7945,12 @@ class ComfyUIServer(HttpServer):
 
     async def _download(self, params: Mapping[str, str]) -> Answer:
         return await self.call(
-            "GET", "/view", params=params, seconds=DOWNLOAD_SECONDS, silent=STALL_SECONDS, most=MAX_OUTPUT_BYTES
+            "GET",
+            "/view",
+            params=params,
+            seconds=DOWNLOAD_SECONDS,
+            first_byte_seconds=STALL_SECONDS,
+            max_bytes=MAX_OUTPUT_BYTES,
         )
 
     # ComfyUI's memory.
@@ -8061,17 +8081,17 @@ class ComfyCloud(ComfyUIServer):
 
     async def _learn(self) -> None:
         everything = await self.get(f"{WHOLE}?include_user_models=true")
-        self._texts = await asyncio.to_thread(lambda: {name: json.dumps(raw) for name, raw in everything.items()})
+
+        def to_texts() -> dict[str, str]:
+            return {name: json.dumps(raw) for name, raw in everything.items()}
+
+        self._texts = await asyncio.to_thread(to_texts)
         self.definitions = {}
         self._asked = {WHOLE: time.monotonic()}
 
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
         """The definitions of those of these classes that the service has."""
-        definitions = {}
-        for name in sorted(set(class_types)):
-            if definition := await self.define(name):
-                definitions[name] = definition
-        return definitions
+        return await self.define_anew({}, class_types, DEFINITION_SECONDS)
 
     async def names(
         self, path: str, believe: float = DOUBT_SECONDS, read: Callable[[Any], str] = str
@@ -8103,7 +8123,7 @@ class ComfyCloud(ComfyUIServer):
                 raise
             raise ServerUnreachable(
                 "The answer of Comfy Cloud to the job was lost, so it is not known whether the job runs there.",
-                "Check the account's jobs before you run it again: it may be running, and is paid for then.",
+                "Check the account's jobs before you run it again: it may be running, and you would pay for it twice.",
             ) from None
         if answer.status == 413:
             raise WorkflowRefused("The workflow is larger than Comfy Cloud accepts.")
@@ -8180,7 +8200,7 @@ class ComfyCloud(ComfyUIServer):
 
     async def _download(self, params: Mapping[str, str]) -> Answer:
         download = functools.partial(
-            self.call, "GET", seconds=DOWNLOAD_SECONDS, silent=STALL_SECONDS, most=MAX_OUTPUT_BYTES
+            self.call, "GET", seconds=DOWNLOAD_SECONDS, first_byte_seconds=STALL_SECONDS, max_bytes=MAX_OUTPUT_BYTES
         )
         answer = await download("/view", params=params, redirects=True)
         if answer.status not in REDIRECTS:

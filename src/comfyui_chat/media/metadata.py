@@ -183,7 +183,8 @@ def _strip_webp(data: bytes) -> bytes:
     body = bytearray(b"".join(chunks))
     if body[:4] == b"VP8X":
         body[8] &= ~removed
-    return b"RIFF" + (4 + len(body)).to_bytes(4, "little") + data[8:12] + body + data[stop:]
+    new_length = (4 + len(body)).to_bytes(4, "little")
+    return b"RIFF" + new_length + data[8:12] + body + data[stop:]
 
 
 def _strip_gif(data: bytes) -> bytes:
@@ -410,8 +411,9 @@ def _ogg_pages(data: bytes) -> Iterator[tuple[int, bytes]]:
         end = content + sum(lengths)
         if data[at : at + 4] != b"OggS" or end > len(data):
             raise ValueError("not a page")
+        is_other_stream = data[at + 14 : at + 18] != data[14:18]
         begins_stream = data[at + 5] & 2
-        if data[at + 14 : at + 18] != data[14:18] or (begins_stream and at):
+        if is_other_stream or (begins_stream and at > 0):
             raise ValueError("more than one stream")
         yield at, lengths
         at = end
@@ -453,8 +455,9 @@ def _strip_glb(data: bytes) -> bytes:
     whole_words = -(-len(text) // 4) * 4
     text = text.ljust(max(length, whole_words))
     rest = data[20 + length :]
-    total = (20 + len(text) + len(rest)).to_bytes(4, "little")
-    return data[:8] + total + len(text).to_bytes(4, "little") + b"JSON" + text + rest
+    total_length = (20 + len(text) + len(rest)).to_bytes(4, "little")
+    text_length = len(text).to_bytes(4, "little")
+    return data[:8] + total_length + text_length + b"JSON" + text + rest
 
 
 # How such a file begins: with the length of its head, less than 4 GB, and the JSON in that.

@@ -260,7 +260,13 @@ def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]
 def small_copy(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
     """A picture as a JPEG data URI for a model to look at, of at most `side` pixels on its longer side and about `most`
     bytes; None for what is not a picture or is too large to decode. Blocks."""
-    steps = ((side, 80), (side, 60), (side * 2 // 3, 60), (side // 2, 50), (side // 3, 40))
+    steps = (
+        (side, 80),
+        (side, 60),
+        (side * 2 // 3, 60),
+        (side // 2, 50),
+        (side // 3, 40),
+    )
     return small_jpeg(data, steps, most, pixels=MAX_INPUT_MEGAPIXELS * 2e6)
 
 

@@ -248,7 +248,11 @@ class ComfyUIServer(HttpServer):
         """The paths of the workflows saved on this server, such as "portraits/fox.json", below its folder "workflows".
         Until something was saved for the first time the server answers 404, and there are none."""
         path = "/userdata?dir=workflows&recurse=true&split=false&full_info=true"
-        paths = await self.names(path, believe, lambda item: str(item["path"]).replace("\\", "/")) or []
+
+        def read_path(item: Any) -> str:
+            return str(item["path"]).replace("\\", "/")
+
+        paths = await self.names(path, believe, read_path) or []
         hidden = re.compile(r"(^|/)\.|[\ud800-\udfff]")  # or half a surrogate pair: such a name cannot be sent
         workflows = [name for name in paths if name.endswith(".json") and not hidden.search(name)]
         return sorted(workflows, key=str.lower)
@@ -354,8 +358,8 @@ class ComfyUIServer(HttpServer):
         raw = await self.get("/queue", seconds)
         with self._reading("/queue"):
             running = [parse_prompt(row, Started()) for row in raw.get("queue_running") or ()]
-            # The server sends its heap as it is.
-            rows = sorted(raw.get("queue_pending") or (), key=lambda row: (row[0], row[1]))
+            heap = raw.get("queue_pending") or ()  # as the server holds it, not in the order of the queue
+            rows = sorted(heap, key=lambda row: row[:2])  # by number, then by id
             pending = [parse_prompt(row, Waiting(ahead)) for ahead, row in enumerate(rows, start=len(running))]
             return Queue(
                 running=tuple(prompt.prompt_id for prompt in running),
@@ -457,7 +461,12 @@ class ComfyUIServer(HttpServer):
 
     async def _download(self, params: Mapping[str, str]) -> Answer:
         return await self.call(
-            "GET", "/view", params=params, seconds=DOWNLOAD_SECONDS, silent=STALL_SECONDS, most=MAX_OUTPUT_BYTES
+            "GET",
+            "/view",
+            params=params,
+            seconds=DOWNLOAD_SECONDS,
+            first_byte_seconds=STALL_SECONDS,
+            max_bytes=MAX_OUTPUT_BYTES,
         )
 
     # ComfyUI's memory.

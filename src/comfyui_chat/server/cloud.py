@@ -127,17 +127,17 @@ class ComfyCloud(ComfyUIServer):
 
     async def _learn(self) -> None:
         everything = await self.get(f"{WHOLE}?include_user_models=true")
-        self._texts = await asyncio.to_thread(lambda: {name: json.dumps(raw) for name, raw in everything.items()})
+
+        def to_texts() -> dict[str, str]:
+            return {name: json.dumps(raw) for name, raw in everything.items()}
+
+        self._texts = await asyncio.to_thread(to_texts)
         self.definitions = {}
         self._asked = {WHOLE: time.monotonic()}
 
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
         """The definitions of those of these classes that the service has."""
-        definitions = {}
-        for name in sorted(set(class_types)):
-            if definition := await self.define(name):
-                definitions[name] = definition
-        return definitions
+        return await self.define_anew({}, class_types, DEFINITION_SECONDS)
 
     async def names(
         self, path: str, believe: float = DOUBT_SECONDS, read: Callable[[Any], str] = str
@@ -169,7 +169,7 @@ class ComfyCloud(ComfyUIServer):
                 raise
             raise ServerUnreachable(
                 "The answer of Comfy Cloud to the job was lost, so it is not known whether the job runs there.",
-                "Check the account's jobs before you run it again: it may be running, and is paid for then.",
+                "Check the account's jobs before you run it again: it may be running, and you would pay for it twice.",
             ) from None
         if answer.status == 413:
             raise WorkflowRefused("The workflow is larger than Comfy Cloud accepts.")
@@ -246,7 +246,7 @@ class ComfyCloud(ComfyUIServer):
 
     async def _download(self, params: Mapping[str, str]) -> Answer:
         download = functools.partial(
-            self.call, "GET", seconds=DOWNLOAD_SECONDS, silent=STALL_SECONDS, most=MAX_OUTPUT_BYTES
+            self.call, "GET", seconds=DOWNLOAD_SECONDS, first_byte_seconds=STALL_SECONDS, max_bytes=MAX_OUTPUT_BYTES
         )
         answer = await download("/view", params=params, redirects=True)
         if answer.status not in REDIRECTS:

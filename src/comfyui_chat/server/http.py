@@ -105,12 +105,12 @@ class HttpServer:
         form: aiohttp.FormData | None = None,
         params: Mapping[str, str] | None = None,
         seconds: float = ANSWER_SECONDS,
-        silent: float = math.inf,
-        most: int = MAX_JSON_BYTES,
+        first_byte_seconds: float = math.inf,
+        max_bytes: int = MAX_JSON_BYTES,
         redirects: bool = False,
     ) -> Answer:
-        """One HTTP exchange within `seconds`. The answer's first byte has to come within `silent` seconds, and it may
-        have at most `most` bytes. `body` is sent as JSON, `form` as it is. A `URL` in place of a path is an address
+        """One HTTP exchange within `seconds`. The answer's first byte has to come within `first_byte_seconds`, and it
+        may have at most `max_bytes`. `body` is sent as JSON, `form` as it is. A `URL` in place of a path is an address
         elsewhere: it gets no credential, and what its statuses mean is for the caller to judge.
 
         Raises `ServerUnreachable`, `AccessRefused`, `ServerBusy`, and `UnexpectedAnswer` for an answer that is too
@@ -130,7 +130,7 @@ class HttpServer:
         try:
             loop = asyncio.get_running_loop()
             end = loop.time() + seconds
-            async with asyncio.timeout_at(min(end, loop.time() + silent)) as limit:
+            async with asyncio.timeout_at(min(end, loop.time() + first_byte_seconds)) as limit:
                 request = self.session.request(
                     method, address, params=params, headers=headers, allow_redirects=False, **content
                 )
@@ -144,12 +144,12 @@ class HttpServer:
                     async for chunk in response.content.iter_any():
                         data += chunk
                         limit.reschedule(min(end, loop.time() + STALL_SECONDS))
-                        if len(data) > most:
-                            raise UnexpectedAnswer(f"{shown} answers with more than {most // 2**20} MB.")
+                        if len(data) > max_bytes:
+                            raise UnexpectedAnswer(f"{shown} answers with more than {max_bytes // 2**20} MB.")
                     length = response.content_length
                     return Answer(response.status, response.content_type, bytes(data), length, location)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _unreachable(url, error, min(seconds, silent)) from None
+            raise _unreachable(url, error, min(seconds, first_byte_seconds)) from None
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         """Raise an error for the statuses that mean the same on every route."""

@@ -183,7 +183,8 @@ def parse_frame(kind: str, data: Mapping[str, Any]) -> Event | None:
             return Ended()
         return Executing(str(data.get("display_node") or data["node"]))
     if kind == "progress":
-        return Progress({str(data.get("node")): (float(data["value"]), float(data["max"]), False)})
+        node_id = str(data.get("node"))
+        return Progress({node_id: (float(data["value"]), float(data["max"]), False)})
     if kind == "progress_state":
         return _parse_progress_state(data["nodes"])
     if kind == "executed":
@@ -202,7 +203,8 @@ def _parse_progress_state(nodes: Mapping[str, Mapping[str, Any]]) -> Progress:
     for node in nodes.values():
         if node.get("state") != "pending":
             node_id = str(node.get("display_node_id") or node["node_id"])
-            progress[node_id] = (float(node["value"]), float(node["max"]), node["state"] == "finished")
+            is_finished = node["state"] == "finished"
+            progress[node_id] = (float(node["value"]), float(node["max"]), is_finished)
     return Progress(progress)
 
 
