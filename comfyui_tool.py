@@ -5168,10 +5168,10 @@ OTHER_TYPES = {
     "latent": "application/octet-stream",
 }
 
-# How the files of a kind begin; the first match counts.
+# How files of each content type begin; the first match counts.
 BEGINNINGS = tuple(
-    (re.compile(start, re.DOTALL), kind)
-    for start, kind in (
+    (re.compile(start, re.DOTALL), content_type)
+    for start, content_type in (
         (rb"\x89PNG\r\n\x1a\n", "image/png"),
         (rb"\xff\xd8\xff", "image/jpeg"),
         (rb"GIF8[79]a", "image/gif"),
@@ -5215,20 +5215,20 @@ def content_type_of(data: bytes, name: str) -> tuple[str, Size | None, bool]:
     with contextlib.suppress(Exception), open_picture(data, PICTURE_TYPES) as image:
         return PICTURE_TYPES[str(image.format)], Size(*image.size), is_paged(image)
     ending = name.rpartition(".")[2].lower()
-    kind = _type_by_beginning(data)
-    if kind == "video/mp4" and ending == "m4a":  # most programs give both the same brand
-        kind = "audio/mp4"
-    if not kind:
-        kind = OTHER_TYPES.get(ending) or mimetypes.guess_type(name)[0] or "application/octet-stream"
-    return kind, None, kind.startswith("video/")
+    content_type = _type_by_beginning(data)
+    if content_type == "video/mp4" and ending == "m4a":  # most programs give both the same brand
+        content_type = "audio/mp4"
+    if not content_type:
+        content_type = OTHER_TYPES.get(ending) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return content_type, None, content_type.startswith("video/")
 
 
 def _type_by_beginning(data: bytes) -> str:
     """The content type of a file that is not a picture, "" where its first bytes do not tell it."""
     start = data[behind_id3(data) :][:80]
-    for beginning, kind in BEGINNINGS:
+    for beginning, content_type in BEGINNINGS:
         if beginning.match(start):
-            return kind
+            return content_type
     if data.startswith(b"ID3"):
         return "audio/mpeg"
     return "image/svg+xml" if is_drawing(data) else ""
@@ -5238,9 +5238,9 @@ def open_picture(data: bytes, formats: Iterable[str] = ()) -> Image.Image:
     """A picture of which only the head is decoded, in one of Pillow's `formats`, or in any that is read when there are
     none. May raise any exception."""
     Image.init()
-    names = [kind for kind in Image.OPEN if kind not in NOT_READ]
+    names = [name for name in Image.OPEN if name not in NOT_READ]
     if formats:
-        names = [kind for kind in names if kind in formats]
+        names = [name for name in names if name in formats]
     return Image.open(io.BytesIO(data), formats=names)
 
 
@@ -5666,10 +5666,10 @@ def over_white(image: Image.Image) -> Image.Image:
     return ground
 
 
-def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
-    """A picture as the bytes of a file of Pillow's format `kind`, "PNG", say, with Pillow's options for that format."""
+def encode(image: Image.Image, pillow_format: str, **options: Any) -> bytes:
+    """A picture as the bytes of a file, in one of Pillow's formats ("PNG", say) and with Pillow's options for that."""
     stream = io.BytesIO()
-    image.save(stream, kind, **options)
+    image.save(stream, pillow_format, **options)
     return stream.getvalue()
 
 
@@ -5728,15 +5728,16 @@ def without_metadata(data: bytes, content_type: str) -> bytes:
     `RecursionError` for a damaged file, and for a picture, video or sound of a format that cannot be stripped. Other
     files of such formats come back as they are.
     """
-    kind = content_type_of(data, "")[0]
-    if kind not in STRIPPERS:
-        kind = content_type
-    if kind in STRIPPERS:
-        return STRIPPERS[kind](data)
+    file_type = content_type_of(data, "")[0]
+    if file_type not in STRIPPERS:
+        file_type = content_type
+    if file_type in STRIPPERS:
+        return STRIPPERS[file_type](data)
     if SAFETENSORS.match(data):
         return _strip_safetensors(data)
-    if kind.partition("/")[0] in ("image", "video", "audio") and kind != "image/bmp":  # which has no place for texts
-        raise ValueError(kind)
+    has_place_for_texts = file_type.startswith(("image/", "video/", "audio/")) and file_type != "image/bmp"
+    if has_place_for_texts:
+        raise ValueError(file_type)
     return data
 
 
@@ -6251,15 +6252,15 @@ def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, st
 
     `content_type` is what is known of the file; its own bytes count more.
     """
-    kind = wanted.kind.upper()
+    pillow_format = wanted.kind.upper()
     own_type, size, moves = content_type_of(data, "")
     is_drawing = "image/svg+xml" in (own_type, content_type)
     is_picture = size is not None or (content_type.startswith("image/") and not is_drawing)
     notes: tuple[str, ...] = ()
-    if kind in LONGEST_SIDE and is_picture and not moves and own_type != PICTURE_TYPES[kind]:
+    if pillow_format in LONGEST_SIDE and is_picture and not moves and own_type != PICTURE_TYPES[pillow_format]:
         converted, notes = _try_to_convert(data, size, wanted)
         if converted is not None:
-            return converted, PICTURE_TYPES[kind], notes
+            return converted, PICTURE_TYPES[pillow_format], notes
     if not wanted.metadata:
         try:
             data = without_metadata(data, content_type)
@@ -6270,11 +6271,11 @@ def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, st
 
 def _try_to_convert(data: bytes, size: Size | None, wanted: Format) -> tuple[bytes | None, tuple[str, ...]]:
     """A picture in the format that is wanted, or None if that cannot be, with notes either way."""
-    kind = wanted.kind.upper()
-    if size and max(size.width, size.height) > LONGEST_SIDE[kind]:
+    pillow_format = wanted.kind.upper()
+    if size and max(size.width, size.height) > LONGEST_SIDE[pillow_format]:
         return None, (f"a picture of {size} cannot be a {wanted.kind} and stays as it was made",)
     try:
-        return _converted(data, kind, wanted)
+        return _converted(data, pillow_format, wanted)
     except Exception:
         return None, (f"the picture could not be made a {wanted.kind} and stays as it was made",)
 
@@ -6288,24 +6289,24 @@ TEXT_TAGS = (*range(0x010F, 0x010A, -1), *range(0x00FD, 0x0080, -1))
 MAX_JPEG_EXIF = 65_000  # bytes; the length of its segment has 16 bits
 
 
-def _converted(data: bytes, kind: str, wanted: Format) -> tuple[bytes, tuple[str, ...]]:
-    """A picture as a file of Pillow's format `kind`, and notes of what was lost. May raise any exception."""
+def _converted(data: bytes, pillow_format: str, wanted: Format) -> tuple[bytes, tuple[str, ...]]:
+    """A picture as a file of another format, and notes of what was lost. May raise any exception."""
     with open_picture(data) as image:
         image.load()
         texts = _texts(image) if wanted.metadata else {}
         turn_upright(image)
         options: dict[str, Any] = {"icc_profile": rgb_profile(image)}
         picture = plain_picture(image)
-    if kind == "PNG":
+    if pillow_format == "PNG":
         chunks = PngImagePlugin.PngInfo()
         for key, text in texts.items():
             chunks.add_text(key, text)
-        return encode(picture, kind, compress_level=4, pnginfo=chunks, **options), ()
+        return encode(picture, pillow_format, compress_level=4, pnginfo=chunks, **options), ()
     options["quality"] = min(max(wanted.quality, 1), 100)
-    if kind == "WEBP":
-        return encode(picture, kind, method=4, exif=_exif(texts), **options), ()
+    if pillow_format == "WEBP":
+        return encode(picture, pillow_format, method=4, exif=_exif(texts), **options), ()
     notes = tuple(f"the {shortened(key)} was too long to be kept in a JPEG" for key in _cut_for_jpeg(texts))
-    return encode(over_white(picture), kind, exif=_exif(texts), **options), notes
+    return encode(over_white(picture), pillow_format, exif=_exif(texts), **options), notes
 
 
 def _cut_for_jpeg(texts: dict[str, str]) -> list[str]:
@@ -6354,12 +6355,12 @@ def _json_escape(character: re.Match[str]) -> str:
 
 def text_product(text: str) -> OutputFile:
     """A text that a node showed, as a file: JSON if it is that, else plain text."""
-    kind = "text/plain"
+    content_type = "text/plain"
     if text.lstrip()[:1] in ("{", "["):
         with contextlib.suppress(ValueError, RecursionError):
             json.loads(text)
-            kind = "application/json"
-    return OutputFile(text.encode("utf-8", "replace"), kind, None, "")
+            content_type = "application/json"
+    return OutputFile(text.encode("utf-8", "replace"), content_type, None, "")
 
 
 # ======================================================================================================================

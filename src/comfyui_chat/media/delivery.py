@@ -63,15 +63,15 @@ def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, st
 
     `content_type` is what is known of the file; its own bytes count more.
     """
-    kind = wanted.kind.upper()
+    pillow_format = wanted.kind.upper()
     own_type, size, moves = content_type_of(data, "")
     is_drawing = "image/svg+xml" in (own_type, content_type)
     is_picture = size is not None or (content_type.startswith("image/") and not is_drawing)
     notes: tuple[str, ...] = ()
-    if kind in LONGEST_SIDE and is_picture and not moves and own_type != PICTURE_TYPES[kind]:
+    if pillow_format in LONGEST_SIDE and is_picture and not moves and own_type != PICTURE_TYPES[pillow_format]:
         converted, notes = _try_to_convert(data, size, wanted)
         if converted is not None:
-            return converted, PICTURE_TYPES[kind], notes
+            return converted, PICTURE_TYPES[pillow_format], notes
     if not wanted.metadata:
         try:
             data = without_metadata(data, content_type)
@@ -82,11 +82,11 @@ def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, st
 
 def _try_to_convert(data: bytes, size: Size | None, wanted: Format) -> tuple[bytes | None, tuple[str, ...]]:
     """A picture in the format that is wanted, or None if that cannot be, with notes either way."""
-    kind = wanted.kind.upper()
-    if size and max(size.width, size.height) > LONGEST_SIDE[kind]:
+    pillow_format = wanted.kind.upper()
+    if size and max(size.width, size.height) > LONGEST_SIDE[pillow_format]:
         return None, (f"a picture of {size} cannot be a {wanted.kind} and stays as it was made",)
     try:
-        return _converted(data, kind, wanted)
+        return _converted(data, pillow_format, wanted)
     except Exception:
         return None, (f"the picture could not be made a {wanted.kind} and stays as it was made",)
 
@@ -100,24 +100,24 @@ TEXT_TAGS = (*range(0x010F, 0x010A, -1), *range(0x00FD, 0x0080, -1))
 MAX_JPEG_EXIF = 65_000  # bytes; the length of its segment has 16 bits
 
 
-def _converted(data: bytes, kind: str, wanted: Format) -> tuple[bytes, tuple[str, ...]]:
-    """A picture as a file of Pillow's format `kind`, and notes of what was lost. May raise any exception."""
+def _converted(data: bytes, pillow_format: str, wanted: Format) -> tuple[bytes, tuple[str, ...]]:
+    """A picture as a file of another format, and notes of what was lost. May raise any exception."""
     with open_picture(data) as image:
         image.load()
         texts = _texts(image) if wanted.metadata else {}
         turn_upright(image)
         options: dict[str, Any] = {"icc_profile": rgb_profile(image)}
         picture = plain_picture(image)
-    if kind == "PNG":
+    if pillow_format == "PNG":
         chunks = PngImagePlugin.PngInfo()
         for key, text in texts.items():
             chunks.add_text(key, text)
-        return encode(picture, kind, compress_level=4, pnginfo=chunks, **options), ()
+        return encode(picture, pillow_format, compress_level=4, pnginfo=chunks, **options), ()
     options["quality"] = min(max(wanted.quality, 1), 100)
-    if kind == "WEBP":
-        return encode(picture, kind, method=4, exif=_exif(texts), **options), ()
+    if pillow_format == "WEBP":
+        return encode(picture, pillow_format, method=4, exif=_exif(texts), **options), ()
     notes = tuple(f"the {shortened(key)} was too long to be kept in a JPEG" for key in _cut_for_jpeg(texts))
-    return encode(over_white(picture), kind, exif=_exif(texts), **options), notes
+    return encode(over_white(picture), pillow_format, exif=_exif(texts), **options), notes
 
 
 def _cut_for_jpeg(texts: dict[str, str]) -> list[str]:
@@ -166,9 +166,9 @@ def _json_escape(character: re.Match[str]) -> str:
 
 def text_product(text: str) -> OutputFile:
     """A text that a node showed, as a file: JSON if it is that, else plain text."""
-    kind = "text/plain"
+    content_type = "text/plain"
     if text.lstrip()[:1] in ("{", "["):
         with contextlib.suppress(ValueError, RecursionError):
             json.loads(text)
-            kind = "application/json"
-    return OutputFile(text.encode("utf-8", "replace"), kind, None, "")
+            content_type = "application/json"
+    return OutputFile(text.encode("utf-8", "replace"), content_type, None, "")

@@ -57,10 +57,10 @@ OTHER_TYPES = {
     "latent": "application/octet-stream",
 }
 
-# How the files of a kind begin; the first match counts.
+# How files of each content type begin; the first match counts.
 BEGINNINGS = tuple(
-    (re.compile(start, re.DOTALL), kind)
-    for start, kind in (
+    (re.compile(start, re.DOTALL), content_type)
+    for start, content_type in (
         (rb"\x89PNG\r\n\x1a\n", "image/png"),
         (rb"\xff\xd8\xff", "image/jpeg"),
         (rb"GIF8[79]a", "image/gif"),
@@ -104,20 +104,20 @@ def content_type_of(data: bytes, name: str) -> tuple[str, Size | None, bool]:
     with contextlib.suppress(Exception), open_picture(data, PICTURE_TYPES) as image:
         return PICTURE_TYPES[str(image.format)], Size(*image.size), is_paged(image)
     ending = name.rpartition(".")[2].lower()
-    kind = _type_by_beginning(data)
-    if kind == "video/mp4" and ending == "m4a":  # most programs give both the same brand
-        kind = "audio/mp4"
-    if not kind:
-        kind = OTHER_TYPES.get(ending) or mimetypes.guess_type(name)[0] or "application/octet-stream"
-    return kind, None, kind.startswith("video/")
+    content_type = _type_by_beginning(data)
+    if content_type == "video/mp4" and ending == "m4a":  # most programs give both the same brand
+        content_type = "audio/mp4"
+    if not content_type:
+        content_type = OTHER_TYPES.get(ending) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+    return content_type, None, content_type.startswith("video/")
 
 
 def _type_by_beginning(data: bytes) -> str:
     """The content type of a file that is not a picture, "" where its first bytes do not tell it."""
     start = data[behind_id3(data) :][:80]
-    for beginning, kind in BEGINNINGS:
+    for beginning, content_type in BEGINNINGS:
         if beginning.match(start):
-            return kind
+            return content_type
     if data.startswith(b"ID3"):
         return "audio/mpeg"
     return "image/svg+xml" if is_drawing(data) else ""
@@ -127,9 +127,9 @@ def open_picture(data: bytes, formats: Iterable[str] = ()) -> Image.Image:
     """A picture of which only the head is decoded, in one of Pillow's `formats`, or in any that is read when there are
     none. May raise any exception."""
     Image.init()
-    names = [kind for kind in Image.OPEN if kind not in NOT_READ]
+    names = [name for name in Image.OPEN if name not in NOT_READ]
     if formats:
-        names = [kind for kind in names if kind in formats]
+        names = [name for name in names if name in formats]
     return Image.open(io.BytesIO(data), formats=names)
 
 

@@ -30,15 +30,16 @@ def without_metadata(data: bytes, content_type: str) -> bytes:
     `RecursionError` for a damaged file, and for a picture, video or sound of a format that cannot be stripped. Other
     files of such formats come back as they are.
     """
-    kind = content_type_of(data, "")[0]
-    if kind not in STRIPPERS:
-        kind = content_type
-    if kind in STRIPPERS:
-        return STRIPPERS[kind](data)
+    file_type = content_type_of(data, "")[0]
+    if file_type not in STRIPPERS:
+        file_type = content_type
+    if file_type in STRIPPERS:
+        return STRIPPERS[file_type](data)
     if SAFETENSORS.match(data):
         return _strip_safetensors(data)
-    if kind.partition("/")[0] in ("image", "video", "audio") and kind != "image/bmp":  # which has no place for texts
-        raise ValueError(kind)
+    has_place_for_texts = file_type.startswith(("image/", "video/", "audio/")) and file_type != "image/bmp"
+    if has_place_for_texts:
+        raise ValueError(file_type)
     return data
 
 

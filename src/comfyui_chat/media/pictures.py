@@ -375,10 +375,10 @@ def over_white(image: Image.Image) -> Image.Image:
     return ground
 
 
-def encode(image: Image.Image, kind: str, **options: Any) -> bytes:
-    """A picture as the bytes of a file of Pillow's format `kind`, "PNG", say, with Pillow's options for that format."""
+def encode(image: Image.Image, pillow_format: str, **options: Any) -> bytes:
+    """A picture as the bytes of a file, in one of Pillow's formats ("PNG", say) and with Pillow's options for that."""
     stream = io.BytesIO()
-    image.save(stream, kind, **options)
+    image.save(stream, pillow_format, **options)
     return stream.getvalue()
 
 
