@@ -1,9 +1,10 @@
 """Make files of the chat ready for a workflow: pictures, masks, videos and sounds.
 
-`read_input` makes an `InputFile` of a file's bytes. A picture keeps its bytes where every ComfyUI reads them
-rightly. Else it is encoded again: upright, with 8 bits a channel, and only the first of several pictures. A mask is a
-Pillow picture of mode L on its way, white where something is repainted: `read_mask` finds it in what somebody
-drew, `mask_of` in what is see-through in a picture. It goes to ComfyUI as the transparency of a picture
+`read_input` makes an `InputFile` of a file's bytes. A picture keeps its bytes where every ComfyUI reads them correctly.
+Otherwise it is encoded again: upright, with 8 bits a channel, and only the first of several pictures.
+
+Until it is sent, a mask is a Pillow picture of mode L, white where something is repainted: `read_mask` finds it in what
+somebody drew, `mask_of` in what is see-through in a picture. It goes to ComfyUI as the transparency of a picture
 (`with_mask`), which is how LoadImage takes it, or as a file of its own (`mask_file`).
 
 `small_copy` and `small_jpeg` shrink a picture to a JPEG data URI, for models to look at and for live previews.
@@ -35,13 +36,13 @@ from .kinds import ORIENTATION, PICTURE_TYPES, TURNED, OutputFile, content_type_
 
 MAX_INPUT_MEGAPIXELS = 50.0  # of one picture
 MAX_INPUT_SIDE = 16_384  # pixels
-# Pictures that every ComfyUI reads rightly as they are: their formats, with the usual endings, and their modes.
+# Pictures that every ComfyUI reads correctly as they are: their formats, with the usual endings, and their modes.
 ENDINGS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}
 PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
-# How a picture is told to be a mask, and what counts as white in it.
-FAINT = 8  # of 255: no more than a trace of white in a mask
-ONE_COLOUR = 16.0  # of 255: how much each channel of a stroke's colour may spread
-GREY = 12.0  # of 255: how far apart the channels of something grey may be on average
+# How a drawing is recognized as a mask; all of these are of 255.
+LEAST_WHITE = 8  # the brightest pixel of a mask has to have
+ONE_COLOUR_SPREAD = 16.0  # each channel of strokes in one colour may vary by so much, as a standard deviation
+GREY_SPREAD = 12.0  # the channels of something grey may be so far apart on average
 
 
 @dataclass(frozen=True)
@@ -73,13 +74,13 @@ def read_input(data: bytes, name: str) -> InputFile:
 
 
 def read_still(data: bytes, name: str) -> InputFile:
-    """A picture of any common format for ComfyUI: its own bytes where every ComfyUI reads them rightly, else encoded
+    """A picture of any common format for ComfyUI: its own bytes where every ComfyUI reads them correctly, else encoded
     again, as a JPEG if it was one, else as a PNG.
 
     It is decoded once in any case, so that a damaged file is found here. Raises `BadArgument` for what is not a
     picture, and `LimitExceeded` beyond the bounds. Blocks.
     """
-    with _reading(data, name) as image:
+    with _open_input(data, name) as image:
         ending = ENDINGS.get(str(image.format), "")
         if ending == "jpg" and image.mode in PLAIN_MODES and orientation_of(image) == 1:
             return _plain_jpeg(image, data)
@@ -113,18 +114,18 @@ def _reencoded(image: Image.Image, transparent: bool, notes: tuple[str, ...]) ->
     if ENDINGS.get(str(image.format)) == "jpg" and image.mode in ("L", "RGB"):
         profile = image.info.get("icc_profile")
         encoded = encode(image, "JPEG", quality=95, subsampling="4:4:4", icc_profile=profile)
-        return InputFile(encoded, "jpg", Size(*image.size), False, notes)
+        return InputFile(encoded, "jpg", Size(*image.size), notes=notes)
     profile = rgb_profile(image)
     plain = plain_picture(image)
     encoded = encode(plain, "PNG", compress_level=1, icc_profile=profile)
-    return InputFile(encoded, "png", Size(*plain.size), transparent, notes)
+    return InputFile(encoded, "png", Size(*plain.size), transparent=transparent, notes=notes)
 
 
 # Opening a picture within bounds, and the errors for what cannot be opened.
 
 
 @contextlib.contextmanager
-def _reading(data: bytes, name: str) -> Iterator[Image.Image]:
+def _open_input(data: bytes, name: str) -> Iterator[Image.Image]:
     """Open a picture within the bounds; it is not decoded yet. Whatever goes wrong then or inside the block is raised
     as `BadArgument` or `LimitExceeded`."""
     try:
@@ -170,7 +171,7 @@ def _unreadable(data: bytes, name: str) -> BadArgument:
 
 
 # Masks. White is what is repainted. ComfyUI takes a mask from a picture's transparency, where see-through is what is
-# painted, or from one of the colours of a file.
+# repainted, or from one of the colours of a file.
 
 
 def read_mask(data: bytes, name: str) -> Image.Image:
@@ -179,12 +180,12 @@ def read_mask(data: bytes, name: str) -> Image.Image:
     It may be white on black, drawn on nothing in any one colour, or a picture with holes, which are the mask then.
     Raises as `read_still` does, and `BadArgument` when nothing is white. Blocks.
     """
-    with _reading(data, name) as image:
+    with _open_input(data, name) as image:
         image.load()
         _check_bounds(image, name)
         turn_upright(image)
         mask = _mask_in(plain_picture(image))
-    if _brightest(mask) < FAINT:
+    if _brightest(mask) < LEAST_WHITE:
         raise BadArgument(
             f'In "{shortened(name)}" the mask has no white part, so nothing would be repainted.',
             "Give a mask that is white where the picture is to change.",
@@ -203,12 +204,12 @@ def _mask_in(picture: Image.Image) -> Image.Image:
     alpha = picture.getchannel("A")
     half = _brightest(alpha) / 2
     strokes = alpha.point([255 if value >= half else 0 for value in range(256)])  # without their soft edges
-    has_one_colour = max(ImageStat.Stat(colours, strokes).stddev) < ONE_COLOUR
+    has_one_colour = max(ImageStat.Stat(colours, strokes).stddev) < ONE_COLOUR_SPREAD
     if has_one_colour:
         return alpha
     darkest = ImageChops.darker(ImageChops.darker(red, green), blue)
     colourfulness = ImageStat.Stat(ImageChops.subtract(brightest, darkest), strokes)
-    if colourfulness.mean[0] < GREY:
+    if colourfulness.mean[0] < GREY_SPREAD:
         return ImageChops.multiply(brightest, alpha)
     return ImageChops.invert(alpha)
 
@@ -217,7 +218,7 @@ def mask_of(still: InputFile) -> Image.Image | None:
     """What is see-through in a picture as a mask (mode L, white is see-through), or None when nothing is. Blocks."""
     if not still.transparent:
         return None
-    with _reading(still.data, "picture") as image:
+    with _open_input(still.data, "picture") as image:
         return ImageChops.invert(image.convert("RGBA").getchannel("A"))
 
 
@@ -225,14 +226,15 @@ def with_mask(still: InputFile, mask: Image.Image) -> InputFile:
     """The picture, see-through where the mask is white, as ComfyUI's LoadImage takes it; under the mask its colours
     stay as well. A mask of another size is scaled, which is noted. Blocks."""
     mask, notes = _scaled(mask, still.size or Size(*mask.size))
-    with _reading(still.data, "picture") as image:
+    with _open_input(still.data, "picture") as image:
         image.load()
         image.info.pop("transparency", None)
         picture = image.convert("RGB")
         profile = rgb_profile(image)
     picture.putalpha(ImageChops.invert(mask))
     encoded = encode(picture, "PNG", compress_level=1, icc_profile=profile)
-    return InputFile(encoded, "png", still.size, _brightest(mask) > 0, still.notes + notes)
+    has_holes = _brightest(mask) > 0
+    return InputFile(encoded, "png", still.size, transparent=has_holes, notes=still.notes + notes)
 
 
 def mask_file(mask: Image.Image, size: Size) -> InputFile:
@@ -240,7 +242,8 @@ def mask_file(mask: Image.Image, size: Size) -> InputFile:
     colour, and those that read what is see-through. Blocks."""
     mask, notes = _scaled(mask, size)
     picture = Image.merge("RGBA", (mask, mask, mask, ImageChops.invert(mask)))
-    return InputFile(encode(picture, "PNG", compress_level=1), "png", size, _brightest(mask) > 0, notes)
+    encoded = encode(picture, "PNG", compress_level=1)
+    return InputFile(encoded, "png", size, transparent=_brightest(mask) > 0, notes=notes)
 
 
 def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]]:
