@@ -6017,7 +6017,7 @@ def _matroska_element(file: bytearray, at: int) -> tuple[bytes, int | None, int]
 
 
 def _matroska_void(total: int) -> bytes:
-    """A void element that is so many bytes long, all in all."""
+    """A void element of `total` bytes, id and length included."""
     width = 8 if total > 8 else 1  # of its length
     length = total - 1 - width
     return b"\xec" + (length | 1 << 7 * width).to_bytes(width) + bytes(length)
@@ -6515,7 +6515,7 @@ class Event:
 
 @dataclass(frozen=True)
 class QueueMoved(Event):
-    """The server's queue changed; where our prompt stands now has to be looked up."""
+    """The server's queue changed: it is time to look up where our prompt stands."""
 
 
 @dataclass(frozen=True)
@@ -6615,7 +6615,7 @@ class Silence(Event):
 
 @dataclass(frozen=True)
 class Gap(Event):
-    """Frames may have been missed, as while the websocket is down; where the prompt stands has to be looked up."""
+    """Frames may have been missed, as while the websocket is down: it is time to look up where the prompt stands."""
 
 
 @dataclass(frozen=True)
@@ -7104,9 +7104,9 @@ class Record:
 #
 #     {"type": "progress", "data": {"value": 3, "max": 20, "prompt_id": "d15c525b-...", "node": "3"}}
 #
-# or a picture in bytes; `protocol` reads both. The socket stays open between prompts until `close`; when it breaks it is
-# reopened as long as anybody listens, and everybody is told of the `Gap`. Frames only make things known early: what
-# they leave out, look-ups bring.
+# or a picture in bytes; `protocol` reads both. The socket stays open between prompts until `close`. When it breaks, it is
+# reopened as long as anybody listens, and every subscription gets a `Gap`. Frames only make things known earlier: what
+# they leave out, look-ups find.
 #
 # Order and scope of frames, feature flags and what becomes of sockets with one client id were recorded from ComfyUI
 # 0.3.64 and 0.33.0.
@@ -8336,7 +8336,7 @@ class Pool:
             await asyncio.wait({self._keeper})
 
     async def _keep(self) -> None:
-        """The keeper: looks at all servers every few seconds, and ends when none needs it any more."""
+        """The keeper: looks at all servers every few seconds, and ends when none needs that any longer."""
         try:
             while watched := [server for server in self._servers.values() if server.is_watched]:
                 for server in watched:

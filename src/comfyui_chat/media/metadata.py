@@ -316,7 +316,7 @@ def _matroska_element(file: bytearray, at: int) -> tuple[bytes, int | None, int]
 
 
 def _matroska_void(total: int) -> bytes:
-    """A void element that is so many bytes long, all in all."""
+    """A void element of `total` bytes, id and length included."""
     width = 8 if total > 8 else 1  # of its length
     length = total - 1 - width
     return b"\xec" + (length | 1 << 7 * width).to_bytes(width) + bytes(length)

@@ -6,9 +6,9 @@ to the subscription of the prompt that it names (`_take`). A frame is JSON such 
 
     {"type": "progress", "data": {"value": 3, "max": 20, "prompt_id": "d15c525b-...", "node": "3"}}
 
-or a picture in bytes; `protocol` reads both. The socket stays open between prompts until `close`; when it breaks it is
-reopened as long as anybody listens, and everybody is told of the `Gap`. Frames only make things known early: what
-they leave out, look-ups bring.
+or a picture in bytes; `protocol` reads both. The socket stays open between prompts until `close`. When it breaks, it is
+reopened as long as anybody listens, and every subscription gets a `Gap`. Frames only make things known earlier: what
+they leave out, look-ups find.
 
 Order and scope of frames, feature flags and what becomes of sockets with one client id were recorded from ComfyUI
 0.3.64 and 0.33.0.

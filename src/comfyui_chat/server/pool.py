@@ -95,7 +95,7 @@ class Pool:
             await asyncio.wait({self._keeper})
 
     async def _keep(self) -> None:
-        """The keeper: looks at all servers every few seconds, and ends when none needs it any more."""
+        """The keeper: looks at all servers every few seconds, and ends when none needs that any longer."""
         try:
             while watched := [server for server in self._servers.values() if server.is_watched]:
                 for server in watched:

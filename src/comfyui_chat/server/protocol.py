@@ -50,7 +50,7 @@ class Event:
 
 @dataclass(frozen=True)
 class QueueMoved(Event):
-    """The server's queue changed; where our prompt stands now has to be looked up."""
+    """The server's queue changed: it is time to look up where our prompt stands."""
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Silence(Event):
 
 @dataclass(frozen=True)
 class Gap(Event):
-    """Frames may have been missed, as while the websocket is down; where the prompt stands has to be looked up."""
+    """Frames may have been missed, as while the websocket is down: it is time to look up where the prompt stands."""
 
 
 @dataclass(frozen=True)
