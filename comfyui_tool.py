@@ -10219,26 +10219,25 @@ GOES_ON = "Open WebUI was shut down; the job goes on in ComfyUI, and check_job b
 
 async def follow(
     server: ComfyUIServer,
+    fleet: Fleet,
     graph: Graph,
     listener: ProgressListener,
-    part: str,
+    *,
     wait: float,
-    previews: bool,
-    timing: Timing,
-    fleet: Fleet | None = None,
+    part: str = "",
+    previews: bool = True,
     about: Mapping[str, Any] | None = None,
     posted: Callable[[], None] | None = None,
 ) -> tuple[Job, tuple[str, ...]]:
     """Post a prompt and follow it to its end; returns the ended job, and notes on outputs that the server left out.
 
-    `part` stands before every text ("2 of 4 · "), `wait` is in seconds, `about` is what the mark tells a later call of
+    `wait` is in seconds, `part` stands before every text ("2 of 4 · "), `about` is what the mark tells a later call of
     the run, and `posted` is called once the server's queue shows the prompt.
 
     Raises `ServerError`, `WorkflowRefused`, `RunFailed` and their kin, `LimitExceeded`, and `StillRunning` when the
     wait is over. When it is cancelled, or fails, the job is first withdrawn from the server; the error carries a note
     when that failed. Only the end of the wait, or of Open WebUI itself, leaves the job at work.
     """
-    fleet = fleet or Fleet((server.endpoint,), timing=timing)
     prompt_id, at = str(uuid.uuid4()), round(time.time(), 6)  # as the mark tells it, so that all compare the same
     mark = {"mark": fleet.owner.mark(prompt_id), "at": at, "until": round(at + wait, 3), **(about or {})}
     extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}
@@ -11134,37 +11133,35 @@ class Memory:
                 server.free_after(self.free_seconds)
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """What the runs of a call choose from, show, and leave behind."""
+
+    catalogue: Catalogue = Catalogue()
+    previews: bool = True  # whether the listener gets them
+    format: Format = Format()  # in which the files are handed over
+    memory: Memory = Memory()
+
+
 async def make(
-    request: Request,
-    endpoints: Sequence[Endpoint],
-    limits: Limits,
-    listener: ProgressListener,
-    *,
-    catalogue: Catalogue = Catalogue(),
-    previews: bool = True,
-    wanted: Format = Format(),
-    timing: Timing = Timing(),
-    owner: Owner | None = None,
-    memory: Memory = Memory(),
-    elsewhere: Sequence[Endpoint] = (),
+    request: Request, fleet: Fleet, listener: ProgressListener, options: RunOptions = RunOptions()
 ) -> RunResult:
     """From a request to finished files, on the server that will be done soonest. Cancelling it cancels the job there.
 
     A post that a server certainly did not take goes to the next server. A job that its server lost is posted once more,
     to another server, or to the same one where that answers again; so is one whose post, as far as anybody can tell,
     never arrived, since a server that restarts forgets what it took. So no more than two servers ever take a prompt.
-    On servers `elsewhere` nothing is run, but the user's jobs there count.
 
     Raises as `assign`, `follow` and `collect` do, unless some files of the call are there: then these are the result.
     """
     listener.status("connecting", "Connecting to ComfyUI")
-    fleet = await Fleet(tuple(endpoints), limits, owner or Owner(), timing, tuple(elsewhere)).found()
+    fleet = await fleet.found()
     random_seed, moment = secrets.randbelow(MAX_SEED + 1), datetime.now()
     progress, gone, again = RunProgress(request.called), set[Endpoint](), False
     failed: tuple[Assignment, ComfyUIError] | None = None  # why another server is needed
     while True:
         async with contextlib.AsyncExitStack() as stack:
-            choosing = assign(fleet, request, catalogue, gone, random_seed, moment, listener)
+            choosing = assign(fleet, request, options.catalogue, gone, random_seed, moment, listener)
             try:
                 assigned = await stack.enter_async_context(choosing)
             except ComfyUIError:
@@ -11174,10 +11171,10 @@ async def make(
                     raise failed[1] from None
                 progress.note_missing(failed[1].message)
                 return progress.made(failed[0])
-            await stack.enter_async_context(memory.shared(assigned.server))
+            await stack.enter_async_context(options.memory.shared(assigned.server))
             server = assigned.server
             try:
-                await progress.reap(fleet, assigned, listener, previews, wanted)
+                await progress.reap(fleet, assigned, listener, options)
             except ComfyUIError as error:
                 lost = isinstance(error, JobLost) or (isinstance(error, ServerGone) and error.refused)
                 untaken = isinstance(error, ServerError) and error.untaken
@@ -11303,9 +11300,7 @@ class RunProgress:
     begun: float = 0.0  # when the first was posted, of `time.monotonic`; 0 before
     running: str = ""  # the id of the job that outlived the wait
 
-    async def reap(
-        self, fleet: Fleet, assigned: Assignment, listener: ProgressListener, previews: bool, wanted: Format
-    ) -> None:
+    async def reap(self, fleet: Fleet, assigned: Assignment, listener: ProgressListener, options: RunOptions) -> None:
         """Run the prompts that are left on the server that was chosen for them, one after the other. Raises as `follow`
         and `collect` do; what was made before stays."""
         server, plan = assigned.server, assigned.plan
@@ -11326,11 +11321,19 @@ class RunProgress:
             name, stem = assigned.choice.workflow.name, file_stem(self.name, seed)
             about = {"workflow": name, "model": plan.model, "seed": seed, "name": stem}
             job, dropped = await follow(
-                server, graph, listener, part, wait, previews, fleet.timing, fleet, about, assigned.posted
+                server,
+                fleet,
+                graph,
+                listener,
+                part=part,
+                wait=wait,
+                previews=options.previews,
+                about=about,
+                posted=assigned.posted,
             )
             listener.status("saving", f"{part}Saving")
             try:
-                collected = await collect(server, job, graph, wanted, fleet.timing)
+                collected = await collect(server, job, graph, options.format, fleet.timing)
             except BaseException as error:
                 leave(job.prompt_id)
                 if not isinstance(error, ServerGone):
@@ -14078,19 +14081,9 @@ async def _run(
     """A request made, stored as files of the user, and reported. Until the end its jobs are attended to, so that
     check_job leaves them."""
     with attending():
-        made = await make(
-            request,
-            settings.endpoints,
-            settings.limits,
-            display,
-            catalogue=catalogue,
-            previews=settings.previews and display.previews,
-            wanted=settings.format,
-            timing=settings.timing,
-            owner=settings.owner,
-            memory=Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds),
-            elsewhere=settings.others,
-        )
+        memory = Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds)
+        options = RunOptions(catalogue, settings.previews and display.previews, settings.format, memory)
+        made = await make(request, settings.fleet, display, options)
         return await keep_and_report(chat, settings, made, file_stem(request.called or made.workflow, made.seed))
 
 
@@ -14202,15 +14195,8 @@ async def command_generate(options: argparse.Namespace) -> int:
     wanted = Format(kinds.get(target.suffix.lower(), "") if target else "", 95)
     display = TerminalDisplay(sys.stderr)
     try:
-        made = await make(
-            request,
-            settings.endpoints,
-            settings.limits,
-            display,
-            catalogue=settings.catalogue,
-            previews=False,
-            wanted=wanted,
-        )
+        run_options = RunOptions(settings.catalogue, previews=False, format=wanted)
+        made = await make(request, settings.fleet, display, run_options)
     finally:
         display.end()
     target = target or Path(f"{file_stem(str(request.prompt), made.seed)}.{made.products[0].ending}")

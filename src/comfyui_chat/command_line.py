@@ -32,7 +32,7 @@ from .graph.editor import convert
 from .media.delivery import Format
 from .names import duration, file_stem, quoted, shortened
 from .run.fleet import everywhere
-from .run.make import make
+from .run.make import RunOptions, make
 from .server.connection import connection_fault
 from .server.endpoint import CLOUD_PREFIX, Endpoint
 from .server.pool import close_servers
@@ -132,15 +132,8 @@ async def command_generate(options: argparse.Namespace) -> int:
     wanted = Format(kinds.get(target.suffix.lower(), "") if target else "", 95)
     display = TerminalDisplay(sys.stderr)
     try:
-        made = await make(
-            request,
-            settings.endpoints,
-            settings.limits,
-            display,
-            catalogue=settings.catalogue,
-            previews=False,
-            wanted=wanted,
-        )
+        run_options = RunOptions(settings.catalogue, previews=False, format=wanted)
+        made = await make(request, settings.fleet, display, run_options)
     finally:
         display.end()
     target = target or Path(f"{file_stem(str(request.prompt), made.seed)}.{made.products[0].ending}")

@@ -134,9 +134,7 @@ async def test_jobs_on_servers_that_the_user_does_not_name_count_as_well(pair: t
     settings = tool.resolve(everybodys, {"id": "ann", "valves": {"server": "big"}}, owner=ANN)
     wish = settings.request("a fox", workflow="checkpoint")
     with pytest.raises(tool.LimitExceeded, match="has 1 job"):
-        await tool.make(
-            wish, settings.endpoints, settings.limits, Watcher(), owner=settings.owner, elsewhere=settings.others
-        )
+        await tool.make(wish, settings.fleet, Watcher())
     assert pair[1].prompts == []
 
 
@@ -272,9 +270,9 @@ async def test_of_calls_at_the_same_moment_on_two_servers_no_fewer_than_allowed_
 WORKER = """
 async def draw(urls, limit, seed):
     owner = tool.Owner("ann", b"the secret of this Open WebUI")
-    where, limits = [tool.Endpoint(url) for url in urls], tool.Limits(jobs=limit)
+    fleet = tool.Fleet(tuple(tool.Endpoint(url) for url in urls), tool.Limits(jobs=limit), owner)
     try:
-        await tool.make(small_wish(seed), where, limits, Nobody(), previews=False, owner=owner)
+        await tool.make(small_wish(seed), fleet, Nobody(), tool.RunOptions(previews=False))
     except tool.LimitExceeded:
         return "refused"
     return "made"

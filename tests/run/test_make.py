@@ -149,7 +149,7 @@ async def test_the_key_travels_on_http_and_websocket_alike(release: str) -> None
 async def test_refused_credentials_are_named_and_the_key_is_not(key: str, watcher: Watcher) -> None:
     async with StandIn(api_key="s3cret") as comfy:
         with pytest.raises(tool.AccessRefused) as refused:
-            await tool.make(tool.Request("x"), [tool.Endpoint(comfy.url, key)], tool.Limits(), watcher)
+            await tool.make(tool.Request("x"), tool.Fleet((tool.Endpoint(comfy.url, key),)), watcher)
         assert "wrong-key-of-mine" not in str(refused.value.as_result())
         await tool.close_servers()
 
@@ -164,7 +164,7 @@ async def test_a_redirect_is_not_followed_and_its_target_gets_nothing(comfy: Sta
     async with StandIn() as elsewhere:
         comfy.misbehave.redirect_to = elsewhere.url
         with pytest.raises(tool.UnexpectedAnswer, match="sends on to"):
-            await tool.make(tool.Request("x"), [tool.Endpoint(comfy.url, "s3cret")], tool.Limits(), watcher)
+            await tool.make(tool.Request("x"), tool.Fleet((tool.Endpoint(comfy.url, "s3cret"),)), watcher)
         async with tool.open_server(tool.Endpoint(comfy.url, "s3cret")) as server:
             with pytest.raises(tool.UnexpectedAnswer):
                 async with server.websocket("abc"):
@@ -182,7 +182,7 @@ async def test_the_first_address_that_answers_is_taken(comfy: StandIn) -> None:
 
 async def test_when_none_answers_the_error_names_all_that_were_tried_and_the_valve(watcher: Watcher) -> None:
     with pytest.raises(tool.ServerUnreachable) as error:
-        await tool.make(tool.Request("x"), endpoints(NOBODY, "http://127.0.0.1:7"), tool.Limits(), watcher)
+        await tool.make(tool.Request("x"), tool.Fleet(tuple(endpoints(NOBODY, "http://127.0.0.1:7"))), watcher)
     assert "http://127.0.0.1:9, http://127.0.0.1:7" in error.value.message
     assert "ComfyUI address" in error.value.hint
 
@@ -242,7 +242,8 @@ async def test_an_output_that_the_server_drops_is_noted_and_the_rest_comes(comfy
     graph = comfy.example_graph()
     graph["20"] = {"class_type": "SaveImage", "inputs": {"images": ["8", 0]}, "_meta": {"title": "Second"}}
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
-        job, notes = await tool.follow(server, graph, watcher, "", 30, True, QUICK)
+        fleet = tool.Fleet((server.endpoint,), timing=QUICK)
+        job, notes = await tool.follow(server, fleet, graph, watcher, wait=30)
         assert len((await tool.collect(server, job, graph)).products) == 1
     assert len(notes) == 1
     assert "Second" in notes[0]
@@ -632,7 +633,8 @@ async def test_pictures_saved_over_the_websocket_are_results_and_not_previews(co
 async def test_some_pictures_that_were_missed_are_noted(comfy: StandIn, watcher: Watcher) -> None:
     graph = websocket_graph(comfy, batch_size=3)
     async with tool.open_server(tool.Endpoint(comfy.url)) as server:
-        job, _ = await tool.follow(server, graph, watcher, "", 30, True, QUICK)
+        fleet = tool.Fleet((server.endpoint,), timing=QUICK)
+        job, _ = await tool.follow(server, fleet, graph, watcher, wait=30)
     assert tool.missed_pictures(job, graph) == ()
     (note,) = tool.missed_pictures(dataclasses.replace(job, sent=job.sent[:1]), graph)
     assert note.startswith("2 of 3 pictures were missed")

@@ -490,7 +490,8 @@ async def test_an_output_that_the_service_drops_is_noted(cloud: CloudStandIn, wa
     graph = cloud.example_graph()
     graph["20"] = {"class_type": "SaveImage", "inputs": {"images": ["8", 0]}, "_meta": {"title": "Second"}}
     async with tool.open_server(endpoint(cloud)) as server:
-        _, notes = await tool.follow(server, graph, watcher, "", 30, True, QUICK)
+        fleet = tool.Fleet((server.endpoint,), timing=QUICK)
+        _, notes = await tool.follow(server, fleet, graph, watcher, wait=30)
     assert len(notes) == 1 and "Second" in notes[0]
 
 

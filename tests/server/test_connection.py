@@ -125,7 +125,7 @@ async def test_a_reload_in_the_middle_of_a_job_leaves_the_job_alone_and_nothing_
     old = asyncio.create_task(draw(comfy))
     await comfy.until_held()
     wish = anew.Request("a fox", size=anew.Argument("64x64", "size"), seed=anew.Argument(3, "seed"))
-    new = asyncio.create_task(anew.make(wish, [anew.Endpoint(comfy.url)], anew.Limits(), Watcher()))
+    new = asyncio.create_task(anew.make(wish, anew.Fleet((anew.Endpoint(comfy.url),)), Watcher()))
     await until(lambda: len(comfy.prompts) == 2)
     assert len(comfy.sockets) == 2
     comfy.release()
@@ -152,8 +152,8 @@ def test_a_job_that_a_call_attends_to_is_known_to_the_tool_that_was_loaded_since
 
 DRAW = """
 def draw(seed=0):
-    where, owner = [tool.Endpoint(sys.argv[1])], tool.Owner("u", b"key")
-    return tool.make(small_wish(seed), where, tool.Limits(), Nobody(), owner=owner)
+    fleet = tool.Fleet((tool.Endpoint(sys.argv[1]),), owner=tool.Owner("u", b"key"))
+    return tool.make(small_wish(seed), fleet, Nobody())
 """
 
 

@@ -130,15 +130,9 @@ async def make(
     assert wish is None or not arguments, "they belong in the wish"
     return await tool.make(
         wish or small_wish(**arguments),
-        endpoints(*servers),
-        limits or tool.Limits(),
+        tool.Fleet(tuple(endpoints(*servers)), limits or tool.Limits(), owner or tool.Owner(), timing),
         watcher or Watcher(),
-        catalogue=catalogue or tool.Catalogue(),
-        previews=previews,
-        wanted=wanted or tool.Format(),
-        timing=timing,
-        owner=owner,
-        memory=memory or tool.Memory(),
+        tool.RunOptions(catalogue or tool.Catalogue(), previews, wanted or tool.Format(), memory or tool.Memory()),
     )
 
 
@@ -155,7 +149,8 @@ async def run_wish(server: Server, wish: tool.Request, catalogue: tool.Catalogue
 async def run_graph(server: Server, graph: Any, *, watcher: Watcher | None = None) -> tuple[tool.OutputFile, ...]:
     """What a graph makes that is posted as it is."""
     async with tool.open_server(endpoint(server)) as opened:
-        job, _ = await tool.follow(opened, graph, watcher or Watcher(), "", 30.0, True, QUICK)
+        fleet = tool.Fleet((opened.endpoint,), timing=QUICK)
+        job, _ = await tool.follow(opened, fleet, graph, watcher or Watcher(), wait=30.0)
         return (await tool.collect(opened, job, graph)).products
 
 

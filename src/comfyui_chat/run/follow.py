@@ -82,26 +82,25 @@ GOES_ON = "Open WebUI was shut down; the job goes on in ComfyUI, and check_job b
 
 async def follow(
     server: ComfyUIServer,
+    fleet: Fleet,
     graph: Graph,
     listener: ProgressListener,
-    part: str,
+    *,
     wait: float,
-    previews: bool,
-    timing: Timing,
-    fleet: Fleet | None = None,
+    part: str = "",
+    previews: bool = True,
     about: Mapping[str, Any] | None = None,
     posted: Callable[[], None] | None = None,
 ) -> tuple[Job, tuple[str, ...]]:
     """Post a prompt and follow it to its end; returns the ended job, and notes on outputs that the server left out.
 
-    `part` stands before every text ("2 of 4 · "), `wait` is in seconds, `about` is what the mark tells a later call of
+    `wait` is in seconds, `part` stands before every text ("2 of 4 · "), `about` is what the mark tells a later call of
     the run, and `posted` is called once the server's queue shows the prompt.
 
     Raises `ServerError`, `WorkflowRefused`, `RunFailed` and their kin, `LimitExceeded`, and `StillRunning` when the
     wait is over. When it is cancelled, or fails, the job is first withdrawn from the server; the error carries a note
     when that failed. Only the end of the wait, or of Open WebUI itself, leaves the job at work.
     """
-    fleet = fleet or Fleet((server.endpoint,), timing=timing)
     prompt_id, at = str(uuid.uuid4()), round(time.time(), 6)  # as the mark tells it, so that all compare the same
     mark = {"mark": fleet.owner.mark(prompt_id), "at": at, "until": round(at + wait, 3), **(about or {})}
     extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}

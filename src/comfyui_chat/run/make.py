@@ -20,7 +20,7 @@ import math
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -52,7 +52,7 @@ from .fleet import Fleet, Limits, Timing
 from .follow import ProgressListener, follow
 from .inputs import freshen, place_files
 from .job import Job, missed_pictures
-from .owner import Owner, leave
+from .owner import leave
 from .planning import MAX_SEED, BoundPrompts, prepare
 
 PARALLEL_FILES = 10  # sent to a server, or fetched, at the same time
@@ -93,37 +93,35 @@ class Memory:
                 server.free_after(self.free_seconds)
 
 
+@dataclass(frozen=True)
+class RunOptions:
+    """What the runs of a call choose from, show, and leave behind."""
+
+    catalogue: Catalogue = Catalogue()
+    previews: bool = True  # whether the listener gets them
+    format: Format = Format()  # in which the files are handed over
+    memory: Memory = Memory()
+
+
 async def make(
-    request: Request,
-    endpoints: Sequence[Endpoint],
-    limits: Limits,
-    listener: ProgressListener,
-    *,
-    catalogue: Catalogue = Catalogue(),
-    previews: bool = True,
-    wanted: Format = Format(),
-    timing: Timing = Timing(),
-    owner: Owner | None = None,
-    memory: Memory = Memory(),
-    elsewhere: Sequence[Endpoint] = (),
+    request: Request, fleet: Fleet, listener: ProgressListener, options: RunOptions = RunOptions()
 ) -> RunResult:
     """From a request to finished files, on the server that will be done soonest. Cancelling it cancels the job there.
 
     A post that a server certainly did not take goes to the next server. A job that its server lost is posted once more,
     to another server, or to the same one where that answers again; so is one whose post, as far as anybody can tell,
     never arrived, since a server that restarts forgets what it took. So no more than two servers ever take a prompt.
-    On servers `elsewhere` nothing is run, but the user's jobs there count.
 
     Raises as `assign`, `follow` and `collect` do, unless some files of the call are there: then these are the result.
     """
     listener.status("connecting", "Connecting to ComfyUI")
-    fleet = await Fleet(tuple(endpoints), limits, owner or Owner(), timing, tuple(elsewhere)).found()
+    fleet = await fleet.found()
     random_seed, moment = secrets.randbelow(MAX_SEED + 1), datetime.now()
     progress, gone, again = RunProgress(request.called), set[Endpoint](), False
     failed: tuple[Assignment, ComfyUIError] | None = None  # why another server is needed
     while True:
         async with contextlib.AsyncExitStack() as stack:
-            choosing = assign(fleet, request, catalogue, gone, random_seed, moment, listener)
+            choosing = assign(fleet, request, options.catalogue, gone, random_seed, moment, listener)
             try:
                 assigned = await stack.enter_async_context(choosing)
             except ComfyUIError:
@@ -133,10 +131,10 @@ async def make(
                     raise failed[1] from None
                 progress.note_missing(failed[1].message)
                 return progress.made(failed[0])
-            await stack.enter_async_context(memory.shared(assigned.server))
+            await stack.enter_async_context(options.memory.shared(assigned.server))
             server = assigned.server
             try:
-                await progress.reap(fleet, assigned, listener, previews, wanted)
+                await progress.reap(fleet, assigned, listener, options)
             except ComfyUIError as error:
                 lost = isinstance(error, JobLost) or (isinstance(error, ServerGone) and error.refused)
                 untaken = isinstance(error, ServerError) and error.untaken
@@ -262,9 +260,7 @@ class RunProgress:
     begun: float = 0.0  # when the first was posted, of `time.monotonic`; 0 before
     running: str = ""  # the id of the job that outlived the wait
 
-    async def reap(
-        self, fleet: Fleet, assigned: Assignment, listener: ProgressListener, previews: bool, wanted: Format
-    ) -> None:
+    async def reap(self, fleet: Fleet, assigned: Assignment, listener: ProgressListener, options: RunOptions) -> None:
         """Run the prompts that are left on the server that was chosen for them, one after the other. Raises as `follow`
         and `collect` do; what was made before stays."""
         server, plan = assigned.server, assigned.plan
@@ -285,11 +281,19 @@ class RunProgress:
             name, stem = assigned.choice.workflow.name, file_stem(self.name, seed)
             about = {"workflow": name, "model": plan.model, "seed": seed, "name": stem}
             job, dropped = await follow(
-                server, graph, listener, part, wait, previews, fleet.timing, fleet, about, assigned.posted
+                server,
+                fleet,
+                graph,
+                listener,
+                part=part,
+                wait=wait,
+                previews=options.previews,
+                about=about,
+                posted=assigned.posted,
             )
             listener.status("saving", f"{part}Saving")
             try:
-                collected = await collect(server, job, graph, wanted, fleet.timing)
+                collected = await collect(server, job, graph, options.format, fleet.timing)
             except BaseException as error:
                 leave(job.prompt_id)
                 if not isinstance(error, ServerGone):

@@ -19,7 +19,7 @@ from ..catalogue.listings import describe_workflow, list_models, list_workflows,
 from ..errors import BadArgument
 from ..names import file_stem
 from ..run.fleet import everywhere
-from ..run.make import Memory, make
+from ..run.make import Memory, RunOptions, make
 from ..run.owner import attending
 from ..server.client import ComfyUIServer
 from ..values import Argument, as_yes, words_of
@@ -349,17 +349,7 @@ async def _run(
     """A request made, stored as files of the user, and reported. Until the end its jobs are attended to, so that
     check_job leaves them."""
     with attending():
-        made = await make(
-            request,
-            settings.endpoints,
-            settings.limits,
-            display,
-            catalogue=catalogue,
-            previews=settings.previews and display.previews,
-            wanted=settings.format,
-            timing=settings.timing,
-            owner=settings.owner,
-            memory=Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds),
-            elsewhere=settings.others,
-        )
+        memory = Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds)
+        options = RunOptions(catalogue, settings.previews and display.previews, settings.format, memory)
+        made = await make(request, settings.fleet, display, options)
         return await keep_and_report(chat, settings, made, file_stem(request.called or made.workflow, made.seed))
