@@ -9500,8 +9500,8 @@ def _merged_lines(lines: list[dict[str, str]], others: list[dict[str, str]]) -> 
 # own; the other keys tell a later call what was run. Comfy Cloud shows no marks in its queue: a job's id is signed there
 # instead (`Owner.job_id`).
 #
-# The second part is memory of this process only: which jobs a call is about to bring (`ATTENDED`), so that check_job does
-# not store the same files a second time, which ones check_job took out, and whose failure it has told.
+# `JOBS` is memory of this process only: which jobs a call is about to bring, so that check_job does not store the same
+# files a second time, which ones check_job took out, and whose failure it has told.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -9550,73 +9550,103 @@ def marked_time(prompt: Prompt, what: str) -> float:
     return float(at) if isinstance(at, (int, float)) and abs(at) < 1e12 else 0.0
 
 
-# What this process remembers. A call that makes or brings files runs inside `attending`: `attend` says that it brings a
-# job's files, `leave` that nobody does any more, and `is_attended` is asked before anybody else takes them.
+# What this process remembers of jobs.
 
 
 REMEMBERED_JOBS = 1000  # in each of the memories below
 OTHERS_SECONDS = 60.0  # after a job's end, when no other process can still be about to bring it
 
 
-# Prompt id -> True while a call of this process is going to bring its files, False once none is. It hangs on a module
-# of its own, for it has to outlive the tool's being loaded anew, as the calls under way do.
-ATTENDED: dict[str, bool] = vars(
-    sys.modules.setdefault("comfyui_tool_jobs", ModuleType("comfyui_tool_jobs"))
-).setdefault("attended", {})
+class JobMemory:
+    """What this process remembers of jobs, by their prompt ids.
+
+    A call that makes or brings files runs inside `attending`: `attend` says that it brings a job's files, `leave` that
+    nobody does any more, and `attended` is asked before anybody else takes them. The oldest jobs are forgotten beyond
+    `REMEMBERED_JOBS`, but none that is still attended to.
+    """
+
+    def __init__(self) -> None:
+        # True while a call is going to bring the job's files, False once none is. It hangs on a module of its own, for
+        # it has to outlive the tool's being loaded anew, as the calls under way do.
+        shared = sys.modules.setdefault("comfyui_tool_jobs", ModuleType("comfyui_tool_jobs"))
+        self._attended: dict[str, bool] = vars(shared).setdefault("attended", {})
+        self._own_call: ContextVar[set[str] | None] = ContextVar("own_call", default=None)  # what this call attends to
+        self._cancelled: dict[str, bool] = {}
+        self._told: dict[str, bool] = {}
+
+    @contextlib.contextmanager
+    def attending(self) -> Iterator[None]:
+        """A call that makes or brings files and stores them. Until it ends its jobs are attended to, so that nobody
+        else stores the same files."""
+        prompts: set[str] = set()
+        token = self._own_call.set(prompts)
+        try:
+            yield
+        finally:
+            self._own_call.reset(token)
+            for prompt_id in prompts:
+                self.leave(prompt_id)
+
+    @property
+    def stored_by_call(self) -> bool:
+        """Whether the call that asks runs inside `attending`, and stores what its jobs make."""
+        return self._own_call.get() is not None
+
+    def attend(self, prompt_id: str) -> None:
+        """This call brings the job's files, until it ends or leaves the job."""
+        self._attended[prompt_id] = True
+        prompts = self._own_call.get()
+        if prompts is not None:
+            prompts.add(prompt_id)
+
+    def leave(self, prompt_id: str) -> None:
+        """No call of this process brings the job's files any more. That it once did is remembered."""
+        self._attended.pop(prompt_id, None)
+        self._remember(self._attended, prompt_id)
+
+    def attended(self, prompt_id: str) -> bool | None:
+        """Whether a call of this process is going to bring the job's files; None where none ever was."""
+        return self._attended.get(prompt_id)
+
+    def cancel(self, prompt_id: str) -> None:
+        """check_job takes the job out of its queue: it is not to be run again."""
+        self._remember(self._cancelled, prompt_id)
+
+    def cancelled(self, prompt_id: str) -> bool:
+        """Whether check_job took the job out of its queue."""
+        return prompt_id in self._cancelled
+
+    def tell(self, prompt_id: str) -> None:
+        """check_job tells of the job's failure."""
+        self._remember(self._told, prompt_id)
+
+    def told(self, prompt_id: str) -> bool:
+        """Whether check_job has told of the job's failure already."""
+        return prompt_id in self._told
+
+    @staticmethod
+    def _remember(jobs: dict[str, bool], prompt_id: str) -> None:
+        jobs[prompt_id] = False
+        for oldest in list(jobs)[:-REMEMBERED_JOBS]:  # a copy, made in one go: other threads may have jobs too
+            if not jobs.get(oldest):
+                jobs.pop(oldest, None)
 
 
-OWN_CALL: ContextVar[set[str] | None] = ContextVar("OWN_CALL", default=None)  # prompts that this call attends to
-CANCELLED: dict[str, None] = {}  # prompts that check_job took out of a queue: they are not run again
-TOLD: dict[str, None] = {}  # prompts whose failure check_job has told already
-
-
-@contextlib.contextmanager
-def attending() -> Iterator[None]:
-    """A call that makes or brings files and stores them. Until it ends its jobs are attended to, so that nobody else
-    stores the same files."""
-    prompts: set[str] = set()
-    token = OWN_CALL.set(prompts)
-    try:
-        yield
-    finally:
-        OWN_CALL.reset(token)
-        for prompt_id in prompts:
-            leave(prompt_id)
-
-
-def attend(prompt_id: str) -> None:
-    """This call brings the job's files, until it ends or leaves the job."""
-    ATTENDED[prompt_id] = True
-    if (prompts := OWN_CALL.get()) is not None:
-        prompts.add(prompt_id)
-
-
-def leave(prompt_id: str) -> None:
-    """No call of this process brings the job's files any more. That it once did is remembered."""
-    ATTENDED.pop(prompt_id, None)
-    remember(ATTENDED, prompt_id, False)
+JOBS = JobMemory()
 
 
 def is_attended(owner: Owner, prompt: Prompt) -> bool:
     """Whether a call may still be about to bring what the job made.
 
-    Of calls in this process `ATTENDED` tells. Of those in others the mark and the clocks do, roughly: such a call has
-    left when its wait is over, and is done at most `OTHERS_SECONDS` after the job's end.
+    Of calls in this process `JOBS` tells. Of those in others the mark and the clocks do, roughly: such a call has left
+    when its wait is over, and is done at most `OTHERS_SECONDS` after the job's end.
     """
-    if (attended := ATTENDED.get(prompt.prompt_id)) is not None:
+    attended = JOBS.attended(prompt.prompt_id)
+    if attended is not None:
         return attended
     if owner.alone or marked_time(prompt, "until") < time.time():
         return False
     return prompt.ended is None or abs(time.time() - prompt.ended) < OTHERS_SECONDS
-
-
-def remember(held: dict[str, Any], prompt_id: str, value: Any = None) -> None:
-    """Keep something about a prompt in one of the memories above. The oldest go beyond `REMEMBERED_JOBS`, but no job
-    that is still attended to."""
-    held[prompt_id] = value
-    for oldest in list(held)[:-REMEMBERED_JOBS]:  # a copy, made in one go: other threads may have jobs too
-        if not held.get(oldest):
-            held.pop(oldest, None)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -9811,7 +9841,7 @@ def judge(job: Job, graph: Graph) -> Job:
     one that ended badly: `RunInterrupted`, the error of the node that failed (`run_error`), or `RunFailed` without a
     reason.
     """
-    if job.lost and not job.good and job.taken and (not job.away or job.prompt_id in CANCELLED):
+    if job.lost and not job.good and job.taken and (not job.away or JOBS.cancelled(job.prompt_id)):
         raise RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
     if job.lost and not job.good:
         message = "ComfyUI no longer knows the job: it was restarted, or the job was deleted there."
@@ -10243,14 +10273,14 @@ async def follow(
     extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}
     on_preview = listener.preview if previews else ignore_preview
     async with server.connection.listen(prompt_id, picture_nodes(graph), on_preview) as subscription:
-        attend(prompt_id)
+        JOBS.attend(prompt_id)
         posting = asyncio.create_task(server.submit(prompt_id, graph, extra_data))
         try:
             accepted = await asyncio.shield(posting)
             server.record.runs += 1
             server.connection.rename(prompt_id, accepted.prompt_id)
-            leave(prompt_id)
-            attend(accepted.prompt_id)
+            JOBS.leave(prompt_id)
+            JOBS.attend(accepted.prompt_id)
             prompt_id = accepted.prompt_id
             await fleet.admit(server.endpoint, prompt_id, at)
             if posted:
@@ -10262,7 +10292,7 @@ async def follow(
             job = await watch(server, job, subscription, listener, part, wait, fleet)
             job = judge(job, graph)
         except BaseException as error:
-            leave(prompt_id)
+            JOBS.leave(prompt_id)
             if isinstance(error, ServerError) and posting.done():
                 error.untaken = _was_not_taken(error)
             server.record.failed += isinstance(error, (RunFailed, WorkflowRefused)) and not isinstance(error, JobLost)
@@ -10278,8 +10308,8 @@ async def follow(
             raise
     if job.began is not None and not job.cached >= set(graph):
         server.record.ran(str((about or {}).get("workflow") or ""), time.monotonic() - job.began)
-    if OWN_CALL.get() is None:  # nobody stores anything
-        leave(prompt_id)
+    if not JOBS.stored_by_call:
+        JOBS.leave(prompt_id)
     return job, accepted.notes
 
 
@@ -11335,7 +11365,7 @@ class RunProgress:
             try:
                 collected = await collect(server, job, graph, options.format, fleet.timing)
             except BaseException as error:
-                leave(job.prompt_id)
+                JOBS.leave(job.prompt_id)
                 if not isinstance(error, ServerGone):
                     raise
                 job_id = fleet.owner.job_id(server.endpoint, job.prompt_id)
@@ -11518,13 +11548,13 @@ async def bring(
     errors, as `judge` and `collect` do.
     """
     job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
-    if ATTENDED.get(prompt.prompt_id):
+    if JOBS.attended(prompt.prompt_id):
         raise StillRunning("Another call is following this job and brings it.", job_id)
     graph, about = prompt.graph, mark_of(prompt)
     job = replace(Job.posted(prompt.prompt_id, graph), complete=False, away=True)
     job = advance(job, prompt.state, time.monotonic())
     on_preview = listener.preview if previews else ignore_preview
-    attend(prompt.prompt_id)
+    JOBS.attend(prompt.prompt_id)
     try:
         async with open_server(endpoint) as server:
             if not job.ended:
@@ -11534,7 +11564,7 @@ async def bring(
             listener.status("saving", "Saving")
             collected = await collect(server, job, graph, wanted, fleet.timing)
     except BaseException:
-        leave(prompt.prompt_id)
+        JOBS.leave(prompt.prompt_id)
         raise
     seed = about.get("seed") if isinstance(about.get("seed"), int) else None
     model, workflow = (str(about.get(name) or "") for name in ("model", "workflow"))
@@ -13675,10 +13705,11 @@ def _untold_failures(fleet: Fleet, unsuccessful: Sequence[OwnJob]) -> list[dict[
 
 def _untold_failure(fleet: Fleet, prompt: Prompt) -> ComfyUIError | None:
     """Why a job failed; None when somebody stopped it, or its failure was told already: by its own call, or here."""
-    own_call_told = (prompt.ended or 0.0) <= marked_time(prompt, "until") and prompt.prompt_id in ATTENDED
-    if prompt.prompt_id in TOLD or own_call_told or is_attended(fleet.owner, prompt):
+    once_attended = JOBS.attended(prompt.prompt_id) is not None
+    own_call_told = once_attended and (prompt.ended or 0.0) <= marked_time(prompt, "until")
+    if JOBS.told(prompt.prompt_id) or own_call_told or is_attended(fleet.owner, prompt):
         return None
-    remember(TOLD, prompt.prompt_id)
+    JOBS.tell(prompt.prompt_id)
     try:
         judge(advance(Job.posted(prompt.prompt_id, prompt.graph), prompt.state, 0.0), prompt.graph)
     except RunInterrupted:
@@ -13699,7 +13730,7 @@ async def _bring(
         if stored and stored.whole:
             return await _show_again(chat, stored)
     previews = settings.previews and display.previews
-    with attending():
+    with JOBS.attending():
         made = await bring(settings.fleet, endpoint, prompt, display, previews=previews, wanted=settings.format)
         # another worker may have been quicker
         stored = (await chat.kept(posted)).get(prompt.prompt_id) or StoredOutputs(0)
@@ -13741,7 +13772,7 @@ async def _cancel(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> tuple[dic
     job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
     if isinstance(prompt.state, Recorded):
         return {"status": "done", "job_id": job_id, "note": "It had ended already."}, "The job had ended already"
-    remember(CANCELLED, prompt.prompt_id)  # before it is told: the job's own call has to know
+    JOBS.cancel(prompt.prompt_id)  # before it is told: the job's own call has to know
     async with open_server(endpoint) as server:
         await server.cancel(prompt.prompt_id, LOOK_UP_SECONDS)
     return {"status": "cancelled", "job_id": job_id}, "Job cancelled"
@@ -14080,7 +14111,7 @@ async def _run(
 ) -> tuple[dict[str, Any], str]:
     """A request made, stored as files of the user, and reported. Until the end its jobs are attended to, so that
     check_job leaves them."""
-    with attending():
+    with JOBS.attending():
         memory = Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds)
         options = RunOptions(catalogue, settings.previews and display.previews, settings.format, memory)
         made = await make(request, settings.fleet, display, options)

@@ -137,14 +137,14 @@ async def test_a_reload_in_the_middle_of_a_job_leaves_the_job_alone_and_nothing_
 
 
 def test_a_job_that_a_call_attends_to_is_known_to_the_tool_that_was_loaded_since() -> None:
-    tool.attend("a job")
+    tool.JOBS.attend("a job")
     try:
         anew = loaded_anew()
-        assert anew.ATTENDED["a job"]
-        tool.leave("a job")
-        assert not anew.ATTENDED["a job"]
+        assert anew.JOBS.attended("a job")
+        tool.JOBS.leave("a job")
+        assert anew.JOBS.attended("a job") is False
     finally:
-        tool.ATTENDED.pop("a job", None)
+        tool.JOBS._attended.pop("a job", None)
         sys.modules.pop("tool_comfyui_anew", None)
 
 
@@ -261,8 +261,8 @@ def test_threads_with_event_loops_that_come_and_go_do_not_trip_over_each_other()
 
     async def open_and_close(number: int) -> None:
         async with tool.open_server(tool.Endpoint(NOBODY)):
-            tool.attend(str(number))
-            tool.leave(str(number))
+            tool.JOBS.attend(str(number))
+            tool.JOBS.leave(str(number))
 
     def work(first: int) -> None:
         try:
@@ -281,7 +281,7 @@ def test_threads_with_event_loops_that_come_and_go_do_not_trip_over_each_other()
     finally:
         sys.setswitchinterval(interval)
         for number in range(4000):
-            tool.ATTENDED.pop(str(number), None)
+            tool.JOBS._attended.pop(str(number), None)
     assert failures == []
 
 

@@ -30,7 +30,7 @@ from .fleet import Fleet
 from .follow import ProgressListener, ignore_preview, watch
 from .job import Job, advance, judge, missed_pictures
 from .make import RunResult, collect
-from .owner import ATTENDED, attend, leave, mark_of, marked_time
+from .owner import JOBS, mark_of, marked_time
 
 CHECK_SECONDS = 20.0  # how long check_job waits for a job that is still at work
 COLLECT_SECONDS = 24 * 3600.0  # since a job's end, after which it is only brought when it is named
@@ -111,13 +111,13 @@ async def bring(
     errors, as `judge` and `collect` do.
     """
     job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
-    if ATTENDED.get(prompt.prompt_id):
+    if JOBS.attended(prompt.prompt_id):
         raise StillRunning("Another call is following this job and brings it.", job_id)
     graph, about = prompt.graph, mark_of(prompt)
     job = replace(Job.posted(prompt.prompt_id, graph), complete=False, away=True)
     job = advance(job, prompt.state, time.monotonic())
     on_preview = listener.preview if previews else ignore_preview
-    attend(prompt.prompt_id)
+    JOBS.attend(prompt.prompt_id)
     try:
         async with open_server(endpoint) as server:
             if not job.ended:
@@ -127,7 +127,7 @@ async def bring(
             listener.status("saving", "Saving")
             collected = await collect(server, job, graph, wanted, fleet.timing)
     except BaseException:
-        leave(prompt.prompt_id)
+        JOBS.leave(prompt.prompt_id)
         raise
     seed = about.get("seed") if isinstance(about.get("seed"), int) else None
     model, workflow = (str(about.get(name) or "") for name in ("model", "workflow"))

@@ -61,7 +61,7 @@ from ..server.protocol import (
 from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS, finish
 from .fleet import SHARED_SECONDS, Fleet, Timing
 from .job import Job, advance, describe, judge
-from .owner import MARK, OWN_CALL, attend, leave
+from .owner import JOBS, MARK
 
 
 class ProgressListener(Protocol):
@@ -106,14 +106,14 @@ async def follow(
     extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}
     on_preview = listener.preview if previews else ignore_preview
     async with server.connection.listen(prompt_id, picture_nodes(graph), on_preview) as subscription:
-        attend(prompt_id)
+        JOBS.attend(prompt_id)
         posting = asyncio.create_task(server.submit(prompt_id, graph, extra_data))
         try:
             accepted = await asyncio.shield(posting)
             server.record.runs += 1
             server.connection.rename(prompt_id, accepted.prompt_id)
-            leave(prompt_id)
-            attend(accepted.prompt_id)
+            JOBS.leave(prompt_id)
+            JOBS.attend(accepted.prompt_id)
             prompt_id = accepted.prompt_id
             await fleet.admit(server.endpoint, prompt_id, at)
             if posted:
@@ -125,7 +125,7 @@ async def follow(
             job = await watch(server, job, subscription, listener, part, wait, fleet)
             job = judge(job, graph)
         except BaseException as error:
-            leave(prompt_id)
+            JOBS.leave(prompt_id)
             if isinstance(error, ServerError) and posting.done():
                 error.untaken = _was_not_taken(error)
             server.record.failed += isinstance(error, (RunFailed, WorkflowRefused)) and not isinstance(error, JobLost)
@@ -141,8 +141,8 @@ async def follow(
             raise
     if job.began is not None and not job.cached >= set(graph):
         server.record.ran(str((about or {}).get("workflow") or ""), time.monotonic() - job.began)
-    if OWN_CALL.get() is None:  # nobody stores anything
-        leave(prompt_id)
+    if not JOBS.stored_by_call:
+        JOBS.leave(prompt_id)
     return job, accepted.notes
 
 

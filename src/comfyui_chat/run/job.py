@@ -49,7 +49,7 @@ from ..server.protocol import (
     Succeeded,
     Waiting,
 )
-from .owner import CANCELLED
+from .owner import JOBS
 
 
 @dataclass(frozen=True)
@@ -218,7 +218,7 @@ def judge(job: Job, graph: Graph) -> Job:
     one that ended badly: `RunInterrupted`, the error of the node that failed (`run_error`), or `RunFailed` without a
     reason.
     """
-    if job.lost and not job.good and job.taken and (not job.away or job.prompt_id in CANCELLED):
+    if job.lost and not job.good and job.taken and (not job.away or JOBS.cancelled(job.prompt_id)):
         raise RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
     if job.lost and not job.good:
         message = "ComfyUI no longer knows the job: it was restarted, or the job was deleted there."

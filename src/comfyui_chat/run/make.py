@@ -52,7 +52,7 @@ from .fleet import Fleet, Limits, Timing
 from .follow import ProgressListener, follow
 from .inputs import freshen, place_files
 from .job import Job, missed_pictures
-from .owner import leave
+from .owner import JOBS
 from .planning import MAX_SEED, BoundPrompts, prepare
 
 PARALLEL_FILES = 10  # sent to a server, or fetched, at the same time
@@ -295,7 +295,7 @@ class RunProgress:
             try:
                 collected = await collect(server, job, graph, options.format, fleet.timing)
             except BaseException as error:
-                leave(job.prompt_id)
+                JOBS.leave(job.prompt_id)
                 if not isinstance(error, ServerGone):
                     raise
                 job_id = fleet.owner.job_id(server.endpoint, job.prompt_id)

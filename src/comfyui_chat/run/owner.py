@@ -10,8 +10,8 @@ By it an `Owner` knows their jobs again, in every worker of Open WebUI and after
 own; the other keys tell a later call what was run. Comfy Cloud shows no marks in its queue: a job's id is signed there
 instead (`Owner.job_id`).
 
-The second part is memory of this process only: which jobs a call is about to bring (`ATTENDED`), so that check_job does
-not store the same files a second time, which ones check_job took out, and whose failure it has told.
+`JOBS` is memory of this process only: which jobs a call is about to bring, so that check_job does not store the same
+files a second time, which ones check_job took out, and whose failure it has told.
 """
 
 import contextlib
@@ -73,70 +73,100 @@ def marked_time(prompt: Prompt, what: str) -> float:
     return float(at) if isinstance(at, (int, float)) and abs(at) < 1e12 else 0.0
 
 
-# What this process remembers. A call that makes or brings files runs inside `attending`: `attend` says that it brings a
-# job's files, `leave` that nobody does any more, and `is_attended` is asked before anybody else takes them.
+# What this process remembers of jobs.
 
 
 REMEMBERED_JOBS = 1000  # in each of the memories below
 OTHERS_SECONDS = 60.0  # after a job's end, when no other process can still be about to bring it
 
 
-# Prompt id -> True while a call of this process is going to bring its files, False once none is. It hangs on a module
-# of its own, for it has to outlive the tool's being loaded anew, as the calls under way do.
-ATTENDED: dict[str, bool] = vars(
-    sys.modules.setdefault("comfyui_tool_jobs", ModuleType("comfyui_tool_jobs"))
-).setdefault("attended", {})
+class JobMemory:
+    """What this process remembers of jobs, by their prompt ids.
+
+    A call that makes or brings files runs inside `attending`: `attend` says that it brings a job's files, `leave` that
+    nobody does any more, and `attended` is asked before anybody else takes them. The oldest jobs are forgotten beyond
+    `REMEMBERED_JOBS`, but none that is still attended to.
+    """
+
+    def __init__(self) -> None:
+        # True while a call is going to bring the job's files, False once none is. It hangs on a module of its own, for
+        # it has to outlive the tool's being loaded anew, as the calls under way do.
+        shared = sys.modules.setdefault("comfyui_tool_jobs", ModuleType("comfyui_tool_jobs"))
+        self._attended: dict[str, bool] = vars(shared).setdefault("attended", {})
+        self._own_call: ContextVar[set[str] | None] = ContextVar("own_call", default=None)  # what this call attends to
+        self._cancelled: dict[str, bool] = {}
+        self._told: dict[str, bool] = {}
+
+    @contextlib.contextmanager
+    def attending(self) -> Iterator[None]:
+        """A call that makes or brings files and stores them. Until it ends its jobs are attended to, so that nobody
+        else stores the same files."""
+        prompts: set[str] = set()
+        token = self._own_call.set(prompts)
+        try:
+            yield
+        finally:
+            self._own_call.reset(token)
+            for prompt_id in prompts:
+                self.leave(prompt_id)
+
+    @property
+    def stored_by_call(self) -> bool:
+        """Whether the call that asks runs inside `attending`, and stores what its jobs make."""
+        return self._own_call.get() is not None
+
+    def attend(self, prompt_id: str) -> None:
+        """This call brings the job's files, until it ends or leaves the job."""
+        self._attended[prompt_id] = True
+        prompts = self._own_call.get()
+        if prompts is not None:
+            prompts.add(prompt_id)
+
+    def leave(self, prompt_id: str) -> None:
+        """No call of this process brings the job's files any more. That it once did is remembered."""
+        self._attended.pop(prompt_id, None)
+        self._remember(self._attended, prompt_id)
+
+    def attended(self, prompt_id: str) -> bool | None:
+        """Whether a call of this process is going to bring the job's files; None where none ever was."""
+        return self._attended.get(prompt_id)
+
+    def cancel(self, prompt_id: str) -> None:
+        """check_job takes the job out of its queue: it is not to be run again."""
+        self._remember(self._cancelled, prompt_id)
+
+    def cancelled(self, prompt_id: str) -> bool:
+        """Whether check_job took the job out of its queue."""
+        return prompt_id in self._cancelled
+
+    def tell(self, prompt_id: str) -> None:
+        """check_job tells of the job's failure."""
+        self._remember(self._told, prompt_id)
+
+    def told(self, prompt_id: str) -> bool:
+        """Whether check_job has told of the job's failure already."""
+        return prompt_id in self._told
+
+    @staticmethod
+    def _remember(jobs: dict[str, bool], prompt_id: str) -> None:
+        jobs[prompt_id] = False
+        for oldest in list(jobs)[:-REMEMBERED_JOBS]:  # a copy, made in one go: other threads may have jobs too
+            if not jobs.get(oldest):
+                jobs.pop(oldest, None)
 
 
-OWN_CALL: ContextVar[set[str] | None] = ContextVar("OWN_CALL", default=None)  # prompts that this call attends to
-CANCELLED: dict[str, None] = {}  # prompts that check_job took out of a queue: they are not run again
-TOLD: dict[str, None] = {}  # prompts whose failure check_job has told already
-
-
-@contextlib.contextmanager
-def attending() -> Iterator[None]:
-    """A call that makes or brings files and stores them. Until it ends its jobs are attended to, so that nobody else
-    stores the same files."""
-    prompts: set[str] = set()
-    token = OWN_CALL.set(prompts)
-    try:
-        yield
-    finally:
-        OWN_CALL.reset(token)
-        for prompt_id in prompts:
-            leave(prompt_id)
-
-
-def attend(prompt_id: str) -> None:
-    """This call brings the job's files, until it ends or leaves the job."""
-    ATTENDED[prompt_id] = True
-    if (prompts := OWN_CALL.get()) is not None:
-        prompts.add(prompt_id)
-
-
-def leave(prompt_id: str) -> None:
-    """No call of this process brings the job's files any more. That it once did is remembered."""
-    ATTENDED.pop(prompt_id, None)
-    remember(ATTENDED, prompt_id, False)
+JOBS = JobMemory()
 
 
 def is_attended(owner: Owner, prompt: Prompt) -> bool:
     """Whether a call may still be about to bring what the job made.
 
-    Of calls in this process `ATTENDED` tells. Of those in others the mark and the clocks do, roughly: such a call has
-    left when its wait is over, and is done at most `OTHERS_SECONDS` after the job's end.
+    Of calls in this process `JOBS` tells. Of those in others the mark and the clocks do, roughly: such a call has left
+    when its wait is over, and is done at most `OTHERS_SECONDS` after the job's end.
     """
-    if (attended := ATTENDED.get(prompt.prompt_id)) is not None:
+    attended = JOBS.attended(prompt.prompt_id)
+    if attended is not None:
         return attended
     if owner.alone or marked_time(prompt, "until") < time.time():
         return False
     return prompt.ended is None or abs(time.time() - prompt.ended) < OTHERS_SECONDS
-
-
-def remember(held: dict[str, Any], prompt_id: str, value: Any = None) -> None:
-    """Keep something about a prompt in one of the memories above. The oldest go beyond `REMEMBERED_JOBS`, but no job
-    that is still attended to."""
-    held[prompt_id] = value
-    for oldest in list(held)[:-REMEMBERED_JOBS]:  # a copy, made in one go: other threads may have jobs too
-        if not held.get(oldest):
-            held.pop(oldest, None)

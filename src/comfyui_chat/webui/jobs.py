@@ -18,7 +18,7 @@ from ..names import file_stem, quoted
 from ..run.earlier import COLLECT_SECONDS, bring, find_job, job_line, own_jobs
 from ..run.fleet import Fleet
 from ..run.job import Job, advance, judge
-from ..run.owner import ATTENDED, CANCELLED, TOLD, attending, is_attended, mark_of, marked_time, remember
+from ..run.owner import JOBS, is_attended, mark_of, marked_time
 from ..server.client import LOOK_UP_SECONDS
 from ..server.endpoint import Endpoint
 from ..server.pool import open_server
@@ -152,10 +152,11 @@ def _untold_failures(fleet: Fleet, unsuccessful: Sequence[OwnJob]) -> list[dict[
 
 def _untold_failure(fleet: Fleet, prompt: Prompt) -> ComfyUIError | None:
     """Why a job failed; None when somebody stopped it, or its failure was told already: by its own call, or here."""
-    own_call_told = (prompt.ended or 0.0) <= marked_time(prompt, "until") and prompt.prompt_id in ATTENDED
-    if prompt.prompt_id in TOLD or own_call_told or is_attended(fleet.owner, prompt):
+    once_attended = JOBS.attended(prompt.prompt_id) is not None
+    own_call_told = once_attended and (prompt.ended or 0.0) <= marked_time(prompt, "until")
+    if JOBS.told(prompt.prompt_id) or own_call_told or is_attended(fleet.owner, prompt):
         return None
-    remember(TOLD, prompt.prompt_id)
+    JOBS.tell(prompt.prompt_id)
     try:
         judge(advance(Job.posted(prompt.prompt_id, prompt.graph), prompt.state, 0.0), prompt.graph)
     except RunInterrupted:
@@ -176,7 +177,7 @@ async def _bring(
         if stored and stored.whole:
             return await _show_again(chat, stored)
     previews = settings.previews and display.previews
-    with attending():
+    with JOBS.attending():
         made = await bring(settings.fleet, endpoint, prompt, display, previews=previews, wanted=settings.format)
         # another worker may have been quicker
         stored = (await chat.kept(posted)).get(prompt.prompt_id) or StoredOutputs(0)
@@ -218,7 +219,7 @@ async def _cancel(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> tuple[dic
     job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
     if isinstance(prompt.state, Recorded):
         return {"status": "done", "job_id": job_id, "note": "It had ended already."}, "The job had ended already"
-    remember(CANCELLED, prompt.prompt_id)  # before it is told: the job's own call has to know
+    JOBS.cancel(prompt.prompt_id)  # before it is told: the job's own call has to know
     async with open_server(endpoint) as server:
         await server.cancel(prompt.prompt_id, LOOK_UP_SECONDS)
     return {"status": "cancelled", "job_id": job_id}, "Job cancelled"

@@ -20,7 +20,7 @@ from ..errors import BadArgument
 from ..names import file_stem
 from ..run.fleet import everywhere
 from ..run.make import Memory, RunOptions, make
-from ..run.owner import attending
+from ..run.owner import JOBS
 from ..server.client import ComfyUIServer
 from ..values import Argument, as_yes, words_of
 from .chat import Chat
@@ -348,7 +348,7 @@ async def _run(
 ) -> tuple[dict[str, Any], str]:
     """A request made, stored as files of the user, and reported. Until the end its jobs are attended to, so that
     check_job leaves them."""
-    with attending():
+    with JOBS.attending():
         memory = Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds)
         options = RunOptions(catalogue, settings.previews and display.previews, settings.format, memory)
         made = await make(request, settings.fleet, display, options)
