@@ -22,6 +22,7 @@ from PIL import Image
 
 from ..catalogue.choosing import FittedWorkflow, Request
 from ..errors import BadArgument
+from ..graph.definitions import Definitions
 from ..graph.facts import FileInput, file_inputs
 from ..graph.loras import LORA_LOADERS
 from ..graph.nodes import Target
@@ -37,11 +38,16 @@ async def freshen(server: ComfyUIServer, choice: FittedWorkflow, request: Reques
     """The choice with the definitions of the nodes that load LoRAs, if the request has any, and with new definitions of
     nodes that do not offer what the request names: files are added all the time."""
     workflow, definitions = choice.workflow, choice.definitions
-    stale = set(LORA_LOADERS) if request.loras or "loras" in request.inputs else set()
+    stale = set[str]()
+    if request.loras or "loras" in request.inputs:
+        stale.update(LORA_LOADERS)
     for name, wanted in request.inputs.items():
-        names = workflow.spec(name, definitions).names if workflow.find(name) else ()
+        targets = workflow.find(name)
+        if not targets:
+            continue
+        names = workflow.spec(name, definitions).names
         if names and find_name(str(wanted.value), names) is None:
-            stale.update(workflow.graph[target.node_id]["class_type"] for target in workflow.find(name) or ())
+            stale.update(workflow.graph[target.node_id]["class_type"] for target in targets)
     return replace(choice, definitions=await server.define_anew(definitions, stale, DOUBT_SECONDS))
 
 
@@ -59,96 +65,132 @@ async def place_files(
     mask without which a bundled workflow would paint nothing.
     """
     inputs = file_inputs(choice.workflow.graph, choice.definitions)
-    files, mask = await _with_offers(request, inputs), request.mask
     pictures = [item for item in inputs if item.kind == "image"]
-    masks = [item for item in inputs if item.takes_mask]
-    given = [file for file in files if file is None or file.kind == "image"]
-    if mask is None and masks and len(given) == len(pictures) + 1 and given[-1]:
-        del files[max(index for index, file in enumerate(files) if file is given[-1])]  # the last one is the mask
-        mask = await asyncio.to_thread(read_mask, given[-1].data, "the mask")
-    placed, waiting = _placed(choice, inputs, files)
-    notes = [note for file in files if file for note in file.notes]
+    mask_inputs = [item for item in inputs if item.takes_mask]
+    offered = await _offered(request, inputs)
+    files = [*request.files, *offered]
+    mask = request.mask
+    if mask is None and mask_inputs:
+        mask = await _take_mask(files, len(pictures))
+
+    placed = _placed(choice.workflow.name, inputs, files)
+    notes = _notes_of(files)
     if choice.saved:
-        kinds = [file.kind for file in files[len(request.files) :] if file]
         kept = '"saved" in `images` keeps the workflow\'s own'
-        notes += [f"no {kind} was given and the newest of the chat was taken; {kept}" for kind in kinds]
+        notes += [f"no {file.kind} was given and the newest of the chat was taken; {kept}" for file in offered]
     if mask:
-        if not masks:
-            raise BadArgument(f'The workflow "{choice.workflow.name}" takes no mask.', "Leave the mask out.")
-        carried = await asyncio.to_thread(_masked, mask, masks, placed)
-        if not carried:
-            raise BadArgument(
-                f'The mask for the workflow "{choice.workflow.name}" goes with a picture, and none was given.',
-                "Give the picture too, in place of the workflow's own, or leave the mask out.",
-            )
-        placed |= carried
-        waiting = [item for item in waiting if item.target not in placed]
-    notes += [note for file in placed.values() for note in file.notes]
+        placed |= await _carry_mask(choice, mask, mask_inputs, placed)
+    notes += _notes_of(placed.values())
     if mask is None:
-        notes += _check_unmasked(choice, masks, placed)
+        notes += _check_unmasked(choice, mask_inputs, placed)
+
     names = dict(zip(placed, await asyncio.to_thread(_stored_names, placed.values()), strict=True))
     choice = replace(choice, workflow=choice.workflow.set(names), picture=_first_size(pictures, placed))
-    choice = await _without_absent(server, choice, waiting, bool(placed), notes)
+    unfilled = [item for item in inputs if item.needed and item.target not in placed]
+    choice, left_out = await _without_absent(server, choice, unfilled, some_placed=bool(placed))
+    notes += left_out
     uploads = {file.stored_name: file for file in placed.values()}
     return replace(choice, notes=(*choice.notes, *dict.fromkeys(notes))), list(uploads.values())
 
 
-async def _with_offers(request: Request, inputs: Sequence[FileInput]) -> list[InputFile | None]:
-    """The request's files and, of each kind that an input needs and of which none is given, what the chat offers."""
-    files = list(request.files)
-    for kind, offer in request.offers.items():
-        wanted = any(item.kind == kind and item.needed for item in inputs)
-        if wanted and not any(file is None or file.kind == kind for file in files):
-            files.append(await offer())
-    return files
+def _notes_of(files: Iterable[InputFile | None]) -> list[str]:
+    return [note for file in files if file for note in file.notes]
 
 
-def _placed(
-    choice: FittedWorkflow, inputs: Sequence[FileInput], files: Sequence[InputFile | None]
-) -> tuple[dict[Target, InputFile], list[FileInput]]:
-    """Which input gets which file, and the inputs that get none though something needs them. A file that is None keeps
-    the author's in its input."""
-    free, placed = list(inputs), dict[Target, InputFile]()
+def _kind(file: InputFile | None) -> str:
+    """The kind of inputs that a file is for. None, which keeps the author's file, counts as a picture."""
+    return file.kind if file else "image"
+
+
+async def _offered(request: Request, inputs: Sequence[FileInput]) -> list[InputFile]:
+    """What the chat offers, of each kind that an input needs and of which no file is given."""
+    if None in request.files:  # what the author chose is to be kept
+        return []
+    given = {_kind(file) for file in request.files}
+    wanted = {item.kind for item in inputs if item.needed} - given
+    return [await offer() for kind, offer in request.offers.items() if kind in wanted]
+
+
+async def _take_mask(files: list[InputFile | None], pictures: int) -> Image.Image | None:
+    """The mask, whose picture is taken out of the files: the last one, where there is just one more than the workflow
+    has inputs for pictures. Else None."""
+    places = [index for index, file in enumerate(files) if _kind(file) == "image"]
+    if len(places) != pictures + 1:
+        return None
+    last = files[places[-1]]
+    if last is None:
+        return None
+    del files[places[-1]]
+    return await asyncio.to_thread(read_mask, last.data, "the mask")
+
+
+def _placed(workflow: str, inputs: Sequence[FileInput], files: Sequence[InputFile | None]) -> dict[Target, InputFile]:
+    """Which input gets which file. A file that is None keeps the author's in its input. `workflow` is the name for
+    messages. Raises `BadArgument` for more files of a kind than there are inputs."""
+    free = list(inputs)
+    placed = dict[Target, InputFile]()
     for file in files:
-        kind = file.kind if file else "image"
-        place = next((item for item in free if item.kind == kind), None)
+        place = next((item for item in free if item.kind == _kind(file)), None)
         if place is None and file is None and free:  # what is kept is a film, a sound or a mask
             place = free[0]
         if place is None:
-            taken = sum(item.kind == kind for item in inputs)
-            count = sum((other.kind if other else "image") == kind for other in files)
-            raise BadArgument(
-                f'The workflow "{choice.workflow.name}" takes {taken or "no"} {kind}{"s" * (taken != 1)}, and '
-                f"{count} {'was' if count == 1 else 'were'} given.",
-                "describe_workflow tells what it takes.",
-            )
+            raise _too_many_files(workflow, inputs, files, _kind(file))
         free.remove(place)
         if file:
             placed[place.target] = file
-    return placed, [item for item in inputs if item.needed and item.target not in placed]
+    return placed
+
+
+def _too_many_files(
+    workflow: str, inputs: Sequence[FileInput], files: Sequence[InputFile | None], kind: str
+) -> BadArgument:
+    taken = sum(item.kind == kind for item in inputs)
+    given = sum(_kind(file) == kind for file in files)
+    takes = f"{taken or 'no'} {kind}" if taken == 1 else f"{taken or 'no'} {kind}s"
+    were = "was" if given == 1 else "were"
+    return BadArgument(
+        f'The workflow "{workflow}" takes {takes}, and {given} {were} given.', "describe_workflow tells what it takes."
+    )
+
+
+async def _carry_mask(
+    choice: FittedWorkflow, mask: Image.Image, mask_inputs: Sequence[FileInput], placed: Mapping[Target, InputFile]
+) -> dict[Target, InputFile]:
+    """The files that carry the mask, by input. Raises `BadArgument` where there is no place for it."""
+    name = choice.workflow.name
+    if not mask_inputs:
+        raise BadArgument(f'The workflow "{name}" takes no mask.', "Leave the mask out.")
+    carried = await asyncio.to_thread(_masked, mask, mask_inputs, placed)
+    if not carried:
+        raise BadArgument(
+            f'The mask for the workflow "{name}" goes with a picture, and none was given.',
+            "Give the picture too, in place of the workflow's own, or leave the mask out.",
+        )
+    return carried
 
 
 def _masked(
-    mask: Image.Image, masks: Sequence[FileInput], placed: Mapping[Target, InputFile]
+    mask: Image.Image, mask_inputs: Sequence[FileInput], placed: Mapping[Target, InputFile]
 ) -> dict[Target, InputFile]:
     """The files that carry the mask, by input: files of its own, as large as the first picture, and pictures that have
     it as their transparency. Blocks."""
-    sizes = [file.size for file in placed.values() if file.size]
-    return {
-        item.target: with_mask(placed[item.target], mask)
-        if item.masked
-        else mask_file(mask, sizes[0] if sizes else Size(*mask.size))
-        for item in masks
-        if not item.masked or item.target in placed
-    }
+    size = next((file.size for file in placed.values() if file.size), Size(*mask.size))
+    carried = dict[Target, InputFile]()
+    for item in mask_inputs:
+        if not item.masked:
+            carried[item.target] = mask_file(mask, size)
+        elif item.target in placed:
+            carried[item.target] = with_mask(placed[item.target], mask)
+    return carried
 
 
 def _check_unmasked(
-    choice: FittedWorkflow, masks: Sequence[FileInput], placed: Mapping[Target, InputFile]
+    choice: FittedWorkflow, mask_inputs: Sequence[FileInput], placed: Mapping[Target, InputFile]
 ) -> list[str]:
     """Notes on pictures that should bring a mask and have no transparent part. Raises `BadArgument` for those of a
     bundled workflow, which would paint nothing."""
-    bare = [item for item in masks if item.masked and item.target in placed and not placed[item.target].transparent]
+    with_picture = [item for item in mask_inputs if item.masked and item.target in placed]
+    bare = [item for item in with_picture if not placed[item.target].transparent]
     if bare and not choice.saved:
         raise BadArgument(
             f'The workflow "{choice.workflow.name}" needs a mask.',
@@ -169,33 +211,45 @@ def _first_size(pictures: Sequence[FileInput], placed: Mapping[Target, InputFile
 
 
 async def _without_absent(
-    server: ComfyUIServer, choice: FittedWorkflow, waiting: Sequence[FileInput], some: bool, notes: list[str]
-) -> FittedWorkflow:
-    """The choice without the inputs that got no file (`waiting`) and whose author's file the server does not have. What
-    cannot be left out is wanting; nothing is left out of a saved workflow that got no file at all (`some` is false)."""
-    workflow, definitions = choice.workflow, choice.definitions
-    absent: list[FileInput] = []
-    for item in waiting:
-        spec = workflow.widget_spec(item.target, definitions)
-        if choice.saved and spec.choices and item.held not in spec.choices:
-            definitions = await server.define_anew(
-                definitions, [workflow.graph[item.target.node_id]["class_type"]], 0.0
-            )
-            spec = workflow.widget_spec(item.target, definitions)
-        # A name with a folder, or with "[output]" behind it, stands in no list though the file may be there. The file
-        # that a bundled workflow names is nobody's.
-        unknown = spec.choices and item.held not in spec.choices and not re.search(r"[/\\\[]", item.held)
-        if unknown or not choice.saved:
-            absent.append(item)
-    graph, wanting = workflow.graph, dict[Target, str]()
+    server: ComfyUIServer, choice: FittedWorkflow, unfilled: Sequence[FileInput], *, some_placed: bool
+) -> tuple[FittedWorkflow, list[str]]:
+    """The choice without the inputs that got no file (`unfilled`) and whose author's file the server does not have, and
+    notes on them. What cannot be left out is wanting; nothing is left out of a saved workflow that got no file at
+    all."""
+    workflow = choice.workflow
+    definitions, absent = await _absent(server, choice, unfilled)
+    can_leave_out = some_placed or not choice.saved
+    graph, notes = workflow.graph, list[str]()
+    wanting = dict[Target, str]()
     for item in reversed(absent):
-        fewer = without_files(graph, [item.target], definitions) if some or not choice.saved else None
+        fewer = without_files(graph, [item.target], definitions) if can_leave_out else None
         if fewer is None:
             wanting[item.target] = f'the {item.kind} for "{item.title}"'
             continue
         graph = fewer
-        notes += [f'the workflow was run without the {item.kind} for "{item.title}"'] if choice.saved else []
+        if choice.saved:
+            notes.append(f'the workflow was run without the {item.kind} for "{item.title}"')
     if graph is not workflow.graph:
         workflow = await asyncio.to_thread(Workflow.parse, workflow.name, graph, definitions, workflow.dynamic)
     wanting = dict(reversed(wanting.items()))
-    return replace(choice, workflow=workflow, definitions=definitions, wanting=wanting)
+    return replace(choice, workflow=workflow, definitions=definitions, wanting=wanting), notes
+
+
+async def _absent(
+    server: ComfyUIServer, choice: FittedWorkflow, unfilled: Sequence[FileInput]
+) -> tuple[Definitions, list[FileInput]]:
+    """The inputs whose author's file the server does not have, and the definitions that were asked anew for that."""
+    workflow, definitions = choice.workflow, choice.definitions
+    if not choice.saved:  # the file that a bundled workflow names is nobody's
+        return definitions, list(unfilled)
+    absent = []
+    for item in unfilled:
+        spec = workflow.widget_spec(item.target, definitions)
+        if spec.choices and item.held not in spec.choices:
+            class_type = workflow.graph[item.target.node_id]["class_type"]
+            definitions = await server.define_anew(definitions, [class_type], 0.0)
+            spec = workflow.widget_spec(item.target, definitions)
+        # A name with a folder, or with "[output]" behind it, stands in no list though the file may be there.
+        if spec.choices and item.held not in spec.choices and not re.search(r"[/\\\[]", item.held):
+            absent.append(item)
+    return definitions, absent
