@@ -1,9 +1,9 @@
 """Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
 
-`prepare` makes the `BoundPrompts`. Values are gathered, each over those before it: the defaults of the model's family,
-the size or scale, the arguments that every workflow may have (prompt, steps, guidance...), and what is named in
-`inputs`. Then they are spread over the prompts that the call takes (one with a batch, or several with seeds in a row),
-the LoRAs are put in, and texts and file names are changed as ComfyUI's front end changes them before a run.
+`prepare` makes the `BoundPrompts`. A `_Binding` gathers the values, each over those before it: the defaults of the
+model's family, the size or scale, the arguments that every workflow may have (prompt, steps, guidance...), and what is
+named in `inputs`. Then they are spread over the prompts that the call takes (one with a batch, or several with seeds in
+a row), the LoRAs are put in, and texts and file names are changed as ComfyUI's front end changes them before a run.
 
 Three rules for a value that does not fit. A number outside the range of its node is moved into it, with a note. A name
 that does not exist is refused, with those most like it. What the administrator does not allow is refused with the
@@ -14,14 +14,14 @@ Nothing here does any I/O: the node definitions come with the `FittedWorkflow`, 
 
 import math
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from ..catalogue.choosing import FittedWorkflow, Request
 from ..errors import BadArgument, LimitExceeded, ModelNotInstalled, NodeNotInstalled
-from ..graph.definitions import Definitions, InputSpec
+from ..graph.definitions import InputSpec
 from ..graph.facts import file_inputs, outputs
 from ..graph.fitting import fit_number, fit_size, fit_value, on_step
 from ..graph.loras import LORA_LOADERS, Lora, parse_lora, with_loras
@@ -54,133 +54,396 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     Raises `BadArgument` and `ValueOutOfRange` for what cannot be understood, `ModelNotInstalled` for files that are not
     there, and `LimitExceeded` for what the administrator does not allow.
     """
-    workflow, definitions, notes = choice.workflow, choice.definitions, [*choice.notes]
+    workflow, definitions = choice.workflow, choice.definitions
     if choice.task == "upscale":
         limits = replace(limits, megapixels=limits.upscaled_megapixels)
-    extras: dict[str, Any] = {
-        name: wanted for name, wanted in request.inputs.items() if name in EXTRAS and not workflow.find(name)
-    }
-    request = replace(request, **extras)
-    values = {name: value for name, value in choice.family.defaults.items() if name in workflow.parameters}
-    if not choice.saved and "steps" in workflow.parameters:
-        values["steps"] = min(values.get("steps", workflow.value("steps")), limits.steps)
-    values |= _plan_scale(choice, request, limits, notes) or _plan_size(choice, request.size, limits, notes)
-    values |= _plan_arguments(choice, request, limits, notes)
-    values |= _plan_inputs(choice, {name: request.inputs[name] for name in request.inputs if name not in extras}, notes)
-    prompted = any(workflow.find(name) == workflow.parameters.get("prompt") for name in values)
-    if "prompt" in (workflow.open if choice.saved else workflow.parameters) and not prompted:
-        raise BadArgument(f'The workflow "{workflow.name}" needs a prompt.', 'Give {"prompt": "…"} in `inputs`.')
+    binding = _Binding(choice, _with_extras(request, workflow), limits)
+    values = binding.values()
     touched = {target.widget for name in values for target in workflow.find(name) or ()}
     _check_absent(choice, touched)
-    count = _plan_count(request.count, limits, notes)
-    runs = _plan_runs(choice, values, count if request.count else None, random_seed, notes)
-    loras = read_loras(request.loras, definitions, notes) if request.loras else []
+    runs = binding.runs(values, random_seed)
+    loras = binding.loras()
+
+    texts = workflow.dynamic - touched - workflow.templates.keys()
     ready = []
     for seed, run in runs:
         rng = random.Random(seed)
         bound = workflow.chosen(rng).bind(run)
         filled = replace(bound, graph=with_loras(bound.graph, loras, definitions)).filled(definitions)
-        texts = workflow.dynamic - touched - workflow.templates.keys()
         ready.append(replace(filled, graph=as_sent(filled.graph, texts, rng, now)))
     makes = {kind for _, kind in outputs(ready[0].graph, definitions)}
     for one in ready:
         check_limits(one, limits, touched, makes)
-    return BoundPrompts(tuple(ready), runs[0][0], str(ready[0].value("model") or choice.model), tuple(notes))
+    first_seed, _ = runs[0]
+    model = str(ready[0].value("model") or choice.model)
+    return BoundPrompts(tuple(ready), first_seed, model, (*choice.notes, *binding.notes))
 
 
-# The size: so many times that of a picture, as asked for, like that of the picture, or as it was saved.
+def _with_extras(request: Request, workflow: Workflow) -> Request:
+    """The request with those `EXTRAS` as arguments that its `inputs` name and that are not inputs of the workflow."""
+    extras: dict[str, Any] = {}
+    inputs = {}
+    for name, wanted in request.inputs.items():
+        if name in EXTRAS and not workflow.find(name):
+            extras[name] = wanted
+        else:
+            inputs[name] = wanted
+    return replace(request, inputs=inputs, **extras)
+
+
+def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
+    """Raises `BadArgument` for pictures and the like, and `ModelNotInstalled` for model files, that the workflow names,
+    the server does not have, and the call did not replace."""
+    name = f'The workflow "{choice.workflow.name}" needs'
+    if choice.wanting:
+        raise BadArgument(
+            f"{name} {' and '.join(choice.wanting.values())}.", "Give them in `images` of edit_image or run_workflow."
+        )
+    absent = [what for target, what in choice.absent.items() if target not in touched]
+    if absent:
+        raise ModelNotInstalled(
+            f"{name} model files that are not installed: {'; '.join(absent[:5])}.",
+            "They have to be put into ComfyUI's models folder, or others named in `inputs`.",
+        )
 
 
 SCALE = InputSpec("FLOAT", 1.0, 8.0)  # how many times as wide and high a picture may become
 FOLLOWED = (0.2, 1.5)  # parts of a model's usual number of pixels; between them a picture keeps its very size
 GRAIN, FILM_GRAIN = 16, 64  # pixels; sides in multiples of these suit every model, and every one for video
+SIDES = ("width", "height")
 
 
-def _plan_scale(choice: FittedWorkflow, request: Request, limits: Limits, notes: list[str]) -> dict[str, int]:
-    """The width and height of an enlarged picture, exactly so many times its own: as `scale` says, or twice where an
-    upscale workflow is told nothing else. Empty when the size is asked for otherwise. Raises `LimitExceeded`."""
-    workflow, picture = choice.workflow, choice.picture
-    sized = {"width", "height"} <= set(workflow.parameters) and picture is not None
-    if request.scale is None and (choice.task != "upscale" or request.size or not sized):
-        return {}
-    if not sized or picture is None:
-        notes.append(f'the workflow "{workflow.name}" has a scale of its own; scale was left out')
-        return {}
-    if request.scale is None and (sides := _sides_named(choice, request)):
+class _Binding:
+    """A request on its way into its workflow: `values`, `runs` and `loras` say what goes in, and `notes` what had to be
+    changed or left out for it."""
+
+    def __init__(self, choice: FittedWorkflow, request: Request, limits: Limits) -> None:
+        self._choice = choice
+        self._workflow = choice.workflow
+        self._request = request
+        self._limits = limits
+        self.notes: list[str] = []
+
+    def _spec(self, name: str) -> InputSpec:
+        return self._workflow.spec(name, self._choice.definitions)
+
+    def _fit(self, wanted: Argument, spec: InputSpec) -> Any:
+        """The value as the input takes it, with a note where it had to be changed."""
+        value, note = fit_value(wanted, spec)
+        self._note(note)
+        return value
+
+    def _note(self, note: str) -> None:
+        if note:
+            self.notes.append(note)
+
+    def values(self) -> dict[str, Any]:
+        """The values that go into every prompt, by the names of parameters and inputs. Raises `BadArgument` where the
+        workflow needs a prompt and none is given."""
+        choice, workflow = self._choice, self._workflow
+        parameters = workflow.parameters
+        values = {name: value for name, value in choice.family.defaults.items() if name in parameters}
+        if not choice.saved and "steps" in parameters:
+            values["steps"] = min(values.get("steps", workflow.value("steps")), self._limits.steps)
+        values |= self._scaled_size() or self._size()
+        values |= self._arguments()
+        values |= self._named_inputs()
+        needs_prompt = "prompt" in (workflow.open if choice.saved else parameters)
+        if needs_prompt and not any(workflow.find(name) == parameters.get("prompt") for name in values):
+            raise BadArgument(f'The workflow "{workflow.name}" needs a prompt.', 'Give {"prompt": "…"} in `inputs`.')
+        return values
+
+    # The size: so many times that of a picture, as asked for, like that of the picture, or as it was saved.
+
+    def _scaled_size(self) -> dict[str, int]:
+        """The width and height of an enlarged picture, exactly so many times its own: as `scale` says, or twice where
+        an upscale workflow is told nothing else. Empty when the size is asked for otherwise. Raises `LimitExceeded`."""
+        request, picture = self._request, self._choice.picture
+        if not self._workflow.parameters.keys() >= set(SIDES):
+            picture = None
+        enlarges = self._choice.task == "upscale" and picture is not None and not request.size
+        if request.scale is None and not enlarges:
+            return {}
+        if picture is None:
+            self.notes.append(f'the workflow "{self._workflow.name}" has a scale of its own; scale was left out')
+            return {}
+        sides = {} if request.scale else self._sides_named()
         if len(sides) == 2:
             return {}
-        ((name, length),) = sides.items()
-        scale = length / getattr(picture, name)
-        return {"width": max(round(picture.width * scale), 1), "height": max(round(picture.height * scale), 1)}
-    wanted = request.scale or Argument(2, "scale")
-    if isinstance(wanted.value, str):  # "4x"
-        wanted = replace(wanted, value=wanted.value.strip().lower().strip("x×"))
-    scale, note = fit_number(wanted, SCALE)
-    notes += [note] if note else []
-    notes += ["scale was followed, and size left out"] if request.size else []
-    size = Size(round(picture.width * scale), round(picture.height * scale))
-    longest, side = (max(one.width, one.height) for one in (size, picture))
-    bound = workflow.spec("width" if picture.width > picture.height else "height", choice.definitions).maximum
-    if bound and longest > bound:
-        raise LimitExceeded(
-            f"The picture would have {size} pixels, and ComfyUI makes at most {bound:g} a side.",
-            f"Ask for a scale of at most {math.floor(10 * bound / side) / 10:g}.",
-        )
-    if size.megapixels > limits.megapixels:
-        most = math.floor(10 * math.sqrt(limits.megapixels / picture.megapixels)) / 10
-        raise LimitExceeded(
-            f"The picture would have {size}, {size.megapixels:.1f} megapixels, and the administrator allows "
-            f"{limits.megapixels:g}.",
-            f"Ask for a scale of at most {most:g}." if most > 1 else "It is as large as it may become.",
-        )
-    return {"width": size.width, "height": size.height}
+        if sides:  # the other one follows
+            ((side, length),) = sides.items()
+            scale = length / getattr(picture, side)
+            return {"width": max(round(picture.width * scale), 1), "height": max(round(picture.height * scale), 1)}
+        scale = self._scale()
+        size = Size(round(picture.width * scale), round(picture.height * scale))
+        self._check_scaled(picture, size)
+        return {"width": size.width, "height": size.height}
 
+    def _scale(self) -> float:
+        """How many times as wide and high the picture becomes."""
+        wanted = self._request.scale or Argument(2, "scale")
+        if isinstance(wanted.value, str):  # "4x"
+            wanted = replace(wanted, value=wanted.value.strip().lower().strip("x×"))
+        scale: float = self._fit(wanted, SCALE)
+        if self._request.size:
+            self.notes.append("scale was followed, and size left out")
+        return scale
 
-def _sides_named(choice: FittedWorkflow, request: Request) -> dict[str, float]:
-    """The width and height that the `inputs` of a call name, without those of 0, which stands for "in proportion"."""
-    workflow, sides = choice.workflow, dict[str, float]()
-    for name, wanted in request.inputs.items():
-        for side in ("width", "height"):
-            if workflow.find(name) == workflow.parameters[side]:
-                length, _ = fit_number(wanted, workflow.spec(side, choice.definitions))
-                sides |= {side: length} if length else {}
-    return sides
+    def _check_scaled(self, picture: Size, size: Size) -> None:
+        """Raises `LimitExceeded`, with the largest scale that is left, for a size beyond the node or the limits."""
+        longest, side = max(size.width, size.height), max(picture.width, picture.height)
+        maximum = self._spec("width" if picture.width > picture.height else "height").maximum
+        if maximum and longest > maximum:
+            raise LimitExceeded(
+                f"The picture would have {size} pixels, and ComfyUI makes at most {maximum:g} a side.",
+                f"Ask for a scale of at most {math.floor(10 * maximum / side) / 10:g}.",
+            )
+        allowed = self._limits.megapixels
+        if size.megapixels > allowed:
+            scale = math.floor(10 * math.sqrt(allowed / picture.megapixels)) / 10
+            raise LimitExceeded(
+                f"The picture would have {size}, {size.megapixels:.1f} megapixels, and the administrator allows "
+                f"{allowed:g}.",
+                f"Ask for a scale of at most {scale:g}." if scale > 1 else "It is as large as it may become.",
+            )
 
+    def _sides_named(self) -> dict[str, float]:
+        """The width and height that the `inputs` of the call name, without those of 0, which stands for "in
+        proportion": {"width": 1500.0}."""
+        sides: dict[str, float] = {}
+        for name, wanted in self._request.inputs.items():
+            for side in SIDES:
+                if self._workflow.find(name) == self._workflow.parameters[side]:
+                    length, _ = fit_number(wanted, self._spec(side))
+                    if length:
+                        sides[side] = length
+        return sides
 
-def _plan_size(choice: FittedWorkflow, size: Argument | None, limits: Limits, notes: list[str]) -> dict[str, int]:
-    """The width and height in which the workflow works: what is asked for, else a size for the picture that it works
-    on, else its own. Empty where the workflow has none, or where what its author saved stays. Raises `LimitExceeded`
-    for more pixels than allowed, but only where just so many were asked for; else the size is made smaller."""
-    workflow = choice.workflow
-    if not {"width", "height"} <= set(workflow.parameters):
-        notes += [f'the workflow "{workflow.name}" has no size of its own; size was left out'] if size else []
-        return {}
-    sides = [workflow.value(name) for name in ("width", "height")]
-    saved = Size(*sides) if all(isinstance(side, int) and side > 0 for side in sides) else Size(1024, 1024)
-    megapixels = choice.family.megapixels or saved.megapixels
-    if size is None and choice.saved:
-        return {}
-    width, height = (workflow.spec(name, choice.definitions) for name in ("width", "height"))
-    if (width.type, height.type) != ("INT", "INT") and choice.saved:
-        notes.append(f'the workflow "{workflow.name}" has no size in pixels; size was left out')
-        return {}
-    asked = read_size(size) if size else (float(saved.width), float(saved.height))
-    if size is None and choice.picture:
-        grain = FILM_GRAIN if "length" in workflow.parameters else GRAIN
+    def _size(self) -> dict[str, int]:
+        """The width and height in which the workflow works: what is asked for, else a size for the picture that it
+        works on, else its own. Empty where the workflow has none, or where what its author saved stays.
+
+            asked for 1000x600           {"width": 1000, "height": 600}, or what the node takes that is nearest
+            asked for 16:9               of the model's usual megapixels, or fewer if the limit is lower
+            a picture of 800x600         {"width": 800, "height": 608}, in multiples of `GRAIN`
+            nothing, saved as 1024x1024  {"width": 1024, "height": 1024}
+
+        Raises `LimitExceeded` for more pixels than allowed, but only where just so many were asked for.
+        """
+        choice, workflow, wanted = self._choice, self._workflow, self._request.size
+        if not workflow.parameters.keys() >= set(SIDES):
+            if wanted:
+                self.notes.append(f'the workflow "{workflow.name}" has no size of its own; size was left out')
+            return {}
+        if choice.saved and wanted is None:
+            return {}
+        if choice.saved and not all(self._spec(side).type == "INT" for side in SIDES):
+            self.notes.append(f'the workflow "{workflow.name}" has no size in pixels; size was left out')
+            return {}
+        if wanted:
+            size = self._asked_size(wanted)
+        elif choice.picture:
+            size = self._size_for(choice.picture)
+        else:
+            size = self._usual_size()
+        return {"width": size.width, "height": size.height}
+
+    def _own_size(self) -> Size:
+        """The size that the workflow was saved with."""
+        width, height = (self._workflow.value(side) for side in SIDES)
+        if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
+            return Size(width, height)
+        return Size(1024, 1024)
+
+    def _usual_megapixels(self) -> float:
+        """Those that the model makes best."""
+        return self._choice.family.megapixels or self._own_size().megapixels
+
+    def _asked_size(self, wanted: Argument) -> Size:
+        """The size that is asked for, in pixels or as an aspect ratio. Raises `LimitExceeded`."""
+        asked = read_size(wanted)
+        megapixels = self._usual_megapixels()
+        size = fit_size(asked, megapixels, self._spec("width"), self._spec("height"))
+        if not isinstance(asked, Size):
+            return self._within_limit(size, asked, megapixels)
+        if asked.megapixels > self._limits.megapixels:
+            raise _over_limit(wanted, asked, f"at most {self._limits.megapixels:g} megapixels")
+        if size != asked:
+            self.notes.append(f"size {asked} was changed to {size}, which the node takes")
+        return size
+
+    def _size_for(self, picture: Size) -> Size:
+        """The size in which the model works on a picture."""
+        width, height = self._spec("width"), self._spec("height")
+        grain = FILM_GRAIN if "length" in self._workflow.parameters else GRAIN
         grain = max(grain, int(width.step or 1), int(height.step or 1))
-        own = followed(choice.picture, megapixels, limits.megapixels, grain)
-        return {"width": on_step(own.width, width), "height": on_step(own.height, height)}
-    fitted = fit_size(asked, megapixels, width, height)
-    if size is None and 0.9 <= saved.megapixels / megapixels <= 1.1:
-        fitted = saved
-    if size and isinstance(asked, Size):
-        if asked.megapixels > limits.megapixels:
-            raise _over_limit(size, asked, f"at most {limits.megapixels:g} megapixels")
-        notes += [f"size {asked} was changed to {fitted}, which the node takes"] if fitted != asked else []
-    while fitted.megapixels > limits.megapixels and megapixels > 0.01:  # nobody asked for just this many
-        megapixels *= 0.95
-        fitted = fit_size(asked, megapixels, width, height)
-    return {"width": fitted.width, "height": fitted.height}
+        own = followed(picture, self._usual_megapixels(), self._limits.megapixels, grain)
+        return Size(on_step(own.width, width), on_step(own.height, height))
+
+    def _usual_size(self) -> Size:
+        """The workflow's own size where the model is good at it, else one of its proportions."""
+        own, megapixels = self._own_size(), self._usual_megapixels()
+        ratio = float(own.width), float(own.height)
+        size = own
+        if not 0.9 <= own.megapixels / megapixels <= 1.1:
+            size = fit_size(ratio, megapixels, self._spec("width"), self._spec("height"))
+        return self._within_limit(size, ratio, megapixels)
+
+    def _within_limit(self, size: Size, ratio: tuple[float, float], megapixels: float) -> Size:
+        """The size, or a smaller one of the same proportions where it is over the limit: nobody asked for just so many
+        pixels."""
+        width, height = self._spec("width"), self._spec("height")
+        while size.megapixels > self._limits.megapixels and megapixels > 0.01:
+            megapixels *= 0.95
+            size = fit_size(ratio, megapixels, width, height)
+        return size
+
+    # What is asked for by an argument or by the name of an input.
+
+    def _arguments(self) -> dict[str, Any]:
+        """The values of the arguments that every workflow may have. What this one does not have is left out, with a
+        note. Raises `BadArgument` for a prompt that it does not take, and `LimitExceeded` for too many steps."""
+        request, parameters = self._request, self._workflow.parameters
+        prompt = None
+        if request.prompt is not None:
+            prompt = Argument(request.prompt, "The argument prompt")
+        if prompt and "prompt" not in parameters:
+            raise BadArgument(
+                f'The workflow "{self._workflow.name}" takes no prompt.',
+                "describe_workflow tells what it takes, and run_workflow runs it.",
+            )
+        asked = {
+            "prompt": prompt,
+            "negative_prompt": request.negative_prompt,
+            "steps": request.steps,
+            "guidance": request.guidance,
+            "seed": request.seed,
+            "strength": request.strength,
+        }
+        values: dict[str, Any] = {}
+        for name, wanted in asked.items():
+            if wanted is None:
+                continue
+            parameter = "denoise" if name == "strength" else name
+            if parameter in parameters and (name != "strength" or self._choice.picture):
+                values[parameter] = self._fit(wanted, self._spec(parameter))
+            else:
+                self._leave_out(name, wanted)
+        if request.steps and (as_number(values.get("steps")) or 0) > self._limits.steps:
+            raise _over_limit(request.steps, values["steps"], f"at most {self._limits.steps} steps")
+        return values
+
+    def _leave_out(self, name: str, wanted: Argument) -> None:
+        """Note that the workflow does not have what an argument asks for. A valve may name a negative prompt for all
+        workflows, also for those that take none."""
+        if name != "negative_prompt":
+            self.notes.append(f'the workflow "{self._workflow.name}" has no {name}; it was left out')
+        elif wanted.level == 0:
+            self.notes.append(f'the workflow "{self._workflow.name}" takes no negative prompt; it was left out')
+
+    def _named_inputs(self) -> dict[str, Any]:
+        """The values of what is asked for by name, made to fit. Files are given as files and never by a name: the
+        server's folders hold everybody's. Raises `BadArgument` for a name that the workflow does not have."""
+        workflow = self._workflow
+        files = {item.target for item in file_inputs(workflow.graph, self._choice.definitions)}
+        values: dict[str, Any] = {}
+        for name, wanted in self._request.inputs.items():
+            targets = workflow.find(name)
+            if targets is None:
+                like = closest(name, [*workflow.names, *EXTRAS], 5)
+                raise BadArgument(
+                    f'The workflow "{workflow.name}" has no input "{shortened(name)}".',
+                    f"It has, like it: {quoted(like)}.",
+                )
+            if not files.isdisjoint(target.widget for target in targets):
+                raise BadArgument(
+                    f"{wanted.name} is a file.", "Give the file itself in `images`: its number, id or URL."
+                )
+            values[name] = self._fit(wanted, self._spec(name))
+        return values
+
+    # How many pictures, and with which seeds and LoRAs.
+
+    def _count(self) -> int | None:
+        """How many pictures are asked for; None where that is not said. Raises `LimitExceeded`."""
+        wanted = self._request.count
+        if wanted is None:
+            return None
+        count, note = fit_number(wanted, InputSpec("INT", 1))
+        if count > self._limits.count:
+            raise _over_limit(wanted, count, f"at most {self._limits.count} pictures in one call")
+        self._note(note)
+        return int(count)
+
+    def runs(self, values: Mapping[str, Any], random_seed: int) -> list[tuple[int | None, dict[str, Any]]]:
+        """The seed and the values of each prompt that the call takes: one prompt with a batch, or one for each picture,
+        with seeds in a row.
+
+            a batch size, count 3:  [(7, {"seed": 7, "batch_size": 3})]
+            only a seed, count 3:   [(7, {"seed": 7}), (8, {"seed": 8}), (9, {"seed": 9})]
+
+        Without either a second picture would be the same, so the count is left out, with a note.
+        """
+        workflow, values = self._workflow, dict(values)
+        count = self._count()
+        has_batch = "batch_size" in workflow.parameters
+        batch = {"batch_size": count} if has_batch and count else {}
+        if "seed" not in workflow.parameters:
+            if not has_batch and count and count > 1:
+                self.notes.append(f'the workflow "{workflow.name}" cannot make several; count was left out')
+            return [(None, {**values, **batch})]
+        low, span = self._seed_range()
+        seed = low + random_seed % span
+        asked = [name for name in values if workflow.find(name) == workflow.parameters["seed"]]
+        if asked:
+            seed = values.pop(asked[-1])
+        # A seed of one sampler alone, given by its own name, comes after the seed of all.
+        if not isinstance(seed, int):  # it only stands in a text
+            return [(None, {"seed": seed, **values})]
+        if has_batch:
+            return [(seed, {"seed": seed, **values, **batch})]
+        seeds = [low + (seed - low + index) % span for index in range(count or 1)]
+        return [(one, {"seed": one, **values}) for one in seeds]
+
+    def _seed_range(self) -> tuple[int, int]:
+        """The lowest seed that the workflow takes, and how many there are."""
+        spec = self._spec("seed")
+        low = max(int(spec.minimum or 0), 0)
+        high = MAX_SEED if spec.maximum is None else spec.maximum
+        return low, max(int(min(high, 2**64 - 1)) - low + 1, 1)
+
+    def loras(self) -> list[Lora]:
+        """LoRAs given as "name" or "name:0.8", several in a list or behind commas, as files that are installed.
+        Strengths are made to fit, with a note. Raises `BadArgument`, `ModelNotInstalled`, `NodeNotInstalled`."""
+        wanted, definitions = self._request.loras, self._choice.definitions
+        if wanted is None:
+            return []
+        value = wanted.value
+        texts = value.split(",") if isinstance(value, str) else value
+        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+            raise BadArgument(f"{wanted.name} is {shortened(value)}.", 'Give names such as ["name", "other:0.8"].')
+        loader = next((definitions[name] for name in LORA_LOADERS if name in definitions), None)
+        if loader is None:
+            raise NodeNotInstalled('This ComfyUI has no node "LoraLoader".')
+        choices, strength = loader.inputs["lora_name"].names, loader.inputs["strength_model"]
+        loras = []
+        for text in texts:
+            if not is_given("loras", text.strip()):
+                continue
+            name, asked = parse_lora(text.strip())
+            file = find_name(name, choices)
+            if file is None:
+                raise _no_such_lora(wanted, name, choices)
+            fitted, note = fit_number(Argument(asked, f'the strength of the LoRA "{file}"', wanted.level), strength)
+            self._note(note)
+            loras.append(Lora(file, fitted))
+        return loras
+
+
+def _no_such_lora(wanted: Argument, name: str, choices: Sequence[str]) -> ModelNotInstalled:
+    like = closest(name, choices)
+    hint = f"Installed are, among others: {quoted(like)}." if like else "No LoRA is installed."
+    return ModelNotInstalled(f'{wanted.name} has "{shortened(name)}", and no such LoRA is installed.', hint)
 
 
 def followed(picture: Size, megapixels: float, most: float, grain: int = GRAIN) -> Size:
@@ -196,152 +459,13 @@ def followed(picture: Size, megapixels: float, most: float, grain: int = GRAIN) 
     return Size(*(max(math.floor(side), 1) * grain for side in sides))
 
 
-# What is asked for by an argument or by the name of an input.
-
-
-def _plan_arguments(choice: FittedWorkflow, request: Request, limits: Limits, notes: list[str]) -> dict[str, Any]:
-    """The values of the arguments that every workflow may have. What this one does not have is left out, with a note.
-    Raises `BadArgument` for a prompt that it does not take, and `LimitExceeded` for too many steps."""
-    workflow, values = choice.workflow, dict[str, Any]()
-    prompt = None if request.prompt is None else Argument(request.prompt, "The argument prompt")
-    if prompt and "prompt" not in workflow.parameters:
-        raise BadArgument(
-            f'The workflow "{workflow.name}" takes no prompt.',
-            "describe_workflow tells what it takes, and run_workflow runs it.",
-        )
-    asked = {"prompt": prompt, "negative_prompt": request.negative_prompt}
-    asked |= {"steps": request.steps, "guidance": request.guidance, "seed": request.seed, "strength": request.strength}
-    for name, wanted in asked.items():
-        if wanted is None:
-            continue
-        own = "denoise" if name == "strength" else name
-        if own in workflow.parameters and (name != "strength" or choice.picture):
-            values[own], note = fit_value(wanted, workflow.spec(own, choice.definitions))
-            notes += [note] if note else []
-        elif name != "negative_prompt":
-            notes.append(f'the workflow "{workflow.name}" has no {name}; it was left out')
-        elif wanted.level == 0:
-            notes.append(f'the workflow "{workflow.name}" takes no negative prompt; it was left out')
-    if request.steps and (as_number(values.get("steps")) or 0) > limits.steps:
-        raise _over_limit(request.steps, values["steps"], f"at most {limits.steps} steps")
-    return values
-
-
-def _plan_inputs(choice: FittedWorkflow, inputs: Mapping[str, Argument], notes: list[str]) -> dict[str, Any]:
-    """The values of what is asked for by name, made to fit. Files are given as files and never by a name: the server's
-    folders hold everybody's. Raises `BadArgument` for a name that the workflow does not have."""
-    workflow, definitions, values = choice.workflow, choice.definitions, dict[str, Any]()
-    files = {item.target for item in file_inputs(workflow.graph, definitions)}
-    for name, wanted in inputs.items():
-        targets = workflow.find(name)
-        if targets is None:
-            like = closest(name, [*workflow.names, *EXTRAS], 5)
-            raise BadArgument(
-                f'The workflow "{workflow.name}" has no input "{shortened(name)}".', f"It has, like it: {quoted(like)}."
-            )
-        if not files.isdisjoint(target.widget for target in targets):
-            raise BadArgument(f"{wanted.name} is a file.", "Give the file itself in `images`: its number, id or URL.")
-        values[name], note = fit_value(wanted, workflow.spec(name, definitions))
-        notes += [note] if note else []
-    return values
-
-
-def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
-    """Raises `BadArgument` for pictures and the like, and `ModelNotInstalled` for model files, that the workflow names,
-    the server does not have, and the call did not replace."""
-    name = f'The workflow "{choice.workflow.name}" needs'
-    if choice.wanting:
-        raise BadArgument(
-            f"{name} {' and '.join(choice.wanting.values())}.", "Give them in `images` of edit_image or run_workflow."
-        )
-    if absent := [what for target, what in choice.absent.items() if target not in touched]:
-        raise ModelNotInstalled(
-            f"{name} model files that are not installed: {'; '.join(absent[:5])}.",
-            "They have to be put into ComfyUI's models folder, or others named in `inputs`.",
-        )
-
-
-# How many pictures, and with which seeds and LoRAs.
-
-
-def _plan_count(count: Argument | None, limits: Limits, notes: list[str]) -> int:
-    """How many pictures are asked for, 1 where that is not said. Raises `LimitExceeded`."""
-    if count is None:
-        return 1
-    fitted, note = fit_number(count, InputSpec("INT", 1))
-    if fitted > limits.count:
-        raise _over_limit(count, fitted, f"at most {limits.count} pictures in one call")
-    notes += [note] if note else []
-    return int(fitted)
-
-
-def _plan_runs(
-    choice: FittedWorkflow, values: Mapping[str, Any], count: int | None, random_seed: int, notes: list[str]
-) -> list[tuple[int | None, dict[str, Any]]]:
-    """The seed and the values of each prompt that the call takes: one prompt with a batch, or one for each picture,
-    with seeds in a row. `count` is None where it was not asked for.
-
-        a batch size, count 3:  [(7, {"seed": 7, "batch_size": 3})]
-        only a seed, count 3:   [(7, {"seed": 7}), (8, {"seed": 8}), (9, {"seed": 9})]
-
-    Without either a second picture would be the same, so the count is left out, with a note.
-    """
-    workflow, values, seed, span = choice.workflow, dict(values), None, MAX_SEED + 1
-    if "seed" in workflow.parameters:
-        spec = workflow.spec("seed", choice.definitions)
-        low = max(int(spec.minimum or 0), 0)
-        span = max(int(min(spec.maximum if spec.maximum is not None else MAX_SEED, 2**64 - 1)) - low + 1, 1)
-        asked = [name for name in values if workflow.find(name) == workflow.parameters["seed"]]
-        seed = values.pop(asked[-1]) if asked else low + random_seed % span
-        if not isinstance(seed, int):  # it only stands in a text
-            return [(None, {"seed": seed, **values})]
-    # A seed of one sampler alone, given by its own name, comes after the seed of all.
-    first = values if seed is None else {"seed": seed, **values}
-    if "batch_size" in workflow.parameters:
-        return [(seed, {**first, "batch_size": count} if count else first)]
-    if seed is None:  # the same prompt again would only give the same picture
-        notes += [f'the workflow "{workflow.name}" cannot make several; count was left out'] if (count or 1) > 1 else []
-        return [(None, first)]
-    seeds = [low + (seed - low + index) % span for index in range(count or 1)]
-    return [(one, {**first, "seed": one, **values}) for one in seeds]
-
-
-def read_loras(wanted: Argument, definitions: Definitions, notes: list[str]) -> list[Lora]:
-    """LoRAs given as "name" or "name:0.8", several in a list or behind commas, as files that are installed. Strengths
-    are made to fit, with a note.
-
-    Raises `BadArgument`, `ModelNotInstalled`, `NodeNotInstalled`.
-    """
-    value = wanted.value
-    texts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise BadArgument(f"{wanted.name} is {shortened(value)}.", 'Give names such as ["name", "other:0.8"].')
-    loader = next((definitions[name] for name in LORA_LOADERS if name in definitions), None)
-    if loader is None:
-        raise NodeNotInstalled('This ComfyUI has no node "LoraLoader".')
-    choices, strength = loader.inputs["lora_name"].names, loader.inputs["strength_model"]
-    loras = []
-    for text in (text.strip() for text in texts):
-        if not is_given("loras", text):
-            continue
-        name, asked = parse_lora(text)
-        file = find_name(name, choices)
-        if file is None:
-            like = closest(name, choices)
-            hint = f"Installed are, among others: {quoted(like)}." if like else "No LoRA is installed."
-            raise ModelNotInstalled(f'{wanted.name} has "{shortened(name)}", and no such LoRA is installed.', hint)
-        fitted, note = fit_number(Argument(asked, f'the strength of the LoRA "{file}"', wanted.level), strength)
-        notes += [note] if note else []
-        loras.append(Lora(file, fitted))
-    return loras
-
-
 # The administrator's limits, as far as they can be read off a graph.
 
 
 # Inputs beside width and height that show a node to make pixels of them, and not only to tell a model or a text.
 MAKES_PIXELS = {"batch_size", "length", "upscale_method", "scale_method", "resize_type"}
 PICTURE_MAKER = {"width", "height", "seconds"}  # inputs beside a batch size that show it to count pictures
+FILMS = {"video", "animation"}  # kinds of outputs
 USUAL_FPS = 24.0  # where a graph does not say
 MOST_FPS = 30.0  # a higher rate does not let more frames pass as a shorter video
 
@@ -354,34 +478,27 @@ def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes
     a batch is their frames, and counts by its seconds. "megapixels" and "scale_by" count only where the call set them.
     """
     graph = workflow.graph
-    moving = bool(makes) and makes <= {"video", "animation"}  # then a batch is its frames
-    base = None  # megapixels of the first size in the graph
-    seconds = video_seconds(graph) if makes & {"video", "animation"} else 0.0
-    if seconds > limits.video_seconds:
-        raise LimitExceeded(
-            f"The video would have {seconds:.1f} seconds, and the administrator allows {limits.video_seconds:g}.",
-            f"Ask for at most {limits.video_seconds:g} seconds, or for fewer frames.",
-        )
+    if makes & FILMS:
+        _check_video(graph, limits)
+    only_films = bool(makes) and makes <= FILMS
+    first_megapixels = None  # of the first size in the graph
     for node_id, node in graph.items():
-        inputs = {
-            name: number for name, value in node["inputs"].items() if (number := number_in(graph, value)) is not None
-        }
-        last = {name.rsplit(".", 1)[-1]: number for name, number in inputs.items()}
-        takes = {name.rsplit(".", 1)[-1] for name in node["inputs"]}
-        asked: list[tuple[str, float, float]] = [("steps", last.get("steps", 0), limits.steps)]
-        if {"width", "height"} <= last.keys() and MAKES_PIXELS & takes:
-            sides = [last["width"] or last["height"], last["height"] or last["width"]]  # 0 is for "in proportion"
-            pixels = sides[0] * sides[1] / 1e6
-            base = base or pixels
-            asked.append(("width x height in megapixels", round(pixels, 2), limits.megapixels))
-        if not moving and (PICTURE_MAKER & takes or node["class_type"].startswith("Repeat")):
-            asked += [(name, last.get(name, 1), limits.count) for name in ("batch_size", "amount")]
+        takes = {_last_part(name) for name in node["inputs"]}
+        numbers = _numbers_in(graph, node)
+        asked: list[tuple[str, float, float]] = [("steps", numbers.get("steps", 0), limits.steps)]
+        if {"width", "height"} <= numbers.keys() and MAKES_PIXELS & takes:
+            width, height = numbers["width"], numbers["height"]
+            megapixels = (width or height) * (height or width) / 1e6  # 0 is for "in proportion"
+            first_megapixels = first_megapixels or megapixels
+            asked.append(("width x height in megapixels", round(megapixels, 2), limits.megapixels))
+        counts_pictures = PICTURE_MAKER & takes or node["class_type"].startswith("Repeat")
+        if counts_pictures and not only_films:
+            asked += [(name, numbers.get(name, 1), limits.count) for name in ("batch_size", "amount")]
         if Target(node_id, "megapixels") in touched:
-            asked.append(("megapixels", last.get("megapixels", 0), limits.megapixels))
+            asked.append(("megapixels", numbers.get("megapixels", 0), limits.megapixels))
         if Target(node_id, "scale_by") in touched:
-            asked.append(
-                ("scale_by in megapixels", round((base or 1.05) * last.get("scale_by", 1) ** 2, 2), limits.megapixels)
-            )
+            scaled = (first_megapixels or 1.05) * numbers.get("scale_by", 1) ** 2
+            asked.append(("scale_by in megapixels", round(scaled, 2), limits.megapixels))
         for name, value, allowed in asked:
             if value > allowed:
                 raise LimitExceeded(
@@ -390,19 +507,43 @@ def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes
                 )
 
 
+def _last_part(name: str) -> str:
+    """The name of an input that stands in a group: "width" of "resize_type.width"."""
+    return name.rsplit(".", 1)[-1]
+
+
+def _numbers_in(graph: Graph, node: Mapping[str, Any]) -> dict[str, float]:
+    """The inputs of a node that get a number, by the last part of their names: {"width": 1024.0, "steps": 20.0}."""
+    numbers = {}
+    for name, value in node["inputs"].items():
+        number = number_in(graph, value)
+        if number is not None:
+            numbers[_last_part(name)] = number
+    return numbers
+
+
+def _check_video(graph: Graph, limits: Limits) -> None:
+    seconds = video_seconds(graph)
+    if seconds > limits.video_seconds:
+        raise LimitExceeded(
+            f"The video would have {seconds:.1f} seconds, and the administrator allows {limits.video_seconds:g}.",
+            f"Ask for at most {limits.video_seconds:g} seconds, or for fewer frames.",
+        )
+
+
 def video_seconds(graph: Graph) -> float:
     """How long the longest video is that a graph makes, in seconds: by its frames and their rate, or as it says."""
     found: dict[str, list[float]] = {"length": [], "fps": [], "seconds": []}
     for node in graph.values():
-        for key, value in node["inputs"].items():
-            kind = next((kind for kind in found if key.rsplit(".", 1)[-1] in PARAMETERS[kind]), "")
+        for name, value in node["inputs"].items():
+            kind = next((kind for kind in found if _last_part(name) in PARAMETERS[kind]), "")
             number = number_in(graph, value) if kind else None
             if number:
                 found[kind].append(number)
-    rate = min(found["fps"], default=USUAL_FPS)
-    return max(
-        [*found["seconds"], *(frames / min(max(rate, 1.0), MOST_FPS) for frames in found["length"])], default=0.0
-    )
+    fps = min(found["fps"], default=USUAL_FPS)
+    fps = min(max(fps, 1.0), MOST_FPS)
+    by_frames = [frames / fps for frames in found["length"]]
+    return max([*found["seconds"], *by_frames], default=0.0)
 
 
 def number_in(graph: Graph, value: Any) -> float | None:
@@ -414,8 +555,12 @@ def number_in(graph: Graph, value: Any) -> float | None:
         if not is_link(value):
             break
         inputs = node_inputs(graph.get(value[0]))
-        held = [inputs["value"]] if "value" in inputs else list(inputs.values())
-        value = held[0] if len(held) == 1 else None
+        if "value" in inputs:
+            value = inputs["value"]
+        elif len(inputs) == 1:
+            (value,) = inputs.values()
+        else:
+            value = None
     return as_number(value)
 
 
