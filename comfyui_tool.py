@@ -10018,25 +10018,19 @@ class Fleet:
         if len(self.endpoints) == 1 and not self.limits.jobs and not self.limits.queue:
             return endpoints
         snapshots = await self.survey()
-        good = [snapshot for snapshot in snapshots if not snapshot.error]
-        able = [snapshot for snapshot in good if snapshot.endpoint in endpoints and not snapshot.record.resting]
-        resting = [
-            one for one in endpoints if one not in {snapshot.endpoint for snapshot in snapshots if snapshot not in good}
-        ]
-        resting = [one for one in resting if one not in {snapshot.endpoint for snapshot in able}]
-        if not able and not resting:
-            raise self.none_answers([snapshot.error for snapshot in snapshots if snapshot.error])
+        answering = [snapshot for snapshot in snapshots if not snapshot.error]
+        errors = {snapshot.endpoint: snapshot.error for snapshot in snapshots if snapshot.error}
+        able = [one for one in answering if one.endpoint in endpoints and not one.record.resting]
+        usable = [endpoint for endpoint in endpoints if endpoint not in errors]
+        if not usable:
+            raise self.none_answers(list(errors.values()))
+        resting = [endpoint for endpoint in usable if endpoint not in {snapshot.endpoint for snapshot in able}]
         if self.limits.jobs:
-            able = self._with_room(good, able)
+            able = self._with_room(answering, able)
         usual = self._usual_pace(able)
-        short = [snapshot for snapshot in able if not self.limits.queue or len(snapshot.queue) < self.limits.queue]
-        if able and not short:
-            shortest = min(able, key=lambda snapshot: len(snapshot.queue))
-            raise self._too_long(shortest, len(shortest.queue), usual)
-        short.sort(
-            key=lambda snapshot: snapshot.seconds_until_done(workflow, usual)
-        )  # a tie keeps the administrator's order
-        return [*(snapshot.endpoint for snapshot in short), *resting]
+        joined = self._short_enough(able, usual)
+        joined.sort(key=lambda one: one.seconds_until_done(workflow, usual))  # a tie keeps the administrator's order
+        return [*(snapshot.endpoint for snapshot in joined), *resting]
 
     async def survey(self, also: Endpoint | None = None) -> list[QueueSnapshot]:
         """The queues of all servers, asked at the same time; those of `others` only where the number of jobs is
@@ -10048,7 +10042,8 @@ class Fleet:
         records = {endpoint: Pool.here().server(endpoint).record for endpoint in self.known}
         wanted = self.known if self.limits.jobs else self.endpoints
         asked = [one for one in wanted if one == also or not (records[one].resting and records[one].silent)]
-        asked = asked if set(asked) & set(self.endpoints) else [*self.endpoints, *asked]
+        if not set(asked) & set(self.endpoints):
+            asked = [*self.endpoints, *asked]
         since = time.monotonic()
 
         async def look(endpoint: Endpoint) -> QueueSnapshot:
@@ -10068,21 +10063,27 @@ class Fleet:
     def _with_room(self, snapshots: Sequence[QueueSnapshot], able: Sequence[QueueSnapshot]) -> list[QueueSnapshot]:
         """The servers of `able` on which the user may have one job more. An account of Comfy Cloud is full by itself:
         whose jobs it has is not told, so all of them count there and none elsewhere. Raises `LimitExceeded`."""
-        mine = [
-            (snapshot, prompt)
-            for snapshot in snapshots
-            if not snapshot.endpoint.cloud
-            for prompt in self._own(snapshot)
-        ]
-        full = [
-            snapshot
-            for snapshot in able
-            if snapshot.endpoint.cloud and len(mine) + len(snapshot.queue) >= self.limits.jobs
-        ]
-        if len(mine) >= self.limits.jobs or (full and len(full) == len(able)):
-            jobs = [*mine, *((snapshot, prompt) for snapshot in full[:1] for prompt in snapshot.queue.prompts)]
-            raise self._too_many(len(jobs), jobs)
+        jobs: list[tuple[QueueSnapshot, Prompt]] = []
+        for snapshot in snapshots:
+            if not snapshot.endpoint.cloud:
+                jobs += [(snapshot, prompt) for prompt in self._own(snapshot)]
+        clouds = [snapshot for snapshot in able if snapshot.endpoint.cloud]
+        full = [snapshot for snapshot in clouds if len(jobs) + len(snapshot.queue) >= self.limits.jobs]
+        if len(jobs) >= self.limits.jobs or (full and len(full) == len(able)):
+            for snapshot in full[:1]:
+                jobs += [(snapshot, prompt) for prompt in snapshot.queue.prompts]
+            raise self._too_many(jobs)
         return [snapshot for snapshot in able if snapshot not in full]
+
+    def _short_enough(self, able: Sequence[QueueSnapshot], usual: float) -> list[QueueSnapshot]:
+        """The servers whose queues are short enough to be joined. Raises `LimitExceeded` where none is."""
+        if not self.limits.queue:
+            return list(able)
+        short = [snapshot for snapshot in able if len(snapshot.queue) < self.limits.queue]
+        if able and not short:
+            shortest = min(able, key=lambda snapshot: len(snapshot.queue))
+            raise self._too_long(shortest, len(shortest.queue), usual)
+        return short
 
     def _own(self, snapshot: QueueSnapshot) -> list[Prompt]:
         """The user's jobs in the queue that was seen."""
@@ -10104,25 +10105,36 @@ class Fleet:
             return
         snapshots = [snapshot for snapshot in await self.survey(endpoint) if not snapshot.error]
         here = next((snapshot for snapshot in snapshots if snapshot.endpoint == endpoint), None)
-        own = next((prompt for prompt in here.queue.prompts if prompt.prompt_id == prompt_id), None) if here else None
-        if here is None or own is None:  # done already, or nobody can say
+        if here is None:  # nobody can say
             return
-        ahead = own.state.ahead if isinstance(own.state, Waiting) else 0
+        posted_job = next((prompt for prompt in here.queue.prompts if prompt.prompt_id == prompt_id), None)
+        if posted_job is None:  # done already
+            return
+        ahead = _ahead(posted_job)
         if self.limits.queue and ahead >= self.limits.queue:
             raise self._too_long(here, ahead, self._usual_pace(snapshots))
-        if not self.limits.jobs:
-            return
-        before = []
-        for snapshot in [snapshot for snapshot in snapshots if snapshot is here or not snapshot.endpoint.cloud]:
-            for prompt in self._own(snapshot):
-                if snapshot is here and (len(self.known) == 1 or endpoint.cloud):  # the cloud shows no marks
-                    earlier = prompt.number < own.number
+        if self.limits.jobs:
+            earlier = self._earlier(posted_job, posted, here, snapshots)
+            if len(earlier) >= self.limits.jobs:
+                raise self._too_many(earlier)
+
+    def _earlier(
+        self, job: Prompt, posted: float, here: QueueSnapshot, snapshots: Sequence[QueueSnapshot]
+    ) -> list[tuple[QueueSnapshot, Prompt]]:
+        """The user's jobs that come before one that was `posted` at this time and is in the queue of `here`."""
+        by_number = len(self.known) == 1 or here.endpoint.cloud  # the cloud shows no marks
+        earlier = []
+        for snapshot in snapshots:
+            if snapshot.endpoint.cloud and snapshot is not here:
+                continue
+            for other in self._own(snapshot):
+                if by_number and snapshot is here:
+                    comes_before = other.number < job.number
                 else:
-                    earlier = (marked_time(prompt, "at"), prompt.prompt_id) < (posted, prompt_id)
-                if prompt.prompt_id != prompt_id and earlier:
-                    before.append((snapshot, prompt))
-        if len(before) >= self.limits.jobs:
-            raise self._too_many(len(before), before)
+                    comes_before = (marked_time(other, "at"), other.prompt_id) < (posted, job.prompt_id)
+                if comes_before and other.prompt_id != job.prompt_id:
+                    earlier.append((snapshot, other))
+        return earlier
 
     def none_answers(self, errors: Sequence[ServerError]) -> ServerError:
         """The error of a fleet of which no server can be used: the only one there is, else that of a server which wants
@@ -10136,17 +10148,17 @@ class Fleet:
             'ComfyUI has to be started, or the valve "ComfyUI address" of this tool set by the administrator.',
         )
 
-    def _too_many(self, count: int, jobs: Sequence[tuple[QueueSnapshot, Prompt]]) -> LimitExceeded:
-        """The error of a user who has `count` jobs already, and when the first of `jobs` will be done."""
-        ends = [
-            ((prompt.state.ahead if isinstance(prompt.state, Waiting) else 0) + 1) * pace
-            for snapshot, prompt in jobs
-            if (pace := snapshot.record.pace())
-        ]
+    def _too_many(self, jobs: Sequence[tuple[QueueSnapshot, Prompt]]) -> LimitExceeded:
+        """The error of a user who has these jobs already, and when the first of them will be done."""
+        ends = []
+        for snapshot, prompt in jobs:
+            pace = snapshot.record.pace()
+            if pace:
+                ends.append((_ahead(prompt) + 1) * pace)
         when = f"in about {duration(max(min(ends), 1))}" if ends else "later"
+        has = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
         return LimitExceeded(
-            f"The user has {count} job{'s' * (count != 1)} in the queue already, and the administrator allows "
-            f"{self.limits.jobs} at once.",
+            f"The user has {has} in the queue already, and the administrator allows {self.limits.jobs} at once.",
             f"Try again {when}, when one is done; check_job tells how they stand.",
         )
 
@@ -10162,19 +10174,22 @@ class Fleet:
     @staticmethod
     def _usual_pace(snapshots: Sequence[QueueSnapshot]) -> float:
         """Seconds of a run on average over the servers where that was measured, else `USUAL_PACE`."""
-        paces = [pace for snapshot in snapshots if (pace := snapshot.record.pace())]
-        return sum(paces) / len(paces) if paces else USUAL_PACE
+        paces = [snapshot.record.pace() for snapshot in snapshots]
+        measured = [pace for pace in paces if pace]
+        return sum(measured) / len(measured) if measured else USUAL_PACE
 
     async def statuses(self) -> list[ServerStatus]:
         """How all servers stand, also those that rest, in the administrator's order; asked at the same time and each
         within `PROBE_SECONDS`. Of guesses at where the one server may be, only the first at which a ComfyUI answers, if
         any does."""
-        looks = [functools.partial(self._standing, endpoint) for endpoint in self.endpoints]
+        looks = [functools.partial(self._status_of, endpoint) for endpoint in self.endpoints]
         statuses = await gather(len(looks), looks)
         answering = [status for status in statuses if not status.error]
-        return answering[:1] or statuses if all(endpoint.guessed for endpoint in self.endpoints) else statuses
+        if answering and all(endpoint.guessed for endpoint in self.endpoints):
+            return answering[:1]
+        return statuses
 
-    async def _standing(self, endpoint: Endpoint) -> ServerStatus:
+    async def _status_of(self, endpoint: Endpoint) -> ServerStatus:
         async with open_server(endpoint) as server:
             status = ServerStatus(endpoint, server.record)
             try:
@@ -10187,6 +10202,11 @@ class Fleet:
                 return replace(status, error=ServerUnreachable(late))
             except ServerError as error:
                 return replace(status, error=error)
+
+
+def _ahead(prompt: Prompt) -> int:
+    """How many prompts come before it in its queue."""
+    return prompt.state.ahead if isinstance(prompt.state, Waiting) else 0
 
 
 async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]]) -> list[T]:
@@ -10203,13 +10223,15 @@ async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer
             except ComfyUIError as error:
                 return error
 
-    answers = await gather(len(fleet.endpoints), [functools.partial(of, endpoint) for endpoint in fleet.endpoints])
-    good = [answer for answer in answers if not isinstance(answer, ComfyUIError)]
-    errors = [answer for answer in answers if isinstance(answer, ComfyUIError)]
-    if not good:
-        refusals = [error for error in errors if not isinstance(error, ServerError)]
-        raise refusals[0] if refusals else fleet.none_answers([one for one in errors if isinstance(one, ServerError)])
-    return good
+    results = await gather(len(fleet.endpoints), [functools.partial(of, endpoint) for endpoint in fleet.endpoints])
+    answers = [result for result in results if not isinstance(result, ComfyUIError)]
+    if answers:
+        return answers
+    errors = [result for result in results if isinstance(result, ComfyUIError)]
+    for error in errors:
+        if not isinstance(error, ServerError):
+            raise error
+    raise fleet.none_answers([error for error in errors if isinstance(error, ServerError)])
 
 
 # ----------------------------------------------------------------------------------------------------------------------
