@@ -9693,7 +9693,7 @@ class Job:
     nodes: Mapping[str, tuple[float, float, bool]] = field(default_factory=dict)  # id -> (value, most, finished)
     current: str | None = None  # the node that runs
     fraction: float = 0.0  # of the work that is done, 0 to 1; it never falls
-    mark: tuple[float, float] | None = None  # (time, fraction) of the first sampling step
+    first_step: tuple[float, float] | None = None  # (time, fraction) of the first sampling step
     began: float | None = None  # when it was first seen to run
     outputs: tuple[Output, ...] = ()
     sent: tuple[SentPicture, ...] = ()  # pictures that came over the websocket alone
@@ -9721,24 +9721,32 @@ class Job:
 
     def seconds_left(self, now: float) -> float | None:
         """Seconds that it will still take at the pace since the first sampling step; None while that is not known."""
-        if self.mark is None or self.fraction <= self.mark[1] or now <= self.mark[0]:
+        if self.first_step is None:
             return None
-        return (1 - self.fraction) * (now - self.mark[0]) / (self.fraction - self.mark[1])
+        begun, fraction = self.first_step
+        if self.fraction <= fraction or now <= begun:
+            return None
+        return (1 - self.fraction) * (now - begun) / (self.fraction - fraction)
 
 
 def advance(job: Job, event: Event, now: float) -> Job:
-    """The job after an event; `now` is in seconds of any clock that never goes back."""
-    job = _advanced(job, event, now)
+    """The job after an event; `now` is in seconds of any clock that never goes back.
+
+    Whatever is heard of the job ends a silence, and whatever but `Absent` shows that the server has it.
+    """
+    if isinstance(event, Absent):
+        job = replace(job, silent_since=None, refused_since=None)
+    elif not isinstance(event, (Silence, QueueMoved, Gap)):
+        job = replace(job, silent_since=None, refused_since=None, absent=0, taken=True)
+    if isinstance(event, (Recorded, Absent, Silence, Gap)):
+        job = _after_look_up(job, event, now)
+    else:
+        job = _after_frame(job, event, now)
     return replace(job, began=now) if job.started and job.began is None else job
 
 
-def _advanced(job: Job, event: Event, now: float) -> Job:
-    """The next state, but for the time when the run was first seen. Whatever is heard of the job ends a silence, and
-    whatever but `Absent` shows that the server has it."""
-    if not isinstance(event, (Silence, QueueMoved, Gap)):
-        found = not isinstance(event, Absent)
-        job = replace(job, silent_since=None, refused_since=None, absent=0 if found else job.absent)
-        job = replace(job, taken=job.taken or found)
+def _after_frame(job: Job, event: Event, now: float) -> Job:
+    """The job after what the websocket tells; a look-up may tell of `Waiting` and `Started` as well."""
     if isinstance(event, Waiting):
         return job if job.started else replace(job, ahead=event.ahead)
     if isinstance(event, Started):
@@ -9746,9 +9754,7 @@ def _advanced(job: Job, event: Event, now: float) -> Job:
     if isinstance(event, Cached):
         return replace(job, started=True, ahead=None, cached=event.nodes)
     if isinstance(event, Executing):
-        before = job.nodes.get(job.current or "", (0.0, 1.0, False))
-        done = {job.current: (before[1], before[1], True)} if job.current not in (None, event.node_id) else {}
-        return _moved(replace(job, current=event.node_id), done, now)
+        return _executing(job, event.node_id, now)
     if isinstance(event, Progress):
         return _moved(job, event.nodes, now)
     if isinstance(event, Executed):
@@ -9763,6 +9769,11 @@ def _advanced(job: Job, event: Event, now: float) -> Job:
         return replace(job, succeeded=True)
     if isinstance(event, Ended):
         return replace(job, ended=True)
+    return job
+
+
+def _after_look_up(job: Job, event: Event, now: float) -> Job:
+    """The job after what a look-up found, or where frames may have been missed."""
     if isinstance(event, Recorded):
         return replace(
             job,
@@ -9777,34 +9788,55 @@ def _advanced(job: Job, event: Event, now: float) -> Job:
         return replace(job, absent=job.absent + 1)
     if isinstance(event, Silence):
         silent_since = now if job.silent_since is None else job.silent_since
-        refused_since = (now if job.refused_since is None else job.refused_since) if event.refused else None
+        refused_since = None
+        if event.refused:
+            refused_since = now if job.refused_since is None else job.refused_since
         return replace(job, away=True, silent_since=silent_since, refused_since=refused_since)
-    if isinstance(event, Gap):
-        return replace(job, complete=False, away=True)
-    return job
+    return replace(job, complete=False, away=True)
 
 
-def _moved(job: Job, news: Mapping[Any, tuple[float, float, bool]], now: float) -> Job:
+NOT_BEGUN = (0.0, 1.0, False)  # the value, the most and the end of a node of which nothing was heard
+
+
+def _executing(job: Job, node_id: str, now: float) -> Job:
+    """The job when a node begins, which ends the one before it."""
+    finished = {}
+    if job.current is not None and job.current != node_id:
+        _, most, _ = job.nodes.get(job.current, NOT_BEGUN)
+        finished[job.current] = (most, most, True)
+    return _moved(replace(job, current=node_id), finished, now)
+
+
+def _moved(job: Job, news: Mapping[str, tuple[float, float, bool]], now: float) -> Job:
     """The job after news of its nodes, in the form of `Progress`. Its fraction is the share of the work that is done,
     of the nodes that are not cached, and never falls."""
     nodes = {**job.nodes, **news}
     planned = {node_id: weight for node_id, weight in job.weights.items() if node_id not in job.cached}
-    done = sum(
-        weight * (1.0 if finished else min(value / most, 1.0) if most > 0 else 0.0)
-        for node_id, weight in planned.items()
-        for value, most, finished in [nodes.get(node_id, (0.0, 1.0, False))]
-    )
+    done = sum(weight * _part_done(*nodes.get(node_id, NOT_BEGUN)) for node_id, weight in planned.items())
     fraction = max(job.fraction, done / (sum(planned.values()) or 1.0))
     sampling = job.sampling or any(value and most > 1 for value, most, _ in nodes.values())
-    mark = job.mark or ((now, fraction) if sampling else None)
-    return replace(job, started=True, ahead=None, nodes=nodes, fraction=fraction, sampling=sampling, mark=mark)
+    first_step = job.first_step
+    if sampling and first_step is None:
+        first_step = (now, fraction)
+    return replace(
+        job, started=True, ahead=None, nodes=nodes, fraction=fraction, sampling=sampling, first_step=first_step
+    )
+
+
+def _part_done(value: float, most: float, finished: bool) -> float:
+    """How much of a node's work is done, 0 to 1."""
+    if finished:
+        return 1.0
+    return min(value / most, 1.0) if most > 0 else 0.0
 
 
 def _weight(inputs: Mapping[str, Any]) -> float:
     """A node's share of the work: a sampler counts as many as it has steps, any other node 1."""
     steps = inputs.get("steps")
-    sampler = any(key in inputs for key in SEED_INPUTS)
-    return float(steps) if sampler and isinstance(steps, (int, float)) and steps > 1 else 1.0
+    sampler = any(name in inputs for name in SEED_INPUTS)
+    if sampler and isinstance(steps, (int, float)) and steps > 1:
+        return float(steps)
+    return 1.0
 
 
 # What is said of a job: while it is under way to the user, and at its end to whoever waits for it.
@@ -9824,13 +9856,17 @@ def describe(job: Job, now: float) -> tuple[str, str]:
     if not job.started:
         if job.ahead is None:
             return "connecting", "Sent to ComfyUI"
-        return "waiting", f"Waiting, {job.ahead} ahead" if job.ahead else "Waiting, next in line"
+        if job.ahead == 0:
+            return "waiting", "Waiting, next in line"
+        return "waiting", f"Waiting, {job.ahead} ahead"
     if not job.sampling:
         # Without a websocket there are no steps to count, and no way to tell loading from running.
         return "loading", "Loading the model" if job.complete or job.nodes else "Running"
+    text = f"{100 * min(job.fraction, 0.99):.0f} %"
     left = job.seconds_left(now)
-    text = f"{min(job.fraction, 0.99):.0%}".replace("%", " %")
-    return "running", text if left is None else f"{text} · {duration(max(left, 1))} left"
+    if left is not None:
+        text += f" · {duration(max(left, 1))} left"
+    return "running", text
 
 
 def judge(job: Job, graph: Graph) -> Job:
@@ -9841,11 +9877,8 @@ def judge(job: Job, graph: Graph) -> Job:
     one that ended badly: `RunInterrupted`, the error of the node that failed (`run_error`), or `RunFailed` without a
     reason.
     """
-    if job.lost and not job.good and job.taken and (not job.away or JOBS.cancelled(job.prompt_id)):
-        raise RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
     if job.lost and not job.good:
-        message = "ComfyUI no longer knows the job: it was restarted, or the job was deleted there."
-        raise JobLost(message if job.taken else "ComfyUI does not know the job: its post never arrived.", job.taken)
+        raise _lost_error(job)
     if job.interrupted:
         raise RunInterrupted("The run was stopped on the ComfyUI server.")
     # A node that only blocks its branch reports an error too, and the run goes on to a good end.
@@ -9854,6 +9887,14 @@ def judge(job: Job, graph: Graph) -> Job:
     if job.recorded and not job.succeeded:
         raise RunFailed("ComfyUI says that the run failed, and gives no reason; its log has one.")
     return job
+
+
+def _lost_error(job: Job) -> JobLost | RunInterrupted:
+    if not job.taken:
+        return JobLost("ComfyUI does not know the job: its post never arrived.", False)
+    if not job.away or JOBS.cancelled(job.prompt_id):
+        return RunInterrupted("The job was taken out of the queue on the ComfyUI server.")
+    return JobLost("ComfyUI no longer knows the job: it was restarted, or the job was deleted there.", True)
 
 
 def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
@@ -9876,7 +9917,9 @@ def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
     told = [job.nodes[node_id][1] for node_id in senders if node_id in job.nodes]
     sent = sum(int(number) for number in told if 0 < number < 10_000)
     missing = sent - len(job.sent)
-    return (f"{missing} of {sent} pictures were missed: the connection was down when they were sent",) * (missing > 0)
+    if missing <= 0:
+        return ()
+    return (f"{missing} of {sent} pictures were missed: the connection was down when they were sent",)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
