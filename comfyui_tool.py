@@ -10286,7 +10286,7 @@ async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer
 # `watch`, and `judge` how it ended (run/job.py). Jobs that an earlier call posted are only watched (run/earlier.py).
 #
 # `watch` feeds a `Job` out of one line of events in which frames and look-ups take turns. The websocket tells early, and
-# may drop, hang or be refused by a proxy; ComfyUI's queue and history are the truth, and `Pace` says when to ask them. So
+# may drop, hang or be refused by a proxy; ComfyUI's queue and history are the truth, and `LookUps` asks them. So
 # everything works, only later, without a websocket. When frames come and the history entry is written is recorded from
 # ComfyUI 0.3.64 and 0.33.0.
 #
@@ -10333,7 +10333,8 @@ async def follow(
     wait is over. When it is cancelled, or fails, the job is first withdrawn from the server; the error carries a note
     when that failed. Only the end of the wait, or of Open WebUI itself, leaves the job at work.
     """
-    prompt_id, at = str(uuid.uuid4()), round(time.time(), 6)  # as the mark tells it, so that all compare the same
+    prompt_id = str(uuid.uuid4())
+    at = round(time.time(), 6)  # as the mark tells it, so that all compare the same
     mark = {"mark": fleet.owner.mark(prompt_id), "at": at, "until": round(at + wait, 3), **(about or {})}
     extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}
     on_preview = listener.preview if previews else ignore_preview
@@ -10354,22 +10355,18 @@ async def follow(
                 subscription.events.put_nowait(Gap())
             job = Job.posted(prompt_id, graph)
             job = replace(job, complete=subscription.connected, taken=accepted.certain)
-            job = await watch(server, job, subscription, listener, part, wait, fleet)
+            job = await watch(server, fleet, job, subscription, listener, wait=wait, part=part)
             job = judge(job, graph)
         except BaseException as error:
             JOBS.leave(prompt_id)
             if isinstance(error, ServerError) and posting.done():
                 error.untaken = _was_not_taken(error)
-            server.record.failed += isinstance(error, (RunFailed, WorkflowRefused)) and not isinstance(error, JobLost)
-            if _leaves_it(error):
-                raise
+            if isinstance(error, (RunFailed, WorkflowRefused)) and not isinstance(error, JobLost):
+                server.record.failed += 1
             if isinstance(error, asyncio.CancelledError) and _shutting_down(error):
                 error.add_note(f"{GOES_ON}: job {fleet.owner.job_id(server.endpoint, prompt_id)}")
-                raise
-            # a Stop, or a failure after which nobody would collect the result
-            if not await finish(_withdraw(server, prompt_id, posting), CLEAN_UP_SECONDS):
-                server.later(_withdraw_late(server, prompt_id, posting))
-                error.add_note(STILL_AT_WORK)
+            elif not _leaves_it(error):  # a Stop, or a failure after which nobody would collect the result
+                await _clean_up(server, prompt_id, posting, error)
             raise
     if job.began is not None and not job.cached >= set(graph):
         server.record.ran(str((about or {}).get("workflow") or ""), time.monotonic() - job.began)
@@ -10399,12 +10396,21 @@ def _leaves_it(error: BaseException) -> bool:
 
 
 def _shutting_down(error: asyncio.CancelledError) -> bool:
-    """Whether a cancellation is no Stop but the end of Open WebUI: of its event loop, or of requests that take too long
-    to end, of which uvicorn says so in words."""
+    """Whether a cancellation comes from the end of Open WebUI and not from a Stop: its event loop ends, or uvicorn cuts
+    off requests that take too long to end, and says so in words."""
     return Pool.here().ending or any("shutdown" in str(argument) for argument in error.args)
 
 
 # Withdrawing: within the few seconds that a Stop has, and after that in the background.
+
+
+async def _clean_up(
+    server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Accepted]", error: BaseException
+) -> None:
+    """Withdraw a prompt after an error, which gets a note where the server could not be told in time."""
+    if not await finish(_withdraw(server, prompt_id, posting), CLEAN_UP_SECONDS):
+        server.later(_withdraw_late(server, prompt_id, posting))
+        error.add_note(STILL_AT_WORK)
 
 
 async def _withdraw(server: ComfyUIServer, prompt_id: str, posting: "asyncio.Task[Accepted]") -> None:
@@ -10429,8 +10435,9 @@ async def _withdraw_late(server: ComfyUIServer, prompt_id: str, posting: "asynci
 
 def _posted_as(prompt_id: str, posting: "asyncio.Task[Accepted]") -> str:
     """The id that a prompt has on its server: Comfy Cloud gives it one of its own."""
-    accepted = posting.done() and not posting.cancelled() and posting.exception() is None
-    return posting.result().prompt_id if accepted else prompt_id
+    if not posting.done() or posting.cancelled() or posting.exception():
+        return prompt_id
+    return posting.result().prompt_id
 
 
 # Watching: frames and look-ups in one line, until the job has ended, is lost, or its server is gone.
@@ -10438,111 +10445,142 @@ def _posted_as(prompt_id: str, posting: "asyncio.Task[Accepted]") -> str:
 
 async def watch(
     server: ComfyUIServer,
+    fleet: Fleet,
     job: Job,
     subscription: Subscription,
     listener: ProgressListener,
-    part: str,
+    *,
     wait: float,
-    fleet: Fleet,
+    part: str = "",
 ) -> Job:
     """Feed the job with frames and look-ups until it has ended or is lost; then with its history entry, where that may
     know more. A job of which all nodes are done, by the frames, ends well though look-ups find nothing more.
 
     Raises `StillRunning` after `wait` seconds, and `ServerGone`.
     """
-    now, timing = time.monotonic(), fleet.timing
-    deadline, pace = now + wait, Pace(timing, subscription.connected, now)
-    known_since = now  # a look at the queue from before the post, or before the last look-up, tells nothing new
-    looking: asyncio.Task[None] | None = None
-    renewed = False
+    deadline = time.monotonic() + wait
+    look_ups = LookUps(server, job.prompt_id, subscription, fleet.timing)
     try:
         while not job.ended and not job.lost:
             now = time.monotonic()
             if now >= deadline:
-                at_work = "is still at work" if job.silent_since is None else "does not answer at the moment"
-                message = f"The longest wait ({duration(wait)}) is over and ComfyUI {at_work}."
-                raise StillRunning(message, fleet.owner.job_id(server.endpoint, job.prompt_id))
-            idle = looking is None or looking.done()
-            if idle and now >= pace.due:
-                pace.looking(now)  # its answer comes in line with the frames
-                since = max(known_since, now - SHARED_SECONDS)
-                looking, idle = asyncio.create_task(_look(server, job.prompt_id, subscription, since)), False
+                raise _still_running(job, fleet.owner.job_id(server.endpoint, job.prompt_id), wait)
+            look_ups.begin_if_due(now)
             try:
-                async with asyncio.timeout((min(pace.due, deadline) if idle else deadline) - now):
+                async with asyncio.timeout(min(look_ups.next_at, deadline) - now):
                     event = await subscription.events.get()
             except TimeoutError:
                 continue
             now = time.monotonic()
             if isinstance(event, LookedUp):
-                event, known_since = event.answer, now
-                pace.answered(event, subscription.connected, now)
+                event = event.answer
+                look_ups.answered(event, now)
                 if isinstance(event, (Waiting, Started)):
                     job = replace(job, away=False)  # it is there, whatever happened before
-                if isinstance(event, Started) and not renewed:
-                    renewed = server.connection.renew()
             else:
-                pace.heard(event, job.started, now)
+                look_ups.heard(event, job.started, now)
             job = advance(job, event, now)
             if job.good and isinstance(event, (Absent, Silence)):
                 break  # the last frame was missed, and nobody can say more
-            _tell(job, event, listener, part, timing)
+            _tell(job, event, listener, part, fleet.timing)
     finally:
-        if looking:
-            looking.cancel()
-            await asyncio.gather(looking, return_exceptions=True)
-    if job.ended and not job.recorded and (not job.complete or not (job.outputs or job.sent) or job.failure):
-        job = advance(job, await _recorded(server, job.prompt_id, timing), time.monotonic())
+        await look_ups.end()
+    if job.ended and not job.recorded and _entry_may_know_more(job):
+        job = advance(job, await _recorded(server, job.prompt_id, fleet.timing), time.monotonic())
     return job
 
 
-class Pace:
-    """When a job is looked up next: soon after the post for its place in the queue, after silence, after every gap, and
-    when the queue moves while it waits. Look-ups that bring nothing new grow apart. Times are those of
-    `time.monotonic`."""
+def _still_running(job: Job, job_id: str, wait: float) -> StillRunning:
+    at_work = "is still at work" if job.silent_since is None else "does not answer at the moment"
+    return StillRunning(f"The longest wait ({duration(wait)}) is over and ComfyUI {at_work}.", job_id)
 
-    def __init__(self, timing: Timing, connected: bool, now: float) -> None:
-        self._patience = timing
-        self._interval = timing.look_up if connected else timing.polling
-        self._looked = now
-        self.due = now + timing.first
 
-    def looking(self, now: float) -> None:
-        """A look-up begins; its answer will say when the next one is due."""
-        self._looked, self.due = now, math.inf
+def _entry_may_know_more(job: Job) -> bool:
+    """Whether the history entry may know more of a job than its frames told."""
+    has_made = job.outputs or job.sent
+    return not job.complete or not has_made or job.failure is not None
 
-    def answered(self, answer: Event, connected: bool, now: float) -> None:
-        """A look-up found this; `connected` says whether the websocket is open."""
-        most = self._patience.longest if connected else self._patience.look_up
-        self._interval = self._patience.settle if isinstance(answer, Absent) else min(self._interval * 1.5, most)
-        self.due = now + self._interval * random.uniform(0.8, 1.2)  # not all jobs at the same moment
+
+class LookUps:
+    """The look-ups of a job, one at a time: soon after the post for its place in the queue, after silence, after every
+    gap, and when the queue moves while it waits. Those that bring nothing new grow apart. Their answers come as
+    `LookedUp`, in line with the frames. Times are those of `time.monotonic`."""
+
+    def __init__(self, server: ComfyUIServer, prompt_id: str, subscription: Subscription, timing: Timing) -> None:
+        now = time.monotonic()
+        self._server = server
+        self._prompt_id = prompt_id
+        self._subscription = subscription
+        self._timing = timing
+        self._interval = timing.look_up if subscription.connected else timing.polling
+        self._due = now + timing.first
+        self._begun = now  # when the last one began
+        self._known_since = now  # a look at the queue from before the post, or the last answer, tells nothing new
+        self._task: asyncio.Task[None] | None = None
+        self._renewed = False  # whether the websocket was opened anew
+
+    @property
+    def next_at(self) -> float:
+        """When the next look-up is due; infinite while one is under way."""
+        if self._task and not self._task.done():
+            return math.inf
+        return self._due
+
+    def begin_if_due(self, now: float) -> None:
+        """Begin a look-up if one is due. Its answer will say when the next one is."""
+        if now < self.next_at:
+            return
+        self._begun, self._due = now, math.inf
+        since = max(self._known_since, now - SHARED_SECONDS)
+        self._task = asyncio.create_task(_look(self._server, self._prompt_id, self._subscription, since))
+
+    def answered(self, answer: Event, now: float) -> None:
+        """A look-up found this."""
+        timing = self._timing
+        self._known_since = now
+        if isinstance(answer, Absent):
+            self._interval = timing.settle
+        else:
+            longest = timing.longest if self._subscription.connected else timing.look_up
+            self._interval = min(self._interval * 1.5, longest)
+        self._due = now + self._interval * random.uniform(0.8, 1.2)  # not all jobs at the same moment
+        if isinstance(answer, Started) and not self._renewed:
+            self._renewed = self._server.connection.renew()
 
     def heard(self, event: Event, started: bool, now: float) -> None:
         """The websocket told this of a job that has `started` or waits still."""
+        timing = self._timing
         if isinstance(event, QueueMoved):
             if not started:
-                self.due = min(self.due, self._looked + self._patience.settle)
+                self._due = min(self._due, self._begun + timing.settle)
         elif isinstance(event, Gap):
-            self._interval, self.due = self._patience.polling, now
+            self._interval, self._due = timing.polling, now
         elif isinstance(event, (Succeeded, Failed, Interrupted)):
-            self.due = now + self._patience.settle
+            self._due = now + timing.settle
         else:
-            self._interval = self._patience.look_up
-            self.due = now + self._interval
+            self._interval = timing.look_up
+            self._due = now + self._interval
+
+    async def end(self) -> None:
+        """Cancel the look-up that is under way."""
+        if self._task:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
 
 
 def _tell(job: Job, event: Event, listener: ProgressListener, part: str, timing: Timing) -> None:
     """Show how the job stands. Raises `ServerGone` when for `timing.gone` seconds no connection could be made, or, of
     a job that the server may never have got, nothing was heard."""
     now = time.monotonic()
-    if isinstance(event, Silence) and job.silent_since is not None:
-        since = job.refused_since if job.taken else job.silent_since
-        if since is not None and now - since >= timing.gone:
-            refused = job.refused_since is not None and now - job.refused_since >= timing.gone
-            raise ServerGone(f"ComfyUI stopped answering in the middle of the run. {event.reason}", refused=refused)
-        listener.status("silent", f"{part}ComfyUI does not answer at the moment")
-    else:
+    if not isinstance(event, Silence) or job.silent_since is None:
         phase, text = describe(job, now)
         listener.status(phase, part + text, job.fraction)
+        return
+    refused = job.refused_since is not None and now - job.refused_since >= timing.gone
+    never_heard = not job.taken and now - job.silent_since >= timing.gone
+    if refused or never_heard:
+        raise ServerGone(f"ComfyUI stopped answering in the middle of the run. {event.reason}", refused=refused)
+    listener.status("silent", f"{part}ComfyUI does not answer at the moment")
 
 
 async def _look(server: ComfyUIServer, prompt_id: str, subscription: Subscription, since: float) -> None:
@@ -11822,7 +11860,7 @@ async def bring(
         async with open_server(endpoint) as server:
             if not job.ended:
                 async with server.connection.listen(prompt.prompt_id, picture_nodes(graph), on_preview) as subscription:
-                    job = await watch(server, job, subscription, listener, "", wait, fleet)
+                    job = await watch(server, fleet, job, subscription, listener, wait=wait)
             job = judge(job, graph)
             listener.status("saving", "Saving")
             collected = await collect(server, job, graph, wanted, fleet.timing)

@@ -122,7 +122,7 @@ async def bring(
         async with open_server(endpoint) as server:
             if not job.ended:
                 async with server.connection.listen(prompt.prompt_id, picture_nodes(graph), on_preview) as subscription:
-                    job = await watch(server, job, subscription, listener, "", wait, fleet)
+                    job = await watch(server, fleet, job, subscription, listener, wait=wait)
             job = judge(job, graph)
             listener.status("saving", "Saving")
             collected = await collect(server, job, graph, wanted, fleet.timing)
