@@ -1,14 +1,13 @@
 """From a request to finished files: a server chosen, prompts run, what they made fetched.
 
-`make` goes around until the files are there or nothing helps:
+`make` goes around until the files are there or nothing helps. A round of its `RunProgress`:
 
 - `assign` chooses server and workflow together, since what is installed differs from server to server, puts the files
   of the call in place and binds the prompts.
-- `RunProgress.reap` has each prompt followed to its end (run/follow.py), and `collect` fetches what it made.
+- `run_prompts` has each prompt followed to its end (run/follow.py), and `collect` fetches what it made.
 
 A failure that another server may mend begins the next round, which binds anew out of the request as it was given. What
-was made before stays in the `RunProgress`, and is handed over in the end, with a note on what is missing. The result is
-`RunResult`.
+was made before stays, and is handed over in the end, with a note on what is missing. The result is `RunResult`.
 
 `Memory` is what is done where ComfyUI shares its graphics card with a language model.
 """
@@ -20,8 +19,8 @@ import math
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Collection
-from dataclasses import dataclass, field, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ..catalogue.choosing import FittedWorkflow, Request, choose
@@ -42,13 +41,14 @@ from ..graph.nodes import Graph
 from ..graph.pruning import with_files_named
 from ..media.delivery import Format, deliver, text_product
 from ..media.kinds import OutputFile
+from ..media.pictures import InputFile
 from ..names import file_stem
 from ..server.client import ComfyUIServer
 from ..server.endpoint import Endpoint
 from ..server.pool import Pool, open_server
 from ..server.protocol import Output
 from ..tasks import gather
-from .fleet import Fleet, Limits, Timing
+from .fleet import Fleet, Timing
 from .follow import ProgressListener, follow
 from .inputs import freshen, place_files
 from .job import Job, missed_pictures
@@ -112,57 +112,15 @@ async def make(
     to another server, or to the same one where that answers again; so is one whose post, as far as anybody can tell,
     never arrived, since a server that restarts forgets what it took. So no more than two servers ever take a prompt.
 
-    Raises as `assign`, `follow` and `collect` do, unless some files of the call are there: then these are the result.
+    Raises as `RunProgress.assign`, `follow` and `collect` do, unless some files of the call are there: then these are
+    the result.
     """
     listener.status("connecting", "Connecting to ComfyUI")
-    fleet = await fleet.found()
-    random_seed, moment = secrets.randbelow(MAX_SEED + 1), datetime.now()
-    progress, gone, again = RunProgress(request.called), set[Endpoint](), False
-    failed: tuple[Assignment, ComfyUIError] | None = None  # why another server is needed
-    while True:
-        async with contextlib.AsyncExitStack() as stack:
-            choosing = assign(fleet, request, options.catalogue, gone, random_seed, moment, listener)
-            try:
-                assigned = await stack.enter_async_context(choosing)
-            except ComfyUIError:
-                if failed is None:
-                    raise
-                if not progress.collected:
-                    raise failed[1] from None
-                progress.note_missing(failed[1].message)
-                return progress.made(failed[0])
-            await stack.enter_async_context(options.memory.shared(assigned.server))
-            server = assigned.server
-            try:
-                await progress.reap(fleet, assigned, listener, options)
-            except ComfyUIError as error:
-                lost = isinstance(error, JobLost) or (isinstance(error, ServerGone) and error.refused)
-                untaken = isinstance(error, ServerError) and error.untaken
-                others = set(fleet.endpoints) - gone - {server.endpoint}
-                server.record.lost += lost
-                failed = assigned, error
-                if lost or untaken:
-                    server.record.rest(error.message, silent=isinstance(error, (ServerGone, ServerUnreachable)))
-                if untaken and others:
-                    gone.add(server.endpoint)
-                    continue
-                if lost and not again and (others or isinstance(error, JobLost)):
-                    again = True
-                    gone |= {server.endpoint} if isinstance(error, ServerGone) else set()
-                    if not isinstance(error, JobLost) or error.arrived:
-                        progress.notes.append(f"{server.endpoint.name} lost the job, and it was run again")
-                        listener.status("connecting", "ComfyUI lost the job; it is run again")
-                    continue
-                if not progress.collected:
-                    if isinstance(error, StillRunning) and progress.parts > 1:
-                        error.message += f" It makes 1 of {progress.parts}; the others were not begun."
-                    raise
-                progress.note_missing(error.message)
-                progress.running = error.job_id if isinstance(error, StillRunning) else ""
-            return progress.made(assigned)
-
-
-# Choosing a server, and everything that has to be right before a prompt is posted there.
+    progress = RunProgress(request, await fleet.found(), listener, options)
+    result = None
+    while result is None:
+        result = await progress.round()
+    return result
 
 
 @dataclass(frozen=True)
@@ -175,95 +133,159 @@ class Assignment:
     posted: Callable[[], None]  # to be called when the server's queue shows the first of them
 
 
-@contextlib.asynccontextmanager
-async def assign(
-    fleet: Fleet,
-    request: Request,
-    catalogue: Catalogue,
-    gone: Collection[Endpoint],
-    random_seed: int,
-    moment: datetime,
-    listener: ProgressListener,
-) -> AsyncIterator[Assignment]:
-    """The server that will be done soonest of those that have what the request needs, with the files in place and the
-    prompts bound. None of those that are `gone`.
-
-    Where one server has the model or workflow of a valve and another has not, the one that has it is taken. Raises as
-    `Fleet.in_order` does, and what the first server said where none can do it.
-    """
-    errors: list[ComfyUIError] = []
-    order = await fleet.in_order(str(request.workflow.value) if request.workflow else "", gone)
-    strict = request.insisting() if len(order) > 1 else request
-    async with contextlib.AsyncExitStack() as stack:
-        for endpoint, asked in [
-            *((one, strict) for one in order),
-            *((one, request) for one in order if strict != request),
-        ]:
-            server = await stack.enter_async_context(open_server(endpoint))
-            coming = stack.enter_context(contextlib.ExitStack())
-            coming.enter_context(server.record.expecting())
-            try:
-                choice, plan = await _ready(server, asked, catalogue, fleet.limits, random_seed, moment, listener)
-            except (ServerError, WorkflowRefused, UnknownWorkflow) as error:
-                coming.close()
-                errors.append(error)
-                if isinstance(error, (ServerUnreachable, ServerGone)):
-                    server.record.rest(error.message, silent=True)
-                if len(order) == 1:
-                    raise
-            else:
-                yield Assignment(server, choice, plan, coming.close)
-                return
-    refusals = [error for error in errors if not isinstance(error, ServerError)]
-    if refusals:
-        raise refusals[0]
-    raise fleet.none_answers([error for error in errors if isinstance(error, ServerError)])
-
-
-async def _ready(
-    server: ComfyUIServer,
-    request: Request,
-    catalogue: Catalogue,
-    limits: Limits,
-    random_seed: int,
-    moment: datetime,
-    listener: ProgressListener,
-) -> tuple[FittedWorkflow, BoundPrompts]:
-    """A request bound for one server, with its files there. The files are sent last: not before everything else about
-    the call is known to be right."""
-    choice = await choose(server, request, catalogue)
-    choice, files = await place_files(server, await freshen(server, choice, request), request)
-    if choice.saved:
-        request = request.against_author()
-    plan = await asyncio.to_thread(prepare, choice, request, limits, random_seed, moment)
-    if files:
-        listener.status("uploading", "Sending the files to ComfyUI")
-        names = await gather(PARALLEL_FILES, [functools.partial(server.upload, file) for file in files])
-        renamed = {file.stored_name: name for file, name in zip(files, names, strict=True) if file.stored_name != name}
-        if renamed:
-            workflows = (replace(one, graph=with_files_named(one.graph, renamed)) for one in plan.workflows)
-            plan = replace(plan, workflows=tuple(workflows))
-    return choice, plan
-
-
-# Running the prompts and fetching what they made.
-
-
-@dataclass
 class RunProgress:
-    """What a call has made so far, of all its prompts and on all the servers that it came to."""
+    """A call under way: what it is to make, and what it has made so far, of all its prompts and on all the servers that
+    it came to."""
 
-    name: str  # what files are called after
-    collected: list["Collected"] = field(default_factory=list)  # one for each prompt that is done
-    notes: list[str] = field(default_factory=list)
-    parts: int = 0  # prompts that the call takes
-    begun: float = 0.0  # when the first was posted, of `time.monotonic`; 0 before
-    running: str = ""  # the id of the job that outlived the wait
+    def __init__(self, request: Request, fleet: Fleet, listener: ProgressListener, options: RunOptions) -> None:
+        self.request = request
+        self.fleet = fleet
+        self.listener = listener
+        self.options = options
+        # The same in every round, so that another server makes the same.
+        self.random_seed = secrets.randbelow(MAX_SEED + 1)
+        self.moment = datetime.now()
+        self.collected: list[Collected] = []  # one for each prompt that is done
+        self.notes: list[str] = []
+        self.parts = 0  # prompts that the call takes
+        self.begun = 0.0  # when the first was posted, of `time.monotonic`; 0 before
+        self.running = ""  # the id of the job that outlived the wait
+        self.gone: set[Endpoint] = set()  # servers that are not tried any more
+        self.ran_again = False  # whether a lost job was posted once more
+        self.failed: tuple[Assignment, ComfyUIError] | None = None  # why another server is needed
 
-    async def reap(self, fleet: Fleet, assigned: Assignment, listener: ProgressListener, options: RunOptions) -> None:
+    async def round(self) -> RunResult | None:
+        """Run what is left of the call on the server that will be done soonest. None where that failed in a way that
+        the next round may mend."""
+        async with contextlib.AsyncExitStack() as stack:
+            try:
+                assigned = await stack.enter_async_context(self.assign())
+            except ComfyUIError:
+                if self.failed is None:
+                    raise
+                before, error = self.failed
+                if not self.collected:
+                    raise error from None
+                self.note_missing(error.message)
+                return self.result(before)
+            await stack.enter_async_context(self.options.memory.shared(assigned.server))
+            try:
+                await self.run_prompts(assigned)
+            except ComfyUIError as error:
+                self.failed = assigned, error
+                if self.can_go_on(assigned.server, error):
+                    return None
+                if not self.collected:
+                    if isinstance(error, StillRunning) and self.parts > 1:
+                        error.message += f" It makes 1 of {self.parts}; the others were not begun."
+                    raise
+                self.note_missing(error.message)
+                if isinstance(error, StillRunning):
+                    self.running = error.job_id
+            return self.result(assigned)
+
+    def can_go_on(self, server: ComfyUIServer, error: ComfyUIError) -> bool:
+        """Whether another round may mend this failure: on another server, or on the same one that only lost the job.
+        What it tells of the server is remembered."""
+        lost = isinstance(error, JobLost) or (isinstance(error, ServerGone) and error.refused)
+        untaken = isinstance(error, ServerError) and error.untaken
+        others = set(self.fleet.endpoints) - self.gone - {server.endpoint}
+        if lost:
+            server.record.lost += 1
+        if lost or untaken:
+            server.record.rest(error.message, silent=isinstance(error, (ServerGone, ServerUnreachable)))
+        if untaken and others:
+            self.gone.add(server.endpoint)
+            return True
+        if not lost or self.ran_again:
+            return False
+        if not others and not isinstance(error, JobLost):
+            return False
+        self.ran_again = True
+        if isinstance(error, ServerGone):
+            self.gone.add(server.endpoint)
+        if not isinstance(error, JobLost) or error.arrived:
+            self.notes.append(f"{server.endpoint.name} lost the job, and it was run again")
+            self.listener.status("connecting", "ComfyUI lost the job; it is run again")
+        return True
+
+    def note_missing(self, reason: str) -> None:
+        """Note that not all were made, and why."""
+        self.notes.append(f"only {len(self.collected)} of {self.parts} were made: {reason}")
+
+    def result(self, assigned: Assignment) -> RunResult:
+        """All that was made as the result of the call, with what was chosen in the end."""
+        return RunResult(
+            products=tuple(product for one in self.collected for product in one.products),
+            seed=assigned.plan.seed,
+            model=assigned.plan.model,
+            workflow=assigned.choice.workflow.name,
+            seconds=time.monotonic() - self.begun,
+            notes=tuple(dict.fromkeys(self.notes)),
+            texts=tuple(text for one in self.collected for text in one.texts),
+            running=self.running,
+        )
+
+    # Choosing a server, and everything that has to be right before a prompt is posted there.
+
+    @contextlib.asynccontextmanager
+    async def assign(self) -> AsyncIterator[Assignment]:
+        """The server that will be done soonest of those that have what the request needs, with the files in place and
+        the prompts bound. None of those that are `gone`.
+
+        Where one server has the model or workflow of a valve and another has not, the one that has it is taken. Raises
+        as `Fleet.in_order` does, and what the first server said where none can do it.
+        """
+        request = self.request
+        order = await self.fleet.in_order(str(request.workflow.value) if request.workflow else "", self.gone)
+        tries = [(endpoint, request) for endpoint in order]
+        insisting = request.insisting()
+        if len(order) > 1 and insisting != request:
+            tries = [*((endpoint, insisting) for endpoint in order), *tries]
+        errors: list[ComfyUIError] = []
+        async with contextlib.AsyncExitStack() as stack:
+            for endpoint, asked in tries:
+                server = await stack.enter_async_context(open_server(endpoint))
+                coming = stack.enter_context(contextlib.ExitStack())
+                coming.enter_context(server.record.expecting())
+                try:
+                    choice, plan = await self.bind(server, asked)
+                except (ServerError, WorkflowRefused, UnknownWorkflow) as error:
+                    coming.close()
+                    errors.append(error)
+                    if isinstance(error, (ServerUnreachable, ServerGone)):
+                        server.record.rest(error.message, silent=True)
+                    if len(order) == 1:
+                        raise
+                else:
+                    yield Assignment(server, choice, plan, coming.close)
+                    return
+        refusals = [error for error in errors if not isinstance(error, ServerError)]
+        if refusals:
+            raise refusals[0]
+        raise self.fleet.none_answers([error for error in errors if isinstance(error, ServerError)])
+
+    async def bind(self, server: ComfyUIServer, request: Request) -> tuple[FittedWorkflow, BoundPrompts]:
+        """The request bound for one server, with its files there. These are sent last: not before everything else
+        about the call is known to be right."""
+        choice = await choose(server, request, self.options.catalogue)
+        choice = await freshen(server, choice, request)
+        choice, files = await place_files(server, choice, request)
+        if choice.saved:
+            request = request.against_author()
+        limits = self.fleet.limits
+        plan = await asyncio.to_thread(prepare, choice, request, limits, self.random_seed, self.moment)
+        if files:
+            self.listener.status("uploading", "Sending the files to ComfyUI")
+            plan = await _with_uploads(server, plan, files)
+        return choice, plan
+
+    # Running the prompts and fetching what they made.
+
+    async def run_prompts(self, assigned: Assignment) -> None:
         """Run the prompts that are left on the server that was chosen for them, one after the other. Raises as `follow`
         and `collect` do; what was made before stays."""
-        server, plan = assigned.server, assigned.plan
+        plan = assigned.plan
         self.begun = self.begun or time.monotonic()
         self.notes += plan.notes
         if self.collected and len(plan.workflows) != self.parts:
@@ -271,51 +293,58 @@ class RunProgress:
             return
         self.parts = len(plan.workflows)
         for index in range(len(self.collected), self.parts):
-            graph = plan.workflows[index].graph
-            part = f"{index + 1} of {self.parts} · " if self.parts > 1 else ""
-            wait = max(fleet.limits.wait_seconds - (time.monotonic() - self.begun), 0.0)
+            wait = max(self.fleet.limits.wait_seconds - (time.monotonic() - self.begun), 0.0)
             if self.collected and not wait:
                 self.note_missing("the longest wait is over; the others were not begun")
                 return
-            seed = None if plan.seed is None else plan.seed + index
-            name, stem = assigned.choice.workflow.name, file_stem(self.name, seed)
-            about = {"workflow": name, "model": plan.model, "seed": seed, "name": stem}
-            job, dropped = await follow(
-                server,
-                fleet,
-                graph,
-                listener,
-                part=part,
-                wait=wait,
-                previews=options.previews,
-                about=about,
-                posted=assigned.posted,
-            )
-            listener.status("saving", f"{part}Saving")
-            try:
-                collected = await collect(server, job, graph, options.format, fleet.timing)
-            except BaseException as error:
-                JOBS.leave(job.prompt_id)
-                if not isinstance(error, ServerGone):
-                    raise
-                job_id = fleet.owner.job_id(server.endpoint, job.prompt_id)
+            await self.run_prompt(assigned, index, wait)
+
+    async def run_prompt(self, assigned: Assignment, index: int, wait: float) -> None:
+        """Run one of the prompts, for at most `wait` seconds, and fetch what it made."""
+        server, plan = assigned.server, assigned.plan
+        graph = plan.workflows[index].graph
+        part = f"{index + 1} of {self.parts} · " if self.parts > 1 else ""
+        seed = None if plan.seed is None else plan.seed + index
+        job, dropped = await follow(
+            server,
+            self.fleet,
+            graph,
+            self.listener,
+            wait=wait,
+            part=part,
+            previews=self.options.previews,
+            about={
+                "workflow": assigned.choice.workflow.name,
+                "model": plan.model,
+                "seed": seed,
+                "name": file_stem(self.request.called, seed),
+            },
+            posted=assigned.posted,
+        )
+        self.listener.status("saving", f"{part}Saving")
+        try:
+            collected = await collect(server, job, graph, self.options.format, self.fleet.timing)
+        except BaseException as error:
+            JOBS.leave(job.prompt_id)
+            if isinstance(error, ServerGone):
+                job_id = self.fleet.owner.job_id(server.endpoint, job.prompt_id)
                 error.add_note(f"When ComfyUI is back, check_job may bring them: job_id {job_id}.")
-                raise
-            cached = (CACHED_NOTE,) if job.cached >= set(graph) else ()
-            self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes, *cached]
-            self.collected.append(collected)
+            raise
+        self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes]
+        if job.cached >= set(graph):
+            self.notes.append(CACHED_NOTE)
+        self.collected.append(collected)
 
-    def note_missing(self, reason: str) -> None:
-        """Note that not all were made, and why."""
-        self.notes.append(f"only {len(self.collected)} of {self.parts} were made: {reason}")
 
-    def made(self, assigned: Assignment) -> RunResult:
-        """All of it as the result of the call, with what was chosen in the end."""
-        plan, name = assigned.plan, assigned.choice.workflow.name
-        products = tuple(product for one in self.collected for product in one.products)
-        texts = tuple(text for one in self.collected for text in one.texts)
-        seconds, notes = time.monotonic() - self.begun, tuple(dict.fromkeys(self.notes))
-        return RunResult(products, plan.seed, plan.model, name, seconds, notes, texts, self.running)
+async def _with_uploads(server: ComfyUIServer, plan: BoundPrompts, files: Sequence[InputFile]) -> BoundPrompts:
+    """Send the files to the server; the prompts then name them as the server does, which may have chosen other
+    names."""
+    names = await gather(PARALLEL_FILES, [functools.partial(server.upload, file) for file in files])
+    renamed = {file.stored_name: name for file, name in zip(files, names, strict=True) if file.stored_name != name}
+    if not renamed:
+        return plan
+    workflows = [replace(one, graph=with_files_named(one.graph, renamed)) for one in plan.workflows]
+    return replace(plan, workflows=tuple(workflows))
 
 
 @dataclass(frozen=True)
@@ -336,26 +365,28 @@ async def collect(
     Raises `NothingMade`, `PictureMissed` when only the websocket could have brought it, and `ServerGone` when the
     server stays away.
     """
-    order = {node_id: index for index, node_id in enumerate(graph)}
-    found = sorted(job.outputs, key=lambda output: order.get(output.node_id, len(order)))
-    saved = [output for output in found if output.type == "output"]
-    places = {replace(output, node_id=""): output for output in saved or (() if job.sent else found)}
-    taken = list(places.values())  # several nodes may tell of one file
-    texts = tuple(dict.fromkeys(output.text for output in found if output.type == "text"))
+    places = {node_id: place for place, node_id in enumerate(graph)}
+    outputs = sorted(job.outputs, key=lambda output: places.get(output.node_id, len(places)))
+    texts = tuple(dict.fromkeys(output.text for output in outputs if output.type == "text"))
+    fetched = [output for output in outputs if output.type == "output"]
+    if not fetched and not job.sent:
+        fetched = outputs
+    distinct = {replace(output, node_id=""): output for output in fetched}  # several nodes may tell of one file
 
-    async def bring(output: Output) -> tuple[OutputFile, tuple[str, ...]]:
+    async def delivered(output: Output) -> tuple[OutputFile, tuple[str, ...]]:
         if output.type == "text":
             return text_product(output.text), ()
         data = await fetch(server, output, timing)
         return await asyncio.to_thread(deliver, data, output.filename, wanted)
 
-    brought = await gather(PARALLEL_FILES, [functools.partial(bring, output) for output in taken])
-    brought += [await asyncio.to_thread(deliver, sent.data, "", wanted) for sent in job.sent]
-    if brought:
-        notes = dict.fromkeys(note for _, notes in brought for note in notes)
-        return Collected(
-            tuple(replace(one, prompt_id=job.prompt_id, of=len(brought)) for one, _ in brought), texts, tuple(notes)
-        )
+    products, notes = list[OutputFile](), list[str]()
+    delivery = await gather(PARALLEL_FILES, [functools.partial(delivered, output) for output in distinct.values()])
+    delivery += [await asyncio.to_thread(deliver, sent.data, "", wanted) for sent in job.sent]
+    for product, its_notes in delivery:
+        products.append(replace(product, prompt_id=job.prompt_id, of=len(delivery)))
+        notes += its_notes
+    if products:
+        return Collected(tuple(products), texts, tuple(dict.fromkeys(notes)))
     if any(node["class_type"] == "SaveImageWebsocket" for node in graph.values()):
         raise PictureMissed("The picture was sent over the websocket while the connection was down, and is gone.")
     raise NothingMade("The run ended well, but saved nothing.")
@@ -365,7 +396,7 @@ async def fetch(server: ComfyUIServer, output: Output, timing: Timing) -> bytes:
     """A file's bytes, asked for again and again while the server does not answer: the file has outlived its run, and
     outlives a restart. Raises `ServerGone` after `timing.gone` seconds of that, and as `ComfyUIServer.view` does."""
     pause = timing.settle
-    failed_at = refused_at = math.inf  # when it began to fail, and when to find no connection
+    failed_since = refused_since = math.inf  # when it began to fail, and when to find no connection
     while True:
         try:
             data = await server.view(output)
@@ -373,8 +404,10 @@ async def fetch(server: ComfyUIServer, output: Output, timing: Timing) -> bytes:
             return data
         except ServerUnreachable as error:
             now = time.monotonic()
-            failed_at, refused_at = min(failed_at, now), min(refused_at, now) if error.refused else math.inf
-            if now - (refused_at if error.refused else failed_at) >= timing.gone:
+            failed_since = min(failed_since, now)
+            refused_since = min(refused_since, now) if error.refused else math.inf
+            since = refused_since if error.refused else failed_since
+            if now - since >= timing.gone:
                 raise ServerGone(
                     f"ComfyUI stopped answering before its files were fetched. {error.message}",
                     f'"{output.filename}" is in ComfyUI\'s output folder.',
