@@ -9511,7 +9511,7 @@ MARK = "comfyui_tool"  # the key in `extra_data` under which our prompts carry t
 @dataclass(frozen=True)
 class Owner:
     """Whose jobs they are. The mark of a prompt is a keyed digest of the user and the prompt id: it says nothing to
-    others, and copied to another prompt it fits no more."""
+    others, and copied to another prompt it no longer fits."""
 
     user: str = ""
     key: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
@@ -9539,15 +9539,17 @@ class Owner:
 
 def mark_of(prompt: Prompt) -> Mapping[str, Any]:
     """What a prompt's mark says, with all its keys; empty for a prompt that is not ours."""
-    held = prompt.extra_data.get(MARK)
-    return held if isinstance(held, Mapping) else {}
+    mark = prompt.extra_data.get(MARK)
+    return mark if isinstance(mark, Mapping) else {}
 
 
 def marked_time(prompt: Prompt, what: str) -> float:
     """A time in a prompt's mark, in seconds since 1970: when it was posted ("at"), or when its call stops waiting for
     it ("until"). 0 where the mark does not tell."""
     at = mark_of(prompt).get(what)
-    return float(at) if isinstance(at, (int, float)) and abs(at) < 1e12 else 0.0
+    if isinstance(at, (int, float)) and abs(at) < 1e12:
+        return float(at)
+    return 0.0
 
 
 # What this process remembers of jobs.
@@ -11810,7 +11812,7 @@ PROMPT_ID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
     """The user's job with this id (`Owner.job_id`), on whichever server knows it.
 
-    Raises `BadArgument` for what is no id, `UnknownJob` where no server knows it or it is somebody else's, and
+    Raises `BadArgument` for what is not an id, `UnknownJob` where no server knows it or it is somebody else's, and
     `ServerUnreachable` where one that does not answer may know it.
     """
     prompt_id, _, signature = job_id.strip().lower().partition(".")
@@ -11822,15 +11824,18 @@ async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
     async def ask(server: ComfyUIServer) -> Prompt | None:
         return await server.find(prompt_id)
 
-    found, silent = await _ask_all(fleet, ask)
+    answers, silent = await _ask_all(fleet, ask)
     signed = hmac.compare_digest(signature.encode(errors="replace"), fleet.owner.mark(prompt_id)[:16].encode())
-    for endpoint, prompt in found:
-        if prompt and (signed if endpoint.cloud else fleet.owner.owns(prompt)):
+    for endpoint, prompt in answers:
+        if prompt is None:
+            continue
+        is_theirs = signed if endpoint.cloud else fleet.owner.owns(prompt)
+        if is_theirs:
             return endpoint, prompt
     if silent:
+        do_not = "do not" if len(silent) > 1 else "does not"
         raise ServerUnreachable(
-            f"No server that answers knows this job, and {quoted(silent)} {'do' if len(silent) > 1 else 'does'} not.",
-            "Try again later.",
+            f"No server that answers knows this job, and {quoted(silent)} {do_not}.", "Try again later."
         )
     raise UnknownJob("No ComfyUI server knows such a job of this user.")
 
@@ -11842,8 +11847,8 @@ async def own_jobs(fleet: Fleet) -> tuple[list[tuple[Endpoint, Prompt]], list[st
     async def ask(server: ComfyUIServer) -> list[Prompt]:
         return [prompt for prompt in await server.recent() if fleet.owner.owns(prompt)]
 
-    found, silent = await _ask_all(fleet, ask)
-    jobs = [(endpoint, prompt) for endpoint, prompts in found for prompt in prompts]
+    answers, silent = await _ask_all(fleet, ask)
+    jobs = [(endpoint, prompt) for endpoint, prompts in answers for prompt in prompts]
     return sorted(jobs, key=lambda job: marked_time(job[1], "at")), silent
 
 
@@ -11851,18 +11856,18 @@ async def _ask_all(
     fleet: Fleet, ask: Callable[[ComfyUIServer], Awaitable[T]]
 ) -> tuple[list[tuple[Endpoint, T]], list[str]]:
     """What each server answers, and the names of those that do not within the time of a look-up."""
-    found: list[tuple[Endpoint, T]] = []
+    answers: list[tuple[Endpoint, T]] = []
     silent: list[str] = []
 
-    async def one(endpoint: Endpoint) -> None:
+    async def ask_one(endpoint: Endpoint) -> None:
         try:
             async with asyncio.timeout(LOOK_UP_SECONDS), open_server(endpoint) as server:
-                found.append((endpoint, await ask(server)))
+                answers.append((endpoint, await ask(server)))
         except (ServerError, TimeoutError):
             silent.append(endpoint.name)
 
-    await gather(len(fleet.known), [functools.partial(one, endpoint) for endpoint in fleet.known])
-    return found, silent
+    await gather(len(fleet.known), [functools.partial(ask_one, endpoint) for endpoint in fleet.known])
+    return answers, silent
 
 
 async def bring(
@@ -11883,7 +11888,7 @@ async def bring(
     job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
     if JOBS.attended(prompt.prompt_id):
         raise StillRunning("Another call is following this job and brings it.", job_id)
-    graph, about = prompt.graph, mark_of(prompt)
+    graph = prompt.graph
     job = replace(Job.posted(prompt.prompt_id, graph), complete=False, away=True)
     job = advance(job, prompt.state, time.monotonic())
     on_preview = listener.preview if previews else ignore_preview
@@ -11899,10 +11904,17 @@ async def bring(
     except BaseException:
         JOBS.leave(prompt.prompt_id)
         raise
-    seed = about.get("seed") if isinstance(about.get("seed"), int) else None
-    model, workflow = (str(about.get(name) or "") for name in ("model", "workflow"))
-    notes = (*collected.notes, *missed_pictures(job, graph))
-    return RunResult(collected.products, seed, model, workflow, 0.0, notes, collected.texts)
+    about = mark_of(prompt)
+    seed = about.get("seed")
+    return RunResult(
+        products=collected.products,
+        seed=seed if isinstance(seed, int) else None,
+        model=str(about.get("model") or ""),
+        workflow=str(about.get("workflow") or ""),
+        seconds=0.0,
+        notes=(*collected.notes, *missed_pictures(job, graph)),
+        texts=collected.texts,
+    )
 
 
 def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]:
@@ -11912,13 +11924,18 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
 
     The states are "running", "waiting, 2 ahead", "failed", and "done, its own call is bringing it".
     """
-    about = mark_of(prompt)
-    line = {"job_id": fleet.owner.job_id(endpoint, prompt.prompt_id), "state": "running"}
+    state = "running"
     if isinstance(prompt.state, Waiting):
-        line["state"] = f"waiting, {prompt.state.ahead} ahead"
-    if isinstance(prompt.state, Recorded):
-        line["state"] = "done, its own call is bringing it" if prompt.state.success else "failed"
-    line |= {"workflow": shortened(about.get("workflow") or ""), "name": shortened(about.get("name") or "")}
+        state = f"waiting, {prompt.state.ahead} ahead"
+    elif isinstance(prompt.state, Recorded):
+        state = "done, its own call is bringing it" if prompt.state.success else "failed"
+    about = mark_of(prompt)
+    line = {
+        "job_id": fleet.owner.job_id(endpoint, prompt.prompt_id),
+        "state": state,
+        "workflow": shortened(about.get("workflow") or ""),
+        "name": shortened(about.get("name") or ""),
+    }
     return {key: value for key, value in line.items() if value}
 
 

@@ -34,7 +34,7 @@ MARK = "comfyui_tool"  # the key in `extra_data` under which our prompts carry t
 @dataclass(frozen=True)
 class Owner:
     """Whose jobs they are. The mark of a prompt is a keyed digest of the user and the prompt id: it says nothing to
-    others, and copied to another prompt it fits no more."""
+    others, and copied to another prompt it no longer fits."""
 
     user: str = ""
     key: bytes = field(default_factory=lambda: secrets.token_bytes(16), repr=False)
@@ -62,15 +62,17 @@ class Owner:
 
 def mark_of(prompt: Prompt) -> Mapping[str, Any]:
     """What a prompt's mark says, with all its keys; empty for a prompt that is not ours."""
-    held = prompt.extra_data.get(MARK)
-    return held if isinstance(held, Mapping) else {}
+    mark = prompt.extra_data.get(MARK)
+    return mark if isinstance(mark, Mapping) else {}
 
 
 def marked_time(prompt: Prompt, what: str) -> float:
     """A time in a prompt's mark, in seconds since 1970: when it was posted ("at"), or when its call stops waiting for
     it ("until"). 0 where the mark does not tell."""
     at = mark_of(prompt).get(what)
-    return float(at) if isinstance(at, (int, float)) and abs(at) < 1e12 else 0.0
+    if isinstance(at, (int, float)) and abs(at) < 1e12:
+        return float(at)
+    return 0.0
 
 
 # What this process remembers of jobs.
