@@ -127,6 +127,10 @@ class _Binding:
     def _spec(self, name: str) -> InputSpec:
         return self._workflow.spec(name, self._choice.definitions)
 
+    @property
+    def _has_sides(self) -> bool:
+        return all(side in self._workflow.parameters for side in SIDES)
+
     def _fit(self, wanted: Argument, spec: InputSpec) -> Any:
         """The value as the input takes it, with a note where it had to be changed."""
         value, note = fit_value(wanted, spec)
@@ -159,7 +163,7 @@ class _Binding:
         """The width and height of an enlarged picture, exactly so many times its own: as `scale` says, or twice where
         an upscale workflow is told nothing else. Empty when the size is asked for otherwise. Raises `LimitExceeded`."""
         request, picture = self._request, self._choice.picture
-        if not self._workflow.parameters.keys() >= set(SIDES):
+        if not self._has_sides:
             picture = None
         enlarges = self._choice.task == "upscale" and picture is not None and not request.size
         if request.scale is None and not enlarges:
@@ -231,7 +235,7 @@ class _Binding:
         Raises `LimitExceeded` for more pixels than allowed, but only where just so many were asked for.
         """
         choice, workflow, wanted = self._choice, self._workflow, self._request.size
-        if not workflow.parameters.keys() >= set(SIDES):
+        if not self._has_sides:
             if wanted:
                 self.notes.append(f'the workflow "{workflow.name}" has no size of its own; size was left out')
             return {}
@@ -418,19 +422,14 @@ class _Binding:
         wanted, definitions = self._request.loras, self._choice.definitions
         if wanted is None:
             return []
-        value = wanted.value
-        texts = value.split(",") if isinstance(value, str) else value
-        if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-            raise BadArgument(f"{wanted.name} is {shortened(value)}.", 'Give names such as ["name", "other:0.8"].')
+        texts = _lora_texts(wanted)
         loader = next((definitions[name] for name in LORA_LOADERS if name in definitions), None)
         if loader is None:
             raise NodeNotInstalled('This ComfyUI has no node "LoraLoader".')
         choices, strength = loader.inputs["lora_name"].names, loader.inputs["strength_model"]
         loras = []
         for text in texts:
-            if not is_given("loras", text.strip()):
-                continue
-            name, asked = parse_lora(text.strip())
+            name, asked = parse_lora(text)
             file = find_name(name, choices)
             if file is None:
                 raise _no_such_lora(wanted, name, choices)
@@ -438,6 +437,16 @@ class _Binding:
             self._note(note)
             loras.append(Lora(file, fitted))
         return loras
+
+
+def _lora_texts(wanted: Argument) -> list[str]:
+    """What is asked for, one LoRA a text: ["name", "other:0.8"]. Raises `BadArgument`."""
+    value = wanted.value
+    texts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
+        raise BadArgument(f"{wanted.name} is {shortened(value)}.", 'Give names such as ["name", "other:0.8"].')
+    stripped = [text.strip() for text in texts]
+    return [text for text in stripped if is_given("loras", text)]
 
 
 def _no_such_lora(wanted: Argument, name: str, choices: Sequence[str]) -> ModelNotInstalled:
@@ -486,14 +495,15 @@ def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes
         takes = {_last_part(name) for name in node["inputs"]}
         numbers = _numbers_in(graph, node)
         asked: list[tuple[str, float, float]] = [("steps", numbers.get("steps", 0), limits.steps)]
-        if {"width", "height"} <= numbers.keys() and MAKES_PIXELS & takes:
+        if MAKES_PIXELS & takes and "width" in numbers and "height" in numbers:
             width, height = numbers["width"], numbers["height"]
             megapixels = (width or height) * (height or width) / 1e6  # 0 is for "in proportion"
             first_megapixels = first_megapixels or megapixels
             asked.append(("width x height in megapixels", round(megapixels, 2), limits.megapixels))
         counts_pictures = PICTURE_MAKER & takes or node["class_type"].startswith("Repeat")
         if counts_pictures and not only_films:
-            asked += [(name, numbers.get(name, 1), limits.count) for name in ("batch_size", "amount")]
+            asked.append(("batch_size", numbers.get("batch_size", 1), limits.count))
+            asked.append(("amount", numbers.get("amount", 1), limits.count))
         if Target(node_id, "megapixels") in touched:
             asked.append(("megapixels", numbers.get("megapixels", 0), limits.megapixels))
         if Target(node_id, "scale_by") in touched:
