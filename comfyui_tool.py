@@ -9709,7 +9709,8 @@ class Job:
     @classmethod
     def posted(cls, prompt_id: str, graph: Graph) -> "Job":
         """The job of a prompt that was just posted."""
-        return cls(prompt_id, {node_id: _weight(node.get("inputs") or {}) for node_id, node in graph.items()})
+        weights = {node_id: _weight(node.get("inputs") or {}) for node_id, node in graph.items()}
+        return cls(prompt_id, weights)
 
     @property
     def good(self) -> bool:
@@ -10062,16 +10063,20 @@ class Fleet:
         endpoints = [endpoint for endpoint in self.endpoints if endpoint not in gone]
         if len(self.endpoints) == 1 and not self.limits.jobs and not self.limits.queue:
             return endpoints
-        snapshots = await self.survey()
-        answering = [snapshot for snapshot in snapshots if not snapshot.error]
-        errors = {snapshot.endpoint: snapshot.error for snapshot in snapshots if snapshot.error}
-        able = [one for one in answering if one.endpoint in endpoints and not one.record.resting]
-        usable = [endpoint for endpoint in endpoints if endpoint not in errors]
-        if not usable:
-            raise self.none_answers(list(errors.values()))
-        resting = [endpoint for endpoint in usable if endpoint not in {snapshot.endpoint for snapshot in able}]
+        snapshots = {snapshot.endpoint: snapshot for snapshot in await self.survey()}
+        able, resting = list[QueueSnapshot](), list[Endpoint]()
+        for endpoint in endpoints:
+            snapshot = snapshots.get(endpoint)  # None of one that rests and was not asked
+            if snapshot and snapshot.error:
+                continue
+            if snapshot and not snapshot.record.resting:
+                able.append(snapshot)
+            else:
+                resting.append(endpoint)
+        if not able and not resting:
+            raise self.none_answers([snapshot.error for snapshot in snapshots.values() if snapshot.error])
         if self.limits.jobs:
-            able = self._with_room(answering, able)
+            able = self._with_room([one for one in snapshots.values() if not one.error], able)
         usual = self._usual_pace(able)
         joined = self._short_enough(able, usual)
         joined.sort(key=lambda one: one.seconds_until_done(workflow, usual))  # a tie keeps the administrator's order
@@ -10086,7 +10091,8 @@ class Fleet:
         """
         records = {endpoint: Pool.here().server(endpoint).record for endpoint in self.known}
         wanted = self.known if self.limits.jobs else self.endpoints
-        asked = [one for one in wanted if one == also or not (records[one].resting and records[one].silent)]
+        silent = {endpoint for endpoint, record in records.items() if record.resting and record.silent}
+        asked = [endpoint for endpoint in wanted if endpoint == also or endpoint not in silent]
         if not set(asked) & set(self.endpoints):
             asked = [*self.endpoints, *asked]
         since = time.monotonic()
@@ -10744,10 +10750,11 @@ def _too_many_files(
 ) -> BadArgument:
     taken = sum(item.kind == kind for item in inputs)
     given = sum(_kind(file) == kind for file in files)
-    takes = f"{taken or 'no'} {kind}" if taken == 1 else f"{taken or 'no'} {kind}s"
+    kinds = kind if taken == 1 else f"{kind}s"
     were = "was" if given == 1 else "were"
     return BadArgument(
-        f'The workflow "{workflow}" takes {takes}, and {given} {were} given.', "describe_workflow tells what it takes."
+        f'The workflow "{workflow}" takes {taken or "no"} {kinds}, and {given} {were} given.',
+        "describe_workflow tells what it takes.",
     )
 
 
@@ -11015,7 +11022,8 @@ class _Binding:
         if sides:  # the other one follows
             ((side, length),) = sides.items()
             scale = length / getattr(picture, side)
-            return {"width": max(round(picture.width * scale), 1), "height": max(round(picture.height * scale), 1)}
+            width, height = round(picture.width * scale), round(picture.height * scale)
+            return {"width": max(width, 1), "height": max(height, 1)}
         scale = self._scale()
         size = Size(round(picture.width * scale), round(picture.height * scale))
         self._check_scaled(picture, size)
@@ -11251,8 +11259,8 @@ class _Binding:
         """The lowest seed that the workflow takes, and how many there are."""
         spec = self._spec("seed")
         low = max(int(spec.minimum or 0), 0)
-        high = MAX_SEED if spec.maximum is None else spec.maximum
-        return low, max(int(min(high, 2**64 - 1)) - low + 1, 1)
+        high = MAX_SEED if spec.maximum is None else int(min(spec.maximum, 2**64 - 1))
+        return low, max(high - low + 1, 1)
 
     def loras(self) -> list[Lora]:
         """LoRAs given as "name" or "name:0.8", several in a list or behind commas, as files that are installed.
@@ -11501,7 +11509,7 @@ async def make(
     progress = RunProgress(request, await fleet.found(), listener, options)
     result = None
     while result is None:
-        result = await progress.round()
+        result = await progress.run_round()
     return result
 
 
@@ -11536,7 +11544,7 @@ class RunProgress:
         self.ran_again = False  # whether a lost job was posted once more
         self.failed: tuple[Assignment, ComfyUIError] | None = None  # why another server is needed
 
-    async def round(self) -> RunResult | None:
+    async def run_round(self) -> RunResult | None:
         """Run what is left of the call on the server that will be done soonest. None where that failed in a way that
         the next round may mend."""
         async with contextlib.AsyncExitStack() as stack:
@@ -11555,7 +11563,7 @@ class RunProgress:
                 await self.run_prompts(assigned)
             except ComfyUIError as error:
                 self.failed = assigned, error
-                if self.can_go_on(assigned.server, error):
+                if self.prepare_next_round(assigned.server, error):
                     return None
                 if not self.collected:
                     if isinstance(error, StillRunning) and self.parts > 1:
@@ -11566,9 +11574,9 @@ class RunProgress:
                     self.running = error.job_id
             return self.result(assigned)
 
-    def can_go_on(self, server: ComfyUIServer, error: ComfyUIError) -> bool:
-        """Whether another round may mend this failure: on another server, or on the same one that only lost the job.
-        What it tells of the server is remembered."""
+    def prepare_next_round(self, server: ComfyUIServer, error: ComfyUIError) -> bool:
+        """Note what a failure says of its server. Returns whether another round may mend it: on another server, or on
+        the same one where that only lost the job."""
         lost = isinstance(error, JobLost) or (isinstance(error, ServerGone) and error.refused)
         untaken = isinstance(error, ServerError) and error.untaken
         others = set(self.fleet.endpoints) - self.gone - {server.endpoint}

@@ -1,5 +1,5 @@
 """Fair use: how many jobs a user has at once, and how long a queue is joined. Both are read from the servers, so that
-all workers keep to one limit, also when they post at the same moment."""
+all workers keep to one limit; on one server also when they post at the same moment."""
 
 import asyncio
 import contextlib

@@ -148,16 +148,20 @@ class Fleet:
         endpoints = [endpoint for endpoint in self.endpoints if endpoint not in gone]
         if len(self.endpoints) == 1 and not self.limits.jobs and not self.limits.queue:
             return endpoints
-        snapshots = await self.survey()
-        answering = [snapshot for snapshot in snapshots if not snapshot.error]
-        errors = {snapshot.endpoint: snapshot.error for snapshot in snapshots if snapshot.error}
-        able = [one for one in answering if one.endpoint in endpoints and not one.record.resting]
-        usable = [endpoint for endpoint in endpoints if endpoint not in errors]
-        if not usable:
-            raise self.none_answers(list(errors.values()))
-        resting = [endpoint for endpoint in usable if endpoint not in {snapshot.endpoint for snapshot in able}]
+        snapshots = {snapshot.endpoint: snapshot for snapshot in await self.survey()}
+        able, resting = list[QueueSnapshot](), list[Endpoint]()
+        for endpoint in endpoints:
+            snapshot = snapshots.get(endpoint)  # None of one that rests and was not asked
+            if snapshot and snapshot.error:
+                continue
+            if snapshot and not snapshot.record.resting:
+                able.append(snapshot)
+            else:
+                resting.append(endpoint)
+        if not able and not resting:
+            raise self.none_answers([snapshot.error for snapshot in snapshots.values() if snapshot.error])
         if self.limits.jobs:
-            able = self._with_room(answering, able)
+            able = self._with_room([one for one in snapshots.values() if not one.error], able)
         usual = self._usual_pace(able)
         joined = self._short_enough(able, usual)
         joined.sort(key=lambda one: one.seconds_until_done(workflow, usual))  # a tie keeps the administrator's order
@@ -172,7 +176,8 @@ class Fleet:
         """
         records = {endpoint: Pool.here().server(endpoint).record for endpoint in self.known}
         wanted = self.known if self.limits.jobs else self.endpoints
-        asked = [one for one in wanted if one == also or not (records[one].resting and records[one].silent)]
+        silent = {endpoint for endpoint, record in records.items() if record.resting and record.silent}
+        asked = [endpoint for endpoint in wanted if endpoint == also or endpoint not in silent]
         if not set(asked) & set(self.endpoints):
             asked = [*self.endpoints, *asked]
         since = time.monotonic()

@@ -146,10 +146,11 @@ def _too_many_files(
 ) -> BadArgument:
     taken = sum(item.kind == kind for item in inputs)
     given = sum(_kind(file) == kind for file in files)
-    takes = f"{taken or 'no'} {kind}" if taken == 1 else f"{taken or 'no'} {kind}s"
+    kinds = kind if taken == 1 else f"{kind}s"
     were = "was" if given == 1 else "were"
     return BadArgument(
-        f'The workflow "{workflow}" takes {takes}, and {given} {were} given.', "describe_workflow tells what it takes."
+        f'The workflow "{workflow}" takes {taken or "no"} {kinds}, and {given} {were} given.',
+        "describe_workflow tells what it takes.",
     )
 
 

@@ -84,7 +84,8 @@ class Job:
     @classmethod
     def posted(cls, prompt_id: str, graph: Graph) -> "Job":
         """The job of a prompt that was just posted."""
-        return cls(prompt_id, {node_id: _weight(node.get("inputs") or {}) for node_id, node in graph.items()})
+        weights = {node_id: _weight(node.get("inputs") or {}) for node_id, node in graph.items()}
+        return cls(prompt_id, weights)
 
     @property
     def good(self) -> bool:

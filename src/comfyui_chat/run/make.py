@@ -119,7 +119,7 @@ async def make(
     progress = RunProgress(request, await fleet.found(), listener, options)
     result = None
     while result is None:
-        result = await progress.round()
+        result = await progress.run_round()
     return result
 
 
@@ -154,7 +154,7 @@ class RunProgress:
         self.ran_again = False  # whether a lost job was posted once more
         self.failed: tuple[Assignment, ComfyUIError] | None = None  # why another server is needed
 
-    async def round(self) -> RunResult | None:
+    async def run_round(self) -> RunResult | None:
         """Run what is left of the call on the server that will be done soonest. None where that failed in a way that
         the next round may mend."""
         async with contextlib.AsyncExitStack() as stack:
@@ -173,7 +173,7 @@ class RunProgress:
                 await self.run_prompts(assigned)
             except ComfyUIError as error:
                 self.failed = assigned, error
-                if self.can_go_on(assigned.server, error):
+                if self.prepare_next_round(assigned.server, error):
                     return None
                 if not self.collected:
                     if isinstance(error, StillRunning) and self.parts > 1:
@@ -184,9 +184,9 @@ class RunProgress:
                     self.running = error.job_id
             return self.result(assigned)
 
-    def can_go_on(self, server: ComfyUIServer, error: ComfyUIError) -> bool:
-        """Whether another round may mend this failure: on another server, or on the same one that only lost the job.
-        What it tells of the server is remembered."""
+    def prepare_next_round(self, server: ComfyUIServer, error: ComfyUIError) -> bool:
+        """Note what a failure says of its server. Returns whether another round may mend it: on another server, or on
+        the same one where that only lost the job."""
         lost = isinstance(error, JobLost) or (isinstance(error, ServerGone) and error.refused)
         untaken = isinstance(error, ServerError) and error.untaken
         others = set(self.fleet.endpoints) - self.gone - {server.endpoint}

@@ -177,7 +177,8 @@ class _Binding:
         if sides:  # the other one follows
             ((side, length),) = sides.items()
             scale = length / getattr(picture, side)
-            return {"width": max(round(picture.width * scale), 1), "height": max(round(picture.height * scale), 1)}
+            width, height = round(picture.width * scale), round(picture.height * scale)
+            return {"width": max(width, 1), "height": max(height, 1)}
         scale = self._scale()
         size = Size(round(picture.width * scale), round(picture.height * scale))
         self._check_scaled(picture, size)
@@ -413,8 +414,8 @@ class _Binding:
         """The lowest seed that the workflow takes, and how many there are."""
         spec = self._spec("seed")
         low = max(int(spec.minimum or 0), 0)
-        high = MAX_SEED if spec.maximum is None else spec.maximum
-        return low, max(int(min(high, 2**64 - 1)) - low + 1, 1)
+        high = MAX_SEED if spec.maximum is None else int(min(spec.maximum, 2**64 - 1))
+        return low, max(high - low + 1, 1)
 
     def loras(self) -> list[Lora]:
         """LoRAs given as "name" or "name:0.8", several in a list or behind commas, as files that are installed.
