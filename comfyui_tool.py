@@ -29,10 +29,10 @@ required_open_webui_version: 0.9.6
 #   graph/ui_links      Where an input of a saved node gets its value from: links followed back to nodes that are sent.
 #   graph/editor        Workflows as ComfyUI's editor saves them, turned into what its front end would send.
 #   graph/reading       Workflows read from JSON as people paste it, unwrapped and checked.
+#   graph/links         A graph's links by both their ends, each with its types: what feeds what.
 #   graph/search        Follow links upstream to the widget that holds a prompt, a seed, a size or a model.
 #   graph/discovery     Find what can be set in a graph, and in which widgets: prompt, seed, size and so on.
 #   graph/workflow      A workflow as a value that never changes: a graph, and what can be set in it by name.
-#   graph/links         A graph's links by both their ends, each with its type: what feeds what.
 #   graph/loras         Put LoRAs into a graph, right behind the model that its samplers use.
 #   graph/facts         What a graph needs, what it makes, and what it is for.
 #   graph/pruning       Make a graph do with the files that there are: renamed by the server, or never given.
@@ -112,7 +112,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Literal, Protocol, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar, get_args, get_origin
 from urllib.parse import quote, urlsplit
 
 import aiohttp
@@ -2574,6 +2574,277 @@ def _linked_ids(node: Mapping[str, Any]) -> Iterator[str]:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/links.py
+#
+# A graph's links by both their ends, each with its types: what feeds what.
+#
+# In the API format a link stands only where it ends, and without a type. `Wiring.of` reads
+#
+#     {"3": {"class_type": "KSampler", "inputs": {"model": ["4", 0], ...}},
+#      "4": {"class_type": "CheckpointLoaderSimple", ...}}
+#
+# as a `TypedLink` from output 0 of node "4" to the input "model" of node "3", of the type "MODEL": in `into` under "3",
+# and in `out_of` under "4". `before` and `behind` follow such links in either direction, if wanted over those of given
+# types only; `is_output`, `uses_diffusion_model` and `keeps_nothing` tell what a node is. All that reads a graph rests
+# on this: the search for its parameters, LoRAs, facts, pruning and drawings.
+#
+# Types come from the server's definitions: from the output, else from the input. Where both ends take anything, as at
+# reroutes and switches, the type of what comes in is passed on. Where a class is unknown, the name of the input has to
+# do. Graphs come from anybody: what has not the right shape is passed over here, and the server refuses it.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+# Names of classes that run for their own sake, and of classes that sample, for where no definition tells.
+OUTPUT_CLASS = re.compile(
+    r"^(Save|Preview|Display|Show)|VideoCombine|SaveImage|ImageCompare|MaskPreview|^(Checkpoint|CLIP|VAE|Model|Lora)Save$",
+    re.IGNORECASE,
+)
+SAMPLER_CLASS = re.compile(r"sampler|guider|detailer|UltimateSDUpscale", re.IGNORECASE)
+
+# Names of output nodes that only show what comes in, or only pass it on.
+PASSING = re.compile(r"preview|compare|compositor|^(show|display)|CreateBoundingBoxes", re.IGNORECASE)
+
+Origin = tuple[str, int]  # an output of a node in a graph: the node's id, and the number of the output
+
+
+@dataclass(frozen=True, slots=True)
+class TypedLink:
+    """A link of a graph, from output number `slot` of the node `source` to the input `input` of the node `node`.
+
+    `type` is the one type that it carries ("MODEL", "IMAGE"), or "" where nothing tells it: where both its ends take
+    anything, it is passed on from the links before. `declared` are the types that its ends allow: ("IMAGE", "MASK") for
+    an output "IMAGE,MASK", and ("",) where nothing tells.
+    """
+
+    source: str
+    slot: int
+    node: str
+    input: str
+    type: str
+    declared: tuple[str, ...]
+
+    @property
+    def origin(self) -> Origin:
+        """The output that it comes from."""
+        return self.source, self.slot
+
+    @property
+    def is_strange(self) -> bool:
+        """Whether none of its declared types is one of ComfyUI's common ones, so that it may carry anything."""
+        return KNOWN_TYPES.isdisjoint(self.declared)
+
+    def may_carry(self, *types: str) -> bool:
+        """Whether it is declared as one of these types, or may carry them since it is strange."""
+        return self.is_strange or self.surely_carries(*types)
+
+    def surely_carries(self, *types: str) -> bool:
+        """Whether it is declared as one of these types."""
+        return not set(types).isdisjoint(self.declared)
+
+
+@dataclass(frozen=True)
+class Wiring:
+    """The nodes of a graph, and its links by both their ends: `into` has those that end at a node, `out_of` those that
+    start there, each under the node's id."""
+
+    nodes: Mapping[str, Mapping[str, Any]]
+    definitions: Definitions
+    into: Mapping[str, Sequence[TypedLink]]
+    out_of: Mapping[str, Sequence[TypedLink]]
+
+    @classmethod
+    def of(cls, graph: Graph, definitions: Definitions) -> Self:
+        """Read the links of a graph, without those from nodes that do not exist."""
+        nodes = graph_nodes(graph)
+        into: dict[str, list[TypedLink]] = {node_id: [] for node_id in nodes}
+        out_of: dict[str, list[TypedLink]] = {node_id: [] for node_id in nodes}
+        for link in typed_links(nodes, definitions):
+            into[link.node].append(link)
+            out_of[link.source].append(link)
+        return cls(nodes, definitions, into, out_of)
+
+    # A node and its links.
+
+    def class_type(self, node_id: str) -> str:
+        """A node's class."""
+        return str(self.nodes[node_id]["class_type"])
+
+    def definition(self, node_id: str) -> NodeDefinition | None:
+        """What the server says of a node's class, or None when it does not know it or was not asked."""
+        return self.definitions.get(self.class_type(node_id))
+
+    def inputs(self, node_id: str) -> Mapping[str, Any]:
+        """The inputs of a node, by name; none for a node that is not there."""
+        return node_inputs(self.nodes.get(node_id))
+
+    def fed_by(self, origin: Origin, kind: str) -> list[TypedLink]:
+        """The links of the type `kind` that start at an output."""
+        node_id, slot = origin
+        return [link for link in self.out_of[node_id] if link.slot == slot and link.type == kind]
+
+    def takes(self, node_id: str, kind: str) -> bool:
+        """Whether a link of the type `kind` ends at a node."""
+        return any(link.type == kind for link in self.into[node_id])
+
+    # What a node is.
+
+    def is_output(self, node_id: str) -> bool:
+        """Whether a node runs for its own sake: it saves or shows something."""
+        known = self.definition(node_id)
+        return known.is_output if known else bool(OUTPUT_CLASS.search(self.class_type(node_id)))
+
+    def keeps_nothing(self, node_id: str) -> bool:
+        """Whether an output node keeps nothing: it only shows what it is given, or is set not to save it."""
+        return bool(PASSING.search(self.class_type(node_id))) or self.inputs(node_id).get("save_output") is False
+
+    def uses_diffusion_model(self, node_id: str) -> bool:
+        """Whether a node makes something with the diffusion model that it is given, itself or, as a guider or a pipe,
+        for a sampler behind it."""
+        if not self.takes(node_id, "MODEL"):
+            return False
+        known = self.definition(node_id)
+        if known is None:
+            is_named_so = bool(SAMPLER_CLASS.search(self.class_type(node_id)))
+            return is_named_so or any(link.input == "positive" for link in self.into[node_id])
+        if {"LATENT", "GUIDER"} & set(known.outputs) or any("PIPE" in kind for kind in known.outputs):
+            return True
+        return "IMAGE" in known.outputs and self.takes(node_id, "CONDITIONING")
+
+    # What lies before and behind nodes.
+
+    def before(self, nodes: Iterable[str], kinds: Sequence[str] = (), barred: Iterable[str] = ()) -> dict[str, None]:
+        """These nodes and all that feed them, over links of the types `kinds`, or of any type when there are none. What
+        feeds `barred` nodes is not looked for, unless they are among the first."""
+        reached = dict.fromkeys(nodes)
+        waiting = list(reached)
+        closed = frozenset(barred)
+        while waiting:
+            for link in self.into[waiting.pop()]:
+                if link.source in reached or (kinds and link.type not in kinds):
+                    continue
+                reached[link.source] = None
+                if link.source not in closed:
+                    waiting.append(link.source)
+        return reached
+
+    def behind(self, nodes: Iterable[str], kinds: Sequence[str] = ()) -> dict[str, None]:
+        """These nodes and all that they feed, over links of the types `kinds`, or of any type when there are none."""
+        reached = dict.fromkeys(nodes)
+        waiting = list(reached)
+        while waiting:
+            for link in self.out_of[waiting.pop()]:
+                if link.node in reached or (kinds and link.type not in kinds):
+                    continue
+                reached[link.node] = None
+                waiting.append(link.node)
+        return reached
+
+    def needed(self) -> dict[str, None]:
+        """The nodes that run: output nodes and all that feed them."""
+        return self.before(node_id for node_id in self.nodes if self.is_output(node_id))
+
+
+# How links get their types.
+
+
+@dataclass(frozen=True, slots=True)
+class UntypedLink:
+    """A link as it stands in a graph, and what the definitions say of its ends."""
+
+    origin: Origin
+    node: str
+    input: str
+    output_type: str  # "" when no definition tells it
+    input_spec: InputSpec | None
+    is_reader_known: bool  # the server defines the class of `node`, though perhaps not this input
+
+    @property
+    def input_type(self) -> str:
+        """The type of the input, or "" when no definition tells it."""
+        return self.input_spec.type if self.input_spec else ""
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """The types that its ends allow; several stand in one text, with commas between them."""
+        if self.output_type not in ANY_TYPE:
+            return tuple(self.output_type.split(","))
+        if self.input_spec is None:
+            return (guessed_type(self.input),)
+        if self.input_type in ANY_TYPE:
+            return ("",)
+        return tuple(self.input_type.split(","))
+
+
+def typed_links(nodes: Mapping[str, Mapping[str, Any]], definitions: Definitions) -> Iterator[TypedLink]:
+    """The links of a graph with their types."""
+    links = list(untyped_links(nodes, definitions))
+    types = carried_types(links)
+    for link in links:
+        yield TypedLink(*link.origin, link.node, link.input, types[link.origin], link.declared)
+
+
+def untyped_links(nodes: Mapping[str, Mapping[str, Any]], definitions: Definitions) -> Iterator[UntypedLink]:
+    """The links of a graph, without those from nodes that do not exist."""
+    for node_id, node in nodes.items():
+        inputs = node_inputs(node)
+        reader = definitions.get(node["class_type"])
+        for name, value in inputs.items():
+            if not isinstance(name, str) or not is_link(value) or value[0] not in nodes:
+                continue
+            source, slot = value
+            made = output_type(nodes[source], slot, definitions)
+            spec = reader.spec(name, inputs) if reader else None
+            yield UntypedLink((source, slot), node_id, name, made, spec, reader is not None)
+
+
+def carried_types(links: Sequence[UntypedLink]) -> dict[Origin, str]:
+    """The type of what comes out of each output that a link reads.
+
+    It is that of the output, else of an input that reads it, else, by its name, of an input of an unknown class. What
+    is known then spreads over the nodes that pass on what they are given.
+    """
+    types: dict[Origin, str] = {}
+    for link in links:
+        types[link.origin] = types.get(link.origin) or told_type(link.output_type) or told_type(link.input_type)
+    for link in links:
+        if not types[link.origin] and not link.is_reader_known:
+            types[link.origin] = guessed_type(link.input)
+    spread_types(types, links)
+    return types
+
+
+def spread_types(types: dict[Origin, str], links: Sequence[UntypedLink]) -> None:
+    """Fill in, in `types`, what reroutes, switches and their like pass on: an output that carries anything has the type
+    of what comes into its node by an input that takes anything."""
+    open_outputs: dict[str, dict[Origin, None]] = {}  # by node
+    passing_nodes: dict[Origin, list[str]] = {}  # by output: the nodes that pass it on
+    for link in links:
+        if link.output_type in OPEN_TYPES:
+            open_outputs.setdefault(link.origin[0], {})[link.origin] = None
+        if link.input_type in OPEN_TYPES:
+            passing_nodes.setdefault(link.origin, []).append(link.node)
+    waiting = [output for output, kind in types.items() if kind]
+    while waiting:
+        known = waiting.pop()
+        for node_id in passing_nodes.pop(known, ()):
+            for output in open_outputs.pop(node_id, ()):
+                if not types[output]:
+                    types[output] = types[known]
+                    waiting.append(output)
+
+
+def output_type(node: Mapping[str, Any], slot: int, definitions: Definitions) -> str:
+    """The type of a node's output by its definition, or "" when that is unknown or has no such output."""
+    known = definitions.get(node["class_type"])
+    return known.outputs[slot] if known and 0 <= slot < len(known.outputs) else ""
+
+
+def told_type(kind: str) -> str:
+    """A type, or "" for one that does not tell what a link carries: one that stands for anything or for several."""
+    return "" if kind in OPEN_TYPES or "," in kind else kind
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/search.py
 #
 # Follow links upstream to the widget that holds a prompt, a seed, a size or a model.
@@ -2585,8 +2856,8 @@ def _linked_ids(node: Mapping[str, Any]) -> Iterator[str]:
 #      "4": {"class_type": "PrimitiveInt", "inputs": {"value": 7}},
 #      "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", "clip": ["1", 1]}}, ...}
 #
-# `PARAMETERS` lists what inputs are called that hold a parameter. A `Flow` is a graph read against its links: each
-# link becomes a `Wire`, with the types that it may carry. `Flow.target("seed", "3")` answers `Target("4", "value")`,
+# `PARAMETERS` lists what inputs are called that hold a parameter. A `Flow` is a graph read against its links (see
+# graph/links). `Flow.target("seed", "3")` answers `Target("4", "value")`,
 # and `Flow.words` finds the widgets of a prompt. Both rest on `Flow.best`, which walks upstream in `Step`s. For each
 # thing that can be sought, a `_look_for_...` method says what a node offers (`Finds`) and where the search goes on
 # (`Onward`). Finds have scores, ways have costs, and the best balance wins. All searches share what they learned about
@@ -2695,25 +2966,6 @@ UNKNOWN_TYPE_PENALTY = 2  # for a link of unknown type, where another surely car
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
-    """A link that a node reads, seen at the end where it is read."""
-
-    name: str  # of the input that it feeds
-    node_id: str  # of the node that it comes from,
-    slot: int  # and which of its outputs
-    types: tuple[str, ...]  # what it may carry: ("IMAGE",), or ("",) when nothing tells
-    is_strange: bool  # none of these types is one of ComfyUI's common ones, so it may carry anything
-
-    def carries(self, *types: str) -> bool:
-        """Whether it carries one of these types, or may do so since it is strange."""
-        return self.is_strange or not set(types).isdisjoint(self.types)
-
-    def fits(self, *types: str) -> bool:
-        """Whether it surely carries one of these types."""
-        return not set(types).isdisjoint(self.types)
-
-
-@dataclass(frozen=True, slots=True)
 class Step:
     """Where a search stands: at an output of a node, looking for something there or upstream.
 
@@ -2734,9 +2986,9 @@ class Step:
     sought: str
 
     @classmethod
-    def over(cls, wire: "Wire", sought: str) -> "Step":
+    def over(cls, link: "TypedLink", sought: str) -> "Step":
         """The step over a link. Its output only matters for conditioning, since there it tells the side."""
-        return cls(wire.node_id, wire.slot if sought in CONDITIONING_SOUGHT else 0, sought)
+        return cls(link.source, link.slot if sought in CONDITIONING_SOUGHT else 0, sought)
 
 
 Finds = list[tuple[int, Target]]  # what a node offers a search, each with its score: higher is better
@@ -2758,38 +3010,27 @@ def once(method: Callable[[Any, str], Known]) -> Callable[[Any, str], Known]:
     return functools.wraps(method)(answer)
 
 
-class Flow:
-    """A graph that can be read against the direction of its links.
+class Flow(Wiring):
+    """The links of a graph, and searches against their direction.
 
-    What one search learned about a `Step` is kept for all later ones. Nodes without the shape of a node are left out.
+    What one search learned about a `Step` is kept for all later ones.
     """
 
-    def __init__(self, graph: Graph, definitions: Definitions) -> None:
-        self.nodes = {node_id: node for node_id, node in graph.items() if isinstance(node, Mapping)}
-        self._inputs = {node_id: node_inputs(node) for node_id, node in self.nodes.items()}
-        self._definitions = {
-            node_id: definitions.get(str(node.get("class_type"))) for node_id, node in self.nodes.items()
-        }
-        self._looked: dict[Step, tuple[Finds, Onward]] = {}
-        self._settled: dict[Step, tuple[int, Target] | None] = {}
+    @functools.cached_property
+    def _looked(self) -> dict[Step, tuple[Finds, Onward]]:
+        """What the node of each step offers, and where the search goes on."""
+        return {}
 
-    # The nodes themselves: what stands in their inputs, and whether it could be a parameter's value.
+    @functools.cached_property
+    def _settled(self) -> dict[Step, tuple[int, Target] | None]:
+        """The best find of each step."""
+        return {}
 
-    def inputs(self, node_id: str) -> Mapping[str, Any]:
-        """The inputs of a node, by name; none for a node that is not there."""
-        return self._inputs.get(node_id, {})
+    # What stands in the inputs of nodes, and whether it could be a parameter's value.
 
-    def held(self, target: Target) -> Any:
+    def value(self, target: Target) -> Any:
         """The value that a widget holds, or None for one that is not there."""
         return self.inputs(target.node_id).get(target.input)
-
-    def class_type(self, node_id: str) -> str:
-        """The class of a node."""
-        return str(self.nodes[node_id].get("class_type"))
-
-    def definition(self, node_id: str) -> NodeDefinition | None:
-        """What the server says of a node's class, or None when it does not know it or was not asked."""
-        return self._definitions[node_id]
 
     def holds(self, name: str, node_id: str, key: str) -> bool:
         """Whether an input holds a value, not a link, of the kind that the parameter `name` has."""
@@ -2804,46 +3045,31 @@ class Flow:
         spec = definition.spec(key, self.inputs(node_id)) if definition else None
         return spec.type in ("INT", "FLOAT") if spec else key in SEED_INPUTS and text.strip().isdigit()
 
-    # The links between them.
+    # The links that count.
 
     @once
-    def wires(self, node_id: str) -> tuple[Wire, ...]:
+    def links(self, node_id: str) -> tuple[TypedLink, ...]:
         """The links that a node reads, without those that lead nowhere or that a switch does not let through."""
-        return tuple(self._named_wires(node_id).values())
+        return tuple(self._links_by_input(node_id).values())
 
-    def wire(self, node_id: str, name: str) -> Wire | None:
+    def link(self, node_id: str, name: str) -> TypedLink | None:
         """The link that one input reads, or None when it reads none."""
-        return self._named_wires(node_id).get(name)
+        return self._links_by_input(node_id).get(name)
 
     @once
-    def _named_wires(self, node_id: str) -> dict[str, Wire]:
+    def _links_by_input(self, node_id: str) -> dict[str, TypedLink]:
         """The links that a node reads, by the inputs that they feed."""
-        named = {}
         let_through = self._let_through(node_id)
-        for name, value in self.inputs(node_id).items():
-            reads = let_through is None or name == let_through
-            if reads and is_link(value) and self._is_there(value[0], value[1]):
-                types = tuple(self._type(node_id, name, value[0], value[1]).split(","))
-                named[name] = Wire(name, value[0], value[1], types, KNOWN_TYPES.isdisjoint(types))
-        return named
+        return {
+            link.input: link
+            for link in self.into.get(node_id, ())
+            if let_through in (None, link.input) and self._has_output(link.source, link.slot)
+        }
 
-    def _is_there(self, node_id: str, slot: int) -> bool:
-        """Whether there is such an output, as far as is known."""
-        if node_id not in self.nodes:
-            return False
+    def _has_output(self, node_id: str, slot: int) -> bool:
+        """Whether a node has an output of that number, as far as is known."""
         definition = self.definition(node_id)
         return slot >= 0 and (definition is None or not definition.outputs or slot < len(definition.outputs))
-
-    def _type(self, node_id: str, name: str, source: str, slot: int) -> str:
-        """The type of a link: as the definition of either end says, else as the input's name suggests, else ""; several
-        types stand in one text with commas between them."""
-        giver, taker = self.definition(source), self.definition(node_id)
-        if giver and slot < len(giver.outputs) and giver.outputs[slot] not in ANY_TYPE:
-            return giver.outputs[slot]
-        spec = taker.spec(name, self.inputs(node_id)) if taker else None
-        if spec and spec.type not in ANY_TYPE:
-            return spec.type
-        return "" if taker and spec else guessed_type(name)
 
     @once
     def _let_through(self, node_id: str) -> str | None:
@@ -2915,9 +3141,9 @@ class Flow:
         """A sampler and the nodes that give it noise, guider, sampler and sigmas, nearest first; `PARTS` at most."""
         found = [node_id]
         for part in found:
-            for wire in self.wires(part):
-                if wire.fits(*SAMPLING) and wire.node_id not in found and len(found) < PARTS:
-                    found.append(wire.node_id)
+            for link in self.links(part):
+                if link.surely_carries(*SAMPLING) and link.source not in found and len(found) < PARTS:
+                    found.append(link.source)
         return found
 
     def texts(self, node_id: str, side: str) -> list[str]:
@@ -2943,15 +3169,15 @@ class Flow:
             return False
         if isinstance(value, str):
             return True
-        wire = self.wire(node_id, name)
-        return wire is not None and wire.carries("STRING")
+        link = self.link(node_id, name)
+        return link is not None and link.may_carry("STRING")
 
     def size_inputs(self, node_id: str) -> tuple[str, str] | None:
         """The names of a node's inputs for width and height, or None when it has not both, or one of them is 0, by
         which such nodes mean "as it comes"."""
         inputs = self.inputs(node_id)
         for pair in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
-            if all(self.holds("width", node_id, key) or self.wire(node_id, key) for key in pair):
+            if all(self.holds("width", node_id, key) or self.link(node_id, key) for key in pair):
                 return None if any(inputs.get(key) == 0 for key in pair) else pair
         return None
 
@@ -2965,8 +3191,8 @@ class Flow:
             for key in PARAMETERS[name]:
                 if self.holds(name, node_id, key):
                     return Target(node_id, key)
-                wire = self.wire(node_id, key)
-                if wire and not wire.fits(*SAMPLING) and (found := self.best(wire, name)):
+                link = self.link(node_id, key)
+                if link and not link.surely_carries(*SAMPLING) and (found := self.best(link, name)):
                     return replace(found, reader=Target(node_id, key))
         return None
 
@@ -2977,19 +3203,19 @@ class Flow:
         for name in self.texts(node_id, side):
             if isinstance(self.inputs(node_id)[name], str):
                 found.append(Target(node_id, name))
-            elif target := self.best(self.wire(node_id, name), f"{side} text"):
+            elif target := self.best(self.link(node_id, name), f"{side} text"):
                 found.append(target)
-        return sorted(dict.fromkeys(found), key=lambda target: not self.held(target))
+        return sorted(dict.fromkeys(found), key=lambda target: not self.value(target))
 
-    def best(self, wire: Wire | None, sought: str) -> Target | None:
+    def best(self, link: TypedLink | None, sought: str) -> Target | None:
         """The best find upstream of a link, or None; of equal ones, the first.
 
         The steps wait on a stack of its own instead of Python's, as a graph may be thousands of links deep. Each is
         first looked at, then, after all that it leads to, settled. A way that runs in a circle adds nothing.
         """
-        if wire is None:
+        if link is None:
             return None
-        start = Step.over(wire, sought)
+        start = Step.over(link, sought)
         waiting = [start]
         while waiting:
             step = waiting[-1]
@@ -3020,15 +3246,15 @@ class Flow:
         }
         return kinds.get(step.sought, self._look_for_value)(step)
 
-    def _on(self, step: Step, wires: Sequence[Wire], *types: str, sought: str = "") -> Onward:
+    def _on(self, step: Step, links: Sequence[TypedLink], *types: str, sought: str = "") -> Onward:
         """The steps over those links that carry one of the types, or any link when no types are given. Where one surely
         carries them, the strange ones cost `UNKNOWN_TYPE_PENALTY`. `sought` is what to look for from there, if it
         changes."""
-        sure = any(wire.fits(*types) for wire in wires)
+        sure = any(link.surely_carries(*types) for link in links)
         return [
-            (UNKNOWN_TYPE_PENALTY * (sure and not wire.fits(*types)), Step.over(wire, sought or step.sought))
-            for wire in wires
-            if not types or wire.carries(*types)
+            (UNKNOWN_TYPE_PENALTY * (sure and not link.surely_carries(*types)), Step.over(link, sought or step.sought))
+            for link in links
+            if not types or link.may_carry(*types)
         ]
 
     # One rule for each thing that can be sought: what the node of a step offers, and over which of its links the search
@@ -3049,8 +3275,8 @@ class Flow:
         elif "guidance" in inputs:
             return [(0, Target(node_id, "guidance"))], []
         if side in inputs:
-            wire = self.wire(node_id, side)
-            return here, self._on(step, [wire] if wire else [], sought=sought)
+            link = self.link(node_id, side)
+            return here, self._on(step, [link] if link else [], sought=sought)
         if (
             side == "negative"
             and "GUIDER" in (self._output(step), "")
@@ -3058,11 +3284,11 @@ class Flow:
             and "model" in inputs
         ):
             return here, []  # a guider without a negative side
-        wires = [wire for wire in self.wires(node_id) if (words_in(wire.name) == "negative") == (side == "negative")]
-        wires = wires or [wire for wire in self.wires(node_id) if words_in(wire.name) == ""]
-        wires.sort(key=lambda wire: wire.name not in ("conditioning_to", "cond1"))
-        onward = self._on(step, wires, "CONDITIONING", "GUIDER", sought=sought)
-        if any(wire.fits("CONDITIONING") for wire in wires):
+        links = [link for link in self.links(node_id) if (words_in(link.input) == "negative") == (side == "negative")]
+        links = links or [link for link in self.links(node_id) if words_in(link.input) == ""]
+        links.sort(key=lambda link: link.input not in ("conditioning_to", "cond1"))
+        onward = self._on(step, links, "CONDITIONING", "GUIDER", sought=sought)
+        if any(link.surely_carries("CONDITIONING") for link in links):
             here = [(score - BESIDE_PENALTY, found) for score, found in here]
             onward = [(cost, after) for cost, after in onward if cost < UNKNOWN_TYPE_PENALTY]
         aside = BESIDE_PENALTY if REGIONAL.search(class_type) and "conditioning_to" not in inputs else 0
@@ -3078,7 +3304,7 @@ class Flow:
         if definition and definition.outputs:
             ends = [slot for slot, kind in enumerate(definition.outputs) if kind == "CONDITIONING"]
         else:  # ControlNets and their like put the two sides first; what takes a model too does not
-            both = self.wire(step.node_id, "positive") and self.wire(step.node_id, "negative")
+            both = self.link(step.node_id, "positive") and self.link(step.node_id, "negative")
             ends = [0, 1] if both and "model" not in names else []
         if len(ends) < 2 or step.slot not in ends[:2]:
             return side
@@ -3095,12 +3321,12 @@ class Flow:
         node_id = step.node_id
         inputs = self.inputs(node_id)
         sided = self.texts(node_id, step.sought.removesuffix(" text"))
-        wires = [
-            wire
-            for wire in self.wires(node_id)
-            if wire.carries("STRING")
-            and not OTHER_STRING.fullmatch(wire.name.rsplit(".", 1)[-1].lower())
-            and words_in(wire.name) in ("", step.sought.removesuffix(" text"))
+        links = [
+            link
+            for link in self.links(node_id)
+            if link.may_carry("STRING")
+            and not OTHER_STRING.fullmatch(link.input.rsplit(".", 1)[-1].lower())
+            and words_in(link.input) in ("", step.sought.removesuffix(" text"))
         ]
         let_through = self._let_through(node_id)
         own = [name for name in inputs if isinstance(inputs[name], str) and self._takes_words(node_id, name)]
@@ -3109,19 +3335,19 @@ class Flow:
             for name in own
             if name in sided or name == let_through or STRING_INPUT.fullmatch(name.rsplit(".", 1)[-1].lower())
         ]
-        if not likely and len(own) == 1 and not wires and not OTHER_STRING.fullmatch(own[0].lower()):
+        if not likely and len(own) == 1 and not links and not OTHER_STRING.fullmatch(own[0].lower()):
             likely = own
         title = given_title(self.nodes[node_id])
         wording = 2 * bool(USERS_WORDS.search(title)) + bool(PROMPT_WORDS.search(title))
         replaces = any("find" in name or "pattern" in name for name in inputs)
-        wording -= BESIDE_PENALTY * (replaces or bool(OTHERS_WORDS.search(title))) + bool(wires)
+        wording -= BESIDE_PENALTY * (replaces or bool(OTHERS_WORDS.search(title))) + bool(links)
         finds: Finds = [
             (wording - (2 if not inputs[name].strip() else 0), Target(node_id, name))
             for name in likely
             if let_through in (None, name)
         ]
-        words = [wire for wire in wires if replaces and wire.name == "replace"]
-        frames = [wire for wire in wires if wire not in words]
+        words = [link for link in links if replaces and link.input == "replace"]
+        frames = [link for link in links if link not in words]
         around = BESIDE_PENALTY * replaces  # a text that something is put into is not what a person types
         onward = [(cost + around, after) for cost, after in self._on(step, frames, "STRING")]
         return finds, self._on(step, words, "STRING") + onward
@@ -3130,26 +3356,26 @@ class Flow:
         """Follow a number or a choice to the widget that holds it. Arithmetic on the way ends the search, since the
         result is not what the widget holds."""
         node_id, name = step.node_id, step.sought
-        inputs, wires = self.inputs(node_id), self.wires(node_id)
+        inputs, links = self.inputs(node_id), self.links(node_id)
         if "expression" in inputs and name not in CHOICES:  # "a" alone only turns one kind of number into another
-            same = len(wires) == 1 and inputs["expression"] == wires[0].name.rsplit(".", 1)[-1]
-            return [], self._on(step, wires) if same else []
+            same = len(links) == 1 and inputs["expression"] == links[0].input.rsplit(".", 1)[-1]
+            return [], self._on(step, links) if same else []
         for key in (*PARAMETERS[name], *(key for key in inputs if key.lower() in VALUE_INPUTS)):
             if self.holds(name, node_id, key):
                 return [(0, Target(node_id, key))], []
-            if wire := self.wire(node_id, key):
-                return [], self._on(step, [wire])
-        values = [wire for wire in wires if not OTHER_STRING.fullmatch(wire.name.lower())]
-        if contexts := [wire for wire in wires if CONTEXT_INPUT.fullmatch(wire.name)]:
+            if link := self.link(node_id, key):
+                return [], self._on(step, [link])
+        values = [link for link in links if not OTHER_STRING.fullmatch(link.input.lower())]
+        if contexts := [link for link in links if CONTEXT_INPUT.fullmatch(link.input)]:
             return [], self._on(step, contexts)
         if self._let_through(node_id):
             return [], self._on(step, values, *VALUE_TYPES)
-        if name in ("width", "height") and len(wires) == 1 and wires[0].carries("IMAGE", "LATENT"):
-            return [], self._on(step, wires, sought=f"image {name}")
+        if name in ("width", "height") and len(links) == 1 and links[0].may_carry("IMAGE", "LATENT"):
+            return [], self._on(step, links, sought=f"image {name}")
         only = next(iter(inputs)) if len(inputs) == 1 else ""
         if name not in CHOICES and self.holds(name, node_id, only):
             return [(0, Target(node_id, only))], []
-        passes = len(wires) == 1 and not any(map(is_number, inputs.values()))
+        passes = len(links) == 1 and not any(map(is_number, inputs.values()))
         return [], self._on(step, values, *VALUE_TYPES) if passes else []
 
     def _look_for_image_size(self, step: Step) -> tuple[Finds, Onward]:
@@ -3160,49 +3386,49 @@ class Flow:
             key = pair[name == "height"]
             if self.holds(name, node_id, key):
                 return [(0, Target(node_id, key))], []
-            wire = self.wire(node_id, key)
-            return [], self._on(step, [wire] if wire else [], sought=name)
+            link = self.link(node_id, key)
+            return [], self._on(step, [link] if link else [], sought=name)
         if SETS_SIZE.search(self.class_type(node_id)) or self.is_maker(node_id):
             return [], []
-        pictures = [wire for wire in self.wires(node_id) if wire.carries("IMAGE", "LATENT")]
+        pictures = [link for link in self.links(node_id) if link.may_carry("IMAGE", "LATENT")]
         return [], self._on(step, pictures[:1], "IMAGE", "LATENT")
 
     def _look_for_model(self, step: Step) -> tuple[Finds, Onward]:
         """Follow a model over LoRAs and patches to the widget that names its file."""
         node_id = step.node_id
-        wires = sorted(self.wires(node_id), key=lambda wire: wire.name != "model")
-        if any(wire.fits("MODEL") for wire in wires):
-            return [], self._on(step, [wire for wire in wires if wire.fits("MODEL")])
+        links = sorted(self.links(node_id), key=lambda link: link.input != "model")
+        if any(link.surely_carries("MODEL") for link in links):
+            return [], self._on(step, [link for link in links if link.surely_carries("MODEL")])
         for key in PARAMETERS["model"]:
             if isinstance(self.inputs(node_id).get(key), str):
                 return [(0, Target(node_id, key))], []
-        return [], self._on(step, wires, "MODEL")
+        return [], self._on(step, links, "MODEL")
 
     def _look_for_latent(self, step: Step) -> tuple[Finds, Onward]:
         """Follow a latent to the node that makes it, empty or from a picture or sound."""
         node_id = step.node_id
         if self.is_sampler(node_id):
             return [], []
-        wires = [wire for wire in self.wires(node_id) if wire.fits("LATENT")]
-        if wires:
-            wires.sort(key=lambda wire: "audio" in wire.name)
-            return [], [(cost + index, after) for index, (cost, after) in enumerate(self._on(step, wires))]
+        links = [link for link in self.links(node_id) if link.surely_carries("LATENT")]
+        if links:
+            links.sort(key=lambda link: "audio" in link.input)
+            return [], [(cost + index, after) for index, (cost, after) in enumerate(self._on(step, links))]
         inputs = self.inputs(node_id)
         if any(key in inputs for name in ("width", "length", "seconds", "batch_size") for key in PARAMETERS[name]):
             return [(1, Target(node_id, ""))], []
-        if any(wire.fits("IMAGE", "AUDIO") for wire in self.wires(node_id)):
+        if any(link.surely_carries("IMAGE", "AUDIO") for link in self.links(node_id)):
             return [(1, Target(node_id, ""))], []
-        return [], self._on(step, self.wires(node_id), "LATENT")
+        return [], self._on(step, self.links(node_id), "LATENT")
 
     def _look_for_maker(self, step: Step) -> tuple[Finds, Onward]:
         """Follow a picture, film or sound to the sampler or service that makes it."""
         node_id = step.node_id
         if self.is_maker(node_id):
             return [(0, Target(node_id, ""))], []
-        wires = self.wires(node_id)
-        if step.sought == "maker" and self.size_inputs(node_id) and any(wire.fits("VAE") for wire in wires):
+        links = self.links(node_id)
+        if step.sought == "maker" and self.size_inputs(node_id) and any(link.surely_carries("VAE") for link in links):
             return [], []  # it begins a new latent, whatever picture it begins with
-        media = [wire for wire in wires if wire.carries("LATENT", *MEDIA)]
+        media = [link for link in links if link.may_carry("LATENT", *MEDIA)]
         return [], self._on(step, media, "LATENT", *MEDIA)
 
 
@@ -3243,13 +3469,13 @@ def discover(graph: Graph, definitions: Definitions = NO_DEFINITIONS) -> dict[st
     ("a photo, %steps% steps") takes nothing away: it is set besides the widget itself. The more definitions
     there are, the better is the answer.
     """
-    flow = Flow(graph, definitions)
+    flow = Flow.of(graph, definitions)
     traced = Tracing(flow)
     found = {name: tuple(targets) for name, targets in traced.found().items()}
     named = titled(flow, found, traced.live)
     mentioned: dict[str, list[Target]] = {}  # numbers and choices inside texts, set besides their own widgets
     for name, target in placeholders(flow, found):
-        inside = flow.held(target) != target.token and name in PARAMETERS and name not in TEXTS
+        inside = flow.value(target) != target.token and name in PARAMETERS and name not in TEXTS
         (mentioned if inside else named).setdefault(name, []).append(target)
     names = sorted(
         {**found, **named, **mentioned}, key=lambda name: list(PARAMETERS).index(name) if name in PARAMETERS else 99
@@ -3301,7 +3527,7 @@ def titled(flow: Flow, traced: Mapping[str, tuple[Target, ...]], live: Iterable[
         elif name in PARAMETERS and node_id in live and not unnamed:
             bare.setdefault(name, {}).update(dict.fromkeys(titled_widgets(flow, node_id, name)))
     for name, targets in bare.items():
-        differ = any(not same_value(flow.held(target), flow.held(next(iter(targets)))) for target in targets)
+        differ = any(not same_value(flow.value(target), flow.value(next(iter(targets)))) for target in targets)
         reached = [target for target in traced.get(name, ()) if target in targets]
         explicit.setdefault(name, dict.fromkeys(reached if differ and reached else [*reached, *targets]))
     for name, targets in explicit.items():
@@ -3323,9 +3549,9 @@ def titled_widgets(flow: Flow, node_id: str, name: str) -> list[Target]:
     for key in [*spellings, *(plain if len(plain) == 1 else []), *main]:
         if key in plain and (name not in PARAMETERS or flow.holds(name, node_id, key)):
             return [Target(node_id, key)]
-        wire = flow.wire(node_id, key)
+        link = flow.link(node_id, key)
         sought = f"{side} text" if name in TEXTS or name not in PARAMETERS else name
-        if wire and not wire.fits(*SAMPLING) and (found := flow.best(wire, sought)):
+        if link and not link.surely_carries(*SAMPLING) and (found := flow.best(link, sought)):
             return [found]
     return []
 
@@ -3384,8 +3610,8 @@ class Tracing:
             return self._scaled()
         first, *others = read
         for name, targets in first.items():
-            values = [self.flow.held(next(iter(found[name]))) for found in others if found.get(name)]
-            if targets and all(same_value(value, self.flow.held(next(iter(targets)))) for value in values):
+            values = [self.flow.value(next(iter(found[name]))) for found in others if found.get(name)]
+            if targets and all(same_value(value, self.flow.value(next(iter(targets)))) for value in values):
                 for found in others:
                     targets.update(found.get(name, {}))
         self._follow(first)
@@ -3424,7 +3650,7 @@ class Tracing:
         depends on the program that wrote it.
         """
         flow = self.flow
-        read = {wire.node_id for node_id in flow.nodes for wire in flow.wires(node_id)}
+        read = {link.source for node_id in flow.nodes for link in flow.links(node_id)}
         ranks: list[list[str]] = [[], [], [], []]
         others = []
         in_order = sorted(flow.nodes, key=lambda node_id: [int(number) for number in re.findall(r"\d{1,18}", node_id)])
@@ -3454,7 +3680,7 @@ class Tracing:
                 order.setdefault(waiting.pop(), len(order))
                 continue
             opened.add(node_id)
-            waiting += [wire.node_id for wire in self.flow.wires(node_id) if wire.node_id not in order]
+            waiting += [link.source for link in self.flow.links(node_id) if link.source not in order]
 
     def _nearest_makers(self, outputs: list[str]) -> list[str]:
         """The makers that the outputs' media come from, not those before them; else the makers of their texts."""
@@ -3465,9 +3691,9 @@ class Tracing:
                 if self.flow.is_maker(node_id):
                     found.append(node_id)
                     continue
-                wires = [wire for wire in self.flow.wires(node_id) if wire.carries(*types)]
-                waiting += dict.fromkeys(wire.node_id for wire in wires if wire.node_id not in seen)
-                seen.update(wire.node_id for wire in wires)
+                links = [link for link in self.flow.links(node_id) if link.may_carry(*types)]
+                waiting += dict.fromkeys(link.source for link in links if link.source not in seen)
+                seen.update(link.source for link in links)
             if found:
                 break
         return found
@@ -3511,9 +3737,13 @@ class Tracing:
     def _maker_before(self, node_id: str, sought: str) -> str | None:
         """The maker that is found behind a node's links, latents first: "maker" or "earlier maker" is `sought`."""
         flow = self.flow
-        media = [wire for wire in flow.wires(node_id) if wire.carries("LATENT", *MEDIA) and not wire.fits(*SAMPLING)]
-        media.sort(key=lambda wire: (not wire.fits("LATENT"), not wire.fits(*MEDIA)))
-        return next((found.node_id for wire in media if (found := flow.best(wire, sought))), None)
+        media = [
+            link
+            for link in flow.links(node_id)
+            if link.may_carry("LATENT", *MEDIA) and not link.surely_carries(*SAMPLING)
+        ]
+        media.sort(key=lambda link: (not link.surely_carries("LATENT"), not link.surely_carries(*MEDIA)))
+        return next((found.node_id for link in media if (found := flow.best(link, sought))), None)
 
     # What can be set of one line.
 
@@ -3537,7 +3767,7 @@ class Tracing:
             for key in (keys[spelling] for spelling in spellings if spelling in keys):
                 if flow.holds(name, node_id, key):
                     found[name] = {Target(node_id, key): None}
-                elif target := flow.best(flow.wire(node_id, key), name):
+                elif target := flow.best(flow.link(node_id, key), name):
                     found[name] = {target: None}
                 else:
                     continue
@@ -3571,7 +3801,7 @@ class Tracing:
                 note("steps", self._own("steps", node_id))
         note("denoise", self._own("denoise", head))
         note("steps", *self._hand_overs(line, found["steps"]))
-        note("model", flow.best(self._model_wire(head), "model"))
+        note("model", flow.best(self._model_link(head), "model"))
         if encoder := self._encoder(head, "positive"):
             note("lyrics", flow.target("lyrics", encoder.node_id))
             note("seed", flow.target("seed", encoder.node_id))
@@ -3600,12 +3830,12 @@ class Tracing:
         its guider or a pipe brings the conditioning."""
         flow = self.flow
         for part in flow.parts(node_id):
-            wires = flow.wires(part)
+            links = flow.links(part)
             names = (side, "neg_conditioning") if side == "negative" else (side, "cond1", "conditioning")
-            named = [wire for name in names if (wire := flow.wire(part, name))]
+            named = [link for name in names if (link := flow.link(part, name))]
             if not named and not {"positive", "negative", "guider", *names} & flow.inputs(part).keys():
-                named = [wire for wire in wires if wire.is_strange or "embeds" in wire.name]
-            if found := next((found for wire in named if (found := flow.best(wire, side))), None):
+                named = [link for link in links if link.is_strange or "embeds" in link.input]
+            if found := next((found for link in named if (found := flow.best(link, side))), None):
                 return found
         return None
 
@@ -3613,13 +3843,13 @@ class Tracing:
     def _prompt_text(self, node_id: str) -> str:
         """What a maker is asked for, or "" when its prompt is empty or it has none."""
         words = self._words(node_id, "positive")
-        return str(self.flow.held(words[0])).strip() if words else ""
+        return str(self.flow.value(words[0])).strip() if words else ""
 
     def _shares(self, words: list[Target], first: Iterable[Target], node_id: str, same_schedule: bool) -> bool:
         """Whether a sampler's text is set together with that of the first one: it goes on with the first one's
         schedule, holds the same text, or holds none. But a detailer's empty text stays empty."""
-        texts = [self.flow.held(target) for target in words]
-        firsts = [self.flow.held(target) for target in first]
+        texts = [self.flow.value(target) for target in words]
+        firsts = [self.flow.value(target) for target in first]
         if same_schedule or not firsts or texts[:1] == firsts[:1]:
             return same_schedule or texts[:1] == firsts[:1]
         return not any(texts) and not DETAILER.search(self.flow.class_type(node_id))
@@ -3630,7 +3860,7 @@ class Tracing:
         """The widget that holds a parameter of a sampler, in the sampler itself or in its parts."""
         parts = self.flow.parts(node_id)
         if name in ("steps", "denoise"):  # what only splits a schedule does not make it
-            parts = [part for part in parts if part == node_id or not self.flow.wire(part, "sigmas")]
+            parts = [part for part in parts if part == node_id or not self.flow.link(part, "sigmas")]
         return self.flow.target(name, *parts)
 
     @once
@@ -3640,7 +3870,7 @@ class Tracing:
         flow = self.flow
         for part in flow.parts(node_id):
             for name in ("positive", "conditioning", "cond1"):
-                embedded = flow.best(flow.wire(part, name), "embedded guidance")
+                embedded = flow.best(flow.link(part, name), "embedded guidance")
                 if embedded and (target := flow.target("guidance", embedded.node_id)):
                     return target
         return self._own("guidance", node_id)
@@ -3648,21 +3878,21 @@ class Tracing:
     def _note_alike(self, found: Found, name: str, target: Target | None) -> None:
         """Add a widget to a parameter if it is the first or holds the same as the first."""
         held = found.setdefault(name, {})
-        if target and (not held or same_value(self.flow.held(target), self.flow.held(next(iter(held))))):
+        if target and (not held or same_value(self.flow.value(target), self.flow.value(next(iter(held))))):
             held[target] = None
 
-    def _model_wire(self, node_id: str) -> Wire | None:
+    def _model_link(self, node_id: str) -> TypedLink | None:
         """The link that brings a sampler's model, also that of its guider or a pipe."""
         parts = self.flow.parts(node_id)
-        named = [wire for part in parts if (wire := self.flow.wire(part, "model"))]
-        strange = [wire for part in parts for wire in self.flow.wires(part) if wire.is_strange]
+        named = [link for part in parts if (link := self.flow.link(part, "model"))]
+        strange = [link for part in parts for link in self.flow.links(part) if link.is_strange]
         return next(iter(named + strange), None)
 
     def _goes_on(self, node_id: str, head: str) -> bool:
         """Whether a sampler goes on with the schedule of the first one, `head`, instead of having its own."""
         start = self._own_step("start_at_step", node_id)
         noise = self.flow.inputs(node_id).get("add_noise")
-        if start and self.flow.held(start) and noise in ("disable", False, None):
+        if start and self.flow.value(start) and noise in ("disable", False, None):
             return True
         steps = self._own("steps", node_id)
         return steps is not None and steps == self._own("steps", head) and start is None
@@ -3670,14 +3900,14 @@ class Tracing:
     def _hand_overs(self, line: list[str], steps: Iterable[Target]) -> Iterator[Target]:
         """The widgets of the steps at which one sampler hands over to the next. They move with the number of steps: the
         `part` of each is its share of all steps, 0.8 for step 16 of 20."""
-        whole = next((float(held) for target in steps if is_number(held := self.flow.held(target))), 0.0)
+        whole = next((float(held) for target in steps if is_number(held := self.flow.value(target))), 0.0)
         for node_id in line:
             if node_id != line[0] and not self._goes_on(node_id, line[0]):
                 continue
             for part in self.flow.parts(node_id):
                 for key in ("start_at_step", "end_at_step", "step"):
                     target = self._own_step(key, part)
-                    held = self.flow.held(target) if target else 0
+                    held = self.flow.value(target) if target else 0
                     if target and is_number(held) and 0 < held < whole:
                         yield replace(target, part=held / whole)
 
@@ -3685,7 +3915,7 @@ class Tracing:
         """The widget of a step in the schedule, "start_at_step", say, also over a link."""
         if is_number(self.flow.inputs(node_id).get(key)):
             return Target(node_id, key)
-        return self.flow.best(self.flow.wire(node_id, key), "steps")
+        return self.flow.best(self.flow.link(node_id, key), "steps")
 
     # The latent that sampling starts from, and the size of it.
 
@@ -3693,15 +3923,15 @@ class Tracing:
     def _latent(self, node_id: str) -> str | None:
         """The node that makes the latent which a sampler starts from, or None."""
         flow = self.flow
-        wires = [wire for wire in flow.wires(node_id) if wire.carries("LATENT", "IMAGE")]
-        wires.sort(key=lambda wire: (wire.name != "latent_image", not wire.fits("LATENT")))
-        return next((found.node_id for wire in wires if (found := flow.best(wire, "latent"))), None)
+        links = [link for link in flow.links(node_id) if link.may_carry("LATENT", "IMAGE")]
+        links.sort(key=lambda link: (link.input != "latent_image", not link.surely_carries("LATENT")))
+        return next((found.node_id for link in links if (found := flow.best(link, "latent"))), None)
 
     def _size(self, name: str, latent: str) -> Target | None:
         """The widget that holds a latent's width or height, also that of the picture that it is made from."""
         if pair := self.flow.size_inputs(latent):
             return self.flow.target(name, latent) if pair[0] == "width" else self._pair(name, latent, pair)
-        pictures = [wire for wire in self.flow.wires(latent) if wire.fits("IMAGE")]
+        pictures = [link for link in self.flow.links(latent) if link.surely_carries("IMAGE")]
         return self.flow.best(pictures[0], f"image {name}") if pictures else None
 
     def _pair(self, name: str, node_id: str, pair: tuple[str, str]) -> Target | None:
@@ -3709,12 +3939,12 @@ class Tracing:
         key = pair[name == "height"]
         if self.flow.holds(name, node_id, key):
             return Target(node_id, key)
-        return self.flow.best(self.flow.wire(node_id, key), name)
+        return self.flow.best(self.flow.link(node_id, key), name)
 
     def _aspect_ratio(self, latent: str) -> Target | None:
         """The widget that chooses a latent's size where no numbers do."""
         flow = self.flow
-        return flow.target("aspect_ratio", latent) or flow.best(flow.wire(latent, "width"), "aspect_ratio")
+        return flow.target("aspect_ratio", latent) or flow.best(flow.link(latent, "width"), "aspect_ratio")
 
     # What is added to the first line, and what there is to set where nothing is made.
 
@@ -3723,7 +3953,7 @@ class Tracing:
         the frames of the sound beside the frames of the picture, a model file that is loaded twice. Add all frame
         rates."""
         flow = self.flow
-        held = {name: flow.held(next(iter(targets))) for name, targets in found.items() if targets}
+        held = {name: flow.value(next(iter(targets))) for name, targets in found.items() if targets}
         live = sorted(self.live, key=lambda node_id: -self.live[node_id])
         rates = (flow.target("fps", node_id) for node_id in live)
         found.setdefault("fps", {}).update(dict.fromkeys(target for target in rates if target))
@@ -3743,9 +3973,9 @@ class Tracing:
     def _scaled(self) -> Found:
         """What can be set where nothing is made: of pictures that are only changed, the size of what is saved."""
         for output in itertools.chain(*self._outputs()):
-            for wire in self.flow.wires(output):
-                size = {name: self.flow.best(wire, f"image {name}") for name in ("width", "height")}
-                if wire.fits("IMAGE") and all(size.values()):
+            for link in self.flow.links(output):
+                size = {name: self.flow.best(link, f"image {name}") for name in ("width", "height")}
+                if link.surely_carries("IMAGE") and all(size.values()):
                     return {name: {target: None} for name, target in size.items() if target}
         return {}
 
@@ -4006,201 +4236,6 @@ def default_value(spec: InputSpec) -> Any:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/graph/links.py
-#
-# A graph's links by both their ends, each with its type: what feeds what.
-#
-# In the API format a link stands only where it ends, and without a type. `Wiring.of` reads
-#
-#     {"3": {"class_type": "KSampler", "inputs": {"model": ["4", 0], ...}},
-#      "4": {"class_type": "CheckpointLoaderSimple", ...}}
-#
-# as `Edge("4", 0, "3", "model", "MODEL")`, listed under "3" in `into` and under "4" in `out_of`. `before` and `behind`
-# follow such links in either direction, if wanted over those of given types only; `is_output`, `is_sampler` and
-# `keeps_nothing` tell what a node is. LoRAs, facts and drawings rest on this.
-#
-# Types come from the server's definitions: from the output, else from the input. Where both ends take anything, as at
-# reroutes and switches, the type of what comes in is passed on. Where a class is unknown, the name of the input has to
-# do. Graphs come from anybody: what has not the right shape is passed over here, and the server refuses it.
-# ----------------------------------------------------------------------------------------------------------------------
-
-
-# Names of classes that run for their own sake, and of classes that sample, for where no definition tells.
-OUTPUT_CLASS = re.compile(
-    r"^(Save|Preview|Display|Show)|VideoCombine|SaveImage|ImageCompare|MaskPreview|^(Checkpoint|CLIP|VAE|Model|Lora)Save$",
-    re.IGNORECASE,
-)
-SAMPLER_CLASS = re.compile(r"sampler|guider|detailer|UltimateSDUpscale", re.IGNORECASE)
-
-# Names of output nodes that only show what comes in, or only pass it on.
-PASSING = re.compile(r"preview|compare|compositor|^(show|display)|CreateBoundingBoxes", re.IGNORECASE)
-
-
-@dataclass(frozen=True)
-class Edge:
-    """A link of a graph, from output number `slot` of the node `source` to the input `input` of the node `node`.
-
-    `type` is one of ComfyUI's ("MODEL", "IMAGE"), or "" where nothing tells it.
-    """
-
-    source: str
-    slot: int
-    node: str
-    input: str
-    type: str = ""
-
-    @property
-    def origin(self) -> tuple[str, int]:
-        """The output that it comes from."""
-        return self.source, self.slot
-
-
-@dataclass(frozen=True)
-class Wiring:
-    """The nodes of a graph, and its links by both their ends: `into` has those that end at a node, `out_of` those that
-    start there, each under the node's id."""
-
-    nodes: Mapping[str, Mapping[str, Any]]
-    definitions: Definitions
-    into: Mapping[str, Sequence[Edge]]
-    out_of: Mapping[str, Sequence[Edge]]
-
-    @classmethod
-    def of(cls, graph: Graph, definitions: Definitions) -> "Wiring":
-        """Read the links of a graph, without those from nodes that do not exist."""
-        nodes = graph_nodes(graph)
-        into: dict[str, list[Edge]] = {node_id: [] for node_id in nodes}
-        out_of: dict[str, list[Edge]] = {node_id: [] for node_id in nodes}
-        for edge in typed_edges(nodes, definitions):
-            into[edge.node].append(edge)
-            out_of[edge.source].append(edge)
-        return cls(nodes, definitions, into, out_of)
-
-    def class_type(self, node_id: str) -> str:
-        """A node's class."""
-        return str(self.nodes[node_id]["class_type"])
-
-    def definition(self, node_id: str) -> NodeDefinition | None:
-        """A node's class as the server describes it, or None when it does not."""
-        return self.definitions.get(self.class_type(node_id))
-
-    def inputs(self, node_id: str) -> Mapping[str, Any]:
-        """A node's inputs."""
-        return node_inputs(self.nodes[node_id])
-
-    def fed_by(self, origin: tuple[str, int], kind: str) -> list[Edge]:
-        """The links of the type `kind` that start at an output."""
-        return [edge for edge in self.out_of[origin[0]] if edge.slot == origin[1] and edge.type == kind]
-
-    def takes(self, node_id: str, kind: str) -> bool:
-        """Whether a link of the type `kind` ends at a node."""
-        return any(edge.type == kind for edge in self.into[node_id])
-
-    def is_output(self, node_id: str) -> bool:
-        """Whether a node runs for its own sake: it saves or shows something."""
-        known = self.definition(node_id)
-        return known.is_output if known else bool(OUTPUT_CLASS.search(self.class_type(node_id)))
-
-    def is_sampler(self, node_id: str) -> bool:
-        """Whether a node makes something with the diffusion model that it is given, itself or, as a guider or a pipe,
-        for a sampler behind it."""
-        if not self.takes(node_id, "MODEL"):
-            return False
-        known, name = self.definition(node_id), self.class_type(node_id)
-        if known is None:
-            return bool(SAMPLER_CLASS.search(name)) or any(edge.input == "positive" for edge in self.into[node_id])
-        if {"LATENT", "GUIDER"} & set(known.outputs) or any("PIPE" in kind for kind in known.outputs):
-            return True
-        return "IMAGE" in known.outputs and self.takes(node_id, "CONDITIONING")
-
-    def before(self, nodes: Iterable[str], kinds: Sequence[str] = (), barred: Iterable[str] = ()) -> dict[str, None]:
-        """These nodes and all that feed them, over links of the types `kinds`, or of any type when there are none. What
-        feeds `barred` nodes is not looked for, unless they are among the first."""
-        found = dict.fromkeys(nodes)
-        waiting, closed = list(found), frozenset(barred)
-        while waiting:
-            for edge in self.into[waiting.pop()]:
-                if edge.source not in found and (not kinds or edge.type in kinds):
-                    found[edge.source] = None
-                    if edge.source not in closed:
-                        waiting.append(edge.source)
-        return found
-
-    def behind(self, nodes: Iterable[str], kinds: Sequence[str] = ()) -> dict[str, None]:
-        """These nodes and all that they feed, over links of the types `kinds`, or of any type when there are none."""
-        found = dict.fromkeys(nodes)
-        waiting = list(found)
-        while waiting:
-            for edge in self.out_of[waiting.pop()]:
-                if edge.node not in found and (not kinds or edge.type in kinds):
-                    found[edge.node] = None
-                    waiting.append(edge.node)
-        return found
-
-    def needed(self) -> dict[str, None]:
-        """The nodes that run: output nodes and all that feed them."""
-        return self.before(node_id for node_id in self.nodes if self.is_output(node_id))
-
-
-def typed_edges(nodes: Mapping[str, Mapping[str, Any]], definitions: Definitions) -> Iterator[Edge]:
-    """The links of a graph with their types.
-
-    A type is that of the output, else of an input that reads it, else, by its name, of an input of an unknown class.
-    What is known then spreads over the nodes that pass on what they are given.
-    """
-    links: list[tuple[tuple[str, int], str, str]] = []
-    types: dict[tuple[str, int], str] = {}
-    by_name: dict[tuple[str, int], str] = {}
-    passing: dict[str, list[tuple[str, int]]] = {}  # by node: its outputs that carry what it is given
-    onward: dict[tuple[str, int], list[str]] = {}  # by output: the nodes that pass it on
-    for node_id, node in nodes.items():
-        inputs, taker = node_inputs(node), definitions.get(node["class_type"])
-        for name, value in inputs.items():
-            if not isinstance(name, str) or not is_link(value) or value[0] not in nodes:
-                continue
-            origin = (value[0], value[1])
-            links.append((origin, node_id, name))
-            if origin not in types:
-                made = output_type(nodes[origin[0]], origin[1], definitions)
-                if made in OPEN_TYPES and origin not in passing.setdefault(origin[0], []):
-                    passing[origin[0]].append(origin)
-                types[origin] = told_type(made)
-            spec = taker.spec(name, inputs) if taker else None
-            types[origin] = types[origin] or (told_type(spec.type) if spec else "")
-            if spec and spec.type in OPEN_TYPES:
-                onward.setdefault(origin, []).append(node_id)
-            if taker is None and (kind := guessed_type(name)):
-                by_name.setdefault(origin, kind)
-    for origin, kind in by_name.items():
-        types[origin] = types[origin] or kind
-    waiting = [origin for origin, kind in types.items() if kind]
-    while waiting:
-        origin = waiting.pop()
-        for node_id in onward.pop(origin, ()):
-            for output in passing.pop(node_id, ()):
-                if not types[output]:
-                    types[output] = types[origin]
-                    waiting.append(output)
-    return (Edge(*origin, node_id, name, types[origin]) for origin, node_id, name in links)
-
-
-def output_type(node: Mapping[str, Any], slot: int, definitions: Definitions) -> str:
-    """The type of a node's output by its definition, or "" when that is unknown or has no such output."""
-    known = definitions.get(node["class_type"])
-    return known.outputs[slot] if known and 0 <= slot < len(known.outputs) else ""
-
-
-def told_type(kind: str) -> str:
-    """A type, or "" for one that does not tell what a link carries: one that stands for anything or for several."""
-    return "" if kind in OPEN_TYPES or "," in kind else kind
-
-
-def keeps_nothing(wiring: Wiring, node_id: str) -> bool:
-    """Whether an output node keeps nothing: it only shows what it is given, or is set not to save it."""
-    return bool(PASSING.search(wiring.class_type(node_id))) or wiring.inputs(node_id).get("save_output") is False
-
-
-# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/loras.py
 #
 # Put LoRAs into a graph, right behind the model that its samplers use.
@@ -4312,14 +4347,14 @@ class DiffusionModel:
 def main_models(wiring: Wiring) -> list[DiffusionModel]:
     """The models that LoRAs go into: all that feed samplers, but a refiner only when there is no other. Raises
     `WorkflowRefused` for none, and for more than `MAX_MODELS`."""
-    samplers = [node_id for node_id in wiring.nodes if wiring.is_sampler(node_id)]
+    samplers = [node_id for node_id in wiring.nodes if wiring.uses_diffusion_model(node_id)]
     useful = wiring.before(samplers, ("MODEL",))
     loaders = dict.fromkeys(
-        edge.origin
+        link.origin
         for node_id in wiring.nodes
         if node_id in useful and not wiring.takes(node_id, "MODEL")
-        for edge in wiring.out_of[node_id]
-        if edge.type == "MODEL" and edge.node in useful
+        for link in wiring.out_of[node_id]
+        if link.type == "MODEL" and link.node in useful
     )
     if not loaders:
         raise WorkflowRefused(
@@ -4336,7 +4371,7 @@ def _model(
     wiring: Wiring, loader: tuple[str, int], samplers: Sequence[str], useful: Mapping[str, None]
 ) -> DiffusionModel:
     """The model that comes out of a loader. `useful` are all nodes that bring models to samplers."""
-    starts = [edge.node for edge in wiring.fed_by(loader, "MODEL") if edge.node in useful]
+    starts = [link.node for link in wiring.fed_by(loader, "MODEL") if link.node in useful]
     way = frozenset(node_id for node_id in wiring.behind(starts, ("MODEL",)) if node_id in useful)
     own = tuple(node_id for node_id in samplers if node_id in way)
     side = noise_side(" ".join(model_names(wiring, loader[0])))
@@ -4367,15 +4402,15 @@ def _clip(
 ) -> tuple[str, int] | None:
     """The output of a model's text encoder: the loader's own when it is used, else the only one behind the samplers'
     conditioning, or None."""
-    beside = [edge.origin for edge in wiring.out_of[loader[0]] if edge.type == "CLIP"]
+    beside = [link.origin for link in wiring.out_of[loader[0]] if link.type == "CLIP"]
     if beside:
         return beside[0]
     before = wiring.before(own, ("CONDITIONING", "CLIP", ""), barred=samplers)
     found = {
-        edge.origin
+        link.origin
         for node_id in before
-        for edge in wiring.into[node_id]
-        if edge.type == "CLIP" and not wiring.takes(edge.source, "CLIP")
+        for link in wiring.into[node_id]
+        if link.type == "CLIP" and not wiring.takes(link.source, "CLIP")
     }
     return found.pop() if len(found) == 1 else None
 
@@ -4389,7 +4424,7 @@ def _refines(wiring: Wiring, loader: tuple[str, int], own: Sequence[str]) -> boo
     encoders = wiring.behind([loader[0]], ("CLIP",))
     if any(wiring.class_type(node_id) == "CLIPTextEncodeSDXLRefiner" for node_id in encoders):
         return True
-    return any(edge.type == "CLIP" for edge in wiring.out_of[loader[0]]) and all(
+    return any(link.type == "CLIP" for link in wiring.out_of[loader[0]]) and all(
         wiring.inputs(node_id).get("add_noise") == "disable" and _continues(wiring, node_id, own) for node_id in own
     )
 
@@ -4397,10 +4432,10 @@ def _refines(wiring: Wiring, loader: tuple[str, int], own: Sequence[str]) -> boo
 def _continues(wiring: Wiring, node_id: str, own: Sequence[str]) -> bool:
     """Whether a sampler starts from the noise that a sampler of another model leaves over."""
     return any(
-        edge.type == "LATENT"
-        and edge.source not in own
-        and wiring.inputs(edge.source).get("return_with_leftover_noise") == "enable"
-        for edge in wiring.into[node_id]
+        link.type == "LATENT"
+        and link.source not in own
+        and wiring.inputs(link.source).get("return_with_leftover_noise") == "enable"
+        for link in wiring.into[node_id]
     )
 
 
@@ -4431,12 +4466,12 @@ def _put(
         result[node_id] = {"class_type": kind, "inputs": inputs, "_meta": {"title": f"LoRA: {name}"}}
     # Links to what no sampler needs stay: such a node may read from the LoRA before it (GetICLoRAParameters).
     moved: dict[str, dict[str, Any]] = {}
-    for edge in wiring.fed_by(start, "MODEL"):
-        if edge.node in model.way:
-            moved.setdefault(edge.node, {})[edge.input] = [*last]
+    for link in wiring.fed_by(start, "MODEL"):
+        if link.node in model.way:
+            moved.setdefault(link.node, {})[link.input] = [*last]
     if clip and last_clip:
-        for edge in wiring.fed_by(clip, "CLIP"):
-            moved.setdefault(edge.node, {})[edge.input] = [*last_clip]
+        for link in wiring.fed_by(clip, "CLIP"):
+            moved.setdefault(link.node, {})[link.input] = [*last_clip]
     for node_id, inputs in moved.items():
         result[node_id] = {**result[node_id], "inputs": {**node_inputs(result[node_id]), **inputs}}
 
@@ -4448,18 +4483,18 @@ def behind_loras(
     samplers of the model have before them. Both move together, or the new nodes could close a circle."""
     point, seen = model.loader, set()
     while True:
-        users = {edge.node for edge in wiring.fed_by(point, "MODEL") if edge.node in model.way}
+        users = {link.node for link in wiring.fed_by(point, "MODEL") if link.node in model.way}
         node_id = users.pop() if len(users) == 1 else ""
         if not node_id or node_id in seen or not is_lora(wiring, node_id):
             return point, clip
         seen.add(node_id)
-        made = {edge.slot for edge in wiring.out_of[node_id] if edge.type == "MODEL" and edge.node in model.way}
-        texts = {edge.origin for edge in wiring.into[node_id] if edge.type == "CLIP"}
+        made = {link.slot for link in wiring.out_of[node_id] if link.type == "MODEL" and link.node in model.way}
+        texts = {link.origin for link in wiring.into[node_id] if link.type == "CLIP"}
         if len(made) != 1:
             return point, clip
         if clip and texts:
-            slots = {edge.slot for edge in wiring.out_of[node_id] if edge.type == "CLIP"}
-            if texts != {clip} or len(slots) != 1 or {edge.node for edge in wiring.fed_by(clip, "CLIP")} != {node_id}:
+            slots = {link.slot for link in wiring.out_of[node_id] if link.type == "CLIP"}
+            if texts != {clip} or len(slots) != 1 or {link.node for link in wiring.fed_by(clip, "CLIP")} != {node_id}:
                 return point, clip
             clip = (node_id, slots.pop())
         point = (node_id, made.pop())
@@ -4467,7 +4502,7 @@ def behind_loras(
 
 def is_lora(wiring: Wiring, node_id: str) -> bool:
     """Whether a node puts LoRAs into a model that passes through it."""
-    return "lora" in wiring.class_type(node_id).lower() and not wiring.is_sampler(node_id)
+    return "lora" in wiring.class_type(node_id).lower() and not wiring.uses_diffusion_model(node_id)
 
 
 def node_numbers(graph: Graph) -> Iterator[str]:
@@ -4558,13 +4593,13 @@ def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
 
 def _file_kind(wiring: Wiring, node_id: str, kind: str) -> str:
     """The kind of a file: a picture of which only the mask is used counts as a mask."""
-    pictured = any(edge.slot != 1 for edge in wiring.out_of[node_id])
+    pictured = any(link.slot != 1 for link in wiring.out_of[node_id])
     return "mask" if kind == "image" and _has_mask(wiring, node_id) and not pictured else kind
 
 
 def _has_mask(wiring: Wiring, node_id: str) -> bool:
     """Whether a node is a LoadImage whose second output is used: the picture's transparency as a mask."""
-    return wiring.class_type(node_id) == "LoadImage" and any(edge.slot == 1 for edge in wiring.out_of[node_id])
+    return wiring.class_type(node_id) == "LoadImage" and any(link.slot == 1 for link in wiring.out_of[node_id])
 
 
 # What output nodes make is told first by their class, then by the types of what they give or are given, then by words
@@ -4614,7 +4649,7 @@ def outputs(graph: Graph, definitions: Definitions) -> tuple[tuple[str, str], ..
 def _outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
     """The same for a graph whose links are read already."""
     found = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
-    saved = [node_id for node_id in found if not keeps_nothing(wiring, node_id)]
+    saved = [node_id for node_id in found if not wiring.keeps_nothing(node_id)]
     return tuple((plain_title(wiring.nodes[node_id]), _made(wiring, node_id)) for node_id in saved or found)
 
 
@@ -4625,7 +4660,7 @@ def _made(wiring: Wiring, node_id: str) -> str:
         return OUTPUT_KINDS.get(name, "other")
     # A node that makes a model in 3D itself tells so by its outputs; one that only saves, by what it is given.
     own = [kind for kind in known.outputs if TYPE_KINDS[1][0].search(kind)] if known else []
-    given = [edge.type for edge in wiring.into[node_id]]
+    given = [link.type for link in wiring.into[node_id]]
     taken = [spec.type for spec in known.inputs.values()] if known and not any(given) else []
     told = (what for kinds in (own, given) for pattern, what in TYPE_KINDS for kind in kinds if pattern.search(kind))
     named = (what for pattern, what in NAME_KINDS if pattern.search(name))
@@ -4666,7 +4701,7 @@ def guess_task(graph: Graph, definitions: Definitions) -> str:
 
 def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> str:
     """What a graph that makes pictures is for; `files` are the inputs that it needs."""
-    sampled = any(wiring.is_sampler(node_id) for node_id in needed)
+    sampled = any(wiring.uses_diffusion_model(node_id) for node_id in needed)
     asked = any(name.rsplit(".", 1)[-1] == "prompt" for node_id in needed for name in map(str, wiring.inputs(node_id)))
     if not files:
         return "text_to_image" if sampled or asked else "other"
@@ -4687,7 +4722,7 @@ def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[Fi
 def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None]) -> bool:
     """Whether a mask is used that one of these files brings, drawn, uploaded or as a picture's transparency."""
     drawn = {file.target.node_id for file in files}
-    return any(edge.type == "MASK" and edge.node in needed for node_id in drawn for edge in wiring.out_of[node_id])
+    return any(link.type == "MASK" and link.node in needed for node_id in drawn for link in wiring.out_of[node_id])
 
 
 def _conditions(wiring: Wiring, files: Sequence[FileInput], names: Sequence[str]) -> bool:
@@ -4695,7 +4730,7 @@ def _conditions(wiring: Wiring, files: Sequence[FileInput], names: Sequence[str]
     if any(map(CONTROLLING.search, names)):
         return False
     shown = wiring.behind((file.target.node_id for file in files), SHOWN_TO_MODEL)
-    return any(edge.type == "CONDITIONING" for node_id in shown for edge in wiring.out_of[node_id])
+    return any(link.type == "CONDITIONING" for node_id in shown for link in wiring.out_of[node_id])
 
 
 # Model files. The folder on the server that a widget's file lies in, by the widget's name or, where that is not enough,
@@ -4845,25 +4880,27 @@ def without_files(graph: Graph, targets: Iterable[Target], definitions: Definiti
     stitch to it, the first goes on alone. So goes what then leads to no output any more. The graph cannot do without
     a file if a sampler, a service or an output that keeps something would have to go for it.
     """
-    wiring, flow = Wiring.of(graph, definitions), Flow(graph, definitions)
+    wiring = Flow.of(graph, definitions)
     needed = wiring.needed()
     ends = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
-    kept = [node_id for node_id in ends if not keeps_nothing(wiring, node_id)] or ends
+    kept = [node_id for node_id in ends if not wiring.keeps_nothing(node_id)] or ends
     gone = dict.fromkeys(target.node_id for target in targets if target.node_id in wiring.nodes)
     passed: dict[tuple[str, int], tuple[str, int]] = {}  # for outputs of nodes that went: what stands in for them
     changed: dict[str, dict[str, Any]] = {}
     for node_id in _in_order(wiring, wiring.behind(gone)):
-        lost = [edge for edge in wiring.into[node_id] if edge.source in gone and edge.origin not in passed]
+        lost = [link for link in wiring.into[node_id] if link.source in gone and link.origin not in passed]
         if node_id not in gone and not _needs(wiring, node_id, lost):
             changed[node_id] = _relinked(wiring, node_id, lost, passed)
             continue
-        if node_id in kept or (node_id in needed and (wiring.is_sampler(node_id) or flow.is_maker(node_id))):
+        if node_id in kept or (
+            node_id in needed and (wiring.uses_diffusion_model(node_id) or wiring.is_maker(node_id))
+        ):
             return None
         if node_id not in gone:
             gone[node_id] = None
-            for edge in wiring.out_of[node_id]:
-                if instead := _passed_on(wiring, edge, lost):
-                    passed[edge.origin] = passed.get(instead.origin, instead.origin)
+            for link in wiring.out_of[node_id]:
+                if instead := _passed_on(wiring, link, lost):
+                    passed[link.origin] = passed.get(instead.origin, instead.origin)
     left = {
         node_id: {**node, "inputs": changed[node_id]} if node_id in changed else node
         for node_id, node in graph.items()
@@ -4886,62 +4923,62 @@ def _in_order(wiring: Wiring, nodes: Iterable[str]) -> list[str]:
                 order.setdefault(waiting.pop())
                 continue
             opened.add(node_id)
-            sources = (edge.source for edge in wiring.into[node_id])
+            sources = (link.source for link in wiring.into[node_id])
             waiting += [source for source in sources if source in wanted and source not in opened]
     return list(order)
 
 
-def _needs(wiring: Wiring, node_id: str, lost: Sequence[Edge]) -> bool:
+def _needs(wiring: Wiring, node_id: str, lost: Sequence[TypedLink]) -> bool:
     """Whether a node cannot do without these links. A node of an unknown class needs all, and one that computes with a
     group of numbers or texts needs each of them."""
     known = wiring.definition(node_id)
-    for edge in lost:
-        if known and (grown := _grown(wiring, edge)):
+    for link in lost:
+        if known and (grown := _grown(wiring, link)):
             others = [one for one in wiring.into[node_id] if one not in lost and _grown(wiring, one) == grown]
-            if len(others) < grown[1] or edge.type in PLAIN_TYPES:
+            if len(others) < grown[1] or link.type in PLAIN_TYPES:
                 return True
-        elif known is None or ((spec := known.spec(edge.input, wiring.inputs(node_id))) and spec.required):
+        elif known is None or ((spec := known.spec(link.input, wiring.inputs(node_id))) and spec.required):
             return True
     return False
 
 
-def _grown(wiring: Wiring, edge: Edge) -> tuple[str, int] | None:
+def _grown(wiring: Wiring, link: TypedLink) -> tuple[str, int] | None:
     """The autogrow input whose group a link's input belongs to ("images" for "images.image2"), and the minimum number
     of inputs in it; None for any other input."""
-    known, (group, _, _) = wiring.definition(edge.node), edge.input.rpartition(".")
-    spec = known.spec(group, wiring.inputs(edge.node)) if known and group else None
+    known, (group, _, _) = wiring.definition(link.node), link.input.rpartition(".")
+    spec = known.spec(group, wiring.inputs(link.node)) if known and group else None
     return (group, spec.least) if spec and spec.type == AUTOGROW else None
 
 
 def _relinked(
-    wiring: Wiring, node_id: str, lost: Sequence[Edge], passed: Mapping[tuple[str, int], tuple[str, int]]
+    wiring: Wiring, node_id: str, lost: Sequence[TypedLink], passed: Mapping[tuple[str, int], tuple[str, int]]
 ) -> dict[str, Any]:
     """The inputs of a node without these links, and with those that stand in for others. In the group of an autogrow
     input the rest moves up, since its first inputs must be there."""
     inputs = {name: value for name, value in wiring.inputs(node_id).items() if name not in {at.input for at in lost}}
-    inputs |= {edge.input: [*passed[edge.origin]] for edge in wiring.into[node_id] if edge.origin in passed}
-    for grown in dict.fromkeys(_grown(wiring, edge) for edge in lost):
-        names = [edge.input for edge in wiring.into[node_id] if grown and _grown(wiring, edge) == grown]
+    inputs |= {link.input: [*passed[link.origin]] for link in wiring.into[node_id] if link.origin in passed}
+    for grown in dict.fromkeys(_grown(wiring, link) for link in lost):
+        names = [link.input for link in wiring.into[node_id] if grown and _grown(wiring, link) == grown]
         values = [inputs.pop(name) for name in names if name in inputs]
         inputs |= dict(zip(names, values, strict=False))
     return inputs
 
 
-def _passed_on(wiring: Wiring, edge: Edge, lost: Sequence[Edge]) -> Edge | None:
-    """The link into a node that can stand in for `edge`, a link out of it, when the node has lost the links `lost`.
+def _passed_on(wiring: Wiring, link: TypedLink, lost: Sequence[TypedLink]) -> TypedLink | None:
+    """The link into a node that can stand in for `link`, a link out of it, when the node has lost the links `lost`.
 
     It has the same type and, where the node has several outputs of that type, the same place among them. Nothing stands
     in for a number or a text, which the node works out, nor one of two latents for both: one may be film, one sound.
     """
-    known = wiring.definition(edge.source)
-    if known is None or edge.type in PLAIN_TYPES or (edge.type == "LATENT" and "LATENT" in {at.type for at in lost}):
+    known = wiring.definition(link.source)
+    if known is None or link.type in PLAIN_TYPES or (link.type == "LATENT" and "LATENT" in {at.type for at in lost}):
         return None
     order = list(known.inputs)
-    alike = [one for one in wiring.into[edge.source] if one.type == edge.type]
+    alike = [one for one in wiring.into[link.source] if one.type == link.type]
     alike.sort(key=lambda one: order.index(one.input) if one.input in order else len(order))
-    sides = [slot for slot, kind in enumerate(known.outputs) if kind == edge.type]
+    sides = [slot for slot, kind in enumerate(known.outputs) if kind == link.type]
     if len(sides) > 1:
-        place = sides.index(edge.slot) if edge.slot in sides else len(alike)
+        place = sides.index(link.slot) if link.slot in sides else len(alike)
         alike = alike[place : place + 1]
     return next((one for one in alike if one not in lost), None)
 
@@ -5006,7 +5043,7 @@ def _ranked(wiring: Wiring) -> list[str]:
             return 3
         if _role(wiring, node_id):
             return 0
-        kinds = {edge.type for edge in wiring.out_of[node_id]}
+        kinds = {link.type for link in wiring.out_of[node_id]}
         return 1 if kinds - {"", "INT", "FLOAT", "STRING", "BOOLEAN"} else 2
 
     return sorted(wiring.nodes, key=rank)
@@ -5016,7 +5053,7 @@ def _role(wiring: Wiring, node_id: str) -> str:
     """The part that a node plays, if it is one that is marked by a colour: "output", "sampler", "loader", else ""."""
     if wiring.is_output(node_id):
         return "output"
-    if wiring.is_sampler(node_id) or wiring.takes(node_id, "GUIDER"):
+    if wiring.uses_diffusion_model(node_id) or wiring.takes(node_id, "GUIDER"):
         return "sampler"
     name = wiring.class_type(node_id).lower()
     return "loader" if "load" in name and not wiring.takes(node_id, "MODEL") else ""
@@ -5030,9 +5067,9 @@ def _drawing(wiring: Wiring, ranked: Sequence[str], count: int, told: bool) -> s
     names = {node_id: f"n{place}" for place, node_id in enumerate((key for key in wiring.nodes if key in chosen), 1)}
     links: dict[tuple[str, str], dict[str, None]] = {}
     for node_id in names:
-        for edge in wiring.into[node_id]:
-            if edge.source in names:
-                links.setdefault((edge.source, node_id), {})[edge.type] = None
+        for link in wiring.into[node_id]:
+            if link.source in names:
+                links.setdefault((link.source, node_id), {})[link.type] = None
     told = told and len(links) <= MAX_TOLD_LINKS
     lines = ["flowchart " + ("TD" if _steps(links) > MAX_WIDE else "LR")]
     for node_id, name in names.items():

@@ -317,7 +317,7 @@ def test_in_official_templates_every_sampler_has_each_lora_once_and_nothing_else
                 made = known[after[held[0]]["class_type"]].outputs[held[1]]
                 assert known[node["class_type"]].inputs[name].type == made
     wiring = tool.Wiring.of(after, known)
-    for node_id in filter(wiring.is_sampler, wiring.nodes):
+    for node_id in filter(wiring.uses_diffusion_model, wiring.nodes):
         way = [after[place] for place in wiring.before([node_id], ("MODEL",))]
         files = [node["inputs"]["lora_name"] for node in way if node["_meta"]["title"].startswith("LoRA: ")]
         refines = any("refiner" in str(node["inputs"].get("ckpt_name")) for node in way)
@@ -340,13 +340,13 @@ def test_no_graph_is_too_odd(nodes: dict[str, Any]) -> None:
 def circles(nodes: dict[str, Any]) -> bool:
     """Whether links run in a circle somewhere."""
     wiring = tool.Wiring.of(nodes, {})
-    left = {node_id: len(edges) for node_id, edges in wiring.into.items()}
+    left = {node_id: len(links) for node_id, links in wiring.into.items()}
     free = [node_id for node_id, count in left.items() if not count]
     for node_id in free:
-        for edge in wiring.out_of[node_id]:
-            left[edge.node] -= 1
-            if not left[edge.node]:
-                free.append(edge.node)
+        for link in wiring.out_of[node_id]:
+            left[link.node] -= 1
+            if not left[link.node]:
+                free.append(link.node)
     return len(free) < len(left)
 
 

@@ -24,8 +24,9 @@ from dataclasses import replace
 from ..values import is_number, same_value
 from .definitions import Definitions
 from .link_types import MEDIA
+from .links import TypedLink
 from .nodes import NO_DEFINITIONS, Graph, Target, given_title, is_link
-from .search import ALIASES, PARAMETERS, PARTS, SAMPLING, TEXTS, VALUE_INPUTS, Flow, Wire, once, words_in
+from .search import ALIASES, PARAMETERS, PARTS, SAMPLING, TEXTS, VALUE_INPUTS, Flow, once, words_in
 
 
 def discover(graph: Graph, definitions: Definitions = NO_DEFINITIONS) -> dict[str, tuple[Target, ...]]:
@@ -36,13 +37,13 @@ def discover(graph: Graph, definitions: Definitions = NO_DEFINITIONS) -> dict[st
     ("a photo, %steps% steps") takes nothing away: it is set besides the widget itself. The more definitions
     there are, the better is the answer.
     """
-    flow = Flow(graph, definitions)
+    flow = Flow.of(graph, definitions)
     traced = Tracing(flow)
     found = {name: tuple(targets) for name, targets in traced.found().items()}
     named = titled(flow, found, traced.live)
     mentioned: dict[str, list[Target]] = {}  # numbers and choices inside texts, set besides their own widgets
     for name, target in placeholders(flow, found):
-        inside = flow.held(target) != target.token and name in PARAMETERS and name not in TEXTS
+        inside = flow.value(target) != target.token and name in PARAMETERS and name not in TEXTS
         (mentioned if inside else named).setdefault(name, []).append(target)
     names = sorted(
         {**found, **named, **mentioned}, key=lambda name: list(PARAMETERS).index(name) if name in PARAMETERS else 99
@@ -94,7 +95,7 @@ def titled(flow: Flow, traced: Mapping[str, tuple[Target, ...]], live: Iterable[
         elif name in PARAMETERS and node_id in live and not unnamed:
             bare.setdefault(name, {}).update(dict.fromkeys(titled_widgets(flow, node_id, name)))
     for name, targets in bare.items():
-        differ = any(not same_value(flow.held(target), flow.held(next(iter(targets)))) for target in targets)
+        differ = any(not same_value(flow.value(target), flow.value(next(iter(targets)))) for target in targets)
         reached = [target for target in traced.get(name, ()) if target in targets]
         explicit.setdefault(name, dict.fromkeys(reached if differ and reached else [*reached, *targets]))
     for name, targets in explicit.items():
@@ -116,9 +117,9 @@ def titled_widgets(flow: Flow, node_id: str, name: str) -> list[Target]:
     for key in [*spellings, *(plain if len(plain) == 1 else []), *main]:
         if key in plain and (name not in PARAMETERS or flow.holds(name, node_id, key)):
             return [Target(node_id, key)]
-        wire = flow.wire(node_id, key)
+        link = flow.link(node_id, key)
         sought = f"{side} text" if name in TEXTS or name not in PARAMETERS else name
-        if wire and not wire.fits(*SAMPLING) and (found := flow.best(wire, sought)):
+        if link and not link.surely_carries(*SAMPLING) and (found := flow.best(link, sought)):
             return [found]
     return []
 
@@ -177,8 +178,8 @@ class Tracing:
             return self._scaled()
         first, *others = read
         for name, targets in first.items():
-            values = [self.flow.held(next(iter(found[name]))) for found in others if found.get(name)]
-            if targets and all(same_value(value, self.flow.held(next(iter(targets)))) for value in values):
+            values = [self.flow.value(next(iter(found[name]))) for found in others if found.get(name)]
+            if targets and all(same_value(value, self.flow.value(next(iter(targets)))) for value in values):
                 for found in others:
                     targets.update(found.get(name, {}))
         self._follow(first)
@@ -217,7 +218,7 @@ class Tracing:
         depends on the program that wrote it.
         """
         flow = self.flow
-        read = {wire.node_id for node_id in flow.nodes for wire in flow.wires(node_id)}
+        read = {link.source for node_id in flow.nodes for link in flow.links(node_id)}
         ranks: list[list[str]] = [[], [], [], []]
         others = []
         in_order = sorted(flow.nodes, key=lambda node_id: [int(number) for number in re.findall(r"\d{1,18}", node_id)])
@@ -247,7 +248,7 @@ class Tracing:
                 order.setdefault(waiting.pop(), len(order))
                 continue
             opened.add(node_id)
-            waiting += [wire.node_id for wire in self.flow.wires(node_id) if wire.node_id not in order]
+            waiting += [link.source for link in self.flow.links(node_id) if link.source not in order]
 
     def _nearest_makers(self, outputs: list[str]) -> list[str]:
         """The makers that the outputs' media come from, not those before them; else the makers of their texts."""
@@ -258,9 +259,9 @@ class Tracing:
                 if self.flow.is_maker(node_id):
                     found.append(node_id)
                     continue
-                wires = [wire for wire in self.flow.wires(node_id) if wire.carries(*types)]
-                waiting += dict.fromkeys(wire.node_id for wire in wires if wire.node_id not in seen)
-                seen.update(wire.node_id for wire in wires)
+                links = [link for link in self.flow.links(node_id) if link.may_carry(*types)]
+                waiting += dict.fromkeys(link.source for link in links if link.source not in seen)
+                seen.update(link.source for link in links)
             if found:
                 break
         return found
@@ -304,9 +305,13 @@ class Tracing:
     def _maker_before(self, node_id: str, sought: str) -> str | None:
         """The maker that is found behind a node's links, latents first: "maker" or "earlier maker" is `sought`."""
         flow = self.flow
-        media = [wire for wire in flow.wires(node_id) if wire.carries("LATENT", *MEDIA) and not wire.fits(*SAMPLING)]
-        media.sort(key=lambda wire: (not wire.fits("LATENT"), not wire.fits(*MEDIA)))
-        return next((found.node_id for wire in media if (found := flow.best(wire, sought))), None)
+        media = [
+            link
+            for link in flow.links(node_id)
+            if link.may_carry("LATENT", *MEDIA) and not link.surely_carries(*SAMPLING)
+        ]
+        media.sort(key=lambda link: (not link.surely_carries("LATENT"), not link.surely_carries(*MEDIA)))
+        return next((found.node_id for link in media if (found := flow.best(link, sought))), None)
 
     # What can be set of one line.
 
@@ -330,7 +335,7 @@ class Tracing:
             for key in (keys[spelling] for spelling in spellings if spelling in keys):
                 if flow.holds(name, node_id, key):
                     found[name] = {Target(node_id, key): None}
-                elif target := flow.best(flow.wire(node_id, key), name):
+                elif target := flow.best(flow.link(node_id, key), name):
                     found[name] = {target: None}
                 else:
                     continue
@@ -364,7 +369,7 @@ class Tracing:
                 note("steps", self._own("steps", node_id))
         note("denoise", self._own("denoise", head))
         note("steps", *self._hand_overs(line, found["steps"]))
-        note("model", flow.best(self._model_wire(head), "model"))
+        note("model", flow.best(self._model_link(head), "model"))
         if encoder := self._encoder(head, "positive"):
             note("lyrics", flow.target("lyrics", encoder.node_id))
             note("seed", flow.target("seed", encoder.node_id))
@@ -393,12 +398,12 @@ class Tracing:
         its guider or a pipe brings the conditioning."""
         flow = self.flow
         for part in flow.parts(node_id):
-            wires = flow.wires(part)
+            links = flow.links(part)
             names = (side, "neg_conditioning") if side == "negative" else (side, "cond1", "conditioning")
-            named = [wire for name in names if (wire := flow.wire(part, name))]
+            named = [link for name in names if (link := flow.link(part, name))]
             if not named and not {"positive", "negative", "guider", *names} & flow.inputs(part).keys():
-                named = [wire for wire in wires if wire.is_strange or "embeds" in wire.name]
-            if found := next((found for wire in named if (found := flow.best(wire, side))), None):
+                named = [link for link in links if link.is_strange or "embeds" in link.input]
+            if found := next((found for link in named if (found := flow.best(link, side))), None):
                 return found
         return None
 
@@ -406,13 +411,13 @@ class Tracing:
     def _prompt_text(self, node_id: str) -> str:
         """What a maker is asked for, or "" when its prompt is empty or it has none."""
         words = self._words(node_id, "positive")
-        return str(self.flow.held(words[0])).strip() if words else ""
+        return str(self.flow.value(words[0])).strip() if words else ""
 
     def _shares(self, words: list[Target], first: Iterable[Target], node_id: str, same_schedule: bool) -> bool:
         """Whether a sampler's text is set together with that of the first one: it goes on with the first one's
         schedule, holds the same text, or holds none. But a detailer's empty text stays empty."""
-        texts = [self.flow.held(target) for target in words]
-        firsts = [self.flow.held(target) for target in first]
+        texts = [self.flow.value(target) for target in words]
+        firsts = [self.flow.value(target) for target in first]
         if same_schedule or not firsts or texts[:1] == firsts[:1]:
             return same_schedule or texts[:1] == firsts[:1]
         return not any(texts) and not DETAILER.search(self.flow.class_type(node_id))
@@ -423,7 +428,7 @@ class Tracing:
         """The widget that holds a parameter of a sampler, in the sampler itself or in its parts."""
         parts = self.flow.parts(node_id)
         if name in ("steps", "denoise"):  # what only splits a schedule does not make it
-            parts = [part for part in parts if part == node_id or not self.flow.wire(part, "sigmas")]
+            parts = [part for part in parts if part == node_id or not self.flow.link(part, "sigmas")]
         return self.flow.target(name, *parts)
 
     @once
@@ -433,7 +438,7 @@ class Tracing:
         flow = self.flow
         for part in flow.parts(node_id):
             for name in ("positive", "conditioning", "cond1"):
-                embedded = flow.best(flow.wire(part, name), "embedded guidance")
+                embedded = flow.best(flow.link(part, name), "embedded guidance")
                 if embedded and (target := flow.target("guidance", embedded.node_id)):
                     return target
         return self._own("guidance", node_id)
@@ -441,21 +446,21 @@ class Tracing:
     def _note_alike(self, found: Found, name: str, target: Target | None) -> None:
         """Add a widget to a parameter if it is the first or holds the same as the first."""
         held = found.setdefault(name, {})
-        if target and (not held or same_value(self.flow.held(target), self.flow.held(next(iter(held))))):
+        if target and (not held or same_value(self.flow.value(target), self.flow.value(next(iter(held))))):
             held[target] = None
 
-    def _model_wire(self, node_id: str) -> Wire | None:
+    def _model_link(self, node_id: str) -> TypedLink | None:
         """The link that brings a sampler's model, also that of its guider or a pipe."""
         parts = self.flow.parts(node_id)
-        named = [wire for part in parts if (wire := self.flow.wire(part, "model"))]
-        strange = [wire for part in parts for wire in self.flow.wires(part) if wire.is_strange]
+        named = [link for part in parts if (link := self.flow.link(part, "model"))]
+        strange = [link for part in parts for link in self.flow.links(part) if link.is_strange]
         return next(iter(named + strange), None)
 
     def _goes_on(self, node_id: str, head: str) -> bool:
         """Whether a sampler goes on with the schedule of the first one, `head`, instead of having its own."""
         start = self._own_step("start_at_step", node_id)
         noise = self.flow.inputs(node_id).get("add_noise")
-        if start and self.flow.held(start) and noise in ("disable", False, None):
+        if start and self.flow.value(start) and noise in ("disable", False, None):
             return True
         steps = self._own("steps", node_id)
         return steps is not None and steps == self._own("steps", head) and start is None
@@ -463,14 +468,14 @@ class Tracing:
     def _hand_overs(self, line: list[str], steps: Iterable[Target]) -> Iterator[Target]:
         """The widgets of the steps at which one sampler hands over to the next. They move with the number of steps: the
         `part` of each is its share of all steps, 0.8 for step 16 of 20."""
-        whole = next((float(held) for target in steps if is_number(held := self.flow.held(target))), 0.0)
+        whole = next((float(held) for target in steps if is_number(held := self.flow.value(target))), 0.0)
         for node_id in line:
             if node_id != line[0] and not self._goes_on(node_id, line[0]):
                 continue
             for part in self.flow.parts(node_id):
                 for key in ("start_at_step", "end_at_step", "step"):
                     target = self._own_step(key, part)
-                    held = self.flow.held(target) if target else 0
+                    held = self.flow.value(target) if target else 0
                     if target and is_number(held) and 0 < held < whole:
                         yield replace(target, part=held / whole)
 
@@ -478,7 +483,7 @@ class Tracing:
         """The widget of a step in the schedule, "start_at_step", say, also over a link."""
         if is_number(self.flow.inputs(node_id).get(key)):
             return Target(node_id, key)
-        return self.flow.best(self.flow.wire(node_id, key), "steps")
+        return self.flow.best(self.flow.link(node_id, key), "steps")
 
     # The latent that sampling starts from, and the size of it.
 
@@ -486,15 +491,15 @@ class Tracing:
     def _latent(self, node_id: str) -> str | None:
         """The node that makes the latent which a sampler starts from, or None."""
         flow = self.flow
-        wires = [wire for wire in flow.wires(node_id) if wire.carries("LATENT", "IMAGE")]
-        wires.sort(key=lambda wire: (wire.name != "latent_image", not wire.fits("LATENT")))
-        return next((found.node_id for wire in wires if (found := flow.best(wire, "latent"))), None)
+        links = [link for link in flow.links(node_id) if link.may_carry("LATENT", "IMAGE")]
+        links.sort(key=lambda link: (link.input != "latent_image", not link.surely_carries("LATENT")))
+        return next((found.node_id for link in links if (found := flow.best(link, "latent"))), None)
 
     def _size(self, name: str, latent: str) -> Target | None:
         """The widget that holds a latent's width or height, also that of the picture that it is made from."""
         if pair := self.flow.size_inputs(latent):
             return self.flow.target(name, latent) if pair[0] == "width" else self._pair(name, latent, pair)
-        pictures = [wire for wire in self.flow.wires(latent) if wire.fits("IMAGE")]
+        pictures = [link for link in self.flow.links(latent) if link.surely_carries("IMAGE")]
         return self.flow.best(pictures[0], f"image {name}") if pictures else None
 
     def _pair(self, name: str, node_id: str, pair: tuple[str, str]) -> Target | None:
@@ -502,12 +507,12 @@ class Tracing:
         key = pair[name == "height"]
         if self.flow.holds(name, node_id, key):
             return Target(node_id, key)
-        return self.flow.best(self.flow.wire(node_id, key), name)
+        return self.flow.best(self.flow.link(node_id, key), name)
 
     def _aspect_ratio(self, latent: str) -> Target | None:
         """The widget that chooses a latent's size where no numbers do."""
         flow = self.flow
-        return flow.target("aspect_ratio", latent) or flow.best(flow.wire(latent, "width"), "aspect_ratio")
+        return flow.target("aspect_ratio", latent) or flow.best(flow.link(latent, "width"), "aspect_ratio")
 
     # What is added to the first line, and what there is to set where nothing is made.
 
@@ -516,7 +521,7 @@ class Tracing:
         the frames of the sound beside the frames of the picture, a model file that is loaded twice. Add all frame
         rates."""
         flow = self.flow
-        held = {name: flow.held(next(iter(targets))) for name, targets in found.items() if targets}
+        held = {name: flow.value(next(iter(targets))) for name, targets in found.items() if targets}
         live = sorted(self.live, key=lambda node_id: -self.live[node_id])
         rates = (flow.target("fps", node_id) for node_id in live)
         found.setdefault("fps", {}).update(dict.fromkeys(target for target in rates if target))
@@ -536,8 +541,8 @@ class Tracing:
     def _scaled(self) -> Found:
         """What can be set where nothing is made: of pictures that are only changed, the size of what is saved."""
         for output in itertools.chain(*self._outputs()):
-            for wire in self.flow.wires(output):
-                size = {name: self.flow.best(wire, f"image {name}") for name in ("width", "height")}
-                if wire.fits("IMAGE") and all(size.values()):
+            for link in self.flow.links(output):
+                size = {name: self.flow.best(link, f"image {name}") for name in ("width", "height")}
+                if link.surely_carries("IMAGE") and all(size.values()):
                     return {name: {target: None} for name, target in size.items() if target}
         return {}

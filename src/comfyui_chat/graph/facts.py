@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from ..names import MODEL_FILE, find_name
 from ..values import NOT_GIVEN
 from .definitions import Definitions, InputSpec
-from .links import Wiring, keeps_nothing
+from .links import Wiring
 from .nodes import Graph, Target, graph_nodes, node_inputs, plain_title
 
 # Files to work on. The widgets of known classes that name a file which somebody uploads, and the kind of that file.
@@ -83,13 +83,13 @@ def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
 
 def _file_kind(wiring: Wiring, node_id: str, kind: str) -> str:
     """The kind of a file: a picture of which only the mask is used counts as a mask."""
-    pictured = any(edge.slot != 1 for edge in wiring.out_of[node_id])
+    pictured = any(link.slot != 1 for link in wiring.out_of[node_id])
     return "mask" if kind == "image" and _has_mask(wiring, node_id) and not pictured else kind
 
 
 def _has_mask(wiring: Wiring, node_id: str) -> bool:
     """Whether a node is a LoadImage whose second output is used: the picture's transparency as a mask."""
-    return wiring.class_type(node_id) == "LoadImage" and any(edge.slot == 1 for edge in wiring.out_of[node_id])
+    return wiring.class_type(node_id) == "LoadImage" and any(link.slot == 1 for link in wiring.out_of[node_id])
 
 
 # What output nodes make is told first by their class, then by the types of what they give or are given, then by words
@@ -139,7 +139,7 @@ def outputs(graph: Graph, definitions: Definitions) -> tuple[tuple[str, str], ..
 def _outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
     """The same for a graph whose links are read already."""
     found = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
-    saved = [node_id for node_id in found if not keeps_nothing(wiring, node_id)]
+    saved = [node_id for node_id in found if not wiring.keeps_nothing(node_id)]
     return tuple((plain_title(wiring.nodes[node_id]), _made(wiring, node_id)) for node_id in saved or found)
 
 
@@ -150,7 +150,7 @@ def _made(wiring: Wiring, node_id: str) -> str:
         return OUTPUT_KINDS.get(name, "other")
     # A node that makes a model in 3D itself tells so by its outputs; one that only saves, by what it is given.
     own = [kind for kind in known.outputs if TYPE_KINDS[1][0].search(kind)] if known else []
-    given = [edge.type for edge in wiring.into[node_id]]
+    given = [link.type for link in wiring.into[node_id]]
     taken = [spec.type for spec in known.inputs.values()] if known and not any(given) else []
     told = (what for kinds in (own, given) for pattern, what in TYPE_KINDS for kind in kinds if pattern.search(kind))
     named = (what for pattern, what in NAME_KINDS if pattern.search(name))
@@ -191,7 +191,7 @@ def guess_task(graph: Graph, definitions: Definitions) -> str:
 
 def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> str:
     """What a graph that makes pictures is for; `files` are the inputs that it needs."""
-    sampled = any(wiring.is_sampler(node_id) for node_id in needed)
+    sampled = any(wiring.uses_diffusion_model(node_id) for node_id in needed)
     asked = any(name.rsplit(".", 1)[-1] == "prompt" for node_id in needed for name in map(str, wiring.inputs(node_id)))
     if not files:
         return "text_to_image" if sampled or asked else "other"
@@ -212,7 +212,7 @@ def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[Fi
 def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None]) -> bool:
     """Whether a mask is used that one of these files brings, drawn, uploaded or as a picture's transparency."""
     drawn = {file.target.node_id for file in files}
-    return any(edge.type == "MASK" and edge.node in needed for node_id in drawn for edge in wiring.out_of[node_id])
+    return any(link.type == "MASK" and link.node in needed for node_id in drawn for link in wiring.out_of[node_id])
 
 
 def _conditions(wiring: Wiring, files: Sequence[FileInput], names: Sequence[str]) -> bool:
@@ -220,7 +220,7 @@ def _conditions(wiring: Wiring, files: Sequence[FileInput], names: Sequence[str]
     if any(map(CONTROLLING.search, names)):
         return False
     shown = wiring.behind((file.target.node_id for file in files), SHOWN_TO_MODEL)
-    return any(edge.type == "CONDITIONING" for node_id in shown for edge in wiring.out_of[node_id])
+    return any(link.type == "CONDITIONING" for node_id in shown for link in wiring.out_of[node_id])
 
 
 # Model files. The folder on the server that a widget's file lies in, by the widget's name or, where that is not enough,

@@ -1,13 +1,14 @@
-"""A graph's links by both their ends, each with its type: what feeds what.
+"""A graph's links by both their ends, each with its types: what feeds what.
 
 In the API format a link stands only where it ends, and without a type. `Wiring.of` reads
 
     {"3": {"class_type": "KSampler", "inputs": {"model": ["4", 0], ...}},
      "4": {"class_type": "CheckpointLoaderSimple", ...}}
 
-as `Edge("4", 0, "3", "model", "MODEL")`, listed under "3" in `into` and under "4" in `out_of`. `before` and `behind`
-follow such links in either direction, if wanted over those of given types only; `is_output`, `is_sampler` and
-`keeps_nothing` tell what a node is. LoRAs, facts and drawings rest on this.
+as a `TypedLink` from output 0 of node "4" to the input "model" of node "3", of the type "MODEL": in `into` under "3",
+and in `out_of` under "4". `before` and `behind` follow such links in either direction, if wanted over those of given
+types only; `is_output`, `uses_diffusion_model` and `keeps_nothing` tell what a node is. All that reads a graph rests
+on this: the search for its parameters, LoRAs, facts, pruning and drawings.
 
 Types come from the server's definitions: from the output, else from the input. Where both ends take anything, as at
 reroutes and switches, the type of what comes in is passed on. Where a class is unknown, the name of the input has to
@@ -17,10 +18,10 @@ do. Graphs come from anybody: what has not the right shape is passed over here, 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
-from .definitions import Definitions, NodeDefinition
-from .link_types import OPEN_TYPES, guessed_type
+from .definitions import Definitions, InputSpec, NodeDefinition
+from .link_types import ANY_TYPE, KNOWN_TYPES, OPEN_TYPES, guessed_type
 from .nodes import Graph, graph_nodes, is_link, node_inputs
 
 # Names of classes that run for their own sake, and of classes that sample, for where no definition tells.
@@ -33,24 +34,42 @@ SAMPLER_CLASS = re.compile(r"sampler|guider|detailer|UltimateSDUpscale", re.IGNO
 # Names of output nodes that only show what comes in, or only pass it on.
 PASSING = re.compile(r"preview|compare|compositor|^(show|display)|CreateBoundingBoxes", re.IGNORECASE)
 
+Origin = tuple[str, int]  # an output of a node in a graph: the node's id, and the number of the output
 
-@dataclass(frozen=True)
-class Edge:
+
+@dataclass(frozen=True, slots=True)
+class TypedLink:
     """A link of a graph, from output number `slot` of the node `source` to the input `input` of the node `node`.
 
-    `type` is one of ComfyUI's ("MODEL", "IMAGE"), or "" where nothing tells it.
+    `type` is the one type that it carries ("MODEL", "IMAGE"), or "" where nothing tells it: where both its ends take
+    anything, it is passed on from the links before. `declared` are the types that its ends allow: ("IMAGE", "MASK") for
+    an output "IMAGE,MASK", and ("",) where nothing tells.
     """
 
     source: str
     slot: int
     node: str
     input: str
-    type: str = ""
+    type: str
+    declared: tuple[str, ...]
 
     @property
-    def origin(self) -> tuple[str, int]:
+    def origin(self) -> Origin:
         """The output that it comes from."""
         return self.source, self.slot
+
+    @property
+    def is_strange(self) -> bool:
+        """Whether none of its declared types is one of ComfyUI's common ones, so that it may carry anything."""
+        return KNOWN_TYPES.isdisjoint(self.declared)
+
+    def may_carry(self, *types: str) -> bool:
+        """Whether it is declared as one of these types, or may carry them since it is strange."""
+        return self.is_strange or self.surely_carries(*types)
+
+    def surely_carries(self, *types: str) -> bool:
+        """Whether it is declared as one of these types."""
+        return not set(types).isdisjoint(self.declared)
 
 
 @dataclass(frozen=True)
@@ -60,126 +79,188 @@ class Wiring:
 
     nodes: Mapping[str, Mapping[str, Any]]
     definitions: Definitions
-    into: Mapping[str, Sequence[Edge]]
-    out_of: Mapping[str, Sequence[Edge]]
+    into: Mapping[str, Sequence[TypedLink]]
+    out_of: Mapping[str, Sequence[TypedLink]]
 
     @classmethod
-    def of(cls, graph: Graph, definitions: Definitions) -> "Wiring":
+    def of(cls, graph: Graph, definitions: Definitions) -> Self:
         """Read the links of a graph, without those from nodes that do not exist."""
         nodes = graph_nodes(graph)
-        into: dict[str, list[Edge]] = {node_id: [] for node_id in nodes}
-        out_of: dict[str, list[Edge]] = {node_id: [] for node_id in nodes}
-        for edge in typed_edges(nodes, definitions):
-            into[edge.node].append(edge)
-            out_of[edge.source].append(edge)
+        into: dict[str, list[TypedLink]] = {node_id: [] for node_id in nodes}
+        out_of: dict[str, list[TypedLink]] = {node_id: [] for node_id in nodes}
+        for link in typed_links(nodes, definitions):
+            into[link.node].append(link)
+            out_of[link.source].append(link)
         return cls(nodes, definitions, into, out_of)
+
+    # A node and its links.
 
     def class_type(self, node_id: str) -> str:
         """A node's class."""
         return str(self.nodes[node_id]["class_type"])
 
     def definition(self, node_id: str) -> NodeDefinition | None:
-        """A node's class as the server describes it, or None when it does not."""
+        """What the server says of a node's class, or None when it does not know it or was not asked."""
         return self.definitions.get(self.class_type(node_id))
 
     def inputs(self, node_id: str) -> Mapping[str, Any]:
-        """A node's inputs."""
-        return node_inputs(self.nodes[node_id])
+        """The inputs of a node, by name; none for a node that is not there."""
+        return node_inputs(self.nodes.get(node_id))
 
-    def fed_by(self, origin: tuple[str, int], kind: str) -> list[Edge]:
+    def fed_by(self, origin: Origin, kind: str) -> list[TypedLink]:
         """The links of the type `kind` that start at an output."""
-        return [edge for edge in self.out_of[origin[0]] if edge.slot == origin[1] and edge.type == kind]
+        node_id, slot = origin
+        return [link for link in self.out_of[node_id] if link.slot == slot and link.type == kind]
 
     def takes(self, node_id: str, kind: str) -> bool:
         """Whether a link of the type `kind` ends at a node."""
-        return any(edge.type == kind for edge in self.into[node_id])
+        return any(link.type == kind for link in self.into[node_id])
+
+    # What a node is.
 
     def is_output(self, node_id: str) -> bool:
         """Whether a node runs for its own sake: it saves or shows something."""
         known = self.definition(node_id)
         return known.is_output if known else bool(OUTPUT_CLASS.search(self.class_type(node_id)))
 
-    def is_sampler(self, node_id: str) -> bool:
+    def keeps_nothing(self, node_id: str) -> bool:
+        """Whether an output node keeps nothing: it only shows what it is given, or is set not to save it."""
+        return bool(PASSING.search(self.class_type(node_id))) or self.inputs(node_id).get("save_output") is False
+
+    def uses_diffusion_model(self, node_id: str) -> bool:
         """Whether a node makes something with the diffusion model that it is given, itself or, as a guider or a pipe,
         for a sampler behind it."""
         if not self.takes(node_id, "MODEL"):
             return False
-        known, name = self.definition(node_id), self.class_type(node_id)
+        known = self.definition(node_id)
         if known is None:
-            return bool(SAMPLER_CLASS.search(name)) or any(edge.input == "positive" for edge in self.into[node_id])
+            is_named_so = bool(SAMPLER_CLASS.search(self.class_type(node_id)))
+            return is_named_so or any(link.input == "positive" for link in self.into[node_id])
         if {"LATENT", "GUIDER"} & set(known.outputs) or any("PIPE" in kind for kind in known.outputs):
             return True
         return "IMAGE" in known.outputs and self.takes(node_id, "CONDITIONING")
 
+    # What lies before and behind nodes.
+
     def before(self, nodes: Iterable[str], kinds: Sequence[str] = (), barred: Iterable[str] = ()) -> dict[str, None]:
         """These nodes and all that feed them, over links of the types `kinds`, or of any type when there are none. What
         feeds `barred` nodes is not looked for, unless they are among the first."""
-        found = dict.fromkeys(nodes)
-        waiting, closed = list(found), frozenset(barred)
+        reached = dict.fromkeys(nodes)
+        waiting = list(reached)
+        closed = frozenset(barred)
         while waiting:
-            for edge in self.into[waiting.pop()]:
-                if edge.source not in found and (not kinds or edge.type in kinds):
-                    found[edge.source] = None
-                    if edge.source not in closed:
-                        waiting.append(edge.source)
-        return found
+            for link in self.into[waiting.pop()]:
+                if link.source in reached or (kinds and link.type not in kinds):
+                    continue
+                reached[link.source] = None
+                if link.source not in closed:
+                    waiting.append(link.source)
+        return reached
 
     def behind(self, nodes: Iterable[str], kinds: Sequence[str] = ()) -> dict[str, None]:
         """These nodes and all that they feed, over links of the types `kinds`, or of any type when there are none."""
-        found = dict.fromkeys(nodes)
-        waiting = list(found)
+        reached = dict.fromkeys(nodes)
+        waiting = list(reached)
         while waiting:
-            for edge in self.out_of[waiting.pop()]:
-                if edge.node not in found and (not kinds or edge.type in kinds):
-                    found[edge.node] = None
-                    waiting.append(edge.node)
-        return found
+            for link in self.out_of[waiting.pop()]:
+                if link.node in reached or (kinds and link.type not in kinds):
+                    continue
+                reached[link.node] = None
+                waiting.append(link.node)
+        return reached
 
     def needed(self) -> dict[str, None]:
         """The nodes that run: output nodes and all that feed them."""
         return self.before(node_id for node_id in self.nodes if self.is_output(node_id))
 
 
-def typed_edges(nodes: Mapping[str, Mapping[str, Any]], definitions: Definitions) -> Iterator[Edge]:
-    """The links of a graph with their types.
+# How links get their types.
 
-    A type is that of the output, else of an input that reads it, else, by its name, of an input of an unknown class.
-    What is known then spreads over the nodes that pass on what they are given.
-    """
-    links: list[tuple[tuple[str, int], str, str]] = []
-    types: dict[tuple[str, int], str] = {}
-    by_name: dict[tuple[str, int], str] = {}
-    passing: dict[str, list[tuple[str, int]]] = {}  # by node: its outputs that carry what it is given
-    onward: dict[tuple[str, int], list[str]] = {}  # by output: the nodes that pass it on
+
+@dataclass(frozen=True, slots=True)
+class UntypedLink:
+    """A link as it stands in a graph, and what the definitions say of its ends."""
+
+    origin: Origin
+    node: str
+    input: str
+    output_type: str  # "" when no definition tells it
+    input_spec: InputSpec | None
+    is_reader_known: bool  # the server defines the class of `node`, though perhaps not this input
+
+    @property
+    def input_type(self) -> str:
+        """The type of the input, or "" when no definition tells it."""
+        return self.input_spec.type if self.input_spec else ""
+
+    @property
+    def declared(self) -> tuple[str, ...]:
+        """The types that its ends allow; several stand in one text, with commas between them."""
+        if self.output_type not in ANY_TYPE:
+            return tuple(self.output_type.split(","))
+        if self.input_spec is None:
+            return (guessed_type(self.input),)
+        if self.input_type in ANY_TYPE:
+            return ("",)
+        return tuple(self.input_type.split(","))
+
+
+def typed_links(nodes: Mapping[str, Mapping[str, Any]], definitions: Definitions) -> Iterator[TypedLink]:
+    """The links of a graph with their types."""
+    links = list(untyped_links(nodes, definitions))
+    types = carried_types(links)
+    for link in links:
+        yield TypedLink(*link.origin, link.node, link.input, types[link.origin], link.declared)
+
+
+def untyped_links(nodes: Mapping[str, Mapping[str, Any]], definitions: Definitions) -> Iterator[UntypedLink]:
+    """The links of a graph, without those from nodes that do not exist."""
     for node_id, node in nodes.items():
-        inputs, taker = node_inputs(node), definitions.get(node["class_type"])
+        inputs = node_inputs(node)
+        reader = definitions.get(node["class_type"])
         for name, value in inputs.items():
             if not isinstance(name, str) or not is_link(value) or value[0] not in nodes:
                 continue
-            origin = (value[0], value[1])
-            links.append((origin, node_id, name))
-            if origin not in types:
-                made = output_type(nodes[origin[0]], origin[1], definitions)
-                if made in OPEN_TYPES and origin not in passing.setdefault(origin[0], []):
-                    passing[origin[0]].append(origin)
-                types[origin] = told_type(made)
-            spec = taker.spec(name, inputs) if taker else None
-            types[origin] = types[origin] or (told_type(spec.type) if spec else "")
-            if spec and spec.type in OPEN_TYPES:
-                onward.setdefault(origin, []).append(node_id)
-            if taker is None and (kind := guessed_type(name)):
-                by_name.setdefault(origin, kind)
-    for origin, kind in by_name.items():
-        types[origin] = types[origin] or kind
-    waiting = [origin for origin, kind in types.items() if kind]
+            source, slot = value
+            made = output_type(nodes[source], slot, definitions)
+            spec = reader.spec(name, inputs) if reader else None
+            yield UntypedLink((source, slot), node_id, name, made, spec, reader is not None)
+
+
+def carried_types(links: Sequence[UntypedLink]) -> dict[Origin, str]:
+    """The type of what comes out of each output that a link reads.
+
+    It is that of the output, else of an input that reads it, else, by its name, of an input of an unknown class. What
+    is known then spreads over the nodes that pass on what they are given.
+    """
+    types: dict[Origin, str] = {}
+    for link in links:
+        types[link.origin] = types.get(link.origin) or told_type(link.output_type) or told_type(link.input_type)
+    for link in links:
+        if not types[link.origin] and not link.is_reader_known:
+            types[link.origin] = guessed_type(link.input)
+    spread_types(types, links)
+    return types
+
+
+def spread_types(types: dict[Origin, str], links: Sequence[UntypedLink]) -> None:
+    """Fill in, in `types`, what reroutes, switches and their like pass on: an output that carries anything has the type
+    of what comes into its node by an input that takes anything."""
+    open_outputs: dict[str, dict[Origin, None]] = {}  # by node
+    passing_nodes: dict[Origin, list[str]] = {}  # by output: the nodes that pass it on
+    for link in links:
+        if link.output_type in OPEN_TYPES:
+            open_outputs.setdefault(link.origin[0], {})[link.origin] = None
+        if link.input_type in OPEN_TYPES:
+            passing_nodes.setdefault(link.origin, []).append(link.node)
+    waiting = [output for output, kind in types.items() if kind]
     while waiting:
-        origin = waiting.pop()
-        for node_id in onward.pop(origin, ()):
-            for output in passing.pop(node_id, ()):
+        known = waiting.pop()
+        for node_id in passing_nodes.pop(known, ()):
+            for output in open_outputs.pop(node_id, ()):
                 if not types[output]:
-                    types[output] = types[origin]
+                    types[output] = types[known]
                     waiting.append(output)
-    return (Edge(*origin, node_id, name, types[origin]) for origin, node_id, name in links)
 
 
 def output_type(node: Mapping[str, Any], slot: int, definitions: Definitions) -> str:
@@ -191,8 +272,3 @@ def output_type(node: Mapping[str, Any], slot: int, definitions: Definitions) ->
 def told_type(kind: str) -> str:
     """A type, or "" for one that does not tell what a link carries: one that stands for anything or for several."""
     return "" if kind in OPEN_TYPES or "," in kind else kind
-
-
-def keeps_nothing(wiring: Wiring, node_id: str) -> bool:
-    """Whether an output node keeps nothing: it only shows what it is given, or is set not to save it."""
-    return bool(PASSING.search(wiring.class_type(node_id))) or wiring.inputs(node_id).get("save_output") is False

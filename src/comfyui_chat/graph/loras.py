@@ -118,14 +118,14 @@ class DiffusionModel:
 def main_models(wiring: Wiring) -> list[DiffusionModel]:
     """The models that LoRAs go into: all that feed samplers, but a refiner only when there is no other. Raises
     `WorkflowRefused` for none, and for more than `MAX_MODELS`."""
-    samplers = [node_id for node_id in wiring.nodes if wiring.is_sampler(node_id)]
+    samplers = [node_id for node_id in wiring.nodes if wiring.uses_diffusion_model(node_id)]
     useful = wiring.before(samplers, ("MODEL",))
     loaders = dict.fromkeys(
-        edge.origin
+        link.origin
         for node_id in wiring.nodes
         if node_id in useful and not wiring.takes(node_id, "MODEL")
-        for edge in wiring.out_of[node_id]
-        if edge.type == "MODEL" and edge.node in useful
+        for link in wiring.out_of[node_id]
+        if link.type == "MODEL" and link.node in useful
     )
     if not loaders:
         raise WorkflowRefused(
@@ -142,7 +142,7 @@ def _model(
     wiring: Wiring, loader: tuple[str, int], samplers: Sequence[str], useful: Mapping[str, None]
 ) -> DiffusionModel:
     """The model that comes out of a loader. `useful` are all nodes that bring models to samplers."""
-    starts = [edge.node for edge in wiring.fed_by(loader, "MODEL") if edge.node in useful]
+    starts = [link.node for link in wiring.fed_by(loader, "MODEL") if link.node in useful]
     way = frozenset(node_id for node_id in wiring.behind(starts, ("MODEL",)) if node_id in useful)
     own = tuple(node_id for node_id in samplers if node_id in way)
     side = noise_side(" ".join(model_names(wiring, loader[0])))
@@ -173,15 +173,15 @@ def _clip(
 ) -> tuple[str, int] | None:
     """The output of a model's text encoder: the loader's own when it is used, else the only one behind the samplers'
     conditioning, or None."""
-    beside = [edge.origin for edge in wiring.out_of[loader[0]] if edge.type == "CLIP"]
+    beside = [link.origin for link in wiring.out_of[loader[0]] if link.type == "CLIP"]
     if beside:
         return beside[0]
     before = wiring.before(own, ("CONDITIONING", "CLIP", ""), barred=samplers)
     found = {
-        edge.origin
+        link.origin
         for node_id in before
-        for edge in wiring.into[node_id]
-        if edge.type == "CLIP" and not wiring.takes(edge.source, "CLIP")
+        for link in wiring.into[node_id]
+        if link.type == "CLIP" and not wiring.takes(link.source, "CLIP")
     }
     return found.pop() if len(found) == 1 else None
 
@@ -195,7 +195,7 @@ def _refines(wiring: Wiring, loader: tuple[str, int], own: Sequence[str]) -> boo
     encoders = wiring.behind([loader[0]], ("CLIP",))
     if any(wiring.class_type(node_id) == "CLIPTextEncodeSDXLRefiner" for node_id in encoders):
         return True
-    return any(edge.type == "CLIP" for edge in wiring.out_of[loader[0]]) and all(
+    return any(link.type == "CLIP" for link in wiring.out_of[loader[0]]) and all(
         wiring.inputs(node_id).get("add_noise") == "disable" and _continues(wiring, node_id, own) for node_id in own
     )
 
@@ -203,10 +203,10 @@ def _refines(wiring: Wiring, loader: tuple[str, int], own: Sequence[str]) -> boo
 def _continues(wiring: Wiring, node_id: str, own: Sequence[str]) -> bool:
     """Whether a sampler starts from the noise that a sampler of another model leaves over."""
     return any(
-        edge.type == "LATENT"
-        and edge.source not in own
-        and wiring.inputs(edge.source).get("return_with_leftover_noise") == "enable"
-        for edge in wiring.into[node_id]
+        link.type == "LATENT"
+        and link.source not in own
+        and wiring.inputs(link.source).get("return_with_leftover_noise") == "enable"
+        for link in wiring.into[node_id]
     )
 
 
@@ -237,12 +237,12 @@ def _put(
         result[node_id] = {"class_type": kind, "inputs": inputs, "_meta": {"title": f"LoRA: {name}"}}
     # Links to what no sampler needs stay: such a node may read from the LoRA before it (GetICLoRAParameters).
     moved: dict[str, dict[str, Any]] = {}
-    for edge in wiring.fed_by(start, "MODEL"):
-        if edge.node in model.way:
-            moved.setdefault(edge.node, {})[edge.input] = [*last]
+    for link in wiring.fed_by(start, "MODEL"):
+        if link.node in model.way:
+            moved.setdefault(link.node, {})[link.input] = [*last]
     if clip and last_clip:
-        for edge in wiring.fed_by(clip, "CLIP"):
-            moved.setdefault(edge.node, {})[edge.input] = [*last_clip]
+        for link in wiring.fed_by(clip, "CLIP"):
+            moved.setdefault(link.node, {})[link.input] = [*last_clip]
     for node_id, inputs in moved.items():
         result[node_id] = {**result[node_id], "inputs": {**node_inputs(result[node_id]), **inputs}}
 
@@ -254,18 +254,18 @@ def behind_loras(
     samplers of the model have before them. Both move together, or the new nodes could close a circle."""
     point, seen = model.loader, set()
     while True:
-        users = {edge.node for edge in wiring.fed_by(point, "MODEL") if edge.node in model.way}
+        users = {link.node for link in wiring.fed_by(point, "MODEL") if link.node in model.way}
         node_id = users.pop() if len(users) == 1 else ""
         if not node_id or node_id in seen or not is_lora(wiring, node_id):
             return point, clip
         seen.add(node_id)
-        made = {edge.slot for edge in wiring.out_of[node_id] if edge.type == "MODEL" and edge.node in model.way}
-        texts = {edge.origin for edge in wiring.into[node_id] if edge.type == "CLIP"}
+        made = {link.slot for link in wiring.out_of[node_id] if link.type == "MODEL" and link.node in model.way}
+        texts = {link.origin for link in wiring.into[node_id] if link.type == "CLIP"}
         if len(made) != 1:
             return point, clip
         if clip and texts:
-            slots = {edge.slot for edge in wiring.out_of[node_id] if edge.type == "CLIP"}
-            if texts != {clip} or len(slots) != 1 or {edge.node for edge in wiring.fed_by(clip, "CLIP")} != {node_id}:
+            slots = {link.slot for link in wiring.out_of[node_id] if link.type == "CLIP"}
+            if texts != {clip} or len(slots) != 1 or {link.node for link in wiring.fed_by(clip, "CLIP")} != {node_id}:
                 return point, clip
             clip = (node_id, slots.pop())
         point = (node_id, made.pop())
@@ -273,7 +273,7 @@ def behind_loras(
 
 def is_lora(wiring: Wiring, node_id: str) -> bool:
     """Whether a node puts LoRAs into a model that passes through it."""
-    return "lora" in wiring.class_type(node_id).lower() and not wiring.is_sampler(node_id)
+    return "lora" in wiring.class_type(node_id).lower() and not wiring.uses_diffusion_model(node_id)
 
 
 def node_numbers(graph: Graph) -> Iterator[str]:

@@ -62,7 +62,7 @@ def _ranked(wiring: Wiring) -> list[str]:
             return 3
         if _role(wiring, node_id):
             return 0
-        kinds = {edge.type for edge in wiring.out_of[node_id]}
+        kinds = {link.type for link in wiring.out_of[node_id]}
         return 1 if kinds - {"", "INT", "FLOAT", "STRING", "BOOLEAN"} else 2
 
     return sorted(wiring.nodes, key=rank)
@@ -72,7 +72,7 @@ def _role(wiring: Wiring, node_id: str) -> str:
     """The part that a node plays, if it is one that is marked by a colour: "output", "sampler", "loader", else ""."""
     if wiring.is_output(node_id):
         return "output"
-    if wiring.is_sampler(node_id) or wiring.takes(node_id, "GUIDER"):
+    if wiring.uses_diffusion_model(node_id) or wiring.takes(node_id, "GUIDER"):
         return "sampler"
     name = wiring.class_type(node_id).lower()
     return "loader" if "load" in name and not wiring.takes(node_id, "MODEL") else ""
@@ -86,9 +86,9 @@ def _drawing(wiring: Wiring, ranked: Sequence[str], count: int, told: bool) -> s
     names = {node_id: f"n{place}" for place, node_id in enumerate((key for key in wiring.nodes if key in chosen), 1)}
     links: dict[tuple[str, str], dict[str, None]] = {}
     for node_id in names:
-        for edge in wiring.into[node_id]:
-            if edge.source in names:
-                links.setdefault((edge.source, node_id), {})[edge.type] = None
+        for link in wiring.into[node_id]:
+            if link.source in names:
+                links.setdefault((link.source, node_id), {})[link.type] = None
     told = told and len(links) <= MAX_TOLD_LINKS
     lines = ["flowchart " + ("TD" if _steps(links) > MAX_WIDE else "LR")]
     for node_id, name in names.items():

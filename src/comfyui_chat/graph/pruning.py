@@ -9,7 +9,7 @@ from typing import Any
 
 from .definitions import AUTOGROW, Definitions
 from .link_types import VALUE_TYPES
-from .links import Edge, Wiring, keeps_nothing
+from .links import TypedLink, Wiring
 from .nodes import Graph, Target
 from .search import Flow
 
@@ -38,25 +38,27 @@ def without_files(graph: Graph, targets: Iterable[Target], definitions: Definiti
     stitch to it, the first goes on alone. So goes what then leads to no output any more. The graph cannot do without
     a file if a sampler, a service or an output that keeps something would have to go for it.
     """
-    wiring, flow = Wiring.of(graph, definitions), Flow(graph, definitions)
+    wiring = Flow.of(graph, definitions)
     needed = wiring.needed()
     ends = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
-    kept = [node_id for node_id in ends if not keeps_nothing(wiring, node_id)] or ends
+    kept = [node_id for node_id in ends if not wiring.keeps_nothing(node_id)] or ends
     gone = dict.fromkeys(target.node_id for target in targets if target.node_id in wiring.nodes)
     passed: dict[tuple[str, int], tuple[str, int]] = {}  # for outputs of nodes that went: what stands in for them
     changed: dict[str, dict[str, Any]] = {}
     for node_id in _in_order(wiring, wiring.behind(gone)):
-        lost = [edge for edge in wiring.into[node_id] if edge.source in gone and edge.origin not in passed]
+        lost = [link for link in wiring.into[node_id] if link.source in gone and link.origin not in passed]
         if node_id not in gone and not _needs(wiring, node_id, lost):
             changed[node_id] = _relinked(wiring, node_id, lost, passed)
             continue
-        if node_id in kept or (node_id in needed and (wiring.is_sampler(node_id) or flow.is_maker(node_id))):
+        if node_id in kept or (
+            node_id in needed and (wiring.uses_diffusion_model(node_id) or wiring.is_maker(node_id))
+        ):
             return None
         if node_id not in gone:
             gone[node_id] = None
-            for edge in wiring.out_of[node_id]:
-                if instead := _passed_on(wiring, edge, lost):
-                    passed[edge.origin] = passed.get(instead.origin, instead.origin)
+            for link in wiring.out_of[node_id]:
+                if instead := _passed_on(wiring, link, lost):
+                    passed[link.origin] = passed.get(instead.origin, instead.origin)
     left = {
         node_id: {**node, "inputs": changed[node_id]} if node_id in changed else node
         for node_id, node in graph.items()
@@ -79,61 +81,61 @@ def _in_order(wiring: Wiring, nodes: Iterable[str]) -> list[str]:
                 order.setdefault(waiting.pop())
                 continue
             opened.add(node_id)
-            sources = (edge.source for edge in wiring.into[node_id])
+            sources = (link.source for link in wiring.into[node_id])
             waiting += [source for source in sources if source in wanted and source not in opened]
     return list(order)
 
 
-def _needs(wiring: Wiring, node_id: str, lost: Sequence[Edge]) -> bool:
+def _needs(wiring: Wiring, node_id: str, lost: Sequence[TypedLink]) -> bool:
     """Whether a node cannot do without these links. A node of an unknown class needs all, and one that computes with a
     group of numbers or texts needs each of them."""
     known = wiring.definition(node_id)
-    for edge in lost:
-        if known and (grown := _grown(wiring, edge)):
+    for link in lost:
+        if known and (grown := _grown(wiring, link)):
             others = [one for one in wiring.into[node_id] if one not in lost and _grown(wiring, one) == grown]
-            if len(others) < grown[1] or edge.type in PLAIN_TYPES:
+            if len(others) < grown[1] or link.type in PLAIN_TYPES:
                 return True
-        elif known is None or ((spec := known.spec(edge.input, wiring.inputs(node_id))) and spec.required):
+        elif known is None or ((spec := known.spec(link.input, wiring.inputs(node_id))) and spec.required):
             return True
     return False
 
 
-def _grown(wiring: Wiring, edge: Edge) -> tuple[str, int] | None:
+def _grown(wiring: Wiring, link: TypedLink) -> tuple[str, int] | None:
     """The autogrow input whose group a link's input belongs to ("images" for "images.image2"), and the minimum number
     of inputs in it; None for any other input."""
-    known, (group, _, _) = wiring.definition(edge.node), edge.input.rpartition(".")
-    spec = known.spec(group, wiring.inputs(edge.node)) if known and group else None
+    known, (group, _, _) = wiring.definition(link.node), link.input.rpartition(".")
+    spec = known.spec(group, wiring.inputs(link.node)) if known and group else None
     return (group, spec.least) if spec and spec.type == AUTOGROW else None
 
 
 def _relinked(
-    wiring: Wiring, node_id: str, lost: Sequence[Edge], passed: Mapping[tuple[str, int], tuple[str, int]]
+    wiring: Wiring, node_id: str, lost: Sequence[TypedLink], passed: Mapping[tuple[str, int], tuple[str, int]]
 ) -> dict[str, Any]:
     """The inputs of a node without these links, and with those that stand in for others. In the group of an autogrow
     input the rest moves up, since its first inputs must be there."""
     inputs = {name: value for name, value in wiring.inputs(node_id).items() if name not in {at.input for at in lost}}
-    inputs |= {edge.input: [*passed[edge.origin]] for edge in wiring.into[node_id] if edge.origin in passed}
-    for grown in dict.fromkeys(_grown(wiring, edge) for edge in lost):
-        names = [edge.input for edge in wiring.into[node_id] if grown and _grown(wiring, edge) == grown]
+    inputs |= {link.input: [*passed[link.origin]] for link in wiring.into[node_id] if link.origin in passed}
+    for grown in dict.fromkeys(_grown(wiring, link) for link in lost):
+        names = [link.input for link in wiring.into[node_id] if grown and _grown(wiring, link) == grown]
         values = [inputs.pop(name) for name in names if name in inputs]
         inputs |= dict(zip(names, values, strict=False))
     return inputs
 
 
-def _passed_on(wiring: Wiring, edge: Edge, lost: Sequence[Edge]) -> Edge | None:
-    """The link into a node that can stand in for `edge`, a link out of it, when the node has lost the links `lost`.
+def _passed_on(wiring: Wiring, link: TypedLink, lost: Sequence[TypedLink]) -> TypedLink | None:
+    """The link into a node that can stand in for `link`, a link out of it, when the node has lost the links `lost`.
 
     It has the same type and, where the node has several outputs of that type, the same place among them. Nothing stands
     in for a number or a text, which the node works out, nor one of two latents for both: one may be film, one sound.
     """
-    known = wiring.definition(edge.source)
-    if known is None or edge.type in PLAIN_TYPES or (edge.type == "LATENT" and "LATENT" in {at.type for at in lost}):
+    known = wiring.definition(link.source)
+    if known is None or link.type in PLAIN_TYPES or (link.type == "LATENT" and "LATENT" in {at.type for at in lost}):
         return None
     order = list(known.inputs)
-    alike = [one for one in wiring.into[edge.source] if one.type == edge.type]
+    alike = [one for one in wiring.into[link.source] if one.type == link.type]
     alike.sort(key=lambda one: order.index(one.input) if one.input in order else len(order))
-    sides = [slot for slot, kind in enumerate(known.outputs) if kind == edge.type]
+    sides = [slot for slot, kind in enumerate(known.outputs) if kind == link.type]
     if len(sides) > 1:
-        place = sides.index(edge.slot) if edge.slot in sides else len(alike)
+        place = sides.index(link.slot) if link.slot in sides else len(alike)
         alike = alike[place : place + 1]
     return next((one for one in alike if one not in lost), None)

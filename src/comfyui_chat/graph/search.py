@@ -7,8 +7,8 @@ node "6"; what a person would change are the widgets `value` and `text` there:
      "4": {"class_type": "PrimitiveInt", "inputs": {"value": 7}},
      "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", "clip": ["1", 1]}}, ...}
 
-`PARAMETERS` lists what inputs are called that hold a parameter. A `Flow` is a graph read against its links: each
-link becomes a `Wire`, with the types that it may carry. `Flow.target("seed", "3")` answers `Target("4", "value")`,
+`PARAMETERS` lists what inputs are called that hold a parameter. A `Flow` is a graph read against its links (see
+graph/links). `Flow.target("seed", "3")` answers `Target("4", "value")`,
 and `Flow.words` finds the widgets of a prompt. Both rest on `Flow.best`, which walks upstream in `Step`s. For each
 thing that can be sought, a `_look_for_...` method says what a node offers (`Finds`) and where the search goes on
 (`Onward`). Finds have scores, ways have costs, and the best balance wins. All searches share what they learned about
@@ -25,9 +25,10 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from ..values import is_number
-from .definitions import SEED_INPUTS, Definitions, NodeDefinition
-from .link_types import ANY_TYPE, KNOWN_TYPES, MEDIA, VALUE_TYPES, guessed_type
-from .nodes import Graph, Target, given_title, is_link, node_inputs
+from .definitions import SEED_INPUTS
+from .link_types import ANY_TYPE, MEDIA, VALUE_TYPES
+from .links import TypedLink, Wiring
+from .nodes import Target, given_title, is_link
 
 # For each parameter the names of the inputs that hold it, likeliest first.
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
@@ -127,25 +128,6 @@ UNKNOWN_TYPE_PENALTY = 2  # for a link of unknown type, where another surely car
 
 
 @dataclass(frozen=True, slots=True)
-class Wire:
-    """A link that a node reads, seen at the end where it is read."""
-
-    name: str  # of the input that it feeds
-    node_id: str  # of the node that it comes from,
-    slot: int  # and which of its outputs
-    types: tuple[str, ...]  # what it may carry: ("IMAGE",), or ("",) when nothing tells
-    is_strange: bool  # none of these types is one of ComfyUI's common ones, so it may carry anything
-
-    def carries(self, *types: str) -> bool:
-        """Whether it carries one of these types, or may do so since it is strange."""
-        return self.is_strange or not set(types).isdisjoint(self.types)
-
-    def fits(self, *types: str) -> bool:
-        """Whether it surely carries one of these types."""
-        return not set(types).isdisjoint(self.types)
-
-
-@dataclass(frozen=True, slots=True)
 class Step:
     """Where a search stands: at an output of a node, looking for something there or upstream.
 
@@ -166,9 +148,9 @@ class Step:
     sought: str
 
     @classmethod
-    def over(cls, wire: "Wire", sought: str) -> "Step":
+    def over(cls, link: "TypedLink", sought: str) -> "Step":
         """The step over a link. Its output only matters for conditioning, since there it tells the side."""
-        return cls(wire.node_id, wire.slot if sought in CONDITIONING_SOUGHT else 0, sought)
+        return cls(link.source, link.slot if sought in CONDITIONING_SOUGHT else 0, sought)
 
 
 Finds = list[tuple[int, Target]]  # what a node offers a search, each with its score: higher is better
@@ -190,38 +172,27 @@ def once(method: Callable[[Any, str], Known]) -> Callable[[Any, str], Known]:
     return functools.wraps(method)(answer)
 
 
-class Flow:
-    """A graph that can be read against the direction of its links.
+class Flow(Wiring):
+    """The links of a graph, and searches against their direction.
 
-    What one search learned about a `Step` is kept for all later ones. Nodes without the shape of a node are left out.
+    What one search learned about a `Step` is kept for all later ones.
     """
 
-    def __init__(self, graph: Graph, definitions: Definitions) -> None:
-        self.nodes = {node_id: node for node_id, node in graph.items() if isinstance(node, Mapping)}
-        self._inputs = {node_id: node_inputs(node) for node_id, node in self.nodes.items()}
-        self._definitions = {
-            node_id: definitions.get(str(node.get("class_type"))) for node_id, node in self.nodes.items()
-        }
-        self._looked: dict[Step, tuple[Finds, Onward]] = {}
-        self._settled: dict[Step, tuple[int, Target] | None] = {}
+    @functools.cached_property
+    def _looked(self) -> dict[Step, tuple[Finds, Onward]]:
+        """What the node of each step offers, and where the search goes on."""
+        return {}
 
-    # The nodes themselves: what stands in their inputs, and whether it could be a parameter's value.
+    @functools.cached_property
+    def _settled(self) -> dict[Step, tuple[int, Target] | None]:
+        """The best find of each step."""
+        return {}
 
-    def inputs(self, node_id: str) -> Mapping[str, Any]:
-        """The inputs of a node, by name; none for a node that is not there."""
-        return self._inputs.get(node_id, {})
+    # What stands in the inputs of nodes, and whether it could be a parameter's value.
 
-    def held(self, target: Target) -> Any:
+    def value(self, target: Target) -> Any:
         """The value that a widget holds, or None for one that is not there."""
         return self.inputs(target.node_id).get(target.input)
-
-    def class_type(self, node_id: str) -> str:
-        """The class of a node."""
-        return str(self.nodes[node_id].get("class_type"))
-
-    def definition(self, node_id: str) -> NodeDefinition | None:
-        """What the server says of a node's class, or None when it does not know it or was not asked."""
-        return self._definitions[node_id]
 
     def holds(self, name: str, node_id: str, key: str) -> bool:
         """Whether an input holds a value, not a link, of the kind that the parameter `name` has."""
@@ -236,46 +207,31 @@ class Flow:
         spec = definition.spec(key, self.inputs(node_id)) if definition else None
         return spec.type in ("INT", "FLOAT") if spec else key in SEED_INPUTS and text.strip().isdigit()
 
-    # The links between them.
+    # The links that count.
 
     @once
-    def wires(self, node_id: str) -> tuple[Wire, ...]:
+    def links(self, node_id: str) -> tuple[TypedLink, ...]:
         """The links that a node reads, without those that lead nowhere or that a switch does not let through."""
-        return tuple(self._named_wires(node_id).values())
+        return tuple(self._links_by_input(node_id).values())
 
-    def wire(self, node_id: str, name: str) -> Wire | None:
+    def link(self, node_id: str, name: str) -> TypedLink | None:
         """The link that one input reads, or None when it reads none."""
-        return self._named_wires(node_id).get(name)
+        return self._links_by_input(node_id).get(name)
 
     @once
-    def _named_wires(self, node_id: str) -> dict[str, Wire]:
+    def _links_by_input(self, node_id: str) -> dict[str, TypedLink]:
         """The links that a node reads, by the inputs that they feed."""
-        named = {}
         let_through = self._let_through(node_id)
-        for name, value in self.inputs(node_id).items():
-            reads = let_through is None or name == let_through
-            if reads and is_link(value) and self._is_there(value[0], value[1]):
-                types = tuple(self._type(node_id, name, value[0], value[1]).split(","))
-                named[name] = Wire(name, value[0], value[1], types, KNOWN_TYPES.isdisjoint(types))
-        return named
+        return {
+            link.input: link
+            for link in self.into.get(node_id, ())
+            if let_through in (None, link.input) and self._has_output(link.source, link.slot)
+        }
 
-    def _is_there(self, node_id: str, slot: int) -> bool:
-        """Whether there is such an output, as far as is known."""
-        if node_id not in self.nodes:
-            return False
+    def _has_output(self, node_id: str, slot: int) -> bool:
+        """Whether a node has an output of that number, as far as is known."""
         definition = self.definition(node_id)
         return slot >= 0 and (definition is None or not definition.outputs or slot < len(definition.outputs))
-
-    def _type(self, node_id: str, name: str, source: str, slot: int) -> str:
-        """The type of a link: as the definition of either end says, else as the input's name suggests, else ""; several
-        types stand in one text with commas between them."""
-        giver, taker = self.definition(source), self.definition(node_id)
-        if giver and slot < len(giver.outputs) and giver.outputs[slot] not in ANY_TYPE:
-            return giver.outputs[slot]
-        spec = taker.spec(name, self.inputs(node_id)) if taker else None
-        if spec and spec.type not in ANY_TYPE:
-            return spec.type
-        return "" if taker and spec else guessed_type(name)
 
     @once
     def _let_through(self, node_id: str) -> str | None:
@@ -347,9 +303,9 @@ class Flow:
         """A sampler and the nodes that give it noise, guider, sampler and sigmas, nearest first; `PARTS` at most."""
         found = [node_id]
         for part in found:
-            for wire in self.wires(part):
-                if wire.fits(*SAMPLING) and wire.node_id not in found and len(found) < PARTS:
-                    found.append(wire.node_id)
+            for link in self.links(part):
+                if link.surely_carries(*SAMPLING) and link.source not in found and len(found) < PARTS:
+                    found.append(link.source)
         return found
 
     def texts(self, node_id: str, side: str) -> list[str]:
@@ -375,15 +331,15 @@ class Flow:
             return False
         if isinstance(value, str):
             return True
-        wire = self.wire(node_id, name)
-        return wire is not None and wire.carries("STRING")
+        link = self.link(node_id, name)
+        return link is not None and link.may_carry("STRING")
 
     def size_inputs(self, node_id: str) -> tuple[str, str] | None:
         """The names of a node's inputs for width and height, or None when it has not both, or one of them is 0, by
         which such nodes mean "as it comes"."""
         inputs = self.inputs(node_id)
         for pair in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
-            if all(self.holds("width", node_id, key) or self.wire(node_id, key) for key in pair):
+            if all(self.holds("width", node_id, key) or self.link(node_id, key) for key in pair):
                 return None if any(inputs.get(key) == 0 for key in pair) else pair
         return None
 
@@ -397,8 +353,8 @@ class Flow:
             for key in PARAMETERS[name]:
                 if self.holds(name, node_id, key):
                     return Target(node_id, key)
-                wire = self.wire(node_id, key)
-                if wire and not wire.fits(*SAMPLING) and (found := self.best(wire, name)):
+                link = self.link(node_id, key)
+                if link and not link.surely_carries(*SAMPLING) and (found := self.best(link, name)):
                     return replace(found, reader=Target(node_id, key))
         return None
 
@@ -409,19 +365,19 @@ class Flow:
         for name in self.texts(node_id, side):
             if isinstance(self.inputs(node_id)[name], str):
                 found.append(Target(node_id, name))
-            elif target := self.best(self.wire(node_id, name), f"{side} text"):
+            elif target := self.best(self.link(node_id, name), f"{side} text"):
                 found.append(target)
-        return sorted(dict.fromkeys(found), key=lambda target: not self.held(target))
+        return sorted(dict.fromkeys(found), key=lambda target: not self.value(target))
 
-    def best(self, wire: Wire | None, sought: str) -> Target | None:
+    def best(self, link: TypedLink | None, sought: str) -> Target | None:
         """The best find upstream of a link, or None; of equal ones, the first.
 
         The steps wait on a stack of its own instead of Python's, as a graph may be thousands of links deep. Each is
         first looked at, then, after all that it leads to, settled. A way that runs in a circle adds nothing.
         """
-        if wire is None:
+        if link is None:
             return None
-        start = Step.over(wire, sought)
+        start = Step.over(link, sought)
         waiting = [start]
         while waiting:
             step = waiting[-1]
@@ -452,15 +408,15 @@ class Flow:
         }
         return kinds.get(step.sought, self._look_for_value)(step)
 
-    def _on(self, step: Step, wires: Sequence[Wire], *types: str, sought: str = "") -> Onward:
+    def _on(self, step: Step, links: Sequence[TypedLink], *types: str, sought: str = "") -> Onward:
         """The steps over those links that carry one of the types, or any link when no types are given. Where one surely
         carries them, the strange ones cost `UNKNOWN_TYPE_PENALTY`. `sought` is what to look for from there, if it
         changes."""
-        sure = any(wire.fits(*types) for wire in wires)
+        sure = any(link.surely_carries(*types) for link in links)
         return [
-            (UNKNOWN_TYPE_PENALTY * (sure and not wire.fits(*types)), Step.over(wire, sought or step.sought))
-            for wire in wires
-            if not types or wire.carries(*types)
+            (UNKNOWN_TYPE_PENALTY * (sure and not link.surely_carries(*types)), Step.over(link, sought or step.sought))
+            for link in links
+            if not types or link.may_carry(*types)
         ]
 
     # One rule for each thing that can be sought: what the node of a step offers, and over which of its links the search
@@ -481,8 +437,8 @@ class Flow:
         elif "guidance" in inputs:
             return [(0, Target(node_id, "guidance"))], []
         if side in inputs:
-            wire = self.wire(node_id, side)
-            return here, self._on(step, [wire] if wire else [], sought=sought)
+            link = self.link(node_id, side)
+            return here, self._on(step, [link] if link else [], sought=sought)
         if (
             side == "negative"
             and "GUIDER" in (self._output(step), "")
@@ -490,11 +446,11 @@ class Flow:
             and "model" in inputs
         ):
             return here, []  # a guider without a negative side
-        wires = [wire for wire in self.wires(node_id) if (words_in(wire.name) == "negative") == (side == "negative")]
-        wires = wires or [wire for wire in self.wires(node_id) if words_in(wire.name) == ""]
-        wires.sort(key=lambda wire: wire.name not in ("conditioning_to", "cond1"))
-        onward = self._on(step, wires, "CONDITIONING", "GUIDER", sought=sought)
-        if any(wire.fits("CONDITIONING") for wire in wires):
+        links = [link for link in self.links(node_id) if (words_in(link.input) == "negative") == (side == "negative")]
+        links = links or [link for link in self.links(node_id) if words_in(link.input) == ""]
+        links.sort(key=lambda link: link.input not in ("conditioning_to", "cond1"))
+        onward = self._on(step, links, "CONDITIONING", "GUIDER", sought=sought)
+        if any(link.surely_carries("CONDITIONING") for link in links):
             here = [(score - BESIDE_PENALTY, found) for score, found in here]
             onward = [(cost, after) for cost, after in onward if cost < UNKNOWN_TYPE_PENALTY]
         aside = BESIDE_PENALTY if REGIONAL.search(class_type) and "conditioning_to" not in inputs else 0
@@ -510,7 +466,7 @@ class Flow:
         if definition and definition.outputs:
             ends = [slot for slot, kind in enumerate(definition.outputs) if kind == "CONDITIONING"]
         else:  # ControlNets and their like put the two sides first; what takes a model too does not
-            both = self.wire(step.node_id, "positive") and self.wire(step.node_id, "negative")
+            both = self.link(step.node_id, "positive") and self.link(step.node_id, "negative")
             ends = [0, 1] if both and "model" not in names else []
         if len(ends) < 2 or step.slot not in ends[:2]:
             return side
@@ -527,12 +483,12 @@ class Flow:
         node_id = step.node_id
         inputs = self.inputs(node_id)
         sided = self.texts(node_id, step.sought.removesuffix(" text"))
-        wires = [
-            wire
-            for wire in self.wires(node_id)
-            if wire.carries("STRING")
-            and not OTHER_STRING.fullmatch(wire.name.rsplit(".", 1)[-1].lower())
-            and words_in(wire.name) in ("", step.sought.removesuffix(" text"))
+        links = [
+            link
+            for link in self.links(node_id)
+            if link.may_carry("STRING")
+            and not OTHER_STRING.fullmatch(link.input.rsplit(".", 1)[-1].lower())
+            and words_in(link.input) in ("", step.sought.removesuffix(" text"))
         ]
         let_through = self._let_through(node_id)
         own = [name for name in inputs if isinstance(inputs[name], str) and self._takes_words(node_id, name)]
@@ -541,19 +497,19 @@ class Flow:
             for name in own
             if name in sided or name == let_through or STRING_INPUT.fullmatch(name.rsplit(".", 1)[-1].lower())
         ]
-        if not likely and len(own) == 1 and not wires and not OTHER_STRING.fullmatch(own[0].lower()):
+        if not likely and len(own) == 1 and not links and not OTHER_STRING.fullmatch(own[0].lower()):
             likely = own
         title = given_title(self.nodes[node_id])
         wording = 2 * bool(USERS_WORDS.search(title)) + bool(PROMPT_WORDS.search(title))
         replaces = any("find" in name or "pattern" in name for name in inputs)
-        wording -= BESIDE_PENALTY * (replaces or bool(OTHERS_WORDS.search(title))) + bool(wires)
+        wording -= BESIDE_PENALTY * (replaces or bool(OTHERS_WORDS.search(title))) + bool(links)
         finds: Finds = [
             (wording - (2 if not inputs[name].strip() else 0), Target(node_id, name))
             for name in likely
             if let_through in (None, name)
         ]
-        words = [wire for wire in wires if replaces and wire.name == "replace"]
-        frames = [wire for wire in wires if wire not in words]
+        words = [link for link in links if replaces and link.input == "replace"]
+        frames = [link for link in links if link not in words]
         around = BESIDE_PENALTY * replaces  # a text that something is put into is not what a person types
         onward = [(cost + around, after) for cost, after in self._on(step, frames, "STRING")]
         return finds, self._on(step, words, "STRING") + onward
@@ -562,26 +518,26 @@ class Flow:
         """Follow a number or a choice to the widget that holds it. Arithmetic on the way ends the search, since the
         result is not what the widget holds."""
         node_id, name = step.node_id, step.sought
-        inputs, wires = self.inputs(node_id), self.wires(node_id)
+        inputs, links = self.inputs(node_id), self.links(node_id)
         if "expression" in inputs and name not in CHOICES:  # "a" alone only turns one kind of number into another
-            same = len(wires) == 1 and inputs["expression"] == wires[0].name.rsplit(".", 1)[-1]
-            return [], self._on(step, wires) if same else []
+            same = len(links) == 1 and inputs["expression"] == links[0].input.rsplit(".", 1)[-1]
+            return [], self._on(step, links) if same else []
         for key in (*PARAMETERS[name], *(key for key in inputs if key.lower() in VALUE_INPUTS)):
             if self.holds(name, node_id, key):
                 return [(0, Target(node_id, key))], []
-            if wire := self.wire(node_id, key):
-                return [], self._on(step, [wire])
-        values = [wire for wire in wires if not OTHER_STRING.fullmatch(wire.name.lower())]
-        if contexts := [wire for wire in wires if CONTEXT_INPUT.fullmatch(wire.name)]:
+            if link := self.link(node_id, key):
+                return [], self._on(step, [link])
+        values = [link for link in links if not OTHER_STRING.fullmatch(link.input.lower())]
+        if contexts := [link for link in links if CONTEXT_INPUT.fullmatch(link.input)]:
             return [], self._on(step, contexts)
         if self._let_through(node_id):
             return [], self._on(step, values, *VALUE_TYPES)
-        if name in ("width", "height") and len(wires) == 1 and wires[0].carries("IMAGE", "LATENT"):
-            return [], self._on(step, wires, sought=f"image {name}")
+        if name in ("width", "height") and len(links) == 1 and links[0].may_carry("IMAGE", "LATENT"):
+            return [], self._on(step, links, sought=f"image {name}")
         only = next(iter(inputs)) if len(inputs) == 1 else ""
         if name not in CHOICES and self.holds(name, node_id, only):
             return [(0, Target(node_id, only))], []
-        passes = len(wires) == 1 and not any(map(is_number, inputs.values()))
+        passes = len(links) == 1 and not any(map(is_number, inputs.values()))
         return [], self._on(step, values, *VALUE_TYPES) if passes else []
 
     def _look_for_image_size(self, step: Step) -> tuple[Finds, Onward]:
@@ -592,49 +548,49 @@ class Flow:
             key = pair[name == "height"]
             if self.holds(name, node_id, key):
                 return [(0, Target(node_id, key))], []
-            wire = self.wire(node_id, key)
-            return [], self._on(step, [wire] if wire else [], sought=name)
+            link = self.link(node_id, key)
+            return [], self._on(step, [link] if link else [], sought=name)
         if SETS_SIZE.search(self.class_type(node_id)) or self.is_maker(node_id):
             return [], []
-        pictures = [wire for wire in self.wires(node_id) if wire.carries("IMAGE", "LATENT")]
+        pictures = [link for link in self.links(node_id) if link.may_carry("IMAGE", "LATENT")]
         return [], self._on(step, pictures[:1], "IMAGE", "LATENT")
 
     def _look_for_model(self, step: Step) -> tuple[Finds, Onward]:
         """Follow a model over LoRAs and patches to the widget that names its file."""
         node_id = step.node_id
-        wires = sorted(self.wires(node_id), key=lambda wire: wire.name != "model")
-        if any(wire.fits("MODEL") for wire in wires):
-            return [], self._on(step, [wire for wire in wires if wire.fits("MODEL")])
+        links = sorted(self.links(node_id), key=lambda link: link.input != "model")
+        if any(link.surely_carries("MODEL") for link in links):
+            return [], self._on(step, [link for link in links if link.surely_carries("MODEL")])
         for key in PARAMETERS["model"]:
             if isinstance(self.inputs(node_id).get(key), str):
                 return [(0, Target(node_id, key))], []
-        return [], self._on(step, wires, "MODEL")
+        return [], self._on(step, links, "MODEL")
 
     def _look_for_latent(self, step: Step) -> tuple[Finds, Onward]:
         """Follow a latent to the node that makes it, empty or from a picture or sound."""
         node_id = step.node_id
         if self.is_sampler(node_id):
             return [], []
-        wires = [wire for wire in self.wires(node_id) if wire.fits("LATENT")]
-        if wires:
-            wires.sort(key=lambda wire: "audio" in wire.name)
-            return [], [(cost + index, after) for index, (cost, after) in enumerate(self._on(step, wires))]
+        links = [link for link in self.links(node_id) if link.surely_carries("LATENT")]
+        if links:
+            links.sort(key=lambda link: "audio" in link.input)
+            return [], [(cost + index, after) for index, (cost, after) in enumerate(self._on(step, links))]
         inputs = self.inputs(node_id)
         if any(key in inputs for name in ("width", "length", "seconds", "batch_size") for key in PARAMETERS[name]):
             return [(1, Target(node_id, ""))], []
-        if any(wire.fits("IMAGE", "AUDIO") for wire in self.wires(node_id)):
+        if any(link.surely_carries("IMAGE", "AUDIO") for link in self.links(node_id)):
             return [(1, Target(node_id, ""))], []
-        return [], self._on(step, self.wires(node_id), "LATENT")
+        return [], self._on(step, self.links(node_id), "LATENT")
 
     def _look_for_maker(self, step: Step) -> tuple[Finds, Onward]:
         """Follow a picture, film or sound to the sampler or service that makes it."""
         node_id = step.node_id
         if self.is_maker(node_id):
             return [(0, Target(node_id, ""))], []
-        wires = self.wires(node_id)
-        if step.sought == "maker" and self.size_inputs(node_id) and any(wire.fits("VAE") for wire in wires):
+        links = self.links(node_id)
+        if step.sought == "maker" and self.size_inputs(node_id) and any(link.surely_carries("VAE") for link in links):
             return [], []  # it begins a new latent, whatever picture it begins with
-        media = [wire for wire in wires if wire.carries("LATENT", *MEDIA)]
+        media = [link for link in links if link.may_carry("LATENT", *MEDIA)]
         return [], self._on(step, media, "LATENT", *MEDIA)
 
 
