@@ -15,6 +15,7 @@ reroutes and switches, the type of what comes in is passed on. Where a class is 
 do. Graphs come from anybody: what has not the right shape is passed over here, and the server refuses it.
 """
 
+import functools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -105,7 +106,12 @@ class Wiring:
 
     def inputs(self, node_id: str) -> Mapping[str, Any]:
         """The inputs of a node, by name; none for a node that is not there."""
-        return node_inputs(self.nodes.get(node_id))
+        return self._inputs.get(node_id, {})
+
+    @functools.cached_property
+    def _inputs(self) -> Mapping[str, Mapping[str, Any]]:
+        """The inputs of each node."""
+        return {node_id: node_inputs(node) for node_id, node in self.nodes.items()}
 
     def fed_by(self, origin: Origin, kind: str) -> list[TypedLink]:
         """The links of the type `kind` that start at an output."""
