@@ -4254,9 +4254,9 @@ def default_value(spec: InputSpec) -> Any:
 #                                                    "strength_clip": 0.8, "model": ["4", 0], "clip": ["4", 1]}}}
 #
 # Where they go is told by the graph's links (see graph/links). `main_models` finds the models that feed samplers, each
-# with its text encoder. A refiner takes no LoRA; of two models that share the steps (Wan 2.2: high and low noise) a
-# LoRA goes into the one that its file's name speaks of, else into both. `behind_loras` finds the place behind the LoRAs
-# that are there already and before everything else that changes the model.
+# with its text encoder. Of two models that share the steps (Wan 2.2: high and low noise) a LoRA goes into the one that
+# its file's name speaks of, else into both. `behind_loras` finds the place behind the LoRAs that are there already and
+# before everything else that changes the model.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -4284,7 +4284,8 @@ def parse_lora(text: str) -> tuple[str, float]:
     name is left.
     """
     tag = LORA_TAG.fullmatch(text.strip())
-    name, strength = (tag["inside"] if tag else text).strip(), 1.0
+    name = (tag["inside"] if tag else text).strip()
+    strength = 1.0
     # Some programs write a second strength behind the first, for the text encoder; the first one counts.
     for _ in range(2):
         front, colon, last = name.rpartition(":")
@@ -4293,11 +4294,11 @@ def parse_lora(text: str) -> tuple[str, float]:
         name, strength = front.strip(), float(last)
         if not abs(strength) <= MAX_STRENGTH:
             raise BadArgument(
-                f'"{shortened(last.strip())}" is no strength for the LoRA "{shortened(name)}".',
+                f'"{shortened(last.strip())}" is not a strength for the LoRA "{shortened(name)}".',
                 "Give a number such as 0.8; most LoRAs work between 0.5 and 1.",
             )
     if not name:
-        raise BadArgument(f'"{shortened(text)}" names no LoRA.', 'Write "name" or "name:0.8".')
+        raise BadArgument(f'"{shortened(text)}" does not name a LoRA.', 'Write "name" or "name:0.8".')
     return name, strength
 
 
@@ -4312,17 +4313,17 @@ def with_loras(graph: Graph, loras: Sequence[Lora], definitions: Definitions) ->
         return dict(graph)
     wiring = Wiring.of(graph, definitions)
     models = main_models(wiring)
-    names = node_numbers(graph)
+    new_ids = unused_ids(graph)
     result = dict(graph)
-    taken: set[tuple[str, int]] = set()  # text encoders that have the LoRAs already
+    clips_done: set[Origin] = set()  # text encoders that have the LoRAs already
     for model in sorted(models, key=lambda model: model.clip is None or model.clip[0] != model.loader[0]):
-        chosen = [lora for lora in loras if belongs(lora, model, models)]
-        clip = None if model.clip in taken else model.clip
-        if not chosen:
+        own_loras = [lora for lora in loras if belongs(lora, model, models)]
+        if not own_loras:
             continue
+        clip = None if model.clip in clips_done else model.clip
         if clip:
-            taken.add(clip)
-        _put(result, wiring, model, clip, chosen, names)
+            clips_done.add(clip)
+        _insert(own_loras, result, wiring, replace(model, clip=clip), new_ids)
     return result
 
 
@@ -4341,26 +4342,22 @@ NOISE_SIDE = re.compile(
 class DiffusionModel:
     """A model of a graph that samplers use."""
 
-    loader: tuple[str, int]  # the output that it comes out of: node id and slot
-    samplers: tuple[str, ...]
+    loader: Origin  # the output that it comes out of
     way: frozenset[str]  # all nodes between the loader and the samplers, these included
-    clip: tuple[str, int] | None  # the output of the one text encoder behind their conditioning; None for several
+    clip: Origin | None  # the output of the one text encoder behind their conditioning; None for several
     side: str = ""  # "high" or "low" when the name of its file says so
-    refiner: bool = False  # it only finishes what another model began
 
 
 def main_models(wiring: Wiring) -> list[DiffusionModel]:
-    """The models that LoRAs go into: all that feed samplers, but a refiner only when there is no other. Raises
-    `WorkflowRefused` for none, and for more than `MAX_MODELS`."""
+    """The models that LoRAs go into: all that feed samplers. Raises `WorkflowRefused` for none, and for more than
+    `MAX_MODELS`."""
     samplers = [node_id for node_id in wiring.nodes if wiring.uses_diffusion_model(node_id)]
     useful = wiring.before(samplers, ("MODEL",))
-    loaders = dict.fromkeys(
-        link.origin
-        for node_id in wiring.nodes
-        if node_id in useful and not wiring.takes(node_id, "MODEL")
-        for link in wiring.out_of[node_id]
-        if link.type == "MODEL" and link.node in useful
-    )
+    loaders: dict[Origin, None] = {}
+    for node_id in wiring.nodes:
+        if node_id in useful and not wiring.takes(node_id, "MODEL"):
+            made = [link for link in wiring.out_of[node_id] if link.type == "MODEL"]
+            loaders |= dict.fromkeys(link.origin for link in made if link.node in useful)
     if not loaders:
         raise WorkflowRefused(
             "The workflow has no model that takes a LoRA.",
@@ -4368,21 +4365,15 @@ def main_models(wiring: Wiring) -> list[DiffusionModel]:
         )
     if len(loaders) > MAX_MODELS:
         raise WorkflowRefused(f"The workflow has {len(loaders)} models; LoRAs go into at most {MAX_MODELS} of them.")
-    models = [_model(wiring, loader, samplers, useful) for loader in loaders]
-    return [model for model in models if not model.refiner] or models
+    return [_model(wiring, loader, samplers, useful) for loader in loaders]
 
 
-def _model(
-    wiring: Wiring, loader: tuple[str, int], samplers: Sequence[str], useful: Mapping[str, None]
-) -> DiffusionModel:
+def _model(wiring: Wiring, loader: Origin, samplers: Sequence[str], useful: Mapping[str, None]) -> DiffusionModel:
     """The model that comes out of a loader. `useful` are all nodes that bring models to samplers."""
     starts = [link.node for link in wiring.fed_by(loader, "MODEL") if link.node in useful]
     way = frozenset(node_id for node_id in wiring.behind(starts, ("MODEL",)) if node_id in useful)
-    own = tuple(node_id for node_id in samplers if node_id in way)
     side = noise_side(" ".join(model_names(wiring, loader[0])))
-    return DiffusionModel(
-        loader, own, way, _clip(wiring, loader, own, samplers), side, not side and _refines(wiring, loader, own)
-    )
+    return DiffusionModel(loader, way, _clip(wiring, loader, way, samplers), side)
 
 
 def model_names(wiring: Wiring, node_id: str) -> list[str]:
@@ -4392,117 +4383,99 @@ def model_names(wiring: Wiring, node_id: str) -> list[str]:
 
 def noise_side(name: str) -> str:
     """The part of the steps that a file is for if its name says so: "high" or "low" noise, else ""."""
-    found = NOISE_SIDE.search(name)
-    return found["side"].lower() if found else ""
+    match = NOISE_SIDE.search(name)
+    return match["side"].lower() if match else ""
 
 
 def belongs(lora: Lora, model: DiffusionModel, models: Sequence[DiffusionModel]) -> bool:
     """Whether a LoRA goes into a model: one for a part of the steps goes into that part's model, if there is one."""
     side = noise_side(base_name(lora.file))
-    return not side or side == model.side or all(other.side != side for other in models)
+    return side in ("", model.side) or all(other.side != side for other in models)
 
 
-def _clip(
-    wiring: Wiring, loader: tuple[str, int], own: Sequence[str], samplers: Sequence[str]
-) -> tuple[str, int] | None:
-    """The output of a model's text encoder: the loader's own when it is used, else the only one behind the samplers'
-    conditioning, or None."""
-    beside = [link.origin for link in wiring.out_of[loader[0]] if link.type == "CLIP"]
-    if beside:
-        return beside[0]
-    before = wiring.before(own, ("CONDITIONING", "CLIP", ""), barred=samplers)
-    found = {
-        link.origin
-        for node_id in before
-        for link in wiring.into[node_id]
-        if link.type == "CLIP" and not wiring.takes(link.source, "CLIP")
-    }
-    return found.pop() if len(found) == 1 else None
+def _clip(wiring: Wiring, loader: Origin, way: frozenset[str], samplers: Sequence[str]) -> Origin | None:
+    """The output of a model's text encoder: the loader's own when it is used, else the only one behind the conditioning
+    of its samplers, or None."""
+    for link in wiring.out_of[loader[0]]:
+        if link.type == "CLIP":
+            return link.origin
+    own_samplers = [node_id for node_id in samplers if node_id in way]
+    clips: set[Origin] = set()
+    for node_id in wiring.before(own_samplers, ("CONDITIONING", "CLIP", ""), barred=samplers):
+        read = [link for link in wiring.into[node_id] if link.type == "CLIP"]
+        clips.update(link.origin for link in read if not wiring.takes(link.source, "CLIP"))
+    return clips.pop() if len(clips) == 1 else None
 
 
-def _refines(wiring: Wiring, loader: tuple[str, int], own: Sequence[str]) -> bool:
-    """Whether a model only finishes what another one began, as SDXL's refiner does. Its file's name, its text encoder
-    or its samplers say so."""
-    values = wiring.inputs(loader[0]).values()
-    if any("refiner" in value.lower() for value in values if isinstance(value, str)):
-        return True
-    encoders = wiring.behind([loader[0]], ("CLIP",))
-    if any(wiring.class_type(node_id) == "CLIPTextEncodeSDXLRefiner" for node_id in encoders):
-        return True
-    return any(link.type == "CLIP" for link in wiring.out_of[loader[0]]) and all(
-        wiring.inputs(node_id).get("add_noise") == "disable" and _continues(wiring, node_id, own) for node_id in own
-    )
+# Where behind such a model the new nodes go, and how they are written.
 
 
-def _continues(wiring: Wiring, node_id: str, own: Sequence[str]) -> bool:
-    """Whether a sampler starts from the noise that a sampler of another model leaves over."""
-    return any(
-        link.type == "LATENT"
-        and link.source not in own
-        and wiring.inputs(link.source).get("return_with_leftover_noise") == "enable"
-        for link in wiring.into[node_id]
-    )
-
-
-# Where in front of such a model the new nodes go, and how they are written.
-
-
-def _put(
-    result: dict[str, Any],
-    wiring: Wiring,
-    model: "DiffusionModel",
-    clip: tuple[str, int] | None,
-    loras: Sequence[Lora],
-    names: Iterator[str],
+def _insert(
+    loras: Sequence[Lora], result: dict[str, Any], wiring: Wiring, model: DiffusionModel, new_ids: Iterator[str]
 ) -> None:
-    """Write a chain of LoRA nodes behind one model into `result`, and lead what used the model, and the text encoder
-    `clip` if there is one, to the end of the chain."""
-    start, clip = behind_loras(wiring, model, clip)
-    last, last_clip = start, clip
+    """Write a chain of LoRA nodes behind one model into `result`, and lead what used the model, and its text encoder if
+    there is one, to the end of the chain."""
+    start, start_clip = behind_loras(wiring, model)
+    end, end_clip = start, start_clip
     for lora in loras:
-        node_id = next(names)
-        inputs: dict[str, Any] = {"lora_name": lora.file, "strength_model": lora.strength, "model": [*last]}
-        last = (node_id, 0)
-        if last_clip:
-            inputs |= {"strength_clip": lora.strength, "clip": [*last_clip]}
-            last_clip = (node_id, 1)
-        kind = "LoraLoader" if last_clip else "LoraLoaderModelOnly"
-        name = MODEL_FILE.sub("", base_name(lora.file))
-        result[node_id] = {"class_type": kind, "inputs": inputs, "_meta": {"title": f"LoRA: {name}"}}
+        node_id = next(new_ids)
+        result[node_id] = lora_node(lora, end, end_clip)
+        end = (node_id, 0)
+        end_clip = (node_id, 1) if end_clip else None
     # Links to what no sampler needs stay: such a node may read from the LoRA before it (GetICLoRAParameters).
-    moved: dict[str, dict[str, Any]] = {}
-    for link in wiring.fed_by(start, "MODEL"):
-        if link.node in model.way:
-            moved.setdefault(link.node, {})[link.input] = [*last]
-    if clip and last_clip:
-        for link in wiring.fed_by(clip, "CLIP"):
-            moved.setdefault(link.node, {})[link.input] = [*last_clip]
-    for node_id, inputs in moved.items():
-        result[node_id] = {**result[node_id], "inputs": {**node_inputs(result[node_id]), **inputs}}
+    led_on = [(link, end) for link in wiring.fed_by(start, "MODEL") if link.node in model.way]
+    if start_clip and end_clip:
+        led_on += [(link, end_clip) for link in wiring.fed_by(start_clip, "CLIP")]
+    for link, origin in led_on:
+        node = result[link.node]
+        result[link.node] = {**node, "inputs": {**node_inputs(node), link.input: [*origin]}}
 
 
-def behind_loras(
-    wiring: Wiring, model: DiffusionModel, clip: tuple[str, int] | None
-) -> tuple[tuple[str, int], tuple[str, int] | None]:
+def lora_node(lora: Lora, model: Origin, clip: Origin | None) -> dict[str, Any]:
+    """The node that puts a LoRA into a model, and into a text encoder if there is one."""
+    title = "LoRA: " + MODEL_FILE.sub("", base_name(lora.file))
+    inputs: dict[str, Any] = {"lora_name": lora.file, "strength_model": lora.strength, "model": [*model]}
+    if clip:
+        inputs |= {"strength_clip": lora.strength, "clip": [*clip]}
+    class_type = "LoraLoader" if clip else "LoraLoaderModelOnly"
+    return {"class_type": class_type, "inputs": inputs, "_meta": {"title": title}}
+
+
+def behind_loras(wiring: Wiring, model: DiffusionModel) -> tuple[Origin, Origin | None]:
     """Where LoRAs go in: the outputs of the model and of its text encoder, moved on behind those LoRA nodes that all
     samplers of the model have before them. Both move together, or the new nodes could close a circle."""
-    point, seen = model.loader, set()
+    place = (model.loader, model.clip)
+    passed: set[str] = set()
     while True:
-        users = {link.node for link in wiring.fed_by(point, "MODEL") if link.node in model.way}
+        users = {link.node for link in wiring.fed_by(place[0], "MODEL") if link.node in model.way}
         node_id = users.pop() if len(users) == 1 else ""
-        if not node_id or node_id in seen or not is_lora(wiring, node_id):
-            return point, clip
-        seen.add(node_id)
-        made = {link.slot for link in wiring.out_of[node_id] if link.type == "MODEL" and link.node in model.way}
-        texts = {link.origin for link in wiring.into[node_id] if link.type == "CLIP"}
-        if len(made) != 1:
-            return point, clip
-        if clip and texts:
-            slots = {link.slot for link in wiring.out_of[node_id] if link.type == "CLIP"}
-            if texts != {clip} or len(slots) != 1 or {link.node for link in wiring.fed_by(clip, "CLIP")} != {node_id}:
-                return point, clip
-            clip = (node_id, slots.pop())
-        point = (node_id, made.pop())
+        if not node_id or node_id in passed or not is_lora(wiring, node_id):
+            return place
+        passed.add(node_id)
+        next_place = _behind_lora(wiring, model, node_id, place[1])
+        if next_place is None:
+            return place
+        place = next_place
+
+
+def _behind_lora(
+    wiring: Wiring, model: DiffusionModel, node_id: str, clip: Origin | None
+) -> tuple[Origin, Origin | None] | None:
+    """The outputs of the model and of its text encoder `clip` behind a LoRA node that the model passes through, or None
+    when it is not clear that both pass through it."""
+    links_out = wiring.out_of[node_id]
+    slots = {link.slot for link in links_out if link.type == "MODEL" and link.node in model.way}
+    if len(slots) != 1:
+        return None
+    behind = (node_id, slots.pop())
+    clips_in = {link.origin for link in wiring.into[node_id] if link.type == "CLIP"}
+    if not clip or not clips_in:
+        return behind, clip
+    clip_slots = {link.slot for link in links_out if link.type == "CLIP"}
+    clip_users = {link.node for link in wiring.fed_by(clip, "CLIP")}
+    if clips_in != {clip} or len(clip_slots) != 1 or clip_users != {node_id}:
+        return None
+    return behind, (node_id, clip_slots.pop())
 
 
 def is_lora(wiring: Wiring, node_id: str) -> bool:
@@ -4510,13 +4483,15 @@ def is_lora(wiring: Wiring, node_id: str) -> bool:
     return "lora" in wiring.class_type(node_id).lower() and not wiring.uses_diffusion_model(node_id)
 
 
-def node_numbers(graph: Graph) -> Iterator[str]:
+def unused_ids(graph: Graph) -> Iterator[str]:
     """Ids for new nodes, without end: the numbers above the largest one that a node has or a link names."""
-    taken = {link[0] for node in graph.values() for link in node_inputs(node).values() if is_link(link)}
-    taken.update(key for key in graph if isinstance(key, str))
+    used = {key for key in graph if isinstance(key, str)}
+    for node in graph.values():
+        used.update(value[0] for value in node_inputs(node).values() if is_link(value))
     # Longer numbers follow somebody's own scheme; a new id only must not be one of them.
-    used = [int(key) for key in taken if re.fullmatch(r"[0-9]{1,12}", key)]
-    return (str(number) for number in itertools.count(max(used, default=0) + 1) if str(number) not in taken)
+    numbers = [int(key) for key in used if re.fullmatch(r"[0-9]{1,12}", key)]
+    first = max(numbers, default=0) + 1
+    return (str(number) for number in itertools.count(first) if str(number) not in used)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

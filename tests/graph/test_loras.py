@@ -237,18 +237,6 @@ def test_a_text_encoder_of_two_models_gets_a_lora_once() -> None:
     assert after["positive"]["inputs"]["clip"] == after["late"]["inputs"]["clip"] == ["1", 1]
 
 
-@pytest.mark.parametrize("names", [("base.safetensors", "sd_xl_refiner_1.0.safetensors"), ("a.ckpt", "b.ckpt")])
-def test_a_refiner_takes_none(names: tuple[str, str]) -> None:
-    nodes = two_stages(*names, kind="CheckpointLoaderSimple")
-    after = put(nodes)
-    assert (chain(after, "stage1")[-1], after["stage2"]) == (FOX.file, nodes["stage2"])
-
-
-def test_a_refiner_that_stands_alone_takes_one() -> None:
-    nodes = sampled(model="loader.0", text="loader.1", loader=("CheckpointLoaderSimple", {"ckpt_name": "refiner.ckpt"}))
-    assert chain(put(nodes), "sampler")[-1] == FOX.file
-
-
 # --- any graph ---
 
 
@@ -320,8 +308,7 @@ def test_in_official_templates_every_sampler_has_each_lora_once_and_nothing_else
     for node_id in filter(wiring.uses_diffusion_model, wiring.nodes):
         way = [after[place] for place in wiring.before([node_id], ("MODEL",))]
         files = [node["inputs"]["lora_name"] for node in way if node["_meta"]["title"].startswith("LoRA: ")]
-        refines = any("refiner" in str(node["inputs"].get("ckpt_name")) for node in way)
-        assert sorted(files) == ([] if refines else [FOX.file, INK.file])
+        assert sorted(files) == [FOX.file, INK.file]
 
 
 @ODD
