@@ -2601,6 +2601,9 @@ OUTPUT_CLASS = re.compile(
 )
 SAMPLER_CLASS = re.compile(r"sampler|guider|detailer|UltimateSDUpscale", re.IGNORECASE)
 
+# Inputs that may hold the position of a switch.
+SELECTORS = ("switch", "boolean", "condition", "select", "index", "Input", "input")
+
 # Names of output nodes that only show what comes in, or only pass it on.
 PASSING = re.compile(r"preview|compare|compositor|^(show|display)|CreateBoundingBoxes", re.IGNORECASE)
 
@@ -2642,10 +2645,26 @@ class TypedLink:
         return not set(types).isdisjoint(self.declared)
 
 
+Known = TypeVar("Known")
+
+
+def once(method: Callable[[Any, str], Known]) -> Callable[[Any, str], Known]:
+    """Decorate a method so that it works out its answer about a node only once for each object: many paths of a graph
+    lead over the same nodes."""
+
+    def answer(self: Any, node_id: str) -> Known:
+        known: dict[str, Known] = self.__dict__.setdefault(f"known {method.__name__}", {})
+        if node_id not in known:
+            known[node_id] = method(self, node_id)
+        return known[node_id]
+
+    return functools.wraps(method)(answer)
+
+
 @dataclass(frozen=True)
 class Wiring:
     """The nodes of a graph, and its links by both their ends: `into` has those that end at a node, `out_of` those that
-    start there, each under the node's id."""
+    start there, each under the node's id. `links` has those of `into` that count in a run."""
 
     nodes: Mapping[str, Mapping[str, Any]]
     definitions: Definitions
@@ -2682,6 +2701,11 @@ class Wiring:
         """The inputs of each node."""
         return {node_id: node_inputs(node) for node_id, node in self.nodes.items()}
 
+    def spec(self, node_id: str, name: str) -> InputSpec | None:
+        """What the server says of an input, or None when it does not know it or was not asked."""
+        definition = self.definition(node_id)
+        return definition.spec(name, self.inputs(node_id)) if definition else None
+
     def fed_by(self, origin: Origin, kind: str) -> list[TypedLink]:
         """The links of the type `kind` that start at an output."""
         node_id, slot = origin
@@ -2690,6 +2714,59 @@ class Wiring:
     def takes(self, node_id: str, kind: str) -> bool:
         """Whether a link of the type `kind` ends at a node."""
         return any(link.type == kind for link in self.into[node_id])
+
+    # The links that count in a run.
+
+    @once
+    def links(self, node_id: str) -> tuple[TypedLink, ...]:
+        """The links that a node reads, without those that lead nowhere or that a switch does not let through."""
+        return tuple(self._links_by_input(node_id).values())
+
+    def link(self, node_id: str, name: str) -> TypedLink | None:
+        """The link that one input reads, or None when it reads none."""
+        return self._links_by_input(node_id).get(name)
+
+    @once
+    def _links_by_input(self, node_id: str) -> dict[str, TypedLink]:
+        """The links that a node reads, by the inputs that they feed."""
+        chosen = self.chosen_input(node_id)
+        links = {}
+        for link in self.into.get(node_id, ()):
+            if chosen in (None, link.input) and self._has_output(link.source, link.slot):
+                links[link.input] = link
+        return links
+
+    def _has_output(self, node_id: str, slot: int) -> bool:
+        """Whether a node has an output of that number, as far as is known."""
+        definition = self.definition(node_id)
+        return slot >= 0 and (definition is None or not definition.outputs or slot < len(definition.outputs))
+
+    @once
+    def chosen_input(self, node_id: str) -> str | None:
+        """The input that a switch lets through, or None for a node that is not a switch or whose position is unknown.
+
+        With the position true it is "on_true" or "true", say, with the position 2 "input2", "image_2" or the like.
+        """
+        for selector in SELECTORS:
+            position = self._constant(node_id, selector)
+            if isinstance(position, bool):
+                pattern = rf"((on|if|when)_?)?{position}(_value)?"
+            elif isinstance(position, int):
+                pattern = rf"[a-z]+_?0*{position}"
+            else:
+                continue
+            names = self.inputs(node_id)
+            return next((name for name in names if re.fullmatch(pattern, name, re.IGNORECASE)), None)
+        return None
+
+    def _constant(self, node_id: str, name: str) -> Any:
+        """What an input holds, looked up over at most 8 links to nodes that hold it as their `value`."""
+        value: Any = self.inputs(node_id).get(name)
+        for _ in range(8):
+            if not is_link(value) or value[0] not in self.nodes:
+                break
+            value = self.inputs(value[0]).get("value")
+        return value
 
     # What a node is.
 
@@ -2952,7 +3029,6 @@ PROMPT_WORDS = re.compile(r"prompt|positive|negative", re.IGNORECASE)
 # Inputs and types that stand out on the way upstream.
 VALUE_INPUTS = ("value", "text", "string", "int", "float", "number")  # of a node that only holds a value
 CONTEXT_INPUT = re.compile(r"base_ctx|ctx_\d+")  # rgthree's contexts, which carry everything at once
-SELECTORS = ("switch", "boolean", "condition", "select", "index", "Input", "input")  # a switch's position
 SAMPLING = ("NOISE", "GUIDER", "SAMPLER", "SIGMAS")  # types that SamplerCustomAdvanced and its like are fed with
 CONDITIONING_SOUGHT = ("positive", "negative", "embedded guidance")
 
@@ -2964,9 +3040,9 @@ GENERATES = re.compile(r"generate", re.IGNORECASE)
 
 # Bounds, and what is taken off a find's score.
 PARTS = 24  # the most nodes that make up one sampler, or makers in a row
-BESIDE_PENALTY = (
-    3  # for what stands beside the main thing: the text for a part of the picture, a template around a text
-)
+# For what stands beside the main thing: the text for a part of the picture, a template around a text.
+BESIDE_PENALTY = 3
+EMPTY_PENALTY = 2  # for an empty text
 UNKNOWN_TYPE_PENALTY = 2  # for a link of unknown type, where another surely carries what is sought
 
 
@@ -2996,23 +3072,15 @@ class Step:
         return cls(link.source, link.slot if sought in CONDITIONING_SOUGHT else 0, sought)
 
 
-Finds = list[tuple[int, Target]]  # what a node offers a search, each with its score: higher is better
+Find = tuple[int, Target]  # with its score: higher is better
+Finds = list[Find]  # what a node offers a search
 Onward = list[tuple[int, Step]]  # where the search goes on, each with the cost, which is taken off the scores there
+Look = tuple[Finds, Onward]
 
-Known = TypeVar("Known")
 
-
-def once(method: Callable[[Any, str], Known]) -> Callable[[Any, str], Known]:
-    """Decorate a method so that it works out its answer about a node only once for each object: many paths of a graph
-    lead over the same nodes."""
-
-    def answer(self: Any, node_id: str) -> Known:
-        known: dict[str, Known] = self.__dict__.setdefault(f"known {method.__name__}", {})
-        if node_id not in known:
-            known[node_id] = method(self, node_id)
-        return known[node_id]
-
-    return functools.wraps(method)(answer)
+def dearer(onward: Onward, cost: int) -> Onward:
+    """The same steps, each at a higher cost."""
+    return [(old + cost, step) for old, step in onward]
 
 
 class Flow(Wiring):
@@ -3022,12 +3090,12 @@ class Flow(Wiring):
     """
 
     @functools.cached_property
-    def _looked(self) -> dict[Step, tuple[Finds, Onward]]:
+    def _looks(self) -> dict[Step, Look]:
         """What the node of each step offers, and where the search goes on."""
         return {}
 
     @functools.cached_property
-    def _settled(self) -> dict[Step, tuple[int, Target] | None]:
+    def _best_finds(self) -> dict[Step, Find | None]:
         """The best find of each step."""
         return {}
 
@@ -3042,66 +3110,16 @@ class Flow(Wiring):
         value = self.inputs(node_id).get(key)
         if name in TEXTS or name in CHOICES:
             return isinstance(value, str)
-        return is_number(value) or (isinstance(value, str) and self._takes_number(node_id, key, value))
+        if isinstance(value, str):
+            return self._takes_number(node_id, key, value)
+        return is_number(value)
 
     def _takes_number(self, node_id: str, key: str, text: str) -> bool:
         """Whether a text stands where a number belongs: "7", or a placeholder such as "%seed%"."""
-        definition = self.definition(node_id)
-        spec = definition.spec(key, self.inputs(node_id)) if definition else None
-        return spec.type in ("INT", "FLOAT") if spec else key in SEED_INPUTS and text.strip().isdigit()
-
-    # The links that count.
-
-    @once
-    def links(self, node_id: str) -> tuple[TypedLink, ...]:
-        """The links that a node reads, without those that lead nowhere or that a switch does not let through."""
-        return tuple(self._links_by_input(node_id).values())
-
-    def link(self, node_id: str, name: str) -> TypedLink | None:
-        """The link that one input reads, or None when it reads none."""
-        return self._links_by_input(node_id).get(name)
-
-    @once
-    def _links_by_input(self, node_id: str) -> dict[str, TypedLink]:
-        """The links that a node reads, by the inputs that they feed."""
-        let_through = self._let_through(node_id)
-        return {
-            link.input: link
-            for link in self.into.get(node_id, ())
-            if let_through in (None, link.input) and self._has_output(link.source, link.slot)
-        }
-
-    def _has_output(self, node_id: str, slot: int) -> bool:
-        """Whether a node has an output of that number, as far as is known."""
-        definition = self.definition(node_id)
-        return slot >= 0 and (definition is None or not definition.outputs or slot < len(definition.outputs))
-
-    @once
-    def _let_through(self, node_id: str) -> str | None:
-        """The input that a switch lets through, or None for a node that is not a switch or whose position is unknown.
-
-        With the position true it is "on_true" or "true", say, with the position 2 "input2", "image_2" or the like.
-        """
-        inputs = self.inputs(node_id)
-        for selector in SELECTORS:
-            position = self._constant(node_id, selector)
-            if isinstance(position, bool):
-                pattern = rf"((on|if|when)_?)?{position}(_value)?"
-            elif isinstance(position, int):
-                pattern = rf"[a-z]+_?0*{position}"
-            else:
-                continue
-            return next((name for name in inputs if re.fullmatch(pattern, name, re.IGNORECASE)), None)
-        return None
-
-    def _constant(self, node_id: str, name: str) -> Any:
-        """What an input holds, looked up over at most 8 links to nodes that hold it as their `value`."""
-        value: Any = self.inputs(node_id).get(name)
-        for _ in range(8):
-            if not is_link(value) or value[0] not in self.nodes:
-                break
-            value = self.inputs(value[0]).get("value")
-        return value
+        spec = self.spec(node_id, key)
+        if spec:
+            return spec.type in ("INT", "FLOAT")
+        return key in SEED_INPUTS and text.strip().isdigit()
 
     # What a node is in its graph, as far as its inputs and outputs tell.
 
@@ -3112,17 +3130,20 @@ class Flow(Wiring):
 
     @once
     def is_sampler(self, node_id: str) -> bool:
-        """Whether a node samples with a diffusion model, told by its inputs."""
+        """Whether a node samples and has the settings for it, or is given them: told by its inputs. It may be without a
+        diffusion model of its own, unlike a node that `uses_diffusion_model`."""
         names = self.inputs(node_id).keys()
         if {"guider", "sigmas"} <= names:
             return True
-        seeded = not names.isdisjoint(SEED_INPUTS)
+        is_seeded = not names.isdisjoint(SEED_INPUTS)
         if {"positive", "negative"} <= names:
-            return seeded or "steps" in names or "sigmas" in names
+            return is_seeded or "steps" in names or "sigmas" in names
+        if not is_seeded or "steps" not in names:
+            return False
+        if "latent_image" in names or not names.isdisjoint(("cfg", "sampler_name", "scheduler", "denoise")):
+            return True
         definition = self.definition(node_id)
-        samples = "latent_image" in names or (definition is not None and "LATENT" in definition.outputs)
-        usual = not names.isdisjoint(("cfg", "sampler_name", "scheduler", "denoise"))
-        return seeded and "steps" in names and (usual or samples)
+        return definition is not None and "LATENT" in definition.outputs
 
     @once
     def is_service(self, node_id: str) -> bool:
@@ -3137,42 +3158,41 @@ class Flow(Wiring):
                 return False
         elif "clip" in names and not GENERATES.search(self.class_type(node_id)):
             return False  # an encoder
-        asked = any("prompt" in name for name in self.texts(node_id, "positive"))
-        seeded = any(key.lower() == "seed" and self.holds("seed", node_id, key) for key in names)
-        return asked or (seeded and len(names) > 1)
+        if any("prompt" in name for name in self.texts(node_id, "positive")):
+            return True
+        seeds = [key for key in names if key.lower() == "seed" and self.holds("seed", node_id, key)]
+        return bool(seeds) and len(names) > 1
 
     @once
     def parts(self, node_id: str) -> list[str]:
         """A sampler and the nodes that give it noise, guider, sampler and sigmas, nearest first; `PARTS` at most."""
-        found = [node_id]
-        for part in found:
+        parts = [node_id]
+        for part in parts:
             for link in self.links(part):
-                if link.surely_carries(*SAMPLING) and link.source not in found and len(found) < PARTS:
-                    found.append(link.source)
-        return found
+                if link.surely_carries(*SAMPLING) and link.source not in parts and len(parts) < PARTS:
+                    parts.append(link.source)
+        return parts
 
     def texts(self, node_id: str, side: str) -> list[str]:
         """The inputs of a node that take the words of a side, "positive" or "negative". A node that has none for
         the negative side names those of the positive one."""
-        positive: list[str] = []
-        negative: list[str] = []
+        texts: dict[str, list[str]] = {"positive": [], "negative": []}
         for name in self.inputs(node_id):
-            whose = words_in(name)
-            if whose and self._takes_words(node_id, name):
-                (negative if whose == "negative" else positive).append(name)
-        numbered = [name for name in positive if name[-1].isdigit()]  # of a row of texts only the first
-        positive = [name for name in positive if name not in numbered[1:]]
-        return negative if side == "negative" and negative else positive if side == "positive" or not negative else []
+            if words_in(name) and self._takes_words(node_id, name):
+                texts[words_in(name)].append(name)
+        if side == "negative" and texts["negative"]:
+            return texts["negative"]
+        numbered = [name for name in texts["positive"] if name[-1].isdigit()]  # of a row of texts only the first
+        return [name for name in texts["positive"] if name not in numbered[1:]]
 
     def _takes_words(self, node_id: str, name: str) -> bool:
         """Whether an input takes free text and not a number, a choice or conditioning."""
-        definition, value = self.definition(node_id), self.inputs(node_id)[name]
-        spec = definition.spec(name, self.inputs(node_id)) if definition else None
+        spec = self.spec(node_id, name)
         if spec and spec.type not in ("STRING", *ANY_TYPE):
             return False
-        if definition and not spec and SHOWN_ONCE.fullmatch(name):
+        if spec is None and SHOWN_ONCE.fullmatch(name) and self.definition(node_id):
             return False
-        if isinstance(value, str):
+        if isinstance(self.inputs(node_id)[name], str):
             return True
         link = self.link(node_id, name)
         return link is not None and link.may_carry("STRING")
@@ -3197,26 +3217,30 @@ class Flow(Wiring):
                 if self.holds(name, node_id, key):
                     return Target(node_id, key)
                 link = self.link(node_id, key)
-                if link and not link.surely_carries(*SAMPLING) and (found := self.best(link, name)):
-                    return replace(found, reader=Target(node_id, key))
+                if link is None or link.surely_carries(*SAMPLING):
+                    continue
+                widget = self.best(link, name)
+                if widget:
+                    return replace(widget, reader=Target(node_id, key))
         return None
 
     def words(self, node_id: str, side: str) -> list[Target]:
         """The widgets that a person types the words of a node's side into, also over links; those that are not empty
         come first."""
-        found = []
+        widgets: dict[Target, None] = {}
         for name in self.texts(node_id, side):
             if isinstance(self.inputs(node_id)[name], str):
-                found.append(Target(node_id, name))
+                widgets[Target(node_id, name)] = None
             elif target := self.best(self.link(node_id, name), f"{side} text"):
-                found.append(target)
-        return sorted(dict.fromkeys(found), key=lambda target: not self.value(target))
+                widgets[target] = None
+        return sorted(widgets, key=lambda target: not self.value(target))
 
     def best(self, link: TypedLink | None, sought: str) -> Target | None:
         """The best find upstream of a link, or None; of equal ones, the first.
 
         The steps wait on a stack of its own instead of Python's, as a graph may be thousands of links deep. Each is
-        first looked at, then, after all that it leads to, settled. A way that runs in a circle adds nothing.
+        first looked at, then, after all that it leads to, given its best find. A way that runs in a circle adds
+        nothing.
         """
         if link is None:
             return None
@@ -3224,21 +3248,31 @@ class Flow(Wiring):
         waiting = [start]
         while waiting:
             step = waiting[-1]
-            if step not in self._looked:
-                self._looked[step] = self._look(step)
-                waiting += [after for _, after in self._looked[step][1] if after not in self._looked]
+            if step not in self._looks:
+                self._looks[step] = self._look(step)
+                _, onward = self._looks[step]
+                waiting += [after for _, after in onward if after not in self._looks]
                 continue
             waiting.pop()
-            if step not in self._settled:
-                finds, onward = self._looked[step]
-                far = [(found[0] - cost, found[1]) for cost, after in onward if (found := self._settled.get(after))]
-                self._settled[step] = max(finds + far, key=lambda found: found[0], default=None)
-        found = self._settled[start]
-        return found[1] if found else None
+            if step not in self._best_finds:
+                self._best_finds[step] = self._best_find(step)
+        best = self._best_finds[start]
+        return best[1] if best else None
 
-    def _look(self, step: Step) -> tuple[Finds, Onward]:
+    def _best_find(self, step: Step) -> Find | None:
+        """The best of what the node of a step offers and what was found where the search went on."""
+        here, onward = self._looks[step]
+        finds = list(here)
+        for cost, after in onward:
+            best = self._best_finds.get(after)
+            if best:
+                score, target = best
+                finds.append((score - cost, target))
+        return max(finds, key=lambda find: find[0], default=None)
+
+    def _look(self, step: Step) -> Look:
         """What the node of a step offers, and where the search goes on, by the rule for what is sought."""
-        kinds = {
+        rules = {
             **dict.fromkeys(CONDITIONING_SOUGHT, self._look_for_encoder),
             "positive text": self._look_for_text,
             "negative text": self._look_for_text,
@@ -3249,141 +3283,189 @@ class Flow(Wiring):
             "maker": self._look_for_maker,
             "earlier maker": self._look_for_maker,
         }
-        return kinds.get(step.sought, self._look_for_value)(step)
+        rule = rules.get(step.sought, self._look_for_value)
+        return rule(step)
 
     def _on(self, step: Step, links: Sequence[TypedLink], *types: str, sought: str = "") -> Onward:
         """The steps over those links that carry one of the types, or any link when no types are given. Where one surely
         carries them, the strange ones cost `UNKNOWN_TYPE_PENALTY`. `sought` is what to look for from there, if it
         changes."""
-        sure = any(link.surely_carries(*types) for link in links)
-        return [
-            (UNKNOWN_TYPE_PENALTY * (sure and not link.surely_carries(*types)), Step.over(link, sought or step.sought))
-            for link in links
-            if not types or link.may_carry(*types)
-        ]
+        is_sure = any(link.surely_carries(*types) for link in links)
+        onward: Onward = []
+        for link in links:
+            if types and not link.may_carry(*types):
+                continue
+            is_doubtful = is_sure and not link.surely_carries(*types)
+            cost = UNKNOWN_TYPE_PENALTY if is_doubtful else 0
+            onward.append((cost, Step.over(link, sought or step.sought)))
+        return onward
 
     # One rule for each thing that can be sought: what the node of a step offers, and over which of its links the search
     # goes on.
 
-    def _look_for_encoder(self, step: Step) -> tuple[Finds, Onward]:
+    def _look_for_encoder(self, step: Step) -> Look:
         """Follow conditioning to the node that turns the main text into it, or gives it a guidance. What comes out of
         ConditioningZeroOut is no text any more. A find names the encoder and the side of its texts."""
-        node_id, class_type = step.node_id, self.class_type(step.node_id)
-        if ZEROED.search(class_type):
-            return [], []
-        side = self._side(step)
+        node_id = step.node_id
         inputs = self.inputs(node_id)
-        sought = step.sought if side == "positive" and step.sought != "negative" else side
-        here: Finds = []
-        if step.sought != "embedded guidance":
-            here = [(0, Target(node_id, side))] if self.texts(node_id, side) else []
-        elif "guidance" in inputs:
+        if ZEROED.search(self.class_type(node_id)):
+            return [], []
+        if step.sought == "embedded guidance" and "guidance" in inputs:
             return [(0, Target(node_id, "guidance"))], []
+        side = self._side(step)
+        finds: Finds = []
+        if step.sought != "embedded guidance" and self.texts(node_id, side):
+            finds = [(0, Target(node_id, side))]
+        sought = step.sought if side == "positive" and step.sought != "negative" else side
         if side in inputs:
-            link = self.link(node_id, side)
-            return here, self._on(step, [link] if link else [], sought=sought)
-        if (
-            side == "negative"
-            and "GUIDER" in (self._output(step), "")
-            and "conditioning" in inputs
-            and "model" in inputs
-        ):
-            return here, []  # a guider without a negative side
-        links = [link for link in self.links(node_id) if (words_in(link.input) == "negative") == (side == "negative")]
-        links = links or [link for link in self.links(node_id) if words_in(link.input) == ""]
-        links.sort(key=lambda link: link.input not in ("conditioning_to", "cond1"))
+            return finds, self._on(step, self._links_named(node_id, side), sought=sought)
+        if side == "negative" and self._is_one_sided_guider(step):
+            return finds, []
+        links = self._conditioning_links(node_id, side)
         onward = self._on(step, links, "CONDITIONING", "GUIDER", sought=sought)
         if any(link.surely_carries("CONDITIONING") for link in links):
-            here = [(score - BESIDE_PENALTY, found) for score, found in here]
+            finds = [(score - BESIDE_PENALTY, target) for score, target in finds]
             onward = [(cost, after) for cost, after in onward if cost < UNKNOWN_TYPE_PENALTY]
-        aside = BESIDE_PENALTY if REGIONAL.search(class_type) and "conditioning_to" not in inputs else 0
-        return here, [(cost + aside, after) for cost, after in onward]
+        if REGIONAL.search(self.class_type(node_id)) and "conditioning_to" not in inputs:
+            onward = dearer(onward, BESIDE_PENALTY)
+        return finds, onward
 
-    def _side(self, step: Step) -> str:
-        """The side that a step looks for inside its node: that of the output, where the node has two sides."""
-        side = "negative" if step.sought.startswith("negative") else "positive"
-        names = self.inputs(step.node_id).keys()
-        if not any(words_in(name) == "negative" for name in names):
-            return side
-        definition = self.definition(step.node_id)
-        if definition and definition.outputs:
-            ends = [slot for slot, kind in enumerate(definition.outputs) if kind == "CONDITIONING"]
-        else:  # ControlNets and their like put the two sides first; what takes a model too does not
-            both = self.link(step.node_id, "positive") and self.link(step.node_id, "negative")
-            ends = [0, 1] if both and "model" not in names else []
-        if len(ends) < 2 or step.slot not in ends[:2]:
-            return side
-        return "positive" if step.slot == ends[0] else "negative"
+    def _links_named(self, node_id: str, *names: str) -> list[TypedLink]:
+        """The links that inputs of these names read."""
+        return [link for link in self.links(node_id) if link.input in names]
 
-    def _output(self, step: Step) -> str:
+    def _conditioning_links(self, node_id: str, side: str) -> list[TypedLink]:
+        """The links of a node that may bring the conditioning of a side, those of the main text first: those that are
+        called so, else those whose names tell no side."""
+        is_negative = side == "negative"
+        links = [link for link in self.links(node_id) if (words_in(link.input) == "negative") == is_negative]
+        if not links:
+            links = [link for link in self.links(node_id) if words_in(link.input) == ""]
+        return sorted(links, key=lambda link: link.input not in ("conditioning_to", "cond1"))
+
+    def _is_one_sided_guider(self, step: Step) -> bool:
+        """Whether a step stands at a guider without a negative side."""
+        is_guider = self._output_type(step) in ("GUIDER", "")
+        return is_guider and {"conditioning", "model"} <= self.inputs(step.node_id).keys()
+
+    def _output_type(self, step: Step) -> str:
         """The type of the output that a step stands at, or "" when nothing tells."""
         definition = self.definition(step.node_id)
         return definition.outputs[step.slot] if definition and step.slot < len(definition.outputs) else ""
 
-    def _look_for_text(self, step: Step) -> tuple[Finds, Onward]:
+    def _side(self, step: Step) -> str:
+        """The side that a step looks for inside its node: that of the output, where the node has two sides."""
+        slots = self._side_slots(step.node_id)
+        if step.slot in slots:
+            return "positive" if step.slot == slots[0] else "negative"
+        return "negative" if step.sought.startswith("negative") else "positive"
+
+    def _side_slots(self, node_id: str) -> list[int]:
+        """The outputs for the positive and the negative side, of a node that has two sides; else nothing."""
+        names = self.inputs(node_id).keys()
+        if not any(words_in(name) == "negative" for name in names):
+            return []
+        definition = self.definition(node_id)
+        if definition and definition.outputs:
+            slots = [slot for slot, kind in enumerate(definition.outputs) if kind == "CONDITIONING"]
+            return slots[:2] if len(slots) > 1 else []
+        # ControlNets and their like put the two sides first; what takes a model too does not.
+        has_both = self.link(node_id, "positive") and self.link(node_id, "negative")
+        return [0, 1] if has_both and "model" not in names else []
+
+    def _look_for_text(self, step: Step) -> Look:
         """Follow a text to the widget that a person would type it into: neither the template around it nor the system
         prompt of a language model that rewrites it."""
         node_id = step.node_id
         inputs = self.inputs(node_id)
-        sided = self.texts(node_id, step.sought.removesuffix(" text"))
-        links = [
-            link
-            for link in self.links(node_id)
-            if link.may_carry("STRING")
-            and not OTHER_STRING.fullmatch(link.input.rsplit(".", 1)[-1].lower())
-            and words_in(link.input) in ("", step.sought.removesuffix(" text"))
-        ]
-        let_through = self._let_through(node_id)
-        own = [name for name in inputs if isinstance(inputs[name], str) and self._takes_words(node_id, name)]
-        likely = [
-            name
-            for name in own
-            if name in sided or name == let_through or STRING_INPUT.fullmatch(name.rsplit(".", 1)[-1].lower())
-        ]
-        if not likely and len(own) == 1 and not links and not OTHER_STRING.fullmatch(own[0].lower()):
-            likely = own
-        title = given_title(self.nodes[node_id])
-        wording = 2 * bool(USERS_WORDS.search(title)) + bool(PROMPT_WORDS.search(title))
-        replaces = any("find" in name or "pattern" in name for name in inputs)
-        wording -= BESIDE_PENALTY * (replaces or bool(OTHERS_WORDS.search(title))) + bool(links)
-        finds: Finds = [
-            (wording - (2 if not inputs[name].strip() else 0), Target(node_id, name))
-            for name in likely
-            if let_through in (None, name)
-        ]
-        words = [link for link in links if replaces and link.input == "replace"]
-        frames = [link for link in links if link not in words]
-        around = BESIDE_PENALTY * replaces  # a text that something is put into is not what a person types
-        onward = [(cost + around, after) for cost, after in self._on(step, frames, "STRING")]
-        return finds, self._on(step, words, "STRING") + onward
+        side = step.sought.removesuffix(" text")
+        links = self._text_links(node_id, side)
+        replaces = any("find" in name or "pattern" in name for name in inputs)  # it puts a text into another one
+        score = self._title_score(node_id, replaces)
+        if links:
+            score -= 1
+        finds: Finds = []
+        for name in self._likely_texts(node_id, side, links):
+            if self.chosen_input(node_id) in (None, name):
+                is_empty = not inputs[name].strip()
+                finds.append((score - EMPTY_PENALTY if is_empty else score, Target(node_id, name)))
+        if not replaces:
+            return finds, self._on(step, links, "STRING")
+        words = [link for link in links if link.input == "replace"]
+        frames = [link for link in links if link.input != "replace"]  # not what a person types
+        return finds, self._on(step, words, "STRING") + dearer(self._on(step, frames, "STRING"), BESIDE_PENALTY)
 
-    def _look_for_value(self, step: Step) -> tuple[Finds, Onward]:
+    def _text_links(self, node_id: str, side: str) -> list[TypedLink]:
+        """The links of a node that may bring a text of that side."""
+        links = []
+        for link in self.links(node_id):
+            is_other = OTHER_STRING.fullmatch(last_part(link.input))
+            if link.may_carry("STRING") and not is_other and words_in(link.input) in ("", side):
+                links.append(link)
+        return links
+
+    def _likely_texts(self, node_id: str, side: str, links: Sequence[TypedLink]) -> list[str]:
+        """The inputs of a node that hold a text which may be a part of a prompt: by their names, or its only text."""
+        inputs = self.inputs(node_id)
+        held = [name for name in inputs if isinstance(inputs[name], str) and self._takes_words(node_id, name)]
+        expected = (*self.texts(node_id, side), self.chosen_input(node_id))
+        likely = [name for name in held if name in expected or STRING_INPUT.fullmatch(last_part(name))]
+        if not likely and not links and len(held) == 1 and not OTHER_STRING.fullmatch(held[0].lower()):
+            return held
+        return likely
+
+    def _title_score(self, node_id: str, replaces: bool) -> int:
+        """How likely the texts in a node are a person's own, by its title; less so in one that `replaces` texts."""
+        title = given_title(self.nodes[node_id])
+        score = 0
+        if USERS_WORDS.search(title):
+            score += 2
+        if PROMPT_WORDS.search(title):
+            score += 1
+        if replaces or OTHERS_WORDS.search(title):
+            score -= BESIDE_PENALTY
+        return score
+
+    def _look_for_value(self, step: Step) -> Look:
         """Follow a number or a choice to the widget that holds it. Arithmetic on the way ends the search, since the
         result is not what the widget holds."""
         node_id, name = step.node_id, step.sought
         inputs, links = self.inputs(node_id), self.links(node_id)
-        if "expression" in inputs and name not in CHOICES:  # "a" alone only turns one kind of number into another
-            same = len(links) == 1 and inputs["expression"] == links[0].input.rsplit(".", 1)[-1]
-            return [], self._on(step, links) if same else []
+        if "expression" in inputs and name not in CHOICES:
+            # "a" alone only turns one kind of number into another.
+            is_same = len(links) == 1 and inputs["expression"] == links[0].input.rsplit(".", 1)[-1]
+            return [], self._on(step, links) if is_same else []
         for key in (*PARAMETERS[name], *(key for key in inputs if key.lower() in VALUE_INPUTS)):
             if self.holds(name, node_id, key):
                 return [(0, Target(node_id, key))], []
-            if link := self.link(node_id, key):
+            link = self.link(node_id, key)
+            if link:
                 return [], self._on(step, [link])
-        values = [link for link in links if not OTHER_STRING.fullmatch(link.input.lower())]
-        if contexts := [link for link in links if CONTEXT_INPUT.fullmatch(link.input)]:
-            return [], self._on(step, contexts)
-        if self._let_through(node_id):
-            return [], self._on(step, values, *VALUE_TYPES)
-        if name in ("width", "height") and len(links) == 1 and links[0].may_carry("IMAGE", "LATENT"):
-            return [], self._on(step, links, sought=f"image {name}")
         only = next(iter(inputs)) if len(inputs) == 1 else ""
         if name not in CHOICES and self.holds(name, node_id, only):
             return [(0, Target(node_id, only))], []
-        passes = len(links) == 1 and not any(map(is_number, inputs.values()))
-        return [], self._on(step, values, *VALUE_TYPES) if passes else []
+        return [], self._on_to_value(step)
 
-    def _look_for_image_size(self, step: Step) -> tuple[Finds, Onward]:
+    def _on_to_value(self, step: Step) -> Onward:
+        """Where the search for a value goes on, over a node that has no input for it: a context, a switch, a picture
+        with that size, or a node that passes on the one thing that it is given."""
+        node_id, name = step.node_id, step.sought
+        links = self.links(node_id)
+        contexts = [link for link in links if CONTEXT_INPUT.fullmatch(link.input)]
+        if contexts:
+            return self._on(step, contexts)
+        values = [link for link in links if not OTHER_STRING.fullmatch(link.input.lower())]
+        if self.chosen_input(node_id):
+            return self._on(step, values, *VALUE_TYPES)
+        if len(links) != 1:
+            return []
+        if name in ("width", "height") and links[0].may_carry("IMAGE", "LATENT"):
+            return self._on(step, links, sought=f"image {name}")
+        if any(map(is_number, self.inputs(node_id).values())):
+            return []
+        return self._on(step, values, *VALUE_TYPES)
+
+    def _look_for_image_size(self, step: Step) -> Look:
         """Follow a picture to the number that it gets its width or height by."""
         node_id = step.node_id
         name = step.sought.removeprefix("image ")
@@ -3398,7 +3480,7 @@ class Flow(Wiring):
         pictures = [link for link in self.links(node_id) if link.may_carry("IMAGE", "LATENT")]
         return [], self._on(step, pictures[:1], "IMAGE", "LATENT")
 
-    def _look_for_model(self, step: Step) -> tuple[Finds, Onward]:
+    def _look_for_model(self, step: Step) -> Look:
         """Follow a model over LoRAs and patches to the widget that names its file."""
         node_id = step.node_id
         links = sorted(self.links(node_id), key=lambda link: link.input != "model")
@@ -3409,7 +3491,7 @@ class Flow(Wiring):
                 return [(0, Target(node_id, key))], []
         return [], self._on(step, links, "MODEL")
 
-    def _look_for_latent(self, step: Step) -> tuple[Finds, Onward]:
+    def _look_for_latent(self, step: Step) -> Look:
         """Follow a latent to the node that makes it, empty or from a picture or sound."""
         node_id = step.node_id
         if self.is_sampler(node_id):
@@ -3425,7 +3507,7 @@ class Flow(Wiring):
             return [(1, Target(node_id, ""))], []
         return [], self._on(step, self.links(node_id), "LATENT")
 
-    def _look_for_maker(self, step: Step) -> tuple[Finds, Onward]:
+    def _look_for_maker(self, step: Step) -> Look:
         """Follow a picture, film or sound to the sampler or service that makes it."""
         node_id = step.node_id
         if self.is_maker(node_id):
@@ -3440,8 +3522,15 @@ class Flow(Wiring):
 @functools.lru_cache(4096)
 def words_in(name: str) -> str:
     """The side whose words an input takes, told by its name: "positive", "negative", or "" when it takes none."""
-    last = name.rsplit(".", 1)[-1].lower()
-    return "negative" if NEGATIVE_INPUT.search(last) else "positive" if PROMPT_INPUT.fullmatch(last) else ""
+    last = last_part(name)
+    if NEGATIVE_INPUT.search(last):
+        return "negative"
+    return "positive" if PROMPT_INPUT.fullmatch(last) else ""
+
+
+def last_part(name: str) -> str:
+    """The name of an input without that of the group that it is in: "text" of "model.Text"."""
+    return name.rsplit(".", 1)[-1].lower()
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -24,9 +24,9 @@ from dataclasses import replace
 from ..values import is_number, same_value
 from .definitions import Definitions
 from .link_types import MEDIA
-from .links import TypedLink
+from .links import TypedLink, once
 from .nodes import NO_DEFINITIONS, Graph, Target, given_title, is_link
-from .search import ALIASES, PARAMETERS, PARTS, SAMPLING, TEXTS, VALUE_INPUTS, Flow, once, words_in
+from .search import ALIASES, PARAMETERS, PARTS, SAMPLING, TEXTS, VALUE_INPUTS, Flow, words_in
 
 
 def discover(graph: Graph, definitions: Definitions = NO_DEFINITIONS) -> dict[str, tuple[Target, ...]]:

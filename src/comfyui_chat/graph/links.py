@@ -17,9 +17,9 @@ do. Graphs come from anybody: what has not the right shape is passed over here, 
 
 import functools
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from .definitions import Definitions, InputSpec, NodeDefinition
 from .link_types import ANY_TYPE, KNOWN_TYPES, OPEN_TYPES, guessed_type
@@ -31,6 +31,9 @@ OUTPUT_CLASS = re.compile(
     re.IGNORECASE,
 )
 SAMPLER_CLASS = re.compile(r"sampler|guider|detailer|UltimateSDUpscale", re.IGNORECASE)
+
+# Inputs that may hold the position of a switch.
+SELECTORS = ("switch", "boolean", "condition", "select", "index", "Input", "input")
 
 # Names of output nodes that only show what comes in, or only pass it on.
 PASSING = re.compile(r"preview|compare|compositor|^(show|display)|CreateBoundingBoxes", re.IGNORECASE)
@@ -73,10 +76,26 @@ class TypedLink:
         return not set(types).isdisjoint(self.declared)
 
 
+Known = TypeVar("Known")
+
+
+def once(method: Callable[[Any, str], Known]) -> Callable[[Any, str], Known]:
+    """Decorate a method so that it works out its answer about a node only once for each object: many paths of a graph
+    lead over the same nodes."""
+
+    def answer(self: Any, node_id: str) -> Known:
+        known: dict[str, Known] = self.__dict__.setdefault(f"known {method.__name__}", {})
+        if node_id not in known:
+            known[node_id] = method(self, node_id)
+        return known[node_id]
+
+    return functools.wraps(method)(answer)
+
+
 @dataclass(frozen=True)
 class Wiring:
     """The nodes of a graph, and its links by both their ends: `into` has those that end at a node, `out_of` those that
-    start there, each under the node's id."""
+    start there, each under the node's id. `links` has those of `into` that count in a run."""
 
     nodes: Mapping[str, Mapping[str, Any]]
     definitions: Definitions
@@ -113,6 +132,11 @@ class Wiring:
         """The inputs of each node."""
         return {node_id: node_inputs(node) for node_id, node in self.nodes.items()}
 
+    def spec(self, node_id: str, name: str) -> InputSpec | None:
+        """What the server says of an input, or None when it does not know it or was not asked."""
+        definition = self.definition(node_id)
+        return definition.spec(name, self.inputs(node_id)) if definition else None
+
     def fed_by(self, origin: Origin, kind: str) -> list[TypedLink]:
         """The links of the type `kind` that start at an output."""
         node_id, slot = origin
@@ -121,6 +145,59 @@ class Wiring:
     def takes(self, node_id: str, kind: str) -> bool:
         """Whether a link of the type `kind` ends at a node."""
         return any(link.type == kind for link in self.into[node_id])
+
+    # The links that count in a run.
+
+    @once
+    def links(self, node_id: str) -> tuple[TypedLink, ...]:
+        """The links that a node reads, without those that lead nowhere or that a switch does not let through."""
+        return tuple(self._links_by_input(node_id).values())
+
+    def link(self, node_id: str, name: str) -> TypedLink | None:
+        """The link that one input reads, or None when it reads none."""
+        return self._links_by_input(node_id).get(name)
+
+    @once
+    def _links_by_input(self, node_id: str) -> dict[str, TypedLink]:
+        """The links that a node reads, by the inputs that they feed."""
+        chosen = self.chosen_input(node_id)
+        links = {}
+        for link in self.into.get(node_id, ()):
+            if chosen in (None, link.input) and self._has_output(link.source, link.slot):
+                links[link.input] = link
+        return links
+
+    def _has_output(self, node_id: str, slot: int) -> bool:
+        """Whether a node has an output of that number, as far as is known."""
+        definition = self.definition(node_id)
+        return slot >= 0 and (definition is None or not definition.outputs or slot < len(definition.outputs))
+
+    @once
+    def chosen_input(self, node_id: str) -> str | None:
+        """The input that a switch lets through, or None for a node that is not a switch or whose position is unknown.
+
+        With the position true it is "on_true" or "true", say, with the position 2 "input2", "image_2" or the like.
+        """
+        for selector in SELECTORS:
+            position = self._constant(node_id, selector)
+            if isinstance(position, bool):
+                pattern = rf"((on|if|when)_?)?{position}(_value)?"
+            elif isinstance(position, int):
+                pattern = rf"[a-z]+_?0*{position}"
+            else:
+                continue
+            names = self.inputs(node_id)
+            return next((name for name in names if re.fullmatch(pattern, name, re.IGNORECASE)), None)
+        return None
+
+    def _constant(self, node_id: str, name: str) -> Any:
+        """What an input holds, looked up over at most 8 links to nodes that hold it as their `value`."""
+        value: Any = self.inputs(node_id).get(name)
+        for _ in range(8):
+            if not is_link(value) or value[0] not in self.nodes:
+                break
+            value = self.inputs(value[0]).get("value")
+        return value
 
     # What a node is.
 
