@@ -112,7 +112,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
 from types import ModuleType
-from typing import Any, ClassVar, Literal, Protocol, Self, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, TypeVar, get_args, get_origin
 from urllib.parse import quote, urlsplit
 
 import aiohttp
@@ -2610,8 +2610,7 @@ PASSING = re.compile(r"preview|compare|compositor|^(show|display)|CreateBounding
 Origin = tuple[str, int]  # an output of a node in a graph: the node's id, and the number of the output
 
 
-@dataclass(frozen=True, slots=True)
-class TypedLink:
+class TypedLink(NamedTuple):
     """A link of a graph, from output number `slot` of the node `source` to the input `input` of the node `node`.
 
     `type` is the one type that it carries ("MODEL", "IMAGE"), or "" where nothing tells it: where both its ends take
@@ -2829,32 +2828,15 @@ class Wiring:
 # How links get their types.
 
 
-@dataclass(frozen=True, slots=True)
-class UntypedLink:
+class UntypedLink(NamedTuple):
     """A link as it stands in a graph, and what the definitions say of its ends."""
 
     origin: Origin
     node: str
     input: str
     output_type: str  # "" when no definition tells it
-    input_spec: InputSpec | None
+    input_type: str | None  # None when no definition has the input
     is_reader_known: bool  # the server defines the class of `node`, though perhaps not this input
-
-    @property
-    def input_type(self) -> str:
-        """The type of the input, or "" when no definition tells it."""
-        return self.input_spec.type if self.input_spec else ""
-
-    @property
-    def declared(self) -> tuple[str, ...]:
-        """The types that its ends allow; several stand in one text, with commas between them."""
-        if self.output_type not in ANY_TYPE:
-            return tuple(self.output_type.split(","))
-        if self.input_spec is None:
-            return (guessed_type(self.input),)
-        if self.input_type in ANY_TYPE:
-            return ("",)
-        return tuple(self.input_type.split(","))
 
 
 def typed_links(nodes: Mapping[str, Mapping[str, Any]], definitions: Definitions) -> Iterator[TypedLink]:
@@ -2862,21 +2844,36 @@ def typed_links(nodes: Mapping[str, Mapping[str, Any]], definitions: Definitions
     links = list(untyped_links(nodes, definitions))
     types = carried_types(links)
     for link in links:
-        yield TypedLink(*link.origin, link.node, link.input, types[link.origin], link.declared)
+        declared = declared_types(link.output_type, link.input_type, link.input)
+        yield TypedLink(*link.origin, link.node, link.input, types[link.origin], declared)
 
 
 def untyped_links(nodes: Mapping[str, Mapping[str, Any]], definitions: Definitions) -> Iterator[UntypedLink]:
     """The links of a graph, without those from nodes that do not exist."""
+    output_types: dict[Origin, str] = {}
     for node_id, node in nodes.items():
         inputs = node_inputs(node)
         reader = definitions.get(node["class_type"])
         for name, value in inputs.items():
             if not isinstance(name, str) or not is_link(value) or value[0] not in nodes:
                 continue
-            source, slot = value
-            made = output_type(nodes[source], slot, definitions)
+            origin = (value[0], value[1])
+            if origin not in output_types:
+                output_types[origin] = output_type(nodes[value[0]], value[1], definitions)
             spec = reader.spec(name, inputs) if reader else None
-            yield UntypedLink((source, slot), node_id, name, made, spec, reader is not None)
+            input_type = spec.type if spec else None
+            yield UntypedLink(origin, node_id, name, output_types[origin], input_type, reader is not None)
+
+
+@functools.lru_cache(4096)
+def declared_types(output_type: str, input_type: str | None, name: str) -> tuple[str, ...]:
+    """The types that the ends of a link allow; several stand in one text, with commas between them. Where no definition
+    has the input, its `name` has to do."""
+    if output_type not in ANY_TYPE:
+        return tuple(output_type.split(","))
+    if input_type is None:
+        return (guessed_type(name),)
+    return ("",) if input_type in ANY_TYPE else tuple(input_type.split(","))
 
 
 def carried_types(links: Sequence[UntypedLink]) -> dict[Origin, str]:
@@ -2887,7 +2884,8 @@ def carried_types(links: Sequence[UntypedLink]) -> dict[Origin, str]:
     """
     types: dict[Origin, str] = {}
     for link in links:
-        types[link.origin] = types.get(link.origin) or told_type(link.output_type) or told_type(link.input_type)
+        if not types.get(link.origin):
+            types[link.origin] = told_type(link.output_type) or told_type(link.input_type or "")
     for link in links:
         if not types[link.origin] and not link.is_reader_known:
             types[link.origin] = guessed_type(link.input)
