@@ -33,7 +33,7 @@ FLOORS = (
     ("", "errors logs tasks names values"),
     (
         "graph",
-        "definitions link_types nodes prompts fitting ui_file ui_values ui_links editor reading links search "
+        "definitions link_types nodes prompts fitting ui_file ui_values ui_links editor reading links search tracing "
         "discovery workflow loras facts pruning mermaid",
     ),
     ("media", "kinds pictures metadata delivery"),

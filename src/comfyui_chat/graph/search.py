@@ -57,34 +57,6 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
 TEXTS = ("prompt", "negative_prompt", "lyrics")
 CHOICES = ("sampler", "scheduler", "aspect_ratio", "resolution", "size", "model")
 
-# Other names of parameters, as people and nodes write them, and the parameter that each means.
-ALIASES: Mapping[str, str] = {
-    "positive": "prompt",
-    "positive_prompt": "prompt",
-    "user_prompt": "prompt",
-    "negative": "negative_prompt",
-    "noise_seed": "seed",
-    "cfg": "guidance",
-    "cfg_scale": "guidance",
-    "guidance_scale": "guidance",
-    "sampler_name": "sampler",
-    "scheduler_name": "scheduler",
-    "denoising_strength": "denoise",
-    "batch": "batch_size",
-    "count": "batch_size",
-    "frames": "length",
-    "num_frames": "length",
-    "frame_count": "length",
-    "video_length": "length",
-    "frame_rate": "fps",
-    "duration": "seconds",
-    "ckpt": "model",
-    "ckpt_name": "model",
-    "unet_name": "model",
-    "checkpoint": "model",
-}
-
-
 # What inputs are called that hold somebody's words, and those of the negative side.
 PROMPT_INPUT = re.compile(
     r"(?!(system|structured|style|extra|texture)_)([a-z0-9]+_)?prompts?(_(text|positive|[gl]|[0-9]+))?"

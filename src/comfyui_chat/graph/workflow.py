@@ -24,11 +24,10 @@ from ..errors import BadArgument, WorkflowRefused
 from ..names import closest, quoted, shortened, simplified
 from ..values import same_value, share
 from .definitions import Definitions, InputSpec
-from .discovery import discover
+from .discovery import ALIASES, discover
 from .nodes import NO_DEFINITIONS, Graph, Target, is_link, node_inputs, plain_title
 from .prompts import dynamic_prompt
 from .reading import EXPECTED
-from .search import ALIASES
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,476 @@
+"""Trace a graph back from its outputs to what made them, and read what can be set there.
+
+`Tracing` begins at the nodes that save or show something and goes back to what made it. A "maker" is a sampler, or a
+"service": a node that makes something all by itself, such as one that calls somebody's API. Samplers of which each
+takes up the result of the one before form a "line": base and refiner, or a second pass at a larger size. From the
+makers of a line, `Flow` in graph/search follows each input to the widget that holds it. In
+
+    {"3": {"class_type": "KSampler", "inputs": {"seed": 7, "positive": ["6", 0], ...}},
+     "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", ...}},
+     "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], ...}},
+     "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], ...}}}
+
+it goes from "9" over "8" to the only line, ["3"], and `found` answers {"seed": {Target("3", "seed"): None}, "prompt":
+{Target("6", "text"): None}, ...}.
+"""
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Any
+
+from ..values import is_number, same_value
+from .link_types import MEDIA
+from .links import TypedLink, once
+from .nodes import Target
+from .search import PARAMETERS, PARTS, SAMPLING, Flow, words_in
+
+Found = dict[str, dict[Target, None]]  # for each parameter its widgets, in order; the first tells the value
+
+# Parts of class names: nodes that sample once more by themselves, that keep files, and that show something.
+DETAILER = re.compile(r"detailer", re.IGNORECASE)
+SAVES = re.compile(r"save|export|VideoCombine|websocket|send", re.IGNORECASE)
+SHOWS = re.compile(r"preview|show|display|view|compare", re.IGNORECASE)
+SHOWS_TEXT = re.compile(r"(save|show|preview|display).*(text|string|any)", re.IGNORECASE)
+
+
+def add_targets(found: Found, name: str, *targets: Target | None) -> None:
+    """Add widgets to a parameter, those that are not None."""
+    found.setdefault(name, {}).update(dict.fromkeys(target for target in targets if target))
+
+
+def output_rank(class_type: str) -> int | None:
+    """The rank of an output node by the name of its class: 0 saves media, 1 saves texts, 2 shows media, 3 shows texts;
+    None where the name says neither."""
+    is_text = bool(SHOWS_TEXT.search(class_type))
+    if SAVES.search(class_type):
+        return 1 if is_text else 0
+    if SHOWS.search(class_type):
+        return 3 if is_text else 2
+    return None
+
+
+class Tracing:
+    """The parameters of a graph as its links tell them.
+
+    `live` numbers the nodes that feed the outputs which count, each after all that feeds it. `lines` are the rows of
+    makers among them, each from its first to its last: [["3", "10"]] for a base and a refiner.
+    """
+
+    def __init__(self, flow: Flow) -> None:
+        self.flow = flow
+        self.live, self.lines = self._lines()
+
+    def found(self) -> Found:
+        """All parameters with their widgets. Those of other lines than the first are added where they hold the same."""
+        if not self.lines:
+            return self._scaled()
+        first, *others = [self._read(line) for line in self.lines]
+        for name, targets in first.items():
+            also = [found[name] for found in others if found.get(name)]
+            if targets and all(self._first_alike(targets, more) for more in also):
+                for more in also:
+                    targets.update(more)
+        self._follow(first)
+        for name in ("negative_prompt", "lyrics"):
+            for target in first.get("prompt", {}):
+                first.get(name, {}).pop(target, None)
+        return {name: targets for name, targets in first.items() if targets}
+
+    def _first_alike(self, targets: Iterable[Target], others: Iterable[Target]) -> bool:
+        """Whether the first widgets of both hold the same."""
+        return same_value(self.flow.value(next(iter(others))), self.flow.value(next(iter(targets))))
+
+    # From the outputs to the makers, and to the lines that they form.
+
+    def _lines(self) -> tuple[dict[str, int], list[list[str]]]:
+        """`live` and `lines`, read from the best rank of outputs that something is made for.
+
+        `live` also holds what feeds the better ranks. A row whose last maker feeds another row is part of that one.
+        """
+        order: dict[str, int] = {}
+        for outputs in self._outputs():
+            for output in outputs:
+                self._number(output, order)
+            lines: list[list[str]] = []
+            inner: set[str] = set()  # makers whose result another one goes on with
+            for end in sorted(self._nearest_makers(outputs), key=lambda node_id: -order[node_id]):
+                if end not in inner:
+                    line = self._line(end)
+                    lines.append(line)
+                    inner.update(line[:-1])
+            if lines:
+                outer = [line for line in lines if line[-1] not in inner]
+                return order, sorted(outer, key=lambda line: order[line[0]])
+        return order, []
+
+    def _outputs(self) -> list[list[str]]:
+        """The nodes that a run is for, in ranks: those that save media, save texts, show media, show
+        texts. What the server calls an output node and whose name says neither counts as saving media.
+
+        Where definitions are missing, nodes count whose outputs nothing reads, by the names of their classes; if no
+        name says anything, all of them make up one rank. In a rank the lowest id comes first, as the order in the file
+        depends on the program that wrote it.
+        """
+        flow = self.flow
+        read = {link.source for node_id in flow.nodes for link in flow.links(node_id)}
+        ranks: list[list[str]] = [[], [], [], []]
+        unnamed = []
+        in_order = sorted(flow.nodes, key=lambda node_id: [int(number) for number in re.findall(r"\d{1,18}", node_id)])
+        for node_id in in_order:
+            definition = flow.definition(node_id)
+            is_end = definition.is_output if definition else node_id not in read
+            if not is_end:
+                continue
+            rank = output_rank(flow.class_type(node_id))
+            if rank is not None:
+                ranks[rank].append(node_id)
+            else:
+                unnamed.append(node_id)
+                if definition:
+                    ranks[0].append(node_id)
+        if any(ranks):
+            return ranks
+        return [unnamed or [node_id for node_id in in_order if node_id not in read]]
+
+    def _number(self, output: str, order: dict[str, int]) -> None:
+        """Number an output and all that feeds it, each node after those that feed it."""
+        waiting = [output]
+        opened: set[str] = set()
+        while waiting:
+            node_id = waiting[-1]
+            if node_id in order or node_id in opened:
+                order.setdefault(waiting.pop(), len(order))
+                continue
+            opened.add(node_id)
+            waiting += [link.source for link in self.flow.links(node_id) if link.source not in order]
+
+    def _nearest_makers(self, outputs: list[str]) -> list[str]:
+        """The makers that the outputs' media come from, not those before them; else the makers of their texts."""
+        for types in ((*MEDIA, "LATENT"), (*MEDIA, "LATENT", "STRING")):
+            makers: list[str] = []
+            waiting = list(outputs)
+            seen = set(outputs)
+            for node_id in waiting:
+                if self.flow.is_maker(node_id):
+                    makers.append(node_id)
+                    continue
+                sources = [link.source for link in self.flow.links(node_id) if link.may_carry(*types)]
+                waiting += dict.fromkeys(source for source in sources if source not in seen)
+                seen.update(sources)
+            if makers:
+                return makers
+        return []
+
+    def _line(self, end: str) -> list[str]:
+        """The makers of one result that share its settings, first to last: a sampler and those that it takes its latent
+        from, or, alone, the last service whose prompt says something."""
+        flow = self.flow
+        row = self._makers_up_to(self._asked(end))
+        asked = [index for index, node_id in enumerate(row) if self._prompt_text(node_id)]
+        last = asked[-1] if asked else len(row) - 1
+        first = last
+        while flow.is_sampler(row[last]) and first > 0 and flow.is_sampler(row[first - 1]):
+            first -= 1
+        while first < last and not flow.is_service(row[first]) and not self._words(row[first], "positive"):
+            first += 1  # it only prepares the picture, as a depth map, say
+        if flow.is_service(row[last]):
+            return [row[last]]
+        return [node_id for node_id in row[first:] if flow.is_sampler(node_id)]
+
+    def _makers_up_to(self, end: str) -> list[str]:
+        """The makers of which each goes on with the result of the one before, first to last; `PARTS` at most."""
+        row = [end]
+        while len(row) < PARTS:
+            before = self._before(row[0])
+            if before is None or before in row:
+                break
+            row.insert(0, before)
+        return row
+
+    def _asked(self, end: str) -> str:
+        """The maker itself if it takes words, else the nearest one before it that does, as where a video is made of a
+        picture that was made of words; the maker itself when there is none."""
+        maker = end
+        for _ in range(PARTS):
+            before = self._before(maker) or self._earlier(maker)
+            if self._words(maker, "positive") or before is None:
+                break
+            maker = before
+        return maker if self._words(maker, "positive") else end
+
+    @once
+    def _before(self, node_id: str) -> str | None:
+        """The maker whose result a maker goes on with, in its latent or as a picture, or None."""
+        return self._maker_before(node_id, "maker")
+
+    @once
+    def _earlier(self, node_id: str) -> str | None:
+        """The same, also where the maker begins a new latent with that result: a film that starts from a picture."""
+        return self._maker_before(node_id, "earlier maker")
+
+    def _maker_before(self, node_id: str, sought: str) -> str | None:
+        """The maker that is found behind a node's links, latents first: "maker" or "earlier maker" is `sought`."""
+        media = [link for link in self.flow.links(node_id) if link.may_carry("LATENT", *MEDIA)]
+        media = [link for link in media if not link.surely_carries(*SAMPLING)]
+        media.sort(key=lambda link: (not link.surely_carries("LATENT"), not link.surely_carries(*MEDIA)))
+        maker = self._first_found(media, sought)
+        return maker.node_id if maker else None
+
+    def _first_found(self, links: Iterable[TypedLink], sought: str) -> Target | None:
+        """The best find upstream of the first of these links that leads to one."""
+        for link in links:
+            target = self.flow.best(link, sought)
+            if target:
+                return target
+        return None
+
+    # What can be set of one line.
+
+    def _read(self, line: list[str]) -> Found:
+        """The parameters of one line."""
+        return self._read_samplers(line) if self.flow.is_sampler(line[0]) else self._read_service(line[-1])
+
+    def _read_service(self, node_id: str) -> Found:
+        """What can be set of a service: all its inputs that are called as a parameter is."""
+        flow = self.flow
+        inputs = flow.inputs(node_id)
+        has_negative = any(words_in(name) == "negative" for name in flow.texts(node_id, "negative"))
+        found: Found = {
+            "prompt": dict.fromkeys(flow.words(node_id, "positive")),
+            "negative_prompt": dict.fromkeys(flow.words(node_id, "negative") if has_negative else []),
+        }
+        keys = {key.rsplit(".", 1)[-1].lower(): key for key in reversed(list(inputs))}
+        presets = [str(inputs[keys[key]]) for key in PARAMETERS["size"] if key in keys]
+        has_preset = any("custom" not in size.lower() for size in presets)  # then width and height do not count
+        for name, spellings in PARAMETERS.items():
+            if name in found or (has_preset and name in ("width", "height")):
+                continue
+            target = self._first_widget(name, node_id, [keys[spelling] for spelling in spellings if spelling in keys])
+            if target:
+                found[name] = {target: None}
+        return found
+
+    def _first_widget(self, name: str, node_id: str, keys: Iterable[str]) -> Target | None:
+        """The widget that holds a parameter under the first of these inputs that has it, in the node or over a link."""
+        for key in keys:
+            if self.flow.holds(name, node_id, key):
+                return Target(node_id, key)
+            target = self.flow.best(self.flow.link(node_id, key), name)
+            if target:
+                return target
+        return None
+
+    def _read_samplers(self, line: list[str]) -> Found:
+        """What can be set of a line of samplers: by its first one, and in the later ones what they share with it."""
+        head = line[0]
+        found: Found = {name: {} for name in ("prompt", "negative_prompt", "seed")}
+        for node_id in line:
+            self._read_sampler(node_id, head, found)
+        steps = found.setdefault("steps", {})
+        add_targets(found, "denoise", self._own("denoise", head))
+        add_targets(found, "steps", *self._hand_overs(line, list(steps)))
+        add_targets(found, "model", self.flow.best(self._model_link(head), "model"))
+        encoder = self._encoder(head, "positive")
+        if encoder:
+            add_targets(found, "lyrics", self.flow.target("lyrics", encoder.node_id))
+            add_targets(found, "seed", self.flow.target("seed", encoder.node_id))
+        latent = self._latent(head)
+        if latent:
+            self._read_latent(latent, found)
+        return found
+
+    def _read_sampler(self, node_id: str, head: str, found: Found) -> None:
+        """Add to `found` what can be set of a sampler: of the first of its line, `head`, everything, and of a later one
+        what it shares with that."""
+        is_same_schedule = node_id == head or self._goes_on(node_id, head)
+        for name, side in (("prompt", "positive"), ("negative_prompt", "negative")):
+            words = self._words(node_id, side)
+            if self._shares(words, found[name], node_id, is_same_schedule):
+                add_targets(found, name, *words)
+        add_targets(found, "seed", self.flow.target("seed", *self.flow.parts(node_id)))
+        self._add_alike(found, "sampler", self._own("sampler", node_id))
+        self._add_alike(found, "scheduler", self._own("scheduler", node_id))
+        self._add_alike(found, "guidance", self._guidance(node_id))
+        if is_same_schedule:
+            add_targets(found, "steps", self._own("steps", node_id))
+
+    def _read_latent(self, latent: str, found: Found) -> None:
+        """Add to `found` what can be set of the latent that a line of samplers starts from."""
+        width, height = self._size("width", latent), self._size("height", latent)
+        if width and height:
+            add_targets(found, "width", width)
+            add_targets(found, "height", height)
+        else:
+            add_targets(found, "aspect_ratio", self._aspect_ratio(latent))
+        for name in ("batch_size", "length", "seconds"):
+            add_targets(found, name, self.flow.target(name, latent))
+
+    # The words of a maker, and which samplers of a line share them.
+
+    def _words(self, node_id: str, side: str) -> list[Target]:
+        """The widgets of a maker's prompt ("positive") or negative prompt ("negative")."""
+        if not self.flow.is_sampler(node_id):
+            return self.flow.words(node_id, side)
+        encoder = self._encoder(node_id, side)
+        return self.flow.words(encoder.node_id, encoder.input) if encoder else []
+
+    def _encoder(self, node_id: str, side: str) -> Target | None:
+        """The encoder of a sampler's main text of a side, as `Target(encoder, side of its texts)`, whether the sampler,
+        its guider or a pipe brings the conditioning."""
+        names = (side, "neg_conditioning") if side == "negative" else (side, "cond1", "conditioning")
+        usual = {"positive", "negative", "guider", *names}
+        for part in self.flow.parts(node_id):
+            links = [link for name in names if (link := self.flow.link(part, name))]
+            if not links and usual.isdisjoint(self.flow.inputs(part)):
+                links = [link for link in self.flow.links(part) if link.is_strange or "embeds" in link.input]
+            encoder = self._first_found(links, side)
+            if encoder:
+                return encoder
+        return None
+
+    @once
+    def _prompt_text(self, node_id: str) -> str:
+        """What a maker is asked for, or "" when its prompt is empty or it has none."""
+        words = self._words(node_id, "positive")
+        return str(self.flow.value(words[0])).strip() if words else ""
+
+    def _shares(self, words: list[Target], first: Iterable[Target], node_id: str, is_same_schedule: bool) -> bool:
+        """Whether a sampler's text is set together with that of the first one: it goes on with the first one's
+        schedule, holds the same text, or holds none. But a detailer's empty text stays empty."""
+        texts = [self.flow.value(target) for target in words]
+        first_texts = [self.flow.value(target) for target in first]
+        if is_same_schedule or texts[:1] == first_texts[:1]:
+            return True
+        return bool(first_texts) and not any(texts) and not DETAILER.search(self.flow.class_type(node_id))
+
+    # The sampling: a parameter of a sampler or its parts, guidance, model, and how one sampler hands over to the next.
+
+    def _own(self, name: str, node_id: str) -> Target | None:
+        """The widget that holds a parameter of a sampler, in the sampler itself or in its parts."""
+        parts = self.flow.parts(node_id)
+        if name in ("steps", "denoise"):  # what only splits a schedule does not make it
+            parts = [part for part in parts if part == node_id or not self.flow.link(part, "sigmas")]
+        return self.flow.target(name, *parts)
+
+    @once
+    def _guidance(self, node_id: str) -> Target | None:
+        """The widget of a sampler's guidance. A distilled model takes it with the text and runs at cfg 1, which must
+        stay."""
+        flow = self.flow
+        for part in flow.parts(node_id):
+            for name in ("positive", "conditioning", "cond1"):
+                embedded = flow.best(flow.link(part, name), "embedded guidance")
+                target = flow.target("guidance", embedded.node_id) if embedded else None
+                if target:
+                    return target
+        return self._own("guidance", node_id)
+
+    def _add_alike(self, found: Found, name: str, target: Target | None) -> None:
+        """Add a widget to a parameter if it is the first or holds the same as the first."""
+        targets = found.setdefault(name, {})
+        if target and (not targets or self._first_alike(targets, [target])):
+            targets[target] = None
+
+    def _model_link(self, node_id: str) -> TypedLink | None:
+        """The link that brings a sampler's model, also that of its guider or a pipe."""
+        parts = self.flow.parts(node_id)
+        for part in parts:
+            link = self.flow.link(part, "model")
+            if link:
+                return link
+        strange = (link for part in parts for link in self.flow.links(part) if link.is_strange)
+        return next(strange, None)
+
+    def _goes_on(self, node_id: str, head: str) -> bool:
+        """Whether a sampler goes on with the schedule of the first one, `head`, instead of having its own."""
+        start = self._own_step("start_at_step", node_id)
+        noise = self.flow.inputs(node_id).get("add_noise")
+        if start and self.flow.value(start) and noise in ("disable", False, None):
+            return True
+        steps = self._own("steps", node_id)
+        return steps is not None and steps == self._own("steps", head) and start is None
+
+    def _hand_overs(self, line: list[str], steps: Iterable[Target]) -> Iterator[Target]:
+        """The widgets of the steps at which one sampler hands over to the next. They move with the number of steps: the
+        `part` of each is its share of all steps, 0.8 for step 16 of 20."""
+        numbers = [value for value in map(self.flow.value, steps) if is_number(value)]
+        if not numbers:
+            return
+        all_steps = float(numbers[0])
+        for node_id in line:
+            if node_id != line[0] and not self._goes_on(node_id, line[0]):
+                continue
+            for part in self.flow.parts(node_id):
+                for key in ("start_at_step", "end_at_step", "step"):
+                    target = self._own_step(key, part)
+                    value: Any = self.flow.value(target) if target else None
+                    if target and is_number(value) and 0 < value < all_steps:
+                        yield replace(target, part=value / all_steps)
+
+    def _own_step(self, key: str, node_id: str) -> Target | None:
+        """The widget of a step in the schedule, "start_at_step", say, also over a link."""
+        if is_number(self.flow.inputs(node_id).get(key)):
+            return Target(node_id, key)
+        return self.flow.best(self.flow.link(node_id, key), "steps")
+
+    # The latent that sampling starts from, and the size of it.
+
+    @once
+    def _latent(self, node_id: str) -> str | None:
+        """The node that makes the latent which a sampler starts from, or None."""
+        links = [link for link in self.flow.links(node_id) if link.may_carry("LATENT", "IMAGE")]
+        links.sort(key=lambda link: (link.input != "latent_image", not link.surely_carries("LATENT")))
+        latent = self._first_found(links, "latent")
+        return latent.node_id if latent else None
+
+    def _size(self, name: str, latent: str) -> Target | None:
+        """The widget that holds a latent's width or height, also that of the picture that it is made from."""
+        pair = self.flow.size_inputs(latent)
+        if pair and pair[0] == "width":
+            return self.flow.target(name, latent)
+        if pair:
+            width, height = pair
+            return self._first_widget(name, latent, [width if name == "width" else height])
+        pictures = [link for link in self.flow.links(latent) if link.surely_carries("IMAGE")]
+        return self.flow.best(pictures[0], f"image {name}") if pictures else None
+
+    def _aspect_ratio(self, latent: str) -> Target | None:
+        """The widget that chooses a latent's size where no numbers do."""
+        flow = self.flow
+        return flow.target("aspect_ratio", latent) or flow.best(flow.link(latent, "width"), "aspect_ratio")
+
+    # What is added to the first line, and what there is to set where nothing is made.
+
+    def _follow(self, found: Found) -> None:
+        """Add the widgets on the way that must hold the same as a parameter: the size given to a scheduler or encoder,
+        the frames of the sound beside the frames of the picture, a model file that is loaded twice. Add all frame
+        rates."""
+        flow = self.flow
+        values = {name: flow.value(next(iter(targets))) for name, targets in found.items() if targets}
+        size = [values["width"], values["height"]] if "width" in values and "height" in values else []
+        live = sorted(self.live, key=lambda node_id: -self.live[node_id])
+        add_targets(found, "fps", *(flow.target("fps", node_id) for node_id in live))
+        for node_id in live:
+            inputs = flow.inputs(node_id)
+            for pair in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
+                if [inputs.get(key) for key in pair] == size:
+                    add_targets(found, "width", Target(node_id, pair[0]))
+                    add_targets(found, "height", Target(node_id, pair[1]))
+            for name in ("length", "seconds", "model"):
+                if name not in values or values[name] in (0, 1):
+                    continue
+                for key in PARAMETERS[name]:
+                    if flow.holds(name, node_id, key) and same_value(inputs[key], values[name]):
+                        add_targets(found, name, Target(node_id, key))
+
+    def _scaled(self) -> Found:
+        """What can be set where nothing is made: of pictures that are only changed, the size of what is saved."""
+        for output in itertools.chain(*self._outputs()):
+            for link in self.flow.links(output):
+                width = self.flow.best(link, "image width")
+                height = self.flow.best(link, "image height")
+                if width and height and link.surely_carries("IMAGE"):
+                    return {"width": {width: None}, "height": {height: None}}
+        return {}
