@@ -4166,16 +4166,11 @@ def placeholders(flow: Flow, traced: Mapping[str, tuple[Target, ...]]) -> Iterat
     `%name%` is common text, above all in file names ("%year%-%month%"). It counts for the names in `PLACEHOLDER_NAMES`,
     and inside a longer text only where somebody's words stand. What nodes of the graph replace themselves is left out.
     """
-    words = {target.widget for name in TEXTS for target in traced.get(name, ())}
-    texts = [
-        (Target(node_id, key), value)
-        for node_id in flow.nodes
-        for key, value in flow.inputs(node_id).items()
-        if isinstance(value, str) and ("{{" in value or "%" in value)
-    ]
-    replaced = {value for widget, value in texts if widget.input in NO_PLACEHOLDER}  # by nodes of the graph itself
+    prompts = {target.widget for name in TEXTS for target in traced.get(name, ())}
+    texts = marked_texts(flow)
+    replaced = {text for widget, text in texts if widget.input in NO_PLACEHOLDER}  # by nodes of the graph itself
     for widget, text in texts:
-        is_prompt = widget in words or bool(words_in(widget.input))
+        is_prompt = widget in prompts or bool(words_in(widget.input))
         for match in PLACEHOLDER.finditer(text):
             token = match[0]
             name = (match[1] or match[2] or match[3]).lower()
@@ -4186,6 +4181,16 @@ def placeholders(flow: Flow, traced: Mapping[str, tuple[Target, ...]]) -> Iterat
                 continue
             if token not in replaced:
                 yield PLACEHOLDER_NAMES.get(name, name), replace(widget, token=token)
+
+
+def marked_texts(flow: Flow) -> list[tuple[Target, str]]:
+    """All widgets with texts that may have placeholders in them, and these texts."""
+    texts = []
+    for node_id in flow.nodes:
+        for key, value in flow.inputs(node_id).items():
+            if isinstance(value, str) and ("{{" in value or "%" in value):
+                texts.append((Target(node_id, key), value))
+    return texts
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -4756,28 +4761,33 @@ def file_inputs(graph: Graph, definitions: Definitions) -> tuple[FileInput, ...]
 def _file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
     """The same for a graph whose links are read already."""
     needed = wiring.needed()
-    found = []
+    files: list[FileInput] = []
     for node_id, node in wiring.nodes.items():
-        for name, kind in _file_widgets(wiring, node_id).items():
-            if isinstance(held := wiring.inputs(node_id).get(name, ""), str):
-                own = _file_kind(wiring, node_id, kind)
-                masked = own == "image" and _has_mask(wiring, node_id)
-                found.append(FileInput(Target(node_id, name), own, plain_title(node), held, node_id in needed, masked))
-    return tuple(sorted(found, key=lambda file: not file.needed))
+        for name, declared_kind in _file_widgets(wiring, node_id).items():
+            held = wiring.inputs(node_id).get(name, "")
+            if not isinstance(held, str):
+                continue
+            kind = _file_kind(wiring, node_id, declared_kind)
+            is_masked = kind == "image" and _has_mask(wiring, node_id)
+            target = Target(node_id, name)
+            files.append(FileInput(target, kind, plain_title(node), held, node_id in needed, is_masked))
+    return tuple(sorted(files, key=lambda file: not file.needed))
 
 
 def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
     """The widgets of a node that name files, each with the kind of file."""
     known = wiring.definition(node_id)
-    told = {name: spec.file for name, spec in known.inputs.items() if spec.file} if known else {}
+    widgets = {name: spec.file for name, spec in known.inputs.items() if spec.file} if known else {}
     name, kind = FILE_WIDGETS.get(wiring.class_type(node_id), ("", ""))
-    return {**told, name: kind} if name else told
+    return {**widgets, name: kind} if name else widgets
 
 
 def _file_kind(wiring: Wiring, node_id: str, kind: str) -> str:
     """The kind of a file: a picture of which only the mask is used counts as a mask."""
-    pictured = any(link.slot != 1 for link in wiring.out_of[node_id])
-    return "mask" if kind == "image" and _has_mask(wiring, node_id) and not pictured else kind
+    if kind != "image" or not _has_mask(wiring, node_id):
+        return kind
+    is_picture_used = any(link.slot != 1 for link in wiring.out_of[node_id])
+    return "image" if is_picture_used else "mask"
 
 
 def _has_mask(wiring: Wiring, node_id: str) -> bool:
@@ -4801,9 +4811,10 @@ OUTPUT_KINDS: Mapping[str, str] = {
     "SaveTrainingDataset": "other",
 }
 
+TYPES_3D = re.compile(r"FILE_3D|MESH|VOXEL|_TASK_ID|POINT_CLOUD|SPLAT")
 TYPE_KINDS = (
     (re.compile(r"VIDEO$"), "video"),
-    (re.compile(r"FILE_3D|MESH|VOXEL|_TASK_ID|POINT_CLOUD|SPLAT"), "3d"),
+    (TYPES_3D, "3d"),
     (re.compile(r"AUDIO$"), "audio"),
     (re.compile(r"IMAGE$|MASK$|SVG$"), "image"),
     (re.compile(r"STRING$"), "text"),
@@ -4831,24 +4842,36 @@ def outputs(graph: Graph, definitions: Definitions) -> tuple[tuple[str, str], ..
 
 def _outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
     """The same for a graph whose links are read already."""
-    found = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
-    saved = [node_id for node_id in found if not wiring.keeps_nothing(node_id)]
-    return tuple((plain_title(wiring.nodes[node_id]), _made(wiring, node_id)) for node_id in saved or found)
+    shown = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
+    saved = [node_id for node_id in shown if not wiring.keeps_nothing(node_id)]
+    return tuple((plain_title(wiring.nodes[node_id]), _made(wiring, node_id)) for node_id in saved or shown)
 
 
 def _made(wiring: Wiring, node_id: str) -> str:
     """The kind of what an output node makes."""
-    name, known = wiring.class_type(node_id), wiring.definition(node_id)
+    name = wiring.class_type(node_id)
+    known = wiring.definition(node_id)
     if name in OUTPUT_KINDS or MODEL_SAVERS.search(name):
         return OUTPUT_KINDS.get(name, "other")
     # A node that makes a model in 3D itself tells so by its outputs; one that only saves, by what it is given.
-    own = [kind for kind in known.outputs if TYPE_KINDS[1][0].search(kind)] if known else []
+    if known and any(TYPES_3D.search(kind) for kind in known.outputs):
+        given = [kind for kind in known.outputs if TYPES_3D.search(kind)]
+        return _first_kind(given, TYPE_KINDS)
     given = [link.type for link in wiring.into[node_id]]
-    taken = [spec.type for spec in known.inputs.values()] if known and not any(given) else []
-    told = (what for kinds in (own, given) for pattern, what in TYPE_KINDS for kind in kinds if pattern.search(kind))
-    named = (what for pattern, what in NAME_KINDS if pattern.search(name))
-    least = (what for pattern, what in TYPE_KINDS for kind in taken if kind != "STRING" and pattern.search(kind))
-    return next(told, "") or next(named, "") or next(least, "other")
+    taken: list[str] = []
+    if known and not any(given):
+        taken = [spec.type for spec in known.inputs.values() if spec.type != "STRING"]
+    return (
+        _first_kind(given, TYPE_KINDS) or _first_kind([name], NAME_KINDS) or _first_kind(taken, TYPE_KINDS) or "other"
+    )
+
+
+def _first_kind(texts: Sequence[str], kinds: Sequence[tuple[re.Pattern[str], str]]) -> str:
+    """The kind of the first pattern that any of these types or names matches, or ""."""
+    for pattern, kind in kinds:
+        if any(map(pattern.search, texts)):
+            return kind
+    return ""
 
 
 # What a graph is for. Words in the names of classes that a picture passes on its way through the graph:
@@ -4872,7 +4895,9 @@ def guess_task(graph: Graph, definitions: Definitions) -> str:
     files = [file for file in _file_inputs(wiring) if file.needed]
     given = {file.kind for file in files}
     if made & {"video", "animation"}:
-        return "video_to_video" if "video" in given else "image_to_video" if "image" in given else "text_to_video"
+        if "video" in given:
+            return "video_to_video"
+        return "image_to_video" if "image" in given else "text_to_video"
     if "3d" in made:
         return "image_to_3d" if "image" in given else "other"
     if "audio" in made:
@@ -4884,22 +4909,30 @@ def guess_task(graph: Graph, definitions: Definitions) -> str:
 
 def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> str:
     """What a graph that makes pictures is for; `files` are the inputs that it needs."""
-    sampled = any(wiring.uses_diffusion_model(node_id) for node_id in needed)
-    asked = any(name.rsplit(".", 1)[-1] == "prompt" for node_id in needed for name in map(str, wiring.inputs(node_id)))
+    is_sampled = any(wiring.uses_diffusion_model(node_id) for node_id in needed)
+    is_asked = any(_has_prompt(wiring, node_id) for node_id in needed)
     if not files:
-        return "text_to_image" if sampled or asked else "other"
+        return "text_to_image" if is_sampled or is_asked else "other"
     if not {file.kind for file in files} <= {"image", "mask"}:
         return "other"
     used = [node_id for node_id in wiring.behind(file.target.node_id for file in files) if node_id in needed]
     names = [wiring.class_type(node_id) for node_id in used]
-    if any(map(UPSCALERS.search, names)) or (not sampled and any(map(UPSCALING.search, names))):
+    if any(map(UPSCALERS.search, names)):
         return "upscale"
-    if not sampled and not asked:
+    if not is_sampled and any(map(UPSCALING.search, names)):
+        return "upscale"
+    if not is_sampled and not is_asked:
         return "other"
     if masked(wiring, files, needed):
         return "inpaint"
-    edits = not sampled or any(map(EDITING.search, names))
-    return "image_edit" if edits or _conditions(wiring, files, names) else "image_to_image"
+    if not is_sampled or any(map(EDITING.search, names)) or _conditions(wiring, files, names):
+        return "image_edit"
+    return "image_to_image"
+
+
+def _has_prompt(wiring: Wiring, node_id: str) -> bool:
+    """Whether a node has an input called "prompt", or "model.prompt" and the like."""
+    return any(str(name).rsplit(".", 1)[-1] == "prompt" for name in wiring.inputs(node_id))
 
 
 def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None]) -> bool:
@@ -4972,38 +5005,57 @@ class ModelFile:
 def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]:
     """Every model file that a graph names, in widgets for such files, in rows of LoRAs, and as embeddings in texts."""
     found: list[ModelFile] = []
-    about: dict[tuple[str, str], bool] = {}  # whether a class's widget is for model files
-    answers: dict[tuple[str, str, str], bool] = {}
+    reader = ModelFileReader(definitions)
+    for node_id, node in graph_nodes(graph).items():
+        inputs = node_inputs(node)
+        for name, value in inputs.items():
+            target = Target(node_id, str(name))
+            if isinstance(value, str):
+                found += [ModelFile(target, "embeddings", file) for file in dict.fromkeys(EMBEDDING.findall(value))]
+                found += reader.named(node["class_type"], target, value, inputs)
+            elif isinstance(value, Mapping):
+                found += _row_lora(target, value)
+    return tuple(found)
 
-    def installed(class_type: str, name: str, spec: InputSpec | None, file: str) -> bool | None:
+
+def _row_lora(target: Target, row: Mapping[str, Any]) -> list[ModelFile]:
+    """The LoRA of such a row: {"on": true, "lora": "a.safetensors", "strength": 1}; none of one that is off."""
+    file = row.get("lora")
+    if not isinstance(file, str) or row.get("on") is False or file.lower() in NO_MODEL_FILE:
+        return []
+    return [ModelFile(target, "loras", file)]
+
+
+class ModelFileReader:
+    """Tells the model files in widgets. What it found out about a class's widget or a file counts for all nodes."""
+
+    def __init__(self, definitions: Definitions) -> None:
+        self.definitions = definitions
+        self._is_for_models: dict[tuple[str, str], bool] = {}  # by class and widget
+        self._installed: dict[tuple[str, str, str], bool] = {}  # by class, widget and file
+
+    def named(self, class_type: str, target: Target, value: str, inputs: Mapping[str, Any]) -> list[ModelFile]:
+        """The model file that a widget with this value names, if it names one."""
+        if len(value) > MAX_NAME or "\n" in value or "://" in value or value.strip().lower() in NO_MODEL_FILE:
+            return []
+        known = self.definitions.get(class_type)
+        spec = known.spec(target.input, inputs) if known else None
+        folder = model_folder(class_type, target.input)
+        key = (class_type, target.input)
+        if key not in self._is_for_models:
+            self._is_for_models[key] = bool(folder) or (spec is not None and lists_models(spec))
+        if not self._is_for_models[key] and not MODEL_FILE.search(value):
+            return []
+        return [ModelFile(target, folder, value, self._is_installed(key, spec, value))]
+
+    def _is_installed(self, widget: tuple[str, str], spec: InputSpec | None, file: str) -> bool | None:
+        """Whether the server has a file, or None when it has not said what it has."""
         if spec is None or spec.type != "COMBO":
             return None
-        key = (class_type, name, file)
-        if key not in answers:
-            answers[key] = find_name(file, spec.names) is not None
-        return answers[key]
-
-    for node_id, node in graph_nodes(graph).items():
-        class_type, known = node["class_type"], definitions.get(node["class_type"])
-        for name, value in node_inputs(node).items():
-            target = Target(node_id, str(name))
-            if isinstance(value, Mapping) and isinstance(value.get("lora"), str) and value.get("on") is not False:
-                if value["lora"].lower() not in NO_MODEL_FILE:  # {"on": true, "lora": "a.safetensors", "strength": 1}
-                    found.append(ModelFile(target, "loras", value["lora"]))
-                continue
-            if not isinstance(value, str):
-                continue
-            found += [ModelFile(target, "embeddings", file) for file in dict.fromkeys(EMBEDDING.findall(value))]
-            if len(value) > MAX_NAME or "\n" in value or "://" in value or value.strip().lower() in NO_MODEL_FILE:
-                continue
-            spec = known.spec(target.input, node_inputs(node)) if known else None
-            folder = model_folder(class_type, target.input)
-            key = (class_type, target.input)
-            if key not in about:
-                about[key] = bool(folder) or (spec is not None and lists_models(spec))
-            if about[key] or MODEL_FILE.search(value):
-                found.append(ModelFile(target, folder, value, installed(*key, spec, value)))
-    return tuple(found)
+        key = (*widget, file)
+        if key not in self._installed:
+            self._installed[key] = find_name(file, spec.names) is not None
+        return self._installed[key]
 
 
 def model_folder(class_type: str, name: str) -> str:
@@ -5063,41 +5115,78 @@ def without_files(graph: Graph, targets: Iterable[Target], definitions: Definiti
     stitch to it, the first goes on alone. So goes what then leads to no output any more. The graph cannot do without
     a file if a sampler, a service or an output that keeps something would have to go for it.
     """
-    wiring = Flow.of(graph, definitions)
-    needed = wiring.needed()
-    ends = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
-    kept = [node_id for node_id in ends if not wiring.keeps_nothing(node_id)] or ends
-    gone = dict.fromkeys(target.node_id for target in targets if target.node_id in wiring.nodes)
-    passed: dict[tuple[str, int], tuple[str, int]] = {}  # for outputs of nodes that went: what stands in for them
-    changed: dict[str, dict[str, Any]] = {}
-    for node_id in _in_order(wiring, wiring.behind(gone)):
-        lost = [link for link in wiring.into[node_id] if link.source in gone and link.origin not in passed]
-        if node_id not in gone and not _needs(wiring, node_id, lost):
-            changed[node_id] = _relinked(wiring, node_id, lost, passed)
-            continue
-        if node_id in kept or (
-            node_id in needed and (wiring.uses_diffusion_model(node_id) or wiring.is_maker(node_id))
-        ):
-            return None
-        if node_id not in gone:
-            gone[node_id] = None
-            for link in wiring.out_of[node_id]:
-                if instead := _passed_on(wiring, link, lost):
-                    passed[link.origin] = passed.get(instead.origin, instead.origin)
-    left = {
-        node_id: {**node, "inputs": changed[node_id]} if node_id in changed else node
-        for node_id, node in graph.items()
-        if node_id not in gone
-    }
-    after = Wiring.of(left, definitions)
-    still = after.needed()
-    useless = after.behind(node_id for node_id in needed if node_id in left and node_id not in still)
-    return {node_id: node for node_id, node in left.items() if node_id not in useless} if still else None
+    flow = Flow.of(graph, definitions)
+    pruning = Pruning(flow, dict.fromkeys(target.node_id for target in targets if target.node_id in flow.nodes))
+    if not pruning.run():
+        return None
+    left: dict[str, Any] = {}
+    for node_id, node in graph.items():
+        if node_id in pruning.changed:
+            left[node_id] = {**node, "inputs": pruning.changed[node_id]}
+        elif node_id not in pruning.gone:
+            left[node_id] = node
+    return without_useless(left, pruning.needed, definitions)
+
+
+def without_useless(graph: Graph, needed: Iterable[str], definitions: Definitions) -> Graph | None:
+    """The graph without the nodes that lead to no output any more, of those that were `needed` before, and without what
+    uses them; None when no output is left."""
+    wiring = Wiring.of(graph, definitions)
+    still_needed = wiring.needed()
+    useless = wiring.behind(node_id for node_id in needed if node_id in graph and node_id not in still_needed)
+    if not still_needed:
+        return None
+    return {node_id: node for node_id, node in graph.items() if node_id not in useless}
+
+
+class Pruning:
+    """Which nodes of a graph go when some of them have to, and what the others are given instead."""
+
+    def __init__(self, flow: Flow, gone: dict[str, None]) -> None:
+        self.flow = flow
+        self.gone = gone
+        self.changed: dict[str, dict[str, Any]] = {}  # new inputs of nodes that stay
+        self.needed = flow.needed()
+        outputs = [node_id for node_id in flow.nodes if flow.is_output(node_id)]
+        self._results = [node_id for node_id in outputs if not flow.keeps_nothing(node_id)] or outputs
+        self._stand_ins: dict[Origin, Origin] = {}  # for outputs of nodes that went
+
+    def run(self) -> bool:
+        """Decide about all nodes behind those that go first. Whether the graph can do without them."""
+        flow = self.flow
+        for node_id in _in_order(flow, flow.behind(self.gone)):
+            links = flow.into[node_id]
+            lost = [link for link in links if link.source in self.gone and link.origin not in self._stand_ins]
+            if node_id not in self.gone and not _needs(flow, node_id, lost):
+                self.changed[node_id] = _relinked(flow, node_id, lost, self._stand_ins)
+                continue
+            if self._is_indispensable(node_id):
+                return False
+            if node_id not in self.gone:
+                self._remove(node_id, lost)
+        return True
+
+    def _is_indispensable(self, node_id: str) -> bool:
+        """Whether a node is a sampler or service that an output needs, or an output that keeps something, or any output
+        when none does."""
+        if node_id in self._results:
+            return True
+        return node_id in self.needed and (self.flow.uses_diffusion_model(node_id) or self.flow.is_maker(node_id))
+
+    def _remove(self, node_id: str, lost: Sequence[TypedLink]) -> None:
+        """Let a node go that has lost these links, with other links into it in place of those out of it."""
+        self.gone[node_id] = None
+        for link in self.flow.out_of[node_id]:
+            instead = _passed_on(self.flow, link, lost)
+            if instead:
+                self._stand_ins[link.origin] = self._stand_ins.get(instead.origin, instead.origin)
 
 
 def _in_order(wiring: Wiring, nodes: Iterable[str]) -> list[str]:
     """These nodes, each after those of them that feed it; in a circle, which the server refuses, any comes first."""
-    wanted, order, opened = dict.fromkeys(nodes), dict[str, None](), set[str]()
+    wanted = dict.fromkeys(nodes)
+    order: dict[str, None] = {}
+    opened: set[str] = set()
     for start in wanted:
         waiting = [start]
         while waiting:
@@ -5114,34 +5203,45 @@ def _in_order(wiring: Wiring, nodes: Iterable[str]) -> list[str]:
 def _needs(wiring: Wiring, node_id: str, lost: Sequence[TypedLink]) -> bool:
     """Whether a node cannot do without these links. A node of an unknown class needs all, and one that computes with a
     group of numbers or texts needs each of them."""
-    known = wiring.definition(node_id)
+    if wiring.definition(node_id) is None:
+        return bool(lost)
     for link in lost:
-        if known and (grown := _grown(wiring, link)):
-            others = [one for one in wiring.into[node_id] if one not in lost and _grown(wiring, one) == grown]
-            if len(others) < grown[1] or link.type in PLAIN_TYPES:
+        group = _group(wiring, link)
+        if group is None:
+            spec = wiring.spec(node_id, link.input)
+            if spec and spec.required:
                 return True
-        elif known is None or ((spec := known.spec(link.input, wiring.inputs(node_id))) and spec.required):
+            continue
+        _, minimum = group
+        others = [other for other in wiring.into[node_id] if other not in lost and _group(wiring, other) == group]
+        if len(others) < minimum or link.type in PLAIN_TYPES:
             return True
     return False
 
 
-def _grown(wiring: Wiring, link: TypedLink) -> tuple[str, int] | None:
+def _group(wiring: Wiring, link: TypedLink) -> tuple[str, int] | None:
     """The autogrow input whose group a link's input belongs to ("images" for "images.image2"), and the minimum number
     of inputs in it; None for any other input."""
-    known, (group, _, _) = wiring.definition(link.node), link.input.rpartition(".")
-    spec = known.spec(group, wiring.inputs(link.node)) if known and group else None
-    return (group, spec.least) if spec and spec.type == AUTOGROW else None
+    name = link.input.rpartition(".")[0]
+    spec = wiring.spec(link.node, name) if name else None
+    return (name, spec.least) if spec and spec.type == AUTOGROW else None
 
 
 def _relinked(
-    wiring: Wiring, node_id: str, lost: Sequence[TypedLink], passed: Mapping[tuple[str, int], tuple[str, int]]
+    wiring: Wiring, node_id: str, lost: Sequence[TypedLink], stand_ins: Mapping[Origin, Origin]
 ) -> dict[str, Any]:
     """The inputs of a node without these links, and with those that stand in for others. In the group of an autogrow
     input the rest moves up, since its first inputs must be there."""
-    inputs = {name: value for name, value in wiring.inputs(node_id).items() if name not in {at.input for at in lost}}
-    inputs |= {link.input: [*passed[link.origin]] for link in wiring.into[node_id] if link.origin in passed}
-    for grown in dict.fromkeys(_grown(wiring, link) for link in lost):
-        names = [link.input for link in wiring.into[node_id] if grown and _grown(wiring, link) == grown]
+    links = wiring.into[node_id]
+    lost_names = {link.input for link in lost}
+    inputs = {name: value for name, value in wiring.inputs(node_id).items() if name not in lost_names}
+    for link in links:
+        if link.origin in stand_ins:
+            inputs[link.input] = [*stand_ins[link.origin]]
+    for group in dict.fromkeys(_group(wiring, link) for link in lost):
+        if group is None:
+            continue
+        names = [link.input for link in links if _group(wiring, link) == group]
         values = [inputs.pop(name) for name in names if name in inputs]
         inputs |= dict(zip(names, values, strict=False))
     return inputs
@@ -5154,16 +5254,18 @@ def _passed_on(wiring: Wiring, link: TypedLink, lost: Sequence[TypedLink]) -> Ty
     in for a number or a text, which the node works out, nor one of two latents for both: one may be film, one sound.
     """
     known = wiring.definition(link.source)
-    if known is None or link.type in PLAIN_TYPES or (link.type == "LATENT" and "LATENT" in {at.type for at in lost}):
+    if known is None or link.type in PLAIN_TYPES:
         return None
-    order = list(known.inputs)
-    alike = [one for one in wiring.into[link.source] if one.type == link.type]
-    alike.sort(key=lambda one: order.index(one.input) if one.input in order else len(order))
-    sides = [slot for slot, kind in enumerate(known.outputs) if kind == link.type]
-    if len(sides) > 1:
-        place = sides.index(link.slot) if link.slot in sides else len(alike)
-        alike = alike[place : place + 1]
-    return next((one for one in alike if one not in lost), None)
+    if link.type == "LATENT" and any(other.type == "LATENT" for other in lost):
+        return None
+    order = {name: place for place, name in enumerate(known.inputs)}
+    candidates = [other for other in wiring.into[link.source] if other.type == link.type]
+    candidates.sort(key=lambda other: order.get(other.input, len(order)))
+    slots = [slot for slot, kind in enumerate(known.outputs) if kind == link.type]
+    if len(slots) > 1:
+        place = slots.index(link.slot) if link.slot in slots else len(candidates)
+        candidates = candidates[place : place + 1]
+    return next((other for other in candidates if other not in lost), None)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -197,16 +197,11 @@ def placeholders(flow: Flow, traced: Mapping[str, tuple[Target, ...]]) -> Iterat
     `%name%` is common text, above all in file names ("%year%-%month%"). It counts for the names in `PLACEHOLDER_NAMES`,
     and inside a longer text only where somebody's words stand. What nodes of the graph replace themselves is left out.
     """
-    words = {target.widget for name in TEXTS for target in traced.get(name, ())}
-    texts = [
-        (Target(node_id, key), value)
-        for node_id in flow.nodes
-        for key, value in flow.inputs(node_id).items()
-        if isinstance(value, str) and ("{{" in value or "%" in value)
-    ]
-    replaced = {value for widget, value in texts if widget.input in NO_PLACEHOLDER}  # by nodes of the graph itself
+    prompts = {target.widget for name in TEXTS for target in traced.get(name, ())}
+    texts = marked_texts(flow)
+    replaced = {text for widget, text in texts if widget.input in NO_PLACEHOLDER}  # by nodes of the graph itself
     for widget, text in texts:
-        is_prompt = widget in words or bool(words_in(widget.input))
+        is_prompt = widget in prompts or bool(words_in(widget.input))
         for match in PLACEHOLDER.finditer(text):
             token = match[0]
             name = (match[1] or match[2] or match[3]).lower()
@@ -217,3 +212,13 @@ def placeholders(flow: Flow, traced: Mapping[str, tuple[Target, ...]]) -> Iterat
                 continue
             if token not in replaced:
                 yield PLACEHOLDER_NAMES.get(name, name), replace(widget, token=token)
+
+
+def marked_texts(flow: Flow) -> list[tuple[Target, str]]:
+    """All widgets with texts that may have placeholders in them, and these texts."""
+    texts = []
+    for node_id in flow.nodes:
+        for key, value in flow.inputs(node_id).items():
+            if isinstance(value, str) and ("{{" in value or "%" in value):
+                texts.append((Target(node_id, key), value))
+    return texts

@@ -14,6 +14,7 @@ class and widget names do, of ComfyUI's own nodes and of common custom ones:
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from ..names import MODEL_FILE, find_name
 from ..values import NOT_GIVEN
@@ -63,28 +64,33 @@ def file_inputs(graph: Graph, definitions: Definitions) -> tuple[FileInput, ...]
 def _file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
     """The same for a graph whose links are read already."""
     needed = wiring.needed()
-    found = []
+    files: list[FileInput] = []
     for node_id, node in wiring.nodes.items():
-        for name, kind in _file_widgets(wiring, node_id).items():
-            if isinstance(held := wiring.inputs(node_id).get(name, ""), str):
-                own = _file_kind(wiring, node_id, kind)
-                masked = own == "image" and _has_mask(wiring, node_id)
-                found.append(FileInput(Target(node_id, name), own, plain_title(node), held, node_id in needed, masked))
-    return tuple(sorted(found, key=lambda file: not file.needed))
+        for name, declared_kind in _file_widgets(wiring, node_id).items():
+            held = wiring.inputs(node_id).get(name, "")
+            if not isinstance(held, str):
+                continue
+            kind = _file_kind(wiring, node_id, declared_kind)
+            is_masked = kind == "image" and _has_mask(wiring, node_id)
+            target = Target(node_id, name)
+            files.append(FileInput(target, kind, plain_title(node), held, node_id in needed, is_masked))
+    return tuple(sorted(files, key=lambda file: not file.needed))
 
 
 def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
     """The widgets of a node that name files, each with the kind of file."""
     known = wiring.definition(node_id)
-    told = {name: spec.file for name, spec in known.inputs.items() if spec.file} if known else {}
+    widgets = {name: spec.file for name, spec in known.inputs.items() if spec.file} if known else {}
     name, kind = FILE_WIDGETS.get(wiring.class_type(node_id), ("", ""))
-    return {**told, name: kind} if name else told
+    return {**widgets, name: kind} if name else widgets
 
 
 def _file_kind(wiring: Wiring, node_id: str, kind: str) -> str:
     """The kind of a file: a picture of which only the mask is used counts as a mask."""
-    pictured = any(link.slot != 1 for link in wiring.out_of[node_id])
-    return "mask" if kind == "image" and _has_mask(wiring, node_id) and not pictured else kind
+    if kind != "image" or not _has_mask(wiring, node_id):
+        return kind
+    is_picture_used = any(link.slot != 1 for link in wiring.out_of[node_id])
+    return "image" if is_picture_used else "mask"
 
 
 def _has_mask(wiring: Wiring, node_id: str) -> bool:
@@ -108,9 +114,10 @@ OUTPUT_KINDS: Mapping[str, str] = {
     "SaveTrainingDataset": "other",
 }
 
+TYPES_3D = re.compile(r"FILE_3D|MESH|VOXEL|_TASK_ID|POINT_CLOUD|SPLAT")
 TYPE_KINDS = (
     (re.compile(r"VIDEO$"), "video"),
-    (re.compile(r"FILE_3D|MESH|VOXEL|_TASK_ID|POINT_CLOUD|SPLAT"), "3d"),
+    (TYPES_3D, "3d"),
     (re.compile(r"AUDIO$"), "audio"),
     (re.compile(r"IMAGE$|MASK$|SVG$"), "image"),
     (re.compile(r"STRING$"), "text"),
@@ -138,24 +145,36 @@ def outputs(graph: Graph, definitions: Definitions) -> tuple[tuple[str, str], ..
 
 def _outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
     """The same for a graph whose links are read already."""
-    found = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
-    saved = [node_id for node_id in found if not wiring.keeps_nothing(node_id)]
-    return tuple((plain_title(wiring.nodes[node_id]), _made(wiring, node_id)) for node_id in saved or found)
+    shown = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
+    saved = [node_id for node_id in shown if not wiring.keeps_nothing(node_id)]
+    return tuple((plain_title(wiring.nodes[node_id]), _made(wiring, node_id)) for node_id in saved or shown)
 
 
 def _made(wiring: Wiring, node_id: str) -> str:
     """The kind of what an output node makes."""
-    name, known = wiring.class_type(node_id), wiring.definition(node_id)
+    name = wiring.class_type(node_id)
+    known = wiring.definition(node_id)
     if name in OUTPUT_KINDS or MODEL_SAVERS.search(name):
         return OUTPUT_KINDS.get(name, "other")
     # A node that makes a model in 3D itself tells so by its outputs; one that only saves, by what it is given.
-    own = [kind for kind in known.outputs if TYPE_KINDS[1][0].search(kind)] if known else []
+    if known and any(TYPES_3D.search(kind) for kind in known.outputs):
+        given = [kind for kind in known.outputs if TYPES_3D.search(kind)]
+        return _first_kind(given, TYPE_KINDS)
     given = [link.type for link in wiring.into[node_id]]
-    taken = [spec.type for spec in known.inputs.values()] if known and not any(given) else []
-    told = (what for kinds in (own, given) for pattern, what in TYPE_KINDS for kind in kinds if pattern.search(kind))
-    named = (what for pattern, what in NAME_KINDS if pattern.search(name))
-    least = (what for pattern, what in TYPE_KINDS for kind in taken if kind != "STRING" and pattern.search(kind))
-    return next(told, "") or next(named, "") or next(least, "other")
+    taken: list[str] = []
+    if known and not any(given):
+        taken = [spec.type for spec in known.inputs.values() if spec.type != "STRING"]
+    return (
+        _first_kind(given, TYPE_KINDS) or _first_kind([name], NAME_KINDS) or _first_kind(taken, TYPE_KINDS) or "other"
+    )
+
+
+def _first_kind(texts: Sequence[str], kinds: Sequence[tuple[re.Pattern[str], str]]) -> str:
+    """The kind of the first pattern that any of these types or names matches, or ""."""
+    for pattern, kind in kinds:
+        if any(map(pattern.search, texts)):
+            return kind
+    return ""
 
 
 # What a graph is for. Words in the names of classes that a picture passes on its way through the graph:
@@ -179,7 +198,9 @@ def guess_task(graph: Graph, definitions: Definitions) -> str:
     files = [file for file in _file_inputs(wiring) if file.needed]
     given = {file.kind for file in files}
     if made & {"video", "animation"}:
-        return "video_to_video" if "video" in given else "image_to_video" if "image" in given else "text_to_video"
+        if "video" in given:
+            return "video_to_video"
+        return "image_to_video" if "image" in given else "text_to_video"
     if "3d" in made:
         return "image_to_3d" if "image" in given else "other"
     if "audio" in made:
@@ -191,22 +212,30 @@ def guess_task(graph: Graph, definitions: Definitions) -> str:
 
 def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> str:
     """What a graph that makes pictures is for; `files` are the inputs that it needs."""
-    sampled = any(wiring.uses_diffusion_model(node_id) for node_id in needed)
-    asked = any(name.rsplit(".", 1)[-1] == "prompt" for node_id in needed for name in map(str, wiring.inputs(node_id)))
+    is_sampled = any(wiring.uses_diffusion_model(node_id) for node_id in needed)
+    is_asked = any(_has_prompt(wiring, node_id) for node_id in needed)
     if not files:
-        return "text_to_image" if sampled or asked else "other"
+        return "text_to_image" if is_sampled or is_asked else "other"
     if not {file.kind for file in files} <= {"image", "mask"}:
         return "other"
     used = [node_id for node_id in wiring.behind(file.target.node_id for file in files) if node_id in needed]
     names = [wiring.class_type(node_id) for node_id in used]
-    if any(map(UPSCALERS.search, names)) or (not sampled and any(map(UPSCALING.search, names))):
+    if any(map(UPSCALERS.search, names)):
         return "upscale"
-    if not sampled and not asked:
+    if not is_sampled and any(map(UPSCALING.search, names)):
+        return "upscale"
+    if not is_sampled and not is_asked:
         return "other"
     if masked(wiring, files, needed):
         return "inpaint"
-    edits = not sampled or any(map(EDITING.search, names))
-    return "image_edit" if edits or _conditions(wiring, files, names) else "image_to_image"
+    if not is_sampled or any(map(EDITING.search, names)) or _conditions(wiring, files, names):
+        return "image_edit"
+    return "image_to_image"
+
+
+def _has_prompt(wiring: Wiring, node_id: str) -> bool:
+    """Whether a node has an input called "prompt", or "model.prompt" and the like."""
+    return any(str(name).rsplit(".", 1)[-1] == "prompt" for name in wiring.inputs(node_id))
 
 
 def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None]) -> bool:
@@ -279,38 +308,57 @@ class ModelFile:
 def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]:
     """Every model file that a graph names, in widgets for such files, in rows of LoRAs, and as embeddings in texts."""
     found: list[ModelFile] = []
-    about: dict[tuple[str, str], bool] = {}  # whether a class's widget is for model files
-    answers: dict[tuple[str, str, str], bool] = {}
+    reader = ModelFileReader(definitions)
+    for node_id, node in graph_nodes(graph).items():
+        inputs = node_inputs(node)
+        for name, value in inputs.items():
+            target = Target(node_id, str(name))
+            if isinstance(value, str):
+                found += [ModelFile(target, "embeddings", file) for file in dict.fromkeys(EMBEDDING.findall(value))]
+                found += reader.named(node["class_type"], target, value, inputs)
+            elif isinstance(value, Mapping):
+                found += _row_lora(target, value)
+    return tuple(found)
 
-    def installed(class_type: str, name: str, spec: InputSpec | None, file: str) -> bool | None:
+
+def _row_lora(target: Target, row: Mapping[str, Any]) -> list[ModelFile]:
+    """The LoRA of such a row: {"on": true, "lora": "a.safetensors", "strength": 1}; none of one that is off."""
+    file = row.get("lora")
+    if not isinstance(file, str) or row.get("on") is False or file.lower() in NO_MODEL_FILE:
+        return []
+    return [ModelFile(target, "loras", file)]
+
+
+class ModelFileReader:
+    """Tells the model files in widgets. What it found out about a class's widget or a file counts for all nodes."""
+
+    def __init__(self, definitions: Definitions) -> None:
+        self.definitions = definitions
+        self._is_for_models: dict[tuple[str, str], bool] = {}  # by class and widget
+        self._installed: dict[tuple[str, str, str], bool] = {}  # by class, widget and file
+
+    def named(self, class_type: str, target: Target, value: str, inputs: Mapping[str, Any]) -> list[ModelFile]:
+        """The model file that a widget with this value names, if it names one."""
+        if len(value) > MAX_NAME or "\n" in value or "://" in value or value.strip().lower() in NO_MODEL_FILE:
+            return []
+        known = self.definitions.get(class_type)
+        spec = known.spec(target.input, inputs) if known else None
+        folder = model_folder(class_type, target.input)
+        key = (class_type, target.input)
+        if key not in self._is_for_models:
+            self._is_for_models[key] = bool(folder) or (spec is not None and lists_models(spec))
+        if not self._is_for_models[key] and not MODEL_FILE.search(value):
+            return []
+        return [ModelFile(target, folder, value, self._is_installed(key, spec, value))]
+
+    def _is_installed(self, widget: tuple[str, str], spec: InputSpec | None, file: str) -> bool | None:
+        """Whether the server has a file, or None when it has not said what it has."""
         if spec is None or spec.type != "COMBO":
             return None
-        key = (class_type, name, file)
-        if key not in answers:
-            answers[key] = find_name(file, spec.names) is not None
-        return answers[key]
-
-    for node_id, node in graph_nodes(graph).items():
-        class_type, known = node["class_type"], definitions.get(node["class_type"])
-        for name, value in node_inputs(node).items():
-            target = Target(node_id, str(name))
-            if isinstance(value, Mapping) and isinstance(value.get("lora"), str) and value.get("on") is not False:
-                if value["lora"].lower() not in NO_MODEL_FILE:  # {"on": true, "lora": "a.safetensors", "strength": 1}
-                    found.append(ModelFile(target, "loras", value["lora"]))
-                continue
-            if not isinstance(value, str):
-                continue
-            found += [ModelFile(target, "embeddings", file) for file in dict.fromkeys(EMBEDDING.findall(value))]
-            if len(value) > MAX_NAME or "\n" in value or "://" in value or value.strip().lower() in NO_MODEL_FILE:
-                continue
-            spec = known.spec(target.input, node_inputs(node)) if known else None
-            folder = model_folder(class_type, target.input)
-            key = (class_type, target.input)
-            if key not in about:
-                about[key] = bool(folder) or (spec is not None and lists_models(spec))
-            if about[key] or MODEL_FILE.search(value):
-                found.append(ModelFile(target, folder, value, installed(*key, spec, value)))
-    return tuple(found)
+        key = (*widget, file)
+        if key not in self._installed:
+            self._installed[key] = find_name(file, spec.names) is not None
+        return self._installed[key]
 
 
 def model_folder(class_type: str, name: str) -> str:

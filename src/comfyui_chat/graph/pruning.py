@@ -9,7 +9,7 @@ from typing import Any
 
 from .definitions import AUTOGROW, Definitions
 from .link_types import VALUE_TYPES
-from .links import TypedLink, Wiring
+from .links import Origin, TypedLink, Wiring
 from .nodes import Graph, Target
 from .search import Flow
 
@@ -38,41 +38,78 @@ def without_files(graph: Graph, targets: Iterable[Target], definitions: Definiti
     stitch to it, the first goes on alone. So goes what then leads to no output any more. The graph cannot do without
     a file if a sampler, a service or an output that keeps something would have to go for it.
     """
-    wiring = Flow.of(graph, definitions)
-    needed = wiring.needed()
-    ends = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
-    kept = [node_id for node_id in ends if not wiring.keeps_nothing(node_id)] or ends
-    gone = dict.fromkeys(target.node_id for target in targets if target.node_id in wiring.nodes)
-    passed: dict[tuple[str, int], tuple[str, int]] = {}  # for outputs of nodes that went: what stands in for them
-    changed: dict[str, dict[str, Any]] = {}
-    for node_id in _in_order(wiring, wiring.behind(gone)):
-        lost = [link for link in wiring.into[node_id] if link.source in gone and link.origin not in passed]
-        if node_id not in gone and not _needs(wiring, node_id, lost):
-            changed[node_id] = _relinked(wiring, node_id, lost, passed)
-            continue
-        if node_id in kept or (
-            node_id in needed and (wiring.uses_diffusion_model(node_id) or wiring.is_maker(node_id))
-        ):
-            return None
-        if node_id not in gone:
-            gone[node_id] = None
-            for link in wiring.out_of[node_id]:
-                if instead := _passed_on(wiring, link, lost):
-                    passed[link.origin] = passed.get(instead.origin, instead.origin)
-    left = {
-        node_id: {**node, "inputs": changed[node_id]} if node_id in changed else node
-        for node_id, node in graph.items()
-        if node_id not in gone
-    }
-    after = Wiring.of(left, definitions)
-    still = after.needed()
-    useless = after.behind(node_id for node_id in needed if node_id in left and node_id not in still)
-    return {node_id: node for node_id, node in left.items() if node_id not in useless} if still else None
+    flow = Flow.of(graph, definitions)
+    pruning = Pruning(flow, dict.fromkeys(target.node_id for target in targets if target.node_id in flow.nodes))
+    if not pruning.run():
+        return None
+    left: dict[str, Any] = {}
+    for node_id, node in graph.items():
+        if node_id in pruning.changed:
+            left[node_id] = {**node, "inputs": pruning.changed[node_id]}
+        elif node_id not in pruning.gone:
+            left[node_id] = node
+    return without_useless(left, pruning.needed, definitions)
+
+
+def without_useless(graph: Graph, needed: Iterable[str], definitions: Definitions) -> Graph | None:
+    """The graph without the nodes that lead to no output any more, of those that were `needed` before, and without what
+    uses them; None when no output is left."""
+    wiring = Wiring.of(graph, definitions)
+    still_needed = wiring.needed()
+    useless = wiring.behind(node_id for node_id in needed if node_id in graph and node_id not in still_needed)
+    if not still_needed:
+        return None
+    return {node_id: node for node_id, node in graph.items() if node_id not in useless}
+
+
+class Pruning:
+    """Which nodes of a graph go when some of them have to, and what the others are given instead."""
+
+    def __init__(self, flow: Flow, gone: dict[str, None]) -> None:
+        self.flow = flow
+        self.gone = gone
+        self.changed: dict[str, dict[str, Any]] = {}  # new inputs of nodes that stay
+        self.needed = flow.needed()
+        outputs = [node_id for node_id in flow.nodes if flow.is_output(node_id)]
+        self._results = [node_id for node_id in outputs if not flow.keeps_nothing(node_id)] or outputs
+        self._stand_ins: dict[Origin, Origin] = {}  # for outputs of nodes that went
+
+    def run(self) -> bool:
+        """Decide about all nodes behind those that go first. Whether the graph can do without them."""
+        flow = self.flow
+        for node_id in _in_order(flow, flow.behind(self.gone)):
+            links = flow.into[node_id]
+            lost = [link for link in links if link.source in self.gone and link.origin not in self._stand_ins]
+            if node_id not in self.gone and not _needs(flow, node_id, lost):
+                self.changed[node_id] = _relinked(flow, node_id, lost, self._stand_ins)
+                continue
+            if self._is_indispensable(node_id):
+                return False
+            if node_id not in self.gone:
+                self._remove(node_id, lost)
+        return True
+
+    def _is_indispensable(self, node_id: str) -> bool:
+        """Whether a node is a sampler or service that an output needs, or an output that keeps something, or any output
+        when none does."""
+        if node_id in self._results:
+            return True
+        return node_id in self.needed and (self.flow.uses_diffusion_model(node_id) or self.flow.is_maker(node_id))
+
+    def _remove(self, node_id: str, lost: Sequence[TypedLink]) -> None:
+        """Let a node go that has lost these links, with other links into it in place of those out of it."""
+        self.gone[node_id] = None
+        for link in self.flow.out_of[node_id]:
+            instead = _passed_on(self.flow, link, lost)
+            if instead:
+                self._stand_ins[link.origin] = self._stand_ins.get(instead.origin, instead.origin)
 
 
 def _in_order(wiring: Wiring, nodes: Iterable[str]) -> list[str]:
     """These nodes, each after those of them that feed it; in a circle, which the server refuses, any comes first."""
-    wanted, order, opened = dict.fromkeys(nodes), dict[str, None](), set[str]()
+    wanted = dict.fromkeys(nodes)
+    order: dict[str, None] = {}
+    opened: set[str] = set()
     for start in wanted:
         waiting = [start]
         while waiting:
@@ -89,34 +126,45 @@ def _in_order(wiring: Wiring, nodes: Iterable[str]) -> list[str]:
 def _needs(wiring: Wiring, node_id: str, lost: Sequence[TypedLink]) -> bool:
     """Whether a node cannot do without these links. A node of an unknown class needs all, and one that computes with a
     group of numbers or texts needs each of them."""
-    known = wiring.definition(node_id)
+    if wiring.definition(node_id) is None:
+        return bool(lost)
     for link in lost:
-        if known and (grown := _grown(wiring, link)):
-            others = [one for one in wiring.into[node_id] if one not in lost and _grown(wiring, one) == grown]
-            if len(others) < grown[1] or link.type in PLAIN_TYPES:
+        group = _group(wiring, link)
+        if group is None:
+            spec = wiring.spec(node_id, link.input)
+            if spec and spec.required:
                 return True
-        elif known is None or ((spec := known.spec(link.input, wiring.inputs(node_id))) and spec.required):
+            continue
+        _, minimum = group
+        others = [other for other in wiring.into[node_id] if other not in lost and _group(wiring, other) == group]
+        if len(others) < minimum or link.type in PLAIN_TYPES:
             return True
     return False
 
 
-def _grown(wiring: Wiring, link: TypedLink) -> tuple[str, int] | None:
+def _group(wiring: Wiring, link: TypedLink) -> tuple[str, int] | None:
     """The autogrow input whose group a link's input belongs to ("images" for "images.image2"), and the minimum number
     of inputs in it; None for any other input."""
-    known, (group, _, _) = wiring.definition(link.node), link.input.rpartition(".")
-    spec = known.spec(group, wiring.inputs(link.node)) if known and group else None
-    return (group, spec.least) if spec and spec.type == AUTOGROW else None
+    name = link.input.rpartition(".")[0]
+    spec = wiring.spec(link.node, name) if name else None
+    return (name, spec.least) if spec and spec.type == AUTOGROW else None
 
 
 def _relinked(
-    wiring: Wiring, node_id: str, lost: Sequence[TypedLink], passed: Mapping[tuple[str, int], tuple[str, int]]
+    wiring: Wiring, node_id: str, lost: Sequence[TypedLink], stand_ins: Mapping[Origin, Origin]
 ) -> dict[str, Any]:
     """The inputs of a node without these links, and with those that stand in for others. In the group of an autogrow
     input the rest moves up, since its first inputs must be there."""
-    inputs = {name: value for name, value in wiring.inputs(node_id).items() if name not in {at.input for at in lost}}
-    inputs |= {link.input: [*passed[link.origin]] for link in wiring.into[node_id] if link.origin in passed}
-    for grown in dict.fromkeys(_grown(wiring, link) for link in lost):
-        names = [link.input for link in wiring.into[node_id] if grown and _grown(wiring, link) == grown]
+    links = wiring.into[node_id]
+    lost_names = {link.input for link in lost}
+    inputs = {name: value for name, value in wiring.inputs(node_id).items() if name not in lost_names}
+    for link in links:
+        if link.origin in stand_ins:
+            inputs[link.input] = [*stand_ins[link.origin]]
+    for group in dict.fromkeys(_group(wiring, link) for link in lost):
+        if group is None:
+            continue
+        names = [link.input for link in links if _group(wiring, link) == group]
         values = [inputs.pop(name) for name in names if name in inputs]
         inputs |= dict(zip(names, values, strict=False))
     return inputs
@@ -129,13 +177,15 @@ def _passed_on(wiring: Wiring, link: TypedLink, lost: Sequence[TypedLink]) -> Ty
     in for a number or a text, which the node works out, nor one of two latents for both: one may be film, one sound.
     """
     known = wiring.definition(link.source)
-    if known is None or link.type in PLAIN_TYPES or (link.type == "LATENT" and "LATENT" in {at.type for at in lost}):
+    if known is None or link.type in PLAIN_TYPES:
         return None
-    order = list(known.inputs)
-    alike = [one for one in wiring.into[link.source] if one.type == link.type]
-    alike.sort(key=lambda one: order.index(one.input) if one.input in order else len(order))
-    sides = [slot for slot, kind in enumerate(known.outputs) if kind == link.type]
-    if len(sides) > 1:
-        place = sides.index(link.slot) if link.slot in sides else len(alike)
-        alike = alike[place : place + 1]
-    return next((one for one in alike if one not in lost), None)
+    if link.type == "LATENT" and any(other.type == "LATENT" for other in lost):
+        return None
+    order = {name: place for place, name in enumerate(known.inputs)}
+    candidates = [other for other in wiring.into[link.source] if other.type == link.type]
+    candidates.sort(key=lambda other: order.get(other.input, len(order)))
+    slots = [slot for slot, kind in enumerate(known.outputs) if kind == link.type]
+    if len(slots) > 1:
+        place = slots.index(link.slot) if link.slot in slots else len(candidates)
+        candidates = candidates[place : place + 1]
+    return next((other for other in candidates if other not in lost), None)
