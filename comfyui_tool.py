@@ -4212,6 +4212,11 @@ def marked_texts(flow: Flow) -> list[tuple[Target, str]]:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+def is_node(value: Any) -> bool:
+    """Whether a value is a node of a graph in the API format."""
+    return isinstance(value, dict) and isinstance(value.get("class_type"), str)
+
+
 @dataclass(frozen=True)
 class Workflow:
     """A graph in ComfyUI's API format, and the parameters found in it.
@@ -4240,10 +4245,10 @@ class Workflow:
         The more definitions of its node classes there are, the better its parameters are found; without any, names
         have to do. `dynamic` are the texts that the front end would rewrite before each run.
         """
-        nodes = graph.values() if isinstance(graph, dict) else ()
-        if not nodes or not all(isinstance(node, dict) and isinstance(node.get("class_type"), str) for node in nodes):
-            what = "This is no graph in ComfyUI's API format" if graph else "The workflow has no nodes"
-            raise WorkflowRefused(f"{what}.", EXPECTED)
+        if not graph:
+            raise WorkflowRefused("The workflow has no nodes.", EXPECTED)
+        if not isinstance(graph, dict) or not all(map(is_node, graph.values())):
+            raise WorkflowRefused("This is not a graph in ComfyUI's API format.", EXPECTED)
         parameters = discover(graph, definitions)
         marked = {target.widget for targets in parameters.values() for target in targets if target.token}
         templates = {at: graph[at.node_id]["inputs"][at.input] for at in marked}
@@ -4270,7 +4275,9 @@ class Workflow:
             for key, value in node_inputs(self.graph[node_id]).items():
                 if not is_link(value):
                     name = f"{label}.{key}"
-                    named[name if name not in named else f"{title} ({node_id}).{key}"] = Target(node_id, key)
+                    if name in named:
+                        name = f"{title} ({node_id}).{key}"
+                    named[name] = Target(node_id, key)
         return named
 
     def find(self, name: str) -> tuple[Target, ...] | None:
@@ -4279,8 +4286,11 @@ class Workflow:
         It may name a parameter or an alias of one, a widget, "<node id>.<input>", or "<class>.<input>" when only one
         node fits. Case, spaces and underscores do not matter.
         """
-        exact = self.parameters.get(name) or ((self.widgets[name],) if name in self.widgets else None)
-        return exact or self._lookup.get(simplified(name))
+        if self.parameters.get(name):
+            return self.parameters[name]
+        if name in self.widgets:
+            return (self.widgets[name],)
+        return self._lookup.get(simplified(name))
 
     @functools.cached_property
     def _lookup(self) -> Mapping[str, tuple[Target, ...] | None]:
@@ -4289,23 +4299,24 @@ class Workflow:
         classes: dict[str, tuple[Target, ...] | None] = {}
         titles: dict[str, tuple[Target, ...] | None] = {}
         ids: dict[str, tuple[Target, ...] | None] = {}
-        for name, at in self.widgets.items():
-            node_class = self.graph[at.node_id]["class_type"]
-            for known, spelling in ((classes, f"{node_class}.{at.input}"), (titles, name)):
-                plain = simplified(spelling)
-                known[plain] = None if plain in known else (at,)
-            ids[simplified(f"{at.node_id}.{at.input}")] = (at,)
+        for name, widget in self.widgets.items():
+            title = simplified(name)
+            titles[title] = None if title in titles else (widget,)
+            class_type = self.graph[widget.node_id]["class_type"]
+            by_class = simplified(f"{class_type}.{widget.input}")
+            classes[by_class] = None if by_class in classes else (widget,)
+            ids[simplified(f"{widget.node_id}.{widget.input}")] = (widget,)
         aliases = {simplified(alias): self.parameters.get(name) for alias, name in ALIASES.items()}
         parameters = {simplified(name): targets for name, targets in self.parameters.items()}
         return {**aliases, **ids, **classes, **titles, **parameters}
 
     def _targets(self, name: str) -> tuple[Target, ...]:
         """The widgets that a name means. Raises `BadArgument` with the closest names when there are none."""
-        found = self.find(name)
-        if found is None:
+        targets = self.find(name)
+        if targets is None:
             hint = f"The closest are: {quoted(closest(name, self.names))}."
             raise BadArgument(f'The workflow "{self.name}" has no "{shortened(name)}".', hint)
-        return found
+        return targets
 
     # What is held, and what the server accepts.
 
@@ -4340,9 +4351,12 @@ class Workflow:
         """What the server accepts in a widget: any text where it does not know the class. The range of the input that
         reads the widget over a link comes before the widget's own."""
         for place in (target.reader, target):
-            node = self.graph[place.node_id] if place else {}
+            if place is None:
+                continue
+            node = self.graph[place.node_id]
             definition = definitions.get(node.get("class_type", ""))
-            if place and definition and (spec := definition.spec(place.input, node_inputs(node))):
+            spec = definition.spec(place.input, node_inputs(node)) if definition else None
+            if spec:
                 return spec
         return InputSpec("STRING")
 
@@ -4370,18 +4384,21 @@ class Workflow:
                     given[target.token] = value
                 else:
                     widgets[target] = share(value, target.part)
-        own = {
-            at: {token: given[token] for token in self._tokens.get(at, ()) if token in given} for at in self.templates
-        }
-        filled = {at: fill(text, own[at]) for at, text in self.templates.items() if given != self.given}
-        return replace(self.set(filled), given=given, templates=self.templates).set(widgets)
+        texts: dict[Target, Any] = {}
+        if given != self.given:
+            for widget, text in self.templates.items():
+                own = {token: given[token] for token in self._tokens.get(widget, ()) if token in given}
+                texts[widget] = fill(text, own)
+        return replace(self.set(texts), given=given, templates=self.templates).set(widgets)
 
     @functools.cached_property
     def _tokens(self) -> Mapping[Target, set[str]]:
         """The placeholders in each text that counts as having some. What looks like one elsewhere is plain text."""
         tokens: dict[Target, set[str]] = {}
-        for target in (target for targets in self.parameters.values() for target in targets if target.token):
-            tokens.setdefault(target.widget, set()).add(target.token)
+        for targets in self.parameters.values():
+            for target in targets:
+                if target.token:
+                    tokens.setdefault(target.widget, set()).add(target.token)
         return tokens
 
     def set(self, widgets: Mapping[Target, Any]) -> "Workflow":
@@ -4392,9 +4409,8 @@ class Workflow:
             node = graph[target.node_id]
             graph[target.node_id] = {**node, "inputs": {**node_inputs(node), target.input: value}}
         changed = {target.widget for target in widgets}
-        return replace(
-            self, graph=graph, templates={at: text for at, text in self.templates.items() if at not in changed}
-        )
+        templates = {widget: text for widget, text in self.templates.items() if widget not in changed}
+        return replace(self, graph=graph, templates=templates)
 
     def chosen(self, rng: random.Random) -> "Workflow":
         """The same workflow with one of each `{a|b}` chosen in those `dynamic` texts that have placeholders.
@@ -4402,12 +4418,19 @@ class Workflow:
         What is put in for the placeholders later is not chosen from: they wait behind marks of private characters.
         """
         templates = dict(self.templates)
-        for at in sorted(self.dynamic & templates.keys(), key=lambda at: (at.node_id, at.input)):
-            tokens = [target.token for targets in self.parameters.values() for target in targets if target.widget == at]
-            shields = {token: f"\ue000{place}\ue001" for place, token in enumerate(filter(None, tokens))}
-            text = dynamic_prompt(str(fill(templates[at], shields)), rng)
-            templates[at] = str(fill(text, {shield: token for token, shield in shields.items()}))
+        for widget in sorted(self.dynamic & templates.keys(), key=lambda target: (target.node_id, target.input)):
+            tokens = [token for token, _ in self._placeholders(widget)]
+            shields = {token: f"\ue000{place}\ue001" for place, token in enumerate(tokens)}
+            text = dynamic_prompt(str(fill(templates[widget], shields)), rng)
+            templates[widget] = str(fill(text, {shield: token for token, shield in shields.items()}))
         return replace(self, templates=templates)
+
+    def _placeholders(self, widget: Target) -> Iterator[tuple[str, str]]:
+        """The placeholders in a widget's text, each with the name of its parameter."""
+        for name, targets in self.parameters.items():
+            for target in targets:
+                if target.token and target.widget == widget:
+                    yield target.token, name
 
     def filled(self, definitions: Definitions = NO_DEFINITIONS) -> "Workflow":
         """The same workflow with no placeholder left.
@@ -4415,19 +4438,17 @@ class Workflow:
         One that nothing was bound to gives way to the node's default where it is the whole text. Inside a text it gives
         way to what the parameter holds in another widget, or to nothing.
         """
-        left: dict[Target, Any] = {}
-        for at, text in self.templates.items():
-            tokens = {
-                target.token: "" if (value := self.value(name)) is None else value
-                for name, targets in self.parameters.items()
-                for target in targets
-                if target.token and target.widget == at
-            }
-            if text in tokens and text not in self.given:
-                left[at] = default_value(self.widget_spec(at, definitions))
-            elif text not in tokens:
-                left[at] = fill(text, {**tokens, **self.given})
-        return self.set(left)
+        widgets: dict[Target, Any] = {}
+        for widget, text in self.templates.items():
+            values: dict[str, Any] = {}
+            for token, name in self._placeholders(widget):
+                value = self.value(name)
+                values[token] = "" if value is None else value
+            if text not in values:
+                widgets[widget] = fill(text, {**values, **self.given})
+            elif text not in self.given:
+                widgets[widget] = default_value(self.widget_spec(widget, definitions))
+        return self.set(widgets)
 
 
 def fill(text: str, given: Mapping[str, Any]) -> Any:
@@ -4437,15 +4458,20 @@ def fill(text: str, given: Mapping[str, Any]) -> Any:
     """
     if text in given:
         return given[text]
-    marks = "|".join(re.escape(token) for token in sorted(given, key=len, reverse=True))
-    return re.sub(marks, lambda found: str(given[found[0]]), text) if marks else text
+    if not given:
+        return text
+    longest_first = sorted(given, key=len, reverse=True)
+    tokens = "|".join(re.escape(token) for token in longest_first)
+    return re.sub(tokens, lambda match: str(given[match[0]]), text)
 
 
 def default_value(spec: InputSpec) -> Any:
     """What an input holds when nobody says anything: its default, else its minimum or 0, False, or an empty text."""
     if spec.default is not None:
         return spec.default
-    return spec.minimum or 0 if spec.type in ("INT", "FLOAT") else False if spec.type == "BOOLEAN" else ""
+    if spec.type in ("INT", "FLOAT"):
+        return spec.minimum or 0
+    return False if spec.type == "BOOLEAN" else ""
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -4917,17 +4943,14 @@ def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[Fi
         return "other"
     used = [node_id for node_id in wiring.behind(file.target.node_id for file in files) if node_id in needed]
     names = [wiring.class_type(node_id) for node_id in used]
-    if any(map(UPSCALERS.search, names)):
-        return "upscale"
-    if not is_sampled and any(map(UPSCALING.search, names)):
+    if any(map(UPSCALERS.search, names)) or (not is_sampled and any(map(UPSCALING.search, names))):
         return "upscale"
     if not is_sampled and not is_asked:
         return "other"
     if masked(wiring, files, needed):
         return "inpaint"
-    if not is_sampled or any(map(EDITING.search, names)) or _conditions(wiring, files, names):
-        return "image_edit"
-    return "image_to_image"
+    is_edit = not is_sampled or any(map(EDITING.search, names)) or _conditions(wiring, files, names)
+    return "image_edit" if is_edit else "image_to_image"
 
 
 def _has_prompt(wiring: Wiring, node_id: str) -> bool:
@@ -5311,8 +5334,8 @@ def mermaid(graph: Graph, definitions: Definitions) -> str:
     ranked = _ranked(wiring)
     text = ""
     for count in (MAX_DRAWN, 45, 30, 20, 12, 6):
-        for told in (True, False):
-            text = _drawing(wiring, ranked, count, told)
+        for shows_types in (True, False):
+            text = _drawing(wiring, ranked, count, shows_types)
             if len(text) <= MAX_DRAWING:
                 return text
     return text
@@ -5335,42 +5358,60 @@ def _ranked(wiring: Wiring) -> list[str]:
 
 
 def _role(wiring: Wiring, node_id: str) -> str:
-    """The part that a node plays, if it is one that is marked by a colour: "output", "sampler", "loader", else ""."""
+    """The part that a node plays, if it is one that has a colour: "output", "sampler", "loader", else ""."""
     if wiring.is_output(node_id):
         return "output"
     if wiring.uses_diffusion_model(node_id) or wiring.takes(node_id, "GUIDER"):
         return "sampler"
-    name = wiring.class_type(node_id).lower()
-    return "loader" if "load" in name and not wiring.takes(node_id, "MODEL") else ""
+    is_loader = "load" in wiring.class_type(node_id).lower() and not wiring.takes(node_id, "MODEL")
+    return "loader" if is_loader else ""
 
 
-def _drawing(wiring: Wiring, ranked: Sequence[str], count: int, told: bool) -> str:
-    """The drawing of the first `count` of the ranked nodes, with the types of the links if `told`."""
-    chosen = set(ranked[:count])
+def _drawing(wiring: Wiring, ranked: Sequence[str], count: int, shows_types: bool) -> str:
+    """The drawing of the first `count` of the ranked nodes, with the types of the links if `shows_types`."""
+    drawn = set(ranked[:count])
     if len(ranked) > count:  # the node that stands for the rest counts as well
-        chosen.discard(ranked[count - 1])
-    names = {node_id: f"n{place}" for place, node_id in enumerate((key for key in wiring.nodes if key in chosen), 1)}
-    links: dict[tuple[str, str], dict[str, None]] = {}
-    for node_id in names:
-        for link in wiring.into[node_id]:
-            if link.source in names:
-                links.setdefault((link.source, node_id), {})[link.type] = None
-    told = told and len(links) <= MAX_TOLD_LINKS
-    lines = ["flowchart " + ("TD" if _steps(links) > MAX_WIDE else "LR")]
+        drawn.discard(ranked[count - 1])
+    in_order = [node_id for node_id in wiring.nodes if node_id in drawn]
+    names = {node_id: f"n{place}" for place, node_id in enumerate(in_order, 1)}
+    types = _drawn_links(wiring, names)
+    direction = "TD" if _steps(types) > MAX_WIDE else "LR"
+    lines = [f"flowchart {direction}"]
     for node_id, name in names.items():
         lines.append(f'    {name}["{drawn_label(wiring, node_id)}"]')
     if len(ranked) > len(names):
         lines.append(f'    rest["… and {len(ranked) - len(names)} more"]')
-    for (source, target), kinds in links.items():
-        what = ", ".join(kind for kind in kinds if kind) if told else ""
-        arrow = f'-->|"{drawn_text(what)}"|' if what else "-->"
+    for (source, target), kinds in types.items():
+        label = ", ".join(filter(None, kinds))
+        if not shows_types or len(types) > MAX_TOLD_LINKS:
+            label = ""
+        arrow = f'-->|"{drawn_text(label)}"|' if label else "-->"
         lines.append(f"    {names[source]} {arrow} {names[target]}")
-    roles = {node_id: _role(wiring, node_id) for node_id in names}
+    return "\n".join(lines + _style_lines(wiring, names))
+
+
+def _drawn_links(wiring: Wiring, nodes: Iterable[str]) -> dict[tuple[str, str], dict[str, None]]:
+    """The types of the links between each two of these nodes, by (source, target)."""
+    drawn = dict.fromkeys(nodes)
+    types: dict[tuple[str, str], dict[str, None]] = {}
+    for node_id in drawn:
+        for link in wiring.into[node_id]:
+            if link.source in drawn:
+                types.setdefault((link.source, node_id), {})[link.type] = None
+    return types
+
+
+def _style_lines(wiring: Wiring, names: Mapping[str, str]) -> list[str]:
+    """The lines that colour nodes by their roles; `names` are those of the nodes in the drawing."""
+    by_role: dict[str, list[str]] = {}
+    for node_id, name in names.items():
+        by_role.setdefault(_role(wiring, node_id), []).append(name)
+    lines: list[str] = []
     for role, style in DRAWN_STYLES.items():
-        marked = [names[node_id] for node_id in names if roles[node_id] == role]
-        if marked:
-            lines += [f"    classDef {role} {style}", f"    class {','.join(marked)} {role}"]
-    return "\n".join(lines)
+        if role in by_role:
+            lines.append(f"    classDef {role} {style}")
+            lines.append(f"    class {','.join(by_role[role])} {role}")
+    return lines
 
 
 def _steps(links: Iterable[tuple[str, str]]) -> int:
@@ -5394,8 +5435,11 @@ def _steps(links: Iterable[tuple[str, str]]) -> int:
 
 def drawn_label(wiring: Wiring, node_id: str) -> str:
     """A node's title and, on a second line, its class if that is another."""
-    title, name = plain_title(wiring.nodes[node_id]), wiring.class_type(node_id)
-    return drawn_text(title) + ("" if title == name else "<br/>" + drawn_text(name))
+    title = plain_title(wiring.nodes[node_id])
+    class_type = wiring.class_type(node_id)
+    if title == class_type:
+        return drawn_text(title)
+    return f"{drawn_text(title)}<br/>{drawn_text(class_type)}"
 
 
 # What Mermaid takes for markup even where it is written by numbers: its own sign for a numbered character, icons,
@@ -5411,11 +5455,11 @@ def drawn_text(text: str) -> str:
     for markup, plain in APART:
         line = line.replace(markup, plain)
     # "#34;" is how Mermaid writes a character by its number.
-    safe = "".join(char if _harmless(line, place) else f"#{ord(char)};" for place, char in enumerate(line))
+    safe = "".join(char if _is_harmless(line, place) else f"#{ord(char)};" for place, char in enumerate(line))
     return safe.replace("direction", "#100;irection")  # with "LR" behind it, it is a command even inside quotes
 
 
-def _harmless(line: str, place: int) -> bool:
+def _is_harmless(line: str, place: int) -> bool:
     """Whether a character of a line can stand in a drawing as it is."""
     char = line[place]
     if char in "-_":  # inside a word they mean nothing

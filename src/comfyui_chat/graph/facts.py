@@ -220,17 +220,14 @@ def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[Fi
         return "other"
     used = [node_id for node_id in wiring.behind(file.target.node_id for file in files) if node_id in needed]
     names = [wiring.class_type(node_id) for node_id in used]
-    if any(map(UPSCALERS.search, names)):
-        return "upscale"
-    if not is_sampled and any(map(UPSCALING.search, names)):
+    if any(map(UPSCALERS.search, names)) or (not is_sampled and any(map(UPSCALING.search, names))):
         return "upscale"
     if not is_sampled and not is_asked:
         return "other"
     if masked(wiring, files, needed):
         return "inpaint"
-    if not is_sampled or any(map(EDITING.search, names)) or _conditions(wiring, files, names):
-        return "image_edit"
-    return "image_to_image"
+    is_edit = not is_sampled or any(map(EDITING.search, names)) or _conditions(wiring, files, names)
+    return "image_edit" if is_edit else "image_to_image"
 
 
 def _has_prompt(wiring: Wiring, node_id: str) -> bool:

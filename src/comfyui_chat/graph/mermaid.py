@@ -45,8 +45,8 @@ def mermaid(graph: Graph, definitions: Definitions) -> str:
     ranked = _ranked(wiring)
     text = ""
     for count in (MAX_DRAWN, 45, 30, 20, 12, 6):
-        for told in (True, False):
-            text = _drawing(wiring, ranked, count, told)
+        for shows_types in (True, False):
+            text = _drawing(wiring, ranked, count, shows_types)
             if len(text) <= MAX_DRAWING:
                 return text
     return text
@@ -69,42 +69,60 @@ def _ranked(wiring: Wiring) -> list[str]:
 
 
 def _role(wiring: Wiring, node_id: str) -> str:
-    """The part that a node plays, if it is one that is marked by a colour: "output", "sampler", "loader", else ""."""
+    """The part that a node plays, if it is one that has a colour: "output", "sampler", "loader", else ""."""
     if wiring.is_output(node_id):
         return "output"
     if wiring.uses_diffusion_model(node_id) or wiring.takes(node_id, "GUIDER"):
         return "sampler"
-    name = wiring.class_type(node_id).lower()
-    return "loader" if "load" in name and not wiring.takes(node_id, "MODEL") else ""
+    is_loader = "load" in wiring.class_type(node_id).lower() and not wiring.takes(node_id, "MODEL")
+    return "loader" if is_loader else ""
 
 
-def _drawing(wiring: Wiring, ranked: Sequence[str], count: int, told: bool) -> str:
-    """The drawing of the first `count` of the ranked nodes, with the types of the links if `told`."""
-    chosen = set(ranked[:count])
+def _drawing(wiring: Wiring, ranked: Sequence[str], count: int, shows_types: bool) -> str:
+    """The drawing of the first `count` of the ranked nodes, with the types of the links if `shows_types`."""
+    drawn = set(ranked[:count])
     if len(ranked) > count:  # the node that stands for the rest counts as well
-        chosen.discard(ranked[count - 1])
-    names = {node_id: f"n{place}" for place, node_id in enumerate((key for key in wiring.nodes if key in chosen), 1)}
-    links: dict[tuple[str, str], dict[str, None]] = {}
-    for node_id in names:
-        for link in wiring.into[node_id]:
-            if link.source in names:
-                links.setdefault((link.source, node_id), {})[link.type] = None
-    told = told and len(links) <= MAX_TOLD_LINKS
-    lines = ["flowchart " + ("TD" if _steps(links) > MAX_WIDE else "LR")]
+        drawn.discard(ranked[count - 1])
+    in_order = [node_id for node_id in wiring.nodes if node_id in drawn]
+    names = {node_id: f"n{place}" for place, node_id in enumerate(in_order, 1)}
+    types = _drawn_links(wiring, names)
+    direction = "TD" if _steps(types) > MAX_WIDE else "LR"
+    lines = [f"flowchart {direction}"]
     for node_id, name in names.items():
         lines.append(f'    {name}["{drawn_label(wiring, node_id)}"]')
     if len(ranked) > len(names):
         lines.append(f'    rest["… and {len(ranked) - len(names)} more"]')
-    for (source, target), kinds in links.items():
-        what = ", ".join(kind for kind in kinds if kind) if told else ""
-        arrow = f'-->|"{drawn_text(what)}"|' if what else "-->"
+    for (source, target), kinds in types.items():
+        label = ", ".join(filter(None, kinds))
+        if not shows_types or len(types) > MAX_TOLD_LINKS:
+            label = ""
+        arrow = f'-->|"{drawn_text(label)}"|' if label else "-->"
         lines.append(f"    {names[source]} {arrow} {names[target]}")
-    roles = {node_id: _role(wiring, node_id) for node_id in names}
+    return "\n".join(lines + _style_lines(wiring, names))
+
+
+def _drawn_links(wiring: Wiring, nodes: Iterable[str]) -> dict[tuple[str, str], dict[str, None]]:
+    """The types of the links between each two of these nodes, by (source, target)."""
+    drawn = dict.fromkeys(nodes)
+    types: dict[tuple[str, str], dict[str, None]] = {}
+    for node_id in drawn:
+        for link in wiring.into[node_id]:
+            if link.source in drawn:
+                types.setdefault((link.source, node_id), {})[link.type] = None
+    return types
+
+
+def _style_lines(wiring: Wiring, names: Mapping[str, str]) -> list[str]:
+    """The lines that colour nodes by their roles; `names` are those of the nodes in the drawing."""
+    by_role: dict[str, list[str]] = {}
+    for node_id, name in names.items():
+        by_role.setdefault(_role(wiring, node_id), []).append(name)
+    lines: list[str] = []
     for role, style in DRAWN_STYLES.items():
-        marked = [names[node_id] for node_id in names if roles[node_id] == role]
-        if marked:
-            lines += [f"    classDef {role} {style}", f"    class {','.join(marked)} {role}"]
-    return "\n".join(lines)
+        if role in by_role:
+            lines.append(f"    classDef {role} {style}")
+            lines.append(f"    class {','.join(by_role[role])} {role}")
+    return lines
 
 
 def _steps(links: Iterable[tuple[str, str]]) -> int:
@@ -128,8 +146,11 @@ def _steps(links: Iterable[tuple[str, str]]) -> int:
 
 def drawn_label(wiring: Wiring, node_id: str) -> str:
     """A node's title and, on a second line, its class if that is another."""
-    title, name = plain_title(wiring.nodes[node_id]), wiring.class_type(node_id)
-    return drawn_text(title) + ("" if title == name else "<br/>" + drawn_text(name))
+    title = plain_title(wiring.nodes[node_id])
+    class_type = wiring.class_type(node_id)
+    if title == class_type:
+        return drawn_text(title)
+    return f"{drawn_text(title)}<br/>{drawn_text(class_type)}"
 
 
 # What Mermaid takes for markup even where it is written by numbers: its own sign for a numbered character, icons,
@@ -145,11 +166,11 @@ def drawn_text(text: str) -> str:
     for markup, plain in APART:
         line = line.replace(markup, plain)
     # "#34;" is how Mermaid writes a character by its number.
-    safe = "".join(char if _harmless(line, place) else f"#{ord(char)};" for place, char in enumerate(line))
+    safe = "".join(char if _is_harmless(line, place) else f"#{ord(char)};" for place, char in enumerate(line))
     return safe.replace("direction", "#100;irection")  # with "LR" behind it, it is a command even inside quotes
 
 
-def _harmless(line: str, place: int) -> bool:
+def _is_harmless(line: str, place: int) -> bool:
     """Whether a character of a line can stand in a drawing as it is."""
     char = line[place]
     if char in "-_":  # inside a word they mean nothing

@@ -16,7 +16,7 @@ tells the type, range and choices of what stands under a name, by the server's n
 import functools
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -28,6 +28,11 @@ from .discovery import ALIASES, discover
 from .nodes import NO_DEFINITIONS, Graph, Target, is_link, node_inputs, plain_title
 from .prompts import dynamic_prompt
 from .reading import EXPECTED
+
+
+def is_node(value: Any) -> bool:
+    """Whether a value is a node of a graph in the API format."""
+    return isinstance(value, dict) and isinstance(value.get("class_type"), str)
 
 
 @dataclass(frozen=True)
@@ -58,10 +63,10 @@ class Workflow:
         The more definitions of its node classes there are, the better its parameters are found; without any, names
         have to do. `dynamic` are the texts that the front end would rewrite before each run.
         """
-        nodes = graph.values() if isinstance(graph, dict) else ()
-        if not nodes or not all(isinstance(node, dict) and isinstance(node.get("class_type"), str) for node in nodes):
-            what = "This is no graph in ComfyUI's API format" if graph else "The workflow has no nodes"
-            raise WorkflowRefused(f"{what}.", EXPECTED)
+        if not graph:
+            raise WorkflowRefused("The workflow has no nodes.", EXPECTED)
+        if not isinstance(graph, dict) or not all(map(is_node, graph.values())):
+            raise WorkflowRefused("This is not a graph in ComfyUI's API format.", EXPECTED)
         parameters = discover(graph, definitions)
         marked = {target.widget for targets in parameters.values() for target in targets if target.token}
         templates = {at: graph[at.node_id]["inputs"][at.input] for at in marked}
@@ -88,7 +93,9 @@ class Workflow:
             for key, value in node_inputs(self.graph[node_id]).items():
                 if not is_link(value):
                     name = f"{label}.{key}"
-                    named[name if name not in named else f"{title} ({node_id}).{key}"] = Target(node_id, key)
+                    if name in named:
+                        name = f"{title} ({node_id}).{key}"
+                    named[name] = Target(node_id, key)
         return named
 
     def find(self, name: str) -> tuple[Target, ...] | None:
@@ -97,8 +104,11 @@ class Workflow:
         It may name a parameter or an alias of one, a widget, "<node id>.<input>", or "<class>.<input>" when only one
         node fits. Case, spaces and underscores do not matter.
         """
-        exact = self.parameters.get(name) or ((self.widgets[name],) if name in self.widgets else None)
-        return exact or self._lookup.get(simplified(name))
+        if self.parameters.get(name):
+            return self.parameters[name]
+        if name in self.widgets:
+            return (self.widgets[name],)
+        return self._lookup.get(simplified(name))
 
     @functools.cached_property
     def _lookup(self) -> Mapping[str, tuple[Target, ...] | None]:
@@ -107,23 +117,24 @@ class Workflow:
         classes: dict[str, tuple[Target, ...] | None] = {}
         titles: dict[str, tuple[Target, ...] | None] = {}
         ids: dict[str, tuple[Target, ...] | None] = {}
-        for name, at in self.widgets.items():
-            node_class = self.graph[at.node_id]["class_type"]
-            for known, spelling in ((classes, f"{node_class}.{at.input}"), (titles, name)):
-                plain = simplified(spelling)
-                known[plain] = None if plain in known else (at,)
-            ids[simplified(f"{at.node_id}.{at.input}")] = (at,)
+        for name, widget in self.widgets.items():
+            title = simplified(name)
+            titles[title] = None if title in titles else (widget,)
+            class_type = self.graph[widget.node_id]["class_type"]
+            by_class = simplified(f"{class_type}.{widget.input}")
+            classes[by_class] = None if by_class in classes else (widget,)
+            ids[simplified(f"{widget.node_id}.{widget.input}")] = (widget,)
         aliases = {simplified(alias): self.parameters.get(name) for alias, name in ALIASES.items()}
         parameters = {simplified(name): targets for name, targets in self.parameters.items()}
         return {**aliases, **ids, **classes, **titles, **parameters}
 
     def _targets(self, name: str) -> tuple[Target, ...]:
         """The widgets that a name means. Raises `BadArgument` with the closest names when there are none."""
-        found = self.find(name)
-        if found is None:
+        targets = self.find(name)
+        if targets is None:
             hint = f"The closest are: {quoted(closest(name, self.names))}."
             raise BadArgument(f'The workflow "{self.name}" has no "{shortened(name)}".', hint)
-        return found
+        return targets
 
     # What is held, and what the server accepts.
 
@@ -158,9 +169,12 @@ class Workflow:
         """What the server accepts in a widget: any text where it does not know the class. The range of the input that
         reads the widget over a link comes before the widget's own."""
         for place in (target.reader, target):
-            node = self.graph[place.node_id] if place else {}
+            if place is None:
+                continue
+            node = self.graph[place.node_id]
             definition = definitions.get(node.get("class_type", ""))
-            if place and definition and (spec := definition.spec(place.input, node_inputs(node))):
+            spec = definition.spec(place.input, node_inputs(node)) if definition else None
+            if spec:
                 return spec
         return InputSpec("STRING")
 
@@ -188,18 +202,21 @@ class Workflow:
                     given[target.token] = value
                 else:
                     widgets[target] = share(value, target.part)
-        own = {
-            at: {token: given[token] for token in self._tokens.get(at, ()) if token in given} for at in self.templates
-        }
-        filled = {at: fill(text, own[at]) for at, text in self.templates.items() if given != self.given}
-        return replace(self.set(filled), given=given, templates=self.templates).set(widgets)
+        texts: dict[Target, Any] = {}
+        if given != self.given:
+            for widget, text in self.templates.items():
+                own = {token: given[token] for token in self._tokens.get(widget, ()) if token in given}
+                texts[widget] = fill(text, own)
+        return replace(self.set(texts), given=given, templates=self.templates).set(widgets)
 
     @functools.cached_property
     def _tokens(self) -> Mapping[Target, set[str]]:
         """The placeholders in each text that counts as having some. What looks like one elsewhere is plain text."""
         tokens: dict[Target, set[str]] = {}
-        for target in (target for targets in self.parameters.values() for target in targets if target.token):
-            tokens.setdefault(target.widget, set()).add(target.token)
+        for targets in self.parameters.values():
+            for target in targets:
+                if target.token:
+                    tokens.setdefault(target.widget, set()).add(target.token)
         return tokens
 
     def set(self, widgets: Mapping[Target, Any]) -> "Workflow":
@@ -210,9 +227,8 @@ class Workflow:
             node = graph[target.node_id]
             graph[target.node_id] = {**node, "inputs": {**node_inputs(node), target.input: value}}
         changed = {target.widget for target in widgets}
-        return replace(
-            self, graph=graph, templates={at: text for at, text in self.templates.items() if at not in changed}
-        )
+        templates = {widget: text for widget, text in self.templates.items() if widget not in changed}
+        return replace(self, graph=graph, templates=templates)
 
     def chosen(self, rng: random.Random) -> "Workflow":
         """The same workflow with one of each `{a|b}` chosen in those `dynamic` texts that have placeholders.
@@ -220,12 +236,19 @@ class Workflow:
         What is put in for the placeholders later is not chosen from: they wait behind marks of private characters.
         """
         templates = dict(self.templates)
-        for at in sorted(self.dynamic & templates.keys(), key=lambda at: (at.node_id, at.input)):
-            tokens = [target.token for targets in self.parameters.values() for target in targets if target.widget == at]
-            shields = {token: f"\ue000{place}\ue001" for place, token in enumerate(filter(None, tokens))}
-            text = dynamic_prompt(str(fill(templates[at], shields)), rng)
-            templates[at] = str(fill(text, {shield: token for token, shield in shields.items()}))
+        for widget in sorted(self.dynamic & templates.keys(), key=lambda target: (target.node_id, target.input)):
+            tokens = [token for token, _ in self._placeholders(widget)]
+            shields = {token: f"\ue000{place}\ue001" for place, token in enumerate(tokens)}
+            text = dynamic_prompt(str(fill(templates[widget], shields)), rng)
+            templates[widget] = str(fill(text, {shield: token for token, shield in shields.items()}))
         return replace(self, templates=templates)
+
+    def _placeholders(self, widget: Target) -> Iterator[tuple[str, str]]:
+        """The placeholders in a widget's text, each with the name of its parameter."""
+        for name, targets in self.parameters.items():
+            for target in targets:
+                if target.token and target.widget == widget:
+                    yield target.token, name
 
     def filled(self, definitions: Definitions = NO_DEFINITIONS) -> "Workflow":
         """The same workflow with no placeholder left.
@@ -233,19 +256,17 @@ class Workflow:
         One that nothing was bound to gives way to the node's default where it is the whole text. Inside a text it gives
         way to what the parameter holds in another widget, or to nothing.
         """
-        left: dict[Target, Any] = {}
-        for at, text in self.templates.items():
-            tokens = {
-                target.token: "" if (value := self.value(name)) is None else value
-                for name, targets in self.parameters.items()
-                for target in targets
-                if target.token and target.widget == at
-            }
-            if text in tokens and text not in self.given:
-                left[at] = default_value(self.widget_spec(at, definitions))
-            elif text not in tokens:
-                left[at] = fill(text, {**tokens, **self.given})
-        return self.set(left)
+        widgets: dict[Target, Any] = {}
+        for widget, text in self.templates.items():
+            values: dict[str, Any] = {}
+            for token, name in self._placeholders(widget):
+                value = self.value(name)
+                values[token] = "" if value is None else value
+            if text not in values:
+                widgets[widget] = fill(text, {**values, **self.given})
+            elif text not in self.given:
+                widgets[widget] = default_value(self.widget_spec(widget, definitions))
+        return self.set(widgets)
 
 
 def fill(text: str, given: Mapping[str, Any]) -> Any:
@@ -255,12 +276,17 @@ def fill(text: str, given: Mapping[str, Any]) -> Any:
     """
     if text in given:
         return given[text]
-    marks = "|".join(re.escape(token) for token in sorted(given, key=len, reverse=True))
-    return re.sub(marks, lambda found: str(given[found[0]]), text) if marks else text
+    if not given:
+        return text
+    longest_first = sorted(given, key=len, reverse=True)
+    tokens = "|".join(re.escape(token) for token in longest_first)
+    return re.sub(tokens, lambda match: str(given[match[0]]), text)
 
 
 def default_value(spec: InputSpec) -> Any:
     """What an input holds when nobody says anything: its default, else its minimum or 0, False, or an empty text."""
     if spec.default is not None:
         return spec.default
-    return spec.minimum or 0 if spec.type in ("INT", "FLOAT") else False if spec.type == "BOOLEAN" else ""
+    if spec.type in ("INT", "FLOAT"):
+        return spec.minimum or 0
+    return False if spec.type == "BOOLEAN" else ""
