@@ -2605,8 +2605,13 @@ SAMPLER_CLASS = re.compile(r"sampler|guider|detailer|UltimateSDUpscale", re.IGNO
 # Inputs that may hold the position of a switch.
 SELECTORS = ("switch", "boolean", "condition", "select", "index", "Input", "input")
 
-# Names of output nodes that only show what comes in, or only pass it on.
+# Names of output nodes that only show what comes in, or only pass it on: of what they are given nothing is kept.
 PASSING = re.compile(r"preview|compare|compositor|^(show|display)|CreateBoundingBoxes", re.IGNORECASE)
+
+# Names that tell what an output node does with what it is given, where several have to be compared.
+SAVES = re.compile(r"save|export|VideoCombine|websocket|send", re.IGNORECASE)
+SHOWS = re.compile(r"preview|show|display|view|compare", re.IGNORECASE)
+TAKES_TEXT = re.compile(r"(save|show|preview|display).*(text|string|any)", re.IGNORECASE)
 
 Origin = tuple[str, int]  # an output of a node in a graph: the node's id, and the number of the output
 
@@ -2779,6 +2784,15 @@ class Wiring:
         """Whether an output node keeps nothing: it only shows what it is given, or is set not to save it."""
         return bool(PASSING.search(self.class_type(node_id))) or self.inputs(node_id).get("save_output") is False
 
+    def output_rank(self, node_id: str) -> int | None:
+        """The rank of an output node by the name of its class: 0 saves media, 1 saves texts, 2 shows media, 3 shows
+        texts; None where the name says neither."""
+        class_type = self.class_type(node_id)
+        takes_text = 1 if TAKES_TEXT.search(class_type) else 0
+        if SAVES.search(class_type):
+            return takes_text
+        return 2 + takes_text if SHOWS.search(class_type) else None
+
     def uses_diffusion_model(self, node_id: str) -> bool:
         """Whether a node makes something with the diffusion model that it is given, itself or, as a guider or a pipe,
         for a sampler behind it."""
@@ -2786,8 +2800,8 @@ class Wiring:
             return False
         known = self.definition(node_id)
         if known is None:
-            is_named_so = bool(SAMPLER_CLASS.search(self.class_type(node_id)))
-            return is_named_so or any(link.input == "positive" for link in self.into[node_id])
+            is_conditioned = any(link.input == "positive" for link in self.into[node_id])
+            return is_conditioned or bool(SAMPLER_CLASS.search(self.class_type(node_id)))
         if {"LATENT", "GUIDER"} & set(known.outputs) or any("PIPE" in kind for kind in known.outputs):
             return True
         return "IMAGE" in known.outputs and self.takes(node_id, "CONDITIONING")
@@ -2938,11 +2952,10 @@ def told_type(kind: str) -> str:
 #      "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", "clip": ["1", 1]}}, ...}
 #
 # `PARAMETERS` lists what inputs are called that hold a parameter. A `Flow` is a graph read against its links (see
-# graph/links). `Flow.target("seed", "3")` answers `Target("4", "value")`,
-# and `Flow.words` finds the widgets of a prompt. Both rest on `Flow.best`, which walks upstream in `Step`s. For each
-# thing that can be sought, a `_look_for_...` method says what a node offers (`Finds`) and where the search goes on
-# (`Onward`). Finds have scores, ways have costs, and the best balance wins. All searches share what they learned about
-# a node, so that dense graphs are read in linear time.
+# graph/links). `Flow.target("seed", "3")` answers `Target("4", "value")`, and `Flow.words` finds the widgets of a prompt.
+# Both rest on `Flow.best`, which walks upstream in `Step`s. For each thing that can be sought, a `_look_for_...` method
+# says what a node offers (`Finds`) and where the search goes on (`Onward`). Finds have scores, ways have costs, and the
+# best balance wins. All searches share what they learned about a node, so that dense graphs are read in linear time.
 #
 # Types come from the server's node definitions. Where there are none, the names of inputs and classes have to do, and so
 # this module begins with patterns for the names in ComfyUI's own and in common custom nodes.
@@ -3038,7 +3051,7 @@ class Step:
     sought: str
 
     @classmethod
-    def over(cls, link: "TypedLink", sought: str) -> "Step":
+    def over(cls, link: TypedLink, sought: str) -> "Step":
         """The step over a link. Its output only matters for conditioning, since there it tells the side."""
         return cls(link.source, link.slot if sought in CONDITIONING_SOUGHT else 0, sought)
 
@@ -3046,7 +3059,7 @@ class Step:
 Find = tuple[int, Target]  # with its score: higher is better
 Finds = list[Find]  # what a node offers a search
 Onward = list[tuple[int, Step]]  # where the search goes on, each with the cost, which is taken off the scores there
-Look = tuple[Finds, Onward]
+Look = tuple[Finds, Onward]  # what a step comes to
 
 
 def dearer(onward: Onward, cost: int) -> Onward:
@@ -3440,12 +3453,13 @@ class Flow(Wiring):
         """Follow a picture to the number that it gets its width or height by."""
         node_id = step.node_id
         name = step.sought.removeprefix("image ")
-        if pair := self.size_inputs(node_id):
-            key = pair[name == "height"]
+        pair = self.size_inputs(node_id)
+        if pair:
+            width, height = pair
+            key = height if name == "height" else width
             if self.holds(name, node_id, key):
                 return [(0, Target(node_id, key))], []
-            link = self.link(node_id, key)
-            return [], self._on(step, [link] if link else [], sought=name)
+            return [], self._on(step, self._links_named(node_id, key), sought=name)
         if SETS_SIZE.search(self.class_type(node_id)) or self.is_maker(node_id):
             return [], []
         pictures = [link for link in self.links(node_id) if link.may_carry("IMAGE", "LATENT")]
@@ -3455,8 +3469,9 @@ class Flow(Wiring):
         """Follow a model over LoRAs and patches to the widget that names its file."""
         node_id = step.node_id
         links = sorted(self.links(node_id), key=lambda link: link.input != "model")
-        if any(link.surely_carries("MODEL") for link in links):
-            return [], self._on(step, [link for link in links if link.surely_carries("MODEL")])
+        models = [link for link in links if link.surely_carries("MODEL")]
+        if models:
+            return [], self._on(step, models)
         for key in PARAMETERS["model"]:
             if isinstance(self.inputs(node_id).get(key), str):
                 return [(0, Target(node_id, key))], []
@@ -3467,16 +3482,16 @@ class Flow(Wiring):
         node_id = step.node_id
         if self.is_sampler(node_id):
             return [], []
-        links = [link for link in self.links(node_id) if link.surely_carries("LATENT")]
-        if links:
-            links.sort(key=lambda link: "audio" in link.input)
-            return [], [(cost + index, after) for index, (cost, after) in enumerate(self._on(step, links))]
-        inputs = self.inputs(node_id)
-        if any(key in inputs for name in ("width", "length", "seconds", "batch_size") for key in PARAMETERS[name]):
+        links = self.links(node_id)
+        latents = [link for link in links if link.surely_carries("LATENT")]
+        if latents:
+            latents.sort(key=lambda link: "audio" in link.input)
+            return [], [(cost + place, after) for place, (cost, after) in enumerate(self._on(step, latents))]
+        sizes = {key for name in ("width", "length", "seconds", "batch_size") for key in PARAMETERS[name]}
+        makes_latent = not sizes.isdisjoint(self.inputs(node_id))
+        if makes_latent or any(link.surely_carries("IMAGE", "AUDIO") for link in links):
             return [(1, Target(node_id, ""))], []
-        if any(link.surely_carries("IMAGE", "AUDIO") for link in self.links(node_id)):
-            return [(1, Target(node_id, ""))], []
-        return [], self._on(step, self.links(node_id), "LATENT")
+        return [], self._on(step, links, "LATENT")
 
     def _look_for_maker(self, step: Step) -> Look:
         """Follow a picture, film or sound to the sampler or service that makes it."""
@@ -3526,27 +3541,12 @@ def last_part(name: str) -> str:
 
 Found = dict[str, dict[Target, None]]  # for each parameter its widgets, in order; the first tells the value
 
-# Parts of class names: nodes that sample once more by themselves, that keep files, and that show something.
-DETAILER = re.compile(r"detailer", re.IGNORECASE)
-SAVES = re.compile(r"save|export|VideoCombine|websocket|send", re.IGNORECASE)
-SHOWS = re.compile(r"preview|show|display|view|compare", re.IGNORECASE)
-SHOWS_TEXT = re.compile(r"(save|show|preview|display).*(text|string|any)", re.IGNORECASE)
+DETAILER = re.compile(r"detailer", re.IGNORECASE)  # in the name of a class: it samples once more by itself
 
 
 def add_targets(found: Found, name: str, *targets: Target | None) -> None:
     """Add widgets to a parameter, those that are not None."""
     found.setdefault(name, {}).update(dict.fromkeys(target for target in targets if target))
-
-
-def output_rank(class_type: str) -> int | None:
-    """The rank of an output node by the name of its class: 0 saves media, 1 saves texts, 2 shows media, 3 shows texts;
-    None where the name says neither."""
-    is_text = bool(SHOWS_TEXT.search(class_type))
-    if SAVES.search(class_type):
-        return 1 if is_text else 0
-    if SHOWS.search(class_type):
-        return 3 if is_text else 2
-    return None
 
 
 class Tracing:
@@ -3591,21 +3591,25 @@ class Tracing:
         for outputs in self._outputs():
             for output in outputs:
                 self._number(output, order)
-            lines: list[list[str]] = []
-            inner: set[str] = set()  # makers whose result another one goes on with
-            for end in sorted(self._nearest_makers(outputs), key=lambda node_id: -order[node_id]):
-                if end not in inner:
-                    line = self._line(end)
-                    lines.append(line)
-                    inner.update(line[:-1])
-            if lines:
-                outer = [line for line in lines if line[-1] not in inner]
-                return order, sorted(outer, key=lambda line: order[line[0]])
+            ends = sorted(self._nearest_makers(outputs), key=lambda node_id: -order[node_id])
+            if ends:
+                return order, sorted(self._lines_to(ends), key=lambda line: order[line[0]])
         return order, []
 
+    def _lines_to(self, ends: Iterable[str]) -> list[list[str]]:
+        """The lines that end with these makers, without those that are only the beginning of another one."""
+        lines: list[list[str]] = []
+        inner: set[str] = set()  # makers whose result another one goes on with
+        for end in ends:
+            if end not in inner:
+                line = self._line(end)
+                lines.append(line)
+                inner.update(line[:-1])
+        return [line for line in lines if line[-1] not in inner]
+
     def _outputs(self) -> list[list[str]]:
-        """The nodes that a run is for, in ranks: those that save media, save texts, show media, show
-        texts. What the server calls an output node and whose name says neither counts as saving media.
+        """The nodes that a run is for, in ranks: those that save media, save texts, show media, show texts. What the
+        server calls an output node and whose name says neither counts as saving media.
 
         Where definitions are missing, nodes count whose outputs nothing reads, by the names of their classes; if no
         name says anything, all of them make up one rank. In a rank the lowest id comes first, as the order in the file
@@ -3621,13 +3625,13 @@ class Tracing:
             is_end = definition.is_output if definition else node_id not in read
             if not is_end:
                 continue
-            rank = output_rank(flow.class_type(node_id))
+            rank = flow.output_rank(node_id)
+            if rank is None:
+                unnamed.append(node_id)
+            if rank is None and definition:
+                rank = 0
             if rank is not None:
                 ranks[rank].append(node_id)
-            else:
-                unnamed.append(node_id)
-                if definition:
-                    ranks[0].append(node_id)
         if any(ranks):
             return ranks
         return [unnamed or [node_id for node_id in in_order if node_id not in read]]
@@ -3945,23 +3949,30 @@ class Tracing:
         """Add the widgets on the way that must hold the same as a parameter: the size given to a scheduler or encoder,
         the frames of the sound beside the frames of the picture, a model file that is loaded twice. Add all frame
         rates."""
-        flow = self.flow
-        values = {name: flow.value(next(iter(targets))) for name, targets in found.items() if targets}
-        size = [values["width"], values["height"]] if "width" in values and "height" in values else []
+        values = {name: self.flow.value(next(iter(targets))) for name, targets in found.items() if targets}
         live = sorted(self.live, key=lambda node_id: -self.live[node_id])
-        add_targets(found, "fps", *(flow.target("fps", node_id) for node_id in live))
+        add_targets(found, "fps", *(self.flow.target("fps", node_id) for node_id in live))
         for node_id in live:
-            inputs = flow.inputs(node_id)
-            for pair in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
-                if [inputs.get(key) for key in pair] == size:
-                    add_targets(found, "width", Target(node_id, pair[0]))
-                    add_targets(found, "height", Target(node_id, pair[1]))
+            if "width" in values and "height" in values:
+                self._follow_size(node_id, values["width"], values["height"], found)
             for name in ("length", "seconds", "model"):
-                if name not in values or values[name] in (0, 1):
-                    continue
-                for key in PARAMETERS[name]:
-                    if flow.holds(name, node_id, key) and same_value(inputs[key], values[name]):
-                        add_targets(found, name, Target(node_id, key))
+                if name in values and values[name] not in (0, 1):
+                    self._follow_value(node_id, name, values[name], found)
+
+    def _follow_size(self, node_id: str, width: Any, height: Any, found: Found) -> None:
+        """Add the widgets of a node that hold just this width and height."""
+        inputs = self.flow.inputs(node_id)
+        for width_key, height_key in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
+            if inputs.get(width_key) == width and inputs.get(height_key) == height:
+                add_targets(found, "width", Target(node_id, width_key))
+                add_targets(found, "height", Target(node_id, height_key))
+
+    def _follow_value(self, node_id: str, name: str, value: Any, found: Found) -> None:
+        """Add the widgets of a node that hold this value of a parameter."""
+        inputs = self.flow.inputs(node_id)
+        for key in PARAMETERS[name]:
+            if self.flow.holds(name, node_id, key) and same_value(inputs[key], value):
+                add_targets(found, name, Target(node_id, key))
 
     def _scaled(self) -> Found:
         """What can be set where nothing is made: of pictures that are only changed, the size of what is saved."""
@@ -4895,7 +4906,7 @@ def _made(wiring: Wiring, node_id: str) -> str:
 def _first_kind(texts: Sequence[str], kinds: Sequence[tuple[re.Pattern[str], str]]) -> str:
     """The kind of the first pattern that any of these types or names matches, or ""."""
     for pattern, kind in kinds:
-        if any(map(pattern.search, texts)):
+        if any_named(pattern, texts):
             return kind
     return ""
 
@@ -4936,21 +4947,26 @@ def guess_task(graph: Graph, definitions: Definitions) -> str:
 def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> str:
     """What a graph that makes pictures is for; `files` are the inputs that it needs."""
     is_sampled = any(wiring.uses_diffusion_model(node_id) for node_id in needed)
-    is_asked = any(_has_prompt(wiring, node_id) for node_id in needed)
+    makes_own = is_sampled or any(_has_prompt(wiring, node_id) for node_id in needed)
     if not files:
-        return "text_to_image" if is_sampled or is_asked else "other"
+        return "text_to_image" if makes_own else "other"
     if not {file.kind for file in files} <= {"image", "mask"}:
         return "other"
     used = [node_id for node_id in wiring.behind(file.target.node_id for file in files) if node_id in needed]
     names = [wiring.class_type(node_id) for node_id in used]
-    if any(map(UPSCALERS.search, names)) or (not is_sampled and any(map(UPSCALING.search, names))):
+    if any_named(UPSCALERS, names) or (not is_sampled and any_named(UPSCALING, names)):
         return "upscale"
-    if not is_sampled and not is_asked:
+    if not makes_own:
         return "other"
     if masked(wiring, files, needed):
         return "inpaint"
-    is_edit = not is_sampled or any(map(EDITING.search, names)) or _conditions(wiring, files, names)
+    is_edit = not is_sampled or any_named(EDITING, names) or _conditions(wiring, files, names)
     return "image_edit" if is_edit else "image_to_image"
+
+
+def any_named(pattern: re.Pattern[str], names: Iterable[str]) -> bool:
+    """Whether any of these names has a part that matches."""
+    return any(map(pattern.search, names))
 
 
 def _has_prompt(wiring: Wiring, node_id: str) -> bool:
@@ -4966,7 +4982,7 @@ def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None
 
 def _conditions(wiring: Wiring, files: Sequence[FileInput], names: Sequence[str]) -> bool:
     """Whether pictures are shown to the model as a whole, beside the text, not only as outlines or to start from."""
-    if any(map(CONTROLLING.search, names)):
+    if any_named(CONTROLLING, names):
         return False
     shown = wiring.behind((file.target.node_id for file in files), SHOWN_TO_MODEL)
     return any(link.type == "CONDITIONING" for node_id in shown for link in wiring.out_of[node_id])

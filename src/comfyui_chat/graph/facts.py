@@ -12,7 +12,7 @@ class and widget names do, of ComfyUI's own nodes and of common custom ones:
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -172,7 +172,7 @@ def _made(wiring: Wiring, node_id: str) -> str:
 def _first_kind(texts: Sequence[str], kinds: Sequence[tuple[re.Pattern[str], str]]) -> str:
     """The kind of the first pattern that any of these types or names matches, or ""."""
     for pattern, kind in kinds:
-        if any(map(pattern.search, texts)):
+        if any_named(pattern, texts):
             return kind
     return ""
 
@@ -213,21 +213,26 @@ def guess_task(graph: Graph, definitions: Definitions) -> str:
 def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> str:
     """What a graph that makes pictures is for; `files` are the inputs that it needs."""
     is_sampled = any(wiring.uses_diffusion_model(node_id) for node_id in needed)
-    is_asked = any(_has_prompt(wiring, node_id) for node_id in needed)
+    makes_own = is_sampled or any(_has_prompt(wiring, node_id) for node_id in needed)
     if not files:
-        return "text_to_image" if is_sampled or is_asked else "other"
+        return "text_to_image" if makes_own else "other"
     if not {file.kind for file in files} <= {"image", "mask"}:
         return "other"
     used = [node_id for node_id in wiring.behind(file.target.node_id for file in files) if node_id in needed]
     names = [wiring.class_type(node_id) for node_id in used]
-    if any(map(UPSCALERS.search, names)) or (not is_sampled and any(map(UPSCALING.search, names))):
+    if any_named(UPSCALERS, names) or (not is_sampled and any_named(UPSCALING, names)):
         return "upscale"
-    if not is_sampled and not is_asked:
+    if not makes_own:
         return "other"
     if masked(wiring, files, needed):
         return "inpaint"
-    is_edit = not is_sampled or any(map(EDITING.search, names)) or _conditions(wiring, files, names)
+    is_edit = not is_sampled or any_named(EDITING, names) or _conditions(wiring, files, names)
     return "image_edit" if is_edit else "image_to_image"
+
+
+def any_named(pattern: re.Pattern[str], names: Iterable[str]) -> bool:
+    """Whether any of these names has a part that matches."""
+    return any(map(pattern.search, names))
 
 
 def _has_prompt(wiring: Wiring, node_id: str) -> bool:
@@ -243,7 +248,7 @@ def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None
 
 def _conditions(wiring: Wiring, files: Sequence[FileInput], names: Sequence[str]) -> bool:
     """Whether pictures are shown to the model as a whole, beside the text, not only as outlines or to start from."""
-    if any(map(CONTROLLING.search, names)):
+    if any_named(CONTROLLING, names):
         return False
     shown = wiring.behind((file.target.node_id for file in files), SHOWN_TO_MODEL)
     return any(link.type == "CONDITIONING" for node_id in shown for link in wiring.out_of[node_id])

@@ -35,8 +35,13 @@ SAMPLER_CLASS = re.compile(r"sampler|guider|detailer|UltimateSDUpscale", re.IGNO
 # Inputs that may hold the position of a switch.
 SELECTORS = ("switch", "boolean", "condition", "select", "index", "Input", "input")
 
-# Names of output nodes that only show what comes in, or only pass it on.
+# Names of output nodes that only show what comes in, or only pass it on: of what they are given nothing is kept.
 PASSING = re.compile(r"preview|compare|compositor|^(show|display)|CreateBoundingBoxes", re.IGNORECASE)
+
+# Names that tell what an output node does with what it is given, where several have to be compared.
+SAVES = re.compile(r"save|export|VideoCombine|websocket|send", re.IGNORECASE)
+SHOWS = re.compile(r"preview|show|display|view|compare", re.IGNORECASE)
+TAKES_TEXT = re.compile(r"(save|show|preview|display).*(text|string|any)", re.IGNORECASE)
 
 Origin = tuple[str, int]  # an output of a node in a graph: the node's id, and the number of the output
 
@@ -209,6 +214,15 @@ class Wiring:
         """Whether an output node keeps nothing: it only shows what it is given, or is set not to save it."""
         return bool(PASSING.search(self.class_type(node_id))) or self.inputs(node_id).get("save_output") is False
 
+    def output_rank(self, node_id: str) -> int | None:
+        """The rank of an output node by the name of its class: 0 saves media, 1 saves texts, 2 shows media, 3 shows
+        texts; None where the name says neither."""
+        class_type = self.class_type(node_id)
+        takes_text = 1 if TAKES_TEXT.search(class_type) else 0
+        if SAVES.search(class_type):
+            return takes_text
+        return 2 + takes_text if SHOWS.search(class_type) else None
+
     def uses_diffusion_model(self, node_id: str) -> bool:
         """Whether a node makes something with the diffusion model that it is given, itself or, as a guider or a pipe,
         for a sampler behind it."""
@@ -216,8 +230,8 @@ class Wiring:
             return False
         known = self.definition(node_id)
         if known is None:
-            is_named_so = bool(SAMPLER_CLASS.search(self.class_type(node_id)))
-            return is_named_so or any(link.input == "positive" for link in self.into[node_id])
+            is_conditioned = any(link.input == "positive" for link in self.into[node_id])
+            return is_conditioned or bool(SAMPLER_CLASS.search(self.class_type(node_id)))
         if {"LATENT", "GUIDER"} & set(known.outputs) or any("PIPE" in kind for kind in known.outputs):
             return True
         return "IMAGE" in known.outputs and self.takes(node_id, "CONDITIONING")

@@ -8,11 +8,10 @@ node "6"; what a person would change are the widgets `value` and `text` there:
      "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", "clip": ["1", 1]}}, ...}
 
 `PARAMETERS` lists what inputs are called that hold a parameter. A `Flow` is a graph read against its links (see
-graph/links). `Flow.target("seed", "3")` answers `Target("4", "value")`,
-and `Flow.words` finds the widgets of a prompt. Both rest on `Flow.best`, which walks upstream in `Step`s. For each
-thing that can be sought, a `_look_for_...` method says what a node offers (`Finds`) and where the search goes on
-(`Onward`). Finds have scores, ways have costs, and the best balance wins. All searches share what they learned about
-a node, so that dense graphs are read in linear time.
+graph/links). `Flow.target("seed", "3")` answers `Target("4", "value")`, and `Flow.words` finds the widgets of a prompt.
+Both rest on `Flow.best`, which walks upstream in `Step`s. For each thing that can be sought, a `_look_for_...` method
+says what a node offers (`Finds`) and where the search goes on (`Onward`). Finds have scores, ways have costs, and the
+best balance wins. All searches share what they learned about a node, so that dense graphs are read in linear time.
 
 Types come from the server's node definitions. Where there are none, the names of inputs and classes have to do, and so
 this module begins with patterns for the names in ComfyUI's own and in common custom nodes.
@@ -119,7 +118,7 @@ class Step:
     sought: str
 
     @classmethod
-    def over(cls, link: "TypedLink", sought: str) -> "Step":
+    def over(cls, link: TypedLink, sought: str) -> "Step":
         """The step over a link. Its output only matters for conditioning, since there it tells the side."""
         return cls(link.source, link.slot if sought in CONDITIONING_SOUGHT else 0, sought)
 
@@ -127,7 +126,7 @@ class Step:
 Find = tuple[int, Target]  # with its score: higher is better
 Finds = list[Find]  # what a node offers a search
 Onward = list[tuple[int, Step]]  # where the search goes on, each with the cost, which is taken off the scores there
-Look = tuple[Finds, Onward]
+Look = tuple[Finds, Onward]  # what a step comes to
 
 
 def dearer(onward: Onward, cost: int) -> Onward:
@@ -521,12 +520,13 @@ class Flow(Wiring):
         """Follow a picture to the number that it gets its width or height by."""
         node_id = step.node_id
         name = step.sought.removeprefix("image ")
-        if pair := self.size_inputs(node_id):
-            key = pair[name == "height"]
+        pair = self.size_inputs(node_id)
+        if pair:
+            width, height = pair
+            key = height if name == "height" else width
             if self.holds(name, node_id, key):
                 return [(0, Target(node_id, key))], []
-            link = self.link(node_id, key)
-            return [], self._on(step, [link] if link else [], sought=name)
+            return [], self._on(step, self._links_named(node_id, key), sought=name)
         if SETS_SIZE.search(self.class_type(node_id)) or self.is_maker(node_id):
             return [], []
         pictures = [link for link in self.links(node_id) if link.may_carry("IMAGE", "LATENT")]
@@ -536,8 +536,9 @@ class Flow(Wiring):
         """Follow a model over LoRAs and patches to the widget that names its file."""
         node_id = step.node_id
         links = sorted(self.links(node_id), key=lambda link: link.input != "model")
-        if any(link.surely_carries("MODEL") for link in links):
-            return [], self._on(step, [link for link in links if link.surely_carries("MODEL")])
+        models = [link for link in links if link.surely_carries("MODEL")]
+        if models:
+            return [], self._on(step, models)
         for key in PARAMETERS["model"]:
             if isinstance(self.inputs(node_id).get(key), str):
                 return [(0, Target(node_id, key))], []
@@ -548,16 +549,16 @@ class Flow(Wiring):
         node_id = step.node_id
         if self.is_sampler(node_id):
             return [], []
-        links = [link for link in self.links(node_id) if link.surely_carries("LATENT")]
-        if links:
-            links.sort(key=lambda link: "audio" in link.input)
-            return [], [(cost + index, after) for index, (cost, after) in enumerate(self._on(step, links))]
-        inputs = self.inputs(node_id)
-        if any(key in inputs for name in ("width", "length", "seconds", "batch_size") for key in PARAMETERS[name]):
+        links = self.links(node_id)
+        latents = [link for link in links if link.surely_carries("LATENT")]
+        if latents:
+            latents.sort(key=lambda link: "audio" in link.input)
+            return [], [(cost + place, after) for place, (cost, after) in enumerate(self._on(step, latents))]
+        sizes = {key for name in ("width", "length", "seconds", "batch_size") for key in PARAMETERS[name]}
+        makes_latent = not sizes.isdisjoint(self.inputs(node_id))
+        if makes_latent or any(link.surely_carries("IMAGE", "AUDIO") for link in links):
             return [(1, Target(node_id, ""))], []
-        if any(link.surely_carries("IMAGE", "AUDIO") for link in self.links(node_id)):
-            return [(1, Target(node_id, ""))], []
-        return [], self._on(step, self.links(node_id), "LATENT")
+        return [], self._on(step, links, "LATENT")
 
     def _look_for_maker(self, step: Step) -> Look:
         """Follow a picture, film or sound to the sampler or service that makes it."""

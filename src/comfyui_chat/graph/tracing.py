@@ -28,27 +28,12 @@ from .search import PARAMETERS, PARTS, SAMPLING, Flow, words_in
 
 Found = dict[str, dict[Target, None]]  # for each parameter its widgets, in order; the first tells the value
 
-# Parts of class names: nodes that sample once more by themselves, that keep files, and that show something.
-DETAILER = re.compile(r"detailer", re.IGNORECASE)
-SAVES = re.compile(r"save|export|VideoCombine|websocket|send", re.IGNORECASE)
-SHOWS = re.compile(r"preview|show|display|view|compare", re.IGNORECASE)
-SHOWS_TEXT = re.compile(r"(save|show|preview|display).*(text|string|any)", re.IGNORECASE)
+DETAILER = re.compile(r"detailer", re.IGNORECASE)  # in the name of a class: it samples once more by itself
 
 
 def add_targets(found: Found, name: str, *targets: Target | None) -> None:
     """Add widgets to a parameter, those that are not None."""
     found.setdefault(name, {}).update(dict.fromkeys(target for target in targets if target))
-
-
-def output_rank(class_type: str) -> int | None:
-    """The rank of an output node by the name of its class: 0 saves media, 1 saves texts, 2 shows media, 3 shows texts;
-    None where the name says neither."""
-    is_text = bool(SHOWS_TEXT.search(class_type))
-    if SAVES.search(class_type):
-        return 1 if is_text else 0
-    if SHOWS.search(class_type):
-        return 3 if is_text else 2
-    return None
 
 
 class Tracing:
@@ -93,21 +78,25 @@ class Tracing:
         for outputs in self._outputs():
             for output in outputs:
                 self._number(output, order)
-            lines: list[list[str]] = []
-            inner: set[str] = set()  # makers whose result another one goes on with
-            for end in sorted(self._nearest_makers(outputs), key=lambda node_id: -order[node_id]):
-                if end not in inner:
-                    line = self._line(end)
-                    lines.append(line)
-                    inner.update(line[:-1])
-            if lines:
-                outer = [line for line in lines if line[-1] not in inner]
-                return order, sorted(outer, key=lambda line: order[line[0]])
+            ends = sorted(self._nearest_makers(outputs), key=lambda node_id: -order[node_id])
+            if ends:
+                return order, sorted(self._lines_to(ends), key=lambda line: order[line[0]])
         return order, []
 
+    def _lines_to(self, ends: Iterable[str]) -> list[list[str]]:
+        """The lines that end with these makers, without those that are only the beginning of another one."""
+        lines: list[list[str]] = []
+        inner: set[str] = set()  # makers whose result another one goes on with
+        for end in ends:
+            if end not in inner:
+                line = self._line(end)
+                lines.append(line)
+                inner.update(line[:-1])
+        return [line for line in lines if line[-1] not in inner]
+
     def _outputs(self) -> list[list[str]]:
-        """The nodes that a run is for, in ranks: those that save media, save texts, show media, show
-        texts. What the server calls an output node and whose name says neither counts as saving media.
+        """The nodes that a run is for, in ranks: those that save media, save texts, show media, show texts. What the
+        server calls an output node and whose name says neither counts as saving media.
 
         Where definitions are missing, nodes count whose outputs nothing reads, by the names of their classes; if no
         name says anything, all of them make up one rank. In a rank the lowest id comes first, as the order in the file
@@ -123,13 +112,13 @@ class Tracing:
             is_end = definition.is_output if definition else node_id not in read
             if not is_end:
                 continue
-            rank = output_rank(flow.class_type(node_id))
+            rank = flow.output_rank(node_id)
+            if rank is None:
+                unnamed.append(node_id)
+            if rank is None and definition:
+                rank = 0
             if rank is not None:
                 ranks[rank].append(node_id)
-            else:
-                unnamed.append(node_id)
-                if definition:
-                    ranks[0].append(node_id)
         if any(ranks):
             return ranks
         return [unnamed or [node_id for node_id in in_order if node_id not in read]]
@@ -447,23 +436,30 @@ class Tracing:
         """Add the widgets on the way that must hold the same as a parameter: the size given to a scheduler or encoder,
         the frames of the sound beside the frames of the picture, a model file that is loaded twice. Add all frame
         rates."""
-        flow = self.flow
-        values = {name: flow.value(next(iter(targets))) for name, targets in found.items() if targets}
-        size = [values["width"], values["height"]] if "width" in values and "height" in values else []
+        values = {name: self.flow.value(next(iter(targets))) for name, targets in found.items() if targets}
         live = sorted(self.live, key=lambda node_id: -self.live[node_id])
-        add_targets(found, "fps", *(flow.target("fps", node_id) for node_id in live))
+        add_targets(found, "fps", *(self.flow.target("fps", node_id) for node_id in live))
         for node_id in live:
-            inputs = flow.inputs(node_id)
-            for pair in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
-                if [inputs.get(key) for key in pair] == size:
-                    add_targets(found, "width", Target(node_id, pair[0]))
-                    add_targets(found, "height", Target(node_id, pair[1]))
+            if "width" in values and "height" in values:
+                self._follow_size(node_id, values["width"], values["height"], found)
             for name in ("length", "seconds", "model"):
-                if name not in values or values[name] in (0, 1):
-                    continue
-                for key in PARAMETERS[name]:
-                    if flow.holds(name, node_id, key) and same_value(inputs[key], values[name]):
-                        add_targets(found, name, Target(node_id, key))
+                if name in values and values[name] not in (0, 1):
+                    self._follow_value(node_id, name, values[name], found)
+
+    def _follow_size(self, node_id: str, width: Any, height: Any, found: Found) -> None:
+        """Add the widgets of a node that hold just this width and height."""
+        inputs = self.flow.inputs(node_id)
+        for width_key, height_key in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
+            if inputs.get(width_key) == width and inputs.get(height_key) == height:
+                add_targets(found, "width", Target(node_id, width_key))
+                add_targets(found, "height", Target(node_id, height_key))
+
+    def _follow_value(self, node_id: str, name: str, value: Any, found: Found) -> None:
+        """Add the widgets of a node that hold this value of a parameter."""
+        inputs = self.flow.inputs(node_id)
+        for key in PARAMETERS[name]:
+            if self.flow.holds(name, node_id, key) and same_value(inputs[key], value):
+                add_targets(found, name, Target(node_id, key))
 
     def _scaled(self) -> Found:
         """What can be set where nothing is made: of pictures that are only changed, the size of what is saved."""
