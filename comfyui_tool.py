@@ -2591,7 +2591,7 @@ def _linked_ids(node: Mapping[str, Any]) -> Iterator[str]:
 #
 # Types come from the server's definitions: from the output, else from the input. Where both ends take anything, as at
 # reroutes and switches, the type of what comes in is passed on. Where a class is unknown, the name of the input has to
-# do. Graphs come from anybody: what has not the right shape is passed over here, and the server refuses it.
+# do. Graphs come from anybody: what does not have the right shape is passed over here, and the server refuses it.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -3182,8 +3182,8 @@ class Flow(Wiring):
         return link is not None and link.may_carry("STRING")
 
     def size_inputs(self, node_id: str) -> tuple[str, str] | None:
-        """The names of a node's inputs for width and height, or None when it has not both, or one of them is 0, by
-        which such nodes mean "as it comes"."""
+        """The names of a node's inputs for width and height, or None when it does not have both, or one of them is 0,
+        by which such nodes mean "as it comes"."""
         inputs = self.inputs(node_id)
         for pair in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
             if all(self.holds("width", node_id, key) or self.link(node_id, key) for key in pair):
@@ -3289,7 +3289,7 @@ class Flow(Wiring):
 
     def _look_for_encoder(self, step: Step) -> Look:
         """Follow conditioning to the node that turns the main text into it, or gives it a guidance. What comes out of
-        ConditioningZeroOut is no text any more. A find names the encoder and the side of its texts."""
+        ConditioningZeroOut is not a text any more. A find names the encoder and the side of its texts."""
         node_id = step.node_id
         inputs = self.inputs(node_id)
         if ZEROED.search(self.class_type(node_id)):
@@ -3319,7 +3319,7 @@ class Flow(Wiring):
         return [link for link in self.links(node_id) if link.input in names]
 
     def _conditioning_links(self, node_id: str, side: str) -> list[TypedLink]:
-        """The links of a node that may bring the conditioning of a side, those of the main text first: those that are
+        """The links of a node that may carry the conditioning of a side, those of the main text first: those that are
         called so, else those whose names tell no side."""
         is_negative = side == "negative"
         links = [link for link in self.links(node_id) if (words_in(link.input) == "negative") == is_negative]
@@ -3380,7 +3380,7 @@ class Flow(Wiring):
         return finds, self._on(step, words, "STRING") + dearer(self._on(step, frames, "STRING"), BESIDE_PENALTY)
 
     def _text_links(self, node_id: str, side: str) -> list[TypedLink]:
-        """The links of a node that may bring a text of that side."""
+        """The links of a node that may carry a text of that side."""
         links = []
         for link in self.links(node_id):
             is_other = OTHER_STRING.fullmatch(last_part(link.input))
@@ -3391,11 +3391,11 @@ class Flow(Wiring):
     def _likely_texts(self, node_id: str, side: str, links: Sequence[TypedLink]) -> list[str]:
         """The inputs of a node that hold a text which may be a part of a prompt: by their names, or its only text."""
         inputs = self.inputs(node_id)
-        held = [name for name in inputs if isinstance(inputs[name], str) and self._takes_words(node_id, name)]
+        own = [name for name in inputs if isinstance(inputs[name], str) and self._takes_words(node_id, name)]
         expected = (*self.texts(node_id, side), self.chosen_input(node_id))
-        likely = [name for name in held if name in expected or STRING_INPUT.fullmatch(last_part(name))]
-        if not likely and not links and len(held) == 1 and not OTHER_STRING.fullmatch(held[0].lower()):
-            return held
+        likely = [name for name in own if name in expected or STRING_INPUT.fullmatch(last_part(name))]
+        if not likely and not links and len(own) == 1 and not OTHER_STRING.fullmatch(own[0].lower()):
+            return own
         return likely
 
     def _title_score(self, node_id: str, replaces: bool) -> int:
@@ -3534,19 +3534,20 @@ def last_part(name: str) -> str:
 #      "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], ...}},
 #      "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], ...}}}
 #
-# it goes from "9" over "8" to the only line, ["3"], and `found` answers {"seed": {Target("3", "seed"): None}, "prompt":
-# {Target("6", "text"): None}, ...}.
+# it goes from "9" over "8" to the only line, ["3"], and `parameters` answers
+#
+#     {"prompt": {Target("6", "text"): None}, "seed": {Target("3", "seed"): None}, ...}
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-Found = dict[str, dict[Target, None]]  # for each parameter its widgets, in order; the first tells the value
+ParameterWidgets = dict[str, dict[Target, None]]  # for each parameter its widgets, in order; the first tells the value
 
 DETAILER = re.compile(r"detailer", re.IGNORECASE)  # in the name of a class: it samples once more by itself
 
 
-def add_targets(found: Found, name: str, *targets: Target | None) -> None:
+def add_targets(parameters: ParameterWidgets, name: str, *targets: Target | None) -> None:
     """Add widgets to a parameter, those that are not None."""
-    found.setdefault(name, {}).update(dict.fromkeys(target for target in targets if target))
+    parameters.setdefault(name, {}).update(dict.fromkeys(target for target in targets if target))
 
 
 class Tracing:
@@ -3560,13 +3561,13 @@ class Tracing:
         self.flow = flow
         self.live, self.lines = self._lines()
 
-    def found(self) -> Found:
+    def parameters(self) -> ParameterWidgets:
         """All parameters with their widgets. Those of other lines than the first are added where they hold the same."""
         if not self.lines:
             return self._scaled()
         first, *others = [self._read(line) for line in self.lines]
         for name, targets in first.items():
-            also = [found[name] for found in others if found.get(name)]
+            also = [other[name] for other in others if other.get(name)]
             if targets and all(self._first_alike(targets, more) for more in also):
                 for more in also:
                     targets.update(more)
@@ -3713,7 +3714,7 @@ class Tracing:
         return self._maker_before(node_id, "earlier maker")
 
     def _maker_before(self, node_id: str, sought: str) -> str | None:
-        """The maker that is found behind a node's links, latents first: "maker" or "earlier maker" is `sought`."""
+        """The maker behind a node's links, latents first; `sought` is "maker" or "earlier maker"."""
         media = [link for link in self.flow.links(node_id) if link.may_carry("LATENT", *MEDIA)]
         media = [link for link in media if not link.surely_carries(*SAMPLING)]
         media.sort(key=lambda link: (not link.surely_carries("LATENT"), not link.surely_carries(*MEDIA)))
@@ -3730,16 +3731,16 @@ class Tracing:
 
     # What can be set of one line.
 
-    def _read(self, line: list[str]) -> Found:
+    def _read(self, line: list[str]) -> ParameterWidgets:
         """The parameters of one line."""
         return self._read_samplers(line) if self.flow.is_sampler(line[0]) else self._read_service(line[-1])
 
-    def _read_service(self, node_id: str) -> Found:
+    def _read_service(self, node_id: str) -> ParameterWidgets:
         """What can be set of a service: all its inputs that are called as a parameter is."""
         flow = self.flow
         inputs = flow.inputs(node_id)
         has_negative = any(words_in(name) == "negative" for name in flow.texts(node_id, "negative"))
-        found: Found = {
+        parameters: ParameterWidgets = {
             "prompt": dict.fromkeys(flow.words(node_id, "positive")),
             "negative_prompt": dict.fromkeys(flow.words(node_id, "negative") if has_negative else []),
         }
@@ -3747,12 +3748,12 @@ class Tracing:
         presets = [str(inputs[keys[key]]) for key in PARAMETERS["size"] if key in keys]
         has_preset = any("custom" not in size.lower() for size in presets)  # then width and height do not count
         for name, spellings in PARAMETERS.items():
-            if name in found or (has_preset and name in ("width", "height")):
+            if name in parameters or (has_preset and name in ("width", "height")):
                 continue
             target = self._first_widget(name, node_id, [keys[spelling] for spelling in spellings if spelling in keys])
             if target:
-                found[name] = {target: None}
-        return found
+                parameters[name] = {target: None}
+        return parameters
 
     def _first_widget(self, name: str, node_id: str, keys: Iterable[str]) -> Target | None:
         """The widget that holds a parameter under the first of these inputs that has it, in the node or over a link."""
@@ -3764,50 +3765,50 @@ class Tracing:
                 return target
         return None
 
-    def _read_samplers(self, line: list[str]) -> Found:
+    def _read_samplers(self, line: list[str]) -> ParameterWidgets:
         """What can be set of a line of samplers: by its first one, and in the later ones what they share with it."""
         head = line[0]
-        found: Found = {name: {} for name in ("prompt", "negative_prompt", "seed")}
+        parameters: ParameterWidgets = {name: {} for name in ("prompt", "negative_prompt", "seed")}
         for node_id in line:
-            self._read_sampler(node_id, head, found)
-        steps = found.setdefault("steps", {})
-        add_targets(found, "denoise", self._own("denoise", head))
-        add_targets(found, "steps", *self._hand_overs(line, list(steps)))
-        add_targets(found, "model", self.flow.best(self._model_link(head), "model"))
+            self._read_sampler(node_id, head, parameters)
+        steps = parameters.setdefault("steps", {})
+        add_targets(parameters, "denoise", self._own("denoise", head))
+        add_targets(parameters, "steps", *self._hand_overs(line, list(steps)))
+        add_targets(parameters, "model", self.flow.best(self._model_link(head), "model"))
         encoder = self._encoder(head, "positive")
         if encoder:
-            add_targets(found, "lyrics", self.flow.target("lyrics", encoder.node_id))
-            add_targets(found, "seed", self.flow.target("seed", encoder.node_id))
+            add_targets(parameters, "lyrics", self.flow.target("lyrics", encoder.node_id))
+            add_targets(parameters, "seed", self.flow.target("seed", encoder.node_id))
         latent = self._latent(head)
         if latent:
-            self._read_latent(latent, found)
-        return found
+            self._read_latent(latent, parameters)
+        return parameters
 
-    def _read_sampler(self, node_id: str, head: str, found: Found) -> None:
-        """Add to `found` what can be set of a sampler: of the first of its line, `head`, everything, and of a later one
-        what it shares with that."""
+    def _read_sampler(self, node_id: str, head: str, parameters: ParameterWidgets) -> None:
+        """Add to `parameters` what can be set of a sampler: of the first of its line, `head`, everything, and of a
+        later one what it shares with that."""
         is_same_schedule = node_id == head or self._goes_on(node_id, head)
         for name, side in (("prompt", "positive"), ("negative_prompt", "negative")):
             words = self._words(node_id, side)
-            if self._shares(words, found[name], node_id, is_same_schedule):
-                add_targets(found, name, *words)
-        add_targets(found, "seed", self.flow.target("seed", *self.flow.parts(node_id)))
-        self._add_alike(found, "sampler", self._own("sampler", node_id))
-        self._add_alike(found, "scheduler", self._own("scheduler", node_id))
-        self._add_alike(found, "guidance", self._guidance(node_id))
+            if self._shares(words, parameters[name], node_id, is_same_schedule):
+                add_targets(parameters, name, *words)
+        add_targets(parameters, "seed", self.flow.target("seed", *self.flow.parts(node_id)))
+        self._add_alike(parameters, "sampler", self._own("sampler", node_id))
+        self._add_alike(parameters, "scheduler", self._own("scheduler", node_id))
+        self._add_alike(parameters, "guidance", self._guidance(node_id))
         if is_same_schedule:
-            add_targets(found, "steps", self._own("steps", node_id))
+            add_targets(parameters, "steps", self._own("steps", node_id))
 
-    def _read_latent(self, latent: str, found: Found) -> None:
-        """Add to `found` what can be set of the latent that a line of samplers starts from."""
+    def _read_latent(self, latent: str, parameters: ParameterWidgets) -> None:
+        """Add to `parameters` what can be set of the latent that a line of samplers starts from."""
         width, height = self._size("width", latent), self._size("height", latent)
         if width and height:
-            add_targets(found, "width", width)
-            add_targets(found, "height", height)
+            add_targets(parameters, "width", width)
+            add_targets(parameters, "height", height)
         else:
-            add_targets(found, "aspect_ratio", self._aspect_ratio(latent))
+            add_targets(parameters, "aspect_ratio", self._aspect_ratio(latent))
         for name in ("batch_size", "length", "seconds"):
-            add_targets(found, name, self.flow.target(name, latent))
+            add_targets(parameters, name, self.flow.target(name, latent))
 
     # The words of a maker, and which samplers of a line share them.
 
@@ -3869,9 +3870,9 @@ class Tracing:
                     return target
         return self._own("guidance", node_id)
 
-    def _add_alike(self, found: Found, name: str, target: Target | None) -> None:
+    def _add_alike(self, parameters: ParameterWidgets, name: str, target: Target | None) -> None:
         """Add a widget to a parameter if it is the first or holds the same as the first."""
-        targets = found.setdefault(name, {})
+        targets = parameters.setdefault(name, {})
         if target and (not targets or self._first_alike(targets, [target])):
             targets[target] = None
 
@@ -3945,36 +3946,36 @@ class Tracing:
 
     # What is added to the first line, and what there is to set where nothing is made.
 
-    def _follow(self, found: Found) -> None:
+    def _follow(self, parameters: ParameterWidgets) -> None:
         """Add the widgets on the way that must hold the same as a parameter: the size given to a scheduler or encoder,
         the frames of the sound beside the frames of the picture, a model file that is loaded twice. Add all frame
         rates."""
-        values = {name: self.flow.value(next(iter(targets))) for name, targets in found.items() if targets}
+        values = {name: self.flow.value(next(iter(targets))) for name, targets in parameters.items() if targets}
         live = sorted(self.live, key=lambda node_id: -self.live[node_id])
-        add_targets(found, "fps", *(self.flow.target("fps", node_id) for node_id in live))
+        add_targets(parameters, "fps", *(self.flow.target("fps", node_id) for node_id in live))
         for node_id in live:
             if "width" in values and "height" in values:
-                self._follow_size(node_id, values["width"], values["height"], found)
+                self._follow_size(node_id, values["width"], values["height"], parameters)
             for name in ("length", "seconds", "model"):
                 if name in values and values[name] not in (0, 1):
-                    self._follow_value(node_id, name, values[name], found)
+                    self._follow_value(node_id, name, values[name], parameters)
 
-    def _follow_size(self, node_id: str, width: Any, height: Any, found: Found) -> None:
+    def _follow_size(self, node_id: str, width: Any, height: Any, parameters: ParameterWidgets) -> None:
         """Add the widgets of a node that hold just this width and height."""
         inputs = self.flow.inputs(node_id)
         for width_key, height_key in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
             if inputs.get(width_key) == width and inputs.get(height_key) == height:
-                add_targets(found, "width", Target(node_id, width_key))
-                add_targets(found, "height", Target(node_id, height_key))
+                add_targets(parameters, "width", Target(node_id, width_key))
+                add_targets(parameters, "height", Target(node_id, height_key))
 
-    def _follow_value(self, node_id: str, name: str, value: Any, found: Found) -> None:
+    def _follow_value(self, node_id: str, name: str, value: Any, parameters: ParameterWidgets) -> None:
         """Add the widgets of a node that hold this value of a parameter."""
         inputs = self.flow.inputs(node_id)
         for key in PARAMETERS[name]:
             if self.flow.holds(name, node_id, key) and same_value(inputs[key], value):
-                add_targets(found, name, Target(node_id, key))
+                add_targets(parameters, name, Target(node_id, key))
 
-    def _scaled(self) -> Found:
+    def _scaled(self) -> ParameterWidgets:
         """What can be set where nothing is made: of pictures that are only changed, the size of what is saved."""
         for output in itertools.chain(*self._outputs()):
             for link in self.flow.links(output):
@@ -3997,7 +3998,7 @@ class Tracing:
 #
 # A parameter that stands in several widgets is set in all of them, and the first tells its value. What the author
 # named counts before what is traced: `titled` reads the titles of nodes ("param: style", "Prompt", "Int (Steps)"), and
-# `placeholders` the marks in texts (`{{style}}`, `%%STEPS%%`, `%prompt%`).
+# `placeholders` those in texts (`{{style}}`, `%%STEPS%%`, `%prompt%`).
 #
 # All else is found by tracing the graph back from its outputs (see graph/tracing). The tests read the official templates
 # of ComfyUI 0.3.64 and 0.33.0 so, with node definitions and by names alone.
@@ -4014,7 +4015,7 @@ def discover(graph: Graph, definitions: Definitions = NO_DEFINITIONS) -> dict[st
     """
     flow = Flow.of(graph, definitions)
     tracing = Tracing(flow)
-    traced = {name: tuple(targets) for name, targets in tracing.found().items()}
+    traced = {name: tuple(targets) for name, targets in tracing.parameters().items()}
     named = titled(flow, traced, tracing.live)
     mentioned: dict[str, list[Target]] = {}  # numbers and choices inside texts, set besides their own widgets
     for name, target in placeholders(flow, traced):
@@ -4101,10 +4102,10 @@ def titled(flow: Flow, traced: Mapping[str, tuple[Target, ...]], live: Iterable[
     return {name: list(targets) for name, targets in explicit.items() if targets}
 
 
-def read_titles(flow: Flow, live: Collection[str]) -> tuple[Found, Found]:
+def read_titles(flow: Flow, live: Collection[str]) -> tuple[ParameterWidgets, ParameterWidgets]:
     """What titles of the form "param: <name>" name, and what bare ones on `live` nodes do."""
-    explicit: Found = {}
-    bare: Found = {}
+    explicit: ParameterWidgets = {}
+    bare: ParameterWidgets = {}
     for node_id, node in flow.nodes.items():
         title = given_title(node)
         asked = PARAM_TITLE.fullmatch(title)
@@ -4329,7 +4330,7 @@ class Workflow:
             raise BadArgument(f'The workflow "{self.name}" has no "{shortened(name)}".', hint)
         return targets
 
-    # What is held, and what the server accepts.
+    # The values of a workflow, and what the server accepts.
 
     def value(self, name: str) -> Any:
         """What the graph holds under a name, or None when it has no such name or only an unbound placeholder there."""
@@ -4426,7 +4427,7 @@ class Workflow:
     def chosen(self, rng: random.Random) -> "Workflow":
         """The same workflow with one of each `{a|b}` chosen in those `dynamic` texts that have placeholders.
 
-        What is put in for the placeholders later is not chosen from: they wait behind marks of private characters.
+        What is put in for the placeholders later is not chosen from: texts of private characters stand in for them.
         """
         templates = dict(self.templates)
         for widget in sorted(self.dynamic & templates.keys(), key=lambda target: (target.node_id, target.input)):
@@ -5043,18 +5044,18 @@ class ModelFile:
 
 def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]:
     """Every model file that a graph names, in widgets for such files, in rows of LoRAs, and as embeddings in texts."""
-    found: list[ModelFile] = []
+    files: list[ModelFile] = []
     reader = ModelFileReader(definitions)
     for node_id, node in graph_nodes(graph).items():
         inputs = node_inputs(node)
         for name, value in inputs.items():
             target = Target(node_id, str(name))
             if isinstance(value, str):
-                found += [ModelFile(target, "embeddings", file) for file in dict.fromkeys(EMBEDDING.findall(value))]
-                found += reader.named(node["class_type"], target, value, inputs)
+                files += [ModelFile(target, "embeddings", file) for file in dict.fromkeys(EMBEDDING.findall(value))]
+                files += reader.named(node["class_type"], target, value, inputs)
             elif isinstance(value, Mapping):
-                found += _row_lora(target, value)
-    return tuple(found)
+                files += _row_lora(target, value)
+    return tuple(files)
 
 
 def _row_lora(target: Target, row: Mapping[str, Any]) -> list[ModelFile]:
@@ -5151,8 +5152,8 @@ def without_files(graph: Graph, targets: Iterable[Target], definitions: Definiti
 
     An optional input that is fed by such a node only loses its link. A node that needs its input goes as well, and
     what used it is given, if there is one, another of the node's inputs of the same type: without a second picture to
-    stitch to it, the first goes on alone. So goes what then leads to no output any more. The graph cannot do without
-    a file if a sampler, a service or an output that keeps something would have to go for it.
+    stitch to it, the first goes on alone. What then leads to no output any more goes as well. The graph cannot do
+    without a file if a sampler, a service or an output that keeps something would have to go for it.
     """
     flow = Flow.of(graph, definitions)
     pruning = Pruning(flow, dict.fromkeys(target.node_id for target in targets if target.node_id in flow.nodes))

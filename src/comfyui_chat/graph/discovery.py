@@ -7,7 +7,7 @@
 
 A parameter that stands in several widgets is set in all of them, and the first tells its value. What the author
 named counts before what is traced: `titled` reads the titles of nodes ("param: style", "Prompt", "Int (Steps)"), and
-`placeholders` the marks in texts (`{{style}}`, `%%STEPS%%`, `%prompt%`).
+`placeholders` those in texts (`{{style}}`, `%%STEPS%%`, `%prompt%`).
 
 All else is found by tracing the graph back from its outputs (see graph/tracing). The tests read the official templates
 of ComfyUI 0.3.64 and 0.33.0 so, with node definitions and by names alone.
@@ -21,7 +21,7 @@ from ..values import same_value
 from .definitions import Definitions
 from .nodes import NO_DEFINITIONS, Graph, Target, given_title, is_link
 from .search import PARAMETERS, SAMPLING, TEXTS, VALUE_INPUTS, Flow, words_in
-from .tracing import Found, Tracing
+from .tracing import ParameterWidgets, Tracing
 
 
 def discover(graph: Graph, definitions: Definitions = NO_DEFINITIONS) -> dict[str, tuple[Target, ...]]:
@@ -34,7 +34,7 @@ def discover(graph: Graph, definitions: Definitions = NO_DEFINITIONS) -> dict[st
     """
     flow = Flow.of(graph, definitions)
     tracing = Tracing(flow)
-    traced = {name: tuple(targets) for name, targets in tracing.found().items()}
+    traced = {name: tuple(targets) for name, targets in tracing.parameters().items()}
     named = titled(flow, traced, tracing.live)
     mentioned: dict[str, list[Target]] = {}  # numbers and choices inside texts, set besides their own widgets
     for name, target in placeholders(flow, traced):
@@ -121,10 +121,10 @@ def titled(flow: Flow, traced: Mapping[str, tuple[Target, ...]], live: Iterable[
     return {name: list(targets) for name, targets in explicit.items() if targets}
 
 
-def read_titles(flow: Flow, live: Collection[str]) -> tuple[Found, Found]:
+def read_titles(flow: Flow, live: Collection[str]) -> tuple[ParameterWidgets, ParameterWidgets]:
     """What titles of the form "param: <name>" name, and what bare ones on `live` nodes do."""
-    explicit: Found = {}
-    bare: Found = {}
+    explicit: ParameterWidgets = {}
+    bare: ParameterWidgets = {}
     for node_id, node in flow.nodes.items():
         title = given_title(node)
         asked = PARAM_TITLE.fullmatch(title)

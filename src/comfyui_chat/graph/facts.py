@@ -309,18 +309,18 @@ class ModelFile:
 
 def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]:
     """Every model file that a graph names, in widgets for such files, in rows of LoRAs, and as embeddings in texts."""
-    found: list[ModelFile] = []
+    files: list[ModelFile] = []
     reader = ModelFileReader(definitions)
     for node_id, node in graph_nodes(graph).items():
         inputs = node_inputs(node)
         for name, value in inputs.items():
             target = Target(node_id, str(name))
             if isinstance(value, str):
-                found += [ModelFile(target, "embeddings", file) for file in dict.fromkeys(EMBEDDING.findall(value))]
-                found += reader.named(node["class_type"], target, value, inputs)
+                files += [ModelFile(target, "embeddings", file) for file in dict.fromkeys(EMBEDDING.findall(value))]
+                files += reader.named(node["class_type"], target, value, inputs)
             elif isinstance(value, Mapping):
-                found += _row_lora(target, value)
-    return tuple(found)
+                files += _row_lora(target, value)
+    return tuple(files)
 
 
 def _row_lora(target: Target, row: Mapping[str, Any]) -> list[ModelFile]:

@@ -12,7 +12,7 @@ on this: the search for its parameters, LoRAs, facts, pruning and drawings.
 
 Types come from the server's definitions: from the output, else from the input. Where both ends take anything, as at
 reroutes and switches, the type of what comes in is passed on. Where a class is unknown, the name of the input has to
-do. Graphs come from anybody: what has not the right shape is passed over here, and the server refuses it.
+do. Graphs come from anybody: what does not have the right shape is passed over here, and the server refuses it.
 """
 
 import functools

@@ -35,8 +35,8 @@ def without_files(graph: Graph, targets: Iterable[Target], definitions: Definiti
 
     An optional input that is fed by such a node only loses its link. A node that needs its input goes as well, and
     what used it is given, if there is one, another of the node's inputs of the same type: without a second picture to
-    stitch to it, the first goes on alone. So goes what then leads to no output any more. The graph cannot do without
-    a file if a sampler, a service or an output that keeps something would have to go for it.
+    stitch to it, the first goes on alone. What then leads to no output any more goes as well. The graph cannot do
+    without a file if a sampler, a service or an output that keeps something would have to go for it.
     """
     flow = Flow.of(graph, definitions)
     pruning = Pruning(flow, dict.fromkeys(target.node_id for target in targets if target.node_id in flow.nodes))

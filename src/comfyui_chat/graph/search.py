@@ -249,8 +249,8 @@ class Flow(Wiring):
         return link is not None and link.may_carry("STRING")
 
     def size_inputs(self, node_id: str) -> tuple[str, str] | None:
-        """The names of a node's inputs for width and height, or None when it has not both, or one of them is 0, by
-        which such nodes mean "as it comes"."""
+        """The names of a node's inputs for width and height, or None when it does not have both, or one of them is 0,
+        by which such nodes mean "as it comes"."""
         inputs = self.inputs(node_id)
         for pair in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
             if all(self.holds("width", node_id, key) or self.link(node_id, key) for key in pair):
@@ -356,7 +356,7 @@ class Flow(Wiring):
 
     def _look_for_encoder(self, step: Step) -> Look:
         """Follow conditioning to the node that turns the main text into it, or gives it a guidance. What comes out of
-        ConditioningZeroOut is no text any more. A find names the encoder and the side of its texts."""
+        ConditioningZeroOut is not a text any more. A find names the encoder and the side of its texts."""
         node_id = step.node_id
         inputs = self.inputs(node_id)
         if ZEROED.search(self.class_type(node_id)):
@@ -386,7 +386,7 @@ class Flow(Wiring):
         return [link for link in self.links(node_id) if link.input in names]
 
     def _conditioning_links(self, node_id: str, side: str) -> list[TypedLink]:
-        """The links of a node that may bring the conditioning of a side, those of the main text first: those that are
+        """The links of a node that may carry the conditioning of a side, those of the main text first: those that are
         called so, else those whose names tell no side."""
         is_negative = side == "negative"
         links = [link for link in self.links(node_id) if (words_in(link.input) == "negative") == is_negative]
@@ -447,7 +447,7 @@ class Flow(Wiring):
         return finds, self._on(step, words, "STRING") + dearer(self._on(step, frames, "STRING"), BESIDE_PENALTY)
 
     def _text_links(self, node_id: str, side: str) -> list[TypedLink]:
-        """The links of a node that may bring a text of that side."""
+        """The links of a node that may carry a text of that side."""
         links = []
         for link in self.links(node_id):
             is_other = OTHER_STRING.fullmatch(last_part(link.input))
@@ -458,11 +458,11 @@ class Flow(Wiring):
     def _likely_texts(self, node_id: str, side: str, links: Sequence[TypedLink]) -> list[str]:
         """The inputs of a node that hold a text which may be a part of a prompt: by their names, or its only text."""
         inputs = self.inputs(node_id)
-        held = [name for name in inputs if isinstance(inputs[name], str) and self._takes_words(node_id, name)]
+        own = [name for name in inputs if isinstance(inputs[name], str) and self._takes_words(node_id, name)]
         expected = (*self.texts(node_id, side), self.chosen_input(node_id))
-        likely = [name for name in held if name in expected or STRING_INPUT.fullmatch(last_part(name))]
-        if not likely and not links and len(held) == 1 and not OTHER_STRING.fullmatch(held[0].lower()):
-            return held
+        likely = [name for name in own if name in expected or STRING_INPUT.fullmatch(last_part(name))]
+        if not likely and not links and len(own) == 1 and not OTHER_STRING.fullmatch(own[0].lower()):
+            return own
         return likely
 
     def _title_score(self, node_id: str, replaces: bool) -> int:

@@ -10,8 +10,9 @@ makers of a line, `Flow` in graph/search follows each input to the widget that h
      "8": {"class_type": "VAEDecode", "inputs": {"samples": ["3", 0], ...}},
      "9": {"class_type": "SaveImage", "inputs": {"images": ["8", 0], ...}}}
 
-it goes from "9" over "8" to the only line, ["3"], and `found` answers {"seed": {Target("3", "seed"): None}, "prompt":
-{Target("6", "text"): None}, ...}.
+it goes from "9" over "8" to the only line, ["3"], and `parameters` answers
+
+    {"prompt": {Target("6", "text"): None}, "seed": {Target("3", "seed"): None}, ...}
 """
 
 import itertools
@@ -26,14 +27,14 @@ from .links import TypedLink, once
 from .nodes import Target
 from .search import PARAMETERS, PARTS, SAMPLING, Flow, words_in
 
-Found = dict[str, dict[Target, None]]  # for each parameter its widgets, in order; the first tells the value
+ParameterWidgets = dict[str, dict[Target, None]]  # for each parameter its widgets, in order; the first tells the value
 
 DETAILER = re.compile(r"detailer", re.IGNORECASE)  # in the name of a class: it samples once more by itself
 
 
-def add_targets(found: Found, name: str, *targets: Target | None) -> None:
+def add_targets(parameters: ParameterWidgets, name: str, *targets: Target | None) -> None:
     """Add widgets to a parameter, those that are not None."""
-    found.setdefault(name, {}).update(dict.fromkeys(target for target in targets if target))
+    parameters.setdefault(name, {}).update(dict.fromkeys(target for target in targets if target))
 
 
 class Tracing:
@@ -47,13 +48,13 @@ class Tracing:
         self.flow = flow
         self.live, self.lines = self._lines()
 
-    def found(self) -> Found:
+    def parameters(self) -> ParameterWidgets:
         """All parameters with their widgets. Those of other lines than the first are added where they hold the same."""
         if not self.lines:
             return self._scaled()
         first, *others = [self._read(line) for line in self.lines]
         for name, targets in first.items():
-            also = [found[name] for found in others if found.get(name)]
+            also = [other[name] for other in others if other.get(name)]
             if targets and all(self._first_alike(targets, more) for more in also):
                 for more in also:
                     targets.update(more)
@@ -200,7 +201,7 @@ class Tracing:
         return self._maker_before(node_id, "earlier maker")
 
     def _maker_before(self, node_id: str, sought: str) -> str | None:
-        """The maker that is found behind a node's links, latents first: "maker" or "earlier maker" is `sought`."""
+        """The maker behind a node's links, latents first; `sought` is "maker" or "earlier maker"."""
         media = [link for link in self.flow.links(node_id) if link.may_carry("LATENT", *MEDIA)]
         media = [link for link in media if not link.surely_carries(*SAMPLING)]
         media.sort(key=lambda link: (not link.surely_carries("LATENT"), not link.surely_carries(*MEDIA)))
@@ -217,16 +218,16 @@ class Tracing:
 
     # What can be set of one line.
 
-    def _read(self, line: list[str]) -> Found:
+    def _read(self, line: list[str]) -> ParameterWidgets:
         """The parameters of one line."""
         return self._read_samplers(line) if self.flow.is_sampler(line[0]) else self._read_service(line[-1])
 
-    def _read_service(self, node_id: str) -> Found:
+    def _read_service(self, node_id: str) -> ParameterWidgets:
         """What can be set of a service: all its inputs that are called as a parameter is."""
         flow = self.flow
         inputs = flow.inputs(node_id)
         has_negative = any(words_in(name) == "negative" for name in flow.texts(node_id, "negative"))
-        found: Found = {
+        parameters: ParameterWidgets = {
             "prompt": dict.fromkeys(flow.words(node_id, "positive")),
             "negative_prompt": dict.fromkeys(flow.words(node_id, "negative") if has_negative else []),
         }
@@ -234,12 +235,12 @@ class Tracing:
         presets = [str(inputs[keys[key]]) for key in PARAMETERS["size"] if key in keys]
         has_preset = any("custom" not in size.lower() for size in presets)  # then width and height do not count
         for name, spellings in PARAMETERS.items():
-            if name in found or (has_preset and name in ("width", "height")):
+            if name in parameters or (has_preset and name in ("width", "height")):
                 continue
             target = self._first_widget(name, node_id, [keys[spelling] for spelling in spellings if spelling in keys])
             if target:
-                found[name] = {target: None}
-        return found
+                parameters[name] = {target: None}
+        return parameters
 
     def _first_widget(self, name: str, node_id: str, keys: Iterable[str]) -> Target | None:
         """The widget that holds a parameter under the first of these inputs that has it, in the node or over a link."""
@@ -251,50 +252,50 @@ class Tracing:
                 return target
         return None
 
-    def _read_samplers(self, line: list[str]) -> Found:
+    def _read_samplers(self, line: list[str]) -> ParameterWidgets:
         """What can be set of a line of samplers: by its first one, and in the later ones what they share with it."""
         head = line[0]
-        found: Found = {name: {} for name in ("prompt", "negative_prompt", "seed")}
+        parameters: ParameterWidgets = {name: {} for name in ("prompt", "negative_prompt", "seed")}
         for node_id in line:
-            self._read_sampler(node_id, head, found)
-        steps = found.setdefault("steps", {})
-        add_targets(found, "denoise", self._own("denoise", head))
-        add_targets(found, "steps", *self._hand_overs(line, list(steps)))
-        add_targets(found, "model", self.flow.best(self._model_link(head), "model"))
+            self._read_sampler(node_id, head, parameters)
+        steps = parameters.setdefault("steps", {})
+        add_targets(parameters, "denoise", self._own("denoise", head))
+        add_targets(parameters, "steps", *self._hand_overs(line, list(steps)))
+        add_targets(parameters, "model", self.flow.best(self._model_link(head), "model"))
         encoder = self._encoder(head, "positive")
         if encoder:
-            add_targets(found, "lyrics", self.flow.target("lyrics", encoder.node_id))
-            add_targets(found, "seed", self.flow.target("seed", encoder.node_id))
+            add_targets(parameters, "lyrics", self.flow.target("lyrics", encoder.node_id))
+            add_targets(parameters, "seed", self.flow.target("seed", encoder.node_id))
         latent = self._latent(head)
         if latent:
-            self._read_latent(latent, found)
-        return found
+            self._read_latent(latent, parameters)
+        return parameters
 
-    def _read_sampler(self, node_id: str, head: str, found: Found) -> None:
-        """Add to `found` what can be set of a sampler: of the first of its line, `head`, everything, and of a later one
-        what it shares with that."""
+    def _read_sampler(self, node_id: str, head: str, parameters: ParameterWidgets) -> None:
+        """Add to `parameters` what can be set of a sampler: of the first of its line, `head`, everything, and of a
+        later one what it shares with that."""
         is_same_schedule = node_id == head or self._goes_on(node_id, head)
         for name, side in (("prompt", "positive"), ("negative_prompt", "negative")):
             words = self._words(node_id, side)
-            if self._shares(words, found[name], node_id, is_same_schedule):
-                add_targets(found, name, *words)
-        add_targets(found, "seed", self.flow.target("seed", *self.flow.parts(node_id)))
-        self._add_alike(found, "sampler", self._own("sampler", node_id))
-        self._add_alike(found, "scheduler", self._own("scheduler", node_id))
-        self._add_alike(found, "guidance", self._guidance(node_id))
+            if self._shares(words, parameters[name], node_id, is_same_schedule):
+                add_targets(parameters, name, *words)
+        add_targets(parameters, "seed", self.flow.target("seed", *self.flow.parts(node_id)))
+        self._add_alike(parameters, "sampler", self._own("sampler", node_id))
+        self._add_alike(parameters, "scheduler", self._own("scheduler", node_id))
+        self._add_alike(parameters, "guidance", self._guidance(node_id))
         if is_same_schedule:
-            add_targets(found, "steps", self._own("steps", node_id))
+            add_targets(parameters, "steps", self._own("steps", node_id))
 
-    def _read_latent(self, latent: str, found: Found) -> None:
-        """Add to `found` what can be set of the latent that a line of samplers starts from."""
+    def _read_latent(self, latent: str, parameters: ParameterWidgets) -> None:
+        """Add to `parameters` what can be set of the latent that a line of samplers starts from."""
         width, height = self._size("width", latent), self._size("height", latent)
         if width and height:
-            add_targets(found, "width", width)
-            add_targets(found, "height", height)
+            add_targets(parameters, "width", width)
+            add_targets(parameters, "height", height)
         else:
-            add_targets(found, "aspect_ratio", self._aspect_ratio(latent))
+            add_targets(parameters, "aspect_ratio", self._aspect_ratio(latent))
         for name in ("batch_size", "length", "seconds"):
-            add_targets(found, name, self.flow.target(name, latent))
+            add_targets(parameters, name, self.flow.target(name, latent))
 
     # The words of a maker, and which samplers of a line share them.
 
@@ -356,9 +357,9 @@ class Tracing:
                     return target
         return self._own("guidance", node_id)
 
-    def _add_alike(self, found: Found, name: str, target: Target | None) -> None:
+    def _add_alike(self, parameters: ParameterWidgets, name: str, target: Target | None) -> None:
         """Add a widget to a parameter if it is the first or holds the same as the first."""
-        targets = found.setdefault(name, {})
+        targets = parameters.setdefault(name, {})
         if target and (not targets or self._first_alike(targets, [target])):
             targets[target] = None
 
@@ -432,36 +433,36 @@ class Tracing:
 
     # What is added to the first line, and what there is to set where nothing is made.
 
-    def _follow(self, found: Found) -> None:
+    def _follow(self, parameters: ParameterWidgets) -> None:
         """Add the widgets on the way that must hold the same as a parameter: the size given to a scheduler or encoder,
         the frames of the sound beside the frames of the picture, a model file that is loaded twice. Add all frame
         rates."""
-        values = {name: self.flow.value(next(iter(targets))) for name, targets in found.items() if targets}
+        values = {name: self.flow.value(next(iter(targets))) for name, targets in parameters.items() if targets}
         live = sorted(self.live, key=lambda node_id: -self.live[node_id])
-        add_targets(found, "fps", *(self.flow.target("fps", node_id) for node_id in live))
+        add_targets(parameters, "fps", *(self.flow.target("fps", node_id) for node_id in live))
         for node_id in live:
             if "width" in values and "height" in values:
-                self._follow_size(node_id, values["width"], values["height"], found)
+                self._follow_size(node_id, values["width"], values["height"], parameters)
             for name in ("length", "seconds", "model"):
                 if name in values and values[name] not in (0, 1):
-                    self._follow_value(node_id, name, values[name], found)
+                    self._follow_value(node_id, name, values[name], parameters)
 
-    def _follow_size(self, node_id: str, width: Any, height: Any, found: Found) -> None:
+    def _follow_size(self, node_id: str, width: Any, height: Any, parameters: ParameterWidgets) -> None:
         """Add the widgets of a node that hold just this width and height."""
         inputs = self.flow.inputs(node_id)
         for width_key, height_key in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
             if inputs.get(width_key) == width and inputs.get(height_key) == height:
-                add_targets(found, "width", Target(node_id, width_key))
-                add_targets(found, "height", Target(node_id, height_key))
+                add_targets(parameters, "width", Target(node_id, width_key))
+                add_targets(parameters, "height", Target(node_id, height_key))
 
-    def _follow_value(self, node_id: str, name: str, value: Any, found: Found) -> None:
+    def _follow_value(self, node_id: str, name: str, value: Any, parameters: ParameterWidgets) -> None:
         """Add the widgets of a node that hold this value of a parameter."""
         inputs = self.flow.inputs(node_id)
         for key in PARAMETERS[name]:
             if self.flow.holds(name, node_id, key) and same_value(inputs[key], value):
-                add_targets(found, name, Target(node_id, key))
+                add_targets(parameters, name, Target(node_id, key))
 
-    def _scaled(self) -> Found:
+    def _scaled(self) -> ParameterWidgets:
         """What can be set where nothing is made: of pictures that are only changed, the size of what is saved."""
         for output in itertools.chain(*self._outputs()):
             for link in self.flow.links(output):

@@ -136,7 +136,7 @@ class Workflow:
             raise BadArgument(f'The workflow "{self.name}" has no "{shortened(name)}".', hint)
         return targets
 
-    # What is held, and what the server accepts.
+    # The values of a workflow, and what the server accepts.
 
     def value(self, name: str) -> Any:
         """What the graph holds under a name, or None when it has no such name or only an unbound placeholder there."""
@@ -233,7 +233,7 @@ class Workflow:
     def chosen(self, rng: random.Random) -> "Workflow":
         """The same workflow with one of each `{a|b}` chosen in those `dynamic` texts that have placeholders.
 
-        What is put in for the placeholders later is not chosen from: they wait behind marks of private characters.
+        What is put in for the placeholders later is not chosen from: texts of private characters stand in for them.
         """
         templates = dict(self.templates)
         for widget in sorted(self.dynamic & templates.keys(), key=lambda target: (target.node_id, target.input)):
