@@ -795,12 +795,14 @@ def clamp(value: float, low: float, high: float) -> float:
 # is never changed in place: setting something in it gives a new one.
 #
 # `definitions` says what each node class takes, `link_types` what the types of its links mean, `nodes` what a graph in
-# ComfyUI's API format looks like. `prompts` and
-# `fitting` treat single values: texts as ComfyUI's page sends them, and what somebody asks for as a node takes it.
-# `editor` turns a workflow as ComfyUI saves it into a graph, and `reading` gets either of them out of JSON. `search` and
-# `discovery` find what can be set in a graph (prompt, seed, size, ...), and `workflow` holds the graph with these
-# parameters and sets them. `links`, `loras`, `facts`, `pruning` and `mermaid` follow the graph's links: to insert LoRAs,
-# to tell what it needs and makes, to cut out what got no file, and to draw it.
+# ComfyUI's API format looks like. `prompts` and `fitting` treat single values: texts as ComfyUI's page sends them, and
+# what somebody asks for as a node takes it.
+#
+# `editor` turns a workflow as ComfyUI saves it into a graph, with `ui_file`, `ui_values` and `ui_links`; `reading` gets
+# either of them out of JSON. `links` is the one index of a graph's links. Along it `search` and `tracing` follow inputs
+# back, `discovery` finds what can be set (prompt, seed, size, ...), and `workflow` holds the graph with these parameters
+# and sets them. `loras`, `facts`, `pruning` and `mermaid` use the same index: to insert LoRAs, to tell what a graph needs
+# and makes, to cut out what got no file, and to draw it.
 # ======================================================================================================================
 
 
@@ -12349,15 +12351,17 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
 # (settings), has the floors below do the work while a `Display` shows it in the message (display), and goes out as a
 # dictionary for the model (reports).
 #
-#     ollama      Open WebUI's Ollamas, sent off a graphics card that they share with ComfyUI
-#     references  what a model writes when it means a file of the chat: "2", "last", an id, a data URI
-#     display     status texts and previews in the message, shown live and never stored
-#     chat        the message of a call: its files, where results are stored, and how a call ends in it
-#     valves      what the administrator and each user can set
-#     settings    valves, rights and arguments resolved to what holds for one call
-#     reports     what the model is told of results and of servers
-#     jobs        check_job: jobs of earlier calls brought, cancelled, or told of
-#     tools       the methods that a model can call
+#     ollama        Open WebUI's Ollamas, sent off a graphics card that they share with ComfyUI
+#     references    what a model writes when it means a file of the chat: "2", "last", an id, a data URI
+#     display       status texts and previews in the message, shown live and never stored
+#     messages      which messages a chat has up to now, and which files they hold
+#     stored_files  a file that was made, as a message names it and its dialog shows it
+#     chat          the message of a call: its files, where results are stored, and how a call ends in it
+#     valves        what the administrator and each user can set
+#     settings      valves, rights and arguments resolved to what holds for one call
+#     reports       what the model is told of results and of servers
+#     jobs          check_job: jobs of earlier calls brought, cancelled, or told of
+#     tools         the methods that a model can call
 #
 # `open_webui` is imported inside functions only, so that the file loads, and the command line works, without it. What is
 # imported is there, under the same names, in Open WebUI 0.9.6 to 0.12.4, but for the places that say otherwise.
