@@ -2607,10 +2607,10 @@ SAMPLER_CLASS = re.compile(r"sampler|guider|detailer|UltimateSDUpscale", re.IGNO
 # Inputs that may hold the position of a switch.
 SELECTORS = ("switch", "boolean", "condition", "select", "index", "Input", "input")
 
-# Names of output nodes that only show what comes in, or only pass it on: of what they are given nothing is kept.
-PASSING = re.compile(r"preview|compare|compositor|^(show|display)|CreateBoundingBoxes", re.IGNORECASE)
+# Names of output nodes that only show what they are given, or only pass it on.
+KEEPS_NOTHING = re.compile(r"preview|compare|compositor|^(show|display)|CreateBoundingBoxes", re.IGNORECASE)
 
-# Names that tell what an output node does with what it is given, where several have to be compared.
+# Names that rank output nodes by what they do with what they are given: see `output_rank`.
 SAVES = re.compile(r"save|export|VideoCombine|websocket|send", re.IGNORECASE)
 SHOWS = re.compile(r"preview|show|display|view|compare", re.IGNORECASE)
 TAKES_TEXT = re.compile(r"(save|show|preview|display).*(text|string|any)", re.IGNORECASE)
@@ -2784,7 +2784,7 @@ class Wiring:
 
     def keeps_nothing(self, node_id: str) -> bool:
         """Whether an output node keeps nothing: it only shows what it is given, or is set not to save it."""
-        return bool(PASSING.search(self.class_type(node_id))) or self.inputs(node_id).get("save_output") is False
+        return bool(KEEPS_NOTHING.search(self.class_type(node_id))) or self.inputs(node_id).get("save_output") is False
 
     def output_rank(self, node_id: str) -> int | None:
         """The rank of an output node by the name of its class: 0 saves media, 1 saves texts, 2 shows media, 3 shows
@@ -4520,7 +4520,7 @@ class Lora:
 
 
 # What people write for a LoRA.
-MAX_STRENGTH = 100.0  # up or down, as LoraLoader itself takes it; more is a slip
+MAX_STRENGTH = 100.0  # up or down, as LoraLoader itself takes it; more is a typing error
 LORA_TAG = re.compile(r"<\s*lora\s*:(?P<inside>[^<>]*)>", re.IGNORECASE)
 STRENGTH = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 
@@ -4539,7 +4539,8 @@ def parse_lora(text: str) -> tuple[str, float]:
         front, colon, last = name.rpartition(":")
         if not colon or not STRENGTH.fullmatch(last.strip()):
             break
-        name, strength = front.strip(), float(last)
+        name = front.strip()
+        strength = float(last)
         if not abs(strength) <= MAX_STRENGTH:
             raise BadArgument(
                 f'"{shortened(last.strip())}" is not a strength for the LoRA "{shortened(name)}".',
@@ -5347,8 +5348,8 @@ DRAWN_STYLES: Mapping[str, str] = {
 
 
 def mermaid(graph: Graph, definitions: Definitions) -> str:
-    """The graph as a Mermaid flowchart: its most telling nodes, `MAX_DRAWN` at most, and fewer where it
-    gets longer than `MAX_DRAWING`."""
+    """The graph as a Mermaid flowchart: its most telling nodes, `MAX_DRAWN` at most, and fewer where it gets longer
+    than `MAX_DRAWING`."""
     wiring = Wiring.of(graph, definitions)
     ranked = _ranked(wiring)
     text = ""

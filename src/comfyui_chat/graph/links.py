@@ -35,10 +35,10 @@ SAMPLER_CLASS = re.compile(r"sampler|guider|detailer|UltimateSDUpscale", re.IGNO
 # Inputs that may hold the position of a switch.
 SELECTORS = ("switch", "boolean", "condition", "select", "index", "Input", "input")
 
-# Names of output nodes that only show what comes in, or only pass it on: of what they are given nothing is kept.
-PASSING = re.compile(r"preview|compare|compositor|^(show|display)|CreateBoundingBoxes", re.IGNORECASE)
+# Names of output nodes that only show what they are given, or only pass it on.
+KEEPS_NOTHING = re.compile(r"preview|compare|compositor|^(show|display)|CreateBoundingBoxes", re.IGNORECASE)
 
-# Names that tell what an output node does with what it is given, where several have to be compared.
+# Names that rank output nodes by what they do with what they are given: see `output_rank`.
 SAVES = re.compile(r"save|export|VideoCombine|websocket|send", re.IGNORECASE)
 SHOWS = re.compile(r"preview|show|display|view|compare", re.IGNORECASE)
 TAKES_TEXT = re.compile(r"(save|show|preview|display).*(text|string|any)", re.IGNORECASE)
@@ -212,7 +212,7 @@ class Wiring:
 
     def keeps_nothing(self, node_id: str) -> bool:
         """Whether an output node keeps nothing: it only shows what it is given, or is set not to save it."""
-        return bool(PASSING.search(self.class_type(node_id))) or self.inputs(node_id).get("save_output") is False
+        return bool(KEEPS_NOTHING.search(self.class_type(node_id))) or self.inputs(node_id).get("save_output") is False
 
     def output_rank(self, node_id: str) -> int | None:
         """The rank of an output node by the name of its class: 0 saves media, 1 saves texts, 2 shows media, 3 shows

@@ -38,7 +38,7 @@ class Lora:
 
 
 # What people write for a LoRA.
-MAX_STRENGTH = 100.0  # up or down, as LoraLoader itself takes it; more is a slip
+MAX_STRENGTH = 100.0  # up or down, as LoraLoader itself takes it; more is a typing error
 LORA_TAG = re.compile(r"<\s*lora\s*:(?P<inside>[^<>]*)>", re.IGNORECASE)
 STRENGTH = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 
@@ -57,7 +57,8 @@ def parse_lora(text: str) -> tuple[str, float]:
         front, colon, last = name.rpartition(":")
         if not colon or not STRENGTH.fullmatch(last.strip()):
             break
-        name, strength = front.strip(), float(last)
+        name = front.strip()
+        strength = float(last)
         if not abs(strength) <= MAX_STRENGTH:
             raise BadArgument(
                 f'"{shortened(last.strip())}" is not a strength for the LoRA "{shortened(name)}".',

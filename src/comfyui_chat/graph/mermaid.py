@@ -39,8 +39,8 @@ DRAWN_STYLES: Mapping[str, str] = {
 
 
 def mermaid(graph: Graph, definitions: Definitions) -> str:
-    """The graph as a Mermaid flowchart: its most telling nodes, `MAX_DRAWN` at most, and fewer where it
-    gets longer than `MAX_DRAWING`."""
+    """The graph as a Mermaid flowchart: its most telling nodes, `MAX_DRAWN` at most, and fewer where it gets longer
+    than `MAX_DRAWING`."""
     wiring = Wiring.of(graph, definitions)
     ranked = _ranked(wiring)
     text = ""
