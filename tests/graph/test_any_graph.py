@@ -47,4 +47,4 @@ def test_a_huge_graph_takes_no_time(width: int) -> None:
     for ask in (tool.file_inputs, tool.outputs, tool.model_files, tool.missing_nodes, tool.guess_task, tool.mermaid):
         ask(nodes, KNOWN)
     sent(nodes)
-    assert time.process_time() - start < 5
+    assert time.process_time() - start < 20  # some two; what is not linear takes minutes
