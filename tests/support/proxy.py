@@ -9,6 +9,8 @@ import struct
 from dataclasses import dataclass, field
 from typing import Literal, Self
 
+from tests.support.ports import kept_port, listen_at
+
 Kind = Literal["http", "websocket"]
 BOTH: tuple[Kind, ...] = ("http", "websocket")
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: a close becomes a reset, what is not sent yet is dropped
@@ -55,9 +57,12 @@ class Proxy:
         self._serving: set[asyncio.Task[None]] = set()
         self._late: list[asyncio.StreamWriter] = []
         self._listening: socket.socket | None = None
+        self._kept: socket.socket | None = None
         self._port = 0
 
     async def __aenter__(self) -> Self:
+        self._kept = kept_port()
+        self._port = self._kept.getsockname()[1]
         self.listen()
         return self
 
@@ -65,6 +70,8 @@ class Proxy:
         self.refuse()
         self.close_late()
         await asyncio.gather(*self._serving)
+        if self._kept:
+            self._kept.close()
 
     @property
     def url(self) -> str:
@@ -112,9 +119,9 @@ class Proxy:
     def listen(self) -> None:
         """Accept connections, at the same port as ever."""
         # Not by asyncio.start_server: a connection that comes while it closes would stay open, and be served by nobody.
-        self._listening = socket.create_server(("127.0.0.1", self._port), backlog=200)
+        assert self._kept
+        self._listening = listen_at(self._kept)
         self._listening.setblocking(False)
-        self._port = self._listening.getsockname()[1]
         asyncio.get_running_loop().add_reader(self._listening, self._accept, self._listening)
 
     def answer(self, status: int, *kinds: Kind) -> None:
