@@ -19,8 +19,11 @@ for name in ("COMFYUI_BASE_URL", "COMFYUI_API_KEY", "OPEN_WEBUI_TOKEN"):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What needs a real Open WebUI goes to one worker, which starts one for all of it. It comes first, since it takes
-    longest; the browser's tests come last in it."""
+    """What needs a real Open WebUI comes first, since it takes longest, and the browser's tests come last in it.
+
+    It is a group for pytest-xdist. Version 3.8.0 does not keep groups together under pytest 9.2, so that each worker
+    starts an Open WebUI of its own; no test relies on either.
+    """
 
     def order(item: pytest.Item) -> tuple[bool, bool]:
         return item.get_closest_marker("open_webui") is None, item.get_closest_marker("browser") is not None
