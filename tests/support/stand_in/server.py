@@ -18,8 +18,6 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from PIL import Image
 
-from tests.support.ports import kept_port, listen_at
-
 from .engine import Engine, new_id, now_ms
 from .files import File, Files, Place
 from .misbehaviour import Misbehaviour
@@ -102,7 +100,6 @@ class StandIn:
         self._step_seconds, self._load_seconds = step_seconds, load_seconds
         self._preview_method = preview_method or self.facts.preview_method
         self._host, self._port = host, port
-        self._kept: socket.socket | None = None
         self._custom_nodes = custom_nodes or {}
         self._put_example()
 
@@ -119,8 +116,6 @@ class StandIn:
 
     async def __aexit__(self, *error: object) -> None:
         await self.kill()
-        if self._kept:
-            self._kept.close()
 
     async def start(self) -> None:
         self.room = self._sockets()
@@ -141,10 +136,9 @@ class StandIn:
         self._add_routes(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
-        if self._kept is None:
-            self._kept = kept_port(self._host, self._port)
-            self._port = self._kept.getsockname()[1]
-        await web.SockSite(self._runner, listen_at(self._kept)).start()
+        listening = socket.create_server((self._host, self._port))
+        self._port = listening.getsockname()[1]
+        await web.SockSite(self._runner, listening).start()
         self._tasks = [asyncio.create_task(self.engine.work()), asyncio.create_task(self.room.publish())]
 
     def _sockets(self) -> Sockets:
