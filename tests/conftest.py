@@ -21,15 +21,15 @@ for name in ("COMFYUI_BASE_URL", "COMFYUI_API_KEY", "OPEN_WEBUI_TOKEN"):
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What needs a real Open WebUI comes first, since it takes longest, and the browser's tests come last in it.
 
-    It is a group for pytest-xdist. Version 3.8.0 does not keep groups together under pytest 9.2, so that each worker
-    starts an Open WebUI of its own; no test relies on either.
+    The tests that share one Open WebUI are a group for pytest-xdist: one worker runs all of them, so that it is started
+    once in the whole run.
     """
 
     def order(item: pytest.Item) -> tuple[bool, bool]:
         return item.get_closest_marker("open_webui") is None, item.get_closest_marker("browser") is not None
 
     for item in items:
-        if item.get_closest_marker("open_webui"):
+        if "webui" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("open_webui"))
     items.sort(key=order)
 

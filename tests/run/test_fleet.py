@@ -6,7 +6,6 @@ import json
 import time
 from dataclasses import replace
 from typing import Any
-from urllib.parse import urlsplit
 
 import pytest
 from aiohttp import web
@@ -326,16 +325,11 @@ async def test_a_job_that_was_moved_is_withdrawn_from_a_server_that_comes_back_w
     pair[0].misbehave.hold_at_step = 1
     run = asyncio.create_task(draw(*pair, steps=5))
     await pair[0].until_held()
-    port, comfy = urlsplit(pair[0].url).port, pair[0]
-    for site in list(comfy._runner.sites):  # nobody listens any more, and the worker goes on
-        await site.stop()
-    for connection in comfy._runner.server.connections if comfy._runner.server else []:
-        if connection.transport:
-            connection.transport.abort()
+    await pair[0].stop_listening()
     assert (await run).products
-    assert comfy.running == [comfy.prompts[0]["prompt_id"]]
-    await web.TCPSite(comfy._runner, "127.0.0.1", port).start()
-    await until(lambda: not comfy.running)
+    assert pair[0].running == [pair[0].prompts[0]["prompt_id"]]
+    await pair[0].listen()
+    await until(lambda: not pair[0].running)
 
 
 async def test_a_user_with_one_job_allowed_gets_it_moved_all_the_same(pair: tuple[StandIn, StandIn]) -> None:

@@ -44,6 +44,11 @@ async def model(webui: OpenWebUI) -> AsyncIterator[ModelServer]:
         yield model
 
 
+@pytest.mark.usefixtures("webui")
+def test_one_worker_runs_all_that_share_one_open_webui(request: pytest.FixtureRequest) -> None:
+    assert request.node.nodeid.endswith("@open_webui") or not request.config.getoption("loadgroup", False)
+
+
 async def test_a_turn_has_its_events_its_stored_message_and_what_the_model_was_told(
     webui: OpenWebUI, model: ModelServer
 ) -> None:

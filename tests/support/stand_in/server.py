@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 from aiohttp import web
 from PIL import Image
 
+from tests.support.ports import kept_port, listen_at
+
 from .engine import Engine, new_id, now_ms
 from .files import File, Files, Place
 from .misbehaviour import Misbehaviour
@@ -100,6 +102,7 @@ class StandIn:
         self._step_seconds, self._load_seconds = step_seconds, load_seconds
         self._preview_method = preview_method or self.facts.preview_method
         self._host, self._port = host, port
+        self._kept: socket.socket | None = None
         self._custom_nodes = custom_nodes or {}
         self._put_example()
 
@@ -116,6 +119,8 @@ class StandIn:
 
     async def __aexit__(self, *error: object) -> None:
         await self.kill()
+        if self._kept:
+            self._kept.close()
 
     async def start(self) -> None:
         self.room = self._sockets()
@@ -136,9 +141,10 @@ class StandIn:
         self._add_routes(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.01)
         await self._runner.setup()
-        listening = socket.create_server((self._host, self._port))
-        self._port = listening.getsockname()[1]
-        await web.SockSite(self._runner, listening).start()
+        if self._kept is None:
+            self._kept = kept_port(self._host, self._port)
+            self._port = self._kept.getsockname()[1]
+        await self.listen()
         self._tasks = [asyncio.create_task(self.engine.work()), asyncio.create_task(self.room.publish())]
 
     def _sockets(self) -> Sockets:
@@ -153,15 +159,23 @@ class StandIn:
             task.cancel()
         ended = await asyncio.gather(*self._tasks, return_exceptions=True)
         self._tasks = []
+        await self.stop_listening()
+        await self._runner.cleanup()
+        for error in ended:  # a fault of the stand-in itself, which else would look like a hanging server
+            if isinstance(error, Exception):
+                raise error
+
+    async def stop_listening(self) -> None:
+        """End every connection and refuse new ones, as behind a broken network; the work goes on. `listen` ends it."""
         for site in list(self._runner.sites):
             await site.stop()
         for connection in self._runner.server.connections if self._runner.server else []:
             if connection.transport is not None:
                 connection.transport.abort()
-        await self._runner.cleanup()
-        for error in ended:  # a fault of the stand-in itself, which else would look like a hanging server
-            if isinstance(error, Exception):
-                raise error
+
+    async def listen(self) -> None:
+        assert self._kept is not None
+        await web.SockSite(self._runner, listen_at(self._kept)).start()
 
     async def restart(self) -> None:
         """After `kill`: the same port and files, an empty history and queue, numbers from 0."""
