@@ -11,6 +11,7 @@
 | `runs`, `chats`, `command_line` | the tool at work: on servers, in chats of Open WebUI, as a command |
 | `contract` | the methods and the errors that the tool promises |
 | `watching`, `serving` | those who watch a run, and patience; small HTTP servers |
+| `own_clock`, `ports` | a clock that waits for nobody, for tests of what happens when; ports that stay with a test |
 """
 
 from pathlib import Path
