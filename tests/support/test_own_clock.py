@@ -22,7 +22,7 @@ def test_work_in_a_thread_takes_no_time() -> None:
         before = time.monotonic()
         async with asyncio.timeout(0.01):
             await asyncio.to_thread(time.sleep, 0.2)
-        assert time.monotonic() == before
+        assert 0 < time.monotonic() - before < 0.001
 
     run_on_own_clock(work())
 
