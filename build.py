@@ -30,7 +30,7 @@ WIDTH = 120
 
 # The floors from the ground up, and the modules of each in reading order; "" is the package's own folder.
 FLOORS = (
-    ("", "errors logs tasks names values"),
+    ("", "errors logs tasks bounded names values"),
     (
         "graph",
         "definitions link_types nodes prompts fitting ui_file ui_values ui_links editor reading links search tracing "

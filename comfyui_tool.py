@@ -17,6 +17,7 @@ required_open_webui_version: 0.9.6
 #   errors              Every way in which a call can fail: a code, what happened, and what to do next.
 #   logs                The tool's logger.
 #   tasks               Asyncio helpers: a bounded gather, and a clean-up that no cancellation cuts short.
+#   bounded             Dictionaries that do not grow without end, for all that a process remembers.
 #   names               Names of files and models, compared and looked up; names and values put into messages.
 #   values              Values that somebody asks for: whether one was given, and what is meant by it.
 #   graph/definitions   What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
@@ -477,6 +478,45 @@ async def finish(work: Awaitable[Any], seconds: float) -> bool:
     if cancelled:
         raise cancelled
     return failure is None and not task.cancelled()
+
+
+# ======================================================================================================================
+# src/comfyui_chat/bounded.py
+#
+# Dictionaries that do not grow without end, for all that a process remembers.
+#
+# Open WebUI runs for months, and what the tool learns of servers, jobs, files and chats must not fill its memory.
+# ======================================================================================================================
+
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class BoundedDict(dict[K, V]):
+    """A dictionary that keeps its newest `most` entries, and besides them all whose value `is_needed`.
+
+    An entry is as old as its key: setting it again makes it no newer, unless it was taken out before.
+    """
+
+    def __init__(self, most: int, is_needed: Callable[[V], bool] | None = None) -> None:
+        super().__init__()
+        self._most = most
+        self._is_needed = is_needed
+
+    def __setitem__(self, key: K, value: V) -> None:
+        super().__setitem__(key, value)
+        forget_oldest(self, self._most, self._is_needed)
+
+
+def forget_oldest(entries: dict[K, V], most: int, is_needed: Callable[[V], bool] | None = None) -> None:
+    """Drop all but the newest `most` entries, and none whose value `is_needed`."""
+    if len(entries) <= most:
+        return
+    copied = entries.copy()  # in one go: other threads may set entries, too
+    spare = [key for key, value in copied.items() if is_needed is None or not is_needed(value)]
+    for oldest in spare[:-most]:
+        entries.pop(oldest, None)
 
 
 # ======================================================================================================================
@@ -6830,6 +6870,21 @@ class Endpoint:
         """What people call it, or its host and port."""
         return self.label or urlsplit(self.url).netloc
 
+    @property
+    def shows_marks(self) -> bool:
+        """Whether its queue shows the marks that prompts carry, so that it can be told whose they are."""
+        return not self.cloud
+
+    @property
+    def shares_card(self) -> bool:
+        """Whether its graphics card may also have a language model to serve."""
+        return not self.cloud
+
+    @property
+    def written(self) -> str:
+        """The address as `parse` reads it back."""
+        return CLOUD_PREFIX + self.url if self.cloud else self.url
+
     def headers(self) -> dict[str, str]:
         """What every request and the websocket's handshake carry; nothing without a key."""
         if not self.api_key:
@@ -7422,7 +7477,8 @@ class Record:
     run_seconds: float = 0.0  # of all that are done
     bytes: int = 0  # downloaded
     sockets: int = 0  # websockets opened
-    paces: dict[str, float] = field(default_factory=dict)  # workflow -> seconds of a run, the latest counting most
+    # Workflow -> seconds of a run, the latest counting most.
+    paces: BoundedDict[str, float] = field(default_factory=lambda: BoundedDict(REMEMBERED_PACES))
     coming: int = 0  # calls on their way here, which its queue does not show yet
     faults: int = 0  # in a row
     fault: str = ""  # the message of the last one
@@ -7446,8 +7502,6 @@ class Record:
         self.run_seconds += seconds
         earlier_pace = self.paces.pop(workflow, seconds)
         self.paces[workflow] = earlier_pace + 0.4 * (seconds - earlier_pace)
-        for oldest in list(self.paces)[:-REMEMBERED_PACES]:
-            del self.paces[oldest]
 
     def pace(self, workflow: str = "") -> float | None:
         """Seconds that a run of the workflow takes; where that is not known, or no workflow is named, those of an
@@ -7867,7 +7921,7 @@ class HttpServer:
                     length = response.content_length
                     return Answer(response.status, response.content_type, bytes(data), length, location)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _unreachable(url, error, min(seconds, first_byte_seconds)) from None
+            raise no_answer(f"ComfyUI at {url}", error, min(seconds, first_byte_seconds)) from None
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         """Raise an error for the statuses that mean the same on every route."""
@@ -7908,15 +7962,13 @@ class HttpServer:
             raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers in a way that ComfyUI does not.") from None
 
 
-def _unreachable(url: str, error: Exception, seconds: float) -> ServerUnreachable:
-    """The error for a request that failed, or that took longer than these seconds."""
-    no_connection_in_time = isinstance(error, aiohttp.ConnectionTimeoutError)
-    if isinstance(error, TimeoutError) and not no_connection_in_time:
-        return ServerUnreachable(f"ComfyUI at {url} did not answer within {seconds:g} s.")
-    return ServerUnreachable(
-        f"ComfyUI at {url} does not answer ({connection_fault(error)}).",
-        refused=no_connection_in_time or isinstance(error, aiohttp.ClientConnectorError),
-    )
+def no_answer(server: str, error: Exception, seconds: float, hint: str = "") -> ServerUnreachable:
+    """The error for a request that failed, or that took longer than these seconds. `server` is its name and address:
+    "ComfyUI at http://gpu-box:8188"."""
+    no_connection = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
+    if isinstance(error, TimeoutError) and not no_connection:
+        return ServerUnreachable(f"{server} did not answer within {seconds:g} s.", hint)
+    return ServerUnreachable(f"{server} does not answer ({connection_fault(error)}).", hint, no_connection)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -8672,7 +8724,7 @@ class Pool:
     """
 
     def __init__(self) -> None:
-        self._servers: dict[Endpoint, ComfyUIServer] = {}
+        self._servers = BoundedDict[Endpoint, ComfyUIServer](IDLE_SERVERS, lambda server: server.is_watched)
         self._keeper: asyncio.Task[None] | None = None
 
     @classmethod
@@ -8690,9 +8742,6 @@ class Pool:
         if server is None:
             server = ComfyCloud(endpoint) if endpoint.cloud else ComfyUIServer(endpoint)
         server.endpoint = endpoint  # an equal one, but its label may be new
-        unwatched = [known for known, other in self._servers.items() if not other.is_watched]
-        for longest_unused in unwatched[:-IDLE_SERVERS]:
-            del self._servers[longest_unused]
         self._servers[endpoint] = server  # the last one is the latest used
         return server
 
@@ -9915,12 +9964,16 @@ class Owner:
     def among(self, endpoint: Endpoint, queue: Queue) -> list[Prompt]:
         """This user's prompts in a queue. Comfy Cloud's queue shows no marks, but only the account's own prompts, so
         there it is all of them."""
-        return [prompt for prompt in queue.prompts if endpoint.cloud or self.owns(prompt)]
+        if not endpoint.shows_marks:
+            return list(queue.prompts)
+        return [prompt for prompt in queue.prompts if self.owns(prompt)]
 
     def job_id(self, endpoint: Endpoint, prompt_id: str) -> str:
         """The name by which the user can ask for the job later: the prompt id, and where the server shows no mark, half
         of the mark as its signature: "<prompt id>.<16 hexadecimal digits>"."""
-        return f"{prompt_id}.{self.mark(prompt_id)[:16]}" if endpoint.cloud else prompt_id
+        if endpoint.shows_marks:
+            return prompt_id
+        return f"{prompt_id}.{self.mark(prompt_id)[:16]}"
 
 
 def mark_of(prompt: Prompt) -> Mapping[str, Any]:
@@ -9955,12 +10008,13 @@ class JobMemory:
 
     def __init__(self) -> None:
         # True while a call is going to bring the job's files, False once none is. It hangs on a module of its own, for
-        # it has to outlive the tool's being loaded anew, as the calls under way do.
+        # it has to outlive the tool's being loaded anew, as the calls under way do; and it is a plain dictionary, since
+        # an object of a class would keep all of the older tool in memory.
         shared = sys.modules.setdefault("comfyui_tool_jobs", ModuleType("comfyui_tool_jobs"))
         self._attended: dict[str, bool] = vars(shared).setdefault("attended", {})
         self._own_call: ContextVar[set[str] | None] = ContextVar("own_call", default=None)  # what this call attends to
-        self._cancelled: dict[str, bool] = {}
-        self._told: dict[str, bool] = {}
+        self._cancelled = BoundedDict[str, bool](REMEMBERED_JOBS)  # by the ids of the jobs
+        self._told = BoundedDict[str, bool](REMEMBERED_JOBS)
 
     @contextlib.contextmanager
     def attending(self) -> Iterator[None]:
@@ -9989,8 +10043,9 @@ class JobMemory:
 
     def leave(self, prompt_id: str) -> None:
         """No call of this process brings the job's files any more. That it once did is remembered."""
-        self._attended.pop(prompt_id, None)
-        self._remember(self._attended, prompt_id)
+        self._attended.pop(prompt_id, None)  # so that it is the newest when it is set again
+        self._attended[prompt_id] = False
+        forget_oldest(self._attended, REMEMBERED_JOBS, is_needed=bool)
 
     def attended(self, prompt_id: str) -> bool | None:
         """Whether a call of this process is going to bring the job's files; None where none ever was."""
@@ -9998,7 +10053,7 @@ class JobMemory:
 
     def cancel(self, prompt_id: str) -> None:
         """check_job takes the job out of its queue: it is not to be run again."""
-        self._remember(self._cancelled, prompt_id)
+        self._cancelled[prompt_id] = True
 
     def cancelled(self, prompt_id: str) -> bool:
         """Whether check_job took the job out of its queue."""
@@ -10006,18 +10061,11 @@ class JobMemory:
 
     def tell(self, prompt_id: str) -> None:
         """check_job tells of the job's failure."""
-        self._remember(self._told, prompt_id)
+        self._told[prompt_id] = True
 
     def told(self, prompt_id: str) -> bool:
         """Whether check_job has told of the job's failure already."""
         return prompt_id in self._told
-
-    @staticmethod
-    def _remember(jobs: dict[str, bool], prompt_id: str) -> None:
-        jobs[prompt_id] = False
-        for oldest in list(jobs)[:-REMEMBERED_JOBS]:  # a copy, made in one go: other threads may have jobs too
-            if not jobs.get(oldest):
-                jobs.pop(oldest, None)
 
 
 JOBS = JobMemory()
@@ -10502,9 +10550,9 @@ class Fleet:
         whose jobs it has is not told, so all of them count there and none elsewhere. Raises `LimitExceeded`."""
         jobs: list[tuple[QueueSnapshot, Prompt]] = []
         for snapshot in snapshots:
-            if not snapshot.endpoint.cloud:
+            if snapshot.endpoint.shows_marks:
                 jobs += [(snapshot, prompt) for prompt in self._own(snapshot)]
-        clouds = [snapshot for snapshot in able if snapshot.endpoint.cloud]
+        clouds = [snapshot for snapshot in able if not snapshot.endpoint.shows_marks]
         full = [snapshot for snapshot in clouds if len(jobs) + len(snapshot.queue) >= self.limits.jobs]
         if len(jobs) >= self.limits.jobs or (full and len(full) == len(able)):
             for snapshot in full[:1]:
@@ -10559,10 +10607,10 @@ class Fleet:
         self, job: Prompt, posted: float, here: QueueSnapshot, snapshots: Sequence[QueueSnapshot]
     ) -> list[tuple[QueueSnapshot, Prompt]]:
         """The user's jobs that come before one that was `posted` at this time and is in the queue of `here`."""
-        by_number = len(self.known) == 1 or here.endpoint.cloud  # the cloud shows no marks
+        by_number = len(self.known) == 1 or not here.endpoint.shows_marks
         earlier = []
         for snapshot in snapshots:
-            if snapshot.endpoint.cloud and snapshot is not here:
+            if not snapshot.endpoint.shows_marks and snapshot is not here:
                 continue
             for other in self._own(snapshot):
                 if by_number and snapshot is here:
@@ -10634,9 +10682,9 @@ class Fleet:
                     status = replace(status, stats=await server.stats())
                     queue = await server.queue(time.monotonic())
                     return replace(status, queue=queue, mine=len(self.owner.among(endpoint, queue)))
-            except TimeoutError:
-                late = f"ComfyUI at {endpoint.url} did not answer within {PROBE_SECONDS:g} s."
-                return replace(status, error=ServerUnreachable(late))
+            except TimeoutError as error:
+                late = no_answer(f"ComfyUI at {endpoint.url}", error, PROBE_SECONDS)
+                return replace(status, error=late)
             except ServerError as error:
                 return replace(status, error=error)
 
@@ -11860,12 +11908,13 @@ class Memory:
     async def shared(self, server: ComfyUIServer) -> AsyncIterator[None]:
         """Around the runs of a call on a server: the language model is sent away before them, and ComfyUI's memory is
         freed after them. Comfy Cloud shares no card with anybody."""
-        if self.unload and not server.endpoint.cloud:
+        if self.unload and server.endpoint.shares_card:
             await self.unload()
         try:
             yield
         finally:
-            if self.free_seconds is not None and not server.endpoint.cloud and not Pool.here().ending:
+            is_wanted = server.endpoint.shares_card and not Pool.here().ending
+            if self.free_seconds is not None and is_wanted:
                 server.free_after(self.free_seconds)
 
 
@@ -12233,7 +12282,7 @@ async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
     for endpoint, prompt in answers:
         if prompt is None:
             continue
-        is_theirs = signed if endpoint.cloud else fleet.owner.owns(prompt)
+        is_theirs = fleet.owner.owns(prompt) if endpoint.shows_marks else signed
         if is_theirs:
             return endpoint, prompt
     if silent:
@@ -12799,17 +12848,14 @@ class UnsavedMessage:
 REMEMBERED_CHATS = 200  # that are not in the database
 REMEMBERED_MESSAGES = 200  # of each; a channel has no end
 # Chat id -> message id -> what was made for it, in chats that are not in the database.
-ELSEWHERE: dict[str, dict[str, UnsavedMessage]] = {}
+ELSEWHERE = BoundedDict[str, dict[str, UnsavedMessage]](REMEMBERED_CHATS)
 
 
 def remember_unsaved(chat_id: str, message_id: str, message: UnsavedMessage) -> None:
     """Remember what a message of a chat that is not in the database holds now; the oldest are forgotten."""
-    remembered = ELSEWHERE.setdefault(chat_id, {})
-    remembered[message_id] = message
-    for oldest in list(remembered)[:-REMEMBERED_MESSAGES]:
-        del remembered[oldest]
-    for oldest in list(ELSEWHERE)[:-REMEMBERED_CHATS]:
-        del ELSEWHERE[oldest]
+    if chat_id not in ELSEWHERE:
+        ELSEWHERE[chat_id] = BoundedDict(REMEMBERED_MESSAGES)
+    ELSEWHERE[chat_id][message_id] = message
 
 
 def unsaved_branch(sent: Sequence[Message], made: Iterable[UnsavedMessage], asked: Message) -> list[Message]:
@@ -15155,11 +15201,8 @@ class OpenWebUI:
                 self._session.request(method, url, json=body, headers=self._headers, allow_redirects=False) as response,
             ):
                 return response.status, await response.text()
-        except TimeoutError:
-            raise ServerUnreachable(f"Open WebUI at {self.url} did not answer in time.", "Is it running?") from None
         except (aiohttp.ClientError, OSError) as error:
-            reason = connection_fault(error)
-            raise ServerUnreachable(f"Open WebUI at {self.url} does not answer ({reason}).", "Is it running?") from None
+            raise no_answer(f"Open WebUI at {self.url}", error, ANSWER_SECONDS, "Is it running?") from None
 
 
 async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:
@@ -15228,8 +15271,7 @@ def as_valve(addresses: str) -> str:
     tidied = []
     for endpoint in read_endpoints(addresses, ""):
         label = f"{endpoint.label} = " if endpoint.label else ""
-        prefix = CLOUD_PREFIX if endpoint.cloud else ""
-        tidied.append(label + prefix + endpoint.url)
+        tidied.append(label + endpoint.written)
     return ", ".join(tidied)
 
 

@@ -179,7 +179,7 @@ async def install(*arguments: str) -> int:
         ({"status": 200, "body": "<html>a page</html>"}, tool.UnexpectedAnswer, "200"),
         ({"status": 302, "headers": {"Location": "http://login/"}}, tool.UnexpectedAnswer, "302"),
         ({"exception": ConnectionRefusedError()}, tool.ServerUnreachable, "does not answer"),
-        ({"exception": TimeoutError()}, tool.ServerUnreachable, "in time"),
+        ({"exception": TimeoutError()}, tool.ServerUnreachable, "did not answer within"),
     ],
     ids=lambda value: str(value.get("status", value.get("exception"))) if isinstance(value, dict) else None,
 )

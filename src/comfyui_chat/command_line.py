@@ -26,15 +26,15 @@ from typing import Any
 
 import aiohttp
 
-from .errors import AccessRefused, BadArgument, ComfyUIError, ServerUnreachable, UnexpectedAnswer
+from .errors import AccessRefused, BadArgument, ComfyUIError, UnexpectedAnswer
 from .graph.definitions import Definitions, NodeDefinition
 from .graph.editor import convert
 from .media.delivery import Format
 from .names import duration, file_stem, quoted, shortened
 from .run.fleet import everywhere
 from .run.make import RunOptions, make
-from .server.connection import connection_fault
-from .server.endpoint import CLOUD_PREFIX, Endpoint
+from .server.endpoint import Endpoint
+from .server.http import no_answer
 from .server.pool import close_servers
 from .tasks import ANSWER_SECONDS
 from .webui.settings import read_endpoints, resolve
@@ -305,11 +305,8 @@ class OpenWebUI:
                 self._session.request(method, url, json=body, headers=self._headers, allow_redirects=False) as response,
             ):
                 return response.status, await response.text()
-        except TimeoutError:
-            raise ServerUnreachable(f"Open WebUI at {self.url} did not answer in time.", "Is it running?") from None
         except (aiohttp.ClientError, OSError) as error:
-            reason = connection_fault(error)
-            raise ServerUnreachable(f"Open WebUI at {self.url} does not answer ({reason}).", "Is it running?") from None
+            raise no_answer(f"Open WebUI at {self.url}", error, ANSWER_SECONDS, "Is it running?") from None
 
 
 async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:
@@ -378,8 +375,7 @@ def as_valve(addresses: str) -> str:
     tidied = []
     for endpoint in read_endpoints(addresses, ""):
         label = f"{endpoint.label} = " if endpoint.label else ""
-        prefix = CLOUD_PREFIX if endpoint.cloud else ""
-        tidied.append(label + prefix + endpoint.url)
+        tidied.append(label + endpoint.written)
     return ", ".join(tidied)
 
 

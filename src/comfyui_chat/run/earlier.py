@@ -57,7 +57,7 @@ async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
     for endpoint, prompt in answers:
         if prompt is None:
             continue
-        is_theirs = signed if endpoint.cloud else fleet.owner.owns(prompt)
+        is_theirs = fleet.owner.owns(prompt) if endpoint.shows_marks else signed
         if is_theirs:
             return endpoint, prompt
     if silent:

@@ -24,6 +24,7 @@ from ..errors import AccessRefused, ComfyUIError, LimitExceeded, ServerError, Se
 from ..names import duration
 from ..server.client import PROBE_SECONDS, ComfyUIServer
 from ..server.endpoint import Endpoint
+from ..server.http import no_answer
 from ..server.pool import Pool, open_server
 from ..server.protocol import Prompt, Queue, Stats, Waiting
 from ..server.record import Record
@@ -201,9 +202,9 @@ class Fleet:
         whose jobs it has is not told, so all of them count there and none elsewhere. Raises `LimitExceeded`."""
         jobs: list[tuple[QueueSnapshot, Prompt]] = []
         for snapshot in snapshots:
-            if not snapshot.endpoint.cloud:
+            if snapshot.endpoint.shows_marks:
                 jobs += [(snapshot, prompt) for prompt in self._own(snapshot)]
-        clouds = [snapshot for snapshot in able if snapshot.endpoint.cloud]
+        clouds = [snapshot for snapshot in able if not snapshot.endpoint.shows_marks]
         full = [snapshot for snapshot in clouds if len(jobs) + len(snapshot.queue) >= self.limits.jobs]
         if len(jobs) >= self.limits.jobs or (full and len(full) == len(able)):
             for snapshot in full[:1]:
@@ -258,10 +259,10 @@ class Fleet:
         self, job: Prompt, posted: float, here: QueueSnapshot, snapshots: Sequence[QueueSnapshot]
     ) -> list[tuple[QueueSnapshot, Prompt]]:
         """The user's jobs that come before one that was `posted` at this time and is in the queue of `here`."""
-        by_number = len(self.known) == 1 or here.endpoint.cloud  # the cloud shows no marks
+        by_number = len(self.known) == 1 or not here.endpoint.shows_marks
         earlier = []
         for snapshot in snapshots:
-            if snapshot.endpoint.cloud and snapshot is not here:
+            if not snapshot.endpoint.shows_marks and snapshot is not here:
                 continue
             for other in self._own(snapshot):
                 if by_number and snapshot is here:
@@ -333,9 +334,9 @@ class Fleet:
                     status = replace(status, stats=await server.stats())
                     queue = await server.queue(time.monotonic())
                     return replace(status, queue=queue, mine=len(self.owner.among(endpoint, queue)))
-            except TimeoutError:
-                late = f"ComfyUI at {endpoint.url} did not answer within {PROBE_SECONDS:g} s."
-                return replace(status, error=ServerUnreachable(late))
+            except TimeoutError as error:
+                late = no_answer(f"ComfyUI at {endpoint.url}", error, PROBE_SECONDS)
+                return replace(status, error=late)
             except ServerError as error:
                 return replace(status, error=error)
 

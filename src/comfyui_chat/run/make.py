@@ -84,12 +84,13 @@ class Memory:
     async def shared(self, server: ComfyUIServer) -> AsyncIterator[None]:
         """Around the runs of a call on a server: the language model is sent away before them, and ComfyUI's memory is
         freed after them. Comfy Cloud shares no card with anybody."""
-        if self.unload and not server.endpoint.cloud:
+        if self.unload and server.endpoint.shares_card:
             await self.unload()
         try:
             yield
         finally:
-            if self.free_seconds is not None and not server.endpoint.cloud and not Pool.here().ending:
+            is_wanted = server.endpoint.shares_card and not Pool.here().ending
+            if self.free_seconds is not None and is_wanted:
                 server.free_after(self.free_seconds)
 
 

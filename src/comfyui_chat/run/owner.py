@@ -25,6 +25,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any
 
+from ..bounded import BoundedDict, forget_oldest
 from ..server.endpoint import Endpoint
 from ..server.protocol import Prompt, Queue
 
@@ -52,12 +53,16 @@ class Owner:
     def among(self, endpoint: Endpoint, queue: Queue) -> list[Prompt]:
         """This user's prompts in a queue. Comfy Cloud's queue shows no marks, but only the account's own prompts, so
         there it is all of them."""
-        return [prompt for prompt in queue.prompts if endpoint.cloud or self.owns(prompt)]
+        if not endpoint.shows_marks:
+            return list(queue.prompts)
+        return [prompt for prompt in queue.prompts if self.owns(prompt)]
 
     def job_id(self, endpoint: Endpoint, prompt_id: str) -> str:
         """The name by which the user can ask for the job later: the prompt id, and where the server shows no mark, half
         of the mark as its signature: "<prompt id>.<16 hexadecimal digits>"."""
-        return f"{prompt_id}.{self.mark(prompt_id)[:16]}" if endpoint.cloud else prompt_id
+        if endpoint.shows_marks:
+            return prompt_id
+        return f"{prompt_id}.{self.mark(prompt_id)[:16]}"
 
 
 def mark_of(prompt: Prompt) -> Mapping[str, Any]:
@@ -92,12 +97,13 @@ class JobMemory:
 
     def __init__(self) -> None:
         # True while a call is going to bring the job's files, False once none is. It hangs on a module of its own, for
-        # it has to outlive the tool's being loaded anew, as the calls under way do.
+        # it has to outlive the tool's being loaded anew, as the calls under way do; and it is a plain dictionary, since
+        # an object of a class would keep all of the older tool in memory.
         shared = sys.modules.setdefault("comfyui_tool_jobs", ModuleType("comfyui_tool_jobs"))
         self._attended: dict[str, bool] = vars(shared).setdefault("attended", {})
         self._own_call: ContextVar[set[str] | None] = ContextVar("own_call", default=None)  # what this call attends to
-        self._cancelled: dict[str, bool] = {}
-        self._told: dict[str, bool] = {}
+        self._cancelled = BoundedDict[str, bool](REMEMBERED_JOBS)  # by the ids of the jobs
+        self._told = BoundedDict[str, bool](REMEMBERED_JOBS)
 
     @contextlib.contextmanager
     def attending(self) -> Iterator[None]:
@@ -126,8 +132,9 @@ class JobMemory:
 
     def leave(self, prompt_id: str) -> None:
         """No call of this process brings the job's files any more. That it once did is remembered."""
-        self._attended.pop(prompt_id, None)
-        self._remember(self._attended, prompt_id)
+        self._attended.pop(prompt_id, None)  # so that it is the newest when it is set again
+        self._attended[prompt_id] = False
+        forget_oldest(self._attended, REMEMBERED_JOBS, is_needed=bool)
 
     def attended(self, prompt_id: str) -> bool | None:
         """Whether a call of this process is going to bring the job's files; None where none ever was."""
@@ -135,7 +142,7 @@ class JobMemory:
 
     def cancel(self, prompt_id: str) -> None:
         """check_job takes the job out of its queue: it is not to be run again."""
-        self._remember(self._cancelled, prompt_id)
+        self._cancelled[prompt_id] = True
 
     def cancelled(self, prompt_id: str) -> bool:
         """Whether check_job took the job out of its queue."""
@@ -143,18 +150,11 @@ class JobMemory:
 
     def tell(self, prompt_id: str) -> None:
         """check_job tells of the job's failure."""
-        self._remember(self._told, prompt_id)
+        self._told[prompt_id] = True
 
     def told(self, prompt_id: str) -> bool:
         """Whether check_job has told of the job's failure already."""
         return prompt_id in self._told
-
-    @staticmethod
-    def _remember(jobs: dict[str, bool], prompt_id: str) -> None:
-        jobs[prompt_id] = False
-        for oldest in list(jobs)[:-REMEMBERED_JOBS]:  # a copy, made in one go: other threads may have jobs too
-            if not jobs.get(oldest):
-                jobs.pop(oldest, None)
 
 
 JOBS = JobMemory()

@@ -64,6 +64,21 @@ class Endpoint:
         """What people call it, or its host and port."""
         return self.label or urlsplit(self.url).netloc
 
+    @property
+    def shows_marks(self) -> bool:
+        """Whether its queue shows the marks that prompts carry, so that it can be told whose they are."""
+        return not self.cloud
+
+    @property
+    def shares_card(self) -> bool:
+        """Whether its graphics card may also have a language model to serve."""
+        return not self.cloud
+
+    @property
+    def written(self) -> str:
+        """The address as `parse` reads it back."""
+        return CLOUD_PREFIX + self.url if self.cloud else self.url
+
     def headers(self) -> dict[str, str]:
         """What every request and the websocket's handshake carry; nothing without a key."""
         if not self.api_key:

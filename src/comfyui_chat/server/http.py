@@ -149,7 +149,7 @@ class HttpServer:
                     length = response.content_length
                     return Answer(response.status, response.content_type, bytes(data), length, location)
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise _unreachable(url, error, min(seconds, first_byte_seconds)) from None
+            raise no_answer(f"ComfyUI at {url}", error, min(seconds, first_byte_seconds)) from None
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         """Raise an error for the statuses that mean the same on every route."""
@@ -190,12 +190,10 @@ class HttpServer:
             raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers in a way that ComfyUI does not.") from None
 
 
-def _unreachable(url: str, error: Exception, seconds: float) -> ServerUnreachable:
-    """The error for a request that failed, or that took longer than these seconds."""
-    no_connection_in_time = isinstance(error, aiohttp.ConnectionTimeoutError)
-    if isinstance(error, TimeoutError) and not no_connection_in_time:
-        return ServerUnreachable(f"ComfyUI at {url} did not answer within {seconds:g} s.")
-    return ServerUnreachable(
-        f"ComfyUI at {url} does not answer ({connection_fault(error)}).",
-        refused=no_connection_in_time or isinstance(error, aiohttp.ClientConnectorError),
-    )
+def no_answer(server: str, error: Exception, seconds: float, hint: str = "") -> ServerUnreachable:
+    """The error for a request that failed, or that took longer than these seconds. `server` is its name and address:
+    "ComfyUI at http://gpu-box:8188"."""
+    no_connection = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
+    if isinstance(error, TimeoutError) and not no_connection:
+        return ServerUnreachable(f"{server} did not answer within {seconds:g} s.", hint)
+    return ServerUnreachable(f"{server} does not answer ({connection_fault(error)}).", hint, no_connection)

@@ -15,6 +15,7 @@ import time
 import weakref
 from collections.abc import AsyncIterator
 
+from ..bounded import BoundedDict
 from ..tasks import CLEAN_UP_SECONDS
 from .client import ComfyUIServer
 from .cloud import ComfyCloud
@@ -45,7 +46,7 @@ class Pool:
     """
 
     def __init__(self) -> None:
-        self._servers: dict[Endpoint, ComfyUIServer] = {}
+        self._servers = BoundedDict[Endpoint, ComfyUIServer](IDLE_SERVERS, lambda server: server.is_watched)
         self._keeper: asyncio.Task[None] | None = None
 
     @classmethod
@@ -63,9 +64,6 @@ class Pool:
         if server is None:
             server = ComfyCloud(endpoint) if endpoint.cloud else ComfyUIServer(endpoint)
         server.endpoint = endpoint  # an equal one, but its label may be new
-        unwatched = [known for known, other in self._servers.items() if not other.is_watched]
-        for longest_unused in unwatched[:-IDLE_SERVERS]:
-            del self._servers[longest_unused]
         self._servers[endpoint] = server  # the last one is the latest used
         return server
 

@@ -12,6 +12,8 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from ..bounded import BoundedDict
+
 # How long a server is left alone after a fault: twice as long after each further one in a row, up to the longest.
 REST_SECONDS = 5.0
 LONGEST_REST_SECONDS = 300.0
@@ -29,7 +31,8 @@ class Record:
     run_seconds: float = 0.0  # of all that are done
     bytes: int = 0  # downloaded
     sockets: int = 0  # websockets opened
-    paces: dict[str, float] = field(default_factory=dict)  # workflow -> seconds of a run, the latest counting most
+    # Workflow -> seconds of a run, the latest counting most.
+    paces: BoundedDict[str, float] = field(default_factory=lambda: BoundedDict(REMEMBERED_PACES))
     coming: int = 0  # calls on their way here, which its queue does not show yet
     faults: int = 0  # in a row
     fault: str = ""  # the message of the last one
@@ -53,8 +56,6 @@ class Record:
         self.run_seconds += seconds
         earlier_pace = self.paces.pop(workflow, seconds)
         self.paces[workflow] = earlier_pace + 0.4 * (seconds - earlier_pace)
-        for oldest in list(self.paces)[:-REMEMBERED_PACES]:
-            del self.paces[oldest]
 
     def pace(self, workflow: str = "") -> float | None:
         """Seconds that a run of the workflow takes; where that is not known, or no workflow is named, those of an

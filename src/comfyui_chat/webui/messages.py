@@ -15,6 +15,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..bounded import BoundedDict
 from .references import DATA_URI, FILE_REFERENCE
 
 # A picture in a text, in Markdown. Between its brackets are none, so that no text is gone through again and again.
@@ -110,17 +111,14 @@ class UnsavedMessage:
 REMEMBERED_CHATS = 200  # that are not in the database
 REMEMBERED_MESSAGES = 200  # of each; a channel has no end
 # Chat id -> message id -> what was made for it, in chats that are not in the database.
-ELSEWHERE: dict[str, dict[str, UnsavedMessage]] = {}
+ELSEWHERE = BoundedDict[str, dict[str, UnsavedMessage]](REMEMBERED_CHATS)
 
 
 def remember_unsaved(chat_id: str, message_id: str, message: UnsavedMessage) -> None:
     """Remember what a message of a chat that is not in the database holds now; the oldest are forgotten."""
-    remembered = ELSEWHERE.setdefault(chat_id, {})
-    remembered[message_id] = message
-    for oldest in list(remembered)[:-REMEMBERED_MESSAGES]:
-        del remembered[oldest]
-    for oldest in list(ELSEWHERE)[:-REMEMBERED_CHATS]:
-        del ELSEWHERE[oldest]
+    if chat_id not in ELSEWHERE:
+        ELSEWHERE[chat_id] = BoundedDict(REMEMBERED_MESSAGES)
+    ELSEWHERE[chat_id][message_id] = message
 
 
 def unsaved_branch(sent: Sequence[Message], made: Iterable[UnsavedMessage], asked: Message) -> list[Message]:
