@@ -7999,7 +7999,8 @@ DEFINITION_SECONDS = 300.0  # of a node definition
 DOUBT_SECONDS = 10.0  # of a list that lacks what is looked for: files are added all the time
 # How much there may be.
 MANY_CLASSES = 100  # node definitions asked for one by one; when more are needed, all are fetched in one request
-RECENT_PROMPTS = 200  # of the history, that are searched for a user's own jobs, the newest first
+RECENT_PROMPTS = 200  # of the history, that are searched, the newest first
+REMEMBERED_PROMPTS = 1000  # whoever posted them, with when they were first seen
 MAX_OUTPUT_BYTES = 512 * 2**20
 
 
@@ -8017,6 +8018,7 @@ class ComfyUIServer(HttpServer):
         self._metadata: dict[tuple[str, str], tuple[float, Mapping[str, Any] | None]] = {}  # by folder and name
         self._names: dict[str, tuple[float, list[str] | None]] = {}  # by path
         self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # when the newest look at it began, and that look
+        self._first_seen = BoundedDict[str, float](REMEMBERED_PROMPTS)  # prompt id -> since when it is known to be here
         self._questions: dict[str, asyncio.Task[Any]] = {}  # under way, each asked once for all who wait for it
         self._chores: set[asyncio.Task[None]] = set()  # what goes on in the background
         self.record = Record()
@@ -8240,6 +8242,7 @@ class ComfyUIServer(HttpServer):
         if its_id != prompt_id:
             await self.call("POST", "/queue", body={"delete": [its_id]}, seconds=CLEAN_UP_SECONDS)
             raise ServerTooOld(f"ComfyUI at {self.endpoint.url} gave the job an id of its own.")
+        self._note_prompts([prompt_id])
         return Accepted(prompt_id, self._dropped(graph, accepted))
 
     def _read_accepted(self, graph: Graph, answer: Answer) -> dict[str, Any]:
@@ -8276,9 +8279,8 @@ class ComfyUIServer(HttpServer):
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 return await self.queue(since)
-        except TimeoutError:
-            url = self.endpoint.url
-            raise ServerUnreachable(f"ComfyUI at {url} did not answer within {PROBE_SECONDS:g} s.") from None
+        except TimeoutError as error:
+            raise no_answer(f"ComfyUI at {self.endpoint.url}", error, PROBE_SECONDS) from None
 
     async def _ask_queue(self, seconds: float) -> Queue:
         raw = await self.get("/queue", seconds)
@@ -8287,11 +8289,28 @@ class ComfyUIServer(HttpServer):
             heap = raw.get("queue_pending") or ()  # as the server holds it, not in the order of the queue
             rows = sorted(heap, key=lambda row: row[:2])  # by number, then by id
             pending = [parse_prompt(row, Waiting(ahead)) for ahead, row in enumerate(rows, start=len(running))]
-            return Queue(
-                running=tuple(prompt.prompt_id for prompt in running),
-                pending=tuple(prompt.prompt_id for prompt in pending),
-                prompts=(*running, *pending),
-            )
+        queue = Queue(
+            running=tuple(prompt.prompt_id for prompt in running),
+            pending=tuple(prompt.prompt_id for prompt in pending),
+            prompts=(*running, *pending),
+        )
+        self._note_prompts([*queue.running, *queue.pending])
+        return queue
+
+    def _note_prompts(self, prompt_ids: Iterable[str]) -> None:
+        """Note that the server has these prompts, for `has_run_since`."""
+        now = time.monotonic()
+        for prompt_id in prompt_ids:
+            if prompt_id not in self._first_seen:
+                self._first_seen[prompt_id] = now
+
+    async def has_run_since(self, moment: float) -> bool:
+        """Whether the server has certainly not been restarted since then (of `time.monotonic`): a restart empties its
+        queue and its history, and it still knows a prompt that it had by then. Raises as `get` does."""
+        for prompt in await self.together("recent prompts", self.recent):
+            if self._first_seen.get(prompt.prompt_id, math.inf) <= moment:
+                return True
+        return False
 
     async def look_up(self, prompt_id: str, since: float) -> Event:
         """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`. The queue is asked first and the
@@ -8473,7 +8492,8 @@ class ComfyCloud(ComfyUIServer):
         super().__init__(endpoint)
         self.connection = CloudConnection(self)
         self._texts: dict[str, str] = {}  # class -> its definition as JSON: parsed, all of them take much memory
-        self._uploads: dict[str, tuple[float, str]] = {}  # our name of a file -> when it was sent, and its name there
+        # Our name of a file -> when it was sent, and its name there.
+        self._uploads = BoundedDict[str, tuple[float, str]](REMEMBERED_UPLOADS)
 
     def _address(self, path: str) -> str:
         return super()._address(path if path.startswith("/api/") else f"/api{path}")
@@ -8617,6 +8637,10 @@ class ComfyCloud(ComfyUIServer):
         """No prompts at all, since it cannot be told whose the account's jobs are."""
         return []
 
+    async def has_run_since(self, moment: float) -> bool:
+        """Always: its jobs do not end with one of its machines."""
+        return True
+
     async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
         """Cancel a prompt, waiting or running. Raises a `ServerError` when the service could not be told."""
         path = f"/jobs/{quote(prompt_id, safe='')}/cancel"
@@ -8630,8 +8654,6 @@ class ComfyCloud(ComfyUIServer):
         if time.monotonic() - sent >= CLOUD_DEFINITION_SECONDS:
             name = await self._send(file, type="input", overwrite="true")
             self._uploads[file.stored_name] = time.monotonic(), name
-            for oldest in list(self._uploads)[:-REMEMBERED_UPLOADS]:
-                del self._uploads[oldest]
         return name
 
     def _check_upload(self, file: InputFile, answer: Answer) -> None:
@@ -10101,9 +10123,10 @@ def is_attended(owner: Owner, prompt: Prompt) -> bool:
 # `describe` is where the queue position is told ("Waiting, 2 ahead"), and the percentage and the time left after it;
 # webui/display.py shows them in the chat.
 #
-# `Job.lost` decides that a job is lost: two look-ups in a row found it neither in the queue nor in the history. `judge`
-# says how a job ended: it gives back one that ended well, and for any other raises the error: `JobLost`,
-# `RunInterrupted`, or what the node that failed reported.
+# `Job.lost` decides that a job is lost: two look-ups in a row found it neither in the queue nor in the history. Where the
+# server may have been restarted meanwhile (`Job.away`) that is `JobLost`, and it is run again; else somebody took it out
+# of the queue. `judge` says how a job ended: it gives back one that ended well, and for any other raises the error:
+# `JobLost`, `RunInterrupted`, or what the node that failed reported.
 #
 # Frames may be missing, and the history entry (`Recorded`) overrules them all. A node's error is only remembered until
 # then: a node that blocks its own branch reports one too, and the run goes on. Events and their order are those recorded
@@ -10118,7 +10141,8 @@ class Job:
     prompt_id: str
     weights: Mapping[str, float]  # node id -> its share of the work (`_weight`)
     complete: bool = True  # whether no frame can have been missed
-    away: bool = False  # whether the server may have been restarted since the post
+    away: bool = False  # whether the server may have been restarted since it was last known to have the prompt
+    seen: float = 0.0  # when that was
     taken: bool = True  # whether the server is known to have had the prompt
     ahead: int | None = None  # prompts before it in the queue, while it waits; None when that is not known
     started: bool = False
@@ -10169,12 +10193,13 @@ class Job:
 def advance(job: Job, event: Event, now: float) -> Job:
     """The job after an event; `now` is in seconds of any clock that never goes back.
 
-    Whatever is heard of the job ends a silence, and whatever but `Absent` shows that the server has it.
+    Whatever is heard of the job ends a silence, and whatever but `Absent` shows that the server has it. `away` is set
+    by whatever may hide a restart; only whoever knows of the websocket can tell that there was none (run/follow.py).
     """
     if isinstance(event, Absent):
         job = replace(job, silent_since=None, refused_since=None)
     elif not isinstance(event, (Silence, QueueMoved, Gap)):
-        job = replace(job, silent_since=None, refused_since=None, absent=0, taken=True)
+        job = replace(job, silent_since=None, refused_since=None, absent=0, taken=True, seen=now)
     if isinstance(event, (Recorded, Absent, Silence, Gap)):
         job = _after_look_up(job, event, now)
     else:
@@ -10310,9 +10335,9 @@ def judge(job: Job, graph: Graph) -> Job:
     """The job, when it ended well; for any other this raises the error.
 
     Of a lost job: `RunInterrupted` when somebody took it out of the queue, that is when its server had it and cannot
-    have been away since, or check_job cancelled it; else `JobLost`, which also tells whether the post ever arrived. Of
-    one that ended badly: `RunInterrupted`, the error of the node that failed (`run_error`), or `RunFailed` without a
-    reason.
+    have been restarted since, or check_job cancelled it; else `JobLost`, which also tells whether the post ever
+    arrived. Of one that ended badly: `RunInterrupted`, the error of the node that failed (`run_error`), or `RunFailed`
+    without a reason.
     """
     if job.lost and not job.good:
         raise _lost_error(job)
@@ -10732,6 +10757,11 @@ async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer
 # everything works, only later, without a websocket. When frames come and the history entry is written is recorded from
 # ComfyUI 0.3.64 and 0.33.0.
 #
+# A job that is found nowhere was lost in a restart, and is run again; or somebody took it out of the queue, and it is
+# not. There was no restart where the websocket has been open all the time, since the post or since before a look-up that
+# found the job; nor where the server still knows another prompt that it had when the job was last seen
+# (`has_run_since`). A job that waits has another one before it, so that is mostly known.
+#
 # A call ends in exactly one of these ways: the ended job, a named error, a cancellation, or `StillRunning` with its id.
 # After an error or a Stop nobody would collect the result, so the job is withdrawn from its server, with patience where
 # that does not answer. The end of the longest wait, and of Open WebUI itself, leave it at work for check_job to bring.
@@ -10790,13 +10820,14 @@ async def follow(
             JOBS.leave(prompt_id)
             JOBS.attend(accepted.prompt_id)
             prompt_id = accepted.prompt_id
+            is_heard = subscription.connected
+            job = Job.posted(prompt_id, graph)
+            job = replace(job, complete=is_heard, away=not is_heard, taken=accepted.certain, seen=time.monotonic())
             await fleet.admit(server.endpoint, prompt_id, at)
             if posted:
                 posted()
             if not accepted.certain:
                 subscription.events.put_nowait(Gap())
-            job = Job.posted(prompt_id, graph)
-            job = replace(job, complete=subscription.connected, taken=accepted.certain)
             job = await watch(server, fleet, job, subscription, listener, wait=wait, part=part)
             job = judge(job, graph)
         except BaseException as error:
@@ -10917,8 +10948,8 @@ async def watch(
             if isinstance(event, LookedUp):
                 event = event.answer
                 look_ups.answered(event, now)
-                if isinstance(event, (Waiting, Started)):
-                    job = replace(job, away=False)  # it is there, whatever happened before
+                if isinstance(event, (Waiting, Started)):  # it is there, whatever happened before
+                    job = replace(job, away=not look_ups.heard_throughout)
             else:
                 look_ups.heard(event, job.started, now)
             job = advance(job, event, now)
@@ -10929,7 +10960,16 @@ async def watch(
         await look_ups.end()
     if job.ended and not job.recorded and _entry_may_know_more(job):
         job = advance(job, await _recorded(server, job.prompt_id, fleet.timing), time.monotonic())
+    if job.lost and job.taken and job.away and await _has_run_since(server, job.seen):
+        job = replace(job, away=False)
     return job
+
+
+async def _has_run_since(server: ComfyUIServer, moment: float) -> bool:
+    """Whether the server certainly has not been restarted since then; no where it does not answer."""
+    with contextlib.suppress(ServerError):
+        return await server.has_run_since(moment)
+    return False
 
 
 def _still_running(job: Job, job_id: str, wait: float) -> StillRunning:
@@ -10957,6 +10997,7 @@ class LookUps:
         self._interval = timing.look_up if subscription.connected else timing.polling
         self._due = now + timing.first
         self._begun = now  # when the last one began
+        self.heard_throughout = False  # whether the websocket has been open ever since
         self._known_since = now  # a look at the queue from before the post, or the last answer, tells nothing new
         self._task: asyncio.Task[None] | None = None
         self._renewed = False  # whether the websocket was opened anew
@@ -10973,6 +11014,7 @@ class LookUps:
         if now < self.next_at:
             return
         self._begun, self._due = now, math.inf
+        self.heard_throughout = self._subscription.connected
         since = max(self._known_since, now - SHARED_SECONDS)
         self._task = asyncio.create_task(_look(self._server, self._prompt_id, self._subscription, since))
 
@@ -10997,6 +11039,7 @@ class LookUps:
                 self._due = min(self._due, self._begun + timing.settle)
         elif isinstance(event, Gap):
             self._interval, self._due = timing.polling, now
+            self.heard_throughout = False
         elif isinstance(event, (Succeeded, Failed, Interrupted)):
             self._due = now + timing.settle
         else:

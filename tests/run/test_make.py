@@ -7,6 +7,7 @@ import dataclasses
 import json
 import math
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -336,6 +337,106 @@ async def test_a_job_that_was_seen_again_after_the_websocket_dropped_and_is_dele
     with pytest.raises(tool.RunInterrupted, match="taken out of the queue"):
         await asyncio.wait_for(run, 5)
     assert len(comfy.prompts) == 1
+    comfy.release()
+
+
+# --- restarts, and deletions, that no websocket tells of ---
+
+
+def paused_look_ups(monkeypatch: pytest.MonkeyPatch) -> asyncio.Lock:
+    """A lock within which no look-up is under way: who restarts a server there does so between two of them."""
+    lock = asyncio.Lock()
+    look_up = tool.ComfyUIServer.look_up
+
+    async def when_free(*arguments: Any) -> tool.Event:
+        async with lock:
+            return await look_up(*arguments)
+
+    monkeypatch.setattr(tool.ComfyUIServer, "look_up", when_free)
+    return lock
+
+
+@contextlib.asynccontextmanager
+async def waiting_without_websocket(
+    comfy: StandIn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[asyncio.Task[tool.RunResult]]:
+    """A call whose job waits behind somebody else's, as a look-up has told; the next one comes after the block."""
+    comfy.misbehave.refuse_websocket = 404
+    comfy.misbehave.hold_at_step = 1
+    await comfy.post(comfy.example_graph())
+    lock = paused_look_ups(monkeypatch)
+    run = asyncio.create_task(make(comfy, watcher=watcher))
+    await until(lambda: "Waiting, 1 ahead" in watcher.texts)
+    async with lock:
+        yield run
+
+
+async def test_a_server_that_restarts_between_two_look_ups_gets_the_job_once_more(
+    comfy: StandIn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with waiting_without_websocket(comfy, watcher, monkeypatch) as run:
+        comfy.release()
+        await comfy.restart()
+    assert (await run).products
+    assert len(comfy.prompts) == 2
+
+
+async def test_what_others_post_after_a_restart_is_no_sign_that_there_was_none(
+    comfy: StandIn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with waiting_without_websocket(comfy, watcher, monkeypatch) as run:
+        comfy.release()
+        await comfy.restart()
+        later = await comfy.post(comfy.example_graph())
+        await until(lambda: later in comfy.history)
+    assert (await run).products
+    assert len(comfy.prompts) == 2
+
+
+async def test_a_deleted_job_is_not_run_again_where_the_one_before_it_is_recorded_meanwhile(
+    comfy: StandIn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with waiting_without_websocket(comfy, watcher, monkeypatch) as run:
+        comfy.engine.delete(comfy.prompts[0]["prompt_id"])
+        comfy.release()
+        await until(lambda: comfy.history)
+    with pytest.raises(tool.RunInterrupted, match="taken out of the queue"):
+        await run
+    assert len(comfy.prompts) == 1
+
+
+async def test_a_deleted_job_of_which_no_look_up_told_is_not_run_again_where_an_earlier_one_is_recorded(
+    comfy: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await make(comfy)
+    comfy.misbehave.refuse_websocket = 404
+    comfy.misbehave.hold_at_step = 1
+    comfy.room.abort()
+    await until(lambda: not comfy.sockets)
+    await comfy.post(comfy.example_graph())
+    await comfy.until_held()
+    async with paused_look_ups(monkeypatch):
+        run = asyncio.create_task(make(comfy))
+        await until(lambda: len(comfy.prompts) == 2)
+        comfy.engine.delete(comfy.prompts[1]["prompt_id"])
+    with pytest.raises(tool.RunInterrupted, match="taken out of the queue"):
+        await run
+    assert len(comfy.prompts) == 2
+    comfy.release()
+
+
+async def test_a_websocket_that_opens_after_the_post_and_a_look_up_then_are_proof_enough(
+    comfy: StandIn, watcher: Watcher, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with waiting_without_websocket(comfy, watcher, monkeypatch) as run:
+        comfy.misbehave.refuse_websocket = None
+        await until(lambda: comfy.sockets)
+    before = len(comfy.requests)
+    await until(lambda: sum(request.path.endswith("/queue") for request in comfy.requests[before:]) >= 3)
+    monkeypatch.setattr(tool.ComfyUIServer, "has_run_since", None)  # nobody asks
+    comfy.engine.delete(comfy.prompts[0]["prompt_id"])
+    with pytest.raises(tool.RunInterrupted, match="taken out of the queue"):
+        await run
     comfy.release()
 
 

@@ -17,7 +17,7 @@ from tests.support.pictures import opened
 from tests.support.proxy import Hold, Proxy
 from tests.support.runs import Shelf, make
 from tests.support.stand_in import StandIn
-from tests.support.watching import until
+from tests.support.watching import Watcher, until
 
 # What goes wrong, and how far the job is then:
 #   connecting  the first request of the call is on its way     ended      it is done, and the tool has not heard of it
@@ -52,7 +52,7 @@ the machine sleeps                      -          outputs   outputs   outputs  
 the history comes late                  -          -         outputs   outputs   -         -         -
 nothing goes on                         -          -         running   running   -         -         -
 somebody takes the job out              -          -         stopped   stopped   -         -         -
-it is taken out while nobody hears      -          -         again     -         -         -         -
+it is taken out while nobody hears      -          -         stopped   -         -         -         -
 Stop                                    cancelled  cancelled cancelled cancelled cancelled cancelled cancelled
 Stop while the server is away           -          cancelled cancelled cancelled cancelled cancelled cancelled
 """
@@ -100,6 +100,7 @@ class World:
     holds: list[Hold] = dataclasses.field(default_factory=list)
     others: set[str] = dataclasses.field(default_factory=set)  # the ids of somebody else's jobs
     dead: bool = False
+    watcher: Watcher = dataclasses.field(default_factory=Watcher)
     call: asyncio.Task[tool.RunResult] = dataclasses.field(init=False)
 
     @property
@@ -130,7 +131,7 @@ class World:
 
     async def _make_and_keep(self) -> tool.RunResult:
         where, limits = [self.proxy.url, *self.servers[1:]], tool.Limits(wait_seconds=self.wait_seconds)
-        made = await make(*where, limits=limits, timing=self.timing, prompt=PROMPT, seed=SEED)
+        made = await make(*where, limits=limits, timing=self.timing, watcher=self.watcher, prompt=PROMPT, seed=SEED)
         await self.shelf.keep(made.products, "picture")
         return made
 
@@ -180,8 +181,7 @@ async def queued(world: World) -> None:
             world.others.add(await server.post(server.example_graph(width=64, height=64)))
         await server.until_held()
     world.begin()
-    await until(lambda: world.first.pending)
-    await asyncio.sleep(0.05)  # its first look-up
+    await until(lambda: "Waiting, 1 ahead" in world.watcher.texts)
     if world.second:
         world.second.release()
 

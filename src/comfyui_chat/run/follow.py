@@ -8,6 +8,11 @@ may drop, hang or be refused by a proxy; ComfyUI's queue and history are the tru
 everything works, only later, without a websocket. When frames come and the history entry is written is recorded from
 ComfyUI 0.3.64 and 0.33.0.
 
+A job that is found nowhere was lost in a restart, and is run again; or somebody took it out of the queue, and it is
+not. There was no restart where the websocket has been open all the time, since the post or since before a look-up that
+found the job; nor where the server still knows another prompt that it had when the job was last seen
+(`has_run_since`). A job that waits has another one before it, so that is mostly known.
+
 A call ends in exactly one of these ways: the ended job, a named error, a cancellation, or `StillRunning` with its id.
 After an error or a Stop nobody would collect the result, so the job is withdrawn from its server, with patience where
 that does not answer. The end of the longest wait, and of Open WebUI itself, leave it at work for check_job to bring.
@@ -116,13 +121,14 @@ async def follow(
             JOBS.leave(prompt_id)
             JOBS.attend(accepted.prompt_id)
             prompt_id = accepted.prompt_id
+            is_heard = subscription.connected
+            job = Job.posted(prompt_id, graph)
+            job = replace(job, complete=is_heard, away=not is_heard, taken=accepted.certain, seen=time.monotonic())
             await fleet.admit(server.endpoint, prompt_id, at)
             if posted:
                 posted()
             if not accepted.certain:
                 subscription.events.put_nowait(Gap())
-            job = Job.posted(prompt_id, graph)
-            job = replace(job, complete=subscription.connected, taken=accepted.certain)
             job = await watch(server, fleet, job, subscription, listener, wait=wait, part=part)
             job = judge(job, graph)
         except BaseException as error:
@@ -243,8 +249,8 @@ async def watch(
             if isinstance(event, LookedUp):
                 event = event.answer
                 look_ups.answered(event, now)
-                if isinstance(event, (Waiting, Started)):
-                    job = replace(job, away=False)  # it is there, whatever happened before
+                if isinstance(event, (Waiting, Started)):  # it is there, whatever happened before
+                    job = replace(job, away=not look_ups.heard_throughout)
             else:
                 look_ups.heard(event, job.started, now)
             job = advance(job, event, now)
@@ -255,7 +261,16 @@ async def watch(
         await look_ups.end()
     if job.ended and not job.recorded and _entry_may_know_more(job):
         job = advance(job, await _recorded(server, job.prompt_id, fleet.timing), time.monotonic())
+    if job.lost and job.taken and job.away and await _has_run_since(server, job.seen):
+        job = replace(job, away=False)
     return job
+
+
+async def _has_run_since(server: ComfyUIServer, moment: float) -> bool:
+    """Whether the server certainly has not been restarted since then; no where it does not answer."""
+    with contextlib.suppress(ServerError):
+        return await server.has_run_since(moment)
+    return False
 
 
 def _still_running(job: Job, job_id: str, wait: float) -> StillRunning:
@@ -283,6 +298,7 @@ class LookUps:
         self._interval = timing.look_up if subscription.connected else timing.polling
         self._due = now + timing.first
         self._begun = now  # when the last one began
+        self.heard_throughout = False  # whether the websocket has been open ever since
         self._known_since = now  # a look at the queue from before the post, or the last answer, tells nothing new
         self._task: asyncio.Task[None] | None = None
         self._renewed = False  # whether the websocket was opened anew
@@ -299,6 +315,7 @@ class LookUps:
         if now < self.next_at:
             return
         self._begun, self._due = now, math.inf
+        self.heard_throughout = self._subscription.connected
         since = max(self._known_since, now - SHARED_SECONDS)
         self._task = asyncio.create_task(_look(self._server, self._prompt_id, self._subscription, since))
 
@@ -323,6 +340,7 @@ class LookUps:
                 self._due = min(self._due, self._begun + timing.settle)
         elif isinstance(event, Gap):
             self._interval, self._due = timing.polling, now
+            self.heard_throughout = False
         elif isinstance(event, (Succeeded, Failed, Interrupted)):
             self._due = now + timing.settle
         else:

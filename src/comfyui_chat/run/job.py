@@ -11,9 +11,10 @@
 `describe` is where the queue position is told ("Waiting, 2 ahead"), and the percentage and the time left after it;
 webui/display.py shows them in the chat.
 
-`Job.lost` decides that a job is lost: two look-ups in a row found it neither in the queue nor in the history. `judge`
-says how a job ended: it gives back one that ended well, and for any other raises the error: `JobLost`,
-`RunInterrupted`, or what the node that failed reported.
+`Job.lost` decides that a job is lost: two look-ups in a row found it neither in the queue nor in the history. Where the
+server may have been restarted meanwhile (`Job.away`) that is `JobLost`, and it is run again; else somebody took it out
+of the queue. `judge` says how a job ended: it gives back one that ended well, and for any other raises the error:
+`JobLost`, `RunInterrupted`, or what the node that failed reported.
 
 Frames may be missing, and the history entry (`Recorded`) overrules them all. A node's error is only remembered until
 then: a node that blocks its own branch reports one too, and the run goes on. Events and their order are those recorded
@@ -59,7 +60,8 @@ class Job:
     prompt_id: str
     weights: Mapping[str, float]  # node id -> its share of the work (`_weight`)
     complete: bool = True  # whether no frame can have been missed
-    away: bool = False  # whether the server may have been restarted since the post
+    away: bool = False  # whether the server may have been restarted since it was last known to have the prompt
+    seen: float = 0.0  # when that was
     taken: bool = True  # whether the server is known to have had the prompt
     ahead: int | None = None  # prompts before it in the queue, while it waits; None when that is not known
     started: bool = False
@@ -110,12 +112,13 @@ class Job:
 def advance(job: Job, event: Event, now: float) -> Job:
     """The job after an event; `now` is in seconds of any clock that never goes back.
 
-    Whatever is heard of the job ends a silence, and whatever but `Absent` shows that the server has it.
+    Whatever is heard of the job ends a silence, and whatever but `Absent` shows that the server has it. `away` is set
+    by whatever may hide a restart; only whoever knows of the websocket can tell that there was none (run/follow.py).
     """
     if isinstance(event, Absent):
         job = replace(job, silent_since=None, refused_since=None)
     elif not isinstance(event, (Silence, QueueMoved, Gap)):
-        job = replace(job, silent_since=None, refused_since=None, absent=0, taken=True)
+        job = replace(job, silent_since=None, refused_since=None, absent=0, taken=True, seen=now)
     if isinstance(event, (Recorded, Absent, Silence, Gap)):
         job = _after_look_up(job, event, now)
     else:
@@ -251,9 +254,9 @@ def judge(job: Job, graph: Graph) -> Job:
     """The job, when it ended well; for any other this raises the error.
 
     Of a lost job: `RunInterrupted` when somebody took it out of the queue, that is when its server had it and cannot
-    have been away since, or check_job cancelled it; else `JobLost`, which also tells whether the post ever arrived. Of
-    one that ended badly: `RunInterrupted`, the error of the node that failed (`run_error`), or `RunFailed` without a
-    reason.
+    have been restarted since, or check_job cancelled it; else `JobLost`, which also tells whether the post ever
+    arrived. Of one that ended badly: `RunInterrupted`, the error of the node that failed (`run_error`), or `RunFailed`
+    without a reason.
     """
     if job.lost and not job.good:
         raise _lost_error(job)

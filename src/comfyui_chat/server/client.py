@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 import aiohttp
 
+from ..bounded import BoundedDict
 from ..errors import (
     ComfyUIError,
     LimitExceeded,
@@ -43,7 +44,7 @@ from ..names import shortened
 from ..tasks import CLEAN_UP_SECONDS, T, gather
 from .connection import Connection
 from .endpoint import Endpoint
-from .http import STALL_SECONDS, HttpServer
+from .http import STALL_SECONDS, HttpServer, no_answer
 from .protocol import (
     Absent,
     Accepted,
@@ -73,7 +74,8 @@ DEFINITION_SECONDS = 300.0  # of a node definition
 DOUBT_SECONDS = 10.0  # of a list that lacks what is looked for: files are added all the time
 # How much there may be.
 MANY_CLASSES = 100  # node definitions asked for one by one; when more are needed, all are fetched in one request
-RECENT_PROMPTS = 200  # of the history, that are searched for a user's own jobs, the newest first
+RECENT_PROMPTS = 200  # of the history, that are searched, the newest first
+REMEMBERED_PROMPTS = 1000  # whoever posted them, with when they were first seen
 MAX_OUTPUT_BYTES = 512 * 2**20
 
 
@@ -91,6 +93,7 @@ class ComfyUIServer(HttpServer):
         self._metadata: dict[tuple[str, str], tuple[float, Mapping[str, Any] | None]] = {}  # by folder and name
         self._names: dict[str, tuple[float, list[str] | None]] = {}  # by path
         self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # when the newest look at it began, and that look
+        self._first_seen = BoundedDict[str, float](REMEMBERED_PROMPTS)  # prompt id -> since when it is known to be here
         self._questions: dict[str, asyncio.Task[Any]] = {}  # under way, each asked once for all who wait for it
         self._chores: set[asyncio.Task[None]] = set()  # what goes on in the background
         self.record = Record()
@@ -314,6 +317,7 @@ class ComfyUIServer(HttpServer):
         if its_id != prompt_id:
             await self.call("POST", "/queue", body={"delete": [its_id]}, seconds=CLEAN_UP_SECONDS)
             raise ServerTooOld(f"ComfyUI at {self.endpoint.url} gave the job an id of its own.")
+        self._note_prompts([prompt_id])
         return Accepted(prompt_id, self._dropped(graph, accepted))
 
     def _read_accepted(self, graph: Graph, answer: Answer) -> dict[str, Any]:
@@ -350,9 +354,8 @@ class ComfyUIServer(HttpServer):
         try:
             async with asyncio.timeout(PROBE_SECONDS):
                 return await self.queue(since)
-        except TimeoutError:
-            url = self.endpoint.url
-            raise ServerUnreachable(f"ComfyUI at {url} did not answer within {PROBE_SECONDS:g} s.") from None
+        except TimeoutError as error:
+            raise no_answer(f"ComfyUI at {self.endpoint.url}", error, PROBE_SECONDS) from None
 
     async def _ask_queue(self, seconds: float) -> Queue:
         raw = await self.get("/queue", seconds)
@@ -361,11 +364,28 @@ class ComfyUIServer(HttpServer):
             heap = raw.get("queue_pending") or ()  # as the server holds it, not in the order of the queue
             rows = sorted(heap, key=lambda row: row[:2])  # by number, then by id
             pending = [parse_prompt(row, Waiting(ahead)) for ahead, row in enumerate(rows, start=len(running))]
-            return Queue(
-                running=tuple(prompt.prompt_id for prompt in running),
-                pending=tuple(prompt.prompt_id for prompt in pending),
-                prompts=(*running, *pending),
-            )
+        queue = Queue(
+            running=tuple(prompt.prompt_id for prompt in running),
+            pending=tuple(prompt.prompt_id for prompt in pending),
+            prompts=(*running, *pending),
+        )
+        self._note_prompts([*queue.running, *queue.pending])
+        return queue
+
+    def _note_prompts(self, prompt_ids: Iterable[str]) -> None:
+        """Note that the server has these prompts, for `has_run_since`."""
+        now = time.monotonic()
+        for prompt_id in prompt_ids:
+            if prompt_id not in self._first_seen:
+                self._first_seen[prompt_id] = now
+
+    async def has_run_since(self, moment: float) -> bool:
+        """Whether the server has certainly not been restarted since then (of `time.monotonic`): a restart empties its
+        queue and its history, and it still knows a prompt that it had by then. Raises as `get` does."""
+        for prompt in await self.together("recent prompts", self.recent):
+            if self._first_seen.get(prompt.prompt_id, math.inf) <= moment:
+                return True
+        return False
 
     async def look_up(self, prompt_id: str, since: float) -> Event:
         """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`. The queue is asked first and the

@@ -23,6 +23,7 @@ from urllib.parse import quote
 import aiohttp
 from yarl import URL
 
+from ..bounded import BoundedDict
 from ..errors import LimitExceeded, PaymentRequired, ServerBusy, ServerUnreachable, UnexpectedAnswer, WorkflowRefused
 from ..graph.definitions import Definitions, NodeDefinition
 from ..graph.nodes import Graph
@@ -77,7 +78,8 @@ class ComfyCloud(ComfyUIServer):
         super().__init__(endpoint)
         self.connection = CloudConnection(self)
         self._texts: dict[str, str] = {}  # class -> its definition as JSON: parsed, all of them take much memory
-        self._uploads: dict[str, tuple[float, str]] = {}  # our name of a file -> when it was sent, and its name there
+        # Our name of a file -> when it was sent, and its name there.
+        self._uploads = BoundedDict[str, tuple[float, str]](REMEMBERED_UPLOADS)
 
     def _address(self, path: str) -> str:
         return super()._address(path if path.startswith("/api/") else f"/api{path}")
@@ -221,6 +223,10 @@ class ComfyCloud(ComfyUIServer):
         """No prompts at all, since it cannot be told whose the account's jobs are."""
         return []
 
+    async def has_run_since(self, moment: float) -> bool:
+        """Always: its jobs do not end with one of its machines."""
+        return True
+
     async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
         """Cancel a prompt, waiting or running. Raises a `ServerError` when the service could not be told."""
         path = f"/jobs/{quote(prompt_id, safe='')}/cancel"
@@ -234,8 +240,6 @@ class ComfyCloud(ComfyUIServer):
         if time.monotonic() - sent >= CLOUD_DEFINITION_SECONDS:
             name = await self._send(file, type="input", overwrite="true")
             self._uploads[file.stored_name] = time.monotonic(), name
-            for oldest in list(self._uploads)[:-REMEMBERED_UPLOADS]:
-                del self._uploads[oldest]
         return name
 
     def _check_upload(self, file: InputFile, answer: Answer) -> None:
