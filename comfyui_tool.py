@@ -7131,9 +7131,8 @@ def parse_outputs(outputs: Any) -> tuple[Output, ...]:
             if isinstance(items, str):
                 items = [items]
             if isinstance(items, list):
-                parsed = (_parse_output(str(node_id), key, item) for item in items)
-                found += [output for output in parsed if output]
-    return tuple(found)
+                found += [_parse_output(str(node_id), key, item) for item in items]
+    return tuple(output for output in found if output)
 
 
 def _parse_output(node_id: str, key: str, item: Any) -> Output | None:
@@ -7213,6 +7212,13 @@ class Queue:
     def __len__(self) -> int:
         return len(self.running) + len(self.pending)
 
+    def prompt(self, prompt_id: str) -> Prompt | None:
+        """What is told of a prompt, None when it is not in the queue."""
+        for prompt in self.prompts:
+            if prompt.prompt_id == prompt_id:
+                return prompt
+        return None
+
     def find(self, prompt_id: str) -> Event | None:
         """`Started`, `Waiting` or, when the prompt is not in the queue, None."""
         if prompt_id in self.running:
@@ -7224,10 +7230,13 @@ class Queue:
 
 def parse_prompt(item: Sequence[Any], state: Event, entry: Mapping[str, Any] | None = None) -> Prompt:
     """A row of the queue, or that of a history `entry`, whose messages tell when the run ended."""
+    number, prompt_id = item[:2]
+    if not isinstance(number, (int, float)):
+        number = 0.0
     return Prompt(
-        prompt_id=str(item[1]),
+        prompt_id=str(prompt_id),
         state=state,
-        number=float(item[0]) if isinstance(item[0], (int, float)) else 0.0,
+        number=float(number),
         graph=_dictionary_at(item, 2),
         extra_data=_dictionary_at(item, 3),
         ended=_last_timestamp(entry or {}),
@@ -7235,16 +7244,18 @@ def parse_prompt(item: Sequence[Any], state: Event, entry: Mapping[str, Any] | N
 
 
 def _dictionary_at(row: Sequence[Any], index: int) -> dict[str, Any]:
-    value = row[index] if len(row) > index else None
-    return value if isinstance(value, dict) else {}
+    if len(row) > index and isinstance(row[index], dict):
+        found: dict[str, Any] = row[index]
+        return found
+    return {}
 
 
 def _last_timestamp(entry: Mapping[str, Any]) -> float | None:
     """The time of a history entry's last message in seconds, None when no message has one."""
     seconds = []
-    for message in (entry.get("status") or {}).get("messages") or ():
-        content = message[1]
-        milliseconds = content.get("timestamp") if isinstance(content, dict) else None
+    status = entry.get("status") or {}
+    for _, content in status.get("messages") or ():
+        milliseconds = object_of(content).get("timestamp")
         if isinstance(milliseconds, (int, float)):
             seconds.append(float(milliseconds) / 1000)
     return max(seconds, default=None)
@@ -7282,10 +7293,13 @@ def parse_job(job: Mapping[str, Any]) -> Event:
         return Started()
     if status in ("completed", "failed", "cancelled"):
         error = job.get("execution_error")
+        failure = None
+        if error:
+            failure = parse_failure(error)
         return Recorded(
             success=status == "completed",
             outputs=parse_outputs(job.get("outputs")),
-            failure=parse_failure(error) if error else None,
+            failure=failure,
             interrupted=status == "cancelled",
         )
     raise ValueError(status)
@@ -7356,7 +7370,9 @@ def _unknown_class(error: Mapping[str, Any], message: str) -> str | None:
     if class_type:
         return class_type
     in_words = re.search(r"node (\S+) does not exist", message)
-    return in_words[1] if in_words else None
+    if in_words:
+        return in_words[1]
+    return None
 
 
 def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, definitions: Definitions) -> WorkflowRefused:
@@ -7368,35 +7384,52 @@ def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, defini
     spec = _spec_of_input(name, node_id, graph, definitions)
     kind = reason.get("type")
     if kind == "value_not_in_list":
-        choices = (extra.get("input_config") or [None])[0]
-        if not isinstance(choices, list):  # left out by the server when they are many
-            choices = spec.choices if spec else ()
-        return _unknown_choice(where, value, choices)
+        return _unknown_choice(where, value, _choices_in(extra, spec))
     if kind in ("value_smaller_than_min", "value_bigger_than_max"):
-        hint = ""
-        if spec and spec.minimum is not None and spec.maximum is not None:
-            hint = f"Give a value from {spec.minimum:g} to {spec.maximum:g}."
-        return ValueOutOfRange(f"{shortened(value)} is out of range for {where}.", hint)
+        return ValueOutOfRange(f"{shortened(value)} is out of range for {where}.", _range_hint(spec))
     if kind == "invalid_input_type":
         return ValueOutOfRange(f'"{shortened(value)}" has the wrong type for {where}.')
     message = f"ComfyUI refused {where}: {reason.get('message')}"
     details = shortened(reason.get("details") or "", 200)
-    return WorkflowRefused(f"{message} ({details})" if details else message)
+    if details:
+        message += f" ({details})"
+    return WorkflowRefused(message)
 
 
 def _spec_of_input(name: str, node_id: str, graph: Graph, definitions: Definitions) -> InputSpec | None:
     if node_id not in graph:
         return None
     definition = definitions.get(graph[node_id]["class_type"])
-    return definition.inputs.get(name) if definition else None
+    if definition is None:
+        return None
+    return definition.inputs.get(name)
+
+
+def _choices_in(extra: Mapping[str, Any], spec: InputSpec | None) -> Sequence[Any]:
+    """The choices of an input: as the refusal tells them, or where there are so many that it does not, by the input's
+    definition."""
+    config = extra.get("input_config") or [None]
+    if isinstance(config[0], list):
+        return config[0]
+    if spec is None:
+        return ()
+    return spec.choices
+
+
+def _range_hint(spec: InputSpec | None) -> str:
+    if spec is None or spec.minimum is None or spec.maximum is None:
+        return ""
+    return f"Give a value from {spec.minimum:g} to {spec.maximum:g}."
 
 
 def _unknown_choice(where: str, value: Any, choices: Sequence[Any]) -> WorkflowRefused:
-    known = quoted(closest(str(value), choices))
-    if MODEL_FILE.search(str(value)):
-        hint = f"Installed are, among others: {known}." if known else ""
+    is_model = MODEL_FILE.search(str(value))
+    hint = ""
+    if choices:
+        first_words = "Installed are" if is_model else "Choices are"
+        hint = f"{first_words}, among others: {quoted(closest(str(value), choices))}."
+    if is_model:
         return ModelNotInstalled(f'The model "{value}" is not installed ({where}).', hint)
-    hint = f"Choices are, among others: {known}." if known else ""
     return ValueOutOfRange(f'"{shortened(value)}" is not a choice for {where}.', hint)
 
 
@@ -7422,13 +7455,9 @@ class Stats:
 
 def parse_stats(raw: Mapping[str, Any]) -> Stats:
     """An answer of `/system_stats`: {"system": {"comfyui_version": "0.33.0"}, "devices": [{...}]}."""
-    devices = raw.get("devices")
-    if not isinstance(devices, list):
-        devices = []
-    return Stats(
-        version=shortened(raw["system"].get("comfyui_version") or "", 40),
-        devices=tuple(parse_device(device) for device in devices if isinstance(device, dict)),
-    )
+    version = raw["system"].get("comfyui_version") or ""
+    devices = [device for device in list_of(raw.get("devices")) if isinstance(device, dict)]
+    return Stats(shortened(version, 40), tuple(map(parse_device, devices)))
 
 
 def parse_device(raw: Mapping[str, Any]) -> Device:
@@ -8039,18 +8068,24 @@ class ComfyUIServer(HttpServer):
     def _chore_done(self, task: "asyncio.Task[None]") -> None:
         self._chores.discard(task)
         self.idle_since = time.monotonic()
-        error = None if task.cancelled() else task.exception()
-        if error:
-            reason = error.message if isinstance(error, ComfyUIError) else type(error).__name__
-            log.info("%s: a chore failed: %s", self.endpoint.url, reason)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            return
+        reason = type(error).__name__
+        if isinstance(error, ComfyUIError):
+            reason = error.message
+        log.info("%s: a chore failed: %s", self.endpoint.url, reason)
 
     async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """One answer for all who ask the same `question` at the same time. When one of them is cancelled, the request
         goes on for the others."""
         task = self._questions.get(question)
         if task is None:
-            task = self._questions[question] = asyncio.create_task(ask())
+            task = asyncio.create_task(ask())
             task.add_done_callback(functools.partial(self._answered, question))
+            self._questions[question] = task
         answer: T = await asyncio.shield(task)
         return answer
 
@@ -8078,7 +8113,8 @@ class ComfyUIServer(HttpServer):
         """Close the websocket and all connections, and cancel what is under way. They are opened again when needed."""
         tasks: list[asyncio.Task[Any]] = [*self._chores, *self._questions.values()]
         if self._queue:
-            tasks.append(self._queue[1])
+            _, look = self._queue
+            tasks.append(look)
         self._queue = None
         session = self._session
         self._session = None
@@ -8109,16 +8145,20 @@ class ComfyUIServer(HttpServer):
         `believe` seconds is not asked for again; that a node is missing is never believed."""
         if class_type in (".", ".."):  # in an address these would lead elsewhere
             return None
-        asked = self._asked.get(class_type, -math.inf)
-        if class_type not in self.definitions or time.monotonic() - asked >= believe:
+        is_known = class_type in self.definitions
+        if not is_known or self._definition_age(class_type) >= believe:
             await self.together(f"define {class_type}", functools.partial(self._define, class_type))
         return self.definitions.get(class_type)
 
     async def _define(self, class_type: str) -> None:
         path = f"/object_info/{quote(class_type, safe='')}"
-        raw = (await self.get(path)).get(class_type)
+        answer = await self.get(path)
         with self._reading(path):
-            self._take_definition(class_type, raw)
+            self._take_definition(class_type, answer.get(class_type))
+
+    def _definition_age(self, class_type: str) -> float:
+        """Seconds since the definition was asked for; infinite where it never was."""
+        return time.monotonic() - self._asked.get(class_type, -math.inf)
 
     async def everything(self) -> dict[str, Any]:
         """All node definitions as the server tells them, some megabytes of JSON: class -> its definition."""
@@ -8127,22 +8167,26 @@ class ComfyUIServer(HttpServer):
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
         """The definitions of those of these classes that this server has."""
         names = sorted(set(class_types))
-        now = time.monotonic()
-        outdated = [name for name in names if now - self._asked.get(name, -math.inf) >= DEFINITION_SECONDS]
+        outdated = [name for name in names if self._definition_age(name) >= DEFINITION_SECONDS]
         if len(outdated) > MANY_CLASSES:
             everything = await self.everything()
             with self._reading("/object_info"):
                 for name in outdated:
                     self._take_definition(name, everything.get(name))
-        definitions = await gather(8, [functools.partial(self.define, name) for name in names])
-        return {name: definition for name, definition in zip(names, definitions, strict=True) if definition}
+        answers = await gather(8, [functools.partial(self.define, name) for name in names])
+        definitions: dict[str, NodeDefinition] = {}
+        for name, definition in zip(names, answers, strict=True):
+            if definition:
+                definitions[name] = definition
+        return definitions
 
     async def define_anew(self, known: Definitions, class_types: Iterable[str], believe: float) -> Definitions:
         """`known` with definitions of these classes that are no older than `believe` seconds: files are added to the
         lists in them all the time."""
         definitions = dict(known)
         for name in sorted(set(class_types)):
-            if definition := await self.define(name, believe):
+            definition = await self.define(name, believe)
+            if definition:
                 definitions[name] = definition
         return definitions
 
@@ -8159,15 +8203,18 @@ class ComfyUIServer(HttpServer):
         embeddings (`/embeddings`). None where the server has no such list. What is no older than `believe` seconds is
         not asked for again; `read` makes a name out of an item of the answer."""
         asked, names = self._names.get(path, (-math.inf, None))
-        if time.monotonic() - asked >= believe:
-            return await self.together(f"names {path}", functools.partial(self._ask_names, path, read))
-        return names
+        age = time.monotonic() - asked
+        if age < believe:
+            return names
+        ask = functools.partial(self._ask_names, path, read)
+        return await self.together(f"names {path}", ask)
 
     async def _ask_names(self, path: str, read: Callable[[Any], str]) -> list[str] | None:
         answer = await self.call("GET", path)
         names = None
         if answer.status != 404:
-            with self._reading(path.partition("?")[0]):
+            route, _, _ = path.partition("?")
+            with self._reading(route):
                 names = [read(item) for item in json.loads(answer.body)]
         self._names[path] = time.monotonic(), names
         return names
@@ -8180,16 +8227,20 @@ class ComfyUIServer(HttpServer):
         def read_path(item: Any) -> str:
             return str(item["path"]).replace("\\", "/")
 
-        paths = await self.names(path, believe, read_path) or []
+        paths = await self.names(path, believe, read_path)
         hidden = re.compile(r"(^|/)\.|[\ud800-\udfff]")  # or half a surrogate pair: such a name cannot be sent
-        workflows = [name for name in paths if name.endswith(".json") and not hidden.search(name)]
+        workflows = []
+        for name in paths or ():
+            if name.endswith(".json") and not hidden.search(name):
+                workflows.append(name)
         return sorted(workflows, key=str.lower)
 
     async def saved_workflow(self, name: str) -> Graph:
         """A workflow saved on this server, in either of ComfyUI's formats. Raises `UnknownWorkflow` when it is not
         there, and `WorkflowRefused` for a file that is not a workflow."""
         # The slash has to be escaped, too: the server takes everything after /userdata/ as one name.
-        answer = await self.call("GET", f"/userdata/{quote(f'workflows/{name}', safe='')}")
+        file = quote(f"workflows/{name}", safe="")
+        answer = await self.call("GET", f"/userdata/{file}")
         if answer.status != 200:
             raise UnknownWorkflow(f'The workflow "{name}" is no longer on the ComfyUI server.')
         return await asyncio.to_thread(read_workflow_file, answer.body)
@@ -8199,10 +8250,11 @@ class ComfyUIServer(HttpServer):
         server itself cannot read the file: files cut short while they were downloaded are common. Remembered for
         `DEFINITION_SECONDS`."""
         asked, metadata = self._metadata.get((folder, name), (-math.inf, None))
-        if time.monotonic() - asked > DEFINITION_SECONDS:
-            ask = functools.partial(self._ask_metadata, folder, name)
-            return await self.together(f"metadata {folder}/{name}", ask)
-        return metadata
+        age = time.monotonic() - asked
+        if age <= DEFINITION_SECONDS:
+            return metadata
+        ask = functools.partial(self._ask_metadata, folder, name)
+        return await self.together(f"metadata {folder}/{name}", ask)
 
     async def _ask_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
         path = f"/view_metadata/{quote(folder, safe='')}"
@@ -8259,20 +8311,25 @@ class ComfyUIServer(HttpServer):
         """Notes on the outputs that the server left out of a prompt which it took."""
         notes = []
         with self._reading("/prompt"):
-            for node_id, node_error in (accepted.get("node_errors") or {}).items():
+            node_errors = accepted.get("node_errors") or {}
+            for node_id, node_error in node_errors.items():
                 errors = node_error.get("errors")
-                reason = errors[0].get("message") if errors else "refused"
-                notes.append(f"{node_title(graph, node_id)} was left out: {shortened(reason, 120)}")
+                reason = "refused"
+                if errors:
+                    reason = errors[0].get("message")
+                title = node_title(graph, node_id)
+                notes.append(f"{title} was left out: {shortened(reason, 120)}")
         return tuple(notes)
 
     async def queue(self, since: float) -> Queue:
         """The queue as it was at `since` (of `time.monotonic`) or later. All who ask at about the same time share one
         request, and its failure. Raises as `get` does."""
         if self._queue is None or self._queue[0] < since:
-            task = asyncio.create_task(self._ask_queue(LOOK_UP_SECONDS))
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # its waiters may be gone
-            self._queue = time.monotonic(), task
-        return await asyncio.shield(self._queue[1])
+            look = asyncio.create_task(self._ask_queue(LOOK_UP_SECONDS))
+            look.add_done_callback(lambda done: done.cancelled() or done.exception())  # its waiters may be gone
+            self._queue = time.monotonic(), look
+        _, look = self._queue
+        return await asyncio.shield(look)
 
     async def queue_soon(self, since: float) -> Queue:
         """`queue`, for a choice between servers: within `PROBE_SECONDS`, or it raises `ServerUnreachable`."""
@@ -8307,40 +8364,48 @@ class ComfyUIServer(HttpServer):
     async def has_run_since(self, moment: float) -> bool:
         """Whether the server has certainly not been restarted since then (of `time.monotonic`): a restart empties its
         queue and its history, and it still knows a prompt that it had by then. Raises as `get` does."""
-        for prompt in await self.together("recent prompts", self.recent):
-            if self._first_seen.get(prompt.prompt_id, math.inf) <= moment:
-                return True
-        return False
+        prompts = await self.together("recent prompts", self.recent)
+        return any(self._first_seen.get(prompt.prompt_id, math.inf) <= moment for prompt in prompts)
 
     async def look_up(self, prompt_id: str, since: float) -> Event:
         """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`. The queue is asked first and the
         history second, so that a prompt that ends in between is not missed."""
-        in_queue = (await self.queue(since)).find(prompt_id)
+        queue = await self.queue(since)
+        in_queue = queue.find(prompt_id)
         if in_queue:
             return in_queue
         path = f"/history/{prompt_id}"
-        entry = (await self.get(path, LOOK_UP_SECONDS)).get(prompt_id)
+        history = await self.get(path, LOOK_UP_SECONDS)
+        entry = history.get(prompt_id)
+        if not entry:
+            return Absent()
         with self._reading(path):
-            return parse_history(entry) if entry else Absent()
+            return parse_history(entry)
 
     async def find(self, prompt_id: str) -> Prompt | None:
         """A prompt with its graph and `extra_data`, wherever it stands, or None when the server does not know it."""
         queue = await self.queue(time.monotonic())
-        for prompt in queue.prompts:
-            if prompt.prompt_id == prompt_id:
-                return prompt
+        in_queue = queue.prompt(prompt_id)
+        if in_queue:
+            return in_queue
         path = f"/history/{prompt_id}"
-        entry = (await self.get(path)).get(prompt_id)
+        history = await self.get(path)
+        entry = history.get(prompt_id)
+        if not entry:
+            return None
         with self._reading(path):
-            return parse_prompt(entry["prompt"], parse_history(entry), entry) if entry else None
+            return parse_prompt(entry["prompt"], parse_history(entry), entry)
 
     async def recent(self) -> list[Prompt]:
         """The newest `RECENT_PROMPTS` of the history, oldest first, and then all that is in the queue."""
         queue = await self.queue(time.monotonic())
         path = f"/history?max_items={RECENT_PROMPTS}"
         entries = await self.get(path)
+        done = []
         with self._reading("/history"):
-            done = [parse_prompt(entry["prompt"], parse_history(entry), entry) for entry in entries.values()]
+            for entry in entries.values():
+                state = parse_history(entry)
+                done.append(parse_prompt(entry["prompt"], state, entry))
         return [*done, *queue.prompts]
 
     async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
@@ -8356,7 +8421,8 @@ class ComfyUIServer(HttpServer):
             if answer.status == 200 and self._json("", answer).get("cancelled"):
                 return
         await ask("POST", "/queue", body={"delete": [prompt_id]})
-        if prompt_id in (await self._ask_queue(seconds)).running:
+        queue = await self._ask_queue(seconds)
+        if prompt_id in queue.running:
             await ask("POST", "/interrupt", body={"prompt_id": prompt_id})
 
     # Files.
@@ -8378,7 +8444,9 @@ class ComfyUIServer(HttpServer):
         with self._reading(path):
             name = str(taken["name"])
             folder = str(taken.get("subfolder") or "")
-        return f"{folder}/{name}" if folder else name
+        if folder:
+            return f"{folder}/{name}"
+        return name
 
     def _check_upload(self, file: InputFile, answer: Answer) -> None:
         """Raise when the file is larger than the server takes."""
@@ -8421,19 +8489,21 @@ class ComfyUIServer(HttpServer):
         time counts. Waiting for it keeps nothing open: the pool's keeper watches the time."""
         self.free_at = time.monotonic() + seconds
         self._free_again = seconds or FREE_AGAIN_SECONDS
-        if not seconds:
+        if seconds == 0:
             self.later(self.free_when_due())
 
     async def free_when_due(self) -> None:
         """Free ComfyUI's memory or, when anybody has a job in the queue, try again some time later."""
         self.free_at = None
-        if not await self.free() and self.free_at is None:
+        was_freed = await self.free()
+        if not was_freed and self.free_at is None:
             self.free_at = time.monotonic() + self._free_again
 
     async def free(self) -> bool:
         """Have ComfyUI unload its models and forget its results, unless anybody has a job in its queue. Returns whether
         it was told to. Raises as `call` does, and `UnexpectedAnswer` when it refuses."""
-        if len(await self.queue(time.monotonic())):
+        queue = await self.queue(time.monotonic())
+        if len(queue):
             return False
         path = "/free"
         body = {"unload_models": True, "free_memory": True}
@@ -8496,7 +8566,9 @@ class ComfyCloud(ComfyUIServer):
         self._uploads = BoundedDict[str, tuple[float, str]](REMEMBERED_UPLOADS)
 
     def _address(self, path: str) -> str:
-        return super()._address(path if path.startswith("/api/") else f"/api{path}")
+        if not path.startswith("/api/"):
+            path = f"/api{path}"
+        return super()._address(path)
 
     def _websocket_query(self, client_id: str) -> dict[str, str]:
         return {**super()._websocket_query(client_id), "token": self.endpoint.api_key}
@@ -8504,8 +8576,11 @@ class ComfyCloud(ComfyUIServer):
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         if response.status not in (402, 403, 429, 503):
             return await super()._check(response)
-        error_type, message = self._reason_in(await response.content.read(MAX_REFUSAL_BYTES))
-        reason = f": {message}" if message else f" (HTTP {response.status})."
+        body = await response.content.read(MAX_REFUSAL_BYTES)
+        error_type, message = self._reason_in(body)
+        reason = f" (HTTP {response.status})."
+        if message:
+            reason = f": {message}"
         if response.status == 402 or BILLING.search(error_type):
             raise PaymentRequired(f"Comfy Cloud requires payment{reason}")
         if response.status == 403 and error_type and response.method == "POST":
@@ -8527,18 +8602,19 @@ class ComfyCloud(ComfyUIServer):
 
     async def probe(self) -> None:
         """Find out whether the service answers and accepts the key. Raises a `ServerError` when not."""
-        if "status" not in await self.get("/user", PROBE_SECONDS):
+        user = await self.get("/user", PROBE_SECONDS)
+        if "status" not in user:
             raise UnexpectedAnswer(f"What answers at {self.endpoint.url} is not Comfy Cloud.")
 
     async def define(self, class_type: str, believe: float = DEFINITION_SECONDS) -> NodeDefinition | None:
         """The definition of a node class, or None when there is no such node. Whatever `believe` says, all definitions
         are asked for again once they are an hour old."""
-        asked = self._asked.get(WHOLE, -math.inf)
-        if time.monotonic() - asked >= CLOUD_DEFINITION_SECONDS:
+        if self._definition_age(WHOLE) >= CLOUD_DEFINITION_SECONDS:
             await self.together("all definitions", self._learn)
-        if class_type not in self.definitions and class_type in self._texts:
+        text = self._texts.get(class_type)
+        if text and class_type not in self.definitions:
             with self._reading(WHOLE):
-                self._take_definition(class_type, json.loads(self._texts[class_type]))
+                self._take_definition(class_type, json.loads(text))
         return self.definitions.get(class_type)
 
     async def _learn(self) -> None:
@@ -8560,8 +8636,8 @@ class ComfyCloud(ComfyUIServer):
     ) -> list[str] | None:
         """The list of names that a ComfyUI of one's own has under this path."""
         if path == "/embeddings":
-            files = await self.names("/models/embeddings", believe) or []
-            return [file.rpartition(".")[0] or file for file in files]
+            files = await self.names("/models/embeddings", believe)
+            return [_without_extension(file) for file in files or ()]
         if path.startswith("/models"):
             return await super().names(f"/experiment{path}", believe, lambda item: str(item["name"]))
         return await super().names(path, believe, read)
@@ -8623,14 +8699,16 @@ class ComfyCloud(ComfyUIServer):
 
     def _prompt(self, job: Mapping[str, Any]) -> Prompt:
         workflow = job.get("workflow") or {}
-        ended = job.get("execution_end_time")  # in milliseconds
+        ended = job.get("execution_end_time")
+        if ended is not None:
+            ended = float(ended) / 1000  # it is in milliseconds
         return Prompt(
             prompt_id=str(job["id"]),
             state=parse_job(job),
             number=float(job.get("create_time") or 0.0),
             graph=workflow.get("prompt") or {},
             extra_data=workflow.get("extra_data") or {},
-            ended=None if ended is None else float(ended) / 1000,
+            ended=ended,
         )
 
     async def recent(self) -> list[Prompt]:
@@ -8651,14 +8729,16 @@ class ComfyCloud(ComfyUIServer):
     async def upload(self, file: InputFile) -> str:
         """Send a file, unless that was done within the last hour. Returns the name that it has there."""
         sent, name = self._uploads.get(file.stored_name, (-math.inf, ""))
-        if time.monotonic() - sent >= CLOUD_DEFINITION_SECONDS:
+        age = time.monotonic() - sent
+        if age >= CLOUD_DEFINITION_SECONDS:
             name = await self._send(file, type="input", overwrite="true")
             self._uploads[file.stored_name] = time.monotonic(), name
         return name
 
     def _check_upload(self, file: InputFile, answer: Answer) -> None:
         if answer.status == 400:
-            reason = self._reason_in(answer.body)[1] or "it gives no reason"
+            _, message = self._reason_in(answer.body)
+            reason = message or "it gives no reason"
             raise LimitExceeded(f"Comfy Cloud did not accept the file: {reason}", "Give a smaller one.")
         super()._check_upload(file, answer)
 
@@ -8670,11 +8750,17 @@ class ComfyCloud(ComfyUIServer):
         if answer.status not in REDIRECTS:
             return answer
         with self._reading("/view"):
-            signed = URL(self._address("/view")).join(URL(answer.location, encoded=True))
+            asked = URL(self._address("/view"))
+            signed = asked.join(URL(answer.location, encoded=True))
             is_safe = signed.scheme in ("https", URL(self.endpoint.url).scheme)
             if not is_safe or not signed.host:
                 raise self._redirected(answer.location)
         return await download(signed)
+
+
+def _without_extension(file: str) -> str:
+    stem, _, _ = file.rpartition(".")
+    return stem or file
 
 
 class CloudConnection(Connection):
@@ -8695,13 +8781,15 @@ class CloudConnection(Connection):
         prompt_id = data.get("prompt_id")
         if kind in ("execution_success", "execution_error", "execution_interrupted"):
             self._running.discard(str(prompt_id))
-            if subscription := self._subscriptions.get(str(prompt_id)):
+            subscription = self._subscriptions.get(str(prompt_id))
+            if subscription:
                 subscription.events.put_nowait(Gap())  # look it up at once: no further frame will come
         elif prompt_id is not None:
             self._running.add(str(prompt_id))
 
     def _take_picture(self, picture: Frame) -> None:
-        if picture.prompt_id is None and self._running != {self._current[0]}:
+        current_prompt, _ = self._current
+        if picture.prompt_id is None and self._running != {current_prompt}:
             return  # it does not say whose it is, and many people may share the account
         super()._take_picture(picture)
 
@@ -10000,8 +10088,7 @@ class Owner:
 
 def mark_of(prompt: Prompt) -> Mapping[str, Any]:
     """What a prompt's mark says, with all its keys; empty for a prompt that is not ours."""
-    mark = prompt.extra_data.get(MARK)
-    return mark if isinstance(mark, Mapping) else {}
+    return object_of(prompt.extra_data.get(MARK))
 
 
 def marked_time(prompt: Prompt, what: str) -> float:
@@ -10204,13 +10291,15 @@ def advance(job: Job, event: Event, now: float) -> Job:
         job = _after_look_up(job, event, now)
     else:
         job = _after_frame(job, event, now)
-    return replace(job, began=now) if job.started and job.began is None else job
+    if job.started and job.began is None:
+        return replace(job, began=now)
+    return job
 
 
 def _after_frame(job: Job, event: Event, now: float) -> Job:
     """The job after what the websocket tells; a look-up may tell of `Waiting` and `Started` as well."""
-    if isinstance(event, Waiting):
-        return job if job.started else replace(job, ahead=event.ahead)
+    if isinstance(event, Waiting) and not job.started:
+        return replace(job, ahead=event.ahead)
     if isinstance(event, Started):
         return replace(job, started=True, ahead=None)
     if isinstance(event, Cached):
@@ -10249,12 +10338,20 @@ def _after_look_up(job: Job, event: Event, now: float) -> Job:
     if isinstance(event, Absent):
         return replace(job, absent=job.absent + 1)
     if isinstance(event, Silence):
-        silent_since = now if job.silent_since is None else job.silent_since
-        refused_since = None
-        if event.refused:
-            refused_since = now if job.refused_since is None else job.refused_since
-        return replace(job, away=True, silent_since=silent_since, refused_since=refused_since)
+        return _silent(job, event.refused, now)
     return replace(job, complete=False, away=True)
+
+
+def _silent(job: Job, refused: bool, now: float) -> Job:
+    """The job after a look-up that failed; `refused` where no connection could be made."""
+    silent_since, refused_since = job.silent_since, job.refused_since
+    if silent_since is None:
+        silent_since = now
+    if not refused:
+        refused_since = None
+    elif refused_since is None:
+        refused_since = now
+    return replace(job, away=True, silent_since=silent_since, refused_since=refused_since)
 
 
 NOT_BEGUN = (0.0, 1.0, False)  # the value, the most and the end of a node of which nothing was heard
@@ -10273,9 +10370,7 @@ def _moved(job: Job, news: Mapping[str, tuple[float, float, bool]], now: float) 
     """The job after news of its nodes, in the form of `Progress`. Its fraction is the share of the work that is done,
     of the nodes that are not cached, and never falls."""
     nodes = {**job.nodes, **news}
-    planned = {node_id: weight for node_id, weight in job.weights.items() if node_id not in job.cached}
-    done = sum(weight * _part_done(*nodes.get(node_id, NOT_BEGUN)) for node_id, weight in planned.items())
-    fraction = max(job.fraction, done / (sum(planned.values()) or 1.0))
+    fraction = max(job.fraction, _work_done(job, nodes))
     sampling = job.sampling or any(value and most > 1 for value, most, _ in nodes.values())
     first_step = job.first_step
     if sampling and first_step is None:
@@ -10285,11 +10380,25 @@ def _moved(job: Job, news: Mapping[str, tuple[float, float, bool]], now: float) 
     )
 
 
+def _work_done(job: Job, nodes: Mapping[str, tuple[float, float, bool]]) -> float:
+    """The share of the work that is done, 0 to 1, with these nodes as far as they are."""
+    done = total = 0.0
+    for node_id, weight in job.weights.items():
+        if node_id in job.cached:
+            continue
+        value, most, finished = nodes.get(node_id, NOT_BEGUN)
+        done += weight * _part_done(value, most, finished)
+        total += weight
+    return done / (total or 1.0)
+
+
 def _part_done(value: float, most: float, finished: bool) -> float:
     """How much of a node's work is done, 0 to 1."""
     if finished:
         return 1.0
-    return min(value / most, 1.0) if most > 0 else 0.0
+    if most <= 0:
+        return 0.0
+    return min(value / most, 1.0)
 
 
 def _weight(inputs: Mapping[str, Any]) -> float:
@@ -10322,8 +10431,9 @@ def describe(job: Job, now: float) -> tuple[str, str]:
             return "waiting", "Waiting, next in line"
         return "waiting", f"Waiting, {job.ahead} ahead"
     if not job.sampling:
-        # Without a websocket there are no steps to count, and no way to tell loading from running.
-        return "loading", "Loading the model" if job.complete or job.nodes else "Running"
+        if job.complete or job.nodes:
+            return "loading", "Loading the model"
+        return "loading", "Running"  # without a websocket nobody can tell the two apart
     text = f"{100 * min(job.fraction, 0.99):.0f} %"
     left = job.seconds_left(now)
     if left is not None:
@@ -10362,12 +10472,14 @@ def _lost_error(job: Job) -> JobLost | RunInterrupted:
 def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
     """The error of the node that failed, by its title and reason. Its inputs and stack trace, which may hold prompts
     and paths, stay on the server."""
-    text = failure.message.splitlines()[0] if failure.message else ""
+    lines = failure.message.splitlines()
+    text = lines[0] if lines else ""
     kind = failure.exception_type.rsplit(".", 1)[-1]
     where = node_title(graph, failure.node_id)
     if kind in UNPAID:
         return PaymentRequired(f"Comfy Cloud stopped the run: {shortened(text or kind, 300)}")
-    if "OutOfMemory" in kind or kind == "OOMError" or "out of memory" in failure.message.lower():
+    says_so = "out of memory" in failure.message.lower()
+    if says_so or "OutOfMemory" in kind or kind == "OOMError":
         return OutOfMemory(f"The graphics card ran out of memory in {where}.")
     return NodeFailed(f"{where} failed: {shortened(text or kind or 'no reason given', 300)}")
 
@@ -10375,9 +10487,12 @@ def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
 def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
     """A note, or none: how many of the pictures that are sent over the websocket alone did not arrive. The nodes' own
     progress told how many there would be."""
-    senders = [node_id for node_id, node in graph.items() if node["class_type"] == "SaveImageWebsocket"]
-    told = [job.nodes[node_id][1] for node_id in senders if node_id in job.nodes]
-    sent = sum(int(number) for number in told if 0 < number < 10_000)
+    sent = 0
+    for node_id, node in graph.items():
+        if node["class_type"] == "SaveImageWebsocket":
+            _, pictures, _ = job.nodes.get(node_id, (0.0, 0.0, False))
+            if 0 < pictures < 10_000:
+                sent += int(pictures)
     missing = sent - len(job.sent)
     if missing <= 0:
         return ()
@@ -10433,6 +10548,11 @@ class Limits:
     jobs: int = 0  # of one user at once, on all servers together; 0 for any number
     queue: int = 0  # prompts; a queue of so many is not joined; 0 for any number
 
+    @property
+    def need_queues(self) -> bool:
+        """Whether it takes a look at the queues to keep them."""
+        return bool(self.jobs or self.queue)
+
 
 @dataclass(frozen=True)
 class QueueSnapshot:
@@ -10447,7 +10567,9 @@ class QueueSnapshot:
         """In how many seconds a run of the workflow would be done here, its wait in the queue counted, at the pace that
         was measured; `usual` is the pace where none was."""
         pace = self.record.pace() or usual
-        return (len(self.queue) + self.record.coming) * pace + (self.record.pace(workflow) or pace)
+        runs_before = len(self.queue) + self.record.coming
+        own_seconds = self.record.pace(workflow) or pace
+        return runs_before * pace + own_seconds
 
 
 @dataclass(frozen=True)
@@ -10520,22 +10642,14 @@ class Fleet:
         `ServerError` when none can be asked.
         """
         endpoints = [endpoint for endpoint in self.endpoints if endpoint not in gone]
-        if len(self.endpoints) == 1 and not self.limits.jobs and not self.limits.queue:
+        if len(self.endpoints) == 1 and not self.limits.need_queues:
             return endpoints
-        snapshots = {snapshot.endpoint: snapshot for snapshot in await self.survey()}
-        able, resting = list[QueueSnapshot](), list[Endpoint]()
-        for endpoint in endpoints:
-            snapshot = snapshots.get(endpoint)  # None of one that rests and was not asked
-            if snapshot and snapshot.error:
-                continue
-            if snapshot and not snapshot.record.resting:
-                able.append(snapshot)
-            else:
-                resting.append(endpoint)
+        snapshots = await self.survey()
+        able, resting = _able_and_resting(endpoints, snapshots)
         if not able and not resting:
-            raise self.none_answers([snapshot.error for snapshot in snapshots.values() if snapshot.error])
+            raise self.none_answers([snapshot.error for snapshot in snapshots if snapshot.error])
         if self.limits.jobs:
-            able = self._with_room([one for one in snapshots.values() if not one.error], able)
+            able = self._with_room(snapshots, able)
         usual = self._usual_pace(able)
         joined = self._short_enough(able, usual)
         joined.sort(key=lambda one: one.seconds_until_done(workflow, usual))  # a tie keeps the administrator's order
@@ -10548,19 +10662,25 @@ class Fleet:
         A server that rests because it did not answer is left out, unless it is `also`, or there would be none left of
         the call's own.
         """
-        records = {endpoint: Pool.here().server(endpoint).record for endpoint in self.known}
+        asked: list[Endpoint] = []
         wanted = self.known if self.limits.jobs else self.endpoints
-        silent = {endpoint for endpoint, record in records.items() if record.resting and record.silent}
-        asked = [endpoint for endpoint in wanted if endpoint == also or endpoint not in silent]
+        for endpoint in wanted:
+            record = Pool.here().server(endpoint).record
+            is_silent = record.resting and record.silent
+            if endpoint == also or not is_silent:
+                asked.append(endpoint)
         if not set(asked) & set(self.endpoints):
             asked = [*self.endpoints, *asked]
         since = time.monotonic()
+        return await gather(len(asked), [functools.partial(self._look, endpoint, since) for endpoint in asked])
 
-        async def look(endpoint: Endpoint) -> QueueSnapshot:
-            record = records[endpoint]
+    @staticmethod
+    async def _look(endpoint: Endpoint, since: float) -> QueueSnapshot:
+        """The server's queue as it was at `since` or later. One that does not answer is left to rest."""
+        async with open_server(endpoint) as server:
+            record = server.record
             try:
-                async with open_server(endpoint) as server:
-                    queue = await server.queue_soon(since)
+                queue = await server.queue_soon(since)
             except ServerError as error:
                 record.rest(error.message, silent=True)
                 return QueueSnapshot(endpoint, record, error=error)
@@ -10568,22 +10688,28 @@ class Fleet:
                 record.recover()
             return QueueSnapshot(endpoint, record, queue)
 
-        return await gather(len(asked), [functools.partial(look, endpoint) for endpoint in asked])
-
     def _with_room(self, snapshots: Sequence[QueueSnapshot], able: Sequence[QueueSnapshot]) -> list[QueueSnapshot]:
         """The servers of `able` on which the user may have one job more. An account of Comfy Cloud is full by itself:
         whose jobs it has is not told, so all of them count there and none elsewhere. Raises `LimitExceeded`."""
-        jobs: list[tuple[QueueSnapshot, Prompt]] = []
-        for snapshot in snapshots:
-            if snapshot.endpoint.shows_marks:
-                jobs += [(snapshot, prompt) for prompt in self._own(snapshot)]
-        clouds = [snapshot for snapshot in able if not snapshot.endpoint.shows_marks]
-        full = [snapshot for snapshot in clouds if len(jobs) + len(snapshot.queue) >= self.limits.jobs]
-        if len(jobs) >= self.limits.jobs or (full and len(full) == len(able)):
+        jobs = self._marked_jobs(snapshots)
+        full: list[QueueSnapshot] = []
+        for snapshot in able:
+            if not snapshot.endpoint.shows_marks and len(jobs) + len(snapshot.queue) >= self.limits.jobs:
+                full.append(snapshot)
+        none_left = bool(full) and len(full) == len(able)
+        if len(jobs) >= self.limits.jobs or none_left:
             for snapshot in full[:1]:
                 jobs += [(snapshot, prompt) for prompt in snapshot.queue.prompts]
             raise self._too_many(jobs)
         return [snapshot for snapshot in able if snapshot not in full]
+
+    def _marked_jobs(self, snapshots: Sequence[QueueSnapshot]) -> list[tuple[QueueSnapshot, Prompt]]:
+        """The user's jobs in all queues that show whose they are."""
+        jobs: list[tuple[QueueSnapshot, Prompt]] = []
+        for snapshot in snapshots:
+            if snapshot.endpoint.shows_marks:
+                jobs += [(snapshot, prompt) for prompt in self._own(snapshot)]
+        return jobs
 
     def _short_enough(self, able: Sequence[QueueSnapshot], usual: float) -> list[QueueSnapshot]:
         """The servers whose queues are short enough to be joined. Raises `LimitExceeded` where none is."""
@@ -10611,25 +10737,25 @@ class Fleet:
         the earlier mark may come into sight only after the other one has looked; then both go on. One job too many is
         no harm, and nobody looks again.
         """
-        if not self.limits.jobs and not self.limits.queue:
+        if not self.limits.need_queues:
             return
-        snapshots = [snapshot for snapshot in await self.survey(endpoint) if not snapshot.error]
-        here = next((snapshot for snapshot in snapshots if snapshot.endpoint == endpoint), None)
+        snapshots = {snapshot.endpoint: snapshot for snapshot in await self.survey(endpoint) if not snapshot.error}
+        here = snapshots.get(endpoint)
         if here is None:  # nobody can say
             return
-        posted_job = next((prompt for prompt in here.queue.prompts if prompt.prompt_id == prompt_id), None)
+        posted_job = here.queue.prompt(prompt_id)
         if posted_job is None:  # done already
             return
         ahead = _ahead(posted_job)
         if self.limits.queue and ahead >= self.limits.queue:
-            raise self._too_long(here, ahead, self._usual_pace(snapshots))
+            raise self._too_long(here, ahead, self._usual_pace(snapshots.values()))
         if self.limits.jobs:
-            earlier = self._earlier(posted_job, posted, here, snapshots)
+            earlier = self._earlier(posted_job, posted, here, snapshots.values())
             if len(earlier) >= self.limits.jobs:
                 raise self._too_many(earlier)
 
     def _earlier(
-        self, job: Prompt, posted: float, here: QueueSnapshot, snapshots: Sequence[QueueSnapshot]
+        self, job: Prompt, posted: float, here: QueueSnapshot, snapshots: Iterable[QueueSnapshot]
     ) -> list[tuple[QueueSnapshot, Prompt]]:
         """The user's jobs that come before one that was `posted` at this time and is in the queue of `here`."""
         by_number = len(self.known) == 1 or not here.endpoint.shows_marks
@@ -10660,12 +10786,15 @@ class Fleet:
 
     def _too_many(self, jobs: Sequence[tuple[QueueSnapshot, Prompt]]) -> LimitExceeded:
         """The error of a user who has these jobs already, and when the first of them will be done."""
-        ends = []
+        seconds_left = []
         for snapshot, prompt in jobs:
             pace = snapshot.record.pace()
             if pace:
-                ends.append((_ahead(prompt) + 1) * pace)
-        when = f"in about {duration(max(min(ends), 1))}" if ends else "later"
+                runs = _ahead(prompt) + 1
+                seconds_left.append(runs * pace)
+        when = "later"
+        if seconds_left:
+            when = f"in about {duration(max(min(seconds_left), 1))}"
         has = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
         return LimitExceeded(
             f"The user has {has} in the queue already, and the administrator allows {self.limits.jobs} at once.",
@@ -10674,7 +10803,8 @@ class Fleet:
 
     def _too_long(self, snapshot: QueueSnapshot, count: int, usual: float) -> LimitExceeded:
         """The error of a queue that already has `count` jobs, and when there will be room in it."""
-        seconds = (count - self.limits.queue + 1) * (snapshot.record.pace() or usual)
+        runs = count - self.limits.queue + 1
+        seconds = runs * (snapshot.record.pace() or usual)
         return LimitExceeded(
             f"{count} jobs wait in the queue, and the administrator allows joining one of fewer than "
             f"{self.limits.queue}.",
@@ -10682,11 +10812,13 @@ class Fleet:
         )
 
     @staticmethod
-    def _usual_pace(snapshots: Sequence[QueueSnapshot]) -> float:
+    def _usual_pace(snapshots: Iterable[QueueSnapshot]) -> float:
         """Seconds of a run on average over the servers where that was measured, else `USUAL_PACE`."""
         paces = [snapshot.record.pace() for snapshot in snapshots]
         measured = [pace for pace in paces if pace]
-        return sum(measured) / len(measured) if measured else USUAL_PACE
+        if not measured:
+            return USUAL_PACE
+        return sum(measured) / len(measured)
 
     async def statuses(self) -> list[ServerStatus]:
         """How all servers stand, also those that rest, in the administrator's order; asked at the same time and each
@@ -10714,9 +10846,30 @@ class Fleet:
                 return replace(status, error=error)
 
 
+def _able_and_resting(
+    endpoints: Sequence[Endpoint], snapshots: Sequence[QueueSnapshot]
+) -> tuple[list[QueueSnapshot], list[Endpoint]]:
+    """Those of the servers that answered and can take a run, and those that rest; one that was not asked rests, too."""
+    asked = {snapshot.endpoint: snapshot for snapshot in snapshots}
+    able: list[QueueSnapshot] = []
+    resting: list[Endpoint] = []
+    for endpoint in endpoints:
+        snapshot = asked.get(endpoint)
+        if snapshot is None:
+            resting.append(endpoint)
+        elif snapshot.error is None:
+            if snapshot.record.resting:
+                resting.append(endpoint)
+            else:
+                able.append(snapshot)
+    return able, resting
+
+
 def _ahead(prompt: Prompt) -> int:
     """How many prompts come before it in its queue."""
-    return prompt.state.ahead if isinstance(prompt.state, Waiting) else 0
+    if isinstance(prompt.state, Waiting):
+        return prompt.state.ahead
+    return 0
 
 
 async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]]) -> list[T]:
@@ -10724,7 +10877,7 @@ async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer
     refusal that is about the question itself, else as `Fleet.none_answers`."""
     fleet = await Fleet(tuple(endpoints)).found()
 
-    async def of(endpoint: Endpoint) -> T | ComfyUIError:
+    async def ask_one(endpoint: Endpoint) -> T | ComfyUIError:
         async with open_server(endpoint) as server:
             try:
                 if len(fleet.endpoints) > 1:
@@ -10733,15 +10886,22 @@ async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer
             except ComfyUIError as error:
                 return error
 
-    results = await gather(len(fleet.endpoints), [functools.partial(of, endpoint) for endpoint in fleet.endpoints])
-    answers = [result for result in results if not isinstance(result, ComfyUIError)]
+    questions = [functools.partial(ask_one, endpoint) for endpoint in fleet.endpoints]
+    answers: list[T] = []
+    refusals: list[ComfyUIError] = []
+    server_errors: list[ServerError] = []
+    for result in await gather(len(questions), questions):
+        if isinstance(result, ServerError):
+            server_errors.append(result)
+        elif isinstance(result, ComfyUIError):
+            refusals.append(result)
+        else:
+            answers.append(result)
     if answers:
         return answers
-    errors = [result for result in results if isinstance(result, ComfyUIError)]
-    for error in errors:
-        if not isinstance(error, ServerError):
-            raise error
-    raise fleet.none_answers([error for error in errors if isinstance(error, ServerError)])
+    if refusals:
+        raise refusals[0]
+    raise fleet.none_answers(server_errors)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -10805,9 +10965,10 @@ async def follow(
     wait is over. When it is cancelled, or fails, the job is first withdrawn from the server; the error carries a note
     when that failed. Only the end of the wait, or of Open WebUI itself, leaves the job at work.
     """
+    about = about or {}
     prompt_id = str(uuid.uuid4())
     at = round(time.time(), 6)  # as the mark tells it, so that all compare the same
-    mark = {"mark": fleet.owner.mark(prompt_id), "at": at, "until": round(at + wait, 3), **(about or {})}
+    mark = {"mark": fleet.owner.mark(prompt_id), "at": at, "until": round(at + wait, 3), **about}
     extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}
     on_preview = listener.preview if previews else ignore_preview
     async with server.connection.listen(prompt_id, picture_nodes(graph), on_preview) as subscription:
@@ -10834,15 +10995,16 @@ async def follow(
             JOBS.leave(prompt_id)
             if isinstance(error, ServerError) and posting.done():
                 error.untaken = _was_not_taken(error)
-            if isinstance(error, (RunFailed, WorkflowRefused)) and not isinstance(error, JobLost):
+            if _is_failure(error):
                 server.record.failed += 1
-            if isinstance(error, asyncio.CancelledError) and _shutting_down(error):
+            if _shutting_down(error):
                 error.add_note(f"{GOES_ON}: job {fleet.owner.job_id(server.endpoint, prompt_id)}")
             elif not _leaves_it(error):  # a Stop, or a failure after which nobody would collect the result
                 await _clean_up(server, prompt_id, posting, error)
             raise
-    if job.began is not None and not job.cached >= set(graph):
-        server.record.ran(str((about or {}).get("workflow") or ""), time.monotonic() - job.began)
+    was_cached = job.cached >= set(graph)
+    if job.began is not None and not was_cached:
+        server.record.ran(str(about.get("workflow") or ""), time.monotonic() - job.began)
     if not JOBS.stored_by_call:
         JOBS.leave(prompt_id)
     return job, accepted.notes
@@ -10862,16 +11024,24 @@ def _was_not_taken(error: ServerError) -> bool:
     return isinstance(error, (AccessRefused, PaymentRequired, ServerBusy, ServerTooOld))
 
 
+def _is_failure(error: BaseException) -> bool:
+    """Whether it is the workflow that failed, and not its server."""
+    return isinstance(error, (RunFailed, WorkflowRefused)) and not isinstance(error, JobLost)
+
+
 def _leaves_it(error: BaseException) -> bool:
     """Whether there is nothing to withdraw after an error: the job goes on, was never taken, or has ended."""
-    left = (StillRunning, WorkflowRefused, RunFailed, PaymentRequired, ServerBusy)
-    return isinstance(error, left) and not isinstance(error, JobLost)
+    return _is_failure(error) or isinstance(error, (StillRunning, PaymentRequired, ServerBusy))
 
 
-def _shutting_down(error: asyncio.CancelledError) -> bool:
-    """Whether a cancellation comes from the end of Open WebUI and not from a Stop: its event loop ends, or uvicorn cuts
-    off requests that take too long to end, and says so in words."""
-    return Pool.here().ending or any("shutdown" in str(argument) for argument in error.args)
+def _shutting_down(error: BaseException) -> bool:
+    """Whether this is a cancellation that comes from the end of Open WebUI and not from a Stop: its event loop ends, or
+    uvicorn cuts off requests that take too long to end, and says so in words."""
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    if Pool.here().ending:
+        return True
+    return any("shutdown" in str(argument) for argument in error.args)
 
 
 # Withdrawing: within the few seconds that a Stop has, and after that in the background.
@@ -10908,9 +11078,10 @@ async def _withdraw_late(server: ComfyUIServer, prompt_id: str, posting: "asynci
 
 def _posted_as(prompt_id: str, posting: "asyncio.Task[Accepted]") -> str:
     """The id that a prompt has on its server: Comfy Cloud gives it one of its own."""
-    if not posting.done() or posting.cancelled() or posting.exception():
-        return prompt_id
-    return posting.result().prompt_id
+    was_answered = posting.done() and not posting.cancelled()
+    if was_answered and not posting.exception():
+        return posting.result().prompt_id
+    return prompt_id
 
 
 # Watching: frames and look-ups in one line, until the job has ended, is lost, or its server is gone.
@@ -10939,10 +11110,8 @@ async def watch(
             if now >= deadline:
                 raise _still_running(job, fleet.owner.job_id(server.endpoint, job.prompt_id), wait)
             look_ups.begin_if_due(now)
-            try:
-                async with asyncio.timeout(min(look_ups.next_at, deadline) - now):
-                    event = await subscription.events.get()
-            except TimeoutError:
+            event = await _next_event(subscription, min(look_ups.next_at, deadline) - now)
+            if event is None:
                 continue
             now = time.monotonic()
             if isinstance(event, LookedUp):
@@ -10958,27 +11127,44 @@ async def watch(
             _tell(job, event, listener, part, fleet.timing)
     finally:
         await look_ups.end()
-    if job.ended and not job.recorded and _entry_may_know_more(job):
+    if job.ended and _entry_may_know_more(job):
         job = advance(job, await _recorded(server, job.prompt_id, fleet.timing), time.monotonic())
-    if job.lost and job.taken and job.away and await _has_run_since(server, job.seen):
+    if job.lost and await _was_taken_out(server, job):
         job = replace(job, away=False)
     return job
 
 
-async def _has_run_since(server: ComfyUIServer, moment: float) -> bool:
-    """Whether the server certainly has not been restarted since then; no where it does not answer."""
+async def _next_event(subscription: Subscription, seconds: float) -> Event | None:
+    """What is told next, None when nothing is within so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await subscription.events.get()
+    except TimeoutError:
+        return None
+
+
+async def _was_taken_out(server: ComfyUIServer, job: Job) -> bool:
+    """Whether a lost job certainly did not go with a restart of its server."""
+    if not job.taken:
+        return False
+    if not job.away:
+        return True
     with contextlib.suppress(ServerError):
-        return await server.has_run_since(moment)
+        return await server.has_run_since(job.seen)
     return False
 
 
 def _still_running(job: Job, job_id: str, wait: float) -> StillRunning:
-    at_work = "is still at work" if job.silent_since is None else "does not answer at the moment"
+    at_work = "is still at work"
+    if job.silent_since is not None:
+        at_work = "does not answer at the moment"
     return StillRunning(f"The longest wait ({duration(wait)}) is over and ComfyUI {at_work}.", job_id)
 
 
 def _entry_may_know_more(job: Job) -> bool:
     """Whether the history entry may know more of a job than its frames told."""
+    if job.recorded:
+        return False
     has_made = job.outputs or job.sent
     return not job.complete or not has_made or job.failure is not None
 
@@ -11061,8 +11247,9 @@ def _tell(job: Job, event: Event, listener: ProgressListener, part: str, timing:
         phase, text = describe(job, now)
         listener.status(phase, part + text, job.fraction)
         return
-    refused = job.refused_since is not None and now - job.refused_since >= timing.gone
-    never_heard = not job.taken and now - job.silent_since >= timing.gone
+    too_long_ago = now - timing.gone
+    refused = job.refused_since is not None and job.refused_since <= too_long_ago
+    never_heard = not job.taken and job.silent_since <= too_long_ago
     if refused or never_heard:
         raise ServerGone(f"ComfyUI stopped answering in the middle of the run. {event.reason}", refused=refused)
     listener.status("silent", f"{part}ComfyUI does not answer at the moment")
@@ -11996,8 +12183,8 @@ class Assignment:
     """A call's prompts, ready to post on the server that was chosen for them."""
 
     server: ComfyUIServer
-    choice: FittedWorkflow
-    plan: BoundPrompts
+    fitted: FittedWorkflow
+    prompts: BoundPrompts
     posted: Callable[[], None]  # to be called when the server's queue shows the first of them
 
 
@@ -12055,23 +12242,29 @@ class RunProgress:
     def prepare_next_round(self, server: ComfyUIServer, error: ComfyUIError) -> bool:
         """Note what a failure says of its server. Returns whether another round may mend it: on another server, or on
         the same one where that only lost the job."""
-        lost = isinstance(error, JobLost) or (isinstance(error, ServerGone) and error.refused)
-        untaken = isinstance(error, ServerError) and error.untaken
-        others = set(self.fleet.endpoints) - self.gone - {server.endpoint}
-        if lost:
+        is_lost = isinstance(error, JobLost) or (isinstance(error, ServerGone) and error.refused)
+        is_untaken = isinstance(error, ServerError) and error.untaken
+        if is_lost:
             server.record.lost += 1
-        if lost or untaken:
+        if is_lost or is_untaken:
             server.record.rest(error.message, silent=isinstance(error, (ServerGone, ServerUnreachable)))
-        if untaken and others:
+        others = set(self.fleet.endpoints) - self.gone - {server.endpoint}
+        if is_untaken and others:
             self.gone.add(server.endpoint)
             return True
-        if not lost or self.ran_again:
+        if is_lost and not self.ran_again:
+            return self.run_lost_job_again(server, error, bool(others))
+        return False
+
+    def run_lost_job_again(self, server: ComfyUIServer, error: ComfyUIError, others: bool) -> bool:
+        """Whether a job that this server lost is run again: on the same one where that answers again, else where there
+        are `others`."""
+        is_away = isinstance(error, ServerGone)
+        if is_away and not others:
             return False
-        if not others and not isinstance(error, JobLost):
-            return False
-        self.ran_again = True
-        if isinstance(error, ServerGone):
+        if is_away:
             self.gone.add(server.endpoint)
+        self.ran_again = True
         if not isinstance(error, JobLost) or error.arrived:
             self.notes.append(f"{server.endpoint.name} lost the job, and it was run again")
             self.listener.status("connecting", "ComfyUI lost the job; it is run again")
@@ -12083,14 +12276,19 @@ class RunProgress:
 
     def result(self, assigned: Assignment) -> RunResult:
         """All that was made as the result of the call, with what was chosen in the end."""
+        products: list[OutputFile] = []
+        texts: list[str] = []
+        for collected in self.collected:
+            products += collected.products
+            texts += collected.texts
         return RunResult(
-            products=tuple(product for one in self.collected for product in one.products),
-            seed=assigned.plan.seed,
-            model=assigned.plan.model,
-            workflow=assigned.choice.workflow.name,
+            products=tuple(products),
+            seed=assigned.prompts.seed,
+            model=assigned.prompts.model,
+            workflow=assigned.fitted.workflow.name,
             seconds=time.monotonic() - self.begun,
             notes=tuple(dict.fromkeys(self.notes)),
-            texts=tuple(text for one in self.collected for text in one.texts),
+            texts=tuple(texts),
             running=self.running,
         )
 
@@ -12104,64 +12302,67 @@ class RunProgress:
         Where one server has the model or workflow of a valve and another has not, the one that has it is taken. Raises
         as `Fleet.in_order` does, and what the first server said where none can do it.
         """
-        request = self.request
-        order = await self.fleet.in_order(str(request.workflow.value) if request.workflow else "", self.gone)
-        tries = [(endpoint, request) for endpoint in order]
-        insisting = request.insisting()
-        if len(order) > 1 and insisting != request:
-            tries = [*((endpoint, insisting) for endpoint in order), *tries]
-        errors: list[ComfyUIError] = []
+        name = ""
+        if self.request.workflow:
+            name = str(self.request.workflow.value)
+        order = await self.fleet.in_order(name, self.gone)
+        requests = [self.request]
+        insisting = self.request.insisting()
+        if len(order) > 1 and insisting != self.request:
+            requests = [insisting, self.request]
+        refusals: list[ComfyUIError] = []
+        server_errors: list[ServerError] = []
         async with contextlib.AsyncExitStack() as stack:
-            for endpoint, asked in tries:
+            for request, endpoint in itertools.product(requests, order):
                 server = await stack.enter_async_context(open_server(endpoint))
                 coming = stack.enter_context(contextlib.ExitStack())
                 coming.enter_context(server.record.expecting())
                 try:
-                    choice, plan = await self.bind(server, asked)
-                except (ServerError, WorkflowRefused, UnknownWorkflow) as error:
-                    coming.close()
-                    errors.append(error)
+                    fitted, prompts = await self.bind(server, request)
+                except (WorkflowRefused, UnknownWorkflow) as error:
+                    refusals.append(error)
+                except ServerError as error:
+                    server_errors.append(error)
                     if isinstance(error, (ServerUnreachable, ServerGone)):
                         server.record.rest(error.message, silent=True)
-                    if len(order) == 1:
-                        raise
                 else:
-                    yield Assignment(server, choice, plan, coming.close)
+                    yield Assignment(server, fitted, prompts, coming.close)
                     return
-        refusals = [error for error in errors if not isinstance(error, ServerError)]
+                coming.close()
         if refusals:
             raise refusals[0]
-        raise self.fleet.none_answers([error for error in errors if isinstance(error, ServerError)])
+        raise self.fleet.none_answers(server_errors)
 
     async def bind(self, server: ComfyUIServer, request: Request) -> tuple[FittedWorkflow, BoundPrompts]:
         """The request bound for one server, with its files there. These are sent last: not before everything else
         about the call is known to be right."""
-        choice = await choose(server, request, self.options.catalogue)
-        choice = await freshen(server, choice, request)
-        choice, files = await place_files(server, choice, request)
-        if choice.saved:
+        fitted = await choose(server, request, self.options.catalogue)
+        fitted = await freshen(server, fitted, request)
+        fitted, files = await place_files(server, fitted, request)
+        if fitted.saved:
             request = request.against_author()
         limits = self.fleet.limits
-        plan = await asyncio.to_thread(prepare, choice, request, limits, self.random_seed, self.moment)
+        prompts = await asyncio.to_thread(prepare, fitted, request, limits, self.random_seed, self.moment)
         if files:
             self.listener.status("uploading", "Sending the files to ComfyUI")
-            plan = await _with_uploads(server, plan, files)
-        return choice, plan
+            prompts = await _with_uploads(server, prompts, files)
+        return fitted, prompts
 
     # Running the prompts and fetching what they made.
 
     async def run_prompts(self, assigned: Assignment) -> None:
         """Run the prompts that are left on the server that was chosen for them, one after the other. Raises as `follow`
         and `collect` do; what was made before stays."""
-        plan = assigned.plan
         self.begun = self.begun or time.monotonic()
-        self.notes += plan.notes
-        if self.collected and len(plan.workflows) != self.parts:
+        self.notes += assigned.prompts.notes
+        parts = len(assigned.prompts.workflows)
+        if self.collected and parts != self.parts:
             self.note_missing("the other server makes them differently")
             return
-        self.parts = len(plan.workflows)
+        self.parts = parts
         for index in range(len(self.collected), self.parts):
-            wait = max(self.fleet.limits.wait_seconds - (time.monotonic() - self.begun), 0.0)
+            waited = time.monotonic() - self.begun
+            wait = max(self.fleet.limits.wait_seconds - waited, 0.0)
             if self.collected and not wait:
                 self.note_missing("the longest wait is over; the others were not begun")
                 return
@@ -12169,10 +12370,13 @@ class RunProgress:
 
     async def run_prompt(self, assigned: Assignment, index: int, wait: float) -> None:
         """Run one of the prompts, for at most `wait` seconds, and fetch what it made."""
-        server, plan = assigned.server, assigned.plan
-        graph = plan.workflows[index].graph
-        part = f"{index + 1} of {self.parts} · " if self.parts > 1 else ""
-        seed = None if plan.seed is None else plan.seed + index
+        server = assigned.server
+        prompts = assigned.prompts
+        graph = prompts.workflows[index].graph
+        seed = None if prompts.seed is None else prompts.seed + index
+        part = ""
+        if self.parts > 1:
+            part = f"{index + 1} of {self.parts} · "
         job, dropped = await follow(
             server,
             self.fleet,
@@ -12182,8 +12386,8 @@ class RunProgress:
             part=part,
             previews=self.options.previews,
             about={
-                "workflow": assigned.choice.workflow.name,
-                "model": plan.model,
+                "workflow": assigned.fitted.workflow.name,
+                "model": prompts.model,
                 "seed": seed,
                 "name": file_stem(self.request.called, seed),
             },
@@ -12204,15 +12408,18 @@ class RunProgress:
         self.collected.append(collected)
 
 
-async def _with_uploads(server: ComfyUIServer, plan: BoundPrompts, files: Sequence[InputFile]) -> BoundPrompts:
+async def _with_uploads(server: ComfyUIServer, prompts: BoundPrompts, files: Sequence[InputFile]) -> BoundPrompts:
     """Send the files to the server; the prompts then name them as the server does, which may have chosen other
     names."""
     names = await gather(PARALLEL_FILES, [functools.partial(server.upload, file) for file in files])
-    renamed = {file.stored_name: name for file, name in zip(files, names, strict=True) if file.stored_name != name}
+    renamed: dict[str, str] = {}
+    for file, name in zip(files, names, strict=True):
+        if name != file.stored_name:
+            renamed[file.stored_name] = name
     if not renamed:
-        return plan
-    workflows = [replace(one, graph=with_files_named(one.graph, renamed)) for one in plan.workflows]
-    return replace(plan, workflows=tuple(workflows))
+        return prompts
+    workflows = [replace(one, graph=with_files_named(one.graph, renamed)) for one in prompts.workflows]
+    return replace(prompts, workflows=tuple(workflows))
 
 
 @dataclass(frozen=True)
@@ -12235,11 +12442,6 @@ async def collect(
     """
     places = {node_id: place for place, node_id in enumerate(graph)}
     outputs = sorted(job.outputs, key=lambda output: places.get(output.node_id, len(places)))
-    texts = tuple(dict.fromkeys(output.text for output in outputs if output.type == "text"))
-    fetched = [output for output in outputs if output.type == "output"]
-    if not fetched and not job.sent:
-        fetched = outputs
-    distinct = {replace(output, node_id=""): output for output in fetched}  # several nodes may tell of one file
 
     async def delivered(output: Output) -> tuple[OutputFile, tuple[str, ...]]:
         if output.type == "text":
@@ -12247,17 +12449,36 @@ async def collect(
         data = await fetch(server, output, timing)
         return await asyncio.to_thread(deliver, data, output.filename, wanted)
 
-    products, notes = list[OutputFile](), list[str]()
-    delivery = await gather(PARALLEL_FILES, [functools.partial(delivered, output) for output in distinct.values()])
-    delivery += [await asyncio.to_thread(deliver, sent.data, "", wanted) for sent in job.sent]
+    handed_over = _outputs_to_fetch(outputs, bool(job.sent))
+    delivery = await gather(PARALLEL_FILES, [functools.partial(delivered, output) for output in handed_over])
+    for sent in job.sent:
+        delivery.append(await asyncio.to_thread(deliver, sent.data, "", wanted))
+    if not delivery:
+        raise _nothing_made(graph)
+    products: list[OutputFile] = []
+    notes: list[str] = []
     for product, its_notes in delivery:
         products.append(replace(product, prompt_id=job.prompt_id, of=len(delivery)))
         notes += its_notes
-    if products:
-        return Collected(tuple(products), texts, tuple(dict.fromkeys(notes)))
-    if any(node["class_type"] == "SaveImageWebsocket" for node in graph.values()):
-        raise PictureMissed("The picture was sent over the websocket while the connection was down, and is gone.")
-    raise NothingMade("The run ended well, but saved nothing.")
+    texts = [output.text for output in outputs if output.type == "text"]
+    return Collected(tuple(products), tuple(dict.fromkeys(texts)), tuple(dict.fromkeys(notes)))
+
+
+def _outputs_to_fetch(outputs: Sequence[Output], was_sent: bool) -> list[Output]:
+    """What is handed over of a run's outputs, each file once: what was saved, or where nothing was saved, nor sent over
+    the websocket, everything."""
+    saved = [output for output in outputs if output.type == "output"]
+    if not saved and not was_sent:
+        saved = list(outputs)
+    distinct = {replace(output, node_id=""): output for output in saved}  # several nodes may tell of one file
+    return list(distinct.values())
+
+
+def _nothing_made(graph: Graph) -> NothingMade | PictureMissed:
+    class_types = {node["class_type"] for node in graph.values()}
+    if "SaveImageWebsocket" in class_types:
+        return PictureMissed("The picture was sent over the websocket while the connection was down, and is gone.")
+    return NothingMade("The run ended well, but saved nothing.")
 
 
 async def fetch(server: ComfyUIServer, output: Output, timing: Timing) -> bytes:
@@ -12272,9 +12493,11 @@ async def fetch(server: ComfyUIServer, output: Output, timing: Timing) -> bytes:
             return data
         except ServerUnreachable as error:
             now = time.monotonic()
-            failed_since = min(failed_since, now)
-            refused_since = min(refused_since, now) if error.refused else math.inf
-            since = refused_since if error.refused else failed_since
+            since = failed_since = min(failed_since, now)
+            if error.refused:
+                since = refused_since = min(refused_since, now)
+            else:
+                refused_since = math.inf
             if now - since >= timing.gone:
                 raise ServerGone(
                     f"ComfyUI stopped answering before its files were fetched. {error.message}",
@@ -12325,11 +12548,13 @@ async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
     for endpoint, prompt in answers:
         if prompt is None:
             continue
-        is_theirs = fleet.owner.owns(prompt) if endpoint.shows_marks else signed
+        is_theirs = signed
+        if endpoint.shows_marks:
+            is_theirs = fleet.owner.owns(prompt)
         if is_theirs:
             return endpoint, prompt
     if silent:
-        do_not = "do not" if len(silent) > 1 else "does not"
+        do_not = "does not" if len(silent) == 1 else "do not"
         raise ServerUnreachable(
             f"No server that answers knows this job, and {quoted(silent)} {do_not}.", "Try again later."
         )
@@ -12341,10 +12566,12 @@ async def own_jobs(fleet: Fleet) -> tuple[list[tuple[Endpoint, Prompt]], list[st
     not answer. Jobs on Comfy Cloud are not among them: it does not show whose they are."""
 
     async def ask(server: ComfyUIServer) -> list[Prompt]:
-        return [prompt for prompt in await server.recent() if fleet.owner.owns(prompt)]
+        return await server.recent()
 
     answers, silent = await _ask_all(fleet, ask)
-    jobs = [(endpoint, prompt) for endpoint, prompts in answers for prompt in prompts]
+    jobs: list[tuple[Endpoint, Prompt]] = []
+    for endpoint, prompts in answers:
+        jobs += [(endpoint, prompt) for prompt in prompts if fleet.owner.owns(prompt)]
     return sorted(jobs, key=lambda job: marked_time(job[1], "at")), silent
 
 
@@ -12402,9 +12629,11 @@ async def bring(
         raise
     about = mark_of(prompt)
     seed = about.get("seed")
+    if not isinstance(seed, int):
+        seed = None
     return RunResult(
         products=collected.products,
-        seed=seed if isinstance(seed, int) else None,
+        seed=seed,
         model=str(about.get("model") or ""),
         workflow=str(about.get("workflow") or ""),
         seconds=0.0,
@@ -12424,7 +12653,9 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
     if isinstance(prompt.state, Waiting):
         state = f"waiting, {prompt.state.ahead} ahead"
     elif isinstance(prompt.state, Recorded):
-        state = "done, its own call is bringing it" if prompt.state.success else "failed"
+        state = "failed"
+        if prompt.state.success:
+            state = "done, its own call is bringing it"
     about = mark_of(prompt)
     line = {
         "job_id": fleet.owner.job_id(endpoint, prompt.prompt_id),

@@ -57,11 +57,13 @@ async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
     for endpoint, prompt in answers:
         if prompt is None:
             continue
-        is_theirs = fleet.owner.owns(prompt) if endpoint.shows_marks else signed
+        is_theirs = signed
+        if endpoint.shows_marks:
+            is_theirs = fleet.owner.owns(prompt)
         if is_theirs:
             return endpoint, prompt
     if silent:
-        do_not = "do not" if len(silent) > 1 else "does not"
+        do_not = "does not" if len(silent) == 1 else "do not"
         raise ServerUnreachable(
             f"No server that answers knows this job, and {quoted(silent)} {do_not}.", "Try again later."
         )
@@ -73,10 +75,12 @@ async def own_jobs(fleet: Fleet) -> tuple[list[tuple[Endpoint, Prompt]], list[st
     not answer. Jobs on Comfy Cloud are not among them: it does not show whose they are."""
 
     async def ask(server: ComfyUIServer) -> list[Prompt]:
-        return [prompt for prompt in await server.recent() if fleet.owner.owns(prompt)]
+        return await server.recent()
 
     answers, silent = await _ask_all(fleet, ask)
-    jobs = [(endpoint, prompt) for endpoint, prompts in answers for prompt in prompts]
+    jobs: list[tuple[Endpoint, Prompt]] = []
+    for endpoint, prompts in answers:
+        jobs += [(endpoint, prompt) for prompt in prompts if fleet.owner.owns(prompt)]
     return sorted(jobs, key=lambda job: marked_time(job[1], "at")), silent
 
 
@@ -134,9 +138,11 @@ async def bring(
         raise
     about = mark_of(prompt)
     seed = about.get("seed")
+    if not isinstance(seed, int):
+        seed = None
     return RunResult(
         products=collected.products,
-        seed=seed if isinstance(seed, int) else None,
+        seed=seed,
         model=str(about.get("model") or ""),
         workflow=str(about.get("workflow") or ""),
         seconds=0.0,
@@ -156,7 +162,9 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
     if isinstance(prompt.state, Waiting):
         state = f"waiting, {prompt.state.ahead} ahead"
     elif isinstance(prompt.state, Recorded):
-        state = "done, its own call is bringing it" if prompt.state.success else "failed"
+        state = "failed"
+        if prompt.state.success:
+            state = "done, its own call is bringing it"
     about = mark_of(prompt)
     line = {
         "job_id": fleet.owner.job_id(endpoint, prompt.prompt_id),

@@ -17,7 +17,7 @@ many jobs. A server's pace and faults (server/record.py) are what this process a
 import asyncio
 import functools
 import time
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from ..errors import AccessRefused, ComfyUIError, LimitExceeded, ServerError, ServerUnreachable
@@ -60,6 +60,11 @@ class Limits:
     jobs: int = 0  # of one user at once, on all servers together; 0 for any number
     queue: int = 0  # prompts; a queue of so many is not joined; 0 for any number
 
+    @property
+    def need_queues(self) -> bool:
+        """Whether it takes a look at the queues to keep them."""
+        return bool(self.jobs or self.queue)
+
 
 @dataclass(frozen=True)
 class QueueSnapshot:
@@ -74,7 +79,9 @@ class QueueSnapshot:
         """In how many seconds a run of the workflow would be done here, its wait in the queue counted, at the pace that
         was measured; `usual` is the pace where none was."""
         pace = self.record.pace() or usual
-        return (len(self.queue) + self.record.coming) * pace + (self.record.pace(workflow) or pace)
+        runs_before = len(self.queue) + self.record.coming
+        own_seconds = self.record.pace(workflow) or pace
+        return runs_before * pace + own_seconds
 
 
 @dataclass(frozen=True)
@@ -147,22 +154,14 @@ class Fleet:
         `ServerError` when none can be asked.
         """
         endpoints = [endpoint for endpoint in self.endpoints if endpoint not in gone]
-        if len(self.endpoints) == 1 and not self.limits.jobs and not self.limits.queue:
+        if len(self.endpoints) == 1 and not self.limits.need_queues:
             return endpoints
-        snapshots = {snapshot.endpoint: snapshot for snapshot in await self.survey()}
-        able, resting = list[QueueSnapshot](), list[Endpoint]()
-        for endpoint in endpoints:
-            snapshot = snapshots.get(endpoint)  # None of one that rests and was not asked
-            if snapshot and snapshot.error:
-                continue
-            if snapshot and not snapshot.record.resting:
-                able.append(snapshot)
-            else:
-                resting.append(endpoint)
+        snapshots = await self.survey()
+        able, resting = _able_and_resting(endpoints, snapshots)
         if not able and not resting:
-            raise self.none_answers([snapshot.error for snapshot in snapshots.values() if snapshot.error])
+            raise self.none_answers([snapshot.error for snapshot in snapshots if snapshot.error])
         if self.limits.jobs:
-            able = self._with_room([one for one in snapshots.values() if not one.error], able)
+            able = self._with_room(snapshots, able)
         usual = self._usual_pace(able)
         joined = self._short_enough(able, usual)
         joined.sort(key=lambda one: one.seconds_until_done(workflow, usual))  # a tie keeps the administrator's order
@@ -175,19 +174,25 @@ class Fleet:
         A server that rests because it did not answer is left out, unless it is `also`, or there would be none left of
         the call's own.
         """
-        records = {endpoint: Pool.here().server(endpoint).record for endpoint in self.known}
+        asked: list[Endpoint] = []
         wanted = self.known if self.limits.jobs else self.endpoints
-        silent = {endpoint for endpoint, record in records.items() if record.resting and record.silent}
-        asked = [endpoint for endpoint in wanted if endpoint == also or endpoint not in silent]
+        for endpoint in wanted:
+            record = Pool.here().server(endpoint).record
+            is_silent = record.resting and record.silent
+            if endpoint == also or not is_silent:
+                asked.append(endpoint)
         if not set(asked) & set(self.endpoints):
             asked = [*self.endpoints, *asked]
         since = time.monotonic()
+        return await gather(len(asked), [functools.partial(self._look, endpoint, since) for endpoint in asked])
 
-        async def look(endpoint: Endpoint) -> QueueSnapshot:
-            record = records[endpoint]
+    @staticmethod
+    async def _look(endpoint: Endpoint, since: float) -> QueueSnapshot:
+        """The server's queue as it was at `since` or later. One that does not answer is left to rest."""
+        async with open_server(endpoint) as server:
+            record = server.record
             try:
-                async with open_server(endpoint) as server:
-                    queue = await server.queue_soon(since)
+                queue = await server.queue_soon(since)
             except ServerError as error:
                 record.rest(error.message, silent=True)
                 return QueueSnapshot(endpoint, record, error=error)
@@ -195,22 +200,28 @@ class Fleet:
                 record.recover()
             return QueueSnapshot(endpoint, record, queue)
 
-        return await gather(len(asked), [functools.partial(look, endpoint) for endpoint in asked])
-
     def _with_room(self, snapshots: Sequence[QueueSnapshot], able: Sequence[QueueSnapshot]) -> list[QueueSnapshot]:
         """The servers of `able` on which the user may have one job more. An account of Comfy Cloud is full by itself:
         whose jobs it has is not told, so all of them count there and none elsewhere. Raises `LimitExceeded`."""
-        jobs: list[tuple[QueueSnapshot, Prompt]] = []
-        for snapshot in snapshots:
-            if snapshot.endpoint.shows_marks:
-                jobs += [(snapshot, prompt) for prompt in self._own(snapshot)]
-        clouds = [snapshot for snapshot in able if not snapshot.endpoint.shows_marks]
-        full = [snapshot for snapshot in clouds if len(jobs) + len(snapshot.queue) >= self.limits.jobs]
-        if len(jobs) >= self.limits.jobs or (full and len(full) == len(able)):
+        jobs = self._marked_jobs(snapshots)
+        full: list[QueueSnapshot] = []
+        for snapshot in able:
+            if not snapshot.endpoint.shows_marks and len(jobs) + len(snapshot.queue) >= self.limits.jobs:
+                full.append(snapshot)
+        none_left = bool(full) and len(full) == len(able)
+        if len(jobs) >= self.limits.jobs or none_left:
             for snapshot in full[:1]:
                 jobs += [(snapshot, prompt) for prompt in snapshot.queue.prompts]
             raise self._too_many(jobs)
         return [snapshot for snapshot in able if snapshot not in full]
+
+    def _marked_jobs(self, snapshots: Sequence[QueueSnapshot]) -> list[tuple[QueueSnapshot, Prompt]]:
+        """The user's jobs in all queues that show whose they are."""
+        jobs: list[tuple[QueueSnapshot, Prompt]] = []
+        for snapshot in snapshots:
+            if snapshot.endpoint.shows_marks:
+                jobs += [(snapshot, prompt) for prompt in self._own(snapshot)]
+        return jobs
 
     def _short_enough(self, able: Sequence[QueueSnapshot], usual: float) -> list[QueueSnapshot]:
         """The servers whose queues are short enough to be joined. Raises `LimitExceeded` where none is."""
@@ -238,25 +249,25 @@ class Fleet:
         the earlier mark may come into sight only after the other one has looked; then both go on. One job too many is
         no harm, and nobody looks again.
         """
-        if not self.limits.jobs and not self.limits.queue:
+        if not self.limits.need_queues:
             return
-        snapshots = [snapshot for snapshot in await self.survey(endpoint) if not snapshot.error]
-        here = next((snapshot for snapshot in snapshots if snapshot.endpoint == endpoint), None)
+        snapshots = {snapshot.endpoint: snapshot for snapshot in await self.survey(endpoint) if not snapshot.error}
+        here = snapshots.get(endpoint)
         if here is None:  # nobody can say
             return
-        posted_job = next((prompt for prompt in here.queue.prompts if prompt.prompt_id == prompt_id), None)
+        posted_job = here.queue.prompt(prompt_id)
         if posted_job is None:  # done already
             return
         ahead = _ahead(posted_job)
         if self.limits.queue and ahead >= self.limits.queue:
-            raise self._too_long(here, ahead, self._usual_pace(snapshots))
+            raise self._too_long(here, ahead, self._usual_pace(snapshots.values()))
         if self.limits.jobs:
-            earlier = self._earlier(posted_job, posted, here, snapshots)
+            earlier = self._earlier(posted_job, posted, here, snapshots.values())
             if len(earlier) >= self.limits.jobs:
                 raise self._too_many(earlier)
 
     def _earlier(
-        self, job: Prompt, posted: float, here: QueueSnapshot, snapshots: Sequence[QueueSnapshot]
+        self, job: Prompt, posted: float, here: QueueSnapshot, snapshots: Iterable[QueueSnapshot]
     ) -> list[tuple[QueueSnapshot, Prompt]]:
         """The user's jobs that come before one that was `posted` at this time and is in the queue of `here`."""
         by_number = len(self.known) == 1 or not here.endpoint.shows_marks
@@ -287,12 +298,15 @@ class Fleet:
 
     def _too_many(self, jobs: Sequence[tuple[QueueSnapshot, Prompt]]) -> LimitExceeded:
         """The error of a user who has these jobs already, and when the first of them will be done."""
-        ends = []
+        seconds_left = []
         for snapshot, prompt in jobs:
             pace = snapshot.record.pace()
             if pace:
-                ends.append((_ahead(prompt) + 1) * pace)
-        when = f"in about {duration(max(min(ends), 1))}" if ends else "later"
+                runs = _ahead(prompt) + 1
+                seconds_left.append(runs * pace)
+        when = "later"
+        if seconds_left:
+            when = f"in about {duration(max(min(seconds_left), 1))}"
         has = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
         return LimitExceeded(
             f"The user has {has} in the queue already, and the administrator allows {self.limits.jobs} at once.",
@@ -301,7 +315,8 @@ class Fleet:
 
     def _too_long(self, snapshot: QueueSnapshot, count: int, usual: float) -> LimitExceeded:
         """The error of a queue that already has `count` jobs, and when there will be room in it."""
-        seconds = (count - self.limits.queue + 1) * (snapshot.record.pace() or usual)
+        runs = count - self.limits.queue + 1
+        seconds = runs * (snapshot.record.pace() or usual)
         return LimitExceeded(
             f"{count} jobs wait in the queue, and the administrator allows joining one of fewer than "
             f"{self.limits.queue}.",
@@ -309,11 +324,13 @@ class Fleet:
         )
 
     @staticmethod
-    def _usual_pace(snapshots: Sequence[QueueSnapshot]) -> float:
+    def _usual_pace(snapshots: Iterable[QueueSnapshot]) -> float:
         """Seconds of a run on average over the servers where that was measured, else `USUAL_PACE`."""
         paces = [snapshot.record.pace() for snapshot in snapshots]
         measured = [pace for pace in paces if pace]
-        return sum(measured) / len(measured) if measured else USUAL_PACE
+        if not measured:
+            return USUAL_PACE
+        return sum(measured) / len(measured)
 
     async def statuses(self) -> list[ServerStatus]:
         """How all servers stand, also those that rest, in the administrator's order; asked at the same time and each
@@ -341,9 +358,30 @@ class Fleet:
                 return replace(status, error=error)
 
 
+def _able_and_resting(
+    endpoints: Sequence[Endpoint], snapshots: Sequence[QueueSnapshot]
+) -> tuple[list[QueueSnapshot], list[Endpoint]]:
+    """Those of the servers that answered and can take a run, and those that rest; one that was not asked rests, too."""
+    asked = {snapshot.endpoint: snapshot for snapshot in snapshots}
+    able: list[QueueSnapshot] = []
+    resting: list[Endpoint] = []
+    for endpoint in endpoints:
+        snapshot = asked.get(endpoint)
+        if snapshot is None:
+            resting.append(endpoint)
+        elif snapshot.error is None:
+            if snapshot.record.resting:
+                resting.append(endpoint)
+            else:
+                able.append(snapshot)
+    return able, resting
+
+
 def _ahead(prompt: Prompt) -> int:
     """How many prompts come before it in its queue."""
-    return prompt.state.ahead if isinstance(prompt.state, Waiting) else 0
+    if isinstance(prompt.state, Waiting):
+        return prompt.state.ahead
+    return 0
 
 
 async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]]) -> list[T]:
@@ -351,7 +389,7 @@ async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer
     refusal that is about the question itself, else as `Fleet.none_answers`."""
     fleet = await Fleet(tuple(endpoints)).found()
 
-    async def of(endpoint: Endpoint) -> T | ComfyUIError:
+    async def ask_one(endpoint: Endpoint) -> T | ComfyUIError:
         async with open_server(endpoint) as server:
             try:
                 if len(fleet.endpoints) > 1:
@@ -360,12 +398,19 @@ async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer
             except ComfyUIError as error:
                 return error
 
-    results = await gather(len(fleet.endpoints), [functools.partial(of, endpoint) for endpoint in fleet.endpoints])
-    answers = [result for result in results if not isinstance(result, ComfyUIError)]
+    questions = [functools.partial(ask_one, endpoint) for endpoint in fleet.endpoints]
+    answers: list[T] = []
+    refusals: list[ComfyUIError] = []
+    server_errors: list[ServerError] = []
+    for result in await gather(len(questions), questions):
+        if isinstance(result, ServerError):
+            server_errors.append(result)
+        elif isinstance(result, ComfyUIError):
+            refusals.append(result)
+        else:
+            answers.append(result)
     if answers:
         return answers
-    errors = [result for result in results if isinstance(result, ComfyUIError)]
-    for error in errors:
-        if not isinstance(error, ServerError):
-            raise error
-    raise fleet.none_answers([error for error in errors if isinstance(error, ServerError)])
+    if refusals:
+        raise refusals[0]
+    raise fleet.none_answers(server_errors)

@@ -106,9 +106,10 @@ async def follow(
     wait is over. When it is cancelled, or fails, the job is first withdrawn from the server; the error carries a note
     when that failed. Only the end of the wait, or of Open WebUI itself, leaves the job at work.
     """
+    about = about or {}
     prompt_id = str(uuid.uuid4())
     at = round(time.time(), 6)  # as the mark tells it, so that all compare the same
-    mark = {"mark": fleet.owner.mark(prompt_id), "at": at, "until": round(at + wait, 3), **(about or {})}
+    mark = {"mark": fleet.owner.mark(prompt_id), "at": at, "until": round(at + wait, 3), **about}
     extra_data = {"preview_method": "auto" if previews else "none", MARK: mark}
     on_preview = listener.preview if previews else ignore_preview
     async with server.connection.listen(prompt_id, picture_nodes(graph), on_preview) as subscription:
@@ -135,15 +136,16 @@ async def follow(
             JOBS.leave(prompt_id)
             if isinstance(error, ServerError) and posting.done():
                 error.untaken = _was_not_taken(error)
-            if isinstance(error, (RunFailed, WorkflowRefused)) and not isinstance(error, JobLost):
+            if _is_failure(error):
                 server.record.failed += 1
-            if isinstance(error, asyncio.CancelledError) and _shutting_down(error):
+            if _shutting_down(error):
                 error.add_note(f"{GOES_ON}: job {fleet.owner.job_id(server.endpoint, prompt_id)}")
             elif not _leaves_it(error):  # a Stop, or a failure after which nobody would collect the result
                 await _clean_up(server, prompt_id, posting, error)
             raise
-    if job.began is not None and not job.cached >= set(graph):
-        server.record.ran(str((about or {}).get("workflow") or ""), time.monotonic() - job.began)
+    was_cached = job.cached >= set(graph)
+    if job.began is not None and not was_cached:
+        server.record.ran(str(about.get("workflow") or ""), time.monotonic() - job.began)
     if not JOBS.stored_by_call:
         JOBS.leave(prompt_id)
     return job, accepted.notes
@@ -163,16 +165,24 @@ def _was_not_taken(error: ServerError) -> bool:
     return isinstance(error, (AccessRefused, PaymentRequired, ServerBusy, ServerTooOld))
 
 
+def _is_failure(error: BaseException) -> bool:
+    """Whether it is the workflow that failed, and not its server."""
+    return isinstance(error, (RunFailed, WorkflowRefused)) and not isinstance(error, JobLost)
+
+
 def _leaves_it(error: BaseException) -> bool:
     """Whether there is nothing to withdraw after an error: the job goes on, was never taken, or has ended."""
-    left = (StillRunning, WorkflowRefused, RunFailed, PaymentRequired, ServerBusy)
-    return isinstance(error, left) and not isinstance(error, JobLost)
+    return _is_failure(error) or isinstance(error, (StillRunning, PaymentRequired, ServerBusy))
 
 
-def _shutting_down(error: asyncio.CancelledError) -> bool:
-    """Whether a cancellation comes from the end of Open WebUI and not from a Stop: its event loop ends, or uvicorn cuts
-    off requests that take too long to end, and says so in words."""
-    return Pool.here().ending or any("shutdown" in str(argument) for argument in error.args)
+def _shutting_down(error: BaseException) -> bool:
+    """Whether this is a cancellation that comes from the end of Open WebUI and not from a Stop: its event loop ends, or
+    uvicorn cuts off requests that take too long to end, and says so in words."""
+    if not isinstance(error, asyncio.CancelledError):
+        return False
+    if Pool.here().ending:
+        return True
+    return any("shutdown" in str(argument) for argument in error.args)
 
 
 # Withdrawing: within the few seconds that a Stop has, and after that in the background.
@@ -209,9 +219,10 @@ async def _withdraw_late(server: ComfyUIServer, prompt_id: str, posting: "asynci
 
 def _posted_as(prompt_id: str, posting: "asyncio.Task[Accepted]") -> str:
     """The id that a prompt has on its server: Comfy Cloud gives it one of its own."""
-    if not posting.done() or posting.cancelled() or posting.exception():
-        return prompt_id
-    return posting.result().prompt_id
+    was_answered = posting.done() and not posting.cancelled()
+    if was_answered and not posting.exception():
+        return posting.result().prompt_id
+    return prompt_id
 
 
 # Watching: frames and look-ups in one line, until the job has ended, is lost, or its server is gone.
@@ -240,10 +251,8 @@ async def watch(
             if now >= deadline:
                 raise _still_running(job, fleet.owner.job_id(server.endpoint, job.prompt_id), wait)
             look_ups.begin_if_due(now)
-            try:
-                async with asyncio.timeout(min(look_ups.next_at, deadline) - now):
-                    event = await subscription.events.get()
-            except TimeoutError:
+            event = await _next_event(subscription, min(look_ups.next_at, deadline) - now)
+            if event is None:
                 continue
             now = time.monotonic()
             if isinstance(event, LookedUp):
@@ -259,27 +268,44 @@ async def watch(
             _tell(job, event, listener, part, fleet.timing)
     finally:
         await look_ups.end()
-    if job.ended and not job.recorded and _entry_may_know_more(job):
+    if job.ended and _entry_may_know_more(job):
         job = advance(job, await _recorded(server, job.prompt_id, fleet.timing), time.monotonic())
-    if job.lost and job.taken and job.away and await _has_run_since(server, job.seen):
+    if job.lost and await _was_taken_out(server, job):
         job = replace(job, away=False)
     return job
 
 
-async def _has_run_since(server: ComfyUIServer, moment: float) -> bool:
-    """Whether the server certainly has not been restarted since then; no where it does not answer."""
+async def _next_event(subscription: Subscription, seconds: float) -> Event | None:
+    """What is told next, None when nothing is within so many seconds."""
+    try:
+        async with asyncio.timeout(seconds):
+            return await subscription.events.get()
+    except TimeoutError:
+        return None
+
+
+async def _was_taken_out(server: ComfyUIServer, job: Job) -> bool:
+    """Whether a lost job certainly did not go with a restart of its server."""
+    if not job.taken:
+        return False
+    if not job.away:
+        return True
     with contextlib.suppress(ServerError):
-        return await server.has_run_since(moment)
+        return await server.has_run_since(job.seen)
     return False
 
 
 def _still_running(job: Job, job_id: str, wait: float) -> StillRunning:
-    at_work = "is still at work" if job.silent_since is None else "does not answer at the moment"
+    at_work = "is still at work"
+    if job.silent_since is not None:
+        at_work = "does not answer at the moment"
     return StillRunning(f"The longest wait ({duration(wait)}) is over and ComfyUI {at_work}.", job_id)
 
 
 def _entry_may_know_more(job: Job) -> bool:
     """Whether the history entry may know more of a job than its frames told."""
+    if job.recorded:
+        return False
     has_made = job.outputs or job.sent
     return not job.complete or not has_made or job.failure is not None
 
@@ -362,8 +388,9 @@ def _tell(job: Job, event: Event, listener: ProgressListener, part: str, timing:
         phase, text = describe(job, now)
         listener.status(phase, part + text, job.fraction)
         return
-    refused = job.refused_since is not None and now - job.refused_since >= timing.gone
-    never_heard = not job.taken and now - job.silent_since >= timing.gone
+    too_long_ago = now - timing.gone
+    refused = job.refused_since is not None and job.refused_since <= too_long_ago
+    never_heard = not job.taken and job.silent_since <= too_long_ago
     if refused or never_heard:
         raise ServerGone(f"ComfyUI stopped answering in the middle of the run. {event.reason}", refused=refused)
     listener.status("silent", f"{part}ComfyUI does not answer at the moment")

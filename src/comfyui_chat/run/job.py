@@ -123,13 +123,15 @@ def advance(job: Job, event: Event, now: float) -> Job:
         job = _after_look_up(job, event, now)
     else:
         job = _after_frame(job, event, now)
-    return replace(job, began=now) if job.started and job.began is None else job
+    if job.started and job.began is None:
+        return replace(job, began=now)
+    return job
 
 
 def _after_frame(job: Job, event: Event, now: float) -> Job:
     """The job after what the websocket tells; a look-up may tell of `Waiting` and `Started` as well."""
-    if isinstance(event, Waiting):
-        return job if job.started else replace(job, ahead=event.ahead)
+    if isinstance(event, Waiting) and not job.started:
+        return replace(job, ahead=event.ahead)
     if isinstance(event, Started):
         return replace(job, started=True, ahead=None)
     if isinstance(event, Cached):
@@ -168,12 +170,20 @@ def _after_look_up(job: Job, event: Event, now: float) -> Job:
     if isinstance(event, Absent):
         return replace(job, absent=job.absent + 1)
     if isinstance(event, Silence):
-        silent_since = now if job.silent_since is None else job.silent_since
-        refused_since = None
-        if event.refused:
-            refused_since = now if job.refused_since is None else job.refused_since
-        return replace(job, away=True, silent_since=silent_since, refused_since=refused_since)
+        return _silent(job, event.refused, now)
     return replace(job, complete=False, away=True)
+
+
+def _silent(job: Job, refused: bool, now: float) -> Job:
+    """The job after a look-up that failed; `refused` where no connection could be made."""
+    silent_since, refused_since = job.silent_since, job.refused_since
+    if silent_since is None:
+        silent_since = now
+    if not refused:
+        refused_since = None
+    elif refused_since is None:
+        refused_since = now
+    return replace(job, away=True, silent_since=silent_since, refused_since=refused_since)
 
 
 NOT_BEGUN = (0.0, 1.0, False)  # the value, the most and the end of a node of which nothing was heard
@@ -192,9 +202,7 @@ def _moved(job: Job, news: Mapping[str, tuple[float, float, bool]], now: float) 
     """The job after news of its nodes, in the form of `Progress`. Its fraction is the share of the work that is done,
     of the nodes that are not cached, and never falls."""
     nodes = {**job.nodes, **news}
-    planned = {node_id: weight for node_id, weight in job.weights.items() if node_id not in job.cached}
-    done = sum(weight * _part_done(*nodes.get(node_id, NOT_BEGUN)) for node_id, weight in planned.items())
-    fraction = max(job.fraction, done / (sum(planned.values()) or 1.0))
+    fraction = max(job.fraction, _work_done(job, nodes))
     sampling = job.sampling or any(value and most > 1 for value, most, _ in nodes.values())
     first_step = job.first_step
     if sampling and first_step is None:
@@ -204,11 +212,25 @@ def _moved(job: Job, news: Mapping[str, tuple[float, float, bool]], now: float) 
     )
 
 
+def _work_done(job: Job, nodes: Mapping[str, tuple[float, float, bool]]) -> float:
+    """The share of the work that is done, 0 to 1, with these nodes as far as they are."""
+    done = total = 0.0
+    for node_id, weight in job.weights.items():
+        if node_id in job.cached:
+            continue
+        value, most, finished = nodes.get(node_id, NOT_BEGUN)
+        done += weight * _part_done(value, most, finished)
+        total += weight
+    return done / (total or 1.0)
+
+
 def _part_done(value: float, most: float, finished: bool) -> float:
     """How much of a node's work is done, 0 to 1."""
     if finished:
         return 1.0
-    return min(value / most, 1.0) if most > 0 else 0.0
+    if most <= 0:
+        return 0.0
+    return min(value / most, 1.0)
 
 
 def _weight(inputs: Mapping[str, Any]) -> float:
@@ -241,8 +263,9 @@ def describe(job: Job, now: float) -> tuple[str, str]:
             return "waiting", "Waiting, next in line"
         return "waiting", f"Waiting, {job.ahead} ahead"
     if not job.sampling:
-        # Without a websocket there are no steps to count, and no way to tell loading from running.
-        return "loading", "Loading the model" if job.complete or job.nodes else "Running"
+        if job.complete or job.nodes:
+            return "loading", "Loading the model"
+        return "loading", "Running"  # without a websocket nobody can tell the two apart
     text = f"{100 * min(job.fraction, 0.99):.0f} %"
     left = job.seconds_left(now)
     if left is not None:
@@ -281,12 +304,14 @@ def _lost_error(job: Job) -> JobLost | RunInterrupted:
 def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
     """The error of the node that failed, by its title and reason. Its inputs and stack trace, which may hold prompts
     and paths, stay on the server."""
-    text = failure.message.splitlines()[0] if failure.message else ""
+    lines = failure.message.splitlines()
+    text = lines[0] if lines else ""
     kind = failure.exception_type.rsplit(".", 1)[-1]
     where = node_title(graph, failure.node_id)
     if kind in UNPAID:
         return PaymentRequired(f"Comfy Cloud stopped the run: {shortened(text or kind, 300)}")
-    if "OutOfMemory" in kind or kind == "OOMError" or "out of memory" in failure.message.lower():
+    says_so = "out of memory" in failure.message.lower()
+    if says_so or "OutOfMemory" in kind or kind == "OOMError":
         return OutOfMemory(f"The graphics card ran out of memory in {where}.")
     return NodeFailed(f"{where} failed: {shortened(text or kind or 'no reason given', 300)}")
 
@@ -294,9 +319,12 @@ def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
 def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
     """A note, or none: how many of the pictures that are sent over the websocket alone did not arrive. The nodes' own
     progress told how many there would be."""
-    senders = [node_id for node_id, node in graph.items() if node["class_type"] == "SaveImageWebsocket"]
-    told = [job.nodes[node_id][1] for node_id in senders if node_id in job.nodes]
-    sent = sum(int(number) for number in told if 0 < number < 10_000)
+    sent = 0
+    for node_id, node in graph.items():
+        if node["class_type"] == "SaveImageWebsocket":
+            _, pictures, _ = job.nodes.get(node_id, (0.0, 0.0, False))
+            if 0 < pictures < 10_000:
+                sent += int(pictures)
     missing = sent - len(job.sent)
     if missing <= 0:
         return ()

@@ -15,6 +15,7 @@ was made before stays, and is handed over in the end, with a note on what is mis
 import asyncio
 import contextlib
 import functools
+import itertools
 import math
 import random
 import secrets
@@ -129,8 +130,8 @@ class Assignment:
     """A call's prompts, ready to post on the server that was chosen for them."""
 
     server: ComfyUIServer
-    choice: FittedWorkflow
-    plan: BoundPrompts
+    fitted: FittedWorkflow
+    prompts: BoundPrompts
     posted: Callable[[], None]  # to be called when the server's queue shows the first of them
 
 
@@ -188,23 +189,29 @@ class RunProgress:
     def prepare_next_round(self, server: ComfyUIServer, error: ComfyUIError) -> bool:
         """Note what a failure says of its server. Returns whether another round may mend it: on another server, or on
         the same one where that only lost the job."""
-        lost = isinstance(error, JobLost) or (isinstance(error, ServerGone) and error.refused)
-        untaken = isinstance(error, ServerError) and error.untaken
-        others = set(self.fleet.endpoints) - self.gone - {server.endpoint}
-        if lost:
+        is_lost = isinstance(error, JobLost) or (isinstance(error, ServerGone) and error.refused)
+        is_untaken = isinstance(error, ServerError) and error.untaken
+        if is_lost:
             server.record.lost += 1
-        if lost or untaken:
+        if is_lost or is_untaken:
             server.record.rest(error.message, silent=isinstance(error, (ServerGone, ServerUnreachable)))
-        if untaken and others:
+        others = set(self.fleet.endpoints) - self.gone - {server.endpoint}
+        if is_untaken and others:
             self.gone.add(server.endpoint)
             return True
-        if not lost or self.ran_again:
+        if is_lost and not self.ran_again:
+            return self.run_lost_job_again(server, error, bool(others))
+        return False
+
+    def run_lost_job_again(self, server: ComfyUIServer, error: ComfyUIError, others: bool) -> bool:
+        """Whether a job that this server lost is run again: on the same one where that answers again, else where there
+        are `others`."""
+        is_away = isinstance(error, ServerGone)
+        if is_away and not others:
             return False
-        if not others and not isinstance(error, JobLost):
-            return False
-        self.ran_again = True
-        if isinstance(error, ServerGone):
+        if is_away:
             self.gone.add(server.endpoint)
+        self.ran_again = True
         if not isinstance(error, JobLost) or error.arrived:
             self.notes.append(f"{server.endpoint.name} lost the job, and it was run again")
             self.listener.status("connecting", "ComfyUI lost the job; it is run again")
@@ -216,14 +223,19 @@ class RunProgress:
 
     def result(self, assigned: Assignment) -> RunResult:
         """All that was made as the result of the call, with what was chosen in the end."""
+        products: list[OutputFile] = []
+        texts: list[str] = []
+        for collected in self.collected:
+            products += collected.products
+            texts += collected.texts
         return RunResult(
-            products=tuple(product for one in self.collected for product in one.products),
-            seed=assigned.plan.seed,
-            model=assigned.plan.model,
-            workflow=assigned.choice.workflow.name,
+            products=tuple(products),
+            seed=assigned.prompts.seed,
+            model=assigned.prompts.model,
+            workflow=assigned.fitted.workflow.name,
             seconds=time.monotonic() - self.begun,
             notes=tuple(dict.fromkeys(self.notes)),
-            texts=tuple(text for one in self.collected for text in one.texts),
+            texts=tuple(texts),
             running=self.running,
         )
 
@@ -237,64 +249,67 @@ class RunProgress:
         Where one server has the model or workflow of a valve and another has not, the one that has it is taken. Raises
         as `Fleet.in_order` does, and what the first server said where none can do it.
         """
-        request = self.request
-        order = await self.fleet.in_order(str(request.workflow.value) if request.workflow else "", self.gone)
-        tries = [(endpoint, request) for endpoint in order]
-        insisting = request.insisting()
-        if len(order) > 1 and insisting != request:
-            tries = [*((endpoint, insisting) for endpoint in order), *tries]
-        errors: list[ComfyUIError] = []
+        name = ""
+        if self.request.workflow:
+            name = str(self.request.workflow.value)
+        order = await self.fleet.in_order(name, self.gone)
+        requests = [self.request]
+        insisting = self.request.insisting()
+        if len(order) > 1 and insisting != self.request:
+            requests = [insisting, self.request]
+        refusals: list[ComfyUIError] = []
+        server_errors: list[ServerError] = []
         async with contextlib.AsyncExitStack() as stack:
-            for endpoint, asked in tries:
+            for request, endpoint in itertools.product(requests, order):
                 server = await stack.enter_async_context(open_server(endpoint))
                 coming = stack.enter_context(contextlib.ExitStack())
                 coming.enter_context(server.record.expecting())
                 try:
-                    choice, plan = await self.bind(server, asked)
-                except (ServerError, WorkflowRefused, UnknownWorkflow) as error:
-                    coming.close()
-                    errors.append(error)
+                    fitted, prompts = await self.bind(server, request)
+                except (WorkflowRefused, UnknownWorkflow) as error:
+                    refusals.append(error)
+                except ServerError as error:
+                    server_errors.append(error)
                     if isinstance(error, (ServerUnreachable, ServerGone)):
                         server.record.rest(error.message, silent=True)
-                    if len(order) == 1:
-                        raise
                 else:
-                    yield Assignment(server, choice, plan, coming.close)
+                    yield Assignment(server, fitted, prompts, coming.close)
                     return
-        refusals = [error for error in errors if not isinstance(error, ServerError)]
+                coming.close()
         if refusals:
             raise refusals[0]
-        raise self.fleet.none_answers([error for error in errors if isinstance(error, ServerError)])
+        raise self.fleet.none_answers(server_errors)
 
     async def bind(self, server: ComfyUIServer, request: Request) -> tuple[FittedWorkflow, BoundPrompts]:
         """The request bound for one server, with its files there. These are sent last: not before everything else
         about the call is known to be right."""
-        choice = await choose(server, request, self.options.catalogue)
-        choice = await freshen(server, choice, request)
-        choice, files = await place_files(server, choice, request)
-        if choice.saved:
+        fitted = await choose(server, request, self.options.catalogue)
+        fitted = await freshen(server, fitted, request)
+        fitted, files = await place_files(server, fitted, request)
+        if fitted.saved:
             request = request.against_author()
         limits = self.fleet.limits
-        plan = await asyncio.to_thread(prepare, choice, request, limits, self.random_seed, self.moment)
+        prompts = await asyncio.to_thread(prepare, fitted, request, limits, self.random_seed, self.moment)
         if files:
             self.listener.status("uploading", "Sending the files to ComfyUI")
-            plan = await _with_uploads(server, plan, files)
-        return choice, plan
+            prompts = await _with_uploads(server, prompts, files)
+        return fitted, prompts
 
     # Running the prompts and fetching what they made.
 
     async def run_prompts(self, assigned: Assignment) -> None:
         """Run the prompts that are left on the server that was chosen for them, one after the other. Raises as `follow`
         and `collect` do; what was made before stays."""
-        plan = assigned.plan
         self.begun = self.begun or time.monotonic()
-        self.notes += plan.notes
-        if self.collected and len(plan.workflows) != self.parts:
+        self.notes += assigned.prompts.notes
+        parts = len(assigned.prompts.workflows)
+        if self.collected and parts != self.parts:
             self.note_missing("the other server makes them differently")
             return
-        self.parts = len(plan.workflows)
+        self.parts = parts
         for index in range(len(self.collected), self.parts):
-            wait = max(self.fleet.limits.wait_seconds - (time.monotonic() - self.begun), 0.0)
+            waited = time.monotonic() - self.begun
+            wait = max(self.fleet.limits.wait_seconds - waited, 0.0)
             if self.collected and not wait:
                 self.note_missing("the longest wait is over; the others were not begun")
                 return
@@ -302,10 +317,13 @@ class RunProgress:
 
     async def run_prompt(self, assigned: Assignment, index: int, wait: float) -> None:
         """Run one of the prompts, for at most `wait` seconds, and fetch what it made."""
-        server, plan = assigned.server, assigned.plan
-        graph = plan.workflows[index].graph
-        part = f"{index + 1} of {self.parts} · " if self.parts > 1 else ""
-        seed = None if plan.seed is None else plan.seed + index
+        server = assigned.server
+        prompts = assigned.prompts
+        graph = prompts.workflows[index].graph
+        seed = None if prompts.seed is None else prompts.seed + index
+        part = ""
+        if self.parts > 1:
+            part = f"{index + 1} of {self.parts} · "
         job, dropped = await follow(
             server,
             self.fleet,
@@ -315,8 +333,8 @@ class RunProgress:
             part=part,
             previews=self.options.previews,
             about={
-                "workflow": assigned.choice.workflow.name,
-                "model": plan.model,
+                "workflow": assigned.fitted.workflow.name,
+                "model": prompts.model,
                 "seed": seed,
                 "name": file_stem(self.request.called, seed),
             },
@@ -337,15 +355,18 @@ class RunProgress:
         self.collected.append(collected)
 
 
-async def _with_uploads(server: ComfyUIServer, plan: BoundPrompts, files: Sequence[InputFile]) -> BoundPrompts:
+async def _with_uploads(server: ComfyUIServer, prompts: BoundPrompts, files: Sequence[InputFile]) -> BoundPrompts:
     """Send the files to the server; the prompts then name them as the server does, which may have chosen other
     names."""
     names = await gather(PARALLEL_FILES, [functools.partial(server.upload, file) for file in files])
-    renamed = {file.stored_name: name for file, name in zip(files, names, strict=True) if file.stored_name != name}
+    renamed: dict[str, str] = {}
+    for file, name in zip(files, names, strict=True):
+        if name != file.stored_name:
+            renamed[file.stored_name] = name
     if not renamed:
-        return plan
-    workflows = [replace(one, graph=with_files_named(one.graph, renamed)) for one in plan.workflows]
-    return replace(plan, workflows=tuple(workflows))
+        return prompts
+    workflows = [replace(one, graph=with_files_named(one.graph, renamed)) for one in prompts.workflows]
+    return replace(prompts, workflows=tuple(workflows))
 
 
 @dataclass(frozen=True)
@@ -368,11 +389,6 @@ async def collect(
     """
     places = {node_id: place for place, node_id in enumerate(graph)}
     outputs = sorted(job.outputs, key=lambda output: places.get(output.node_id, len(places)))
-    texts = tuple(dict.fromkeys(output.text for output in outputs if output.type == "text"))
-    fetched = [output for output in outputs if output.type == "output"]
-    if not fetched and not job.sent:
-        fetched = outputs
-    distinct = {replace(output, node_id=""): output for output in fetched}  # several nodes may tell of one file
 
     async def delivered(output: Output) -> tuple[OutputFile, tuple[str, ...]]:
         if output.type == "text":
@@ -380,17 +396,36 @@ async def collect(
         data = await fetch(server, output, timing)
         return await asyncio.to_thread(deliver, data, output.filename, wanted)
 
-    products, notes = list[OutputFile](), list[str]()
-    delivery = await gather(PARALLEL_FILES, [functools.partial(delivered, output) for output in distinct.values()])
-    delivery += [await asyncio.to_thread(deliver, sent.data, "", wanted) for sent in job.sent]
+    handed_over = _outputs_to_fetch(outputs, bool(job.sent))
+    delivery = await gather(PARALLEL_FILES, [functools.partial(delivered, output) for output in handed_over])
+    for sent in job.sent:
+        delivery.append(await asyncio.to_thread(deliver, sent.data, "", wanted))
+    if not delivery:
+        raise _nothing_made(graph)
+    products: list[OutputFile] = []
+    notes: list[str] = []
     for product, its_notes in delivery:
         products.append(replace(product, prompt_id=job.prompt_id, of=len(delivery)))
         notes += its_notes
-    if products:
-        return Collected(tuple(products), texts, tuple(dict.fromkeys(notes)))
-    if any(node["class_type"] == "SaveImageWebsocket" for node in graph.values()):
-        raise PictureMissed("The picture was sent over the websocket while the connection was down, and is gone.")
-    raise NothingMade("The run ended well, but saved nothing.")
+    texts = [output.text for output in outputs if output.type == "text"]
+    return Collected(tuple(products), tuple(dict.fromkeys(texts)), tuple(dict.fromkeys(notes)))
+
+
+def _outputs_to_fetch(outputs: Sequence[Output], was_sent: bool) -> list[Output]:
+    """What is handed over of a run's outputs, each file once: what was saved, or where nothing was saved, nor sent over
+    the websocket, everything."""
+    saved = [output for output in outputs if output.type == "output"]
+    if not saved and not was_sent:
+        saved = list(outputs)
+    distinct = {replace(output, node_id=""): output for output in saved}  # several nodes may tell of one file
+    return list(distinct.values())
+
+
+def _nothing_made(graph: Graph) -> NothingMade | PictureMissed:
+    class_types = {node["class_type"] for node in graph.values()}
+    if "SaveImageWebsocket" in class_types:
+        return PictureMissed("The picture was sent over the websocket while the connection was down, and is gone.")
+    return NothingMade("The run ended well, but saved nothing.")
 
 
 async def fetch(server: ComfyUIServer, output: Output, timing: Timing) -> bytes:
@@ -405,9 +440,11 @@ async def fetch(server: ComfyUIServer, output: Output, timing: Timing) -> bytes:
             return data
         except ServerUnreachable as error:
             now = time.monotonic()
-            failed_since = min(failed_since, now)
-            refused_since = min(refused_since, now) if error.refused else math.inf
-            since = refused_since if error.refused else failed_since
+            since = failed_since = min(failed_since, now)
+            if error.refused:
+                since = refused_since = min(refused_since, now)
+            else:
+                refused_since = math.inf
             if now - since >= timing.gone:
                 raise ServerGone(
                     f"ComfyUI stopped answering before its files were fetched. {error.message}",

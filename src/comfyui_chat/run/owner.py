@@ -28,6 +28,7 @@ from typing import Any
 from ..bounded import BoundedDict, forget_oldest
 from ..server.endpoint import Endpoint
 from ..server.protocol import Prompt, Queue
+from ..values import object_of
 
 MARK = "comfyui_tool"  # the key in `extra_data` under which our prompts carry their mark
 
@@ -67,8 +68,7 @@ class Owner:
 
 def mark_of(prompt: Prompt) -> Mapping[str, Any]:
     """What a prompt's mark says, with all its keys; empty for a prompt that is not ours."""
-    mark = prompt.extra_data.get(MARK)
-    return mark if isinstance(mark, Mapping) else {}
+    return object_of(prompt.extra_data.get(MARK))
 
 
 def marked_time(prompt: Prompt, what: str) -> float:

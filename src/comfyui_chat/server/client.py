@@ -114,18 +114,24 @@ class ComfyUIServer(HttpServer):
     def _chore_done(self, task: "asyncio.Task[None]") -> None:
         self._chores.discard(task)
         self.idle_since = time.monotonic()
-        error = None if task.cancelled() else task.exception()
-        if error:
-            reason = error.message if isinstance(error, ComfyUIError) else type(error).__name__
-            log.info("%s: a chore failed: %s", self.endpoint.url, reason)
+        if task.cancelled():
+            return
+        error = task.exception()
+        if error is None:
+            return
+        reason = type(error).__name__
+        if isinstance(error, ComfyUIError):
+            reason = error.message
+        log.info("%s: a chore failed: %s", self.endpoint.url, reason)
 
     async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """One answer for all who ask the same `question` at the same time. When one of them is cancelled, the request
         goes on for the others."""
         task = self._questions.get(question)
         if task is None:
-            task = self._questions[question] = asyncio.create_task(ask())
+            task = asyncio.create_task(ask())
             task.add_done_callback(functools.partial(self._answered, question))
+            self._questions[question] = task
         answer: T = await asyncio.shield(task)
         return answer
 
@@ -153,7 +159,8 @@ class ComfyUIServer(HttpServer):
         """Close the websocket and all connections, and cancel what is under way. They are opened again when needed."""
         tasks: list[asyncio.Task[Any]] = [*self._chores, *self._questions.values()]
         if self._queue:
-            tasks.append(self._queue[1])
+            _, look = self._queue
+            tasks.append(look)
         self._queue = None
         session = self._session
         self._session = None
@@ -184,16 +191,20 @@ class ComfyUIServer(HttpServer):
         `believe` seconds is not asked for again; that a node is missing is never believed."""
         if class_type in (".", ".."):  # in an address these would lead elsewhere
             return None
-        asked = self._asked.get(class_type, -math.inf)
-        if class_type not in self.definitions or time.monotonic() - asked >= believe:
+        is_known = class_type in self.definitions
+        if not is_known or self._definition_age(class_type) >= believe:
             await self.together(f"define {class_type}", functools.partial(self._define, class_type))
         return self.definitions.get(class_type)
 
     async def _define(self, class_type: str) -> None:
         path = f"/object_info/{quote(class_type, safe='')}"
-        raw = (await self.get(path)).get(class_type)
+        answer = await self.get(path)
         with self._reading(path):
-            self._take_definition(class_type, raw)
+            self._take_definition(class_type, answer.get(class_type))
+
+    def _definition_age(self, class_type: str) -> float:
+        """Seconds since the definition was asked for; infinite where it never was."""
+        return time.monotonic() - self._asked.get(class_type, -math.inf)
 
     async def everything(self) -> dict[str, Any]:
         """All node definitions as the server tells them, some megabytes of JSON: class -> its definition."""
@@ -202,22 +213,26 @@ class ComfyUIServer(HttpServer):
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
         """The definitions of those of these classes that this server has."""
         names = sorted(set(class_types))
-        now = time.monotonic()
-        outdated = [name for name in names if now - self._asked.get(name, -math.inf) >= DEFINITION_SECONDS]
+        outdated = [name for name in names if self._definition_age(name) >= DEFINITION_SECONDS]
         if len(outdated) > MANY_CLASSES:
             everything = await self.everything()
             with self._reading("/object_info"):
                 for name in outdated:
                     self._take_definition(name, everything.get(name))
-        definitions = await gather(8, [functools.partial(self.define, name) for name in names])
-        return {name: definition for name, definition in zip(names, definitions, strict=True) if definition}
+        answers = await gather(8, [functools.partial(self.define, name) for name in names])
+        definitions: dict[str, NodeDefinition] = {}
+        for name, definition in zip(names, answers, strict=True):
+            if definition:
+                definitions[name] = definition
+        return definitions
 
     async def define_anew(self, known: Definitions, class_types: Iterable[str], believe: float) -> Definitions:
         """`known` with definitions of these classes that are no older than `believe` seconds: files are added to the
         lists in them all the time."""
         definitions = dict(known)
         for name in sorted(set(class_types)):
-            if definition := await self.define(name, believe):
+            definition = await self.define(name, believe)
+            if definition:
                 definitions[name] = definition
         return definitions
 
@@ -234,15 +249,18 @@ class ComfyUIServer(HttpServer):
         embeddings (`/embeddings`). None where the server has no such list. What is no older than `believe` seconds is
         not asked for again; `read` makes a name out of an item of the answer."""
         asked, names = self._names.get(path, (-math.inf, None))
-        if time.monotonic() - asked >= believe:
-            return await self.together(f"names {path}", functools.partial(self._ask_names, path, read))
-        return names
+        age = time.monotonic() - asked
+        if age < believe:
+            return names
+        ask = functools.partial(self._ask_names, path, read)
+        return await self.together(f"names {path}", ask)
 
     async def _ask_names(self, path: str, read: Callable[[Any], str]) -> list[str] | None:
         answer = await self.call("GET", path)
         names = None
         if answer.status != 404:
-            with self._reading(path.partition("?")[0]):
+            route, _, _ = path.partition("?")
+            with self._reading(route):
                 names = [read(item) for item in json.loads(answer.body)]
         self._names[path] = time.monotonic(), names
         return names
@@ -255,16 +273,20 @@ class ComfyUIServer(HttpServer):
         def read_path(item: Any) -> str:
             return str(item["path"]).replace("\\", "/")
 
-        paths = await self.names(path, believe, read_path) or []
+        paths = await self.names(path, believe, read_path)
         hidden = re.compile(r"(^|/)\.|[\ud800-\udfff]")  # or half a surrogate pair: such a name cannot be sent
-        workflows = [name for name in paths if name.endswith(".json") and not hidden.search(name)]
+        workflows = []
+        for name in paths or ():
+            if name.endswith(".json") and not hidden.search(name):
+                workflows.append(name)
         return sorted(workflows, key=str.lower)
 
     async def saved_workflow(self, name: str) -> Graph:
         """A workflow saved on this server, in either of ComfyUI's formats. Raises `UnknownWorkflow` when it is not
         there, and `WorkflowRefused` for a file that is not a workflow."""
         # The slash has to be escaped, too: the server takes everything after /userdata/ as one name.
-        answer = await self.call("GET", f"/userdata/{quote(f'workflows/{name}', safe='')}")
+        file = quote(f"workflows/{name}", safe="")
+        answer = await self.call("GET", f"/userdata/{file}")
         if answer.status != 200:
             raise UnknownWorkflow(f'The workflow "{name}" is no longer on the ComfyUI server.')
         return await asyncio.to_thread(read_workflow_file, answer.body)
@@ -274,10 +296,11 @@ class ComfyUIServer(HttpServer):
         server itself cannot read the file: files cut short while they were downloaded are common. Remembered for
         `DEFINITION_SECONDS`."""
         asked, metadata = self._metadata.get((folder, name), (-math.inf, None))
-        if time.monotonic() - asked > DEFINITION_SECONDS:
-            ask = functools.partial(self._ask_metadata, folder, name)
-            return await self.together(f"metadata {folder}/{name}", ask)
-        return metadata
+        age = time.monotonic() - asked
+        if age <= DEFINITION_SECONDS:
+            return metadata
+        ask = functools.partial(self._ask_metadata, folder, name)
+        return await self.together(f"metadata {folder}/{name}", ask)
 
     async def _ask_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
         path = f"/view_metadata/{quote(folder, safe='')}"
@@ -334,20 +357,25 @@ class ComfyUIServer(HttpServer):
         """Notes on the outputs that the server left out of a prompt which it took."""
         notes = []
         with self._reading("/prompt"):
-            for node_id, node_error in (accepted.get("node_errors") or {}).items():
+            node_errors = accepted.get("node_errors") or {}
+            for node_id, node_error in node_errors.items():
                 errors = node_error.get("errors")
-                reason = errors[0].get("message") if errors else "refused"
-                notes.append(f"{node_title(graph, node_id)} was left out: {shortened(reason, 120)}")
+                reason = "refused"
+                if errors:
+                    reason = errors[0].get("message")
+                title = node_title(graph, node_id)
+                notes.append(f"{title} was left out: {shortened(reason, 120)}")
         return tuple(notes)
 
     async def queue(self, since: float) -> Queue:
         """The queue as it was at `since` (of `time.monotonic`) or later. All who ask at about the same time share one
         request, and its failure. Raises as `get` does."""
         if self._queue is None or self._queue[0] < since:
-            task = asyncio.create_task(self._ask_queue(LOOK_UP_SECONDS))
-            task.add_done_callback(lambda done: done.cancelled() or done.exception())  # its waiters may be gone
-            self._queue = time.monotonic(), task
-        return await asyncio.shield(self._queue[1])
+            look = asyncio.create_task(self._ask_queue(LOOK_UP_SECONDS))
+            look.add_done_callback(lambda done: done.cancelled() or done.exception())  # its waiters may be gone
+            self._queue = time.monotonic(), look
+        _, look = self._queue
+        return await asyncio.shield(look)
 
     async def queue_soon(self, since: float) -> Queue:
         """`queue`, for a choice between servers: within `PROBE_SECONDS`, or it raises `ServerUnreachable`."""
@@ -382,40 +410,48 @@ class ComfyUIServer(HttpServer):
     async def has_run_since(self, moment: float) -> bool:
         """Whether the server has certainly not been restarted since then (of `time.monotonic`): a restart empties its
         queue and its history, and it still knows a prompt that it had by then. Raises as `get` does."""
-        for prompt in await self.together("recent prompts", self.recent):
-            if self._first_seen.get(prompt.prompt_id, math.inf) <= moment:
-                return True
-        return False
+        prompts = await self.together("recent prompts", self.recent)
+        return any(self._first_seen.get(prompt.prompt_id, math.inf) <= moment for prompt in prompts)
 
     async def look_up(self, prompt_id: str, since: float) -> Event:
         """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`. The queue is asked first and the
         history second, so that a prompt that ends in between is not missed."""
-        in_queue = (await self.queue(since)).find(prompt_id)
+        queue = await self.queue(since)
+        in_queue = queue.find(prompt_id)
         if in_queue:
             return in_queue
         path = f"/history/{prompt_id}"
-        entry = (await self.get(path, LOOK_UP_SECONDS)).get(prompt_id)
+        history = await self.get(path, LOOK_UP_SECONDS)
+        entry = history.get(prompt_id)
+        if not entry:
+            return Absent()
         with self._reading(path):
-            return parse_history(entry) if entry else Absent()
+            return parse_history(entry)
 
     async def find(self, prompt_id: str) -> Prompt | None:
         """A prompt with its graph and `extra_data`, wherever it stands, or None when the server does not know it."""
         queue = await self.queue(time.monotonic())
-        for prompt in queue.prompts:
-            if prompt.prompt_id == prompt_id:
-                return prompt
+        in_queue = queue.prompt(prompt_id)
+        if in_queue:
+            return in_queue
         path = f"/history/{prompt_id}"
-        entry = (await self.get(path)).get(prompt_id)
+        history = await self.get(path)
+        entry = history.get(prompt_id)
+        if not entry:
+            return None
         with self._reading(path):
-            return parse_prompt(entry["prompt"], parse_history(entry), entry) if entry else None
+            return parse_prompt(entry["prompt"], parse_history(entry), entry)
 
     async def recent(self) -> list[Prompt]:
         """The newest `RECENT_PROMPTS` of the history, oldest first, and then all that is in the queue."""
         queue = await self.queue(time.monotonic())
         path = f"/history?max_items={RECENT_PROMPTS}"
         entries = await self.get(path)
+        done = []
         with self._reading("/history"):
-            done = [parse_prompt(entry["prompt"], parse_history(entry), entry) for entry in entries.values()]
+            for entry in entries.values():
+                state = parse_history(entry)
+                done.append(parse_prompt(entry["prompt"], state, entry))
         return [*done, *queue.prompts]
 
     async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
@@ -431,7 +467,8 @@ class ComfyUIServer(HttpServer):
             if answer.status == 200 and self._json("", answer).get("cancelled"):
                 return
         await ask("POST", "/queue", body={"delete": [prompt_id]})
-        if prompt_id in (await self._ask_queue(seconds)).running:
+        queue = await self._ask_queue(seconds)
+        if prompt_id in queue.running:
             await ask("POST", "/interrupt", body={"prompt_id": prompt_id})
 
     # Files.
@@ -453,7 +490,9 @@ class ComfyUIServer(HttpServer):
         with self._reading(path):
             name = str(taken["name"])
             folder = str(taken.get("subfolder") or "")
-        return f"{folder}/{name}" if folder else name
+        if folder:
+            return f"{folder}/{name}"
+        return name
 
     def _check_upload(self, file: InputFile, answer: Answer) -> None:
         """Raise when the file is larger than the server takes."""
@@ -496,19 +535,21 @@ class ComfyUIServer(HttpServer):
         time counts. Waiting for it keeps nothing open: the pool's keeper watches the time."""
         self.free_at = time.monotonic() + seconds
         self._free_again = seconds or FREE_AGAIN_SECONDS
-        if not seconds:
+        if seconds == 0:
             self.later(self.free_when_due())
 
     async def free_when_due(self) -> None:
         """Free ComfyUI's memory or, when anybody has a job in the queue, try again some time later."""
         self.free_at = None
-        if not await self.free() and self.free_at is None:
+        was_freed = await self.free()
+        if not was_freed and self.free_at is None:
             self.free_at = time.monotonic() + self._free_again
 
     async def free(self) -> bool:
         """Have ComfyUI unload its models and forget its results, unless anybody has a job in its queue. Returns whether
         it was told to. Raises as `call` does, and `UnexpectedAnswer` when it refuses."""
-        if len(await self.queue(time.monotonic())):
+        queue = await self.queue(time.monotonic())
+        if len(queue):
             return False
         path = "/free"
         body = {"unload_models": True, "free_memory": True}

@@ -82,7 +82,9 @@ class ComfyCloud(ComfyUIServer):
         self._uploads = BoundedDict[str, tuple[float, str]](REMEMBERED_UPLOADS)
 
     def _address(self, path: str) -> str:
-        return super()._address(path if path.startswith("/api/") else f"/api{path}")
+        if not path.startswith("/api/"):
+            path = f"/api{path}"
+        return super()._address(path)
 
     def _websocket_query(self, client_id: str) -> dict[str, str]:
         return {**super()._websocket_query(client_id), "token": self.endpoint.api_key}
@@ -90,8 +92,11 @@ class ComfyCloud(ComfyUIServer):
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         if response.status not in (402, 403, 429, 503):
             return await super()._check(response)
-        error_type, message = self._reason_in(await response.content.read(MAX_REFUSAL_BYTES))
-        reason = f": {message}" if message else f" (HTTP {response.status})."
+        body = await response.content.read(MAX_REFUSAL_BYTES)
+        error_type, message = self._reason_in(body)
+        reason = f" (HTTP {response.status})."
+        if message:
+            reason = f": {message}"
         if response.status == 402 or BILLING.search(error_type):
             raise PaymentRequired(f"Comfy Cloud requires payment{reason}")
         if response.status == 403 and error_type and response.method == "POST":
@@ -113,18 +118,19 @@ class ComfyCloud(ComfyUIServer):
 
     async def probe(self) -> None:
         """Find out whether the service answers and accepts the key. Raises a `ServerError` when not."""
-        if "status" not in await self.get("/user", PROBE_SECONDS):
+        user = await self.get("/user", PROBE_SECONDS)
+        if "status" not in user:
             raise UnexpectedAnswer(f"What answers at {self.endpoint.url} is not Comfy Cloud.")
 
     async def define(self, class_type: str, believe: float = DEFINITION_SECONDS) -> NodeDefinition | None:
         """The definition of a node class, or None when there is no such node. Whatever `believe` says, all definitions
         are asked for again once they are an hour old."""
-        asked = self._asked.get(WHOLE, -math.inf)
-        if time.monotonic() - asked >= CLOUD_DEFINITION_SECONDS:
+        if self._definition_age(WHOLE) >= CLOUD_DEFINITION_SECONDS:
             await self.together("all definitions", self._learn)
-        if class_type not in self.definitions and class_type in self._texts:
+        text = self._texts.get(class_type)
+        if text and class_type not in self.definitions:
             with self._reading(WHOLE):
-                self._take_definition(class_type, json.loads(self._texts[class_type]))
+                self._take_definition(class_type, json.loads(text))
         return self.definitions.get(class_type)
 
     async def _learn(self) -> None:
@@ -146,8 +152,8 @@ class ComfyCloud(ComfyUIServer):
     ) -> list[str] | None:
         """The list of names that a ComfyUI of one's own has under this path."""
         if path == "/embeddings":
-            files = await self.names("/models/embeddings", believe) or []
-            return [file.rpartition(".")[0] or file for file in files]
+            files = await self.names("/models/embeddings", believe)
+            return [_without_extension(file) for file in files or ()]
         if path.startswith("/models"):
             return await super().names(f"/experiment{path}", believe, lambda item: str(item["name"]))
         return await super().names(path, believe, read)
@@ -209,14 +215,16 @@ class ComfyCloud(ComfyUIServer):
 
     def _prompt(self, job: Mapping[str, Any]) -> Prompt:
         workflow = job.get("workflow") or {}
-        ended = job.get("execution_end_time")  # in milliseconds
+        ended = job.get("execution_end_time")
+        if ended is not None:
+            ended = float(ended) / 1000  # it is in milliseconds
         return Prompt(
             prompt_id=str(job["id"]),
             state=parse_job(job),
             number=float(job.get("create_time") or 0.0),
             graph=workflow.get("prompt") or {},
             extra_data=workflow.get("extra_data") or {},
-            ended=None if ended is None else float(ended) / 1000,
+            ended=ended,
         )
 
     async def recent(self) -> list[Prompt]:
@@ -237,14 +245,16 @@ class ComfyCloud(ComfyUIServer):
     async def upload(self, file: InputFile) -> str:
         """Send a file, unless that was done within the last hour. Returns the name that it has there."""
         sent, name = self._uploads.get(file.stored_name, (-math.inf, ""))
-        if time.monotonic() - sent >= CLOUD_DEFINITION_SECONDS:
+        age = time.monotonic() - sent
+        if age >= CLOUD_DEFINITION_SECONDS:
             name = await self._send(file, type="input", overwrite="true")
             self._uploads[file.stored_name] = time.monotonic(), name
         return name
 
     def _check_upload(self, file: InputFile, answer: Answer) -> None:
         if answer.status == 400:
-            reason = self._reason_in(answer.body)[1] or "it gives no reason"
+            _, message = self._reason_in(answer.body)
+            reason = message or "it gives no reason"
             raise LimitExceeded(f"Comfy Cloud did not accept the file: {reason}", "Give a smaller one.")
         super()._check_upload(file, answer)
 
@@ -256,11 +266,17 @@ class ComfyCloud(ComfyUIServer):
         if answer.status not in REDIRECTS:
             return answer
         with self._reading("/view"):
-            signed = URL(self._address("/view")).join(URL(answer.location, encoded=True))
+            asked = URL(self._address("/view"))
+            signed = asked.join(URL(answer.location, encoded=True))
             is_safe = signed.scheme in ("https", URL(self.endpoint.url).scheme)
             if not is_safe or not signed.host:
                 raise self._redirected(answer.location)
         return await download(signed)
+
+
+def _without_extension(file: str) -> str:
+    stem, _, _ = file.rpartition(".")
+    return stem or file
 
 
 class CloudConnection(Connection):
@@ -281,12 +297,14 @@ class CloudConnection(Connection):
         prompt_id = data.get("prompt_id")
         if kind in ("execution_success", "execution_error", "execution_interrupted"):
             self._running.discard(str(prompt_id))
-            if subscription := self._subscriptions.get(str(prompt_id)):
+            subscription = self._subscriptions.get(str(prompt_id))
+            if subscription:
                 subscription.events.put_nowait(Gap())  # look it up at once: no further frame will come
         elif prompt_id is not None:
             self._running.add(str(prompt_id))
 
     def _take_picture(self, picture: Frame) -> None:
-        if picture.prompt_id is None and self._running != {self._current[0]}:
+        current_prompt, _ = self._current
+        if picture.prompt_id is None and self._running != {current_prompt}:
             return  # it does not say whose it is, and many people may share the account
         super()._take_picture(picture)

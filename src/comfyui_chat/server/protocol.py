@@ -24,6 +24,7 @@ from ..errors import ModelNotInstalled, NodeNotInstalled, ValueOutOfRange, Workf
 from ..graph.definitions import Definitions, InputSpec
 from ..graph.nodes import Graph, node_title
 from ..names import MODEL_FILE, closest, quoted, shortened
+from ..values import list_of, object_of
 
 
 @dataclass(frozen=True)
@@ -225,9 +226,8 @@ def parse_outputs(outputs: Any) -> tuple[Output, ...]:
             if isinstance(items, str):
                 items = [items]
             if isinstance(items, list):
-                parsed = (_parse_output(str(node_id), key, item) for item in items)
-                found += [output for output in parsed if output]
-    return tuple(found)
+                found += [_parse_output(str(node_id), key, item) for item in items]
+    return tuple(output for output in found if output)
 
 
 def _parse_output(node_id: str, key: str, item: Any) -> Output | None:
@@ -307,6 +307,13 @@ class Queue:
     def __len__(self) -> int:
         return len(self.running) + len(self.pending)
 
+    def prompt(self, prompt_id: str) -> Prompt | None:
+        """What is told of a prompt, None when it is not in the queue."""
+        for prompt in self.prompts:
+            if prompt.prompt_id == prompt_id:
+                return prompt
+        return None
+
     def find(self, prompt_id: str) -> Event | None:
         """`Started`, `Waiting` or, when the prompt is not in the queue, None."""
         if prompt_id in self.running:
@@ -318,10 +325,13 @@ class Queue:
 
 def parse_prompt(item: Sequence[Any], state: Event, entry: Mapping[str, Any] | None = None) -> Prompt:
     """A row of the queue, or that of a history `entry`, whose messages tell when the run ended."""
+    number, prompt_id = item[:2]
+    if not isinstance(number, (int, float)):
+        number = 0.0
     return Prompt(
-        prompt_id=str(item[1]),
+        prompt_id=str(prompt_id),
         state=state,
-        number=float(item[0]) if isinstance(item[0], (int, float)) else 0.0,
+        number=float(number),
         graph=_dictionary_at(item, 2),
         extra_data=_dictionary_at(item, 3),
         ended=_last_timestamp(entry or {}),
@@ -329,16 +339,18 @@ def parse_prompt(item: Sequence[Any], state: Event, entry: Mapping[str, Any] | N
 
 
 def _dictionary_at(row: Sequence[Any], index: int) -> dict[str, Any]:
-    value = row[index] if len(row) > index else None
-    return value if isinstance(value, dict) else {}
+    if len(row) > index and isinstance(row[index], dict):
+        found: dict[str, Any] = row[index]
+        return found
+    return {}
 
 
 def _last_timestamp(entry: Mapping[str, Any]) -> float | None:
     """The time of a history entry's last message in seconds, None when no message has one."""
     seconds = []
-    for message in (entry.get("status") or {}).get("messages") or ():
-        content = message[1]
-        milliseconds = content.get("timestamp") if isinstance(content, dict) else None
+    status = entry.get("status") or {}
+    for _, content in status.get("messages") or ():
+        milliseconds = object_of(content).get("timestamp")
         if isinstance(milliseconds, (int, float)):
             seconds.append(float(milliseconds) / 1000)
     return max(seconds, default=None)
@@ -376,10 +388,13 @@ def parse_job(job: Mapping[str, Any]) -> Event:
         return Started()
     if status in ("completed", "failed", "cancelled"):
         error = job.get("execution_error")
+        failure = None
+        if error:
+            failure = parse_failure(error)
         return Recorded(
             success=status == "completed",
             outputs=parse_outputs(job.get("outputs")),
-            failure=parse_failure(error) if error else None,
+            failure=failure,
             interrupted=status == "cancelled",
         )
     raise ValueError(status)
@@ -450,7 +465,9 @@ def _unknown_class(error: Mapping[str, Any], message: str) -> str | None:
     if class_type:
         return class_type
     in_words = re.search(r"node (\S+) does not exist", message)
-    return in_words[1] if in_words else None
+    if in_words:
+        return in_words[1]
+    return None
 
 
 def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, definitions: Definitions) -> WorkflowRefused:
@@ -462,35 +479,52 @@ def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, defini
     spec = _spec_of_input(name, node_id, graph, definitions)
     kind = reason.get("type")
     if kind == "value_not_in_list":
-        choices = (extra.get("input_config") or [None])[0]
-        if not isinstance(choices, list):  # left out by the server when they are many
-            choices = spec.choices if spec else ()
-        return _unknown_choice(where, value, choices)
+        return _unknown_choice(where, value, _choices_in(extra, spec))
     if kind in ("value_smaller_than_min", "value_bigger_than_max"):
-        hint = ""
-        if spec and spec.minimum is not None and spec.maximum is not None:
-            hint = f"Give a value from {spec.minimum:g} to {spec.maximum:g}."
-        return ValueOutOfRange(f"{shortened(value)} is out of range for {where}.", hint)
+        return ValueOutOfRange(f"{shortened(value)} is out of range for {where}.", _range_hint(spec))
     if kind == "invalid_input_type":
         return ValueOutOfRange(f'"{shortened(value)}" has the wrong type for {where}.')
     message = f"ComfyUI refused {where}: {reason.get('message')}"
     details = shortened(reason.get("details") or "", 200)
-    return WorkflowRefused(f"{message} ({details})" if details else message)
+    if details:
+        message += f" ({details})"
+    return WorkflowRefused(message)
 
 
 def _spec_of_input(name: str, node_id: str, graph: Graph, definitions: Definitions) -> InputSpec | None:
     if node_id not in graph:
         return None
     definition = definitions.get(graph[node_id]["class_type"])
-    return definition.inputs.get(name) if definition else None
+    if definition is None:
+        return None
+    return definition.inputs.get(name)
+
+
+def _choices_in(extra: Mapping[str, Any], spec: InputSpec | None) -> Sequence[Any]:
+    """The choices of an input: as the refusal tells them, or where there are so many that it does not, by the input's
+    definition."""
+    config = extra.get("input_config") or [None]
+    if isinstance(config[0], list):
+        return config[0]
+    if spec is None:
+        return ()
+    return spec.choices
+
+
+def _range_hint(spec: InputSpec | None) -> str:
+    if spec is None or spec.minimum is None or spec.maximum is None:
+        return ""
+    return f"Give a value from {spec.minimum:g} to {spec.maximum:g}."
 
 
 def _unknown_choice(where: str, value: Any, choices: Sequence[Any]) -> WorkflowRefused:
-    known = quoted(closest(str(value), choices))
-    if MODEL_FILE.search(str(value)):
-        hint = f"Installed are, among others: {known}." if known else ""
+    is_model = MODEL_FILE.search(str(value))
+    hint = ""
+    if choices:
+        first_words = "Installed are" if is_model else "Choices are"
+        hint = f"{first_words}, among others: {quoted(closest(str(value), choices))}."
+    if is_model:
         return ModelNotInstalled(f'The model "{value}" is not installed ({where}).', hint)
-    hint = f"Choices are, among others: {known}." if known else ""
     return ValueOutOfRange(f'"{shortened(value)}" is not a choice for {where}.', hint)
 
 
@@ -516,13 +550,9 @@ class Stats:
 
 def parse_stats(raw: Mapping[str, Any]) -> Stats:
     """An answer of `/system_stats`: {"system": {"comfyui_version": "0.33.0"}, "devices": [{...}]}."""
-    devices = raw.get("devices")
-    if not isinstance(devices, list):
-        devices = []
-    return Stats(
-        version=shortened(raw["system"].get("comfyui_version") or "", 40),
-        devices=tuple(parse_device(device) for device in devices if isinstance(device, dict)),
-    )
+    version = raw["system"].get("comfyui_version") or ""
+    devices = [device for device in list_of(raw.get("devices")) if isinstance(device, dict)]
+    return Stats(shortened(version, 40), tuple(map(parse_device, devices)))
 
 
 def parse_device(raw: Mapping[str, Any]) -> Device:
