@@ -570,6 +570,12 @@ def base_name(name: str) -> str:
     return name.replace("\\", "/").rsplit("/", 1)[-1]
 
 
+def without_number(name: str) -> str:
+    """The name of an input without the number at its end: "lora_name" for "lora_name_2"."""
+    plain = name.rstrip("0123456789")
+    return plain if plain == name else plain.removesuffix("_")
+
+
 def simplified(name: str) -> str:
     """A name for comparing, without case, spaces and underscores; unlike `plain_name` it keeps all else."""
     return re.sub(r"[\s_]+", "", name).casefold()
@@ -610,9 +616,13 @@ def shortened(text: Any, length: int = 80) -> str:
     return line[: length - 1] + "…"
 
 
+# The characters of a prompt that a file is named after; a name is much shorter, but a letter may be several of them.
+STEM_PROMPT = 500
+
+
 def file_stem(prompt: str, seed: int | None) -> str:
     """A file name without extension: the first words of the prompt, in any script, and the seed: "a-red-fox-7"."""
-    plain = unicodedata.normalize("NFC", prompt)
+    plain = unicodedata.normalize("NFC", prompt[:STEM_PROMPT])
     words = re.sub(r"[^\w]+", "-", plain, flags=re.UNICODE).strip("-_")[:48].rstrip("-_")
     stem = words or "picture"
     return stem if seed is None else f"{stem}-{seed}"
@@ -736,7 +746,7 @@ class Size:
 NAMED_RATIOS = {"square": (1.0, 1.0), "landscape": (3.0, 2.0), "portrait": (2.0, 3.0), "wide": (16.0, 9.0)}
 SMALLEST_SIDE = 64  # in pixels; two smaller numbers are an aspect ratio, as in "16x9"
 PIXELS = re.compile(r"(\d{1,6})(?:\s*(?:x|×|\*|by)\s*(\d{1,6}))?\s*(?:px|pixels)?")
-RATIO = re.compile(r"(\d+(?:\.\d+)?)\s*[:/x×]\s*(\d+(?:\.\d+)?)")
+RATIO = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s*[:/x×]\s*(\d{1,6}(?:\.\d{1,6})?)")
 
 
 def read_size(wanted: Argument | None) -> Size | tuple[float, float]:
@@ -1206,7 +1216,7 @@ GUESSED_TYPES: Mapping[str, str] = {name: kind for kind, names in _NAMES_BY_TYPE
 def guessed_type(name: str) -> str:
     """The type of link that an input takes, judging by its name; "" where that tells nothing."""
     last_part = name.rsplit(".", 1)[-1].lower()
-    return GUESSED_TYPES.get(re.sub(r"[\d_]+$", "", last_part), "")
+    return GUESSED_TYPES.get(last_part.rstrip("0123456789_"), "")
 
 
 # Types that do not tell what a link carries; all but "" are types of inputs and outputs that carry what they are given.
@@ -1256,6 +1266,22 @@ class Target:
     def widget(self) -> "Target":
         """The whole widget that it is in."""
         return Target(self.node_id, self.input)
+
+
+# Names of classes, inputs and types are compared with many patterns, and so are titles. Longer ones are not in use, and
+# megabytes of one would hold the process up.
+MOST_NAME_CHARACTERS = 250
+MOST_TITLE_CHARACTERS = 250  # a longer title is cut
+
+
+def check_names(where: str, *names: str) -> None:
+    """Raise `WorkflowRefused` for a name that is too long to be one; `where` says whose it is."""
+    for name in names:
+        if len(name) > MOST_NAME_CHARACTERS:
+            raise WorkflowRefused(
+                f'{where} has a name of {len(name)} characters: "{shortened(name, 40)}".',
+                f"Names of nodes and of their inputs may have {MOST_NAME_CHARACTERS}.",
+            )
 
 
 def is_ui_format(value: Any) -> bool:
@@ -1795,12 +1821,13 @@ def _node(raw: Mapping[str, Any]) -> UINode:
     kind = raw.get("type")
     if not isinstance(kind, str):
         raise WorkflowRefused(f"Node {shown_value(raw.get('id'))} of the workflow has no type.")
+    check_names("A node of the workflow", kind)
     kind = RENAMED.get(kind, kind)
     values = raw.get("widgets_values")
     return UINode(
         id=_id(raw.get("id"), f'A node "{shortened(kind)}"'),
         type=kind,
-        title=text_of(raw.get("title")),
+        title=text_of(raw.get("title"))[:MOST_TITLE_CHARACTERS],
         mode=_count(raw.get("mode"), f'The mode of a node "{shortened(kind)}"'),
         inputs=tuple(_socket(item) for item in _objects(raw.get("inputs"), "inputs")),
         outputs=tuple(_socket(item) for item in _objects(raw.get("outputs"), "outputs")),
@@ -1811,9 +1838,12 @@ def _node(raw: Mapping[str, Any]) -> UINode:
 
 def _socket(raw: Mapping[str, Any]) -> Socket:
     link = raw.get("link")
+    name = text_of(raw.get("name"))
+    kind = text_of(raw.get("type"), "*")  # LiteGraph also writes 0 and -1 for "anything"
+    check_names("A node of the workflow", name, kind)
     return Socket(
-        name=text_of(raw.get("name")),
-        type=text_of(raw.get("type"), "*"),  # LiteGraph also writes 0 and -1 for "anything"
+        name=name,
+        type=kind,
         link=None if link is None else _id(link, "A link"),
         widget=bool(raw.get("widget")),
     )
@@ -1823,7 +1853,9 @@ def _ports(raw: Any) -> tuple[Port, ...]:
     ports: list[Port] = []
     for item in _objects(raw, "subgraph inputs and outputs"):
         link_ids = [_id(link_id, "A link") for link_id in _items(item.get("linkIds"), "subgraph links")]
-        ports.append(Port(text_of(item.get("name")), tuple(link_ids)))
+        name = text_of(item.get("name"))
+        check_names("A subgraph of the workflow", name)
+        ports.append(Port(name, tuple(link_ids)))
     return tuple(ports)
 
 
@@ -2557,6 +2589,7 @@ def _clean_node(node_id: Any, node: Mapping[str, Any], graph: Graph) -> dict[str
     inputs = node.get("inputs", {})
     if not isinstance(inputs, Mapping):
         raise WorkflowRefused(f"{where} has no inputs.", EXPECTED)
+    check_names(where, class_type, *map(str, inputs))
     for name, value in inputs.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise WorkflowRefused(f'{where}: "{shortened(name)}" is {value}, which cannot be sent.')
@@ -2564,7 +2597,7 @@ def _clean_node(node_id: Any, node: Mapping[str, Any], graph: Graph) -> dict[str
     return {
         "class_type": class_type,
         "inputs": {str(name): _with_text_id(value, graph) for name, value in inputs.items()},
-        "_meta": {"title": title} if isinstance(title, str) else {},
+        "_meta": {"title": title[:MOST_TITLE_CHARACTERS]} if isinstance(title, str) else {},
     }
 
 
@@ -5143,7 +5176,7 @@ class ModelFileReader:
 
 def model_folder(class_type: str, name: str) -> str:
     """The folder that a widget's model file lies in, or "" when it is not known to name one."""
-    plain = re.sub(r"_?[0-9]+$", "", name)
+    plain = without_number(name)
     usual = MODEL_FOLDERS.get(plain, "") if "load" in class_type.lower() else ""
     return MODEL_FOLDERS.get(f"{class_type}.{plain}", usual)
 
@@ -14632,9 +14665,12 @@ def _last_fault(record: Record) -> str:
     return f"{record.fault.rstrip('.')} ({ago} ago)"
 
 
+ANY_ADDRESS = re.compile(r"\b[a-z]{2,5}://[^\s,;()]+", re.IGNORECASE)
+
+
 def _without_address(text: str, endpoint: Endpoint, name: str) -> str:
     """A text with a server's name in place of every address."""
-    named = re.sub(r"\w+://[^\s,;()]+", lambda _: name, text)
+    named = ANY_ADDRESS.sub(lambda _: name, text)
     return named.replace(urlsplit(endpoint.url).netloc, name)
 
 

@@ -51,6 +51,12 @@ def base_name(name: str) -> str:
     return name.replace("\\", "/").rsplit("/", 1)[-1]
 
 
+def without_number(name: str) -> str:
+    """The name of an input without the number at its end: "lora_name" for "lora_name_2"."""
+    plain = name.rstrip("0123456789")
+    return plain if plain == name else plain.removesuffix("_")
+
+
 def simplified(name: str) -> str:
     """A name for comparing, without case, spaces and underscores; unlike `plain_name` it keeps all else."""
     return re.sub(r"[\s_]+", "", name).casefold()
@@ -91,9 +97,13 @@ def shortened(text: Any, length: int = 80) -> str:
     return line[: length - 1] + "…"
 
 
+# The characters of a prompt that a file is named after; a name is much shorter, but a letter may be several of them.
+STEM_PROMPT = 500
+
+
 def file_stem(prompt: str, seed: int | None) -> str:
     """A file name without extension: the first words of the prompt, in any script, and the seed: "a-red-fox-7"."""
-    plain = unicodedata.normalize("NFC", prompt)
+    plain = unicodedata.normalize("NFC", prompt[:STEM_PROMPT])
     words = re.sub(r"[^\w]+", "-", plain, flags=re.UNICODE).strip("-_")[:48].rstrip("-_")
     stem = words or "picture"
     return stem if seed is None else f"{stem}-{seed}"

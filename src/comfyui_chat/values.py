@@ -103,7 +103,7 @@ class Size:
 NAMED_RATIOS = {"square": (1.0, 1.0), "landscape": (3.0, 2.0), "portrait": (2.0, 3.0), "wide": (16.0, 9.0)}
 SMALLEST_SIDE = 64  # in pixels; two smaller numbers are an aspect ratio, as in "16x9"
 PIXELS = re.compile(r"(\d{1,6})(?:\s*(?:x|×|\*|by)\s*(\d{1,6}))?\s*(?:px|pixels)?")
-RATIO = re.compile(r"(\d+(?:\.\d+)?)\s*[:/x×]\s*(\d+(?:\.\d+)?)")
+RATIO = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s*[:/x×]\s*(\d{1,6}(?:\.\d{1,6})?)")
 
 
 def read_size(wanted: Argument | None) -> Size | tuple[float, float]:

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..names import MODEL_FILE, find_name
+from ..names import MODEL_FILE, find_name, without_number
 from ..values import NOT_GIVEN
 from .definitions import Definitions, InputSpec
 from .links import Wiring
@@ -365,7 +365,7 @@ class ModelFileReader:
 
 def model_folder(class_type: str, name: str) -> str:
     """The folder that a widget's model file lies in, or "" when it is not known to name one."""
-    plain = re.sub(r"_?[0-9]+$", "", name)
+    plain = without_number(name)
     usual = MODEL_FOLDERS.get(plain, "") if "load" in class_type.lower() else ""
     return MODEL_FOLDERS.get(f"{class_type}.{plain}", usual)
 

@@ -7,7 +7,6 @@ of common custom ones.
 """
 
 import functools
-import re
 from collections.abc import Mapping
 
 from .definitions import AUTOGROW, DYNAMIC_COMBO
@@ -41,7 +40,7 @@ GUESSED_TYPES: Mapping[str, str] = {name: kind for kind, names in _NAMES_BY_TYPE
 def guessed_type(name: str) -> str:
     """The type of link that an input takes, judging by its name; "" where that tells nothing."""
     last_part = name.rsplit(".", 1)[-1].lower()
-    return GUESSED_TYPES.get(re.sub(r"[\d_]+$", "", last_part), "")
+    return GUESSED_TYPES.get(last_part.rstrip("0123456789_"), "")
 
 
 # Types that do not tell what a link carries; all but "" are types of inputs and outputs that carry what they are given.

@@ -19,7 +19,15 @@ from ..errors import WorkflowRefused
 from ..names import quoted, shortened, shown_value
 from ..values import object_of
 from .definitions import Definitions
-from .nodes import Graph, is_api_format, is_link, is_ui_format, node_title
+from .nodes import (
+    MOST_TITLE_CHARACTERS,
+    Graph,
+    check_names,
+    is_api_format,
+    is_link,
+    is_ui_format,
+    node_title,
+)
 
 
 def read_workflow_file(data: bytes) -> Graph:
@@ -164,6 +172,7 @@ def _clean_node(node_id: Any, node: Mapping[str, Any], graph: Graph) -> dict[str
     inputs = node.get("inputs", {})
     if not isinstance(inputs, Mapping):
         raise WorkflowRefused(f"{where} has no inputs.", EXPECTED)
+    check_names(where, class_type, *map(str, inputs))
     for name, value in inputs.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise WorkflowRefused(f'{where}: "{shortened(name)}" is {value}, which cannot be sent.')
@@ -171,7 +180,7 @@ def _clean_node(node_id: Any, node: Mapping[str, Any], graph: Graph) -> dict[str
     return {
         "class_type": class_type,
         "inputs": {str(name): _with_text_id(value, graph) for name, value in inputs.items()},
-        "_meta": {"title": title} if isinstance(title, str) else {},
+        "_meta": {"title": title[:MOST_TITLE_CHARACTERS]} if isinstance(title, str) else {},
     }
 
 

@@ -19,7 +19,7 @@ from typing import Any
 from ..errors import WorkflowRefused
 from ..names import shortened, shown_value
 from ..values import is_number, list_of, object_of, text_of
-from .nodes import is_ui_format
+from .nodes import MOST_TITLE_CHARACTERS, check_names, is_ui_format
 
 SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = "-10", "-20"  # what stands for a subgraph's own sockets in its links
 # The type of a subgraph's instance is the id of its definition.
@@ -235,12 +235,13 @@ def _node(raw: Mapping[str, Any]) -> UINode:
     kind = raw.get("type")
     if not isinstance(kind, str):
         raise WorkflowRefused(f"Node {shown_value(raw.get('id'))} of the workflow has no type.")
+    check_names("A node of the workflow", kind)
     kind = RENAMED.get(kind, kind)
     values = raw.get("widgets_values")
     return UINode(
         id=_id(raw.get("id"), f'A node "{shortened(kind)}"'),
         type=kind,
-        title=text_of(raw.get("title")),
+        title=text_of(raw.get("title"))[:MOST_TITLE_CHARACTERS],
         mode=_count(raw.get("mode"), f'The mode of a node "{shortened(kind)}"'),
         inputs=tuple(_socket(item) for item in _objects(raw.get("inputs"), "inputs")),
         outputs=tuple(_socket(item) for item in _objects(raw.get("outputs"), "outputs")),
@@ -251,9 +252,12 @@ def _node(raw: Mapping[str, Any]) -> UINode:
 
 def _socket(raw: Mapping[str, Any]) -> Socket:
     link = raw.get("link")
+    name = text_of(raw.get("name"))
+    kind = text_of(raw.get("type"), "*")  # LiteGraph also writes 0 and -1 for "anything"
+    check_names("A node of the workflow", name, kind)
     return Socket(
-        name=text_of(raw.get("name")),
-        type=text_of(raw.get("type"), "*"),  # LiteGraph also writes 0 and -1 for "anything"
+        name=name,
+        type=kind,
         link=None if link is None else _id(link, "A link"),
         widget=bool(raw.get("widget")),
     )
@@ -263,7 +267,9 @@ def _ports(raw: Any) -> tuple[Port, ...]:
     ports: list[Port] = []
     for item in _objects(raw, "subgraph inputs and outputs"):
         link_ids = [_id(link_id, "A link") for link_id in _items(item.get("linkIds"), "subgraph links")]
-        ports.append(Port(text_of(item.get("name")), tuple(link_ids)))
+        name = text_of(item.get("name"))
+        check_names("A subgraph of the workflow", name)
+        ports.append(Port(name, tuple(link_ids)))
     return tuple(ports)
 
 

@@ -246,9 +246,12 @@ def _last_fault(record: Record) -> str:
     return f"{record.fault.rstrip('.')} ({ago} ago)"
 
 
+ANY_ADDRESS = re.compile(r"\b[a-z]{2,5}://[^\s,;()]+", re.IGNORECASE)
+
+
 def _without_address(text: str, endpoint: Endpoint, name: str) -> str:
     """A text with a server's name in place of every address."""
-    named = re.sub(r"\w+://[^\s,;()]+", lambda _: name, text)
+    named = ANY_ADDRESS.sub(lambda _: name, text)
     return named.replace(urlsplit(endpoint.url).netloc, name)
 
 

@@ -1,0 +1,102 @@
+"""Hostile texts: whatever reads a text takes a time that grows with its length only.
+
+`re` holds the interpreter's lock, so a pattern that is quadratic on 100 kB stops Open WebUI for everybody. Each reader
+here gets texts that are known to lead patterns back and forth; ten times the length may cost at most fifteen times the
+CPU time.
+"""
+
+import contextlib
+import json
+import random
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+
+import comfyui_tool as tool
+from tests.support.graphs import text_to_image
+
+SHORT, LONG = 10_000, 100_000  # characters
+LINEAR = 15  # times the CPU that ten times the length may take
+NOISE = 0.004  # seconds of CPU below which nothing can be told
+
+# What is repeated, and what stands at the end so that nothing matches after all.
+UNITS = [
+    *("a", "1", "_", " ", "-", "/", "\\", ".", ",", ":", ";", "=", "%", "|", "(", "[", "{", "<", '"', "`", "\n"),
+    *("a/", "a.", "a_", "1.", "1x", "1:1 ", "0_", "a b ", "..", "//", "/*", "\\{", "{a|", "%a", "%%a", "{{"),
+    *("int", "text", "save", "show", "prompt_", "param: ", "conditioning", "model", "ctx_", "embedding:", "<lora:"),
+    *("![](", "data:a/a;", "http://", "/api/v1/files/", "the picture ", "node ", "e\u0301", "\ud800", "0123abcd-"),
+]
+ENDS = ["", "!"]
+
+
+def argument(text: Any) -> tool.Argument:
+    return tool.Argument(text, "size")
+
+
+def named(text: str) -> Mapping[str, Any]:
+    """A graph in which the text stands wherever a name may: of a class, of an input, as a title, as a value."""
+    graph = json.loads(json.dumps(text_to_image()))
+    node_id = next(iter(graph))
+    graph[node_id]["_meta"] = {"title": text}
+    graph["900"] = {"class_type": text, "inputs": {text: text, "text": text}}
+    return tool.clean(graph)
+
+
+def drawn(text: str) -> tuple[Any, ...]:
+    """The same in the format of ComfyUI's editor."""
+    node = {"id": 1, "type": text, "title": text, "inputs": [{"name": text, "type": text, "link": None}], "outputs": []}
+    return tuple(tool.class_types(tool.live_nodes({"nodes": [node], "links": [], "version": 0.4})))
+
+
+READERS: dict[str, Callable[[str], object]] = {
+    "a size": lambda text: tool.read_size(argument(text)),
+    "a number": tool.as_number,
+    "yes or no": lambda text: tool.as_yes(text, "free"),
+    "a LoRA": tool.parse_lora,
+    "pictures": lambda text: tool.pick_pictures(text, ["x"]),
+    "references": tool.read_references,
+    "a data URI": tool.read_data_uri,
+    "a model's name": lambda text: tool.find_name(text, ["a.safetensors", text + "b"]),
+    "a name among others": lambda text: tool.closest(text, ["a", text + "b"]),
+    "a name without its number": tool.without_number,
+    "a type of link": lambda text: tool.guessed_type(f"{random.random()}.{text}"),
+    "the folder of a widget": lambda text: tool.model_folder("Loader", text),
+    "a parameter": tool.parameter_name,
+    "a title": tool.bare_name,
+    "a prompt with choices": tool.dynamic_prompt,
+    "the name of a file": lambda text: tool.file_stem(text, 1),
+    "a text in a drawing": tool.drawn_text,
+    "a fault of a server": lambda text: tool._without_address(text, tool.Endpoint("http://a:1", ""), "ComfyUI"),
+    "a workflow as JSON": tool.read_json,
+    "names in a graph": lambda text: tool.discover(named(text)),
+    "names in a saved workflow": drawn,
+    "a chat's message": lambda text: tool.media_in([{"role": "assistant", "content": text}]),
+    "addresses of servers": lambda text: tool.read_endpoints(text, ""),
+}
+
+
+def cpu_seconds(read: Callable[[str], object], text: str) -> float:
+    """The CPU time of reading a text; an error of ours is an outcome like any other."""
+    begin = time.thread_time()
+    with contextlib.suppress(tool.ComfyUIError, ValueError):
+        read(text)
+    return time.thread_time() - begin
+
+
+def is_linear(read: Callable[[str], object], unit: str, end: str) -> bool:
+    """Whether ten times the length takes at most fifteen times the time, in one of a few tries: whatever else the
+    machine does disturbs some of them, and a pattern that is quadratic takes a hundred times the time in all."""
+    short, long = ((unit * (length // len(unit))) + end for length in (SHORT, LONG))
+    for _ in range(5):
+        seconds = cpu_seconds(read, long)
+        if seconds < NOISE or seconds < LINEAR * cpu_seconds(read, short):
+            return True
+    return False
+
+
+@pytest.mark.parametrize("name", READERS)
+def test_reading_a_text_takes_a_time_that_grows_with_its_length_only(name: str) -> None:
+    hostile = [(unit, end) for unit in UNITS for end in ENDS if not is_linear(READERS[name], unit, end)]
+    assert hostile == []
