@@ -104,7 +104,7 @@ import unicodedata
 import uuid
 import weakref
 import zlib
-from collections import deque
+from collections import Counter, deque
 from collections.abc import (
     AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence,
 )
@@ -4066,7 +4066,7 @@ class Tracing:
 #
 # Find what can be set in a graph, and in which widgets: prompt, seed, size and so on.
 #
-# `discover` takes a graph in the API format and answers, for a plain text-to-image workflow,
+# `discover` takes the index of a graph in the API format and answers, for a plain text-to-image workflow,
 #
 #     {"prompt": (Target("6", "text"),), "negative_prompt": (Target("7", "text"),), "seed": (Target("3", "seed"),),
 #      "width": (Target("5", "width"),), "model": (Target("4", "ckpt_name"),), ...}
@@ -4080,7 +4080,7 @@ class Tracing:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-def discover(graph: Graph, definitions: Definitions = NO_DEFINITIONS) -> dict[str, tuple[Target, ...]]:
+def discover(flow: Flow) -> dict[str, tuple[Target, ...]]:
     """The parameters of a graph, in the order of `PARAMETERS` and others last, each with the widgets that hold it.
 
     What the author named comes before what tracing finds: nodes titled "param: <name>" or by nothing but a parameter's
@@ -4088,7 +4088,6 @@ def discover(graph: Graph, definitions: Definitions = NO_DEFINITIONS) -> dict[st
     ("a photo, %steps% steps") takes nothing away: it is set besides the widget itself. The more definitions
     there are, the better is the answer.
     """
-    flow = Flow.of(graph, definitions)
     tracing = Tracing(flow)
     traced = {name: tuple(targets) for name, targets in tracing.parameters().items()}
     named = titled(flow, traced, tracing.live)
@@ -4295,7 +4294,8 @@ def marked_texts(flow: Flow) -> list[tuple[Target, str]]:
 # Placeholders need more care than widgets, since texts can be bound again: `templates` keeps the texts as they were
 # saved, `given` what was bound to their placeholders, and the graph always holds what follows from both. Before a run
 # come `chosen`, which settles `{a|b}` in the saved texts, `bind`, and `filled`, which leaves no placeholder. `spec`
-# tells the type, range and choices of what stands under a name, by the server's node definitions.
+# tells the type, range and choices of what stands under a name, by the server's node definitions; `flow` is the index of
+# the graph's links, which everything that reads the graph shares.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -4318,6 +4318,7 @@ class Workflow:
     templates: Mapping[Target, str] = field(default_factory=dict)  # texts with placeholders, as they were saved
     given: Mapping[str, Any] = field(default_factory=dict)  # what was bound to placeholders: {"{{who}}": "a fox"}
     dynamic: frozenset[Target] = frozenset()  # texts that `dynamic_prompt` rewrites before every run
+    definitions: Definitions = field(default_factory=dict, compare=False, repr=False)  # of its nodes, where known
 
     @classmethod
     def parse(
@@ -4336,10 +4337,19 @@ class Workflow:
             raise WorkflowRefused("The workflow has no nodes.", EXPECTED)
         if not isinstance(graph, dict) or not all(map(is_node, graph.values())):
             raise WorkflowRefused("This is not a graph in ComfyUI's API format.", EXPECTED)
-        parameters = discover(graph, definitions)
+        flow = Flow.of(graph, definitions)
+        parameters = discover(flow)
         marked = {target.widget for targets in parameters.values() for target in targets if target.token}
         templates = {at: graph[at.node_id]["inputs"][at.input] for at in marked}
-        return cls(name, graph, parameters, templates, dynamic=dynamic)
+        workflow = cls(name, graph, parameters, templates, dynamic=dynamic, definitions=definitions)
+        workflow.__dict__["flow"] = flow  # as if the cached property had been read
+        return workflow
+
+    @functools.cached_property
+    def flow(self) -> Flow:
+        """The index of the graph's links, made when it is first read. A workflow with another graph, or with other
+        definitions, makes its own."""
+        return Flow.of(self.graph, self.definitions)
 
     # What can be set, and what each name means.
 
@@ -4353,18 +4363,19 @@ class Workflow:
         """Every input that holds a value and not a link, by "<node title>.<input>", in the graph's order. Where several
         nodes share a title, their ids tell them apart: "<node title> (<id>).<input>"."""
         titles = {node_id: plain_title(node) for node_id, node in self.graph.items()}
-        counts: dict[str, int] = {}
-        for title in titles.values():
-            counts[simplified(title)] = counts.get(simplified(title), 0) + 1
+        counts = Counter(map(simplified, titles.values()))
         named: dict[str, Target] = {}
         for node_id, title in titles.items():
-            label = title if counts[simplified(title)] == 1 else f"{title} ({node_id})"
+            with_id = f"{title} ({node_id})"
+            is_shared = counts[simplified(title)] > 1
+            label = with_id if is_shared else title
             for key, value in node_inputs(self.graph[node_id]).items():
-                if not is_link(value):
-                    name = f"{label}.{key}"
-                    if name in named:
-                        name = f"{title} ({node_id}).{key}"
-                    named[name] = Target(node_id, key)
+                if is_link(value):
+                    continue
+                name = f"{label}.{key}"
+                if name in named:
+                    name = f"{with_id}.{key}"
+                named[name] = Target(node_id, key)
         return named
 
     def find(self, name: str) -> tuple[Target, ...] | None:
@@ -4413,36 +4424,42 @@ class Workflow:
 
     def _held(self, targets: Sequence[Target]) -> Any:
         """What the first of these widgets holds; a placeholder only counts where there are no plain ones."""
-        for target in sorted(targets, key=lambda target: bool(target.token)):
-            if target.token:
-                return self.given.get(target.token)
-            return node_inputs(self.graph[target.node_id]).get(target.input)
+        for target in targets:
+            if not target.token:
+                node = self.graph[target.node_id]
+                return node_inputs(node).get(target.input)
+        if targets:
+            return self.given.get(targets[0].token)
         return None
 
     @property
     def open(self) -> tuple[str, ...]:
         """The parameters that have no value: all their widgets are placeholders that nothing was bound to."""
-        return tuple(
-            name
-            for name, targets in self.parameters.items()
-            if all(target.token and target.token not in self.given for target in targets)
-        )
+        return tuple(name for name, targets in self.parameters.items() if all(map(self._is_unbound, targets)))
 
-    def spec(self, name: str, definitions: Definitions) -> InputSpec:
+    def _is_unbound(self, target: Target) -> bool:
+        """Whether a target is a placeholder that nothing was bound to."""
+        return bool(target.token) and target.token not in self.given
+
+    def spec(self, name: str) -> InputSpec:
         """What the server accepts under a name: any text where it does not know the class, or inside a text. Raises
         `BadArgument` for an unknown name."""
         target = self._targets(name)[0]
-        return InputSpec("STRING") if self._is_inside(target) else self.widget_spec(target, definitions)
+        if self._is_inside(target):
+            return InputSpec("STRING")
+        return self.widget_spec(target)
 
-    def widget_spec(self, target: Target, definitions: Definitions) -> InputSpec:
+    def widget_spec(self, target: Target) -> InputSpec:
         """What the server accepts in a widget: any text where it does not know the class. The range of the input that
         reads the widget over a link comes before the widget's own."""
         for place in (target.reader, target):
             if place is None:
                 continue
             node = self.graph[place.node_id]
-            definition = definitions.get(node.get("class_type", ""))
-            spec = definition.spec(place.input, node_inputs(node)) if definition else None
+            definition = self.definitions.get(node["class_type"])
+            if definition is None:
+                continue
+            spec = definition.spec(place.input, node_inputs(node))
             if spec:
                 return spec
         return InputSpec("STRING")
@@ -4462,21 +4479,26 @@ class Workflow:
         widgets: dict[Target, Any] = {}
         for name, value in values.items():
             targets = self._targets(name)
-            if same_value(value, self._held(targets)):
-                for target in targets:  # the last word counts, also when it is what the workflow holds
-                    widgets.pop(target, None)
-                continue
+            is_held = same_value(value, self._held(targets))
             for target in targets:
-                if target.token:
+                if is_held:
+                    widgets.pop(target, None)  # an earlier name for the same widget does not count any more
+                elif target.token:
                     given[target.token] = value
                 else:
                     widgets[target] = share(value, target.part)
-        texts: dict[Target, Any] = {}
+        bound = self
         if given != self.given:
-            for widget, text in self.templates.items():
-                own = {token: given[token] for token in self._tokens.get(widget, ()) if token in given}
-                texts[widget] = fill(text, own)
-        return replace(self.set(texts), given=given, templates=self.templates).set(widgets)
+            bound = replace(self.set(self._texts(given)), given=given, templates=self.templates)
+        return bound.set(widgets)
+
+    def _texts(self, given: Mapping[str, Any]) -> dict[Target, Any]:
+        """The texts with placeholders, as they are when these values are given for them."""
+        texts: dict[Target, Any] = {}
+        for widget, text in self.templates.items():
+            tokens = self._tokens.get(widget, set()) & given.keys()
+            texts[widget] = fill(text, {token: given[token] for token in tokens})
+        return texts
 
     @functools.cached_property
     def _tokens(self) -> Mapping[Target, set[str]]:
@@ -4491,10 +4513,13 @@ class Workflow:
     def set(self, widgets: Mapping[Target, Any]) -> "Workflow":
         """The same workflow with these widgets set. One with placeholders becomes a plain one: its saved text is
         forgotten."""
+        if not widgets:
+            return self
         graph = dict(self.graph)
         for target, value in widgets.items():
             node = graph[target.node_id]
-            graph[target.node_id] = {**node, "inputs": {**node_inputs(node), target.input: value}}
+            inputs = {**node_inputs(node), target.input: value}
+            graph[target.node_id] = {**node, "inputs": inputs}
         changed = {target.widget for target in widgets}
         templates = {widget: text for widget, text in self.templates.items() if widget not in changed}
         return replace(self, graph=graph, templates=templates)
@@ -4508,7 +4533,8 @@ class Workflow:
         for widget in sorted(self.dynamic & templates.keys(), key=lambda target: (target.node_id, target.input)):
             tokens = [token for token, _ in self._placeholders(widget)]
             shields = {token: f"\ue000{place}\ue001" for place, token in enumerate(tokens)}
-            text = dynamic_prompt(str(fill(templates[widget], shields)), rng)
+            shielded = str(fill(templates[widget], shields))
+            text = dynamic_prompt(shielded, rng)
             templates[widget] = str(fill(text, {shield: token for token, shield in shields.items()}))
         return replace(self, templates=templates)
 
@@ -4519,7 +4545,7 @@ class Workflow:
                 if target.token and target.widget == widget:
                     yield target.token, name
 
-    def filled(self, definitions: Definitions = NO_DEFINITIONS) -> "Workflow":
+    def filled(self) -> "Workflow":
         """The same workflow with no placeholder left.
 
         One that nothing was bound to gives way to the node's default where it is the whole text. Inside a text it gives
@@ -4530,11 +4556,13 @@ class Workflow:
             values: dict[str, Any] = {}
             for token, name in self._placeholders(widget):
                 value = self.value(name)
-                values[token] = "" if value is None else value
+                if value is None:
+                    value = ""
+                values[token] = value
             if text not in values:
                 widgets[widget] = fill(text, {**values, **self.given})
             elif text not in self.given:
-                widgets[widget] = default_value(self.widget_spec(widget, definitions))
+                widgets[widget] = default_value(self.widget_spec(widget))
         return self.set(widgets)
 
 
@@ -4558,7 +4586,9 @@ def default_value(spec: InputSpec) -> Any:
         return spec.default
     if spec.type in ("INT", "FLOAT"):
         return spec.minimum or 0
-    return False if spec.type == "BOOLEAN" else ""
+    if spec.type == "BOOLEAN":
+        return False
+    return ""
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -4867,13 +4897,8 @@ class FileInput:
         return self.kind == "mask" or self.masked
 
 
-def file_inputs(graph: Graph, definitions: Definitions) -> tuple[FileInput, ...]:
+def file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
     """The widgets of a graph that name files to upload, in the graph's order; those that nothing needs come last."""
-    return _file_inputs(Wiring.of(graph, definitions))
-
-
-def _file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
-    """The same for a graph whose links are read already."""
     needed = wiring.needed()
     files: list[FileInput] = []
     for node_id, node in wiring.nodes.items():
@@ -4948,14 +4973,9 @@ NAME_KINDS = (
 MODEL_SAVERS = re.compile(r"^(Checkpoint|CLIP|VAE|Model|Lora|ImageOnlyCheckpoint)Save|^SaveLoRA", re.IGNORECASE)
 
 
-def outputs(graph: Graph, definitions: Definitions) -> tuple[tuple[str, str], ...]:
+def outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
     """What a graph makes: the titles of its output nodes, each with "image", "animation", "video", "audio", "3d",
     "text", "latent" or "other". What is only shown counts only when nothing is saved."""
-    return _outputs(Wiring.of(graph, definitions))
-
-
-def _outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
-    """The same for a graph whose links are read already."""
     shown = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
     saved = [node_id for node_id in shown if not wiring.keeps_nothing(node_id)]
     return tuple((plain_title(wiring.nodes[node_id]), _made(wiring, node_id)) for node_id in saved or shown)
@@ -4997,16 +5017,15 @@ UPSCALING = re.compile(r"upscale|enhance|ImageScaleBy|ImageFix|seedvr", re.IGNOR
 SHOWN_TO_MODEL = ("IMAGE", "MASK", "LATENT", "CLIP_VISION_OUTPUT", "")  # what it becomes on its way
 
 
-def guess_task(graph: Graph, definitions: Definitions) -> str:
+def guess_task(wiring: Wiring) -> str:
     """What a graph is for, told by what it makes, the files it needs, and what lies between them.
 
     One of "text_to_image", "image_to_image", "image_edit", "inpaint", "upscale", "text_to_video", "image_to_video",
     "video_to_video", "text_to_audio", "image_to_3d", "text" and "other".
     """
-    wiring = Wiring.of(graph, definitions)
-    made = {kind for _, kind in _outputs(wiring)}
+    made = {kind for _, kind in outputs(wiring)}
     needed = wiring.needed()
-    files = [file for file in _file_inputs(wiring) if file.needed]
+    files = [file for file in file_inputs(wiring) if file.needed]
     given = {file.kind for file in files}
     if made & {"video", "animation"}:
         if "video" in given:
@@ -5223,7 +5242,7 @@ def with_files_named(graph: Graph, names: Mapping[str, str]) -> Graph:
 PLAIN_TYPES = ("", "STRING", "BOOLEAN", *VALUE_TYPES)  # what a node works out, so that nothing can stand in for it
 
 
-def without_files(graph: Graph, targets: Iterable[Target], definitions: Definitions) -> Graph | None:
+def without_files(flow: Flow, targets: Iterable[Target]) -> Graph | None:
     """The graph without the nodes that load these files, or None when it cannot do without one of them.
 
     An optional input that is fed by such a node only loses its link. A node that needs its input goes as well, and
@@ -5231,17 +5250,16 @@ def without_files(graph: Graph, targets: Iterable[Target], definitions: Definiti
     stitch to it, the first goes on alone. What then leads to no output any more goes as well. The graph cannot do
     without a file if a sampler, a service or an output that keeps something would have to go for it.
     """
-    flow = Flow.of(graph, definitions)
     pruning = Pruning(flow, dict.fromkeys(target.node_id for target in targets if target.node_id in flow.nodes))
     if not pruning.run():
         return None
     left: dict[str, Any] = {}
-    for node_id, node in graph.items():
+    for node_id, node in flow.nodes.items():
         if node_id in pruning.changed:
             left[node_id] = {**node, "inputs": pruning.changed[node_id]}
         elif node_id not in pruning.gone:
             left[node_id] = node
-    return without_useless(left, pruning.needed, definitions)
+    return without_useless(left, pruning.needed, flow.definitions)
 
 
 def without_useless(graph: Graph, needed: Iterable[str], definitions: Definitions) -> Graph | None:
@@ -5420,10 +5438,9 @@ DRAWN_STYLES: Mapping[str, str] = {
 }
 
 
-def mermaid(graph: Graph, definitions: Definitions) -> str:
+def mermaid(wiring: Wiring) -> str:
     """The graph as a Mermaid flowchart: its most telling nodes, `MAX_DRAWN` at most, and fewer where it gets longer
     than `MAX_DRAWING`."""
-    wiring = Wiring.of(graph, definitions)
     ranked = _ranked(wiring)
     text = ""
     for count in (MAX_DRAWN, 45, 30, 20, 12, 6):
@@ -9047,7 +9064,7 @@ class Entry:
     @functools.cached_property
     def files(self) -> tuple[FileInput, ...]:
         """The files that a bundled workflow takes, on any server."""
-        return file_inputs(self.workflow.graph, NO_DEFINITIONS)
+        return file_inputs(self.workflow.flow)
 
 
 @functools.cache
@@ -9342,12 +9359,12 @@ class Request:
 
 @dataclass(frozen=True)
 class FittedWorkflow:
-    """A workflow that this server can run, with its model files set. `run/inputs.py` adds `wanting` and `picture`."""
+    """A workflow that this server can run, with its definitions of the nodes, and with its model files set.
+    `run/inputs.py` adds `wanting` and `picture`."""
 
     workflow: Workflow
     family: Family
     model: str  # the main model's file
-    definitions: Definitions  # of the workflow's nodes, as this server has them
     notes: tuple[str, ...] = ()
     absent: Mapping[Target, str] = field(default_factory=dict)  # model files that it names and the server does not have
     wanting: Mapping[Target, str] = field(default_factory=dict)  # input files that it still has to be given
@@ -9411,7 +9428,7 @@ async def _choose_named(server: ComfyUIServer, request: Request, workflow: Argum
 
 def _has_room(fitted: FittedWorkflow, request: Request) -> bool:
     """Whether a workflow has room for the request's pictures and a place for its mask."""
-    inputs = file_inputs(fitted.workflow.graph, fitted.definitions)
+    inputs = file_inputs(fitted.workflow.flow)
     if request.mask and not any(item.takes_mask for item in inputs):
         return False
     return request.pictures <= request.room_in(inputs)
@@ -9527,8 +9544,9 @@ async def fit_entry(
         raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {", ".join(missing)}.', MISSING_FILES_HINT)
     model_file = files[str(main_need)]
     family = await _family(server, entry, model_file)
-    workflow = entry.workflow.set({need.target: files[str(need)] for need in entry.needs})
-    return FittedWorkflow(workflow, family, model_file, definitions, task=entry.task)
+    workflow = replace(entry.workflow, definitions=definitions)
+    workflow = workflow.set({need.target: files[str(need)] for need in entry.needs})
+    return FittedWorkflow(workflow, family, model_file, task=entry.task)
 
 
 async def _family(server: ComfyUIServer, entry: Entry, model_file: str) -> Family:
@@ -9626,27 +9644,27 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
     """A workflow that is not bundled, as its author saved it, with the model that was asked for, and with its other
     model files under the names that they have on this server. Files that are not there are noted as `absent`. Raises
     `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`, and as the server does."""
-    workflow, definitions = await read_entry(server, entry)
-    missing = missing_nodes(workflow.graph, definitions)
+    workflow = await read_entry(server, entry)
+    missing = missing_nodes(workflow.graph, workflow.definitions)
     if missing:
         reason = _nodes_missing(missing).message
         raise NodeNotInstalled(f'The workflow "{entry.name}" cannot be used. {reason}')
-    check_links(workflow.graph, definitions)
+    check_links(workflow.graph, workflow.definitions)
     try:
-        fitted = await asyncio.to_thread(_fit_files, workflow, definitions, model)
+        fitted = await asyncio.to_thread(_fit_files, workflow, model)
         doubtful = list(fitted.absent)
     except ModelNotInstalled:
         doubtful = list(workflow.parameters["model"])
         doubtful += [target.reader for target in doubtful if target.reader]
     stale = {workflow.graph[target.node_id]["class_type"] for target in doubtful}
     if stale:
-        definitions = await server.define_anew(definitions, stale, DOUBT_SECONDS)
-        fitted = await asyncio.to_thread(_fit_files, workflow, definitions, model)
+        definitions = await server.define_anew(workflow.definitions, stale, DOUBT_SECONDS)
+        fitted = await asyncio.to_thread(_fit_files, replace(workflow, definitions=definitions), model)
     return fitted
 
 
-async def read_entry(server: ComfyUIServer, entry: Entry) -> tuple[Workflow, Definitions]:
-    """A workflow of the catalogue with its parameters, converted to the API format where it is not in it, and the
+async def read_entry(server: ComfyUIServer, entry: Entry) -> Workflow:
+    """A workflow of the catalogue with its parameters, converted to the API format where it is not in it, and with the
     definitions of its nodes, as far as the server has them. Raises `WorkflowRefused` and its kin, naming the workflow,
     and as the server does."""
     try:
@@ -9664,7 +9682,7 @@ async def read_entry(server: ComfyUIServer, entry: Entry) -> tuple[Workflow, Def
             graph = clean(raw)
             dynamic = frozenset()
             definitions = await server.define_all(node["class_type"] for node in graph.values())
-        return await asyncio.to_thread(Workflow.parse, entry.name, graph, definitions, dynamic), definitions
+        return await asyncio.to_thread(Workflow.parse, entry.name, graph, definitions, dynamic)
     except WorkflowRefused as refused:
         message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
         raise type(refused)(message, refused.hint) from None
@@ -9677,50 +9695,50 @@ def _nodes_missing(names: Sequence[str]) -> NodeNotInstalled:
     return NodeNotInstalled(f"It needs nodes that this ComfyUI does not have: {listed}.")
 
 
-def _fit_files(workflow: Workflow, definitions: Definitions, model: Argument | None) -> FittedWorkflow:
-    """The workflow with the files that are installed, by these definitions. A file that no output needs may be missing
+def _fit_files(workflow: Workflow, model: Argument | None) -> FittedWorkflow:
+    """The workflow with the files that are installed, by its definitions. A file that no output needs may be missing
     without a word. Raises `ModelNotInstalled` when the model that was asked for is not there."""
     notes: tuple[str, ...] = ()
     chosen: dict[Target, str] = {}
     if model and "model" in workflow.parameters:
-        choices = workflow.spec("model", definitions).names
+        choices = workflow.spec("model").names
         name = find_name(str(model.value), choices)
         if name is None:
             raise _model_missing(model, choices)
         chosen = {target.widget: name for target in workflow.parameters["model"]}
     elif model:
         notes = (f'the workflow "{workflow.name}" has no model to choose; {model.name} was left out',)
-    installed, absent = _other_files(workflow, definitions, chosen)
-    workflow = workflow.set(installed | chosen)
+    renamed, absent = _other_files(workflow, chosen)
+    workflow = workflow.set(renamed | chosen)
     model_file = str(workflow.value("model") or "")
-    return FittedWorkflow(workflow, AS_SAVED, model_file, definitions, notes, absent)
+    return FittedWorkflow(workflow, AS_SAVED, model_file, notes, absent)
 
 
-def _other_files(
-    workflow: Workflow, definitions: Definitions, chosen: Mapping[Target, str]
-) -> tuple[dict[Target, str], dict[Target, str]]:
-    """The model files that were not `chosen`: those which are installed, under their names on this server, and those
-    which are not, as a message names them.
+def _other_files(workflow: Workflow, chosen: Mapping[Target, str]) -> tuple[dict[Target, str], dict[Target, str]]:
+    """The model files that were not `chosen`: those which are installed under another name, by their names on this
+    server, and those which are not installed, as a message names them.
 
         {Target("4", "ckpt_name"): "SDXL/base.safetensors"}
         {Target("7", "vae_name"): 'vae/ae.safetensors (installed: "flux-ae.safetensors")'}
     """
-    installed: dict[Target, str] = {}
+    renamed: dict[Target, str] = {}
     absent: dict[Target, str] = {}
-    needed = Wiring.of(workflow.graph, definitions).needed()
-    for file in model_files(workflow.graph, definitions):
+    needed = workflow.flow.needed()
+    for file in model_files(workflow.graph, workflow.definitions):
         if file.target in chosen or file.installed is None or file.target in workflow.templates:
             continue
-        choices = workflow.widget_spec(file.target, definitions).names
+        choices = workflow.widget_spec(file.target).names
         name = find_name(file.file, choices)
+        if name == file.file:
+            continue
         if name is not None:
-            installed[file.target] = name
+            renamed[file.target] = name
         elif file.target.node_id in needed:
             similar = closest(file.file, choices) if len(absent) < 5 else []
             absent[file.target] = f"{file.folder}/{file.file}"
             if similar:
                 absent[file.target] += f" (installed: {quoted(similar)})"
-    return installed, absent
+    return renamed, absent
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -9778,7 +9796,7 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
             await fit_entry(server, entry, None)
         else:
             fitted = await fit_saved(server, entry, None)
-            task = task or guess_task(fitted.workflow.graph, fitted.definitions)
+            task = task or guess_task(fitted.workflow.flow)
             about = about or " with ".join(filter(None, [task.replace("_", " "), fitted.model]))
             absent = list(fitted.absent.values())
             if absent:
@@ -9797,44 +9815,44 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, An
     """Everything that a caller has to know about a workflow, as far as this server knows its nodes. Raises as
     `read_entry` does, except for nodes that are missing."""
     try:
-        workflow, definitions = await read_entry(server, entry)
+        workflow = await read_entry(server, entry)
     except NodeNotInstalled as refused:  # there is no more to tell about a graph that cannot be converted
         return {"name": entry.name, "source": entry.source, "cannot run": refused.message}
-    graph = workflow.graph
-    files = file_inputs(graph, definitions)
+    flow = workflow.flow
+    files = file_inputs(flow)
     answer = {
         "name": entry.name,
         "source": entry.source,
-        "task": entry.task or guess_task(graph, definitions),
+        "task": entry.task or guess_task(flow),
         "about": entry.description,
-        "inputs": {name: _input_line(workflow, name, definitions) for name in workflow.parameters},
-        "other inputs": _other_input_lines(workflow, files, definitions),
-        "files": await asyncio.to_thread(_file_lines, graph, files, definitions),
-        "makes": [f'{kind} ("{title}")' for title, kind in outputs(graph, definitions)],
+        "inputs": {name: _input_line(workflow, name) for name in workflow.parameters},
+        "other inputs": _other_input_lines(workflow, files),
+        "files": await asyncio.to_thread(_file_lines, flow, files),
+        "makes": [f'{kind} ("{title}")' for title, kind in outputs(flow)],
         "models": await _model_lines(server, entry, workflow),
-        "missing nodes": list(missing_nodes(graph, definitions)),
+        "missing nodes": list(missing_nodes(workflow.graph, workflow.definitions)),
     }
     answer = {name: value for name, value in answer.items() if value}
-    answer["diagram"] = f"```mermaid\n{mermaid(graph, definitions)}\n```"
+    answer["diagram"] = f"```mermaid\n{mermaid(flow)}\n```"
     answer["note"] = "To show the user the graph, copy `diagram` into the answer as it is."
     return answer
 
 
-def _other_input_lines(workflow: Workflow, files: Sequence[FileInput], definitions: Definitions) -> dict[str, str]:
+def _other_input_lines(workflow: Workflow, files: Sequence[FileInput]) -> dict[str, str]:
     """The lines of the first inputs that neither a parameter sets nor a file goes into, and how many more there are."""
     taken = {file.target for file in files}
     for targets in workflow.parameters.values():
         taken.update(target.widget for target in targets)
     names = [name for name, target in workflow.widgets.items() if target not in taken]
-    lines = {name: _input_line(workflow, name, definitions) for name in names[:MAX_NAMES]}
+    lines = {name: _input_line(workflow, name) for name in names[:MAX_NAMES]}
     if len(names) > MAX_NAMES:
         lines["…"] = f"{len(names) - MAX_NAMES} more"
     return lines
 
 
-def _input_line(workflow: Workflow, name: str, definitions: Definitions) -> str:
+def _input_line(workflow: Workflow, name: str) -> str:
     """An input's type, its range or choices, and its present value: "INT, 1 to 10000, now 20"."""
-    spec = workflow.spec(name, definitions)
+    spec = workflow.spec(name)
     if name == "seed":
         return f"{spec.type}, random unless given"
     parts = [spec.type]
@@ -9865,7 +9883,7 @@ def _value_now(name: str, value: Any) -> str:
     return f"now {shortened(value, 40)}"
 
 
-def _file_lines(graph: Graph, files: Sequence[FileInput], definitions: Definitions) -> list[str]:
+def _file_lines(flow: Flow, files: Sequence[FileInput]) -> list[str]:
     """The files that a graph takes, and which of them it can do without: 'image and mask for "Photo", optional'."""
     lines = []
     for file in files[:MAX_INPUT_FILES]:
@@ -9873,7 +9891,7 @@ def _file_lines(graph: Graph, files: Sequence[FileInput], definitions: Definitio
         if file.masked:
             line += " and mask"
         line += f' for "{file.title}"'
-        if without_files(graph, [file.target], definitions) is not None:
+        if without_files(flow, [file.target]) is not None:
             line += ", optional"
         lines.append(line)
     return lines
@@ -9885,9 +9903,9 @@ async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) 
     lines = {}
     needs = {need.target: need for need in entry.needs}
     loaders = {workflow.graph[file.target.node_id]["class_type"] for file in model_files(workflow.graph, {})}
-    definitions = await server.define_anew({}, loaders, DOUBT_SECONDS)
-    for file in model_files(workflow.graph, definitions):
-        choices = workflow.widget_spec(file.target, definitions).names
+    workflow = replace(workflow, definitions=await server.define_anew({}, loaders, DOUBT_SECONDS))
+    for file in model_files(workflow.graph, workflow.definitions):
+        choices = workflow.widget_spec(file.target).names
         ranked = needs[file.target].rank(choices) if file.target in needs else []
         installed = next(iter(ranked), None) or find_name(file.file, choices)
         lines[f"{file.folder}/{file.file}"] = _model_state(file, installed)
@@ -11338,7 +11356,7 @@ async def _recorded(server: ComfyUIServer, prompt_id: str, timing: Timing) -> Ev
 async def freshen(server: ComfyUIServer, choice: FittedWorkflow, request: Request) -> FittedWorkflow:
     """The choice with the definitions of the nodes that load LoRAs, if the request has any, and with new definitions of
     nodes that do not offer what the request names: files are added all the time."""
-    workflow, definitions = choice.workflow, choice.definitions
+    workflow = choice.workflow
     stale = set[str]()
     if request.loras or "loras" in request.inputs:
         stale.update(LORA_LOADERS)
@@ -11346,10 +11364,13 @@ async def freshen(server: ComfyUIServer, choice: FittedWorkflow, request: Reques
         targets = workflow.find(name)
         if not targets:
             continue
-        names = workflow.spec(name, definitions).names
+        names = workflow.spec(name).names
         if names and find_name(str(wanted.value), names) is None:
             stale.update(workflow.graph[target.node_id]["class_type"] for target in targets)
-    return replace(choice, definitions=await server.define_anew(definitions, stale, DOUBT_SECONDS))
+    if not stale:
+        return choice
+    definitions = await server.define_anew(workflow.definitions, stale, DOUBT_SECONDS)
+    return replace(choice, workflow=replace(workflow, definitions=definitions))
 
 
 async def place_files(
@@ -11365,7 +11386,7 @@ async def place_files(
     Raises `BadArgument` for more files of a kind than the workflow takes, for a mask without a place, and for a missing
     mask without which a bundled workflow would paint nothing.
     """
-    inputs = file_inputs(choice.workflow.graph, choice.definitions)
+    inputs = file_inputs(choice.workflow.flow)
     pictures = [item for item in inputs if item.kind == "image"]
     mask_inputs = [item for item in inputs if item.takes_mask]
     offered = await _offered(request, inputs)
@@ -11518,43 +11539,50 @@ async def _without_absent(
     """The choice without the inputs that got no file (`unfilled`) and whose author's file the server does not have, and
     notes on them. What cannot be left out is wanting; nothing is left out of a saved workflow that got no file at
     all."""
-    workflow = choice.workflow
-    definitions, absent = await _absent(server, choice, unfilled)
+    whole, absent = await _absent(server, choice, unfilled)
     can_leave_out = some_placed or not choice.saved
-    graph, notes = workflow.graph, list[str]()
-    wanting = dict[Target, str]()
+    workflow = whole
+    notes: list[str] = []
+    wanting: dict[Target, str] = {}
     for item in reversed(absent):
-        fewer = without_files(graph, [item.target], definitions) if can_leave_out else None
+        called = f'the {item.kind} for "{item.title}"'
+        fewer = None
+        if can_leave_out:
+            fewer = without_files(workflow.flow, [item.target])
         if fewer is None:
-            wanting[item.target] = f'the {item.kind} for "{item.title}"'
+            wanting[item.target] = called
             continue
-        graph = fewer
+        workflow = replace(workflow, graph=fewer)
         if choice.saved:
-            notes.append(f'the workflow was run without the {item.kind} for "{item.title}"')
-    if graph is not workflow.graph:
-        workflow = await asyncio.to_thread(Workflow.parse, workflow.name, graph, definitions, workflow.dynamic)
+            notes.append(f"the workflow was run without {called}")
+    if workflow is not whole:
+        name, graph, definitions, dynamic = workflow.name, workflow.graph, workflow.definitions, workflow.dynamic
+        workflow = await asyncio.to_thread(Workflow.parse, name, graph, definitions, dynamic)
     wanting = dict(reversed(wanting.items()))
-    return replace(choice, workflow=workflow, definitions=definitions, wanting=wanting), notes
+    return replace(choice, workflow=workflow, wanting=wanting), notes
 
 
 async def _absent(
     server: ComfyUIServer, choice: FittedWorkflow, unfilled: Sequence[FileInput]
-) -> tuple[Definitions, list[FileInput]]:
-    """The inputs whose author's file the server does not have, and the definitions that were asked anew for that."""
-    workflow, definitions = choice.workflow, choice.definitions
+) -> tuple[Workflow, list[FileInput]]:
+    """The workflow with the definitions that were asked for anew, and its inputs whose author's file the server does
+    not have by them."""
+    workflow = choice.workflow
     if not choice.saved:  # the file that a bundled workflow names is nobody's
-        return definitions, list(unfilled)
-    absent = []
+        return workflow, list(unfilled)
+    absent: list[FileInput] = []
     for item in unfilled:
-        spec = workflow.widget_spec(item.target, definitions)
-        if spec.choices and item.held not in spec.choices:
+        files = workflow.widget_spec(item.target).choices
+        if files and item.held not in files:
             class_type = workflow.graph[item.target.node_id]["class_type"]
-            definitions = await server.define_anew(definitions, [class_type], 0.0)
-            spec = workflow.widget_spec(item.target, definitions)
+            definitions = await server.define_anew(workflow.definitions, [class_type], 0.0)
+            workflow = replace(workflow, definitions=definitions)
+            files = workflow.widget_spec(item.target).choices
         # A name with a folder, or with "[output]" behind it, stands in no list though the file may be there.
-        if spec.choices and item.held not in spec.choices and not re.search(r"[/\\\[]", item.held):
+        is_elsewhere = re.search(r"[/\\\[]", item.held)
+        if files and item.held not in files and not is_elsewhere:
             absent.append(item)
-    return definitions, absent
+    return workflow, absent
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -11596,7 +11624,7 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     Raises `BadArgument` and `ValueOutOfRange` for what cannot be understood, `ModelNotInstalled` for files that are not
     there, and `LimitExceeded` for what the administrator does not allow.
     """
-    workflow, definitions = choice.workflow, choice.definitions
+    workflow = choice.workflow
     if choice.task == "upscale":
         limits = replace(limits, megapixels=limits.upscaled_megapixels)
     binding = _Binding(choice, _with_extras(request, workflow), limits)
@@ -11611,9 +11639,9 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     for seed, run in runs:
         rng = random.Random(seed)
         bound = workflow.chosen(rng).bind(run)
-        filled = replace(bound, graph=with_loras(bound.graph, loras, definitions)).filled(definitions)
+        filled = replace(bound, graph=with_loras(bound.graph, loras, workflow.definitions)).filled()
         ready.append(replace(filled, graph=as_sent(filled.graph, texts, rng, now)))
-    makes = {kind for _, kind in outputs(ready[0].graph, definitions)}
+    makes = {kind for _, kind in outputs(ready[0].flow)}
     for one in ready:
         check_limits(one, limits, touched, makes)
     first_seed, _ = runs[0]
@@ -11667,7 +11695,7 @@ class _Binding:
         self.notes: list[str] = []
 
     def _spec(self, name: str) -> InputSpec:
-        return self._workflow.spec(name, self._choice.definitions)
+        return self._workflow.spec(name)
 
     @property
     def _has_sides(self) -> bool:
@@ -11892,7 +11920,9 @@ class _Binding:
         """The values of what is asked for by name, made to fit. Files are given as files and never by a name: the
         server's folders hold everybody's. Raises `BadArgument` for a name that the workflow does not have."""
         workflow = self._workflow
-        files = {item.target for item in file_inputs(workflow.graph, self._choice.definitions)}
+        if not self._request.inputs:
+            return {}
+        files = {item.target for item in file_inputs(workflow.flow)}
         values: dict[str, Any] = {}
         for name, wanted in self._request.inputs.items():
             targets = workflow.find(name)
@@ -11962,7 +11992,7 @@ class _Binding:
     def loras(self) -> list[Lora]:
         """LoRAs given as "name" or "name:0.8", several in a list or behind commas, as files that are installed.
         Strengths are made to fit, with a note. Raises `BadArgument`, `ModelNotInstalled`, `NodeNotInstalled`."""
-        wanted, definitions = self._request.loras, self._choice.definitions
+        wanted, definitions = self._request.loras, self._workflow.definitions
         if wanted is None:
             return []
         texts = _lora_texts(wanted)

@@ -9,6 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 import aiohttp
@@ -176,12 +177,12 @@ PICTURES = {0: "", 1: "", 2: "one or two pictures", 3: "one to three pictures"} 
 
 
 def files_of(name: str) -> tuple[tool.FileInput, ...]:
-    return tool.file_inputs(GRAPHS[name], tool.NO_DEFINITIONS)
+    return tool.file_inputs(tool.Flow.of(GRAPHS[name], {}))
 
 
 def with_images(name: str, count: int, known: tool.Definitions = tool.NO_DEFINITIONS) -> dict[str, Any] | None:
     """The graph for so many pictures."""
-    pruned = tool.without_files(GRAPHS[name], [file.target for file in files_of(name)[count:]], known)
+    pruned = tool.without_files(tool.Flow.of(GRAPHS[name], known), [file.target for file in files_of(name)[count:]])
     return pruned if pruned is None else dict(pruned)
 
 
@@ -192,7 +193,7 @@ def test_it_takes_the_pictures_that_it_says(item: dict[str, Any]) -> None:
     titles = ["Image", "Image 2", "Image 3"] if item["task"] != "inpaint" else ["Image and mask"]
     assert [file.title for file in files_of(name)] == titles[: TAKEN[name]]
     assert PICTURES[TAKEN[name]] in item["description"]
-    assert tool.guess_task(GRAPHS[name], tool.NO_DEFINITIONS) == item["task"]
+    assert tool.guess_task(tool.Flow.of(GRAPHS[name], {})) == item["task"]
 
 
 @each_release
@@ -203,9 +204,10 @@ def test_it_is_right_with_fewer_pictures_too(name: str, release: str) -> None:
         graph = with_images(name, count, known)
         assert graph is not None
         assert faults(graph, release) == []
-        assert tool.file_inputs(graph, known) == files[:count]
-        assert tool.Wiring.of(graph, known).needed().keys() == graph.keys()
-        assert tool.discover(graph, known).keys() == tool.discover(GRAPHS[name], known).keys()
+        flow = tool.Flow.of(graph, known)
+        assert tool.file_inputs(flow) == files[:count]
+        assert flow.needed().keys() == graph.keys()
+        assert tool.discover(flow).keys() == tool.discover(tool.Flow.of(GRAPHS[name], known)).keys()
     if files:
         assert with_images(name, 0, known) is None, "none of them makes a picture of nothing"
 
@@ -220,7 +222,8 @@ def test_the_size_of_the_first_picture_is_that_of_the_result(name: str) -> None:
     (scale,) = [node for node in given if not tool.is_link(node["inputs"]["width"])]
     assert (scale["class_type"], scale["inputs"]["width"], scale["inputs"]["height"]) == ("ImageScale", 320, 448)
     assert len({node_id for node_id, _ in links}) <= 1, "all others read it at one place"
-    assert all(entry.workflow.spec(key, defined()).type == "INT" for key in ("width", "height"))
+    workflow = replace(entry.workflow, definitions=defined())
+    assert all(workflow.spec(key).type == "INT" for key in ("width", "height"))
 
 
 # --- which files will do ---

@@ -26,12 +26,13 @@ def sent(nodes: dict[str, Any], *dynamic: tool.Target) -> dict[str, Any]:
 def test_no_graph_is_too_odd(nodes: dict[str, Any]) -> None:
     before = copy.deepcopy(nodes)
     for known in (KNOWN, {}):
-        tool.file_inputs(nodes, known)
-        tool.outputs(nodes, known)
+        flow = tool.Flow.of(nodes, known)
+        tool.file_inputs(flow)
+        tool.outputs(flow)
         tool.model_files(nodes, known)
         tool.missing_nodes(nodes, known)
-        tool.guess_task(nodes, known)
-        assert all(DRAWN_LINE.fullmatch(line) for line in tool.mermaid(nodes, known).split("\n"))
+        tool.guess_task(flow)
+        assert all(DRAWN_LINE.fullmatch(line) for line in tool.mermaid(flow).split("\n"))
     sent(nodes, *(tool.Target(node_id, "text") for node_id in [*nodes, "nobody"]))
     assert repr(nodes) == repr(before)
 
@@ -44,7 +45,9 @@ def test_a_huge_graph_takes_no_time(width: int) -> None:
     }
     nodes["save"] = {"class_type": "SaveImage", "inputs": {"images": ["4999", 0], "filename_prefix": "%KSampler.i1%"}}
     start = time.process_time()
-    for ask in (tool.file_inputs, tool.outputs, tool.model_files, tool.missing_nodes, tool.guess_task, tool.mermaid):
+    for ask in (tool.file_inputs, tool.outputs, tool.guess_task, tool.mermaid):
+        ask(tool.Flow.of(nodes, KNOWN))
+    for ask in (tool.model_files, tool.missing_nodes):
         ask(nodes, KNOWN)
     sent(nodes)
     assert time.process_time() - start < 20  # some two; what is not linear takes minutes

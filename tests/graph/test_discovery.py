@@ -18,7 +18,10 @@ from tests.support.odd_graphs import ANYTHING, CLASSES, DEFINITIONS, NAMES, NODE
 
 
 def parameters(graph: dict[str, Any]) -> dict[str, list[tuple[str, str]]]:
-    return {name: [(t.node_id, t.input) for t in targets] for name, targets in tool.discover(graph).items()}
+    return {
+        name: [(t.node_id, t.input) for t in targets]
+        for name, targets in tool.discover(tool.Flow.of(graph, {})).items()
+    }
 
 
 def test_a_checkpoint_graph_has_all_its_parameters() -> None:
@@ -596,7 +599,7 @@ def test_an_upscale_without_a_sampler_has_no_parameters() -> None:
         "3": node("ImageUpscaleWithModel", upscale_model=("2", 0), image=("1", 0)),
         "4": node("SaveImage", images=("3", 0), filename_prefix="x"),
     }
-    assert tool.discover(graph) == {}
+    assert tool.discover(tool.Flow.of(graph, {})) == {}
 
 
 # --- services: nodes that do it all by themselves ---
@@ -608,7 +611,9 @@ SERVICE = {
 
 
 def test_a_service_is_set_by_what_its_inputs_are_called() -> None:
-    assert {name: [at(target) for target in targets] for name, targets in tool.discover(SERVICE).items()} == {
+    assert {
+        name: [at(target) for target in targets] for name, targets in tool.discover(tool.Flow.of(SERVICE, {})).items()
+    } == {
         "prompt": ["1.prompt"],
         "negative_prompt": ["1.negative_prompt"],
         "seed": ["1.seed"],
@@ -998,7 +1003,7 @@ def test_official_templates_are_read_the_same_without_definitions() -> None:
     for release, name in every_template():
         with contextlib.suppress(tool.WorkflowRefused):
             graph = converted(release, name)
-            if tool.discover(graph) != tool.discover(graph, classes(release)):
+            if tool.discover(tool.Flow.of(graph, {})) != tool.discover(tool.Flow.of(graph, classes(release))):
                 differing.append(name)
     # Stale ones, with a text where their class has a number by now: only a definition tells that it may be set.
     assert differing == ["api_moonvalley_video_to_video_motion_transfer", "api_rodin_gen2"]
@@ -1009,7 +1014,7 @@ def test_official_templates_are_read_the_same_without_definitions() -> None:
 
 @given(st.dictionaries(st.text(max_size=3), st.one_of(ANYTHING, NODES)), DEFINITIONS)
 def test_nothing_in_a_graph_raises(graph: Any, definitions: Any) -> None:
-    tool.discover(graph, definitions)
+    tool.discover(tool.Flow.of(graph, definitions))
 
 
 @pytest.mark.parametrize(("links", "classes"), [(3, CLASSES), (20, CLASSES), (20, ["KSampler", "SaveImage"])])
@@ -1021,7 +1026,7 @@ def test_large_and_dense_graphs_are_read_in_linear_time(links: int, classes: lis
         plain_names = {rng.choice(NAMES): (str(rng.randrange(5000)), 0) for _ in range(3)}
         graph[str(index)] = node(rng.choice(classes), **({"seed": index, "text": "x"} | links_of | plain_names))
     began = time.process_time()
-    tool.discover(graph)
+    tool.discover(tool.Flow.of(graph, {}))
     assert time.process_time() - began < 20  # one or two at rest; what is not linear takes minutes
 
 

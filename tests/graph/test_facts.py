@@ -20,7 +20,7 @@ PICTURE = ("LoadImage", {"image": "a.png"})
 
 
 def kinds(nodes: dict[str, Any], known: tool.Definitions = KNOWN) -> list[tuple[str, str]]:
-    return [(file.target.node_id, file.kind) for file in tool.file_inputs(nodes, known)]
+    return [(file.target.node_id, file.kind) for file in tool.file_inputs(tool.Flow.of(nodes, known))]
 
 
 @pytest.mark.parametrize("known", [KNOWN, {}])
@@ -34,7 +34,9 @@ def test_files_are_found_with_and_without_definitions(known: tool.Definitions) -
         f=("LoadImageMask", {"image": "f.png"}),
     )
     assert kinds(nodes, known) == [*zip("abcdef", ["image", "video", "audio", "video", "3d", "mask"], strict=True)]
-    assert tool.file_inputs(nodes, known)[0] == tool.FileInput(tool.Target("a", "image"), "image", "Face", "a.png")
+    assert tool.file_inputs(tool.Flow.of(nodes, known))[0] == tool.FileInput(
+        tool.Target("a", "image"), "image", "Face", "a.png"
+    )
 
 
 def test_a_class_nobody_knows_tells_its_files_by_its_definition() -> None:
@@ -86,20 +88,20 @@ def test_an_output_node_tells_what_it_makes(name: str, kind: str, known: tool.De
     nodes = graph(a=(name, {"images": "b.0"} if kind == "image" else {}, "Result"), b=("EmptyImage",))
     about = {"output_node": True, "input": {}}
     known = {**known, name: known.get(name) or tool.NodeDefinition.parse(name, about)} if known else known
-    assert tool.outputs(nodes, known) == (("Result", kind),)
+    assert tool.outputs(tool.Flow.of(nodes, known)) == (("Result", kind),)
 
 
 def test_an_unknown_output_node_is_told_by_what_it_is_given() -> None:
     about = {"Keep": {"input": {"required": {"what": ["*"]}}, "output_node": True}}
     nodes = graph(a=("EmptyAudio",), b=("Keep", {"what": "a.0"}))
-    assert tool.outputs(nodes, defined(**about)) == (("Keep", "audio"),)
+    assert tool.outputs(tool.Flow.of(nodes, defined(**about))) == (("Keep", "audio"),)
 
 
 def test_what_is_only_shown_counts_when_nothing_is_saved() -> None:
     nodes = graph(a=("EmptyImage",), b=("PreviewImage", {"images": "a.0"}, "Look"))
-    assert tool.outputs(nodes, KNOWN) == (("Look", "image"),)
+    assert tool.outputs(tool.Flow.of(nodes, KNOWN)) == (("Look", "image"),)
     nodes |= graph(a=("EmptyImage",), c=("SaveImage", {"images": "a.0"}, "Keep"))
-    assert tool.outputs(nodes, KNOWN) == (("Keep", "image"),)
+    assert tool.outputs(tool.Flow.of(nodes, KNOWN)) == (("Keep", "image"),)
 
 
 # --- models and nodes ---
@@ -163,7 +165,7 @@ def task_of(known: tool.Definitions = KNOWN, **more: Any) -> str:
         if isinstance(link, list):
             node_id, name = path.split("__")
             nodes[node_id]["inputs"][name] = link
-    return tool.guess_task(nodes, known)
+    return tool.guess_task(tool.Flow.of(nodes, known))
 
 
 @pytest.mark.parametrize("known", [KNOWN, {}])
@@ -185,22 +187,25 @@ def test_a_mask_makes_it_inpainting() -> None:
 
 def test_a_picture_that_only_grows_is_upscaled() -> None:
     nodes = graph(a=PICTURE, b=("ImageUpscaleWithModel", {"image": "a.0"}), c=("SaveImage", {"images": "b.0"}))
-    assert tool.guess_task(nodes, KNOWN) == tool.guess_task(nodes, {}) == "upscale"
+    assert tool.guess_task(tool.Flow.of(nodes, KNOWN)) == tool.guess_task(tool.Flow.of(nodes, {})) == "upscale"
 
 
 def test_videos_are_told_by_what_they_start_from() -> None:
     nodes = graph(a=("CreateVideo",), b=("SaveVideo", {"video": "a.0"}))
-    assert tool.guess_task(nodes, KNOWN) == "text_to_video"
+    assert tool.guess_task(tool.Flow.of(nodes, KNOWN)) == "text_to_video"
     nodes = graph(a=("CreateVideo", {"images": "c.0"}), b=("SaveVideo", {"video": "a.0"}), c=PICTURE)
-    assert tool.guess_task(nodes, KNOWN) == "image_to_video"
+    assert tool.guess_task(tool.Flow.of(nodes, KNOWN)) == "image_to_video"
     nodes = graph(b=("SaveVideo", {"video": "c.0"}), c=("LoadVideo", {"file": "x.mp4"}))
-    assert tool.guess_task(nodes, KNOWN) == "video_to_video"
+    assert tool.guess_task(tool.Flow.of(nodes, KNOWN)) == "video_to_video"
 
 
 def test_sound_text_and_nothing_are_told_apart() -> None:
-    assert tool.guess_task(graph(a=("EmptyAudio",), b=("SaveAudio", {"audio": "a.0"})), KNOWN) == "text_to_audio"
-    assert tool.guess_task(graph(a=("PreviewAny", {"source": "x"})), KNOWN) == "text"
-    assert tool.guess_task({}, KNOWN) == "other"
+    assert (
+        tool.guess_task(tool.Flow.of(graph(a=("EmptyAudio",), b=("SaveAudio", {"audio": "a.0"})), KNOWN))
+        == "text_to_audio"
+    )
+    assert tool.guess_task(tool.Flow.of(graph(a=("PreviewAny", {"source": "x"})), KNOWN)) == "text"
+    assert tool.guess_task(tool.Flow.of({}, KNOWN)) == "other"
 
 
 # What their authors made them for.
@@ -223,7 +228,7 @@ def test_official_templates_are_for_what_they_are_made_for() -> None:
     guessed = {}
     for release in RELEASES:
         known = defined(release)
-        guessed |= {name: tool.guess_task(nodes, known) for name, nodes in templates(release).items()}
+        guessed |= {name: tool.guess_task(tool.Flow.of(nodes, known)) for name, nodes in templates(release).items()}
     assert {name: guessed[name] for name in TASKS} == TASKS
 
 
@@ -232,7 +237,7 @@ def test_official_templates_are_for_what_they_are_made_for() -> None:
 
 def left_out(nodes: dict[str, Any], *node_ids: str, known: tool.Definitions = KNOWN) -> Any:
     before = copy.deepcopy(nodes)
-    pruned = tool.without_files(nodes, [tool.Target(node_id, "image") for node_id in node_ids], known)
+    pruned = tool.without_files(tool.Flow.of(nodes, known), [tool.Target(node_id, "image") for node_id in node_ids])
     assert nodes == before
     return pruned
 
@@ -341,7 +346,7 @@ def test_a_sampler_is_never_passed_by() -> None:
 def test_one_of_two_latents_is_not_both() -> None:
     entry = next(entry for entry in tool.bundled_entries() if entry.name == "ltx2-image-to-video")
     graph = dict(entry.workflow.graph)
-    assert left_out(graph, *(file.target.node_id for file in tool.file_inputs(graph, KNOWN))) is None
+    assert left_out(graph, *(file.target.node_id for file in tool.file_inputs(tool.Flow.of(graph, KNOWN)))) is None
 
 
 def test_a_picture_that_is_only_shown_besides_is_no_reason_to_need_it() -> None:
@@ -367,8 +372,8 @@ def test_what_nothing_needed_before_stays() -> None:
 @ODD
 @given(ALMOST_GRAPHS)
 def test_files_can_be_left_out_of_anything_and_leave_no_loose_link(whatever: dict[str, Any]) -> None:
-    targets = [file.target for file in tool.file_inputs(whatever, KNOWN)]
-    pruned = tool.without_files(whatever, targets, KNOWN)
+    targets = [file.target for file in tool.file_inputs(tool.Flow.of(whatever, KNOWN))]
+    pruned = tool.without_files(tool.Flow.of(whatever, KNOWN), targets)
     assert pruned is None or not pruned.keys() & {target.node_id for target in targets}
     try:
         tool.check_links(tool.graph_nodes(whatever), KNOWN)
@@ -383,7 +388,7 @@ def test_files_can_be_left_out_of_anything_and_leave_no_loose_link(whatever: dic
 @pytest.mark.parametrize("name", BUNDLED)
 def test_the_bundled_graphs_are_understood(name: str) -> None:
     nodes = bundled(name)
-    assert tool.guess_task(nodes, KNOWN) == "text_to_image"
-    assert [kind for _, kind in tool.outputs(nodes, KNOWN)] == ["image"]
-    assert (tool.file_inputs(nodes, KNOWN), tool.missing_nodes(nodes, KNOWN)) == ((), ())
+    assert tool.guess_task(tool.Flow.of(nodes, KNOWN)) == "text_to_image"
+    assert [kind for _, kind in tool.outputs(tool.Flow.of(nodes, KNOWN))] == ["image"]
+    assert (tool.file_inputs(tool.Flow.of(nodes, KNOWN)), tool.missing_nodes(nodes, KNOWN)) == ((), ())
     assert all(file.folder for file in tool.model_files(nodes, KNOWN))

@@ -12,7 +12,7 @@ KNOWN = defined(Switch=SWITCH)
 
 
 def drawn(nodes: dict[str, Any]) -> list[str]:
-    return [line.strip() for line in tool.mermaid(nodes, KNOWN).splitlines()]
+    return [line.strip() for line in tool.mermaid(tool.Flow.of(nodes, KNOWN)).splitlines()]
 
 
 def test_a_graph_is_drawn_with_titles_classes_types_and_roles() -> None:
@@ -55,7 +55,7 @@ def test_every_style_sets_its_text_colour_beside_its_background() -> None:
 )
 def test_no_title_is_more_than_text_in_a_drawing(title: str) -> None:
     nodes = graph(a=(title, {}, title), b=("Nobody's", {"model": "a.0"}, f"x{title}"))
-    text = tool.mermaid(nodes, {title: tool.NodeDefinition(title, {}, outputs=(f"{title}",))})
+    text = tool.mermaid(tool.Flow.of(nodes, {title: tool.NodeDefinition(title, {}, outputs=(f"{title}",))}))
     assert all(DRAWN_LINE.fullmatch(line) for line in text.split("\n"))
     assert "direction" not in text
     assert max(map(len, re.sub(r"#\d+;", "x", text).split("\n"))) < 120
@@ -79,7 +79,7 @@ def test_a_drawing_has_a_largest_size() -> None:
         }
         for n in range(300)
     }
-    assert len(tool.mermaid(dense, KNOWN)) <= tool.MAX_DRAWING
+    assert len(tool.mermaid(tool.Flow.of(dense, KNOWN))) <= tool.MAX_DRAWING
 
 
 def test_a_long_way_is_drawn_from_top_to_bottom() -> None:

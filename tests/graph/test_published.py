@@ -42,7 +42,7 @@ def published(**over: tuple[Any, ...]) -> Nodes:
 
 def places(nodes: Nodes, *names: str) -> dict[str, str]:
     """Where parameters are set, as "node.input", with their placeholders."""
-    parameters = tool.discover(nodes, KNOWN)
+    parameters = tool.discover(tool.Flow.of(nodes, KNOWN))
     return {
         name: " ".join(f"{at.node_id}.{at.input}{at.token}" for at in parameters[name])
         for name in names
@@ -150,7 +150,7 @@ def test_what_a_node_showed_last_is_not_a_prompt() -> None:
         picture=("LoadImage", {"image": "a.png"}),
         model=("DownloadAndLoadFlorence2Model", {"model": "x"}),
     )
-    targets = tool.discover(nodes, {**KNOWN, **shown}).get("prompt", ())
+    targets = tool.discover(tool.Flow.of(nodes, {**KNOWN, **shown})).get("prompt", ())
     assert all(target.input not in ("text_0", "model") for target in targets)
 
 
@@ -181,8 +181,8 @@ def test_a_number_that_a_text_mentions_is_set_where_it_belongs_and_mentioned(nam
     read = tool.Workflow.parse("x", nodes, KNOWN)
     held = read.value(name)
     assert isinstance(held, int)
-    assert read.filled(KNOWN).graph["positive"]["inputs"]["text"] == f"a cat, {held}"
-    bound = read.bind({name: 64}).filled(KNOWN)
+    assert read.filled().graph["positive"]["inputs"]["text"] == f"a cat, {held}"
+    bound = read.bind({name: 64}).filled()
     node_id, key = where.split(".")
     assert (bound.graph[node_id]["inputs"][key], bound.graph["positive"]["inputs"]["text"]) == (64, "a cat, 64")
 
@@ -193,7 +193,7 @@ def test_a_file_name_of_a_custom_saver_keeps_its_own_marks() -> None:
     )
     read = tool.Workflow.parse("x", nodes, KNOWN)
     assert places(nodes, "seed", "width") == {"seed": "sampler.seed", "width": "size.width"}
-    assert read.bind({"seed": 7}).filled(KNOWN).graph["save"] == nodes["save"]
+    assert read.bind({"seed": 7}).filled().graph["save"] == nodes["save"]
 
 
 # --- nodes that exist on the page only ---

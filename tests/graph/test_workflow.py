@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -82,7 +83,7 @@ def test_what_nobody_bound_gives_way_to_the_default_or_to_nothing() -> None:
         )
     }
     workflow = tool.Workflow.parse("x", TAVERN).bind({"steps": 9})
-    filled = workflow.filled(known).graph
+    filled = replace(workflow, definitions=known).filled().graph
     assert filled["good"]["inputs"]["text"] == "masterpiece, , 8k"
     assert {key: filled["sampler"]["inputs"][key] for key in ("seed", "steps", "sampler_name")} == {
         "seed": 0,
@@ -185,16 +186,26 @@ def test_a_linked_number_has_the_range_of_the_input_that_it_feeds() -> None:
         "KSampler": tool.NodeDefinition("KSampler", {"steps": spec}),
         "PrimitiveInt": tool.NodeDefinition("PrimitiveInt", {"value": tool.InputSpec("INT")}),
     }
-    assert tool.Workflow.parse("x", graph).spec("steps", known) == spec
+    workflow = replace(tool.Workflow.parse("x", graph), definitions=known)
+    assert workflow.spec("steps") == spec
 
 
 def test_a_name_tells_what_it_takes() -> None:
     spec = tool.InputSpec("INT", 1, 100)
     known = {"KSampler": tool.NodeDefinition("KSampler", {"steps": spec})}
     graph = text_to_image(good=encoder("{{prompt}}!"), sampler=sampler(steps="{{steps}}"))
-    workflow = tool.Workflow.parse("x", graph)
-    assert workflow.spec("steps", known) == workflow.spec("KSampler.steps", known) == spec
-    assert workflow.spec("prompt", known) == workflow.spec("seed", {}) == tool.InputSpec("STRING")
+    undefined = tool.Workflow.parse("x", graph)
+    workflow = replace(undefined, definitions=known)
+    assert workflow.spec("steps") == workflow.spec("KSampler.steps") == spec
+    assert workflow.spec("prompt") == undefined.spec("seed") == tool.InputSpec("STRING")
+
+
+def test_a_graph_is_indexed_once_for_each_workflow() -> None:
+    workflow = tool.Workflow.parse("x", text_to_image())
+    assert workflow.flow is workflow.flow is workflow.set({}).flow
+    bound = workflow.bind({"seed": 8})
+    assert bound.flow.nodes is not workflow.flow.nodes
+    assert replace(workflow, definitions={"KSampler": tool.NodeDefinition("KSampler", {})}).flow is not workflow.flow
 
 
 # --- whatever a graph holds ---
@@ -207,7 +218,7 @@ def test_binding_what_an_official_template_holds_changes_nothing() -> None:
             workflow = tool.Workflow.parse(name, graph, classes(release))
             held = {name: workflow.value(name) for name in workflow.names}
             assert workflow.bind(held).graph == graph
-            assert workflow.filled(classes(release)).graph == graph
+            assert workflow.filled().graph == graph
 
 
 @given(GRAPHS, DEFINITIONS)

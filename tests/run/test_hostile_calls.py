@@ -106,7 +106,7 @@ async def test_a_batch_of_frames_or_of_work_is_no_number_of_pictures() -> None:
         save=("SaveImage", {"images": "larger.0"}),
     )
     for nodes in (frames, work):
-        makes = {kind for _, kind in tool.outputs(nodes, {})}
+        makes = {kind for _, kind in tool.outputs(tool.Flow.of(nodes, {}))}
         tool.check_limits(tool.Workflow.parse("x", nodes), tool.Limits(), set(), makes)
 
 
@@ -189,7 +189,7 @@ def test_choices_that_are_no_texts_do_no_harm() -> None:
     raw = {"input": {"required": {"ckpt_name": [[None, 512, "a.safetensors"], {}]}}, "output": ["MODEL"]}
     known = {"Loader": tool.NodeDefinition.parse("Loader", raw)}
     nodes = graph(loader=("Loader", {"ckpt_name": "gone.safetensors"}))
-    choice = tool._fit_files(tool.Workflow.parse("x", nodes, known), known, None)
+    choice = tool._fit_files(tool.Workflow.parse("x", nodes, known), None)
     assert choice
 
 
@@ -283,7 +283,7 @@ def test_seeds_keep_to_the_range_of_the_node(random_seed: int, count: int) -> No
     )
     inputs = {"prompt": ["STRING", {}], "seed": ["INT", {"min": 0, "max": 2**31 - 1}]}
     known = {"Service": tool.NodeDefinition.parse("Service", {"input": {"required": inputs}, "output": ["IMAGE"]})}
-    choice = tool.FittedWorkflow(tool.Workflow.parse("x", nodes, known), tool.AS_SAVED, "", known)
+    choice = tool.FittedWorkflow(tool.Workflow.parse("x", nodes, known), tool.AS_SAVED, "")
     wish = tool.Request(
         count=tool.Argument(count, "count"), seed=tool.Argument(2**31 - 1, "seed") if random_seed == 0 else None
     )

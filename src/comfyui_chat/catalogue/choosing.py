@@ -25,10 +25,8 @@ from dataclasses import dataclass, field, replace
 from PIL import Image
 
 from ..errors import BadArgument, ModelNotInstalled, NodeNotInstalled, UnknownWorkflow, WorkflowRefused
-from ..graph.definitions import Definitions
 from ..graph.editor import class_types, live_nodes, read_ui, strange_types
 from ..graph.facts import FileInput, file_inputs, missing_nodes, model_files
-from ..graph.links import Wiring
 from ..graph.nodes import Target, is_ui_format
 from ..graph.reading import check_links, clean
 from ..graph.workflow import Workflow
@@ -118,12 +116,12 @@ class Request:
 
 @dataclass(frozen=True)
 class FittedWorkflow:
-    """A workflow that this server can run, with its model files set. `run/inputs.py` adds `wanting` and `picture`."""
+    """A workflow that this server can run, with its definitions of the nodes, and with its model files set.
+    `run/inputs.py` adds `wanting` and `picture`."""
 
     workflow: Workflow
     family: Family
     model: str  # the main model's file
-    definitions: Definitions  # of the workflow's nodes, as this server has them
     notes: tuple[str, ...] = ()
     absent: Mapping[Target, str] = field(default_factory=dict)  # model files that it names and the server does not have
     wanting: Mapping[Target, str] = field(default_factory=dict)  # input files that it still has to be given
@@ -187,7 +185,7 @@ async def _choose_named(server: ComfyUIServer, request: Request, workflow: Argum
 
 def _has_room(fitted: FittedWorkflow, request: Request) -> bool:
     """Whether a workflow has room for the request's pictures and a place for its mask."""
-    inputs = file_inputs(fitted.workflow.graph, fitted.definitions)
+    inputs = file_inputs(fitted.workflow.flow)
     if request.mask and not any(item.takes_mask for item in inputs):
         return False
     return request.pictures <= request.room_in(inputs)
@@ -303,8 +301,9 @@ async def fit_entry(
         raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {", ".join(missing)}.', MISSING_FILES_HINT)
     model_file = files[str(main_need)]
     family = await _family(server, entry, model_file)
-    workflow = entry.workflow.set({need.target: files[str(need)] for need in entry.needs})
-    return FittedWorkflow(workflow, family, model_file, definitions, task=entry.task)
+    workflow = replace(entry.workflow, definitions=definitions)
+    workflow = workflow.set({need.target: files[str(need)] for need in entry.needs})
+    return FittedWorkflow(workflow, family, model_file, task=entry.task)
 
 
 async def _family(server: ComfyUIServer, entry: Entry, model_file: str) -> Family:
@@ -402,27 +401,27 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
     """A workflow that is not bundled, as its author saved it, with the model that was asked for, and with its other
     model files under the names that they have on this server. Files that are not there are noted as `absent`. Raises
     `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`, and as the server does."""
-    workflow, definitions = await read_entry(server, entry)
-    missing = missing_nodes(workflow.graph, definitions)
+    workflow = await read_entry(server, entry)
+    missing = missing_nodes(workflow.graph, workflow.definitions)
     if missing:
         reason = _nodes_missing(missing).message
         raise NodeNotInstalled(f'The workflow "{entry.name}" cannot be used. {reason}')
-    check_links(workflow.graph, definitions)
+    check_links(workflow.graph, workflow.definitions)
     try:
-        fitted = await asyncio.to_thread(_fit_files, workflow, definitions, model)
+        fitted = await asyncio.to_thread(_fit_files, workflow, model)
         doubtful = list(fitted.absent)
     except ModelNotInstalled:
         doubtful = list(workflow.parameters["model"])
         doubtful += [target.reader for target in doubtful if target.reader]
     stale = {workflow.graph[target.node_id]["class_type"] for target in doubtful}
     if stale:
-        definitions = await server.define_anew(definitions, stale, DOUBT_SECONDS)
-        fitted = await asyncio.to_thread(_fit_files, workflow, definitions, model)
+        definitions = await server.define_anew(workflow.definitions, stale, DOUBT_SECONDS)
+        fitted = await asyncio.to_thread(_fit_files, replace(workflow, definitions=definitions), model)
     return fitted
 
 
-async def read_entry(server: ComfyUIServer, entry: Entry) -> tuple[Workflow, Definitions]:
-    """A workflow of the catalogue with its parameters, converted to the API format where it is not in it, and the
+async def read_entry(server: ComfyUIServer, entry: Entry) -> Workflow:
+    """A workflow of the catalogue with its parameters, converted to the API format where it is not in it, and with the
     definitions of its nodes, as far as the server has them. Raises `WorkflowRefused` and its kin, naming the workflow,
     and as the server does."""
     try:
@@ -440,7 +439,7 @@ async def read_entry(server: ComfyUIServer, entry: Entry) -> tuple[Workflow, Def
             graph = clean(raw)
             dynamic = frozenset()
             definitions = await server.define_all(node["class_type"] for node in graph.values())
-        return await asyncio.to_thread(Workflow.parse, entry.name, graph, definitions, dynamic), definitions
+        return await asyncio.to_thread(Workflow.parse, entry.name, graph, definitions, dynamic)
     except WorkflowRefused as refused:
         message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
         raise type(refused)(message, refused.hint) from None
@@ -453,47 +452,47 @@ def _nodes_missing(names: Sequence[str]) -> NodeNotInstalled:
     return NodeNotInstalled(f"It needs nodes that this ComfyUI does not have: {listed}.")
 
 
-def _fit_files(workflow: Workflow, definitions: Definitions, model: Argument | None) -> FittedWorkflow:
-    """The workflow with the files that are installed, by these definitions. A file that no output needs may be missing
+def _fit_files(workflow: Workflow, model: Argument | None) -> FittedWorkflow:
+    """The workflow with the files that are installed, by its definitions. A file that no output needs may be missing
     without a word. Raises `ModelNotInstalled` when the model that was asked for is not there."""
     notes: tuple[str, ...] = ()
     chosen: dict[Target, str] = {}
     if model and "model" in workflow.parameters:
-        choices = workflow.spec("model", definitions).names
+        choices = workflow.spec("model").names
         name = find_name(str(model.value), choices)
         if name is None:
             raise _model_missing(model, choices)
         chosen = {target.widget: name for target in workflow.parameters["model"]}
     elif model:
         notes = (f'the workflow "{workflow.name}" has no model to choose; {model.name} was left out',)
-    installed, absent = _other_files(workflow, definitions, chosen)
-    workflow = workflow.set(installed | chosen)
+    renamed, absent = _other_files(workflow, chosen)
+    workflow = workflow.set(renamed | chosen)
     model_file = str(workflow.value("model") or "")
-    return FittedWorkflow(workflow, AS_SAVED, model_file, definitions, notes, absent)
+    return FittedWorkflow(workflow, AS_SAVED, model_file, notes, absent)
 
 
-def _other_files(
-    workflow: Workflow, definitions: Definitions, chosen: Mapping[Target, str]
-) -> tuple[dict[Target, str], dict[Target, str]]:
-    """The model files that were not `chosen`: those which are installed, under their names on this server, and those
-    which are not, as a message names them.
+def _other_files(workflow: Workflow, chosen: Mapping[Target, str]) -> tuple[dict[Target, str], dict[Target, str]]:
+    """The model files that were not `chosen`: those which are installed under another name, by their names on this
+    server, and those which are not installed, as a message names them.
 
         {Target("4", "ckpt_name"): "SDXL/base.safetensors"}
         {Target("7", "vae_name"): 'vae/ae.safetensors (installed: "flux-ae.safetensors")'}
     """
-    installed: dict[Target, str] = {}
+    renamed: dict[Target, str] = {}
     absent: dict[Target, str] = {}
-    needed = Wiring.of(workflow.graph, definitions).needed()
-    for file in model_files(workflow.graph, definitions):
+    needed = workflow.flow.needed()
+    for file in model_files(workflow.graph, workflow.definitions):
         if file.target in chosen or file.installed is None or file.target in workflow.templates:
             continue
-        choices = workflow.widget_spec(file.target, definitions).names
+        choices = workflow.widget_spec(file.target).names
         name = find_name(file.file, choices)
+        if name == file.file:
+            continue
         if name is not None:
-            installed[file.target] = name
+            renamed[file.target] = name
         elif file.target.node_id in needed:
             similar = closest(file.file, choices) if len(absent) < 5 else []
             absent[file.target] = f"{file.folder}/{file.file}"
             if similar:
                 absent[file.target] += f" (installed: {quoted(similar)})"
-    return installed, absent
+    return renamed, absent

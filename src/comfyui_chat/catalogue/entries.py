@@ -25,7 +25,7 @@ from typing import Any
 from ..bundled import BUNDLED, MANIFEST
 from ..errors import ServerError, ServerGone, ServerUnreachable, UnknownWorkflow, WorkflowRefused
 from ..graph.facts import FileInput, file_inputs
-from ..graph.nodes import NO_DEFINITIONS, Graph, Target, is_api_format, is_ui_format
+from ..graph.nodes import Graph, Target, is_api_format, is_ui_format
 from ..graph.reading import EXPECTED, WRAPPERS, read_json, unwrap
 from ..graph.workflow import Workflow
 from ..names import base_name, closest, find_name, plain_name, quoted, shortened
@@ -107,7 +107,7 @@ class Entry:
     @functools.cached_property
     def files(self) -> tuple[FileInput, ...]:
         """The files that a bundled workflow takes, on any server."""
-        return file_inputs(self.workflow.graph, NO_DEFINITIONS)
+        return file_inputs(self.workflow.flow)
 
 
 @functools.cache

@@ -14,15 +14,15 @@ import asyncio
 import functools
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from ..errors import BadArgument, ComfyUIError, NodeNotInstalled, ServerGone, ServerUnreachable
-from ..graph.definitions import Definitions
 from ..graph.facts import FileInput, ModelFile, file_inputs, guess_task, missing_nodes, model_files, outputs
 from ..graph.mermaid import mermaid
-from ..graph.nodes import Graph
 from ..graph.pruning import without_files
+from ..graph.search import Flow
 from ..graph.workflow import Workflow
 from ..media.kinds import MAX_INPUT_FILES
 from ..names import closest, find_name, quoted, shortened, simplified
@@ -70,7 +70,7 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
             await fit_entry(server, entry, None)
         else:
             fitted = await fit_saved(server, entry, None)
-            task = task or guess_task(fitted.workflow.graph, fitted.definitions)
+            task = task or guess_task(fitted.workflow.flow)
             about = about or " with ".join(filter(None, [task.replace("_", " "), fitted.model]))
             absent = list(fitted.absent.values())
             if absent:
@@ -89,44 +89,44 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, An
     """Everything that a caller has to know about a workflow, as far as this server knows its nodes. Raises as
     `read_entry` does, except for nodes that are missing."""
     try:
-        workflow, definitions = await read_entry(server, entry)
+        workflow = await read_entry(server, entry)
     except NodeNotInstalled as refused:  # there is no more to tell about a graph that cannot be converted
         return {"name": entry.name, "source": entry.source, "cannot run": refused.message}
-    graph = workflow.graph
-    files = file_inputs(graph, definitions)
+    flow = workflow.flow
+    files = file_inputs(flow)
     answer = {
         "name": entry.name,
         "source": entry.source,
-        "task": entry.task or guess_task(graph, definitions),
+        "task": entry.task or guess_task(flow),
         "about": entry.description,
-        "inputs": {name: _input_line(workflow, name, definitions) for name in workflow.parameters},
-        "other inputs": _other_input_lines(workflow, files, definitions),
-        "files": await asyncio.to_thread(_file_lines, graph, files, definitions),
-        "makes": [f'{kind} ("{title}")' for title, kind in outputs(graph, definitions)],
+        "inputs": {name: _input_line(workflow, name) for name in workflow.parameters},
+        "other inputs": _other_input_lines(workflow, files),
+        "files": await asyncio.to_thread(_file_lines, flow, files),
+        "makes": [f'{kind} ("{title}")' for title, kind in outputs(flow)],
         "models": await _model_lines(server, entry, workflow),
-        "missing nodes": list(missing_nodes(graph, definitions)),
+        "missing nodes": list(missing_nodes(workflow.graph, workflow.definitions)),
     }
     answer = {name: value for name, value in answer.items() if value}
-    answer["diagram"] = f"```mermaid\n{mermaid(graph, definitions)}\n```"
+    answer["diagram"] = f"```mermaid\n{mermaid(flow)}\n```"
     answer["note"] = "To show the user the graph, copy `diagram` into the answer as it is."
     return answer
 
 
-def _other_input_lines(workflow: Workflow, files: Sequence[FileInput], definitions: Definitions) -> dict[str, str]:
+def _other_input_lines(workflow: Workflow, files: Sequence[FileInput]) -> dict[str, str]:
     """The lines of the first inputs that neither a parameter sets nor a file goes into, and how many more there are."""
     taken = {file.target for file in files}
     for targets in workflow.parameters.values():
         taken.update(target.widget for target in targets)
     names = [name for name, target in workflow.widgets.items() if target not in taken]
-    lines = {name: _input_line(workflow, name, definitions) for name in names[:MAX_NAMES]}
+    lines = {name: _input_line(workflow, name) for name in names[:MAX_NAMES]}
     if len(names) > MAX_NAMES:
         lines["…"] = f"{len(names) - MAX_NAMES} more"
     return lines
 
 
-def _input_line(workflow: Workflow, name: str, definitions: Definitions) -> str:
+def _input_line(workflow: Workflow, name: str) -> str:
     """An input's type, its range or choices, and its present value: "INT, 1 to 10000, now 20"."""
-    spec = workflow.spec(name, definitions)
+    spec = workflow.spec(name)
     if name == "seed":
         return f"{spec.type}, random unless given"
     parts = [spec.type]
@@ -157,7 +157,7 @@ def _value_now(name: str, value: Any) -> str:
     return f"now {shortened(value, 40)}"
 
 
-def _file_lines(graph: Graph, files: Sequence[FileInput], definitions: Definitions) -> list[str]:
+def _file_lines(flow: Flow, files: Sequence[FileInput]) -> list[str]:
     """The files that a graph takes, and which of them it can do without: 'image and mask for "Photo", optional'."""
     lines = []
     for file in files[:MAX_INPUT_FILES]:
@@ -165,7 +165,7 @@ def _file_lines(graph: Graph, files: Sequence[FileInput], definitions: Definitio
         if file.masked:
             line += " and mask"
         line += f' for "{file.title}"'
-        if without_files(graph, [file.target], definitions) is not None:
+        if without_files(flow, [file.target]) is not None:
             line += ", optional"
         lines.append(line)
     return lines
@@ -177,9 +177,9 @@ async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) 
     lines = {}
     needs = {need.target: need for need in entry.needs}
     loaders = {workflow.graph[file.target.node_id]["class_type"] for file in model_files(workflow.graph, {})}
-    definitions = await server.define_anew({}, loaders, DOUBT_SECONDS)
-    for file in model_files(workflow.graph, definitions):
-        choices = workflow.widget_spec(file.target, definitions).names
+    workflow = replace(workflow, definitions=await server.define_anew({}, loaders, DOUBT_SECONDS))
+    for file in model_files(workflow.graph, workflow.definitions):
+        choices = workflow.widget_spec(file.target).names
         ranked = needs[file.target].rank(choices) if file.target in needs else []
         installed = next(iter(ranked), None) or find_name(file.file, choices)
         lines[f"{file.folder}/{file.file}"] = _model_state(file, installed)

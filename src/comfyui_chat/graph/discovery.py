@@ -1,6 +1,6 @@
 """Find what can be set in a graph, and in which widgets: prompt, seed, size and so on.
 
-`discover` takes a graph in the API format and answers, for a plain text-to-image workflow,
+`discover` takes the index of a graph in the API format and answers, for a plain text-to-image workflow,
 
     {"prompt": (Target("6", "text"),), "negative_prompt": (Target("7", "text"),), "seed": (Target("3", "seed"),),
      "width": (Target("5", "width"),), "model": (Target("4", "ckpt_name"),), ...}
@@ -18,13 +18,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from ..values import same_value
-from .definitions import Definitions
-from .nodes import NO_DEFINITIONS, Graph, Target, given_title, is_link
+from .nodes import Target, given_title, is_link
 from .search import PARAMETERS, SAMPLING, TEXTS, VALUE_INPUTS, Flow, words_in
 from .tracing import ParameterWidgets, Tracing
 
 
-def discover(graph: Graph, definitions: Definitions = NO_DEFINITIONS) -> dict[str, tuple[Target, ...]]:
+def discover(flow: Flow) -> dict[str, tuple[Target, ...]]:
     """The parameters of a graph, in the order of `PARAMETERS` and others last, each with the widgets that hold it.
 
     What the author named comes before what tracing finds: nodes titled "param: <name>" or by nothing but a parameter's
@@ -32,7 +31,6 @@ def discover(graph: Graph, definitions: Definitions = NO_DEFINITIONS) -> dict[st
     ("a photo, %steps% steps") takes nothing away: it is set besides the widget itself. The more definitions
     there are, the better is the answer.
     """
-    flow = Flow.of(graph, definitions)
     tracing = Tracing(flow)
     traced = {name: tuple(targets) for name, targets in tracing.parameters().items()}
     named = titled(flow, traced, tracing.live)

@@ -56,13 +56,8 @@ class FileInput:
         return self.kind == "mask" or self.masked
 
 
-def file_inputs(graph: Graph, definitions: Definitions) -> tuple[FileInput, ...]:
+def file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
     """The widgets of a graph that name files to upload, in the graph's order; those that nothing needs come last."""
-    return _file_inputs(Wiring.of(graph, definitions))
-
-
-def _file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
-    """The same for a graph whose links are read already."""
     needed = wiring.needed()
     files: list[FileInput] = []
     for node_id, node in wiring.nodes.items():
@@ -137,14 +132,9 @@ NAME_KINDS = (
 MODEL_SAVERS = re.compile(r"^(Checkpoint|CLIP|VAE|Model|Lora|ImageOnlyCheckpoint)Save|^SaveLoRA", re.IGNORECASE)
 
 
-def outputs(graph: Graph, definitions: Definitions) -> tuple[tuple[str, str], ...]:
+def outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
     """What a graph makes: the titles of its output nodes, each with "image", "animation", "video", "audio", "3d",
     "text", "latent" or "other". What is only shown counts only when nothing is saved."""
-    return _outputs(Wiring.of(graph, definitions))
-
-
-def _outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
-    """The same for a graph whose links are read already."""
     shown = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
     saved = [node_id for node_id in shown if not wiring.keeps_nothing(node_id)]
     return tuple((plain_title(wiring.nodes[node_id]), _made(wiring, node_id)) for node_id in saved or shown)
@@ -186,16 +176,15 @@ UPSCALING = re.compile(r"upscale|enhance|ImageScaleBy|ImageFix|seedvr", re.IGNOR
 SHOWN_TO_MODEL = ("IMAGE", "MASK", "LATENT", "CLIP_VISION_OUTPUT", "")  # what it becomes on its way
 
 
-def guess_task(graph: Graph, definitions: Definitions) -> str:
+def guess_task(wiring: Wiring) -> str:
     """What a graph is for, told by what it makes, the files it needs, and what lies between them.
 
     One of "text_to_image", "image_to_image", "image_edit", "inpaint", "upscale", "text_to_video", "image_to_video",
     "video_to_video", "text_to_audio", "image_to_3d", "text" and "other".
     """
-    wiring = Wiring.of(graph, definitions)
-    made = {kind for _, kind in _outputs(wiring)}
+    made = {kind for _, kind in outputs(wiring)}
     needed = wiring.needed()
-    files = [file for file in _file_inputs(wiring) if file.needed]
+    files = [file for file in file_inputs(wiring) if file.needed]
     given = {file.kind for file in files}
     if made & {"video", "animation"}:
         if "video" in given:

@@ -19,9 +19,8 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..names import shortened
-from .definitions import Definitions
 from .links import Wiring
-from .nodes import Graph, plain_title
+from .nodes import plain_title
 
 # How much is drawn.
 MAX_DRAWN = 60  # nodes
@@ -38,10 +37,9 @@ DRAWN_STYLES: Mapping[str, str] = {
 }
 
 
-def mermaid(graph: Graph, definitions: Definitions) -> str:
+def mermaid(wiring: Wiring) -> str:
     """The graph as a Mermaid flowchart: its most telling nodes, `MAX_DRAWN` at most, and fewer where it gets longer
     than `MAX_DRAWING`."""
-    wiring = Wiring.of(graph, definitions)
     ranked = _ranked(wiring)
     text = ""
     for count in (MAX_DRAWN, 45, 30, 20, 12, 6):

@@ -30,7 +30,7 @@ def with_files_named(graph: Graph, names: Mapping[str, str]) -> Graph:
 PLAIN_TYPES = ("", "STRING", "BOOLEAN", *VALUE_TYPES)  # what a node works out, so that nothing can stand in for it
 
 
-def without_files(graph: Graph, targets: Iterable[Target], definitions: Definitions) -> Graph | None:
+def without_files(flow: Flow, targets: Iterable[Target]) -> Graph | None:
     """The graph without the nodes that load these files, or None when it cannot do without one of them.
 
     An optional input that is fed by such a node only loses its link. A node that needs its input goes as well, and
@@ -38,17 +38,16 @@ def without_files(graph: Graph, targets: Iterable[Target], definitions: Definiti
     stitch to it, the first goes on alone. What then leads to no output any more goes as well. The graph cannot do
     without a file if a sampler, a service or an output that keeps something would have to go for it.
     """
-    flow = Flow.of(graph, definitions)
     pruning = Pruning(flow, dict.fromkeys(target.node_id for target in targets if target.node_id in flow.nodes))
     if not pruning.run():
         return None
     left: dict[str, Any] = {}
-    for node_id, node in graph.items():
+    for node_id, node in flow.nodes.items():
         if node_id in pruning.changed:
             left[node_id] = {**node, "inputs": pruning.changed[node_id]}
         elif node_id not in pruning.gone:
             left[node_id] = node
-    return without_useless(left, pruning.needed, definitions)
+    return without_useless(left, pruning.needed, flow.definitions)
 
 
 def without_useless(graph: Graph, needed: Iterable[str], definitions: Definitions) -> Graph | None:

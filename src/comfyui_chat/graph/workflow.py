@@ -10,12 +10,14 @@ every widget has a name, "<node title>.<input>". `bind` sets values by such name
 Placeholders need more care than widgets, since texts can be bound again: `templates` keeps the texts as they were
 saved, `given` what was bound to their placeholders, and the graph always holds what follows from both. Before a run
 come `chosen`, which settles `{a|b}` in the saved texts, `bind`, and `filled`, which leaves no placeholder. `spec`
-tells the type, range and choices of what stands under a name, by the server's node definitions.
+tells the type, range and choices of what stands under a name, by the server's node definitions; `flow` is the index of
+the graph's links, which everything that reads the graph shares.
 """
 
 import functools
 import random
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -28,6 +30,7 @@ from .discovery import ALIASES, discover
 from .nodes import NO_DEFINITIONS, Graph, Target, is_link, node_inputs, plain_title
 from .prompts import dynamic_prompt
 from .reading import EXPECTED
+from .search import Flow
 
 
 def is_node(value: Any) -> bool:
@@ -49,6 +52,7 @@ class Workflow:
     templates: Mapping[Target, str] = field(default_factory=dict)  # texts with placeholders, as they were saved
     given: Mapping[str, Any] = field(default_factory=dict)  # what was bound to placeholders: {"{{who}}": "a fox"}
     dynamic: frozenset[Target] = frozenset()  # texts that `dynamic_prompt` rewrites before every run
+    definitions: Definitions = field(default_factory=dict, compare=False, repr=False)  # of its nodes, where known
 
     @classmethod
     def parse(
@@ -67,10 +71,19 @@ class Workflow:
             raise WorkflowRefused("The workflow has no nodes.", EXPECTED)
         if not isinstance(graph, dict) or not all(map(is_node, graph.values())):
             raise WorkflowRefused("This is not a graph in ComfyUI's API format.", EXPECTED)
-        parameters = discover(graph, definitions)
+        flow = Flow.of(graph, definitions)
+        parameters = discover(flow)
         marked = {target.widget for targets in parameters.values() for target in targets if target.token}
         templates = {at: graph[at.node_id]["inputs"][at.input] for at in marked}
-        return cls(name, graph, parameters, templates, dynamic=dynamic)
+        workflow = cls(name, graph, parameters, templates, dynamic=dynamic, definitions=definitions)
+        workflow.__dict__["flow"] = flow  # as if the cached property had been read
+        return workflow
+
+    @functools.cached_property
+    def flow(self) -> Flow:
+        """The index of the graph's links, made when it is first read. A workflow with another graph, or with other
+        definitions, makes its own."""
+        return Flow.of(self.graph, self.definitions)
 
     # What can be set, and what each name means.
 
@@ -84,18 +97,19 @@ class Workflow:
         """Every input that holds a value and not a link, by "<node title>.<input>", in the graph's order. Where several
         nodes share a title, their ids tell them apart: "<node title> (<id>).<input>"."""
         titles = {node_id: plain_title(node) for node_id, node in self.graph.items()}
-        counts: dict[str, int] = {}
-        for title in titles.values():
-            counts[simplified(title)] = counts.get(simplified(title), 0) + 1
+        counts = Counter(map(simplified, titles.values()))
         named: dict[str, Target] = {}
         for node_id, title in titles.items():
-            label = title if counts[simplified(title)] == 1 else f"{title} ({node_id})"
+            with_id = f"{title} ({node_id})"
+            is_shared = counts[simplified(title)] > 1
+            label = with_id if is_shared else title
             for key, value in node_inputs(self.graph[node_id]).items():
-                if not is_link(value):
-                    name = f"{label}.{key}"
-                    if name in named:
-                        name = f"{title} ({node_id}).{key}"
-                    named[name] = Target(node_id, key)
+                if is_link(value):
+                    continue
+                name = f"{label}.{key}"
+                if name in named:
+                    name = f"{with_id}.{key}"
+                named[name] = Target(node_id, key)
         return named
 
     def find(self, name: str) -> tuple[Target, ...] | None:
@@ -144,36 +158,42 @@ class Workflow:
 
     def _held(self, targets: Sequence[Target]) -> Any:
         """What the first of these widgets holds; a placeholder only counts where there are no plain ones."""
-        for target in sorted(targets, key=lambda target: bool(target.token)):
-            if target.token:
-                return self.given.get(target.token)
-            return node_inputs(self.graph[target.node_id]).get(target.input)
+        for target in targets:
+            if not target.token:
+                node = self.graph[target.node_id]
+                return node_inputs(node).get(target.input)
+        if targets:
+            return self.given.get(targets[0].token)
         return None
 
     @property
     def open(self) -> tuple[str, ...]:
         """The parameters that have no value: all their widgets are placeholders that nothing was bound to."""
-        return tuple(
-            name
-            for name, targets in self.parameters.items()
-            if all(target.token and target.token not in self.given for target in targets)
-        )
+        return tuple(name for name, targets in self.parameters.items() if all(map(self._is_unbound, targets)))
 
-    def spec(self, name: str, definitions: Definitions) -> InputSpec:
+    def _is_unbound(self, target: Target) -> bool:
+        """Whether a target is a placeholder that nothing was bound to."""
+        return bool(target.token) and target.token not in self.given
+
+    def spec(self, name: str) -> InputSpec:
         """What the server accepts under a name: any text where it does not know the class, or inside a text. Raises
         `BadArgument` for an unknown name."""
         target = self._targets(name)[0]
-        return InputSpec("STRING") if self._is_inside(target) else self.widget_spec(target, definitions)
+        if self._is_inside(target):
+            return InputSpec("STRING")
+        return self.widget_spec(target)
 
-    def widget_spec(self, target: Target, definitions: Definitions) -> InputSpec:
+    def widget_spec(self, target: Target) -> InputSpec:
         """What the server accepts in a widget: any text where it does not know the class. The range of the input that
         reads the widget over a link comes before the widget's own."""
         for place in (target.reader, target):
             if place is None:
                 continue
             node = self.graph[place.node_id]
-            definition = definitions.get(node.get("class_type", ""))
-            spec = definition.spec(place.input, node_inputs(node)) if definition else None
+            definition = self.definitions.get(node["class_type"])
+            if definition is None:
+                continue
+            spec = definition.spec(place.input, node_inputs(node))
             if spec:
                 return spec
         return InputSpec("STRING")
@@ -193,21 +213,26 @@ class Workflow:
         widgets: dict[Target, Any] = {}
         for name, value in values.items():
             targets = self._targets(name)
-            if same_value(value, self._held(targets)):
-                for target in targets:  # the last word counts, also when it is what the workflow holds
-                    widgets.pop(target, None)
-                continue
+            is_held = same_value(value, self._held(targets))
             for target in targets:
-                if target.token:
+                if is_held:
+                    widgets.pop(target, None)  # an earlier name for the same widget does not count any more
+                elif target.token:
                     given[target.token] = value
                 else:
                     widgets[target] = share(value, target.part)
-        texts: dict[Target, Any] = {}
+        bound = self
         if given != self.given:
-            for widget, text in self.templates.items():
-                own = {token: given[token] for token in self._tokens.get(widget, ()) if token in given}
-                texts[widget] = fill(text, own)
-        return replace(self.set(texts), given=given, templates=self.templates).set(widgets)
+            bound = replace(self.set(self._texts(given)), given=given, templates=self.templates)
+        return bound.set(widgets)
+
+    def _texts(self, given: Mapping[str, Any]) -> dict[Target, Any]:
+        """The texts with placeholders, as they are when these values are given for them."""
+        texts: dict[Target, Any] = {}
+        for widget, text in self.templates.items():
+            tokens = self._tokens.get(widget, set()) & given.keys()
+            texts[widget] = fill(text, {token: given[token] for token in tokens})
+        return texts
 
     @functools.cached_property
     def _tokens(self) -> Mapping[Target, set[str]]:
@@ -222,10 +247,13 @@ class Workflow:
     def set(self, widgets: Mapping[Target, Any]) -> "Workflow":
         """The same workflow with these widgets set. One with placeholders becomes a plain one: its saved text is
         forgotten."""
+        if not widgets:
+            return self
         graph = dict(self.graph)
         for target, value in widgets.items():
             node = graph[target.node_id]
-            graph[target.node_id] = {**node, "inputs": {**node_inputs(node), target.input: value}}
+            inputs = {**node_inputs(node), target.input: value}
+            graph[target.node_id] = {**node, "inputs": inputs}
         changed = {target.widget for target in widgets}
         templates = {widget: text for widget, text in self.templates.items() if widget not in changed}
         return replace(self, graph=graph, templates=templates)
@@ -239,7 +267,8 @@ class Workflow:
         for widget in sorted(self.dynamic & templates.keys(), key=lambda target: (target.node_id, target.input)):
             tokens = [token for token, _ in self._placeholders(widget)]
             shields = {token: f"\ue000{place}\ue001" for place, token in enumerate(tokens)}
-            text = dynamic_prompt(str(fill(templates[widget], shields)), rng)
+            shielded = str(fill(templates[widget], shields))
+            text = dynamic_prompt(shielded, rng)
             templates[widget] = str(fill(text, {shield: token for token, shield in shields.items()}))
         return replace(self, templates=templates)
 
@@ -250,7 +279,7 @@ class Workflow:
                 if target.token and target.widget == widget:
                     yield target.token, name
 
-    def filled(self, definitions: Definitions = NO_DEFINITIONS) -> "Workflow":
+    def filled(self) -> "Workflow":
         """The same workflow with no placeholder left.
 
         One that nothing was bound to gives way to the node's default where it is the whole text. Inside a text it gives
@@ -261,11 +290,13 @@ class Workflow:
             values: dict[str, Any] = {}
             for token, name in self._placeholders(widget):
                 value = self.value(name)
-                values[token] = "" if value is None else value
+                if value is None:
+                    value = ""
+                values[token] = value
             if text not in values:
                 widgets[widget] = fill(text, {**values, **self.given})
             elif text not in self.given:
-                widgets[widget] = default_value(self.widget_spec(widget, definitions))
+                widgets[widget] = default_value(self.widget_spec(widget))
         return self.set(widgets)
 
 
@@ -289,4 +320,6 @@ def default_value(spec: InputSpec) -> Any:
         return spec.default
     if spec.type in ("INT", "FLOAT"):
         return spec.minimum or 0
-    return False if spec.type == "BOOLEAN" else ""
+    if spec.type == "BOOLEAN":
+        return False
+    return ""

@@ -22,7 +22,6 @@ from PIL import Image
 
 from ..catalogue.choosing import FittedWorkflow, Request
 from ..errors import BadArgument
-from ..graph.definitions import Definitions
 from ..graph.facts import FileInput, file_inputs
 from ..graph.loras import LORA_LOADERS
 from ..graph.nodes import Target
@@ -37,7 +36,7 @@ from ..values import Size
 async def freshen(server: ComfyUIServer, choice: FittedWorkflow, request: Request) -> FittedWorkflow:
     """The choice with the definitions of the nodes that load LoRAs, if the request has any, and with new definitions of
     nodes that do not offer what the request names: files are added all the time."""
-    workflow, definitions = choice.workflow, choice.definitions
+    workflow = choice.workflow
     stale = set[str]()
     if request.loras or "loras" in request.inputs:
         stale.update(LORA_LOADERS)
@@ -45,10 +44,13 @@ async def freshen(server: ComfyUIServer, choice: FittedWorkflow, request: Reques
         targets = workflow.find(name)
         if not targets:
             continue
-        names = workflow.spec(name, definitions).names
+        names = workflow.spec(name).names
         if names and find_name(str(wanted.value), names) is None:
             stale.update(workflow.graph[target.node_id]["class_type"] for target in targets)
-    return replace(choice, definitions=await server.define_anew(definitions, stale, DOUBT_SECONDS))
+    if not stale:
+        return choice
+    definitions = await server.define_anew(workflow.definitions, stale, DOUBT_SECONDS)
+    return replace(choice, workflow=replace(workflow, definitions=definitions))
 
 
 async def place_files(
@@ -64,7 +66,7 @@ async def place_files(
     Raises `BadArgument` for more files of a kind than the workflow takes, for a mask without a place, and for a missing
     mask without which a bundled workflow would paint nothing.
     """
-    inputs = file_inputs(choice.workflow.graph, choice.definitions)
+    inputs = file_inputs(choice.workflow.flow)
     pictures = [item for item in inputs if item.kind == "image"]
     mask_inputs = [item for item in inputs if item.takes_mask]
     offered = await _offered(request, inputs)
@@ -217,40 +219,47 @@ async def _without_absent(
     """The choice without the inputs that got no file (`unfilled`) and whose author's file the server does not have, and
     notes on them. What cannot be left out is wanting; nothing is left out of a saved workflow that got no file at
     all."""
-    workflow = choice.workflow
-    definitions, absent = await _absent(server, choice, unfilled)
+    whole, absent = await _absent(server, choice, unfilled)
     can_leave_out = some_placed or not choice.saved
-    graph, notes = workflow.graph, list[str]()
-    wanting = dict[Target, str]()
+    workflow = whole
+    notes: list[str] = []
+    wanting: dict[Target, str] = {}
     for item in reversed(absent):
-        fewer = without_files(graph, [item.target], definitions) if can_leave_out else None
+        called = f'the {item.kind} for "{item.title}"'
+        fewer = None
+        if can_leave_out:
+            fewer = without_files(workflow.flow, [item.target])
         if fewer is None:
-            wanting[item.target] = f'the {item.kind} for "{item.title}"'
+            wanting[item.target] = called
             continue
-        graph = fewer
+        workflow = replace(workflow, graph=fewer)
         if choice.saved:
-            notes.append(f'the workflow was run without the {item.kind} for "{item.title}"')
-    if graph is not workflow.graph:
-        workflow = await asyncio.to_thread(Workflow.parse, workflow.name, graph, definitions, workflow.dynamic)
+            notes.append(f"the workflow was run without {called}")
+    if workflow is not whole:
+        name, graph, definitions, dynamic = workflow.name, workflow.graph, workflow.definitions, workflow.dynamic
+        workflow = await asyncio.to_thread(Workflow.parse, name, graph, definitions, dynamic)
     wanting = dict(reversed(wanting.items()))
-    return replace(choice, workflow=workflow, definitions=definitions, wanting=wanting), notes
+    return replace(choice, workflow=workflow, wanting=wanting), notes
 
 
 async def _absent(
     server: ComfyUIServer, choice: FittedWorkflow, unfilled: Sequence[FileInput]
-) -> tuple[Definitions, list[FileInput]]:
-    """The inputs whose author's file the server does not have, and the definitions that were asked anew for that."""
-    workflow, definitions = choice.workflow, choice.definitions
+) -> tuple[Workflow, list[FileInput]]:
+    """The workflow with the definitions that were asked for anew, and its inputs whose author's file the server does
+    not have by them."""
+    workflow = choice.workflow
     if not choice.saved:  # the file that a bundled workflow names is nobody's
-        return definitions, list(unfilled)
-    absent = []
+        return workflow, list(unfilled)
+    absent: list[FileInput] = []
     for item in unfilled:
-        spec = workflow.widget_spec(item.target, definitions)
-        if spec.choices and item.held not in spec.choices:
+        files = workflow.widget_spec(item.target).choices
+        if files and item.held not in files:
             class_type = workflow.graph[item.target.node_id]["class_type"]
-            definitions = await server.define_anew(definitions, [class_type], 0.0)
-            spec = workflow.widget_spec(item.target, definitions)
+            definitions = await server.define_anew(workflow.definitions, [class_type], 0.0)
+            workflow = replace(workflow, definitions=definitions)
+            files = workflow.widget_spec(item.target).choices
         # A name with a folder, or with "[output]" behind it, stands in no list though the file may be there.
-        if spec.choices and item.held not in spec.choices and not re.search(r"[/\\\[]", item.held):
+        is_elsewhere = re.search(r"[/\\\[]", item.held)
+        if files and item.held not in files and not is_elsewhere:
             absent.append(item)
-    return definitions, absent
+    return workflow, absent

@@ -54,7 +54,7 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     Raises `BadArgument` and `ValueOutOfRange` for what cannot be understood, `ModelNotInstalled` for files that are not
     there, and `LimitExceeded` for what the administrator does not allow.
     """
-    workflow, definitions = choice.workflow, choice.definitions
+    workflow = choice.workflow
     if choice.task == "upscale":
         limits = replace(limits, megapixels=limits.upscaled_megapixels)
     binding = _Binding(choice, _with_extras(request, workflow), limits)
@@ -69,9 +69,9 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     for seed, run in runs:
         rng = random.Random(seed)
         bound = workflow.chosen(rng).bind(run)
-        filled = replace(bound, graph=with_loras(bound.graph, loras, definitions)).filled(definitions)
+        filled = replace(bound, graph=with_loras(bound.graph, loras, workflow.definitions)).filled()
         ready.append(replace(filled, graph=as_sent(filled.graph, texts, rng, now)))
-    makes = {kind for _, kind in outputs(ready[0].graph, definitions)}
+    makes = {kind for _, kind in outputs(ready[0].flow)}
     for one in ready:
         check_limits(one, limits, touched, makes)
     first_seed, _ = runs[0]
@@ -125,7 +125,7 @@ class _Binding:
         self.notes: list[str] = []
 
     def _spec(self, name: str) -> InputSpec:
-        return self._workflow.spec(name, self._choice.definitions)
+        return self._workflow.spec(name)
 
     @property
     def _has_sides(self) -> bool:
@@ -350,7 +350,9 @@ class _Binding:
         """The values of what is asked for by name, made to fit. Files are given as files and never by a name: the
         server's folders hold everybody's. Raises `BadArgument` for a name that the workflow does not have."""
         workflow = self._workflow
-        files = {item.target for item in file_inputs(workflow.graph, self._choice.definitions)}
+        if not self._request.inputs:
+            return {}
+        files = {item.target for item in file_inputs(workflow.flow)}
         values: dict[str, Any] = {}
         for name, wanted in self._request.inputs.items():
             targets = workflow.find(name)
@@ -420,7 +422,7 @@ class _Binding:
     def loras(self) -> list[Lora]:
         """LoRAs given as "name" or "name:0.8", several in a list or behind commas, as files that are installed.
         Strengths are made to fit, with a note. Raises `BadArgument`, `ModelNotInstalled`, `NodeNotInstalled`."""
-        wanted, definitions = self._request.loras, self._choice.definitions
+        wanted, definitions = self._request.loras, self._workflow.definitions
         if wanted is None:
             return []
         texts = _lora_texts(wanted)
