@@ -39,7 +39,7 @@ FLOORS = (
     ("media", "kinds pictures metadata delivery"),
     ("server", "endpoint protocol record connection http client cloud pool"),
     ("catalogue", "entries choosing listings"),
-    ("run", "owner job fleet follow inputs planning make earlier"),
+    ("run", "owner job fleet follow inputs limits planning make earlier"),
     ("webui", "ollama references display messages stored_files chat valves settings reports jobs tools"),
     ("", "command_line __main__"),
 )

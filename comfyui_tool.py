@@ -59,6 +59,7 @@ required_open_webui_version: 0.9.6
 #   run/fleet           Several ComfyUI servers used as one: which takes a run, and how much a user may post.
 #   run/follow          Posts one prompt and follows it to its end.
 #   run/inputs          Puts the files of a call into the inputs of a workflow that take files.
+#   run/limits          What the administrator allows, checked on a finished graph, whoever put the number there.
 #   run/planning        Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
 #   run/make            From a request to finished files: a server chosen, prompts run, what they made fetched.
 #   run/earlier         Finds jobs of earlier calls on the servers, and brings what they made.
@@ -10073,6 +10074,7 @@ def _merged_lines(lines: list[dict[str, str]], others: list[dict[str, str]]) -> 
 #     follow    one prompt posted, and followed to its end or withdrawn
 #     inputs    the files of a call put into the workflow's inputs
 #     planning  a request bound to a workflow, as prompts within the nodes' ranges and the administrator's limits
+#     limits    those limits, read off a finished graph
 #     make      all of this in turn for one call; a job that its server lost is run once more
 #     earlier   jobs of earlier calls found on the servers, and what they made brought
 #
@@ -11586,6 +11588,140 @@ async def _absent(
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/limits.py
+#
+# What the administrator allows, checked on a finished graph, whoever put the number there.
+#
+# `check_limits` looks at every node for more steps, pixels or pictures than are allowed, and at the whole graph for the
+# seconds of its videos. A node is not known by its class but by its inputs: one with `width`, `height` and `batch_size`
+# makes pictures, say. A number may also come over a link, from a node that only holds it (`number_in`):
+#
+#     {"5": {"class_type": "EmptyLatentImage", "inputs": {"width": ["7", 0], "height": 1024, "batch_size": 1}},
+#      "7": {"class_type": "PrimitiveInt", "inputs": {"value": 8192}}}
+#
+# has 8192 x 1024 pixels, 8.39 megapixels, and is refused where 4.2 are allowed.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+# Inputs beside width and height that show a node to make pixels of them, and not only to tell a model or a text.
+MAKES_PIXELS = {"batch_size", "length", "upscale_method", "scale_method", "resize_type"}
+PICTURE_MAKER = {"width", "height", "seconds"}  # inputs beside a batch size that show it to count pictures
+SIDES = ("width", "height")
+FILMS = {"video", "animation"}  # kinds of outputs
+USUAL_FPS = 24.0  # where a graph does not say
+MOST_FPS = 30.0  # a higher rate does not let more frames pass as a shorter video
+
+
+def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes: set[str]) -> None:
+    """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there: steps,
+    pixels, pictures and seconds of video.
+
+    `touched` are the widgets that the call set, `makes` the kinds of what the graph saves. Where these are films alone,
+    a batch is their frames, and counts by its seconds. "megapixels" and "scale_by" count only where the call set them.
+    """
+    graph = workflow.graph
+    if makes & FILMS:
+        _check_video(graph, limits)
+    makes_only_films = bool(makes) and makes <= FILMS
+    first_megapixels = 0.0  # of the first size in the graph
+    for node_id, node in graph.items():
+        takes = {_last_part(name) for name in node["inputs"]}
+        numbers = _numbers_in(graph, node)
+        megapixels = _megapixels_made(takes, numbers)
+        first_megapixels = first_megapixels or megapixels
+        title = node_title(graph, node_id)
+        _check(title, "steps", numbers.get("steps", 0), limits.steps)
+        _check(title, "width x height in megapixels", round(megapixels, 2), limits.megapixels)
+        counts_pictures = PICTURE_MAKER & takes or node["class_type"].startswith("Repeat")
+        if counts_pictures and not makes_only_films:
+            _check(title, "batch_size", numbers.get("batch_size", 1), limits.count)
+            _check(title, "amount", numbers.get("amount", 1), limits.count)
+        if Target(node_id, "megapixels") in touched:
+            _check(title, "megapixels", numbers.get("megapixels", 0), limits.megapixels)
+        if Target(node_id, "scale_by") in touched:
+            scaled = (first_megapixels or 1.05) * numbers.get("scale_by", 1) ** 2
+            _check(title, "scale_by in megapixels", round(scaled, 2), limits.megapixels)
+
+
+def _check(title: str, name: str, value: float, allowed: float) -> None:
+    """Raise `LimitExceeded` where a node has a higher value under a name than is allowed."""
+    if value > allowed:
+        message = f"{title} has {value:g} as {name}, and the administrator allows {allowed:g}."
+        raise LimitExceeded(message, f"Ask for at most {allowed:g}.")
+
+
+def _megapixels_made(takes: set[str], numbers: Mapping[str, float]) -> float:
+    """How many megapixels a node makes that takes these inputs, by the numbers in them; 0 for one that makes none."""
+    if MAKES_PIXELS.isdisjoint(takes) or not numbers.keys() >= set(SIDES):
+        return 0.0
+    width, height = numbers["width"], numbers["height"]
+    return (width or height) * (height or width) / 1e6  # a side of 0 is for "in proportion"
+
+
+def _last_part(name: str) -> str:
+    """The name of an input that stands in a group: "width" of "resize_type.width"."""
+    return name.rsplit(".", 1)[-1]
+
+
+def _numbers_in(graph: Graph, node: Mapping[str, Any]) -> dict[str, float]:
+    """The inputs of a node that get a number, by the last part of their names: {"width": 1024.0, "steps": 20.0}."""
+    numbers = {}
+    for name, value in node["inputs"].items():
+        number = number_in(graph, value)
+        if number is not None:
+            numbers[_last_part(name)] = number
+    return numbers
+
+
+def _check_video(graph: Graph, limits: Limits) -> None:
+    seconds, allowed = video_seconds(graph), limits.video_seconds
+    if seconds > allowed:
+        raise LimitExceeded(
+            f"The video would have {seconds:.1f} seconds, and the administrator allows {allowed:g}.",
+            f"Ask for at most {allowed:g} seconds, or for fewer frames.",
+        )
+
+
+def video_seconds(graph: Graph) -> float:
+    """How long the longest video is that a graph makes, in seconds: by its frames and their rate, or as it says."""
+    fps = min(_numbers_of("fps", graph), default=USUAL_FPS)
+    fps = min(max(fps, 1.0), MOST_FPS)
+    by_frames = [frames / fps for frames in _numbers_of("length", graph)]
+    return max([*_numbers_of("seconds", graph), *by_frames], default=0.0)
+
+
+def _numbers_of(parameter: str, graph: Graph) -> list[float]:
+    """The numbers, without zeros, in all inputs of a graph whose names are those of the parameter."""
+    numbers: list[float] = []
+    for node in graph.values():
+        for name, value in node["inputs"].items():
+            number = None
+            if _last_part(name) in PARAMETERS[parameter]:
+                number = number_in(graph, value)
+            if number:
+                numbers.append(number)
+    return numbers
+
+
+def number_in(graph: Graph, value: Any) -> float | None:
+    """The number that an input gets, or None: its own, also written as text or wrapped in `__value__`, or that of the
+    node it is linked to, if that only holds one."""
+    for _ in range(8):
+        if isinstance(value, Mapping):
+            value = value.get("__value__")
+        if not is_link(value):
+            break
+        inputs = node_inputs(graph.get(value[0]))
+        if "value" in inputs:
+            value = inputs["value"]
+        elif len(inputs) == 1:
+            (value,) = inputs.values()
+        else:
+            value = None
+    return as_number(value)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/planning.py
 #
 # Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
@@ -11597,7 +11733,7 @@ async def _absent(
 #
 # Three rules for a value that does not fit. A number outside the range of its node is moved into it, with a note. A name
 # that does not exist is refused, with those most like it. What the administrator does not allow is refused with the
-# limit: `check_limits` reads it off the finished graph, whoever put the number there.
+# limit: `check_limits` (run/limits.py) reads it off the finished graph, whoever put the number there.
 #
 # Nothing here does any I/O: the node definitions come with the `FittedWorkflow`, the seed and the time as arguments.
 # ----------------------------------------------------------------------------------------------------------------------
@@ -11629,18 +11765,22 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
         limits = replace(limits, megapixels=limits.upscaled_megapixels)
     binding = _Binding(choice, _with_extras(request, workflow), limits)
     values = binding.values()
-    touched = {target.widget for name in values for target in workflow.find(name) or ()}
+    touched: set[Target] = set()
+    for name in values:
+        touched.update(target.widget for target in workflow.find(name) or ())
     _check_absent(choice, touched)
     runs = binding.runs(values, random_seed)
     loras = binding.loras()
 
     texts = workflow.dynamic - touched - workflow.templates.keys()
-    ready = []
+    ready: list[Workflow] = []
     for seed, run in runs:
         rng = random.Random(seed)
         bound = workflow.chosen(rng).bind(run)
-        filled = replace(bound, graph=with_loras(bound.graph, loras, workflow.definitions)).filled()
-        ready.append(replace(filled, graph=as_sent(filled.graph, texts, rng, now)))
+        graph = with_loras(bound.graph, loras, workflow.definitions)
+        filled = replace(bound, graph=graph).filled()
+        sent = as_sent(filled.graph, texts, rng, now)
+        ready.append(replace(filled, graph=sent))
     makes = {kind for _, kind in outputs(ready[0].flow)}
     for one in ready:
         check_limits(one, limits, touched, makes)
@@ -11664,15 +11804,15 @@ def _with_extras(request: Request, workflow: Workflow) -> Request:
 def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
     """Raises `BadArgument` for pictures and the like, and `ModelNotInstalled` for model files, that the workflow names,
     the server does not have, and the call did not replace."""
-    name = f'The workflow "{choice.workflow.name}" needs'
+    needs = f'The workflow "{choice.workflow.name}" needs'
     if choice.wanting:
-        raise BadArgument(
-            f"{name} {' and '.join(choice.wanting.values())}.", "Give them in `images` of edit_image or run_workflow."
-        )
+        files = " and ".join(choice.wanting.values())
+        raise BadArgument(f"{needs} {files}.", "Give them in `images` of edit_image or run_workflow.")
     absent = [what for target, what in choice.absent.items() if target not in touched]
     if absent:
+        models = "; ".join(absent[:5])
         raise ModelNotInstalled(
-            f"{name} model files that are not installed: {'; '.join(absent[:5])}.",
+            f"{needs} model files that are not installed: {models}.",
             "They have to be put into ComfyUI's models folder, or others named in `inputs`.",
         )
 
@@ -11680,7 +11820,6 @@ def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
 SCALE = InputSpec("FLOAT", 1.0, 8.0)  # how many times as wide and high a picture may become
 FOLLOWED = (0.2, 1.5)  # parts of a model's usual number of pixels; between them a picture keeps its very size
 GRAIN, FILM_GRAIN = 16, 64  # pixels; sides in multiples of these suit every model, and every one for video
-SIDES = ("width", "height")
 
 
 class _Binding:
@@ -11692,6 +11831,7 @@ class _Binding:
         self._workflow = choice.workflow
         self._request = request
         self._limits = limits
+        self._title = f'the workflow "{self._workflow.name}"'  # in notes
         self.notes: list[str] = []
 
     def _spec(self, name: str) -> InputSpec:
@@ -11718,14 +11858,22 @@ class _Binding:
         parameters = workflow.parameters
         values = {name: value for name, value in choice.family.defaults.items() if name in parameters}
         if not choice.saved and "steps" in parameters:
-            values["steps"] = min(values.get("steps", workflow.value("steps")), self._limits.steps)
+            usual_steps = values.get("steps", workflow.value("steps"))
+            values["steps"] = min(usual_steps, self._limits.steps)
         values |= self._scaled_size() or self._size()
         values |= self._arguments()
         values |= self._named_inputs()
-        needs_prompt = "prompt" in (workflow.open if choice.saved else parameters)
-        if needs_prompt and not any(workflow.find(name) == parameters.get("prompt") for name in values):
+        needs_prompt = "prompt" in parameters
+        if choice.saved:
+            needs_prompt = "prompt" in workflow.open
+        if needs_prompt and not self._names_of("prompt", values):
             raise BadArgument(f'The workflow "{workflow.name}" needs a prompt.', 'Give {"prompt": "…"} in `inputs`.')
         return values
+
+    def _names_of(self, parameter: str, names: Iterable[str]) -> list[str]:
+        """Those of these names that mean the parameter: "positive" and "Positive.text" for "prompt"."""
+        targets = self._workflow.parameters[parameter]
+        return [name for name in names if self._workflow.find(name) == targets]
 
     # The size: so many times that of a picture, as asked for, like that of the picture, or as it was saved.
 
@@ -11735,24 +11883,21 @@ class _Binding:
         request, picture = self._request, self._choice.picture
         if not self._has_sides:
             picture = None
-        enlarges = self._choice.task == "upscale" and picture is not None and not request.size
-        if request.scale is None and not enlarges:
-            return {}
+        if request.scale is None:
+            if picture is None or request.size or self._choice.task != "upscale":
+                return {}
+            sides = self._sides_named()
+            if len(sides) == 2:
+                return {}
+            if sides:
+                return _in_proportion(picture, sides)
         if picture is None:
-            self.notes.append(f'the workflow "{self._workflow.name}" has a scale of its own; scale was left out')
+            self.notes.append(f"{self._title} has a scale of its own; scale was left out")
             return {}
-        sides = {} if request.scale else self._sides_named()
-        if len(sides) == 2:
-            return {}
-        if sides:  # the other one follows
-            ((side, length),) = sides.items()
-            scale = length / getattr(picture, side)
-            width, height = round(picture.width * scale), round(picture.height * scale)
-            return {"width": max(width, 1), "height": max(height, 1)}
         scale = self._scale()
         size = Size(round(picture.width * scale), round(picture.height * scale))
         self._check_scaled(picture, size)
-        return {"width": size.width, "height": size.height}
+        return _as_values(size)
 
     def _scale(self) -> float:
         """How many times as wide and high the picture becomes."""
@@ -11766,32 +11911,36 @@ class _Binding:
 
     def _check_scaled(self, picture: Size, size: Size) -> None:
         """Raises `LimitExceeded`, with the largest scale that is left, for a size beyond the node or the limits."""
-        longest, side = max(size.width, size.height), max(picture.width, picture.height)
-        maximum = self._spec("width" if picture.width > picture.height else "height").maximum
-        if maximum and longest > maximum:
+        longer_side = "width" if picture.width > picture.height else "height"
+        maximum = self._spec(longer_side).maximum
+        if maximum and max(size.width, size.height) > maximum:
+            tenths = math.floor(10 * maximum / max(picture.width, picture.height))
             raise LimitExceeded(
                 f"The picture would have {size} pixels, and ComfyUI makes at most {maximum:g} a side.",
-                f"Ask for a scale of at most {math.floor(10 * maximum / side) / 10:g}.",
+                f"Ask for a scale of at most {tenths / 10:g}.",
             )
         allowed = self._limits.megapixels
         if size.megapixels > allowed:
-            scale = math.floor(10 * math.sqrt(allowed / picture.megapixels)) / 10
+            tenths = math.floor(10 * math.sqrt(allowed / picture.megapixels))
+            hint = "It is as large as it may become."
+            if tenths > 10:
+                hint = f"Ask for a scale of at most {tenths / 10:g}."
             raise LimitExceeded(
                 f"The picture would have {size}, {size.megapixels:.1f} megapixels, and the administrator allows "
                 f"{allowed:g}.",
-                f"Ask for a scale of at most {scale:g}." if scale > 1 else "It is as large as it may become.",
+                hint,
             )
 
     def _sides_named(self) -> dict[str, float]:
         """The width and height that the `inputs` of the call name, without those of 0, which stands for "in
         proportion": {"width": 1500.0}."""
+        inputs = self._request.inputs
         sides: dict[str, float] = {}
-        for name, wanted in self._request.inputs.items():
-            for side in SIDES:
-                if self._workflow.find(name) == self._workflow.parameters[side]:
-                    length, _ = fit_number(wanted, self._spec(side))
-                    if length:
-                        sides[side] = length
+        for side in SIDES:
+            for name in self._names_of(side, inputs):
+                length, _ = fit_number(inputs[name], self._spec(side))
+                if length:
+                    sides[side] = length
         return sides
 
     def _size(self) -> dict[str, int]:
@@ -11805,15 +11954,16 @@ class _Binding:
 
         Raises `LimitExceeded` for more pixels than allowed, but only where just so many were asked for.
         """
-        choice, workflow, wanted = self._choice, self._workflow, self._request.size
+        choice, wanted = self._choice, self._request.size
         if not self._has_sides:
             if wanted:
-                self.notes.append(f'the workflow "{workflow.name}" has no size of its own; size was left out')
+                self.notes.append(f"{self._title} has no size of its own; size was left out")
             return {}
         if choice.saved and wanted is None:
             return {}
-        if choice.saved and not all(self._spec(side).type == "INT" for side in SIDES):
-            self.notes.append(f'the workflow "{workflow.name}" has no size in pixels; size was left out')
+        types = {self._spec(side).type for side in SIDES}
+        if choice.saved and types != {"INT"}:
+            self.notes.append(f"{self._title} has no size in pixels; size was left out")
             return {}
         if wanted:
             size = self._asked_size(wanted)
@@ -11821,24 +11971,28 @@ class _Binding:
             size = self._size_for(choice.picture)
         else:
             size = self._usual_size()
-        return {"width": size.width, "height": size.height}
+        return _as_values(size)
 
     def _own_size(self) -> Size:
         """The size that the workflow was saved with."""
-        width, height = (self._workflow.value(side) for side in SIDES)
-        if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
-            return Size(width, height)
+        sides = [self._workflow.value(side) for side in SIDES]
+        if all(isinstance(side, int) and side > 0 for side in sides):
+            return Size(*sides)
         return Size(1024, 1024)
 
     def _usual_megapixels(self) -> float:
         """Those that the model makes best."""
         return self._choice.family.megapixels or self._own_size().megapixels
 
+    def _fit_size(self, asked: Size | tuple[float, float], megapixels: float) -> Size:
+        """The nearest size that the workflow's nodes take."""
+        return fit_size(asked, megapixels, self._spec("width"), self._spec("height"))
+
     def _asked_size(self, wanted: Argument) -> Size:
         """The size that is asked for, in pixels or as an aspect ratio. Raises `LimitExceeded`."""
         asked = read_size(wanted)
         megapixels = self._usual_megapixels()
-        size = fit_size(asked, megapixels, self._spec("width"), self._spec("height"))
+        size = self._fit_size(asked, megapixels)
         if not isinstance(asked, Size):
             return self._within_limit(size, asked, megapixels)
         if asked.megapixels > self._limits.megapixels:
@@ -11849,28 +12003,28 @@ class _Binding:
 
     def _size_for(self, picture: Size) -> Size:
         """The size in which the model works on a picture."""
-        width, height = self._spec("width"), self._spec("height")
-        grain = FILM_GRAIN if "length" in self._workflow.parameters else GRAIN
-        grain = max(grain, int(width.step or 1), int(height.step or 1))
-        own = followed(picture, self._usual_megapixels(), self._limits.megapixels, grain)
-        return Size(on_step(own.width, width), on_step(own.height, height))
+        width_spec, height_spec = self._spec("width"), self._spec("height")
+        makes_film = "length" in self._workflow.parameters
+        grain = FILM_GRAIN if makes_film else GRAIN
+        for spec in (width_spec, height_spec):
+            grain = max(grain, int(spec.step or 1))
+        size = followed(picture, self._usual_megapixels(), self._limits.megapixels, grain)
+        return Size(on_step(size.width, width_spec), on_step(size.height, height_spec))
 
     def _usual_size(self) -> Size:
         """The workflow's own size where the model is good at it, else one of its proportions."""
-        own, megapixels = self._own_size(), self._usual_megapixels()
-        ratio = float(own.width), float(own.height)
-        size = own
-        if not 0.9 <= own.megapixels / megapixels <= 1.1:
-            size = fit_size(ratio, megapixels, self._spec("width"), self._spec("height"))
+        size, megapixels = self._own_size(), self._usual_megapixels()
+        ratio = float(size.width), float(size.height)
+        if not 0.9 <= size.megapixels / megapixels <= 1.1:
+            size = self._fit_size(ratio, megapixels)
         return self._within_limit(size, ratio, megapixels)
 
     def _within_limit(self, size: Size, ratio: tuple[float, float], megapixels: float) -> Size:
         """The size, or a smaller one of the same proportions where it is over the limit: nobody asked for just so many
         pixels."""
-        width, height = self._spec("width"), self._spec("height")
         while size.megapixels > self._limits.megapixels and megapixels > 0.01:
             megapixels *= 0.95
-            size = fit_size(ratio, megapixels, width, height)
+            size = self._fit_size(ratio, megapixels)
         return size
 
     # What is asked for by an argument or by the name of an input.
@@ -11879,42 +12033,48 @@ class _Binding:
         """The values of the arguments that every workflow may have. What this one does not have is left out, with a
         note. Raises `BadArgument` for a prompt that it does not take, and `LimitExceeded` for too many steps."""
         request, parameters = self._request, self._workflow.parameters
-        prompt = None
-        if request.prompt is not None:
-            prompt = Argument(request.prompt, "The argument prompt")
-        if prompt and "prompt" not in parameters:
-            raise BadArgument(
-                f'The workflow "{self._workflow.name}" takes no prompt.',
-                "describe_workflow tells what it takes, and run_workflow runs it.",
-            )
         asked = {
-            "prompt": prompt,
+            "prompt": self._prompt(),
             "negative_prompt": request.negative_prompt,
             "steps": request.steps,
             "guidance": request.guidance,
             "seed": request.seed,
-            "strength": request.strength,
+            "denoise": request.strength,
         }
         values: dict[str, Any] = {}
         for name, wanted in asked.items():
             if wanted is None:
                 continue
-            parameter = "denoise" if name == "strength" else name
-            if parameter in parameters and (name != "strength" or self._choice.picture):
-                values[parameter] = self._fit(wanted, self._spec(parameter))
-            else:
+            has_no_use = name == "denoise" and self._choice.picture is None
+            if has_no_use or name not in parameters:
                 self._leave_out(name, wanted)
-        if request.steps and (as_number(values.get("steps")) or 0) > self._limits.steps:
+            else:
+                values[name] = self._fit(wanted, self._spec(name))
+        steps = as_number(values.get("steps")) or 0
+        if request.steps and steps > self._limits.steps:
             raise _over_limit(request.steps, values["steps"], f"at most {self._limits.steps} steps")
         return values
+
+    def _prompt(self) -> Argument | None:
+        """The prompt as an argument. Raises `BadArgument` where the workflow takes none."""
+        if self._request.prompt is None:
+            return None
+        if "prompt" not in self._workflow.parameters:
+            raise BadArgument(
+                f'The workflow "{self._workflow.name}" takes no prompt.',
+                "describe_workflow tells what it takes, and run_workflow runs it.",
+            )
+        return Argument(self._request.prompt, "The argument prompt")
 
     def _leave_out(self, name: str, wanted: Argument) -> None:
         """Note that the workflow does not have what an argument asks for. A valve may name a negative prompt for all
         workflows, also for those that take none."""
+        if name == "denoise":
+            name = "strength"
         if name != "negative_prompt":
-            self.notes.append(f'the workflow "{self._workflow.name}" has no {name}; it was left out')
+            self.notes.append(f"{self._title} has no {name}; it was left out")
         elif wanted.level == 0:
-            self.notes.append(f'the workflow "{self._workflow.name}" takes no negative prompt; it was left out')
+            self.notes.append(f"{self._title} takes no negative prompt; it was left out")
 
     def _named_inputs(self) -> dict[str, Any]:
         """The values of what is asked for by name, made to fit. Files are given as files and never by a name: the
@@ -11927,15 +12087,10 @@ class _Binding:
         for name, wanted in self._request.inputs.items():
             targets = workflow.find(name)
             if targets is None:
-                like = closest(name, [*workflow.names, *EXTRAS], 5)
-                raise BadArgument(
-                    f'The workflow "{workflow.name}" has no input "{shortened(name)}".',
-                    f"It has, like it: {quoted(like)}.",
-                )
+                raise _no_such_input(workflow, name)
             if not files.isdisjoint(target.widget for target in targets):
-                raise BadArgument(
-                    f"{wanted.name} is a file.", "Give the file itself in `images`: its number, id or URL."
-                )
+                hint = "Give the file itself in `images`: its number, id or URL."
+                raise BadArgument(f"{wanted.name} is a file.", hint)
             values[name] = self._fit(wanted, self._spec(name))
         return values
 
@@ -11961,32 +12116,39 @@ class _Binding:
 
         Without either a second picture would be the same, so the count is left out, with a note.
         """
-        workflow, values = self._workflow, dict(values)
+        parameters, values = self._workflow.parameters, dict(values)
         count = self._count()
-        has_batch = "batch_size" in workflow.parameters
-        batch = {"batch_size": count} if has_batch and count else {}
-        if "seed" not in workflow.parameters:
+        has_batch = "batch_size" in parameters
+        batch: dict[str, Any] = {}
+        if has_batch and count:
+            batch["batch_size"] = count
+        if "seed" not in parameters:
             if not has_batch and count and count > 1:
-                self.notes.append(f'the workflow "{workflow.name}" cannot make several; count was left out')
+                self.notes.append(f"{self._title} cannot make several; count was left out")
             return [(None, {**values, **batch})]
         low, span = self._seed_range()
         seed = low + random_seed % span
-        asked = [name for name in values if workflow.find(name) == workflow.parameters["seed"]]
-        if asked:
-            seed = values.pop(asked[-1])
+        seed_names = self._names_of("seed", values)
+        if seed_names:
+            seed = values.pop(seed_names[-1])
         # A seed of one sampler alone, given by its own name, comes after the seed of all.
         if not isinstance(seed, int):  # it only stands in a text
             return [(None, {"seed": seed, **values})]
         if has_batch:
             return [(seed, {"seed": seed, **values, **batch})]
-        seeds = [low + (seed - low + index) % span for index in range(count or 1)]
-        return [(one, {"seed": one, **values}) for one in seeds]
+        runs: list[tuple[int | None, dict[str, Any]]] = []
+        for index in range(count or 1):
+            own_seed = low + (seed - low + index) % span
+            runs.append((own_seed, {"seed": own_seed, **values}))
+        return runs
 
     def _seed_range(self) -> tuple[int, int]:
         """The lowest seed that the workflow takes, and how many there are."""
         spec = self._spec("seed")
         low = max(int(spec.minimum or 0), 0)
-        high = MAX_SEED if spec.maximum is None else int(min(spec.maximum, 2**64 - 1))
+        high = MAX_SEED
+        if spec.maximum is not None:
+            high = int(min(spec.maximum, 2**64 - 1))
         return low, max(high - low + 1, 1)
 
     def loras(self) -> list[Lora]:
@@ -11996,26 +12158,49 @@ class _Binding:
         if wanted is None:
             return []
         texts = _lora_texts(wanted)
-        loader = next((definitions[name] for name in LORA_LOADERS if name in definitions), None)
-        if loader is None:
+        loaders = [definitions[name] for name in LORA_LOADERS if name in definitions]
+        if not loaders:
             raise NodeNotInstalled('This ComfyUI has no node "LoraLoader".')
-        choices, strength = loader.inputs["lora_name"].names, loader.inputs["strength_model"]
-        loras = []
+        widgets = loaders[0].inputs
+        installed = widgets["lora_name"].names
+        loras: list[Lora] = []
         for text in texts:
             name, asked = parse_lora(text)
-            file = find_name(name, choices)
+            file = find_name(name, installed)
             if file is None:
-                raise _no_such_lora(wanted, name, choices)
-            fitted, note = fit_number(Argument(asked, f'the strength of the LoRA "{file}"', wanted.level), strength)
+                raise _no_such_lora(wanted, name, installed)
+            strength = Argument(asked, f'the strength of the LoRA "{file}"', wanted.level)
+            fitted, note = fit_number(strength, widgets["strength_model"])
             self._note(note)
             loras.append(Lora(file, fitted))
         return loras
 
 
+def _in_proportion(picture: Size, sides: Mapping[str, float]) -> dict[str, int]:
+    """The width and height of a picture of which one side gets a length: with {"width": 1500.0} a picture of 1000x600
+    becomes {"width": 1500, "height": 900}."""
+    ((side, length),) = sides.items()
+    scale = length / getattr(picture, side)
+    width = max(round(picture.width * scale), 1)
+    height = max(round(picture.height * scale), 1)
+    return _as_values(Size(width, height))
+
+
+def _as_values(size: Size) -> dict[str, int]:
+    return {"width": size.width, "height": size.height}
+
+
+def _no_such_input(workflow: Workflow, name: str) -> BadArgument:
+    like = closest(name, [*workflow.names, *EXTRAS], 5)
+    message = f'The workflow "{workflow.name}" has no input "{shortened(name)}".'
+    return BadArgument(message, f"It has, like it: {quoted(like)}.")
+
+
 def _lora_texts(wanted: Argument) -> list[str]:
     """What is asked for, one LoRA a text: ["name", "other:0.8"]. Raises `BadArgument`."""
-    value = wanted.value
-    texts = value.split(",") if isinstance(value, str) else value
+    value = texts = wanted.value
+    if isinstance(value, str):
+        texts = value.split(",")
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
         raise BadArgument(f"{wanted.name} is {shortened(value)}.", 'Give names such as ["name", "other:0.8"].')
     stripped = [text.strip() for text in texts]
@@ -12024,134 +12209,37 @@ def _lora_texts(wanted: Argument) -> list[str]:
 
 def _no_such_lora(wanted: Argument, name: str, choices: Sequence[str]) -> ModelNotInstalled:
     like = closest(name, choices)
-    hint = f"Installed are, among others: {quoted(like)}." if like else "No LoRA is installed."
+    hint = "No LoRA is installed."
+    if like:
+        hint = f"Installed are, among others: {quoted(like)}."
     return ModelNotInstalled(f'{wanted.name} has "{shortened(name)}", and no such LoRA is installed.', hint)
 
 
 def followed(picture: Size, megapixels: float, most: float, grain: int = GRAIN) -> Size:
     """The size in which a model that is best at `megapixels` works on a picture: the picture's own where the model can,
     else one of its proportions, of at most `most` megapixels; in multiples of `grain` pixels."""
-    usual = FOLLOWED[0] <= picture.megapixels / megapixels <= FOLLOWED[1]
-    factor = 1.0 if usual else math.sqrt(megapixels / picture.megapixels)
-    allowed = math.sqrt(most / picture.megapixels)
-    sides = [side * min(factor, allowed) / grain for side in (picture.width, picture.height)]
-    rounded = Size(*(max(round(side), 1) * grain for side in sides))
-    if rounded.megapixels <= most:
-        return rounded
-    return Size(*(max(math.floor(side), 1) * grain for side in sides))
+    lowest, highest = FOLLOWED
+    factor = 1.0
+    if not lowest <= picture.megapixels / megapixels <= highest:
+        factor = math.sqrt(megapixels / picture.megapixels)
+    factor = min(factor, math.sqrt(most / picture.megapixels))
+    columns = picture.width * factor / grain
+    rows = picture.height * factor / grain
+    nearest = _in_grains(round(columns), round(rows), grain)
+    if nearest.megapixels <= most:
+        return nearest
+    return _in_grains(math.floor(columns), math.floor(rows), grain)
 
 
-# The administrator's limits, as far as they can be read off a graph.
-
-
-# Inputs beside width and height that show a node to make pixels of them, and not only to tell a model or a text.
-MAKES_PIXELS = {"batch_size", "length", "upscale_method", "scale_method", "resize_type"}
-PICTURE_MAKER = {"width", "height", "seconds"}  # inputs beside a batch size that show it to count pictures
-FILMS = {"video", "animation"}  # kinds of outputs
-USUAL_FPS = 24.0  # where a graph does not say
-MOST_FPS = 30.0  # a higher rate does not let more frames pass as a shorter video
-
-
-def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes: set[str]) -> None:
-    """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there: steps,
-    pixels, pictures and seconds of video.
-
-    `touched` are the widgets that the call set, `makes` the kinds of what the graph saves. Where these are films alone,
-    a batch is their frames, and counts by its seconds. "megapixels" and "scale_by" count only where the call set them.
-    """
-    graph = workflow.graph
-    if makes & FILMS:
-        _check_video(graph, limits)
-    only_films = bool(makes) and makes <= FILMS
-    first_megapixels = None  # of the first size in the graph
-    for node_id, node in graph.items():
-        takes = {_last_part(name) for name in node["inputs"]}
-        numbers = _numbers_in(graph, node)
-        asked: list[tuple[str, float, float]] = [("steps", numbers.get("steps", 0), limits.steps)]
-        if MAKES_PIXELS & takes and "width" in numbers and "height" in numbers:
-            width, height = numbers["width"], numbers["height"]
-            megapixels = (width or height) * (height or width) / 1e6  # 0 is for "in proportion"
-            first_megapixels = first_megapixels or megapixels
-            asked.append(("width x height in megapixels", round(megapixels, 2), limits.megapixels))
-        counts_pictures = PICTURE_MAKER & takes or node["class_type"].startswith("Repeat")
-        if counts_pictures and not only_films:
-            asked.append(("batch_size", numbers.get("batch_size", 1), limits.count))
-            asked.append(("amount", numbers.get("amount", 1), limits.count))
-        if Target(node_id, "megapixels") in touched:
-            asked.append(("megapixels", numbers.get("megapixels", 0), limits.megapixels))
-        if Target(node_id, "scale_by") in touched:
-            scaled = (first_megapixels or 1.05) * numbers.get("scale_by", 1) ** 2
-            asked.append(("scale_by in megapixels", round(scaled, 2), limits.megapixels))
-        for name, value, allowed in asked:
-            if value > allowed:
-                raise LimitExceeded(
-                    f"{node_title(graph, node_id)} has {value:g} as {name}, and the administrator allows {allowed:g}.",
-                    f"Ask for at most {allowed:g}.",
-                )
-
-
-def _last_part(name: str) -> str:
-    """The name of an input that stands in a group: "width" of "resize_type.width"."""
-    return name.rsplit(".", 1)[-1]
-
-
-def _numbers_in(graph: Graph, node: Mapping[str, Any]) -> dict[str, float]:
-    """The inputs of a node that get a number, by the last part of their names: {"width": 1024.0, "steps": 20.0}."""
-    numbers = {}
-    for name, value in node["inputs"].items():
-        number = number_in(graph, value)
-        if number is not None:
-            numbers[_last_part(name)] = number
-    return numbers
-
-
-def _check_video(graph: Graph, limits: Limits) -> None:
-    seconds = video_seconds(graph)
-    if seconds > limits.video_seconds:
-        raise LimitExceeded(
-            f"The video would have {seconds:.1f} seconds, and the administrator allows {limits.video_seconds:g}.",
-            f"Ask for at most {limits.video_seconds:g} seconds, or for fewer frames.",
-        )
-
-
-def video_seconds(graph: Graph) -> float:
-    """How long the longest video is that a graph makes, in seconds: by its frames and their rate, or as it says."""
-    found: dict[str, list[float]] = {"length": [], "fps": [], "seconds": []}
-    for node in graph.values():
-        for name, value in node["inputs"].items():
-            kind = next((kind for kind in found if _last_part(name) in PARAMETERS[kind]), "")
-            number = number_in(graph, value) if kind else None
-            if number:
-                found[kind].append(number)
-    fps = min(found["fps"], default=USUAL_FPS)
-    fps = min(max(fps, 1.0), MOST_FPS)
-    by_frames = [frames / fps for frames in found["length"]]
-    return max([*found["seconds"], *by_frames], default=0.0)
-
-
-def number_in(graph: Graph, value: Any) -> float | None:
-    """The number that an input gets, or None: its own, also written as text or wrapped in `__value__`, or that of the
-    node it is linked to, if that only holds one."""
-    for _ in range(8):
-        if isinstance(value, Mapping):
-            value = value.get("__value__")
-        if not is_link(value):
-            break
-        inputs = node_inputs(graph.get(value[0]))
-        if "value" in inputs:
-            value = inputs["value"]
-        elif len(inputs) == 1:
-            (value,) = inputs.values()
-        else:
-            value = None
-    return as_number(value)
+def _in_grains(columns: int, rows: int, grain: int) -> Size:
+    """The size of so many grains across and down, at least one of them."""
+    return Size(max(columns, 1) * grain, max(rows, 1) * grain)
 
 
 def _over_limit(wanted: Argument, value: Any, limit: str) -> LimitExceeded:
     """The error of an argument that asks for more than is allowed."""
-    return LimitExceeded(
-        f"{wanted.name} is {shortened(value, 20)}, and the administrator allows {limit}.", f"Ask for {limit}."
-    )
+    message = f"{wanted.name} is {shortened(value, 20)}, and the administrator allows {limit}."
+    return LimitExceeded(message, f"Ask for {limit}.")
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ the jobs saved becomes files; several servers are used as one. The modules follo
     follow    one prompt posted, and followed to its end or withdrawn
     inputs    the files of a call put into the workflow's inputs
     planning  a request bound to a workflow, as prompts within the nodes' ranges and the administrator's limits
+    limits    those limits, read off a finished graph
     make      all of this in turn for one call; a job that its server lost is run once more
     earlier   jobs of earlier calls found on the servers, and what they made brought
 

@@ -1,0 +1,138 @@
+"""What the administrator allows, checked on a finished graph, whoever put the number there.
+
+`check_limits` looks at every node for more steps, pixels or pictures than are allowed, and at the whole graph for the
+seconds of its videos. A node is not known by its class but by its inputs: one with `width`, `height` and `batch_size`
+makes pictures, say. A number may also come over a link, from a node that only holds it (`number_in`):
+
+    {"5": {"class_type": "EmptyLatentImage", "inputs": {"width": ["7", 0], "height": 1024, "batch_size": 1}},
+     "7": {"class_type": "PrimitiveInt", "inputs": {"value": 8192}}}
+
+has 8192 x 1024 pixels, 8.39 megapixels, and is refused where 4.2 are allowed.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import LimitExceeded
+from ..graph.nodes import Graph, Target, is_link, node_inputs, node_title
+from ..graph.search import PARAMETERS
+from ..graph.workflow import Workflow
+from ..values import as_number
+from .fleet import Limits
+
+# Inputs beside width and height that show a node to make pixels of them, and not only to tell a model or a text.
+MAKES_PIXELS = {"batch_size", "length", "upscale_method", "scale_method", "resize_type"}
+PICTURE_MAKER = {"width", "height", "seconds"}  # inputs beside a batch size that show it to count pictures
+SIDES = ("width", "height")
+FILMS = {"video", "animation"}  # kinds of outputs
+USUAL_FPS = 24.0  # where a graph does not say
+MOST_FPS = 30.0  # a higher rate does not let more frames pass as a shorter video
+
+
+def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes: set[str]) -> None:
+    """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there: steps,
+    pixels, pictures and seconds of video.
+
+    `touched` are the widgets that the call set, `makes` the kinds of what the graph saves. Where these are films alone,
+    a batch is their frames, and counts by its seconds. "megapixels" and "scale_by" count only where the call set them.
+    """
+    graph = workflow.graph
+    if makes & FILMS:
+        _check_video(graph, limits)
+    makes_only_films = bool(makes) and makes <= FILMS
+    first_megapixels = 0.0  # of the first size in the graph
+    for node_id, node in graph.items():
+        takes = {_last_part(name) for name in node["inputs"]}
+        numbers = _numbers_in(graph, node)
+        megapixels = _megapixels_made(takes, numbers)
+        first_megapixels = first_megapixels or megapixels
+        title = node_title(graph, node_id)
+        _check(title, "steps", numbers.get("steps", 0), limits.steps)
+        _check(title, "width x height in megapixels", round(megapixels, 2), limits.megapixels)
+        counts_pictures = PICTURE_MAKER & takes or node["class_type"].startswith("Repeat")
+        if counts_pictures and not makes_only_films:
+            _check(title, "batch_size", numbers.get("batch_size", 1), limits.count)
+            _check(title, "amount", numbers.get("amount", 1), limits.count)
+        if Target(node_id, "megapixels") in touched:
+            _check(title, "megapixels", numbers.get("megapixels", 0), limits.megapixels)
+        if Target(node_id, "scale_by") in touched:
+            scaled = (first_megapixels or 1.05) * numbers.get("scale_by", 1) ** 2
+            _check(title, "scale_by in megapixels", round(scaled, 2), limits.megapixels)
+
+
+def _check(title: str, name: str, value: float, allowed: float) -> None:
+    """Raise `LimitExceeded` where a node has a higher value under a name than is allowed."""
+    if value > allowed:
+        message = f"{title} has {value:g} as {name}, and the administrator allows {allowed:g}."
+        raise LimitExceeded(message, f"Ask for at most {allowed:g}.")
+
+
+def _megapixels_made(takes: set[str], numbers: Mapping[str, float]) -> float:
+    """How many megapixels a node makes that takes these inputs, by the numbers in them; 0 for one that makes none."""
+    if MAKES_PIXELS.isdisjoint(takes) or not numbers.keys() >= set(SIDES):
+        return 0.0
+    width, height = numbers["width"], numbers["height"]
+    return (width or height) * (height or width) / 1e6  # a side of 0 is for "in proportion"
+
+
+def _last_part(name: str) -> str:
+    """The name of an input that stands in a group: "width" of "resize_type.width"."""
+    return name.rsplit(".", 1)[-1]
+
+
+def _numbers_in(graph: Graph, node: Mapping[str, Any]) -> dict[str, float]:
+    """The inputs of a node that get a number, by the last part of their names: {"width": 1024.0, "steps": 20.0}."""
+    numbers = {}
+    for name, value in node["inputs"].items():
+        number = number_in(graph, value)
+        if number is not None:
+            numbers[_last_part(name)] = number
+    return numbers
+
+
+def _check_video(graph: Graph, limits: Limits) -> None:
+    seconds, allowed = video_seconds(graph), limits.video_seconds
+    if seconds > allowed:
+        raise LimitExceeded(
+            f"The video would have {seconds:.1f} seconds, and the administrator allows {allowed:g}.",
+            f"Ask for at most {allowed:g} seconds, or for fewer frames.",
+        )
+
+
+def video_seconds(graph: Graph) -> float:
+    """How long the longest video is that a graph makes, in seconds: by its frames and their rate, or as it says."""
+    fps = min(_numbers_of("fps", graph), default=USUAL_FPS)
+    fps = min(max(fps, 1.0), MOST_FPS)
+    by_frames = [frames / fps for frames in _numbers_of("length", graph)]
+    return max([*_numbers_of("seconds", graph), *by_frames], default=0.0)
+
+
+def _numbers_of(parameter: str, graph: Graph) -> list[float]:
+    """The numbers, without zeros, in all inputs of a graph whose names are those of the parameter."""
+    numbers: list[float] = []
+    for node in graph.values():
+        for name, value in node["inputs"].items():
+            number = None
+            if _last_part(name) in PARAMETERS[parameter]:
+                number = number_in(graph, value)
+            if number:
+                numbers.append(number)
+    return numbers
+
+
+def number_in(graph: Graph, value: Any) -> float | None:
+    """The number that an input gets, or None: its own, also written as text or wrapped in `__value__`, or that of the
+    node it is linked to, if that only holds one."""
+    for _ in range(8):
+        if isinstance(value, Mapping):
+            value = value.get("__value__")
+        if not is_link(value):
+            break
+        inputs = node_inputs(graph.get(value[0]))
+        if "value" in inputs:
+            value = inputs["value"]
+        elif len(inputs) == 1:
+            (value,) = inputs.values()
+        else:
+            value = None
+    return as_number(value)
