@@ -2785,7 +2785,9 @@ class Wiring:
     def spec(self, node_id: str, name: str) -> InputSpec | None:
         """What the server says of an input, or None when it does not know it or was not asked."""
         definition = self.definition(node_id)
-        return definition.spec(name, self.inputs(node_id)) if definition else None
+        if definition is None:
+            return None
+        return definition.spec(name, self.inputs(node_id))
 
     def fed_by(self, origin: Origin, kind: str) -> list[TypedLink]:
         """The links of the type `kind` that start at an output."""
@@ -2811,16 +2813,19 @@ class Wiring:
     def _links_by_input(self, node_id: str) -> dict[str, TypedLink]:
         """The links that a node reads, by the inputs that they feed."""
         chosen = self.chosen_input(node_id)
-        links = {}
+        links: dict[str, TypedLink] = {}
         for link in self.into.get(node_id, ()):
-            if chosen in (None, link.input) and self._has_output(link.source, link.slot):
+            is_let_through = chosen is None or chosen == link.input
+            if is_let_through and self._has_output(link.source, link.slot):
                 links[link.input] = link
         return links
 
     def _has_output(self, node_id: str, slot: int) -> bool:
         """Whether a node has an output of that number, as far as is known."""
         definition = self.definition(node_id)
-        return slot >= 0 and (definition is None or not definition.outputs or slot < len(definition.outputs))
+        if definition is None or not definition.outputs:
+            return slot >= 0
+        return 0 <= slot < len(definition.outputs)
 
     @once
     def chosen_input(self, node_id: str) -> str | None:
@@ -2836,8 +2841,10 @@ class Wiring:
                 pattern = rf"[a-z]+_?0*{position}"
             else:
                 continue
-            names = self.inputs(node_id)
-            return next((name for name in names if re.fullmatch(pattern, name, re.IGNORECASE)), None)
+            for name in self.inputs(node_id):
+                if re.fullmatch(pattern, name, re.IGNORECASE):
+                    return name
+            return None
         return None
 
     def _constant(self, node_id: str, name: str) -> Any:
@@ -2854,11 +2861,15 @@ class Wiring:
     def is_output(self, node_id: str) -> bool:
         """Whether a node runs for its own sake: it saves or shows something."""
         known = self.definition(node_id)
-        return known.is_output if known else bool(OUTPUT_CLASS.search(self.class_type(node_id)))
+        if known:
+            return known.is_output
+        return bool(OUTPUT_CLASS.search(self.class_type(node_id)))
 
     def keeps_nothing(self, node_id: str) -> bool:
         """Whether an output node keeps nothing: it only shows what it is given, or is set not to save it."""
-        return bool(KEEPS_NOTHING.search(self.class_type(node_id))) or self.inputs(node_id).get("save_output") is False
+        if KEEPS_NOTHING.search(self.class_type(node_id)):
+            return True
+        return self.inputs(node_id).get("save_output") is False
 
     def output_rank(self, node_id: str) -> int | None:
         """The rank of an output node by the name of its class: 0 saves media, 1 saves texts, 2 shows media, 3 shows
@@ -2867,7 +2878,9 @@ class Wiring:
         takes_text = 1 if TAKES_TEXT.search(class_type) else 0
         if SAVES.search(class_type):
             return takes_text
-        return 2 + takes_text if SHOWS.search(class_type) else None
+        if SHOWS.search(class_type):
+            return 2 + takes_text
+        return None
 
     def uses_diffusion_model(self, node_id: str) -> bool:
         """Whether a node makes something with the diffusion model that it is given, itself or, as a guider or a pipe,
@@ -2876,10 +2889,11 @@ class Wiring:
             return False
         known = self.definition(node_id)
         if known is None:
-            is_conditioned = any(link.input == "positive" for link in self.into[node_id])
-            return is_conditioned or bool(SAMPLER_CLASS.search(self.class_type(node_id)))
-        if {"LATENT", "GUIDER"} & set(known.outputs) or any("PIPE" in kind for kind in known.outputs):
-            return True
+            inputs = {link.input for link in self.into[node_id]}
+            return "positive" in inputs or bool(SAMPLER_CLASS.search(self.class_type(node_id)))
+        for kind in known.outputs:
+            if kind in ("LATENT", "GUIDER") or "PIPE" in kind:
+                return True
         return "IMAGE" in known.outputs and self.takes(node_id, "CONDITIONING")
 
     # What lies before and behind nodes.
@@ -2913,7 +2927,8 @@ class Wiring:
 
     def needed(self) -> dict[str, None]:
         """The nodes that run: output nodes and all that feed them."""
-        return self.before(node_id for node_id in self.nodes if self.is_output(node_id))
+        outputs = filter(self.is_output, self.nodes)
+        return self.before(outputs)
 
 
 # How links get their types.
@@ -2946,11 +2961,14 @@ def untyped_links(nodes: Mapping[str, Mapping[str, Any]], definitions: Definitio
         inputs = node_inputs(node)
         reader = definitions.get(node["class_type"])
         for name, value in inputs.items():
-            if not isinstance(name, str) or not is_link(value) or value[0] not in nodes:
+            if not isinstance(name, str) or not is_link(value):
                 continue
-            origin = (value[0], value[1])
+            source, slot = value
+            if source not in nodes:
+                continue
+            origin = (source, slot)
             if origin not in output_types:
-                output_types[origin] = output_type(nodes[value[0]], value[1], definitions)
+                output_types[origin] = output_type(nodes[source], slot, definitions)
             spec = reader.spec(name, inputs) if reader else None
             input_type = spec.type if spec else None
             yield UntypedLink(origin, node_id, name, output_types[origin], input_type, reader is not None)
@@ -2964,7 +2982,9 @@ def declared_types(output_type: str, input_type: str | None, name: str) -> tuple
         return tuple(output_type.split(","))
     if input_type is None:
         return (guessed_type(name),)
-    return ("",) if input_type in ANY_TYPE else tuple(input_type.split(","))
+    if input_type in ANY_TYPE:
+        return ("",)
+    return tuple(input_type.split(","))
 
 
 def carried_types(links: Sequence[UntypedLink]) -> dict[Origin, str]:
@@ -3007,12 +3027,16 @@ def spread_types(types: dict[Origin, str], links: Sequence[UntypedLink]) -> None
 def output_type(node: Mapping[str, Any], slot: int, definitions: Definitions) -> str:
     """The type of a node's output by its definition, or "" when that is unknown or has no such output."""
     known = definitions.get(node["class_type"])
-    return known.outputs[slot] if known and 0 <= slot < len(known.outputs) else ""
+    if known is None or not 0 <= slot < len(known.outputs):
+        return ""
+    return known.outputs[slot]
 
 
 def told_type(kind: str) -> str:
     """A type, or "" for one that does not tell what a link carries: one that stands for anything or for several."""
-    return "" if kind in OPEN_TYPES or "," in kind else kind
+    if kind in OPEN_TYPES or "," in kind:
+        return ""
+    return kind
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -4300,6 +4324,10 @@ def marked_texts(flow: Flow) -> list[tuple[Target, str]]:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+Targets = tuple[Target, ...]  # the widgets of one parameter
+Meanings = dict[str, Targets | None]  # what names mean; None where one could mean several things
+
+
 def is_node(value: Any) -> bool:
     """Whether a value is a node of a graph in the API format."""
     return isinstance(value, dict) and isinstance(value.get("class_type"), str)
@@ -4315,7 +4343,7 @@ class Workflow:
 
     name: str
     graph: Graph
-    parameters: Mapping[str, tuple[Target, ...]]
+    parameters: Mapping[str, Targets]
     templates: Mapping[Target, str] = field(default_factory=dict)  # texts with placeholders, as they were saved
     given: Mapping[str, Any] = field(default_factory=dict)  # what was bound to placeholders: {"{{who}}": "a fox"}
     dynamic: frozenset[Target] = frozenset()  # texts that `dynamic_prompt` rewrites before every run
@@ -4340,8 +4368,11 @@ class Workflow:
             raise WorkflowRefused("This is not a graph in ComfyUI's API format.", EXPECTED)
         flow = Flow.of(graph, definitions)
         parameters = discover(flow)
-        marked = {target.widget for targets in parameters.values() for target in targets if target.token}
-        templates = {at: graph[at.node_id]["inputs"][at.input] for at in marked}
+        templates: dict[Target, str] = {}
+        for target in itertools.chain(*parameters.values()):
+            if target.token:
+                inputs = graph[target.node_id]["inputs"]
+                templates[target.widget] = inputs[target.input]
         workflow = cls(name, graph, parameters, templates, dynamic=dynamic, definitions=definitions)
         workflow.__dict__["flow"] = flow  # as if the cached property had been read
         return workflow
@@ -4379,7 +4410,7 @@ class Workflow:
                 named[name] = Target(node_id, key)
         return named
 
-    def find(self, name: str) -> tuple[Target, ...] | None:
+    def find(self, name: str) -> Targets | None:
         """The widgets that a name means, or None when it means nothing or could mean several things.
 
         It may name a parameter or an alias of one, a widget, "<node id>.<input>", or "<class>.<input>" when only one
@@ -4392,29 +4423,31 @@ class Workflow:
         return self._lookup.get(simplified(name))
 
     @functools.cached_property
-    def _lookup(self) -> Mapping[str, tuple[Target, ...] | None]:
+    def _lookup(self) -> Meanings:
         """What each simplified name means, None where it could mean several things. What names a parameter
         counts first, then titles, classes, ids, and aliases last."""
-        classes: dict[str, tuple[Target, ...] | None] = {}
-        titles: dict[str, tuple[Target, ...] | None] = {}
-        ids: dict[str, tuple[Target, ...] | None] = {}
+        classes: Meanings = {}
+        titles: Meanings = {}
+        ids: Meanings = {}
         for name, widget in self.widgets.items():
-            title = simplified(name)
-            titles[title] = None if title in titles else (widget,)
             class_type = self.graph[widget.node_id]["class_type"]
+            by_title = simplified(name)
             by_class = simplified(f"{class_type}.{widget.input}")
+            by_id = simplified(f"{widget.node_id}.{widget.input}")
+            titles[by_title] = None if by_title in titles else (widget,)
             classes[by_class] = None if by_class in classes else (widget,)
-            ids[simplified(f"{widget.node_id}.{widget.input}")] = (widget,)
+            ids[by_id] = (widget,)
         aliases = {simplified(alias): self.parameters.get(name) for alias, name in ALIASES.items()}
         parameters = {simplified(name): targets for name, targets in self.parameters.items()}
         return {**aliases, **ids, **classes, **titles, **parameters}
 
-    def _targets(self, name: str) -> tuple[Target, ...]:
+    def _targets(self, name: str) -> Targets:
         """The widgets that a name means. Raises `BadArgument` with the closest names when there are none."""
         targets = self.find(name)
         if targets is None:
-            hint = f"The closest are: {quoted(closest(name, self.names))}."
-            raise BadArgument(f'The workflow "{self.name}" has no "{shortened(name)}".', hint)
+            similar = quoted(closest(name, self.names))
+            message = f'The workflow "{self.name}" has no "{shortened(name)}".'
+            raise BadArgument(message, f"The closest are: {similar}.")
         return targets
 
     # The values of a workflow, and what the server accepts.
@@ -4505,10 +4538,9 @@ class Workflow:
     def _tokens(self) -> Mapping[Target, set[str]]:
         """The placeholders in each text that counts as having some. What looks like one elsewhere is plain text."""
         tokens: dict[Target, set[str]] = {}
-        for targets in self.parameters.values():
-            for target in targets:
-                if target.token:
-                    tokens.setdefault(target.widget, set()).add(target.token)
+        for target in itertools.chain(*self.parameters.values()):
+            if target.token:
+                tokens.setdefault(target.widget, set()).add(target.token)
         return tokens
 
     def set(self, widgets: Mapping[Target, Any]) -> "Workflow":
@@ -4531,12 +4563,14 @@ class Workflow:
         What is put in for the placeholders later is not chosen from: texts of private characters stand in for them.
         """
         templates = dict(self.templates)
-        for widget in sorted(self.dynamic & templates.keys(), key=lambda target: (target.node_id, target.input)):
+        dynamic = self.dynamic & templates.keys()
+        for widget in sorted(dynamic, key=lambda target: (target.node_id, target.input)):
             tokens = [token for token, _ in self._placeholders(widget)]
             shields = {token: f"\ue000{place}\ue001" for place, token in enumerate(tokens)}
             shielded = str(fill(templates[widget], shields))
             text = dynamic_prompt(shielded, rng)
-            templates[widget] = str(fill(text, {shield: token for token, shield in shields.items()}))
+            tokens_back = {shield: token for token, shield in shields.items()}
+            templates[widget] = str(fill(text, tokens_back))
         return replace(self, templates=templates)
 
     def _placeholders(self, widget: Target) -> Iterator[tuple[str, str]]:
@@ -9004,6 +9038,10 @@ class Family:
     defaults: Mapping[str, Any]  # parameter -> value, instead of the graph's own
 
 
+def _any_matches(pattern: str, texts: Iterable[str]) -> bool:
+    return any(re.search(pattern, text, re.IGNORECASE) for text in texts)
+
+
 @dataclass(frozen=True)
 class ModelNeed:
     """A model file that a workflow loads: where it is named in the graph, and which files will do."""
@@ -9020,9 +9058,9 @@ class ModelNeed:
         texts = [base_name(name)]
         if about:
             texts.append(about)
-        if self.avoid and any(re.search(self.avoid, text, re.IGNORECASE) for text in texts):
+        if self.avoid and _any_matches(self.avoid, texts):
             return False
-        return any(re.search(self.match, text, re.IGNORECASE) for text in texts)
+        return _any_matches(self.match, texts)
 
     def rank(self, choices: Iterable[str]) -> list[str]:
         """Those of the installed files that will do by their names, best first."""
@@ -9032,7 +9070,9 @@ class ModelNeed:
 
     def __str__(self) -> str:
         path = f"{self.folder}/{self.file}"
-        return f"{path} ({self.source})" if self.source else path
+        if self.source:
+            path += f" ({self.source})"
+        return path
 
 
 @dataclass(frozen=True)
@@ -9074,7 +9114,11 @@ def bundled_entries() -> tuple[Entry, ...]:
     families of the one that the manifest names as `families_of`."""
     items = json.loads(MANIFEST)["workflows"]
     families = {item["name"]: item["families"] for item in items if "families" in item}
-    return tuple(_bundled_entry(item, families[item.get("families_of", item["name"])]) for item in items)
+    entries: list[Entry] = []
+    for item in items:
+        families_of = item.get("families_of", item["name"])
+        entries.append(_bundled_entry(item, families[families_of]))
+    return tuple(entries)
 
 
 def _bundled_entry(item: Mapping[str, Any], families: Sequence[Mapping[str, Any]]) -> Entry:
@@ -9132,10 +9176,14 @@ def read_pasted(text: str, source: str, valve: str) -> Pasted:
     entries: list[Entry] = []
     problems: list[str] = []
     for place, (key, item) in enumerate(items, 1):
-        about = item if isinstance(item, dict) and not is_workflow(item) else {}
+        about: dict[str, Any] = {}
+        if isinstance(item, dict) and not is_workflow(item):
+            about = item
         name = without_json(shortened(text_of(about.get("name"), key)))
         if not name:
-            name = f"{source}-{place}" if len(items) > 1 else source
+            name = source
+            if len(items) > 1:
+                name += f"-{place}"
         try:
             graph = unwrap(item)
         except WorkflowRefused as refused:
@@ -9172,7 +9220,8 @@ def is_envelope(value: Mapping[str, Any]) -> bool:
     usual one for a workflow (`WRAPPERS`), and under no other key there is one."""
     if value.keys().isdisjoint(WRAPPERS):
         return False
-    return not any(is_workflow(item) for key, item in value.items() if key not in WRAPPERS)
+    others = [item for key, item in value.items() if key not in WRAPPERS]
+    return not any(map(is_workflow, others))
 
 
 def without_json(name: str) -> str:
@@ -9252,10 +9301,11 @@ class Listing:
         """The workflow of that name from the first source that has one, or None; in each source an exact match comes
         before one without regard to case, folder or extension."""
         for source in SOURCES:
-            names = {entry.name: entry for entry in self.entries if entry.source == source}
-            full_name = find_name(name, list(names)) or find_name(without_json(name), list(names))
+            entries = {entry.name: entry for entry in self.entries if entry.source == source}
+            names = list(entries)
+            full_name = find_name(name, names) or find_name(without_json(name), names)
             if full_name is not None:
-                return names[full_name]
+                return entries[full_name]
         return None
 
 
@@ -9317,7 +9367,8 @@ class Request:
     @property
     def pictures(self) -> int:
         """How many pictures are given to work on; the last one may be the mask."""
-        return sum(file is not None and file.kind == "image" for file in self.files)
+        kinds = [file.kind for file in self.files if file]
+        return kinds.count("image")
 
     def room_in(self, inputs: Sequence[FileInput]) -> int:
         """How many pictures these inputs have room for. Where they take a mask and none is given by itself, there is
@@ -9396,7 +9447,8 @@ async def choose(server: ComfyUIServer, request: Request, catalogue: Catalogue =
     try:
         entry = await catalogue.find(server, workflow)
     except UnknownWorkflow:
-        task = re.sub(r"[\s-]+", "_", str(workflow.value).strip().lower())
+        asked_name = str(workflow.value).strip().lower()
+        task = re.sub(r"[\s-]+", "_", asked_name)
         if task not in {entry.task for entry in bundled_entries()}:
             raise
         return await _choose_for(server, replace(request, tasks=(task,)))
@@ -9438,7 +9490,9 @@ def _has_room(fitted: FittedWorkflow, request: Request) -> bool:
 async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow:
     """The first bundled workflow of the first task for which everything is installed. A file that the server itself
     cannot read counts as installed only when nothing else is."""
-    entries = [entry for task in request.tasks for entry in bundled_entries() if entry.task == task]
+    entries: list[Entry] = []
+    for task in request.tasks:
+        entries += _entries_for(task)
     with_room = [entry for entry in entries if request.room_in(entry.files) >= request.pictures]
     if not with_room:
         raise _too_many_pictures(request, entries)
@@ -9461,6 +9515,11 @@ async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow
     )
 
 
+def _entries_for(task: str) -> list[Entry]:
+    """The bundled workflows that do a task."""
+    return [entry for entry in bundled_entries() if entry.task == task]
+
+
 def _candidates(request: Request, entries: Sequence[Entry]) -> list[tuple[Argument | None, Entry]]:
     """The models and workflows to try, the preferred ones first; the model None stands for any that is installed."""
     models = [request.model]
@@ -9476,8 +9535,12 @@ def _candidates(request: Request, entries: Sequence[Entry]) -> list[tuple[Argume
 def _too_many_pictures(request: Request, entries: Sequence[Entry]) -> BadArgument:
     """The error if none of the workflows has room for the pictures that were given."""
     most = max((request.room_in(entry.files) for entry in entries), default=0)
-    given = "A picture was" if request.pictures == 1 else f"{request.pictures} pictures were"
-    hint = f"Give at most {most}." if most else "Leave it out, or name a workflow that takes pictures."
+    given = "A picture was"
+    if request.pictures > 1:
+        given = f"{request.pictures} pictures were"
+    hint = "Leave it out, or name a workflow that takes pictures."
+    if most:
+        hint = f"Give at most {most}."
     return BadArgument(f"{given} given, which no workflow takes.", hint)
 
 
@@ -9488,13 +9551,16 @@ async def _no_such_model(
     installed: list[str] = []
     for entry in entries:
         target = entry.needs[0].target
-        definition = await server.define(entry.workflow.graph[target.node_id]["class_type"])
+        loader = entry.workflow.graph[target.node_id]
+        definition = await server.define(loader["class_type"])
         if definition:
             installed += definition.inputs[target.input].names
     name = find_name(str(model.value), installed)
     if not name:
         return _model_missing(model, list(dict.fromkeys(installed)))
-    workflow = f"workflow that takes {request.pictures} pictures" if request.pictures > 1 else "workflow"
+    workflow = "workflow"
+    if request.pictures > 1:
+        workflow = f"workflow that takes {request.pictures} pictures"
     return ModelNotInstalled(
         f'The model "{name}" is installed, but no {workflow} is made for it, or another file that it needs is missing.',
         f"Name one of the workflows {quoted(entry.name for entry in entries)} with it to try it anyway.",
@@ -9542,7 +9608,8 @@ async def fit_entry(
         else:
             missing[wanted_file] = None
     if missing:
-        raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {", ".join(missing)}.', MISSING_FILES_HINT)
+        lacks = ", ".join(missing)
+        raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {lacks}.', MISSING_FILES_HINT)
     model_file = files[str(main_need)]
     family = await _family(server, entry, model_file)
     workflow = replace(entry.workflow, definitions=definitions)
@@ -9554,7 +9621,8 @@ async def _family(server: ComfyUIServer, entry: Entry, model_file: str) -> Famil
     """The family that the main model belongs to, by its name and what it says of itself."""
     about = await architecture(server, entry.needs[0].folder, model_file)
     known = f"{model_file} {about or ''}"
-    return next(family for family in entry.families if re.search(family.match, known, re.IGNORECASE))
+    fitting = [family for family in entry.families if re.search(family.match, known, re.IGNORECASE)]
+    return fitting[0]  # the last one of each workflow fits all
 
 
 @dataclass(frozen=True)
@@ -9575,8 +9643,10 @@ class FileSearch:
             name = find_name(str(model.value), names)
             if name and not strict:
                 return name
-            if name and self.need.fits(name, await self._architecture(name) or ""):
-                return name
+            if name:
+                about = await self._architecture(name)
+                if self.need.fits(name, about or ""):
+                    return name
         raise _model_missing(model, names)
 
     async def best(self, readable: bool) -> str | None:
@@ -9602,7 +9672,8 @@ class FileSearch:
             if self.need.fits(name, about or ""):
                 return name
         if self.main and self.need.match:
-            return await self._by_metadata([name for name in names if name not in by_name])
+            others = [name for name in names if name not in by_name]
+            return await self._by_metadata(others)
         return None
 
     async def _by_metadata(self, names: Sequence[str]) -> str | None:
@@ -9615,9 +9686,10 @@ class FileSearch:
 
     async def _names(self, believe: float) -> tuple[str, ...]:
         definition = await self.server.define(self.loader, believe)
-        if definition is None or self.need.target.input not in definition.inputs:
+        widget = self.need.target.input
+        if definition is None or widget not in definition.inputs:
             return ()
-        return definition.inputs[self.need.target.input].names
+        return definition.inputs[widget].names
 
     async def _architecture(self, name: str) -> str | None:
         return await architecture(self.server, self.need.folder, name)
@@ -9629,12 +9701,15 @@ async def architecture(server: ComfyUIServer, folder: str, name: str) -> str | N
     about = await server.model_metadata(folder, name)
     if about is None:
         return None
-    return str(about.get("modelspec.architecture") or about.get("ss_base_model_version") or "")
+    kind = about.get("modelspec.architecture") or about.get("ss_base_model_version")
+    return str(kind or "")
 
 
 def _model_missing(model: Argument, choices: Sequence[str]) -> ModelNotInstalled:
     similar = closest(str(model.value), choices)
-    hint = f"Installed are: {quoted(similar)}." if similar else "No model is installed for this workflow."
+    hint = "No model is installed for this workflow."
+    if similar:
+        hint = f"Installed are: {quoted(similar)}."
     return ModelNotInstalled(f'{model.name} is "{shortened(model.value)}", and no such model is installed.', hint)
 
 
@@ -9735,10 +9810,13 @@ def _other_files(workflow: Workflow, chosen: Mapping[Target, str]) -> tuple[dict
         if name is not None:
             renamed[file.target] = name
         elif file.target.node_id in needed:
-            similar = closest(file.file, choices) if len(absent) < 5 else []
-            absent[file.target] = f"{file.folder}/{file.file}"
+            path = f"{file.folder}/{file.file}"
+            similar: list[str] = []
+            if len(absent) < 5:
+                similar = closest(file.file, choices)
             if similar:
-                absent[file.target] += f" (installed: {quoted(similar)})"
+                path += f" (installed: {quoted(similar)})"
+            absent[file.target] = path
     return renamed, absent
 
 
@@ -9769,11 +9847,12 @@ async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: st
     listing = await catalogue.entries(server)
     words = search.lower().split()
     matching = [entry for entry in listing.entries if _has_words(f"{entry.name} {entry.description}", words)]
-    checks = [functools.partial(look_into, server, entry) for entry in matching[:MAX_WORKFLOWS]]
+    described, more = matching[:MAX_WORKFLOWS], matching[MAX_WORKFLOWS:]
+    checks = [functools.partial(look_into, server, entry) for entry in described]
     answer: dict[str, Any] = {"workflows": await gather(4, checks)}
-    if len(matching) > MAX_WORKFLOWS:
-        next_names = quoted(entry.name for entry in matching[MAX_WORKFLOWS : 2 * MAX_WORKFLOWS])
-        answer["more"] = f"{len(matching) - MAX_WORKFLOWS} more: {next_names}"
+    if more:
+        next_names = quoted(entry.name for entry in more[:MAX_WORKFLOWS])
+        answer["more"] = f"{len(more)} more: {next_names}"
     if not matching:
         answer["closest"] = closest(search, [entry.name for entry in listing.entries], 5)
     if listing.problems:
@@ -9798,18 +9877,31 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
         else:
             fitted = await fit_saved(server, entry, None)
             task = task or guess_task(fitted.workflow.flow)
-            about = about or " with ".join(filter(None, [task.replace("_", " "), fitted.model]))
+            about = about or _in_words(task, fitted.model)
             absent = list(fitted.absent.values())
             if absent:
-                problem = f"needs {'; '.join(absent[:3])}"
+                problem = "needs " + "; ".join(absent[:3])
     except (ServerUnreachable, ServerGone):
         raise
     except ComfyUIError as error:
         problem = error.message.removeprefix(f'The workflow "{entry.name}" ')
-    line = {"name": entry.name, "task": task, "source": entry.source, "about": shortened(about, 200)}
+    line = {
+        "name": entry.name,
+        "task": task,
+        "source": entry.source,
+        "about": shortened(about, 200),
+    }
     if problem:
         line["cannot run"] = shortened(problem, 160)
     return line
+
+
+def _in_words(task: str, model: str) -> str:
+    """What a workflow is about that nobody has described: "text to image with sdxl.safetensors"."""
+    words = task.replace("_", " ")
+    if not model:
+        return words
+    return f"{words} with {model}"
 
 
 async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, Any]:
@@ -9833,7 +9925,7 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, An
         "models": await _model_lines(server, entry, workflow),
         "missing nodes": list(missing_nodes(workflow.graph, workflow.definitions)),
     }
-    answer = {name: value for name, value in answer.items() if value}
+    answer = {name: value for name, value in answer.items() if value}  # nothing is said of what it does not have
     answer["diagram"] = f"```mermaid\n{mermaid(flow)}\n```"
     answer["note"] = "To show the user the graph, copy `diagram` into the answer as it is."
     return answer
@@ -9846,8 +9938,9 @@ def _other_input_lines(workflow: Workflow, files: Sequence[FileInput]) -> dict[s
         taken.update(target.widget for target in targets)
     names = [name for name, target in workflow.widgets.items() if target not in taken]
     lines = {name: _input_line(workflow, name) for name in names[:MAX_NAMES]}
-    if len(names) > MAX_NAMES:
-        lines["…"] = f"{len(names) - MAX_NAMES} more"
+    more = len(names) - MAX_NAMES
+    if more > 0:
+        lines["…"] = f"{more} more"
     return lines
 
 
@@ -9860,8 +9953,9 @@ def _input_line(workflow: Workflow, name: str) -> str:
     if spec.choices:
         shown = [shortened(choice, 60) for choice in spec.choices[:MAX_CHOICES]]
         choices = f"one of {quoted(shown)}"
-        if len(spec.choices) > MAX_CHOICES:
-            choices += f" and {len(spec.choices) - MAX_CHOICES} more"
+        more = len(spec.choices) - MAX_CHOICES
+        if more > 0:
+            choices += f" and {more} more"
         parts.append(choices)
     elif spec.minimum is not None and spec.maximum is not None:
         parts.append(f"{spec.minimum:g} to {spec.maximum:g}")
@@ -9901,14 +9995,19 @@ def _file_lines(flow: Flow, files: Sequence[FileInput]) -> list[str]:
 async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) -> dict[str, str]:
     """Model file -> whether it is installed: "installed", 'installed as "other.safetensors"', "not installed" or "not
     known". For a bundled workflow any file will do that its need matches."""
-    lines = {}
+    graph = workflow.graph
+    loaders = [graph[file.target.node_id] for file in model_files(graph, {})]
+    class_types = [loader["class_type"] for loader in loaders]
+    definitions = await server.define_anew({}, class_types, DOUBT_SECONDS)
+    workflow = replace(workflow, definitions=definitions)
     needs = {need.target: need for need in entry.needs}
-    loaders = {workflow.graph[file.target.node_id]["class_type"] for file in model_files(workflow.graph, {})}
-    workflow = replace(workflow, definitions=await server.define_anew({}, loaders, DOUBT_SECONDS))
-    for file in model_files(workflow.graph, workflow.definitions):
+    lines: dict[str, str] = {}
+    for file in model_files(graph, definitions):
         choices = workflow.widget_spec(file.target).names
-        ranked = needs[file.target].rank(choices) if file.target in needs else []
-        installed = next(iter(ranked), None) or find_name(file.file, choices)
+        installed = find_name(file.file, choices)
+        if file.target in needs:
+            fitting = needs[file.target].rank(choices)
+            installed = fitting[0] if fitting else installed
         lines[f"{file.folder}/{file.file}"] = _model_state(file, installed)
     return lines
 
@@ -9953,11 +10052,13 @@ async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str
         return _models_of_one_kind(asked_kind, names, search)
     models: dict[str, list[str]] = {}
     for each_kind in kinds:
-        matching = [name for name in await _models_of(server, each_kind) if _has_words(name, words)]
+        names = await _models_of(server, each_kind)
+        matching = [name for name in names if _has_words(name, words)]
         if matching:
             models[each_kind] = matching
     if not words:
-        return {"installed": {each_kind: len(names) for each_kind, names in models.items()}}
+        counts = {each_kind: len(names) for each_kind, names in models.items()}
+        return {"installed": counts}
     return _first_models(models)
 
 
@@ -9966,7 +10067,12 @@ def _models_of_one_kind(kind: str, names: Sequence[str], search: str) -> dict[st
     words = search.lower().split()
     matching = [name for name in names if _has_words(name, words)]
     if names and not matching:
-        return {"kind": kind, "found": 0, "closest": closest(search, names, 5), "installed": len(names)}
+        return {
+            "kind": kind,
+            "found": 0,
+            "closest": closest(search, names, 5),
+            "installed": len(names),
+        }
     return _first_models({kind: matching})
 
 
@@ -9974,8 +10080,10 @@ async def _model_kinds(server: ComfyUIServer) -> list[str]:
     """All kinds that can be asked for: ComfyUI's usual ones, then the other folders of this server."""
     folders = await server.names("/models") or USUAL_KINDS
     kinds = [*USUAL_KINDS, "embeddings", *SAMPLING_KINDS]
-    no_models = ("configs", "custom_nodes")
-    return kinds + [folder for folder in folders if folder not in kinds and folder not in no_models]
+    for folder in folders:
+        if folder not in (*kinds, "configs", "custom_nodes"):
+            kinds.append(folder)
+    return kinds
 
 
 def _read_kind(kind: str, kinds: Sequence[str]) -> str:
@@ -9984,7 +10092,8 @@ def _read_kind(kind: str, kinds: Sequence[str]) -> str:
     name = known.get(_plain_kind(kind), kind.strip())
     name = MODEL_KINDS.get(name, name)
     if name and name not in kinds:
-        raise BadArgument(f'There is no kind of model "{shortened(kind)}".', f"There are: {quoted(kinds)}.")
+        message = f'There is no kind of model "{shortened(kind)}".'
+        raise BadArgument(message, f"There are: {quoted(kinds)}.")
     return name
 
 
@@ -10003,7 +10112,8 @@ async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
         return [str(choice) for choice in sampler.inputs[name].choices]
     if kind == "embeddings":
         return await server.names("/embeddings") or []
-    return await server.names(f"/models/{quote(kind, safe='')}") or []
+    folder = quote(kind, safe="")
+    return await server.names(f"/models/{folder}") or []
 
 
 def _first_models(models: Mapping[str, list[str]]) -> dict[str, Any]:
@@ -10012,11 +10122,15 @@ def _first_models(models: Mapping[str, list[str]]) -> dict[str, Any]:
     cut: dict[str, int] = {}
     for kind, names in models.items():
         answer[kind] = names[:MAX_NAMES]
-        if len(names) > MAX_NAMES:
-            cut[kind] = len(names) - MAX_NAMES
+        more = len(names) - MAX_NAMES
+        if more > 0:
+            cut[kind] = more
     if cut:
         answer["more"] = cut
     return answer
+
+
+Lines = list[dict[str, str]]  # of workflows, as `look_into` gives them
 
 
 def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -10030,7 +10144,8 @@ def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     fills in what no other has.
     """
     merged: dict[str, Any] = {}
-    for answer in sorted(answers, key=lambda each: each.get("found") == 0):
+    found_something_first = sorted(answers, key=lambda answer: answer.get("found") == 0)
+    for answer in found_something_first:
         for key, value in answer.items():
             if key == "workflows":
                 merged[key] = _merged_lines(merged.get(key, []), value)
@@ -10046,11 +10161,14 @@ def _merged_values(earlier: Any, value: Any) -> Any:
     if isinstance(earlier, list) and isinstance(value, list):
         return list(dict.fromkeys([*earlier, *value]))
     if isinstance(earlier, dict) and isinstance(value, dict):
-        return earlier | {name: max(count, earlier.get(name, 0)) for name, count in value.items()}
+        highest = dict(earlier)
+        for name, count in value.items():
+            highest[name] = max(count, earlier.get(name, 0))
+        return highest
     return earlier
 
 
-def _merged_lines(lines: list[dict[str, str]], others: list[dict[str, str]]) -> list[dict[str, str]]:
+def _merged_lines(lines: Lines, others: Lines) -> Lines:
     """The lines of two lists of workflows, one for each name: the first by which it can run, or the last."""
     by_name = {line["name"]: line for line in lines}
     for line in others:
@@ -11368,7 +11486,8 @@ async def freshen(server: ComfyUIServer, choice: FittedWorkflow, request: Reques
             continue
         names = workflow.spec(name).names
         if names and find_name(str(wanted.value), names) is None:
-            stale.update(workflow.graph[target.node_id]["class_type"] for target in targets)
+            loaders = [workflow.graph[target.node_id] for target in targets]
+            stale.update(loader["class_type"] for loader in loaders)
     if not stale:
         return choice
     definitions = await server.define_anew(workflow.definitions, stale, DOUBT_SECONDS)
@@ -11388,7 +11507,8 @@ async def place_files(
     Raises `BadArgument` for more files of a kind than the workflow takes, for a mask without a place, and for a missing
     mask without which a bundled workflow would paint nothing.
     """
-    inputs = file_inputs(choice.workflow.flow)
+    workflow = choice.workflow
+    inputs = file_inputs(workflow.flow)
     pictures = [item for item in inputs if item.kind == "image"]
     mask_inputs = [item for item in inputs if item.takes_mask]
     offered = await _offered(request, inputs)
@@ -11397,40 +11517,51 @@ async def place_files(
     if mask is None and mask_inputs:
         mask = await _take_mask(files, len(pictures))
 
-    placed = _placed(choice.workflow.name, inputs, files)
+    placed = _placed(workflow.name, inputs, files)
     notes = _notes_of(files)
     if choice.saved:
-        kept = '"saved" in `images` keeps the workflow\'s own'
-        notes += [f"no {file.kind} was given and the newest of the chat was taken; {kept}" for file in offered]
+        notes += map(_taken_note, offered)
     if mask:
-        placed |= await _carry_mask(choice, mask, mask_inputs, placed)
+        placed |= await _carry_mask(workflow.name, mask, mask_inputs, placed)
     notes += _notes_of(placed.values())
     if mask is None:
         notes += _check_unmasked(choice, mask_inputs, placed)
 
-    names = dict(zip(placed, await asyncio.to_thread(_stored_names, placed.values()), strict=True))
-    choice = replace(choice, workflow=choice.workflow.set(names), picture=_first_size(pictures, placed))
+    names = await asyncio.to_thread(_stored_names, placed)
+    choice = replace(choice, workflow=workflow.set(names), picture=_first_size(pictures, placed))
     unfilled = [item for item in inputs if item.needed and item.target not in placed]
     choice, left_out = await _without_absent(server, choice, unfilled, some_placed=bool(placed))
     notes += left_out
-    uploads = {file.stored_name: file for file in placed.values()}
-    return replace(choice, notes=(*choice.notes, *dict.fromkeys(notes))), list(uploads.values())
+    uploads = {names[target]: file for target, file in placed.items()}
+    choice = replace(choice, notes=(*choice.notes, *dict.fromkeys(notes)))
+    return choice, list(uploads.values())
 
 
 def _notes_of(files: Iterable[InputFile | None]) -> list[str]:
-    return [note for file in files if file for note in file.notes]
+    notes: list[str] = []
+    for file in files:
+        if file:
+            notes += file.notes
+    return notes
+
+
+def _taken_note(file: InputFile) -> str:
+    kept = '"saved" in `images` keeps the workflow\'s own'
+    return f"no {file.kind} was given and the newest of the chat was taken; {kept}"
 
 
 def _kind(file: InputFile | None) -> str:
     """The kind of inputs that a file is for. None, which keeps the author's file, counts as a picture."""
-    return file.kind if file else "image"
+    if file is None:
+        return "image"
+    return file.kind
 
 
 async def _offered(request: Request, inputs: Sequence[FileInput]) -> list[InputFile]:
     """What the chat offers, of each kind that an input needs and of which no file is given."""
     if None in request.files:  # what the author chose is to be kept
         return []
-    given = {_kind(file) for file in request.files}
+    given = set(map(_kind, request.files))
     wanted = {item.kind for item in inputs if item.needed} - given
     return [await offer() for kind, offer in request.offers.items() if kind in wanted]
 
@@ -11454,11 +11585,13 @@ def _placed(workflow: str, inputs: Sequence[FileInput], files: Sequence[InputFil
     free = list(inputs)
     placed = dict[Target, InputFile]()
     for file in files:
-        place = next((item for item in free if item.kind == _kind(file)), None)
-        if place is None and file is None and free:  # what is kept is a film, a sound or a mask
-            place = free[0]
-        if place is None:
-            raise _too_many_files(workflow, inputs, files, _kind(file))
+        kind = _kind(file)
+        places = [item for item in free if item.kind == kind]
+        if file is None and not places:
+            places = free  # what is kept is a film, a sound or a mask
+        if not places:
+            raise _too_many_files(workflow, inputs, files, kind)
+        place = places[0]
         free.remove(place)
         if file:
             placed[place.target] = file
@@ -11470,25 +11603,27 @@ def _too_many_files(
 ) -> BadArgument:
     taken = sum(item.kind == kind for item in inputs)
     given = sum(_kind(file) == kind for file in files)
-    kinds = kind if taken == 1 else f"{kind}s"
+    takes = f"{taken} {kind}s"
+    if taken == 1:
+        takes = f"1 {kind}"
+    elif taken == 0:
+        takes = f"no {kind}s"
     were = "was" if given == 1 else "were"
-    return BadArgument(
-        f'The workflow "{workflow}" takes {taken or "no"} {kinds}, and {given} {were} given.',
-        "describe_workflow tells what it takes.",
-    )
+    message = f'The workflow "{workflow}" takes {takes}, and {given} {were} given.'
+    return BadArgument(message, "describe_workflow tells what it takes.")
 
 
 async def _carry_mask(
-    choice: FittedWorkflow, mask: Image.Image, mask_inputs: Sequence[FileInput], placed: Mapping[Target, InputFile]
+    workflow: str, mask: Image.Image, mask_inputs: Sequence[FileInput], placed: Mapping[Target, InputFile]
 ) -> dict[Target, InputFile]:
-    """The files that carry the mask, by input. Raises `BadArgument` where there is no place for it."""
-    name = choice.workflow.name
+    """The files that carry the mask, by input. `workflow` is the name for messages. Raises `BadArgument` where there is
+    no place for the mask."""
     if not mask_inputs:
-        raise BadArgument(f'The workflow "{name}" takes no mask.', "Leave the mask out.")
+        raise BadArgument(f'The workflow "{workflow}" takes no mask.', "Leave the mask out.")
     carried = await asyncio.to_thread(_masked, mask, mask_inputs, placed)
     if not carried:
         raise BadArgument(
-            f'The mask for the workflow "{name}" goes with a picture, and none was given.',
+            f'The mask for the workflow "{workflow}" goes with a picture, and none was given.',
             "Give the picture too, in place of the workflow's own, or leave the mask out.",
         )
     return carried
@@ -11499,7 +11634,8 @@ def _masked(
 ) -> dict[Target, InputFile]:
     """The files that carry the mask, by input: files of its own, as large as the first picture, and pictures that have
     it as their transparency. Blocks."""
-    size = next((file.size for file in placed.values() if file.size), Size(*mask.size))
+    sizes = [file.size for file in placed.values() if file.size]
+    size = sizes[0] if sizes else Size(*mask.size)
     carried = dict[Target, InputFile]()
     for item in mask_inputs:
         if not item.masked:
@@ -11525,14 +11661,17 @@ def _check_unmasked(
     return [f'no mask was given for "{item.title}", and the picture has no transparent part' for item in bare]
 
 
-def _stored_names(files: Iterable[InputFile]) -> list[str]:
+def _stored_names(placed: Mapping[Target, InputFile]) -> dict[Target, str]:
     """The names that the files will have on the server. Blocks: they are digests of what may be large."""
-    return [file.stored_name for file in files]
+    return {target: file.stored_name for target, file in placed.items()}
 
 
 def _first_size(pictures: Sequence[FileInput], placed: Mapping[Target, InputFile]) -> Size | None:
     """The size of the first picture that the workflow gets to work on."""
-    return next((placed[item.target].size for item in pictures if item.target in placed), None)
+    for item in pictures:
+        if item.target in placed:
+            return placed[item.target].size
+    return None
 
 
 async def _without_absent(
@@ -11558,8 +11697,9 @@ async def _without_absent(
         if choice.saved:
             notes.append(f"the workflow was run without {called}")
     if workflow is not whole:
-        name, graph, definitions, dynamic = workflow.name, workflow.graph, workflow.definitions, workflow.dynamic
-        workflow = await asyncio.to_thread(Workflow.parse, name, graph, definitions, dynamic)
+        workflow = await asyncio.to_thread(
+            Workflow.parse, workflow.name, workflow.graph, workflow.definitions, workflow.dynamic
+        )
     wanting = dict(reversed(wanting.items()))
     return replace(choice, workflow=workflow, wanting=wanting), notes
 
@@ -11574,17 +11714,22 @@ async def _absent(
         return workflow, list(unfilled)
     absent: list[FileInput] = []
     for item in unfilled:
-        files = workflow.widget_spec(item.target).choices
-        if files and item.held not in files:
-            class_type = workflow.graph[item.target.node_id]["class_type"]
-            definitions = await server.define_anew(workflow.definitions, [class_type], 0.0)
-            workflow = replace(workflow, definitions=definitions)
-            files = workflow.widget_spec(item.target).choices
+        if _is_listed(workflow, item):
+            continue
+        loader = workflow.graph[item.target.node_id]
+        definitions = await server.define_anew(workflow.definitions, [loader["class_type"]], 0.0)
+        workflow = replace(workflow, definitions=definitions)
         # A name with a folder, or with "[output]" behind it, stands in no list though the file may be there.
         is_elsewhere = re.search(r"[/\\\[]", item.held)
-        if files and item.held not in files and not is_elsewhere:
+        if not is_elsewhere and not _is_listed(workflow, item):
             absent.append(item)
     return workflow, absent
+
+
+def _is_listed(workflow: Workflow, item: FileInput) -> bool:
+    """Whether the server lists the file that an input names, or lists none at all."""
+    files = workflow.widget_spec(item.target).choices
+    return not files or item.held in files
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -11781,12 +11926,14 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
         filled = replace(bound, graph=graph).filled()
         sent = as_sent(filled.graph, texts, rng, now)
         ready.append(replace(filled, graph=sent))
-    makes = {kind for _, kind in outputs(ready[0].flow)}
+    first = ready[0]
+    makes = {kind for _, kind in outputs(first.flow)}
     for one in ready:
         check_limits(one, limits, touched, makes)
     first_seed, _ = runs[0]
-    model = str(ready[0].value("model") or choice.model)
-    return BoundPrompts(tuple(ready), first_seed, model, (*choice.notes, *binding.notes))
+    model = first.value("model") or choice.model
+    notes = (*choice.notes, *binding.notes)
+    return BoundPrompts(tuple(ready), first_seed, str(model), notes)
 
 
 def _with_extras(request: Request, workflow: Workflow) -> Request:
@@ -11817,6 +11964,7 @@ def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
         )
 
 
+Run = tuple[int | None, dict[str, Any]]  # the seed of one prompt, and all its values by their names
 SCALE = InputSpec("FLOAT", 1.0, 8.0)  # how many times as wide and high a picture may become
 FOLLOWED = (0.2, 1.5)  # parts of a model's usual number of pixels; between them a picture keeps its very size
 GRAIN, FILM_GRAIN = 16, 64  # pixels; sides in multiples of these suit every model, and every one for video
@@ -11829,6 +11977,7 @@ class _Binding:
     def __init__(self, choice: FittedWorkflow, request: Request, limits: Limits) -> None:
         self._choice = choice
         self._workflow = choice.workflow
+        self._parameters = choice.workflow.parameters
         self._request = request
         self._limits = limits
         self._title = f'the workflow "{self._workflow.name}"'  # in notes
@@ -11839,7 +11988,7 @@ class _Binding:
 
     @property
     def _has_sides(self) -> bool:
-        return all(side in self._workflow.parameters for side in SIDES)
+        return all(side in self._parameters for side in SIDES)
 
     def _fit(self, wanted: Argument, spec: InputSpec) -> Any:
         """The value as the input takes it, with a note where it had to be changed."""
@@ -11854,8 +12003,7 @@ class _Binding:
     def values(self) -> dict[str, Any]:
         """The values that go into every prompt, by the names of parameters and inputs. Raises `BadArgument` where the
         workflow needs a prompt and none is given."""
-        choice, workflow = self._choice, self._workflow
-        parameters = workflow.parameters
+        choice, workflow, parameters = self._choice, self._workflow, self._parameters
         values = {name: value for name, value in choice.family.defaults.items() if name in parameters}
         if not choice.saved and "steps" in parameters:
             usual_steps = values.get("steps", workflow.value("steps"))
@@ -11872,7 +12020,7 @@ class _Binding:
 
     def _names_of(self, parameter: str, names: Iterable[str]) -> list[str]:
         """Those of these names that mean the parameter: "positive" and "Positive.text" for "prompt"."""
-        targets = self._workflow.parameters[parameter]
+        targets = self._parameters[parameter]
         return [name for name in names if self._workflow.find(name) == targets]
 
     # The size: so many times that of a picture, as asked for, like that of the picture, or as it was saved.
@@ -11903,7 +12051,8 @@ class _Binding:
         """How many times as wide and high the picture becomes."""
         wanted = self._request.scale or Argument(2, "scale")
         if isinstance(wanted.value, str):  # "4x"
-            wanted = replace(wanted, value=wanted.value.strip().lower().strip("x×"))
+            factor = wanted.value.strip().lower()
+            wanted = replace(wanted, value=factor.strip("x×"))
         scale: float = self._fit(wanted, SCALE)
         if self._request.size:
             self.notes.append("scale was followed, and size left out")
@@ -11914,14 +12063,16 @@ class _Binding:
         longer_side = "width" if picture.width > picture.height else "height"
         maximum = self._spec(longer_side).maximum
         if maximum and max(size.width, size.height) > maximum:
-            tenths = math.floor(10 * maximum / max(picture.width, picture.height))
+            longest = max(picture.width, picture.height)
+            tenths = math.floor(10 * maximum / longest)
             raise LimitExceeded(
                 f"The picture would have {size} pixels, and ComfyUI makes at most {maximum:g} a side.",
                 f"Ask for a scale of at most {tenths / 10:g}.",
             )
         allowed = self._limits.megapixels
         if size.megapixels > allowed:
-            tenths = math.floor(10 * math.sqrt(allowed / picture.megapixels))
+            scale = math.sqrt(allowed / picture.megapixels)
+            tenths = math.floor(10 * scale)
             hint = "It is as large as it may become."
             if tenths > 10:
                 hint = f"Ask for a scale of at most {tenths / 10:g}."
@@ -12004,7 +12155,7 @@ class _Binding:
     def _size_for(self, picture: Size) -> Size:
         """The size in which the model works on a picture."""
         width_spec, height_spec = self._spec("width"), self._spec("height")
-        makes_film = "length" in self._workflow.parameters
+        makes_film = "length" in self._parameters
         grain = FILM_GRAIN if makes_film else GRAIN
         for spec in (width_spec, height_spec):
             grain = max(grain, int(spec.step or 1))
@@ -12032,7 +12183,7 @@ class _Binding:
     def _arguments(self) -> dict[str, Any]:
         """The values of the arguments that every workflow may have. What this one does not have is left out, with a
         note. Raises `BadArgument` for a prompt that it does not take, and `LimitExceeded` for too many steps."""
-        request, parameters = self._request, self._workflow.parameters
+        request = self._request
         asked = {
             "prompt": self._prompt(),
             "negative_prompt": request.negative_prompt,
@@ -12046,20 +12197,20 @@ class _Binding:
             if wanted is None:
                 continue
             has_no_use = name == "denoise" and self._choice.picture is None
-            if has_no_use or name not in parameters:
+            if has_no_use or name not in self._parameters:
                 self._leave_out(name, wanted)
             else:
                 values[name] = self._fit(wanted, self._spec(name))
-        steps = as_number(values.get("steps")) or 0
-        if request.steps and steps > self._limits.steps:
-            raise _over_limit(request.steps, values["steps"], f"at most {self._limits.steps} steps")
+        steps, allowed = as_number(values.get("steps")) or 0, self._limits.steps
+        if request.steps and steps > allowed:
+            raise _over_limit(request.steps, values["steps"], f"at most {allowed} steps")
         return values
 
     def _prompt(self) -> Argument | None:
         """The prompt as an argument. Raises `BadArgument` where the workflow takes none."""
         if self._request.prompt is None:
             return None
-        if "prompt" not in self._workflow.parameters:
+        if "prompt" not in self._parameters:
             raise BadArgument(
                 f'The workflow "{self._workflow.name}" takes no prompt.',
                 "describe_workflow tells what it takes, and run_workflow runs it.",
@@ -12101,13 +12252,14 @@ class _Binding:
         wanted = self._request.count
         if wanted is None:
             return None
+        allowed = self._limits.count
         count, note = fit_number(wanted, InputSpec("INT", 1))
-        if count > self._limits.count:
-            raise _over_limit(wanted, count, f"at most {self._limits.count} pictures in one call")
+        if count > allowed:
+            raise _over_limit(wanted, count, f"at most {allowed} pictures in one call")
         self._note(note)
         return int(count)
 
-    def runs(self, values: Mapping[str, Any], random_seed: int) -> list[tuple[int | None, dict[str, Any]]]:
+    def runs(self, values: Mapping[str, Any], random_seed: int) -> list[Run]:
         """The seed and the values of each prompt that the call takes: one prompt with a batch, or one for each picture,
         with seeds in a row.
 
@@ -12116,13 +12268,13 @@ class _Binding:
 
         Without either a second picture would be the same, so the count is left out, with a note.
         """
-        parameters, values = self._workflow.parameters, dict(values)
+        values = dict(values)
         count = self._count()
-        has_batch = "batch_size" in parameters
+        has_batch = "batch_size" in self._parameters
         batch: dict[str, Any] = {}
         if has_batch and count:
             batch["batch_size"] = count
-        if "seed" not in parameters:
+        if "seed" not in self._parameters:
             if not has_batch and count and count > 1:
                 self.notes.append(f"{self._title} cannot make several; count was left out")
             return [(None, {**values, **batch})]
@@ -12136,7 +12288,7 @@ class _Binding:
             return [(None, {"seed": seed, **values})]
         if has_batch:
             return [(seed, {"seed": seed, **values, **batch})]
-        runs: list[tuple[int | None, dict[str, Any]]] = []
+        runs: list[Run] = []
         for index in range(count or 1):
             own_seed = low + (seed - low + index) % span
             runs.append((own_seed, {"seed": own_seed, **values}))
@@ -12202,7 +12354,8 @@ def _lora_texts(wanted: Argument) -> list[str]:
     if isinstance(value, str):
         texts = value.split(",")
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise BadArgument(f"{wanted.name} is {shortened(value)}.", 'Give names such as ["name", "other:0.8"].')
+        hint = 'Give names such as ["name", "other:0.8"].'
+        raise BadArgument(f"{wanted.name} is {shortened(value)}.", hint)
     stripped = [text.strip() for text in texts]
     return [text for text in stripped if is_given("loras", text)]
 

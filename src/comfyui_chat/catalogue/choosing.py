@@ -73,7 +73,8 @@ class Request:
     @property
     def pictures(self) -> int:
         """How many pictures are given to work on; the last one may be the mask."""
-        return sum(file is not None and file.kind == "image" for file in self.files)
+        kinds = [file.kind for file in self.files if file]
+        return kinds.count("image")
 
     def room_in(self, inputs: Sequence[FileInput]) -> int:
         """How many pictures these inputs have room for. Where they take a mask and none is given by itself, there is
@@ -152,7 +153,8 @@ async def choose(server: ComfyUIServer, request: Request, catalogue: Catalogue =
     try:
         entry = await catalogue.find(server, workflow)
     except UnknownWorkflow:
-        task = re.sub(r"[\s-]+", "_", str(workflow.value).strip().lower())
+        asked_name = str(workflow.value).strip().lower()
+        task = re.sub(r"[\s-]+", "_", asked_name)
         if task not in {entry.task for entry in bundled_entries()}:
             raise
         return await _choose_for(server, replace(request, tasks=(task,)))
@@ -194,7 +196,9 @@ def _has_room(fitted: FittedWorkflow, request: Request) -> bool:
 async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow:
     """The first bundled workflow of the first task for which everything is installed. A file that the server itself
     cannot read counts as installed only when nothing else is."""
-    entries = [entry for task in request.tasks for entry in bundled_entries() if entry.task == task]
+    entries: list[Entry] = []
+    for task in request.tasks:
+        entries += _entries_for(task)
     with_room = [entry for entry in entries if request.room_in(entry.files) >= request.pictures]
     if not with_room:
         raise _too_many_pictures(request, entries)
@@ -217,6 +221,11 @@ async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow
     )
 
 
+def _entries_for(task: str) -> list[Entry]:
+    """The bundled workflows that do a task."""
+    return [entry for entry in bundled_entries() if entry.task == task]
+
+
 def _candidates(request: Request, entries: Sequence[Entry]) -> list[tuple[Argument | None, Entry]]:
     """The models and workflows to try, the preferred ones first; the model None stands for any that is installed."""
     models = [request.model]
@@ -232,8 +241,12 @@ def _candidates(request: Request, entries: Sequence[Entry]) -> list[tuple[Argume
 def _too_many_pictures(request: Request, entries: Sequence[Entry]) -> BadArgument:
     """The error if none of the workflows has room for the pictures that were given."""
     most = max((request.room_in(entry.files) for entry in entries), default=0)
-    given = "A picture was" if request.pictures == 1 else f"{request.pictures} pictures were"
-    hint = f"Give at most {most}." if most else "Leave it out, or name a workflow that takes pictures."
+    given = "A picture was"
+    if request.pictures > 1:
+        given = f"{request.pictures} pictures were"
+    hint = "Leave it out, or name a workflow that takes pictures."
+    if most:
+        hint = f"Give at most {most}."
     return BadArgument(f"{given} given, which no workflow takes.", hint)
 
 
@@ -244,13 +257,16 @@ async def _no_such_model(
     installed: list[str] = []
     for entry in entries:
         target = entry.needs[0].target
-        definition = await server.define(entry.workflow.graph[target.node_id]["class_type"])
+        loader = entry.workflow.graph[target.node_id]
+        definition = await server.define(loader["class_type"])
         if definition:
             installed += definition.inputs[target.input].names
     name = find_name(str(model.value), installed)
     if not name:
         return _model_missing(model, list(dict.fromkeys(installed)))
-    workflow = f"workflow that takes {request.pictures} pictures" if request.pictures > 1 else "workflow"
+    workflow = "workflow"
+    if request.pictures > 1:
+        workflow = f"workflow that takes {request.pictures} pictures"
     return ModelNotInstalled(
         f'The model "{name}" is installed, but no {workflow} is made for it, or another file that it needs is missing.',
         f"Name one of the workflows {quoted(entry.name for entry in entries)} with it to try it anyway.",
@@ -298,7 +314,8 @@ async def fit_entry(
         else:
             missing[wanted_file] = None
     if missing:
-        raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {", ".join(missing)}.', MISSING_FILES_HINT)
+        lacks = ", ".join(missing)
+        raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {lacks}.', MISSING_FILES_HINT)
     model_file = files[str(main_need)]
     family = await _family(server, entry, model_file)
     workflow = replace(entry.workflow, definitions=definitions)
@@ -310,7 +327,8 @@ async def _family(server: ComfyUIServer, entry: Entry, model_file: str) -> Famil
     """The family that the main model belongs to, by its name and what it says of itself."""
     about = await architecture(server, entry.needs[0].folder, model_file)
     known = f"{model_file} {about or ''}"
-    return next(family for family in entry.families if re.search(family.match, known, re.IGNORECASE))
+    fitting = [family for family in entry.families if re.search(family.match, known, re.IGNORECASE)]
+    return fitting[0]  # the last one of each workflow fits all
 
 
 @dataclass(frozen=True)
@@ -331,8 +349,10 @@ class FileSearch:
             name = find_name(str(model.value), names)
             if name and not strict:
                 return name
-            if name and self.need.fits(name, await self._architecture(name) or ""):
-                return name
+            if name:
+                about = await self._architecture(name)
+                if self.need.fits(name, about or ""):
+                    return name
         raise _model_missing(model, names)
 
     async def best(self, readable: bool) -> str | None:
@@ -358,7 +378,8 @@ class FileSearch:
             if self.need.fits(name, about or ""):
                 return name
         if self.main and self.need.match:
-            return await self._by_metadata([name for name in names if name not in by_name])
+            others = [name for name in names if name not in by_name]
+            return await self._by_metadata(others)
         return None
 
     async def _by_metadata(self, names: Sequence[str]) -> str | None:
@@ -371,9 +392,10 @@ class FileSearch:
 
     async def _names(self, believe: float) -> tuple[str, ...]:
         definition = await self.server.define(self.loader, believe)
-        if definition is None or self.need.target.input not in definition.inputs:
+        widget = self.need.target.input
+        if definition is None or widget not in definition.inputs:
             return ()
-        return definition.inputs[self.need.target.input].names
+        return definition.inputs[widget].names
 
     async def _architecture(self, name: str) -> str | None:
         return await architecture(self.server, self.need.folder, name)
@@ -385,12 +407,15 @@ async def architecture(server: ComfyUIServer, folder: str, name: str) -> str | N
     about = await server.model_metadata(folder, name)
     if about is None:
         return None
-    return str(about.get("modelspec.architecture") or about.get("ss_base_model_version") or "")
+    kind = about.get("modelspec.architecture") or about.get("ss_base_model_version")
+    return str(kind or "")
 
 
 def _model_missing(model: Argument, choices: Sequence[str]) -> ModelNotInstalled:
     similar = closest(str(model.value), choices)
-    hint = f"Installed are: {quoted(similar)}." if similar else "No model is installed for this workflow."
+    hint = "No model is installed for this workflow."
+    if similar:
+        hint = f"Installed are: {quoted(similar)}."
     return ModelNotInstalled(f'{model.name} is "{shortened(model.value)}", and no such model is installed.', hint)
 
 
@@ -491,8 +516,11 @@ def _other_files(workflow: Workflow, chosen: Mapping[Target, str]) -> tuple[dict
         if name is not None:
             renamed[file.target] = name
         elif file.target.node_id in needed:
-            similar = closest(file.file, choices) if len(absent) < 5 else []
-            absent[file.target] = f"{file.folder}/{file.file}"
+            path = f"{file.folder}/{file.file}"
+            similar: list[str] = []
+            if len(absent) < 5:
+                similar = closest(file.file, choices)
             if similar:
-                absent[file.target] += f" (installed: {quoted(similar)})"
+                path += f" (installed: {quoted(similar)})"
+            absent[file.target] = path
     return renamed, absent

@@ -46,6 +46,10 @@ class Family:
     defaults: Mapping[str, Any]  # parameter -> value, instead of the graph's own
 
 
+def _any_matches(pattern: str, texts: Iterable[str]) -> bool:
+    return any(re.search(pattern, text, re.IGNORECASE) for text in texts)
+
+
 @dataclass(frozen=True)
 class ModelNeed:
     """A model file that a workflow loads: where it is named in the graph, and which files will do."""
@@ -62,9 +66,9 @@ class ModelNeed:
         texts = [base_name(name)]
         if about:
             texts.append(about)
-        if self.avoid and any(re.search(self.avoid, text, re.IGNORECASE) for text in texts):
+        if self.avoid and _any_matches(self.avoid, texts):
             return False
-        return any(re.search(self.match, text, re.IGNORECASE) for text in texts)
+        return _any_matches(self.match, texts)
 
     def rank(self, choices: Iterable[str]) -> list[str]:
         """Those of the installed files that will do by their names, best first."""
@@ -74,7 +78,9 @@ class ModelNeed:
 
     def __str__(self) -> str:
         path = f"{self.folder}/{self.file}"
-        return f"{path} ({self.source})" if self.source else path
+        if self.source:
+            path += f" ({self.source})"
+        return path
 
 
 @dataclass(frozen=True)
@@ -116,7 +122,11 @@ def bundled_entries() -> tuple[Entry, ...]:
     families of the one that the manifest names as `families_of`."""
     items = json.loads(MANIFEST)["workflows"]
     families = {item["name"]: item["families"] for item in items if "families" in item}
-    return tuple(_bundled_entry(item, families[item.get("families_of", item["name"])]) for item in items)
+    entries: list[Entry] = []
+    for item in items:
+        families_of = item.get("families_of", item["name"])
+        entries.append(_bundled_entry(item, families[families_of]))
+    return tuple(entries)
 
 
 def _bundled_entry(item: Mapping[str, Any], families: Sequence[Mapping[str, Any]]) -> Entry:
@@ -174,10 +184,14 @@ def read_pasted(text: str, source: str, valve: str) -> Pasted:
     entries: list[Entry] = []
     problems: list[str] = []
     for place, (key, item) in enumerate(items, 1):
-        about = item if isinstance(item, dict) and not is_workflow(item) else {}
+        about: dict[str, Any] = {}
+        if isinstance(item, dict) and not is_workflow(item):
+            about = item
         name = without_json(shortened(text_of(about.get("name"), key)))
         if not name:
-            name = f"{source}-{place}" if len(items) > 1 else source
+            name = source
+            if len(items) > 1:
+                name += f"-{place}"
         try:
             graph = unwrap(item)
         except WorkflowRefused as refused:
@@ -214,7 +228,8 @@ def is_envelope(value: Mapping[str, Any]) -> bool:
     usual one for a workflow (`WRAPPERS`), and under no other key there is one."""
     if value.keys().isdisjoint(WRAPPERS):
         return False
-    return not any(is_workflow(item) for key, item in value.items() if key not in WRAPPERS)
+    others = [item for key, item in value.items() if key not in WRAPPERS]
+    return not any(map(is_workflow, others))
 
 
 def without_json(name: str) -> str:
@@ -294,8 +309,9 @@ class Listing:
         """The workflow of that name from the first source that has one, or None; in each source an exact match comes
         before one without regard to case, folder or extension."""
         for source in SOURCES:
-            names = {entry.name: entry for entry in self.entries if entry.source == source}
-            full_name = find_name(name, list(names)) or find_name(without_json(name), list(names))
+            entries = {entry.name: entry for entry in self.entries if entry.source == source}
+            names = list(entries)
+            full_name = find_name(name, names) or find_name(without_json(name), names)
             if full_name is not None:
-                return names[full_name]
+                return entries[full_name]
         return None

@@ -42,11 +42,12 @@ async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: st
     listing = await catalogue.entries(server)
     words = search.lower().split()
     matching = [entry for entry in listing.entries if _has_words(f"{entry.name} {entry.description}", words)]
-    checks = [functools.partial(look_into, server, entry) for entry in matching[:MAX_WORKFLOWS]]
+    described, more = matching[:MAX_WORKFLOWS], matching[MAX_WORKFLOWS:]
+    checks = [functools.partial(look_into, server, entry) for entry in described]
     answer: dict[str, Any] = {"workflows": await gather(4, checks)}
-    if len(matching) > MAX_WORKFLOWS:
-        next_names = quoted(entry.name for entry in matching[MAX_WORKFLOWS : 2 * MAX_WORKFLOWS])
-        answer["more"] = f"{len(matching) - MAX_WORKFLOWS} more: {next_names}"
+    if more:
+        next_names = quoted(entry.name for entry in more[:MAX_WORKFLOWS])
+        answer["more"] = f"{len(more)} more: {next_names}"
     if not matching:
         answer["closest"] = closest(search, [entry.name for entry in listing.entries], 5)
     if listing.problems:
@@ -71,18 +72,31 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
         else:
             fitted = await fit_saved(server, entry, None)
             task = task or guess_task(fitted.workflow.flow)
-            about = about or " with ".join(filter(None, [task.replace("_", " "), fitted.model]))
+            about = about or _in_words(task, fitted.model)
             absent = list(fitted.absent.values())
             if absent:
-                problem = f"needs {'; '.join(absent[:3])}"
+                problem = "needs " + "; ".join(absent[:3])
     except (ServerUnreachable, ServerGone):
         raise
     except ComfyUIError as error:
         problem = error.message.removeprefix(f'The workflow "{entry.name}" ')
-    line = {"name": entry.name, "task": task, "source": entry.source, "about": shortened(about, 200)}
+    line = {
+        "name": entry.name,
+        "task": task,
+        "source": entry.source,
+        "about": shortened(about, 200),
+    }
     if problem:
         line["cannot run"] = shortened(problem, 160)
     return line
+
+
+def _in_words(task: str, model: str) -> str:
+    """What a workflow is about that nobody has described: "text to image with sdxl.safetensors"."""
+    words = task.replace("_", " ")
+    if not model:
+        return words
+    return f"{words} with {model}"
 
 
 async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, Any]:
@@ -106,7 +120,7 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, An
         "models": await _model_lines(server, entry, workflow),
         "missing nodes": list(missing_nodes(workflow.graph, workflow.definitions)),
     }
-    answer = {name: value for name, value in answer.items() if value}
+    answer = {name: value for name, value in answer.items() if value}  # nothing is said of what it does not have
     answer["diagram"] = f"```mermaid\n{mermaid(flow)}\n```"
     answer["note"] = "To show the user the graph, copy `diagram` into the answer as it is."
     return answer
@@ -119,8 +133,9 @@ def _other_input_lines(workflow: Workflow, files: Sequence[FileInput]) -> dict[s
         taken.update(target.widget for target in targets)
     names = [name for name, target in workflow.widgets.items() if target not in taken]
     lines = {name: _input_line(workflow, name) for name in names[:MAX_NAMES]}
-    if len(names) > MAX_NAMES:
-        lines["…"] = f"{len(names) - MAX_NAMES} more"
+    more = len(names) - MAX_NAMES
+    if more > 0:
+        lines["…"] = f"{more} more"
     return lines
 
 
@@ -133,8 +148,9 @@ def _input_line(workflow: Workflow, name: str) -> str:
     if spec.choices:
         shown = [shortened(choice, 60) for choice in spec.choices[:MAX_CHOICES]]
         choices = f"one of {quoted(shown)}"
-        if len(spec.choices) > MAX_CHOICES:
-            choices += f" and {len(spec.choices) - MAX_CHOICES} more"
+        more = len(spec.choices) - MAX_CHOICES
+        if more > 0:
+            choices += f" and {more} more"
         parts.append(choices)
     elif spec.minimum is not None and spec.maximum is not None:
         parts.append(f"{spec.minimum:g} to {spec.maximum:g}")
@@ -174,14 +190,19 @@ def _file_lines(flow: Flow, files: Sequence[FileInput]) -> list[str]:
 async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) -> dict[str, str]:
     """Model file -> whether it is installed: "installed", 'installed as "other.safetensors"', "not installed" or "not
     known". For a bundled workflow any file will do that its need matches."""
-    lines = {}
+    graph = workflow.graph
+    loaders = [graph[file.target.node_id] for file in model_files(graph, {})]
+    class_types = [loader["class_type"] for loader in loaders]
+    definitions = await server.define_anew({}, class_types, DOUBT_SECONDS)
+    workflow = replace(workflow, definitions=definitions)
     needs = {need.target: need for need in entry.needs}
-    loaders = {workflow.graph[file.target.node_id]["class_type"] for file in model_files(workflow.graph, {})}
-    workflow = replace(workflow, definitions=await server.define_anew({}, loaders, DOUBT_SECONDS))
-    for file in model_files(workflow.graph, workflow.definitions):
+    lines: dict[str, str] = {}
+    for file in model_files(graph, definitions):
         choices = workflow.widget_spec(file.target).names
-        ranked = needs[file.target].rank(choices) if file.target in needs else []
-        installed = next(iter(ranked), None) or find_name(file.file, choices)
+        installed = find_name(file.file, choices)
+        if file.target in needs:
+            fitting = needs[file.target].rank(choices)
+            installed = fitting[0] if fitting else installed
         lines[f"{file.folder}/{file.file}"] = _model_state(file, installed)
     return lines
 
@@ -226,11 +247,13 @@ async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str
         return _models_of_one_kind(asked_kind, names, search)
     models: dict[str, list[str]] = {}
     for each_kind in kinds:
-        matching = [name for name in await _models_of(server, each_kind) if _has_words(name, words)]
+        names = await _models_of(server, each_kind)
+        matching = [name for name in names if _has_words(name, words)]
         if matching:
             models[each_kind] = matching
     if not words:
-        return {"installed": {each_kind: len(names) for each_kind, names in models.items()}}
+        counts = {each_kind: len(names) for each_kind, names in models.items()}
+        return {"installed": counts}
     return _first_models(models)
 
 
@@ -239,7 +262,12 @@ def _models_of_one_kind(kind: str, names: Sequence[str], search: str) -> dict[st
     words = search.lower().split()
     matching = [name for name in names if _has_words(name, words)]
     if names and not matching:
-        return {"kind": kind, "found": 0, "closest": closest(search, names, 5), "installed": len(names)}
+        return {
+            "kind": kind,
+            "found": 0,
+            "closest": closest(search, names, 5),
+            "installed": len(names),
+        }
     return _first_models({kind: matching})
 
 
@@ -247,8 +275,10 @@ async def _model_kinds(server: ComfyUIServer) -> list[str]:
     """All kinds that can be asked for: ComfyUI's usual ones, then the other folders of this server."""
     folders = await server.names("/models") or USUAL_KINDS
     kinds = [*USUAL_KINDS, "embeddings", *SAMPLING_KINDS]
-    no_models = ("configs", "custom_nodes")
-    return kinds + [folder for folder in folders if folder not in kinds and folder not in no_models]
+    for folder in folders:
+        if folder not in (*kinds, "configs", "custom_nodes"):
+            kinds.append(folder)
+    return kinds
 
 
 def _read_kind(kind: str, kinds: Sequence[str]) -> str:
@@ -257,7 +287,8 @@ def _read_kind(kind: str, kinds: Sequence[str]) -> str:
     name = known.get(_plain_kind(kind), kind.strip())
     name = MODEL_KINDS.get(name, name)
     if name and name not in kinds:
-        raise BadArgument(f'There is no kind of model "{shortened(kind)}".', f"There are: {quoted(kinds)}.")
+        message = f'There is no kind of model "{shortened(kind)}".'
+        raise BadArgument(message, f"There are: {quoted(kinds)}.")
     return name
 
 
@@ -276,7 +307,8 @@ async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
         return [str(choice) for choice in sampler.inputs[name].choices]
     if kind == "embeddings":
         return await server.names("/embeddings") or []
-    return await server.names(f"/models/{quote(kind, safe='')}") or []
+    folder = quote(kind, safe="")
+    return await server.names(f"/models/{folder}") or []
 
 
 def _first_models(models: Mapping[str, list[str]]) -> dict[str, Any]:
@@ -285,11 +317,15 @@ def _first_models(models: Mapping[str, list[str]]) -> dict[str, Any]:
     cut: dict[str, int] = {}
     for kind, names in models.items():
         answer[kind] = names[:MAX_NAMES]
-        if len(names) > MAX_NAMES:
-            cut[kind] = len(names) - MAX_NAMES
+        more = len(names) - MAX_NAMES
+        if more > 0:
+            cut[kind] = more
     if cut:
         answer["more"] = cut
     return answer
+
+
+Lines = list[dict[str, str]]  # of workflows, as `look_into` gives them
 
 
 def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -303,7 +339,8 @@ def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     fills in what no other has.
     """
     merged: dict[str, Any] = {}
-    for answer in sorted(answers, key=lambda each: each.get("found") == 0):
+    found_something_first = sorted(answers, key=lambda answer: answer.get("found") == 0)
+    for answer in found_something_first:
         for key, value in answer.items():
             if key == "workflows":
                 merged[key] = _merged_lines(merged.get(key, []), value)
@@ -319,11 +356,14 @@ def _merged_values(earlier: Any, value: Any) -> Any:
     if isinstance(earlier, list) and isinstance(value, list):
         return list(dict.fromkeys([*earlier, *value]))
     if isinstance(earlier, dict) and isinstance(value, dict):
-        return earlier | {name: max(count, earlier.get(name, 0)) for name, count in value.items()}
+        highest = dict(earlier)
+        for name, count in value.items():
+            highest[name] = max(count, earlier.get(name, 0))
+        return highest
     return earlier
 
 
-def _merged_lines(lines: list[dict[str, str]], others: list[dict[str, str]]) -> list[dict[str, str]]:
+def _merged_lines(lines: Lines, others: Lines) -> Lines:
     """The lines of two lists of workflows, one for each name: the first by which it can run, or the last."""
     by_name = {line["name"]: line for line in lines}
     for line in others:

@@ -139,7 +139,9 @@ class Wiring:
     def spec(self, node_id: str, name: str) -> InputSpec | None:
         """What the server says of an input, or None when it does not know it or was not asked."""
         definition = self.definition(node_id)
-        return definition.spec(name, self.inputs(node_id)) if definition else None
+        if definition is None:
+            return None
+        return definition.spec(name, self.inputs(node_id))
 
     def fed_by(self, origin: Origin, kind: str) -> list[TypedLink]:
         """The links of the type `kind` that start at an output."""
@@ -165,16 +167,19 @@ class Wiring:
     def _links_by_input(self, node_id: str) -> dict[str, TypedLink]:
         """The links that a node reads, by the inputs that they feed."""
         chosen = self.chosen_input(node_id)
-        links = {}
+        links: dict[str, TypedLink] = {}
         for link in self.into.get(node_id, ()):
-            if chosen in (None, link.input) and self._has_output(link.source, link.slot):
+            is_let_through = chosen is None or chosen == link.input
+            if is_let_through and self._has_output(link.source, link.slot):
                 links[link.input] = link
         return links
 
     def _has_output(self, node_id: str, slot: int) -> bool:
         """Whether a node has an output of that number, as far as is known."""
         definition = self.definition(node_id)
-        return slot >= 0 and (definition is None or not definition.outputs or slot < len(definition.outputs))
+        if definition is None or not definition.outputs:
+            return slot >= 0
+        return 0 <= slot < len(definition.outputs)
 
     @once
     def chosen_input(self, node_id: str) -> str | None:
@@ -190,8 +195,10 @@ class Wiring:
                 pattern = rf"[a-z]+_?0*{position}"
             else:
                 continue
-            names = self.inputs(node_id)
-            return next((name for name in names if re.fullmatch(pattern, name, re.IGNORECASE)), None)
+            for name in self.inputs(node_id):
+                if re.fullmatch(pattern, name, re.IGNORECASE):
+                    return name
+            return None
         return None
 
     def _constant(self, node_id: str, name: str) -> Any:
@@ -208,11 +215,15 @@ class Wiring:
     def is_output(self, node_id: str) -> bool:
         """Whether a node runs for its own sake: it saves or shows something."""
         known = self.definition(node_id)
-        return known.is_output if known else bool(OUTPUT_CLASS.search(self.class_type(node_id)))
+        if known:
+            return known.is_output
+        return bool(OUTPUT_CLASS.search(self.class_type(node_id)))
 
     def keeps_nothing(self, node_id: str) -> bool:
         """Whether an output node keeps nothing: it only shows what it is given, or is set not to save it."""
-        return bool(KEEPS_NOTHING.search(self.class_type(node_id))) or self.inputs(node_id).get("save_output") is False
+        if KEEPS_NOTHING.search(self.class_type(node_id)):
+            return True
+        return self.inputs(node_id).get("save_output") is False
 
     def output_rank(self, node_id: str) -> int | None:
         """The rank of an output node by the name of its class: 0 saves media, 1 saves texts, 2 shows media, 3 shows
@@ -221,7 +232,9 @@ class Wiring:
         takes_text = 1 if TAKES_TEXT.search(class_type) else 0
         if SAVES.search(class_type):
             return takes_text
-        return 2 + takes_text if SHOWS.search(class_type) else None
+        if SHOWS.search(class_type):
+            return 2 + takes_text
+        return None
 
     def uses_diffusion_model(self, node_id: str) -> bool:
         """Whether a node makes something with the diffusion model that it is given, itself or, as a guider or a pipe,
@@ -230,10 +243,11 @@ class Wiring:
             return False
         known = self.definition(node_id)
         if known is None:
-            is_conditioned = any(link.input == "positive" for link in self.into[node_id])
-            return is_conditioned or bool(SAMPLER_CLASS.search(self.class_type(node_id)))
-        if {"LATENT", "GUIDER"} & set(known.outputs) or any("PIPE" in kind for kind in known.outputs):
-            return True
+            inputs = {link.input for link in self.into[node_id]}
+            return "positive" in inputs or bool(SAMPLER_CLASS.search(self.class_type(node_id)))
+        for kind in known.outputs:
+            if kind in ("LATENT", "GUIDER") or "PIPE" in kind:
+                return True
         return "IMAGE" in known.outputs and self.takes(node_id, "CONDITIONING")
 
     # What lies before and behind nodes.
@@ -267,7 +281,8 @@ class Wiring:
 
     def needed(self) -> dict[str, None]:
         """The nodes that run: output nodes and all that feed them."""
-        return self.before(node_id for node_id in self.nodes if self.is_output(node_id))
+        outputs = filter(self.is_output, self.nodes)
+        return self.before(outputs)
 
 
 # How links get their types.
@@ -300,11 +315,14 @@ def untyped_links(nodes: Mapping[str, Mapping[str, Any]], definitions: Definitio
         inputs = node_inputs(node)
         reader = definitions.get(node["class_type"])
         for name, value in inputs.items():
-            if not isinstance(name, str) or not is_link(value) or value[0] not in nodes:
+            if not isinstance(name, str) or not is_link(value):
                 continue
-            origin = (value[0], value[1])
+            source, slot = value
+            if source not in nodes:
+                continue
+            origin = (source, slot)
             if origin not in output_types:
-                output_types[origin] = output_type(nodes[value[0]], value[1], definitions)
+                output_types[origin] = output_type(nodes[source], slot, definitions)
             spec = reader.spec(name, inputs) if reader else None
             input_type = spec.type if spec else None
             yield UntypedLink(origin, node_id, name, output_types[origin], input_type, reader is not None)
@@ -318,7 +336,9 @@ def declared_types(output_type: str, input_type: str | None, name: str) -> tuple
         return tuple(output_type.split(","))
     if input_type is None:
         return (guessed_type(name),)
-    return ("",) if input_type in ANY_TYPE else tuple(input_type.split(","))
+    if input_type in ANY_TYPE:
+        return ("",)
+    return tuple(input_type.split(","))
 
 
 def carried_types(links: Sequence[UntypedLink]) -> dict[Origin, str]:
@@ -361,9 +381,13 @@ def spread_types(types: dict[Origin, str], links: Sequence[UntypedLink]) -> None
 def output_type(node: Mapping[str, Any], slot: int, definitions: Definitions) -> str:
     """The type of a node's output by its definition, or "" when that is unknown or has no such output."""
     known = definitions.get(node["class_type"])
-    return known.outputs[slot] if known and 0 <= slot < len(known.outputs) else ""
+    if known is None or not 0 <= slot < len(known.outputs):
+        return ""
+    return known.outputs[slot]
 
 
 def told_type(kind: str) -> str:
     """A type, or "" for one that does not tell what a link carries: one that stands for anything or for several."""
-    return "" if kind in OPEN_TYPES or "," in kind else kind
+    if kind in OPEN_TYPES or "," in kind:
+        return ""
+    return kind

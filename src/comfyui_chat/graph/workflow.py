@@ -15,6 +15,7 @@ the graph's links, which everything that reads the graph shares.
 """
 
 import functools
+import itertools
 import random
 import re
 from collections import Counter
@@ -32,6 +33,9 @@ from .prompts import dynamic_prompt
 from .reading import EXPECTED
 from .search import Flow
 
+Targets = tuple[Target, ...]  # the widgets of one parameter
+Meanings = dict[str, Targets | None]  # what names mean; None where one could mean several things
+
 
 def is_node(value: Any) -> bool:
     """Whether a value is a node of a graph in the API format."""
@@ -48,7 +52,7 @@ class Workflow:
 
     name: str
     graph: Graph
-    parameters: Mapping[str, tuple[Target, ...]]
+    parameters: Mapping[str, Targets]
     templates: Mapping[Target, str] = field(default_factory=dict)  # texts with placeholders, as they were saved
     given: Mapping[str, Any] = field(default_factory=dict)  # what was bound to placeholders: {"{{who}}": "a fox"}
     dynamic: frozenset[Target] = frozenset()  # texts that `dynamic_prompt` rewrites before every run
@@ -73,8 +77,11 @@ class Workflow:
             raise WorkflowRefused("This is not a graph in ComfyUI's API format.", EXPECTED)
         flow = Flow.of(graph, definitions)
         parameters = discover(flow)
-        marked = {target.widget for targets in parameters.values() for target in targets if target.token}
-        templates = {at: graph[at.node_id]["inputs"][at.input] for at in marked}
+        templates: dict[Target, str] = {}
+        for target in itertools.chain(*parameters.values()):
+            if target.token:
+                inputs = graph[target.node_id]["inputs"]
+                templates[target.widget] = inputs[target.input]
         workflow = cls(name, graph, parameters, templates, dynamic=dynamic, definitions=definitions)
         workflow.__dict__["flow"] = flow  # as if the cached property had been read
         return workflow
@@ -112,7 +119,7 @@ class Workflow:
                 named[name] = Target(node_id, key)
         return named
 
-    def find(self, name: str) -> tuple[Target, ...] | None:
+    def find(self, name: str) -> Targets | None:
         """The widgets that a name means, or None when it means nothing or could mean several things.
 
         It may name a parameter or an alias of one, a widget, "<node id>.<input>", or "<class>.<input>" when only one
@@ -125,29 +132,31 @@ class Workflow:
         return self._lookup.get(simplified(name))
 
     @functools.cached_property
-    def _lookup(self) -> Mapping[str, tuple[Target, ...] | None]:
+    def _lookup(self) -> Meanings:
         """What each simplified name means, None where it could mean several things. What names a parameter
         counts first, then titles, classes, ids, and aliases last."""
-        classes: dict[str, tuple[Target, ...] | None] = {}
-        titles: dict[str, tuple[Target, ...] | None] = {}
-        ids: dict[str, tuple[Target, ...] | None] = {}
+        classes: Meanings = {}
+        titles: Meanings = {}
+        ids: Meanings = {}
         for name, widget in self.widgets.items():
-            title = simplified(name)
-            titles[title] = None if title in titles else (widget,)
             class_type = self.graph[widget.node_id]["class_type"]
+            by_title = simplified(name)
             by_class = simplified(f"{class_type}.{widget.input}")
+            by_id = simplified(f"{widget.node_id}.{widget.input}")
+            titles[by_title] = None if by_title in titles else (widget,)
             classes[by_class] = None if by_class in classes else (widget,)
-            ids[simplified(f"{widget.node_id}.{widget.input}")] = (widget,)
+            ids[by_id] = (widget,)
         aliases = {simplified(alias): self.parameters.get(name) for alias, name in ALIASES.items()}
         parameters = {simplified(name): targets for name, targets in self.parameters.items()}
         return {**aliases, **ids, **classes, **titles, **parameters}
 
-    def _targets(self, name: str) -> tuple[Target, ...]:
+    def _targets(self, name: str) -> Targets:
         """The widgets that a name means. Raises `BadArgument` with the closest names when there are none."""
         targets = self.find(name)
         if targets is None:
-            hint = f"The closest are: {quoted(closest(name, self.names))}."
-            raise BadArgument(f'The workflow "{self.name}" has no "{shortened(name)}".', hint)
+            similar = quoted(closest(name, self.names))
+            message = f'The workflow "{self.name}" has no "{shortened(name)}".'
+            raise BadArgument(message, f"The closest are: {similar}.")
         return targets
 
     # The values of a workflow, and what the server accepts.
@@ -238,10 +247,9 @@ class Workflow:
     def _tokens(self) -> Mapping[Target, set[str]]:
         """The placeholders in each text that counts as having some. What looks like one elsewhere is plain text."""
         tokens: dict[Target, set[str]] = {}
-        for targets in self.parameters.values():
-            for target in targets:
-                if target.token:
-                    tokens.setdefault(target.widget, set()).add(target.token)
+        for target in itertools.chain(*self.parameters.values()):
+            if target.token:
+                tokens.setdefault(target.widget, set()).add(target.token)
         return tokens
 
     def set(self, widgets: Mapping[Target, Any]) -> "Workflow":
@@ -264,12 +272,14 @@ class Workflow:
         What is put in for the placeholders later is not chosen from: texts of private characters stand in for them.
         """
         templates = dict(self.templates)
-        for widget in sorted(self.dynamic & templates.keys(), key=lambda target: (target.node_id, target.input)):
+        dynamic = self.dynamic & templates.keys()
+        for widget in sorted(dynamic, key=lambda target: (target.node_id, target.input)):
             tokens = [token for token, _ in self._placeholders(widget)]
             shields = {token: f"\ue000{place}\ue001" for place, token in enumerate(tokens)}
             shielded = str(fill(templates[widget], shields))
             text = dynamic_prompt(shielded, rng)
-            templates[widget] = str(fill(text, {shield: token for token, shield in shields.items()}))
+            tokens_back = {shield: token for token, shield in shields.items()}
+            templates[widget] = str(fill(text, tokens_back))
         return replace(self, templates=templates)
 
     def _placeholders(self, widget: Target) -> Iterator[tuple[str, str]]:

@@ -46,7 +46,8 @@ async def freshen(server: ComfyUIServer, choice: FittedWorkflow, request: Reques
             continue
         names = workflow.spec(name).names
         if names and find_name(str(wanted.value), names) is None:
-            stale.update(workflow.graph[target.node_id]["class_type"] for target in targets)
+            loaders = [workflow.graph[target.node_id] for target in targets]
+            stale.update(loader["class_type"] for loader in loaders)
     if not stale:
         return choice
     definitions = await server.define_anew(workflow.definitions, stale, DOUBT_SECONDS)
@@ -66,7 +67,8 @@ async def place_files(
     Raises `BadArgument` for more files of a kind than the workflow takes, for a mask without a place, and for a missing
     mask without which a bundled workflow would paint nothing.
     """
-    inputs = file_inputs(choice.workflow.flow)
+    workflow = choice.workflow
+    inputs = file_inputs(workflow.flow)
     pictures = [item for item in inputs if item.kind == "image"]
     mask_inputs = [item for item in inputs if item.takes_mask]
     offered = await _offered(request, inputs)
@@ -75,40 +77,51 @@ async def place_files(
     if mask is None and mask_inputs:
         mask = await _take_mask(files, len(pictures))
 
-    placed = _placed(choice.workflow.name, inputs, files)
+    placed = _placed(workflow.name, inputs, files)
     notes = _notes_of(files)
     if choice.saved:
-        kept = '"saved" in `images` keeps the workflow\'s own'
-        notes += [f"no {file.kind} was given and the newest of the chat was taken; {kept}" for file in offered]
+        notes += map(_taken_note, offered)
     if mask:
-        placed |= await _carry_mask(choice, mask, mask_inputs, placed)
+        placed |= await _carry_mask(workflow.name, mask, mask_inputs, placed)
     notes += _notes_of(placed.values())
     if mask is None:
         notes += _check_unmasked(choice, mask_inputs, placed)
 
-    names = dict(zip(placed, await asyncio.to_thread(_stored_names, placed.values()), strict=True))
-    choice = replace(choice, workflow=choice.workflow.set(names), picture=_first_size(pictures, placed))
+    names = await asyncio.to_thread(_stored_names, placed)
+    choice = replace(choice, workflow=workflow.set(names), picture=_first_size(pictures, placed))
     unfilled = [item for item in inputs if item.needed and item.target not in placed]
     choice, left_out = await _without_absent(server, choice, unfilled, some_placed=bool(placed))
     notes += left_out
-    uploads = {file.stored_name: file for file in placed.values()}
-    return replace(choice, notes=(*choice.notes, *dict.fromkeys(notes))), list(uploads.values())
+    uploads = {names[target]: file for target, file in placed.items()}
+    choice = replace(choice, notes=(*choice.notes, *dict.fromkeys(notes)))
+    return choice, list(uploads.values())
 
 
 def _notes_of(files: Iterable[InputFile | None]) -> list[str]:
-    return [note for file in files if file for note in file.notes]
+    notes: list[str] = []
+    for file in files:
+        if file:
+            notes += file.notes
+    return notes
+
+
+def _taken_note(file: InputFile) -> str:
+    kept = '"saved" in `images` keeps the workflow\'s own'
+    return f"no {file.kind} was given and the newest of the chat was taken; {kept}"
 
 
 def _kind(file: InputFile | None) -> str:
     """The kind of inputs that a file is for. None, which keeps the author's file, counts as a picture."""
-    return file.kind if file else "image"
+    if file is None:
+        return "image"
+    return file.kind
 
 
 async def _offered(request: Request, inputs: Sequence[FileInput]) -> list[InputFile]:
     """What the chat offers, of each kind that an input needs and of which no file is given."""
     if None in request.files:  # what the author chose is to be kept
         return []
-    given = {_kind(file) for file in request.files}
+    given = set(map(_kind, request.files))
     wanted = {item.kind for item in inputs if item.needed} - given
     return [await offer() for kind, offer in request.offers.items() if kind in wanted]
 
@@ -132,11 +145,13 @@ def _placed(workflow: str, inputs: Sequence[FileInput], files: Sequence[InputFil
     free = list(inputs)
     placed = dict[Target, InputFile]()
     for file in files:
-        place = next((item for item in free if item.kind == _kind(file)), None)
-        if place is None and file is None and free:  # what is kept is a film, a sound or a mask
-            place = free[0]
-        if place is None:
-            raise _too_many_files(workflow, inputs, files, _kind(file))
+        kind = _kind(file)
+        places = [item for item in free if item.kind == kind]
+        if file is None and not places:
+            places = free  # what is kept is a film, a sound or a mask
+        if not places:
+            raise _too_many_files(workflow, inputs, files, kind)
+        place = places[0]
         free.remove(place)
         if file:
             placed[place.target] = file
@@ -148,25 +163,27 @@ def _too_many_files(
 ) -> BadArgument:
     taken = sum(item.kind == kind for item in inputs)
     given = sum(_kind(file) == kind for file in files)
-    kinds = kind if taken == 1 else f"{kind}s"
+    takes = f"{taken} {kind}s"
+    if taken == 1:
+        takes = f"1 {kind}"
+    elif taken == 0:
+        takes = f"no {kind}s"
     were = "was" if given == 1 else "were"
-    return BadArgument(
-        f'The workflow "{workflow}" takes {taken or "no"} {kinds}, and {given} {were} given.',
-        "describe_workflow tells what it takes.",
-    )
+    message = f'The workflow "{workflow}" takes {takes}, and {given} {were} given.'
+    return BadArgument(message, "describe_workflow tells what it takes.")
 
 
 async def _carry_mask(
-    choice: FittedWorkflow, mask: Image.Image, mask_inputs: Sequence[FileInput], placed: Mapping[Target, InputFile]
+    workflow: str, mask: Image.Image, mask_inputs: Sequence[FileInput], placed: Mapping[Target, InputFile]
 ) -> dict[Target, InputFile]:
-    """The files that carry the mask, by input. Raises `BadArgument` where there is no place for it."""
-    name = choice.workflow.name
+    """The files that carry the mask, by input. `workflow` is the name for messages. Raises `BadArgument` where there is
+    no place for the mask."""
     if not mask_inputs:
-        raise BadArgument(f'The workflow "{name}" takes no mask.', "Leave the mask out.")
+        raise BadArgument(f'The workflow "{workflow}" takes no mask.', "Leave the mask out.")
     carried = await asyncio.to_thread(_masked, mask, mask_inputs, placed)
     if not carried:
         raise BadArgument(
-            f'The mask for the workflow "{name}" goes with a picture, and none was given.',
+            f'The mask for the workflow "{workflow}" goes with a picture, and none was given.',
             "Give the picture too, in place of the workflow's own, or leave the mask out.",
         )
     return carried
@@ -177,7 +194,8 @@ def _masked(
 ) -> dict[Target, InputFile]:
     """The files that carry the mask, by input: files of its own, as large as the first picture, and pictures that have
     it as their transparency. Blocks."""
-    size = next((file.size for file in placed.values() if file.size), Size(*mask.size))
+    sizes = [file.size for file in placed.values() if file.size]
+    size = sizes[0] if sizes else Size(*mask.size)
     carried = dict[Target, InputFile]()
     for item in mask_inputs:
         if not item.masked:
@@ -203,14 +221,17 @@ def _check_unmasked(
     return [f'no mask was given for "{item.title}", and the picture has no transparent part' for item in bare]
 
 
-def _stored_names(files: Iterable[InputFile]) -> list[str]:
+def _stored_names(placed: Mapping[Target, InputFile]) -> dict[Target, str]:
     """The names that the files will have on the server. Blocks: they are digests of what may be large."""
-    return [file.stored_name for file in files]
+    return {target: file.stored_name for target, file in placed.items()}
 
 
 def _first_size(pictures: Sequence[FileInput], placed: Mapping[Target, InputFile]) -> Size | None:
     """The size of the first picture that the workflow gets to work on."""
-    return next((placed[item.target].size for item in pictures if item.target in placed), None)
+    for item in pictures:
+        if item.target in placed:
+            return placed[item.target].size
+    return None
 
 
 async def _without_absent(
@@ -236,8 +257,9 @@ async def _without_absent(
         if choice.saved:
             notes.append(f"the workflow was run without {called}")
     if workflow is not whole:
-        name, graph, definitions, dynamic = workflow.name, workflow.graph, workflow.definitions, workflow.dynamic
-        workflow = await asyncio.to_thread(Workflow.parse, name, graph, definitions, dynamic)
+        workflow = await asyncio.to_thread(
+            Workflow.parse, workflow.name, workflow.graph, workflow.definitions, workflow.dynamic
+        )
     wanting = dict(reversed(wanting.items()))
     return replace(choice, workflow=workflow, wanting=wanting), notes
 
@@ -252,14 +274,19 @@ async def _absent(
         return workflow, list(unfilled)
     absent: list[FileInput] = []
     for item in unfilled:
-        files = workflow.widget_spec(item.target).choices
-        if files and item.held not in files:
-            class_type = workflow.graph[item.target.node_id]["class_type"]
-            definitions = await server.define_anew(workflow.definitions, [class_type], 0.0)
-            workflow = replace(workflow, definitions=definitions)
-            files = workflow.widget_spec(item.target).choices
+        if _is_listed(workflow, item):
+            continue
+        loader = workflow.graph[item.target.node_id]
+        definitions = await server.define_anew(workflow.definitions, [loader["class_type"]], 0.0)
+        workflow = replace(workflow, definitions=definitions)
         # A name with a folder, or with "[output]" behind it, stands in no list though the file may be there.
         is_elsewhere = re.search(r"[/\\\[]", item.held)
-        if files and item.held not in files and not is_elsewhere:
+        if not is_elsewhere and not _is_listed(workflow, item):
             absent.append(item)
     return workflow, absent
+
+
+def _is_listed(workflow: Workflow, item: FileInput) -> bool:
+    """Whether the server lists the file that an input names, or lists none at all."""
+    files = workflow.widget_spec(item.target).choices
+    return not files or item.held in files

@@ -75,12 +75,14 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
         filled = replace(bound, graph=graph).filled()
         sent = as_sent(filled.graph, texts, rng, now)
         ready.append(replace(filled, graph=sent))
-    makes = {kind for _, kind in outputs(ready[0].flow)}
+    first = ready[0]
+    makes = {kind for _, kind in outputs(first.flow)}
     for one in ready:
         check_limits(one, limits, touched, makes)
     first_seed, _ = runs[0]
-    model = str(ready[0].value("model") or choice.model)
-    return BoundPrompts(tuple(ready), first_seed, model, (*choice.notes, *binding.notes))
+    model = first.value("model") or choice.model
+    notes = (*choice.notes, *binding.notes)
+    return BoundPrompts(tuple(ready), first_seed, str(model), notes)
 
 
 def _with_extras(request: Request, workflow: Workflow) -> Request:
@@ -111,6 +113,7 @@ def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
         )
 
 
+Run = tuple[int | None, dict[str, Any]]  # the seed of one prompt, and all its values by their names
 SCALE = InputSpec("FLOAT", 1.0, 8.0)  # how many times as wide and high a picture may become
 FOLLOWED = (0.2, 1.5)  # parts of a model's usual number of pixels; between them a picture keeps its very size
 GRAIN, FILM_GRAIN = 16, 64  # pixels; sides in multiples of these suit every model, and every one for video
@@ -123,6 +126,7 @@ class _Binding:
     def __init__(self, choice: FittedWorkflow, request: Request, limits: Limits) -> None:
         self._choice = choice
         self._workflow = choice.workflow
+        self._parameters = choice.workflow.parameters
         self._request = request
         self._limits = limits
         self._title = f'the workflow "{self._workflow.name}"'  # in notes
@@ -133,7 +137,7 @@ class _Binding:
 
     @property
     def _has_sides(self) -> bool:
-        return all(side in self._workflow.parameters for side in SIDES)
+        return all(side in self._parameters for side in SIDES)
 
     def _fit(self, wanted: Argument, spec: InputSpec) -> Any:
         """The value as the input takes it, with a note where it had to be changed."""
@@ -148,8 +152,7 @@ class _Binding:
     def values(self) -> dict[str, Any]:
         """The values that go into every prompt, by the names of parameters and inputs. Raises `BadArgument` where the
         workflow needs a prompt and none is given."""
-        choice, workflow = self._choice, self._workflow
-        parameters = workflow.parameters
+        choice, workflow, parameters = self._choice, self._workflow, self._parameters
         values = {name: value for name, value in choice.family.defaults.items() if name in parameters}
         if not choice.saved and "steps" in parameters:
             usual_steps = values.get("steps", workflow.value("steps"))
@@ -166,7 +169,7 @@ class _Binding:
 
     def _names_of(self, parameter: str, names: Iterable[str]) -> list[str]:
         """Those of these names that mean the parameter: "positive" and "Positive.text" for "prompt"."""
-        targets = self._workflow.parameters[parameter]
+        targets = self._parameters[parameter]
         return [name for name in names if self._workflow.find(name) == targets]
 
     # The size: so many times that of a picture, as asked for, like that of the picture, or as it was saved.
@@ -197,7 +200,8 @@ class _Binding:
         """How many times as wide and high the picture becomes."""
         wanted = self._request.scale or Argument(2, "scale")
         if isinstance(wanted.value, str):  # "4x"
-            wanted = replace(wanted, value=wanted.value.strip().lower().strip("x×"))
+            factor = wanted.value.strip().lower()
+            wanted = replace(wanted, value=factor.strip("x×"))
         scale: float = self._fit(wanted, SCALE)
         if self._request.size:
             self.notes.append("scale was followed, and size left out")
@@ -208,14 +212,16 @@ class _Binding:
         longer_side = "width" if picture.width > picture.height else "height"
         maximum = self._spec(longer_side).maximum
         if maximum and max(size.width, size.height) > maximum:
-            tenths = math.floor(10 * maximum / max(picture.width, picture.height))
+            longest = max(picture.width, picture.height)
+            tenths = math.floor(10 * maximum / longest)
             raise LimitExceeded(
                 f"The picture would have {size} pixels, and ComfyUI makes at most {maximum:g} a side.",
                 f"Ask for a scale of at most {tenths / 10:g}.",
             )
         allowed = self._limits.megapixels
         if size.megapixels > allowed:
-            tenths = math.floor(10 * math.sqrt(allowed / picture.megapixels))
+            scale = math.sqrt(allowed / picture.megapixels)
+            tenths = math.floor(10 * scale)
             hint = "It is as large as it may become."
             if tenths > 10:
                 hint = f"Ask for a scale of at most {tenths / 10:g}."
@@ -298,7 +304,7 @@ class _Binding:
     def _size_for(self, picture: Size) -> Size:
         """The size in which the model works on a picture."""
         width_spec, height_spec = self._spec("width"), self._spec("height")
-        makes_film = "length" in self._workflow.parameters
+        makes_film = "length" in self._parameters
         grain = FILM_GRAIN if makes_film else GRAIN
         for spec in (width_spec, height_spec):
             grain = max(grain, int(spec.step or 1))
@@ -326,7 +332,7 @@ class _Binding:
     def _arguments(self) -> dict[str, Any]:
         """The values of the arguments that every workflow may have. What this one does not have is left out, with a
         note. Raises `BadArgument` for a prompt that it does not take, and `LimitExceeded` for too many steps."""
-        request, parameters = self._request, self._workflow.parameters
+        request = self._request
         asked = {
             "prompt": self._prompt(),
             "negative_prompt": request.negative_prompt,
@@ -340,20 +346,20 @@ class _Binding:
             if wanted is None:
                 continue
             has_no_use = name == "denoise" and self._choice.picture is None
-            if has_no_use or name not in parameters:
+            if has_no_use or name not in self._parameters:
                 self._leave_out(name, wanted)
             else:
                 values[name] = self._fit(wanted, self._spec(name))
-        steps = as_number(values.get("steps")) or 0
-        if request.steps and steps > self._limits.steps:
-            raise _over_limit(request.steps, values["steps"], f"at most {self._limits.steps} steps")
+        steps, allowed = as_number(values.get("steps")) or 0, self._limits.steps
+        if request.steps and steps > allowed:
+            raise _over_limit(request.steps, values["steps"], f"at most {allowed} steps")
         return values
 
     def _prompt(self) -> Argument | None:
         """The prompt as an argument. Raises `BadArgument` where the workflow takes none."""
         if self._request.prompt is None:
             return None
-        if "prompt" not in self._workflow.parameters:
+        if "prompt" not in self._parameters:
             raise BadArgument(
                 f'The workflow "{self._workflow.name}" takes no prompt.',
                 "describe_workflow tells what it takes, and run_workflow runs it.",
@@ -395,13 +401,14 @@ class _Binding:
         wanted = self._request.count
         if wanted is None:
             return None
+        allowed = self._limits.count
         count, note = fit_number(wanted, InputSpec("INT", 1))
-        if count > self._limits.count:
-            raise _over_limit(wanted, count, f"at most {self._limits.count} pictures in one call")
+        if count > allowed:
+            raise _over_limit(wanted, count, f"at most {allowed} pictures in one call")
         self._note(note)
         return int(count)
 
-    def runs(self, values: Mapping[str, Any], random_seed: int) -> list[tuple[int | None, dict[str, Any]]]:
+    def runs(self, values: Mapping[str, Any], random_seed: int) -> list[Run]:
         """The seed and the values of each prompt that the call takes: one prompt with a batch, or one for each picture,
         with seeds in a row.
 
@@ -410,13 +417,13 @@ class _Binding:
 
         Without either a second picture would be the same, so the count is left out, with a note.
         """
-        parameters, values = self._workflow.parameters, dict(values)
+        values = dict(values)
         count = self._count()
-        has_batch = "batch_size" in parameters
+        has_batch = "batch_size" in self._parameters
         batch: dict[str, Any] = {}
         if has_batch and count:
             batch["batch_size"] = count
-        if "seed" not in parameters:
+        if "seed" not in self._parameters:
             if not has_batch and count and count > 1:
                 self.notes.append(f"{self._title} cannot make several; count was left out")
             return [(None, {**values, **batch})]
@@ -430,7 +437,7 @@ class _Binding:
             return [(None, {"seed": seed, **values})]
         if has_batch:
             return [(seed, {"seed": seed, **values, **batch})]
-        runs: list[tuple[int | None, dict[str, Any]]] = []
+        runs: list[Run] = []
         for index in range(count or 1):
             own_seed = low + (seed - low + index) % span
             runs.append((own_seed, {"seed": own_seed, **values}))
@@ -496,7 +503,8 @@ def _lora_texts(wanted: Argument) -> list[str]:
     if isinstance(value, str):
         texts = value.split(",")
     if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        raise BadArgument(f"{wanted.name} is {shortened(value)}.", 'Give names such as ["name", "other:0.8"].')
+        hint = 'Give names such as ["name", "other:0.8"].'
+        raise BadArgument(f"{wanted.name} is {shortened(value)}.", hint)
     stripped = [text.strip() for text in texts]
     return [text for text in stripped if is_given("loras", text)]
 
