@@ -34,7 +34,7 @@ FLOORS = (
     (
         "graph",
         "definitions link_types nodes prompts fitting ui_file ui_values ui_links editor reading links search tracing "
-        "discovery workflow loras facts pruning mermaid",
+        "discovery workflow paths loras facts pruning mermaid",
     ),
     ("media", "kinds pictures metadata delivery"),
     ("server", "endpoint protocol record connection http client cloud pool"),

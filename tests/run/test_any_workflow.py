@@ -20,6 +20,17 @@ SD15 = {**DEFAULT_MODELS, "checkpoints": ["sub/v1-5-pruned-emaonly-fp16.safetens
 pytestmark = pytest.mark.usefixtures("closed_servers")
 
 
+# --- paths ---
+
+
+async def test_a_caller_cannot_make_a_node_write_outside_comfyuis_folders(comfy: StandIn) -> None:
+    graph = small_graph(comfy)
+    for name in ("9.filename_prefix", "SaveImage.filename_prefix"):
+        with pytest.raises(tool.BadArgument, match="leads out of the folder"):
+            await run_wish(comfy, order("x", {name: "../../../evil"}), pasted(x=graph))
+    assert comfy.prompts == []
+
+
 # --- found by name ---
 
 

@@ -46,7 +46,7 @@ class Server(StandIn):
     """A stand-in that remembers when it took what in, and when it could not be reached for long or forgot all."""
 
     def __init__(self) -> None:
-        super().__init__(step_seconds=0.05)
+        super().__init__(step_seconds=0.03)
         self.taken: list[Taken] = []
         self.lost: list[float] = []  # the moments at which what it had was given up
 

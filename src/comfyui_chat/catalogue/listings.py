@@ -21,6 +21,7 @@ from urllib.parse import quote
 from ..errors import BadArgument, ComfyUIError, NodeNotInstalled, ServerGone, ServerUnreachable
 from ..graph.facts import FileInput, ModelFile, file_inputs, guess_task, missing_nodes, model_files, outputs
 from ..graph.mermaid import mermaid
+from ..graph.paths import lists_users_files
 from ..graph.pruning import without_files
 from ..graph.search import Flow
 from ..graph.workflow import Workflow
@@ -144,6 +145,8 @@ def _input_line(workflow: Workflow, name: str) -> str:
     spec = workflow.spec(name)
     if name == "seed":
         return f"{spec.type}, random unless given"
+    if any(lists_users_files(workflow, target) for target in workflow.find(name) or ()):
+        return "a file on the server, as it was saved"
     parts = [spec.type]
     if spec.choices:
         shown = [shortened(choice, 60) for choice in spec.choices[:MAX_CHOICES]]

@@ -26,6 +26,7 @@ from ..graph.facts import file_inputs, outputs
 from ..graph.fitting import fit_number, fit_size, fit_value, on_step
 from ..graph.loras import LORA_LOADERS, Lora, parse_lora, with_loras
 from ..graph.nodes import Target
+from ..graph.paths import check_paths, lists_users_files
 from ..graph.prompts import as_sent
 from ..graph.workflow import Workflow
 from ..names import closest, find_name, quoted, shortened
@@ -63,6 +64,7 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     for name in values:
         touched.update(target.widget for target in workflow.find(name) or ())
     _check_absent(choice, touched)
+    check_paths(workflow, values, {name: wanted.name for name, wanted in request.inputs.items()})
     runs = binding.runs(values, random_seed)
     loras = binding.loras()
 
@@ -391,6 +393,11 @@ class _Binding:
             if not files.isdisjoint(target.widget for target in targets):
                 hint = "Give the file itself in `images`: its number, id or URL."
                 raise BadArgument(f"{wanted.name} is a file.", hint)
+            if any(lists_users_files(workflow, target) for target in targets):
+                raise BadArgument(
+                    f"{wanted.name} is a file on the server, which cannot be chosen by name.",
+                    "Leave it out: the workflow uses the file that it was saved with.",
+                )
             values[name] = self._fit(wanted, self._spec(name))
         return values
 
