@@ -295,6 +295,16 @@ async def test_failed_jobs_are_told_once_and_take_no_place_of_those_that_are_don
     assert set(await check(comfy, Shelf(stored))) == {"status", "note"}
 
 
+async def test_failures_beyond_those_that_one_call_tells_are_told_by_the_next(comfy: StandIn) -> None:
+    comfy.misbehave.fail_node = {"VAEDecode": ("ValueError", "no good")}
+    bad = [await orphan(comfy, ANN) for _ in range(tool.MOST_BROUGHT + 2)]
+    newest = await check(comfy, Shelf([]))
+    assert [line["job_id"] for line in newest["failed"]] == bad[2:]
+    older = await check(comfy, Shelf([]))
+    assert [line["job_id"] for line in older["failed"]] == bad[:2]
+    assert set(await check(comfy, Shelf([]))) == {"status", "note"}
+
+
 async def test_a_job_that_somebody_stopped_is_not_told_of_as_failed(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 1
     stopping = asyncio.create_task(orphan(comfy, ANN))

@@ -141,24 +141,32 @@ async def _not_stored_whole(chat: Chat, succeeded: Sequence[OwnJob]) -> list[Own
 
 
 def _untold_failures(fleet: Fleet, unsuccessful: Sequence[OwnJob]) -> list[dict[str, str]]:
-    """The newest `MOST_BROUGHT` failures that nobody was told of yet, each in a line."""
-    lines = []
-    for endpoint, prompt in unsuccessful:
+    """The newest `MOST_BROUGHT` failures that nobody was told of yet, each in a line, the oldest first. Those beyond
+    them are left for the next call."""
+    lines: list[dict[str, str]] = []
+    for endpoint, prompt in reversed(unsuccessful):
+        if len(lines) == MOST_BROUGHT:
+            break
         error = _untold_failure(fleet, prompt)
         if error:
+            JOBS.tell(prompt.prompt_id)
             lines.append({**job_line(fleet, endpoint, prompt), "error": error.message})
-    return lines[-MOST_BROUGHT:]
+    lines.reverse()
+    return lines
 
 
 def _untold_failure(fleet: Fleet, prompt: Prompt) -> ComfyUIError | None:
     """Why a job failed; None when somebody stopped it, or its failure was told already: by its own call, or here."""
-    once_attended = JOBS.attended(prompt.prompt_id) is not None
-    own_call_told = once_attended and (prompt.ended or 0.0) <= marked_time(prompt, "until")
-    if JOBS.told(prompt.prompt_id) or own_call_told or is_attended(fleet.owner, prompt):
+    if JOBS.told(prompt.prompt_id) or is_attended(fleet.owner, prompt):
         return None
-    JOBS.tell(prompt.prompt_id)
+    once_attended = JOBS.attended(prompt.prompt_id) is not None
+    call_ended = marked_time(prompt, "until")
+    if once_attended and (prompt.ended or 0.0) <= call_ended:
+        return None
+    posted = Job.posted(prompt.prompt_id, prompt.graph)
+    ended = advance(posted, prompt.state, 0.0)
     try:
-        judge(advance(Job.posted(prompt.prompt_id, prompt.graph), prompt.state, 0.0), prompt.graph)
+        judge(ended, prompt.graph)
     except RunInterrupted:
         return None
     except ComfyUIError as error:
