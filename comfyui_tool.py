@@ -10252,18 +10252,21 @@ def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         {"installed": {"loras": 3}}                             and  {"installed": {"loras": 5}}        ->  5
 
     Of a workflow the line of the first server that can run it is taken. An answer that found nothing ("found": 0) only
-    fills in what no other has.
+    fills in what no other has, and that nothing was found is only said where no server found anything.
     """
+    found_nothing = [answer for answer in answers if answer.get("found") == 0]
+    found_some = [answer for answer in answers if answer not in found_nothing]
     merged: dict[str, Any] = {}
-    found_something_first = sorted(answers, key=lambda answer: answer.get("found") == 0)
-    for answer in found_something_first:
+    for answer in [*found_some, *found_nothing]:
         for key, value in answer.items():
             if key == "workflows":
                 merged[key] = _merged_lines(merged.get(key, []), value)
             elif key in merged:
                 merged[key] = _merged_values(merged[key], value)
-            elif key != "found" or not merged:
+            else:
                 merged[key] = value
+    if found_some and merged.get("found") == 0:
+        del merged["found"]
     return merged
 
 

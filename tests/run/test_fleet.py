@@ -540,6 +540,13 @@ def test_of_models_every_name_is_listed_once() -> None:
     assert tool.one_list([{"vae": ["a", "b"]}, {"vae": ["b", "c"]}]) == {"vae": ["a", "b", "c"]}
 
 
+def test_that_nothing_was_found_is_said_where_no_server_found_anything() -> None:
+    nothing = {"kind": "vae", "found": 0, "closest": ["a"], "installed": 1}
+    assert tool.one_list([nothing]) == nothing
+    assert tool.one_list([nothing, {**nothing, "closest": ["b"]}]) == {**nothing, "closest": ["a", "b"]}
+    assert "found" not in tool.one_list([nothing, {"vae": ["b"]}])
+
+
 async def test_a_server_that_does_not_answer_is_left_out_of_the_lists(comfy: StandIn) -> None:
     (answer,) = await tool.everywhere(endpoints(NOBODY, comfy), lambda server: server.names("/models/vae"))
     assert answer == comfy.models["vae"]
