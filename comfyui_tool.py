@@ -15640,7 +15640,7 @@ async def _run(
 #   to files.
 # - `convert` turns workflows as ComfyUI's editor saves them into the format of its API.
 # - `install` creates or updates the tool in a running Open WebUI through its REST interface, as Open WebUI 0.9.6 to
-#   0.12.4 has it. It sends the very file that it runs from, so it works from the built file only.
+#   0.12.4 has it. It sends the very file that it runs from; run from the package, the one that build.py wrote last.
 #
 # Exit status: 0 done, 1 failed, 2 called wrongly, 130 stopped.
 # ======================================================================================================================
@@ -15856,6 +15856,19 @@ async def _read_json(path: Path) -> Any:
 # `install`: this very file, put into a running Open WebUI.
 
 
+def built_file() -> Path:
+    """The file to install: the one that this runs from, or, where that is a module of the package, comfyui_tool.py in
+    the root of the repository. Raises `BadArgument` where it was not built."""
+    running = Path(__file__).resolve()
+    if running.name != "command_line.py":
+        return running
+    root = running.parents[2]
+    built = root / "comfyui_tool.py"
+    if not built.is_file():
+        raise BadArgument(f"There is no {built.name} in {root} to install.", "Run `python build.py` there first.")
+    return built
+
+
 async def command_install(options: argparse.Namespace) -> int:
     """`install`: create or update the tool in a running Open WebUI, set its valves, and check what came of it."""
     token = options.token or os.environ.get("OPEN_WEBUI_TOKEN") or ask_secretly("Token or API key of Open WebUI: ")
@@ -15933,7 +15946,8 @@ async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:
 async def _install_source(webui: OpenWebUI, path: str, *, replace: bool) -> None:
     """Create the tool with the content of this file, or update the one at `path` whose content differs. Raises
     `BadArgument` for another author's tool, unless it is to be replaced."""
-    source = await asyncio.to_thread(Path(__file__).read_text, encoding="utf-8")
+    file = built_file()
+    source = await asyncio.to_thread(file.read_text, encoding="utf-8")
     about = front_matter(source)
     meta = {"description": about["description"], "manifest": {}}
     form = {"id": TOOL_ID, "name": about["title"], "content": source, "meta": meta}
@@ -16039,9 +16053,9 @@ BUNDLED = {
 # ======================================================================================================================
 # src/comfyui_chat/__main__.py
 #
-# `python -m comfyui_chat`, with `src` on the path, does what `python comfyui_tool.py` does, but for `install`.
+# `python -m comfyui_chat`, with `src` on the path, does what `python comfyui_tool.py` does.
 #
-# Only the built file can install itself.
+# `install` sends the built file all the same, as `build.py` wrote it last.
 # ======================================================================================================================
 
 

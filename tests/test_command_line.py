@@ -2,6 +2,7 @@
 answers."""
 
 import asyncio
+import importlib
 import io
 import json
 import os
@@ -16,7 +17,7 @@ from aioresponses import aioresponses
 from PIL import Image
 
 import comfyui_tool as tool
-from tests.support import SOURCE
+from tests.support import ROOT, SOURCE
 from tests.support.command_line import command, start
 from tests.support.conversion import definitions, digest, digests, template
 from tests.support.serving import Response
@@ -223,6 +224,26 @@ async def test_install_takes_an_answer_of_the_wrong_shape_for_what_it_is(webui: 
     webui("get", "/tools/", payload=answer)
     with pytest.raises(tool.UnexpectedAnswer):
         await install()
+
+
+@pytest.fixture
+def package(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The command line as `python -m comfyui_chat` runs it, out of the package."""
+    monkeypatch.syspath_prepend(ROOT / "src")
+    return importlib.import_module("comfyui_chat.command_line")
+
+
+def test_install_sends_the_built_file_from_wherever_it_runs(package: Any) -> None:
+    assert tool.built_file() == package.built_file() == ROOT / "comfyui_tool.py"
+
+
+def test_install_from_the_package_says_that_the_file_has_to_be_built_first(
+    package: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path, webui: Any
+) -> None:
+    monkeypatch.setattr(package, "__file__", str(tmp_path / "src/comfyui_chat/command_line.py"))
+    assert package.main(["install", "--url", WEBUI, "--token", "t0ken"]) == 2
+    assert "python build.py" in capsys.readouterr().err
+    assert not webui.routes.requests
 
 
 def test_install_without_anybody_to_ask_says_so(

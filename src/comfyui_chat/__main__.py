@@ -1,6 +1,6 @@
-"""`python -m comfyui_chat`, with `src` on the path, does what `python comfyui_tool.py` does, but for `install`.
+"""`python -m comfyui_chat`, with `src` on the path, does what `python comfyui_tool.py` does.
 
-Only the built file can install itself.
+`install` sends the built file all the same, as `build.py` wrote it last.
 """
 
 import sys
