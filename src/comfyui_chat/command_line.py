@@ -30,6 +30,7 @@ from .errors import AccessRefused, BadArgument, ComfyUIError, UnexpectedAnswer
 from .graph.definitions import Definitions, NodeDefinition
 from .graph.editor import convert
 from .media.delivery import Format
+from .media.kinds import OutputFile
 from .names import duration, file_stem, quoted, shortened
 from .run.fleet import everywhere
 from .run.make import RunOptions, make
@@ -43,6 +44,9 @@ from .webui.valves import Valves
 
 VERSION = "0.1.0"  # as in the front matter
 TOOL_ID = "comfyui"  # under which Open WebUI keeps the tool
+# Options of `generate` that are passed on as they are typed: --negative-prompt is generate_image's negative_prompt.
+PLAIN_OPTIONS = ("negative_prompt", "size", "count", "seed", "steps", "guidance", "model", "workflow")
+PICTURE_FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WebP", ".png": "PNG"}  # by the endings of names
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,7 +57,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return asyncio.run(_run_command(options))
     except ComfyUIError as error:
         print(f"{error.message} {error.hint}", file=sys.stderr)
-        return 2 if isinstance(error, BadArgument) else 1
+        if isinstance(error, BadArgument):
+            return 2
+        return 1
     except OSError as error:
         print(f"{error.strerror or error}: {error.filename or ''}", file=sys.stderr)
         return 1
@@ -78,17 +84,20 @@ async def _run_command(options: argparse.Namespace) -> int:
 
 
 def command_parser() -> argparse.ArgumentParser:
-    """The command line's own description of itself."""
+    """The command line's own description of itself. Each command sets `run`, the function that does it."""
     parser = argparse.ArgumentParser(prog="comfyui_tool.py", description="ComfyUI for Open WebUI, and for a terminal.")
     parser.add_argument("--version", action="version", version=VERSION)
     commands = parser.add_subparsers(dest="command", required=True)
+
     generate = commands.add_parser("generate", help="make pictures from a description")
     generate.add_argument("prompt")
     generate.add_argument("-o", "--output", metavar="FILE", help="where the picture goes; others get a number")
-    for name in ("negative-prompt", "size", "count", "seed", "steps", "guidance", "model", "workflow"):
-        generate.add_argument(f"--{name}")
+    for name in PLAIN_OPTIONS:
+        option = name.replace("_", "-")
+        generate.add_argument(f"--{option}")
     generate.add_argument("--loras", metavar="NAME[:STRENGTH],…", help="LoRAs to use, separated by commas")
     generate.set_defaults(run=command_generate)
+
     converting = commands.add_parser("convert", help="turn saved workflows into the format of ComfyUI's API")
     converting.add_argument("files", nargs="+", metavar="FILE", help="x.json or x.ui.json; x.api.json is written")
     converting.add_argument(
@@ -96,28 +105,33 @@ def command_parser() -> argparse.ArgumentParser:
     )
     converting.add_argument("--out", metavar="DIR", help="where the results go; without it beside the files")
     converting.set_defaults(run=command_convert)
+
     install = commands.add_parser("install", help="put this tool into a running Open WebUI")
     install.add_argument("--url", required=True, help="address of Open WebUI")
     install.add_argument("--token", help="an administrator's token or API key; else OPEN_WEBUI_TOKEN, else asked for")
     install.add_argument("--replace", action="store_true", help="also in place of another tool with the same id")
     install.add_argument("--public", action="store_true", help="let all users use it")
     install.set_defaults(run=command_install)
+
+    comfyui_key = os.environ.get("COMFYUI_API_KEY")
     for command in (generate, converting, install):
         command.add_argument("--endpoint", metavar="URL", help="address of ComfyUI")
-        command.add_argument(
-            "--api-key", metavar="KEY", default=os.environ.get("COMFYUI_API_KEY"), help="ComfyUI's key"
-        )
+        command.add_argument("--api-key", metavar="KEY", default=comfyui_key, help="ComfyUI's key")
     return parser
 
 
-# `generate`: pictures from a description, without a chat.
+# `generate`: pictures from a description, without a chat. The limits are wide, since whoever types the command may use
+# the server as they like.
 
 
 async def command_generate(options: argparse.Namespace) -> int:
     """`generate`: make pictures and write them to files."""
-    target = Path(options.output) if options.output else None
-    if target:
+    target = None
+    picture_format = ""
+    if options.output:
+        target = Path(options.output)
         check_target(target)
+        picture_format = PICTURE_FORMATS.get(target.suffix.lower(), "")
     valves = Valves(
         endpoint=options.endpoint or "",
         api_key=options.api_key or "",
@@ -126,25 +140,33 @@ async def command_generate(options: argparse.Namespace) -> int:
         max_megapixels=64,
     )
     settings = resolve(valves, None)
-    names = ("negative_prompt", "size", "count", "seed", "steps", "guidance", "model", "loras", "workflow")
-    request = settings.request(options.prompt, **{name: getattr(options, name) for name in names})
-    kinds = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WebP", ".png": "PNG"}
-    wanted = Format(kinds.get(target.suffix.lower(), "") if target else "", 95)
+    arguments = {name: getattr(options, name) for name in (*PLAIN_OPTIONS, "loras")}
+    request = settings.request(options.prompt, **arguments)
+    wanted = Format(picture_format, quality=95)
+    run_options = RunOptions(settings.catalogue, previews=False, format=wanted)
     display = TerminalDisplay(sys.stderr)
     try:
-        run_options = RunOptions(settings.catalogue, previews=False, format=wanted)
         made = await make(request, settings.fleet, display, run_options)
     finally:
         display.end()
-    target = target or Path(f"{file_stem(str(request.prompt), made.seed)}.{made.products[0].ending}")
-    for index, product in enumerate(made.products):
-        path = target.with_stem(f"{target.stem}-{index + 1}") if index else target
-        await asyncio.to_thread(path.write_bytes, product.data)
-        print(path)
+    if target is None:
+        stem = file_stem(str(request.prompt), made.seed)
+        target = Path(f"{stem}.{made.products[0].ending}")
+    await _write_products(made.products, target)
     for note in made.notes:
         print(f"Note: {note}", file=sys.stderr)
     print(f"{made.workflow}, {made.model}, seed {made.seed}, {duration(made.seconds)}", file=sys.stderr)
     return 0
+
+
+async def _write_products(products: Sequence[OutputFile], target: Path) -> None:
+    """Write finished files, and print where they are: fox.png, fox-2.png, fox-3.png."""
+    path = target
+    for number, product in enumerate(products, 1):
+        if number > 1:
+            path = target.with_stem(f"{target.stem}-{number}")
+        await asyncio.to_thread(path.write_bytes, product.data)
+        print(path)
 
 
 def check_target(target: Path) -> None:
@@ -154,9 +176,15 @@ def check_target(target: Path) -> None:
         raise BadArgument(f'There is no folder "{target.parent}".', "Create it first, or give another -o.")
     if target.is_dir():
         raise BadArgument(f'"{target}" is a folder.', "Give the name of a file to -o.")
-    written = target if target.exists() else folder
-    if not os.access(written, os.W_OK):
+    changed = folder
+    if target.exists():
+        changed = target
+    if not os.access(changed, os.W_OK):
         raise BadArgument(f'"{target}" cannot be written.', "Give another -o.")
+
+
+BAR_WIDTH = 30  # characters
+CLEAR_LINE = "\r\x1b[2K"  # what has a terminal go to the beginning of its line and clear it
 
 
 class TerminalDisplay:
@@ -169,13 +197,11 @@ class TerminalDisplay:
         self._phase = ""
 
     def status(self, phase: str, text: str, fraction: float | None = None) -> None:
-        """Show a text, and a bar once there is something to fill it."""
+        """Show a text, on a terminal with a bar before it while ComfyUI is at work."""
+        if self._live and phase == "running":
+            text = f"{_bar(fraction or 0.0)} {text}"
         if self._live:
-            bar = ""
-            if phase == "running":
-                filled = round(30 * (fraction or 0.0))
-                bar = f"{'█' * filled}{'░' * (30 - filled)} "
-            self._stream.write(f"\r\x1b[2K{bar}{text}")
+            self._stream.write(CLEAR_LINE + text)
         elif phase != self._phase:
             self._stream.write(f"{text}\n")
         self._phase = phase
@@ -187,8 +213,14 @@ class TerminalDisplay:
     def end(self) -> None:
         """Take the last line away."""
         if self._live:
-            self._stream.write("\r\x1b[2K")
+            self._stream.write(CLEAR_LINE)
             self._stream.flush()
+
+
+def _bar(fraction: float) -> str:
+    filled = round(fraction * BAR_WIDTH)
+    empty = BAR_WIDTH - filled
+    return "█" * filled + "░" * empty
 
 
 # `convert`: workflows from ComfyUI's editor into the format of its API.
@@ -197,26 +229,31 @@ class TerminalDisplay:
 async def command_convert(options: argparse.Namespace) -> int:
     """`convert`: turn workflows as ComfyUI saves them into the format that its API takes, one file each. What cannot be
     converted is reported, and the others are done all the same."""
-    folder = Path(options.out) if options.out else None
-    if folder and not folder.is_dir():
-        raise BadArgument(f'There is no folder "{folder}".', "Create it first, or give another --out.")
+    folder = None
+    if options.out:
+        folder = Path(options.out)
+        if not folder.is_dir():
+            raise BadArgument(f'There is no folder "{folder}".', "Create it first, or give another --out.")
     definitions = await node_definitions(options)
-    failures = 0
+    status = 0
     for name in options.files:
         source = Path(name)
-        stem = source.name.removesuffix(".json").removesuffix(".ui")
-        target = (folder or source.parent) / f"{stem}.api.json"
         try:
-            graph = convert(await _read_json(source), definitions)
-        except (ComfyUIError, OSError, ValueError, RecursionError) as error:
-            reason = f"{error.message} {error.hint}" if isinstance(error, ComfyUIError) else str(error)
-            print(f"{source}: {reason}", file=sys.stderr)
-            failures += 1
-            continue
-        text = json.dumps(graph, indent=2, ensure_ascii=False)
-        await asyncio.to_thread(target.write_text, text + "\n", encoding="utf-8")
-        print(target)
-    return 1 if failures else 0
+            workflow = await _read_json(source)
+            graph = convert(workflow, definitions)
+        except ComfyUIError as error:
+            print(f"{source}: {error.message} {error.hint}", file=sys.stderr)
+            status = 1
+        except (OSError, ValueError, RecursionError) as error:
+            print(f"{source}: {error}", file=sys.stderr)
+            status = 1
+        else:
+            stem = source.name.removesuffix(".json").removesuffix(".ui")
+            target = (folder or source.parent) / f"{stem}.api.json"
+            text = json.dumps(graph, indent=2, ensure_ascii=False)
+            await asyncio.to_thread(target.write_text, text + "\n", encoding="utf-8")
+            print(target)
+    return status
 
 
 async def node_definitions(options: argparse.Namespace) -> Definitions:
@@ -229,7 +266,11 @@ async def node_definitions(options: argparse.Namespace) -> Definitions:
         endpoints = resolve(valves, None).endpoints
         answers = await everywhere(endpoints, lambda server: server.everything())
         answer = answers[0]
-    return {name: NodeDefinition.parse(name, raw) for name, raw in answer.items() if isinstance(raw, Mapping)}
+    definitions = {}
+    for class_type, raw in answer.items():
+        if isinstance(raw, Mapping):
+            definitions[class_type] = NodeDefinition.parse(class_type, raw)
+    return definitions
 
 
 async def _read_object_info(path: Path) -> dict[str, Any]:
@@ -266,7 +307,9 @@ def built_file() -> Path:
 
 async def command_install(options: argparse.Namespace) -> int:
     """`install`: create or update the tool in a running Open WebUI, set its valves, and check what came of it."""
-    token = options.token or os.environ.get("OPEN_WEBUI_TOKEN") or ask_secretly("Token or API key of Open WebUI: ")
+    token = options.token or os.environ.get("OPEN_WEBUI_TOKEN")
+    if not token:
+        token = ask_secretly("Token or API key of Open WebUI: ")
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         webui = OpenWebUI(options.url, token, session)
         try:
@@ -301,14 +344,16 @@ class OpenWebUI:
             answer = json.loads(text)
         if status in (401, 403):
             raise AccessRefused(f"Open WebUI refused the token (HTTP {status}).", "Give an administrator's token.")
-        understood = answer is not None or text.strip() == "null"
-        if status != 200 or not understood:
-            detail = answer.get("detail") if isinstance(answer, dict) else None
-            raise UnexpectedAnswer(
-                f"Open WebUI answers {status} to {method} {path}: {shortened(detail or 'no reason given', 300)}",
-                "Is this the address of Open WebUI itself, and is it version 0.9.6 or later?",
-            )
-        return answer
+        is_json = answer is not None or text.strip() == "null"
+        if status == 200 and is_json:
+            return answer
+        reason = "no reason given"
+        if isinstance(answer, dict):
+            reason = answer.get("detail") or reason
+        raise UnexpectedAnswer(
+            f"Open WebUI answers {status} to {method} {path}: {shortened(reason, 300)}",
+            "Is this the address of Open WebUI itself, and is it version 0.9.6 or later?",
+        )
 
     async def _exchange(self, method: str, url: str, body: Any) -> tuple[int, str]:
         """The status and the text of an answer. Raises `ServerUnreachable`."""
@@ -330,9 +375,11 @@ async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:
     await _install_valves(webui, path, options)
     tool = await webui.call("GET", path)
     if options.public:
-        await _install_grant(webui, path, tool.get("access_grants") or [])
-    methods = sorted(spec["name"] for spec in tool.get("specs") or ())
-    expected = sorted(name for name in vars(Tools) if name[0] != "_" and name[0].islower())
+        grants = tool.get("access_grants") or []
+        await _install_grant(webui, path, grants)
+    specs = tool.get("specs") or []
+    methods = sorted(spec["name"] for spec in specs)
+    expected = sorted(name for name in vars(Tools) if name[0].islower())
     if methods != expected:
         raise UnexpectedAnswer(f"Open WebUI reads {methods} from the tool; expected were {expected}.")
     print(f"A model can call: {', '.join(methods)}.")
@@ -346,12 +393,15 @@ async def _install_source(webui: OpenWebUI, path: str, *, replace: bool) -> None
     about = front_matter(source)
     meta = {"description": about["description"], "manifest": {}}
     form = {"id": TOOL_ID, "name": about["title"], "content": source, "meta": meta}
-    if TOOL_ID not in {tool["id"] for tool in await webui.call("GET", "/tools/")}:
+    tools = await webui.call("GET", "/tools/")
+    if TOOL_ID not in [tool["id"] for tool in tools]:
         await webui.call("POST", "/tools/create", form)
         print(f'Created the tool "{TOOL_ID}".')
         return
-    installed = str((await webui.call("GET", path)).get("content"))
-    if front_matter(installed).get("author") != about["author"] and not replace:
+    tool = await webui.call("GET", path)
+    installed = str(tool.get("content"))
+    author = front_matter(installed).get("author")
+    if author != about["author"] and not replace:
         raise BadArgument(
             f'There is another tool with the id "{TOOL_ID}" in this Open WebUI.',
             "Rename that one, or give --replace to put this one in its place.",
@@ -365,8 +415,10 @@ async def _install_source(webui: OpenWebUI, path: str, *, replace: bool) -> None
 
 def front_matter(source: str) -> dict[str, str]:
     """The fields in a tool's first lines, as Open WebUI reads them: {"title": "ComfyUI", "version": "0.1.0", ...}."""
-    head = source.partition('"""')[2].partition('"""')[0]
-    return dict(re.findall(r"^([a-z_]+): *(.+?) *$", head, re.MULTILINE))
+    _, _, behind_quotes = source.partition('"""')
+    head, _, _ = behind_quotes.partition('"""')
+    fields = re.findall(r"^([a-z_]+): *(.+?) *$", head, re.MULTILINE)
+    return dict(fields)
 
 
 async def _install_valves(webui: OpenWebUI, path: str, options: argparse.Namespace) -> None:
@@ -377,11 +429,14 @@ async def _install_valves(webui: OpenWebUI, path: str, options: argparse.Namespa
     if options.api_key:
         given["api_key"] = options.api_key
     current = await webui.call("GET", f"{path}/valves") or {}
-    changed = {name: value for name, value in given.items() if current.get(name) != value}
-    if changed:
-        await webui.call("POST", f"{path}/valves/update", {**current, **changed})
-        titles = quoted(str(Valves.model_fields[name].title) for name in changed)
-        print(f"Set the valve {titles}.")
+    titles = []
+    for name, value in given.items():
+        if current.get(name) != value:
+            title = Valves.model_fields[name].title
+            titles.append(str(title))
+    if titles:
+        await webui.call("POST", f"{path}/valves/update", {**current, **given})
+        print(f"Set the valve {quoted(titles)}.")
 
 
 def as_valve(addresses: str) -> str:
@@ -395,9 +450,10 @@ def as_valve(addresses: str) -> str:
 
 async def _install_grant(webui: OpenWebUI, path: str, grants: list[dict[str, Any]]) -> None:
     """Let all users use the tool; the grants that are there stay."""
-    keys = ("principal_type", "principal_id", "permission")
-    granted = [{key: grant.get(key) for key in keys} for grant in grants]
-    everybody = {"principal_type": "user", "principal_id": "*", "permission": "read"}
-    if everybody not in granted:
-        await webui.call("POST", f"{path}/access/update", {"access_grants": [*granted, everybody]})
-        print("All users can use it now.")
+    everybody: dict[str, Any] = {"principal_type": "user", "principal_id": "*", "permission": "read"}
+    granted = [{key: grant.get(key) for key in everybody} for grant in grants]
+    if everybody in granted:
+        return
+    granted.append(everybody)
+    await webui.call("POST", f"{path}/access/update", {"access_grants": granted})
+    print("All users can use it now.")
