@@ -14845,12 +14845,22 @@ async def keep_and_report(chat: Chat, settings: Settings, made: RunResult, stem:
     """What was made, stored as the user's files and reported; `stem` is what the files are called after. Raises
     `StorageRefused`."""
     files = await chat.keep(made.products, stem)
-    result, text = report(made, files, chat.shown, await chat.numbers(files))
+    numbers = await chat.numbers(files)
+    result, text = report(made, files, chat.shown, numbers)
     if settings.show_to_model and chat.seen_by_model:
-        pictures = [product.data for product in made.products if product.size]
-        copies = [await asyncio.to_thread(small_copy, data) for data in pictures[:MOST_COPIES]]
-        result["copies"] = [copy for copy in copies if copy]
+        result["copies"] = await _copies(made)
     return result, text
+
+
+async def _copies(made: RunResult) -> list[str]:
+    """Small copies of the first pictures, as data URIs, for the model to look at."""
+    pictures = [product.data for product in made.products if product.size]
+    copies = []
+    for data in pictures[:MOST_COPIES]:
+        copy = await asyncio.to_thread(small_copy, data)
+        if copy:
+            copies.append(copy)
+    return copies
 
 
 def report(
@@ -14865,27 +14875,25 @@ def report(
     pictures = [item for item in files if item["type"] == "image"]
     others = [item for item in files if item["type"] != "image"]
     players = _players(others) if shown else []
-    sizes = [str(product.size) for product in made.products if product.size]
+    sizes = dict.fromkeys(str(product.size) for product in made.products if product.size)
     result: dict[str, Any] = {
         "status": "done",
         "images": [_picture(item, numbers or {}) for item in pictures],
         "seed": made.seed,
         "model": made.model,
         "workflow": made.workflow,
-        "size": ", ".join(dict.fromkeys(sizes)),
+        "size": ", ".join(sizes),
         "seconds": round(made.seconds, 1),
         "note": _note(made, files, shown=shown, has_pictures=bool(pictures), has_players=bool(players)),
     }
-    if others:
-        result["files"] = [{"id": item["id"], "url": item["url"], "name": item["name"]} for item in others]
-    if players:
-        result["players"] = "\n\n".join(players)
-    if made.texts:
-        result["text"] = [shortened(text, 4000) for text in made.texts[:8]]
-    if made.notes:
-        result["adjusted"] = list(made.notes)
-    if made.running:
-        result["still_running"] = made.running
+    further = {
+        "files": [{"id": item["id"], "url": item["url"], "name": item["name"]} for item in others],
+        "players": "\n\n".join(players),
+        "text": [shortened(text, 4000) for text in made.texts[:8]],
+        "adjusted": list(made.notes),
+        "still_running": made.running,
+    }
+    result |= {name: value for name, value in further.items() if value}
     return result, _done_text(made)
 
 
@@ -14953,19 +14961,27 @@ def status_report(statuses: Sequence[ServerStatus], admin: bool) -> tuple[dict[s
     """
     servers: list[dict[str, Any]] = []
     lines: list[str] = []
-    for index, status in enumerate(statuses, 1):
-        name = status.endpoint.name
-        fault = status.error.message if status.error else _last_fault(status.record)
-        if not admin:
-            number = f" {index}" if len(statuses) > 1 else ""
-            name = status.endpoint.label or f"ComfyUI{number}"
+    for number, status in enumerate(statuses, 1):
+        fault = _fault(status)
+        if admin:
+            name = status.endpoint.name
+        else:
+            name = status.endpoint.label or _numbered_name(number, len(statuses))
             fault = _without_address(fault, status.endpoint, name)
         servers.append(_server_entry(name, status, fault, admin))
         lines.append(_status_line(name, status, fault))
     result: dict[str, Any] = {"status": "done", "servers": servers, "summary": "\n".join(lines)}
     if admin:
-        result["metrics"] = "\n".join(_metrics_line(status) for status in statuses)
+        metrics = [_metrics_line(status) for status in statuses]
+        result["metrics"] = "\n".join(metrics)
     return result, _servers_text(statuses)
+
+
+def _numbered_name(number: int, servers: int) -> str:
+    """What a server is called that has no name, of so many: "ComfyUI 2"."""
+    if servers == 1:
+        return "ComfyUI"
+    return f"ComfyUI {number}"
 
 
 def _servers_text(statuses: Sequence[ServerStatus]) -> str:
@@ -14976,8 +14992,8 @@ def _servers_text(statuses: Sequence[ServerStatus]) -> str:
         text = f"{usable} of {len(statuses)} servers ready"
     queues = [status.queue for status in statuses if status.queue is not None]
     if queues:
-        waiting = sum(len(queue) for queue in queues)
-        text += f" · {waiting} in the queue"
+        jobs = sum(map(len, queues))
+        text += f" · {jobs} in the queue"
     return text
 
 
@@ -14992,10 +15008,7 @@ def _server_entry(name: str, status: ServerStatus, fault: str, admin: bool) -> d
         entry["url"] = status.endpoint.url
     if status.stats:
         entry["version"] = status.stats.version
-        entry["devices"] = [
-            {"name": device.name, **_megabytes(total=device.memory_total, free=device.memory_free)}
-            for device in status.stats.devices
-        ]
+        entry["devices"] = [_device_entry(device) for device in status.stats.devices]
     if status.queue is not None:
         entry["queue"] = {"running": len(status.queue.running), "pending": len(status.queue.pending)}
         entry["your_jobs"] = status.mine
@@ -15004,6 +15017,16 @@ def _server_entry(name: str, status: ServerStatus, fault: str, admin: bool) -> d
         entry["seconds_per_run"] = round(pace, 1)
     if fault:
         entry["last_fault"] = fault
+    return entry
+
+
+def _device_entry(device: Device) -> dict[str, Any]:
+    """A graphics card, with its memory in megabytes (2**20 bytes) as far as that is known."""
+    entry: dict[str, Any] = {"name": device.name}
+    if device.memory_total is not None:
+        entry["memory_total_mb"] = device.memory_total // 2**20
+    if device.memory_free is not None:
+        entry["memory_free_mb"] = device.memory_free // 2**20
     return entry
 
 
@@ -15016,13 +15039,15 @@ def _status_line(name: str, status: ServerStatus, fault: str) -> str:
         if status.mine:
             load += f", {status.mine} of them yours"
         said.append(load)
-    if status.stats:
-        said += [_memory_line(device) for device in status.stats.devices]
+    stats = status.stats
+    if stats:
+        said += [_memory_line(device) for device in stats.devices]
     pace = status.record.pace()
     if pace is not None:
-        said.append(f"a run takes about {duration(max(pace, 1))}")
-    if status.stats and status.stats.version:
-        said.append(f"ComfyUI {status.stats.version}")
+        usual = duration(max(pace, 1))
+        said.append(f"a run takes about {usual}")
+    if stats and stats.version:
+        said.append(f"ComfyUI {stats.version}")
     if fault and not status.usable:
         said.append(fault.rstrip("."))
     return "; ".join(said) + "."
@@ -15040,20 +15065,34 @@ def _memory_line(device: Device) -> str:
 def _metrics_line(status: ServerStatus) -> str:
     """What this process has seen of a server since it started, or since the tool was loaded, for a log or a grep."""
     record = status.record
-    mean = record.run_seconds / record.done if record.done else 0.0
-    return (
-        f"server={quote(status.endpoint.name)} url={status.endpoint.url} runs={record.runs} done={record.done} "
-        f"failed={record.failed} lost={record.lost} mean_seconds={mean:.1f} mb={record.bytes / 2**20:.1f} "
-        f"websockets={record.sockets} faults={record.faults}"
+    mean_seconds = 0.0
+    if record.done:
+        mean_seconds = record.run_seconds / record.done
+    megabytes = record.bytes / 2**20
+    parts = (
+        f"server={quote(status.endpoint.name)}",
+        f"url={status.endpoint.url}",
+        f"runs={record.runs}",
+        f"done={record.done}",
+        f"failed={record.failed}",
+        f"lost={record.lost}",
+        f"mean_seconds={mean_seconds:.1f}",
+        f"mb={megabytes:.1f}",
+        f"websockets={record.sockets}",
+        f"faults={record.faults}",
     )
+    return " ".join(parts)
 
 
-def _last_fault(record: Record) -> str:
-    """What went wrong last, and how long ago; empty where nothing did."""
+def _fault(status: ServerStatus) -> str:
+    """Why a server gives no status, else what went wrong last and how long ago; empty where nothing did."""
+    if status.error:
+        return status.error.message
+    record = status.record
     if not record.fault:
         return ""
-    ago = duration(max(time.time() - record.fault_at, 0.0))
-    return f"{record.fault.rstrip('.')} ({ago} ago)"
+    seconds = max(time.time() - record.fault_at, 0.0)
+    return f"{record.fault.rstrip('.')} ({duration(seconds)} ago)"
 
 
 ANY_ADDRESS = re.compile(r"\b[a-z]{2,5}://[^\s,;()]+", re.IGNORECASE)
@@ -15061,14 +15100,9 @@ ANY_ADDRESS = re.compile(r"\b[a-z]{2,5}://[^\s,;()]+", re.IGNORECASE)
 
 def _without_address(text: str, endpoint: Endpoint, name: str) -> str:
     """A text with a server's name in place of every address."""
+    host = urlsplit(endpoint.url).netloc
     named = ANY_ADDRESS.sub(lambda _: name, text)
-    return named.replace(urlsplit(endpoint.url).netloc, name)
-
-
-def _megabytes(**amounts: int | None) -> dict[str, int]:
-    """Amounts of memory, given in bytes, in megabytes (2**20 bytes), each under its name; without those that are not
-    known."""
-    return {f"memory_{name}_mb": value // 2**20 for name, value in amounts.items() if value is not None}
+    return named.replace(host, name)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -15077,7 +15111,8 @@ def _megabytes(**amounts: int | None) -> dict[str, int]:
 # check_job: jobs of earlier calls brought into the chat, cancelled, or told of.
 #
 # With an id `check_jobs` brings that job, or cancels it. Without one it looks at all jobs of the user that the servers
-# still know (run/earlier.py) and at what is stored of them already, and brings those that are done and not stored whole.
+# still know (run/earlier.py) and at what is stored of them already (`Chat.kept`), and brings those that are done and not
+# stored whole.
 #
 # No result is to be stored twice, and none is to be missed. So a job that its own call is about to bring is only told of
 # (`is_attended`), what is stored already is shown again instead, and after the files were fetched it is looked once more
@@ -15092,46 +15127,54 @@ OwnJob = tuple[Endpoint, Prompt]  # a job of the user, and the server that has i
 async def check_jobs(
     chat: Chat, display: Display, settings: Settings, job_id: str, cancel: bool
 ) -> tuple[dict[str, Any], str]:
-    """The job of an earlier call with this id brought or, with `cancel`, cancelled; returns what the model gets, and
-    the last status.
+    """The job of an earlier call with this id brought or, with `cancel`, cancelled; without an id all of the user's
+    jobs. Returns what the model gets, and the last status.
 
-    Without an id all of the user's jobs: those that are done and not stored yet are brought, `MOST_BROUGHT` at a time
-    and only of the last 24 hours (`COLLECT_SECONDS`); of the others it tells how they stand. Where one is at work and
-    no other waits to be brought, it is waited for a while. `cancel` takes the one job that is at work.
+    Raises as `_check_all`, `find_job`, `bring` and `keep_and_report` do.
+    """
+    fleet = await settings.fleet.found()
+    if not job_id:
+        return await _check_all(chat, display, settings, fleet, cancel)
+    job = await find_job(fleet, job_id)
+    if cancel:
+        return await _cancel(fleet, *job)
+    return await _bring(chat, display, settings, *job)
+
+
+async def _check_all(
+    chat: Chat, display: Display, settings: Settings, fleet: Fleet, cancel: bool
+) -> tuple[dict[str, Any], str]:
+    """All of the user's jobs: those that are done and not stored yet are brought, `MOST_BROUGHT` at a time and only of
+    the last 24 hours (`COLLECT_SECONDS`); of the others it tells how they stand. Where one is at work and no other
+    waits to be brought, it is waited for a while. `cancel` takes the one job that is at work.
 
         {"status": "running", "brought": [<as `report` tells it>], "jobs": [<as `job_line` does>], "failed": [...],
          "no answer from": ["old"], "more": "2 older ones are done; call again"}
 
-    Raises `BadArgument` when there is not just one to cancel, and as `find_job`, `bring` and `keep_and_report` do.
+    Raises `BadArgument` when there is not just one to cancel.
     """
-    fleet = await settings.fleet.found()
-    if job_id:
-        job = await find_job(fleet, job_id)
-        if cancel:
-            return await _cancel(fleet, *job)
-        return await _bring(chat, display, settings, *job)
     jobs, silent = await own_jobs(fleet)
-    at_work = [job for job in jobs if not isinstance(job[1].state, Recorded)]
+    at_work = [(endpoint, prompt) for endpoint, prompt in jobs if not isinstance(prompt.state, Recorded)]
     if cancel:
-        return await _cancel(fleet, *_only_one(fleet, at_work))
+        job = _only_one(fleet, at_work)
+        return await _cancel(fleet, *job)
     succeeded, unsuccessful = _lately_ended(jobs)
     unstored = await _not_stored_whole(chat, succeeded)
     if len(at_work) == 1 and not unstored:  # there is only one that can be meant
         return await _bring(chat, display, settings, *at_work[0])
-    attended: list[OwnJob] = []
+    attended: list[OwnJob] = []  # left to their own calls
     ready: list[OwnJob] = []
-    for job in unstored:
-        if is_attended(fleet.owner, job[1]):
-            attended.append(job)
+    for endpoint, prompt in unstored:
+        if is_attended(fleet.owner, prompt):
+            attended.append((endpoint, prompt))
         else:
-            ready.append(job)
+            ready.append((endpoint, prompt))
     failed = _untold_failures(fleet, unsuccessful)
     brought, not_brought = await _bring_each(chat, display, settings, fleet, ready[-MOST_BROUGHT:])
-    failed += not_brought
     return _overview(
         brought=brought,
-        lines=[job_line(fleet, *job) for job in [*at_work, *attended]],
-        failed=failed,
+        lines=[job_line(fleet, *job) for job in at_work + attended],
+        failed=failed + not_brought,
         silent=silent,
         at_work=len(at_work),
         more=len(ready) - MOST_BROUGHT,
@@ -15150,15 +15193,22 @@ def _overview(
     """What the model gets of all jobs, and the last status: "Jobs: 2 brought, 1 at work". `more` are done, but were
     too many for this call."""
     parts = {"brought": brought, "jobs": lines, "failed": failed, "no answer from": silent}
-    answer: dict[str, Any] = {"status": "running" if at_work else "done"}
-    answer |= {name: value for name, value in parts.items() if value}
+    answer: dict[str, Any] = {name: part for name, part in parts.items() if part}
     if more > 0:
         answer["more"] = f"{more} older ones are done; call again"
-    if len(answer) == 1:
+    if not answer:
         answer["note"] = "Among the newest jobs of each server none of this user's is at work or waits to be brought."
-    counts = {"brought": len(brought), "at work": at_work, "failed": len(failed)}
-    text = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    return answer, f"Jobs: {text}" if text else "No jobs"
+    status = "running" if at_work else "done"
+    text = _overview_text(brought=len(brought), at_work=at_work, failed=len(failed))
+    return {"status": status, **answer}, text
+
+
+def _overview_text(*, brought: int, at_work: int, failed: int) -> str:
+    counts = {"brought": brought, "at work": at_work, "failed": failed}
+    said = [f"{count} {what}" for what, count in counts.items() if count]
+    if not said:
+        return "No jobs"
+    return f"Jobs: {', '.join(said)}"
 
 
 def _only_one(fleet: Fleet, at_work: Sequence[OwnJob]) -> OwnJob:
@@ -15166,8 +15216,8 @@ def _only_one(fleet: Fleet, at_work: Sequence[OwnJob]) -> OwnJob:
     if not at_work:
         raise BadArgument("No jobs of the user are at work.")
     if len(at_work) > 1:
-        ids = quoted(fleet.owner.job_id(endpoint, prompt.prompt_id) for endpoint, prompt in at_work)
-        raise BadArgument(f"{len(at_work)} jobs of the user are at work.", f"Name one: {ids}.")
+        ids = [fleet.owner.job_id(endpoint, prompt.prompt_id) for endpoint, prompt in at_work]
+        raise BadArgument(f"{len(at_work)} jobs of the user are at work.", f"Name one: {quoted(ids)}.")
     return at_work[0]
 
 
@@ -15177,8 +15227,11 @@ def _lately_ended(jobs: Sequence[OwnJob]) -> tuple[list[OwnJob], list[OwnJob]]:
     unsuccessful: list[OwnJob] = []
     now = time.time()
     for job in jobs:
-        prompt = job[1]
-        if not isinstance(prompt.state, Recorded) or (prompt.ended or now) < now - COLLECT_SECONDS:
+        _, prompt = job
+        if not isinstance(prompt.state, Recorded):
+            continue
+        ended = prompt.ended or now
+        if ended < now - COLLECT_SECONDS:
             continue
         if prompt.state.success:
             succeeded.append(job)
@@ -15191,9 +15244,14 @@ async def _not_stored_whole(chat: Chat, succeeded: Sequence[OwnJob]) -> list[Own
     """Those of which files are missing in Open WebUI."""
     if not succeeded:
         return []
-    stored = await chat.kept({prompt.prompt_id: marked_time(prompt, "at") for _, prompt in succeeded})
-    nothing = StoredOutputs(1)
-    return [job for job in succeeded if not stored.get(job[1].prompt_id, nothing).whole]
+    posted = {prompt.prompt_id: marked_time(prompt, "at") for _, prompt in succeeded}
+    stored = await chat.kept(posted)
+    missing: list[OwnJob] = []
+    for endpoint, prompt in succeeded:
+        outputs = stored.get(prompt.prompt_id)
+        if outputs is None or not outputs.whole:
+            missing.append((endpoint, prompt))
+    return missing
 
 
 def _untold_failures(fleet: Fleet, unsuccessful: Sequence[OwnJob]) -> list[dict[str, str]]:
@@ -15206,7 +15264,8 @@ def _untold_failures(fleet: Fleet, unsuccessful: Sequence[OwnJob]) -> list[dict[
         error = _untold_failure(fleet, prompt)
         if error:
             JOBS.tell(prompt.prompt_id)
-            lines.append({**job_line(fleet, endpoint, prompt), "error": error.message})
+            line = job_line(fleet, endpoint, prompt)
+            lines.append({**line, "error": error.message})
     lines.reverse()
     return lines
 
@@ -15235,25 +15294,35 @@ async def _bring(
 ) -> tuple[dict[str, Any], str]:
     """A job's files in the chat: stored now, or shown again when they are stored already. What the user deleted of it
     meanwhile is stored anew."""
-    posted = {prompt.prompt_id: marked_time(prompt, "at")}
     if isinstance(prompt.state, Recorded):
-        stored = (await chat.kept(posted)).get(prompt.prompt_id)
-        if stored and stored.whole:
+        stored = await _stored_of(chat, prompt)
+        if stored.files and stored.whole:
             return await _show_again(chat, stored)
     previews = settings.previews and display.previews
     with JOBS.attending():
         made = await bring(settings.fleet, endpoint, prompt, display, previews=previews, wanted=settings.format)
-        # another worker may have been quicker
-        stored = (await chat.kept(posted)).get(prompt.prompt_id) or StoredOutputs(0)
-        missing = tuple(
-            product for product in made.products if not product.source or product.source not in stored.sources
-        )
+        stored = await _stored_of(chat, prompt)  # another worker may have been quicker
+        missing = tuple(product for product in made.products if not _is_stored(product, stored))
         if not missing:
             return await _show_again(chat, stored)
         if stored.files:
             await chat.show_again(stored.files)
-        name = str(mark_of(prompt).get("name") or made.workflow)
-        return await keep_and_report(chat, settings, replace(made, products=missing), file_stem(name, None))
+        rest = replace(made, products=missing)
+        name = mark_of(prompt).get("name") or made.workflow
+        stem = file_stem(str(name), None)
+        return await keep_and_report(chat, settings, rest, stem)
+
+
+def _is_stored(product: OutputFile, stored: StoredOutputs) -> bool:
+    """Whether a file is stored already. One that has no name on the server cannot be recognized."""
+    return product.source != "" and product.source in stored.sources
+
+
+async def _stored_of(chat: Chat, prompt: Prompt) -> StoredOutputs:
+    """What Open WebUI holds of a job already."""
+    posted = {prompt.prompt_id: marked_time(prompt, "at")}
+    stored = await chat.kept(posted)
+    return stored.get(prompt.prompt_id, StoredOutputs(0))
 
 
 async def _bring_each(
@@ -15267,7 +15336,8 @@ async def _bring_each(
             result, _ = await _bring(chat, display, settings, endpoint, prompt)
             brought.append(result)
         except ComfyUIError as error:
-            failed.append({**job_line(fleet, endpoint, prompt), "state": "failed", "error": error.message})
+            line = job_line(fleet, endpoint, prompt)
+            failed.append({**line, "state": "failed", "error": error.message})
     return brought, failed
 
 
@@ -15275,14 +15345,16 @@ async def _show_again(chat: Chat, stored: StoredOutputs) -> tuple[dict[str, Any]
     """What is stored of a job already, in this message as well."""
     await chat.show_again(stored.files)
     links = [{"id": item["id"], "url": item["url"]} for item in stored.files]
-    return {"status": "done", "files": links, "note": "It was brought before, and is shown again."}, "Shown again"
+    answer = {"status": "done", "files": links, "note": "It was brought before, and is shown again."}
+    return answer, "Shown again"
 
 
 async def _cancel(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> tuple[dict[str, Any], str]:
     """A job taken out of its queue, or interrupted."""
     job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
     if isinstance(prompt.state, Recorded):
-        return {"status": "done", "job_id": job_id, "note": "It had ended already."}, "The job had ended already"
+        answer = {"status": "done", "job_id": job_id, "note": "It had ended already."}
+        return answer, "The job had ended already"
     JOBS.cancel(prompt.prompt_id)  # before it is told: the job's own call has to know
     async with open_server(endpoint) as server:
         await server.cancel(prompt.prompt_id, LOOK_UP_SECONDS)

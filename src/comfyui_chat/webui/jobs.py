@@ -1,7 +1,8 @@
 """check_job: jobs of earlier calls brought into the chat, cancelled, or told of.
 
 With an id `check_jobs` brings that job, or cancels it. Without one it looks at all jobs of the user that the servers
-still know (run/earlier.py) and at what is stored of them already, and brings those that are done and not stored whole.
+still know (run/earlier.py) and at what is stored of them already (`Chat.kept`), and brings those that are done and not
+stored whole.
 
 No result is to be stored twice, and none is to be missed. So a job that its own call is about to bring is only told of
 (`is_attended`), what is stored already is shown again instead, and after the files were fetched it is looked once more
@@ -14,6 +15,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..errors import BadArgument, ComfyUIError, RunInterrupted
+from ..media.kinds import OutputFile
 from ..names import file_stem, quoted
 from ..run.earlier import COLLECT_SECONDS, bring, find_job, job_line, own_jobs
 from ..run.fleet import Fleet
@@ -36,46 +38,54 @@ OwnJob = tuple[Endpoint, Prompt]  # a job of the user, and the server that has i
 async def check_jobs(
     chat: Chat, display: Display, settings: Settings, job_id: str, cancel: bool
 ) -> tuple[dict[str, Any], str]:
-    """The job of an earlier call with this id brought or, with `cancel`, cancelled; returns what the model gets, and
-    the last status.
+    """The job of an earlier call with this id brought or, with `cancel`, cancelled; without an id all of the user's
+    jobs. Returns what the model gets, and the last status.
 
-    Without an id all of the user's jobs: those that are done and not stored yet are brought, `MOST_BROUGHT` at a time
-    and only of the last 24 hours (`COLLECT_SECONDS`); of the others it tells how they stand. Where one is at work and
-    no other waits to be brought, it is waited for a while. `cancel` takes the one job that is at work.
+    Raises as `_check_all`, `find_job`, `bring` and `keep_and_report` do.
+    """
+    fleet = await settings.fleet.found()
+    if not job_id:
+        return await _check_all(chat, display, settings, fleet, cancel)
+    job = await find_job(fleet, job_id)
+    if cancel:
+        return await _cancel(fleet, *job)
+    return await _bring(chat, display, settings, *job)
+
+
+async def _check_all(
+    chat: Chat, display: Display, settings: Settings, fleet: Fleet, cancel: bool
+) -> tuple[dict[str, Any], str]:
+    """All of the user's jobs: those that are done and not stored yet are brought, `MOST_BROUGHT` at a time and only of
+    the last 24 hours (`COLLECT_SECONDS`); of the others it tells how they stand. Where one is at work and no other
+    waits to be brought, it is waited for a while. `cancel` takes the one job that is at work.
 
         {"status": "running", "brought": [<as `report` tells it>], "jobs": [<as `job_line` does>], "failed": [...],
          "no answer from": ["old"], "more": "2 older ones are done; call again"}
 
-    Raises `BadArgument` when there is not just one to cancel, and as `find_job`, `bring` and `keep_and_report` do.
+    Raises `BadArgument` when there is not just one to cancel.
     """
-    fleet = await settings.fleet.found()
-    if job_id:
-        job = await find_job(fleet, job_id)
-        if cancel:
-            return await _cancel(fleet, *job)
-        return await _bring(chat, display, settings, *job)
     jobs, silent = await own_jobs(fleet)
-    at_work = [job for job in jobs if not isinstance(job[1].state, Recorded)]
+    at_work = [(endpoint, prompt) for endpoint, prompt in jobs if not isinstance(prompt.state, Recorded)]
     if cancel:
-        return await _cancel(fleet, *_only_one(fleet, at_work))
+        job = _only_one(fleet, at_work)
+        return await _cancel(fleet, *job)
     succeeded, unsuccessful = _lately_ended(jobs)
     unstored = await _not_stored_whole(chat, succeeded)
     if len(at_work) == 1 and not unstored:  # there is only one that can be meant
         return await _bring(chat, display, settings, *at_work[0])
-    attended: list[OwnJob] = []
+    attended: list[OwnJob] = []  # left to their own calls
     ready: list[OwnJob] = []
-    for job in unstored:
-        if is_attended(fleet.owner, job[1]):
-            attended.append(job)
+    for endpoint, prompt in unstored:
+        if is_attended(fleet.owner, prompt):
+            attended.append((endpoint, prompt))
         else:
-            ready.append(job)
+            ready.append((endpoint, prompt))
     failed = _untold_failures(fleet, unsuccessful)
     brought, not_brought = await _bring_each(chat, display, settings, fleet, ready[-MOST_BROUGHT:])
-    failed += not_brought
     return _overview(
         brought=brought,
-        lines=[job_line(fleet, *job) for job in [*at_work, *attended]],
-        failed=failed,
+        lines=[job_line(fleet, *job) for job in at_work + attended],
+        failed=failed + not_brought,
         silent=silent,
         at_work=len(at_work),
         more=len(ready) - MOST_BROUGHT,
@@ -94,15 +104,22 @@ def _overview(
     """What the model gets of all jobs, and the last status: "Jobs: 2 brought, 1 at work". `more` are done, but were
     too many for this call."""
     parts = {"brought": brought, "jobs": lines, "failed": failed, "no answer from": silent}
-    answer: dict[str, Any] = {"status": "running" if at_work else "done"}
-    answer |= {name: value for name, value in parts.items() if value}
+    answer: dict[str, Any] = {name: part for name, part in parts.items() if part}
     if more > 0:
         answer["more"] = f"{more} older ones are done; call again"
-    if len(answer) == 1:
+    if not answer:
         answer["note"] = "Among the newest jobs of each server none of this user's is at work or waits to be brought."
-    counts = {"brought": len(brought), "at work": at_work, "failed": len(failed)}
-    text = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
-    return answer, f"Jobs: {text}" if text else "No jobs"
+    status = "running" if at_work else "done"
+    text = _overview_text(brought=len(brought), at_work=at_work, failed=len(failed))
+    return {"status": status, **answer}, text
+
+
+def _overview_text(*, brought: int, at_work: int, failed: int) -> str:
+    counts = {"brought": brought, "at work": at_work, "failed": failed}
+    said = [f"{count} {what}" for what, count in counts.items() if count]
+    if not said:
+        return "No jobs"
+    return f"Jobs: {', '.join(said)}"
 
 
 def _only_one(fleet: Fleet, at_work: Sequence[OwnJob]) -> OwnJob:
@@ -110,8 +127,8 @@ def _only_one(fleet: Fleet, at_work: Sequence[OwnJob]) -> OwnJob:
     if not at_work:
         raise BadArgument("No jobs of the user are at work.")
     if len(at_work) > 1:
-        ids = quoted(fleet.owner.job_id(endpoint, prompt.prompt_id) for endpoint, prompt in at_work)
-        raise BadArgument(f"{len(at_work)} jobs of the user are at work.", f"Name one: {ids}.")
+        ids = [fleet.owner.job_id(endpoint, prompt.prompt_id) for endpoint, prompt in at_work]
+        raise BadArgument(f"{len(at_work)} jobs of the user are at work.", f"Name one: {quoted(ids)}.")
     return at_work[0]
 
 
@@ -121,8 +138,11 @@ def _lately_ended(jobs: Sequence[OwnJob]) -> tuple[list[OwnJob], list[OwnJob]]:
     unsuccessful: list[OwnJob] = []
     now = time.time()
     for job in jobs:
-        prompt = job[1]
-        if not isinstance(prompt.state, Recorded) or (prompt.ended or now) < now - COLLECT_SECONDS:
+        _, prompt = job
+        if not isinstance(prompt.state, Recorded):
+            continue
+        ended = prompt.ended or now
+        if ended < now - COLLECT_SECONDS:
             continue
         if prompt.state.success:
             succeeded.append(job)
@@ -135,9 +155,14 @@ async def _not_stored_whole(chat: Chat, succeeded: Sequence[OwnJob]) -> list[Own
     """Those of which files are missing in Open WebUI."""
     if not succeeded:
         return []
-    stored = await chat.kept({prompt.prompt_id: marked_time(prompt, "at") for _, prompt in succeeded})
-    nothing = StoredOutputs(1)
-    return [job for job in succeeded if not stored.get(job[1].prompt_id, nothing).whole]
+    posted = {prompt.prompt_id: marked_time(prompt, "at") for _, prompt in succeeded}
+    stored = await chat.kept(posted)
+    missing: list[OwnJob] = []
+    for endpoint, prompt in succeeded:
+        outputs = stored.get(prompt.prompt_id)
+        if outputs is None or not outputs.whole:
+            missing.append((endpoint, prompt))
+    return missing
 
 
 def _untold_failures(fleet: Fleet, unsuccessful: Sequence[OwnJob]) -> list[dict[str, str]]:
@@ -150,7 +175,8 @@ def _untold_failures(fleet: Fleet, unsuccessful: Sequence[OwnJob]) -> list[dict[
         error = _untold_failure(fleet, prompt)
         if error:
             JOBS.tell(prompt.prompt_id)
-            lines.append({**job_line(fleet, endpoint, prompt), "error": error.message})
+            line = job_line(fleet, endpoint, prompt)
+            lines.append({**line, "error": error.message})
     lines.reverse()
     return lines
 
@@ -179,25 +205,35 @@ async def _bring(
 ) -> tuple[dict[str, Any], str]:
     """A job's files in the chat: stored now, or shown again when they are stored already. What the user deleted of it
     meanwhile is stored anew."""
-    posted = {prompt.prompt_id: marked_time(prompt, "at")}
     if isinstance(prompt.state, Recorded):
-        stored = (await chat.kept(posted)).get(prompt.prompt_id)
-        if stored and stored.whole:
+        stored = await _stored_of(chat, prompt)
+        if stored.files and stored.whole:
             return await _show_again(chat, stored)
     previews = settings.previews and display.previews
     with JOBS.attending():
         made = await bring(settings.fleet, endpoint, prompt, display, previews=previews, wanted=settings.format)
-        # another worker may have been quicker
-        stored = (await chat.kept(posted)).get(prompt.prompt_id) or StoredOutputs(0)
-        missing = tuple(
-            product for product in made.products if not product.source or product.source not in stored.sources
-        )
+        stored = await _stored_of(chat, prompt)  # another worker may have been quicker
+        missing = tuple(product for product in made.products if not _is_stored(product, stored))
         if not missing:
             return await _show_again(chat, stored)
         if stored.files:
             await chat.show_again(stored.files)
-        name = str(mark_of(prompt).get("name") or made.workflow)
-        return await keep_and_report(chat, settings, replace(made, products=missing), file_stem(name, None))
+        rest = replace(made, products=missing)
+        name = mark_of(prompt).get("name") or made.workflow
+        stem = file_stem(str(name), None)
+        return await keep_and_report(chat, settings, rest, stem)
+
+
+def _is_stored(product: OutputFile, stored: StoredOutputs) -> bool:
+    """Whether a file is stored already. One that has no name on the server cannot be recognized."""
+    return product.source != "" and product.source in stored.sources
+
+
+async def _stored_of(chat: Chat, prompt: Prompt) -> StoredOutputs:
+    """What Open WebUI holds of a job already."""
+    posted = {prompt.prompt_id: marked_time(prompt, "at")}
+    stored = await chat.kept(posted)
+    return stored.get(prompt.prompt_id, StoredOutputs(0))
 
 
 async def _bring_each(
@@ -211,7 +247,8 @@ async def _bring_each(
             result, _ = await _bring(chat, display, settings, endpoint, prompt)
             brought.append(result)
         except ComfyUIError as error:
-            failed.append({**job_line(fleet, endpoint, prompt), "state": "failed", "error": error.message})
+            line = job_line(fleet, endpoint, prompt)
+            failed.append({**line, "state": "failed", "error": error.message})
     return brought, failed
 
 
@@ -219,14 +256,16 @@ async def _show_again(chat: Chat, stored: StoredOutputs) -> tuple[dict[str, Any]
     """What is stored of a job already, in this message as well."""
     await chat.show_again(stored.files)
     links = [{"id": item["id"], "url": item["url"]} for item in stored.files]
-    return {"status": "done", "files": links, "note": "It was brought before, and is shown again."}, "Shown again"
+    answer = {"status": "done", "files": links, "note": "It was brought before, and is shown again."}
+    return answer, "Shown again"
 
 
 async def _cancel(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> tuple[dict[str, Any], str]:
     """A job taken out of its queue, or interrupted."""
     job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
     if isinstance(prompt.state, Recorded):
-        return {"status": "done", "job_id": job_id, "note": "It had ended already."}, "The job had ended already"
+        answer = {"status": "done", "job_id": job_id, "note": "It had ended already."}
+        return answer, "The job had ended already"
     JOBS.cancel(prompt.prompt_id)  # before it is told: the job's own call has to know
     async with open_server(endpoint) as server:
         await server.cancel(prompt.prompt_id, LOOK_UP_SECONDS)

@@ -23,7 +23,6 @@ from ..run.fleet import ServerStatus
 from ..run.make import RunResult
 from ..server.endpoint import Endpoint
 from ..server.protocol import Device
-from ..server.record import Record
 from .chat import Chat
 from .settings import Settings
 from .stored_files import player
@@ -35,12 +34,22 @@ async def keep_and_report(chat: Chat, settings: Settings, made: RunResult, stem:
     """What was made, stored as the user's files and reported; `stem` is what the files are called after. Raises
     `StorageRefused`."""
     files = await chat.keep(made.products, stem)
-    result, text = report(made, files, chat.shown, await chat.numbers(files))
+    numbers = await chat.numbers(files)
+    result, text = report(made, files, chat.shown, numbers)
     if settings.show_to_model and chat.seen_by_model:
-        pictures = [product.data for product in made.products if product.size]
-        copies = [await asyncio.to_thread(small_copy, data) for data in pictures[:MOST_COPIES]]
-        result["copies"] = [copy for copy in copies if copy]
+        result["copies"] = await _copies(made)
     return result, text
+
+
+async def _copies(made: RunResult) -> list[str]:
+    """Small copies of the first pictures, as data URIs, for the model to look at."""
+    pictures = [product.data for product in made.products if product.size]
+    copies = []
+    for data in pictures[:MOST_COPIES]:
+        copy = await asyncio.to_thread(small_copy, data)
+        if copy:
+            copies.append(copy)
+    return copies
 
 
 def report(
@@ -55,27 +64,25 @@ def report(
     pictures = [item for item in files if item["type"] == "image"]
     others = [item for item in files if item["type"] != "image"]
     players = _players(others) if shown else []
-    sizes = [str(product.size) for product in made.products if product.size]
+    sizes = dict.fromkeys(str(product.size) for product in made.products if product.size)
     result: dict[str, Any] = {
         "status": "done",
         "images": [_picture(item, numbers or {}) for item in pictures],
         "seed": made.seed,
         "model": made.model,
         "workflow": made.workflow,
-        "size": ", ".join(dict.fromkeys(sizes)),
+        "size": ", ".join(sizes),
         "seconds": round(made.seconds, 1),
         "note": _note(made, files, shown=shown, has_pictures=bool(pictures), has_players=bool(players)),
     }
-    if others:
-        result["files"] = [{"id": item["id"], "url": item["url"], "name": item["name"]} for item in others]
-    if players:
-        result["players"] = "\n\n".join(players)
-    if made.texts:
-        result["text"] = [shortened(text, 4000) for text in made.texts[:8]]
-    if made.notes:
-        result["adjusted"] = list(made.notes)
-    if made.running:
-        result["still_running"] = made.running
+    further = {
+        "files": [{"id": item["id"], "url": item["url"], "name": item["name"]} for item in others],
+        "players": "\n\n".join(players),
+        "text": [shortened(text, 4000) for text in made.texts[:8]],
+        "adjusted": list(made.notes),
+        "still_running": made.running,
+    }
+    result |= {name: value for name, value in further.items() if value}
     return result, _done_text(made)
 
 
@@ -143,19 +150,27 @@ def status_report(statuses: Sequence[ServerStatus], admin: bool) -> tuple[dict[s
     """
     servers: list[dict[str, Any]] = []
     lines: list[str] = []
-    for index, status in enumerate(statuses, 1):
-        name = status.endpoint.name
-        fault = status.error.message if status.error else _last_fault(status.record)
-        if not admin:
-            number = f" {index}" if len(statuses) > 1 else ""
-            name = status.endpoint.label or f"ComfyUI{number}"
+    for number, status in enumerate(statuses, 1):
+        fault = _fault(status)
+        if admin:
+            name = status.endpoint.name
+        else:
+            name = status.endpoint.label or _numbered_name(number, len(statuses))
             fault = _without_address(fault, status.endpoint, name)
         servers.append(_server_entry(name, status, fault, admin))
         lines.append(_status_line(name, status, fault))
     result: dict[str, Any] = {"status": "done", "servers": servers, "summary": "\n".join(lines)}
     if admin:
-        result["metrics"] = "\n".join(_metrics_line(status) for status in statuses)
+        metrics = [_metrics_line(status) for status in statuses]
+        result["metrics"] = "\n".join(metrics)
     return result, _servers_text(statuses)
+
+
+def _numbered_name(number: int, servers: int) -> str:
+    """What a server is called that has no name, of so many: "ComfyUI 2"."""
+    if servers == 1:
+        return "ComfyUI"
+    return f"ComfyUI {number}"
 
 
 def _servers_text(statuses: Sequence[ServerStatus]) -> str:
@@ -166,8 +181,8 @@ def _servers_text(statuses: Sequence[ServerStatus]) -> str:
         text = f"{usable} of {len(statuses)} servers ready"
     queues = [status.queue for status in statuses if status.queue is not None]
     if queues:
-        waiting = sum(len(queue) for queue in queues)
-        text += f" · {waiting} in the queue"
+        jobs = sum(map(len, queues))
+        text += f" · {jobs} in the queue"
     return text
 
 
@@ -182,10 +197,7 @@ def _server_entry(name: str, status: ServerStatus, fault: str, admin: bool) -> d
         entry["url"] = status.endpoint.url
     if status.stats:
         entry["version"] = status.stats.version
-        entry["devices"] = [
-            {"name": device.name, **_megabytes(total=device.memory_total, free=device.memory_free)}
-            for device in status.stats.devices
-        ]
+        entry["devices"] = [_device_entry(device) for device in status.stats.devices]
     if status.queue is not None:
         entry["queue"] = {"running": len(status.queue.running), "pending": len(status.queue.pending)}
         entry["your_jobs"] = status.mine
@@ -194,6 +206,16 @@ def _server_entry(name: str, status: ServerStatus, fault: str, admin: bool) -> d
         entry["seconds_per_run"] = round(pace, 1)
     if fault:
         entry["last_fault"] = fault
+    return entry
+
+
+def _device_entry(device: Device) -> dict[str, Any]:
+    """A graphics card, with its memory in megabytes (2**20 bytes) as far as that is known."""
+    entry: dict[str, Any] = {"name": device.name}
+    if device.memory_total is not None:
+        entry["memory_total_mb"] = device.memory_total // 2**20
+    if device.memory_free is not None:
+        entry["memory_free_mb"] = device.memory_free // 2**20
     return entry
 
 
@@ -206,13 +228,15 @@ def _status_line(name: str, status: ServerStatus, fault: str) -> str:
         if status.mine:
             load += f", {status.mine} of them yours"
         said.append(load)
-    if status.stats:
-        said += [_memory_line(device) for device in status.stats.devices]
+    stats = status.stats
+    if stats:
+        said += [_memory_line(device) for device in stats.devices]
     pace = status.record.pace()
     if pace is not None:
-        said.append(f"a run takes about {duration(max(pace, 1))}")
-    if status.stats and status.stats.version:
-        said.append(f"ComfyUI {status.stats.version}")
+        usual = duration(max(pace, 1))
+        said.append(f"a run takes about {usual}")
+    if stats and stats.version:
+        said.append(f"ComfyUI {stats.version}")
     if fault and not status.usable:
         said.append(fault.rstrip("."))
     return "; ".join(said) + "."
@@ -230,20 +254,34 @@ def _memory_line(device: Device) -> str:
 def _metrics_line(status: ServerStatus) -> str:
     """What this process has seen of a server since it started, or since the tool was loaded, for a log or a grep."""
     record = status.record
-    mean = record.run_seconds / record.done if record.done else 0.0
-    return (
-        f"server={quote(status.endpoint.name)} url={status.endpoint.url} runs={record.runs} done={record.done} "
-        f"failed={record.failed} lost={record.lost} mean_seconds={mean:.1f} mb={record.bytes / 2**20:.1f} "
-        f"websockets={record.sockets} faults={record.faults}"
+    mean_seconds = 0.0
+    if record.done:
+        mean_seconds = record.run_seconds / record.done
+    megabytes = record.bytes / 2**20
+    parts = (
+        f"server={quote(status.endpoint.name)}",
+        f"url={status.endpoint.url}",
+        f"runs={record.runs}",
+        f"done={record.done}",
+        f"failed={record.failed}",
+        f"lost={record.lost}",
+        f"mean_seconds={mean_seconds:.1f}",
+        f"mb={megabytes:.1f}",
+        f"websockets={record.sockets}",
+        f"faults={record.faults}",
     )
+    return " ".join(parts)
 
 
-def _last_fault(record: Record) -> str:
-    """What went wrong last, and how long ago; empty where nothing did."""
+def _fault(status: ServerStatus) -> str:
+    """Why a server gives no status, else what went wrong last and how long ago; empty where nothing did."""
+    if status.error:
+        return status.error.message
+    record = status.record
     if not record.fault:
         return ""
-    ago = duration(max(time.time() - record.fault_at, 0.0))
-    return f"{record.fault.rstrip('.')} ({ago} ago)"
+    seconds = max(time.time() - record.fault_at, 0.0)
+    return f"{record.fault.rstrip('.')} ({duration(seconds)} ago)"
 
 
 ANY_ADDRESS = re.compile(r"\b[a-z]{2,5}://[^\s,;()]+", re.IGNORECASE)
@@ -251,11 +289,6 @@ ANY_ADDRESS = re.compile(r"\b[a-z]{2,5}://[^\s,;()]+", re.IGNORECASE)
 
 def _without_address(text: str, endpoint: Endpoint, name: str) -> str:
     """A text with a server's name in place of every address."""
+    host = urlsplit(endpoint.url).netloc
     named = ANY_ADDRESS.sub(lambda _: name, text)
-    return named.replace(urlsplit(endpoint.url).netloc, name)
-
-
-def _megabytes(**amounts: int | None) -> dict[str, int]:
-    """Amounts of memory, given in bytes, in megabytes (2**20 bytes), each under its name; without those that are not
-    known."""
-    return {f"memory_{name}_mb": value // 2**20 for name, value in amounts.items() if value is not None}
+    return named.replace(host, name)
