@@ -5834,24 +5834,28 @@ def content_type_of(data: bytes, name: str) -> tuple[str, Size | None, bool]:
     """
     with contextlib.suppress(Exception), open_picture(data, PICTURE_TYPES) as image:
         return PICTURE_TYPES[str(image.format)], Size(*image.size), is_paged(image)
-    ending = name.rpartition(".")[2].lower()
+    _, _, ending = name.lower().rpartition(".")
     content_type = _type_by_beginning(data)
     if content_type == "video/mp4" and ending == "m4a":  # most programs give both the same brand
         content_type = "audio/mp4"
     if not content_type:
-        content_type = OTHER_TYPES.get(ending) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        guess, _ = mimetypes.guess_type(name)
+        content_type = OTHER_TYPES.get(ending) or guess or "application/octet-stream"
     return content_type, None, content_type.startswith("video/")
 
 
 def _type_by_beginning(data: bytes) -> str:
     """The content type of a file that is not a picture, "" where its first bytes do not tell it."""
-    start = data[behind_id3(data) :][:80]
+    at = behind_id3(data)
+    start = data[at : at + 80]
     for beginning, content_type in BEGINNINGS:
         if beginning.match(start):
             return content_type
     if data.startswith(b"ID3"):
         return "audio/mpeg"
-    return "image/svg+xml" if is_drawing(data) else ""
+    if is_drawing(data):
+        return "image/svg+xml"
+    return ""
 
 
 def open_picture(data: bytes, formats: Iterable[str] = ()) -> Image.Image:
@@ -5916,11 +5920,13 @@ class OutputFile:
     @property
     def ending(self) -> str:
         """How the name of such a file ends, without the dot: "png". It is "bin" where nothing sensible is known."""
-        ending = self.content_type.rpartition("/")[2]
+        _, _, ending = self.content_type.rpartition("/")
         if self.size is None and "." in self.source:
-            ending = self.source.rpartition(".")[2].lower()
+            _, _, ending = self.source.lower().rpartition(".")
         ending = USUAL_ENDINGS.get(ending, ending)
-        return ending if re.fullmatch(r"[a-z0-9]{1,8}", ending) else "bin"
+        if re.fullmatch(r"[a-z0-9]{1,8}", ending):
+            return ending
+        return "bin"
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -5971,16 +5977,18 @@ class InputFile:
     def stored_name(self) -> str:
         """Its name in the server's input folder, made from a digest of its content: a file is kept only once, and nodes
         that read it need not run again."""
-        return f"open-webui-{hashlib.sha256(self.data).hexdigest()[:24]}.{self.ending}"
+        digest = hashlib.sha256(self.data).hexdigest()
+        return f"open-webui-{digest[:24]}.{self.ending}"
 
 
 def read_input(data: bytes, name: str) -> InputFile:
     """A file as a workflow's input: a video or sound as it is, a picture by `read_still`. Raises `BadArgument` for a
     file of another kind, and as `read_still` does. Blocks: call it in a thread."""
-    content_type = content_type_of(data, name)[0]
-    kind = content_type.partition("/")[0]
+    content_type, _, _ = content_type_of(data, name)
+    kind, _, _ = content_type.partition("/")
     if kind in ("video", "audio") and data:
-        return InputFile(data, OutputFile(data, content_type, None, name).ending, kind=kind)
+        ending = OutputFile(data, content_type, None, name).ending
+        return InputFile(data, ending, kind=kind)
     return read_still(data, name)
 
 
@@ -5993,21 +6001,31 @@ def read_still(data: bytes, name: str) -> InputFile:
     """
     with _open_input(data, name) as image:
         ending = ENDINGS.get(str(image.format), "")
-        if ending == "jpg" and image.mode in PLAIN_MODES and orientation_of(image) == 1:
+        if ending == "jpg" and _is_plain(image):
             return _plain_jpeg(image, data)
-        page_count = int(getattr(image, "n_frames", 1)) if is_paged(image) else 1
+        page_count = _page_count(image)
         image.load()
         _check_bounds(image, name)  # some formats tell their size only now
         transparent = _is_see_through(image)
-        is_plain = ending and image.mode in PLAIN_MODES and orientation_of(image) == 1 and page_count == 1
         # Where one colour stands for nothing, ComfyUI shows it.
         is_hidden_colour = transparent and image.mode in ("1", "L", "RGB")
-        if is_plain and not is_hidden_colour:
+        if ending and page_count == 1 and not is_hidden_colour and _is_plain(image):
             return InputFile(data, ending, Size(*image.size), transparent)
         notes: tuple[str, ...] = ()
         if page_count > 1:
             notes = (f"only the first of {page_count} pictures in it is used",)
         return _reencoded(image, transparent, notes)
+
+
+def _is_plain(image: Image.Image) -> bool:
+    """Whether every ComfyUI reads the pixels of a picture correctly: in a usual mode, and upright."""
+    return image.mode in PLAIN_MODES and orientation_of(image) == 1
+
+
+def _page_count(image: Image.Image) -> int:
+    if not is_paged(image):
+        return 1
+    return int(getattr(image, "n_frames", 1))
 
 
 def _plain_jpeg(image: Image.Image, data: bytes) -> InputFile:
@@ -6054,7 +6072,8 @@ def _open_input(data: bytes, name: str) -> Iterator[Image.Image]:
 def _check_bounds(image: Image.Image, name: str) -> None:
     """Raise `LimitExceeded` for a picture with too many pixels or too long a side."""
     size = Size(*image.size)
-    if size.megapixels > MAX_INPUT_MEGAPIXELS or max(image.size) > MAX_INPUT_SIDE:
+    longest_side = max(size.width, size.height)
+    if size.megapixels > MAX_INPUT_MEGAPIXELS or longest_side > MAX_INPUT_SIDE:
         raise _too_large(name, f"{size} pixels")
 
 
@@ -6072,8 +6091,9 @@ def _unreadable(data: bytes, name: str) -> BadArgument:
         return BadArgument(
             f'"{shortened(name)}" is a drawing (SVG), not a picture made of pixels.', "Export it as PNG first."
         )
-    readable_types = {content_type for kind, content_type in PICTURE_TYPES.items() if kind in Image.OPEN}
-    if content_type_of(data, "")[0] in readable_types:
+    readable_types = [content_type for kind, content_type in PICTURE_TYPES.items() if kind in Image.OPEN]
+    content_type, _, _ = content_type_of(data, "")
+    if content_type in readable_types:
         return BadArgument(f'The picture "{shortened(name)}" ends too early or is damaged.', "Save or send it again.")
     return BadArgument(
         f'"{shortened(name)}" is not a picture that can be read.',
@@ -6115,12 +6135,13 @@ def _mask_in(picture: Image.Image) -> Image.Image:
     alpha = picture.getchannel("A")
     half = _brightest(alpha) / 2
     strokes = alpha.point([255 if value >= half else 0 for value in range(256)])  # without their soft edges
-    has_one_colour = max(ImageStat.Stat(colours, strokes).stddev) < ONE_COLOUR_SPREAD
-    if has_one_colour:
+    spreads = ImageStat.Stat(colours, strokes).stddev
+    if max(spreads) < ONE_COLOUR_SPREAD:
         return alpha
     darkest = ImageChops.darker(ImageChops.darker(red, green), blue)
-    colourfulness = ImageStat.Stat(ImageChops.subtract(brightest, darkest), strokes)
-    if colourfulness.mean[0] < GREY_SPREAD:
+    colourfulness = ImageChops.subtract(brightest, darkest)
+    (mean,) = ImageStat.Stat(colourfulness, strokes).mean
+    if mean < GREY_SPREAD:
         return ImageChops.multiply(brightest, alpha)
     return ImageChops.invert(alpha)
 
@@ -6130,13 +6151,15 @@ def mask_of(still: InputFile) -> Image.Image | None:
     if not still.transparent:
         return None
     with _open_input(still.data, "picture") as image:
-        return ImageChops.invert(image.convert("RGBA").getchannel("A"))
+        alpha = image.convert("RGBA").getchannel("A")
+        return ImageChops.invert(alpha)
 
 
 def with_mask(still: InputFile, mask: Image.Image) -> InputFile:
     """The picture, see-through where the mask is white, as ComfyUI's LoadImage takes it; under the mask its colours
     stay as well. A mask of another size is scaled, which is noted. Blocks."""
-    mask, notes = _scaled(mask, still.size or Size(*mask.size))
+    size = still.size or Size(*mask.size)
+    mask, notes = _scaled(mask, size)
     with _open_input(still.data, "picture") as image:
         image.load()
         image.info.pop("transparency", None)
@@ -6152,9 +6175,11 @@ def mask_file(mask: Image.Image, size: Size) -> InputFile:
     """A mask as a PNG of its own, scaled to `size`, that all of ComfyUI's loaders understand alike: those that read a
     colour, and those that read what is see-through. Blocks."""
     mask, notes = _scaled(mask, size)
-    picture = Image.merge("RGBA", (mask, mask, mask, ImageChops.invert(mask)))
+    alpha = ImageChops.invert(mask)
+    picture = Image.merge("RGBA", (mask, mask, mask, alpha))
     encoded = encode(picture, "PNG", compress_level=1)
-    return InputFile(encoded, "png", size, transparent=_brightest(mask) > 0, notes=notes)
+    has_holes = _brightest(mask) > 0
+    return InputFile(encoded, "png", size, transparent=has_holes, notes=notes)
 
 
 def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]]:
@@ -6165,7 +6190,8 @@ def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]
         return mask, ()
     # Bilinear, since that adds no rings around hard edges.
     scaled = mask.resize((size.width, size.height), Image.Resampling.BILINEAR)
-    return scaled, (f"the mask of {mask_size} was scaled to {size}",)
+    note = f"the mask of {mask_size} was scaled to {size}"
+    return scaled, (note,)
 
 
 # Small pictures to look at.
@@ -6194,19 +6220,21 @@ def small_jpeg(data: bytes, steps: Sequence[tuple[int, int]], most: int, pixels:
         with open_picture(data) as image:
             if image.width * image.height > pixels:
                 return None
-            image.draft("RGB", (steps[0][0], steps[0][0]))
+            largest_side, _ = steps[0]
+            image.draft("RGB", (largest_side, largest_side))
             image.load()
             turn_upright(image)
             small = plain_picture(image)
-        encoded = b""
+        jpeg = b""
         for side, quality in steps:
             small.thumbnail((side, side))
-            encoded = encode(over_white(small), "JPEG", quality=quality)
-            if len(encoded) <= most:
+            jpeg = encode(over_white(small), "JPEG", quality=quality)
+            if len(jpeg) <= most:
                 break
     except Exception:
         return None
-    return f"data:image/jpeg;base64,{base64.b64encode(encoded).decode()}"
+    text = base64.b64encode(jpeg).decode()
+    return f"data:image/jpeg;base64,{text}"
 
 
 # What is done with a picture that Pillow opened.
@@ -6216,10 +6244,12 @@ def orientation_of(image: Image.Image) -> int:
     """EXIF's orientation: 1 for upright, 2 to 8 for turned, 0 when the EXIF data cannot be read. A picture that holds
     its EXIF data at its end is decoded for it."""
     try:
-        orientation = image.getexif().get(ORIENTATION, 1)
+        orientation: int = image.getexif().get(ORIENTATION, 1)
     except Exception:
         return 0
-    return orientation if orientation in TURNED else 1
+    if orientation in TURNED:
+        return orientation
+    return 1
 
 
 def turn_upright(image: Image.Image) -> None:
@@ -6230,12 +6260,15 @@ def turn_upright(image: Image.Image) -> None:
 
 def plain_picture(image: Image.Image) -> Image.Image:
     """A decoded picture as RGB with 8 bits a channel, or as RGBA when something in it is see-through."""
-    mode = "RGBA" if _is_see_through(image) else "RGB"
-    if mode == "RGB":
+    mode = "RGBA"
+    if not _is_see_through(image):
+        mode = "RGB"
         image.info.pop("transparency", None)  # Pillow would warn of it
     if _has_deep_grey(image):
         image = _eight_bits(image)
-    return image if image.mode == mode else image.convert(mode)
+    if image.mode == mode:
+        return image
+    return image.convert(mode)
 
 
 def _is_see_through(image: Image.Image) -> bool:
@@ -6244,7 +6277,8 @@ def _is_see_through(image: Image.Image) -> bool:
         return False
     if "A" not in image.getbands():
         image = image.convert("RGBA")
-    return image.getchannel("A").getextrema()[0] != 255
+    least_opaque, _ = image.getchannel("A").getextrema()
+    return least_opaque != 255
 
 
 def _has_deep_grey(image: Image.Image) -> bool:
@@ -6260,7 +6294,9 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     """
     if image.mode == "F":
         brightest = _brightest(image)
-        white = max(brightest, 255.0) if brightest > 1 else 1.0
+        white = 1.0
+        if brightest > 1:
+            white = max(brightest, 255.0)
     else:
         image = image.convert("I")
         white = _brightest(image)
@@ -6277,7 +6313,9 @@ def _brightest(image: Image.Image) -> float:
 def rgb_profile(image: Image.Image) -> bytes | None:
     """A picture's colour profile (ICC), or None when it has none or one that is not for RGB."""
     profile = image.info.get("icc_profile")
-    return profile if isinstance(profile, bytes) and profile[16:20] == b"RGB " else None
+    if isinstance(profile, bytes) and profile[16:20] == b"RGB ":
+        return profile
+    return None
 
 
 def over_white(image: Image.Image) -> Image.Image:
@@ -6309,7 +6347,8 @@ def read_picture_workflow(data: bytes, name: str) -> Graph:
         raise WorkflowRefused(f'There is no picture that can be read in "{name}".', EXPECTED) from None
     for key in PICTURE_KEYS:
         with contextlib.suppress(WorkflowRefused):
-            return unwrap(read_json(texts.get(key, "")))
+            content = read_json(texts.get(key, ""))
+            return unwrap(content)
     raise WorkflowRefused(
         f'The picture "{name}" holds no workflow of ComfyUI.',
         "Pictures lose it when they are edited, compressed or sent by a messenger: attach the file that ComfyUI saved.",
@@ -6319,7 +6358,11 @@ def read_picture_workflow(data: bytes, name: str) -> Graph:
 def _comfyui_texts(data: bytes) -> dict[str, str]:
     """The texts in a picture by their keys, those in EXIF data among them. May raise what Pillow raises."""
     with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as image:
-        texts = {key: image.info[key] for key in PICTURE_KEYS if isinstance(image.info.get(key), str)}
+        texts = {}
+        for key in PICTURE_KEYS:
+            text = image.info.get(key)
+            if isinstance(text, str):
+                texts[key] = text
         for value in image.getexif().values():
             if isinstance(value, str):
                 key, _, text = value.partition(":")
@@ -6351,7 +6394,7 @@ def without_metadata(data: bytes, content_type: str) -> bytes:
     `RecursionError` for a damaged file, and for a picture, video or sound of a format that cannot be stripped. Other
     files of such formats come back as they are.
     """
-    file_type = content_type_of(data, "")[0]
+    file_type, _, _ = content_type_of(data, "")
     if file_type not in STRIPPERS:
         file_type = content_type
     if file_type in STRIPPERS:
@@ -6369,9 +6412,10 @@ def without_metadata(data: bytes, content_type: str) -> bytes:
 
 def _number(data: bytes | bytearray, at: int, length: int, order: Literal["big", "little"] = "big") -> int:
     """The number in `length` bytes at a place. Raises `ValueError` where the file ends before."""
-    if at < 0 or at + length > len(data):
+    end = at + length
+    if at < 0 or end > len(data):
         raise ValueError("the file ends too early")
-    return int.from_bytes(data[at : at + length], order)
+    return int.from_bytes(data[at:end], order)
 
 
 def _only_orientation(exif: bytes) -> bytes:
@@ -6396,22 +6440,28 @@ PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"comf")  # kinds of chunks; the last is
 
 
 def _strip_png(data: bytes) -> bytes:
-    """A PNG: a signature of 8 bytes, then chunks of length (4), kind (4), content and check sum (4)."""
+    """A PNG: a signature of 8 bytes, then chunks of length (4), kind (4), content and check sum (4).
+
+    89504e470d0a1a0a  0000000d IHDR ...  0000002f tEXt prompt\\0{"3": ...} <check sum>  ...  00000000 IEND ae426082
+    """
     parts = [data[:8]]
     at = 8
-    while at < len(data):
-        end = at + 12 + _number(data, at, 4)
+    kind = b""
+    while at < len(data) and kind != b"IEND":
+        length = _number(data, at, 4)
+        kind = data[at + 4 : at + 8]
+        content = at + 8
+        content_end = content + length
+        end = content_end + 4
         if end > len(data):
             raise ValueError("the file ends too early")
-        kind = data[at + 4 : at + 8]
         if kind == b"eXIf":
-            parts.append(_png_exif(data[at + 8 : end - 4]))
+            exif = data[content:content_end]
+            parts.append(_png_exif(exif))
         elif kind not in PNG_TEXTS:
             parts.append(data[at:end])
         at = end
-        if kind == b"IEND":
-            parts.append(data[at:])
-            break
+    parts.append(data[at:])
     return b"".join(parts)
 
 
@@ -6420,8 +6470,10 @@ def _png_exif(exif: bytes) -> bytes:
     stripped = _only_orientation(exif)
     if not stripped:
         return b""
+    length = len(stripped).to_bytes(4)
     content = b"eXIf" + stripped
-    return len(stripped).to_bytes(4) + content + zlib.crc32(content).to_bytes(4)
+    check_sum = zlib.crc32(content).to_bytes(4)
+    return length + content + check_sum
 
 
 # A marker in a JPEG is 0xFF and a code. In the compressed data 0xFF may stand too, followed by 0x00, by a code that
@@ -6443,19 +6495,22 @@ def _strip_jpeg(data: bytes) -> bytes:
             at += 1
             continue
         if code == 0xD9:
-            return b"".join([*parts, data[at:]])
+            parts.append(data[at:])
+            return b"".join(parts)
         length = _number(data, at + 2, 2)
         end = at + 2 + length
         if length < 2 or end > len(data):
             break
         if code == 0xDA:
             marker = JPEG_MARKER.search(data, end)
-            if not marker:
-                return b"".join([*parts, data[at:]])
+            if not marker:  # the file is cut short
+                parts.append(data[at:])
+                return b"".join(parts)
             end = marker.start()
             parts.append(data[at:end])
         else:
-            parts.append(_jpeg_segment(code, data[at:end]))
+            segment = data[at:end]
+            parts.append(_jpeg_segment(code, segment))
         at = end
     raise ValueError("no JPEG marker")
 
@@ -6466,9 +6521,12 @@ def _jpeg_segment(code: int, segment: bytes) -> bytes:
         exif = _only_orientation(segment[10:])
         if not exif:
             return b""
-        return b"\xff\xe1" + (len(exif) + 8).to_bytes(2) + b"Exif\0\0" + exif
+        content = b"Exif\0\0" + exif
+        length = (2 + len(content)).to_bytes(2)
+        return b"\xff\xe1" + length + content
     is_comment = code == 0xFE
-    if is_comment or (code in JPEG_PROGRAMS and code not in JPEG_KEPT):
+    is_of_program = code in JPEG_PROGRAMS and code not in JPEG_KEPT
+    if is_comment or is_of_program:
         return b""
     return segment
 
@@ -6485,28 +6543,38 @@ def _strip_webp(data: bytes) -> bytes:
     if data[:4] != b"RIFF" or riff_length < 4:
         raise ValueError("not a WebP")
     stop = min(8 + riff_length, len(data))
-    removed = WEBP_HAS_XMP
+    removed = WEBP_HAS_XMP  # flags
     chunks = []
     at = 12
     while at < stop:
-        content_length = _number(data, at + 4, 4, "little") if at + 8 <= stop else 0
-        end = at + 8 + content_length + content_length % 2
+        content_length = 0
+        if at + 8 <= stop:
+            content_length = _number(data, at + 4, 4, "little")
+        filling = content_length % 2
+        end = at + 8 + content_length + filling
         chunk = data[at : min(end, stop)]
-        if chunk[:4] == b"EXIF":
+        kind = chunk[:4]
+        if kind == b"EXIF":
             exif = _only_orientation(chunk[8:])
             if exif:
-                length = len(exif).to_bytes(4, "little")
-                chunks.append(b"EXIF" + length + exif + bytes(len(exif) % 2))
+                chunks.append(_webp_exif(exif))
             else:
                 removed |= WEBP_HAS_EXIF
-        elif chunk[:4] != b"XMP ":
+        elif kind != b"XMP ":
             chunks.append(chunk)
         at = end
     body = bytearray(b"".join(chunks))
-    if body[:4] == b"VP8X":
+    if body.startswith(b"VP8X"):
         body[8] &= ~removed
     new_length = (4 + len(body)).to_bytes(4, "little")
     return b"RIFF" + new_length + data[8:12] + body + data[stop:]
+
+
+def _webp_exif(exif: bytes) -> bytes:
+    """A chunk of EXIF data."""
+    length = len(exif).to_bytes(4, "little")
+    filling = bytes(len(exif) % 2)
+    return b"EXIF" + length + exif + filling
 
 
 def _strip_gif(data: bytes) -> bytes:
@@ -6517,45 +6585,56 @@ def _strip_gif(data: bytes) -> bytes:
     parts = [data[:at]]
     while data[at] != 0x3B:
         if data[at] == 0x2C:
-            end = _behind_gif_blocks(data, at + 11 + _gif_table_length(data[at + 9]))
+            blocks = at + 11 + _gif_table_length(data[at + 9])
         elif data[at] == 0x21:
-            end = _behind_gif_blocks(data, at + 2)
+            blocks = at + 2
         else:
             raise ValueError("not a part of a GIF")
+        end = _behind_gif_blocks(data, blocks)
         part = data[at:end]
         is_comment = part.startswith(b"\x21\xfe")
         is_xmp = part.startswith(b"\x21\xff") and part[3:14] == b"XMP DataXMP"
         if not is_comment and not is_xmp:
             parts.append(part)
         at = end
-    return b"".join([*parts, data[at:]])
+    parts.append(data[at:])
+    return b"".join(parts)
 
 
 def _gif_table_length(flags: int) -> int:
     """How many bytes the table of colours has: 0 when the flags say that there is none."""
     if not flags & 0x80:
         return 0
-    return 3 << (flags & 7) + 1
+    colours = 2 << (flags & 7)
+    return 3 * colours
 
 
 def _behind_gif_blocks(data: bytes, at: int) -> int:
+    """The place behind the blocks that begin at a place, and behind the empty one that ends them."""
     while data[at]:
         at += data[at] + 1
     return at + 1
 
 
 def _strip_svg(data: bytes) -> bytes:
-    """An SVG: text, in which the elements <metadata> are cut out."""
+    """An SVG: text, in which the elements <metadata> are cut out.
+
+    <svg><metadata><![CDATA[{"prompt": {"3": ...}}]]></metadata><path .../></svg>  ->  <svg><path .../></svg>
+    """
     parts = []
     at = 0
-    while (start := data.find(b"<metadata", at)) >= 0:
+    start = data.find(b"<metadata")
+    while start >= 0:
         end = data.index(b"</metadata", start)
         quoted = data.find(b"<![CDATA[", start, end)
         if quoted >= 0:  # where "</metadata" may stand as a text
-            end = data.index(b"</metadata", data.index(b"]]>", quoted))
+            quote_end = data.index(b"]]>", quoted)
+            end = data.index(b"</metadata", quote_end)
         parts.append(data[at:start])
         at = data.index(b">", end) + 1
-    return b"".join([*parts, data[at:]])
+        start = data.find(b"<metadata", at)
+    parts.append(data[at:])
+    return b"".join(parts)
 
 
 # Film and sound.
@@ -6584,7 +6663,9 @@ def _free_boxes(file: bytearray, at: int, end: int) -> None:
         if length == 1:
             length = _number(file, at + 8, 8)
             content = at + 16
-        stop = at + length if length else end
+        stop = end
+        if length:
+            stop = at + length
         if stop > end or stop < content:
             raise ValueError("a box ends where it cannot")
         if kind in MP4_TEXTS:
@@ -6630,17 +6711,24 @@ def _matroska_element(file: bytearray, at: int) -> tuple[bytes, int | None, int]
     content = length_at + 9 - file[length_at].bit_length()
     if not file[at] or not file[length_at]:
         raise ValueError("not an element")
+    kind = bytes(file[at:length_at])
     width = content - length_at
     unknown = (1 << 7 * width) - 1
     length = _number(file, length_at, width) & unknown
-    return bytes(file[at:length_at]), None if length == unknown else length, content
+    if length == unknown:
+        return kind, None, content
+    return kind, length, content
 
 
 def _matroska_void(total: int) -> bytes:
     """A void element of `total` bytes, id and length included."""
     width = 8 if total > 8 else 1  # of its length
     length = total - 1 - width
-    return b"\xec" + (length | 1 << 7 * width).to_bytes(width) + bytes(length)
+    marked_length = length | 1 << 7 * width
+    return b"\xec" + marked_length.to_bytes(width) + bytes(length)
+
+
+APE_HAS_HEAD = 1 << 31  # in the flags of an APE tag: 32 more bytes in front of it
 
 
 def _strip_mp3(data: bytes) -> bytes:
@@ -6653,9 +6741,10 @@ def _strip_mp3(data: bytes) -> bytes:
         if data[max(start, end - 128) : end].startswith(b"TAG"):
             end -= 128
         elif data[max(start, end - 32) : end].startswith(b"APETAGEX"):
-            has_head = _number(data, end - 12, 4, "little") & 1 << 31
-            end -= max(_number(data, end - 20, 4, "little"), 32)
-            if has_head:
+            length = _number(data, end - 20, 4, "little")
+            flags = _number(data, end - 12, 4, "little")
+            end -= max(length, 32)
+            if flags & APE_HAS_HEAD:
                 end -= 32
         else:
             return data[start:end]
@@ -6680,8 +6769,10 @@ def _strip_flac(data: bytes) -> bytes:
         end = at + 4 + _number(file, at + 1, 3)
         if end > len(file):
             raise ValueError("the file ends too early")
-        if file[at] & 0x7F == FLAC_COMMENTS:
-            file[at] = file[at] & 0x80 | FLAC_PADDING
+        kind = file[at] & 0x7F
+        if kind == FLAC_COMMENTS:
+            last_bit = file[at] & 0x80
+            file[at] = last_bit | FLAC_PADDING
             file[at + 4 : end] = bytes(end - at - 4)
         at = end
     return bytes(file)
@@ -6696,28 +6787,37 @@ MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 def _strip_opus(data: bytes) -> bytes:
     """An Opus file: a stream of packets in the pages of Ogg. The second packet holds the comments, over as many pages
     as they need. They are overwritten in place, filled up with zeros."""
-    packets = 0  # that have ended
-    pieces: list[slice] = []  # of the packet of comments
-    pages: set[int] = set()  # where those pages begin that hold any of it
-    for page, lengths in _ogg_pages(data):
-        place = page + 27 + len(lengths)
-        for length in lengths:
-            if packets == 1:
-                pieces.append(slice(place, place + length))
-                pages.add(page)
-            if length < 255:
-                packets += 1
-            place += length
-    comments = b"".join(data[piece] for piece in pieces)
-    if packets < 2 or not comments.startswith(b"OpusTags") or len(comments) < len(OPUS_NO_COMMENTS):
+    pieces = _ogg_pieces(data, packet=1)
+    comments = b"".join(data[start:end] for _, start, end in pieces)
+    if not comments.startswith(b"OpusTags") or len(comments) < len(OPUS_NO_COMMENTS):
         raise ValueError("no comments of Opus")
-    stripped = io.BytesIO(OPUS_NO_COMMENTS.ljust(len(comments), b"\0"))
+    stripped = OPUS_NO_COMMENTS.ljust(len(comments), b"\0")
+    stream = io.BytesIO(stripped)
     file = bytearray(data)
-    for piece in pieces:
-        file[piece] = stripped.read(piece.stop - piece.start)
-    for page in pages:
+    for _, start, end in pieces:
+        file[start:end] = stream.read(end - start)
+    for page in {page for page, _, _ in pieces}:
         _set_ogg_check_sum(file, page)
     return bytes(file)
+
+
+def _ogg_pieces(data: bytes, packet: int) -> list[tuple[int, int, int]]:
+    """The pieces of a packet of an Ogg file, counted from 0: where the page of each begins, and where it itself begins
+    and ends. Raises `ValueError` where the file ends within it."""
+    pieces: list[tuple[int, int, int]] = []
+    ended = 0  # packets
+    for page, lengths in _ogg_pages(data):
+        start = page + 27 + len(lengths)
+        for length in lengths:
+            end = start + length
+            if ended == packet:
+                pieces.append((page, start, end))
+            if length < 255:
+                ended += 1
+            start = end
+    if ended <= packet:
+        raise ValueError("the file ends too early")
+    return pieces
 
 
 def _ogg_pages(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -6729,12 +6829,13 @@ def _ogg_pages(data: bytes) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at < len(data):
         content = at + 27 + data[at + 26]
-        lengths = data[at + 27 : content]
+        head = data[at:content]
+        lengths = head[27:]
         end = content + sum(lengths)
-        if data[at : at + 4] != b"OggS" or end > len(data):
+        if not head.startswith(b"OggS") or end > len(data):
             raise ValueError("not a page")
-        is_other_stream = data[at + 14 : at + 18] != data[14:18]
-        begins_stream = data[at + 5] & 2
+        is_other_stream = head[14:18] != data[14:18]
+        begins_stream = head[5] & 2
         if is_other_stream or (begins_stream and at > 0):
             raise ValueError("more than one stream")
         yield at, lengths
@@ -6745,10 +6846,13 @@ def _set_ogg_check_sum(file: bytearray, page: int) -> None:
     """Put the check sum of a page right. It is zlib's with the bits of all bytes mirrored, and without its
     inversions."""
     content = page + 27 + file[page + 26]
-    end = content + sum(file[page + 27 : content])
-    file[page + 22 : page + 26] = bytes(4)
-    check_sum = zlib.crc32(file[page:end].translate(MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
-    file[page + 22 : page + 26] = check_sum.to_bytes(4).translate(MIRRORED)
+    lengths = file[page + 27 : content]
+    end = content + sum(lengths)
+    place = slice(page + 22, page + 26)  # of the check sum, which is 0 while it is calculated
+    file[place] = bytes(4)
+    mirrored = file[page:end].translate(MIRRORED)
+    check_sum = zlib.crc32(mirrored, 0xFFFFFFFF) ^ 0xFFFFFFFF
+    file[place] = check_sum.to_bytes(4).translate(MIRRORED)
 
 
 # Models in 3D, saved latents and models.
@@ -6761,9 +6865,10 @@ def _strip_glb(data: bytes) -> bytes:
     {"asset": {"version": "2.0", "extras": {"prompt": {...}}}, "extras": {"workflow": {...}}, "nodes": [...]}
     """
     length = _number(data, 12, 4, "little")
-    if data[16:20] != b"JSON" or 20 + length > len(data):
+    text_end = 20 + length
+    if data[16:20] != b"JSON" or text_end > len(data):
         raise ValueError("no JSON")
-    model = json.loads(data[20 : 20 + length])
+    model = json.loads(data[20:text_end])
     if not isinstance(model, dict):
         raise ValueError("not an object")
     has_extras = False
@@ -6773,13 +6878,19 @@ def _strip_glb(data: bytes) -> bytes:
             has_extras = True
     if not has_extras:
         return data
-    text = json.dumps(model, ensure_ascii=False, separators=(",", ":")).encode()
-    whole_words = -(-len(text) // 4) * 4
-    text = text.ljust(max(length, whole_words))
-    rest = data[20 + length :]
+    text = _short_json(model)
+    filling = -len(text) % 4
+    text = text.ljust(max(length, len(text) + filling))
+    rest = data[text_end:]
     total_length = (20 + len(text) + len(rest)).to_bytes(4, "little")
     text_length = len(text).to_bytes(4, "little")
     return data[:8] + total_length + text_length + b"JSON" + text + rest
+
+
+def _short_json(value: Any) -> bytes:
+    """A value as JSON without spaces."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode()
 
 
 # How such a file begins: with the length of its head, less than 4 GB, and the JSON in that.
@@ -6793,13 +6904,14 @@ def _strip_safetensors(data: bytes) -> bytes:
     {"__metadata__": {"prompt": "..."}, "latent_tensor": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}
     """
     length = _number(data, 0, 8, "little")
-    head = json.loads(data[8 : 8 + length])
+    end = 8 + length
+    head = json.loads(data[8:end])
     if head.pop("__metadata__", None) is None:
         return data
-    text = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode().ljust(length)
+    text = _short_json(head).ljust(length)
     if len(text) > length:
         raise ValueError("it grew")
-    return data[:8] + text + data[8 + length :]
+    return data[:8] + text + data[end:]
 
 
 # What strips the files of each content type. What is not here is told by its beginning (safetensors) or cannot be
@@ -6856,8 +6968,9 @@ def deliver(data: bytes, source: str, wanted: Format) -> tuple[OutputFile, tuple
     changed, content_type, notes = delivered(data, product.content_type, wanted)
     size = product.size
     if content_type != product.content_type:
-        size = content_type_of(changed, "")[1]
-    return replace(product, data=changed, content_type=content_type, size=size), notes
+        _, size, _ = content_type_of(changed, "")
+    product = replace(product, data=changed, content_type=content_type, size=size)
+    return product, notes
 
 
 def read_product(data: bytes, source: str) -> OutputFile:
@@ -6876,14 +6989,15 @@ def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, st
     `content_type` is what is known of the file; its own bytes count more.
     """
     pillow_format = wanted.kind.upper()
-    own_type, size, moves = content_type_of(data, "")
-    is_drawing = "image/svg+xml" in (own_type, content_type)
-    is_picture = size is not None or (content_type.startswith("image/") and not is_drawing)
     notes: tuple[str, ...] = ()
-    if pillow_format in LONGEST_SIDE and is_picture and not moves and own_type != PICTURE_TYPES[pillow_format]:
-        converted, notes = _try_to_convert(data, size, wanted)
-        if converted is not None:
-            return converted, PICTURE_TYPES[pillow_format], notes
+    if pillow_format in LONGEST_SIDE:
+        wanted_type = PICTURE_TYPES[pillow_format]
+        own_type, size, moves = content_type_of(data, "")
+        is_still = not moves and (size is not None or _is_called_picture(own_type, content_type))
+        if is_still and own_type != wanted_type:
+            converted, notes = _try_to_convert(data, size, wanted)
+            if converted is not None:
+                return converted, wanted_type, notes
     if not wanted.metadata:
         try:
             data = without_metadata(data, content_type)
@@ -6892,15 +7006,24 @@ def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, st
     return data, content_type, notes
 
 
+def _is_called_picture(own_type: str, content_type: str) -> bool:
+    """Whether a file that could not be opened is called a picture: one that is damaged, or that Pillow does not know.
+    It cannot be converted, which is noted."""
+    is_drawing = "image/svg+xml" in (own_type, content_type)
+    return content_type.startswith("image/") and not is_drawing
+
+
 def _try_to_convert(data: bytes, size: Size | None, wanted: Format) -> tuple[bytes | None, tuple[str, ...]]:
     """A picture in the format that is wanted, or None if that cannot be, with notes either way."""
     pillow_format = wanted.kind.upper()
     if size and max(size.width, size.height) > LONGEST_SIDE[pillow_format]:
-        return None, (f"a picture of {size} cannot be a {wanted.kind} and stays as it was made",)
+        note = f"a picture of {size} cannot be a {wanted.kind} and stays as it was made"
+        return None, (note,)
     try:
         return _converted(data, pillow_format, wanted)
     except Exception:
-        return None, (f"the picture could not be made a {wanted.kind} and stays as it was made",)
+        note = f"the picture could not be made a {wanted.kind} and stays as it was made"
+        return None, (note,)
 
 
 # Texts in pictures: what their keys look like, and the tags of EXIF data that they stand in. That is one for the
@@ -6914,45 +7037,52 @@ MAX_JPEG_EXIF = 65_000  # bytes; the length of its segment has 16 bits
 
 def _converted(data: bytes, pillow_format: str, wanted: Format) -> tuple[bytes, tuple[str, ...]]:
     """A picture as a file of another format, and notes of what was lost. May raise any exception."""
+    texts: dict[str, str] = {}
     with open_picture(data) as image:
         image.load()
-        texts = _texts(image) if wanted.metadata else {}
+        if wanted.metadata:
+            texts = _texts(image)
         turn_upright(image)
-        options: dict[str, Any] = {"icc_profile": rgb_profile(image)}
+        profile = rgb_profile(image)
         picture = plain_picture(image)
     if pillow_format == "PNG":
         chunks = PngImagePlugin.PngInfo()
         for key, text in texts.items():
             chunks.add_text(key, text)
-        return encode(picture, pillow_format, compress_level=4, pnginfo=chunks, **options), ()
-    options["quality"] = min(max(wanted.quality, 1), 100)
+        return encode(picture, "PNG", compress_level=4, pnginfo=chunks, icc_profile=profile), ()
+    quality = min(max(wanted.quality, 1), 100)
     if pillow_format == "WEBP":
-        return encode(picture, pillow_format, method=4, exif=_exif(texts), **options), ()
-    notes = tuple(f"the {shortened(key)} was too long to be kept in a JPEG" for key in _cut_for_jpeg(texts))
-    return encode(over_white(picture), pillow_format, exif=_exif(texts), **options), notes
+        exif = _exif(texts)
+        return encode(picture, "WEBP", method=4, quality=quality, exif=exif, icc_profile=profile), ()
+    removed = _cut_for_jpeg(texts)
+    exif = _exif(texts)
+    encoded = encode(over_white(picture), "JPEG", quality=quality, exif=exif, icc_profile=profile)
+    notes = [f"the {shortened(key)} was too long to be kept in a JPEG" for key in removed]
+    return encoded, tuple(notes)
 
 
 def _cut_for_jpeg(texts: dict[str, str]) -> list[str]:
     """Take texts out until the rest fits into a JPEG: first the workflow, then the prompt, then the others. Returns the
     keys of those taken out."""
-    in_order: list[str] = [key for key in ("workflow", "prompt") if key in texts]
-    in_order += [key for key in texts if key not in in_order]
     removed: list[str] = []
-    while len(_exif(texts)) > MAX_JPEG_EXIF:
-        key = in_order[len(removed)]
-        del texts[key]
-        removed.append(key)
+    for key in ("workflow", "prompt", *texts):
+        if len(_exif(texts)) <= MAX_JPEG_EXIF:
+            break
+        if key in texts:
+            del texts[key]
+            removed.append(key)
     return removed
 
 
 def _texts(image: Image.Image) -> dict[str, str]:
     """The texts in a picture by their keys, from where ComfyUI puts them: PNG texts, or "key:text" in EXIF data."""
-    texts = {}
+    texts: dict[str, str] = {}
     if isinstance(image, PngImagePlugin.PngImageFile):
         texts = {key: str(text) for key, text in image.text.items()}
     elif orientation_of(image):  # 0 where the EXIF data cannot be read
         exif = image.getexif()
-        for value in map(exif.get, (PROMPT_TAG, *TEXT_TAGS)):
+        for tag in (PROMPT_TAG, *TEXT_TAGS):
+            value = exif.get(tag)
             if isinstance(value, str) and ":" in value:
                 key, _, text = value.partition(":")
                 texts[key.strip()] = text.strip("\0 ")
@@ -6966,14 +7096,18 @@ def _exif(texts: Mapping[str, str]) -> bytes:
     exif = Image.Exif()
     free_tags = iter(TEXT_TAGS)
     for key, text in texts.items():
-        tag = PROMPT_TAG if key == "prompt" else next(free_tags, None)
+        tag: int | None = PROMPT_TAG
+        if key != "prompt":
+            tag = next(free_tags, None)
         if tag:
             exif[tag] = re.sub(r"[^\0-\x7f]", _json_escape, f"{key}:{text}")
     return exif.tobytes()
 
 
 def _json_escape(character: re.Match[str]) -> str:
-    return json.dumps(character[0])[1:-1]
+    """A character as JSON writes it in ASCII: "\\u65e5"."""
+    literal = json.dumps(character[0])
+    return literal.strip('"')
 
 
 def text_product(text: str) -> OutputFile:

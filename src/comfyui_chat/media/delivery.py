@@ -17,7 +17,6 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 from PIL import Image, PngImagePlugin
 
@@ -44,8 +43,9 @@ def deliver(data: bytes, source: str, wanted: Format) -> tuple[OutputFile, tuple
     changed, content_type, notes = delivered(data, product.content_type, wanted)
     size = product.size
     if content_type != product.content_type:
-        size = content_type_of(changed, "")[1]
-    return replace(product, data=changed, content_type=content_type, size=size), notes
+        _, size, _ = content_type_of(changed, "")
+    product = replace(product, data=changed, content_type=content_type, size=size)
+    return product, notes
 
 
 def read_product(data: bytes, source: str) -> OutputFile:
@@ -64,14 +64,15 @@ def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, st
     `content_type` is what is known of the file; its own bytes count more.
     """
     pillow_format = wanted.kind.upper()
-    own_type, size, moves = content_type_of(data, "")
-    is_drawing = "image/svg+xml" in (own_type, content_type)
-    is_picture = size is not None or (content_type.startswith("image/") and not is_drawing)
     notes: tuple[str, ...] = ()
-    if pillow_format in LONGEST_SIDE and is_picture and not moves and own_type != PICTURE_TYPES[pillow_format]:
-        converted, notes = _try_to_convert(data, size, wanted)
-        if converted is not None:
-            return converted, PICTURE_TYPES[pillow_format], notes
+    if pillow_format in LONGEST_SIDE:
+        wanted_type = PICTURE_TYPES[pillow_format]
+        own_type, size, moves = content_type_of(data, "")
+        is_still = not moves and (size is not None or _is_called_picture(own_type, content_type))
+        if is_still and own_type != wanted_type:
+            converted, notes = _try_to_convert(data, size, wanted)
+            if converted is not None:
+                return converted, wanted_type, notes
     if not wanted.metadata:
         try:
             data = without_metadata(data, content_type)
@@ -80,15 +81,24 @@ def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, st
     return data, content_type, notes
 
 
+def _is_called_picture(own_type: str, content_type: str) -> bool:
+    """Whether a file that could not be opened is called a picture: one that is damaged, or that Pillow does not know.
+    It cannot be converted, which is noted."""
+    is_drawing = "image/svg+xml" in (own_type, content_type)
+    return content_type.startswith("image/") and not is_drawing
+
+
 def _try_to_convert(data: bytes, size: Size | None, wanted: Format) -> tuple[bytes | None, tuple[str, ...]]:
     """A picture in the format that is wanted, or None if that cannot be, with notes either way."""
     pillow_format = wanted.kind.upper()
     if size and max(size.width, size.height) > LONGEST_SIDE[pillow_format]:
-        return None, (f"a picture of {size} cannot be a {wanted.kind} and stays as it was made",)
+        note = f"a picture of {size} cannot be a {wanted.kind} and stays as it was made"
+        return None, (note,)
     try:
         return _converted(data, pillow_format, wanted)
     except Exception:
-        return None, (f"the picture could not be made a {wanted.kind} and stays as it was made",)
+        note = f"the picture could not be made a {wanted.kind} and stays as it was made"
+        return None, (note,)
 
 
 # Texts in pictures: what their keys look like, and the tags of EXIF data that they stand in. That is one for the
@@ -102,45 +112,52 @@ MAX_JPEG_EXIF = 65_000  # bytes; the length of its segment has 16 bits
 
 def _converted(data: bytes, pillow_format: str, wanted: Format) -> tuple[bytes, tuple[str, ...]]:
     """A picture as a file of another format, and notes of what was lost. May raise any exception."""
+    texts: dict[str, str] = {}
     with open_picture(data) as image:
         image.load()
-        texts = _texts(image) if wanted.metadata else {}
+        if wanted.metadata:
+            texts = _texts(image)
         turn_upright(image)
-        options: dict[str, Any] = {"icc_profile": rgb_profile(image)}
+        profile = rgb_profile(image)
         picture = plain_picture(image)
     if pillow_format == "PNG":
         chunks = PngImagePlugin.PngInfo()
         for key, text in texts.items():
             chunks.add_text(key, text)
-        return encode(picture, pillow_format, compress_level=4, pnginfo=chunks, **options), ()
-    options["quality"] = min(max(wanted.quality, 1), 100)
+        return encode(picture, "PNG", compress_level=4, pnginfo=chunks, icc_profile=profile), ()
+    quality = min(max(wanted.quality, 1), 100)
     if pillow_format == "WEBP":
-        return encode(picture, pillow_format, method=4, exif=_exif(texts), **options), ()
-    notes = tuple(f"the {shortened(key)} was too long to be kept in a JPEG" for key in _cut_for_jpeg(texts))
-    return encode(over_white(picture), pillow_format, exif=_exif(texts), **options), notes
+        exif = _exif(texts)
+        return encode(picture, "WEBP", method=4, quality=quality, exif=exif, icc_profile=profile), ()
+    removed = _cut_for_jpeg(texts)
+    exif = _exif(texts)
+    encoded = encode(over_white(picture), "JPEG", quality=quality, exif=exif, icc_profile=profile)
+    notes = [f"the {shortened(key)} was too long to be kept in a JPEG" for key in removed]
+    return encoded, tuple(notes)
 
 
 def _cut_for_jpeg(texts: dict[str, str]) -> list[str]:
     """Take texts out until the rest fits into a JPEG: first the workflow, then the prompt, then the others. Returns the
     keys of those taken out."""
-    in_order: list[str] = [key for key in ("workflow", "prompt") if key in texts]
-    in_order += [key for key in texts if key not in in_order]
     removed: list[str] = []
-    while len(_exif(texts)) > MAX_JPEG_EXIF:
-        key = in_order[len(removed)]
-        del texts[key]
-        removed.append(key)
+    for key in ("workflow", "prompt", *texts):
+        if len(_exif(texts)) <= MAX_JPEG_EXIF:
+            break
+        if key in texts:
+            del texts[key]
+            removed.append(key)
     return removed
 
 
 def _texts(image: Image.Image) -> dict[str, str]:
     """The texts in a picture by their keys, from where ComfyUI puts them: PNG texts, or "key:text" in EXIF data."""
-    texts = {}
+    texts: dict[str, str] = {}
     if isinstance(image, PngImagePlugin.PngImageFile):
         texts = {key: str(text) for key, text in image.text.items()}
     elif orientation_of(image):  # 0 where the EXIF data cannot be read
         exif = image.getexif()
-        for value in map(exif.get, (PROMPT_TAG, *TEXT_TAGS)):
+        for tag in (PROMPT_TAG, *TEXT_TAGS):
+            value = exif.get(tag)
             if isinstance(value, str) and ":" in value:
                 key, _, text = value.partition(":")
                 texts[key.strip()] = text.strip("\0 ")
@@ -154,14 +171,18 @@ def _exif(texts: Mapping[str, str]) -> bytes:
     exif = Image.Exif()
     free_tags = iter(TEXT_TAGS)
     for key, text in texts.items():
-        tag = PROMPT_TAG if key == "prompt" else next(free_tags, None)
+        tag: int | None = PROMPT_TAG
+        if key != "prompt":
+            tag = next(free_tags, None)
         if tag:
             exif[tag] = re.sub(r"[^\0-\x7f]", _json_escape, f"{key}:{text}")
     return exif.tobytes()
 
 
 def _json_escape(character: re.Match[str]) -> str:
-    return json.dumps(character[0])[1:-1]
+    """A character as JSON writes it in ASCII: "\\u65e5"."""
+    literal = json.dumps(character[0])
+    return literal.strip('"')
 
 
 def text_product(text: str) -> OutputFile:

@@ -103,24 +103,28 @@ def content_type_of(data: bytes, name: str) -> tuple[str, Size | None, bool]:
     """
     with contextlib.suppress(Exception), open_picture(data, PICTURE_TYPES) as image:
         return PICTURE_TYPES[str(image.format)], Size(*image.size), is_paged(image)
-    ending = name.rpartition(".")[2].lower()
+    _, _, ending = name.lower().rpartition(".")
     content_type = _type_by_beginning(data)
     if content_type == "video/mp4" and ending == "m4a":  # most programs give both the same brand
         content_type = "audio/mp4"
     if not content_type:
-        content_type = OTHER_TYPES.get(ending) or mimetypes.guess_type(name)[0] or "application/octet-stream"
+        guess, _ = mimetypes.guess_type(name)
+        content_type = OTHER_TYPES.get(ending) or guess or "application/octet-stream"
     return content_type, None, content_type.startswith("video/")
 
 
 def _type_by_beginning(data: bytes) -> str:
     """The content type of a file that is not a picture, "" where its first bytes do not tell it."""
-    start = data[behind_id3(data) :][:80]
+    at = behind_id3(data)
+    start = data[at : at + 80]
     for beginning, content_type in BEGINNINGS:
         if beginning.match(start):
             return content_type
     if data.startswith(b"ID3"):
         return "audio/mpeg"
-    return "image/svg+xml" if is_drawing(data) else ""
+    if is_drawing(data):
+        return "image/svg+xml"
+    return ""
 
 
 def open_picture(data: bytes, formats: Iterable[str] = ()) -> Image.Image:
@@ -185,8 +189,10 @@ class OutputFile:
     @property
     def ending(self) -> str:
         """How the name of such a file ends, without the dot: "png". It is "bin" where nothing sensible is known."""
-        ending = self.content_type.rpartition("/")[2]
+        _, _, ending = self.content_type.rpartition("/")
         if self.size is None and "." in self.source:
-            ending = self.source.rpartition(".")[2].lower()
+            _, _, ending = self.source.lower().rpartition(".")
         ending = USUAL_ENDINGS.get(ending, ending)
-        return ending if re.fullmatch(r"[a-z0-9]{1,8}", ending) else "bin"
+        if re.fullmatch(r"[a-z0-9]{1,8}", ending):
+            return ending
+        return "bin"

@@ -16,7 +16,7 @@ import json
 import re
 import zlib
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import Any, Literal
 
 from PIL import Image
 
@@ -30,7 +30,7 @@ def without_metadata(data: bytes, content_type: str) -> bytes:
     `RecursionError` for a damaged file, and for a picture, video or sound of a format that cannot be stripped. Other
     files of such formats come back as they are.
     """
-    file_type = content_type_of(data, "")[0]
+    file_type, _, _ = content_type_of(data, "")
     if file_type not in STRIPPERS:
         file_type = content_type
     if file_type in STRIPPERS:
@@ -48,9 +48,10 @@ def without_metadata(data: bytes, content_type: str) -> bytes:
 
 def _number(data: bytes | bytearray, at: int, length: int, order: Literal["big", "little"] = "big") -> int:
     """The number in `length` bytes at a place. Raises `ValueError` where the file ends before."""
-    if at < 0 or at + length > len(data):
+    end = at + length
+    if at < 0 or end > len(data):
         raise ValueError("the file ends too early")
-    return int.from_bytes(data[at : at + length], order)
+    return int.from_bytes(data[at:end], order)
 
 
 def _only_orientation(exif: bytes) -> bytes:
@@ -75,22 +76,28 @@ PNG_TEXTS = (b"tEXt", b"zTXt", b"iTXt", b"comf")  # kinds of chunks; the last is
 
 
 def _strip_png(data: bytes) -> bytes:
-    """A PNG: a signature of 8 bytes, then chunks of length (4), kind (4), content and check sum (4)."""
+    """A PNG: a signature of 8 bytes, then chunks of length (4), kind (4), content and check sum (4).
+
+    89504e470d0a1a0a  0000000d IHDR ...  0000002f tEXt prompt\\0{"3": ...} <check sum>  ...  00000000 IEND ae426082
+    """
     parts = [data[:8]]
     at = 8
-    while at < len(data):
-        end = at + 12 + _number(data, at, 4)
+    kind = b""
+    while at < len(data) and kind != b"IEND":
+        length = _number(data, at, 4)
+        kind = data[at + 4 : at + 8]
+        content = at + 8
+        content_end = content + length
+        end = content_end + 4
         if end > len(data):
             raise ValueError("the file ends too early")
-        kind = data[at + 4 : at + 8]
         if kind == b"eXIf":
-            parts.append(_png_exif(data[at + 8 : end - 4]))
+            exif = data[content:content_end]
+            parts.append(_png_exif(exif))
         elif kind not in PNG_TEXTS:
             parts.append(data[at:end])
         at = end
-        if kind == b"IEND":
-            parts.append(data[at:])
-            break
+    parts.append(data[at:])
     return b"".join(parts)
 
 
@@ -99,8 +106,10 @@ def _png_exif(exif: bytes) -> bytes:
     stripped = _only_orientation(exif)
     if not stripped:
         return b""
+    length = len(stripped).to_bytes(4)
     content = b"eXIf" + stripped
-    return len(stripped).to_bytes(4) + content + zlib.crc32(content).to_bytes(4)
+    check_sum = zlib.crc32(content).to_bytes(4)
+    return length + content + check_sum
 
 
 # A marker in a JPEG is 0xFF and a code. In the compressed data 0xFF may stand too, followed by 0x00, by a code that
@@ -122,19 +131,22 @@ def _strip_jpeg(data: bytes) -> bytes:
             at += 1
             continue
         if code == 0xD9:
-            return b"".join([*parts, data[at:]])
+            parts.append(data[at:])
+            return b"".join(parts)
         length = _number(data, at + 2, 2)
         end = at + 2 + length
         if length < 2 or end > len(data):
             break
         if code == 0xDA:
             marker = JPEG_MARKER.search(data, end)
-            if not marker:
-                return b"".join([*parts, data[at:]])
+            if not marker:  # the file is cut short
+                parts.append(data[at:])
+                return b"".join(parts)
             end = marker.start()
             parts.append(data[at:end])
         else:
-            parts.append(_jpeg_segment(code, data[at:end]))
+            segment = data[at:end]
+            parts.append(_jpeg_segment(code, segment))
         at = end
     raise ValueError("no JPEG marker")
 
@@ -145,9 +157,12 @@ def _jpeg_segment(code: int, segment: bytes) -> bytes:
         exif = _only_orientation(segment[10:])
         if not exif:
             return b""
-        return b"\xff\xe1" + (len(exif) + 8).to_bytes(2) + b"Exif\0\0" + exif
+        content = b"Exif\0\0" + exif
+        length = (2 + len(content)).to_bytes(2)
+        return b"\xff\xe1" + length + content
     is_comment = code == 0xFE
-    if is_comment or (code in JPEG_PROGRAMS and code not in JPEG_KEPT):
+    is_of_program = code in JPEG_PROGRAMS and code not in JPEG_KEPT
+    if is_comment or is_of_program:
         return b""
     return segment
 
@@ -164,28 +179,38 @@ def _strip_webp(data: bytes) -> bytes:
     if data[:4] != b"RIFF" or riff_length < 4:
         raise ValueError("not a WebP")
     stop = min(8 + riff_length, len(data))
-    removed = WEBP_HAS_XMP
+    removed = WEBP_HAS_XMP  # flags
     chunks = []
     at = 12
     while at < stop:
-        content_length = _number(data, at + 4, 4, "little") if at + 8 <= stop else 0
-        end = at + 8 + content_length + content_length % 2
+        content_length = 0
+        if at + 8 <= stop:
+            content_length = _number(data, at + 4, 4, "little")
+        filling = content_length % 2
+        end = at + 8 + content_length + filling
         chunk = data[at : min(end, stop)]
-        if chunk[:4] == b"EXIF":
+        kind = chunk[:4]
+        if kind == b"EXIF":
             exif = _only_orientation(chunk[8:])
             if exif:
-                length = len(exif).to_bytes(4, "little")
-                chunks.append(b"EXIF" + length + exif + bytes(len(exif) % 2))
+                chunks.append(_webp_exif(exif))
             else:
                 removed |= WEBP_HAS_EXIF
-        elif chunk[:4] != b"XMP ":
+        elif kind != b"XMP ":
             chunks.append(chunk)
         at = end
     body = bytearray(b"".join(chunks))
-    if body[:4] == b"VP8X":
+    if body.startswith(b"VP8X"):
         body[8] &= ~removed
     new_length = (4 + len(body)).to_bytes(4, "little")
     return b"RIFF" + new_length + data[8:12] + body + data[stop:]
+
+
+def _webp_exif(exif: bytes) -> bytes:
+    """A chunk of EXIF data."""
+    length = len(exif).to_bytes(4, "little")
+    filling = bytes(len(exif) % 2)
+    return b"EXIF" + length + exif + filling
 
 
 def _strip_gif(data: bytes) -> bytes:
@@ -196,45 +221,56 @@ def _strip_gif(data: bytes) -> bytes:
     parts = [data[:at]]
     while data[at] != 0x3B:
         if data[at] == 0x2C:
-            end = _behind_gif_blocks(data, at + 11 + _gif_table_length(data[at + 9]))
+            blocks = at + 11 + _gif_table_length(data[at + 9])
         elif data[at] == 0x21:
-            end = _behind_gif_blocks(data, at + 2)
+            blocks = at + 2
         else:
             raise ValueError("not a part of a GIF")
+        end = _behind_gif_blocks(data, blocks)
         part = data[at:end]
         is_comment = part.startswith(b"\x21\xfe")
         is_xmp = part.startswith(b"\x21\xff") and part[3:14] == b"XMP DataXMP"
         if not is_comment and not is_xmp:
             parts.append(part)
         at = end
-    return b"".join([*parts, data[at:]])
+    parts.append(data[at:])
+    return b"".join(parts)
 
 
 def _gif_table_length(flags: int) -> int:
     """How many bytes the table of colours has: 0 when the flags say that there is none."""
     if not flags & 0x80:
         return 0
-    return 3 << (flags & 7) + 1
+    colours = 2 << (flags & 7)
+    return 3 * colours
 
 
 def _behind_gif_blocks(data: bytes, at: int) -> int:
+    """The place behind the blocks that begin at a place, and behind the empty one that ends them."""
     while data[at]:
         at += data[at] + 1
     return at + 1
 
 
 def _strip_svg(data: bytes) -> bytes:
-    """An SVG: text, in which the elements <metadata> are cut out."""
+    """An SVG: text, in which the elements <metadata> are cut out.
+
+    <svg><metadata><![CDATA[{"prompt": {"3": ...}}]]></metadata><path .../></svg>  ->  <svg><path .../></svg>
+    """
     parts = []
     at = 0
-    while (start := data.find(b"<metadata", at)) >= 0:
+    start = data.find(b"<metadata")
+    while start >= 0:
         end = data.index(b"</metadata", start)
         quoted = data.find(b"<![CDATA[", start, end)
         if quoted >= 0:  # where "</metadata" may stand as a text
-            end = data.index(b"</metadata", data.index(b"]]>", quoted))
+            quote_end = data.index(b"]]>", quoted)
+            end = data.index(b"</metadata", quote_end)
         parts.append(data[at:start])
         at = data.index(b">", end) + 1
-    return b"".join([*parts, data[at:]])
+        start = data.find(b"<metadata", at)
+    parts.append(data[at:])
+    return b"".join(parts)
 
 
 # Film and sound.
@@ -263,7 +299,9 @@ def _free_boxes(file: bytearray, at: int, end: int) -> None:
         if length == 1:
             length = _number(file, at + 8, 8)
             content = at + 16
-        stop = at + length if length else end
+        stop = end
+        if length:
+            stop = at + length
         if stop > end or stop < content:
             raise ValueError("a box ends where it cannot")
         if kind in MP4_TEXTS:
@@ -309,17 +347,24 @@ def _matroska_element(file: bytearray, at: int) -> tuple[bytes, int | None, int]
     content = length_at + 9 - file[length_at].bit_length()
     if not file[at] or not file[length_at]:
         raise ValueError("not an element")
+    kind = bytes(file[at:length_at])
     width = content - length_at
     unknown = (1 << 7 * width) - 1
     length = _number(file, length_at, width) & unknown
-    return bytes(file[at:length_at]), None if length == unknown else length, content
+    if length == unknown:
+        return kind, None, content
+    return kind, length, content
 
 
 def _matroska_void(total: int) -> bytes:
     """A void element of `total` bytes, id and length included."""
     width = 8 if total > 8 else 1  # of its length
     length = total - 1 - width
-    return b"\xec" + (length | 1 << 7 * width).to_bytes(width) + bytes(length)
+    marked_length = length | 1 << 7 * width
+    return b"\xec" + marked_length.to_bytes(width) + bytes(length)
+
+
+APE_HAS_HEAD = 1 << 31  # in the flags of an APE tag: 32 more bytes in front of it
 
 
 def _strip_mp3(data: bytes) -> bytes:
@@ -332,9 +377,10 @@ def _strip_mp3(data: bytes) -> bytes:
         if data[max(start, end - 128) : end].startswith(b"TAG"):
             end -= 128
         elif data[max(start, end - 32) : end].startswith(b"APETAGEX"):
-            has_head = _number(data, end - 12, 4, "little") & 1 << 31
-            end -= max(_number(data, end - 20, 4, "little"), 32)
-            if has_head:
+            length = _number(data, end - 20, 4, "little")
+            flags = _number(data, end - 12, 4, "little")
+            end -= max(length, 32)
+            if flags & APE_HAS_HEAD:
                 end -= 32
         else:
             return data[start:end]
@@ -359,8 +405,10 @@ def _strip_flac(data: bytes) -> bytes:
         end = at + 4 + _number(file, at + 1, 3)
         if end > len(file):
             raise ValueError("the file ends too early")
-        if file[at] & 0x7F == FLAC_COMMENTS:
-            file[at] = file[at] & 0x80 | FLAC_PADDING
+        kind = file[at] & 0x7F
+        if kind == FLAC_COMMENTS:
+            last_bit = file[at] & 0x80
+            file[at] = last_bit | FLAC_PADDING
             file[at + 4 : end] = bytes(end - at - 4)
         at = end
     return bytes(file)
@@ -375,28 +423,37 @@ MIRRORED = bytes(int(f"{byte:08b}"[::-1], 2) for byte in range(256))
 def _strip_opus(data: bytes) -> bytes:
     """An Opus file: a stream of packets in the pages of Ogg. The second packet holds the comments, over as many pages
     as they need. They are overwritten in place, filled up with zeros."""
-    packets = 0  # that have ended
-    pieces: list[slice] = []  # of the packet of comments
-    pages: set[int] = set()  # where those pages begin that hold any of it
-    for page, lengths in _ogg_pages(data):
-        place = page + 27 + len(lengths)
-        for length in lengths:
-            if packets == 1:
-                pieces.append(slice(place, place + length))
-                pages.add(page)
-            if length < 255:
-                packets += 1
-            place += length
-    comments = b"".join(data[piece] for piece in pieces)
-    if packets < 2 or not comments.startswith(b"OpusTags") or len(comments) < len(OPUS_NO_COMMENTS):
+    pieces = _ogg_pieces(data, packet=1)
+    comments = b"".join(data[start:end] for _, start, end in pieces)
+    if not comments.startswith(b"OpusTags") or len(comments) < len(OPUS_NO_COMMENTS):
         raise ValueError("no comments of Opus")
-    stripped = io.BytesIO(OPUS_NO_COMMENTS.ljust(len(comments), b"\0"))
+    stripped = OPUS_NO_COMMENTS.ljust(len(comments), b"\0")
+    stream = io.BytesIO(stripped)
     file = bytearray(data)
-    for piece in pieces:
-        file[piece] = stripped.read(piece.stop - piece.start)
-    for page in pages:
+    for _, start, end in pieces:
+        file[start:end] = stream.read(end - start)
+    for page in {page for page, _, _ in pieces}:
         _set_ogg_check_sum(file, page)
     return bytes(file)
+
+
+def _ogg_pieces(data: bytes, packet: int) -> list[tuple[int, int, int]]:
+    """The pieces of a packet of an Ogg file, counted from 0: where the page of each begins, and where it itself begins
+    and ends. Raises `ValueError` where the file ends within it."""
+    pieces: list[tuple[int, int, int]] = []
+    ended = 0  # packets
+    for page, lengths in _ogg_pages(data):
+        start = page + 27 + len(lengths)
+        for length in lengths:
+            end = start + length
+            if ended == packet:
+                pieces.append((page, start, end))
+            if length < 255:
+                ended += 1
+            start = end
+    if ended <= packet:
+        raise ValueError("the file ends too early")
+    return pieces
 
 
 def _ogg_pages(data: bytes) -> Iterator[tuple[int, bytes]]:
@@ -408,12 +465,13 @@ def _ogg_pages(data: bytes) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at < len(data):
         content = at + 27 + data[at + 26]
-        lengths = data[at + 27 : content]
+        head = data[at:content]
+        lengths = head[27:]
         end = content + sum(lengths)
-        if data[at : at + 4] != b"OggS" or end > len(data):
+        if not head.startswith(b"OggS") or end > len(data):
             raise ValueError("not a page")
-        is_other_stream = data[at + 14 : at + 18] != data[14:18]
-        begins_stream = data[at + 5] & 2
+        is_other_stream = head[14:18] != data[14:18]
+        begins_stream = head[5] & 2
         if is_other_stream or (begins_stream and at > 0):
             raise ValueError("more than one stream")
         yield at, lengths
@@ -424,10 +482,13 @@ def _set_ogg_check_sum(file: bytearray, page: int) -> None:
     """Put the check sum of a page right. It is zlib's with the bits of all bytes mirrored, and without its
     inversions."""
     content = page + 27 + file[page + 26]
-    end = content + sum(file[page + 27 : content])
-    file[page + 22 : page + 26] = bytes(4)
-    check_sum = zlib.crc32(file[page:end].translate(MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
-    file[page + 22 : page + 26] = check_sum.to_bytes(4).translate(MIRRORED)
+    lengths = file[page + 27 : content]
+    end = content + sum(lengths)
+    place = slice(page + 22, page + 26)  # of the check sum, which is 0 while it is calculated
+    file[place] = bytes(4)
+    mirrored = file[page:end].translate(MIRRORED)
+    check_sum = zlib.crc32(mirrored, 0xFFFFFFFF) ^ 0xFFFFFFFF
+    file[place] = check_sum.to_bytes(4).translate(MIRRORED)
 
 
 # Models in 3D, saved latents and models.
@@ -440,9 +501,10 @@ def _strip_glb(data: bytes) -> bytes:
     {"asset": {"version": "2.0", "extras": {"prompt": {...}}}, "extras": {"workflow": {...}}, "nodes": [...]}
     """
     length = _number(data, 12, 4, "little")
-    if data[16:20] != b"JSON" or 20 + length > len(data):
+    text_end = 20 + length
+    if data[16:20] != b"JSON" or text_end > len(data):
         raise ValueError("no JSON")
-    model = json.loads(data[20 : 20 + length])
+    model = json.loads(data[20:text_end])
     if not isinstance(model, dict):
         raise ValueError("not an object")
     has_extras = False
@@ -452,13 +514,19 @@ def _strip_glb(data: bytes) -> bytes:
             has_extras = True
     if not has_extras:
         return data
-    text = json.dumps(model, ensure_ascii=False, separators=(",", ":")).encode()
-    whole_words = -(-len(text) // 4) * 4
-    text = text.ljust(max(length, whole_words))
-    rest = data[20 + length :]
+    text = _short_json(model)
+    filling = -len(text) % 4
+    text = text.ljust(max(length, len(text) + filling))
+    rest = data[text_end:]
     total_length = (20 + len(text) + len(rest)).to_bytes(4, "little")
     text_length = len(text).to_bytes(4, "little")
     return data[:8] + total_length + text_length + b"JSON" + text + rest
+
+
+def _short_json(value: Any) -> bytes:
+    """A value as JSON without spaces."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+    return text.encode()
 
 
 # How such a file begins: with the length of its head, less than 4 GB, and the JSON in that.
@@ -472,13 +540,14 @@ def _strip_safetensors(data: bytes) -> bytes:
     {"__metadata__": {"prompt": "..."}, "latent_tensor": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}
     """
     length = _number(data, 0, 8, "little")
-    head = json.loads(data[8 : 8 + length])
+    end = 8 + length
+    head = json.loads(data[8:end])
     if head.pop("__metadata__", None) is None:
         return data
-    text = json.dumps(head, ensure_ascii=False, separators=(",", ":")).encode().ljust(length)
+    text = _short_json(head).ljust(length)
     if len(text) > length:
         raise ValueError("it grew")
-    return data[:8] + text + data[8 + length :]
+    return data[:8] + text + data[end:]
 
 
 # What strips the files of each content type. What is not here is told by its beginning (safetensors) or cannot be

@@ -60,16 +60,18 @@ class InputFile:
     def stored_name(self) -> str:
         """Its name in the server's input folder, made from a digest of its content: a file is kept only once, and nodes
         that read it need not run again."""
-        return f"open-webui-{hashlib.sha256(self.data).hexdigest()[:24]}.{self.ending}"
+        digest = hashlib.sha256(self.data).hexdigest()
+        return f"open-webui-{digest[:24]}.{self.ending}"
 
 
 def read_input(data: bytes, name: str) -> InputFile:
     """A file as a workflow's input: a video or sound as it is, a picture by `read_still`. Raises `BadArgument` for a
     file of another kind, and as `read_still` does. Blocks: call it in a thread."""
-    content_type = content_type_of(data, name)[0]
-    kind = content_type.partition("/")[0]
+    content_type, _, _ = content_type_of(data, name)
+    kind, _, _ = content_type.partition("/")
     if kind in ("video", "audio") and data:
-        return InputFile(data, OutputFile(data, content_type, None, name).ending, kind=kind)
+        ending = OutputFile(data, content_type, None, name).ending
+        return InputFile(data, ending, kind=kind)
     return read_still(data, name)
 
 
@@ -82,21 +84,31 @@ def read_still(data: bytes, name: str) -> InputFile:
     """
     with _open_input(data, name) as image:
         ending = ENDINGS.get(str(image.format), "")
-        if ending == "jpg" and image.mode in PLAIN_MODES and orientation_of(image) == 1:
+        if ending == "jpg" and _is_plain(image):
             return _plain_jpeg(image, data)
-        page_count = int(getattr(image, "n_frames", 1)) if is_paged(image) else 1
+        page_count = _page_count(image)
         image.load()
         _check_bounds(image, name)  # some formats tell their size only now
         transparent = _is_see_through(image)
-        is_plain = ending and image.mode in PLAIN_MODES and orientation_of(image) == 1 and page_count == 1
         # Where one colour stands for nothing, ComfyUI shows it.
         is_hidden_colour = transparent and image.mode in ("1", "L", "RGB")
-        if is_plain and not is_hidden_colour:
+        if ending and page_count == 1 and not is_hidden_colour and _is_plain(image):
             return InputFile(data, ending, Size(*image.size), transparent)
         notes: tuple[str, ...] = ()
         if page_count > 1:
             notes = (f"only the first of {page_count} pictures in it is used",)
         return _reencoded(image, transparent, notes)
+
+
+def _is_plain(image: Image.Image) -> bool:
+    """Whether every ComfyUI reads the pixels of a picture correctly: in a usual mode, and upright."""
+    return image.mode in PLAIN_MODES and orientation_of(image) == 1
+
+
+def _page_count(image: Image.Image) -> int:
+    if not is_paged(image):
+        return 1
+    return int(getattr(image, "n_frames", 1))
 
 
 def _plain_jpeg(image: Image.Image, data: bytes) -> InputFile:
@@ -143,7 +155,8 @@ def _open_input(data: bytes, name: str) -> Iterator[Image.Image]:
 def _check_bounds(image: Image.Image, name: str) -> None:
     """Raise `LimitExceeded` for a picture with too many pixels or too long a side."""
     size = Size(*image.size)
-    if size.megapixels > MAX_INPUT_MEGAPIXELS or max(image.size) > MAX_INPUT_SIDE:
+    longest_side = max(size.width, size.height)
+    if size.megapixels > MAX_INPUT_MEGAPIXELS or longest_side > MAX_INPUT_SIDE:
         raise _too_large(name, f"{size} pixels")
 
 
@@ -161,8 +174,9 @@ def _unreadable(data: bytes, name: str) -> BadArgument:
         return BadArgument(
             f'"{shortened(name)}" is a drawing (SVG), not a picture made of pixels.', "Export it as PNG first."
         )
-    readable_types = {content_type for kind, content_type in PICTURE_TYPES.items() if kind in Image.OPEN}
-    if content_type_of(data, "")[0] in readable_types:
+    readable_types = [content_type for kind, content_type in PICTURE_TYPES.items() if kind in Image.OPEN]
+    content_type, _, _ = content_type_of(data, "")
+    if content_type in readable_types:
         return BadArgument(f'The picture "{shortened(name)}" ends too early or is damaged.', "Save or send it again.")
     return BadArgument(
         f'"{shortened(name)}" is not a picture that can be read.',
@@ -204,12 +218,13 @@ def _mask_in(picture: Image.Image) -> Image.Image:
     alpha = picture.getchannel("A")
     half = _brightest(alpha) / 2
     strokes = alpha.point([255 if value >= half else 0 for value in range(256)])  # without their soft edges
-    has_one_colour = max(ImageStat.Stat(colours, strokes).stddev) < ONE_COLOUR_SPREAD
-    if has_one_colour:
+    spreads = ImageStat.Stat(colours, strokes).stddev
+    if max(spreads) < ONE_COLOUR_SPREAD:
         return alpha
     darkest = ImageChops.darker(ImageChops.darker(red, green), blue)
-    colourfulness = ImageStat.Stat(ImageChops.subtract(brightest, darkest), strokes)
-    if colourfulness.mean[0] < GREY_SPREAD:
+    colourfulness = ImageChops.subtract(brightest, darkest)
+    (mean,) = ImageStat.Stat(colourfulness, strokes).mean
+    if mean < GREY_SPREAD:
         return ImageChops.multiply(brightest, alpha)
     return ImageChops.invert(alpha)
 
@@ -219,13 +234,15 @@ def mask_of(still: InputFile) -> Image.Image | None:
     if not still.transparent:
         return None
     with _open_input(still.data, "picture") as image:
-        return ImageChops.invert(image.convert("RGBA").getchannel("A"))
+        alpha = image.convert("RGBA").getchannel("A")
+        return ImageChops.invert(alpha)
 
 
 def with_mask(still: InputFile, mask: Image.Image) -> InputFile:
     """The picture, see-through where the mask is white, as ComfyUI's LoadImage takes it; under the mask its colours
     stay as well. A mask of another size is scaled, which is noted. Blocks."""
-    mask, notes = _scaled(mask, still.size or Size(*mask.size))
+    size = still.size or Size(*mask.size)
+    mask, notes = _scaled(mask, size)
     with _open_input(still.data, "picture") as image:
         image.load()
         image.info.pop("transparency", None)
@@ -241,9 +258,11 @@ def mask_file(mask: Image.Image, size: Size) -> InputFile:
     """A mask as a PNG of its own, scaled to `size`, that all of ComfyUI's loaders understand alike: those that read a
     colour, and those that read what is see-through. Blocks."""
     mask, notes = _scaled(mask, size)
-    picture = Image.merge("RGBA", (mask, mask, mask, ImageChops.invert(mask)))
+    alpha = ImageChops.invert(mask)
+    picture = Image.merge("RGBA", (mask, mask, mask, alpha))
     encoded = encode(picture, "PNG", compress_level=1)
-    return InputFile(encoded, "png", size, transparent=_brightest(mask) > 0, notes=notes)
+    has_holes = _brightest(mask) > 0
+    return InputFile(encoded, "png", size, transparent=has_holes, notes=notes)
 
 
 def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]]:
@@ -254,7 +273,8 @@ def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]
         return mask, ()
     # Bilinear, since that adds no rings around hard edges.
     scaled = mask.resize((size.width, size.height), Image.Resampling.BILINEAR)
-    return scaled, (f"the mask of {mask_size} was scaled to {size}",)
+    note = f"the mask of {mask_size} was scaled to {size}"
+    return scaled, (note,)
 
 
 # Small pictures to look at.
@@ -283,19 +303,21 @@ def small_jpeg(data: bytes, steps: Sequence[tuple[int, int]], most: int, pixels:
         with open_picture(data) as image:
             if image.width * image.height > pixels:
                 return None
-            image.draft("RGB", (steps[0][0], steps[0][0]))
+            largest_side, _ = steps[0]
+            image.draft("RGB", (largest_side, largest_side))
             image.load()
             turn_upright(image)
             small = plain_picture(image)
-        encoded = b""
+        jpeg = b""
         for side, quality in steps:
             small.thumbnail((side, side))
-            encoded = encode(over_white(small), "JPEG", quality=quality)
-            if len(encoded) <= most:
+            jpeg = encode(over_white(small), "JPEG", quality=quality)
+            if len(jpeg) <= most:
                 break
     except Exception:
         return None
-    return f"data:image/jpeg;base64,{base64.b64encode(encoded).decode()}"
+    text = base64.b64encode(jpeg).decode()
+    return f"data:image/jpeg;base64,{text}"
 
 
 # What is done with a picture that Pillow opened.
@@ -305,10 +327,12 @@ def orientation_of(image: Image.Image) -> int:
     """EXIF's orientation: 1 for upright, 2 to 8 for turned, 0 when the EXIF data cannot be read. A picture that holds
     its EXIF data at its end is decoded for it."""
     try:
-        orientation = image.getexif().get(ORIENTATION, 1)
+        orientation: int = image.getexif().get(ORIENTATION, 1)
     except Exception:
         return 0
-    return orientation if orientation in TURNED else 1
+    if orientation in TURNED:
+        return orientation
+    return 1
 
 
 def turn_upright(image: Image.Image) -> None:
@@ -319,12 +343,15 @@ def turn_upright(image: Image.Image) -> None:
 
 def plain_picture(image: Image.Image) -> Image.Image:
     """A decoded picture as RGB with 8 bits a channel, or as RGBA when something in it is see-through."""
-    mode = "RGBA" if _is_see_through(image) else "RGB"
-    if mode == "RGB":
+    mode = "RGBA"
+    if not _is_see_through(image):
+        mode = "RGB"
         image.info.pop("transparency", None)  # Pillow would warn of it
     if _has_deep_grey(image):
         image = _eight_bits(image)
-    return image if image.mode == mode else image.convert(mode)
+    if image.mode == mode:
+        return image
+    return image.convert(mode)
 
 
 def _is_see_through(image: Image.Image) -> bool:
@@ -333,7 +360,8 @@ def _is_see_through(image: Image.Image) -> bool:
         return False
     if "A" not in image.getbands():
         image = image.convert("RGBA")
-    return image.getchannel("A").getextrema()[0] != 255
+    least_opaque, _ = image.getchannel("A").getextrema()
+    return least_opaque != 255
 
 
 def _has_deep_grey(image: Image.Image) -> bool:
@@ -349,7 +377,9 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     """
     if image.mode == "F":
         brightest = _brightest(image)
-        white = max(brightest, 255.0) if brightest > 1 else 1.0
+        white = 1.0
+        if brightest > 1:
+            white = max(brightest, 255.0)
     else:
         image = image.convert("I")
         white = _brightest(image)
@@ -366,7 +396,9 @@ def _brightest(image: Image.Image) -> float:
 def rgb_profile(image: Image.Image) -> bytes | None:
     """A picture's colour profile (ICC), or None when it has none or one that is not for RGB."""
     profile = image.info.get("icc_profile")
-    return profile if isinstance(profile, bytes) and profile[16:20] == b"RGB " else None
+    if isinstance(profile, bytes) and profile[16:20] == b"RGB ":
+        return profile
+    return None
 
 
 def over_white(image: Image.Image) -> Image.Image:
@@ -398,7 +430,8 @@ def read_picture_workflow(data: bytes, name: str) -> Graph:
         raise WorkflowRefused(f'There is no picture that can be read in "{name}".', EXPECTED) from None
     for key in PICTURE_KEYS:
         with contextlib.suppress(WorkflowRefused):
-            return unwrap(read_json(texts.get(key, "")))
+            content = read_json(texts.get(key, ""))
+            return unwrap(content)
     raise WorkflowRefused(
         f'The picture "{name}" holds no workflow of ComfyUI.',
         "Pictures lose it when they are edited, compressed or sent by a messenger: attach the file that ComfyUI saved.",
@@ -408,7 +441,11 @@ def read_picture_workflow(data: bytes, name: str) -> Graph:
 def _comfyui_texts(data: bytes) -> dict[str, str]:
     """The texts in a picture by their keys, those in EXIF data among them. May raise what Pillow raises."""
     with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as image:
-        texts = {key: image.info[key] for key in PICTURE_KEYS if isinstance(image.info.get(key), str)}
+        texts = {}
+        for key in PICTURE_KEYS:
+            text = image.info.get(key)
+            if isinstance(text, str):
+                texts[key] = text
         for value in image.getexif().values():
             if isinstance(value, str):
                 key, _, text = value.partition(":")
