@@ -13255,8 +13255,8 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
 #
 # Sends Ollama's models off a graphics card that ComfyUI shares with it.
 #
-# `Ollama.all_of` reads the connections out of Open WebUI's settings, and `Ollama.unload` sends one's models away before a
-# run. It talks to Ollama's own API:
+# `configured_ollamas` reads the connections out of Open WebUI's settings, and `Ollama.unload` sends one's models away
+# before a run. It talks to Ollama's own API:
 #
 #     GET  /api/ps                                                 -> {"models": [{"name": "llama3.2:3b", ...}]}
 #     POST /api/generate {"model": "llama3.2:3b", "keep_alive": 0} -> answers at once; the memory is free a little later
@@ -13290,21 +13290,24 @@ class Ollama:
         known: Mapping[str, Any] = configs if isinstance(configs, Mapping) else {}
         connections = []
         for index, url in enumerate(urls):
-            parts = urlsplit(str(url))
+            address = str(url)
+            parts = urlsplit(address)
             config: Mapping[str, Any] = {}
             for key in (str(index), url, f"{parts.scheme}://{parts.netloc}"):
                 if isinstance(known.get(key), Mapping):
                     config = known[key]
                     break
             if parts.hostname and config.get("enable", True):
-                api_key = str(config.get("key") or "")
-                connections.append(cls(str(url).rstrip("/"), api_key))
+                api_key = config.get("key") or ""
+                connections.append(cls(address.rstrip("/"), str(api_key)))
         return connections
 
     async def unload(self) -> None:
         """Have it unload all models, and wait until they are gone, for `UNLOAD_SECONDS` at most. Whatever goes wrong is
         logged and goes no further; only a cancellation is raised."""
-        headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        headers = {}
+        if self.api_key:
+            headers["Authorization"] = f"Bearer {self.api_key}"
         jar = aiohttp.DummyCookieJar()
         try:
             async with (
@@ -13313,8 +13316,9 @@ class Ollama:
             ):
                 await self._unload_all(session)
         except Exception as error:
-            reason = f"{type(error).__name__} {getattr(error, 'status', '')}".strip()
-            host = urlsplit(self.url).netloc.rpartition("@")[2]
+            status = getattr(error, "status", "")
+            reason = f"{type(error).__name__} {status}".strip()
+            _, _, host = urlsplit(self.url).netloc.rpartition("@")
             log.info("Ollama at %s did not unload its models: %s", host, reason)
 
     async def _unload_all(self, session: aiohttp.ClientSession) -> None:
@@ -13341,6 +13345,21 @@ class Ollama:
         body = {"model": name, "keep_alive": 0}
         async with session.post(f"{self.url}/api/generate", json=body, allow_redirects=False) as response:
             await response.read()
+
+
+async def configured_ollamas(request: Any) -> list[Ollama]:
+    """The Ollamas in Open WebUI's own settings. `request` is the one that a call belongs to."""
+    with contextlib.suppress(ImportError, AttributeError):
+        from open_webui.models.config import Config
+
+        enabled = await Config.get("ollama.enable")
+        urls = await Config.get("ollama.base_urls")
+        configs = await Config.get("ollama.api_configs")
+        return Ollama.all_of(enabled, urls, configs)
+    with contextlib.suppress(AttributeError):  # before 0.10 the settings hang on the application
+        config = request.app.state.config
+        return Ollama.all_of(config.ENABLE_OLLAMA_API, config.OLLAMA_BASE_URLS, config.OLLAMA_API_CONFIGS)
+    return []
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -13792,6 +13811,13 @@ class StoredOutputs:
         """Whether nothing is missing; what is, the user may have deleted."""
         return len(self.files) >= self.of
 
+    def add(self, item: Any, source: str) -> None:
+        """Take in a stored file (`item` as Open WebUI's `Files` gives it). One that a browser does not draw has a page
+        (`file_page`) as its content."""
+        drawn = "content" not in (item.data or {})
+        self.sources.append(source)
+        self.files.append(message_file(item, drawn))
+
 
 def run_of(item: Any) -> Mapping[str, Any]:
     """What a stored file tells of the run that made it; empty for a file that none made.
@@ -13826,14 +13852,33 @@ def file_page(product: OutputFile, url: str) -> str:
         return player(kind, url, ' style="max-width:100%;max-height:20rem"')  # the dialog is not high
     if kind != "text" and detail != "json":
         return f"[Download]({url})"
-    text = product.data[: 4 * TEXT_SHOWN].decode("utf-8", "replace")[:TEXT_SHOWN]
-    return f"```json\n{text}\n```" if detail == "json" else text
+    start = product.data[: 4 * TEXT_SHOWN]  # a character has up to 4 bytes
+    text = start.decode("utf-8", "replace")[:TEXT_SHOWN]
+    if detail == "json":
+        return f"```json\n{text}\n```"
+    return text
 
 
 def player(kind: str, url: str, style: str = "") -> str:
     """A player in the one form that the page draws in an answer's text, where the inner text counts, as well as in a
     file's dialog, where the attribute does: a block of HTML of its own."""
     return f'<p><{kind} src="{url}" controls{style}>{url}</{kind}></p>'
+
+
+def storage_refused(error: Exception, left: Sequence[str], stored: int, *, shown: bool) -> StorageRefused:
+    """The error for files that are not stored: what those that are `left` are called on the ComfyUI server, "" for one
+    that is not there, and how many others are stored, and `shown`."""
+    reason = getattr(error, "detail", None) or type(error).__name__  # an HTTPException, or the storage's own
+    sources = [source for source in left if source]
+    hint = "Nothing is left of it on the ComfyUI server."
+    if sources:
+        hint = f"In ComfyUI's output folder: {quoted(sources)}."
+    where = "stored and shown" if shown else "stored"
+    if stored == 1:
+        hint += f" The other file is {where}."
+    elif stored:
+        hint += f" The other {stored} files are {where}."
+    return StorageRefused(f"Open WebUI did not store the file: {shortened(reason, 200)}", hint)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -13959,19 +14004,28 @@ class Chat:
             return None
         from open_webui.socket.main import get_event_emitter
 
-        about = {"chat_id": self.chat_id, "message_id": self.message_id, "user_id": self.user.get("id")}
-        emit: Emit = await get_event_emitter({**about, "internal": self._metadata.get("internal")}, update_db=False)
+        about = {
+            "chat_id": self.chat_id,
+            "message_id": self.message_id,
+            "user_id": self.user.get("id"),
+            "internal": self._metadata.get("internal"),
+        }
+        emit: Emit = await get_event_emitter(about, update_db=False)
         return emit
 
     async def _real_files(self) -> list[dict[str, Any]]:
         """The files that the message holds already, of an earlier call in the same answer."""
         if not self.saved:
-            remembered = ELSEWHERE.get(self.chat_id, {}).get(self.message_id)
-            return [dict(item) for item in remembered.files] if remembered else []
+            remembered = ELSEWHERE.get(self.chat_id, {})
+            if self.message_id not in remembered:
+                return []
+            return [dict(item) for item in remembered[self.message_id].files]
         from open_webui.models.chats import Chats
 
         message = await Chats.get_message_by_id_and_message_id(self.chat_id, self.message_id)
-        return list((message or {}).get("files") or ())
+        if not message:
+            return []
+        return list(message.get("files") or ())
 
     def _adds(self) -> bool:
         """Whether files that are sent are added to what the message shows, instead of replacing it: in channels, and in
@@ -14001,12 +14055,14 @@ class Chat:
         """
         gate = asyncio.Semaphore(STORED_AT_ONCE)
 
-        async def store(index: int, product: OutputFile) -> dict[str, Any]:
-            name = f"{stem}-{index + 1}" if len(products) > 1 else stem
+        async def store(product: OutputFile, name: str) -> dict[str, Any]:
             async with gate:
                 return await self._upload(f"{name}.{product.ending}", product)
 
-        tasks = [asyncio.create_task(store(index, product)) for index, product in enumerate(products)]
+        names = [stem]
+        if len(products) > 1:
+            names = [f"{stem}-{number}" for number in range(1, len(products) + 1)]
+        tasks = [asyncio.create_task(store(*pair)) for pair in zip(products, names, strict=True)]
         try:
             await asyncio.wait(tasks)
         finally:
@@ -14015,28 +14071,13 @@ class Chat:
             outcomes = await asyncio.gather(*tasks, return_exceptions=True)
             stored = [outcome for outcome in outcomes if not isinstance(outcome, BaseException)]
             if stored:
-                self.shown = await finish(self._attach(stored), ANSWER_SECONDS) and self.shown
+                await self.show_again(stored)
         failures = [outcome for outcome in outcomes if isinstance(outcome, Exception)]
         if failures:
             pairs = zip(products, outcomes, strict=True)
-            raise self._storage_refused(
-                failures[0],
-                stored=len(stored),
-                left=[product.source for product, outcome in pairs if isinstance(outcome, BaseException)],
-            )
+            left = [product.source for product, outcome in pairs if isinstance(outcome, BaseException)]
+            raise storage_refused(failures[0], left, len(stored), shown=self.shown)
         return stored
-
-    def _storage_refused(self, error: Exception, *, stored: int, left: Sequence[str]) -> StorageRefused:
-        """The error for files that are not stored: how many others are, and what those that are `left` are called on
-        the ComfyUI server, which is "" for a file that is not there."""
-        reason = getattr(error, "detail", None) or type(error).__name__  # an HTTPException, or the storage's own
-        sources = quoted(filter(None, left))
-        hint = f"In ComfyUI's output folder: {sources}." if sources else "Nothing is left of it on the ComfyUI server."
-        if stored:
-            others = "The other file is" if stored == 1 else f"The other {stored} files are"
-            where = "stored and shown" if self.shown else "stored"
-            hint += f" {others} {where}."
-        return StorageRefused(f"Open WebUI did not store the file: {shortened(reason, 200)}", hint)
 
     async def _upload(self, name: str, product: OutputFile) -> dict[str, Any]:
         """Store one file; returns what a message holds of it. Its metadata tells which job made it, for `kept`."""
@@ -14058,9 +14099,11 @@ class Chat:
         user = await Users.get_user_by_id(self._user_id)
         # without process=False Open WebUI would try to read text out of the picture
         item = await upload_file_handler(self.request, file=upload, metadata=about, process=False, user=user)
-        stored = message_file(item, bool(product.size) and product.content_type in DRAWN)
-        if stored["type"] == "file":
-            await Files.update_file_data_by_id(item.id, {"content": file_page(product, stored["url"])})
+        drawn = product.size is not None and product.content_type in DRAWN
+        stored = message_file(item, drawn)
+        if not drawn:
+            page = file_page(product, stored["url"])
+            await Files.update_file_data_by_id(item.id, {"content": page})
         return stored
 
     async def _attach(self, stored: list[dict[str, Any]]) -> None:
@@ -14097,12 +14140,15 @@ class Chat:
             for item in files:
                 run = run_of(item)
                 prompt_id = str(run.get("prompt_id"))
-                if prompt_id in jobs:
-                    drawn = "content" not in (item.data or {})  # which is the page of a file that is not
-                    job = outputs.setdefault(prompt_id, StoredOutputs(int(run["of"])))
-                    job.sources.append(str(run["source"]))
-                    job.files.append(message_file(item, drawn))
-            if len(files) < KEPT_PAGE or (files[-1].created_at or 0) < since:
+                if prompt_id not in jobs:
+                    continue
+                if prompt_id not in outputs:
+                    outputs[prompt_id] = StoredOutputs(int(run["of"]))
+                outputs[prompt_id].add(item, str(run["source"]))
+            if len(files) < KEPT_PAGE:
+                break
+            oldest = files[-1].created_at or 0
+            if oldest < since:
                 break
         for job in outputs.values():
             job.files.sort(key=lambda file: (len(file["name"]), file["name"]))  # "-2" before "-10"
@@ -14110,7 +14156,8 @@ class Chat:
 
     async def show_again(self, items: list[dict[str, Any]]) -> None:
         """Show files in the message that are stored already."""
-        self.shown = await finish(self._attach(items), ANSWER_SECONDS) and self.shown
+        attached = await finish(self._attach(items), ANSWER_SECONDS)
+        self.shown = self.shown and attached
 
     # What stands in the chat, and what is said of it by number.
 
@@ -14135,7 +14182,8 @@ class Chat:
         except Exception as error:  # the pictures themselves are stored and shown
             log.warning("the pictures of the chat could not be counted: %s", type(error).__name__)
             return {}
-        return {item["id"]: pictures.index(item["id"]) + 1 for item in files if item["id"] in pictures}
+        ids = [item["id"] for item in files]
+        return {file_id: pictures.index(file_id) + 1 for file_id in ids if file_id in pictures}
 
     async def _branch(self) -> list[Message]:
         """The messages up to this one, oldest first: of a saved chat as they are, of any other put together from what
@@ -14160,11 +14208,15 @@ class Chat:
             newest = str(self._metadata.get("user_message_id") or "")
         branch = saved_branch(messages, newest)
         own: list[Message] = []
-        if branch and newest == self.message_id:  # before 0.12 the map lacks what was just stored with it
-            own = [{**branch.pop(), "files": await self._real_files()}]
+        if branch and newest == self.message_id:
+            message = branch.pop()
+            files = await self._real_files()  # before 0.12 the map lacks what was just stored with the message
+            own.append({**message, "files": files})
         if branch and branch[-1].get("role") == "user":
-            attached = [*(branch.pop().get("files") or ()), *attached]
-        return [*branch, {"role": "user", "files": attached}, *own]
+            question = branch.pop()
+            attached = [*(question.get("files") or ()), *attached]
+        branch.append({"role": "user", "files": attached})
+        return branch + own
 
     # What a call works on.
 
@@ -14186,9 +14238,15 @@ class Chat:
         if len(wanted) > MAX_INPUT_FILES:
             raise LimitExceeded(f"{len(wanted)} files were given.", f"Give at most {MAX_INPUT_FILES}.")
         files: list[InputFile | None] = []
+        size = 0
         for reference in wanted:
-            files.append(await self._input_file(reference) if reference is not None else None)
-            if sum(len(file.data) for file in files if file) > MAX_INPUT_BYTES:
+            if reference is None:
+                files.append(None)
+                continue
+            file = await self._input_file(reference)
+            files.append(file)
+            size += len(file.data)
+            if size > MAX_INPUT_BYTES:
                 raise LimitExceeded(f"The files have more than {MAX_INPUT_BYTES // 2**20} MB.", "Give smaller ones.")
         return files
 
@@ -14214,7 +14272,10 @@ class Chat:
 
     async def offers(self) -> dict[str, Offer]:
         """The chat's newest file of each kind, to be read when it is needed."""
-        return {file.kind: functools.partial(self._input_file, file.reference) for file in await self.media()}
+        offers: dict[str, Offer] = {}
+        for file in await self.media():
+            offers[file.kind] = functools.partial(self._input_file, file.reference)
+        return offers
 
     async def mask(self, value: Any, picture: InputFile) -> Image.Image | None:
         """A mask for a picture (mode L, white is painted anew), given as one of the chat's pictures, or by the word
@@ -14229,7 +14290,9 @@ class Chat:
                     "The picture has no transparent part.", "Give a separate picture as the mask, or none."
                 )
             return transparency
-        references = [reference for word in words for reference in await self._meant(word)]
+        references: list[str] = []
+        for word in words:
+            references += await self._meant(word)
         if len(references) != 1:
             raise BadArgument("The argument mask names several pictures.", "Give one.")
         name, data = await self.read_file(references[0])
@@ -14274,10 +14337,13 @@ class Chat:
 
         match = FILE_REFERENCE.fullmatch(reference.strip())
         user = await Users.get_user_by_id(self._user_id)
-        item = await Files.get_file_by_id(match[1]) if match and user else None
+        if not match or not user:
+            return None
+        item = await Files.get_file_by_id(match[1])
         if item is None or item.user_id == user.id or user.role == "admin":  # as for Open WebUI itself
             return item
-        return item if await has_access_to_file(item.id, "read", user) else None
+        is_shared = await has_access_to_file(item.id, "read", user)
+        return item if is_shared else None
 
     async def attached_workflow(self) -> Entry:
         """The newest workflow among the files that the user attached to this chat: inside a picture that ComfyUI made,
@@ -14287,7 +14353,8 @@ class Chat:
         the newest file.
         """
         refusal: ComfyUIError | None = None
-        for reference in (await self._attachments())[:ATTACHMENTS]:
+        attachments = await self._attachments()
+        for reference in attachments[:ATTACHMENTS]:
             try:
                 name, data = await self.read_file(reference)
                 if name.lower().endswith(".json"):
@@ -14309,9 +14376,11 @@ class Chat:
             if message.get("role") == "user":
                 items += message.get("files") or ()
         items += self._metadata.get("files") or ()
-        files = [item for item in reversed(items) if isinstance(item, Mapping)]
-        references = [str(item.get("id") or item.get("url") or "") for item in files]
-        return list(dict.fromkeys(filter(None, references)))
+        references: list[str] = []
+        for item in reversed(items):
+            if isinstance(item, Mapping):
+                references.append(str(item.get("id") or item.get("url") or ""))
+        return [reference for reference in dict.fromkeys(references) if reference]
 
     # What Open WebUI's settings, and the model, say about the call.
 
@@ -14354,23 +14423,12 @@ class Chat:
             return str(self.request.app.state.config.COMFYUI_BASE_URL or "")
         return ""
 
-    async def ollamas(self) -> list[Ollama]:
-        """The Ollamas in Open WebUI's own settings."""
-        with contextlib.suppress(ImportError, AttributeError):
-            from open_webui.models.config import Config
-
-            keys = ("ollama.enable", "ollama.base_urls", "ollama.api_configs")
-            enabled, urls, configs = [await Config.get(key) for key in keys]
-            return Ollama.all_of(enabled, urls, configs)
-        with contextlib.suppress(AttributeError):  # before 0.10 the settings hang on the application
-            config = self.request.app.state.config
-            return Ollama.all_of(config.ENABLE_OLLAMA_API, config.OLLAMA_BASE_URLS, config.OLLAMA_API_CONFIGS)
-        return []
-
     async def unload_ollama(self) -> None:
-        """Have every Ollama unload its models, all at the same time. Like `Ollama.unload` it never raises."""
+        """Have every Ollama in Open WebUI's own settings unload its models, all at the same time. Like `Ollama.unload`
+        it never raises."""
         try:
-            await asyncio.gather(*(ollama.unload() for ollama in await self.ollamas()))
+            ollamas = await configured_ollamas(self.request)
+            await asyncio.gather(*[ollama.unload() for ollama in ollamas])
         except Exception as error:
             log.info("Open WebUI does not tell of its Ollamas: %s", type(error).__name__)
 
@@ -14381,7 +14439,9 @@ def _stop_text(stop: asyncio.CancelledError) -> str:
     if not notes:
         return "Stopped"
     note = str(notes[0])
-    return note if note.startswith(GOES_ON) else f"Stopped. {note}"
+    if note.startswith(GOES_ON):
+        return note
+    return f"Stopped. {note}"
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -1,7 +1,7 @@
 """Sends Ollama's models off a graphics card that ComfyUI shares with it.
 
-`Ollama.all_of` reads the connections out of Open WebUI's settings, and `Ollama.unload` sends one's models away before a
-run. It talks to Ollama's own API:
+`configured_ollamas` reads the connections out of Open WebUI's settings, and `Ollama.unload` sends one's models away
+before a run. It talks to Ollama's own API:
 
     GET  /api/ps                                                 -> {"models": [{"name": "llama3.2:3b", ...}]}
     POST /api/generate {"model": "llama3.2:3b", "keep_alive": 0} -> answers at once; the memory is free a little later
@@ -10,6 +10,7 @@ A run must not fail, or wait long, because of this: failures are logged, and it 
 """
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -44,21 +45,24 @@ class Ollama:
         known: Mapping[str, Any] = configs if isinstance(configs, Mapping) else {}
         connections = []
         for index, url in enumerate(urls):
-            parts = urlsplit(str(url))
+            address = str(url)
+            parts = urlsplit(address)
             config: Mapping[str, Any] = {}
             for key in (str(index), url, f"{parts.scheme}://{parts.netloc}"):
                 if isinstance(known.get(key), Mapping):
                     config = known[key]
                     break
             if parts.hostname and config.get("enable", True):
-                api_key = str(config.get("key") or "")
-                connections.append(cls(str(url).rstrip("/"), api_key))
+                api_key = config.get("key") or ""
+                connections.append(cls(address.rstrip("/"), str(api_key)))
         return connections
 
     async def unload(self) -> None:
         """Have it unload all models, and wait until they are gone, for `UNLOAD_SECONDS` at most. Whatever goes wrong is
         logged and goes no further; only a cancellation is raised."""
-        headers = {"Authorization": f"Bearer {self.api_key}"} if self.api_key else {}
+        headers = {}
+        if self.api_key:
+            headers["Authorization"] = f"Bearer {self.api_key}"
         jar = aiohttp.DummyCookieJar()
         try:
             async with (
@@ -67,8 +71,9 @@ class Ollama:
             ):
                 await self._unload_all(session)
         except Exception as error:
-            reason = f"{type(error).__name__} {getattr(error, 'status', '')}".strip()
-            host = urlsplit(self.url).netloc.rpartition("@")[2]
+            status = getattr(error, "status", "")
+            reason = f"{type(error).__name__} {status}".strip()
+            _, _, host = urlsplit(self.url).netloc.rpartition("@")
             log.info("Ollama at %s did not unload its models: %s", host, reason)
 
     async def _unload_all(self, session: aiohttp.ClientSession) -> None:
@@ -95,3 +100,18 @@ class Ollama:
         body = {"model": name, "keep_alive": 0}
         async with session.post(f"{self.url}/api/generate", json=body, allow_redirects=False) as response:
             await response.read()
+
+
+async def configured_ollamas(request: Any) -> list[Ollama]:
+    """The Ollamas in Open WebUI's own settings. `request` is the one that a call belongs to."""
+    with contextlib.suppress(ImportError, AttributeError):
+        from open_webui.models.config import Config
+
+        enabled = await Config.get("ollama.enable")
+        urls = await Config.get("ollama.base_urls")
+        configs = await Config.get("ollama.api_configs")
+        return Ollama.all_of(enabled, urls, configs)
+    with contextlib.suppress(AttributeError):  # before 0.10 the settings hang on the application
+        config = request.app.state.config
+        return Ollama.all_of(config.ENABLE_OLLAMA_API, config.OLLAMA_BASE_URLS, config.OLLAMA_API_CONFIGS)
+    return []

@@ -8,11 +8,13 @@ made it, so that `Chat.kept` finds it again:
      "content_type": "image/png"}
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import StorageRefused
 from ..media.kinds import OutputFile
+from ..names import quoted, shortened
 
 JOB_KEY = "comfyui_job"  # under which a stored file tells of the run that made it
 # What the page's browser draws as a picture; others are offered for download.
@@ -32,6 +34,13 @@ class StoredOutputs:
     def whole(self) -> bool:
         """Whether nothing is missing; what is, the user may have deleted."""
         return len(self.files) >= self.of
+
+    def add(self, item: Any, source: str) -> None:
+        """Take in a stored file (`item` as Open WebUI's `Files` gives it). One that a browser does not draw has a page
+        (`file_page`) as its content."""
+        drawn = "content" not in (item.data or {})
+        self.sources.append(source)
+        self.files.append(message_file(item, drawn))
 
 
 def run_of(item: Any) -> Mapping[str, Any]:
@@ -67,11 +76,30 @@ def file_page(product: OutputFile, url: str) -> str:
         return player(kind, url, ' style="max-width:100%;max-height:20rem"')  # the dialog is not high
     if kind != "text" and detail != "json":
         return f"[Download]({url})"
-    text = product.data[: 4 * TEXT_SHOWN].decode("utf-8", "replace")[:TEXT_SHOWN]
-    return f"```json\n{text}\n```" if detail == "json" else text
+    start = product.data[: 4 * TEXT_SHOWN]  # a character has up to 4 bytes
+    text = start.decode("utf-8", "replace")[:TEXT_SHOWN]
+    if detail == "json":
+        return f"```json\n{text}\n```"
+    return text
 
 
 def player(kind: str, url: str, style: str = "") -> str:
     """A player in the one form that the page draws in an answer's text, where the inner text counts, as well as in a
     file's dialog, where the attribute does: a block of HTML of its own."""
     return f'<p><{kind} src="{url}" controls{style}>{url}</{kind}></p>'
+
+
+def storage_refused(error: Exception, left: Sequence[str], stored: int, *, shown: bool) -> StorageRefused:
+    """The error for files that are not stored: what those that are `left` are called on the ComfyUI server, "" for one
+    that is not there, and how many others are stored, and `shown`."""
+    reason = getattr(error, "detail", None) or type(error).__name__  # an HTTPException, or the storage's own
+    sources = [source for source in left if source]
+    hint = "Nothing is left of it on the ComfyUI server."
+    if sources:
+        hint = f"In ComfyUI's output folder: {quoted(sources)}."
+    where = "stored and shown" if shown else "stored"
+    if stored == 1:
+        hint += f" The other file is {where}."
+    elif stored:
+        hint += f" The other {stored} files are {where}."
+    return StorageRefused(f"Open WebUI did not store the file: {shortened(reason, 200)}", hint)
