@@ -13404,7 +13404,10 @@ def read_references(value: Any, name: str = "images") -> list[str]:
                 'Give numbers, "last", or ids or URLs of files of this chat.',
             )
         text = str(item)
-        words += [text] if DATA_URI.match(text) else text.split(",")
+        if DATA_URI.match(text):
+            words.append(text)
+        else:
+            words += text.split(",")
     return [word.strip() for word in words if is_given("images", word)]
 
 
@@ -13426,10 +13429,7 @@ def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
     """
     text = " ".join(words.lower().split())
     last = LAST.fullmatch(text)
-    numbered = NUMBERED.fullmatch(text)
-    number = ORDINALS.get(text.removeprefix("the ").partition(" ")[0])
-    if numbered:
-        number = int(numbered[1])
+    number = _number_in(text)
     if not last and number is None:
         raise BadArgument(
             f'"{shortened(words)}" is not a picture of this chat.',
@@ -13445,19 +13445,31 @@ def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
             return list(pictures[-count:])
     elif number and number <= len(pictures):
         return [pictures[number - 1]]
-    amount = "1 picture" if len(pictures) == 1 else f"{len(pictures)} pictures"
+    amount = f"{len(pictures)} pictures"
+    if len(pictures) == 1:
+        amount = "1 picture"
     raise BadArgument(
         f'There is no "{shortened(words)}" in this chat: it has {amount}.',
         f"Give a number from 1 to {len(pictures)}.",
     )
 
 
+def _number_in(text: str) -> int | None:
+    """The number of one picture: of "image 2" or "the second one" it is 2."""
+    numbered = NUMBERED.fullmatch(text)
+    if numbered:
+        return int(numbered[1])
+    first_word, _, _ = text.removeprefix("the ").partition(" ")
+    return ORDINALS.get(first_word)
+
+
 def read_data_uri(uri: str) -> tuple[str, bytes]:
     """A name for messages, and the content of a data URI. Raises `BadArgument` and `LimitExceeded`. Blocks."""
     if len(uri) * 3 / 4 > MAX_INPUT_BYTES:
         raise LimitExceeded(f"A file of the chat is larger than {MAX_INPUT_BYTES // 2**20} MB.", "Give a smaller one.")
+    _, _, encoded = uri.partition(",")
     try:
-        return "the attached file", base64.b64decode(uri.partition(",")[2], validate=True)
+        return "the attached file", base64.b64decode(encoded, validate=True)
     except ValueError:
         raise BadArgument("A file of the chat is not a valid data URI.", "Ask the user to attach it again.") from None
 
@@ -13571,7 +13583,9 @@ class Display:
             dues.append(self._status_due)
         if self._preview:
             dues.append(self._preview_due)
-        seconds = min(dues) - time.monotonic() if dues else None
+        seconds = None
+        if dues:
+            seconds = min(dues) - time.monotonic()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._news.wait()
@@ -13646,12 +13660,15 @@ def _kind_of(item: Mapping[str, Any]) -> str:
         return "image"
     content_type = item.get("content_type")
     record = item.get("file")
-    meta = record.get("meta") if isinstance(record, Mapping) else None
-    if not content_type and isinstance(meta, Mapping):
-        content_type = meta.get("content_type")
+    if not content_type and isinstance(record, Mapping):
+        meta = record.get("meta")
+        if isinstance(meta, Mapping):
+            content_type = meta.get("content_type")
     if not content_type:
-        content_type, _ = mimetypes.guess_type(str(item.get("name") or ""))
-    return str(content_type or "").partition("/")[0]
+        name = str(item.get("name") or "")
+        content_type, _ = mimetypes.guess_type(name)
+    kind, _, _ = str(content_type or "").partition("/")
+    return kind
 
 
 def media_in(branch: Iterable[Message]) -> list[ChatFile]:
@@ -13681,11 +13698,15 @@ def saved_branch(messages: Mapping[str, Message], newest: str) -> list[Message]:
     branch: list[Message] = []
     seen: set[str] = set()
     message_id = newest
-    while message_id not in seen and (message := messages.get(message_id)):
+    while message_id not in seen:  # parents may go round in a circle
+        message = messages.get(message_id)
+        if not message:
+            break
         seen.add(message_id)
         branch.append(message)
         message_id = message.get("parentId") or ""
-    return branch[::-1]
+    branch.reverse()
+    return branch
 
 
 @dataclass(frozen=True)
@@ -13733,10 +13754,12 @@ def made_on_branch(
 ) -> list[UnsavedMessage]:
     """What was made on this branch of a chat that is not in the database, of all that is `remembered` of it. With which
     of several answers to one message the user went on, the results in the messages tell: these hold the ids."""
-    told = " ".join(str(message.get("content")) for message in sent if message.get("role") != "user")
+    results = [str(message.get("content")) for message in sent if message.get("role") != "user"]
+    told = " ".join(results)
     mentioned = set()
     for key, message in remembered.items():
-        if any(str(item.get("id")) in told for item in message.files):
+        ids = [str(item.get("id")) for item in message.files]
+        if any(file_id in told for file_id in ids):
             mentioned.add(key)
     decided_turns = {remembered[key].turn for key in mentioned}
     turns = len(sent_pictures(sent))
@@ -14469,29 +14492,42 @@ class Tolerant(BaseModel):
     def _tidy(cls, value: Any, info: Any) -> Any:
         """A stored value in the type of its field: words for a choice or a switch, numbers as text; the default for
         what cannot be read."""
-        kind = cls.model_fields[info.field_name].annotation
-        default = cls.model_fields[info.field_name].default
+        field = cls.model_fields[info.field_name]
+        kind = field.annotation
         if get_origin(kind) is Literal:
-            word = str(value).strip().lower()
-            return next((choice for choice in get_args(kind) if choice.lower() == word), default)
+            return _stored_choice(value, field.default, get_args(kind))
         if kind is bool:
-            return _stored_switch(value, default)
+            return _stored_switch(value, field.default)
         if kind is str:
-            return _stored_text(value, default)
-        number = _stored_number(value, default)
-        return int(number) if kind is int else number
+            return _stored_text(value, field.default)
+        number = _stored_number(value, field.default)
+        if kind is int:
+            return int(number)
+        return number
+
+
+def _stored_choice(value: Any, default: str, choices: Sequence[str]) -> str:
+    word = str(value).strip().lower()
+    for choice in choices:
+        if choice.lower() == word:
+            return choice
+    return default
 
 
 def _stored_switch(value: Any, default: bool) -> bool:
     if isinstance(value, str):
         return value.strip().lower() in ("true", "1", "on", "yes")
-    return value if isinstance(value, bool) else default
+    if isinstance(value, bool):
+        return value
+    return default
 
 
 def _stored_text(value: Any, default: str) -> str:
     if isinstance(value, (dict, list)):
         return json.dumps(value)  # workflows that a program set as they are
-    return default if value is None else str(value)
+    if value is None:
+        return default
+    return str(value)
 
 
 def _stored_number(value: Any, default: float) -> float:
@@ -14499,7 +14535,9 @@ def _stored_number(value: Any, default: float) -> float:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         return default
-    return number if math.isfinite(number) else default
+    if math.isfinite(number):
+        return number
+    return default
 
 
 # Descriptions that both kinds of valves have, and how a valve is told to hide what is typed.
@@ -14715,7 +14753,8 @@ class Settings:
         """
         wanted: dict[str, Any] = {**self.preferences, **_given(arguments)}
         wanted.pop("edit_workflow", None)
-        return Request(_prompt(prompt), **wanted)
+        text = _prompt(prompt)
+        return Request(text, **wanted)
 
     def edit(
         self, prompt: Any, files: Sequence[InputFile | None], mask: Image.Image | None, **arguments: Any
@@ -14726,12 +14765,15 @@ class Settings:
         Raises `BadArgument` when there is no prompt.
         """
         wanted: dict[str, Any] = {}
-        for valve, name in (("model", "model"), ("negative_prompt", "negative_prompt"), ("edit_workflow", "workflow")):
-            if valve in self.preferences:
-                wanted[name] = self.preferences[valve]
+        for valve, preference in self.preferences.items():
+            if valve in ("model", "negative_prompt"):
+                wanted[valve] = preference
+            elif valve == "edit_workflow":
+                wanted["workflow"] = preference
         wanted.update(_given(arguments))
         tasks = ("inpaint",) if mask else CHANGING
-        return Request(_prompt(prompt), tasks, files=tuple(files), mask=mask, **wanted)
+        text = _prompt(prompt)
+        return Request(text, tasks, files=tuple(files), mask=mask, **wanted)
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
         """The request for a larger copy of a picture. No valve applies."""
@@ -14757,7 +14799,9 @@ class Settings:
             named = Argument(name, "The argument workflow")
             return Request(workflow=named, inputs=wanted, files=tuple(files), offers=offers or {})
         request = Request(inputs=wanted, files=tuple(files))
-        return replace(request, tasks=CHANGING) if request.pictures else request
+        if request.pictures:
+            return replace(request, tasks=CHANGING)
+        return request
 
     async def including(self, chat: "Chat", workflow: Any) -> Catalogue:
         """The catalogue, with the workflow attached to the chat when that is the one which is named. Raises
@@ -14769,7 +14813,8 @@ class Settings:
                 "The administrator does not allow users to bring workflows of their own.",
                 "Name one that list_workflows lists.",
             )
-        return replace(self.catalogue, given=(await chat.attached_workflow(), *self.catalogue.given))
+        attached = await chat.attached_workflow()
+        return replace(self.catalogue, given=(attached, *self.catalogue.given))
 
 
 def _prompt(prompt: Any) -> str:
@@ -14782,8 +14827,11 @@ def _prompt(prompt: Any) -> str:
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Argument]:
     """The arguments that the caller means, without what stands for leaving them out."""
-    given = {name: value for name, value in arguments.items() if is_given(name, value)}
-    return {name: Argument(value, f"The argument {name}") for name, value in given.items()}
+    given: dict[str, Argument] = {}
+    for name, value in arguments.items():
+        if is_given(name, value):
+            given[name] = Argument(value, f"The argument {name}")
+    return given
 
 
 def _read_inputs(inputs: Any) -> dict[str, Argument]:
@@ -14803,14 +14851,19 @@ def _read_inputs(inputs: Any) -> dict[str, Argument]:
     wanted: dict[str, Argument] = {}
     for key, value in inputs.items():
         name = str(key)
-        if value is None:
-            continue
-        if name in EXTRAS and not is_given(name, value):
-            continue
-        if parameter_name(name) == "seed" and not is_given("seed", value):
-            continue
-        wanted[name] = Argument(value, f"The input {shortened(name, 60)}")
+        if not _stands_for_nothing(name, value):
+            wanted[name] = Argument(value, f"The input {shortened(name, 60)}")
     return wanted
+
+
+def _stands_for_nothing(name: str, value: Any) -> bool:
+    """Whether the value of an input stands for leaving it out. Words such as "none" do so only where no workflow means
+    them: for the seed, and for what is not an input of its own."""
+    if value is None:
+        return True
+    if name in EXTRAS and not is_given(name, value):
+        return True
+    return parameter_name(name) == "seed" and not is_given("seed", value)
 
 
 # Resolving: both kinds of valves and the caller's rights, as one value.
@@ -14818,7 +14871,8 @@ def _read_inputs(inputs: Any) -> dict[str, Argument]:
 
 async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> Settings:
     """The settings of a call. Workflows in a valve may be megabytes, so they are read beside the event loop."""
-    return await asyncio.to_thread(resolve, valves, user, await chat.comfyui_address(), chat.owner)
+    own_address = await chat.comfyui_address()
+    return await asyncio.to_thread(resolve, valves, user, own_address, chat.owner)
 
 
 def resolve(
@@ -14833,14 +14887,15 @@ def resolve(
     """
     user = user or {}
     mine = _user_valves(user.get("valves"))
-    has_own_server = bool(mine.endpoint.strip())
     is_admin = user.get("role") == "admin"
+    has_own_server = bool(mine.endpoint.strip())
     if has_own_server:
         everybodys = []
         endpoints = [_own_endpoint(mine, valves.allow_user_endpoints or is_admin)]
     else:
         everybodys = administrators_endpoints(valves, own_address)
         endpoints = pinned(everybodys, mine.server)
+    others = [endpoint for endpoint in everybodys if endpoint not in endpoints and not endpoint.guessed]
     own_workflows = valves.allow_user_workflows or is_admin
     return Settings(
         endpoints=tuple(endpoints),
@@ -14858,7 +14913,7 @@ def resolve(
         timing=Timing(gone=clamp(valves.lost_after_seconds, 5, 3600)),
         unload_ollama=valves.unload_ollama and not has_own_server,
         free_seconds=None if has_own_server else _free_seconds(valves),
-        others=tuple(endpoint for endpoint in everybodys if endpoint not in endpoints and not endpoint.guessed),
+        others=tuple(others),
     )
 
 
@@ -14909,8 +14964,10 @@ def _format(valves: Valves, mine: UserValves) -> Format:
     kind: str = mine.picture_format
     if kind == "default":
         kind = valves.picture_format
+    if kind == "as made":
+        kind = ""
     return Format(
-        kind="" if kind == "as made" else kind,
+        kind=kind,
         quality=int(clamp(mine.quality or valves.quality, 1, 100)),
         metadata=not (valves.strip_metadata or mine.strip_metadata),
     )
@@ -14977,10 +15034,12 @@ def read_endpoints(addresses: str, keys: str) -> list[Endpoint]:
     texts = [text.strip() for text in re.split(r"[,;\n]+", addresses) if text.strip()]
     if not texts:
         raise BadArgument('The valve "ComfyUI address" holds no address.', "It looks like http://host:8188.")
+    keys_in_order = _read_keys(keys, len(texts))
     endpoints = []
-    for text, key in zip(texts, _read_keys(keys, len(texts)), strict=True):
+    for text, key in zip(texts, keys_in_order, strict=True):
         label, address = NAMED_ADDRESS.findall(text)[0]
-        endpoints.append(Endpoint.parse(address, key, 'The valve "ComfyUI address"', label.strip()))
+        endpoint = Endpoint.parse(address, key, 'The valve "ComfyUI address"', label.strip())
+        endpoints.append(endpoint)
     return list(dict.fromkeys(endpoints))
 
 
@@ -15010,9 +15069,10 @@ def pinned(endpoints: list[Endpoint], name: str) -> list[Endpoint]:
     for endpoint in endpoints:
         if wanted in (endpoint.name.lower(), urlsplit(endpoint.url).netloc, endpoint.url):
             return [endpoint]
+    names = quoted(endpoint.name for endpoint in endpoints)
     raise BadArgument(
         f'Your valve "Server" is "{shortened(name)}", and no server has that name.',
-        f"Tell the user to empty it, or to name one of: {quoted(endpoint.name for endpoint in endpoints)}.",
+        f"Tell the user to empty it, or to name one of: {names}.",
     )
 
 

@@ -113,7 +113,9 @@ class Display:
             dues.append(self._status_due)
         if self._preview:
             dues.append(self._preview_due)
-        seconds = min(dues) - time.monotonic() if dues else None
+        seconds = None
+        if dues:
+            seconds = min(dues) - time.monotonic()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._news.wait()

@@ -58,12 +58,15 @@ def _kind_of(item: Mapping[str, Any]) -> str:
         return "image"
     content_type = item.get("content_type")
     record = item.get("file")
-    meta = record.get("meta") if isinstance(record, Mapping) else None
-    if not content_type and isinstance(meta, Mapping):
-        content_type = meta.get("content_type")
+    if not content_type and isinstance(record, Mapping):
+        meta = record.get("meta")
+        if isinstance(meta, Mapping):
+            content_type = meta.get("content_type")
     if not content_type:
-        content_type, _ = mimetypes.guess_type(str(item.get("name") or ""))
-    return str(content_type or "").partition("/")[0]
+        name = str(item.get("name") or "")
+        content_type, _ = mimetypes.guess_type(name)
+    kind, _, _ = str(content_type or "").partition("/")
+    return kind
 
 
 def media_in(branch: Iterable[Message]) -> list[ChatFile]:
@@ -93,11 +96,15 @@ def saved_branch(messages: Mapping[str, Message], newest: str) -> list[Message]:
     branch: list[Message] = []
     seen: set[str] = set()
     message_id = newest
-    while message_id not in seen and (message := messages.get(message_id)):
+    while message_id not in seen:  # parents may go round in a circle
+        message = messages.get(message_id)
+        if not message:
+            break
         seen.add(message_id)
         branch.append(message)
         message_id = message.get("parentId") or ""
-    return branch[::-1]
+    branch.reverse()
+    return branch
 
 
 @dataclass(frozen=True)
@@ -145,10 +152,12 @@ def made_on_branch(
 ) -> list[UnsavedMessage]:
     """What was made on this branch of a chat that is not in the database, of all that is `remembered` of it. With which
     of several answers to one message the user went on, the results in the messages tell: these hold the ids."""
-    told = " ".join(str(message.get("content")) for message in sent if message.get("role") != "user")
+    results = [str(message.get("content")) for message in sent if message.get("role") != "user"]
+    told = " ".join(results)
     mentioned = set()
     for key, message in remembered.items():
-        if any(str(item.get("id")) in told for item in message.files):
+        ids = [str(item.get("id")) for item in message.files]
+        if any(file_id in told for file_id in ids):
             mentioned.add(key)
     decided_turns = {remembered[key].turn for key in mentioned}
     turns = len(sent_pictures(sent))

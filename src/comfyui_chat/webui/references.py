@@ -48,7 +48,10 @@ def read_references(value: Any, name: str = "images") -> list[str]:
                 'Give numbers, "last", or ids or URLs of files of this chat.',
             )
         text = str(item)
-        words += [text] if DATA_URI.match(text) else text.split(",")
+        if DATA_URI.match(text):
+            words.append(text)
+        else:
+            words += text.split(",")
     return [word.strip() for word in words if is_given("images", word)]
 
 
@@ -70,10 +73,7 @@ def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
     """
     text = " ".join(words.lower().split())
     last = LAST.fullmatch(text)
-    numbered = NUMBERED.fullmatch(text)
-    number = ORDINALS.get(text.removeprefix("the ").partition(" ")[0])
-    if numbered:
-        number = int(numbered[1])
+    number = _number_in(text)
     if not last and number is None:
         raise BadArgument(
             f'"{shortened(words)}" is not a picture of this chat.',
@@ -89,18 +89,30 @@ def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
             return list(pictures[-count:])
     elif number and number <= len(pictures):
         return [pictures[number - 1]]
-    amount = "1 picture" if len(pictures) == 1 else f"{len(pictures)} pictures"
+    amount = f"{len(pictures)} pictures"
+    if len(pictures) == 1:
+        amount = "1 picture"
     raise BadArgument(
         f'There is no "{shortened(words)}" in this chat: it has {amount}.',
         f"Give a number from 1 to {len(pictures)}.",
     )
 
 
+def _number_in(text: str) -> int | None:
+    """The number of one picture: of "image 2" or "the second one" it is 2."""
+    numbered = NUMBERED.fullmatch(text)
+    if numbered:
+        return int(numbered[1])
+    first_word, _, _ = text.removeprefix("the ").partition(" ")
+    return ORDINALS.get(first_word)
+
+
 def read_data_uri(uri: str) -> tuple[str, bytes]:
     """A name for messages, and the content of a data URI. Raises `BadArgument` and `LimitExceeded`. Blocks."""
     if len(uri) * 3 / 4 > MAX_INPUT_BYTES:
         raise LimitExceeded(f"A file of the chat is larger than {MAX_INPUT_BYTES // 2**20} MB.", "Give a smaller one.")
+    _, _, encoded = uri.partition(",")
     try:
-        return "the attached file", base64.b64decode(uri.partition(",")[2], validate=True)
+        return "the attached file", base64.b64decode(encoded, validate=True)
     except ValueError:
         raise BadArgument("A file of the chat is not a valid data URI.", "Ask the user to attach it again.") from None

@@ -73,7 +73,8 @@ class Settings:
         """
         wanted: dict[str, Any] = {**self.preferences, **_given(arguments)}
         wanted.pop("edit_workflow", None)
-        return Request(_prompt(prompt), **wanted)
+        text = _prompt(prompt)
+        return Request(text, **wanted)
 
     def edit(
         self, prompt: Any, files: Sequence[InputFile | None], mask: Image.Image | None, **arguments: Any
@@ -84,12 +85,15 @@ class Settings:
         Raises `BadArgument` when there is no prompt.
         """
         wanted: dict[str, Any] = {}
-        for valve, name in (("model", "model"), ("negative_prompt", "negative_prompt"), ("edit_workflow", "workflow")):
-            if valve in self.preferences:
-                wanted[name] = self.preferences[valve]
+        for valve, preference in self.preferences.items():
+            if valve in ("model", "negative_prompt"):
+                wanted[valve] = preference
+            elif valve == "edit_workflow":
+                wanted["workflow"] = preference
         wanted.update(_given(arguments))
         tasks = ("inpaint",) if mask else CHANGING
-        return Request(_prompt(prompt), tasks, files=tuple(files), mask=mask, **wanted)
+        text = _prompt(prompt)
+        return Request(text, tasks, files=tuple(files), mask=mask, **wanted)
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
         """The request for a larger copy of a picture. No valve applies."""
@@ -115,7 +119,9 @@ class Settings:
             named = Argument(name, "The argument workflow")
             return Request(workflow=named, inputs=wanted, files=tuple(files), offers=offers or {})
         request = Request(inputs=wanted, files=tuple(files))
-        return replace(request, tasks=CHANGING) if request.pictures else request
+        if request.pictures:
+            return replace(request, tasks=CHANGING)
+        return request
 
     async def including(self, chat: "Chat", workflow: Any) -> Catalogue:
         """The catalogue, with the workflow attached to the chat when that is the one which is named. Raises
@@ -127,7 +133,8 @@ class Settings:
                 "The administrator does not allow users to bring workflows of their own.",
                 "Name one that list_workflows lists.",
             )
-        return replace(self.catalogue, given=(await chat.attached_workflow(), *self.catalogue.given))
+        attached = await chat.attached_workflow()
+        return replace(self.catalogue, given=(attached, *self.catalogue.given))
 
 
 def _prompt(prompt: Any) -> str:
@@ -140,8 +147,11 @@ def _prompt(prompt: Any) -> str:
 
 def _given(arguments: Mapping[str, Any]) -> dict[str, Argument]:
     """The arguments that the caller means, without what stands for leaving them out."""
-    given = {name: value for name, value in arguments.items() if is_given(name, value)}
-    return {name: Argument(value, f"The argument {name}") for name, value in given.items()}
+    given: dict[str, Argument] = {}
+    for name, value in arguments.items():
+        if is_given(name, value):
+            given[name] = Argument(value, f"The argument {name}")
+    return given
 
 
 def _read_inputs(inputs: Any) -> dict[str, Argument]:
@@ -161,14 +171,19 @@ def _read_inputs(inputs: Any) -> dict[str, Argument]:
     wanted: dict[str, Argument] = {}
     for key, value in inputs.items():
         name = str(key)
-        if value is None:
-            continue
-        if name in EXTRAS and not is_given(name, value):
-            continue
-        if parameter_name(name) == "seed" and not is_given("seed", value):
-            continue
-        wanted[name] = Argument(value, f"The input {shortened(name, 60)}")
+        if not _stands_for_nothing(name, value):
+            wanted[name] = Argument(value, f"The input {shortened(name, 60)}")
     return wanted
+
+
+def _stands_for_nothing(name: str, value: Any) -> bool:
+    """Whether the value of an input stands for leaving it out. Words such as "none" do so only where no workflow means
+    them: for the seed, and for what is not an input of its own."""
+    if value is None:
+        return True
+    if name in EXTRAS and not is_given(name, value):
+        return True
+    return parameter_name(name) == "seed" and not is_given("seed", value)
 
 
 # Resolving: both kinds of valves and the caller's rights, as one value.
@@ -176,7 +191,8 @@ def _read_inputs(inputs: Any) -> dict[str, Argument]:
 
 async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> Settings:
     """The settings of a call. Workflows in a valve may be megabytes, so they are read beside the event loop."""
-    return await asyncio.to_thread(resolve, valves, user, await chat.comfyui_address(), chat.owner)
+    own_address = await chat.comfyui_address()
+    return await asyncio.to_thread(resolve, valves, user, own_address, chat.owner)
 
 
 def resolve(
@@ -191,14 +207,15 @@ def resolve(
     """
     user = user or {}
     mine = _user_valves(user.get("valves"))
-    has_own_server = bool(mine.endpoint.strip())
     is_admin = user.get("role") == "admin"
+    has_own_server = bool(mine.endpoint.strip())
     if has_own_server:
         everybodys = []
         endpoints = [_own_endpoint(mine, valves.allow_user_endpoints or is_admin)]
     else:
         everybodys = administrators_endpoints(valves, own_address)
         endpoints = pinned(everybodys, mine.server)
+    others = [endpoint for endpoint in everybodys if endpoint not in endpoints and not endpoint.guessed]
     own_workflows = valves.allow_user_workflows or is_admin
     return Settings(
         endpoints=tuple(endpoints),
@@ -216,7 +233,7 @@ def resolve(
         timing=Timing(gone=clamp(valves.lost_after_seconds, 5, 3600)),
         unload_ollama=valves.unload_ollama and not has_own_server,
         free_seconds=None if has_own_server else _free_seconds(valves),
-        others=tuple(endpoint for endpoint in everybodys if endpoint not in endpoints and not endpoint.guessed),
+        others=tuple(others),
     )
 
 
@@ -267,8 +284,10 @@ def _format(valves: Valves, mine: UserValves) -> Format:
     kind: str = mine.picture_format
     if kind == "default":
         kind = valves.picture_format
+    if kind == "as made":
+        kind = ""
     return Format(
-        kind="" if kind == "as made" else kind,
+        kind=kind,
         quality=int(clamp(mine.quality or valves.quality, 1, 100)),
         metadata=not (valves.strip_metadata or mine.strip_metadata),
     )
@@ -335,10 +354,12 @@ def read_endpoints(addresses: str, keys: str) -> list[Endpoint]:
     texts = [text.strip() for text in re.split(r"[,;\n]+", addresses) if text.strip()]
     if not texts:
         raise BadArgument('The valve "ComfyUI address" holds no address.', "It looks like http://host:8188.")
+    keys_in_order = _read_keys(keys, len(texts))
     endpoints = []
-    for text, key in zip(texts, _read_keys(keys, len(texts)), strict=True):
+    for text, key in zip(texts, keys_in_order, strict=True):
         label, address = NAMED_ADDRESS.findall(text)[0]
-        endpoints.append(Endpoint.parse(address, key, 'The valve "ComfyUI address"', label.strip()))
+        endpoint = Endpoint.parse(address, key, 'The valve "ComfyUI address"', label.strip())
+        endpoints.append(endpoint)
     return list(dict.fromkeys(endpoints))
 
 
@@ -368,7 +389,8 @@ def pinned(endpoints: list[Endpoint], name: str) -> list[Endpoint]:
     for endpoint in endpoints:
         if wanted in (endpoint.name.lower(), urlsplit(endpoint.url).netloc, endpoint.url):
             return [endpoint]
+    names = quoted(endpoint.name for endpoint in endpoints)
     raise BadArgument(
         f'Your valve "Server" is "{shortened(name)}", and no server has that name.',
-        f"Tell the user to empty it, or to name one of: {quoted(endpoint.name for endpoint in endpoints)}.",
+        f"Tell the user to empty it, or to name one of: {names}.",
     )

@@ -11,6 +11,7 @@ or takes the default, and no more. Ranges, addresses and rights are checked wher
 
 import json
 import math
+from collections.abc import Sequence
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator
@@ -26,29 +27,42 @@ class Tolerant(BaseModel):
     def _tidy(cls, value: Any, info: Any) -> Any:
         """A stored value in the type of its field: words for a choice or a switch, numbers as text; the default for
         what cannot be read."""
-        kind = cls.model_fields[info.field_name].annotation
-        default = cls.model_fields[info.field_name].default
+        field = cls.model_fields[info.field_name]
+        kind = field.annotation
         if get_origin(kind) is Literal:
-            word = str(value).strip().lower()
-            return next((choice for choice in get_args(kind) if choice.lower() == word), default)
+            return _stored_choice(value, field.default, get_args(kind))
         if kind is bool:
-            return _stored_switch(value, default)
+            return _stored_switch(value, field.default)
         if kind is str:
-            return _stored_text(value, default)
-        number = _stored_number(value, default)
-        return int(number) if kind is int else number
+            return _stored_text(value, field.default)
+        number = _stored_number(value, field.default)
+        if kind is int:
+            return int(number)
+        return number
+
+
+def _stored_choice(value: Any, default: str, choices: Sequence[str]) -> str:
+    word = str(value).strip().lower()
+    for choice in choices:
+        if choice.lower() == word:
+            return choice
+    return default
 
 
 def _stored_switch(value: Any, default: bool) -> bool:
     if isinstance(value, str):
         return value.strip().lower() in ("true", "1", "on", "yes")
-    return value if isinstance(value, bool) else default
+    if isinstance(value, bool):
+        return value
+    return default
 
 
 def _stored_text(value: Any, default: str) -> str:
     if isinstance(value, (dict, list)):
         return json.dumps(value)  # workflows that a program set as they are
-    return default if value is None else str(value)
+    if value is None:
+        return default
+    return str(value)
 
 
 def _stored_number(value: Any, default: float) -> float:
@@ -56,7 +70,9 @@ def _stored_number(value: Any, default: float) -> float:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
         return default
-    return number if math.isfinite(number) else default
+    if math.isfinite(number):
+        return number
+    return default
 
 
 # Descriptions that both kinds of valves have, and how a valve is told to hide what is typed.
