@@ -4778,8 +4778,10 @@ def parse_lora(text: str) -> tuple[str, float]:
     The strength is 1 when it is left out. Raises `BadArgument` for "nan" or one beyond `MAX_STRENGTH`, and where no
     name is left.
     """
-    tag = LORA_TAG.fullmatch(text.strip())
-    name = (tag["inside"] if tag else text).strip()
+    name = text.strip()
+    tag = LORA_TAG.fullmatch(name)
+    if tag:
+        name = tag["inside"].strip()
     strength = 1.0
     # Some programs write a second strength behind the first, for the text encoder; the first one counts.
     for _ in range(2):
@@ -4802,8 +4804,7 @@ def with_loras(graph: Graph, loras: Sequence[Lora], definitions: Definitions) ->
     """The graph with these LoRAs in every main diffusion model, in this order, right behind the loader and the LoRAs
     that are there already.
 
-    Of two models that share a text encoder only one takes it along, or it would have each LoRA twice. Raises
-    `WorkflowRefused` when the graph has no model that takes a LoRA, or more than `MAX_MODELS`.
+    Raises `WorkflowRefused` when the graph has no model that takes a LoRA, or more than `MAX_MODELS`.
     """
     if not loras:
         return dict(graph)
@@ -4811,15 +4812,17 @@ def with_loras(graph: Graph, loras: Sequence[Lora], definitions: Definitions) ->
     models = main_models(wiring)
     new_ids = unused_ids(graph)
     result = dict(graph)
-    clips_done: set[Origin] = set()  # text encoders that have the LoRAs already
-    for model in sorted(models, key=lambda model: model.clip is None or model.clip[0] != model.loader[0]):
+    # Of models that share a text encoder only one takes it along, or it would have each LoRA twice.
+    clips_done: set[Origin] = set()
+    for model in sorted(models, key=lambda model: not model.has_own_clip):
         own_loras = [lora for lora in loras if belongs(lora, model, models)]
         if not own_loras:
             continue
-        clip = None if model.clip in clips_done else model.clip
-        if clip:
-            clips_done.add(clip)
-        _insert(own_loras, result, wiring, replace(model, clip=clip), new_ids)
+        if model.clip in clips_done:
+            model = replace(model, clip=None)
+        if model.clip:
+            clips_done.add(model.clip)
+        _insert(own_loras, result, wiring, model, new_ids)
     return result
 
 
@@ -4843,17 +4846,18 @@ class DiffusionModel:
     clip: Origin | None  # the output of the one text encoder behind their conditioning; None for several
     side: str = ""  # "high" or "low" when the name of its file says so
 
+    @property
+    def has_own_clip(self) -> bool:
+        """Whether its text encoder comes out of the same loader."""
+        return self.clip is not None and self.clip[0] == self.loader[0]
+
 
 def main_models(wiring: Wiring) -> list[DiffusionModel]:
     """The models that LoRAs go into: all that feed samplers. Raises `WorkflowRefused` for none, and for more than
     `MAX_MODELS`."""
     samplers = [node_id for node_id in wiring.nodes if wiring.uses_diffusion_model(node_id)]
     useful = wiring.before(samplers, ("MODEL",))
-    loaders: dict[Origin, None] = {}
-    for node_id in wiring.nodes:
-        if node_id in useful and not wiring.takes(node_id, "MODEL"):
-            made = [link for link in wiring.out_of[node_id] if link.type == "MODEL"]
-            loaders |= dict.fromkeys(link.origin for link in made if link.node in useful)
+    loaders = _loaders(wiring, useful)
     if not loaders:
         raise WorkflowRefused(
             "The workflow has no model that takes a LoRA.",
@@ -4864,29 +4868,47 @@ def main_models(wiring: Wiring) -> list[DiffusionModel]:
     return [_model(wiring, loader, samplers, useful) for loader in loaders]
 
 
+def _loaders(wiring: Wiring, useful: Mapping[str, None]) -> list[Origin]:
+    """The outputs where models begin. `useful` are all nodes that bring models to samplers."""
+    loaders: dict[Origin, None] = {}
+    for node_id in wiring.nodes:
+        if node_id not in useful or wiring.takes(node_id, "MODEL"):
+            continue
+        for link in wiring.out_of[node_id]:
+            if link.type == "MODEL" and link.node in useful:
+                loaders[link.origin] = None
+    return list(loaders)
+
+
 def _model(wiring: Wiring, loader: Origin, samplers: Sequence[str], useful: Mapping[str, None]) -> DiffusionModel:
     """The model that comes out of a loader. `useful` are all nodes that bring models to samplers."""
     starts = [link.node for link in wiring.fed_by(loader, "MODEL") if link.node in useful]
-    way = frozenset(node_id for node_id in wiring.behind(starts, ("MODEL",)) if node_id in useful)
-    side = noise_side(" ".join(model_names(wiring, loader[0])))
-    return DiffusionModel(loader, way, _clip(wiring, loader, way, samplers), side)
+    reached = wiring.behind(starts, ("MODEL",))
+    way = frozenset(node_id for node_id in reached if node_id in useful)
+    clip = _clip(wiring, loader, way, samplers)
+    file_names = model_names(wiring, loader[0])
+    return DiffusionModel(loader, way, clip, noise_side(" ".join(file_names)))
 
 
 def model_names(wiring: Wiring, node_id: str) -> list[str]:
     """The model files that a node names in its widgets."""
-    return [value for value in wiring.inputs(node_id).values() if isinstance(value, str) and MODEL_FILE.search(value)]
+    texts = [value for value in wiring.inputs(node_id).values() if isinstance(value, str)]
+    return [text for text in texts if MODEL_FILE.search(text)]
 
 
 def noise_side(name: str) -> str:
     """The part of the steps that a file is for if its name says so: "high" or "low" noise, else ""."""
     match = NOISE_SIDE.search(name)
-    return match["side"].lower() if match else ""
+    if match is None:
+        return ""
+    return match["side"].lower()
 
 
 def belongs(lora: Lora, model: DiffusionModel, models: Sequence[DiffusionModel]) -> bool:
     """Whether a LoRA goes into a model: one for a part of the steps goes into that part's model, if there is one."""
     side = noise_side(base_name(lora.file))
-    return side in ("", model.side) or all(other.side != side for other in models)
+    sides = {other.side for other in models}
+    return side in ("", model.side) or side not in sides
 
 
 def _clip(wiring: Wiring, loader: Origin, way: frozenset[str], samplers: Sequence[str]) -> Origin | None:
@@ -4896,14 +4918,19 @@ def _clip(wiring: Wiring, loader: Origin, way: frozenset[str], samplers: Sequenc
         if link.type == "CLIP":
             return link.origin
     own_samplers = [node_id for node_id in samplers if node_id in way]
+    conditioning = wiring.before(own_samplers, ("CONDITIONING", "CLIP", ""), barred=samplers)
     clips: set[Origin] = set()
-    for node_id in wiring.before(own_samplers, ("CONDITIONING", "CLIP", ""), barred=samplers):
-        read = [link for link in wiring.into[node_id] if link.type == "CLIP"]
-        clips.update(link.origin for link in read if not wiring.takes(link.source, "CLIP"))
-    return clips.pop() if len(clips) == 1 else None
+    for node_id in conditioning:
+        for link in wiring.into[node_id]:
+            if link.type == "CLIP" and not wiring.takes(link.source, "CLIP"):
+                clips.add(link.origin)
+    return single(clips)
 
 
 # Where behind such a model the new nodes go, and how they are written.
+
+ModelAndClip = tuple[Origin, Origin | None]  # the outputs of a model and of its text encoder, if it has one
+Item = TypeVar("Item")
 
 
 def _insert(
@@ -4917,66 +4944,89 @@ def _insert(
         node_id = next(new_ids)
         result[node_id] = lora_node(lora, end, end_clip)
         end = (node_id, 0)
-        end_clip = (node_id, 1) if end_clip else None
-    # Links to what no sampler needs stay: such a node may read from the LoRA before it (GetICLoRAParameters).
-    led_on = [(link, end) for link in wiring.fed_by(start, "MODEL") if link.node in model.way]
+        if end_clip:
+            end_clip = (node_id, 1)
+    for link in wiring.fed_by(start, "MODEL"):
+        # Links to what no sampler needs stay: such a node may read from the LoRA before it (GetICLoRAParameters).
+        if link.node in model.way:
+            _lead(result, link, end)
     if start_clip and end_clip:
-        led_on += [(link, end_clip) for link in wiring.fed_by(start_clip, "CLIP")]
-    for link, origin in led_on:
-        node = result[link.node]
-        result[link.node] = {**node, "inputs": {**node_inputs(node), link.input: [*origin]}}
+        for link in wiring.fed_by(start_clip, "CLIP"):
+            _lead(result, link, end_clip)
+
+
+def _lead(result: dict[str, Any], link: TypedLink, origin: Origin) -> None:
+    """Have the input that a link feeds read from another output."""
+    node = result[link.node]
+    inputs = {**node_inputs(node), link.input: [*origin]}
+    result[link.node] = {**node, "inputs": inputs}
 
 
 def lora_node(lora: Lora, model: Origin, clip: Origin | None) -> dict[str, Any]:
     """The node that puts a LoRA into a model, and into a text encoder if there is one."""
-    title = "LoRA: " + MODEL_FILE.sub("", base_name(lora.file))
+    class_type = "LoraLoaderModelOnly"
     inputs: dict[str, Any] = {"lora_name": lora.file, "strength_model": lora.strength, "model": [*model]}
     if clip:
-        inputs |= {"strength_clip": lora.strength, "clip": [*clip]}
-    class_type = "LoraLoader" if clip else "LoraLoaderModelOnly"
-    return {"class_type": class_type, "inputs": inputs, "_meta": {"title": title}}
+        class_type = "LoraLoader"
+        inputs["strength_clip"] = lora.strength
+        inputs["clip"] = [*clip]
+    name = MODEL_FILE.sub("", base_name(lora.file))
+    return {"class_type": class_type, "inputs": inputs, "_meta": {"title": f"LoRA: {name}"}}
 
 
-def behind_loras(wiring: Wiring, model: DiffusionModel) -> tuple[Origin, Origin | None]:
+def behind_loras(wiring: Wiring, model: DiffusionModel) -> ModelAndClip:
     """Where LoRAs go in: the outputs of the model and of its text encoder, moved on behind those LoRA nodes that all
     samplers of the model have before them. Both move together, or the new nodes could close a circle."""
-    place = (model.loader, model.clip)
+    place: ModelAndClip = (model.loader, model.clip)
     passed: set[str] = set()
     while True:
-        users = {link.node for link in wiring.fed_by(place[0], "MODEL") if link.node in model.way}
-        node_id = users.pop() if len(users) == 1 else ""
-        if not node_id or node_id in passed or not is_lora(wiring, node_id):
+        model_output, clip = place
+        users = {link.node for link in wiring.fed_by(model_output, "MODEL") if link.node in model.way}
+        node_id = single(users)
+        if node_id is None or node_id in passed or not is_lora(wiring, node_id):
             return place
         passed.add(node_id)
-        next_place = _behind_lora(wiring, model, node_id, place[1])
+        next_place = _behind_lora(wiring, model, node_id, clip)
         if next_place is None:
             return place
         place = next_place
 
 
-def _behind_lora(
-    wiring: Wiring, model: DiffusionModel, node_id: str, clip: Origin | None
-) -> tuple[Origin, Origin | None] | None:
+def _behind_lora(wiring: Wiring, model: DiffusionModel, node_id: str, clip: Origin | None) -> ModelAndClip | None:
     """The outputs of the model and of its text encoder `clip` behind a LoRA node that the model passes through, or None
     when it is not clear that both pass through it."""
-    links_out = wiring.out_of[node_id]
-    slots = {link.slot for link in links_out if link.type == "MODEL" and link.node in model.way}
-    if len(slots) != 1:
+    slots = {link.slot for link in wiring.out_of[node_id] if link.type == "MODEL" and link.node in model.way}
+    slot = single(slots)
+    if slot is None:
         return None
-    behind = (node_id, slots.pop())
-    clips_in = {link.origin for link in wiring.into[node_id] if link.type == "CLIP"}
-    if not clip or not clips_in:
-        return behind, clip
-    clip_slots = {link.slot for link in links_out if link.type == "CLIP"}
-    clip_users = {link.node for link in wiring.fed_by(clip, "CLIP")}
-    if clips_in != {clip} or len(clip_slots) != 1 or clip_users != {node_id}:
+    if not clip or not wiring.takes(node_id, "CLIP"):
+        return (node_id, slot), clip
+    clip_behind = _clip_behind_lora(wiring, node_id, clip)
+    if clip_behind is None:
         return None
-    return behind, (node_id, clip_slots.pop())
+    return (node_id, slot), clip_behind
+
+
+def _clip_behind_lora(wiring: Wiring, node_id: str, clip: Origin) -> Origin | None:
+    """The output of a LoRA node that passes on the text encoder `clip`; None unless this node alone reads it."""
+    clips_read = {link.origin for link in wiring.into[node_id] if link.type == "CLIP"}
+    readers = {link.node for link in wiring.fed_by(clip, "CLIP")}
+    if clips_read != {clip} or readers != {node_id}:
+        return None
+    return single({link.origin for link in wiring.out_of[node_id] if link.type == "CLIP"})
+
+
+def single(values: set[Item]) -> Item | None:
+    """The one value of a set; None where there is none, or several."""
+    if len(values) != 1:
+        return None
+    return next(iter(values))
 
 
 def is_lora(wiring: Wiring, node_id: str) -> bool:
     """Whether a node puts LoRAs into a model that passes through it."""
-    return "lora" in wiring.class_type(node_id).lower() and not wiring.uses_diffusion_model(node_id)
+    is_called_so = "lora" in wiring.class_type(node_id).lower()
+    return is_called_so and not wiring.uses_diffusion_model(node_id)
 
 
 def unused_ids(graph: Graph) -> Iterator[str]:
@@ -4986,8 +5036,10 @@ def unused_ids(graph: Graph) -> Iterator[str]:
         used.update(value[0] for value in node_inputs(node).values() if is_link(value))
     # Longer numbers follow somebody's own scheme; a new id only must not be one of them.
     numbers = [int(key) for key in used if re.fullmatch(r"[0-9]{1,12}", key)]
-    first = max(numbers, default=0) + 1
-    return (str(number) for number in itertools.count(first) if str(number) not in used)
+    highest = max(numbers, default=0)
+    for number in itertools.count(highest + 1):
+        if str(number) not in used:
+            yield str(number)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -5045,37 +5097,39 @@ def file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
     """The widgets of a graph that name files to upload, in the graph's order; those that nothing needs come last."""
     needed = wiring.needed()
     files: list[FileInput] = []
-    for node_id, node in wiring.nodes.items():
-        for name, declared_kind in _file_widgets(wiring, node_id).items():
-            held = wiring.inputs(node_id).get(name, "")
-            if not isinstance(held, str):
-                continue
-            kind = _file_kind(wiring, node_id, declared_kind)
-            is_masked = kind == "image" and _has_mask(wiring, node_id)
-            target = Target(node_id, name)
-            files.append(FileInput(target, kind, plain_title(node), held, node_id in needed, is_masked))
+    for node_id in wiring.nodes:
+        files += _files_of_node(wiring, node_id, node_id in needed)
     return tuple(sorted(files, key=lambda file: not file.needed))
+
+
+def _files_of_node(wiring: Wiring, node_id: str, is_needed: bool) -> Iterator[FileInput]:
+    """The widgets of one node that name files."""
+    used_slots = {link.slot for link in wiring.out_of[node_id]}
+    # The second output of LoadImage is the picture's transparency, as a mask.
+    uses_mask = wiring.class_type(node_id) == "LoadImage" and 1 in used_slots
+    for name, kind in _file_widgets(wiring, node_id).items():
+        held = wiring.inputs(node_id).get(name, "")
+        if not isinstance(held, str):
+            continue
+        if kind == "image" and uses_mask and used_slots == {1}:
+            kind = "mask"
+        target = Target(node_id, name)
+        title = plain_title(wiring.nodes[node_id])
+        masked = kind == "image" and uses_mask
+        yield FileInput(target, kind, title, held, is_needed, masked)
 
 
 def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
     """The widgets of a node that name files, each with the kind of file."""
+    widgets: dict[str, str] = {}
     known = wiring.definition(node_id)
-    widgets = {name: spec.file for name, spec in known.inputs.items() if spec.file} if known else {}
-    name, kind = FILE_WIDGETS.get(wiring.class_type(node_id), ("", ""))
-    return {**widgets, name: kind} if name else widgets
-
-
-def _file_kind(wiring: Wiring, node_id: str, kind: str) -> str:
-    """The kind of a file: a picture of which only the mask is used counts as a mask."""
-    if kind != "image" or not _has_mask(wiring, node_id):
-        return kind
-    is_picture_used = any(link.slot != 1 for link in wiring.out_of[node_id])
-    return "image" if is_picture_used else "mask"
-
-
-def _has_mask(wiring: Wiring, node_id: str) -> bool:
-    """Whether a node is a LoadImage whose second output is used: the picture's transparency as a mask."""
-    return wiring.class_type(node_id) == "LoadImage" and any(link.slot == 1 for link in wiring.out_of[node_id])
+    if known:
+        widgets = {name: spec.file for name, spec in known.inputs.items() if spec.file}
+    class_type = wiring.class_type(node_id)
+    if class_type in FILE_WIDGETS:
+        name, kind = FILE_WIDGETS[class_type]
+        widgets[name] = kind
+    return widgets
 
 
 # What output nodes make is told first by their class, then by the types of what they give or are given, then by words
@@ -5122,26 +5176,32 @@ def outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
     "text", "latent" or "other". What is only shown counts only when nothing is saved."""
     shown = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
     saved = [node_id for node_id in shown if not wiring.keeps_nothing(node_id)]
-    return tuple((plain_title(wiring.nodes[node_id]), _made(wiring, node_id)) for node_id in saved or shown)
+    made: list[tuple[str, str]] = []
+    for node_id in saved or shown:
+        title = plain_title(wiring.nodes[node_id])
+        made.append((title, _made(wiring, node_id)))
+    return tuple(made)
 
 
 def _made(wiring: Wiring, node_id: str) -> str:
     """The kind of what an output node makes."""
-    name = wiring.class_type(node_id)
+    class_type = wiring.class_type(node_id)
+    if class_type in OUTPUT_KINDS:
+        return OUTPUT_KINDS[class_type]
+    if MODEL_SAVERS.search(class_type):
+        return "other"
     known = wiring.definition(node_id)
-    if name in OUTPUT_KINDS or MODEL_SAVERS.search(name):
-        return OUTPUT_KINDS.get(name, "other")
     # A node that makes a model in 3D itself tells so by its outputs; one that only saves, by what it is given.
-    if known and any(TYPES_3D.search(kind) for kind in known.outputs):
-        given = [kind for kind in known.outputs if TYPES_3D.search(kind)]
-        return _first_kind(given, TYPE_KINDS)
+    if known:
+        made_3d = [kind for kind in known.outputs if TYPES_3D.search(kind)]
+        if made_3d:
+            return _first_kind(made_3d, TYPE_KINDS)
     given = [link.type for link in wiring.into[node_id]]
-    taken: list[str] = []
-    if known and not any(given):
+    kind = _first_kind(given, TYPE_KINDS) or _first_kind([class_type], NAME_KINDS)
+    if not kind and known and not any(given):
         taken = [spec.type for spec in known.inputs.values() if spec.type != "STRING"]
-    return (
-        _first_kind(given, TYPE_KINDS) or _first_kind([name], NAME_KINDS) or _first_kind(taken, TYPE_KINDS) or "other"
-    )
+        kind = _first_kind(taken, TYPE_KINDS)
+    return kind or "other"
 
 
 def _first_kind(texts: Sequence[str], kinds: Sequence[tuple[re.Pattern[str], str]]) -> str:
@@ -5172,16 +5232,27 @@ def guess_task(wiring: Wiring) -> str:
     files = [file for file in file_inputs(wiring) if file.needed]
     given = {file.kind for file in files}
     if made & {"video", "animation"}:
-        if "video" in given:
-            return "video_to_video"
-        return "image_to_video" if "image" in given else "text_to_video"
+        return _video_task(given)
+    if "3d" in made and "image" in given:
+        return "image_to_3d"
     if "3d" in made:
-        return "image_to_3d" if "image" in given else "other"
+        return "other"
     if "audio" in made:
         return "other" if given else "text_to_audio"
     if "image" in made:
         return _picture_task(wiring, needed, files)
-    return "text" if "text" in made else "other"
+    if "text" in made:
+        return "text"
+    return "other"
+
+
+def _video_task(given: set[str]) -> str:
+    """What a graph that makes videos is for, by the kinds of the files that it needs."""
+    if "video" in given:
+        return "video_to_video"
+    if "image" in given:
+        return "image_to_video"
+    return "text_to_video"
 
 
 def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> str:
@@ -5190,34 +5261,49 @@ def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[Fi
     makes_own = is_sampled or any(_has_prompt(wiring, node_id) for node_id in needed)
     if not files:
         return "text_to_image" if makes_own else "other"
-    if not {file.kind for file in files} <= {"image", "mask"}:
+    if any(file.kind not in ("image", "mask") for file in files):
         return "other"
-    used = [node_id for node_id in wiring.behind(file.target.node_id for file in files) if node_id in needed]
-    names = [wiring.class_type(node_id) for node_id in used]
-    if any_named(UPSCALERS, names) or (not is_sampled and any_named(UPSCALING, names)):
+    reached = wiring.behind(file.target.node_id for file in files)
+    names = [wiring.class_type(node_id) for node_id in reached if node_id in needed]
+    if _enlarges(names, is_sampled):
         return "upscale"
     if not makes_own:
         return "other"
     if masked(wiring, files, needed):
         return "inpaint"
-    is_edit = not is_sampled or any_named(EDITING, names) or _conditions(wiring, files, names)
-    return "image_edit" if is_edit else "image_to_image"
+    if not is_sampled or any_named(EDITING, names) or _conditions(wiring, files, names):
+        return "image_edit"
+    return "image_to_image"
+
+
+def _enlarges(names: Sequence[str], is_sampled: bool) -> bool:
+    """Whether nodes of these classes are there to make a picture larger. Before a sampler, that is only a step."""
+    if any_named(UPSCALERS, names):
+        return True
+    return not is_sampled and any_named(UPSCALING, names)
 
 
 def any_named(pattern: re.Pattern[str], names: Iterable[str]) -> bool:
     """Whether any of these names has a part that matches."""
-    return any(map(pattern.search, names))
+    return any(pattern.search(name) for name in names)
 
 
 def _has_prompt(wiring: Wiring, node_id: str) -> bool:
     """Whether a node has an input called "prompt", or "model.prompt" and the like."""
-    return any(str(name).rsplit(".", 1)[-1] == "prompt" for name in wiring.inputs(node_id))
+    for name in wiring.inputs(node_id):
+        last_part = str(name).rsplit(".", 1)[-1]
+        if last_part == "prompt":
+            return True
+    return False
 
 
 def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None]) -> bool:
     """Whether a mask is used that one of these files brings, drawn, uploaded or as a picture's transparency."""
-    drawn = {file.target.node_id for file in files}
-    return any(link.type == "MASK" and link.node in needed for node_id in drawn for link in wiring.out_of[node_id])
+    for file in files:
+        for link in wiring.out_of[file.target.node_id]:
+            if link.type == "MASK" and link.node in needed:
+                return True
+    return False
 
 
 def _conditions(wiring: Wiring, files: Sequence[FileInput], names: Sequence[str]) -> bool:
@@ -5225,7 +5311,12 @@ def _conditions(wiring: Wiring, files: Sequence[FileInput], names: Sequence[str]
     if any_named(CONTROLLING, names):
         return False
     shown = wiring.behind((file.target.node_id for file in files), SHOWN_TO_MODEL)
-    return any(link.type == "CONDITIONING" for node_id in shown for link in wiring.out_of[node_id])
+    return any(_gives(wiring, node_id, "CONDITIONING") for node_id in shown)
+
+
+def _gives(wiring: Wiring, node_id: str, kind: str) -> bool:
+    """Whether a link of the type `kind` starts at a node."""
+    return any(link.type == kind for link in wiring.out_of[node_id])
 
 
 # Model files. The folder on the server that a widget's file lies in, by the widget's name or, where that is not enough,
@@ -5290,7 +5381,8 @@ def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]
         for name, value in inputs.items():
             target = Target(node_id, str(name))
             if isinstance(value, str):
-                files += [ModelFile(target, "embeddings", file) for file in dict.fromkeys(EMBEDDING.findall(value))]
+                embeddings = dict.fromkeys(EMBEDDING.findall(value))
+                files += [ModelFile(target, "embeddings", file) for file in embeddings]
                 files += reader.named(node["class_type"], target, value, inputs)
             elif isinstance(value, Mapping):
                 files += _row_lora(target, value)
@@ -5315,17 +5407,18 @@ class ModelFileReader:
 
     def named(self, class_type: str, target: Target, value: str, inputs: Mapping[str, Any]) -> list[ModelFile]:
         """The model file that a widget with this value names, if it names one."""
-        if len(value) > MAX_NAME or "\n" in value or "://" in value or value.strip().lower() in NO_MODEL_FILE:
+        if not _may_name_file(value):
             return []
         known = self.definitions.get(class_type)
         spec = known.spec(target.input, inputs) if known else None
         folder = model_folder(class_type, target.input)
-        key = (class_type, target.input)
-        if key not in self._is_for_models:
-            self._is_for_models[key] = bool(folder) or (spec is not None and lists_models(spec))
-        if not self._is_for_models[key] and not MODEL_FILE.search(value):
+        widget = (class_type, target.input)
+        if widget not in self._is_for_models:
+            self._is_for_models[widget] = bool(folder) or lists_models(spec)
+        if not self._is_for_models[widget] and not MODEL_FILE.search(value):
             return []
-        return [ModelFile(target, folder, value, self._is_installed(key, spec, value))]
+        is_installed = self._is_installed(widget, spec, value)
+        return [ModelFile(target, folder, value, is_installed)]
 
     def _is_installed(self, widget: tuple[str, str], spec: InputSpec | None, file: str) -> bool | None:
         """Whether the server has a file, or None when it has not said what it has."""
@@ -5337,22 +5430,36 @@ class ModelFileReader:
         return self._installed[key]
 
 
+def _may_name_file(value: str) -> bool:
+    """Whether a widget's text may be the name of a file, by its looks."""
+    if len(value) > MAX_NAME or "\n" in value or "://" in value:
+        return False
+    return value.strip().lower() not in NO_MODEL_FILE
+
+
 def model_folder(class_type: str, name: str) -> str:
     """The folder that a widget's model file lies in, or "" when it is not known to name one."""
     plain = without_number(name)
-    usual = MODEL_FOLDERS.get(plain, "") if "load" in class_type.lower() else ""
-    return MODEL_FOLDERS.get(f"{class_type}.{plain}", usual)
+    full_name = f"{class_type}.{plain}"
+    if full_name in MODEL_FOLDERS:
+        return MODEL_FOLDERS[full_name]
+    if "load" not in class_type.lower():
+        return ""
+    return MODEL_FOLDERS.get(plain, "")
 
 
-def lists_models(spec: InputSpec) -> bool:
+def lists_models(spec: InputSpec | None) -> bool:
     """Whether what a widget offers is mostly model files."""
-    return 2 * sum(bool(MODEL_FILE.search(name)) for name in spec.names) > len(spec.choices)
+    if spec is None:
+        return False
+    files = [name for name in spec.names if MODEL_FILE.search(name)]
+    return 2 * len(files) > len(spec.choices)
 
 
 def missing_nodes(graph: Graph, definitions: Definitions) -> tuple[str, ...]:
     """The classes that a graph uses and the server does not have, in alphabetical order."""
-    nodes = graph_nodes(graph).values()
-    return tuple(sorted({node["class_type"] for node in nodes if node["class_type"] not in definitions}))
+    used = {node["class_type"] for node in graph_nodes(graph).values()}
+    return tuple(sorted(used - definitions.keys()))
 
 
 def picture_nodes(graph: Graph) -> frozenset[str]:

@@ -12,7 +12,7 @@ class and widget names do, of ComfyUI's own nodes and of common custom ones:
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -60,37 +60,39 @@ def file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
     """The widgets of a graph that name files to upload, in the graph's order; those that nothing needs come last."""
     needed = wiring.needed()
     files: list[FileInput] = []
-    for node_id, node in wiring.nodes.items():
-        for name, declared_kind in _file_widgets(wiring, node_id).items():
-            held = wiring.inputs(node_id).get(name, "")
-            if not isinstance(held, str):
-                continue
-            kind = _file_kind(wiring, node_id, declared_kind)
-            is_masked = kind == "image" and _has_mask(wiring, node_id)
-            target = Target(node_id, name)
-            files.append(FileInput(target, kind, plain_title(node), held, node_id in needed, is_masked))
+    for node_id in wiring.nodes:
+        files += _files_of_node(wiring, node_id, node_id in needed)
     return tuple(sorted(files, key=lambda file: not file.needed))
+
+
+def _files_of_node(wiring: Wiring, node_id: str, is_needed: bool) -> Iterator[FileInput]:
+    """The widgets of one node that name files."""
+    used_slots = {link.slot for link in wiring.out_of[node_id]}
+    # The second output of LoadImage is the picture's transparency, as a mask.
+    uses_mask = wiring.class_type(node_id) == "LoadImage" and 1 in used_slots
+    for name, kind in _file_widgets(wiring, node_id).items():
+        held = wiring.inputs(node_id).get(name, "")
+        if not isinstance(held, str):
+            continue
+        if kind == "image" and uses_mask and used_slots == {1}:
+            kind = "mask"
+        target = Target(node_id, name)
+        title = plain_title(wiring.nodes[node_id])
+        masked = kind == "image" and uses_mask
+        yield FileInput(target, kind, title, held, is_needed, masked)
 
 
 def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
     """The widgets of a node that name files, each with the kind of file."""
+    widgets: dict[str, str] = {}
     known = wiring.definition(node_id)
-    widgets = {name: spec.file for name, spec in known.inputs.items() if spec.file} if known else {}
-    name, kind = FILE_WIDGETS.get(wiring.class_type(node_id), ("", ""))
-    return {**widgets, name: kind} if name else widgets
-
-
-def _file_kind(wiring: Wiring, node_id: str, kind: str) -> str:
-    """The kind of a file: a picture of which only the mask is used counts as a mask."""
-    if kind != "image" or not _has_mask(wiring, node_id):
-        return kind
-    is_picture_used = any(link.slot != 1 for link in wiring.out_of[node_id])
-    return "image" if is_picture_used else "mask"
-
-
-def _has_mask(wiring: Wiring, node_id: str) -> bool:
-    """Whether a node is a LoadImage whose second output is used: the picture's transparency as a mask."""
-    return wiring.class_type(node_id) == "LoadImage" and any(link.slot == 1 for link in wiring.out_of[node_id])
+    if known:
+        widgets = {name: spec.file for name, spec in known.inputs.items() if spec.file}
+    class_type = wiring.class_type(node_id)
+    if class_type in FILE_WIDGETS:
+        name, kind = FILE_WIDGETS[class_type]
+        widgets[name] = kind
+    return widgets
 
 
 # What output nodes make is told first by their class, then by the types of what they give or are given, then by words
@@ -137,26 +139,32 @@ def outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
     "text", "latent" or "other". What is only shown counts only when nothing is saved."""
     shown = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
     saved = [node_id for node_id in shown if not wiring.keeps_nothing(node_id)]
-    return tuple((plain_title(wiring.nodes[node_id]), _made(wiring, node_id)) for node_id in saved or shown)
+    made: list[tuple[str, str]] = []
+    for node_id in saved or shown:
+        title = plain_title(wiring.nodes[node_id])
+        made.append((title, _made(wiring, node_id)))
+    return tuple(made)
 
 
 def _made(wiring: Wiring, node_id: str) -> str:
     """The kind of what an output node makes."""
-    name = wiring.class_type(node_id)
+    class_type = wiring.class_type(node_id)
+    if class_type in OUTPUT_KINDS:
+        return OUTPUT_KINDS[class_type]
+    if MODEL_SAVERS.search(class_type):
+        return "other"
     known = wiring.definition(node_id)
-    if name in OUTPUT_KINDS or MODEL_SAVERS.search(name):
-        return OUTPUT_KINDS.get(name, "other")
     # A node that makes a model in 3D itself tells so by its outputs; one that only saves, by what it is given.
-    if known and any(TYPES_3D.search(kind) for kind in known.outputs):
-        given = [kind for kind in known.outputs if TYPES_3D.search(kind)]
-        return _first_kind(given, TYPE_KINDS)
+    if known:
+        made_3d = [kind for kind in known.outputs if TYPES_3D.search(kind)]
+        if made_3d:
+            return _first_kind(made_3d, TYPE_KINDS)
     given = [link.type for link in wiring.into[node_id]]
-    taken: list[str] = []
-    if known and not any(given):
+    kind = _first_kind(given, TYPE_KINDS) or _first_kind([class_type], NAME_KINDS)
+    if not kind and known and not any(given):
         taken = [spec.type for spec in known.inputs.values() if spec.type != "STRING"]
-    return (
-        _first_kind(given, TYPE_KINDS) or _first_kind([name], NAME_KINDS) or _first_kind(taken, TYPE_KINDS) or "other"
-    )
+        kind = _first_kind(taken, TYPE_KINDS)
+    return kind or "other"
 
 
 def _first_kind(texts: Sequence[str], kinds: Sequence[tuple[re.Pattern[str], str]]) -> str:
@@ -187,16 +195,27 @@ def guess_task(wiring: Wiring) -> str:
     files = [file for file in file_inputs(wiring) if file.needed]
     given = {file.kind for file in files}
     if made & {"video", "animation"}:
-        if "video" in given:
-            return "video_to_video"
-        return "image_to_video" if "image" in given else "text_to_video"
+        return _video_task(given)
+    if "3d" in made and "image" in given:
+        return "image_to_3d"
     if "3d" in made:
-        return "image_to_3d" if "image" in given else "other"
+        return "other"
     if "audio" in made:
         return "other" if given else "text_to_audio"
     if "image" in made:
         return _picture_task(wiring, needed, files)
-    return "text" if "text" in made else "other"
+    if "text" in made:
+        return "text"
+    return "other"
+
+
+def _video_task(given: set[str]) -> str:
+    """What a graph that makes videos is for, by the kinds of the files that it needs."""
+    if "video" in given:
+        return "video_to_video"
+    if "image" in given:
+        return "image_to_video"
+    return "text_to_video"
 
 
 def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> str:
@@ -205,34 +224,49 @@ def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[Fi
     makes_own = is_sampled or any(_has_prompt(wiring, node_id) for node_id in needed)
     if not files:
         return "text_to_image" if makes_own else "other"
-    if not {file.kind for file in files} <= {"image", "mask"}:
+    if any(file.kind not in ("image", "mask") for file in files):
         return "other"
-    used = [node_id for node_id in wiring.behind(file.target.node_id for file in files) if node_id in needed]
-    names = [wiring.class_type(node_id) for node_id in used]
-    if any_named(UPSCALERS, names) or (not is_sampled and any_named(UPSCALING, names)):
+    reached = wiring.behind(file.target.node_id for file in files)
+    names = [wiring.class_type(node_id) for node_id in reached if node_id in needed]
+    if _enlarges(names, is_sampled):
         return "upscale"
     if not makes_own:
         return "other"
     if masked(wiring, files, needed):
         return "inpaint"
-    is_edit = not is_sampled or any_named(EDITING, names) or _conditions(wiring, files, names)
-    return "image_edit" if is_edit else "image_to_image"
+    if not is_sampled or any_named(EDITING, names) or _conditions(wiring, files, names):
+        return "image_edit"
+    return "image_to_image"
+
+
+def _enlarges(names: Sequence[str], is_sampled: bool) -> bool:
+    """Whether nodes of these classes are there to make a picture larger. Before a sampler, that is only a step."""
+    if any_named(UPSCALERS, names):
+        return True
+    return not is_sampled and any_named(UPSCALING, names)
 
 
 def any_named(pattern: re.Pattern[str], names: Iterable[str]) -> bool:
     """Whether any of these names has a part that matches."""
-    return any(map(pattern.search, names))
+    return any(pattern.search(name) for name in names)
 
 
 def _has_prompt(wiring: Wiring, node_id: str) -> bool:
     """Whether a node has an input called "prompt", or "model.prompt" and the like."""
-    return any(str(name).rsplit(".", 1)[-1] == "prompt" for name in wiring.inputs(node_id))
+    for name in wiring.inputs(node_id):
+        last_part = str(name).rsplit(".", 1)[-1]
+        if last_part == "prompt":
+            return True
+    return False
 
 
 def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None]) -> bool:
     """Whether a mask is used that one of these files brings, drawn, uploaded or as a picture's transparency."""
-    drawn = {file.target.node_id for file in files}
-    return any(link.type == "MASK" and link.node in needed for node_id in drawn for link in wiring.out_of[node_id])
+    for file in files:
+        for link in wiring.out_of[file.target.node_id]:
+            if link.type == "MASK" and link.node in needed:
+                return True
+    return False
 
 
 def _conditions(wiring: Wiring, files: Sequence[FileInput], names: Sequence[str]) -> bool:
@@ -240,7 +274,12 @@ def _conditions(wiring: Wiring, files: Sequence[FileInput], names: Sequence[str]
     if any_named(CONTROLLING, names):
         return False
     shown = wiring.behind((file.target.node_id for file in files), SHOWN_TO_MODEL)
-    return any(link.type == "CONDITIONING" for node_id in shown for link in wiring.out_of[node_id])
+    return any(_gives(wiring, node_id, "CONDITIONING") for node_id in shown)
+
+
+def _gives(wiring: Wiring, node_id: str, kind: str) -> bool:
+    """Whether a link of the type `kind` starts at a node."""
+    return any(link.type == kind for link in wiring.out_of[node_id])
 
 
 # Model files. The folder on the server that a widget's file lies in, by the widget's name or, where that is not enough,
@@ -305,7 +344,8 @@ def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]
         for name, value in inputs.items():
             target = Target(node_id, str(name))
             if isinstance(value, str):
-                files += [ModelFile(target, "embeddings", file) for file in dict.fromkeys(EMBEDDING.findall(value))]
+                embeddings = dict.fromkeys(EMBEDDING.findall(value))
+                files += [ModelFile(target, "embeddings", file) for file in embeddings]
                 files += reader.named(node["class_type"], target, value, inputs)
             elif isinstance(value, Mapping):
                 files += _row_lora(target, value)
@@ -330,17 +370,18 @@ class ModelFileReader:
 
     def named(self, class_type: str, target: Target, value: str, inputs: Mapping[str, Any]) -> list[ModelFile]:
         """The model file that a widget with this value names, if it names one."""
-        if len(value) > MAX_NAME or "\n" in value or "://" in value or value.strip().lower() in NO_MODEL_FILE:
+        if not _may_name_file(value):
             return []
         known = self.definitions.get(class_type)
         spec = known.spec(target.input, inputs) if known else None
         folder = model_folder(class_type, target.input)
-        key = (class_type, target.input)
-        if key not in self._is_for_models:
-            self._is_for_models[key] = bool(folder) or (spec is not None and lists_models(spec))
-        if not self._is_for_models[key] and not MODEL_FILE.search(value):
+        widget = (class_type, target.input)
+        if widget not in self._is_for_models:
+            self._is_for_models[widget] = bool(folder) or lists_models(spec)
+        if not self._is_for_models[widget] and not MODEL_FILE.search(value):
             return []
-        return [ModelFile(target, folder, value, self._is_installed(key, spec, value))]
+        is_installed = self._is_installed(widget, spec, value)
+        return [ModelFile(target, folder, value, is_installed)]
 
     def _is_installed(self, widget: tuple[str, str], spec: InputSpec | None, file: str) -> bool | None:
         """Whether the server has a file, or None when it has not said what it has."""
@@ -352,22 +393,36 @@ class ModelFileReader:
         return self._installed[key]
 
 
+def _may_name_file(value: str) -> bool:
+    """Whether a widget's text may be the name of a file, by its looks."""
+    if len(value) > MAX_NAME or "\n" in value or "://" in value:
+        return False
+    return value.strip().lower() not in NO_MODEL_FILE
+
+
 def model_folder(class_type: str, name: str) -> str:
     """The folder that a widget's model file lies in, or "" when it is not known to name one."""
     plain = without_number(name)
-    usual = MODEL_FOLDERS.get(plain, "") if "load" in class_type.lower() else ""
-    return MODEL_FOLDERS.get(f"{class_type}.{plain}", usual)
+    full_name = f"{class_type}.{plain}"
+    if full_name in MODEL_FOLDERS:
+        return MODEL_FOLDERS[full_name]
+    if "load" not in class_type.lower():
+        return ""
+    return MODEL_FOLDERS.get(plain, "")
 
 
-def lists_models(spec: InputSpec) -> bool:
+def lists_models(spec: InputSpec | None) -> bool:
     """Whether what a widget offers is mostly model files."""
-    return 2 * sum(bool(MODEL_FILE.search(name)) for name in spec.names) > len(spec.choices)
+    if spec is None:
+        return False
+    files = [name for name in spec.names if MODEL_FILE.search(name)]
+    return 2 * len(files) > len(spec.choices)
 
 
 def missing_nodes(graph: Graph, definitions: Definitions) -> tuple[str, ...]:
     """The classes that a graph uses and the server does not have, in alphabetical order."""
-    nodes = graph_nodes(graph).values()
-    return tuple(sorted({node["class_type"] for node in nodes if node["class_type"] not in definitions}))
+    used = {node["class_type"] for node in graph_nodes(graph).values()}
+    return tuple(sorted(used - definitions.keys()))
 
 
 def picture_nodes(graph: Graph) -> frozenset[str]:

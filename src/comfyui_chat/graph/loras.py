@@ -18,12 +18,12 @@ import itertools
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 from ..errors import BadArgument, WorkflowRefused
 from ..names import MODEL_FILE, base_name, shortened
 from .definitions import Definitions
-from .links import Origin, Wiring
+from .links import Origin, TypedLink, Wiring
 from .nodes import Graph, is_link, node_inputs
 
 LORA_LOADERS = ("LoraLoader", "LoraLoaderModelOnly")  # their definitions list the LoRAs that are installed
@@ -49,8 +49,10 @@ def parse_lora(text: str) -> tuple[str, float]:
     The strength is 1 when it is left out. Raises `BadArgument` for "nan" or one beyond `MAX_STRENGTH`, and where no
     name is left.
     """
-    tag = LORA_TAG.fullmatch(text.strip())
-    name = (tag["inside"] if tag else text).strip()
+    name = text.strip()
+    tag = LORA_TAG.fullmatch(name)
+    if tag:
+        name = tag["inside"].strip()
     strength = 1.0
     # Some programs write a second strength behind the first, for the text encoder; the first one counts.
     for _ in range(2):
@@ -73,8 +75,7 @@ def with_loras(graph: Graph, loras: Sequence[Lora], definitions: Definitions) ->
     """The graph with these LoRAs in every main diffusion model, in this order, right behind the loader and the LoRAs
     that are there already.
 
-    Of two models that share a text encoder only one takes it along, or it would have each LoRA twice. Raises
-    `WorkflowRefused` when the graph has no model that takes a LoRA, or more than `MAX_MODELS`.
+    Raises `WorkflowRefused` when the graph has no model that takes a LoRA, or more than `MAX_MODELS`.
     """
     if not loras:
         return dict(graph)
@@ -82,15 +83,17 @@ def with_loras(graph: Graph, loras: Sequence[Lora], definitions: Definitions) ->
     models = main_models(wiring)
     new_ids = unused_ids(graph)
     result = dict(graph)
-    clips_done: set[Origin] = set()  # text encoders that have the LoRAs already
-    for model in sorted(models, key=lambda model: model.clip is None or model.clip[0] != model.loader[0]):
+    # Of models that share a text encoder only one takes it along, or it would have each LoRA twice.
+    clips_done: set[Origin] = set()
+    for model in sorted(models, key=lambda model: not model.has_own_clip):
         own_loras = [lora for lora in loras if belongs(lora, model, models)]
         if not own_loras:
             continue
-        clip = None if model.clip in clips_done else model.clip
-        if clip:
-            clips_done.add(clip)
-        _insert(own_loras, result, wiring, replace(model, clip=clip), new_ids)
+        if model.clip in clips_done:
+            model = replace(model, clip=None)
+        if model.clip:
+            clips_done.add(model.clip)
+        _insert(own_loras, result, wiring, model, new_ids)
     return result
 
 
@@ -114,17 +117,18 @@ class DiffusionModel:
     clip: Origin | None  # the output of the one text encoder behind their conditioning; None for several
     side: str = ""  # "high" or "low" when the name of its file says so
 
+    @property
+    def has_own_clip(self) -> bool:
+        """Whether its text encoder comes out of the same loader."""
+        return self.clip is not None and self.clip[0] == self.loader[0]
+
 
 def main_models(wiring: Wiring) -> list[DiffusionModel]:
     """The models that LoRAs go into: all that feed samplers. Raises `WorkflowRefused` for none, and for more than
     `MAX_MODELS`."""
     samplers = [node_id for node_id in wiring.nodes if wiring.uses_diffusion_model(node_id)]
     useful = wiring.before(samplers, ("MODEL",))
-    loaders: dict[Origin, None] = {}
-    for node_id in wiring.nodes:
-        if node_id in useful and not wiring.takes(node_id, "MODEL"):
-            made = [link for link in wiring.out_of[node_id] if link.type == "MODEL"]
-            loaders |= dict.fromkeys(link.origin for link in made if link.node in useful)
+    loaders = _loaders(wiring, useful)
     if not loaders:
         raise WorkflowRefused(
             "The workflow has no model that takes a LoRA.",
@@ -135,29 +139,47 @@ def main_models(wiring: Wiring) -> list[DiffusionModel]:
     return [_model(wiring, loader, samplers, useful) for loader in loaders]
 
 
+def _loaders(wiring: Wiring, useful: Mapping[str, None]) -> list[Origin]:
+    """The outputs where models begin. `useful` are all nodes that bring models to samplers."""
+    loaders: dict[Origin, None] = {}
+    for node_id in wiring.nodes:
+        if node_id not in useful or wiring.takes(node_id, "MODEL"):
+            continue
+        for link in wiring.out_of[node_id]:
+            if link.type == "MODEL" and link.node in useful:
+                loaders[link.origin] = None
+    return list(loaders)
+
+
 def _model(wiring: Wiring, loader: Origin, samplers: Sequence[str], useful: Mapping[str, None]) -> DiffusionModel:
     """The model that comes out of a loader. `useful` are all nodes that bring models to samplers."""
     starts = [link.node for link in wiring.fed_by(loader, "MODEL") if link.node in useful]
-    way = frozenset(node_id for node_id in wiring.behind(starts, ("MODEL",)) if node_id in useful)
-    side = noise_side(" ".join(model_names(wiring, loader[0])))
-    return DiffusionModel(loader, way, _clip(wiring, loader, way, samplers), side)
+    reached = wiring.behind(starts, ("MODEL",))
+    way = frozenset(node_id for node_id in reached if node_id in useful)
+    clip = _clip(wiring, loader, way, samplers)
+    file_names = model_names(wiring, loader[0])
+    return DiffusionModel(loader, way, clip, noise_side(" ".join(file_names)))
 
 
 def model_names(wiring: Wiring, node_id: str) -> list[str]:
     """The model files that a node names in its widgets."""
-    return [value for value in wiring.inputs(node_id).values() if isinstance(value, str) and MODEL_FILE.search(value)]
+    texts = [value for value in wiring.inputs(node_id).values() if isinstance(value, str)]
+    return [text for text in texts if MODEL_FILE.search(text)]
 
 
 def noise_side(name: str) -> str:
     """The part of the steps that a file is for if its name says so: "high" or "low" noise, else ""."""
     match = NOISE_SIDE.search(name)
-    return match["side"].lower() if match else ""
+    if match is None:
+        return ""
+    return match["side"].lower()
 
 
 def belongs(lora: Lora, model: DiffusionModel, models: Sequence[DiffusionModel]) -> bool:
     """Whether a LoRA goes into a model: one for a part of the steps goes into that part's model, if there is one."""
     side = noise_side(base_name(lora.file))
-    return side in ("", model.side) or all(other.side != side for other in models)
+    sides = {other.side for other in models}
+    return side in ("", model.side) or side not in sides
 
 
 def _clip(wiring: Wiring, loader: Origin, way: frozenset[str], samplers: Sequence[str]) -> Origin | None:
@@ -167,14 +189,19 @@ def _clip(wiring: Wiring, loader: Origin, way: frozenset[str], samplers: Sequenc
         if link.type == "CLIP":
             return link.origin
     own_samplers = [node_id for node_id in samplers if node_id in way]
+    conditioning = wiring.before(own_samplers, ("CONDITIONING", "CLIP", ""), barred=samplers)
     clips: set[Origin] = set()
-    for node_id in wiring.before(own_samplers, ("CONDITIONING", "CLIP", ""), barred=samplers):
-        read = [link for link in wiring.into[node_id] if link.type == "CLIP"]
-        clips.update(link.origin for link in read if not wiring.takes(link.source, "CLIP"))
-    return clips.pop() if len(clips) == 1 else None
+    for node_id in conditioning:
+        for link in wiring.into[node_id]:
+            if link.type == "CLIP" and not wiring.takes(link.source, "CLIP"):
+                clips.add(link.origin)
+    return single(clips)
 
 
 # Where behind such a model the new nodes go, and how they are written.
+
+ModelAndClip = tuple[Origin, Origin | None]  # the outputs of a model and of its text encoder, if it has one
+Item = TypeVar("Item")
 
 
 def _insert(
@@ -188,66 +215,89 @@ def _insert(
         node_id = next(new_ids)
         result[node_id] = lora_node(lora, end, end_clip)
         end = (node_id, 0)
-        end_clip = (node_id, 1) if end_clip else None
-    # Links to what no sampler needs stay: such a node may read from the LoRA before it (GetICLoRAParameters).
-    led_on = [(link, end) for link in wiring.fed_by(start, "MODEL") if link.node in model.way]
+        if end_clip:
+            end_clip = (node_id, 1)
+    for link in wiring.fed_by(start, "MODEL"):
+        # Links to what no sampler needs stay: such a node may read from the LoRA before it (GetICLoRAParameters).
+        if link.node in model.way:
+            _lead(result, link, end)
     if start_clip and end_clip:
-        led_on += [(link, end_clip) for link in wiring.fed_by(start_clip, "CLIP")]
-    for link, origin in led_on:
-        node = result[link.node]
-        result[link.node] = {**node, "inputs": {**node_inputs(node), link.input: [*origin]}}
+        for link in wiring.fed_by(start_clip, "CLIP"):
+            _lead(result, link, end_clip)
+
+
+def _lead(result: dict[str, Any], link: TypedLink, origin: Origin) -> None:
+    """Have the input that a link feeds read from another output."""
+    node = result[link.node]
+    inputs = {**node_inputs(node), link.input: [*origin]}
+    result[link.node] = {**node, "inputs": inputs}
 
 
 def lora_node(lora: Lora, model: Origin, clip: Origin | None) -> dict[str, Any]:
     """The node that puts a LoRA into a model, and into a text encoder if there is one."""
-    title = "LoRA: " + MODEL_FILE.sub("", base_name(lora.file))
+    class_type = "LoraLoaderModelOnly"
     inputs: dict[str, Any] = {"lora_name": lora.file, "strength_model": lora.strength, "model": [*model]}
     if clip:
-        inputs |= {"strength_clip": lora.strength, "clip": [*clip]}
-    class_type = "LoraLoader" if clip else "LoraLoaderModelOnly"
-    return {"class_type": class_type, "inputs": inputs, "_meta": {"title": title}}
+        class_type = "LoraLoader"
+        inputs["strength_clip"] = lora.strength
+        inputs["clip"] = [*clip]
+    name = MODEL_FILE.sub("", base_name(lora.file))
+    return {"class_type": class_type, "inputs": inputs, "_meta": {"title": f"LoRA: {name}"}}
 
 
-def behind_loras(wiring: Wiring, model: DiffusionModel) -> tuple[Origin, Origin | None]:
+def behind_loras(wiring: Wiring, model: DiffusionModel) -> ModelAndClip:
     """Where LoRAs go in: the outputs of the model and of its text encoder, moved on behind those LoRA nodes that all
     samplers of the model have before them. Both move together, or the new nodes could close a circle."""
-    place = (model.loader, model.clip)
+    place: ModelAndClip = (model.loader, model.clip)
     passed: set[str] = set()
     while True:
-        users = {link.node for link in wiring.fed_by(place[0], "MODEL") if link.node in model.way}
-        node_id = users.pop() if len(users) == 1 else ""
-        if not node_id or node_id in passed or not is_lora(wiring, node_id):
+        model_output, clip = place
+        users = {link.node for link in wiring.fed_by(model_output, "MODEL") if link.node in model.way}
+        node_id = single(users)
+        if node_id is None or node_id in passed or not is_lora(wiring, node_id):
             return place
         passed.add(node_id)
-        next_place = _behind_lora(wiring, model, node_id, place[1])
+        next_place = _behind_lora(wiring, model, node_id, clip)
         if next_place is None:
             return place
         place = next_place
 
 
-def _behind_lora(
-    wiring: Wiring, model: DiffusionModel, node_id: str, clip: Origin | None
-) -> tuple[Origin, Origin | None] | None:
+def _behind_lora(wiring: Wiring, model: DiffusionModel, node_id: str, clip: Origin | None) -> ModelAndClip | None:
     """The outputs of the model and of its text encoder `clip` behind a LoRA node that the model passes through, or None
     when it is not clear that both pass through it."""
-    links_out = wiring.out_of[node_id]
-    slots = {link.slot for link in links_out if link.type == "MODEL" and link.node in model.way}
-    if len(slots) != 1:
+    slots = {link.slot for link in wiring.out_of[node_id] if link.type == "MODEL" and link.node in model.way}
+    slot = single(slots)
+    if slot is None:
         return None
-    behind = (node_id, slots.pop())
-    clips_in = {link.origin for link in wiring.into[node_id] if link.type == "CLIP"}
-    if not clip or not clips_in:
-        return behind, clip
-    clip_slots = {link.slot for link in links_out if link.type == "CLIP"}
-    clip_users = {link.node for link in wiring.fed_by(clip, "CLIP")}
-    if clips_in != {clip} or len(clip_slots) != 1 or clip_users != {node_id}:
+    if not clip or not wiring.takes(node_id, "CLIP"):
+        return (node_id, slot), clip
+    clip_behind = _clip_behind_lora(wiring, node_id, clip)
+    if clip_behind is None:
         return None
-    return behind, (node_id, clip_slots.pop())
+    return (node_id, slot), clip_behind
+
+
+def _clip_behind_lora(wiring: Wiring, node_id: str, clip: Origin) -> Origin | None:
+    """The output of a LoRA node that passes on the text encoder `clip`; None unless this node alone reads it."""
+    clips_read = {link.origin for link in wiring.into[node_id] if link.type == "CLIP"}
+    readers = {link.node for link in wiring.fed_by(clip, "CLIP")}
+    if clips_read != {clip} or readers != {node_id}:
+        return None
+    return single({link.origin for link in wiring.out_of[node_id] if link.type == "CLIP"})
+
+
+def single(values: set[Item]) -> Item | None:
+    """The one value of a set; None where there is none, or several."""
+    if len(values) != 1:
+        return None
+    return next(iter(values))
 
 
 def is_lora(wiring: Wiring, node_id: str) -> bool:
     """Whether a node puts LoRAs into a model that passes through it."""
-    return "lora" in wiring.class_type(node_id).lower() and not wiring.uses_diffusion_model(node_id)
+    is_called_so = "lora" in wiring.class_type(node_id).lower()
+    return is_called_so and not wiring.uses_diffusion_model(node_id)
 
 
 def unused_ids(graph: Graph) -> Iterator[str]:
@@ -257,5 +307,7 @@ def unused_ids(graph: Graph) -> Iterator[str]:
         used.update(value[0] for value in node_inputs(node).values() if is_link(value))
     # Longer numbers follow somebody's own scheme; a new id only must not be one of them.
     numbers = [int(key) for key in used if re.fullmatch(r"[0-9]{1,12}", key)]
-    first = max(numbers, default=0) + 1
-    return (str(number) for number in itertools.count(first) if str(number) not in used)
+    highest = max(numbers, default=0)
+    for number in itertools.count(highest + 1):
+        if str(number) not in used:
+            yield str(number)
