@@ -61,7 +61,9 @@ def _ranked(wiring: Wiring) -> list[str]:
         if _role(wiring, node_id):
             return 0
         kinds = {link.type for link in wiring.out_of[node_id]}
-        return 1 if kinds - {"", "INT", "FLOAT", "STRING", "BOOLEAN"} else 2
+        if kinds <= {"", "INT", "FLOAT", "STRING", "BOOLEAN"}:
+            return 2
+        return 1
 
     return sorted(wiring.nodes, key=rank)
 
@@ -72,41 +74,51 @@ def _role(wiring: Wiring, node_id: str) -> str:
         return "output"
     if wiring.uses_diffusion_model(node_id) or wiring.takes(node_id, "GUIDER"):
         return "sampler"
-    is_loader = "load" in wiring.class_type(node_id).lower() and not wiring.takes(node_id, "MODEL")
-    return "loader" if is_loader else ""
+    if "load" in wiring.class_type(node_id).lower() and not wiring.takes(node_id, "MODEL"):
+        return "loader"
+    return ""
 
 
 def _drawing(wiring: Wiring, ranked: Sequence[str], count: int, shows_types: bool) -> str:
     """The drawing of the first `count` of the ranked nodes, with the types of the links if `shows_types`."""
-    drawn = set(ranked[:count])
     if len(ranked) > count:  # the node that stands for the rest counts as well
-        drawn.discard(ranked[count - 1])
+        count -= 1
+    drawn = set(ranked[:count])
     in_order = [node_id for node_id in wiring.nodes if node_id in drawn]
     names = {node_id: f"n{place}" for place, node_id in enumerate(in_order, 1)}
-    types = _drawn_links(wiring, names)
-    direction = "TD" if _steps(types) > MAX_WIDE else "LR"
+    links = _drawn_links(wiring, names)
+    if len(links) > MAX_TOLD_LINKS:
+        shows_types = False
+    direction = "TD" if _steps(links) > MAX_WIDE else "LR"
     lines = [f"flowchart {direction}"]
     for node_id, name in names.items():
         lines.append(f'    {name}["{drawn_label(wiring, node_id)}"]')
-    if len(ranked) > len(names):
-        lines.append(f'    rest["… and {len(ranked) - len(names)} more"]')
-    for (source, target), kinds in types.items():
-        label = ", ".join(filter(None, kinds))
-        if not shows_types or len(types) > MAX_TOLD_LINKS:
-            label = ""
-        arrow = f'-->|"{drawn_text(label)}"|' if label else "-->"
+    left_out = len(ranked) - len(names)
+    if left_out:
+        lines.append(f'    rest["… and {left_out} more"]')
+    for (source, target), types in links.items():
+        arrow = _arrow(types) if shows_types else "-->"
         lines.append(f"    {names[source]} {arrow} {names[target]}")
-    return "\n".join(lines + _style_lines(wiring, names))
+    lines += _style_lines(wiring, names)
+    return "\n".join(lines)
 
 
-def _drawn_links(wiring: Wiring, nodes: Iterable[str]) -> dict[tuple[str, str], dict[str, None]]:
+def _arrow(types: Iterable[str]) -> str:
+    """An arrow with the types of its links: -->|"MODEL"|; without any where nothing tells them."""
+    label = ", ".join(kind for kind in types if kind)
+    if not label:
+        return "-->"
+    return f'-->|"{drawn_text(label)}"|'
+
+
+def _drawn_links(wiring: Wiring, nodes: Mapping[str, str]) -> dict[tuple[str, str], dict[str, None]]:
     """The types of the links between each two of these nodes, by (source, target)."""
-    drawn = dict.fromkeys(nodes)
     types: dict[tuple[str, str], dict[str, None]] = {}
-    for node_id in drawn:
+    for node_id in nodes:
         for link in wiring.into[node_id]:
-            if link.source in drawn:
-                types.setdefault((link.source, node_id), {})[link.type] = None
+            if link.source in nodes:
+                between = types.setdefault((link.source, node_id), {})
+                between[link.type] = None
     return types
 
 
@@ -114,12 +126,14 @@ def _style_lines(wiring: Wiring, names: Mapping[str, str]) -> list[str]:
     """The lines that colour nodes by their roles; `names` are those of the nodes in the drawing."""
     by_role: dict[str, list[str]] = {}
     for node_id, name in names.items():
-        by_role.setdefault(_role(wiring, node_id), []).append(name)
+        role = _role(wiring, node_id)
+        by_role.setdefault(role, []).append(name)
     lines: list[str] = []
     for role, style in DRAWN_STYLES.items():
         if role in by_role:
+            members = ",".join(by_role[role])
             lines.append(f"    classDef {role} {style}")
-            lines.append(f"    class {','.join(by_role[role])} {role}")
+            lines.append(f"    class {members} {role}")
     return lines
 
 
@@ -159,18 +173,29 @@ APART = (("ﬂ", "fl"), (":fa-", ":\u200bfa-"), ("$$", "$\u200b$"), ("\\n", "\\\
 def drawn_text(text: str) -> str:
     """A text as it can stand between quotes in a drawing, where it is nothing but text: neither Mermaid, Markdown, HTML
     nor an icon. `cost: "5"` becomes `cost#58; #34;5#34;`."""
-    shown = "".join(char for char in text if char.isspace() or unicodedata.category(char)[0] != "C")
+    shown = "".join(char for char in text if not _is_control(char))
     line = shortened(shown, MAX_LABEL) or "?"
     for markup, plain in APART:
         line = line.replace(markup, plain)
-    # "#34;" is how Mermaid writes a character by its number.
-    safe = "".join(char if _is_harmless(line, place) else f"#{ord(char)};" for place, char in enumerate(line))
+    safe = ""
+    for place, char in enumerate(line):
+        if _is_harmless(line, place):
+            safe += char
+        else:
+            safe += f"#{ord(char)};"  # how Mermaid writes a character by its number
     return safe.replace("direction", "#100;irection")  # with "LR" behind it, it is a command even inside quotes
+
+
+def _is_control(char: str) -> bool:
+    """Whether a character draws nothing and is no white space either."""
+    category = unicodedata.category(char)
+    return category.startswith("C") and not char.isspace()
 
 
 def _is_harmless(line: str, place: int) -> bool:
     """Whether a character of a line can stand in a drawing as it is."""
     char = line[place]
     if char in "-_":  # inside a word they mean nothing
-        return 0 < place < len(line) - 1 and line[place - 1].isalnum() and line[place + 1].isalnum()
+        is_inside = 0 < place < len(line) - 1
+        return is_inside and line[place - 1].isalnum() and line[place + 1].isalnum()
     return char.isalnum() or char in " ,()/" or ord(char) > 160

@@ -27,17 +27,22 @@ def as_sent(graph: Graph, dynamic: frozenset[Target], rng: random.Random, now: d
     nodes = graph_nodes(graph)
     changed: dict[str, dict[str, str]] = {}  # the new texts, by node id and input
     for target in sorted(dynamic, key=lambda target: (target.node_id, target.input)):
-        text = node_inputs(nodes.get(target.node_id)).get(target.input)
+        node = nodes.get(target.node_id)
+        text = node_inputs(node).get(target.input)
         if isinstance(text, str):
-            changed.setdefault(target.node_id, {})[target.input] = dynamic_prompt(text, rng)
+            texts = changed.setdefault(target.node_id, {})
+            texts[target.input] = dynamic_prompt(text, rng)
     named = _nodes_by_name(nodes)
     for node_id, node in nodes.items():
         prefix = node_inputs(node).get("filename_prefix")
         if isinstance(prefix, str) and "%" in prefix:
-            changed.setdefault(node_id, {})["filename_prefix"] = _file_prefix(prefix, named, now)
+            texts = changed.setdefault(node_id, {})
+            texts["filename_prefix"] = _file_prefix(prefix, named, now)
     sent = dict(graph)
     for node_id, texts in changed.items():
-        sent[node_id] = {**nodes[node_id], "inputs": {**node_inputs(nodes[node_id]), **texts}}
+        node = nodes[node_id]
+        inputs = {**node_inputs(node), **texts}
+        sent[node_id] = {**node, "inputs": inputs}
     return sent
 
 
@@ -55,15 +60,16 @@ def _file_prefix(text: str, named: Graph, now: datetime) -> str:
     """A `filename_prefix` with the date, and the values of the nodes that it names, written into it."""
 
     def replacement(found: re.Match[str]) -> str:
-        name, dot, widget = found[1].partition(".")
-        if not dot or "." in widget:
-            if not name.startswith("date:"):
-                return found[0]
-            return format_date(found[1].removeprefix("date:"), now)
-        value = node_inputs(named.get(name)).get(widget)
-        if not isinstance(value, (str, int, float)):  # a link, a list, or a widget that the node does not have
-            return found[0]
-        return NOT_IN_FILE_NAMES.sub("_", as_shown(value))
+        as_written, inside = found[0], found[1]
+        name, dot, widget = inside.partition(".")
+        if dot and "." not in widget:
+            value = node_inputs(named.get(name)).get(widget)
+            if not isinstance(value, (str, int, float)):  # a link, a list, or a widget that the node does not have
+                return as_written
+            return NOT_IN_FILE_NAMES.sub("_", as_shown(value))
+        if name.startswith("date:"):
+            return format_date(inside.removeprefix("date:"), now)
+        return as_written
 
     return REPLACED.sub(replacement, text)
 
@@ -81,13 +87,15 @@ def format_date(pattern: str, now: datetime) -> str:
 
     def written(found: re.Match[str]) -> str:
         part = found[0]
+        year = str(now.year)
         if part == "yyyy":
-            return str(now.year)
+            return year
         if part == "yy":
-            return str(now.year)[2:]
+            return year[2:]
         if part == "yyy":
             return part
-        return str(parts[part[0]]).zfill(len(part))
+        number = str(parts[part[0]])
+        return number.zfill(len(part))
 
     return DATE_PART.sub(written, pattern)
 
@@ -116,7 +124,9 @@ def dynamic_prompt(text: str, rng: random.Random | None = None) -> str:
 
     def choose(found: re.Match[str]) -> str:
         choices = re.split(r"(?<!\\)\|", found[1])
-        return rng.choice(choices) if rng else choices[0]
+        if rng is None:
+            return choices[0]
+        return rng.choice(choices)
 
     text = without_comments(text)
     for _ in range(MAX_CHOICE_DEPTH):  # the innermost ones first
@@ -133,14 +143,20 @@ def without_comments(text: str) -> str:
     """
     parts: list[str] = []  # the text between the comments
     place = 0
-    while comment := COMMENT.search(text, place):
+    while True:
+        comment = COMMENT.search(text, place)
+        if comment is None:
+            break
         end = comment.end()
         if comment[0] == "/*":
             close = text.find("*/", end)
             if close < 0:
                 parts.append(text[place:end])
-                return "".join(parts) + LINE_COMMENT.sub("", text[end:])
+                rest = text[end:]
+                parts.append(LINE_COMMENT.sub("", rest))
+                return "".join(parts)
             end = close + 2
         parts.append(text[place : comment.start()])
         place = end
-    return "".join(parts) + text[place:]
+    parts.append(text[place:])
+    return "".join(parts)
