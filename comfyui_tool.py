@@ -909,6 +909,7 @@ class InputSpec:
         """Read what `/object_info` lists for an input: its type and its options."""
         branches = {choice: parse_inputs(inputs) for choice, inputs in combo_branches(kind, options).items()}
         choices = list(branches) or combo_choices(kind, options)
+        first_choice = next(iter(choices), None)
         numbers = {key: options[key] for key in ("min", "max", "step") if is_number(options.get(key))}
         return cls(
             type="COMBO" if isinstance(kind, list) else str(kind),
@@ -916,9 +917,9 @@ class InputSpec:
             maximum=numbers.get("max"),
             step=numbers.get("step"),
             choices=tuple(choices),
-            default=options.get("default", next(iter(choices), None)),
+            default=options.get("default", first_choice),
             required=required,
-            file=next((media for media in ("image", "video", "audio") if options.get(f"{media}_upload")), ""),
+            file=uploaded_kind(options),
             options=branches,
             least=autogrow_least(kind, options),
         )
@@ -961,7 +962,8 @@ class NodeDefinition:
             if combo is None:
                 return self.inputs.get(name)
             path += part
-            specs = combo.options.get(str(held.get(path)), {})
+            choice = str(held.get(path))
+            specs = combo.options.get(choice, {})
             path += "."
         return specs.get(last)
 
@@ -979,18 +981,28 @@ def input_sections(sections: Any) -> Iterator[tuple[str, str, Any, Mapping[str, 
     Hidden inputs, which the server fills itself, are left out, and so is what is not of a known shape.
     """
     for section in ("required", "optional"):
-        for name, spec in object_of(object_of(sections).get(section)).items():
-            if list_of(spec):
-                kind, options = [*spec, None][:2]
-                yield section, name, kind, object_of(options)
+        specs = object_of(object_of(sections).get(section))
+        for name, spec in specs.items():
+            if not isinstance(spec, list) or not spec:
+                continue
+            options = spec[1] if len(spec) > 1 else None
+            yield section, name, spec[0], object_of(options)
 
 
 def parse_inputs(sections: Any) -> dict[str, InputSpec]:
     """The inputs that a definition has under `input`, by name."""
-    return {
-        name: InputSpec.parse(kind, options, section == "required")
-        for section, name, kind, options in input_sections(sections)
-    }
+    specs: dict[str, InputSpec] = {}
+    for section, name, kind, options in input_sections(sections):
+        specs[name] = InputSpec.parse(kind, options, section == "required")
+    return specs
+
+
+def uploaded_kind(options: Mapping[str, Any]) -> str:
+    """The kind of file that people upload for an input: "image", "video" or "audio"; "" for other inputs."""
+    for media in ("image", "video", "audio"):
+        if options.get(f"{media}_upload"):
+            return media
+    return ""
 
 
 def combo_choices(kind: Any, options: Mapping[str, Any]) -> list[Any]:
@@ -1041,12 +1053,12 @@ class Widget:
 
     name: str  # "" for slots after the required inputs that belong to no input
     default: Any = None  # where the file holds no value
-    after: int = 0  # how many slots after it exist on the page only: buttons, control_after_generate
-    loose: bool = False  # those slots are there only where they hold what such a control can hold
+    page_slots: int = 0  # how many slots after it exist on the page only: buttons, control_after_generate
+    may_lack_slots: bool = False  # those slots are there only where they hold what such a control can hold
     options: Mapping[str, tuple["Widget", ...]] | None = None  # of a dynamic combo: the widgets that each choice brings
-    grows: "Widget | None" = None  # of an autogrow input: the widget of each input in its group
+    group: "Widget | None" = None  # of an autogrow input: the widget of each input in its group
     dynamic_prompts: bool = False  # a text that goes through `dynamic_prompt` before every run
-    made_anew: bool = False  # the default is sent, whatever the file holds
+    ignores_saved: bool = False  # the default is sent, whatever the file holds
     drawn: bool = False  # a picture that the page draws when it sends, and only there
 
 
@@ -1087,17 +1099,22 @@ def parse_widgets(sections: Any, order: Any = None, depth: int = 0) -> tuple[Wid
     widgets: list[Widget] = []
     for section in ("required", "optional"):
         specs = {name: (kind, options) for where, name, kind, options in inputs if where == section}
-        first = [name for name in list_of(object_of(order).get(section)) if name in specs]
         upload_slots = 0
-        for name in dict.fromkeys([*first, *specs]):
+        for name in _names_in_order(specs, object_of(order).get(section)):
             kind, options = specs[name]
             widget = _widget(name, kind, options, depth)
             if widget:
                 widgets.append(widget)
             upload_slots += _upload_slots(kind, options)
         if upload_slots and section == "required":  # the front end puts all upload buttons after the required inputs
-            widgets.append(Widget("", after=upload_slots))
+            widgets.append(Widget("", page_slots=upload_slots))
     return tuple(widgets)
+
+
+def _names_in_order(specs: Mapping[str, Any], order: Any) -> list[str]:
+    """The names of inputs, those first that `order` lists."""
+    listed = [name for name in list_of(order) if name in specs]
+    return list(dict.fromkeys([*listed, *specs]))
 
 
 def _upload_slots(kind: Any, options: Mapping[str, Any]) -> int:
@@ -1132,26 +1149,30 @@ def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Wid
 
 
 def _combo_widget(name: str, kind: Any, options: Mapping[str, Any]) -> Widget:
-    first = next(iter(combo_choices(kind, options)), None)
+    first_choice = next(iter(combo_choices(kind, options)), None)
     # A list that is fetched has a switch and a button of its own, as LoadImageOutput has in public workflows.
-    after = len({"control_after_refresh", "refresh_button"} & object_of(options.get("remote")).keys())
+    remote = object_of(options.get("remote"))
+    page_slots = len({"control_after_refresh", "refresh_button"} & remote.keys())
     if options.get("control_after_generate"):
-        after += 2
-    return Widget(name, options.get("default", first), after)
+        page_slots += 2
+    return Widget(name, options.get("default", first_choice), page_slots)
 
 
 def _dynamic_combo_widget(name: str, options: Mapping[str, Any], depth: int) -> Widget:
-    branches = combo_branches(DYNAMIC_COMBO, options)
-    widgets = {choice: parse_widgets(sections, None, depth + 1) for choice, sections in branches.items()}
-    first = next(iter(widgets), None)
-    return Widget(name, options.get("default", first), options=widgets)
+    widgets: dict[str, tuple[Widget, ...]] = {}
+    for choice, sections in combo_branches(DYNAMIC_COMBO, options).items():
+        widgets[choice] = parse_widgets(sections, None, depth + 1)
+    first_choice = next(iter(widgets), None)
+    return Widget(name, options.get("default", first_choice), options=widgets)
 
 
 def _autogrow_widget(name: str, options: Mapping[str, Any], depth: int) -> Widget | None:
     """The widget of an input that opens a group of inputs; None where they take links only, as most do."""
     template = object_of(options.get("template"))
     widgets = parse_widgets(template.get("input"), None, depth + 1)
-    return Widget(name, grows=widgets[0]) if widgets else None
+    if not widgets:
+        return None
+    return Widget(name, group=widgets[0])
 
 
 def _plain_widget(name: str, kind: str, options: Mapping[str, Any], depth: int) -> Widget:
@@ -1162,8 +1183,8 @@ def _plain_widget(name: str, kind: str, options: Mapping[str, Any], depth: int) 
     return Widget(
         name,
         options.get("default", PLAIN_WIDGETS[kind]),
-        after=int(has_control),
-        loose=depth > 0,
+        page_slots=int(has_control),
+        may_lack_slots=depth > 0,
         dynamic_prompts=bool(options.get("dynamicPrompts")),
     )
 
@@ -1172,7 +1193,7 @@ def _front_end_widget(name: str, kind: str, options: Mapping[str, Any]) -> Widge
     return Widget(
         name,
         options.get("default", FRONT_END_WIDGETS.get(kind)),
-        made_anew=kind == "IMAGECOMPARE",
+        ignores_saved=kind == "IMAGECOMPARE",
         # Load3D's picture comes behind three buttons, which reading skips (golden files); the others stand alone.
         drawn=name == "image" and kind in ("LOAD_3D", "LOAD_3D_ANIMATION", "WEBCAM"),
     )
@@ -1989,16 +2010,18 @@ class Slots:
         """The value of the next widget; the slots around it that exist on the page only are passed over."""
         while self.left and self.left[0] in BUTTONS_3D:
             self.left.popleft()
-        if self.by_name is not None:
-            value = self.by_name.get(name, widget.default)
-        elif widget.name and self.left:
-            value = self.left.popleft()
-        else:
-            value = widget.default
-        for _ in range(min(widget.after, len(self.left))):
-            if not widget.loose or self.left[0] in CONTROL_VALUES:
+        value = self._take_value(name, widget)
+        for _ in range(min(widget.page_slots, len(self.left))):
+            if not widget.may_lack_slots or self.left[0] in CONTROL_VALUES:
                 self.left.popleft()
         return value
+
+    def _take_value(self, name: str, widget: Widget) -> Any:
+        if self.by_name is not None:
+            return self.by_name.get(name, widget.default)
+        if widget.name and self.left:
+            return self.left.popleft()
+        return widget.default
 
 
 def read_values(node: UINode, known: NodeDefinition) -> dict[str, SavedValue]:
@@ -2009,37 +2032,45 @@ def read_values(node: UINode, known: NodeDefinition) -> dict[str, SavedValue]:
     """
     slots = Slots(node.values)
     saved: dict[str, SavedValue] = {}
-    waiting = [("", widget) for widget in reversed(known.widgets)]  # with what their names begin with; the next is last
+    waiting = deque(("", widget) for widget in known.widgets)  # each with what its name begins with
     while waiting:
-        prefix, widget = waiting.pop()
+        prefix, widget = waiting.popleft()
         name = prefix + widget.name
-        if widget.grows:
-            grown = _grown_widgets(node, name, widget.grows)
-            waiting.extend(("", inner) for inner in reversed(grown))
+        if widget.group:
+            members = _group_widgets(node, name, widget.group)
+            waiting.extendleft(("", member) for member in reversed(members))
             continue
         value = slots.take(name, widget)
         if widget.options is not None:
             brought = _chosen_widgets(node, name, widget.options, value)
-            waiting.extend((f"{name}.", inner) for inner in reversed(brought))
-        has_value = value is not None or widget.default is not None
-        if widget.made_anew:
+            waiting.extendleft((f"{name}.", inner) for inner in reversed(brought))
+        is_empty = value is None and widget.default is None
+        if not widget.name or is_empty:
+            continue
+        if widget.ignores_saved:
             value = widget.default
-        if widget.name and has_value:
-            saved[name] = SavedValue(value, widget)
-    if known.class_type == "CustomCombo":  # its second output needs these values, which no definition lists
-        for number, value in enumerate(slots.left):
-            name = f"option{number}" if number else "index"
-            saved[name] = SavedValue(value)
+        saved[name] = SavedValue(value, widget)
+    if known.class_type == "CustomCombo":
+        saved.update(_custom_combo_values(slots))
     return saved
 
 
-def _grown_widgets(node: UINode, name: str, widget: Widget) -> list[Widget]:
+def _custom_combo_values(slots: Slots) -> dict[str, SavedValue]:
+    """What a CustomCombo holds after its choice: "index", "option1", "option2" and so on, which no definition lists.
+
+    Its second output needs them.
+    """
+    saved: dict[str, SavedValue] = {}
+    for number, value in enumerate(slots.left):
+        name = f"option{number}" if number else "index"
+        saved[name] = SavedValue(value)
+    return saved
+
+
+def _group_widgets(node: UINode, name: str, widget: Widget) -> list[Widget]:
     """The widgets of an autogrow input: as many as the node has inputs of its group."""
-    return [
-        replace(widget, name=socket.name)
-        for socket in node.inputs
-        if socket.widget and socket.name.startswith(f"{name}.")
-    ]
+    members = [socket for socket in node.inputs if socket.name.startswith(f"{name}.")]
+    return [replace(widget, name=socket.name) for socket in members if socket.widget]
 
 
 def _chosen_widgets(
@@ -2049,12 +2080,12 @@ def _chosen_widgets(
 
     Without them every later value would be read wrongly.
     """
-    widgets = options.get(str(choice)) if isinstance(choice, (str, int, float)) else None
-    if widgets is not None:
-        return widgets
+    if isinstance(choice, (str, int, float)) and str(choice) in options:
+        return options[str(choice)]
+    offered = shortened(", ".join(options), 300)
     raise WorkflowRefused(
         f'{node}: "{name}" is {shown_value(choice)}, which its class does not offer.',
-        "Open the workflow in ComfyUI, choose again and save it; on offer: " + shortened(", ".join(options), 300),
+        f"Open the workflow in ComfyUI, choose again and save it; on offer: {offered}",
     )
 
 

@@ -74,16 +74,18 @@ class Slots:
         """The value of the next widget; the slots around it that exist on the page only are passed over."""
         while self.left and self.left[0] in BUTTONS_3D:
             self.left.popleft()
-        if self.by_name is not None:
-            value = self.by_name.get(name, widget.default)
-        elif widget.name and self.left:
-            value = self.left.popleft()
-        else:
-            value = widget.default
-        for _ in range(min(widget.after, len(self.left))):
-            if not widget.loose or self.left[0] in CONTROL_VALUES:
+        value = self._take_value(name, widget)
+        for _ in range(min(widget.page_slots, len(self.left))):
+            if not widget.may_lack_slots or self.left[0] in CONTROL_VALUES:
                 self.left.popleft()
         return value
+
+    def _take_value(self, name: str, widget: Widget) -> Any:
+        if self.by_name is not None:
+            return self.by_name.get(name, widget.default)
+        if widget.name and self.left:
+            return self.left.popleft()
+        return widget.default
 
 
 def read_values(node: UINode, known: NodeDefinition) -> dict[str, SavedValue]:
@@ -94,37 +96,45 @@ def read_values(node: UINode, known: NodeDefinition) -> dict[str, SavedValue]:
     """
     slots = Slots(node.values)
     saved: dict[str, SavedValue] = {}
-    waiting = [("", widget) for widget in reversed(known.widgets)]  # with what their names begin with; the next is last
+    waiting = deque(("", widget) for widget in known.widgets)  # each with what its name begins with
     while waiting:
-        prefix, widget = waiting.pop()
+        prefix, widget = waiting.popleft()
         name = prefix + widget.name
-        if widget.grows:
-            grown = _grown_widgets(node, name, widget.grows)
-            waiting.extend(("", inner) for inner in reversed(grown))
+        if widget.group:
+            members = _group_widgets(node, name, widget.group)
+            waiting.extendleft(("", member) for member in reversed(members))
             continue
         value = slots.take(name, widget)
         if widget.options is not None:
             brought = _chosen_widgets(node, name, widget.options, value)
-            waiting.extend((f"{name}.", inner) for inner in reversed(brought))
-        has_value = value is not None or widget.default is not None
-        if widget.made_anew:
+            waiting.extendleft((f"{name}.", inner) for inner in reversed(brought))
+        is_empty = value is None and widget.default is None
+        if not widget.name or is_empty:
+            continue
+        if widget.ignores_saved:
             value = widget.default
-        if widget.name and has_value:
-            saved[name] = SavedValue(value, widget)
-    if known.class_type == "CustomCombo":  # its second output needs these values, which no definition lists
-        for number, value in enumerate(slots.left):
-            name = f"option{number}" if number else "index"
-            saved[name] = SavedValue(value)
+        saved[name] = SavedValue(value, widget)
+    if known.class_type == "CustomCombo":
+        saved.update(_custom_combo_values(slots))
     return saved
 
 
-def _grown_widgets(node: UINode, name: str, widget: Widget) -> list[Widget]:
+def _custom_combo_values(slots: Slots) -> dict[str, SavedValue]:
+    """What a CustomCombo holds after its choice: "index", "option1", "option2" and so on, which no definition lists.
+
+    Its second output needs them.
+    """
+    saved: dict[str, SavedValue] = {}
+    for number, value in enumerate(slots.left):
+        name = f"option{number}" if number else "index"
+        saved[name] = SavedValue(value)
+    return saved
+
+
+def _group_widgets(node: UINode, name: str, widget: Widget) -> list[Widget]:
     """The widgets of an autogrow input: as many as the node has inputs of its group."""
-    return [
-        replace(widget, name=socket.name)
-        for socket in node.inputs
-        if socket.widget and socket.name.startswith(f"{name}.")
-    ]
+    members = [socket for socket in node.inputs if socket.name.startswith(f"{name}.")]
+    return [replace(widget, name=socket.name) for socket in members if socket.widget]
 
 
 def _chosen_widgets(
@@ -134,10 +144,10 @@ def _chosen_widgets(
 
     Without them every later value would be read wrongly.
     """
-    widgets = options.get(str(choice)) if isinstance(choice, (str, int, float)) else None
-    if widgets is not None:
-        return widgets
+    if isinstance(choice, (str, int, float)) and str(choice) in options:
+        return options[str(choice)]
+    offered = shortened(", ".join(options), 300)
     raise WorkflowRefused(
         f'{node}: "{name}" is {shown_value(choice)}, which its class does not offer.',
-        "Open the workflow in ComfyUI, choose again and save it; on offer: " + shortened(", ".join(options), 300),
+        f"Open the workflow in ComfyUI, choose again and save it; on offer: {offered}",
     )
