@@ -1699,13 +1699,15 @@ class UINode:
     @property
     def first_value(self) -> Any:
         """The value of its first widget, or None."""
-        if isinstance(self.values, Mapping):
-            return next(iter(self.values.values()), None)
-        return next(iter(self.values), None)
+        values = self.values
+        if isinstance(values, Mapping):
+            values = list(values.values())
+        return next(iter(values), None)
 
     def __str__(self) -> str:
         """The node in a message: "Sampler" (KSampler), node 3."""
-        kind, node_id = shortened(self.type), shortened(self.id)
+        kind = shortened(self.type)
+        node_id = shortened(self.id)
         if self.title in ("", self.type):
             return f'"{kind}", node {node_id}'
         return f'"{shortened(self.title)}" ({kind}), node {node_id}'
@@ -1745,8 +1747,13 @@ def parse_ui(ui: Any) -> tuple[UIGraph, Mapping[str, UIGraph]]:
     """The workflow's own graph, and those of its subgraphs by id. Raises `WorkflowRefused`."""
     if not is_ui_format(ui):
         raise WorkflowRefused("This is not a workflow in the format in which ComfyUI saves it.")
-    subgraphs = _objects(object_of(ui.get("definitions")).get("subgraphs"), "subgraphs")
-    return parse_graph(ui), {_id(raw.get("id"), "A subgraph"): parse_graph(raw) for raw in subgraphs}
+    root = parse_graph(ui)
+    definitions = object_of(ui.get("definitions"))
+    subgraphs: dict[str, UIGraph] = {}
+    for raw in _objects(definitions.get("subgraphs"), "subgraphs"):
+        subgraph_id = _id(raw.get("id"), "A subgraph")
+        subgraphs[subgraph_id] = parse_graph(raw)
+    return root, subgraphs
 
 
 def parse_graph(raw: Mapping[str, Any]) -> UIGraph:
@@ -1761,10 +1768,6 @@ def parse_graph(raw: Mapping[str, Any]) -> UIGraph:
         nodes[node.id] = replace(node, inputs=tuple(sockets))
     links.update(noted)
     inputs = _ports(raw.get("inputs"))
-    exits = {link.target_slot: link_id for link_id, link in links.items() if link.target == SUBGRAPH_OUTPUT}
-    for slot, port in enumerate(_ports(raw.get("outputs"))):
-        if port.links:
-            exits[slot] = port.links[0]
     setters: dict[str, UINode] = {}
     for node in nodes.values():
         if node.type == "SetNode":
@@ -1774,10 +1777,19 @@ def parse_graph(raw: Mapping[str, Any]) -> UIGraph:
         links=links,
         inputs=inputs,
         promoted=_promoted_widgets(nodes, links, inputs),
-        exits=exits,
+        exits=_exits(links, _ports(raw.get("outputs"))),
         setters=setters,
         everywhere=bool(noted),
     )
+
+
+def _exits(links: Mapping[str, UILink], outputs: Sequence[Port]) -> dict[int, str]:
+    """The link that ends at each output of a subgraph: the one that the output names, else one that names it."""
+    exits = {link.target_slot: link_id for link_id, link in links.items() if link.target == SUBGRAPH_OUTPUT}
+    for slot, port in enumerate(outputs):
+        if port.links:
+            exits[slot] = port.links[0]
+    return exits
 
 
 def _nodes_by_id(raw: Any) -> dict[str, UINode]:
@@ -1846,9 +1858,10 @@ def _promoted_widgets(
     """For each input of a subgraph, by number, the first widget inside that is linked to it, if any."""
     promoted: dict[int, Promoted] = {}
     for slot, port in enumerate(inputs):
-        for link in [links[link_id] for link_id in port.links if link_id in links]:
-            node = nodes.get(link.target)
-            if node is None or link.target_slot >= len(node.inputs):
+        for link_id in port.links:
+            link = links.get(link_id)
+            node = nodes.get(link.target) if link else None
+            if link is None or node is None or link.target_slot >= len(node.inputs):
                 continue
             socket = node.inputs[link.target_slot]
             if socket.widget:
@@ -1863,28 +1876,35 @@ def _node(raw: Mapping[str, Any]) -> UINode:
         raise WorkflowRefused(f"Node {shown_value(raw.get('id'))} of the workflow has no type.")
     check_names("A node of the workflow", kind)
     kind = RENAMED.get(kind, kind)
+    name = f'node "{shortened(kind)}"'
     values = raw.get("widgets_values")
     return UINode(
-        id=_id(raw.get("id"), f'A node "{shortened(kind)}"'),
+        id=_id(raw.get("id"), f"A {name}"),
         type=kind,
         title=text_of(raw.get("title"))[:MOST_TITLE_CHARACTERS],
-        mode=_count(raw.get("mode"), f'The mode of a node "{shortened(kind)}"'),
-        inputs=tuple(_socket(item) for item in _objects(raw.get("inputs"), "inputs")),
-        outputs=tuple(_socket(item) for item in _objects(raw.get("outputs"), "outputs")),
+        mode=_count(raw.get("mode"), f"The mode of a {name}"),
+        inputs=_sockets(raw.get("inputs"), "inputs"),
+        outputs=_sockets(raw.get("outputs"), "outputs"),
         values=values if isinstance(values, (list, Mapping)) else [],
         properties=object_of(raw.get("properties")),
     )
 
 
+def _sockets(raw: Any, what: str) -> tuple[Socket, ...]:
+    return tuple(_socket(item) for item in _objects(raw, what))
+
+
 def _socket(raw: Mapping[str, Any]) -> Socket:
     link = raw.get("link")
+    if link is not None:
+        link = _id(link, "A link")
     name = text_of(raw.get("name"))
     kind = text_of(raw.get("type"), "*")  # LiteGraph also writes 0 and -1 for "anything"
     check_names("A node of the workflow", name, kind)
     return Socket(
         name=name,
         type=kind,
-        link=None if link is None else _id(link, "A link"),
+        link=link,
         widget=bool(raw.get("widget")),
     )
 
@@ -1892,10 +1912,10 @@ def _socket(raw: Mapping[str, Any]) -> Socket:
 def _ports(raw: Any) -> tuple[Port, ...]:
     ports: list[Port] = []
     for item in _objects(raw, "subgraph inputs and outputs"):
-        link_ids = [_id(link_id, "A link") for link_id in _items(item.get("linkIds"), "subgraph links")]
         name = text_of(item.get("name"))
         check_names("A subgraph of the workflow", name)
-        ports.append(Port(name, tuple(link_ids)))
+        link_ids = _items(item.get("linkIds"), "subgraph links")
+        ports.append(Port(name, tuple(_id(link_id, "A link") for link_id in link_ids)))
     return tuple(ports)
 
 
@@ -2173,7 +2193,8 @@ class Tracer:
         followed: dict[tuple[str, str, str], None] = {}  # in order; the keys of `known`
         crossed: tuple[Scope, int] | None = None  # the outermost input of a subgraph on the way
         inside = 0  # the number of links followed up to it
-        link_id, outcome = socket.link, None
+        outcome: Outcome = None
+        link_id = socket.link
         while link_id is not None and link_id in scope.graph.links:
             link = scope.graph.links[link_id]
             key = (scope.path, link_id, socket.type)
@@ -2188,7 +2209,8 @@ class Tracer:
                 outcome = step
                 break
             if link.origin == SUBGRAPH_INPUT:
-                crossed, inside = (scope, link.slot), len(followed)
+                crossed = (scope, link.slot)
+                inside = len(followed)
             scope, link_id = step
         result = outcome
         if outcome is None and crossed:
@@ -2200,31 +2222,37 @@ class Tracer:
 
     def _step(self, scope: Scope, link: UILink, wanted: str) -> StepBack:
         """One step back over a link, for an input of the type `wanted`."""
-        if link.origin == SUBGRAPH_INPUT:
-            if scope.outer is None or link.slot >= len(scope.graph.inputs):
-                return None
-            port = scope.graph.inputs[link.slot]
-            return scope.outer, _link_of(scope.entries.get(port.name))
-        node = scope.graph.nodes.get(link.origin)
-        return self._through(scope, node, link.slot, wanted) if node else None
+        if link.origin != SUBGRAPH_INPUT:
+            return self._through(scope, link, wanted)
+        ports = scope.graph.inputs
+        if scope.outer is None or link.slot >= len(ports):
+            return None
+        entry = scope.entries.get(ports[link.slot].name)
+        return scope.outer, _link_of(entry)
 
-    def _through(self, scope: Scope, node: UINode, slot: int, wanted: str) -> StepBack:
-        """One step back from an output of a node."""
+    def _through(self, scope: Scope, link: UILink, wanted: str) -> StepBack:
+        """One step back through the node that a link comes from."""
+        node = scope.graph.nodes.get(link.origin)
+        if node is None:
+            return None
         if node.type == "PrimitiveNode":  # whatever its mode: the front end resolves it, not the server
             return Constant(node.first_value) if node.values else None
         if node.mode == MUTED:
             return Nothing()
         if node.type in ("Reroute", "SetNode"):
+            if not node.inputs:
+                return scope, None
             last = len(node.inputs) - 1
-            return scope, node.inputs[min(slot, last)].link if node.inputs else None
+            return scope, node.inputs[min(link.slot, last)].link
         if node.mode == BYPASSED:
-            return scope, _link_of(self._passed_on(scope, node, slot, wanted))
+            passed_on = self._passed_on(scope, node, link.slot, wanted)
+            return scope, _link_of(passed_on)
         if node.type == "GetNode":
             return _setter_link(scope, node)
         inner = self.scopes.get(scope.inner_path(node))
         if inner:
-            return inner, inner.graph.exits.get(slot)
-        return Source(scope.full_id(node), slot)
+            return inner, inner.graph.exits.get(link.slot)
+        return Source(scope.full_id(node), link.slot)
 
     def _passed_on(self, scope: Scope, node: UINode, slot: int, wanted: str) -> Socket | None:
         """The input that a bypassed node passes on to one of its outputs, if any."""
@@ -2258,7 +2286,10 @@ class Tracer:
 
 
 def _link_of(socket: Socket | None) -> str | None:
-    return socket.link if socket else None
+    """The link that ends at a socket, if there are both."""
+    if socket is None:
+        return None
+    return socket.link
 
 
 def _instance_value(scope: Scope, slot: int) -> Constant | None:
@@ -2288,7 +2319,8 @@ def _setter_link(scope: Scope, getter: UINode) -> tuple[Scope, str | None]:
     while around is not None:
         setter = around.graph.setters.get(name)
         if setter:
-            return around, _link_of(next(iter(setter.inputs), None))
+            first_input = next(iter(setter.inputs), None)
+            return around, _link_of(first_input)
         around = around.outer
     raise WorkflowRefused(f'{getter}: the workflow has no SetNode of the name "{shortened(name)}".')
 
@@ -2300,10 +2332,11 @@ def same_slot(node: UINode, slot: int, wanted: str) -> Socket | None:
     socket = node.inputs[slot]
     if wanted == "*":
         return socket
-    made = node.outputs[slot].type if slot < len(node.outputs) else "*"
-    if can_join(socket.type, made) and can_join(socket.type, wanted):
-        return socket
-    return None
+    if not can_join(socket.type, wanted):
+        return None
+    if slot < len(node.outputs) and not can_join(socket.type, node.outputs[slot].type):
+        return None
+    return socket
 
 
 def any_slot(node: UINode, wanted: str) -> Socket | None:
@@ -2321,7 +2354,8 @@ def can_join(one: str, other: str) -> bool:
     """Whether sockets of two types can be joined, as LiteGraph decides it: "*" fits all, commas list alternatives."""
     if "*" in (one, other):
         return True
-    return not set(one.lower().split(",")).isdisjoint(other.lower().split(","))
+    alternatives = set(one.lower().split(","))
+    return not alternatives.isdisjoint(other.lower().split(","))
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -2381,19 +2415,28 @@ def live_nodes(ui: Any) -> Live:
     while waiting:
         scope = waiting.popleft()
         scopes[scope.path] = scope
-        count += len(scope.graph.nodes) + 1
+        nodes = scope.graph.nodes
+        count += len(nodes) + 1
         if count > MAX_CONVERTED_NODES:
             raise WorkflowRefused(f"The workflow has more than {MAX_CONVERTED_NODES} nodes.")
-        for node in scope.graph.nodes.values():
-            if node.mode in (MUTED, BYPASSED) or node.type in VIRTUAL or PAGE_ONLY.fullmatch(node.type):
+        for node in nodes.values():
+            if _is_left_out(node):
                 continue
             if EVERYWHERE.match(node.type):
                 _check_everywhere(node, scope.graph)
             elif node.type in subgraphs:
-                waiting.append(scope.enter(node, subgraphs[node.type]))
+                inside = scope.enter(node, subgraphs[node.type])
+                waiting.append(inside)
             else:
                 sent.append((scope, node))
     return Live(scopes, sent)
+
+
+def _is_left_out(node: UINode) -> bool:
+    """Whether a node is switched off, or one that exists on the page only."""
+    if node.mode in (MUTED, BYPASSED) or node.type in VIRTUAL:
+        return True
+    return PAGE_ONLY.fullmatch(node.type) is not None
 
 
 def _check_everywhere(node: UINode, graph: UIGraph) -> None:
@@ -2407,7 +2450,10 @@ def _check_everywhere(node: UINode, graph: UIGraph) -> None:
 
 def class_types(live: Live) -> set[str]:
     """The names of the node classes whose definitions `read_ui` needs, inside subgraphs too."""
-    return {name for _, node in live.nodes for name in class_names(node)}
+    names: set[str] = set()
+    for _, node in live.nodes:
+        names.update(class_names(node))
+    return names
 
 
 def strange_types(live: Live, definitions: Definitions) -> list[str]:
@@ -2429,7 +2475,7 @@ def read_ui(live: Live, definitions: Definitions) -> tuple[dict[str, Any], froze
     Also returns which of these the front end passes through `dynamic_prompt` before every run. Raises
     `WorkflowRefused`, `NodeNotInstalled`.
     """
-    saved: dict[str, dict[str, SavedValue]] = {}
+    saved: dict[str, dict[str, SavedValue]] = {}  # by the full id of the node
     for scope, node in live.nodes:
         saved[scope.full_id(node)] = read_values(node, known_class(node, definitions))
     tracer = Tracer(live.scopes, saved)
@@ -2437,16 +2483,15 @@ def read_ui(live: Live, definitions: Definitions) -> tuple[dict[str, Any], froze
     dynamic: set[Target] = set()
     for scope, node in live.nodes:
         node_id = scope.full_id(node)
+        values = saved[node_id]
+        inputs, linked = _sent_inputs(scope, node, values, tracer)
+        _check_inputs(node, inputs, values)
         known = known_class(node, definitions)
-        inputs, linked = _sent_inputs(scope, node, saved[node_id], tracer)
-        _check_inputs(node, inputs, saved[node_id])
-        graph[node_id] = {
-            "class_type": known.class_type,
-            "inputs": inputs,
-            "_meta": {"title": node.title or known.title},
-        }
-        for name, value in saved[node_id].items():
-            if value.widget.dynamic_prompts and isinstance(value.value, str) and name not in linked:
+        title = node.title or known.title
+        graph[node_id] = {"class_type": known.class_type, "inputs": inputs, "_meta": {"title": title}}
+        for name, held in values.items():
+            is_text = isinstance(held.value, str) and name not in linked
+            if is_text and held.widget.dynamic_prompts:
                 dynamic.add(Target(node_id, name))
     return graph, frozenset(dynamic)
 
@@ -2455,18 +2500,20 @@ def _sent_inputs(
     scope: Scope, node: UINode, saved: Mapping[str, SavedValue], tracer: Tracer
 ) -> tuple[dict[str, Any], set[str]]:
     """The inputs of a node as they are sent, and the names of those whose links override what their widgets hold."""
-    inputs = {name: input_value(value.value) for name, value in saved.items()}
+    inputs = {name: input_value(held.value) for name, held in saved.items()}
     linked: set[str] = set()
     for socket in node.inputs:
+        name = socket.name
         source = tracer.source(scope, socket)
-        if source is not None:
-            linked.add(socket.name)
+        if source is None:
+            continue
+        linked.add(name)
         if isinstance(source, Source):
-            inputs[socket.name] = [source.node, source.slot]
+            inputs[name] = [source.node, source.slot]
         elif isinstance(source, Constant):
-            inputs[socket.name] = input_value(source.value)
-        elif isinstance(source, Nothing):
-            inputs.pop(socket.name, None)
+            inputs[name] = input_value(source.value)
+        else:
+            inputs.pop(name, None)
     return inputs, linked
 
 
@@ -2475,7 +2522,8 @@ def _check_inputs(node: UINode, inputs: Mapping[str, Any], saved: Mapping[str, S
     for name, value in inputs.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise WorkflowRefused(f'{node}: "{name}" is {value}, which cannot be sent.')
-        if name in saved and saved[name].widget.drawn and not value:
+        held = saved.get(name)
+        if held and held.widget.drawn and not value:
             raise WorkflowRefused(
                 f'{node}: "{name}" is a picture that ComfyUI\'s page makes in the browser at the moment of sending.',
                 "Put a Load Image node in its place.",

@@ -19,7 +19,7 @@ from .definitions import Definitions
 from .nodes import Target, input_value
 from .prompts import dynamic_prompt
 from .ui_file import BYPASSED, MUTED, UIGraph, UINode, parse_ui
-from .ui_links import Constant, Nothing, Scope, Source, Tracer
+from .ui_links import Constant, Scope, Source, Tracer
 from .ui_values import SavedValue, class_names, known_class, read_values
 
 
@@ -67,19 +67,28 @@ def live_nodes(ui: Any) -> Live:
     while waiting:
         scope = waiting.popleft()
         scopes[scope.path] = scope
-        count += len(scope.graph.nodes) + 1
+        nodes = scope.graph.nodes
+        count += len(nodes) + 1
         if count > MAX_CONVERTED_NODES:
             raise WorkflowRefused(f"The workflow has more than {MAX_CONVERTED_NODES} nodes.")
-        for node in scope.graph.nodes.values():
-            if node.mode in (MUTED, BYPASSED) or node.type in VIRTUAL or PAGE_ONLY.fullmatch(node.type):
+        for node in nodes.values():
+            if _is_left_out(node):
                 continue
             if EVERYWHERE.match(node.type):
                 _check_everywhere(node, scope.graph)
             elif node.type in subgraphs:
-                waiting.append(scope.enter(node, subgraphs[node.type]))
+                inside = scope.enter(node, subgraphs[node.type])
+                waiting.append(inside)
             else:
                 sent.append((scope, node))
     return Live(scopes, sent)
+
+
+def _is_left_out(node: UINode) -> bool:
+    """Whether a node is switched off, or one that exists on the page only."""
+    if node.mode in (MUTED, BYPASSED) or node.type in VIRTUAL:
+        return True
+    return PAGE_ONLY.fullmatch(node.type) is not None
 
 
 def _check_everywhere(node: UINode, graph: UIGraph) -> None:
@@ -93,7 +102,10 @@ def _check_everywhere(node: UINode, graph: UIGraph) -> None:
 
 def class_types(live: Live) -> set[str]:
     """The names of the node classes whose definitions `read_ui` needs, inside subgraphs too."""
-    return {name for _, node in live.nodes for name in class_names(node)}
+    names: set[str] = set()
+    for _, node in live.nodes:
+        names.update(class_names(node))
+    return names
 
 
 def strange_types(live: Live, definitions: Definitions) -> list[str]:
@@ -115,7 +127,7 @@ def read_ui(live: Live, definitions: Definitions) -> tuple[dict[str, Any], froze
     Also returns which of these the front end passes through `dynamic_prompt` before every run. Raises
     `WorkflowRefused`, `NodeNotInstalled`.
     """
-    saved: dict[str, dict[str, SavedValue]] = {}
+    saved: dict[str, dict[str, SavedValue]] = {}  # by the full id of the node
     for scope, node in live.nodes:
         saved[scope.full_id(node)] = read_values(node, known_class(node, definitions))
     tracer = Tracer(live.scopes, saved)
@@ -123,16 +135,15 @@ def read_ui(live: Live, definitions: Definitions) -> tuple[dict[str, Any], froze
     dynamic: set[Target] = set()
     for scope, node in live.nodes:
         node_id = scope.full_id(node)
+        values = saved[node_id]
+        inputs, linked = _sent_inputs(scope, node, values, tracer)
+        _check_inputs(node, inputs, values)
         known = known_class(node, definitions)
-        inputs, linked = _sent_inputs(scope, node, saved[node_id], tracer)
-        _check_inputs(node, inputs, saved[node_id])
-        graph[node_id] = {
-            "class_type": known.class_type,
-            "inputs": inputs,
-            "_meta": {"title": node.title or known.title},
-        }
-        for name, value in saved[node_id].items():
-            if value.widget.dynamic_prompts and isinstance(value.value, str) and name not in linked:
+        title = node.title or known.title
+        graph[node_id] = {"class_type": known.class_type, "inputs": inputs, "_meta": {"title": title}}
+        for name, held in values.items():
+            is_text = isinstance(held.value, str) and name not in linked
+            if is_text and held.widget.dynamic_prompts:
                 dynamic.add(Target(node_id, name))
     return graph, frozenset(dynamic)
 
@@ -141,18 +152,20 @@ def _sent_inputs(
     scope: Scope, node: UINode, saved: Mapping[str, SavedValue], tracer: Tracer
 ) -> tuple[dict[str, Any], set[str]]:
     """The inputs of a node as they are sent, and the names of those whose links override what their widgets hold."""
-    inputs = {name: input_value(value.value) for name, value in saved.items()}
+    inputs = {name: input_value(held.value) for name, held in saved.items()}
     linked: set[str] = set()
     for socket in node.inputs:
+        name = socket.name
         source = tracer.source(scope, socket)
-        if source is not None:
-            linked.add(socket.name)
+        if source is None:
+            continue
+        linked.add(name)
         if isinstance(source, Source):
-            inputs[socket.name] = [source.node, source.slot]
+            inputs[name] = [source.node, source.slot]
         elif isinstance(source, Constant):
-            inputs[socket.name] = input_value(source.value)
-        elif isinstance(source, Nothing):
-            inputs.pop(socket.name, None)
+            inputs[name] = input_value(source.value)
+        else:
+            inputs.pop(name, None)
     return inputs, linked
 
 
@@ -161,7 +174,8 @@ def _check_inputs(node: UINode, inputs: Mapping[str, Any], saved: Mapping[str, S
     for name, value in inputs.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise WorkflowRefused(f'{node}: "{name}" is {value}, which cannot be sent.')
-        if name in saved and saved[name].widget.drawn and not value:
+        held = saved.get(name)
+        if held and held.widget.drawn and not value:
             raise WorkflowRefused(
                 f'{node}: "{name}" is a picture that ComfyUI\'s page makes in the browser at the moment of sending.',
                 "Put a Load Image node in its place.",

@@ -12,7 +12,7 @@ graph/editor can rely on them.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -73,13 +73,15 @@ class UINode:
     @property
     def first_value(self) -> Any:
         """The value of its first widget, or None."""
-        if isinstance(self.values, Mapping):
-            return next(iter(self.values.values()), None)
-        return next(iter(self.values), None)
+        values = self.values
+        if isinstance(values, Mapping):
+            values = list(values.values())
+        return next(iter(values), None)
 
     def __str__(self) -> str:
         """The node in a message: "Sampler" (KSampler), node 3."""
-        kind, node_id = shortened(self.type), shortened(self.id)
+        kind = shortened(self.type)
+        node_id = shortened(self.id)
         if self.title in ("", self.type):
             return f'"{kind}", node {node_id}'
         return f'"{shortened(self.title)}" ({kind}), node {node_id}'
@@ -119,8 +121,13 @@ def parse_ui(ui: Any) -> tuple[UIGraph, Mapping[str, UIGraph]]:
     """The workflow's own graph, and those of its subgraphs by id. Raises `WorkflowRefused`."""
     if not is_ui_format(ui):
         raise WorkflowRefused("This is not a workflow in the format in which ComfyUI saves it.")
-    subgraphs = _objects(object_of(ui.get("definitions")).get("subgraphs"), "subgraphs")
-    return parse_graph(ui), {_id(raw.get("id"), "A subgraph"): parse_graph(raw) for raw in subgraphs}
+    root = parse_graph(ui)
+    definitions = object_of(ui.get("definitions"))
+    subgraphs: dict[str, UIGraph] = {}
+    for raw in _objects(definitions.get("subgraphs"), "subgraphs"):
+        subgraph_id = _id(raw.get("id"), "A subgraph")
+        subgraphs[subgraph_id] = parse_graph(raw)
+    return root, subgraphs
 
 
 def parse_graph(raw: Mapping[str, Any]) -> UIGraph:
@@ -135,10 +142,6 @@ def parse_graph(raw: Mapping[str, Any]) -> UIGraph:
         nodes[node.id] = replace(node, inputs=tuple(sockets))
     links.update(noted)
     inputs = _ports(raw.get("inputs"))
-    exits = {link.target_slot: link_id for link_id, link in links.items() if link.target == SUBGRAPH_OUTPUT}
-    for slot, port in enumerate(_ports(raw.get("outputs"))):
-        if port.links:
-            exits[slot] = port.links[0]
     setters: dict[str, UINode] = {}
     for node in nodes.values():
         if node.type == "SetNode":
@@ -148,10 +151,19 @@ def parse_graph(raw: Mapping[str, Any]) -> UIGraph:
         links=links,
         inputs=inputs,
         promoted=_promoted_widgets(nodes, links, inputs),
-        exits=exits,
+        exits=_exits(links, _ports(raw.get("outputs"))),
         setters=setters,
         everywhere=bool(noted),
     )
+
+
+def _exits(links: Mapping[str, UILink], outputs: Sequence[Port]) -> dict[int, str]:
+    """The link that ends at each output of a subgraph: the one that the output names, else one that names it."""
+    exits = {link.target_slot: link_id for link_id, link in links.items() if link.target == SUBGRAPH_OUTPUT}
+    for slot, port in enumerate(outputs):
+        if port.links:
+            exits[slot] = port.links[0]
+    return exits
 
 
 def _nodes_by_id(raw: Any) -> dict[str, UINode]:
@@ -220,9 +232,10 @@ def _promoted_widgets(
     """For each input of a subgraph, by number, the first widget inside that is linked to it, if any."""
     promoted: dict[int, Promoted] = {}
     for slot, port in enumerate(inputs):
-        for link in [links[link_id] for link_id in port.links if link_id in links]:
-            node = nodes.get(link.target)
-            if node is None or link.target_slot >= len(node.inputs):
+        for link_id in port.links:
+            link = links.get(link_id)
+            node = nodes.get(link.target) if link else None
+            if link is None or node is None or link.target_slot >= len(node.inputs):
                 continue
             socket = node.inputs[link.target_slot]
             if socket.widget:
@@ -237,28 +250,35 @@ def _node(raw: Mapping[str, Any]) -> UINode:
         raise WorkflowRefused(f"Node {shown_value(raw.get('id'))} of the workflow has no type.")
     check_names("A node of the workflow", kind)
     kind = RENAMED.get(kind, kind)
+    name = f'node "{shortened(kind)}"'
     values = raw.get("widgets_values")
     return UINode(
-        id=_id(raw.get("id"), f'A node "{shortened(kind)}"'),
+        id=_id(raw.get("id"), f"A {name}"),
         type=kind,
         title=text_of(raw.get("title"))[:MOST_TITLE_CHARACTERS],
-        mode=_count(raw.get("mode"), f'The mode of a node "{shortened(kind)}"'),
-        inputs=tuple(_socket(item) for item in _objects(raw.get("inputs"), "inputs")),
-        outputs=tuple(_socket(item) for item in _objects(raw.get("outputs"), "outputs")),
+        mode=_count(raw.get("mode"), f"The mode of a {name}"),
+        inputs=_sockets(raw.get("inputs"), "inputs"),
+        outputs=_sockets(raw.get("outputs"), "outputs"),
         values=values if isinstance(values, (list, Mapping)) else [],
         properties=object_of(raw.get("properties")),
     )
 
 
+def _sockets(raw: Any, what: str) -> tuple[Socket, ...]:
+    return tuple(_socket(item) for item in _objects(raw, what))
+
+
 def _socket(raw: Mapping[str, Any]) -> Socket:
     link = raw.get("link")
+    if link is not None:
+        link = _id(link, "A link")
     name = text_of(raw.get("name"))
     kind = text_of(raw.get("type"), "*")  # LiteGraph also writes 0 and -1 for "anything"
     check_names("A node of the workflow", name, kind)
     return Socket(
         name=name,
         type=kind,
-        link=None if link is None else _id(link, "A link"),
+        link=link,
         widget=bool(raw.get("widget")),
     )
 
@@ -266,10 +286,10 @@ def _socket(raw: Mapping[str, Any]) -> Socket:
 def _ports(raw: Any) -> tuple[Port, ...]:
     ports: list[Port] = []
     for item in _objects(raw, "subgraph inputs and outputs"):
-        link_ids = [_id(link_id, "A link") for link_id in _items(item.get("linkIds"), "subgraph links")]
         name = text_of(item.get("name"))
         check_names("A subgraph of the workflow", name)
-        ports.append(Port(name, tuple(link_ids)))
+        link_ids = _items(item.get("linkIds"), "subgraph links")
+        ports.append(Port(name, tuple(_id(link_id, "A link") for link_id in link_ids)))
     return tuple(ports)
 
 

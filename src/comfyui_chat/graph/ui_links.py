@@ -90,7 +90,8 @@ class Tracer:
         followed: dict[tuple[str, str, str], None] = {}  # in order; the keys of `known`
         crossed: tuple[Scope, int] | None = None  # the outermost input of a subgraph on the way
         inside = 0  # the number of links followed up to it
-        link_id, outcome = socket.link, None
+        outcome: Outcome = None
+        link_id = socket.link
         while link_id is not None and link_id in scope.graph.links:
             link = scope.graph.links[link_id]
             key = (scope.path, link_id, socket.type)
@@ -105,7 +106,8 @@ class Tracer:
                 outcome = step
                 break
             if link.origin == SUBGRAPH_INPUT:
-                crossed, inside = (scope, link.slot), len(followed)
+                crossed = (scope, link.slot)
+                inside = len(followed)
             scope, link_id = step
         result = outcome
         if outcome is None and crossed:
@@ -117,31 +119,37 @@ class Tracer:
 
     def _step(self, scope: Scope, link: UILink, wanted: str) -> StepBack:
         """One step back over a link, for an input of the type `wanted`."""
-        if link.origin == SUBGRAPH_INPUT:
-            if scope.outer is None or link.slot >= len(scope.graph.inputs):
-                return None
-            port = scope.graph.inputs[link.slot]
-            return scope.outer, _link_of(scope.entries.get(port.name))
-        node = scope.graph.nodes.get(link.origin)
-        return self._through(scope, node, link.slot, wanted) if node else None
+        if link.origin != SUBGRAPH_INPUT:
+            return self._through(scope, link, wanted)
+        ports = scope.graph.inputs
+        if scope.outer is None or link.slot >= len(ports):
+            return None
+        entry = scope.entries.get(ports[link.slot].name)
+        return scope.outer, _link_of(entry)
 
-    def _through(self, scope: Scope, node: UINode, slot: int, wanted: str) -> StepBack:
-        """One step back from an output of a node."""
+    def _through(self, scope: Scope, link: UILink, wanted: str) -> StepBack:
+        """One step back through the node that a link comes from."""
+        node = scope.graph.nodes.get(link.origin)
+        if node is None:
+            return None
         if node.type == "PrimitiveNode":  # whatever its mode: the front end resolves it, not the server
             return Constant(node.first_value) if node.values else None
         if node.mode == MUTED:
             return Nothing()
         if node.type in ("Reroute", "SetNode"):
+            if not node.inputs:
+                return scope, None
             last = len(node.inputs) - 1
-            return scope, node.inputs[min(slot, last)].link if node.inputs else None
+            return scope, node.inputs[min(link.slot, last)].link
         if node.mode == BYPASSED:
-            return scope, _link_of(self._passed_on(scope, node, slot, wanted))
+            passed_on = self._passed_on(scope, node, link.slot, wanted)
+            return scope, _link_of(passed_on)
         if node.type == "GetNode":
             return _setter_link(scope, node)
         inner = self.scopes.get(scope.inner_path(node))
         if inner:
-            return inner, inner.graph.exits.get(slot)
-        return Source(scope.full_id(node), slot)
+            return inner, inner.graph.exits.get(link.slot)
+        return Source(scope.full_id(node), link.slot)
 
     def _passed_on(self, scope: Scope, node: UINode, slot: int, wanted: str) -> Socket | None:
         """The input that a bypassed node passes on to one of its outputs, if any."""
@@ -175,7 +183,10 @@ class Tracer:
 
 
 def _link_of(socket: Socket | None) -> str | None:
-    return socket.link if socket else None
+    """The link that ends at a socket, if there are both."""
+    if socket is None:
+        return None
+    return socket.link
 
 
 def _instance_value(scope: Scope, slot: int) -> Constant | None:
@@ -205,7 +216,8 @@ def _setter_link(scope: Scope, getter: UINode) -> tuple[Scope, str | None]:
     while around is not None:
         setter = around.graph.setters.get(name)
         if setter:
-            return around, _link_of(next(iter(setter.inputs), None))
+            first_input = next(iter(setter.inputs), None)
+            return around, _link_of(first_input)
         around = around.outer
     raise WorkflowRefused(f'{getter}: the workflow has no SetNode of the name "{shortened(name)}".')
 
@@ -217,10 +229,11 @@ def same_slot(node: UINode, slot: int, wanted: str) -> Socket | None:
     socket = node.inputs[slot]
     if wanted == "*":
         return socket
-    made = node.outputs[slot].type if slot < len(node.outputs) else "*"
-    if can_join(socket.type, made) and can_join(socket.type, wanted):
-        return socket
-    return None
+    if not can_join(socket.type, wanted):
+        return None
+    if slot < len(node.outputs) and not can_join(socket.type, node.outputs[slot].type):
+        return None
+    return socket
 
 
 def any_slot(node: UINode, wanted: str) -> Socket | None:
@@ -238,4 +251,5 @@ def can_join(one: str, other: str) -> bool:
     """Whether sockets of two types can be joined, as LiteGraph decides it: "*" fits all, commas list alternatives."""
     if "*" in (one, other):
         return True
-    return not set(one.lower().split(",")).isdisjoint(other.lower().split(","))
+    alternatives = set(one.lower().split(","))
+    return not alternatives.isdisjoint(other.lower().split(","))
