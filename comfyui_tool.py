@@ -1315,42 +1315,57 @@ def is_ui_format(value: Any) -> bool:
 
 def is_api_format(value: Any) -> bool:
     """Whether a value is a graph in the API format; its author may have put remarks beside the nodes."""
-    return isinstance(value, Mapping) and any(_has_class(node) for node in value.values())
+    if not isinstance(value, Mapping):
+        return False
+    return any(_has_class(node) for node in value.values())
 
 
 def _has_class(node: Any) -> bool:
-    return isinstance(node, Mapping) and isinstance(node.get("class_type"), str)
+    class_type = object_of(node).get("class_type")
+    return isinstance(class_type, str)
 
 
 def graph_nodes(graph: Graph) -> dict[str, Mapping[str, Any]]:
     """The entries of a graph that are nodes: those with a text as id and a `class_type`."""
-    return {node_id: node for node_id, node in graph.items() if isinstance(node_id, str) and _has_class(node)}
+    nodes: dict[str, Mapping[str, Any]] = {}
+    for node_id, node in graph.items():
+        if isinstance(node_id, str) and _has_class(node):
+            nodes[node_id] = node
+    return nodes
 
 
 def node_inputs(node: Any) -> Mapping[str, Any]:
     """The inputs of a node; none where something else stands in the node's or in their place."""
-    return object_of(object_of(node).get("inputs"))
+    inputs = object_of(node).get("inputs")
+    return object_of(inputs)
 
 
 def is_link(value: Any) -> bool:
     """Whether an input holds a link to another node's output instead of a value."""
-    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    node_id, slot = value
+    return isinstance(node_id, str) and isinstance(slot, int)
 
 
 def input_value(value: Any) -> Any:
     """A value as an input holds it: a list is wrapped, since ComfyUI would take it for a link."""
-    return {"__value__": value} if isinstance(value, list) else value
+    if isinstance(value, list):
+        return {"__value__": value}
+    return value
 
 
 def given_title(node: Any) -> str:
     """The title that a workflow gives a node, on one line, or ""."""
     meta = object_of(object_of(node).get("_meta"))
-    return " ".join(text_of(meta.get("title")).split())
+    words = text_of(meta.get("title")).split()
+    return " ".join(words)
 
 
 def plain_title(node: Any) -> str:
     """A node's title, or else its class, without double quotes: it can stand between them in a message."""
-    return (given_title(node) or str(node["class_type"])).replace('"', "'")
+    title = given_title(node) or str(node["class_type"])
+    return title.replace('"', "'")
 
 
 def node_title(graph: Graph, node_id: str) -> str:
@@ -2608,13 +2623,18 @@ def tidied(text: str) -> str:
     parts: list[str] = []
     comma: int | None = None  # its place in `parts`, while only white space and comments have followed it
     place = 0
-    while part := JSON_PART.search(text, place):
-        token, end = part[0], part.end()
+    while True:
+        part = JSON_PART.search(text, place)
+        if part is None:
+            break
+        token = part[0]
+        end = part.end()
         if token in RESTS:
             rest = RESTS[token].match(text, end)
             if rest is None:
-                return "".join(parts) + text[place:]
-            token, end = token + rest[0], rest.end()
+                break
+            token += rest[0]
+            end = rest.end()
         parts.append(text[place : part.start()])
         place = end
         if token.startswith(("/*", "//")):
@@ -2622,10 +2642,10 @@ def tidied(text: str) -> str:
         if token in ("}", "]") and comma is not None:
             parts[comma] = ""
         comma = len(parts) if token == "," else None
-        if token[0] == "%" and len(token) > 1:
-            token = f'"{token}"'
-        parts.append(token)
-    return "".join(parts) + text[place:]
+        is_placeholder = token.startswith("%") and token != "%"
+        parts.append(f'"{token}"' if is_placeholder else token)
+    parts.append(text[place:])
+    return "".join(parts)
 
 
 # A hint for whatever is given as a workflow and is not one.
@@ -2648,17 +2668,25 @@ def unwrap(value: Any) -> Graph:
         if isinstance(inner, str) and inner.lstrip().startswith("{"):
             inner = read_json(inner)
         elif isinstance(inner, Mapping):
-            wrapped = [inner[key] for key in WRAPPERS if isinstance(inner.get(key), (Mapping, str))]
-            inner = next(iter(wrapped), None)
+            inner = _wrapped(inner)
     raise WorkflowRefused(f"This is {_what_it_is(value)}, and not a workflow of ComfyUI.", EXPECTED)
+
+
+def _wrapped(envelope: Mapping[str, Any]) -> Any:
+    """What an object holds under the first of `WRAPPERS` that may be a workflow, or None."""
+    for key in WRAPPERS:
+        inner = envelope.get(key)
+        if isinstance(inner, (Mapping, str)):
+            return inner
+    return None
 
 
 def _what_it_is(value: Any) -> str:
     if isinstance(value, Mapping):
-        first_keys = [shortened(key, 20) for key in [*value][:4]]
-        if not first_keys:
+        if not value:
             return "an empty object"
-        return f"an object with {quoted(first_keys)}"
+        first_keys = [*value][:4]
+        return "an object with " + quoted(shortened(key, 20) for key in first_keys)
     if isinstance(value, list):
         return f"a list of {len(value)}"
     if isinstance(value, str):
@@ -2672,11 +2700,11 @@ def clean(graph: Graph) -> dict[str, Any]:
     Remarks beside the nodes, and what a server noted in them, are left out. Raises `WorkflowRefused`, naming the node,
     for one that cannot be sent.
     """
-    return {
-        str(node_id): _clean_node(node_id, node, graph)
-        for node_id, node in graph.items()
-        if isinstance(node, Mapping) and ("class_type" in node or "inputs" in node)
-    }
+    nodes: dict[str, Any] = {}
+    for node_id, node in graph.items():
+        if isinstance(node, Mapping) and ("class_type" in node or "inputs" in node):
+            nodes[str(node_id)] = _clean_node(node_id, node, graph)
+    return nodes
 
 
 def _clean_node(node_id: Any, node: Mapping[str, Any], graph: Graph) -> dict[str, Any]:
@@ -2688,15 +2716,16 @@ def _clean_node(node_id: Any, node: Mapping[str, Any], graph: Graph) -> dict[str
     if not isinstance(inputs, Mapping):
         raise WorkflowRefused(f"{where} has no inputs.", EXPECTED)
     check_names(where, class_type, *map(str, inputs))
+    clean_inputs: dict[str, Any] = {}
     for name, value in inputs.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise WorkflowRefused(f'{where}: "{shortened(name)}" is {value}, which cannot be sent.')
+        clean_inputs[str(name)] = _with_text_id(value, graph)
+    meta: dict[str, str] = {}
     title = object_of(node.get("_meta")).get("title")
-    return {
-        "class_type": class_type,
-        "inputs": {str(name): _with_text_id(value, graph) for name, value in inputs.items()},
-        "_meta": {"title": title[:MOST_TITLE_CHARACTERS]} if isinstance(title, str) else {},
-    }
+    if isinstance(title, str):
+        meta["title"] = title[:MOST_TITLE_CHARACTERS]
+    return {"class_type": class_type, "inputs": clean_inputs, "_meta": meta}
 
 
 def _with_text_id(value: Any, graph: Graph) -> Any:
@@ -2744,7 +2773,10 @@ def _follow_back(start: str, graph: Graph, done: dict[str, bool]) -> None:
 
 
 def _linked_ids(node: Mapping[str, Any]) -> Iterator[str]:
-    return (value[0] for value in node["inputs"].values() if is_link(value))
+    """The ids of the nodes that a node is linked to."""
+    for value in node["inputs"].values():
+        if is_link(value):
+            yield value[0]
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -65,42 +65,57 @@ def is_ui_format(value: Any) -> bool:
 
 def is_api_format(value: Any) -> bool:
     """Whether a value is a graph in the API format; its author may have put remarks beside the nodes."""
-    return isinstance(value, Mapping) and any(_has_class(node) for node in value.values())
+    if not isinstance(value, Mapping):
+        return False
+    return any(_has_class(node) for node in value.values())
 
 
 def _has_class(node: Any) -> bool:
-    return isinstance(node, Mapping) and isinstance(node.get("class_type"), str)
+    class_type = object_of(node).get("class_type")
+    return isinstance(class_type, str)
 
 
 def graph_nodes(graph: Graph) -> dict[str, Mapping[str, Any]]:
     """The entries of a graph that are nodes: those with a text as id and a `class_type`."""
-    return {node_id: node for node_id, node in graph.items() if isinstance(node_id, str) and _has_class(node)}
+    nodes: dict[str, Mapping[str, Any]] = {}
+    for node_id, node in graph.items():
+        if isinstance(node_id, str) and _has_class(node):
+            nodes[node_id] = node
+    return nodes
 
 
 def node_inputs(node: Any) -> Mapping[str, Any]:
     """The inputs of a node; none where something else stands in the node's or in their place."""
-    return object_of(object_of(node).get("inputs"))
+    inputs = object_of(node).get("inputs")
+    return object_of(inputs)
 
 
 def is_link(value: Any) -> bool:
     """Whether an input holds a link to another node's output instead of a value."""
-    return isinstance(value, list) and len(value) == 2 and isinstance(value[0], str) and isinstance(value[1], int)
+    if not isinstance(value, list) or len(value) != 2:
+        return False
+    node_id, slot = value
+    return isinstance(node_id, str) and isinstance(slot, int)
 
 
 def input_value(value: Any) -> Any:
     """A value as an input holds it: a list is wrapped, since ComfyUI would take it for a link."""
-    return {"__value__": value} if isinstance(value, list) else value
+    if isinstance(value, list):
+        return {"__value__": value}
+    return value
 
 
 def given_title(node: Any) -> str:
     """The title that a workflow gives a node, on one line, or ""."""
     meta = object_of(object_of(node).get("_meta"))
-    return " ".join(text_of(meta.get("title")).split())
+    words = text_of(meta.get("title")).split()
+    return " ".join(words)
 
 
 def plain_title(node: Any) -> str:
     """A node's title, or else its class, without double quotes: it can stand between them in a message."""
-    return (given_title(node) or str(node["class_type"])).replace('"', "'")
+    title = given_title(node) or str(node["class_type"])
+    return title.replace('"', "'")
 
 
 def node_title(graph: Graph, node_id: str) -> str:

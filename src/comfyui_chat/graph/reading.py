@@ -93,13 +93,18 @@ def tidied(text: str) -> str:
     parts: list[str] = []
     comma: int | None = None  # its place in `parts`, while only white space and comments have followed it
     place = 0
-    while part := JSON_PART.search(text, place):
-        token, end = part[0], part.end()
+    while True:
+        part = JSON_PART.search(text, place)
+        if part is None:
+            break
+        token = part[0]
+        end = part.end()
         if token in RESTS:
             rest = RESTS[token].match(text, end)
             if rest is None:
-                return "".join(parts) + text[place:]
-            token, end = token + rest[0], rest.end()
+                break
+            token += rest[0]
+            end = rest.end()
         parts.append(text[place : part.start()])
         place = end
         if token.startswith(("/*", "//")):
@@ -107,10 +112,10 @@ def tidied(text: str) -> str:
         if token in ("}", "]") and comma is not None:
             parts[comma] = ""
         comma = len(parts) if token == "," else None
-        if token[0] == "%" and len(token) > 1:
-            token = f'"{token}"'
-        parts.append(token)
-    return "".join(parts) + text[place:]
+        is_placeholder = token.startswith("%") and token != "%"
+        parts.append(f'"{token}"' if is_placeholder else token)
+    parts.append(text[place:])
+    return "".join(parts)
 
 
 # A hint for whatever is given as a workflow and is not one.
@@ -133,17 +138,25 @@ def unwrap(value: Any) -> Graph:
         if isinstance(inner, str) and inner.lstrip().startswith("{"):
             inner = read_json(inner)
         elif isinstance(inner, Mapping):
-            wrapped = [inner[key] for key in WRAPPERS if isinstance(inner.get(key), (Mapping, str))]
-            inner = next(iter(wrapped), None)
+            inner = _wrapped(inner)
     raise WorkflowRefused(f"This is {_what_it_is(value)}, and not a workflow of ComfyUI.", EXPECTED)
+
+
+def _wrapped(envelope: Mapping[str, Any]) -> Any:
+    """What an object holds under the first of `WRAPPERS` that may be a workflow, or None."""
+    for key in WRAPPERS:
+        inner = envelope.get(key)
+        if isinstance(inner, (Mapping, str)):
+            return inner
+    return None
 
 
 def _what_it_is(value: Any) -> str:
     if isinstance(value, Mapping):
-        first_keys = [shortened(key, 20) for key in [*value][:4]]
-        if not first_keys:
+        if not value:
             return "an empty object"
-        return f"an object with {quoted(first_keys)}"
+        first_keys = [*value][:4]
+        return "an object with " + quoted(shortened(key, 20) for key in first_keys)
     if isinstance(value, list):
         return f"a list of {len(value)}"
     if isinstance(value, str):
@@ -157,11 +170,11 @@ def clean(graph: Graph) -> dict[str, Any]:
     Remarks beside the nodes, and what a server noted in them, are left out. Raises `WorkflowRefused`, naming the node,
     for one that cannot be sent.
     """
-    return {
-        str(node_id): _clean_node(node_id, node, graph)
-        for node_id, node in graph.items()
-        if isinstance(node, Mapping) and ("class_type" in node or "inputs" in node)
-    }
+    nodes: dict[str, Any] = {}
+    for node_id, node in graph.items():
+        if isinstance(node, Mapping) and ("class_type" in node or "inputs" in node):
+            nodes[str(node_id)] = _clean_node(node_id, node, graph)
+    return nodes
 
 
 def _clean_node(node_id: Any, node: Mapping[str, Any], graph: Graph) -> dict[str, Any]:
@@ -173,15 +186,16 @@ def _clean_node(node_id: Any, node: Mapping[str, Any], graph: Graph) -> dict[str
     if not isinstance(inputs, Mapping):
         raise WorkflowRefused(f"{where} has no inputs.", EXPECTED)
     check_names(where, class_type, *map(str, inputs))
+    clean_inputs: dict[str, Any] = {}
     for name, value in inputs.items():
         if isinstance(value, float) and not math.isfinite(value):
             raise WorkflowRefused(f'{where}: "{shortened(name)}" is {value}, which cannot be sent.')
+        clean_inputs[str(name)] = _with_text_id(value, graph)
+    meta: dict[str, str] = {}
     title = object_of(node.get("_meta")).get("title")
-    return {
-        "class_type": class_type,
-        "inputs": {str(name): _with_text_id(value, graph) for name, value in inputs.items()},
-        "_meta": {"title": title[:MOST_TITLE_CHARACTERS]} if isinstance(title, str) else {},
-    }
+    if isinstance(title, str):
+        meta["title"] = title[:MOST_TITLE_CHARACTERS]
+    return {"class_type": class_type, "inputs": clean_inputs, "_meta": meta}
 
 
 def _with_text_id(value: Any, graph: Graph) -> Any:
@@ -229,4 +243,7 @@ def _follow_back(start: str, graph: Graph, done: dict[str, bool]) -> None:
 
 
 def _linked_ids(node: Mapping[str, Any]) -> Iterator[str]:
-    return (value[0] for value in node["inputs"].values() if is_link(value))
+    """The ids of the nodes that a node is linked to."""
+    for value in node["inputs"].values():
+        if is_link(value):
+            yield value[0]
