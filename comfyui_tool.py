@@ -294,7 +294,8 @@ class ServerBusy(ServerError):
     def __init__(self, message: str, hint: str = "", seconds: float | None = None) -> None:
         """`seconds` is how long the server asks to be left alone; None when it does not say."""
         if seconds is not None and not hint:
-            hint = f"Try again in {max(math.ceil(seconds), 1)} seconds, not earlier."
+            whole = max(math.ceil(seconds), 1)
+            hint = f"Try again in {whole} seconds, not earlier."
         super().__init__(message, hint)
         self.seconds = seconds
 
@@ -392,7 +393,8 @@ class StillRunning(ComfyUIError):
 
     def as_result(self) -> dict[str, Any]:
         """The dictionary that the model receives: not a failure, but the job's id and a note that it goes on."""
-        return {"status": "running", "code": self.code, "job_id": self.job_id, "note": f"{self.message} {self.hint}"}
+        note = f"{self.message} {self.hint}"
+        return {"status": "running", "code": self.code, "job_id": self.job_id, "note": note}
 
 
 class StorageRefused(ComfyUIError):
@@ -474,12 +476,15 @@ async def finish(work: Awaitable[Any], seconds: float) -> bool:
             await asyncio.wait({task})
         except asyncio.CancelledError as error:
             cancelled = error
-    failure = None if task.cancelled() else task.exception()
-    if failure:
-        log.warning("clean-up: %s: %s", type(failure).__name__, failure)
+    went_well = False
+    if not task.cancelled():
+        failure = task.exception()
+        went_well = failure is None
+        if failure:
+            log.warning("clean-up: %s: %s", type(failure).__name__, failure)
     if cancelled:
         raise cancelled
-    return failure is None and not task.cancelled()
+    return went_well
 
 
 # ======================================================================================================================
@@ -625,9 +630,11 @@ STEM_PROMPT = 500
 def file_stem(prompt: str, seed: int | None) -> str:
     """A file name without extension: the first words of the prompt, in any script, and the seed: "a-red-fox-7"."""
     plain = unicodedata.normalize("NFC", prompt[:STEM_PROMPT])
-    words = re.sub(r"[^\w]+", "-", plain, flags=re.UNICODE).strip("-_")[:48].rstrip("-_")
-    stem = words or "picture"
-    return stem if seed is None else f"{stem}-{seed}"
+    words = re.sub(r"[^\w]+", "-", plain).strip("-_")
+    stem = words[:48].rstrip("-_") or "picture"
+    if seed is None:
+        return stem
+    return f"{stem}-{seed}"
 
 
 def shown_value(value: Any) -> str:
@@ -645,7 +652,9 @@ def duration(seconds: float) -> str:
     if whole < 100:
         return f"{whole} s"
     hours, minutes = divmod(round(whole / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min"
 
 
 # ======================================================================================================================
@@ -766,7 +775,8 @@ def read_size(wanted: Argument | None) -> Size | tuple[float, float]:
         return NAMED_RATIOS[text]
     pixels = PIXELS.fullmatch(text)
     if pixels:
-        width, height = int(pixels[1]), int(pixels[2] or pixels[1])
+        width = int(pixels[1])
+        height = int(pixels[2] or width)
         if max(width, height) >= SMALLEST_SIDE:
             return Size(width, height)
     ratio = RATIO.fullmatch(text)
@@ -775,7 +785,8 @@ def read_size(wanted: Argument | None) -> Size | tuple[float, float]:
             f'{wanted.name} is "{shortened(wanted.value)}", which is not a size.',
             'Give "auto", an aspect ratio such as "16:9", or width and height in pixels such as "1216x832".',
         )
-    across, down = float(ratio[1]), float(ratio[2])
+    across = float(ratio[1])
+    down = float(ratio[2])
     if not across or not down or not 1 / 8 <= across / down <= 8:
         raise BadArgument(f'{wanted.name} is "{text}".', "Give an aspect ratio between 1:8 and 8:1.")
     return across, down
@@ -811,8 +822,9 @@ def as_number(value: Any) -> float | None:
     """
     if isinstance(value, str):
         text = value.strip()
+        read = int if re.fullmatch(r"[+-]?\d+", text) else float
         try:
-            value = int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+            value = read(text)
         except ValueError:
             return None
     if not is_number(value) or not abs(value) <= sys.float_info.max:  # "not <=", since NaN is not
@@ -823,7 +835,9 @@ def as_number(value: Any) -> float | None:
 
 def same_value(one: Any, other: Any) -> bool:
     """Whether two values are the same to ComfyUI: 1 and 1.0 are, 1 and true are not."""
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+    if isinstance(one, bool) != isinstance(other, bool):
+        return False
+    return bool(one == other)
 
 
 def share(value: Any, part: float) -> Any:

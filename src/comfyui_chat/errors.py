@@ -167,7 +167,8 @@ class ServerBusy(ServerError):
     def __init__(self, message: str, hint: str = "", seconds: float | None = None) -> None:
         """`seconds` is how long the server asks to be left alone; None when it does not say."""
         if seconds is not None and not hint:
-            hint = f"Try again in {max(math.ceil(seconds), 1)} seconds, not earlier."
+            whole = max(math.ceil(seconds), 1)
+            hint = f"Try again in {whole} seconds, not earlier."
         super().__init__(message, hint)
         self.seconds = seconds
 
@@ -265,7 +266,8 @@ class StillRunning(ComfyUIError):
 
     def as_result(self) -> dict[str, Any]:
         """The dictionary that the model receives: not a failure, but the job's id and a note that it goes on."""
-        return {"status": "running", "code": self.code, "job_id": self.job_id, "note": f"{self.message} {self.hint}"}
+        note = f"{self.message} {self.hint}"
+        return {"status": "running", "code": self.code, "job_id": self.job_id, "note": note}
 
 
 class StorageRefused(ComfyUIError):

@@ -104,9 +104,11 @@ STEM_PROMPT = 500
 def file_stem(prompt: str, seed: int | None) -> str:
     """A file name without extension: the first words of the prompt, in any script, and the seed: "a-red-fox-7"."""
     plain = unicodedata.normalize("NFC", prompt[:STEM_PROMPT])
-    words = re.sub(r"[^\w]+", "-", plain, flags=re.UNICODE).strip("-_")[:48].rstrip("-_")
-    stem = words or "picture"
-    return stem if seed is None else f"{stem}-{seed}"
+    words = re.sub(r"[^\w]+", "-", plain).strip("-_")
+    stem = words[:48].rstrip("-_") or "picture"
+    if seed is None:
+        return stem
+    return f"{stem}-{seed}"
 
 
 def shown_value(value: Any) -> str:
@@ -124,4 +126,6 @@ def duration(seconds: float) -> str:
     if whole < 100:
         return f"{whole} s"
     hours, minutes = divmod(round(whole / 60), 60)
-    return f"{hours} h {minutes} min" if hours else f"{minutes} min"
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min"

@@ -121,7 +121,8 @@ def read_size(wanted: Argument | None) -> Size | tuple[float, float]:
         return NAMED_RATIOS[text]
     pixels = PIXELS.fullmatch(text)
     if pixels:
-        width, height = int(pixels[1]), int(pixels[2] or pixels[1])
+        width = int(pixels[1])
+        height = int(pixels[2] or width)
         if max(width, height) >= SMALLEST_SIDE:
             return Size(width, height)
     ratio = RATIO.fullmatch(text)
@@ -130,7 +131,8 @@ def read_size(wanted: Argument | None) -> Size | tuple[float, float]:
             f'{wanted.name} is "{shortened(wanted.value)}", which is not a size.',
             'Give "auto", an aspect ratio such as "16:9", or width and height in pixels such as "1216x832".',
         )
-    across, down = float(ratio[1]), float(ratio[2])
+    across = float(ratio[1])
+    down = float(ratio[2])
     if not across or not down or not 1 / 8 <= across / down <= 8:
         raise BadArgument(f'{wanted.name} is "{text}".', "Give an aspect ratio between 1:8 and 8:1.")
     return across, down
@@ -166,8 +168,9 @@ def as_number(value: Any) -> float | None:
     """
     if isinstance(value, str):
         text = value.strip()
+        read = int if re.fullmatch(r"[+-]?\d+", text) else float
         try:
-            value = int(text) if re.fullmatch(r"[+-]?\d+", text) else float(text)
+            value = read(text)
         except ValueError:
             return None
     if not is_number(value) or not abs(value) <= sys.float_info.max:  # "not <=", since NaN is not
@@ -178,7 +181,9 @@ def as_number(value: Any) -> float | None:
 
 def same_value(one: Any, other: Any) -> bool:
     """Whether two values are the same to ComfyUI: 1 and 1.0 are, 1 and true are not."""
-    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+    if isinstance(one, bool) != isinstance(other, bool):
+        return False
+    return bool(one == other)
 
 
 def share(value: Any, part: float) -> Any:
