@@ -1149,12 +1149,12 @@ def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Wid
     kind = options.get("widgetType") or kind
     if isinstance(kind, list) or kind == "COMBO":
         return _combo_widget(name, kind, options)
+    if not isinstance(kind, str):
+        return None
     if kind == DYNAMIC_COMBO:
         return _dynamic_combo_widget(name, options, depth)
     if kind == AUTOGROW:
         return _autogrow_widget(name, options, depth)
-    if not isinstance(kind, str):
-        return None
     if kind in PLAIN_WIDGETS:
         return _plain_widget(name, kind, options, depth)
     if kind in FRONT_END_WIDGETS or options.get("socketless"):
@@ -1324,7 +1324,9 @@ def check_names(where: str, *names: str) -> None:
 
 def is_ui_format(value: Any) -> bool:
     """Whether a value is a workflow as ComfyUI's editor saves it, by its outermost keys."""
-    return isinstance(value, Mapping) and isinstance(value.get("nodes"), list) and "links" in value
+    if not isinstance(value, Mapping):
+        return False
+    return isinstance(value.get("nodes"), list) and "links" in value
 
 
 def is_api_format(value: Any) -> bool:
@@ -1399,7 +1401,7 @@ def node_title(graph: Graph, node_id: str) -> str:
 #
 # A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
 #
-# The page changes texts every time before it sends a workflow. A client that posts the workflow itself has to do the
+# The page changes some texts every time it sends a workflow, so a client that posts the workflow itself has to do the
 # same. `as_sent` does it to a graph in the API format:
 #
 #     "a {red|blue} fox // draft"                         becomes  "a blue fox "      in texts with `dynamicPrompts`
@@ -1413,7 +1415,7 @@ def as_sent(graph: Graph, dynamic: frozenset[Target], rng: random.Random, now: d
     """The graph as the front end would send it now.
 
     A choice is made in each text of `dynamic` (see `read_ui`), and the date and other nodes' values are written into
-    every `filename_prefix`. What names neither, such as the server's own %year%, stays.
+    every `filename_prefix`. Any other placeholder, such as the server's own %year%, stays.
     """
     nodes = graph_nodes(graph)
     changed: dict[str, dict[str, str]] = {}  # the new texts, by node id and input
@@ -2412,8 +2414,8 @@ def convert(ui: Any, definitions: Definitions) -> dict[str, Any]:
     return graph
 
 
-# Sent is every node that is neither muted nor bypassed and exists on the server, not only on the page. The nodes inside
-# a subgraph are sent in place of each of its instances; their ids begin with the instance's: "12:3".
+# A node is sent if it is neither muted nor bypassed and exists on the server, not only on the page. In place of each
+# instance of a subgraph the nodes inside it are sent; their ids begin with that of the instance: "12:3".
 
 NOTES = ("Note", "MarkdownNote")
 VIRTUAL = (*NOTES, "PrimitiveNode", "Reroute", "GetNode", "SetNode")  # followed or dropped, never sent
@@ -4907,7 +4909,7 @@ class Lora:
     strength: float = 1.0
 
 
-# What people write for a LoRA.
+# What people write for a LoRA: a name, perhaps with a strength, perhaps as the tag that other programs use.
 MAX_STRENGTH = 100.0  # up or down, as LoraLoader itself takes it; more is a typing error
 LORA_TAG = re.compile(r"<\s*lora\s*:(?P<inside>[^<>]*)>", re.IGNORECASE)
 STRENGTH = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
@@ -4967,7 +4969,7 @@ def with_loras(graph: Graph, loras: Sequence[Lora], definitions: Definitions) ->
     return result
 
 
-# Which models of a graph LoRAs go into.
+# Which models of a graph LoRAs go into: those that samplers use, or the one of two that the LoRA was made for.
 MAX_MODELS = 16  # in one graph; people use two
 
 # Which of two models a file belongs to that share the steps between them (Wan 2.2), if its name says so.
@@ -5188,8 +5190,8 @@ def unused_ids(graph: Graph) -> Iterator[str]:
 #
 # What a graph needs, what it makes, and what it is for.
 #
-# All of it is read from a graph in the API format and the server's node definitions. Where there are none, tables of
-# class and widget names do, of ComfyUI's own nodes and of common custom ones:
+# All of it is read from a graph in the API format and the server's node definitions. Where the server gives none, tables
+# of the classes and widgets of ComfyUI's own nodes, and of common custom ones, stand in for them:
 #
 # - `file_inputs`: the widgets that name a picture, mask, video or sound to upload, such as `image` of LoadImage;
 # - `outputs`: the output nodes, each with the kind of file that it makes;
@@ -5273,8 +5275,8 @@ def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
     return widgets
 
 
-# What output nodes make is told first by their class, then by the types of what they give or are given, then by words
-# in their class's name, the first match in each table.
+# What output nodes make. Their class tells it first, then the types of what they give or are given, then words in the
+# name of their class. The first match in each table counts.
 OUTPUT_KINDS: Mapping[str, str] = {
     "SaveAnimatedPNG": "animation",
     "SaveAnimatedWEBP": "animation",
@@ -5333,10 +5335,9 @@ def _made(wiring: Wiring, node_id: str) -> str:
         return "other"
     known = wiring.definition(node_id)
     # A node that makes a model in 3D itself tells so by its outputs; one that only saves, by what it is given.
-    if known:
+    if known and any_named(TYPES_3D, known.outputs):
         made_3d = [kind for kind in known.outputs if TYPES_3D.search(kind)]
-        if made_3d:
-            return _first_kind(made_3d, TYPE_KINDS)
+        return _first_kind(made_3d, TYPE_KINDS)
     given = [link.type for link in wiring.into[node_id]]
     kind = _first_kind(given, TYPE_KINDS) or _first_kind([class_type], NAME_KINDS)
     if not kind and known and not any(given):
@@ -5359,7 +5360,7 @@ CONTROLLING = re.compile(r"controlnet|canny|depth|lotus|pose|lllite", re.IGNOREC
 UPSCALERS = re.compile(r"seedvr|UltimateSDUpscale|SUPIR", re.IGNORECASE)  # it grows, by a sampler
 UPSCALING = re.compile(r"upscale|enhance|ImageScaleBy|ImageFix|seedvr", re.IGNORECASE)  # it grows, without one
 
-SHOWN_TO_MODEL = ("IMAGE", "MASK", "LATENT", "CLIP_VISION_OUTPUT", "")  # what it becomes on its way
+SHOWN_TO_MODEL = ("IMAGE", "MASK", "LATENT", "CLIP_VISION_OUTPUT", "")  # the types by which a picture may reach a model
 
 
 def guess_task(wiring: Wiring) -> str:
@@ -5404,8 +5405,7 @@ def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[Fi
         return "text_to_image" if makes_own else "other"
     if any(file.kind not in ("image", "mask") for file in files):
         return "other"
-    reached = wiring.behind(file.target.node_id for file in files)
-    names = [wiring.class_type(node_id) for node_id in reached if node_id in needed]
+    names = _classes_behind(wiring, needed, files)
     if _enlarges(names, is_sampled):
         return "upscale"
     if not makes_own:
@@ -5415,6 +5415,12 @@ def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[Fi
     if not is_sampled or any_named(EDITING, names) or _conditions(wiring, files, names):
         return "image_edit"
     return "image_to_image"
+
+
+def _classes_behind(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> list[str]:
+    """The classes of the needed nodes that these files reach, with those that load them."""
+    reached = wiring.behind(file.target.node_id for file in files)
+    return [wiring.class_type(node_id) for node_id in reached if node_id in needed]
 
 
 def _enlarges(names: Sequence[str], is_sampled: bool) -> bool:
@@ -5533,13 +5539,15 @@ def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]
 def _row_lora(target: Target, row: Mapping[str, Any]) -> list[ModelFile]:
     """The LoRA of such a row: {"on": true, "lora": "a.safetensors", "strength": 1}; none of one that is off."""
     file = row.get("lora")
-    if not isinstance(file, str) or row.get("on") is False or file.lower() in NO_MODEL_FILE:
+    if not isinstance(file, str) or file.lower() in NO_MODEL_FILE:
+        return []
+    if row.get("on") is False:
         return []
     return [ModelFile(target, "loras", file)]
 
 
 class ModelFileReader:
-    """Tells the model files in widgets. What it found out about a class's widget or a file counts for all nodes."""
+    """Finds the model files that widgets name. Nodes of one class have the same widgets, so it looks each up once."""
 
     def __init__(self, definitions: Definitions) -> None:
         self.definitions = definitions
@@ -5809,9 +5817,9 @@ def _passed_on(wiring: Wiring, link: TypedLink, lost: Sequence[TypedLink]) -> Ty
 #         classDef loader fill:#dbeafe,stroke:#2563eb,color:#111827
 #         class n1 loader
 #
-# Of a large graph, loaders, samplers and outputs come first. A drawing that is too long is made anew without the types
+# In a large graph, loaders, samplers and outputs come first. A drawing that is too long is drawn again without the types
 # of its links, then with fewer nodes. Titles are somebody else's text in a language full of markup: `drawn_text` leaves
-# nothing but text of them.
+# nothing of them but text.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -5819,7 +5827,7 @@ def _passed_on(wiring: Wiring, link: TypedLink, lost: Sequence[TypedLink]) -> Ty
 MAX_DRAWN = 60  # nodes
 MAX_DRAWING = 6000  # characters of the whole drawing
 MAX_LABEL = 40  # characters of a title or class
-MAX_TOLD_LINKS = 45  # with more links, the types of all of them only hide the rest
+MAX_TOLD_LINKS = 45  # with more links, their types would hide the rest
 MAX_WIDE = 7  # nodes from left to right; a longer way goes from top to bottom
 
 # Fill, border and text colour are set together, so that a node can be read on a light and on a dark page.
@@ -5874,26 +5882,34 @@ def _role(wiring: Wiring, node_id: str) -> str:
 
 def _drawing(wiring: Wiring, ranked: Sequence[str], count: int, shows_types: bool) -> str:
     """The drawing of the first `count` of the ranked nodes, with the types of the links if `shows_types`."""
-    if len(ranked) > count:  # the node that stands for the rest counts as well
-        count -= 1
-    drawn = set(ranked[:count])
-    in_order = [node_id for node_id in wiring.nodes if node_id in drawn]
-    names = {node_id: f"n{place}" for place, node_id in enumerate(in_order, 1)}
+    names = _drawn_names(wiring, ranked, count)
     links = _drawn_links(wiring, names)
-    if len(links) > MAX_TOLD_LINKS:
-        shows_types = False
     direction = "TD" if _steps(links) > MAX_WIDE else "LR"
     lines = [f"flowchart {direction}"]
     for node_id, name in names.items():
-        lines.append(f'    {name}["{drawn_label(wiring, node_id)}"]')
+        label = drawn_label(wiring, node_id)
+        lines.append(f'    {name}["{label}"]')
     left_out = len(ranked) - len(names)
     if left_out:
         lines.append(f'    rest["… and {left_out} more"]')
+    shows_types = shows_types and len(links) <= MAX_TOLD_LINKS
     for (source, target), types in links.items():
         arrow = _arrow(types) if shows_types else "-->"
         lines.append(f"    {names[source]} {arrow} {names[target]}")
     lines += _style_lines(wiring, names)
     return "\n".join(lines)
+
+
+def _drawn_names(wiring: Wiring, ranked: Sequence[str], count: int) -> dict[str, str]:
+    """The names, n1, n2 and so on, of the nodes that are drawn, in the graph's order."""
+    if len(ranked) > count:  # the node that stands for the rest counts as well
+        count -= 1
+    drawn = set(ranked[:count])
+    names: dict[str, str] = {}
+    for node_id in wiring.nodes:
+        if node_id in drawn:
+            names[node_id] = f"n{len(names) + 1}"
+    return names
 
 
 def _arrow(types: Iterable[str]) -> str:
@@ -5909,9 +5925,10 @@ def _drawn_links(wiring: Wiring, nodes: Mapping[str, str]) -> dict[tuple[str, st
     types: dict[tuple[str, str], dict[str, None]] = {}
     for node_id in nodes:
         for link in wiring.into[node_id]:
-            if link.source in nodes:
-                between = types.setdefault((link.source, node_id), {})
-                between[link.type] = None
+            if link.source not in nodes:
+                continue
+            between = types.setdefault((link.source, node_id), {})
+            between[link.type] = None
     return types
 
 
@@ -5933,7 +5950,7 @@ def _style_lines(wiring: Wiring, names: Mapping[str, str]) -> list[str]:
 def _steps(links: Iterable[tuple[str, str]]) -> int:
     """How many nodes the longest way over these links (source, target) has; a way ends where it runs into a circle."""
     onward: dict[str, list[str]] = {}
-    missing: dict[str, int] = {}
+    missing: dict[str, int] = {}  # by target: links from nodes whose length is not known yet
     for source, target in links:
         onward.setdefault(source, []).append(target)
         missing[target] = missing.get(target, 0) + 1
@@ -5941,10 +5958,11 @@ def _steps(links: Iterable[tuple[str, str]]) -> int:
     waiting = list(length)
     while waiting:
         source = waiting.pop()
+        longer = length[source] + 1
         for target in onward.get(source, ()):
-            length[target] = max(length.get(target, 0), length[source] + 1)
+            length[target] = max(length.get(target, 0), longer)
             missing[target] -= 1
-            if not missing[target]:
+            if missing[target] == 0:
                 waiting.append(target)
     return max(length.values(), default=0)
 
@@ -5958,8 +5976,8 @@ def drawn_label(wiring: Wiring, node_id: str) -> str:
     return f"{drawn_text(title)}<br/>{drawn_text(class_type)}"
 
 
-# What Mermaid takes for markup even where it is written by numbers: its own sign for a numbered character, icons,
-# formulas, line breaks. A space of no width keeps the parts of them apart.
+# What Mermaid takes for markup even where its characters are written as numbers: its own sign for such a character,
+# icons, formulas, line breaks. A space of no width keeps their parts apart.
 APART = (("ﬂ", "fl"), (":fa-", ":\u200bfa-"), ("$$", "$\u200b$"), ("\\n", "\\\u200bn"))
 
 

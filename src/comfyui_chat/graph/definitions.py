@@ -278,12 +278,12 @@ def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Wid
     kind = options.get("widgetType") or kind
     if isinstance(kind, list) or kind == "COMBO":
         return _combo_widget(name, kind, options)
+    if not isinstance(kind, str):
+        return None
     if kind == DYNAMIC_COMBO:
         return _dynamic_combo_widget(name, options, depth)
     if kind == AUTOGROW:
         return _autogrow_widget(name, options, depth)
-    if not isinstance(kind, str):
-        return None
     if kind in PLAIN_WIDGETS:
         return _plain_widget(name, kind, options, depth)
     if kind in FRONT_END_WIDGETS or options.get("socketless"):

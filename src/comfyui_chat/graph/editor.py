@@ -35,8 +35,8 @@ def convert(ui: Any, definitions: Definitions) -> dict[str, Any]:
     return graph
 
 
-# Sent is every node that is neither muted nor bypassed and exists on the server, not only on the page. The nodes inside
-# a subgraph are sent in place of each of its instances; their ids begin with the instance's: "12:3".
+# A node is sent if it is neither muted nor bypassed and exists on the server, not only on the page. In place of each
+# instance of a subgraph the nodes inside it are sent; their ids begin with that of the instance: "12:3".
 
 NOTES = ("Note", "MarkdownNote")
 VIRTUAL = (*NOTES, "PrimitiveNode", "Reroute", "GetNode", "SetNode")  # followed or dropped, never sent

@@ -1,7 +1,7 @@
 """What a graph needs, what it makes, and what it is for.
 
-All of it is read from a graph in the API format and the server's node definitions. Where there are none, tables of
-class and widget names do, of ComfyUI's own nodes and of common custom ones:
+All of it is read from a graph in the API format and the server's node definitions. Where the server gives none, tables
+of the classes and widgets of ComfyUI's own nodes, and of common custom ones, stand in for them:
 
 - `file_inputs`: the widgets that name a picture, mask, video or sound to upload, such as `image` of LoadImage;
 - `outputs`: the output nodes, each with the kind of file that it makes;
@@ -95,8 +95,8 @@ def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
     return widgets
 
 
-# What output nodes make is told first by their class, then by the types of what they give or are given, then by words
-# in their class's name, the first match in each table.
+# What output nodes make. Their class tells it first, then the types of what they give or are given, then words in the
+# name of their class. The first match in each table counts.
 OUTPUT_KINDS: Mapping[str, str] = {
     "SaveAnimatedPNG": "animation",
     "SaveAnimatedWEBP": "animation",
@@ -155,10 +155,9 @@ def _made(wiring: Wiring, node_id: str) -> str:
         return "other"
     known = wiring.definition(node_id)
     # A node that makes a model in 3D itself tells so by its outputs; one that only saves, by what it is given.
-    if known:
+    if known and any_named(TYPES_3D, known.outputs):
         made_3d = [kind for kind in known.outputs if TYPES_3D.search(kind)]
-        if made_3d:
-            return _first_kind(made_3d, TYPE_KINDS)
+        return _first_kind(made_3d, TYPE_KINDS)
     given = [link.type for link in wiring.into[node_id]]
     kind = _first_kind(given, TYPE_KINDS) or _first_kind([class_type], NAME_KINDS)
     if not kind and known and not any(given):
@@ -181,7 +180,7 @@ CONTROLLING = re.compile(r"controlnet|canny|depth|lotus|pose|lllite", re.IGNOREC
 UPSCALERS = re.compile(r"seedvr|UltimateSDUpscale|SUPIR", re.IGNORECASE)  # it grows, by a sampler
 UPSCALING = re.compile(r"upscale|enhance|ImageScaleBy|ImageFix|seedvr", re.IGNORECASE)  # it grows, without one
 
-SHOWN_TO_MODEL = ("IMAGE", "MASK", "LATENT", "CLIP_VISION_OUTPUT", "")  # what it becomes on its way
+SHOWN_TO_MODEL = ("IMAGE", "MASK", "LATENT", "CLIP_VISION_OUTPUT", "")  # the types by which a picture may reach a model
 
 
 def guess_task(wiring: Wiring) -> str:
@@ -226,8 +225,7 @@ def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[Fi
         return "text_to_image" if makes_own else "other"
     if any(file.kind not in ("image", "mask") for file in files):
         return "other"
-    reached = wiring.behind(file.target.node_id for file in files)
-    names = [wiring.class_type(node_id) for node_id in reached if node_id in needed]
+    names = _classes_behind(wiring, needed, files)
     if _enlarges(names, is_sampled):
         return "upscale"
     if not makes_own:
@@ -237,6 +235,12 @@ def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[Fi
     if not is_sampled or any_named(EDITING, names) or _conditions(wiring, files, names):
         return "image_edit"
     return "image_to_image"
+
+
+def _classes_behind(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> list[str]:
+    """The classes of the needed nodes that these files reach, with those that load them."""
+    reached = wiring.behind(file.target.node_id for file in files)
+    return [wiring.class_type(node_id) for node_id in reached if node_id in needed]
 
 
 def _enlarges(names: Sequence[str], is_sampled: bool) -> bool:
@@ -355,13 +359,15 @@ def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]
 def _row_lora(target: Target, row: Mapping[str, Any]) -> list[ModelFile]:
     """The LoRA of such a row: {"on": true, "lora": "a.safetensors", "strength": 1}; none of one that is off."""
     file = row.get("lora")
-    if not isinstance(file, str) or row.get("on") is False or file.lower() in NO_MODEL_FILE:
+    if not isinstance(file, str) or file.lower() in NO_MODEL_FILE:
+        return []
+    if row.get("on") is False:
         return []
     return [ModelFile(target, "loras", file)]
 
 
 class ModelFileReader:
-    """Tells the model files in widgets. What it found out about a class's widget or a file counts for all nodes."""
+    """Finds the model files that widgets name. Nodes of one class have the same widgets, so it looks each up once."""
 
     def __init__(self, definitions: Definitions) -> None:
         self.definitions = definitions

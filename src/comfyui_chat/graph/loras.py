@@ -37,7 +37,7 @@ class Lora:
     strength: float = 1.0
 
 
-# What people write for a LoRA.
+# What people write for a LoRA: a name, perhaps with a strength, perhaps as the tag that other programs use.
 MAX_STRENGTH = 100.0  # up or down, as LoraLoader itself takes it; more is a typing error
 LORA_TAG = re.compile(r"<\s*lora\s*:(?P<inside>[^<>]*)>", re.IGNORECASE)
 STRENGTH = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
@@ -97,7 +97,7 @@ def with_loras(graph: Graph, loras: Sequence[Lora], definitions: Definitions) ->
     return result
 
 
-# Which models of a graph LoRAs go into.
+# Which models of a graph LoRAs go into: those that samplers use, or the one of two that the LoRA was made for.
 MAX_MODELS = 16  # in one graph; people use two
 
 # Which of two models a file belongs to that share the steps between them (Wan 2.2), if its name says so.

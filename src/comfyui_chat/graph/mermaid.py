@@ -10,9 +10,9 @@
         classDef loader fill:#dbeafe,stroke:#2563eb,color:#111827
         class n1 loader
 
-Of a large graph, loaders, samplers and outputs come first. A drawing that is too long is made anew without the types
+In a large graph, loaders, samplers and outputs come first. A drawing that is too long is drawn again without the types
 of its links, then with fewer nodes. Titles are somebody else's text in a language full of markup: `drawn_text` leaves
-nothing but text of them.
+nothing of them but text.
 """
 
 import unicodedata
@@ -26,7 +26,7 @@ from .nodes import plain_title
 MAX_DRAWN = 60  # nodes
 MAX_DRAWING = 6000  # characters of the whole drawing
 MAX_LABEL = 40  # characters of a title or class
-MAX_TOLD_LINKS = 45  # with more links, the types of all of them only hide the rest
+MAX_TOLD_LINKS = 45  # with more links, their types would hide the rest
 MAX_WIDE = 7  # nodes from left to right; a longer way goes from top to bottom
 
 # Fill, border and text colour are set together, so that a node can be read on a light and on a dark page.
@@ -81,26 +81,34 @@ def _role(wiring: Wiring, node_id: str) -> str:
 
 def _drawing(wiring: Wiring, ranked: Sequence[str], count: int, shows_types: bool) -> str:
     """The drawing of the first `count` of the ranked nodes, with the types of the links if `shows_types`."""
-    if len(ranked) > count:  # the node that stands for the rest counts as well
-        count -= 1
-    drawn = set(ranked[:count])
-    in_order = [node_id for node_id in wiring.nodes if node_id in drawn]
-    names = {node_id: f"n{place}" for place, node_id in enumerate(in_order, 1)}
+    names = _drawn_names(wiring, ranked, count)
     links = _drawn_links(wiring, names)
-    if len(links) > MAX_TOLD_LINKS:
-        shows_types = False
     direction = "TD" if _steps(links) > MAX_WIDE else "LR"
     lines = [f"flowchart {direction}"]
     for node_id, name in names.items():
-        lines.append(f'    {name}["{drawn_label(wiring, node_id)}"]')
+        label = drawn_label(wiring, node_id)
+        lines.append(f'    {name}["{label}"]')
     left_out = len(ranked) - len(names)
     if left_out:
         lines.append(f'    rest["… and {left_out} more"]')
+    shows_types = shows_types and len(links) <= MAX_TOLD_LINKS
     for (source, target), types in links.items():
         arrow = _arrow(types) if shows_types else "-->"
         lines.append(f"    {names[source]} {arrow} {names[target]}")
     lines += _style_lines(wiring, names)
     return "\n".join(lines)
+
+
+def _drawn_names(wiring: Wiring, ranked: Sequence[str], count: int) -> dict[str, str]:
+    """The names, n1, n2 and so on, of the nodes that are drawn, in the graph's order."""
+    if len(ranked) > count:  # the node that stands for the rest counts as well
+        count -= 1
+    drawn = set(ranked[:count])
+    names: dict[str, str] = {}
+    for node_id in wiring.nodes:
+        if node_id in drawn:
+            names[node_id] = f"n{len(names) + 1}"
+    return names
 
 
 def _arrow(types: Iterable[str]) -> str:
@@ -116,9 +124,10 @@ def _drawn_links(wiring: Wiring, nodes: Mapping[str, str]) -> dict[tuple[str, st
     types: dict[tuple[str, str], dict[str, None]] = {}
     for node_id in nodes:
         for link in wiring.into[node_id]:
-            if link.source in nodes:
-                between = types.setdefault((link.source, node_id), {})
-                between[link.type] = None
+            if link.source not in nodes:
+                continue
+            between = types.setdefault((link.source, node_id), {})
+            between[link.type] = None
     return types
 
 
@@ -140,7 +149,7 @@ def _style_lines(wiring: Wiring, names: Mapping[str, str]) -> list[str]:
 def _steps(links: Iterable[tuple[str, str]]) -> int:
     """How many nodes the longest way over these links (source, target) has; a way ends where it runs into a circle."""
     onward: dict[str, list[str]] = {}
-    missing: dict[str, int] = {}
+    missing: dict[str, int] = {}  # by target: links from nodes whose length is not known yet
     for source, target in links:
         onward.setdefault(source, []).append(target)
         missing[target] = missing.get(target, 0) + 1
@@ -148,10 +157,11 @@ def _steps(links: Iterable[tuple[str, str]]) -> int:
     waiting = list(length)
     while waiting:
         source = waiting.pop()
+        longer = length[source] + 1
         for target in onward.get(source, ()):
-            length[target] = max(length.get(target, 0), length[source] + 1)
+            length[target] = max(length.get(target, 0), longer)
             missing[target] -= 1
-            if not missing[target]:
+            if missing[target] == 0:
                 waiting.append(target)
     return max(length.values(), default=0)
 
@@ -165,8 +175,8 @@ def drawn_label(wiring: Wiring, node_id: str) -> str:
     return f"{drawn_text(title)}<br/>{drawn_text(class_type)}"
 
 
-# What Mermaid takes for markup even where it is written by numbers: its own sign for a numbered character, icons,
-# formulas, line breaks. A space of no width keeps the parts of them apart.
+# What Mermaid takes for markup even where its characters are written as numbers: its own sign for such a character,
+# icons, formulas, line breaks. A space of no width keeps their parts apart.
 APART = (("ﬂ", "fl"), (":fa-", ":\u200bfa-"), ("$$", "$\u200b$"), ("\\n", "\\\u200bn"))
 
 

@@ -60,7 +60,9 @@ def check_names(where: str, *names: str) -> None:
 
 def is_ui_format(value: Any) -> bool:
     """Whether a value is a workflow as ComfyUI's editor saves it, by its outermost keys."""
-    return isinstance(value, Mapping) and isinstance(value.get("nodes"), list) and "links" in value
+    if not isinstance(value, Mapping):
+        return False
+    return isinstance(value.get("nodes"), list) and "links" in value
 
 
 def is_api_format(value: Any) -> bool:

@@ -1,6 +1,6 @@
 """A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
 
-The page changes texts every time before it sends a workflow. A client that posts the workflow itself has to do the
+The page changes some texts every time it sends a workflow, so a client that posts the workflow itself has to do the
 same. `as_sent` does it to a graph in the API format:
 
     "a {red|blue} fox // draft"                         becomes  "a blue fox "      in texts with `dynamicPrompts`
@@ -22,7 +22,7 @@ def as_sent(graph: Graph, dynamic: frozenset[Target], rng: random.Random, now: d
     """The graph as the front end would send it now.
 
     A choice is made in each text of `dynamic` (see `read_ui`), and the date and other nodes' values are written into
-    every `filename_prefix`. What names neither, such as the server's own %year%, stays.
+    every `filename_prefix`. Any other placeholder, such as the server's own %year%, stays.
     """
     nodes = graph_nodes(graph)
     changed: dict[str, dict[str, str]] = {}  # the new texts, by node id and input
