@@ -31,6 +31,7 @@ required_open_webui_version: 0.9.6
 #   graph/editor        Workflows as ComfyUI's editor saves them, turned into what its front end would send.
 #   graph/reading       Workflows read from JSON as people paste it, unwrapped and checked.
 #   graph/links         A graph's links by both their ends, each with its types: what feeds what.
+#   graph/input_names   What inputs are called that hold a parameter, somebody's words, or a value for another node.
 #   graph/search        Follow links upstream to the widget that holds a prompt, a seed, a size or a model.
 #   graph/tracing       Trace a graph back from its outputs to what made them, and read what can be set there.
 #   graph/discovery     Find what can be set in a graph, and in which widgets: prompt, seed, size and so on.
@@ -3185,25 +3186,17 @@ def told_type(kind: str) -> str:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/graph/search.py
+# src/comfyui_chat/graph/input_names.py
 #
-# Follow links upstream to the widget that holds a prompt, a seed, a size or a model.
+# What inputs are called that hold a parameter, somebody's words, or a value for another node.
 #
-# Parameters are found, not mapped by hand. In this graph the sampler reads its seed from node "4" and its prompt from
-# node "6"; what a person would change are the widgets `value` and `text` there:
+# `PARAMETERS` lists for each parameter the names of its inputs, in ComfyUI's own and in common custom nodes. Where the
+# server's node definitions do not tell what an input takes, its name has to: `words_in` tells by it which side's words
+# it takes.
 #
-#     {"3": {"class_type": "KSampler", "inputs": {"seed": ["4", 0], "positive": ["6", 0], "steps": 20, ...}},
-#      "4": {"class_type": "PrimitiveInt", "inputs": {"value": 7}},
-#      "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", "clip": ["1", 1]}}, ...}
-#
-# `PARAMETERS` lists what inputs are called that hold a parameter. A `Flow` is a graph read against its links (see
-# graph/links). `Flow.target("seed", "3")` answers `Target("4", "value")`, and `Flow.words` finds the widgets of a prompt.
-# Both rest on `Flow.best`, which walks upstream in `Step`s. For each thing that can be sought, a `_look_for_...` method
-# says what a node offers (`Finds`) and where the search goes on (`Onward`). Finds have scores, ways have costs, and the
-# best balance wins. All searches share what they learned about a node, so that dense graphs are read in linear time.
-#
-# Types come from the server's node definitions. Where there are none, the names of inputs and classes have to do, and so
-# this module begins with patterns for the names in ComfyUI's own and in common custom nodes.
+#     words_in("model.Positive_Prompt") == "positive"
+#     words_in("neg_text") == "negative"
+#     words_in("steps") == ""
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -3230,6 +3223,11 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "model": ("ckpt_name", "unet_name", "model_name", "base_ckpt_name", "model_path", "model", "checkpoint"),
 }
 
+
+# The inputs for width and height that belong together, and all by which a node that makes an empty latent is known.
+SIZE_INPUTS = tuple(zip(PARAMETERS["width"], PARAMETERS["height"], strict=True))
+LATENT_INPUTS = {*PARAMETERS["width"], *PARAMETERS["length"], *PARAMETERS["seconds"], *PARAMETERS["batch_size"]}
+
 # Parameters that hold somebody's words, and those that hold a text but one out of a list.
 TEXTS = ("prompt", "negative_prompt", "lyrics")
 CHOICES = ("sampler", "scheduler", "aspect_ratio", "resolution", "size", "model")
@@ -3250,16 +3248,59 @@ OTHER_STRING = re.compile(
 )
 SHOWN_ONCE = re.compile(r"text_\d+")  # what a node showed last, kept in files; the server does not read it
 
+# Inputs that stand out on the way upstream.
+VALUE_INPUTS = ("value", "text", "string", "int", "float", "number")  # of a node that only holds a value
+CONTEXT_INPUT = re.compile(r"base_ctx|ctx_\d+")  # rgthree's contexts, which carry everything at once
+
+
+@functools.lru_cache(4096)
+def words_in(name: str) -> str:
+    """The side whose words an input takes, told by its name: "positive", "negative", or "" when it takes none."""
+    last = last_part(name)
+    if NEGATIVE_INPUT.search(last):
+        return "negative"
+    if PROMPT_INPUT.fullmatch(last):
+        return "positive"
+    return ""
+
+
+def last_part(name: str) -> str:
+    """The name of an input without that of the group that it is in: "text" of "model.Text"."""
+    return name.rsplit(".", 1)[-1].lower()
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/search.py
+#
+# Follow links upstream to the widget that holds a prompt, a seed, a size or a model.
+#
+# Parameters are found, not mapped by hand. In this graph the sampler reads its seed from node "4" and its prompt from
+# node "6"; what a person would change are the widgets `value` and `text` there:
+#
+#     {"3": {"class_type": "KSampler", "inputs": {"seed": ["4", 0], "positive": ["6", 0], "steps": 20, ...}},
+#      "4": {"class_type": "PrimitiveInt", "inputs": {"value": 7}},
+#      "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", "clip": ["1", 1]}}, ...}
+#
+# A `Flow` is a graph read against its links (see graph/links). `Flow.target("seed", "3")` answers `Target("4", "value")`,
+# and `Flow.words` finds the widgets of a prompt. Both rest on `Flow.best`, which walks upstream in `Step`s. For each
+# thing that can be sought, a `_look_for_...` method says what a node offers (`Finds`) and where the search goes on
+# (`Onward`). Finds have scores, ways have costs, and the best balance wins. All searches share what they learned about a
+# node, so that dense graphs are read in linear time.
+#
+# Types come from the server's node definitions. Where there are none, the names of inputs (see graph/input_names) and of
+# classes have to do.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
 # Words in a node's title that tell whose text the node holds.
 OTHERS_WORDS = re.compile(r"system|template|instruction|rewrite|prefix|suffix|trigger|style", re.IGNORECASE)
 USERS_WORDS = re.compile(r"\buser\b|\bdescri", re.IGNORECASE)
 PROMPT_WORDS = re.compile(r"prompt|positive|negative", re.IGNORECASE)
 
-# Inputs and types that stand out on the way upstream.
-VALUE_INPUTS = ("value", "text", "string", "int", "float", "number")  # of a node that only holds a value
-CONTEXT_INPUT = re.compile(r"base_ctx|ctx_\d+")  # rgthree's contexts, which carry everything at once
+# Types that stand out on the way upstream.
 SAMPLING = ("NOISE", "GUIDER", "SAMPLER", "SIGMAS")  # types that SamplerCustomAdvanced and its like are fed with
 CONDITIONING_SOUGHT = ("positive", "negative", "embedded guidance")
+SERVICE_MAKES = (*MEDIA, "STRING", "FILE_3D")  # how the types begin of what a service makes
 
 # Parts of class names by which nodes are told. Of a custom node its class name is often all that a graph tells.
 ZEROED = re.compile(r"zero_?out", re.IGNORECASE)
@@ -3378,41 +3419,56 @@ class Flow(Wiring):
     def is_service(self, node_id: str) -> bool:
         """Whether a node makes a picture, a video, sound or a text all by itself, from a prompt or a seed: a node that
         calls somebody's service, or a language model."""
-        if self.is_sampler(node_id):
+        if self.is_sampler(node_id) or not self._may_be_service(node_id):
             return False
-        names = self.inputs(node_id)
-        definition = self.definition(node_id)
-        if definition and definition.outputs:
-            if not any(kind.startswith((*MEDIA, "STRING", "FILE_3D")) for kind in definition.outputs):
-                return False
-        elif "clip" in names and not GENERATES.search(self.class_type(node_id)):
-            return False  # an encoder
         if any("prompt" in name for name in self.texts(node_id, "positive")):
             return True
-        seeds = [key for key in names if key.lower() == "seed" and self.holds("seed", node_id, key)]
-        return bool(seeds) and len(names) > 1
+        names = self.inputs(node_id)
+        seeds = [name for name in names if name.lower() == "seed"]
+        is_seeded = any(self.holds("seed", node_id, name) for name in seeds)
+        return is_seeded and len(names) > 1
+
+    def _may_be_service(self, node_id: str) -> bool:
+        """Whether a node's outputs are such as a service has. Where they are unknown, a node with a CLIP model is an
+        encoder, unless its class says that it generates."""
+        definition = self.definition(node_id)
+        if definition and definition.outputs:
+            return any(kind.startswith(SERVICE_MAKES) for kind in definition.outputs)
+        if "clip" in self.inputs(node_id):
+            return bool(GENERATES.search(self.class_type(node_id)))
+        return True
 
     @once
     def parts(self, node_id: str) -> list[str]:
         """A sampler and the nodes that give it noise, guider, sampler and sigmas, nearest first; `PARTS` at most."""
         parts = [node_id]
         for part in parts:
-            for link in self.links(part):
-                if link.surely_carries(*SAMPLING) and link.source not in parts and len(parts) < PARTS:
+            for link in self.links_surely_carrying(part, *SAMPLING):
+                if link.source not in parts and len(parts) < PARTS:
                     parts.append(link.source)
         return parts
+
+    def links_carrying(self, node_id: str, *types: str) -> list[TypedLink]:
+        """The links that a node reads which may carry one of these types."""
+        return [link for link in self.links(node_id) if link.may_carry(*types)]
+
+    def links_surely_carrying(self, node_id: str, *types: str) -> list[TypedLink]:
+        """The links that a node reads which are declared as one of these types."""
+        return [link for link in self.links(node_id) if link.surely_carries(*types)]
 
     def texts(self, node_id: str, side: str) -> list[str]:
         """The inputs of a node that take the words of a side, "positive" or "negative". A node that has none for
         the negative side names those of the positive one."""
         texts: dict[str, list[str]] = {"positive": [], "negative": []}
         for name in self.inputs(node_id):
-            if words_in(name) and self._takes_words(node_id, name):
-                texts[words_in(name)].append(name)
+            its_side = words_in(name)
+            if its_side and self._takes_words(node_id, name):
+                texts[its_side].append(name)
         if side == "negative" and texts["negative"]:
             return texts["negative"]
-        numbered = [name for name in texts["positive"] if name[-1].isdigit()]  # of a row of texts only the first
-        return [name for name in texts["positive"] if name not in numbered[1:]]
+        numbered = [name for name in texts["positive"] if name[-1].isdigit()]
+        later = numbered[1:]  # of "prompt_1", "prompt_2" and so on only the first counts
+        return [name for name in texts["positive"] if name not in later]
 
     def _takes_words(self, node_id: str, name: str) -> bool:
         """Whether an input takes free text and not a number, a choice or conditioning."""
@@ -3426,14 +3482,21 @@ class Flow(Wiring):
         link = self.link(node_id, name)
         return link is not None and link.may_carry("STRING")
 
-    def size_inputs(self, node_id: str) -> tuple[str, str] | None:
-        """The names of a node's inputs for width and height, or None when it does not have both, or one of them is 0,
-        by which such nodes mean "as it comes"."""
+    def size_inputs(self, node_id: str) -> dict[str, str]:
+        """A node's inputs for the size: {"width": "target_width", "height": "target_height"}. Empty when it does not
+        have both, or one of them is 0, by which such nodes mean "as it comes"."""
         inputs = self.inputs(node_id)
-        for pair in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
-            if all(self.holds("width", node_id, key) or self.link(node_id, key) for key in pair):
-                return None if any(inputs.get(key) == 0 for key in pair) else pair
-        return None
+        for width, height in SIZE_INPUTS:
+            if not self._takes_length(node_id, width) or not self._takes_length(node_id, height):
+                continue
+            if inputs[width] == 0 or inputs[height] == 0:
+                return {}
+            return {"width": width, "height": height}
+        return {}
+
+    def _takes_length(self, node_id: str, key: str) -> bool:
+        """Whether a node has such an input, with a number or a link."""
+        return self.holds("width", node_id, key) or self.link(node_id, key) is not None
 
     # The three questions that a flow answers: which widget holds a parameter of these nodes, which widgets hold the
     # words of an encoder, and, for both, what is the best find upstream of a link.
@@ -3457,11 +3520,15 @@ class Flow(Wiring):
         """The widgets that a person types the words of a node's side into, also over links; those that are not empty
         come first."""
         widgets: dict[Target, None] = {}
+        inputs = self.inputs(node_id)
         for name in self.texts(node_id, side):
-            if isinstance(self.inputs(node_id)[name], str):
+            if isinstance(inputs[name], str):
                 widgets[Target(node_id, name)] = None
-            elif target := self.best(self.link(node_id, name), f"{side} text"):
-                widgets[target] = None
+                continue
+            link = self.link(node_id, name)
+            typed = self.best(link, f"{side} text")
+            if typed:
+                widgets[typed] = None
         return sorted(widgets, key=lambda target: not self.value(target))
 
     def best(self, link: TypedLink | None, sought: str) -> Target | None:
@@ -3486,7 +3553,10 @@ class Flow(Wiring):
             if step not in self._best_finds:
                 self._best_finds[step] = self._best_find(step)
         best = self._best_finds[start]
-        return best[1] if best else None
+        if best is None:
+            return None
+        _, target = best
+        return target
 
     def _best_find(self, step: Step) -> Find | None:
         """The best of what the node of a step offers and what was found where the search went on."""
@@ -3501,19 +3571,20 @@ class Flow(Wiring):
 
     def _look(self, step: Step) -> Look:
         """What the node of a step offers, and where the search goes on, by the rule for what is sought."""
-        rules = {
-            **dict.fromkeys(CONDITIONING_SOUGHT, self._look_for_encoder),
-            "positive text": self._look_for_text,
-            "negative text": self._look_for_text,
-            "image width": self._look_for_image_size,
-            "image height": self._look_for_image_size,
-            "model": self._look_for_model,
-            "latent": self._look_for_latent,
-            "maker": self._look_for_maker,
-            "earlier maker": self._look_for_maker,
-        }
-        rule = rules.get(step.sought, self._look_for_value)
-        return rule(step)
+        sought = step.sought
+        if sought in CONDITIONING_SOUGHT:
+            return self._look_for_encoder(step)
+        if sought.endswith(" text"):
+            return self._look_for_text(step)
+        if sought.startswith("image "):
+            return self._look_for_image_size(step)
+        if sought.endswith("maker"):
+            return self._look_for_maker(step)
+        if sought == "model":
+            return self._look_for_model(step)
+        if sought == "latent":
+            return self._look_for_latent(step)
+        return self._look_for_value(step)
 
     def _on(self, step: Step, links: Sequence[TypedLink], *types: str, sought: str = "") -> Onward:
         """The steps over those links that carry one of the types, or any link when no types are given. Where one surely
@@ -3539,37 +3610,50 @@ class Flow(Wiring):
         inputs = self.inputs(node_id)
         if ZEROED.search(self.class_type(node_id)):
             return [], []
-        if step.sought == "embedded guidance" and "guidance" in inputs:
+        seeks_guidance = step.sought == "embedded guidance"
+        if seeks_guidance and "guidance" in inputs:
             return [(0, Target(node_id, "guidance"))], []
         side = self._side(step)
+        sought = side
+        if seeks_guidance and side == "positive":
+            sought = step.sought
         finds: Finds = []
-        if step.sought != "embedded guidance" and self.texts(node_id, side):
+        if not seeks_guidance and self.texts(node_id, side):
             finds = [(0, Target(node_id, side))]
-        sought = step.sought if side == "positive" and step.sought != "negative" else side
         if side in inputs:
-            return finds, self._on(step, self._links_named(node_id, side), sought=sought)
+            return finds, self._on_over(step, side, sought)
         if side == "negative" and self._is_one_sided_guider(step):
             return finds, []
         links = self._conditioning_links(node_id, side)
-        onward = self._on(step, links, "CONDITIONING", "GUIDER", sought=sought)
-        if any(link.surely_carries("CONDITIONING") for link in links):
+        sure = [link for link in links if link.surely_carries("CONDITIONING", "GUIDER")]
+        if any(link.surely_carries("CONDITIONING") for link in sure):  # to which the node adds its text
             finds = [(score - BESIDE_PENALTY, target) for score, target in finds]
-            onward = [(cost, after) for cost, after in onward if cost < UNKNOWN_TYPE_PENALTY]
+            links = sure
+        onward = self._on(step, links, "CONDITIONING", "GUIDER", sought=sought)
         if REGIONAL.search(self.class_type(node_id)) and "conditioning_to" not in inputs:
             onward = dearer(onward, BESIDE_PENALTY)
         return finds, onward
 
-    def _links_named(self, node_id: str, *names: str) -> list[TypedLink]:
-        """The links that inputs of these names read."""
-        return [link for link in self.links(node_id) if link.input in names]
+    def _on_over(self, step: Step, name: str, sought: str) -> Onward:
+        """The step over the link that an input of the node reads, if it reads one."""
+        link = self.link(step.node_id, name)
+        if link is None:
+            return []
+        return [(0, Step.over(link, sought))]
 
     def _conditioning_links(self, node_id: str, side: str) -> list[TypedLink]:
         """The links of a node that may carry the conditioning of a side, those of the main text first: those that are
         called so, else those whose names tell no side."""
-        is_negative = side == "negative"
-        links = [link for link in self.links(node_id) if (words_in(link.input) == "negative") == is_negative]
+        negative: list[TypedLink] = []
+        others: list[TypedLink] = []
+        for link in self.links(node_id):
+            if words_in(link.input) == "negative":
+                negative.append(link)
+            else:
+                others.append(link)
+        links = negative if side == "negative" else others
         if not links:
-            links = [link for link in self.links(node_id) if words_in(link.input) == ""]
+            links = [link for link in others if words_in(link.input) == ""]
         return sorted(links, key=lambda link: link.input not in ("conditioning_to", "cond1"))
 
     def _is_one_sided_guider(self, step: Step) -> bool:
@@ -3580,14 +3664,17 @@ class Flow(Wiring):
     def _output_type(self, step: Step) -> str:
         """The type of the output that a step stands at, or "" when nothing tells."""
         definition = self.definition(step.node_id)
-        return definition.outputs[step.slot] if definition and step.slot < len(definition.outputs) else ""
+        if definition is None or step.slot >= len(definition.outputs):
+            return ""
+        return definition.outputs[step.slot]
 
     def _side(self, step: Step) -> str:
         """The side that a step looks for inside its node: that of the output, where the node has two sides."""
         slots = self._side_slots(step.node_id)
+        is_negative = step.sought == "negative"
         if step.slot in slots:
-            return "positive" if step.slot == slots[0] else "negative"
-        return "negative" if step.sought.startswith("negative") else "positive"
+            is_negative = step.slot != slots[0]
+        return "negative" if is_negative else "positive"
 
     def _side_slots(self, node_id: str) -> list[int]:
         """The outputs for the positive and the negative side, of a node that has two sides; else nothing."""
@@ -3599,8 +3686,9 @@ class Flow(Wiring):
             slots = [slot for slot, kind in enumerate(definition.outputs) if kind == "CONDITIONING"]
             return slots[:2] if len(slots) > 1 else []
         # ControlNets and their like put the two sides first; what takes a model too does not.
-        has_both = self.link(node_id, "positive") and self.link(node_id, "negative")
-        return [0, 1] if has_both and "model" not in names else []
+        if "model" in names or not self.link(node_id, "positive") or not self.link(node_id, "negative"):
+            return []
+        return [0, 1]
 
     def _look_for_text(self, step: Step) -> Look:
         """Follow a text to the widget that a person would type it into: neither the template around it nor the system
@@ -3615,33 +3703,38 @@ class Flow(Wiring):
             score -= 1
         finds: Finds = []
         for name in self._likely_texts(node_id, side, links):
-            if self.chosen_input(node_id) in (None, name):
-                is_empty = not inputs[name].strip()
-                finds.append((score - EMPTY_PENALTY if is_empty else score, Target(node_id, name)))
+            if self.chosen_input(node_id) not in (None, name):
+                continue
+            is_empty = not inputs[name].strip()
+            penalty = EMPTY_PENALTY if is_empty else 0
+            finds.append((score - penalty, Target(node_id, name)))
         if not replaces:
             return finds, self._on(step, links, "STRING")
         words = [link for link in links if link.input == "replace"]
         frames = [link for link in links if link.input != "replace"]  # not what a person types
-        return finds, self._on(step, words, "STRING") + dearer(self._on(step, frames, "STRING"), BESIDE_PENALTY)
+        to_words = self._on(step, words, "STRING")
+        to_frames = self._on(step, frames, "STRING")
+        return finds, to_words + dearer(to_frames, BESIDE_PENALTY)
 
     def _text_links(self, node_id: str, side: str) -> list[TypedLink]:
         """The links of a node that may carry a text of that side."""
         links = []
-        for link in self.links(node_id):
+        for link in self.links_carrying(node_id, "STRING"):
             is_other = OTHER_STRING.fullmatch(last_part(link.input))
-            if link.may_carry("STRING") and not is_other and words_in(link.input) in ("", side):
+            if not is_other and words_in(link.input) in ("", side):
                 links.append(link)
         return links
 
     def _likely_texts(self, node_id: str, side: str, links: Sequence[TypedLink]) -> list[str]:
         """The inputs of a node that hold a text which may be a part of a prompt: by their names, or its only text."""
-        inputs = self.inputs(node_id)
-        own = [name for name in inputs if isinstance(inputs[name], str) and self._takes_words(node_id, name)]
+        held = [name for name, value in self.inputs(node_id).items() if isinstance(value, str)]
+        own = [name for name in held if self._takes_words(node_id, name)]
         expected = (*self.texts(node_id, side), self.chosen_input(node_id))
         likely = [name for name in own if name in expected or STRING_INPUT.fullmatch(last_part(name))]
-        if not likely and not links and len(own) == 1 and not OTHER_STRING.fullmatch(own[0].lower()):
-            return own
-        return likely
+        if likely or links or len(own) != 1:
+            return likely
+        (only,) = own
+        return [] if OTHER_STRING.fullmatch(only.lower()) else own
 
     def _title_score(self, node_id: str, replaces: bool) -> int:
         """How likely the texts in a node are a person's own, by its title; less so in one that `replaces` texts."""
@@ -3659,21 +3752,31 @@ class Flow(Wiring):
         """Follow a number or a choice to the widget that holds it. Arithmetic on the way ends the search, since the
         result is not what the widget holds."""
         node_id, name = step.node_id, step.sought
-        inputs, links = self.inputs(node_id), self.links(node_id)
+        inputs = self.inputs(node_id)
         if "expression" in inputs and name not in CHOICES:
-            # "a" alone only turns one kind of number into another.
-            is_same = len(links) == 1 and inputs["expression"] == links[0].input.rsplit(".", 1)[-1]
-            return [], self._on(step, links) if is_same else []
-        for key in (*PARAMETERS[name], *(key for key in inputs if key.lower() in VALUE_INPUTS)):
+            return [], self._on_through_expression(step)
+        value_inputs = [key for key in inputs if key.lower() in VALUE_INPUTS]
+        for key in (*PARAMETERS[name], *value_inputs):
             if self.holds(name, node_id, key):
                 return [(0, Target(node_id, key))], []
-            link = self.link(node_id, key)
-            if link:
-                return [], self._on(step, [link])
-        only = next(iter(inputs)) if len(inputs) == 1 else ""
-        if name not in CHOICES and self.holds(name, node_id, only):
-            return [(0, Target(node_id, only))], []
+            if self.link(node_id, key):
+                return [], self._on_over(step, key, name)
+        if len(inputs) == 1 and name not in CHOICES:
+            (only,) = inputs
+            if self.holds(name, node_id, only):
+                return [(0, Target(node_id, only))], []
         return [], self._on_to_value(step)
+
+    def _on_through_expression(self, step: Step) -> Onward:
+        """Where the search for a number goes on over a formula. "a" alone only turns one kind of number into another;
+        any other is arithmetic."""
+        links = self.links(step.node_id)
+        if len(links) != 1:
+            return []
+        *_, variable = links[0].input.split(".")
+        if self.inputs(step.node_id)["expression"] != variable:
+            return []
+        return self._on(step, links)
 
     def _on_to_value(self, step: Step) -> Onward:
         """Where the search for a value goes on, over a node that has no input for it: a context, a switch, a picture
@@ -3688,9 +3791,10 @@ class Flow(Wiring):
             return self._on(step, values, *VALUE_TYPES)
         if len(links) != 1:
             return []
-        if name in ("width", "height") and links[0].may_carry("IMAGE", "LATENT"):
+        (link,) = links
+        if name in ("width", "height") and link.may_carry("IMAGE", "LATENT"):
             return self._on(step, links, sought=f"image {name}")
-        if any(map(is_number, self.inputs(node_id).values())):
+        if any(is_number(value) for value in self.inputs(node_id).values()):
             return []
         return self._on(step, values, *VALUE_TYPES)
 
@@ -3698,70 +3802,52 @@ class Flow(Wiring):
         """Follow a picture to the number that it gets its width or height by."""
         node_id = step.node_id
         name = step.sought.removeprefix("image ")
-        pair = self.size_inputs(node_id)
-        if pair:
-            width, height = pair
-            key = height if name == "height" else width
+        size = self.size_inputs(node_id)
+        if size:
+            key = size[name]
             if self.holds(name, node_id, key):
                 return [(0, Target(node_id, key))], []
-            return [], self._on(step, self._links_named(node_id, key), sought=name)
+            return [], self._on_over(step, key, name)
         if SETS_SIZE.search(self.class_type(node_id)) or self.is_maker(node_id):
             return [], []
-        pictures = [link for link in self.links(node_id) if link.may_carry("IMAGE", "LATENT")]
-        return [], self._on(step, pictures[:1], "IMAGE", "LATENT")
+        pictures = self.links_carrying(node_id, "IMAGE", "LATENT")
+        return [], self._on(step, pictures[:1])
 
     def _look_for_model(self, step: Step) -> Look:
         """Follow a model over LoRAs and patches to the widget that names its file."""
         node_id = step.node_id
-        links = sorted(self.links(node_id), key=lambda link: link.input != "model")
-        models = [link for link in links if link.surely_carries("MODEL")]
-        if models:
-            return [], self._on(step, models)
-        for key in PARAMETERS["model"]:
-            if isinstance(self.inputs(node_id).get(key), str):
-                return [(0, Target(node_id, key))], []
-        return [], self._on(step, links, "MODEL")
+        models = self.links_surely_carrying(node_id, "MODEL")
+        if not models:
+            for key in PARAMETERS["model"]:
+                if self.holds("model", node_id, key):
+                    return [(0, Target(node_id, key))], []
+            models = self.links_carrying(node_id, "MODEL")
+        models.sort(key=lambda link: link.input != "model")
+        return [], self._on(step, models)
 
     def _look_for_latent(self, step: Step) -> Look:
         """Follow a latent to the node that makes it, empty or from a picture or sound."""
         node_id = step.node_id
         if self.is_sampler(node_id):
             return [], []
-        links = self.links(node_id)
-        latents = [link for link in links if link.surely_carries("LATENT")]
+        latents = self.links_surely_carrying(node_id, "LATENT")
         if latents:
             latents.sort(key=lambda link: "audio" in link.input)
-            return [], [(cost + place, after) for place, (cost, after) in enumerate(self._on(step, latents))]
-        sizes = {key for name in ("width", "length", "seconds", "batch_size") for key in PARAMETERS[name]}
-        makes_latent = not sizes.isdisjoint(self.inputs(node_id))
-        if makes_latent or any(link.surely_carries("IMAGE", "AUDIO") for link in links):
+            return [], [(place, Step.over(link, "latent")) for place, link in enumerate(latents)]
+        makes_empty = not LATENT_INPUTS.isdisjoint(self.inputs(node_id))
+        if makes_empty or self.links_surely_carrying(node_id, "IMAGE", "AUDIO"):
             return [(1, Target(node_id, ""))], []
-        return [], self._on(step, links, "LATENT")
+        return [], self._on(step, self.links_carrying(node_id, "LATENT"))
 
     def _look_for_maker(self, step: Step) -> Look:
         """Follow a picture, film or sound to the sampler or service that makes it."""
         node_id = step.node_id
         if self.is_maker(node_id):
             return [(0, Target(node_id, ""))], []
-        links = self.links(node_id)
-        if step.sought == "maker" and self.size_inputs(node_id) and any(link.surely_carries("VAE") for link in links):
-            return [], []  # it begins a new latent, whatever picture it begins with
-        media = [link for link in links if link.may_carry("LATENT", *MEDIA)]
-        return [], self._on(step, media, "LATENT", *MEDIA)
-
-
-@functools.lru_cache(4096)
-def words_in(name: str) -> str:
-    """The side whose words an input takes, told by its name: "positive", "negative", or "" when it takes none."""
-    last = last_part(name)
-    if NEGATIVE_INPUT.search(last):
-        return "negative"
-    return "positive" if PROMPT_INPUT.fullmatch(last) else ""
-
-
-def last_part(name: str) -> str:
-    """The name of an input without that of the group that it is in: "text" of "model.Text"."""
-    return name.rsplit(".", 1)[-1].lower()
+        begins_latent = self.size_inputs(node_id) and self.links_surely_carrying(node_id, "VAE")
+        if begins_latent and step.sought == "maker":
+            return [], []  # whatever picture the latent begins with
+        return [], self._on(step, self.links(node_id), "LATENT", *MEDIA)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -3786,13 +3872,27 @@ def last_part(name: str) -> str:
 
 
 ParameterWidgets = dict[str, dict[Target, None]]  # for each parameter its widgets, in order; the first tells the value
+Line = list[str]  # makers of which each goes on with the result of the one before, first to last
 
+# The inputs of a sampler, or of its guider, that take the conditioning of a side.
+CONDITIONING_INPUTS = {
+    "positive": ("positive", "cond1", "conditioning"),
+    "negative": ("negative", "neg_conditioning"),
+}
 DETAILER = re.compile(r"detailer", re.IGNORECASE)  # in the name of a class: it samples once more by itself
 
 
 def add_targets(parameters: ParameterWidgets, name: str, *targets: Target | None) -> None:
     """Add widgets to a parameter, those that are not None."""
-    parameters.setdefault(name, {}).update(dict.fromkeys(target for target in targets if target))
+    widgets = parameters.setdefault(name, {})
+    for target in targets:
+        if target:
+            widgets[target] = None
+
+
+def id_numbers(node_id: str) -> list[int]:
+    """The numbers in a node's id, to sort by: [12, 3] for "12:3"."""
+    return [int(number) for number in re.findall(r"\d{1,18}", node_id)]
 
 
 class Tracing:
@@ -3807,28 +3907,38 @@ class Tracing:
         self.live, self.lines = self._lines()
 
     def parameters(self) -> ParameterWidgets:
-        """All parameters with their widgets. Those of other lines than the first are added where they hold the same."""
+        """All parameters with their widgets: those of the first line, and of others where they hold the same."""
         if not self.lines:
             return self._scaled()
-        first, *others = [self._read(line) for line in self.lines]
-        for name, targets in first.items():
-            also = [other[name] for other in others if other.get(name)]
-            if targets and all(self._first_alike(targets, more) for more in also):
-                for more in also:
-                    targets.update(more)
-        self._follow(first)
+        parameters, *others = [self._read(line) for line in self.lines]
+        self._add_other_lines(parameters, others)
+        self._follow(parameters)
         for name in ("negative_prompt", "lyrics"):
-            for target in first.get("prompt", {}):
-                first.get(name, {}).pop(target, None)
-        return {name: targets for name, targets in first.items() if targets}
+            widgets = parameters.get(name, {})
+            for prompt in parameters.get("prompt", {}):
+                widgets.pop(prompt, None)
+        return {name: widgets for name, widgets in parameters.items() if widgets}
 
-    def _first_alike(self, targets: Iterable[Target], others: Iterable[Target]) -> bool:
+    def _add_other_lines(self, parameters: ParameterWidgets, others: list[ParameterWidgets]) -> None:
+        """Add the widgets that other lines have for a parameter, if all of them hold the same."""
+        for name, widgets in parameters.items():
+            added = [other[name] for other in others if other.get(name)]
+            if widgets and all(self._first_alike(widgets, more) for more in added):
+                for more in added:
+                    widgets.update(more)
+
+    def _first_alike(self, widgets: Iterable[Target], others: Iterable[Target]) -> bool:
         """Whether the first widgets of both hold the same."""
-        return same_value(self.flow.value(next(iter(others))), self.flow.value(next(iter(targets))))
+        return same_value(self._first_value(others), self._first_value(widgets))
+
+    def _first_value(self, widgets: Iterable[Target]) -> Any:
+        """What the first of these widgets holds."""
+        first = next(iter(widgets))
+        return self.flow.value(first)
 
     # From the outputs to the makers, and to the lines that they form.
 
-    def _lines(self) -> tuple[dict[str, int], list[list[str]]]:
+    def _lines(self) -> tuple[dict[str, int], list[Line]]:
         """`live` and `lines`, read from the best rank of outputs that something is made for.
 
         `live` also holds what feeds the better ranks. A row whose last maker feeds another row is part of that one.
@@ -3837,14 +3947,17 @@ class Tracing:
         for outputs in self._outputs():
             for output in outputs:
                 self._number(output, order)
-            ends = sorted(self._nearest_makers(outputs), key=lambda node_id: -order[node_id])
+            ends = self._nearest_makers(outputs)
             if ends:
-                return order, sorted(self._lines_to(ends), key=lambda line: order[line[0]])
+                ends.sort(key=lambda node_id: -order[node_id])
+                lines = self._lines_to(ends)
+                lines.sort(key=lambda line: order[line[0]])
+                return order, lines
         return order, []
 
-    def _lines_to(self, ends: Iterable[str]) -> list[list[str]]:
+    def _lines_to(self, ends: Iterable[str]) -> list[Line]:
         """The lines that end with these makers, without those that are only the beginning of another one."""
-        lines: list[list[str]] = []
+        lines: list[Line] = []
         inner: set[str] = set()  # makers whose result another one goes on with
         for end in ends:
             if end not in inner:
@@ -3862,25 +3975,28 @@ class Tracing:
         depends on the program that wrote it.
         """
         flow = self.flow
-        read = {link.source for node_id in flow.nodes for link in flow.links(node_id)}
+        node_ids = sorted(flow.nodes, key=id_numbers)
+        read = {link.source for node_id in node_ids for link in flow.links(node_id)}
+        unread = [node_id for node_id in node_ids if node_id not in read]
         ranks: list[list[str]] = [[], [], [], []]
         unnamed = []
-        in_order = sorted(flow.nodes, key=lambda node_id: [int(number) for number in re.findall(r"\d{1,18}", node_id)])
-        for node_id in in_order:
+        for node_id in node_ids:
             definition = flow.definition(node_id)
-            is_end = definition.is_output if definition else node_id not in read
+            is_end = node_id not in read
+            if definition:
+                is_end = definition.is_output
             if not is_end:
                 continue
             rank = flow.output_rank(node_id)
-            if rank is None:
-                unnamed.append(node_id)
-            if rank is None and definition:
-                rank = 0
             if rank is not None:
                 ranks[rank].append(node_id)
+            elif definition:
+                ranks[0].append(node_id)
+            else:
+                unnamed.append(node_id)
         if any(ranks):
             return ranks
-        return [unnamed or [node_id for node_id in in_order if node_id not in read]]
+        return [unnamed or unread]
 
     def _number(self, output: str, order: dict[str, int]) -> None:
         """Number an output and all that feeds it, each node after those that feed it."""
@@ -3889,45 +4005,55 @@ class Tracing:
         while waiting:
             node_id = waiting[-1]
             if node_id in order or node_id in opened:
-                order.setdefault(waiting.pop(), len(order))
+                waiting.pop()
+                order.setdefault(node_id, len(order))
                 continue
             opened.add(node_id)
-            waiting += [link.source for link in self.flow.links(node_id) if link.source not in order]
+            for link in self.flow.links(node_id):
+                if link.source not in order:
+                    waiting.append(link.source)
 
     def _nearest_makers(self, outputs: list[str]) -> list[str]:
         """The makers that the outputs' media come from, not those before them; else the makers of their texts."""
-        for types in ((*MEDIA, "LATENT"), (*MEDIA, "LATENT", "STRING")):
-            makers: list[str] = []
-            waiting = list(outputs)
-            seen = set(outputs)
-            for node_id in waiting:
-                if self.flow.is_maker(node_id):
-                    makers.append(node_id)
-                    continue
-                sources = [link.source for link in self.flow.links(node_id) if link.may_carry(*types)]
-                waiting += dict.fromkeys(source for source in sources if source not in seen)
-                seen.update(sources)
-            if makers:
-                return makers
-        return []
+        makers = self._makers_over(outputs, "LATENT", *MEDIA)
+        if makers:
+            return makers
+        return self._makers_over(outputs, "LATENT", "STRING", *MEDIA)
 
-    def _line(self, end: str) -> list[str]:
+    def _makers_over(self, outputs: list[str], *types: str) -> list[str]:
+        """The first makers that are met on the ways back from these outputs, over links of these types."""
+        makers: list[str] = []
+        waiting = list(outputs)
+        seen = set(outputs)
+        for node_id in waiting:
+            if self.flow.is_maker(node_id):
+                makers.append(node_id)
+                continue
+            for link in self.flow.links_carrying(node_id, *types):
+                if link.source not in seen:
+                    seen.add(link.source)
+                    waiting.append(link.source)
+        return makers
+
+    def _line(self, end: str) -> Line:
         """The makers of one result that share its settings, first to last: a sampler and those that it takes its latent
         from, or, alone, the last service whose prompt says something."""
-        flow = self.flow
-        row = self._makers_up_to(self._asked(end))
+        maker = self._asked(end)
+        row = self._makers_up_to(maker)
+        last = len(row) - 1
         asked = [index for index, node_id in enumerate(row) if self._prompt_text(node_id)]
-        last = asked[-1] if asked else len(row) - 1
-        first = last
-        while flow.is_sampler(row[last]) and first > 0 and flow.is_sampler(row[first - 1]):
-            first -= 1
-        while first < last and not flow.is_service(row[first]) and not self._words(row[first], "positive"):
-            first += 1  # it only prepares the picture, as a depth map, say
-        if flow.is_service(row[last]):
+        if asked:
+            last = asked[-1]
+        if self.flow.is_service(row[last]):
             return [row[last]]
-        return [node_id for node_id in row[first:] if flow.is_sampler(node_id)]
+        first = last
+        while first > 0 and self.flow.is_sampler(row[first - 1]):
+            first -= 1
+        while first < last and not self._words(row[first], "positive"):
+            first += 1  # it only prepares the picture, as a depth map, say
+        return [node_id for node_id in row[first:] if self.flow.is_sampler(node_id)]
 
-    def _makers_up_to(self, end: str) -> list[str]:
+    def _makers_up_to(self, end: str) -> Line:
         """The makers of which each goes on with the result of the one before, first to last; `PARTS` at most."""
         row = [end]
         while len(row) < PARTS:
@@ -3940,13 +4066,14 @@ class Tracing:
     def _asked(self, end: str) -> str:
         """The maker itself if it takes words, else the nearest one before it that does, as where a video is made of a
         picture that was made of words; the maker itself when there is none."""
-        maker = end
-        for _ in range(PARTS):
-            before = self._before(maker) or self._earlier(maker)
-            if self._words(maker, "positive") or before is None:
+        maker: str | None = end
+        for _ in range(PARTS + 1):
+            if maker is None:
                 break
-            maker = before
-        return maker if self._words(maker, "positive") else end
+            if self._words(maker, "positive"):
+                return maker
+            maker = self._before(maker) or self._earlier(maker)
+        return end
 
     @once
     def _before(self, node_id: str) -> str | None:
@@ -3960,8 +4087,8 @@ class Tracing:
 
     def _maker_before(self, node_id: str, sought: str) -> str | None:
         """The maker behind a node's links, latents first; `sought` is "maker" or "earlier maker"."""
-        media = [link for link in self.flow.links(node_id) if link.may_carry("LATENT", *MEDIA)]
-        media = [link for link in media if not link.surely_carries(*SAMPLING)]
+        links = self.flow.links_carrying(node_id, "LATENT", *MEDIA)
+        media = [link for link in links if not link.surely_carries(*SAMPLING)]
         media.sort(key=lambda link: (not link.surely_carries("LATENT"), not link.surely_carries(*MEDIA)))
         maker = self._first_found(media, sought)
         return maker.node_id if maker else None
@@ -3976,54 +4103,70 @@ class Tracing:
 
     # What can be set of one line.
 
-    def _read(self, line: list[str]) -> ParameterWidgets:
+    def _read(self, line: Line) -> ParameterWidgets:
         """The parameters of one line."""
-        return self._read_samplers(line) if self.flow.is_sampler(line[0]) else self._read_service(line[-1])
+        if self.flow.is_sampler(line[0]):
+            return self._read_samplers(line)
+        return self._read_service(line[-1])
 
     def _read_service(self, node_id: str) -> ParameterWidgets:
         """What can be set of a service: all its inputs that are called as a parameter is."""
         flow = self.flow
-        inputs = flow.inputs(node_id)
-        has_negative = any(words_in(name) == "negative" for name in flow.texts(node_id, "negative"))
-        parameters: ParameterWidgets = {
-            "prompt": dict.fromkeys(flow.words(node_id, "positive")),
-            "negative_prompt": dict.fromkeys(flow.words(node_id, "negative") if has_negative else []),
-        }
-        keys = {key.rsplit(".", 1)[-1].lower(): key for key in reversed(list(inputs))}
-        presets = [str(inputs[keys[key]]) for key in PARAMETERS["size"] if key in keys]
-        has_preset = any("custom" not in size.lower() for size in presets)  # then width and height do not count
+        parameters: ParameterWidgets = {"prompt": {}, "negative_prompt": {}}
+        add_targets(parameters, "prompt", *flow.words(node_id, "positive"))
+        if any(words_in(name) == "negative" for name in flow.texts(node_id, "negative")):
+            add_targets(parameters, "negative_prompt", *flow.words(node_id, "negative"))
+        keys: dict[str, str] = {}  # the inputs by their names without their group's: "width" -> "model.width"
+        for key in flow.inputs(node_id):
+            keys.setdefault(last_part(key), key)
+        passed_over = {"prompt", "negative_prompt"}
+        if self._has_size_preset(node_id, keys):
+            passed_over |= {"width", "height"}
         for name, spellings in PARAMETERS.items():
-            if name in parameters or (has_preset and name in ("width", "height")):
+            if name in passed_over:
                 continue
-            target = self._first_widget(name, node_id, [keys[spelling] for spelling in spellings if spelling in keys])
+            named = [keys[spelling] for spelling in spellings if spelling in keys]
+            target = self._first_widget(name, node_id, named)
             if target:
                 parameters[name] = {target: None}
         return parameters
+
+    def _has_size_preset(self, node_id: str, keys: dict[str, str]) -> bool:
+        """Whether a service goes by a size out of a list, unless that says "custom": its width and height are idle."""
+        inputs = self.flow.inputs(node_id)
+        for spelling in PARAMETERS["size"]:
+            if spelling in keys:
+                size = str(inputs[keys[spelling]])
+                if "custom" not in size.lower():
+                    return True
+        return False
 
     def _first_widget(self, name: str, node_id: str, keys: Iterable[str]) -> Target | None:
         """The widget that holds a parameter under the first of these inputs that has it, in the node or over a link."""
         for key in keys:
             if self.flow.holds(name, node_id, key):
                 return Target(node_id, key)
-            target = self.flow.best(self.flow.link(node_id, key), name)
+            link = self.flow.link(node_id, key)
+            target = self.flow.best(link, name)
             if target:
                 return target
         return None
 
-    def _read_samplers(self, line: list[str]) -> ParameterWidgets:
+    def _read_samplers(self, line: Line) -> ParameterWidgets:
         """What can be set of a line of samplers: by its first one, and in the later ones what they share with it."""
         head = line[0]
         parameters: ParameterWidgets = {name: {} for name in ("prompt", "negative_prompt", "seed")}
         for node_id in line:
             self._read_sampler(node_id, head, parameters)
         steps = parameters.setdefault("steps", {})
+        model_link = self._model_link(head)
         add_targets(parameters, "denoise", self._own("denoise", head))
-        add_targets(parameters, "steps", *self._hand_overs(line, list(steps)))
-        add_targets(parameters, "model", self.flow.best(self._model_link(head), "model"))
+        add_targets(parameters, "steps", *self._hand_overs(line, steps))
+        add_targets(parameters, "model", self.flow.best(model_link, "model"))
         encoder = self._encoder(head, "positive")
         if encoder:
-            add_targets(parameters, "lyrics", self.flow.target("lyrics", encoder.node_id))
-            add_targets(parameters, "seed", self.flow.target("seed", encoder.node_id))
+            for name in ("lyrics", "seed"):
+                add_targets(parameters, name, self.flow.target(name, encoder.node_id))
         latent = self._latent(head)
         if latent:
             self._read_latent(latent, parameters)
@@ -4035,18 +4178,19 @@ class Tracing:
         is_same_schedule = node_id == head or self._goes_on(node_id, head)
         for name, side in (("prompt", "positive"), ("negative_prompt", "negative")):
             words = self._words(node_id, side)
-            if self._shares(words, parameters[name], node_id, is_same_schedule):
+            if is_same_schedule or self._shares_text(node_id, words, parameters[name]):
                 add_targets(parameters, name, *words)
-        add_targets(parameters, "seed", self.flow.target("seed", *self.flow.parts(node_id)))
-        self._add_alike(parameters, "sampler", self._own("sampler", node_id))
-        self._add_alike(parameters, "scheduler", self._own("scheduler", node_id))
+        add_targets(parameters, "seed", self._own("seed", node_id))
+        for name in ("sampler", "scheduler"):
+            self._add_alike(parameters, name, self._own(name, node_id))
         self._add_alike(parameters, "guidance", self._guidance(node_id))
         if is_same_schedule:
             add_targets(parameters, "steps", self._own("steps", node_id))
 
     def _read_latent(self, latent: str, parameters: ParameterWidgets) -> None:
         """Add to `parameters` what can be set of the latent that a line of samplers starts from."""
-        width, height = self._size("width", latent), self._size("height", latent)
+        width = self._size("width", latent)
+        height = self._size("height", latent)
         if width and height:
             add_targets(parameters, "width", width)
             add_targets(parameters, "height", height)
@@ -4062,36 +4206,48 @@ class Tracing:
         if not self.flow.is_sampler(node_id):
             return self.flow.words(node_id, side)
         encoder = self._encoder(node_id, side)
-        return self.flow.words(encoder.node_id, encoder.input) if encoder else []
+        if encoder is None:
+            return []
+        return self.flow.words(encoder.node_id, encoder.input)
 
     def _encoder(self, node_id: str, side: str) -> Target | None:
         """The encoder of a sampler's main text of a side, as `Target(encoder, side of its texts)`, whether the sampler,
         its guider or a pipe brings the conditioning."""
-        names = (side, "neg_conditioning") if side == "negative" else (side, "cond1", "conditioning")
-        usual = {"positive", "negative", "guider", *names}
         for part in self.flow.parts(node_id):
-            links = [link for name in names if (link := self.flow.link(part, name))]
-            if not links and usual.isdisjoint(self.flow.inputs(part)):
-                links = [link for link in self.flow.links(part) if link.is_strange or "embeds" in link.input]
-            encoder = self._first_found(links, side)
+            encoder = self._first_found(self._side_links(part, side), side)
             if encoder:
                 return encoder
         return None
+
+    def _side_links(self, part: str, side: str) -> list[TypedLink]:
+        """The links that bring a part of a sampler the conditioning of a side; those that may, where it has no inputs
+        of the usual names."""
+        flow = self.flow
+        names = CONDITIONING_INPUTS[side]
+        links = [flow.link(part, name) for name in names]
+        named = [link for link in links if link]
+        usual = {"positive", "negative", "guider", *names}
+        if named or not usual.isdisjoint(flow.inputs(part)):
+            return named
+        return [link for link in flow.links(part) if link.is_strange or "embeds" in link.input]
 
     @once
     def _prompt_text(self, node_id: str) -> str:
         """What a maker is asked for, or "" when its prompt is empty or it has none."""
         words = self._words(node_id, "positive")
-        return str(self.flow.value(words[0])).strip() if words else ""
+        if not words:
+            return ""
+        return str(self._first_value(words)).strip()
 
-    def _shares(self, words: list[Target], first: Iterable[Target], node_id: str, is_same_schedule: bool) -> bool:
-        """Whether a sampler's text is set together with that of the first one: it goes on with the first one's
-        schedule, holds the same text, or holds none. But a detailer's empty text stays empty."""
+    def _shares_text(self, node_id: str, words: list[Target], first: Iterable[Target]) -> bool:
+        """Whether a sampler's text is set together with that of the first one, as it holds the same, or none. But a
+        detailer's empty text stays empty."""
         texts = [self.flow.value(target) for target in words]
         first_texts = [self.flow.value(target) for target in first]
-        if is_same_schedule or texts[:1] == first_texts[:1]:
+        if texts[:1] == first_texts[:1]:
             return True
-        return bool(first_texts) and not any(texts) and not DETAILER.search(self.flow.class_type(node_id))
+        is_detailer = bool(DETAILER.search(self.flow.class_type(node_id)))
+        return bool(first_texts) and not any(texts) and not is_detailer
 
     # The sampling: a parameter of a sampler or its parts, guidance, model, and how one sampler hands over to the next.
 
@@ -4110,16 +4266,18 @@ class Tracing:
         for part in flow.parts(node_id):
             for name in ("positive", "conditioning", "cond1"):
                 embedded = flow.best(flow.link(part, name), "embedded guidance")
-                target = flow.target("guidance", embedded.node_id) if embedded else None
+                if embedded is None:
+                    continue
+                target = flow.target("guidance", embedded.node_id)
                 if target:
                     return target
         return self._own("guidance", node_id)
 
     def _add_alike(self, parameters: ParameterWidgets, name: str, target: Target | None) -> None:
         """Add a widget to a parameter if it is the first or holds the same as the first."""
-        targets = parameters.setdefault(name, {})
-        if target and (not targets or self._first_alike(targets, [target])):
-            targets[target] = None
+        widgets = parameters.setdefault(name, {})
+        if target and (not widgets or self._first_alike(widgets, [target])):
+            widgets[target] = None
 
     def _model_link(self, node_id: str) -> TypedLink | None:
         """The link that brings a sampler's model, also that of its guider or a pipe."""
@@ -4128,34 +4286,46 @@ class Tracing:
             link = self.flow.link(part, "model")
             if link:
                 return link
-        strange = (link for part in parts for link in self.flow.links(part) if link.is_strange)
-        return next(strange, None)
+        for part in parts:
+            for link in self.flow.links(part):
+                if link.is_strange:
+                    return link
+        return None
 
     def _goes_on(self, node_id: str, head: str) -> bool:
         """Whether a sampler goes on with the schedule of the first one, `head`, instead of having its own."""
         start = self._own_step("start_at_step", node_id)
+        if start is None:
+            steps = self._own("steps", node_id)
+            return steps is not None and steps == self._own("steps", head)
         noise = self.flow.inputs(node_id).get("add_noise")
-        if start and self.flow.value(start) and noise in ("disable", False, None):
-            return True
-        steps = self._own("steps", node_id)
-        return steps is not None and steps == self._own("steps", head) and start is None
+        adds_noise = noise not in ("disable", False, None)
+        return bool(self.flow.value(start)) and not adds_noise
 
-    def _hand_overs(self, line: list[str], steps: Iterable[Target]) -> Iterator[Target]:
+    def _hand_overs(self, line: Line, steps: Iterable[Target]) -> Iterator[Target]:
         """The widgets of the steps at which one sampler hands over to the next. They move with the number of steps: the
         `part` of each is its share of all steps, 0.8 for step 16 of 20."""
-        numbers = [value for value in map(self.flow.value, steps) if is_number(value)]
+        values = [self.flow.value(target) for target in steps]
+        numbers = [value for value in values if is_number(value)]
         if not numbers:
             return
         all_steps = float(numbers[0])
+        for target in self._step_widgets(line):
+            step = self.flow.value(target)
+            if is_number(step) and 0 < step < all_steps:
+                yield replace(target, part=step / all_steps)
+
+    def _step_widgets(self, line: Line) -> Iterator[Target]:
+        """The widgets that tell where a sampler of a line begins or ends within the schedule of the first one."""
+        head = line[0]
         for node_id in line:
-            if node_id != line[0] and not self._goes_on(node_id, line[0]):
+            if node_id != head and not self._goes_on(node_id, head):
                 continue
             for part in self.flow.parts(node_id):
                 for key in ("start_at_step", "end_at_step", "step"):
                     target = self._own_step(key, part)
-                    value: Any = self.flow.value(target) if target else None
-                    if target and is_number(value) and 0 < value < all_steps:
-                        yield replace(target, part=value / all_steps)
+                    if target:
+                        yield target
 
     def _own_step(self, key: str, node_id: str) -> Target | None:
         """The widget of a step in the schedule, "start_at_step", say, also over a link."""
@@ -4168,26 +4338,29 @@ class Tracing:
     @once
     def _latent(self, node_id: str) -> str | None:
         """The node that makes the latent which a sampler starts from, or None."""
-        links = [link for link in self.flow.links(node_id) if link.may_carry("LATENT", "IMAGE")]
+        links = self.flow.links_carrying(node_id, "LATENT", "IMAGE")
         links.sort(key=lambda link: (link.input != "latent_image", not link.surely_carries("LATENT")))
         latent = self._first_found(links, "latent")
         return latent.node_id if latent else None
 
     def _size(self, name: str, latent: str) -> Target | None:
         """The widget that holds a latent's width or height, also that of the picture that it is made from."""
-        pair = self.flow.size_inputs(latent)
-        if pair and pair[0] == "width":
-            return self.flow.target(name, latent)
-        if pair:
-            width, height = pair
-            return self._first_widget(name, latent, [width if name == "width" else height])
-        pictures = [link for link in self.flow.links(latent) if link.surely_carries("IMAGE")]
-        return self.flow.best(pictures[0], f"image {name}") if pictures else None
+        flow = self.flow
+        size = flow.size_inputs(latent)
+        if not size:
+            pictures = flow.links_surely_carrying(latent, "IMAGE")
+            return flow.best(pictures[0], f"image {name}") if pictures else None
+        if size["width"] == "width":
+            return flow.target(name, latent)
+        return self._first_widget(name, latent, [size[name]])
 
     def _aspect_ratio(self, latent: str) -> Target | None:
         """The widget that chooses a latent's size where no numbers do."""
-        flow = self.flow
-        return flow.target("aspect_ratio", latent) or flow.best(flow.link(latent, "width"), "aspect_ratio")
+        target = self.flow.target("aspect_ratio", latent)
+        if target:
+            return target
+        width_link = self.flow.link(latent, "width")
+        return self.flow.best(width_link, "aspect_ratio")
 
     # What is added to the first line, and what there is to set where nothing is made.
 
@@ -4195,20 +4368,20 @@ class Tracing:
         """Add the widgets on the way that must hold the same as a parameter: the size given to a scheduler or encoder,
         the frames of the sound beside the frames of the picture, a model file that is loaded twice. Add all frame
         rates."""
-        values = {name: self.flow.value(next(iter(targets))) for name, targets in parameters.items() if targets}
+        values = {name: self._first_value(widgets) for name, widgets in parameters.items() if widgets}
+        followed = [name for name in ("length", "seconds", "model") if values.get(name, 0) not in (0, 1)]
         live = sorted(self.live, key=lambda node_id: -self.live[node_id])
-        add_targets(parameters, "fps", *(self.flow.target("fps", node_id) for node_id in live))
         for node_id in live:
+            add_targets(parameters, "fps", self.flow.target("fps", node_id))
             if "width" in values and "height" in values:
                 self._follow_size(node_id, values["width"], values["height"], parameters)
-            for name in ("length", "seconds", "model"):
-                if name in values and values[name] not in (0, 1):
-                    self._follow_value(node_id, name, values[name], parameters)
+            for name in followed:
+                self._follow_value(node_id, name, values[name], parameters)
 
     def _follow_size(self, node_id: str, width: Any, height: Any, parameters: ParameterWidgets) -> None:
         """Add the widgets of a node that hold just this width and height."""
         inputs = self.flow.inputs(node_id)
-        for width_key, height_key in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
+        for width_key, height_key in SIZE_INPUTS:
             if inputs.get(width_key) == width and inputs.get(height_key) == height:
                 add_targets(parameters, "width", Target(node_id, width_key))
                 add_targets(parameters, "height", Target(node_id, height_key))
@@ -4222,12 +4395,15 @@ class Tracing:
 
     def _scaled(self) -> ParameterWidgets:
         """What can be set where nothing is made: of pictures that are only changed, the size of what is saved."""
-        for output in itertools.chain(*self._outputs()):
-            for link in self.flow.links(output):
-                width = self.flow.best(link, "image width")
-                height = self.flow.best(link, "image height")
-                if width and height and link.surely_carries("IMAGE"):
-                    return {"width": {width: None}, "height": {height: None}}
+        for outputs in self._outputs():
+            for output in outputs:
+                for link in self.flow.links(output):
+                    if not link.surely_carries("IMAGE"):
+                        continue
+                    width = self.flow.best(link, "image width")
+                    height = self.flow.best(link, "image height")
+                    if width and height:
+                        return {"width": {width: None}, "height": {height: None}}
         return {}
 
 

@@ -18,8 +18,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from ..values import same_value
+from .input_names import PARAMETERS, TEXTS, VALUE_INPUTS, words_in
 from .nodes import Target, given_title, is_link
-from .search import PARAMETERS, SAMPLING, TEXTS, VALUE_INPUTS, Flow, words_in
+from .search import SAMPLING, Flow
 from .tracing import ParameterWidgets, Tracing
 
 

@@ -18,9 +18,9 @@ from typing import Any
 
 from ..errors import BadArgument
 from ..names import shortened
+from .input_names import TEXTS
 from .links import Wiring
 from .nodes import Target, node_inputs
-from .search import TEXTS
 from .workflow import Workflow
 
 # Words in the names of inputs that are paths, between underscores or at a change of case.

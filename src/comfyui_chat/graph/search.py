@@ -7,81 +7,51 @@ node "6"; what a person would change are the widgets `value` and `text` there:
      "4": {"class_type": "PrimitiveInt", "inputs": {"value": 7}},
      "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", "clip": ["1", 1]}}, ...}
 
-`PARAMETERS` lists what inputs are called that hold a parameter. A `Flow` is a graph read against its links (see
-graph/links). `Flow.target("seed", "3")` answers `Target("4", "value")`, and `Flow.words` finds the widgets of a prompt.
-Both rest on `Flow.best`, which walks upstream in `Step`s. For each thing that can be sought, a `_look_for_...` method
-says what a node offers (`Finds`) and where the search goes on (`Onward`). Finds have scores, ways have costs, and the
-best balance wins. All searches share what they learned about a node, so that dense graphs are read in linear time.
+A `Flow` is a graph read against its links (see graph/links). `Flow.target("seed", "3")` answers `Target("4", "value")`,
+and `Flow.words` finds the widgets of a prompt. Both rest on `Flow.best`, which walks upstream in `Step`s. For each
+thing that can be sought, a `_look_for_...` method says what a node offers (`Finds`) and where the search goes on
+(`Onward`). Finds have scores, ways have costs, and the best balance wins. All searches share what they learned about a
+node, so that dense graphs are read in linear time.
 
-Types come from the server's node definitions. Where there are none, the names of inputs and classes have to do, and so
-this module begins with patterns for the names in ComfyUI's own and in common custom nodes.
+Types come from the server's node definitions. Where there are none, the names of inputs (see graph/input_names) and of
+classes have to do.
 """
 
 import functools
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..values import is_number
 from .definitions import SEED_INPUTS
+from .input_names import (
+    CHOICES,
+    CONTEXT_INPUT,
+    LATENT_INPUTS,
+    OTHER_STRING,
+    PARAMETERS,
+    SHOWN_ONCE,
+    SIZE_INPUTS,
+    STRING_INPUT,
+    TEXTS,
+    VALUE_INPUTS,
+    last_part,
+    words_in,
+)
 from .link_types import ANY_TYPE, MEDIA, VALUE_TYPES
 from .links import TypedLink, Wiring, once
 from .nodes import Target, given_title
-
-# For each parameter the names of the inputs that hold it, likeliest first.
-PARAMETERS: Mapping[str, tuple[str, ...]] = {
-    "prompt": ("prompt", "positive", "positive_prompt"),
-    "negative_prompt": ("negative_prompt", "negative"),
-    "lyrics": ("lyrics",),
-    "seed": SEED_INPUTS,
-    "steps": ("steps", "num_steps", "num_inference_steps"),
-    "guidance": ("guidance", "cfg", "guidance_scale", "cfg_scale", "cfg_conds", "true_gs"),
-    "sampler": ("sampler_name", "sampler"),
-    "scheduler": ("scheduler", "scheduler_name"),
-    "denoise": ("denoise", "denoise_strength"),
-    "width": ("width", "empty_latent_width", "resize_type.width", "target_width"),
-    "height": ("height", "empty_latent_height", "resize_type.height", "target_height"),
-    "aspect_ratio": ("aspect_ratio", "ratio"),
-    "resolution": ("resolution",),
-    "size": ("size", "size_preset"),
-    "batch_size": ("batch_size", "num_images", "number_of_images", "n"),
-    "length": ("length", "num_frames", "video_frames", "frames", "frames_number", "frame_count", "video_length"),
-    "fps": ("fps", "frame_rate"),
-    "seconds": ("seconds", "duration", "duration_seconds", "max_duration", "seconds_total"),
-    "model": ("ckpt_name", "unet_name", "model_name", "base_ckpt_name", "model_path", "model", "checkpoint"),
-}
-
-# Parameters that hold somebody's words, and those that hold a text but one out of a list.
-TEXTS = ("prompt", "negative_prompt", "lyrics")
-CHOICES = ("sampler", "scheduler", "aspect_ratio", "resolution", "size", "model")
-
-# What inputs are called that hold somebody's words, and those of the negative side.
-PROMPT_INPUT = re.compile(
-    r"(?!(system|structured|style|extra|texture)_)([a-z0-9]+_)?prompts?(_(text|positive|[gl]|[0-9]+))?"
-    r"|(positive_|user_|main_)?(text|caption|tags|string)(_?([gl]|[0-9]+|positive))?"
-    r"|positive|clip_[lg]|t5xxl|llama|bert|mt5xl|wildcard_text|populated_text|description"
-)
-NEGATIVE_INPUT = re.compile(r"(^|_)neg(ative)?(_|$)")
-
-# Other inputs that hold texts: those that may be part of a prompt, and those that never are.
-STRING_INPUT = re.compile(r"value|string_?[a-z0-9]?|text_?[a-z0-9]?|str|input|replace|content|[a-d]")
-OTHER_STRING = re.compile(
-    r"find|.*pattern.*|delimiter|separator|.*json.*|(.*_)?key|mode|system.*|.*file.*|.*path|option\d+|.*url"
-    r"|(.*_)?model(_name)?|language|device"
-)
-SHOWN_ONCE = re.compile(r"text_\d+")  # what a node showed last, kept in files; the server does not read it
 
 # Words in a node's title that tell whose text the node holds.
 OTHERS_WORDS = re.compile(r"system|template|instruction|rewrite|prefix|suffix|trigger|style", re.IGNORECASE)
 USERS_WORDS = re.compile(r"\buser\b|\bdescri", re.IGNORECASE)
 PROMPT_WORDS = re.compile(r"prompt|positive|negative", re.IGNORECASE)
 
-# Inputs and types that stand out on the way upstream.
-VALUE_INPUTS = ("value", "text", "string", "int", "float", "number")  # of a node that only holds a value
-CONTEXT_INPUT = re.compile(r"base_ctx|ctx_\d+")  # rgthree's contexts, which carry everything at once
+# Types that stand out on the way upstream.
 SAMPLING = ("NOISE", "GUIDER", "SAMPLER", "SIGMAS")  # types that SamplerCustomAdvanced and its like are fed with
 CONDITIONING_SOUGHT = ("positive", "negative", "embedded guidance")
+SERVICE_MAKES = (*MEDIA, "STRING", "FILE_3D")  # how the types begin of what a service makes
 
 # Parts of class names by which nodes are told. Of a custom node its class name is often all that a graph tells.
 ZEROED = re.compile(r"zero_?out", re.IGNORECASE)
@@ -200,41 +170,56 @@ class Flow(Wiring):
     def is_service(self, node_id: str) -> bool:
         """Whether a node makes a picture, a video, sound or a text all by itself, from a prompt or a seed: a node that
         calls somebody's service, or a language model."""
-        if self.is_sampler(node_id):
+        if self.is_sampler(node_id) or not self._may_be_service(node_id):
             return False
-        names = self.inputs(node_id)
-        definition = self.definition(node_id)
-        if definition and definition.outputs:
-            if not any(kind.startswith((*MEDIA, "STRING", "FILE_3D")) for kind in definition.outputs):
-                return False
-        elif "clip" in names and not GENERATES.search(self.class_type(node_id)):
-            return False  # an encoder
         if any("prompt" in name for name in self.texts(node_id, "positive")):
             return True
-        seeds = [key for key in names if key.lower() == "seed" and self.holds("seed", node_id, key)]
-        return bool(seeds) and len(names) > 1
+        names = self.inputs(node_id)
+        seeds = [name for name in names if name.lower() == "seed"]
+        is_seeded = any(self.holds("seed", node_id, name) for name in seeds)
+        return is_seeded and len(names) > 1
+
+    def _may_be_service(self, node_id: str) -> bool:
+        """Whether a node's outputs are such as a service has. Where they are unknown, a node with a CLIP model is an
+        encoder, unless its class says that it generates."""
+        definition = self.definition(node_id)
+        if definition and definition.outputs:
+            return any(kind.startswith(SERVICE_MAKES) for kind in definition.outputs)
+        if "clip" in self.inputs(node_id):
+            return bool(GENERATES.search(self.class_type(node_id)))
+        return True
 
     @once
     def parts(self, node_id: str) -> list[str]:
         """A sampler and the nodes that give it noise, guider, sampler and sigmas, nearest first; `PARTS` at most."""
         parts = [node_id]
         for part in parts:
-            for link in self.links(part):
-                if link.surely_carries(*SAMPLING) and link.source not in parts and len(parts) < PARTS:
+            for link in self.links_surely_carrying(part, *SAMPLING):
+                if link.source not in parts and len(parts) < PARTS:
                     parts.append(link.source)
         return parts
+
+    def links_carrying(self, node_id: str, *types: str) -> list[TypedLink]:
+        """The links that a node reads which may carry one of these types."""
+        return [link for link in self.links(node_id) if link.may_carry(*types)]
+
+    def links_surely_carrying(self, node_id: str, *types: str) -> list[TypedLink]:
+        """The links that a node reads which are declared as one of these types."""
+        return [link for link in self.links(node_id) if link.surely_carries(*types)]
 
     def texts(self, node_id: str, side: str) -> list[str]:
         """The inputs of a node that take the words of a side, "positive" or "negative". A node that has none for
         the negative side names those of the positive one."""
         texts: dict[str, list[str]] = {"positive": [], "negative": []}
         for name in self.inputs(node_id):
-            if words_in(name) and self._takes_words(node_id, name):
-                texts[words_in(name)].append(name)
+            its_side = words_in(name)
+            if its_side and self._takes_words(node_id, name):
+                texts[its_side].append(name)
         if side == "negative" and texts["negative"]:
             return texts["negative"]
-        numbered = [name for name in texts["positive"] if name[-1].isdigit()]  # of a row of texts only the first
-        return [name for name in texts["positive"] if name not in numbered[1:]]
+        numbered = [name for name in texts["positive"] if name[-1].isdigit()]
+        later = numbered[1:]  # of "prompt_1", "prompt_2" and so on only the first counts
+        return [name for name in texts["positive"] if name not in later]
 
     def _takes_words(self, node_id: str, name: str) -> bool:
         """Whether an input takes free text and not a number, a choice or conditioning."""
@@ -248,14 +233,21 @@ class Flow(Wiring):
         link = self.link(node_id, name)
         return link is not None and link.may_carry("STRING")
 
-    def size_inputs(self, node_id: str) -> tuple[str, str] | None:
-        """The names of a node's inputs for width and height, or None when it does not have both, or one of them is 0,
-        by which such nodes mean "as it comes"."""
+    def size_inputs(self, node_id: str) -> dict[str, str]:
+        """A node's inputs for the size: {"width": "target_width", "height": "target_height"}. Empty when it does not
+        have both, or one of them is 0, by which such nodes mean "as it comes"."""
         inputs = self.inputs(node_id)
-        for pair in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
-            if all(self.holds("width", node_id, key) or self.link(node_id, key) for key in pair):
-                return None if any(inputs.get(key) == 0 for key in pair) else pair
-        return None
+        for width, height in SIZE_INPUTS:
+            if not self._takes_length(node_id, width) or not self._takes_length(node_id, height):
+                continue
+            if inputs[width] == 0 or inputs[height] == 0:
+                return {}
+            return {"width": width, "height": height}
+        return {}
+
+    def _takes_length(self, node_id: str, key: str) -> bool:
+        """Whether a node has such an input, with a number or a link."""
+        return self.holds("width", node_id, key) or self.link(node_id, key) is not None
 
     # The three questions that a flow answers: which widget holds a parameter of these nodes, which widgets hold the
     # words of an encoder, and, for both, what is the best find upstream of a link.
@@ -279,11 +271,15 @@ class Flow(Wiring):
         """The widgets that a person types the words of a node's side into, also over links; those that are not empty
         come first."""
         widgets: dict[Target, None] = {}
+        inputs = self.inputs(node_id)
         for name in self.texts(node_id, side):
-            if isinstance(self.inputs(node_id)[name], str):
+            if isinstance(inputs[name], str):
                 widgets[Target(node_id, name)] = None
-            elif target := self.best(self.link(node_id, name), f"{side} text"):
-                widgets[target] = None
+                continue
+            link = self.link(node_id, name)
+            typed = self.best(link, f"{side} text")
+            if typed:
+                widgets[typed] = None
         return sorted(widgets, key=lambda target: not self.value(target))
 
     def best(self, link: TypedLink | None, sought: str) -> Target | None:
@@ -308,7 +304,10 @@ class Flow(Wiring):
             if step not in self._best_finds:
                 self._best_finds[step] = self._best_find(step)
         best = self._best_finds[start]
-        return best[1] if best else None
+        if best is None:
+            return None
+        _, target = best
+        return target
 
     def _best_find(self, step: Step) -> Find | None:
         """The best of what the node of a step offers and what was found where the search went on."""
@@ -323,19 +322,20 @@ class Flow(Wiring):
 
     def _look(self, step: Step) -> Look:
         """What the node of a step offers, and where the search goes on, by the rule for what is sought."""
-        rules = {
-            **dict.fromkeys(CONDITIONING_SOUGHT, self._look_for_encoder),
-            "positive text": self._look_for_text,
-            "negative text": self._look_for_text,
-            "image width": self._look_for_image_size,
-            "image height": self._look_for_image_size,
-            "model": self._look_for_model,
-            "latent": self._look_for_latent,
-            "maker": self._look_for_maker,
-            "earlier maker": self._look_for_maker,
-        }
-        rule = rules.get(step.sought, self._look_for_value)
-        return rule(step)
+        sought = step.sought
+        if sought in CONDITIONING_SOUGHT:
+            return self._look_for_encoder(step)
+        if sought.endswith(" text"):
+            return self._look_for_text(step)
+        if sought.startswith("image "):
+            return self._look_for_image_size(step)
+        if sought.endswith("maker"):
+            return self._look_for_maker(step)
+        if sought == "model":
+            return self._look_for_model(step)
+        if sought == "latent":
+            return self._look_for_latent(step)
+        return self._look_for_value(step)
 
     def _on(self, step: Step, links: Sequence[TypedLink], *types: str, sought: str = "") -> Onward:
         """The steps over those links that carry one of the types, or any link when no types are given. Where one surely
@@ -361,37 +361,50 @@ class Flow(Wiring):
         inputs = self.inputs(node_id)
         if ZEROED.search(self.class_type(node_id)):
             return [], []
-        if step.sought == "embedded guidance" and "guidance" in inputs:
+        seeks_guidance = step.sought == "embedded guidance"
+        if seeks_guidance and "guidance" in inputs:
             return [(0, Target(node_id, "guidance"))], []
         side = self._side(step)
+        sought = side
+        if seeks_guidance and side == "positive":
+            sought = step.sought
         finds: Finds = []
-        if step.sought != "embedded guidance" and self.texts(node_id, side):
+        if not seeks_guidance and self.texts(node_id, side):
             finds = [(0, Target(node_id, side))]
-        sought = step.sought if side == "positive" and step.sought != "negative" else side
         if side in inputs:
-            return finds, self._on(step, self._links_named(node_id, side), sought=sought)
+            return finds, self._on_over(step, side, sought)
         if side == "negative" and self._is_one_sided_guider(step):
             return finds, []
         links = self._conditioning_links(node_id, side)
-        onward = self._on(step, links, "CONDITIONING", "GUIDER", sought=sought)
-        if any(link.surely_carries("CONDITIONING") for link in links):
+        sure = [link for link in links if link.surely_carries("CONDITIONING", "GUIDER")]
+        if any(link.surely_carries("CONDITIONING") for link in sure):  # to which the node adds its text
             finds = [(score - BESIDE_PENALTY, target) for score, target in finds]
-            onward = [(cost, after) for cost, after in onward if cost < UNKNOWN_TYPE_PENALTY]
+            links = sure
+        onward = self._on(step, links, "CONDITIONING", "GUIDER", sought=sought)
         if REGIONAL.search(self.class_type(node_id)) and "conditioning_to" not in inputs:
             onward = dearer(onward, BESIDE_PENALTY)
         return finds, onward
 
-    def _links_named(self, node_id: str, *names: str) -> list[TypedLink]:
-        """The links that inputs of these names read."""
-        return [link for link in self.links(node_id) if link.input in names]
+    def _on_over(self, step: Step, name: str, sought: str) -> Onward:
+        """The step over the link that an input of the node reads, if it reads one."""
+        link = self.link(step.node_id, name)
+        if link is None:
+            return []
+        return [(0, Step.over(link, sought))]
 
     def _conditioning_links(self, node_id: str, side: str) -> list[TypedLink]:
         """The links of a node that may carry the conditioning of a side, those of the main text first: those that are
         called so, else those whose names tell no side."""
-        is_negative = side == "negative"
-        links = [link for link in self.links(node_id) if (words_in(link.input) == "negative") == is_negative]
+        negative: list[TypedLink] = []
+        others: list[TypedLink] = []
+        for link in self.links(node_id):
+            if words_in(link.input) == "negative":
+                negative.append(link)
+            else:
+                others.append(link)
+        links = negative if side == "negative" else others
         if not links:
-            links = [link for link in self.links(node_id) if words_in(link.input) == ""]
+            links = [link for link in others if words_in(link.input) == ""]
         return sorted(links, key=lambda link: link.input not in ("conditioning_to", "cond1"))
 
     def _is_one_sided_guider(self, step: Step) -> bool:
@@ -402,14 +415,17 @@ class Flow(Wiring):
     def _output_type(self, step: Step) -> str:
         """The type of the output that a step stands at, or "" when nothing tells."""
         definition = self.definition(step.node_id)
-        return definition.outputs[step.slot] if definition and step.slot < len(definition.outputs) else ""
+        if definition is None or step.slot >= len(definition.outputs):
+            return ""
+        return definition.outputs[step.slot]
 
     def _side(self, step: Step) -> str:
         """The side that a step looks for inside its node: that of the output, where the node has two sides."""
         slots = self._side_slots(step.node_id)
+        is_negative = step.sought == "negative"
         if step.slot in slots:
-            return "positive" if step.slot == slots[0] else "negative"
-        return "negative" if step.sought.startswith("negative") else "positive"
+            is_negative = step.slot != slots[0]
+        return "negative" if is_negative else "positive"
 
     def _side_slots(self, node_id: str) -> list[int]:
         """The outputs for the positive and the negative side, of a node that has two sides; else nothing."""
@@ -421,8 +437,9 @@ class Flow(Wiring):
             slots = [slot for slot, kind in enumerate(definition.outputs) if kind == "CONDITIONING"]
             return slots[:2] if len(slots) > 1 else []
         # ControlNets and their like put the two sides first; what takes a model too does not.
-        has_both = self.link(node_id, "positive") and self.link(node_id, "negative")
-        return [0, 1] if has_both and "model" not in names else []
+        if "model" in names or not self.link(node_id, "positive") or not self.link(node_id, "negative"):
+            return []
+        return [0, 1]
 
     def _look_for_text(self, step: Step) -> Look:
         """Follow a text to the widget that a person would type it into: neither the template around it nor the system
@@ -437,33 +454,38 @@ class Flow(Wiring):
             score -= 1
         finds: Finds = []
         for name in self._likely_texts(node_id, side, links):
-            if self.chosen_input(node_id) in (None, name):
-                is_empty = not inputs[name].strip()
-                finds.append((score - EMPTY_PENALTY if is_empty else score, Target(node_id, name)))
+            if self.chosen_input(node_id) not in (None, name):
+                continue
+            is_empty = not inputs[name].strip()
+            penalty = EMPTY_PENALTY if is_empty else 0
+            finds.append((score - penalty, Target(node_id, name)))
         if not replaces:
             return finds, self._on(step, links, "STRING")
         words = [link for link in links if link.input == "replace"]
         frames = [link for link in links if link.input != "replace"]  # not what a person types
-        return finds, self._on(step, words, "STRING") + dearer(self._on(step, frames, "STRING"), BESIDE_PENALTY)
+        to_words = self._on(step, words, "STRING")
+        to_frames = self._on(step, frames, "STRING")
+        return finds, to_words + dearer(to_frames, BESIDE_PENALTY)
 
     def _text_links(self, node_id: str, side: str) -> list[TypedLink]:
         """The links of a node that may carry a text of that side."""
         links = []
-        for link in self.links(node_id):
+        for link in self.links_carrying(node_id, "STRING"):
             is_other = OTHER_STRING.fullmatch(last_part(link.input))
-            if link.may_carry("STRING") and not is_other and words_in(link.input) in ("", side):
+            if not is_other and words_in(link.input) in ("", side):
                 links.append(link)
         return links
 
     def _likely_texts(self, node_id: str, side: str, links: Sequence[TypedLink]) -> list[str]:
         """The inputs of a node that hold a text which may be a part of a prompt: by their names, or its only text."""
-        inputs = self.inputs(node_id)
-        own = [name for name in inputs if isinstance(inputs[name], str) and self._takes_words(node_id, name)]
+        held = [name for name, value in self.inputs(node_id).items() if isinstance(value, str)]
+        own = [name for name in held if self._takes_words(node_id, name)]
         expected = (*self.texts(node_id, side), self.chosen_input(node_id))
         likely = [name for name in own if name in expected or STRING_INPUT.fullmatch(last_part(name))]
-        if not likely and not links and len(own) == 1 and not OTHER_STRING.fullmatch(own[0].lower()):
-            return own
-        return likely
+        if likely or links or len(own) != 1:
+            return likely
+        (only,) = own
+        return [] if OTHER_STRING.fullmatch(only.lower()) else own
 
     def _title_score(self, node_id: str, replaces: bool) -> int:
         """How likely the texts in a node are a person's own, by its title; less so in one that `replaces` texts."""
@@ -481,21 +503,31 @@ class Flow(Wiring):
         """Follow a number or a choice to the widget that holds it. Arithmetic on the way ends the search, since the
         result is not what the widget holds."""
         node_id, name = step.node_id, step.sought
-        inputs, links = self.inputs(node_id), self.links(node_id)
+        inputs = self.inputs(node_id)
         if "expression" in inputs and name not in CHOICES:
-            # "a" alone only turns one kind of number into another.
-            is_same = len(links) == 1 and inputs["expression"] == links[0].input.rsplit(".", 1)[-1]
-            return [], self._on(step, links) if is_same else []
-        for key in (*PARAMETERS[name], *(key for key in inputs if key.lower() in VALUE_INPUTS)):
+            return [], self._on_through_expression(step)
+        value_inputs = [key for key in inputs if key.lower() in VALUE_INPUTS]
+        for key in (*PARAMETERS[name], *value_inputs):
             if self.holds(name, node_id, key):
                 return [(0, Target(node_id, key))], []
-            link = self.link(node_id, key)
-            if link:
-                return [], self._on(step, [link])
-        only = next(iter(inputs)) if len(inputs) == 1 else ""
-        if name not in CHOICES and self.holds(name, node_id, only):
-            return [(0, Target(node_id, only))], []
+            if self.link(node_id, key):
+                return [], self._on_over(step, key, name)
+        if len(inputs) == 1 and name not in CHOICES:
+            (only,) = inputs
+            if self.holds(name, node_id, only):
+                return [(0, Target(node_id, only))], []
         return [], self._on_to_value(step)
+
+    def _on_through_expression(self, step: Step) -> Onward:
+        """Where the search for a number goes on over a formula. "a" alone only turns one kind of number into another;
+        any other is arithmetic."""
+        links = self.links(step.node_id)
+        if len(links) != 1:
+            return []
+        *_, variable = links[0].input.split(".")
+        if self.inputs(step.node_id)["expression"] != variable:
+            return []
+        return self._on(step, links)
 
     def _on_to_value(self, step: Step) -> Onward:
         """Where the search for a value goes on, over a node that has no input for it: a context, a switch, a picture
@@ -510,9 +542,10 @@ class Flow(Wiring):
             return self._on(step, values, *VALUE_TYPES)
         if len(links) != 1:
             return []
-        if name in ("width", "height") and links[0].may_carry("IMAGE", "LATENT"):
+        (link,) = links
+        if name in ("width", "height") and link.may_carry("IMAGE", "LATENT"):
             return self._on(step, links, sought=f"image {name}")
-        if any(map(is_number, self.inputs(node_id).values())):
+        if any(is_number(value) for value in self.inputs(node_id).values()):
             return []
         return self._on(step, values, *VALUE_TYPES)
 
@@ -520,67 +553,49 @@ class Flow(Wiring):
         """Follow a picture to the number that it gets its width or height by."""
         node_id = step.node_id
         name = step.sought.removeprefix("image ")
-        pair = self.size_inputs(node_id)
-        if pair:
-            width, height = pair
-            key = height if name == "height" else width
+        size = self.size_inputs(node_id)
+        if size:
+            key = size[name]
             if self.holds(name, node_id, key):
                 return [(0, Target(node_id, key))], []
-            return [], self._on(step, self._links_named(node_id, key), sought=name)
+            return [], self._on_over(step, key, name)
         if SETS_SIZE.search(self.class_type(node_id)) or self.is_maker(node_id):
             return [], []
-        pictures = [link for link in self.links(node_id) if link.may_carry("IMAGE", "LATENT")]
-        return [], self._on(step, pictures[:1], "IMAGE", "LATENT")
+        pictures = self.links_carrying(node_id, "IMAGE", "LATENT")
+        return [], self._on(step, pictures[:1])
 
     def _look_for_model(self, step: Step) -> Look:
         """Follow a model over LoRAs and patches to the widget that names its file."""
         node_id = step.node_id
-        links = sorted(self.links(node_id), key=lambda link: link.input != "model")
-        models = [link for link in links if link.surely_carries("MODEL")]
-        if models:
-            return [], self._on(step, models)
-        for key in PARAMETERS["model"]:
-            if isinstance(self.inputs(node_id).get(key), str):
-                return [(0, Target(node_id, key))], []
-        return [], self._on(step, links, "MODEL")
+        models = self.links_surely_carrying(node_id, "MODEL")
+        if not models:
+            for key in PARAMETERS["model"]:
+                if self.holds("model", node_id, key):
+                    return [(0, Target(node_id, key))], []
+            models = self.links_carrying(node_id, "MODEL")
+        models.sort(key=lambda link: link.input != "model")
+        return [], self._on(step, models)
 
     def _look_for_latent(self, step: Step) -> Look:
         """Follow a latent to the node that makes it, empty or from a picture or sound."""
         node_id = step.node_id
         if self.is_sampler(node_id):
             return [], []
-        links = self.links(node_id)
-        latents = [link for link in links if link.surely_carries("LATENT")]
+        latents = self.links_surely_carrying(node_id, "LATENT")
         if latents:
             latents.sort(key=lambda link: "audio" in link.input)
-            return [], [(cost + place, after) for place, (cost, after) in enumerate(self._on(step, latents))]
-        sizes = {key for name in ("width", "length", "seconds", "batch_size") for key in PARAMETERS[name]}
-        makes_latent = not sizes.isdisjoint(self.inputs(node_id))
-        if makes_latent or any(link.surely_carries("IMAGE", "AUDIO") for link in links):
+            return [], [(place, Step.over(link, "latent")) for place, link in enumerate(latents)]
+        makes_empty = not LATENT_INPUTS.isdisjoint(self.inputs(node_id))
+        if makes_empty or self.links_surely_carrying(node_id, "IMAGE", "AUDIO"):
             return [(1, Target(node_id, ""))], []
-        return [], self._on(step, links, "LATENT")
+        return [], self._on(step, self.links_carrying(node_id, "LATENT"))
 
     def _look_for_maker(self, step: Step) -> Look:
         """Follow a picture, film or sound to the sampler or service that makes it."""
         node_id = step.node_id
         if self.is_maker(node_id):
             return [(0, Target(node_id, ""))], []
-        links = self.links(node_id)
-        if step.sought == "maker" and self.size_inputs(node_id) and any(link.surely_carries("VAE") for link in links):
-            return [], []  # it begins a new latent, whatever picture it begins with
-        media = [link for link in links if link.may_carry("LATENT", *MEDIA)]
-        return [], self._on(step, media, "LATENT", *MEDIA)
-
-
-@functools.lru_cache(4096)
-def words_in(name: str) -> str:
-    """The side whose words an input takes, told by its name: "positive", "negative", or "" when it takes none."""
-    last = last_part(name)
-    if NEGATIVE_INPUT.search(last):
-        return "negative"
-    return "positive" if PROMPT_INPUT.fullmatch(last) else ""
-
-
-def last_part(name: str) -> str:
-    """The name of an input without that of the group that it is in: "text" of "model.Text"."""
-    return name.rsplit(".", 1)[-1].lower()
+        begins_latent = self.size_inputs(node_id) and self.links_surely_carrying(node_id, "VAE")
+        if begins_latent and step.sought == "maker":
+            return [], []  # whatever picture the latent begins with
+        return [], self._on(step, self.links(node_id), "LATENT", *MEDIA)

@@ -15,26 +15,40 @@ it goes from "9" over "8" to the only line, ["3"], and `parameters` answers
     {"prompt": {Target("6", "text"): None}, "seed": {Target("3", "seed"): None}, ...}
 """
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Any
 
 from ..values import is_number, same_value
+from .input_names import PARAMETERS, SIZE_INPUTS, last_part, words_in
 from .link_types import MEDIA
 from .links import TypedLink, once
 from .nodes import Target
-from .search import PARAMETERS, PARTS, SAMPLING, Flow, words_in
+from .search import PARTS, SAMPLING, Flow
 
 ParameterWidgets = dict[str, dict[Target, None]]  # for each parameter its widgets, in order; the first tells the value
+Line = list[str]  # makers of which each goes on with the result of the one before, first to last
 
+# The inputs of a sampler, or of its guider, that take the conditioning of a side.
+CONDITIONING_INPUTS = {
+    "positive": ("positive", "cond1", "conditioning"),
+    "negative": ("negative", "neg_conditioning"),
+}
 DETAILER = re.compile(r"detailer", re.IGNORECASE)  # in the name of a class: it samples once more by itself
 
 
 def add_targets(parameters: ParameterWidgets, name: str, *targets: Target | None) -> None:
     """Add widgets to a parameter, those that are not None."""
-    parameters.setdefault(name, {}).update(dict.fromkeys(target for target in targets if target))
+    widgets = parameters.setdefault(name, {})
+    for target in targets:
+        if target:
+            widgets[target] = None
+
+
+def id_numbers(node_id: str) -> list[int]:
+    """The numbers in a node's id, to sort by: [12, 3] for "12:3"."""
+    return [int(number) for number in re.findall(r"\d{1,18}", node_id)]
 
 
 class Tracing:
@@ -49,28 +63,38 @@ class Tracing:
         self.live, self.lines = self._lines()
 
     def parameters(self) -> ParameterWidgets:
-        """All parameters with their widgets. Those of other lines than the first are added where they hold the same."""
+        """All parameters with their widgets: those of the first line, and of others where they hold the same."""
         if not self.lines:
             return self._scaled()
-        first, *others = [self._read(line) for line in self.lines]
-        for name, targets in first.items():
-            also = [other[name] for other in others if other.get(name)]
-            if targets and all(self._first_alike(targets, more) for more in also):
-                for more in also:
-                    targets.update(more)
-        self._follow(first)
+        parameters, *others = [self._read(line) for line in self.lines]
+        self._add_other_lines(parameters, others)
+        self._follow(parameters)
         for name in ("negative_prompt", "lyrics"):
-            for target in first.get("prompt", {}):
-                first.get(name, {}).pop(target, None)
-        return {name: targets for name, targets in first.items() if targets}
+            widgets = parameters.get(name, {})
+            for prompt in parameters.get("prompt", {}):
+                widgets.pop(prompt, None)
+        return {name: widgets for name, widgets in parameters.items() if widgets}
 
-    def _first_alike(self, targets: Iterable[Target], others: Iterable[Target]) -> bool:
+    def _add_other_lines(self, parameters: ParameterWidgets, others: list[ParameterWidgets]) -> None:
+        """Add the widgets that other lines have for a parameter, if all of them hold the same."""
+        for name, widgets in parameters.items():
+            added = [other[name] for other in others if other.get(name)]
+            if widgets and all(self._first_alike(widgets, more) for more in added):
+                for more in added:
+                    widgets.update(more)
+
+    def _first_alike(self, widgets: Iterable[Target], others: Iterable[Target]) -> bool:
         """Whether the first widgets of both hold the same."""
-        return same_value(self.flow.value(next(iter(others))), self.flow.value(next(iter(targets))))
+        return same_value(self._first_value(others), self._first_value(widgets))
+
+    def _first_value(self, widgets: Iterable[Target]) -> Any:
+        """What the first of these widgets holds."""
+        first = next(iter(widgets))
+        return self.flow.value(first)
 
     # From the outputs to the makers, and to the lines that they form.
 
-    def _lines(self) -> tuple[dict[str, int], list[list[str]]]:
+    def _lines(self) -> tuple[dict[str, int], list[Line]]:
         """`live` and `lines`, read from the best rank of outputs that something is made for.
 
         `live` also holds what feeds the better ranks. A row whose last maker feeds another row is part of that one.
@@ -79,14 +103,17 @@ class Tracing:
         for outputs in self._outputs():
             for output in outputs:
                 self._number(output, order)
-            ends = sorted(self._nearest_makers(outputs), key=lambda node_id: -order[node_id])
+            ends = self._nearest_makers(outputs)
             if ends:
-                return order, sorted(self._lines_to(ends), key=lambda line: order[line[0]])
+                ends.sort(key=lambda node_id: -order[node_id])
+                lines = self._lines_to(ends)
+                lines.sort(key=lambda line: order[line[0]])
+                return order, lines
         return order, []
 
-    def _lines_to(self, ends: Iterable[str]) -> list[list[str]]:
+    def _lines_to(self, ends: Iterable[str]) -> list[Line]:
         """The lines that end with these makers, without those that are only the beginning of another one."""
-        lines: list[list[str]] = []
+        lines: list[Line] = []
         inner: set[str] = set()  # makers whose result another one goes on with
         for end in ends:
             if end not in inner:
@@ -104,25 +131,28 @@ class Tracing:
         depends on the program that wrote it.
         """
         flow = self.flow
-        read = {link.source for node_id in flow.nodes for link in flow.links(node_id)}
+        node_ids = sorted(flow.nodes, key=id_numbers)
+        read = {link.source for node_id in node_ids for link in flow.links(node_id)}
+        unread = [node_id for node_id in node_ids if node_id not in read]
         ranks: list[list[str]] = [[], [], [], []]
         unnamed = []
-        in_order = sorted(flow.nodes, key=lambda node_id: [int(number) for number in re.findall(r"\d{1,18}", node_id)])
-        for node_id in in_order:
+        for node_id in node_ids:
             definition = flow.definition(node_id)
-            is_end = definition.is_output if definition else node_id not in read
+            is_end = node_id not in read
+            if definition:
+                is_end = definition.is_output
             if not is_end:
                 continue
             rank = flow.output_rank(node_id)
-            if rank is None:
-                unnamed.append(node_id)
-            if rank is None and definition:
-                rank = 0
             if rank is not None:
                 ranks[rank].append(node_id)
+            elif definition:
+                ranks[0].append(node_id)
+            else:
+                unnamed.append(node_id)
         if any(ranks):
             return ranks
-        return [unnamed or [node_id for node_id in in_order if node_id not in read]]
+        return [unnamed or unread]
 
     def _number(self, output: str, order: dict[str, int]) -> None:
         """Number an output and all that feeds it, each node after those that feed it."""
@@ -131,45 +161,55 @@ class Tracing:
         while waiting:
             node_id = waiting[-1]
             if node_id in order or node_id in opened:
-                order.setdefault(waiting.pop(), len(order))
+                waiting.pop()
+                order.setdefault(node_id, len(order))
                 continue
             opened.add(node_id)
-            waiting += [link.source for link in self.flow.links(node_id) if link.source not in order]
+            for link in self.flow.links(node_id):
+                if link.source not in order:
+                    waiting.append(link.source)
 
     def _nearest_makers(self, outputs: list[str]) -> list[str]:
         """The makers that the outputs' media come from, not those before them; else the makers of their texts."""
-        for types in ((*MEDIA, "LATENT"), (*MEDIA, "LATENT", "STRING")):
-            makers: list[str] = []
-            waiting = list(outputs)
-            seen = set(outputs)
-            for node_id in waiting:
-                if self.flow.is_maker(node_id):
-                    makers.append(node_id)
-                    continue
-                sources = [link.source for link in self.flow.links(node_id) if link.may_carry(*types)]
-                waiting += dict.fromkeys(source for source in sources if source not in seen)
-                seen.update(sources)
-            if makers:
-                return makers
-        return []
+        makers = self._makers_over(outputs, "LATENT", *MEDIA)
+        if makers:
+            return makers
+        return self._makers_over(outputs, "LATENT", "STRING", *MEDIA)
 
-    def _line(self, end: str) -> list[str]:
+    def _makers_over(self, outputs: list[str], *types: str) -> list[str]:
+        """The first makers that are met on the ways back from these outputs, over links of these types."""
+        makers: list[str] = []
+        waiting = list(outputs)
+        seen = set(outputs)
+        for node_id in waiting:
+            if self.flow.is_maker(node_id):
+                makers.append(node_id)
+                continue
+            for link in self.flow.links_carrying(node_id, *types):
+                if link.source not in seen:
+                    seen.add(link.source)
+                    waiting.append(link.source)
+        return makers
+
+    def _line(self, end: str) -> Line:
         """The makers of one result that share its settings, first to last: a sampler and those that it takes its latent
         from, or, alone, the last service whose prompt says something."""
-        flow = self.flow
-        row = self._makers_up_to(self._asked(end))
+        maker = self._asked(end)
+        row = self._makers_up_to(maker)
+        last = len(row) - 1
         asked = [index for index, node_id in enumerate(row) if self._prompt_text(node_id)]
-        last = asked[-1] if asked else len(row) - 1
-        first = last
-        while flow.is_sampler(row[last]) and first > 0 and flow.is_sampler(row[first - 1]):
-            first -= 1
-        while first < last and not flow.is_service(row[first]) and not self._words(row[first], "positive"):
-            first += 1  # it only prepares the picture, as a depth map, say
-        if flow.is_service(row[last]):
+        if asked:
+            last = asked[-1]
+        if self.flow.is_service(row[last]):
             return [row[last]]
-        return [node_id for node_id in row[first:] if flow.is_sampler(node_id)]
+        first = last
+        while first > 0 and self.flow.is_sampler(row[first - 1]):
+            first -= 1
+        while first < last and not self._words(row[first], "positive"):
+            first += 1  # it only prepares the picture, as a depth map, say
+        return [node_id for node_id in row[first:] if self.flow.is_sampler(node_id)]
 
-    def _makers_up_to(self, end: str) -> list[str]:
+    def _makers_up_to(self, end: str) -> Line:
         """The makers of which each goes on with the result of the one before, first to last; `PARTS` at most."""
         row = [end]
         while len(row) < PARTS:
@@ -182,13 +222,14 @@ class Tracing:
     def _asked(self, end: str) -> str:
         """The maker itself if it takes words, else the nearest one before it that does, as where a video is made of a
         picture that was made of words; the maker itself when there is none."""
-        maker = end
-        for _ in range(PARTS):
-            before = self._before(maker) or self._earlier(maker)
-            if self._words(maker, "positive") or before is None:
+        maker: str | None = end
+        for _ in range(PARTS + 1):
+            if maker is None:
                 break
-            maker = before
-        return maker if self._words(maker, "positive") else end
+            if self._words(maker, "positive"):
+                return maker
+            maker = self._before(maker) or self._earlier(maker)
+        return end
 
     @once
     def _before(self, node_id: str) -> str | None:
@@ -202,8 +243,8 @@ class Tracing:
 
     def _maker_before(self, node_id: str, sought: str) -> str | None:
         """The maker behind a node's links, latents first; `sought` is "maker" or "earlier maker"."""
-        media = [link for link in self.flow.links(node_id) if link.may_carry("LATENT", *MEDIA)]
-        media = [link for link in media if not link.surely_carries(*SAMPLING)]
+        links = self.flow.links_carrying(node_id, "LATENT", *MEDIA)
+        media = [link for link in links if not link.surely_carries(*SAMPLING)]
         media.sort(key=lambda link: (not link.surely_carries("LATENT"), not link.surely_carries(*MEDIA)))
         maker = self._first_found(media, sought)
         return maker.node_id if maker else None
@@ -218,54 +259,70 @@ class Tracing:
 
     # What can be set of one line.
 
-    def _read(self, line: list[str]) -> ParameterWidgets:
+    def _read(self, line: Line) -> ParameterWidgets:
         """The parameters of one line."""
-        return self._read_samplers(line) if self.flow.is_sampler(line[0]) else self._read_service(line[-1])
+        if self.flow.is_sampler(line[0]):
+            return self._read_samplers(line)
+        return self._read_service(line[-1])
 
     def _read_service(self, node_id: str) -> ParameterWidgets:
         """What can be set of a service: all its inputs that are called as a parameter is."""
         flow = self.flow
-        inputs = flow.inputs(node_id)
-        has_negative = any(words_in(name) == "negative" for name in flow.texts(node_id, "negative"))
-        parameters: ParameterWidgets = {
-            "prompt": dict.fromkeys(flow.words(node_id, "positive")),
-            "negative_prompt": dict.fromkeys(flow.words(node_id, "negative") if has_negative else []),
-        }
-        keys = {key.rsplit(".", 1)[-1].lower(): key for key in reversed(list(inputs))}
-        presets = [str(inputs[keys[key]]) for key in PARAMETERS["size"] if key in keys]
-        has_preset = any("custom" not in size.lower() for size in presets)  # then width and height do not count
+        parameters: ParameterWidgets = {"prompt": {}, "negative_prompt": {}}
+        add_targets(parameters, "prompt", *flow.words(node_id, "positive"))
+        if any(words_in(name) == "negative" for name in flow.texts(node_id, "negative")):
+            add_targets(parameters, "negative_prompt", *flow.words(node_id, "negative"))
+        keys: dict[str, str] = {}  # the inputs by their names without their group's: "width" -> "model.width"
+        for key in flow.inputs(node_id):
+            keys.setdefault(last_part(key), key)
+        passed_over = {"prompt", "negative_prompt"}
+        if self._has_size_preset(node_id, keys):
+            passed_over |= {"width", "height"}
         for name, spellings in PARAMETERS.items():
-            if name in parameters or (has_preset and name in ("width", "height")):
+            if name in passed_over:
                 continue
-            target = self._first_widget(name, node_id, [keys[spelling] for spelling in spellings if spelling in keys])
+            named = [keys[spelling] for spelling in spellings if spelling in keys]
+            target = self._first_widget(name, node_id, named)
             if target:
                 parameters[name] = {target: None}
         return parameters
+
+    def _has_size_preset(self, node_id: str, keys: dict[str, str]) -> bool:
+        """Whether a service goes by a size out of a list, unless that says "custom": its width and height are idle."""
+        inputs = self.flow.inputs(node_id)
+        for spelling in PARAMETERS["size"]:
+            if spelling in keys:
+                size = str(inputs[keys[spelling]])
+                if "custom" not in size.lower():
+                    return True
+        return False
 
     def _first_widget(self, name: str, node_id: str, keys: Iterable[str]) -> Target | None:
         """The widget that holds a parameter under the first of these inputs that has it, in the node or over a link."""
         for key in keys:
             if self.flow.holds(name, node_id, key):
                 return Target(node_id, key)
-            target = self.flow.best(self.flow.link(node_id, key), name)
+            link = self.flow.link(node_id, key)
+            target = self.flow.best(link, name)
             if target:
                 return target
         return None
 
-    def _read_samplers(self, line: list[str]) -> ParameterWidgets:
+    def _read_samplers(self, line: Line) -> ParameterWidgets:
         """What can be set of a line of samplers: by its first one, and in the later ones what they share with it."""
         head = line[0]
         parameters: ParameterWidgets = {name: {} for name in ("prompt", "negative_prompt", "seed")}
         for node_id in line:
             self._read_sampler(node_id, head, parameters)
         steps = parameters.setdefault("steps", {})
+        model_link = self._model_link(head)
         add_targets(parameters, "denoise", self._own("denoise", head))
-        add_targets(parameters, "steps", *self._hand_overs(line, list(steps)))
-        add_targets(parameters, "model", self.flow.best(self._model_link(head), "model"))
+        add_targets(parameters, "steps", *self._hand_overs(line, steps))
+        add_targets(parameters, "model", self.flow.best(model_link, "model"))
         encoder = self._encoder(head, "positive")
         if encoder:
-            add_targets(parameters, "lyrics", self.flow.target("lyrics", encoder.node_id))
-            add_targets(parameters, "seed", self.flow.target("seed", encoder.node_id))
+            for name in ("lyrics", "seed"):
+                add_targets(parameters, name, self.flow.target(name, encoder.node_id))
         latent = self._latent(head)
         if latent:
             self._read_latent(latent, parameters)
@@ -277,18 +334,19 @@ class Tracing:
         is_same_schedule = node_id == head or self._goes_on(node_id, head)
         for name, side in (("prompt", "positive"), ("negative_prompt", "negative")):
             words = self._words(node_id, side)
-            if self._shares(words, parameters[name], node_id, is_same_schedule):
+            if is_same_schedule or self._shares_text(node_id, words, parameters[name]):
                 add_targets(parameters, name, *words)
-        add_targets(parameters, "seed", self.flow.target("seed", *self.flow.parts(node_id)))
-        self._add_alike(parameters, "sampler", self._own("sampler", node_id))
-        self._add_alike(parameters, "scheduler", self._own("scheduler", node_id))
+        add_targets(parameters, "seed", self._own("seed", node_id))
+        for name in ("sampler", "scheduler"):
+            self._add_alike(parameters, name, self._own(name, node_id))
         self._add_alike(parameters, "guidance", self._guidance(node_id))
         if is_same_schedule:
             add_targets(parameters, "steps", self._own("steps", node_id))
 
     def _read_latent(self, latent: str, parameters: ParameterWidgets) -> None:
         """Add to `parameters` what can be set of the latent that a line of samplers starts from."""
-        width, height = self._size("width", latent), self._size("height", latent)
+        width = self._size("width", latent)
+        height = self._size("height", latent)
         if width and height:
             add_targets(parameters, "width", width)
             add_targets(parameters, "height", height)
@@ -304,36 +362,48 @@ class Tracing:
         if not self.flow.is_sampler(node_id):
             return self.flow.words(node_id, side)
         encoder = self._encoder(node_id, side)
-        return self.flow.words(encoder.node_id, encoder.input) if encoder else []
+        if encoder is None:
+            return []
+        return self.flow.words(encoder.node_id, encoder.input)
 
     def _encoder(self, node_id: str, side: str) -> Target | None:
         """The encoder of a sampler's main text of a side, as `Target(encoder, side of its texts)`, whether the sampler,
         its guider or a pipe brings the conditioning."""
-        names = (side, "neg_conditioning") if side == "negative" else (side, "cond1", "conditioning")
-        usual = {"positive", "negative", "guider", *names}
         for part in self.flow.parts(node_id):
-            links = [link for name in names if (link := self.flow.link(part, name))]
-            if not links and usual.isdisjoint(self.flow.inputs(part)):
-                links = [link for link in self.flow.links(part) if link.is_strange or "embeds" in link.input]
-            encoder = self._first_found(links, side)
+            encoder = self._first_found(self._side_links(part, side), side)
             if encoder:
                 return encoder
         return None
+
+    def _side_links(self, part: str, side: str) -> list[TypedLink]:
+        """The links that bring a part of a sampler the conditioning of a side; those that may, where it has no inputs
+        of the usual names."""
+        flow = self.flow
+        names = CONDITIONING_INPUTS[side]
+        links = [flow.link(part, name) for name in names]
+        named = [link for link in links if link]
+        usual = {"positive", "negative", "guider", *names}
+        if named or not usual.isdisjoint(flow.inputs(part)):
+            return named
+        return [link for link in flow.links(part) if link.is_strange or "embeds" in link.input]
 
     @once
     def _prompt_text(self, node_id: str) -> str:
         """What a maker is asked for, or "" when its prompt is empty or it has none."""
         words = self._words(node_id, "positive")
-        return str(self.flow.value(words[0])).strip() if words else ""
+        if not words:
+            return ""
+        return str(self._first_value(words)).strip()
 
-    def _shares(self, words: list[Target], first: Iterable[Target], node_id: str, is_same_schedule: bool) -> bool:
-        """Whether a sampler's text is set together with that of the first one: it goes on with the first one's
-        schedule, holds the same text, or holds none. But a detailer's empty text stays empty."""
+    def _shares_text(self, node_id: str, words: list[Target], first: Iterable[Target]) -> bool:
+        """Whether a sampler's text is set together with that of the first one, as it holds the same, or none. But a
+        detailer's empty text stays empty."""
         texts = [self.flow.value(target) for target in words]
         first_texts = [self.flow.value(target) for target in first]
-        if is_same_schedule or texts[:1] == first_texts[:1]:
+        if texts[:1] == first_texts[:1]:
             return True
-        return bool(first_texts) and not any(texts) and not DETAILER.search(self.flow.class_type(node_id))
+        is_detailer = bool(DETAILER.search(self.flow.class_type(node_id)))
+        return bool(first_texts) and not any(texts) and not is_detailer
 
     # The sampling: a parameter of a sampler or its parts, guidance, model, and how one sampler hands over to the next.
 
@@ -352,16 +422,18 @@ class Tracing:
         for part in flow.parts(node_id):
             for name in ("positive", "conditioning", "cond1"):
                 embedded = flow.best(flow.link(part, name), "embedded guidance")
-                target = flow.target("guidance", embedded.node_id) if embedded else None
+                if embedded is None:
+                    continue
+                target = flow.target("guidance", embedded.node_id)
                 if target:
                     return target
         return self._own("guidance", node_id)
 
     def _add_alike(self, parameters: ParameterWidgets, name: str, target: Target | None) -> None:
         """Add a widget to a parameter if it is the first or holds the same as the first."""
-        targets = parameters.setdefault(name, {})
-        if target and (not targets or self._first_alike(targets, [target])):
-            targets[target] = None
+        widgets = parameters.setdefault(name, {})
+        if target and (not widgets or self._first_alike(widgets, [target])):
+            widgets[target] = None
 
     def _model_link(self, node_id: str) -> TypedLink | None:
         """The link that brings a sampler's model, also that of its guider or a pipe."""
@@ -370,34 +442,46 @@ class Tracing:
             link = self.flow.link(part, "model")
             if link:
                 return link
-        strange = (link for part in parts for link in self.flow.links(part) if link.is_strange)
-        return next(strange, None)
+        for part in parts:
+            for link in self.flow.links(part):
+                if link.is_strange:
+                    return link
+        return None
 
     def _goes_on(self, node_id: str, head: str) -> bool:
         """Whether a sampler goes on with the schedule of the first one, `head`, instead of having its own."""
         start = self._own_step("start_at_step", node_id)
+        if start is None:
+            steps = self._own("steps", node_id)
+            return steps is not None and steps == self._own("steps", head)
         noise = self.flow.inputs(node_id).get("add_noise")
-        if start and self.flow.value(start) and noise in ("disable", False, None):
-            return True
-        steps = self._own("steps", node_id)
-        return steps is not None and steps == self._own("steps", head) and start is None
+        adds_noise = noise not in ("disable", False, None)
+        return bool(self.flow.value(start)) and not adds_noise
 
-    def _hand_overs(self, line: list[str], steps: Iterable[Target]) -> Iterator[Target]:
+    def _hand_overs(self, line: Line, steps: Iterable[Target]) -> Iterator[Target]:
         """The widgets of the steps at which one sampler hands over to the next. They move with the number of steps: the
         `part` of each is its share of all steps, 0.8 for step 16 of 20."""
-        numbers = [value for value in map(self.flow.value, steps) if is_number(value)]
+        values = [self.flow.value(target) for target in steps]
+        numbers = [value for value in values if is_number(value)]
         if not numbers:
             return
         all_steps = float(numbers[0])
+        for target in self._step_widgets(line):
+            step = self.flow.value(target)
+            if is_number(step) and 0 < step < all_steps:
+                yield replace(target, part=step / all_steps)
+
+    def _step_widgets(self, line: Line) -> Iterator[Target]:
+        """The widgets that tell where a sampler of a line begins or ends within the schedule of the first one."""
+        head = line[0]
         for node_id in line:
-            if node_id != line[0] and not self._goes_on(node_id, line[0]):
+            if node_id != head and not self._goes_on(node_id, head):
                 continue
             for part in self.flow.parts(node_id):
                 for key in ("start_at_step", "end_at_step", "step"):
                     target = self._own_step(key, part)
-                    value: Any = self.flow.value(target) if target else None
-                    if target and is_number(value) and 0 < value < all_steps:
-                        yield replace(target, part=value / all_steps)
+                    if target:
+                        yield target
 
     def _own_step(self, key: str, node_id: str) -> Target | None:
         """The widget of a step in the schedule, "start_at_step", say, also over a link."""
@@ -410,26 +494,29 @@ class Tracing:
     @once
     def _latent(self, node_id: str) -> str | None:
         """The node that makes the latent which a sampler starts from, or None."""
-        links = [link for link in self.flow.links(node_id) if link.may_carry("LATENT", "IMAGE")]
+        links = self.flow.links_carrying(node_id, "LATENT", "IMAGE")
         links.sort(key=lambda link: (link.input != "latent_image", not link.surely_carries("LATENT")))
         latent = self._first_found(links, "latent")
         return latent.node_id if latent else None
 
     def _size(self, name: str, latent: str) -> Target | None:
         """The widget that holds a latent's width or height, also that of the picture that it is made from."""
-        pair = self.flow.size_inputs(latent)
-        if pair and pair[0] == "width":
-            return self.flow.target(name, latent)
-        if pair:
-            width, height = pair
-            return self._first_widget(name, latent, [width if name == "width" else height])
-        pictures = [link for link in self.flow.links(latent) if link.surely_carries("IMAGE")]
-        return self.flow.best(pictures[0], f"image {name}") if pictures else None
+        flow = self.flow
+        size = flow.size_inputs(latent)
+        if not size:
+            pictures = flow.links_surely_carrying(latent, "IMAGE")
+            return flow.best(pictures[0], f"image {name}") if pictures else None
+        if size["width"] == "width":
+            return flow.target(name, latent)
+        return self._first_widget(name, latent, [size[name]])
 
     def _aspect_ratio(self, latent: str) -> Target | None:
         """The widget that chooses a latent's size where no numbers do."""
-        flow = self.flow
-        return flow.target("aspect_ratio", latent) or flow.best(flow.link(latent, "width"), "aspect_ratio")
+        target = self.flow.target("aspect_ratio", latent)
+        if target:
+            return target
+        width_link = self.flow.link(latent, "width")
+        return self.flow.best(width_link, "aspect_ratio")
 
     # What is added to the first line, and what there is to set where nothing is made.
 
@@ -437,20 +524,20 @@ class Tracing:
         """Add the widgets on the way that must hold the same as a parameter: the size given to a scheduler or encoder,
         the frames of the sound beside the frames of the picture, a model file that is loaded twice. Add all frame
         rates."""
-        values = {name: self.flow.value(next(iter(targets))) for name, targets in parameters.items() if targets}
+        values = {name: self._first_value(widgets) for name, widgets in parameters.items() if widgets}
+        followed = [name for name in ("length", "seconds", "model") if values.get(name, 0) not in (0, 1)]
         live = sorted(self.live, key=lambda node_id: -self.live[node_id])
-        add_targets(parameters, "fps", *(self.flow.target("fps", node_id) for node_id in live))
         for node_id in live:
+            add_targets(parameters, "fps", self.flow.target("fps", node_id))
             if "width" in values and "height" in values:
                 self._follow_size(node_id, values["width"], values["height"], parameters)
-            for name in ("length", "seconds", "model"):
-                if name in values and values[name] not in (0, 1):
-                    self._follow_value(node_id, name, values[name], parameters)
+            for name in followed:
+                self._follow_value(node_id, name, values[name], parameters)
 
     def _follow_size(self, node_id: str, width: Any, height: Any, parameters: ParameterWidgets) -> None:
         """Add the widgets of a node that hold just this width and height."""
         inputs = self.flow.inputs(node_id)
-        for width_key, height_key in zip(PARAMETERS["width"], PARAMETERS["height"], strict=True):
+        for width_key, height_key in SIZE_INPUTS:
             if inputs.get(width_key) == width and inputs.get(height_key) == height:
                 add_targets(parameters, "width", Target(node_id, width_key))
                 add_targets(parameters, "height", Target(node_id, height_key))
@@ -464,10 +551,13 @@ class Tracing:
 
     def _scaled(self) -> ParameterWidgets:
         """What can be set where nothing is made: of pictures that are only changed, the size of what is saved."""
-        for output in itertools.chain(*self._outputs()):
-            for link in self.flow.links(output):
-                width = self.flow.best(link, "image width")
-                height = self.flow.best(link, "image height")
-                if width and height and link.surely_carries("IMAGE"):
-                    return {"width": {width: None}, "height": {height: None}}
+        for outputs in self._outputs():
+            for output in outputs:
+                for link in self.flow.links(output):
+                    if not link.surely_carries("IMAGE"):
+                        continue
+                    width = self.flow.best(link, "image width")
+                    height = self.flow.best(link, "image height")
+                    if width and height:
+                        return {"width": {width: None}, "height": {height: None}}
         return {}
