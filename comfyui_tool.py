@@ -1582,19 +1582,19 @@ def fit_value(wanted: Argument, spec: InputSpec) -> tuple[Any, str]:
         return _fit_switch(wanted), ""
     if spec.choices:
         return _fit_choice(wanted, spec.choices), ""
-    value = wanted.value
     if spec.type not in ("STRING", "COMBO"):
-        return input_value(value), ""
-    if is_number(value):
-        return str(value), ""
+        return input_value(wanted.value), ""
+    if is_number(wanted.value):
+        return str(wanted.value), ""
     return as_text(wanted), ""
 
 
 def _fit_switch(wanted: Argument) -> bool:
     text = str(wanted.value).strip()
-    if text.lower() not in SWITCH_WORDS:
+    word = text.lower()
+    if word not in SWITCH_WORDS:
         raise BadArgument(f'{wanted.name} is "{shortened(text)}", which is neither true nor false.')
-    return SWITCH_WORDS[text.lower()]
+    return SWITCH_WORDS[word]
 
 
 def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> Any:
@@ -1602,10 +1602,13 @@ def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> Any:
     names = [str(choice) for choice in choices]
     name = find_name(text, names)
     if name is not None:
-        return choices[names.index(name)]
-    offer = "There are:" if len(names) <= 8 else f"The closest of {len(names)} choices are:"
+        place = names.index(name)
+        return choices[place]
     message = f'{wanted.name} is "{shortened(text)}", which is not on offer.'
-    raise ValueOutOfRange(message, f"{offer} {quoted(closest(text, names, 8))}.")
+    offered = quoted(closest(text, names, 8))
+    if len(names) <= 8:
+        raise ValueOutOfRange(message, f"There are: {offered}.")
+    raise ValueOutOfRange(message, f"The closest of {len(names)} choices are: {offered}.")
 
 
 DECIMAL_COMMA = re.compile(r"^(\d+),(\d{1,2})$")  # as in "7,5"; "1,000" may mean a thousand, and is refused
@@ -1621,20 +1624,30 @@ def fit_number(wanted: Argument, spec: InputSpec) -> tuple[float, str]:
         value = DECIMAL_COMMA.sub(r"\1.\2", value.strip())
     number = as_number(value)
     if number is None:
-        kind = "a whole number" if spec.type == "INT" else "a number"
-        if spec.minimum is not None and spec.maximum is not None:
-            kind += f" from {spec.minimum:g} to {spec.maximum:g}"
-        raise BadArgument(f'{wanted.name} is "{shortened(wanted.value)}", which is not a number.', f"Give {kind}.")
+        raise BadArgument(
+            f'{wanted.name} is "{shortened(wanted.value)}", which is not a number.',
+            f"Give {_expected_number(spec)}.",
+        )
     fitted = number
     if spec.minimum is not None:
         fitted = max(fitted, spec.minimum)
     if spec.maximum is not None:
         fitted = min(fitted, spec.maximum)
     fitted = round(fitted) if spec.type == "INT" else float(fitted)
-    note = ""
-    if fitted != number:
-        note = f"{wanted.name} {shortened(wanted.value, 20)} was changed to {fitted}"
-    return fitted, note
+    if fitted == number:
+        return fitted, ""
+    given = shortened(wanted.value, 20)
+    return fitted, f"{wanted.name} {given} was changed to {fitted}"
+
+
+def _expected_number(spec: InputSpec) -> str:
+    """What to give instead of what is not a number: "a whole number from 1 to 100"."""
+    kind = "a number"
+    if spec.type == "INT":
+        kind = "a whole number"
+    if spec.minimum is None or spec.maximum is None:
+        return kind
+    return f"{kind} from {spec.minimum:g} to {spec.maximum:g}"
 
 
 def fit_size(asked: Size | tuple[float, float], megapixels: float, width: InputSpec, height: InputSpec) -> Size:
@@ -1655,7 +1668,7 @@ def on_step(length: float, spec: InputSpec, step: int = 0) -> int:
 
     Of the two the larger counts. An input without a maximum takes 16384, as those of ComfyUI's own nodes do.
     """
-    step = max(step, int(spec.step or 1))
+    step = max(step, int(spec.step or 1), 1)
     lowest = math.ceil(int(spec.minimum or step) / step) * step
     highest = int(spec.maximum or 16384) // step * step
     nearest = round(length / step) * step
@@ -4440,16 +4453,16 @@ def discover(flow: Flow) -> dict[str, tuple[Target, ...]]:
     mentioned: dict[str, list[Target]] = {}  # numbers and choices inside texts, set besides their own widgets
     for name, target in placeholders(flow, traced):
         is_inside = flow.value(target) != target.token
-        is_mention = is_inside and name in PARAMETERS and name not in TEXTS
-        group = mentioned if is_mention else named
-        group.setdefault(name, []).append(target)
-    names = {**traced, **named, **mentioned}
-    in_order = [name for name in PARAMETERS if name in names]
-    in_order += [name for name in names if name not in PARAMETERS]
+        if is_inside and name in PARAMETERS and name not in TEXTS:
+            mentioned.setdefault(name, []).append(target)
+        else:
+            named.setdefault(name, []).append(target)
     parameters: dict[str, tuple[Target, ...]] = {}
-    for name in in_order:
+    for name in (*PARAMETERS, *traced, *named, *mentioned):
         targets = named.get(name) or traced.get(name, ())
-        parameters[name] = (*targets, *mentioned.get(name, ()))
+        widgets = (*targets, *mentioned.get(name, ()))
+        if widgets:
+            parameters[name] = widgets
     return parameters
 
 
@@ -4496,8 +4509,8 @@ PLACEHOLDER = re.compile(r"\{\{\s*([^\W\d]\w*)\s*\}\}|%%([^\W\d]\w*)%%|%([^\W\d]
 NO_PLACEHOLDER = ("find", "search", "pattern", "regex_pattern", "old")  # inputs: the graph itself replaces these texts
 PARAM_TITLE = re.compile(r"param\s*:\s*(.*\S)", re.IGNORECASE)
 KIND_IN_TITLE = re.compile(
-    r"(?:int|float|number|text|string|multiline|value|\s)+\((?P<a>[^()]+)\)"
-    r"|(?P<b>[^()]+)\((?:int|float|number|text|string)\)",
+    r"(?:int|float|number|text|string|multiline|value|\s)+\((?P<inside>[^()]+)\)"
+    r"|(?P<before>[^()]+)\((?:int|float|number|text|string)\)",
     re.IGNORECASE,
 )
 MAIN_INPUTS = (*VALUE_INPUTS, "seed", "prompt", "tags")  # of a node that is about one thing
@@ -4510,16 +4523,19 @@ def titled(flow: Flow, traced: Mapping[str, tuple[Target, ...]], live: Iterable[
     `PARAMETERS` only. Where bare titles contradict one another (two nodes "Steps" before a switch), those count that
     tracing reaches too.
     """
-    explicit, bare = read_titles(flow, set(live))
+    named, bare = read_titles(flow, set(live))
     for name, targets in bare.items():
         reached = [target for target in traced.get(name, ()) if target in targets]
         if not reached or all_alike(flow, targets):
             reached += targets
-        explicit.setdefault(name, dict.fromkeys(reached))
-    for name, targets in explicit.items():
-        if not targets.keys().isdisjoint(traced.get(name, ())):  # with them, the steps at which samplers hand over
-            targets.update(dict.fromkeys(target for target in traced[name] if target.part != 1.0))
-    return {name: list(targets) for name, targets in explicit.items() if targets}
+        named.setdefault(name, dict.fromkeys(reached))
+    for name, targets in named.items():
+        also = traced.get(name, ())
+        if targets.keys().isdisjoint(also):
+            continue
+        hand_overs = [target for target in also if target.part != 1.0]  # steps at which one sampler relieves another
+        add_targets(named, name, *hand_overs)
+    return {name: list(targets) for name, targets in named.items() if targets}
 
 
 def read_titles(flow: Flow, live: Collection[str]) -> tuple[ParameterWidgets, ParameterWidgets]:
@@ -4531,24 +4547,28 @@ def read_titles(flow: Flow, live: Collection[str]) -> tuple[ParameterWidgets, Pa
         asked = PARAM_TITLE.fullmatch(title)
         if asked:
             name = parameter_name(asked[1])
-            explicit.setdefault(name, {}).update(dict.fromkeys(titled_widgets(flow, node_id, name)))
+            add_targets(explicit, name, *titled_widgets(flow, node_id, name))
             continue
         name = bare_name(title)
         if name in PARAMETERS and node_id in live and not is_class_title(flow, node_id, title):
-            bare.setdefault(name, {}).update(dict.fromkeys(titled_widgets(flow, node_id, name)))
+            add_targets(bare, name, *titled_widgets(flow, node_id, name))
     return explicit, bare
 
 
 def bare_name(title: str) -> str:
     """The parameter that a title without "param:" would name: "Steps" and "Int (Steps)" are both "steps"."""
     with_kind = KIND_IN_TITLE.fullmatch(title)
-    return parameter_name((with_kind["a"] or with_kind["b"]) if with_kind else title)
+    if with_kind:
+        title = with_kind["inside"] or with_kind["before"]
+    return parameter_name(title)
 
 
 def is_class_title(flow: Flow, node_id: str, title: str) -> bool:
     """Whether a title is only that of the node's class."""
     definition = flow.definition(node_id)
-    return title == flow.class_type(node_id) or title == (definition.title if definition else "")
+    if definition and title == definition.title:
+        return True
+    return title == flow.class_type(node_id)
 
 
 def all_alike(flow: Flow, targets: Iterable[Target]) -> bool:
@@ -4565,10 +4585,13 @@ def titled_widgets(flow: Flow, node_id: str, name: str) -> list[Target]:
         words = flow.words(node_id, side)
         if words:
             return words
-    sought = f"{side} text" if name in TEXTS or name not in PARAMETERS else name
+    is_known = name in PARAMETERS
+    sought = name
+    if name in TEXTS or not is_known:
+        sought = f"{side} text"
     for key in titled_inputs(flow, node_id, name):
-        is_plain = not is_link(flow.inputs(node_id)[key])
-        if is_plain and (name not in PARAMETERS or flow.holds(name, node_id, key)):
+        is_widget = not is_link(flow.inputs(node_id)[key])
+        if is_widget and (not is_known or flow.holds(name, node_id, key)):
             return [Target(node_id, key)]
         link = flow.link(node_id, key)
         if link is None or link.surely_carries(*SAMPLING):
@@ -4583,8 +4606,9 @@ def titled_inputs(flow: Flow, node_id: str, name: str) -> list[str]:
     """The inputs of a node that its title may mean, likeliest first: those of that name, its only widget, its main
     ones."""
     inputs = flow.inputs(node_id)
-    keys = [key for key in inputs if parameter_name(key) == name or key in PARAMETERS.get(name, ())]
-    widgets = [key for key in inputs if not is_link(inputs[key])]
+    spellings = PARAMETERS.get(name, ())
+    keys = [key for key in inputs if parameter_name(key) == name or key in spellings]
+    widgets = [key for key, value in inputs.items() if not is_link(value)]
     if len(widgets) == 1:
         keys += widgets
     for wanted in MAIN_INPUTS:
@@ -4598,7 +4622,9 @@ def placeholders(flow: Flow, traced: Mapping[str, tuple[Target, ...]]) -> Iterat
     `%name%` is common text, above all in file names ("%year%-%month%"). It counts for the names in `PLACEHOLDER_NAMES`,
     and inside a longer text only where somebody's words stand. What nodes of the graph replace themselves is left out.
     """
-    prompts = {target.widget for name in TEXTS for target in traced.get(name, ())}
+    prompts: set[Target] = set()
+    for name in TEXTS:
+        prompts.update(target.widget for target in traced.get(name, ()))
     texts = marked_texts(flow)
     replaced = {text for widget, text in texts if widget.input in NO_PLACEHOLDER}  # by nodes of the graph itself
     for widget, text in texts:
@@ -4607,12 +4633,17 @@ def placeholders(flow: Flow, traced: Mapping[str, tuple[Target, ...]]) -> Iterat
             token = match[0]
             name = (match[1] or match[2] or match[3]).lower()
             is_common = match[3] is not None  # written as %name%
-            if is_common and (name not in PLACEHOLDER_NAMES or widget.input == "filename_prefix"):
-                continue
-            if is_common and text != token and not is_prompt:
+            stands_alone = text == token
+            if is_common and not (common_counts(name, widget) and (stands_alone or is_prompt)):
                 continue
             if token not in replaced:
-                yield PLACEHOLDER_NAMES.get(name, name), replace(widget, token=token)
+                parameter = PLACEHOLDER_NAMES.get(name, name)
+                yield parameter, replace(widget, token=token)
+
+
+def common_counts(name: str, widget: Target) -> bool:
+    """Whether `%name%` can be a placeholder in a widget, by the name and by the widget."""
+    return name in PLACEHOLDER_NAMES and widget.input != "filename_prefix"
 
 
 def marked_texts(flow: Flow) -> list[tuple[Target, str]]:
@@ -5806,13 +5837,16 @@ def with_files_named(graph: Graph, names: Mapping[str, str]) -> Graph:
     """The same graph with every value in `names` replaced: a server may store an upload under another name than the one
     that was sent."""
 
-    def named(value: Any) -> Any:
-        return names.get(value, value) if isinstance(value, str) else value
+    def stored(value: Any) -> Any:
+        if isinstance(value, str):
+            return names.get(value, value)
+        return value
 
-    return {
-        node_id: {**node, "inputs": {key: named(value) for key, value in node["inputs"].items()}}
-        for node_id, node in graph.items()
-    }
+    renamed: dict[str, Any] = {}
+    for node_id, node in graph.items():
+        inputs = {key: stored(value) for key, value in node["inputs"].items()}
+        renamed[node_id] = {**node, "inputs": inputs}
+    return renamed
 
 
 PLAIN_TYPES = ("", "STRING", "BOOLEAN", *VALUE_TYPES)  # what a node works out, so that nothing can stand in for it
@@ -5826,7 +5860,8 @@ def without_files(flow: Flow, targets: Iterable[Target]) -> Graph | None:
     stitch to it, the first goes on alone. What then leads to no output any more goes as well. The graph cannot do
     without a file if a sampler, a service or an output that keeps something would have to go for it.
     """
-    pruning = Pruning(flow, dict.fromkeys(target.node_id for target in targets if target.node_id in flow.nodes))
+    loaders = [target.node_id for target in targets if target.node_id in flow.nodes]
+    pruning = Pruning(flow, dict.fromkeys(loaders))
     if not pruning.run():
         return None
     left: dict[str, Any] = {}
@@ -5843,9 +5878,10 @@ def without_useless(graph: Graph, needed: Iterable[str], definitions: Definition
     uses them; None when no output is left."""
     wiring = Wiring.of(graph, definitions)
     still_needed = wiring.needed()
-    useless = wiring.behind(node_id for node_id in needed if node_id in graph and node_id not in still_needed)
     if not still_needed:
         return None
+    idle = [node_id for node_id in needed if node_id in graph and node_id not in still_needed]
+    useless = wiring.behind(idle)
     return {node_id: node for node_id, node in graph.items() if node_id not in useless}
 
 
@@ -5858,30 +5894,38 @@ class Pruning:
         self.changed: dict[str, dict[str, Any]] = {}  # new inputs of nodes that stay
         self.needed = flow.needed()
         outputs = [node_id for node_id in flow.nodes if flow.is_output(node_id)]
-        self._results = [node_id for node_id in outputs if not flow.keeps_nothing(node_id)] or outputs
+        keeping = [node_id for node_id in outputs if not flow.keeps_nothing(node_id)]
+        self._results = keeping or outputs
         self._stand_ins: dict[Origin, Origin] = {}  # for outputs of nodes that went
 
     def run(self) -> bool:
         """Decide about all nodes behind those that go first. Whether the graph can do without them."""
         flow = self.flow
         for node_id in _in_order(flow, flow.behind(self.gone)):
-            links = flow.into[node_id]
-            lost = [link for link in links if link.source in self.gone and link.origin not in self._stand_ins]
-            if node_id not in self.gone and not _needs(flow, node_id, lost):
+            lost = self._lost(node_id)
+            goes_first = node_id in self.gone
+            if not goes_first and not _needs(flow, node_id, lost):
                 self.changed[node_id] = _relinked(flow, node_id, lost, self._stand_ins)
                 continue
             if self._is_indispensable(node_id):
                 return False
-            if node_id not in self.gone:
+            if not goes_first:
                 self._remove(node_id, lost)
         return True
+
+    def _lost(self, node_id: str) -> list[TypedLink]:
+        """The links into a node from nodes that went, without those that another link stands in for."""
+        links = [link for link in self.flow.into[node_id] if link.source in self.gone]
+        return [link for link in links if link.origin not in self._stand_ins]
 
     def _is_indispensable(self, node_id: str) -> bool:
         """Whether a node is a sampler or service that an output needs, or an output that keeps something, or any output
         when none does."""
         if node_id in self._results:
             return True
-        return node_id in self.needed and (self.flow.uses_diffusion_model(node_id) or self.flow.is_maker(node_id))
+        if node_id not in self.needed:
+            return False
+        return self.flow.uses_diffusion_model(node_id) or self.flow.is_maker(node_id)
 
     def _remove(self, node_id: str, lost: Sequence[TypedLink]) -> None:
         """Let a node go that has lost these links, with other links into it in place of those out of it."""
@@ -5905,8 +5949,9 @@ def _in_order(wiring: Wiring, nodes: Iterable[str]) -> list[str]:
                 order.setdefault(waiting.pop())
                 continue
             opened.add(node_id)
-            sources = (link.source for link in wiring.into[node_id])
-            waiting += [source for source in sources if source in wanted and source not in opened]
+            for link in wiring.into[node_id]:
+                if link.source in wanted and link.source not in opened:
+                    waiting.append(link.source)
     return list(order)
 
 
@@ -5915,6 +5960,7 @@ def _needs(wiring: Wiring, node_id: str, lost: Sequence[TypedLink]) -> bool:
     group of numbers or texts needs each of them."""
     if wiring.definition(node_id) is None:
         return bool(lost)
+    left = [link for link in wiring.into[node_id] if link not in lost]
     for link in lost:
         group = _group(wiring, link)
         if group is None:
@@ -5923,7 +5969,7 @@ def _needs(wiring: Wiring, node_id: str, lost: Sequence[TypedLink]) -> bool:
                 return True
             continue
         _, minimum = group
-        others = [other for other in wiring.into[node_id] if other not in lost and _group(wiring, other) == group]
+        others = [other for other in left if _group(wiring, other) == group]
         if len(others) < minimum or link.type in PLAIN_TYPES:
             return True
     return False
@@ -5932,9 +5978,13 @@ def _needs(wiring: Wiring, node_id: str, lost: Sequence[TypedLink]) -> bool:
 def _group(wiring: Wiring, link: TypedLink) -> tuple[str, int] | None:
     """The autogrow input whose group a link's input belongs to ("images" for "images.image2"), and the minimum number
     of inputs in it; None for any other input."""
-    name = link.input.rpartition(".")[0]
-    spec = wiring.spec(link.node, name) if name else None
-    return (name, spec.least) if spec and spec.type == AUTOGROW else None
+    name, _, _ = link.input.rpartition(".")
+    if not name:
+        return None
+    spec = wiring.spec(link.node, name)
+    if spec is None or spec.type != AUTOGROW:
+        return None
+    return name, spec.least
 
 
 def _relinked(
@@ -5943,18 +5993,27 @@ def _relinked(
     """The inputs of a node without these links, and with those that stand in for others. In the group of an autogrow
     input the rest moves up, since its first inputs must be there."""
     links = wiring.into[node_id]
-    lost_names = {link.input for link in lost}
-    inputs = {name: value for name, value in wiring.inputs(node_id).items() if name not in lost_names}
+    inputs = dict(wiring.inputs(node_id))
+    for link in lost:
+        del inputs[link.input]
     for link in links:
         if link.origin in stand_ins:
             inputs[link.input] = [*stand_ins[link.origin]]
-    for group in dict.fromkeys(_group(wiring, link) for link in lost):
+    groups = dict.fromkeys(_group(wiring, link) for link in lost)
+    for group in groups:
         if group is None:
             continue
         names = [link.input for link in links if _group(wiring, link) == group]
-        values = [inputs.pop(name) for name in names if name in inputs]
-        inputs |= dict(zip(names, values, strict=False))
+        _move_up(inputs, names)
     return inputs
+
+
+def _move_up(inputs: dict[str, Any], names: Sequence[str]) -> None:
+    """Put the values that are left under these names to the first of them: those of "image1" and "image3", to "image1"
+    and "image2"."""
+    values = [inputs.pop(name) for name in names if name in inputs]
+    first = zip(names, values, strict=False)
+    inputs.update(first)
 
 
 def _passed_on(wiring: Wiring, link: TypedLink, lost: Sequence[TypedLink]) -> TypedLink | None:
@@ -5972,10 +6031,13 @@ def _passed_on(wiring: Wiring, link: TypedLink, lost: Sequence[TypedLink]) -> Ty
     candidates = [other for other in wiring.into[link.source] if other.type == link.type]
     candidates.sort(key=lambda other: order.get(other.input, len(order)))
     slots = [slot for slot, kind in enumerate(known.outputs) if kind == link.type]
-    if len(slots) > 1:
-        place = slots.index(link.slot) if link.slot in slots else len(candidates)
-        candidates = candidates[place : place + 1]
-    return next((other for other in candidates if other not in lost), None)
+    for place, other in enumerate(candidates):
+        if other in lost:
+            continue
+        is_same_place = place < len(slots) and slots[place] == link.slot
+        if len(slots) < 2 or is_same_place:
+            return other
+    return None
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from ..values import same_value
 from .input_names import PARAMETERS, TEXTS, VALUE_INPUTS, words_in
 from .nodes import Target, given_title, is_link
 from .search import SAMPLING, Flow
-from .tracing import ParameterWidgets, Tracing
+from .tracing import ParameterWidgets, Tracing, add_targets
 
 
 def discover(flow: Flow) -> dict[str, tuple[Target, ...]]:
@@ -38,16 +38,16 @@ def discover(flow: Flow) -> dict[str, tuple[Target, ...]]:
     mentioned: dict[str, list[Target]] = {}  # numbers and choices inside texts, set besides their own widgets
     for name, target in placeholders(flow, traced):
         is_inside = flow.value(target) != target.token
-        is_mention = is_inside and name in PARAMETERS and name not in TEXTS
-        group = mentioned if is_mention else named
-        group.setdefault(name, []).append(target)
-    names = {**traced, **named, **mentioned}
-    in_order = [name for name in PARAMETERS if name in names]
-    in_order += [name for name in names if name not in PARAMETERS]
+        if is_inside and name in PARAMETERS and name not in TEXTS:
+            mentioned.setdefault(name, []).append(target)
+        else:
+            named.setdefault(name, []).append(target)
     parameters: dict[str, tuple[Target, ...]] = {}
-    for name in in_order:
+    for name in (*PARAMETERS, *traced, *named, *mentioned):
         targets = named.get(name) or traced.get(name, ())
-        parameters[name] = (*targets, *mentioned.get(name, ()))
+        widgets = (*targets, *mentioned.get(name, ()))
+        if widgets:
+            parameters[name] = widgets
     return parameters
 
 
@@ -94,8 +94,8 @@ PLACEHOLDER = re.compile(r"\{\{\s*([^\W\d]\w*)\s*\}\}|%%([^\W\d]\w*)%%|%([^\W\d]
 NO_PLACEHOLDER = ("find", "search", "pattern", "regex_pattern", "old")  # inputs: the graph itself replaces these texts
 PARAM_TITLE = re.compile(r"param\s*:\s*(.*\S)", re.IGNORECASE)
 KIND_IN_TITLE = re.compile(
-    r"(?:int|float|number|text|string|multiline|value|\s)+\((?P<a>[^()]+)\)"
-    r"|(?P<b>[^()]+)\((?:int|float|number|text|string)\)",
+    r"(?:int|float|number|text|string|multiline|value|\s)+\((?P<inside>[^()]+)\)"
+    r"|(?P<before>[^()]+)\((?:int|float|number|text|string)\)",
     re.IGNORECASE,
 )
 MAIN_INPUTS = (*VALUE_INPUTS, "seed", "prompt", "tags")  # of a node that is about one thing
@@ -108,16 +108,19 @@ def titled(flow: Flow, traced: Mapping[str, tuple[Target, ...]], live: Iterable[
     `PARAMETERS` only. Where bare titles contradict one another (two nodes "Steps" before a switch), those count that
     tracing reaches too.
     """
-    explicit, bare = read_titles(flow, set(live))
+    named, bare = read_titles(flow, set(live))
     for name, targets in bare.items():
         reached = [target for target in traced.get(name, ()) if target in targets]
         if not reached or all_alike(flow, targets):
             reached += targets
-        explicit.setdefault(name, dict.fromkeys(reached))
-    for name, targets in explicit.items():
-        if not targets.keys().isdisjoint(traced.get(name, ())):  # with them, the steps at which samplers hand over
-            targets.update(dict.fromkeys(target for target in traced[name] if target.part != 1.0))
-    return {name: list(targets) for name, targets in explicit.items() if targets}
+        named.setdefault(name, dict.fromkeys(reached))
+    for name, targets in named.items():
+        also = traced.get(name, ())
+        if targets.keys().isdisjoint(also):
+            continue
+        hand_overs = [target for target in also if target.part != 1.0]  # steps at which one sampler relieves another
+        add_targets(named, name, *hand_overs)
+    return {name: list(targets) for name, targets in named.items() if targets}
 
 
 def read_titles(flow: Flow, live: Collection[str]) -> tuple[ParameterWidgets, ParameterWidgets]:
@@ -129,24 +132,28 @@ def read_titles(flow: Flow, live: Collection[str]) -> tuple[ParameterWidgets, Pa
         asked = PARAM_TITLE.fullmatch(title)
         if asked:
             name = parameter_name(asked[1])
-            explicit.setdefault(name, {}).update(dict.fromkeys(titled_widgets(flow, node_id, name)))
+            add_targets(explicit, name, *titled_widgets(flow, node_id, name))
             continue
         name = bare_name(title)
         if name in PARAMETERS and node_id in live and not is_class_title(flow, node_id, title):
-            bare.setdefault(name, {}).update(dict.fromkeys(titled_widgets(flow, node_id, name)))
+            add_targets(bare, name, *titled_widgets(flow, node_id, name))
     return explicit, bare
 
 
 def bare_name(title: str) -> str:
     """The parameter that a title without "param:" would name: "Steps" and "Int (Steps)" are both "steps"."""
     with_kind = KIND_IN_TITLE.fullmatch(title)
-    return parameter_name((with_kind["a"] or with_kind["b"]) if with_kind else title)
+    if with_kind:
+        title = with_kind["inside"] or with_kind["before"]
+    return parameter_name(title)
 
 
 def is_class_title(flow: Flow, node_id: str, title: str) -> bool:
     """Whether a title is only that of the node's class."""
     definition = flow.definition(node_id)
-    return title == flow.class_type(node_id) or title == (definition.title if definition else "")
+    if definition and title == definition.title:
+        return True
+    return title == flow.class_type(node_id)
 
 
 def all_alike(flow: Flow, targets: Iterable[Target]) -> bool:
@@ -163,10 +170,13 @@ def titled_widgets(flow: Flow, node_id: str, name: str) -> list[Target]:
         words = flow.words(node_id, side)
         if words:
             return words
-    sought = f"{side} text" if name in TEXTS or name not in PARAMETERS else name
+    is_known = name in PARAMETERS
+    sought = name
+    if name in TEXTS or not is_known:
+        sought = f"{side} text"
     for key in titled_inputs(flow, node_id, name):
-        is_plain = not is_link(flow.inputs(node_id)[key])
-        if is_plain and (name not in PARAMETERS or flow.holds(name, node_id, key)):
+        is_widget = not is_link(flow.inputs(node_id)[key])
+        if is_widget and (not is_known or flow.holds(name, node_id, key)):
             return [Target(node_id, key)]
         link = flow.link(node_id, key)
         if link is None or link.surely_carries(*SAMPLING):
@@ -181,8 +191,9 @@ def titled_inputs(flow: Flow, node_id: str, name: str) -> list[str]:
     """The inputs of a node that its title may mean, likeliest first: those of that name, its only widget, its main
     ones."""
     inputs = flow.inputs(node_id)
-    keys = [key for key in inputs if parameter_name(key) == name or key in PARAMETERS.get(name, ())]
-    widgets = [key for key in inputs if not is_link(inputs[key])]
+    spellings = PARAMETERS.get(name, ())
+    keys = [key for key in inputs if parameter_name(key) == name or key in spellings]
+    widgets = [key for key, value in inputs.items() if not is_link(value)]
     if len(widgets) == 1:
         keys += widgets
     for wanted in MAIN_INPUTS:
@@ -196,7 +207,9 @@ def placeholders(flow: Flow, traced: Mapping[str, tuple[Target, ...]]) -> Iterat
     `%name%` is common text, above all in file names ("%year%-%month%"). It counts for the names in `PLACEHOLDER_NAMES`,
     and inside a longer text only where somebody's words stand. What nodes of the graph replace themselves is left out.
     """
-    prompts = {target.widget for name in TEXTS for target in traced.get(name, ())}
+    prompts: set[Target] = set()
+    for name in TEXTS:
+        prompts.update(target.widget for target in traced.get(name, ()))
     texts = marked_texts(flow)
     replaced = {text for widget, text in texts if widget.input in NO_PLACEHOLDER}  # by nodes of the graph itself
     for widget, text in texts:
@@ -205,12 +218,17 @@ def placeholders(flow: Flow, traced: Mapping[str, tuple[Target, ...]]) -> Iterat
             token = match[0]
             name = (match[1] or match[2] or match[3]).lower()
             is_common = match[3] is not None  # written as %name%
-            if is_common and (name not in PLACEHOLDER_NAMES or widget.input == "filename_prefix"):
-                continue
-            if is_common and text != token and not is_prompt:
+            stands_alone = text == token
+            if is_common and not (common_counts(name, widget) and (stands_alone or is_prompt)):
                 continue
             if token not in replaced:
-                yield PLACEHOLDER_NAMES.get(name, name), replace(widget, token=token)
+                parameter = PLACEHOLDER_NAMES.get(name, name)
+                yield parameter, replace(widget, token=token)
+
+
+def common_counts(name: str, widget: Target) -> bool:
+    """Whether `%name%` can be a placeholder in a widget, by the name and by the widget."""
+    return name in PLACEHOLDER_NAMES and widget.input != "filename_prefix"
 
 
 def marked_texts(flow: Flow) -> list[tuple[Target, str]]:

@@ -32,19 +32,19 @@ def fit_value(wanted: Argument, spec: InputSpec) -> tuple[Any, str]:
         return _fit_switch(wanted), ""
     if spec.choices:
         return _fit_choice(wanted, spec.choices), ""
-    value = wanted.value
     if spec.type not in ("STRING", "COMBO"):
-        return input_value(value), ""
-    if is_number(value):
-        return str(value), ""
+        return input_value(wanted.value), ""
+    if is_number(wanted.value):
+        return str(wanted.value), ""
     return as_text(wanted), ""
 
 
 def _fit_switch(wanted: Argument) -> bool:
     text = str(wanted.value).strip()
-    if text.lower() not in SWITCH_WORDS:
+    word = text.lower()
+    if word not in SWITCH_WORDS:
         raise BadArgument(f'{wanted.name} is "{shortened(text)}", which is neither true nor false.')
-    return SWITCH_WORDS[text.lower()]
+    return SWITCH_WORDS[word]
 
 
 def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> Any:
@@ -52,10 +52,13 @@ def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> Any:
     names = [str(choice) for choice in choices]
     name = find_name(text, names)
     if name is not None:
-        return choices[names.index(name)]
-    offer = "There are:" if len(names) <= 8 else f"The closest of {len(names)} choices are:"
+        place = names.index(name)
+        return choices[place]
     message = f'{wanted.name} is "{shortened(text)}", which is not on offer.'
-    raise ValueOutOfRange(message, f"{offer} {quoted(closest(text, names, 8))}.")
+    offered = quoted(closest(text, names, 8))
+    if len(names) <= 8:
+        raise ValueOutOfRange(message, f"There are: {offered}.")
+    raise ValueOutOfRange(message, f"The closest of {len(names)} choices are: {offered}.")
 
 
 DECIMAL_COMMA = re.compile(r"^(\d+),(\d{1,2})$")  # as in "7,5"; "1,000" may mean a thousand, and is refused
@@ -71,20 +74,30 @@ def fit_number(wanted: Argument, spec: InputSpec) -> tuple[float, str]:
         value = DECIMAL_COMMA.sub(r"\1.\2", value.strip())
     number = as_number(value)
     if number is None:
-        kind = "a whole number" if spec.type == "INT" else "a number"
-        if spec.minimum is not None and spec.maximum is not None:
-            kind += f" from {spec.minimum:g} to {spec.maximum:g}"
-        raise BadArgument(f'{wanted.name} is "{shortened(wanted.value)}", which is not a number.', f"Give {kind}.")
+        raise BadArgument(
+            f'{wanted.name} is "{shortened(wanted.value)}", which is not a number.',
+            f"Give {_expected_number(spec)}.",
+        )
     fitted = number
     if spec.minimum is not None:
         fitted = max(fitted, spec.minimum)
     if spec.maximum is not None:
         fitted = min(fitted, spec.maximum)
     fitted = round(fitted) if spec.type == "INT" else float(fitted)
-    note = ""
-    if fitted != number:
-        note = f"{wanted.name} {shortened(wanted.value, 20)} was changed to {fitted}"
-    return fitted, note
+    if fitted == number:
+        return fitted, ""
+    given = shortened(wanted.value, 20)
+    return fitted, f"{wanted.name} {given} was changed to {fitted}"
+
+
+def _expected_number(spec: InputSpec) -> str:
+    """What to give instead of what is not a number: "a whole number from 1 to 100"."""
+    kind = "a number"
+    if spec.type == "INT":
+        kind = "a whole number"
+    if spec.minimum is None or spec.maximum is None:
+        return kind
+    return f"{kind} from {spec.minimum:g} to {spec.maximum:g}"
 
 
 def fit_size(asked: Size | tuple[float, float], megapixels: float, width: InputSpec, height: InputSpec) -> Size:
@@ -105,7 +118,7 @@ def on_step(length: float, spec: InputSpec, step: int = 0) -> int:
 
     Of the two the larger counts. An input without a maximum takes 16384, as those of ComfyUI's own nodes do.
     """
-    step = max(step, int(spec.step or 1))
+    step = max(step, int(spec.step or 1), 1)
     lowest = math.ceil(int(spec.minimum or step) / step) * step
     highest = int(spec.maximum or 16384) // step * step
     nearest = round(length / step) * step

@@ -18,13 +18,16 @@ def with_files_named(graph: Graph, names: Mapping[str, str]) -> Graph:
     """The same graph with every value in `names` replaced: a server may store an upload under another name than the one
     that was sent."""
 
-    def named(value: Any) -> Any:
-        return names.get(value, value) if isinstance(value, str) else value
+    def stored(value: Any) -> Any:
+        if isinstance(value, str):
+            return names.get(value, value)
+        return value
 
-    return {
-        node_id: {**node, "inputs": {key: named(value) for key, value in node["inputs"].items()}}
-        for node_id, node in graph.items()
-    }
+    renamed: dict[str, Any] = {}
+    for node_id, node in graph.items():
+        inputs = {key: stored(value) for key, value in node["inputs"].items()}
+        renamed[node_id] = {**node, "inputs": inputs}
+    return renamed
 
 
 PLAIN_TYPES = ("", "STRING", "BOOLEAN", *VALUE_TYPES)  # what a node works out, so that nothing can stand in for it
@@ -38,7 +41,8 @@ def without_files(flow: Flow, targets: Iterable[Target]) -> Graph | None:
     stitch to it, the first goes on alone. What then leads to no output any more goes as well. The graph cannot do
     without a file if a sampler, a service or an output that keeps something would have to go for it.
     """
-    pruning = Pruning(flow, dict.fromkeys(target.node_id for target in targets if target.node_id in flow.nodes))
+    loaders = [target.node_id for target in targets if target.node_id in flow.nodes]
+    pruning = Pruning(flow, dict.fromkeys(loaders))
     if not pruning.run():
         return None
     left: dict[str, Any] = {}
@@ -55,9 +59,10 @@ def without_useless(graph: Graph, needed: Iterable[str], definitions: Definition
     uses them; None when no output is left."""
     wiring = Wiring.of(graph, definitions)
     still_needed = wiring.needed()
-    useless = wiring.behind(node_id for node_id in needed if node_id in graph and node_id not in still_needed)
     if not still_needed:
         return None
+    idle = [node_id for node_id in needed if node_id in graph and node_id not in still_needed]
+    useless = wiring.behind(idle)
     return {node_id: node for node_id, node in graph.items() if node_id not in useless}
 
 
@@ -70,30 +75,38 @@ class Pruning:
         self.changed: dict[str, dict[str, Any]] = {}  # new inputs of nodes that stay
         self.needed = flow.needed()
         outputs = [node_id for node_id in flow.nodes if flow.is_output(node_id)]
-        self._results = [node_id for node_id in outputs if not flow.keeps_nothing(node_id)] or outputs
+        keeping = [node_id for node_id in outputs if not flow.keeps_nothing(node_id)]
+        self._results = keeping or outputs
         self._stand_ins: dict[Origin, Origin] = {}  # for outputs of nodes that went
 
     def run(self) -> bool:
         """Decide about all nodes behind those that go first. Whether the graph can do without them."""
         flow = self.flow
         for node_id in _in_order(flow, flow.behind(self.gone)):
-            links = flow.into[node_id]
-            lost = [link for link in links if link.source in self.gone and link.origin not in self._stand_ins]
-            if node_id not in self.gone and not _needs(flow, node_id, lost):
+            lost = self._lost(node_id)
+            goes_first = node_id in self.gone
+            if not goes_first and not _needs(flow, node_id, lost):
                 self.changed[node_id] = _relinked(flow, node_id, lost, self._stand_ins)
                 continue
             if self._is_indispensable(node_id):
                 return False
-            if node_id not in self.gone:
+            if not goes_first:
                 self._remove(node_id, lost)
         return True
+
+    def _lost(self, node_id: str) -> list[TypedLink]:
+        """The links into a node from nodes that went, without those that another link stands in for."""
+        links = [link for link in self.flow.into[node_id] if link.source in self.gone]
+        return [link for link in links if link.origin not in self._stand_ins]
 
     def _is_indispensable(self, node_id: str) -> bool:
         """Whether a node is a sampler or service that an output needs, or an output that keeps something, or any output
         when none does."""
         if node_id in self._results:
             return True
-        return node_id in self.needed and (self.flow.uses_diffusion_model(node_id) or self.flow.is_maker(node_id))
+        if node_id not in self.needed:
+            return False
+        return self.flow.uses_diffusion_model(node_id) or self.flow.is_maker(node_id)
 
     def _remove(self, node_id: str, lost: Sequence[TypedLink]) -> None:
         """Let a node go that has lost these links, with other links into it in place of those out of it."""
@@ -117,8 +130,9 @@ def _in_order(wiring: Wiring, nodes: Iterable[str]) -> list[str]:
                 order.setdefault(waiting.pop())
                 continue
             opened.add(node_id)
-            sources = (link.source for link in wiring.into[node_id])
-            waiting += [source for source in sources if source in wanted and source not in opened]
+            for link in wiring.into[node_id]:
+                if link.source in wanted and link.source not in opened:
+                    waiting.append(link.source)
     return list(order)
 
 
@@ -127,6 +141,7 @@ def _needs(wiring: Wiring, node_id: str, lost: Sequence[TypedLink]) -> bool:
     group of numbers or texts needs each of them."""
     if wiring.definition(node_id) is None:
         return bool(lost)
+    left = [link for link in wiring.into[node_id] if link not in lost]
     for link in lost:
         group = _group(wiring, link)
         if group is None:
@@ -135,7 +150,7 @@ def _needs(wiring: Wiring, node_id: str, lost: Sequence[TypedLink]) -> bool:
                 return True
             continue
         _, minimum = group
-        others = [other for other in wiring.into[node_id] if other not in lost and _group(wiring, other) == group]
+        others = [other for other in left if _group(wiring, other) == group]
         if len(others) < minimum or link.type in PLAIN_TYPES:
             return True
     return False
@@ -144,9 +159,13 @@ def _needs(wiring: Wiring, node_id: str, lost: Sequence[TypedLink]) -> bool:
 def _group(wiring: Wiring, link: TypedLink) -> tuple[str, int] | None:
     """The autogrow input whose group a link's input belongs to ("images" for "images.image2"), and the minimum number
     of inputs in it; None for any other input."""
-    name = link.input.rpartition(".")[0]
-    spec = wiring.spec(link.node, name) if name else None
-    return (name, spec.least) if spec and spec.type == AUTOGROW else None
+    name, _, _ = link.input.rpartition(".")
+    if not name:
+        return None
+    spec = wiring.spec(link.node, name)
+    if spec is None or spec.type != AUTOGROW:
+        return None
+    return name, spec.least
 
 
 def _relinked(
@@ -155,18 +174,27 @@ def _relinked(
     """The inputs of a node without these links, and with those that stand in for others. In the group of an autogrow
     input the rest moves up, since its first inputs must be there."""
     links = wiring.into[node_id]
-    lost_names = {link.input for link in lost}
-    inputs = {name: value for name, value in wiring.inputs(node_id).items() if name not in lost_names}
+    inputs = dict(wiring.inputs(node_id))
+    for link in lost:
+        del inputs[link.input]
     for link in links:
         if link.origin in stand_ins:
             inputs[link.input] = [*stand_ins[link.origin]]
-    for group in dict.fromkeys(_group(wiring, link) for link in lost):
+    groups = dict.fromkeys(_group(wiring, link) for link in lost)
+    for group in groups:
         if group is None:
             continue
         names = [link.input for link in links if _group(wiring, link) == group]
-        values = [inputs.pop(name) for name in names if name in inputs]
-        inputs |= dict(zip(names, values, strict=False))
+        _move_up(inputs, names)
     return inputs
+
+
+def _move_up(inputs: dict[str, Any], names: Sequence[str]) -> None:
+    """Put the values that are left under these names to the first of them: those of "image1" and "image3", to "image1"
+    and "image2"."""
+    values = [inputs.pop(name) for name in names if name in inputs]
+    first = zip(names, values, strict=False)
+    inputs.update(first)
 
 
 def _passed_on(wiring: Wiring, link: TypedLink, lost: Sequence[TypedLink]) -> TypedLink | None:
@@ -184,7 +212,10 @@ def _passed_on(wiring: Wiring, link: TypedLink, lost: Sequence[TypedLink]) -> Ty
     candidates = [other for other in wiring.into[link.source] if other.type == link.type]
     candidates.sort(key=lambda other: order.get(other.input, len(order)))
     slots = [slot for slot, kind in enumerate(known.outputs) if kind == link.type]
-    if len(slots) > 1:
-        place = slots.index(link.slot) if link.slot in slots else len(candidates)
-        candidates = candidates[place : place + 1]
-    return next((other for other in candidates if other not in lost), None)
+    for place, other in enumerate(candidates):
+        if other in lost:
+            continue
+        is_same_place = place < len(slots) and slots[place] == link.slot
+        if len(slots) < 2 or is_same_place:
+            return other
+    return None

@@ -14,8 +14,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import LimitExceeded
+from ..graph.input_names import PARAMETERS
 from ..graph.nodes import Graph, Target, is_link, node_inputs, node_title
-from ..graph.search import PARAMETERS
 from ..graph.workflow import Workflow
 from ..values import as_number
 from .fleet import Limits

@@ -24,7 +24,6 @@ from ..errors import BadArgument, LimitExceeded, ModelNotInstalled, NodeNotInsta
 from ..graph.definitions import InputSpec
 from ..graph.facts import file_inputs, outputs
 from ..graph.fitting import fit_number, fit_size, fit_value, on_step
-from ..graph.input_names import PARAMETERS
 from ..graph.loras import LORA_LOADERS, Lora, parse_lora, with_loras
 from ..graph.nodes import Target
 from ..graph.paths import check_paths, lists_users_files
