@@ -33,8 +33,8 @@ FLOORS = (
     ("", "errors logs tasks bounded names values"),
     (
         "graph",
-        "definitions link_types nodes prompts fitting ui_file ui_values ui_links editor reading links input_names search "
-        "tracing discovery workflow paths loras facts pruning mermaid",
+        "definitions link_types nodes prompts fitting ui_file ui_values ui_links editor reading links input_names "
+        "search tracing discovery workflow paths loras facts pruning mermaid",
     ),
     ("media", "kinds pictures metadata delivery"),
     ("server", "endpoint protocol record connection http client cloud pool"),

@@ -3292,7 +3292,7 @@ def last_part(name: str) -> str:
 #
 #     {"3": {"class_type": "KSampler", "inputs": {"seed": ["4", 0], "positive": ["6", 0], "steps": 20, ...}},
 #      "4": {"class_type": "PrimitiveInt", "inputs": {"value": 7}},
-#      "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", "clip": ["1", 1]}}, ...}
+#      "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", ...}}, ...}
 #
 # A `Flow` is a graph read against its links (see graph/links). `Flow.target("seed", "3")` answers `Target("4", "value")`,
 # and `Flow.words` finds the widgets of a prompt. Both rest on `Flow.best`, which walks upstream in `Step`s. For each
@@ -3300,8 +3300,7 @@ def last_part(name: str) -> str:
 # (`Onward`). Finds have scores, ways have costs, and the best balance wins. All searches share what they learned about a
 # node, so that dense graphs are read in linear time.
 #
-# Types come from the server's node definitions. Where there are none, the names of inputs (see graph/input_names) and of
-# classes have to do.
+# Types come from the server's node definitions; without them, the names of inputs and classes have to do.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
