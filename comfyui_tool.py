@@ -4988,7 +4988,7 @@ def default_value(spec: InputSpec) -> Any:
 #
 # An input is a path by its name (`filename_prefix`, `output_dir`), by the value that it was saved with
 # (`video/ComfyUI`), or by its use: a text that links lead to such an input, also through nodes that join texts. A
-# person's words, such as a prompt, count as a path by their use alone.
+# person's words, such as a prompt, count as a path only where they stand in one.
 #
 # Choices may be files too: `LoadLatent` lists what everybody has uploaded. `lists_users_files` tells them from models and
 # styles, so that they are neither listed nor taken by name.
@@ -5035,10 +5035,15 @@ def _leads_out(workflow: Workflow, target: Target, value: str, *, is_words: bool
     """Whether a value leads elsewhere where it is used as a path: here, where it is linked to, or, unless it is a
     person's words, where other nodes may have joined it with other texts."""
     flow = workflow.flow
-    is_linked = any(is_path_input(link.input) for link in flow.out_of[target.node_id])
-    if is_linked or (not is_words and is_path(workflow, target)):
+    links = flow.out_of[target.node_id]
+    is_used_as_path = is_path_input(target.input) or any(is_path_input(link.input) for link in links)
+    if is_used_as_path:
         return leads_elsewhere(value)
-    return not is_words and bool(PATH_PIECE.search(value.strip())) and _becomes_path(flow, target.node_id)
+    if is_words:
+        return False
+    if _held_a_path(workflow, target):
+        return leads_elsewhere(value)
+    return bool(PATH_PIECE.search(value.strip())) and _becomes_path(flow, target.node_id)
 
 
 def _becomes_path(flow: Wiring, node_id: str) -> bool:
@@ -5047,10 +5052,8 @@ def _becomes_path(flow: Wiring, node_id: str) -> bool:
     return any(is_path_input(link.input) for reached in behind for link in flow.out_of[reached])
 
 
-def is_path(workflow: Workflow, target: Target) -> bool:
-    """Whether an input is a path, by its name or by the value that it was saved with."""
-    if is_path_input(target.input):
-        return True
+def _held_a_path(workflow: Workflow, target: Target) -> bool:
+    """Whether an input was saved with a value that can only be a path."""
     saved = node_inputs(workflow.graph[target.node_id]).get(target.input)
     return isinstance(saved, str) and len(saved) < 1000 and bool(SAVED_PATH.fullmatch(saved))
 
@@ -5058,7 +5061,7 @@ def is_path(workflow: Workflow, target: Target) -> bool:
 def is_path_input(name: str) -> bool:
     """Whether an input is a path by its name: "filename_prefix", "outputDir"."""
     words = {word.lower() for word in WORD.findall(name.rsplit(".", 1)[-1])}
-    return not words.isdisjoint(PATH_WORDS)
+    return words.isdisjoint({"prompt", "text"}) and not words.isdisjoint(PATH_WORDS)
 
 
 def leads_elsewhere(value: str) -> bool:
@@ -6331,12 +6334,14 @@ BEGINNINGS = tuple(
         (rb".{4}ftypM4[AB] ", "audio/mp4"),
         (rb".{4}ftypqt  ", "video/quicktime"),
         (rb".{4}ftyp", "video/mp4"),
+        (rb".{4}(?:moov|mdat|wide|free|skip).{4}", "video/quicktime"),  # of before there was ftyp
         (rb"\x1aE\xdf\xa3.{0,60}webm", "video/webm"),
         (rb"\x1aE\xdf\xa3", "video/x-matroska"),
         (rb"fLaC", "audio/flac"),
         (rb"OggS.{24,28}\x80theora", "video/ogg"),
         (rb"OggS", "audio/ogg"),
         (rb"glTF", "model/gltf-binary"),
+        (rb"\xff[\xf0\xf1\xf8\xf9][\x40-\xbf]", "audio/aac"),
         (rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][^\xf0-\xff]", "audio/mpeg"),
     )
 )
@@ -6452,7 +6457,7 @@ class OutputFile:
         if self.size is None and "." in self.source:
             _, _, ending = self.source.lower().rpartition(".")
         ending = USUAL_ENDINGS.get(ending, ending)
-        if re.fullmatch(r"[a-z0-9]{1,8}", ending):
+        if re.fullmatch(r"[a-z0-9]{1,12}", ending):
             return ending
         return "bin"
 
@@ -14340,13 +14345,27 @@ def _pictures_in(parts: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
 #
 #     {"type": "image", "id": "5f0c...", "url": "/api/v1/files/5f0c.../content", "name": "a-red-fox-7.png",
 #      "content_type": "image/png"}
+#
+# Open WebUI serves a file by the type that it was stored with, and on one of its routes by the ending of its name, in
+# its own origin: a page, a drawing (SVG) or a script of a hostile server would run there with the session of whoever
+# opens it (seen with 0.12.4). So `as_served` stores as what they are only pictures, videos and sounds, told by their
+# own bytes. All else is plain text or plain bytes, and keeps its ending where no browser runs files that end so.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
 JOB_KEY = "comfyui_job"  # under which a stored file tells of the run that made it
 # What the page's browser draws as a picture; others are offered for download.
-DRAWN = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/bmp", "image/svg+xml")
+DRAWN = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/bmp")
 TEXT_SHOWN = 100_000  # characters of a text that its dialog shows
+TEXT_JUDGED = 4096  # bytes of a file by which it is told whether it is a text
+# How files end that no browser runs: texts and tables, subtitles, 3D models, and what ComfyUI itself writes.
+INERT_ENDINGS = frozenset(
+    {
+        *("txt", "md", "log", "csv", "tsv", "json", "jsonl", "yaml", "yml", "srt", "vtt", "ass", "lrc"),
+        *("obj", "stl", "ply", "glb", "gltf", "fbx", "usd", "usdz", "splat", "ksplat", "spz", "exr", "hdr"),
+        *("latent", "safetensors", "npy", "npz", "mid", "zip", "bin"),
+    }
+)
 
 
 @dataclass
@@ -14395,19 +14414,59 @@ def message_file(item: Any, drawn: bool) -> dict[str, Any]:
     return {"type": "file", **entry, "size": int(meta.get("size") or 0)}
 
 
+def as_served(product: OutputFile) -> tuple[OutputFile, str]:
+    """A file with the content type that it is stored with, which no browser runs, and the ending of its name: a page
+    that a server calls "a.html", or "a.png", becomes text/plain and "txt". Blocks for a moment."""
+    content_type, _, _ = content_type_of(product.data, "")
+    kind, _, detail = content_type.partition("/")
+    if kind in ("image", "video", "audio") and detail != "svg+xml":
+        return replace(product, content_type=content_type), _media_ending(content_type, product.ending)
+    content_type, ending = "application/octet-stream", "bin"
+    if _is_text(product.data[:TEXT_JUDGED]):
+        content_type, ending = "text/plain", "txt"
+    if product.ending in INERT_ENDINGS:
+        ending = product.ending
+    return replace(product, content_type=content_type), ending
+
+
+def _media_ending(content_type: str, ending: str) -> str:
+    """How the name of a picture, video or sound ends: as it does where that fits its type, else as is usual."""
+    if OTHER_TYPES.get(ending) == content_type:
+        return ending
+    usual = [usual for usual, its_type in OTHER_TYPES.items() if its_type == content_type]
+    plain = OutputFile(b"", content_type, None, "").ending
+    return usual[0] if usual else plain
+
+
+def _is_text(start: bytes) -> bool:
+    """Whether a file that begins so is a text in UTF-8; its last character may be cut off."""
+    if b"\0" in start:
+        return False
+    try:
+        start.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start > len(start) - 4 and error.reason == "unexpected end of data"
+    return True
+
+
 def file_page(product: OutputFile, url: str) -> str:
     """What Open WebUI's dialog shows of a file that is not a picture, in Markdown: a player, the text, or a link to
     download it. It is stored with the file."""
-    kind, _, detail = product.content_type.partition("/")
+    kind, _, _ = product.content_type.partition("/")
     if kind in ("video", "audio"):
         return player(kind, url, ' style="max-width:100%;max-height:20rem"')  # the dialog is not high
-    if kind != "text" and detail != "json":
+    if kind != "text":
         return f"[Download]({url})"
     start = product.data[: 4 * TEXT_SHOWN]  # a character has up to 4 bytes
-    text = start.decode("utf-8", "replace")[:TEXT_SHOWN]
-    if detail == "json":
-        return f"```json\n{text}\n```"
-    return text
+    return fenced(start.decode("utf-8", "replace")[:TEXT_SHOWN])
+
+
+def fenced(text: str) -> str:
+    """A text in a code block of Markdown, which shows it as it is. Its fence is longer than any inside, so that the
+    text cannot end it: what stands behind would be read as Markdown, with addresses that the browser loads."""
+    inside = [len(run) for run in re.findall("`+", text)]
+    fence = "`" * max([2, *inside]) + "`"
+    return f"{fence}text\n{text}\n{fence}"
 
 
 def player(kind: str, url: str, style: str = "") -> str:
@@ -14607,8 +14666,9 @@ class Chat:
         gate = asyncio.Semaphore(STORED_AT_ONCE)
 
         async def store(product: OutputFile, name: str) -> dict[str, Any]:
+            served, ending = as_served(product)
             async with gate:
-                return await self._upload(f"{name}.{product.ending}", product)
+                return await self._upload(f"{name}.{ending}", served)
 
         names = [stem]
         if len(products) > 1:

@@ -6,7 +6,7 @@ workflow stays as it is. What a caller sets is kept inside: `check_paths` refuse
 
 An input is a path by its name (`filename_prefix`, `output_dir`), by the value that it was saved with
 (`video/ComfyUI`), or by its use: a text that links lead to such an input, also through nodes that join texts. A
-person's words, such as a prompt, count as a path by their use alone.
+person's words, such as a prompt, count as a path only where they stand in one.
 
 Choices may be files too: `LoadLatent` lists what everybody has uploaded. `lists_users_files` tells them from models and
 styles, so that they are neither listed nor taken by name.
@@ -63,10 +63,15 @@ def _leads_out(workflow: Workflow, target: Target, value: str, *, is_words: bool
     """Whether a value leads elsewhere where it is used as a path: here, where it is linked to, or, unless it is a
     person's words, where other nodes may have joined it with other texts."""
     flow = workflow.flow
-    is_linked = any(is_path_input(link.input) for link in flow.out_of[target.node_id])
-    if is_linked or (not is_words and is_path(workflow, target)):
+    links = flow.out_of[target.node_id]
+    is_used_as_path = is_path_input(target.input) or any(is_path_input(link.input) for link in links)
+    if is_used_as_path:
         return leads_elsewhere(value)
-    return not is_words and bool(PATH_PIECE.search(value.strip())) and _becomes_path(flow, target.node_id)
+    if is_words:
+        return False
+    if _held_a_path(workflow, target):
+        return leads_elsewhere(value)
+    return bool(PATH_PIECE.search(value.strip())) and _becomes_path(flow, target.node_id)
 
 
 def _becomes_path(flow: Wiring, node_id: str) -> bool:
@@ -75,10 +80,8 @@ def _becomes_path(flow: Wiring, node_id: str) -> bool:
     return any(is_path_input(link.input) for reached in behind for link in flow.out_of[reached])
 
 
-def is_path(workflow: Workflow, target: Target) -> bool:
-    """Whether an input is a path, by its name or by the value that it was saved with."""
-    if is_path_input(target.input):
-        return True
+def _held_a_path(workflow: Workflow, target: Target) -> bool:
+    """Whether an input was saved with a value that can only be a path."""
     saved = node_inputs(workflow.graph[target.node_id]).get(target.input)
     return isinstance(saved, str) and len(saved) < 1000 and bool(SAVED_PATH.fullmatch(saved))
 
@@ -86,7 +89,7 @@ def is_path(workflow: Workflow, target: Target) -> bool:
 def is_path_input(name: str) -> bool:
     """Whether an input is a path by its name: "filename_prefix", "outputDir"."""
     words = {word.lower() for word in WORD.findall(name.rsplit(".", 1)[-1])}
-    return not words.isdisjoint(PATH_WORDS)
+    return words.isdisjoint({"prompt", "text"}) and not words.isdisjoint(PATH_WORDS)
 
 
 def leads_elsewhere(value: str) -> bool:

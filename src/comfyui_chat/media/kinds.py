@@ -72,12 +72,14 @@ BEGINNINGS = tuple(
         (rb".{4}ftypM4[AB] ", "audio/mp4"),
         (rb".{4}ftypqt  ", "video/quicktime"),
         (rb".{4}ftyp", "video/mp4"),
+        (rb".{4}(?:moov|mdat|wide|free|skip).{4}", "video/quicktime"),  # of before there was ftyp
         (rb"\x1aE\xdf\xa3.{0,60}webm", "video/webm"),
         (rb"\x1aE\xdf\xa3", "video/x-matroska"),
         (rb"fLaC", "audio/flac"),
         (rb"OggS.{24,28}\x80theora", "video/ogg"),
         (rb"OggS", "audio/ogg"),
         (rb"glTF", "model/gltf-binary"),
+        (rb"\xff[\xf0\xf1\xf8\xf9][\x40-\xbf]", "audio/aac"),
         (rb"\xff[\xe2\xe3\xf2\xf3\xfa\xfb][^\xf0-\xff]", "audio/mpeg"),
     )
 )
@@ -193,6 +195,6 @@ class OutputFile:
         if self.size is None and "." in self.source:
             _, _, ending = self.source.lower().rpartition(".")
         ending = USUAL_ENDINGS.get(ending, ending)
-        if re.fullmatch(r"[a-z0-9]{1,8}", ending):
+        if re.fullmatch(r"[a-z0-9]{1,12}", ending):
             return ending
         return "bin"

@@ -51,7 +51,7 @@ from .messages import (
 )
 from .ollama import configured_ollamas
 from .references import DATA_URI, FILE_REFERENCE, OF_AUTHOR, OF_IMAGE, pick_pictures, read_data_uri, read_references
-from .stored_files import DRAWN, JOB_KEY, StoredOutputs, file_page, message_file, run_of, storage_refused
+from .stored_files import DRAWN, JOB_KEY, StoredOutputs, as_served, file_page, message_file, run_of, storage_refused
 
 ATTACHMENTS = 20  # files of a user that are looked into for a workflow
 STORED_AT_ONCE = 4  # files
@@ -211,8 +211,9 @@ class Chat:
         gate = asyncio.Semaphore(STORED_AT_ONCE)
 
         async def store(product: OutputFile, name: str) -> dict[str, Any]:
+            served, ending = as_served(product)
             async with gate:
-                return await self._upload(f"{name}.{product.ending}", product)
+                return await self._upload(f"{name}.{ending}", served)
 
         names = [stem]
         if len(products) > 1:

@@ -6,20 +6,35 @@ made it, so that `Chat.kept` finds it again:
 
     {"type": "image", "id": "5f0c...", "url": "/api/v1/files/5f0c.../content", "name": "a-red-fox-7.png",
      "content_type": "image/png"}
+
+Open WebUI serves a file by the type that it was stored with, and on one of its routes by the ending of its name, in
+its own origin: a page, a drawing (SVG) or a script of a hostile server would run there with the session of whoever
+opens it (seen with 0.12.4). So `as_served` stores as what they are only pictures, videos and sounds, told by their
+own bytes. All else is plain text or plain bytes, and keeps its ending where no browser runs files that end so.
 """
 
+import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..errors import StorageRefused
-from ..media.kinds import OutputFile
+from ..media.kinds import OTHER_TYPES, OutputFile, content_type_of
 from ..names import quoted, shortened
 
 JOB_KEY = "comfyui_job"  # under which a stored file tells of the run that made it
 # What the page's browser draws as a picture; others are offered for download.
-DRAWN = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/bmp", "image/svg+xml")
+DRAWN = ("image/png", "image/jpeg", "image/webp", "image/gif", "image/avif", "image/bmp")
 TEXT_SHOWN = 100_000  # characters of a text that its dialog shows
+TEXT_JUDGED = 4096  # bytes of a file by which it is told whether it is a text
+# How files end that no browser runs: texts and tables, subtitles, 3D models, and what ComfyUI itself writes.
+INERT_ENDINGS = frozenset(
+    {
+        *("txt", "md", "log", "csv", "tsv", "json", "jsonl", "yaml", "yml", "srt", "vtt", "ass", "lrc"),
+        *("obj", "stl", "ply", "glb", "gltf", "fbx", "usd", "usdz", "splat", "ksplat", "spz", "exr", "hdr"),
+        *("latent", "safetensors", "npy", "npz", "mid", "zip", "bin"),
+    }
+)
 
 
 @dataclass
@@ -68,19 +83,59 @@ def message_file(item: Any, drawn: bool) -> dict[str, Any]:
     return {"type": "file", **entry, "size": int(meta.get("size") or 0)}
 
 
+def as_served(product: OutputFile) -> tuple[OutputFile, str]:
+    """A file with the content type that it is stored with, which no browser runs, and the ending of its name: a page
+    that a server calls "a.html", or "a.png", becomes text/plain and "txt". Blocks for a moment."""
+    content_type, _, _ = content_type_of(product.data, "")
+    kind, _, detail = content_type.partition("/")
+    if kind in ("image", "video", "audio") and detail != "svg+xml":
+        return replace(product, content_type=content_type), _media_ending(content_type, product.ending)
+    content_type, ending = "application/octet-stream", "bin"
+    if _is_text(product.data[:TEXT_JUDGED]):
+        content_type, ending = "text/plain", "txt"
+    if product.ending in INERT_ENDINGS:
+        ending = product.ending
+    return replace(product, content_type=content_type), ending
+
+
+def _media_ending(content_type: str, ending: str) -> str:
+    """How the name of a picture, video or sound ends: as it does where that fits its type, else as is usual."""
+    if OTHER_TYPES.get(ending) == content_type:
+        return ending
+    usual = [usual for usual, its_type in OTHER_TYPES.items() if its_type == content_type]
+    plain = OutputFile(b"", content_type, None, "").ending
+    return usual[0] if usual else plain
+
+
+def _is_text(start: bytes) -> bool:
+    """Whether a file that begins so is a text in UTF-8; its last character may be cut off."""
+    if b"\0" in start:
+        return False
+    try:
+        start.decode("utf-8")
+    except UnicodeDecodeError as error:
+        return error.start > len(start) - 4 and error.reason == "unexpected end of data"
+    return True
+
+
 def file_page(product: OutputFile, url: str) -> str:
     """What Open WebUI's dialog shows of a file that is not a picture, in Markdown: a player, the text, or a link to
     download it. It is stored with the file."""
-    kind, _, detail = product.content_type.partition("/")
+    kind, _, _ = product.content_type.partition("/")
     if kind in ("video", "audio"):
         return player(kind, url, ' style="max-width:100%;max-height:20rem"')  # the dialog is not high
-    if kind != "text" and detail != "json":
+    if kind != "text":
         return f"[Download]({url})"
     start = product.data[: 4 * TEXT_SHOWN]  # a character has up to 4 bytes
-    text = start.decode("utf-8", "replace")[:TEXT_SHOWN]
-    if detail == "json":
-        return f"```json\n{text}\n```"
-    return text
+    return fenced(start.decode("utf-8", "replace")[:TEXT_SHOWN])
+
+
+def fenced(text: str) -> str:
+    """A text in a code block of Markdown, which shows it as it is. Its fence is longer than any inside, so that the
+    text cannot end it: what stands behind would be read as Markdown, with addresses that the browser loads."""
+    inside = [len(run) for run in re.findall("`+", text)]
+    fence = "`" * max([2, *inside]) + "`"
+    return f"{fence}text\n{text}\n{fence}"
 
 
 def player(kind: str, url: str, style: str = "") -> str:
