@@ -30,14 +30,14 @@ WIDTH = 120
 
 # The floors from the ground up, and the modules of each in reading order; "" is the package's own folder.
 FLOORS = (
-    ("", "errors logs tasks bounded names values"),
+    ("", "bounds errors logs tasks bounded names values"),
     (
         "graph",
         "definitions link_types nodes prompts fitting ui_file ui_values ui_links editor reading links input_names "
         "search tracing discovery workflow paths loras facts pruning mermaid",
     ),
     ("media", "kinds pictures metadata delivery"),
-    ("server", "endpoint protocol record connection http client cloud pool"),
+    ("server", "endpoint json_pieces protocol record connection http client cloud pool"),
     ("catalogue", "entries choosing listings"),
     ("run", "owner job fleet follow inputs limits planning make earlier"),
     ("webui", "ollama references display messages stored_files chat valves settings reports jobs tools"),

@@ -14,6 +14,7 @@ required_open_webui_version: 0.9.6
 # Built by build.py from the modules in src/comfyui_chat, and not to be edited: change those, and run `python build.py`.
 # `python build.py --where N` tells which line of which module line N of this file is.
 #
+#   bounds              How much of what comes from outside is taken: the greatest sizes, counts and depths, in one …
 #   errors              Every way in which a call can fail: a code, what happened, and what to do next.
 #   logs                The tool's logger.
 #   tasks               Asyncio helpers: a bounded gather, and a clean-up that no cancellation cuts short.
@@ -46,6 +47,7 @@ required_open_webui_version: 0.9.6
 #   media/metadata      Strip files of the texts that tell how they were made, without decoding them.
 #   media/delivery      Hand a finished file over as it is wanted: in which format, with or without metadata.
 #   server/endpoint     The address of a ComfyUI as people write it, with the credential that belongs to it.
+#   server/json_pieces  JSON that a server sent, decoded piece by piece, within bounds of depth, values and time.
 #   server/protocol     What ComfyUI's answers and frames say, as values, and how they are read.
 #   server/record       What this process has seen of a server: its pace, its faults, its rests.
 #   server/connection   The one websocket to a server, shared by all prompts in flight.
@@ -84,6 +86,7 @@ required_open_webui_version: 0.9.6
 import argparse
 import asyncio
 import base64
+import codecs
 import contextlib
 import difflib
 import functools
@@ -124,6 +127,80 @@ import aiohttp
 from PIL import Image, ImageChops, ImageOps, ImageStat, PngImagePlugin
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from yarl import URL
+
+
+# ======================================================================================================================
+# src/comfyui_chat/bounds.py
+#
+# How much of what comes from outside is taken: the greatest sizes, counts and depths, in one table.
+#
+# Nothing outside is trusted, so everything that is read has a bound here. Each one lies well above what real servers,
+# files and people send, and low enough that reaching it neither fills Open WebUI's memory nor stops its event loop.
+# How long things may take stands beside the code that waits for them.
+#
+# A bound of bytes counts what comes over the network, before it is decoded.
+# ======================================================================================================================
+
+
+KB = 2**10
+MB = 2**20
+
+# Answers of a server. A queue of 300 whole workflows and the definitions of 3,725 node classes have tens of megabytes
+# each, and lists of 20,000 models some; the rest has kilobytes. A file that a run made may be a long film.
+MOST_JSON_BYTES = 64 * MB
+MOST_LIST_BYTES = 16 * MB  # of names
+MOST_DEFINITION_BYTES = 16 * MB  # of one node class; one that lists 20,000 models has 2 MB
+MOST_SHORT_ANSWER_BYTES = 4 * MB  # of an answer to a post; a refusal may list every model
+MOST_STATUS_BYTES = 256 * KB  # of what a server tells of itself
+MOST_WORKFLOW_BYTES = 32 * MB  # of a workflow saved on a server; with pictures inside, some reach 10 MB
+MOST_REFUSAL_BYTES = 64 * KB  # of the reason that Comfy Cloud gives for a refusal
+
+# JSON is decoded in pieces. One call of Python's decoder holds the interpreter's lock and so stops the event loop, from
+# whatever thread it is made: a piece of 256 kB costs 25 ms at most, and 2 ms as a rule. A longer one that holds little
+# but texts, such as the names of 20,000 models, costs no more.
+FIRST_PIECE_BYTES = 16 * KB
+MOST_PIECE_BYTES = 256 * KB
+MOST_LIGHT_PIECE_BYTES = 4 * MB  # of a piece whose weight, its commas and four times its brackets, is below:
+MOST_PIECE_WEIGHT = 100_000
+MOST_TEXT_BYTES = 16 * MB  # of one text within JSON, which cannot be decoded in parts; some hold a picture
+MOST_DEPTH_OF_JSON = 100  # of brackets in brackets; the deepest that ComfyUI sends has about 30
+# In one value that is handed on: a list of all models in a definition, a workflow in a row of the queue.
+MOST_VALUES_OF_JSON = 1_000_000
+MOST_CONTAINERS_OF_JSON = 250_000  # lists and objects, which take most of the memory
+
+# The websocket. A picture of 34 megapixels may come as a frame of 60 MB; a text is never longer than what a node shows.
+MOST_FRAME_BYTES = 96 * MB
+MOST_TEXT_FRAME_BYTES = 4 * MB
+MOST_PREVIEW_BYTES = 16 * MB  # of a picture that is only shown while the run goes on
+MOST_NODES_IN_FRAME = 3000  # nodes whose progress one frame tells; a graph of 1,000 nodes is a large one
+MOST_WAITING_EVENTS = 500  # of one prompt that nobody has taken yet; then a look-up takes their place
+MOST_FRAMES_A_SECOND = 5000  # of a server that sends more, the socket is closed; busy ones send some hundred
+MOST_RUNNING_PROMPTS = 10_000  # of an account at Comfy Cloud, that are counted
+MOST_SENT_BYTES = 512 * MB  # of all pictures that come as frames for one prompt
+
+# What is read of a server's own lists; the rest is known to be there, and no more.
+MOST_QUEUE_ROWS = 10_000
+MOST_ROW_BYTES_KEPT = 32 * MB  # of the workflows in the queue's rows; of later rows only the ids are kept
+MOST_DEVICES = 64  # that a server computes on
+MOST_NOTES = 20  # on outputs that a server left out of a prompt
+MOST_NAMES_IN_LIST = 60_000  # models of a kind, saved workflows
+MOST_OUTPUTS_READ = 20_000  # files that one history entry or frame names
+MOST_MESSAGE_CHARACTERS = 20_000  # of an error's text, or of any other that a server means for people
+MOST_NAME_CHARACTERS = 1000  # of a node's id, or of a name that stands in a message
+
+# What a process remembers of a server.
+MOST_DEFINITION_BYTES_KEPT = 128 * MB  # of one that is in use
+MOST_LIST_BYTES_KEPT = 64 * MB  # of its lists of names
+MOST_IDLE_BYTES_KEPT = 64 * MB  # of all that are not in use
+REMEMBERED_LISTS = 200  # of names: one for each folder with models
+REMEMBERED_METADATA = 1000  # model files
+MOST_METADATA_TEXTS = 500  # that one model file has
+MOST_METADATA_BYTES = 16 * MB  # of one model file: training notes fill some of them
+
+# An address as people write it.
+MOST_ADDRESS_CHARACTERS = 2000
+# A key is hidden where it has so many characters; a shorter one would tear other words apart.
+LEAST_KEY_CHARACTERS = 8
 
 
 # ======================================================================================================================
@@ -1309,17 +1386,17 @@ class Target:
 
 # Names of classes, inputs and types are compared with many patterns, and so are titles. Longer ones are not in use, and
 # megabytes of one would hold the process up.
-MOST_NAME_CHARACTERS = 250
+MOST_NODE_NAME_CHARACTERS = 250
 MOST_TITLE_CHARACTERS = 250  # a longer title is cut
 
 
 def check_names(where: str, *names: str) -> None:
     """Raise `WorkflowRefused` for a name that is too long to be one; `where` says whose it is."""
     for name in names:
-        if len(name) > MOST_NAME_CHARACTERS:
+        if len(name) > MOST_NODE_NAME_CHARACTERS:
             raise WorkflowRefused(
                 f'{where} has a name of {len(name)} characters: "{shortened(name, 40)}".',
-                f"Names of nodes and of their inputs may have {MOST_NAME_CHARACTERS}.",
+                f"Names of nodes and of their inputs may have {MOST_NODE_NAME_CHARACTERS}.",
             )
 
 
@@ -7686,6 +7763,8 @@ def text_product(text: str) -> OutputFile:
 
 
 CLOUD_HOST = "cloud.comfy.org"
+ADDRESS_BEGINNING = re.compile(r"\s*(?:[a-zA-Z!+.-]{1,20}://)?[\w.-]{1,60}")
+HIDDEN_KEY = b"[API key]"  # what is shown in its place
 CLOUD_PREFIX = "cloud+"  # before the address of anything else that speaks as Comfy Cloud does
 
 
@@ -7707,6 +7786,8 @@ class Endpoint:
         Raises `BadArgument` for what is not an http address, for one that holds a user name or a password, and for a
         key that cannot stand in a header. `name` is what the message calls the address.
         """
+        if len(text) > MOST_ADDRESS_CHARACTERS:
+            raise BadArgument(f"{name} is too long: {len(text)} characters.", "It looks like http://host:8188.")
         address = text.strip()
         is_cloud = address.lower().startswith(CLOUD_PREFIX)
         if is_cloud:
@@ -7715,12 +7796,11 @@ class Endpoint:
             address = f"http://{address}"
         url, has_login = _read_url(address)
         if not url:
-            shown = "" if "@" in text else f': "{shortened(text)}"'  # what stands before an @ may be a password
-            raise BadArgument(f"{name} is not an http address{shown}.", "It looks like http://host:8188.")
+            raise BadArgument(f"{name} is not an http address{_shown(text)}.", "It looks like http://host:8188.")
         key = api_key.strip()
         if re.search(r"[^\x21-\x7e]", key):
             raise BadArgument(
-                f"The API key for {address} contains a space, a line break or the like.", "Enter it again."
+                f"The API key for {urlsplit(url).netloc} contains a space, a line break or the like.", "Enter it again."
             )
         if has_login:
             raise BadArgument(f"{name} contains a user name or password.", "Put the credential into the API key valve.")
@@ -7746,6 +7826,16 @@ class Endpoint:
         """The address as `parse` reads it back."""
         return CLOUD_PREFIX + self.url if self.cloud else self.url
 
+    def hide_key(self, data: bytes) -> bytes:
+        """What the server sent, without the key where it repeats it: as it is, and as JSON writes it. A key of less
+        than `LEAST_KEY_CHARACTERS` is left, since it may be part of any word."""
+        if len(self.api_key) < LEAST_KEY_CHARACTERS:
+            return data
+        in_json = json.dumps(self.api_key)[1:-1]
+        for written in {self.api_key, in_json, in_json.replace("/", "\\/")}:
+            data = data.replace(written.encode(), HIDDEN_KEY)
+        return data
+
     def headers(self) -> dict[str, str]:
         """What every request and the websocket's handshake carry; nothing without a key."""
         if not self.api_key:
@@ -7755,12 +7845,22 @@ class Endpoint:
         return {"Authorization": f"Bearer {self.api_key}"}
 
 
+def _shown(text: str) -> str:
+    """The beginning of an address that is refused, for the message: its scheme and host. What follows them may be a
+    token, and what stands before an @ a password."""
+    beginning = ADDRESS_BEGINNING.match(text)
+    if not beginning or "@" in text:
+        return ""
+    cut = "" if beginning[0] == text else "…"
+    return f': "{beginning[0]}{cut}"'
+
+
 def _read_url(address: str) -> tuple[str, bool]:
     """An address without what may follow the path of ComfyUI, and whether a user name or a password stands in it. It is
     "" for what is not an http address."""
     try:
         parts = urlsplit(address)
-        host = parts.hostname
+        host = (parts.hostname or "").rstrip(".")  # with a dot at its end it is the same host
         port = parts.port
     except ValueError:
         return "", False
@@ -7772,8 +7872,222 @@ def _read_url(address: str) -> tuple[str, bool]:
     url = f"{scheme}://[{host}]" if ":" in host else f"{scheme}://{host}"
     if port:
         url += f":{port}"
-    path = re.sub(r"/(api|ws)?/*$", "", parts.path)
-    return url + path, bool(parts.username or parts.password)
+    path = parts.path.rstrip("/")
+    for route in ("/api", "/ws"):
+        if path.endswith(route):
+            path = path.removesuffix(route)
+            break
+    return url + path, "@" in parts.netloc
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/json_pieces.py
+#
+# JSON that a server sent, decoded piece by piece, within bounds of depth, values and time.
+#
+# Python's own decoder takes a text as a whole. It holds the interpreter's lock all the while, so 60 MB stop the event
+# loop for seconds, even from a thread; and some megabytes of `[[],[],` become gigabytes of lists. `JsonText` decodes what
+# is at most `MOST_PIECE_BYTES` long in one call, and goes into whatever is longer. Between two calls others get the lock.
+#
+#     text = JsonText(b'{"queue_running": [], "queue_pending": [[4, "d15c525b", {}], ...]}')
+#     for key in text.each_key():                   # each key; what it names has to be read before the next one
+#         rows = [row[1] for row in text.each_item()]
+#
+# Whoever goes through a long list by `each_key` and `each_item`, and keeps little of each, never has all of it in memory.
+# Everything here blocks, so a long text is for a thread. Raises `ValueError` for what is not JSON and for what is beyond
+# a bound, and `CutOff` where the text ends too early.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+WHITE_SPACE = re.compile(r"[ \t\n\r]*+")
+JSON_DECODER = json.JSONDecoder()
+
+
+class CutOff(ValueError):
+    """A JSON text ends in the middle."""
+
+
+class JsonText:
+    """A JSON text and the place in it that was read to. Its window is what is decoded of the bytes and not yet read."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data.removeprefix(codecs.BOM_UTF8)
+        self._taken = 0  # bytes that went into the window
+        self._utf8 = codecs.getincrementaldecoder("utf-8")()
+        self._window = ""
+        self._place = 0  # in the window
+        self._values = 0
+        self._containers = 0
+        self._retried = 0  # characters that were decoded in vain, since the window ended too early
+
+    @property
+    def place(self) -> int:
+        """About how many bytes are read."""
+        return self._taken - (len(self._window) - self._place)
+
+    def value(self) -> Any:
+        """The value at the place, decoded."""
+        self._values = 0
+        self._containers = 0
+        return self._value(0)
+
+    def each_key(self) -> Iterator[str]:
+        """The keys of the object at the place; each time, the value is to be read before the next key."""
+        for _ in self._places("{", "}"):
+            key = self._value(0) if self._next() == '"' else None
+            if not isinstance(key, str):
+                raise ValueError("a key of an object has to be a text")
+            self._take(":")
+            yield key
+
+    def begins_with(self, bracket: str) -> bool:
+        """Whether the value at the place begins with this bracket."""
+        return self._next() == bracket
+
+    def each_item(self) -> Iterator[Any]:
+        """The items of the list at the place, each decoded."""
+        for _ in self._places("[", "]"):
+            yield self.value()
+
+    def end(self) -> None:
+        """Make sure that nothing follows."""
+        if self._next():
+            raise ValueError("something follows the JSON")
+
+    def _value(self, depth: int) -> Any:
+        if depth > MOST_DEPTH_OF_JSON:
+            raise ValueError("nested too deep")
+        first = self._next()
+        while True:
+            try:
+                value, end = JSON_DECODER.raw_decode(self._window, self._place)
+            except RecursionError:
+                raise ValueError("nested too deep") from None
+            except json.JSONDecodeError:
+                self._count_retry()
+                if not self._may_grow(first):
+                    return self._in_parts(first, depth)
+                if not self._more():
+                    raise CutOff("the JSON ends too early, or is none") from None
+            else:
+                # A number may go on in what follows the window.
+                if end < len(self._window) or first in '[{"' or not self._more():
+                    self._place = end
+                    if isinstance(value, (dict, list)):
+                        self._count(value, depth)
+                    return value
+
+    def _may_grow(self, first: str) -> bool:
+        """Whether more of the text may be decoded in one call, for a value that begins with this character."""
+        size = len(self._window) - self._place
+        if size < MOST_PIECE_BYTES:
+            return True
+        if first == '"':
+            return size < MOST_TEXT_BYTES
+        if size >= MOST_LIGHT_PIECE_BYTES:
+            return False
+        brackets = self._window.count("[", self._place) + self._window.count("{", self._place)
+        return 4 * brackets + self._window.count(",", self._place) < MOST_PIECE_WEIGHT
+
+    def _in_parts(self, first: str, depth: int) -> Any:
+        """What is too long to be decoded at once: a list or an object, value by value."""
+        self._containers += 1
+        if first == "[":
+            values = []
+            for _ in self._places("[", "]"):
+                self._count_values(1)
+                values.append(self._value(depth + 1))
+            return values
+        if first == "{":
+            members = {}
+            for key in self.each_key():
+                self._count_values(1)
+                members[key] = self._value(depth + 1)
+            return members
+        raise ValueError("not JSON")
+
+    def _places(self, opening: str, closing: str) -> Iterator[None]:
+        """Go through a list or an object: yields at the place of each item, which is to be read before the next."""
+        self._take(opening)
+        if self._next() == closing:
+            self._place += 1
+            return
+        while True:
+            yield
+            following = self._next()
+            if following not in (",", closing):
+                raise ValueError("not JSON") if following else CutOff("the JSON ends too early")
+            self._place += 1
+            if following == closing:
+                return
+
+    def _take(self, character: str) -> None:
+        """Go past this character, which has to come next."""
+        found = self._next()
+        if found != character:
+            raise ValueError("not JSON") if found else CutOff("the JSON ends too early")
+        self._place += 1
+
+    def _next(self) -> str:
+        """The next character that is not white space, to which the place is moved; "" at the end."""
+        while True:
+            following = self._window[self._place : self._place + 1]
+            if following and following not in " \t\n\r":
+                return following
+            space = WHITE_SPACE.match(self._window, self._place)
+            if space and space.end() < len(self._window):
+                self._place = space.end()
+                return self._window[self._place]
+            self._place = len(self._window)
+            if not self._more():
+                return ""
+
+    def _more(self) -> bool:
+        """Double what is unread in the window, or begin a new one. Returns whether there was more to take."""
+        size = max(FIRST_PIECE_BYTES, len(self._window) - self._place)
+        piece = self._data[self._taken : self._taken + size]
+        self._taken += len(piece)
+        self._window = self._window[self._place :] + self._utf8.decode(piece, final=not piece)
+        self._place = 0
+        return bool(piece)
+
+    def _count_retry(self) -> None:
+        """Bound what is decoded in vain: a text could be made such that every bracket in it costs a whole piece."""
+        self._retried += len(self._window) - self._place
+        if self._retried > 4 * len(self._data) + 8 * MOST_PIECE_BYTES:
+            raise ValueError("nested too deep")
+
+    def _count_values(self, number: int) -> None:
+        self._values += number
+        if self._values > MOST_VALUES_OF_JSON or self._containers > MOST_CONTAINERS_OF_JSON:
+            raise ValueError("too many values")
+
+    def _count(self, value: Any, depth: int) -> None:
+        """Count a value and all in it, level by level. Raises `ValueError` beyond a bound."""
+        level = [value] if isinstance(value, (dict, list)) else []
+        while level:
+            if depth > MOST_DEPTH_OF_JSON:
+                raise ValueError("nested too deep")
+            self._containers += len(level)
+            self._count_values(sum(map(len, level)))
+            depth += 1
+            below: list[Any] = []
+            for container in level:
+                inner = container.values() if isinstance(container, dict) else container
+                below += [item for item in inner if isinstance(item, (dict, list))]
+            level = below
+
+
+def read_json_text(text: JsonText) -> Any:
+    """The one value that a JSON text holds."""
+    value = text.value()
+    text.end()
+    return value
+
+
+def read_json_members(text: JsonText) -> dict[str, Any]:
+    """An object of which each member may be as large as a value may be."""
+    return {key: text.value() for key in text.each_key()}
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -7786,8 +8100,9 @@ def _read_url(address: str) -> tuple[str, bool]:
 # refusal as an error; what a server tells of itself. A look-up's answer and a frame are both an `Event`, so that one
 # reducer (`run/job.py`) can follow a job by either.
 #
-# Nothing here does any I/O. The functions trust the shape of what they read, and raise whatever Python raises for another
-# one; their callers (`Connection._take`, `HttpServer._reading`) deal with that.
+# Nothing here does any I/O. What a server means for people is cut to `MOST_MESSAGE_CHARACTERS`. The functions trust the
+# shape of what they read, and raise whatever Python raises for another one; their callers (`Connection._take`,
+# `HttpServer._reading`) deal with that.
 #
 # The shapes are those recorded from ComfyUI 0.3.64 and 0.33.0, and of Comfy Cloud those that its documentation shows.
 # ----------------------------------------------------------------------------------------------------------------------
@@ -7967,7 +8282,7 @@ def parse_frame(kind: str, data: Mapping[str, Any]) -> Event | None:
 
 def _parse_progress_state(nodes: Mapping[str, Mapping[str, Any]]) -> Progress:
     progress = {}
-    for node in nodes.values():
+    for node in itertools.islice(nodes.values(), MOST_NODES_IN_FRAME):
         if node.get("state") != "pending":
             node_id = str(node.get("display_node_id") or node["node_id"])
             is_finished = node["state"] == "finished"
@@ -7986,14 +8301,16 @@ def parse_outputs(outputs: Any) -> tuple[Output, ...]:
      "12": {"text": ["a cat"]},
      "15": {"result": ["mesh/cat_00001_.glb", {...}]}}
     """
-    found = []
+    found: list[Output] = []
     for node_id, output in (outputs or {}).items():
         for key, items in (output or {}).items():
             if isinstance(items, str):
                 items = [items]
-            if isinstance(items, list):
-                found += [_parse_output(str(node_id), key, item) for item in items]
-    return tuple(output for output in found if output)
+            for item in list_of(items)[:MOST_OUTPUTS_READ]:
+                parsed = _parse_output(str(node_id), key, item)
+                if parsed and len(found) < MOST_OUTPUTS_READ:
+                    found.append(parsed)
+    return tuple(found)
 
 
 def _parse_output(node_id: str, key: str, item: Any) -> Output | None:
@@ -8013,8 +8330,9 @@ def _parse_output(node_id: str, key: str, item: Any) -> Output | None:
 
 def parse_failure(data: Mapping[str, Any]) -> Failed:
     """An `execution_error`, from a frame or from the history, without the inputs and the traceback that it carries."""
-    message = str(data.get("exception_message") or "").strip()
-    return Failed(str(data.get("node_id")), str(data.get("exception_type") or ""), message)
+    message = str(data.get("exception_message") or "")[:MOST_MESSAGE_CHARACTERS].strip()
+    exception_type = str(data.get("exception_type") or "")[:MOST_NAME_CHARACTERS]
+    return Failed(str(data.get("node_id"))[:MOST_NAME_CHARACTERS], exception_type, message)
 
 
 @dataclass(frozen=True)
@@ -8037,7 +8355,9 @@ def parse_binary(frame: bytes) -> Frame | None:
         return Frame(frame[8:])
     if event == 4:
         picture_at = 8 + int.from_bytes(frame[4:8], "big")
-        metadata = json.loads(frame[8:picture_at])
+        if picture_at > FIRST_PIECE_BYTES:  # real ones have 200 bytes
+            return None
+        metadata = read_json_text(JsonText(frame[8:picture_at]))
         node_id = metadata.get("display_node_id") or metadata.get("node_id")
         return Frame(frame[picture_at:], str(metadata["prompt_id"]), str(node_id))
     return None
@@ -8064,11 +8384,12 @@ class Prompt:
 @dataclass(frozen=True)
 class Queue:
     """The server's queue: ids of the running prompts and of the pending ones, in the order they will run; and what it
-    tells of each of them, in the same order."""
+    tells of each of them, in the same order. Where it is longer than what is read of an answer, `is_whole` is False."""
 
     running: tuple[str, ...]
     pending: tuple[str, ...]
     prompts: tuple[Prompt, ...] = ()
+    is_whole: bool = True
 
     def __len__(self) -> int:
         return len(self.running) + len(self.pending)
@@ -8089,6 +8410,98 @@ class Queue:
         return None
 
 
+# Where ComfyUI keeps the workflow as its editor saved it, the largest part of most rows. Nothing here needs it.
+EXTRA_PNGINFO = "extra_pnginfo"
+
+
+def read_queue(text: JsonText, is_cut: bool = False) -> Queue:
+    """The queue as `/queue` tells it, row by row; with `is_cut` the text ends somewhere in it.
+
+    {"queue_running": [[4, "<prompt id>", {<graph>}, {<extra_data>}, ["9"]]], "queue_pending": [...]}
+
+    At most `MOST_QUEUE_ROWS` are read. What the rows hold is kept of the first `MOST_ROW_BYTES_KEPT`, of later ones
+    only what tells whose they are.
+    """
+    rows: dict[str, list[list[Any]]] = {"queue_running": [], "queue_pending": []}
+    is_whole = True
+    try:
+        for key in text.each_key():
+            if key not in rows or not text.begins_with("["):
+                text.value()
+                continue
+            for row in text.each_item():
+                if sum(map(len, rows.values())) >= MOST_QUEUE_ROWS:
+                    is_whole = False
+                    break
+                rows[key].append(_slim(row, text.place > MOST_ROW_BYTES_KEPT))
+            if not is_whole:
+                break
+    except CutOff:
+        if not is_cut:
+            raise
+        is_whole = False
+    running = [parse_prompt(row, Started()) for row in rows["queue_running"]]
+    # They come as the server holds them, a heap, and not in the order of the queue: by number, then by id.
+    heap = sorted(rows["queue_pending"], key=lambda row: (row[0], row[1]))
+    pending = [parse_prompt(row, Waiting(ahead)) for ahead, row in enumerate(heap, start=len(running))]
+    return Queue(
+        running=tuple(prompt.prompt_id for prompt in running),
+        pending=tuple(prompt.prompt_id for prompt in pending),
+        prompts=(*running, *pending),
+        is_whole=is_whole,
+    )
+
+
+def _slim(row: Sequence[Any], is_late: bool) -> list[Any]:
+    """A row without what is large and not needed; of a late one, of which there are many, without its graph as well."""
+    number, prompt_id = row[:2]
+    graph = {} if is_late else _dictionary_at(row, 2)
+    extra_data = _dictionary_at(row, 3)
+    if is_late:
+        extra_data = {key: value for key, value in extra_data.items() if len(str(value)) <= MOST_NAME_CHARACTERS}
+    extra_data.pop(EXTRA_PNGINFO, None)
+    return [number, str(prompt_id)[:MOST_NAME_CHARACTERS], graph, extra_data]
+
+
+def read_history(text: JsonText) -> list[Prompt]:
+    """The prompts in an answer of `/history`, prompt id -> entry, in its order. What the rows hold is kept of the last
+    `MOST_ROW_BYTES_KEPT`, which are the newest; entries that cannot be read are left out."""
+    prompts: list[Prompt] = []
+    sizes: list[int] = []
+    for _ in text.each_key():
+        begin = text.place
+        entry = text.value()
+        with contextlib.suppress(LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
+            prompts.append(parse_prompt(entry["prompt"], parse_history(entry), entry))
+            sizes.append(text.place - begin)
+    kept = 0
+    for index in reversed(range(len(prompts))):
+        kept += sizes[index]
+        if kept > MOST_ROW_BYTES_KEPT:
+            prompts[index] = replace(prompts[index], graph={})
+    return prompts
+
+
+def read_history_entry(text: JsonText, prompt_id: str) -> Prompt | None:
+    """The prompt of this id in an answer of `/history/<id>`; None when it is not there."""
+    found = None
+    for key in text.each_key():
+        entry = text.value()
+        if key == prompt_id and entry:
+            found = parse_prompt(entry["prompt"], parse_history(entry), entry)
+    return found
+
+
+def read_record(text: JsonText, prompt_id: str) -> Recorded | None:
+    """How the run of this id ended, by an answer of `/history/<id>`; None when it is not there."""
+    found = None
+    for key in text.each_key():
+        entry = text.value()
+        if key == prompt_id and entry:
+            found = parse_history(entry)
+    return found
+
+
 def parse_prompt(item: Sequence[Any], state: Event, entry: Mapping[str, Any] | None = None) -> Prompt:
     """A row of the queue, or that of a history `entry`, whose messages tell when the run ended."""
     number, prompt_id = item[:2]
@@ -8099,7 +8512,7 @@ def parse_prompt(item: Sequence[Any], state: Event, entry: Mapping[str, Any] | N
         state=state,
         number=float(number),
         graph=_dictionary_at(item, 2),
-        extra_data=_dictionary_at(item, 3),
+        extra_data={key: value for key, value in _dictionary_at(item, 3).items() if key != EXTRA_PNGINFO},
         ended=_last_timestamp(entry or {}),
     )
 
@@ -8178,6 +8591,7 @@ class Answer:
     body: bytes = field(repr=False)
     length: int | None = None
     location: str = ""  # of a redirect
+    is_whole: bool = True  # whether nothing was left out because it is too long
 
 
 def read_retry_after(text: str | None) -> float | None:
@@ -8214,7 +8628,7 @@ def parse_refusal(body: Mapping[str, Any], graph: Graph, definitions: Definition
     error = body.get("error") or {}
     if not isinstance(error, dict):
         error = {"message": str(error)}
-    message = shortened(error.get("message") or "no reason given", 300)
+    message = _short(error.get("message") or "no reason given", 300)
     if class_type := _unknown_class(error, message):
         return NodeNotInstalled(f'This ComfyUI has no node "{class_type}".')
     for node_id, node_error in (body.get("node_errors") or {}).items():
@@ -8229,17 +8643,22 @@ def _unknown_class(error: Mapping[str, Any], message: str) -> str | None:
         return None
     class_type: str | None = (error.get("extra_info") or {}).get("class_type")
     if class_type:
-        return class_type
+        return _short(class_type, 200)
     in_words = re.search(r"node (\S+) does not exist", message)
     if in_words:
         return in_words[1]
     return None
 
 
+def _short(text: Any, length: int) -> str:
+    """A text that a server means for people, as it can stand in a message; it may be of any length."""
+    return shortened(str(text)[:MOST_MESSAGE_CHARACTERS], length)
+
+
 def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, definitions: Definitions) -> WorkflowRefused:
     """The error for one of a node's `errors`: what is wrong with which input."""
     extra = reason.get("extra_info") or {}
-    name = str(extra.get("input_name") or "")
+    name = str(extra.get("input_name") or "")[:MOST_NAME_CHARACTERS]
     value = extra.get("received_value")
     where = f"{name} of node {node_title(graph, node_id)}"
     spec = _spec_of_input(name, node_id, graph, definitions)
@@ -8250,8 +8669,8 @@ def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, defini
         return ValueOutOfRange(f"{shortened(value)} is out of range for {where}.", _range_hint(spec))
     if kind == "invalid_input_type":
         return ValueOutOfRange(f'"{shortened(value)}" has the wrong type for {where}.')
-    message = f"ComfyUI refused {where}: {reason.get('message')}"
-    details = shortened(reason.get("details") or "", 200)
+    message = f"ComfyUI refused {where}: {_short(reason.get('message'), 300)}"
+    details = _short(reason.get("details") or "", 200)
     if details:
         message += f" ({details})"
     return WorkflowRefused(message)
@@ -8284,13 +8703,15 @@ def _range_hint(spec: InputSpec | None) -> str:
 
 
 def _unknown_choice(where: str, value: Any, choices: Sequence[Any]) -> WorkflowRefused:
-    is_model = MODEL_FILE.search(str(value))
+    value = str(value)[:MOST_MESSAGE_CHARACTERS]
+    is_model = MODEL_FILE.search(value)
     hint = ""
     if choices:
         first_words = "Installed are" if is_model else "Choices are"
-        hint = f"{first_words}, among others: {quoted(closest(str(value), choices))}."
+        names = [choice for choice in choices if isinstance(choice, str)]
+        hint = f"{first_words}, among others: {quoted(closest(value, names))}."
     if is_model:
-        return ModelNotInstalled(f'The model "{value}" is not installed ({where}).', hint)
+        return ModelNotInstalled(f'The model "{shortened(value, 200)}" is not installed ({where}).', hint)
     return ValueOutOfRange(f'"{shortened(value)}" is not a choice for {where}.', hint)
 
 
@@ -8317,13 +8738,13 @@ class Stats:
 def parse_stats(raw: Mapping[str, Any]) -> Stats:
     """An answer of `/system_stats`: {"system": {"comfyui_version": "0.33.0"}, "devices": [{...}]}."""
     version = raw["system"].get("comfyui_version") or ""
-    devices = [device for device in list_of(raw.get("devices")) if isinstance(device, dict)]
-    return Stats(shortened(version, 40), tuple(map(parse_device, devices)))
+    devices = [device for device in list_of(raw.get("devices"))[:MOST_DEVICES] if isinstance(device, dict)]
+    return Stats(_short(version, 40), tuple(map(parse_device, devices)))
 
 
 def parse_device(raw: Mapping[str, Any]) -> Device:
     """One of its devices; of "cuda:0 NVIDIA GeForce RTX 4090 : cudaMallocAsync" the middle is the name."""
-    full_name = str(raw.get("name") or raw.get("type") or "device")
+    full_name = str(raw.get("name") or raw.get("type") or "device")[:MOST_NAME_CHARACTERS]
     return Device(
         name=shortened(re.sub(r"^\w+:\d+ | : \w+$", "", full_name)),
         memory_total=_memory_in(raw.get("vram_total")),
@@ -8458,13 +8879,45 @@ class Subscription:
         self.picture_nodes = picture_nodes
         self.on_preview = on_preview
         self.connected = False  # whether frames arrive at the moment
+        self._sent_bytes = 0  # of pictures
+
+    def tell(self, event: Event) -> None:
+        """Hand over an event. When too many wait to be taken, frames are missed, and a `Gap` says so."""
+        waiting = self.events.qsize()
+        if waiting < MOST_WAITING_EVENTS:
+            self.events.put_nowait(event)
+        elif waiting == MOST_WAITING_EVENTS:
+            self.events.put_nowait(Gap())
 
     def picture(self, node_id: str, data: bytes) -> None:
-        """Hand over a binary frame: a result when the node saves its picture nowhere else, a preview otherwise."""
-        if node_id in self.picture_nodes:
-            self.events.put_nowait(SentPicture(node_id, data))
+        """Hand over a binary frame: a result when the node saves its picture nowhere else, a preview otherwise. Results
+        beyond `MOST_SENT_BYTES` are missed, and told as the node's failure."""
+        if node_id not in self.picture_nodes:
+            if len(data) <= MOST_PREVIEW_BYTES:
+                self.on_preview(data)
+            return
+        self._sent_bytes += len(data)
+        if self._sent_bytes <= MOST_SENT_BYTES:
+            self.tell(SentPicture(node_id, data))
         else:
-            self.on_preview(data)
+            self.tell(Failed(node_id, "", f"It sends more than {MOST_SENT_BYTES // MB} MB of pictures."))
+
+
+class Flood:
+    """Counts frames, to tell when a server sends more than anybody needs: they come faster than they can be read."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._since = time.monotonic()
+
+    def rises(self) -> bool:
+        """Count a frame. Whether that is one more than `MOST_FRAMES_A_SECOND`."""
+        now = time.monotonic()
+        if now - self._since >= 1:
+            self._count = 0
+            self._since = now
+        self._count += 1
+        return self._count > MOST_FRAMES_A_SECOND
 
 
 class Host(Protocol):
@@ -8544,7 +8997,7 @@ class Connection:
             return
         if subscription := self._subscriptions.pop(prompt_id, None):
             self._subscriptions[accepted_id] = subscription
-            subscription.events.put_nowait(Gap())
+            subscription.tell(Gap())
 
     def renew(self) -> bool:
         """Close the socket, so that the reader opens a new one, when no frame at all came for `DEAF_SECONDS`: a server
@@ -8578,10 +9031,14 @@ class Connection:
                 async with asyncio.timeout(CONNECT_SECONDS) as limit, self._server.websocket(self.client_id) as socket:
                     limit.reschedule(None)
                     await self._greet(socket)
+                    flood = Flood()
                     async for message in socket:
+                        if message.type is aiohttp.WSMsgType.ERROR or flood.rises():
+                            break
                         pause = 0.5  # only now: a proxy may open the socket and close it at once
                         self._heard = time.monotonic()
-                        self._take(message)
+                        await self._take(message)
+                        await asyncio.sleep(0)  # aiohttp gives out what is there without a pause for anybody else
             except AccessRefused as refused:
                 self._refusal = refused
             except (aiohttp.ClientError, OSError, ValueError, ComfyUIError) as error:
@@ -8615,13 +9072,17 @@ class Connection:
         """Hand an event to all subscriptions, and whether the socket is open."""
         for subscription in self._subscriptions.values():
             subscription.connected = self.is_open
-            subscription.events.put_nowait(event)
+            subscription.tell(event)
 
-    def _take(self, message: aiohttp.WSMessage) -> None:
-        """Read a frame and hand it on; whatever cannot be read is passed over."""
+    async def _take(self, message: aiohttp.WSMessage) -> None:
+        """Read a frame and hand it on; whatever cannot be read is passed over. What a text too long would have told is
+        to be looked up."""
         try:
             if message.type is aiohttp.WSMsgType.TEXT:
-                frame = json.loads(message.data)
+                if len(message.data) > MOST_TEXT_FRAME_BYTES:
+                    self._tell_all(Gap())
+                    return
+                frame = await self._decoded(message.data)
                 self._take_text(frame["type"], frame.get("data") or {})
             elif message.type is aiohttp.WSMsgType.BINARY:
                 picture = parse_binary(message.data)
@@ -8629,6 +9090,13 @@ class Connection:
                     self._take_picture(picture)
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             log.debug("unreadable frame: %s", type(error).__name__)  # custom nodes send whatever they like
+
+    async def _decoded(self, text: str) -> Any:
+        """The JSON in a frame, without the key, should the server repeat it; of a long one decoded in a thread."""
+        frame = JsonText(self._server.endpoint.hide_key(text.encode()))
+        if len(text) <= FIRST_PIECE_BYTES:
+            return read_json_text(frame)
+        return await asyncio.to_thread(read_json_text, frame)
 
     def _take_text(self, kind: str, data: Mapping[str, Any]) -> None:
         if kind == "feature_flags":
@@ -8643,7 +9111,7 @@ class Connection:
             if kind == "executing":
                 self._current = (prompt_id, str(data.get("display_node") or data["node"]))
             if event := parse_frame(kind, data):
-                subscription.events.put_nowait(event)
+                subscription.tell(event)
 
     def _take_picture(self, picture: Frame) -> None:
         if picture.prompt_id is not None:
@@ -8679,7 +9147,8 @@ def connection_fault(error: BaseException) -> str:
 # HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its websocket's handshake.
 #
 # `HttpServer` knows an endpoint and nothing of what its routes mean; `ComfyUIServer` in `client` adds that. All HTTP goes
-# through `call`, which turns what fails into a `ServerError`. `get` and `_json` make an object of an answer, and within
+# through `call`, which turns what fails into a `ServerError` and hides the key where a server repeats it. `read` and
+# `understand` make a value of an answer's JSON, off the event loop where it is long, `get` and `_json` an object. Within
 # `_reading` an answer of the wrong shape becomes an error. The credential goes to the endpoint's address and nowhere
 # else.
 # ----------------------------------------------------------------------------------------------------------------------
@@ -8687,7 +9156,6 @@ def connection_fault(error: BaseException) -> str:
 
 STALL_SECONDS = 30.0  # without a byte in the middle of an answer, before it counts as broken off
 HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and they show when a connection is dead
-MAX_JSON_BYTES = 64 * 2**20
 # The HTTP statuses that send a client elsewhere.
 REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -8717,10 +9185,11 @@ class HttpServer:
         raise self._redirected(params.response.headers.get("Location", ""))
 
     def _redirected(self, location: str) -> UnexpectedAnswer:
-        parts = urlsplit(location)
         where = "another path"
-        if parts.netloc:
-            where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"  # without a password
+        with contextlib.suppress(ValueError):
+            parts = urlsplit(location)
+            if parts.netloc:
+                where = shortened(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", 200)  # without a password
         return UnexpectedAnswer(
             f"{self.endpoint.url} sends on to {where}, which is not followed.",
             "If ComfyUI is really there, set the address valve to it; a login page means that a key is missing.",
@@ -8728,14 +9197,14 @@ class HttpServer:
 
     @contextlib.asynccontextmanager
     async def websocket(self, client_id: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        """A new websocket of the client with this id. There is no limit on a frame's size, since results may come as
-        frames. Raises `AccessRefused`, and what aiohttp raises otherwise."""
+        """A new websocket of the client with this id. A frame of more than `MOST_FRAME_BYTES` closes it. Raises
+        `AccessRefused`, and what aiohttp raises otherwise."""
         try:
             socket = await self.session.ws_connect(
                 f"{self.endpoint.url}/ws",
                 params=self._websocket_query(client_id),
                 headers=self.endpoint.headers(),
-                max_msg_size=0,
+                max_msg_size=MOST_FRAME_BYTES,
                 heartbeat=HEARTBEAT_SECONDS,
             )
         except aiohttp.WSServerHandshakeError as error:
@@ -8768,12 +9237,14 @@ class HttpServer:
         params: Mapping[str, str] | None = None,
         seconds: float = ANSWER_SECONDS,
         first_byte_seconds: float = math.inf,
-        max_bytes: int = MAX_JSON_BYTES,
+        max_bytes: int = MOST_SHORT_ANSWER_BYTES,
+        cut: bool = False,
         redirects: bool = False,
     ) -> Answer:
         """One HTTP exchange within `seconds`. The answer's first byte has to come within `first_byte_seconds`, and it
-        may have at most `max_bytes`. `body` is sent as JSON, `form` as it is. A `URL` in place of a path is an address
-        elsewhere: it gets no credential, and what its statuses mean is for the caller to judge.
+        may have at most `max_bytes`: with `cut`, what is beyond them is left out. `body` is sent as JSON, `form` as it
+        is. A `URL` in place of a path is an address elsewhere: it gets no credential, and what its statuses mean is for
+        the caller to judge.
 
         Raises `ServerUnreachable`, `AccessRefused`, `ServerBusy`, and `UnexpectedAnswer` for an answer that is too
         large or, unless the caller takes `redirects`, a redirect. Any other status is for the caller to judge.
@@ -8806,10 +9277,19 @@ class HttpServer:
                     async for chunk in response.content.iter_any():
                         data += chunk
                         limit.reschedule(min(end, loop.time() + STALL_SECONDS))
-                        if len(data) > max_bytes:
-                            raise UnexpectedAnswer(f"{shown} answers with more than {max_bytes // 2**20} MB.")
-                    length = response.content_length
-                    return Answer(response.status, response.content_type, bytes(data), length, location)
+                        if len(data) <= max_bytes:
+                            continue
+                        if cut:
+                            break
+                        raise UnexpectedAnswer(f"{shown} answers with more than {_amount(max_bytes)}.")
+                    return Answer(
+                        status=response.status,
+                        content_type=response.content_type,
+                        body=self._without_key(data),
+                        length=response.content_length,
+                        location=location,
+                        is_whole=len(data) <= max_bytes,
+                    )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise no_answer(f"ComfyUI at {url}", error, min(seconds, first_byte_seconds)) from None
 
@@ -8824,24 +9304,54 @@ class HttpServer:
             after = read_retry_after(response.headers.get("Retry-After"))
             raise ServerBusy(f"The proxy at {self.endpoint.url} gets too many requests.", seconds=after)
 
-    async def get(self, path: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+    def _without_key(self, data: bytearray) -> bytes:
+        """An answer without the key, should the server repeat it. What is longer than all JSON is a file."""
+        if len(data) > MOST_JSON_BYTES:
+            return bytes(data)
+        return self.endpoint.hide_key(bytes(data))
+
+    async def get(
+        self, path: str, seconds: float = ANSWER_SECONDS, max_bytes: int = MOST_SHORT_ANSWER_BYTES
+    ) -> dict[str, Any]:
         """The JSON object that a route answers which every ComfyUI has. Raises as `call` does, and `UnexpectedAnswer`
         for anything else."""
-        answer = await self.call("GET", path, seconds=seconds)
-        if len(answer.body) < 2**20:
-            return self._json(path, answer)
-        return await asyncio.to_thread(self._json, path, answer)  # definitions of many custom nodes are tens of MB
+        answer = await self.call("GET", path, seconds=seconds, max_bytes=max_bytes)
+        return await self._json(path, answer)
 
-    def _json(self, path: str, answer: Answer) -> dict[str, Any]:
+    async def read(
+        self,
+        path: str,
+        take: Callable[[JsonText], T],
+        seconds: float = ANSWER_SECONDS,
+        max_bytes: int = MOST_JSON_BYTES,
+    ) -> T:
+        """What `take` makes of the JSON that a route answers which every ComfyUI has. Raises as `get` does."""
+        answer = await self.call("GET", path, seconds=seconds, max_bytes=max_bytes)
+        return await self.understand(path, answer, take)
+
+    async def understand(self, path: str, answer: Answer, take: Callable[[JsonText], T]) -> T:
+        """What `take` makes of the JSON in an answer; of a long one, in a thread. Raises `UnexpectedAnswer` when it
+        holds none, or not what `take` expects."""
+        if answer.status != 200 or "json" not in answer.content_type:
+            raise UnexpectedAnswer(
+                f"{self.endpoint.url}{path} answers {answer.status} {shortened(answer.content_type)}, which ComfyUI "
+                "does not."
+            )
+        return await self._taken(path, answer.body, take)
+
+    async def _taken(self, path: str, body: bytes, take: Callable[[JsonText], T]) -> T:
+        """What `take` makes of a text of JSON. Raises `UnexpectedAnswer`, naming the path."""
+        with self._reading(path):
+            if len(body) <= FIRST_PIECE_BYTES:
+                return take(JsonText(body))
+            return await asyncio.to_thread(take, JsonText(body))
+
+    async def _json(self, path: str, answer: Answer) -> dict[str, Any]:
         """The JSON object in an answer. Raises `UnexpectedAnswer` when it holds none."""
-        if answer.status == 200 and "json" in answer.content_type:
-            with contextlib.suppress(ValueError):
-                value = json.loads(answer.body)
-                if isinstance(value, dict):
-                    return value
-        raise UnexpectedAnswer(
-            f"{self.endpoint.url}{path} answers {answer.status} {answer.content_type}, which ComfyUI does not."
-        )
+        value = await self.understand(path, answer, read_json_text)
+        if isinstance(value, dict):
+            return value
+        raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers {shown_value(value)}, which ComfyUI does not.")
 
     @contextlib.contextmanager
     def _reading(self, path: str) -> Iterator[None]:
@@ -8850,6 +9360,11 @@ class HttpServer:
             yield
         except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
             raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers in a way that ComfyUI does not.") from None
+
+
+def _amount(size: int) -> str:
+    """A number of bytes as people say it."""
+    return f"{size // MB} MB" if size >= MB else f"{size // KB} kB"
 
 
 def no_answer(server: str, error: Exception, seconds: float, hint: str = "") -> ServerUnreachable:
@@ -8905,8 +9420,11 @@ class ComfyUIServer(HttpServer):
         self.connection = Connection(self)
         self.definitions: dict[str, NodeDefinition] = {}
         self._asked: dict[str, float] = {}  # class -> when it was last asked for; all times are of `time.monotonic`
-        self._metadata: dict[tuple[str, str], tuple[float, Mapping[str, Any] | None]] = {}  # by folder and name
-        self._names: dict[str, tuple[float, list[str] | None]] = {}  # by path
+        self._definition_bytes: dict[str, int] = {}  # class -> length of its definition as JSON
+        # By folder and name.
+        self._metadata = BoundedDict[tuple[str, str], tuple[float, Mapping[str, Any] | None]](REMEMBERED_METADATA)
+        self._names = BoundedDict[str, tuple[float, list[str] | None]](REMEMBERED_LISTS)  # by path
+        self._list_bytes: dict[str, int] = {}  # path -> length of the list as JSON
         self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # when the newest look at it began, and that look
         self._first_seen = BoundedDict[str, float](REMEMBERED_PROMPTS)  # prompt id -> since when it is known to be here
         self._questions: dict[str, asyncio.Task[Any]] = {}  # under way, each asked once for all who wait for it
@@ -8995,7 +9513,7 @@ class ComfyUIServer(HttpServer):
     async def stats(self) -> Stats:
         """Its version, devices and memory, as they are now. Raises as `get` does."""
         path = "/system_stats"
-        raw = await self.get(path, PROBE_SECONDS)
+        raw = await self.get(path, PROBE_SECONDS, MOST_STATUS_BYTES)
         if "system" not in raw:
             raise UnexpectedAnswer(f"What answers at {self.endpoint.url} is not ComfyUI.")
         with self._reading(path):
@@ -9013,9 +9531,8 @@ class ComfyUIServer(HttpServer):
 
     async def _define(self, class_type: str) -> None:
         path = f"/object_info/{quote(class_type, safe='')}"
-        answer = await self.get(path)
-        with self._reading(path):
-            self._take_definition(class_type, answer.get(class_type))
+        take = functools.partial(read_definitions, wanted={class_type})
+        self._take_definitions([class_type], await self.read(path, take, max_bytes=MOST_DEFINITION_BYTES))
 
     def _definition_age(self, class_type: str) -> float:
         """Seconds since the definition was asked for; infinite where it never was."""
@@ -9023,17 +9540,16 @@ class ComfyUIServer(HttpServer):
 
     async def everything(self) -> dict[str, Any]:
         """All node definitions as the server tells them, some megabytes of JSON: class -> its definition."""
-        return await self.together("define all", functools.partial(self.get, "/object_info"))
+        return await self.together("define all", functools.partial(self.read, "/object_info", read_json_members))
 
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
         """The definitions of those of these classes that this server has."""
         names = sorted(set(class_types))
         outdated = [name for name in names if self._definition_age(name) >= DEFINITION_SECONDS]
         if len(outdated) > MANY_CLASSES:
-            everything = await self.everything()
-            with self._reading("/object_info"):
-                for name in outdated:
-                    self._take_definition(name, everything.get(name))
+            take = functools.partial(read_definitions, wanted=set(outdated))
+            found = await self.read("/object_info", take)
+            self._take_definitions([name for name in outdated if name in found], found)
         answers = await gather(8, [functools.partial(self.define, name) for name in names])
         definitions: dict[str, NodeDefinition] = {}
         for name, definition in zip(names, answers, strict=True):
@@ -9051,11 +9567,36 @@ class ComfyUIServer(HttpServer):
                 definitions[name] = definition
         return definitions
 
-    def _take_definition(self, class_type: str, raw: Any) -> None:
-        self._asked[class_type] = time.monotonic()
-        self.definitions.pop(class_type, None)
-        if raw:
-            self.definitions[class_type] = NodeDefinition.parse(class_type, raw)
+    def _take_definitions(self, asked: Iterable[str], found: Mapping[str, tuple[NodeDefinition, int]]) -> None:
+        """Note what was found of the classes that were asked for."""
+        now = time.monotonic()
+        for name in asked:
+            self._asked[name] = now
+            self.definitions.pop(name, None)
+            self._definition_bytes.pop(name, None)
+        if self.bytes_kept + sum(size for _, size in found.values()) > MOST_DEFINITION_BYTES_KEPT:
+            self.forget()
+        for name, (definition, size) in found.items():
+            self.definitions[name] = definition
+            self._definition_bytes[name] = size
+
+    @property
+    def bytes_kept(self) -> int:
+        """How much the server sent of what is remembered of it, about."""
+        return sum(self._definition_bytes.values())
+
+    def forget(self) -> None:
+        """Forget what can be asked for again."""
+        self.definitions = {}
+        self._definition_bytes = {}
+        self._asked = {}
+        self.forget_lists()
+
+    def forget_lists(self) -> None:
+        """Forget what is believed for a short time only."""
+        self._names.clear()
+        self._list_bytes = {}
+        self._metadata.clear()
 
     async def names(
         self, path: str, believe: float = DOUBT_SECONDS, read: Callable[[Any], str] = str
@@ -9071,12 +9612,22 @@ class ComfyUIServer(HttpServer):
         return await self.together(f"names {path}", ask)
 
     async def _ask_names(self, path: str, read: Callable[[Any], str]) -> list[str] | None:
-        answer = await self.call("GET", path)
+        answer = await self.call("GET", path, max_bytes=MOST_LIST_BYTES)
         names = None
+
+        def take(text: JsonText) -> list[str]:
+            items = read_json_text(text)
+            if len(items) > MOST_NAMES_IN_LIST:
+                raise ValueError("too many names")
+            return [read(item) for item in items]
+
         if answer.status != 404:
             route, _, _ = path.partition("?")
-            with self._reading(route):
-                names = [read(item) for item in json.loads(answer.body)]
+            names = await self._taken(route, answer.body, take)
+        if sum(self._list_bytes.values()) + len(answer.body) > MOST_LIST_BYTES_KEPT:
+            self.forget_lists()
+        self._list_bytes[path] = len(answer.body)
+        self._names.pop(path, None)  # so that it is the newest
         self._names[path] = time.monotonic(), names
         return names
 
@@ -9089,27 +9640,22 @@ class ComfyUIServer(HttpServer):
             return str(item["path"]).replace("\\", "/")
 
         paths = await self.names(path, believe, read_path)
-        hidden = re.compile(r"(^|/)\.|[\ud800-\udfff]")  # or half a surrogate pair: such a name cannot be sent
-        workflows = []
-        for name in paths or ():
-            if name.endswith(".json") and not hidden.search(name):
-                workflows.append(name)
-        return sorted(workflows, key=str.lower)
+        return await asyncio.to_thread(_workflows_among, paths or ())
 
     async def saved_workflow(self, name: str) -> Graph:
         """A workflow saved on this server, in either of ComfyUI's formats. Raises `UnknownWorkflow` when it is not
         there, and `WorkflowRefused` for a file that is not a workflow."""
         # The slash has to be escaped, too: the server takes everything after /userdata/ as one name.
         file = quote(f"workflows/{name}", safe="")
-        answer = await self.call("GET", f"/userdata/{file}")
+        answer = await self.call("GET", f"/userdata/{file}", max_bytes=MOST_WORKFLOW_BYTES)
         if answer.status != 200:
             raise UnknownWorkflow(f'The workflow "{name}" is no longer on the ComfyUI server.')
         return await asyncio.to_thread(read_workflow_file, answer.body)
 
     async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
         """What a model file says of itself: the metadata of a safetensors file, {} when there is none. None when the
-        server itself cannot read the file: files cut short while they were downloaded are common. Remembered for
-        `DEFINITION_SECONDS`."""
+        server itself cannot read the file: files cut short while they were downloaded are common. Longer texts than a
+        name are left out. Remembered for `DEFINITION_SECONDS`."""
         asked, metadata = self._metadata.get((folder, name), (-math.inf, None))
         age = time.monotonic() - asked
         if age <= DEFINITION_SECONDS:
@@ -9119,13 +9665,13 @@ class ComfyUIServer(HttpServer):
 
     async def _ask_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
         path = f"/view_metadata/{quote(folder, safe='')}"
-        answer = await self.call("GET", path, params={"filename": name})
+        answer = await self.call("GET", path, params={"filename": name}, max_bytes=MOST_METADATA_BYTES)
         metadata: Mapping[str, Any] | None = {}
         if answer.status == 500:
             metadata = None
         elif answer.status == 200:
-            with contextlib.suppress(ValueError, TypeError):
-                metadata = dict(json.loads(answer.body))
+            with contextlib.suppress(UnexpectedAnswer):
+                metadata = await self._taken(path, answer.body, _short_members)
         self._metadata[folder, name] = time.monotonic(), metadata
         return metadata
 
@@ -9145,12 +9691,12 @@ class ComfyUIServer(HttpServer):
             "extra_data": dict(extra_data),
         }
         try:
-            answer = await self.call("POST", "/prompt", body=body)
+            answer = await self.call("POST", "/prompt", body=body, max_bytes=MOST_LIST_BYTES)
         except ServerUnreachable as error:
             if error.refused:
                 raise
             return Accepted(prompt_id, certain=False)
-        accepted = self._read_accepted(graph, answer)
+        accepted = await self._read_accepted(graph, answer)
         its_id = accepted.get("prompt_id")
         if its_id != prompt_id:
             await self.call("POST", "/queue", body={"delete": [its_id]}, seconds=CLEAN_UP_SECONDS)
@@ -9158,28 +9704,37 @@ class ComfyUIServer(HttpServer):
         self._note_prompts([prompt_id])
         return Accepted(prompt_id, self._dropped(graph, accepted))
 
-    def _read_accepted(self, graph: Graph, answer: Answer) -> dict[str, Any]:
+    async def _read_accepted(self, graph: Graph, answer: Answer) -> dict[str, Any]:
         """What the server says of a prompt that it took. Raises `WorkflowRefused` and its kin when it did not."""
         if answer.status == 400:
             self._asked.clear()  # it refuses what our definitions allow, so they are out of date
-            with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
-                raise parse_refusal(json.loads(answer.body), graph, self.definitions)
+            refusal = None
+
+            def take(text: JsonText) -> WorkflowRefused:
+                return parse_refusal(read_json_text(text), graph, self.definitions)
+
+            with contextlib.suppress(UnexpectedAnswer):
+                refusal = await self._taken("/prompt", answer.body, take)
+            if refusal:
+                raise refusal
         if answer.status >= 500:
             raise WorkflowRefused("ComfyUI failed while it read the workflow; its log says why.")
-        return self._json("/prompt", answer)
+        return await self._json("/prompt", answer)
 
     def _dropped(self, graph: Graph, accepted: Mapping[str, Any]) -> tuple[str, ...]:
         """Notes on the outputs that the server left out of a prompt which it took."""
         notes = []
         with self._reading("/prompt"):
             node_errors = accepted.get("node_errors") or {}
-            for node_id, node_error in node_errors.items():
+            for node_id, node_error in itertools.islice(node_errors.items(), MOST_NOTES):
                 errors = node_error.get("errors")
                 reason = "refused"
                 if errors:
                     reason = errors[0].get("message")
                 title = node_title(graph, node_id)
-                notes.append(f"{title} was left out: {shortened(reason, 120)}")
+                notes.append(f"{title} was left out: {shortened(str(reason)[:MOST_MESSAGE_CHARACTERS], 120)}")
+            if len(node_errors) > MOST_NOTES:
+                notes.append(f"{len(node_errors) - MOST_NOTES} more were left out.")
         return tuple(notes)
 
     async def queue(self, since: float) -> Queue:
@@ -9201,17 +9756,8 @@ class ComfyUIServer(HttpServer):
             raise no_answer(f"ComfyUI at {self.endpoint.url}", error, PROBE_SECONDS) from None
 
     async def _ask_queue(self, seconds: float) -> Queue:
-        raw = await self.get("/queue", seconds)
-        with self._reading("/queue"):
-            running = [parse_prompt(row, Started()) for row in raw.get("queue_running") or ()]
-            heap = raw.get("queue_pending") or ()  # as the server holds it, not in the order of the queue
-            rows = sorted(heap, key=lambda row: row[:2])  # by number, then by id
-            pending = [parse_prompt(row, Waiting(ahead)) for ahead, row in enumerate(rows, start=len(running))]
-        queue = Queue(
-            running=tuple(prompt.prompt_id for prompt in running),
-            pending=tuple(prompt.prompt_id for prompt in pending),
-            prompts=(*running, *pending),
-        )
+        answer = await self.call("GET", "/queue", seconds=seconds, max_bytes=MOST_JSON_BYTES, cut=True)
+        queue = await self.understand("/queue", answer, functools.partial(read_queue, is_cut=not answer.is_whole))
         self._note_prompts([*queue.running, *queue.pending])
         return queue
 
@@ -9230,18 +9776,18 @@ class ComfyUIServer(HttpServer):
 
     async def look_up(self, prompt_id: str, since: float) -> Event:
         """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`. The queue is asked first and the
-        history second, so that a prompt that ends in between is not missed."""
+        history second, so that a prompt that ends in between is not missed. What is in neither, where the queue is too
+        long to be read whole, waits behind what was read."""
         queue = await self.queue(since)
         in_queue = queue.find(prompt_id)
         if in_queue:
             return in_queue
         path = f"/history/{prompt_id}"
-        history = await self.get(path, LOOK_UP_SECONDS)
-        entry = history.get(prompt_id)
-        if not entry:
-            return Absent()
-        with self._reading(path):
-            return parse_history(entry)
+        take = functools.partial(read_record, prompt_id=prompt_id)
+        recorded = await self.read(path, take, LOOK_UP_SECONDS)
+        if recorded:
+            return recorded
+        return Absent() if queue.is_whole else Waiting(len(queue))
 
     async def find(self, prompt_id: str) -> Prompt | None:
         """A prompt with its graph and `extra_data`, wherever it stands, or None when the server does not know it."""
@@ -9250,23 +9796,18 @@ class ComfyUIServer(HttpServer):
         if in_queue:
             return in_queue
         path = f"/history/{prompt_id}"
-        history = await self.get(path)
-        entry = history.get(prompt_id)
-        if not entry:
-            return None
-        with self._reading(path):
-            return parse_prompt(entry["prompt"], parse_history(entry), entry)
+        return await self.read(path, functools.partial(read_history_entry, prompt_id=prompt_id))
 
     async def recent(self) -> list[Prompt]:
         """The newest `RECENT_PROMPTS` of the history, oldest first, and then all that is in the queue."""
         queue = await self.queue(time.monotonic())
-        path = f"/history?max_items={RECENT_PROMPTS}"
-        entries = await self.get(path)
-        done = []
-        with self._reading("/history"):
-            for entry in entries.values():
-                state = parse_history(entry)
-                done.append(parse_prompt(entry["prompt"], state, entry))
+        done: list[Prompt] = []
+        for count in (RECENT_PROMPTS, RECENT_PROMPTS // 10):  # fewer where so many are too long
+            path = f"/history?max_items={count}"
+            answer = await self.call("GET", path, max_bytes=MOST_JSON_BYTES, cut=True)
+            if answer.is_whole:
+                done = await self.understand("/history", answer, read_history)
+                break
         return [*done, *queue.prompts]
 
     async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
@@ -9279,8 +9820,10 @@ class ComfyUIServer(HttpServer):
         ask = functools.partial(self.call, seconds=seconds)
         with contextlib.suppress(ServerError):
             answer = await ask("POST", f"/api/jobs/{prompt_id}/cancel")
-            if answer.status == 200 and self._json("", answer).get("cancelled"):
-                return
+            if answer.status == 200:
+                said = await self._json("", answer)
+                if said.get("cancelled"):
+                    return
         await ask("POST", "/queue", body={"delete": [prompt_id]})
         queue = await self._ask_queue(seconds)
         if prompt_id in queue.running:
@@ -9301,7 +9844,7 @@ class ComfyUIServer(HttpServer):
         form.add_field("image", file.data, filename=file.stored_name, content_type="application/octet-stream")
         answer = await self.call("POST", path, form=form, seconds=UPLOAD_SECONDS)
         self._check_upload(file, answer)
-        taken = self._json(path, answer)
+        taken = await self._json(path, answer)
         with self._reading(path):
             name = str(taken["name"])
             folder = str(taken.get("subfolder") or "")
@@ -9374,6 +9917,46 @@ class ComfyUIServer(HttpServer):
         return True
 
 
+# What is made of long answers, in a thread.
+
+
+def read_definitions(text: JsonText, wanted: Collection[str]) -> dict[str, tuple[NodeDefinition, int]]:
+    """Those of these classes that are in an answer of `/object_info`, each with the length of its JSON. One that cannot
+    be read is left out when there are others."""
+    found: dict[str, tuple[NodeDefinition, int]] = {}
+    for class_type in text.each_key():
+        begin = text.place
+        raw = text.value()
+        if class_type not in wanted or not raw:
+            continue
+        try:
+            found[class_type] = NodeDefinition.parse(class_type, raw), text.place - begin
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
+            if len(wanted) == 1:
+                raise
+    return found
+
+
+def _short_members(text: JsonText) -> dict[str, Any]:
+    """The texts in an object that are no longer than a name."""
+    members: dict[str, Any] = {}
+    for key in text.each_key():
+        value = text.value()
+        if isinstance(value, str) and len(value) <= MOST_NAME_CHARACTERS and len(members) < MOST_METADATA_TEXTS:
+            members[key] = value
+    return members
+
+
+# The name of a file that is hidden, or that holds half a surrogate pair and so cannot be sent.
+UNUSABLE_NAME = re.compile(r"(^|/)\.|[\ud800-\udfff]")
+
+
+def _workflows_among(paths: Iterable[str]) -> list[str]:
+    """Those of these files that may be workflows, sorted."""
+    workflows = [name for name in paths if name.endswith(".json") and not UNUSABLE_NAME.search(name)]
+    return sorted(workflows, key=str.lower)
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/cloud.py
 #
@@ -9393,7 +9976,6 @@ CLOUD_DEFINITION_SECONDS = 3600.0  # how long definitions are believed, which co
 UNPAID = frozenset({"InsufficientFundsError", "InactiveSubscriptionError"})  # exception types: why Cloud ended a run
 
 BILLING = re.compile(r"PAYMENT_REQUIRED|SUBSCRIPTION_REQUIRED|FREE_TIER_(EXHAUSTED|NOT_ALLOWED)")
-MAX_REFUSAL_BYTES = 2**16
 REMEMBERED_UPLOADS = 1000
 WHOLE = "/object_info"  # its path, and the name under which it is noted when all definitions were asked for
 
@@ -9422,7 +10004,7 @@ class ComfyCloud(ComfyUIServer):
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
         self.connection = CloudConnection(self)
-        self._texts: dict[str, str] = {}  # class -> its definition as JSON: parsed, all of them take much memory
+        self._texts: dict[str, bytes] = {}  # class -> {class: its definition} as JSON: parsed, they take much memory
         # Our name of a file -> when it was sent, and its name there.
         self._uploads = BoundedDict[str, tuple[float, str]](REMEMBERED_UPLOADS)
 
@@ -9437,8 +10019,8 @@ class ComfyCloud(ComfyUIServer):
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         if response.status not in (402, 403, 429, 503):
             return await super()._check(response)
-        body = await response.content.read(MAX_REFUSAL_BYTES)
-        error_type, message = self._reason_in(body)
+        body = await response.content.read(MOST_REFUSAL_BYTES)
+        error_type, message = self._reason_in(self.endpoint.hide_key(body))
         reason = f" (HTTP {response.status})."
         if message:
             reason = f": {message}"
@@ -9455,7 +10037,7 @@ class ComfyCloud(ComfyUIServer):
         """The type and the message in an error's body, {"error": {"type": "...", "message": "..."}} or the inner object
         alone; "" for what is missing."""
         with contextlib.suppress(ValueError, AttributeError):
-            error = json.loads(body)
+            error = read_json_text(JsonText(body[:MOST_REFUSAL_BYTES]))
             if isinstance(error.get("error"), dict):
                 error = error["error"]
             return str(error.get("type") or ""), shortened(error.get("message") or "", 200)
@@ -9463,7 +10045,7 @@ class ComfyCloud(ComfyUIServer):
 
     async def probe(self) -> None:
         """Find out whether the service answers and accepts the key. Raises a `ServerError` when not."""
-        user = await self.get("/user", PROBE_SECONDS)
+        user = await self.get("/user", PROBE_SECONDS, MOST_STATUS_BYTES)
         if "status" not in user:
             raise UnexpectedAnswer(f"What answers at {self.endpoint.url} is not Comfy Cloud.")
 
@@ -9474,19 +10056,28 @@ class ComfyCloud(ComfyUIServer):
             await self.together("all definitions", self._learn)
         text = self._texts.get(class_type)
         if text and class_type not in self.definitions:
-            with self._reading(WHOLE):
-                self._take_definition(class_type, json.loads(text))
+            take = functools.partial(read_definitions, wanted={class_type})
+            self._take_definitions([class_type], await self._taken(WHOLE, text, take))
         return self.definitions.get(class_type)
 
     async def _learn(self) -> None:
-        everything = await self.get(f"{WHOLE}?include_user_models=true")
+        def to_texts(text: JsonText) -> dict[str, bytes]:
+            return {name: json.dumps({name: text.value()}).encode() for name in text.each_key()}
 
-        def to_texts() -> dict[str, str]:
-            return {name: json.dumps(raw) for name, raw in everything.items()}
-
-        self._texts = await asyncio.to_thread(to_texts)
-        self.definitions = {}
+        texts = await self.read(f"{WHOLE}?include_user_models=true", to_texts)
+        self.forget()
+        self._texts = texts
         self._asked = {WHOLE: time.monotonic()}
+
+    @property
+    def bytes_kept(self) -> int:
+        """How much the service sent of what is remembered of it, about."""
+        return super().bytes_kept + sum(map(len, self._texts.values()))
+
+    def forget(self) -> None:
+        """Forget what can be asked for again."""
+        super().forget()
+        self._texts = {}
 
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
         """The definitions of those of these classes that the service has."""
@@ -9516,7 +10107,7 @@ class ComfyCloud(ComfyUIServer):
             extra_data["api_key_comfy_org"] = self.endpoint.api_key
         body = {"prompt": graph, "client_id": self.connection.client_id, "extra_data": extra_data}
         try:
-            answer = await self.call("POST", "/prompt", body=body)
+            answer = await self.call("POST", "/prompt", body=body, max_bytes=MOST_LIST_BYTES)
         except ServerUnreachable as error:
             if error.refused:
                 raise
@@ -9526,17 +10117,17 @@ class ComfyCloud(ComfyUIServer):
             ) from None
         if answer.status == 413:
             raise WorkflowRefused("The workflow is larger than Comfy Cloud accepts.")
-        accepted = self._read_accepted(graph, answer)
+        accepted = await self._read_accepted(graph, answer)
         with self._reading("/prompt"):
             return Accepted(str(accepted["prompt_id"]), self._dropped(graph, accepted))
 
     async def _job(self, prompt_id: str, seconds: float) -> dict[str, Any] | None:
         """The service's own description of a job, or None when it does not know the id."""
         path = f"/jobs/{quote(prompt_id, safe='')}"
-        answer = await self.call("GET", path, seconds=seconds)
+        answer = await self.call("GET", path, seconds=seconds, max_bytes=MOST_WORKFLOW_BYTES)
         if answer.status == 404:
             return None
-        return self._json(path, answer)
+        return await self._json(path, answer)
 
     async def look_up(self, prompt_id: str, since: float) -> Event:
         """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`."""
@@ -9644,8 +10235,8 @@ class CloudConnection(Connection):
             self._running.discard(str(prompt_id))
             subscription = self._subscriptions.get(str(prompt_id))
             if subscription:
-                subscription.events.put_nowait(Gap())  # look it up at once: no further frame will come
-        elif prompt_id is not None:
+                subscription.tell(Gap())  # look it up at once: no further frame will come
+        elif prompt_id is not None and len(self._running) < MOST_RUNNING_PROMPTS:
             self._running.add(str(prompt_id))
 
     def _take_picture(self, picture: Frame) -> None:
@@ -9764,6 +10355,19 @@ class Pool:
             async with server.door:
                 if not server.in_use:
                     await server.close()
+                    server.forget_lists()
+            self._forget_idle()
+
+    def _forget_idle(self) -> None:
+        """Keep no more than `MOST_IDLE_BYTES_KEPT` of what was learned of servers that are closed: the newest."""
+        kept = 0
+        for server in reversed([*self._servers.values()]):
+            if server.is_open:
+                continue
+            kept += server.bytes_kept
+            if kept > MOST_IDLE_BYTES_KEPT:
+                kept -= server.bytes_kept
+                server.forget()
 
 
 # ======================================================================================================================

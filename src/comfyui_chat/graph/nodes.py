@@ -44,17 +44,17 @@ class Target:
 
 # Names of classes, inputs and types are compared with many patterns, and so are titles. Longer ones are not in use, and
 # megabytes of one would hold the process up.
-MOST_NAME_CHARACTERS = 250
+MOST_NODE_NAME_CHARACTERS = 250
 MOST_TITLE_CHARACTERS = 250  # a longer title is cut
 
 
 def check_names(where: str, *names: str) -> None:
     """Raise `WorkflowRefused` for a name that is too long to be one; `where` says whose it is."""
     for name in names:
-        if len(name) > MOST_NAME_CHARACTERS:
+        if len(name) > MOST_NODE_NAME_CHARACTERS:
             raise WorkflowRefused(
                 f'{where} has a name of {len(name)} characters: "{shortened(name, 40)}".',
-                f"Names of nodes and of their inputs may have {MOST_NAME_CHARACTERS}.",
+                f"Names of nodes and of their inputs may have {MOST_NODE_NAME_CHARACTERS}.",
             )
 
 

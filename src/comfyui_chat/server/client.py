@@ -14,17 +14,34 @@ Comfy Cloud.
 import asyncio
 import contextlib
 import functools
-import json
+import itertools
 import math
 import re
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
 import aiohttp
 
 from ..bounded import BoundedDict
+from ..bounds import (
+    MOST_DEFINITION_BYTES,
+    MOST_DEFINITION_BYTES_KEPT,
+    MOST_JSON_BYTES,
+    MOST_LIST_BYTES,
+    MOST_LIST_BYTES_KEPT,
+    MOST_MESSAGE_CHARACTERS,
+    MOST_METADATA_BYTES,
+    MOST_METADATA_TEXTS,
+    MOST_NAME_CHARACTERS,
+    MOST_NAMES_IN_LIST,
+    MOST_NOTES,
+    MOST_STATUS_BYTES,
+    MOST_WORKFLOW_BYTES,
+    REMEMBERED_LISTS,
+    REMEMBERED_METADATA,
+)
 from ..errors import (
     ComfyUIError,
     LimitExceeded,
@@ -45,6 +62,7 @@ from ..tasks import CLEAN_UP_SECONDS, T, gather
 from .connection import Connection
 from .endpoint import Endpoint
 from .http import STALL_SECONDS, HttpServer, no_answer
+from .json_pieces import JsonText, read_json_members, read_json_text
 from .protocol import (
     Absent,
     Accepted,
@@ -53,13 +71,14 @@ from .protocol import (
     Output,
     Prompt,
     Queue,
-    Started,
     Stats,
     Waiting,
-    parse_history,
-    parse_prompt,
     parse_refusal,
     parse_stats,
+    read_history,
+    read_history_entry,
+    read_queue,
+    read_record,
 )
 from .record import Record
 
@@ -90,8 +109,11 @@ class ComfyUIServer(HttpServer):
         self.connection = Connection(self)
         self.definitions: dict[str, NodeDefinition] = {}
         self._asked: dict[str, float] = {}  # class -> when it was last asked for; all times are of `time.monotonic`
-        self._metadata: dict[tuple[str, str], tuple[float, Mapping[str, Any] | None]] = {}  # by folder and name
-        self._names: dict[str, tuple[float, list[str] | None]] = {}  # by path
+        self._definition_bytes: dict[str, int] = {}  # class -> length of its definition as JSON
+        # By folder and name.
+        self._metadata = BoundedDict[tuple[str, str], tuple[float, Mapping[str, Any] | None]](REMEMBERED_METADATA)
+        self._names = BoundedDict[str, tuple[float, list[str] | None]](REMEMBERED_LISTS)  # by path
+        self._list_bytes: dict[str, int] = {}  # path -> length of the list as JSON
         self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # when the newest look at it began, and that look
         self._first_seen = BoundedDict[str, float](REMEMBERED_PROMPTS)  # prompt id -> since when it is known to be here
         self._questions: dict[str, asyncio.Task[Any]] = {}  # under way, each asked once for all who wait for it
@@ -180,7 +202,7 @@ class ComfyUIServer(HttpServer):
     async def stats(self) -> Stats:
         """Its version, devices and memory, as they are now. Raises as `get` does."""
         path = "/system_stats"
-        raw = await self.get(path, PROBE_SECONDS)
+        raw = await self.get(path, PROBE_SECONDS, MOST_STATUS_BYTES)
         if "system" not in raw:
             raise UnexpectedAnswer(f"What answers at {self.endpoint.url} is not ComfyUI.")
         with self._reading(path):
@@ -198,9 +220,8 @@ class ComfyUIServer(HttpServer):
 
     async def _define(self, class_type: str) -> None:
         path = f"/object_info/{quote(class_type, safe='')}"
-        answer = await self.get(path)
-        with self._reading(path):
-            self._take_definition(class_type, answer.get(class_type))
+        take = functools.partial(read_definitions, wanted={class_type})
+        self._take_definitions([class_type], await self.read(path, take, max_bytes=MOST_DEFINITION_BYTES))
 
     def _definition_age(self, class_type: str) -> float:
         """Seconds since the definition was asked for; infinite where it never was."""
@@ -208,17 +229,16 @@ class ComfyUIServer(HttpServer):
 
     async def everything(self) -> dict[str, Any]:
         """All node definitions as the server tells them, some megabytes of JSON: class -> its definition."""
-        return await self.together("define all", functools.partial(self.get, "/object_info"))
+        return await self.together("define all", functools.partial(self.read, "/object_info", read_json_members))
 
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
         """The definitions of those of these classes that this server has."""
         names = sorted(set(class_types))
         outdated = [name for name in names if self._definition_age(name) >= DEFINITION_SECONDS]
         if len(outdated) > MANY_CLASSES:
-            everything = await self.everything()
-            with self._reading("/object_info"):
-                for name in outdated:
-                    self._take_definition(name, everything.get(name))
+            take = functools.partial(read_definitions, wanted=set(outdated))
+            found = await self.read("/object_info", take)
+            self._take_definitions([name for name in outdated if name in found], found)
         answers = await gather(8, [functools.partial(self.define, name) for name in names])
         definitions: dict[str, NodeDefinition] = {}
         for name, definition in zip(names, answers, strict=True):
@@ -236,11 +256,36 @@ class ComfyUIServer(HttpServer):
                 definitions[name] = definition
         return definitions
 
-    def _take_definition(self, class_type: str, raw: Any) -> None:
-        self._asked[class_type] = time.monotonic()
-        self.definitions.pop(class_type, None)
-        if raw:
-            self.definitions[class_type] = NodeDefinition.parse(class_type, raw)
+    def _take_definitions(self, asked: Iterable[str], found: Mapping[str, tuple[NodeDefinition, int]]) -> None:
+        """Note what was found of the classes that were asked for."""
+        now = time.monotonic()
+        for name in asked:
+            self._asked[name] = now
+            self.definitions.pop(name, None)
+            self._definition_bytes.pop(name, None)
+        if self.bytes_kept + sum(size for _, size in found.values()) > MOST_DEFINITION_BYTES_KEPT:
+            self.forget()
+        for name, (definition, size) in found.items():
+            self.definitions[name] = definition
+            self._definition_bytes[name] = size
+
+    @property
+    def bytes_kept(self) -> int:
+        """How much the server sent of what is remembered of it, about."""
+        return sum(self._definition_bytes.values())
+
+    def forget(self) -> None:
+        """Forget what can be asked for again."""
+        self.definitions = {}
+        self._definition_bytes = {}
+        self._asked = {}
+        self.forget_lists()
+
+    def forget_lists(self) -> None:
+        """Forget what is believed for a short time only."""
+        self._names.clear()
+        self._list_bytes = {}
+        self._metadata.clear()
 
     async def names(
         self, path: str, believe: float = DOUBT_SECONDS, read: Callable[[Any], str] = str
@@ -256,12 +301,22 @@ class ComfyUIServer(HttpServer):
         return await self.together(f"names {path}", ask)
 
     async def _ask_names(self, path: str, read: Callable[[Any], str]) -> list[str] | None:
-        answer = await self.call("GET", path)
+        answer = await self.call("GET", path, max_bytes=MOST_LIST_BYTES)
         names = None
+
+        def take(text: JsonText) -> list[str]:
+            items = read_json_text(text)
+            if len(items) > MOST_NAMES_IN_LIST:
+                raise ValueError("too many names")
+            return [read(item) for item in items]
+
         if answer.status != 404:
             route, _, _ = path.partition("?")
-            with self._reading(route):
-                names = [read(item) for item in json.loads(answer.body)]
+            names = await self._taken(route, answer.body, take)
+        if sum(self._list_bytes.values()) + len(answer.body) > MOST_LIST_BYTES_KEPT:
+            self.forget_lists()
+        self._list_bytes[path] = len(answer.body)
+        self._names.pop(path, None)  # so that it is the newest
         self._names[path] = time.monotonic(), names
         return names
 
@@ -274,27 +329,22 @@ class ComfyUIServer(HttpServer):
             return str(item["path"]).replace("\\", "/")
 
         paths = await self.names(path, believe, read_path)
-        hidden = re.compile(r"(^|/)\.|[\ud800-\udfff]")  # or half a surrogate pair: such a name cannot be sent
-        workflows = []
-        for name in paths or ():
-            if name.endswith(".json") and not hidden.search(name):
-                workflows.append(name)
-        return sorted(workflows, key=str.lower)
+        return await asyncio.to_thread(_workflows_among, paths or ())
 
     async def saved_workflow(self, name: str) -> Graph:
         """A workflow saved on this server, in either of ComfyUI's formats. Raises `UnknownWorkflow` when it is not
         there, and `WorkflowRefused` for a file that is not a workflow."""
         # The slash has to be escaped, too: the server takes everything after /userdata/ as one name.
         file = quote(f"workflows/{name}", safe="")
-        answer = await self.call("GET", f"/userdata/{file}")
+        answer = await self.call("GET", f"/userdata/{file}", max_bytes=MOST_WORKFLOW_BYTES)
         if answer.status != 200:
             raise UnknownWorkflow(f'The workflow "{name}" is no longer on the ComfyUI server.')
         return await asyncio.to_thread(read_workflow_file, answer.body)
 
     async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
         """What a model file says of itself: the metadata of a safetensors file, {} when there is none. None when the
-        server itself cannot read the file: files cut short while they were downloaded are common. Remembered for
-        `DEFINITION_SECONDS`."""
+        server itself cannot read the file: files cut short while they were downloaded are common. Longer texts than a
+        name are left out. Remembered for `DEFINITION_SECONDS`."""
         asked, metadata = self._metadata.get((folder, name), (-math.inf, None))
         age = time.monotonic() - asked
         if age <= DEFINITION_SECONDS:
@@ -304,13 +354,13 @@ class ComfyUIServer(HttpServer):
 
     async def _ask_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
         path = f"/view_metadata/{quote(folder, safe='')}"
-        answer = await self.call("GET", path, params={"filename": name})
+        answer = await self.call("GET", path, params={"filename": name}, max_bytes=MOST_METADATA_BYTES)
         metadata: Mapping[str, Any] | None = {}
         if answer.status == 500:
             metadata = None
         elif answer.status == 200:
-            with contextlib.suppress(ValueError, TypeError):
-                metadata = dict(json.loads(answer.body))
+            with contextlib.suppress(UnexpectedAnswer):
+                metadata = await self._taken(path, answer.body, _short_members)
         self._metadata[folder, name] = time.monotonic(), metadata
         return metadata
 
@@ -330,12 +380,12 @@ class ComfyUIServer(HttpServer):
             "extra_data": dict(extra_data),
         }
         try:
-            answer = await self.call("POST", "/prompt", body=body)
+            answer = await self.call("POST", "/prompt", body=body, max_bytes=MOST_LIST_BYTES)
         except ServerUnreachable as error:
             if error.refused:
                 raise
             return Accepted(prompt_id, certain=False)
-        accepted = self._read_accepted(graph, answer)
+        accepted = await self._read_accepted(graph, answer)
         its_id = accepted.get("prompt_id")
         if its_id != prompt_id:
             await self.call("POST", "/queue", body={"delete": [its_id]}, seconds=CLEAN_UP_SECONDS)
@@ -343,28 +393,37 @@ class ComfyUIServer(HttpServer):
         self._note_prompts([prompt_id])
         return Accepted(prompt_id, self._dropped(graph, accepted))
 
-    def _read_accepted(self, graph: Graph, answer: Answer) -> dict[str, Any]:
+    async def _read_accepted(self, graph: Graph, answer: Answer) -> dict[str, Any]:
         """What the server says of a prompt that it took. Raises `WorkflowRefused` and its kin when it did not."""
         if answer.status == 400:
             self._asked.clear()  # it refuses what our definitions allow, so they are out of date
-            with contextlib.suppress(ValueError, LookupError, TypeError, AttributeError):
-                raise parse_refusal(json.loads(answer.body), graph, self.definitions)
+            refusal = None
+
+            def take(text: JsonText) -> WorkflowRefused:
+                return parse_refusal(read_json_text(text), graph, self.definitions)
+
+            with contextlib.suppress(UnexpectedAnswer):
+                refusal = await self._taken("/prompt", answer.body, take)
+            if refusal:
+                raise refusal
         if answer.status >= 500:
             raise WorkflowRefused("ComfyUI failed while it read the workflow; its log says why.")
-        return self._json("/prompt", answer)
+        return await self._json("/prompt", answer)
 
     def _dropped(self, graph: Graph, accepted: Mapping[str, Any]) -> tuple[str, ...]:
         """Notes on the outputs that the server left out of a prompt which it took."""
         notes = []
         with self._reading("/prompt"):
             node_errors = accepted.get("node_errors") or {}
-            for node_id, node_error in node_errors.items():
+            for node_id, node_error in itertools.islice(node_errors.items(), MOST_NOTES):
                 errors = node_error.get("errors")
                 reason = "refused"
                 if errors:
                     reason = errors[0].get("message")
                 title = node_title(graph, node_id)
-                notes.append(f"{title} was left out: {shortened(reason, 120)}")
+                notes.append(f"{title} was left out: {shortened(str(reason)[:MOST_MESSAGE_CHARACTERS], 120)}")
+            if len(node_errors) > MOST_NOTES:
+                notes.append(f"{len(node_errors) - MOST_NOTES} more were left out.")
         return tuple(notes)
 
     async def queue(self, since: float) -> Queue:
@@ -386,17 +445,8 @@ class ComfyUIServer(HttpServer):
             raise no_answer(f"ComfyUI at {self.endpoint.url}", error, PROBE_SECONDS) from None
 
     async def _ask_queue(self, seconds: float) -> Queue:
-        raw = await self.get("/queue", seconds)
-        with self._reading("/queue"):
-            running = [parse_prompt(row, Started()) for row in raw.get("queue_running") or ()]
-            heap = raw.get("queue_pending") or ()  # as the server holds it, not in the order of the queue
-            rows = sorted(heap, key=lambda row: row[:2])  # by number, then by id
-            pending = [parse_prompt(row, Waiting(ahead)) for ahead, row in enumerate(rows, start=len(running))]
-        queue = Queue(
-            running=tuple(prompt.prompt_id for prompt in running),
-            pending=tuple(prompt.prompt_id for prompt in pending),
-            prompts=(*running, *pending),
-        )
+        answer = await self.call("GET", "/queue", seconds=seconds, max_bytes=MOST_JSON_BYTES, cut=True)
+        queue = await self.understand("/queue", answer, functools.partial(read_queue, is_cut=not answer.is_whole))
         self._note_prompts([*queue.running, *queue.pending])
         return queue
 
@@ -415,18 +465,18 @@ class ComfyUIServer(HttpServer):
 
     async def look_up(self, prompt_id: str, since: float) -> Event:
         """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`. The queue is asked first and the
-        history second, so that a prompt that ends in between is not missed."""
+        history second, so that a prompt that ends in between is not missed. What is in neither, where the queue is too
+        long to be read whole, waits behind what was read."""
         queue = await self.queue(since)
         in_queue = queue.find(prompt_id)
         if in_queue:
             return in_queue
         path = f"/history/{prompt_id}"
-        history = await self.get(path, LOOK_UP_SECONDS)
-        entry = history.get(prompt_id)
-        if not entry:
-            return Absent()
-        with self._reading(path):
-            return parse_history(entry)
+        take = functools.partial(read_record, prompt_id=prompt_id)
+        recorded = await self.read(path, take, LOOK_UP_SECONDS)
+        if recorded:
+            return recorded
+        return Absent() if queue.is_whole else Waiting(len(queue))
 
     async def find(self, prompt_id: str) -> Prompt | None:
         """A prompt with its graph and `extra_data`, wherever it stands, or None when the server does not know it."""
@@ -435,23 +485,18 @@ class ComfyUIServer(HttpServer):
         if in_queue:
             return in_queue
         path = f"/history/{prompt_id}"
-        history = await self.get(path)
-        entry = history.get(prompt_id)
-        if not entry:
-            return None
-        with self._reading(path):
-            return parse_prompt(entry["prompt"], parse_history(entry), entry)
+        return await self.read(path, functools.partial(read_history_entry, prompt_id=prompt_id))
 
     async def recent(self) -> list[Prompt]:
         """The newest `RECENT_PROMPTS` of the history, oldest first, and then all that is in the queue."""
         queue = await self.queue(time.monotonic())
-        path = f"/history?max_items={RECENT_PROMPTS}"
-        entries = await self.get(path)
-        done = []
-        with self._reading("/history"):
-            for entry in entries.values():
-                state = parse_history(entry)
-                done.append(parse_prompt(entry["prompt"], state, entry))
+        done: list[Prompt] = []
+        for count in (RECENT_PROMPTS, RECENT_PROMPTS // 10):  # fewer where so many are too long
+            path = f"/history?max_items={count}"
+            answer = await self.call("GET", path, max_bytes=MOST_JSON_BYTES, cut=True)
+            if answer.is_whole:
+                done = await self.understand("/history", answer, read_history)
+                break
         return [*done, *queue.prompts]
 
     async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
@@ -464,8 +509,10 @@ class ComfyUIServer(HttpServer):
         ask = functools.partial(self.call, seconds=seconds)
         with contextlib.suppress(ServerError):
             answer = await ask("POST", f"/api/jobs/{prompt_id}/cancel")
-            if answer.status == 200 and self._json("", answer).get("cancelled"):
-                return
+            if answer.status == 200:
+                said = await self._json("", answer)
+                if said.get("cancelled"):
+                    return
         await ask("POST", "/queue", body={"delete": [prompt_id]})
         queue = await self._ask_queue(seconds)
         if prompt_id in queue.running:
@@ -486,7 +533,7 @@ class ComfyUIServer(HttpServer):
         form.add_field("image", file.data, filename=file.stored_name, content_type="application/octet-stream")
         answer = await self.call("POST", path, form=form, seconds=UPLOAD_SECONDS)
         self._check_upload(file, answer)
-        taken = self._json(path, answer)
+        taken = await self._json(path, answer)
         with self._reading(path):
             name = str(taken["name"])
             folder = str(taken.get("subfolder") or "")
@@ -557,3 +604,43 @@ class ComfyUIServer(HttpServer):
         if answer.status != 200:
             raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers {answer.status}, which ComfyUI does not.")
         return True
+
+
+# What is made of long answers, in a thread.
+
+
+def read_definitions(text: JsonText, wanted: Collection[str]) -> dict[str, tuple[NodeDefinition, int]]:
+    """Those of these classes that are in an answer of `/object_info`, each with the length of its JSON. One that cannot
+    be read is left out when there are others."""
+    found: dict[str, tuple[NodeDefinition, int]] = {}
+    for class_type in text.each_key():
+        begin = text.place
+        raw = text.value()
+        if class_type not in wanted or not raw:
+            continue
+        try:
+            found[class_type] = NodeDefinition.parse(class_type, raw), text.place - begin
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
+            if len(wanted) == 1:
+                raise
+    return found
+
+
+def _short_members(text: JsonText) -> dict[str, Any]:
+    """The texts in an object that are no longer than a name."""
+    members: dict[str, Any] = {}
+    for key in text.each_key():
+        value = text.value()
+        if isinstance(value, str) and len(value) <= MOST_NAME_CHARACTERS and len(members) < MOST_METADATA_TEXTS:
+            members[key] = value
+    return members
+
+
+# The name of a file that is hidden, or that holds half a surrogate pair and so cannot be sent.
+UNUSABLE_NAME = re.compile(r"(^|/)\.|[\ud800-\udfff]")
+
+
+def _workflows_among(paths: Iterable[str]) -> list[str]:
+    """Those of these files that may be workflows, sorted."""
+    workflows = [name for name in paths if name.endswith(".json") and not UNUSABLE_NAME.search(name)]
+    return sorted(workflows, key=str.lower)

@@ -9,7 +9,6 @@ The facts are those of version 1 of its API, as its makers document it; the clas
 service stands behind them.
 """
 
-import asyncio
 import contextlib
 import functools
 import json
@@ -24,6 +23,7 @@ import aiohttp
 from yarl import URL
 
 from ..bounded import BoundedDict
+from ..bounds import MOST_LIST_BYTES, MOST_REFUSAL_BYTES, MOST_RUNNING_PROMPTS, MOST_STATUS_BYTES, MOST_WORKFLOW_BYTES
 from ..errors import LimitExceeded, PaymentRequired, ServerBusy, ServerUnreachable, UnexpectedAnswer, WorkflowRefused
 from ..graph.definitions import Definitions, NodeDefinition
 from ..graph.nodes import Graph
@@ -38,17 +38,18 @@ from .client import (
     MAX_OUTPUT_BYTES,
     PROBE_SECONDS,
     ComfyUIServer,
+    read_definitions,
 )
 from .connection import Connection
 from .endpoint import Endpoint
 from .http import REDIRECTS, STALL_SECONDS
+from .json_pieces import JsonText, read_json_text
 from .protocol import Absent, Accepted, Answer, Event, Frame, Gap, Prompt, Waiting, parse_job, read_retry_after
 
 CLOUD_DEFINITION_SECONDS = 3600.0  # how long definitions are believed, which come all at once, and uploads relied on
 UNPAID = frozenset({"InsufficientFundsError", "InactiveSubscriptionError"})  # exception types: why Cloud ended a run
 
 BILLING = re.compile(r"PAYMENT_REQUIRED|SUBSCRIPTION_REQUIRED|FREE_TIER_(EXHAUSTED|NOT_ALLOWED)")
-MAX_REFUSAL_BYTES = 2**16
 REMEMBERED_UPLOADS = 1000
 WHOLE = "/object_info"  # its path, and the name under which it is noted when all definitions were asked for
 
@@ -77,7 +78,7 @@ class ComfyCloud(ComfyUIServer):
     def __init__(self, endpoint: Endpoint) -> None:
         super().__init__(endpoint)
         self.connection = CloudConnection(self)
-        self._texts: dict[str, str] = {}  # class -> its definition as JSON: parsed, all of them take much memory
+        self._texts: dict[str, bytes] = {}  # class -> {class: its definition} as JSON: parsed, they take much memory
         # Our name of a file -> when it was sent, and its name there.
         self._uploads = BoundedDict[str, tuple[float, str]](REMEMBERED_UPLOADS)
 
@@ -92,8 +93,8 @@ class ComfyCloud(ComfyUIServer):
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         if response.status not in (402, 403, 429, 503):
             return await super()._check(response)
-        body = await response.content.read(MAX_REFUSAL_BYTES)
-        error_type, message = self._reason_in(body)
+        body = await response.content.read(MOST_REFUSAL_BYTES)
+        error_type, message = self._reason_in(self.endpoint.hide_key(body))
         reason = f" (HTTP {response.status})."
         if message:
             reason = f": {message}"
@@ -110,7 +111,7 @@ class ComfyCloud(ComfyUIServer):
         """The type and the message in an error's body, {"error": {"type": "...", "message": "..."}} or the inner object
         alone; "" for what is missing."""
         with contextlib.suppress(ValueError, AttributeError):
-            error = json.loads(body)
+            error = read_json_text(JsonText(body[:MOST_REFUSAL_BYTES]))
             if isinstance(error.get("error"), dict):
                 error = error["error"]
             return str(error.get("type") or ""), shortened(error.get("message") or "", 200)
@@ -118,7 +119,7 @@ class ComfyCloud(ComfyUIServer):
 
     async def probe(self) -> None:
         """Find out whether the service answers and accepts the key. Raises a `ServerError` when not."""
-        user = await self.get("/user", PROBE_SECONDS)
+        user = await self.get("/user", PROBE_SECONDS, MOST_STATUS_BYTES)
         if "status" not in user:
             raise UnexpectedAnswer(f"What answers at {self.endpoint.url} is not Comfy Cloud.")
 
@@ -129,19 +130,28 @@ class ComfyCloud(ComfyUIServer):
             await self.together("all definitions", self._learn)
         text = self._texts.get(class_type)
         if text and class_type not in self.definitions:
-            with self._reading(WHOLE):
-                self._take_definition(class_type, json.loads(text))
+            take = functools.partial(read_definitions, wanted={class_type})
+            self._take_definitions([class_type], await self._taken(WHOLE, text, take))
         return self.definitions.get(class_type)
 
     async def _learn(self) -> None:
-        everything = await self.get(f"{WHOLE}?include_user_models=true")
+        def to_texts(text: JsonText) -> dict[str, bytes]:
+            return {name: json.dumps({name: text.value()}).encode() for name in text.each_key()}
 
-        def to_texts() -> dict[str, str]:
-            return {name: json.dumps(raw) for name, raw in everything.items()}
-
-        self._texts = await asyncio.to_thread(to_texts)
-        self.definitions = {}
+        texts = await self.read(f"{WHOLE}?include_user_models=true", to_texts)
+        self.forget()
+        self._texts = texts
         self._asked = {WHOLE: time.monotonic()}
+
+    @property
+    def bytes_kept(self) -> int:
+        """How much the service sent of what is remembered of it, about."""
+        return super().bytes_kept + sum(map(len, self._texts.values()))
+
+    def forget(self) -> None:
+        """Forget what can be asked for again."""
+        super().forget()
+        self._texts = {}
 
     async def define_all(self, class_types: Iterable[str]) -> Definitions:
         """The definitions of those of these classes that the service has."""
@@ -171,7 +181,7 @@ class ComfyCloud(ComfyUIServer):
             extra_data["api_key_comfy_org"] = self.endpoint.api_key
         body = {"prompt": graph, "client_id": self.connection.client_id, "extra_data": extra_data}
         try:
-            answer = await self.call("POST", "/prompt", body=body)
+            answer = await self.call("POST", "/prompt", body=body, max_bytes=MOST_LIST_BYTES)
         except ServerUnreachable as error:
             if error.refused:
                 raise
@@ -181,17 +191,17 @@ class ComfyCloud(ComfyUIServer):
             ) from None
         if answer.status == 413:
             raise WorkflowRefused("The workflow is larger than Comfy Cloud accepts.")
-        accepted = self._read_accepted(graph, answer)
+        accepted = await self._read_accepted(graph, answer)
         with self._reading("/prompt"):
             return Accepted(str(accepted["prompt_id"]), self._dropped(graph, accepted))
 
     async def _job(self, prompt_id: str, seconds: float) -> dict[str, Any] | None:
         """The service's own description of a job, or None when it does not know the id."""
         path = f"/jobs/{quote(prompt_id, safe='')}"
-        answer = await self.call("GET", path, seconds=seconds)
+        answer = await self.call("GET", path, seconds=seconds, max_bytes=MOST_WORKFLOW_BYTES)
         if answer.status == 404:
             return None
-        return self._json(path, answer)
+        return await self._json(path, answer)
 
     async def look_up(self, prompt_id: str, since: float) -> Event:
         """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`."""
@@ -299,8 +309,8 @@ class CloudConnection(Connection):
             self._running.discard(str(prompt_id))
             subscription = self._subscriptions.get(str(prompt_id))
             if subscription:
-                subscription.events.put_nowait(Gap())  # look it up at once: no further frame will come
-        elif prompt_id is not None:
+                subscription.tell(Gap())  # look it up at once: no further frame will come
+        elif prompt_id is not None and len(self._running) < MOST_RUNNING_PROMPTS:
             self._running.add(str(prompt_id))
 
     def _take_picture(self, picture: Frame) -> None:

@@ -16,7 +16,6 @@ Order and scope of frames, feature flags and what becomes of sockets with one cl
 
 import asyncio
 import contextlib
-import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
@@ -24,10 +23,20 @@ from typing import Any, Protocol
 
 import aiohttp
 
+from ..bounds import (
+    FIRST_PIECE_BYTES,
+    MB,
+    MOST_FRAMES_A_SECOND,
+    MOST_PREVIEW_BYTES,
+    MOST_SENT_BYTES,
+    MOST_TEXT_FRAME_BYTES,
+    MOST_WAITING_EVENTS,
+)
 from ..errors import AccessRefused, ComfyUIError
 from ..logs import log
 from .endpoint import Endpoint
-from .protocol import Event, Frame, Gap, QueueMoved, SentPicture, parse_binary, parse_frame
+from .json_pieces import JsonText, read_json_text
+from .protocol import Event, Failed, Frame, Gap, QueueMoved, SentPicture, parse_binary, parse_frame
 from .record import Record
 
 CONNECT_SECONDS = 10.0  # to open a connection or the websocket
@@ -45,13 +54,45 @@ class Subscription:
         self.picture_nodes = picture_nodes
         self.on_preview = on_preview
         self.connected = False  # whether frames arrive at the moment
+        self._sent_bytes = 0  # of pictures
+
+    def tell(self, event: Event) -> None:
+        """Hand over an event. When too many wait to be taken, frames are missed, and a `Gap` says so."""
+        waiting = self.events.qsize()
+        if waiting < MOST_WAITING_EVENTS:
+            self.events.put_nowait(event)
+        elif waiting == MOST_WAITING_EVENTS:
+            self.events.put_nowait(Gap())
 
     def picture(self, node_id: str, data: bytes) -> None:
-        """Hand over a binary frame: a result when the node saves its picture nowhere else, a preview otherwise."""
-        if node_id in self.picture_nodes:
-            self.events.put_nowait(SentPicture(node_id, data))
+        """Hand over a binary frame: a result when the node saves its picture nowhere else, a preview otherwise. Results
+        beyond `MOST_SENT_BYTES` are missed, and told as the node's failure."""
+        if node_id not in self.picture_nodes:
+            if len(data) <= MOST_PREVIEW_BYTES:
+                self.on_preview(data)
+            return
+        self._sent_bytes += len(data)
+        if self._sent_bytes <= MOST_SENT_BYTES:
+            self.tell(SentPicture(node_id, data))
         else:
-            self.on_preview(data)
+            self.tell(Failed(node_id, "", f"It sends more than {MOST_SENT_BYTES // MB} MB of pictures."))
+
+
+class Flood:
+    """Counts frames, to tell when a server sends more than anybody needs: they come faster than they can be read."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._since = time.monotonic()
+
+    def rises(self) -> bool:
+        """Count a frame. Whether that is one more than `MOST_FRAMES_A_SECOND`."""
+        now = time.monotonic()
+        if now - self._since >= 1:
+            self._count = 0
+            self._since = now
+        self._count += 1
+        return self._count > MOST_FRAMES_A_SECOND
 
 
 class Host(Protocol):
@@ -131,7 +172,7 @@ class Connection:
             return
         if subscription := self._subscriptions.pop(prompt_id, None):
             self._subscriptions[accepted_id] = subscription
-            subscription.events.put_nowait(Gap())
+            subscription.tell(Gap())
 
     def renew(self) -> bool:
         """Close the socket, so that the reader opens a new one, when no frame at all came for `DEAF_SECONDS`: a server
@@ -165,10 +206,14 @@ class Connection:
                 async with asyncio.timeout(CONNECT_SECONDS) as limit, self._server.websocket(self.client_id) as socket:
                     limit.reschedule(None)
                     await self._greet(socket)
+                    flood = Flood()
                     async for message in socket:
+                        if message.type is aiohttp.WSMsgType.ERROR or flood.rises():
+                            break
                         pause = 0.5  # only now: a proxy may open the socket and close it at once
                         self._heard = time.monotonic()
-                        self._take(message)
+                        await self._take(message)
+                        await asyncio.sleep(0)  # aiohttp gives out what is there without a pause for anybody else
             except AccessRefused as refused:
                 self._refusal = refused
             except (aiohttp.ClientError, OSError, ValueError, ComfyUIError) as error:
@@ -202,13 +247,17 @@ class Connection:
         """Hand an event to all subscriptions, and whether the socket is open."""
         for subscription in self._subscriptions.values():
             subscription.connected = self.is_open
-            subscription.events.put_nowait(event)
+            subscription.tell(event)
 
-    def _take(self, message: aiohttp.WSMessage) -> None:
-        """Read a frame and hand it on; whatever cannot be read is passed over."""
+    async def _take(self, message: aiohttp.WSMessage) -> None:
+        """Read a frame and hand it on; whatever cannot be read is passed over. What a text too long would have told is
+        to be looked up."""
         try:
             if message.type is aiohttp.WSMsgType.TEXT:
-                frame = json.loads(message.data)
+                if len(message.data) > MOST_TEXT_FRAME_BYTES:
+                    self._tell_all(Gap())
+                    return
+                frame = await self._decoded(message.data)
                 self._take_text(frame["type"], frame.get("data") or {})
             elif message.type is aiohttp.WSMsgType.BINARY:
                 picture = parse_binary(message.data)
@@ -216,6 +265,13 @@ class Connection:
                     self._take_picture(picture)
         except (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
             log.debug("unreadable frame: %s", type(error).__name__)  # custom nodes send whatever they like
+
+    async def _decoded(self, text: str) -> Any:
+        """The JSON in a frame, without the key, should the server repeat it; of a long one decoded in a thread."""
+        frame = JsonText(self._server.endpoint.hide_key(text.encode()))
+        if len(text) <= FIRST_PIECE_BYTES:
+            return read_json_text(frame)
+        return await asyncio.to_thread(read_json_text, frame)
 
     def _take_text(self, kind: str, data: Mapping[str, Any]) -> None:
         if kind == "feature_flags":
@@ -230,7 +286,7 @@ class Connection:
             if kind == "executing":
                 self._current = (prompt_id, str(data.get("display_node") or data["node"]))
             if event := parse_frame(kind, data):
-                subscription.events.put_nowait(event)
+                subscription.tell(event)
 
     def _take_picture(self, picture: Frame) -> None:
         if picture.prompt_id is not None:

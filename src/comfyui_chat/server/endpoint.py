@@ -11,14 +11,17 @@ The key stays with its address: it is not part of the repr, and only `Endpoint.h
 keys of dictionaries; two that differ only in what people call them are the same.
 """
 
+import json
 import re
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
+from ..bounds import LEAST_KEY_CHARACTERS, MOST_ADDRESS_CHARACTERS
 from ..errors import BadArgument
-from ..names import shortened
 
 CLOUD_HOST = "cloud.comfy.org"
+ADDRESS_BEGINNING = re.compile(r"\s*(?:[a-zA-Z!+.-]{1,20}://)?[\w.-]{1,60}")
+HIDDEN_KEY = b"[API key]"  # what is shown in its place
 CLOUD_PREFIX = "cloud+"  # before the address of anything else that speaks as Comfy Cloud does
 
 
@@ -40,6 +43,8 @@ class Endpoint:
         Raises `BadArgument` for what is not an http address, for one that holds a user name or a password, and for a
         key that cannot stand in a header. `name` is what the message calls the address.
         """
+        if len(text) > MOST_ADDRESS_CHARACTERS:
+            raise BadArgument(f"{name} is too long: {len(text)} characters.", "It looks like http://host:8188.")
         address = text.strip()
         is_cloud = address.lower().startswith(CLOUD_PREFIX)
         if is_cloud:
@@ -48,12 +53,11 @@ class Endpoint:
             address = f"http://{address}"
         url, has_login = _read_url(address)
         if not url:
-            shown = "" if "@" in text else f': "{shortened(text)}"'  # what stands before an @ may be a password
-            raise BadArgument(f"{name} is not an http address{shown}.", "It looks like http://host:8188.")
+            raise BadArgument(f"{name} is not an http address{_shown(text)}.", "It looks like http://host:8188.")
         key = api_key.strip()
         if re.search(r"[^\x21-\x7e]", key):
             raise BadArgument(
-                f"The API key for {address} contains a space, a line break or the like.", "Enter it again."
+                f"The API key for {urlsplit(url).netloc} contains a space, a line break or the like.", "Enter it again."
             )
         if has_login:
             raise BadArgument(f"{name} contains a user name or password.", "Put the credential into the API key valve.")
@@ -79,6 +83,16 @@ class Endpoint:
         """The address as `parse` reads it back."""
         return CLOUD_PREFIX + self.url if self.cloud else self.url
 
+    def hide_key(self, data: bytes) -> bytes:
+        """What the server sent, without the key where it repeats it: as it is, and as JSON writes it. A key of less
+        than `LEAST_KEY_CHARACTERS` is left, since it may be part of any word."""
+        if len(self.api_key) < LEAST_KEY_CHARACTERS:
+            return data
+        in_json = json.dumps(self.api_key)[1:-1]
+        for written in {self.api_key, in_json, in_json.replace("/", "\\/")}:
+            data = data.replace(written.encode(), HIDDEN_KEY)
+        return data
+
     def headers(self) -> dict[str, str]:
         """What every request and the websocket's handshake carry; nothing without a key."""
         if not self.api_key:
@@ -88,12 +102,22 @@ class Endpoint:
         return {"Authorization": f"Bearer {self.api_key}"}
 
 
+def _shown(text: str) -> str:
+    """The beginning of an address that is refused, for the message: its scheme and host. What follows them may be a
+    token, and what stands before an @ a password."""
+    beginning = ADDRESS_BEGINNING.match(text)
+    if not beginning or "@" in text:
+        return ""
+    cut = "" if beginning[0] == text else "…"
+    return f': "{beginning[0]}{cut}"'
+
+
 def _read_url(address: str) -> tuple[str, bool]:
     """An address without what may follow the path of ComfyUI, and whether a user name or a password stands in it. It is
     "" for what is not an http address."""
     try:
         parts = urlsplit(address)
-        host = parts.hostname
+        host = (parts.hostname or "").rstrip(".")  # with a dot at its end it is the same host
         port = parts.port
     except ValueError:
         return "", False
@@ -105,5 +129,9 @@ def _read_url(address: str) -> tuple[str, bool]:
     url = f"{scheme}://[{host}]" if ":" in host else f"{scheme}://{host}"
     if port:
         url += f":{port}"
-    path = re.sub(r"/(api|ws)?/*$", "", parts.path)
-    return url + path, bool(parts.username or parts.password)
+    path = parts.path.rstrip("/")
+    for route in ("/api", "/ws"):
+        if path.endswith(route):
+            path = path.removesuffix(route)
+            break
+    return url + path, "@" in parts.netloc

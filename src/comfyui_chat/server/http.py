@@ -1,31 +1,33 @@
 """HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its websocket's handshake.
 
 `HttpServer` knows an endpoint and nothing of what its routes mean; `ComfyUIServer` in `client` adds that. All HTTP goes
-through `call`, which turns what fails into a `ServerError`. `get` and `_json` make an object of an answer, and within
+through `call`, which turns what fails into a `ServerError` and hides the key where a server repeats it. `read` and
+`understand` make a value of an answer's JSON, off the event loop where it is long, `get` and `_json` an object. Within
 `_reading` an answer of the wrong shape becomes an error. The credential goes to the endpoint's address and nowhere
 else.
 """
 
 import asyncio
 import contextlib
-import json
 import math
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import Any
 from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
+from ..bounds import FIRST_PIECE_BYTES, KB, MB, MOST_FRAME_BYTES, MOST_JSON_BYTES, MOST_SHORT_ANSWER_BYTES
 from ..errors import AccessRefused, ServerBusy, ServerUnreachable, UnexpectedAnswer
-from ..tasks import ANSWER_SECONDS
+from ..names import shortened, shown_value
+from ..tasks import ANSWER_SECONDS, T
 from .connection import CONNECT_SECONDS, connection_fault
 from .endpoint import Endpoint
+from .json_pieces import JsonText, read_json_text
 from .protocol import Answer, read_retry_after
 
 STALL_SECONDS = 30.0  # without a byte in the middle of an answer, before it counts as broken off
 HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and they show when a connection is dead
-MAX_JSON_BYTES = 64 * 2**20
 # The HTTP statuses that send a client elsewhere.
 REDIRECTS = (301, 302, 303, 307, 308)
 
@@ -55,10 +57,11 @@ class HttpServer:
         raise self._redirected(params.response.headers.get("Location", ""))
 
     def _redirected(self, location: str) -> UnexpectedAnswer:
-        parts = urlsplit(location)
         where = "another path"
-        if parts.netloc:
-            where = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"  # without a password
+        with contextlib.suppress(ValueError):
+            parts = urlsplit(location)
+            if parts.netloc:
+                where = shortened(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", 200)  # without a password
         return UnexpectedAnswer(
             f"{self.endpoint.url} sends on to {where}, which is not followed.",
             "If ComfyUI is really there, set the address valve to it; a login page means that a key is missing.",
@@ -66,14 +69,14 @@ class HttpServer:
 
     @contextlib.asynccontextmanager
     async def websocket(self, client_id: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        """A new websocket of the client with this id. There is no limit on a frame's size, since results may come as
-        frames. Raises `AccessRefused`, and what aiohttp raises otherwise."""
+        """A new websocket of the client with this id. A frame of more than `MOST_FRAME_BYTES` closes it. Raises
+        `AccessRefused`, and what aiohttp raises otherwise."""
         try:
             socket = await self.session.ws_connect(
                 f"{self.endpoint.url}/ws",
                 params=self._websocket_query(client_id),
                 headers=self.endpoint.headers(),
-                max_msg_size=0,
+                max_msg_size=MOST_FRAME_BYTES,
                 heartbeat=HEARTBEAT_SECONDS,
             )
         except aiohttp.WSServerHandshakeError as error:
@@ -106,12 +109,14 @@ class HttpServer:
         params: Mapping[str, str] | None = None,
         seconds: float = ANSWER_SECONDS,
         first_byte_seconds: float = math.inf,
-        max_bytes: int = MAX_JSON_BYTES,
+        max_bytes: int = MOST_SHORT_ANSWER_BYTES,
+        cut: bool = False,
         redirects: bool = False,
     ) -> Answer:
         """One HTTP exchange within `seconds`. The answer's first byte has to come within `first_byte_seconds`, and it
-        may have at most `max_bytes`. `body` is sent as JSON, `form` as it is. A `URL` in place of a path is an address
-        elsewhere: it gets no credential, and what its statuses mean is for the caller to judge.
+        may have at most `max_bytes`: with `cut`, what is beyond them is left out. `body` is sent as JSON, `form` as it
+        is. A `URL` in place of a path is an address elsewhere: it gets no credential, and what its statuses mean is for
+        the caller to judge.
 
         Raises `ServerUnreachable`, `AccessRefused`, `ServerBusy`, and `UnexpectedAnswer` for an answer that is too
         large or, unless the caller takes `redirects`, a redirect. Any other status is for the caller to judge.
@@ -144,10 +149,19 @@ class HttpServer:
                     async for chunk in response.content.iter_any():
                         data += chunk
                         limit.reschedule(min(end, loop.time() + STALL_SECONDS))
-                        if len(data) > max_bytes:
-                            raise UnexpectedAnswer(f"{shown} answers with more than {max_bytes // 2**20} MB.")
-                    length = response.content_length
-                    return Answer(response.status, response.content_type, bytes(data), length, location)
+                        if len(data) <= max_bytes:
+                            continue
+                        if cut:
+                            break
+                        raise UnexpectedAnswer(f"{shown} answers with more than {_amount(max_bytes)}.")
+                    return Answer(
+                        status=response.status,
+                        content_type=response.content_type,
+                        body=self._without_key(data),
+                        length=response.content_length,
+                        location=location,
+                        is_whole=len(data) <= max_bytes,
+                    )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise no_answer(f"ComfyUI at {url}", error, min(seconds, first_byte_seconds)) from None
 
@@ -162,24 +176,54 @@ class HttpServer:
             after = read_retry_after(response.headers.get("Retry-After"))
             raise ServerBusy(f"The proxy at {self.endpoint.url} gets too many requests.", seconds=after)
 
-    async def get(self, path: str, seconds: float = ANSWER_SECONDS) -> dict[str, Any]:
+    def _without_key(self, data: bytearray) -> bytes:
+        """An answer without the key, should the server repeat it. What is longer than all JSON is a file."""
+        if len(data) > MOST_JSON_BYTES:
+            return bytes(data)
+        return self.endpoint.hide_key(bytes(data))
+
+    async def get(
+        self, path: str, seconds: float = ANSWER_SECONDS, max_bytes: int = MOST_SHORT_ANSWER_BYTES
+    ) -> dict[str, Any]:
         """The JSON object that a route answers which every ComfyUI has. Raises as `call` does, and `UnexpectedAnswer`
         for anything else."""
-        answer = await self.call("GET", path, seconds=seconds)
-        if len(answer.body) < 2**20:
-            return self._json(path, answer)
-        return await asyncio.to_thread(self._json, path, answer)  # definitions of many custom nodes are tens of MB
+        answer = await self.call("GET", path, seconds=seconds, max_bytes=max_bytes)
+        return await self._json(path, answer)
 
-    def _json(self, path: str, answer: Answer) -> dict[str, Any]:
+    async def read(
+        self,
+        path: str,
+        take: Callable[[JsonText], T],
+        seconds: float = ANSWER_SECONDS,
+        max_bytes: int = MOST_JSON_BYTES,
+    ) -> T:
+        """What `take` makes of the JSON that a route answers which every ComfyUI has. Raises as `get` does."""
+        answer = await self.call("GET", path, seconds=seconds, max_bytes=max_bytes)
+        return await self.understand(path, answer, take)
+
+    async def understand(self, path: str, answer: Answer, take: Callable[[JsonText], T]) -> T:
+        """What `take` makes of the JSON in an answer; of a long one, in a thread. Raises `UnexpectedAnswer` when it
+        holds none, or not what `take` expects."""
+        if answer.status != 200 or "json" not in answer.content_type:
+            raise UnexpectedAnswer(
+                f"{self.endpoint.url}{path} answers {answer.status} {shortened(answer.content_type)}, which ComfyUI "
+                "does not."
+            )
+        return await self._taken(path, answer.body, take)
+
+    async def _taken(self, path: str, body: bytes, take: Callable[[JsonText], T]) -> T:
+        """What `take` makes of a text of JSON. Raises `UnexpectedAnswer`, naming the path."""
+        with self._reading(path):
+            if len(body) <= FIRST_PIECE_BYTES:
+                return take(JsonText(body))
+            return await asyncio.to_thread(take, JsonText(body))
+
+    async def _json(self, path: str, answer: Answer) -> dict[str, Any]:
         """The JSON object in an answer. Raises `UnexpectedAnswer` when it holds none."""
-        if answer.status == 200 and "json" in answer.content_type:
-            with contextlib.suppress(ValueError):
-                value = json.loads(answer.body)
-                if isinstance(value, dict):
-                    return value
-        raise UnexpectedAnswer(
-            f"{self.endpoint.url}{path} answers {answer.status} {answer.content_type}, which ComfyUI does not."
-        )
+        value = await self.understand(path, answer, read_json_text)
+        if isinstance(value, dict):
+            return value
+        raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers {shown_value(value)}, which ComfyUI does not.")
 
     @contextlib.contextmanager
     def _reading(self, path: str) -> Iterator[None]:
@@ -188,6 +232,11 @@ class HttpServer:
             yield
         except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
             raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers in a way that ComfyUI does not.") from None
+
+
+def _amount(size: int) -> str:
+    """A number of bytes as people say it."""
+    return f"{size // MB} MB" if size >= MB else f"{size // KB} kB"
 
 
 def no_answer(server: str, error: Exception, seconds: float, hint: str = "") -> ServerUnreachable:

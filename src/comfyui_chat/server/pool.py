@@ -16,6 +16,7 @@ import weakref
 from collections.abc import AsyncIterator
 
 from ..bounded import BoundedDict
+from ..bounds import MOST_IDLE_BYTES_KEPT
 from ..tasks import CLEAN_UP_SECONDS
 from .client import ComfyUIServer
 from .cloud import ComfyCloud
@@ -115,3 +116,16 @@ class Pool:
             async with server.door:
                 if not server.in_use:
                     await server.close()
+                    server.forget_lists()
+            self._forget_idle()
+
+    def _forget_idle(self) -> None:
+        """Keep no more than `MOST_IDLE_BYTES_KEPT` of what was learned of servers that are closed: the newest."""
+        kept = 0
+        for server in reversed([*self._servers.values()]):
+            if server.is_open:
+                continue
+            kept += server.bytes_kept
+            if kept > MOST_IDLE_BYTES_KEPT:
+                kept -= server.bytes_kept
+                server.forget()

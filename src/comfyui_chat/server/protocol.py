@@ -5,26 +5,38 @@ in the queue, the history and Comfy Cloud's jobs, which tell the same with autho
 refusal as an error; what a server tells of itself. A look-up's answer and a frame are both an `Event`, so that one
 reducer (`run/job.py`) can follow a job by either.
 
-Nothing here does any I/O. The functions trust the shape of what they read, and raise whatever Python raises for another
-one; their callers (`Connection._take`, `HttpServer._reading`) deal with that.
+Nothing here does any I/O. What a server means for people is cut to `MOST_MESSAGE_CHARACTERS`. The functions trust the
+shape of what they read, and raise whatever Python raises for another one; their callers (`Connection._take`,
+`HttpServer._reading`) deal with that.
 
 The shapes are those recorded from ComfyUI 0.3.64 and 0.33.0, and of Comfy Cloud those that its documentation shows.
 """
 
 import contextlib
-import json
+import itertools
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 from typing import Any
 
+from ..bounds import (
+    FIRST_PIECE_BYTES,
+    MOST_DEVICES,
+    MOST_MESSAGE_CHARACTERS,
+    MOST_NAME_CHARACTERS,
+    MOST_NODES_IN_FRAME,
+    MOST_OUTPUTS_READ,
+    MOST_QUEUE_ROWS,
+    MOST_ROW_BYTES_KEPT,
+)
 from ..errors import ModelNotInstalled, NodeNotInstalled, ValueOutOfRange, WorkflowRefused
 from ..graph.definitions import Definitions, InputSpec
 from ..graph.nodes import Graph, node_title
 from ..names import MODEL_FILE, closest, quoted, shortened
 from ..values import list_of, object_of
+from .json_pieces import CutOff, JsonText, read_json_text
 
 
 @dataclass(frozen=True)
@@ -201,7 +213,7 @@ def parse_frame(kind: str, data: Mapping[str, Any]) -> Event | None:
 
 def _parse_progress_state(nodes: Mapping[str, Mapping[str, Any]]) -> Progress:
     progress = {}
-    for node in nodes.values():
+    for node in itertools.islice(nodes.values(), MOST_NODES_IN_FRAME):
         if node.get("state") != "pending":
             node_id = str(node.get("display_node_id") or node["node_id"])
             is_finished = node["state"] == "finished"
@@ -220,14 +232,16 @@ def parse_outputs(outputs: Any) -> tuple[Output, ...]:
      "12": {"text": ["a cat"]},
      "15": {"result": ["mesh/cat_00001_.glb", {...}]}}
     """
-    found = []
+    found: list[Output] = []
     for node_id, output in (outputs or {}).items():
         for key, items in (output or {}).items():
             if isinstance(items, str):
                 items = [items]
-            if isinstance(items, list):
-                found += [_parse_output(str(node_id), key, item) for item in items]
-    return tuple(output for output in found if output)
+            for item in list_of(items)[:MOST_OUTPUTS_READ]:
+                parsed = _parse_output(str(node_id), key, item)
+                if parsed and len(found) < MOST_OUTPUTS_READ:
+                    found.append(parsed)
+    return tuple(found)
 
 
 def _parse_output(node_id: str, key: str, item: Any) -> Output | None:
@@ -247,8 +261,9 @@ def _parse_output(node_id: str, key: str, item: Any) -> Output | None:
 
 def parse_failure(data: Mapping[str, Any]) -> Failed:
     """An `execution_error`, from a frame or from the history, without the inputs and the traceback that it carries."""
-    message = str(data.get("exception_message") or "").strip()
-    return Failed(str(data.get("node_id")), str(data.get("exception_type") or ""), message)
+    message = str(data.get("exception_message") or "")[:MOST_MESSAGE_CHARACTERS].strip()
+    exception_type = str(data.get("exception_type") or "")[:MOST_NAME_CHARACTERS]
+    return Failed(str(data.get("node_id"))[:MOST_NAME_CHARACTERS], exception_type, message)
 
 
 @dataclass(frozen=True)
@@ -271,7 +286,9 @@ def parse_binary(frame: bytes) -> Frame | None:
         return Frame(frame[8:])
     if event == 4:
         picture_at = 8 + int.from_bytes(frame[4:8], "big")
-        metadata = json.loads(frame[8:picture_at])
+        if picture_at > FIRST_PIECE_BYTES:  # real ones have 200 bytes
+            return None
+        metadata = read_json_text(JsonText(frame[8:picture_at]))
         node_id = metadata.get("display_node_id") or metadata.get("node_id")
         return Frame(frame[picture_at:], str(metadata["prompt_id"]), str(node_id))
     return None
@@ -298,11 +315,12 @@ class Prompt:
 @dataclass(frozen=True)
 class Queue:
     """The server's queue: ids of the running prompts and of the pending ones, in the order they will run; and what it
-    tells of each of them, in the same order."""
+    tells of each of them, in the same order. Where it is longer than what is read of an answer, `is_whole` is False."""
 
     running: tuple[str, ...]
     pending: tuple[str, ...]
     prompts: tuple[Prompt, ...] = ()
+    is_whole: bool = True
 
     def __len__(self) -> int:
         return len(self.running) + len(self.pending)
@@ -323,6 +341,98 @@ class Queue:
         return None
 
 
+# Where ComfyUI keeps the workflow as its editor saved it, the largest part of most rows. Nothing here needs it.
+EXTRA_PNGINFO = "extra_pnginfo"
+
+
+def read_queue(text: JsonText, is_cut: bool = False) -> Queue:
+    """The queue as `/queue` tells it, row by row; with `is_cut` the text ends somewhere in it.
+
+    {"queue_running": [[4, "<prompt id>", {<graph>}, {<extra_data>}, ["9"]]], "queue_pending": [...]}
+
+    At most `MOST_QUEUE_ROWS` are read. What the rows hold is kept of the first `MOST_ROW_BYTES_KEPT`, of later ones
+    only what tells whose they are.
+    """
+    rows: dict[str, list[list[Any]]] = {"queue_running": [], "queue_pending": []}
+    is_whole = True
+    try:
+        for key in text.each_key():
+            if key not in rows or not text.begins_with("["):
+                text.value()
+                continue
+            for row in text.each_item():
+                if sum(map(len, rows.values())) >= MOST_QUEUE_ROWS:
+                    is_whole = False
+                    break
+                rows[key].append(_slim(row, text.place > MOST_ROW_BYTES_KEPT))
+            if not is_whole:
+                break
+    except CutOff:
+        if not is_cut:
+            raise
+        is_whole = False
+    running = [parse_prompt(row, Started()) for row in rows["queue_running"]]
+    # They come as the server holds them, a heap, and not in the order of the queue: by number, then by id.
+    heap = sorted(rows["queue_pending"], key=lambda row: (row[0], row[1]))
+    pending = [parse_prompt(row, Waiting(ahead)) for ahead, row in enumerate(heap, start=len(running))]
+    return Queue(
+        running=tuple(prompt.prompt_id for prompt in running),
+        pending=tuple(prompt.prompt_id for prompt in pending),
+        prompts=(*running, *pending),
+        is_whole=is_whole,
+    )
+
+
+def _slim(row: Sequence[Any], is_late: bool) -> list[Any]:
+    """A row without what is large and not needed; of a late one, of which there are many, without its graph as well."""
+    number, prompt_id = row[:2]
+    graph = {} if is_late else _dictionary_at(row, 2)
+    extra_data = _dictionary_at(row, 3)
+    if is_late:
+        extra_data = {key: value for key, value in extra_data.items() if len(str(value)) <= MOST_NAME_CHARACTERS}
+    extra_data.pop(EXTRA_PNGINFO, None)
+    return [number, str(prompt_id)[:MOST_NAME_CHARACTERS], graph, extra_data]
+
+
+def read_history(text: JsonText) -> list[Prompt]:
+    """The prompts in an answer of `/history`, prompt id -> entry, in its order. What the rows hold is kept of the last
+    `MOST_ROW_BYTES_KEPT`, which are the newest; entries that cannot be read are left out."""
+    prompts: list[Prompt] = []
+    sizes: list[int] = []
+    for _ in text.each_key():
+        begin = text.place
+        entry = text.value()
+        with contextlib.suppress(LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
+            prompts.append(parse_prompt(entry["prompt"], parse_history(entry), entry))
+            sizes.append(text.place - begin)
+    kept = 0
+    for index in reversed(range(len(prompts))):
+        kept += sizes[index]
+        if kept > MOST_ROW_BYTES_KEPT:
+            prompts[index] = replace(prompts[index], graph={})
+    return prompts
+
+
+def read_history_entry(text: JsonText, prompt_id: str) -> Prompt | None:
+    """The prompt of this id in an answer of `/history/<id>`; None when it is not there."""
+    found = None
+    for key in text.each_key():
+        entry = text.value()
+        if key == prompt_id and entry:
+            found = parse_prompt(entry["prompt"], parse_history(entry), entry)
+    return found
+
+
+def read_record(text: JsonText, prompt_id: str) -> Recorded | None:
+    """How the run of this id ended, by an answer of `/history/<id>`; None when it is not there."""
+    found = None
+    for key in text.each_key():
+        entry = text.value()
+        if key == prompt_id and entry:
+            found = parse_history(entry)
+    return found
+
+
 def parse_prompt(item: Sequence[Any], state: Event, entry: Mapping[str, Any] | None = None) -> Prompt:
     """A row of the queue, or that of a history `entry`, whose messages tell when the run ended."""
     number, prompt_id = item[:2]
@@ -333,7 +443,7 @@ def parse_prompt(item: Sequence[Any], state: Event, entry: Mapping[str, Any] | N
         state=state,
         number=float(number),
         graph=_dictionary_at(item, 2),
-        extra_data=_dictionary_at(item, 3),
+        extra_data={key: value for key, value in _dictionary_at(item, 3).items() if key != EXTRA_PNGINFO},
         ended=_last_timestamp(entry or {}),
     )
 
@@ -412,6 +522,7 @@ class Answer:
     body: bytes = field(repr=False)
     length: int | None = None
     location: str = ""  # of a redirect
+    is_whole: bool = True  # whether nothing was left out because it is too long
 
 
 def read_retry_after(text: str | None) -> float | None:
@@ -448,7 +559,7 @@ def parse_refusal(body: Mapping[str, Any], graph: Graph, definitions: Definition
     error = body.get("error") or {}
     if not isinstance(error, dict):
         error = {"message": str(error)}
-    message = shortened(error.get("message") or "no reason given", 300)
+    message = _short(error.get("message") or "no reason given", 300)
     if class_type := _unknown_class(error, message):
         return NodeNotInstalled(f'This ComfyUI has no node "{class_type}".')
     for node_id, node_error in (body.get("node_errors") or {}).items():
@@ -463,17 +574,22 @@ def _unknown_class(error: Mapping[str, Any], message: str) -> str | None:
         return None
     class_type: str | None = (error.get("extra_info") or {}).get("class_type")
     if class_type:
-        return class_type
+        return _short(class_type, 200)
     in_words = re.search(r"node (\S+) does not exist", message)
     if in_words:
         return in_words[1]
     return None
 
 
+def _short(text: Any, length: int) -> str:
+    """A text that a server means for people, as it can stand in a message; it may be of any length."""
+    return shortened(str(text)[:MOST_MESSAGE_CHARACTERS], length)
+
+
 def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, definitions: Definitions) -> WorkflowRefused:
     """The error for one of a node's `errors`: what is wrong with which input."""
     extra = reason.get("extra_info") or {}
-    name = str(extra.get("input_name") or "")
+    name = str(extra.get("input_name") or "")[:MOST_NAME_CHARACTERS]
     value = extra.get("received_value")
     where = f"{name} of node {node_title(graph, node_id)}"
     spec = _spec_of_input(name, node_id, graph, definitions)
@@ -484,8 +600,8 @@ def _refused_value(node_id: str, reason: Mapping[str, Any], graph: Graph, defini
         return ValueOutOfRange(f"{shortened(value)} is out of range for {where}.", _range_hint(spec))
     if kind == "invalid_input_type":
         return ValueOutOfRange(f'"{shortened(value)}" has the wrong type for {where}.')
-    message = f"ComfyUI refused {where}: {reason.get('message')}"
-    details = shortened(reason.get("details") or "", 200)
+    message = f"ComfyUI refused {where}: {_short(reason.get('message'), 300)}"
+    details = _short(reason.get("details") or "", 200)
     if details:
         message += f" ({details})"
     return WorkflowRefused(message)
@@ -518,13 +634,15 @@ def _range_hint(spec: InputSpec | None) -> str:
 
 
 def _unknown_choice(where: str, value: Any, choices: Sequence[Any]) -> WorkflowRefused:
-    is_model = MODEL_FILE.search(str(value))
+    value = str(value)[:MOST_MESSAGE_CHARACTERS]
+    is_model = MODEL_FILE.search(value)
     hint = ""
     if choices:
         first_words = "Installed are" if is_model else "Choices are"
-        hint = f"{first_words}, among others: {quoted(closest(str(value), choices))}."
+        names = [choice for choice in choices if isinstance(choice, str)]
+        hint = f"{first_words}, among others: {quoted(closest(value, names))}."
     if is_model:
-        return ModelNotInstalled(f'The model "{value}" is not installed ({where}).', hint)
+        return ModelNotInstalled(f'The model "{shortened(value, 200)}" is not installed ({where}).', hint)
     return ValueOutOfRange(f'"{shortened(value)}" is not a choice for {where}.', hint)
 
 
@@ -551,13 +669,13 @@ class Stats:
 def parse_stats(raw: Mapping[str, Any]) -> Stats:
     """An answer of `/system_stats`: {"system": {"comfyui_version": "0.33.0"}, "devices": [{...}]}."""
     version = raw["system"].get("comfyui_version") or ""
-    devices = [device for device in list_of(raw.get("devices")) if isinstance(device, dict)]
-    return Stats(shortened(version, 40), tuple(map(parse_device, devices)))
+    devices = [device for device in list_of(raw.get("devices"))[:MOST_DEVICES] if isinstance(device, dict)]
+    return Stats(_short(version, 40), tuple(map(parse_device, devices)))
 
 
 def parse_device(raw: Mapping[str, Any]) -> Device:
     """One of its devices; of "cuda:0 NVIDIA GeForce RTX 4090 : cudaMallocAsync" the middle is the name."""
-    full_name = str(raw.get("name") or raw.get("type") or "device")
+    full_name = str(raw.get("name") or raw.get("type") or "device")[:MOST_NAME_CHARACTERS]
     return Device(
         name=shortened(re.sub(r"^\w+:\d+ | : \w+$", "", full_name)),
         memory_total=_memory_in(raw.get("vram_total")),

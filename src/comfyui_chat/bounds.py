@@ -1,0 +1,68 @@
+"""How much of what comes from outside is taken: the greatest sizes, counts and depths, in one table.
+
+Nothing outside is trusted, so everything that is read has a bound here. Each one lies well above what real servers,
+files and people send, and low enough that reaching it neither fills Open WebUI's memory nor stops its event loop.
+How long things may take stands beside the code that waits for them.
+
+A bound of bytes counts what comes over the network, before it is decoded.
+"""
+
+KB = 2**10
+MB = 2**20
+
+# Answers of a server. A queue of 300 whole workflows and the definitions of 3,725 node classes have tens of megabytes
+# each, and lists of 20,000 models some; the rest has kilobytes. A file that a run made may be a long film.
+MOST_JSON_BYTES = 64 * MB
+MOST_LIST_BYTES = 16 * MB  # of names
+MOST_DEFINITION_BYTES = 16 * MB  # of one node class; one that lists 20,000 models has 2 MB
+MOST_SHORT_ANSWER_BYTES = 4 * MB  # of an answer to a post; a refusal may list every model
+MOST_STATUS_BYTES = 256 * KB  # of what a server tells of itself
+MOST_WORKFLOW_BYTES = 32 * MB  # of a workflow saved on a server; with pictures inside, some reach 10 MB
+MOST_REFUSAL_BYTES = 64 * KB  # of the reason that Comfy Cloud gives for a refusal
+
+# JSON is decoded in pieces. One call of Python's decoder holds the interpreter's lock and so stops the event loop, from
+# whatever thread it is made: a piece of 256 kB costs 25 ms at most, and 2 ms as a rule. A longer one that holds little
+# but texts, such as the names of 20,000 models, costs no more.
+FIRST_PIECE_BYTES = 16 * KB
+MOST_PIECE_BYTES = 256 * KB
+MOST_LIGHT_PIECE_BYTES = 4 * MB  # of a piece whose weight, its commas and four times its brackets, is below:
+MOST_PIECE_WEIGHT = 100_000
+MOST_TEXT_BYTES = 16 * MB  # of one text within JSON, which cannot be decoded in parts; some hold a picture
+MOST_DEPTH_OF_JSON = 100  # of brackets in brackets; the deepest that ComfyUI sends has about 30
+# In one value that is handed on: a list of all models in a definition, a workflow in a row of the queue.
+MOST_VALUES_OF_JSON = 1_000_000
+MOST_CONTAINERS_OF_JSON = 250_000  # lists and objects, which take most of the memory
+
+# The websocket. A picture of 34 megapixels may come as a frame of 60 MB; a text is never longer than what a node shows.
+MOST_FRAME_BYTES = 96 * MB
+MOST_TEXT_FRAME_BYTES = 4 * MB
+MOST_PREVIEW_BYTES = 16 * MB  # of a picture that is only shown while the run goes on
+MOST_NODES_IN_FRAME = 3000  # nodes whose progress one frame tells; a graph of 1,000 nodes is a large one
+MOST_WAITING_EVENTS = 500  # of one prompt that nobody has taken yet; then a look-up takes their place
+MOST_FRAMES_A_SECOND = 5000  # of a server that sends more, the socket is closed; busy ones send some hundred
+MOST_RUNNING_PROMPTS = 10_000  # of an account at Comfy Cloud, that are counted
+MOST_SENT_BYTES = 512 * MB  # of all pictures that come as frames for one prompt
+
+# What is read of a server's own lists; the rest is known to be there, and no more.
+MOST_QUEUE_ROWS = 10_000
+MOST_ROW_BYTES_KEPT = 32 * MB  # of the workflows in the queue's rows; of later rows only the ids are kept
+MOST_DEVICES = 64  # that a server computes on
+MOST_NOTES = 20  # on outputs that a server left out of a prompt
+MOST_NAMES_IN_LIST = 60_000  # models of a kind, saved workflows
+MOST_OUTPUTS_READ = 20_000  # files that one history entry or frame names
+MOST_MESSAGE_CHARACTERS = 20_000  # of an error's text, or of any other that a server means for people
+MOST_NAME_CHARACTERS = 1000  # of a node's id, or of a name that stands in a message
+
+# What a process remembers of a server.
+MOST_DEFINITION_BYTES_KEPT = 128 * MB  # of one that is in use
+MOST_LIST_BYTES_KEPT = 64 * MB  # of its lists of names
+MOST_IDLE_BYTES_KEPT = 64 * MB  # of all that are not in use
+REMEMBERED_LISTS = 200  # of names: one for each folder with models
+REMEMBERED_METADATA = 1000  # model files
+MOST_METADATA_TEXTS = 500  # that one model file has
+MOST_METADATA_BYTES = 16 * MB  # of one model file: training notes fill some of them
+
+# An address as people write it.
+MOST_ADDRESS_CHARACTERS = 2000
+# A key is hidden where it has so many characters; a shorter one would tear other words apart.
+LEAST_KEY_CHARACTERS = 8

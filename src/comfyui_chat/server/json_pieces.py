@@ -1,0 +1,221 @@
+"""JSON that a server sent, decoded piece by piece, within bounds of depth, values and time.
+
+Python's own decoder takes a text as a whole. It holds the interpreter's lock all the while, so 60 MB stop the event
+loop for seconds, even from a thread; and some megabytes of `[[],[],` become gigabytes of lists. `JsonText` decodes what
+is at most `MOST_PIECE_BYTES` long in one call, and goes into whatever is longer. Between two calls others get the lock.
+
+    text = JsonText(b'{"queue_running": [], "queue_pending": [[4, "d15c525b", {}], ...]}')
+    for key in text.each_key():                   # each key; what it names has to be read before the next one
+        rows = [row[1] for row in text.each_item()]
+
+Whoever goes through a long list by `each_key` and `each_item`, and keeps little of each, never has all of it in memory.
+Everything here blocks, so a long text is for a thread. Raises `ValueError` for what is not JSON and for what is beyond
+a bound, and `CutOff` where the text ends too early.
+"""
+
+import codecs
+import json
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from ..bounds import (
+    FIRST_PIECE_BYTES,
+    MOST_CONTAINERS_OF_JSON,
+    MOST_DEPTH_OF_JSON,
+    MOST_LIGHT_PIECE_BYTES,
+    MOST_PIECE_BYTES,
+    MOST_PIECE_WEIGHT,
+    MOST_TEXT_BYTES,
+    MOST_VALUES_OF_JSON,
+)
+
+WHITE_SPACE = re.compile(r"[ \t\n\r]*+")
+JSON_DECODER = json.JSONDecoder()
+
+
+class CutOff(ValueError):
+    """A JSON text ends in the middle."""
+
+
+class JsonText:
+    """A JSON text and the place in it that was read to. Its window is what is decoded of the bytes and not yet read."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data.removeprefix(codecs.BOM_UTF8)
+        self._taken = 0  # bytes that went into the window
+        self._utf8 = codecs.getincrementaldecoder("utf-8")()
+        self._window = ""
+        self._place = 0  # in the window
+        self._values = 0
+        self._containers = 0
+        self._retried = 0  # characters that were decoded in vain, since the window ended too early
+
+    @property
+    def place(self) -> int:
+        """About how many bytes are read."""
+        return self._taken - (len(self._window) - self._place)
+
+    def value(self) -> Any:
+        """The value at the place, decoded."""
+        self._values = 0
+        self._containers = 0
+        return self._value(0)
+
+    def each_key(self) -> Iterator[str]:
+        """The keys of the object at the place; each time, the value is to be read before the next key."""
+        for _ in self._places("{", "}"):
+            key = self._value(0) if self._next() == '"' else None
+            if not isinstance(key, str):
+                raise ValueError("a key of an object has to be a text")
+            self._take(":")
+            yield key
+
+    def begins_with(self, bracket: str) -> bool:
+        """Whether the value at the place begins with this bracket."""
+        return self._next() == bracket
+
+    def each_item(self) -> Iterator[Any]:
+        """The items of the list at the place, each decoded."""
+        for _ in self._places("[", "]"):
+            yield self.value()
+
+    def end(self) -> None:
+        """Make sure that nothing follows."""
+        if self._next():
+            raise ValueError("something follows the JSON")
+
+    def _value(self, depth: int) -> Any:
+        if depth > MOST_DEPTH_OF_JSON:
+            raise ValueError("nested too deep")
+        first = self._next()
+        while True:
+            try:
+                value, end = JSON_DECODER.raw_decode(self._window, self._place)
+            except RecursionError:
+                raise ValueError("nested too deep") from None
+            except json.JSONDecodeError:
+                self._count_retry()
+                if not self._may_grow(first):
+                    return self._in_parts(first, depth)
+                if not self._more():
+                    raise CutOff("the JSON ends too early, or is none") from None
+            else:
+                # A number may go on in what follows the window.
+                if end < len(self._window) or first in '[{"' or not self._more():
+                    self._place = end
+                    if isinstance(value, (dict, list)):
+                        self._count(value, depth)
+                    return value
+
+    def _may_grow(self, first: str) -> bool:
+        """Whether more of the text may be decoded in one call, for a value that begins with this character."""
+        size = len(self._window) - self._place
+        if size < MOST_PIECE_BYTES:
+            return True
+        if first == '"':
+            return size < MOST_TEXT_BYTES
+        if size >= MOST_LIGHT_PIECE_BYTES:
+            return False
+        brackets = self._window.count("[", self._place) + self._window.count("{", self._place)
+        return 4 * brackets + self._window.count(",", self._place) < MOST_PIECE_WEIGHT
+
+    def _in_parts(self, first: str, depth: int) -> Any:
+        """What is too long to be decoded at once: a list or an object, value by value."""
+        self._containers += 1
+        if first == "[":
+            values = []
+            for _ in self._places("[", "]"):
+                self._count_values(1)
+                values.append(self._value(depth + 1))
+            return values
+        if first == "{":
+            members = {}
+            for key in self.each_key():
+                self._count_values(1)
+                members[key] = self._value(depth + 1)
+            return members
+        raise ValueError("not JSON")
+
+    def _places(self, opening: str, closing: str) -> Iterator[None]:
+        """Go through a list or an object: yields at the place of each item, which is to be read before the next."""
+        self._take(opening)
+        if self._next() == closing:
+            self._place += 1
+            return
+        while True:
+            yield
+            following = self._next()
+            if following not in (",", closing):
+                raise ValueError("not JSON") if following else CutOff("the JSON ends too early")
+            self._place += 1
+            if following == closing:
+                return
+
+    def _take(self, character: str) -> None:
+        """Go past this character, which has to come next."""
+        found = self._next()
+        if found != character:
+            raise ValueError("not JSON") if found else CutOff("the JSON ends too early")
+        self._place += 1
+
+    def _next(self) -> str:
+        """The next character that is not white space, to which the place is moved; "" at the end."""
+        while True:
+            following = self._window[self._place : self._place + 1]
+            if following and following not in " \t\n\r":
+                return following
+            space = WHITE_SPACE.match(self._window, self._place)
+            if space and space.end() < len(self._window):
+                self._place = space.end()
+                return self._window[self._place]
+            self._place = len(self._window)
+            if not self._more():
+                return ""
+
+    def _more(self) -> bool:
+        """Double what is unread in the window, or begin a new one. Returns whether there was more to take."""
+        size = max(FIRST_PIECE_BYTES, len(self._window) - self._place)
+        piece = self._data[self._taken : self._taken + size]
+        self._taken += len(piece)
+        self._window = self._window[self._place :] + self._utf8.decode(piece, final=not piece)
+        self._place = 0
+        return bool(piece)
+
+    def _count_retry(self) -> None:
+        """Bound what is decoded in vain: a text could be made such that every bracket in it costs a whole piece."""
+        self._retried += len(self._window) - self._place
+        if self._retried > 4 * len(self._data) + 8 * MOST_PIECE_BYTES:
+            raise ValueError("nested too deep")
+
+    def _count_values(self, number: int) -> None:
+        self._values += number
+        if self._values > MOST_VALUES_OF_JSON or self._containers > MOST_CONTAINERS_OF_JSON:
+            raise ValueError("too many values")
+
+    def _count(self, value: Any, depth: int) -> None:
+        """Count a value and all in it, level by level. Raises `ValueError` beyond a bound."""
+        level = [value] if isinstance(value, (dict, list)) else []
+        while level:
+            if depth > MOST_DEPTH_OF_JSON:
+                raise ValueError("nested too deep")
+            self._containers += len(level)
+            self._count_values(sum(map(len, level)))
+            depth += 1
+            below: list[Any] = []
+            for container in level:
+                inner = container.values() if isinstance(container, dict) else container
+                below += [item for item in inner if isinstance(item, (dict, list))]
+            level = below
+
+
+def read_json_text(text: JsonText) -> Any:
+    """The one value that a JSON text holds."""
+    value = text.value()
+    text.end()
+    return value
+
+
+def read_json_members(text: JsonText) -> dict[str, Any]:
+    """An object of which each member may be as large as a value may be."""
+    return {key: text.value() for key in text.each_key()}
