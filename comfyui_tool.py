@@ -119,6 +119,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
+from socket import SHUT_RDWR
 from types import ModuleType
 from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, TypeVar, get_args, get_origin
 from urllib.parse import quote, urlsplit
@@ -156,17 +157,17 @@ MOST_WORKFLOW_BYTES = 32 * MB  # of a workflow saved on a server; with pictures 
 MOST_REFUSAL_BYTES = 64 * KB  # of the reason that Comfy Cloud gives for a refusal
 
 # JSON is decoded in pieces. One call of Python's decoder holds the interpreter's lock and so stops the event loop, from
-# whatever thread it is made: a piece of 256 kB costs 25 ms at most, and 2 ms as a rule. A longer one that holds little
-# but texts, such as the names of 20,000 models, costs no more.
+# whatever thread it is made: a piece of 64 kB costs 6 ms at most, and half a millisecond as a rule. A longer one that
+# holds little but texts, such as the names of 20,000 models, costs no more.
 FIRST_PIECE_BYTES = 16 * KB
-MOST_PIECE_BYTES = 256 * KB
+MOST_PIECE_BYTES = 64 * KB
 MOST_LIGHT_PIECE_BYTES = 4 * MB  # of a piece whose weight, its commas and four times its brackets, is below:
 MOST_PIECE_WEIGHT = 100_000
 MOST_TEXT_BYTES = 16 * MB  # of one text within JSON, which cannot be decoded in parts; some hold a picture
 MOST_DEPTH_OF_JSON = 100  # of brackets in brackets; the deepest that ComfyUI sends has about 30
 # In one value that is handed on: a list of all models in a definition, a workflow in a row of the queue.
-MOST_VALUES_OF_JSON = 1_000_000
-MOST_CONTAINERS_OF_JSON = 250_000  # lists and objects, which take most of the memory
+MOST_VALUES_OF_JSON = 500_000
+MOST_CONTAINERS_OF_JSON = 100_000  # lists and objects, which take most of the memory
 
 # The websocket. A picture of 34 megapixels may come as a frame of 60 MB; a text is never longer than what a node shows.
 MOST_FRAME_BYTES = 96 * MB
@@ -174,7 +175,7 @@ MOST_TEXT_FRAME_BYTES = 4 * MB
 MOST_PREVIEW_BYTES = 16 * MB  # of a picture that is only shown while the run goes on
 MOST_NODES_IN_FRAME = 3000  # nodes whose progress one frame tells; a graph of 1,000 nodes is a large one
 MOST_WAITING_EVENTS = 500  # of one prompt that nobody has taken yet; then a look-up takes their place
-MOST_FRAMES_A_SECOND = 5000  # of a server that sends more, the socket is closed; busy ones send some hundred
+MOST_FRAMES_A_SECOND = 2000  # of a server that sends more, the socket is closed; busy ones send some hundred
 MOST_RUNNING_PROMPTS = 10_000  # of an account at Comfy Cloud, that are counted
 MOST_SENT_BYTES = 512 * MB  # of all pictures that come as frames for one prompt
 
@@ -8865,6 +8866,7 @@ class Record:
 
 
 CONNECT_SECONDS = 10.0  # to open a connection or the websocket
+READING_SECONDS = 0.02  # how long frames are read at a stretch
 DEAF_SECONDS = 20.0  # how long no frame comes while a job runs, before the websocket is reopened
 
 
@@ -8909,6 +8911,7 @@ class Flood:
     def __init__(self) -> None:
         self._count = 0
         self._since = time.monotonic()
+        self._paused = self._since
 
     def rises(self) -> bool:
         """Count a frame. Whether that is one more than `MOST_FRAMES_A_SECOND`."""
@@ -8918,6 +8921,14 @@ class Flood:
             self._since = now
         self._count += 1
         return self._count > MOST_FRAMES_A_SECOND
+
+    def lasts(self) -> bool:
+        """Whether frames have been read for so long that it is time for a pause."""
+        now = time.monotonic()
+        if now - self._paused < READING_SECONDS:
+            return False
+        self._paused = now
+        return True
 
 
 class Host(Protocol):
@@ -9033,12 +9044,16 @@ class Connection:
                     await self._greet(socket)
                     flood = Flood()
                     async for message in socket:
-                        if message.type is aiohttp.WSMsgType.ERROR or flood.rises():
+                        if message.type is aiohttp.WSMsgType.ERROR:
+                            break
+                        if flood.rises():
+                            _cut(socket)
                             break
                         pause = 0.5  # only now: a proxy may open the socket and close it at once
                         self._heard = time.monotonic()
                         await self._take(message)
-                        await asyncio.sleep(0)  # aiohttp gives out what is there without a pause for anybody else
+                        if flood.lasts():
+                            await asyncio.sleep(0)  # aiohttp gives out what is there without a pause for others
             except AccessRefused as refused:
                 self._refusal = refused
             except (aiohttp.ClientError, OSError, ValueError, ComfyUIError) as error:
@@ -9124,6 +9139,14 @@ class Connection:
         running = self._subscriptions.get(prompt_id)
         if running and (not self._previews_have_ids or node_id in running.picture_nodes):
             running.picture(node_id, picture.data)
+
+
+def _cut(socket: aiohttp.ClientWebSocketResponse) -> None:
+    """End a socket that floods us at once; a polite close would go on reading."""
+    system_socket = socket.get_extra_info("socket")
+    if system_socket:
+        with contextlib.suppress(OSError):
+            system_socket.shutdown(SHUT_RDWR)
 
 
 def connection_fault(error: BaseException) -> str:
@@ -9282,13 +9305,15 @@ class HttpServer:
                         if cut:
                             break
                         raise UnexpectedAnswer(f"{shown} answers with more than {_amount(max_bytes)}.")
+                    is_whole = len(data) <= max_bytes
+                    del data[max_bytes:]
                     return Answer(
                         status=response.status,
                         content_type=response.content_type,
                         body=self._without_key(data),
                         length=response.content_length,
                         location=location,
-                        is_whole=len(data) <= max_bytes,
+                        is_whole=is_whole,
                     )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise no_answer(f"ComfyUI at {url}", error, min(seconds, first_byte_seconds)) from None
@@ -9758,7 +9783,7 @@ class ComfyUIServer(HttpServer):
     async def _ask_queue(self, seconds: float) -> Queue:
         answer = await self.call("GET", "/queue", seconds=seconds, max_bytes=MOST_JSON_BYTES, cut=True)
         queue = await self.understand("/queue", answer, functools.partial(read_queue, is_cut=not answer.is_whole))
-        self._note_prompts([*queue.running, *queue.pending])
+        self._note_prompts([*queue.running, *queue.pending][:REMEMBERED_PROMPTS])
         return queue
 
     def _note_prompts(self, prompt_ids: Iterable[str]) -> None:

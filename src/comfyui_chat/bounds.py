@@ -21,17 +21,17 @@ MOST_WORKFLOW_BYTES = 32 * MB  # of a workflow saved on a server; with pictures 
 MOST_REFUSAL_BYTES = 64 * KB  # of the reason that Comfy Cloud gives for a refusal
 
 # JSON is decoded in pieces. One call of Python's decoder holds the interpreter's lock and so stops the event loop, from
-# whatever thread it is made: a piece of 256 kB costs 25 ms at most, and 2 ms as a rule. A longer one that holds little
-# but texts, such as the names of 20,000 models, costs no more.
+# whatever thread it is made: a piece of 64 kB costs 6 ms at most, and half a millisecond as a rule. A longer one that
+# holds little but texts, such as the names of 20,000 models, costs no more.
 FIRST_PIECE_BYTES = 16 * KB
-MOST_PIECE_BYTES = 256 * KB
+MOST_PIECE_BYTES = 64 * KB
 MOST_LIGHT_PIECE_BYTES = 4 * MB  # of a piece whose weight, its commas and four times its brackets, is below:
 MOST_PIECE_WEIGHT = 100_000
 MOST_TEXT_BYTES = 16 * MB  # of one text within JSON, which cannot be decoded in parts; some hold a picture
 MOST_DEPTH_OF_JSON = 100  # of brackets in brackets; the deepest that ComfyUI sends has about 30
 # In one value that is handed on: a list of all models in a definition, a workflow in a row of the queue.
-MOST_VALUES_OF_JSON = 1_000_000
-MOST_CONTAINERS_OF_JSON = 250_000  # lists and objects, which take most of the memory
+MOST_VALUES_OF_JSON = 500_000
+MOST_CONTAINERS_OF_JSON = 100_000  # lists and objects, which take most of the memory
 
 # The websocket. A picture of 34 megapixels may come as a frame of 60 MB; a text is never longer than what a node shows.
 MOST_FRAME_BYTES = 96 * MB
@@ -39,7 +39,7 @@ MOST_TEXT_FRAME_BYTES = 4 * MB
 MOST_PREVIEW_BYTES = 16 * MB  # of a picture that is only shown while the run goes on
 MOST_NODES_IN_FRAME = 3000  # nodes whose progress one frame tells; a graph of 1,000 nodes is a large one
 MOST_WAITING_EVENTS = 500  # of one prompt that nobody has taken yet; then a look-up takes their place
-MOST_FRAMES_A_SECOND = 5000  # of a server that sends more, the socket is closed; busy ones send some hundred
+MOST_FRAMES_A_SECOND = 2000  # of a server that sends more, the socket is closed; busy ones send some hundred
 MOST_RUNNING_PROMPTS = 10_000  # of an account at Comfy Cloud, that are counted
 MOST_SENT_BYTES = 512 * MB  # of all pictures that come as frames for one prompt
 

@@ -447,7 +447,7 @@ class ComfyUIServer(HttpServer):
     async def _ask_queue(self, seconds: float) -> Queue:
         answer = await self.call("GET", "/queue", seconds=seconds, max_bytes=MOST_JSON_BYTES, cut=True)
         queue = await self.understand("/queue", answer, functools.partial(read_queue, is_cut=not answer.is_whole))
-        self._note_prompts([*queue.running, *queue.pending])
+        self._note_prompts([*queue.running, *queue.pending][:REMEMBERED_PROMPTS])
         return queue
 
     def _note_prompts(self, prompt_ids: Iterable[str]) -> None:

@@ -19,6 +19,7 @@ import contextlib
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from socket import SHUT_RDWR
 from typing import Any, Protocol
 
 import aiohttp
@@ -40,6 +41,7 @@ from .protocol import Event, Failed, Frame, Gap, QueueMoved, SentPicture, parse_
 from .record import Record
 
 CONNECT_SECONDS = 10.0  # to open a connection or the websocket
+READING_SECONDS = 0.02  # how long frames are read at a stretch
 DEAF_SECONDS = 20.0  # how long no frame comes while a job runs, before the websocket is reopened
 
 
@@ -84,6 +86,7 @@ class Flood:
     def __init__(self) -> None:
         self._count = 0
         self._since = time.monotonic()
+        self._paused = self._since
 
     def rises(self) -> bool:
         """Count a frame. Whether that is one more than `MOST_FRAMES_A_SECOND`."""
@@ -93,6 +96,14 @@ class Flood:
             self._since = now
         self._count += 1
         return self._count > MOST_FRAMES_A_SECOND
+
+    def lasts(self) -> bool:
+        """Whether frames have been read for so long that it is time for a pause."""
+        now = time.monotonic()
+        if now - self._paused < READING_SECONDS:
+            return False
+        self._paused = now
+        return True
 
 
 class Host(Protocol):
@@ -208,12 +219,16 @@ class Connection:
                     await self._greet(socket)
                     flood = Flood()
                     async for message in socket:
-                        if message.type is aiohttp.WSMsgType.ERROR or flood.rises():
+                        if message.type is aiohttp.WSMsgType.ERROR:
+                            break
+                        if flood.rises():
+                            _cut(socket)
                             break
                         pause = 0.5  # only now: a proxy may open the socket and close it at once
                         self._heard = time.monotonic()
                         await self._take(message)
-                        await asyncio.sleep(0)  # aiohttp gives out what is there without a pause for anybody else
+                        if flood.lasts():
+                            await asyncio.sleep(0)  # aiohttp gives out what is there without a pause for others
             except AccessRefused as refused:
                 self._refusal = refused
             except (aiohttp.ClientError, OSError, ValueError, ComfyUIError) as error:
@@ -299,6 +314,14 @@ class Connection:
         running = self._subscriptions.get(prompt_id)
         if running and (not self._previews_have_ids or node_id in running.picture_nodes):
             running.picture(node_id, picture.data)
+
+
+def _cut(socket: aiohttp.ClientWebSocketResponse) -> None:
+    """End a socket that floods us at once; a polite close would go on reading."""
+    system_socket = socket.get_extra_info("socket")
+    if system_socket:
+        with contextlib.suppress(OSError):
+            system_socket.shutdown(SHUT_RDWR)
 
 
 def connection_fault(error: BaseException) -> str:

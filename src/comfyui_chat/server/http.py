@@ -154,13 +154,15 @@ class HttpServer:
                         if cut:
                             break
                         raise UnexpectedAnswer(f"{shown} answers with more than {_amount(max_bytes)}.")
+                    is_whole = len(data) <= max_bytes
+                    del data[max_bytes:]
                     return Answer(
                         status=response.status,
                         content_type=response.content_type,
                         body=self._without_key(data),
                         length=response.content_length,
                         location=location,
-                        is_whole=len(data) <= max_bytes,
+                        is_whole=is_whole,
                     )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise no_answer(f"ComfyUI at {url}", error, min(seconds, first_byte_seconds)) from None
