@@ -37,7 +37,7 @@ FLOORS = (
         "search tracing discovery workflow paths loras facts pruning mermaid",
     ),
     ("media", "kinds pictures metadata delivery"),
-    ("server", "endpoint json_pieces protocol record connection http client cloud pool"),
+    ("server", "endpoint json_pieces protocol long_answers record connection http client cloud pool"),
     ("catalogue", "entries choosing listings"),
     ("run", "owner job fleet follow inputs limits planning make earlier"),
     ("webui", "ollama references display messages stored_files chat valves settings reports jobs tools"),

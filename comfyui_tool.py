@@ -14,72 +14,73 @@ required_open_webui_version: 0.9.6
 # Built by build.py from the modules in src/comfyui_chat, and not to be edited: change those, and run `python build.py`.
 # `python build.py --where N` tells which line of which module line N of this file is.
 #
-#   bounds              How much of what comes from outside is taken: the greatest sizes, counts and depths, in one …
-#   errors              Every way in which a call can fail: a code, what happened, and what to do next.
-#   logs                The tool's logger.
-#   tasks               Asyncio helpers: a bounded gather, and a clean-up that no cancellation cuts short.
-#   bounded             Dictionaries that do not grow without end, for all that a process remembers.
-#   names               Names of files and models, compared and looked up; names and values put into messages.
-#   values              Values that somebody asks for: whether one was given, and what is meant by it.
-#   graph/definitions   What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
-#   graph/link_types    Types of links: which of them say what a link carries, and how an input's name tells its type.
-#   graph/nodes         ComfyUI's API format: what a graph looks like, and how to read its nodes.
-#   graph/prompts       A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
-#   graph/fitting       A value that somebody asks for, made to fit an input of a node.
-#   graph/ui_file       The file that ComfyUI's editor saves, as typed values.
-#   graph/ui_values     What the widgets of a saved node hold, and the definition of its class.
-#   graph/ui_links      Where an input of a saved node gets its value from: links followed back to nodes that are sent.
-#   graph/editor        Workflows as ComfyUI's editor saves them, turned into what its front end would send.
-#   graph/reading       Workflows read from JSON as people paste it, unwrapped and checked.
-#   graph/links         A graph's links by both their ends, each with its types: what feeds what.
-#   graph/input_names   What inputs are called that hold a parameter, somebody's words, or a value for another node.
-#   graph/search        Follow links upstream to the widget that holds a prompt, a seed, a size or a model.
-#   graph/tracing       Trace a graph back from its outputs to what made them, and read what can be set there.
-#   graph/discovery     Find what can be set in a graph, and in which widgets: prompt, seed, size and so on.
-#   graph/workflow      A workflow as a value that never changes: a graph, and what can be set in it by name.
-#   graph/paths         What a caller may set at an input that is a path on the server.
-#   graph/loras         Put LoRAs into a graph, right behind the model that its samplers use.
-#   graph/facts         What a graph needs, what it makes, and what it is for.
-#   graph/pruning       Make a graph do with the files that there are: renamed by the server, or never given.
-#   graph/mermaid       Draw a graph as a Mermaid flowchart that Open WebUI shows in a message.
-#   media/kinds         Tell what a file is by its bytes: its type, a picture's size, whether it moves.
-#   media/pictures      Make files of the chat ready for a workflow: pictures, masks, videos and sounds.
-#   media/metadata      Strip files of the texts that tell how they were made, without decoding them.
-#   media/delivery      Hand a finished file over as it is wanted: in which format, with or without metadata.
-#   server/endpoint     The address of a ComfyUI as people write it, with the credential that belongs to it.
-#   server/json_pieces  JSON that a server sent, decoded piece by piece, within bounds of depth, values and time.
-#   server/protocol     What ComfyUI's answers and frames say, as values, and how they are read.
-#   server/record       What this process has seen of a server: its pace, its faults, its rests.
-#   server/connection   The one websocket to a server, shared by all prompts in flight.
-#   server/http         HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its …
-#   server/client       One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
-#   server/cloud        Everything in which Comfy Cloud differs from a ComfyUI of one's own.
-#   server/pool         The servers of an event loop: opened on demand, shared by all, closed when idle.
-#   catalogue/entries   The workflows that can be asked for by name, from all the places where they may be.
-#   catalogue/choosing  From what somebody wants to a workflow and model files that this server has.
-#   catalogue/listings  Answers about what a server has: its workflows, one of them in detail, its models.
-#   run/owner           Whose jobs they are, and what this process remembers of jobs.
-#   run/job             One prompt's life from post to end: a `Job`, and what each event makes of it.
-#   run/fleet           Several ComfyUI servers used as one: which takes a run, and how much a user may post.
-#   run/follow          Posts one prompt and follows it to its end.
-#   run/inputs          Puts the files of a call into the inputs of a workflow that take files.
-#   run/limits          What the administrator allows, checked on a finished graph, whoever put the number there.
-#   run/planning        Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
-#   run/make            From a request to finished files: a server chosen, prompts run, what they made fetched.
-#   run/earlier         Finds jobs of earlier calls on the servers, and brings what they made.
-#   webui/ollama        Sends Ollama's models off a graphics card that ComfyUI shares with it.
-#   webui/references    Reads what a model writes to name a file of the chat: "2", "last", an id, a data URI.
-#   webui/display       Shows a run in the message: queue position, percentage, and the picture coming up.
-#   webui/messages      Which messages a chat has up to now, and which pictures, videos and sounds they hold.
-#   webui/stored_files  What Open WebUI holds of a file that was made: how a message names it, and what its dialog …
-#   webui/chat          The message that a call belongs to: how the call ends there, and the chat's files.
-#   webui/valves        The valves: what the administrator and each user can set, as Open WebUI shows it.
-#   webui/settings      Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
-#   webui/reports       What the model is told of results and servers, and the status that the user reads.
-#   webui/jobs          check_job: jobs of earlier calls brought into the chat, cancelled, or told of.
-#   webui/tools         The methods that a model can call, as Open WebUI offers them: the class `Tools`.
-#   command_line        The command line: `generate` pictures, `convert` workflows, `install` this tool.
-#   bundled             The workflows that come with the tool, as data.
+#   bounds               How much of what comes from outside is taken: the greatest sizes, counts and depths, in one …
+#   errors               Every way in which a call can fail: a code, what happened, and what to do next.
+#   logs                 The tool's logger.
+#   tasks                Asyncio helpers: a bounded gather, and a clean-up that no cancellation cuts short.
+#   bounded              Dictionaries that do not grow without end, for all that a process remembers.
+#   names                Names of files and models, compared and looked up; names and values put into messages.
+#   values               Values that somebody asks for: whether one was given, and what is meant by it.
+#   graph/definitions    What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
+#   graph/link_types     Types of links: which of them say what a link carries, and how an input's name tells its type.
+#   graph/nodes          ComfyUI's API format: what a graph looks like, and how to read its nodes.
+#   graph/prompts        A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
+#   graph/fitting        A value that somebody asks for, made to fit an input of a node.
+#   graph/ui_file        The file that ComfyUI's editor saves, as typed values.
+#   graph/ui_values      What the widgets of a saved node hold, and the definition of its class.
+#   graph/ui_links       Where an input of a saved node gets its value from: links followed back to nodes that are sent.
+#   graph/editor         Workflows as ComfyUI's editor saves them, turned into what its front end would send.
+#   graph/reading        Workflows read from JSON as people paste it, unwrapped and checked.
+#   graph/links          A graph's links by both their ends, each with its types: what feeds what.
+#   graph/input_names    What inputs are called that hold a parameter, somebody's words, or a value for another node.
+#   graph/search         Follow links upstream to the widget that holds a prompt, a seed, a size or a model.
+#   graph/tracing        Trace a graph back from its outputs to what made them, and read what can be set there.
+#   graph/discovery      Find what can be set in a graph, and in which widgets: prompt, seed, size and so on.
+#   graph/workflow       A workflow as a value that never changes: a graph, and what can be set in it by name.
+#   graph/paths          What a caller may set at an input that is a path on the server.
+#   graph/loras          Put LoRAs into a graph, right behind the model that its samplers use.
+#   graph/facts          What a graph needs, what it makes, and what it is for.
+#   graph/pruning        Make a graph do with the files that there are: renamed by the server, or never given.
+#   graph/mermaid        Draw a graph as a Mermaid flowchart that Open WebUI shows in a message.
+#   media/kinds          Tell what a file is by its bytes: its type, a picture's size, whether it moves.
+#   media/pictures       Make files of the chat ready for a workflow: pictures, masks, videos and sounds.
+#   media/metadata       Strip files of the texts that tell how they were made, without decoding them.
+#   media/delivery       Hand a finished file over as it is wanted: in which format, with or without metadata.
+#   server/endpoint      The address of a ComfyUI as people write it, with the credential that belongs to it.
+#   server/json_pieces   JSON that a server sent, decoded piece by piece, within bounds of depth, values and time.
+#   server/protocol      What ComfyUI's answers and frames say, as values, and how they are read.
+#   server/long_answers  Answers that may be long, read row by row or class by class, so that never all of one is in …
+#   server/record        What this process has seen of a server: its pace, its faults, its rests.
+#   server/connection    The one websocket to a server, shared by all prompts in flight.
+#   server/http          HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its …
+#   server/client        One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
+#   server/cloud         Everything in which Comfy Cloud differs from a ComfyUI of one's own.
+#   server/pool          The servers of an event loop: opened on demand, shared by all, closed when idle.
+#   catalogue/entries    The workflows that can be asked for by name, from all the places where they may be.
+#   catalogue/choosing   From what somebody wants to a workflow and model files that this server has.
+#   catalogue/listings   Answers about what a server has: its workflows, one of them in detail, its models.
+#   run/owner            Whose jobs they are, and what this process remembers of jobs.
+#   run/job              One prompt's life from post to end: a `Job`, and what each event makes of it.
+#   run/fleet            Several ComfyUI servers used as one: which takes a run, and how much a user may post.
+#   run/follow           Posts one prompt and follows it to its end.
+#   run/inputs           Puts the files of a call into the inputs of a workflow that take files.
+#   run/limits           What the administrator allows, checked on a finished graph, whoever put the number there.
+#   run/planning         Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
+#   run/make             From a request to finished files: a server chosen, prompts run, what they made fetched.
+#   run/earlier          Finds jobs of earlier calls on the servers, and brings what they made.
+#   webui/ollama         Sends Ollama's models off a graphics card that ComfyUI shares with it.
+#   webui/references     Reads what a model writes to name a file of the chat: "2", "last", an id, a data URI.
+#   webui/display        Shows a run in the message: queue position, percentage, and the picture coming up.
+#   webui/messages       Which messages a chat has up to now, and which pictures, videos and sounds they hold.
+#   webui/stored_files   What Open WebUI holds of a file that was made: how a message names it, and what its dialog …
+#   webui/chat           The message that a call belongs to: how the call ends there, and the chat's files.
+#   webui/valves         The valves: what the administrator and each user can set, as Open WebUI shows it.
+#   webui/settings       Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
+#   webui/reports        What the model is told of results and servers, and the status that the user reads.
+#   webui/jobs           check_job: jobs of earlier calls brought into the chat, cancelled, or told of.
+#   webui/tools          The methods that a model can call, as Open WebUI offers them: the class `Tools`.
+#   command_line         The command line: `generate` pictures, `convert` workflows, `install` this tool.
+#   bundled              The workflows that come with the tool, as data.
 
 # fmt: off
 
@@ -8415,94 +8416,6 @@ class Queue:
 EXTRA_PNGINFO = "extra_pnginfo"
 
 
-def read_queue(text: JsonText, is_cut: bool = False) -> Queue:
-    """The queue as `/queue` tells it, row by row; with `is_cut` the text ends somewhere in it.
-
-    {"queue_running": [[4, "<prompt id>", {<graph>}, {<extra_data>}, ["9"]]], "queue_pending": [...]}
-
-    At most `MOST_QUEUE_ROWS` are read. What the rows hold is kept of the first `MOST_ROW_BYTES_KEPT`, of later ones
-    only what tells whose they are.
-    """
-    rows: dict[str, list[list[Any]]] = {"queue_running": [], "queue_pending": []}
-    is_whole = True
-    try:
-        for key in text.each_key():
-            if key not in rows or not text.begins_with("["):
-                text.value()
-                continue
-            for row in text.each_item():
-                if sum(map(len, rows.values())) >= MOST_QUEUE_ROWS:
-                    is_whole = False
-                    break
-                rows[key].append(_slim(row, text.place > MOST_ROW_BYTES_KEPT))
-            if not is_whole:
-                break
-    except CutOff:
-        if not is_cut:
-            raise
-        is_whole = False
-    running = [parse_prompt(row, Started()) for row in rows["queue_running"]]
-    # They come as the server holds them, a heap, and not in the order of the queue: by number, then by id.
-    heap = sorted(rows["queue_pending"], key=lambda row: (row[0], row[1]))
-    pending = [parse_prompt(row, Waiting(ahead)) for ahead, row in enumerate(heap, start=len(running))]
-    return Queue(
-        running=tuple(prompt.prompt_id for prompt in running),
-        pending=tuple(prompt.prompt_id for prompt in pending),
-        prompts=(*running, *pending),
-        is_whole=is_whole,
-    )
-
-
-def _slim(row: Sequence[Any], is_late: bool) -> list[Any]:
-    """A row without what is large and not needed; of a late one, of which there are many, without its graph as well."""
-    number, prompt_id = row[:2]
-    graph = {} if is_late else _dictionary_at(row, 2)
-    extra_data = _dictionary_at(row, 3)
-    if is_late:
-        extra_data = {key: value for key, value in extra_data.items() if len(str(value)) <= MOST_NAME_CHARACTERS}
-    extra_data.pop(EXTRA_PNGINFO, None)
-    return [number, str(prompt_id)[:MOST_NAME_CHARACTERS], graph, extra_data]
-
-
-def read_history(text: JsonText) -> list[Prompt]:
-    """The prompts in an answer of `/history`, prompt id -> entry, in its order. What the rows hold is kept of the last
-    `MOST_ROW_BYTES_KEPT`, which are the newest; entries that cannot be read are left out."""
-    prompts: list[Prompt] = []
-    sizes: list[int] = []
-    for _ in text.each_key():
-        begin = text.place
-        entry = text.value()
-        with contextlib.suppress(LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
-            prompts.append(parse_prompt(entry["prompt"], parse_history(entry), entry))
-            sizes.append(text.place - begin)
-    kept = 0
-    for index in reversed(range(len(prompts))):
-        kept += sizes[index]
-        if kept > MOST_ROW_BYTES_KEPT:
-            prompts[index] = replace(prompts[index], graph={})
-    return prompts
-
-
-def read_history_entry(text: JsonText, prompt_id: str) -> Prompt | None:
-    """The prompt of this id in an answer of `/history/<id>`; None when it is not there."""
-    found = None
-    for key in text.each_key():
-        entry = text.value()
-        if key == prompt_id and entry:
-            found = parse_prompt(entry["prompt"], parse_history(entry), entry)
-    return found
-
-
-def read_record(text: JsonText, prompt_id: str) -> Recorded | None:
-    """How the run of this id ended, by an answer of `/history/<id>`; None when it is not there."""
-    found = None
-    for key in text.each_key():
-        entry = text.value()
-        if key == prompt_id and entry:
-            found = parse_history(entry)
-    return found
-
-
 def parse_prompt(item: Sequence[Any], state: Event, entry: Mapping[str, Any] | None = None) -> Prompt:
     """A row of the queue, or that of a history `entry`, whose messages tell when the run ended."""
     number, prompt_id = item[:2]
@@ -8512,13 +8425,13 @@ def parse_prompt(item: Sequence[Any], state: Event, entry: Mapping[str, Any] | N
         prompt_id=str(prompt_id),
         state=state,
         number=float(number),
-        graph=_dictionary_at(item, 2),
-        extra_data={key: value for key, value in _dictionary_at(item, 3).items() if key != EXTRA_PNGINFO},
+        graph=dictionary_at(item, 2),
+        extra_data={key: value for key, value in dictionary_at(item, 3).items() if key != EXTRA_PNGINFO},
         ended=_last_timestamp(entry or {}),
     )
 
 
-def _dictionary_at(row: Sequence[Any], index: int) -> dict[str, Any]:
+def dictionary_at(row: Sequence[Any], index: int) -> dict[str, Any]:
     if len(row) > index and isinstance(row[index], dict):
         found: dict[str, Any] = row[index]
         return found
@@ -8757,6 +8670,150 @@ def _memory_in(value: Any) -> int | None:
     if isinstance(value, (int, float)) and 0 <= value < 2**63:  # NaN is not in this range either
         return int(value)
     return None
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/long_answers.py
+#
+# Answers that may be long, read row by row or class by class, so that never all of one is in memory.
+#
+# What is asked for is kept and the rest let go while a `JsonText` is decoded: of the queue and the history what tells
+# whose a prompt is and how it stands, of all node definitions those that are needed. Everything here blocks, and is
+# called in a thread by `HttpServer.read`. Raises as `JsonText` does, and whatever Python raises for another shape.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def read_queue(text: JsonText, is_cut: bool = False) -> Queue:
+    """The queue as `/queue` tells it, row by row; with `is_cut` the text ends somewhere in it.
+
+    {"queue_running": [[4, "<prompt id>", {<graph>}, {<extra_data>}, ["9"]]], "queue_pending": [...]}
+
+    At most `MOST_QUEUE_ROWS` are read. What the rows hold is kept of the first `MOST_ROW_BYTES_KEPT`, of later ones
+    only what tells whose they are.
+    """
+    rows: dict[str, list[list[Any]]] = {"queue_running": [], "queue_pending": []}
+    is_whole = True
+    try:
+        for key in text.each_key():
+            if key not in rows or not text.begins_with("["):
+                text.value()
+                continue
+            for row in text.each_item():
+                if sum(map(len, rows.values())) >= MOST_QUEUE_ROWS:
+                    is_whole = False
+                    break
+                rows[key].append(_slim(row, text.place > MOST_ROW_BYTES_KEPT))
+            if not is_whole:
+                break
+    except CutOff:
+        if not is_cut:
+            raise
+        is_whole = False
+    running = [parse_prompt(row, Started()) for row in rows["queue_running"]]
+    # They come as the server holds them, a heap, and not in the order of the queue: by number, then by id.
+    heap = sorted(rows["queue_pending"], key=lambda row: (row[0], row[1]))
+    pending = [parse_prompt(row, Waiting(ahead)) for ahead, row in enumerate(heap, start=len(running))]
+    return Queue(
+        running=tuple(prompt.prompt_id for prompt in running),
+        pending=tuple(prompt.prompt_id for prompt in pending),
+        prompts=(*running, *pending),
+        is_whole=is_whole,
+    )
+
+
+def _slim(row: Sequence[Any], is_late: bool) -> list[Any]:
+    """A row without what is large and not needed; of a late one, of which there are many, without its graph as well."""
+    number, prompt_id = row[:2]
+    graph = {} if is_late else dictionary_at(row, 2)
+    extra_data = dictionary_at(row, 3)
+    if is_late:
+        extra_data = {key: value for key, value in extra_data.items() if len(str(value)) <= MOST_NAME_CHARACTERS}
+    extra_data.pop(EXTRA_PNGINFO, None)
+    return [number, str(prompt_id)[:MOST_NAME_CHARACTERS], graph, extra_data]
+
+
+def read_history(text: JsonText) -> list[Prompt]:
+    """The prompts in an answer of `/history`, prompt id -> entry, in its order. What the rows hold is kept of the last
+    `MOST_ROW_BYTES_KEPT`, which are the newest; entries that cannot be read are left out."""
+    prompts: list[Prompt] = []
+    sizes: list[int] = []
+    for _ in text.each_key():
+        begin = text.place
+        entry = text.value()
+        with contextlib.suppress(LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
+            prompts.append(parse_prompt(entry["prompt"], parse_history(entry), entry))
+            sizes.append(text.place - begin)
+    kept = 0
+    for index in reversed(range(len(prompts))):
+        kept += sizes[index]
+        if kept > MOST_ROW_BYTES_KEPT:
+            prompts[index] = replace(prompts[index], graph={})
+    return prompts
+
+
+def read_history_entry(text: JsonText, prompt_id: str) -> Prompt | None:
+    """The prompt of this id in an answer of `/history/<id>`; None when it is not there."""
+    found = None
+    for key in text.each_key():
+        entry = text.value()
+        if key == prompt_id and entry:
+            found = parse_prompt(entry["prompt"], parse_history(entry), entry)
+    return found
+
+
+def read_record(text: JsonText, prompt_id: str) -> Recorded | None:
+    """How the run of this id ended, by an answer of `/history/<id>`; None when it is not there."""
+    found = None
+    for key in text.each_key():
+        entry = text.value()
+        if key == prompt_id and entry:
+            found = parse_history(entry)
+    return found
+
+
+def read_definitions(text: JsonText, wanted: Collection[str]) -> dict[str, tuple[NodeDefinition, int]]:
+    """Those of these classes that are in an answer of `/object_info`, each with the length of its JSON. One that cannot
+    be read is left out when there are others."""
+    found: dict[str, tuple[NodeDefinition, int]] = {}
+    for class_type in text.each_key():
+        begin = text.place
+        raw = text.value()
+        if class_type not in wanted or not raw:
+            continue
+        try:
+            found[class_type] = NodeDefinition.parse(class_type, raw), text.place - begin
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
+            if len(wanted) == 1:
+                raise
+    return found
+
+
+def read_names(text: JsonText, read: Callable[[Any], str]) -> list[str]:
+    """The names in a list of at most `MOST_NAMES_IN_LIST`; `read` makes a name out of an item."""
+    items = read_json_text(text)
+    if len(items) > MOST_NAMES_IN_LIST:
+        raise ValueError("too many names")
+    return [read(item) for item in items]
+
+
+def read_short_members(text: JsonText) -> dict[str, Any]:
+    """The texts in an object that are no longer than a name."""
+    members: dict[str, Any] = {}
+    for key in text.each_key():
+        value = text.value()
+        if isinstance(value, str) and len(value) <= MOST_NAME_CHARACTERS and len(members) < MOST_METADATA_TEXTS:
+            members[key] = value
+    return members
+
+
+# The name of a file that is hidden, or that holds half a surrogate pair and so cannot be sent.
+UNUSABLE_NAME = re.compile(r"(^|/)\.|[\ud800-\udfff]")
+
+
+def workflows_among(paths: Iterable[str]) -> list[str]:
+    """Those of these files that may be workflows, sorted."""
+    workflows = [name for name in paths if name.endswith(".json") and not UNUSABLE_NAME.search(name)]
+    return sorted(workflows, key=str.lower)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -9639,16 +9696,8 @@ class ComfyUIServer(HttpServer):
     async def _ask_names(self, path: str, read: Callable[[Any], str]) -> list[str] | None:
         answer = await self.call("GET", path, max_bytes=MOST_LIST_BYTES)
         names = None
-
-        def take(text: JsonText) -> list[str]:
-            items = read_json_text(text)
-            if len(items) > MOST_NAMES_IN_LIST:
-                raise ValueError("too many names")
-            return [read(item) for item in items]
-
         if answer.status != 404:
-            route, _, _ = path.partition("?")
-            names = await self._taken(route, answer.body, take)
+            names = await self._taken(path.partition("?")[0], answer.body, functools.partial(read_names, read=read))
         if sum(self._list_bytes.values()) + len(answer.body) > MOST_LIST_BYTES_KEPT:
             self.forget_lists()
         self._list_bytes[path] = len(answer.body)
@@ -9665,7 +9714,7 @@ class ComfyUIServer(HttpServer):
             return str(item["path"]).replace("\\", "/")
 
         paths = await self.names(path, believe, read_path)
-        return await asyncio.to_thread(_workflows_among, paths or ())
+        return await asyncio.to_thread(workflows_among, paths or ())
 
     async def saved_workflow(self, name: str) -> Graph:
         """A workflow saved on this server, in either of ComfyUI's formats. Raises `UnknownWorkflow` when it is not
@@ -9696,7 +9745,7 @@ class ComfyUIServer(HttpServer):
             metadata = None
         elif answer.status == 200:
             with contextlib.suppress(UnexpectedAnswer):
-                metadata = await self._taken(path, answer.body, _short_members)
+                metadata = await self._taken(path, answer.body, read_short_members)
         self._metadata[folder, name] = time.monotonic(), metadata
         return metadata
 
@@ -9940,46 +9989,6 @@ class ComfyUIServer(HttpServer):
         if answer.status != 200:
             raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers {answer.status}, which ComfyUI does not.")
         return True
-
-
-# What is made of long answers, in a thread.
-
-
-def read_definitions(text: JsonText, wanted: Collection[str]) -> dict[str, tuple[NodeDefinition, int]]:
-    """Those of these classes that are in an answer of `/object_info`, each with the length of its JSON. One that cannot
-    be read is left out when there are others."""
-    found: dict[str, tuple[NodeDefinition, int]] = {}
-    for class_type in text.each_key():
-        begin = text.place
-        raw = text.value()
-        if class_type not in wanted or not raw:
-            continue
-        try:
-            found[class_type] = NodeDefinition.parse(class_type, raw), text.place - begin
-        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
-            if len(wanted) == 1:
-                raise
-    return found
-
-
-def _short_members(text: JsonText) -> dict[str, Any]:
-    """The texts in an object that are no longer than a name."""
-    members: dict[str, Any] = {}
-    for key in text.each_key():
-        value = text.value()
-        if isinstance(value, str) and len(value) <= MOST_NAME_CHARACTERS and len(members) < MOST_METADATA_TEXTS:
-            members[key] = value
-    return members
-
-
-# The name of a file that is hidden, or that holds half a surrogate pair and so cannot be sent.
-UNUSABLE_NAME = re.compile(r"(^|/)\.|[\ud800-\udfff]")
-
-
-def _workflows_among(paths: Iterable[str]) -> list[str]:
-    """Those of these files that may be workflows, sorted."""
-    workflows = [name for name in paths if name.endswith(".json") and not UNUSABLE_NAME.search(name)]
-    return sorted(workflows, key=str.lower)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -16,9 +16,8 @@ import contextlib
 import functools
 import itertools
 import math
-import re
 import time
-from collections.abc import Callable, Collection, Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any
 from urllib.parse import quote
 
@@ -33,9 +32,6 @@ from ..bounds import (
     MOST_LIST_BYTES_KEPT,
     MOST_MESSAGE_CHARACTERS,
     MOST_METADATA_BYTES,
-    MOST_METADATA_TEXTS,
-    MOST_NAME_CHARACTERS,
-    MOST_NAMES_IN_LIST,
     MOST_NOTES,
     MOST_STATUS_BYTES,
     MOST_WORKFLOW_BYTES,
@@ -63,6 +59,16 @@ from .connection import Connection
 from .endpoint import Endpoint
 from .http import STALL_SECONDS, HttpServer, no_answer
 from .json_pieces import JsonText, read_json_members, read_json_text
+from .long_answers import (
+    read_definitions,
+    read_history,
+    read_history_entry,
+    read_names,
+    read_queue,
+    read_record,
+    read_short_members,
+    workflows_among,
+)
 from .protocol import (
     Absent,
     Accepted,
@@ -75,10 +81,6 @@ from .protocol import (
     Waiting,
     parse_refusal,
     parse_stats,
-    read_history,
-    read_history_entry,
-    read_queue,
-    read_record,
 )
 from .record import Record
 
@@ -303,16 +305,8 @@ class ComfyUIServer(HttpServer):
     async def _ask_names(self, path: str, read: Callable[[Any], str]) -> list[str] | None:
         answer = await self.call("GET", path, max_bytes=MOST_LIST_BYTES)
         names = None
-
-        def take(text: JsonText) -> list[str]:
-            items = read_json_text(text)
-            if len(items) > MOST_NAMES_IN_LIST:
-                raise ValueError("too many names")
-            return [read(item) for item in items]
-
         if answer.status != 404:
-            route, _, _ = path.partition("?")
-            names = await self._taken(route, answer.body, take)
+            names = await self._taken(path.partition("?")[0], answer.body, functools.partial(read_names, read=read))
         if sum(self._list_bytes.values()) + len(answer.body) > MOST_LIST_BYTES_KEPT:
             self.forget_lists()
         self._list_bytes[path] = len(answer.body)
@@ -329,7 +323,7 @@ class ComfyUIServer(HttpServer):
             return str(item["path"]).replace("\\", "/")
 
         paths = await self.names(path, believe, read_path)
-        return await asyncio.to_thread(_workflows_among, paths or ())
+        return await asyncio.to_thread(workflows_among, paths or ())
 
     async def saved_workflow(self, name: str) -> Graph:
         """A workflow saved on this server, in either of ComfyUI's formats. Raises `UnknownWorkflow` when it is not
@@ -360,7 +354,7 @@ class ComfyUIServer(HttpServer):
             metadata = None
         elif answer.status == 200:
             with contextlib.suppress(UnexpectedAnswer):
-                metadata = await self._taken(path, answer.body, _short_members)
+                metadata = await self._taken(path, answer.body, read_short_members)
         self._metadata[folder, name] = time.monotonic(), metadata
         return metadata
 
@@ -604,43 +598,3 @@ class ComfyUIServer(HttpServer):
         if answer.status != 200:
             raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers {answer.status}, which ComfyUI does not.")
         return True
-
-
-# What is made of long answers, in a thread.
-
-
-def read_definitions(text: JsonText, wanted: Collection[str]) -> dict[str, tuple[NodeDefinition, int]]:
-    """Those of these classes that are in an answer of `/object_info`, each with the length of its JSON. One that cannot
-    be read is left out when there are others."""
-    found: dict[str, tuple[NodeDefinition, int]] = {}
-    for class_type in text.each_key():
-        begin = text.place
-        raw = text.value()
-        if class_type not in wanted or not raw:
-            continue
-        try:
-            found[class_type] = NodeDefinition.parse(class_type, raw), text.place - begin
-        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
-            if len(wanted) == 1:
-                raise
-    return found
-
-
-def _short_members(text: JsonText) -> dict[str, Any]:
-    """The texts in an object that are no longer than a name."""
-    members: dict[str, Any] = {}
-    for key in text.each_key():
-        value = text.value()
-        if isinstance(value, str) and len(value) <= MOST_NAME_CHARACTERS and len(members) < MOST_METADATA_TEXTS:
-            members[key] = value
-    return members
-
-
-# The name of a file that is hidden, or that holds half a surrogate pair and so cannot be sent.
-UNUSABLE_NAME = re.compile(r"(^|/)\.|[\ud800-\udfff]")
-
-
-def _workflows_among(paths: Iterable[str]) -> list[str]:
-    """Those of these files that may be workflows, sorted."""
-    workflows = [name for name in paths if name.endswith(".json") and not UNUSABLE_NAME.search(name)]
-    return sorted(workflows, key=str.lower)

@@ -38,12 +38,12 @@ from .client import (
     MAX_OUTPUT_BYTES,
     PROBE_SECONDS,
     ComfyUIServer,
-    read_definitions,
 )
 from .connection import Connection
 from .endpoint import Endpoint
 from .http import REDIRECTS, STALL_SECONDS
 from .json_pieces import JsonText, read_json_text
+from .long_answers import read_definitions
 from .protocol import Absent, Accepted, Answer, Event, Frame, Gap, Prompt, Waiting, parse_job, read_retry_after
 
 CLOUD_DEFINITION_SECONDS = 3600.0  # how long definitions are believed, which come all at once, and uploads relied on

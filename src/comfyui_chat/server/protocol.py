@@ -17,7 +17,7 @@ import itertools
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from email.utils import parsedate_to_datetime
 from typing import Any
 
@@ -28,15 +28,13 @@ from ..bounds import (
     MOST_NAME_CHARACTERS,
     MOST_NODES_IN_FRAME,
     MOST_OUTPUTS_READ,
-    MOST_QUEUE_ROWS,
-    MOST_ROW_BYTES_KEPT,
 )
 from ..errors import ModelNotInstalled, NodeNotInstalled, ValueOutOfRange, WorkflowRefused
 from ..graph.definitions import Definitions, InputSpec
 from ..graph.nodes import Graph, node_title
 from ..names import MODEL_FILE, closest, quoted, shortened
 from ..values import list_of, object_of
-from .json_pieces import CutOff, JsonText, read_json_text
+from .json_pieces import JsonText, read_json_text
 
 
 @dataclass(frozen=True)
@@ -345,94 +343,6 @@ class Queue:
 EXTRA_PNGINFO = "extra_pnginfo"
 
 
-def read_queue(text: JsonText, is_cut: bool = False) -> Queue:
-    """The queue as `/queue` tells it, row by row; with `is_cut` the text ends somewhere in it.
-
-    {"queue_running": [[4, "<prompt id>", {<graph>}, {<extra_data>}, ["9"]]], "queue_pending": [...]}
-
-    At most `MOST_QUEUE_ROWS` are read. What the rows hold is kept of the first `MOST_ROW_BYTES_KEPT`, of later ones
-    only what tells whose they are.
-    """
-    rows: dict[str, list[list[Any]]] = {"queue_running": [], "queue_pending": []}
-    is_whole = True
-    try:
-        for key in text.each_key():
-            if key not in rows or not text.begins_with("["):
-                text.value()
-                continue
-            for row in text.each_item():
-                if sum(map(len, rows.values())) >= MOST_QUEUE_ROWS:
-                    is_whole = False
-                    break
-                rows[key].append(_slim(row, text.place > MOST_ROW_BYTES_KEPT))
-            if not is_whole:
-                break
-    except CutOff:
-        if not is_cut:
-            raise
-        is_whole = False
-    running = [parse_prompt(row, Started()) for row in rows["queue_running"]]
-    # They come as the server holds them, a heap, and not in the order of the queue: by number, then by id.
-    heap = sorted(rows["queue_pending"], key=lambda row: (row[0], row[1]))
-    pending = [parse_prompt(row, Waiting(ahead)) for ahead, row in enumerate(heap, start=len(running))]
-    return Queue(
-        running=tuple(prompt.prompt_id for prompt in running),
-        pending=tuple(prompt.prompt_id for prompt in pending),
-        prompts=(*running, *pending),
-        is_whole=is_whole,
-    )
-
-
-def _slim(row: Sequence[Any], is_late: bool) -> list[Any]:
-    """A row without what is large and not needed; of a late one, of which there are many, without its graph as well."""
-    number, prompt_id = row[:2]
-    graph = {} if is_late else _dictionary_at(row, 2)
-    extra_data = _dictionary_at(row, 3)
-    if is_late:
-        extra_data = {key: value for key, value in extra_data.items() if len(str(value)) <= MOST_NAME_CHARACTERS}
-    extra_data.pop(EXTRA_PNGINFO, None)
-    return [number, str(prompt_id)[:MOST_NAME_CHARACTERS], graph, extra_data]
-
-
-def read_history(text: JsonText) -> list[Prompt]:
-    """The prompts in an answer of `/history`, prompt id -> entry, in its order. What the rows hold is kept of the last
-    `MOST_ROW_BYTES_KEPT`, which are the newest; entries that cannot be read are left out."""
-    prompts: list[Prompt] = []
-    sizes: list[int] = []
-    for _ in text.each_key():
-        begin = text.place
-        entry = text.value()
-        with contextlib.suppress(LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
-            prompts.append(parse_prompt(entry["prompt"], parse_history(entry), entry))
-            sizes.append(text.place - begin)
-    kept = 0
-    for index in reversed(range(len(prompts))):
-        kept += sizes[index]
-        if kept > MOST_ROW_BYTES_KEPT:
-            prompts[index] = replace(prompts[index], graph={})
-    return prompts
-
-
-def read_history_entry(text: JsonText, prompt_id: str) -> Prompt | None:
-    """The prompt of this id in an answer of `/history/<id>`; None when it is not there."""
-    found = None
-    for key in text.each_key():
-        entry = text.value()
-        if key == prompt_id and entry:
-            found = parse_prompt(entry["prompt"], parse_history(entry), entry)
-    return found
-
-
-def read_record(text: JsonText, prompt_id: str) -> Recorded | None:
-    """How the run of this id ended, by an answer of `/history/<id>`; None when it is not there."""
-    found = None
-    for key in text.each_key():
-        entry = text.value()
-        if key == prompt_id and entry:
-            found = parse_history(entry)
-    return found
-
-
 def parse_prompt(item: Sequence[Any], state: Event, entry: Mapping[str, Any] | None = None) -> Prompt:
     """A row of the queue, or that of a history `entry`, whose messages tell when the run ended."""
     number, prompt_id = item[:2]
@@ -442,13 +352,13 @@ def parse_prompt(item: Sequence[Any], state: Event, entry: Mapping[str, Any] | N
         prompt_id=str(prompt_id),
         state=state,
         number=float(number),
-        graph=_dictionary_at(item, 2),
-        extra_data={key: value for key, value in _dictionary_at(item, 3).items() if key != EXTRA_PNGINFO},
+        graph=dictionary_at(item, 2),
+        extra_data={key: value for key, value in dictionary_at(item, 3).items() if key != EXTRA_PNGINFO},
         ended=_last_timestamp(entry or {}),
     )
 
 
-def _dictionary_at(row: Sequence[Any], index: int) -> dict[str, Any]:
+def dictionary_at(row: Sequence[Any], index: int) -> dict[str, Any]:
     if len(row) > index and isinstance(row[index], dict):
         found: dict[str, Any] = row[index]
         return found

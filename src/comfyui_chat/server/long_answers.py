@@ -1,0 +1,166 @@
+"""Answers that may be long, read row by row or class by class, so that never all of one is in memory.
+
+What is asked for is kept and the rest let go while a `JsonText` is decoded: of the queue and the history what tells
+whose a prompt is and how it stands, of all node definitions those that are needed. Everything here blocks, and is
+called in a thread by `HttpServer.read`. Raises as `JsonText` does, and whatever Python raises for another shape.
+"""
+
+import contextlib
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from ..bounds import (
+    MOST_METADATA_TEXTS,
+    MOST_NAME_CHARACTERS,
+    MOST_NAMES_IN_LIST,
+    MOST_QUEUE_ROWS,
+    MOST_ROW_BYTES_KEPT,
+)
+from ..graph.definitions import NodeDefinition
+from .json_pieces import CutOff, JsonText, read_json_text
+from .protocol import (
+    EXTRA_PNGINFO,
+    Prompt,
+    Queue,
+    Recorded,
+    Started,
+    Waiting,
+    dictionary_at,
+    parse_history,
+    parse_prompt,
+)
+
+
+def read_queue(text: JsonText, is_cut: bool = False) -> Queue:
+    """The queue as `/queue` tells it, row by row; with `is_cut` the text ends somewhere in it.
+
+    {"queue_running": [[4, "<prompt id>", {<graph>}, {<extra_data>}, ["9"]]], "queue_pending": [...]}
+
+    At most `MOST_QUEUE_ROWS` are read. What the rows hold is kept of the first `MOST_ROW_BYTES_KEPT`, of later ones
+    only what tells whose they are.
+    """
+    rows: dict[str, list[list[Any]]] = {"queue_running": [], "queue_pending": []}
+    is_whole = True
+    try:
+        for key in text.each_key():
+            if key not in rows or not text.begins_with("["):
+                text.value()
+                continue
+            for row in text.each_item():
+                if sum(map(len, rows.values())) >= MOST_QUEUE_ROWS:
+                    is_whole = False
+                    break
+                rows[key].append(_slim(row, text.place > MOST_ROW_BYTES_KEPT))
+            if not is_whole:
+                break
+    except CutOff:
+        if not is_cut:
+            raise
+        is_whole = False
+    running = [parse_prompt(row, Started()) for row in rows["queue_running"]]
+    # They come as the server holds them, a heap, and not in the order of the queue: by number, then by id.
+    heap = sorted(rows["queue_pending"], key=lambda row: (row[0], row[1]))
+    pending = [parse_prompt(row, Waiting(ahead)) for ahead, row in enumerate(heap, start=len(running))]
+    return Queue(
+        running=tuple(prompt.prompt_id for prompt in running),
+        pending=tuple(prompt.prompt_id for prompt in pending),
+        prompts=(*running, *pending),
+        is_whole=is_whole,
+    )
+
+
+def _slim(row: Sequence[Any], is_late: bool) -> list[Any]:
+    """A row without what is large and not needed; of a late one, of which there are many, without its graph as well."""
+    number, prompt_id = row[:2]
+    graph = {} if is_late else dictionary_at(row, 2)
+    extra_data = dictionary_at(row, 3)
+    if is_late:
+        extra_data = {key: value for key, value in extra_data.items() if len(str(value)) <= MOST_NAME_CHARACTERS}
+    extra_data.pop(EXTRA_PNGINFO, None)
+    return [number, str(prompt_id)[:MOST_NAME_CHARACTERS], graph, extra_data]
+
+
+def read_history(text: JsonText) -> list[Prompt]:
+    """The prompts in an answer of `/history`, prompt id -> entry, in its order. What the rows hold is kept of the last
+    `MOST_ROW_BYTES_KEPT`, which are the newest; entries that cannot be read are left out."""
+    prompts: list[Prompt] = []
+    sizes: list[int] = []
+    for _ in text.each_key():
+        begin = text.place
+        entry = text.value()
+        with contextlib.suppress(LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
+            prompts.append(parse_prompt(entry["prompt"], parse_history(entry), entry))
+            sizes.append(text.place - begin)
+    kept = 0
+    for index in reversed(range(len(prompts))):
+        kept += sizes[index]
+        if kept > MOST_ROW_BYTES_KEPT:
+            prompts[index] = replace(prompts[index], graph={})
+    return prompts
+
+
+def read_history_entry(text: JsonText, prompt_id: str) -> Prompt | None:
+    """The prompt of this id in an answer of `/history/<id>`; None when it is not there."""
+    found = None
+    for key in text.each_key():
+        entry = text.value()
+        if key == prompt_id and entry:
+            found = parse_prompt(entry["prompt"], parse_history(entry), entry)
+    return found
+
+
+def read_record(text: JsonText, prompt_id: str) -> Recorded | None:
+    """How the run of this id ended, by an answer of `/history/<id>`; None when it is not there."""
+    found = None
+    for key in text.each_key():
+        entry = text.value()
+        if key == prompt_id and entry:
+            found = parse_history(entry)
+    return found
+
+
+def read_definitions(text: JsonText, wanted: Collection[str]) -> dict[str, tuple[NodeDefinition, int]]:
+    """Those of these classes that are in an answer of `/object_info`, each with the length of its JSON. One that cannot
+    be read is left out when there are others."""
+    found: dict[str, tuple[NodeDefinition, int]] = {}
+    for class_type in text.each_key():
+        begin = text.place
+        raw = text.value()
+        if class_type not in wanted or not raw:
+            continue
+        try:
+            found[class_type] = NodeDefinition.parse(class_type, raw), text.place - begin
+        except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError):
+            if len(wanted) == 1:
+                raise
+    return found
+
+
+def read_names(text: JsonText, read: Callable[[Any], str]) -> list[str]:
+    """The names in a list of at most `MOST_NAMES_IN_LIST`; `read` makes a name out of an item."""
+    items = read_json_text(text)
+    if len(items) > MOST_NAMES_IN_LIST:
+        raise ValueError("too many names")
+    return [read(item) for item in items]
+
+
+def read_short_members(text: JsonText) -> dict[str, Any]:
+    """The texts in an object that are no longer than a name."""
+    members: dict[str, Any] = {}
+    for key in text.each_key():
+        value = text.value()
+        if isinstance(value, str) and len(value) <= MOST_NAME_CHARACTERS and len(members) < MOST_METADATA_TEXTS:
+            members[key] = value
+    return members
+
+
+# The name of a file that is hidden, or that holds half a surrogate pair and so cannot be sent.
+UNUSABLE_NAME = re.compile(r"(^|/)\.|[\ud800-\udfff]")
+
+
+def workflows_among(paths: Iterable[str]) -> list[str]:
+    """Those of these files that may be workflows, sorted."""
+    workflows = [name for name in paths if name.endswith(".json") and not UNUSABLE_NAME.search(name)]
+    return sorted(workflows, key=str.lower)
