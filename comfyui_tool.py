@@ -11379,13 +11379,29 @@ def _input_line(workflow: Workflow, name: str) -> str:
     return ", ".join(parts)
 
 
-# Names of inputs whose values are not told to anybody.
-SECRET_INPUT = re.compile(r"(^|[._ ])(api_?)?(key|token|secret|password)$", re.IGNORECASE)
+# Words in the names of inputs whose values are not told to anybody: anywhere in a name, or as its last word, before a
+# number or "id". "apiKey2", "accessKeyId" and "webhook_url" are secrets; "max_tokens" and "key_frames" are none.
+SECRET_WORDS = frozenset(
+    {
+        *("secret", "secrets", "password", "passwd", "passphrase", "pwd", "authorization", "bearer", "cookie"),
+        *("credential", "credentials", "webhook", "apikey", "authtoken", "accesskey"),
+    }
+)
+SECRET_ENDS = frozenset({"key", "token", "auth"})
+NAME_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+
+
+def is_secret(name: str) -> bool:
+    """Whether an input holds what nobody may read, by its name: "api_key", "Node title.authToken"."""
+    words = [word.lower() for word in NAME_WORD.findall(name.rsplit(".", 1)[-1])]
+    if words[-1:] == ["id"]:
+        words.pop()
+    return not SECRET_WORDS.isdisjoint(words) or not SECRET_ENDS.isdisjoint(words[-1:])
 
 
 def _value_now(name: str, value: Any) -> str:
     """What an input holds, as far as anybody may know: "now 20", 'now "a red fox"', "is set"."""
-    if SECRET_INPUT.search(name):
+    if is_secret(name):
         return "is set" if value else "is not set"
     if value is None:
         return "has to be given"
@@ -15797,6 +15813,7 @@ class Valves(Tolerant):
         title="ComfyUI API key",
         description="Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`), and to the administrator's "
         "addresses only. For several addresses: one for all, or one each behind commas, in their order.",
+        repr=False,
         json_schema_extra=SECRET,  # type: ignore[arg-type]
     )
     model: str = Field(default="", title="Model", description=MODEL_VALVE)
@@ -15895,6 +15912,7 @@ class UserValves(Tolerant):
         default="",
         title="API key for your address",
         description="Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`) to your own address only.",
+        repr=False,
         json_schema_extra=SECRET,  # type: ignore[arg-type]
     )
     server: str = Field(

@@ -141,3 +141,19 @@ async def test_a_long_list_of_models_is_cut_with_a_count(comfy: StandIn) -> None
     await comfy.start()
     found = await listed_models(comfy, "loras")
     assert (len(found["loras"]), found["more"]) == (60, {"loras": 40})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("api_key", "apiKey", "api_key_2", "Loader.api_key", "key", "accessKeyId", "token", "authToken", "AUTH_TOKEN"),
+        *("Authorization", "bearer", "password", "passwd", "webhook_url", "credentials", "client_secret", "cookie"),
+    ],
+)
+def test_an_input_that_holds_a_secret_is_known_by_its_name(name: str) -> None:
+    assert tool.is_secret(name)
+
+
+@pytest.mark.parametrize("name", ["max_tokens", "key_frames", "author", "monkey", "keyword", "prompt", "seed", "id"])
+def test_other_inputs_hold_none(name: str) -> None:
+    assert not tool.is_secret(name)

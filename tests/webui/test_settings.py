@@ -217,3 +217,8 @@ def test_a_call_without_a_prompt_is_refused(prompt: Any) -> None:
 def test_previews_need_both_switches() -> None:
     found = [settings({"previews": user}, previews=admin).previews for admin in (True, False) for user in (True, False)]
     assert found == [True, False, False, False]
+
+
+@pytest.mark.parametrize("valves", [tool.Valves(api_key="s3cret"), tool.UserValves(api_key="s3cret")])
+def test_what_is_printed_of_the_valves_holds_no_key(valves: tool.Valves | tool.UserValves) -> None:
+    assert "s3cret" not in repr(valves) + str(valves)

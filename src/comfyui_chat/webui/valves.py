@@ -106,6 +106,7 @@ class Valves(Tolerant):
         title="ComfyUI API key",
         description="Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`), and to the administrator's "
         "addresses only. For several addresses: one for all, or one each behind commas, in their order.",
+        repr=False,
         json_schema_extra=SECRET,  # type: ignore[arg-type]
     )
     model: str = Field(default="", title="Model", description=MODEL_VALVE)
@@ -204,6 +205,7 @@ class UserValves(Tolerant):
         default="",
         title="API key for your address",
         description="Sent as `Authorization: Bearer` (to Comfy Cloud as `X-API-Key`) to your own address only.",
+        repr=False,
         json_schema_extra=SECRET,  # type: ignore[arg-type]
     )
     server: str = Field(
