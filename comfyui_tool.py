@@ -11657,6 +11657,7 @@ def _merged_lines(lines: Lines, others: Lines) -> Lines:
 
 
 MARK = "comfyui_tool"  # the key in `extra_data` under which our prompts carry their mark
+MARK_LENGTH = 32  # hexadecimal digits
 
 
 @dataclass(frozen=True)
@@ -11670,19 +11671,25 @@ class Owner:
 
     def mark(self, prompt_id: str) -> str:
         """The mark of a prompt of this user: 32 hexadecimal digits."""
-        return hmac.new(self.key, f"{self.user}\n{prompt_id}".encode(errors="replace"), "sha256").hexdigest()[:32]
+        return hmac.digest(self.key, f"{self.user}\n{prompt_id}".encode(errors="replace"), "sha256").hex()[:MARK_LENGTH]
 
     def owns(self, prompt: Prompt) -> bool:
         """Whether the prompt is this user's, by its mark."""
-        mark = str(mark_of(prompt).get("mark") or "")
+        mark = mark_of(prompt).get("mark")
+        if not isinstance(mark, str) or len(mark) != MARK_LENGTH:  # most prompts have none
+            return False
         return hmac.compare_digest(mark.encode(errors="replace"), self.mark(prompt.prompt_id).encode())
 
     def among(self, endpoint: Endpoint, queue: Queue) -> list[Prompt]:
-        """This user's prompts in a queue. Comfy Cloud's queue shows no marks, but only the account's own prompts, so
-        there it is all of them."""
+        """This user's prompts in a queue, each id once: whoever posts a copy, with its id and its mark, adds none.
+        Comfy Cloud's queue shows no marks, but only the account's own prompts, so there it is all of them."""
         if not endpoint.shows_marks:
             return list(queue.prompts)
-        return [prompt for prompt in queue.prompts if self.owns(prompt)]
+        own: dict[str, Prompt] = {}
+        for prompt in queue.prompts:
+            if self.owns(prompt):
+                own.setdefault(prompt.prompt_id, prompt)
+        return list(own.values())
 
     def job_id(self, endpoint: Endpoint, prompt_id: str) -> str:
         """The name by which the user can ask for the job later: the prompt id, and where the server shows no mark, half
@@ -11728,21 +11735,38 @@ class JobMemory:
         shared = sys.modules.setdefault("comfyui_tool_jobs", ModuleType("comfyui_tool_jobs"))
         self._attended: dict[str, bool] = vars(shared).setdefault("attended", {})
         self._own_call: ContextVar[set[str] | None] = ContextVar("own_call", default=None)  # what this call attends to
+        self._calls: dict[Owner, list[set[str]]] = {}  # what each call under way attends to, in the order they began
         self._cancelled = BoundedDict[str, bool](REMEMBERED_JOBS)  # by the ids of the jobs
         self._told = BoundedDict[str, bool](REMEMBERED_JOBS)
 
     @contextlib.contextmanager
-    def attending(self) -> Iterator[None]:
+    def attending(self, owner: Owner | None = None) -> Iterator[None]:
         """A call that makes or brings files and stores them. Until it ends its jobs are attended to, so that nobody
-        else stores the same files."""
+        else stores the same files; and with an `owner` it is one of the calls that they have under way."""
         prompts: set[str] = set()
         token = self._own_call.set(prompts)
+        calls: list[set[str]] = []
+        if owner:
+            calls = self._calls.setdefault(owner, calls)
+        calls.append(prompts)
         try:
             yield
         finally:
+            calls[:] = [call for call in calls if call is not prompts]
+            if owner and not calls:
+                self._calls.pop(owner, None)
             self._own_call.reset(token)
             for prompt_id in prompts:
                 self.leave(prompt_id)
+
+    def calls_before(self, owner: Owner) -> list[set[str]]:
+        """The calls that this user had under way in this process when the one that asks began: what each attends to."""
+        before: list[set[str]] = []
+        for call in self._calls.get(owner, ()):
+            if call is self._own_call.get():
+                break
+            before.append(call)
+        return before
 
     @property
     def stored_by_call(self) -> bool:
@@ -12113,12 +12137,14 @@ def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
 # A `Fleet` is the servers of one call with the rules for them: the administrator's `Limits`, the `Owner` of the jobs, and
 # `Timing`, which says how long to wait for what. In the order of a call:
 #
+# - `admission` lets a call in, before any file of the user is read, if they may have one more.
 # - `found` settles, where the address was only guessed, which of the guesses answers.
 # - `in_order` asks all queues at once (`survey`, which makes a `QueueSnapshot` of each server) and sorts the servers by
 #   when the run would be done there. It refuses what is over a limit already.
 # - `admit` counts once more after the post: somebody may have posted elsewhere at the same moment.
 #
-# `statuses` is what comfyui_status tells. `everywhere` asks every server the same, for lists.
+# `statuses` is what comfyui_status tells. `everywhere` asks every server the same, for lists. Whatever one server sends,
+# or does not send, spoils no other's answer: all are asked through `ask_one`.
 #
 # All that several workers have to agree on is read from the servers' own queues: there is no other record of who has how
 # many jobs. A server's pace and faults (server/record.py) are what this process alone has seen of it.
@@ -12167,7 +12193,7 @@ class QueueSnapshot:
     endpoint: Endpoint
     record: Record
     queue: Queue = Queue((), ())
-    error: ServerError | None = None
+    error: ComfyUIError | None = None
 
     def seconds_until_done(self, workflow: str, usual: float) -> float:
         """In how many seconds a run of the workflow would be done here, its wait in the queue counted, at the pace that
@@ -12187,7 +12213,7 @@ class ServerStatus:
     stats: Stats | None = None
     queue: Queue | None = None
     mine: int = 0  # jobs in its queue that are the caller's
-    error: ServerError | None = None
+    error: ComfyUIError | None = None
 
     @property
     def health(self) -> str:
@@ -12240,6 +12266,35 @@ class Fleet:
                     failures.append(error)
         raise self.none_answers(failures)
 
+    @contextlib.asynccontextmanager
+    async def admission(self) -> AsyncIterator["Fleet"]:
+        """A call that makes something, from before anything of it is read until what it made is stored; gives out the
+        fleet as it is `found`. Raises `LimitExceeded` when the user has as many jobs as allowed, and as `found` does.
+
+        The calls that they have under way in this process count, whether or not their jobs are posted yet, and the jobs
+        in the queues that are none of theirs. Of calls at the same moment those that began first are let in.
+        """
+        with JOBS.attending(self.owner):
+            fleet = self
+            if self.limits.jobs:
+                fleet = await self._with_room_for_call()
+            yield fleet
+
+    async def _with_room_for_call(self) -> "Fleet":
+        """The fleet as it is `found`, with room for this call. Raises `LimitExceeded`."""
+        calls = JOBS.calls_before(self.owner)
+        if len(calls) >= self.limits.jobs:
+            raise self._too_many([], len(calls))
+        fleet = await self.found()
+        snapshots = await fleet.survey()
+        posted_here = set[str]().union(*calls)  # also by calls that have ended meanwhile
+        calls = JOBS.calls_before(self.owner)
+        posted_here = posted_here.union(*calls)
+        jobs = [job for job in self._marked_jobs(snapshots) if job[1].prompt_id not in posted_here]
+        if len(calls) + len(jobs) >= self.limits.jobs:
+            raise self._too_many(jobs, len(calls))
+        return fleet
+
     async def in_order(self, workflow: str, gone: Collection[Endpoint] = ()) -> list[Endpoint]:
         """The servers to try for a run of the workflow of this name ("" for any): the one that will be done soonest
         first, those that rest last, none of those that are `gone`. One server without limits is not asked anything.
@@ -12283,16 +12338,14 @@ class Fleet:
     @staticmethod
     async def _look(endpoint: Endpoint, since: float) -> QueueSnapshot:
         """The server's queue as it was at `since` or later. One that does not answer is left to rest."""
-        async with open_server(endpoint) as server:
-            record = server.record
-            try:
-                queue = await server.queue_soon(since)
-            except ServerError as error:
-                record.rest(error.message, silent=True)
-                return QueueSnapshot(endpoint, record, error=error)
-            if record.silent:
-                record.recover()
-            return QueueSnapshot(endpoint, record, queue)
+        record = Pool.here().server(endpoint).record
+        queue = await ask_one(endpoint, lambda server: server.queue_soon(since))
+        if isinstance(queue, ComfyUIError):
+            record.rest(queue.message, silent=True)
+            return QueueSnapshot(endpoint, record, error=queue)
+        if record.silent:
+            record.recover()
+        return QueueSnapshot(endpoint, record, queue)
 
     def _with_room(self, snapshots: Sequence[QueueSnapshot], able: Sequence[QueueSnapshot]) -> list[QueueSnapshot]:
         """The servers of `able` on which the user may have one job more. An account of Comfy Cloud is full by itself:
@@ -12310,12 +12363,13 @@ class Fleet:
         return [snapshot for snapshot in able if snapshot not in full]
 
     def _marked_jobs(self, snapshots: Sequence[QueueSnapshot]) -> list[tuple[QueueSnapshot, Prompt]]:
-        """The user's jobs in all queues that show whose they are."""
-        jobs: list[tuple[QueueSnapshot, Prompt]] = []
+        """The user's jobs in all queues that show whose they are, each id once."""
+        jobs: dict[str, tuple[QueueSnapshot, Prompt]] = {}
         for snapshot in snapshots:
             if snapshot.endpoint.shows_marks:
-                jobs += [(snapshot, prompt) for prompt in self._own(snapshot)]
-        return jobs
+                for prompt in self._own(snapshot):
+                    jobs.setdefault(prompt.prompt_id, (snapshot, prompt))
+        return list(jobs.values())
 
     def _short_enough(self, able: Sequence[QueueSnapshot], usual: float) -> list[QueueSnapshot]:
         """The servers whose queues are short enough to be joined. Raises `LimitExceeded` where none is."""
@@ -12365,7 +12419,7 @@ class Fleet:
     ) -> list[tuple[QueueSnapshot, Prompt]]:
         """The user's jobs that come before one that was `posted` at this time and is in the queue of `here`."""
         by_number = len(self.known) == 1 or not here.endpoint.shows_marks
-        earlier = []
+        earlier: dict[str, tuple[QueueSnapshot, Prompt]] = {}
         for snapshot in snapshots:
             if not snapshot.endpoint.shows_marks and snapshot is not here:
                 continue
@@ -12375,10 +12429,10 @@ class Fleet:
                 else:
                     comes_before = (marked_time(other, "at"), other.prompt_id) < (posted, job.prompt_id)
                 if comes_before and other.prompt_id != job.prompt_id:
-                    earlier.append((snapshot, other))
-        return earlier
+                    earlier.setdefault(other.prompt_id, (snapshot, other))
+        return list(earlier.values())
 
-    def none_answers(self, errors: Sequence[ServerError]) -> ServerError:
+    def none_answers(self, errors: Sequence[ComfyUIError]) -> ComfyUIError:
         """The error of a fleet of which no server can be used: the only one there is, else that of a server which wants
         other credentials, else one that names all that were tried."""
         for error in errors:
@@ -12390,8 +12444,8 @@ class Fleet:
             'ComfyUI has to be started, or the valve "ComfyUI address" of this tool set by the administrator.',
         )
 
-    def _too_many(self, jobs: Sequence[tuple[QueueSnapshot, Prompt]]) -> LimitExceeded:
-        """The error of a user who has these jobs already, and when the first of them will be done."""
+    def _too_many(self, jobs: Sequence[tuple[QueueSnapshot, Prompt]], calls: int = 0) -> LimitExceeded:
+        """The error of a user who has these jobs and calls already, and when the first of the jobs will be done."""
         seconds_left = []
         for snapshot, prompt in jobs:
             pace = snapshot.record.pace()
@@ -12401,9 +12455,11 @@ class Fleet:
         when = "later"
         if seconds_left:
             when = f"in about {duration(max(min(seconds_left), 1))}"
-        has = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
+        count = len(jobs) + calls
+        has = "1 job" if count == 1 else f"{count} jobs"
+        where = "under way" if calls else "in the queue"
         return LimitExceeded(
-            f"The user has {has} in the queue already, and the administrator allows {self.limits.jobs} at once.",
+            f"The user has {has} {where} already, and the administrator allows {self.limits.jobs} at once.",
             f"Try again {when}, when one is done; check_job tells how they stand.",
         )
 
@@ -12438,18 +12494,16 @@ class Fleet:
         return statuses
 
     async def _status_of(self, endpoint: Endpoint) -> ServerStatus:
-        async with open_server(endpoint) as server:
-            status = ServerStatus(endpoint, server.record)
-            try:
-                async with asyncio.timeout(PROBE_SECONDS):
-                    status = replace(status, stats=await server.stats())
-                    queue = await server.queue(time.monotonic())
-                    return replace(status, queue=queue, mine=len(self.owner.among(endpoint, queue)))
-            except TimeoutError as error:
-                late = no_answer(f"ComfyUI at {endpoint.url}", error, PROBE_SECONDS)
-                return replace(status, error=late)
-            except ServerError as error:
-                return replace(status, error=error)
+        status = ServerStatus(endpoint, Pool.here().server(endpoint).record)
+
+        async def look(server: ComfyUIServer) -> None:
+            nonlocal status
+            status = replace(status, stats=await server.stats())
+            queue = await server.queue(time.monotonic())
+            status = replace(status, queue=queue, mine=len(self.owner.among(endpoint, queue)))
+
+        error = await ask_one(endpoint, look, PROBE_SECONDS)
+        return replace(status, error=error)
 
 
 def _able_and_resting(
@@ -12478,33 +12532,51 @@ def _ahead(prompt: Prompt) -> int:
     return 0
 
 
-async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]]) -> list[T]:
-    """The answers of all servers that can give one, in the administrator's order. When none can, raises the first
-    refusal that is about the question itself, else as `Fleet.none_answers`."""
+async def ask_one(
+    endpoint: Endpoint, ask: Callable[[ComfyUIServer], Awaitable[T]], seconds: float = ANSWER_SECONDS
+) -> T | ComfyUIError:
+    """What one server of several answers within so many seconds, or why it does not. What nobody foresaw in its answer
+    is an error of this server alone."""
+    try:
+        async with open_server(endpoint) as server, asyncio.timeout(seconds):
+            return await ask(server)
+    except ComfyUIError as error:
+        return error
+    except TimeoutError as error:
+        return no_answer(f"ComfyUI at {endpoint.url}", error, seconds)
+    except Exception:
+        log.exception("an answer of %s cannot be read", endpoint.name)
+        return UnexpectedAnswer(f"{endpoint.url} answers in a way that ComfyUI does not.")
+
+
+async def everywhere(
+    endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]]
+) -> tuple[list[T], list[str]]:
+    """The answers of all servers that can give one, in the administrator's order, and the names of those that do not
+    answer as a ComfyUI does. When none can, raises the first refusal that is about the question itself, else as
+    `Fleet.none_answers`."""
     fleet = await Fleet(tuple(endpoints)).found()
 
-    async def ask_one(endpoint: Endpoint) -> T | ComfyUIError:
-        async with open_server(endpoint) as server:
-            try:
-                if len(fleet.endpoints) > 1:
-                    await server.queue_soon(time.monotonic() - SHARED_SECONDS)  # one that hangs holds nobody up
-                return await ask(server)
-            except ComfyUIError as error:
-                return error
+    async def ask_soon(server: ComfyUIServer) -> T:
+        if len(fleet.endpoints) > 1:
+            await server.queue_soon(time.monotonic() - SHARED_SECONDS)  # one that hangs holds nobody up
+        return await ask(server)
 
-    questions = [functools.partial(ask_one, endpoint) for endpoint in fleet.endpoints]
+    questions = [functools.partial(ask_one, endpoint, ask_soon) for endpoint in fleet.endpoints]
     answers: list[T] = []
+    left_out: list[str] = []
     refusals: list[ComfyUIError] = []
     server_errors: list[ServerError] = []
-    for result in await gather(len(questions), questions):
+    for endpoint, result in zip(fleet.endpoints, await gather(len(questions), questions), strict=True):
         if isinstance(result, ServerError):
             server_errors.append(result)
+            left_out.append(endpoint.name)
         elif isinstance(result, ComfyUIError):
             refusals.append(result)
         else:
             answers.append(result)
     if answers:
-        return answers
+        return answers, left_out
     if refusals:
         raise refusals[0]
     raise fleet.none_answers(server_errors)
@@ -14314,10 +14386,12 @@ async def own_jobs(fleet: Fleet) -> tuple[list[tuple[Endpoint, Prompt]], list[st
         return await server.recent()
 
     answers, silent = await _ask_all(fleet, ask)
-    jobs: list[tuple[Endpoint, Prompt]] = []
+    jobs: dict[str, tuple[Endpoint, Prompt]] = {}  # each id once, whoever else posts copies
     for endpoint, prompts in answers:
-        jobs += [(endpoint, prompt) for prompt in prompts if fleet.owner.owns(prompt)]
-    return sorted(jobs, key=lambda job: marked_time(job[1], "at")), silent
+        for prompt in prompts:
+            if fleet.owner.owns(prompt):
+                jobs.setdefault(prompt.prompt_id, (endpoint, prompt))
+    return sorted(jobs.values(), key=lambda job: marked_time(job[1], "at")), silent
 
 
 async def _ask_all(
@@ -14327,14 +14401,12 @@ async def _ask_all(
     answers: list[tuple[Endpoint, T]] = []
     silent: list[str] = []
 
-    async def ask_one(endpoint: Endpoint) -> None:
-        try:
-            async with asyncio.timeout(LOOK_UP_SECONDS), open_server(endpoint) as server:
-                answers.append((endpoint, await ask(server)))
-        except (ServerError, TimeoutError):
+    questions = [functools.partial(ask_one, endpoint, ask, LOOK_UP_SECONDS) for endpoint in fleet.known]
+    for endpoint, answer in zip(fleet.known, await gather(len(questions), questions), strict=True):
+        if isinstance(answer, ComfyUIError):
             silent.append(endpoint.name)
-
-    await gather(len(fleet.known), [functools.partial(ask_one, endpoint) for endpoint in fleet.known])
+        else:
+            answers.append((endpoint, answer))
     return answers, silent
 
 
@@ -16937,7 +17009,7 @@ class Tools:
             request = settings.request(prompt, **arguments)
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
-        return await _answer(chat, self.valves, work)
+        return await _make(chat, self.valves, work)
 
     async def edit_image(
         self,
@@ -16986,7 +17058,7 @@ class Tools:
             request = settings.edit(prompt, files, painted, **arguments)
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
-        return await _answer(chat, self.valves, work)
+        return await _make(chat, self.valves, work)
 
     async def upscale_image(
         self,
@@ -17016,7 +17088,7 @@ class Tools:
             request = settings.enlarge(files[0], scale=scale, model=model)
             return await _run(chat, display, settings, request, settings.catalogue)
 
-        return await _answer(chat, self.valves, work)
+        return await _make(chat, self.valves, work)
 
     async def run_workflow(
         self,
@@ -17046,7 +17118,7 @@ class Tools:
             request = settings.order(workflow, inputs, files, await chat.offers())
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
-        return await _answer(chat, self.valves, work)
+        return await _make(chat, self.valves, work)
 
     async def list_workflows(
         self,
@@ -17067,8 +17139,10 @@ class Tools:
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
             words = words_of(search, "search")
             catalogue = settings.catalogue
-            answers = await everywhere(settings.endpoints, lambda server: list_workflows(server, catalogue, words))
-            answer = one_list(answers)
+            answers, silent = await everywhere(
+                settings.endpoints, lambda server: list_workflows(server, catalogue, words)
+            )
+            answer = one_list(answers) | _left_out(silent)
             return {"status": "done", **answer}, f"{len(answer['workflows'])} workflows"
 
         return await _answer(chat, self.valves, work)
@@ -17099,8 +17173,9 @@ class Tools:
             async def describe(server: ComfyUIServer) -> dict[str, Any]:
                 return await describe_workflow(server, await catalogue.find(server, about))
 
-            answers = await everywhere(settings.endpoints, describe)
+            answers, silent = await everywhere(settings.endpoints, describe)
             answer = min(answers, key=lambda answer: "cannot run" in answer or "missing nodes" in answer)
+            answer |= _left_out(silent)
             return {"status": "done", **answer}, f'Looked at "{answer["name"]}"'
 
         return await _answer(chat, self.valves, work)
@@ -17126,8 +17201,8 @@ class Tools:
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
             kind_name = words_of(kind, "kind")
             words = words_of(search, "search")
-            answers = await everywhere(settings.endpoints, lambda server: list_models(server, kind_name, words))
-            answer = one_list(answers)
+            answers, silent = await everywhere(settings.endpoints, lambda server: list_models(server, kind_name, words))
+            answer = one_list(answers) | _left_out(silent)
             return {"status": "done", **answer}, "Looked up what is installed"
 
         return await _answer(chat, self.valves, work)
@@ -17187,16 +17262,32 @@ async def _answer(
     return await chat.answer(with_settings)
 
 
+async def _make(
+    chat: Chat, valves: Valves, work: Callable[[Settings, Display], Awaitable[tuple[dict[str, Any], str]]]
+) -> dict[str, Any]:
+    """`_answer` for a call that makes something: it is let in before `work` reads anything, and until it ends its jobs
+    are attended to, so that check_job leaves them."""
+
+    async def when_admitted(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
+        async with settings.fleet.admission() as fleet:
+            return await work(replace(settings, endpoints=fleet.endpoints), display)
+
+    return await _answer(chat, valves, when_admitted)
+
+
+def _left_out(silent: Sequence[str]) -> dict[str, Any]:
+    """What a list of several servers says of those that are not in it."""
+    return {"no answer from": list(silent)} if silent else {}
+
+
 async def _run(
     chat: Chat, display: Display, settings: Settings, request: Request, catalogue: Catalogue
 ) -> tuple[dict[str, Any], str]:
-    """A request made, stored as files of the user, and reported. Until the end its jobs are attended to, so that
-    check_job leaves them."""
-    with JOBS.attending():
-        memory = Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds)
-        options = RunOptions(catalogue, settings.previews and display.previews, settings.format, memory)
-        made = await make(request, settings.fleet, display, options)
-        return await keep_and_report(chat, settings, made, file_stem(request.called or made.workflow, made.seed))
+    """A request made, stored as files of the user, and reported."""
+    memory = Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds)
+    options = RunOptions(catalogue, settings.previews and display.previews, settings.format, memory)
+    made = await make(request, settings.fleet, display, options)
+    return await keep_and_report(chat, settings, made, file_stem(request.called or made.workflow, made.seed))
 
 
 # ======================================================================================================================
@@ -17438,7 +17529,7 @@ async def node_definitions(options: argparse.Namespace) -> Definitions:
     else:
         valves = Valves(endpoint=options.endpoint or "", api_key=options.api_key or "")
         endpoints = resolve(valves, None).endpoints
-        answers = await everywhere(endpoints, lambda server: server.everything())
+        answers, _ = await everywhere(endpoints, lambda server: server.everything())
         answer = answers[0]
     definitions = {}
     for class_type, raw in answer.items():

@@ -264,7 +264,7 @@ async def node_definitions(options: argparse.Namespace) -> Definitions:
     else:
         valves = Valves(endpoint=options.endpoint or "", api_key=options.api_key or "")
         endpoints = resolve(valves, None).endpoints
-        answers = await everywhere(endpoints, lambda server: server.everything())
+        answers, _ = await everywhere(endpoints, lambda server: server.everything())
         answer = answers[0]
     definitions = {}
     for class_type, raw in answer.items():

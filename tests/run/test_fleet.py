@@ -499,7 +499,7 @@ async def test_a_proxy_that_is_asked_too_often_is_a_busy_server_with_the_time_to
 
 async def test_lists_are_those_of_all_servers_together(pair: tuple[StandIn, StandIn]) -> None:
     pair[1].models = {**pair[1].models, "checkpoints": ["only_here.safetensors", "tiny.safetensors"]}
-    answers = await tool.everywhere(endpoints(*pair), lambda server: tool.list_models(server, "checkpoints", ""))
+    answers, _ = await tool.everywhere(endpoints(*pair), lambda server: tool.list_models(server, "checkpoints", ""))
     models = tool.one_list(answers)["checkpoints"]
     assert {"only_here.safetensors", "sd_xl_base_1.0.safetensors"} <= set(models)
     assert models.count("tiny.safetensors") == 1
@@ -511,12 +511,14 @@ async def test_a_workflow_that_one_server_can_run_is_listed_as_one_that_can_be_r
     pair[0].models = {"checkpoints": ["sd_xl_base_1.0.safetensors"]}
     await pair[0].restart()
     catalogue = tool.Catalogue()
-    alone = tool.one_list(
-        await tool.everywhere(endpoints(pair[0]), lambda server: tool.list_workflows(server, catalogue, "flux"))
-    )
-    both = tool.one_list(
-        await tool.everywhere(endpoints(*pair), lambda server: tool.list_workflows(server, catalogue, "flux"))
-    )
+
+    async def listed_on(*servers: StandIn) -> dict[str, Any]:
+        lines, _ = await tool.everywhere(
+            endpoints(*servers), lambda server: tool.list_workflows(server, catalogue, "flux")
+        )
+        return tool.one_list(lines)
+
+    alone, both = await listed_on(pair[0]), await listed_on(*pair)
     names = [line["name"] for line in both["workflows"]]
     assert "flux" in names
     assert len(names) == len(set(names))
@@ -547,9 +549,35 @@ def test_that_nothing_was_found_is_said_where_no_server_found_anything() -> None
     assert "found" not in tool.one_list([nothing, {"vae": ["b"]}])
 
 
-async def test_a_server_that_does_not_answer_is_left_out_of_the_lists(comfy: StandIn) -> None:
-    (answer,) = await tool.everywhere(endpoints(NOBODY, comfy), lambda server: server.names("/models/vae"))
+async def test_a_server_that_does_not_answer_is_left_out_of_the_lists_and_named(comfy: StandIn) -> None:
+    away = tool.Endpoint(NOBODY, label="old")
+    (answer,), left_out = await tool.everywhere([away, *endpoints(comfy)], lambda server: server.names("/models/vae"))
     assert answer == comfy.models["vae"]
+    assert left_out == ["old"]
+
+
+UNFORESEEN = (AttributeError("x"), RecursionError(), MemoryError(), KeyError(5), UnicodeError(), AssertionError())
+
+
+@pytest.mark.parametrize("error", UNFORESEEN, ids=lambda error: type(error).__name__)
+async def test_what_nobody_foresaw_in_one_servers_answer_leaves_only_that_server_out(
+    pair: tuple[StandIn, StandIn], error: Exception, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hostile, good = endpoints(*pair)
+
+    async def read_queue(server: tool.ComfyUIServer, seconds: float) -> tool.Queue:
+        if server.endpoint == hostile:
+            raise error
+        return await ask_queue(server, seconds)
+
+    ask_queue = tool.ComfyUIServer._ask_queue
+    monkeypatch.setattr(tool.ComfyUIServer, "_ask_queue", read_queue)
+    answers, left_out = await tool.everywhere([hostile, good], lambda server: server.names("/models/vae"))
+    assert (len(answers), left_out) == (1, [hostile.name])
+    fleet = tool.Fleet((hostile, good), owner=tool.Owner("ann", b"key"))
+    assert [bool(status.error) for status in await fleet.statuses()] == [True, False]
+    assert await tool.own_jobs(fleet) == ([], [hostile.name])
+    assert await fleet.in_order("") == [good]
 
 
 async def test_lists_of_servers_none_of_which_answers_are_an_error_that_names_them() -> None:

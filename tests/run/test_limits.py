@@ -98,6 +98,20 @@ async def test_a_mark_copied_from_another_job_does_not_count(comfy: StandIn) -> 
     await ends(run, comfy)
 
 
+async def test_a_copy_with_the_mark_and_the_id_of_a_job_counts_no_second_time(pair: tuple[StandIn, StandIn]) -> None:
+    prompt_id = await posted(pair[0], ANN)
+    mark = {tool.MARK: {"mark": ANN.mark(prompt_id), "at": time.time()}}
+    await pair[1].post(pair[1].example_graph(), prompt_id=prompt_id, extra_data=mark)
+    fleet = tool.Fleet(tuple(endpoints(*pair)), tool.Limits(jobs=2), ANN, QUICKER)
+    assert await fleet.in_order("")
+    assert [prompt.prompt_id for _, prompt in (await tool.own_jobs(fleet))[0]] == [prompt_id]
+
+
+def test_copies_in_one_queue_count_once() -> None:
+    prompt = tool.Prompt("a", tool.Waiting(0), extra_data={tool.MARK: {"mark": ANN.mark("a")}})
+    assert ANN.among(tool.Endpoint("http://x"), tool.Queue((), ("a",) * 3, (prompt,) * 3)) == [prompt]
+
+
 MARKS = (None, 5, "x", [], {}, {"mark": None}, {"mark": ["x"]}, {"mark": "ü", "at": "soon"}, {"mark": "\ud800"})
 MARKS += ({"mark": {"x": 5}}, {"mark": True, "at": 10**400})
 
@@ -198,6 +212,92 @@ async def test_the_earlier_one_of_two_posts_goes_on_whatever_the_clocks_say(comf
     await asyncio.sleep(0.3)
     assert not run.done()
     await ends(run, comfy)
+
+
+# --- a call is let in before anything of it is read ---
+
+
+def fleet_of(*servers: StandIn, owner: tool.Owner = ANN, jobs: int = 1) -> tool.Fleet:
+    """What a call of this user runs on."""
+    return tool.Fleet(tuple(endpoints(*servers)), tool.Limits(jobs=jobs), owner, QUICKER)
+
+
+async def test_a_call_under_way_counts_before_its_job_is_posted(comfy: StandIn) -> None:
+    async with fleet_of(comfy).admission():
+        with pytest.raises(tool.LimitExceeded, match="has 1 job under way already"):
+            async with fleet_of(comfy).admission():
+                pass
+        async with fleet_of(comfy, owner=BOB).admission():
+            pass
+    async with fleet_of(comfy).admission():
+        pass
+
+
+async def test_a_call_and_its_own_job_count_as_one(comfy: StandIn) -> None:
+    async with fleet_of(comfy, jobs=2).admission():
+        run = asyncio.create_task(draw_within(comfy, jobs=2))
+        await comfy.until_held()
+        async with fleet_of(comfy, jobs=2).admission():
+            with pytest.raises(tool.LimitExceeded, match="has 2 jobs under way"):
+                async with fleet_of(comfy, jobs=2).admission():
+                    pass
+        await ends(run, comfy)
+
+
+async def test_jobs_that_no_call_of_this_process_follows_count_beside_the_calls(comfy: StandIn) -> None:
+    await posted(comfy, ANN)
+    async with fleet_of(comfy, jobs=2).admission():
+        with pytest.raises(tool.LimitExceeded, match="has 2 jobs under way"):
+            async with fleet_of(comfy, jobs=2).admission():
+                pass
+
+
+async def test_of_calls_that_begin_at_the_same_moment_as_many_as_allowed_are_let_in(comfy: StandIn) -> None:
+    leave = asyncio.Event()
+
+    async def call() -> None:
+        async with fleet_of(comfy, jobs=3).admission():
+            await leave.wait()
+
+    calls = [asyncio.create_task(call()) for _ in range(8)]
+    await until(lambda: sum(one.done() for one in calls) == 5)
+    assert [one.done() for one in calls] == [False] * 3 + [True] * 5
+    leave.set()
+    outcomes = await asyncio.gather(*calls, return_exceptions=True)
+    assert sum(isinstance(outcome, tool.LimitExceeded) for outcome in outcomes) == 5
+
+
+async def test_a_user_over_the_limit_is_refused_before_a_file_is_read_or_sent(
+    comfy: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await posted(comfy, ANN)
+
+    async def settle(*_: Any) -> tool.Settings:
+        return tool.resolve(tool.Valves(endpoint=comfy.url, max_jobs=1), {"id": "ann"}, owner=ANN)
+
+    async def read_file(*_: Any) -> tuple[str, bytes]:
+        raise AssertionError("a file was read")
+
+    monkeypatch.setattr(tool, "settle", settle)
+    monkeypatch.setattr(tool.Chat, "read_file", read_file)
+    picture = "data:image/png;base64,AAAA"
+    for call in (
+        tool.Tools().edit_image("a fox", [picture], mask=picture),
+        tool.Tools().upscale_image(picture),
+        tool.Tools().run_workflow("attached", images=[picture]),
+        tool.Tools().generate_image("a fox", workflow="attached"),
+    ):
+        assert (await call)["code"] == "limit_exceeded"
+    assert comfy.uploads == []
+
+
+async def test_a_call_that_is_stopped_or_fails_is_under_way_no_longer(comfy: StandIn) -> None:
+    for error in (asyncio.CancelledError(), tool.BadArgument("x"), KeyError("x")):
+        with pytest.raises(type(error)):
+            async with fleet_of(comfy).admission():
+                raise error
+    async with fleet_of(comfy).admission():
+        pass
 
 
 # --- the same on several servers, where no common number says who was first ---

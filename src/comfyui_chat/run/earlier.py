@@ -9,7 +9,6 @@ restarts, no longer knows it. Comfy Cloud does not show whose its jobs are: ther
 is signed for that.
 """
 
-import asyncio
 import functools
 import hmac
 import re
@@ -17,7 +16,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from ..errors import BadArgument, ServerError, ServerUnreachable, StillRunning, UnknownJob
+from ..errors import BadArgument, ComfyUIError, ServerUnreachable, StillRunning, UnknownJob
 from ..graph.facts import picture_nodes
 from ..media.delivery import Format
 from ..names import quoted, shortened
@@ -26,7 +25,7 @@ from ..server.endpoint import Endpoint
 from ..server.pool import open_server
 from ..server.protocol import Prompt, Recorded, Waiting
 from ..tasks import T, gather
-from .fleet import Fleet
+from .fleet import Fleet, ask_one
 from .follow import ProgressListener, ignore_preview, watch
 from .job import Job, advance, judge, missed_pictures
 from .make import RunResult, collect
@@ -78,10 +77,12 @@ async def own_jobs(fleet: Fleet) -> tuple[list[tuple[Endpoint, Prompt]], list[st
         return await server.recent()
 
     answers, silent = await _ask_all(fleet, ask)
-    jobs: list[tuple[Endpoint, Prompt]] = []
+    jobs: dict[str, tuple[Endpoint, Prompt]] = {}  # each id once, whoever else posts copies
     for endpoint, prompts in answers:
-        jobs += [(endpoint, prompt) for prompt in prompts if fleet.owner.owns(prompt)]
-    return sorted(jobs, key=lambda job: marked_time(job[1], "at")), silent
+        for prompt in prompts:
+            if fleet.owner.owns(prompt):
+                jobs.setdefault(prompt.prompt_id, (endpoint, prompt))
+    return sorted(jobs.values(), key=lambda job: marked_time(job[1], "at")), silent
 
 
 async def _ask_all(
@@ -91,14 +92,12 @@ async def _ask_all(
     answers: list[tuple[Endpoint, T]] = []
     silent: list[str] = []
 
-    async def ask_one(endpoint: Endpoint) -> None:
-        try:
-            async with asyncio.timeout(LOOK_UP_SECONDS), open_server(endpoint) as server:
-                answers.append((endpoint, await ask(server)))
-        except (ServerError, TimeoutError):
+    questions = [functools.partial(ask_one, endpoint, ask, LOOK_UP_SECONDS) for endpoint in fleet.known]
+    for endpoint, answer in zip(fleet.known, await gather(len(questions), questions), strict=True):
+        if isinstance(answer, ComfyUIError):
             silent.append(endpoint.name)
-
-    await gather(len(fleet.known), [functools.partial(ask_one, endpoint) for endpoint in fleet.known])
+        else:
+            answers.append((endpoint, answer))
     return answers, silent
 
 

@@ -3,24 +3,28 @@
 A `Fleet` is the servers of one call with the rules for them: the administrator's `Limits`, the `Owner` of the jobs, and
 `Timing`, which says how long to wait for what. In the order of a call:
 
+- `admission` lets a call in, before any file of the user is read, if they may have one more.
 - `found` settles, where the address was only guessed, which of the guesses answers.
 - `in_order` asks all queues at once (`survey`, which makes a `QueueSnapshot` of each server) and sorts the servers by
   when the run would be done there. It refuses what is over a limit already.
 - `admit` counts once more after the post: somebody may have posted elsewhere at the same moment.
 
-`statuses` is what comfyui_status tells. `everywhere` asks every server the same, for lists.
+`statuses` is what comfyui_status tells. `everywhere` asks every server the same, for lists. Whatever one server sends,
+or does not send, spoils no other's answer: all are asked through `ask_one`.
 
 All that several workers have to agree on is read from the servers' own queues: there is no other record of who has how
 many jobs. A server's pace and faults (server/record.py) are what this process alone has seen of it.
 """
 
 import asyncio
+import contextlib
 import functools
 import time
-from collections.abc import Awaitable, Callable, Collection, Iterable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
-from ..errors import AccessRefused, ComfyUIError, LimitExceeded, ServerError, ServerUnreachable
+from ..errors import AccessRefused, ComfyUIError, LimitExceeded, ServerError, ServerUnreachable, UnexpectedAnswer
+from ..logs import log
 from ..names import duration
 from ..server.client import PROBE_SECONDS, ComfyUIServer
 from ..server.endpoint import Endpoint
@@ -28,8 +32,8 @@ from ..server.http import no_answer
 from ..server.pool import Pool, open_server
 from ..server.protocol import Prompt, Queue, Stats, Waiting
 from ..server.record import Record
-from ..tasks import T, gather
-from .owner import Owner, marked_time
+from ..tasks import ANSWER_SECONDS, T, gather
+from .owner import JOBS, Owner, marked_time
 
 SHARED_SECONDS = 0.1  # how old a look at a queue may be that jobs share with one another
 USUAL_PACE = 10.0  # seconds of a run, where no server has a measured pace
@@ -73,7 +77,7 @@ class QueueSnapshot:
     endpoint: Endpoint
     record: Record
     queue: Queue = Queue((), ())
-    error: ServerError | None = None
+    error: ComfyUIError | None = None
 
     def seconds_until_done(self, workflow: str, usual: float) -> float:
         """In how many seconds a run of the workflow would be done here, its wait in the queue counted, at the pace that
@@ -93,7 +97,7 @@ class ServerStatus:
     stats: Stats | None = None
     queue: Queue | None = None
     mine: int = 0  # jobs in its queue that are the caller's
-    error: ServerError | None = None
+    error: ComfyUIError | None = None
 
     @property
     def health(self) -> str:
@@ -146,6 +150,35 @@ class Fleet:
                     failures.append(error)
         raise self.none_answers(failures)
 
+    @contextlib.asynccontextmanager
+    async def admission(self) -> AsyncIterator["Fleet"]:
+        """A call that makes something, from before anything of it is read until what it made is stored; gives out the
+        fleet as it is `found`. Raises `LimitExceeded` when the user has as many jobs as allowed, and as `found` does.
+
+        The calls that they have under way in this process count, whether or not their jobs are posted yet, and the jobs
+        in the queues that are none of theirs. Of calls at the same moment those that began first are let in.
+        """
+        with JOBS.attending(self.owner):
+            fleet = self
+            if self.limits.jobs:
+                fleet = await self._with_room_for_call()
+            yield fleet
+
+    async def _with_room_for_call(self) -> "Fleet":
+        """The fleet as it is `found`, with room for this call. Raises `LimitExceeded`."""
+        calls = JOBS.calls_before(self.owner)
+        if len(calls) >= self.limits.jobs:
+            raise self._too_many([], len(calls))
+        fleet = await self.found()
+        snapshots = await fleet.survey()
+        posted_here = set[str]().union(*calls)  # also by calls that have ended meanwhile
+        calls = JOBS.calls_before(self.owner)
+        posted_here = posted_here.union(*calls)
+        jobs = [job for job in self._marked_jobs(snapshots) if job[1].prompt_id not in posted_here]
+        if len(calls) + len(jobs) >= self.limits.jobs:
+            raise self._too_many(jobs, len(calls))
+        return fleet
+
     async def in_order(self, workflow: str, gone: Collection[Endpoint] = ()) -> list[Endpoint]:
         """The servers to try for a run of the workflow of this name ("" for any): the one that will be done soonest
         first, those that rest last, none of those that are `gone`. One server without limits is not asked anything.
@@ -189,16 +222,14 @@ class Fleet:
     @staticmethod
     async def _look(endpoint: Endpoint, since: float) -> QueueSnapshot:
         """The server's queue as it was at `since` or later. One that does not answer is left to rest."""
-        async with open_server(endpoint) as server:
-            record = server.record
-            try:
-                queue = await server.queue_soon(since)
-            except ServerError as error:
-                record.rest(error.message, silent=True)
-                return QueueSnapshot(endpoint, record, error=error)
-            if record.silent:
-                record.recover()
-            return QueueSnapshot(endpoint, record, queue)
+        record = Pool.here().server(endpoint).record
+        queue = await ask_one(endpoint, lambda server: server.queue_soon(since))
+        if isinstance(queue, ComfyUIError):
+            record.rest(queue.message, silent=True)
+            return QueueSnapshot(endpoint, record, error=queue)
+        if record.silent:
+            record.recover()
+        return QueueSnapshot(endpoint, record, queue)
 
     def _with_room(self, snapshots: Sequence[QueueSnapshot], able: Sequence[QueueSnapshot]) -> list[QueueSnapshot]:
         """The servers of `able` on which the user may have one job more. An account of Comfy Cloud is full by itself:
@@ -216,12 +247,13 @@ class Fleet:
         return [snapshot for snapshot in able if snapshot not in full]
 
     def _marked_jobs(self, snapshots: Sequence[QueueSnapshot]) -> list[tuple[QueueSnapshot, Prompt]]:
-        """The user's jobs in all queues that show whose they are."""
-        jobs: list[tuple[QueueSnapshot, Prompt]] = []
+        """The user's jobs in all queues that show whose they are, each id once."""
+        jobs: dict[str, tuple[QueueSnapshot, Prompt]] = {}
         for snapshot in snapshots:
             if snapshot.endpoint.shows_marks:
-                jobs += [(snapshot, prompt) for prompt in self._own(snapshot)]
-        return jobs
+                for prompt in self._own(snapshot):
+                    jobs.setdefault(prompt.prompt_id, (snapshot, prompt))
+        return list(jobs.values())
 
     def _short_enough(self, able: Sequence[QueueSnapshot], usual: float) -> list[QueueSnapshot]:
         """The servers whose queues are short enough to be joined. Raises `LimitExceeded` where none is."""
@@ -271,7 +303,7 @@ class Fleet:
     ) -> list[tuple[QueueSnapshot, Prompt]]:
         """The user's jobs that come before one that was `posted` at this time and is in the queue of `here`."""
         by_number = len(self.known) == 1 or not here.endpoint.shows_marks
-        earlier = []
+        earlier: dict[str, tuple[QueueSnapshot, Prompt]] = {}
         for snapshot in snapshots:
             if not snapshot.endpoint.shows_marks and snapshot is not here:
                 continue
@@ -281,10 +313,10 @@ class Fleet:
                 else:
                     comes_before = (marked_time(other, "at"), other.prompt_id) < (posted, job.prompt_id)
                 if comes_before and other.prompt_id != job.prompt_id:
-                    earlier.append((snapshot, other))
-        return earlier
+                    earlier.setdefault(other.prompt_id, (snapshot, other))
+        return list(earlier.values())
 
-    def none_answers(self, errors: Sequence[ServerError]) -> ServerError:
+    def none_answers(self, errors: Sequence[ComfyUIError]) -> ComfyUIError:
         """The error of a fleet of which no server can be used: the only one there is, else that of a server which wants
         other credentials, else one that names all that were tried."""
         for error in errors:
@@ -296,8 +328,8 @@ class Fleet:
             'ComfyUI has to be started, or the valve "ComfyUI address" of this tool set by the administrator.',
         )
 
-    def _too_many(self, jobs: Sequence[tuple[QueueSnapshot, Prompt]]) -> LimitExceeded:
-        """The error of a user who has these jobs already, and when the first of them will be done."""
+    def _too_many(self, jobs: Sequence[tuple[QueueSnapshot, Prompt]], calls: int = 0) -> LimitExceeded:
+        """The error of a user who has these jobs and calls already, and when the first of the jobs will be done."""
         seconds_left = []
         for snapshot, prompt in jobs:
             pace = snapshot.record.pace()
@@ -307,9 +339,11 @@ class Fleet:
         when = "later"
         if seconds_left:
             when = f"in about {duration(max(min(seconds_left), 1))}"
-        has = "1 job" if len(jobs) == 1 else f"{len(jobs)} jobs"
+        count = len(jobs) + calls
+        has = "1 job" if count == 1 else f"{count} jobs"
+        where = "under way" if calls else "in the queue"
         return LimitExceeded(
-            f"The user has {has} in the queue already, and the administrator allows {self.limits.jobs} at once.",
+            f"The user has {has} {where} already, and the administrator allows {self.limits.jobs} at once.",
             f"Try again {when}, when one is done; check_job tells how they stand.",
         )
 
@@ -344,18 +378,16 @@ class Fleet:
         return statuses
 
     async def _status_of(self, endpoint: Endpoint) -> ServerStatus:
-        async with open_server(endpoint) as server:
-            status = ServerStatus(endpoint, server.record)
-            try:
-                async with asyncio.timeout(PROBE_SECONDS):
-                    status = replace(status, stats=await server.stats())
-                    queue = await server.queue(time.monotonic())
-                    return replace(status, queue=queue, mine=len(self.owner.among(endpoint, queue)))
-            except TimeoutError as error:
-                late = no_answer(f"ComfyUI at {endpoint.url}", error, PROBE_SECONDS)
-                return replace(status, error=late)
-            except ServerError as error:
-                return replace(status, error=error)
+        status = ServerStatus(endpoint, Pool.here().server(endpoint).record)
+
+        async def look(server: ComfyUIServer) -> None:
+            nonlocal status
+            status = replace(status, stats=await server.stats())
+            queue = await server.queue(time.monotonic())
+            status = replace(status, queue=queue, mine=len(self.owner.among(endpoint, queue)))
+
+        error = await ask_one(endpoint, look, PROBE_SECONDS)
+        return replace(status, error=error)
 
 
 def _able_and_resting(
@@ -384,33 +416,51 @@ def _ahead(prompt: Prompt) -> int:
     return 0
 
 
-async def everywhere(endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]]) -> list[T]:
-    """The answers of all servers that can give one, in the administrator's order. When none can, raises the first
-    refusal that is about the question itself, else as `Fleet.none_answers`."""
+async def ask_one(
+    endpoint: Endpoint, ask: Callable[[ComfyUIServer], Awaitable[T]], seconds: float = ANSWER_SECONDS
+) -> T | ComfyUIError:
+    """What one server of several answers within so many seconds, or why it does not. What nobody foresaw in its answer
+    is an error of this server alone."""
+    try:
+        async with open_server(endpoint) as server, asyncio.timeout(seconds):
+            return await ask(server)
+    except ComfyUIError as error:
+        return error
+    except TimeoutError as error:
+        return no_answer(f"ComfyUI at {endpoint.url}", error, seconds)
+    except Exception:
+        log.exception("an answer of %s cannot be read", endpoint.name)
+        return UnexpectedAnswer(f"{endpoint.url} answers in a way that ComfyUI does not.")
+
+
+async def everywhere(
+    endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]]
+) -> tuple[list[T], list[str]]:
+    """The answers of all servers that can give one, in the administrator's order, and the names of those that do not
+    answer as a ComfyUI does. When none can, raises the first refusal that is about the question itself, else as
+    `Fleet.none_answers`."""
     fleet = await Fleet(tuple(endpoints)).found()
 
-    async def ask_one(endpoint: Endpoint) -> T | ComfyUIError:
-        async with open_server(endpoint) as server:
-            try:
-                if len(fleet.endpoints) > 1:
-                    await server.queue_soon(time.monotonic() - SHARED_SECONDS)  # one that hangs holds nobody up
-                return await ask(server)
-            except ComfyUIError as error:
-                return error
+    async def ask_soon(server: ComfyUIServer) -> T:
+        if len(fleet.endpoints) > 1:
+            await server.queue_soon(time.monotonic() - SHARED_SECONDS)  # one that hangs holds nobody up
+        return await ask(server)
 
-    questions = [functools.partial(ask_one, endpoint) for endpoint in fleet.endpoints]
+    questions = [functools.partial(ask_one, endpoint, ask_soon) for endpoint in fleet.endpoints]
     answers: list[T] = []
+    left_out: list[str] = []
     refusals: list[ComfyUIError] = []
     server_errors: list[ServerError] = []
-    for result in await gather(len(questions), questions):
+    for endpoint, result in zip(fleet.endpoints, await gather(len(questions), questions), strict=True):
         if isinstance(result, ServerError):
             server_errors.append(result)
+            left_out.append(endpoint.name)
         elif isinstance(result, ComfyUIError):
             refusals.append(result)
         else:
             answers.append(result)
     if answers:
-        return answers
+        return answers, left_out
     if refusals:
         raise refusals[0]
     raise fleet.none_answers(server_errors)

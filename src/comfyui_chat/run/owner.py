@@ -31,6 +31,7 @@ from ..server.protocol import Prompt, Queue
 from ..values import object_of
 
 MARK = "comfyui_tool"  # the key in `extra_data` under which our prompts carry their mark
+MARK_LENGTH = 32  # hexadecimal digits
 
 
 @dataclass(frozen=True)
@@ -44,19 +45,25 @@ class Owner:
 
     def mark(self, prompt_id: str) -> str:
         """The mark of a prompt of this user: 32 hexadecimal digits."""
-        return hmac.new(self.key, f"{self.user}\n{prompt_id}".encode(errors="replace"), "sha256").hexdigest()[:32]
+        return hmac.digest(self.key, f"{self.user}\n{prompt_id}".encode(errors="replace"), "sha256").hex()[:MARK_LENGTH]
 
     def owns(self, prompt: Prompt) -> bool:
         """Whether the prompt is this user's, by its mark."""
-        mark = str(mark_of(prompt).get("mark") or "")
+        mark = mark_of(prompt).get("mark")
+        if not isinstance(mark, str) or len(mark) != MARK_LENGTH:  # most prompts have none
+            return False
         return hmac.compare_digest(mark.encode(errors="replace"), self.mark(prompt.prompt_id).encode())
 
     def among(self, endpoint: Endpoint, queue: Queue) -> list[Prompt]:
-        """This user's prompts in a queue. Comfy Cloud's queue shows no marks, but only the account's own prompts, so
-        there it is all of them."""
+        """This user's prompts in a queue, each id once: whoever posts a copy, with its id and its mark, adds none.
+        Comfy Cloud's queue shows no marks, but only the account's own prompts, so there it is all of them."""
         if not endpoint.shows_marks:
             return list(queue.prompts)
-        return [prompt for prompt in queue.prompts if self.owns(prompt)]
+        own: dict[str, Prompt] = {}
+        for prompt in queue.prompts:
+            if self.owns(prompt):
+                own.setdefault(prompt.prompt_id, prompt)
+        return list(own.values())
 
     def job_id(self, endpoint: Endpoint, prompt_id: str) -> str:
         """The name by which the user can ask for the job later: the prompt id, and where the server shows no mark, half
@@ -102,21 +109,38 @@ class JobMemory:
         shared = sys.modules.setdefault("comfyui_tool_jobs", ModuleType("comfyui_tool_jobs"))
         self._attended: dict[str, bool] = vars(shared).setdefault("attended", {})
         self._own_call: ContextVar[set[str] | None] = ContextVar("own_call", default=None)  # what this call attends to
+        self._calls: dict[Owner, list[set[str]]] = {}  # what each call under way attends to, in the order they began
         self._cancelled = BoundedDict[str, bool](REMEMBERED_JOBS)  # by the ids of the jobs
         self._told = BoundedDict[str, bool](REMEMBERED_JOBS)
 
     @contextlib.contextmanager
-    def attending(self) -> Iterator[None]:
+    def attending(self, owner: Owner | None = None) -> Iterator[None]:
         """A call that makes or brings files and stores them. Until it ends its jobs are attended to, so that nobody
-        else stores the same files."""
+        else stores the same files; and with an `owner` it is one of the calls that they have under way."""
         prompts: set[str] = set()
         token = self._own_call.set(prompts)
+        calls: list[set[str]] = []
+        if owner:
+            calls = self._calls.setdefault(owner, calls)
+        calls.append(prompts)
         try:
             yield
         finally:
+            calls[:] = [call for call in calls if call is not prompts]
+            if owner and not calls:
+                self._calls.pop(owner, None)
             self._own_call.reset(token)
             for prompt_id in prompts:
                 self.leave(prompt_id)
+
+    def calls_before(self, owner: Owner) -> list[set[str]]:
+        """The calls that this user had under way in this process when the one that asks began: what each attends to."""
+        before: list[set[str]] = []
+        for call in self._calls.get(owner, ()):
+            if call is self._own_call.get():
+                break
+            before.append(call)
+        return before
 
     @property
     def stored_by_call(self) -> bool:

@@ -10,7 +10,8 @@ a text, a switch as a word. Numbers are annotated as `float`, also whole ones, s
 later) would fail at a text itself, before anything here could read it or say what is wrong.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from ..catalogue.choosing import Request
@@ -20,7 +21,6 @@ from ..errors import BadArgument
 from ..names import file_stem
 from ..run.fleet import everywhere
 from ..run.make import Memory, RunOptions, make
-from ..run.owner import JOBS
 from ..server.client import ComfyUIServer
 from ..values import Argument, as_yes, words_of
 from .chat import Chat
@@ -93,7 +93,7 @@ class Tools:
             request = settings.request(prompt, **arguments)
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
-        return await _answer(chat, self.valves, work)
+        return await _make(chat, self.valves, work)
 
     async def edit_image(
         self,
@@ -142,7 +142,7 @@ class Tools:
             request = settings.edit(prompt, files, painted, **arguments)
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
-        return await _answer(chat, self.valves, work)
+        return await _make(chat, self.valves, work)
 
     async def upscale_image(
         self,
@@ -172,7 +172,7 @@ class Tools:
             request = settings.enlarge(files[0], scale=scale, model=model)
             return await _run(chat, display, settings, request, settings.catalogue)
 
-        return await _answer(chat, self.valves, work)
+        return await _make(chat, self.valves, work)
 
     async def run_workflow(
         self,
@@ -202,7 +202,7 @@ class Tools:
             request = settings.order(workflow, inputs, files, await chat.offers())
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
-        return await _answer(chat, self.valves, work)
+        return await _make(chat, self.valves, work)
 
     async def list_workflows(
         self,
@@ -223,8 +223,10 @@ class Tools:
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
             words = words_of(search, "search")
             catalogue = settings.catalogue
-            answers = await everywhere(settings.endpoints, lambda server: list_workflows(server, catalogue, words))
-            answer = one_list(answers)
+            answers, silent = await everywhere(
+                settings.endpoints, lambda server: list_workflows(server, catalogue, words)
+            )
+            answer = one_list(answers) | _left_out(silent)
             return {"status": "done", **answer}, f"{len(answer['workflows'])} workflows"
 
         return await _answer(chat, self.valves, work)
@@ -255,8 +257,9 @@ class Tools:
             async def describe(server: ComfyUIServer) -> dict[str, Any]:
                 return await describe_workflow(server, await catalogue.find(server, about))
 
-            answers = await everywhere(settings.endpoints, describe)
+            answers, silent = await everywhere(settings.endpoints, describe)
             answer = min(answers, key=lambda answer: "cannot run" in answer or "missing nodes" in answer)
+            answer |= _left_out(silent)
             return {"status": "done", **answer}, f'Looked at "{answer["name"]}"'
 
         return await _answer(chat, self.valves, work)
@@ -282,8 +285,8 @@ class Tools:
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
             kind_name = words_of(kind, "kind")
             words = words_of(search, "search")
-            answers = await everywhere(settings.endpoints, lambda server: list_models(server, kind_name, words))
-            answer = one_list(answers)
+            answers, silent = await everywhere(settings.endpoints, lambda server: list_models(server, kind_name, words))
+            answer = one_list(answers) | _left_out(silent)
             return {"status": "done", **answer}, "Looked up what is installed"
 
         return await _answer(chat, self.valves, work)
@@ -343,13 +346,29 @@ async def _answer(
     return await chat.answer(with_settings)
 
 
+async def _make(
+    chat: Chat, valves: Valves, work: Callable[[Settings, Display], Awaitable[tuple[dict[str, Any], str]]]
+) -> dict[str, Any]:
+    """`_answer` for a call that makes something: it is let in before `work` reads anything, and until it ends its jobs
+    are attended to, so that check_job leaves them."""
+
+    async def when_admitted(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
+        async with settings.fleet.admission() as fleet:
+            return await work(replace(settings, endpoints=fleet.endpoints), display)
+
+    return await _answer(chat, valves, when_admitted)
+
+
+def _left_out(silent: Sequence[str]) -> dict[str, Any]:
+    """What a list of several servers says of those that are not in it."""
+    return {"no answer from": list(silent)} if silent else {}
+
+
 async def _run(
     chat: Chat, display: Display, settings: Settings, request: Request, catalogue: Catalogue
 ) -> tuple[dict[str, Any], str]:
-    """A request made, stored as files of the user, and reported. Until the end its jobs are attended to, so that
-    check_job leaves them."""
-    with JOBS.attending():
-        memory = Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds)
-        options = RunOptions(catalogue, settings.previews and display.previews, settings.format, memory)
-        made = await make(request, settings.fleet, display, options)
-        return await keep_and_report(chat, settings, made, file_stem(request.called or made.workflow, made.seed))
+    """A request made, stored as files of the user, and reported."""
+    memory = Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds)
+    options = RunOptions(catalogue, settings.previews and display.previews, settings.format, memory)
+    made = await make(request, settings.fleet, display, options)
+    return await keep_and_report(chat, settings, made, file_stem(request.called or made.workflow, made.seed))
