@@ -8432,6 +8432,7 @@ def parse_prompt(item: Sequence[Any], state: Event, entry: Mapping[str, Any] | N
 
 
 def dictionary_at(row: Sequence[Any], index: int) -> dict[str, Any]:
+    """The object that stands in a row at this index; an empty one for anything else, and where the row is shorter."""
     if len(row) > index and isinstance(row[index], dict):
         found: dict[str, Any] = row[index]
         return found

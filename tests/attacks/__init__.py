@@ -1,5 +1,15 @@
-"""The table of attacks: what a file, a workflow, a server, a user or a model may send, and what has to come of it.
+"""The table of attacks: whatever a file, a workflow, a server, a user or a model sends, Open WebUI goes on for
+everybody, and keys, files and other people's work stay out of reach.
 
-Each row of a table here is one attack and the outcome that is required. Attacks that belong to one module alone stand
-beside that module's tests, such as hostile JSON in tests/graph/test_reading.py.
+Each row is an attack and the outcome that is required. The modules go by kinds:
+
+| module | who attacks, and with what |
+|---|---|
+| `test_texts` | anybody, with texts that are slow to read |
+| `test_paths` | a caller, with values that lead out of ComfyUI's folders |
+| `test_rights` | a user, beyond their rights; what an ordinary user is told |
+| `test_outputs` | a server, with files that a browser would run |
+| `test_keys` | anybody, after keys |
+
+`table` measures; `hostile` is a server that sends anything, `house` what Open WebUI offers to a tool.
 """

@@ -694,7 +694,8 @@ async def test_integers_beyond_a_float_are_an_ordinary_error(number: int, timest
         fleet = tool.Fleet((tool.Endpoint(url),), tool.Limits(jobs=4))
         (sight,) = await fleet.survey()
         assert (sight.error is not None) == (number == HUGE)
-        assert await tool.own_jobs(fleet) == ([], [fleet.endpoints[0].name])
+        silent = [fleet.endpoints[0].name] if number == HUGE else []  # of a history the entry alone is left out
+        assert await tool.own_jobs(fleet) == ([], silent)
         await tool.close_servers()
 
 

@@ -1,0 +1,296 @@
+"""A server that speaks enough of ComfyUI's protocol for a run to end well, and sends anything in place of any answer.
+
+It lives in a thread of its own, so that what it computes is not taken for the tool's.
+"""
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections.abc import Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+from aiohttp import web
+
+PIECE = 2**16
+
+Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@dataclass(frozen=True)
+class Flood:
+    """An answer, or a frame, of so many bytes, which is never whole in memory: a start, a piece again and again, an
+    end."""
+
+    size: int
+    start: bytes = b""
+    piece: bytes = b" " * PIECE
+    end: bytes = b""
+    content_type: str = "application/json"
+    pause: float = 0.0  # seconds between two pieces
+    length: int | None = None  # what its head says; None for nothing
+    status: int = 200
+
+    def pieces(self) -> Iterator[bytes]:
+        yield self.start
+        left = self.size - len(self.start) - len(self.end)
+        while left > 0:
+            yield self.piece[:left]
+            left -= len(self.piece)
+        yield self.end
+
+
+@dataclass
+class HostileServer:
+    """Everything may be set before or while it serves.
+
+    `answers` are by path, the longest beginning that fits counts: bytes, text, anything else as JSON, a `Flood`, or a
+    function of the request. `outputs` is what the run made, as the history tells it; `files` are those that `/view`
+    gives out, by name. `frames` are sent when a prompt was posted: texts, bytes, floods, or values as JSON, in which
+    "PROMPT" stands for the prompt's id.
+    """
+
+    answers: dict[str, Any] = field(default_factory=dict)
+    outputs: Any = field(default_factory=dict)
+    files: dict[str, Any] = field(default_factory=dict)
+    frames: list[Any] = field(default_factory=list)
+    entry: dict[str, Any] = field(default_factory=dict)  # more of the history's entry
+    ends: bool = True  # whether a run ends
+    queue: dict[str, Any] = field(default_factory=lambda: {"queue_running": [], "queue_pending": []})
+    history: dict[str, Any] = field(default_factory=dict)
+    inputs: dict[str, Any] = field(
+        default_factory=lambda: {"text": ["STRING", {}], "seed": ["INT", {"min": 0, "max": 9}]}
+    )
+
+    def __post_init__(self) -> None:
+        self.requests: list[tuple[str, str, dict[str, str]]] = []
+        self.prompts: list[dict[str, Any]] = []
+        self.sent: dict[str, int] = {}  # bytes by path, as far as they were taken
+        self.views = 0
+        self._telling: list[asyncio.Task[None]] = []
+        self._sockets: dict[str, web.WebSocketResponse] = {}
+        self._loop = asyncio.new_event_loop()
+        self._ready = threading.Event()
+        self.thread = threading.Thread(target=self._serve, daemon=True)
+
+    # --- coming and going ---
+
+    def __enter__(self) -> Self:
+        self.thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self.thread.join(10)
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_until_complete(self._run())
+        self._loop.close()
+
+    async def _run(self) -> None:
+        self._stop = asyncio.Event()
+        app = web.Application(client_max_size=2**30)
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05, handler_cancellation=True)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.port = runner.addresses[0][1]
+        self._ready.set()
+        await self._stop.wait()
+        await runner.cleanup()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def asked(self, path: str) -> list[tuple[str, str, dict[str, str]]]:
+        """The requests to paths that begin so."""
+        return [request for request in self.requests if request[1].startswith(path)]
+
+    # --- answers ---
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        path = request.path
+        self.requests.append((request.method, path, dict(request.headers)))
+        fitting = [known for known in self.answers if path.startswith(known)]
+        if path == "/prompt" and isinstance(self.answers.get(path), dict):
+            return await self._post(request, self.answers[path])
+        if fitting:
+            return await self._send(request, self.answers[max(fitting, key=len)])
+        if path == "/ws":
+            return await self._socket(request)
+        if path == "/view":
+            self.views += 1
+            name = request.query.get("filename", "")
+            given = self.files.get(name, self.files.get("*"))
+            return web.Response(status=404) if given is None else await self._send(request, given)
+        if path == "/prompt":
+            return await self._post(request)
+        return web.json_response(self._usual(request), status=404 if path.startswith("/userdata") else 200)
+
+    def _usual(self, request: web.Request) -> Any:
+        path = request.path
+        if path == "/system_stats":
+            return {"system": {"comfyui_version": "0.33.0"}, "devices": []}
+        if path.startswith("/object_info"):
+            name = path.removeprefix("/object_info").strip("/")
+            return {"Maker": self.definition} if name in ("", "Maker") else {}
+        if path == "/queue":
+            return self.queue
+        if path.startswith("/history"):
+            return self._told(path.removeprefix("/history").strip("/"))
+        if path == "/upload/image":
+            return {"name": "x.png", "subfolder": "", "type": "input"}
+        if path == "/models":
+            return []
+        return {}
+
+    @property
+    def definition(self) -> dict[str, Any]:
+        return {
+            "input": {"required": self.inputs},
+            "output": ["IMAGE"],
+            "output_node": True,
+            "name": "Maker",
+            "display_name": "Maker",
+        }
+
+    def _told(self, prompt_id: str) -> Any:
+        entries = dict(self.history)
+        if self.ends:
+            for body in self.prompts:
+                row = [0, body["prompt_id"], body["prompt"], body.get("extra_data", {}), ["1"]]
+                status = {"status_str": "success", "completed": True, "messages": []}
+                entries[body["prompt_id"]] = {"prompt": row, "outputs": self.outputs, "status": status} | self.entry
+        if not prompt_id:
+            return entries
+        return {prompt_id: entries[prompt_id]} if prompt_id in entries else {}
+
+    async def _post(self, request: web.Request, more: Mapping[str, Any] | None = None) -> web.StreamResponse:
+        body = await request.json()
+        self.prompts.append(body)
+        self._telling.append(asyncio.create_task(self._tell(body)))
+        answer = {"prompt_id": body["prompt_id"], "number": 1, "node_errors": {}, **(more or {})}
+        if answer["prompt_id"] == "PROMPT":
+            answer["prompt_id"] = body["prompt_id"]
+        return web.json_response(answer)
+
+    async def _tell(self, body: Mapping[str, Any]) -> None:
+        await asyncio.sleep(0.05)
+        prompt_id = body["prompt_id"]
+        socket = self._sockets.get(str(body.get("client_id")))
+        if socket is None:
+            return
+        last: list[Any] = []
+        if self.ends:
+            about = {"prompt_id": prompt_id}
+            last = [
+                {"type": "execution_success", "data": about},
+                {"type": "executing", "data": {"node": None, **about}},
+            ]
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            for frame in [*self.frames, *last]:
+                await self._frame(socket, frame, prompt_id)
+
+    async def _frame(self, socket: web.WebSocketResponse, frame: Any, prompt_id: str) -> None:
+        if isinstance(frame, bytes):
+            await socket.send_bytes(frame.replace(b"PROMPT" + b" " * 30, prompt_id.encode()))
+        elif isinstance(frame, Flood):
+            await self._send_flood_frame(socket, frame)
+        else:
+            text = frame if isinstance(frame, str) else json.dumps(frame)
+            await socket.send_str(text.replace("PROMPT", prompt_id))
+
+    async def _send_flood_frame(self, socket: web.WebSocketResponse, flood: Flood) -> None:
+        """One frame by hand, piece by piece: aiohttp would make it whole first."""
+        transport = socket._req.transport  # type: ignore[union-attr]
+        assert transport is not None
+        kind = 0x81 if flood.content_type == "text" else 0x82
+        head = bytes([kind, 127]) + max(flood.size, len(flood.start) + len(flood.end)).to_bytes(8, "big")
+        for piece in _chain(head, flood):
+            while transport.get_write_buffer_size() > 4 * PIECE:
+                if transport.is_closing():
+                    return
+                await asyncio.sleep(0.001)
+            if transport.is_closing():
+                return
+            transport.write(piece)
+            self.sent["/ws"] = self.sent.get("/ws", 0) + len(piece)
+            await asyncio.sleep(0)
+
+    async def _socket(self, request: web.Request) -> web.StreamResponse:
+        socket = web.WebSocketResponse(compress=False, max_msg_size=0)
+        await socket.prepare(request)
+        self._sockets[request.query.get("clientId", "")] = socket
+        async for _ in socket:
+            pass
+        return socket
+
+    async def _send(self, request: web.Request, given: Any) -> web.StreamResponse:
+        if callable(given):
+            response: web.StreamResponse = await given(request)
+            return response
+        if isinstance(given, bytes):
+            return web.Response(body=given, content_type="application/json")
+        if isinstance(given, str):
+            return web.Response(text=given, content_type="application/json")
+        if isinstance(given, Flood):
+            return await self._flood(request, given)
+        return web.json_response(given)
+
+    async def _flood(self, request: web.Request, flood: Flood) -> web.StreamResponse:
+        response = web.StreamResponse(status=flood.status, headers={"Content-Type": flood.content_type})
+        if flood.length is not None:
+            response.content_length = flood.length
+        await response.prepare(request)
+        with contextlib.suppress(ConnectionError, RuntimeError):
+            for piece in flood.pieces():
+                await response.write(piece)
+                self.sent[request.path] = self.sent.get(request.path, 0) + len(piece)
+                await asyncio.sleep(flood.pause)
+        return response
+
+
+def _chain(head: bytes, flood: Flood) -> Iterator[bytes]:
+    yield head
+    yield from flood.pieces()
+
+
+def status(code: int, text: str = "", **headers: str) -> Answer:
+    """An answer with this status and these headers."""
+
+    async def answer(_: web.Request) -> web.Response:
+        return web.Response(
+            status=code, text=text, headers={name.replace("_", "-"): of for name, of in headers.items()}
+        )
+
+    return answer
+
+
+def echoing(code: int, body: Callable[[str], Any]) -> Answer:
+    """An answer that has the request's headers in it: `body` makes it of them."""
+
+    async def answer(request: web.Request) -> web.Response:
+        return web.json_response(body(json.dumps(dict(request.headers))), status=code)
+
+    return answer
+
+
+async def cut_short(request: web.Request) -> web.StreamResponse:
+    """An answer that breaks off in the middle."""
+    response = web.StreamResponse()
+    response.content_length = 9_000
+    await response.prepare(request)
+    await response.write(b"a" * 99)
+    if request.transport:
+        request.transport.abort()
+    return response
+
+
+async def never(_: web.Request) -> web.StreamResponse:
+    """No answer at all."""
+    await asyncio.sleep(3600)
+    return web.Response()
