@@ -349,7 +349,7 @@ async def test_a_text_is_told_to_the_model_and_kept_as_a_file(
     turn = await ask(webui, model, ToolCall("run_workflow", {"workflow": "tell"}))
     (result,), (file,) = turn.tool_results, turn.files
     assert result["text"] == ['{"a": 1}']
-    assert (file["content_type"], file["name"]) == ("application/json", "tell.json")
+    assert (file["content_type"], file["name"]) == ("text/plain", "tell.json")
     assert await webui.download(file["id"]) == b'{"a": 1}'
 
 
