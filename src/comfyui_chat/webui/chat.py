@@ -211,7 +211,7 @@ class Chat:
         gate = asyncio.Semaphore(STORED_AT_ONCE)
 
         async def store(product: OutputFile, name: str) -> dict[str, Any]:
-            served, ending = as_served(product)
+            served, ending = await asyncio.to_thread(as_served, product)
             async with gate:
                 return await self._upload(f"{name}.{ending}", served)
 

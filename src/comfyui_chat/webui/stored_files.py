@@ -9,8 +9,9 @@ made it, so that `Chat.kept` finds it again:
 
 Open WebUI serves a file by the type that it was stored with, and on one of its routes by the ending of its name, in
 its own origin: a page, a drawing (SVG) or a script of a hostile server would run there with the session of whoever
-opens it (seen with 0.12.4). So `as_served` stores as what they are only pictures, videos and sounds, told by their
-own bytes. All else is plain text or plain bytes, and keeps its ending where no browser runs files that end so.
+opens it (seen with 0.12.4). So `as_served` lets only pictures, videos and sounds keep their type, and tells them
+by their own bytes. Everything else becomes plain text or plain bytes, and keeps its ending only where no browser runs
+files that end so.
 """
 
 import re
@@ -85,7 +86,7 @@ def message_file(item: Any, drawn: bool) -> dict[str, Any]:
 
 def as_served(product: OutputFile) -> tuple[OutputFile, str]:
     """A file with the content type that it is stored with, which no browser runs, and the ending of its name: a page
-    that a server calls "a.html", or "a.png", becomes text/plain and "txt". Blocks for a moment."""
+    that a server calls "a.html", or "a.png", becomes text/plain and "txt". Blocks: call it in a thread."""
     content_type, _, _ = content_type_of(product.data, "")
     kind, _, detail = content_type.partition("/")
     if kind in ("image", "video", "audio") and detail != "svg+xml":
@@ -102,9 +103,10 @@ def _media_ending(content_type: str, ending: str) -> str:
     """How the name of a picture, video or sound ends: as it does where that fits its type, else as is usual."""
     if OTHER_TYPES.get(ending) == content_type:
         return ending
-    usual = [usual for usual, its_type in OTHER_TYPES.items() if its_type == content_type]
-    plain = OutputFile(b"", content_type, None, "").ending
-    return usual[0] if usual else plain
+    for usual, its_type in OTHER_TYPES.items():
+        if its_type == content_type:
+            return usual
+    return OutputFile(b"", content_type, None, "").ending
 
 
 def _is_text(start: bytes) -> bool:
