@@ -978,6 +978,11 @@ def clamp(value: float, low: float, high: float) -> float:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+def last_part(name: str) -> str:
+    """The name of an input without that of the group that it is in: "width" of "resize_type.width"."""
+    return name.rsplit(".", 1)[-1]
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """What a node accepts at one input; `type` is ComfyUI's: INT, FLOAT, STRING, BOOLEAN, COMBO, MODEL, ..."""
@@ -1333,8 +1338,8 @@ GUESSED_TYPES: Mapping[str, str] = {name: kind for kind, names in _NAMES_BY_TYPE
 @functools.lru_cache(4096)
 def guessed_type(name: str) -> str:
     """The type of link that an input takes, judging by its name; "" where that tells nothing."""
-    last_part = name.rsplit(".", 1)[-1].lower()
-    return GUESSED_TYPES.get(last_part.rstrip("0123456789_"), "")
+    last = last_part(name).lower()
+    return GUESSED_TYPES.get(last.rstrip("0123456789_"), "")
 
 
 # Types that do not tell what a link carries; all but "" are types of inputs and outputs that carry what they are given.
@@ -3348,17 +3353,12 @@ CONTEXT_INPUT = re.compile(r"base_ctx|ctx_\d+")  # rgthree's contexts, which car
 @functools.lru_cache(4096)
 def words_in(name: str) -> str:
     """The side whose words an input takes, told by its name: "positive", "negative", or "" when it takes none."""
-    last = last_part(name)
+    last = last_part(name).lower()
     if NEGATIVE_INPUT.search(last):
         return "negative"
     if PROMPT_INPUT.fullmatch(last):
         return "positive"
     return ""
-
-
-def last_part(name: str) -> str:
-    """The name of an input without that of the group that it is in: "text" of "model.Text"."""
-    return name.rsplit(".", 1)[-1].lower()
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -3811,7 +3811,7 @@ class Flow(Wiring):
         """The links of a node that may carry a text of that side."""
         links = []
         for link in self.links_carrying(node_id, "STRING"):
-            is_other = OTHER_STRING.fullmatch(last_part(link.input))
+            is_other = OTHER_STRING.fullmatch(last_part(link.input).lower())
             if not is_other and words_in(link.input) in ("", side):
                 links.append(link)
         return links
@@ -3821,7 +3821,7 @@ class Flow(Wiring):
         held = [name for name, value in self.inputs(node_id).items() if isinstance(value, str)]
         own = [name for name in held if self._takes_words(node_id, name)]
         expected = (*self.texts(node_id, side), self.chosen_input(node_id))
-        likely = [name for name in own if name in expected or STRING_INPUT.fullmatch(last_part(name))]
+        likely = [name for name in own if name in expected or STRING_INPUT.fullmatch(last_part(name).lower())]
         if likely or links or len(own) != 1:
             return likely
         (only,) = own
@@ -4209,7 +4209,7 @@ class Tracing:
             add_targets(parameters, "negative_prompt", *flow.words(node_id, "negative"))
         keys: dict[str, str] = {}  # the inputs by their names without their group's: "width" -> "model.width"
         for key in flow.inputs(node_id):
-            keys.setdefault(last_part(key), key)
+            keys.setdefault(last_part(key).lower(), key)
         passed_over = {"prompt", "negative_prompt"}
         if self._has_size_preset(node_id, keys):
             passed_over |= {"width", "height"}
@@ -5139,7 +5139,7 @@ def _held_a_path(workflow: Workflow, target: Target) -> bool:
 
 def is_path_input(name: str) -> bool:
     """Whether an input is a path by its name: "filename_prefix", "outputDir"."""
-    words = {word.lower() for word in WORD.findall(name.rsplit(".", 1)[-1])}
+    words = {word.lower() for word in WORD.findall(last_part(name))}
     return words.isdisjoint({"prompt", "text"}) and not words.isdisjoint(PATH_WORDS)
 
 
@@ -5725,11 +5725,7 @@ def any_named(pattern: re.Pattern[str], names: Iterable[str]) -> bool:
 
 def _has_prompt(wiring: Wiring, node_id: str) -> bool:
     """Whether a node has an input called "prompt", or "model.prompt" and the like."""
-    for name in wiring.inputs(node_id):
-        last_part = str(name).rsplit(".", 1)[-1]
-        if last_part == "prompt":
-            return True
-    return False
+    return any(last_part(str(name)) == "prompt" for name in wiring.inputs(node_id))
 
 
 def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None]) -> bool:
@@ -11394,7 +11390,7 @@ NAME_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 def is_secret(name: str) -> bool:
     """Whether an input holds what nobody may read, by its name: "api_key", "Node title.authToken"."""
-    words = [word.lower() for word in NAME_WORD.findall(name.rsplit(".", 1)[-1])]
+    words = [word.lower() for word in NAME_WORD.findall(last_part(name))]
     if words[-1:] == ["id"]:
         words.pop()
     return not SECRET_WORDS.isdisjoint(words) or not SECRET_ENDS.isdisjoint(words[-1:])
@@ -13278,7 +13274,7 @@ def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes
     makes_only_films = bool(makes) and makes <= FILMS
     first_megapixels = 0.0  # of the first size in the graph
     for node_id, node in graph.items():
-        takes = {_last_part(name) for name in node["inputs"]}
+        takes = {last_part(name) for name in node["inputs"]}
         numbers = _numbers_in(graph, node)
         megapixels = _megapixels_made(takes, numbers)
         first_megapixels = first_megapixels or megapixels
@@ -13311,18 +13307,13 @@ def _megapixels_made(takes: set[str], numbers: Mapping[str, float]) -> float:
     return (width or height) * (height or width) / 1e6  # a side of 0 is for "in proportion"
 
 
-def _last_part(name: str) -> str:
-    """The name of an input that stands in a group: "width" of "resize_type.width"."""
-    return name.rsplit(".", 1)[-1]
-
-
 def _numbers_in(graph: Graph, node: Mapping[str, Any]) -> dict[str, float]:
     """The inputs of a node that get a number, by the last part of their names: {"width": 1024.0, "steps": 20.0}."""
     numbers = {}
     for name, value in node["inputs"].items():
         number = number_in(graph, value)
         if number is not None:
-            numbers[_last_part(name)] = number
+            numbers[last_part(name)] = number
     return numbers
 
 
@@ -13349,7 +13340,7 @@ def _numbers_of(parameter: str, graph: Graph) -> list[float]:
     for node in graph.values():
         for name, value in node["inputs"].items():
             number = None
-            if _last_part(name) in PARAMETERS[parameter]:
+            if last_part(name) in PARAMETERS[parameter]:
                 number = number_in(graph, value)
             if number:
                 numbers.append(number)

@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ..errors import BadArgument, ComfyUIError, NodeNotInstalled, ServerGone, ServerUnreachable
+from ..graph.definitions import last_part
 from ..graph.facts import FileInput, ModelFile, file_inputs, guess_task, missing_nodes, model_files, outputs
 from ..graph.mermaid import mermaid
 from ..graph.paths import lists_users_files
@@ -175,7 +176,7 @@ NAME_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
 
 def is_secret(name: str) -> bool:
     """Whether an input holds what nobody may read, by its name: "api_key", "Node title.authToken"."""
-    words = [word.lower() for word in NAME_WORD.findall(name.rsplit(".", 1)[-1])]
+    words = [word.lower() for word in NAME_WORD.findall(last_part(name))]
     if words[-1:] == ["id"]:
         words.pop()
     return not SECRET_WORDS.isdisjoint(words) or not SECRET_ENDS.isdisjoint(words[-1:])

@@ -27,6 +27,11 @@ from typing import Any
 from ..values import is_number, list_of, object_of
 
 
+def last_part(name: str) -> str:
+    """The name of an input without that of the group that it is in: "width" of "resize_type.width"."""
+    return name.rsplit(".", 1)[-1]
+
+
 @dataclass(frozen=True)
 class InputSpec:
     """What a node accepts at one input; `type` is ComfyUI's: INT, FLOAT, STRING, BOOLEAN, COMBO, MODEL, ..."""

@@ -18,7 +18,7 @@ from typing import Any
 
 from ..names import MODEL_FILE, find_name, without_number
 from ..values import NOT_GIVEN
-from .definitions import Definitions, InputSpec
+from .definitions import Definitions, InputSpec, last_part
 from .links import Wiring
 from .nodes import Graph, Target, graph_nodes, node_inputs, plain_title
 
@@ -257,11 +257,7 @@ def any_named(pattern: re.Pattern[str], names: Iterable[str]) -> bool:
 
 def _has_prompt(wiring: Wiring, node_id: str) -> bool:
     """Whether a node has an input called "prompt", or "model.prompt" and the like."""
-    for name in wiring.inputs(node_id):
-        last_part = str(name).rsplit(".", 1)[-1]
-        if last_part == "prompt":
-            return True
-    return False
+    return any(last_part(str(name)) == "prompt" for name in wiring.inputs(node_id))
 
 
 def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None]) -> bool:

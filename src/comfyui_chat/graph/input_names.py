@@ -13,7 +13,7 @@ import functools
 import re
 from collections.abc import Mapping
 
-from .definitions import SEED_INPUTS
+from .definitions import SEED_INPUTS, last_part
 
 # For each parameter the names of the inputs that hold it, likeliest first.
 PARAMETERS: Mapping[str, tuple[str, ...]] = {
@@ -71,14 +71,9 @@ CONTEXT_INPUT = re.compile(r"base_ctx|ctx_\d+")  # rgthree's contexts, which car
 @functools.lru_cache(4096)
 def words_in(name: str) -> str:
     """The side whose words an input takes, told by its name: "positive", "negative", or "" when it takes none."""
-    last = last_part(name)
+    last = last_part(name).lower()
     if NEGATIVE_INPUT.search(last):
         return "negative"
     if PROMPT_INPUT.fullmatch(last):
         return "positive"
     return ""
-
-
-def last_part(name: str) -> str:
-    """The name of an input without that of the group that it is in: "text" of "model.Text"."""
-    return name.rsplit(".", 1)[-1].lower()

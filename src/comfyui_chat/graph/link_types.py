@@ -9,7 +9,7 @@ of common custom ones.
 import functools
 from collections.abc import Mapping
 
-from .definitions import AUTOGROW, DYNAMIC_COMBO
+from .definitions import AUTOGROW, DYNAMIC_COMBO, last_part
 
 # The names of inputs, in lower case and without their numbers, that take a type of link.
 _NAMES_BY_TYPE = {
@@ -39,8 +39,8 @@ GUESSED_TYPES: Mapping[str, str] = {name: kind for kind, names in _NAMES_BY_TYPE
 @functools.lru_cache(4096)
 def guessed_type(name: str) -> str:
     """The type of link that an input takes, judging by its name; "" where that tells nothing."""
-    last_part = name.rsplit(".", 1)[-1].lower()
-    return GUESSED_TYPES.get(last_part.rstrip("0123456789_"), "")
+    last = last_part(name).lower()
+    return GUESSED_TYPES.get(last.rstrip("0123456789_"), "")
 
 
 # Types that do not tell what a link carries; all but "" are types of inputs and outputs that carry what they are given.

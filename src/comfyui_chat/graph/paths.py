@@ -18,6 +18,7 @@ from typing import Any
 
 from ..errors import BadArgument
 from ..names import shortened
+from .definitions import last_part
 from .input_names import TEXTS
 from .links import Wiring
 from .nodes import Target, node_inputs
@@ -88,7 +89,7 @@ def _held_a_path(workflow: Workflow, target: Target) -> bool:
 
 def is_path_input(name: str) -> bool:
     """Whether an input is a path by its name: "filename_prefix", "outputDir"."""
-    words = {word.lower() for word in WORD.findall(name.rsplit(".", 1)[-1])}
+    words = {word.lower() for word in WORD.findall(last_part(name))}
     return words.isdisjoint({"prompt", "text"}) and not words.isdisjoint(PATH_WORDS)
 
 

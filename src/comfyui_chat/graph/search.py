@@ -23,7 +23,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ..values import is_number
-from .definitions import SEED_INPUTS
+from .definitions import SEED_INPUTS, last_part
 from .input_names import (
     CHOICES,
     CONTEXT_INPUT,
@@ -35,7 +35,6 @@ from .input_names import (
     STRING_INPUT,
     TEXTS,
     VALUE_INPUTS,
-    last_part,
     words_in,
 )
 from .link_types import ANY_TYPE, MEDIA, VALUE_TYPES
@@ -470,7 +469,7 @@ class Flow(Wiring):
         """The links of a node that may carry a text of that side."""
         links = []
         for link in self.links_carrying(node_id, "STRING"):
-            is_other = OTHER_STRING.fullmatch(last_part(link.input))
+            is_other = OTHER_STRING.fullmatch(last_part(link.input).lower())
             if not is_other and words_in(link.input) in ("", side):
                 links.append(link)
         return links
@@ -480,7 +479,7 @@ class Flow(Wiring):
         held = [name for name, value in self.inputs(node_id).items() if isinstance(value, str)]
         own = [name for name in held if self._takes_words(node_id, name)]
         expected = (*self.texts(node_id, side), self.chosen_input(node_id))
-        likely = [name for name in own if name in expected or STRING_INPUT.fullmatch(last_part(name))]
+        likely = [name for name in own if name in expected or STRING_INPUT.fullmatch(last_part(name).lower())]
         if likely or links or len(own) != 1:
             return likely
         (only,) = own

@@ -21,7 +21,8 @@ from dataclasses import replace
 from typing import Any
 
 from ..values import is_number, same_value
-from .input_names import PARAMETERS, SIZE_INPUTS, last_part, words_in
+from .definitions import last_part
+from .input_names import PARAMETERS, SIZE_INPUTS, words_in
 from .link_types import MEDIA
 from .links import TypedLink, once
 from .nodes import Target
@@ -274,7 +275,7 @@ class Tracing:
             add_targets(parameters, "negative_prompt", *flow.words(node_id, "negative"))
         keys: dict[str, str] = {}  # the inputs by their names without their group's: "width" -> "model.width"
         for key in flow.inputs(node_id):
-            keys.setdefault(last_part(key), key)
+            keys.setdefault(last_part(key).lower(), key)
         passed_over = {"prompt", "negative_prompt"}
         if self._has_size_preset(node_id, keys):
             passed_over |= {"width", "height"}

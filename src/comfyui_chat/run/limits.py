@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..errors import LimitExceeded
+from ..graph.definitions import last_part
 from ..graph.input_names import PARAMETERS
 from ..graph.nodes import Graph, Target, is_link, node_inputs, node_title
 from ..graph.workflow import Workflow
@@ -42,7 +43,7 @@ def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes
     makes_only_films = bool(makes) and makes <= FILMS
     first_megapixels = 0.0  # of the first size in the graph
     for node_id, node in graph.items():
-        takes = {_last_part(name) for name in node["inputs"]}
+        takes = {last_part(name) for name in node["inputs"]}
         numbers = _numbers_in(graph, node)
         megapixels = _megapixels_made(takes, numbers)
         first_megapixels = first_megapixels or megapixels
@@ -75,18 +76,13 @@ def _megapixels_made(takes: set[str], numbers: Mapping[str, float]) -> float:
     return (width or height) * (height or width) / 1e6  # a side of 0 is for "in proportion"
 
 
-def _last_part(name: str) -> str:
-    """The name of an input that stands in a group: "width" of "resize_type.width"."""
-    return name.rsplit(".", 1)[-1]
-
-
 def _numbers_in(graph: Graph, node: Mapping[str, Any]) -> dict[str, float]:
     """The inputs of a node that get a number, by the last part of their names: {"width": 1024.0, "steps": 20.0}."""
     numbers = {}
     for name, value in node["inputs"].items():
         number = number_in(graph, value)
         if number is not None:
-            numbers[_last_part(name)] = number
+            numbers[last_part(name)] = number
     return numbers
 
 
@@ -113,7 +109,7 @@ def _numbers_of(parameter: str, graph: Graph) -> list[float]:
     for node in graph.values():
         for name, value in node["inputs"].items():
             number = None
-            if _last_part(name) in PARAMETERS[parameter]:
+            if last_part(name) in PARAMETERS[parameter]:
                 number = number_in(graph, value)
             if number:
                 numbers.append(number)
