@@ -147,8 +147,8 @@ from yarl import URL
 KB = 2**10
 MB = 2**20
 
-# Answers of a server. A queue of 300 whole workflows and the definitions of 3,725 node classes have tens of megabytes
-# each, and lists of 20,000 models some; the rest has kilobytes. A file that a run made may be a long film.
+# Answers of a server. A queue of 300 whole workflows has tens of megabytes, and so have the definitions of 3,725 node
+# classes. A list of 20,000 models has a few; all other answers have kilobytes.
 MOST_JSON_BYTES = 64 * MB
 MOST_LIST_BYTES = 16 * MB  # of names
 MOST_DEFINITION_BYTES = 16 * MB  # of one node class; one that lists 20,000 models has 2 MB
@@ -162,8 +162,8 @@ MOST_REFUSAL_BYTES = 64 * KB  # of the reason that Comfy Cloud gives for a refus
 # holds little but texts, such as the names of 20,000 models, costs no more.
 FIRST_PIECE_BYTES = 16 * KB
 MOST_PIECE_BYTES = 64 * KB
-MOST_LIGHT_PIECE_BYTES = 4 * MB  # of a piece whose weight, its commas and four times its brackets, is below:
-MOST_PIECE_WEIGHT = 100_000
+MOST_LIGHT_PIECE_BYTES = 4 * MB  # of a piece that weighs less than `MOST_PIECE_WEIGHT`
+MOST_PIECE_WEIGHT = 100_000  # the number of its commas, and four times that of its brackets
 MOST_TEXT_BYTES = 16 * MB  # of one text within JSON, which cannot be decoded in parts; some hold a picture
 MOST_DEPTH_OF_JSON = 100  # of brackets in brackets; the deepest that ComfyUI sends has about 30
 # In one value that is handed on: a list of all models in a definition, a workflow in a row of the queue.
@@ -198,6 +198,11 @@ REMEMBERED_LISTS = 200  # of names: one for each folder with models
 REMEMBERED_METADATA = 1000  # model files
 MOST_METADATA_TEXTS = 500  # that one model file has
 MOST_METADATA_BYTES = 16 * MB  # of one model file: training notes fill some of them
+
+# Names in a workflow are compared with many patterns. Longer ones are not in use, and megabytes of one would hold the
+# process up.
+MOST_NODE_NAME_CHARACTERS = 250  # of a class, an input or a type
+MOST_TITLE_CHARACTERS = 250  # of a node; a longer title is cut
 
 # An address as people write it.
 MOST_ADDRESS_CHARACTERS = 2000
@@ -703,7 +708,8 @@ def shortened(text: Any, length: int = 80) -> str:
     return line[: length - 1] + "…"
 
 
-# The characters of a prompt that a file is named after; a name is much shorter, but a letter may be several of them.
+# A file is named after so many characters of the prompt at most. Its name is shorter by far, but in some scripts one
+# letter takes several characters.
 STEM_PROMPT = 500
 
 
@@ -1389,12 +1395,6 @@ class Target:
     def widget(self) -> "Target":
         """The whole widget that it is in."""
         return Target(self.node_id, self.input)
-
-
-# Names of classes, inputs and types are compared with many patterns, and so are titles. Longer ones are not in use, and
-# megabytes of one would hold the process up.
-MOST_NODE_NAME_CHARACTERS = 250
-MOST_TITLE_CHARACTERS = 250  # a longer title is cut
 
 
 def check_names(where: str, *names: str) -> None:

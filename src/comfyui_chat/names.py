@@ -97,7 +97,8 @@ def shortened(text: Any, length: int = 80) -> str:
     return line[: length - 1] + "…"
 
 
-# The characters of a prompt that a file is named after; a name is much shorter, but a letter may be several of them.
+# A file is named after so many characters of the prompt at most. Its name is shorter by far, but in some scripts one
+# letter takes several characters.
 STEM_PROMPT = 500
 
 

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..bounds import MOST_NODE_NAME_CHARACTERS
 from ..errors import WorkflowRefused
 from ..names import shortened
 from ..values import object_of, text_of
@@ -40,12 +41,6 @@ class Target:
     def widget(self) -> "Target":
         """The whole widget that it is in."""
         return Target(self.node_id, self.input)
-
-
-# Names of classes, inputs and types are compared with many patterns, and so are titles. Longer ones are not in use, and
-# megabytes of one would hold the process up.
-MOST_NODE_NAME_CHARACTERS = 250
-MOST_TITLE_CHARACTERS = 250  # a longer title is cut
 
 
 def check_names(where: str, *names: str) -> None:

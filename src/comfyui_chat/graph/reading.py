@@ -15,12 +15,12 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..bounds import MOST_TITLE_CHARACTERS
 from ..errors import WorkflowRefused
 from ..names import quoted, shortened, shown_value
 from ..values import object_of
 from .definitions import Definitions
 from .nodes import (
-    MOST_TITLE_CHARACTERS,
     Graph,
     check_names,
     is_api_format,

@@ -16,10 +16,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..bounds import MOST_TITLE_CHARACTERS
 from ..errors import WorkflowRefused
 from ..names import shortened, shown_value
 from ..values import is_number, list_of, object_of, text_of
-from .nodes import MOST_TITLE_CHARACTERS, check_names, is_ui_format
+from .nodes import check_names, is_ui_format
 
 SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = "-10", "-20"  # what stands for a subgraph's own sockets in its links
 # The type of a subgraph's instance is the id of its definition.
