@@ -561,15 +561,12 @@ async def finish(work: Awaitable[Any], seconds: float) -> bool:
             await asyncio.wait({task})
         except asyncio.CancelledError as error:
             cancelled = error
-    went_well = False
-    if not task.cancelled():
-        failure = task.exception()
-        went_well = failure is None
-        if failure:
-            log.warning("clean-up: %s: %s", type(failure).__name__, failure)
+    failure = None if task.cancelled() else task.exception()
+    if failure:
+        log.warning("clean-up: %s: %s", type(failure).__name__, failure)
     if cancelled:
         raise cancelled
-    return went_well
+    return not task.cancelled() and failure is None
 
 
 # ======================================================================================================================
@@ -8750,21 +8747,27 @@ def read_history(text: JsonText) -> list[Prompt]:
 
 def read_history_entry(text: JsonText, prompt_id: str) -> Prompt | None:
     """The prompt of this id in an answer of `/history/<id>`; None when it is not there."""
-    found = None
-    for key in text.each_key():
-        entry = text.value()
-        if key == prompt_id and entry:
-            found = parse_prompt(entry["prompt"], parse_history(entry), entry)
-    return found
+    entry = _entry(text, prompt_id)
+    if not entry:
+        return None
+    return parse_prompt(entry["prompt"], parse_history(entry), entry)
 
 
 def read_record(text: JsonText, prompt_id: str) -> Recorded | None:
     """How the run of this id ended, by an answer of `/history/<id>`; None when it is not there."""
+    entry = _entry(text, prompt_id)
+    if not entry:
+        return None
+    return parse_history(entry)
+
+
+def _entry(text: JsonText, prompt_id: str) -> Any:
+    """What stands under an id in an answer of `/history/<id>`; None when it is not there, or empty."""
     found = None
     for key in text.each_key():
         entry = text.value()
-        if key == prompt_id and entry:
-            found = parse_history(entry)
+        if key == prompt_id:
+            found = entry or found
     return found
 
 
@@ -12546,6 +12549,14 @@ async def ask_one(
         return UnexpectedAnswer(f"{endpoint.url} answers in a way that ComfyUI does not.")
 
 
+async def ask_each(
+    endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]], seconds: float = ANSWER_SECONDS
+) -> list[tuple[Endpoint, T | ComfyUIError]]:
+    """What each of several servers answers within so many seconds, all asked at once, or why it does not."""
+    questions = [functools.partial(ask_one, endpoint, ask, seconds) for endpoint in endpoints]
+    return list(zip(endpoints, await gather(len(questions), questions), strict=True))
+
+
 async def everywhere(
     endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]]
 ) -> tuple[list[T], list[str]]:
@@ -12559,12 +12570,11 @@ async def everywhere(
             await server.queue_soon(time.monotonic() - SHARED_SECONDS)  # one that hangs holds nobody up
         return await ask(server)
 
-    questions = [functools.partial(ask_one, endpoint, ask_soon) for endpoint in fleet.endpoints]
     answers: list[T] = []
     left_out: list[str] = []
     refusals: list[ComfyUIError] = []
     server_errors: list[ServerError] = []
-    for endpoint, result in zip(fleet.endpoints, await gather(len(questions), questions), strict=True):
+    for endpoint, result in await ask_each(fleet.endpoints, ask_soon):
         if isinstance(result, ServerError):
             server_errors.append(result)
             left_out.append(endpoint.name)
@@ -14392,9 +14402,7 @@ async def _ask_all(
     """What each server answers, and the names of those that do not within the time of a look-up."""
     answers: list[tuple[Endpoint, T]] = []
     silent: list[str] = []
-
-    questions = [functools.partial(ask_one, endpoint, ask, LOOK_UP_SECONDS) for endpoint in fleet.known]
-    for endpoint, answer in zip(fleet.known, await gather(len(questions), questions), strict=True):
+    for endpoint, answer in await ask_each(fleet.known, ask, LOOK_UP_SECONDS):
         if isinstance(answer, ComfyUIError):
             silent.append(endpoint.name)
         else:

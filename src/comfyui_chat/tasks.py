@@ -53,12 +53,9 @@ async def finish(work: Awaitable[Any], seconds: float) -> bool:
             await asyncio.wait({task})
         except asyncio.CancelledError as error:
             cancelled = error
-    went_well = False
-    if not task.cancelled():
-        failure = task.exception()
-        went_well = failure is None
-        if failure:
-            log.warning("clean-up: %s: %s", type(failure).__name__, failure)
+    failure = None if task.cancelled() else task.exception()
+    if failure:
+        log.warning("clean-up: %s: %s", type(failure).__name__, failure)
     if cancelled:
         raise cancelled
-    return went_well
+    return not task.cancelled() and failure is None

@@ -9,7 +9,6 @@ restarts, no longer knows it. Comfy Cloud does not show whose its jobs are: ther
 is signed for that.
 """
 
-import functools
 import hmac
 import re
 import time
@@ -24,8 +23,8 @@ from ..server.client import LOOK_UP_SECONDS, ComfyUIServer
 from ..server.endpoint import Endpoint
 from ..server.pool import open_server
 from ..server.protocol import Prompt, Recorded, Waiting
-from ..tasks import T, gather
-from .fleet import Fleet, ask_one
+from ..tasks import T
+from .fleet import Fleet, ask_each
 from .follow import ProgressListener, ignore_preview, watch
 from .job import Job, advance, judge, missed_pictures
 from .make import RunResult, collect
@@ -91,9 +90,7 @@ async def _ask_all(
     """What each server answers, and the names of those that do not within the time of a look-up."""
     answers: list[tuple[Endpoint, T]] = []
     silent: list[str] = []
-
-    questions = [functools.partial(ask_one, endpoint, ask, LOOK_UP_SECONDS) for endpoint in fleet.known]
-    for endpoint, answer in zip(fleet.known, await gather(len(questions), questions), strict=True):
+    for endpoint, answer in await ask_each(fleet.known, ask, LOOK_UP_SECONDS):
         if isinstance(answer, ComfyUIError):
             silent.append(endpoint.name)
         else:

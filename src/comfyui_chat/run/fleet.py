@@ -433,6 +433,14 @@ async def ask_one(
         return UnexpectedAnswer(f"{endpoint.url} answers in a way that ComfyUI does not.")
 
 
+async def ask_each(
+    endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]], seconds: float = ANSWER_SECONDS
+) -> list[tuple[Endpoint, T | ComfyUIError]]:
+    """What each of several servers answers within so many seconds, all asked at once, or why it does not."""
+    questions = [functools.partial(ask_one, endpoint, ask, seconds) for endpoint in endpoints]
+    return list(zip(endpoints, await gather(len(questions), questions), strict=True))
+
+
 async def everywhere(
     endpoints: Sequence[Endpoint], ask: Callable[[ComfyUIServer], Awaitable[T]]
 ) -> tuple[list[T], list[str]]:
@@ -446,12 +454,11 @@ async def everywhere(
             await server.queue_soon(time.monotonic() - SHARED_SECONDS)  # one that hangs holds nobody up
         return await ask(server)
 
-    questions = [functools.partial(ask_one, endpoint, ask_soon) for endpoint in fleet.endpoints]
     answers: list[T] = []
     left_out: list[str] = []
     refusals: list[ComfyUIError] = []
     server_errors: list[ServerError] = []
-    for endpoint, result in zip(fleet.endpoints, await gather(len(questions), questions), strict=True):
+    for endpoint, result in await ask_each(fleet.endpoints, ask_soon):
         if isinstance(result, ServerError):
             server_errors.append(result)
             left_out.append(endpoint.name)

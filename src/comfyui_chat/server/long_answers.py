@@ -103,21 +103,27 @@ def read_history(text: JsonText) -> list[Prompt]:
 
 def read_history_entry(text: JsonText, prompt_id: str) -> Prompt | None:
     """The prompt of this id in an answer of `/history/<id>`; None when it is not there."""
-    found = None
-    for key in text.each_key():
-        entry = text.value()
-        if key == prompt_id and entry:
-            found = parse_prompt(entry["prompt"], parse_history(entry), entry)
-    return found
+    entry = _entry(text, prompt_id)
+    if not entry:
+        return None
+    return parse_prompt(entry["prompt"], parse_history(entry), entry)
 
 
 def read_record(text: JsonText, prompt_id: str) -> Recorded | None:
     """How the run of this id ended, by an answer of `/history/<id>`; None when it is not there."""
+    entry = _entry(text, prompt_id)
+    if not entry:
+        return None
+    return parse_history(entry)
+
+
+def _entry(text: JsonText, prompt_id: str) -> Any:
+    """What stands under an id in an answer of `/history/<id>`; None when it is not there, or empty."""
     found = None
     for key in text.each_key():
         entry = text.value()
-        if key == prompt_id and entry:
-            found = parse_history(entry)
+        if key == prompt_id:
+            found = entry or found
     return found
 
 
