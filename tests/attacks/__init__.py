@@ -11,5 +11,5 @@ Each row is an attack and the outcome that is required. The modules go by kinds:
 | `test_outputs` | a server, with files that a browser would run |
 | `test_keys` | anybody, after keys |
 
-`table` measures; `hostile` is a server that sends anything, `house` what Open WebUI offers to a tool.
+`hostile` is a server that sends anything, `house` what Open WebUI offers to a tool.
 """

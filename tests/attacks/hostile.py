@@ -7,48 +7,23 @@ import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import Awaitable, Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
 from aiohttp import web
 
-PIECE = 2**16
-
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
-@dataclass(frozen=True)
-class Flood:
-    """An answer, or a frame, of so many bytes, which is never whole in memory: a start, a piece again and again, an
-    end."""
-
-    size: int
-    start: bytes = b""
-    piece: bytes = b" " * PIECE
-    end: bytes = b""
-    content_type: str = "application/json"
-    pause: float = 0.0  # seconds between two pieces
-    length: int | None = None  # what its head says; None for nothing
-    status: int = 200
-
-    def pieces(self) -> Iterator[bytes]:
-        yield self.start
-        left = self.size - len(self.start) - len(self.end)
-        while left > 0:
-            yield self.piece[:left]
-            left -= len(self.piece)
-        yield self.end
 
 
 @dataclass
 class HostileServer:
     """Everything may be set before or while it serves.
 
-    `answers` are by path, the longest beginning that fits counts: bytes, text, anything else as JSON, a `Flood`, or a
-    function of the request. `outputs` is what the run made, as the history tells it; `files` are those that `/view`
-    gives out, by name. `frames` are sent when a prompt was posted: texts, bytes, floods, or values as JSON, in which
-    "PROMPT" stands for the prompt's id.
+    `answers` are by path, the longest beginning that fits counts: bytes, text, anything else as JSON, or a function
+    of the request. `outputs` is what the run made, as the history tells it; `files` are those that `/view` gives out,
+    by name. `frames` are sent when a prompt was posted: texts, bytes, or values as JSON, in which "PROMPT" stands for
+    the prompt's id.
     """
 
     answers: dict[str, Any] = field(default_factory=dict)
@@ -66,7 +41,6 @@ class HostileServer:
     def __post_init__(self) -> None:
         self.requests: list[tuple[str, str, dict[str, str]]] = []
         self.prompts: list[dict[str, Any]] = []
-        self.sent: dict[str, int] = {}  # bytes by path, as far as they were taken
         self.views = 0
         self._telling: list[asyncio.Task[None]] = []
         self._sockets: dict[str, web.WebSocketResponse] = {}
@@ -198,28 +172,9 @@ class HostileServer:
     async def _frame(self, socket: web.WebSocketResponse, frame: Any, prompt_id: str) -> None:
         if isinstance(frame, bytes):
             await socket.send_bytes(frame.replace(b"PROMPT" + b" " * 30, prompt_id.encode()))
-        elif isinstance(frame, Flood):
-            await self._send_flood_frame(socket, frame)
         else:
             text = frame if isinstance(frame, str) else json.dumps(frame)
             await socket.send_str(text.replace("PROMPT", prompt_id))
-
-    async def _send_flood_frame(self, socket: web.WebSocketResponse, flood: Flood) -> None:
-        """One frame by hand, piece by piece: aiohttp would make it whole first."""
-        transport = socket._req.transport  # type: ignore[union-attr]
-        assert transport is not None
-        kind = 0x81 if flood.content_type == "text" else 0x82
-        head = bytes([kind, 127]) + max(flood.size, len(flood.start) + len(flood.end)).to_bytes(8, "big")
-        for piece in _chain(head, flood):
-            while transport.get_write_buffer_size() > 4 * PIECE:
-                if transport.is_closing():
-                    return
-                await asyncio.sleep(0.001)
-            if transport.is_closing():
-                return
-            transport.write(piece)
-            self.sent["/ws"] = self.sent.get("/ws", 0) + len(piece)
-            await asyncio.sleep(0)
 
     async def _socket(self, request: web.Request) -> web.StreamResponse:
         socket = web.WebSocketResponse(compress=False, max_msg_size=0)
@@ -237,26 +192,7 @@ class HostileServer:
             return web.Response(body=given, content_type="application/json")
         if isinstance(given, str):
             return web.Response(text=given, content_type="application/json")
-        if isinstance(given, Flood):
-            return await self._flood(request, given)
         return web.json_response(given)
-
-    async def _flood(self, request: web.Request, flood: Flood) -> web.StreamResponse:
-        response = web.StreamResponse(status=flood.status, headers={"Content-Type": flood.content_type})
-        if flood.length is not None:
-            response.content_length = flood.length
-        await response.prepare(request)
-        with contextlib.suppress(ConnectionError, RuntimeError):
-            for piece in flood.pieces():
-                await response.write(piece)
-                self.sent[request.path] = self.sent.get(request.path, 0) + len(piece)
-                await asyncio.sleep(flood.pause)
-        return response
-
-
-def _chain(head: bytes, flood: Flood) -> Iterator[bytes]:
-    yield head
-    yield from flood.pieces()
 
 
 def status(code: int, text: str = "", **headers: str) -> Answer:
@@ -277,20 +213,3 @@ def echoing(code: int, body: Callable[[str], Any]) -> Answer:
         return web.json_response(body(json.dumps(dict(request.headers))), status=code)
 
     return answer
-
-
-async def cut_short(request: web.Request) -> web.StreamResponse:
-    """An answer that breaks off in the middle."""
-    response = web.StreamResponse()
-    response.content_length = 9_000
-    await response.prepare(request)
-    await response.write(b"a" * 99)
-    if request.transport:
-        request.transport.abort()
-    return response
-
-
-async def never(_: web.Request) -> web.StreamResponse:
-    """No answer at all."""
-    await asyncio.sleep(3600)
-    return web.Response()
