@@ -1,7 +1,6 @@
 """What the rows of the table have in common."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,7 +11,6 @@ def told(answer: Any) -> str:
     return json.dumps(answer, ensure_ascii=False, default=str)
 
 
-def each(rows: dict[str, Any]) -> Iterator[Any]:
+def each(rows: dict[str, Any]) -> list[Any]:
     """Rows of a table by their names."""
-    for name, row in rows.items():
-        yield pytest.param(row, id=name)
+    return [pytest.param(row, id=name) for name, row in rows.items()]

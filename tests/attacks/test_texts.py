@@ -5,10 +5,8 @@ here gets texts that are known to lead patterns back and forth; ten times the le
 CPU time.
 """
 
-import contextlib
 import json
 import random
-import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -16,10 +14,7 @@ import pytest
 
 import comfyui_tool as tool
 from tests.support.graphs import text_to_image
-
-SHORT, LONG = 10_000, 100_000  # characters
-LINEAR = 15  # times the CPU that ten times the length may take
-NOISE = 0.004  # seconds of CPU below which nothing can be told
+from tests.support.growth import grows_with_length_only
 
 # What is repeated, and what stands at the end so that nothing matches after all.
 UNITS = [
@@ -77,26 +72,9 @@ READERS: dict[str, Callable[[str], object]] = {
 }
 
 
-def cpu_seconds(read: Callable[[str], object], text: str) -> float:
-    """The CPU time of reading a text; an error of ours is an outcome like any other."""
-    begin = time.thread_time()
-    with contextlib.suppress(tool.ComfyUIError, ValueError):
-        read(text)
-    return time.thread_time() - begin
-
-
-def is_linear(read: Callable[[str], object], unit: str, end: str) -> bool:
-    """Whether ten times the length takes at most fifteen times the time, in one of a few tries: whatever else the
-    machine does disturbs some of them, and a pattern that is quadratic takes a hundred times the time in all."""
-    short, long = ((unit * (length // len(unit))) + end for length in (SHORT, LONG))
-    for _ in range(5):
-        seconds = cpu_seconds(read, long)
-        if seconds < NOISE or seconds < LINEAR * cpu_seconds(read, short):
-            return True
-    return False
-
-
 @pytest.mark.parametrize("name", READERS)
 def test_reading_a_text_takes_a_time_that_grows_with_its_length_only(name: str) -> None:
-    hostile = [(unit, end) for unit in UNITS for end in ENDS if not is_linear(READERS[name], unit, end)]
+    hostile = [
+        (unit, end) for unit in UNITS for end in ENDS if not grows_with_length_only(READERS[name], unit, end=end)
+    ]
     assert hostile == []

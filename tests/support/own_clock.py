@@ -2,13 +2,15 @@
 
     run_on_own_clock(main())
 
-runs a coroutine on an event loop whose clock is not the machine's. Waiting takes no real time and work takes no time
-of that clock, so that what happens when is the same on a fast machine and on a busy one. `time.monotonic` tells the
-loop's time meanwhile, since the tool measures its waits by it. Servers and clients have to be in this process, on
-this loop, at the loopback address: what is on its way between them counts as work.
+runs a coroutine on an event loop whose clock is not the machine's, and `@on_own_clock` does so with a test. Waiting
+takes no real time and work takes no time of that clock, so that what happens when is the same on a fast machine and on
+a busy one. `time.monotonic` tells the loop's time meanwhile, since the tool measures its waits by it. Servers and
+clients have to be in this process, on this loop, at the loopback address: what is on its way between them counts as
+work.
 """
 
 import asyncio
+import functools
 import selectors
 import time
 from collections.abc import Callable, Coroutine, Mapping
@@ -30,6 +32,16 @@ def run_on_own_clock(main: Coroutine[Any, Any, None]) -> None:
         loop = runner.get_loop()
         with mock.patch.object(time, "monotonic", loop.time):
             runner.run(main)
+
+
+def on_own_clock(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
+    """Let an asynchronous test run on a clock of its own."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **named: Any) -> None:
+        run_on_own_clock(test(*args, **named))
+
+    return run
 
 
 class OwnClockLoop(asyncio.SelectorEventLoop):
