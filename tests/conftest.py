@@ -1,14 +1,18 @@
-"""Fixtures for tests of every folder: stand-ins for ComfyUI, what is closed after a test, and one Open WebUI for the
-whole run."""
+"""Fixtures for tests of every folder: the clock that a test runs on, stand-ins for ComfyUI, what is closed after a
+test, and one Open WebUI for the whole run."""
 
+import asyncio
 import dataclasses
+import gc
 import os
-from collections.abc import AsyncIterator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import pytest
 
 import comfyui_tool as tool
 from tests.support.open_webui import OpenWebUI, running_open_webui
+from tests.support.own_clock import OwnClockLoop, loop_time
 from tests.support.stand_in import StandIn
 from tests.support.watching import Watcher
 
@@ -32,6 +36,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "webui" in getattr(item, "fixturenames", ()):
             item.add_marker(pytest.mark.xdist_group("open_webui"))
     items.sort(key=order)
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Tests run on a clock of their own, unless what they wait for is outside of their process or event loop."""
+    marks = ("real_clock", "open_webui")
+    waits_outside = any(item.get_closest_marker(mark) for mark in marks) or "COMFYUI_TEST_URL" in os.environ
+    return {"clock": asyncio.new_event_loop if waits_outside else OwnClockLoop}
+
+
+@pytest.fixture(autouse=True)
+def time_of_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets the tool, which measures its waits by `time.monotonic`, see the clock that the test runs on."""
+    monkeypatch.setattr(time, "monotonic", loop_time)
 
 
 @pytest.fixture
@@ -68,6 +85,15 @@ async def closed_servers() -> AsyncIterator[None]:
     """Closes, at the end of a test that starts servers of its own, what the tool keeps open for them."""
     yield
     await tool.close_servers()
+
+
+@pytest.fixture
+def no_collection() -> Iterator[None]:
+    """No collection of garbage while a test parses Python: what one finds may print a traceback, which parses Python in
+    between, and CPython 3.11 ends that in a SystemError."""
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture

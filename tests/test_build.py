@@ -12,6 +12,8 @@ import pytest
 import build
 from tests.support import ROOT, SOURCE
 
+pytestmark = pytest.mark.usefixtures("no_collection")
+
 PACKAGE = ROOT / "src" / "comfyui_chat"
 IMPORTS = re.compile(r"^ *(?:from|import) ([a-zA-Z_]\w*)", re.MULTILINE)
 

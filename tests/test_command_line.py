@@ -24,6 +24,8 @@ from tests.support.serving import Response
 from tests.support.stand_in import StandIn
 from tests.support.watching import until
 
+pytestmark = pytest.mark.real_clock
+
 WEBUI = "http://webui:3000"
 API = f"{WEBUI}/api/v1"
 

@@ -13,6 +13,8 @@ import comfyui_tool as tool
 from tests.support import ROOT, SOURCE
 from tests.support.contract import METHODS, all_errors
 
+pytestmark = pytest.mark.usefixtures("no_collection")
+
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 # What a model is told besides the prompt and the docstring's names are Open WebUI's own, and stay hidden.
 RESERVED = {"__user__", "__request__", "__event_emitter__", "__metadata__", "__chat_id__", "__message_id__"}

@@ -429,6 +429,7 @@ async def working(count: int) -> AsyncIterator[list[Worker]]:
         await asyncio.wait_for(asyncio.gather(*(process.wait() for process in processes)), 10)
 
 
+@pytest.mark.real_clock
 @pytest.mark.parametrize(("servers", "rounds"), [(1, 15), (2, 6)])
 async def test_workers_that_post_at_the_same_moment_keep_to_one_limit_and_one_always_runs(
     pair: tuple[StandIn, StandIn], servers: int, rounds: int

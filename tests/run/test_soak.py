@@ -1,6 +1,7 @@
 """500 jobs of 50 people on four servers, while everything that can go wrong does, at random.
 
-It runs on a clock of its own, so that a seed means the same weather and the same waits on every machine.
+It runs on a clock of its own, as the other tests do, so that a seed means the same weather and the same waits on every
+machine.
 """
 
 import asyncio
@@ -17,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import comfyui_tool as tool
-from tests.support.own_clock import run_on_own_clock
 from tests.support.pictures import opened
 from tests.support.proxy import Proxy
 from tests.support.runs import make
@@ -172,11 +172,7 @@ class Person:
             assert made.seed == seed
 
 
-def test_500_jobs_of_50_people_end_as_they_should_whatever_happens() -> None:
-    run_on_own_clock(soak())
-
-
-async def soak() -> None:
+async def test_500_jobs_of_50_people_end_as_they_should_whatever_happens() -> None:
     files = open_files()
     chance = random.Random(SEED)
     async with contextlib.AsyncExitStack() as stack:

@@ -203,6 +203,7 @@ async def test_a_comfyui_of_ones_own_gets_no_key_with_the_prompt(comfy: StandIn)
     assert "s3cret" not in json.dumps(comfy.prompts)
 
 
+@pytest.mark.real_clock
 async def test_the_command_line_takes_it_like_any_other(cloud: CloudStandIn, tmp_path: Path) -> None:
     address = ("--endpoint", f"cloud+{cloud.url}", "--api-key", cloud.key)
     status, out, _ = await command("generate", "a fox", "-o", "fox.png", "--size", "64x64", *address, cwd=tmp_path)

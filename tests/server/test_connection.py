@@ -181,10 +181,12 @@ async def ended(comfy: StandIn, script: str, when: Callable[[], Awaitable[None]]
     return out.decode().splitlines()
 
 
+@pytest.mark.real_clock
 async def test_a_process_that_closes_nothing_ends_without_a_word(comfy: StandIn) -> None:
     assert await ended(comfy, "print(len(asyncio.run(draw()).products))") == ["1"]
 
 
+@pytest.mark.real_clock
 async def test_a_loop_that_ends_in_the_middle_of_a_job_leaves_the_job_running_and_says_no_word(comfy: StandIn) -> None:
     comfy.misbehave.hold_at_step = 1
     script = """
@@ -236,12 +238,14 @@ def test_an_event_loop_that_was_closed_with_everything_open_is_forgotten() -> No
     assert loop not in tool._POOLS
 
 
+@pytest.mark.real_clock
 async def test_event_loops_one_after_the_other_each_have_connections_of_their_own(comfy: StandIn) -> None:
     assert await ended(comfy, "for seed in range(3): print(len(asyncio.run(draw(seed)).products))") == ["1", "1", "1"]
     assert len({prompt["client_id"] for prompt in comfy.prompts}) == 3
     assert not comfy.sockets
 
 
+@pytest.mark.real_clock
 async def test_event_loops_in_two_threads_do_not_meet(comfy: StandIn) -> None:
     script = """
 def work(first):
@@ -255,6 +259,7 @@ threads = [threading.Thread(target=work, args=(10 * number,)) for number in rang
     assert len({prompt["client_id"] for prompt in comfy.prompts}) == 6
 
 
+@pytest.mark.real_clock
 def test_threads_with_event_loops_that_come_and_go_do_not_trip_over_each_other() -> None:
     failures: list[BaseException] = []
     interval = sys.getswitchinterval()

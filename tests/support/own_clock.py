@@ -1,47 +1,35 @@
 """A clock of a test's own: it stands still while anything works, and jumps to the next timer when nothing does.
 
-    run_on_own_clock(main())
-
-runs a coroutine on an event loop whose clock is not the machine's, and `@on_own_clock` does so with a test. Waiting
-takes no real time and work takes no time of that clock, so that what happens when is the same on a fast machine and on
-a busy one. `time.monotonic` tells the loop's time meanwhile, since the tool measures its waits by it. Servers and
-clients have to be in this process, on this loop, at the loopback address: what is on its way between them counts as
-work.
+Waiting takes no real time and work takes no time of that clock, so that what happens when is the same on a fast machine
+and on a busy one. Servers and clients have to be in the test's process, on its event loop, at the loopback address:
+what is on its way between them counts as work. `tests/conftest.py` lets every asynchronous test run on an
+`OwnClockLoop` but those marked `real_clock`, which wait for another process or another event loop.
 """
 
 import asyncio
-import functools
 import selectors
 import time
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from typing import Any
-from unittest import mock
 
-# Seconds of the real clock within which what is on its way to a socket of this process arrives, and between two looks
-# for the end of what threads do.
+# Seconds of the real clock for which it is waited, before the clock jumps, for what is on its way to a socket of this
+# process: the longer the jump the longer, since a long one is most often the end of somebody's patience.
 ARRIVAL_SECONDS = 0.001
-LOOK_SECONDS = 0.02
+LONGEST_ARRIVAL_SECONDS = 0.1
+ARRIVAL_SHARE = 0.01  # of the jump
+LOOK_SECONDS = 0.02  # between two looks for the end of what threads do
 # By how much each reading is later than the one before: which of two things came first can always be told.
 READING_SECONDS = 1e-8
 
 
-def run_on_own_clock(main: Coroutine[Any, Any, None]) -> None:
-    """Run a coroutine to its end on a loop whose clock begins at 1000 seconds."""
-    with asyncio.Runner(loop_factory=OwnClockLoop) as runner:
-        loop = runner.get_loop()
-        with mock.patch.object(time, "monotonic", loop.time):
-            runner.run(main)
+real_time = time.monotonic
 
 
-def on_own_clock(test: Callable[..., Coroutine[Any, Any, None]]) -> Callable[..., None]:
-    """Let an asynchronous test run on a clock of its own."""
-
-    @functools.wraps(test)
-    def run(*args: Any, **named: Any) -> None:
-        run_on_own_clock(test(*args, **named))
-
-    return run
+def loop_time() -> float:
+    """What `time.monotonic` tells in a test: the time of the loop's own clock, where one runs on it."""
+    loop = asyncio._get_running_loop()
+    return loop.time() if isinstance(loop, OwnClockLoop) else real_time()
 
 
 class OwnClockLoop(asyncio.SelectorEventLoop):
@@ -87,7 +75,8 @@ class _JumpingSelector(selectors.BaseSelector):
             return ready
         if timeout is None or self._loop.works_in_threads:
             return self._real.select(LOOK_SECONDS)
-        ready = self._real.select(ARRIVAL_SECONDS)
+        arrival_seconds = min(max(ARRIVAL_SECONDS, ARRIVAL_SHARE * timeout), LONGEST_ARRIVAL_SECONDS)
+        ready = self._real.select(arrival_seconds)
         if not ready:
             self._loop.jump(timeout)
         return ready

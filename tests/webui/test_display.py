@@ -9,7 +9,6 @@ import pytest
 from PIL import Image
 
 import comfyui_tool as tool
-from tests.support.own_clock import on_own_clock
 from tests.support.pictures import opened, saved
 from tests.support.watching import Page
 
@@ -25,7 +24,6 @@ def noise() -> bytes:
 # --- what is told, and when ---
 
 
-@on_own_clock
 async def test_texts_of_one_phase_are_told_seldom_and_the_newest_wins(
     page: Page, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -40,7 +38,6 @@ async def test_texts_of_one_phase_are_told_seldom_and_the_newest_wins(
     assert len(set(page.texts)) == len(page.texts)
 
 
-@on_own_clock
 async def test_a_new_phase_is_told_at_once(page: Page) -> None:
     display = tool.Display(page, [], True)
     display.start()
@@ -51,7 +48,6 @@ async def test_a_new_phase_is_told_at_once(page: Page) -> None:
     assert page.texts == ["connecting", "waiting", "loading", "running", "saving"]
 
 
-@on_own_clock
 async def test_a_new_phase_that_comes_while_a_text_is_sent_is_told_next() -> None:
     page = Page(slow=0.1)
     display = tool.Display(page, [], True)
@@ -64,7 +60,6 @@ async def test_a_new_phase_that_comes_while_a_text_is_sent_is_told_next() -> Non
     assert page.texts == ["Loading the model", "Saving"]
 
 
-@on_own_clock
 async def test_an_unchanged_text_is_not_told_again(page: Page, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tool, "STATUS_SECONDS", 0.01)
     display = tool.Display(page, [], True)
@@ -76,7 +71,6 @@ async def test_an_unchanged_text_is_not_told_again(page: Page, monkeypatch: pyte
     assert page.texts == ["Waiting, 3 ahead"]
 
 
-@on_own_clock
 async def test_previews_come_after_the_real_files_and_replace_one_another(page: Page) -> None:
     real = {"type": "image", "id": "1", "url": "/api/v1/files/1/content"}
     display = tool.Display(page, [real], True)
@@ -90,7 +84,6 @@ async def test_previews_come_after_the_real_files_and_replace_one_another(page: 
     ] * 2
 
 
-@on_own_clock
 async def test_there_are_at_most_two_previews_a_second_and_the_newest_wins(page: Page) -> None:
     display = tool.Display(page, [], True)
     display.start()
@@ -106,7 +99,6 @@ async def test_there_are_at_most_two_previews_a_second_and_the_newest_wins(page:
     assert opened(base64.b64decode(last)).getpixel((5, 5))[0] > 220
 
 
-@on_own_clock
 async def test_a_slow_chat_holds_nothing_up_and_an_event_that_fails_is_passed_over() -> None:
     page = Page(slow=0.05)
 
@@ -124,7 +116,6 @@ async def test_a_slow_chat_holds_nothing_up_and_an_event_that_fails_is_passed_ov
     assert page.texts == ["a", "b", "c"]
 
 
-@on_own_clock
 async def test_nothing_is_shown_after_the_end(page: Page) -> None:
     display = tool.Display(page, [], True)
     display.start()

@@ -161,6 +161,7 @@ async def test_nothing_is_left_behind_when_the_servers_are_closed_before_their_t
     assert not chores()
 
 
+@pytest.mark.real_clock
 @pytest.mark.parametrize("memory", [NOW, tool.Memory(free_seconds=600)], ids=["after each run", "when idle"])
 def test_the_end_of_the_event_loop_ends_it_in_silence(memory: tool.Memory, caplog: pytest.LogCaptureFixture) -> None:
     async def run(comfy: StandIn) -> None:
