@@ -40,7 +40,7 @@ FLOORS = (
     ("server", "endpoint json_pieces protocol long_answers record connection http client cloud pool"),
     ("catalogue", "entries choosing listings"),
     ("run", "owner job fleet follow inputs limits planning make earlier"),
-    ("webui", "ollama references display messages stored_files chat valves settings reports jobs tools"),
+    ("webui", "ollama permission references display messages stored_files chat valves settings reports jobs tools"),
     ("", "command_line __main__"),
 )
 ORDER = [f"{floor}/{name}".lstrip("/") for floor, names in FLOORS for name in names.split()]

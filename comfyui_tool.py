@@ -69,6 +69,7 @@ required_open_webui_version: 0.9.6
 #   run/make             From a request to finished files: a server chosen, prompts run, what they made fetched.
 #   run/earlier          Finds jobs of earlier calls on the servers, and brings what they made.
 #   webui/ollama         Sends Ollama's models off a graphics card that ComfyUI shares with it.
+#   webui/permission     Open WebUI's own permission to make images, for the valve that has it count here as well.
 #   webui/references     Reads what a model writes to name a file of the chat: "2", "last", an id, a data URI.
 #   webui/display        Shows a run in the message: queue position, percentage, and the picture coming up.
 #   webui/messages       Which messages a chat has up to now, and which pictures, videos and sounds they hold.
@@ -227,6 +228,7 @@ LEAST_KEY_CHARACTERS = 8
 #     ComfyUIError
 #     ├── BadArgument
 #     ├── LimitExceeded
+#     ├── NotPermitted
 #     ├── EndpointRefused
 #     ├── UnknownWorkflow
 #     ├── UnknownJob
@@ -288,6 +290,13 @@ class LimitExceeded(ComfyUIError):
 
     code = "limit_exceeded"
     default_hint = "Call again within the limit."
+
+
+class NotPermitted(ComfyUIError):
+    """Open WebUI does not permit the user to make images, and the administrator requires that it does."""
+
+    code = "not_permitted"
+    default_hint = "Tell the user to ask an administrator."
 
 
 class EndpointRefused(ComfyUIError):
@@ -14622,6 +14631,54 @@ async def configured_ollamas(request: Any) -> list[Ollama]:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/permission.py
+#
+# Open WebUI's own permission to make images, for the valve that has it count here as well.
+#
+# Administrators give it to all users (Admin Panel > Users > Groups > Default permissions > Image Generation), or to
+# groups. Open WebUI's `has_permission` tells whether a user has it; the defaults for all users are handed to it, and
+# stand in its settings under `user.permissions`, before 0.10 at the application. Facts are those of Open WebUI 0.9.6 to
+# 0.12.4; what cannot be found in another release is no permission.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+IMAGE_PERMISSION = "features.image_generation"
+WHERE_GIVEN = (
+    f"Only an administrator can give it ({IMAGE_PERMISSION}): Admin Panel > Users > Groups, in the default permissions "
+    "or in a group of the user."
+)
+
+
+async def require_image_permission(request: Any, user: Mapping[str, Any]) -> None:
+    """Raise `NotPermitted` unless Open WebUI lets the user make images. Administrators always may."""
+    if user.get("role") == "admin":
+        return
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            is_permitted = await _has_permission(request, str(user.get("id") or ""))
+    except Exception as error:  # whatever another release has in its place
+        log.warning("Open WebUI does not tell who may make images: %s", type(error).__name__)
+        raise NotPermitted(
+            f"Open WebUI does not tell whether the user has its permission {IMAGE_PERMISSION}, which is required here.",
+            "The administrator can switch off the valve that requires it, or update Open WebUI or this tool.",
+        ) from None
+    if not is_permitted:
+        raise NotPermitted('The user lacks Open WebUI\'s permission "Image Generation".', WHERE_GIVEN)
+
+
+async def _has_permission(request: Any, user_id: str) -> bool:
+    from open_webui.utils.access_control import has_permission
+
+    try:
+        from open_webui.models.config import Config
+    except ImportError:  # before 0.10
+        for_all = request.app.state.config.USER_PERMISSIONS
+    else:
+        for_all = await Config.get("user.permissions")
+    return bool(await has_permission(user_id, IMAGE_PERMISSION, for_all or {}))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/references.py
 #
 # Reads what a model writes to name a file of the chat: "2", "last", an id, a data URI.
@@ -15923,6 +15980,12 @@ class Valves(Tolerant):
         title="Users may bring their own workflows",
         description="Pasted into their valve, or inside a picture in the chat. They may use every node of the server. "
         "Administrators always may.",
+    )
+    require_image_permission: bool = Field(
+        default=False,
+        title="Require the permission to make images",
+        description="Only users with Open WebUI's permission Image Generation (`features.image_generation`), and "
+        "administrators, can make or change anything. Off, whoever may use this tool can.",
     )
     max_count: int = Field(default=4, title="Most pictures in one call", description="1 to 64.")
     max_steps: int = Field(default=100, title="Most sampling steps", description="1 to 10000.")
@@ -17267,10 +17330,12 @@ async def _answer(
 async def _make(
     chat: Chat, valves: Valves, work: Callable[[Settings, Display], Awaitable[tuple[dict[str, Any], str]]]
 ) -> dict[str, Any]:
-    """`_answer` for a call that makes something: it is let in before `work` reads anything, and until it ends its jobs
-    are attended to, so that check_job leaves them."""
+    """`_answer` for a call that makes something: it is let in before `work` reads anything, if the user may make images
+    at all, and until it ends its jobs are attended to, so that check_job leaves them."""
 
     async def when_admitted(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
+        if valves.require_image_permission:
+            await require_image_permission(chat.request, chat.user)
         async with settings.fleet.admission() as fleet:
             return await work(replace(settings, endpoints=fleet.endpoints), display)
 

@@ -12,6 +12,7 @@ that are raised.
     ComfyUIError
     ├── BadArgument
     ├── LimitExceeded
+    ├── NotPermitted
     ├── EndpointRefused
     ├── UnknownWorkflow
     ├── UnknownJob
@@ -76,6 +77,13 @@ class LimitExceeded(ComfyUIError):
 
     code = "limit_exceeded"
     default_hint = "Call again within the limit."
+
+
+class NotPermitted(ComfyUIError):
+    """Open WebUI does not permit the user to make images, and the administrator requires that it does."""
+
+    code = "not_permitted"
+    default_hint = "Tell the user to ask an administrator."
 
 
 class EndpointRefused(ComfyUIError):

@@ -52,6 +52,7 @@ class House:
     permissions: set[tuple[str, str]] = field(default_factory=set)  # a user and what they may
     asked_permissions: list[tuple[str, str]] = field(default_factory=list)
     page: Page = field(default_factory=Page)
+    state: SimpleNamespace = field(default_factory=SimpleNamespace)  # of the application
 
     def put(self, data: bytes, name: str = "photo.png", owner: str = OWNER) -> str:
         """A file of a user; its id."""
@@ -76,7 +77,7 @@ class House:
         return await getattr(tools, method)(
             **arguments,
             __user__={"id": who, "role": ROLES[who], "name": who, "valves": mine},
-            __request__=SimpleNamespace(app=SimpleNamespace(state=SimpleNamespace())),
+            __request__=SimpleNamespace(app=SimpleNamespace(state=self.state)),
             __event_emitter__=self.page,
             __metadata__={"chat_id": f"temporary:{id(self)}", "message_id": "m", "user_message": {}},
             __chat_id__=f"temporary:{id(self)}",
@@ -129,9 +130,10 @@ class House:
     async def _search(self, *_: Any, **__: Any) -> list[Any]:
         return []
 
-    async def _may(self, user_id: str, permission: str, *_: Any, **__: Any) -> bool:
+    async def _may(self, user_id: str, permission: str, for_all: dict[str, Any], *_: Any, **__: Any) -> bool:
         self.asked_permissions.append((user_id, permission))
-        return (user_id, permission) in self.permissions
+        kind, _, name = permission.partition(".")
+        return (user_id, permission) in self.permissions or bool(for_all.get(kind, {}).get(name))
 
     async def _may_read(self, *_: Any, **__: Any) -> bool:
         return False

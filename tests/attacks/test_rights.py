@@ -1,6 +1,8 @@
 """Rights: Open WebUI's own permission to make images, and what an ordinary user is told of where the servers are."""
 
 import json
+import sys
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,11 +11,7 @@ import comfyui_tool as tool
 from tests.attacks.hostile import HostileServer, status
 from tests.attacks.house import ADMINISTRATOR, OWNER, STRANGER, House, valves
 from tests.attacks.table import each, told
-from tests.support import ROOT
 
-# Names that are not settled: the valve by which Open WebUI's permission counts, and what the error calls it.
-PERMISSION_VALVE = "require_image_permission"
-PERMISSION_NAMES = ("features.image_generation", "image generation", "Image Generation")
 PERMISSION = "features.image_generation"
 
 MAKING: dict[str, dict[str, Any]] = {
@@ -31,10 +29,11 @@ async def test_who_may_not_make_images_in_open_webui_makes_none_where_the_valve_
     home: House, server: HostileServer, method: str
 ) -> None:
     home.permissions = {(OWNER, PERMISSION)}
-    asked = {**MAKING[method], "valves": valves(server, **{PERMISSION_VALVE: True})}
+    asked = {**MAKING[method], "valves": valves(server, require_image_permission=True)}
     answer = await home.call(method, STRANGER, **asked)
-    assert answer["status"] == "error"
-    assert any(name in told(answer) for name in PERMISSION_NAMES)
+    assert answer["code"] == "not_permitted"
+    assert "Image Generation" in answer["error"]
+    assert PERMISSION in answer["hint"]
     assert (server.prompts, home.read) == ([], [])
     assert (STRANGER, PERMISSION) in home.asked_permissions
 
@@ -42,8 +41,36 @@ async def test_who_may_not_make_images_in_open_webui_makes_none_where_the_valve_
 @pytest.mark.parametrize("who", [OWNER, ADMINISTRATOR])
 async def test_who_may_make_images_makes_them(home: House, server: HostileServer, who: str) -> None:
     home.permissions = {(OWNER, PERMISSION)}
-    await home.call("run_workflow", who, workflow="w", valves=valves(server, **{PERMISSION_VALVE: True}))
+    await home.call("run_workflow", who, workflow="w", valves=valves(server, require_image_permission=True))
     assert server.prompts
+
+
+async def test_what_open_webui_permits_everybody_counts(home: House, server: HostileServer) -> None:
+    home.settings["user.permissions"] = {"features": {"image_generation": True}}
+    await home.call("run_workflow", STRANGER, workflow="w", valves=valves(server, require_image_permission=True))
+    assert server.prompts
+
+
+@pytest.mark.parametrize("permitted", [True, False])
+async def test_before_open_webui_0_10_the_permission_counts_as_well(
+    home: House, server: HostileServer, monkeypatch: pytest.MonkeyPatch, permitted: bool
+) -> None:
+    monkeypatch.delitem(sys.modules, "open_webui.models.config")
+    home.state.config = SimpleNamespace(USER_PERMISSIONS={"features": {"image_generation": permitted}})
+    await home.call("run_workflow", STRANGER, workflow="w", valves=valves(server, require_image_permission=True))
+    assert bool(server.prompts) is permitted
+
+
+async def test_an_open_webui_that_does_not_tell_permits_nothing(
+    home: House, server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(sys.modules["open_webui.utils.access_control"], "has_permission")
+    asked = {"workflow": "w", "valves": valves(server, require_image_permission=True)}
+    answer = await home.call("run_workflow", OWNER, **asked)
+    assert answer["code"] == "not_permitted"
+    assert "does not tell" in answer["error"]
+    assert "valve" in answer["hint"]
+    assert server.prompts == []
 
 
 async def test_the_permission_does_not_count_unless_an_administrator_says_so(
@@ -54,10 +81,9 @@ async def test_the_permission_does_not_count_unless_an_administrator_says_so(
 
 
 def test_the_valve_is_off_and_says_what_it_is_about() -> None:
-    valve = tool.Valves.model_fields[PERMISSION_VALVE]
+    valve = tool.Valves.model_fields["require_image_permission"]
     assert valve.default is False
-    assert any(name in f"{valve.title} {valve.description}" for name in PERMISSION_NAMES)
-    assert str(valve.title) in (ROOT / "README.md").read_text(encoding="utf-8")
+    assert PERMISSION in str(valve.description)
 
 
 # --- where the servers are ---

@@ -338,6 +338,28 @@ async def test_valves_have_titles_and_hide_their_keys(webui: OpenWebUI, model: M
         assert schema["properties"]["api_key"]["input"] == {"type": "password"}
 
 
+# --- the permission to make images ---
+
+
+async def test_open_webuis_own_permission_counts_where_the_valve_says_so(
+    webui: OpenWebUI, model: ModelServer, comfy: StandIn
+) -> None:
+    path = "/api/v1/users/default/permissions"
+    permissions = await webui.request("GET", path)
+    forbidden = {**permissions, "features": {**permissions["features"], "image_generation": False}}
+    await webui.set_valves("comfyui", endpoint=comfy.url, require_image_permission=True)
+    bob = await webui.user("bob")
+    turns = [await ask(webui, model, call("allowed"), user=bob)]
+    await webui.request("POST", path, json=forbidden)
+    try:
+        turns += [await ask(webui, model, call("x"), user=user) for user in (bob, await webui.admin())]
+    finally:
+        await webui.request("POST", path, json=permissions)
+    results = [turn.tool_results[0] for turn in turns]
+    assert [result["status"] for result in results] == ["done", "error", "done"]
+    assert "features.image_generation" in results[1]["hint"]
+
+
 # --- the servers ---
 
 

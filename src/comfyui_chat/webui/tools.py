@@ -26,6 +26,7 @@ from ..values import Argument, as_yes, words_of
 from .chat import Chat
 from .display import Display
 from .jobs import check_jobs
+from .permission import require_image_permission
 from .reports import keep_and_report, status_report
 from .settings import Settings, settle
 from .valves import UserValves, Valves
@@ -349,10 +350,12 @@ async def _answer(
 async def _make(
     chat: Chat, valves: Valves, work: Callable[[Settings, Display], Awaitable[tuple[dict[str, Any], str]]]
 ) -> dict[str, Any]:
-    """`_answer` for a call that makes something: it is let in before `work` reads anything, and until it ends its jobs
-    are attended to, so that check_job leaves them."""
+    """`_answer` for a call that makes something: it is let in before `work` reads anything, if the user may make images
+    at all, and until it ends its jobs are attended to, so that check_job leaves them."""
 
     async def when_admitted(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
+        if valves.require_image_permission:
+            await require_image_permission(chat.request, chat.user)
         async with settings.fleet.admission() as fleet:
             return await work(replace(settings, endpoints=fleet.endpoints), display)
 

@@ -143,6 +143,12 @@ class Valves(Tolerant):
         description="Pasted into their valve, or inside a picture in the chat. They may use every node of the server. "
         "Administrators always may.",
     )
+    require_image_permission: bool = Field(
+        default=False,
+        title="Require the permission to make images",
+        description="Only users with Open WebUI's permission Image Generation (`features.image_generation`), and "
+        "administrators, can make or change anything. Off, whoever may use this tool can.",
+    )
     max_count: int = Field(default=4, title="Most pictures in one call", description="1 to 64.")
     max_steps: int = Field(default=100, title="Most sampling steps", description="1 to 10000.")
     max_megapixels: float = Field(

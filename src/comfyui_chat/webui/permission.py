@@ -1,0 +1,50 @@
+"""Open WebUI's own permission to make images, for the valve that has it count here as well.
+
+Administrators give it to all users (Admin Panel > Users > Groups > Default permissions > Image Generation), or to
+groups. Open WebUI's `has_permission` tells whether a user has it; the defaults for all users are handed to it, and
+stand in its settings under `user.permissions`, before 0.10 at the application. Facts are those of Open WebUI 0.9.6 to
+0.12.4; what cannot be found in another release is no permission.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import NotPermitted
+from ..logs import log
+from ..tasks import ANSWER_SECONDS
+
+IMAGE_PERMISSION = "features.image_generation"
+WHERE_GIVEN = (
+    f"Only an administrator can give it ({IMAGE_PERMISSION}): Admin Panel > Users > Groups, in the default permissions "
+    "or in a group of the user."
+)
+
+
+async def require_image_permission(request: Any, user: Mapping[str, Any]) -> None:
+    """Raise `NotPermitted` unless Open WebUI lets the user make images. Administrators always may."""
+    if user.get("role") == "admin":
+        return
+    try:
+        async with asyncio.timeout(ANSWER_SECONDS):
+            is_permitted = await _has_permission(request, str(user.get("id") or ""))
+    except Exception as error:  # whatever another release has in its place
+        log.warning("Open WebUI does not tell who may make images: %s", type(error).__name__)
+        raise NotPermitted(
+            f"Open WebUI does not tell whether the user has its permission {IMAGE_PERMISSION}, which is required here.",
+            "The administrator can switch off the valve that requires it, or update Open WebUI or this tool.",
+        ) from None
+    if not is_permitted:
+        raise NotPermitted('The user lacks Open WebUI\'s permission "Image Generation".', WHERE_GIVEN)
+
+
+async def _has_permission(request: Any, user_id: str) -> bool:
+    from open_webui.utils.access_control import has_permission
+
+    try:
+        from open_webui.models.config import Config
+    except ImportError:  # before 0.10
+        for_all = request.app.state.config.USER_PERMISSIONS
+    else:
+        for_all = await Config.get("user.permissions")
+    return bool(await has_permission(user_id, IMAGE_PERMISSION, for_all or {}))
