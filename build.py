@@ -38,7 +38,7 @@ FLOORS = (
     ),
     ("media", "kinds pictures metadata delivery"),
     ("server", "endpoint json_pieces protocol long_answers record connection http client cloud pool"),
-    ("catalogue", "entries choosing listings"),
+    ("catalogue", "entries choosing secret_inputs listings"),
     ("run", "owner job fleet follow inputs limits planning make earlier"),
     ("webui", "ollama permission references display messages stored_files chat valves settings reports jobs tools"),
     ("", "command_line __main__"),

@@ -14,74 +14,75 @@ required_open_webui_version: 0.9.6
 # Built by build.py from the modules in src/comfyui_chat, and not to be edited: change those, and run `python build.py`.
 # `python build.py --where N` tells which line of which module line N of this file is.
 #
-#   bounds               How much of what comes from outside is taken: the greatest sizes, counts and depths, in one …
-#   errors               Every way in which a call can fail: a code, what happened, and what to do next.
-#   logs                 The tool's logger.
-#   tasks                Asyncio helpers: a bounded gather, and a clean-up that no cancellation cuts short.
-#   bounded              Dictionaries that do not grow without end, for all that a process remembers.
-#   names                Names of files and models, compared and looked up; names and values put into messages.
-#   values               Values that somebody asks for: whether one was given, and what is meant by it.
-#   graph/definitions    What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
-#   graph/link_types     Types of links: which of them say what a link carries, and how an input's name tells its type.
-#   graph/nodes          ComfyUI's API format: what a graph looks like, and how to read its nodes.
-#   graph/prompts        A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
-#   graph/fitting        A value that somebody asks for, made to fit an input of a node.
-#   graph/ui_file        The file that ComfyUI's editor saves, as typed values.
-#   graph/ui_values      What the widgets of a saved node hold, and the definition of its class.
-#   graph/ui_links       Where an input of a saved node gets its value from: links followed back to nodes that are sent.
-#   graph/editor         Workflows as ComfyUI's editor saves them, turned into what its front end would send.
-#   graph/reading        Workflows read from JSON as people paste it, unwrapped and checked.
-#   graph/links          A graph's links by both their ends, each with its types: what feeds what.
-#   graph/input_names    What inputs are called that hold a parameter, somebody's words, or a value for another node.
-#   graph/search         Follow links upstream to the widget that holds a prompt, a seed, a size or a model.
-#   graph/tracing        Trace a graph back from its outputs to what made them, and read what can be set there.
-#   graph/discovery      Find what can be set in a graph, and in which widgets: prompt, seed, size and so on.
-#   graph/workflow       A workflow as a value that never changes: a graph, and what can be set in it by name.
-#   graph/paths          What a caller may set at an input that is a path on the server.
-#   graph/loras          Put LoRAs into a graph, right behind the model that its samplers use.
-#   graph/facts          What a graph needs, what it makes, and what it is for.
-#   graph/pruning        Make a graph do with the files that there are: renamed by the server, or never given.
-#   graph/mermaid        Draw a graph as a Mermaid flowchart that Open WebUI shows in a message.
-#   media/kinds          Tell what a file is by its bytes: its type, a picture's size, whether it moves.
-#   media/pictures       Make files of the chat ready for a workflow: pictures, masks, videos and sounds.
-#   media/metadata       Strip files of the texts that tell how they were made, without decoding them.
-#   media/delivery       Hand a finished file over as it is wanted: in which format, with or without metadata.
-#   server/endpoint      The address of a ComfyUI as people write it, with the credential that belongs to it.
-#   server/json_pieces   JSON that a server sent, decoded piece by piece, within bounds of depth, values and time.
-#   server/protocol      What ComfyUI's answers and frames say, as values, and how they are read.
-#   server/long_answers  Answers that may be long, read row by row or class by class, so that never all of one is in …
-#   server/record        What this process has seen of a server: its pace, its faults, its rests.
-#   server/connection    The one websocket to a server, shared by all prompts in flight.
-#   server/http          HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its …
-#   server/client        One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
-#   server/cloud         Everything in which Comfy Cloud differs from a ComfyUI of one's own.
-#   server/pool          The servers of an event loop: opened on demand, shared by all, closed when idle.
-#   catalogue/entries    The workflows that can be asked for by name, from all the places where they may be.
-#   catalogue/choosing   From what somebody wants to a workflow and model files that this server has.
-#   catalogue/listings   Answers about what a server has: its workflows, one of them in detail, its models.
-#   run/owner            Whose jobs they are, and what this process remembers of jobs.
-#   run/job              One prompt's life from post to end: a `Job`, and what each event makes of it.
-#   run/fleet            Several ComfyUI servers used as one: which takes a run, and how much a user may post.
-#   run/follow           Posts one prompt and follows it to its end.
-#   run/inputs           Puts the files of a call into the inputs of a workflow that take files.
-#   run/limits           What the administrator allows, checked on a finished graph, whoever put the number there.
-#   run/planning         Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
-#   run/make             From a request to finished files: a server chosen, prompts run, what they made fetched.
-#   run/earlier          Finds jobs of earlier calls on the servers, and brings what they made.
-#   webui/ollama         Sends Ollama's models off a graphics card that ComfyUI shares with it.
-#   webui/permission     Open WebUI's own permission to make images, for the valve that has it count here as well.
-#   webui/references     Reads what a model writes to name a file of the chat: "2", "last", an id, a data URI.
-#   webui/display        Shows a run in the message: queue position, percentage, and the picture coming up.
-#   webui/messages       Which messages a chat has up to now, and which pictures, videos and sounds they hold.
-#   webui/stored_files   What Open WebUI holds of a file that was made: how a message names it, and what its dialog …
-#   webui/chat           The message that a call belongs to: how the call ends there, and the chat's files.
-#   webui/valves         The valves: what the administrator and each user can set, as Open WebUI shows it.
-#   webui/settings       Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
-#   webui/reports        What the model is told of results and servers, and the status that the user reads.
-#   webui/jobs           check_job: jobs of earlier calls brought into the chat, cancelled, or told of.
-#   webui/tools          The methods that a model can call, as Open WebUI offers them: the class `Tools`.
-#   command_line         The command line: `generate` pictures, `convert` workflows, `install` this tool.
-#   bundled              The workflows that come with the tool, as data.
+#   bounds                   How much of what comes from outside is taken: the greatest sizes, counts and depths, in …
+#   errors                   Every way in which a call can fail: a code, what happened, and what to do next.
+#   logs                     The tool's logger.
+#   tasks                    Asyncio helpers: a bounded gather, and a clean-up that no cancellation cuts short.
+#   bounded                  Dictionaries that do not grow without end, for all that a process remembers.
+#   names                    Names of files and models, compared and looked up; names and values put into messages.
+#   values                   Values that somebody asks for: whether one was given, and what is meant by it.
+#   graph/definitions        What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
+#   graph/link_types         Types of links: which of them say what a link carries, and how an input's name tells its …
+#   graph/nodes              ComfyUI's API format: what a graph looks like, and how to read its nodes.
+#   graph/prompts            A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
+#   graph/fitting            A value that somebody asks for, made to fit an input of a node.
+#   graph/ui_file            The file that ComfyUI's editor saves, as typed values.
+#   graph/ui_values          What the widgets of a saved node hold, and the definition of its class.
+#   graph/ui_links           Where an input of a saved node gets its value from: links followed back to nodes that are …
+#   graph/editor             Workflows as ComfyUI's editor saves them, turned into what its front end would send.
+#   graph/reading            Workflows read from JSON as people paste it, unwrapped and checked.
+#   graph/links              A graph's links by both their ends, each with its types: what feeds what.
+#   graph/input_names        What inputs are called that hold a parameter, somebody's words, or a value for another …
+#   graph/search             Follow links upstream to the widget that holds a prompt, a seed, a size or a model.
+#   graph/tracing            Trace a graph back from its outputs to what made them, and read what can be set there.
+#   graph/discovery          Find what can be set in a graph, and in which widgets: prompt, seed, size and so on.
+#   graph/workflow           A workflow as a value that never changes: a graph, and what can be set in it by name.
+#   graph/paths              What a caller may set at an input that is a path on the server.
+#   graph/loras              Put LoRAs into a graph, right behind the model that its samplers use.
+#   graph/facts              What a graph needs, what it makes, and what it is for.
+#   graph/pruning            Make a graph do with the files that there are: renamed by the server, or never given.
+#   graph/mermaid            Draw a graph as a Mermaid flowchart that Open WebUI shows in a message.
+#   media/kinds              Tell what a file is by its bytes: its type, a picture's size, whether it moves.
+#   media/pictures           Make files of the chat ready for a workflow: pictures, masks, videos and sounds.
+#   media/metadata           Strip files of the texts that tell how they were made, without decoding them.
+#   media/delivery           Hand a finished file over as it is wanted: in which format, with or without metadata.
+#   server/endpoint          The address of a ComfyUI as people write it, with the credential that belongs to it.
+#   server/json_pieces       JSON that a server sent, decoded piece by piece, within bounds of depth, values and time.
+#   server/protocol          What ComfyUI's answers and frames say, as values, and how they are read.
+#   server/long_answers      Answers that may be long, read row by row or class by class, so that never all of one is …
+#   server/record            What this process has seen of a server: its pace, its faults, its rests.
+#   server/connection        The one websocket to a server, shared by all prompts in flight.
+#   server/http              HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its …
+#   server/client            One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
+#   server/cloud             Everything in which Comfy Cloud differs from a ComfyUI of one's own.
+#   server/pool              The servers of an event loop: opened on demand, shared by all, closed when idle.
+#   catalogue/entries        The workflows that can be asked for by name, from all the places where they may be.
+#   catalogue/choosing       From what somebody wants to a workflow and model files that this server has.
+#   catalogue/secret_inputs  Which inputs of a workflow hold a key, a password or the like: their values are told to …
+#   catalogue/listings       Answers about what a server has: its workflows, one of them in detail, its models.
+#   run/owner                Whose jobs they are, and what this process remembers of jobs.
+#   run/job                  One prompt's life from post to end: a `Job`, and what each event makes of it.
+#   run/fleet                Several ComfyUI servers used as one: which takes a run, and how much a user may post.
+#   run/follow               Posts one prompt and follows it to its end.
+#   run/inputs               Puts the files of a call into the inputs of a workflow that take files.
+#   run/limits               What the administrator allows, checked on a finished graph, whoever put the number there.
+#   run/planning             Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
+#   run/make                 From a request to finished files: a server chosen, prompts run, what they made fetched.
+#   run/earlier              Finds jobs of earlier calls on the servers, and brings what they made.
+#   webui/ollama             Sends Ollama's models off a graphics card that ComfyUI shares with it.
+#   webui/permission         Open WebUI's own permission to make images, for the valve that has it count here as well.
+#   webui/references         Reads what a model writes to name a file of the chat: "2", "last", an id, a data URI.
+#   webui/display            Shows a run in the message: queue position, percentage, and the picture coming up.
+#   webui/messages           Which messages a chat has up to now, and which pictures, videos and sounds they hold.
+#   webui/stored_files       What Open WebUI holds of a file that was made: how a message names it, and what its …
+#   webui/chat               The message that a call belongs to: how the call ends there, and the chat's files.
+#   webui/valves             The valves: what the administrator and each user can set, as Open WebUI shows it.
+#   webui/settings           Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
+#   webui/reports            What the model is told of results and servers, and the status that the user reads.
+#   webui/jobs               check_job: jobs of earlier calls brought into the chat, cancelled, or told of.
+#   webui/tools              The methods that a model can call, as Open WebUI offers them: the class `Tools`.
+#   command_line             The command line: `generate` pictures, `convert` workflows, `install` this tool.
+#   bundled                  The workflows that come with the tool, as data.
 
 # fmt: off
 
@@ -7862,9 +7863,12 @@ def _shown(text: str) -> str:
 def _read_url(address: str) -> tuple[str, bool]:
     """An address without what may follow the path of ComfyUI, and whether a user name or a password stands in it. It is
     "" for what is not an http address."""
+    if re.search(r"\s", address):
+        return "", False
     try:
         parts = urlsplit(address)
-        host = (parts.hostname or "").rstrip(".")  # with a dot at its end it is the same host
+        # As the request will be sent: in its letters' plain forms, and a dot at its end makes no difference.
+        host = unicodedata.normalize("NFKC", parts.hostname or "").lower().rstrip(".")
         port = parts.port
     except ValueError:
         return "", False
@@ -11244,6 +11248,60 @@ def _other_files(workflow: Workflow, chosen: Mapping[Target, str]) -> tuple[dict
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/catalogue/secret_inputs.py
+#
+# Which inputs of a workflow hold a key, a password or the like: their values are told to nobody.
+#
+# An input is known by its own name, one that holds a text also by the title of its node, and any text by what stands in
+# it: a header with a credential, or an address with a password or a key.
+#
+#     "api_key"    a node called "OpenAI API key"    "Bearer eyJhbGciOiJIUzI1NiJ9"    "https://host/?token=abc"
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+# Words in the names of inputs whose values are not told to anybody: anywhere in a name, or as its last word, before a
+# number or "id". "apiKey2", "accessKeyId" and "webhook_url" are secrets; "max_tokens" and "key_frames" are none.
+SECRET_WORDS = frozenset(
+    {
+        *("secret", "secrets", "password", "passwd", "passphrase", "pwd", "authorization", "bearer", "cookie"),
+        *("credential", "credentials", "webhook", "apikey", "authtoken", "accesskey"),
+    }
+)
+SECRET_ENDS = frozenset({"key", "token", "auth"})
+NAME_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
+# Each of these takes a bounded number of characters, so that the time stays linear.
+LOGIN_IN_ADDRESS = re.compile(r"://[^\s/@]{1,300}@")
+CREDENTIAL_OF_HEADER = re.compile(r"\b(?:bearer|basic)\s{1,8}[\w.~+/=-]{16}", re.IGNORECASE)
+NAME_IN_QUERY = re.compile(r"[?&;#]([\w.-]{1,60})=")
+NAME_OF_LONG_WORD = re.compile(r"""([\w-]{1,60})["']?\s{0,3}[:=]\s{0,3}["']?[\w.~+/=-]{16}""")
+CHARACTERS_JUDGED = 4000  # of a text, of which less is shown
+
+
+def is_secret(name: str) -> bool:
+    """Whether something holds what nobody may read, by its name: "api_key", "Node title.authToken", "API Key"."""
+    words = [word.lower() for word in NAME_WORD.findall(last_part(name))]
+    if words[-1:] == ["id"]:
+        words.pop()
+    return not SECRET_WORDS.isdisjoint(words) or not SECRET_ENDS.isdisjoint(words[-1:])
+
+
+def holds_secret(name: str, title: str, value: Any) -> bool:
+    """Whether the value of an input of this name, in a node of this title, is one that nobody may read."""
+    if is_secret(name):
+        return True
+    if not isinstance(value, str):
+        return False
+    return is_secret(title.replace(".", " ")) or _holds_credential(shortened(value, CHARACTERS_JUDGED))
+
+
+def _holds_credential(text: str) -> bool:
+    if LOGIN_IN_ADDRESS.search(text) or CREDENTIAL_OF_HEADER.search(text):
+        return True
+    names = NAME_IN_QUERY.findall(text) + NAME_OF_LONG_WORD.findall(text)
+    return any(map(is_secret, names))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/catalogue/listings.py
 #
 # Answers about what a server has: its workflows, one of them in detail, its models.
@@ -11384,33 +11442,15 @@ def _input_line(workflow: Workflow, name: str) -> str:
         parts.append(choices)
     elif spec.minimum is not None and spec.maximum is not None:
         parts.append(f"{spec.minimum:g} to {spec.maximum:g}")
-    parts.append(_value_now(name, workflow.value(name)))
+    parts.append(_value_now(workflow, name))
     return ", ".join(parts)
 
 
-# Words in the names of inputs whose values are not told to anybody: anywhere in a name, or as its last word, before a
-# number or "id". "apiKey2", "accessKeyId" and "webhook_url" are secrets; "max_tokens" and "key_frames" are none.
-SECRET_WORDS = frozenset(
-    {
-        *("secret", "secrets", "password", "passwd", "passphrase", "pwd", "authorization", "bearer", "cookie"),
-        *("credential", "credentials", "webhook", "apikey", "authtoken", "accesskey"),
-    }
-)
-SECRET_ENDS = frozenset({"key", "token", "auth"})
-NAME_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-
-
-def is_secret(name: str) -> bool:
-    """Whether an input holds what nobody may read, by its name: "api_key", "Node title.authToken"."""
-    words = [word.lower() for word in NAME_WORD.findall(last_part(name))]
-    if words[-1:] == ["id"]:
-        words.pop()
-    return not SECRET_WORDS.isdisjoint(words) or not SECRET_ENDS.isdisjoint(words[-1:])
-
-
-def _value_now(name: str, value: Any) -> str:
+def _value_now(workflow: Workflow, name: str) -> str:
     """What an input holds, as far as anybody may know: "now 20", 'now "a red fox"', "is set"."""
-    if is_secret(name):
+    value = workflow.value(name)
+    nodes = [workflow.graph[target.node_id] for target in workflow.find(name) or ()]
+    if any(holds_secret(name, given_title(node) or node["class_type"], value) for node in nodes):
         return "is set" if value else "is not set"
     if value is None:
         return "has to be given"
@@ -15852,6 +15892,8 @@ def _stop_text(stop: asyncio.CancelledError) -> str:
 # every check; but an error here would break every chat that has the tool. So `Tolerant` converts each value to its type,
 # or takes the default, and no more. Ranges, addresses and rights are checked where the valves are resolved for a call:
 # `resolve` in webui/settings.py.
+#
+# What may hold a key or a password is left out of what is printed of valves.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -15933,6 +15975,7 @@ class Valves(Tolerant):
 
     endpoint: str = Field(
         default="",
+        repr=False,
         title="ComfyUI address",
         description="For example `http://127.0.0.1:8188`. Several, one a line or behind commas, are used as one, the "
         "first ones first, and may have names: `fast = http://10.0.0.5:8188`. Leave empty to look at "
@@ -15969,7 +16012,7 @@ class Valves(Tolerant):
         title="Users may set their own ComfyUI address",
         description="The server of Open WebUI connects to whatever address a user enters. Administrators always may.",
     )
-    workflows: str = Field(default="", title="Workflows", description=WORKFLOWS_VALVE)
+    workflows: str = Field(default="", title="Workflows", description=WORKFLOWS_VALVE, repr=False)
     server_workflows: bool = Field(
         default=True,
         title="Workflows saved in ComfyUI",
@@ -16042,6 +16085,7 @@ class UserValves(Tolerant):
 
     endpoint: str = Field(
         default="",
+        repr=False,
         title="Your ComfyUI address",
         description="Your own ComfyUI instead of the administrator's, if the administrator allows it.",
     )
@@ -16080,7 +16124,7 @@ class UserValves(Tolerant):
         "function calling, since Open WebUI 0.11.4. They cost tokens in every later turn.",
     )
     workflows: str = Field(
-        default="", title="Workflows", description=f"{WORKFLOWS_VALVE} Used if the administrator allows it."
+        default="", title="Workflows", description=f"{WORKFLOWS_VALVE} Used if the administrator allows it.", repr=False
     )
 
 

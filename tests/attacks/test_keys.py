@@ -100,6 +100,23 @@ async def test_a_secret_in_an_input_of_any_name_is_not_described(home: House, se
     assert KEY not in told(answer)
 
 
+@pytest.mark.parametrize(
+    "held",
+    [
+        *("the standard bearer of the regiment", "lighting key: backlit", "a token of love = a ring"),
+        *("see https://example.org/?page=2", "mail me@example.org", "16:9 key=value"),
+    ],
+)
+async def test_a_text_that_only_sounds_like_a_secret_is_described(
+    home: House, server: HostileServer, held: str
+) -> None:
+    server.inputs["target"] = ["STRING", {}]
+    graph = service("target")
+    graph["1"]["inputs"]["target"] = held
+    answer = await home.call("describe_workflow", workflow="w", valves=valves(server, graph))
+    assert held in told(answer)
+
+
 @pytest.mark.parametrize("title", ["API Key", "OpenAI API key", "Password", "Token"])
 async def test_a_secret_in_a_node_that_is_called_so_is_not_described(
     home: House, server: HostileServer, title: str
@@ -212,7 +229,12 @@ async def test_a_run_that_says_the_key_again_does_not_have_it_shown(
         *("cloud.comfy.org", "http://cloud.comfy.org", "HTTP://Cloud.Comfy.Org/", "ws://cloud.comfy.org/ws"),
         *("http://cloud.comfy.org:443", "http://cloud.comfy.org:80"),
         *("cloud.comfy.org.", "http://cloud.comfy.org.", "http://cloud.comfy.org./api", "http://CLOUD.comfy.org.:80"),
-        *("http://cloud。comfy。org", "http://cloud.comfy.org..", "http://ｃloud.comfy.org"),
+        *(
+            "http://cloud。comfy。org",
+            "http://cloud.comfy.org..",
+            "http://ｃloud.comfy.org",
+            "http://cloud．comfy．org",
+        ),
     ],
 )
 def test_a_key_for_comfy_cloud_goes_there_encrypted_or_nowhere(address: str) -> None:

@@ -64,6 +64,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "the name of a file": lambda text: tool.file_stem(text, 1),
     "a text in a drawing": tool.drawn_text,
     "a fault of a server": lambda text: tool._without_address(text, tool.Endpoint("http://a:1", ""), "ComfyUI"),
+    "what an input holds": lambda text: tool.holds_secret("target", "Service", text),
     "a workflow as JSON": tool.read_json,
     "names in a graph": lambda text: tool.discover(named(text)),
     "names in a saved workflow": drawn,

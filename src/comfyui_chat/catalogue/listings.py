@@ -12,16 +12,15 @@ answers of several servers. Answers are cut to a length that a model can read, a
 
 import asyncio
 import functools
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from ..errors import BadArgument, ComfyUIError, NodeNotInstalled, ServerGone, ServerUnreachable
-from ..graph.definitions import last_part
 from ..graph.facts import FileInput, ModelFile, file_inputs, guess_task, missing_nodes, model_files, outputs
 from ..graph.mermaid import mermaid
+from ..graph.nodes import given_title
 from ..graph.paths import lists_users_files
 from ..graph.pruning import without_files
 from ..graph.search import Flow
@@ -32,6 +31,7 @@ from ..server.client import DOUBT_SECONDS, ComfyUIServer
 from ..tasks import gather
 from .choosing import fit_entry, fit_saved, read_entry
 from .entries import Catalogue, Entry
+from .secret_inputs import holds_secret
 
 MAX_WORKFLOWS = 40  # how many workflows one answer describes
 MAX_NAMES = 60  # how many models of a kind, or other inputs of a workflow, one answer names
@@ -158,33 +158,15 @@ def _input_line(workflow: Workflow, name: str) -> str:
         parts.append(choices)
     elif spec.minimum is not None and spec.maximum is not None:
         parts.append(f"{spec.minimum:g} to {spec.maximum:g}")
-    parts.append(_value_now(name, workflow.value(name)))
+    parts.append(_value_now(workflow, name))
     return ", ".join(parts)
 
 
-# Words in the names of inputs whose values are not told to anybody: anywhere in a name, or as its last word, before a
-# number or "id". "apiKey2", "accessKeyId" and "webhook_url" are secrets; "max_tokens" and "key_frames" are none.
-SECRET_WORDS = frozenset(
-    {
-        *("secret", "secrets", "password", "passwd", "passphrase", "pwd", "authorization", "bearer", "cookie"),
-        *("credential", "credentials", "webhook", "apikey", "authtoken", "accesskey"),
-    }
-)
-SECRET_ENDS = frozenset({"key", "token", "auth"})
-NAME_WORD = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])")
-
-
-def is_secret(name: str) -> bool:
-    """Whether an input holds what nobody may read, by its name: "api_key", "Node title.authToken"."""
-    words = [word.lower() for word in NAME_WORD.findall(last_part(name))]
-    if words[-1:] == ["id"]:
-        words.pop()
-    return not SECRET_WORDS.isdisjoint(words) or not SECRET_ENDS.isdisjoint(words[-1:])
-
-
-def _value_now(name: str, value: Any) -> str:
+def _value_now(workflow: Workflow, name: str) -> str:
     """What an input holds, as far as anybody may know: "now 20", 'now "a red fox"', "is set"."""
-    if is_secret(name):
+    value = workflow.value(name)
+    nodes = [workflow.graph[target.node_id] for target in workflow.find(name) or ()]
+    if any(holds_secret(name, given_title(node) or node["class_type"], value) for node in nodes):
         return "is set" if value else "is not set"
     if value is None:
         return "has to be given"

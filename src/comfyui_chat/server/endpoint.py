@@ -13,6 +13,7 @@ keys of dictionaries; two that differ only in what people call them are the same
 
 import json
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
@@ -115,9 +116,12 @@ def _shown(text: str) -> str:
 def _read_url(address: str) -> tuple[str, bool]:
     """An address without what may follow the path of ComfyUI, and whether a user name or a password stands in it. It is
     "" for what is not an http address."""
+    if re.search(r"\s", address):
+        return "", False
     try:
         parts = urlsplit(address)
-        host = (parts.hostname or "").rstrip(".")  # with a dot at its end it is the same host
+        # As the request will be sent: in its letters' plain forms, and a dot at its end makes no difference.
+        host = unicodedata.normalize("NFKC", parts.hostname or "").lower().rstrip(".")
         port = parts.port
     except ValueError:
         return "", False

@@ -7,6 +7,8 @@ No value is refused here. Open WebUI hands over whatever is stored, and a user m
 every check; but an error here would break every chat that has the tool. So `Tolerant` converts each value to its type,
 or takes the default, and no more. Ranges, addresses and rights are checked where the valves are resolved for a call:
 `resolve` in webui/settings.py.
+
+What may hold a key or a password is left out of what is printed of valves.
 """
 
 import json
@@ -95,6 +97,7 @@ class Valves(Tolerant):
 
     endpoint: str = Field(
         default="",
+        repr=False,
         title="ComfyUI address",
         description="For example `http://127.0.0.1:8188`. Several, one a line or behind commas, are used as one, the "
         "first ones first, and may have names: `fast = http://10.0.0.5:8188`. Leave empty to look at "
@@ -131,7 +134,7 @@ class Valves(Tolerant):
         title="Users may set their own ComfyUI address",
         description="The server of Open WebUI connects to whatever address a user enters. Administrators always may.",
     )
-    workflows: str = Field(default="", title="Workflows", description=WORKFLOWS_VALVE)
+    workflows: str = Field(default="", title="Workflows", description=WORKFLOWS_VALVE, repr=False)
     server_workflows: bool = Field(
         default=True,
         title="Workflows saved in ComfyUI",
@@ -204,6 +207,7 @@ class UserValves(Tolerant):
 
     endpoint: str = Field(
         default="",
+        repr=False,
         title="Your ComfyUI address",
         description="Your own ComfyUI instead of the administrator's, if the administrator allows it.",
     )
@@ -242,5 +246,5 @@ class UserValves(Tolerant):
         "function calling, since Open WebUI 0.11.4. They cost tokens in every later turn.",
     )
     workflows: str = Field(
-        default="", title="Workflows", description=f"{WORKFLOWS_VALVE} Used if the administrator allows it."
+        default="", title="Workflows", description=f"{WORKFLOWS_VALVE} Used if the administrator allows it.", repr=False
     )
