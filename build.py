@@ -30,7 +30,7 @@ WIDTH = 120
 
 # The floors from the ground up, and the modules of each in reading order; "" is the package's own folder.
 FLOORS = (
-    ("", "bounds errors logs tasks bounded names values"),
+    ("", "bounds errors logs tasks threads bounded names values"),
     (
         "graph",
         "definitions link_types nodes prompts fitting ui_file ui_values ui_links editor reading links input_names "

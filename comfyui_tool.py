@@ -18,6 +18,7 @@ required_open_webui_version: 0.9.6
 #   errors                   Every way in which a call can fail: a code, what happened, and what to do next.
 #   logs                     The tool's logger.
 #   tasks                    Asyncio helpers: a bounded gather, and a clean-up that no cancellation cuts short.
+#   threads                  The tool's own threads: whatever blocks runs in one of these few, and never in those that …
 #   bounded                  Dictionaries that do not grow without end, for all that a process remembers.
 #   names                    Names of files and models, compared and looked up; names and values put into messages.
 #   values                   Values that somebody asks for: whether one was given, and what is meant by it.
@@ -91,6 +92,7 @@ import asyncio
 import base64
 import codecs
 import contextlib
+import contextvars
 import difflib
 import functools
 import getpass
@@ -108,6 +110,7 @@ import re
 import secrets
 import signal
 import sys
+import threading
 import time
 import unicodedata
 import uuid
@@ -117,6 +120,7 @@ from collections import Counter, deque
 from collections.abc import (
     AsyncIterator, Awaitable, Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence,
 )
+from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -124,7 +128,7 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from socket import SHUT_RDWR
 from types import ModuleType
-from typing import Any, ClassVar, Literal, NamedTuple, Protocol, Self, TypeVar, get_args, get_origin
+from typing import Any, ClassVar, Literal, NamedTuple, ParamSpec, Protocol, Self, TypeVar, cast, get_args, get_origin
 from urllib.parse import quote, urlsplit
 
 import aiohttp
@@ -254,6 +258,7 @@ LEAST_KEY_CHARACTERS = 8
 #     │   └── JobLost
 #     ├── StillRunning
 #     ├── StorageRefused
+#     ├── TookTooLong
 #     └── InternalError
 # ======================================================================================================================
 
@@ -499,6 +504,13 @@ class StorageRefused(ComfyUIError):
     default_hint = "Tell the user; the picture is still in ComfyUI's output folder."
 
 
+class TookTooLong(ComfyUIError):
+    """Work on files or texts took Open WebUI longer than is allowed."""
+
+    code = "took_too_long"
+    default_hint = "Try again in a minute, with fewer or smaller files if there are any."
+
+
 class InternalError(ComfyUIError):
     """A mistake in this tool; the log has the details."""
 
@@ -577,6 +589,105 @@ async def finish(work: Awaitable[Any], seconds: float) -> bool:
     if cancelled:
         raise cancelled
     return not task.cancelled() and failure is None
+
+
+# ======================================================================================================================
+# src/comfyui_chat/threads.py
+#
+# The tool's own threads: whatever blocks runs in one of these few, and never in those that Open WebUI shares.
+#
+#     still = await PICTURES.run(read_input, data, name)
+#
+# There are three sorts, so that one sort of work cannot hold up another: `FILES` reads texts and workflows, `PICTURES`
+# decodes and encodes, which takes memory, and `STORAGE` waits for Open WebUI's storage, which may be a disk or a service
+# far away. A user gets all but a part of the threads of a sort, whatever they ask for; what more they ask for waits
+# until one of theirs is done. Whose work it is, `WORKS_FOR` tells, which a call sets at its beginning.
+#
+# A thread cannot be stopped. So a call that takes too long ends with `TookTooLong` while its thread goes on, and counts
+# as its user's until it is done: work must be bounded by itself, by the table in bounds.py.
+#
+# Open WebUI loads a tool anew whenever it is saved, and may have it twice. So the threads belong to the process: they are
+# kept by a name among Python's modules, where every load of this file finds them. They are started when they are needed.
+# ======================================================================================================================
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+HOME = "comfyui_tool_threads"  # the module that keeps the threads
+WORKS_FOR: contextvars.ContextVar[str] = contextvars.ContextVar("works_for", default="")  # the id of a user
+
+# How much each user may have done at the same time: a gate for each sort of threads and user. A semaphore belongs to an
+# event loop, and is forgotten when nobody is behind it.
+_Gates = weakref.WeakValueDictionary[tuple[str, str], asyncio.Semaphore]
+_GATES: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Gates]" = weakref.WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Threads for one sort of work."""
+
+    name: str
+    count: int  # how many there are in this process
+    most_for_one: int  # of them, for one user
+    seconds: float  # that a call may take, with its wait for a thread
+
+    async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a function in one of the threads, with the context of the caller, and return or raise what it does.
+
+        Raises `TookTooLong`. What was given up, or cancelled, before its turn came is not begun any more.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.seconds
+        gate = self._gate(loop)
+        try:
+            async with asyncio.timeout_at(end):
+                await gate.acquire()
+        except TimeoutError:
+            raise self._too_long() from None
+        given_up = threading.Event()
+        in_context = functools.partial(contextvars.copy_context().run, function, *args, **kwargs)
+
+        def work() -> R | None:
+            return None if given_up.is_set() else in_context()
+
+        def done(future: asyncio.Future[R | None]) -> None:
+            gate.release()
+            future.exception()  # it is known now, though nobody may wait for it any more
+
+        future = loop.run_in_executor(self._executor(), work)
+        future.add_done_callback(done)
+        try:
+            await asyncio.wait({future}, timeout=end - loop.time())
+        finally:
+            given_up.set()
+        if not future.done():
+            raise self._too_long()
+        return cast(R, future.result())
+
+    def _gate(self, loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
+        """The gate of the user whom this call is for."""
+        gates = _GATES.setdefault(loop, weakref.WeakValueDictionary())
+        key = self.name, WORKS_FOR.get()
+        gate = gates.get(key)
+        if gate is None:
+            gate = gates[key] = asyncio.Semaphore(self.most_for_one)
+        return gate
+
+    def _executor(self) -> ThreadPoolExecutor:
+        """The threads themselves, the same ones for every load of this file."""
+        home = sys.modules.setdefault(HOME, ModuleType(HOME))
+        name = f"{HOME}_{self.name}_{self.count}"
+        executor: ThreadPoolExecutor = vars(home).setdefault(name, ThreadPoolExecutor(self.count, name))
+        return executor
+
+    def _too_long(self) -> TookTooLong:
+        return TookTooLong(f"Open WebUI did not get it done within {self.seconds:g} seconds ({self.name}).")
+
+
+FILES = Threads("files", count=3, most_for_one=2, seconds=60.0)
+PICTURES = Threads("pictures", count=2, most_for_one=1, seconds=120.0)
+STORAGE = Threads("storage", count=4, most_for_one=2, seconds=180.0)
 
 
 # ======================================================================================================================
@@ -9103,7 +9214,8 @@ class Connection:
 
     async def _read_on(self) -> None:
         """The reader: opens the socket and reads it, again and again as long as anybody listens. The pause between two
-        attempts doubles from 0.5 to 10 seconds."""
+        attempts doubles from 0.5 to 10 seconds. It works for all who listen, whoever came first."""
+        WORKS_FOR.set("")
         pause = 0.5
         while self._listeners:
             self._refusal = None
@@ -9181,7 +9293,7 @@ class Connection:
         frame = JsonText(self._server.endpoint.hide_key(text.encode()))
         if len(text) <= FIRST_PIECE_BYTES:
             return read_json_text(frame)
-        return await asyncio.to_thread(read_json_text, frame)
+        return await FILES.run(read_json_text, frame)
 
     def _take_text(self, kind: str, data: Mapping[str, Any]) -> None:
         if kind == "feature_flags":
@@ -9439,7 +9551,10 @@ class HttpServer:
         with self._reading(path):
             if len(body) <= FIRST_PIECE_BYTES:
                 return take(JsonText(body))
-            return await asyncio.to_thread(take, JsonText(body))
+            try:
+                return await FILES.run(take, JsonText(body))
+            except TookTooLong:
+                raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers with what takes too long to read.") from None
 
     async def _json(self, path: str, answer: Answer) -> dict[str, Any]:
         """The JSON object in an answer. Raises `UnexpectedAnswer` when it holds none."""
@@ -9497,7 +9612,6 @@ FREE_AGAIN_SECONDS = 10.0  # before ComfyUI's memory is freed after all, when ot
 # How long what a server said is believed.
 DEFINITION_SECONDS = 300.0  # of a node definition
 DOUBT_SECONDS = 10.0  # of a list that lacks what is looked for: files are added all the time
-# How much there may be.
 MANY_CLASSES = 100  # node definitions asked for one by one; when more are needed, all are fetched in one request
 RECENT_PROMPTS = 200  # of the history, that are searched, the newest first
 REMEMBERED_PROMPTS = 1000  # whoever posted them, with when they were first seen
@@ -9727,7 +9841,7 @@ class ComfyUIServer(HttpServer):
             return str(item["path"]).replace("\\", "/")
 
         paths = await self.names(path, believe, read_path)
-        return await asyncio.to_thread(workflows_among, paths or ())
+        return await FILES.run(workflows_among, paths or ())
 
     async def saved_workflow(self, name: str) -> Graph:
         """A workflow saved on this server, in either of ComfyUI's formats. Raises `UnknownWorkflow` when it is not
@@ -9737,7 +9851,7 @@ class ComfyUIServer(HttpServer):
         answer = await self.call("GET", f"/userdata/{file}", max_bytes=MOST_WORKFLOW_BYTES)
         if answer.status != 200:
             raise UnknownWorkflow(f'The workflow "{name}" is no longer on the ComfyUI server.')
-        return await asyncio.to_thread(read_workflow_file, answer.body)
+        return await FILES.run(read_workflow_file, answer.body)
 
     async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
         """What a model file says of itself: the metadata of a safetensors file, {} when there is none. None when the
@@ -10680,7 +10794,7 @@ class Catalogue:
                 problems.append(f"What is saved on the ComfyUI server cannot be listed. {error.message}")
         saved = [Entry(without_json(path), "server", path=path) for path in paths]
         found = [*self.given, *saved, *bundled_entries()]
-        entries = await asyncio.to_thread(_with_different_names, found)
+        entries = await FILES.run(_with_different_names, found)
         return Listing(entries, tuple(problems))
 
     async def find(self, server: ComfyUIServer, wanted: Argument) -> Entry:
@@ -10689,11 +10803,11 @@ class Catalogue:
         name = str(wanted.value).strip()
         for believe in (DOUBT_SECONDS, 0.0):  # it may have been saved a moment ago
             listing = await self.entries(server, believe)
-            entry = await asyncio.to_thread(listing.find, name)
+            entry = await FILES.run(listing.find, name)
             if entry:
                 return entry
         names = [entry.name for entry in listing.entries]
-        similar = await asyncio.to_thread(closest, name, names, 8)
+        similar = await FILES.run(closest, name, names, 8)
         hints = [f"There are, among others: {quoted(similar)}.", *listing.problems]
         message = f'{wanted.name} is "{shortened(wanted.value)}", and no workflow has that name.'
         raise UnknownWorkflow(message, " ".join(hints))
@@ -11154,7 +11268,7 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
         raise NodeNotInstalled(f'The workflow "{entry.name}" cannot be used. {reason}')
     check_links(workflow.graph, workflow.definitions)
     try:
-        fitted = await asyncio.to_thread(_fit_files, workflow, model)
+        fitted = await FILES.run(_fit_files, workflow, model)
         doubtful = list(fitted.absent)
     except ModelNotInstalled:
         doubtful = list(workflow.parameters["model"])
@@ -11162,7 +11276,7 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
     stale = {workflow.graph[target.node_id]["class_type"] for target in doubtful}
     if stale:
         definitions = await server.define_anew(workflow.definitions, stale, DOUBT_SECONDS)
-        fitted = await asyncio.to_thread(_fit_files, replace(workflow, definitions=definitions), model)
+        fitted = await FILES.run(_fit_files, replace(workflow, definitions=definitions), model)
     return fitted
 
 
@@ -11175,17 +11289,17 @@ async def read_entry(server: ComfyUIServer, entry: Entry) -> Workflow:
         if raw is None:
             raw = await server.saved_workflow(entry.path)
         if is_ui_format(raw):
-            live = await asyncio.to_thread(live_nodes, raw)
+            live = await FILES.run(live_nodes, raw)
             definitions = await server.define_all(class_types(live))
             missing = strange_types(live, definitions)
             if missing:
                 raise _nodes_missing(missing)
-            graph, dynamic = await asyncio.to_thread(read_ui, live, definitions)
+            graph, dynamic = await FILES.run(read_ui, live, definitions)
         else:
             graph = clean(raw)
             dynamic = frozenset()
             definitions = await server.define_all(node["class_type"] for node in graph.values())
-        return await asyncio.to_thread(Workflow.parse, entry.name, graph, definitions, dynamic)
+        return await FILES.run(Workflow.parse, entry.name, graph, definitions, dynamic)
     except WorkflowRefused as refused:
         message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
         raise type(refused)(message, refused.hint) from None
@@ -11401,7 +11515,7 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, An
         "about": entry.description,
         "inputs": {name: _input_line(workflow, name) for name in workflow.parameters},
         "other inputs": _other_input_lines(workflow, files),
-        "files": await asyncio.to_thread(_file_lines, flow, files),
+        "files": await FILES.run(_file_lines, flow, files),
         "makes": [f'{kind} ("{title}")' for title, kind in outputs(flow)],
         "models": await _model_lines(server, entry, workflow),
         "missing nodes": list(missing_nodes(workflow.graph, workflow.definitions)),
@@ -13090,7 +13204,7 @@ async def place_files(
     if mask is None:
         notes += _check_unmasked(choice, mask_inputs, placed)
 
-    names = await asyncio.to_thread(_stored_names, placed)
+    names = await FILES.run(_stored_names, placed)
     choice = replace(choice, workflow=workflow.set(names), picture=_first_size(pictures, placed))
     unfilled = [item for item in inputs if item.needed and item.target not in placed]
     choice, left_out = await _without_absent(server, choice, unfilled, some_placed=bool(placed))
@@ -13139,7 +13253,7 @@ async def _take_mask(files: list[InputFile | None], pictures: int) -> Image.Imag
     if last is None:
         return None
     del files[places[-1]]
-    return await asyncio.to_thread(read_mask, last.data, "the mask")
+    return await PICTURES.run(read_mask, last.data, "the mask")
 
 
 def _placed(workflow: str, inputs: Sequence[FileInput], files: Sequence[InputFile | None]) -> dict[Target, InputFile]:
@@ -13183,7 +13297,7 @@ async def _carry_mask(
     no place for the mask."""
     if not mask_inputs:
         raise BadArgument(f'The workflow "{workflow}" takes no mask.', "Leave the mask out.")
-    carried = await asyncio.to_thread(_masked, mask, mask_inputs, placed)
+    carried = await PICTURES.run(_masked, mask, mask_inputs, placed)
     if not carried:
         raise BadArgument(
             f'The mask for the workflow "{workflow}" goes with a picture, and none was given.',
@@ -13260,7 +13374,7 @@ async def _without_absent(
         if choice.saved:
             notes.append(f"the workflow was run without {called}")
     if workflow is not whole:
-        workflow = await asyncio.to_thread(
+        workflow = await FILES.run(
             Workflow.parse, workflow.name, workflow.graph, workflow.definitions, workflow.dynamic
         )
     wanting = dict(reversed(wanting.items()))
@@ -14210,7 +14324,7 @@ class RunProgress:
         if fitted.saved:
             request = request.against_author()
         limits = self.fleet.limits
-        prompts = await asyncio.to_thread(prepare, fitted, request, limits, self.random_seed, self.moment)
+        prompts = await FILES.run(prepare, fitted, request, limits, self.random_seed, self.moment)
         if files:
             self.listener.status("uploading", "Sending the files to ComfyUI")
             prompts = await _with_uploads(server, prompts, files)
@@ -14315,12 +14429,12 @@ async def collect(
         if output.type == "text":
             return text_product(output.text), ()
         data = await fetch(server, output, timing)
-        return await asyncio.to_thread(deliver, data, output.filename, wanted)
+        return await PICTURES.run(deliver, data, output.filename, wanted)
 
     handed_over = _outputs_to_fetch(outputs, bool(job.sent))
     delivery = await gather(PARALLEL_FILES, [functools.partial(delivered, output) for output in handed_over])
     for sent in job.sent:
-        delivery.append(await asyncio.to_thread(deliver, sent.data, "", wanted))
+        delivery.append(await PICTURES.run(deliver, sent.data, "", wanted))
     if not delivery:
         raise _nothing_made(graph)
     products: list[OutputFile] = []
@@ -14926,7 +15040,7 @@ class Display:
             return
         self._preview = None
         self._preview_due = now + PREVIEW_SECONDS
-        url = await asyncio.to_thread(shrink_preview, data)
+        url = await PICTURES.run(shrink_preview, data)
         if url:
             files = [*map(dict, self._real_files), {"type": "image", "url": url}]
             self.preview_shown = True
@@ -15491,7 +15605,7 @@ class Chat:
         gate = asyncio.Semaphore(STORED_AT_ONCE)
 
         async def store(product: OutputFile, name: str) -> dict[str, Any]:
-            served, ending = await asyncio.to_thread(as_served, product)
+            served, ending = await PICTURES.run(as_served, product)
             async with gate:
                 return await self._upload(f"{name}.{ending}", served)
 
@@ -15695,7 +15809,7 @@ class Chat:
     async def _input_file(self, reference: str) -> InputFile:
         """A file as a workflow's input. Raises as `read_file` does, and `BadArgument` for a kind that none takes."""
         name, data = await self.read_file(reference)
-        return await asyncio.to_thread(read_input, data, name)
+        return await PICTURES.run(read_input, data, name)
 
     async def newest(self) -> InputFile:
         """The newest picture of the chat, whoever made it. Raises `BadArgument` when there is none."""
@@ -15720,7 +15834,7 @@ class Chat:
         if not words:
             return None
         if words[0].lower() in OF_IMAGE:
-            transparency = await asyncio.to_thread(mask_of, picture)
+            transparency = await PICTURES.run(mask_of, picture)
             if transparency is None:
                 raise BadArgument(
                     "The picture has no transparent part.", "Give a separate picture as the mask, or none."
@@ -15732,7 +15846,7 @@ class Chat:
         if len(references) != 1:
             raise BadArgument("The argument mask names several pictures.", "Give one.")
         name, data = await self.read_file(references[0])
-        return await asyncio.to_thread(read_mask, data, name)
+        return await PICTURES.run(read_mask, data, name)
 
     async def read_file(self, reference: str) -> tuple[str, bytes]:
         """Name and content of a file that the user may read, by its id or its address in this Open WebUI, or of a data
@@ -15742,7 +15856,7 @@ class Chat:
         Raises `LimitExceeded` for one that is too large.
         """
         if DATA_URI.match(reference):
-            return await asyncio.to_thread(read_data_uri, reference)
+            return await FILES.run(read_data_uri, reference)
         from open_webui.storage.provider import Storage
 
         item = await self._readable_file(reference)
@@ -15759,7 +15873,7 @@ class Chat:
             return path.read_bytes()
 
         try:
-            return str(item.filename), await asyncio.to_thread(content)
+            return str(item.filename), await STORAGE.run(content)
         except ComfyUIError:
             raise
         except Exception:  # whatever the storage provider raises
@@ -15778,8 +15892,7 @@ class Chat:
         item = await Files.get_file_by_id(match[1])
         if item is None or item.user_id == user.id or user.role == "admin":  # as for Open WebUI itself
             return item
-        is_shared = await has_access_to_file(item.id, "read", user)
-        return item if is_shared else None
+        return item if await has_access_to_file(item.id, "read", user) else None
 
     async def attached_workflow(self) -> Entry:
         """The newest workflow among the files that the user attached to this chat: inside a picture that ComfyUI made,
@@ -15794,9 +15907,9 @@ class Chat:
             try:
                 name, data = await self.read_file(reference)
                 if name.lower().endswith(".json"):
-                    graph = await asyncio.to_thread(read_workflow_file, data)
+                    graph = await FILES.run(read_workflow_file, data)
                 else:
-                    graph = await asyncio.to_thread(read_picture_workflow, data, shortened(name))
+                    graph = await PICTURES.run(read_picture_workflow, data, shortened(name))
                 return Entry(ATTACHED, ATTACHED, graph)
             except ComfyUIError as error:
                 refusal = refusal or error
@@ -16297,7 +16410,7 @@ def _stands_for_nothing(name: str, value: Any) -> bool:
 async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> Settings:
     """The settings of a call. Workflows in a valve may be megabytes, so they are read beside the event loop."""
     own_address = await chat.comfyui_address()
-    return await asyncio.to_thread(resolve, valves, user, own_address, chat.owner)
+    return await FILES.run(resolve, valves, user, own_address, chat.owner)
 
 
 def resolve(
@@ -16536,7 +16649,7 @@ async def _copies(made: RunResult) -> list[str]:
     pictures = [product.data for product in made.products if product.size]
     copies = []
     for data in pictures[:MOST_COPIES]:
-        copy = await asyncio.to_thread(small_copy, data)
+        copy = await PICTURES.run(small_copy, data)
         if copy:
             copies.append(copy)
     return copies
@@ -17368,6 +17481,7 @@ async def _answer(
     async def with_settings(display: Display) -> tuple[dict[str, Any], str]:
         return await work(await settle(valves, chat.user, chat), display)
 
+    WORKS_FOR.set(str(chat.user.get("id") or ""))
     return await chat.answer(with_settings)
 
 
@@ -17541,7 +17655,7 @@ async def _write_products(products: Sequence[OutputFile], target: Path) -> None:
     for number, product in enumerate(products, 1):
         if number > 1:
             path = target.with_stem(f"{target.stem}-{number}")
-        await asyncio.to_thread(path.write_bytes, product.data)
+        await FILES.run(path.write_bytes, product.data)
         print(path)
 
 
@@ -17627,7 +17741,7 @@ async def command_convert(options: argparse.Namespace) -> int:
             stem = source.name.removesuffix(".json").removesuffix(".ui")
             target = (folder or source.parent) / f"{stem}.api.json"
             text = json.dumps(graph, indent=2, ensure_ascii=False)
-            await asyncio.to_thread(target.write_text, text + "\n", encoding="utf-8")
+            await FILES.run(target.write_text, text + "\n", encoding="utf-8")
             print(target)
     return status
 
@@ -17661,7 +17775,7 @@ async def _read_object_info(path: Path) -> dict[str, Any]:
 
 async def _read_json(path: Path) -> Any:
     """What a JSON file holds. Raises `OSError`, and `ValueError` where it is not valid JSON."""
-    text = await asyncio.to_thread(path.read_text, encoding="utf-8")
+    text = await FILES.run(path.read_text, encoding="utf-8")
     return json.loads(text)
 
 
@@ -17765,7 +17879,7 @@ async def _install_source(webui: OpenWebUI, path: str, *, replace: bool) -> None
     """Create the tool with the content of this file, or update the one at `path` whose content differs. Raises
     `BadArgument` for another author's tool, unless it is to be replaced."""
     file = built_file()
-    source = await asyncio.to_thread(file.read_text, encoding="utf-8")
+    source = await FILES.run(file.read_text, encoding="utf-8")
     about = front_matter(source)
     meta = {"description": about["description"], "manifest": {}}
     form = {"id": TOOL_ID, "name": about["title"], "content": source, "meta": meta}

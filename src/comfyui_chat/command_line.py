@@ -38,6 +38,7 @@ from .server.endpoint import Endpoint
 from .server.http import no_answer
 from .server.pool import close_servers
 from .tasks import ANSWER_SECONDS
+from .threads import FILES
 from .webui.settings import read_endpoints, resolve
 from .webui.tools import Tools
 from .webui.valves import Valves
@@ -165,7 +166,7 @@ async def _write_products(products: Sequence[OutputFile], target: Path) -> None:
     for number, product in enumerate(products, 1):
         if number > 1:
             path = target.with_stem(f"{target.stem}-{number}")
-        await asyncio.to_thread(path.write_bytes, product.data)
+        await FILES.run(path.write_bytes, product.data)
         print(path)
 
 
@@ -251,7 +252,7 @@ async def command_convert(options: argparse.Namespace) -> int:
             stem = source.name.removesuffix(".json").removesuffix(".ui")
             target = (folder or source.parent) / f"{stem}.api.json"
             text = json.dumps(graph, indent=2, ensure_ascii=False)
-            await asyncio.to_thread(target.write_text, text + "\n", encoding="utf-8")
+            await FILES.run(target.write_text, text + "\n", encoding="utf-8")
             print(target)
     return status
 
@@ -285,7 +286,7 @@ async def _read_object_info(path: Path) -> dict[str, Any]:
 
 async def _read_json(path: Path) -> Any:
     """What a JSON file holds. Raises `OSError`, and `ValueError` where it is not valid JSON."""
-    text = await asyncio.to_thread(path.read_text, encoding="utf-8")
+    text = await FILES.run(path.read_text, encoding="utf-8")
     return json.loads(text)
 
 
@@ -389,7 +390,7 @@ async def _install_source(webui: OpenWebUI, path: str, *, replace: bool) -> None
     """Create the tool with the content of this file, or update the one at `path` whose content differs. Raises
     `BadArgument` for another author's tool, unless it is to be replaced."""
     file = built_file()
-    source = await asyncio.to_thread(file.read_text, encoding="utf-8")
+    source = await FILES.run(file.read_text, encoding="utf-8")
     about = front_matter(source)
     meta = {"description": about["description"], "manifest": {}}
     form = {"id": TOOL_ID, "name": about["title"], "content": source, "meta": meta}

@@ -37,6 +37,7 @@ that are raised.
     │   └── JobLost
     ├── StillRunning
     ├── StorageRefused
+    ├── TookTooLong
     └── InternalError
 """
 
@@ -283,6 +284,13 @@ class StorageRefused(ComfyUIError):
 
     code = "storage_refused"
     default_hint = "Tell the user; the picture is still in ComfyUI's output folder."
+
+
+class TookTooLong(ComfyUIError):
+    """Work on files or texts took Open WebUI longer than is allowed."""
+
+    code = "took_too_long"
+    default_hint = "Try again in a minute, with fewer or smaller files if there are any."
 
 
 class InternalError(ComfyUIError):

@@ -15,7 +15,6 @@ Lists of files come from the server's node definitions, which may be minutes old
 asked for once more before anybody hears that it is missing.
 """
 
-import asyncio
 import itertools
 import re
 import time
@@ -33,6 +32,7 @@ from ..graph.workflow import Workflow
 from ..media.pictures import InputFile
 from ..names import closest, find_name, quoted, shortened
 from ..server.client import DEFINITION_SECONDS, DOUBT_SECONDS, ComfyUIServer
+from ..threads import FILES
 from ..values import Argument, Size
 from .entries import Catalogue, Entry, Family, ModelNeed, bundled_entries
 
@@ -433,7 +433,7 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
         raise NodeNotInstalled(f'The workflow "{entry.name}" cannot be used. {reason}')
     check_links(workflow.graph, workflow.definitions)
     try:
-        fitted = await asyncio.to_thread(_fit_files, workflow, model)
+        fitted = await FILES.run(_fit_files, workflow, model)
         doubtful = list(fitted.absent)
     except ModelNotInstalled:
         doubtful = list(workflow.parameters["model"])
@@ -441,7 +441,7 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
     stale = {workflow.graph[target.node_id]["class_type"] for target in doubtful}
     if stale:
         definitions = await server.define_anew(workflow.definitions, stale, DOUBT_SECONDS)
-        fitted = await asyncio.to_thread(_fit_files, replace(workflow, definitions=definitions), model)
+        fitted = await FILES.run(_fit_files, replace(workflow, definitions=definitions), model)
     return fitted
 
 
@@ -454,17 +454,17 @@ async def read_entry(server: ComfyUIServer, entry: Entry) -> Workflow:
         if raw is None:
             raw = await server.saved_workflow(entry.path)
         if is_ui_format(raw):
-            live = await asyncio.to_thread(live_nodes, raw)
+            live = await FILES.run(live_nodes, raw)
             definitions = await server.define_all(class_types(live))
             missing = strange_types(live, definitions)
             if missing:
                 raise _nodes_missing(missing)
-            graph, dynamic = await asyncio.to_thread(read_ui, live, definitions)
+            graph, dynamic = await FILES.run(read_ui, live, definitions)
         else:
             graph = clean(raw)
             dynamic = frozenset()
             definitions = await server.define_all(node["class_type"] for node in graph.values())
-        return await asyncio.to_thread(Workflow.parse, entry.name, graph, definitions, dynamic)
+        return await FILES.run(Workflow.parse, entry.name, graph, definitions, dynamic)
     except WorkflowRefused as refused:
         message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
         raise type(refused)(message, refused.hint) from None

@@ -14,7 +14,6 @@ do, and each `Family` how models of a kind are best run. Their data is the manif
                    "defaults": {"steps": 8}}]}
 """
 
-import asyncio
 import functools
 import json
 import re
@@ -30,6 +29,7 @@ from ..graph.reading import EXPECTED, WRAPPERS, read_json, unwrap
 from ..graph.workflow import Workflow
 from ..names import base_name, closest, find_name, plain_name, quoted, shortened
 from ..server.client import DOUBT_SECONDS, ComfyUIServer
+from ..threads import FILES
 from ..values import Argument, text_of
 
 SOURCES = ("attached", "user", "administrator", "server", "bundled")  # in the order in which they are searched
@@ -261,7 +261,7 @@ class Catalogue:
                 problems.append(f"What is saved on the ComfyUI server cannot be listed. {error.message}")
         saved = [Entry(without_json(path), "server", path=path) for path in paths]
         found = [*self.given, *saved, *bundled_entries()]
-        entries = await asyncio.to_thread(_with_different_names, found)
+        entries = await FILES.run(_with_different_names, found)
         return Listing(entries, tuple(problems))
 
     async def find(self, server: ComfyUIServer, wanted: Argument) -> Entry:
@@ -270,11 +270,11 @@ class Catalogue:
         name = str(wanted.value).strip()
         for believe in (DOUBT_SECONDS, 0.0):  # it may have been saved a moment ago
             listing = await self.entries(server, believe)
-            entry = await asyncio.to_thread(listing.find, name)
+            entry = await FILES.run(listing.find, name)
             if entry:
                 return entry
         names = [entry.name for entry in listing.entries]
-        similar = await asyncio.to_thread(closest, name, names, 8)
+        similar = await FILES.run(closest, name, names, 8)
         hints = [f"There are, among others: {quoted(similar)}.", *listing.problems]
         message = f'{wanted.name} is "{shortened(wanted.value)}", and no workflow has that name.'
         raise UnknownWorkflow(message, " ".join(hints))

@@ -10,7 +10,6 @@ answers of several servers. Answers are cut to a length that a model can read, a
     list_models        {"installed": {"checkpoints": 3, "loras": 12}}, or {"loras": ["a.safetensors", ...]} for a kind
 """
 
-import asyncio
 import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -29,6 +28,7 @@ from ..media.kinds import MAX_INPUT_FILES
 from ..names import closest, find_name, quoted, shortened, simplified
 from ..server.client import DOUBT_SECONDS, ComfyUIServer
 from ..tasks import gather
+from ..threads import FILES
 from .choosing import fit_entry, fit_saved, read_entry
 from .entries import Catalogue, Entry
 from .secret_inputs import holds_secret
@@ -117,7 +117,7 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, An
         "about": entry.description,
         "inputs": {name: _input_line(workflow, name) for name in workflow.parameters},
         "other inputs": _other_input_lines(workflow, files),
-        "files": await asyncio.to_thread(_file_lines, flow, files),
+        "files": await FILES.run(_file_lines, flow, files),
         "makes": [f'{kind} ("{title}")' for title, kind in outputs(flow)],
         "models": await _model_lines(server, entry, workflow),
         "missing nodes": list(missing_nodes(workflow.graph, workflow.definitions)),

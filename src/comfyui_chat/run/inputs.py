@@ -13,7 +13,6 @@ the workflow cannot do without it, written down in `FittedWorkflow.wanting` for 
 `freshen` comes before all that: it asks anew for the definitions of nodes whose lists lack what the call names.
 """
 
-import asyncio
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -30,6 +29,7 @@ from ..graph.workflow import Workflow
 from ..media.pictures import InputFile, mask_file, read_mask, with_mask
 from ..names import find_name
 from ..server.client import DOUBT_SECONDS, ComfyUIServer
+from ..threads import FILES, PICTURES
 from ..values import Size
 
 
@@ -87,7 +87,7 @@ async def place_files(
     if mask is None:
         notes += _check_unmasked(choice, mask_inputs, placed)
 
-    names = await asyncio.to_thread(_stored_names, placed)
+    names = await FILES.run(_stored_names, placed)
     choice = replace(choice, workflow=workflow.set(names), picture=_first_size(pictures, placed))
     unfilled = [item for item in inputs if item.needed and item.target not in placed]
     choice, left_out = await _without_absent(server, choice, unfilled, some_placed=bool(placed))
@@ -136,7 +136,7 @@ async def _take_mask(files: list[InputFile | None], pictures: int) -> Image.Imag
     if last is None:
         return None
     del files[places[-1]]
-    return await asyncio.to_thread(read_mask, last.data, "the mask")
+    return await PICTURES.run(read_mask, last.data, "the mask")
 
 
 def _placed(workflow: str, inputs: Sequence[FileInput], files: Sequence[InputFile | None]) -> dict[Target, InputFile]:
@@ -180,7 +180,7 @@ async def _carry_mask(
     no place for the mask."""
     if not mask_inputs:
         raise BadArgument(f'The workflow "{workflow}" takes no mask.', "Leave the mask out.")
-    carried = await asyncio.to_thread(_masked, mask, mask_inputs, placed)
+    carried = await PICTURES.run(_masked, mask, mask_inputs, placed)
     if not carried:
         raise BadArgument(
             f'The mask for the workflow "{workflow}" goes with a picture, and none was given.',
@@ -257,7 +257,7 @@ async def _without_absent(
         if choice.saved:
             notes.append(f"the workflow was run without {called}")
     if workflow is not whole:
-        workflow = await asyncio.to_thread(
+        workflow = await FILES.run(
             Workflow.parse, workflow.name, workflow.graph, workflow.definitions, workflow.dynamic
         )
     wanting = dict(reversed(wanting.items()))

@@ -49,6 +49,7 @@ from ..server.endpoint import Endpoint
 from ..server.pool import Pool, open_server
 from ..server.protocol import Output
 from ..tasks import gather
+from ..threads import FILES, PICTURES
 from .fleet import Fleet, Timing
 from .follow import ProgressListener, follow
 from .inputs import freshen, place_files
@@ -289,7 +290,7 @@ class RunProgress:
         if fitted.saved:
             request = request.against_author()
         limits = self.fleet.limits
-        prompts = await asyncio.to_thread(prepare, fitted, request, limits, self.random_seed, self.moment)
+        prompts = await FILES.run(prepare, fitted, request, limits, self.random_seed, self.moment)
         if files:
             self.listener.status("uploading", "Sending the files to ComfyUI")
             prompts = await _with_uploads(server, prompts, files)
@@ -394,12 +395,12 @@ async def collect(
         if output.type == "text":
             return text_product(output.text), ()
         data = await fetch(server, output, timing)
-        return await asyncio.to_thread(deliver, data, output.filename, wanted)
+        return await PICTURES.run(deliver, data, output.filename, wanted)
 
     handed_over = _outputs_to_fetch(outputs, bool(job.sent))
     delivery = await gather(PARALLEL_FILES, [functools.partial(delivered, output) for output in handed_over])
     for sent in job.sent:
-        delivery.append(await asyncio.to_thread(deliver, sent.data, "", wanted))
+        delivery.append(await PICTURES.run(deliver, sent.data, "", wanted))
     if not delivery:
         raise _nothing_made(graph)
     products: list[OutputFile] = []

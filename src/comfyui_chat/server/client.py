@@ -55,6 +55,7 @@ from ..logs import log
 from ..media.pictures import InputFile
 from ..names import shortened
 from ..tasks import CLEAN_UP_SECONDS, T, gather
+from ..threads import FILES
 from .connection import Connection
 from .endpoint import Endpoint
 from .http import STALL_SECONDS, HttpServer, no_answer
@@ -93,7 +94,6 @@ FREE_AGAIN_SECONDS = 10.0  # before ComfyUI's memory is freed after all, when ot
 # How long what a server said is believed.
 DEFINITION_SECONDS = 300.0  # of a node definition
 DOUBT_SECONDS = 10.0  # of a list that lacks what is looked for: files are added all the time
-# How much there may be.
 MANY_CLASSES = 100  # node definitions asked for one by one; when more are needed, all are fetched in one request
 RECENT_PROMPTS = 200  # of the history, that are searched, the newest first
 REMEMBERED_PROMPTS = 1000  # whoever posted them, with when they were first seen
@@ -323,7 +323,7 @@ class ComfyUIServer(HttpServer):
             return str(item["path"]).replace("\\", "/")
 
         paths = await self.names(path, believe, read_path)
-        return await asyncio.to_thread(workflows_among, paths or ())
+        return await FILES.run(workflows_among, paths or ())
 
     async def saved_workflow(self, name: str) -> Graph:
         """A workflow saved on this server, in either of ComfyUI's formats. Raises `UnknownWorkflow` when it is not
@@ -333,7 +333,7 @@ class ComfyUIServer(HttpServer):
         answer = await self.call("GET", f"/userdata/{file}", max_bytes=MOST_WORKFLOW_BYTES)
         if answer.status != 200:
             raise UnknownWorkflow(f'The workflow "{name}" is no longer on the ComfyUI server.')
-        return await asyncio.to_thread(read_workflow_file, answer.body)
+        return await FILES.run(read_workflow_file, answer.body)
 
     async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
         """What a model file says of itself: the metadata of a safetensors file, {} when there is none. None when the

@@ -35,6 +35,7 @@ from ..bounds import (
 )
 from ..errors import AccessRefused, ComfyUIError
 from ..logs import log
+from ..threads import FILES, WORKS_FOR
 from .endpoint import Endpoint
 from .json_pieces import JsonText, read_json_text
 from .protocol import Event, Failed, Frame, Gap, QueueMoved, SentPicture, parse_binary, parse_frame
@@ -208,7 +209,8 @@ class Connection:
 
     async def _read_on(self) -> None:
         """The reader: opens the socket and reads it, again and again as long as anybody listens. The pause between two
-        attempts doubles from 0.5 to 10 seconds."""
+        attempts doubles from 0.5 to 10 seconds. It works for all who listen, whoever came first."""
+        WORKS_FOR.set("")
         pause = 0.5
         while self._listeners:
             self._refusal = None
@@ -286,7 +288,7 @@ class Connection:
         frame = JsonText(self._server.endpoint.hide_key(text.encode()))
         if len(text) <= FIRST_PIECE_BYTES:
             return read_json_text(frame)
-        return await asyncio.to_thread(read_json_text, frame)
+        return await FILES.run(read_json_text, frame)
 
     def _take_text(self, kind: str, data: Mapping[str, Any]) -> None:
         if kind == "feature_flags":

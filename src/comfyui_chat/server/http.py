@@ -18,9 +18,10 @@ import aiohttp
 from yarl import URL
 
 from ..bounds import FIRST_PIECE_BYTES, KB, MB, MOST_FRAME_BYTES, MOST_JSON_BYTES, MOST_SHORT_ANSWER_BYTES
-from ..errors import AccessRefused, ServerBusy, ServerUnreachable, UnexpectedAnswer
+from ..errors import AccessRefused, ServerBusy, ServerUnreachable, TookTooLong, UnexpectedAnswer
 from ..names import shortened, shown_value
 from ..tasks import ANSWER_SECONDS, T
+from ..threads import FILES
 from .connection import CONNECT_SECONDS, connection_fault
 from .endpoint import Endpoint
 from .json_pieces import JsonText, read_json_text
@@ -218,7 +219,10 @@ class HttpServer:
         with self._reading(path):
             if len(body) <= FIRST_PIECE_BYTES:
                 return take(JsonText(body))
-            return await asyncio.to_thread(take, JsonText(body))
+            try:
+                return await FILES.run(take, JsonText(body))
+            except TookTooLong:
+                raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers with what takes too long to read.") from None
 
     async def _json(self, path: str, answer: Answer) -> dict[str, Any]:
         """The JSON object in an answer. Raises `UnexpectedAnswer` when it holds none."""

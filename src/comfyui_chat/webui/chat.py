@@ -36,6 +36,7 @@ from ..names import shortened
 from ..run.follow import GOES_ON
 from ..run.owner import Owner
 from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS, finish
+from ..threads import FILES, PICTURES, STORAGE
 from .display import Display, Emit
 from .messages import (
     ELSEWHERE,
@@ -211,7 +212,7 @@ class Chat:
         gate = asyncio.Semaphore(STORED_AT_ONCE)
 
         async def store(product: OutputFile, name: str) -> dict[str, Any]:
-            served, ending = await asyncio.to_thread(as_served, product)
+            served, ending = await PICTURES.run(as_served, product)
             async with gate:
                 return await self._upload(f"{name}.{ending}", served)
 
@@ -415,7 +416,7 @@ class Chat:
     async def _input_file(self, reference: str) -> InputFile:
         """A file as a workflow's input. Raises as `read_file` does, and `BadArgument` for a kind that none takes."""
         name, data = await self.read_file(reference)
-        return await asyncio.to_thread(read_input, data, name)
+        return await PICTURES.run(read_input, data, name)
 
     async def newest(self) -> InputFile:
         """The newest picture of the chat, whoever made it. Raises `BadArgument` when there is none."""
@@ -440,7 +441,7 @@ class Chat:
         if not words:
             return None
         if words[0].lower() in OF_IMAGE:
-            transparency = await asyncio.to_thread(mask_of, picture)
+            transparency = await PICTURES.run(mask_of, picture)
             if transparency is None:
                 raise BadArgument(
                     "The picture has no transparent part.", "Give a separate picture as the mask, or none."
@@ -452,7 +453,7 @@ class Chat:
         if len(references) != 1:
             raise BadArgument("The argument mask names several pictures.", "Give one.")
         name, data = await self.read_file(references[0])
-        return await asyncio.to_thread(read_mask, data, name)
+        return await PICTURES.run(read_mask, data, name)
 
     async def read_file(self, reference: str) -> tuple[str, bytes]:
         """Name and content of a file that the user may read, by its id or its address in this Open WebUI, or of a data
@@ -462,7 +463,7 @@ class Chat:
         Raises `LimitExceeded` for one that is too large.
         """
         if DATA_URI.match(reference):
-            return await asyncio.to_thread(read_data_uri, reference)
+            return await FILES.run(read_data_uri, reference)
         from open_webui.storage.provider import Storage
 
         item = await self._readable_file(reference)
@@ -479,7 +480,7 @@ class Chat:
             return path.read_bytes()
 
         try:
-            return str(item.filename), await asyncio.to_thread(content)
+            return str(item.filename), await STORAGE.run(content)
         except ComfyUIError:
             raise
         except Exception:  # whatever the storage provider raises
@@ -498,8 +499,7 @@ class Chat:
         item = await Files.get_file_by_id(match[1])
         if item is None or item.user_id == user.id or user.role == "admin":  # as for Open WebUI itself
             return item
-        is_shared = await has_access_to_file(item.id, "read", user)
-        return item if is_shared else None
+        return item if await has_access_to_file(item.id, "read", user) else None
 
     async def attached_workflow(self) -> Entry:
         """The newest workflow among the files that the user attached to this chat: inside a picture that ComfyUI made,
@@ -514,9 +514,9 @@ class Chat:
             try:
                 name, data = await self.read_file(reference)
                 if name.lower().endswith(".json"):
-                    graph = await asyncio.to_thread(read_workflow_file, data)
+                    graph = await FILES.run(read_workflow_file, data)
                 else:
-                    graph = await asyncio.to_thread(read_picture_workflow, data, shortened(name))
+                    graph = await PICTURES.run(read_picture_workflow, data, shortened(name))
                 return Entry(ATTACHED, ATTACHED, graph)
             except ComfyUIError as error:
                 refusal = refusal or error

@@ -20,6 +20,7 @@ from typing import Any
 from ..logs import log
 from ..media.pictures import small_jpeg
 from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS
+from ..threads import PICTURES
 
 PREVIEW_BYTES = 40_000  # of a preview in the chat, about
 PREVIEW_PIXELS = 512  # its longer side
@@ -100,7 +101,7 @@ class Display:
             return
         self._preview = None
         self._preview_due = now + PREVIEW_SECONDS
-        url = await asyncio.to_thread(shrink_preview, data)
+        url = await PICTURES.run(shrink_preview, data)
         if url:
             files = [*map(dict, self._real_files), {"type": "image", "url": url}]
             self.preview_shown = True

@@ -10,7 +10,6 @@ the dictionary for the model and the status, such as "Done in 8 s · seed 7":
 Open WebUI sends a result to the model again in every later turn, so it is short.
 """
 
-import asyncio
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -23,6 +22,7 @@ from ..run.fleet import ServerStatus
 from ..run.make import RunResult
 from ..server.endpoint import Endpoint
 from ..server.protocol import Device
+from ..threads import PICTURES
 from .chat import Chat
 from .settings import Settings
 from .stored_files import player
@@ -46,7 +46,7 @@ async def _copies(made: RunResult) -> list[str]:
     pictures = [product.data for product in made.products if product.size]
     copies = []
     for data in pictures[:MOST_COPIES]:
-        copy = await asyncio.to_thread(small_copy, data)
+        copy = await PICTURES.run(small_copy, data)
         if copy:
             copies.append(copy)
     return copies

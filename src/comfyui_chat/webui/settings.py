@@ -13,7 +13,6 @@ before all valves. Each value carries whose it is (`Argument`: level 0 for the c
 administrator), so that errors can name it and, of two that do not go together, the one with less right gives way.
 """
 
-import asyncio
 import contextlib
 import json
 import os
@@ -37,6 +36,7 @@ from ..run.fleet import Fleet, Limits, Timing
 from ..run.owner import Owner
 from ..run.planning import EXTRAS
 from ..server.endpoint import Endpoint
+from ..threads import FILES
 from ..values import Argument, as_text, clamp, is_given, words_of
 from .chat import Chat
 from .valves import UserValves, Valves
@@ -192,7 +192,7 @@ def _stands_for_nothing(name: str, value: Any) -> bool:
 async def settle(valves: Valves, user: Mapping[str, Any] | None, chat: Chat) -> Settings:
     """The settings of a call. Workflows in a valve may be megabytes, so they are read beside the event loop."""
     own_address = await chat.comfyui_address()
-    return await asyncio.to_thread(resolve, valves, user, own_address, chat.owner)
+    return await FILES.run(resolve, valves, user, own_address, chat.owner)
 
 
 def resolve(

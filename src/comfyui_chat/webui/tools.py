@@ -22,6 +22,7 @@ from ..names import file_stem
 from ..run.fleet import everywhere
 from ..run.make import Memory, RunOptions, make
 from ..server.client import ComfyUIServer
+from ..threads import WORKS_FOR
 from ..values import Argument, as_yes, words_of
 from .chat import Chat
 from .display import Display
@@ -344,6 +345,7 @@ async def _answer(
     async def with_settings(display: Display) -> tuple[dict[str, Any], str]:
         return await work(await settle(valves, chat.user, chat), display)
 
+    WORKS_FOR.set(str(chat.user.get("id") or ""))
     return await chat.answer(with_settings)
 
 

@@ -1,0 +1,107 @@
+"""The tool's own threads: whatever blocks runs in one of these few, and never in those that Open WebUI shares.
+
+    still = await PICTURES.run(read_input, data, name)
+
+There are three sorts, so that one sort of work cannot hold up another: `FILES` reads texts and workflows, `PICTURES`
+decodes and encodes, which takes memory, and `STORAGE` waits for Open WebUI's storage, which may be a disk or a service
+far away. A user gets all but a part of the threads of a sort, whatever they ask for; what more they ask for waits
+until one of theirs is done. Whose work it is, `WORKS_FOR` tells, which a call sets at its beginning.
+
+A thread cannot be stopped. So a call that takes too long ends with `TookTooLong` while its thread goes on, and counts
+as its user's until it is done: work must be bounded by itself, by the table in bounds.py.
+
+Open WebUI loads a tool anew whenever it is saved, and may have it twice. So the threads belong to the process: they are
+kept by a name among Python's modules, where every load of this file finds them. They are started when they are needed.
+"""
+
+import asyncio
+import contextvars
+import functools
+import sys
+import threading
+import weakref
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from types import ModuleType
+from typing import ParamSpec, TypeVar, cast
+
+from .errors import TookTooLong
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+HOME = "comfyui_tool_threads"  # the module that keeps the threads
+WORKS_FOR: contextvars.ContextVar[str] = contextvars.ContextVar("works_for", default="")  # the id of a user
+
+# How much each user may have done at the same time: a gate for each sort of threads and user. A semaphore belongs to an
+# event loop, and is forgotten when nobody is behind it.
+_Gates = weakref.WeakValueDictionary[tuple[str, str], asyncio.Semaphore]
+_GATES: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Gates]" = weakref.WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Threads:
+    """Threads for one sort of work."""
+
+    name: str
+    count: int  # how many there are in this process
+    most_for_one: int  # of them, for one user
+    seconds: float  # that a call may take, with its wait for a thread
+
+    async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a function in one of the threads, with the context of the caller, and return or raise what it does.
+
+        Raises `TookTooLong`. What was given up, or cancelled, before its turn came is not begun any more.
+        """
+        loop = asyncio.get_running_loop()
+        end = loop.time() + self.seconds
+        gate = self._gate(loop)
+        try:
+            async with asyncio.timeout_at(end):
+                await gate.acquire()
+        except TimeoutError:
+            raise self._too_long() from None
+        given_up = threading.Event()
+        in_context = functools.partial(contextvars.copy_context().run, function, *args, **kwargs)
+
+        def work() -> R | None:
+            return None if given_up.is_set() else in_context()
+
+        def done(future: asyncio.Future[R | None]) -> None:
+            gate.release()
+            future.exception()  # it is known now, though nobody may wait for it any more
+
+        future = loop.run_in_executor(self._executor(), work)
+        future.add_done_callback(done)
+        try:
+            await asyncio.wait({future}, timeout=end - loop.time())
+        finally:
+            given_up.set()
+        if not future.done():
+            raise self._too_long()
+        return cast(R, future.result())
+
+    def _gate(self, loop: asyncio.AbstractEventLoop) -> asyncio.Semaphore:
+        """The gate of the user whom this call is for."""
+        gates = _GATES.setdefault(loop, weakref.WeakValueDictionary())
+        key = self.name, WORKS_FOR.get()
+        gate = gates.get(key)
+        if gate is None:
+            gate = gates[key] = asyncio.Semaphore(self.most_for_one)
+        return gate
+
+    def _executor(self) -> ThreadPoolExecutor:
+        """The threads themselves, the same ones for every load of this file."""
+        home = sys.modules.setdefault(HOME, ModuleType(HOME))
+        name = f"{HOME}_{self.name}_{self.count}"
+        executor: ThreadPoolExecutor = vars(home).setdefault(name, ThreadPoolExecutor(self.count, name))
+        return executor
+
+    def _too_long(self) -> TookTooLong:
+        return TookTooLong(f"Open WebUI did not get it done within {self.seconds:g} seconds ({self.name}).")
+
+
+FILES = Threads("files", count=3, most_for_one=2, seconds=60.0)
+PICTURES = Threads("pictures", count=2, most_for_one=1, seconds=120.0)
+STORAGE = Threads("storage", count=4, most_for_one=2, seconds=180.0)
