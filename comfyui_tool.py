@@ -43,6 +43,7 @@ required_open_webui_version: 0.9.6
 #   graph/facts              What a graph needs, what it makes, and what it is for.
 #   graph/pruning            Make a graph do with the files that there are: renamed by the server, or never given.
 #   graph/mermaid            Draw a graph as a Mermaid flowchart that Open WebUI shows in a message.
+#   media/parts              Count what a picture is made of, before a library reads it.
 #   media/kinds              Tell what a file is by its bytes: its type, a picture's size, whether it moves.
 #   media/pictures           Make files of the chat ready for a workflow: pictures, masks, videos and sounds.
 #   media/metadata           Strip files of the texts that tell how they were made, without decoding them.
@@ -109,6 +110,7 @@ import random
 import re
 import secrets
 import signal
+import struct
 import sys
 import threading
 import time
@@ -214,6 +216,28 @@ MOST_TITLE_CHARACTERS = 250  # of a node; a longer title is cut
 MOST_ADDRESS_CHARACTERS = 2000
 # A key is hidden where it has so many characters; a shorter one would tear other words apart.
 LEAST_KEY_CHARACTERS = 8
+
+# Pictures, from users and from servers. Decoded, one of 50 megapixels takes 200 MB, and twice to four times as much
+# while it is made another: such ones are worked on one after another.
+MOST_MEGAPIXELS = 50.0  # of a picture that is decoded
+MOST_SIDE = 16_384  # pixels
+MOST_SMALL_MEGAPIXELS = 9.0  # of one that is worked on beside others
+MOST_PICTURE_TEXT_CHARACTERS = 4_000_000  # in a picture that is converted, which keeps them
+# What pictures are made of. Pillow's own chunks have 64 kB, those of other programs 8 kB and more: so many are 240 MB.
+MOST_PICTURE_PARTS = 30_000  # chunks, segments, or pictures in an animation
+MOST_PAGES = 1000
+MOST_ENTRIES_IN_DIRECTORY = 1000  # of EXIF data or a TIFF; cameras write less than a hundred
+MOST_STRIPS = 100_000  # that a TIFF is cut into: at most one for each row of each colour
+MOST_JPEG_SCANS = 100  # programs write some ten
+MOST_JPEG_TEXT_BYTES = 16 * MB  # what programs write beside the picture: colour profiles, the depth of a phone's
+MOST_JPEG_EXIF_BYTES = MB  # of these; they are joined like those of a GIF
+MOST_GIF_BLOCKS = 4_000_000  # of 255 bytes as a rule
+MOST_GIF_TEXT_BYTES = MB  # joined block by block, in a time that grows with their square
+MOST_UNCOUNTED_BYTES = 32 * MB  # of a picture whose parts are not counted
+# Files whose metadata is removed.
+MOST_FILE_PARTS = 500_000  # boxes, elements, pages or chunks
+MOST_COMMENT_BYTES = 16 * MB  # of the comments in a sound
+MOST_HEAD_BYTES = 2 * MB  # of the JSON in a model; it is read in one go
 
 
 # ======================================================================================================================
@@ -623,6 +647,18 @@ _Gates = weakref.WeakValueDictionary[tuple[str, str], asyncio.Semaphore]
 _GATES: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Gates]" = weakref.WeakKeyDictionary()
 
 
+def _of_process(name: str, first: R) -> R:
+    """What this process keeps by a name, the same for every load of this file; `first` where there is nothing yet."""
+    home = sys.modules.setdefault(HOME, ModuleType(HOME))
+    kept: R = vars(home).setdefault(name, first)
+    return kept
+
+
+def one_at_a_time() -> contextlib.AbstractContextManager[Any]:
+    """Within this only one thread of the process is at a time: for work that takes much memory. Blocks."""
+    return _of_process("one_at_a_time", threading.Lock())
+
+
 @dataclass(frozen=True)
 class Threads:
     """Threads for one sort of work."""
@@ -675,11 +711,9 @@ class Threads:
         return gate
 
     def _executor(self) -> ThreadPoolExecutor:
-        """The threads themselves, the same ones for every load of this file."""
-        home = sys.modules.setdefault(HOME, ModuleType(HOME))
+        """The threads themselves."""
         name = f"{HOME}_{self.name}_{self.count}"
-        executor: ThreadPoolExecutor = vars(home).setdefault(name, ThreadPoolExecutor(self.count, name))
-        return executor
+        return _of_process(name, ThreadPoolExecutor(self.count, name))
 
     def _too_long(self) -> TookTooLong:
         return TookTooLong(f"Open WebUI did not get it done within {self.seconds:g} seconds ({self.name}).")
@@ -6453,6 +6487,7 @@ def _is_harmless(line: str, place: int) -> bool:
 # Every module takes bytes and gives bytes or what is known of them. Decoding and encoding block, so callers do it in a
 # thread. The modules follow one another so:
 #
+#     parts     how many parts a picture is made of, before anything reads it
 #     kinds     what a file is, by its first bytes: its content type, the size of a picture, whether it moves
 #     pictures  files of the chat made ready for a workflow: pictures, masks, videos and sounds
 #     metadata  what tells how a file was made, taken out of it
@@ -6461,13 +6496,249 @@ def _is_harmless(line: str, place: int) -> bool:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/media/parts.py
+#
+# Count what a picture is made of, before a library reads it.
+#
+# A file of a few megabytes may have a million parts that say nothing, and may bring each of them again and again. Pillow
+# takes a while over each, and for some a time that grows with the square of their number. So `check_parts` counts them
+# first, in a time that grows with the length of the file only, and refuses a picture that has more than any program
+# writes:
+#
+#     PNG           chunks
+#     JPEG          segments up to the first scan, what programs wrote there, and scans
+#     GIF           pictures and extensions, blocks, and what the extensions hold
+#     WebP          chunks
+#     TIFF          directories (pages), what each lists, and strips; the same for the EXIF data in the others
+#     BMP, packed   bytes; so too for all formats that are not counted here
+#
+# AVIF is read by a library with bounds of its own. What is damaged is not refused here, but by whoever reads it.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+class TooManyParts(ValueError):
+    """A file is made of more parts than any program writes."""
+
+
+class Count:
+    """How many parts were met. Raises `TooManyParts` beyond the `most`."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def add(self, number: int = 1) -> None:
+        """Count a part, or several, or as many bytes."""
+        self._left -= number
+        if self._left < 0:
+            raise TooManyParts("too many parts")
+
+
+def check_parts(data: bytes) -> None:
+    """Raise `TooManyParts` for a picture that is made of too many parts to be read."""
+    with contextlib.suppress(IndexError, struct.error):  # it ends too early
+        for start, check in CHECKS.items():
+            if data.startswith(start):
+                check(data)
+                return
+        is_avif = data[4:8] == b"ftyp"
+        if not is_avif:
+            Count(MOST_UNCOUNTED_BYTES).add(len(data))
+
+
+def _check_png(data: bytes) -> None:
+    count = Count(MOST_PICTURE_PARTS)
+    at = 8
+    while at < len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        count.add()
+        if kind == b"eXIf":
+            check_directory(data[at + 8 : at + 8 + length])
+        at += 12 + length
+
+
+# Codes of JPEG that stand alone, without a length and content: cuts, start and end, and one that means nothing.
+JPEG_BARE = (0x01, *range(0xD0, 0xDA))
+JPEG_SCAN, JPEG_END = 0xDA, 0xD9
+
+
+def _check_jpeg(data: bytes) -> None:
+    """Segments of 0xFF, code, length (2) and content; bytes between them are skipped, one by one. Behind a scan its
+    compressed data goes on to the next marker."""
+    count, scans, texts = Count(MOST_PICTURE_PARTS), Count(MOST_JPEG_SCANS), Count(MOST_JPEG_TEXT_BYTES)
+    exif = b""
+    at = 2
+    code = 0
+    while code != JPEG_END:
+        count.add()
+        if data[at] != 0xFF or data[at + 1] in (0x00, 0xFF):
+            at += 1
+            continue
+        code = data[at + 1]
+        start = at + 4  # of the content
+        at += 2
+        if code in JPEG_BARE:
+            continue
+        (length,) = struct.unpack_from(">H", data, at)
+        at += length
+        if code >= 0xE0:
+            texts.add(length)
+        if code == JPEG_SCAN:
+            scans.add()
+            at = next_jpeg_marker(data, at)
+        elif code == 0xE1 and data.startswith(b"Exif\0\0", start):
+            exif += data[start + 6 : at]  # Pillow joins them
+            Count(MOST_JPEG_EXIF_BYTES).add(len(exif))
+        elif code == 0xE2 and data.startswith(b"MPF\0", start):
+            check_directory(data[start + 4 : at])
+    check_directory(exif)
+
+
+# A marker in a JPEG is 0xFF and a code. In the compressed data 0xFF may stand too, followed by 0x00, by a code that
+# only cuts the data into parts (0xD0 to 0xD7), or by another 0xFF.
+JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+SEARCHED_AT_ONCE = 2**20  # bytes: a search holds the interpreter's lock
+
+
+def next_jpeg_marker(data: bytes, at: int) -> int:
+    """The place of the next marker behind compressed data, or the length of the file where there is none."""
+    while at < len(data):
+        marker = JPEG_MARKER.search(data, at, at + SEARCHED_AT_ONCE + 1)
+        if marker:
+            return marker.start()
+        at += SEARCHED_AT_ONCE
+    return len(data)
+
+
+def _check_gif(data: bytes) -> None:
+    """A head with a table of colours, then pictures (0x2C) and extensions (0x21), each with blocks of length (1) and
+    content, up to an empty one."""
+    count, blocks, texts = Count(MOST_PICTURE_PARTS), Count(MOST_GIF_BLOCKS), Count(MOST_GIF_TEXT_BYTES)
+    at = 13 + gif_table_length(data[10])
+    while data[at] != 0x3B:
+        count.add()
+        is_picture = data[at] == 0x2C
+        if is_picture:
+            at += 11 + gif_table_length(data[at + 9])
+        elif data[at] == 0x21:
+            at += 2
+        else:
+            at += 1
+            continue
+        start = at
+        at = behind_gif_blocks(data, at, blocks)
+        if not is_picture:
+            texts.add(at - start)
+
+
+def gif_table_length(flags: int) -> int:
+    """How many bytes the table of colours of a GIF has: 0 when the flags say that there is none."""
+    if not flags & 0x80:
+        return 0
+    colours = 2 << (flags & 7)
+    return 3 * colours
+
+
+def behind_gif_blocks(data: bytes, at: int, count: Count) -> int:
+    """The place behind the blocks of a GIF that begin at a place, and behind the empty one that ends them."""
+    blocks = 0
+    while data[at]:
+        at += data[at] + 1
+        blocks += 1
+        if blocks == 1000:
+            count.add(blocks)
+            blocks = 0
+    count.add(blocks)
+    return at + 1
+
+
+def _check_webp(data: bytes) -> None:
+    count = Count(MOST_PICTURE_PARTS)
+    at = 12
+    while at < len(data):
+        kind, length = struct.unpack_from("<4sI", data, at)
+        count.add()
+        if kind == b"EXIF":
+            check_directory(data[at + 8 : at + 8 + length])
+        at += 8 + length + length % 2
+
+
+def _check_bmp(data: bytes) -> None:
+    (packing,) = struct.unpack_from("<I", data, 30)
+    if packing in (1, 2):  # run lengths, which Pillow unpacks one by one
+        Count(MOST_UNCOUNTED_BYTES // 8).add(len(data))
+
+
+# Directories, of a TIFF and of EXIF data: "II" or "MM" for the order of bytes, 42 (2), and where the first directory
+# is (4). It has the number of entries (2), entries of tag (2), type (2), number of values (4), and the value or where
+# it is (4), and then where the next directory is (4). With 43 instead of 42 most of them are twice as long.
+VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+STRIPS = (273, 324)  # the tags for where strips and tiles are
+
+
+def _check_tiff(data: bytes) -> None:
+    _check_directories(data, MOST_PAGES)
+
+
+def check_directory(exif: bytes) -> None:
+    """Raise `TooManyParts` for EXIF data that lists too much in its first directory; no other is read."""
+    with contextlib.suppress(IndexError, struct.error):
+        _check_directories(exif.removeprefix(b"Exif\0\0"), 1)
+
+
+def _check_directories(data: bytes, most: int) -> None:
+    """Check the first directories. Those beyond the `most` are too many, unless that is one."""
+    order: Literal["<", ">"] = "<" if data.startswith(b"II") else ">"
+    is_big = data[2:4] in (b"\x2b\0", b"\0\x2b")
+    head, counted, entry = ("Q", "Q", "HHQQ") if is_big else ("I", "H", "HHII")
+    (at,) = struct.unpack_from(order + head, data, 8 if is_big else 4)
+    count = Count(most)
+    seen: set[int] = set()
+    taken = Count(len(data) + MOST_UNCOUNTED_BYTES)
+    while at and at not in seen:
+        count.add()
+        seen.add(at)
+        (entries,) = struct.unpack_from(order + counted, data, at)
+        Count(MOST_ENTRIES_IN_DIRECTORY).add(entries)
+        at += struct.calcsize(order + counted)
+        for tag, kind, number, _ in struct.iter_unpack(order + entry, _entries(data, at, entries, order + entry)):
+            taken.add(min(number * VALUE_BYTES.get(kind, 0), len(data)))
+            if tag in STRIPS:
+                Count(MOST_STRIPS).add(number)
+        if most == 1:
+            return
+        (at,) = struct.unpack_from(order + head, data, at + entries * struct.calcsize(order + entry))
+
+
+def _entries(data: bytes, at: int, number: int, entry: str) -> bytes:
+    """The entries of a directory, as many as there are whole ones."""
+    size = struct.calcsize(entry)
+    rows = data[at : at + number * size]
+    return rows[: len(rows) // size * size]
+
+
+# What counts the parts of files that begin so.
+CHECKS: dict[bytes, Callable[[bytes], None]] = {
+    b"\x89PNG": _check_png,
+    b"\xff\xd8\xff": _check_jpeg,
+    b"GIF8": _check_gif,
+    b"RIFF": _check_webp,
+    b"BM": _check_bmp,
+    b"II\x2a\0": _check_tiff,
+    b"MM\0\x2a": _check_tiff,
+    b"II\x2b\0": _check_tiff,
+    b"MM\0\x2b": _check_tiff,
+}
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/media/kinds.py
 #
 # Tell what a file is by its bytes: its type, a picture's size, whether it moves.
 #
 # `content_type_of` answers ("image/png", Size(1024, 768), False), say. Pictures are opened by Pillow (`open_picture`),
-# which decodes only their heads. For other files `BEGINNINGS` lists how each kind begins; failing that, the ending of
-# the name tells. What a server or a browser says of a file is not asked. An `OutputFile` is a finished file and its type.
+# which decodes only their heads, after their parts were counted (media/parts). For other files `BEGINNINGS` lists how
+# each kind begins; failing that, the ending of the name tells. What a server or a browser says of a file is not asked.
+# An `OutputFile` is a finished file and its type.
 #
 # Files come from anybody, and Pillow's readers raise whatever they stumble over. So in `media/` every exception of
 # theirs is caught and becomes an error of this tool or a note, and formats that could do harm are not read.
@@ -6540,8 +6811,11 @@ BEGINNINGS = tuple(
 )
 
 # Formats that are not read: those that Pillow only recognizes, start another program, draw vectors, open other formats
-# inside, or unpack without a bound (FITS).
-NOT_READ = {"BUFR", "EPS", "FITS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "QOI", "WMF"}
+# inside, unpack without a bound (FITS), or are unpacked pixel by pixel, which takes minutes (the last row).
+NOT_READ = {
+    *("BUFR", "EPS", "FITS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "WMF"),
+    *("BLP", "DDS", "MSP", "QOI"),
+}
 
 # Formats whose further pictures are as good as the first. In others they only go with it, as in a phone's MPO.
 PAGED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF", "FLI")
@@ -6586,7 +6860,8 @@ def _type_by_beginning(data: bytes) -> str:
 
 def open_picture(data: bytes, formats: Iterable[str] = ()) -> Image.Image:
     """A picture of which only the head is decoded, in one of Pillow's `formats`, or in any that is read when there are
-    none. May raise any exception."""
+    none. May raise any exception, and raises `TooManyParts`."""
+    check_parts(data)
     Image.init()
     names = [name for name in Image.OPEN if name not in NOT_READ]
     if formats:
@@ -6677,8 +6952,6 @@ class OutputFile:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-MAX_INPUT_MEGAPIXELS = 50.0  # of one picture
-MAX_INPUT_SIDE = 16_384  # pixels
 # Pictures that every ComfyUI reads correctly as they are: their formats, with the usual endings, and their modes.
 ENDINGS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}
 PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
@@ -6751,7 +7024,7 @@ def _is_plain(image: Image.Image) -> bool:
 def _page_count(image: Image.Image) -> int:
     if not is_paged(image):
         return 1
-    return int(getattr(image, "n_frames", 1))
+    return int(getattr(image, "n_frames", 1))  # `check_parts` bounds it, where it takes time
 
 
 def _plain_jpeg(image: Image.Image, data: bytes) -> InputFile:
@@ -6786,9 +7059,14 @@ def _open_input(data: bytes, name: str) -> Iterator[Image.Image]:
     try:
         with open_picture(data) as image:
             _check_bounds(image, name)
-            yield image
+            with room_for(image):
+                yield image
     except ComfyUIError:
         raise
+    except TooManyParts:
+        raise LimitExceeded(
+            f'The picture "{shortened(name)}" is made of too many parts.', "Save it anew in an image program."
+        ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large(name, "far too many pixels") from None
     except Exception:
@@ -6797,17 +7075,15 @@ def _open_input(data: bytes, name: str) -> Iterator[Image.Image]:
 
 def _check_bounds(image: Image.Image, name: str) -> None:
     """Raise `LimitExceeded` for a picture with too many pixels or too long a side."""
-    size = Size(*image.size)
-    longest_side = max(size.width, size.height)
-    if size.megapixels > MAX_INPUT_MEGAPIXELS or longest_side > MAX_INPUT_SIDE:
-        raise _too_large(name, f"{size} pixels")
+    if is_too_large(Size(*image.size)):
+        raise _too_large(name, f"{Size(*image.size)} pixels")
 
 
 def _too_large(name: str, what_it_has: str) -> LimitExceeded:
     """The error for a picture that is too large: it has "9000x9000 pixels", say."""
     return LimitExceeded(
         f'The picture "{shortened(name)}" has {what_it_has}.',
-        f"Give one of at most {MAX_INPUT_MEGAPIXELS:g} megapixels and {MAX_INPUT_SIDE} pixels a side.",
+        f"Give one of at most {MOST_MEGAPIXELS:g} megapixels and {MOST_SIDE} pixels a side.",
     )
 
 
@@ -6891,8 +7167,8 @@ def with_mask(still: InputFile, mask: Image.Image) -> InputFile:
         image.info.pop("transparency", None)
         picture = image.convert("RGB")
         profile = rgb_profile(image)
-    picture.putalpha(ImageChops.invert(mask))
-    encoded = encode(picture, "PNG", compress_level=1, icc_profile=profile)
+        picture.putalpha(ImageChops.invert(mask))
+        encoded = encode(picture, "PNG", compress_level=1, icc_profile=profile)
     has_holes = _brightest(mask) > 0
     return InputFile(encoded, "png", still.size, transparent=has_holes, notes=still.notes + notes)
 
@@ -6933,24 +7209,28 @@ def small_copy(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
         (side // 2, 50),
         (side // 3, 40),
     )
-    return small_jpeg(data, steps, most, pixels=MAX_INPUT_MEGAPIXELS * 2e6)
+    return small_jpeg(data, steps, most, MOST_MEGAPIXELS)
 
 
-def small_jpeg(data: bytes, steps: Sequence[tuple[int, int]], most: int, pixels: float) -> str | None:
-    """A picture as a JPEG data URI, or None for what is not a picture or has more than `pixels` pixels.
+def small_jpeg(data: bytes, steps: Sequence[tuple[int, int]], most: int, megapixels: float) -> str | None:
+    """A picture as a JPEG data URI, or None for what is not a picture or has more than so many megapixels.
 
     `steps` are tried in turn: (longer side in pixels, JPEG quality). The first that gives at most `most` bytes of JPEG
     is taken, else the last. Blocks.
     """
     try:
         with open_picture(data) as image:
-            if image.width * image.height > pixels:
+            if Size(*image.size).megapixels > megapixels:
                 return None
             largest_side, _ = steps[0]
             image.draft("RGB", (largest_side, largest_side))
-            image.load()
-            turn_upright(image)
-            small = plain_picture(image)
+            with room_for(image):
+                image.load()
+                if image.width * image.height > megapixels * 1e6:
+                    return None
+                turn_upright(image)
+                small = plain_picture(image)
+                small.thumbnail((largest_side, largest_side))
         jpeg = b""
         for side, quality in steps:
             small.thumbnail((side, side))
@@ -6964,6 +7244,18 @@ def small_jpeg(data: bytes, steps: Sequence[tuple[int, int]], most: int, pixels:
 
 
 # What is done with a picture that Pillow opened.
+
+
+def is_too_large(size: Size) -> bool:
+    """Whether a picture of this size is not decoded."""
+    return size.megapixels > MOST_MEGAPIXELS or max(size.width, size.height) > MOST_SIDE
+
+
+def room_for(image: Image.Image) -> contextlib.AbstractContextManager[Any]:
+    """Within this a picture may be decoded: a large one when no other large one is, in the whole process. Blocks."""
+    if Size(*image.size).megapixels > MOST_SMALL_MEGAPIXELS:
+        return one_at_a_time()
+    return contextlib.nullcontext()
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -7083,13 +7375,15 @@ def read_picture_workflow(data: bytes, name: str) -> Graph:
 
 def _comfyui_texts(data: bytes) -> dict[str, str]:
     """The texts in a picture by their keys, those in EXIF data among them. May raise what Pillow raises."""
-    with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as image:
+    with open_picture(data, ("PNG", "WEBP", "JPEG")) as image:
         texts = {}
         for key in PICTURE_KEYS:
             text = image.info.get(key)
             if isinstance(text, str):
                 texts[key] = text
-        for value in image.getexif().values():
+        # Of a PNG only what stands before the pixels, which would be decoded for the rest.
+        exif = {} if image.format == "PNG" and "exif" not in image.info else image.getexif()
+        for value in exif.values():
             if isinstance(value, str):
                 key, _, text = value.partition(":")
                 texts.setdefault(key.strip().lower(), text.strip("\0 "))
@@ -7109,7 +7403,8 @@ def _comfyui_texts(data: bytes) -> dict[str, str]:
 # Some formats are rows of pieces, and are rewritten without some of them (PNG, JPEG, WebP, GIF, SVG, GLB). In others
 # something refers to places in the file, and so what is removed is overwritten in its length (MP4, Matroska, FLAC, Opus,
 # safetensors). A file that is not as its format demands raises `ValueError` or `LookupError`, or `RecursionError` where
-# it is nested without end: rather an error than a file that may still tell.
+# it is nested without end: rather an error than a file that may still tell. So does one of more parts than any program
+# writes. Everything takes a time that grows with the length of the file only, and no more memory than the file again.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -7135,8 +7430,28 @@ def without_metadata(data: bytes, content_type: str) -> bytes:
 
 # Helpers for several formats.
 
+# What is overwritten: where, and by what of the same length, in the order of the file.
+Changes = list[tuple[int, bytes]]
+ZEROS = bytes(2**20)
 
-def _number(data: bytes | bytearray, at: int, length: int, order: Literal["big", "little"] = "big") -> int:
+
+def _zeros(start: int, end: int) -> Changes:
+    """Zeros between two places, which take no memory."""
+    return [(at, ZEROS[: end - at]) for at in range(start, end, len(ZEROS))]
+
+
+def _overwritten(data: bytes, changes: Changes) -> bytes:
+    """A file with these places overwritten."""
+    view = memoryview(data)
+    parts: list[memoryview | bytes] = []
+    at = 0
+    for start, content in changes:
+        parts += [view[at:start], content]
+        at = start + len(content)
+    return b"".join([*parts, view[at:]])
+
+
+def _number(data: bytes, at: int, length: int, order: Literal["big", "little"] = "big") -> int:
     """The number in `length` bytes at a place. Raises `ValueError` where the file ends before."""
     end = at + length
     if at < 0 or end > len(data):
@@ -7148,6 +7463,7 @@ def _only_orientation(exif: bytes) -> bytes:
     """EXIF data (as in TIFF) that tells nothing but how a picture is turned; empty when that is upright or unknown."""
     full = Image.Exif()
     try:
+        check_directory(exif)
         full.load(exif)
         orientation = full.get(ORIENTATION)
     except Exception:
@@ -7171,9 +7487,11 @@ def _strip_png(data: bytes) -> bytes:
     89504e470d0a1a0a  0000000d IHDR ...  0000002f tEXt prompt\\0{"3": ...} <check sum>  ...  00000000 IEND ae426082
     """
     parts = [data[:8]]
+    count = Count(MOST_FILE_PARTS)
     at = 8
     kind = b""
     while at < len(data) and kind != b"IEND":
+        count.add()
         length = _number(data, at, 4)
         kind = data[at + 4 : at + 8]
         content = at + 8
@@ -7202,10 +7520,6 @@ def _png_exif(exif: bytes) -> bytes:
     return length + content + check_sum
 
 
-# A marker in a JPEG is 0xFF and a code. In the compressed data 0xFF may stand too, followed by 0x00, by a code that
-# only cuts the data into parts (0xD0 to 0xD7), or by another 0xFF.
-JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-
 JPEG_PROGRAMS = range(0xE0, 0xF0)  # codes of the segments in which programs write what they like
 JPEG_KEPT = (0xE0, 0xE2, 0xEE)  # of these: JFIF, colour profile, Adobe's colour transform
 
@@ -7214,26 +7528,26 @@ def _strip_jpeg(data: bytes) -> bytes:
     """A JPEG: segments of marker (2), length (2, itself included) and content; behind each start of a scan (0xDA)
     compressed data up to the next marker; 0xD9 is the end."""
     parts = [data[:2]]
+    count = Count(MOST_FILE_PARTS)
     at = 2
     while data[at] == 0xFF:
+        count.add()
         code = data[at + 1]
         if code == 0xFF:  # a byte that fills up
             at += 1
             continue
-        if code == 0xD9:
+        if code == JPEG_END:
             parts.append(data[at:])
             return b"".join(parts)
         length = _number(data, at + 2, 2)
         end = at + 2 + length
         if length < 2 or end > len(data):
             break
-        if code == 0xDA:
-            marker = JPEG_MARKER.search(data, end)
-            if not marker:  # the file is cut short
-                parts.append(data[at:])
-                return b"".join(parts)
-            end = marker.start()
+        if code == JPEG_SCAN:
+            end = next_jpeg_marker(data, end)
             parts.append(data[at:end])
+            if end == len(data):  # the file is cut short
+                return b"".join(parts)
         else:
             segment = data[at:end]
             parts.append(_jpeg_segment(code, segment))
@@ -7271,8 +7585,10 @@ def _strip_webp(data: bytes) -> bytes:
     stop = min(8 + riff_length, len(data))
     removed = WEBP_HAS_XMP  # flags
     chunks = []
+    count = Count(MOST_FILE_PARTS)
     at = 12
     while at < stop:
+        count.add()
         content_length = 0
         if at + 8 <= stop:
             content_length = _number(data, at + 4, 4, "little")
@@ -7289,11 +7605,12 @@ def _strip_webp(data: bytes) -> bytes:
         elif kind != b"XMP ":
             chunks.append(chunk)
         at = end
-    body = bytearray(b"".join(chunks))
-    if body.startswith(b"VP8X"):
-        body[8] &= ~removed
-    new_length = (4 + len(body)).to_bytes(4, "little")
-    return b"RIFF" + new_length + data[8:12] + body + data[stop:]
+    if chunks and chunks[0].startswith(b"VP8X"):
+        head = bytearray(chunks[0])
+        head[8] &= ~removed
+        chunks[0] = bytes(head)
+    new_length = (4 + sum(map(len, chunks))).to_bytes(4, "little")
+    return b"".join([b"RIFF", new_length, data[8:12], *chunks, data[stop:]])
 
 
 def _webp_exif(exif: bytes) -> bytes:
@@ -7307,16 +7624,18 @@ def _strip_gif(data: bytes) -> bytes:
     """A GIF: a head (13 bytes) with a table of colours, then pictures (0x2C, 10 bytes, a table of colours, 1 byte) and
     extensions (0x21, 2 bytes), each followed by blocks of length (1) and content, up to an empty one; 0x3B is the
     end."""
-    at = 13 + _gif_table_length(data[10])
+    at = 13 + gif_table_length(data[10])
     parts = [data[:at]]
+    count, blocks = Count(MOST_FILE_PARTS), Count(MOST_GIF_BLOCKS)
     while data[at] != 0x3B:
+        count.add()
         if data[at] == 0x2C:
-            blocks = at + 11 + _gif_table_length(data[at + 9])
+            start = at + 11 + gif_table_length(data[at + 9])
         elif data[at] == 0x21:
-            blocks = at + 2
+            start = at + 2
         else:
             raise ValueError("not a part of a GIF")
-        end = _behind_gif_blocks(data, blocks)
+        end = behind_gif_blocks(data, start, blocks)
         part = data[at:end]
         is_comment = part.startswith(b"\x21\xfe")
         is_xmp = part.startswith(b"\x21\xff") and part[3:14] == b"XMP DataXMP"
@@ -7327,30 +7646,17 @@ def _strip_gif(data: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _gif_table_length(flags: int) -> int:
-    """How many bytes the table of colours has: 0 when the flags say that there is none."""
-    if not flags & 0x80:
-        return 0
-    colours = 2 << (flags & 7)
-    return 3 * colours
-
-
-def _behind_gif_blocks(data: bytes, at: int) -> int:
-    """The place behind the blocks that begin at a place, and behind the empty one that ends them."""
-    while data[at]:
-        at += data[at] + 1
-    return at + 1
-
-
 def _strip_svg(data: bytes) -> bytes:
     """An SVG: text, in which the elements <metadata> are cut out.
 
     <svg><metadata><![CDATA[{"prompt": {"3": ...}}]]></metadata><path .../></svg>  ->  <svg><path .../></svg>
     """
     parts = []
+    count = Count(MOST_FILE_PARTS)
     at = 0
     start = data.find(b"<metadata")
     while start >= 0:
+        count.add()
         end = data.index(b"</metadata", start)
         quoted = data.find(b"<![CDATA[", start, end)
         if quoted >= 0:  # where "</metadata" may stand as a text
@@ -7368,23 +7674,24 @@ def _strip_svg(data: bytes) -> bytes:
 
 def _strip_mp4(data: bytes) -> bytes:
     """An MP4, M4A or MOV: boxes in boxes."""
-    file = bytearray(data)
-    _free_boxes(file, 0, len(file))
-    return bytes(file)
+    changes: Changes = []
+    _free_boxes(data, 0, len(data), changes, Count(MOST_FILE_PARTS))
+    return _overwritten(data, changes)
 
 
 MP4_TEXTS = (b"udta", b"meta", b"uuid")  # kinds of boxes for texts
 MP4_ENTERED = (b"moov", b"trak")  # the boxes of the film and of its tracks, which may hold such
 
 
-def _free_boxes(file: bytearray, at: int, end: int) -> None:
-    """Make "free" boxes, full of zeros, of the boxes for texts between two places.
+def _free_boxes(file: bytes, at: int, end: int, changes: Changes, count: Count) -> None:
+    """Make "free" boxes, full of zeros, of the boxes for texts between two places: these are the `changes`.
 
     A box is length (4, all of it; 1 when 8 more bytes hold it, 0 when it goes on to the end), kind (4) and content.
     """
     while at < end:
+        count.add()
         length = _number(file, at, 4)
-        kind = bytes(file[at + 4 : at + 8])
+        kind = file[at + 4 : at + 8]
         content = at + 8
         if length == 1:
             length = _number(file, at + 8, 8)
@@ -7395,10 +7702,9 @@ def _free_boxes(file: bytearray, at: int, end: int) -> None:
         if stop > end or stop < content:
             raise ValueError("a box ends where it cannot")
         if kind in MP4_TEXTS:
-            file[at + 4 : at + 8] = b"free"
-            file[content:stop] = bytes(stop - content)
+            changes += [(at + 4, b"free"), *_zeros(content, stop)]
         elif kind in MP4_ENTERED:
-            _free_boxes(file, content, stop)
+            _free_boxes(file, content, stop, changes, count)
         at = stop
 
 
@@ -7410,23 +7716,26 @@ MATROSKA_TEXTS = (b"\x12\x54\xc3\x67", b"\x7b\xa9", b"\xbf")  # Tags, Title, and
 
 def _strip_matroska(data: bytes) -> bytes:
     """A Matroska or WebM file: elements of id, length and content, in elements. The texts become void elements."""
-    file = bytearray(data)
+    changes: Changes = []
+    count = Count(MOST_FILE_PARTS)
     at = 0
-    while at < len(file):
-        kind, length, content = _matroska_element(file, at)
+    while at < len(data):
+        count.add()
+        kind, length, content = _matroska_element(data, at)
         if kind in MATROSKA_ENTERED or (length is None and kind == MATROSKA_CLUSTER):
             at = content
             continue
-        if length is None or content + length > len(file):
+        if length is None or content + length > len(data):
             raise ValueError("an element ends where it cannot")
         end = content + length
         if kind in MATROSKA_TEXTS:
-            file[at:end] = _matroska_void(end - at)
+            head = _matroska_void(end - at)
+            changes += [(at, head), *_zeros(at + len(head), end)]
         at = end
-    return bytes(file)
+    return _overwritten(data, changes)
 
 
-def _matroska_element(file: bytearray, at: int) -> tuple[bytes, int | None, int]:
+def _matroska_element(file: bytes, at: int) -> tuple[bytes, int | None, int]:
     """An element's id, the length of its content, and where that begins. The length is None in a file that was written
     to a pipe: the element ends where the next one begins.
 
@@ -7437,7 +7746,7 @@ def _matroska_element(file: bytearray, at: int) -> tuple[bytes, int | None, int]
     content = length_at + 9 - file[length_at].bit_length()
     if not file[at] or not file[length_at]:
         raise ValueError("not an element")
-    kind = bytes(file[at:length_at])
+    kind = file[at:length_at]
     width = content - length_at
     unknown = (1 << 7 * width) - 1
     length = _number(file, length_at, width) & unknown
@@ -7447,11 +7756,11 @@ def _matroska_element(file: bytearray, at: int) -> tuple[bytes, int | None, int]
 
 
 def _matroska_void(total: int) -> bytes:
-    """A void element of `total` bytes, id and length included."""
+    """The id and the length of a void element of `total` bytes, these included."""
     width = 8 if total > 8 else 1  # of its length
     length = total - 1 - width
     marked_length = length | 1 << 7 * width
-    return b"\xec" + marked_length.to_bytes(width) + bytes(length)
+    return b"\xec" + marked_length.to_bytes(width)
 
 
 APE_HAS_HEAD = 1 << 31  # in the flags of an APE tag: 32 more bytes in front of it
@@ -7463,7 +7772,9 @@ def _strip_mp3(data: bytes) -> bytes:
     end = len(data)
     if start > end:
         raise ValueError("a tag ends where it cannot")
+    count = Count(MOST_FILE_PARTS)
     while True:
+        count.add()
         if data[max(start, end - 128) : end].startswith(b"TAG"):
             end -= 128
         elif data[max(start, end - 32) : end].startswith(b"APETAGEX"):
@@ -7485,23 +7796,25 @@ FLAC_COMMENTS = 4
 def _strip_flac(data: bytes) -> bytes:
     """A FLAC: "fLaC", then blocks of kind (1, its highest bit marks the last), length (3) and content, then the
     sound. The block of comments becomes padding."""
-    file = bytearray(data[behind_id3(data) :])
-    if file[:4] != b"fLaC":
+    data = data[behind_id3(data) :]
+    if data[:4] != b"fLaC":
         raise ValueError("not a FLAC")
+    changes: Changes = []
+    count = Count(MOST_FILE_PARTS)
     at = 4
     is_last = False
     while not is_last:
-        is_last = file[at] > 0x7F
-        end = at + 4 + _number(file, at + 1, 3)
-        if end > len(file):
+        count.add()
+        is_last = data[at] > 0x7F
+        end = at + 4 + _number(data, at + 1, 3)
+        if end > len(data):
             raise ValueError("the file ends too early")
-        kind = file[at] & 0x7F
+        kind = data[at] & 0x7F
         if kind == FLAC_COMMENTS:
-            last_bit = file[at] & 0x80
-            file[at] = last_bit | FLAC_PADDING
-            file[at + 4 : end] = bytes(end - at - 4)
+            last_bit = data[at] & 0x80
+            changes += [(at, bytes([last_bit | FLAC_PADDING])), *_zeros(at + 4, end)]
         at = end
-    return bytes(file)
+    return _overwritten(data, changes)
 
 
 OPUS_NO_COMMENTS = b"OpusTags" + bytes(8)  # a name of no length, and no comments
@@ -7519,18 +7832,19 @@ def _strip_opus(data: bytes) -> bytes:
         raise ValueError("no comments of Opus")
     stripped = OPUS_NO_COMMENTS.ljust(len(comments), b"\0")
     stream = io.BytesIO(stripped)
-    file = bytearray(data)
-    for _, start, end in pieces:
-        file[start:end] = stream.read(end - start)
-    for page in {page for page, _, _ in pieces}:
-        _set_ogg_check_sum(file, page)
-    return bytes(file)
+    pages = {page: bytearray(data[page : _ogg_page_end(data, page)]) for page, _, _ in pieces}
+    for page, start, end in pieces:
+        pages[page][start - page : end - page] = stream.read(end - start)
+    for content in pages.values():
+        _set_ogg_check_sum(content)
+    return _overwritten(data, [(page, bytes(content)) for page, content in pages.items()])
 
 
 def _ogg_pieces(data: bytes, packet: int) -> list[tuple[int, int, int]]:
     """The pieces of a packet of an Ogg file, counted from 0: where the page of each begins, and where it itself begins
     and ends. Raises `ValueError` where the file ends within it."""
     pieces: list[tuple[int, int, int]] = []
+    size = Count(MOST_COMMENT_BYTES)
     ended = 0  # packets
     for page, lengths in _ogg_pages(data):
         start = page + 27 + len(lengths)
@@ -7538,6 +7852,7 @@ def _ogg_pieces(data: bytes, packet: int) -> list[tuple[int, int, int]]:
             end = start + length
             if ended == packet:
                 pieces.append((page, start, end))
+                size.add(length)
             if length < 255:
                 ended += 1
             start = end
@@ -7552,12 +7867,14 @@ def _ogg_pages(data: bytes) -> Iterator[tuple[int, bytes]]:
     A page is a head (27 bytes, with the stream's number and a check sum), the lengths of its pieces (1 byte each), and
     the pieces. A piece of 255 bytes goes on in the next one, also over pages; together they are a packet.
     """
+    count = Count(MOST_FILE_PARTS)
     at = 0
     while at < len(data):
+        count.add()
         content = at + 27 + data[at + 26]
         head = data[at:content]
         lengths = head[27:]
-        end = content + sum(lengths)
+        end = _ogg_page_end(data, at)
         if not head.startswith(b"OggS") or end > len(data):
             raise ValueError("not a page")
         is_other_stream = head[14:18] != data[14:18]
@@ -7568,17 +7885,19 @@ def _ogg_pages(data: bytes) -> Iterator[tuple[int, bytes]]:
         at = end
 
 
-def _set_ogg_check_sum(file: bytearray, page: int) -> None:
+def _ogg_page_end(data: bytes, page: int) -> int:
+    """The place behind a page of Ogg."""
+    content = page + 27 + data[page + 26]
+    return content + sum(data[page + 27 : content])
+
+
+def _set_ogg_check_sum(page: bytearray) -> None:
     """Put the check sum of a page right. It is zlib's with the bits of all bytes mirrored, and without its
     inversions."""
-    content = page + 27 + file[page + 26]
-    lengths = file[page + 27 : content]
-    end = content + sum(lengths)
-    place = slice(page + 22, page + 26)  # of the check sum, which is 0 while it is calculated
-    file[place] = bytes(4)
-    mirrored = file[page:end].translate(MIRRORED)
-    check_sum = zlib.crc32(mirrored, 0xFFFFFFFF) ^ 0xFFFFFFFF
-    file[place] = check_sum.to_bytes(4).translate(MIRRORED)
+    place = slice(22, 26)  # of the check sum, which is 0 while it is calculated
+    page[place] = bytes(4)
+    check_sum = zlib.crc32(page.translate(MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    page[place] = check_sum.to_bytes(4).translate(MIRRORED)
 
 
 # Models in 3D, saved latents and models.
@@ -7594,6 +7913,7 @@ def _strip_glb(data: bytes) -> bytes:
     text_end = 20 + length
     if data[16:20] != b"JSON" or text_end > len(data):
         raise ValueError("no JSON")
+    Count(MOST_HEAD_BYTES).add(length)
     model = json.loads(data[20:text_end])
     if not isinstance(model, dict):
         raise ValueError("not an object")
@@ -7607,10 +7927,10 @@ def _strip_glb(data: bytes) -> bytes:
     text = _short_json(model)
     filling = -len(text) % 4
     text = text.ljust(max(length, len(text) + filling))
-    rest = data[text_end:]
+    rest = memoryview(data)[text_end:]
     total_length = (20 + len(text) + len(rest)).to_bytes(4, "little")
     text_length = len(text).to_bytes(4, "little")
-    return data[:8] + total_length + text_length + b"JSON" + text + rest
+    return b"".join([data[:8], total_length, text_length, b"JSON", text, rest])
 
 
 def _short_json(value: Any) -> bytes:
@@ -7630,6 +7950,7 @@ def _strip_safetensors(data: bytes) -> bytes:
     {"__metadata__": {"prompt": "..."}, "latent_tensor": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}
     """
     length = _number(data, 0, 8, "little")
+    Count(MOST_HEAD_BYTES).add(length)
     end = 8 + length
     head = json.loads(data[8:end])
     if head.pop("__metadata__", None) is None:
@@ -7637,7 +7958,7 @@ def _strip_safetensors(data: bytes) -> bytes:
     text = _short_json(head).ljust(length)
     if len(text) > length:
         raise ValueError("it grew")
-    return data[:8] + text + data[end:]
+    return _overwritten(data, [(8, text)])
 
 
 # What strips the files of each content type. What is not here is told by its beginning (safetensors) or cannot be
@@ -7745,6 +8066,9 @@ def _try_to_convert(data: bytes, size: Size | None, wanted: Format) -> tuple[byt
     if size and max(size.width, size.height) > LONGEST_SIDE[pillow_format]:
         note = f"a picture of {size} cannot be a {wanted.kind} and stays as it was made"
         return None, (note,)
+    if size and is_too_large(size):
+        note = f"a picture of {size} is too large to be made a {wanted.kind} and stays as it was made"
+        return None, (note,)
     try:
         return _converted(data, pillow_format, wanted)
     except Exception:
@@ -7763,28 +8087,57 @@ MAX_JPEG_EXIF = 65_000  # bytes; the length of its segment has 16 bits
 
 def _converted(data: bytes, pillow_format: str, wanted: Format) -> tuple[bytes, tuple[str, ...]]:
     """A picture as a file of another format, and notes of what was lost. May raise any exception."""
-    texts: dict[str, str] = {}
-    with open_picture(data) as image:
+    with open_picture(data) as image, room_for(image):
         image.load()
-        if wanted.metadata:
-            texts = _texts(image)
-        turn_upright(image)
-        profile = rgb_profile(image)
-        picture = plain_picture(image)
+        if is_too_large(Size(*image.size)):  # some formats tell it only now
+            raise ValueError("too large")
+        return _encoded(image, pillow_format, wanted)
+
+
+def _encoded(image: Image.Image, pillow_format: str, wanted: Format) -> tuple[bytes, tuple[str, ...]]:
+    """A decoded picture as a file of another format, and notes of what was lost."""
+    texts = _texts(image) if wanted.metadata else {}
+    notes = _notes_on(_cut_to_bounds(texts), "")
+    turn_upright(image)
+    profile = rgb_profile(image)
+    picture = plain_picture(image)
     if pillow_format == "PNG":
         chunks = PngImagePlugin.PngInfo()
         for key, text in texts.items():
             chunks.add_text(key, text)
-        return encode(picture, "PNG", compress_level=4, pnginfo=chunks, icc_profile=profile), ()
+        return encode(picture, "PNG", compress_level=4, pnginfo=chunks, icc_profile=profile), notes
     quality = min(max(wanted.quality, 1), 100)
     if pillow_format == "WEBP":
         exif = _exif(texts)
-        return encode(picture, "WEBP", method=4, quality=quality, exif=exif, icc_profile=profile), ()
+        return encode(picture, "WEBP", method=4, quality=quality, exif=exif, icc_profile=profile), notes
     removed = _cut_for_jpeg(texts)
     exif = _exif(texts)
     encoded = encode(over_white(picture), "JPEG", quality=quality, exif=exif, icc_profile=profile)
-    notes = [f"the {shortened(key)} was too long to be kept in a JPEG" for key in removed]
-    return encoded, tuple(notes)
+    return encoded, notes + _notes_on(removed, " in a JPEG")
+
+
+MOST_NOTES_ON_TEXTS = 5
+
+
+def _notes_on(removed: Sequence[str], where: str) -> tuple[str, ...]:
+    """Notes on the texts, by their keys, that were taken out of a picture."""
+    notes = [f"the {shortened(key)} was too long to be kept{where}" for key in removed[:MOST_NOTES_ON_TEXTS]]
+    if more := len(removed) - len(notes):
+        notes.append(f"{more} more texts were too many to be kept{where}")
+    return tuple(notes)
+
+
+def _cut_to_bounds(texts: dict[str, str]) -> list[str]:
+    """Take texts out until the rest is within the bounds, in the same order. Returns the keys of those taken out."""
+    removed: list[str] = []
+    length = sum(map(len, texts.values()))
+    for key in ("workflow", "prompt", *texts):
+        if length <= MOST_PICTURE_TEXT_CHARACTERS and len(texts) <= len(TEXT_TAGS):
+            break
+        if key in texts:
+            length -= len(texts.pop(key))
+            removed.append(key)
+    return removed
 
 
 def _cut_for_jpeg(texts: dict[str, str]) -> list[str]:
@@ -7826,12 +8179,12 @@ def _exif(texts: Mapping[str, str]) -> bytes:
         if key != "prompt":
             tag = next(free_tags, None)
         if tag:
-            exif[tag] = re.sub(r"[^\0-\x7f]", _json_escape, f"{key}:{text}")
+            exif[tag] = re.sub(r"[^\0-\x7f]+", _json_escape, f"{key}:{text}")
     return exif.tobytes()
 
 
 def _json_escape(character: re.Match[str]) -> str:
-    """A character as JSON writes it in ASCII: "\\u65e5"."""
+    """Characters as JSON writes them in ASCII: "\\u65e5"."""
     literal = json.dumps(character[0])
     return literal.strip('"')
 
@@ -14962,6 +15315,7 @@ def read_data_uri(uri: str) -> tuple[str, bytes]:
 
 
 PREVIEW_BYTES = 40_000  # of a preview in the chat, about
+MOST_PREVIEW_MEGAPIXELS = 16.8  # of one that is made small; others are not shown
 PREVIEW_PIXELS = 512  # its longer side
 STATUS_SECONDS = 2.0  # between two texts of the same phase: the chat lists every one of them
 PREVIEW_SECONDS = 0.5  # between two previews
@@ -15072,7 +15426,7 @@ class Display:
 def shrink_preview(data: bytes) -> str | None:
     """A preview as a small JPEG data URI of about `PREVIEW_BYTES` at most, or None when it is not a picture. Blocks."""
     steps = (PREVIEW_PIXELS, 75), (PREVIEW_PIXELS, 55), (PREVIEW_PIXELS // 2, 60)
-    return small_jpeg(data, steps, PREVIEW_BYTES, 2**24)
+    return small_jpeg(data, steps, PREVIEW_BYTES, MOST_PREVIEW_MEGAPIXELS)
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -71,3 +71,25 @@ MOST_TITLE_CHARACTERS = 250  # of a node; a longer title is cut
 MOST_ADDRESS_CHARACTERS = 2000
 # A key is hidden where it has so many characters; a shorter one would tear other words apart.
 LEAST_KEY_CHARACTERS = 8
+
+# Pictures, from users and from servers. Decoded, one of 50 megapixels takes 200 MB, and twice to four times as much
+# while it is made another: such ones are worked on one after another.
+MOST_MEGAPIXELS = 50.0  # of a picture that is decoded
+MOST_SIDE = 16_384  # pixels
+MOST_SMALL_MEGAPIXELS = 9.0  # of one that is worked on beside others
+MOST_PICTURE_TEXT_CHARACTERS = 4_000_000  # in a picture that is converted, which keeps them
+# What pictures are made of. Pillow's own chunks have 64 kB, those of other programs 8 kB and more: so many are 240 MB.
+MOST_PICTURE_PARTS = 30_000  # chunks, segments, or pictures in an animation
+MOST_PAGES = 1000
+MOST_ENTRIES_IN_DIRECTORY = 1000  # of EXIF data or a TIFF; cameras write less than a hundred
+MOST_STRIPS = 100_000  # that a TIFF is cut into: at most one for each row of each colour
+MOST_JPEG_SCANS = 100  # programs write some ten
+MOST_JPEG_TEXT_BYTES = 16 * MB  # what programs write beside the picture: colour profiles, the depth of a phone's
+MOST_JPEG_EXIF_BYTES = MB  # of these; they are joined like those of a GIF
+MOST_GIF_BLOCKS = 4_000_000  # of 255 bytes as a rule
+MOST_GIF_TEXT_BYTES = MB  # joined block by block, in a time that grows with their square
+MOST_UNCOUNTED_BYTES = 32 * MB  # of a picture whose parts are not counted
+# Files whose metadata is removed.
+MOST_FILE_PARTS = 500_000  # boxes, elements, pages or chunks
+MOST_COMMENT_BYTES = 16 * MB  # of the comments in a sound
+MOST_HEAD_BYTES = 2 * MB  # of the JSON in a model; it is read in one go

@@ -15,6 +15,7 @@ kept by a name among Python's modules, where every load of this file finds them.
 """
 
 import asyncio
+import contextlib
 import contextvars
 import functools
 import sys
@@ -24,7 +25,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import ModuleType
-from typing import ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar, cast
 
 from .errors import TookTooLong
 
@@ -38,6 +39,18 @@ WORKS_FOR: contextvars.ContextVar[str] = contextvars.ContextVar("works_for", def
 # event loop, and is forgotten when nobody is behind it.
 _Gates = weakref.WeakValueDictionary[tuple[str, str], asyncio.Semaphore]
 _GATES: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Gates]" = weakref.WeakKeyDictionary()
+
+
+def _of_process(name: str, first: R) -> R:
+    """What this process keeps by a name, the same for every load of this file; `first` where there is nothing yet."""
+    home = sys.modules.setdefault(HOME, ModuleType(HOME))
+    kept: R = vars(home).setdefault(name, first)
+    return kept
+
+
+def one_at_a_time() -> contextlib.AbstractContextManager[Any]:
+    """Within this only one thread of the process is at a time: for work that takes much memory. Blocks."""
+    return _of_process("one_at_a_time", threading.Lock())
 
 
 @dataclass(frozen=True)
@@ -92,11 +105,9 @@ class Threads:
         return gate
 
     def _executor(self) -> ThreadPoolExecutor:
-        """The threads themselves, the same ones for every load of this file."""
-        home = sys.modules.setdefault(HOME, ModuleType(HOME))
+        """The threads themselves."""
         name = f"{HOME}_{self.name}_{self.count}"
-        executor: ThreadPoolExecutor = vars(home).setdefault(name, ThreadPoolExecutor(self.count, name))
-        return executor
+        return _of_process(name, ThreadPoolExecutor(self.count, name))
 
     def _too_long(self) -> TookTooLong:
         return TookTooLong(f"Open WebUI did not get it done within {self.seconds:g} seconds ({self.name}).")

@@ -15,16 +15,26 @@ makes a file of a text that a node showed.
 import contextlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from PIL import Image, PngImagePlugin
 
+from ..bounds import MOST_PICTURE_TEXT_CHARACTERS
 from ..names import shortened
 from ..values import Size
 from .kinds import PICTURE_TYPES, OutputFile, content_type_of, open_picture
 from .metadata import without_metadata
-from .pictures import encode, orientation_of, over_white, plain_picture, rgb_profile, turn_upright
+from .pictures import (
+    encode,
+    is_too_large,
+    orientation_of,
+    over_white,
+    plain_picture,
+    rgb_profile,
+    room_for,
+    turn_upright,
+)
 
 
 @dataclass(frozen=True)
@@ -94,6 +104,9 @@ def _try_to_convert(data: bytes, size: Size | None, wanted: Format) -> tuple[byt
     if size and max(size.width, size.height) > LONGEST_SIDE[pillow_format]:
         note = f"a picture of {size} cannot be a {wanted.kind} and stays as it was made"
         return None, (note,)
+    if size and is_too_large(size):
+        note = f"a picture of {size} is too large to be made a {wanted.kind} and stays as it was made"
+        return None, (note,)
     try:
         return _converted(data, pillow_format, wanted)
     except Exception:
@@ -112,28 +125,57 @@ MAX_JPEG_EXIF = 65_000  # bytes; the length of its segment has 16 bits
 
 def _converted(data: bytes, pillow_format: str, wanted: Format) -> tuple[bytes, tuple[str, ...]]:
     """A picture as a file of another format, and notes of what was lost. May raise any exception."""
-    texts: dict[str, str] = {}
-    with open_picture(data) as image:
+    with open_picture(data) as image, room_for(image):
         image.load()
-        if wanted.metadata:
-            texts = _texts(image)
-        turn_upright(image)
-        profile = rgb_profile(image)
-        picture = plain_picture(image)
+        if is_too_large(Size(*image.size)):  # some formats tell it only now
+            raise ValueError("too large")
+        return _encoded(image, pillow_format, wanted)
+
+
+def _encoded(image: Image.Image, pillow_format: str, wanted: Format) -> tuple[bytes, tuple[str, ...]]:
+    """A decoded picture as a file of another format, and notes of what was lost."""
+    texts = _texts(image) if wanted.metadata else {}
+    notes = _notes_on(_cut_to_bounds(texts), "")
+    turn_upright(image)
+    profile = rgb_profile(image)
+    picture = plain_picture(image)
     if pillow_format == "PNG":
         chunks = PngImagePlugin.PngInfo()
         for key, text in texts.items():
             chunks.add_text(key, text)
-        return encode(picture, "PNG", compress_level=4, pnginfo=chunks, icc_profile=profile), ()
+        return encode(picture, "PNG", compress_level=4, pnginfo=chunks, icc_profile=profile), notes
     quality = min(max(wanted.quality, 1), 100)
     if pillow_format == "WEBP":
         exif = _exif(texts)
-        return encode(picture, "WEBP", method=4, quality=quality, exif=exif, icc_profile=profile), ()
+        return encode(picture, "WEBP", method=4, quality=quality, exif=exif, icc_profile=profile), notes
     removed = _cut_for_jpeg(texts)
     exif = _exif(texts)
     encoded = encode(over_white(picture), "JPEG", quality=quality, exif=exif, icc_profile=profile)
-    notes = [f"the {shortened(key)} was too long to be kept in a JPEG" for key in removed]
-    return encoded, tuple(notes)
+    return encoded, notes + _notes_on(removed, " in a JPEG")
+
+
+MOST_NOTES_ON_TEXTS = 5
+
+
+def _notes_on(removed: Sequence[str], where: str) -> tuple[str, ...]:
+    """Notes on the texts, by their keys, that were taken out of a picture."""
+    notes = [f"the {shortened(key)} was too long to be kept{where}" for key in removed[:MOST_NOTES_ON_TEXTS]]
+    if more := len(removed) - len(notes):
+        notes.append(f"{more} more texts were too many to be kept{where}")
+    return tuple(notes)
+
+
+def _cut_to_bounds(texts: dict[str, str]) -> list[str]:
+    """Take texts out until the rest is within the bounds, in the same order. Returns the keys of those taken out."""
+    removed: list[str] = []
+    length = sum(map(len, texts.values()))
+    for key in ("workflow", "prompt", *texts):
+        if length <= MOST_PICTURE_TEXT_CHARACTERS and len(texts) <= len(TEXT_TAGS):
+            break
+        if key in texts:
+            length -= len(texts.pop(key))
+            removed.append(key)
+    return removed
 
 
 def _cut_for_jpeg(texts: dict[str, str]) -> list[str]:
@@ -175,12 +217,12 @@ def _exif(texts: Mapping[str, str]) -> bytes:
         if key != "prompt":
             tag = next(free_tags, None)
         if tag:
-            exif[tag] = re.sub(r"[^\0-\x7f]", _json_escape, f"{key}:{text}")
+            exif[tag] = re.sub(r"[^\0-\x7f]+", _json_escape, f"{key}:{text}")
     return exif.tobytes()
 
 
 def _json_escape(character: re.Match[str]) -> str:
-    """A character as JSON writes it in ASCII: "\\u65e5"."""
+    """Characters as JSON writes them in ASCII: "\\u65e5"."""
     literal = json.dumps(character[0])
     return literal.strip('"')
 

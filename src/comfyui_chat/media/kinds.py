@@ -1,8 +1,9 @@
 """Tell what a file is by its bytes: its type, a picture's size, whether it moves.
 
 `content_type_of` answers ("image/png", Size(1024, 768), False), say. Pictures are opened by Pillow (`open_picture`),
-which decodes only their heads. For other files `BEGINNINGS` lists how each kind begins; failing that, the ending of
-the name tells. What a server or a browser says of a file is not asked. An `OutputFile` is a finished file and its type.
+which decodes only their heads, after their parts were counted (media/parts). For other files `BEGINNINGS` lists how
+each kind begins; failing that, the ending of the name tells. What a server or a browser says of a file is not asked.
+An `OutputFile` is a finished file and its type.
 
 Files come from anybody, and Pillow's readers raise whatever they stumble over. So in `media/` every exception of
 theirs is caught and becomes an error of this tool or a note, and formats that could do harm are not read.
@@ -18,6 +19,7 @@ from dataclasses import dataclass, field
 from PIL import Image
 
 from ..values import Size
+from .parts import check_parts
 
 MAX_INPUT_BYTES = 256 * 2**20  # of a file, and of all files of a call together
 MAX_INPUT_FILES = 16  # of a call
@@ -85,8 +87,11 @@ BEGINNINGS = tuple(
 )
 
 # Formats that are not read: those that Pillow only recognizes, start another program, draw vectors, open other formats
-# inside, or unpack without a bound (FITS).
-NOT_READ = {"BUFR", "EPS", "FITS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "QOI", "WMF"}
+# inside, unpack without a bound (FITS), or are unpacked pixel by pixel, which takes minutes (the last row).
+NOT_READ = {
+    *("BUFR", "EPS", "FITS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "WMF"),
+    *("BLP", "DDS", "MSP", "QOI"),
+}
 
 # Formats whose further pictures are as good as the first. In others they only go with it, as in a phone's MPO.
 PAGED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF", "FLI")
@@ -131,7 +136,8 @@ def _type_by_beginning(data: bytes) -> str:
 
 def open_picture(data: bytes, formats: Iterable[str] = ()) -> Image.Image:
     """A picture of which only the head is decoded, in one of Pillow's `formats`, or in any that is read when there are
-    none. May raise any exception."""
+    none. May raise any exception, and raises `TooManyParts`."""
+    check_parts(data)
     Image.init()
     names = [name for name in Image.OPEN if name not in NOT_READ]
     if formats:

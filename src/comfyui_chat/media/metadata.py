@@ -8,7 +8,8 @@ sound and film stay as they are, bit by bit, and so do colour profiles and how a
 Some formats are rows of pieces, and are rewritten without some of them (PNG, JPEG, WebP, GIF, SVG, GLB). In others
 something refers to places in the file, and so what is removed is overwritten in its length (MP4, Matroska, FLAC, Opus,
 safetensors). A file that is not as its format demands raises `ValueError` or `LookupError`, or `RecursionError` where
-it is nested without end: rather an error than a file that may still tell.
+it is nested without end: rather an error than a file that may still tell. So does one of more parts than any program
+writes. Everything takes a time that grows with the length of the file only, and no more memory than the file again.
 """
 
 import io
@@ -20,7 +21,9 @@ from typing import Any, Literal
 
 from PIL import Image
 
+from ..bounds import MOST_COMMENT_BYTES, MOST_FILE_PARTS, MOST_GIF_BLOCKS, MOST_HEAD_BYTES
 from .kinds import ORIENTATION, TURNED, behind_id3, content_type_of
+from .parts import JPEG_END, JPEG_SCAN, Count, behind_gif_blocks, check_directory, gif_table_length, next_jpeg_marker
 
 
 def without_metadata(data: bytes, content_type: str) -> bytes:
@@ -45,8 +48,28 @@ def without_metadata(data: bytes, content_type: str) -> bytes:
 
 # Helpers for several formats.
 
+# What is overwritten: where, and by what of the same length, in the order of the file.
+Changes = list[tuple[int, bytes]]
+ZEROS = bytes(2**20)
 
-def _number(data: bytes | bytearray, at: int, length: int, order: Literal["big", "little"] = "big") -> int:
+
+def _zeros(start: int, end: int) -> Changes:
+    """Zeros between two places, which take no memory."""
+    return [(at, ZEROS[: end - at]) for at in range(start, end, len(ZEROS))]
+
+
+def _overwritten(data: bytes, changes: Changes) -> bytes:
+    """A file with these places overwritten."""
+    view = memoryview(data)
+    parts: list[memoryview | bytes] = []
+    at = 0
+    for start, content in changes:
+        parts += [view[at:start], content]
+        at = start + len(content)
+    return b"".join([*parts, view[at:]])
+
+
+def _number(data: bytes, at: int, length: int, order: Literal["big", "little"] = "big") -> int:
     """The number in `length` bytes at a place. Raises `ValueError` where the file ends before."""
     end = at + length
     if at < 0 or end > len(data):
@@ -58,6 +81,7 @@ def _only_orientation(exif: bytes) -> bytes:
     """EXIF data (as in TIFF) that tells nothing but how a picture is turned; empty when that is upright or unknown."""
     full = Image.Exif()
     try:
+        check_directory(exif)
         full.load(exif)
         orientation = full.get(ORIENTATION)
     except Exception:
@@ -81,9 +105,11 @@ def _strip_png(data: bytes) -> bytes:
     89504e470d0a1a0a  0000000d IHDR ...  0000002f tEXt prompt\\0{"3": ...} <check sum>  ...  00000000 IEND ae426082
     """
     parts = [data[:8]]
+    count = Count(MOST_FILE_PARTS)
     at = 8
     kind = b""
     while at < len(data) and kind != b"IEND":
+        count.add()
         length = _number(data, at, 4)
         kind = data[at + 4 : at + 8]
         content = at + 8
@@ -112,10 +138,6 @@ def _png_exif(exif: bytes) -> bytes:
     return length + content + check_sum
 
 
-# A marker in a JPEG is 0xFF and a code. In the compressed data 0xFF may stand too, followed by 0x00, by a code that
-# only cuts the data into parts (0xD0 to 0xD7), or by another 0xFF.
-JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
-
 JPEG_PROGRAMS = range(0xE0, 0xF0)  # codes of the segments in which programs write what they like
 JPEG_KEPT = (0xE0, 0xE2, 0xEE)  # of these: JFIF, colour profile, Adobe's colour transform
 
@@ -124,26 +146,26 @@ def _strip_jpeg(data: bytes) -> bytes:
     """A JPEG: segments of marker (2), length (2, itself included) and content; behind each start of a scan (0xDA)
     compressed data up to the next marker; 0xD9 is the end."""
     parts = [data[:2]]
+    count = Count(MOST_FILE_PARTS)
     at = 2
     while data[at] == 0xFF:
+        count.add()
         code = data[at + 1]
         if code == 0xFF:  # a byte that fills up
             at += 1
             continue
-        if code == 0xD9:
+        if code == JPEG_END:
             parts.append(data[at:])
             return b"".join(parts)
         length = _number(data, at + 2, 2)
         end = at + 2 + length
         if length < 2 or end > len(data):
             break
-        if code == 0xDA:
-            marker = JPEG_MARKER.search(data, end)
-            if not marker:  # the file is cut short
-                parts.append(data[at:])
-                return b"".join(parts)
-            end = marker.start()
+        if code == JPEG_SCAN:
+            end = next_jpeg_marker(data, end)
             parts.append(data[at:end])
+            if end == len(data):  # the file is cut short
+                return b"".join(parts)
         else:
             segment = data[at:end]
             parts.append(_jpeg_segment(code, segment))
@@ -181,8 +203,10 @@ def _strip_webp(data: bytes) -> bytes:
     stop = min(8 + riff_length, len(data))
     removed = WEBP_HAS_XMP  # flags
     chunks = []
+    count = Count(MOST_FILE_PARTS)
     at = 12
     while at < stop:
+        count.add()
         content_length = 0
         if at + 8 <= stop:
             content_length = _number(data, at + 4, 4, "little")
@@ -199,11 +223,12 @@ def _strip_webp(data: bytes) -> bytes:
         elif kind != b"XMP ":
             chunks.append(chunk)
         at = end
-    body = bytearray(b"".join(chunks))
-    if body.startswith(b"VP8X"):
-        body[8] &= ~removed
-    new_length = (4 + len(body)).to_bytes(4, "little")
-    return b"RIFF" + new_length + data[8:12] + body + data[stop:]
+    if chunks and chunks[0].startswith(b"VP8X"):
+        head = bytearray(chunks[0])
+        head[8] &= ~removed
+        chunks[0] = bytes(head)
+    new_length = (4 + sum(map(len, chunks))).to_bytes(4, "little")
+    return b"".join([b"RIFF", new_length, data[8:12], *chunks, data[stop:]])
 
 
 def _webp_exif(exif: bytes) -> bytes:
@@ -217,16 +242,18 @@ def _strip_gif(data: bytes) -> bytes:
     """A GIF: a head (13 bytes) with a table of colours, then pictures (0x2C, 10 bytes, a table of colours, 1 byte) and
     extensions (0x21, 2 bytes), each followed by blocks of length (1) and content, up to an empty one; 0x3B is the
     end."""
-    at = 13 + _gif_table_length(data[10])
+    at = 13 + gif_table_length(data[10])
     parts = [data[:at]]
+    count, blocks = Count(MOST_FILE_PARTS), Count(MOST_GIF_BLOCKS)
     while data[at] != 0x3B:
+        count.add()
         if data[at] == 0x2C:
-            blocks = at + 11 + _gif_table_length(data[at + 9])
+            start = at + 11 + gif_table_length(data[at + 9])
         elif data[at] == 0x21:
-            blocks = at + 2
+            start = at + 2
         else:
             raise ValueError("not a part of a GIF")
-        end = _behind_gif_blocks(data, blocks)
+        end = behind_gif_blocks(data, start, blocks)
         part = data[at:end]
         is_comment = part.startswith(b"\x21\xfe")
         is_xmp = part.startswith(b"\x21\xff") and part[3:14] == b"XMP DataXMP"
@@ -237,30 +264,17 @@ def _strip_gif(data: bytes) -> bytes:
     return b"".join(parts)
 
 
-def _gif_table_length(flags: int) -> int:
-    """How many bytes the table of colours has: 0 when the flags say that there is none."""
-    if not flags & 0x80:
-        return 0
-    colours = 2 << (flags & 7)
-    return 3 * colours
-
-
-def _behind_gif_blocks(data: bytes, at: int) -> int:
-    """The place behind the blocks that begin at a place, and behind the empty one that ends them."""
-    while data[at]:
-        at += data[at] + 1
-    return at + 1
-
-
 def _strip_svg(data: bytes) -> bytes:
     """An SVG: text, in which the elements <metadata> are cut out.
 
     <svg><metadata><![CDATA[{"prompt": {"3": ...}}]]></metadata><path .../></svg>  ->  <svg><path .../></svg>
     """
     parts = []
+    count = Count(MOST_FILE_PARTS)
     at = 0
     start = data.find(b"<metadata")
     while start >= 0:
+        count.add()
         end = data.index(b"</metadata", start)
         quoted = data.find(b"<![CDATA[", start, end)
         if quoted >= 0:  # where "</metadata" may stand as a text
@@ -278,23 +292,24 @@ def _strip_svg(data: bytes) -> bytes:
 
 def _strip_mp4(data: bytes) -> bytes:
     """An MP4, M4A or MOV: boxes in boxes."""
-    file = bytearray(data)
-    _free_boxes(file, 0, len(file))
-    return bytes(file)
+    changes: Changes = []
+    _free_boxes(data, 0, len(data), changes, Count(MOST_FILE_PARTS))
+    return _overwritten(data, changes)
 
 
 MP4_TEXTS = (b"udta", b"meta", b"uuid")  # kinds of boxes for texts
 MP4_ENTERED = (b"moov", b"trak")  # the boxes of the film and of its tracks, which may hold such
 
 
-def _free_boxes(file: bytearray, at: int, end: int) -> None:
-    """Make "free" boxes, full of zeros, of the boxes for texts between two places.
+def _free_boxes(file: bytes, at: int, end: int, changes: Changes, count: Count) -> None:
+    """Make "free" boxes, full of zeros, of the boxes for texts between two places: these are the `changes`.
 
     A box is length (4, all of it; 1 when 8 more bytes hold it, 0 when it goes on to the end), kind (4) and content.
     """
     while at < end:
+        count.add()
         length = _number(file, at, 4)
-        kind = bytes(file[at + 4 : at + 8])
+        kind = file[at + 4 : at + 8]
         content = at + 8
         if length == 1:
             length = _number(file, at + 8, 8)
@@ -305,10 +320,9 @@ def _free_boxes(file: bytearray, at: int, end: int) -> None:
         if stop > end or stop < content:
             raise ValueError("a box ends where it cannot")
         if kind in MP4_TEXTS:
-            file[at + 4 : at + 8] = b"free"
-            file[content:stop] = bytes(stop - content)
+            changes += [(at + 4, b"free"), *_zeros(content, stop)]
         elif kind in MP4_ENTERED:
-            _free_boxes(file, content, stop)
+            _free_boxes(file, content, stop, changes, count)
         at = stop
 
 
@@ -320,23 +334,26 @@ MATROSKA_TEXTS = (b"\x12\x54\xc3\x67", b"\x7b\xa9", b"\xbf")  # Tags, Title, and
 
 def _strip_matroska(data: bytes) -> bytes:
     """A Matroska or WebM file: elements of id, length and content, in elements. The texts become void elements."""
-    file = bytearray(data)
+    changes: Changes = []
+    count = Count(MOST_FILE_PARTS)
     at = 0
-    while at < len(file):
-        kind, length, content = _matroska_element(file, at)
+    while at < len(data):
+        count.add()
+        kind, length, content = _matroska_element(data, at)
         if kind in MATROSKA_ENTERED or (length is None and kind == MATROSKA_CLUSTER):
             at = content
             continue
-        if length is None or content + length > len(file):
+        if length is None or content + length > len(data):
             raise ValueError("an element ends where it cannot")
         end = content + length
         if kind in MATROSKA_TEXTS:
-            file[at:end] = _matroska_void(end - at)
+            head = _matroska_void(end - at)
+            changes += [(at, head), *_zeros(at + len(head), end)]
         at = end
-    return bytes(file)
+    return _overwritten(data, changes)
 
 
-def _matroska_element(file: bytearray, at: int) -> tuple[bytes, int | None, int]:
+def _matroska_element(file: bytes, at: int) -> tuple[bytes, int | None, int]:
     """An element's id, the length of its content, and where that begins. The length is None in a file that was written
     to a pipe: the element ends where the next one begins.
 
@@ -347,7 +364,7 @@ def _matroska_element(file: bytearray, at: int) -> tuple[bytes, int | None, int]
     content = length_at + 9 - file[length_at].bit_length()
     if not file[at] or not file[length_at]:
         raise ValueError("not an element")
-    kind = bytes(file[at:length_at])
+    kind = file[at:length_at]
     width = content - length_at
     unknown = (1 << 7 * width) - 1
     length = _number(file, length_at, width) & unknown
@@ -357,11 +374,11 @@ def _matroska_element(file: bytearray, at: int) -> tuple[bytes, int | None, int]
 
 
 def _matroska_void(total: int) -> bytes:
-    """A void element of `total` bytes, id and length included."""
+    """The id and the length of a void element of `total` bytes, these included."""
     width = 8 if total > 8 else 1  # of its length
     length = total - 1 - width
     marked_length = length | 1 << 7 * width
-    return b"\xec" + marked_length.to_bytes(width) + bytes(length)
+    return b"\xec" + marked_length.to_bytes(width)
 
 
 APE_HAS_HEAD = 1 << 31  # in the flags of an APE tag: 32 more bytes in front of it
@@ -373,7 +390,9 @@ def _strip_mp3(data: bytes) -> bytes:
     end = len(data)
     if start > end:
         raise ValueError("a tag ends where it cannot")
+    count = Count(MOST_FILE_PARTS)
     while True:
+        count.add()
         if data[max(start, end - 128) : end].startswith(b"TAG"):
             end -= 128
         elif data[max(start, end - 32) : end].startswith(b"APETAGEX"):
@@ -395,23 +414,25 @@ FLAC_COMMENTS = 4
 def _strip_flac(data: bytes) -> bytes:
     """A FLAC: "fLaC", then blocks of kind (1, its highest bit marks the last), length (3) and content, then the
     sound. The block of comments becomes padding."""
-    file = bytearray(data[behind_id3(data) :])
-    if file[:4] != b"fLaC":
+    data = data[behind_id3(data) :]
+    if data[:4] != b"fLaC":
         raise ValueError("not a FLAC")
+    changes: Changes = []
+    count = Count(MOST_FILE_PARTS)
     at = 4
     is_last = False
     while not is_last:
-        is_last = file[at] > 0x7F
-        end = at + 4 + _number(file, at + 1, 3)
-        if end > len(file):
+        count.add()
+        is_last = data[at] > 0x7F
+        end = at + 4 + _number(data, at + 1, 3)
+        if end > len(data):
             raise ValueError("the file ends too early")
-        kind = file[at] & 0x7F
+        kind = data[at] & 0x7F
         if kind == FLAC_COMMENTS:
-            last_bit = file[at] & 0x80
-            file[at] = last_bit | FLAC_PADDING
-            file[at + 4 : end] = bytes(end - at - 4)
+            last_bit = data[at] & 0x80
+            changes += [(at, bytes([last_bit | FLAC_PADDING])), *_zeros(at + 4, end)]
         at = end
-    return bytes(file)
+    return _overwritten(data, changes)
 
 
 OPUS_NO_COMMENTS = b"OpusTags" + bytes(8)  # a name of no length, and no comments
@@ -429,18 +450,19 @@ def _strip_opus(data: bytes) -> bytes:
         raise ValueError("no comments of Opus")
     stripped = OPUS_NO_COMMENTS.ljust(len(comments), b"\0")
     stream = io.BytesIO(stripped)
-    file = bytearray(data)
-    for _, start, end in pieces:
-        file[start:end] = stream.read(end - start)
-    for page in {page for page, _, _ in pieces}:
-        _set_ogg_check_sum(file, page)
-    return bytes(file)
+    pages = {page: bytearray(data[page : _ogg_page_end(data, page)]) for page, _, _ in pieces}
+    for page, start, end in pieces:
+        pages[page][start - page : end - page] = stream.read(end - start)
+    for content in pages.values():
+        _set_ogg_check_sum(content)
+    return _overwritten(data, [(page, bytes(content)) for page, content in pages.items()])
 
 
 def _ogg_pieces(data: bytes, packet: int) -> list[tuple[int, int, int]]:
     """The pieces of a packet of an Ogg file, counted from 0: where the page of each begins, and where it itself begins
     and ends. Raises `ValueError` where the file ends within it."""
     pieces: list[tuple[int, int, int]] = []
+    size = Count(MOST_COMMENT_BYTES)
     ended = 0  # packets
     for page, lengths in _ogg_pages(data):
         start = page + 27 + len(lengths)
@@ -448,6 +470,7 @@ def _ogg_pieces(data: bytes, packet: int) -> list[tuple[int, int, int]]:
             end = start + length
             if ended == packet:
                 pieces.append((page, start, end))
+                size.add(length)
             if length < 255:
                 ended += 1
             start = end
@@ -462,12 +485,14 @@ def _ogg_pages(data: bytes) -> Iterator[tuple[int, bytes]]:
     A page is a head (27 bytes, with the stream's number and a check sum), the lengths of its pieces (1 byte each), and
     the pieces. A piece of 255 bytes goes on in the next one, also over pages; together they are a packet.
     """
+    count = Count(MOST_FILE_PARTS)
     at = 0
     while at < len(data):
+        count.add()
         content = at + 27 + data[at + 26]
         head = data[at:content]
         lengths = head[27:]
-        end = content + sum(lengths)
+        end = _ogg_page_end(data, at)
         if not head.startswith(b"OggS") or end > len(data):
             raise ValueError("not a page")
         is_other_stream = head[14:18] != data[14:18]
@@ -478,17 +503,19 @@ def _ogg_pages(data: bytes) -> Iterator[tuple[int, bytes]]:
         at = end
 
 
-def _set_ogg_check_sum(file: bytearray, page: int) -> None:
+def _ogg_page_end(data: bytes, page: int) -> int:
+    """The place behind a page of Ogg."""
+    content = page + 27 + data[page + 26]
+    return content + sum(data[page + 27 : content])
+
+
+def _set_ogg_check_sum(page: bytearray) -> None:
     """Put the check sum of a page right. It is zlib's with the bits of all bytes mirrored, and without its
     inversions."""
-    content = page + 27 + file[page + 26]
-    lengths = file[page + 27 : content]
-    end = content + sum(lengths)
-    place = slice(page + 22, page + 26)  # of the check sum, which is 0 while it is calculated
-    file[place] = bytes(4)
-    mirrored = file[page:end].translate(MIRRORED)
-    check_sum = zlib.crc32(mirrored, 0xFFFFFFFF) ^ 0xFFFFFFFF
-    file[place] = check_sum.to_bytes(4).translate(MIRRORED)
+    place = slice(22, 26)  # of the check sum, which is 0 while it is calculated
+    page[place] = bytes(4)
+    check_sum = zlib.crc32(page.translate(MIRRORED), 0xFFFFFFFF) ^ 0xFFFFFFFF
+    page[place] = check_sum.to_bytes(4).translate(MIRRORED)
 
 
 # Models in 3D, saved latents and models.
@@ -504,6 +531,7 @@ def _strip_glb(data: bytes) -> bytes:
     text_end = 20 + length
     if data[16:20] != b"JSON" or text_end > len(data):
         raise ValueError("no JSON")
+    Count(MOST_HEAD_BYTES).add(length)
     model = json.loads(data[20:text_end])
     if not isinstance(model, dict):
         raise ValueError("not an object")
@@ -517,10 +545,10 @@ def _strip_glb(data: bytes) -> bytes:
     text = _short_json(model)
     filling = -len(text) % 4
     text = text.ljust(max(length, len(text) + filling))
-    rest = data[text_end:]
+    rest = memoryview(data)[text_end:]
     total_length = (20 + len(text) + len(rest)).to_bytes(4, "little")
     text_length = len(text).to_bytes(4, "little")
-    return data[:8] + total_length + text_length + b"JSON" + text + rest
+    return b"".join([data[:8], total_length, text_length, b"JSON", text, rest])
 
 
 def _short_json(value: Any) -> bytes:
@@ -540,6 +568,7 @@ def _strip_safetensors(data: bytes) -> bytes:
     {"__metadata__": {"prompt": "..."}, "latent_tensor": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}}
     """
     length = _number(data, 0, 8, "little")
+    Count(MOST_HEAD_BYTES).add(length)
     end = 8 + length
     head = json.loads(data[8:end])
     if head.pop("__metadata__", None) is None:
@@ -547,7 +576,7 @@ def _strip_safetensors(data: bytes) -> bytes:
     text = _short_json(head).ljust(length)
     if len(text) > length:
         raise ValueError("it grew")
-    return data[:8] + text + data[end:]
+    return _overwritten(data, [(8, text)])
 
 
 # What strips the files of each content type. What is not here is told by its beginning (safetensors) or cannot be

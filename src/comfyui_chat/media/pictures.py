@@ -27,15 +27,16 @@ from typing import Any
 
 from PIL import Image, ImageChops, ImageOps, ImageStat
 
+from ..bounds import MOST_MEGAPIXELS, MOST_SIDE, MOST_SMALL_MEGAPIXELS
 from ..errors import BadArgument, ComfyUIError, LimitExceeded, WorkflowRefused
 from ..graph.nodes import Graph
 from ..graph.reading import EXPECTED, read_json, unwrap
 from ..names import shortened
+from ..threads import one_at_a_time
 from ..values import Size
 from .kinds import ORIENTATION, PICTURE_TYPES, TURNED, OutputFile, content_type_of, is_drawing, is_paged, open_picture
+from .parts import TooManyParts
 
-MAX_INPUT_MEGAPIXELS = 50.0  # of one picture
-MAX_INPUT_SIDE = 16_384  # pixels
 # Pictures that every ComfyUI reads correctly as they are: their formats, with the usual endings, and their modes.
 ENDINGS = {"PNG": "png", "JPEG": "jpg", "MPO": "jpg", "WEBP": "webp"}
 PLAIN_MODES = ("1", "L", "LA", "P", "RGB", "RGBA")
@@ -108,7 +109,7 @@ def _is_plain(image: Image.Image) -> bool:
 def _page_count(image: Image.Image) -> int:
     if not is_paged(image):
         return 1
-    return int(getattr(image, "n_frames", 1))
+    return int(getattr(image, "n_frames", 1))  # `check_parts` bounds it, where it takes time
 
 
 def _plain_jpeg(image: Image.Image, data: bytes) -> InputFile:
@@ -143,9 +144,14 @@ def _open_input(data: bytes, name: str) -> Iterator[Image.Image]:
     try:
         with open_picture(data) as image:
             _check_bounds(image, name)
-            yield image
+            with room_for(image):
+                yield image
     except ComfyUIError:
         raise
+    except TooManyParts:
+        raise LimitExceeded(
+            f'The picture "{shortened(name)}" is made of too many parts.', "Save it anew in an image program."
+        ) from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large(name, "far too many pixels") from None
     except Exception:
@@ -154,17 +160,15 @@ def _open_input(data: bytes, name: str) -> Iterator[Image.Image]:
 
 def _check_bounds(image: Image.Image, name: str) -> None:
     """Raise `LimitExceeded` for a picture with too many pixels or too long a side."""
-    size = Size(*image.size)
-    longest_side = max(size.width, size.height)
-    if size.megapixels > MAX_INPUT_MEGAPIXELS or longest_side > MAX_INPUT_SIDE:
-        raise _too_large(name, f"{size} pixels")
+    if is_too_large(Size(*image.size)):
+        raise _too_large(name, f"{Size(*image.size)} pixels")
 
 
 def _too_large(name: str, what_it_has: str) -> LimitExceeded:
     """The error for a picture that is too large: it has "9000x9000 pixels", say."""
     return LimitExceeded(
         f'The picture "{shortened(name)}" has {what_it_has}.',
-        f"Give one of at most {MAX_INPUT_MEGAPIXELS:g} megapixels and {MAX_INPUT_SIDE} pixels a side.",
+        f"Give one of at most {MOST_MEGAPIXELS:g} megapixels and {MOST_SIDE} pixels a side.",
     )
 
 
@@ -248,8 +252,8 @@ def with_mask(still: InputFile, mask: Image.Image) -> InputFile:
         image.info.pop("transparency", None)
         picture = image.convert("RGB")
         profile = rgb_profile(image)
-    picture.putalpha(ImageChops.invert(mask))
-    encoded = encode(picture, "PNG", compress_level=1, icc_profile=profile)
+        picture.putalpha(ImageChops.invert(mask))
+        encoded = encode(picture, "PNG", compress_level=1, icc_profile=profile)
     has_holes = _brightest(mask) > 0
     return InputFile(encoded, "png", still.size, transparent=has_holes, notes=still.notes + notes)
 
@@ -290,24 +294,28 @@ def small_copy(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
         (side // 2, 50),
         (side // 3, 40),
     )
-    return small_jpeg(data, steps, most, pixels=MAX_INPUT_MEGAPIXELS * 2e6)
+    return small_jpeg(data, steps, most, MOST_MEGAPIXELS)
 
 
-def small_jpeg(data: bytes, steps: Sequence[tuple[int, int]], most: int, pixels: float) -> str | None:
-    """A picture as a JPEG data URI, or None for what is not a picture or has more than `pixels` pixels.
+def small_jpeg(data: bytes, steps: Sequence[tuple[int, int]], most: int, megapixels: float) -> str | None:
+    """A picture as a JPEG data URI, or None for what is not a picture or has more than so many megapixels.
 
     `steps` are tried in turn: (longer side in pixels, JPEG quality). The first that gives at most `most` bytes of JPEG
     is taken, else the last. Blocks.
     """
     try:
         with open_picture(data) as image:
-            if image.width * image.height > pixels:
+            if Size(*image.size).megapixels > megapixels:
                 return None
             largest_side, _ = steps[0]
             image.draft("RGB", (largest_side, largest_side))
-            image.load()
-            turn_upright(image)
-            small = plain_picture(image)
+            with room_for(image):
+                image.load()
+                if image.width * image.height > megapixels * 1e6:
+                    return None
+                turn_upright(image)
+                small = plain_picture(image)
+                small.thumbnail((largest_side, largest_side))
         jpeg = b""
         for side, quality in steps:
             small.thumbnail((side, side))
@@ -321,6 +329,18 @@ def small_jpeg(data: bytes, steps: Sequence[tuple[int, int]], most: int, pixels:
 
 
 # What is done with a picture that Pillow opened.
+
+
+def is_too_large(size: Size) -> bool:
+    """Whether a picture of this size is not decoded."""
+    return size.megapixels > MOST_MEGAPIXELS or max(size.width, size.height) > MOST_SIDE
+
+
+def room_for(image: Image.Image) -> contextlib.AbstractContextManager[Any]:
+    """Within this a picture may be decoded: a large one when no other large one is, in the whole process. Blocks."""
+    if Size(*image.size).megapixels > MOST_SMALL_MEGAPIXELS:
+        return one_at_a_time()
+    return contextlib.nullcontext()
 
 
 def orientation_of(image: Image.Image) -> int:
@@ -440,13 +460,15 @@ def read_picture_workflow(data: bytes, name: str) -> Graph:
 
 def _comfyui_texts(data: bytes) -> dict[str, str]:
     """The texts in a picture by their keys, those in EXIF data among them. May raise what Pillow raises."""
-    with Image.open(io.BytesIO(data), formats=["PNG", "WEBP", "JPEG"]) as image:
+    with open_picture(data, ("PNG", "WEBP", "JPEG")) as image:
         texts = {}
         for key in PICTURE_KEYS:
             text = image.info.get(key)
             if isinstance(text, str):
                 texts[key] = text
-        for value in image.getexif().values():
+        # Of a PNG only what stands before the pixels, which would be decoded for the rest.
+        exif = {} if image.format == "PNG" and "exif" not in image.info else image.getexif()
+        for value in exif.values():
             if isinstance(value, str):
                 key, _, text = value.partition(":")
                 texts.setdefault(key.strip().lower(), text.strip("\0 "))

@@ -23,6 +23,7 @@ from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS
 from ..threads import PICTURES
 
 PREVIEW_BYTES = 40_000  # of a preview in the chat, about
+MOST_PREVIEW_MEGAPIXELS = 16.8  # of one that is made small; others are not shown
 PREVIEW_PIXELS = 512  # its longer side
 STATUS_SECONDS = 2.0  # between two texts of the same phase: the chat lists every one of them
 PREVIEW_SECONDS = 0.5  # between two previews
@@ -133,4 +134,4 @@ class Display:
 def shrink_preview(data: bytes) -> str | None:
     """A preview as a small JPEG data URI of about `PREVIEW_BYTES` at most, or None when it is not a picture. Blocks."""
     steps = (PREVIEW_PIXELS, 75), (PREVIEW_PIXELS, 55), (PREVIEW_PIXELS // 2, 60)
-    return small_jpeg(data, steps, PREVIEW_BYTES, 2**24)
+    return small_jpeg(data, steps, PREVIEW_BYTES, MOST_PREVIEW_MEGAPIXELS)

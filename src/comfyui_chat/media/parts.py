@@ -1,0 +1,249 @@
+"""Count what a picture is made of, before a library reads it.
+
+A file of a few megabytes may have a million parts that say nothing, and may bring each of them again and again. Pillow
+takes a while over each, and for some a time that grows with the square of their number. So `check_parts` counts them
+first, in a time that grows with the length of the file only, and refuses a picture that has more than any program
+writes:
+
+    PNG           chunks
+    JPEG          segments up to the first scan, what programs wrote there, and scans
+    GIF           pictures and extensions, blocks, and what the extensions hold
+    WebP          chunks
+    TIFF          directories (pages), what each lists, and strips; the same for the EXIF data in the others
+    BMP, packed   bytes; so too for all formats that are not counted here
+
+AVIF is read by a library with bounds of its own. What is damaged is not refused here, but by whoever reads it.
+"""
+
+import contextlib
+import re
+import struct
+from collections.abc import Callable
+from typing import Literal
+
+from ..bounds import (
+    MOST_ENTRIES_IN_DIRECTORY,
+    MOST_GIF_BLOCKS,
+    MOST_GIF_TEXT_BYTES,
+    MOST_JPEG_EXIF_BYTES,
+    MOST_JPEG_SCANS,
+    MOST_JPEG_TEXT_BYTES,
+    MOST_PAGES,
+    MOST_PICTURE_PARTS,
+    MOST_STRIPS,
+    MOST_UNCOUNTED_BYTES,
+)
+
+
+class TooManyParts(ValueError):
+    """A file is made of more parts than any program writes."""
+
+
+class Count:
+    """How many parts were met. Raises `TooManyParts` beyond the `most`."""
+
+    def __init__(self, most: int) -> None:
+        self._left = most
+
+    def add(self, number: int = 1) -> None:
+        """Count a part, or several, or as many bytes."""
+        self._left -= number
+        if self._left < 0:
+            raise TooManyParts("too many parts")
+
+
+def check_parts(data: bytes) -> None:
+    """Raise `TooManyParts` for a picture that is made of too many parts to be read."""
+    with contextlib.suppress(IndexError, struct.error):  # it ends too early
+        for start, check in CHECKS.items():
+            if data.startswith(start):
+                check(data)
+                return
+        is_avif = data[4:8] == b"ftyp"
+        if not is_avif:
+            Count(MOST_UNCOUNTED_BYTES).add(len(data))
+
+
+def _check_png(data: bytes) -> None:
+    count = Count(MOST_PICTURE_PARTS)
+    at = 8
+    while at < len(data):
+        length, kind = struct.unpack_from(">I4s", data, at)
+        count.add()
+        if kind == b"eXIf":
+            check_directory(data[at + 8 : at + 8 + length])
+        at += 12 + length
+
+
+# Codes of JPEG that stand alone, without a length and content: cuts, start and end, and one that means nothing.
+JPEG_BARE = (0x01, *range(0xD0, 0xDA))
+JPEG_SCAN, JPEG_END = 0xDA, 0xD9
+
+
+def _check_jpeg(data: bytes) -> None:
+    """Segments of 0xFF, code, length (2) and content; bytes between them are skipped, one by one. Behind a scan its
+    compressed data goes on to the next marker."""
+    count, scans, texts = Count(MOST_PICTURE_PARTS), Count(MOST_JPEG_SCANS), Count(MOST_JPEG_TEXT_BYTES)
+    exif = b""
+    at = 2
+    code = 0
+    while code != JPEG_END:
+        count.add()
+        if data[at] != 0xFF or data[at + 1] in (0x00, 0xFF):
+            at += 1
+            continue
+        code = data[at + 1]
+        start = at + 4  # of the content
+        at += 2
+        if code in JPEG_BARE:
+            continue
+        (length,) = struct.unpack_from(">H", data, at)
+        at += length
+        if code >= 0xE0:
+            texts.add(length)
+        if code == JPEG_SCAN:
+            scans.add()
+            at = next_jpeg_marker(data, at)
+        elif code == 0xE1 and data.startswith(b"Exif\0\0", start):
+            exif += data[start + 6 : at]  # Pillow joins them
+            Count(MOST_JPEG_EXIF_BYTES).add(len(exif))
+        elif code == 0xE2 and data.startswith(b"MPF\0", start):
+            check_directory(data[start + 4 : at])
+    check_directory(exif)
+
+
+# A marker in a JPEG is 0xFF and a code. In the compressed data 0xFF may stand too, followed by 0x00, by a code that
+# only cuts the data into parts (0xD0 to 0xD7), or by another 0xFF.
+JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
+SEARCHED_AT_ONCE = 2**20  # bytes: a search holds the interpreter's lock
+
+
+def next_jpeg_marker(data: bytes, at: int) -> int:
+    """The place of the next marker behind compressed data, or the length of the file where there is none."""
+    while at < len(data):
+        marker = JPEG_MARKER.search(data, at, at + SEARCHED_AT_ONCE + 1)
+        if marker:
+            return marker.start()
+        at += SEARCHED_AT_ONCE
+    return len(data)
+
+
+def _check_gif(data: bytes) -> None:
+    """A head with a table of colours, then pictures (0x2C) and extensions (0x21), each with blocks of length (1) and
+    content, up to an empty one."""
+    count, blocks, texts = Count(MOST_PICTURE_PARTS), Count(MOST_GIF_BLOCKS), Count(MOST_GIF_TEXT_BYTES)
+    at = 13 + gif_table_length(data[10])
+    while data[at] != 0x3B:
+        count.add()
+        is_picture = data[at] == 0x2C
+        if is_picture:
+            at += 11 + gif_table_length(data[at + 9])
+        elif data[at] == 0x21:
+            at += 2
+        else:
+            at += 1
+            continue
+        start = at
+        at = behind_gif_blocks(data, at, blocks)
+        if not is_picture:
+            texts.add(at - start)
+
+
+def gif_table_length(flags: int) -> int:
+    """How many bytes the table of colours of a GIF has: 0 when the flags say that there is none."""
+    if not flags & 0x80:
+        return 0
+    colours = 2 << (flags & 7)
+    return 3 * colours
+
+
+def behind_gif_blocks(data: bytes, at: int, count: Count) -> int:
+    """The place behind the blocks of a GIF that begin at a place, and behind the empty one that ends them."""
+    blocks = 0
+    while data[at]:
+        at += data[at] + 1
+        blocks += 1
+        if blocks == 1000:
+            count.add(blocks)
+            blocks = 0
+    count.add(blocks)
+    return at + 1
+
+
+def _check_webp(data: bytes) -> None:
+    count = Count(MOST_PICTURE_PARTS)
+    at = 12
+    while at < len(data):
+        kind, length = struct.unpack_from("<4sI", data, at)
+        count.add()
+        if kind == b"EXIF":
+            check_directory(data[at + 8 : at + 8 + length])
+        at += 8 + length + length % 2
+
+
+def _check_bmp(data: bytes) -> None:
+    (packing,) = struct.unpack_from("<I", data, 30)
+    if packing in (1, 2):  # run lengths, which Pillow unpacks one by one
+        Count(MOST_UNCOUNTED_BYTES // 8).add(len(data))
+
+
+# Directories, of a TIFF and of EXIF data: "II" or "MM" for the order of bytes, 42 (2), and where the first directory
+# is (4). It has the number of entries (2), entries of tag (2), type (2), number of values (4), and the value or where
+# it is (4), and then where the next directory is (4). With 43 instead of 42 most of them are twice as long.
+VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8, 17: 8, 18: 8}
+STRIPS = (273, 324)  # the tags for where strips and tiles are
+
+
+def _check_tiff(data: bytes) -> None:
+    _check_directories(data, MOST_PAGES)
+
+
+def check_directory(exif: bytes) -> None:
+    """Raise `TooManyParts` for EXIF data that lists too much in its first directory; no other is read."""
+    with contextlib.suppress(IndexError, struct.error):
+        _check_directories(exif.removeprefix(b"Exif\0\0"), 1)
+
+
+def _check_directories(data: bytes, most: int) -> None:
+    """Check the first directories. Those beyond the `most` are too many, unless that is one."""
+    order: Literal["<", ">"] = "<" if data.startswith(b"II") else ">"
+    is_big = data[2:4] in (b"\x2b\0", b"\0\x2b")
+    head, counted, entry = ("Q", "Q", "HHQQ") if is_big else ("I", "H", "HHII")
+    (at,) = struct.unpack_from(order + head, data, 8 if is_big else 4)
+    count = Count(most)
+    seen: set[int] = set()
+    taken = Count(len(data) + MOST_UNCOUNTED_BYTES)
+    while at and at not in seen:
+        count.add()
+        seen.add(at)
+        (entries,) = struct.unpack_from(order + counted, data, at)
+        Count(MOST_ENTRIES_IN_DIRECTORY).add(entries)
+        at += struct.calcsize(order + counted)
+        for tag, kind, number, _ in struct.iter_unpack(order + entry, _entries(data, at, entries, order + entry)):
+            taken.add(min(number * VALUE_BYTES.get(kind, 0), len(data)))
+            if tag in STRIPS:
+                Count(MOST_STRIPS).add(number)
+        if most == 1:
+            return
+        (at,) = struct.unpack_from(order + head, data, at + entries * struct.calcsize(order + entry))
+
+
+def _entries(data: bytes, at: int, number: int, entry: str) -> bytes:
+    """The entries of a directory, as many as there are whole ones."""
+    size = struct.calcsize(entry)
+    rows = data[at : at + number * size]
+    return rows[: len(rows) // size * size]
+
+
+# What counts the parts of files that begin so.
+CHECKS: dict[bytes, Callable[[bytes], None]] = {
+    b"\x89PNG": _check_png,
+    b"\xff\xd8\xff": _check_jpeg,
+    b"GIF8": _check_gif,
+    b"RIFF": _check_webp,
+    b"BM": _check_bmp,
+    b"II\x2a\0": _check_tiff,
+    b"MM\0\x2a": _check_tiff,
+    b"II\x2b\0": _check_tiff,
+    b"MM\0\x2b": _check_tiff,
+}
