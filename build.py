@@ -39,7 +39,7 @@ FLOORS = (
     ("media", "parts kinds pictures metadata delivery"),
     ("server", "endpoint json_pieces protocol long_answers record connection http client cloud pool"),
     ("catalogue", "entries choosing secret_inputs listings"),
-    ("run", "owner job fleet follow inputs limits planning make earlier"),
+    ("run", "owner job fleet follow inputs limits planning collecting make earlier"),
     ("webui", "ollama permission references display messages stored_files chat valves settings reports jobs tools"),
     ("", "command_line __main__"),
 )

@@ -69,6 +69,7 @@ required_open_webui_version: 0.9.6
 #   run/inputs               Puts the files of a call into the inputs of a workflow that take files.
 #   run/limits               What the administrator allows, checked on a finished graph, whoever put the number there.
 #   run/planning             Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
+#   run/collecting           Fetches what a run made, within bounds, and says what did not come.
 #   run/make                 From a request to finished files: a server chosen, prompts run, what they made fetched.
 #   run/earlier              Finds jobs of earlier calls on the servers, and brings what they made.
 #   webui/ollama             Sends Ollama's models off a graphics card that ComfyUI shares with it.
@@ -146,7 +147,7 @@ from yarl import URL
 #
 # Nothing outside is trusted, so everything that is read has a bound here. Each one lies well above what real servers,
 # files and people send, and low enough that reaching it neither fills Open WebUI's memory nor stops its event loop.
-# How long things may take stands beside the code that waits for them.
+# How long things may take stands beside the code that waits for them; only that of collecting a run's files stands here.
 #
 # A bound of bytes counts what comes over the network, before it is decoded.
 # ======================================================================================================================
@@ -187,6 +188,12 @@ MOST_WAITING_EVENTS = 500  # of one prompt that nobody has taken yet; then a loo
 MOST_FRAMES_A_SECOND = 2000  # of a server that sends more, the socket is closed; busy ones send some hundred
 MOST_RUNNING_PROMPTS = 10_000  # of an account at Comfy Cloud, that are counted
 MOST_SENT_BYTES = 512 * MB  # of all pictures that come as frames for one prompt
+
+# What a run made. Beyond these bounds what came is handed over, and a note says what was left out.
+MOST_FILES_OF_CALL = 100  # that are brought of one run; check_job brings as many more
+MOST_FILES_OF_RUN = 1000  # that are ever brought; all others stay in ComfyUI's output folder
+MOST_COLLECTING_SECONDS = 900.0
+MOST_NAMES_IN_NOTE = 5  # files that a note names
 
 # What is read of a server's own lists; the rest is known to be there, and no more.
 MOST_QUEUE_ROWS = 10_000
@@ -14427,6 +14434,226 @@ def _over_limit(wanted: Argument, value: Any, limit: str) -> LimitExceeded:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/collecting.py
+#
+# Fetches what a run made, within bounds, and says what did not come.
+#
+# `collect` brings a run's files in the order of the graph's nodes, each in the format that is wanted. A run may name
+# 20,000 files, or one that is missing: what comes is handed over, and everything else is a note that says how many files
+# and why. `Collected.left` counts those of them that a later call may bring, by check_job, which gives `collect` what is
+# stored already; `later_note` tells of it.
+#
+# Bounded are (bounds.py) the number of files of a call and of a run, and the seconds. `fetch` asks again and again for
+# one file while its server does not answer.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+PARALLEL_FILES = 10  # sent to a server, or fetched, at the same time
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What came of what one run made: its files, the texts that nodes showed, and notes on both."""
+
+    products: tuple[OutputFile, ...]
+    texts: tuple[str, ...]
+    notes: tuple[str, ...]
+    left_out: int = 0  # files that did not come
+    left: int = 0  # how many of those a later call may bring
+
+
+@dataclass(frozen=True)
+class Missing:
+    """A file that did not come, and why."""
+
+    name: str
+    error: ComfyUIError
+
+
+async def collect(
+    server: ComfyUIServer,
+    job: Job,
+    graph: Graph,
+    wanted: Format = Format(),
+    timing: Timing = Timing(),
+    stored: Sequence[str] = (),
+) -> Collected:
+    """The run's files, in the order of the graph's nodes, in the format that is `wanted`, but for those that are
+    `stored` already, by their sources. What is only shown (by preview nodes) counts only when nothing was saved, and
+    pictures of the websocket come last.
+
+    Raises, where nothing at all came, `NothingMade`, `PictureMissed` when only the websocket could have brought it,
+    `ServerGone` when the server stays away, and as `ComfyUIServer.view` does.
+    """
+    places = {node_id: place for place, node_id in enumerate(graph)}
+    outputs = sorted(job.outputs, key=lambda output: places.get(output.node_id, len(places)))
+    made = _outputs_to_fetch(outputs, bool(job.sent))
+    if not made and not job.sent:
+        raise _nothing_made(graph)
+    of_run = made[:MOST_FILES_OF_RUN]
+    new = _not_stored(of_run, stored)
+    begun = new[:MOST_FILES_OF_CALL]
+    collecting = Collecting(server, wanted, timing)
+    work = [functools.partial(collecting.bring, output) for output in begun]
+    outcomes = await gather(PARALLEL_FILES, work)
+    for sent in job.sent:
+        outcomes.append(await PICTURES.run(deliver, sent.data, "", wanted))
+    products: list[OutputFile] = []
+    notes: list[str] = []
+    missing: list[Missing] = []
+    for outcome in outcomes:
+        if isinstance(outcome, Missing):
+            missing.append(outcome)
+            continue
+        product, its_notes = outcome
+        products.append(replace(product, prompt_id=job.prompt_id, of=len(of_run) + len(job.sent)))
+        notes += its_notes
+    if missing and not products:
+        raise missing[0].error
+    never = len(made) - len(of_run)
+    unbegun = len(new) - len(begun)
+    notes += _missing_notes(missing, len(made) + len(job.sent))
+    if unbegun:
+        notes.append(f"{unbegun} more files were left out, since one call brings {MOST_FILES_OF_CALL}")
+    if never:
+        notes.append(f"{never} more files stay in ComfyUI's output folder: of a run {MOST_FILES_OF_RUN} are brought")
+    return Collected(
+        products=tuple(products),
+        texts=tuple(dict.fromkeys(output.text for output in outputs if output.type == "text")),
+        notes=tuple(dict.fromkeys(notes)),
+        left_out=len(missing) + unbegun + never,
+        left=len(missing) + unbegun,
+    )
+
+
+def later_note(left: int, job_id: str) -> tuple[str, ...]:
+    """A note, or none: how a job's files come that are `left`."""
+    if not left:
+        return ()
+    what = "the file that is missing" if left == 1 else f"the {left} files that are missing"
+    return (f"check_job tries once more to bring {what}: job_id {job_id}",)
+
+
+class Collecting:
+    """The files of one run on their way, within the bound of seconds."""
+
+    def __init__(self, server: ComfyUIServer, wanted: Format, timing: Timing) -> None:
+        self._server = server
+        self._wanted = wanted
+        self._timing = timing
+        self._end = asyncio.get_running_loop().time() + MOST_COLLECTING_SECONDS
+        self._gone: ServerGone | None = None  # what there is to say of a server that does not answer any more
+
+    async def bring(self, output: Output) -> tuple[OutputFile, tuple[str, ...]] | Missing:
+        """A file as it is wanted, with notes of what could not be done; or why it does not come."""
+        if output.type == "text":
+            return text_product(output.text), ()
+        source = source_of(output)
+        if self._gone:
+            return Missing(source, self._gone)
+        try:
+            async with asyncio.timeout_at(self._end):
+                data = await fetch(self._server, output, self._timing)
+                product, notes = await PICTURES.run(deliver, data, output.filename, self._wanted)
+                return replace(product, source=source), notes
+        except TimeoutError:
+            return Missing(source, _too_slow())
+        except ServerGone as error:
+            self._gone = error
+            return Missing(source, error)
+        except ComfyUIError as error:
+            return Missing(source, error)
+
+
+def _too_slow() -> ServerError:
+    return ServerGone(
+        f"The files did not come within {duration(MOST_COLLECTING_SECONDS)}.", "They are in ComfyUI's output folder."
+    )
+
+
+def source_of(output: Output) -> str:
+    """What a file is called on its server: its name below ComfyUI's folder; "" for a text."""
+    if output.subfolder:
+        return f"{output.subfolder}/{output.filename}"
+    return output.filename
+
+
+def _outputs_to_fetch(outputs: Sequence[Output], was_sent: bool) -> list[Output]:
+    """What is handed over of a run's outputs, each file once: what was saved, or where nothing was saved, nor sent over
+    the websocket, everything."""
+    saved = [output for output in outputs if output.type == "output"]
+    if not saved and not was_sent:
+        saved = list(outputs)
+    distinct = {replace(output, node_id=""): output for output in saved}  # several nodes may tell of one file
+    return list(distinct.values())
+
+
+def _not_stored(outputs: Sequence[Output], stored: Sequence[str]) -> list[Output]:
+    """Those that are not stored yet. Of texts, which have no name, the first are taken to be stored, as many as are."""
+    sources = set(stored)
+    texts = stored.count("")
+    new: list[Output] = []
+    for output in outputs:
+        source = source_of(output)
+        if not source and texts:
+            texts -= 1
+        elif not source or source not in sources:
+            new.append(output)
+    return new
+
+
+def _missing_notes(missing: Sequence[Missing], of: int) -> list[str]:
+    """Notes that name the files which did not come, those with a reason of one kind together: '2 of 10 files are
+    missing ("a.png", "b.png"): ComfyUI does not give out its file "a.png" (HTTP 404)'."""
+    kinds: dict[str, list[Missing]] = {}
+    for file in missing:
+        kinds.setdefault(file.error.code, []).append(file)
+    notes: list[str] = []
+    for files in kinds.values():
+        names = quoted(shortened(file.name) for file in files[:MOST_NAMES_IN_NOTE])
+        if len(files) > MOST_NAMES_IN_NOTE:
+            names += f" and {len(files) - MOST_NAMES_IN_NOTE} more"
+        reason = files[0].error.message.rstrip(".")
+        verb = "is" if len(files) == 1 else "are"
+        notes.append(f"{len(files)} of {of} files {verb} missing ({names}): {reason}")
+    return notes
+
+
+def _nothing_made(graph: Graph) -> NothingMade | PictureMissed:
+    class_types = {node["class_type"] for node in graph.values()}
+    if "SaveImageWebsocket" in class_types:
+        return PictureMissed("The picture was sent over the websocket while the connection was down, and is gone.")
+    return NothingMade("The run ended well, but saved nothing.")
+
+
+async def fetch(server: ComfyUIServer, output: Output, timing: Timing) -> bytes:
+    """A file's bytes, asked for again and again while the server does not answer: the file has outlived its run, and
+    outlives a restart. Raises `ServerGone` after `timing.gone` seconds of that, and as `ComfyUIServer.view` does."""
+    pause = timing.settle
+    failed_since = refused_since = math.inf  # when it began to fail, and when to find no connection
+    while True:
+        try:
+            data = await server.view(output)
+            server.record.bytes += len(data)
+            return data
+        except ServerUnreachable as error:
+            now = time.monotonic()
+            since = failed_since = min(failed_since, now)
+            if error.refused:
+                since = refused_since = min(refused_since, now)
+            else:
+                refused_since = math.inf
+            if now - since >= timing.gone:
+                raise ServerGone(
+                    f"ComfyUI stopped answering before its files were fetched. {error.message}",
+                    f'"{output.filename}" is in ComfyUI\'s output folder.',
+                    error.refused,
+                ) from None
+        await asyncio.sleep(pause * random.uniform(0.8, 1.2))
+        pause = min(pause * 2, timing.longest)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/make.py
 #
 # From a request to finished files: a server chosen, prompts run, what they made fetched.
@@ -14435,7 +14662,8 @@ def _over_limit(wanted: Argument, value: Any, limit: str) -> LimitExceeded:
 #
 # - `assign` chooses server and workflow together, since what is installed differs from server to server, puts the files
 #   of the call in place and binds the prompts.
-# - `run_prompts` has each prompt followed to its end (run/follow.py), and `collect` fetches what it made.
+# - `run_prompts` has each prompt followed to its end (run/follow.py), and `collect` (run/collecting.py) fetches what it
+#   made.
 #
 # A failure that another server may mend begins the next round, which binds anew out of the request as it was given. What
 # was made before stays, and is handed over in the end, with a note on what is missing. The result is `RunResult`.
@@ -14444,7 +14672,6 @@ def _over_limit(wanted: Argument, value: Any, limit: str) -> LimitExceeded:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-PARALLEL_FILES = 10  # sent to a server, or fetched, at the same time
 CACHED_NOTE = "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
 
 
@@ -14460,6 +14687,7 @@ class RunResult:
     notes: tuple[str, ...]
     texts: tuple[str, ...] = ()  # that nodes showed
     running: str = ""  # the id of a job that outlived its wait after others had brought their files
+    left_out: int = 0  # files that the runs made and that did not come; `notes` says why
 
 
 @dataclass(frozen=True)
@@ -14625,6 +14853,7 @@ class RunProgress:
             notes=tuple(dict.fromkeys(self.notes)),
             texts=tuple(texts),
             running=self.running,
+            left_out=sum(collected.left_out for collected in self.collected),
         )
 
     # Choosing a server, and everything that has to be right before a prompt is posted there.
@@ -14729,15 +14958,15 @@ class RunProgress:
             posted=assigned.posted,
         )
         self.listener.status("saving", f"{part}Saving")
+        job_id = self.fleet.owner.job_id(server.endpoint, job.prompt_id)
         try:
             collected = await collect(server, job, graph, self.options.format, self.fleet.timing)
         except BaseException as error:
             JOBS.leave(job.prompt_id)
             if isinstance(error, ServerGone):
-                job_id = self.fleet.owner.job_id(server.endpoint, job.prompt_id)
                 error.add_note(f"When ComfyUI is back, check_job may bring them: job_id {job_id}.")
             raise
-        self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes]
+        self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes, *later_note(collected.left, job_id)]
         if job.cached >= set(graph):
             self.notes.append(CACHED_NOTE)
         self.collected.append(collected)
@@ -14755,92 +14984,6 @@ async def _with_uploads(server: ComfyUIServer, prompts: BoundPrompts, files: Seq
         return prompts
     workflows = [replace(one, graph=with_files_named(one.graph, renamed)) for one in prompts.workflows]
     return replace(prompts, workflows=tuple(workflows))
-
-
-@dataclass(frozen=True)
-class Collected:
-    """What one run made: its files, the texts that nodes showed, and notes on both."""
-
-    products: tuple[OutputFile, ...]
-    texts: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-async def collect(
-    server: ComfyUIServer, job: Job, graph: Graph, wanted: Format = Format(), timing: Timing = Timing()
-) -> Collected:
-    """The run's files, in the order of the graph's nodes, in the format that is `wanted`. What is only shown (by
-    preview nodes) counts only when nothing was saved, and pictures of the websocket come last.
-
-    Raises `NothingMade`, `PictureMissed` when only the websocket could have brought it, and `ServerGone` when the
-    server stays away.
-    """
-    places = {node_id: place for place, node_id in enumerate(graph)}
-    outputs = sorted(job.outputs, key=lambda output: places.get(output.node_id, len(places)))
-
-    async def delivered(output: Output) -> tuple[OutputFile, tuple[str, ...]]:
-        if output.type == "text":
-            return text_product(output.text), ()
-        data = await fetch(server, output, timing)
-        return await PICTURES.run(deliver, data, output.filename, wanted)
-
-    handed_over = _outputs_to_fetch(outputs, bool(job.sent))
-    delivery = await gather(PARALLEL_FILES, [functools.partial(delivered, output) for output in handed_over])
-    for sent in job.sent:
-        delivery.append(await PICTURES.run(deliver, sent.data, "", wanted))
-    if not delivery:
-        raise _nothing_made(graph)
-    products: list[OutputFile] = []
-    notes: list[str] = []
-    for product, its_notes in delivery:
-        products.append(replace(product, prompt_id=job.prompt_id, of=len(delivery)))
-        notes += its_notes
-    texts = [output.text for output in outputs if output.type == "text"]
-    return Collected(tuple(products), tuple(dict.fromkeys(texts)), tuple(dict.fromkeys(notes)))
-
-
-def _outputs_to_fetch(outputs: Sequence[Output], was_sent: bool) -> list[Output]:
-    """What is handed over of a run's outputs, each file once: what was saved, or where nothing was saved, nor sent over
-    the websocket, everything."""
-    saved = [output for output in outputs if output.type == "output"]
-    if not saved and not was_sent:
-        saved = list(outputs)
-    distinct = {replace(output, node_id=""): output for output in saved}  # several nodes may tell of one file
-    return list(distinct.values())
-
-
-def _nothing_made(graph: Graph) -> NothingMade | PictureMissed:
-    class_types = {node["class_type"] for node in graph.values()}
-    if "SaveImageWebsocket" in class_types:
-        return PictureMissed("The picture was sent over the websocket while the connection was down, and is gone.")
-    return NothingMade("The run ended well, but saved nothing.")
-
-
-async def fetch(server: ComfyUIServer, output: Output, timing: Timing) -> bytes:
-    """A file's bytes, asked for again and again while the server does not answer: the file has outlived its run, and
-    outlives a restart. Raises `ServerGone` after `timing.gone` seconds of that, and as `ComfyUIServer.view` does."""
-    pause = timing.settle
-    failed_since = refused_since = math.inf  # when it began to fail, and when to find no connection
-    while True:
-        try:
-            data = await server.view(output)
-            server.record.bytes += len(data)
-            return data
-        except ServerUnreachable as error:
-            now = time.monotonic()
-            since = failed_since = min(failed_since, now)
-            if error.refused:
-                since = refused_since = min(refused_since, now)
-            else:
-                refused_since = math.inf
-            if now - since >= timing.gone:
-                raise ServerGone(
-                    f"ComfyUI stopped answering before its files were fetched. {error.message}",
-                    f'"{output.filename}" is in ComfyUI\'s output folder.',
-                    error.refused,
-                ) from None
-        await asyncio.sleep(pause * random.uniform(0.8, 1.2))
-        pause = min(pause * 2, timing.longest)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -14935,8 +15078,10 @@ async def bring(
     previews: bool = True,
     wanted: Format = Format(),
     wait: float = CHECK_SECONDS,
+    stored: Sequence[str] = (),
 ) -> RunResult:
-    """What a job made that an earlier call started, after a while of waiting if need be. A Stop ends only the waiting.
+    """What a job made that an earlier call started, after a while of waiting if need be; but for the files that are
+    `stored` already, by their sources. A Stop ends only the waiting.
 
     Raises `StillRunning` after `wait` seconds, and at once for a job that another call is following; and the job's own
     errors, as `judge` and `collect` do.
@@ -14956,7 +15101,7 @@ async def bring(
                     job = await watch(server, fleet, job, subscription, listener, wait=wait)
             job = judge(job, graph)
             listener.status("saving", "Saving")
-            collected = await collect(server, job, graph, wanted, fleet.timing)
+            collected = await collect(server, job, graph, wanted, fleet.timing, stored)
     except BaseException:
         JOBS.leave(prompt.prompt_id)
         raise
@@ -14970,8 +15115,9 @@ async def bring(
         model=str(about.get("model") or ""),
         workflow=str(about.get("workflow") or ""),
         seconds=0.0,
-        notes=(*collected.notes, *missed_pictures(job, graph)),
+        notes=(*collected.notes, *later_note(collected.left, job_id), *missed_pictures(job, graph)),
         texts=collected.texts,
+        left_out=collected.left_out,
     )
 
 
@@ -17044,12 +17190,14 @@ def report(
 
 
 def _done_text(made: RunResult) -> str:
-    """The last status of a run: "Done in 8 s · seed 7"."""
+    """The last status of a run: "Done in 8 s · seed 7"; of one of which files are missing it says how many."""
     text = "Done"
     if made.seconds >= 0.5:
         text += f" in {duration(made.seconds)}"
     if made.seed is not None:
         text += f" · seed {made.seed}"
+    if made.left_out:
+        text += f" · {made.left_out} files left out"
     return text
 
 
@@ -17284,7 +17432,14 @@ async def check_jobs(
     job = await find_job(fleet, job_id)
     if cancel:
         return await _cancel(fleet, *job)
-    return await _bring(chat, display, settings, *job)
+    try:
+        return await _bring(chat, display, settings, *job)
+    except ServerError as error:
+        _, prompt = job
+        stored = await _stored_of(chat, prompt)
+        if not stored.files:
+            raise
+        return await _show_again(chat, stored, f" The rest could not be brought: {error.message}")
 
 
 async def _check_all(
@@ -17439,14 +17594,23 @@ async def _bring(
     chat: Chat, display: Display, settings: Settings, endpoint: Endpoint, prompt: Prompt
 ) -> tuple[dict[str, Any], str]:
     """A job's files in the chat: stored now, or shown again when they are stored already. What the user deleted of it
-    meanwhile is stored anew."""
+    meanwhile is stored anew. Raises as `bring` and `keep_and_report` do."""
+    stored = StoredOutputs(0)
     if isinstance(prompt.state, Recorded):
         stored = await _stored_of(chat, prompt)
         if stored.files and stored.whole:
             return await _show_again(chat, stored)
     previews = settings.previews and display.previews
     with JOBS.attending():
-        made = await bring(settings.fleet, endpoint, prompt, display, previews=previews, wanted=settings.format)
+        made = await bring(
+            settings.fleet,
+            endpoint,
+            prompt,
+            display,
+            previews=previews,
+            wanted=settings.format,
+            stored=stored.sources,
+        )
         stored = await _stored_of(chat, prompt)  # another worker may have been quicker
         missing = tuple(product for product in made.products if not _is_stored(product, stored))
         if not missing:
@@ -17487,11 +17651,11 @@ async def _bring_each(
     return brought, failed
 
 
-async def _show_again(chat: Chat, stored: StoredOutputs) -> tuple[dict[str, Any], str]:
-    """What is stored of a job already, in this message as well."""
+async def _show_again(chat: Chat, stored: StoredOutputs, more: str = "") -> tuple[dict[str, Any], str]:
+    """What is stored of a job already, in this message as well; `more` is what else there is to say."""
     await chat.show_again(stored.files)
     links = [{"id": item["id"], "url": item["url"]} for item in stored.files]
-    answer = {"status": "done", "files": links, "note": "It was brought before, and is shown again."}
+    answer = {"status": "done", "files": links, "note": f"It was brought before, and is shown again.{more}"}
     return answer, "Shown again"
 
 

@@ -2,7 +2,7 @@
 
 Nothing outside is trusted, so everything that is read has a bound here. Each one lies well above what real servers,
 files and people send, and low enough that reaching it neither fills Open WebUI's memory nor stops its event loop.
-How long things may take stands beside the code that waits for them.
+How long things may take stands beside the code that waits for them; only that of collecting a run's files stands here.
 
 A bound of bytes counts what comes over the network, before it is decoded.
 """
@@ -42,6 +42,12 @@ MOST_WAITING_EVENTS = 500  # of one prompt that nobody has taken yet; then a loo
 MOST_FRAMES_A_SECOND = 2000  # of a server that sends more, the socket is closed; busy ones send some hundred
 MOST_RUNNING_PROMPTS = 10_000  # of an account at Comfy Cloud, that are counted
 MOST_SENT_BYTES = 512 * MB  # of all pictures that come as frames for one prompt
+
+# What a run made. Beyond these bounds what came is handed over, and a note says what was left out.
+MOST_FILES_OF_CALL = 100  # that are brought of one run; check_job brings as many more
+MOST_FILES_OF_RUN = 1000  # that are ever brought; all others stay in ComfyUI's output folder
+MOST_COLLECTING_SECONDS = 900.0
+MOST_NAMES_IN_NOTE = 5  # files that a note names
 
 # What is read of a server's own lists; the rest is known to be there, and no more.
 MOST_QUEUE_ROWS = 10_000

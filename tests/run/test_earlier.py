@@ -213,6 +213,42 @@ async def test_a_job_that_was_stored_in_part_is_completed_and_nothing_is_stored_
     assert "brought" not in await check(comfy, Shelf(stored))
 
 
+async def test_a_file_that_was_missing_is_brought_when_the_server_has_it_again(comfy: StandIn) -> None:
+    stored: Stored = []
+    job_id = await orphan(comfy, ANN, batch_size=3)
+    comfy.misbehave.view_missing = {"ComfyUI_00002_.png"}
+    first = await check(comfy, Shelf(stored), job_id)
+    assert first["adjusted"][0].startswith('1 of 3 files is missing ("ComfyUI_00002_.png"): ')
+    assert first["adjusted"][1].endswith(f"job_id {job_id}")
+    named = await check(comfy, Shelf(stored), job_id)
+    assert len(named["files"]) == 2
+    assert named["note"].startswith("It was brought before, and is shown again. The rest could not be brought: ")
+    assert [line["job_id"] for line in (await check(comfy, Shelf(stored)))["failed"]] == [job_id]
+    comfy.misbehave.view_missing = ()
+    await check(comfy, Shelf(stored), job_id)
+    assert [product.source for product, _ in stored] == [f"ComfyUI_0000{number}_.png" for number in (1, 3, 2)]
+    assert set(await check(comfy, Shelf(stored))) == {"status", "note"}
+
+
+async def test_files_beyond_those_that_one_call_brings_are_brought_by_the_next(
+    comfy: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool, "MOST_FILES_OF_CALL", 2)
+    monkeypatch.setattr(tool, "MOST_FILES_OF_RUN", 5)
+    stored: Stored = []
+    job_id = await orphan(comfy, ANN, batch_size=6)
+    first = await check(comfy, Shelf(stored), job_id)
+    assert first["adjusted"] == [
+        "3 more files were left out, since one call brings 2",
+        "1 more files stay in ComfyUI's output folder: of a run 5 are brought",
+        f"check_job tries once more to bring the 3 files that are missing: job_id {job_id}",
+    ]
+    for _ in range(3):
+        await check(comfy, Shelf(stored))
+    assert sum(request.path.endswith("/view") for request in comfy.requests) == 5
+    assert [product.source for product, _ in stored] == [f"ComfyUI_0000{number}_.png" for number in range(1, 6)]
+
+
 # --- cancelled by its user while its own call waits for it ---
 
 

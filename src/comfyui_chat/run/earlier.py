@@ -12,7 +12,7 @@ is signed for that.
 import hmac
 import re
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
 from ..errors import BadArgument, ComfyUIError, ServerUnreachable, StillRunning, UnknownJob
@@ -24,10 +24,11 @@ from ..server.endpoint import Endpoint
 from ..server.pool import open_server
 from ..server.protocol import Prompt, Recorded, Waiting
 from ..tasks import T
+from .collecting import collect, later_note
 from .fleet import Fleet, ask_each
 from .follow import ProgressListener, ignore_preview, watch
 from .job import Job, advance, judge, missed_pictures
-from .make import RunResult, collect
+from .make import RunResult
 from .owner import JOBS, mark_of, marked_time
 
 CHECK_SECONDS = 20.0  # how long check_job waits for a job that is still at work
@@ -107,8 +108,10 @@ async def bring(
     previews: bool = True,
     wanted: Format = Format(),
     wait: float = CHECK_SECONDS,
+    stored: Sequence[str] = (),
 ) -> RunResult:
-    """What a job made that an earlier call started, after a while of waiting if need be. A Stop ends only the waiting.
+    """What a job made that an earlier call started, after a while of waiting if need be; but for the files that are
+    `stored` already, by their sources. A Stop ends only the waiting.
 
     Raises `StillRunning` after `wait` seconds, and at once for a job that another call is following; and the job's own
     errors, as `judge` and `collect` do.
@@ -128,7 +131,7 @@ async def bring(
                     job = await watch(server, fleet, job, subscription, listener, wait=wait)
             job = judge(job, graph)
             listener.status("saving", "Saving")
-            collected = await collect(server, job, graph, wanted, fleet.timing)
+            collected = await collect(server, job, graph, wanted, fleet.timing, stored)
     except BaseException:
         JOBS.leave(prompt.prompt_id)
         raise
@@ -142,8 +145,9 @@ async def bring(
         model=str(about.get("model") or ""),
         workflow=str(about.get("workflow") or ""),
         seconds=0.0,
-        notes=(*collected.notes, *missed_pictures(job, graph)),
+        notes=(*collected.notes, *later_note(collected.left, job_id), *missed_pictures(job, graph)),
         texts=collected.texts,
+        left_out=collected.left_out,
     )
 
 

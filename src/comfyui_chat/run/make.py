@@ -4,7 +4,8 @@
 
 - `assign` chooses server and workflow together, since what is installed differs from server to server, puts the files
   of the call in place and binds the prompts.
-- `run_prompts` has each prompt followed to its end (run/follow.py), and `collect` fetches what it made.
+- `run_prompts` has each prompt followed to its end (run/follow.py), and `collect` (run/collecting.py) fetches what it
+  made.
 
 A failure that another server may mend begins the next round, which binds anew out of the request as it was given. What
 was made before stays, and is handed over in the end, with a note on what is missing. The result is `RunResult`.
@@ -16,8 +17,6 @@ import asyncio
 import contextlib
 import functools
 import itertools
-import math
-import random
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -29,8 +28,6 @@ from ..catalogue.entries import Catalogue
 from ..errors import (
     ComfyUIError,
     JobLost,
-    NothingMade,
-    PictureMissed,
     ServerError,
     ServerGone,
     ServerUnreachable,
@@ -38,26 +35,24 @@ from ..errors import (
     UnknownWorkflow,
     WorkflowRefused,
 )
-from ..graph.nodes import Graph
 from ..graph.pruning import with_files_named
-from ..media.delivery import Format, deliver, text_product
+from ..media.delivery import Format
 from ..media.kinds import OutputFile
 from ..media.pictures import InputFile
 from ..names import file_stem
 from ..server.client import ComfyUIServer
 from ..server.endpoint import Endpoint
 from ..server.pool import Pool, open_server
-from ..server.protocol import Output
 from ..tasks import gather
-from ..threads import FILES, PICTURES
-from .fleet import Fleet, Timing
+from ..threads import FILES
+from .collecting import PARALLEL_FILES, Collected, collect, later_note
+from .fleet import Fleet
 from .follow import ProgressListener, follow
 from .inputs import freshen, place_files
-from .job import Job, missed_pictures
+from .job import missed_pictures
 from .owner import JOBS
 from .planning import MAX_SEED, BoundPrompts, prepare
 
-PARALLEL_FILES = 10  # sent to a server, or fetched, at the same time
 CACHED_NOTE = "ComfyUI had this very picture already: prompt, seed and settings are those of an earlier one"
 
 
@@ -73,6 +68,7 @@ class RunResult:
     notes: tuple[str, ...]
     texts: tuple[str, ...] = ()  # that nodes showed
     running: str = ""  # the id of a job that outlived its wait after others had brought their files
+    left_out: int = 0  # files that the runs made and that did not come; `notes` says why
 
 
 @dataclass(frozen=True)
@@ -238,6 +234,7 @@ class RunProgress:
             notes=tuple(dict.fromkeys(self.notes)),
             texts=tuple(texts),
             running=self.running,
+            left_out=sum(collected.left_out for collected in self.collected),
         )
 
     # Choosing a server, and everything that has to be right before a prompt is posted there.
@@ -342,15 +339,15 @@ class RunProgress:
             posted=assigned.posted,
         )
         self.listener.status("saving", f"{part}Saving")
+        job_id = self.fleet.owner.job_id(server.endpoint, job.prompt_id)
         try:
             collected = await collect(server, job, graph, self.options.format, self.fleet.timing)
         except BaseException as error:
             JOBS.leave(job.prompt_id)
             if isinstance(error, ServerGone):
-                job_id = self.fleet.owner.job_id(server.endpoint, job.prompt_id)
                 error.add_note(f"When ComfyUI is back, check_job may bring them: job_id {job_id}.")
             raise
-        self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes]
+        self.notes += [*dropped, *missed_pictures(job, graph), *collected.notes, *later_note(collected.left, job_id)]
         if job.cached >= set(graph):
             self.notes.append(CACHED_NOTE)
         self.collected.append(collected)
@@ -368,89 +365,3 @@ async def _with_uploads(server: ComfyUIServer, prompts: BoundPrompts, files: Seq
         return prompts
     workflows = [replace(one, graph=with_files_named(one.graph, renamed)) for one in prompts.workflows]
     return replace(prompts, workflows=tuple(workflows))
-
-
-@dataclass(frozen=True)
-class Collected:
-    """What one run made: its files, the texts that nodes showed, and notes on both."""
-
-    products: tuple[OutputFile, ...]
-    texts: tuple[str, ...]
-    notes: tuple[str, ...]
-
-
-async def collect(
-    server: ComfyUIServer, job: Job, graph: Graph, wanted: Format = Format(), timing: Timing = Timing()
-) -> Collected:
-    """The run's files, in the order of the graph's nodes, in the format that is `wanted`. What is only shown (by
-    preview nodes) counts only when nothing was saved, and pictures of the websocket come last.
-
-    Raises `NothingMade`, `PictureMissed` when only the websocket could have brought it, and `ServerGone` when the
-    server stays away.
-    """
-    places = {node_id: place for place, node_id in enumerate(graph)}
-    outputs = sorted(job.outputs, key=lambda output: places.get(output.node_id, len(places)))
-
-    async def delivered(output: Output) -> tuple[OutputFile, tuple[str, ...]]:
-        if output.type == "text":
-            return text_product(output.text), ()
-        data = await fetch(server, output, timing)
-        return await PICTURES.run(deliver, data, output.filename, wanted)
-
-    handed_over = _outputs_to_fetch(outputs, bool(job.sent))
-    delivery = await gather(PARALLEL_FILES, [functools.partial(delivered, output) for output in handed_over])
-    for sent in job.sent:
-        delivery.append(await PICTURES.run(deliver, sent.data, "", wanted))
-    if not delivery:
-        raise _nothing_made(graph)
-    products: list[OutputFile] = []
-    notes: list[str] = []
-    for product, its_notes in delivery:
-        products.append(replace(product, prompt_id=job.prompt_id, of=len(delivery)))
-        notes += its_notes
-    texts = [output.text for output in outputs if output.type == "text"]
-    return Collected(tuple(products), tuple(dict.fromkeys(texts)), tuple(dict.fromkeys(notes)))
-
-
-def _outputs_to_fetch(outputs: Sequence[Output], was_sent: bool) -> list[Output]:
-    """What is handed over of a run's outputs, each file once: what was saved, or where nothing was saved, nor sent over
-    the websocket, everything."""
-    saved = [output for output in outputs if output.type == "output"]
-    if not saved and not was_sent:
-        saved = list(outputs)
-    distinct = {replace(output, node_id=""): output for output in saved}  # several nodes may tell of one file
-    return list(distinct.values())
-
-
-def _nothing_made(graph: Graph) -> NothingMade | PictureMissed:
-    class_types = {node["class_type"] for node in graph.values()}
-    if "SaveImageWebsocket" in class_types:
-        return PictureMissed("The picture was sent over the websocket while the connection was down, and is gone.")
-    return NothingMade("The run ended well, but saved nothing.")
-
-
-async def fetch(server: ComfyUIServer, output: Output, timing: Timing) -> bytes:
-    """A file's bytes, asked for again and again while the server does not answer: the file has outlived its run, and
-    outlives a restart. Raises `ServerGone` after `timing.gone` seconds of that, and as `ComfyUIServer.view` does."""
-    pause = timing.settle
-    failed_since = refused_since = math.inf  # when it began to fail, and when to find no connection
-    while True:
-        try:
-            data = await server.view(output)
-            server.record.bytes += len(data)
-            return data
-        except ServerUnreachable as error:
-            now = time.monotonic()
-            since = failed_since = min(failed_since, now)
-            if error.refused:
-                since = refused_since = min(refused_since, now)
-            else:
-                refused_since = math.inf
-            if now - since >= timing.gone:
-                raise ServerGone(
-                    f"ComfyUI stopped answering before its files were fetched. {error.message}",
-                    f'"{output.filename}" is in ComfyUI\'s output folder.',
-                    error.refused,
-                ) from None
-        await asyncio.sleep(pause * random.uniform(0.8, 1.2))
-        pause = min(pause * 2, timing.longest)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..errors import BadArgument, ComfyUIError, RunInterrupted
+from ..errors import BadArgument, ComfyUIError, RunInterrupted, ServerError
 from ..media.kinds import OutputFile
 from ..names import file_stem, quoted
 from ..run.earlier import COLLECT_SECONDS, bring, find_job, job_line, own_jobs
@@ -49,7 +49,14 @@ async def check_jobs(
     job = await find_job(fleet, job_id)
     if cancel:
         return await _cancel(fleet, *job)
-    return await _bring(chat, display, settings, *job)
+    try:
+        return await _bring(chat, display, settings, *job)
+    except ServerError as error:
+        _, prompt = job
+        stored = await _stored_of(chat, prompt)
+        if not stored.files:
+            raise
+        return await _show_again(chat, stored, f" The rest could not be brought: {error.message}")
 
 
 async def _check_all(
@@ -204,14 +211,23 @@ async def _bring(
     chat: Chat, display: Display, settings: Settings, endpoint: Endpoint, prompt: Prompt
 ) -> tuple[dict[str, Any], str]:
     """A job's files in the chat: stored now, or shown again when they are stored already. What the user deleted of it
-    meanwhile is stored anew."""
+    meanwhile is stored anew. Raises as `bring` and `keep_and_report` do."""
+    stored = StoredOutputs(0)
     if isinstance(prompt.state, Recorded):
         stored = await _stored_of(chat, prompt)
         if stored.files and stored.whole:
             return await _show_again(chat, stored)
     previews = settings.previews and display.previews
     with JOBS.attending():
-        made = await bring(settings.fleet, endpoint, prompt, display, previews=previews, wanted=settings.format)
+        made = await bring(
+            settings.fleet,
+            endpoint,
+            prompt,
+            display,
+            previews=previews,
+            wanted=settings.format,
+            stored=stored.sources,
+        )
         stored = await _stored_of(chat, prompt)  # another worker may have been quicker
         missing = tuple(product for product in made.products if not _is_stored(product, stored))
         if not missing:
@@ -252,11 +268,11 @@ async def _bring_each(
     return brought, failed
 
 
-async def _show_again(chat: Chat, stored: StoredOutputs) -> tuple[dict[str, Any], str]:
-    """What is stored of a job already, in this message as well."""
+async def _show_again(chat: Chat, stored: StoredOutputs, more: str = "") -> tuple[dict[str, Any], str]:
+    """What is stored of a job already, in this message as well; `more` is what else there is to say."""
     await chat.show_again(stored.files)
     links = [{"id": item["id"], "url": item["url"]} for item in stored.files]
-    answer = {"status": "done", "files": links, "note": "It was brought before, and is shown again."}
+    answer = {"status": "done", "files": links, "note": f"It was brought before, and is shown again.{more}"}
     return answer, "Shown again"
 
 

@@ -87,12 +87,14 @@ def report(
 
 
 def _done_text(made: RunResult) -> str:
-    """The last status of a run: "Done in 8 s · seed 7"."""
+    """The last status of a run: "Done in 8 s · seed 7"; of one of which files are missing it says how many."""
     text = "Done"
     if made.seconds >= 0.5:
         text += f" in {duration(made.seconds)}"
     if made.seed is not None:
         text += f" · seed {made.seed}"
+    if made.left_out:
+        text += f" · {made.left_out} files left out"
     return text
 
 
