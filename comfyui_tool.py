@@ -5242,9 +5242,9 @@ DRIVE = re.compile(r"[A-Za-z]:|[A-Za-z][A-Za-z0-9+.-]{0,30}:/|file:", re.IGNOREC
 FOLDER_TAG = re.compile(r"\[(?:output|input|temp)\]$", re.IGNORECASE)  # how ComfyUI names one of its own folders
 PATH_PIECE = re.compile(r"[/\\:]|^\.|\.$")  # what could lead elsewhere where texts are joined
 
-# Choices that list what people have put into ComfyUI's folders: whole classes, and how files of people end.
-USERS_CHOICES = {("LoadLatent", "latent"), ("LoadTrainingDataset", "folder_name"), ("VHS_LoadImages", "directory")}
-DATASET_CLASS = re.compile(r"^Load(Image|Video)(Text)?DataSetFromFolder")
+# Choices of nodes that load something, where they list what people have put into ComfyUI's folders: the names of such
+# inputs, and how files of people end. Models are chosen by inputs of other names, such as `ckpt_name`.
+USERS_INPUTS = {"folder", "folder_name", "directory", "latent"}
 USERS_FILE = re.compile(
     r"\.(png|jpe?g|webp|gif|bmp|avif|mp4|webm|mov|mkv|wav|mp3|flac|ogg|opus|m4a|latent|glb|gltf|obj|txt|csv|json)"
     r"( \[(output|input|temp)\])?$",
@@ -5315,12 +5315,10 @@ def leads_elsewhere(value: str) -> bool:
 def lists_users_files(workflow: Workflow, target: Target) -> bool:
     """Whether an input's choices are files or folders that people have put on the server."""
     class_type = workflow.graph[target.node_id]["class_type"]
-    if (class_type, target.input) in USERS_CHOICES:
-        return True
-    if DATASET_CLASS.match(class_type):
-        return target.input in ("folder", "folder_name")
     if "load" not in class_type.lower():
         return False
+    if last_part(target.input) in USERS_INPUTS:
+        return True
     some = workflow.widget_spec(target).names[:50]
     return 2 * sum(bool(USERS_FILE.search(name)) for name in some) > len(some)
 

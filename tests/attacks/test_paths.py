@@ -117,33 +117,47 @@ async def test_a_name_inside_the_folder_is_taken(home: House, dataset: HostileSe
 
 # --- choices that list users' files ---
 
-FILES = ["alice-secret.latent", "bob-secret.latent"]
-# Inputs of ComfyUI's own nodes whose choices list what is in its folders.
-LISTS = {"LoadLatent": "latent", "LoadTrainingDataset": "folder_name", "LoadImageSetFromFolderNode": "folder"}
+FILES = ["alice-secret.latent", "bob-secret.latent", "example.latent"]
+FOLDERS = ["alice-secret", "bob-secret", "bob-secret/faces", "example"]
+# Inputs of nodes whose choices list what is in ComfyUI's folders: ComfyUI 0.33.0, ComfyUI 0.3.64, VideoHelperSuite.
+LISTS = [
+    ("LoadLatent", "latent", FILES),
+    ("LoadTrainingDataset", "folder_name", FOLDERS),
+    ("LoadImageDataSetFromFolder", "folder", FOLDERS),
+    ("LoadVideoTextDataSetFromFolder", "folder", FOLDERS),
+    ("LoadImageSetFromFolderNode", "folder", FOLDERS),
+    ("LoadImageTextSetFromFolderNode", "folder", FOLDERS),
+    ("VHS_LoadImages", "directory", FOLDERS),
+]
+each_list = pytest.mark.parametrize(("node", "name", "choices"), LISTS, ids=[node for node, *_ in LISTS])
 
 
-@pytest.mark.parametrize(("node", "name"), LISTS.items())
-async def test_users_files_are_not_listed(home: House, dataset: HostileServer, node: str, name: str) -> None:
-    graph = offered(dataset, node, name)
+@each_list
+async def test_users_files_are_not_listed(
+    home: House, dataset: HostileServer, node: str, name: str, choices: list[str]
+) -> None:
+    graph = offered(dataset, node, name, choices)
     answer = await home.call("describe_workflow", workflow="w", valves=valves(dataset, graph))
     assert answer["status"] == "done"
     assert "bob-secret" not in told(answer)
 
 
-@pytest.mark.parametrize(("node", "name"), LISTS.items())
-async def test_users_files_are_not_taken_by_name(home: House, dataset: HostileServer, node: str, name: str) -> None:
-    graph = offered(dataset, node, name)
-    for wanted in ("bob-secret.latent", "bob secret", "nothing"):
+@each_list
+async def test_users_files_are_not_taken_by_name(
+    home: House, dataset: HostileServer, node: str, name: str, choices: list[str]
+) -> None:
+    graph = offered(dataset, node, name, choices)
+    for wanted in (choices[1], "bob secret", "nothing"):
         answer = await run(home, dataset, {f"Loader.{name}": wanted}, copy.deepcopy(graph))
         assert (answer["status"], dataset.prompts) == ("error", [])
         assert "alice-secret" not in told(answer)
 
 
-def offered(server: HostileServer, node: str, name: str) -> dict[str, Any]:
-    """A graph with a node that loads one of the files of an administrator."""
-    definition = {"input": {"required": {name: [[*FILES, "example.latent"], {}]}}, "output": ["LATENT"], "name": node}
+def offered(server: HostileServer, node: str, name: str, choices: list[str]) -> dict[str, Any]:
+    """A graph with a node that loads what an administrator chose, the last of its choices."""
+    definition = {"input": {"required": {name: [choices, {}]}}, "output": ["LATENT"], "name": node}
     server.answers[f"/object_info/{node}"] = {node: definition}
     server.inputs["samples"] = ["LATENT", {}]
     graph = saver(samples=["2", 0])
-    graph["2"] = {"class_type": node, "inputs": {name: "example.latent"}, "_meta": {"title": "Loader"}}
+    graph["2"] = {"class_type": node, "inputs": {name: choices[-1]}, "_meta": {"title": "Loader"}}
     return graph

@@ -111,6 +111,11 @@ def test_what_was_saved_in_the_workflow_stays() -> None:
     [
         ("LoadLatent", "latent", ["ann.latent"]),
         ("LoadImageDataSetFromFolder", "folder", ["ann"]),
+        ("LoadVideoTextDataSetFromFolder", "folder", ["ann"]),
+        ("LoadImageSetFromFolderNode", "folder", ["ann", "bob/private"]),
+        ("LoadImageTextSetFromFolderNode", "folder", ["ann", "bob/private"]),
+        ("LoadTrainingDataset", "folder_name", ["ann"]),
+        ("VHS_LoadImages", "directory", ["ann"]),
         ("VHS_LoadAudioUpload", "audio", ["ann.wav", "bob.mp3"]),
         ("LoadSomething", "which", ["a.png [output]", "b.png"]),
     ],
