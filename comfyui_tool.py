@@ -129,7 +129,6 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from socket import SHUT_RDWR
 from types import ModuleType
 from typing import Any, ClassVar, Literal, NamedTuple, ParamSpec, Protocol, Self, TypeVar, cast, get_args, get_origin
 from urllib.parse import quote, urlsplit
@@ -9406,6 +9405,7 @@ class Record:
 
 CONNECT_SECONDS = 10.0  # to open a connection or the websocket
 READING_SECONDS = 0.02  # how long frames are read at a stretch
+SHORTEST_PAUSE = 0.5  # seconds before a websocket that broke is opened again
 DEAF_SECONDS = 20.0  # how long no frame comes while a job runs, before the websocket is reopened
 
 
@@ -9505,6 +9505,7 @@ class Connection:
         self._attempted = asyncio.Event()  # set when an attempt to open the socket is over
         self._hurry = asyncio.Event()  # set when somebody waits for the socket: try again now
         self._socket: aiohttp.ClientWebSocketResponse | None = None
+        self._pause = SHORTEST_PAUSE  # before the next attempt
         self._heard = 0.0  # of `time.monotonic`: when the last frame came
         self._refusal: AccessRefused | None = None
         self._previews_have_ids = False  # whether the server says of a preview which prompt it belongs to
@@ -9574,7 +9575,7 @@ class Connection:
         """The reader: opens the socket and reads it, again and again as long as anybody listens. The pause between two
         attempts doubles from 0.5 to 10 seconds. It works for all who listen, whoever came first."""
         WORKS_FOR.set("")
-        pause = 0.5
+        self._pause = SHORTEST_PAUSE
         while self._listeners:
             self._refusal = None
             try:
@@ -9582,18 +9583,7 @@ class Connection:
                 async with asyncio.timeout(CONNECT_SECONDS) as limit, self._server.websocket(self.client_id) as socket:
                     limit.reschedule(None)
                     await self._greet(socket)
-                    flood = Flood()
-                    async for message in socket:
-                        if message.type is aiohttp.WSMsgType.ERROR:
-                            break
-                        if flood.rises():
-                            _cut(socket)
-                            break
-                        pause = 0.5  # only now: a proxy may open the socket and close it at once
-                        self._heard = time.monotonic()
-                        await self._take(message)
-                        if flood.lasts():
-                            await asyncio.sleep(0)  # aiohttp gives out what is there without a pause for others
+                    await self._read_frames(socket)
             except AccessRefused as refused:
                 self._refusal = refused
             except (aiohttp.ClientError, OSError, ValueError, ComfyUIError) as error:
@@ -9606,9 +9596,27 @@ class Connection:
                     self._tell_all(Gap())
                 self._attempted.set()
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause):
+                async with asyncio.timeout(self._pause):
                     await self._hurry.wait()
-            pause = min(pause * 2, 10.0)
+            self._pause = min(self._pause * 2, 10.0)
+
+    async def _read_frames(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        """Take every frame until the socket ends. A server that floods us is cut off."""
+        flood = Flood()
+        async for message in socket:
+            if message.type is aiohttp.WSMsgType.ERROR:
+                return
+            if flood.rises():
+                _cut(socket)
+                return
+            self._pause = SHORTEST_PAUSE  # only now: a proxy may open the socket and close it at once
+            self._heard = time.monotonic()
+            if message.type is aiohttp.WSMsgType.PING:
+                async with asyncio.timeout(CONNECT_SECONDS):
+                    await socket.pong(message.data)
+            await self._take(message)
+            if flood.lasts():
+                await asyncio.sleep(0)  # aiohttp gives out what is there without a pause for others
 
     async def _greet(self, socket: aiohttp.ClientWebSocketResponse) -> None:
         """Begin with a socket that was just opened. Feature flags count only in the first message that is sent, and
@@ -9682,11 +9690,9 @@ class Connection:
 
 
 def _cut(socket: aiohttp.ClientWebSocketResponse) -> None:
-    """End a socket that floods us at once; a polite close would go on reading."""
-    system_socket = socket.get_extra_info("socket")
-    if system_socket:
-        with contextlib.suppress(OSError):
-            system_socket.shutdown(SHUT_RDWR)
+    """End a socket at once, with all that came and is not read yet. A polite close would read on until the server
+    agrees, which one that floods us never does."""
+    socket._response.close()
 
 
 def connection_fault(error: BaseException) -> str:
@@ -9760,7 +9766,8 @@ class HttpServer:
 
     @contextlib.asynccontextmanager
     async def websocket(self, client_id: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        """A new websocket of the client with this id. A frame of more than `MOST_FRAME_BYTES` closes it. Raises
+        """A new websocket of the client with this id. A frame of more than `MOST_FRAME_BYTES` closes it. Its pings are
+        for the caller to answer: aiohttp would do so without end, and without a pause for others. Raises
         `AccessRefused`, and what aiohttp raises otherwise."""
         try:
             socket = await self.session.ws_connect(
@@ -9768,6 +9775,7 @@ class HttpServer:
                 params=self._websocket_query(client_id),
                 headers=self.endpoint.headers(),
                 max_msg_size=MOST_FRAME_BYTES,
+                autoping=False,
                 heartbeat=HEARTBEAT_SECONDS,
             )
         except aiohttp.WSServerHandshakeError as error:

@@ -16,14 +16,21 @@ from aiohttp import web
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+@dataclass(frozen=True)
+class Raw:
+    """Bytes that go out on the websocket as they are: frames that no library sends."""
+
+    data: bytes = field(repr=False)
+
+
 @dataclass
 class HostileServer:
     """Everything may be set before or while it serves.
 
     `answers` are by path, the longest beginning that fits counts: bytes, text, anything else as JSON, or a function
     of the request. `outputs` is what the run made, as the history tells it; `files` are those that `/view` gives out,
-    by name. `frames` are sent when a prompt was posted: texts, bytes, or values as JSON, in which "PROMPT" stands for
-    the prompt's id.
+    by name. `frames` are sent when a prompt was posted: texts, bytes, `Raw`, or values as JSON, in which "PROMPT"
+    stands for the prompt's id.
     """
 
     answers: dict[str, Any] = field(default_factory=dict)
@@ -44,6 +51,7 @@ class HostileServer:
         self.views = 0
         self._telling: list[asyncio.Task[None]] = []
         self._sockets: dict[str, web.WebSocketResponse] = {}
+        self._transports: dict[web.WebSocketResponse, asyncio.Transport] = {}
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self.thread = threading.Thread(target=self._serve, daemon=True)
@@ -170,7 +178,9 @@ class HostileServer:
                 await self._frame(socket, frame, prompt_id)
 
     async def _frame(self, socket: web.WebSocketResponse, frame: Any, prompt_id: str) -> None:
-        if isinstance(frame, bytes):
+        if isinstance(frame, Raw):
+            self._transports[socket].write(frame.data)
+        elif isinstance(frame, bytes):
             await socket.send_bytes(frame.replace(b"PROMPT" + b" " * 30, prompt_id.encode()))
         else:
             text = frame if isinstance(frame, str) else json.dumps(frame)
@@ -180,6 +190,8 @@ class HostileServer:
         socket = web.WebSocketResponse(compress=False, max_msg_size=0)
         await socket.prepare(request)
         self._sockets[request.query.get("clientId", "")] = socket
+        assert isinstance(request.transport, asyncio.Transport)
+        self._transports[socket] = request.transport
         async for _ in socket:
             pass
         return socket

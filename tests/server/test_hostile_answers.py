@@ -170,21 +170,18 @@ def test_slashes_after_an_address_cost_a_time_that_grows_with_their_number_only(
         tool.Endpoint.parse("http://host" + "/" * 100_000)
 
 
-async def test_frames_too_large_or_too_many_are_missed_and_the_next_ones_are_heard(
+async def test_frames_too_large_are_missed_and_the_next_ones_are_heard(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tool, "MOST_FRAME_BYTES", 100_000)
     good = json.dumps({"type": "executing", "data": {"node": "3", "prompt_id": "p"}})
-    hostile = ["x" * 200_000, "[" * 50_000, None]
+    hostile = ["x" * 200_000, "[" * 50_000]
 
     async def give(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()
         await socket.prepare(request)
         if hostile:
-            frame = hostile.pop(0)
-            with contextlib.suppress(ConnectionError):
-                for _ in range(1 if frame else 10_000):
-                    await socket.send_str(frame or "{}")
+            await socket.send_str(hostile.pop(0))
         with contextlib.suppress(ConnectionError):
             await socket.send_str(good)
         async for _ in socket:
@@ -199,8 +196,8 @@ async def test_frames_too_large_or_too_many_are_missed_and_the_next_ones_are_hea
     ):
         while await heard.events.get() != tool.Executing("3"):
             pass
+        await tool.close_servers()  # the server waits for its websockets
     assert server.record.sockets >= 2
-    await tool.close_servers()
 
 
 async def test_events_that_nobody_takes_do_not_pile_up() -> None:

@@ -13,7 +13,6 @@ was made before stays, and is handed over in the end, with a note on what is mis
 `Memory` is what is done where ComfyUI shares its graphics card with a language model.
 """
 
-import asyncio
 import contextlib
 import functools
 import itertools

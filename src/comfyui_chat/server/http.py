@@ -70,7 +70,8 @@ class HttpServer:
 
     @contextlib.asynccontextmanager
     async def websocket(self, client_id: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
-        """A new websocket of the client with this id. A frame of more than `MOST_FRAME_BYTES` closes it. Raises
+        """A new websocket of the client with this id. A frame of more than `MOST_FRAME_BYTES` closes it. Its pings are
+        for the caller to answer: aiohttp would do so without end, and without a pause for others. Raises
         `AccessRefused`, and what aiohttp raises otherwise."""
         try:
             socket = await self.session.ws_connect(
@@ -78,6 +79,7 @@ class HttpServer:
                 params=self._websocket_query(client_id),
                 headers=self.endpoint.headers(),
                 max_msg_size=MOST_FRAME_BYTES,
+                autoping=False,
                 heartbeat=HEARTBEAT_SECONDS,
             )
         except aiohttp.WSServerHandshakeError as error:
