@@ -30,7 +30,7 @@ WIDTH = 120
 
 # The floors from the ground up, and the modules of each in reading order; "" is the package's own folder.
 FLOORS = (
-    ("", "bounds errors logs tasks threads bounded names values"),
+    ("", "bounds errors logs tasks threads bounded names spelling values"),
     (
         "graph",
         "definitions link_types nodes prompts fitting ui_file ui_values ui_links editor reading links input_names "
@@ -40,7 +40,10 @@ FLOORS = (
     ("server", "endpoint json_pieces protocol long_answers record connection http client cloud pool"),
     ("catalogue", "entries choosing secret_inputs listings"),
     ("run", "owner job fleet follow inputs limits planning collecting make earlier"),
-    ("webui", "ollama permission references display messages stored_files chat valves settings reports jobs tools"),
+    (
+        "webui",
+        "ollama permission references display messages picking stored_files chat valves settings reports jobs tools",
+    ),
     ("", "command_line __main__"),
 )
 ORDER = [f"{floor}/{name}".lstrip("/") for floor, names in FLOORS for name in names.split()]

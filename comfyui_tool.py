@@ -21,6 +21,7 @@ required_open_webui_version: 0.9.6
 #   threads                  The tool's own threads: whatever blocks runs in one of these few, and never in those that …
 #   bounded                  Dictionaries that do not grow without end, for all that a process remembers.
 #   names                    Names of files and models, compared and looked up; names and values put into messages.
+#   spelling                 How people and models spell what they mean: signs of any width, quotes, JSON in a text, …
 #   values                   Values that somebody asks for: whether one was given, and what is meant by it.
 #   graph/definitions        What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
 #   graph/link_types         Types of links: which of them say what a link carries, and how an input's name tells its …
@@ -74,9 +75,10 @@ required_open_webui_version: 0.9.6
 #   run/earlier              Finds jobs of earlier calls on the servers, and brings what they made.
 #   webui/ollama             Sends Ollama's models off a graphics card that ComfyUI shares with it.
 #   webui/permission         Open WebUI's own permission to make images, for the valve that has it count here as well.
-#   webui/references         Reads what a model writes to name a file of the chat: "2", "last", an id, a data URI.
+#   webui/references         Takes apart what a model writes to name files of the chat: a list, a text, an object, or …
 #   webui/display            Shows a run in the message: queue position, percentage, and the picture coming up.
 #   webui/messages           Which messages a chat has up to now, and which pictures, videos and sounds they hold.
+#   webui/picking            Which pictures of a chat a model means by its words: "2", "the last two", "1 and 3", …
 #   webui/stored_files       What Open WebUI holds of a file that was made: how a message names it, and what its …
 #   webui/chat               The message that a call belongs to: how the call ends there, and the chat's files.
 #   webui/valves             The valves: what the administrator and each user can set, as Open WebUI shows it.
@@ -217,6 +219,12 @@ MOST_METADATA_BYTES = 16 * MB  # of one model file: training notes fill some of 
 # process up.
 MOST_NODE_NAME_CHARACTERS = 250  # of a class, an input or a type
 MOST_TITLE_CHARACTERS = 250  # of a node; a longer title is cut
+
+# Arguments of a call, as a model writes them. A data URI is longer; its bound is that of the files of a call.
+MOST_ARGUMENT_CHARACTERS = 200_000  # of a list or an object that is written as JSON in a text
+MOST_WORD_CHARACTERS = 500  # of what has to be understood: a picture, a size, a number
+MOST_ARGUMENT_ITEMS = 500  # of a list, with all that is in it
+MOST_ARGUMENT_DEPTH = 5  # of lists and objects in one another
 
 # An address as people write it.
 MOST_ADDRESS_CHARACTERS = 2000
@@ -899,6 +907,74 @@ def duration(seconds: float) -> str:
     if hours:
         return f"{hours} h {minutes} min"
     return f"{minutes} min"
+
+
+# ======================================================================================================================
+# src/comfyui_chat/spelling.py
+#
+# How people and models spell what they mean: signs of any width, quotes, JSON in a text, numbers in words.
+#
+# The readers of pictures, sizes, counts and lengths begin here. `plain_words` makes one spelling of many, `parsed_json`
+# takes a list or an object out of a text, and `number_in_words` knows the small numbers of nine languages:
+#
+#     plain_words(' "１６：９" ') == "16:9"      parsed_json('["1", 2]') == ["1", 2]      number_in_words("zwei") == 2
+# ======================================================================================================================
+
+
+QUOTES = "\"'`´‘’“”„«»「」『』"
+
+
+def plain_words(value: Any) -> str:
+    """The text of a value for comparing: signs of usual width, in lower case, one space between words, no quotes around
+    it. Of a very long text only the beginning."""
+    text = unicodedata.normalize("NFKC", str(value)[:MOST_WORD_CHARACTERS])
+    words = " ".join(text.casefold().split())
+    return words.strip(QUOTES).strip()
+
+
+def parsed_json(value: Any) -> Any:
+    """The list or object that a text holds as JSON, also with single quotes as Python writes it; any other value as it
+    is. A text beyond `MOST_ARGUMENT_CHARACTERS` is left alone."""
+    if not isinstance(value, str) or len(value) > MOST_ARGUMENT_CHARACTERS:
+        return value
+    text = value.strip()
+    if not text.startswith(("[", "{")):
+        return value
+    candidates = [text]
+    if '"' not in text:
+        candidates.append(text.replace("'", '"'))
+    for candidate in candidates:
+        try:
+            return json.loads(candidate)
+        except (ValueError, RecursionError):
+            continue
+    return value
+
+
+# The numbers from one to ten as they are written in words.
+_WORDS = {
+    1: "one single un una uno une um uma ein eine einen eins 一 一つ ひとつ 하나 한 일",
+    2: "two couple pair both zwei dos deux dois duas due 二 二つ ふたつ 两 兩 둘 두 이",
+    3: "three drei tres trois três tre 三 三つ みっつ 셋 세 삼",
+    4: "four vier cuatro quatre quatro quattro 四 四つ よっつ 넷 네 사",
+    5: "five fünf cinco cinq cinque 五 五つ いつつ 다섯 오",
+    6: "six sechs seis sei 六 六つ むっつ 여섯 육",
+    7: "seven sieben siete sept sete sette 七 七つ ななつ 일곱 칠",
+    8: "eight acht ocho huit oito otto 八 八つ やっつ 여덟 팔",
+    9: "nine neun nueve neuf nove 九 九つ ここのつ 아홉 구",
+    10: "ten zehn diez dix dez dieci 十 とお 열 십",
+    12: "dozen",
+}
+NUMBER_WORDS = {word: number for number, words in _WORDS.items() for word in words.split()}
+DIGITS = re.compile(r"\d{1,9}")
+
+
+def number_in_words(word: str) -> int | None:
+    """The whole number that a word is, in digits or one of nine languages; None for any other. The word comes out of
+    `plain_words`."""
+    if DIGITS.fullmatch(word):
+        return int(word)
+    return NUMBER_WORDS.get(word)
 
 
 # ======================================================================================================================
@@ -15340,102 +15416,124 @@ async def _has_permission(request: Any, user_id: str) -> bool:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/references.py
 #
-# Reads what a model writes to name a file of the chat: "2", "last", an id, a data URI.
+# Takes apart what a model writes to name files of the chat: a list, a text, an object, or several of them in one.
 #
-# `read_references` takes an argument apart into words; models write lists in many ways:
+# `read_references` gives one text for each item, whatever it is wrapped in:
 #
-#     ["1", "last 2"]      "1, last 2"      '["1", "last 2"]'      1
+#     ["1", "last 2"]      "1, last 2"      '["1", "last 2"]'      1      {"images": [{"number": 3, "id": "5f0c..."}]}
+#     "![a fox](/api/v1/files/5f0c.../content)"      '<file type="image" id="5f0c..." name="photo.png"/>'
 #
-# A word that is an id, an address or a data URI (`FILE_REFERENCE`, `DATA_URI`) names its file. For any other
-# `pick_pictures` says which pictures of the chat it means. webui/chat.py, which knows the chat, puts the two together and
-# reads the files; of data URIs `read_data_uri` gives the content.
+# A text that is an id, an address or a data URI (`file_reference`) names its file. For any other webui/picking.py says
+# which pictures of the chat it means. webui/chat.py, which knows the chat, puts these together and reads the files; of
+# data URIs `read_data_uri` gives the content.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
 # A file's id, alone or in its address: "/api/v1/files/<id>/content", with or without the host before it.
 FILE_REFERENCE = re.compile(r"(?:\S{0,500}/api/v1/files/)?([0-9a-fA-F-]{36})(?:/content(?:/\S{0,500})?)?")
+FILE_ID = re.compile(r"(?<![0-9a-f-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f-])", re.IGNORECASE)
 DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.-]+)*;base64,")
 OF_AUTHOR = ("saved", "author", "keep")  # written in place of a file: the one that the workflow names
 OF_IMAGE = ("transparency", "transparent", "alpha")  # written in place of a mask: the picture's own
 
+# Under which keys an object names its file, the most certain first, and under which it holds several.
+ONE_FILE = ("id", "file_id", "url", "image_url", "src", "number", "name", "filename", "image", "file", "path", "index")
+SEVERAL_FILES = ("images", "pictures", "files", "image_urls", "urls", "ids")
+
 
 def read_references(value: Any, name: str = "images") -> list[str]:
-    """The words of the argument called `name`: of a list, of one text, of several behind commas, or of a list written
-    as a text. What stands for leaving it out ("none", "auto") is dropped, and a data URI is kept whole.
+    """What the argument called `name` says, one text for each file or few. What stands for leaving the argument out
+    ("none", "auto") is dropped, and a data URI is kept whole.
 
     Raises `BadArgument`.
     """
-    if isinstance(value, str) and value.strip().startswith("["):
-        with contextlib.suppress(ValueError, RecursionError):
-            value = json.loads(value)
-    if value is None:
-        return []
-    items = value if isinstance(value, list) else [value]
-    words: list[str] = []
-    for item in items:
-        if isinstance(item, bool) or not isinstance(item, (str, int, float)):
-            raise BadArgument(
-                f"The argument {name} is {shortened(value)}.",
-                'Give numbers, "last", or ids or URLs of files of this chat.',
-            )
-        text = str(item)
-        if DATA_URI.match(text):
-            words.append(text)
-        else:
-            words += text.split(",")
-    return [word.strip() for word in words if is_given("images", word)]
+    texts: list[str] = []
+    for item in _items_of(parsed_json(value), 0):
+        if item is None:
+            raise _no_reference(name, value)
+        for text in _texts_of(item):
+            if is_given("images", text):
+                texts.append(text)
+            if len(texts) > MOST_ARGUMENT_ITEMS:
+                raise _no_reference(name, value)
+    return texts
 
 
-LAST = re.compile(
-    r"(?:the )?(?:last|latest|newest|most recent)(?: (\d{1,2}|two|three))?(?: (?:picture|image|photo|one)s?)?"
-)
-NUMBERED = re.compile(r"(?:the )?(?:(?:picture|image|photo|number|no\.?) ?)?#? ?(\d{1,5})(?:\.0)?")
-COUNTS = {"two": 2, "three": 3}
-ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
+def _no_reference(name: str, value: Any) -> BadArgument:
+    hint = 'Give numbers, "last", "all", or names, ids or URLs of files of this chat.'
+    return BadArgument(f"The argument {name} is {shortened(value)}.", hint)
 
 
-def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
-    """The pictures that a word means, of all `pictures` of a chat in their order.
-
-        "2", "#2", "image 2", "the second one"  -> the second      "last", "the latest picture"  -> the last
-        "last 2", "last two images"             -> the last two
-
-    Raises `BadArgument` for other words, and for a number that the chat does not have.
-    """
-    text = " ".join(words.lower().split())
-    last = LAST.fullmatch(text)
-    number = _number_in(text)
-    if not last and number is None:
-        raise BadArgument(
-            f'"{shortened(words)}" is not a picture of this chat.',
-            'Give a number from 1, "last", "last 2", or the id or URL of a file of this chat.',
-        )
-    if not pictures:
-        raise BadArgument(
-            "There is no picture in this chat.", "Ask the user to attach one, or make one with generate_image."
-        )
-    if last:
-        count = COUNTS.get(last[1]) or int(last[1] or 1)
-        if 1 <= count <= len(pictures):
-            return list(pictures[-count:])
-    elif number and number <= len(pictures):
-        return [pictures[number - 1]]
-    amount = f"{len(pictures)} pictures"
-    if len(pictures) == 1:
-        amount = "1 picture"
-    raise BadArgument(
-        f'There is no "{shortened(words)}" in this chat: it has {amount}.',
-        f"Give a number from 1 to {len(pictures)}.",
-    )
+def _items_of(value: Any, depth: int) -> Iterator[str | None]:
+    """The texts in a list or an object, however deep; None stands for something that can name no file."""
+    if value is None and depth == 0:
+        return
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        yield str(value)
+    elif isinstance(value, (list, tuple)) and depth <= MOST_ARGUMENT_DEPTH:
+        for item in value:
+            yield from _items_of(item, depth + 1)
+    elif isinstance(value, Mapping) and depth <= MOST_ARGUMENT_DEPTH:
+        yield from _items_of(_named_in(value), depth + 1)
+    else:
+        yield None
 
 
-def _number_in(text: str) -> int | None:
-    """The number of one picture: of "image 2" or "the second one" it is 2."""
-    numbered = NUMBERED.fullmatch(text)
-    if numbered:
-        return int(numbered[1])
-    first_word, _, _ = text.removeprefix("the ").partition(" ")
-    return ORDINALS.get(first_word)
+def _named_in(item: Mapping[str, Any]) -> Any:
+    """What an object says of its file or files; None where it says nothing."""
+    for key in SEVERAL_FILES:
+        if item.get(key):
+            return item[key]
+    for key in ONE_FILE:
+        value = item.get(key)
+        if value is not None and value != "":
+            return value
+    return None
+
+
+# What stands around an address: Markdown's brackets, of which the address is within the round ones, or a tag.
+MARKDOWN = re.compile(r"!?\[[^\[\]]*\]\(([^()]*)\)")
+TAG = re.compile(r"<(?:file|img|image)\b([^<>]*)>", re.IGNORECASE)
+TAG_NAME = re.compile(r'\b(?:id|src|url|name)="([^"]+)"')
+
+
+def _texts_of(item: str) -> list[str]:
+    """What one text says: the addresses within Markdown or tags where it has some, else the text itself. Words around
+    those count only if they hold a number, as in "![a fox](...) and 2"."""
+    text = item.strip()
+    if DATA_URI.match(text):
+        return [text]
+    addresses: list[str] = []
+
+    def noted(address: str) -> str:
+        addresses.append(address)
+        return ","
+
+    around = MARKDOWN.sub(lambda found: noted(_address_in(found[1])), text)
+    around = TAG.sub(lambda found: noted(_named_in_tag(found[1])), around)
+    if not addresses:
+        return [text]
+    others = [words.strip() for words in around.split(",")]
+    return addresses + [words for words in others if any(map(str.isdigit, words))]
+
+
+def _address_in(brackets: str) -> str:
+    """The address in Markdown's round brackets, without the title that may follow it."""
+    words = brackets.split()
+    return words[0].strip("<>") if words else ""
+
+
+def _named_in_tag(attributes: str) -> str:
+    """What a tag says of its file: its id, its address or its name."""
+    named = TAG_NAME.search(attributes)
+    return named[1] if named else ""
+
+
+def file_references(text: str) -> list[str]:
+    """The files of Open WebUI, or the data URI, that a text names by itself; none where it has to be understood."""
+    if DATA_URI.match(text) or FILE_REFERENCE.fullmatch(text):
+        return [text]
+    return list(dict.fromkeys(FILE_ID.findall(text)))
 
 
 def read_data_uri(uri: str) -> tuple[str, bytes]:
@@ -15611,6 +15709,9 @@ class ChatFile:
 
     kind: str  # "image", "video" or "audio"
     reference: str  # its id in Open WebUI, or a data URI
+    name: str = ""  # of the file, as Open WebUI shows it to the model in `<attached_files>`
+    turn: int = 0  # of the user's messages the one that it stands in or below, from 1
+    attached: bool = False  # whether it came with the user's message, and not with an answer
 
     @classmethod
     def of(cls, item: Any) -> "ChatFile | None":
@@ -15624,10 +15725,19 @@ class ChatFile:
             text = str(place or "")
             stored = FILE_REFERENCE.fullmatch(text)
             if stored:
-                return cls(kind, stored[1])
+                return cls(kind, stored[1], _name_of(item))
             if DATA_URI.match(text):
-                return cls(kind, text)
+                return cls(kind, text, _name_of(item))
         return None
+
+
+def _name_of(item: Mapping[str, Any]) -> str:
+    """A file's name, as far as its item tells it."""
+    name = item.get("name")
+    record = item.get("file")
+    if not name and isinstance(record, Mapping):
+        name = record.get("filename")
+    return name[:MOST_NAME_CHARACTERS] if isinstance(name, str) else ""
 
 
 def _kind_of(item: Mapping[str, Any]) -> str:
@@ -15651,7 +15761,10 @@ def media_in(branch: Iterable[Message]) -> list[ChatFile]:
     """The pictures, videos and sounds of these messages, in their order. What the user sends again is listed again;
     what an answer shows again is not."""
     media: list[ChatFile] = []
+    turn = 0
     for message in branch:
+        attached = message.get("role") == "user"
+        turn += attached
         files = [ChatFile.of(item) for item in message.get("files") or ()]
         known: set[str] = set()
         if message.get("role") == "assistant":
@@ -15662,7 +15775,7 @@ def media_in(branch: Iterable[Message]) -> list[ChatFile]:
         for file in files:
             if file and file.reference not in known:  # a text may show a video as if it were a picture
                 known.add(file.reference)
-                media.append(file)
+                media.append(replace(file, turn=turn, attached=attached))
     return media
 
 
@@ -15778,6 +15891,226 @@ def _pictures_in(parts: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/picking.py
+#
+# Which pictures of a chat a model means by its words: "2", "the last two", "1 and 3", "photo.png".
+#
+# `split_words` parts what may name several, and `pick_pictures` says which numbers one part means. The first picture of a
+# chat has the number 1, as results tell a model. Words are taken in nine languages, since models write what the user
+# said:
+#
+#     split_words("1 and 3", ...)  == ["1", "3"]
+#     pick_pictures("die letzten zwei", ...) == [4, 5]          of five pictures
+#     pick_pictures("photo.png", ...) == [2]                    as Open WebUI names it in `<attached_files>`
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MOST_NAMED = 12  # pictures that a refusal lists
+NO_PICTURE = ("There is no picture in this chat.", "Ask the user to attach one, or make one with generate_image.")
+
+# Between two pictures. A word stands between spaces; in Japanese, Korean and Chinese it stands between the numbers.
+BETWEEN = re.compile(
+    r"[,;&+\n、，；]| (?:and|und|et|y|e|ed|plus|と|和|跟|및|와|과) |(?<=\d)(?:と|和|跟|與|与|와|과)(?=\d)"
+)
+NUMBERS = re.compile(r"\d{1,5}(?: \d{1,5})+")
+RANGE = re.compile(r"(\d{1,5}) ?(?:-|–|to|through|bis|à|a|~|から|到) ?(\d{1,5})")
+
+# Words that tell nothing of which picture is meant.
+_NOTHING = (
+    "the a an my our your this that these those of from in it its please "
+    "picture pictures image images photo photos photograph photographs pic pics img file files number no no. nr nr. # "
+    "der die das den dem bild bilder foto fotos nummer "
+    "el la los las imagen imágenes número de "
+    "le les l' du image images photo photos numéro "
+    "o os as do da imagem imagens fotografia fotografias "
+    "il lo i gli immagine immagini numero fra "
+    "画像 写真 枚 枚目 番 番目 の 이미지 사진 그림 번 번째 장 图片 圖片 图像 照片 张 張 号 號 第 的 这 那"
+)
+NOTHING = frozenset({"", *_NOTHING.split()})
+# Signs of scripts without spaces, which are set apart: "最後の2枚" becomes "最後 の 2 枚".
+UNSPACED = re.compile(
+    r"枚目|番目|画像|写真|번째|이미지|사진|그림|图片|圖片|图像|照片|最後|最新|最后|最近|直前|마지막|최근|全部|すべて|全て|所有"
+    r"|모두|모든|両方|둘 다|둘다|两|兩|二|三|四|五|一|枚|番|张|張|号|號|第|의|の|的|장|번|개|个|つ"
+)
+_LAST = (
+    "last latest newest recent most previous prior current final new letzte letzten letztes letzter neueste neuesten "
+    "neuestes aktuelle aktuellen vorige vorherige último última últimos últimas ultimo ultima ultimi ultime reciente "
+    "dernier dernière derniers dernières derniere récent récente recente 最後 最新 最后 最近 直前 마지막 최근"
+)
+_ALL = (
+    "all every each everything them alle alles allen todo toda todos todas tout tous toutes tutti tutte "
+    "全部 すべて 全て 所有 모두 모든"
+)
+_BOTH = "both beide beiden ambos ambas entrambi entrambe deux 両方 둘다 둘"
+_SENT = (
+    "attached attachment uploaded upload sent provided given user's original input source "
+    "angehängte angehängten hochgeladene hochgeladenen original adjunta adjuntas jointe allegata anexada"
+)
+LAST, ALL, BOTH, SENT = (frozenset(words.split()) for words in (_LAST, _ALL, _BOTH, _SENT))
+BEFORE_LAST = frozenset(
+    {"second to last", "second last", "last but one", "penultimate", "vorletzte", "one before last"}
+)
+_ORDINALS = {
+    1: "first 1st erste erstes ersten erster primera primero primer premier première prima primo primeira primeiro",
+    2: "second 2nd zweite zweites zweiten segunda segundo deuxième seconde seconda secondo",
+    3: "third 3rd dritte drittes dritten tercera tercero tercer troisième terza terzo terceira terceiro",
+    4: "fourth 4th vierte viertes vierten cuarta cuarto quatrième quarta quarto",
+    5: "fifth 5th fünfte fünftes fünften quinta quinto cinquième",
+    6: "sixth 6th sechste sechstes sexta sexto sixième sesta sesto",
+    7: "seventh 7th siebte siebtes séptima séptimo septième settima settimo sétima sétimo",
+    8: "eighth 8th achte achtes octava octavo huitième ottava ottavo oitava oitavo",
+    9: "ninth 9th neunte neuntes novena noveno neuvième nona nono",
+    10: "tenth 10th zehnte zehntes décima décimo dixième decima decimo",
+}
+ORDINALS = {word: number for number, words in _ORDINALS.items() for word in words.split()}
+
+
+def split_words(text: str, pictures: Sequence[ChatFile]) -> list[str]:
+    """The parts of a text that name a picture or a few each. A text that is the name of a picture stays whole."""
+    if len(text) > MOST_WORD_CHARACTERS or _by_name(text, pictures):
+        return [text]
+    parts: list[str] = []
+    for part in BETWEEN.split(text):
+        words = part.strip()
+        if NUMBERS.fullmatch(words):
+            parts += words.split()
+        elif words:
+            parts.append(words)
+    return parts
+
+
+def pick_pictures(words: str, pictures: Sequence[ChatFile]) -> list[int]:
+    """The numbers of the pictures that a part of a text means, of all `pictures` of a chat in their order.
+
+        "2", "#2", "image 2", "the second one"  -> the second     "last", "the latest picture", "it"  -> the last
+        "last 2", "les deux dernières"          -> the last two   "all"  -> all    "both"  -> the last two
+        "2-4"                                   -> three of them  "photo.png"  -> the one of that name
+
+    Raises `BadArgument`, with a list of the pictures, for other words and for a number that the chat does not have.
+    """
+    named = _by_name(words, pictures)
+    if named:
+        return named
+    text = plain_words(words)
+    spaced = UNSPACED.sub(r" \g<0> ", text).split()
+    tokens = [token for token in spaced if token.strip("#'.") not in NOTHING]
+    meant = _meant(text.removeprefix("the "), tokens, pictures)
+    if meant is None:
+        raise _not_a_picture(words, pictures)
+    if not pictures:
+        raise BadArgument(*NO_PICTURE)
+    if not meant or not all(1 <= number <= len(pictures) for number in meant):
+        raise _no_such_picture(words, pictures)
+    return meant
+
+
+def _meant(text: str, tokens: list[str], pictures: Sequence[ChatFile]) -> list[int] | None:
+    """The numbers that the words mean, which the chat may not have; None where they mean none. `tokens` are those words
+    of the text that tell something."""
+    total = len(pictures)
+    span = RANGE.fullmatch(text)
+    if span:
+        low, high = int(span[1]), int(span[2])
+        return list(range(low, min(high, low + MOST_NAMED * 10) + 1))
+    if text in BEFORE_LAST:
+        return [total - 1]
+    if text == "-1":
+        return [total]
+    if len(tokens) > 1 and tokens[-1] in ("one", "ones"):
+        tokens = tokens[:-1]
+    if not tokens:  # "the picture", "it"
+        return [total] if text else None
+    kinds = [kind for kind in (LAST, ALL, BOTH, SENT) if not kind.isdisjoint(tokens)]
+    others = [token for token in tokens if not any(token in kind for kind in kinds)]
+    numbers = [number for number in map(_number_in, others) if number is not None]
+    if len(numbers) != len(others) or len(numbers) > 1:
+        return None
+    return _of_kinds(kinds, numbers, pictures)
+
+
+def _of_kinds(kinds: list[frozenset[str]], numbers: list[int], pictures: Sequence[ChatFile]) -> list[int]:
+    """The numbers that "last", "all" and the like mean, with the number that stands beside them, if there is one."""
+    total = len(pictures)
+    if not kinds:
+        return numbers
+    count = numbers[0] if numbers else 0
+    if BOTH in kinds:
+        count = 2
+    numbered = range(1, total + 1)
+    if SENT in kinds:
+        numbered_attached = [number for number in numbered if pictures[number - 1].attached]
+        newest_turn = max((pictures[number - 1].turn for number in numbered_attached), default=0)
+        return [number for number in numbered_attached if pictures[number - 1].turn == newest_turn]
+    if ALL in kinds and not count:
+        return list(numbered)
+    if numbers == [0] or count > total:
+        return []
+    return list(numbered)[-(count or 1) :]
+
+
+def _number_in(token: str) -> int | None:
+    """The number that one word tells: of "2", "2.0", "#2", "second" and "zwei" it is 2."""
+    plain = token.strip("#().:").removesuffix(".0")
+    ordinal = ORDINALS.get(plain)
+    return number_in_words(plain) if ordinal is None else ordinal
+
+
+def _by_name(words: str, pictures: Sequence[ChatFile]) -> list[int]:
+    """The picture whose file has that name, also without its ending or its folder: the newest of several. Raises
+    `BadArgument` where two of one message have it."""
+    wanted = base_name(plain_words(words))
+    if not wanted or wanted.isdigit():
+        return []
+    names = [plain_words(file.name) for file in pictures]
+    stems = [name.rpartition(".")[0] for name in names]
+    for candidates in (names, stems):
+        numbers = [number for number, name in enumerate(candidates, 1) if name == wanted]
+        if numbers:
+            return [_newest_of(numbers, words, pictures)]
+    return []
+
+
+def _newest_of(numbers: Sequence[int], words: str, pictures: Sequence[ChatFile]) -> int:
+    """The last of these numbers, whose pictures have one name. Raises `BadArgument` where the user sent two at once."""
+    newest = pictures[numbers[-1] - 1]
+    alike = [number for number in numbers if pictures[number - 1].turn == newest.turn]
+    if newest.attached and len(alike) > 1:
+        raise BadArgument(f'{len(alike)} pictures are called "{shortened(words)}".', _listed(pictures))
+    return numbers[-1]
+
+
+# Refusals, which list what there is.
+
+
+def _listed(pictures: Sequence[ChatFile]) -> str:
+    """What a chat holds: "2 pictures: 1 photo.png, 2 mask.png.", the newest ones of many."""
+    if not pictures:
+        return "The chat has no pictures: ask the user to attach one, or make one with generate_image."
+    numbered = [f"{number} {shortened(file.name, 40)}".strip() for number, file in enumerate(pictures, 1)]
+    amount = f"{len(pictures)} pictures"
+    if len(pictures) == 1:
+        amount = "1 picture"
+    if len(numbered) > MOST_NAMED:
+        amount += ", the newest"
+    return f"There are {amount}: {', '.join(numbered[-MOST_NAMED:])}.".replace("are 1 ", "is 1 ")
+
+
+def _not_a_picture(words: str, pictures: Sequence[ChatFile]) -> BadArgument:
+    """The error for words that name no picture."""
+    listed = _listed(pictures)
+    if "://" in words:
+        hint = f"Pictures of other addresses are not fetched: ask the user to attach it. {listed}"
+        return BadArgument(f'"{shortened(words)}" is not a picture of this chat.', hint)
+    hint = f'{listed} Give a number, "last", "last 2", "all", or the name, id or URL of a file of this chat.'
+    return BadArgument(f'"{shortened(words)}" is not a picture of this chat.', hint)
+
+
+def _no_such_picture(words: str, pictures: Sequence[ChatFile]) -> BadArgument:
+    """The error for a number that the chat does not have."""
+    return BadArgument(f'There is no picture "{shortened(words)}" in this chat.', _listed(pictures))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/stored_files.py
 #
 # What Open WebUI holds of a file that was made: how a message names it, and what its dialog shows.
@@ -15794,6 +16127,8 @@ def _pictures_in(parts: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
 # opens it (seen with 0.12.4). So `as_served` lets only pictures, videos and sounds keep their type, and tells them
 # by their own bytes. Everything else becomes plain text or plain bytes, and keeps its ending only where no browser runs
 # files that end so.
+#
+# `read_stored_file` reads a file of this Open WebUI for a call, if the user may read it.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -15934,6 +16269,57 @@ def storage_refused(error: Exception, left: Sequence[str], stored: int, *, shown
     elif stored:
         hint += f" The other {stored} files are {where}."
     return StorageRefused(f"Open WebUI did not store the file: {shortened(reason, 200)}", hint)
+
+
+# Files of this Open WebUI, read for a call.
+
+
+async def read_stored_file(reference: str, user_id: str) -> tuple[str, bytes]:
+    """Name and content of a file that a user may read, by its id or its address in this Open WebUI, or of a data URI.
+
+    Raises `BadArgument` for any other: one that the user may not read cannot be told from one that is not there.
+    Raises `LimitExceeded` for one that is too large.
+    """
+    if DATA_URI.match(reference):
+        return await FILES.run(read_data_uri, reference)
+    from open_webui.storage.provider import Storage
+
+    item = await _readable_file(reference, user_id)
+    if item is None:
+        raise BadArgument(
+            f'There is no file "{shortened(reference)}".',
+            'Give a picture\'s number in this chat, "last", or the id or URL of one of its files.',
+        )
+
+    def content() -> bytes:
+        path = Path(Storage.get_file(item.path))
+        if path.stat().st_size > MAX_INPUT_BYTES:
+            raise LimitExceeded(f'The file "{item.filename}" is larger than {MAX_INPUT_BYTES // 2**20} MB.')
+        return path.read_bytes()
+
+    try:
+        return str(item.filename), await STORAGE.run(content)
+    except ComfyUIError:
+        raise
+    except Exception:  # whatever the storage provider raises
+        raise BadArgument(f'The file "{item.filename}" is no longer in the storage of Open WebUI.') from None
+
+
+async def _readable_file(reference: str, user_id: str) -> Any:
+    """Open WebUI's record of a file, by its id or address; None where there is none that the user may read."""
+    from open_webui.models.files import Files
+    from open_webui.models.users import Users
+    from open_webui.utils.access_control.files import has_access_to_file
+
+    match = FILE_REFERENCE.fullmatch(reference.strip())
+    user = await Users.get_user_by_id(user_id)
+    if not match or not user:
+        return None
+    item = await Files.get_file_by_id(match[1])
+    if item is None or item.user_id == user.id or user.role == "admin":  # as for Open WebUI itself
+        return item
+    is_shared = await has_access_to_file(item.id, "read", user)
+    return item if is_shared else None
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -16224,9 +16610,9 @@ class Chat:
             self._media = media_in(await self._branch())
         return self._media
 
-    async def _pictures(self) -> list[str]:
-        """The references of the chat's pictures, oldest first."""
-        return [file.reference for file in await self.media() if file.kind == "image"]
+    async def _pictures(self) -> list[ChatFile]:
+        """The chat's pictures, oldest first."""
+        return [file for file in await self.media() if file.kind == "image"]
 
     async def numbers(self, files: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         """The numbers that these files have in the chat if they are pictures, by id; none when the chat cannot be
@@ -16234,7 +16620,7 @@ class Chat:
         if not self.shown:
             return {}
         try:
-            pictures = await self._pictures()
+            pictures = [file.reference for file in await self._pictures()]
         except Exception as error:  # the pictures themselves are stored and shown
             log.warning("the pictures of the chat could not be counted: %s", type(error).__name__)
             return {}
@@ -16279,14 +16665,13 @@ class Chat:
     async def input_files(
         self, references: Any, allow_saved: bool = False, name: str = "images"
     ) -> list[InputFile | None]:
-        """Files of the chat as a workflow's inputs, given by the argument called `name`: a list, one text, or a list in
-        a text, of numbers, "last", "last 2", ids or addresses. With `allow_saved` the word "saved" stands for the
-        workflow's own file, as None.
+        """Files of the chat as a workflow's inputs, given by the argument called `name`, as webui/references.py reads
+        it. With `allow_saved` the word "saved" stands for the workflow's own file, as None.
 
         Raises `BadArgument`, and `LimitExceeded` for more, or larger ones, than a workflow could take.
         """
         wanted: list[str | None] = []
-        for words in read_references(references, name):
+        for words in await self._words(references, name):
             if allow_saved and words.lower() in OF_AUTHOR:
                 wanted.append(None)
             else:
@@ -16306,11 +16691,24 @@ class Chat:
                 raise LimitExceeded(f"The files have more than {MAX_INPUT_BYTES // 2**20} MB.", "Give smaller ones.")
         return files
 
+    async def _words(self, references: Any, name: str) -> list[str]:
+        """The argument called `name`, taken apart: an id, an address or words for each file or few."""
+        texts = read_references(references, name)
+        if not texts:
+            return []
+        pictures = await self._pictures()
+        words: list[str] = []
+        for text in texts:
+            words += [text] if text in file_references(text) else split_words(text, pictures)
+        return words
+
     async def _meant(self, words: str) -> list[str]:
         """The ids, addresses or data URIs that one word of a call means. Raises `BadArgument`."""
-        if FILE_REFERENCE.fullmatch(words) or DATA_URI.match(words):
-            return [words]
-        return pick_pictures(words, await self._pictures())
+        named = file_references(words)
+        if named:
+            return named
+        pictures = await self._pictures()
+        return [pictures[number - 1].reference for number in pick_pictures(words, pictures)]
 
     async def _input_file(self, reference: str) -> InputFile:
         """A file as a workflow's input. Raises as `read_file` does, and `BadArgument` for a kind that none takes."""
@@ -16321,9 +16719,7 @@ class Chat:
         """The newest picture of the chat, whoever made it. Raises `BadArgument` when there is none."""
         offer = (await self.offers()).get("image")
         if offer is None:
-            raise BadArgument(
-                "There is no picture in this chat.", "Ask the user to attach one, or make one with generate_image."
-            )
+            raise BadArgument(*NO_PICTURE)
         return await offer()
 
     async def offers(self) -> dict[str, Offer]:
@@ -16336,7 +16732,7 @@ class Chat:
     async def mask(self, value: Any, picture: InputFile) -> Image.Image | None:
         """A mask for a picture (mode L, white is painted anew), given as one of the chat's pictures, or by the word
         "transparency" for the see-through part of the picture itself; None when none is given. Raises `BadArgument`."""
-        words = read_references(value, "mask")
+        words = await self._words(value, "mask")
         if not words:
             return None
         if words[0].lower() in OF_IMAGE:
@@ -16355,50 +16751,8 @@ class Chat:
         return await PICTURES.run(read_mask, data, name)
 
     async def read_file(self, reference: str) -> tuple[str, bytes]:
-        """Name and content of a file that the user may read, by its id or its address in this Open WebUI, or of a data
-        URI.
-
-        Raises `BadArgument` for any other: one that the user may not read cannot be told from one that is not there.
-        Raises `LimitExceeded` for one that is too large.
-        """
-        if DATA_URI.match(reference):
-            return await FILES.run(read_data_uri, reference)
-        from open_webui.storage.provider import Storage
-
-        item = await self._readable_file(reference)
-        if item is None:
-            raise BadArgument(
-                f'There is no file "{shortened(reference)}".',
-                'Give a picture\'s number in this chat, "last", or the id or URL of one of its files.',
-            )
-
-        def content() -> bytes:
-            path = Path(Storage.get_file(item.path))
-            if path.stat().st_size > MAX_INPUT_BYTES:
-                raise LimitExceeded(f'The file "{item.filename}" is larger than {MAX_INPUT_BYTES // 2**20} MB.')
-            return path.read_bytes()
-
-        try:
-            return str(item.filename), await STORAGE.run(content)
-        except ComfyUIError:
-            raise
-        except Exception:  # whatever the storage provider raises
-            raise BadArgument(f'The file "{item.filename}" is no longer in the storage of Open WebUI.') from None
-
-    async def _readable_file(self, reference: str) -> Any:
-        """Open WebUI's record of a file, by its id or address; None where there is none that the user may read."""
-        from open_webui.models.files import Files
-        from open_webui.models.users import Users
-        from open_webui.utils.access_control.files import has_access_to_file
-
-        match = FILE_REFERENCE.fullmatch(reference.strip())
-        user = await Users.get_user_by_id(self._user_id)
-        if not match or not user:
-            return None
-        item = await Files.get_file_by_id(match[1])
-        if item is None or item.user_id == user.id or user.role == "admin":  # as for Open WebUI itself
-            return item
-        return item if await has_access_to_file(item.id, "read", user) else None
+        """Name and content of a file that the user may read, or of a data URI. Raises as `read_stored_file` does."""
+        return await read_stored_file(reference, self._user_id)
 
     async def attached_workflow(self) -> Entry:
         """The newest workflow among the files that the user attached to this chat: inside a picture that ComfyUI made,

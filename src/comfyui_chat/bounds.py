@@ -73,6 +73,12 @@ MOST_METADATA_BYTES = 16 * MB  # of one model file: training notes fill some of 
 MOST_NODE_NAME_CHARACTERS = 250  # of a class, an input or a type
 MOST_TITLE_CHARACTERS = 250  # of a node; a longer title is cut
 
+# Arguments of a call, as a model writes them. A data URI is longer; its bound is that of the files of a call.
+MOST_ARGUMENT_CHARACTERS = 200_000  # of a list or an object that is written as JSON in a text
+MOST_WORD_CHARACTERS = 500  # of what has to be understood: a picture, a size, a number
+MOST_ARGUMENT_ITEMS = 500  # of a list, with all that is in it
+MOST_ARGUMENT_DEPTH = 5  # of lists and objects in one another
+
 # An address as people write it.
 MOST_ADDRESS_CHARACTERS = 2000
 # A key is hidden where it has so many characters; a shorter one would tear other words apart.

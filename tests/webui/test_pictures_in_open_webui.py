@@ -157,7 +157,8 @@ async def test_a_number_that_the_chat_does_not_have_is_told_with_those_it_has(
 ) -> None:
     files = [await attach(webui, await webui.admin(), photo())]
     result = failed(await ask(webui, model, edit(images=["7"]), files=files))
-    assert result["error"] == 'There is no "7" in this chat: it has 1 picture.'
+    assert result["error"] == 'There is no picture "7" in this chat.'
+    assert result["hint"] == "There is 1 picture: 1 photo.png."
 
 
 async def test_another_users_picture_is_not_found(webui: OpenWebUI, model: ModelServer, comfy: StandIn) -> None:
@@ -380,3 +381,15 @@ async def test_without_the_wish_the_model_sees_nothing(webui: OpenWebUI, model: 
     turn = await ask(webui, model, ToolCall("generate_image", {"prompt": "a fox", "size": "64x64", "steps": 1}))
     assert "copies" not in turn.tool_results[0]
     assert turn.requests[-1].images == []
+
+
+async def test_a_file_is_known_by_the_name_that_open_webui_shows(
+    webui: OpenWebUI, model: ModelServer, comfy: StandIn
+) -> None:
+    admin = await webui.admin()
+    files = [await attach(webui, admin, photo("red"), "red.png"), await attach(webui, admin, photo("blue"), "blue.png")]
+    first = await ask(webui, model, edit(images=["red.png"]), files=files)
+    assert colour_of(comfy, worked_on(comfy)[0]) == (255, 0, 0)
+    shown = f"![a blue one](/api/v1/files/{files[1]['id']}/content)"
+    await ask(webui, model, edit(images=shown), after=first)
+    assert colour_of(comfy, worked_on(comfy)[0]) == (0, 0, 255)

@@ -20,7 +20,6 @@ import math
 import re
 import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from PIL import Image
@@ -36,7 +35,7 @@ from ..names import shortened
 from ..run.follow import GOES_ON
 from ..run.owner import Owner
 from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS, finish
-from ..threads import FILES, PICTURES, STORAGE
+from ..threads import FILES, PICTURES
 from .display import Display, Emit
 from .messages import (
     ELSEWHERE,
@@ -51,8 +50,19 @@ from .messages import (
     unsaved_branch,
 )
 from .ollama import configured_ollamas
-from .references import DATA_URI, FILE_REFERENCE, OF_AUTHOR, OF_IMAGE, pick_pictures, read_data_uri, read_references
-from .stored_files import DRAWN, JOB_KEY, StoredOutputs, as_served, file_page, message_file, run_of, storage_refused
+from .picking import NO_PICTURE, pick_pictures, split_words
+from .references import OF_AUTHOR, OF_IMAGE, file_references, read_references
+from .stored_files import (
+    DRAWN,
+    JOB_KEY,
+    StoredOutputs,
+    as_served,
+    file_page,
+    message_file,
+    read_stored_file,
+    run_of,
+    storage_refused,
+)
 
 ATTACHMENTS = 20  # files of a user that are looked into for a workflow
 STORED_AT_ONCE = 4  # files
@@ -325,9 +335,9 @@ class Chat:
             self._media = media_in(await self._branch())
         return self._media
 
-    async def _pictures(self) -> list[str]:
-        """The references of the chat's pictures, oldest first."""
-        return [file.reference for file in await self.media() if file.kind == "image"]
+    async def _pictures(self) -> list[ChatFile]:
+        """The chat's pictures, oldest first."""
+        return [file for file in await self.media() if file.kind == "image"]
 
     async def numbers(self, files: Sequence[Mapping[str, Any]]) -> dict[str, int]:
         """The numbers that these files have in the chat if they are pictures, by id; none when the chat cannot be
@@ -335,7 +345,7 @@ class Chat:
         if not self.shown:
             return {}
         try:
-            pictures = await self._pictures()
+            pictures = [file.reference for file in await self._pictures()]
         except Exception as error:  # the pictures themselves are stored and shown
             log.warning("the pictures of the chat could not be counted: %s", type(error).__name__)
             return {}
@@ -380,14 +390,13 @@ class Chat:
     async def input_files(
         self, references: Any, allow_saved: bool = False, name: str = "images"
     ) -> list[InputFile | None]:
-        """Files of the chat as a workflow's inputs, given by the argument called `name`: a list, one text, or a list in
-        a text, of numbers, "last", "last 2", ids or addresses. With `allow_saved` the word "saved" stands for the
-        workflow's own file, as None.
+        """Files of the chat as a workflow's inputs, given by the argument called `name`, as webui/references.py reads
+        it. With `allow_saved` the word "saved" stands for the workflow's own file, as None.
 
         Raises `BadArgument`, and `LimitExceeded` for more, or larger ones, than a workflow could take.
         """
         wanted: list[str | None] = []
-        for words in read_references(references, name):
+        for words in await self._words(references, name):
             if allow_saved and words.lower() in OF_AUTHOR:
                 wanted.append(None)
             else:
@@ -407,11 +416,24 @@ class Chat:
                 raise LimitExceeded(f"The files have more than {MAX_INPUT_BYTES // 2**20} MB.", "Give smaller ones.")
         return files
 
+    async def _words(self, references: Any, name: str) -> list[str]:
+        """The argument called `name`, taken apart: an id, an address or words for each file or few."""
+        texts = read_references(references, name)
+        if not texts:
+            return []
+        pictures = await self._pictures()
+        words: list[str] = []
+        for text in texts:
+            words += [text] if text in file_references(text) else split_words(text, pictures)
+        return words
+
     async def _meant(self, words: str) -> list[str]:
         """The ids, addresses or data URIs that one word of a call means. Raises `BadArgument`."""
-        if FILE_REFERENCE.fullmatch(words) or DATA_URI.match(words):
-            return [words]
-        return pick_pictures(words, await self._pictures())
+        named = file_references(words)
+        if named:
+            return named
+        pictures = await self._pictures()
+        return [pictures[number - 1].reference for number in pick_pictures(words, pictures)]
 
     async def _input_file(self, reference: str) -> InputFile:
         """A file as a workflow's input. Raises as `read_file` does, and `BadArgument` for a kind that none takes."""
@@ -422,9 +444,7 @@ class Chat:
         """The newest picture of the chat, whoever made it. Raises `BadArgument` when there is none."""
         offer = (await self.offers()).get("image")
         if offer is None:
-            raise BadArgument(
-                "There is no picture in this chat.", "Ask the user to attach one, or make one with generate_image."
-            )
+            raise BadArgument(*NO_PICTURE)
         return await offer()
 
     async def offers(self) -> dict[str, Offer]:
@@ -437,7 +457,7 @@ class Chat:
     async def mask(self, value: Any, picture: InputFile) -> Image.Image | None:
         """A mask for a picture (mode L, white is painted anew), given as one of the chat's pictures, or by the word
         "transparency" for the see-through part of the picture itself; None when none is given. Raises `BadArgument`."""
-        words = read_references(value, "mask")
+        words = await self._words(value, "mask")
         if not words:
             return None
         if words[0].lower() in OF_IMAGE:
@@ -456,50 +476,8 @@ class Chat:
         return await PICTURES.run(read_mask, data, name)
 
     async def read_file(self, reference: str) -> tuple[str, bytes]:
-        """Name and content of a file that the user may read, by its id or its address in this Open WebUI, or of a data
-        URI.
-
-        Raises `BadArgument` for any other: one that the user may not read cannot be told from one that is not there.
-        Raises `LimitExceeded` for one that is too large.
-        """
-        if DATA_URI.match(reference):
-            return await FILES.run(read_data_uri, reference)
-        from open_webui.storage.provider import Storage
-
-        item = await self._readable_file(reference)
-        if item is None:
-            raise BadArgument(
-                f'There is no file "{shortened(reference)}".',
-                'Give a picture\'s number in this chat, "last", or the id or URL of one of its files.',
-            )
-
-        def content() -> bytes:
-            path = Path(Storage.get_file(item.path))
-            if path.stat().st_size > MAX_INPUT_BYTES:
-                raise LimitExceeded(f'The file "{item.filename}" is larger than {MAX_INPUT_BYTES // 2**20} MB.')
-            return path.read_bytes()
-
-        try:
-            return str(item.filename), await STORAGE.run(content)
-        except ComfyUIError:
-            raise
-        except Exception:  # whatever the storage provider raises
-            raise BadArgument(f'The file "{item.filename}" is no longer in the storage of Open WebUI.') from None
-
-    async def _readable_file(self, reference: str) -> Any:
-        """Open WebUI's record of a file, by its id or address; None where there is none that the user may read."""
-        from open_webui.models.files import Files
-        from open_webui.models.users import Users
-        from open_webui.utils.access_control.files import has_access_to_file
-
-        match = FILE_REFERENCE.fullmatch(reference.strip())
-        user = await Users.get_user_by_id(self._user_id)
-        if not match or not user:
-            return None
-        item = await Files.get_file_by_id(match[1])
-        if item is None or item.user_id == user.id or user.role == "admin":  # as for Open WebUI itself
-            return item
-        return item if await has_access_to_file(item.id, "read", user) else None
+        """Name and content of a file that the user may read, or of a data URI. Raises as `read_stored_file` does."""
+        return await read_stored_file(reference, self._user_id)
 
     async def attached_workflow(self) -> Entry:
         """The newest workflow among the files that the user attached to this chat: inside a picture that ComfyUI made,

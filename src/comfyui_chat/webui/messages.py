@@ -12,10 +12,11 @@ other chat, out of what was sent to the model and what this process remembers of
 import mimetypes
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..bounded import BoundedDict
+from ..bounds import MOST_NAME_CHARACTERS
 from .references import DATA_URI, FILE_REFERENCE
 
 # A picture in a text, in Markdown. Between its brackets are none, so that no text is gone through again and again.
@@ -33,6 +34,9 @@ class ChatFile:
 
     kind: str  # "image", "video" or "audio"
     reference: str  # its id in Open WebUI, or a data URI
+    name: str = ""  # of the file, as Open WebUI shows it to the model in `<attached_files>`
+    turn: int = 0  # of the user's messages the one that it stands in or below, from 1
+    attached: bool = False  # whether it came with the user's message, and not with an answer
 
     @classmethod
     def of(cls, item: Any) -> "ChatFile | None":
@@ -46,10 +50,19 @@ class ChatFile:
             text = str(place or "")
             stored = FILE_REFERENCE.fullmatch(text)
             if stored:
-                return cls(kind, stored[1])
+                return cls(kind, stored[1], _name_of(item))
             if DATA_URI.match(text):
-                return cls(kind, text)
+                return cls(kind, text, _name_of(item))
         return None
+
+
+def _name_of(item: Mapping[str, Any]) -> str:
+    """A file's name, as far as its item tells it."""
+    name = item.get("name")
+    record = item.get("file")
+    if not name and isinstance(record, Mapping):
+        name = record.get("filename")
+    return name[:MOST_NAME_CHARACTERS] if isinstance(name, str) else ""
 
 
 def _kind_of(item: Mapping[str, Any]) -> str:
@@ -73,7 +86,10 @@ def media_in(branch: Iterable[Message]) -> list[ChatFile]:
     """The pictures, videos and sounds of these messages, in their order. What the user sends again is listed again;
     what an answer shows again is not."""
     media: list[ChatFile] = []
+    turn = 0
     for message in branch:
+        attached = message.get("role") == "user"
+        turn += attached
         files = [ChatFile.of(item) for item in message.get("files") or ()]
         known: set[str] = set()
         if message.get("role") == "assistant":
@@ -84,7 +100,7 @@ def media_in(branch: Iterable[Message]) -> list[ChatFile]:
         for file in files:
             if file and file.reference not in known:  # a text may show a video as if it were a picture
                 known.add(file.reference)
-                media.append(file)
+                media.append(replace(file, turn=turn, attached=attached))
     return media
 
 

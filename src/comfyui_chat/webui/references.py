@@ -1,110 +1,132 @@
-"""Reads what a model writes to name a file of the chat: "2", "last", an id, a data URI.
+"""Takes apart what a model writes to name files of the chat: a list, a text, an object, or several of them in one.
 
-`read_references` takes an argument apart into words; models write lists in many ways:
+`read_references` gives one text for each item, whatever it is wrapped in:
 
-    ["1", "last 2"]      "1, last 2"      '["1", "last 2"]'      1
+    ["1", "last 2"]      "1, last 2"      '["1", "last 2"]'      1      {"images": [{"number": 3, "id": "5f0c..."}]}
+    "![a fox](/api/v1/files/5f0c.../content)"      '<file type="image" id="5f0c..." name="photo.png"/>'
 
-A word that is an id, an address or a data URI (`FILE_REFERENCE`, `DATA_URI`) names its file. For any other
-`pick_pictures` says which pictures of the chat it means. webui/chat.py, which knows the chat, puts the two together and
-reads the files; of data URIs `read_data_uri` gives the content.
+A text that is an id, an address or a data URI (`file_reference`) names its file. For any other webui/picking.py says
+which pictures of the chat it means. webui/chat.py, which knows the chat, puts these together and reads the files; of
+data URIs `read_data_uri` gives the content.
 """
 
 import base64
-import contextlib
-import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+from ..bounds import MOST_ARGUMENT_DEPTH, MOST_ARGUMENT_ITEMS
 from ..errors import BadArgument, LimitExceeded
 from ..media.kinds import MAX_INPUT_BYTES
 from ..names import shortened
+from ..spelling import parsed_json
 from ..values import is_given
 
 # A file's id, alone or in its address: "/api/v1/files/<id>/content", with or without the host before it.
 FILE_REFERENCE = re.compile(r"(?:\S{0,500}/api/v1/files/)?([0-9a-fA-F-]{36})(?:/content(?:/\S{0,500})?)?")
+FILE_ID = re.compile(r"(?<![0-9a-f-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f-])", re.IGNORECASE)
 DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.-]+)*;base64,")
 OF_AUTHOR = ("saved", "author", "keep")  # written in place of a file: the one that the workflow names
 OF_IMAGE = ("transparency", "transparent", "alpha")  # written in place of a mask: the picture's own
 
+# Under which keys an object names its file, the most certain first, and under which it holds several.
+ONE_FILE = ("id", "file_id", "url", "image_url", "src", "number", "name", "filename", "image", "file", "path", "index")
+SEVERAL_FILES = ("images", "pictures", "files", "image_urls", "urls", "ids")
+
 
 def read_references(value: Any, name: str = "images") -> list[str]:
-    """The words of the argument called `name`: of a list, of one text, of several behind commas, or of a list written
-    as a text. What stands for leaving it out ("none", "auto") is dropped, and a data URI is kept whole.
+    """What the argument called `name` says, one text for each file or few. What stands for leaving the argument out
+    ("none", "auto") is dropped, and a data URI is kept whole.
 
     Raises `BadArgument`.
     """
-    if isinstance(value, str) and value.strip().startswith("["):
-        with contextlib.suppress(ValueError, RecursionError):
-            value = json.loads(value)
-    if value is None:
-        return []
-    items = value if isinstance(value, list) else [value]
-    words: list[str] = []
-    for item in items:
-        if isinstance(item, bool) or not isinstance(item, (str, int, float)):
-            raise BadArgument(
-                f"The argument {name} is {shortened(value)}.",
-                'Give numbers, "last", or ids or URLs of files of this chat.',
-            )
-        text = str(item)
-        if DATA_URI.match(text):
-            words.append(text)
-        else:
-            words += text.split(",")
-    return [word.strip() for word in words if is_given("images", word)]
+    texts: list[str] = []
+    for item in _items_of(parsed_json(value), 0):
+        if item is None:
+            raise _no_reference(name, value)
+        for text in _texts_of(item):
+            if is_given("images", text):
+                texts.append(text)
+            if len(texts) > MOST_ARGUMENT_ITEMS:
+                raise _no_reference(name, value)
+    return texts
 
 
-LAST = re.compile(
-    r"(?:the )?(?:last|latest|newest|most recent)(?: (\d{1,2}|two|three))?(?: (?:picture|image|photo|one)s?)?"
-)
-NUMBERED = re.compile(r"(?:the )?(?:(?:picture|image|photo|number|no\.?) ?)?#? ?(\d{1,5})(?:\.0)?")
-COUNTS = {"two": 2, "three": 3}
-ORDINALS = {"first": 1, "second": 2, "third": 3, "fourth": 4, "fifth": 5}
+def _no_reference(name: str, value: Any) -> BadArgument:
+    hint = 'Give numbers, "last", "all", or names, ids or URLs of files of this chat.'
+    return BadArgument(f"The argument {name} is {shortened(value)}.", hint)
 
 
-def pick_pictures(words: str, pictures: Sequence[str]) -> list[str]:
-    """The pictures that a word means, of all `pictures` of a chat in their order.
-
-        "2", "#2", "image 2", "the second one"  -> the second      "last", "the latest picture"  -> the last
-        "last 2", "last two images"             -> the last two
-
-    Raises `BadArgument` for other words, and for a number that the chat does not have.
-    """
-    text = " ".join(words.lower().split())
-    last = LAST.fullmatch(text)
-    number = _number_in(text)
-    if not last and number is None:
-        raise BadArgument(
-            f'"{shortened(words)}" is not a picture of this chat.',
-            'Give a number from 1, "last", "last 2", or the id or URL of a file of this chat.',
-        )
-    if not pictures:
-        raise BadArgument(
-            "There is no picture in this chat.", "Ask the user to attach one, or make one with generate_image."
-        )
-    if last:
-        count = COUNTS.get(last[1]) or int(last[1] or 1)
-        if 1 <= count <= len(pictures):
-            return list(pictures[-count:])
-    elif number and number <= len(pictures):
-        return [pictures[number - 1]]
-    amount = f"{len(pictures)} pictures"
-    if len(pictures) == 1:
-        amount = "1 picture"
-    raise BadArgument(
-        f'There is no "{shortened(words)}" in this chat: it has {amount}.',
-        f"Give a number from 1 to {len(pictures)}.",
-    )
+def _items_of(value: Any, depth: int) -> Iterator[str | None]:
+    """The texts in a list or an object, however deep; None stands for something that can name no file."""
+    if value is None and depth == 0:
+        return
+    if isinstance(value, (str, int, float)) and not isinstance(value, bool):
+        yield str(value)
+    elif isinstance(value, (list, tuple)) and depth <= MOST_ARGUMENT_DEPTH:
+        for item in value:
+            yield from _items_of(item, depth + 1)
+    elif isinstance(value, Mapping) and depth <= MOST_ARGUMENT_DEPTH:
+        yield from _items_of(_named_in(value), depth + 1)
+    else:
+        yield None
 
 
-def _number_in(text: str) -> int | None:
-    """The number of one picture: of "image 2" or "the second one" it is 2."""
-    numbered = NUMBERED.fullmatch(text)
-    if numbered:
-        return int(numbered[1])
-    first_word, _, _ = text.removeprefix("the ").partition(" ")
-    return ORDINALS.get(first_word)
+def _named_in(item: Mapping[str, Any]) -> Any:
+    """What an object says of its file or files; None where it says nothing."""
+    for key in SEVERAL_FILES:
+        if item.get(key):
+            return item[key]
+    for key in ONE_FILE:
+        value = item.get(key)
+        if value is not None and value != "":
+            return value
+    return None
+
+
+# What stands around an address: Markdown's brackets, of which the address is within the round ones, or a tag.
+MARKDOWN = re.compile(r"!?\[[^\[\]]*\]\(([^()]*)\)")
+TAG = re.compile(r"<(?:file|img|image)\b([^<>]*)>", re.IGNORECASE)
+TAG_NAME = re.compile(r'\b(?:id|src|url|name)="([^"]+)"')
+
+
+def _texts_of(item: str) -> list[str]:
+    """What one text says: the addresses within Markdown or tags where it has some, else the text itself. Words around
+    those count only if they hold a number, as in "![a fox](...) and 2"."""
+    text = item.strip()
+    if DATA_URI.match(text):
+        return [text]
+    addresses: list[str] = []
+
+    def noted(address: str) -> str:
+        addresses.append(address)
+        return ","
+
+    around = MARKDOWN.sub(lambda found: noted(_address_in(found[1])), text)
+    around = TAG.sub(lambda found: noted(_named_in_tag(found[1])), around)
+    if not addresses:
+        return [text]
+    others = [words.strip() for words in around.split(",")]
+    return addresses + [words for words in others if any(map(str.isdigit, words))]
+
+
+def _address_in(brackets: str) -> str:
+    """The address in Markdown's round brackets, without the title that may follow it."""
+    words = brackets.split()
+    return words[0].strip("<>") if words else ""
+
+
+def _named_in_tag(attributes: str) -> str:
+    """What a tag says of its file: its id, its address or its name."""
+    named = TAG_NAME.search(attributes)
+    return named[1] if named else ""
+
+
+def file_references(text: str) -> list[str]:
+    """The files of Open WebUI, or the data URI, that a text names by itself; none where it has to be understood."""
+    if DATA_URI.match(text) or FILE_REFERENCE.fullmatch(text):
+        return [text]
+    return list(dict.fromkeys(FILE_ID.findall(text)))
 
 
 def read_data_uri(uri: str) -> tuple[str, bytes]:

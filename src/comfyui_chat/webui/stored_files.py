@@ -12,16 +12,21 @@ its own origin: a page, a drawing (SVG) or a script of a hostile server would ru
 opens it (seen with 0.12.4). So `as_served` lets only pictures, videos and sounds keep their type, and tells them
 by their own bytes. Everything else becomes plain text or plain bytes, and keeps its ending only where no browser runs
 files that end so.
+
+`read_stored_file` reads a file of this Open WebUI for a call, if the user may read it.
 """
 
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
-from ..errors import StorageRefused
-from ..media.kinds import OTHER_TYPES, OutputFile, content_type_of
+from ..errors import BadArgument, ComfyUIError, LimitExceeded, StorageRefused
+from ..media.kinds import MAX_INPUT_BYTES, OTHER_TYPES, OutputFile, content_type_of
 from ..names import quoted, shortened
+from ..threads import FILES, STORAGE
+from .references import DATA_URI, FILE_REFERENCE, read_data_uri
 
 JOB_KEY = "comfyui_job"  # under which a stored file tells of the run that made it
 # What the page's browser draws as a picture; others are offered for download.
@@ -160,3 +165,54 @@ def storage_refused(error: Exception, left: Sequence[str], stored: int, *, shown
     elif stored:
         hint += f" The other {stored} files are {where}."
     return StorageRefused(f"Open WebUI did not store the file: {shortened(reason, 200)}", hint)
+
+
+# Files of this Open WebUI, read for a call.
+
+
+async def read_stored_file(reference: str, user_id: str) -> tuple[str, bytes]:
+    """Name and content of a file that a user may read, by its id or its address in this Open WebUI, or of a data URI.
+
+    Raises `BadArgument` for any other: one that the user may not read cannot be told from one that is not there.
+    Raises `LimitExceeded` for one that is too large.
+    """
+    if DATA_URI.match(reference):
+        return await FILES.run(read_data_uri, reference)
+    from open_webui.storage.provider import Storage
+
+    item = await _readable_file(reference, user_id)
+    if item is None:
+        raise BadArgument(
+            f'There is no file "{shortened(reference)}".',
+            'Give a picture\'s number in this chat, "last", or the id or URL of one of its files.',
+        )
+
+    def content() -> bytes:
+        path = Path(Storage.get_file(item.path))
+        if path.stat().st_size > MAX_INPUT_BYTES:
+            raise LimitExceeded(f'The file "{item.filename}" is larger than {MAX_INPUT_BYTES // 2**20} MB.')
+        return path.read_bytes()
+
+    try:
+        return str(item.filename), await STORAGE.run(content)
+    except ComfyUIError:
+        raise
+    except Exception:  # whatever the storage provider raises
+        raise BadArgument(f'The file "{item.filename}" is no longer in the storage of Open WebUI.') from None
+
+
+async def _readable_file(reference: str, user_id: str) -> Any:
+    """Open WebUI's record of a file, by its id or address; None where there is none that the user may read."""
+    from open_webui.models.files import Files
+    from open_webui.models.users import Users
+    from open_webui.utils.access_control.files import has_access_to_file
+
+    match = FILE_REFERENCE.fullmatch(reference.strip())
+    user = await Users.get_user_by_id(user_id)
+    if not match or not user:
+        return None
+    item = await Files.get_file_by_id(match[1])
+    if item is None or item.user_id == user.id or user.role == "admin":  # as for Open WebUI itself
+        return item
+    is_shared = await has_access_to_file(item.id, "read", user)
+    return item if is_shared else None
