@@ -30,7 +30,7 @@ WIDTH = 120
 
 # The floors from the ground up, and the modules of each in reading order; "" is the package's own folder.
 FLOORS = (
-    ("", "bounds errors logs tasks threads bounded names spelling values"),
+    ("", "bounds errors logs tasks threads bounded names spelling values sizes"),
     (
         "graph",
         "definitions link_types nodes prompts fitting ui_file ui_values ui_links editor reading links input_names "
@@ -39,7 +39,7 @@ FLOORS = (
     ("media", "parts kinds pictures metadata delivery"),
     ("server", "endpoint json_pieces protocol long_answers record connection http client cloud pool"),
     ("catalogue", "entries choosing secret_inputs listings"),
-    ("run", "owner job fleet follow inputs limits planning collecting make earlier"),
+    ("run", "owner job fleet follow inputs limits sizing planning collecting make earlier"),
     (
         "webui",
         "ollama permission references display messages picking stored_files chat valves settings reports jobs tools",

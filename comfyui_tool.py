@@ -23,6 +23,7 @@ required_open_webui_version: 0.9.6
 #   names                    Names of files and models, compared and looked up; names and values put into messages.
 #   spelling                 How people and models spell what they mean: signs of any width, quotes, JSON in a text, …
 #   values                   Values that somebody asks for: whether one was given, and what is meant by it.
+#   sizes                    What people and models write for a size: pixels, proportions, megapixels, a screen's …
 #   graph/definitions        What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
 #   graph/link_types         Types of links: which of them say what a link carries, and how an input's name tells its …
 #   graph/nodes              ComfyUI's API format: what a graph looks like, and how to read its nodes.
@@ -69,6 +70,7 @@ required_open_webui_version: 0.9.6
 #   run/follow               Posts one prompt and follows it to its end.
 #   run/inputs               Puts the files of a call into the inputs of a workflow that take files.
 #   run/limits               What the administrator allows, checked on a finished graph, whoever put the number there.
+#   run/sizing               In which width and height a request is made.
 #   run/planning             Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
 #   run/collecting           Fetches what a run made, within bounds, and says what did not come.
 #   run/make                 From a request to finished files: a server chosen, prompts run, what they made fetched.
@@ -984,8 +986,9 @@ def number_in_words(word: str) -> int | None:
 #
 # Open WebUI passes on a model's arguments unchecked, and valves hold whatever was typed, so values come in any type and
 # spelling. `is_given` tells whether one is meant at all. An `Argument` is a value together with who asked for it, so that
-# an error can name the argument or valve. `as_text`, `words_of`, `as_yes` and `read_size` read what may be given for a
-# text, a switch and a size. What depends on a workflow's own ranges and choices is made to fit later, in graph/fitting.
+# an error can name the argument or valve. `as_text`, `words_of` and `as_yes` read what may be given for a text and a
+# switch; sizes, counts and lengths have modules of their own. What depends on a workflow's own ranges and choices is made
+# to fit later, in graph/fitting.
 #
 # The functions at the end read JSON values of files and answers: `text_of`, `list_of` and `object_of` where anything may
 # stand, `is_number` and those after it as ComfyUI understands numbers.
@@ -1057,61 +1060,6 @@ def as_yes(value: Any, name: str) -> bool:
     raise BadArgument(f"The argument {name} is {shortened(value)}.", "Give true or false.")
 
 
-@dataclass(frozen=True)
-class Size:
-    """Width and height in pixels."""
-
-    width: int
-    height: int
-
-    @property
-    def megapixels(self) -> float:
-        """The area in millions of pixels."""
-        return self.width * self.height / 1e6
-
-    def __str__(self) -> str:
-        return f"{self.width}x{self.height}"
-
-
-# Aspect ratios by name: across, down.
-NAMED_RATIOS = {"square": (1.0, 1.0), "landscape": (3.0, 2.0), "portrait": (2.0, 3.0), "wide": (16.0, 9.0)}
-SMALLEST_SIDE = 64  # in pixels; two smaller numbers are an aspect ratio, as in "16x9"
-PIXELS = re.compile(r"(\d{1,6})(?:\s*(?:x|×|\*|by)\s*(\d{1,6}))?\s*(?:px|pixels)?")
-RATIO = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s*[:/x×]\s*(\d{1,6}(?:\.\d{1,6})?)")
-
-
-def read_size(wanted: Argument | None) -> Size | tuple[float, float]:
-    """What somebody means by a size: pixels, or an aspect ratio (across, down).
-
-    "1216x832" and "1024" (a square) are pixels, "16:9", "16x9" and "wide" are ratios; None and "auto" mean 1:1.
-    Raises `BadArgument` for anything else, and for a ratio beyond 1:8 and 8:1.
-    """
-    if wanted is None:
-        return 1.0, 1.0
-    text = str(wanted.value).strip().lower()
-    if text in NOT_GIVEN:
-        return 1.0, 1.0
-    if text in NAMED_RATIOS:
-        return NAMED_RATIOS[text]
-    pixels = PIXELS.fullmatch(text)
-    if pixels:
-        width = int(pixels[1])
-        height = int(pixels[2] or width)
-        if max(width, height) >= SMALLEST_SIDE:
-            return Size(width, height)
-    ratio = RATIO.fullmatch(text)
-    if not ratio:
-        raise BadArgument(
-            f'{wanted.name} is "{shortened(wanted.value)}", which is not a size.',
-            'Give "auto", an aspect ratio such as "16:9", or width and height in pixels such as "1216x832".',
-        )
-    across = float(ratio[1])
-    down = float(ratio[2])
-    if not across or not down or not 1 / 8 <= across / down <= 8:
-        raise BadArgument(f'{wanted.name} is "{text}".', "Give an aspect ratio between 1:8 and 8:1.")
-    return across, down
-
-
 # JSON values of files and answers, which may hold anything in each other's place.
 
 
@@ -1170,6 +1118,340 @@ def share(value: Any, part: float) -> Any:
 def clamp(value: float, low: float, high: float) -> float:
     """The nearest value from `low` to `high`."""
     return min(max(value, low), high)
+
+
+# ======================================================================================================================
+# src/comfyui_chat/sizes.py
+#
+# What people and models write for a size: pixels, proportions, megapixels, a screen's name, a word for a format.
+#
+# `read_size` makes an `AskedSize` of an argument, which says only what was said. What is left open is settled where the
+# workflow and its picture are known (run/sizing.py):
+#
+#     "1216x832", [1216, 832], {"width": 1216, "height": 832}, "1216,832"     pixels
+#     "16:9", "16対9", "wide", "portrait", "Hochformat", "横長"                 proportions
+#     "2 megapixels", "16:9 2MP"                                              so many millions of pixels
+#     "1080p", "HD", "4k", "720p portrait"                                    pixels of a screen, `named`
+#
+# Words for formats are understood in English, German, French, Spanish, Portuguese, Italian, Japanese, Korean and Chinese.
+# ======================================================================================================================
+
+
+@dataclass(frozen=True)
+class Size:
+    """Width and height in pixels."""
+
+    width: int
+    height: int
+
+    @property
+    def megapixels(self) -> float:
+        """The area in millions of pixels."""
+        return self.width * self.height / 1e6
+
+    def __str__(self) -> str:
+        return f"{self.width}x{self.height}"
+
+
+Ratio = tuple[float, float]  # across, down
+
+
+@dataclass(frozen=True)
+class AskedSize:
+    """A size as it was asked for; None stands for what was not said."""
+
+    pixels: Size | None = None
+    ratio: Ratio | None = None
+    megapixels: float | None = None
+    named: bool = False  # whether the pixels are those of a screen, such as "1080p", and not to be met exactly
+
+
+SMALLEST_SIDE = 64  # in pixels; two smaller numbers are an aspect ratio, as in "16x9"
+WIDEST_RATIO = 8.0  # of an aspect ratio, across to down or down to across
+LARGEST_MEGAPIXELS = 1000.0  # that are understood; an administrator allows far fewer
+
+# The pixels of screens by their names; a number before "p" is that of their lines.
+SCREENS = {
+    "full hd": Size(1920, 1080),
+    "fullhd": Size(1920, 1080),
+    "fhd": Size(1920, 1080),
+    "ultra hd": Size(3840, 2160),
+    "uhd": Size(3840, 2160),
+    "qhd": Size(2560, 1440),
+    "hd": Size(1280, 720),
+    "xga": Size(1024, 768),
+    "vga": Size(640, 480),
+    "8k": Size(7680, 4320),
+    "4k": Size(3840, 2160),
+    "2k": Size(2560, 1440),
+    "1k": Size(1024, 1024),
+}
+LINES = {240: 426, 360: 640, 480: 854, 540: 960, 576: 1024, 720: 1280, 1080: 1920, 1440: 2560, 2160: 3840, 4320: 7680}
+
+# Words for formats, and the proportions that they mean.
+SQUARE, LANDSCAPE, PORTRAIT, WIDE, TALL = (1.0, 1.0), (3.0, 2.0), (2.0, 3.0), (16.0, 9.0), (9.0, 16.0)
+_FORMATS: tuple[tuple[Ratio, str], ...] = (
+    (
+        SQUARE,
+        "square squared quadrat quadratisch quadratisches carré carrée carre cuadrado cuadrada quadrado quadrada "
+        "quadrato quadrata 正方形 方形 スクエア 四角 정사각형 정방형 스퀘어",
+    ),
+    (
+        PORTRAIT,
+        "portrait vertical upright hochformat hochkant retrato verticale ritratto 縦長 縦向き 縦 "
+        "ポートレート 세로형 세로 竖版 竖屏 竖向 竖 纵向 縱向 直式 直向",
+    ),
+    (
+        LANDSCAPE,
+        "landscape horizontal querformat quer paysage horizontale paisaje apaisado apaisada paisagem paesaggio "
+        "orizzontale 横長 横向き 横向 横 橫向 橫式 ランドスケープ 가로형 가로 横版 横屏",
+    ),
+    (
+        WIDE,
+        "wide widescreen breitbild panorámico panorámica panorâmico panoramico panoramique "
+        "ワイド 와이드 宽屏 寬屏 宽银幕",
+    ),
+    (TALL, "tall story phone smartphone handy"),
+    ((21.0, 9.0), "ultrawide cinematic"),
+)
+FORMATS = {word: ratio for ratio, words in _FORMATS for word in words.split()}
+
+# What may stand beside them and says nothing.
+_FILLERS = (
+    "format size resolution aspect ratio mode orientation image picture video px pixel pixels in im a an the of about "
+    "at formato formati größe auflösung seitenverhältnis en au le de résolution taille tamaño tamanho proporción "
+    "proporção proporzioni relación rapporto com con mit und and with or "
+    "比率 比 の で サイズ 画像 해상도 비율 이미지 尺寸 比例 画面 图片"
+)
+FILLERS = frozenset(_FILLERS.split())
+
+# The parts of a text that say a size, each by the name of its group.
+NUMBER = r"\d{1,6}(?:\.\d{1,6})?"
+WIDTH = r"(?:width|breite|ancho|largeur|largura|larghezza|wide|w|幅|宽|寬|너비|가로)"
+HEIGHT = r"(?:height|höhe|alto|altura|hauteur|altezza|high|tall|h|高さ|高|높이|세로)"
+BETWEEN_SIDES = r"(?:x|×|✕|✖|\*|,|;|by|auf|por|par|per| )"
+BETWEEN_RATIO = r"(?:∶|:|/|to|zu|対|比|대)"  # between two numbers that are proportions whatever they are
+_SCREENS = "|".join(sorted(SCREENS, key=len, reverse=True))
+_UNSPACED = "|".join(sorted((word for word in {*FORMATS, *FILLERS} if not word.isascii()), key=len, reverse=True))
+PART = re.compile(
+    rf"(?P<megapixels>\d{{1,6}}(?:[.,]\d{{1,6}})?) ?(?:mega ?pixels?|megapíxel(?:es)?|mégapixels?|mpx?|メガピクセル"
+    rf"|메가픽셀|百万像素)(?![a-z])"
+    rf"|(?P<lines>\d{{3,4}}) ?p(?![a-z])"
+    rf"|(?P<screen>{_SCREENS})(?![a-z0-9])"
+    rf"|{WIDTH} ?[:=]? ?(?P<width>{NUMBER}),? ?{HEIGHT} ?[:=]? ?(?P<height>{NUMBER})"
+    rf"|(?P<wide>{NUMBER}) ?{WIDTH},? ?(?P<high>{NUMBER}) ?{HEIGHT}(?![a-z])"
+    rf"|(?P<much>{NUMBER}) ?{BETWEEN_RATIO} ?(?P<to>{NUMBER})"
+    rf"|(?P<across>{NUMBER}) ?(?:px)? ?{BETWEEN_SIDES} ?(?P<down>{NUMBER})"
+    rf"|(?P<number>{NUMBER})"
+    rf"|(?P<word>{_UNSPACED}|[^\W\d_]+)"
+    r"|(?P<nothing>[\s,;().]+)"
+    r"|(?P<strange>.)"
+)
+
+
+def read_size(wanted: Argument | None) -> AskedSize:
+    """What somebody means by a size; nothing at all for None and "auto".
+
+    Raises `BadArgument` for what is not a size, and for proportions beyond `WIDEST_RATIO`.
+    """
+    if wanted is None:
+        return AskedSize()
+    text = plain_words(_as_one_text(wanted, parsed_json(wanted.value)))
+    if text in NOT_GIVEN:
+        return AskedSize()
+    asked = _read_text(text)
+    if asked is None:
+        raise _no_size(wanted)
+    if asked.ratio and not 1 / WIDEST_RATIO <= asked.ratio[0] / asked.ratio[1] <= WIDEST_RATIO:
+        raise BadArgument(f'{wanted.name} is "{shortened(wanted.value)}".', "Give an aspect ratio between 1:8 and 8:1.")
+    return asked
+
+
+def says_pixels(value: Any) -> bool:
+    """Whether a value says how many pixels something is to have, and not only its proportions."""
+    try:
+        asked = read_size(Argument(value, ""))
+    except BadArgument:
+        return False
+    return asked.pixels is not None or asked.megapixels is not None
+
+
+def _no_size(wanted: Argument) -> BadArgument:
+    return BadArgument(
+        f'{wanted.name} is "{shortened(wanted.value)}", which is not a size.',
+        'Give an aspect ratio such as "16:9", or width and height in pixels such as "1216x832".',
+    )
+
+
+# The keys under which an object says a size, or parts of it.
+SIDE_KEYS = (("width", "w"), ("height", "h"))
+OTHER_KEYS = ("size", "resolution", "aspect_ratio", "aspectratio", "ratio", "orientation", "format")
+
+
+def _as_one_text(wanted: Argument, value: Any) -> str:
+    """A size in any shape as one text: [1024, 768] and {"width": 1024, "height": 768} as "1024 x 768". Raises
+    `BadArgument`."""
+    joint = " "
+    parts: list[Any] = [value]
+    if isinstance(value, list):
+        parts = value
+        joint = " " if any(isinstance(part, str) and not part.strip().isdigit() for part in value) else " x "
+    elif isinstance(value, Mapping):
+        keys = {str(key).lower(): part for key, part in value.items() if part}
+        parts = [keys[key] for names in SIDE_KEYS for key in names if key in keys]
+        joint = " x "
+        if not parts:
+            joint = " "
+            parts = [keys[key] for key in OTHER_KEYS if key in keys]
+            parts += [f"{part} mp" for key, part in keys.items() if key == "megapixels"]
+        elif len(parts) != 2:
+            parts = []
+    if not 1 <= len(parts) <= 3 or not all(map(_is_written, parts)):
+        raise _no_size(wanted)
+    return joint.join(map(_written, parts))
+
+
+def _is_written(value: Any) -> bool:
+    """Whether a value is a text or a number."""
+    return isinstance(value, (str, int, float)) and not isinstance(value, bool)
+
+
+def _written(value: Any) -> str:
+    """A text, or a number as it is written: of 1024.0 it is "1024"."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value)[:MOST_WORD_CHARACTERS]
+
+
+# The groups of `PART` that hold the second of two numbers, each with that of the first.
+PAIRS = {"height": "width", "high": "wide", "down": "across"}
+
+
+@dataclass
+class _Said:
+    """The parts of a size that a text says, as far as it was read."""
+
+    pixels: set[Size] = field(default_factory=set)
+    ratios: set[Ratio] = field(default_factory=set)
+    formats: set[Ratio] = field(default_factory=set)  # of words
+    megapixels: set[float] = field(default_factory=set)
+    screens: set[Size] = field(default_factory=set)
+
+
+def _read_text(text: str) -> AskedSize | None:
+    """What one text in `plain_words` says, or None where some of it is not understood or two parts disagree."""
+    said = _Said()
+    for part in PART.finditer(text):
+        kind = str(part.lastgroup)
+        if kind in PAIRS:
+            understood = _take_pair(said, float(part[PAIRS[kind]]), float(part[kind]))
+        elif kind == "to":
+            said.ratios.add((float(part["much"]), float(part["to"])))
+            understood = all(map(all, said.ratios))
+        elif kind == "number":
+            understood = _take_number(said, float(part["number"]))
+        elif kind == "word":
+            understood = _take_word(said, part["word"])
+        elif kind == "megapixels":
+            millions = float(part["megapixels"].replace(",", "."))
+            said.megapixels.add(millions)
+            understood = 0 < millions <= LARGEST_MEGAPIXELS
+        elif kind == "lines":
+            lines = int(part["lines"])
+            said.screens.add(Size(LINES.get(lines, round(lines * 16 / 18) * 2), lines))
+            understood = lines >= SMALLEST_SIDE
+        elif kind == "screen":
+            said.screens.add(SCREENS[part["screen"]])
+            understood = True
+        else:
+            understood = kind == "nothing"
+        if not understood:
+            return None
+    return _settled(said)
+
+
+def _take_pair(said: _Said, across: float, down: float) -> bool:
+    """Take in two numbers: pixels if one is large enough for it, else proportions. Returns whether they are either."""
+    if max(across, down) >= SMALLEST_SIDE and across.is_integer() and down.is_integer() and across and down:
+        said.pixels.add(Size(int(across), int(down)))
+        return True
+    said.ratios.add((across, down))
+    return bool(across and down)
+
+
+def _take_number(said: _Said, number: float) -> bool:
+    """Take in a number alone: the side of a square, or proportions such as 1.78."""
+    if number.is_integer():
+        said.pixels.add(Size(int(number), int(number)))
+        return number >= SMALLEST_SIDE
+    said.ratios.add((number, 1.0))
+    return bool(number)
+
+
+def _take_word(said: _Said, word: str) -> bool:
+    """Take in a word for a format; one that says nothing is passed over."""
+    if word in FORMATS:
+        said.formats.add(FORMATS[word])
+        return True
+    return word in FILLERS
+
+
+def _settled(said: _Said) -> AskedSize | None:
+    """What the parts of a text say together; None where two disagree, or nothing is said."""
+    parts = (said.pixels, said.ratios, said.formats, said.megapixels, said.screens)
+    if any(len(part) > 1 for part in parts):
+        return None
+    pixels, screen = _only(said.pixels), _only(said.screens)
+    ratio, form, megapixels = _only(said.ratios), _only(said.formats), _only(said.megapixels)
+    if ratio and form and _leans(*ratio) != _leans(*form):
+        return None
+    ratio = ratio or form
+    if pixels is None and screen is None:
+        return AskedSize(None, ratio, megapixels) if ratio or megapixels else None
+    if pixels is None and screen:
+        asked = AskedSize(_screen_in(screen, ratio)) if ratio else AskedSize(screen, named=True)
+        return None if megapixels else asked
+    return _agreed(pixels, screen, ratio, megapixels)
+
+
+def _agreed(
+    pixels: Size | None, screen: Size | None, ratio: Ratio | None, megapixels: float | None
+) -> AskedSize | None:
+    """The pixels that are said, where whatever else is said agrees with them: "4k (3840x2160)"; else None."""
+    if pixels is None:
+        return None
+    if ratio and _leans(*ratio) != _leans(pixels.width, pixels.height):
+        return None
+    if screen and {screen.width, screen.height} != {pixels.width, pixels.height}:
+        return None
+    if megapixels and not 0.8 <= pixels.megapixels / megapixels <= 1.25:
+        return None
+    return AskedSize(pixels)
+
+
+Said = TypeVar("Said")
+
+
+def _only(values: set[Said]) -> Said | None:
+    """The one value that there is, or None."""
+    return next(iter(values), None)
+
+
+def _leans(across: float, down: float) -> int:
+    """1 for what is wide, -1 for what is high, 0 for a square."""
+    return (across > down) - (across < down)
+
+
+def _screen_in(screen: Size, ratio: Ratio) -> Size:
+    """A screen's pixels in other proportions: its shorter side stays, so that "1080p portrait" is 1080x1920."""
+    across, down = ratio
+    if ratio in (PORTRAIT, TALL):
+        return Size(screen.height, screen.width)
+    if ratio in (LANDSCAPE, WIDE):
+        return screen
+    if across >= down:
+        return Size(round(screen.height * across / down), screen.height)
+    return Size(screen.height, round(screen.height * down / across))
 
 
 # ======================================================================================================================
@@ -1968,7 +2250,7 @@ def _expected_number(spec: InputSpec) -> str:
     return f"{kind} from {spec.minimum:g} to {spec.maximum:g}"
 
 
-def fit_size(asked: Size | tuple[float, float], megapixels: float, width: InputSpec, height: InputSpec) -> Size:
+def fit_size(asked: Size | Ratio, megapixels: float, width: InputSpec, height: InputSpec) -> Size:
     """The size that inputs for width and height take: `asked` in pixels, on their steps and in their ranges.
 
     An aspect ratio (across, down) becomes a size of about `megapixels` million pixels, in multiples of 64.
@@ -13981,6 +14263,304 @@ def number_in(graph: Graph, value: Any) -> float | None:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/sizing.py
+#
+# In which width and height a request is made.
+#
+# `Sizing.values` gives the values for the workflow's inputs. They follow from what is asked for (`AskedSize`), else from
+# the picture that is worked on, else from what the model makes best:
+#
+#     asked for 1000x600           {"width": 1000, "height": 600}, or what the node takes that is nearest
+#     asked for 16:9               of the model's usual megapixels, or fewer if the limit is lower
+#     a picture of 800x600         {"width": 800, "height": 608}, in multiples of `GRAIN`
+#     nothing, saved as 1024x1024  {"width": 1024, "height": 1024}
+#
+# A picture that is enlarged keeps its proportions: a size is what it is to fit into, and "4k" says how long its longer
+# side is to be.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+SCALE = InputSpec("FLOAT", 1.0, 8.0)  # how many times as wide and high a picture may become
+USUAL_SCALE = 2  # of a picture that is enlarged, where nothing is said
+FOLLOWED = (0.2, 1.5)  # parts of a model's usual number of pixels; between them a picture keeps its very size
+GRAIN, FILM_GRAIN = 16, 64  # pixels; sides in multiples of these suit every model, and every one for video
+
+
+class Sizing:
+    """The size of one request in its workflow; `notes` say what had to be changed or left out for it."""
+
+    def __init__(self, choice: FittedWorkflow, request: Request, limits: Limits) -> None:
+        self._choice = choice
+        self._workflow = choice.workflow
+        self._request = request
+        self._limits = limits
+        self._title = f'the workflow "{self._workflow.name}"'  # in notes
+        self.notes: list[str] = []
+
+    def values(self) -> dict[str, int]:
+        """The width and height, by those names; empty where the workflow has none, or where what its author saved
+        stays. Raises `BadArgument` and `LimitExceeded`."""
+        return self._scaled() or self._size()
+
+    def _spec(self, name: str) -> InputSpec:
+        return self._workflow.spec(name)
+
+    @property
+    def _has_sides(self) -> bool:
+        return all(side in self._workflow.parameters for side in SIDES)
+
+    # So many times as large as a picture.
+
+    def _scaled(self) -> dict[str, int]:
+        """The width and height of an enlarged picture: exactly so many times its own as `scale` says, or as the size
+        that is asked for says; twice where an upscale workflow is told nothing. Empty for any other. Raises
+        `BadArgument` and `LimitExceeded`."""
+        request, picture = self._request, self._choice.picture
+        if not self._has_sides:
+            picture = None
+        enlarges = self._choice.task == "upscale"
+        if request.scale is None:
+            if picture is None or not enlarges:
+                return {}
+            if request.size:
+                return self._checked(picture, self._enlarged_to(picture, request.size))
+            sides = self._sides_named()
+            if len(sides) == 2:
+                return {}
+            if sides:
+                return in_proportion(picture, sides)
+        if picture is None:
+            self.notes.append(f"{self._title} has a scale of its own; scale was left out")
+            return {}
+        return self._checked(picture, scaled(picture, self._scale()))
+
+    def _scale(self) -> float:
+        """How many times as wide and high the picture becomes."""
+        wanted = self._request.scale or Argument(USUAL_SCALE, "scale")
+        if isinstance(wanted.value, str):  # "4x"
+            times = wanted.value.strip().lower()
+            wanted = replace(wanted, value=times.strip("x×"))
+        factor, note = fit_number(wanted, SCALE)
+        if note:
+            self.notes.append(note)
+        if self._request.size:
+            self.notes.append("scale was followed, and size left out")
+        return factor
+
+    def _enlarged_to(self, picture: Size, wanted: Argument) -> Size:
+        """The size of an enlarged picture of which a size is asked for: its own proportions, as large as fits. Raises
+        `BadArgument` for a size that would not enlarge it."""
+        asked = read_size(wanted)
+        if asked.pixels is None and asked.megapixels is None:
+            raise BadArgument(
+                f'{wanted.name} is "{shortened(wanted.value)}", and a picture that is enlarged keeps its proportions.',
+                'Give pixels such as "3840x2160", "4k", or a scale; edit_image extends a picture.',
+            )
+        factor = _enlargement(picture, asked)
+        if factor < 1:
+            raise BadArgument(
+                f'{wanted.name} is "{shortened(wanted.value)}", and the picture has {picture} pixels already.',
+                "Ask for a larger size, or for a scale.",
+            )
+        most = SCALE.maximum or factor
+        size = scaled(picture, min(factor, most))
+        if factor > most:
+            self.notes.append(f"a picture becomes at most {most:g} times as wide and high, here {size}")
+        elif asked.pixels and not asked.named and size != asked.pixels:
+            self.notes.append(f"a picture that is enlarged keeps its proportions: {size} fits into {asked.pixels}")
+        return size
+
+    def _checked(self, picture: Size, size: Size) -> dict[str, int]:
+        """The size as values. Raises `LimitExceeded`, with the largest scale that is left, for a size beyond the node
+        or the limits."""
+        longer_side = "width" if picture.width > picture.height else "height"
+        maximum = self._spec(longer_side).maximum
+        if maximum and max(size.width, size.height) > maximum:
+            longest = max(picture.width, picture.height)
+            tenths = math.floor(10 * maximum / longest)
+            raise LimitExceeded(
+                f"The picture would have {size} pixels, and ComfyUI makes at most {maximum:g} a side.",
+                f"Ask for a scale of at most {tenths / 10:g}.",
+            )
+        allowed = self._limits.megapixels
+        if size.megapixels > allowed:
+            scale = math.sqrt(allowed / picture.megapixels)
+            tenths = math.floor(10 * scale)
+            hint = "It is as large as it may become."
+            if tenths > 10:
+                hint = f"Ask for a scale of at most {tenths / 10:g}."
+            raise LimitExceeded(
+                f"The picture would have {size}, {size.megapixels:.1f} megapixels, and the administrator allows "
+                f"{allowed:g}.",
+                hint,
+            )
+        return _as_values(size)
+
+    def _sides_named(self) -> dict[str, float]:
+        """The width and height that the `inputs` of the call name, without those of 0, which stands for "in
+        proportion": {"width": 1500.0}."""
+        inputs = self._request.inputs
+        sides: dict[str, float] = {}
+        for side in SIDES:
+            for name in names_of(self._workflow, side, inputs):
+                length, _ = fit_number(inputs[name], self._spec(side))
+                if length:
+                    sides[side] = length
+        return sides
+
+    # As asked for, as the picture, or as saved.
+
+    def _size(self) -> dict[str, int]:
+        """The width and height in which the workflow works, as the top of this module says. Raises `LimitExceeded` for
+        more pixels than allowed, but only where just so many were asked for."""
+        choice, wanted = self._choice, self._request.size
+        if not self._has_sides:
+            if wanted:
+                self.notes.append(f"{self._title} has no size of its own; size was left out")
+            return {}
+        if choice.saved and wanted is None:
+            return {}
+        types = {self._spec(side).type for side in SIDES}
+        if choice.saved and types != {"INT"}:
+            self.notes.append(f"{self._title} has no size in pixels; size was left out")
+            return {}
+        if wanted:
+            size = self._asked_size(wanted)
+        elif choice.picture:
+            size = self._size_for(choice.picture, self._usual_megapixels())
+        else:
+            size = self._usual_size()
+        return _as_values(size)
+
+    def _own_size(self) -> Size:
+        """The size that the workflow was saved with."""
+        sides = [self._workflow.value(side) for side in SIDES]
+        if all(isinstance(side, int) and side > 0 for side in sides):
+            return Size(*sides)
+        return Size(1024, 1024)
+
+    def _usual_megapixels(self) -> float:
+        """Those that the model makes best."""
+        return self._choice.family.megapixels or self._own_size().megapixels
+
+    def _fit_size(self, asked: Size | Ratio, megapixels: float) -> Size:
+        """The nearest size that the workflow's nodes take."""
+        return fit_size(asked, megapixels, self._spec("width"), self._spec("height"))
+
+    def _asked_size(self, wanted: Argument) -> Size:
+        """The size that is asked for. Raises `BadArgument` and `LimitExceeded`."""
+        asked = read_size(wanted)
+        allowed = self._limits.megapixels
+        pixels = asked.pixels
+        megapixels = asked.megapixels or (pixels.megapixels if pixels else 0.0)
+        if megapixels > allowed:
+            value = pixels or f"{megapixels:g} megapixels"
+            raise over_limit(wanted, value, f"at most {allowed:g} megapixels")
+        if asked.named and self._choice.picture:
+            return self._size_for(self._choice.picture, megapixels, exactly=True)
+        if pixels:
+            size = self._fit_size(pixels, megapixels)
+            if size != pixels:
+                self.notes.append(f"size {pixels} was changed to {size}, which the node takes")
+            return size
+        ratio = asked.ratio or self._usual_ratio()
+        megapixels = megapixels or self._usual_megapixels()
+        return self._within_limit(self._fit_size(ratio, megapixels), ratio, megapixels)
+
+    def _usual_ratio(self) -> Ratio:
+        """The proportions of the picture that is worked on, or those of the workflow."""
+        size = self._choice.picture or self._own_size()
+        return float(size.width), float(size.height)
+
+    def _size_for(self, picture: Size, megapixels: float, *, exactly: bool = False) -> Size:
+        """The size in which the model works on a picture, which is best at so many megapixels. With `exactly` the
+        picture is brought to these."""
+        width_spec, height_spec = self._spec("width"), self._spec("height")
+        makes_film = "length" in self._workflow.parameters
+        grain = FILM_GRAIN if makes_film else GRAIN
+        for spec in (width_spec, height_spec):
+            grain = max(grain, int(spec.step or 1))
+        size = followed(picture, megapixels, self._limits.megapixels, grain, exactly=exactly)
+        return Size(on_step(size.width, width_spec), on_step(size.height, height_spec))
+
+    def _usual_size(self) -> Size:
+        """The workflow's own size where the model is good at it, else one of its proportions."""
+        size, megapixels = self._own_size(), self._usual_megapixels()
+        ratio = float(size.width), float(size.height)
+        if not 0.9 <= size.megapixels / megapixels <= 1.1:
+            size = self._fit_size(ratio, megapixels)
+        return self._within_limit(size, ratio, megapixels)
+
+    def _within_limit(self, size: Size, ratio: Ratio, megapixels: float) -> Size:
+        """The size, or a smaller one of the same proportions where it is over the limit: nobody asked for just so many
+        pixels."""
+        while size.megapixels > self._limits.megapixels and megapixels > 0.01:
+            megapixels *= 0.95
+            size = self._fit_size(ratio, megapixels)
+        return size
+
+
+def names_of(workflow: Workflow, parameter: str, names: Iterable[str]) -> list[str]:
+    """Those of these names that mean the parameter: "positive" and "Positive.text" for "prompt"."""
+    targets = workflow.parameters[parameter]
+    return [name for name in names if workflow.find(name) == targets]
+
+
+def scaled(picture: Size, factor: float) -> Size:
+    """The size of a picture, so many times as wide and high."""
+    return Size(max(round(picture.width * factor), 1), max(round(picture.height * factor), 1))
+
+
+def _enlargement(picture: Size, asked: AskedSize) -> float:
+    """How many times as wide and high a picture has to become for the size that is asked for."""
+    pixels = asked.pixels
+    if pixels is None:
+        return math.sqrt((asked.megapixels or 0.0) / picture.megapixels)
+    if asked.named:
+        return max(pixels.width, pixels.height) / max(picture.width, picture.height)
+    return min(pixels.width / picture.width, pixels.height / picture.height)
+
+
+def in_proportion(picture: Size, sides: Mapping[str, float]) -> dict[str, int]:
+    """The width and height of a picture of which one side gets a length: with {"width": 1500.0} a picture of 1000x600
+    becomes {"width": 1500, "height": 900}."""
+    ((side, length),) = sides.items()
+    return _as_values(scaled(picture, length / getattr(picture, side)))
+
+
+def _as_values(size: Size) -> dict[str, int]:
+    return {"width": size.width, "height": size.height}
+
+
+def followed(picture: Size, megapixels: float, most: float, grain: int = GRAIN, *, exactly: bool = False) -> Size:
+    """The size in which a model that is best at `megapixels` works on a picture: the picture's own where the model can,
+    else one of its proportions, of at most `most` megapixels; in multiples of `grain` pixels. With `exactly` it has
+    those megapixels in any case."""
+    lowest, highest = FOLLOWED
+    factor = 1.0
+    if exactly or not lowest <= picture.megapixels / megapixels <= highest:
+        factor = math.sqrt(megapixels / picture.megapixels)
+    factor = min(factor, math.sqrt(most / picture.megapixels))
+    columns = picture.width * factor / grain
+    rows = picture.height * factor / grain
+    nearest = _in_grains(round(columns), round(rows), grain)
+    if nearest.megapixels <= most:
+        return nearest
+    return _in_grains(math.floor(columns), math.floor(rows), grain)
+
+
+def _in_grains(columns: int, rows: int, grain: int) -> Size:
+    """The size of so many grains across and down, at least one of them."""
+    return Size(max(columns, 1) * grain, max(rows, 1) * grain)
+
+
+def over_limit(wanted: Argument, value: object, limit: str) -> LimitExceeded:
+    """The error of an argument that asks for more than is allowed."""
+    message = f"{wanted.name} is {shortened(value, 20)}, and the administrator allows {limit}."
+    return LimitExceeded(message, f"Ask for {limit}.")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/planning.py
 #
 # Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
@@ -14080,9 +14660,6 @@ def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
 
 
 Run = tuple[int | None, dict[str, Any]]  # the seed of one prompt, and all its values by their names
-SCALE = InputSpec("FLOAT", 1.0, 8.0)  # how many times as wide and high a picture may become
-FOLLOWED = (0.2, 1.5)  # parts of a model's usual number of pixels; between them a picture keeps its very size
-GRAIN, FILM_GRAIN = 16, 64  # pixels; sides in multiples of these suit every model, and every one for video
 
 
 class _Binding:
@@ -14096,14 +14673,11 @@ class _Binding:
         self._request = request
         self._limits = limits
         self._title = f'the workflow "{self._workflow.name}"'  # in notes
+        self._sizing = Sizing(choice, request, limits)
         self.notes: list[str] = []
 
     def _spec(self, name: str) -> InputSpec:
         return self._workflow.spec(name)
-
-    @property
-    def _has_sides(self) -> bool:
-        return all(side in self._parameters for side in SIDES)
 
     def _fit(self, wanted: Argument, spec: InputSpec) -> Any:
         """The value as the input takes it, with a note where it had to be changed."""
@@ -14123,175 +14697,16 @@ class _Binding:
         if not choice.saved and "steps" in parameters:
             usual_steps = values.get("steps", workflow.value("steps"))
             values["steps"] = min(usual_steps, self._limits.steps)
-        values |= self._scaled_size() or self._size()
+        values |= self._sizing.values()
+        self.notes += self._sizing.notes
         values |= self._arguments()
         values |= self._named_inputs()
         needs_prompt = "prompt" in parameters
         if choice.saved:
             needs_prompt = "prompt" in workflow.open
-        if needs_prompt and not self._names_of("prompt", values):
+        if needs_prompt and not names_of(workflow, "prompt", values):
             raise BadArgument(f'The workflow "{workflow.name}" needs a prompt.', 'Give {"prompt": "…"} in `inputs`.')
         return values
-
-    def _names_of(self, parameter: str, names: Iterable[str]) -> list[str]:
-        """Those of these names that mean the parameter: "positive" and "Positive.text" for "prompt"."""
-        targets = self._parameters[parameter]
-        return [name for name in names if self._workflow.find(name) == targets]
-
-    # The size: so many times that of a picture, as asked for, like that of the picture, or as it was saved.
-
-    def _scaled_size(self) -> dict[str, int]:
-        """The width and height of an enlarged picture, exactly so many times its own: as `scale` says, or twice where
-        an upscale workflow is told nothing else. Empty when the size is asked for otherwise. Raises `LimitExceeded`."""
-        request, picture = self._request, self._choice.picture
-        if not self._has_sides:
-            picture = None
-        if request.scale is None:
-            if picture is None or request.size or self._choice.task != "upscale":
-                return {}
-            sides = self._sides_named()
-            if len(sides) == 2:
-                return {}
-            if sides:
-                return _in_proportion(picture, sides)
-        if picture is None:
-            self.notes.append(f"{self._title} has a scale of its own; scale was left out")
-            return {}
-        scale = self._scale()
-        size = Size(round(picture.width * scale), round(picture.height * scale))
-        self._check_scaled(picture, size)
-        return _as_values(size)
-
-    def _scale(self) -> float:
-        """How many times as wide and high the picture becomes."""
-        wanted = self._request.scale or Argument(2, "scale")
-        if isinstance(wanted.value, str):  # "4x"
-            factor = wanted.value.strip().lower()
-            wanted = replace(wanted, value=factor.strip("x×"))
-        scale: float = self._fit(wanted, SCALE)
-        if self._request.size:
-            self.notes.append("scale was followed, and size left out")
-        return scale
-
-    def _check_scaled(self, picture: Size, size: Size) -> None:
-        """Raises `LimitExceeded`, with the largest scale that is left, for a size beyond the node or the limits."""
-        longer_side = "width" if picture.width > picture.height else "height"
-        maximum = self._spec(longer_side).maximum
-        if maximum and max(size.width, size.height) > maximum:
-            longest = max(picture.width, picture.height)
-            tenths = math.floor(10 * maximum / longest)
-            raise LimitExceeded(
-                f"The picture would have {size} pixels, and ComfyUI makes at most {maximum:g} a side.",
-                f"Ask for a scale of at most {tenths / 10:g}.",
-            )
-        allowed = self._limits.megapixels
-        if size.megapixels > allowed:
-            scale = math.sqrt(allowed / picture.megapixels)
-            tenths = math.floor(10 * scale)
-            hint = "It is as large as it may become."
-            if tenths > 10:
-                hint = f"Ask for a scale of at most {tenths / 10:g}."
-            raise LimitExceeded(
-                f"The picture would have {size}, {size.megapixels:.1f} megapixels, and the administrator allows "
-                f"{allowed:g}.",
-                hint,
-            )
-
-    def _sides_named(self) -> dict[str, float]:
-        """The width and height that the `inputs` of the call name, without those of 0, which stands for "in
-        proportion": {"width": 1500.0}."""
-        inputs = self._request.inputs
-        sides: dict[str, float] = {}
-        for side in SIDES:
-            for name in self._names_of(side, inputs):
-                length, _ = fit_number(inputs[name], self._spec(side))
-                if length:
-                    sides[side] = length
-        return sides
-
-    def _size(self) -> dict[str, int]:
-        """The width and height in which the workflow works: what is asked for, else a size for the picture that it
-        works on, else its own. Empty where the workflow has none, or where what its author saved stays.
-
-            asked for 1000x600           {"width": 1000, "height": 600}, or what the node takes that is nearest
-            asked for 16:9               of the model's usual megapixels, or fewer if the limit is lower
-            a picture of 800x600         {"width": 800, "height": 608}, in multiples of `GRAIN`
-            nothing, saved as 1024x1024  {"width": 1024, "height": 1024}
-
-        Raises `LimitExceeded` for more pixels than allowed, but only where just so many were asked for.
-        """
-        choice, wanted = self._choice, self._request.size
-        if not self._has_sides:
-            if wanted:
-                self.notes.append(f"{self._title} has no size of its own; size was left out")
-            return {}
-        if choice.saved and wanted is None:
-            return {}
-        types = {self._spec(side).type for side in SIDES}
-        if choice.saved and types != {"INT"}:
-            self.notes.append(f"{self._title} has no size in pixels; size was left out")
-            return {}
-        if wanted:
-            size = self._asked_size(wanted)
-        elif choice.picture:
-            size = self._size_for(choice.picture)
-        else:
-            size = self._usual_size()
-        return _as_values(size)
-
-    def _own_size(self) -> Size:
-        """The size that the workflow was saved with."""
-        sides = [self._workflow.value(side) for side in SIDES]
-        if all(isinstance(side, int) and side > 0 for side in sides):
-            return Size(*sides)
-        return Size(1024, 1024)
-
-    def _usual_megapixels(self) -> float:
-        """Those that the model makes best."""
-        return self._choice.family.megapixels or self._own_size().megapixels
-
-    def _fit_size(self, asked: Size | tuple[float, float], megapixels: float) -> Size:
-        """The nearest size that the workflow's nodes take."""
-        return fit_size(asked, megapixels, self._spec("width"), self._spec("height"))
-
-    def _asked_size(self, wanted: Argument) -> Size:
-        """The size that is asked for, in pixels or as an aspect ratio. Raises `LimitExceeded`."""
-        asked = read_size(wanted)
-        megapixels = self._usual_megapixels()
-        size = self._fit_size(asked, megapixels)
-        if not isinstance(asked, Size):
-            return self._within_limit(size, asked, megapixels)
-        if asked.megapixels > self._limits.megapixels:
-            raise _over_limit(wanted, asked, f"at most {self._limits.megapixels:g} megapixels")
-        if size != asked:
-            self.notes.append(f"size {asked} was changed to {size}, which the node takes")
-        return size
-
-    def _size_for(self, picture: Size) -> Size:
-        """The size in which the model works on a picture."""
-        width_spec, height_spec = self._spec("width"), self._spec("height")
-        makes_film = "length" in self._parameters
-        grain = FILM_GRAIN if makes_film else GRAIN
-        for spec in (width_spec, height_spec):
-            grain = max(grain, int(spec.step or 1))
-        size = followed(picture, self._usual_megapixels(), self._limits.megapixels, grain)
-        return Size(on_step(size.width, width_spec), on_step(size.height, height_spec))
-
-    def _usual_size(self) -> Size:
-        """The workflow's own size where the model is good at it, else one of its proportions."""
-        size, megapixels = self._own_size(), self._usual_megapixels()
-        ratio = float(size.width), float(size.height)
-        if not 0.9 <= size.megapixels / megapixels <= 1.1:
-            size = self._fit_size(ratio, megapixels)
-        return self._within_limit(size, ratio, megapixels)
-
-    def _within_limit(self, size: Size, ratio: tuple[float, float], megapixels: float) -> Size:
-        """The size, or a smaller one of the same proportions where it is over the limit: nobody asked for just so many
-        pixels."""
-        while size.megapixels > self._limits.megapixels and megapixels > 0.01:
-            megapixels *= 0.95
-            size = self._fit_size(ratio, megapixels)
-        return size
 
     # What is asked for by an argument or by the name of an input.
 
@@ -14318,7 +14733,7 @@ class _Binding:
                 values[name] = self._fit(wanted, self._spec(name))
         steps, allowed = as_number(values.get("steps")) or 0, self._limits.steps
         if request.steps and steps > allowed:
-            raise _over_limit(request.steps, values["steps"], f"at most {allowed} steps")
+            raise over_limit(request.steps, values["steps"], f"at most {allowed} steps")
         return values
 
     def _prompt(self) -> Argument | None:
@@ -14375,7 +14790,7 @@ class _Binding:
         allowed = self._limits.count
         count, note = fit_number(wanted, InputSpec("INT", 1))
         if count > allowed:
-            raise _over_limit(wanted, count, f"at most {allowed} pictures in one call")
+            raise over_limit(wanted, count, f"at most {allowed} pictures in one call")
         self._note(note)
         return int(count)
 
@@ -14400,7 +14815,7 @@ class _Binding:
             return [(None, {**values, **batch})]
         low, span = self._seed_range()
         seed = low + random_seed % span
-        seed_names = self._names_of("seed", values)
+        seed_names = names_of(self._workflow, "seed", values)
         if seed_names:
             seed = values.pop(seed_names[-1])
         # A seed of one sampler alone, given by its own name, comes after the seed of all.
@@ -14448,20 +14863,6 @@ class _Binding:
         return loras
 
 
-def _in_proportion(picture: Size, sides: Mapping[str, float]) -> dict[str, int]:
-    """The width and height of a picture of which one side gets a length: with {"width": 1500.0} a picture of 1000x600
-    becomes {"width": 1500, "height": 900}."""
-    ((side, length),) = sides.items()
-    scale = length / getattr(picture, side)
-    width = max(round(picture.width * scale), 1)
-    height = max(round(picture.height * scale), 1)
-    return _as_values(Size(width, height))
-
-
-def _as_values(size: Size) -> dict[str, int]:
-    return {"width": size.width, "height": size.height}
-
-
 def _no_such_input(workflow: Workflow, name: str) -> BadArgument:
     like = closest(name, [*workflow.names, *EXTRAS], 5)
     message = f'The workflow "{workflow.name}" has no input "{shortened(name)}".'
@@ -14486,33 +14887,6 @@ def _no_such_lora(wanted: Argument, name: str, choices: Sequence[str]) -> ModelN
     if like:
         hint = f"Installed are, among others: {quoted(like)}."
     return ModelNotInstalled(f'{wanted.name} has "{shortened(name)}", and no such LoRA is installed.', hint)
-
-
-def followed(picture: Size, megapixels: float, most: float, grain: int = GRAIN) -> Size:
-    """The size in which a model that is best at `megapixels` works on a picture: the picture's own where the model can,
-    else one of its proportions, of at most `most` megapixels; in multiples of `grain` pixels."""
-    lowest, highest = FOLLOWED
-    factor = 1.0
-    if not lowest <= picture.megapixels / megapixels <= highest:
-        factor = math.sqrt(megapixels / picture.megapixels)
-    factor = min(factor, math.sqrt(most / picture.megapixels))
-    columns = picture.width * factor / grain
-    rows = picture.height * factor / grain
-    nearest = _in_grains(round(columns), round(rows), grain)
-    if nearest.megapixels <= most:
-        return nearest
-    return _in_grains(math.floor(columns), math.floor(rows), grain)
-
-
-def _in_grains(columns: int, rows: int, grain: int) -> Size:
-    """The size of so many grains across and down, at least one of them."""
-    return Size(max(columns, 1) * grain, max(rows, 1) * grain)
-
-
-def _over_limit(wanted: Argument, value: Any, limit: str) -> LimitExceeded:
-    """The error of an argument that asks for more than is allowed."""
-    message = f"{wanted.name} is {shortened(value, 20)}, and the administrator allows {limit}."
-    return LimitExceeded(message, f"Ask for {limit}.")
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -17174,8 +17548,12 @@ class Settings:
         return Request(text, tasks, files=tuple(files), mask=mask, **wanted)
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
-        """The request for a larger copy of a picture. No valve applies."""
+        """The request for a larger copy of a picture. No valve applies. A scale of pixels, such as "4k" or 3840, is a
+        size."""
         wanted: dict[str, Any] = _given(arguments)
+        scale = wanted.get("scale")
+        if scale and "size" not in wanted and says_pixels(scale.value):
+            wanted["size"] = wanted.pop("scale")
         return Request(tasks=("upscale",), files=(picture,), **wanted)
 
     def order(
@@ -18162,8 +18540,9 @@ class Tools:
 
     async def upscale_image(
         self,
-        image: str = "",
+        images: list[str] | None = None,
         scale: float | None = None,
+        size: str = "",
         model: str = "",
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
@@ -18175,17 +18554,18 @@ class Tools:
     ) -> dict[str, Any]:
         """Enlarge a picture of this chat with an upscale model, without changing what it shows.
 
-        :param image: As edit_image takes it; without it the newest
+        :param images: As edit_image takes them; without it the newest
         :param scale: How many times as wide and high, 1 to 8; without it 2
+        :param size: Instead of scale: "4k" or pixels such as "3840x2160"
         :param model: Name of an installed upscale model
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
-            files = await chat.input_files(image, name="image") or [await chat.newest()]
+            files = await chat.input_files(images) or [await chat.newest()]
             if len(files) > 1:
-                raise BadArgument("The argument image names several pictures.", "Call once for each.")
-            request = settings.enlarge(files[0], scale=scale, model=model)
+                raise BadArgument("The argument images names several pictures.", "Call once for each.")
+            request = settings.enlarge(files[0], scale=scale, size=size, model=model)
             return await _run(chat, display, settings, request, settings.catalogue)
 
         return await _make(chat, self.valves, work)

@@ -2,8 +2,9 @@
 
 Open WebUI passes on a model's arguments unchecked, and valves hold whatever was typed, so values come in any type and
 spelling. `is_given` tells whether one is meant at all. An `Argument` is a value together with who asked for it, so that
-an error can name the argument or valve. `as_text`, `words_of`, `as_yes` and `read_size` read what may be given for a
-text, a switch and a size. What depends on a workflow's own ranges and choices is made to fit later, in graph/fitting.
+an error can name the argument or valve. `as_text`, `words_of` and `as_yes` read what may be given for a text and a
+switch; sizes, counts and lengths have modules of their own. What depends on a workflow's own ranges and choices is made
+to fit later, in graph/fitting.
 
 The functions at the end read JSON values of files and answers: `text_of`, `list_of` and `object_of` where anything may
 stand, `is_number` and those after it as ComfyUI understands numbers.
@@ -81,61 +82,6 @@ def as_yes(value: Any, name: str) -> bool:
     if word in SWITCH_WORDS:
         return SWITCH_WORDS[word]
     raise BadArgument(f"The argument {name} is {shortened(value)}.", "Give true or false.")
-
-
-@dataclass(frozen=True)
-class Size:
-    """Width and height in pixels."""
-
-    width: int
-    height: int
-
-    @property
-    def megapixels(self) -> float:
-        """The area in millions of pixels."""
-        return self.width * self.height / 1e6
-
-    def __str__(self) -> str:
-        return f"{self.width}x{self.height}"
-
-
-# Aspect ratios by name: across, down.
-NAMED_RATIOS = {"square": (1.0, 1.0), "landscape": (3.0, 2.0), "portrait": (2.0, 3.0), "wide": (16.0, 9.0)}
-SMALLEST_SIDE = 64  # in pixels; two smaller numbers are an aspect ratio, as in "16x9"
-PIXELS = re.compile(r"(\d{1,6})(?:\s*(?:x|×|\*|by)\s*(\d{1,6}))?\s*(?:px|pixels)?")
-RATIO = re.compile(r"(\d{1,6}(?:\.\d{1,6})?)\s*[:/x×]\s*(\d{1,6}(?:\.\d{1,6})?)")
-
-
-def read_size(wanted: Argument | None) -> Size | tuple[float, float]:
-    """What somebody means by a size: pixels, or an aspect ratio (across, down).
-
-    "1216x832" and "1024" (a square) are pixels, "16:9", "16x9" and "wide" are ratios; None and "auto" mean 1:1.
-    Raises `BadArgument` for anything else, and for a ratio beyond 1:8 and 8:1.
-    """
-    if wanted is None:
-        return 1.0, 1.0
-    text = str(wanted.value).strip().lower()
-    if text in NOT_GIVEN:
-        return 1.0, 1.0
-    if text in NAMED_RATIOS:
-        return NAMED_RATIOS[text]
-    pixels = PIXELS.fullmatch(text)
-    if pixels:
-        width = int(pixels[1])
-        height = int(pixels[2] or width)
-        if max(width, height) >= SMALLEST_SIDE:
-            return Size(width, height)
-    ratio = RATIO.fullmatch(text)
-    if not ratio:
-        raise BadArgument(
-            f'{wanted.name} is "{shortened(wanted.value)}", which is not a size.',
-            'Give "auto", an aspect ratio such as "16:9", or width and height in pixels such as "1216x832".',
-        )
-    across = float(ratio[1])
-    down = float(ratio[2])
-    if not across or not down or not 1 / 8 <= across / down <= 8:
-        raise BadArgument(f'{wanted.name} is "{text}".', "Give an aspect ratio between 1:8 and 8:1.")
-    return across, down
 
 
 # JSON values of files and answers, which may hold anything in each other's place.

@@ -17,7 +17,7 @@ PERMISSION = "features.image_generation"
 MAKING: dict[str, dict[str, Any]] = {
     "generate_image": {"prompt": "a fox"},
     "edit_image": {"prompt": "a fox", "images": ["1"]},
-    "upscale_image": {"image": "1"},
+    "upscale_image": {"images": "1"},
     "run_workflow": {"workflow": "w"},
 }
 

@@ -584,6 +584,47 @@ async def test_a_picture_is_enlarged_to_exactly_so_many_times_its_size(scale: An
     assert all(str(scale) in note and "was changed to" in note for note in made.notes)
 
 
+@pytest.mark.parametrize(
+    ("asked", "size", "note"),
+    [
+        ({"size": "200x120"}, (200, 120), ""),
+        ({"size": "200x200"}, (200, 120), "keeps its proportions: 200x120 fits into 200x200"),
+        ({"size": {"width": 200, "height": 400}}, (200, 120), "keeps its proportions"),
+        ({"size": "240p"}, (400, 240), "at most 8 times as wide and high, here 400x240"),
+        ({"scale": "4k"}, (400, 240), "at most 8 times as wide and high, here 400x240"),
+        ({"scale": 200}, (200, 120), "keeps its proportions"),
+        ({"size": "0.024 MP"}, (200, 120), ""),
+    ],
+    ids=str,
+)
+async def test_a_picture_is_enlarged_to_a_size_in_its_own_proportions(asked: Any, size: Any, note: str) -> None:
+    async with server_with(models=UPSCALERS) as comfy:
+        made = await make(comfy, wish=enlarge(SMALL, **asked))
+    assert size_of(made) == size
+    assert note in " ".join(made.notes)
+    assert bool(made.notes) == bool(note)
+
+
+async def test_a_screen_is_filled_by_the_longer_side() -> None:
+    async with server_with(models=UPSCALERS) as comfy:
+        made = await make(comfy, wish=enlarge(picture(RED, (100, 200)), size="480p"))
+    assert (size_of(made), made.notes) == ((427, 854), ())
+
+
+@pytest.mark.parametrize(
+    ("size", "refusal"),
+    [
+        ("64x64", "and the picture has 100x200 pixels already"),
+        ("16:9", "keeps its proportions"),
+        ("huge", "is not a size"),
+    ],
+)
+async def test_a_size_to_which_a_picture_cannot_be_enlarged_is_refused(size: str, refusal: str) -> None:
+    async with server_with(models=UPSCALERS) as comfy:
+        with pytest.raises(tool.BadArgument, match=refusal):
+            await make(comfy, wish=enlarge(picture(RED, (100, 200)), size=size))
+
+
 @pytest.mark.parametrize("scale", ["large", "x", [2], True, {"by": 2}])
 async def test_a_scale_that_is_no_number_is_refused(scale: Any) -> None:
     async with server_with(models=UPSCALERS) as comfy:

@@ -70,6 +70,26 @@ async def test_an_aspect_ratio_is_never_over_the_limit(size: str | None, megapix
     assert workflow.value("width") * workflow.value("height") <= megapixels * 1e6
 
 
+@pytest.mark.parametrize(
+    ("size", "worked_in"),
+    [
+        ("landscape", (1280, 832)),
+        ("2 megapixels", (1408, 1408)),
+        ("16:9 2MP", (1856, 1088)),
+        ("720p", (1280, 720)),
+        ({"width": 768, "height": 512}, (768, 512)),
+        ("Hochformat", (832, 1280)),
+    ],
+)
+async def test_a_size_in_words_becomes_one_that_the_model_makes_well(size: Any, worked_in: tuple[int, int]) -> None:
+    workflow = (await plan(size=size)).workflows[0]
+    assert (workflow.value("width"), workflow.value("height")) == worked_in
+
+
+async def test_a_screen_is_as_many_pixels_in_the_proportions_of_the_picture() -> None:
+    assert tool.followed(tool.Size(500, 500), 1280 * 720 / 1e6, 4.2, exactly=True) == tool.Size(960, 960)
+
+
 async def test_a_list_of_texts_is_one_negative_prompt_and_anything_else_is_refused() -> None:
     assert (await plan(negative_prompt=["blurry", "dark"])).workflows[0].value("negative_prompt") == "blurry, dark"
     with pytest.raises(tool.BadArgument, match="negative_prompt"):

@@ -73,7 +73,7 @@ ARGUMENTS = {
         "model": "string",
         "workflow": "string",
     },
-    "upscale_image": {"image": "string", "scale": "number", "model": "string"},
+    "upscale_image": {"images": "array", "scale": "number", "size": "string", "model": "string"},
     "run_workflow": {"workflow": "string", "inputs": "object", "images": "array"},
     "list_workflows": {"search": "string"},
     "describe_workflow": {"workflow": "string"},

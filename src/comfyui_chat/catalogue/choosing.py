@@ -32,8 +32,9 @@ from ..graph.workflow import Workflow
 from ..media.pictures import InputFile
 from ..names import closest, find_name, quoted, shortened
 from ..server.client import DEFINITION_SECONDS, DOUBT_SECONDS, ComfyUIServer
+from ..sizes import Size
 from ..threads import FILES
-from ..values import Argument, Size
+from ..values import Argument
 from .entries import Catalogue, Entry, Family, ModelNeed, bundled_entries
 
 TEXT_TO_IMAGE = ("text_to_image",)  # the tasks of a request for a new picture

@@ -15,7 +15,8 @@ from typing import Any
 
 from ..errors import BadArgument, ValueOutOfRange
 from ..names import closest, find_name, quoted, shortened
-from ..values import SWITCH_WORDS, Argument, Size, as_number, as_text, is_number
+from ..sizes import Ratio, Size
+from ..values import SWITCH_WORDS, Argument, as_number, as_text, is_number
 from .definitions import InputSpec
 from .nodes import input_value
 
@@ -100,7 +101,7 @@ def _expected_number(spec: InputSpec) -> str:
     return f"{kind} from {spec.minimum:g} to {spec.maximum:g}"
 
 
-def fit_size(asked: Size | tuple[float, float], megapixels: float, width: InputSpec, height: InputSpec) -> Size:
+def fit_size(asked: Size | Ratio, megapixels: float, width: InputSpec, height: InputSpec) -> Size:
     """The size that inputs for width and height take: `asked` in pixels, on their steps and in their ranges.
 
     An aspect ratio (across, down) becomes a size of about `megapixels` million pixels, in multiples of 64.

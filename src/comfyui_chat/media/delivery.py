@@ -22,7 +22,7 @@ from PIL import Image, PngImagePlugin
 
 from ..bounds import MOST_PICTURE_TEXT_CHARACTERS
 from ..names import shortened
-from ..values import Size
+from ..sizes import Size
 from .kinds import PICTURE_TYPES, OutputFile, content_type_of, open_picture
 from .metadata import without_metadata
 from .pictures import (

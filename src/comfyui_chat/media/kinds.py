@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
-from ..values import Size
+from ..sizes import Size
 from .parts import check_parts
 
 MAX_INPUT_BYTES = 256 * 2**20  # of a file, and of all files of a call together

@@ -32,8 +32,8 @@ from ..errors import BadArgument, ComfyUIError, LimitExceeded, WorkflowRefused
 from ..graph.nodes import Graph
 from ..graph.reading import EXPECTED, read_json, unwrap
 from ..names import shortened
+from ..sizes import Size
 from ..threads import one_at_a_time
-from ..values import Size
 from .kinds import ORIENTATION, PICTURE_TYPES, TURNED, OutputFile, content_type_of, is_drawing, is_paged, open_picture
 from .parts import TooManyParts
 

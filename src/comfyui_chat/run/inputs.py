@@ -29,8 +29,8 @@ from ..graph.workflow import Workflow
 from ..media.pictures import InputFile, mask_file, read_mask, with_mask
 from ..names import find_name
 from ..server.client import DOUBT_SECONDS, ComfyUIServer
+from ..sizes import Size
 from ..threads import FILES, PICTURES
-from ..values import Size
 
 
 async def freshen(server: ComfyUIServer, choice: FittedWorkflow, request: Request) -> FittedWorkflow:

@@ -12,27 +12,27 @@ limit: `check_limits` (run/limits.py) reads it off the finished graph, whoever p
 Nothing here does any I/O: the node definitions come with the `FittedWorkflow`, the seed and the time as arguments.
 """
 
-import math
 import random
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from ..catalogue.choosing import FittedWorkflow, Request
-from ..errors import BadArgument, LimitExceeded, ModelNotInstalled, NodeNotInstalled
+from ..errors import BadArgument, ModelNotInstalled, NodeNotInstalled
 from ..graph.definitions import InputSpec
 from ..graph.facts import file_inputs, outputs
-from ..graph.fitting import fit_number, fit_size, fit_value, on_step
+from ..graph.fitting import fit_number, fit_value
 from ..graph.loras import LORA_LOADERS, Lora, parse_lora, with_loras
 from ..graph.nodes import Target
 from ..graph.paths import check_paths, lists_users_files
 from ..graph.prompts import as_sent
 from ..graph.workflow import Workflow
 from ..names import closest, find_name, quoted, shortened
-from ..values import Argument, Size, as_number, is_given, read_size
+from ..values import Argument, as_number, is_given
 from .fleet import Limits
-from .limits import SIDES, check_limits
+from .limits import check_limits
+from .sizing import Sizing, names_of, over_limit
 
 MAX_SEED = 2**32 - 1  # of random seeds: they stay short enough for a person, or a model, to repeat
 EXTRAS = ("size", "count", "loras", "strength", "scale")  # what `inputs` may name beside the workflow's own inputs
@@ -116,9 +116,6 @@ def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
 
 
 Run = tuple[int | None, dict[str, Any]]  # the seed of one prompt, and all its values by their names
-SCALE = InputSpec("FLOAT", 1.0, 8.0)  # how many times as wide and high a picture may become
-FOLLOWED = (0.2, 1.5)  # parts of a model's usual number of pixels; between them a picture keeps its very size
-GRAIN, FILM_GRAIN = 16, 64  # pixels; sides in multiples of these suit every model, and every one for video
 
 
 class _Binding:
@@ -132,14 +129,11 @@ class _Binding:
         self._request = request
         self._limits = limits
         self._title = f'the workflow "{self._workflow.name}"'  # in notes
+        self._sizing = Sizing(choice, request, limits)
         self.notes: list[str] = []
 
     def _spec(self, name: str) -> InputSpec:
         return self._workflow.spec(name)
-
-    @property
-    def _has_sides(self) -> bool:
-        return all(side in self._parameters for side in SIDES)
 
     def _fit(self, wanted: Argument, spec: InputSpec) -> Any:
         """The value as the input takes it, with a note where it had to be changed."""
@@ -159,175 +153,16 @@ class _Binding:
         if not choice.saved and "steps" in parameters:
             usual_steps = values.get("steps", workflow.value("steps"))
             values["steps"] = min(usual_steps, self._limits.steps)
-        values |= self._scaled_size() or self._size()
+        values |= self._sizing.values()
+        self.notes += self._sizing.notes
         values |= self._arguments()
         values |= self._named_inputs()
         needs_prompt = "prompt" in parameters
         if choice.saved:
             needs_prompt = "prompt" in workflow.open
-        if needs_prompt and not self._names_of("prompt", values):
+        if needs_prompt and not names_of(workflow, "prompt", values):
             raise BadArgument(f'The workflow "{workflow.name}" needs a prompt.', 'Give {"prompt": "…"} in `inputs`.')
         return values
-
-    def _names_of(self, parameter: str, names: Iterable[str]) -> list[str]:
-        """Those of these names that mean the parameter: "positive" and "Positive.text" for "prompt"."""
-        targets = self._parameters[parameter]
-        return [name for name in names if self._workflow.find(name) == targets]
-
-    # The size: so many times that of a picture, as asked for, like that of the picture, or as it was saved.
-
-    def _scaled_size(self) -> dict[str, int]:
-        """The width and height of an enlarged picture, exactly so many times its own: as `scale` says, or twice where
-        an upscale workflow is told nothing else. Empty when the size is asked for otherwise. Raises `LimitExceeded`."""
-        request, picture = self._request, self._choice.picture
-        if not self._has_sides:
-            picture = None
-        if request.scale is None:
-            if picture is None or request.size or self._choice.task != "upscale":
-                return {}
-            sides = self._sides_named()
-            if len(sides) == 2:
-                return {}
-            if sides:
-                return _in_proportion(picture, sides)
-        if picture is None:
-            self.notes.append(f"{self._title} has a scale of its own; scale was left out")
-            return {}
-        scale = self._scale()
-        size = Size(round(picture.width * scale), round(picture.height * scale))
-        self._check_scaled(picture, size)
-        return _as_values(size)
-
-    def _scale(self) -> float:
-        """How many times as wide and high the picture becomes."""
-        wanted = self._request.scale or Argument(2, "scale")
-        if isinstance(wanted.value, str):  # "4x"
-            factor = wanted.value.strip().lower()
-            wanted = replace(wanted, value=factor.strip("x×"))
-        scale: float = self._fit(wanted, SCALE)
-        if self._request.size:
-            self.notes.append("scale was followed, and size left out")
-        return scale
-
-    def _check_scaled(self, picture: Size, size: Size) -> None:
-        """Raises `LimitExceeded`, with the largest scale that is left, for a size beyond the node or the limits."""
-        longer_side = "width" if picture.width > picture.height else "height"
-        maximum = self._spec(longer_side).maximum
-        if maximum and max(size.width, size.height) > maximum:
-            longest = max(picture.width, picture.height)
-            tenths = math.floor(10 * maximum / longest)
-            raise LimitExceeded(
-                f"The picture would have {size} pixels, and ComfyUI makes at most {maximum:g} a side.",
-                f"Ask for a scale of at most {tenths / 10:g}.",
-            )
-        allowed = self._limits.megapixels
-        if size.megapixels > allowed:
-            scale = math.sqrt(allowed / picture.megapixels)
-            tenths = math.floor(10 * scale)
-            hint = "It is as large as it may become."
-            if tenths > 10:
-                hint = f"Ask for a scale of at most {tenths / 10:g}."
-            raise LimitExceeded(
-                f"The picture would have {size}, {size.megapixels:.1f} megapixels, and the administrator allows "
-                f"{allowed:g}.",
-                hint,
-            )
-
-    def _sides_named(self) -> dict[str, float]:
-        """The width and height that the `inputs` of the call name, without those of 0, which stands for "in
-        proportion": {"width": 1500.0}."""
-        inputs = self._request.inputs
-        sides: dict[str, float] = {}
-        for side in SIDES:
-            for name in self._names_of(side, inputs):
-                length, _ = fit_number(inputs[name], self._spec(side))
-                if length:
-                    sides[side] = length
-        return sides
-
-    def _size(self) -> dict[str, int]:
-        """The width and height in which the workflow works: what is asked for, else a size for the picture that it
-        works on, else its own. Empty where the workflow has none, or where what its author saved stays.
-
-            asked for 1000x600           {"width": 1000, "height": 600}, or what the node takes that is nearest
-            asked for 16:9               of the model's usual megapixels, or fewer if the limit is lower
-            a picture of 800x600         {"width": 800, "height": 608}, in multiples of `GRAIN`
-            nothing, saved as 1024x1024  {"width": 1024, "height": 1024}
-
-        Raises `LimitExceeded` for more pixels than allowed, but only where just so many were asked for.
-        """
-        choice, wanted = self._choice, self._request.size
-        if not self._has_sides:
-            if wanted:
-                self.notes.append(f"{self._title} has no size of its own; size was left out")
-            return {}
-        if choice.saved and wanted is None:
-            return {}
-        types = {self._spec(side).type for side in SIDES}
-        if choice.saved and types != {"INT"}:
-            self.notes.append(f"{self._title} has no size in pixels; size was left out")
-            return {}
-        if wanted:
-            size = self._asked_size(wanted)
-        elif choice.picture:
-            size = self._size_for(choice.picture)
-        else:
-            size = self._usual_size()
-        return _as_values(size)
-
-    def _own_size(self) -> Size:
-        """The size that the workflow was saved with."""
-        sides = [self._workflow.value(side) for side in SIDES]
-        if all(isinstance(side, int) and side > 0 for side in sides):
-            return Size(*sides)
-        return Size(1024, 1024)
-
-    def _usual_megapixels(self) -> float:
-        """Those that the model makes best."""
-        return self._choice.family.megapixels or self._own_size().megapixels
-
-    def _fit_size(self, asked: Size | tuple[float, float], megapixels: float) -> Size:
-        """The nearest size that the workflow's nodes take."""
-        return fit_size(asked, megapixels, self._spec("width"), self._spec("height"))
-
-    def _asked_size(self, wanted: Argument) -> Size:
-        """The size that is asked for, in pixels or as an aspect ratio. Raises `LimitExceeded`."""
-        asked = read_size(wanted)
-        megapixels = self._usual_megapixels()
-        size = self._fit_size(asked, megapixels)
-        if not isinstance(asked, Size):
-            return self._within_limit(size, asked, megapixels)
-        if asked.megapixels > self._limits.megapixels:
-            raise _over_limit(wanted, asked, f"at most {self._limits.megapixels:g} megapixels")
-        if size != asked:
-            self.notes.append(f"size {asked} was changed to {size}, which the node takes")
-        return size
-
-    def _size_for(self, picture: Size) -> Size:
-        """The size in which the model works on a picture."""
-        width_spec, height_spec = self._spec("width"), self._spec("height")
-        makes_film = "length" in self._parameters
-        grain = FILM_GRAIN if makes_film else GRAIN
-        for spec in (width_spec, height_spec):
-            grain = max(grain, int(spec.step or 1))
-        size = followed(picture, self._usual_megapixels(), self._limits.megapixels, grain)
-        return Size(on_step(size.width, width_spec), on_step(size.height, height_spec))
-
-    def _usual_size(self) -> Size:
-        """The workflow's own size where the model is good at it, else one of its proportions."""
-        size, megapixels = self._own_size(), self._usual_megapixels()
-        ratio = float(size.width), float(size.height)
-        if not 0.9 <= size.megapixels / megapixels <= 1.1:
-            size = self._fit_size(ratio, megapixels)
-        return self._within_limit(size, ratio, megapixels)
-
-    def _within_limit(self, size: Size, ratio: tuple[float, float], megapixels: float) -> Size:
-        """The size, or a smaller one of the same proportions where it is over the limit: nobody asked for just so many
-        pixels."""
-        while size.megapixels > self._limits.megapixels and megapixels > 0.01:
-            megapixels *= 0.95
-            size = self._fit_size(ratio, megapixels)
-        return size
 
     # What is asked for by an argument or by the name of an input.
 
@@ -354,7 +189,7 @@ class _Binding:
                 values[name] = self._fit(wanted, self._spec(name))
         steps, allowed = as_number(values.get("steps")) or 0, self._limits.steps
         if request.steps and steps > allowed:
-            raise _over_limit(request.steps, values["steps"], f"at most {allowed} steps")
+            raise over_limit(request.steps, values["steps"], f"at most {allowed} steps")
         return values
 
     def _prompt(self) -> Argument | None:
@@ -411,7 +246,7 @@ class _Binding:
         allowed = self._limits.count
         count, note = fit_number(wanted, InputSpec("INT", 1))
         if count > allowed:
-            raise _over_limit(wanted, count, f"at most {allowed} pictures in one call")
+            raise over_limit(wanted, count, f"at most {allowed} pictures in one call")
         self._note(note)
         return int(count)
 
@@ -436,7 +271,7 @@ class _Binding:
             return [(None, {**values, **batch})]
         low, span = self._seed_range()
         seed = low + random_seed % span
-        seed_names = self._names_of("seed", values)
+        seed_names = names_of(self._workflow, "seed", values)
         if seed_names:
             seed = values.pop(seed_names[-1])
         # A seed of one sampler alone, given by its own name, comes after the seed of all.
@@ -484,20 +319,6 @@ class _Binding:
         return loras
 
 
-def _in_proportion(picture: Size, sides: Mapping[str, float]) -> dict[str, int]:
-    """The width and height of a picture of which one side gets a length: with {"width": 1500.0} a picture of 1000x600
-    becomes {"width": 1500, "height": 900}."""
-    ((side, length),) = sides.items()
-    scale = length / getattr(picture, side)
-    width = max(round(picture.width * scale), 1)
-    height = max(round(picture.height * scale), 1)
-    return _as_values(Size(width, height))
-
-
-def _as_values(size: Size) -> dict[str, int]:
-    return {"width": size.width, "height": size.height}
-
-
 def _no_such_input(workflow: Workflow, name: str) -> BadArgument:
     like = closest(name, [*workflow.names, *EXTRAS], 5)
     message = f'The workflow "{workflow.name}" has no input "{shortened(name)}".'
@@ -522,30 +343,3 @@ def _no_such_lora(wanted: Argument, name: str, choices: Sequence[str]) -> ModelN
     if like:
         hint = f"Installed are, among others: {quoted(like)}."
     return ModelNotInstalled(f'{wanted.name} has "{shortened(name)}", and no such LoRA is installed.', hint)
-
-
-def followed(picture: Size, megapixels: float, most: float, grain: int = GRAIN) -> Size:
-    """The size in which a model that is best at `megapixels` works on a picture: the picture's own where the model can,
-    else one of its proportions, of at most `most` megapixels; in multiples of `grain` pixels."""
-    lowest, highest = FOLLOWED
-    factor = 1.0
-    if not lowest <= picture.megapixels / megapixels <= highest:
-        factor = math.sqrt(megapixels / picture.megapixels)
-    factor = min(factor, math.sqrt(most / picture.megapixels))
-    columns = picture.width * factor / grain
-    rows = picture.height * factor / grain
-    nearest = _in_grains(round(columns), round(rows), grain)
-    if nearest.megapixels <= most:
-        return nearest
-    return _in_grains(math.floor(columns), math.floor(rows), grain)
-
-
-def _in_grains(columns: int, rows: int, grain: int) -> Size:
-    """The size of so many grains across and down, at least one of them."""
-    return Size(max(columns, 1) * grain, max(rows, 1) * grain)
-
-
-def _over_limit(wanted: Argument, value: Any, limit: str) -> LimitExceeded:
-    """The error of an argument that asks for more than is allowed."""
-    message = f"{wanted.name} is {shortened(value, 20)}, and the administrator allows {limit}."
-    return LimitExceeded(message, f"Ask for {limit}.")

@@ -36,6 +36,7 @@ from ..run.fleet import Fleet, Limits, Timing
 from ..run.owner import Owner
 from ..run.planning import EXTRAS
 from ..server.endpoint import Endpoint
+from ..sizes import says_pixels
 from ..threads import FILES
 from ..values import Argument, as_text, clamp, is_given, words_of
 from .chat import Chat
@@ -96,8 +97,12 @@ class Settings:
         return Request(text, tasks, files=tuple(files), mask=mask, **wanted)
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
-        """The request for a larger copy of a picture. No valve applies."""
+        """The request for a larger copy of a picture. No valve applies. A scale of pixels, such as "4k" or 3840, is a
+        size."""
         wanted: dict[str, Any] = _given(arguments)
+        scale = wanted.get("scale")
+        if scale and "size" not in wanted and says_pixels(scale.value):
+            wanted["size"] = wanted.pop("scale")
         return Request(tasks=("upscale",), files=(picture,), **wanted)
 
     def order(

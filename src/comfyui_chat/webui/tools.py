@@ -148,8 +148,9 @@ class Tools:
 
     async def upscale_image(
         self,
-        image: str = "",
+        images: list[str] | None = None,
         scale: float | None = None,
+        size: str = "",
         model: str = "",
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
@@ -161,17 +162,18 @@ class Tools:
     ) -> dict[str, Any]:
         """Enlarge a picture of this chat with an upscale model, without changing what it shows.
 
-        :param image: As edit_image takes it; without it the newest
+        :param images: As edit_image takes them; without it the newest
         :param scale: How many times as wide and high, 1 to 8; without it 2
+        :param size: Instead of scale: "4k" or pixels such as "3840x2160"
         :param model: Name of an installed upscale model
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
-            files = await chat.input_files(image, name="image") or [await chat.newest()]
+            files = await chat.input_files(images) or [await chat.newest()]
             if len(files) > 1:
-                raise BadArgument("The argument image names several pictures.", "Call once for each.")
-            request = settings.enlarge(files[0], scale=scale, model=model)
+                raise BadArgument("The argument images names several pictures.", "Call once for each.")
+            request = settings.enlarge(files[0], scale=scale, size=size, model=model)
             return await _run(chat, display, settings, request, settings.catalogue)
 
         return await _make(chat, self.valves, work)
