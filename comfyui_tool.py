@@ -212,7 +212,7 @@ MOST_NAME_CHARACTERS = 1000  # of a node's id, or of a name that stands in a mes
 MOST_DEFINITION_BYTES_KEPT = 128 * MB  # of one that is in use
 MOST_LIST_BYTES_KEPT = 64 * MB  # of its lists of names
 MOST_IDLE_BYTES_KEPT = 64 * MB  # of all that are not in use
-REMEMBERED_LISTS = 200  # of names: one for each folder with models
+REMEMBERED_LISTS = 300  # of names: one for each folder with models, and some more
 REMEMBERED_METADATA = 1000  # model files
 MOST_METADATA_TEXTS = 500  # that one model file has
 MOST_METADATA_BYTES = 16 * MB  # of one model file: training notes fill some of them
@@ -227,6 +227,12 @@ MOST_ARGUMENT_CHARACTERS = 200_000  # of a list or an object that is written as 
 MOST_WORD_CHARACTERS = 500  # of what has to be understood: a picture, a size, a number
 MOST_ARGUMENT_ITEMS = 500  # of a list, with all that is in it
 MOST_ARGUMENT_DEPTH = 5  # of lists and objects in one another
+
+# Names of models, of which a server may list as many as `MOST_NAMES_IN_LIST`.
+MOST_MATCHED_CHARACTERS = 500  # of a file and what it says of itself, that the patterns of bundled workflows see
+MOST_COMPARED_CHARACTERS = 2 * MB  # of all names together that one is compared with, or of which the best is chosen
+MOST_LIKENED_CHARACTERS = 60 * KB  # of all names together among which the most similar ones are looked for
+MOST_FOLDERS = 200  # with models
 
 # An address as people write it.
 MOST_ADDRESS_CHARACTERS = 2000
@@ -791,6 +797,8 @@ def forget_oldest(entries: dict[K, V], most: int, is_needed: Callable[[V], bool]
 # ======================================================================================================================
 
 
+# The most characters of a name that are compared, with its folder and without. Names may come in any length.
+LONGEST_PATH, LONGEST_NAME = 4096, 120
 # The endings of model files.
 MODEL_FILE = re.compile(r"\.(safetensors|sft|ckpt|pth?|bin|gguf|onnx)$", re.IGNORECASE)
 
@@ -803,17 +811,28 @@ def find_name(wanted: str, choices: Sequence[str]) -> str | None:
     """
     if wanted in choices:
         return wanted
-    tidy = wanted.strip().replace("\\", "/").lower()
-    for choice in choices:
-        if choice.replace("\\", "/").lower() == tidy:
-            return choice
-    plain = plain_name(wanted[-4096:])
-    if not plain:
-        return None
-    for choice in choices:
-        if plain_name(choice) == plain:
-            return choice
-    return None
+    wanted = wanted.strip()[-LONGEST_PATH:]
+    tidy_names, plain_names = _names_to_compare(tuple(choices))
+    return tidy_names.get(_tidy_name(wanted)) or plain_names.get(plain_name(wanted))
+
+
+@functools.lru_cache(maxsize=4)
+def _names_to_compare(choices: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:
+    """The first of `choices` for each tidy name and for each plain one. Cached, since many names may be looked up in
+    one list, and a list may have tens of thousands."""
+    tidy_names: dict[str, str] = {}
+    plain_names: dict[str, str] = {}
+    for choice in first_names(choices, MOST_COMPARED_CHARACTERS):
+        end = choice[-LONGEST_PATH:]
+        tidy_names.setdefault(_tidy_name(end), choice)
+        plain_names.setdefault(plain_name(end), choice)
+    plain_names.pop("", None)
+    return tidy_names, plain_names
+
+
+def _tidy_name(name: str) -> str:
+    """A name without regard to case and the direction of slashes."""
+    return name.replace("\\", "/").lower()
 
 
 def plain_name(name: str) -> str:
@@ -841,8 +860,16 @@ def simplified(name: str) -> str:
     return re.sub(r"[\s_]+", "", name).casefold()
 
 
-# The most that `closest` compares: characters of a name, and names. What it is given may be of any length.
-LONGEST_NAME, MOST_NAMES = 120, 2000
+def first_names(names: Iterable[str], most_characters: int) -> list[str]:
+    """The first names that together are no longer than that."""
+    first: list[str] = []
+    characters = 0
+    for name in names:
+        characters += len(name)
+        if characters > most_characters:
+            break
+        first.append(name)
+    return first
 
 
 def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
@@ -850,12 +877,15 @@ def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
 
     A name that contains the wanted one, or is contained in it, comes before all others.
     """
-    plain_names = {choice: plain_name(choice)[:LONGEST_NAME] for choice in choices[:MOST_NAMES]}
+    some = first_names(choices, MOST_LIKENED_CHARACTERS)
+    plain_names = {choice: plain_name(choice[-LONGEST_NAME:]) for choice in some}
     plain_wanted = plain_name(wanted[-LONGEST_NAME:])
+    matcher = difflib.SequenceMatcher(None, "", plain_wanted, autojunk=False)  # it learns the second text only once
 
     def likeness(choice: str) -> float:
         plain = plain_names[choice]
-        ratio = difflib.SequenceMatcher(None, plain_wanted, plain).ratio()
+        matcher.set_seq1(plain)
+        ratio = matcher.ratio()
         if plain and plain_wanted and (plain_wanted in plain or plain in plain_wanted):
             return 1.0 + ratio
         return ratio
@@ -1627,10 +1657,10 @@ def uploaded_kind(options: Mapping[str, Any]) -> str:
 
 
 def combo_choices(kind: Any, options: Mapping[str, Any]) -> list[Any]:
-    """What a combo offers, in both its shapes: ["COMBO", {"options": ["a", "b"]}] and the older [["a", "b"], {}]."""
-    if kind == "COMBO":
-        return list_of(options.get("options"))
-    return list_of(kind)
+    """What a combo offers, in both its shapes: ["COMBO", {"options": ["a", "b"]}] and the older [["a", "b"], {}]. Of
+    more than `MOST_NAMES_IN_LIST` the first."""
+    choices = options.get("options") if kind == "COMBO" else kind
+    return list_of(choices)[:MOST_NAMES_IN_LIST]
 
 
 DYNAMIC_COMBO, AUTOGROW = "COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"
@@ -8886,9 +8916,10 @@ class JsonText:
         return bool(piece)
 
     def _count_retry(self) -> None:
-        """Bound what is decoded in vain: a text could be made such that every bracket in it costs a whole piece."""
+        """Bound what is decoded in vain: a text could be made such that every bracket in it costs a whole piece. A list
+        of 10 MB in a definition costs 44, for each of the five objects around it is tried as a whole."""
         self._retried += len(self._window) - self._place
-        if self._retried > 4 * len(self._data) + 8 * MOST_PIECE_BYTES:
+        if self._retried > 8 * (len(self._data) + MOST_LIGHT_PIECE_BYTES):
             raise ValueError("nested too deep")
 
     def _count_values(self, number: int) -> None:
@@ -11303,8 +11334,10 @@ class Family:
     defaults: Mapping[str, Any]  # parameter -> value, instead of the graph's own
 
 
-def _any_matches(pattern: str, texts: Iterable[str]) -> bool:
-    return any(re.search(pattern, text, re.IGNORECASE) for text in texts)
+def matches(pattern: str, text: str) -> bool:
+    """Whether one of the manifest's patterns fits a text. Many of them say "this, and somewhere behind it that", which
+    takes a time that grows with the square of the length, so only the beginning is looked at."""
+    return re.search(pattern, text[:MOST_MATCHED_CHARACTERS], re.IGNORECASE) is not None
 
 
 @dataclass(frozen=True)
@@ -11323,13 +11356,13 @@ class ModelNeed:
         texts = [base_name(name)]
         if about:
             texts.append(about)
-        if self.avoid and _any_matches(self.avoid, texts):
+        if self.avoid and any(matches(self.avoid, text) for text in texts):
             return False
-        return _any_matches(self.match, texts)
+        return any(matches(self.match, text) for text in texts)
 
     def rank(self, choices: Iterable[str]) -> list[str]:
-        """Those of the installed files that will do by their names, best first."""
-        fitting = [name for name in choices if self.fits(name)]
+        """Those of the installed files that will do by their names, best first. Blocks, where there are many."""
+        fitting = [name for name in first_names(choices, MOST_COMPARED_CHARACTERS) if self.fits(name)]
         best = plain_name(self.file)
         return sorted(fitting, key=lambda name: (plain_name(name) != best, name.lower()))
 
@@ -11516,9 +11549,7 @@ class Catalogue:
                 raise
             except ServerError as error:  # a proxy that lets only the other routes through, or a server of many users
                 problems.append(f"What is saved on the ComfyUI server cannot be listed. {error.message}")
-        saved = [Entry(without_json(path), "server", path=path) for path in paths]
-        found = [*self.given, *saved, *bundled_entries()]
-        entries = await FILES.run(_with_different_names, found)
+        entries = await FILES.run(_all_entries, self.given, paths)
         return Listing(entries, tuple(problems))
 
     async def find(self, server: ComfyUIServer, wanted: Argument) -> Entry:
@@ -11535,6 +11566,12 @@ class Catalogue:
         hints = [f"There are, among others: {quoted(similar)}.", *listing.problems]
         message = f'{wanted.name} is "{shortened(wanted.value)}", and no workflow has that name.'
         raise UnknownWorkflow(message, " ".join(hints))
+
+
+def _all_entries(given: Iterable[Entry], paths: Iterable[str]) -> tuple[Entry, ...]:
+    """Those given, those saved on the server at these paths, and the bundled ones. Blocks."""
+    saved = [Entry(without_json(path), "server", path=path) for path in paths]
+    return _with_different_names([*given, *saved, *bundled_entries()])
 
 
 def _with_different_names(found: Iterable[Entry]) -> tuple[Entry, ...]:
@@ -11886,7 +11923,7 @@ async def _family(server: ComfyUIServer, entry: Entry, model_file: str) -> Famil
     """The family that the main model belongs to, by its name and what it says of itself."""
     about = await architecture(server, entry.needs[0].folder, model_file)
     known = f"{model_file} {about or ''}"
-    fitting = [family for family in entry.families if re.search(family.match, known, re.IGNORECASE)]
+    fitting = [family for family in entry.families if matches(family.match, known)]
     return fitting[0]  # the last one of each workflow fits all
 
 
@@ -11927,7 +11964,7 @@ class FileSearch:
     async def _best_of(self, names: Sequence[str], readable: bool) -> str | None:
         """The best of these files: first by name, then, for a main model, by the metadata of files whose names tell
         nothing."""
-        by_name = self.need.rank(names)
+        by_name = await asyncio.to_thread(self.need.rank, names)
         for name in by_name:
             if not readable and not self.main:
                 return name
@@ -11937,7 +11974,8 @@ class FileSearch:
             if self.need.fits(name, about or ""):
                 return name
         if self.main and self.need.match:
-            others = [name for name in names if name not in by_name]
+            known = set(by_name)
+            others = [name for name in names if name not in known]
             return await self._by_metadata(others)
         return None
 
@@ -12325,7 +12363,7 @@ async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) 
         choices = workflow.widget_spec(file.target).names
         installed = find_name(file.file, choices)
         if file.target in needs:
-            fitting = needs[file.target].rank(choices)
+            fitting = await asyncio.to_thread(needs[file.target].rank, choices)
             installed = fitting[0] if fitting else installed
         lines[f"{file.folder}/{file.file}"] = _model_state(file, installed)
     return lines
@@ -12398,11 +12436,8 @@ def _models_of_one_kind(kind: str, names: Sequence[str], search: str) -> dict[st
 async def _model_kinds(server: ComfyUIServer) -> list[str]:
     """All kinds that can be asked for: ComfyUI's usual ones, then the other folders of this server."""
     folders = await server.names("/models") or USUAL_KINDS
-    kinds = [*USUAL_KINDS, "embeddings", *SAMPLING_KINDS]
-    for folder in folders:
-        if folder not in (*kinds, "configs", "custom_nodes"):
-            kinds.append(folder)
-    return kinds
+    kinds = dict.fromkeys([*USUAL_KINDS, "embeddings", *SAMPLING_KINDS, *folders[:MOST_FOLDERS]])
+    return [kind for kind in kinds if kind not in ("configs", "custom_nodes")]
 
 
 def _read_kind(kind: str, kinds: Sequence[str]) -> str:
@@ -12412,7 +12447,7 @@ def _read_kind(kind: str, kinds: Sequence[str]) -> str:
     name = MODEL_KINDS.get(name, name)
     if name and name not in kinds:
         message = f'There is no kind of model "{shortened(kind)}".'
-        raise BadArgument(message, f"There are: {quoted(kinds)}.")
+        raise BadArgument(message, f"There are: {quoted(shortened(kind, 60) for kind in kinds)}.")
     return name
 
 

@@ -63,7 +63,7 @@ MOST_NAME_CHARACTERS = 1000  # of a node's id, or of a name that stands in a mes
 MOST_DEFINITION_BYTES_KEPT = 128 * MB  # of one that is in use
 MOST_LIST_BYTES_KEPT = 64 * MB  # of its lists of names
 MOST_IDLE_BYTES_KEPT = 64 * MB  # of all that are not in use
-REMEMBERED_LISTS = 200  # of names: one for each folder with models
+REMEMBERED_LISTS = 300  # of names: one for each folder with models, and some more
 REMEMBERED_METADATA = 1000  # model files
 MOST_METADATA_TEXTS = 500  # that one model file has
 MOST_METADATA_BYTES = 16 * MB  # of one model file: training notes fill some of them
@@ -78,6 +78,12 @@ MOST_ARGUMENT_CHARACTERS = 200_000  # of a list or an object that is written as 
 MOST_WORD_CHARACTERS = 500  # of what has to be understood: a picture, a size, a number
 MOST_ARGUMENT_ITEMS = 500  # of a list, with all that is in it
 MOST_ARGUMENT_DEPTH = 5  # of lists and objects in one another
+
+# Names of models, of which a server may list as many as `MOST_NAMES_IN_LIST`.
+MOST_MATCHED_CHARACTERS = 500  # of a file and what it says of itself, that the patterns of bundled workflows see
+MOST_COMPARED_CHARACTERS = 2 * MB  # of all names together that one is compared with, or of which the best is chosen
+MOST_LIKENED_CHARACTERS = 60 * KB  # of all names together among which the most similar ones are looked for
+MOST_FOLDERS = 200  # with models
 
 # An address as people write it.
 MOST_ADDRESS_CHARACTERS = 2000

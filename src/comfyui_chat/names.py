@@ -7,11 +7,16 @@ People and models rarely write a name as ComfyUI lists it. `find_name` takes "de
 """
 
 import difflib
+import functools
 import re
 import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from .bounds import MOST_COMPARED_CHARACTERS, MOST_LIKENED_CHARACTERS
+
+# The most characters of a name that are compared, with its folder and without. Names may come in any length.
+LONGEST_PATH, LONGEST_NAME = 4096, 120
 # The endings of model files.
 MODEL_FILE = re.compile(r"\.(safetensors|sft|ckpt|pth?|bin|gguf|onnx)$", re.IGNORECASE)
 
@@ -24,17 +29,28 @@ def find_name(wanted: str, choices: Sequence[str]) -> str | None:
     """
     if wanted in choices:
         return wanted
-    tidy = wanted.strip().replace("\\", "/").lower()
-    for choice in choices:
-        if choice.replace("\\", "/").lower() == tidy:
-            return choice
-    plain = plain_name(wanted[-4096:])
-    if not plain:
-        return None
-    for choice in choices:
-        if plain_name(choice) == plain:
-            return choice
-    return None
+    wanted = wanted.strip()[-LONGEST_PATH:]
+    tidy_names, plain_names = _names_to_compare(tuple(choices))
+    return tidy_names.get(_tidy_name(wanted)) or plain_names.get(plain_name(wanted))
+
+
+@functools.lru_cache(maxsize=4)
+def _names_to_compare(choices: tuple[str, ...]) -> tuple[dict[str, str], dict[str, str]]:
+    """The first of `choices` for each tidy name and for each plain one. Cached, since many names may be looked up in
+    one list, and a list may have tens of thousands."""
+    tidy_names: dict[str, str] = {}
+    plain_names: dict[str, str] = {}
+    for choice in first_names(choices, MOST_COMPARED_CHARACTERS):
+        end = choice[-LONGEST_PATH:]
+        tidy_names.setdefault(_tidy_name(end), choice)
+        plain_names.setdefault(plain_name(end), choice)
+    plain_names.pop("", None)
+    return tidy_names, plain_names
+
+
+def _tidy_name(name: str) -> str:
+    """A name without regard to case and the direction of slashes."""
+    return name.replace("\\", "/").lower()
 
 
 def plain_name(name: str) -> str:
@@ -62,8 +78,16 @@ def simplified(name: str) -> str:
     return re.sub(r"[\s_]+", "", name).casefold()
 
 
-# The most that `closest` compares: characters of a name, and names. What it is given may be of any length.
-LONGEST_NAME, MOST_NAMES = 120, 2000
+def first_names(names: Iterable[str], most_characters: int) -> list[str]:
+    """The first names that together are no longer than that."""
+    first: list[str] = []
+    characters = 0
+    for name in names:
+        characters += len(name)
+        if characters > most_characters:
+            break
+        first.append(name)
+    return first
 
 
 def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
@@ -71,12 +95,15 @@ def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
 
     A name that contains the wanted one, or is contained in it, comes before all others.
     """
-    plain_names = {choice: plain_name(choice)[:LONGEST_NAME] for choice in choices[:MOST_NAMES]}
+    some = first_names(choices, MOST_LIKENED_CHARACTERS)
+    plain_names = {choice: plain_name(choice[-LONGEST_NAME:]) for choice in some}
     plain_wanted = plain_name(wanted[-LONGEST_NAME:])
+    matcher = difflib.SequenceMatcher(None, "", plain_wanted, autojunk=False)  # it learns the second text only once
 
     def likeness(choice: str) -> float:
         plain = plain_names[choice]
-        ratio = difflib.SequenceMatcher(None, plain_wanted, plain).ratio()
+        matcher.set_seq1(plain)
+        ratio = matcher.ratio()
         if plain and plain_wanted and (plain_wanted in plain or plain in plain_wanted):
             return 1.0 + ratio
         return ratio

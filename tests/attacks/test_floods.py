@@ -9,6 +9,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ import comfyui_tool as tool
 from tests.attacks.hostile import HostileServer, Raw
 from tests.attacks.house import House, valves
 from tests.attacks.monitor import watched
-from tests.attacks.table import each
+from tests.attacks.table import each, told
 from tests.support.pictures import png
 
 MOST_SECONDS = 0.3
@@ -34,6 +35,22 @@ async def stands_still(act: Callable[[], Awaitable[object]]) -> tuple[float, str
         if best[0] < MOST_SECONDS:
             break
     return best
+
+
+Attack = Callable[[House, HostileServer], Awaitable[object]]
+MOST_TOLD = 20_000  # characters that a model is told
+
+
+async def holds(home: House, server: HostileServer, attack: Attack, said: str) -> None:
+    """The loop goes on under this attack, and what the model is told is short and says this."""
+
+    async def act() -> None:
+        answer = told(await attack(home, server))
+        assert said in answer.replace("\\", "")
+        assert len(answer) < MOST_TOLD
+
+    seconds, what = await stands_still(act)
+    assert seconds < MOST_SECONDS, what
 
 
 def computes() -> None:
@@ -87,3 +104,68 @@ async def test_a_flood_of_frames_is_cut_off_and_the_run_ends_well(
 
     seconds, what = await stands_still(run)
     assert seconds < MOST_SECONDS, what
+
+
+# --- lists of names ---
+
+
+def names(count: int, length: int, end: str = ".safetensors", word: str = "model_") -> list[str]:
+    """So many different names of about this length."""
+    stem = (word * length)[: length - len(end) - 6]
+    return [f"{stem}{number:06}{end}" for number in range(count)]
+
+
+def loading(server: HostileServer, checkpoints: list[str]) -> None:
+    """The server has the nodes of the bundled workflow "checkpoint", and lists these files."""
+    for node in ("CLIPTextEncode", "EmptyLatentImage", "KSampler", "VAEDecode", "SaveImage"):
+        server.answers[f"/object_info/{node}"] = {node: {"input": {"required": {}}, "output": ["MODEL"], "name": node}}
+    loader = {"input": {"required": {"ckpt_name": [checkpoints, {}]}}, "output": ["MODEL", "CLIP", "VAE"], "name": "x"}
+    server.answers["/object_info/CheckpointLoaderSimple"] = {"CheckpointLoaderSimple": loader}
+
+
+async def lists_folders(home: House, server: HostileServer) -> Any:
+    server.answers |= {"/models": names(60_000, 60, ""), "/models/": []}
+    return await home.call("list_models", kind="zoo", valves=valves(server))
+
+
+async def lists_models(home: House, server: HostileServer) -> Any:
+    server.answers |= {"/models": ["loras"], "/models/loras": names(60_000, 120)}
+    return await home.call("list_models", kind="loras", search="zebra zoo", valves=valves(server))
+
+
+async def lists_checkpoints(home: House, server: HostileServer) -> Any:
+    loading(server, names(40_000, 250, word="xl"))
+    return await home.call("generate_image", prompt="a fox", model="zebra", valves=valves(server))
+
+
+async def describes_a_bundled_workflow(home: House, server: HostileServer) -> Any:
+    loading(server, names(40_000, 250, word="xl"))
+    return await home.call("describe_workflow", workflow="checkpoint", valves=valves(server))
+
+
+async def lists_saved_workflows(home: House, server: HostileServer) -> Any:
+    server.answers["/userdata"] = [{"path": name} for name in names(30_000, 120, ".json")]
+    return await home.call("run_workflow", workflow="zebra", valves=valves(server, server_workflows=True))
+
+
+async def lists_choices(home: House, server: HostileServer) -> Any:
+    server.inputs["choice"] = [names(100_000, 90), {}]
+    graph = {"1": {"class_type": "Maker", "inputs": {"text": "a fox", "choice": "model_000000.safetensors"}}}
+    inputs = {"Maker.choice": "zebra"}
+    return await home.call("run_workflow", workflow="w", inputs=inputs, valves=valves(server, graph))
+
+
+# What a server lists too much of, and a word of the answer that is required.
+LISTS: dict[str, tuple[Attack, str]] = {
+    "folders": (lists_folders, "There is no kind of model"),
+    "models": (lists_models, "closest"),
+    "checkpoints": (lists_checkpoints, "no such model is installed"),
+    "checkpoints, described": (describes_a_bundled_workflow, '"done"'),
+    "saved workflows": (lists_saved_workflows, "no workflow has that name"),
+    "choices": (lists_choices, "is not on offer"),
+}
+
+
+@pytest.mark.parametrize(("attack", "said"), list(LISTS.values()), ids=list(LISTS))
+async def test_lists_of_any_length(home: House, server: HostileServer, attack: Attack, said: str) -> None:
+    await holds(home, server, attack, said)

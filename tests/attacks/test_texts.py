@@ -45,6 +45,10 @@ def drawn(text: str) -> tuple[Any, ...]:
     return tuple(tool.class_types(tool.live_nodes({"nodes": [node], "links": [], "version": 0.4})))
 
 
+# The patterns of bundled workflows that look for one thing somewhere behind another.
+PATTERNS = {need.match for entry in tool.bundled_entries() for need in entry.needs if ".*" in need.match}
+PATTERNS |= {family.match for entry in tool.bundled_entries() for family in entry.families if ".*" in family.match}
+
 READERS: dict[str, Callable[[str], object]] = {
     "a size": lambda text: tool.read_size(argument(text)),
     "a number": tool.as_number,
@@ -56,6 +60,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "references": tool.read_references,
     "a data URI": tool.read_data_uri,
     "a model's name": lambda text: tool.find_name(text, ["a.safetensors", text + "b"]),
+    "a model for a bundled workflow": lambda text: [tool.matches(pattern, text) for pattern in PATTERNS],
     "a name among others": lambda text: tool.closest(text, ["a", text + "b"]),
     "a name without its number": tool.without_number,
     "a type of link": lambda text: tool.guessed_type(f"{random.random()}.{text}"),

@@ -58,6 +58,14 @@ def test_any_bytes_are_json_or_a_value_error(data: bytes) -> None:
         tool.read_json_text(tool.JsonText(data))
 
 
+@pytest.mark.parametrize(("count", "length"), [(40_000, 250), (100_000, 80)])
+def test_a_long_list_deep_in_a_definition_is_read(count: int, length: int) -> None:
+    names = [f"{number:0{length}}" for number in range(count)]
+    data = json.dumps({"Maker": {"input": {"required": {"name": [names, {}]}}, "output": []}}).encode()
+    (definition, _), *_ = tool.read_definitions(tool.JsonText(data), {"Maker"}).values()
+    assert definition.inputs["name"].choices == tuple(names[: tool.MOST_NAMES_IN_LIST])
+
+
 HOSTILE_JSON = {
     "deep lists": b"[" * 100_000 + b"]" * 100_000,
     "deep objects": b'{"a":' * 100_000 + b"1" + b"}" * 100_000,

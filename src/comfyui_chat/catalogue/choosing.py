@@ -35,7 +35,7 @@ from ..server.client import DEFINITION_SECONDS, DOUBT_SECONDS, ComfyUIServer
 from ..sizes import Size
 from ..threads import FILES
 from ..values import Argument
-from .entries import Catalogue, Entry, Family, ModelNeed, bundled_entries
+from .entries import Catalogue, Entry, Family, ModelNeed, bundled_entries, matches
 
 TEXT_TO_IMAGE = ("text_to_image",)  # the tasks of a request for a new picture
 CHANGING = ("image_edit", "image_to_image")  # those of a request to change pictures, the preferred one first
@@ -328,7 +328,7 @@ async def _family(server: ComfyUIServer, entry: Entry, model_file: str) -> Famil
     """The family that the main model belongs to, by its name and what it says of itself."""
     about = await architecture(server, entry.needs[0].folder, model_file)
     known = f"{model_file} {about or ''}"
-    fitting = [family for family in entry.families if re.search(family.match, known, re.IGNORECASE)]
+    fitting = [family for family in entry.families if matches(family.match, known)]
     return fitting[0]  # the last one of each workflow fits all
 
 
@@ -369,7 +369,7 @@ class FileSearch:
     async def _best_of(self, names: Sequence[str], readable: bool) -> str | None:
         """The best of these files: first by name, then, for a main model, by the metadata of files whose names tell
         nothing."""
-        by_name = self.need.rank(names)
+        by_name = await asyncio.to_thread(self.need.rank, names)
         for name in by_name:
             if not readable and not self.main:
                 return name
@@ -379,7 +379,8 @@ class FileSearch:
             if self.need.fits(name, about or ""):
                 return name
         if self.main and self.need.match:
-            others = [name for name in names if name not in by_name]
+            known = set(by_name)
+            others = [name for name in names if name not in known]
             return await self._by_metadata(others)
         return None
 

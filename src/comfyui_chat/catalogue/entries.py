@@ -21,13 +21,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from ..bounds import MOST_COMPARED_CHARACTERS, MOST_MATCHED_CHARACTERS
 from ..bundled import BUNDLED, MANIFEST
 from ..errors import ServerError, ServerGone, ServerUnreachable, UnknownWorkflow, WorkflowRefused
 from ..graph.facts import FileInput, file_inputs
 from ..graph.nodes import Graph, Target, is_api_format, is_ui_format
 from ..graph.reading import EXPECTED, WRAPPERS, read_json, unwrap
 from ..graph.workflow import Workflow
-from ..names import base_name, closest, find_name, plain_name, quoted, shortened
+from ..names import base_name, closest, find_name, first_names, plain_name, quoted, shortened
 from ..server.client import DOUBT_SECONDS, ComfyUIServer
 from ..threads import FILES
 from ..values import Argument, text_of
@@ -46,8 +47,10 @@ class Family:
     defaults: Mapping[str, Any]  # parameter -> value, instead of the graph's own
 
 
-def _any_matches(pattern: str, texts: Iterable[str]) -> bool:
-    return any(re.search(pattern, text, re.IGNORECASE) for text in texts)
+def matches(pattern: str, text: str) -> bool:
+    """Whether one of the manifest's patterns fits a text. Many of them say "this, and somewhere behind it that", which
+    takes a time that grows with the square of the length, so only the beginning is looked at."""
+    return re.search(pattern, text[:MOST_MATCHED_CHARACTERS], re.IGNORECASE) is not None
 
 
 @dataclass(frozen=True)
@@ -66,13 +69,13 @@ class ModelNeed:
         texts = [base_name(name)]
         if about:
             texts.append(about)
-        if self.avoid and _any_matches(self.avoid, texts):
+        if self.avoid and any(matches(self.avoid, text) for text in texts):
             return False
-        return _any_matches(self.match, texts)
+        return any(matches(self.match, text) for text in texts)
 
     def rank(self, choices: Iterable[str]) -> list[str]:
-        """Those of the installed files that will do by their names, best first."""
-        fitting = [name for name in choices if self.fits(name)]
+        """Those of the installed files that will do by their names, best first. Blocks, where there are many."""
+        fitting = [name for name in first_names(choices, MOST_COMPARED_CHARACTERS) if self.fits(name)]
         best = plain_name(self.file)
         return sorted(fitting, key=lambda name: (plain_name(name) != best, name.lower()))
 
@@ -259,9 +262,7 @@ class Catalogue:
                 raise
             except ServerError as error:  # a proxy that lets only the other routes through, or a server of many users
                 problems.append(f"What is saved on the ComfyUI server cannot be listed. {error.message}")
-        saved = [Entry(without_json(path), "server", path=path) for path in paths]
-        found = [*self.given, *saved, *bundled_entries()]
-        entries = await FILES.run(_with_different_names, found)
+        entries = await FILES.run(_all_entries, self.given, paths)
         return Listing(entries, tuple(problems))
 
     async def find(self, server: ComfyUIServer, wanted: Argument) -> Entry:
@@ -278,6 +279,12 @@ class Catalogue:
         hints = [f"There are, among others: {quoted(similar)}.", *listing.problems]
         message = f'{wanted.name} is "{shortened(wanted.value)}", and no workflow has that name.'
         raise UnknownWorkflow(message, " ".join(hints))
+
+
+def _all_entries(given: Iterable[Entry], paths: Iterable[str]) -> tuple[Entry, ...]:
+    """Those given, those saved on the server at these paths, and the bundled ones. Blocks."""
+    saved = [Entry(without_json(path), "server", path=path) for path in paths]
+    return _with_different_names([*given, *saved, *bundled_entries()])
 
 
 def _with_different_names(found: Iterable[Entry]) -> tuple[Entry, ...]:

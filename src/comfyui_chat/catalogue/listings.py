@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
+from ..bounds import MOST_FOLDERS
 from ..errors import BadArgument, ComfyUIError, NodeNotInstalled, ServerGone, ServerUnreachable
 from ..graph.facts import FileInput, ModelFile, file_inputs, guess_task, missing_nodes, model_files, outputs
 from ..graph.mermaid import mermaid
@@ -203,7 +204,7 @@ async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) 
         choices = workflow.widget_spec(file.target).names
         installed = find_name(file.file, choices)
         if file.target in needs:
-            fitting = needs[file.target].rank(choices)
+            fitting = await asyncio.to_thread(needs[file.target].rank, choices)
             installed = fitting[0] if fitting else installed
         lines[f"{file.folder}/{file.file}"] = _model_state(file, installed)
     return lines
@@ -276,11 +277,8 @@ def _models_of_one_kind(kind: str, names: Sequence[str], search: str) -> dict[st
 async def _model_kinds(server: ComfyUIServer) -> list[str]:
     """All kinds that can be asked for: ComfyUI's usual ones, then the other folders of this server."""
     folders = await server.names("/models") or USUAL_KINDS
-    kinds = [*USUAL_KINDS, "embeddings", *SAMPLING_KINDS]
-    for folder in folders:
-        if folder not in (*kinds, "configs", "custom_nodes"):
-            kinds.append(folder)
-    return kinds
+    kinds = dict.fromkeys([*USUAL_KINDS, "embeddings", *SAMPLING_KINDS, *folders[:MOST_FOLDERS]])
+    return [kind for kind in kinds if kind not in ("configs", "custom_nodes")]
 
 
 def _read_kind(kind: str, kinds: Sequence[str]) -> str:
@@ -290,7 +288,7 @@ def _read_kind(kind: str, kinds: Sequence[str]) -> str:
     name = MODEL_KINDS.get(name, name)
     if name and name not in kinds:
         message = f'There is no kind of model "{shortened(kind)}".'
-        raise BadArgument(message, f"There are: {quoted(kinds)}.")
+        raise BadArgument(message, f"There are: {quoted(shortened(kind, 60) for kind in kinds)}.")
     return name
 
 

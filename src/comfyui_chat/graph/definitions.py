@@ -24,6 +24,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..bounds import MOST_NAMES_IN_LIST
 from ..values import is_number, list_of, object_of
 
 
@@ -154,10 +155,10 @@ def uploaded_kind(options: Mapping[str, Any]) -> str:
 
 
 def combo_choices(kind: Any, options: Mapping[str, Any]) -> list[Any]:
-    """What a combo offers, in both its shapes: ["COMBO", {"options": ["a", "b"]}] and the older [["a", "b"], {}]."""
-    if kind == "COMBO":
-        return list_of(options.get("options"))
-    return list_of(kind)
+    """What a combo offers, in both its shapes: ["COMBO", {"options": ["a", "b"]}] and the older [["a", "b"], {}]. Of
+    more than `MOST_NAMES_IN_LIST` the first."""
+    choices = options.get("options") if kind == "COMBO" else kind
+    return list_of(choices)[:MOST_NAMES_IN_LIST]
 
 
 DYNAMIC_COMBO, AUTOGROW = "COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"

@@ -183,9 +183,10 @@ class JsonText:
         return bool(piece)
 
     def _count_retry(self) -> None:
-        """Bound what is decoded in vain: a text could be made such that every bracket in it costs a whole piece."""
+        """Bound what is decoded in vain: a text could be made such that every bracket in it costs a whole piece. A list
+        of 10 MB in a definition costs 44, for each of the five objects around it is tried as a whole."""
         self._retried += len(self._window) - self._place
-        if self._retried > 4 * len(self._data) + 8 * MOST_PIECE_BYTES:
+        if self._retried > 8 * (len(self._data) + MOST_LIGHT_PIECE_BYTES):
             raise ValueError("nested too deep")
 
     def _count_values(self, number: int) -> None:
