@@ -30,7 +30,7 @@ WIDTH = 120
 
 # The floors from the ground up, and the modules of each in reading order; "" is the package's own folder.
 FLOORS = (
-    ("", "bounds errors logs tasks threads bounded names spelling values sizes"),
+    ("", "bounds errors logs tasks threads bounded names spelling values sizes counts"),
     (
         "graph",
         "definitions link_types nodes prompts fitting ui_file ui_values ui_links editor reading links input_names "
@@ -42,7 +42,8 @@ FLOORS = (
     ("run", "owner job fleet follow inputs limits sizing planning collecting make earlier"),
     (
         "webui",
-        "ollama permission references display messages picking stored_files chat valves settings reports jobs tools",
+        "ollama permission references display messages picking stored_files chat valves arguments settings reports "
+        "jobs tools",
     ),
     ("", "command_line __main__"),
 )

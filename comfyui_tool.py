@@ -24,6 +24,7 @@ required_open_webui_version: 0.9.6
 #   spelling                 How people and models spell what they mean: signs of any width, quotes, JSON in a text, …
 #   values                   Values that somebody asks for: whether one was given, and what is meant by it.
 #   sizes                    What people and models write for a size: pixels, proportions, megapixels, a screen's …
+#   counts                   Numbers as people and models write them, and those that stand for leaving an argument out.
 #   graph/definitions        What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
 #   graph/link_types         Types of links: which of them say what a link carries, and how an input's name tells its …
 #   graph/nodes              ComfyUI's API format: what a graph looks like, and how to read its nodes.
@@ -84,6 +85,7 @@ required_open_webui_version: 0.9.6
 #   webui/stored_files       What Open WebUI holds of a file that was made: how a message names it, and what its …
 #   webui/chat               The message that a call belongs to: how the call ends there, and the chat's files.
 #   webui/valves             The valves: what the administrator and each user can set, as Open WebUI shows it.
+#   webui/arguments          What a call says: its arguments as values with their names, without those that stand for …
 #   webui/settings           Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
 #   webui/reports            What the model is told of results and servers, and the status that the user reads.
 #   webui/jobs               check_job: jobs of earlier calls brought into the chat, cancelled, or told of.
@@ -1027,24 +1029,25 @@ def number_in_words(word: str) -> int | None:
 
 # What models write when they mean to leave an argument out.
 NOT_GIVEN = ("", "auto", "default", "none", "null")
+ALSO_NOT_GIVEN = frozenset(
+    {"undefined", "n/a", "unspecified", "not specified", "not given", "optional", "unset", "nil"}
+)
 
 
 def is_given(name: str, value: Any) -> bool:
     """Whether a value was given for the argument `name`, and not something that stands for leaving it out.
 
-    None, an empty list and the texts in `NOT_GIVEN` stand for leaving it out; so does a seed of -1 or "random". A
-    negative prompt is only left out when it is empty: "none" may be meant.
+    None, false, an empty list or object and the texts in `NOT_GIVEN` stand for leaving it out. A negative prompt is
+    only left out when it is empty: "none" may be meant.
     """
-    if value is None or value == []:
-        return False
-    if name == "seed" and str(value).strip().lower() in ("-1", "random"):
+    if value is None or value is False or value == [] or value == {}:
         return False
     if not isinstance(value, str):
         return True
     word = value.strip().lower()
     if name == "negative_prompt":
         return word != ""
-    return word not in NOT_GIVEN
+    return word not in NOT_GIVEN and word not in ALSO_NOT_GIVEN
 
 
 @dataclass(frozen=True)
@@ -1459,10 +1462,10 @@ def _agreed(
     return AskedSize(pixels)
 
 
-Said = TypeVar("Said")
+Only = TypeVar("Only")
 
 
-def _only(values: set[Said]) -> Said | None:
+def _only(values: set[Only]) -> Only | None:
     """The one value that there is, or None."""
     return next(iter(values), None)
 
@@ -1482,6 +1485,121 @@ def _screen_in(screen: Size, ratio: Ratio) -> Size:
     if across >= down:
         return Size(round(screen.height * across / down), screen.height)
     return Size(screen.height, round(screen.height * down / across))
+
+
+# ======================================================================================================================
+# src/comfyui_chat/counts.py
+#
+# Numbers as people and models write them, and those that stand for leaving an argument out.
+#
+# `read_number` takes a number with its unit or its name around it, or in words of nine languages; graph/fitting reads
+# every number with it. `read_strength` knows also how strongly in words:
+#
+#     read_number("20 steps") == 20     read_number("4x") == 4     read_number("zwei Bilder") == 2
+#     read_strength("50 %") == 0.5      read_strength("low") == 0.3
+#
+# A model that has nothing to say of a number often gives 0 or -1: `says_no_number` tells. A seed may be left open
+# (`says_random`), or be that of the result before (`says_same_seed`).
+# ======================================================================================================================
+
+
+# A number among words. A comma with one or two digits behind it is a decimal one; "1,000" may mean a thousand.
+AMOUNT = re.compile(r"(?<![\d.,])[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:,\d+)?(?:e[+-]?\d+)?")
+DECIMAL_COMMA = re.compile(r"([+-]?\d+),(\d{1,2})")
+# Units that make another number of it; nobody knows whether "5m" means minutes, metres or millions.
+OTHER_UNITS = re.compile(
+    r"(?<![a-z])(?:k|m|mio|million|thousand|ms|min|mins|minutes?|minuten|h|hours?|or|to|bis)(?![a-z])"
+)
+PERCENT = re.compile(r"%|percent|prozent|por ?ciento|pour ?cent|per ?cento|por ?cento|パーセント|퍼센트|百分之")
+FACTORS = {"half": 0.5, "halb": 0.5, "double": 2, "twice": 2, "doppelt": 2, "triple": 3, "thrice": 3, "quadruple": 4}
+SIGNS = re.compile(r"[\s:=×*~≈%#().,;!张張枚个個幅步장개단-]+|(?<![a-z])x(?![a-z])")
+
+
+def read_number(value: Any) -> float | None:
+    """The finite number that a value means, or None: a number, or a text with just one in it, in digits or words."""
+    number = as_number(value)
+    if number is not None or not isinstance(value, str) or len(value) > MOST_WORD_CHARACTERS:
+        return number
+    text = plain_words(value)
+    amounts = AMOUNT.findall(text)
+    if OTHER_UNITS.search(text) or len(amounts) > 1:
+        return None
+    if not amounts:
+        return _said_in_words(text)
+    written = DECIMAL_COMMA.fullmatch(amounts[0])
+    digits = f"{written[1]}.{written[2]}" if written else amounts[0]
+    rest = text.replace(amounts[0], " ")
+    number = as_number(digits)
+    if number is None or any(map(str.isdigit, rest)):
+        return None
+    return number / 100 if PERCENT.search(rest) else number
+
+
+def _said_in_words(text: str) -> float | None:
+    """The number that a text without digits has among its words: of "two pictures" and "a couple of them" it is 2."""
+    words = [word for word in SIGNS.split(text) if word]
+    factors = [FACTORS[word] for word in words if word in FACTORS]
+    numbers = [NUMBER_WORDS[word] for word in words if word in NUMBER_WORDS]
+    found = {*factors, *numbers} - ({1} if len({*factors, *numbers}) > 1 else set())
+    return found.pop() if len(found) == 1 else None
+
+
+# How strongly a picture is painted anew, 0 to 1, in words.
+_STRENGTHS = (
+    (0.2, "subtle subtly slight slightly little minimal leicht minimal sutil légère legger"),
+    (0.3, "low weak weakly light faible bajo baja baixo baixa basso bassa schwach niedrig gering 低 弱 낮음 약하게"),
+    (0.5, "medium mid moderate moderately mittel medio media moyen moyenne médio média 中 중간"),
+    (0.8, "high strong strongly stark hoch alto alta fort forte élevé fuerte 高 強 强 높음 강하게"),
+    (0.9, "very completely extreme heavy heavily max maximum full voll 最大 최대"),
+)
+STRENGTH_WORDS = {word: strength for strength, words in _STRENGTHS for word in words.split()}
+PERCENT_FROM = 5.0  # a strength of so much and more is meant in percent, since it goes from 0 to 1
+
+
+def read_strength(value: Any) -> float | None:
+    """The strength that a value means, from 0 to 1, or None. A number from `PERCENT_FROM` on is in percent."""
+    number = read_number(value)
+    if number is None and isinstance(value, str):
+        words = [word for word in SIGNS.split(plain_words(value)) if word in STRENGTH_WORDS]
+        number = max((STRENGTH_WORDS[word] for word in words), default=None)
+    if number is not None and PERCENT_FROM <= number <= 100:
+        return number / 100
+    return number
+
+
+# What says nothing.
+
+_ABOVE_ZERO = "steps count batch_size scale strength denoise guidance width height length seconds fps"
+ABOVE_ZERO = frozenset(_ABOVE_ZERO.split())
+_RANDOM = (
+    "random randomize new different any zufällig zufall aleatorio aleatoria aléatoire aleatório casuale "
+    "ランダム 랜덤 무작위 随机 隨機"
+)
+_SAME = (
+    "last same previous prev before again gleich gleiche gleicher derselbe letzte letzter vorige mismo misma último "
+    "última anterior même dernier dernière précédent mesmo mesma stesso stessa ultimo precedente 同じ 前回 前と同じ "
+    "같은 이전 相同 一样 一樣 上次"
+)
+RANDOM, SAME = frozenset(_RANDOM.split()), frozenset(_SAME.split())
+
+
+def says_no_number(name: str, value: Any) -> bool:
+    """Whether a value stands for leaving out an argument that has to be above 0: steps, count, scale, strength..."""
+    number = read_number(value)
+    return name in ABOVE_ZERO and number is not None and number <= 0
+
+
+def says_random(value: Any) -> bool:
+    """Whether a seed is left to chance: "random", or any number below 0."""
+    if isinstance(value, str) and not RANDOM.isdisjoint(SIGNS.split(plain_words(value))):
+        return True
+    number = read_number(value)
+    return number is not None and number < 0
+
+
+def says_same_seed(value: Any) -> bool:
+    """Whether a seed is to be that of the result before: "last", "the same"."""
+    return isinstance(value, str) and not SAME.isdisjoint(SIGNS.split(plain_words(value)))
 
 
 # ======================================================================================================================
@@ -2241,18 +2359,13 @@ def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> Any:
     raise ValueOutOfRange(message, f"The closest of {len(names)} choices are: {offered}.")
 
 
-DECIMAL_COMMA = re.compile(r"^(\d+),(\d{1,2})$")  # as in "7,5"; "1,000" may mean a thousand, and is refused
-
-
 def fit_number(wanted: Argument, spec: InputSpec) -> tuple[float, str]:
-    """A number as the input takes it, and a note where it had to be changed to fit, else ""; "7" and "7,5" will do.
+    """A number as the input takes it, and a note where it had to be changed to fit, else ""; "7", "7,5" and "20 steps"
+    will do.
 
     INT gives an `int`, FLOAT a `float`. Raises `BadArgument` for anything that is not a finite number.
     """
-    value = wanted.value
-    if isinstance(value, str):
-        value = DECIMAL_COMMA.sub(r"\1.\2", value.strip())
-    number = as_number(value)
+    number = read_number(wanted.value)
     if number is None:
         raise BadArgument(
             f'{wanted.name} is "{shortened(wanted.value)}", which is not a number.',
@@ -7309,6 +7422,7 @@ class OutputFile:
     source: str  # its name on the ComfyUI server; "" for a text, and for what came over the websocket
     prompt_id: str = ""  # of the run that made it
     of: int = 0  # how many files that run made
+    seed: int | None = None  # of the call that made it: the same call with it makes the same again
 
     @property
     def ending(self) -> str:
@@ -11665,6 +11779,7 @@ class Request:
     files: tuple[InputFile | None, ...] = ()  # for its file inputs, in order; None keeps the author's
     mask: Image.Image | None = field(default=None, repr=False)  # of mode "L": white is painted anew
     offers: Mapping[str, Offer] = field(default_factory=dict)  # kind -> the chat's newest file, for when none is given
+    notes: tuple[str, ...] = ()  # on how the call was understood, for the model that called
 
     @property
     def pictures(self) -> int:
@@ -11964,7 +12079,7 @@ class FileSearch:
     async def _best_of(self, names: Sequence[str], readable: bool) -> str | None:
         """The best of these files: first by name, then, for a main model, by the metadata of files whose names tell
         nothing."""
-        by_name = await asyncio.to_thread(self.need.rank, names)
+        by_name = await FILES.run(self.need.rank, names)
         for name in by_name:
             if not readable and not self.main:
                 return name
@@ -12363,7 +12478,7 @@ async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) 
         choices = workflow.widget_spec(file.target).names
         installed = find_name(file.file, choices)
         if file.target in needs:
-            fitting = await asyncio.to_thread(needs[file.target].rank, choices)
+            fitting = await FILES.run(needs[file.target].rank, choices)
             installed = fitting[0] if fitting else installed
         lines[f"{file.folder}/{file.file}"] = _model_state(file, installed)
     return lines
@@ -14662,7 +14777,7 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
         check_limits(one, limits, touched, makes)
     first_seed, _ = runs[0]
     model = first.value("model") or choice.model
-    notes = (*choice.notes, *binding.notes)
+    notes = (*request.notes, *choice.notes, *binding.notes)
     return BoundPrompts(tuple(ready), first_seed, str(model), notes)
 
 
@@ -15335,9 +15450,10 @@ class RunProgress:
         for collected in self.collected:
             products += collected.products
             texts += collected.texts
+        seed = assigned.prompts.seed
         return RunResult(
-            products=tuple(products),
-            seed=assigned.prompts.seed,
+            products=tuple(replace(product, seed=seed) for product in products),
+            seed=seed,
             model=assigned.prompts.model,
             workflow=assigned.fitted.workflow.name,
             seconds=time.monotonic() - self.begun,
@@ -15601,7 +15717,7 @@ async def bring(
     if not isinstance(seed, int):
         seed = None
     return RunResult(
-        products=collected.products,
+        products=tuple(replace(product, seed=seed) for product in collected.products),
         seed=seed,
         model=str(about.get("model") or ""),
         workflow=str(about.get("workflow") or ""),
@@ -16577,10 +16693,27 @@ class StoredOutputs:
         self.files.append(message_file(item, drawn))
 
 
+def run_record(product: OutputFile) -> dict[str, Any]:
+    """What a stored file tells of the run that made it, as `run_of` reads it again."""
+    record = {"prompt_id": product.prompt_id, "source": product.source, "of": product.of}
+    if product.seed is not None:
+        record["seed"] = product.seed
+    return record
+
+
+async def stored_seed(file_id: str) -> int | None:
+    """The seed of the call that made a stored file; None for a file that none made."""
+    from open_webui.models.files import Files
+
+    item = await Files.get_file_by_id(file_id)
+    seed = run_of(item).get("seed") if item else None
+    return seed if isinstance(seed, int) else None
+
+
 def run_of(item: Any) -> Mapping[str, Any]:
     """What a stored file tells of the run that made it; empty for a file that none made.
 
-    {"prompt_id": "0c6d...", "source": "ComfyUI_00007_.png", "of": 2}
+    {"prompt_id": "0c6d...", "source": "ComfyUI_00007_.png", "of": 2, "seed": 7}
     """
     data = (item.meta or {}).get("data") or {}
     run: Mapping[str, Any] = data.get(JOB_KEY) or {}
@@ -16944,7 +17077,7 @@ class Chat:
         elif self.channel:
             about = {"channel_id": self.chat_id.removeprefix("channel:"), "message_id": self.message_id}
         if product.prompt_id:
-            about[JOB_KEY] = {"prompt_id": product.prompt_id, "source": product.source, "of": product.of}
+            about[JOB_KEY] = run_record(product)
         headers = Headers({"content-type": product.content_type})
         upload = UploadFile(file=io.BytesIO(product.data), filename=name, headers=headers)
         user = await Users.get_user_by_id(self._user_id)
@@ -17162,6 +17295,14 @@ class Chat:
     async def read_file(self, reference: str) -> tuple[str, bytes]:
         """Name and content of a file that the user may read, or of a data URI. Raises as `read_stored_file` does."""
         return await read_stored_file(reference, self._user_id)
+
+    async def earlier_seed(self) -> int | None:
+        """The seed of the newest picture, video or sound of this chat that this tool made; None where there is none."""
+        for file in reversed(await self.media()):
+            seed = None if file.attached else await stored_seed(file.reference)
+            if seed is not None:
+                return seed
+        return None
 
     async def attached_workflow(self) -> Entry:
         """The newest workflow among the files that the user attached to this chat: inside a picture that ComfyUI made,
@@ -17511,6 +17652,107 @@ class UserValves(Tolerant):
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/arguments.py
+#
+# What a call says: its arguments as values with their names, without those that stand for leaving one out.
+#
+# Models fill in arguments that nobody asked for: 0 steps, a seed of 0 or -1, a negative prompt that is empty. Taken at
+# their word they would make another picture than was meant, and say that all went well. So `read_arguments` and
+# `read_inputs` leave them out, and put a note to those where somebody may have meant it.
+#
+#     read_arguments({"steps": 0, "seed": 0, "size": "16:9"}).values == {"size": Argument("16:9", "The argument size")}
+#     read_inputs('{"seed": -1, "steps": 8}').values == {"steps": Argument(8, "The input steps")}
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a call says, each value by the name of its argument or input, and notes on how it was understood."""
+
+    values: Mapping[str, Argument] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+
+
+def read_prompt(prompt: Any) -> str:
+    """The prompt as a text. Raises `BadArgument` when it is not a text, or empty."""
+    text = as_text(Argument(prompt, "The argument prompt"))
+    if not text.strip():
+        raise BadArgument("The argument prompt is empty.", "Call again with a text that says what to show.")
+    return text
+
+
+def read_arguments(arguments: Mapping[str, Any]) -> Said:
+    """The arguments that the caller means."""
+    given = {name: value for name, value in arguments.items() if is_given(name, value)}
+    return _understood(given, "argument")
+
+
+def read_inputs(inputs: Any) -> Said:
+    """The argument inputs, an object or one written as JSON in a text. Raises `BadArgument`."""
+    inputs = parsed_json(inputs)
+    if not is_given("inputs", inputs):
+        return Said()
+    if not isinstance(inputs, Mapping):
+        raise BadArgument(f"The argument inputs is {shortened(inputs)}.", 'Give an object such as {"seed": 7}.')
+    named = {str(key): value for key, value in inputs.items()}
+    return _understood({name: value for name, value in named.items() if _is_said(name, value)}, "input")
+
+
+def _is_said(name: str, value: Any) -> bool:
+    """Whether the value of an input is said. Words such as "none" stand for nothing only where no workflow means them:
+    for the seed, and for what is not an input of its own."""
+    if value is None or value == "":
+        return False
+    if name in EXTRAS or parameter_name(name) == "seed":
+        return is_given(name, value)
+    return True
+
+
+def _understood(given: Mapping[str, Any], kind: str) -> Said:
+    """The values that are meant, of all that are given as an "argument" or an "input"."""
+    unset = [name for name, value in given.items() if says_no_number(parameter_name(name), value)]
+    values: dict[str, Argument] = {}
+    notes: list[str] = []
+    for name, value in given.items():
+        parameter = parameter_name(name)
+        if parameter == "seed" and (says_random(value) or (unset and read_number(value) == 0)):
+            continue
+        if name in unset:
+            if parameter in ("strength", "denoise"):
+                notes.append(f"{shortened(name, 60)} {shortened(value, 20)} was taken for not given")
+            continue
+        if name == "strength":
+            value = _strength(value)
+        values[name] = Argument(value, f"The {kind} {shortened(name, 60)}")
+    return Said(values, tuple(notes))
+
+
+def _strength(value: Any) -> Any:
+    """The number that a strength means; what cannot be understood is refused where its range is known."""
+    strength = read_strength(value)
+    return value if strength is None else strength
+
+
+async def with_earlier_seed(chat: Chat, arguments: Any) -> Any:
+    """The arguments with the seed of the chat's newest result where theirs is "last" or "same": in the older way of
+    calling tools a model no longer sees what it was. Raises `BadArgument` where nothing was made yet."""
+    if not isinstance(arguments, Mapping):
+        return arguments
+    read = dict(arguments)
+    for name, value in arguments.items():
+        if parameter_name(str(name)) != "seed" or not says_same_seed(value):
+            continue
+        seed = await chat.earlier_seed()
+        if seed is None:
+            raise BadArgument(
+                f'The argument seed is "{shortened(value)}", and nothing in this chat tells its seed.',
+                "Leave it out for a random one, or give a number.",
+            )
+        read[name] = seed
+    return read
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/settings.py
 #
 # Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
@@ -17558,10 +17800,10 @@ class Settings:
 
         Raises `BadArgument` when there is no prompt.
         """
-        wanted: dict[str, Any] = {**self.preferences, **_given(arguments)}
+        said = read_arguments(arguments)
+        wanted: dict[str, Any] = {**self.preferences, **said.values}
         wanted.pop("edit_workflow", None)
-        text = _prompt(prompt)
-        return Request(text, **wanted)
+        return Request(read_prompt(prompt), notes=said.notes, **wanted)
 
     def edit(
         self, prompt: Any, files: Sequence[InputFile | None], mask: Image.Image | None, **arguments: Any
@@ -17577,19 +17819,21 @@ class Settings:
                 wanted[valve] = preference
             elif valve == "edit_workflow":
                 wanted["workflow"] = preference
-        wanted.update(_given(arguments))
+        said = read_arguments(arguments)
+        wanted.update(said.values)
         tasks = ("inpaint",) if mask else CHANGING
-        text = _prompt(prompt)
-        return Request(text, tasks, files=tuple(files), mask=mask, **wanted)
+        text = read_prompt(prompt)
+        return Request(text, tasks, files=tuple(files), mask=mask, notes=said.notes, **wanted)
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
         """The request for a larger copy of a picture. No valve applies. A scale of pixels, such as "4k" or 3840, is a
         size."""
-        wanted: dict[str, Any] = _given(arguments)
+        said = read_arguments(arguments)
+        wanted: dict[str, Any] = dict(said.values)
         scale = wanted.get("scale")
         if scale and "size" not in wanted and says_pixels(scale.value):
             wanted["size"] = wanted.pop("scale")
-        return Request(tasks=("upscale",), files=(picture,), **wanted)
+        return Request(tasks=("upscale",), files=(picture,), notes=said.notes, **wanted)
 
     def order(
         self,
@@ -17605,11 +17849,11 @@ class Settings:
         Raises `BadArgument`.
         """
         name = words_of(workflow, "workflow").strip()
-        wanted = _read_inputs(inputs)
+        said = read_inputs(inputs)
+        request = Request(inputs=said.values, files=tuple(files), notes=said.notes)
         if name:
             named = Argument(name, "The argument workflow")
-            return Request(workflow=named, inputs=wanted, files=tuple(files), offers=offers or {})
-        request = Request(inputs=wanted, files=tuple(files))
+            return replace(request, workflow=named, offers=offers or {})
         if request.pictures:
             return replace(request, tasks=CHANGING)
         return request
@@ -17626,55 +17870,6 @@ class Settings:
             )
         attached = await chat.attached_workflow()
         return replace(self.catalogue, given=(attached, *self.catalogue.given))
-
-
-def _prompt(prompt: Any) -> str:
-    """The prompt as a text. Raises `BadArgument` when it is not a text, or empty."""
-    text = as_text(Argument(prompt, "The argument prompt"))
-    if not text.strip():
-        raise BadArgument("The argument prompt is empty.", "Call again with a text that says what to show.")
-    return text
-
-
-def _given(arguments: Mapping[str, Any]) -> dict[str, Argument]:
-    """The arguments that the caller means, without what stands for leaving them out."""
-    given: dict[str, Argument] = {}
-    for name, value in arguments.items():
-        if is_given(name, value):
-            given[name] = Argument(value, f"The argument {name}")
-    return given
-
-
-def _read_inputs(inputs: Any) -> dict[str, Argument]:
-    """The argument inputs, without those that stand for leaving one out. Raises `BadArgument`.
-
-    {"seed": -1, "steps": 8}  or  '{"seed": -1, "steps": 8}'  ->  {"steps": Argument(8, "The input steps")}
-    """
-    if isinstance(inputs, str):
-        if not is_given("inputs", inputs):
-            return {}
-        with contextlib.suppress(ValueError, RecursionError):
-            inputs = json.loads(inputs)
-    if not inputs:
-        return {}
-    if not isinstance(inputs, dict):
-        raise BadArgument(f"The argument inputs is {shortened(inputs)}.", 'Give an object such as {"seed": 7}.')
-    wanted: dict[str, Argument] = {}
-    for key, value in inputs.items():
-        name = str(key)
-        if not _stands_for_nothing(name, value):
-            wanted[name] = Argument(value, f"The input {shortened(name, 60)}")
-    return wanted
-
-
-def _stands_for_nothing(name: str, value: Any) -> bool:
-    """Whether the value of an input stands for leaving it out. Words such as "none" do so only where no workflow means
-    them: for the seed, and for what is not an input of its own."""
-    if value is None:
-        return True
-    if name in EXTRAS and not is_given(name, value):
-        return True
-    return parameter_name(name) == "seed" and not is_given("seed", value)
 
 
 # Resolving: both kinds of valves and the caller's rights, as one value.
@@ -18519,7 +18714,7 @@ class Tools:
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
-            request = settings.request(prompt, **arguments)
+            request = settings.request(prompt, **await with_earlier_seed(chat, arguments))
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
         return await _make(chat, self.valves, work)
@@ -18568,7 +18763,7 @@ class Tools:
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             files = await chat.input_files(images) or [await chat.newest()]
             painted = await chat.mask(mask, files[0]) if files[0] else None
-            request = settings.edit(prompt, files, painted, **arguments)
+            request = settings.edit(prompt, files, painted, **await with_earlier_seed(chat, arguments))
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
         return await _make(chat, self.valves, work)
@@ -18630,7 +18825,8 @@ class Tools:
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             files = await chat.input_files(images, allow_saved=True)
-            request = settings.order(workflow, inputs, files, await chat.offers())
+            named = await with_earlier_seed(chat, parsed_json(inputs))
+            request = settings.order(workflow, named, files, await chat.offers())
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
         return await _make(chat, self.valves, work)

@@ -315,10 +315,10 @@ def _agreed(
     return AskedSize(pixels)
 
 
-Said = TypeVar("Said")
+Only = TypeVar("Only")
 
 
-def _only(values: set[Said]) -> Said | None:
+def _only(values: set[Only]) -> Only | None:
     """The one value that there is, or None."""
     return next(iter(values), None)
 

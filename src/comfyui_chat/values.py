@@ -21,24 +21,25 @@ from .names import shortened
 
 # What models write when they mean to leave an argument out.
 NOT_GIVEN = ("", "auto", "default", "none", "null")
+ALSO_NOT_GIVEN = frozenset(
+    {"undefined", "n/a", "unspecified", "not specified", "not given", "optional", "unset", "nil"}
+)
 
 
 def is_given(name: str, value: Any) -> bool:
     """Whether a value was given for the argument `name`, and not something that stands for leaving it out.
 
-    None, an empty list and the texts in `NOT_GIVEN` stand for leaving it out; so does a seed of -1 or "random". A
-    negative prompt is only left out when it is empty: "none" may be meant.
+    None, false, an empty list or object and the texts in `NOT_GIVEN` stand for leaving it out. A negative prompt is
+    only left out when it is empty: "none" may be meant.
     """
-    if value is None or value == []:
-        return False
-    if name == "seed" and str(value).strip().lower() in ("-1", "random"):
+    if value is None or value is False or value == [] or value == {}:
         return False
     if not isinstance(value, str):
         return True
     word = value.strip().lower()
     if name == "negative_prompt":
         return word != ""
-    return word not in NOT_GIVEN
+    return word not in NOT_GIVEN and word not in ALSO_NOT_GIVEN
 
 
 @dataclass(frozen=True)

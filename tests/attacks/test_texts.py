@@ -52,6 +52,9 @@ PATTERNS |= {family.match for entry in tool.bundled_entries() for family in entr
 READERS: dict[str, Callable[[str], object]] = {
     "a size": lambda text: tool.read_size(argument(text)),
     "a number": tool.as_number,
+    "a number in words": tool.read_number,
+    "a strength": tool.read_strength,
+    "a seed": lambda text: tool.read_arguments({"seed": text, "strength": text}),
     "yes or no": lambda text: tool.as_yes(text, "free"),
     "a LoRA": tool.parse_lora,
     "pictures": lambda text: tool.pick_pictures(text, [tool.ChatFile("image", "x", text)]),

@@ -393,3 +393,15 @@ async def test_a_file_is_known_by_the_name_that_open_webui_shows(
     shown = f"![a blue one](/api/v1/files/{files[1]['id']}/content)"
     await ask(webui, model, edit(images=shown), after=first)
     assert colour_of(comfy, worked_on(comfy)[0]) == (0, 0, 255)
+
+
+async def test_the_same_seed_is_that_of_the_result_before(webui: OpenWebUI, model: ModelServer, comfy: StandIn) -> None:
+    draw = {"prompt": "a fox", "workflow": "checkpoint", "size": "64x64", "steps": 2}
+    result = failed(await ask(webui, model, ToolCall("generate_image", {**draw, "seed": "same"})))
+    assert "nothing in this chat tells its seed" in result["error"]
+    first = await ask(webui, model, ToolCall("generate_image", {**draw, "seed": 4711, "count": 2}))
+    second = await ask(webui, model, ToolCall("generate_image", {**draw, "seed": "last"}), after=first)
+    assert second.tool_results[0]["seed"] == 4711
+    again = ToolCall("run_workflow", {"workflow": "checkpoint", "inputs": {"prompt": "an owl", "seed": "same"}})
+    third = await ask(webui, model, again, after=second)
+    assert third.tool_results[0]["seed"] == 4711

@@ -70,6 +70,7 @@ class Request:
     files: tuple[InputFile | None, ...] = ()  # for its file inputs, in order; None keeps the author's
     mask: Image.Image | None = field(default=None, repr=False)  # of mode "L": white is painted anew
     offers: Mapping[str, Offer] = field(default_factory=dict)  # kind -> the chat's newest file, for when none is given
+    notes: tuple[str, ...] = ()  # on how the call was understood, for the model that called
 
     @property
     def pictures(self) -> int:
@@ -369,7 +370,7 @@ class FileSearch:
     async def _best_of(self, names: Sequence[str], readable: bool) -> str | None:
         """The best of these files: first by name, then, for a main model, by the metadata of files whose names tell
         nothing."""
-        by_name = await asyncio.to_thread(self.need.rank, names)
+        by_name = await FILES.run(self.need.rank, names)
         for name in by_name:
             if not readable and not self.main:
                 return name

@@ -204,7 +204,7 @@ async def _model_lines(server: ComfyUIServer, entry: Entry, workflow: Workflow) 
         choices = workflow.widget_spec(file.target).names
         installed = find_name(file.file, choices)
         if file.target in needs:
-            fitting = await asyncio.to_thread(needs[file.target].rank, choices)
+            fitting = await FILES.run(needs[file.target].rank, choices)
             installed = fitting[0] if fitting else installed
         lines[f"{file.folder}/{file.file}"] = _model_state(file, installed)
     return lines

@@ -9,14 +9,14 @@ A number's step is kept for sizes only: ComfyUI does not check it (seen with 0.3
 """
 
 import math
-import re
 from collections.abc import Sequence
 from typing import Any
 
+from ..counts import read_number
 from ..errors import BadArgument, ValueOutOfRange
 from ..names import closest, find_name, quoted, shortened
 from ..sizes import Ratio, Size
-from ..values import SWITCH_WORDS, Argument, as_number, as_text, is_number
+from ..values import SWITCH_WORDS, Argument, as_text, is_number
 from .definitions import InputSpec
 from .nodes import input_value
 
@@ -62,18 +62,13 @@ def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> Any:
     raise ValueOutOfRange(message, f"The closest of {len(names)} choices are: {offered}.")
 
 
-DECIMAL_COMMA = re.compile(r"^(\d+),(\d{1,2})$")  # as in "7,5"; "1,000" may mean a thousand, and is refused
-
-
 def fit_number(wanted: Argument, spec: InputSpec) -> tuple[float, str]:
-    """A number as the input takes it, and a note where it had to be changed to fit, else ""; "7" and "7,5" will do.
+    """A number as the input takes it, and a note where it had to be changed to fit, else ""; "7", "7,5" and "20 steps"
+    will do.
 
     INT gives an `int`, FLOAT a `float`. Raises `BadArgument` for anything that is not a finite number.
     """
-    value = wanted.value
-    if isinstance(value, str):
-        value = DECIMAL_COMMA.sub(r"\1.\2", value.strip())
-    number = as_number(value)
+    number = read_number(wanted.value)
     if number is None:
         raise BadArgument(
             f'{wanted.name} is "{shortened(wanted.value)}", which is not a number.',

@@ -193,6 +193,7 @@ class OutputFile:
     source: str  # its name on the ComfyUI server; "" for a text, and for what came over the websocket
     prompt_id: str = ""  # of the run that made it
     of: int = 0  # how many files that run made
+    seed: int | None = None  # of the call that made it: the same call with it makes the same again
 
     @property
     def ending(self) -> str:

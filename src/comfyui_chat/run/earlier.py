@@ -140,7 +140,7 @@ async def bring(
     if not isinstance(seed, int):
         seed = None
     return RunResult(
-        products=collected.products,
+        products=tuple(replace(product, seed=seed) for product in collected.products),
         seed=seed,
         model=str(about.get("model") or ""),
         workflow=str(about.get("workflow") or ""),

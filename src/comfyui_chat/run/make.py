@@ -224,9 +224,10 @@ class RunProgress:
         for collected in self.collected:
             products += collected.products
             texts += collected.texts
+        seed = assigned.prompts.seed
         return RunResult(
-            products=tuple(products),
-            seed=assigned.prompts.seed,
+            products=tuple(replace(product, seed=seed) for product in products),
+            seed=seed,
             model=assigned.prompts.model,
             workflow=assigned.fitted.workflow.name,
             seconds=time.monotonic() - self.begun,

@@ -83,7 +83,7 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
         check_limits(one, limits, touched, makes)
     first_seed, _ = runs[0]
     model = first.value("model") or choice.model
-    notes = (*choice.notes, *binding.notes)
+    notes = (*request.notes, *choice.notes, *binding.notes)
     return BoundPrompts(tuple(ready), first_seed, str(model), notes)
 
 

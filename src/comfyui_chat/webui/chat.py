@@ -61,7 +61,9 @@ from .stored_files import (
     message_file,
     read_stored_file,
     run_of,
+    run_record,
     storage_refused,
+    stored_seed,
 )
 
 ATTACHMENTS = 20  # files of a user that are looked into for a workflow
@@ -260,7 +262,7 @@ class Chat:
         elif self.channel:
             about = {"channel_id": self.chat_id.removeprefix("channel:"), "message_id": self.message_id}
         if product.prompt_id:
-            about[JOB_KEY] = {"prompt_id": product.prompt_id, "source": product.source, "of": product.of}
+            about[JOB_KEY] = run_record(product)
         headers = Headers({"content-type": product.content_type})
         upload = UploadFile(file=io.BytesIO(product.data), filename=name, headers=headers)
         user = await Users.get_user_by_id(self._user_id)
@@ -478,6 +480,14 @@ class Chat:
     async def read_file(self, reference: str) -> tuple[str, bytes]:
         """Name and content of a file that the user may read, or of a data URI. Raises as `read_stored_file` does."""
         return await read_stored_file(reference, self._user_id)
+
+    async def earlier_seed(self) -> int | None:
+        """The seed of the newest picture, video or sound of this chat that this tool made; None where there is none."""
+        for file in reversed(await self.media()):
+            seed = None if file.attached else await stored_seed(file.reference)
+            if seed is not None:
+                return seed
+        return None
 
     async def attached_workflow(self) -> Entry:
         """The newest workflow among the files that the user attached to this chat: inside a picture that ComfyUI made,

@@ -13,8 +13,6 @@ before all valves. Each value carries whose it is (`Argument`: level 0 for the c
 administrator), so that errors can name it and, of two that do not go together, the one with less right gives way.
 """
 
-import contextlib
-import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -28,17 +26,16 @@ from pydantic import BaseModel
 from ..catalogue.choosing import CHANGING, Offer, Request
 from ..catalogue.entries import ATTACHED, Catalogue, read_pasted
 from ..errors import BadArgument, EndpointRefused, UnknownWorkflow
-from ..graph.discovery import parameter_name
 from ..media.delivery import Format
 from ..media.pictures import InputFile
 from ..names import quoted, shortened
 from ..run.fleet import Fleet, Limits, Timing
 from ..run.owner import Owner
-from ..run.planning import EXTRAS
 from ..server.endpoint import Endpoint
 from ..sizes import says_pixels
 from ..threads import FILES
-from ..values import Argument, as_text, clamp, is_given, words_of
+from ..values import Argument, clamp, is_given, words_of
+from .arguments import read_arguments, read_inputs, read_prompt
 from .chat import Chat
 from .valves import UserValves, Valves
 
@@ -72,10 +69,10 @@ class Settings:
 
         Raises `BadArgument` when there is no prompt.
         """
-        wanted: dict[str, Any] = {**self.preferences, **_given(arguments)}
+        said = read_arguments(arguments)
+        wanted: dict[str, Any] = {**self.preferences, **said.values}
         wanted.pop("edit_workflow", None)
-        text = _prompt(prompt)
-        return Request(text, **wanted)
+        return Request(read_prompt(prompt), notes=said.notes, **wanted)
 
     def edit(
         self, prompt: Any, files: Sequence[InputFile | None], mask: Image.Image | None, **arguments: Any
@@ -91,19 +88,21 @@ class Settings:
                 wanted[valve] = preference
             elif valve == "edit_workflow":
                 wanted["workflow"] = preference
-        wanted.update(_given(arguments))
+        said = read_arguments(arguments)
+        wanted.update(said.values)
         tasks = ("inpaint",) if mask else CHANGING
-        text = _prompt(prompt)
-        return Request(text, tasks, files=tuple(files), mask=mask, **wanted)
+        text = read_prompt(prompt)
+        return Request(text, tasks, files=tuple(files), mask=mask, notes=said.notes, **wanted)
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
         """The request for a larger copy of a picture. No valve applies. A scale of pixels, such as "4k" or 3840, is a
         size."""
-        wanted: dict[str, Any] = _given(arguments)
+        said = read_arguments(arguments)
+        wanted: dict[str, Any] = dict(said.values)
         scale = wanted.get("scale")
         if scale and "size" not in wanted and says_pixels(scale.value):
             wanted["size"] = wanted.pop("scale")
-        return Request(tasks=("upscale",), files=(picture,), **wanted)
+        return Request(tasks=("upscale",), files=(picture,), notes=said.notes, **wanted)
 
     def order(
         self,
@@ -119,11 +118,11 @@ class Settings:
         Raises `BadArgument`.
         """
         name = words_of(workflow, "workflow").strip()
-        wanted = _read_inputs(inputs)
+        said = read_inputs(inputs)
+        request = Request(inputs=said.values, files=tuple(files), notes=said.notes)
         if name:
             named = Argument(name, "The argument workflow")
-            return Request(workflow=named, inputs=wanted, files=tuple(files), offers=offers or {})
-        request = Request(inputs=wanted, files=tuple(files))
+            return replace(request, workflow=named, offers=offers or {})
         if request.pictures:
             return replace(request, tasks=CHANGING)
         return request
@@ -140,55 +139,6 @@ class Settings:
             )
         attached = await chat.attached_workflow()
         return replace(self.catalogue, given=(attached, *self.catalogue.given))
-
-
-def _prompt(prompt: Any) -> str:
-    """The prompt as a text. Raises `BadArgument` when it is not a text, or empty."""
-    text = as_text(Argument(prompt, "The argument prompt"))
-    if not text.strip():
-        raise BadArgument("The argument prompt is empty.", "Call again with a text that says what to show.")
-    return text
-
-
-def _given(arguments: Mapping[str, Any]) -> dict[str, Argument]:
-    """The arguments that the caller means, without what stands for leaving them out."""
-    given: dict[str, Argument] = {}
-    for name, value in arguments.items():
-        if is_given(name, value):
-            given[name] = Argument(value, f"The argument {name}")
-    return given
-
-
-def _read_inputs(inputs: Any) -> dict[str, Argument]:
-    """The argument inputs, without those that stand for leaving one out. Raises `BadArgument`.
-
-    {"seed": -1, "steps": 8}  or  '{"seed": -1, "steps": 8}'  ->  {"steps": Argument(8, "The input steps")}
-    """
-    if isinstance(inputs, str):
-        if not is_given("inputs", inputs):
-            return {}
-        with contextlib.suppress(ValueError, RecursionError):
-            inputs = json.loads(inputs)
-    if not inputs:
-        return {}
-    if not isinstance(inputs, dict):
-        raise BadArgument(f"The argument inputs is {shortened(inputs)}.", 'Give an object such as {"seed": 7}.')
-    wanted: dict[str, Argument] = {}
-    for key, value in inputs.items():
-        name = str(key)
-        if not _stands_for_nothing(name, value):
-            wanted[name] = Argument(value, f"The input {shortened(name, 60)}")
-    return wanted
-
-
-def _stands_for_nothing(name: str, value: Any) -> bool:
-    """Whether the value of an input stands for leaving it out. Words such as "none" do so only where no workflow means
-    them: for the seed, and for what is not an input of its own."""
-    if value is None:
-        return True
-    if name in EXTRAS and not is_given(name, value):
-        return True
-    return parameter_name(name) == "seed" and not is_given("seed", value)
 
 
 # Resolving: both kinds of valves and the caller's rights, as one value.

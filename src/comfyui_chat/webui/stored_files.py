@@ -64,10 +64,27 @@ class StoredOutputs:
         self.files.append(message_file(item, drawn))
 
 
+def run_record(product: OutputFile) -> dict[str, Any]:
+    """What a stored file tells of the run that made it, as `run_of` reads it again."""
+    record = {"prompt_id": product.prompt_id, "source": product.source, "of": product.of}
+    if product.seed is not None:
+        record["seed"] = product.seed
+    return record
+
+
+async def stored_seed(file_id: str) -> int | None:
+    """The seed of the call that made a stored file; None for a file that none made."""
+    from open_webui.models.files import Files
+
+    item = await Files.get_file_by_id(file_id)
+    seed = run_of(item).get("seed") if item else None
+    return seed if isinstance(seed, int) else None
+
+
 def run_of(item: Any) -> Mapping[str, Any]:
     """What a stored file tells of the run that made it; empty for a file that none made.
 
-    {"prompt_id": "0c6d...", "source": "ComfyUI_00007_.png", "of": 2}
+    {"prompt_id": "0c6d...", "source": "ComfyUI_00007_.png", "of": 2, "seed": 7}
     """
     data = (item.meta or {}).get("data") or {}
     run: Mapping[str, Any] = data.get(JOB_KEY) or {}

@@ -22,8 +22,10 @@ from ..names import file_stem
 from ..run.fleet import everywhere
 from ..run.make import Memory, RunOptions, make
 from ..server.client import ComfyUIServer
+from ..spelling import parsed_json
 from ..threads import WORKS_FOR
 from ..values import Argument, as_yes, words_of
+from .arguments import with_earlier_seed
 from .chat import Chat
 from .display import Display
 from .jobs import check_jobs
@@ -92,7 +94,7 @@ class Tools:
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
-            request = settings.request(prompt, **arguments)
+            request = settings.request(prompt, **await with_earlier_seed(chat, arguments))
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
         return await _make(chat, self.valves, work)
@@ -141,7 +143,7 @@ class Tools:
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             files = await chat.input_files(images) or [await chat.newest()]
             painted = await chat.mask(mask, files[0]) if files[0] else None
-            request = settings.edit(prompt, files, painted, **arguments)
+            request = settings.edit(prompt, files, painted, **await with_earlier_seed(chat, arguments))
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
         return await _make(chat, self.valves, work)
@@ -203,7 +205,8 @@ class Tools:
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             files = await chat.input_files(images, allow_saved=True)
-            request = settings.order(workflow, inputs, files, await chat.offers())
+            named = await with_earlier_seed(chat, parsed_json(inputs))
+            request = settings.order(workflow, named, files, await chat.offers())
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
         return await _make(chat, self.valves, work)

@@ -1,0 +1,95 @@
+"""What a call says by its arguments: what is left out although it was filled in, and what is noted."""
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import comfyui_tool as tool
+
+NOTHING: dict[str, Any] = {}
+
+
+def said(**arguments: Any) -> dict[str, Any]:
+    return {name: argument.value for name, argument in tool.read_arguments(arguments).values.items()}
+
+
+def said_inputs(inputs: Any) -> dict[str, Any]:
+    return {name: argument.value for name, argument in tool.read_inputs(inputs).values.items()}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "meant"),
+    [
+        ({"steps": 20, "count": "2", "guidance": 3.5}, {"steps": 20, "count": "2", "guidance": 3.5}),
+        ({"steps": 0, "count": 0, "guidance": 0, "scale": 0}, NOTHING),
+        ({"steps": -1, "count": "-1", "guidance": "0.0", "scale": "0x"}, NOTHING),
+        ({"steps": "", "count": None, "guidance": "default", "size": "auto", "loras": []}, NOTHING),
+        ({"steps": "undefined", "model": "N/A", "workflow": "not specified", "count": False}, NOTHING),
+        ({"seed": 0}, {"seed": 0}),
+        ({"seed": 0, "steps": 20}, {"seed": 0, "steps": 20}),
+        ({"seed": 0, "steps": 0}, NOTHING),
+        ({"seed": "0", "guidance": "0", "count": 2}, {"count": 2}),
+        ({"seed": -1}, NOTHING),
+        ({"seed": "random"}, NOTHING),
+        ({"seed": ""}, NOTHING),
+        ({"strength": "50 %"}, {"strength": 0.5}),
+        ({"strength": "low"}, {"strength": 0.3}),
+        ({"strength": 70}, {"strength": 0.7}),
+        ({"negative_prompt": "none"}, {"negative_prompt": "none"}),
+        ({"negative_prompt": ""}, NOTHING),
+    ],
+)
+def test_what_stands_for_nothing_is_left_out(arguments: dict[str, Any], meant: dict[str, Any]) -> None:
+    assert said(**arguments) == meant
+
+
+def test_a_strength_of_0_is_not_given_and_that_is_noted() -> None:
+    read = tool.read_arguments({"strength": 0})
+    assert (read.values, read.notes) == ({}, ("strength 0 was taken for not given",))
+    assert tool.read_inputs({"denoise": 0.0}).notes == ("denoise 0.0 was taken for not given",)
+
+
+@pytest.mark.parametrize(
+    ("inputs", "meant"),
+    [
+        (None, NOTHING),
+        ("", NOTHING),
+        ("none", NOTHING),
+        ({"steps": 8, "seed": -1}, {"steps": 8}),
+        ('{"steps": 8, "seed": -1}', {"steps": 8}),
+        ("{'steps': 8}", {"steps": 8}),
+        ({"prompt": "", "lyrics": None}, NOTHING),
+        ({"cfg": 0, "noise_seed": 0, "duration": -1}, NOTHING),
+        ({"KSampler.cfg": 0}, {"KSampler.cfg": 0}),
+        ({"style": "none"}, {"style": "none"}),
+        ({"switch": False}, {"switch": False}),
+    ],
+)
+def test_inputs_are_an_object_and_what_stands_for_nothing_in_it_is_left_out(inputs: Any, meant: dict[str, Any]) -> None:
+    assert said_inputs(inputs) == meant
+
+
+@pytest.mark.parametrize("inputs", ["a fox", 7, [1, 2], "[1, 2]"])
+def test_inputs_of_another_shape_are_refused(inputs: Any) -> None:
+    with pytest.raises(tool.BadArgument, match="The argument inputs is"):
+        tool.read_inputs(inputs)
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+NAMES = st.sampled_from(["prompt", "seed", "steps", "cfg", "strength", "size", "count", "loras", "x.y", ""])
+
+
+@given(st.dictionaries(NAMES, JSON), JSON)
+def test_any_value_is_taken_or_refused(arguments: dict[str, Any], inputs: Any) -> None:
+    assert tool.read_arguments(arguments).values.keys() <= arguments.keys()
+    assert tool.read_inputs(arguments).values.keys() <= arguments.keys()
+    try:
+        tool.read_inputs(inputs)
+    except tool.BadArgument as refused:
+        assert refused.hint
