@@ -13,6 +13,8 @@ import pytest
 
 import comfyui_tool as tool
 
+pytestmark = pytest.mark.real_clock  # what is tested is how long threads take
+
 ROOT = Path(__file__).resolve().parents[1]
 
 
