@@ -250,12 +250,13 @@ MOST_PICTURE_TEXT_CHARACTERS = 4_000_000  # in a picture that is converted, whic
 # What pictures are made of. Pillow's own chunks have 64 kB, those of other programs 8 kB and more: so many are 240 MB.
 MOST_PICTURE_PARTS = 30_000  # chunks, segments, or pictures in an animation
 MOST_PAGES = 1000
+MOST_PICTURES_INSIDE = 64  # of an icon, which is there in some sizes
 MOST_ENTRIES_IN_DIRECTORY = 1000  # of EXIF data or a TIFF; cameras write less than a hundred
 MOST_STRIPS = 100_000  # that a TIFF is cut into: at most one for each row of each colour
 MOST_JPEG_SCANS = 100  # programs write some ten
 MOST_JPEG_TEXT_BYTES = 16 * MB  # what programs write beside the picture: colour profiles, the depth of a phone's
 MOST_JPEG_EXIF_BYTES = MB  # of these; they are joined like those of a GIF
-MOST_GIF_BLOCKS = 4_000_000  # of 255 bytes as a rule
+MOST_GIF_BLOCKS = 2_000_000  # of 255 bytes as a rule
 MOST_GIF_TEXT_BYTES = MB  # joined block by block, in a time that grows with their square
 MOST_UNCOUNTED_BYTES = 32 * MB  # of a picture whose parts are not counted
 # Files whose metadata is removed.
@@ -7014,11 +7015,16 @@ def _is_harmless(line: str, place: int) -> bool:
 #     JPEG          segments up to the first scan, what programs wrote there, and scans
 #     GIF           pictures and extensions, blocks, and what the extensions hold
 #     WebP          chunks
+#     ICO, ICNS     the same of each PNG inside, and the pixels of that, which their own heads do not tell
 #     TIFF          directories (pages), what each lists, and strips; the same for the EXIF data in the others
 #     BMP, packed   bytes; so too for all formats that are not counted here
 #
 # AVIF is read by a library with bounds of its own. What is damaged is not refused here, but by whoever reads it.
 # ----------------------------------------------------------------------------------------------------------------------
+
+
+# What reading beyond the end of a file raises.
+ENDS_TOO_EARLY = (IndexError, OverflowError, struct.error)
 
 
 class TooManyParts(ValueError):
@@ -7040,7 +7046,7 @@ class Count:
 
 def check_parts(data: bytes) -> None:
     """Raise `TooManyParts` for a picture that is made of too many parts to be read."""
-    with contextlib.suppress(IndexError, struct.error):  # it ends too early
+    with contextlib.suppress(*ENDS_TOO_EARLY):
         for start, check in CHECKS.items():
             if data.startswith(start):
                 check(data)
@@ -7048,12 +7054,32 @@ def check_parts(data: bytes) -> None:
         is_avif = data[4:8] == b"ftyp"
         if not is_avif:
             Count(MOST_UNCOUNTED_BYTES).add(len(data))
+            _check_inside(data)
 
 
-def _check_png(data: bytes) -> None:
+PNG_START = b"\x89PNG\r\n\x1a\n"
+JPEG2000_START = b"\xff\x4f\xff\x51"  # then length (2), abilities (2), width (4), height (4)
+
+
+def _check_inside(data: bytes) -> None:
+    """Check the pictures that stand in a picture of another format."""
+    count = Count(MOST_PICTURES_INSIDE)
+    for start, size_at, check in ((PNG_START, 16, _check_png), (JPEG2000_START, 8, None)):
+        at = data.find(start)
+        while at >= 0:
+            count.add()
+            width, height = struct.unpack_from(">II", data, at + size_at)
+            Count(int(MOST_MEGAPIXELS * 1e6)).add(width * height)
+            if check:
+                check(data, at)
+            at = data.find(start, at + 1)
+
+
+def _check_png(data: bytes, start: int = 0) -> None:
     count = Count(MOST_PICTURE_PARTS)
-    at = 8
-    while at < len(data):
+    at = start + 8
+    kind = b""
+    while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", data, at)
         count.add()
         if kind == b"eXIf":
@@ -7158,8 +7184,10 @@ def behind_gif_blocks(data: bytes, at: int, count: Count) -> int:
 
 def _check_webp(data: bytes) -> None:
     count = Count(MOST_PICTURE_PARTS)
+    (length,) = struct.unpack_from("<I", data, 4)
+    end = 8 + length
     at = 12
-    while at < len(data):
+    while at < end:
         kind, length = struct.unpack_from("<4sI", data, at)
         count.add()
         if kind == b"EXIF":
@@ -7186,7 +7214,7 @@ def _check_tiff(data: bytes) -> None:
 
 def check_directory(exif: bytes) -> None:
     """Raise `TooManyParts` for EXIF data that lists too much in its first directory; no other is read."""
-    with contextlib.suppress(IndexError, struct.error):
+    with contextlib.suppress(*ENDS_TOO_EARLY):
         _check_directories(exif.removeprefix(b"Exif\0\0"), 1)
 
 
@@ -7296,6 +7324,7 @@ BEGINNINGS = tuple(
         (rb"\xff\xd8\xff", "image/jpeg"),
         (rb"GIF8[79]a", "image/gif"),
         (rb"RIFF.{4}WEBP", "image/webp"),
+        (rb"II[*+]\0|MM\0[*+]", "image/tiff"),
         (rb"RIFF.{4}WAVE", "audio/wav"),
         (rb"RIFF.{4}AVI ", "video/x-msvideo"),
         (rb".{4}ftypavi[fs]", "image/avif"),
@@ -7570,9 +7599,11 @@ def _open_input(data: bytes, name: str) -> Iterator[Image.Image]:
     except ComfyUIError:
         raise
     except TooManyParts:
-        raise LimitExceeded(
-            f'The picture "{shortened(name)}" is made of too many parts.', "Save it anew in an image program."
-        ) from None
+        content_type, _, _ = content_type_of(data, "")
+        if not content_type.startswith("image/"):
+            raise _unreadable(data, name) from None
+        message = f'The picture "{shortened(name)}" is made of too many parts.'
+        raise LimitExceeded(message, "Save it anew in an image program.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large(name, "far too many pixels") from None
     except Exception:
@@ -8522,6 +8553,8 @@ def deliver(data: bytes, source: str, wanted: Format) -> tuple[OutputFile, tuple
     size = product.size
     if content_type != product.content_type:
         _, size, _ = content_type_of(changed, "")
+    if size is None and content_type in PICTURE_TYPES.values() and not notes:
+        notes = ("a picture could not be read, and is handed over as a file",)
     product = replace(product, data=changed, content_type=content_type, size=size)
     return product, notes
 

@@ -99,12 +99,13 @@ MOST_PICTURE_TEXT_CHARACTERS = 4_000_000  # in a picture that is converted, whic
 # What pictures are made of. Pillow's own chunks have 64 kB, those of other programs 8 kB and more: so many are 240 MB.
 MOST_PICTURE_PARTS = 30_000  # chunks, segments, or pictures in an animation
 MOST_PAGES = 1000
+MOST_PICTURES_INSIDE = 64  # of an icon, which is there in some sizes
 MOST_ENTRIES_IN_DIRECTORY = 1000  # of EXIF data or a TIFF; cameras write less than a hundred
 MOST_STRIPS = 100_000  # that a TIFF is cut into: at most one for each row of each colour
 MOST_JPEG_SCANS = 100  # programs write some ten
 MOST_JPEG_TEXT_BYTES = 16 * MB  # what programs write beside the picture: colour profiles, the depth of a phone's
 MOST_JPEG_EXIF_BYTES = MB  # of these; they are joined like those of a GIF
-MOST_GIF_BLOCKS = 4_000_000  # of 255 bytes as a rule
+MOST_GIF_BLOCKS = 2_000_000  # of 255 bytes as a rule
 MOST_GIF_TEXT_BYTES = MB  # joined block by block, in a time that grows with their square
 MOST_UNCOUNTED_BYTES = 32 * MB  # of a picture whose parts are not counted
 # Files whose metadata is removed.

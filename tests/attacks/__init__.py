@@ -10,8 +10,9 @@ Each row is an attack and the outcome that is required. The modules go by kinds:
 | `test_rights` | a user, beyond their rights; what an ordinary user is told |
 | `test_outputs` | a server, with files that a browser would run |
 | `test_floods` | anybody, with more than anybody needs |
+| `test_pictures` | users and servers, with files that take minutes or gigabytes to read |
 | `test_keys` | anybody, after keys |
 
-`hostile` is a server that sends anything, `house` what Open WebUI offers to a tool, `monitor` tells how long
-the event loop stands still.
+`hostile` is a server that sends anything, `hostile_files` makes files, `house` is what Open WebUI offers to a tool,
+and `monitor` tells how long the event loop stands still.
 """

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import fastapi  # noqa: F401  # Open WebUI has loaded it before any tool
+
 import comfyui_tool as tool
 from tests.attacks.hostile import HostileServer
 from tests.support.watching import Page

@@ -54,6 +54,8 @@ def deliver(data: bytes, source: str, wanted: Format) -> tuple[OutputFile, tuple
     size = product.size
     if content_type != product.content_type:
         _, size, _ = content_type_of(changed, "")
+    if size is None and content_type in PICTURE_TYPES.values() and not notes:
+        notes = ("a picture could not be read, and is handed over as a file",)
     product = replace(product, data=changed, content_type=content_type, size=size)
     return product, notes
 

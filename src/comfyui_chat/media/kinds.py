@@ -67,6 +67,7 @@ BEGINNINGS = tuple(
         (rb"\xff\xd8\xff", "image/jpeg"),
         (rb"GIF8[79]a", "image/gif"),
         (rb"RIFF.{4}WEBP", "image/webp"),
+        (rb"II[*+]\0|MM\0[*+]", "image/tiff"),
         (rb"RIFF.{4}WAVE", "audio/wav"),
         (rb"RIFF.{4}AVI ", "video/x-msvideo"),
         (rb".{4}ftypavi[fs]", "image/avif"),

@@ -9,6 +9,7 @@ writes:
     JPEG          segments up to the first scan, what programs wrote there, and scans
     GIF           pictures and extensions, blocks, and what the extensions hold
     WebP          chunks
+    ICO, ICNS     the same of each PNG inside, and the pixels of that, which their own heads do not tell
     TIFF          directories (pages), what each lists, and strips; the same for the EXIF data in the others
     BMP, packed   bytes; so too for all formats that are not counted here
 
@@ -28,11 +29,16 @@ from ..bounds import (
     MOST_JPEG_EXIF_BYTES,
     MOST_JPEG_SCANS,
     MOST_JPEG_TEXT_BYTES,
+    MOST_MEGAPIXELS,
     MOST_PAGES,
     MOST_PICTURE_PARTS,
+    MOST_PICTURES_INSIDE,
     MOST_STRIPS,
     MOST_UNCOUNTED_BYTES,
 )
+
+# What reading beyond the end of a file raises.
+ENDS_TOO_EARLY = (IndexError, OverflowError, struct.error)
 
 
 class TooManyParts(ValueError):
@@ -54,7 +60,7 @@ class Count:
 
 def check_parts(data: bytes) -> None:
     """Raise `TooManyParts` for a picture that is made of too many parts to be read."""
-    with contextlib.suppress(IndexError, struct.error):  # it ends too early
+    with contextlib.suppress(*ENDS_TOO_EARLY):
         for start, check in CHECKS.items():
             if data.startswith(start):
                 check(data)
@@ -62,12 +68,32 @@ def check_parts(data: bytes) -> None:
         is_avif = data[4:8] == b"ftyp"
         if not is_avif:
             Count(MOST_UNCOUNTED_BYTES).add(len(data))
+            _check_inside(data)
 
 
-def _check_png(data: bytes) -> None:
+PNG_START = b"\x89PNG\r\n\x1a\n"
+JPEG2000_START = b"\xff\x4f\xff\x51"  # then length (2), abilities (2), width (4), height (4)
+
+
+def _check_inside(data: bytes) -> None:
+    """Check the pictures that stand in a picture of another format."""
+    count = Count(MOST_PICTURES_INSIDE)
+    for start, size_at, check in ((PNG_START, 16, _check_png), (JPEG2000_START, 8, None)):
+        at = data.find(start)
+        while at >= 0:
+            count.add()
+            width, height = struct.unpack_from(">II", data, at + size_at)
+            Count(int(MOST_MEGAPIXELS * 1e6)).add(width * height)
+            if check:
+                check(data, at)
+            at = data.find(start, at + 1)
+
+
+def _check_png(data: bytes, start: int = 0) -> None:
     count = Count(MOST_PICTURE_PARTS)
-    at = 8
-    while at < len(data):
+    at = start + 8
+    kind = b""
+    while kind != b"IEND":
         length, kind = struct.unpack_from(">I4s", data, at)
         count.add()
         if kind == b"eXIf":
@@ -172,8 +198,10 @@ def behind_gif_blocks(data: bytes, at: int, count: Count) -> int:
 
 def _check_webp(data: bytes) -> None:
     count = Count(MOST_PICTURE_PARTS)
+    (length,) = struct.unpack_from("<I", data, 4)
+    end = 8 + length
     at = 12
-    while at < len(data):
+    while at < end:
         kind, length = struct.unpack_from("<4sI", data, at)
         count.add()
         if kind == b"EXIF":
@@ -200,7 +228,7 @@ def _check_tiff(data: bytes) -> None:
 
 def check_directory(exif: bytes) -> None:
     """Raise `TooManyParts` for EXIF data that lists too much in its first directory; no other is read."""
-    with contextlib.suppress(IndexError, struct.error):
+    with contextlib.suppress(*ENDS_TOO_EARLY):
         _check_directories(exif.removeprefix(b"Exif\0\0"), 1)
 
 

@@ -149,9 +149,11 @@ def _open_input(data: bytes, name: str) -> Iterator[Image.Image]:
     except ComfyUIError:
         raise
     except TooManyParts:
-        raise LimitExceeded(
-            f'The picture "{shortened(name)}" is made of too many parts.', "Save it anew in an image program."
-        ) from None
+        content_type, _, _ = content_type_of(data, "")
+        if not content_type.startswith("image/"):
+            raise _unreadable(data, name) from None
+        message = f'The picture "{shortened(name)}" is made of too many parts.'
+        raise LimitExceeded(message, "Save it anew in an image program.") from None
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
         raise _too_large(name, "far too many pixels") from None
     except Exception:
