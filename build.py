@@ -42,8 +42,8 @@ FLOORS = (
     ("run", "owner job fleet follow inputs limits sizing planning collecting make earlier"),
     (
         "webui",
-        "ollama permission references display messages picking stored_files chat valves arguments settings reports "
-        "jobs tools",
+        "ollama permission telling references display messages picking stored_files chat valves arguments settings "
+        "reports jobs tools",
     ),
     ("", "command_line __main__"),
 )

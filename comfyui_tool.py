@@ -78,6 +78,7 @@ required_open_webui_version: 0.9.6
 #   run/earlier              Finds jobs of earlier calls on the servers, and brings what they made.
 #   webui/ollama             Sends Ollama's models off a graphics card that ComfyUI shares with it.
 #   webui/permission         Open WebUI's own permission to make images, for the valve that has it count here as well.
+#   webui/telling            What leaves a call for the chat: how its failure is told, and what ordinary users and …
 #   webui/references         Takes apart what a model writes to name files of the chat: a list, a text, an object, or …
 #   webui/display            Shows a run in the message: queue position, percentage, and the picture coming up.
 #   webui/messages           Which messages a chat has up to now, and which pictures, videos and sounds they hold.
@@ -275,6 +276,8 @@ MOST_HEAD_BYTES = 2 * MB  # of the JSON in a model; it is read in one go
 #
 #     {"status": "error", "code": "server_busy", "error": "what happened", "hint": "Try again in a minute."}
 #
+# No message and no hint tells where a server is: that is added with `at`, and only administrators get to know it.
+#
 # A code is the name of its class in snake case. Only the leaves of this tree, `WorkflowRefused` and `RunFailed` are
 # raised. `StillRunning` alone is not a failure. The README's table of errors repeats the first sentences of the classes
 # that are raised.
@@ -319,10 +322,22 @@ class ComfyUIError(Exception):
     default_hint: ClassVar[str] = ""
 
     def __init__(self, message: str, hint: str = "") -> None:
-        """`message` says what happened, `hint` what to do next; both are plain text and never hold a secret."""
+        """`message` says what happened, `hint` what to do next; both are plain text, and hold neither a secret nor an
+        address of a server."""
         super().__init__(message)
         self.message = message
         self.hint = hint or self.default_hint
+        self.where = ""
+
+    def at(self, where: str) -> Self:
+        """This error, with a sentence that tells administrators where it happened."""
+        self.where = where
+        return self
+
+    @property
+    def with_place(self) -> str:
+        """What happened, and where: for administrators."""
+        return f"{self.message} {self.where}".rstrip()
 
     def as_result(self) -> dict[str, Any]:
         """The dictionary that the model receives; its `error` key marks the call as failed in the chat.
@@ -8804,20 +8819,25 @@ class Endpoint:
             address = f"http://{address}"
         url, has_login = _read_url(address)
         if not url:
-            raise BadArgument(f"{name} is not an http address{_shown(text)}.", "It looks like http://host:8188.")
+            refused = BadArgument(f"{name} is not an http address.", "It looks like http://host:8188.")
+            raise refused.at(_shown(text))
         key = api_key.strip()
         if re.search(r"[^\x21-\x7e]", key):
-            raise BadArgument(
-                f"The API key for {urlsplit(url).netloc} contains a space, a line break or the like.", "Enter it again."
-            )
+            message = "The API key that belongs to an address contains a space, a line break or the like."
+            raise BadArgument(message, "Enter it again.").at(f"It is the key for {url}.")
         if has_login:
             raise BadArgument(f"{name} contains a user name or password.", "Put the credential into the API key valve.")
         return cls(url, key, label.strip(), is_cloud or urlsplit(url).hostname == CLOUD_HOST)
 
     @property
     def name(self) -> str:
-        """What people call it, or its host and port."""
-        return self.label or urlsplit(self.url).netloc
+        """What people call it; without a name "ComfyUI", or "Comfy Cloud"."""
+        return self.label or ("Comfy Cloud" if self.cloud else "ComfyUI")
+
+    @property
+    def place(self) -> str:
+        """Where it is, as a sentence for administrators."""
+        return f"Its address is {self.url}."
 
     @property
     def shows_marks(self) -> bool:
@@ -8854,13 +8874,13 @@ class Endpoint:
 
 
 def _shown(text: str) -> str:
-    """The beginning of an address that is refused, for the message: its scheme and host. What follows them may be a
+    """The beginning of an address that is refused, for administrators: its scheme and host. What follows them may be a
     token, and what stands before an @ a password."""
     beginning = ADDRESS_BEGINNING.match(text)
     if not beginning or "@" in text:
         return ""
     cut = "" if beginning[0] == text else "…"
-    return f': "{beginning[0]}{cut}"'
+    return f'It begins with "{beginning[0]}{cut}".'
 
 
 def _read_url(address: str) -> tuple[str, bool]:
@@ -10123,7 +10143,7 @@ class Connection:
             except AccessRefused as refused:
                 self._refusal = refused
             except (aiohttp.ClientError, OSError, ValueError, ComfyUIError) as error:
-                log.debug("websocket of %s: %s", self._server.endpoint.url, type(error).__name__)
+                log.debug("websocket of %s: %s", self._server.endpoint.name, type(error).__name__)
             finally:
                 was_open = self.is_open
                 self.is_open = False
@@ -10290,15 +10310,15 @@ class HttpServer:
         raise self._redirected(params.response.headers.get("Location", ""))
 
     def _redirected(self, location: str) -> UnexpectedAnswer:
-        where = "another path"
+        target = "another path"
         with contextlib.suppress(ValueError):
             parts = urlsplit(location)
             if parts.netloc:
-                where = shortened(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", 200)  # without a password
+                target = shortened(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", 200)  # without a password
         return UnexpectedAnswer(
-            f"{self.endpoint.url} sends on to {where}, which is not followed.",
+            f"{self.endpoint.name} sends on to another address, which is not followed.",
             "If ComfyUI is really there, set the address valve to it; a login page means that a key is missing.",
-        )
+        ).at(f"{self.endpoint.url} sends on to {target}.")
 
     @contextlib.asynccontextmanager
     async def websocket(self, client_id: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
@@ -10332,7 +10352,7 @@ class HttpServer:
 
     def _access_refused(self, status: int) -> AccessRefused:
         sent = "refused the API key" if self.endpoint.api_key else "needs an API key, and none is set"
-        return AccessRefused(f"{self.endpoint.url} {sent} (HTTP {status}).")
+        return AccessRefused(f"{self.endpoint.name} {sent} (HTTP {status}).").at(self.endpoint.place)
 
     async def call(
         self,
@@ -10358,12 +10378,12 @@ class HttpServer:
         """
         address: str | URL
         if isinstance(path, str):
-            url = self.endpoint.url
-            shown = url + path
+            asked, place = path, self.endpoint.place
             address = self._address(path)
             headers = self.endpoint.headers()
         else:
-            url = shown = str(path.origin())  # what else stands in it may be a credential, too
+            asked = "a download"
+            place = f"Its address is {path.origin()}."  # what else stands in it may be a credential, too
             address = path
             headers = {}
         content = {"data": form} if form else {"json": body}
@@ -10388,7 +10408,9 @@ class HttpServer:
                             continue
                         if cut:
                             break
-                        raise UnexpectedAnswer(f"{shown} answers with more than {_amount(max_bytes)}.")
+                        raise UnexpectedAnswer(
+                            f"{self.endpoint.name} answers {shortened(asked)} with more than {_amount(max_bytes)}."
+                        ).at(place)
                     is_whole = len(data) <= max_bytes
                     del data[max_bytes:]
                     return Answer(
@@ -10400,18 +10422,20 @@ class HttpServer:
                         is_whole=is_whole,
                     )
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise no_answer(f"ComfyUI at {url}", error, min(seconds, first_byte_seconds)) from None
+            raise no_answer(self.endpoint.name, error, min(seconds, first_byte_seconds)).at(place) from None
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         """Raise an error for the statuses that mean the same on every route."""
         if response.status in (401, 403, 407):
             raise self._access_refused(response.status)
         if response.status in (502, 503, 504):
-            url = self.endpoint.url
-            raise ServerUnreachable(f"The proxy at {url} answers {response.status}: no ComfyUI behind it.")
+            raise ServerUnreachable(
+                f"The proxy before {self.endpoint.name} answers {response.status}: it reaches nothing behind it."
+            ).at(self.endpoint.place)
         if response.status == 429:
             after = read_retry_after(response.headers.get("Retry-After"))
-            raise ServerBusy(f"The proxy at {self.endpoint.url} gets too many requests.", seconds=after)
+            busy = ServerBusy(f"The proxy before {self.endpoint.name} gets too many requests.", seconds=after)
+            raise busy.at(self.endpoint.place)
 
     def _without_key(self, data: bytearray) -> bytes:
         """An answer without the key, should the server repeat it. What is longer than all JSON is a file."""
@@ -10442,10 +10466,7 @@ class HttpServer:
         """What `take` makes of the JSON in an answer; of a long one, in a thread. Raises `UnexpectedAnswer` when it
         holds none, or not what `take` expects."""
         if answer.status != 200 or "json" not in answer.content_type:
-            raise UnexpectedAnswer(
-                f"{self.endpoint.url}{path} answers {answer.status} {shortened(answer.content_type)}, which ComfyUI "
-                "does not."
-            )
+            raise self._strange_answer(path, f"HTTP {answer.status}, {shortened(answer.content_type)}")
         return await self._taken(path, answer.body, take)
 
     async def _taken(self, path: str, body: bytes, take: Callable[[JsonText], T]) -> T:
@@ -10463,7 +10484,7 @@ class HttpServer:
         value = await self.understand(path, answer, read_json_text)
         if isinstance(value, dict):
             return value
-        raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers {shown_value(value)}, which ComfyUI does not.")
+        raise self._strange_answer(path, shown_value(value))
 
     @contextlib.contextmanager
     def _reading(self, path: str) -> Iterator[None]:
@@ -10471,7 +10492,17 @@ class HttpServer:
         try:
             yield
         except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
-            raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers in a way that ComfyUI does not.") from None
+            raise self._strange_answer(path, "it cannot be read") from None
+
+    def _another_program(self) -> UnexpectedAnswer:
+        """The error for something else that answers where the server should."""
+        message = f"What answers at the address of {self.endpoint.name} is something else."
+        return UnexpectedAnswer(message).at(self.endpoint.place)
+
+    def _strange_answer(self, path: str, what: str) -> UnexpectedAnswer:
+        """The error for an answer of a route that no ComfyUI gives, and what it is."""
+        message = f"{self.endpoint.name} gives an answer to {shortened(path)} that is not known: {what}."
+        return UnexpectedAnswer(message).at(self.endpoint.place)
 
 
 def _amount(size: int) -> str:
@@ -10480,8 +10511,7 @@ def _amount(size: int) -> str:
 
 
 def no_answer(server: str, error: Exception, seconds: float, hint: str = "") -> ServerUnreachable:
-    """The error for a request that failed, or that took longer than these seconds. `server` is its name and address:
-    "ComfyUI at http://gpu-box:8188"."""
+    """The error for a request that failed, or that took longer than these seconds. `server` is what people call it."""
     no_connection = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
     if isinstance(error, TimeoutError) and not no_connection:
         return ServerUnreachable(f"{server} did not answer within {seconds:g} s.", hint)
@@ -10566,7 +10596,7 @@ class ComfyUIServer(HttpServer):
         reason = type(error).__name__
         if isinstance(error, ComfyUIError):
             reason = error.message
-        log.info("%s: a chore failed: %s", self.endpoint.url, reason)
+        log.info("%s: a chore failed: %s", self.endpoint.name, reason)
 
     async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """One answer for all who ask the same `question` at the same time. When one of them is cancelled, the request
@@ -10626,7 +10656,7 @@ class ComfyUIServer(HttpServer):
         path = "/system_stats"
         raw = await self.get(path, PROBE_SECONDS, MOST_STATUS_BYTES)
         if "system" not in raw:
-            raise UnexpectedAnswer(f"What answers at {self.endpoint.url} is not ComfyUI.")
+            raise self._another_program()
         with self._reading(path):
             return parse_stats(raw)
 
@@ -10803,7 +10833,7 @@ class ComfyUIServer(HttpServer):
         its_id = accepted.get("prompt_id")
         if its_id != prompt_id:
             await self.call("POST", "/queue", body={"delete": [its_id]}, seconds=CLEAN_UP_SECONDS)
-            raise ServerTooOld(f"ComfyUI at {self.endpoint.url} gave the job an id of its own.")
+            raise ServerTooOld(f"{self.endpoint.name} gave the job an id of its own.").at(self.endpoint.place)
         self._note_prompts([prompt_id])
         return Accepted(prompt_id, self._dropped(graph, accepted))
 
@@ -10856,7 +10886,7 @@ class ComfyUIServer(HttpServer):
             async with asyncio.timeout(PROBE_SECONDS):
                 return await self.queue(since)
         except TimeoutError as error:
-            raise no_answer(f"ComfyUI at {self.endpoint.url}", error, PROBE_SECONDS) from None
+            raise no_answer(self.endpoint.name, error, PROBE_SECONDS).at(self.endpoint.place) from None
 
     async def _ask_queue(self, seconds: float) -> Queue:
         answer = await self.call("GET", "/queue", seconds=seconds, max_bytes=MOST_JSON_BYTES, cut=True)
@@ -11016,7 +11046,7 @@ class ComfyUIServer(HttpServer):
         body = {"unload_models": True, "free_memory": True}
         answer = await self.call("POST", path, body=body, seconds=LOOK_UP_SECONDS)
         if answer.status != 200:
-            raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers {answer.status}, which ComfyUI does not.")
+            raise self._strange_answer(path, f"HTTP {answer.status}")
         return True
 
 
@@ -11110,7 +11140,7 @@ class ComfyCloud(ComfyUIServer):
         """Find out whether the service answers and accepts the key. Raises a `ServerError` when not."""
         user = await self.get("/user", PROBE_SECONDS, MOST_STATUS_BYTES)
         if "status" not in user:
-            raise UnexpectedAnswer(f"What answers at {self.endpoint.url} is not Comfy Cloud.")
+            raise self._another_program()
 
     async def define(self, class_type: str, believe: float = DEFINITION_SECONDS) -> NodeDefinition | None:
         """The definition of a node class, or None when there is no such node. Whatever `believe` says, all definitions
@@ -13510,9 +13540,9 @@ class Fleet:
                 return error
         tried = ", ".join(endpoint.url for endpoint in self.endpoints)
         return ServerUnreachable(
-            f"No ComfyUI answers. Tried: {tried}.",
+            "No ComfyUI answers.",
             'ComfyUI has to be started, or the valve "ComfyUI address" of this tool set by the administrator.',
-        )
+        ).at(f"Tried: {tried}.")
 
     def _too_many(self, jobs: Sequence[tuple[QueueSnapshot, Prompt]], calls: int = 0) -> LimitExceeded:
         """The error of a user who has these jobs and calls already, and when the first of the jobs will be done."""
@@ -13613,10 +13643,10 @@ async def ask_one(
     except ComfyUIError as error:
         return error
     except TimeoutError as error:
-        return no_answer(f"ComfyUI at {endpoint.url}", error, seconds)
+        return no_answer(endpoint.name, error, seconds).at(endpoint.place)
     except Exception:
         log.exception("an answer of %s cannot be read", endpoint.name)
-        return UnexpectedAnswer(f"{endpoint.url} answers in a way that ComfyUI does not.")
+        return UnexpectedAnswer(f"An answer of {endpoint.name} cannot be read.").at(endpoint.place)
 
 
 async def ask_each(
@@ -15972,6 +16002,109 @@ async def _has_permission(request: Any, user_id: str) -> bool:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/telling.py
+#
+# What leaves a call for the chat: how its failure is told, and what ordinary users and their models are not told.
+#
+# Where the servers are is for administrators only. Messages of this tool never say it (`ComfyUIError.at`), but a node, a
+# server or a workflow may: so every text that leaves a call goes through `Hiding`, which puts the server's name there.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+def told_failure(error: Exception, is_admin: bool) -> tuple[dict[str, Any], str]:
+    """What the model is told of a call that failed, and the last status: to an administrator also where."""
+    if not isinstance(error, ComfyUIError):
+        log.error("a mistake in the ComfyUI tool", exc_info=error)
+        mistake = InternalError(f"The tool failed ({type(error).__name__}).")
+        return mistake.as_result(), "The tool failed"
+    log.info("%s: %s", error.code, error.message)
+    result, text = error.as_result(), error.message
+    if is_admin and "error" in result:
+        result["error"] = text = error.with_place
+    return result, text
+
+
+def stop_text(stop: asyncio.CancelledError) -> str:
+    """The last status of a call that was stopped. A note of the cancellation tells what became of the job."""
+    notes = getattr(stop, "__notes__", ())
+    if not notes:
+        return "Stopped"
+    note = str(notes[0])
+    if note.startswith(GOES_ON):
+        return note
+    return f"Stopped. {note}"
+
+
+@dataclass(frozen=True)
+class Hiding:
+    """Puts the names of servers in the place of their addresses."""
+
+    endpoints: tuple[Endpoint, ...] = ()
+
+    def of(self, value: Any) -> Any:
+        """A text, or all texts in a value of JSON, without these servers' addresses."""
+        if isinstance(value, str):
+            for endpoint in self.endpoints:
+                value = hide_address(value, endpoint)
+        elif isinstance(value, dict):
+            value = {self.of(key): self.of(item) for key, item in value.items()}
+        elif isinstance(value, list):
+            value = [self.of(item) for item in value]
+        return value
+
+
+def hide_address(text: str, endpoint: Endpoint) -> str:
+    """A text in which a server's name stands wherever its address does: with or without its scheme, port and path, and
+    in the words of libraries, such as "host='gpu', port=8188" and "('10.0.0.5', 8188)"."""
+    pattern = _address_pattern(endpoint.url)
+    return pattern.sub(_naming(endpoint.name), text) if pattern else text
+
+
+def _naming(name: str) -> Callable[[re.Match[str]], str]:
+    def named(match: re.Match[str]) -> str:
+        rest = match[0][len(match[0].rstrip(".,:;!?")) :]  # a sentence may end behind the address
+        return name + rest
+
+    return named
+
+
+# An address by numbers, of version 4, or of version 6 in brackets.
+ADDRESS_IN_NUMBERS = r"(?:\d{1,3}(?:\.\d{1,3}){3}|\[[0-9a-f:.]{2,45}\])"
+NUMBERS_IN_QUOTES = r"[0-9a-f:.]{2,45}"
+LEAST_PATH = 5  # characters; a shorter path may be part of anything
+
+
+@functools.lru_cache(maxsize=256)
+def _address_pattern(url: str) -> re.Pattern[str] | None:
+    """Finds a server's address in a text; None for Comfy Cloud's, which everybody knows.
+
+    A host of a single word, such as "flux", may mean anything: it counts only behind a scheme or before the port. So
+    does an address by numbers, which the host's name may stand for, before the port.
+    """
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    if host in ("", CLOUD_HOST):
+        return None
+    name = rf"\[?{re.escape(host)}\]?"
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    end = r"(?![\w-]|\.\w)"
+    places = [
+        rf"[a-z][a-z0-9+.-]{{0,20}}://(?:[^\s/@]{{1,100}}@)?{name}(?::\d{{1,5}})?{end}",
+        rf"{name}(?::|%3a){port}{end}",
+        rf"""["']{name}["'],\s?(?:port=)?{port}{end}""",
+    ]
+    if "." in host or ":" in host:
+        places.append(rf"{name}(?::\d{{1,5}})?{end}")
+    if parts.port:
+        places.append(rf"{ADDRESS_IN_NUMBERS}(?::|%3a){port}{end}")
+        places.append(rf"""["']{NUMBERS_IN_QUOTES}["'],\s?(?:port=)?{port}{end}""")
+    if len(parts.path) >= LEAST_PATH and not parts.path.startswith("/api/"):  # as files of Open WebUI do
+        places.append(re.escape(parts.path) + end)
+    path = r"""(?:[/?#][^\s"'<>()]*)?"""
+    return re.compile(rf"(?:(?<![\w.-])|(?<=%2f))(?:{'|'.join(places)}){path}", re.IGNORECASE)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/references.py
 #
 # Takes apart what a model writes to name files of the chat: a list, a text, an object, or several of them in one.
@@ -16137,10 +16270,17 @@ class Display:
     phase follows another after `STATUS_SECONDS` at the earliest, a preview after `PREVIEW_SECONDS`.
     """
 
-    def __init__(self, emit: Emit | None, real_files: Sequence[Mapping[str, Any]], previews: bool) -> None:
+    def __init__(
+        self,
+        emit: Emit | None,
+        real_files: Sequence[Mapping[str, Any]],
+        previews: bool,
+        told: Callable[[str], str] = str,
+    ) -> None:
         """`emit` sends an event, and is None where nothing is shown; `real_files` are those that the message holds
-        already; `previews` says whether they can be shown."""
+        already; `previews` says whether they can be shown, and `told` what of a text is told to the user."""
         self._emit = emit
+        self._told = told
         self._real_files = real_files
         self.previews = previews  # whether one can be shown, and taken away again
         self.preview_shown = False
@@ -16193,7 +16333,8 @@ class Display:
             return
         self._sent_status = status
         self._status_due = now + STATUS_SECONDS
-        await self._send(emit, {"type": "status", "data": {"description": status[1], "done": False}})
+        text = self._told(status[1])
+        await self._send(emit, {"type": "status", "data": {"description": text, "done": False}})
 
     async def _send_preview(self, emit: Emit, now: float) -> None:
         """Send the newest preview, made small, if there is one and it is due."""
@@ -16945,7 +17086,13 @@ class Chat:
         self._files: list[dict[str, Any]] = []  # what the message really holds
         self._media: list[ChatFile] | None = None  # what the chat holds, once that is known
         self._display: Display | None = None
+        self._hiding = Hiding()
         self.shown = bool(self.message_id)  # whether the user sees what is stored
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether an administrator asks."""
+        return self.user.get("role") == "admin"
 
     @property
     def saved(self) -> bool:
@@ -16970,16 +17117,18 @@ class Chat:
         try:
             result, text = await work(await self._begin())
         except asyncio.CancelledError as stop:
-            await finish(self._close(_stop_text(stop)), CLEAN_UP_SECONDS)
+            await finish(self._close(stop_text(stop)), CLEAN_UP_SECONDS)
             raise
-        except ComfyUIError as error:
-            log.info("%s: %s", error.code, error.message)
-            result, text = error.as_result(), error.message
         except Exception as error:
-            log.exception("a mistake in the ComfyUI tool")
-            result, text = InternalError(f"The tool failed ({type(error).__name__}).").as_result(), "The tool failed"
+            result, text = told_failure(error, self.is_admin)
         await finish(self._close(text), ANSWER_SECONDS)
-        return result
+        answer: dict[str, Any] = self._hiding.of(result)
+        return answer
+
+    def hide(self, endpoints: Sequence[Endpoint]) -> None:
+        """Tell nobody but administrators where these servers are, from now on."""
+        if not self.is_admin:
+            self._hiding = Hiding(tuple(endpoints))
 
     async def _begin(self) -> Display:
         """Begin to show the run. Previews only go where they can be taken away again."""
@@ -16989,7 +17138,7 @@ class Chat:
         if self.message_id and not self.channel:
             emit = await self._live()
             previews = not self._adds()
-        self._display = Display(emit, self._files, previews)
+        self._display = Display(emit, self._files, previews, lambda text: str(self._hiding.of(text)))
         self._display.start()
         return self._display
 
@@ -16999,7 +17148,7 @@ class Chat:
             await self._remove_preview()
         except Exception as error:
             log.warning("the preview could not be taken away: %s", type(error).__name__)
-        await self._say("status", {"description": text, "done": True})
+        await self._say("status", {"description": self._hiding.of(text), "done": True})
 
     async def _remove_preview(self) -> None:
         """Show the message's own files alone again, if a preview is among them."""
@@ -17119,7 +17268,7 @@ class Chat:
         drawn = product.size is not None and product.content_type in DRAWN
         stored = message_file(item, drawn)
         if not drawn:
-            page = file_page(product, stored["url"])
+            page = self._hiding.of(file_page(product, stored["url"]))
             await Files.update_file_data_by_id(item.id, {"content": page})
         return stored
 
@@ -17423,17 +17572,6 @@ class Chat:
             await asyncio.gather(*[ollama.unload() for ollama in ollamas])
         except Exception as error:
             log.info("Open WebUI does not tell of its Ollamas: %s", type(error).__name__)
-
-
-def _stop_text(stop: asyncio.CancelledError) -> str:
-    """The last status of a call that was stopped. A note of the cancellation tells what became of the job."""
-    notes = getattr(stop, "__notes__", ())
-    if not notes:
-        return "Stopped"
-    note = str(notes[0])
-    if note.startswith(GOES_ON):
-        return note
-    return f"Stopped. {note}"
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -18048,7 +18186,7 @@ def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]
     Raises `BadArgument`.
     """
     if valves.endpoint.strip():
-        return read_endpoints(valves.endpoint, valves.api_key)
+        return numbered(read_endpoints(valves.endpoint, valves.api_key))
     configured = (
         (os.environ.get("COMFYUI_BASE_URL", ""), "The environment variable COMFYUI_BASE_URL"),
         (own_address, "The ComfyUI address in Open WebUI's image settings"),
@@ -18080,6 +18218,16 @@ def read_endpoints(addresses: str, keys: str) -> list[Endpoint]:
         endpoint = Endpoint.parse(address, key, 'The valve "ComfyUI address"', label.strip())
         endpoints.append(endpoint)
     return list(dict.fromkeys(endpoints))
+
+
+def numbered(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+    """Several servers, each with a name: "ComfyUI 2" for the second one if it has none."""
+    if len(endpoints) == 1:
+        return list(endpoints)
+    return [
+        replace(endpoint, label=endpoint.label or f"{endpoint.name} {number}")
+        for number, endpoint in enumerate(endpoints, 1)
+    ]
 
 
 def _read_keys(keys: str, count: int) -> list[str]:
@@ -18251,32 +18399,19 @@ def _note(
 def status_report(statuses: Sequence[ServerStatus], admin: bool) -> tuple[dict[str, Any], str]:
     """What the model gets to know of the servers, and the last status.
 
-    Their addresses, and the metrics of this process, are for administrators; for all others a server that has no name
-    gets a number.
+    Their addresses, and the metrics of this process, are for administrators.
     """
     servers: list[dict[str, Any]] = []
     lines: list[str] = []
-    for number, status in enumerate(statuses, 1):
-        fault = _fault(status)
-        if admin:
-            name = status.endpoint.name
-        else:
-            name = status.endpoint.label or _numbered_name(number, len(statuses))
-            fault = _without_address(fault, status.endpoint, name)
-        servers.append(_server_entry(name, status, fault, admin))
-        lines.append(_status_line(name, status, fault))
+    for status in statuses:
+        fault = _fault(status, admin)
+        servers.append(_server_entry(status, fault, admin))
+        lines.append(_status_line(status, fault))
     result: dict[str, Any] = {"status": "done", "servers": servers, "summary": "\n".join(lines)}
     if admin:
         metrics = [_metrics_line(status) for status in statuses]
         result["metrics"] = "\n".join(metrics)
     return result, _servers_text(statuses)
-
-
-def _numbered_name(number: int, servers: int) -> str:
-    """What a server is called that has no name, of so many: "ComfyUI 2"."""
-    if servers == 1:
-        return "ComfyUI"
-    return f"ComfyUI {number}"
 
 
 def _servers_text(statuses: Sequence[ServerStatus]) -> str:
@@ -18292,13 +18427,13 @@ def _servers_text(statuses: Sequence[ServerStatus]) -> str:
     return text
 
 
-def _server_entry(name: str, status: ServerStatus, fault: str, admin: bool) -> dict[str, Any]:
+def _server_entry(status: ServerStatus, fault: str, admin: bool) -> dict[str, Any]:
     """A server in numbers for the model. What is not known is left out.
 
     {"name": "fast", "health": "busy", "queue": {"running": 1, "pending": 2}, "your_jobs": 2,
      "devices": [{"name": "NVIDIA L4", "memory_total_mb": 23040, "memory_free_mb": 22528}], "seconds_per_run": 12.5}
     """
-    entry: dict[str, Any] = {"name": name, "health": status.health}
+    entry: dict[str, Any] = {"name": status.endpoint.name, "health": status.health}
     if admin:
         entry["url"] = status.endpoint.url
     if status.stats:
@@ -18325,9 +18460,9 @@ def _device_entry(device: Device) -> dict[str, Any]:
     return entry
 
 
-def _status_line(name: str, status: ServerStatus, fault: str) -> str:
+def _status_line(status: ServerStatus, fault: str) -> str:
     """A server in words for the user."""
-    said = [f"{name}: {status.health}"]
+    said = [f"{status.endpoint.name}: {status.health}"]
     queue = status.queue
     if queue:
         load = f"{len(queue.running)} running and {len(queue.pending)} waiting"
@@ -18379,25 +18514,15 @@ def _metrics_line(status: ServerStatus) -> str:
     return " ".join(parts)
 
 
-def _fault(status: ServerStatus) -> str:
+def _fault(status: ServerStatus, admin: bool) -> str:
     """Why a server gives no status, else what went wrong last and how long ago; empty where nothing did."""
     if status.error:
-        return status.error.message
+        return status.error.with_place if admin else status.error.message
     record = status.record
     if not record.fault:
         return ""
     seconds = max(time.time() - record.fault_at, 0.0)
     return f"{record.fault.rstrip('.')} ({duration(seconds)} ago)"
-
-
-ANY_ADDRESS = re.compile(r"\w{1,30}://[^\s,;()]+")  # no scheme is longer, and so the time stays linear
-
-
-def _without_address(text: str, endpoint: Endpoint, name: str) -> str:
-    """A text with a server's name in place of every address."""
-    host = urlsplit(endpoint.url).netloc
-    named = ANY_ADDRESS.sub(lambda _: name, text)
-    return named.replace(host, name)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -18989,7 +19114,7 @@ class Tools:
 
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
             statuses = await settings.fleet.statuses()
-            return status_report(statuses, chat.user.get("role") == "admin")
+            return status_report(statuses, chat.is_admin)
 
         return await _answer(chat, self.valves, work)
 
@@ -19001,7 +19126,9 @@ async def _answer(
     beginning; another request may replace them meanwhile."""
 
     async def with_settings(display: Display) -> tuple[dict[str, Any], str]:
-        return await work(await settle(valves, chat.user, chat), display)
+        settings = await settle(valves, chat.user, chat)
+        chat.hide(settings.fleet.known)
+        return await work(settings, display)
 
     WORKS_FOR.set(str(chat.user.get("id") or ""))
     return await chat.answer(with_settings)
@@ -19068,7 +19195,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return asyncio.run(_run_command(options))
     except ComfyUIError as error:
-        print(f"{error.message} {error.hint}", file=sys.stderr)
+        print(f"{error.with_place} {error.hint}", file=sys.stderr)
         if isinstance(error, BadArgument):
             return 2
         return 1

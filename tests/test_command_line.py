@@ -82,7 +82,8 @@ async def test_a_terminal_shows_a_bar_that_is_gone_at_the_end(tmp_path: Path) ->
 async def test_a_server_that_is_down_is_exit_status_one_with_one_line(tmp_path: Path) -> None:
     status, out, err = await command("generate", "x", "--endpoint", "127.0.0.1:9", cwd=tmp_path)
     assert (status, out) == (1, "")
-    assert err.splitlines()[-1].startswith("ComfyUI at http://127.0.0.1:9 does not answer (connection refused).")
+    last = err.splitlines()[-1]
+    assert last.startswith("ComfyUI does not answer (connection refused). Its address is http://127.0.0.1:9.")
     assert "Traceback" not in err
 
 

@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         return asyncio.run(_run_command(options))
     except ComfyUIError as error:
-        print(f"{error.message} {error.hint}", file=sys.stderr)
+        print(f"{error.with_place} {error.hint}", file=sys.stderr)
         if isinstance(error, BadArgument):
             return 2
         return 1

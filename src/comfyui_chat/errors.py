@@ -5,6 +5,8 @@ a mistake in the tool and is reported as an `InternalError`.
 
     {"status": "error", "code": "server_busy", "error": "what happened", "hint": "Try again in a minute."}
 
+No message and no hint tells where a server is: that is added with `at`, and only administrators get to know it.
+
 A code is the name of its class in snake case. Only the leaves of this tree, `WorkflowRefused` and `RunFailed` are
 raised. `StillRunning` alone is not a failure. The README's table of errors repeats the first sentences of the classes
 that are raised.
@@ -42,7 +44,7 @@ that are raised.
 """
 
 import math
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 
 class ComfyUIError(Exception):
@@ -52,10 +54,22 @@ class ComfyUIError(Exception):
     default_hint: ClassVar[str] = ""
 
     def __init__(self, message: str, hint: str = "") -> None:
-        """`message` says what happened, `hint` what to do next; both are plain text and never hold a secret."""
+        """`message` says what happened, `hint` what to do next; both are plain text, and hold neither a secret nor an
+        address of a server."""
         super().__init__(message)
         self.message = message
         self.hint = hint or self.default_hint
+        self.where = ""
+
+    def at(self, where: str) -> Self:
+        """This error, with a sentence that tells administrators where it happened."""
+        self.where = where
+        return self
+
+    @property
+    def with_place(self) -> str:
+        """What happened, and where: for administrators."""
+        return f"{self.message} {self.where}".rstrip()
 
     def as_result(self) -> dict[str, Any]:
         """The dictionary that the model receives; its `error` key marks the call as failed in the chat.

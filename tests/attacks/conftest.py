@@ -1,9 +1,6 @@
-"""Fixtures for the table of attacks, and the mark of rows that fall today: they are listed in `fallen.txt`, each
-behind the item of issue 13 that it belongs to. Whoever mends one takes its line away; a row that holds and is listed
-fails."""
+"""Fixtures for the table of attacks."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
@@ -11,18 +8,11 @@ import comfyui_tool as tool
 from tests.attacks.hostile import HostileServer
 from tests.attacks.house import House, house
 
-LINES = (Path(__file__).parent / "fallen.txt").read_text("utf-8").splitlines()
-FALLEN: dict[str, str] = {row: item for item, _, row in (line.partition(" ") for line in LINES)}
-
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "tests/attacks/" not in item.nodeid:
-            continue
-        item.add_marker(pytest.mark.timeout(40, func_only=True))  # a row that hangs falls
-        row = item.nodeid.rpartition("tests/attacks/")[2]
-        if row in FALLEN:
-            item.add_marker(pytest.mark.xfail(strict=True, reason=f"issue 13, item {FALLEN[row]}"))
+        if "tests/attacks/" in item.nodeid:
+            item.add_marker(pytest.mark.timeout(40, func_only=True))  # a row that hangs falls
 
 
 @pytest.fixture

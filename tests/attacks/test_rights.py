@@ -143,6 +143,60 @@ async def test_what_a_server_says_of_itself_does_not_tell_where_it_is(home: Hous
     assert str(server.port) not in told(answer) + home.shown
 
 
+SAID: dict[str, tuple[str, str, str]] = {
+    "an address": ("http://10.0.0.5:8188", "see http://10.0.0.5:8188/x?y=1, please.", "see ComfyUI, please."),
+    "another scheme": ("http://10.0.0.5:8188", "ws://10.0.0.5:8188/ws is closed", "ComfyUI is closed"),
+    "a login": ("http://10.0.0.5:8188", "http://u:p@10.0.0.5:8188/x", "ComfyUI"),
+    "a host alone": ("http://10.0.0.5:8188", "10.0.0.5 is down.", "ComfyUI is down."),
+    "another port of the host": ("http://10.0.0.5:8188", "10.0.0.5:11434 is down", "ComfyUI is down"),
+    "an escaped address": (
+        "http://a.example:81",
+        "?to=http%3A%2F%2Fa.example%3A81%2Fx",
+        "?to=http%3A%2F%2FComfyUI%2Fx",
+    ),
+    "a part of a proxy": ("https://a.example/comfy", "no route /comfy/queue", "no route ComfyUI"),
+    "a name's own address": ("http://gpu:8188", "10.0.0.5:8188 or [fd00::5]:8188", "ComfyUI or ComfyUI"),
+    "requests": ("http://gpu:8188", "HTTPConnectionPool(host='gpu', port=8188)", "HTTPConnectionPool(host=ComfyUI)"),
+    "aiohttp": ("http://gpu:8188", "host gpu:8188 ssl:no ('10.0.0.5', 8188)", "host ComfyUI ssl:no (ComfyUI)"),
+    "a word that is a host": ("http://flux:8188", 'flux, "flux", flux.sft, v1-flux:8188', ""),
+    "other hosts": ("http://10.0.0.5:8188", "10.0.0.55, 110.0.0.5, 1.10.0.0.5 and 8188", ""),
+    "other names": ("http://a.example", "b.a.example, a.example.org, a-example", ""),
+    "Comfy Cloud": ("https://cloud.comfy.org", "see https://cloud.comfy.org/billing", ""),
+}
+
+
+@pytest.mark.parametrize(("address", "text", "told_text"), SAID.values(), ids=SAID)
+def test_a_text_names_a_server_in_the_place_of_its_address(address: str, text: str, told_text: str) -> None:
+    hiding = tool.Hiding((tool.Endpoint(address),))
+    assert hiding.of({"a": [text]}) == {"a": [told_text or text]}
+
+
+async def test_a_text_that_tells_where_a_server_is_is_shown_without_it(home: House, server: HostileServer) -> None:
+    server.outputs = {"1": {"text": [f"made on {server.url}/x"]}}
+    answer = await home.call("run_workflow", workflow="w", valves=valves(server))
+    assert answer["text"] == ["made on ComfyUI"]
+    assert [kept.page for kept in home.stored] == ["```text\nmade on ComfyUI\n```"]
+
+
+async def test_an_ordinary_user_reads_a_whole_sentence(home: House, server: HostileServer) -> None:
+    named = {**valves(f"fast = {NO_SERVER}"), "max_jobs": 0}
+    for asked, sentence in ((valves(NO_SERVER), "ComfyUI does not answer"), (named, "fast does not answer")):
+        answer = await home.call("run_workflow", workflow="w", valves=asked)
+        assert answer["error"] == f"{sentence} (connection refused)."
+    server.answers = FAULTS["it sends on"]
+    answer = await home.call("run_workflow", workflow="w", valves=valves(server))
+    assert answer["error"] == "ComfyUI sends on to another address, which is not followed."
+
+
+@pytest.mark.parametrize(
+    "address", ["http://10.11.12.13:port", "http://10.11.12.13 8188", "http://[10.11.12.13", "ftp://10.11.12.13"]
+)
+async def test_an_address_that_is_refused_is_told_to_administrators_only(home: House, address: str) -> None:
+    answers = [await home.call("comfyui_status", who, valves={"endpoint": address}) for who in (OWNER, ADMINISTRATOR)]
+    assert [answer["code"] for answer in answers] == ["bad_argument"] * 2
+    assert "10.11" not in told(answers[0])
+
+
 async def test_a_users_own_valve_does_not_tell_the_names_of_hosts(home: House, server: HostileServer) -> None:
     two = f"{server.url}, {NO_SERVER}"
     answer = await home.call("comfyui_status", valves=valves(two), mine={"server": "nothing"})

@@ -73,7 +73,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "a prompt with choices": tool.dynamic_prompt,
     "the name of a file": lambda text: tool.file_stem(text, 1),
     "a text in a drawing": tool.drawn_text,
-    "a fault of a server": lambda text: tool._without_address(text, tool.Endpoint("http://a:1", ""), "ComfyUI"),
+    "a text that tells addresses": lambda text: tool.hide_address(text, tool.Endpoint("http://10.0.0.5:8188/path")),
     "what an input holds": lambda text: tool.holds_secret("target", "Service", text),
     "a workflow as JSON": tool.read_json,
     "names in a graph": lambda text: tool.discover(named(text)),

@@ -246,8 +246,8 @@ async def test_when_none_answers_all_are_named(comfy: StandIn) -> None:
     comfy.misbehave.status_for = {"/": 502}
     with pytest.raises(tool.ServerUnreachable) as error:
         await draw(comfy, NOBODY)
-    assert comfy.url in error.value.message
-    assert NOBODY in error.value.message
+    assert comfy.url in error.value.with_place
+    assert NOBODY in error.value.with_place
 
 
 # --- a job whose server died ---
@@ -389,22 +389,28 @@ async def test_a_failure_of_the_workflow_itself_is_not_tried_on_another_server(
 @pytest.mark.parametrize(
     ("addresses", "keys", "found"),
     [
-        ("a:1, b:2", "", [("http://a:1", "", "a:1"), ("http://b:2", "", "b:2")]),
-        ("a:1, b:2", "k", [("http://a:1", "k", "a:1"), ("http://b:2", "k", "b:2")]),
-        ("a:1\nb:2", "k1, k2", [("http://a:1", "k1", "a:1"), ("http://b:2", "k2", "b:2")]),
-        ("a:1, b:2, c", "1,,3", [("http://a:1", "1", "a:1"), ("http://b:2", "", "b:2"), ("http://c", "3", "c")]),
-        ("a:1; b:2", "k1,", [("http://a:1", "k1", "a:1"), ("http://b:2", "", "b:2")]),
-        ("a:1; b:2", ",k2", [("http://a:1", "", "a:1"), ("http://b:2", "k2", "b:2")]),
-        ("a:1, b:2,", "k1, k2,", [("http://a:1", "k1", "a:1"), ("http://b:2", "k2", "b:2")]),
-        ("a:1\nb:2", "k\n", [("http://a:1", "k", "a:1"), ("http://b:2", "k", "b:2")]),
+        ("a:1, b:2", "", [("http://a:1", "", ""), ("http://b:2", "", "")]),
+        ("a:1, b:2", "k", [("http://a:1", "k", ""), ("http://b:2", "k", "")]),
+        ("a:1\nb:2", "k1, k2", [("http://a:1", "k1", ""), ("http://b:2", "k2", "")]),
+        ("a:1, b:2, c", "1,,3", [("http://a:1", "1", ""), ("http://b:2", "", ""), ("http://c", "3", "")]),
+        ("a:1; b:2", "k1,", [("http://a:1", "k1", ""), ("http://b:2", "", "")]),
+        ("a:1; b:2", ",k2", [("http://a:1", "", ""), ("http://b:2", "k2", "")]),
+        ("a:1, b:2,", "k1, k2,", [("http://a:1", "k1", ""), ("http://b:2", "k2", "")]),
+        ("a:1\nb:2", "k\n", [("http://a:1", "k", ""), ("http://b:2", "k", "")]),
         ("fast = http://a:1\nbig one = b:2", "", [("http://a:1", "", "fast"), ("http://b:2", "", "big one")]),
-        ("a:1, a:1/", "", [("http://a:1", "", "a:1")]),
+        ("a:1, a:1/", "", [("http://a:1", "", "")]),
     ],
 )
 def test_the_valve_takes_several_servers_in_order_each_with_its_name_and_key(
     addresses: str, keys: str, found: list[tuple[str, str, str]]
 ) -> None:
-    assert [(one.url, one.api_key, one.name) for one in tool.read_endpoints(addresses, keys)] == found
+    assert [(one.url, one.api_key, one.label) for one in tool.read_endpoints(addresses, keys)] == found
+
+
+def test_servers_without_a_name_are_called_by_their_place_and_never_by_their_address() -> None:
+    found = tool.resolve(tool.Valves(endpoint="a:1, fast = b:2, https://cloud.comfy.org"), {"id": "u"}).endpoints
+    assert [one.name for one in found] == ["ComfyUI 1", "fast", "Comfy Cloud 3"]
+    assert [one.name for one in tool.resolve(tool.Valves(endpoint="a:1"), {"id": "u"}).endpoints] == ["ComfyUI"]
 
 
 def test_keys_that_do_not_fit_the_addresses_are_refused_with_both_numbers_and_not_repeated() -> None:
@@ -465,7 +471,7 @@ async def test_a_server_that_wants_another_key_is_passed_over_and_told_of_when_i
         await comfy.kill()
         with pytest.raises(tool.AccessRefused) as error:
             await draw(*where)
-    assert closed.url in error.value.message
+    assert closed.url in error.value.with_place
     assert "-key" not in str(error.value.as_result())
 
 
@@ -581,6 +587,7 @@ async def test_what_nobody_foresaw_in_one_servers_answer_leaves_only_that_server
 
 
 async def test_lists_of_servers_none_of_which_answers_are_an_error_that_names_them() -> None:
-    with pytest.raises(tool.ServerUnreachable, match=f"Tried: {NOBODY}, http://127.0.0.1:7"):
+    with pytest.raises(tool.ServerUnreachable) as error:
         await tool.everywhere(endpoints(NOBODY, "http://127.0.0.1:7"), lambda server: server.names("/models/vae"))
+    assert error.value.where == f"Tried: {NOBODY}, http://127.0.0.1:7."
     await tool.close_servers()

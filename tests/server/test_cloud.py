@@ -315,7 +315,7 @@ async def test_a_redirect_to_what_is_no_web_address_is_not_followed(cloud: Cloud
 
 async def test_a_download_is_no_larger_than_any_other(cloud: CloudStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(tool, "MAX_OUTPUT_BYTES", 1000)
-    with pytest.raises(tool.UnexpectedAnswer, match="answers with more than"):
+    with pytest.raises(tool.UnexpectedAnswer, match="Comfy Cloud answers a download with more than"):
         await make(cloud)
 
 
@@ -431,8 +431,9 @@ async def test_a_secure_service_is_not_left_for_an_address_that_is_not(service: 
     )
     routes.get("http://store/a", callback=note, response_class=Response)
     async with tool.open_server(tool.Endpoint.parse(CLOUD, "k3y")) as server:
-        with pytest.raises(tool.UnexpectedAnswer, match="http://store, which is not followed"):
+        with pytest.raises(tool.UnexpectedAnswer, match="to another address, which is not followed") as error:
             await server.view(tool.Output("9", "a.png", "", "output"))
+    assert "http://store" in error.value.with_place
     assert not asked
 
 

@@ -324,9 +324,9 @@ class Fleet:
                 return error
         tried = ", ".join(endpoint.url for endpoint in self.endpoints)
         return ServerUnreachable(
-            f"No ComfyUI answers. Tried: {tried}.",
+            "No ComfyUI answers.",
             'ComfyUI has to be started, or the valve "ComfyUI address" of this tool set by the administrator.',
-        )
+        ).at(f"Tried: {tried}.")
 
     def _too_many(self, jobs: Sequence[tuple[QueueSnapshot, Prompt]], calls: int = 0) -> LimitExceeded:
         """The error of a user who has these jobs and calls already, and when the first of the jobs will be done."""
@@ -427,10 +427,10 @@ async def ask_one(
     except ComfyUIError as error:
         return error
     except TimeoutError as error:
-        return no_answer(f"ComfyUI at {endpoint.url}", error, seconds)
+        return no_answer(endpoint.name, error, seconds).at(endpoint.place)
     except Exception:
         log.exception("an answer of %s cannot be read", endpoint.name)
-        return UnexpectedAnswer(f"{endpoint.url} answers in a way that ComfyUI does not.")
+        return UnexpectedAnswer(f"An answer of {endpoint.name} cannot be read.").at(endpoint.place)
 
 
 async def ask_each(

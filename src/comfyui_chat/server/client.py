@@ -146,7 +146,7 @@ class ComfyUIServer(HttpServer):
         reason = type(error).__name__
         if isinstance(error, ComfyUIError):
             reason = error.message
-        log.info("%s: a chore failed: %s", self.endpoint.url, reason)
+        log.info("%s: a chore failed: %s", self.endpoint.name, reason)
 
     async def together(self, question: str, ask: Callable[[], Coroutine[Any, Any, T]]) -> T:
         """One answer for all who ask the same `question` at the same time. When one of them is cancelled, the request
@@ -206,7 +206,7 @@ class ComfyUIServer(HttpServer):
         path = "/system_stats"
         raw = await self.get(path, PROBE_SECONDS, MOST_STATUS_BYTES)
         if "system" not in raw:
-            raise UnexpectedAnswer(f"What answers at {self.endpoint.url} is not ComfyUI.")
+            raise self._another_program()
         with self._reading(path):
             return parse_stats(raw)
 
@@ -383,7 +383,7 @@ class ComfyUIServer(HttpServer):
         its_id = accepted.get("prompt_id")
         if its_id != prompt_id:
             await self.call("POST", "/queue", body={"delete": [its_id]}, seconds=CLEAN_UP_SECONDS)
-            raise ServerTooOld(f"ComfyUI at {self.endpoint.url} gave the job an id of its own.")
+            raise ServerTooOld(f"{self.endpoint.name} gave the job an id of its own.").at(self.endpoint.place)
         self._note_prompts([prompt_id])
         return Accepted(prompt_id, self._dropped(graph, accepted))
 
@@ -436,7 +436,7 @@ class ComfyUIServer(HttpServer):
             async with asyncio.timeout(PROBE_SECONDS):
                 return await self.queue(since)
         except TimeoutError as error:
-            raise no_answer(f"ComfyUI at {self.endpoint.url}", error, PROBE_SECONDS) from None
+            raise no_answer(self.endpoint.name, error, PROBE_SECONDS).at(self.endpoint.place) from None
 
     async def _ask_queue(self, seconds: float) -> Queue:
         answer = await self.call("GET", "/queue", seconds=seconds, max_bytes=MOST_JSON_BYTES, cut=True)
@@ -596,5 +596,5 @@ class ComfyUIServer(HttpServer):
         body = {"unload_models": True, "free_memory": True}
         answer = await self.call("POST", path, body=body, seconds=LOOK_UP_SECONDS)
         if answer.status != 200:
-            raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers {answer.status}, which ComfyUI does not.")
+            raise self._strange_answer(path, f"HTTP {answer.status}")
         return True

@@ -121,7 +121,7 @@ class ComfyCloud(ComfyUIServer):
         """Find out whether the service answers and accepts the key. Raises a `ServerError` when not."""
         user = await self.get("/user", PROBE_SECONDS, MOST_STATUS_BYTES)
         if "status" not in user:
-            raise UnexpectedAnswer(f"What answers at {self.endpoint.url} is not Comfy Cloud.")
+            raise self._another_program()
 
     async def define(self, class_type: str, believe: float = DEFINITION_SECONDS) -> NodeDefinition | None:
         """The definition of a node class, or None when there is no such node. Whatever `believe` says, all definitions

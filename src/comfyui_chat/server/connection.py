@@ -224,7 +224,7 @@ class Connection:
             except AccessRefused as refused:
                 self._refusal = refused
             except (aiohttp.ClientError, OSError, ValueError, ComfyUIError) as error:
-                log.debug("websocket of %s: %s", self._server.endpoint.url, type(error).__name__)
+                log.debug("websocket of %s: %s", self._server.endpoint.name, type(error).__name__)
             finally:
                 was_open = self.is_open
                 self.is_open = False

@@ -54,20 +54,25 @@ class Endpoint:
             address = f"http://{address}"
         url, has_login = _read_url(address)
         if not url:
-            raise BadArgument(f"{name} is not an http address{_shown(text)}.", "It looks like http://host:8188.")
+            refused = BadArgument(f"{name} is not an http address.", "It looks like http://host:8188.")
+            raise refused.at(_shown(text))
         key = api_key.strip()
         if re.search(r"[^\x21-\x7e]", key):
-            raise BadArgument(
-                f"The API key for {urlsplit(url).netloc} contains a space, a line break or the like.", "Enter it again."
-            )
+            message = "The API key that belongs to an address contains a space, a line break or the like."
+            raise BadArgument(message, "Enter it again.").at(f"It is the key for {url}.")
         if has_login:
             raise BadArgument(f"{name} contains a user name or password.", "Put the credential into the API key valve.")
         return cls(url, key, label.strip(), is_cloud or urlsplit(url).hostname == CLOUD_HOST)
 
     @property
     def name(self) -> str:
-        """What people call it, or its host and port."""
-        return self.label or urlsplit(self.url).netloc
+        """What people call it; without a name "ComfyUI", or "Comfy Cloud"."""
+        return self.label or ("Comfy Cloud" if self.cloud else "ComfyUI")
+
+    @property
+    def place(self) -> str:
+        """Where it is, as a sentence for administrators."""
+        return f"Its address is {self.url}."
 
     @property
     def shows_marks(self) -> bool:
@@ -104,13 +109,13 @@ class Endpoint:
 
 
 def _shown(text: str) -> str:
-    """The beginning of an address that is refused, for the message: its scheme and host. What follows them may be a
+    """The beginning of an address that is refused, for administrators: its scheme and host. What follows them may be a
     token, and what stands before an @ a password."""
     beginning = ADDRESS_BEGINNING.match(text)
     if not beginning or "@" in text:
         return ""
     cut = "" if beginning[0] == text else "…"
-    return f': "{beginning[0]}{cut}"'
+    return f'It begins with "{beginning[0]}{cut}".'
 
 
 def _read_url(address: str) -> tuple[str, bool]:

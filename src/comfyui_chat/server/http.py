@@ -58,15 +58,15 @@ class HttpServer:
         raise self._redirected(params.response.headers.get("Location", ""))
 
     def _redirected(self, location: str) -> UnexpectedAnswer:
-        where = "another path"
+        target = "another path"
         with contextlib.suppress(ValueError):
             parts = urlsplit(location)
             if parts.netloc:
-                where = shortened(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", 200)  # without a password
+                target = shortened(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", 200)  # without a password
         return UnexpectedAnswer(
-            f"{self.endpoint.url} sends on to {where}, which is not followed.",
+            f"{self.endpoint.name} sends on to another address, which is not followed.",
             "If ComfyUI is really there, set the address valve to it; a login page means that a key is missing.",
-        )
+        ).at(f"{self.endpoint.url} sends on to {target}.")
 
     @contextlib.asynccontextmanager
     async def websocket(self, client_id: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
@@ -100,7 +100,7 @@ class HttpServer:
 
     def _access_refused(self, status: int) -> AccessRefused:
         sent = "refused the API key" if self.endpoint.api_key else "needs an API key, and none is set"
-        return AccessRefused(f"{self.endpoint.url} {sent} (HTTP {status}).")
+        return AccessRefused(f"{self.endpoint.name} {sent} (HTTP {status}).").at(self.endpoint.place)
 
     async def call(
         self,
@@ -126,12 +126,12 @@ class HttpServer:
         """
         address: str | URL
         if isinstance(path, str):
-            url = self.endpoint.url
-            shown = url + path
+            asked, place = path, self.endpoint.place
             address = self._address(path)
             headers = self.endpoint.headers()
         else:
-            url = shown = str(path.origin())  # what else stands in it may be a credential, too
+            asked = "a download"
+            place = f"Its address is {path.origin()}."  # what else stands in it may be a credential, too
             address = path
             headers = {}
         content = {"data": form} if form else {"json": body}
@@ -156,7 +156,9 @@ class HttpServer:
                             continue
                         if cut:
                             break
-                        raise UnexpectedAnswer(f"{shown} answers with more than {_amount(max_bytes)}.")
+                        raise UnexpectedAnswer(
+                            f"{self.endpoint.name} answers {shortened(asked)} with more than {_amount(max_bytes)}."
+                        ).at(place)
                     is_whole = len(data) <= max_bytes
                     del data[max_bytes:]
                     return Answer(
@@ -168,18 +170,20 @@ class HttpServer:
                         is_whole=is_whole,
                     )
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise no_answer(f"ComfyUI at {url}", error, min(seconds, first_byte_seconds)) from None
+            raise no_answer(self.endpoint.name, error, min(seconds, first_byte_seconds)).at(place) from None
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         """Raise an error for the statuses that mean the same on every route."""
         if response.status in (401, 403, 407):
             raise self._access_refused(response.status)
         if response.status in (502, 503, 504):
-            url = self.endpoint.url
-            raise ServerUnreachable(f"The proxy at {url} answers {response.status}: no ComfyUI behind it.")
+            raise ServerUnreachable(
+                f"The proxy before {self.endpoint.name} answers {response.status}: it reaches nothing behind it."
+            ).at(self.endpoint.place)
         if response.status == 429:
             after = read_retry_after(response.headers.get("Retry-After"))
-            raise ServerBusy(f"The proxy at {self.endpoint.url} gets too many requests.", seconds=after)
+            busy = ServerBusy(f"The proxy before {self.endpoint.name} gets too many requests.", seconds=after)
+            raise busy.at(self.endpoint.place)
 
     def _without_key(self, data: bytearray) -> bytes:
         """An answer without the key, should the server repeat it. What is longer than all JSON is a file."""
@@ -210,10 +214,7 @@ class HttpServer:
         """What `take` makes of the JSON in an answer; of a long one, in a thread. Raises `UnexpectedAnswer` when it
         holds none, or not what `take` expects."""
         if answer.status != 200 or "json" not in answer.content_type:
-            raise UnexpectedAnswer(
-                f"{self.endpoint.url}{path} answers {answer.status} {shortened(answer.content_type)}, which ComfyUI "
-                "does not."
-            )
+            raise self._strange_answer(path, f"HTTP {answer.status}, {shortened(answer.content_type)}")
         return await self._taken(path, answer.body, take)
 
     async def _taken(self, path: str, body: bytes, take: Callable[[JsonText], T]) -> T:
@@ -231,7 +232,7 @@ class HttpServer:
         value = await self.understand(path, answer, read_json_text)
         if isinstance(value, dict):
             return value
-        raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers {shown_value(value)}, which ComfyUI does not.")
+        raise self._strange_answer(path, shown_value(value))
 
     @contextlib.contextmanager
     def _reading(self, path: str) -> Iterator[None]:
@@ -239,7 +240,17 @@ class HttpServer:
         try:
             yield
         except (LookupError, TypeError, AttributeError, ValueError, ArithmeticError, RecursionError):
-            raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers in a way that ComfyUI does not.") from None
+            raise self._strange_answer(path, "it cannot be read") from None
+
+    def _another_program(self) -> UnexpectedAnswer:
+        """The error for something else that answers where the server should."""
+        message = f"What answers at the address of {self.endpoint.name} is something else."
+        return UnexpectedAnswer(message).at(self.endpoint.place)
+
+    def _strange_answer(self, path: str, what: str) -> UnexpectedAnswer:
+        """The error for an answer of a route that no ComfyUI gives, and what it is."""
+        message = f"{self.endpoint.name} gives an answer to {shortened(path)} that is not known: {what}."
+        return UnexpectedAnswer(message).at(self.endpoint.place)
 
 
 def _amount(size: int) -> str:
@@ -248,8 +259,7 @@ def _amount(size: int) -> str:
 
 
 def no_answer(server: str, error: Exception, seconds: float, hint: str = "") -> ServerUnreachable:
-    """The error for a request that failed, or that took longer than these seconds. `server` is its name and address:
-    "ComfyUI at http://gpu-box:8188"."""
+    """The error for a request that failed, or that took longer than these seconds. `server` is what people call it."""
     no_connection = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
     if isinstance(error, TimeoutError) and not no_connection:
         return ServerUnreachable(f"{server} did not answer within {seconds:g} s.", hint)

@@ -26,14 +26,14 @@ from PIL import Image
 
 from ..catalogue.choosing import Offer
 from ..catalogue.entries import ATTACHED, Entry
-from ..errors import BadArgument, ComfyUIError, InternalError, LimitExceeded, UnknownWorkflow
+from ..errors import BadArgument, ComfyUIError, LimitExceeded, UnknownWorkflow
 from ..graph.reading import read_workflow_file
 from ..logs import log
 from ..media.kinds import MAX_INPUT_BYTES, MAX_INPUT_FILES, OutputFile
 from ..media.pictures import InputFile, mask_of, read_input, read_mask, read_picture_workflow
 from ..names import shortened
-from ..run.follow import GOES_ON
 from ..run.owner import Owner
+from ..server.endpoint import Endpoint
 from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS, finish
 from ..threads import FILES, PICTURES
 from .display import Display, Emit
@@ -65,6 +65,7 @@ from .stored_files import (
     storage_refused,
     stored_seed,
 )
+from .telling import Hiding, stop_text, told_failure
 
 ATTACHMENTS = 20  # files of a user that are looked into for a workflow
 STORED_AT_ONCE = 4  # files
@@ -97,7 +98,13 @@ class Chat:
         self._files: list[dict[str, Any]] = []  # what the message really holds
         self._media: list[ChatFile] | None = None  # what the chat holds, once that is known
         self._display: Display | None = None
+        self._hiding = Hiding()
         self.shown = bool(self.message_id)  # whether the user sees what is stored
+
+    @property
+    def is_admin(self) -> bool:
+        """Whether an administrator asks."""
+        return self.user.get("role") == "admin"
 
     @property
     def saved(self) -> bool:
@@ -122,16 +129,18 @@ class Chat:
         try:
             result, text = await work(await self._begin())
         except asyncio.CancelledError as stop:
-            await finish(self._close(_stop_text(stop)), CLEAN_UP_SECONDS)
+            await finish(self._close(stop_text(stop)), CLEAN_UP_SECONDS)
             raise
-        except ComfyUIError as error:
-            log.info("%s: %s", error.code, error.message)
-            result, text = error.as_result(), error.message
         except Exception as error:
-            log.exception("a mistake in the ComfyUI tool")
-            result, text = InternalError(f"The tool failed ({type(error).__name__}).").as_result(), "The tool failed"
+            result, text = told_failure(error, self.is_admin)
         await finish(self._close(text), ANSWER_SECONDS)
-        return result
+        answer: dict[str, Any] = self._hiding.of(result)
+        return answer
+
+    def hide(self, endpoints: Sequence[Endpoint]) -> None:
+        """Tell nobody but administrators where these servers are, from now on."""
+        if not self.is_admin:
+            self._hiding = Hiding(tuple(endpoints))
 
     async def _begin(self) -> Display:
         """Begin to show the run. Previews only go where they can be taken away again."""
@@ -141,7 +150,7 @@ class Chat:
         if self.message_id and not self.channel:
             emit = await self._live()
             previews = not self._adds()
-        self._display = Display(emit, self._files, previews)
+        self._display = Display(emit, self._files, previews, lambda text: str(self._hiding.of(text)))
         self._display.start()
         return self._display
 
@@ -151,7 +160,7 @@ class Chat:
             await self._remove_preview()
         except Exception as error:
             log.warning("the preview could not be taken away: %s", type(error).__name__)
-        await self._say("status", {"description": text, "done": True})
+        await self._say("status", {"description": self._hiding.of(text), "done": True})
 
     async def _remove_preview(self) -> None:
         """Show the message's own files alone again, if a preview is among them."""
@@ -271,7 +280,7 @@ class Chat:
         drawn = product.size is not None and product.content_type in DRAWN
         stored = message_file(item, drawn)
         if not drawn:
-            page = file_page(product, stored["url"])
+            page = self._hiding.of(file_page(product, stored["url"]))
             await Files.update_file_data_by_id(item.id, {"content": page})
         return stored
 
@@ -575,14 +584,3 @@ class Chat:
             await asyncio.gather(*[ollama.unload() for ollama in ollamas])
         except Exception as error:
             log.info("Open WebUI does not tell of its Ollamas: %s", type(error).__name__)
-
-
-def _stop_text(stop: asyncio.CancelledError) -> str:
-    """The last status of a call that was stopped. A note of the cancellation tells what became of the job."""
-    notes = getattr(stop, "__notes__", ())
-    if not notes:
-        return "Stopped"
-    note = str(notes[0])
-    if note.startswith(GOES_ON):
-        return note
-    return f"Stopped. {note}"

@@ -37,10 +37,17 @@ class Display:
     phase follows another after `STATUS_SECONDS` at the earliest, a preview after `PREVIEW_SECONDS`.
     """
 
-    def __init__(self, emit: Emit | None, real_files: Sequence[Mapping[str, Any]], previews: bool) -> None:
+    def __init__(
+        self,
+        emit: Emit | None,
+        real_files: Sequence[Mapping[str, Any]],
+        previews: bool,
+        told: Callable[[str], str] = str,
+    ) -> None:
         """`emit` sends an event, and is None where nothing is shown; `real_files` are those that the message holds
-        already; `previews` says whether they can be shown."""
+        already; `previews` says whether they can be shown, and `told` what of a text is told to the user."""
         self._emit = emit
+        self._told = told
         self._real_files = real_files
         self.previews = previews  # whether one can be shown, and taken away again
         self.preview_shown = False
@@ -93,7 +100,8 @@ class Display:
             return
         self._sent_status = status
         self._status_due = now + STATUS_SECONDS
-        await self._send(emit, {"type": "status", "data": {"description": status[1], "done": False}})
+        text = self._told(status[1])
+        await self._send(emit, {"type": "status", "data": {"description": text, "done": False}})
 
     async def _send_preview(self, emit: Emit, now: float) -> None:
         """Send the newest preview, made small, if there is one and it is due."""

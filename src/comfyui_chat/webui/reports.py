@@ -10,17 +10,15 @@ the dictionary for the model and the status, such as "Done in 8 s · seed 7":
 Open WebUI sends a result to the model again in every later turn, so it is short.
 """
 
-import re
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from ..media.pictures import small_copy
 from ..names import duration, shortened
 from ..run.fleet import ServerStatus
 from ..run.make import RunResult
-from ..server.endpoint import Endpoint
 from ..server.protocol import Device
 from ..threads import PICTURES
 from .chat import Chat
@@ -147,32 +145,19 @@ def _note(
 def status_report(statuses: Sequence[ServerStatus], admin: bool) -> tuple[dict[str, Any], str]:
     """What the model gets to know of the servers, and the last status.
 
-    Their addresses, and the metrics of this process, are for administrators; for all others a server that has no name
-    gets a number.
+    Their addresses, and the metrics of this process, are for administrators.
     """
     servers: list[dict[str, Any]] = []
     lines: list[str] = []
-    for number, status in enumerate(statuses, 1):
-        fault = _fault(status)
-        if admin:
-            name = status.endpoint.name
-        else:
-            name = status.endpoint.label or _numbered_name(number, len(statuses))
-            fault = _without_address(fault, status.endpoint, name)
-        servers.append(_server_entry(name, status, fault, admin))
-        lines.append(_status_line(name, status, fault))
+    for status in statuses:
+        fault = _fault(status, admin)
+        servers.append(_server_entry(status, fault, admin))
+        lines.append(_status_line(status, fault))
     result: dict[str, Any] = {"status": "done", "servers": servers, "summary": "\n".join(lines)}
     if admin:
         metrics = [_metrics_line(status) for status in statuses]
         result["metrics"] = "\n".join(metrics)
     return result, _servers_text(statuses)
-
-
-def _numbered_name(number: int, servers: int) -> str:
-    """What a server is called that has no name, of so many: "ComfyUI 2"."""
-    if servers == 1:
-        return "ComfyUI"
-    return f"ComfyUI {number}"
 
 
 def _servers_text(statuses: Sequence[ServerStatus]) -> str:
@@ -188,13 +173,13 @@ def _servers_text(statuses: Sequence[ServerStatus]) -> str:
     return text
 
 
-def _server_entry(name: str, status: ServerStatus, fault: str, admin: bool) -> dict[str, Any]:
+def _server_entry(status: ServerStatus, fault: str, admin: bool) -> dict[str, Any]:
     """A server in numbers for the model. What is not known is left out.
 
     {"name": "fast", "health": "busy", "queue": {"running": 1, "pending": 2}, "your_jobs": 2,
      "devices": [{"name": "NVIDIA L4", "memory_total_mb": 23040, "memory_free_mb": 22528}], "seconds_per_run": 12.5}
     """
-    entry: dict[str, Any] = {"name": name, "health": status.health}
+    entry: dict[str, Any] = {"name": status.endpoint.name, "health": status.health}
     if admin:
         entry["url"] = status.endpoint.url
     if status.stats:
@@ -221,9 +206,9 @@ def _device_entry(device: Device) -> dict[str, Any]:
     return entry
 
 
-def _status_line(name: str, status: ServerStatus, fault: str) -> str:
+def _status_line(status: ServerStatus, fault: str) -> str:
     """A server in words for the user."""
-    said = [f"{name}: {status.health}"]
+    said = [f"{status.endpoint.name}: {status.health}"]
     queue = status.queue
     if queue:
         load = f"{len(queue.running)} running and {len(queue.pending)} waiting"
@@ -275,22 +260,12 @@ def _metrics_line(status: ServerStatus) -> str:
     return " ".join(parts)
 
 
-def _fault(status: ServerStatus) -> str:
+def _fault(status: ServerStatus, admin: bool) -> str:
     """Why a server gives no status, else what went wrong last and how long ago; empty where nothing did."""
     if status.error:
-        return status.error.message
+        return status.error.with_place if admin else status.error.message
     record = status.record
     if not record.fault:
         return ""
     seconds = max(time.time() - record.fault_at, 0.0)
     return f"{record.fault.rstrip('.')} ({duration(seconds)} ago)"
-
-
-ANY_ADDRESS = re.compile(r"\w{1,30}://[^\s,;()]+")  # no scheme is longer, and so the time stays linear
-
-
-def _without_address(text: str, endpoint: Endpoint, name: str) -> str:
-    """A text with a server's name in place of every address."""
-    host = urlsplit(endpoint.url).netloc
-    named = ANY_ADDRESS.sub(lambda _: name, text)
-    return named.replace(host, name)

@@ -284,7 +284,7 @@ def administrators_endpoints(valves: Valves, own_address: str) -> list[Endpoint]
     Raises `BadArgument`.
     """
     if valves.endpoint.strip():
-        return read_endpoints(valves.endpoint, valves.api_key)
+        return numbered(read_endpoints(valves.endpoint, valves.api_key))
     configured = (
         (os.environ.get("COMFYUI_BASE_URL", ""), "The environment variable COMFYUI_BASE_URL"),
         (own_address, "The ComfyUI address in Open WebUI's image settings"),
@@ -316,6 +316,16 @@ def read_endpoints(addresses: str, keys: str) -> list[Endpoint]:
         endpoint = Endpoint.parse(address, key, 'The valve "ComfyUI address"', label.strip())
         endpoints.append(endpoint)
     return list(dict.fromkeys(endpoints))
+
+
+def numbered(endpoints: Sequence[Endpoint]) -> list[Endpoint]:
+    """Several servers, each with a name: "ComfyUI 2" for the second one if it has none."""
+    if len(endpoints) == 1:
+        return list(endpoints)
+    return [
+        replace(endpoint, label=endpoint.label or f"{endpoint.name} {number}")
+        for number, endpoint in enumerate(endpoints, 1)
+    ]
 
 
 def _read_keys(keys: str, count: int) -> list[str]:

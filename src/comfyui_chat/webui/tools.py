@@ -336,7 +336,7 @@ class Tools:
 
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
             statuses = await settings.fleet.statuses()
-            return status_report(statuses, chat.user.get("role") == "admin")
+            return status_report(statuses, chat.is_admin)
 
         return await _answer(chat, self.valves, work)
 
@@ -348,7 +348,9 @@ async def _answer(
     beginning; another request may replace them meanwhile."""
 
     async def with_settings(display: Display) -> tuple[dict[str, Any], str]:
-        return await work(await settle(valves, chat.user, chat), display)
+        settings = await settle(valves, chat.user, chat)
+        chat.hide(settings.fleet.known)
+        return await work(settings, display)
 
     WORKS_FOR.set(str(chat.user.get("id") or ""))
     return await chat.answer(with_settings)
