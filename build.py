@@ -36,8 +36,8 @@ FLOORS = (
         "definitions link_types nodes prompts fitting ui_file ui_values ui_links editor reading links input_names "
         "search tracing discovery workflow paths loras facts pruning mermaid",
     ),
-    ("media", "parts kinds pictures metadata delivery"),
-    ("server", "endpoint json_pieces protocol long_answers record connection http client cloud pool"),
+    ("media", "file_bytes parts kinds pictures metadata delivery"),
+    ("server", "endpoint json_pieces protocol long_answers record incoming connection http client cloud pool"),
     ("catalogue", "entries choosing secret_inputs listings"),
     ("run", "owner job fleet follow inputs limits sizing planning collecting make earlier"),
     (

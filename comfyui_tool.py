@@ -46,6 +46,7 @@ required_open_webui_version: 0.9.6
 #   graph/facts              What a graph needs, what it makes, and what it is for.
 #   graph/pruning            Make a graph do with the files that there are: renamed by the server, or never given.
 #   graph/mermaid            Draw a graph as a Mermaid flowchart that Open WebUI shows in a message.
+#   media/file_bytes         The bytes of a finished file: a few in memory, many on disk.
 #   media/parts              Count what a picture is made of, before a library reads it.
 #   media/kinds              Tell what a file is by its bytes: its type, a picture's size, whether it moves.
 #   media/pictures           Make files of the chat ready for a workflow: pictures, masks, videos and sounds.
@@ -56,6 +57,7 @@ required_open_webui_version: 0.9.6
 #   server/protocol          What ComfyUI's answers and frames say, as values, and how they are read.
 #   server/long_answers      Answers that may be long, read row by row or class by class, so that never all of one is …
 #   server/record            What this process has seen of a server: its pace, its faults, its rests.
+#   server/incoming          A file on its way from a server, piece by piece: into memory, and to disk as soon as it …
 #   server/connection        The one websocket to a server, shared by all prompts in flight.
 #   server/http              HTTP with one ComfyUI: its routes' answers, within bounds of time and size, and its …
 #   server/client            One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
@@ -113,6 +115,7 @@ import json
 import logging
 import math
 import mimetypes
+import mmap
 import os
 import random
 import re
@@ -120,6 +123,7 @@ import secrets
 import signal
 import struct
 import sys
+import tempfile
 import threading
 import time
 import unicodedata
@@ -136,8 +140,10 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from types import ModuleType
-from typing import Any, ClassVar, Literal, NamedTuple, ParamSpec, Protocol, Self, TypeVar, cast, get_args, get_origin
+from types import ModuleType, TracebackType
+from typing import (
+    Any, BinaryIO, ClassVar, Literal, NamedTuple, ParamSpec, Protocol, Self, TypeVar, cast, get_args, get_origin,
+)
 from urllib.parse import quote, urlsplit
 
 import aiohttp
@@ -198,8 +204,17 @@ MOST_SENT_BYTES = 512 * MB  # of all pictures that come as frames for one prompt
 # What a run made. Beyond these bounds what came is handed over, and a note says what was left out.
 MOST_FILES_OF_CALL = 100  # that are brought of one run; check_job brings as many more
 MOST_FILES_OF_RUN = 1000  # that are ever brought; all others stay in ComfyUI's output folder
+MOST_FILE_BYTES = 512 * MB
+MOST_RUN_BYTES = 1024 * MB  # of all files that one call brings of one run
 MOST_COLLECTING_SECONDS = 900.0
 MOST_NAMES_IN_NOTE = 5  # files that a note names
+
+# Where the process holds finished files until they are stored. What the memory has no room for goes to disk.
+MOST_FILE_BYTES_IN_MEMORY = 4 * MB
+MOST_BYTES_IN_MEMORY = 256 * MB  # of all files
+MOST_BYTES_ON_DISK = 8192 * MB  # of all files
+MOST_PICTURE_BYTES = 256 * MB  # of a file that is opened as a picture
+MOST_CHANGED_BYTES = 128 * MB  # of a file that is read into memory, to be converted or to remove its metadata
 
 # What is read of a server's own lists; the rest is known to be there, and no more.
 MOST_QUEUE_ROWS = 10_000
@@ -7008,12 +7023,215 @@ def _is_harmless(line: str, place: int) -> bool:
 # Every module takes bytes and gives bytes or what is known of them. Decoding and encoding block, so callers do it in a
 # thread. The modules follow one another so:
 #
-#     parts     how many parts a picture is made of, before anything reads it
-#     kinds     what a file is, by its first bytes: its content type, the size of a picture, whether it moves
-#     pictures  files of the chat made ready for a workflow: pictures, masks, videos and sounds
-#     metadata  what tells how a file was made, taken out of it
-#     delivery  finished files handed over in the format that somebody wants, with or without metadata
+#     file_bytes  where the bytes of a finished file are: in memory, or on disk
+#     parts       how many parts a picture is made of, before anything reads it
+#     kinds       what a file is, by its first bytes: its content type, the size of a picture, whether it moves
+#     pictures    files of the chat made ready for a workflow: pictures, masks, videos and sounds
+#     metadata    what tells how a file was made, taken out of it
+#     delivery    finished files handed over in the format that somebody wants, with or without metadata
 # ======================================================================================================================
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/media/file_bytes.py
+#
+# The bytes of a finished file: a few in memory, many on disk.
+#
+# A picture has a megabyte or two; a film has hundreds, and several people may make one at the same time. So a file of
+# more than `MOST_FILE_BYTES_IN_MEMORY`, or one for which the memory that all of them share has no room, goes to a
+# temporary file, while it comes (server/incoming.py) or from memory (`hold`).
+#
+#     file = hold(data)
+#     file.start(8)  ->  b"\x89PNG\r\n\x1a\n"
+#     file.close()
+#
+# A temporary file has no name: the system takes it away as soon as nobody has it open any more, also when the process is
+# killed. It is read by way of a memory map, which takes no memory of the process: the system reads what is looked at,
+# and forgets it again. Open WebUI (0.9.6 to 0.12.4) reads what it stores whole, and then only writes, measures and hashes
+# it; of a large file it gets the map for that (`WholeMapReader`).
+#
+# What this process holds is counted, in `MEMORY` and `DISK`. Whoever is done with a file closes it; one that is lost on
+# the way, after a Stop, is given back when Python forgets it.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+Buffer = bytes | mmap.mmap  # what can be looked at in slices, each of them bytes
+
+
+class Room:
+    """How many bytes may still be held, of so many."""
+
+    def __init__(self, size: int) -> None:
+        self._left = size
+        self._lock = threading.Lock()  # Python forgets objects in any thread
+
+    def take(self, size: int) -> bool:
+        """Take so many bytes, if there are as many left."""
+        with self._lock:
+            if size > self._left:
+                return False
+            self._left -= size
+            return True
+
+    def has(self, size: int) -> bool:
+        """Whether there are so many bytes left."""
+        return size <= self._left
+
+    def give_back(self, size: int) -> None:
+        """Give back what was taken."""
+        with self._lock:
+            self._left += size
+
+
+MEMORY = Room(MOST_BYTES_IN_MEMORY)
+DISK = Room(MOST_BYTES_ON_DISK)
+
+
+class FileBytes:
+    """All bytes of a file. `room` has counted so many of them, and gets these back when the file is closed."""
+
+    def __init__(self, buffer: Buffer, room: Room | None = None, counted: int = 0) -> None:
+        self.buffer = buffer
+        self._give_back: Callable[[], Any] | None = None
+        if room:
+            self._give_back = weakref.finalize(self, room.give_back, counted)
+
+    def __len__(self) -> int:
+        return len(self.buffer)
+
+    @property
+    def on_disk(self) -> bool:
+        """Whether they are in a temporary file, of which `buffer` is the map."""
+        return isinstance(self.buffer, mmap.mmap)
+
+    def start(self, length: int) -> bytes:
+        """The first bytes, so many."""
+        return self.buffer[:length]
+
+    def whole(self) -> bytes:
+        """All of them, in memory."""
+        return self.buffer[:]
+
+    def reader(self) -> BinaryIO:
+        """A file object for Open WebUI's storage."""
+        if isinstance(self.buffer, mmap.mmap):
+            return cast(BinaryIO, WholeMapReader(self.buffer))
+        return io.BytesIO(self.buffer)
+
+    def close(self) -> None:
+        """Forget the bytes. The temporary file goes when nobody else reads it, which a thread may still do."""
+        self.buffer = b""
+        if self._give_back:
+            self._give_back()
+
+
+class MapReader(io.RawIOBase):
+    """A file object over a memory map."""
+
+    def __init__(self, buffer: mmap.mmap) -> None:
+        super().__init__()
+        self._map = buffer
+        self._at = 0
+
+    def readinto(self, target: Any) -> int:
+        """Fill a buffer with the next bytes; returns how many there are."""
+        data = self._map[self._at : self._at + len(target)]
+        target[: len(data)] = data
+        self._at += len(data)
+        return len(data)
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Go to a place, counted from the beginning, from here, or from the end; returns where it is."""
+        places = {io.SEEK_SET: 0, io.SEEK_CUR: self._at, io.SEEK_END: len(self._map)}
+        self._at = max(places[whence] + offset, 0)
+        return self._at
+
+    def tell(self) -> int:
+        """The place of the next byte."""
+        return self._at
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+
+class WholeMapReader(MapReader):
+    """One that gives out the map itself where it is asked for all bytes."""
+
+    def readall(self) -> Any:
+        """The map, which does in place of bytes for whoever only writes, measures or hashes them."""
+        if self._at:
+            return super().readall()
+        self._at = len(self._map)
+        return self._map
+
+
+def open_buffer(buffer: Buffer) -> BinaryIO:
+    """A file object for Pillow, which wants nothing but bytes."""
+    if isinstance(buffer, mmap.mmap):
+        return io.BufferedReader(MapReader(buffer))
+    return io.BytesIO(buffer)
+
+
+def hold(data: bytes) -> FileBytes:
+    """A file whose bytes are there, held in memory where that has room, else on disk. Blocks. Raises `StorageRefused`
+    where the disk has none either."""
+    size = len(data)
+    if size <= MOST_FILE_BYTES_IN_MEMORY and MEMORY.take(size):
+        return FileBytes(data, MEMORY, size)
+    if not DISK.take(size):
+        raise no_room()
+    file = TemporaryFile()
+    try:
+        file.write(data)
+        return FileBytes(file.map(), DISK, size)
+    except StorageRefused:
+        DISK.give_back(size)
+        raise
+    finally:
+        file.close()
+
+
+def no_room() -> StorageRefused:
+    """The error for what goes beyond what this process holds."""
+    return StorageRefused(f"More than {MOST_BYTES_ON_DISK // MB} MB of files are on their way at the moment.")
+
+
+class TemporaryFile:
+    """A file on disk that has no name. It may be closed while a thread still writes."""
+
+    def __init__(self) -> None:
+        self._file: BinaryIO | None = None
+        self._is_over = False
+
+    def write(self, data: bytes | bytearray) -> None:
+        """Write bytes behind what there is. Blocks. Raises `StorageRefused`."""
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
+            self._file.write(data)
+            self._file.flush()
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise StorageRefused(f"The disk for temporary files does not take the file ({reason}).") from None
+        finally:
+            if self._is_over:
+                self.close()
+
+    def map(self) -> mmap.mmap:
+        """A map of the whole file, which keeps it when this one is closed."""
+        assert self._file
+        return mmap.mmap(self._file.fileno(), 0)
+
+    def close(self) -> None:
+        """Close it: without a map it is gone."""
+        self._is_over = True
+        if self._file:
+            self._file.close()
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -7059,11 +7277,11 @@ class Count:
             raise TooManyParts("too many parts")
 
 
-def check_parts(data: bytes) -> None:
+def check_parts(data: Buffer) -> None:
     """Raise `TooManyParts` for a picture that is made of too many parts to be read."""
     with contextlib.suppress(*ENDS_TOO_EARLY):
         for start, check in CHECKS.items():
-            if data.startswith(start):
+            if data[: len(start)] == start:
                 check(data)
                 return
         is_avif = data[4:8] == b"ftyp"
@@ -7076,7 +7294,7 @@ PNG_START = b"\x89PNG\r\n\x1a\n"
 JPEG2000_START = b"\xff\x4f\xff\x51"  # then length (2), abilities (2), width (4), height (4)
 
 
-def _check_inside(data: bytes) -> None:
+def _check_inside(data: Buffer) -> None:
     """Check the pictures that stand in a picture of another format."""
     count = Count(MOST_PICTURES_INSIDE)
     for start, size_at, check in ((PNG_START, 16, _check_png), (JPEG2000_START, 8, None)):
@@ -7090,7 +7308,7 @@ def _check_inside(data: bytes) -> None:
             at = data.find(start, at + 1)
 
 
-def _check_png(data: bytes, start: int = 0) -> None:
+def _check_png(data: Buffer, start: int = 0) -> None:
     count = Count(MOST_PICTURE_PARTS)
     at = start + 8
     kind = b""
@@ -7107,7 +7325,7 @@ JPEG_BARE = (0x01, *range(0xD0, 0xDA))
 JPEG_SCAN, JPEG_END = 0xDA, 0xD9
 
 
-def _check_jpeg(data: bytes) -> None:
+def _check_jpeg(data: Buffer) -> None:
     """Segments of 0xFF, code, length (2) and content; bytes between them are skipped, one by one. Behind a scan its
     compressed data goes on to the next marker."""
     count, scans, texts = Count(MOST_PICTURE_PARTS), Count(MOST_JPEG_SCANS), Count(MOST_JPEG_TEXT_BYTES)
@@ -7131,10 +7349,10 @@ def _check_jpeg(data: bytes) -> None:
         if code == JPEG_SCAN:
             scans.add()
             at = next_jpeg_marker(data, at)
-        elif code == 0xE1 and data.startswith(b"Exif\0\0", start):
+        elif code == 0xE1 and data[start : start + 6] == b"Exif\0\0":
             exif += data[start + 6 : at]  # Pillow joins them
             Count(MOST_JPEG_EXIF_BYTES).add(len(exif))
-        elif code == 0xE2 and data.startswith(b"MPF\0", start):
+        elif code == 0xE2 and data[start : start + 4] == b"MPF\0":
             check_directory(data[start + 4 : at])
     check_directory(exif)
 
@@ -7145,7 +7363,7 @@ JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 SEARCHED_AT_ONCE = 2**20  # bytes: a search holds the interpreter's lock
 
 
-def next_jpeg_marker(data: bytes, at: int) -> int:
+def next_jpeg_marker(data: Buffer, at: int) -> int:
     """The place of the next marker behind compressed data, or the length of the file where there is none."""
     while at < len(data):
         marker = JPEG_MARKER.search(data, at, at + SEARCHED_AT_ONCE + 1)
@@ -7155,7 +7373,7 @@ def next_jpeg_marker(data: bytes, at: int) -> int:
     return len(data)
 
 
-def _check_gif(data: bytes) -> None:
+def _check_gif(data: Buffer) -> None:
     """A head with a table of colours, then pictures (0x2C) and extensions (0x21), each with blocks of length (1) and
     content, up to an empty one."""
     count, blocks, texts = Count(MOST_PICTURE_PARTS), Count(MOST_GIF_BLOCKS), Count(MOST_GIF_TEXT_BYTES)
@@ -7184,7 +7402,7 @@ def gif_table_length(flags: int) -> int:
     return 3 * colours
 
 
-def behind_gif_blocks(data: bytes, at: int, count: Count) -> int:
+def behind_gif_blocks(data: Buffer, at: int, count: Count) -> int:
     """The place behind the blocks of a GIF that begin at a place, and behind the empty one that ends them."""
     blocks = 0
     while data[at]:
@@ -7197,7 +7415,7 @@ def behind_gif_blocks(data: bytes, at: int, count: Count) -> int:
     return at + 1
 
 
-def _check_webp(data: bytes) -> None:
+def _check_webp(data: Buffer) -> None:
     count = Count(MOST_PICTURE_PARTS)
     (length,) = struct.unpack_from("<I", data, 4)
     end = 8 + length
@@ -7210,7 +7428,7 @@ def _check_webp(data: bytes) -> None:
         at += 8 + length + length % 2
 
 
-def _check_bmp(data: bytes) -> None:
+def _check_bmp(data: Buffer) -> None:
     (packing,) = struct.unpack_from("<I", data, 30)
     if packing in (1, 2):  # run lengths, which Pillow unpacks one by one
         Count(MOST_UNCOUNTED_BYTES // 8).add(len(data))
@@ -7223,7 +7441,7 @@ VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 
 STRIPS = (273, 324)  # the tags for where strips and tiles are
 
 
-def _check_tiff(data: bytes) -> None:
+def _check_tiff(data: Buffer) -> None:
     _check_directories(data, MOST_PAGES)
 
 
@@ -7233,9 +7451,9 @@ def check_directory(exif: bytes) -> None:
         _check_directories(exif.removeprefix(b"Exif\0\0"), 1)
 
 
-def _check_directories(data: bytes, most: int) -> None:
+def _check_directories(data: Buffer, most: int) -> None:
     """Check the first directories. Those beyond the `most` are too many, unless that is one."""
-    order: Literal["<", ">"] = "<" if data.startswith(b"II") else ">"
+    order: Literal["<", ">"] = "<" if data[:2] == b"II" else ">"
     is_big = data[2:4] in (b"\x2b\0", b"\0\x2b")
     head, counted, entry = ("Q", "Q", "HHQQ") if is_big else ("I", "H", "HHII")
     (at,) = struct.unpack_from(order + head, data, 8 if is_big else 4)
@@ -7257,7 +7475,7 @@ def _check_directories(data: bytes, most: int) -> None:
         (at,) = struct.unpack_from(order + head, data, at + entries * struct.calcsize(order + entry))
 
 
-def _entries(data: bytes, at: int, number: int, entry: str) -> bytes:
+def _entries(data: Buffer, at: int, number: int, entry: str) -> bytes:
     """The entries of a directory, as many as there are whole ones."""
     size = struct.calcsize(entry)
     rows = data[at : at + number * size]
@@ -7265,7 +7483,7 @@ def _entries(data: bytes, at: int, number: int, entry: str) -> bytes:
 
 
 # What counts the parts of files that begin so.
-CHECKS: dict[bytes, Callable[[bytes], None]] = {
+CHECKS: dict[bytes, Callable[[Buffer], None]] = {
     b"\x89PNG": _check_png,
     b"\xff\xd8\xff": _check_jpeg,
     b"GIF8": _check_gif,
@@ -7374,7 +7592,7 @@ ORIENTATION = 0x0112
 TURNED = range(2, 9)
 
 
-def content_type_of(data: bytes, name: str) -> tuple[str, Size | None, bool]:
+def content_type_of(data: Buffer, name: str) -> tuple[str, Size | None, bool]:
     """What a file is: its content type, a picture's size in pixels (None for other files), and whether it moves or has
     pages.
 
@@ -7393,29 +7611,31 @@ def content_type_of(data: bytes, name: str) -> tuple[str, Size | None, bool]:
     return content_type, None, content_type.startswith("video/")
 
 
-def _type_by_beginning(data: bytes) -> str:
+def _type_by_beginning(data: Buffer) -> str:
     """The content type of a file that is not a picture, "" where its first bytes do not tell it."""
     at = behind_id3(data)
     start = data[at : at + 80]
     for beginning, content_type in BEGINNINGS:
         if beginning.match(start):
             return content_type
-    if data.startswith(b"ID3"):
+    if data[:3] == b"ID3":
         return "audio/mpeg"
     if is_drawing(data):
         return "image/svg+xml"
     return ""
 
 
-def open_picture(data: bytes, formats: Iterable[str] = ()) -> Image.Image:
+def open_picture(data: Buffer, formats: Iterable[str] = ()) -> Image.Image:
     """A picture of which only the head is decoded, in one of Pillow's `formats`, or in any that is read when there are
     none. May raise any exception, and raises `TooManyParts`."""
+    if len(data) > MOST_PICTURE_BYTES:
+        raise ValueError("the file is too large")
     check_parts(data)
     Image.init()
     names = [name for name in Image.OPEN if name not in NOT_READ]
     if formats:
         names = [name for name in names if name in formats]
-    return Image.open(io.BytesIO(data), formats=names)
+    return Image.open(open_buffer(data), formats=names)
 
 
 def is_paged(image: Image.Image) -> bool:
@@ -7425,14 +7645,14 @@ def is_paged(image: Image.Image) -> bool:
     return False
 
 
-def is_drawing(data: bytes) -> bool:
+def is_drawing(data: Buffer) -> bool:
     """Whether a file is a drawing (SVG)."""
     head = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     is_page = head.startswith((b"<html", b"<!doctype html"))
     return head.startswith(b"<") and b"<svg" in head and not is_page
 
 
-def behind_id3(data: bytes) -> int:
+def behind_id3(data: Buffer) -> int:
     """The place behind the ID3 tags that a file begins with, 0 when it has none.
 
     A tag is a head (10 bytes: "ID3", version, flags, and the length in 4 bytes of 7 bits each), the content and, if a
@@ -7456,28 +7676,34 @@ def behind_id3(data: bytes) -> int:
 USUAL_ENDINGS = {"jpeg": "jpg", "plain": "txt", "svg+xml": "svg"}
 
 
+def ending_of(content_type: str, name: str, is_picture: bool) -> str:
+    """How the name of a file ends, without the dot: "png". By its own name, but for a picture; "bin" where nothing
+    sensible is known."""
+    _, _, ending = content_type.rpartition("/")
+    if not is_picture and "." in name:
+        _, _, ending = name.lower().rpartition(".")
+    ending = USUAL_ENDINGS.get(ending, ending)
+    if re.fullmatch(r"[a-z0-9]{1,12}", ending):
+        return ending
+    return "bin"
+
+
 @dataclass(frozen=True)
 class OutputFile:
-    """A finished file, nearly always a picture, with what is known of it."""
+    """A finished file, nearly always a picture, with what is known of it. Whoever is done with it closes its `data`."""
 
-    data: bytes = field(repr=False)
+    data: FileBytes = field(repr=False)
     content_type: str
     size: Size | None  # of a picture in pixels
     source: str  # its name on the ComfyUI server; "" for a text, and for what came over the websocket
     prompt_id: str = ""  # of the run that made it
-    of: int = 0  # how many files that run made
+    of: int = 0  # how many files of that run are brought, if not all by one call
     seed: int | None = None  # of the call that made it: the same call with it makes the same again
 
     @property
     def ending(self) -> str:
-        """How the name of such a file ends, without the dot: "png". It is "bin" where nothing sensible is known."""
-        _, _, ending = self.content_type.rpartition("/")
-        if self.size is None and "." in self.source:
-            _, _, ending = self.source.lower().rpartition(".")
-        ending = USUAL_ENDINGS.get(ending, ending)
-        if re.fullmatch(r"[a-z0-9]{1,12}", ending):
-            return ending
-        return "bin"
+        """How the name of such a file ends, without the dot."""
+        return ending_of(self.content_type, self.source, self.size is not None)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -7536,7 +7762,7 @@ def read_input(data: bytes, name: str) -> InputFile:
     content_type, _, _ = content_type_of(data, name)
     kind, _, _ = content_type.partition("/")
     if kind in ("video", "audio") and data:
-        ending = OutputFile(data, content_type, None, name).ending
+        ending = ending_of(content_type, name, is_picture=False)
         return InputFile(data, ending, kind=kind)
     return read_still(data, name)
 
@@ -7751,7 +7977,7 @@ def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]
 # Small pictures to look at.
 
 
-def small_copy(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
+def small_copy(data: Buffer, side: int = 768, most: int = 100_000) -> str | None:
     """A picture as a JPEG data URI for a model to look at, of at most `side` pixels on its longer side and about `most`
     bytes; None for what is not a picture or is too large to decode. Blocks."""
     steps = (
@@ -7764,7 +7990,7 @@ def small_copy(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
     return small_jpeg(data, steps, most, MOST_MEGAPIXELS)
 
 
-def small_jpeg(data: bytes, steps: Sequence[tuple[int, int]], most: int, megapixels: float) -> str | None:
+def small_jpeg(data: Buffer, steps: Sequence[tuple[int, int]], most: int, megapixels: float) -> str | None:
     """A picture as a JPEG data URI, or None for what is not a picture or has more than so many megapixels.
 
     `steps` are tried in turn: (longer side in pixels, JPEG quality). The first that gives at most `most` bytes of JPEG
@@ -8560,23 +8786,42 @@ class Format:
     metadata: bool = True  # whether the file may tell its prompt and workflow
 
 
-def deliver(data: bytes, source: str, wanted: Format) -> tuple[OutputFile, tuple[str, ...]]:
+def deliver(data: FileBytes, source: str, wanted: Format) -> tuple[OutputFile, tuple[str, ...]]:
     """A finished file as it is wanted, and notes of what could not be done. `source` is its name on the server. Blocks:
-    call it in a thread."""
+    call it in a thread. Raises `StorageRefused` where there is no room for what it becomes."""
     product = read_product(data, source)
-    changed, content_type, notes = delivered(data, product.content_type, wanted)
+    converts = wanted.kind.upper() in LONGEST_SIDE and product.content_type.startswith("image/")
+    if wanted.metadata and not converts:
+        return product, ()
+    if len(data) > MOST_CHANGED_BYTES:
+        return product, _unchanged_notes(wanted, converts)
+    whole = data.whole()
+    changed, content_type, notes = delivered(whole, product.content_type, wanted)
+    if changed == whole:
+        return product, notes
     size = product.size
     if content_type != product.content_type:
         _, size, _ = content_type_of(changed, "")
     if size is None and content_type in PICTURE_TYPES.values() and not notes:
         notes = ("a picture could not be read, and is handed over as a file",)
-    product = replace(product, data=changed, content_type=content_type, size=size)
+    product = replace(product, data=hold(changed), content_type=content_type, size=size)
+    data.close()
     return product, notes
 
 
-def read_product(data: bytes, source: str) -> OutputFile:
+def _unchanged_notes(wanted: Format, converts: bool) -> tuple[str, ...]:
+    """Notes on a file that is too large to be changed."""
+    notes: tuple[str, ...] = ()
+    if converts:
+        notes += (f"the picture is too large to be made a {wanted.kind} and stays as it was made",)
+    if not wanted.metadata:
+        notes += ("its metadata could not be removed",)
+    return notes
+
+
+def read_product(data: FileBytes, source: str) -> OutputFile:
     """A finished file with its type and size, told by its bytes, else by its name. Blocks: call it in a thread."""
-    content_type, size, _ = content_type_of(data, source)
+    content_type, size, _ = content_type_of(data.buffer, source)
     return OutputFile(data, content_type, size, source)
 
 
@@ -8744,13 +8989,14 @@ def _json_escape(character: re.Match[str]) -> str:
 
 
 def text_product(text: str) -> OutputFile:
-    """A text that a node showed, as a file: JSON if it is that, else plain text."""
+    """A text that a node showed, as a file: JSON if it is that and not long, else plain text. Blocks: call it in a
+    thread. Raises `StorageRefused` where there is no room for it."""
     content_type = "text/plain"
-    if text.lstrip()[:1] in ("{", "["):
+    if len(text) <= MOST_PIECE_BYTES and text.lstrip()[:1] in ("{", "["):
         with contextlib.suppress(ValueError, RecursionError):
             json.loads(text)
             content_type = "application/json"
-    return OutputFile(text.encode("utf-8", "replace"), content_type, None, "")
+    return OutputFile(hold(text.encode("utf-8", "replace")), content_type, None, "")
 
 
 # ======================================================================================================================
@@ -8760,8 +9006,9 @@ def text_product(text: str) -> OutputFile:
 #
 # `endpoint` is an address with the credential that belongs to it. `protocol` has the values that a server's answers and
 # frames become, and the functions that read them; `record` is what this process has seen of a server so far.
-# `connection` is the websocket, shared by all prompts in flight. `http` is one exchange over HTTP with its bounds and
-# faults, and `client` the routes: `ComfyUIServer` is the whole server. `cloud` has all of Comfy Cloud's exceptions.
+# `connection` is the websocket, shared by all prompts in flight. `incoming` takes a file that comes, `http` is one
+# exchange over HTTP with its bounds and faults, and `client` the routes: `ComfyUIServer` is the whole server. `cloud` has
+# all of Comfy Cloud's exceptions.
 # `pool` keeps one server for each endpoint and event loop; the floors above begin with its `open_server`.
 #
 # Nothing here knows of chats, or chooses what runs where.
@@ -9940,6 +10187,99 @@ class Record:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/incoming.py
+#
+# A file on its way from a server, piece by piece: into memory, and to disk as soon as it is not small.
+#
+#     async with IncomingFile(room) as incoming:
+#         await incoming.write(piece)
+#         file = await incoming.finish()
+#
+# It is bounded by its own size (`MOST_FILE_BYTES`), by the room that its run has, and by what the process holds of all
+# files together (media/file_bytes.py). What is not finished, after an error or a Stop, is given back and leaves nothing.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+PIECE_BYTES = MB  # that are written to disk at once
+
+
+class IncomingFile:
+    """A file on its way in. What it takes of `room`, which its run has, is given back unless it is finished; `clean`
+    takes a key out of a file that is small enough for that."""
+
+    def __init__(self, room: Room, clean: Callable[[bytes], bytes] = bytes) -> None:
+        self._room = room
+        self._clean = clean
+        self._size = 0
+        self._in_memory = 0  # bytes that are counted there
+        self._on_disk = 0
+        self._pieces = bytearray()  # that are not written
+        self._file = TemporaryFile()
+        self._is_finished = False
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._file.close()
+        if not self._is_finished:
+            self._room.give_back(self._size)
+            MEMORY.give_back(self._in_memory)
+            DISK.give_back(self._on_disk)
+
+    def expect(self, size: int) -> None:
+        """Refuse a file that is going to have so many bytes more. Raises `LimitExceeded` for one that is too large, and
+        `StorageRefused` where there is no room for it now."""
+        if self._size + size > MOST_FILE_BYTES:
+            most = MOST_FILE_BYTES // MB
+            raise LimitExceeded(
+                f"A file of more than {most} MB is not brought.", "It stays in ComfyUI's output folder."
+            )
+        if not self._room.has(size):
+            raise StorageRefused(f"One call brings at most {MOST_RUN_BYTES // MB} MB of one run.")
+
+    async def write(self, piece: bytes) -> None:
+        """Take the next bytes. Raises as `expect` does."""
+        self.expect(len(piece))
+        self._room.take(len(piece))
+        self._size += len(piece)
+        self._pieces += piece
+        stays_small = not self._on_disk and self._size <= MOST_FILE_BYTES_IN_MEMORY
+        if stays_small and MEMORY.take(len(piece)):
+            self._in_memory += len(piece)
+            return
+        self._count_on_disk()
+        if len(self._pieces) >= PIECE_BYTES:
+            await self._flush()
+
+    def _count_on_disk(self) -> None:
+        """Count all bytes as being on disk."""
+        if not DISK.take(self._size - self._on_disk):
+            raise no_room()
+        self._on_disk = self._size
+        MEMORY.give_back(self._in_memory)
+        self._in_memory = 0
+
+    async def _flush(self) -> None:
+        """Write what has come."""
+        pieces = self._pieces
+        self._pieces = bytearray()
+        await FILES.run(self._file.write, pieces)
+
+    async def finish(self) -> FileBytes:
+        """The whole file. Raises `StorageRefused`."""
+        if self._on_disk:
+            await self._flush()
+            file = FileBytes(self._file.map(), DISK, self._on_disk)
+        else:
+            file = FileBytes(self._clean(bytes(self._pieces)), MEMORY, self._in_memory)
+        self._is_finished = True
+        return file
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/connection.py
 #
 # The one websocket to a server, shared by all prompts in flight.
@@ -10367,11 +10707,12 @@ class HttpServer:
         max_bytes: int = MOST_SHORT_ANSWER_BYTES,
         cut: bool = False,
         redirects: bool = False,
+        file: IncomingFile | None = None,
     ) -> Answer:
         """One HTTP exchange within `seconds`. The answer's first byte has to come within `first_byte_seconds`, and it
         may have at most `max_bytes`: with `cut`, what is beyond them is left out. `body` is sent as JSON, `form` as it
         is. A `URL` in place of a path is an address elsewhere: it gets no credential, and what its statuses mean is for
-        the caller to judge.
+        the caller to judge. A `file` takes the body of an answer whose status is 200, and bounds it itself.
 
         Raises `ServerUnreachable`, `AccessRefused`, `ServerBusy`, and `UnexpectedAnswer` for an answer that is too
         large or, unless the caller takes `redirects`, a redirect. Any other status is for the caller to judge.
@@ -10400,9 +10741,16 @@ class HttpServer:
                     location = response.headers.get("Location", "")
                     if response.status in REDIRECTS and not redirects:
                         raise self._redirected(location)
+                    if response.status != 200:
+                        file = None
+                    if file:
+                        file.expect(response.content_length or 0)
                     data = bytearray()
                     async for chunk in response.content.iter_any():
-                        data += chunk
+                        if file:
+                            await file.write(chunk)
+                        else:
+                            data += chunk
                         limit.reschedule(min(end, loop.time() + STALL_SECONDS))
                         if len(data) <= max_bytes:
                             continue
@@ -10547,7 +10895,6 @@ DOUBT_SECONDS = 10.0  # of a list that lacks what is looked for: files are added
 MANY_CLASSES = 100  # node definitions asked for one by one; when more are needed, all are fetched in one request
 RECENT_PROMPTS = 200  # of the history, that are searched, the newest first
 REMEMBERED_PROMPTS = 1000  # whoever posted them, with when they were first seen
-MAX_OUTPUT_BYTES = 512 * 2**20
 
 
 class ComfyUIServer(HttpServer):
@@ -11001,23 +11348,22 @@ class ComfyUIServer(HttpServer):
             return answer.status == 200 and answer.length == len(file.data)
         return False
 
-    async def view(self, output: Output) -> bytes:
-        """An output's bytes. Raises `UnexpectedAnswer` when the server does not give it out, and as `call` does."""
+    async def view(self, output: Output, room: Room) -> FileBytes:
+        """An output's bytes, which `room` has counted. Raises `UnexpectedAnswer` when the server does not give it out,
+        as `IncomingFile.write` does when it is too large, and as `call` does."""
         params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
-        answer = await self._download(params)
-        if answer.status != 200:
-            raise UnexpectedAnswer(f'ComfyUI does not give out its file "{output.filename}" (HTTP {answer.status}).')
-        return answer.body
+        async with IncomingFile(room, self.endpoint.hide_key) as file:
+            status = await self._download(params, file)
+            if status != 200:
+                raise UnexpectedAnswer(f'ComfyUI does not give out its file "{output.filename}" (HTTP {status}).')
+            return await file.finish()
 
-    async def _download(self, params: Mapping[str, str]) -> Answer:
-        return await self.call(
-            "GET",
-            "/view",
-            params=params,
-            seconds=DOWNLOAD_SECONDS,
-            first_byte_seconds=STALL_SECONDS,
-            max_bytes=MAX_OUTPUT_BYTES,
+    async def _download(self, params: Mapping[str, str], file: IncomingFile) -> int:
+        """Ask for a file; returns the status of the answer."""
+        answer = await self.call(
+            "GET", "/view", params=params, seconds=DOWNLOAD_SECONDS, first_byte_seconds=STALL_SECONDS, file=file
         )
+        return answer.status
 
     # ComfyUI's memory.
 
@@ -11287,20 +11633,21 @@ class ComfyCloud(ComfyUIServer):
             raise LimitExceeded(f"Comfy Cloud did not accept the file: {reason}", "Give a smaller one.")
         super()._check_upload(file, answer)
 
-    async def _download(self, params: Mapping[str, str]) -> Answer:
+    async def _download(self, params: Mapping[str, str], file: IncomingFile) -> int:
         download = functools.partial(
-            self.call, "GET", seconds=DOWNLOAD_SECONDS, first_byte_seconds=STALL_SECONDS, max_bytes=MAX_OUTPUT_BYTES
+            self.call, "GET", seconds=DOWNLOAD_SECONDS, first_byte_seconds=STALL_SECONDS, file=file
         )
         answer = await download("/view", params=params, redirects=True)
         if answer.status not in REDIRECTS:
-            return answer
+            return answer.status
         with self._reading("/view"):
             asked = URL(self._address("/view"))
             signed = asked.join(URL(answer.location, encoded=True))
             is_safe = signed.scheme in ("https", URL(self.endpoint.url).scheme)
             if not is_safe or not signed.host:
                 raise self._redirected(answer.location)
-        return await download(signed)
+        answer = await download(signed)
+        return answer.status
 
 
 def _without_extension(file: str) -> str:
@@ -15112,8 +15459,9 @@ def _no_such_lora(wanted: Argument, name: str, choices: Sequence[str]) -> ModelN
 # and why. `Collected.left` counts those of them that a later call may bring, by check_job, which gives `collect` what is
 # stored already; `later_note` tells of it.
 #
-# Bounded are (bounds.py) the number of files of a call and of a run, and the seconds. `fetch` asks again and again for
-# one file while its server does not answer.
+# Bounded are (bounds.py) the number of files of a call and of a run, the bytes of a file and of a call, and the seconds.
+# `fetch` asks again and again for one file while its server does not answer. Files are held as media/file_bytes.py says,
+# and `RunResult.close` lets go of them.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -15137,6 +15485,12 @@ class Missing:
 
     name: str
     error: ComfyUIError
+    later: bool  # whether another call may bring it
+
+    @property
+    def kind(self) -> str:
+        """What it shares with others that did not come for a like reason."""
+        return self.error.message if isinstance(self.error, StorageRefused) else self.error.code
 
 
 async def collect(
@@ -15151,8 +15505,8 @@ async def collect(
     `stored` already, by their sources. What is only shown (by preview nodes) counts only when nothing was saved, and
     pictures of the websocket come last.
 
-    Raises, where nothing at all came, `NothingMade`, `PictureMissed` when only the websocket could have brought it,
-    `ServerGone` when the server stays away, and as `ComfyUIServer.view` does.
+    Raises, where nothing at all came, `NothingMade`, `PictureMissed` when only the websocket could have brought it, and
+    as `fetch` does.
     """
     places = {node_id: place for place, node_id in enumerate(graph)}
     outputs = sorted(job.outputs, key=lambda output: places.get(output.node_id, len(places)))
@@ -15162,23 +15516,10 @@ async def collect(
     of_run = made[:MOST_FILES_OF_RUN]
     new = _not_stored(of_run, stored)
     begun = new[:MOST_FILES_OF_CALL]
-    collecting = Collecting(server, wanted, timing)
-    work = [functools.partial(collecting.bring, output) for output in begun]
-    outcomes = await gather(PARALLEL_FILES, work)
-    for sent in job.sent:
-        outcomes.append(await PICTURES.run(deliver, sent.data, "", wanted))
-    products: list[OutputFile] = []
-    notes: list[str] = []
-    missing: list[Missing] = []
-    for outcome in outcomes:
-        if isinstance(outcome, Missing):
-            missing.append(outcome)
-            continue
-        product, its_notes = outcome
-        products.append(replace(product, prompt_id=job.prompt_id, of=len(of_run) + len(job.sent)))
-        notes += its_notes
+    products, missing, notes = await Collecting(server, wanted, timing).bring_all(begun, job.sent)
     if missing and not products:
         raise missing[0].error
+    of = len(of_run) + len(job.sent) - sum(not file.later for file in missing)
     never = len(made) - len(of_run)
     unbegun = len(new) - len(begun)
     notes += _missing_notes(missing, len(made) + len(job.sent))
@@ -15187,11 +15528,11 @@ async def collect(
     if never:
         notes.append(f"{never} more files stay in ComfyUI's output folder: of a run {MOST_FILES_OF_RUN} are brought")
     return Collected(
-        products=tuple(products),
+        products=tuple(replace(product, prompt_id=job.prompt_id, of=of) for product in products),
         texts=tuple(dict.fromkeys(output.text for output in outputs if output.type == "text")),
         notes=tuple(dict.fromkeys(notes)),
         left_out=len(missing) + unbegun + never,
-        left=len(missing) + unbegun,
+        left=sum(file.later for file in missing) + unbegun,
     )
 
 
@@ -15204,40 +15545,84 @@ def later_note(left: int, job_id: str) -> tuple[str, ...]:
 
 
 class Collecting:
-    """The files of one run on their way, within the bound of seconds."""
+    """The files of one run on their way, within the bounds of bytes and seconds."""
 
     def __init__(self, server: ComfyUIServer, wanted: Format, timing: Timing) -> None:
         self._server = server
         self._wanted = wanted
         self._timing = timing
+        self._room = Room(MOST_RUN_BYTES)
         self._end = asyncio.get_running_loop().time() + MOST_COLLECTING_SECONDS
         self._gone: ServerGone | None = None  # what there is to say of a server that does not answer any more
+        self._held: list[FileBytes] = []
 
-    async def bring(self, output: Output) -> tuple[OutputFile, tuple[str, ...]] | Missing:
-        """A file as it is wanted, with notes of what could not be done; or why it does not come."""
-        if output.type == "text":
-            return text_product(output.text), ()
-        source = source_of(output)
-        if self._gone:
-            return Missing(source, self._gone)
+    async def bring_all(
+        self, outputs: Sequence[Output], sent: Sequence[SentPicture]
+    ) -> tuple[list[OutputFile], list[Missing], list[str]]:
+        """These files, and the pictures that came over the websocket, as they are wanted; those that did not come, and
+        notes of what could not be done."""
+        products: list[OutputFile] = []
+        missing: list[Missing] = []
+        notes: list[str] = []
+        work = [functools.partial(self._bring, output) for output in outputs]
+        work += [functools.partial(self._bring, picture) for picture in sent]
+        try:
+            for outcome in await gather(PARALLEL_FILES, work):
+                if isinstance(outcome, Missing):
+                    missing.append(outcome)
+                else:
+                    product, its_notes = outcome
+                    products.append(product)
+                    notes += its_notes
+        except BaseException:
+            for file in self._held:
+                file.close()
+            raise
+        return products, missing, notes
+
+    async def _bring(self, made: Output | SentPicture) -> tuple[OutputFile, tuple[str, ...]] | Missing:
+        name = _name_in_note(made)
+        is_on_server = isinstance(made, Output)
+        if self._gone and is_on_server:
+            return Missing(name, self._gone, later=True)
         try:
             async with asyncio.timeout_at(self._end):
-                data = await fetch(self._server, output, self._timing)
-                product, notes = await PICTURES.run(deliver, data, output.filename, self._wanted)
-                return replace(product, source=source), notes
+                return await self._brought(made)
         except TimeoutError:
-            return Missing(source, _too_slow())
+            seconds = duration(MOST_COLLECTING_SECONDS)
+            slow = ServerGone(f"The files did not come within {seconds}.", "They are in ComfyUI's output folder.")
+            return Missing(name, slow, later=is_on_server)
         except ServerGone as error:
             self._gone = error
-            return Missing(source, error)
+            return Missing(name, error, later=True)
         except ComfyUIError as error:
-            return Missing(source, error)
+            return Missing(name, error, later=is_on_server and not isinstance(error, LimitExceeded))
+
+    async def _brought(self, made: Output | SentPicture) -> tuple[OutputFile, tuple[str, ...]]:
+        """A file as it is wanted, with notes of what could not be done."""
+        notes: tuple[str, ...] = ()
+        if isinstance(made, SentPicture):
+            data = await FILES.run(hold, made.data)
+            product, notes = await self._delivered(data, "")
+        elif made.type == "text":
+            product = await FILES.run(text_product, made.text)
+        else:
+            data = await fetch(self._server, made, self._timing, self._room)
+            product, notes = await self._delivered(data, made.filename)
+            product = replace(product, source=source_of(made))
+        self._held.append(product.data)
+        return product, notes
+
+    async def _delivered(self, data: FileBytes, name: str) -> tuple[OutputFile, tuple[str, ...]]:
+        self._held.append(data)
+        return await PICTURES.run(deliver, data, name, self._wanted)
 
 
-def _too_slow() -> ServerError:
-    return ServerGone(
-        f"The files did not come within {duration(MOST_COLLECTING_SECONDS)}.", "They are in ComfyUI's output folder."
-    )
+def _name_in_note(made: Output | SentPicture) -> str:
+    """What a file is called in a note."""
+    if isinstance(made, SentPicture):
+        return "a picture of the websocket"
+    return source_of(made) or "a text"
 
 
 def source_of(output: Output) -> str:
@@ -15295,14 +15680,14 @@ def _nothing_made(graph: Graph) -> NothingMade | PictureMissed:
     return NothingMade("The run ended well, but saved nothing.")
 
 
-async def fetch(server: ComfyUIServer, output: Output, timing: Timing) -> bytes:
+async def fetch(server: ComfyUIServer, output: Output, timing: Timing, room: Room) -> FileBytes:
     """A file's bytes, asked for again and again while the server does not answer: the file has outlived its run, and
     outlives a restart. Raises `ServerGone` after `timing.gone` seconds of that, and as `ComfyUIServer.view` does."""
     pause = timing.settle
     failed_since = refused_since = math.inf  # when it began to fail, and when to find no connection
     while True:
         try:
-            data = await server.view(output)
+            data = await server.view(output, room)
             server.record.bytes += len(data)
             return data
         except ServerUnreachable as error:
@@ -15358,6 +15743,11 @@ class RunResult:
     running: str = ""  # the id of a job that outlived its wait after others had brought their files
     left_out: int = 0  # files that the runs made and that did not come; `notes` says why
 
+    def close(self) -> None:
+        """Let go of the files, when they are stored, or nobody wants them."""
+        for product in self.products:
+            product.data.close()
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -15405,8 +15795,12 @@ async def make(
     listener.status("connecting", "Connecting to ComfyUI")
     progress = RunProgress(request, await fleet.found(), listener, options)
     result = None
-    while result is None:
-        result = await progress.run_round()
+    try:
+        while result is None:
+            result = await progress.run_round()
+    except BaseException:
+        progress.close()
+        raise
     return result
 
 
@@ -15525,6 +15919,12 @@ class RunProgress:
             running=self.running,
             left_out=sum(collected.left_out for collected in self.collected),
         )
+
+    def close(self) -> None:
+        """Let go of the files that were made, when the call ends without a result."""
+        for collected in self.collected:
+            for product in collected.products:
+                product.data.close()
 
     # Choosing a server, and everything that has to be right before a prompt is posted there.
 
@@ -16912,12 +17312,12 @@ def message_file(item: Any, drawn: bool) -> dict[str, Any]:
 def as_served(product: OutputFile) -> tuple[OutputFile, str]:
     """A file with the content type that it is stored with, which no browser runs, and the ending of its name: a page
     that a server calls "a.html", or "a.png", becomes text/plain and "txt". Blocks: call it in a thread."""
-    content_type, _, _ = content_type_of(product.data, "")
+    content_type, _, _ = content_type_of(product.data.buffer, "")
     kind, _, detail = content_type.partition("/")
     if kind in ("image", "video", "audio") and detail != "svg+xml":
         return replace(product, content_type=content_type), _media_ending(content_type, product.ending)
     content_type, ending = "application/octet-stream", "bin"
-    if _is_text(product.data[:TEXT_JUDGED]):
+    if _is_text(product.data.start(TEXT_JUDGED)):
         content_type, ending = "text/plain", "txt"
     if product.ending in INERT_ENDINGS:
         ending = product.ending
@@ -16931,7 +17331,7 @@ def _media_ending(content_type: str, ending: str) -> str:
     for usual, its_type in OTHER_TYPES.items():
         if its_type == content_type:
             return usual
-    return OutputFile(b"", content_type, None, "").ending
+    return ending_of(content_type, "", is_picture=True)
 
 
 def _is_text(start: bytes) -> bool:
@@ -16953,7 +17353,7 @@ def file_page(product: OutputFile, url: str) -> str:
         return player(kind, url, ' style="max-width:100%;max-height:20rem"')  # the dialog is not high
     if kind != "text":
         return f"[Download]({url})"
-    start = product.data[: 4 * TEXT_SHOWN]  # a character has up to 4 bytes
+    start = product.data.start(4 * TEXT_SHOWN)  # a character has up to 4 bytes
     return fenced(start.decode("utf-8", "replace")[:TEXT_SHOWN])
 
 
@@ -17261,7 +17661,7 @@ class Chat:
         if product.prompt_id:
             about[JOB_KEY] = run_record(product)
         headers = Headers({"content-type": product.content_type})
-        upload = UploadFile(file=io.BytesIO(product.data), filename=name, headers=headers)
+        upload = UploadFile(file=product.data.reader(), filename=name, headers=headers)
         user = await Users.get_user_by_id(self._user_id)
         # without process=False Open WebUI would try to read text out of the picture
         item = await upload_file_handler(self.request, file=upload, metadata=about, process=False, user=user)
@@ -18295,7 +18695,7 @@ async def keep_and_report(chat: Chat, settings: Settings, made: RunResult, stem:
 
 async def _copies(made: RunResult) -> list[str]:
     """Small copies of the first pictures, as data URIs, for the model to look at."""
-    pictures = [product.data for product in made.products if product.size]
+    pictures = [product.data.buffer for product in made.products if product.size]
     copies = []
     for data in pictures[:MOST_COPIES]:
         copy = await PICTURES.run(small_copy, data)
@@ -18346,7 +18746,8 @@ def _done_text(made: RunResult) -> str:
     if made.seed is not None:
         text += f" · seed {made.seed}"
     if made.left_out:
-        text += f" · {made.left_out} files left out"
+        files = "file" if made.left_out == 1 else "files"
+        text += f" · {made.left_out} {files} left out"
     return text
 
 
@@ -18737,16 +19138,22 @@ async def _bring(
             wanted=settings.format,
             stored=stored.sources,
         )
-        stored = await _stored_of(chat, prompt)  # another worker may have been quicker
-        missing = tuple(product for product in made.products if not _is_stored(product, stored))
-        if not missing:
-            return await _show_again(chat, stored)
-        if stored.files:
-            await chat.show_again(stored.files)
-        rest = replace(made, products=missing)
-        name = mark_of(prompt).get("name") or made.workflow
-        stem = file_stem(str(name), None)
-        return await keep_and_report(chat, settings, rest, stem)
+        with contextlib.closing(made):
+            return await _keep_new(chat, settings, prompt, made)
+
+
+async def _keep_new(chat: Chat, settings: Settings, prompt: Prompt, made: RunResult) -> tuple[dict[str, Any], str]:
+    """Those files of a job stored that are not stored yet, and all of them shown."""
+    stored = await _stored_of(chat, prompt)  # another worker may have been quicker
+    missing = tuple(product for product in made.products if not _is_stored(product, stored))
+    if not missing:
+        return await _show_again(chat, stored)
+    if stored.files:
+        await chat.show_again(stored.files)
+    rest = replace(made, products=missing)
+    name = mark_of(prompt).get("name") or made.workflow
+    stem = file_stem(str(name), None)
+    return await keep_and_report(chat, settings, rest, stem)
 
 
 def _is_stored(product: OutputFile, stored: StoredOutputs) -> bool:
@@ -19161,7 +19568,8 @@ async def _run(
     memory = Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds)
     options = RunOptions(catalogue, settings.previews and display.previews, settings.format, memory)
     made = await make(request, settings.fleet, display, options)
-    return await keep_and_report(chat, settings, made, file_stem(request.called or made.workflow, made.seed))
+    with contextlib.closing(made):
+        return await keep_and_report(chat, settings, made, file_stem(request.called or made.workflow, made.seed))
 
 
 # ======================================================================================================================
@@ -19291,7 +19699,8 @@ async def command_generate(options: argparse.Namespace) -> int:
     if target is None:
         stem = file_stem(str(request.prompt), made.seed)
         target = Path(f"{stem}.{made.products[0].ending}")
-    await _write_products(made.products, target)
+    with contextlib.closing(made):
+        await _write_products(made.products, target)
     for note in made.notes:
         print(f"Note: {note}", file=sys.stderr)
     print(f"{made.workflow}, {made.model}, seed {made.seed}, {duration(made.seconds)}", file=sys.stderr)
@@ -19304,7 +19713,7 @@ async def _write_products(products: Sequence[OutputFile], target: Path) -> None:
     for number, product in enumerate(products, 1):
         if number > 1:
             path = target.with_stem(f"{target.stem}-{number}")
-        await FILES.run(path.write_bytes, product.data)
+        await FILES.run(path.write_bytes, product.data.buffer)
         print(path)
 
 

@@ -46,8 +46,17 @@ MOST_SENT_BYTES = 512 * MB  # of all pictures that come as frames for one prompt
 # What a run made. Beyond these bounds what came is handed over, and a note says what was left out.
 MOST_FILES_OF_CALL = 100  # that are brought of one run; check_job brings as many more
 MOST_FILES_OF_RUN = 1000  # that are ever brought; all others stay in ComfyUI's output folder
+MOST_FILE_BYTES = 512 * MB
+MOST_RUN_BYTES = 1024 * MB  # of all files that one call brings of one run
 MOST_COLLECTING_SECONDS = 900.0
 MOST_NAMES_IN_NOTE = 5  # files that a note names
+
+# Where the process holds finished files until they are stored. What the memory has no room for goes to disk.
+MOST_FILE_BYTES_IN_MEMORY = 4 * MB
+MOST_BYTES_IN_MEMORY = 256 * MB  # of all files
+MOST_BYTES_ON_DISK = 8192 * MB  # of all files
+MOST_PICTURE_BYTES = 256 * MB  # of a file that is opened as a picture
+MOST_CHANGED_BYTES = 128 * MB  # of a file that is read into memory, to be converted or to remove its metadata
 
 # What is read of a server's own lists; the rest is known to be there, and no more.
 MOST_QUEUE_ROWS = 10_000

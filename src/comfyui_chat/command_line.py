@@ -153,7 +153,8 @@ async def command_generate(options: argparse.Namespace) -> int:
     if target is None:
         stem = file_stem(str(request.prompt), made.seed)
         target = Path(f"{stem}.{made.products[0].ending}")
-    await _write_products(made.products, target)
+    with contextlib.closing(made):
+        await _write_products(made.products, target)
     for note in made.notes:
         print(f"Note: {note}", file=sys.stderr)
     print(f"{made.workflow}, {made.model}, seed {made.seed}, {duration(made.seconds)}", file=sys.stderr)
@@ -166,7 +167,7 @@ async def _write_products(products: Sequence[OutputFile], target: Path) -> None:
     for number, product in enumerate(products, 1):
         if number > 1:
             path = target.with_stem(f"{target.stem}-{number}")
-        await FILES.run(path.write_bytes, product.data)
+        await FILES.run(path.write_bytes, product.data.buffer)
         print(path)
 
 

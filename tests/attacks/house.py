@@ -5,6 +5,7 @@ It has the modules, functions and arguments of Open WebUI 0.12.4 that a tool may
 
 import asyncio
 import contextlib
+import hashlib
 import json
 import sys
 import tempfile
@@ -107,12 +108,11 @@ class House:
         self, request: Any, file: Any, metadata: Any = None, process: bool = True, user: Any = None, **_: Any
     ) -> Any:
         assert not process, "Open WebUI would read texts out of it"
-        start, size = b"", 0
-        while chunk := file.file.read(2**20):
-            size += len(chunk)
-            if len(start) < KEPT_WHOLE:
-                start += chunk
-            await asyncio.sleep(0)
+        contents = file.file.read()  # whole, as Open WebUI does, which then writes, measures and hashes it
+        size = len(contents)
+        assert len(hashlib.sha256(contents).digest()) == 32
+        start = contents[:KEPT_WHOLE]
+        await asyncio.sleep(0)
         its_id = str(uuid.uuid4())
         kept = Stored(its_id, user.id, file.filename, file.content_type or "", size, start, metadata=metadata)
         self.stored.append(kept)

@@ -149,13 +149,13 @@ def test_a_picture_that_cannot_be_decoded_stays_with_a_note() -> None:
 )
 @pytest.mark.parametrize(("wanted", "ending"), [("PNG", "png"), ("WebP", "webp"), ("JPEG", "jpg")])
 def test_type_size_and_ending_are_those_of_what_it_became(kind: str, name: str, wanted: str, ending: str) -> None:
-    made, notes = tool.deliver(saved(Image.new("RGB", (32, 16)), kind), name, tool.Format(wanted))
+    made, notes = tool.deliver(tool.FileBytes(saved(Image.new("RGB", (32, 16)), kind)), name, tool.Format(wanted))
     assert (made.content_type, made.ending, notes) == (f"image/{wanted.lower()}", ending, ())
-    assert made.size == tool.Size(*opened(made.data).size)
+    assert made.size == tool.Size(*opened(made).size)
 
 
 def test_a_picture_that_was_turned_upright_has_the_size_that_it_has_then() -> None:
-    made, _ = tool.deliver(saved(scene(), "JPEG", exif=turned(6)), "a.jpg", tool.Format("PNG"))
+    made, _ = tool.deliver(tool.FileBytes(saved(scene(), "JPEG", exif=turned(6))), "a.jpg", tool.Format("PNG"))
     assert made.size == tool.Size(32, 48)
 
 

@@ -247,12 +247,12 @@ def safetensors(**head: Any) -> bytes:
 def test_saved_latents_tell_nothing_any_more() -> None:
     tensor = {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}
     told = safetensors(__metadata__=TEXTS, latent_tensor=tensor)
-    made, notes = tool.deliver(told, "ComfyUI_00001_.latent", BARE)
-    assert (made.data[:8], len(made.data), notes) == (told[:8], len(told), ())
-    assert SECRET.encode() not in made.data
-    assert json.loads(made.data[8:-16]) == {"latent_tensor": tensor}
+    made, notes = tool.deliver(tool.FileBytes(told), "ComfyUI_00001_.latent", BARE)
+    assert (made.data.start(8), len(made.data), notes) == (told[:8], len(told), ())
+    assert SECRET.encode() not in made.data.whole()
+    assert json.loads(made.data.whole()[8:-16]) == {"latent_tensor": tensor}
     plain = safetensors(latent_tensor=tensor)
-    assert tool.deliver(plain, "a.latent", BARE)[0].data == plain
+    assert tool.deliver(tool.FileBytes(plain), "a.latent", BARE)[0].data.whole() == plain
 
 
 # --- what stays as it is ---

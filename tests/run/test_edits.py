@@ -525,7 +525,7 @@ async def test_films_and_sounds_go_in_as_pictures_do(saved: Any, kind: str, name
         given = await run_saved(comfy, saved, file)
         with pytest.raises(tool.BadArgument, match="takes no images, and 1 was given"):
             await run_saved(comfy, saved, picture())
-    assert [product.data for made in (offered, given) for product in made.products] == [data, data]
+    assert [product.data.whole() for made in (offered, given) for product in made.products] == [data, data]
 
 
 async def test_saved_keeps_the_authors_film_and_mask_as_well() -> None:
@@ -537,7 +537,7 @@ async def test_saved_keeps_the_authors_film_and_mask_as_well() -> None:
             wish=order("x", None, None, video=tool.InputFile(b"new", "mp4", kind="video")),
             catalogue=pasted(x=FILM),
         )
-        assert [product.data for product in made.products] == [data]
+        assert [product.data.whole() for product in made.products] == [data]
         comfy.files.put(Place("input", "", "example.png"), encoded(drawn_mask()))
         made = await run_saved(comfy, masking(channel="red"), picture(GREEN), None)
     assert opened(made.products[1]).convert("L").tobytes() == drawn_mask().tobytes()
@@ -932,7 +932,7 @@ async def test_everything_that_comfyui_makes_comes_back_as_what_it_is(
         (product,) = made.products
         assert (product.content_type, product.ending) == (content_type, ending)
         assert all("the newest of the chat was taken" in note for note in made.notes)
-        assert not product.source or product.data in written(comfy, product.source)
+        assert not product.source or product.data.whole() in written(comfy, product.source)
 
 
 async def test_what_is_only_shown_counts_when_nothing_is_saved() -> None:
@@ -1007,7 +1007,7 @@ async def test_quality_is_heeded_and_the_prompt_is_kept_unless_it_is_not_wanted(
             made = await make(comfy, wish=edit(picture()), wanted=wanted)
             (product,) = made.products
             sizes.append(len(product.data))
-            assert (b"CheckpointLoaderSimple" in product.data) == wanted.metadata
+            assert (b"CheckpointLoaderSimple" in product.data.whole()) == wanted.metadata
     assert sizes == sorted(sizes, reverse=True)
 
 
@@ -1018,7 +1018,7 @@ async def test_what_is_no_still_is_left_as_it_was_made(name: str) -> None:
         made = await run_saved(comfy, saved, wanted=tool.Format("JPEG", 10))
         (product,) = made.products
         assert (product.content_type, made.notes) == (content_type, ())
-        assert not product.source or product.data in written(comfy, product.source)
+        assert not product.source or product.data.whole() in written(comfy, product.source)
 
 
 @pytest.mark.parametrize("name", ["animated WebP", "animated PNG", "latent", "preview"])
@@ -1027,14 +1027,14 @@ async def test_nothing_tells_how_it_was_made_when_that_is_not_wanted(name: str) 
     async with server_with() as comfy:
         kept = await run_saved(comfy, saved)
         bare = await run_saved(comfy, saved, wanted=tool.Format(metadata=False))
-    assert [b"class_type" in made.products[0].data for made in (kept, bare)] == [True, False]
+    assert [b"class_type" in made.products[0].data.whole() for made in (kept, bare)] == [True, False]
     assert (bare.products[0].content_type, bare.notes) == (content_type, (tool.CACHED_NOTE,))
 
 
 async def test_a_latent_without_its_prompt_is_still_one() -> None:
     async with server_with() as comfy:
         made = await run_saved(comfy, OUTPUTS["latent"][0], wanted=tool.Format(metadata=False))
-        before, after = written(comfy, "x_00001_.latent")[0], made.products[0].data
+        before, after = written(comfy, "x_00001_.latent")[0], made.products[0].data.whole()
     length = int.from_bytes(after[:8], "little")
     heads = [json.loads(data[8 : 8 + length]) for data in (before, after)]
     assert heads[0].pop("__metadata__")
@@ -1065,9 +1065,9 @@ async def test_films_and_sounds_keep_their_texts_unless_they_are_not_wanted(name
     async with server_with() as comfy:
         kept = await run_saved(comfy, saved, file)
         bare = await run_saved(comfy, saved, file, wanted=tool.Format("JPEG", metadata=False))
-    assert [product.data for product in kept.products] == [file.data]
-    assert SECRET in kept.products[0].data
-    assert [SECRET in product.data for product in bare.products] == [False]
+    assert [product.data.whole() for product in kept.products] == [file.data]
+    assert SECRET in kept.products[0].data.whole()
+    assert [SECRET in product.data.whole() for product in bare.products] == [False]
     assert bare.products[0].content_type == kept.products[0].content_type
 
 

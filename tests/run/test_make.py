@@ -122,7 +122,7 @@ async def test_calls_side_by_side_share_one_websocket_and_keep_apart(comfy: Stan
     made = await asyncio.gather(*(make(comfy, prompt=f"number {number}", seed=number) for number in range(6)))
     assert [m.seed for m in made] == list(range(6))
     assert sum(request.path.endswith("/ws") for request in comfy.requests) == 1
-    assert len({picture.data for m in made for picture in m.products}) == 6
+    assert len({picture.data.whole() for m in made for picture in m.products}) == 6
 
 
 async def test_the_websocket_closes_some_time_after_the_last_job(

@@ -314,8 +314,8 @@ async def test_a_redirect_to_what_is_no_web_address_is_not_followed(cloud: Cloud
 
 
 async def test_a_download_is_no_larger_than_any_other(cloud: CloudStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tool, "MAX_OUTPUT_BYTES", 1000)
-    with pytest.raises(tool.UnexpectedAnswer, match="Comfy Cloud answers a download with more than"):
+    monkeypatch.setattr(tool, "MOST_FILE_BYTES", 1000)
+    with pytest.raises(tool.LimitExceeded, match="A file of more than"):
         await make(cloud)
 
 
@@ -432,7 +432,7 @@ async def test_a_secure_service_is_not_left_for_an_address_that_is_not(service: 
     routes.get("http://store/a", callback=note, response_class=Response)
     async with tool.open_server(tool.Endpoint.parse(CLOUD, "k3y")) as server:
         with pytest.raises(tool.UnexpectedAnswer, match="to another address, which is not followed") as error:
-            await server.view(tool.Output("9", "a.png", "", "output"))
+            await server.view(tool.Output("9", "a.png", "", "output"), tool.Room(1000))
     assert "http://store" in error.value.with_place
     assert not asked
 

@@ -31,7 +31,7 @@ def saved(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
 
 def opened(picture: bytes | tool.OutputFile) -> Image.Image:
     """A picture, read to its end."""
-    image = Image.open(io.BytesIO(picture if isinstance(picture, bytes) else picture.data))
+    image = Image.open(io.BytesIO(picture if isinstance(picture, bytes) else picture.data.whole()))
     image.load()
     return image
 

@@ -73,15 +73,15 @@ async def test_a_stop_that_comfyui_could_not_be_told_is_said_to_be_so(page: Page
 
 # --- finished files ---
 
-FOX = tool.OutputFile(b"a fox", "text/plain", None, "fox.txt")
-OWL = tool.OutputFile(b"an owl", "text/plain", None, "")
+FOX = tool.OutputFile(tool.FileBytes(b"a fox"), "text/plain", None, "fox.txt")
+OWL = tool.OutputFile(tool.FileBytes(b"an owl"), "text/plain", None, "")
 
 
 def keeping(monkeypatch: pytest.MonkeyPatch, refused: bytes = b"", attach: Exception | None = None) -> tool.Chat:
     """A chat of which Open WebUI does not store a file, or cannot write the message."""
 
     async def upload(_: tool.Chat, name: str, product: tool.OutputFile) -> dict[str, Any]:
-        if product.data == refused:
+        if product.data.whole() == refused:
             raise OSError(28, "No space left on device", "/app/backend/data/uploads/fox.txt")
         return {"type": "file", "id": name}
 
@@ -118,7 +118,7 @@ async def test_what_is_stored_but_could_not_be_put_into_the_message_is_not_said_
 async def test_a_file_that_is_not_stored_is_named_where_it_is_left_and_the_others_are_shown(
     monkeypatch: pytest.MonkeyPatch, refused: tool.OutputFile, hint: str
 ) -> None:
-    chat = keeping(monkeypatch, refused.data)
+    chat = keeping(monkeypatch, refused.data.whole())
     with pytest.raises(tool.StorageRefused) as error:
         await chat.keep([FOX, OWL], "x")
     assert error.value.message == "Open WebUI did not store the file: OSError"

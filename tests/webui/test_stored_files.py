@@ -35,14 +35,14 @@ TEXT, BYTES = "text/plain", "application/octet-stream"
 def test_a_file_is_stored_as_what_it_is_and_nothing_runs(
     source: str, data: bytes, content_type: str, ending: str
 ) -> None:
-    product, name_ends = tool.as_served(tool.read_product(data, source))
-    assert (product.content_type, name_ends, product.data) == (content_type, ending, data)
+    product, name_ends = tool.as_served(tool.read_product(tool.FileBytes(data), source))
+    assert (product.content_type, name_ends, product.data.whole()) == (content_type, ending, data)
 
 
 @pytest.mark.parametrize("cut", range(4))
 def test_a_text_is_told_although_its_first_bytes_end_within_a_character(cut: int) -> None:
     data = b"a" * (tool.TEXT_JUDGED - cut) + "狐".encode() * 9
-    assert tool.as_served(tool.read_product(data, "a.txt"))[0].content_type == TEXT
+    assert tool.as_served(tool.read_product(tool.FileBytes(data), "a.txt"))[0].content_type == TEXT
 
 
 @pytest.mark.parametrize("text", ["# A fox\n![x](https://elsewhere.example/x)", "```\n![x](y)", "`" * 40, "a", ""])

@@ -20,9 +20,10 @@ from dataclasses import dataclass, replace
 
 from PIL import Image, PngImagePlugin
 
-from ..bounds import MOST_PICTURE_TEXT_CHARACTERS
+from ..bounds import MOST_CHANGED_BYTES, MOST_PICTURE_TEXT_CHARACTERS, MOST_PIECE_BYTES
 from ..names import shortened
 from ..sizes import Size
+from .file_bytes import FileBytes, hold
 from .kinds import PICTURE_TYPES, OutputFile, content_type_of, open_picture
 from .metadata import without_metadata
 from .pictures import (
@@ -46,23 +47,42 @@ class Format:
     metadata: bool = True  # whether the file may tell its prompt and workflow
 
 
-def deliver(data: bytes, source: str, wanted: Format) -> tuple[OutputFile, tuple[str, ...]]:
+def deliver(data: FileBytes, source: str, wanted: Format) -> tuple[OutputFile, tuple[str, ...]]:
     """A finished file as it is wanted, and notes of what could not be done. `source` is its name on the server. Blocks:
-    call it in a thread."""
+    call it in a thread. Raises `StorageRefused` where there is no room for what it becomes."""
     product = read_product(data, source)
-    changed, content_type, notes = delivered(data, product.content_type, wanted)
+    converts = wanted.kind.upper() in LONGEST_SIDE and product.content_type.startswith("image/")
+    if wanted.metadata and not converts:
+        return product, ()
+    if len(data) > MOST_CHANGED_BYTES:
+        return product, _unchanged_notes(wanted, converts)
+    whole = data.whole()
+    changed, content_type, notes = delivered(whole, product.content_type, wanted)
+    if changed == whole:
+        return product, notes
     size = product.size
     if content_type != product.content_type:
         _, size, _ = content_type_of(changed, "")
     if size is None and content_type in PICTURE_TYPES.values() and not notes:
         notes = ("a picture could not be read, and is handed over as a file",)
-    product = replace(product, data=changed, content_type=content_type, size=size)
+    product = replace(product, data=hold(changed), content_type=content_type, size=size)
+    data.close()
     return product, notes
 
 
-def read_product(data: bytes, source: str) -> OutputFile:
+def _unchanged_notes(wanted: Format, converts: bool) -> tuple[str, ...]:
+    """Notes on a file that is too large to be changed."""
+    notes: tuple[str, ...] = ()
+    if converts:
+        notes += (f"the picture is too large to be made a {wanted.kind} and stays as it was made",)
+    if not wanted.metadata:
+        notes += ("its metadata could not be removed",)
+    return notes
+
+
+def read_product(data: FileBytes, source: str) -> OutputFile:
     """A finished file with its type and size, told by its bytes, else by its name. Blocks: call it in a thread."""
-    content_type, size, _ = content_type_of(data, source)
+    content_type, size, _ = content_type_of(data.buffer, source)
     return OutputFile(data, content_type, size, source)
 
 
@@ -230,10 +250,11 @@ def _json_escape(character: re.Match[str]) -> str:
 
 
 def text_product(text: str) -> OutputFile:
-    """A text that a node showed, as a file: JSON if it is that, else plain text."""
+    """A text that a node showed, as a file: JSON if it is that and not long, else plain text. Blocks: call it in a
+    thread. Raises `StorageRefused` where there is no room for it."""
     content_type = "text/plain"
-    if text.lstrip()[:1] in ("{", "["):
+    if len(text) <= MOST_PIECE_BYTES and text.lstrip()[:1] in ("{", "["):
         with contextlib.suppress(ValueError, RecursionError):
             json.loads(text)
             content_type = "application/json"
-    return OutputFile(text.encode("utf-8", "replace"), content_type, None, "")
+    return OutputFile(hold(text.encode("utf-8", "replace")), content_type, None, "")

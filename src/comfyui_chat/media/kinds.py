@@ -10,7 +10,6 @@ theirs is caught and becomes an error of this tool or a note, and formats that c
 """
 
 import contextlib
-import io
 import mimetypes
 import re
 from collections.abc import Iterable
@@ -18,7 +17,9 @@ from dataclasses import dataclass, field
 
 from PIL import Image
 
+from ..bounds import MOST_PICTURE_BYTES
 from ..sizes import Size
+from .file_bytes import Buffer, FileBytes, open_buffer
 from .parts import check_parts
 
 MAX_INPUT_BYTES = 256 * 2**20  # of a file, and of all files of a call together
@@ -102,7 +103,7 @@ ORIENTATION = 0x0112
 TURNED = range(2, 9)
 
 
-def content_type_of(data: bytes, name: str) -> tuple[str, Size | None, bool]:
+def content_type_of(data: Buffer, name: str) -> tuple[str, Size | None, bool]:
     """What a file is: its content type, a picture's size in pixels (None for other files), and whether it moves or has
     pages.
 
@@ -121,29 +122,31 @@ def content_type_of(data: bytes, name: str) -> tuple[str, Size | None, bool]:
     return content_type, None, content_type.startswith("video/")
 
 
-def _type_by_beginning(data: bytes) -> str:
+def _type_by_beginning(data: Buffer) -> str:
     """The content type of a file that is not a picture, "" where its first bytes do not tell it."""
     at = behind_id3(data)
     start = data[at : at + 80]
     for beginning, content_type in BEGINNINGS:
         if beginning.match(start):
             return content_type
-    if data.startswith(b"ID3"):
+    if data[:3] == b"ID3":
         return "audio/mpeg"
     if is_drawing(data):
         return "image/svg+xml"
     return ""
 
 
-def open_picture(data: bytes, formats: Iterable[str] = ()) -> Image.Image:
+def open_picture(data: Buffer, formats: Iterable[str] = ()) -> Image.Image:
     """A picture of which only the head is decoded, in one of Pillow's `formats`, or in any that is read when there are
     none. May raise any exception, and raises `TooManyParts`."""
+    if len(data) > MOST_PICTURE_BYTES:
+        raise ValueError("the file is too large")
     check_parts(data)
     Image.init()
     names = [name for name in Image.OPEN if name not in NOT_READ]
     if formats:
         names = [name for name in names if name in formats]
-    return Image.open(io.BytesIO(data), formats=names)
+    return Image.open(open_buffer(data), formats=names)
 
 
 def is_paged(image: Image.Image) -> bool:
@@ -153,14 +156,14 @@ def is_paged(image: Image.Image) -> bool:
     return False
 
 
-def is_drawing(data: bytes) -> bool:
+def is_drawing(data: Buffer) -> bool:
     """Whether a file is a drawing (SVG)."""
     head = data[:4096].removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     is_page = head.startswith((b"<html", b"<!doctype html"))
     return head.startswith(b"<") and b"<svg" in head and not is_page
 
 
-def behind_id3(data: bytes) -> int:
+def behind_id3(data: Buffer) -> int:
     """The place behind the ID3 tags that a file begins with, 0 when it has none.
 
     A tag is a head (10 bytes: "ID3", version, flags, and the length in 4 bytes of 7 bits each), the content and, if a
@@ -184,25 +187,31 @@ def behind_id3(data: bytes) -> int:
 USUAL_ENDINGS = {"jpeg": "jpg", "plain": "txt", "svg+xml": "svg"}
 
 
+def ending_of(content_type: str, name: str, is_picture: bool) -> str:
+    """How the name of a file ends, without the dot: "png". By its own name, but for a picture; "bin" where nothing
+    sensible is known."""
+    _, _, ending = content_type.rpartition("/")
+    if not is_picture and "." in name:
+        _, _, ending = name.lower().rpartition(".")
+    ending = USUAL_ENDINGS.get(ending, ending)
+    if re.fullmatch(r"[a-z0-9]{1,12}", ending):
+        return ending
+    return "bin"
+
+
 @dataclass(frozen=True)
 class OutputFile:
-    """A finished file, nearly always a picture, with what is known of it."""
+    """A finished file, nearly always a picture, with what is known of it. Whoever is done with it closes its `data`."""
 
-    data: bytes = field(repr=False)
+    data: FileBytes = field(repr=False)
     content_type: str
     size: Size | None  # of a picture in pixels
     source: str  # its name on the ComfyUI server; "" for a text, and for what came over the websocket
     prompt_id: str = ""  # of the run that made it
-    of: int = 0  # how many files that run made
+    of: int = 0  # how many files of that run are brought, if not all by one call
     seed: int | None = None  # of the call that made it: the same call with it makes the same again
 
     @property
     def ending(self) -> str:
-        """How the name of such a file ends, without the dot: "png". It is "bin" where nothing sensible is known."""
-        _, _, ending = self.content_type.rpartition("/")
-        if self.size is None and "." in self.source:
-            _, _, ending = self.source.lower().rpartition(".")
-        ending = USUAL_ENDINGS.get(ending, ending)
-        if re.fullmatch(r"[a-z0-9]{1,12}", ending):
-            return ending
-        return "bin"
+        """How the name of such a file ends, without the dot."""
+        return ending_of(self.content_type, self.source, self.size is not None)

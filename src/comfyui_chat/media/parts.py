@@ -36,6 +36,7 @@ from ..bounds import (
     MOST_STRIPS,
     MOST_UNCOUNTED_BYTES,
 )
+from .file_bytes import Buffer
 
 # What reading beyond the end of a file raises.
 ENDS_TOO_EARLY = (IndexError, OverflowError, struct.error)
@@ -58,11 +59,11 @@ class Count:
             raise TooManyParts("too many parts")
 
 
-def check_parts(data: bytes) -> None:
+def check_parts(data: Buffer) -> None:
     """Raise `TooManyParts` for a picture that is made of too many parts to be read."""
     with contextlib.suppress(*ENDS_TOO_EARLY):
         for start, check in CHECKS.items():
-            if data.startswith(start):
+            if data[: len(start)] == start:
                 check(data)
                 return
         is_avif = data[4:8] == b"ftyp"
@@ -75,7 +76,7 @@ PNG_START = b"\x89PNG\r\n\x1a\n"
 JPEG2000_START = b"\xff\x4f\xff\x51"  # then length (2), abilities (2), width (4), height (4)
 
 
-def _check_inside(data: bytes) -> None:
+def _check_inside(data: Buffer) -> None:
     """Check the pictures that stand in a picture of another format."""
     count = Count(MOST_PICTURES_INSIDE)
     for start, size_at, check in ((PNG_START, 16, _check_png), (JPEG2000_START, 8, None)):
@@ -89,7 +90,7 @@ def _check_inside(data: bytes) -> None:
             at = data.find(start, at + 1)
 
 
-def _check_png(data: bytes, start: int = 0) -> None:
+def _check_png(data: Buffer, start: int = 0) -> None:
     count = Count(MOST_PICTURE_PARTS)
     at = start + 8
     kind = b""
@@ -106,7 +107,7 @@ JPEG_BARE = (0x01, *range(0xD0, 0xDA))
 JPEG_SCAN, JPEG_END = 0xDA, 0xD9
 
 
-def _check_jpeg(data: bytes) -> None:
+def _check_jpeg(data: Buffer) -> None:
     """Segments of 0xFF, code, length (2) and content; bytes between them are skipped, one by one. Behind a scan its
     compressed data goes on to the next marker."""
     count, scans, texts = Count(MOST_PICTURE_PARTS), Count(MOST_JPEG_SCANS), Count(MOST_JPEG_TEXT_BYTES)
@@ -130,10 +131,10 @@ def _check_jpeg(data: bytes) -> None:
         if code == JPEG_SCAN:
             scans.add()
             at = next_jpeg_marker(data, at)
-        elif code == 0xE1 and data.startswith(b"Exif\0\0", start):
+        elif code == 0xE1 and data[start : start + 6] == b"Exif\0\0":
             exif += data[start + 6 : at]  # Pillow joins them
             Count(MOST_JPEG_EXIF_BYTES).add(len(exif))
-        elif code == 0xE2 and data.startswith(b"MPF\0", start):
+        elif code == 0xE2 and data[start : start + 4] == b"MPF\0":
             check_directory(data[start + 4 : at])
     check_directory(exif)
 
@@ -144,7 +145,7 @@ JPEG_MARKER = re.compile(rb"\xff[^\x00\xd0-\xd7\xff]")
 SEARCHED_AT_ONCE = 2**20  # bytes: a search holds the interpreter's lock
 
 
-def next_jpeg_marker(data: bytes, at: int) -> int:
+def next_jpeg_marker(data: Buffer, at: int) -> int:
     """The place of the next marker behind compressed data, or the length of the file where there is none."""
     while at < len(data):
         marker = JPEG_MARKER.search(data, at, at + SEARCHED_AT_ONCE + 1)
@@ -154,7 +155,7 @@ def next_jpeg_marker(data: bytes, at: int) -> int:
     return len(data)
 
 
-def _check_gif(data: bytes) -> None:
+def _check_gif(data: Buffer) -> None:
     """A head with a table of colours, then pictures (0x2C) and extensions (0x21), each with blocks of length (1) and
     content, up to an empty one."""
     count, blocks, texts = Count(MOST_PICTURE_PARTS), Count(MOST_GIF_BLOCKS), Count(MOST_GIF_TEXT_BYTES)
@@ -183,7 +184,7 @@ def gif_table_length(flags: int) -> int:
     return 3 * colours
 
 
-def behind_gif_blocks(data: bytes, at: int, count: Count) -> int:
+def behind_gif_blocks(data: Buffer, at: int, count: Count) -> int:
     """The place behind the blocks of a GIF that begin at a place, and behind the empty one that ends them."""
     blocks = 0
     while data[at]:
@@ -196,7 +197,7 @@ def behind_gif_blocks(data: bytes, at: int, count: Count) -> int:
     return at + 1
 
 
-def _check_webp(data: bytes) -> None:
+def _check_webp(data: Buffer) -> None:
     count = Count(MOST_PICTURE_PARTS)
     (length,) = struct.unpack_from("<I", data, 4)
     end = 8 + length
@@ -209,7 +210,7 @@ def _check_webp(data: bytes) -> None:
         at += 8 + length + length % 2
 
 
-def _check_bmp(data: bytes) -> None:
+def _check_bmp(data: Buffer) -> None:
     (packing,) = struct.unpack_from("<I", data, 30)
     if packing in (1, 2):  # run lengths, which Pillow unpacks one by one
         Count(MOST_UNCOUNTED_BYTES // 8).add(len(data))
@@ -222,7 +223,7 @@ VALUE_BYTES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 
 STRIPS = (273, 324)  # the tags for where strips and tiles are
 
 
-def _check_tiff(data: bytes) -> None:
+def _check_tiff(data: Buffer) -> None:
     _check_directories(data, MOST_PAGES)
 
 
@@ -232,9 +233,9 @@ def check_directory(exif: bytes) -> None:
         _check_directories(exif.removeprefix(b"Exif\0\0"), 1)
 
 
-def _check_directories(data: bytes, most: int) -> None:
+def _check_directories(data: Buffer, most: int) -> None:
     """Check the first directories. Those beyond the `most` are too many, unless that is one."""
-    order: Literal["<", ">"] = "<" if data.startswith(b"II") else ">"
+    order: Literal["<", ">"] = "<" if data[:2] == b"II" else ">"
     is_big = data[2:4] in (b"\x2b\0", b"\0\x2b")
     head, counted, entry = ("Q", "Q", "HHQQ") if is_big else ("I", "H", "HHII")
     (at,) = struct.unpack_from(order + head, data, 8 if is_big else 4)
@@ -256,7 +257,7 @@ def _check_directories(data: bytes, most: int) -> None:
         (at,) = struct.unpack_from(order + head, data, at + entries * struct.calcsize(order + entry))
 
 
-def _entries(data: bytes, at: int, number: int, entry: str) -> bytes:
+def _entries(data: Buffer, at: int, number: int, entry: str) -> bytes:
     """The entries of a directory, as many as there are whole ones."""
     size = struct.calcsize(entry)
     rows = data[at : at + number * size]
@@ -264,7 +265,7 @@ def _entries(data: bytes, at: int, number: int, entry: str) -> bytes:
 
 
 # What counts the parts of files that begin so.
-CHECKS: dict[bytes, Callable[[bytes], None]] = {
+CHECKS: dict[bytes, Callable[[Buffer], None]] = {
     b"\x89PNG": _check_png,
     b"\xff\xd8\xff": _check_jpeg,
     b"GIF8": _check_gif,

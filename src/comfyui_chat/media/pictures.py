@@ -34,7 +34,17 @@ from ..graph.reading import EXPECTED, read_json, unwrap
 from ..names import shortened
 from ..sizes import Size
 from ..threads import one_at_a_time
-from .kinds import ORIENTATION, PICTURE_TYPES, TURNED, OutputFile, content_type_of, is_drawing, is_paged, open_picture
+from .file_bytes import Buffer
+from .kinds import (
+    ORIENTATION,
+    PICTURE_TYPES,
+    TURNED,
+    content_type_of,
+    ending_of,
+    is_drawing,
+    is_paged,
+    open_picture,
+)
 from .parts import TooManyParts
 
 # Pictures that every ComfyUI reads correctly as they are: their formats, with the usual endings, and their modes.
@@ -71,7 +81,7 @@ def read_input(data: bytes, name: str) -> InputFile:
     content_type, _, _ = content_type_of(data, name)
     kind, _, _ = content_type.partition("/")
     if kind in ("video", "audio") and data:
-        ending = OutputFile(data, content_type, None, name).ending
+        ending = ending_of(content_type, name, is_picture=False)
         return InputFile(data, ending, kind=kind)
     return read_still(data, name)
 
@@ -286,7 +296,7 @@ def _scaled(mask: Image.Image, size: Size) -> tuple[Image.Image, tuple[str, ...]
 # Small pictures to look at.
 
 
-def small_copy(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
+def small_copy(data: Buffer, side: int = 768, most: int = 100_000) -> str | None:
     """A picture as a JPEG data URI for a model to look at, of at most `side` pixels on its longer side and about `most`
     bytes; None for what is not a picture or is too large to decode. Blocks."""
     steps = (
@@ -299,7 +309,7 @@ def small_copy(data: bytes, side: int = 768, most: int = 100_000) -> str | None:
     return small_jpeg(data, steps, most, MOST_MEGAPIXELS)
 
 
-def small_jpeg(data: bytes, steps: Sequence[tuple[int, int]], most: int, megapixels: float) -> str | None:
+def small_jpeg(data: Buffer, steps: Sequence[tuple[int, int]], most: int, megapixels: float) -> str | None:
     """A picture as a JPEG data URI, or None for what is not a picture or has more than so many megapixels.
 
     `steps` are tried in turn: (longer side in pixels, JPEG quality). The first that gives at most `most` bytes of JPEG

@@ -5,8 +5,9 @@
 and why. `Collected.left` counts those of them that a later call may bring, by check_job, which gives `collect` what is
 stored already; `later_note` tells of it.
 
-Bounded are (bounds.py) the number of files of a call and of a run, and the seconds. `fetch` asks again and again for
-one file while its server does not answer.
+Bounded are (bounds.py) the number of files of a call and of a run, the bytes of a file and of a call, and the seconds.
+`fetch` asks again and again for one file while its server does not answer. Files are held as media/file_bytes.py says,
+and `RunResult.close` lets go of them.
 """
 
 import asyncio
@@ -17,16 +18,31 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from ..bounds import MOST_COLLECTING_SECONDS, MOST_FILES_OF_CALL, MOST_FILES_OF_RUN, MOST_NAMES_IN_NOTE
-from ..errors import ComfyUIError, NothingMade, PictureMissed, ServerError, ServerGone, ServerUnreachable
+from ..bounds import (
+    MOST_COLLECTING_SECONDS,
+    MOST_FILES_OF_CALL,
+    MOST_FILES_OF_RUN,
+    MOST_NAMES_IN_NOTE,
+    MOST_RUN_BYTES,
+)
+from ..errors import (
+    ComfyUIError,
+    LimitExceeded,
+    NothingMade,
+    PictureMissed,
+    ServerGone,
+    ServerUnreachable,
+    StorageRefused,
+)
 from ..graph.nodes import Graph
 from ..media.delivery import Format, deliver, text_product
+from ..media.file_bytes import FileBytes, Room, hold
 from ..media.kinds import OutputFile
 from ..names import duration, quoted, shortened
 from ..server.client import ComfyUIServer
-from ..server.protocol import Output
+from ..server.protocol import Output, SentPicture
 from ..tasks import gather
-from ..threads import PICTURES
+from ..threads import FILES, PICTURES
 from .fleet import Timing
 from .job import Job
 
@@ -50,6 +66,12 @@ class Missing:
 
     name: str
     error: ComfyUIError
+    later: bool  # whether another call may bring it
+
+    @property
+    def kind(self) -> str:
+        """What it shares with others that did not come for a like reason."""
+        return self.error.message if isinstance(self.error, StorageRefused) else self.error.code
 
 
 async def collect(
@@ -64,8 +86,8 @@ async def collect(
     `stored` already, by their sources. What is only shown (by preview nodes) counts only when nothing was saved, and
     pictures of the websocket come last.
 
-    Raises, where nothing at all came, `NothingMade`, `PictureMissed` when only the websocket could have brought it,
-    `ServerGone` when the server stays away, and as `ComfyUIServer.view` does.
+    Raises, where nothing at all came, `NothingMade`, `PictureMissed` when only the websocket could have brought it, and
+    as `fetch` does.
     """
     places = {node_id: place for place, node_id in enumerate(graph)}
     outputs = sorted(job.outputs, key=lambda output: places.get(output.node_id, len(places)))
@@ -75,23 +97,10 @@ async def collect(
     of_run = made[:MOST_FILES_OF_RUN]
     new = _not_stored(of_run, stored)
     begun = new[:MOST_FILES_OF_CALL]
-    collecting = Collecting(server, wanted, timing)
-    work = [functools.partial(collecting.bring, output) for output in begun]
-    outcomes = await gather(PARALLEL_FILES, work)
-    for sent in job.sent:
-        outcomes.append(await PICTURES.run(deliver, sent.data, "", wanted))
-    products: list[OutputFile] = []
-    notes: list[str] = []
-    missing: list[Missing] = []
-    for outcome in outcomes:
-        if isinstance(outcome, Missing):
-            missing.append(outcome)
-            continue
-        product, its_notes = outcome
-        products.append(replace(product, prompt_id=job.prompt_id, of=len(of_run) + len(job.sent)))
-        notes += its_notes
+    products, missing, notes = await Collecting(server, wanted, timing).bring_all(begun, job.sent)
     if missing and not products:
         raise missing[0].error
+    of = len(of_run) + len(job.sent) - sum(not file.later for file in missing)
     never = len(made) - len(of_run)
     unbegun = len(new) - len(begun)
     notes += _missing_notes(missing, len(made) + len(job.sent))
@@ -100,11 +109,11 @@ async def collect(
     if never:
         notes.append(f"{never} more files stay in ComfyUI's output folder: of a run {MOST_FILES_OF_RUN} are brought")
     return Collected(
-        products=tuple(products),
+        products=tuple(replace(product, prompt_id=job.prompt_id, of=of) for product in products),
         texts=tuple(dict.fromkeys(output.text for output in outputs if output.type == "text")),
         notes=tuple(dict.fromkeys(notes)),
         left_out=len(missing) + unbegun + never,
-        left=len(missing) + unbegun,
+        left=sum(file.later for file in missing) + unbegun,
     )
 
 
@@ -117,40 +126,84 @@ def later_note(left: int, job_id: str) -> tuple[str, ...]:
 
 
 class Collecting:
-    """The files of one run on their way, within the bound of seconds."""
+    """The files of one run on their way, within the bounds of bytes and seconds."""
 
     def __init__(self, server: ComfyUIServer, wanted: Format, timing: Timing) -> None:
         self._server = server
         self._wanted = wanted
         self._timing = timing
+        self._room = Room(MOST_RUN_BYTES)
         self._end = asyncio.get_running_loop().time() + MOST_COLLECTING_SECONDS
         self._gone: ServerGone | None = None  # what there is to say of a server that does not answer any more
+        self._held: list[FileBytes] = []
 
-    async def bring(self, output: Output) -> tuple[OutputFile, tuple[str, ...]] | Missing:
-        """A file as it is wanted, with notes of what could not be done; or why it does not come."""
-        if output.type == "text":
-            return text_product(output.text), ()
-        source = source_of(output)
-        if self._gone:
-            return Missing(source, self._gone)
+    async def bring_all(
+        self, outputs: Sequence[Output], sent: Sequence[SentPicture]
+    ) -> tuple[list[OutputFile], list[Missing], list[str]]:
+        """These files, and the pictures that came over the websocket, as they are wanted; those that did not come, and
+        notes of what could not be done."""
+        products: list[OutputFile] = []
+        missing: list[Missing] = []
+        notes: list[str] = []
+        work = [functools.partial(self._bring, output) for output in outputs]
+        work += [functools.partial(self._bring, picture) for picture in sent]
+        try:
+            for outcome in await gather(PARALLEL_FILES, work):
+                if isinstance(outcome, Missing):
+                    missing.append(outcome)
+                else:
+                    product, its_notes = outcome
+                    products.append(product)
+                    notes += its_notes
+        except BaseException:
+            for file in self._held:
+                file.close()
+            raise
+        return products, missing, notes
+
+    async def _bring(self, made: Output | SentPicture) -> tuple[OutputFile, tuple[str, ...]] | Missing:
+        name = _name_in_note(made)
+        is_on_server = isinstance(made, Output)
+        if self._gone and is_on_server:
+            return Missing(name, self._gone, later=True)
         try:
             async with asyncio.timeout_at(self._end):
-                data = await fetch(self._server, output, self._timing)
-                product, notes = await PICTURES.run(deliver, data, output.filename, self._wanted)
-                return replace(product, source=source), notes
+                return await self._brought(made)
         except TimeoutError:
-            return Missing(source, _too_slow())
+            seconds = duration(MOST_COLLECTING_SECONDS)
+            slow = ServerGone(f"The files did not come within {seconds}.", "They are in ComfyUI's output folder.")
+            return Missing(name, slow, later=is_on_server)
         except ServerGone as error:
             self._gone = error
-            return Missing(source, error)
+            return Missing(name, error, later=True)
         except ComfyUIError as error:
-            return Missing(source, error)
+            return Missing(name, error, later=is_on_server and not isinstance(error, LimitExceeded))
+
+    async def _brought(self, made: Output | SentPicture) -> tuple[OutputFile, tuple[str, ...]]:
+        """A file as it is wanted, with notes of what could not be done."""
+        notes: tuple[str, ...] = ()
+        if isinstance(made, SentPicture):
+            data = await FILES.run(hold, made.data)
+            product, notes = await self._delivered(data, "")
+        elif made.type == "text":
+            product = await FILES.run(text_product, made.text)
+        else:
+            data = await fetch(self._server, made, self._timing, self._room)
+            product, notes = await self._delivered(data, made.filename)
+            product = replace(product, source=source_of(made))
+        self._held.append(product.data)
+        return product, notes
+
+    async def _delivered(self, data: FileBytes, name: str) -> tuple[OutputFile, tuple[str, ...]]:
+        self._held.append(data)
+        return await PICTURES.run(deliver, data, name, self._wanted)
 
 
-def _too_slow() -> ServerError:
-    return ServerGone(
-        f"The files did not come within {duration(MOST_COLLECTING_SECONDS)}.", "They are in ComfyUI's output folder."
-    )
+def _name_in_note(made: Output | SentPicture) -> str:
+    """What a file is called in a note."""
+    if isinstance(made, SentPicture):
+        return "a picture of the websocket"
+    return source_of(made) or "a text"
 
 
 def source_of(output: Output) -> str:
@@ -208,14 +261,14 @@ def _nothing_made(graph: Graph) -> NothingMade | PictureMissed:
     return NothingMade("The run ended well, but saved nothing.")
 
 
-async def fetch(server: ComfyUIServer, output: Output, timing: Timing) -> bytes:
+async def fetch(server: ComfyUIServer, output: Output, timing: Timing, room: Room) -> FileBytes:
     """A file's bytes, asked for again and again while the server does not answer: the file has outlived its run, and
     outlives a restart. Raises `ServerGone` after `timing.gone` seconds of that, and as `ComfyUIServer.view` does."""
     pause = timing.settle
     failed_since = refused_since = math.inf  # when it began to fail, and when to find no connection
     while True:
         try:
-            data = await server.view(output)
+            data = await server.view(output, room)
             server.record.bytes += len(data)
             return data
         except ServerUnreachable as error:

@@ -69,6 +69,11 @@ class RunResult:
     running: str = ""  # the id of a job that outlived its wait after others had brought their files
     left_out: int = 0  # files that the runs made and that did not come; `notes` says why
 
+    def close(self) -> None:
+        """Let go of the files, when they are stored, or nobody wants them."""
+        for product in self.products:
+            product.data.close()
+
 
 @dataclass(frozen=True)
 class Memory:
@@ -116,8 +121,12 @@ async def make(
     listener.status("connecting", "Connecting to ComfyUI")
     progress = RunProgress(request, await fleet.found(), listener, options)
     result = None
-    while result is None:
-        result = await progress.run_round()
+    try:
+        while result is None:
+            result = await progress.run_round()
+    except BaseException:
+        progress.close()
+        raise
     return result
 
 
@@ -236,6 +245,12 @@ class RunProgress:
             running=self.running,
             left_out=sum(collected.left_out for collected in self.collected),
         )
+
+    def close(self) -> None:
+        """Let go of the files that were made, when the call ends without a result."""
+        for collected in self.collected:
+            for product in collected.products:
+                product.data.close()
 
     # Choosing a server, and everything that has to be right before a prompt is posted there.
 

@@ -52,6 +52,7 @@ from ..graph.definitions import Definitions, NodeDefinition
 from ..graph.nodes import Graph, node_title
 from ..graph.reading import read_workflow_file
 from ..logs import log
+from ..media.file_bytes import FileBytes, Room
 from ..media.pictures import InputFile
 from ..names import shortened
 from ..tasks import CLEAN_UP_SECONDS, T, gather
@@ -59,6 +60,7 @@ from ..threads import FILES
 from .connection import Connection
 from .endpoint import Endpoint
 from .http import STALL_SECONDS, HttpServer, no_answer
+from .incoming import IncomingFile
 from .json_pieces import JsonText, read_json_members, read_json_text
 from .long_answers import (
     read_definitions,
@@ -97,7 +99,6 @@ DOUBT_SECONDS = 10.0  # of a list that lacks what is looked for: files are added
 MANY_CLASSES = 100  # node definitions asked for one by one; when more are needed, all are fetched in one request
 RECENT_PROMPTS = 200  # of the history, that are searched, the newest first
 REMEMBERED_PROMPTS = 1000  # whoever posted them, with when they were first seen
-MAX_OUTPUT_BYTES = 512 * 2**20
 
 
 class ComfyUIServer(HttpServer):
@@ -551,23 +552,22 @@ class ComfyUIServer(HttpServer):
             return answer.status == 200 and answer.length == len(file.data)
         return False
 
-    async def view(self, output: Output) -> bytes:
-        """An output's bytes. Raises `UnexpectedAnswer` when the server does not give it out, and as `call` does."""
+    async def view(self, output: Output, room: Room) -> FileBytes:
+        """An output's bytes, which `room` has counted. Raises `UnexpectedAnswer` when the server does not give it out,
+        as `IncomingFile.write` does when it is too large, and as `call` does."""
         params = {"filename": output.filename, "subfolder": output.subfolder, "type": output.type}
-        answer = await self._download(params)
-        if answer.status != 200:
-            raise UnexpectedAnswer(f'ComfyUI does not give out its file "{output.filename}" (HTTP {answer.status}).')
-        return answer.body
+        async with IncomingFile(room, self.endpoint.hide_key) as file:
+            status = await self._download(params, file)
+            if status != 200:
+                raise UnexpectedAnswer(f'ComfyUI does not give out its file "{output.filename}" (HTTP {status}).')
+            return await file.finish()
 
-    async def _download(self, params: Mapping[str, str]) -> Answer:
-        return await self.call(
-            "GET",
-            "/view",
-            params=params,
-            seconds=DOWNLOAD_SECONDS,
-            first_byte_seconds=STALL_SECONDS,
-            max_bytes=MAX_OUTPUT_BYTES,
+    async def _download(self, params: Mapping[str, str], file: IncomingFile) -> int:
+        """Ask for a file; returns the status of the answer."""
+        answer = await self.call(
+            "GET", "/view", params=params, seconds=DOWNLOAD_SECONDS, first_byte_seconds=STALL_SECONDS, file=file
         )
+        return answer.status
 
     # ComfyUI's memory.
 

@@ -35,13 +35,13 @@ from .client import (
     DOUBT_SECONDS,
     DOWNLOAD_SECONDS,
     LOOK_UP_SECONDS,
-    MAX_OUTPUT_BYTES,
     PROBE_SECONDS,
     ComfyUIServer,
 )
 from .connection import Connection
 from .endpoint import Endpoint
 from .http import REDIRECTS, STALL_SECONDS
+from .incoming import IncomingFile
 from .json_pieces import JsonText, read_json_text
 from .long_answers import read_definitions
 from .protocol import Absent, Accepted, Answer, Event, Frame, Gap, Prompt, Waiting, parse_job, read_retry_after
@@ -268,20 +268,21 @@ class ComfyCloud(ComfyUIServer):
             raise LimitExceeded(f"Comfy Cloud did not accept the file: {reason}", "Give a smaller one.")
         super()._check_upload(file, answer)
 
-    async def _download(self, params: Mapping[str, str]) -> Answer:
+    async def _download(self, params: Mapping[str, str], file: IncomingFile) -> int:
         download = functools.partial(
-            self.call, "GET", seconds=DOWNLOAD_SECONDS, first_byte_seconds=STALL_SECONDS, max_bytes=MAX_OUTPUT_BYTES
+            self.call, "GET", seconds=DOWNLOAD_SECONDS, first_byte_seconds=STALL_SECONDS, file=file
         )
         answer = await download("/view", params=params, redirects=True)
         if answer.status not in REDIRECTS:
-            return answer
+            return answer.status
         with self._reading("/view"):
             asked = URL(self._address("/view"))
             signed = asked.join(URL(answer.location, encoded=True))
             is_safe = signed.scheme in ("https", URL(self.endpoint.url).scheme)
             if not is_safe or not signed.host:
                 raise self._redirected(answer.location)
-        return await download(signed)
+        answer = await download(signed)
+        return answer.status
 
 
 def _without_extension(file: str) -> str:

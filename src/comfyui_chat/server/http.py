@@ -24,6 +24,7 @@ from ..tasks import ANSWER_SECONDS, T
 from ..threads import FILES
 from .connection import CONNECT_SECONDS, connection_fault
 from .endpoint import Endpoint
+from .incoming import IncomingFile
 from .json_pieces import JsonText, read_json_text
 from .protocol import Answer, read_retry_after
 
@@ -115,11 +116,12 @@ class HttpServer:
         max_bytes: int = MOST_SHORT_ANSWER_BYTES,
         cut: bool = False,
         redirects: bool = False,
+        file: IncomingFile | None = None,
     ) -> Answer:
         """One HTTP exchange within `seconds`. The answer's first byte has to come within `first_byte_seconds`, and it
         may have at most `max_bytes`: with `cut`, what is beyond them is left out. `body` is sent as JSON, `form` as it
         is. A `URL` in place of a path is an address elsewhere: it gets no credential, and what its statuses mean is for
-        the caller to judge.
+        the caller to judge. A `file` takes the body of an answer whose status is 200, and bounds it itself.
 
         Raises `ServerUnreachable`, `AccessRefused`, `ServerBusy`, and `UnexpectedAnswer` for an answer that is too
         large or, unless the caller takes `redirects`, a redirect. Any other status is for the caller to judge.
@@ -148,9 +150,16 @@ class HttpServer:
                     location = response.headers.get("Location", "")
                     if response.status in REDIRECTS and not redirects:
                         raise self._redirected(location)
+                    if response.status != 200:
+                        file = None
+                    if file:
+                        file.expect(response.content_length or 0)
                     data = bytearray()
                     async for chunk in response.content.iter_any():
-                        data += chunk
+                        if file:
+                            await file.write(chunk)
+                        else:
+                            data += chunk
                         limit.reschedule(min(end, loop.time() + STALL_SECONDS))
                         if len(data) <= max_bytes:
                             continue

@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 import functools
 import hmac
-import io
 import math
 import re
 import sys
@@ -273,7 +272,7 @@ class Chat:
         if product.prompt_id:
             about[JOB_KEY] = run_record(product)
         headers = Headers({"content-type": product.content_type})
-        upload = UploadFile(file=io.BytesIO(product.data), filename=name, headers=headers)
+        upload = UploadFile(file=product.data.reader(), filename=name, headers=headers)
         user = await Users.get_user_by_id(self._user_id)
         # without process=False Open WebUI would try to read text out of the picture
         item = await upload_file_handler(self.request, file=upload, metadata=about, process=False, user=user)

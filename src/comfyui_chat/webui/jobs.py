@@ -9,6 +9,7 @@ No result is to be stored twice, and none is to be missed. So a job that its own
 whether another worker stored them meanwhile.
 """
 
+import contextlib
 import time
 from collections.abc import Sequence
 from dataclasses import replace
@@ -20,6 +21,7 @@ from ..names import file_stem, quoted
 from ..run.earlier import COLLECT_SECONDS, bring, find_job, job_line, own_jobs
 from ..run.fleet import Fleet
 from ..run.job import Job, advance, judge
+from ..run.make import RunResult
 from ..run.owner import JOBS, is_attended, mark_of, marked_time
 from ..server.client import LOOK_UP_SECONDS
 from ..server.endpoint import Endpoint
@@ -228,16 +230,22 @@ async def _bring(
             wanted=settings.format,
             stored=stored.sources,
         )
-        stored = await _stored_of(chat, prompt)  # another worker may have been quicker
-        missing = tuple(product for product in made.products if not _is_stored(product, stored))
-        if not missing:
-            return await _show_again(chat, stored)
-        if stored.files:
-            await chat.show_again(stored.files)
-        rest = replace(made, products=missing)
-        name = mark_of(prompt).get("name") or made.workflow
-        stem = file_stem(str(name), None)
-        return await keep_and_report(chat, settings, rest, stem)
+        with contextlib.closing(made):
+            return await _keep_new(chat, settings, prompt, made)
+
+
+async def _keep_new(chat: Chat, settings: Settings, prompt: Prompt, made: RunResult) -> tuple[dict[str, Any], str]:
+    """Those files of a job stored that are not stored yet, and all of them shown."""
+    stored = await _stored_of(chat, prompt)  # another worker may have been quicker
+    missing = tuple(product for product in made.products if not _is_stored(product, stored))
+    if not missing:
+        return await _show_again(chat, stored)
+    if stored.files:
+        await chat.show_again(stored.files)
+    rest = replace(made, products=missing)
+    name = mark_of(prompt).get("name") or made.workflow
+    stem = file_stem(str(name), None)
+    return await keep_and_report(chat, settings, rest, stem)
 
 
 def _is_stored(product: OutputFile, stored: StoredOutputs) -> bool:

@@ -41,7 +41,7 @@ async def keep_and_report(chat: Chat, settings: Settings, made: RunResult, stem:
 
 async def _copies(made: RunResult) -> list[str]:
     """Small copies of the first pictures, as data URIs, for the model to look at."""
-    pictures = [product.data for product in made.products if product.size]
+    pictures = [product.data.buffer for product in made.products if product.size]
     copies = []
     for data in pictures[:MOST_COPIES]:
         copy = await PICTURES.run(small_copy, data)
@@ -92,7 +92,8 @@ def _done_text(made: RunResult) -> str:
     if made.seed is not None:
         text += f" · seed {made.seed}"
     if made.left_out:
-        text += f" · {made.left_out} files left out"
+        files = "file" if made.left_out == 1 else "files"
+        text += f" · {made.left_out} {files} left out"
     return text
 
 

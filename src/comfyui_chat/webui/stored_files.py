@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import BadArgument, ComfyUIError, LimitExceeded, StorageRefused
-from ..media.kinds import MAX_INPUT_BYTES, OTHER_TYPES, OutputFile, content_type_of
+from ..media.kinds import MAX_INPUT_BYTES, OTHER_TYPES, OutputFile, content_type_of, ending_of
 from ..names import quoted, shortened
 from ..threads import FILES, STORAGE
 from .references import DATA_URI, FILE_REFERENCE, read_data_uri
@@ -109,12 +109,12 @@ def message_file(item: Any, drawn: bool) -> dict[str, Any]:
 def as_served(product: OutputFile) -> tuple[OutputFile, str]:
     """A file with the content type that it is stored with, which no browser runs, and the ending of its name: a page
     that a server calls "a.html", or "a.png", becomes text/plain and "txt". Blocks: call it in a thread."""
-    content_type, _, _ = content_type_of(product.data, "")
+    content_type, _, _ = content_type_of(product.data.buffer, "")
     kind, _, detail = content_type.partition("/")
     if kind in ("image", "video", "audio") and detail != "svg+xml":
         return replace(product, content_type=content_type), _media_ending(content_type, product.ending)
     content_type, ending = "application/octet-stream", "bin"
-    if _is_text(product.data[:TEXT_JUDGED]):
+    if _is_text(product.data.start(TEXT_JUDGED)):
         content_type, ending = "text/plain", "txt"
     if product.ending in INERT_ENDINGS:
         ending = product.ending
@@ -128,7 +128,7 @@ def _media_ending(content_type: str, ending: str) -> str:
     for usual, its_type in OTHER_TYPES.items():
         if its_type == content_type:
             return usual
-    return OutputFile(b"", content_type, None, "").ending
+    return ending_of(content_type, "", is_picture=True)
 
 
 def _is_text(start: bytes) -> bool:
@@ -150,7 +150,7 @@ def file_page(product: OutputFile, url: str) -> str:
         return player(kind, url, ' style="max-width:100%;max-height:20rem"')  # the dialog is not high
     if kind != "text":
         return f"[Download]({url})"
-    start = product.data[: 4 * TEXT_SHOWN]  # a character has up to 4 bytes
+    start = product.data.start(4 * TEXT_SHOWN)  # a character has up to 4 bytes
     return fenced(start.decode("utf-8", "replace")[:TEXT_SHOWN])
 
 

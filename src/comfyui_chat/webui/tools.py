@@ -10,6 +10,7 @@ a text, a switch as a word. Numbers are annotated as `float`, also whole ones, s
 later) would fail at a text itself, before anything here could read it or say what is wrong.
 """
 
+import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -383,4 +384,5 @@ async def _run(
     memory = Memory(chat.unload_ollama if settings.unload_ollama else None, settings.free_seconds)
     options = RunOptions(catalogue, settings.previews and display.previews, settings.format, memory)
     made = await make(request, settings.fleet, display, options)
-    return await keep_and_report(chat, settings, made, file_stem(request.called or made.workflow, made.seed))
+    with contextlib.closing(made):
+        return await keep_and_report(chat, settings, made, file_stem(request.called or made.workflow, made.seed))
