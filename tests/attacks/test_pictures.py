@@ -120,8 +120,10 @@ def measured() -> Iterator[Cost]:
 USES: dict[str, Callable[[bytes], object]] = {
     "as an input": lambda data: tool.read_input(data, "a"),
     "as an attached workflow": lambda data: tool.read_picture_workflow(data, "a"),
-    "as an output made a WebP": lambda data: tool.deliver(data, "a", tool.Format("WebP")),
-    "as an output made a JPEG without metadata": lambda data: tool.deliver(data, "a", tool.Format("JPEG", 90, False)),
+    "as an output made a WebP": lambda data: tool.deliver(tool.FileBytes(data), "a", tool.Format("WebP")),
+    "as an output made a JPEG without metadata": lambda data: tool.deliver(
+        tool.FileBytes(data), "a", tool.Format("JPEG", 90, False)
+    ),
     "as what a model is shown": tool.small_copy,
 }
 
@@ -151,8 +153,8 @@ def test_a_hostile_picture_is_refused_as_an_input_and_delivered_untouched(name: 
     data = PICTURES[name]()
     with pytest.raises(tool.ComfyUIError):
         tool.read_still(data, "a")
-    made, _ = tool.deliver(data, "a", tool.Format("WebP"))
-    assert made.data == data
+    made, _ = tool.deliver(tool.FileBytes(data), "a", tool.Format("WebP"))
+    assert made.data.whole() == data
 
 
 # --- large pictures one after another ---

@@ -55,15 +55,15 @@ def test_any_bytes_are_counted_or_too_much(data: bytes) -> None:
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_a_large_picture_is_delivered_as_it_was_made_with_a_note() -> None:
     data = png(13_000)
-    made, notes = tool.deliver(data, "a.png", tool.Format("WebP"))
-    assert (made.data, made.content_type) == (data, "image/png")
+    made, notes = tool.deliver(tool.FileBytes(data), "a.png", tool.Format("WebP"))
+    assert (made.data.whole(), made.content_type) == (data, "image/png")
     assert notes == ("a picture of 13000x13000 is too large to be made a WebP and stays as it was made",)
 
 
 def test_a_picture_of_too_many_parts_is_delivered_as_a_file_with_a_note() -> None:
     data = png(before=chunk(b"abCd") * 40_000)
-    made, notes = tool.deliver(data, "a.png", tool.Format())
-    assert (made.data, made.size) == (data, None)
+    made, notes = tool.deliver(tool.FileBytes(data), "a.png", tool.Format())
+    assert (made.data.whole(), made.size) == (data, None)
     assert notes == ("a picture could not be read, and is handed over as a file",)
 
 
@@ -75,7 +75,7 @@ def test_a_picture_of_too_many_parts_is_refused_with_what_would_do() -> None:
 
 def test_of_too_many_texts_those_beyond_the_bounds_are_left_out_with_a_note() -> None:
     texts = b"".join(chunk(b"tEXt", b"key %d\0text" % number) for number in range(400))
-    made, notes = tool.deliver(png(before=texts), "a.png", tool.Format("WebP"))
+    made, notes = tool.deliver(tool.FileBytes(png(before=texts)), "a.png", tool.Format("WebP"))
     assert made.content_type == "image/webp"
     assert len(notes) == 6
     assert "more texts were too many to be kept" in notes[-1]
