@@ -9,12 +9,17 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 import comfyui_tool as tool
 from tests.support.open_webui import OpenWebUI, running_open_webui
 from tests.support.own_clock import OwnClockLoop, loop_time
 from tests.support.stand_in import StandIn
 from tests.support.watching import Watcher
+
+# How long an example takes, or is made, depends on what else the machine does.
+settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("any machine")
 
 # What the person running the tests has set must not decide how they end.
 for name in ("COMFYUI_BASE_URL", "COMFYUI_API_KEY", "OPEN_WEBUI_TOKEN"):

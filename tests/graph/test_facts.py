@@ -10,7 +10,7 @@ from hypothesis import given
 import comfyui_tool as tool
 from tests.support.conversion import RELEASES
 from tests.support.graphs import APART, BUNDLED, SWITCH, bundled, defined, graph, sampled, templates
-from tests.support.odd_graphs import ALMOST_GRAPHS, ODD
+from tests.support.odd_graphs import ALMOST_GRAPHS
 
 KNOWN = defined(Switch=SWITCH)
 PICTURE = ("LoadImage", {"image": "a.png"})
@@ -369,7 +369,6 @@ def test_what_nothing_needed_before_stays() -> None:
     assert left_out(nodes) == nodes
 
 
-@ODD
 @given(ALMOST_GRAPHS)
 def test_files_can_be_left_out_of_anything_and_leave_no_loose_link(whatever: dict[str, Any]) -> None:
     targets = [file.target for file in tool.file_inputs(tool.Flow.of(whatever, KNOWN))]

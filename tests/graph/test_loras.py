@@ -11,7 +11,7 @@ from hypothesis import given
 import comfyui_tool as tool
 from tests.support.conversion import RELEASES
 from tests.support.graphs import APART, BUNDLED, SWITCH, bundled, defined, graph, sampled, templates
-from tests.support.odd_graphs import ALMOST_GRAPHS, ODD
+from tests.support.odd_graphs import ALMOST_GRAPHS
 
 KNOWN = defined(Switch=SWITCH)
 FOX = tool.Lora("fox.safetensors", 0.8)
@@ -311,7 +311,6 @@ def test_in_official_templates_every_sampler_has_each_lora_once_and_nothing_else
         assert sorted(files) == [FOX.file, INK.file]
 
 
-@ODD
 @given(ALMOST_GRAPHS)
 def test_no_graph_is_too_odd(nodes: dict[str, Any]) -> None:
     before = copy.deepcopy(nodes)

@@ -172,7 +172,7 @@ FORMATS = st.builds(tool.Format, st.sampled_from(["", "PNG", "WebP", "JPEG"]), s
 
 @pytest.mark.filterwarnings("ignore")
 @given(ARBITRARY, FORMATS, st.sampled_from([*tool.STRIPPERS, "image/tiff", "text/plain"]))
-@settings(deadline=None, max_examples=400)
+@settings(max_examples=400)
 def test_any_bytes_can_be_delivered_and_glanced_at(data: bytes, wanted: tool.Format, content_type: str) -> None:
     made, kind, notes = tool.delivered(data, content_type, wanted)
     assert kind == content_type or (wanted.kind and kind == f"image/{wanted.kind.lower()}")

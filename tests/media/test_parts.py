@@ -43,7 +43,7 @@ def test_as_much_as_the_bound_is_not_too_much_and_one_more_is() -> None:
 
 
 @given(ARBITRARY)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_any_bytes_are_counted_or_too_much(data: bytes) -> None:
     for start in (b"", *tool.CHECKS, b"II*\0" + struct.pack("<I", 8)):
         try:

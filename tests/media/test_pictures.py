@@ -349,7 +349,7 @@ def test_at_what_is_no_picture_or_too_large_there_is_no_glance(data: bytes) -> N
 @pytest.mark.filterwarnings("ignore")  # Pillow warns of much that is odd
 @pytest.mark.parametrize("read", [tool.read_still, tool.read_mask])
 @given(ARBITRARY)
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 def test_nothing_but_an_error_of_the_tool_comes_of_any_bytes(read: Callable[..., Any], data: bytes) -> None:
     try:
         found = read(data, "a")

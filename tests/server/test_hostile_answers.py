@@ -40,7 +40,7 @@ JSON = st.recursive(
 
 
 @given(JSON, st.integers(1, 40), st.booleans())
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_json_in_pieces_of_any_size_means_the_same(value: Any, piece: int, plain: bool) -> None:
     data = json.dumps(value, ensure_ascii=plain, indent=None if plain else 1).encode("utf-8", "replace")
     with pytest.MonkeyPatch.context() as patch:
@@ -52,7 +52,6 @@ def test_json_in_pieces_of_any_size_means_the_same(value: Any, piece: int, plain
 
 
 @given(st.binary(max_size=200))
-@settings(deadline=None)
 def test_any_bytes_are_json_or_a_value_error(data: bytes) -> None:
     with contextlib.suppress(ValueError):
         tool.read_json_text(tool.JsonText(data))

@@ -1,6 +1,5 @@
 """Graphs that Hypothesis makes up: what may stand where a graph is expected, and graphs that hold odd values."""
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 import comfyui_tool as tool
@@ -33,7 +32,6 @@ ALMOST_NODES = st.fixed_dictionaries(
     optional={"_meta": st.fixed_dictionaries({"title": st.text(max_size=60)}) | ALMOST_VALUES},
 )
 ALMOST_GRAPHS = st.dictionaries(NODE_IDS, ALMOST_NODES | ALMOST_VALUES, max_size=8)
-ODD = settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 
 # --- graphs of nodes that name their class and their inputs, with odd values, titles and placeholders ---
 

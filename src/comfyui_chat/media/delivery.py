@@ -50,7 +50,15 @@ class Format:
 def deliver(data: FileBytes, source: str, wanted: Format) -> tuple[OutputFile, tuple[str, ...]]:
     """A finished file as it is wanted, and notes of what could not be done. `source` is its name on the server. Blocks:
     call it in a thread. Raises `StorageRefused` where there is no room for what it becomes."""
-    product = read_product(data, source)
+    product, notes = _changed(read_product(data, source), wanted)
+    if product.size is None and product.content_type in PICTURE_TYPES.values() and not notes:
+        notes = ("a picture could not be read, and is handed over as a file",)
+    return product, notes
+
+
+def _changed(product: OutputFile, wanted: Format) -> tuple[OutputFile, tuple[str, ...]]:
+    """A finished file as it is wanted, and notes of what could not be done to it."""
+    data = product.data
     converts = wanted.kind.upper() in LONGEST_SIDE and product.content_type.startswith("image/")
     if wanted.metadata and not converts:
         return product, ()
@@ -63,8 +71,6 @@ def deliver(data: FileBytes, source: str, wanted: Format) -> tuple[OutputFile, t
     size = product.size
     if content_type != product.content_type:
         _, size, _ = content_type_of(changed, "")
-    if size is None and content_type in PICTURE_TYPES.values() and not notes:
-        notes = ("a picture could not be read, and is handed over as a file",)
     product = replace(product, data=hold(changed), content_type=content_type, size=size)
     data.close()
     return product, notes
