@@ -33,8 +33,8 @@ FLOORS = (
     ("", "bounds errors logs tasks threads bounded names spelling values sizes counts"),
     (
         "graph",
-        "definitions link_types nodes prompts fitting ui_file ui_values ui_links editor reading links input_names "
-        "search tracing discovery workflow paths loras facts pruning mermaid",
+        "definitions link_types nodes prompts fitting ui_file old_files ui_values ui_links editor reading links "
+        "input_names search tracing discovery workflow paths loras facts pruning mermaid",
     ),
     ("media", "file_bytes parts kinds pictures metadata delivery"),
     ("server", "endpoint json_pieces protocol long_answers record incoming connection http client cloud pool"),

@@ -31,6 +31,7 @@ required_open_webui_version: 0.9.6
 #   graph/prompts            A prompt's texts as ComfyUI's page sends them: choices made, file names filled in.
 #   graph/fitting            A value that somebody asks for, made to fit an input of a node.
 #   graph/ui_file            The file that ComfyUI's editor saves, as typed values.
+#   graph/old_files          What packages and ComfyUI's page do to the values of an old file when they open it.
 #   graph/ui_values          What the widgets of a saved node hold, and the definition of its class.
 #   graph/ui_links           Where an input of a saved node gets its value from: links followed back to nodes that are …
 #   graph/editor             Workflows as ComfyUI's editor saves them, turned into what its front end would send.
@@ -1813,6 +1814,17 @@ def combo_choices(kind: Any, options: Mapping[str, Any]) -> list[Any]:
 
 
 DYNAMIC_COMBO, AUTOGROW = "COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"
+OPEN_KINDS = (
+    "*",
+    "COMFY_MATCHTYPE_V3",
+    "IMAGE",
+    "MASK",
+    "LATENT",
+    "MODEL",
+    "CLIP",
+    "VAE",
+    "CONDITIONING",
+)  # only links
 
 
 def combo_branches(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -1859,9 +1871,13 @@ class Widget:
     group: "Widget | None" = None  # of an autogrow input: the widget of each input in its group
     dynamic_prompts: bool = False  # a text that goes through `dynamic_prompt` before every run
     ignores_saved: bool = False  # the default is sent, whatever the file holds
+    doubt: str = ""  # `WAS_WIDGET` or `BY_SCRIPT` for what is a widget in some files only
     drawn: bool = False  # a picture that the page draws when it sends, and only there
 
 
+# Why an input may be a widget in one file and none in another: it became a socket in a later version of its package
+# (`forceInput`), or it is of a type that only a package's own script knows how to draw, if it is no type of links.
+WAS_WIDGET, BY_SCRIPT = "was a widget", "by a script"
 # Integers of these names have a slot for control_after_generate after them, unless their options set that to false.
 SEED_INPUTS = ("seed", "noise_seed")
 # Types that always have a widget, with its first value.
@@ -1903,7 +1919,7 @@ def parse_widgets(sections: Any, order: Any = None, depth: int = 0) -> tuple[Wid
         for name in _names_in_order(specs, object_of(order).get(section)):
             kind, options = specs[name]
             widget = _widget(name, kind, options, depth)
-            if widget:
+            if widget and (depth == 0 or not widget.doubt):
                 widgets.append(widget)
             upload_slots += _upload_slots(kind, options)
         if upload_slots and section == "required":  # the front end puts all upload buttons after the required inputs
@@ -1931,7 +1947,7 @@ def _upload_slots(kind: Any, options: Mapping[str, Any]) -> int:
 def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Widget | None:
     """The widget of an input; None where it takes links only."""
     if options.get("forceInput") or options.get("defaultInput"):
-        return None
+        return Widget(name, doubt=WAS_WIDGET)
     kind = options.get("widgetType") or kind
     if isinstance(kind, list) or kind == "COMBO":
         return _combo_widget(name, kind, options)
@@ -1945,11 +1961,19 @@ def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Wid
         return _plain_widget(name, kind, options, depth)
     if kind in FRONT_END_WIDGETS or options.get("socketless"):
         return _front_end_widget(name, kind, options)
-    return None
+    if kind in OPEN_KINDS:
+        return None
+    return Widget(name, options.get("default"), doubt=BY_SCRIPT)
+
+
+# The first choice of a list that only helps to write the text beside it, and goes back to that choice by itself.
+PICKER = re.compile(r"^\W*Select the .+ add to the text$")
 
 
 def _combo_widget(name: str, kind: Any, options: Mapping[str, Any]) -> Widget:
     first_choice = next(iter(combo_choices(kind, options)), None)
+    if isinstance(first_choice, str) and PICKER.search(first_choice):
+        return Widget(name, first_choice, ignores_saved=True)
     # A list that is fetched has a switch and a button of its own, as LoadImageOutput has in public workflows.
     remote = object_of(options.get("remote"))
     page_slots = len({"control_after_refresh", "refresh_button"} & remote.keys())
@@ -2210,7 +2234,7 @@ def as_sent(graph: Graph, dynamic: frozenset[Target], rng: random.Random, now: d
         prefix = node_inputs(node).get("filename_prefix")
         if isinstance(prefix, str) and "%" in prefix:
             texts = changed.setdefault(node_id, {})
-            texts["filename_prefix"] = _file_prefix(prefix, named, now)
+            texts["filename_prefix"] = file_prefix(prefix, named, now)
     sent = dict(graph)
     for node_id, texts in changed.items():
         node = nodes[node_id]
@@ -2229,8 +2253,8 @@ def _nodes_by_name(nodes: Graph) -> dict[str, Mapping[str, Any]]:
     return named
 
 
-def _file_prefix(text: str, named: Graph, now: datetime) -> str:
-    """A `filename_prefix` with the date, and the values of the nodes that it names, written into it."""
+def file_prefix(text: str, named: Graph, now: datetime | None = None) -> str:
+    """A `filename_prefix` with the date, where one is given, and the values of the nodes that it names written in."""
 
     def replacement(found: re.Match[str]) -> str:
         as_written, inside = found[0], found[1]
@@ -2240,7 +2264,7 @@ def _file_prefix(text: str, named: Graph, now: datetime) -> str:
             if not isinstance(value, (str, int, float)):  # a link, a list, or a widget that the node does not have
                 return as_written
             return NOT_IN_FILE_NAMES.sub("_", as_shown(value))
-        if name.startswith("date:"):
+        if now and name.startswith("date:"):
             return format_date(inside.removeprefix("date:"), now)
         return as_written
 
@@ -2579,7 +2603,7 @@ def parse_graph(raw: Mapping[str, Any]) -> UIGraph:
     """Read the nodes and links of a workflow, or of the definition of a subgraph. Raises `WorkflowRefused`."""
     nodes = _nodes_by_id(raw.get("nodes"))
     links = _links_by_id(raw.get("links"))
-    noted = _noted_links(raw.get("extra"), nodes)
+    noted = _noted_links(raw.get("extra"), nodes, links)
     for link_id, link in noted.items():
         node = nodes[link.target]
         sockets = list(node.inputs)
@@ -2641,7 +2665,7 @@ def _links_by_id(raw: Any) -> dict[str, UILink]:
     return links
 
 
-def _noted_links(extra: Any, nodes: Mapping[str, UINode]) -> dict[str, UILink]:
+def _noted_links(extra: Any, nodes: Mapping[str, UINode], lines: Mapping[str, UILink]) -> dict[str, UILink]:
     """The links that "Anything Everywhere" nodes stand for, as their package notes them in the file.
 
     {"ue_links": [{"upstream": "4", "upstream_slot": 2, "downstream": 8, "downstream_slot": 1, "type": "VAE"}, ...]}
@@ -2652,7 +2676,8 @@ def _noted_links(extra: Any, nodes: Mapping[str, UINode]) -> dict[str, UILink]:
         if link is None or link.origin not in nodes or link.target not in nodes:
             continue
         sockets = nodes[link.target].inputs
-        if link.target_slot < len(sockets) and sockets[link.target_slot].link is None:
+        # A socket may name a line that the package added while the page was open, and that the file does not have.
+        if link.target_slot < len(sockets) and sockets[link.target_slot].link not in lines:
             links[f"everywhere-{len(links)}"] = link
     return links
 
@@ -2782,6 +2807,63 @@ def _id(value: Any, what: str) -> str:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/old_files.py
+#
+# What packages and ComfyUI's page do to the values of an old file when they open it.
+#
+# A widget that was renamed, split or dropped since a file was saved is mended by the script that draws it. Without the
+# page these few rules do the same: `values_now` for the values of a node as the file has them, `value_now` for one of
+# them that has found its name.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+# How VideoHelperSuite chose a size before it had two numbers: "512x?", "?x320", "Disabled" and two in words.
+FORCED_SIZE = re.compile(r"(\d+|\?)x(\d+|\?)")
+# Choices that EasyUse and ComfyUI itself have renamed, by the widget's name.
+RENAMED_CHOICES: Mapping[str, Mapping[str, str]] = {
+    "resolution": {"自定义 x 自定义": "width x height (custom)"},
+}
+
+
+def values_now(node: UINode) -> list[Any] | Mapping[str, Any]:
+    """A node's values as its package would have them today; by name where the file tells the names."""
+    values = node.values
+    names = node.properties.get("__lm_widget_ids")  # LoraManager's, which draws its widgets itself
+    if isinstance(names, list) and isinstance(values, list) and len(names) == len(values):
+        values = {str(name): value for name, value in zip(names, values, strict=True)}
+    if isinstance(values, Mapping) and "force_size" in values:
+        values = {**values, **_forced_size(text_of(values["force_size"]))}
+        del values["force_size"]
+    return values
+
+
+def _forced_size(choice: str) -> dict[str, int]:
+    """The width and height that a choice of a size means, as far as it tells them; 0 is for as it comes."""
+    numbers = FORCED_SIZE.fullmatch(choice)
+    if numbers:
+        width, height = [0 if side == "?" else int(side) for side in numbers.groups()]
+        return {"custom_width": width, "custom_height": height}
+    if choice == "Disabled":
+        return {"custom_width": 0, "custom_height": 0}
+    if choice == "Custom Width":
+        return {"custom_height": 0}
+    if choice == "Custom Height":
+        return {"custom_width": 0}
+    return {}
+
+
+def value_now(node: UINode, name: str, value: Any) -> Any:
+    """A value as it is called today, of the widget of this name."""
+    if node.type.startswith("PreviewBridge") and name == "image":
+        return f"${node.id}-0"  # where its mask is kept; the page sets it whenever it opens the file
+    if not isinstance(value, str):
+        return value
+    if name == "sampler_name" and node.type in ("KSampler", "KSamplerAdvanced"):
+        return value.removeprefix("sample_")
+    return RENAMED_CHOICES.get(name, {}).get(value, value)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/ui_values.py
 #
 # What the widgets of a saved node hold, and the definition of its class.
@@ -2844,6 +2926,7 @@ class Slots:
     def __init__(self, values: list[Any] | Mapping[str, Any]) -> None:
         self.by_name = values if isinstance(values, Mapping) else None
         self.left = deque(list_of(values))
+        self.lacking = False  # there were fewer values than widgets
 
     def take(self, name: str, widget: Widget) -> Any:
         """The value of the next widget; the slots around it that exist on the page only are passed over."""
@@ -2860,18 +2943,97 @@ class Slots:
             return self.by_name.get(name, widget.default)
         if widget.name and self.left:
             return self.left.popleft()
+        self.lacking = self.lacking or bool(widget.name)
         return widget.default
 
 
 def read_values(node: UINode, known: NodeDefinition) -> dict[str, SavedValue]:
-    """What a node's widgets hold, by name.
+    """What a node's widgets hold, by name. Raises `WorkflowRefused` where a model file would be lost.
 
     The widgets that the choice of a dynamic combo brings have their slots right after it: ["mp4", "h264"] are
     {"format": SavedValue("mp4"), "format.codec": SavedValue("h264")}.
     """
-    slots = Slots(node.values)
+    values = values_now(node)
+    if isinstance(values, Mapping):
+        slots = Slots(values)
+        saved = _read_slots(node, _widgets_by_name(known, values), slots)
+        saved.update(_unknown_by_name(node, known, values))
+    else:
+        slots, saved = _read_positions(node, known, values)
+        saved.update(_lora_rows(slots))
+    if known.class_type == "CustomCombo":
+        saved.update(_custom_combo_values(slots))
+    _check_files_kept(node, values, saved)
+    return {name: replace(held, value=value_now(node, name, held.value)) for name, held in saved.items()}
+
+
+def _widgets_by_name(known: NodeDefinition, values: Mapping[str, Any]) -> list[Widget]:
+    """The widgets of a node whose file has their values by name."""
+    widgets = []
+    for widget in known.widgets:
+        is_drawn = widget.doubt == BY_SCRIPT and widget.default is not None
+        if not widget.doubt or widget.name in values or is_drawn:
+            widgets.append(widget)
+    return widgets
+
+
+def _unknown_by_name(node: UINode, known: NodeDefinition, values: Mapping[str, Any]) -> dict[str, SavedValue]:
+    """What the file holds under names that the definition does not have: the settings that a format brings, say. The
+    page's own state, a preview for one, is an object and stays there."""
+    sockets = {socket.name for socket in node.inputs if not socket.widget}
     saved: dict[str, SavedValue] = {}
-    waiting = deque(("", widget) for widget in known.widgets)  # each with what its name begins with
+    for name, value in values.items():
+        if name in known.inputs or name in sockets or value is None:
+            continue
+        if not isinstance(value, Mapping) or any(files_named(value)):
+            saved[name] = SavedValue(value)
+    return saved
+
+
+def _read_positions(node: UINode, known: NodeDefinition, values: list[Any]) -> tuple[Slots, dict[str, SavedValue]]:
+    """What a list of values holds, and the slots that are left.
+
+    Some inputs are widgets in some files only (see `Widget.doubt`). The first reading counts that needs just as many
+    values as there are, else the one without such inputs.
+    """
+    readings: list[tuple[list[Widget], Slots, dict[str, SavedValue]]] = []
+    for doubtful in ((), (WAS_WIDGET,), (BY_SCRIPT,), (WAS_WIDGET, BY_SCRIPT)):
+        widgets = [widget for widget in known.widgets if not widget.doubt or _has_slot(node, widget, doubtful)]
+        if readings and len(widgets) == len(readings[0][0]):
+            continue
+        slots = Slots(values)
+        saved = _read_slots(node, widgets, slots)
+        readings.append((widgets, slots, saved))
+        if not slots.left and not slots.lacking:
+            break
+    else:
+        del readings[1:]
+    _, slots, saved = readings[-1]
+    return slots, {name: held for name, held in saved.items() if _is_sent(node, name, held)}
+
+
+def _is_sent(node: UINode, name: str, held: SavedValue) -> bool:
+    """Whether what a slot holds is sent. That of an input which is a socket now is not, nor an empty text where the
+    file tells nothing of a widget: it may as well be a socket of the package's own type."""
+    if held.widget.doubt == BY_SCRIPT and held.value == "":
+        return any(socket.name == name for socket in node.inputs)
+    return held.widget.doubt != WAS_WIDGET
+
+
+def _has_slot(node: UINode, widget: Widget, doubtful: Collection[str]) -> bool:
+    """Whether a widget of doubt has a slot, if those in `doubtful` have. One that a script draws has no socket in the
+    file, or one that is marked with a widget."""
+    if widget.doubt not in doubtful:
+        return False
+    if widget.doubt == WAS_WIDGET:
+        return True
+    return all(socket.widget for socket in node.inputs if socket.name == widget.name)
+
+
+def _read_slots(node: UINode, widgets: Iterable[Widget], slots: Slots) -> dict[str, SavedValue]:
+    """What these widgets hold, taken from the slots one by one."""
+    saved: dict[str, SavedValue] = {}
+    waiting = deque(("", widget) for widget in widgets)  # each with what its name begins with
     while waiting:
         prefix, widget = waiting.popleft()
         name = prefix + widget.name
@@ -2880,7 +3042,9 @@ def read_values(node: UINode, known: NodeDefinition) -> dict[str, SavedValue]:
             waiting.extendleft(("", member) for member in reversed(members))
             continue
         value = slots.take(name, widget)
-        if widget.options is not None:
+        # A text that is not on offer any more is sent as it is, as the page does, where no later value could shift.
+        is_offered = str(value) in (widget.options or ())
+        if widget.options is not None and (is_offered or slots.left or not isinstance(value, str)):
             brought = _chosen_widgets(node, name, widget.options, value)
             waiting.extendleft((f"{name}.", inner) for inner in reversed(brought))
         is_empty = value is None and widget.default is None
@@ -2889,9 +3053,45 @@ def read_values(node: UINode, known: NodeDefinition) -> dict[str, SavedValue]:
         if widget.ignores_saved:
             value = widget.default
         saved[name] = SavedValue(value, widget)
-    if known.class_type == "CustomCombo":
-        saved.update(_custom_combo_values(slots))
     return saved
+
+
+def _lora_rows(slots: Slots) -> dict[str, SavedValue]:
+    """The rows of a list of LoRAs that a package's script draws, {"on": true, "lora": "a.safetensors", "strength": 1},
+    under the names that the script sends them by: "lora_1", "lora_2" and so on."""
+    rows = [value for value in slots.left if isinstance(value, Mapping) and isinstance(value.get("lora"), str)]
+    saved: dict[str, SavedValue] = {}
+    for number, row in enumerate(rows, 1):
+        said = {key: value for key, value in row.items() if value is not None}
+        saved[f"lora_{number}"] = SavedValue(said)
+    return saved
+
+
+def files_named(value: Any) -> Iterator[str]:
+    """The model files that a value names, however deep inside."""
+    waiting = [value]
+    while waiting:
+        held = waiting.pop()
+        if isinstance(held, str) and MODEL_FILE.search(held):
+            yield held
+        elif isinstance(held, Mapping):
+            waiting += held.values()
+        elif isinstance(held, list):
+            waiting += held
+
+
+def _check_files_kept(node: UINode, values: Any, saved: Mapping[str, SavedValue]) -> None:
+    """Raise `WorkflowRefused` where an object or a list among a node's values names a model file, and nothing that is
+    sent does: only the package's script knows where it belongs, and without it a LoRA, say, would vanish in silence."""
+    held = list(values.values()) if isinstance(values, Mapping) else values
+    drawn = [value for value in held if isinstance(value, (Mapping, list))]
+    sent = set(files_named([value.value for value in saved.values()]))
+    for file in files_named(drawn):
+        if file not in sent:
+            raise WorkflowRefused(
+                f'{node} names the file "{shortened(file)}" where only the script of its package can read it.',
+                "Open the workflow in ComfyUI, export it in the API format, and use that file.",
+            )
 
 
 def _custom_combo_values(slots: Slots) -> dict[str, SavedValue]:
@@ -3312,7 +3512,25 @@ def read_ui(live: Live, definitions: Definitions) -> tuple[dict[str, Any], froze
             is_text = isinstance(held.value, str) and name not in linked
             if is_text and held.widget.dynamic_prompts:
                 dynamic.add(Target(node_id, name))
+    _name_in_file_names(live, graph)
     return graph, frozenset(dynamic)
+
+
+def _name_in_file_names(live: Live, graph: Mapping[str, Any]) -> None:
+    """Write the values of nodes into file names that call them by a name of their own ("%SavePrefix.text%"). It stands
+    in a property that the API format does not have; classes and titles are left for `as_sent`."""
+    named: dict[str, Mapping[str, Any]] = {}
+    for scope, node in live.nodes:
+        sent = graph[scope.full_id(node)]
+        for name in class_names(node)[1:]:
+            if name != sent["class_type"]:
+                named.setdefault(name, sent)
+    if not named:
+        return
+    for node in graph.values():
+        prefix = node["inputs"].get("filename_prefix")
+        if isinstance(prefix, str) and "%" in prefix:
+            node["inputs"]["filename_prefix"] = file_prefix(prefix, named)
 
 
 def _sent_inputs(

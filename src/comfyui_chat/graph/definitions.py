@@ -20,6 +20,7 @@ The shapes are those of ComfyUI 0.3.64 and 0.33.0, the slots of widgets those of
 """
 
 import functools
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -162,6 +163,17 @@ def combo_choices(kind: Any, options: Mapping[str, Any]) -> list[Any]:
 
 
 DYNAMIC_COMBO, AUTOGROW = "COMFY_DYNAMICCOMBO_V3", "COMFY_AUTOGROW_V3"
+OPEN_KINDS = (
+    "*",
+    "COMFY_MATCHTYPE_V3",
+    "IMAGE",
+    "MASK",
+    "LATENT",
+    "MODEL",
+    "CLIP",
+    "VAE",
+    "CONDITIONING",
+)  # only links
 
 
 def combo_branches(kind: Any, options: Mapping[str, Any]) -> dict[str, Any]:
@@ -208,9 +220,13 @@ class Widget:
     group: "Widget | None" = None  # of an autogrow input: the widget of each input in its group
     dynamic_prompts: bool = False  # a text that goes through `dynamic_prompt` before every run
     ignores_saved: bool = False  # the default is sent, whatever the file holds
+    doubt: str = ""  # `WAS_WIDGET` or `BY_SCRIPT` for what is a widget in some files only
     drawn: bool = False  # a picture that the page draws when it sends, and only there
 
 
+# Why an input may be a widget in one file and none in another: it became a socket in a later version of its package
+# (`forceInput`), or it is of a type that only a package's own script knows how to draw, if it is no type of links.
+WAS_WIDGET, BY_SCRIPT = "was a widget", "by a script"
 # Integers of these names have a slot for control_after_generate after them, unless their options set that to false.
 SEED_INPUTS = ("seed", "noise_seed")
 # Types that always have a widget, with its first value.
@@ -252,7 +268,7 @@ def parse_widgets(sections: Any, order: Any = None, depth: int = 0) -> tuple[Wid
         for name in _names_in_order(specs, object_of(order).get(section)):
             kind, options = specs[name]
             widget = _widget(name, kind, options, depth)
-            if widget:
+            if widget and (depth == 0 or not widget.doubt):
                 widgets.append(widget)
             upload_slots += _upload_slots(kind, options)
         if upload_slots and section == "required":  # the front end puts all upload buttons after the required inputs
@@ -280,7 +296,7 @@ def _upload_slots(kind: Any, options: Mapping[str, Any]) -> int:
 def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Widget | None:
     """The widget of an input; None where it takes links only."""
     if options.get("forceInput") or options.get("defaultInput"):
-        return None
+        return Widget(name, doubt=WAS_WIDGET)
     kind = options.get("widgetType") or kind
     if isinstance(kind, list) or kind == "COMBO":
         return _combo_widget(name, kind, options)
@@ -294,11 +310,19 @@ def _widget(name: str, kind: Any, options: Mapping[str, Any], depth: int) -> Wid
         return _plain_widget(name, kind, options, depth)
     if kind in FRONT_END_WIDGETS or options.get("socketless"):
         return _front_end_widget(name, kind, options)
-    return None
+    if kind in OPEN_KINDS:
+        return None
+    return Widget(name, options.get("default"), doubt=BY_SCRIPT)
+
+
+# The first choice of a list that only helps to write the text beside it, and goes back to that choice by itself.
+PICKER = re.compile(r"^\W*Select the .+ add to the text$")
 
 
 def _combo_widget(name: str, kind: Any, options: Mapping[str, Any]) -> Widget:
     first_choice = next(iter(combo_choices(kind, options)), None)
+    if isinstance(first_choice, str) and PICKER.search(first_choice):
+        return Widget(name, first_choice, ignores_saved=True)
     # A list that is fetched has a switch and a button of its own, as LoadImageOutput has in public workflows.
     remote = object_of(options.get("remote"))
     page_slots = len({"control_after_refresh", "refresh_button"} & remote.keys())

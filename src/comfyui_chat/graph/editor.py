@@ -17,7 +17,7 @@ from typing import Any
 from ..errors import NodeNotInstalled, WorkflowRefused
 from .definitions import Definitions
 from .nodes import Target, input_value
-from .prompts import dynamic_prompt
+from .prompts import dynamic_prompt, file_prefix
 from .ui_file import BYPASSED, MUTED, UIGraph, UINode, parse_ui
 from .ui_links import Constant, Scope, Source, Tracer
 from .ui_values import SavedValue, class_names, known_class, read_values
@@ -145,7 +145,25 @@ def read_ui(live: Live, definitions: Definitions) -> tuple[dict[str, Any], froze
             is_text = isinstance(held.value, str) and name not in linked
             if is_text and held.widget.dynamic_prompts:
                 dynamic.add(Target(node_id, name))
+    _name_in_file_names(live, graph)
     return graph, frozenset(dynamic)
+
+
+def _name_in_file_names(live: Live, graph: Mapping[str, Any]) -> None:
+    """Write the values of nodes into file names that call them by a name of their own ("%SavePrefix.text%"). It stands
+    in a property that the API format does not have; classes and titles are left for `as_sent`."""
+    named: dict[str, Mapping[str, Any]] = {}
+    for scope, node in live.nodes:
+        sent = graph[scope.full_id(node)]
+        for name in class_names(node)[1:]:
+            if name != sent["class_type"]:
+                named.setdefault(name, sent)
+    if not named:
+        return
+    for node in graph.values():
+        prefix = node["inputs"].get("filename_prefix")
+        if isinstance(prefix, str) and "%" in prefix:
+            node["inputs"]["filename_prefix"] = file_prefix(prefix, named)
 
 
 def _sent_inputs(

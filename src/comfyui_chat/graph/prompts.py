@@ -37,7 +37,7 @@ def as_sent(graph: Graph, dynamic: frozenset[Target], rng: random.Random, now: d
         prefix = node_inputs(node).get("filename_prefix")
         if isinstance(prefix, str) and "%" in prefix:
             texts = changed.setdefault(node_id, {})
-            texts["filename_prefix"] = _file_prefix(prefix, named, now)
+            texts["filename_prefix"] = file_prefix(prefix, named, now)
     sent = dict(graph)
     for node_id, texts in changed.items():
         node = nodes[node_id]
@@ -56,8 +56,8 @@ def _nodes_by_name(nodes: Graph) -> dict[str, Mapping[str, Any]]:
     return named
 
 
-def _file_prefix(text: str, named: Graph, now: datetime) -> str:
-    """A `filename_prefix` with the date, and the values of the nodes that it names, written into it."""
+def file_prefix(text: str, named: Graph, now: datetime | None = None) -> str:
+    """A `filename_prefix` with the date, where one is given, and the values of the nodes that it names written in."""
 
     def replacement(found: re.Match[str]) -> str:
         as_written, inside = found[0], found[1]
@@ -67,7 +67,7 @@ def _file_prefix(text: str, named: Graph, now: datetime) -> str:
             if not isinstance(value, (str, int, float)):  # a link, a list, or a widget that the node does not have
                 return as_written
             return NOT_IN_FILE_NAMES.sub("_", as_shown(value))
-        if name.startswith("date:"):
+        if now and name.startswith("date:"):
             return format_date(inside.removeprefix("date:"), now)
         return as_written
 

@@ -135,7 +135,7 @@ def parse_graph(raw: Mapping[str, Any]) -> UIGraph:
     """Read the nodes and links of a workflow, or of the definition of a subgraph. Raises `WorkflowRefused`."""
     nodes = _nodes_by_id(raw.get("nodes"))
     links = _links_by_id(raw.get("links"))
-    noted = _noted_links(raw.get("extra"), nodes)
+    noted = _noted_links(raw.get("extra"), nodes, links)
     for link_id, link in noted.items():
         node = nodes[link.target]
         sockets = list(node.inputs)
@@ -197,7 +197,7 @@ def _links_by_id(raw: Any) -> dict[str, UILink]:
     return links
 
 
-def _noted_links(extra: Any, nodes: Mapping[str, UINode]) -> dict[str, UILink]:
+def _noted_links(extra: Any, nodes: Mapping[str, UINode], lines: Mapping[str, UILink]) -> dict[str, UILink]:
     """The links that "Anything Everywhere" nodes stand for, as their package notes them in the file.
 
     {"ue_links": [{"upstream": "4", "upstream_slot": 2, "downstream": 8, "downstream_slot": 1, "type": "VAE"}, ...]}
@@ -208,7 +208,8 @@ def _noted_links(extra: Any, nodes: Mapping[str, UINode]) -> dict[str, UILink]:
         if link is None or link.origin not in nodes or link.target not in nodes:
             continue
         sockets = nodes[link.target].inputs
-        if link.target_slot < len(sockets) and sockets[link.target_slot].link is None:
+        # A socket may name a line that the package added while the page was open, and that the file does not have.
+        if link.target_slot < len(sockets) and sockets[link.target_slot].link not in lines:
             links[f"everywhere-{len(links)}"] = link
     return links
 

@@ -10,14 +10,15 @@ Like graph/definitions, this keeps to the rules of the front ends 1.27.10 and 1.
 """
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from ..errors import NodeNotInstalled, WorkflowRefused
-from ..names import shortened, shown_value
+from ..names import MODEL_FILE, shortened, shown_value
 from ..values import list_of, text_of
-from .definitions import Definitions, NodeDefinition, Widget
+from .definitions import BY_SCRIPT, WAS_WIDGET, Definitions, NodeDefinition, Widget
+from .old_files import value_now, values_now
 from .ui_file import SUBGRAPH_ID, UINode
 
 
@@ -69,6 +70,7 @@ class Slots:
     def __init__(self, values: list[Any] | Mapping[str, Any]) -> None:
         self.by_name = values if isinstance(values, Mapping) else None
         self.left = deque(list_of(values))
+        self.lacking = False  # there were fewer values than widgets
 
     def take(self, name: str, widget: Widget) -> Any:
         """The value of the next widget; the slots around it that exist on the page only are passed over."""
@@ -85,18 +87,97 @@ class Slots:
             return self.by_name.get(name, widget.default)
         if widget.name and self.left:
             return self.left.popleft()
+        self.lacking = self.lacking or bool(widget.name)
         return widget.default
 
 
 def read_values(node: UINode, known: NodeDefinition) -> dict[str, SavedValue]:
-    """What a node's widgets hold, by name.
+    """What a node's widgets hold, by name. Raises `WorkflowRefused` where a model file would be lost.
 
     The widgets that the choice of a dynamic combo brings have their slots right after it: ["mp4", "h264"] are
     {"format": SavedValue("mp4"), "format.codec": SavedValue("h264")}.
     """
-    slots = Slots(node.values)
+    values = values_now(node)
+    if isinstance(values, Mapping):
+        slots = Slots(values)
+        saved = _read_slots(node, _widgets_by_name(known, values), slots)
+        saved.update(_unknown_by_name(node, known, values))
+    else:
+        slots, saved = _read_positions(node, known, values)
+        saved.update(_lora_rows(slots))
+    if known.class_type == "CustomCombo":
+        saved.update(_custom_combo_values(slots))
+    _check_files_kept(node, values, saved)
+    return {name: replace(held, value=value_now(node, name, held.value)) for name, held in saved.items()}
+
+
+def _widgets_by_name(known: NodeDefinition, values: Mapping[str, Any]) -> list[Widget]:
+    """The widgets of a node whose file has their values by name."""
+    widgets = []
+    for widget in known.widgets:
+        is_drawn = widget.doubt == BY_SCRIPT and widget.default is not None
+        if not widget.doubt or widget.name in values or is_drawn:
+            widgets.append(widget)
+    return widgets
+
+
+def _unknown_by_name(node: UINode, known: NodeDefinition, values: Mapping[str, Any]) -> dict[str, SavedValue]:
+    """What the file holds under names that the definition does not have: the settings that a format brings, say. The
+    page's own state, a preview for one, is an object and stays there."""
+    sockets = {socket.name for socket in node.inputs if not socket.widget}
     saved: dict[str, SavedValue] = {}
-    waiting = deque(("", widget) for widget in known.widgets)  # each with what its name begins with
+    for name, value in values.items():
+        if name in known.inputs or name in sockets or value is None:
+            continue
+        if not isinstance(value, Mapping) or any(files_named(value)):
+            saved[name] = SavedValue(value)
+    return saved
+
+
+def _read_positions(node: UINode, known: NodeDefinition, values: list[Any]) -> tuple[Slots, dict[str, SavedValue]]:
+    """What a list of values holds, and the slots that are left.
+
+    Some inputs are widgets in some files only (see `Widget.doubt`). The first reading counts that needs just as many
+    values as there are, else the one without such inputs.
+    """
+    readings: list[tuple[list[Widget], Slots, dict[str, SavedValue]]] = []
+    for doubtful in ((), (WAS_WIDGET,), (BY_SCRIPT,), (WAS_WIDGET, BY_SCRIPT)):
+        widgets = [widget for widget in known.widgets if not widget.doubt or _has_slot(node, widget, doubtful)]
+        if readings and len(widgets) == len(readings[0][0]):
+            continue
+        slots = Slots(values)
+        saved = _read_slots(node, widgets, slots)
+        readings.append((widgets, slots, saved))
+        if not slots.left and not slots.lacking:
+            break
+    else:
+        del readings[1:]
+    _, slots, saved = readings[-1]
+    return slots, {name: held for name, held in saved.items() if _is_sent(node, name, held)}
+
+
+def _is_sent(node: UINode, name: str, held: SavedValue) -> bool:
+    """Whether what a slot holds is sent. That of an input which is a socket now is not, nor an empty text where the
+    file tells nothing of a widget: it may as well be a socket of the package's own type."""
+    if held.widget.doubt == BY_SCRIPT and held.value == "":
+        return any(socket.name == name for socket in node.inputs)
+    return held.widget.doubt != WAS_WIDGET
+
+
+def _has_slot(node: UINode, widget: Widget, doubtful: Collection[str]) -> bool:
+    """Whether a widget of doubt has a slot, if those in `doubtful` have. One that a script draws has no socket in the
+    file, or one that is marked with a widget."""
+    if widget.doubt not in doubtful:
+        return False
+    if widget.doubt == WAS_WIDGET:
+        return True
+    return all(socket.widget for socket in node.inputs if socket.name == widget.name)
+
+
+def _read_slots(node: UINode, widgets: Iterable[Widget], slots: Slots) -> dict[str, SavedValue]:
+    """What these widgets hold, taken from the slots one by one."""
+    saved: dict[str, SavedValue] = {}
+    waiting = deque(("", widget) for widget in widgets)  # each with what its name begins with
     while waiting:
         prefix, widget = waiting.popleft()
         name = prefix + widget.name
@@ -105,7 +186,9 @@ def read_values(node: UINode, known: NodeDefinition) -> dict[str, SavedValue]:
             waiting.extendleft(("", member) for member in reversed(members))
             continue
         value = slots.take(name, widget)
-        if widget.options is not None:
+        # A text that is not on offer any more is sent as it is, as the page does, where no later value could shift.
+        is_offered = str(value) in (widget.options or ())
+        if widget.options is not None and (is_offered or slots.left or not isinstance(value, str)):
             brought = _chosen_widgets(node, name, widget.options, value)
             waiting.extendleft((f"{name}.", inner) for inner in reversed(brought))
         is_empty = value is None and widget.default is None
@@ -114,9 +197,45 @@ def read_values(node: UINode, known: NodeDefinition) -> dict[str, SavedValue]:
         if widget.ignores_saved:
             value = widget.default
         saved[name] = SavedValue(value, widget)
-    if known.class_type == "CustomCombo":
-        saved.update(_custom_combo_values(slots))
     return saved
+
+
+def _lora_rows(slots: Slots) -> dict[str, SavedValue]:
+    """The rows of a list of LoRAs that a package's script draws, {"on": true, "lora": "a.safetensors", "strength": 1},
+    under the names that the script sends them by: "lora_1", "lora_2" and so on."""
+    rows = [value for value in slots.left if isinstance(value, Mapping) and isinstance(value.get("lora"), str)]
+    saved: dict[str, SavedValue] = {}
+    for number, row in enumerate(rows, 1):
+        said = {key: value for key, value in row.items() if value is not None}
+        saved[f"lora_{number}"] = SavedValue(said)
+    return saved
+
+
+def files_named(value: Any) -> Iterator[str]:
+    """The model files that a value names, however deep inside."""
+    waiting = [value]
+    while waiting:
+        held = waiting.pop()
+        if isinstance(held, str) and MODEL_FILE.search(held):
+            yield held
+        elif isinstance(held, Mapping):
+            waiting += held.values()
+        elif isinstance(held, list):
+            waiting += held
+
+
+def _check_files_kept(node: UINode, values: Any, saved: Mapping[str, SavedValue]) -> None:
+    """Raise `WorkflowRefused` where an object or a list among a node's values names a model file, and nothing that is
+    sent does: only the package's script knows where it belongs, and without it a LoRA, say, would vanish in silence."""
+    held = list(values.values()) if isinstance(values, Mapping) else values
+    drawn = [value for value in held if isinstance(value, (Mapping, list))]
+    sent = set(files_named([value.value for value in saved.values()]))
+    for file in files_named(drawn):
+        if file not in sent:
+            raise WorkflowRefused(
+                f'{node} names the file "{shortened(file)}" where only the script of its package can read it.',
+                "Open the workflow in ComfyUI, export it in the API format, and use that file.",
+            )
 
 
 def _custom_combo_values(slots: Slots) -> dict[str, SavedValue]:
