@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import comfyui_tool as tool
-from tests.attacks.hostile import HostileServer, echoing
+from tests.attacks.hostile import HostileServer, echoing, status
 from tests.attacks.house import ADMINISTRATOR, OWNER, House, valves
 from tests.attacks.table import each, told
 
@@ -221,6 +221,29 @@ async def test_a_run_that_says_the_key_again_does_not_have_it_shown(
 
 
 # --- on the way ---
+
+
+@pytest.mark.parametrize("code", [301, 302, 303, 307, 308])
+async def test_a_key_follows_no_redirect(home: House, server: HostileServer, code: int) -> None:
+    with HostileServer() as elsewhere:
+        server.answers = {"": status(code, Location=f"{elsewhere.url}/x?token=y")}
+        for method in ("generate_image", "list_models", "check_job", "comfyui_status"):
+            arguments = {"prompt": "x"} if method == "generate_image" else {}
+            await home.call(method, ADMINISTRATOR, **arguments, valves=valves(server, api_key=KEY))
+        await tool.close_servers()
+        assert elsewhere.requests == []
+    assert any(KEY in str(headers) for _, _, headers in server.requests)
+
+
+@pytest.mark.parametrize("path", ["/prompt", "/ws", "/view", "/history/", "/object_info"])
+async def test_a_key_follows_no_redirect_in_the_middle_of_a_run(home: House, server: HostileServer, path: str) -> None:
+    server.outputs = {"1": {"images": [{"filename": "a.png", "subfolder": "", "type": "output"}]}}
+    with HostileServer() as elsewhere:
+        server.answers = {path: status(307, Location=f"{elsewhere.url}{path}")}
+        await home.call("run_workflow", ADMINISTRATOR, workflow="w", valves=valves(server, api_key=KEY))
+        await tool.close_servers()
+        assert elsewhere.requests == []
+    assert server.asked(path)
 
 
 @pytest.mark.parametrize(

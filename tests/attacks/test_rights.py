@@ -9,8 +9,9 @@ import pytest
 
 import comfyui_tool as tool
 from tests.attacks.hostile import HostileServer, status
-from tests.attacks.house import ADMINISTRATOR, OWNER, STRANGER, House, valves
+from tests.attacks.house import ADMINISTRATOR, GRAPH, OWNER, STRANGER, House, valves
 from tests.attacks.table import each, told
+from tests.support.pictures import png
 
 PERMISSION = "features.image_generation"
 
@@ -84,6 +85,93 @@ def test_the_valve_is_off_and_says_what_it_is_about() -> None:
     valve = tool.Valves.model_fields["require_image_permission"]
     assert valve.default is False
     assert PERMISSION in str(valve.description)
+
+
+# --- addresses and workflows of one's own ---
+
+
+@pytest.mark.parametrize("method", ["generate_image", "run_workflow", "list_workflows", "check_job", "comfyui_status"])
+async def test_an_address_of_ones_own_is_asked_nothing_unless_an_administrator_allows_it(
+    home: House, server: HostileServer, method: str
+) -> None:
+    with HostileServer() as own:
+        asked = {**METHODS[method], "valves": valves(server), "mine": {"endpoint": own.url, "api_key": "mine"}}
+        answer = await home.call(method, OWNER, **asked)
+        assert (answer["code"], own.requests, server.requests) == ("endpoint_refused", [], [])
+        await home.call(method, OWNER, **{**asked, "valves": valves(server, allow_user_endpoints=True)})
+        assert own.requests
+        await home.call(method, OWNER, **asked)  # what is allowed no longer is asked of nobody, whatever is stored
+        assert server.requests == []
+
+
+async def test_a_workflow_of_ones_own_is_not_run_unless_an_administrator_allows_it(
+    home: House, server: HostileServer
+) -> None:
+    own = {"mine": {"workflows": json.dumps({"own": GRAPH})}, "workflow": "own"}
+    answer = await home.call("run_workflow", OWNER, **own, valves=valves(server))
+    assert (answer["code"], server.prompts) == ("unknown_workflow", [])
+    await home.call("run_workflow", OWNER, **own, valves=valves(server, allow_user_workflows=True))
+    assert len(server.prompts) == 1
+    await home.call("run_workflow", OWNER, **own, valves=valves(server))
+    assert len(server.prompts) == 1
+
+
+@pytest.mark.parametrize("method", ["run_workflow", "describe_workflow"])
+async def test_an_attached_workflow_is_not_even_read_unless_an_administrator_allows_it(
+    home: House, server: HostileServer, method: str
+) -> None:
+    file = {"type": "file", "id": home.put(json.dumps(GRAPH).encode(), "own.json")}
+    messages = [{"role": "user", "content": "x", "files": [file]}]
+    asked = {"workflow": "attached", "valves": valves(server)}
+    if method == "run_workflow":
+        asked["messages"] = messages
+    answer = await home.call(method, OWNER, **asked)
+    assert (answer["code"], server.prompts, home.read) == ("unknown_workflow", [], [])
+
+
+# --- files and jobs of others ---
+
+FILE_SHAPES = ("{}", "/api/v1/files/{}/content", "http://localhost:3000/api/v1/files/{}/content")
+
+
+@pytest.mark.parametrize("shape", FILE_SHAPES)
+@pytest.mark.parametrize(
+    ("method", "argument"),
+    [("edit_image", "images"), ("edit_image", "mask"), ("upscale_image", "images"), ("run_workflow", "images")],
+)
+async def test_a_file_of_somebody_else_is_as_one_that_is_not_there(
+    home: House, server: HostileServer, method: str, argument: str, shape: str
+) -> None:
+    theirs, own = home.put(b"secret", owner=OWNER), home.put(png(), owner=STRANGER)
+    asked = {**MAKING[method], "valves": valves(server)}
+    if argument == "mask":
+        asked["images"] = [own]
+    answers = []
+    for file in (theirs, "0" * 8 + theirs[8:]):
+        words = shape.format(file)
+        answer = await home.call(method, STRANGER, **{**asked, argument: [words] if argument == "images" else words})
+        answers.append(json.loads(json.dumps(answer).replace(file, "FILE")))
+    assert answers[0]["code"] == "bad_argument"
+    assert answers[0] == answers[1]
+    assert theirs not in home.read
+    assert server.prompts == []
+
+
+@pytest.mark.parametrize("cancel", [False, True])
+@pytest.mark.parametrize("who", [STRANGER, ADMINISTRATOR])
+async def test_a_job_of_somebody_else_is_neither_brought_nor_cancelled(
+    home: House, server: HostileServer, who: str, cancel: bool
+) -> None:
+    job = "0c6d1a52-0000-4000-8000-000000000001"
+    mark = tool.Chat(user={"id": OWNER}).owner.mark(job)
+    server.queue["queue_running"] = [[1, job, GRAPH, {"comfyui_tool": {"mark": mark}}, ["1"]]]
+    for job_id in (job, ""):
+        answer = await home.call("check_job", who, job_id=job_id, cancel=cancel, valves=valves(server))
+        assert job not in told(answer)
+        assert answer["status"] == "error" or "brought" not in answer
+    assert [method for method, _, _ in server.requests if method != "GET"] == []
+    await home.call("check_job", OWNER, job_id=job, cancel=True, valves=valves(server))
+    assert [path for method, path, _ in server.requests if method == "POST"] != []
 
 
 # --- where the servers are ---
