@@ -3649,23 +3649,23 @@ def tidied(text: str) -> str:
         part = JSON_PART.search(text, place)
         if part is None:
             break
-        token = part[0]
+        symbol = part[0]
         end = part.end()
-        if token in RESTS:
-            rest = RESTS[token].match(text, end)
+        if symbol in RESTS:
+            rest = RESTS[symbol].match(text, end)
             if rest is None:
                 break
-            token += rest[0]
+            symbol += rest[0]
             end = rest.end()
         parts.append(text[place : part.start()])
         place = end
-        if token.startswith(("/*", "//")):
+        if symbol.startswith(("/*", "//")):
             continue
-        if token in ("}", "]") and comma is not None:
+        if symbol in ("}", "]") and comma is not None:
             parts[comma] = ""
-        comma = len(parts) if token == "," else None
-        is_placeholder = token.startswith("%") and token != "%"
-        parts.append(f'"{token}"' if is_placeholder else token)
+        comma = len(parts) if symbol == "," else None
+        is_placeholder = symbol.startswith("%") and symbol != "%"
+        parts.append(f'"{symbol}"' if is_placeholder else symbol)
     parts.append(text[place:])
     return "".join(parts)
 
@@ -14569,7 +14569,7 @@ class LookUps:
         else:
             longest = timing.longest if self._subscription.connected else timing.look_up
             self._interval = min(self._interval * 1.5, longest)
-        self._due = now + self._interval * random.uniform(0.8, 1.2)  # not all jobs at the same moment
+        self._due = now + self._interval * random.uniform(0.8, 1.2)  # nosec B311 # not all jobs at the same moment
         if isinstance(answer, Started) and not self._renewed:
             self._renewed = self._server.connection.renew()
 
@@ -15399,7 +15399,7 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     texts = workflow.dynamic - touched - workflow.templates.keys()
     ready: list[Workflow] = []
     for seed, run in runs:
-        rng = random.Random(seed)
+        rng = random.Random(seed)  # nosec B311 # the same seed has to choose the same words
         bound = workflow.chosen(rng).bind(run)
         graph = with_loras(bound.graph, loras, workflow.definitions)
         filled = replace(bound, graph=graph).filled()
@@ -15927,7 +15927,7 @@ async def fetch(server: ComfyUIServer, output: Output, timing: Timing, room: Roo
                     f'"{output.filename}" is in ComfyUI\'s output folder.',
                     error.refused,
                 ) from None
-        await asyncio.sleep(pause * random.uniform(0.8, 1.2))
+        await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # nosec B311 # not all jobs at the same moment
         pause = min(pause * 2, timing.longest)
 
 

@@ -97,23 +97,23 @@ def tidied(text: str) -> str:
         part = JSON_PART.search(text, place)
         if part is None:
             break
-        token = part[0]
+        symbol = part[0]
         end = part.end()
-        if token in RESTS:
-            rest = RESTS[token].match(text, end)
+        if symbol in RESTS:
+            rest = RESTS[symbol].match(text, end)
             if rest is None:
                 break
-            token += rest[0]
+            symbol += rest[0]
             end = rest.end()
         parts.append(text[place : part.start()])
         place = end
-        if token.startswith(("/*", "//")):
+        if symbol.startswith(("/*", "//")):
             continue
-        if token in ("}", "]") and comma is not None:
+        if symbol in ("}", "]") and comma is not None:
             parts[comma] = ""
-        comma = len(parts) if token == "," else None
-        is_placeholder = token.startswith("%") and token != "%"
-        parts.append(f'"{token}"' if is_placeholder else token)
+        comma = len(parts) if symbol == "," else None
+        is_placeholder = symbol.startswith("%") and symbol != "%"
+        parts.append(f'"{symbol}"' if is_placeholder else symbol)
     parts.append(text[place:])
     return "".join(parts)
 

@@ -284,5 +284,5 @@ async def fetch(server: ComfyUIServer, output: Output, timing: Timing, room: Roo
                     f'"{output.filename}" is in ComfyUI\'s output folder.',
                     error.refused,
                 ) from None
-        await asyncio.sleep(pause * random.uniform(0.8, 1.2))
+        await asyncio.sleep(pause * random.uniform(0.8, 1.2))  # nosec B311 # not all jobs at the same moment
         pause = min(pause * 2, timing.longest)

@@ -354,7 +354,7 @@ class LookUps:
         else:
             longest = timing.longest if self._subscription.connected else timing.look_up
             self._interval = min(self._interval * 1.5, longest)
-        self._due = now + self._interval * random.uniform(0.8, 1.2)  # not all jobs at the same moment
+        self._due = now + self._interval * random.uniform(0.8, 1.2)  # nosec B311 # not all jobs at the same moment
         if isinstance(answer, Started) and not self._renewed:
             self._renewed = self._server.connection.renew()
 
