@@ -133,3 +133,15 @@ def test_the_readme_lists_every_error() -> None:
 def test_the_readme_lists_the_workflows() -> None:
     listed = {row[0].strip("`"): row[1] for row in table("Workflows")}
     assert listed == {entry.name: entry.description for entry in tool.bundled_entries()}
+
+
+# --- SECURITY.md ---
+
+
+def test_what_security_md_links_to_and_names_exists() -> None:
+    text = (ROOT / "SECURITY.md").read_text("utf-8")
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    assert links
+    assert all((ROOT / link).exists() for link in links)
+    titles = [str(field.title) for field in tool.Valves.model_fields.values()]
+    assert {"Require the permission to make images", "Remove metadata"} <= {title for title in titles if title in text}
