@@ -200,7 +200,9 @@ MOST_NODES_IN_FRAME = 3000  # nodes whose progress one frame tells; a graph of 1
 MOST_WAITING_EVENTS = 500  # of one prompt that nobody has taken yet; then a look-up takes their place
 MOST_FRAMES_A_SECOND = 2000  # of a server that sends more, the socket is closed; busy ones send some hundred
 MOST_RUNNING_PROMPTS = 10_000  # of an account at Comfy Cloud, that are counted
-MOST_SENT_BYTES = 512 * MB  # of all pictures that come as frames for one prompt
+MOST_SENT_BYTES = 256 * MB  # of all pictures that come as frames for one prompt, and are saved nowhere
+MOST_SENT_BYTES_HELD = 512 * MB  # of such pictures for all prompts, until they are stored
+MOST_SENT_PICTURES = 200  # for one prompt
 
 # What a run made. Beyond these bounds what came is handed over, and a note says what was left out.
 MOST_FILES_OF_CALL = 100  # that are brought of one run; check_job brings as many more
@@ -9680,10 +9682,9 @@ class Executed(Event):
 
 @dataclass(frozen=True)
 class SentPicture(Event):
-    """A picture that came over the websocket itself, from a node that saves it nowhere."""
+    """A picture that came over the websocket itself, and is saved nowhere; None for one that had no room."""
 
-    node_id: str
-    data: bytes = field(repr=False)
+    data: FileBytes | None = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -10529,6 +10530,9 @@ SHORTEST_PAUSE = 0.5  # seconds before a websocket that broke is opened again
 DEAF_SECONDS = 20.0  # how long no frame comes while a job runs, before the websocket is reopened
 
 
+SENT_ROOM = Room(MOST_SENT_BYTES_HELD)  # for the pictures of all prompts that are results
+
+
 class Subscription:
     """What the websocket tells about one prompt: `events` in the order in which they came, previews to `on_preview`.
 
@@ -10540,7 +10544,8 @@ class Subscription:
         self.picture_nodes = picture_nodes
         self.on_preview = on_preview
         self.connected = False  # whether frames arrive at the moment
-        self._sent_bytes = 0  # of pictures
+        self._room = Room(MOST_SENT_BYTES)  # for pictures that are results
+        self._sent = 0  # how many there were
 
     def tell(self, event: Event) -> None:
         """Hand over an event. When too many wait to be taken, frames are missed, and a `Gap` says so."""
@@ -10552,16 +10557,18 @@ class Subscription:
 
     def picture(self, node_id: str, data: bytes) -> None:
         """Hand over a binary frame: a result when the node saves its picture nowhere else, a preview otherwise. Results
-        beyond `MOST_SENT_BYTES` are missed, and told as the node's failure."""
+        beyond the bounds are told as left out."""
         if node_id not in self.picture_nodes:
             if len(data) <= MOST_PREVIEW_BYTES:
                 self.on_preview(data)
             return
-        self._sent_bytes += len(data)
-        if self._sent_bytes <= MOST_SENT_BYTES:
-            self.tell(SentPicture(node_id, data))
+        size = len(data)
+        self._sent += 1
+        has_room = self._sent <= MOST_SENT_PICTURES and self._room.take(size)
+        if has_room and SENT_ROOM.take(size):
+            self.tell(SentPicture(FileBytes(data, SENT_ROOM, size)))
         else:
-            self.tell(Failed(node_id, "", f"It sends more than {MOST_SENT_BYTES // MB} MB of pictures."))
+            self.tell(SentPicture(None))
 
 
 class Flood:
@@ -13544,7 +13551,8 @@ class Job:
     first_step: tuple[float, float] | None = None  # (time, fraction) of the first sampling step
     began: float | None = None  # when it was first seen to run
     outputs: tuple[Output, ...] = ()
-    sent: tuple[SentPicture, ...] = ()  # pictures that came over the websocket alone
+    sent: tuple[FileBytes, ...] = ()  # pictures that came over the websocket alone
+    left_out: int = 0  # such pictures for which there was no room
     failure: Failed | None = None  # the last error that a node reported
     interrupted: bool = False
     recorded: bool = False  # whether outputs and end are those of the history entry
@@ -13610,9 +13618,11 @@ def _after_frame(job: Job, event: Event, now: float) -> Job:
     if isinstance(event, Progress):
         return _moved(job, event.nodes, now)
     if isinstance(event, Executed):
-        return replace(job, outputs=(*job.outputs, *event.outputs))
+        return replace(job, outputs=(*job.outputs, *event.outputs)[:MOST_OUTPUTS_READ])
     if isinstance(event, SentPicture):
-        return replace(job, sent=(*job.sent, event))
+        if event.data is None:
+            return replace(job, left_out=job.left_out + 1)
+        return replace(job, sent=(*job.sent, event.data))
     if isinstance(event, Failed):
         return replace(job, failure=event)
     if isinstance(event, Interrupted):
@@ -13786,18 +13796,24 @@ def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
 
 
 def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
-    """A note, or none: how many of the pictures that are sent over the websocket alone did not arrive. The nodes' own
-    progress told how many there would be."""
+    """Notes, or none: how many of the pictures that are sent over the websocket alone did not arrive. The nodes' own
+    progress told how many there would be; those for which there was no room are counted."""
     sent = 0
     for node_id, node in graph.items():
         if node["class_type"] == "SaveImageWebsocket":
             _, pictures, _ = job.nodes.get(node_id, (0.0, 0.0, False))
             if 0 < pictures < 10_000:
                 sent += int(pictures)
-    missing = sent - len(job.sent)
-    if missing <= 0:
-        return ()
-    return (f"{missing} of {sent} pictures were missed: the connection was down when they were sent",)
+    missing = sent - len(job.sent) - job.left_out
+    notes: tuple[str, ...] = ()
+    if missing > 0:
+        notes += (f"{missing} of {sent} pictures were missed: the connection was down when they were sent",)
+    if job.left_out:
+        most = f"{MOST_SENT_PICTURES} pictures and {MOST_SENT_BYTES // MB} MB"
+        notes += (
+            f"{job.left_out} pictures were left out, and are gone: over the websocket come at most {most} of one run",
+        )
+    return notes
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -15736,7 +15752,7 @@ async def collect(
     outputs = sorted(job.outputs, key=lambda output: places.get(output.node_id, len(places)))
     made = _outputs_to_fetch(outputs, bool(job.sent))
     if not made and not job.sent:
-        raise _nothing_made(graph)
+        raise _nothing_made(job, graph)
     of_run = made[:MOST_FILES_OF_RUN]
     new = _not_stored(of_run, stored)
     begun = new[:MOST_FILES_OF_CALL]
@@ -15755,7 +15771,7 @@ async def collect(
         products=tuple(replace(product, prompt_id=job.prompt_id, of=of) for product in products),
         texts=tuple(dict.fromkeys(output.text for output in outputs if output.type == "text")),
         notes=tuple(dict.fromkeys(notes)),
-        left_out=len(missing) + unbegun + never,
+        left_out=len(missing) + unbegun + never + job.left_out,
         left=sum(file.later for file in missing) + unbegun,
     )
 
@@ -15781,7 +15797,7 @@ class Collecting:
         self._held: list[FileBytes] = []
 
     async def bring_all(
-        self, outputs: Sequence[Output], sent: Sequence[SentPicture]
+        self, outputs: Sequence[Output], sent: Sequence[FileBytes]
     ) -> tuple[list[OutputFile], list[Missing], list[str]]:
         """These files, and the pictures that came over the websocket, as they are wanted; those that did not come, and
         notes of what could not be done."""
@@ -15804,7 +15820,7 @@ class Collecting:
             raise
         return products, missing, notes
 
-    async def _bring(self, made: Output | SentPicture) -> tuple[OutputFile, tuple[str, ...]] | Missing:
+    async def _bring(self, made: Output | FileBytes) -> tuple[OutputFile, tuple[str, ...]] | Missing:
         name = _name_in_note(made)
         is_on_server = isinstance(made, Output)
         if self._gone and is_on_server:
@@ -15822,12 +15838,11 @@ class Collecting:
         except ComfyUIError as error:
             return Missing(name, error, later=is_on_server and not isinstance(error, LimitExceeded))
 
-    async def _brought(self, made: Output | SentPicture) -> tuple[OutputFile, tuple[str, ...]]:
+    async def _brought(self, made: Output | FileBytes) -> tuple[OutputFile, tuple[str, ...]]:
         """A file as it is wanted, with notes of what could not be done."""
         notes: tuple[str, ...] = ()
-        if isinstance(made, SentPicture):
-            data = await FILES.run(hold, made.data)
-            product, notes = await self._delivered(data, "")
+        if isinstance(made, FileBytes):
+            product, notes = await self._delivered(made, "")
         elif made.type == "text":
             product = await FILES.run(text_product, made.text)
         else:
@@ -15842,9 +15857,9 @@ class Collecting:
         return await PICTURES.run(deliver, data, name, self._wanted)
 
 
-def _name_in_note(made: Output | SentPicture) -> str:
+def _name_in_note(made: Output | FileBytes) -> str:
     """What a file is called in a note."""
-    if isinstance(made, SentPicture):
+    if isinstance(made, FileBytes):
         return "a picture of the websocket"
     return source_of(made) or "a text"
 
@@ -15897,7 +15912,9 @@ def _missing_notes(missing: Sequence[Missing], of: int) -> list[str]:
     return notes
 
 
-def _nothing_made(graph: Graph) -> NothingMade | PictureMissed:
+def _nothing_made(job: Job, graph: Graph) -> NothingMade | PictureMissed:
+    if job.left_out:
+        return PictureMissed("The pictures that were sent over the websocket had no room, and are gone.")
     class_types = {node["class_type"] for node in graph.values()}
     if "SaveImageWebsocket" in class_types:
         return PictureMissed("The picture was sent over the websocket while the connection was down, and is gone.")

@@ -41,7 +41,9 @@ MOST_NODES_IN_FRAME = 3000  # nodes whose progress one frame tells; a graph of 1
 MOST_WAITING_EVENTS = 500  # of one prompt that nobody has taken yet; then a look-up takes their place
 MOST_FRAMES_A_SECOND = 2000  # of a server that sends more, the socket is closed; busy ones send some hundred
 MOST_RUNNING_PROMPTS = 10_000  # of an account at Comfy Cloud, that are counted
-MOST_SENT_BYTES = 512 * MB  # of all pictures that come as frames for one prompt
+MOST_SENT_BYTES = 256 * MB  # of all pictures that come as frames for one prompt, and are saved nowhere
+MOST_SENT_BYTES_HELD = 512 * MB  # of such pictures for all prompts, until they are stored
+MOST_SENT_PICTURES = 200  # for one prompt
 
 # What a run made. Beyond these bounds what came is handed over, and a note says what was left out.
 MOST_FILES_OF_CALL = 100  # that are brought of one run; check_job brings as many more

@@ -743,6 +743,23 @@ async def test_some_pictures_that_were_missed_are_noted(comfy: StandIn, watcher:
     assert note.startswith("2 of 3 pictures were missed")
 
 
+async def test_pictures_that_had_no_room_are_counted_and_the_others_come(
+    comfy: StandIn, monkeypatch: pytest.MonkeyPatch, watcher: Watcher
+) -> None:
+    monkeypatch.setattr(tool, "MOST_SENT_PICTURES", 2)
+    graph = websocket_graph(comfy, batch_size=5)
+    async with tool.open_server(tool.Endpoint(comfy.url)) as server:
+        job, _ = await tool.follow(server, tool.Fleet((server.endpoint,), timing=QUICK), graph, watcher, wait=30)
+        made = await tool.collect(server, job, graph)
+    assert (len(made.products), made.left_out, made.left) == (2, 3, 0)
+    assert tool.missed_pictures(job, graph) == (
+        "3 pictures were left out, and are gone: over the websocket come at most 2 pictures and 256 MB of one run",
+    )
+    with pytest.raises(tool.PictureMissed, match="had no room"):
+        async with tool.open_server(tool.Endpoint(comfy.url)) as server:
+            await tool.collect(server, dataclasses.replace(job, sent=()), graph)
+
+
 async def test_a_picture_over_the_websocket_whose_frame_was_missed_is_named(comfy: StandIn) -> None:
     comfy.misbehave.mute_frames = {"binary"}
     with pytest.raises(tool.PictureMissed):

@@ -216,13 +216,21 @@ async def test_events_that_nobody_takes_do_not_pile_up() -> None:
     assert events[-1] == tool.Gap()
 
 
-def test_pictures_beyond_the_bound_are_told_as_a_failure(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tool, "MOST_SENT_BYTES", 10)
+@pytest.mark.parametrize(
+    ("bound", "size"), [("MOST_SENT_BYTES", 10), ("MOST_SENT_PICTURES", 1), ("SENT_ROOM", tool.Room(10))]
+)
+def test_pictures_beyond_the_bounds_are_told_as_left_out(
+    monkeypatch: pytest.MonkeyPatch, bound: str, size: Any
+) -> None:
+    monkeypatch.setattr(tool, bound, size)
     subscription = tool.Subscription(frozenset({"3"}), lambda data: None)
     subscription.picture("3", b"12345678")
     subscription.picture("3", b"12345678")
-    assert isinstance(subscription.events.get_nowait(), tool.SentPicture)
-    assert isinstance(subscription.events.get_nowait(), tool.Failed)
+    first, second = subscription.events.get_nowait(), subscription.events.get_nowait()
+    assert isinstance(first, tool.SentPicture) and isinstance(second, tool.SentPicture)
+    assert first.data is not None
+    assert (first.data.whole(), second.data) == (b"12345678", None)
+    first.data.close()
 
 
 def test_what_is_known_of_idle_servers_has_a_bound_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,11 +36,11 @@ from ..errors import (
 )
 from ..graph.nodes import Graph
 from ..media.delivery import Format, deliver, text_product
-from ..media.file_bytes import FileBytes, Room, hold
+from ..media.file_bytes import FileBytes, Room
 from ..media.kinds import OutputFile
 from ..names import duration, quoted, shortened
 from ..server.client import ComfyUIServer
-from ..server.protocol import Output, SentPicture
+from ..server.protocol import Output
 from ..tasks import gather
 from ..threads import FILES, PICTURES
 from .fleet import Timing
@@ -93,7 +93,7 @@ async def collect(
     outputs = sorted(job.outputs, key=lambda output: places.get(output.node_id, len(places)))
     made = _outputs_to_fetch(outputs, bool(job.sent))
     if not made and not job.sent:
-        raise _nothing_made(graph)
+        raise _nothing_made(job, graph)
     of_run = made[:MOST_FILES_OF_RUN]
     new = _not_stored(of_run, stored)
     begun = new[:MOST_FILES_OF_CALL]
@@ -112,7 +112,7 @@ async def collect(
         products=tuple(replace(product, prompt_id=job.prompt_id, of=of) for product in products),
         texts=tuple(dict.fromkeys(output.text for output in outputs if output.type == "text")),
         notes=tuple(dict.fromkeys(notes)),
-        left_out=len(missing) + unbegun + never,
+        left_out=len(missing) + unbegun + never + job.left_out,
         left=sum(file.later for file in missing) + unbegun,
     )
 
@@ -138,7 +138,7 @@ class Collecting:
         self._held: list[FileBytes] = []
 
     async def bring_all(
-        self, outputs: Sequence[Output], sent: Sequence[SentPicture]
+        self, outputs: Sequence[Output], sent: Sequence[FileBytes]
     ) -> tuple[list[OutputFile], list[Missing], list[str]]:
         """These files, and the pictures that came over the websocket, as they are wanted; those that did not come, and
         notes of what could not be done."""
@@ -161,7 +161,7 @@ class Collecting:
             raise
         return products, missing, notes
 
-    async def _bring(self, made: Output | SentPicture) -> tuple[OutputFile, tuple[str, ...]] | Missing:
+    async def _bring(self, made: Output | FileBytes) -> tuple[OutputFile, tuple[str, ...]] | Missing:
         name = _name_in_note(made)
         is_on_server = isinstance(made, Output)
         if self._gone and is_on_server:
@@ -179,12 +179,11 @@ class Collecting:
         except ComfyUIError as error:
             return Missing(name, error, later=is_on_server and not isinstance(error, LimitExceeded))
 
-    async def _brought(self, made: Output | SentPicture) -> tuple[OutputFile, tuple[str, ...]]:
+    async def _brought(self, made: Output | FileBytes) -> tuple[OutputFile, tuple[str, ...]]:
         """A file as it is wanted, with notes of what could not be done."""
         notes: tuple[str, ...] = ()
-        if isinstance(made, SentPicture):
-            data = await FILES.run(hold, made.data)
-            product, notes = await self._delivered(data, "")
+        if isinstance(made, FileBytes):
+            product, notes = await self._delivered(made, "")
         elif made.type == "text":
             product = await FILES.run(text_product, made.text)
         else:
@@ -199,9 +198,9 @@ class Collecting:
         return await PICTURES.run(deliver, data, name, self._wanted)
 
 
-def _name_in_note(made: Output | SentPicture) -> str:
+def _name_in_note(made: Output | FileBytes) -> str:
     """What a file is called in a note."""
-    if isinstance(made, SentPicture):
+    if isinstance(made, FileBytes):
         return "a picture of the websocket"
     return source_of(made) or "a text"
 
@@ -254,7 +253,9 @@ def _missing_notes(missing: Sequence[Missing], of: int) -> list[str]:
     return notes
 
 
-def _nothing_made(graph: Graph) -> NothingMade | PictureMissed:
+def _nothing_made(job: Job, graph: Graph) -> NothingMade | PictureMissed:
+    if job.left_out:
+        return PictureMissed("The pictures that were sent over the websocket had no room, and are gone.")
     class_types = {node["class_type"] for node in graph.values()}
     if "SaveImageWebsocket" in class_types:
         return PictureMissed("The picture was sent over the websocket while the connection was down, and is gone.")

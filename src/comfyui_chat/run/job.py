@@ -25,9 +25,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..bounds import MB, MOST_OUTPUTS_READ, MOST_SENT_BYTES, MOST_SENT_PICTURES
 from ..errors import JobLost, NodeFailed, OutOfMemory, PaymentRequired, RunFailed, RunInterrupted
 from ..graph.definitions import SEED_INPUTS
 from ..graph.nodes import Graph, node_title
+from ..media.file_bytes import FileBytes
 from ..names import duration, shortened
 from ..server.cloud import UNPAID
 from ..server.protocol import (
@@ -75,7 +77,8 @@ class Job:
     first_step: tuple[float, float] | None = None  # (time, fraction) of the first sampling step
     began: float | None = None  # when it was first seen to run
     outputs: tuple[Output, ...] = ()
-    sent: tuple[SentPicture, ...] = ()  # pictures that came over the websocket alone
+    sent: tuple[FileBytes, ...] = ()  # pictures that came over the websocket alone
+    left_out: int = 0  # such pictures for which there was no room
     failure: Failed | None = None  # the last error that a node reported
     interrupted: bool = False
     recorded: bool = False  # whether outputs and end are those of the history entry
@@ -141,9 +144,11 @@ def _after_frame(job: Job, event: Event, now: float) -> Job:
     if isinstance(event, Progress):
         return _moved(job, event.nodes, now)
     if isinstance(event, Executed):
-        return replace(job, outputs=(*job.outputs, *event.outputs))
+        return replace(job, outputs=(*job.outputs, *event.outputs)[:MOST_OUTPUTS_READ])
     if isinstance(event, SentPicture):
-        return replace(job, sent=(*job.sent, event))
+        if event.data is None:
+            return replace(job, left_out=job.left_out + 1)
+        return replace(job, sent=(*job.sent, event.data))
     if isinstance(event, Failed):
         return replace(job, failure=event)
     if isinstance(event, Interrupted):
@@ -317,15 +322,21 @@ def run_error(failure: Failed, graph: Graph) -> RunFailed | PaymentRequired:
 
 
 def missed_pictures(job: Job, graph: Graph) -> tuple[str, ...]:
-    """A note, or none: how many of the pictures that are sent over the websocket alone did not arrive. The nodes' own
-    progress told how many there would be."""
+    """Notes, or none: how many of the pictures that are sent over the websocket alone did not arrive. The nodes' own
+    progress told how many there would be; those for which there was no room are counted."""
     sent = 0
     for node_id, node in graph.items():
         if node["class_type"] == "SaveImageWebsocket":
             _, pictures, _ = job.nodes.get(node_id, (0.0, 0.0, False))
             if 0 < pictures < 10_000:
                 sent += int(pictures)
-    missing = sent - len(job.sent)
-    if missing <= 0:
-        return ()
-    return (f"{missing} of {sent} pictures were missed: the connection was down when they were sent",)
+    missing = sent - len(job.sent) - job.left_out
+    notes: tuple[str, ...] = ()
+    if missing > 0:
+        notes += (f"{missing} of {sent} pictures were missed: the connection was down when they were sent",)
+    if job.left_out:
+        most = f"{MOST_SENT_PICTURES} pictures and {MOST_SENT_BYTES // MB} MB"
+        notes += (
+            f"{job.left_out} pictures were left out, and are gone: over the websocket come at most {most} of one run",
+        )
+    return notes

@@ -25,25 +25,30 @@ import aiohttp
 
 from ..bounds import (
     FIRST_PIECE_BYTES,
-    MB,
     MOST_FRAMES_A_SECOND,
     MOST_PREVIEW_BYTES,
     MOST_SENT_BYTES,
+    MOST_SENT_BYTES_HELD,
+    MOST_SENT_PICTURES,
     MOST_TEXT_FRAME_BYTES,
     MOST_WAITING_EVENTS,
 )
 from ..errors import AccessRefused, ComfyUIError
 from ..logs import log
+from ..media.file_bytes import FileBytes, Room
 from ..threads import FILES, WORKS_FOR
 from .endpoint import Endpoint
 from .json_pieces import JsonText, read_json_text
-from .protocol import Event, Failed, Frame, Gap, QueueMoved, SentPicture, parse_binary, parse_frame
+from .protocol import Event, Frame, Gap, QueueMoved, SentPicture, parse_binary, parse_frame
 from .record import Record
 
 CONNECT_SECONDS = 10.0  # to open a connection or the websocket
 READING_SECONDS = 0.02  # how long frames are read at a stretch
 SHORTEST_PAUSE = 0.5  # seconds before a websocket that broke is opened again
 DEAF_SECONDS = 20.0  # how long no frame comes while a job runs, before the websocket is reopened
+
+
+SENT_ROOM = Room(MOST_SENT_BYTES_HELD)  # for the pictures of all prompts that are results
 
 
 class Subscription:
@@ -57,7 +62,8 @@ class Subscription:
         self.picture_nodes = picture_nodes
         self.on_preview = on_preview
         self.connected = False  # whether frames arrive at the moment
-        self._sent_bytes = 0  # of pictures
+        self._room = Room(MOST_SENT_BYTES)  # for pictures that are results
+        self._sent = 0  # how many there were
 
     def tell(self, event: Event) -> None:
         """Hand over an event. When too many wait to be taken, frames are missed, and a `Gap` says so."""
@@ -69,16 +75,18 @@ class Subscription:
 
     def picture(self, node_id: str, data: bytes) -> None:
         """Hand over a binary frame: a result when the node saves its picture nowhere else, a preview otherwise. Results
-        beyond `MOST_SENT_BYTES` are missed, and told as the node's failure."""
+        beyond the bounds are told as left out."""
         if node_id not in self.picture_nodes:
             if len(data) <= MOST_PREVIEW_BYTES:
                 self.on_preview(data)
             return
-        self._sent_bytes += len(data)
-        if self._sent_bytes <= MOST_SENT_BYTES:
-            self.tell(SentPicture(node_id, data))
+        size = len(data)
+        self._sent += 1
+        has_room = self._sent <= MOST_SENT_PICTURES and self._room.take(size)
+        if has_room and SENT_ROOM.take(size):
+            self.tell(SentPicture(FileBytes(data, SENT_ROOM, size)))
         else:
-            self.tell(Failed(node_id, "", f"It sends more than {MOST_SENT_BYTES // MB} MB of pictures."))
+            self.tell(SentPicture(None))
 
 
 class Flood:

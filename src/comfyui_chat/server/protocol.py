@@ -32,6 +32,7 @@ from ..bounds import (
 from ..errors import ModelNotInstalled, NodeNotInstalled, ValueOutOfRange, WorkflowRefused
 from ..graph.definitions import Definitions, InputSpec
 from ..graph.nodes import Graph, node_title
+from ..media.file_bytes import FileBytes
 from ..names import MODEL_FILE, closest, quoted, shortened
 from ..values import list_of, object_of
 from .json_pieces import JsonText, read_json_text
@@ -106,10 +107,9 @@ class Executed(Event):
 
 @dataclass(frozen=True)
 class SentPicture(Event):
-    """A picture that came over the websocket itself, from a node that saves it nowhere."""
+    """A picture that came over the websocket itself, and is saved nowhere; None for one that had no room."""
 
-    node_id: str
-    data: bytes = field(repr=False)
+    data: FileBytes | None = field(repr=False)
 
 
 @dataclass(frozen=True)
