@@ -171,6 +171,22 @@ async def test_a_picture_ends_up_in_the_message_and_among_the_users_files(
     assert "already sees" in result["note"]
 
 
+async def test_a_file_that_is_held_on_disk_is_stored_like_any_other(
+    webui: OpenWebUI, model: ModelServer, comfy: StandIn
+) -> None:
+    held_on_disk = SOURCE.replace("\nMOST_FILE_BYTES_IN_MEMORY = 4 * MB", "\nMOST_FILE_BYTES_IN_MEMORY = 1 * KB")
+    assert held_on_disk != SOURCE
+    await webui.update_tool("comfyui", held_on_disk)
+    bob = await webui.user("bob")
+    turn = await ask(webui, model, call(seed=7), user=bob)
+    (file,) = turn.files
+    stored = await webui.download(file["id"], user=bob)
+    assert (file["type"], file["content_type"], len(stored) > 1024) == ("image", "image/png", True)
+    (name,) = comfy.files.names("output", "open-webui")
+    made = comfy.files.get(comfy.files.find(name, "open-webui"))
+    assert made and stored == made.content
+
+
 async def test_the_user_sees_the_progress_and_only_the_end_is_stored(webui: OpenWebUI, model: ModelServer) -> None:
     turn = await ask(webui, model, call(seed=7, steps=20))
     texts = turn.status_texts
