@@ -36,7 +36,7 @@ FLOORS = (
         "definitions link_types nodes prompts fitting ui_file old_files ui_values ui_links editor reading links "
         "input_names search tracing discovery workflow paths loras facts pruning mermaid",
     ),
-    ("media", "file_bytes parts kinds pictures metadata delivery"),
+    ("media", "file_bytes parts kinds pictures overwriting metadata delivery"),
     ("server", "endpoint json_pieces protocol long_answers record incoming connection http client cloud pool"),
     ("catalogue", "entries choosing secret_inputs listings"),
     ("run", "owner job fleet follow inputs limits sizing planning collecting make earlier"),

@@ -51,6 +51,7 @@ required_open_webui_version: 0.9.6
 #   media/parts              Count what a picture is made of, before a library reads it.
 #   media/kinds              Tell what a file is by its bytes: its type, a picture's size, whether it moves.
 #   media/pictures           Make files of the chat ready for a workflow: pictures, masks, videos and sounds.
+#   media/overwriting        Overwrite places of a file in their length: in a copy, or on disk, where a film has no …
 #   media/metadata           Strip files of the texts that tell how they were made, without decoding them.
 #   media/delivery           Hand a finished file over as it is wanted: in which format, with or without metadata.
 #   server/endpoint          The address of a ComfyUI as people write it, with the credential that belongs to it.
@@ -7247,6 +7248,7 @@ def _is_harmless(line: str, place: int) -> bool:
 #     parts       how many parts a picture is made of, before anything reads it
 #     kinds       what a file is, by its first bytes: its content type, the size of a picture, whether it moves
 #     pictures    files of the chat made ready for a workflow: pictures, masks, videos and sounds
+#     overwriting places of a file overwritten in their length, in a copy or on disk
 #     metadata    what tells how a file was made, taken out of it
 #     delivery    finished files handed over in the format that somebody wants, with or without metadata
 # ======================================================================================================================
@@ -8389,6 +8391,44 @@ def _comfyui_texts(data: bytes) -> dict[str, str]:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/media/overwriting.py
+#
+# Overwrite places of a file in their length: in a copy, or on disk, where a film has no room for a copy in memory.
+#
+# changes = [(36, b"free"), *zeros(40, 2040)]
+# overwritten(data, changes)  ->  the file with these places changed
+# overwrite(file, changes)    changes the temporary file itself
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+# What is overwritten: where, and by what of the same length, in the order of the file.
+Changes = list[tuple[int, bytes]]
+ZEROS = bytes(2**20)
+
+
+def zeros(start: int, end: int) -> Changes:
+    """Zeros between two places, which take no memory."""
+    return [(at, ZEROS[: end - at]) for at in range(start, end, len(ZEROS))]
+
+
+def overwritten(data: bytes, changes: Changes) -> bytes:
+    """A file with these places overwritten."""
+    view = memoryview(data)
+    parts: list[memoryview | bytes] = []
+    at = 0
+    for start, content in changes:
+        parts += [view[at:start], content]
+        at = start + len(content)
+    return b"".join([*parts, view[at:]])
+
+
+def overwrite(file: mmap.mmap, changes: Changes) -> None:
+    """Overwrite these places of a file on disk."""
+    for start, content in changes:
+        file[start : start + len(content)] = content
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/media/metadata.py
 #
 # Strip files of the texts that tell how they were made, without decoding them.
@@ -8414,8 +8454,10 @@ def without_metadata(data: bytes, content_type: str) -> bytes:
     files of such formats come back as they are.
     """
     file_type, _, _ = content_type_of(data, "")
-    if file_type not in STRIPPERS:
+    if file_type not in STRIPPERS and file_type not in FILM_CHANGES:
         file_type = content_type
+    if file_type in FILM_CHANGES:
+        return overwritten(data, FILM_CHANGES[file_type](data))
     if file_type in STRIPPERS:
         return STRIPPERS[file_type](data)
     if SAFETENSORS.match(data):
@@ -8426,30 +8468,16 @@ def without_metadata(data: bytes, content_type: str) -> bytes:
     return data
 
 
+def strip_film(film: mmap.mmap, content_type: str) -> None:
+    """Take the texts out of a film on disk, of one of the types in `FILM_CHANGES`, where it is. Raises as
+    `without_metadata` does."""
+    overwrite(film, FILM_CHANGES[content_type](film))
+
+
 # Helpers for several formats.
 
-# What is overwritten: where, and by what of the same length, in the order of the file.
-Changes = list[tuple[int, bytes]]
-ZEROS = bytes(2**20)
 
-
-def _zeros(start: int, end: int) -> Changes:
-    """Zeros between two places, which take no memory."""
-    return [(at, ZEROS[: end - at]) for at in range(start, end, len(ZEROS))]
-
-
-def _overwritten(data: bytes, changes: Changes) -> bytes:
-    """A file with these places overwritten."""
-    view = memoryview(data)
-    parts: list[memoryview | bytes] = []
-    at = 0
-    for start, content in changes:
-        parts += [view[at:start], content]
-        at = start + len(content)
-    return b"".join([*parts, view[at:]])
-
-
-def _number(data: bytes, at: int, length: int, order: Literal["big", "little"] = "big") -> int:
+def _number(data: Buffer, at: int, length: int, order: Literal["big", "little"] = "big") -> int:
     """The number in `length` bytes at a place. Raises `ValueError` where the file ends before."""
     end = at + length
     if at < 0 or end > len(data):
@@ -8670,18 +8698,18 @@ def _strip_svg(data: bytes) -> bytes:
 # Film and sound.
 
 
-def _strip_mp4(data: bytes) -> bytes:
+def _mp4_changes(data: Buffer) -> Changes:
     """An MP4, M4A or MOV: boxes in boxes."""
     changes: Changes = []
     _free_boxes(data, 0, len(data), changes, Count(MOST_FILE_PARTS))
-    return _overwritten(data, changes)
+    return changes
 
 
 MP4_TEXTS = (b"udta", b"meta", b"uuid")  # kinds of boxes for texts
 MP4_ENTERED = (b"moov", b"trak")  # the boxes of the film and of its tracks, which may hold such
 
 
-def _free_boxes(file: bytes, at: int, end: int, changes: Changes, count: Count) -> None:
+def _free_boxes(file: Buffer, at: int, end: int, changes: Changes, count: Count) -> None:
     """Make "free" boxes, full of zeros, of the boxes for texts between two places: these are the `changes`.
 
     A box is length (4, all of it; 1 when 8 more bytes hold it, 0 when it goes on to the end), kind (4) and content.
@@ -8700,7 +8728,7 @@ def _free_boxes(file: bytes, at: int, end: int, changes: Changes, count: Count) 
         if stop > end or stop < content:
             raise ValueError("a box ends where it cannot")
         if kind in MP4_TEXTS:
-            changes += [(at + 4, b"free"), *_zeros(content, stop)]
+            changes += [(at + 4, b"free"), *zeros(content, stop)]
         elif kind in MP4_ENTERED:
             _free_boxes(file, content, stop, changes, count)
         at = stop
@@ -8712,7 +8740,7 @@ MATROSKA_CLUSTER = b"\x1f\x43\xb6\x75"
 MATROSKA_TEXTS = (b"\x12\x54\xc3\x67", b"\x7b\xa9", b"\xbf")  # Tags, Title, and the check sum over that
 
 
-def _strip_matroska(data: bytes) -> bytes:
+def _matroska_changes(data: Buffer) -> Changes:
     """A Matroska or WebM file: elements of id, length and content, in elements. The texts become void elements."""
     changes: Changes = []
     count = Count(MOST_FILE_PARTS)
@@ -8728,12 +8756,12 @@ def _strip_matroska(data: bytes) -> bytes:
         end = content + length
         if kind in MATROSKA_TEXTS:
             head = _matroska_void(end - at)
-            changes += [(at, head), *_zeros(at + len(head), end)]
+            changes += [(at, head), *zeros(at + len(head), end)]
         at = end
-    return _overwritten(data, changes)
+    return changes
 
 
-def _matroska_element(file: bytes, at: int) -> tuple[bytes, int | None, int]:
+def _matroska_element(file: Buffer, at: int) -> tuple[bytes, int | None, int]:
     """An element's id, the length of its content, and where that begins. The length is None in a file that was written
     to a pipe: the element ends where the next one begins.
 
@@ -8810,9 +8838,9 @@ def _strip_flac(data: bytes) -> bytes:
         kind = data[at] & 0x7F
         if kind == FLAC_COMMENTS:
             last_bit = data[at] & 0x80
-            changes += [(at, bytes([last_bit | FLAC_PADDING])), *_zeros(at + 4, end)]
+            changes += [(at, bytes([last_bit | FLAC_PADDING])), *zeros(at + 4, end)]
         at = end
-    return _overwritten(data, changes)
+    return overwritten(data, changes)
 
 
 OPUS_NO_COMMENTS = b"OpusTags" + bytes(8)  # a name of no length, and no comments
@@ -8835,7 +8863,7 @@ def _strip_opus(data: bytes) -> bytes:
         pages[page][start - page : end - page] = stream.read(end - start)
     for content in pages.values():
         _set_ogg_check_sum(content)
-    return _overwritten(data, [(page, bytes(content)) for page, content in pages.items()])
+    return overwritten(data, [(page, bytes(content)) for page, content in pages.items()])
 
 
 def _ogg_pieces(data: bytes, packet: int) -> list[tuple[int, int, int]]:
@@ -8956,7 +8984,7 @@ def _strip_safetensors(data: bytes) -> bytes:
     text = _short_json(head).ljust(length)
     if len(text) > length:
         raise ValueError("it grew")
-    return _overwritten(data, [(8, text)])
+    return overwritten(data, [(8, text)])
 
 
 # What strips the files of each content type. What is not here is told by its beginning (safetensors) or cannot be
@@ -8967,15 +8995,18 @@ STRIPPERS: dict[str, Callable[[bytes], bytes]] = {
     "image/webp": _strip_webp,
     "image/gif": _strip_gif,
     "image/svg+xml": _strip_svg,
-    "video/mp4": _strip_mp4,
-    "video/quicktime": _strip_mp4,
-    "audio/mp4": _strip_mp4,
-    "video/webm": _strip_matroska,
-    "video/x-matroska": _strip_matroska,
     "audio/flac": _strip_flac,
     "audio/mpeg": _strip_mp3,
     "audio/ogg": _strip_opus,
     "model/gltf-binary": _strip_glb,
+}
+# What is overwritten in films and their like, which may be too large for a copy.
+FILM_CHANGES: dict[str, Callable[[Buffer], Changes]] = {
+    "video/mp4": _mp4_changes,
+    "video/quicktime": _mp4_changes,
+    "audio/mp4": _mp4_changes,
+    "video/webm": _matroska_changes,
+    "video/x-matroska": _matroska_changes,
 }
 
 
@@ -8997,6 +9028,9 @@ STRIPPERS: dict[str, Callable[[bytes], bytes]] = {
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+NOT_STRIPPED = "its metadata could not be removed"
+
+
 @dataclass(frozen=True)
 class Format:
     """How a finished file is wanted."""
@@ -9009,18 +9043,19 @@ class Format:
 def deliver(data: FileBytes, source: str, wanted: Format) -> tuple[OutputFile, tuple[str, ...]]:
     """A finished file as it is wanted, and notes of what could not be done. `source` is its name on the server. Blocks:
     call it in a thread. Raises `StorageRefused` where there is no room for what it becomes."""
-    product, notes = _changed(read_product(data, source), wanted)
+    product, notes = _as_wanted(read_product(data, source), wanted)
     if product.size is None and product.content_type in PICTURE_TYPES.values() and not notes:
         notes = ("a picture could not be read, and is handed over as a file",)
     return product, notes
 
 
-def _changed(product: OutputFile, wanted: Format) -> tuple[OutputFile, tuple[str, ...]]:
-    """A finished file as it is wanted, and notes of what could not be done to it."""
+def _as_wanted(product: OutputFile, wanted: Format) -> tuple[OutputFile, tuple[str, ...]]:
     data = product.data
     converts = wanted.kind.upper() in LONGEST_SIDE and product.content_type.startswith("image/")
     if wanted.metadata and not converts:
         return product, ()
+    if isinstance(data.buffer, mmap.mmap) and product.content_type in FILM_CHANGES:
+        return product, _strip_on_disk(data.buffer, product.content_type)
     if len(data) > MOST_CHANGED_BYTES:
         return product, _unchanged_notes(wanted, converts)
     whole = data.whole()
@@ -9035,13 +9070,22 @@ def _changed(product: OutputFile, wanted: Format) -> tuple[OutputFile, tuple[str
     return product, notes
 
 
+def _strip_on_disk(film: mmap.mmap, content_type: str) -> tuple[str, ...]:
+    """Take the texts out of a film, with a note where that cannot be."""
+    try:
+        strip_film(film, content_type)
+    except (ValueError, LookupError, RecursionError):
+        return (NOT_STRIPPED,)
+    return ()
+
+
 def _unchanged_notes(wanted: Format, converts: bool) -> tuple[str, ...]:
     """Notes on a file that is too large to be changed."""
     notes: tuple[str, ...] = ()
     if converts:
         notes += (f"the picture is too large to be made a {wanted.kind} and stays as it was made",)
     if not wanted.metadata:
-        notes += ("its metadata could not be removed",)
+        notes += (NOT_STRIPPED,)
     return notes
 
 
@@ -9074,7 +9118,7 @@ def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, st
         try:
             data = without_metadata(data, content_type)
         except (ValueError, LookupError, RecursionError):
-            notes += ("its metadata could not be removed",)
+            notes += (NOT_STRIPPED,)
     return data, content_type, notes
 
 

@@ -4,6 +4,7 @@ import asyncio
 import errno
 import hashlib
 import tempfile
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -195,6 +196,50 @@ async def test_a_film_on_disk_is_a_film(monkeypatch: pytest.MonkeyPatch) -> None
     made, notes = tool.deliver(tool.hold(data), "a.bin", tool.Format("WebP"))
     assert (made.content_type, made.size, made.data.on_disk, notes) == ("video/mp4", None, True, ())
     made.data.close()
+    monkeypatch.setattr(tool, "DISK", tool.Room(DISK))
+
+
+BARE = tool.Format(metadata=False)
+
+
+@pytest.mark.parametrize("name", ["clip.mp4", "sound.m4a", "clip.webm", "clip.mkv"])
+async def test_the_texts_of_a_film_on_disk_are_overwritten_where_it_is(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr(tool, "MOST_FILE_BYTES_IN_MEMORY", 10)
+    monkeypatch.setattr(tool, "DISK", tool.Room(tool.MB))
+    monkeypatch.setattr(tool, "MOST_CHANGED_BYTES", 10)
+    data = recorded(name)
+    film = tool.hold(data)
+    made, notes = tool.deliver(film, name, BARE)
+    assert made.data is film
+    assert notes == ()
+    assert film.whole() == tool.without_metadata(data, made.content_type) != data
+    film.close()
+    assert tool.DISK.has(tool.MB)
+    monkeypatch.setattr(tool, "DISK", tool.Room(DISK))
+
+
+async def test_a_damaged_film_on_disk_stays_as_it_was_made_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool, "MOST_FILE_BYTES_IN_MEMORY", 10)
+    data = recorded("clip.webm")[:-5]
+    film = tool.hold(data)
+    assert tool.deliver(film, "a.webm", BARE)[1] == ("its metadata could not be removed",)
+    assert film.whole() == data
+    film.close()
+
+
+async def test_a_large_film_is_stripped_without_a_copy_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool, "DISK", tool.Room(64 * tool.MB))
+    film = tool.hold(recorded("clip.mp4") + (32 * tool.MB + 8).to_bytes(4) + b"mdat" + bytes(32 * tool.MB))
+    tracemalloc.start()
+    try:
+        made, notes = tool.deliver(film, "a.mp4", BARE)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert (made.data, notes, peak < 4 * tool.MB) == (film, (), True)
+    film.close()
     monkeypatch.setattr(tool, "DISK", tool.Room(DISK))
 
 

@@ -14,6 +14,7 @@ makes a file of a text that a node showed.
 
 import contextlib
 import json
+import mmap
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,7 +26,7 @@ from ..names import shortened
 from ..sizes import Size
 from .file_bytes import FileBytes, hold
 from .kinds import PICTURE_TYPES, OutputFile, content_type_of, open_picture
-from .metadata import without_metadata
+from .metadata import FILM_CHANGES, strip_film, without_metadata
 from .pictures import (
     encode,
     is_too_large,
@@ -36,6 +37,8 @@ from .pictures import (
     room_for,
     turn_upright,
 )
+
+NOT_STRIPPED = "its metadata could not be removed"
 
 
 @dataclass(frozen=True)
@@ -50,18 +53,19 @@ class Format:
 def deliver(data: FileBytes, source: str, wanted: Format) -> tuple[OutputFile, tuple[str, ...]]:
     """A finished file as it is wanted, and notes of what could not be done. `source` is its name on the server. Blocks:
     call it in a thread. Raises `StorageRefused` where there is no room for what it becomes."""
-    product, notes = _changed(read_product(data, source), wanted)
+    product, notes = _as_wanted(read_product(data, source), wanted)
     if product.size is None and product.content_type in PICTURE_TYPES.values() and not notes:
         notes = ("a picture could not be read, and is handed over as a file",)
     return product, notes
 
 
-def _changed(product: OutputFile, wanted: Format) -> tuple[OutputFile, tuple[str, ...]]:
-    """A finished file as it is wanted, and notes of what could not be done to it."""
+def _as_wanted(product: OutputFile, wanted: Format) -> tuple[OutputFile, tuple[str, ...]]:
     data = product.data
     converts = wanted.kind.upper() in LONGEST_SIDE and product.content_type.startswith("image/")
     if wanted.metadata and not converts:
         return product, ()
+    if isinstance(data.buffer, mmap.mmap) and product.content_type in FILM_CHANGES:
+        return product, _strip_on_disk(data.buffer, product.content_type)
     if len(data) > MOST_CHANGED_BYTES:
         return product, _unchanged_notes(wanted, converts)
     whole = data.whole()
@@ -76,13 +80,22 @@ def _changed(product: OutputFile, wanted: Format) -> tuple[OutputFile, tuple[str
     return product, notes
 
 
+def _strip_on_disk(film: mmap.mmap, content_type: str) -> tuple[str, ...]:
+    """Take the texts out of a film, with a note where that cannot be."""
+    try:
+        strip_film(film, content_type)
+    except (ValueError, LookupError, RecursionError):
+        return (NOT_STRIPPED,)
+    return ()
+
+
 def _unchanged_notes(wanted: Format, converts: bool) -> tuple[str, ...]:
     """Notes on a file that is too large to be changed."""
     notes: tuple[str, ...] = ()
     if converts:
         notes += (f"the picture is too large to be made a {wanted.kind} and stays as it was made",)
     if not wanted.metadata:
-        notes += ("its metadata could not be removed",)
+        notes += (NOT_STRIPPED,)
     return notes
 
 
@@ -115,7 +128,7 @@ def delivered(data: bytes, content_type: str, wanted: Format) -> tuple[bytes, st
         try:
             data = without_metadata(data, content_type)
         except (ValueError, LookupError, RecursionError):
-            notes += ("its metadata could not be removed",)
+            notes += (NOT_STRIPPED,)
     return data, content_type, notes
 
 

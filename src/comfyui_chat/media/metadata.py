@@ -14,6 +14,7 @@ writes. Everything takes a time that grows with the length of the file only, and
 
 import io
 import json
+import mmap
 import re
 import zlib
 from collections.abc import Callable, Iterator
@@ -22,7 +23,9 @@ from typing import Any, Literal
 from PIL import Image
 
 from ..bounds import MOST_COMMENT_BYTES, MOST_FILE_PARTS, MOST_GIF_BLOCKS, MOST_HEAD_BYTES
+from .file_bytes import Buffer
 from .kinds import ORIENTATION, TURNED, behind_id3, content_type_of
+from .overwriting import Changes, overwrite, overwritten, zeros
 from .parts import JPEG_END, JPEG_SCAN, Count, behind_gif_blocks, check_directory, gif_table_length, next_jpeg_marker
 
 
@@ -34,8 +37,10 @@ def without_metadata(data: bytes, content_type: str) -> bytes:
     files of such formats come back as they are.
     """
     file_type, _, _ = content_type_of(data, "")
-    if file_type not in STRIPPERS:
+    if file_type not in STRIPPERS and file_type not in FILM_CHANGES:
         file_type = content_type
+    if file_type in FILM_CHANGES:
+        return overwritten(data, FILM_CHANGES[file_type](data))
     if file_type in STRIPPERS:
         return STRIPPERS[file_type](data)
     if SAFETENSORS.match(data):
@@ -46,30 +51,16 @@ def without_metadata(data: bytes, content_type: str) -> bytes:
     return data
 
 
+def strip_film(film: mmap.mmap, content_type: str) -> None:
+    """Take the texts out of a film on disk, of one of the types in `FILM_CHANGES`, where it is. Raises as
+    `without_metadata` does."""
+    overwrite(film, FILM_CHANGES[content_type](film))
+
+
 # Helpers for several formats.
 
-# What is overwritten: where, and by what of the same length, in the order of the file.
-Changes = list[tuple[int, bytes]]
-ZEROS = bytes(2**20)
 
-
-def _zeros(start: int, end: int) -> Changes:
-    """Zeros between two places, which take no memory."""
-    return [(at, ZEROS[: end - at]) for at in range(start, end, len(ZEROS))]
-
-
-def _overwritten(data: bytes, changes: Changes) -> bytes:
-    """A file with these places overwritten."""
-    view = memoryview(data)
-    parts: list[memoryview | bytes] = []
-    at = 0
-    for start, content in changes:
-        parts += [view[at:start], content]
-        at = start + len(content)
-    return b"".join([*parts, view[at:]])
-
-
-def _number(data: bytes, at: int, length: int, order: Literal["big", "little"] = "big") -> int:
+def _number(data: Buffer, at: int, length: int, order: Literal["big", "little"] = "big") -> int:
     """The number in `length` bytes at a place. Raises `ValueError` where the file ends before."""
     end = at + length
     if at < 0 or end > len(data):
@@ -290,18 +281,18 @@ def _strip_svg(data: bytes) -> bytes:
 # Film and sound.
 
 
-def _strip_mp4(data: bytes) -> bytes:
+def _mp4_changes(data: Buffer) -> Changes:
     """An MP4, M4A or MOV: boxes in boxes."""
     changes: Changes = []
     _free_boxes(data, 0, len(data), changes, Count(MOST_FILE_PARTS))
-    return _overwritten(data, changes)
+    return changes
 
 
 MP4_TEXTS = (b"udta", b"meta", b"uuid")  # kinds of boxes for texts
 MP4_ENTERED = (b"moov", b"trak")  # the boxes of the film and of its tracks, which may hold such
 
 
-def _free_boxes(file: bytes, at: int, end: int, changes: Changes, count: Count) -> None:
+def _free_boxes(file: Buffer, at: int, end: int, changes: Changes, count: Count) -> None:
     """Make "free" boxes, full of zeros, of the boxes for texts between two places: these are the `changes`.
 
     A box is length (4, all of it; 1 when 8 more bytes hold it, 0 when it goes on to the end), kind (4) and content.
@@ -320,7 +311,7 @@ def _free_boxes(file: bytes, at: int, end: int, changes: Changes, count: Count) 
         if stop > end or stop < content:
             raise ValueError("a box ends where it cannot")
         if kind in MP4_TEXTS:
-            changes += [(at + 4, b"free"), *_zeros(content, stop)]
+            changes += [(at + 4, b"free"), *zeros(content, stop)]
         elif kind in MP4_ENTERED:
             _free_boxes(file, content, stop, changes, count)
         at = stop
@@ -332,7 +323,7 @@ MATROSKA_CLUSTER = b"\x1f\x43\xb6\x75"
 MATROSKA_TEXTS = (b"\x12\x54\xc3\x67", b"\x7b\xa9", b"\xbf")  # Tags, Title, and the check sum over that
 
 
-def _strip_matroska(data: bytes) -> bytes:
+def _matroska_changes(data: Buffer) -> Changes:
     """A Matroska or WebM file: elements of id, length and content, in elements. The texts become void elements."""
     changes: Changes = []
     count = Count(MOST_FILE_PARTS)
@@ -348,12 +339,12 @@ def _strip_matroska(data: bytes) -> bytes:
         end = content + length
         if kind in MATROSKA_TEXTS:
             head = _matroska_void(end - at)
-            changes += [(at, head), *_zeros(at + len(head), end)]
+            changes += [(at, head), *zeros(at + len(head), end)]
         at = end
-    return _overwritten(data, changes)
+    return changes
 
 
-def _matroska_element(file: bytes, at: int) -> tuple[bytes, int | None, int]:
+def _matroska_element(file: Buffer, at: int) -> tuple[bytes, int | None, int]:
     """An element's id, the length of its content, and where that begins. The length is None in a file that was written
     to a pipe: the element ends where the next one begins.
 
@@ -430,9 +421,9 @@ def _strip_flac(data: bytes) -> bytes:
         kind = data[at] & 0x7F
         if kind == FLAC_COMMENTS:
             last_bit = data[at] & 0x80
-            changes += [(at, bytes([last_bit | FLAC_PADDING])), *_zeros(at + 4, end)]
+            changes += [(at, bytes([last_bit | FLAC_PADDING])), *zeros(at + 4, end)]
         at = end
-    return _overwritten(data, changes)
+    return overwritten(data, changes)
 
 
 OPUS_NO_COMMENTS = b"OpusTags" + bytes(8)  # a name of no length, and no comments
@@ -455,7 +446,7 @@ def _strip_opus(data: bytes) -> bytes:
         pages[page][start - page : end - page] = stream.read(end - start)
     for content in pages.values():
         _set_ogg_check_sum(content)
-    return _overwritten(data, [(page, bytes(content)) for page, content in pages.items()])
+    return overwritten(data, [(page, bytes(content)) for page, content in pages.items()])
 
 
 def _ogg_pieces(data: bytes, packet: int) -> list[tuple[int, int, int]]:
@@ -576,7 +567,7 @@ def _strip_safetensors(data: bytes) -> bytes:
     text = _short_json(head).ljust(length)
     if len(text) > length:
         raise ValueError("it grew")
-    return _overwritten(data, [(8, text)])
+    return overwritten(data, [(8, text)])
 
 
 # What strips the files of each content type. What is not here is told by its beginning (safetensors) or cannot be
@@ -587,13 +578,16 @@ STRIPPERS: dict[str, Callable[[bytes], bytes]] = {
     "image/webp": _strip_webp,
     "image/gif": _strip_gif,
     "image/svg+xml": _strip_svg,
-    "video/mp4": _strip_mp4,
-    "video/quicktime": _strip_mp4,
-    "audio/mp4": _strip_mp4,
-    "video/webm": _strip_matroska,
-    "video/x-matroska": _strip_matroska,
     "audio/flac": _strip_flac,
     "audio/mpeg": _strip_mp3,
     "audio/ogg": _strip_opus,
     "model/gltf-binary": _strip_glb,
+}
+# What is overwritten in films and their like, which may be too large for a copy.
+FILM_CHANGES: dict[str, Callable[[Buffer], Changes]] = {
+    "video/mp4": _mp4_changes,
+    "video/quicktime": _mp4_changes,
+    "audio/mp4": _mp4_changes,
+    "video/webm": _matroska_changes,
+    "video/x-matroska": _matroska_changes,
 }
