@@ -30,14 +30,14 @@ WIDTH = 120
 
 # The floors from the ground up, and the modules of each in reading order; "" is the package's own folder.
 FLOORS = (
-    ("", "bounds errors logs tasks threads bounded names spelling values sizes counts"),
+    ("", "bounds errors logs tasks threads bounded names spelling values sizes counts json_pieces"),
     (
         "graph",
         "definitions link_types nodes prompts fitting ui_file old_files ui_values ui_links editor reading links "
         "input_names search tracing discovery workflow paths loras facts pruning mermaid",
     ),
     ("media", "file_bytes parts kinds pictures overwriting metadata delivery"),
-    ("server", "endpoint json_pieces protocol long_answers record incoming connection http client cloud pool"),
+    ("server", "endpoint protocol long_answers record incoming connection http client cloud pool"),
     ("catalogue", "entries choosing secret_inputs listings"),
     ("run", "owner job fleet follow inputs limits sizing planning collecting make earlier"),
     (

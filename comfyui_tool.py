@@ -25,6 +25,7 @@ required_open_webui_version: 0.9.6
 #   values                   Values that somebody asks for: whether one was given, and what is meant by it.
 #   sizes                    What people and models write for a size: pixels, proportions, megapixels, a screen's …
 #   counts                   Numbers as people and models write them, and those that stand for leaving an argument out.
+#   json_pieces              JSON from outside, decoded piece by piece, within bounds of depth, values and time.
 #   graph/definitions        What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
 #   graph/link_types         Types of links: which of them say what a link carries, and how an input's name tells its …
 #   graph/nodes              ComfyUI's API format: what a graph looks like, and how to read its nodes.
@@ -55,7 +56,6 @@ required_open_webui_version: 0.9.6
 #   media/metadata           Strip files of the texts that tell how they were made, without decoding them.
 #   media/delivery           Hand a finished file over as it is wanted: in which format, with or without metadata.
 #   server/endpoint          The address of a ComfyUI as people write it, with the credential that belongs to it.
-#   server/json_pieces       JSON that a server sent, decoded piece by piece, within bounds of depth, values and time.
 #   server/protocol          What ComfyUI's answers and frames say, as values, and how they are read.
 #   server/long_answers      Answers that may be long, read row by row or class by class, so that never all of one is …
 #   server/record            What this process has seen of a server: its pace, its faults, its rests.
@@ -177,7 +177,10 @@ MOST_LIST_BYTES = 16 * MB  # of names
 MOST_DEFINITION_BYTES = 16 * MB  # of one node class; one that lists 20,000 models has 2 MB
 MOST_SHORT_ANSWER_BYTES = 4 * MB  # of an answer to a post; a refusal may list every model
 MOST_STATUS_BYTES = 256 * KB  # of what a server tells of itself
-MOST_WORKFLOW_BYTES = 32 * MB  # of a workflow saved on a server; with pictures inside, some reach 10 MB
+MOST_WORKFLOW_BYTES = 16 * MB  # of a workflow as JSON, from wherever; with pictures inside, some reach 10 MB
+MOST_HAND_WRITTEN_CHARACTERS = MB  # of a workflow in which what people write by hand is put right
+MOST_NODES = 20_000  # of a workflow, with those in its subgraphs; 1,000 are many
+MOST_NODE_INPUTS = 2000  # of one node
 MOST_REFUSAL_BYTES = 64 * KB  # of the reason that Comfy Cloud gives for a refusal
 
 # JSON is decoded in pieces. One call of Python's decoder holds the interpreter's lock and so stops the event loop, from
@@ -1638,6 +1641,238 @@ def says_same_seed(value: Any) -> bool:
 
 
 # ======================================================================================================================
+# src/comfyui_chat/json_pieces.py
+#
+# JSON from outside, decoded piece by piece, within bounds of depth, values and time.
+#
+# Python's own decoder takes a text as a whole. It holds the interpreter's lock all the while, so 60 MB stop the event
+# loop for seconds, even from a thread; and some megabytes of `[[],[],` become gigabytes of lists. `JsonText` decodes what
+# is at most `MOST_PIECE_BYTES` long in one call, and goes into whatever is longer. Between two calls others get the lock.
+#
+#     text = JsonText(b'{"queue_running": [], "queue_pending": [[4, "d15c525b", {}], ...]}')
+#     for key in text.each_key():                   # each key; what it names has to be read before the next one
+#         rows = [row[1] for row in text.each_item()]
+#
+# Whoever goes through a long list by `each_key` and `each_item`, and keeps little of each, never has all of it in memory.
+# Everything here blocks, so a long text is for a thread. Raises `ValueError` for what is not JSON, its kinds `CutOff`
+# where the text ends too early and `BeyondBound`.
+# ======================================================================================================================
+
+
+WHITE_SPACE = re.compile(r"[ \t\n\r]*+")
+JSON_DECODER = json.JSONDecoder()
+
+
+TOO_DEEP, TOO_MANY = "is nested too deep", "has too many values"
+
+
+class CutOff(ValueError):
+    """A JSON text ends in the middle."""
+
+
+class BeyondBound(ValueError):
+    """What a JSON text holds is more than a bound allows. Its text goes on after "this JSON"."""
+
+
+class JsonText:
+    """A JSON text, in UTF-8 or decoded, and the place in it that was read to. Its window is what is decoded of it and
+    not yet read. With `join` each object is made of its pairs of key and value by this function."""
+
+    def __init__(self, data: bytes | str, join: Callable[[list[tuple[str, Any]]], Any] | None = None) -> None:
+        self._data = data.removeprefix(codecs.BOM_UTF8) if isinstance(data, bytes) else data
+        self._join = join or dict
+        self._decoder = json.JSONDecoder(object_pairs_hook=join) if join else JSON_DECODER
+        self._taken = 0  # bytes, or characters, that went into the window
+        self._utf8 = codecs.getincrementaldecoder("utf-8")()
+        self._window = ""
+        self._dropped = 0  # characters that were in the window before what is there now
+        self.fault_at = 0  # the character of the text at which it is not JSON, once that is known
+        self._place = 0  # in the window
+        self._values = 0
+        self._containers = 0
+        self._retried = 0  # characters that were decoded in vain, since the window ended too early
+
+    @property
+    def place(self) -> int:
+        """About how many bytes are read."""
+        return self._taken - (len(self._window) - self._place)
+
+    def value(self) -> Any:
+        """The value at the place, decoded."""
+        self._values = 0
+        self._containers = 0
+        return self._value(0)
+
+    def each_key(self) -> Iterator[str]:
+        """The keys of the object at the place; each time, the value is to be read before the next key."""
+        for _ in self._places("{", "}"):
+            key = self._value(0) if self._next() == '"' else None
+            if not isinstance(key, str):
+                raise ValueError("a key of an object has to be a text")
+            self._take(":")
+            yield key
+
+    def begins_with(self, bracket: str) -> bool:
+        """Whether the value at the place begins with this bracket."""
+        return self._next() == bracket
+
+    def each_item(self) -> Iterator[Any]:
+        """The items of the list at the place, each decoded."""
+        for _ in self._places("[", "]"):
+            yield self.value()
+
+    def end(self) -> None:
+        """Make sure that nothing follows."""
+        following = self._next()
+        if following:
+            raise self._fault(following)
+
+    def _value(self, depth: int) -> Any:
+        if depth > MOST_DEPTH_OF_JSON:
+            raise BeyondBound(TOO_DEEP)
+        first = self._next()
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._window, self._place)
+            except RecursionError:
+                raise BeyondBound(TOO_DEEP) from None
+            except json.JSONDecodeError as error:
+                self.fault_at = self._dropped + error.pos
+                self._count_retry()
+                if not self._may_grow(first):
+                    return self._in_parts(first, depth)
+                if not self._more():
+                    raise CutOff("the JSON ends too early, or is none") from None
+            else:
+                # A number may go on in what follows the window.
+                if end < len(self._window) or first in '[{"' or not self._more():
+                    self._place = end
+                    if isinstance(value, (dict, list)):
+                        self._count(value, depth)
+                    return value
+
+    def _may_grow(self, first: str) -> bool:
+        """Whether more of the text may be decoded in one call, for a value that begins with this character."""
+        size = len(self._window) - self._place
+        if size < MOST_PIECE_BYTES:
+            return True
+        if first == '"':
+            return size < MOST_TEXT_BYTES
+        if size >= MOST_LIGHT_PIECE_BYTES:
+            return False
+        brackets = self._window.count("[", self._place) + self._window.count("{", self._place)
+        return 4 * brackets + self._window.count(",", self._place) < MOST_PIECE_WEIGHT
+
+    def _in_parts(self, first: str, depth: int) -> Any:
+        """What is too long to be decoded at once: a list or an object, value by value."""
+        self._containers += 1
+        if first == "[":
+            values = []
+            for _ in self._places("[", "]"):
+                self._count_values(1)
+                values.append(self._value(depth + 1))
+            return values
+        if first == "{":
+            members: list[tuple[str, Any]] = []
+            for key in self.each_key():
+                self._count_values(1)
+                members.append((key, self._value(depth + 1)))
+            return self._join(members)
+        raise ValueError("not JSON")
+
+    def _places(self, opening: str, closing: str) -> Iterator[None]:
+        """Go through a list or an object: yields at the place of each item, which is to be read before the next."""
+        self._take(opening)
+        if self._next() == closing:
+            self._place += 1
+            return
+        while True:
+            yield
+            following = self._next()
+            if following not in (",", closing):
+                raise self._fault(following)
+            self._place += 1
+            if following == closing:
+                return
+
+    def _take(self, character: str) -> None:
+        """Go past this character, which has to come next."""
+        found = self._next()
+        if found != character:
+            raise self._fault(found)
+        self._place += 1
+
+    def _fault(self, found: str) -> ValueError:
+        """The error for a character that does not belong at the place, or for the end of the text."""
+        self.fault_at = self._dropped + self._place
+        return ValueError("not JSON") if found else CutOff("the JSON ends too early")
+
+    def _next(self) -> str:
+        """The next character that is not white space, to which the place is moved; "" at the end."""
+        while True:
+            following = self._window[self._place : self._place + 1]
+            if following and following not in " \t\n\r":
+                return following
+            space = WHITE_SPACE.match(self._window, self._place)
+            if space and space.end() < len(self._window):
+                self._place = space.end()
+                return self._window[self._place]
+            self._place = len(self._window)
+            if not self._more():
+                return ""
+
+    def _more(self) -> bool:
+        """Double what is unread in the window, or begin a new one. Returns whether there was more to take."""
+        size = max(FIRST_PIECE_BYTES, len(self._window) - self._place)
+        piece = self._data[self._taken : self._taken + size]
+        self._taken += len(piece)
+        text = piece if isinstance(piece, str) else self._utf8.decode(piece, final=not piece)
+        self._dropped += self._place
+        self._window = self._window[self._place :] + text
+        self._place = 0
+        return bool(piece)
+
+    def _count_retry(self) -> None:
+        """Bound what is decoded in vain: a text could be made such that every bracket in it costs a whole piece. A list
+        of 10 MB in a definition costs 44, for each of the five objects around it is tried as a whole."""
+        self._retried += len(self._window) - self._place
+        if self._retried > 8 * (len(self._data) + MOST_LIGHT_PIECE_BYTES):
+            raise BeyondBound(TOO_DEEP)
+
+    def _count_values(self, number: int) -> None:
+        self._values += number
+        if self._values > MOST_VALUES_OF_JSON or self._containers > MOST_CONTAINERS_OF_JSON:
+            raise BeyondBound(TOO_MANY)
+
+    def _count(self, value: Any, depth: int) -> None:
+        """Count a value and all in it, level by level. Raises `ValueError` beyond a bound."""
+        level = [value] if isinstance(value, (dict, list)) else []
+        while level:
+            if depth > MOST_DEPTH_OF_JSON:
+                raise BeyondBound(TOO_DEEP)
+            self._containers += len(level)
+            self._count_values(sum(map(len, level)))
+            depth += 1
+            below: list[Any] = []
+            for container in level:
+                inner = container.values() if isinstance(container, dict) else container
+                below += [item for item in inner if isinstance(item, (dict, list))]
+            level = below
+
+
+def read_json_text(text: JsonText) -> Any:
+    """The one value that a JSON text holds."""
+    value = text.value()
+    text.end()
+    return value
+
+
+def read_json_members(text: JsonText) -> dict[str, Any]:
+    """An object of which each member may be as large as a value may be."""
+    return {key: text.value() for key in text.each_key()}
+
+
+# ======================================================================================================================
 # src/comfyui_chat/graph/__init__.py
 #
 # A workflow as a pure value: read, converted, its parameters found and set.
@@ -2120,13 +2355,21 @@ class Target:
 
 
 def check_names(where: str, *names: str) -> None:
-    """Raise `WorkflowRefused` for a name that is too long to be one; `where` says whose it is."""
+    """Raise `WorkflowRefused` for a name that is too long to be one, and for too many names of a node and its inputs;
+    `where` says whose they are."""
+    if len(names) > MOST_NODE_INPUTS:
+        raise WorkflowRefused(f"{where} has more than {MOST_NODE_INPUTS} inputs.")
     for name in names:
         if len(name) > MOST_NODE_NAME_CHARACTERS:
             raise WorkflowRefused(
                 f'{where} has a name of {len(name)} characters: "{shortened(name, 40)}".',
                 f"Names of nodes and of their inputs may have {MOST_NODE_NAME_CHARACTERS}.",
             )
+
+
+def too_many_nodes() -> WorkflowRefused:
+    """The error for a workflow that is larger than any that people make."""
+    return WorkflowRefused(f"The workflow has more than {MOST_NODES} nodes.")
 
 
 def is_ui_format(value: Any) -> bool:
@@ -2738,7 +2981,9 @@ def _node(raw: Mapping[str, Any]) -> UINode:
 
 
 def _sockets(raw: Any, what: str) -> tuple[Socket, ...]:
-    return tuple(_socket(item) for item in _objects(raw, what))
+    sockets = tuple(_socket(item) for item in _objects(raw, what))
+    check_names("A node of the workflow", *(socket.name for socket in sockets))
+    return sockets
 
 
 def _socket(raw: Mapping[str, Any]) -> Socket:
@@ -2747,7 +2992,7 @@ def _socket(raw: Mapping[str, Any]) -> Socket:
         link = _id(link, "A link")
     name = text_of(raw.get("name"))
     kind = text_of(raw.get("type"), "*")  # LiteGraph also writes 0 and -1 for "anything"
-    check_names("A node of the workflow", name, kind)
+    check_names("A node of the workflow", kind)
     return Socket(
         name=name,
         type=kind,
@@ -3416,7 +3661,6 @@ PAGE_ONLY = re.compile(
     r"|Fast (Groups )?(Muter|Bypasser)|Mute / Bypass (Repeater|Relay)) \(rgthree\)|Note Plus \(mtb\)"
 )
 EVERYWHERE = re.compile(r"(Anything|Prompts|Seed) Everywhere")  # links without lines, from a common package
-MAX_CONVERTED_NODES = 20_000  # 20 levels of subgraphs that each contain the next one twice make a million
 
 
 @dataclass(frozen=True)
@@ -3439,8 +3683,8 @@ def live_nodes(ui: Any) -> Live:
         scopes[scope.path] = scope
         nodes = scope.graph.nodes
         count += len(nodes) + 1
-        if count > MAX_CONVERTED_NODES:
-            raise WorkflowRefused(f"The workflow has more than {MAX_CONVERTED_NODES} nodes.")
+        if count > MOST_NODES:  # 20 levels of subgraphs that each contain the next one twice make a million
+            raise too_many_nodes()
         for node in nodes.values():
             if _is_left_out(node):
                 continue
@@ -3587,28 +3831,50 @@ def _check_inputs(node: UINode, inputs: Mapping[str, Any], saved: Mapping[str, S
 
 def read_workflow_file(data: bytes) -> Graph:
     """The workflow in a JSON file, in any Unicode encoding. Raises `WorkflowRefused`. Blocks: call it in a thread."""
-    return unwrap(read_json(data.decode(json.detect_encoding(data), "replace")))
+    if len(data) > MOST_WORKFLOW_BYTES:
+        raise _too_long()
+    decoder = codecs.getincrementaldecoder(json.detect_encoding(data))("replace")
+    pieces = [data[start : start + MOST_PIECE_BYTES] for start in range(0, len(data), MOST_PIECE_BYTES)]
+    return unwrap(read_json("".join(map(decoder.decode, pieces))))
 
 
 def read_json(text: str) -> Any:
-    """JSON as people paste it.
+    """JSON as people paste it. Blocks: call it in a thread, where it may be long.
 
-    Raises `WorkflowRefused` for what is not JSON, and for an object that has a node or a workflow twice under one name:
-    one of the two would be lost.
+    Raises `WorkflowRefused` for what is not JSON, for what is beyond a bound, and for an object that has a node or a
+    workflow twice under one name: one of the two would be lost.
     """
-    plain = re.sub(r"\A\s*```\w*|```\s*\Z", "", text.strip().removeprefix("\ufeff"))
+    if len(text) > MOST_WORKFLOW_BYTES:
+        raise _too_long()
+    plain = text.strip().removeprefix("\ufeff").lstrip()
+    if plain.startswith("```"):
+        plain = re.sub(r"\A```\w{0,20}", "", plain)
+    plain = plain.removesuffix("```")
     try:
-        try:
-            return json.loads(plain, object_pairs_hook=_without_twins)
-        except json.JSONDecodeError:
-            return json.loads(tidied(plain), object_pairs_hook=_without_twins)
-    except RecursionError:
-        raise WorkflowRefused("This JSON is nested too deep to be a workflow.", EXPECTED) from None
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise WorkflowRefused(f"This is not valid JSON: it breaks off or goes wrong at {place}.", EXPECTED) from None
-    except ValueError:  # such as a number of more than 4300 digits
-        raise WorkflowRefused("This is not valid JSON: it breaks off or goes wrong.", EXPECTED) from None
+        return _read_strictly(plain)
+    except WorkflowRefused:
+        if len(plain) > MOST_HAND_WRITTEN_CHARACTERS:
+            raise
+    return _read_strictly(tidied(plain))
+
+
+def _read_strictly(text: str) -> Any:
+    """JSON as programs write it. Raises `WorkflowRefused`."""
+    pieces = JsonText(text, _without_twins)
+    try:
+        return read_json_text(pieces)
+    except BeyondBound as beyond:
+        raise WorkflowRefused(f"This JSON {beyond} to be a workflow.", EXPECTED) from None
+    except ValueError:
+        before = text[: pieces.fault_at]
+        line = before.count("\n") + 1
+        column = len(before) - before.rfind("\n")
+        message = f"This is not valid JSON: it breaks off or goes wrong at line {line}, column {column}."
+        raise WorkflowRefused(message, EXPECTED) from None
+
+
+def _too_long() -> WorkflowRefused:
+    return WorkflowRefused(f"This has more than {MOST_WORKFLOW_BYTES // MB} MB, and is too long to be a workflow.")
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -3726,6 +3992,8 @@ def clean(graph: Graph) -> dict[str, Any]:
     for one that cannot be sent.
     """
     nodes: dict[str, Any] = {}
+    if len(graph) > MOST_NODES:
+        raise too_many_nodes()
     for node_id, node in graph.items():
         if isinstance(node, Mapping) and ("class_type" in node or "inputs" in node):
             nodes[str(node_id)] = _clean_node(node_id, node, graph)
@@ -9429,217 +9697,6 @@ def _read_url(address: str) -> tuple[str, bool]:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/server/json_pieces.py
-#
-# JSON that a server sent, decoded piece by piece, within bounds of depth, values and time.
-#
-# Python's own decoder takes a text as a whole. It holds the interpreter's lock all the while, so 60 MB stop the event
-# loop for seconds, even from a thread; and some megabytes of `[[],[],` become gigabytes of lists. `JsonText` decodes what
-# is at most `MOST_PIECE_BYTES` long in one call, and goes into whatever is longer. Between two calls others get the lock.
-#
-#     text = JsonText(b'{"queue_running": [], "queue_pending": [[4, "d15c525b", {}], ...]}')
-#     for key in text.each_key():                   # each key; what it names has to be read before the next one
-#         rows = [row[1] for row in text.each_item()]
-#
-# Whoever goes through a long list by `each_key` and `each_item`, and keeps little of each, never has all of it in memory.
-# Everything here blocks, so a long text is for a thread. Raises `ValueError` for what is not JSON and for what is beyond
-# a bound, and `CutOff` where the text ends too early.
-# ----------------------------------------------------------------------------------------------------------------------
-
-
-WHITE_SPACE = re.compile(r"[ \t\n\r]*+")
-JSON_DECODER = json.JSONDecoder()
-
-
-class CutOff(ValueError):
-    """A JSON text ends in the middle."""
-
-
-class JsonText:
-    """A JSON text and the place in it that was read to. Its window is what is decoded of the bytes and not yet read."""
-
-    def __init__(self, data: bytes) -> None:
-        self._data = data.removeprefix(codecs.BOM_UTF8)
-        self._taken = 0  # bytes that went into the window
-        self._utf8 = codecs.getincrementaldecoder("utf-8")()
-        self._window = ""
-        self._place = 0  # in the window
-        self._values = 0
-        self._containers = 0
-        self._retried = 0  # characters that were decoded in vain, since the window ended too early
-
-    @property
-    def place(self) -> int:
-        """About how many bytes are read."""
-        return self._taken - (len(self._window) - self._place)
-
-    def value(self) -> Any:
-        """The value at the place, decoded."""
-        self._values = 0
-        self._containers = 0
-        return self._value(0)
-
-    def each_key(self) -> Iterator[str]:
-        """The keys of the object at the place; each time, the value is to be read before the next key."""
-        for _ in self._places("{", "}"):
-            key = self._value(0) if self._next() == '"' else None
-            if not isinstance(key, str):
-                raise ValueError("a key of an object has to be a text")
-            self._take(":")
-            yield key
-
-    def begins_with(self, bracket: str) -> bool:
-        """Whether the value at the place begins with this bracket."""
-        return self._next() == bracket
-
-    def each_item(self) -> Iterator[Any]:
-        """The items of the list at the place, each decoded."""
-        for _ in self._places("[", "]"):
-            yield self.value()
-
-    def end(self) -> None:
-        """Make sure that nothing follows."""
-        if self._next():
-            raise ValueError("something follows the JSON")
-
-    def _value(self, depth: int) -> Any:
-        if depth > MOST_DEPTH_OF_JSON:
-            raise ValueError("nested too deep")
-        first = self._next()
-        while True:
-            try:
-                value, end = JSON_DECODER.raw_decode(self._window, self._place)
-            except RecursionError:
-                raise ValueError("nested too deep") from None
-            except json.JSONDecodeError:
-                self._count_retry()
-                if not self._may_grow(first):
-                    return self._in_parts(first, depth)
-                if not self._more():
-                    raise CutOff("the JSON ends too early, or is none") from None
-            else:
-                # A number may go on in what follows the window.
-                if end < len(self._window) or first in '[{"' or not self._more():
-                    self._place = end
-                    if isinstance(value, (dict, list)):
-                        self._count(value, depth)
-                    return value
-
-    def _may_grow(self, first: str) -> bool:
-        """Whether more of the text may be decoded in one call, for a value that begins with this character."""
-        size = len(self._window) - self._place
-        if size < MOST_PIECE_BYTES:
-            return True
-        if first == '"':
-            return size < MOST_TEXT_BYTES
-        if size >= MOST_LIGHT_PIECE_BYTES:
-            return False
-        brackets = self._window.count("[", self._place) + self._window.count("{", self._place)
-        return 4 * brackets + self._window.count(",", self._place) < MOST_PIECE_WEIGHT
-
-    def _in_parts(self, first: str, depth: int) -> Any:
-        """What is too long to be decoded at once: a list or an object, value by value."""
-        self._containers += 1
-        if first == "[":
-            values = []
-            for _ in self._places("[", "]"):
-                self._count_values(1)
-                values.append(self._value(depth + 1))
-            return values
-        if first == "{":
-            members = {}
-            for key in self.each_key():
-                self._count_values(1)
-                members[key] = self._value(depth + 1)
-            return members
-        raise ValueError("not JSON")
-
-    def _places(self, opening: str, closing: str) -> Iterator[None]:
-        """Go through a list or an object: yields at the place of each item, which is to be read before the next."""
-        self._take(opening)
-        if self._next() == closing:
-            self._place += 1
-            return
-        while True:
-            yield
-            following = self._next()
-            if following not in (",", closing):
-                raise ValueError("not JSON") if following else CutOff("the JSON ends too early")
-            self._place += 1
-            if following == closing:
-                return
-
-    def _take(self, character: str) -> None:
-        """Go past this character, which has to come next."""
-        found = self._next()
-        if found != character:
-            raise ValueError("not JSON") if found else CutOff("the JSON ends too early")
-        self._place += 1
-
-    def _next(self) -> str:
-        """The next character that is not white space, to which the place is moved; "" at the end."""
-        while True:
-            following = self._window[self._place : self._place + 1]
-            if following and following not in " \t\n\r":
-                return following
-            space = WHITE_SPACE.match(self._window, self._place)
-            if space and space.end() < len(self._window):
-                self._place = space.end()
-                return self._window[self._place]
-            self._place = len(self._window)
-            if not self._more():
-                return ""
-
-    def _more(self) -> bool:
-        """Double what is unread in the window, or begin a new one. Returns whether there was more to take."""
-        size = max(FIRST_PIECE_BYTES, len(self._window) - self._place)
-        piece = self._data[self._taken : self._taken + size]
-        self._taken += len(piece)
-        self._window = self._window[self._place :] + self._utf8.decode(piece, final=not piece)
-        self._place = 0
-        return bool(piece)
-
-    def _count_retry(self) -> None:
-        """Bound what is decoded in vain: a text could be made such that every bracket in it costs a whole piece. A list
-        of 10 MB in a definition costs 44, for each of the five objects around it is tried as a whole."""
-        self._retried += len(self._window) - self._place
-        if self._retried > 8 * (len(self._data) + MOST_LIGHT_PIECE_BYTES):
-            raise ValueError("nested too deep")
-
-    def _count_values(self, number: int) -> None:
-        self._values += number
-        if self._values > MOST_VALUES_OF_JSON or self._containers > MOST_CONTAINERS_OF_JSON:
-            raise ValueError("too many values")
-
-    def _count(self, value: Any, depth: int) -> None:
-        """Count a value and all in it, level by level. Raises `ValueError` beyond a bound."""
-        level = [value] if isinstance(value, (dict, list)) else []
-        while level:
-            if depth > MOST_DEPTH_OF_JSON:
-                raise ValueError("nested too deep")
-            self._containers += len(level)
-            self._count_values(sum(map(len, level)))
-            depth += 1
-            below: list[Any] = []
-            for container in level:
-                inner = container.values() if isinstance(container, dict) else container
-                below += [item for item in inner if isinstance(item, (dict, list))]
-            level = below
-
-
-def read_json_text(text: JsonText) -> Any:
-    """The one value that a JSON text holds."""
-    value = text.value()
-    text.end()
-    return value
-
-
-def read_json_members(text: JsonText) -> dict[str, Any]:
-    """An object of which each member may be as large as a value may be."""
-    return {key: text.value() for key in text.each_key()}
-
-
-# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/protocol.py
 #
 # What ComfyUI's answers and frames say, as values, and how they are read.
@@ -12824,11 +12881,7 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
     model files under the names that they have on this server. Files that are not there are noted as `absent`. Raises
     `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`, and as the server does."""
     workflow = await read_entry(server, entry)
-    missing = missing_nodes(workflow.graph, workflow.definitions)
-    if missing:
-        reason = _nodes_missing(missing).message
-        raise NodeNotInstalled(f'The workflow "{entry.name}" cannot be used. {reason}')
-    check_links(workflow.graph, workflow.definitions)
+    await FILES.run(_check_nodes, workflow)
     try:
         fitted = await FILES.run(_fit_files, workflow, model)
         doubtful = list(fitted.absent)
@@ -12842,6 +12895,15 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
     return fitted
 
 
+def _check_nodes(workflow: Workflow) -> None:
+    """Raise `NodeNotInstalled` or `WorkflowRefused` for what the server would refuse. Blocks."""
+    missing = missing_nodes(workflow.graph, workflow.definitions)
+    if missing:
+        reason = _nodes_missing(missing).message
+        raise NodeNotInstalled(f'The workflow "{workflow.name}" cannot be used. {reason}')
+    check_links(workflow.graph, workflow.definitions)
+
+
 async def read_entry(server: ComfyUIServer, entry: Entry) -> Workflow:
     """A workflow of the catalogue with its parameters, converted to the API format where it is not in it, and with the
     definitions of its nodes, as far as the server has them. Raises `WorkflowRefused` and its kin, naming the workflow,
@@ -12853,12 +12915,12 @@ async def read_entry(server: ComfyUIServer, entry: Entry) -> Workflow:
         if is_ui_format(raw):
             live = await FILES.run(live_nodes, raw)
             definitions = await server.define_all(class_types(live))
-            missing = strange_types(live, definitions)
+            missing = await FILES.run(strange_types, live, definitions)
             if missing:
                 raise _nodes_missing(missing)
             graph, dynamic = await FILES.run(read_ui, live, definitions)
         else:
-            graph = clean(raw)
+            graph = await FILES.run(clean, raw)
             dynamic = frozenset()
             definitions = await server.define_all(node["class_type"] for node in graph.values())
         return await FILES.run(Workflow.parse, entry.name, graph, definitions, dynamic)

@@ -17,7 +17,10 @@ MOST_LIST_BYTES = 16 * MB  # of names
 MOST_DEFINITION_BYTES = 16 * MB  # of one node class; one that lists 20,000 models has 2 MB
 MOST_SHORT_ANSWER_BYTES = 4 * MB  # of an answer to a post; a refusal may list every model
 MOST_STATUS_BYTES = 256 * KB  # of what a server tells of itself
-MOST_WORKFLOW_BYTES = 32 * MB  # of a workflow saved on a server; with pictures inside, some reach 10 MB
+MOST_WORKFLOW_BYTES = 16 * MB  # of a workflow as JSON, from wherever; with pictures inside, some reach 10 MB
+MOST_HAND_WRITTEN_CHARACTERS = MB  # of a workflow in which what people write by hand is put right
+MOST_NODES = 20_000  # of a workflow, with those in its subgraphs; 1,000 are many
+MOST_NODE_INPUTS = 2000  # of one node
 MOST_REFUSAL_BYTES = 64 * KB  # of the reason that Comfy Cloud gives for a refusal
 
 # JSON is decoded in pieces. One call of Python's decoder holds the interpreter's lock and so stops the event loop, from

@@ -169,3 +169,67 @@ LISTS: dict[str, tuple[Attack, str]] = {
 @pytest.mark.parametrize(("attack", "said"), list(LISTS.values()), ids=list(LISTS))
 async def test_lists_of_any_length(home: House, server: HostileServer, attack: Attack, said: str) -> None:
     await holds(home, server, attack, said)
+
+
+# --- workflows, in a file, in a valve, saved on a server ---
+
+
+def chain(count: int) -> dict[str, Any]:
+    """So many nodes in the API format, each linked to the one before it."""
+    nodes = {}
+    for number in range(count):
+        image = [str(number - 1), 0] if number else None
+        nodes[str(number)] = {"class_type": "Maker", "inputs": {"text": "a fox", "seed": 1, "image": image}}
+    return nodes
+
+
+def drawn(count: int) -> dict[str, Any]:
+    """The same as ComfyUI's editor saves it."""
+    nodes = [
+        {
+            "id": number,
+            "type": "Maker",
+            "inputs": [{"name": "image", "type": "IMAGE", "link": number or None}],
+            "outputs": [{"name": "IMAGE", "type": "IMAGE", "links": [number + 1]}],
+            "widgets_values": ["a fox", 1],
+        }
+        for number in range(count)
+    ]
+    links = [[number, number - 1, 0, number, 0, "IMAGE"] for number in range(1, count)]
+    return {"nodes": nodes, "links": links, "version": 0.4}
+
+
+def node(inputs: str) -> str:
+    """A workflow of one node with these inputs, as JSON."""
+    return f'{{"1": {{"class_type": "Maker", "inputs": {inputs}}}}}'
+
+
+TOO_MANY, TOO_DEEP, NO_JSON = "has too many values", "is nested too deep", "is not valid JSON"
+# What a file holds, and a word of the answer that is required.
+WORKFLOWS: dict[str, tuple[Callable[[], str], str]] = {
+    "many nodes": (lambda: json.dumps(chain(40_000)), TOO_MANY),
+    "many nodes, drawn": (lambda: json.dumps(drawn(20_000)), TOO_MANY),
+    "nodes as there are in nobody's workflow": (lambda: json.dumps(chain(2000)), ""),
+    "many inputs": (lambda: node(json.dumps({f"i{number}": 1 for number in range(50_000)})), "more than 2000 inputs"),
+    "many numbers": (lambda: node('{"a": [' + "1," * 3_000_000 + "1]}"), TOO_MANY),
+    "many lists": (lambda: node('{"a": [' + "[]," * 2_000_000 + "1]}"), TOO_MANY),
+    "deep lists": (lambda: node('{"a": ' + "[" * 50_000 + "]" * 50_000 + "}"), TOO_DEEP),
+    "deep objects": (lambda: '{"a": ' * 50_000, TOO_DEEP),
+    "a long text": (lambda: node(json.dumps({"text": "x" * 12_000_000})), ""),
+    "more than is read": (lambda: " " * 17_000_000, "more than 16 MB"),
+    "spaces": (lambda: " " * 10_000_000, NO_JSON),
+    "fences": (lambda: "```" * 3_000_000, NO_JSON),
+    "comments": (lambda: "{" + "/* x */" * 140_000, NO_JSON),
+    "half of a list": (lambda: node('["a", ' + '"a", ' * 100_000), NO_JSON),
+    "JSON in JSON": (lambda: json.dumps({"prompt": json.dumps({"prompt": "{" + "[]," * 1_000_000})}), NO_JSON),
+}
+
+
+@pytest.mark.parametrize(("text", "said"), list(WORKFLOWS.values()), ids=list(WORKFLOWS))
+async def test_workflows_of_any_length(home: House, server: HostileServer, text: Callable[[], str], said: str) -> None:
+    server.answers |= {"/userdata": [{"path": "big.json"}], "/userdata/workflows": text().encode()}
+
+    async def attack(home: House, server: HostileServer) -> Any:
+        return await home.call("run_workflow", workflow="big", valves=valves(server, server_workflows=True))
+
+    await holds(home, server, attack, said)

@@ -430,11 +430,7 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
     model files under the names that they have on this server. Files that are not there are noted as `absent`. Raises
     `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`, and as the server does."""
     workflow = await read_entry(server, entry)
-    missing = missing_nodes(workflow.graph, workflow.definitions)
-    if missing:
-        reason = _nodes_missing(missing).message
-        raise NodeNotInstalled(f'The workflow "{entry.name}" cannot be used. {reason}')
-    check_links(workflow.graph, workflow.definitions)
+    await FILES.run(_check_nodes, workflow)
     try:
         fitted = await FILES.run(_fit_files, workflow, model)
         doubtful = list(fitted.absent)
@@ -448,6 +444,15 @@ async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None)
     return fitted
 
 
+def _check_nodes(workflow: Workflow) -> None:
+    """Raise `NodeNotInstalled` or `WorkflowRefused` for what the server would refuse. Blocks."""
+    missing = missing_nodes(workflow.graph, workflow.definitions)
+    if missing:
+        reason = _nodes_missing(missing).message
+        raise NodeNotInstalled(f'The workflow "{workflow.name}" cannot be used. {reason}')
+    check_links(workflow.graph, workflow.definitions)
+
+
 async def read_entry(server: ComfyUIServer, entry: Entry) -> Workflow:
     """A workflow of the catalogue with its parameters, converted to the API format where it is not in it, and with the
     definitions of its nodes, as far as the server has them. Raises `WorkflowRefused` and its kin, naming the workflow,
@@ -459,12 +464,12 @@ async def read_entry(server: ComfyUIServer, entry: Entry) -> Workflow:
         if is_ui_format(raw):
             live = await FILES.run(live_nodes, raw)
             definitions = await server.define_all(class_types(live))
-            missing = strange_types(live, definitions)
+            missing = await FILES.run(strange_types, live, definitions)
             if missing:
                 raise _nodes_missing(missing)
             graph, dynamic = await FILES.run(read_ui, live, definitions)
         else:
-            graph = clean(raw)
+            graph = await FILES.run(clean, raw)
             dynamic = frozenset()
             definitions = await server.define_all(node["class_type"] for node in graph.values())
         return await FILES.run(Workflow.parse, entry.name, graph, definitions, dynamic)

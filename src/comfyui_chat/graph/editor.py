@@ -14,9 +14,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..bounds import MOST_NODES
 from ..errors import NodeNotInstalled, WorkflowRefused
 from .definitions import Definitions
-from .nodes import Target, input_value
+from .nodes import Target, input_value, too_many_nodes
 from .prompts import dynamic_prompt, file_prefix
 from .ui_file import BYPASSED, MUTED, UIGraph, UINode, parse_ui
 from .ui_links import Constant, Scope, Source, Tracer
@@ -46,7 +47,6 @@ PAGE_ONLY = re.compile(
     r"|Fast (Groups )?(Muter|Bypasser)|Mute / Bypass (Repeater|Relay)) \(rgthree\)|Note Plus \(mtb\)"
 )
 EVERYWHERE = re.compile(r"(Anything|Prompts|Seed) Everywhere")  # links without lines, from a common package
-MAX_CONVERTED_NODES = 20_000  # 20 levels of subgraphs that each contain the next one twice make a million
 
 
 @dataclass(frozen=True)
@@ -69,8 +69,8 @@ def live_nodes(ui: Any) -> Live:
         scopes[scope.path] = scope
         nodes = scope.graph.nodes
         count += len(nodes) + 1
-        if count > MAX_CONVERTED_NODES:
-            raise WorkflowRefused(f"The workflow has more than {MAX_CONVERTED_NODES} nodes.")
+        if count > MOST_NODES:  # 20 levels of subgraphs that each contain the next one twice make a million
+            raise too_many_nodes()
         for node in nodes.values():
             if _is_left_out(node):
                 continue

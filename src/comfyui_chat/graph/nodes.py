@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ..bounds import MOST_NODE_NAME_CHARACTERS
+from ..bounds import MOST_NODE_INPUTS, MOST_NODE_NAME_CHARACTERS, MOST_NODES
 from ..errors import WorkflowRefused
 from ..names import shortened
 from ..values import object_of, text_of
@@ -44,13 +44,21 @@ class Target:
 
 
 def check_names(where: str, *names: str) -> None:
-    """Raise `WorkflowRefused` for a name that is too long to be one; `where` says whose it is."""
+    """Raise `WorkflowRefused` for a name that is too long to be one, and for too many names of a node and its inputs;
+    `where` says whose they are."""
+    if len(names) > MOST_NODE_INPUTS:
+        raise WorkflowRefused(f"{where} has more than {MOST_NODE_INPUTS} inputs.")
     for name in names:
         if len(name) > MOST_NODE_NAME_CHARACTERS:
             raise WorkflowRefused(
                 f'{where} has a name of {len(name)} characters: "{shortened(name, 40)}".',
                 f"Names of nodes and of their inputs may have {MOST_NODE_NAME_CHARACTERS}.",
             )
+
+
+def too_many_nodes() -> WorkflowRefused:
+    """The error for a workflow that is larger than any that people make."""
+    return WorkflowRefused(f"The workflow has more than {MOST_NODES} nodes.")
 
 
 def is_ui_format(value: Any) -> bool:

@@ -9,14 +9,23 @@ What comes out is in either of ComfyUI's formats; graph/editor converts that of 
 API format ready to send, and `check_links` finds what the server would refuse without telling where.
 """
 
+import codecs
 import json
 import math
 import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..bounds import MOST_TITLE_CHARACTERS
+from ..bounds import (
+    MB,
+    MOST_HAND_WRITTEN_CHARACTERS,
+    MOST_NODES,
+    MOST_PIECE_BYTES,
+    MOST_TITLE_CHARACTERS,
+    MOST_WORKFLOW_BYTES,
+)
 from ..errors import WorkflowRefused
+from ..json_pieces import BeyondBound, JsonText, read_json_text
 from ..names import quoted, shortened, shown_value
 from ..values import object_of
 from .definitions import Definitions
@@ -27,33 +36,56 @@ from .nodes import (
     is_link,
     is_ui_format,
     node_title,
+    too_many_nodes,
 )
 
 
 def read_workflow_file(data: bytes) -> Graph:
     """The workflow in a JSON file, in any Unicode encoding. Raises `WorkflowRefused`. Blocks: call it in a thread."""
-    return unwrap(read_json(data.decode(json.detect_encoding(data), "replace")))
+    if len(data) > MOST_WORKFLOW_BYTES:
+        raise _too_long()
+    decoder = codecs.getincrementaldecoder(json.detect_encoding(data))("replace")
+    pieces = [data[start : start + MOST_PIECE_BYTES] for start in range(0, len(data), MOST_PIECE_BYTES)]
+    return unwrap(read_json("".join(map(decoder.decode, pieces))))
 
 
 def read_json(text: str) -> Any:
-    """JSON as people paste it.
+    """JSON as people paste it. Blocks: call it in a thread, where it may be long.
 
-    Raises `WorkflowRefused` for what is not JSON, and for an object that has a node or a workflow twice under one name:
-    one of the two would be lost.
+    Raises `WorkflowRefused` for what is not JSON, for what is beyond a bound, and for an object that has a node or a
+    workflow twice under one name: one of the two would be lost.
     """
-    plain = re.sub(r"\A\s*```\w*|```\s*\Z", "", text.strip().removeprefix("\ufeff"))
+    if len(text) > MOST_WORKFLOW_BYTES:
+        raise _too_long()
+    plain = text.strip().removeprefix("\ufeff").lstrip()
+    if plain.startswith("```"):
+        plain = re.sub(r"\A```\w{0,20}", "", plain)
+    plain = plain.removesuffix("```")
     try:
-        try:
-            return json.loads(plain, object_pairs_hook=_without_twins)
-        except json.JSONDecodeError:
-            return json.loads(tidied(plain), object_pairs_hook=_without_twins)
-    except RecursionError:
-        raise WorkflowRefused("This JSON is nested too deep to be a workflow.", EXPECTED) from None
-    except json.JSONDecodeError as error:
-        place = f"line {error.lineno}, column {error.colno}"
-        raise WorkflowRefused(f"This is not valid JSON: it breaks off or goes wrong at {place}.", EXPECTED) from None
-    except ValueError:  # such as a number of more than 4300 digits
-        raise WorkflowRefused("This is not valid JSON: it breaks off or goes wrong.", EXPECTED) from None
+        return _read_strictly(plain)
+    except WorkflowRefused:
+        if len(plain) > MOST_HAND_WRITTEN_CHARACTERS:
+            raise
+    return _read_strictly(tidied(plain))
+
+
+def _read_strictly(text: str) -> Any:
+    """JSON as programs write it. Raises `WorkflowRefused`."""
+    pieces = JsonText(text, _without_twins)
+    try:
+        return read_json_text(pieces)
+    except BeyondBound as beyond:
+        raise WorkflowRefused(f"This JSON {beyond} to be a workflow.", EXPECTED) from None
+    except ValueError:
+        before = text[: pieces.fault_at]
+        line = before.count("\n") + 1
+        column = len(before) - before.rfind("\n")
+        message = f"This is not valid JSON: it breaks off or goes wrong at line {line}, column {column}."
+        raise WorkflowRefused(message, EXPECTED) from None
+
+
+def _too_long() -> WorkflowRefused:
+    return WorkflowRefused(f"This has more than {MOST_WORKFLOW_BYTES // MB} MB, and is too long to be a workflow.")
 
 
 def _without_twins(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -171,6 +203,8 @@ def clean(graph: Graph) -> dict[str, Any]:
     for one that cannot be sent.
     """
     nodes: dict[str, Any] = {}
+    if len(graph) > MOST_NODES:
+        raise too_many_nodes()
     for node_id, node in graph.items():
         if isinstance(node, Mapping) and ("class_type" in node or "inputs" in node):
             nodes[str(node_id)] = _clean_node(node_id, node, graph)

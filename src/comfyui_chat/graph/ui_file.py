@@ -267,7 +267,9 @@ def _node(raw: Mapping[str, Any]) -> UINode:
 
 
 def _sockets(raw: Any, what: str) -> tuple[Socket, ...]:
-    return tuple(_socket(item) for item in _objects(raw, what))
+    sockets = tuple(_socket(item) for item in _objects(raw, what))
+    check_names("A node of the workflow", *(socket.name for socket in sockets))
+    return sockets
 
 
 def _socket(raw: Mapping[str, Any]) -> Socket:
@@ -276,7 +278,7 @@ def _socket(raw: Mapping[str, Any]) -> Socket:
         link = _id(link, "A link")
     name = text_of(raw.get("name"))
     kind = text_of(raw.get("type"), "*")  # LiteGraph also writes 0 and -1 for "anything"
-    check_names("A node of the workflow", name, kind)
+    check_names("A node of the workflow", kind)
     return Socket(
         name=name,
         type=kind,

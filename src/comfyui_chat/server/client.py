@@ -51,6 +51,7 @@ from ..errors import (
 from ..graph.definitions import Definitions, NodeDefinition
 from ..graph.nodes import Graph, node_title
 from ..graph.reading import read_workflow_file
+from ..json_pieces import JsonText, read_json_members, read_json_text
 from ..logs import log
 from ..media.file_bytes import FileBytes, Room
 from ..media.pictures import InputFile
@@ -61,7 +62,6 @@ from .connection import Connection
 from .endpoint import Endpoint
 from .http import STALL_SECONDS, HttpServer, no_answer
 from .incoming import IncomingFile
-from .json_pieces import JsonText, read_json_members, read_json_text
 from .long_answers import (
     read_definitions,
     read_history,

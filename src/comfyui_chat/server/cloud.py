@@ -27,6 +27,7 @@ from ..bounds import MOST_LIST_BYTES, MOST_REFUSAL_BYTES, MOST_RUNNING_PROMPTS, 
 from ..errors import LimitExceeded, PaymentRequired, ServerBusy, ServerUnreachable, UnexpectedAnswer, WorkflowRefused
 from ..graph.definitions import Definitions, NodeDefinition
 from ..graph.nodes import Graph
+from ..json_pieces import JsonText, read_json_text
 from ..media.pictures import InputFile
 from ..names import shortened
 from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS
@@ -42,7 +43,6 @@ from .connection import Connection
 from .endpoint import Endpoint
 from .http import REDIRECTS, STALL_SECONDS
 from .incoming import IncomingFile
-from .json_pieces import JsonText, read_json_text
 from .long_answers import read_definitions
 from .protocol import Absent, Accepted, Answer, Event, Frame, Gap, Prompt, Waiting, parse_job, read_retry_after
 

@@ -34,11 +34,11 @@ from ..bounds import (
     MOST_WAITING_EVENTS,
 )
 from ..errors import AccessRefused, ComfyUIError
+from ..json_pieces import JsonText, read_json_text
 from ..logs import log
 from ..media.file_bytes import FileBytes, Room
 from ..threads import FILES, WORKS_FOR
 from .endpoint import Endpoint
-from .json_pieces import JsonText, read_json_text
 from .protocol import Event, Frame, Gap, QueueMoved, SentPicture, parse_binary, parse_frame
 from .record import Record
 

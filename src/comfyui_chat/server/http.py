@@ -19,13 +19,13 @@ from yarl import URL
 
 from ..bounds import FIRST_PIECE_BYTES, KB, MB, MOST_FRAME_BYTES, MOST_JSON_BYTES, MOST_SHORT_ANSWER_BYTES
 from ..errors import AccessRefused, ServerBusy, ServerUnreachable, TookTooLong, UnexpectedAnswer
+from ..json_pieces import JsonText, read_json_text
 from ..names import shortened, shown_value
 from ..tasks import ANSWER_SECONDS, T
 from ..threads import FILES
 from .connection import CONNECT_SECONDS, connection_fault
 from .endpoint import Endpoint
 from .incoming import IncomingFile
-from .json_pieces import JsonText, read_json_text
 from .protocol import Answer, read_retry_after
 
 STALL_SECONDS = 30.0  # without a byte in the middle of an answer, before it counts as broken off

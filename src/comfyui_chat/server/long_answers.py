@@ -19,7 +19,7 @@ from ..bounds import (
     MOST_ROW_BYTES_KEPT,
 )
 from ..graph.definitions import NodeDefinition
-from .json_pieces import CutOff, JsonText, read_json_text
+from ..json_pieces import CutOff, JsonText, read_json_text
 from .protocol import (
     EXTRA_PNGINFO,
     Prompt,

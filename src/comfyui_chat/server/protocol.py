@@ -32,10 +32,10 @@ from ..bounds import (
 from ..errors import ModelNotInstalled, NodeNotInstalled, ValueOutOfRange, WorkflowRefused
 from ..graph.definitions import Definitions, InputSpec
 from ..graph.nodes import Graph, node_title
+from ..json_pieces import JsonText, read_json_text
 from ..media.file_bytes import FileBytes
 from ..names import MODEL_FILE, closest, quoted, shortened
 from ..values import list_of, object_of
-from .json_pieces import JsonText, read_json_text
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""JSON that a server sent, decoded piece by piece, within bounds of depth, values and time.
+"""JSON from outside, decoded piece by piece, within bounds of depth, values and time.
 
 Python's own decoder takes a text as a whole. It holds the interpreter's lock all the while, so 60 MB stop the event
 loop for seconds, even from a thread; and some megabytes of `[[],[],` become gigabytes of lists. `JsonText` decodes what
@@ -9,17 +9,17 @@ is at most `MOST_PIECE_BYTES` long in one call, and goes into whatever is longer
         rows = [row[1] for row in text.each_item()]
 
 Whoever goes through a long list by `each_key` and `each_item`, and keeps little of each, never has all of it in memory.
-Everything here blocks, so a long text is for a thread. Raises `ValueError` for what is not JSON and for what is beyond
-a bound, and `CutOff` where the text ends too early.
+Everything here blocks, so a long text is for a thread. Raises `ValueError` for what is not JSON, its kinds `CutOff`
+where the text ends too early and `BeyondBound`.
 """
 
 import codecs
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from ..bounds import (
+from .bounds import (
     FIRST_PIECE_BYTES,
     MOST_CONTAINERS_OF_JSON,
     MOST_DEPTH_OF_JSON,
@@ -34,18 +34,30 @@ WHITE_SPACE = re.compile(r"[ \t\n\r]*+")
 JSON_DECODER = json.JSONDecoder()
 
 
+TOO_DEEP, TOO_MANY = "is nested too deep", "has too many values"
+
+
 class CutOff(ValueError):
     """A JSON text ends in the middle."""
 
 
-class JsonText:
-    """A JSON text and the place in it that was read to. Its window is what is decoded of the bytes and not yet read."""
+class BeyondBound(ValueError):
+    """What a JSON text holds is more than a bound allows. Its text goes on after "this JSON"."""
 
-    def __init__(self, data: bytes) -> None:
-        self._data = data.removeprefix(codecs.BOM_UTF8)
-        self._taken = 0  # bytes that went into the window
+
+class JsonText:
+    """A JSON text, in UTF-8 or decoded, and the place in it that was read to. Its window is what is decoded of it and
+    not yet read. With `join` each object is made of its pairs of key and value by this function."""
+
+    def __init__(self, data: bytes | str, join: Callable[[list[tuple[str, Any]]], Any] | None = None) -> None:
+        self._data = data.removeprefix(codecs.BOM_UTF8) if isinstance(data, bytes) else data
+        self._join = join or dict
+        self._decoder = json.JSONDecoder(object_pairs_hook=join) if join else JSON_DECODER
+        self._taken = 0  # bytes, or characters, that went into the window
         self._utf8 = codecs.getincrementaldecoder("utf-8")()
         self._window = ""
+        self._dropped = 0  # characters that were in the window before what is there now
+        self.fault_at = 0  # the character of the text at which it is not JSON, once that is known
         self._place = 0  # in the window
         self._values = 0
         self._containers = 0
@@ -82,19 +94,21 @@ class JsonText:
 
     def end(self) -> None:
         """Make sure that nothing follows."""
-        if self._next():
-            raise ValueError("something follows the JSON")
+        following = self._next()
+        if following:
+            raise self._fault(following)
 
     def _value(self, depth: int) -> Any:
         if depth > MOST_DEPTH_OF_JSON:
-            raise ValueError("nested too deep")
+            raise BeyondBound(TOO_DEEP)
         first = self._next()
         while True:
             try:
-                value, end = JSON_DECODER.raw_decode(self._window, self._place)
+                value, end = self._decoder.raw_decode(self._window, self._place)
             except RecursionError:
-                raise ValueError("nested too deep") from None
-            except json.JSONDecodeError:
+                raise BeyondBound(TOO_DEEP) from None
+            except json.JSONDecodeError as error:
+                self.fault_at = self._dropped + error.pos
                 self._count_retry()
                 if not self._may_grow(first):
                     return self._in_parts(first, depth)
@@ -130,11 +144,11 @@ class JsonText:
                 values.append(self._value(depth + 1))
             return values
         if first == "{":
-            members = {}
+            members: list[tuple[str, Any]] = []
             for key in self.each_key():
                 self._count_values(1)
-                members[key] = self._value(depth + 1)
-            return members
+                members.append((key, self._value(depth + 1)))
+            return self._join(members)
         raise ValueError("not JSON")
 
     def _places(self, opening: str, closing: str) -> Iterator[None]:
@@ -147,7 +161,7 @@ class JsonText:
             yield
             following = self._next()
             if following not in (",", closing):
-                raise ValueError("not JSON") if following else CutOff("the JSON ends too early")
+                raise self._fault(following)
             self._place += 1
             if following == closing:
                 return
@@ -156,8 +170,13 @@ class JsonText:
         """Go past this character, which has to come next."""
         found = self._next()
         if found != character:
-            raise ValueError("not JSON") if found else CutOff("the JSON ends too early")
+            raise self._fault(found)
         self._place += 1
+
+    def _fault(self, found: str) -> ValueError:
+        """The error for a character that does not belong at the place, or for the end of the text."""
+        self.fault_at = self._dropped + self._place
+        return ValueError("not JSON") if found else CutOff("the JSON ends too early")
 
     def _next(self) -> str:
         """The next character that is not white space, to which the place is moved; "" at the end."""
@@ -178,7 +197,9 @@ class JsonText:
         size = max(FIRST_PIECE_BYTES, len(self._window) - self._place)
         piece = self._data[self._taken : self._taken + size]
         self._taken += len(piece)
-        self._window = self._window[self._place :] + self._utf8.decode(piece, final=not piece)
+        text = piece if isinstance(piece, str) else self._utf8.decode(piece, final=not piece)
+        self._dropped += self._place
+        self._window = self._window[self._place :] + text
         self._place = 0
         return bool(piece)
 
@@ -187,19 +208,19 @@ class JsonText:
         of 10 MB in a definition costs 44, for each of the five objects around it is tried as a whole."""
         self._retried += len(self._window) - self._place
         if self._retried > 8 * (len(self._data) + MOST_LIGHT_PIECE_BYTES):
-            raise ValueError("nested too deep")
+            raise BeyondBound(TOO_DEEP)
 
     def _count_values(self, number: int) -> None:
         self._values += number
         if self._values > MOST_VALUES_OF_JSON or self._containers > MOST_CONTAINERS_OF_JSON:
-            raise ValueError("too many values")
+            raise BeyondBound(TOO_MANY)
 
     def _count(self, value: Any, depth: int) -> None:
         """Count a value and all in it, level by level. Raises `ValueError` beyond a bound."""
         level = [value] if isinstance(value, (dict, list)) else []
         while level:
             if depth > MOST_DEPTH_OF_JSON:
-                raise ValueError("nested too deep")
+                raise BeyondBound(TOO_DEEP)
             self._containers += len(level)
             self._count_values(sum(map(len, level)))
             depth += 1
