@@ -248,7 +248,9 @@ MOST_NODE_NAME_CHARACTERS = 250  # of a class, an input or a type
 MOST_TITLE_CHARACTERS = 250  # of a node; a longer title is cut
 
 # Arguments of a call, as a model writes them. A data URI is longer; its bound is that of the files of a call.
-MOST_ARGUMENT_CHARACTERS = 200_000  # of a list or an object that is written as JSON in a text
+MOST_ARGUMENT_CHARACTERS = 200_000  # of a text, or of all texts in a list or an object, also one written as JSON
+MOST_ARGUMENT_VALUES = 5000  # in a list or an object
+MOST_ARGUMENT_LEVELS = 50  # of lists and objects in one another, as values of an input
 MOST_WORD_CHARACTERS = 500  # of what has to be understood: a picture, a size, a number
 MOST_ARGUMENT_ITEMS = 500  # of a list, with all that is in it
 MOST_ARGUMENT_DEPTH = 5  # of lists and objects in one another
@@ -940,8 +942,9 @@ def quoted(names: Iterable[str]) -> str:
 
 def shortened(text: Any, length: int = 80) -> str:
     """A value as it can stand in a message: on one line, of at most `length` characters."""
-    line = " ".join(str(text).split())
-    if len(line) <= length:
+    whole = str(text)
+    line = " ".join(whole[:MOST_MESSAGE_CHARACTERS].split())
+    if len(line) <= length and len(whole) <= MOST_MESSAGE_CHARACTERS:
         return line
     return line[: length - 1] + "…"
 
@@ -1055,10 +1058,10 @@ def number_in_words(word: str) -> int | None:
 # Values that somebody asks for: whether one was given, and what is meant by it.
 #
 # Open WebUI passes on a model's arguments unchecked, and valves hold whatever was typed, so values come in any type and
-# spelling. `is_given` tells whether one is meant at all. An `Argument` is a value together with who asked for it, so that
-# an error can name the argument or valve. `as_text`, `words_of` and `as_yes` read what may be given for a text and a
-# switch; sizes, counts and lengths have modules of their own. What depends on a workflow's own ranges and choices is made
-# to fit later, in graph/fitting.
+# spelling. `is_given` tells whether one is meant at all, and `check_arguments` refuses what is too much. An `Argument` is
+# a value together with who asked for it, so that an error can name the argument or valve. `as_text`, `words_of` and
+# `as_yes` read what may be given for a text and a switch; sizes, counts and lengths have modules of their own. What
+# depends on a workflow's own ranges and choices is made to fit later, in graph/fitting.
 #
 # The functions at the end read JSON values of files and answers: `text_of`, `list_of` and `object_of` where anything may
 # stand, `is_number` and those after it as ComfyUI understands numbers.
@@ -1097,8 +1100,44 @@ class Argument:
     level: int = 0  # 0 an argument of the call, 1 a valve of the user, 2 a valve of the administrator
 
 
+def check_arguments(arguments: Mapping[str, Any], kind: str = "argument") -> None:
+    """Raise `BadArgument` for arguments that say more than anybody means: before they are read, and by name."""
+    if len(arguments) > MOST_ARGUMENT_VALUES:
+        raise BadArgument(f"The call has {len(arguments)} {kind}s.", "Give only those that differ from what is saved.")
+    for name, value in arguments.items():
+        check_extent(Argument([str(name), value], f"The {kind} {shortened(name, 60)}"))
+
+
+def check_extent(wanted: Argument) -> None:
+    """Raise `BadArgument` for a value with too much in it: characters, values, or levels of lists and objects."""
+    level = [wanted.value]
+    characters = count = 0
+    for _ in range(MOST_ARGUMENT_LEVELS):
+        characters += sum(len(value) for value in level if isinstance(value, str))
+        containers = [value for value in level if isinstance(value, (list, tuple, Mapping))]
+        count += sum(map(len, containers))
+        if not containers and characters <= MOST_ARGUMENT_CHARACTERS:
+            return
+        if characters > MOST_ARGUMENT_CHARACTERS or count > MOST_ARGUMENT_VALUES:
+            break
+        level = [value for container in containers for value in _all_in(container)]
+    raise BadArgument(
+        f"{wanted.name} holds more than can be meant.",
+        f"A text may have {MOST_ARGUMENT_CHARACTERS} characters, a list or an object {MOST_ARGUMENT_VALUES} values in "
+        f"{MOST_ARGUMENT_LEVELS} levels.",
+    )
+
+
+def _all_in(container: Any) -> list[Any]:
+    """What is in a list or an object, with its keys."""
+    if isinstance(container, Mapping):
+        return [*container.keys(), *container.values()]
+    return list(container)
+
+
 def as_text(wanted: Argument) -> str:
-    """A text; a list of texts is joined by commas. Raises `BadArgument` for anything else."""
+    """A text; a list of texts is joined by commas. Raises `BadArgument` for anything else, and for one too long."""
+    check_extent(wanted)
     value = wanted.value
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value)
@@ -16887,7 +16926,7 @@ def read_references(value: Any, name: str = "images") -> list[str]:
     """
     texts: list[str] = []
     for item in _items_of(parsed_json(value), 0):
-        if item is None:
+        if item is None or (len(item) > MOST_ARGUMENT_CHARACTERS and not DATA_URI.match(item)):
             raise _no_reference(name, value)
         for text in _texts_of(item):
             if is_given("images", text):
@@ -18600,7 +18639,8 @@ def read_prompt(prompt: Any) -> str:
 
 
 def read_arguments(arguments: Mapping[str, Any]) -> Said:
-    """The arguments that the caller means."""
+    """The arguments that the caller means. Raises `BadArgument` for what is too much."""
+    check_arguments(arguments)
     given = {name: value for name, value in arguments.items() if is_given(name, value)}
     return _understood(given, "argument")
 
@@ -18612,6 +18652,7 @@ def read_inputs(inputs: Any) -> Said:
         return Said()
     if not isinstance(inputs, Mapping):
         raise BadArgument(f"The argument inputs is {shortened(inputs)}.", 'Give an object such as {"seed": 7}.')
+    check_arguments(inputs, "input")
     named = {str(key): value for key, value in inputs.items()}
     return _understood({name: value for name, value in named.items() if _is_said(name, value)}, "input")
 
@@ -18651,11 +18692,13 @@ def _strength(value: Any) -> Any:
     return value if strength is None else strength
 
 
-async def with_earlier_seed(chat: Chat, arguments: Any) -> Any:
+async def with_earlier_seed(chat: Chat, arguments: Any, kind: str = "argument") -> Any:
     """The arguments with the seed of the chat's newest result where theirs is "last" or "same": in the older way of
-    calling tools a model no longer sees what it was. Raises `BadArgument` where nothing was made yet."""
+    calling tools a model no longer sees what it was. `kind` is what each is called. Raises `BadArgument` where nothing
+    was made yet, and for what is too much."""
     if not isinstance(arguments, Mapping):
         return arguments
+    check_arguments(arguments, kind)
     read = dict(arguments)
     for name, value in arguments.items():
         if parameter_name(str(name)) != "seed" or not says_same_seed(value):
@@ -19737,7 +19780,7 @@ class Tools:
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             files = await chat.input_files(images, allow_saved=True)
-            named = await with_earlier_seed(chat, parsed_json(inputs))
+            named = await with_earlier_seed(chat, parsed_json(inputs), "input")
             request = settings.order(workflow, named, files, await chat.offers())
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 

@@ -88,7 +88,9 @@ MOST_NODE_NAME_CHARACTERS = 250  # of a class, an input or a type
 MOST_TITLE_CHARACTERS = 250  # of a node; a longer title is cut
 
 # Arguments of a call, as a model writes them. A data URI is longer; its bound is that of the files of a call.
-MOST_ARGUMENT_CHARACTERS = 200_000  # of a list or an object that is written as JSON in a text
+MOST_ARGUMENT_CHARACTERS = 200_000  # of a text, or of all texts in a list or an object, also one written as JSON
+MOST_ARGUMENT_VALUES = 5000  # in a list or an object
+MOST_ARGUMENT_LEVELS = 50  # of lists and objects in one another, as values of an input
 MOST_WORD_CHARACTERS = 500  # of what has to be understood: a picture, a size, a number
 MOST_ARGUMENT_ITEMS = 500  # of a list, with all that is in it
 MOST_ARGUMENT_DEPTH = 5  # of lists and objects in one another

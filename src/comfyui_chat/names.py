@@ -13,7 +13,7 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from .bounds import MOST_COMPARED_CHARACTERS, MOST_LIKENED_CHARACTERS
+from .bounds import MOST_COMPARED_CHARACTERS, MOST_LIKENED_CHARACTERS, MOST_MESSAGE_CHARACTERS
 
 # The most characters of a name that are compared, with its folder and without. Names may come in any length.
 LONGEST_PATH, LONGEST_NAME = 4096, 120
@@ -118,8 +118,9 @@ def quoted(names: Iterable[str]) -> str:
 
 def shortened(text: Any, length: int = 80) -> str:
     """A value as it can stand in a message: on one line, of at most `length` characters."""
-    line = " ".join(str(text).split())
-    if len(line) <= length:
+    whole = str(text)
+    line = " ".join(whole[:MOST_MESSAGE_CHARACTERS].split())
+    if len(line) <= length and len(whole) <= MOST_MESSAGE_CHARACTERS:
         return line
     return line[: length - 1] + "…"
 

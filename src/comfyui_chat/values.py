@@ -1,10 +1,10 @@
 """Values that somebody asks for: whether one was given, and what is meant by it.
 
 Open WebUI passes on a model's arguments unchecked, and valves hold whatever was typed, so values come in any type and
-spelling. `is_given` tells whether one is meant at all. An `Argument` is a value together with who asked for it, so that
-an error can name the argument or valve. `as_text`, `words_of` and `as_yes` read what may be given for a text and a
-switch; sizes, counts and lengths have modules of their own. What depends on a workflow's own ranges and choices is made
-to fit later, in graph/fitting.
+spelling. `is_given` tells whether one is meant at all, and `check_arguments` refuses what is too much. An `Argument` is
+a value together with who asked for it, so that an error can name the argument or valve. `as_text`, `words_of` and
+`as_yes` read what may be given for a text and a switch; sizes, counts and lengths have modules of their own. What
+depends on a workflow's own ranges and choices is made to fit later, in graph/fitting.
 
 The functions at the end read JSON values of files and answers: `text_of`, `list_of` and `object_of` where anything may
 stand, `is_number` and those after it as ComfyUI understands numbers.
@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from .bounds import MOST_ARGUMENT_CHARACTERS, MOST_ARGUMENT_LEVELS, MOST_ARGUMENT_VALUES
 from .errors import BadArgument
 from .names import shortened
 
@@ -51,8 +52,44 @@ class Argument:
     level: int = 0  # 0 an argument of the call, 1 a valve of the user, 2 a valve of the administrator
 
 
+def check_arguments(arguments: Mapping[str, Any], kind: str = "argument") -> None:
+    """Raise `BadArgument` for arguments that say more than anybody means: before they are read, and by name."""
+    if len(arguments) > MOST_ARGUMENT_VALUES:
+        raise BadArgument(f"The call has {len(arguments)} {kind}s.", "Give only those that differ from what is saved.")
+    for name, value in arguments.items():
+        check_extent(Argument([str(name), value], f"The {kind} {shortened(name, 60)}"))
+
+
+def check_extent(wanted: Argument) -> None:
+    """Raise `BadArgument` for a value with too much in it: characters, values, or levels of lists and objects."""
+    level = [wanted.value]
+    characters = count = 0
+    for _ in range(MOST_ARGUMENT_LEVELS):
+        characters += sum(len(value) for value in level if isinstance(value, str))
+        containers = [value for value in level if isinstance(value, (list, tuple, Mapping))]
+        count += sum(map(len, containers))
+        if not containers and characters <= MOST_ARGUMENT_CHARACTERS:
+            return
+        if characters > MOST_ARGUMENT_CHARACTERS or count > MOST_ARGUMENT_VALUES:
+            break
+        level = [value for container in containers for value in _all_in(container)]
+    raise BadArgument(
+        f"{wanted.name} holds more than can be meant.",
+        f"A text may have {MOST_ARGUMENT_CHARACTERS} characters, a list or an object {MOST_ARGUMENT_VALUES} values in "
+        f"{MOST_ARGUMENT_LEVELS} levels.",
+    )
+
+
+def _all_in(container: Any) -> list[Any]:
+    """What is in a list or an object, with its keys."""
+    if isinstance(container, Mapping):
+        return [*container.keys(), *container.values()]
+    return list(container)
+
+
 def as_text(wanted: Argument) -> str:
-    """A text; a list of texts is joined by commas. Raises `BadArgument` for anything else."""
+    """A text; a list of texts is joined by commas. Raises `BadArgument` for anything else, and for one too long."""
+    check_extent(wanted)
     value = wanted.value
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value)

@@ -233,3 +233,51 @@ async def test_workflows_of_any_length(home: House, server: HostileServer, text:
         return await home.call("run_workflow", workflow="big", valves=valves(server, server_workflows=True))
 
     await holds(home, server, attack, said)
+
+
+# --- what a model says ---
+
+
+def deep(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = {"a": [value]}
+    return value
+
+
+# A method, its arguments, and a word of the answer that is required.
+CALLS: dict[str, tuple[str, dict[str, Any], str]] = {
+    "a long prompt": ("generate_image", {"prompt": "fox " * 3_000_000}, "The argument prompt holds more"),
+    "a prompt of choices": ("generate_image", {"prompt": "{a|b} (fox:1.2) " * 300_000}, "The argument prompt"),
+    "a prompt of joined signs": ("generate_image", {"prompt": "e\u0301\u0327" * 3_000_000}, "The argument prompt"),
+    "a long size": ("generate_image", {"prompt": "x", "size": "1" * 5_000_000}, "The argument size"),
+    "a long model": ("generate_image", {"prompt": "x", "model": "xl" * 5_000_000}, "The argument model"),
+    "many LoRAs": ("generate_image", {"prompt": "x", "loras": ["zebra"] * 200_000}, "The argument loras"),
+    "many pictures": ("edit_image", {"prompt": "x", "images": ["picture 1"] * 300_000}, "The argument images"),
+    "many pictures in words": ("edit_image", {"prompt": "x", "images": "picture 1, " * 900_000}, "The argument images"),
+    "many inputs": ("run_workflow", {"inputs": {f"x{number}": 1 for number in range(300_000)}}, "300000 inputs"),
+    "inputs in a long text": ("run_workflow", {"inputs": "{" + '"k": [],' * 2_000_000}, "The argument inputs"),
+    "an input of lists": ("run_workflow", {"inputs": {"Maker.text": [[]] * 1_000_000}}, "The input Maker.text"),
+    "an input with depth": ("run_workflow", {"inputs": {"Maker.text": deep(5000)}}, "The input Maker.text"),
+    "an input with a long name": ("run_workflow", {"inputs": {"seed" * 2_000_000: 1}}, "seedseed"),
+    "a long workflow": ("describe_workflow", {"workflow": "w." * 5_000_000}, "The argument workflow"),
+    "a long search": ("list_workflows", {"search": "a b " * 3_000_000}, "The argument search"),
+    "a long kind": ("list_models", {"kind": "lo_ra" * 3_000_000}, "The argument kind"),
+    "a long job": ("check_job", {"job_id": "0-" * 5_000_000}, "The argument job_id"),
+}
+
+
+@pytest.mark.parametrize(("method", "arguments", "said"), list(CALLS.values()), ids=list(CALLS))
+async def test_arguments_of_any_length(
+    home: House, server: HostileServer, method: str, arguments: dict[str, Any], said: str
+) -> None:
+    if method == "run_workflow":
+        arguments = {"workflow": "w", **arguments}
+
+    async def attack(home: House, server: HostileServer) -> Any:
+        answer = await home.call(method, **arguments, valves=valves(server))
+        assert answer["code"] == "bad_argument"
+        return answer
+
+    await holds(home, server, attack, said)
+    assert server.prompts == []

@@ -18,7 +18,7 @@ from ..graph.discovery import parameter_name
 from ..names import shortened
 from ..run.planning import EXTRAS
 from ..spelling import parsed_json
-from ..values import Argument, as_text, is_given
+from ..values import Argument, as_text, check_arguments, is_given
 from .chat import Chat
 
 
@@ -39,7 +39,8 @@ def read_prompt(prompt: Any) -> str:
 
 
 def read_arguments(arguments: Mapping[str, Any]) -> Said:
-    """The arguments that the caller means."""
+    """The arguments that the caller means. Raises `BadArgument` for what is too much."""
+    check_arguments(arguments)
     given = {name: value for name, value in arguments.items() if is_given(name, value)}
     return _understood(given, "argument")
 
@@ -51,6 +52,7 @@ def read_inputs(inputs: Any) -> Said:
         return Said()
     if not isinstance(inputs, Mapping):
         raise BadArgument(f"The argument inputs is {shortened(inputs)}.", 'Give an object such as {"seed": 7}.')
+    check_arguments(inputs, "input")
     named = {str(key): value for key, value in inputs.items()}
     return _understood({name: value for name, value in named.items() if _is_said(name, value)}, "input")
 
@@ -90,11 +92,13 @@ def _strength(value: Any) -> Any:
     return value if strength is None else strength
 
 
-async def with_earlier_seed(chat: Chat, arguments: Any) -> Any:
+async def with_earlier_seed(chat: Chat, arguments: Any, kind: str = "argument") -> Any:
     """The arguments with the seed of the chat's newest result where theirs is "last" or "same": in the older way of
-    calling tools a model no longer sees what it was. Raises `BadArgument` where nothing was made yet."""
+    calling tools a model no longer sees what it was. `kind` is what each is called. Raises `BadArgument` where nothing
+    was made yet, and for what is too much."""
     if not isinstance(arguments, Mapping):
         return arguments
+    check_arguments(arguments, kind)
     read = dict(arguments)
     for name, value in arguments.items():
         if parameter_name(str(name)) != "seed" or not says_same_seed(value):

@@ -15,7 +15,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from ..bounds import MOST_ARGUMENT_DEPTH, MOST_ARGUMENT_ITEMS
+from ..bounds import MOST_ARGUMENT_CHARACTERS, MOST_ARGUMENT_DEPTH, MOST_ARGUMENT_ITEMS
 from ..errors import BadArgument, LimitExceeded
 from ..media.kinds import MAX_INPUT_BYTES
 from ..names import shortened
@@ -42,7 +42,7 @@ def read_references(value: Any, name: str = "images") -> list[str]:
     """
     texts: list[str] = []
     for item in _items_of(parsed_json(value), 0):
-        if item is None:
+        if item is None or (len(item) > MOST_ARGUMENT_CHARACTERS and not DATA_URI.match(item)):
             raise _no_reference(name, value)
         for text in _texts_of(item):
             if is_given("images", text):

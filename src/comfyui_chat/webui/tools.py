@@ -206,7 +206,7 @@ class Tools:
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
             files = await chat.input_files(images, allow_saved=True)
-            named = await with_earlier_seed(chat, parsed_json(inputs))
+            named = await with_earlier_seed(chat, parsed_json(inputs), "input")
             request = settings.order(workflow, named, files, await chat.offers())
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
