@@ -9782,9 +9782,14 @@ class QueueMoved(Event):
 
 @dataclass(frozen=True)
 class Waiting(Event):
-    """The prompt is in the queue, with `ahead` prompts before it, the running one counted."""
+    """The prompt is in the queue, with `ahead` prompts before it, the running one counted; or at least so many, where
+    the queue is longer than what is read of it."""
 
     ahead: int
+    at_least: bool = False
+
+    def __str__(self) -> str:
+        return f"at least {self.ahead} ahead" if self.at_least else f"{self.ahead} ahead"
 
 
 @dataclass(frozen=True)
@@ -10050,8 +10055,17 @@ class Queue:
         if prompt_id in self.running:
             return Started()
         if prompt_id in self.pending:
-            return Waiting(len(self.running) + self.pending.index(prompt_id))
+            return Waiting(len(self.running) + self.pending.index(prompt_id), not self.is_whole)
         return None
+
+
+@dataclass(frozen=True)
+class Recent:
+    """The newest prompts of a server, the oldest first; `is_whole` is False where it has more than is read of its queue
+    and its history."""
+
+    prompts: tuple[Prompt, ...] = ()
+    is_whole: bool = True
 
 
 # Where ComfyUI keeps the workflow as its editor saved it, the largest part of most rows. Nothing here needs it.
@@ -10151,16 +10165,6 @@ class Answer:
     is_whole: bool = True  # whether nothing was left out because it is too long
 
 
-def read_retry_after(text: str | None) -> float | None:
-    """Seconds from now, as a `Retry-After` header gives them or by the date in it; None where it holds neither."""
-    text = (text or "").strip()
-    if re.fullmatch(r"\d{1,9}", text):
-        return float(text)
-    with contextlib.suppress(ValueError, TypeError, OverflowError):
-        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
-    return None
-
-
 @dataclass(frozen=True)
 class Accepted:
     """A prompt that was posted, with notes on outputs that the server dropped. It is not `certain` when the answer was
@@ -10202,9 +10206,7 @@ def _unknown_class(error: Mapping[str, Any], message: str) -> str | None:
     if class_type:
         return _short(class_type, 200)
     in_words = re.search(r"node (\S+) does not exist", message)
-    if in_words:
-        return in_words[1]
-    return None
+    return in_words[1] if in_words else None
 
 
 def _short(text: Any, length: int) -> str:
@@ -10355,7 +10357,8 @@ def read_queue(text: JsonText, is_cut: bool = False) -> Queue:
     running = [parse_prompt(row, Started()) for row in rows["queue_running"]]
     # They come as the server holds them, a heap, and not in the order of the queue: by number, then by id.
     heap = sorted(rows["queue_pending"], key=lambda row: (row[0], row[1]))
-    pending = [parse_prompt(row, Waiting(ahead)) for ahead, row in enumerate(heap, start=len(running))]
+    waiting = enumerate(heap, start=len(running))
+    pending = [parse_prompt(row, Waiting(ahead, not is_whole)) for ahead, row in waiting]
     return Queue(
         running=tuple(prompt.prompt_id for prompt in running),
         pending=tuple(prompt.prompt_id for prompt in pending),
@@ -10418,6 +10421,21 @@ def _entry(text: JsonText, prompt_id: str) -> Any:
         if key == prompt_id:
             found = entry or found
     return found
+
+
+def read_left_out(graph: Graph, accepted: Mapping[str, Any]) -> tuple[str, ...]:
+    """Notes on the outputs that the server left out of a prompt which it took."""
+    notes = []
+    node_errors = accepted.get("node_errors") or {}
+    for node_id, node_error in itertools.islice(node_errors.items(), MOST_NOTES):
+        errors = node_error.get("errors")
+        reason = "refused"
+        if errors:
+            reason = errors[0].get("message")
+        notes.append(f"{node_title(graph, node_id)} was left out: {shortened(reason, 120)}")
+    if len(node_errors) > MOST_NOTES:
+        notes.append(f"{len(node_errors) - MOST_NOTES} more were left out.")
+    return tuple(notes)
 
 
 def read_definitions(text: JsonText, wanted: Collection[str]) -> dict[str, tuple[NodeDefinition, int]]:
@@ -11229,6 +11247,16 @@ def _amount(size: int) -> str:
     return f"{size // MB} MB" if size >= MB else f"{size // KB} kB"
 
 
+def read_retry_after(text: str | None) -> float | None:
+    """Seconds from now, as a `Retry-After` header gives them or by the date in it; None where it holds neither."""
+    text = (text or "").strip()
+    if re.fullmatch(r"\d{1,9}", text):
+        return float(text)
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+    return None
+
+
 def no_answer(server: str, error: Exception, seconds: float, hint: str = "") -> ServerUnreachable:
     """The error for a request that failed, or that took longer than these seconds. `server` is what people call it."""
     no_connection = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
@@ -11553,7 +11581,8 @@ class ComfyUIServer(HttpServer):
             await self.call("POST", "/queue", body={"delete": [its_id]}, seconds=CLEAN_UP_SECONDS)
             raise ServerTooOld(f"{self.endpoint.name} gave the job an id of its own.").at(self.endpoint.place)
         self._note_prompts([prompt_id])
-        return Accepted(prompt_id, self._dropped(graph, accepted))
+        with self._reading("/prompt"):
+            return Accepted(prompt_id, read_left_out(graph, accepted))
 
     async def _read_accepted(self, graph: Graph, answer: Answer) -> dict[str, Any]:
         """What the server says of a prompt that it took. Raises `WorkflowRefused` and its kin when it did not."""
@@ -11571,22 +11600,6 @@ class ComfyUIServer(HttpServer):
         if answer.status >= 500:
             raise WorkflowRefused("ComfyUI failed while it read the workflow; its log says why.")
         return await self._json("/prompt", answer)
-
-    def _dropped(self, graph: Graph, accepted: Mapping[str, Any]) -> tuple[str, ...]:
-        """Notes on the outputs that the server left out of a prompt which it took."""
-        notes = []
-        with self._reading("/prompt"):
-            node_errors = accepted.get("node_errors") or {}
-            for node_id, node_error in itertools.islice(node_errors.items(), MOST_NOTES):
-                errors = node_error.get("errors")
-                reason = "refused"
-                if errors:
-                    reason = errors[0].get("message")
-                title = node_title(graph, node_id)
-                notes.append(f"{title} was left out: {shortened(str(reason)[:MOST_MESSAGE_CHARACTERS], 120)}")
-            if len(node_errors) > MOST_NOTES:
-                notes.append(f"{len(node_errors) - MOST_NOTES} more were left out.")
-        return tuple(notes)
 
     async def queue(self, since: float) -> Queue:
         """The queue as it was at `since` (of `time.monotonic`) or later. All who ask at about the same time share one
@@ -11622,8 +11635,8 @@ class ComfyUIServer(HttpServer):
     async def has_run_since(self, moment: float) -> bool:
         """Whether the server has certainly not been restarted since then (of `time.monotonic`): a restart empties its
         queue and its history, and it still knows a prompt that it had by then. Raises as `get` does."""
-        prompts = await self.together("recent prompts", self.recent)
-        return any(self._first_seen.get(prompt.prompt_id, math.inf) <= moment for prompt in prompts)
+        recent = await self.together("recent prompts", self.recent)
+        return any(self._first_seen.get(prompt.prompt_id, math.inf) <= moment for prompt in recent.prompts)
 
     async def look_up(self, prompt_id: str, since: float) -> Event:
         """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`. The queue is asked first and the
@@ -11638,28 +11651,34 @@ class ComfyUIServer(HttpServer):
         recorded = await self.read(path, take, LOOK_UP_SECONDS)
         if recorded:
             return recorded
-        return Absent() if queue.is_whole else Waiting(len(queue))
+        return Absent() if queue.is_whole else Waiting(len(queue), at_least=True)
 
     async def find(self, prompt_id: str) -> Prompt | None:
-        """A prompt with its graph and `extra_data`, wherever it stands, or None when the server does not know it."""
+        """A prompt with its graph and `extra_data`, wherever it stands, or None when the server does not know it.
+        Raises `UnexpectedAnswer` where the queue is too long to tell."""
         queue = await self.queue(time.monotonic())
         in_queue = queue.prompt(prompt_id)
         if in_queue:
             return in_queue
-        path = f"/history/{prompt_id}"
-        return await self.read(path, functools.partial(read_history_entry, prompt_id=prompt_id))
+        take = functools.partial(read_history_entry, prompt_id=prompt_id)
+        in_history = await self.read(f"/history/{prompt_id}", take)
+        if in_history is None and not queue.is_whole:
+            raise UnexpectedAnswer(f"{self.endpoint.name} has a longer queue than is read.").at(self.endpoint.place)
+        return in_history
 
-    async def recent(self) -> list[Prompt]:
-        """The newest `RECENT_PROMPTS` of the history, oldest first, and then all that is in the queue."""
+    async def recent(self) -> Recent:
+        """The newest `RECENT_PROMPTS` of the history, and then all that is in the queue."""
         queue = await self.queue(time.monotonic())
         done: list[Prompt] = []
+        is_whole = False
         for count in (RECENT_PROMPTS, RECENT_PROMPTS // 10):  # fewer where so many are too long
             path = f"/history?max_items={count}"
             answer = await self.call("GET", path, max_bytes=MOST_JSON_BYTES, cut=True)
             if answer.is_whole:
                 done = await self.understand("/history", answer, read_history)
+                is_whole = queue.is_whole and count == RECENT_PROMPTS
                 break
-        return [*done, *queue.prompts]
+        return Recent((*done, *queue.prompts), is_whole)
 
     async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
         """Take a prompt out of the queue or, if it is the running one, interrupt it; never anybody else's.
@@ -11929,7 +11948,7 @@ class ComfyCloud(ComfyUIServer):
             raise WorkflowRefused("The workflow is larger than Comfy Cloud accepts.")
         accepted = await self._read_accepted(graph, answer)
         with self._reading("/prompt"):
-            return Accepted(str(accepted["prompt_id"]), self._dropped(graph, accepted))
+            return Accepted(str(accepted["prompt_id"]), read_left_out(graph, accepted))
 
     async def _job(self, prompt_id: str, seconds: float) -> dict[str, Any] | None:
         """The service's own description of a job, or None when it does not know the id."""
@@ -11973,9 +11992,9 @@ class ComfyCloud(ComfyUIServer):
             ended=ended,
         )
 
-    async def recent(self) -> list[Prompt]:
+    async def recent(self) -> Recent:
         """No prompts at all, since it cannot be told whose the account's jobs are."""
-        return []
+        return Recent()
 
     async def has_run_since(self, moment: float) -> bool:
         """Always: its jobs do not end with one of its machines."""
@@ -13684,7 +13703,7 @@ class Job:
     away: bool = False  # whether the server may have been restarted since it was last known to have the prompt
     seen: float = 0.0  # when that was
     taken: bool = True  # whether the server is known to have had the prompt
-    ahead: int | None = None  # prompts before it in the queue, while it waits; None when that is not known
+    ahead: Waiting | None = None  # how many prompts are before it, while it waits; None when that is not known
     started: bool = False
     sampling: bool = False  # whether some node has counted steps
     succeeded: bool = False  # whether all nodes are done
@@ -13753,7 +13772,7 @@ def advance(job: Job, event: Event, now: float) -> Job:
 def _after_frame(job: Job, event: Event, now: float) -> Job:
     """The job after what the websocket tells; a look-up may tell of `Waiting` and `Started` as well."""
     if isinstance(event, Waiting) and not job.started:
-        return replace(job, ahead=event.ahead)
+        return replace(job, ahead=event)
     if isinstance(event, Started):
         return replace(job, started=True, ahead=None)
     if isinstance(event, Cached):
@@ -13883,9 +13902,9 @@ def describe(job: Job, now: float) -> tuple[str, str]:
     if not job.started:
         if job.ahead is None:
             return "connecting", "Sent to ComfyUI"
-        if job.ahead == 0:
+        if job.ahead == Waiting(0):
             return "waiting", "Waiting, next in line"
-        return "waiting", f"Waiting, {job.ahead} ahead"
+        return "waiting", f"Waiting, {job.ahead}"
     if not job.sampling:
         if job.complete or job.nodes:
             return "loading", "Loading the model"
@@ -14299,9 +14318,9 @@ class Fleet:
         """The error of a queue that already has `count` jobs, and when there will be room in it."""
         runs = count - self.limits.queue + 1
         seconds = runs * (snapshot.record.pace() or usual)
+        jobs = f"{count} jobs" if snapshot.queue.is_whole else f"At least {count} jobs"
         return LimitExceeded(
-            f"{count} jobs wait in the queue, and the administrator allows joining one of fewer than "
-            f"{self.limits.queue}.",
+            f"{jobs} wait in the queue, and the administrator allows joining one of fewer than {self.limits.queue}.",
             f"Try again in about {duration(max(seconds, 1))}.",
         )
 
@@ -16495,20 +16514,30 @@ async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
     raise UnknownJob("No ComfyUI server knows such a job of this user.")
 
 
-async def own_jobs(fleet: Fleet) -> tuple[list[tuple[Endpoint, Prompt]], list[str]]:
+@dataclass(frozen=True)
+class OwnJobs:
     """The user's jobs on all servers, as far as these remember, the oldest first; and the names of the servers that do
-    not answer. Jobs on Comfy Cloud are not among them: it does not show whose they are."""
+    not answer, and of those that have more than was read."""
 
-    async def ask(server: ComfyUIServer) -> list[Prompt]:
+    jobs: list[tuple[Endpoint, Prompt]]
+    silent: list[str]
+    in_part: list[str]
+
+
+async def own_jobs(fleet: Fleet) -> OwnJobs:
+    """The user's jobs on all servers. Those on Comfy Cloud are not among them: it does not show whose they are."""
+
+    async def ask(server: ComfyUIServer) -> Recent:
         return await server.recent()
 
     answers, silent = await _ask_all(fleet, ask)
     jobs: dict[str, tuple[Endpoint, Prompt]] = {}  # each id once, whoever else posts copies
-    for endpoint, prompts in answers:
-        for prompt in prompts:
+    for endpoint, recent in answers:
+        for prompt in recent.prompts:
             if fleet.owner.owns(prompt):
                 jobs.setdefault(prompt.prompt_id, (endpoint, prompt))
-    return sorted(jobs.values(), key=lambda job: marked_time(job[1], "at")), silent
+    in_part = [endpoint.name for endpoint, recent in answers if not recent.is_whole]
+    return OwnJobs(sorted(jobs.values(), key=lambda job: marked_time(job[1], "at")), silent, in_part)
 
 
 async def _ask_all(
@@ -16586,7 +16615,7 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
     """
     state = "running"
     if isinstance(prompt.state, Waiting):
-        state = f"waiting, {prompt.state.ahead} ahead"
+        state = f"waiting, {prompt.state}"
     elif isinstance(prompt.state, Recorded):
         state = "failed"
         if prompt.state.success:
@@ -19214,7 +19243,8 @@ def _servers_text(statuses: Sequence[ServerStatus]) -> str:
     queues = [status.queue for status in statuses if status.queue is not None]
     if queues:
         jobs = sum(map(len, queues))
-        text += f" · {jobs} in the queue"
+        at_least = "" if all(queue.is_whole for queue in queues) else "at least "
+        text += f" · {at_least}{jobs} in the queue"
     return text
 
 
@@ -19233,6 +19263,8 @@ def _server_entry(status: ServerStatus, fault: str, admin: bool) -> dict[str, An
     if status.queue is not None:
         entry["queue"] = {"running": len(status.queue.running), "pending": len(status.queue.pending)}
         entry["your_jobs"] = status.mine
+        if not status.queue.is_whole:
+            entry["queue"]["note"] = "There are more than were read, and more of them may be the user's."
     pace = status.record.pace()
     if pace is not None:
         entry["seconds_per_run"] = round(pace, 1)
@@ -19256,7 +19288,8 @@ def _status_line(status: ServerStatus, fault: str) -> str:
     said = [f"{status.endpoint.name}: {status.health}"]
     queue = status.queue
     if queue:
-        load = f"{len(queue.running)} running and {len(queue.pending)} waiting"
+        at_least = "" if queue.is_whole else "at least "
+        load = f"{len(queue.running)} running and {at_least}{len(queue.pending)} waiting"
         if status.mine:
             load += f", {status.mine} of them yours"
         said.append(load)
@@ -19367,16 +19400,17 @@ async def _check_all(
     waits to be brought, it is waited for a while. `cancel` takes the one job that is at work.
 
         {"status": "running", "brought": [<as `report` tells it>], "jobs": [<as `job_line` does>], "failed": [...],
-         "no answer from": ["old"], "more": "2 older ones are done; call again"}
+         "no answer from": ["old"], "more jobs than were read on": ["busy"],
+         "more": "2 older ones are done; call again"}
 
     Raises `BadArgument` when there is not just one to cancel.
     """
-    jobs, silent = await own_jobs(fleet)
-    at_work = [(endpoint, prompt) for endpoint, prompt in jobs if not isinstance(prompt.state, Recorded)]
+    own = await own_jobs(fleet)
+    at_work = [(endpoint, prompt) for endpoint, prompt in own.jobs if not isinstance(prompt.state, Recorded)]
     if cancel:
         job = _only_one(fleet, at_work)
         return await _cancel(fleet, *job)
-    succeeded, unsuccessful = _lately_ended(jobs)
+    succeeded, unsuccessful = _lately_ended(own.jobs)
     unstored = await _not_stored_whole(chat, succeeded)
     if len(at_work) == 1 and not unstored:  # there is only one that can be meant
         return await _bring(chat, display, settings, *at_work[0])
@@ -19393,7 +19427,8 @@ async def _check_all(
         brought=brought,
         lines=[job_line(fleet, *job) for job in at_work + attended],
         failed=failed + not_brought,
-        silent=silent,
+        silent=own.silent,
+        in_part=own.in_part,
         at_work=len(at_work),
         more=len(ready) - MOST_BROUGHT,
     )
@@ -19405,12 +19440,19 @@ def _overview(
     lines: Sequence[dict[str, str]],
     failed: Sequence[dict[str, str]],
     silent: Sequence[str],
+    in_part: Sequence[str],
     at_work: int,
     more: int,
 ) -> tuple[dict[str, Any], str]:
     """What the model gets of all jobs, and the last status: "Jobs: 2 brought, 1 at work". `more` are done, but were
     too many for this call."""
-    parts = {"brought": brought, "jobs": lines, "failed": failed, "no answer from": silent}
+    parts = {
+        "brought": brought,
+        "jobs": lines,
+        "failed": failed,
+        "no answer from": silent,
+        "more jobs than were read on": in_part,
+    }
     answer: dict[str, Any] = {name: part for name, part in parts.items() if part}
     if more > 0:
         answer["more"] = f"{more} older ones are done; call again"

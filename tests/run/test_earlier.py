@@ -295,24 +295,24 @@ async def test_the_users_own_jobs_are_told_of_all_servers_the_oldest_first(comfy
         await orphan(other, BOB)
         await other.post(other.example_graph())
         third = await begin(comfy)
-        jobs, silent = await tool.own_jobs(fleet(comfy, other))
-    assert [prompt.prompt_id for _, prompt in jobs] == [first, second, third]
-    assert [type(prompt.state) for _, prompt in jobs] == [tool.Recorded, tool.Recorded, tool.Started]
-    assert silent == []
+        own = await tool.own_jobs(fleet(comfy, other))
+    assert [prompt.prompt_id for _, prompt in own.jobs] == [first, second, third]
+    assert [type(prompt.state) for _, prompt in own.jobs] == [tool.Recorded, tool.Recorded, tool.Started]
+    assert (own.silent, own.in_part) == ([], [])
     comfy.release()
 
 
 async def test_servers_that_do_not_answer_are_named_and_hold_nobody_up(comfy: StandIn) -> None:
     job = await orphan(comfy, ANN)
-    jobs, silent = await tool.own_jobs(fleet(comfy, NOBODY))
-    assert [prompt.prompt_id for _, prompt in jobs] == [job]
-    assert silent == ["ComfyUI"]
+    own = await tool.own_jobs(fleet(comfy, NOBODY))
+    assert [prompt.prompt_id for _, prompt in own.jobs] == [job]
+    assert own.silent == ["ComfyUI"]
 
 
 async def test_a_job_is_left_to_its_own_call_until_that_cannot_be_about_to_bring_it(comfy: StandIn) -> None:
     just_now, long_ago = await orphan(comfy, ANN, ago=1), await orphan(comfy, ANN, ago=300)
     outlived = await orphan(comfy, ANN, ago=1, wait=0.5)
-    jobs, _ = await tool.own_jobs(fleet(comfy))
+    jobs = (await tool.own_jobs(fleet(comfy))).jobs
     assert {prompt.prompt_id for _, prompt in jobs if tool.is_attended(ANN, prompt)} == {just_now}
     alone = dataclasses.replace(ANN, alone=True)
     assert not any(tool.is_attended(alone, prompt) for _, prompt in jobs), "no other process has calls"
@@ -354,7 +354,7 @@ async def test_a_job_that_somebody_stopped_is_not_told_of_as_failed(comfy: Stand
 async def test_a_line_tells_how_a_job_stands(comfy: StandIn) -> None:
     here = fleet(comfy)
     running, waiting = await begin(comfy), await begin(comfy, seed=8)
-    jobs, _ = await tool.own_jobs(here)
+    jobs = (await tool.own_jobs(here)).jobs
     assert [tool.job_line(here, *job) for job in jobs] == [
         {"job_id": running, "state": "running", "workflow": "checkpoint", "name": "a-fox-7"},
         {"job_id": waiting, "state": "waiting, 1 ahead", "workflow": "checkpoint", "name": "a-fox-8"},
@@ -372,5 +372,5 @@ async def test_a_job_on_a_server_that_the_user_no_longer_names_is_found_all_the_
         user = {"id": "ann", "valves": {"server": "fast"}}
         settings = tool.resolve(everybodys, user, owner=ANN)
         assert (await tool.find_job(settings.fleet, job_id))[1].prompt_id == job_id
-        assert len((await tool.own_jobs(settings.fleet))[0]) == 1
+        assert len((await tool.own_jobs(settings.fleet)).jobs) == 1
     comfy.release()

@@ -582,7 +582,7 @@ async def test_what_nobody_foresaw_in_one_servers_answer_leaves_only_that_server
     assert (len(answers), left_out) == (1, [hostile.name])
     fleet = tool.Fleet((hostile, good), owner=tool.Owner("ann", b"key"))
     assert [bool(status.error) for status in await fleet.statuses()] == [True, False]
-    assert await tool.own_jobs(fleet) == ([], [hostile.name])
+    assert await tool.own_jobs(fleet) == tool.OwnJobs([], [hostile.name], [])
     assert await fleet.in_order("") == [good]
 
 

@@ -104,7 +104,7 @@ async def test_a_copy_with_the_mark_and_the_id_of_a_job_counts_no_second_time(pa
     await pair[1].post(pair[1].example_graph(), prompt_id=prompt_id, extra_data=mark)
     fleet = tool.Fleet(tuple(endpoints(*pair)), tool.Limits(jobs=2), ANN, QUICKER)
     assert await fleet.in_order("")
-    assert [prompt.prompt_id for _, prompt in (await tool.own_jobs(fleet))[0]] == [prompt_id]
+    assert [prompt.prompt_id for _, prompt in (await tool.own_jobs(fleet)).jobs] == [prompt_id]
 
 
 def test_copies_in_one_queue_count_once() -> None:
@@ -120,7 +120,7 @@ MARKS += ({"mark": {"x": 5}}, {"mark": True, "at": 10**400})
 async def test_marks_of_any_shape_are_passed_over(comfy: StandIn, mark: Any) -> None:
     await comfy.post(comfy.example_graph(), extra_data={tool.MARK: mark})
     fleet = tool.Fleet(tuple(endpoints(comfy)), owner=ANN)
-    assert await tool.own_jobs(fleet) == ([], [])
+    assert await tool.own_jobs(fleet) == tool.OwnJobs([], [], [])
     run = asyncio.create_task(draw_within(comfy, jobs=1, queue=5))
     await until(lambda: comfy.prompts)
     await ends(run, comfy)
@@ -129,7 +129,7 @@ async def test_marks_of_any_shape_are_passed_over(comfy: StandIn, mark: Any) -> 
 @pytest.mark.parametrize("at", [10**400, float("nan"), "soon", None], ids=["huge", "nan", "soon", "none"])
 async def test_a_job_counts_whatever_its_mark_says_of_the_time(comfy: StandIn, at: Any) -> None:
     job = await posted(comfy, ANN, at=at, until=at)
-    ((_, prompt),), _ = await tool.own_jobs(tool.Fleet(tuple(endpoints(comfy)), owner=ANN))
+    ((_, prompt),) = (await tool.own_jobs(tool.Fleet(tuple(endpoints(comfy)), owner=ANN))).jobs
     assert prompt.prompt_id == job
     with pytest.raises(tool.LimitExceeded, match="has 1 job"):
         await draw_within(comfy, jobs=1)

@@ -696,7 +696,7 @@ async def test_integers_beyond_a_float_are_an_ordinary_error(number: int, timest
         (sight,) = await fleet.survey()
         assert (sight.error is not None) == (number == HUGE)
         silent = [fleet.endpoints[0].name] if number == HUGE else []  # of a history the entry alone is left out
-        assert await tool.own_jobs(fleet) == ([], silent)
+        assert await tool.own_jobs(fleet) == tool.OwnJobs([], silent, [])
         await tool.close_servers()
 
 

@@ -716,7 +716,7 @@ async def test_a_job_that_outlived_its_wait_is_brought_by_the_id_that_was_told_a
     made = await tool.bring(fleet, *await tool.find_job(fleet, error.value.job_id), watcher)
     assert [opened(product).size for product in made.products] == [(64, 64)]
     assert made.workflow == "checkpoint"
-    assert (await tool.own_jobs(fleet)) == ([], [])
+    assert (await tool.own_jobs(fleet)) == tool.OwnJobs([], [], [])
 
 
 async def test_a_job_is_found_with_what_was_posted_but_for_the_key(cloud: CloudStandIn) -> None:

@@ -128,7 +128,21 @@ async def test_a_queue_beyond_the_bound_is_read_as_far_as_that_and_says_so(monke
     async with answering(json.dumps({"queue_running": [], "queue_pending": rows})) as server:
         queue = await server.queue(time.monotonic())
         assert (len(queue), queue.is_whole) == (50, False)
-        assert await server.look_up("id99", time.monotonic()) == tool.Waiting(50)
+        assert await server.look_up("id99", time.monotonic()) == tool.Waiting(50, at_least=True)
+        assert await server.look_up("id7", time.monotonic()) == tool.Waiting(7, at_least=True)
+        with pytest.raises(tool.UnexpectedAnswer, match="longer queue"):
+            await server.find("id99")
+
+
+async def test_of_a_queue_or_a_history_that_was_read_in_part_it_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [[number, f"id{number}", {}, {}, []] for number in range(100)]
+    async with answering(json.dumps({"queue_running": [], "queue_pending": rows})) as server:
+        assert (await server.recent()).is_whole
+        monkeypatch.setattr(tool, "MOST_QUEUE_ROWS", 50)
+        assert not (await server.recent()).is_whole
+        monkeypatch.setattr(tool, "MOST_QUEUE_ROWS", 100)
+        monkeypatch.setattr(tool, "MOST_JSON_BYTES", 1000)
+        assert not (await server.recent()).is_whole
 
 
 async def test_a_queue_of_too_many_bytes_is_read_as_far_as_they_go(monkeypatch: pytest.MonkeyPatch) -> None:

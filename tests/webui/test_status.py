@@ -212,6 +212,21 @@ async def test_a_user_gets_words_and_a_model_numbers(comfy: StandIn) -> None:
     )
 
 
+async def test_of_a_queue_that_was_read_in_part_it_is_said_that_there_is_more(
+    comfy: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool, "MOST_QUEUE_ROWS", 2)
+    comfy.misbehave.hold_at_step = 1
+    for _ in range(4):
+        await comfy.post(comfy.example_graph())
+    await comfy.until_held()
+    result, text = tool.status_report(await survey(comfy), admin=False)
+    assert text.endswith("at least 2 in the queue")
+    assert "1 running and at least 1 waiting" in result["summary"]
+    assert result["servers"][0]["queue"]["note"].startswith("There are more")
+    comfy.release()
+
+
 async def test_only_administrators_get_addresses_and_metrics(comfy: StandIn) -> None:
     statuses = await statuses_of(*tool.numbered([tool.Endpoint(comfy.url), tool.Endpoint("http://127.0.0.1:9/secret")]))
     record_of(statuses[0], runs=4, done=2, failed=1, lost=1, run_seconds=25.0, bytes=3 * 2**19, sockets=1)

@@ -13,7 +13,7 @@ import hmac
 import re
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from ..errors import BadArgument, ComfyUIError, ServerUnreachable, StillRunning, UnknownJob
 from ..graph.facts import picture_nodes
@@ -22,7 +22,7 @@ from ..names import quoted, shortened
 from ..server.client import LOOK_UP_SECONDS, ComfyUIServer
 from ..server.endpoint import Endpoint
 from ..server.pool import open_server
-from ..server.protocol import Prompt, Recorded, Waiting
+from ..server.protocol import Prompt, Recent, Recorded, Waiting
 from ..tasks import T
 from .collecting import collect, later_note
 from .fleet import Fleet, ask_each
@@ -69,20 +69,30 @@ async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
     raise UnknownJob("No ComfyUI server knows such a job of this user.")
 
 
-async def own_jobs(fleet: Fleet) -> tuple[list[tuple[Endpoint, Prompt]], list[str]]:
+@dataclass(frozen=True)
+class OwnJobs:
     """The user's jobs on all servers, as far as these remember, the oldest first; and the names of the servers that do
-    not answer. Jobs on Comfy Cloud are not among them: it does not show whose they are."""
+    not answer, and of those that have more than was read."""
 
-    async def ask(server: ComfyUIServer) -> list[Prompt]:
+    jobs: list[tuple[Endpoint, Prompt]]
+    silent: list[str]
+    in_part: list[str]
+
+
+async def own_jobs(fleet: Fleet) -> OwnJobs:
+    """The user's jobs on all servers. Those on Comfy Cloud are not among them: it does not show whose they are."""
+
+    async def ask(server: ComfyUIServer) -> Recent:
         return await server.recent()
 
     answers, silent = await _ask_all(fleet, ask)
     jobs: dict[str, tuple[Endpoint, Prompt]] = {}  # each id once, whoever else posts copies
-    for endpoint, prompts in answers:
-        for prompt in prompts:
+    for endpoint, recent in answers:
+        for prompt in recent.prompts:
             if fleet.owner.owns(prompt):
                 jobs.setdefault(prompt.prompt_id, (endpoint, prompt))
-    return sorted(jobs.values(), key=lambda job: marked_time(job[1], "at")), silent
+    in_part = [endpoint.name for endpoint, recent in answers if not recent.is_whole]
+    return OwnJobs(sorted(jobs.values(), key=lambda job: marked_time(job[1], "at")), silent, in_part)
 
 
 async def _ask_all(
@@ -160,7 +170,7 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
     """
     state = "running"
     if isinstance(prompt.state, Waiting):
-        state = f"waiting, {prompt.state.ahead} ahead"
+        state = f"waiting, {prompt.state}"
     elif isinstance(prompt.state, Recorded):
         state = "failed"
         if prompt.state.success:

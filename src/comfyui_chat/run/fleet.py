@@ -351,9 +351,9 @@ class Fleet:
         """The error of a queue that already has `count` jobs, and when there will be room in it."""
         runs = count - self.limits.queue + 1
         seconds = runs * (snapshot.record.pace() or usual)
+        jobs = f"{count} jobs" if snapshot.queue.is_whole else f"At least {count} jobs"
         return LimitExceeded(
-            f"{count} jobs wait in the queue, and the administrator allows joining one of fewer than "
-            f"{self.limits.queue}.",
+            f"{jobs} wait in the queue, and the administrator allows joining one of fewer than {self.limits.queue}.",
             f"Try again in about {duration(max(seconds, 1))}.",
         )
 

@@ -65,7 +65,7 @@ class Job:
     away: bool = False  # whether the server may have been restarted since it was last known to have the prompt
     seen: float = 0.0  # when that was
     taken: bool = True  # whether the server is known to have had the prompt
-    ahead: int | None = None  # prompts before it in the queue, while it waits; None when that is not known
+    ahead: Waiting | None = None  # how many prompts are before it, while it waits; None when that is not known
     started: bool = False
     sampling: bool = False  # whether some node has counted steps
     succeeded: bool = False  # whether all nodes are done
@@ -134,7 +134,7 @@ def advance(job: Job, event: Event, now: float) -> Job:
 def _after_frame(job: Job, event: Event, now: float) -> Job:
     """The job after what the websocket tells; a look-up may tell of `Waiting` and `Started` as well."""
     if isinstance(event, Waiting) and not job.started:
-        return replace(job, ahead=event.ahead)
+        return replace(job, ahead=event)
     if isinstance(event, Started):
         return replace(job, started=True, ahead=None)
     if isinstance(event, Cached):
@@ -264,9 +264,9 @@ def describe(job: Job, now: float) -> tuple[str, str]:
     if not job.started:
         if job.ahead is None:
             return "connecting", "Sent to ComfyUI"
-        if job.ahead == 0:
+        if job.ahead == Waiting(0):
             return "waiting", "Waiting, next in line"
-        return "waiting", f"Waiting, {job.ahead} ahead"
+        return "waiting", f"Waiting, {job.ahead}"
     if not job.sampling:
         if job.complete or job.nodes:
             return "loading", "Loading the model"

@@ -14,7 +14,6 @@ Comfy Cloud.
 import asyncio
 import contextlib
 import functools
-import itertools
 import math
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
@@ -30,9 +29,7 @@ from ..bounds import (
     MOST_JSON_BYTES,
     MOST_LIST_BYTES,
     MOST_LIST_BYTES_KEPT,
-    MOST_MESSAGE_CHARACTERS,
     MOST_METADATA_BYTES,
-    MOST_NOTES,
     MOST_STATUS_BYTES,
     MOST_WORKFLOW_BYTES,
     REMEMBERED_LISTS,
@@ -49,13 +46,12 @@ from ..errors import (
     WorkflowRefused,
 )
 from ..graph.definitions import Definitions, NodeDefinition
-from ..graph.nodes import Graph, node_title
+from ..graph.nodes import Graph
 from ..graph.reading import read_workflow_file
 from ..json_pieces import JsonText, read_json_members, read_json_text
 from ..logs import log
 from ..media.file_bytes import FileBytes, Room
 from ..media.pictures import InputFile
-from ..names import shortened
 from ..tasks import CLEAN_UP_SECONDS, T, gather
 from ..threads import FILES
 from .connection import Connection
@@ -66,6 +62,7 @@ from .long_answers import (
     read_definitions,
     read_history,
     read_history_entry,
+    read_left_out,
     read_names,
     read_queue,
     read_record,
@@ -80,6 +77,7 @@ from .protocol import (
     Output,
     Prompt,
     Queue,
+    Recent,
     Stats,
     Waiting,
     parse_refusal,
@@ -386,7 +384,8 @@ class ComfyUIServer(HttpServer):
             await self.call("POST", "/queue", body={"delete": [its_id]}, seconds=CLEAN_UP_SECONDS)
             raise ServerTooOld(f"{self.endpoint.name} gave the job an id of its own.").at(self.endpoint.place)
         self._note_prompts([prompt_id])
-        return Accepted(prompt_id, self._dropped(graph, accepted))
+        with self._reading("/prompt"):
+            return Accepted(prompt_id, read_left_out(graph, accepted))
 
     async def _read_accepted(self, graph: Graph, answer: Answer) -> dict[str, Any]:
         """What the server says of a prompt that it took. Raises `WorkflowRefused` and its kin when it did not."""
@@ -404,22 +403,6 @@ class ComfyUIServer(HttpServer):
         if answer.status >= 500:
             raise WorkflowRefused("ComfyUI failed while it read the workflow; its log says why.")
         return await self._json("/prompt", answer)
-
-    def _dropped(self, graph: Graph, accepted: Mapping[str, Any]) -> tuple[str, ...]:
-        """Notes on the outputs that the server left out of a prompt which it took."""
-        notes = []
-        with self._reading("/prompt"):
-            node_errors = accepted.get("node_errors") or {}
-            for node_id, node_error in itertools.islice(node_errors.items(), MOST_NOTES):
-                errors = node_error.get("errors")
-                reason = "refused"
-                if errors:
-                    reason = errors[0].get("message")
-                title = node_title(graph, node_id)
-                notes.append(f"{title} was left out: {shortened(str(reason)[:MOST_MESSAGE_CHARACTERS], 120)}")
-            if len(node_errors) > MOST_NOTES:
-                notes.append(f"{len(node_errors) - MOST_NOTES} more were left out.")
-        return tuple(notes)
 
     async def queue(self, since: float) -> Queue:
         """The queue as it was at `since` (of `time.monotonic`) or later. All who ask at about the same time share one
@@ -455,8 +438,8 @@ class ComfyUIServer(HttpServer):
     async def has_run_since(self, moment: float) -> bool:
         """Whether the server has certainly not been restarted since then (of `time.monotonic`): a restart empties its
         queue and its history, and it still knows a prompt that it had by then. Raises as `get` does."""
-        prompts = await self.together("recent prompts", self.recent)
-        return any(self._first_seen.get(prompt.prompt_id, math.inf) <= moment for prompt in prompts)
+        recent = await self.together("recent prompts", self.recent)
+        return any(self._first_seen.get(prompt.prompt_id, math.inf) <= moment for prompt in recent.prompts)
 
     async def look_up(self, prompt_id: str, since: float) -> Event:
         """Where a prompt stands: `Started`, `Waiting`, `Recorded` or `Absent`. The queue is asked first and the
@@ -471,28 +454,34 @@ class ComfyUIServer(HttpServer):
         recorded = await self.read(path, take, LOOK_UP_SECONDS)
         if recorded:
             return recorded
-        return Absent() if queue.is_whole else Waiting(len(queue))
+        return Absent() if queue.is_whole else Waiting(len(queue), at_least=True)
 
     async def find(self, prompt_id: str) -> Prompt | None:
-        """A prompt with its graph and `extra_data`, wherever it stands, or None when the server does not know it."""
+        """A prompt with its graph and `extra_data`, wherever it stands, or None when the server does not know it.
+        Raises `UnexpectedAnswer` where the queue is too long to tell."""
         queue = await self.queue(time.monotonic())
         in_queue = queue.prompt(prompt_id)
         if in_queue:
             return in_queue
-        path = f"/history/{prompt_id}"
-        return await self.read(path, functools.partial(read_history_entry, prompt_id=prompt_id))
+        take = functools.partial(read_history_entry, prompt_id=prompt_id)
+        in_history = await self.read(f"/history/{prompt_id}", take)
+        if in_history is None and not queue.is_whole:
+            raise UnexpectedAnswer(f"{self.endpoint.name} has a longer queue than is read.").at(self.endpoint.place)
+        return in_history
 
-    async def recent(self) -> list[Prompt]:
-        """The newest `RECENT_PROMPTS` of the history, oldest first, and then all that is in the queue."""
+    async def recent(self) -> Recent:
+        """The newest `RECENT_PROMPTS` of the history, and then all that is in the queue."""
         queue = await self.queue(time.monotonic())
         done: list[Prompt] = []
+        is_whole = False
         for count in (RECENT_PROMPTS, RECENT_PROMPTS // 10):  # fewer where so many are too long
             path = f"/history?max_items={count}"
             answer = await self.call("GET", path, max_bytes=MOST_JSON_BYTES, cut=True)
             if answer.is_whole:
                 done = await self.understand("/history", answer, read_history)
+                is_whole = queue.is_whole and count == RECENT_PROMPTS
                 break
-        return [*done, *queue.prompts]
+        return Recent((*done, *queue.prompts), is_whole)
 
     async def cancel(self, prompt_id: str, seconds: float = CLEAN_UP_SECONDS) -> None:
         """Take a prompt out of the queue or, if it is the running one, interrupt it; never anybody else's.

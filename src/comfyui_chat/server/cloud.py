@@ -41,10 +41,10 @@ from .client import (
 )
 from .connection import Connection
 from .endpoint import Endpoint
-from .http import REDIRECTS, STALL_SECONDS
+from .http import REDIRECTS, STALL_SECONDS, read_retry_after
 from .incoming import IncomingFile
-from .long_answers import read_definitions
-from .protocol import Absent, Accepted, Answer, Event, Frame, Gap, Prompt, Waiting, parse_job, read_retry_after
+from .long_answers import read_definitions, read_left_out
+from .protocol import Absent, Accepted, Answer, Event, Frame, Gap, Prompt, Recent, Waiting, parse_job
 
 CLOUD_DEFINITION_SECONDS = 3600.0  # how long definitions are believed, which come all at once, and uploads relied on
 UNPAID = frozenset({"InsufficientFundsError", "InactiveSubscriptionError"})  # exception types: why Cloud ended a run
@@ -193,7 +193,7 @@ class ComfyCloud(ComfyUIServer):
             raise WorkflowRefused("The workflow is larger than Comfy Cloud accepts.")
         accepted = await self._read_accepted(graph, answer)
         with self._reading("/prompt"):
-            return Accepted(str(accepted["prompt_id"]), self._dropped(graph, accepted))
+            return Accepted(str(accepted["prompt_id"]), read_left_out(graph, accepted))
 
     async def _job(self, prompt_id: str, seconds: float) -> dict[str, Any] | None:
         """The service's own description of a job, or None when it does not know the id."""
@@ -237,9 +237,9 @@ class ComfyCloud(ComfyUIServer):
             ended=ended,
         )
 
-    async def recent(self) -> list[Prompt]:
+    async def recent(self) -> Recent:
         """No prompts at all, since it cannot be told whose the account's jobs are."""
-        return []
+        return Recent()
 
     async def has_run_since(self, moment: float) -> bool:
         """Always: its jobs do not end with one of its machines."""

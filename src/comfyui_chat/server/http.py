@@ -10,7 +10,10 @@ else.
 import asyncio
 import contextlib
 import math
+import re
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -26,7 +29,7 @@ from ..threads import FILES
 from .connection import CONNECT_SECONDS, connection_fault
 from .endpoint import Endpoint
 from .incoming import IncomingFile
-from .protocol import Answer, read_retry_after
+from .protocol import Answer
 
 STALL_SECONDS = 30.0  # without a byte in the middle of an answer, before it counts as broken off
 HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and they show when a connection is dead
@@ -265,6 +268,16 @@ class HttpServer:
 def _amount(size: int) -> str:
     """A number of bytes as people say it."""
     return f"{size // MB} MB" if size >= MB else f"{size // KB} kB"
+
+
+def read_retry_after(text: str | None) -> float | None:
+    """Seconds from now, as a `Retry-After` header gives them or by the date in it; None where it holds neither."""
+    text = (text or "").strip()
+    if re.fullmatch(r"\d{1,9}", text):
+        return float(text)
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
+    return None
 
 
 def no_answer(server: str, error: Exception, seconds: float, hint: str = "") -> ServerUnreachable:

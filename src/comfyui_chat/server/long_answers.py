@@ -6,8 +6,9 @@ called in a thread by `HttpServer.read`. Raises as `JsonText` does, and whatever
 """
 
 import contextlib
+import itertools
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -15,11 +16,14 @@ from ..bounds import (
     MOST_METADATA_TEXTS,
     MOST_NAME_CHARACTERS,
     MOST_NAMES_IN_LIST,
+    MOST_NOTES,
     MOST_QUEUE_ROWS,
     MOST_ROW_BYTES_KEPT,
 )
 from ..graph.definitions import NodeDefinition
+from ..graph.nodes import Graph, node_title
 from ..json_pieces import CutOff, JsonText, read_json_text
+from ..names import shortened
 from .protocol import (
     EXTRA_PNGINFO,
     Prompt,
@@ -62,7 +66,8 @@ def read_queue(text: JsonText, is_cut: bool = False) -> Queue:
     running = [parse_prompt(row, Started()) for row in rows["queue_running"]]
     # They come as the server holds them, a heap, and not in the order of the queue: by number, then by id.
     heap = sorted(rows["queue_pending"], key=lambda row: (row[0], row[1]))
-    pending = [parse_prompt(row, Waiting(ahead)) for ahead, row in enumerate(heap, start=len(running))]
+    waiting = enumerate(heap, start=len(running))
+    pending = [parse_prompt(row, Waiting(ahead, not is_whole)) for ahead, row in waiting]
     return Queue(
         running=tuple(prompt.prompt_id for prompt in running),
         pending=tuple(prompt.prompt_id for prompt in pending),
@@ -125,6 +130,21 @@ def _entry(text: JsonText, prompt_id: str) -> Any:
         if key == prompt_id:
             found = entry or found
     return found
+
+
+def read_left_out(graph: Graph, accepted: Mapping[str, Any]) -> tuple[str, ...]:
+    """Notes on the outputs that the server left out of a prompt which it took."""
+    notes = []
+    node_errors = accepted.get("node_errors") or {}
+    for node_id, node_error in itertools.islice(node_errors.items(), MOST_NOTES):
+        errors = node_error.get("errors")
+        reason = "refused"
+        if errors:
+            reason = errors[0].get("message")
+        notes.append(f"{node_title(graph, node_id)} was left out: {shortened(reason, 120)}")
+    if len(node_errors) > MOST_NOTES:
+        notes.append(f"{len(node_errors) - MOST_NOTES} more were left out.")
+    return tuple(notes)
 
 
 def read_definitions(text: JsonText, wanted: Collection[str]) -> dict[str, tuple[NodeDefinition, int]]:

@@ -12,13 +12,10 @@ shape of what they read, and raise whatever Python raises for another one; their
 The shapes are those recorded from ComfyUI 0.3.64 and 0.33.0, and of Comfy Cloud those that its documentation shows.
 """
 
-import contextlib
 import itertools
 import re
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
 from typing import Any
 
 from ..bounds import (
@@ -67,9 +64,14 @@ class QueueMoved(Event):
 
 @dataclass(frozen=True)
 class Waiting(Event):
-    """The prompt is in the queue, with `ahead` prompts before it, the running one counted."""
+    """The prompt is in the queue, with `ahead` prompts before it, the running one counted; or at least so many, where
+    the queue is longer than what is read of it."""
 
     ahead: int
+    at_least: bool = False
+
+    def __str__(self) -> str:
+        return f"at least {self.ahead} ahead" if self.at_least else f"{self.ahead} ahead"
 
 
 @dataclass(frozen=True)
@@ -335,8 +337,17 @@ class Queue:
         if prompt_id in self.running:
             return Started()
         if prompt_id in self.pending:
-            return Waiting(len(self.running) + self.pending.index(prompt_id))
+            return Waiting(len(self.running) + self.pending.index(prompt_id), not self.is_whole)
         return None
+
+
+@dataclass(frozen=True)
+class Recent:
+    """The newest prompts of a server, the oldest first; `is_whole` is False where it has more than is read of its queue
+    and its history."""
+
+    prompts: tuple[Prompt, ...] = ()
+    is_whole: bool = True
 
 
 # Where ComfyUI keeps the workflow as its editor saved it, the largest part of most rows. Nothing here needs it.
@@ -436,16 +447,6 @@ class Answer:
     is_whole: bool = True  # whether nothing was left out because it is too long
 
 
-def read_retry_after(text: str | None) -> float | None:
-    """Seconds from now, as a `Retry-After` header gives them or by the date in it; None where it holds neither."""
-    text = (text or "").strip()
-    if re.fullmatch(r"\d{1,9}", text):
-        return float(text)
-    with contextlib.suppress(ValueError, TypeError, OverflowError):
-        return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
-    return None
-
-
 @dataclass(frozen=True)
 class Accepted:
     """A prompt that was posted, with notes on outputs that the server dropped. It is not `certain` when the answer was
@@ -487,9 +488,7 @@ def _unknown_class(error: Mapping[str, Any], message: str) -> str | None:
     if class_type:
         return _short(class_type, 200)
     in_words = re.search(r"node (\S+) does not exist", message)
-    if in_words:
-        return in_words[1]
-    return None
+    return in_words[1] if in_words else None
 
 
 def _short(text: Any, length: int) -> str:

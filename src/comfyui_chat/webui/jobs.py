@@ -69,16 +69,17 @@ async def _check_all(
     waits to be brought, it is waited for a while. `cancel` takes the one job that is at work.
 
         {"status": "running", "brought": [<as `report` tells it>], "jobs": [<as `job_line` does>], "failed": [...],
-         "no answer from": ["old"], "more": "2 older ones are done; call again"}
+         "no answer from": ["old"], "more jobs than were read on": ["busy"],
+         "more": "2 older ones are done; call again"}
 
     Raises `BadArgument` when there is not just one to cancel.
     """
-    jobs, silent = await own_jobs(fleet)
-    at_work = [(endpoint, prompt) for endpoint, prompt in jobs if not isinstance(prompt.state, Recorded)]
+    own = await own_jobs(fleet)
+    at_work = [(endpoint, prompt) for endpoint, prompt in own.jobs if not isinstance(prompt.state, Recorded)]
     if cancel:
         job = _only_one(fleet, at_work)
         return await _cancel(fleet, *job)
-    succeeded, unsuccessful = _lately_ended(jobs)
+    succeeded, unsuccessful = _lately_ended(own.jobs)
     unstored = await _not_stored_whole(chat, succeeded)
     if len(at_work) == 1 and not unstored:  # there is only one that can be meant
         return await _bring(chat, display, settings, *at_work[0])
@@ -95,7 +96,8 @@ async def _check_all(
         brought=brought,
         lines=[job_line(fleet, *job) for job in at_work + attended],
         failed=failed + not_brought,
-        silent=silent,
+        silent=own.silent,
+        in_part=own.in_part,
         at_work=len(at_work),
         more=len(ready) - MOST_BROUGHT,
     )
@@ -107,12 +109,19 @@ def _overview(
     lines: Sequence[dict[str, str]],
     failed: Sequence[dict[str, str]],
     silent: Sequence[str],
+    in_part: Sequence[str],
     at_work: int,
     more: int,
 ) -> tuple[dict[str, Any], str]:
     """What the model gets of all jobs, and the last status: "Jobs: 2 brought, 1 at work". `more` are done, but were
     too many for this call."""
-    parts = {"brought": brought, "jobs": lines, "failed": failed, "no answer from": silent}
+    parts = {
+        "brought": brought,
+        "jobs": lines,
+        "failed": failed,
+        "no answer from": silent,
+        "more jobs than were read on": in_part,
+    }
     answer: dict[str, Any] = {name: part for name, part in parts.items() if part}
     if more > 0:
         answer["more"] = f"{more} older ones are done; call again"

@@ -170,7 +170,8 @@ def _servers_text(statuses: Sequence[ServerStatus]) -> str:
     queues = [status.queue for status in statuses if status.queue is not None]
     if queues:
         jobs = sum(map(len, queues))
-        text += f" · {jobs} in the queue"
+        at_least = "" if all(queue.is_whole for queue in queues) else "at least "
+        text += f" · {at_least}{jobs} in the queue"
     return text
 
 
@@ -189,6 +190,8 @@ def _server_entry(status: ServerStatus, fault: str, admin: bool) -> dict[str, An
     if status.queue is not None:
         entry["queue"] = {"running": len(status.queue.running), "pending": len(status.queue.pending)}
         entry["your_jobs"] = status.mine
+        if not status.queue.is_whole:
+            entry["queue"]["note"] = "There are more than were read, and more of them may be the user's."
     pace = status.record.pace()
     if pace is not None:
         entry["seconds_per_run"] = round(pace, 1)
@@ -212,7 +215,8 @@ def _status_line(status: ServerStatus, fault: str) -> str:
     said = [f"{status.endpoint.name}: {status.health}"]
     queue = status.queue
     if queue:
-        load = f"{len(queue.running)} running and {len(queue.pending)} waiting"
+        at_least = "" if queue.is_whole else "at least "
+        load = f"{len(queue.running)} running and {at_least}{len(queue.pending)} waiting"
         if status.mine:
             load += f", {status.mine} of them yours"
         said.append(load)
