@@ -82,7 +82,7 @@ required_open_webui_version: 0.9.6
 #   run/earlier              Finds jobs of earlier calls on the servers, and brings what they made.
 #   webui/ollama             Sends Ollama's models off a graphics card that ComfyUI shares with it.
 #   webui/permission         Open WebUI's own permission to make images, for the valve that has it count here as well.
-#   webui/telling            What leaves a call for the chat: how its failure is told, and what ordinary users and …
+#   webui/telling            What leaves a call for the chat: how its failure is told, how much, and what ordinary …
 #   webui/references         Takes apart what a model writes to name files of the chat: a list, a text, an object, or …
 #   webui/display            Shows a run in the message: queue position, percentage, and the picture coming up.
 #   webui/messages           Which messages a chat has up to now, and which pictures, videos and sounds they hold.
@@ -260,6 +260,9 @@ MOST_MATCHED_CHARACTERS = 500  # of a file and what it says of itself, that the 
 MOST_COMPARED_CHARACTERS = 2 * MB  # of all names together that one is compared with, or of which the best is chosen
 MOST_LIKENED_CHARACTERS = 60 * KB  # of all names together among which the most similar ones are looked for
 MOST_FOLDERS = 200  # with models
+
+# What a model is told by one call, which Open WebUI sends again in every later turn of the chat.
+MOST_TOLD_CHARACTERS = 40_000
 
 # An address as people write it.
 MOST_ADDRESS_CHARACTERS = 2000
@@ -13198,14 +13201,22 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, An
         "inputs": {name: _input_line(workflow, name) for name in workflow.parameters},
         "other inputs": _other_input_lines(workflow, files),
         "files": await FILES.run(_file_lines, flow, files),
-        "makes": [f'{kind} ("{title}")' for title, kind in outputs(flow)],
+        "makes": _first([f'{kind} ("{title}")' for title, kind in outputs(flow)]),
         "models": await _model_lines(server, entry, workflow),
-        "missing nodes": list(missing_nodes(workflow.graph, workflow.definitions)),
+        "missing nodes": _first(missing_nodes(workflow.graph, workflow.definitions)),
     }
     answer = {name: value for name, value in answer.items() if value}  # nothing is said of what it does not have
     answer["diagram"] = f"```mermaid\n{mermaid(flow)}\n```"
     answer["note"] = "To show the user the graph, copy `diagram` into the answer as it is."
     return answer
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    """The first lines of a list, and how many more there are."""
+    first = list(lines[:MAX_NAMES])
+    if len(lines) > MAX_NAMES:
+        first.append(f"… {len(lines) - MAX_NAMES} more")
+    return first
 
 
 def _other_input_lines(workflow: Workflow, files: Sequence[FileInput]) -> dict[str, str]:
@@ -16819,7 +16830,8 @@ async def _has_permission(request: Any, user_id: str) -> bool:
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/telling.py
 #
-# What leaves a call for the chat: how its failure is told, and what ordinary users and their models are not told.
+# What leaves a call for the chat: how its failure is told, how much, and what ordinary users and their models are not
+# told.
 #
 # Where the servers are is for administrators only. Messages of this tool never say it (`ComfyUIError.at`), but a node, a
 # server or a workflow may: so every text that leaves a call goes through `Hiding`, which puts the server's name there.
@@ -16848,6 +16860,55 @@ def stop_text(stop: asyncio.CancelledError) -> str:
     if note.startswith(GOES_ON):
         return note
     return f"Stopped. {note}"
+
+
+COPIES = "copies"  # of pictures, for the model to look at: they have a bound of their own, and are not read as text
+
+
+def brief(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer for a model that is no longer than `MOST_TOLD_CHARACTERS`: what is more than that is cut, and said to
+    be. Lists are cut between their items, and texts between words, so that no half of an address is left."""
+    copies = {COPIES: answer[COPIES]} if COPIES in answer else {}
+    texts = {name: value for name, value in answer.items() if name != COPIES}
+    told: dict[str, Any] = _Room(MOST_TOLD_CHARACTERS).take(texts)
+    return told | copies
+
+
+class _Room:
+    """So many characters, and what of a value has room in them."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, value: Any) -> Any:
+        """A value, or as much of it as there is room for."""
+        if isinstance(value, dict):
+            taken: dict[str, Any] = {}
+            for key, item in value.items():
+                if self.left <= 0:
+                    taken["…"] = f"{len(value) - len(taken)} more"
+                    break
+                name = self.take(key)
+                taken[name] = self.take(item)
+            return taken
+        if isinstance(value, (list, tuple)):
+            items: list[Any] = []
+            for item in value:
+                if self.left <= 0:
+                    items.append(f"… {len(value) - len(items)} more")
+                    break
+                items.append(self.take(item))
+            return items
+        if not isinstance(value, str):
+            value = value if isinstance(value, (int, float, type(None))) else str(value)
+            self.left -= 8
+            return value
+        text = value
+        if len(text) > self.left:
+            whole_words = text[: self.left].rpartition(" ")[0]
+            text = f"{whole_words} … (cut)"
+        self.left -= len(text)
+        return text
 
 
 @dataclass(frozen=True)
@@ -17872,6 +17933,7 @@ async def _readable_file(reference: str, user_id: str) -> Any:
 
 ATTACHMENTS = 20  # files of a user that are looked into for a workflow
 STORED_AT_ONCE = 4  # files
+LONGEST_STATUS = 1000  # characters
 KEPT_PAGE, KEPT_PAGES = 100, 20  # of a user's newest files, that are looked through for those of a job
 
 
@@ -17936,8 +17998,8 @@ class Chat:
             raise
         except Exception as error:
             result, text = told_failure(error, self.is_admin)
-        await finish(self._close(text), ANSWER_SECONDS)
-        answer: dict[str, Any] = self._hiding.of(result)
+        await finish(self._close(shortened(text, LONGEST_STATUS)), ANSWER_SECONDS)
+        answer: dict[str, Any] = self._hiding.of(brief(result))
         return answer
 
     def hide(self, endpoints: Sequence[Endpoint]) -> None:

@@ -101,6 +101,9 @@ MOST_COMPARED_CHARACTERS = 2 * MB  # of all names together that one is compared 
 MOST_LIKENED_CHARACTERS = 60 * KB  # of all names together among which the most similar ones are looked for
 MOST_FOLDERS = 200  # with models
 
+# What a model is told by one call, which Open WebUI sends again in every later turn of the chat.
+MOST_TOLD_CHARACTERS = 40_000
+
 # An address as people write it.
 MOST_ADDRESS_CHARACTERS = 2000
 # A key is hidden where it has so many characters; a shorter one would tear other words apart.

@@ -13,6 +13,7 @@ from typing import Any, Self
 
 from aiohttp import web
 
+HOSTILE = "hostile server"  # the name of its thread
 Answer = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -54,7 +55,7 @@ class HostileServer:
         self._transports: dict[web.WebSocketResponse, asyncio.Transport] = {}
         self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
-        self.thread = threading.Thread(target=self._serve, daemon=True)
+        self.thread = threading.Thread(target=self._serve, name=HOSTILE, daemon=True)
 
     # --- coming and going ---
 
@@ -82,6 +83,8 @@ class HostileServer:
         self.port = runner.addresses[0][1]
         self._ready.set()
         await self._stop.wait()
+        for task in self._telling:
+            task.cancel()
         await runner.cleanup()
 
     @property

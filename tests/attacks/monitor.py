@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 import comfyui_tool as tool
+from tests.attacks.hostile import HOSTILE
 
 
 @dataclass
@@ -45,13 +46,14 @@ def name_of(callback: Any) -> str:
 
 @contextlib.contextmanager
 def watched() -> Iterator[Longest]:
-    """The longest stretch of CPU for which this thread's event loop, or the interpreter's lock, was held inside."""
+    """The longest stretch of CPU for which this thread's event loop, or the interpreter's lock, was held inside. What
+    the hostile server computes is not counted."""
     longest = Longest()
     loop_thread = threading.get_ident()
     run_handle = asyncio.Handle._run
 
     def run(handle: asyncio.Handle) -> None:
-        if threading.get_ident() != loop_thread:  # that of the hostile server
+        if threading.get_ident() != loop_thread:
             return run_handle(handle)
         callback = getattr(handle, "_callback", None)
         begin = time.thread_time()
@@ -62,6 +64,8 @@ def watched() -> Iterator[Longest]:
 
     def timed(call: Callable[..., Any]) -> Callable[..., Any]:
         def timing(*arguments: Any, **named: Any) -> Any:
+            if threading.current_thread().name == HOSTILE:
+                return call(*arguments, **named)
             begin = time.thread_time()
             try:
                 return call(*arguments, **named)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 import comfyui_tool as tool
-from tests.attacks.hostile import HostileServer, Raw
+from tests.attacks.hostile import HostileServer, Raw, status
 from tests.attacks.house import House, valves
 from tests.attacks.monitor import watched
 from tests.attacks.table import each, told
@@ -38,7 +38,7 @@ async def stands_still(act: Callable[[], Awaitable[object]]) -> tuple[float, str
 
 
 Attack = Callable[[House, HostileServer], Awaitable[object]]
-MOST_TOLD = 20_000  # characters that a model is told
+MOST_TOLD = 50_000  # characters that a model is told, with what JSON adds
 
 
 async def holds(home: House, server: HostileServer, attack: Attack, said: str) -> None:
@@ -129,27 +129,27 @@ async def lists_folders(home: House, server: HostileServer) -> Any:
 
 
 async def lists_models(home: House, server: HostileServer) -> Any:
-    server.answers |= {"/models": ["loras"], "/models/loras": names(60_000, 120)}
+    server.answers |= {"/models": ["loras"], "/models/loras": names(50_000, 60)}
     return await home.call("list_models", kind="loras", search="zebra zoo", valves=valves(server))
 
 
 async def lists_checkpoints(home: House, server: HostileServer) -> Any:
-    loading(server, names(40_000, 250, word="xl"))
+    loading(server, names(20_000, 250, word="xl"))
     return await home.call("generate_image", prompt="a fox", model="zebra", valves=valves(server))
 
 
 async def describes_a_bundled_workflow(home: House, server: HostileServer) -> Any:
-    loading(server, names(40_000, 250, word="xl"))
+    loading(server, names(20_000, 250, word="xl"))
     return await home.call("describe_workflow", workflow="checkpoint", valves=valves(server))
 
 
 async def lists_saved_workflows(home: House, server: HostileServer) -> Any:
-    server.answers["/userdata"] = [{"path": name} for name in names(30_000, 120, ".json")]
+    server.answers["/userdata"] = [{"path": name} for name in names(20_000, 90, ".json")]
     return await home.call("run_workflow", workflow="zebra", valves=valves(server, server_workflows=True))
 
 
 async def lists_choices(home: House, server: HostileServer) -> Any:
-    server.inputs["choice"] = [names(100_000, 90), {}]
+    server.inputs["choice"] = [names(70_000, 60), {}]
     graph = {"1": {"class_type": "Maker", "inputs": {"text": "a fox", "choice": "model_000000.safetensors"}}}
     inputs = {"Maker.choice": "zebra"}
     return await home.call("run_workflow", workflow="w", inputs=inputs, valves=valves(server, graph))
@@ -207,20 +207,20 @@ def node(inputs: str) -> str:
 TOO_MANY, TOO_DEEP, NO_JSON = "has too many values", "is nested too deep", "is not valid JSON"
 # What a file holds, and a word of the answer that is required.
 WORKFLOWS: dict[str, tuple[Callable[[], str], str]] = {
-    "many nodes": (lambda: json.dumps(chain(40_000)), TOO_MANY),
-    "many nodes, drawn": (lambda: json.dumps(drawn(20_000)), TOO_MANY),
+    "many nodes": (lambda: json.dumps(chain(36_000)), TOO_MANY),
+    "many nodes, drawn": (lambda: json.dumps(drawn(16_000)), TOO_MANY),
     "nodes as there are in nobody's workflow": (lambda: json.dumps(chain(2000)), ""),
     "many inputs": (lambda: node(json.dumps({f"i{number}": 1 for number in range(50_000)})), "more than 2000 inputs"),
-    "many numbers": (lambda: node('{"a": [' + "1," * 3_000_000 + "1]}"), TOO_MANY),
-    "many lists": (lambda: node('{"a": [' + "[]," * 2_000_000 + "1]}"), TOO_MANY),
+    "many numbers": (lambda: node('{"a": [' + "1," * 1_000_000 + "1]}"), TOO_MANY),
+    "many lists": (lambda: node('{"a": [' + "[]," * 500_000 + "1]}"), TOO_MANY),
     "deep lists": (lambda: node('{"a": ' + "[" * 50_000 + "]" * 50_000 + "}"), TOO_DEEP),
     "deep objects": (lambda: '{"a": ' * 50_000, TOO_DEEP),
-    "a long text": (lambda: node(json.dumps({"text": "x" * 12_000_000})), ""),
+    "a long text": (lambda: node(json.dumps({"text": "x" * 6_000_000})), ""),
     "more than is read": (lambda: " " * 17_000_000, "more than 16 MB"),
     "spaces": (lambda: " " * 10_000_000, NO_JSON),
     "fences": (lambda: "```" * 3_000_000, NO_JSON),
-    "comments": (lambda: "{" + "/* x */" * 140_000, NO_JSON),
-    "half of a list": (lambda: node('["a", ' + '"a", ' * 100_000), NO_JSON),
+    "comments": (lambda: "{" + "/* x */" * 100_000, NO_JSON),
+    "half of a list": (lambda: node('["a", ' + '"a", ' * 30_000), NO_JSON),
     "JSON in JSON": (lambda: json.dumps({"prompt": json.dumps({"prompt": "{" + "[]," * 1_000_000})}), NO_JSON),
 }
 
@@ -281,3 +281,87 @@ async def test_arguments_of_any_length(
 
     await holds(home, server, attack, said)
     assert server.prompts == []
+
+
+# --- what a server tells of its queue, of runs and of itself ---
+
+
+def row(number: int, graph: Any = None, **extra: Any) -> list[Any]:
+    return [number, f"{number:08}-0000-0000-0000-000000000000", graph or {}, extra, ["1"]]
+
+
+def error(**said: Any) -> dict[str, Any]:
+    """A history entry's status for a node's error that says this."""
+    messages = [["execution_error", {"node_id": "1", "exception_type": "E", **said}]]
+    return {"status": {"status_str": "error", "completed": False, "messages": messages}}
+
+
+GRAPH = chain(300)
+FILE = {"filename": "a.png", "subfolder": "", "type": "output"}
+STATE = {"value": 1, "max": 2, "state": "running"}
+HUGE = "http://secret.example/a " * 40_000  # a megabyte
+
+
+def frame(kind: str, **data: Any) -> dict[str, Any]:
+    return {"type": kind, "data": {"prompt_id": "PROMPT", **data}}
+
+
+# What a hostile server has or sends, and which method is called.
+SERVERS: dict[str, tuple[str, dict[str, Any]]] = {
+    "a long queue": (
+        "comfyui_status",
+        {"queue": {"queue_running": [], "queue_pending": [row(n) for n in range(15_000)]}},
+    ),
+    "a queue of large graphs": ("check_job", {"queue": {"queue_running": [row(n, GRAPH) for n in range(100)]}}),
+    "a history of large graphs": (
+        "check_job",
+        {"history": {row(n)[1]: {"prompt": row(n, GRAPH), "outputs": {}} for n in range(200)}},
+    ),
+    "a history of many files": (
+        "check_job",
+        {"history": {row(n)[1]: {"prompt": row(n), "outputs": {"1": {"a": [FILE] * 1000}}} for n in range(100)}},
+    ),
+    "many texts": ("run_workflow", {"outputs": {str(n): {"text": ["word "] * 500} for n in range(60)}}),
+    "long texts": ("run_workflow", {"outputs": {"1": {"text": [HUGE] * 10}}}),
+    "an error of megabytes": ("run_workflow", {"entry": error(exception_message=HUGE, exception_type=HUGE)}),
+    "an error of lists": ("run_workflow", {"entry": error(exception_message=[[HUGE]] * 5)}),
+    "a long refusal": ("run_workflow", {"answers": {"/prompt": status(400, json.dumps({"error": HUGE}))}}),
+    "many devices": (
+        "comfyui_status",
+        {"answers": {"/system_stats": {"system": {}, "devices": [{"name": "x"}] * 9999}}},
+    ),
+    "a long version": (
+        "comfyui_status",
+        {"answers": {"/system_stats": {"system": {"comfyui_version": "1." * 99_999}}}},
+    ),
+    "cached nodes": ("run_workflow", {"frames": [frame("execution_cached", nodes=["1"] * 300_000)] * 3}),
+    "states of nodes": (
+        "run_workflow",
+        {"frames": [frame("progress_state", nodes={str(n): {**STATE, "node_id": str(n)} for n in range(30_000)})] * 3},
+    ),
+    "files of a node": ("run_workflow", {"frames": [frame("executed", node="1", output={"a": [FILE] * 50_000})] * 3}),
+    "errors of a node": (
+        "run_workflow",
+        {"frames": [frame("execution_error", node_id="1", exception_message=HUGE)] * 3},
+    ),
+    "a node of megabytes": ("run_workflow", {"frames": [frame("executing", node=HUGE)] * 3}),
+    "lists in frames": ("run_workflow", {"frames": ['{"type": "x", "data": {"a": [' + "[]," * 1_000_000 + "1]}}"] * 3}),
+    "a frame of text": ("run_workflow", {"frames": ["x" * 30_000_000]}),
+    "large previews": ("run_workflow", {"frames": [b"\0\0\0\1\0\0\0\1" + b"x" * 10_000_000] * 3}),
+}
+
+
+@pytest.mark.parametrize(("method", "server_has"), list(SERVERS.values()), ids=list(SERVERS))
+async def test_whatever_a_server_tells(
+    home: House, server: HostileServer, method: str, server_has: dict[str, Any]
+) -> None:
+    for name, value in server_has.items():
+        setattr(server, name, value)
+    arguments = {"workflow": "w", "inputs": {"prompt": "a fox"}} if method == "run_workflow" else {}
+
+    async def attack(home: House, server: HostileServer) -> Any:
+        answer = await home.call(method, **arguments, valves=valves(server))
+        assert answer.get("code") != "internal_error"
+        return answer
+
+    await holds(home, server, attack, "")

@@ -119,14 +119,22 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, An
         "inputs": {name: _input_line(workflow, name) for name in workflow.parameters},
         "other inputs": _other_input_lines(workflow, files),
         "files": await FILES.run(_file_lines, flow, files),
-        "makes": [f'{kind} ("{title}")' for title, kind in outputs(flow)],
+        "makes": _first([f'{kind} ("{title}")' for title, kind in outputs(flow)]),
         "models": await _model_lines(server, entry, workflow),
-        "missing nodes": list(missing_nodes(workflow.graph, workflow.definitions)),
+        "missing nodes": _first(missing_nodes(workflow.graph, workflow.definitions)),
     }
     answer = {name: value for name, value in answer.items() if value}  # nothing is said of what it does not have
     answer["diagram"] = f"```mermaid\n{mermaid(flow)}\n```"
     answer["note"] = "To show the user the graph, copy `diagram` into the answer as it is."
     return answer
+
+
+def _first(lines: Sequence[str]) -> list[str]:
+    """The first lines of a list, and how many more there are."""
+    first = list(lines[:MAX_NAMES])
+    if len(lines) > MAX_NAMES:
+        first.append(f"… {len(lines) - MAX_NAMES} more")
+    return first
 
 
 def _other_input_lines(workflow: Workflow, files: Sequence[FileInput]) -> dict[str, str]:

@@ -64,10 +64,11 @@ from .stored_files import (
     storage_refused,
     stored_seed,
 )
-from .telling import Hiding, stop_text, told_failure
+from .telling import Hiding, brief, stop_text, told_failure
 
 ATTACHMENTS = 20  # files of a user that are looked into for a workflow
 STORED_AT_ONCE = 4  # files
+LONGEST_STATUS = 1000  # characters
 KEPT_PAGE, KEPT_PAGES = 100, 20  # of a user's newest files, that are looked through for those of a job
 
 
@@ -132,8 +133,8 @@ class Chat:
             raise
         except Exception as error:
             result, text = told_failure(error, self.is_admin)
-        await finish(self._close(text), ANSWER_SECONDS)
-        answer: dict[str, Any] = self._hiding.of(result)
+        await finish(self._close(shortened(text, LONGEST_STATUS)), ANSWER_SECONDS)
+        answer: dict[str, Any] = self._hiding.of(brief(result))
         return answer
 
     def hide(self, endpoints: Sequence[Endpoint]) -> None:

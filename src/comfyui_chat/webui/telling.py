@@ -1,4 +1,5 @@
-"""What leaves a call for the chat: how its failure is told, and what ordinary users and their models are not told.
+"""What leaves a call for the chat: how its failure is told, how much, and what ordinary users and their models are not
+told.
 
 Where the servers are is for administrators only. Messages of this tool never say it (`ComfyUIError.at`), but a node, a
 server or a workflow may: so every text that leaves a call goes through `Hiding`, which puts the server's name there.
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
+from ..bounds import MOST_TOLD_CHARACTERS
 from ..errors import ComfyUIError, InternalError
 from ..logs import log
 from ..run.follow import GOES_ON
@@ -40,6 +42,55 @@ def stop_text(stop: asyncio.CancelledError) -> str:
     if note.startswith(GOES_ON):
         return note
     return f"Stopped. {note}"
+
+
+COPIES = "copies"  # of pictures, for the model to look at: they have a bound of their own, and are not read as text
+
+
+def brief(answer: dict[str, Any]) -> dict[str, Any]:
+    """An answer for a model that is no longer than `MOST_TOLD_CHARACTERS`: what is more than that is cut, and said to
+    be. Lists are cut between their items, and texts between words, so that no half of an address is left."""
+    copies = {COPIES: answer[COPIES]} if COPIES in answer else {}
+    texts = {name: value for name, value in answer.items() if name != COPIES}
+    told: dict[str, Any] = _Room(MOST_TOLD_CHARACTERS).take(texts)
+    return told | copies
+
+
+class _Room:
+    """So many characters, and what of a value has room in them."""
+
+    def __init__(self, left: int) -> None:
+        self.left = left
+
+    def take(self, value: Any) -> Any:
+        """A value, or as much of it as there is room for."""
+        if isinstance(value, dict):
+            taken: dict[str, Any] = {}
+            for key, item in value.items():
+                if self.left <= 0:
+                    taken["…"] = f"{len(value) - len(taken)} more"
+                    break
+                name = self.take(key)
+                taken[name] = self.take(item)
+            return taken
+        if isinstance(value, (list, tuple)):
+            items: list[Any] = []
+            for item in value:
+                if self.left <= 0:
+                    items.append(f"… {len(value) - len(items)} more")
+                    break
+                items.append(self.take(item))
+            return items
+        if not isinstance(value, str):
+            value = value if isinstance(value, (int, float, type(None))) else str(value)
+            self.left -= 8
+            return value
+        text = value
+        if len(text) > self.left:
+            whole_words = text[: self.left].rpartition(" ")[0]
+            text = f"{whole_words} … (cut)"
+        self.left -= len(text)
+        return text
 
 
 @dataclass(frozen=True)
