@@ -25,6 +25,7 @@ required_open_webui_version: 0.9.6
 #   values                   Values that somebody asks for: whether one was given, and what is meant by it.
 #   sizes                    What people and models write for a size: pixels, proportions, megapixels, a screen's …
 #   counts                   Numbers as people and models write them, and those that stand for leaving an argument out.
+#   lengths                  How long a video or a sound is to be, as people and models write it: "5 seconds", "1:30", …
 #   json_pieces              JSON from outside, decoded piece by piece, within bounds of depth, values and time.
 #   graph/definitions        What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
 #   graph/link_types         Types of links: which of them say what a link carries, and how an input's name tells its …
@@ -76,6 +77,7 @@ required_open_webui_version: 0.9.6
 #   run/inputs               Puts the files of a call into the inputs of a workflow that take files.
 #   run/limits               What the administrator allows, checked on a finished graph, whoever put the number there.
 #   run/sizing               In which width and height a request is made.
+#   run/duration             How long the video or sound of a request becomes, in whatever unit its workflow counts.
 #   run/planning             Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
 #   run/collecting           Fetches what a run made, within bounds, and says what did not come.
 #   run/make                 From a request to finished files: a server chosen, prompts run, what they made fetched.
@@ -1680,6 +1682,88 @@ def says_random(value: Any) -> bool:
 def says_same_seed(value: Any) -> bool:
     """Whether a seed is to be that of the result before: "last", "the same"."""
     return isinstance(value, str) and not SAME.isdisjoint(SIGNS.split(plain_words(value)))
+
+
+# ======================================================================================================================
+# src/comfyui_chat/lengths.py
+#
+# How long a video or a sound is to be, as people and models write it: "5 seconds", "1:30", "eine Minute", "1分30秒".
+#
+# read_seconds("1 min 30 s") == 90     read_seconds("5") == 5     read_seconds("120 frames") is None
+# ======================================================================================================================
+
+
+# How many seconds each unit has, by its names.
+_UNITS = {
+    0.001: "ms millisecond milliseconds",
+    1.0: (
+        "s sec secs second seconds sek sekunde sekunden seg segundo segundos seconde secondes secondo secondi "
+        "秒 秒間 秒钟 초"
+    ),
+    60.0: "m min mins minute minutes minuten minuto minutos minuti 分 分間 分钟 分鐘 분",
+    3600.0: "h hr hrs hour hours stunde stunden hora horas heure heures ora ore 時間 小时 小時 시간",
+}
+UNITS = {name: seconds for seconds, names in _UNITS.items() for name in names.split()}
+HALF = ("half", "halbe", "halb", "media", "demi", "mezzo", "meia", "半")
+JOINED = ("and", "und", "et", "y", "e", "ed")
+_AROUND = "a an long lang of de about in for the video clip song music sound audio"
+AROUND = frozenset(_AROUND.split())
+TIME_PART = re.compile(r"\d{1,7}(?:\.\d{1,6}|,\d{1,2}(?!\d))?|[^\W\d_]+|[^\s,;.~≈-]")
+CLOCK = re.compile(r"(?:(\d{1,2}):)?(\d{1,3}):(\d{2}(?:\.\d{1,3})?)")
+
+
+def read_seconds(value: Any) -> float | None:
+    """How many seconds a value means, or None: a number, a time such as "1:30", or numbers with their units, also in
+    words of nine languages."""
+    number = as_number(value)
+    if number is not None or not isinstance(value, str) or len(value) > MOST_WORD_CHARACTERS:
+        return number
+    text = plain_words(value)
+    clock = CLOCK.fullmatch(text)
+    if clock:
+        return 3600 * int(clock[1] or 0) + 60 * int(clock[2]) + float(clock[3])
+    return _with_units(TIME_PART.findall(text))
+
+
+def says_seconds(value: Any) -> bool:
+    """Whether a value is a time with a unit, and not a mere number."""
+    return as_number(value) is None and read_seconds(value) is not None
+
+
+def _with_units(parts: list[str]) -> float | None:
+    """The sum of numbers, each with the unit behind it; one without is in seconds. None where anything else is said."""
+    total = 0.0
+    amount: float | None = None  # that has no unit yet
+    has_unit = joined = False
+    for part in parts:
+        number = _amount_in(part)
+        if number is None and part in UNITS:
+            total += UNITS[part] * (1.0 if amount is None else amount)
+            amount, has_unit = None, True
+        elif number is None and part not in AROUND and part not in JOINED:
+            return None
+        elif number is not None and amount is None:
+            amount = number
+        elif number is not None and amount is not None and part in HALF:  # "one and a half", "eine halbe"
+            amount = amount + number if joined else amount * number
+        elif number is not None:
+            return None
+        joined = part in JOINED or (joined and number is None)
+    if amount is None:
+        return total if has_unit else None
+    if has_unit and not amount.is_integer():  # "a minute and a half"
+        return None
+    return total + amount
+
+
+def _amount_in(part: str) -> float | None:
+    """The number that one word is: "5", "1.5", "one", "half"."""
+    if part in HALF:
+        return 0.5
+    if part in NUMBER_WORDS:
+        return float(NUMBER_WORDS[part])
+    number = as_number(part.replace(",", "."))
+    return None if number is None else float(number)
 
 
 # ======================================================================================================================
@@ -13240,6 +13324,8 @@ def _input_line(workflow: Workflow, name: str) -> str:
     if any(lists_users_files(workflow, target) for target in workflow.find(name) or ()):
         return "a file on the server, as it was saved"
     parts = [spec.type]
+    if name == "length":
+        parts.append("in frames (or give seconds)")
     if spec.choices:
         shown = [shortened(choice, 60) for choice in spec.choices[:MAX_CHOICES]]
         choices = f"one of {quoted(shown)}"
@@ -15198,10 +15284,14 @@ def _check_video(graph: Graph, limits: Limits) -> None:
         )
 
 
+def frame_rate(graph: Graph) -> float:
+    """The frames a second of the videos that a graph makes, the lowest of several."""
+    return min(_numbers_of("fps", graph), default=USUAL_FPS)
+
+
 def video_seconds(graph: Graph) -> float:
     """How long the longest video is that a graph makes, in seconds: by its frames and their rate, or as it says."""
-    fps = min(_numbers_of("fps", graph), default=USUAL_FPS)
-    fps = min(max(fps, 1.0), MOST_FPS)
+    fps = min(max(frame_rate(graph), 1.0), MOST_FPS)
     by_frames = [frames / fps for frames in _numbers_of("length", graph)]
     return max([*_numbers_of("seconds", graph), *by_frames], default=0.0)
 
@@ -15536,6 +15626,123 @@ def over_limit(wanted: Argument, value: object, limit: str) -> LimitExceeded:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/duration.py
+#
+# How long the video or sound of a request becomes, in whatever unit its workflow counts.
+#
+# A call says `seconds`. Some graphs take them so; in most a video is a number of frames ("length"), which depends on the
+# rate, and which the model makes in steps: 5 seconds at 16 frames a second are 81 frames, since Wan makes 1 and 4, and 4
+# more. `timed` puts the seconds into that, and tells how a `length` was understood.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+TIMES = ("seconds", "length", "fps")  # parameters that say how long a video or a sound is
+
+
+@dataclass(frozen=True)
+class Timed:
+    """The inputs of a call with its time in the units of the workflow, and notes on it."""
+
+    inputs: Mapping[str, Argument]
+    notes: tuple[str, ...] = ()
+
+
+def timed(workflow: Workflow, inputs: Mapping[str, Argument]) -> Timed:
+    """The inputs of a call, with a time of theirs in the unit of the workflow: seconds or frames. Names that are not
+    those of a time stay as they are. Raises `BadArgument` for a time that cannot be understood."""
+    asked = {parameter_name(name): (name, wanted) for name, wanted in inputs.items() if "." not in name}
+    times = {parameter: asked[parameter] for parameter in TIMES if parameter in asked}
+    has_unit = [name for name in ("seconds", "length") if name in workflow.parameters]
+    if not times or not has_unit:
+        return Timed(inputs)
+    left = {name: wanted for name, wanted in inputs.items() if name not in [name for name, _ in times.values()]}
+    notes: list[str] = []
+    fps = times.get("fps")
+    if fps and "fps" in workflow.parameters:
+        left["fps"] = fps[1]
+    elif fps:
+        notes.append(f'the workflow "{workflow.name}" has no rate (fps) of its own; it was left out')
+    length = times.get("length")
+    seconds = times.get("seconds")
+    if length and seconds is None and (says_seconds(length[1].value) or "length" not in has_unit):
+        seconds, length = length, None
+        if not says_seconds(seconds[1].value):
+            notes.append("length was taken for seconds")
+    if seconds:
+        if length:
+            notes.append("seconds was followed, and length left out")
+        unit, value, note = _in_its_unit(workflow, seconds[1], fps[1] if fps else None)
+        left[unit] = value
+        notes.append(note)
+    elif length:
+        left["length"] = length[1]
+        notes.append(_frames_note(workflow, length[1], fps[1] if fps else None))
+    return Timed(left, tuple(note for note in notes if note))
+
+
+def _in_its_unit(workflow: Workflow, wanted: Argument, fps: Argument | None) -> tuple[str, Argument, str]:
+    """The parameter of the workflow that takes a time, its value, and a note where that is not just as long."""
+    seconds = read_seconds(wanted.value)
+    if seconds is None:
+        raise BadArgument(
+            f'{wanted.name} is "{shortened(wanted.value)}", which is no number of seconds.',
+            'Give {"seconds": 5}.',
+        )
+    if "seconds" in workflow.parameters:
+        spec = workflow.spec("seconds")
+        value, note = _of_choices(seconds, spec)
+        return "seconds", Argument(value, wanted.name, wanted.level), note
+    rate = _rate(workflow, fps)
+    spec = workflow.spec("length")
+    frames = frames_in(seconds, rate, spec)
+    note = ""
+    if frames < seconds * rate - max(spec.step or 1, 1):
+        note = f"{seconds:g} seconds are too long: it makes at most {frames} frames, {frames / rate:.0f} s"
+    return "length", Argument(frames, wanted.name, wanted.level), note
+
+
+def _of_choices(seconds: float, spec: InputSpec) -> tuple[object, str]:
+    """The one of an input's choices that is nearest to so many seconds, with a note where it is another number; the
+    seconds themselves where there are no choices."""
+    numbers = {choice: read_seconds(choice) for choice in spec.choices}
+    near = [(abs(number - seconds), choice) for choice, number in numbers.items() if number is not None]
+    if not near:
+        return seconds, ""
+    difference, choice = min(near, key=lambda pair: pair[0])
+    return choice, f"{seconds:g} seconds were changed to {choice}, which there is" if difference else ""
+
+
+def frames_in(seconds: float, rate: float, spec: InputSpec) -> int:
+    """The number of frames nearest to so many seconds that an input takes: in its range, and so many steps above the
+    lowest."""
+    low = int(spec.minimum or 1)
+    step = max(int(spec.step or 1), 1)
+    frames = low + math.floor((seconds * rate - low) / step + 0.5) * step
+    frames = max(frames, low)
+    if spec.maximum is not None and frames > spec.maximum:
+        frames = low + int(spec.maximum - low) // step * step
+    return frames
+
+
+def _rate(workflow: Workflow, fps: Argument | None) -> float:
+    """The frames a second: as the call says, or else as the workflow does."""
+    asked = read_number(fps.value) if fps and "fps" in workflow.parameters else None
+    held = as_number(workflow.value("fps"))
+    return asked or held or frame_rate(workflow.graph)
+
+
+def _frames_note(workflow: Workflow, wanted: Argument, fps: Argument | None) -> str:
+    """What a length is that was given as a mere number."""
+    frames = read_number(wanted.value)
+    if frames is None:
+        return ""
+    rate = _rate(workflow, fps)
+    return (
+        f"length is in frames: {frames:g} are {frames / rate:.2g} s at {rate:g} frames a second; seconds gives the time"
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/planning.py
 #
 # Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
@@ -15740,7 +15947,9 @@ class _Binding:
             return {}
         files = {item.target for item in file_inputs(workflow.flow)}
         values: dict[str, Any] = {}
-        for name, wanted in self._request.inputs.items():
+        time = timed(workflow, self._request.inputs)
+        self.notes += time.notes
+        for name, wanted in time.inputs.items():
             targets = workflow.find(name)
             if targets is None:
                 raise _no_such_input(workflow, name)

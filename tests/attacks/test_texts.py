@@ -53,6 +53,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "a size": lambda text: tool.read_size(argument(text)),
     "a number": tool.as_number,
     "a number in words": tool.read_number,
+    "a time": tool.read_seconds,
     "a strength": tool.read_strength,
     "a seed": lambda text: tool.read_arguments({"seed": text, "strength": text}),
     "yes or no": lambda text: tool.as_yes(text, "free"),

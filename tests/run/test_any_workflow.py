@@ -428,3 +428,11 @@ async def test_what_is_no_picture_is_brought_back_as_well() -> None:
     assert [(product.content_type, product.ending, product.size) for product in result.products] == [
         ("audio/mpeg", "mp3", None)
     ]
+
+
+async def test_a_video_is_as_many_seconds_long_as_the_call_says() -> None:
+    async with StandIn(models=models_of("wan-text-to-video"), step_seconds=0.0) as comfy:
+        inputs = {"prompt": "waves", "seconds": "half a second", "steps": 2, "size": "64x64"}
+        await run_wish(comfy, order("text_to_video", inputs))
+    lengths = [node["inputs"]["length"] for node in comfy.prompts[-1]["prompt"].values() if "length" in node["inputs"]]
+    assert lengths == [9]

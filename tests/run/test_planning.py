@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import comfyui_tool as tool
+from tests.support.graphs import bundled, defined
 from tests.support.runs import settings
 from tests.support.stand_in import DEFAULT_MODELS, StandIn
 
@@ -150,3 +151,61 @@ def test_a_picture_keeps_its_size_where_the_model_can_and_its_proportions_elsewh
 @pytest.mark.parametrize(("picture", "most"), [((2159, 859), 1.05), ((6961, 7793), 1.05), ((1000, 1048), 1.05)])
 def test_a_followed_size_is_never_rounded_above_what_is_allowed(picture: tuple[int, int], most: float) -> None:
     assert tool.followed(tool.Size(*picture), 1.05, most).megapixels <= most
+
+
+# --- how long a video or a sound is ---
+
+VIDEO, SOUND, STILL = "wan-text-to-video", "ace-step", "checkpoint"  # in frames, in seconds, and neither
+FRAMES_NOTE = "length is in frames: 9 are 0.56 s at 16 frames a second; seconds gives the time"
+
+
+def in_its_unit(name: str, **inputs: Any) -> tuple[dict[str, Any], tuple[str, ...]]:
+    workflow = tool.Workflow.parse(name, bundled(name), defined())
+    found = tool.timed(workflow, {name: tool.Argument(value, name) for name, value in inputs.items()})
+    return {name: wanted.value for name, wanted in found.inputs.items()}, found.notes
+
+
+@pytest.mark.parametrize(
+    ("workflow", "inputs", "values", "notes"),
+    [
+        (VIDEO, {"seconds": 3}, {"length": 49}, ()),
+        (VIDEO, {"duration": "3 seconds"}, {"length": 49}, ()),
+        (VIDEO, {"seconds": 2, "fps": 24}, {"length": 49, "fps": 24}, ()),
+        (VIDEO, {"length": "3 s"}, {"length": 49}, ()),
+        (VIDEO, {"length": 9}, {"length": 9}, (FRAMES_NOTE,)),
+        (VIDEO, {"num_frames": 9}, {"length": 9}, (FRAMES_NOTE,)),
+        (VIDEO, {"seconds": 3, "length": 9}, {"length": 49}, ("seconds was followed, and length left out",)),
+        (
+            VIDEO,
+            {"seconds": 2000},
+            {"length": 16381},
+            ("2000 seconds are too long: it makes at most 16381 frames, 1024 s",),
+        ),
+        (SOUND, {"seconds": "1 minute", "steps": 4}, {"seconds": 60, "steps": 4}, ()),
+        (SOUND, {"duration": 30}, {"seconds": 30}, ()),
+        (SOUND, {"length": 30}, {"seconds": 30}, ("length was taken for seconds",)),
+        (
+            SOUND,
+            {"fps": 24, "seconds": 30},
+            {"seconds": 30},
+            ('the workflow "ace-step" has no rate (fps) of its own; it was left out',),
+        ),
+        (STILL, {"seconds": 3}, {"seconds": 3}, ()),
+    ],
+    ids=str,
+)
+def test_a_time_is_given_in_seconds_whatever_the_workflow_counts(
+    workflow: str, inputs: dict[str, Any], values: dict[str, Any], notes: tuple[str, ...]
+) -> None:
+    assert in_its_unit(workflow, **inputs) == (values, notes)
+
+
+def test_of_several_lengths_on_offer_the_nearest_is_taken() -> None:
+    spec = tool.InputSpec("COMBO", choices=("5", "10"))
+    assert tool._of_choices(5, spec) == ("5", "")
+    assert tool._of_choices(8, spec) == ("10", "8 seconds were changed to 10, which there is")
+
+
+def test_a_time_that_cannot_be_understood_is_refused() -> None:
+    with pytest.raises(tool.BadArgument, match="which is no number of seconds"):
+        in_its_unit(VIDEO, seconds="long")

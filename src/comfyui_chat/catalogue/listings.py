@@ -158,6 +158,8 @@ def _input_line(workflow: Workflow, name: str) -> str:
     if any(lists_users_files(workflow, target) for target in workflow.find(name) or ()):
         return "a file on the server, as it was saved"
     parts = [spec.type]
+    if name == "length":
+        parts.append("in frames (or give seconds)")
     if spec.choices:
         shown = [shortened(choice, 60) for choice in spec.choices[:MAX_CHOICES]]
         choices = f"one of {quoted(shown)}"

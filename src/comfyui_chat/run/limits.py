@@ -95,10 +95,14 @@ def _check_video(graph: Graph, limits: Limits) -> None:
         )
 
 
+def frame_rate(graph: Graph) -> float:
+    """The frames a second of the videos that a graph makes, the lowest of several."""
+    return min(_numbers_of("fps", graph), default=USUAL_FPS)
+
+
 def video_seconds(graph: Graph) -> float:
     """How long the longest video is that a graph makes, in seconds: by its frames and their rate, or as it says."""
-    fps = min(_numbers_of("fps", graph), default=USUAL_FPS)
-    fps = min(max(fps, 1.0), MOST_FPS)
+    fps = min(max(frame_rate(graph), 1.0), MOST_FPS)
     by_frames = [frames / fps for frames in _numbers_of("length", graph)]
     return max([*_numbers_of("seconds", graph), *by_frames], default=0.0)
 

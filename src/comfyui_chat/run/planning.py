@@ -30,6 +30,7 @@ from ..graph.prompts import as_sent
 from ..graph.workflow import Workflow
 from ..names import closest, find_name, quoted, shortened
 from ..values import Argument, as_number, is_given
+from .duration import timed
 from .fleet import Limits
 from .limits import check_limits
 from .sizing import Sizing, names_of, over_limit
@@ -221,7 +222,9 @@ class _Binding:
             return {}
         files = {item.target for item in file_inputs(workflow.flow)}
         values: dict[str, Any] = {}
-        for name, wanted in self._request.inputs.items():
+        time = timed(workflow, self._request.inputs)
+        self.notes += time.notes
+        for name, wanted in time.inputs.items():
             targets = workflow.find(name)
             if targets is None:
                 raise _no_such_input(workflow, name)
