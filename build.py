@@ -30,7 +30,7 @@ WIDTH = 120
 
 # The floors from the ground up, and the modules of each in reading order; "" is the package's own folder.
 FLOORS = (
-    ("", "bounds errors logs tasks threads bounded names spelling values sizes counts lengths json_pieces"),
+    ("", "bounds errors logs tasks threads bounded names spelling values sizes counts lengths prompt_tags json_pieces"),
     (
         "graph",
         "definitions link_types nodes prompts fitting ui_file old_files ui_values ui_links editor reading links "
@@ -38,7 +38,7 @@ FLOORS = (
     ),
     ("media", "file_bytes parts kinds pictures overwriting metadata delivery"),
     ("server", "endpoint protocol long_answers record incoming connection http client cloud pool"),
-    ("catalogue", "entries choosing secret_inputs listings"),
+    ("catalogue", "entries request naming fitted choosing secret_inputs listings"),
     ("run", "owner job fleet follow inputs limits sizing duration planning collecting make earlier"),
     (
         "webui",

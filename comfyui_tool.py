@@ -26,6 +26,7 @@ required_open_webui_version: 0.9.6
 #   sizes                    What people and models write for a size: pixels, proportions, megapixels, a screen's …
 #   counts                   Numbers as people and models write them, and those that stand for leaving an argument out.
 #   lengths                  How long a video or a sound is to be, as people and models write it: "5 seconds", "1:30", …
+#   prompt_tags              What other programs take out of a prompt: `<lora:name:0.8>`, as in A1111, and `--ar …
 #   json_pieces              JSON from outside, decoded piece by piece, within bounds of depth, values and time.
 #   graph/definitions        What each class of nodes takes and makes, read from ComfyUI's `/object_info`.
 #   graph/link_types         Types of links: which of them say what a link carries, and how an input's name tells its …
@@ -67,6 +68,9 @@ required_open_webui_version: 0.9.6
 #   server/cloud             Everything in which Comfy Cloud differs from a ComfyUI of one's own.
 #   server/pool              The servers of an event loop: opened on demand, shared by all, closed when idle.
 #   catalogue/entries        The workflows that can be asked for by name, from all the places where they may be.
+#   catalogue/request        What somebody wants, and the workflow that was found for it: `Request` and …
+#   catalogue/naming         Which installed model, or which bundled workflow, somebody means who says "SDXL", "flux" …
+#   catalogue/fitted         A workflow made to fit a server: which of its installed files it runs with.
 #   catalogue/choosing       From what somebody wants to a workflow and model files that this server has.
 #   catalogue/secret_inputs  Which inputs of a workflow hold a key, a password or the like: their values are told to …
 #   catalogue/listings       Answers about what a server has: its workflows, one of them in detail, its models.
@@ -838,7 +842,8 @@ def forget_oldest(entries: dict[K, V], most: int, is_needed: Callable[[V], bool]
 # Names of files and models, compared and looked up; names and values put into messages.
 #
 # People and models rarely write a name as ComfyUI lists it. `find_name` takes "detail tweaker" for
-# "SDXL\Detail_Tweaker.safetensors", since both have the same `plain_name`; `closest` suggests names where there is none.
+# "SDXL\Detail_Tweaker.safetensors", since both have the same `plain_name`. Where it finds none, `names_with_words` tells
+# which have all words of it, "juggernaut" for "Juggernaut-XL_v9.safetensors", and `closest` which are alike.
 # `quoted`, `shortened`, `shown_value` and `duration` put names, values from anywhere and times into a message, and
 # `file_stem` names the files that are made.
 # ======================================================================================================================
@@ -880,6 +885,36 @@ def _names_to_compare(choices: tuple[str, ...]) -> tuple[dict[str, str], dict[st
 def _tidy_name(name: str) -> str:
     """A name without regard to case and the direction of slashes."""
     return name.replace("\\", "/").lower()
+
+
+# Words beside a name that tell nothing of which one is meant.
+_NO_NAME = "the a an my model models checkpoint lora loras workflow workflows template file latest version"
+NO_NAME = frozenset(_NO_NAME.split())
+WORD_OF_NAME = re.compile(r"\d+(?:\.\d+)+|[^\W\d_]+|\d+")
+MOST_WORDS_OF_NAME = 12  # of a name that is asked for; more are a sentence
+
+
+def name_words(name: str) -> list[str]:
+    """The words by which somebody names a model or a workflow: of "Stable Diffusion XL" they are "sd" and "xl", of "the
+    SD 1.5 checkpoint" "sd" and "15"."""
+    text = MODEL_FILE.sub("", unicodedata.normalize("NFKC", name[-LONGEST_NAME:]).casefold())
+    text = text.replace("stable diffusion", "sd").replace("stable-diffusion", "sd").replace("stable_diffusion", "sd")
+    words = [word.replace(".", "") for word in WORD_OF_NAME.findall(text)]
+    return [word for word in words if word not in NO_NAME]
+
+
+def names_with_words(wanted: str, choices: Iterable[str]) -> list[str]:
+    """Those of the choices in which all words of the wanted name are: of "juggernaut xl" it is
+    "SDXL/Juggernaut-XL_v9.safetensors". Folders count, punctuation and case do not."""
+    words = name_words(wanted)
+    if not words or len(words) > MOST_WORDS_OF_NAME or len("".join(words)) < 2:
+        return []
+    return [choice for choice in first_names(choices, MOST_COMPARED_CHARACTERS) if _has_all(words, choice)]
+
+
+def _has_all(words: Sequence[str], choice: str) -> bool:
+    plain = re.sub(r"[\W_]+", "", MODEL_FILE.sub("", choice).casefold())
+    return all(word in plain for word in words)
 
 
 def plain_name(name: str) -> str:
@@ -1764,6 +1799,90 @@ def _amount_in(part: str) -> float | None:
         return float(NUMBER_WORDS[part])
     number = as_number(part.replace(",", "."))
     return None if number is None else float(number)
+
+
+# ======================================================================================================================
+# src/comfyui_chat/prompt_tags.py
+#
+# What other programs take out of a prompt: `<lora:name:0.8>`, as in A1111, and `--ar 16:9`, as in Midjourney.
+#
+# ComfyUI's own nodes would read them as words of the description, and nothing would tell that they had no effect.
+# `read_tags` takes them out. What this tool has something for becomes a value; the rest is left out, and said:
+#
+#     read_tags("a dragon --ar 16:9 --v 6 <lora:ink:0.8>")
+#         == Tagged("a dragon", loras=("ink:0.8",), size="16:9", left_out=("--v 6",))
+# ======================================================================================================================
+
+
+LORA_TAG = re.compile(r"<\s*lora\s*:(?P<inside>[^<>]*)>", re.IGNORECASE)
+# A flag begins with two dashes, of which some keyboards make a long one.
+FLAG = re.compile(r"(?<!\S)(?:--|—|–)([a-z]+)(?![\w-])", re.IGNORECASE)
+SPACE_BEFORE = re.compile(r" ([,.;])")
+SIZE_FLAGS, SEED_FLAGS, NEGATIVE_FLAGS = ("ar", "aspect"), ("seed", "sameseed"), ("no", "neg", "negative")
+_WITH_VALUE = "v version niji s stylize style q quality c chaos w weird iw sref cref sw cw stop p profile"
+WITH_VALUE = frozenset(_WITH_VALUE.split())
+WITHOUT_VALUE = frozenset({"tile", "hd", "fast", "relax", "turbo", "raw", "video", "draft"})
+
+
+@dataclass(frozen=True)
+class Tagged:
+    """A prompt without its tags, and what they said."""
+
+    text: str
+    loras: tuple[str, ...] = ()  # each as "name:0.8"
+    size: str = ""
+    seed: str = ""
+    negative_prompt: str = ""
+    left_out: tuple[str, ...] = ()  # tags that mean nothing here
+
+
+def read_tags(prompt: str) -> Tagged:
+    """A prompt with the tags of other programs taken out. A text without any stays as it is, to the last space."""
+    loras = tuple(inside.strip() for inside in LORA_TAG.findall(prompt) if inside.strip(" :"))
+    text = LORA_TAG.sub("", prompt) if loras else prompt
+    found: dict[str, str] = {}
+    left_out: list[str] = []
+    kept: list[str] = []
+    place = 0
+    flags = list(FLAG.finditer(text))
+    for number, flag in enumerate(flags):
+        name = flag[1].lower()
+        end = flags[number + 1].start() if number + 1 < len(flags) else len(text)
+        value = _value_of(name, text[flag.end() : end])
+        if value is None:
+            continue
+        kept.append(text[place : flag.start()])
+        place = flag.end() + len(value)
+        words = value.strip(" =\t\n")
+        kind = _kind_of_flag(name)
+        if kind and words:
+            found.setdefault(kind, words)
+        else:
+            left_out.append(f"--{flag[1]} {words}".strip())
+    kept.append(text[place:])
+    if loras or place:
+        text = SPACE_BEFORE.sub(r"\1", " ".join("".join(kept).split())).strip(" ,;")
+    return Tagged(text, loras, left_out=tuple(left_out), **found)
+
+
+def _kind_of_flag(name: str) -> str:
+    """The field of `Tagged` that a flag fills; "" for one that means nothing here."""
+    for kind, names in (("size", SIZE_FLAGS), ("seed", SEED_FLAGS), ("negative_prompt", NEGATIVE_FLAGS)):
+        if name in names:
+            return kind
+    return ""
+
+
+def _value_of(name: str, behind: str) -> str | None:
+    """What belongs to a flag of the text behind it, with its spaces; None for a flag that is not known."""
+    if name in NEGATIVE_FLAGS:
+        return behind
+    if name in WITHOUT_VALUE:
+        return ""
+    if name not in WITH_VALUE and name not in SIZE_FLAGS and name not in SEED_FLAGS:
+        return None
+    value = re.match(r"[ =]{0,3}[\w.:/-]{0,40}", behind)
+    return value[0] if value else ""
 
 
 # ======================================================================================================================
@@ -2756,7 +2875,7 @@ def fit_value(wanted: Argument, spec: InputSpec) -> tuple[Any, str]:
     if spec.type == "BOOLEAN":
         return _fit_switch(wanted), ""
     if spec.choices:
-        return _fit_choice(wanted, spec.choices), ""
+        return _fit_choice(wanted, spec.choices)
     if spec.type not in ("STRING", "COMBO"):
         return input_value(wanted.value), ""
     if is_number(wanted.value):
@@ -2772,13 +2891,20 @@ def _fit_switch(wanted: Argument) -> bool:
     return SWITCH_WORDS[word]
 
 
-def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> Any:
+def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> tuple[Any, str]:
+    """The choice of that name, or the one that has all words of it, with a note. Raises `ValueOutOfRange`."""
     text = str(wanted.value).strip()
     names = [str(choice) for choice in choices]
     name = find_name(text, names)
     if name is not None:
-        place = names.index(name)
-        return choices[place]
+        return choices[names.index(name)], ""
+    worded = names_with_words(text, names)
+    if len(worded) == 1:
+        return choices[names.index(worded[0])], f'{wanted.name} "{shortened(text)}" was taken for "{worded[0]}"'
+    if worded:
+        raise ValueOutOfRange(
+            f'{wanted.name} is "{shortened(text)}", which could be any of: {quoted(worded[:8])}.', "Give one of these."
+        )
     message = f'{wanted.name} is "{shortened(text)}", which is not on offer.'
     offered = quoted(closest(text, names, 8))
     if len(names) <= 8:
@@ -6474,8 +6600,8 @@ def lists_users_files(workflow: Workflow, target: Target) -> bool:
 #
 # Put LoRAs into a graph, right behind the model that its samplers use.
 #
-# `parse_lora` reads what people write, "detail:0.8" or "<lora:detail:0.8>". `with_loras` adds a node for each `Lora`,
-# and what used the model then uses the last of them:
+# `read_loras` reads what people write, `parse_lora` one of them, "detail:0.8" or "<lora:detail:0.8>". `with_loras` adds
+# a node for each `Lora`, and what used the model then uses the last of them:
 #
 #     {"4": {"class_type": "CheckpointLoaderSimple", ...},
 #      "3": {"class_type": "KSampler", "inputs": {"model": ["11", 0], ...}},                    # was ["4", 0]
@@ -6502,7 +6628,10 @@ class Lora:
 
 # What people write for a LoRA: a name, perhaps with a strength, perhaps as the tag that other programs use.
 MAX_STRENGTH = 100.0  # up or down, as LoraLoader itself takes it; more is a typing error
-LORA_TAG = re.compile(r"<\s*lora\s*:(?P<inside>[^<>]*)>", re.IGNORECASE)
+# A strength behind a name without a colon: "detail 0.8", "detail (0.8)", "detail=1".
+BEHIND_NAME = re.compile(
+    r"(?P<name>[^@=()]*[^@=()\s])\s?(?:\s(?P<part>0?\.\d{1,3})|[@=(]\s?(?P<number>\d?\.?\d{1,3})\)?)"
+)
 STRENGTH = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 
 
@@ -6529,9 +6658,83 @@ def parse_lora(text: str) -> tuple[str, float]:
                 f'"{shortened(last.strip())}" is not a strength for the LoRA "{shortened(name)}".',
                 "Give a number such as 0.8; most LoRAs work between 0.5 and 1.",
             )
+    behind = BEHIND_NAME.fullmatch(name)
+    if behind and name == text.strip():
+        name, strength = behind["name"].strip(), float(behind["part"] or behind["number"])
     if not name:
         raise BadArgument(f'"{shortened(text)}" does not name a LoRA.', 'Write "name" or "name:0.8".')
     return name, strength
+
+
+# Under which keys an object says a LoRA's name and strength.
+NAME_KEYS = ("name", "lora", "lora_name", "file", "filename", "path", "model", "id")
+STRENGTH_KEYS = ("strength", "weight", "strength_model", "scale", "multiplier", "value")
+
+
+def read_loras(wanted: Argument) -> list[tuple[str, float]]:
+    """The names and strengths of the LoRAs that an argument asks for, in any shape:
+
+        "a, b:0.8"      ["a", "b:0.8"]      ["a", 0.8]      [["a", 0.8]]      {"a": 0.8}      '{"a": 0.8}'
+        [{"name": "a", "strength": 0.8}]      {"lora": "a", "weight": 0.8}
+
+    Raises `BadArgument`.
+    """
+    found: list[tuple[str, float]] = []
+    _collect_loras(wanted, wanted.value, found, 0)
+    if len(found) > MOST_ARGUMENT_ITEMS:
+        raise _no_loras(wanted)
+    return found
+
+
+def _collect_loras(wanted: Argument, value: Any, found: list[tuple[str, float]], depth: int) -> None:
+    """Add the LoRAs that a value names to those that were `found` before it. A number is the strength of the last."""
+    if depth > MOST_ARGUMENT_DEPTH or len(found) > MOST_ARGUMENT_ITEMS:
+        raise _no_loras(wanted)
+    value = parsed_json(value)
+    if isinstance(value, str):
+        for text in re.split(r"[,;\n]", value):
+            if found and STRENGTH.fullmatch(text.strip()):
+                found[-1] = parse_lora(f"{found[-1][0]}:{text.strip()}")
+            elif is_given("loras", text):
+                found.append(parse_lora(text))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _collect_loras(wanted, item, found, depth + 1)
+    elif isinstance(value, Mapping):
+        _collect_from_object(wanted, value, found, depth)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and found:
+        found[-1] = parse_lora(f"{found[-1][0]}:{value}")
+    elif value is not None:
+        raise _no_loras(wanted)
+
+
+def _collect_from_object(
+    wanted: Argument, value: Mapping[str, Any], found: list[tuple[str, float]], depth: int
+) -> None:
+    """Add the LoRA that an object names, or those of which it gives the strengths by their names."""
+    if value.get("on") is False or value.get("enabled") is False:
+        return
+    names = [value[key] for key in NAME_KEYS if isinstance(value.get(key), str)]
+    strengths = [value[key] for key in STRENGTH_KEYS if value.get(key) is not None]
+    if names:
+        pairs = [(names[0], strengths[0] if strengths else None)]
+    elif isinstance(value.get("loras"), (list, str, dict)):
+        _collect_loras(wanted, value["loras"], found, depth + 1)
+        return
+    else:
+        pairs = [(str(name), strength) for name, strength in value.items()]
+    for name, strength in pairs:
+        if isinstance(strength, Mapping):
+            strength = next((strength[key] for key in STRENGTH_KEYS if key in strength), None)
+        number = 1.0 if strength is None or strength is True else read_number(strength)
+        if number is None:
+            raise _no_loras(wanted)
+        found.append(parse_lora(name if strength is None else f"{name}:{number}"))
+
+
+def _no_loras(wanted: Argument) -> BadArgument:
+    hint = 'Give names such as ["name", "other:0.8"].'
+    return BadArgument(f"{wanted.name} is {shortened(wanted.value)}.", hint)
 
 
 def with_loras(graph: Graph, loras: Sequence[Lora], definitions: Definitions) -> dict[str, Any]:
@@ -12613,34 +12816,18 @@ class Listing:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/catalogue/choosing.py
+# src/comfyui_chat/catalogue/request.py
 #
-# From what somebody wants to a workflow and model files that this server has.
+# What somebody wants, and the workflow that was found for it: `Request` and `FittedWorkflow`.
 #
-# `choose` takes a `Request` and answers with a `FittedWorkflow`. A workflow that is named is found in the catalogue.
-# Where none is named, the first bundled one is taken that does one of the request's tasks, has room for its pictures, and
-# whose model files are installed (`_choose_for`). Two functions then make a workflow fit the server:
-#
-# - `fit_entry` a bundled one, for each of whose needs a `FileSearch` picks the best file that is installed;
-# - `fit_saved` any other, which stays as its author saved it, apart from the names of model files.
-#
-# When a model and a workflow do not go together, their levels decide which gives way (`Argument.level`: 0 argument, 1 the
-# user's valve, 2 the administrator's valve): the higher one has less right. Prompt, seed and the like are left to
-# `run/planning.py`, input files to `run/inputs.py`.
-#
-# Lists of files come from the server's node definitions, which may be minutes old. When a file is not in them, they are
-# asked for once more before anybody hears that it is missing.
+# A `Request` goes through all of run/ as it was given, so that another server can be tried with it. Each of its values
+# tells whose it is (`Argument.level`): 0 an argument of the call, 1 the user's valve, 2 the administrator's valve.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
 TEXT_TO_IMAGE = ("text_to_image",)  # the tasks of a request for a new picture
 CHANGING = ("image_edit", "image_to_image")  # those of a request to change pictures, the preferred one first
-MAX_METADATA_FILES = 24  # how many files, whose names say nothing, have their metadata read
 AS_SAVED = Family("", "", None, {})  # the family of a workflow that is not bundled: nothing of its own to set
-MISSING_FILES_HINT = (  # after a list of missing model files
-    "Files go into ComfyUI's models folder, and others with similar names will do; "
-    "the repository on Hugging Face is in brackets."
-)
 Offer = Callable[[], Awaitable[InputFile]]  # reads a file that may be used; it is not read until it is needed
 
 
@@ -12737,138 +12924,146 @@ class FittedWorkflow:
         return replace(self, notes=(*self.notes, note))
 
 
-async def choose(server: ComfyUIServer, request: Request, catalogue: Catalogue = Catalogue()) -> FittedWorkflow:
-    """The workflow that is asked for by name, else the first bundled one that fits the request's tasks, its pictures,
-    the model asked for and what is installed. The name of a task, where no workflow has that name, stands for any
-    bundled workflow that does the task.
-
-    When a model and a workflow do not go together, the one asked for with less right (a valve against an argument)
-    gives way. Raises `UnknownWorkflow`, `ModelNotInstalled`, `NodeNotInstalled`, `BadArgument`, and as the server does.
-    """
-    workflow = request.workflow
-    if workflow is None:
-        return await _choose_for(server, request)
-    try:
-        entry = await catalogue.find(server, workflow)
-    except UnknownWorkflow:
-        asked_name = str(workflow.value).strip().lower()
-        task = re.sub(r"[\s-]+", "_", asked_name)
-        if task not in {entry.task for entry in bundled_entries()}:
-            raise
-        return await _choose_for(server, replace(request, tasks=(task,)))
-    return await _choose_named(server, request, workflow, entry)
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/catalogue/naming.py
+#
+# Which installed model, or which bundled workflow, somebody means who says "SDXL", "flux" or "juggernaut".
+#
+# Files are found by their exact names in catalogue/fitted.py. Where none has the name that was asked for, `meant_by`
+# looks for what is meant by its words, in this order, and takes the first that finds one:
+#
+#     "flux"                  a bundled workflow of that name
+#     "juggernaut"            the one installed file that has all words of it
+#     "qwen"                  the one bundled workflow that has them
+#     "Stable Diffusion XL"   the one installed file of the family of that name in the manifest
+#
+# Several that could be meant become a question that lists them.
+# ----------------------------------------------------------------------------------------------------------------------
 
 
-async def _choose_named(server: ComfyUIServer, request: Request, workflow: Argument, entry: Entry) -> FittedWorkflow:
-    """The entry that the argument `workflow` names, with the model that is named. Where the two do not go together, the
-    one with less right is left out. A workflow of a valve is also left out when it does not take the files that were
-    given."""
-    fit = fit_entry if entry.bundled else fit_saved
-    model = request.model
-    if model and not entry.bundled and model.level > workflow.level:
-        model = None  # a valve does not change what somebody saved
-    try:
-        fitted = await fit(server, entry, model)
-    except ModelNotInstalled:
-        if model is None or model.level == workflow.level:
-            raise
-        if model.level < workflow.level:
-            return await _choose_for(server, request)
-        fitted = await fit(server, entry, None)
-        model_name = f'{model.name} "{shortened(model.value)}"'
-        fitted = fitted.noting(f'{model_name} does not go with the workflow "{entry.name}" and was left out')
-    if workflow.level == 0 or _has_room(fitted, request):
-        return fitted
-    fitted = await _choose_for(server, request)  # the files that were given go before a valve
-    return fitted.noting(f'{workflow.name} names "{entry.name}", which does not take what was given, and was left out')
+MOST_ASKED = 12  # names that a question lists
 
 
-def _has_room(fitted: FittedWorkflow, request: Request) -> bool:
-    """Whether a workflow has room for the request's pictures and a place for its mask."""
-    inputs = file_inputs(fitted.workflow.flow)
-    if request.mask and not any(item.takes_mask for item in inputs):
-        return False
-    return request.pictures <= request.room_in(inputs)
+@dataclass(frozen=True)
+class Meant:
+    """What a model's name was taken for: a file, or a workflow with whatever model it runs best with."""
+
+    file: str = ""
+    entry: Entry | None = None
 
 
-async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow:
-    """The first bundled workflow of the first task for which everything is installed. A file that the server itself
-    cannot read counts as installed only when nothing else is."""
-    entries: list[Entry] = []
-    for task in request.tasks:
-        entries += _entries_for(task)
-    with_room = [entry for entry in entries if request.room_in(entry.files) >= request.pictures]
-    if not with_room:
-        raise _too_many_pictures(request, entries)
-    began = time.monotonic()
-    candidates = _candidates(request, with_room)
-    refusals: dict[str, None] = {}  # of workflows for which any model would have done
-    for readable in (True, False):  # a file that the server cannot read is still better than none
-        for model, entry in candidates:
-            try:
-                return await fit_entry(server, entry, model, strict=True, readable=readable, began=began)
-            except WorkflowRefused as refused:
-                if model is None:
-                    refusals[refused.message] = None
-    if request.model and not refusals:
-        raise await _no_such_model(server, request, request.model, entries)
-    purpose = "a picture could be made with" if request.tasks == TEXT_TO_IMAGE else "could do this"
-    raise ModelNotInstalled(
-        f"No model is installed that {purpose}.",
-        f"One set of files is enough. {MISSING_FILES_HINT} {' '.join(refusals)}",
+async def meant_by(server: ComfyUIServer, entries: Sequence[Entry], model: Argument) -> Meant | None:
+    """What somebody means by a model that is not installed under that name, for any of these workflows; None for
+    nothing. Raises `BadArgument` where it could be several, and as the server does."""
+    name = str(model.value)
+    named = [entry for entry in entries if plain_name(entry.name) == plain_name(name)]
+    if named:
+        return Meant(entry=named[0])
+    installed = [(entry, await _installed(server, entry)) for entry in entries]
+    files = await FILES.run(_files_with_words, name, installed)
+    if files:
+        return Meant(_one_of(model, files))
+    worded = names_with_words(name, [entry.name for entry in entries])
+    if worded:
+        chosen = _one_of(model, worded)
+        return Meant(entry=next(entry for entry in entries if entry.name == chosen))
+    files = await FILES.run(_files_of_family, name, installed)
+    if files:
+        return Meant(_one_of(model, files))
+    return None
+
+
+def _one_of(wanted: Argument, names: Sequence[str]) -> str:
+    """The one name there is. Raises `BadArgument` with the question which of several is meant."""
+    if len(names) == 1:
+        return names[0]
+    raise several_meant(wanted.name, str(wanted.value), names)
+
+
+def several_meant(argument: str, value: str, names: Sequence[str]) -> BadArgument:
+    """The question which of several names is meant."""
+    listed = quoted(names[:MOST_ASKED])
+    if len(names) > MOST_ASKED:
+        listed += f" and {len(names) - MOST_ASKED} more"
+    return BadArgument(
+        f'{argument} is "{shortened(value)}", which could be any of: {listed}.', "Give one of these names."
     )
 
 
-def _entries_for(task: str) -> list[Entry]:
-    """The bundled workflows that do a task."""
-    return [entry for entry in bundled_entries() if entry.task == task]
+async def _installed(server: ComfyUIServer, entry: Entry) -> tuple[str, ...]:
+    """The files that the loader of a workflow's main model lists."""
+    target = entry.needs[0].target
+    definition = await server.define(entry.workflow.graph[target.node_id]["class_type"])
+    if definition is None or target.input not in definition.inputs:
+        return ()
+    return definition.inputs[target.input].names
 
 
-def _candidates(request: Request, entries: Sequence[Entry]) -> list[tuple[Argument | None, Entry]]:
-    """The models and workflows to try, the preferred ones first; the model None stands for any that is installed."""
-    models = [request.model]
-    if request.model and request.model.level and request.tasks != TEXT_TO_IMAGE:
-        models.append(None)  # to work on pictures, since the model of the valve may be made for something else
-    candidates: list[tuple[Argument | None, Entry]] = []
-    for task in request.tasks:
-        doing_task = [entry for entry in entries if entry.task == task]
-        candidates += itertools.product(models, doing_task)
-    return candidates
+Installed = Sequence[tuple[Entry, tuple[str, ...]]]  # workflows, each with the files that its main loader lists
 
 
-def _too_many_pictures(request: Request, entries: Sequence[Entry]) -> BadArgument:
-    """The error if none of the workflows has room for the pictures that were given."""
-    most = max((request.room_in(entry.files) for entry in entries), default=0)
-    given = "A picture was"
-    if request.pictures > 1:
-        given = f"{request.pictures} pictures were"
-    hint = "Leave it out, or name a workflow that takes pictures."
-    if most:
-        hint = f"Give at most {most}."
-    return BadArgument(f"{given} given, which no workflow takes.", hint)
+def _files_with_words(name: str, installed: Installed) -> list[str]:
+    """The files with all words of a name, those first that suit a workflow by their own names. Blocks."""
+    suitable: dict[str, None] = {}
+    others: dict[str, None] = {}
+    for entry, names in installed:
+        for file in names_with_words(name, names):
+            kind = suitable if entry.needs[0].fits(file) else others
+            kind[file] = None
+    return list(suitable or others)
 
 
-async def _no_such_model(
-    server: ComfyUIServer, request: Request, model: Argument, entries: Sequence[Entry]
-) -> ModelNotInstalled:
-    """The error if no workflow takes the model: it is not installed, or not of a kind that any of them runs with."""
-    installed: list[str] = []
-    for entry in entries:
-        target = entry.needs[0].target
-        loader = entry.workflow.graph[target.node_id]
-        definition = await server.define(loader["class_type"])
-        if definition:
-            installed += definition.inputs[target.input].names
-    name = find_name(str(model.value), installed)
-    if not name:
-        return _model_missing(model, list(dict.fromkeys(installed)))
-    workflow = "workflow"
-    if request.pictures > 1:
-        workflow = f"workflow that takes {request.pictures} pictures"
-    return ModelNotInstalled(
-        f'The model "{name}" is installed, but no {workflow} is made for it, or another file that it needs is missing.',
-        f"Name one of the workflows {quoted(entry.name for entry in entries)} with it to try it anyway.",
-    )
+def _files_of_family(name: str, installed: Installed) -> list[str]:
+    """The files of the family of the manifest that has this name, or all words of it. Blocks."""
+    found: dict[str, None] = {}
+    for exactly in (True, False):
+        for entry, names in installed:
+            families = [family for family in entry.families if _is_named(family, name, exactly=exactly)]
+            for file in first_names(names, MOST_COMPARED_CHARACTERS):
+                if entry.needs[0].fits(file) and family_by_name(entry, file) in families:
+                    found[file] = None
+        if found:
+            break
+    return list(found)
+
+
+def _is_named(family: Family, name: str, *, exactly: bool) -> bool:
+    """Whether somebody means a family by a name: "Stable Diffusion XL" is SDXL."""
+    wanted, words = name_words(name), name_words(family.name)
+    if exactly:
+        return "".join(wanted) == "".join(words)
+    return bool(wanted) and all(word in "".join(words) for word in wanted)
+
+
+def family_by_name(entry: Entry, file: str) -> Family:
+    """The family that a file belongs to as far as its name tells. The last family of each workflow fits all."""
+    fitting = [family for family in entry.families if matches(family.match, file)]
+    return fitting[0]
+
+
+def taken_for(wanted: Argument, meaning: str) -> str:
+    """The note on a name that was not taken literally."""
+    return f'{wanted.name} "{shortened(wanted.value)}" was taken for {meaning}'
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/catalogue/fitted.py
+#
+# A workflow made to fit a server: which of its installed files it runs with.
+#
+# - `fit_entry` fits a bundled one, for each of whose needs a `FileSearch` picks the best file that is installed;
+# - `fit_saved` fits any other, which stays as its author saved it, apart from the names of model files.
+#
+# Lists of files come from the server's node definitions, which may be minutes old. When a file is not in them, they are
+# asked for once more before anybody hears that it is missing.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MAX_METADATA_FILES = 24  # how many files, whose names say nothing, have their metadata read
+MISSING_FILES_HINT = (  # after a list of missing model files
+    "Files go into ComfyUI's models folder, and others with similar names will do; "
+    "the repository on Hugging Face is in brackets."
+)
 
 
 # Bundled workflows: which of the installed files they run with.
@@ -12925,8 +13120,7 @@ async def _family(server: ComfyUIServer, entry: Entry, model_file: str) -> Famil
     """The family that the main model belongs to, by its name and what it says of itself."""
     about = await architecture(server, entry.needs[0].folder, model_file)
     known = f"{model_file} {about or ''}"
-    fitting = [family for family in entry.families if matches(family.match, known)]
-    return fitting[0]  # the last one of each workflow fits all
+    return family_by_name(entry, known)
 
 
 @dataclass(frozen=True)
@@ -12951,7 +13145,7 @@ class FileSearch:
                 about = await self._architecture(name)
                 if self.need.fits(name, about or ""):
                     return name
-        raise _model_missing(model, names)
+        raise model_missing(model, names)
 
     async def best(self, readable: bool) -> str | None:
         """The best installed file, or None. A main model may also be found by what it says of itself. `readable` passes
@@ -13010,7 +13204,7 @@ async def architecture(server: ComfyUIServer, folder: str, name: str) -> str | N
     return str(kind or "")
 
 
-def _model_missing(model: Argument, choices: Sequence[str]) -> ModelNotInstalled:
+def model_missing(model: Argument, choices: Sequence[str]) -> ModelNotInstalled:
     similar = closest(str(model.value), choices)
     hint = "No model is installed for this workflow."
     if similar:
@@ -13090,7 +13284,8 @@ def _fit_files(workflow: Workflow, model: Argument | None) -> FittedWorkflow:
         choices = workflow.spec("model").names
         name = find_name(str(model.value), choices)
         if name is None:
-            raise _model_missing(model, choices)
+            name = _by_words(model, choices)
+            notes = (taken_for(model, f'"{name}"'),)
         chosen = {target.widget: name for target in workflow.parameters["model"]}
     elif model:
         notes = (f'the workflow "{workflow.name}" has no model to choose; {model.name} was left out',)
@@ -13098,6 +13293,17 @@ def _fit_files(workflow: Workflow, model: Argument | None) -> FittedWorkflow:
     workflow = workflow.set(renamed | chosen)
     model_file = str(workflow.value("model") or "")
     return FittedWorkflow(workflow, AS_SAVED, model_file, notes, absent)
+
+
+def _by_words(model: Argument, choices: Sequence[str]) -> str:
+    """The one choice that has all words of a model's name. Raises `ModelNotInstalled` for none, and `BadArgument` for
+    several."""
+    worded = names_with_words(str(model.value), choices)
+    if not worded:
+        raise model_missing(model, choices)
+    if len(worded) > 1:
+        raise several_meant(model.name, str(model.value), worded)
+    return worded[0]
 
 
 def _other_files(workflow: Workflow, chosen: Mapping[Target, str]) -> tuple[dict[Target, str], dict[Target, str]]:
@@ -13128,6 +13334,231 @@ def _other_files(workflow: Workflow, chosen: Mapping[Target, str]) -> tuple[dict
                 path += f" (installed: {quoted(similar)})"
             absent[file.target] = path
     return renamed, absent
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/catalogue/choosing.py
+#
+# From what somebody wants to a workflow and model files that this server has.
+#
+# `choose` takes a `Request` and answers with a `FittedWorkflow`. A workflow that is named is found in the catalogue.
+# Where none is named, the first bundled one is taken that does one of the request's tasks, has room for its pictures, and
+# whose model files are installed (`_choose_for`). catalogue/fitted.py makes it fit the server. A name that nothing has is
+# taken for what is meant by its words (catalogue/naming.py), with a note.
+#
+# When a model and a workflow do not go together, their levels decide which gives way (`Argument.level`: 0 argument, 1 the
+# user's valve, 2 the administrator's valve): the higher one has less right. Prompt, seed and the like are left to
+# `run/planning.py`, input files to `run/inputs.py`.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+async def choose(server: ComfyUIServer, request: Request, catalogue: Catalogue = Catalogue()) -> FittedWorkflow:
+    """The workflow that is asked for by name, else the first bundled one that fits the request's tasks, its pictures,
+    the model asked for and what is installed. The name of a task, where no workflow has that name, stands for any
+    bundled workflow that does the task.
+
+    When a model and a workflow do not go together, the one asked for with less right (a valve against an argument)
+    gives way. Raises `UnknownWorkflow`, `ModelNotInstalled`, `NodeNotInstalled`, `BadArgument`, and as the server does.
+    """
+    workflow = request.workflow
+    if workflow is None:
+        return await _choose_for_model(server, request, catalogue)
+    try:
+        entry = await catalogue.find(server, workflow)
+    except UnknownWorkflow as unknown:
+        return await _choose_by_meaning(server, request, catalogue, workflow, unknown)
+    return await _choose_named(server, request, workflow, entry)
+
+
+async def _choose_for_model(server: ComfyUIServer, request: Request, catalogue: Catalogue) -> FittedWorkflow:
+    """The workflow for a request that names none. Where its model is none, but the name of a workflow, that one."""
+    try:
+        return await _choose_for(server, request)
+    except ModelNotInstalled:
+        model = request.model
+        if model is None or model.level:
+            raise
+        listing = await catalogue.entries(server)
+        entry = await FILES.run(listing.find, str(model.value))
+        if entry is None:
+            raise
+    fitted = await _choose_named(server, replace(request, model=None), model, entry)
+    return fitted.noting(taken_for(model, f'the workflow "{entry.name}"'))
+
+
+async def _choose_by_meaning(
+    server: ComfyUIServer, request: Request, catalogue: Catalogue, workflow: Argument, unknown: UnknownWorkflow
+) -> FittedWorkflow:
+    """The workflow that is meant by a name that none has: that of a task, of the one workflow that has all words of it,
+    or of a model. Raises `unknown` where nothing is meant, and `BadArgument` where it could be several."""
+    name = str(workflow.value)
+    task = re.sub(r"[\s-]+", "_", name.strip().lower())
+    if task in {entry.task for entry in bundled_entries()}:
+        return await _choose_for(server, replace(request, workflow=None, tasks=(task,)))
+    listing = await catalogue.entries(server)
+    entries = {entry.name: entry for entry in listing.entries}
+    worded = await FILES.run(names_with_words, name, list(entries))
+    if len(worded) == 1:
+        fitted = await _choose_named(server, request, workflow, entries[worded[0]])
+        return fitted.noting(taken_for(workflow, f'"{worded[0]}"'))
+    if request.model is None:
+        try:
+            return await _choose_for(server, replace(request, workflow=None, model=workflow))
+        except ModelNotInstalled:
+            pass
+    if worded:
+        raise several_meant(workflow.name, name, worded)
+    raise unknown
+
+
+async def _choose_named(server: ComfyUIServer, request: Request, workflow: Argument, entry: Entry) -> FittedWorkflow:
+    """The entry that the argument `workflow` names, with the model that is named. Where the two do not go together, the
+    one with less right is left out. A workflow of a valve is also left out when it does not take the files that were
+    given."""
+    fit = fit_entry if entry.bundled else fit_saved
+    model = request.model
+    if model and not entry.bundled and model.level > workflow.level:
+        model = None  # a valve does not change what somebody saved
+    try:
+        fitted = await _fit_meant(server, entry, model)
+    except ModelNotInstalled:
+        if model is None or model.level == workflow.level:
+            raise
+        if model.level < workflow.level:
+            return await _choose_for(server, request)
+        fitted = await fit(server, entry, None)
+        model_name = f'{model.name} "{shortened(model.value)}"'
+        fitted = fitted.noting(f'{model_name} does not go with the workflow "{entry.name}" and was left out')
+    if workflow.level == 0 or _has_room(fitted, request):
+        return fitted
+    fitted = await _choose_for(server, request)  # the files that were given go before a valve
+    return fitted.noting(f'{workflow.name} names "{entry.name}", which does not take what was given, and was left out')
+
+
+async def _fit_meant(server: ComfyUIServer, entry: Entry, model: Argument | None) -> FittedWorkflow:
+    """A workflow with the model that is named, or with the one that is meant by its words. Raises as `fit_entry` and
+    `fit_saved` do."""
+    if not entry.bundled:
+        return await fit_saved(server, entry, model)
+    try:
+        return await fit_entry(server, entry, model)
+    except ModelNotInstalled:
+        if model is None:
+            raise
+        meant = await meant_by(server, [entry], model)
+        if meant is None or meant.file == model.value:
+            raise
+        named = replace(model, value=meant.file) if meant.file else None
+        fitted = await fit_entry(server, entry, named)
+    return fitted.noting(taken_for(model, f'"{fitted.model}"'))
+
+
+def _has_room(fitted: FittedWorkflow, request: Request) -> bool:
+    """Whether a workflow has room for the request's pictures and a place for its mask."""
+    inputs = file_inputs(fitted.workflow.flow)
+    if request.mask and not any(item.takes_mask for item in inputs):
+        return False
+    return request.pictures <= request.room_in(inputs)
+
+
+async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow:
+    """The first bundled workflow of the first task for which everything is installed. A file that the server itself
+    cannot read counts as installed only when nothing else is."""
+    entries: list[Entry] = []
+    for task in request.tasks:
+        entries += _entries_for(task)
+    with_room = [entry for entry in entries if request.room_in(entry.files) >= request.pictures]
+    if not with_room:
+        raise _too_many_pictures(request, entries)
+    began = time.monotonic()
+    candidates = _candidates(request, with_room)
+    refusals: dict[str, None] = {}  # of workflows for which any model would have done
+    for readable in (True, False):  # a file that the server cannot read is still better than none
+        for model, entry in candidates:
+            try:
+                return await fit_entry(server, entry, model, strict=True, readable=readable, began=began)
+            except WorkflowRefused as refused:
+                if model is None:
+                    refusals[refused.message] = None
+    if request.model and not refusals:
+        return await _choose_meant(server, request, request.model, entries)
+    purpose = "a picture could be made with" if request.tasks == TEXT_TO_IMAGE else "could do this"
+    raise ModelNotInstalled(
+        f"No model is installed that {purpose}.",
+        f"One set of files is enough. {MISSING_FILES_HINT} {' '.join(refusals)}",
+    )
+
+
+async def _choose_meant(
+    server: ComfyUIServer, request: Request, model: Argument, entries: Sequence[Entry]
+) -> FittedWorkflow:
+    """The workflow for a model that no file is called: what is meant by its words. Raises `ModelNotInstalled` for
+    nothing, and `BadArgument` where it could be several."""
+    with_room = [entry for entry in entries if request.room_in(entry.files) >= request.pictures]
+    meant = await meant_by(server, with_room, model)
+    named = meant.entry if meant else None
+    if named:
+        try:
+            fitted = await fit_entry(server, named, None)
+            return fitted.noting(taken_for(model, f'the workflow "{named.name}"'))
+        except WorkflowRefused:  # its own models are not there, but others may be meant
+            meant = await meant_by(server, [entry for entry in with_room if entry is not named], model)
+    if meant is None or not meant.file or meant.file == model.value:
+        raise await _no_such_model(server, request, model, entries)
+    fitted = await _choose_for(server, replace(request, model=replace(model, value=meant.file)))
+    return fitted.noting(taken_for(model, f'"{meant.file}"'))
+
+
+def _entries_for(task: str) -> list[Entry]:
+    """The bundled workflows that do a task."""
+    return [entry for entry in bundled_entries() if entry.task == task]
+
+
+def _candidates(request: Request, entries: Sequence[Entry]) -> list[tuple[Argument | None, Entry]]:
+    """The models and workflows to try, the preferred ones first; the model None stands for any that is installed."""
+    models = [request.model]
+    if request.model and request.model.level and request.tasks != TEXT_TO_IMAGE:
+        models.append(None)  # to work on pictures, since the model of the valve may be made for something else
+    candidates: list[tuple[Argument | None, Entry]] = []
+    for task in request.tasks:
+        doing_task = [entry for entry in entries if entry.task == task]
+        candidates += itertools.product(models, doing_task)
+    return candidates
+
+
+def _too_many_pictures(request: Request, entries: Sequence[Entry]) -> BadArgument:
+    """The error if none of the workflows has room for the pictures that were given."""
+    most = max((request.room_in(entry.files) for entry in entries), default=0)
+    given = "A picture was"
+    if request.pictures > 1:
+        given = f"{request.pictures} pictures were"
+    hint = "Leave it out, or name a workflow that takes pictures."
+    if most:
+        hint = f"Give at most {most}."
+    return BadArgument(f"{given} given, which no workflow takes.", hint)
+
+
+async def _no_such_model(
+    server: ComfyUIServer, request: Request, model: Argument, entries: Sequence[Entry]
+) -> ModelNotInstalled:
+    """The error if no workflow takes the model: it is not installed, or not of a kind that any of them runs with."""
+    installed: list[str] = []
+    for entry in entries:
+        target = entry.needs[0].target
+        loader = entry.workflow.graph[target.node_id]
+        definition = await server.define(loader["class_type"])
+        if definition:
+            installed += definition.inputs[target.input].names
+    name = find_name(str(model.value), installed)
+    if not name:
+        return model_missing(model, list(dict.fromkeys(installed)))
+    workflow = "workflow"
+    if request.pictures > 1:
+        workflow = f"workflow that takes {request.pictures} pictures"
+    return ModelNotInstalled(
+        f'The model "{name}" is installed, but no {workflow} is made for it, or another file that it needs is missing.',
+        f"Name one of the workflows {quoted(entry.name for entry in entries)} with it to try it anyway.",
+    )
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -16028,41 +16459,37 @@ class _Binding:
         wanted, definitions = self._request.loras, self._workflow.definitions
         if wanted is None:
             return []
-        texts = _lora_texts(wanted)
+        asked_for = read_loras(wanted)
         loaders = [definitions[name] for name in LORA_LOADERS if name in definitions]
         if not loaders:
             raise NodeNotInstalled('This ComfyUI has no node "LoraLoader".')
         widgets = loaders[0].inputs
         installed = widgets["lora_name"].names
         loras: list[Lora] = []
-        for text in texts:
-            name, asked = parse_lora(text)
-            file = find_name(name, installed)
-            if file is None:
-                raise _no_such_lora(wanted, name, installed)
+        for name, asked in asked_for:
+            file = find_name(name, installed) or self._lora_by_words(wanted, name, installed)
             strength = Argument(asked, f'the strength of the LoRA "{file}"', wanted.level)
             fitted, note = fit_number(strength, widgets["strength_model"])
             self._note(note)
             loras.append(Lora(file, fitted))
         return loras
 
+    def _lora_by_words(self, wanted: Argument, name: str, installed: Sequence[str]) -> str:
+        """The one LoRA that has all words of a name. Raises `ModelNotInstalled` for none, and `BadArgument` for
+        several."""
+        worded = names_with_words(name, installed)
+        if not worded:
+            raise _no_such_lora(wanted, name, installed)
+        if len(worded) > 1:
+            raise several_meant(wanted.name, name, worded)
+        self.notes.append(f'the LoRA "{shortened(name)}" was taken for "{worded[0]}"')
+        return worded[0]
+
 
 def _no_such_input(workflow: Workflow, name: str) -> BadArgument:
     like = closest(name, [*workflow.names, *EXTRAS], 5)
     message = f'The workflow "{workflow.name}" has no input "{shortened(name)}".'
     return BadArgument(message, f"It has, like it: {quoted(like)}.")
-
-
-def _lora_texts(wanted: Argument) -> list[str]:
-    """What is asked for, one LoRA a text: ["name", "other:0.8"]. Raises `BadArgument`."""
-    value = texts = wanted.value
-    if isinstance(value, str):
-        texts = value.split(",")
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        hint = 'Give names such as ["name", "other:0.8"].'
-        raise BadArgument(f"{wanted.name} is {shortened(value)}.", hint)
-    stripped = [text.strip() for text in texts]
-    return [text for text in stripped if is_given("loras", text)]
 
 
 def _no_such_lora(wanted: Argument, name: str, choices: Sequence[str]) -> ModelNotInstalled:
@@ -18931,18 +19358,38 @@ class Said:
 
 
 def read_prompt(prompt: Any) -> str:
-    """The prompt as a text. Raises `BadArgument` when it is not a text, or empty."""
+    """The prompt as it was given. Raises `BadArgument` when it is not a text, or has nothing but tags."""
     text = as_text(Argument(prompt, "The argument prompt"))
-    if not text.strip():
+    if not read_tags(text).text.strip():
         raise BadArgument("The argument prompt is empty.", "Call again with a text that says what to show.")
     return text
 
 
-def read_arguments(arguments: Mapping[str, Any]) -> Said:
-    """The arguments that the caller means. Raises `BadArgument` for what is too much."""
+def read_arguments(arguments: Mapping[str, Any], prompt: str = "") -> Said:
+    """The arguments that the caller means. Of the tags of other programs in the `prompt` the values are among them.
+    Raises `BadArgument` for what is too much."""
     check_arguments(arguments)
     given = {name: value for name, value in arguments.items() if is_given(name, value)}
-    return _understood(given, "argument")
+    return _with_tags(_understood(given, "argument"), read_tags(prompt))
+
+
+def _with_tags(said: Said, tags: Tagged) -> Said:
+    """What a call says with what the tags in its prompt say; of a value that is there already, they say nothing."""
+    values = dict(said.values)
+    notes = [*said.notes]
+    if tags.loras:
+        given = values.get("loras")
+        before = [given.value] if given else []
+        values["loras"] = Argument([*before, *tags.loras], "The argument loras")
+        notes.append(f"LoRAs were taken out of the prompt: {quoted(map(shortened, tags.loras[:10]))}")
+    for name in ("size", "seed", "negative_prompt"):
+        value = getattr(tags, name)
+        if value and name not in values:
+            values[name] = Argument(value, "The prompt")
+            notes.append(f'{name} "{shortened(value)}" was taken out of the prompt')
+    if tags.left_out:
+        notes.append(f"{quoted(map(shortened, tags.left_out[:10]))} means nothing here and was left out of the prompt")
+    return Said(values, tuple(notes))
 
 
 def read_inputs(inputs: Any) -> Said:
@@ -18954,7 +19401,13 @@ def read_inputs(inputs: Any) -> Said:
         raise BadArgument(f"The argument inputs is {shortened(inputs)}.", 'Give an object such as {"seed": 7}.')
     check_arguments(inputs, "input")
     named = {str(key): value for key, value in inputs.items()}
-    return _understood({name: value for name, value in named.items() if _is_said(name, value)}, "input")
+    said = _understood({name: value for name, value in named.items() if _is_said(name, value)}, "input")
+    for name, wanted in said.values.items():
+        if parameter_name(name) == "prompt" and isinstance(wanted.value, str):
+            tags = read_tags(wanted.value)
+            values = {**said.values, name: replace(wanted, value=tags.text)}
+            return _with_tags(Said(values, said.notes), tags)
+    return said
 
 
 def _is_said(name: str, value: Any) -> bool:
@@ -19061,10 +19514,11 @@ class Settings:
 
         Raises `BadArgument` when there is no prompt.
         """
-        said = read_arguments(arguments)
+        text = read_prompt(prompt)
+        said = read_arguments(arguments, text)
         wanted: dict[str, Any] = {**self.preferences, **said.values}
         wanted.pop("edit_workflow", None)
-        return Request(read_prompt(prompt), notes=said.notes, **wanted)
+        return Request(read_tags(text).text, notes=said.notes, **wanted)
 
     def edit(
         self, prompt: Any, files: Sequence[InputFile | None], mask: Image.Image | None, **arguments: Any
@@ -19080,11 +19534,11 @@ class Settings:
                 wanted[valve] = preference
             elif valve == "edit_workflow":
                 wanted["workflow"] = preference
-        said = read_arguments(arguments)
+        text = read_prompt(prompt)
+        said = read_arguments(arguments, text)
         wanted.update(said.values)
         tasks = ("inpaint",) if mask else CHANGING
-        text = read_prompt(prompt)
-        return Request(text, tasks, files=tuple(files), mask=mask, notes=said.notes, **wanted)
+        return Request(read_tags(text).text, tasks, files=tuple(files), mask=mask, notes=said.notes, **wanted)
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
         """The request for a larger copy of a picture. No valve applies. A scale of pixels, such as "4k" or 3840, is a
@@ -19112,11 +19566,11 @@ class Settings:
         name = words_of(workflow, "workflow").strip()
         said = read_inputs(inputs)
         request = Request(inputs=said.values, files=tuple(files), notes=said.notes)
+        if request.pictures:
+            request = replace(request, tasks=CHANGING)
         if name:
             named = Argument(name, "The argument workflow")
             return replace(request, workflow=named, offers=offers or {})
-        if request.pictures:
-            return replace(request, tasks=CHANGING)
         return request
 
     async def including(self, chat: "Chat", workflow: Any) -> Catalogue:

@@ -34,6 +34,41 @@ def test_an_exact_name_wins_over_one_that_is_only_alike() -> None:
     assert tool.find_name("b/x.ckpt", ["a/x.ckpt", "b/x.ckpt"]) == "b/x.ckpt"
 
 
+INSTALLED = [
+    "sd_xl_base_1.0.safetensors",
+    "SDXL/Juggernaut-XL_v9.safetensors",
+    "v1-5-pruned-emaonly.safetensors",
+    "flux1-dev.safetensors",
+    "flux1-schnell.safetensors",
+    "z_image_turbo_bf16.safetensors",
+]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ("juggernaut", [1]),
+        ("Juggernaut XL", [1]),
+        ("the juggernaut model", [1]),
+        ("SDXL", [0, 1]),
+        ("SDXL base", [0]),
+        ("Stable Diffusion XL base", [0]),
+        ("flux", [3, 4]),
+        ("Flux.1 dev", [3]),
+        ("Z-Image Turbo", [5]),
+        ("Ｚ－Ｉｍａｇｅ", [5]),
+        ("midjourney", []),
+        ("safetensors", []),
+        ("the model", []),
+        ("x", []),
+        ("", []),
+        ("a b c d e f g h i j k l m n", []),
+    ],
+)
+def test_names_are_found_by_all_their_words(wanted: str, found: list[int]) -> None:
+    assert tool.names_with_words(wanted, INSTALLED) == [INSTALLED[place] for place in found]
+
+
 def test_the_closest_names_come_first() -> None:
     assert tool.closest("sdxl base", NAMES, 1) == ["sd_xl_base_1.0.safetensors"]
 

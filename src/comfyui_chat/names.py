@@ -1,7 +1,8 @@
 """Names of files and models, compared and looked up; names and values put into messages.
 
 People and models rarely write a name as ComfyUI lists it. `find_name` takes "detail tweaker" for
-"SDXL\\Detail_Tweaker.safetensors", since both have the same `plain_name`; `closest` suggests names where there is none.
+"SDXL\\Detail_Tweaker.safetensors", since both have the same `plain_name`. Where it finds none, `names_with_words` tells
+which have all words of it, "juggernaut" for "Juggernaut-XL_v9.safetensors", and `closest` which are alike.
 `quoted`, `shortened`, `shown_value` and `duration` put names, values from anywhere and times into a message, and
 `file_stem` names the files that are made.
 """
@@ -51,6 +52,36 @@ def _names_to_compare(choices: tuple[str, ...]) -> tuple[dict[str, str], dict[st
 def _tidy_name(name: str) -> str:
     """A name without regard to case and the direction of slashes."""
     return name.replace("\\", "/").lower()
+
+
+# Words beside a name that tell nothing of which one is meant.
+_NO_NAME = "the a an my model models checkpoint lora loras workflow workflows template file latest version"
+NO_NAME = frozenset(_NO_NAME.split())
+WORD_OF_NAME = re.compile(r"\d+(?:\.\d+)+|[^\W\d_]+|\d+")
+MOST_WORDS_OF_NAME = 12  # of a name that is asked for; more are a sentence
+
+
+def name_words(name: str) -> list[str]:
+    """The words by which somebody names a model or a workflow: of "Stable Diffusion XL" they are "sd" and "xl", of "the
+    SD 1.5 checkpoint" "sd" and "15"."""
+    text = MODEL_FILE.sub("", unicodedata.normalize("NFKC", name[-LONGEST_NAME:]).casefold())
+    text = text.replace("stable diffusion", "sd").replace("stable-diffusion", "sd").replace("stable_diffusion", "sd")
+    words = [word.replace(".", "") for word in WORD_OF_NAME.findall(text)]
+    return [word for word in words if word not in NO_NAME]
+
+
+def names_with_words(wanted: str, choices: Iterable[str]) -> list[str]:
+    """Those of the choices in which all words of the wanted name are: of "juggernaut xl" it is
+    "SDXL/Juggernaut-XL_v9.safetensors". Folders count, punctuation and case do not."""
+    words = name_words(wanted)
+    if not words or len(words) > MOST_WORDS_OF_NAME or len("".join(words)) < 2:
+        return []
+    return [choice for choice in first_names(choices, MOST_COMPARED_CHARACTERS) if _has_all(words, choice)]
+
+
+def _has_all(words: Sequence[str], choice: str) -> bool:
+    plain = re.sub(r"[\W_]+", "", MODEL_FILE.sub("", choice).casefold())
+    return all(word in plain for word in words)
 
 
 def plain_name(name: str) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import comfyui_tool as tool
-from tests.support.runs import make, settings
+from tests.support.runs import make, pasted, settings
 from tests.support.stand_in import DEFAULT_MODELS, StandIn
 
 CHECKPOINTS = {"checkpoints": DEFAULT_MODELS["checkpoints"]}
@@ -236,3 +236,72 @@ async def test_a_model_that_was_removed_is_not_offered_again() -> None:
         assert "a_one" not in error.value.hint
         result = await make(comfy, wish=asked, timing=tool.Timing())
     assert result.model == "b_two.safetensors"
+
+
+# --- what is meant by a name that nothing has ---
+
+MANY = {
+    **FLUX,
+    "checkpoints": ["sd_xl_base_1.0.safetensors", "juggernautXL_v9.safetensors", "v1-5-pruned-emaonly.safetensors"],
+}
+
+
+@pytest.mark.parametrize(
+    ("asked", "workflow", "model", "taken_for"),
+    [
+        ({"model": "juggernaut"}, "checkpoint", "juggernautXL_v9.safetensors", '"juggernautXL_v9.safetensors"'),
+        ({"model": "SDXL"}, "checkpoint", "sd_xl_base_1.0.safetensors", '"sd_xl_base_1.0.safetensors"'),
+        ({"model": "Stable Diffusion XL base"}, "checkpoint", "sd_xl_base_1.0.safetensors", "sd_xl_base"),
+        ({"model": "SD 1.5"}, "checkpoint", "v1-5-pruned-emaonly.safetensors", '"v1-5-pruned-emaonly.safetensors"'),
+        ({"model": "Stable Diffusion 1.5"}, "checkpoint", "v1-5-pruned-emaonly.safetensors", "v1-5"),
+        ({"model": "flux"}, "flux", "flux1-dev.safetensors", 'the workflow "flux"'),
+        ({"model": "checkpoint"}, "checkpoint", "sd_xl_base_1.0.safetensors", 'the workflow "checkpoint"'),
+        ({"model": "upscale"}, "upscale", "4x.pth", 'the workflow "upscale"'),
+        ({"workflow": "juggernaut xl"}, "checkpoint", "juggernautXL_v9.safetensors", '"juggernautXL_v9.safetensors"'),
+        ({"workflow": "Flux.1"}, "flux", "flux1-dev.safetensors", '"flux1-dev.safetensors"'),
+        ({"workflow": "sd3.5 workflow", "model": ""}, "", "", ""),
+        (
+            {"workflow": "checkpoint", "model": "juggernaut"},
+            "checkpoint",
+            "juggernautXL_v9.safetensors",
+            "juggernautXL",
+        ),
+    ],
+    ids=str,
+)
+async def test_a_name_is_taken_for_the_one_that_its_words_mean(
+    asked: dict[str, str], workflow: str, model: str, taken_for: str
+) -> None:
+    models = {**MANY, "upscale_models": ["4x.pth"]}
+    if not workflow:
+        with pytest.raises(tool.ModelNotInstalled, match=r'"sd3\.5" lacks'):
+            await choose(models, **asked)
+        return
+    fitted = await choose(models, **asked)
+    assert (fitted.workflow.name, fitted.model) == (workflow, model)
+    assert "was taken for" in fitted.notes[-1]
+    assert taken_for in fitted.notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("name", "several"),
+    [("flux1", ["flux1-dev", "flux1-schnell"]), ("sd xl", ["sd_xl_base_1.0", "sd_xl_other"]), ("xl", ["juggernautXL"])],
+)
+async def test_a_name_that_could_mean_several_is_a_question_that_lists_them(name: str, several: list[str]) -> None:
+    models = {**MANY, "diffusion_models": ["flux1-dev.safetensors", "flux1-schnell.safetensors"]}
+    models["checkpoints"] = [*MANY["checkpoints"], "sd_xl_other.safetensors"]
+    with pytest.raises(tool.BadArgument, match="could be any of") as asked:
+        await choose(models, model=name)
+    assert all(one in asked.value.message for one in several)
+
+
+async def test_a_workflow_somebody_saved_takes_a_model_by_its_words() -> None:
+    async with StandIn(models=MANY) as comfy:
+        catalogue = pasted(mine=comfy.example_graph())
+        made = await make(comfy, wish=settings().request("x", workflow="mine", model="juggernaut"), catalogue=catalogue)
+        assert made.model == "juggernautXL_v9.safetensors"
+        assert any("was taken for" in note for note in made.notes)
+        made = await make(comfy, wish=settings().request("x", workflow="my mine workflow"), catalogue=catalogue)
+        assert made.workflow == "mine"
+        made = await make(comfy, wish=settings().request("x", model="mine"), catalogue=catalogue)
+        assert made.workflow == "mine"

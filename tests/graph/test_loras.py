@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from hypothesis import given
+from hypothesis import strategies as st
 
 import comfyui_tool as tool
 from tests.support.conversion import RELEASES
@@ -347,3 +348,65 @@ def test_a_huge_graph_takes_no_time() -> None:
     after = put(nodes, *[FOX] * 50)
     assert time.process_time() - start < 2
     assert len(after) == len(nodes) + 50
+
+
+# --- in every shape in which they are asked for ---
+
+BOTH = [("a", 1.0), ("b", 0.8)]
+
+
+@pytest.mark.parametrize(
+    ("value", "asked"),
+    [
+        ("a, b:0.8", BOTH),
+        ("a; b:0.8", BOTH),
+        (["a", "b:0.8"], BOTH),
+        (["a", "b", 0.8], BOTH),
+        (["a", "b", "0.8"], BOTH),
+        ([["a", 1], ["b", 0.8]], BOTH),
+        ([{"name": "a"}, {"name": "b", "strength": 0.8}], BOTH),
+        ([{"lora": "a", "weight": "1.0"}, {"lora_name": "b", "strength_model": "80 %"}], BOTH),
+        ({"a": 1, "b": 0.8}, BOTH),
+        ({"a": None, "b": {"strength": 0.8}}, BOTH),
+        ({"loras": ["a", "b:0.8"]}, BOTH),
+        ('{"a": 1, "b": 0.8}', BOTH),
+        ("['a', 'b:0.8']", BOTH),
+        ('[{"name": "a", "strength": 1}, "b:0.8"]', BOTH),
+        ("<lora:a:1> , <lora:b:0.8>", BOTH),
+        ("b (0.8)", BOTH[1:]),
+        ("b 0.8", BOTH[1:]),
+        ("b=0.8", BOTH[1:]),
+        ("detail v1.5", [("detail v1.5", 1.0)]),
+        ([{"name": "a"}, {"name": "off", "on": False}], BOTH[:1]),
+        (["none", ""], []),
+        ([], []),
+    ],
+    ids=str,
+)
+def test_loras_are_named_in_any_shape(value: Any, asked: list[tuple[str, float]]) -> None:
+    assert tool.read_loras(tool.Argument(value, "loras")) == asked
+
+
+@pytest.mark.parametrize("value", [7, True, [0.8], [{"name": "a", "strength": "red"}], {"a": [1]}, [[[[[[[["a"]]]]]]]]])
+def test_what_names_no_loras_is_refused(value: Any) -> None:
+    with pytest.raises(tool.BadArgument, match="The argument loras is"):
+        tool.read_loras(tool.Argument(value, "The argument loras"))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["name", "strength", "loras", "a"]), inner)
+    ),
+    max_leaves=6,
+)
+
+
+@given(JSON)
+def test_any_value_names_loras_or_is_refused(value: Any) -> None:
+    try:
+        for name, strength in tool.read_loras(tool.Argument(value, "loras")):
+            assert name
+            assert abs(strength) <= tool.MAX_STRENGTH
+    except tool.BadArgument as refused:
+        assert refused.hint

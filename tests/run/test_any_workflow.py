@@ -436,3 +436,32 @@ async def test_a_video_is_as_many_seconds_long_as_the_call_says() -> None:
         await run_wish(comfy, order("text_to_video", inputs))
     lengths = [node["inputs"]["length"] for node in comfy.prompts[-1]["prompt"].values() if "length" in node["inputs"]]
     assert lengths == [9]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "arguments", "note"),
+    [
+        ("a fox <lora:anime:0.6>", {}, "LoRAs were taken out of the prompt"),
+        ("a fox", {"loras": [{"name": "anime style", "strength": 0.6}]}, ""),
+        ("a fox", {"loras": ["anime", "0.6"]}, 'the LoRA "anime" was taken for "anime_style.safetensors"'),
+        ("a fox --v 6", {"loras": {"anime_style": 0.6}}, '"--v 6" means nothing here'),
+    ],
+)
+async def test_loras_in_any_shape_and_in_the_prompt_are_loaded(
+    comfy: StandIn, prompt: str, arguments: dict[str, Any], note: str
+) -> None:
+    wish = settings().request(prompt, workflow="x", **arguments)
+    result = await run_wish(comfy, wish, pasted(x=small_graph(comfy)))
+    loader = sent(comfy, "LoraLoader")
+    assert (loader["lora_name"], loader["strength_model"]) == ("anime_style.safetensors", 0.6)
+    assert note in " ".join(result.notes)
+    texts = [node["inputs"]["text"] for node in comfy.prompts[-1]["prompt"].values() if "text" in node["inputs"]]
+    assert "a fox" in texts
+
+
+async def test_an_aspect_ratio_in_the_prompt_is_the_size(comfy: StandIn) -> None:
+    wish = settings().request("a dragon --ar 16:9", workflow="x")
+    larger = comfy.example_graph(steps=1, seed=5, width=256, height=256)
+    result = await run_wish(comfy, wish, pasted(x=larger))
+    assert str(result.products[0].size) == "320x192"
+    assert 'size "16:9" was taken out of the prompt' in result.notes

@@ -2,143 +2,30 @@
 
 `choose` takes a `Request` and answers with a `FittedWorkflow`. A workflow that is named is found in the catalogue.
 Where none is named, the first bundled one is taken that does one of the request's tasks, has room for its pictures, and
-whose model files are installed (`_choose_for`). Two functions then make a workflow fit the server:
-
-- `fit_entry` a bundled one, for each of whose needs a `FileSearch` picks the best file that is installed;
-- `fit_saved` any other, which stays as its author saved it, apart from the names of model files.
+whose model files are installed (`_choose_for`). catalogue/fitted.py makes it fit the server. A name that nothing has is
+taken for what is meant by its words (catalogue/naming.py), with a note.
 
 When a model and a workflow do not go together, their levels decide which gives way (`Argument.level`: 0 argument, 1 the
 user's valve, 2 the administrator's valve): the higher one has less right. Prompt, seed and the like are left to
 `run/planning.py`, input files to `run/inputs.py`.
-
-Lists of files come from the server's node definitions, which may be minutes old. When a file is not in them, they are
-asked for once more before anybody hears that it is missing.
 """
 
 import itertools
 import re
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 
-from PIL import Image
-
-from ..errors import BadArgument, ModelNotInstalled, NodeNotInstalled, UnknownWorkflow, WorkflowRefused
-from ..graph.editor import class_types, live_nodes, read_ui, strange_types
-from ..graph.facts import FileInput, file_inputs, missing_nodes, model_files
-from ..graph.nodes import Target, is_ui_format
-from ..graph.reading import check_links, clean
-from ..graph.workflow import Workflow
-from ..media.pictures import InputFile
-from ..names import closest, find_name, quoted, shortened
-from ..server.client import DEFINITION_SECONDS, DOUBT_SECONDS, ComfyUIServer
-from ..sizes import Size
+from ..errors import BadArgument, ModelNotInstalled, UnknownWorkflow, WorkflowRefused
+from ..graph.facts import file_inputs
+from ..names import find_name, names_with_words, quoted, shortened
+from ..server.client import ComfyUIServer
 from ..threads import FILES
 from ..values import Argument
-from .entries import Catalogue, Entry, Family, ModelNeed, bundled_entries, matches
-
-TEXT_TO_IMAGE = ("text_to_image",)  # the tasks of a request for a new picture
-CHANGING = ("image_edit", "image_to_image")  # those of a request to change pictures, the preferred one first
-MAX_METADATA_FILES = 24  # how many files, whose names say nothing, have their metadata read
-AS_SAVED = Family("", "", None, {})  # the family of a workflow that is not bundled: nothing of its own to set
-MISSING_FILES_HINT = (  # after a list of missing model files
-    "Files go into ComfyUI's models folder, and others with similar names will do; "
-    "the repository on Hugging Face is in brackets."
-)
-Offer = Callable[[], Awaitable[InputFile]]  # reads a file that may be used; it is not read until it is needed
-
-
-@dataclass(frozen=True)
-class Request:
-    """What somebody wants, not yet understood. None leaves a value to what is best, or to what the workflow's author
-    saved."""
-
-    prompt: str | None = None
-    tasks: tuple[str, ...] = TEXT_TO_IMAGE  # when no workflow is named, one for the first of these that can be done
-    negative_prompt: Argument | None = None
-    size: Argument | None = None
-    count: Argument | None = None
-    seed: Argument | None = None
-    steps: Argument | None = None
-    guidance: Argument | None = None
-    model: Argument | None = None
-    workflow: Argument | None = None
-    loras: Argument | None = None
-    strength: Argument | None = None  # how much of a picture is painted anew, 0 to 1
-    scale: Argument | None = None  # how many times as wide and high a picture becomes
-    inputs: Mapping[str, Argument] = field(default_factory=dict)  # any other input of the workflow, by name
-    files: tuple[InputFile | None, ...] = ()  # for its file inputs, in order; None keeps the author's
-    mask: Image.Image | None = field(default=None, repr=False)  # of mode "L": white is painted anew
-    offers: Mapping[str, Offer] = field(default_factory=dict)  # kind -> the chat's newest file, for when none is given
-    notes: tuple[str, ...] = ()  # on how the call was understood, for the model that called
-
-    @property
-    def pictures(self) -> int:
-        """How many pictures are given to work on; the last one may be the mask."""
-        kinds = [file.kind for file in self.files if file]
-        return kinds.count("image")
-
-    def room_in(self, inputs: Sequence[FileInput]) -> int:
-        """How many pictures these inputs have room for. Where they take a mask and none is given by itself, there is
-        room for one more: the last picture may be the mask."""
-        room = sum(item.kind == "image" for item in inputs)
-        if self.mask is None and any(item.takes_mask for item in inputs):
-            room += 1
-        return room
-
-    @property
-    def called(self) -> str:
-        """What the files that come of it are named after: the prompt, wherever it was given, or the workflow."""
-        if self.prompt:
-            return self.prompt
-        named = self.inputs.get("prompt") or self.workflow
-        return str(named.value) if named else ""
-
-    def insisting(self) -> "Request":
-        """The same request, insisting on the model or the workflow of a valve as if it were an argument, so that a
-        server that has it is found first."""
-        model, workflow = self.model, self.workflow
-        if model and not workflow:
-            return replace(self, model=replace(model, level=0))
-        if workflow and not model:
-            return replace(self, workflow=replace(workflow, level=0))
-        return self
-
-    def against_author(self) -> "Request":
-        """The same request for a workflow that stays as its author saved it: size and negative prompt of a valve with
-        less right than what named the workflow are dropped."""
-        level = self.workflow.level if self.workflow else 0
-        size = self.size
-        if size and size.level > level:
-            size = None
-        negative_prompt = self.negative_prompt
-        if negative_prompt and negative_prompt.level > level:
-            negative_prompt = None
-        return replace(self, size=size, negative_prompt=negative_prompt)
-
-
-@dataclass(frozen=True)
-class FittedWorkflow:
-    """A workflow that this server can run, with its definitions of the nodes, and with its model files set.
-    `run/inputs.py` adds `wanting` and `picture`."""
-
-    workflow: Workflow
-    family: Family
-    model: str  # the main model's file
-    notes: tuple[str, ...] = ()
-    absent: Mapping[Target, str] = field(default_factory=dict)  # model files that it names and the server does not have
-    wanting: Mapping[Target, str] = field(default_factory=dict)  # input files that it still has to be given
-    task: str = ""  # of a bundled one
-    picture: Size | None = None  # of the first picture that it works on
-
-    @property
-    def saved(self) -> bool:
-        """Whether it is to run as somebody saved it: what its author chose stays unless the call says otherwise."""
-        return self.family.megapixels is None
-
-    def noting(self, note: str) -> "FittedWorkflow":
-        """The same with one more note."""
-        return replace(self, notes=(*self.notes, note))
+from .entries import Catalogue, Entry, bundled_entries
+from .fitted import MISSING_FILES_HINT, fit_entry, fit_saved, model_missing
+from .naming import meant_by, several_meant, taken_for
+from .request import TEXT_TO_IMAGE, FittedWorkflow, Request
 
 
 async def choose(server: ComfyUIServer, request: Request, catalogue: Catalogue = Catalogue()) -> FittedWorkflow:
@@ -151,16 +38,53 @@ async def choose(server: ComfyUIServer, request: Request, catalogue: Catalogue =
     """
     workflow = request.workflow
     if workflow is None:
-        return await _choose_for(server, request)
+        return await _choose_for_model(server, request, catalogue)
     try:
         entry = await catalogue.find(server, workflow)
-    except UnknownWorkflow:
-        asked_name = str(workflow.value).strip().lower()
-        task = re.sub(r"[\s-]+", "_", asked_name)
-        if task not in {entry.task for entry in bundled_entries()}:
-            raise
-        return await _choose_for(server, replace(request, tasks=(task,)))
+    except UnknownWorkflow as unknown:
+        return await _choose_by_meaning(server, request, catalogue, workflow, unknown)
     return await _choose_named(server, request, workflow, entry)
+
+
+async def _choose_for_model(server: ComfyUIServer, request: Request, catalogue: Catalogue) -> FittedWorkflow:
+    """The workflow for a request that names none. Where its model is none, but the name of a workflow, that one."""
+    try:
+        return await _choose_for(server, request)
+    except ModelNotInstalled:
+        model = request.model
+        if model is None or model.level:
+            raise
+        listing = await catalogue.entries(server)
+        entry = await FILES.run(listing.find, str(model.value))
+        if entry is None:
+            raise
+    fitted = await _choose_named(server, replace(request, model=None), model, entry)
+    return fitted.noting(taken_for(model, f'the workflow "{entry.name}"'))
+
+
+async def _choose_by_meaning(
+    server: ComfyUIServer, request: Request, catalogue: Catalogue, workflow: Argument, unknown: UnknownWorkflow
+) -> FittedWorkflow:
+    """The workflow that is meant by a name that none has: that of a task, of the one workflow that has all words of it,
+    or of a model. Raises `unknown` where nothing is meant, and `BadArgument` where it could be several."""
+    name = str(workflow.value)
+    task = re.sub(r"[\s-]+", "_", name.strip().lower())
+    if task in {entry.task for entry in bundled_entries()}:
+        return await _choose_for(server, replace(request, workflow=None, tasks=(task,)))
+    listing = await catalogue.entries(server)
+    entries = {entry.name: entry for entry in listing.entries}
+    worded = await FILES.run(names_with_words, name, list(entries))
+    if len(worded) == 1:
+        fitted = await _choose_named(server, request, workflow, entries[worded[0]])
+        return fitted.noting(taken_for(workflow, f'"{worded[0]}"'))
+    if request.model is None:
+        try:
+            return await _choose_for(server, replace(request, workflow=None, model=workflow))
+        except ModelNotInstalled:
+            pass
+    if worded:
+        raise several_meant(workflow.name, name, worded)
+    raise unknown
 
 
 async def _choose_named(server: ComfyUIServer, request: Request, workflow: Argument, entry: Entry) -> FittedWorkflow:
@@ -172,7 +96,7 @@ async def _choose_named(server: ComfyUIServer, request: Request, workflow: Argum
     if model and not entry.bundled and model.level > workflow.level:
         model = None  # a valve does not change what somebody saved
     try:
-        fitted = await fit(server, entry, model)
+        fitted = await _fit_meant(server, entry, model)
     except ModelNotInstalled:
         if model is None or model.level == workflow.level:
             raise
@@ -185,6 +109,24 @@ async def _choose_named(server: ComfyUIServer, request: Request, workflow: Argum
         return fitted
     fitted = await _choose_for(server, request)  # the files that were given go before a valve
     return fitted.noting(f'{workflow.name} names "{entry.name}", which does not take what was given, and was left out')
+
+
+async def _fit_meant(server: ComfyUIServer, entry: Entry, model: Argument | None) -> FittedWorkflow:
+    """A workflow with the model that is named, or with the one that is meant by its words. Raises as `fit_entry` and
+    `fit_saved` do."""
+    if not entry.bundled:
+        return await fit_saved(server, entry, model)
+    try:
+        return await fit_entry(server, entry, model)
+    except ModelNotInstalled:
+        if model is None:
+            raise
+        meant = await meant_by(server, [entry], model)
+        if meant is None or meant.file == model.value:
+            raise
+        named = replace(model, value=meant.file) if meant.file else None
+        fitted = await fit_entry(server, entry, named)
+    return fitted.noting(taken_for(model, f'"{fitted.model}"'))
 
 
 def _has_room(fitted: FittedWorkflow, request: Request) -> bool:
@@ -215,12 +157,32 @@ async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow
                 if model is None:
                     refusals[refused.message] = None
     if request.model and not refusals:
-        raise await _no_such_model(server, request, request.model, entries)
+        return await _choose_meant(server, request, request.model, entries)
     purpose = "a picture could be made with" if request.tasks == TEXT_TO_IMAGE else "could do this"
     raise ModelNotInstalled(
         f"No model is installed that {purpose}.",
         f"One set of files is enough. {MISSING_FILES_HINT} {' '.join(refusals)}",
     )
+
+
+async def _choose_meant(
+    server: ComfyUIServer, request: Request, model: Argument, entries: Sequence[Entry]
+) -> FittedWorkflow:
+    """The workflow for a model that no file is called: what is meant by its words. Raises `ModelNotInstalled` for
+    nothing, and `BadArgument` where it could be several."""
+    with_room = [entry for entry in entries if request.room_in(entry.files) >= request.pictures]
+    meant = await meant_by(server, with_room, model)
+    named = meant.entry if meant else None
+    if named:
+        try:
+            fitted = await fit_entry(server, named, None)
+            return fitted.noting(taken_for(model, f'the workflow "{named.name}"'))
+        except WorkflowRefused:  # its own models are not there, but others may be meant
+            meant = await meant_by(server, [entry for entry in with_room if entry is not named], model)
+    if meant is None or not meant.file or meant.file == model.value:
+        raise await _no_such_model(server, request, model, entries)
+    fitted = await _choose_for(server, replace(request, model=replace(model, value=meant.file)))
+    return fitted.noting(taken_for(model, f'"{meant.file}"'))
 
 
 def _entries_for(task: str) -> list[Entry]:
@@ -265,7 +227,7 @@ async def _no_such_model(
             installed += definition.inputs[target.input].names
     name = find_name(str(model.value), installed)
     if not name:
-        return _model_missing(model, list(dict.fromkeys(installed)))
+        return model_missing(model, list(dict.fromkeys(installed)))
     workflow = "workflow"
     if request.pictures > 1:
         workflow = f"workflow that takes {request.pictures} pictures"
@@ -273,262 +235,3 @@ async def _no_such_model(
         f'The model "{name}" is installed, but no {workflow} is made for it, or another file that it needs is missing.',
         f"Name one of the workflows {quoted(entry.name for entry in entries)} with it to try it anyway.",
     )
-
-
-# Bundled workflows: which of the installed files they run with.
-
-
-async def fit_entry(
-    server: ComfyUIServer,
-    entry: Entry,
-    model: Argument | None,
-    *,
-    strict: bool = False,
-    readable: bool = False,
-    began: float | None = None,
-) -> FittedWorkflow:
-    """A bundled workflow with model files that this server has, and the family that its main model belongs to.
-
-    `strict` takes a named model only when its name or its metadata say that it belongs to the workflow; `readable`
-    passes over files that the server cannot read. Lists of files that lack a named model are asked for again unless
-    that was done after `began` (of `time.monotonic`; None is now). Raises `NodeNotInstalled`, `ModelNotInstalled`.
-    """
-    if began is None:
-        began = time.monotonic()
-    graph = entry.workflow.graph
-    definitions = dict(await server.define_all(node["class_type"] for node in graph.values()))
-    missing_classes = missing_nodes(graph, definitions)
-    if missing_classes:
-        raise NodeNotInstalled(f'The workflow "{entry.name}" needs the node "{missing_classes[0]}".')
-    main_need = entry.needs[0]
-    files: dict[str, str] = {}  # a need as a text -> its file: several nodes may read the same one
-    missing: dict[str, None] = {}
-    for need in entry.needs:
-        wanted_file = str(need)
-        if wanted_file in files:
-            continue
-        loader = graph[need.target.node_id]["class_type"]
-        search = FileSearch(server, need, loader, main=need is main_need)
-        if model and need is main_need:
-            files[wanted_file] = await search.named(model, strict, began)
-        elif name := await search.best(readable and not missing):
-            files[wanted_file] = name
-        else:
-            missing[wanted_file] = None
-    if missing:
-        lacks = ", ".join(missing)
-        raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {lacks}.', MISSING_FILES_HINT)
-    model_file = files[str(main_need)]
-    family = await _family(server, entry, model_file)
-    workflow = replace(entry.workflow, definitions=definitions)
-    workflow = workflow.set({need.target: files[str(need)] for need in entry.needs})
-    return FittedWorkflow(workflow, family, model_file, task=entry.task)
-
-
-async def _family(server: ComfyUIServer, entry: Entry, model_file: str) -> Family:
-    """The family that the main model belongs to, by its name and what it says of itself."""
-    about = await architecture(server, entry.needs[0].folder, model_file)
-    known = f"{model_file} {about or ''}"
-    fitting = [family for family in entry.families if matches(family.match, known)]
-    return fitting[0]  # the last one of each workflow fits all
-
-
-@dataclass(frozen=True)
-class FileSearch:
-    """The search for one model file of a bundled workflow, among those that its loader node lists on this server."""
-
-    server: ComfyUIServer
-    need: ModelNeed
-    loader: str  # the loader's class
-    main: bool  # whether it is the workflow's main model
-
-    async def named(self, model: Argument, strict: bool, began: float) -> str:
-        """The file of the name that somebody asked for; `strict` and `began` are those of `fit_entry`. Raises
-        `ModelNotInstalled`."""
-        names: tuple[str, ...] = ()
-        for believe in (DEFINITION_SECONDS, time.monotonic() - began):
-            names = await self._names(believe)
-            name = find_name(str(model.value), names)
-            if name and not strict:
-                return name
-            if name:
-                about = await self._architecture(name)
-                if self.need.fits(name, about or ""):
-                    return name
-        raise _model_missing(model, names)
-
-    async def best(self, readable: bool) -> str | None:
-        """The best installed file, or None. A main model may also be found by what it says of itself. `readable` passes
-        over files that the server cannot read, which would only fail in the middle of the run."""
-        for believe in (DEFINITION_SECONDS, DOUBT_SECONDS):
-            names = await self._names(believe)
-            name = await self._best_of(names, readable)
-            if name:
-                return name
-        return None
-
-    async def _best_of(self, names: Sequence[str], readable: bool) -> str | None:
-        """The best of these files: first by name, then, for a main model, by the metadata of files whose names tell
-        nothing."""
-        by_name = await FILES.run(self.need.rank, names)
-        for name in by_name:
-            if not readable and not self.main:
-                return name
-            about = await self._architecture(name)
-            if readable and about is None:
-                continue
-            if self.need.fits(name, about or ""):
-                return name
-        if self.main and self.need.match:
-            known = set(by_name)
-            others = [name for name in names if name not in known]
-            return await self._by_metadata(others)
-        return None
-
-    async def _by_metadata(self, names: Sequence[str]) -> str | None:
-        """The first file that will do by what it says of itself."""
-        for name in names[:MAX_METADATA_FILES]:
-            about = await self._architecture(name)
-            if about and self.need.fits(name, about):
-                return name
-        return None
-
-    async def _names(self, believe: float) -> tuple[str, ...]:
-        definition = await self.server.define(self.loader, believe)
-        widget = self.need.target.input
-        if definition is None or widget not in definition.inputs:
-            return ()
-        return definition.inputs[widget].names
-
-    async def _architecture(self, name: str) -> str | None:
-        return await architecture(self.server, self.need.folder, name)
-
-
-async def architecture(server: ComfyUIServer, folder: str, name: str) -> str | None:
-    """The kind of model that a file says it is, such as "stable-diffusion-xl-v1-base"; "" when it does not say, None
-    when the server itself cannot read the file."""
-    about = await server.model_metadata(folder, name)
-    if about is None:
-        return None
-    kind = about.get("modelspec.architecture") or about.get("ss_base_model_version")
-    return str(kind or "")
-
-
-def _model_missing(model: Argument, choices: Sequence[str]) -> ModelNotInstalled:
-    similar = closest(str(model.value), choices)
-    hint = "No model is installed for this workflow."
-    if similar:
-        hint = f"Installed are: {quoted(similar)}."
-    return ModelNotInstalled(f'{model.name} is "{shortened(model.value)}", and no such model is installed.', hint)
-
-
-# All other workflows, read and left as their authors saved them.
-
-
-async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None) -> FittedWorkflow:
-    """A workflow that is not bundled, as its author saved it, with the model that was asked for, and with its other
-    model files under the names that they have on this server. Files that are not there are noted as `absent`. Raises
-    `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`, and as the server does."""
-    workflow = await read_entry(server, entry)
-    await FILES.run(_check_nodes, workflow)
-    try:
-        fitted = await FILES.run(_fit_files, workflow, model)
-        doubtful = list(fitted.absent)
-    except ModelNotInstalled:
-        doubtful = list(workflow.parameters["model"])
-        doubtful += [target.reader for target in doubtful if target.reader]
-    stale = {workflow.graph[target.node_id]["class_type"] for target in doubtful}
-    if stale:
-        definitions = await server.define_anew(workflow.definitions, stale, DOUBT_SECONDS)
-        fitted = await FILES.run(_fit_files, replace(workflow, definitions=definitions), model)
-    return fitted
-
-
-def _check_nodes(workflow: Workflow) -> None:
-    """Raise `NodeNotInstalled` or `WorkflowRefused` for what the server would refuse. Blocks."""
-    missing = missing_nodes(workflow.graph, workflow.definitions)
-    if missing:
-        reason = _nodes_missing(missing).message
-        raise NodeNotInstalled(f'The workflow "{workflow.name}" cannot be used. {reason}')
-    check_links(workflow.graph, workflow.definitions)
-
-
-async def read_entry(server: ComfyUIServer, entry: Entry) -> Workflow:
-    """A workflow of the catalogue with its parameters, converted to the API format where it is not in it, and with the
-    definitions of its nodes, as far as the server has them. Raises `WorkflowRefused` and its kin, naming the workflow,
-    and as the server does."""
-    try:
-        raw = entry.graph
-        if raw is None:
-            raw = await server.saved_workflow(entry.path)
-        if is_ui_format(raw):
-            live = await FILES.run(live_nodes, raw)
-            definitions = await server.define_all(class_types(live))
-            missing = await FILES.run(strange_types, live, definitions)
-            if missing:
-                raise _nodes_missing(missing)
-            graph, dynamic = await FILES.run(read_ui, live, definitions)
-        else:
-            graph = await FILES.run(clean, raw)
-            dynamic = frozenset()
-            definitions = await server.define_all(node["class_type"] for node in graph.values())
-        return await FILES.run(Workflow.parse, entry.name, graph, definitions, dynamic)
-    except WorkflowRefused as refused:
-        message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
-        raise type(refused)(message, refused.hint) from None
-
-
-def _nodes_missing(names: Sequence[str]) -> NodeNotInstalled:
-    listed = quoted(shortened(name) for name in names[:5])
-    if len(names) > 5:
-        listed += f" and {len(names) - 5} more"
-    return NodeNotInstalled(f"It needs nodes that this ComfyUI does not have: {listed}.")
-
-
-def _fit_files(workflow: Workflow, model: Argument | None) -> FittedWorkflow:
-    """The workflow with the files that are installed, by its definitions. A file that no output needs may be missing
-    without a word. Raises `ModelNotInstalled` when the model that was asked for is not there."""
-    notes: tuple[str, ...] = ()
-    chosen: dict[Target, str] = {}
-    if model and "model" in workflow.parameters:
-        choices = workflow.spec("model").names
-        name = find_name(str(model.value), choices)
-        if name is None:
-            raise _model_missing(model, choices)
-        chosen = {target.widget: name for target in workflow.parameters["model"]}
-    elif model:
-        notes = (f'the workflow "{workflow.name}" has no model to choose; {model.name} was left out',)
-    renamed, absent = _other_files(workflow, chosen)
-    workflow = workflow.set(renamed | chosen)
-    model_file = str(workflow.value("model") or "")
-    return FittedWorkflow(workflow, AS_SAVED, model_file, notes, absent)
-
-
-def _other_files(workflow: Workflow, chosen: Mapping[Target, str]) -> tuple[dict[Target, str], dict[Target, str]]:
-    """The model files that were not `chosen`: those which are installed under another name, by their names on this
-    server, and those which are not installed, as a message names them.
-
-        {Target("4", "ckpt_name"): "SDXL/base.safetensors"}
-        {Target("7", "vae_name"): 'vae/ae.safetensors (installed: "flux-ae.safetensors")'}
-    """
-    renamed: dict[Target, str] = {}
-    absent: dict[Target, str] = {}
-    needed = workflow.flow.needed()
-    for file in model_files(workflow.graph, workflow.definitions):
-        if file.target in chosen or file.installed is None or file.target in workflow.templates:
-            continue
-        choices = workflow.widget_spec(file.target).names
-        name = find_name(file.file, choices)
-        if name == file.file:
-            continue
-        if name is not None:
-            renamed[file.target] = name
-        elif file.target.node_id in needed:
-            path = f"{file.folder}/{file.file}"
-            similar: list[str] = []
-            if len(absent) < 5:
-                similar = closest(file.file, choices)
-            if similar:
-                path += f" (installed: {quoted(similar)})"
-            absent[file.target] = path
-    return renamed, absent

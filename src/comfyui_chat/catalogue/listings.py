@@ -30,8 +30,8 @@ from ..names import closest, find_name, quoted, shortened, simplified
 from ..server.client import DOUBT_SECONDS, ComfyUIServer
 from ..tasks import gather
 from ..threads import FILES
-from .choosing import fit_entry, fit_saved, read_entry
 from .entries import Catalogue, Entry
+from .fitted import fit_entry, fit_saved, read_entry
 from .secret_inputs import holds_secret
 
 MAX_WORKFLOWS = 40  # how many workflows one answer describes

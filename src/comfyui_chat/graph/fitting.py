@@ -14,7 +14,7 @@ from typing import Any
 
 from ..counts import read_number
 from ..errors import BadArgument, ValueOutOfRange
-from ..names import closest, find_name, quoted, shortened
+from ..names import closest, find_name, names_with_words, quoted, shortened
 from ..sizes import Ratio, Size
 from ..values import SWITCH_WORDS, Argument, as_text, is_number
 from .definitions import InputSpec
@@ -32,7 +32,7 @@ def fit_value(wanted: Argument, spec: InputSpec) -> tuple[Any, str]:
     if spec.type == "BOOLEAN":
         return _fit_switch(wanted), ""
     if spec.choices:
-        return _fit_choice(wanted, spec.choices), ""
+        return _fit_choice(wanted, spec.choices)
     if spec.type not in ("STRING", "COMBO"):
         return input_value(wanted.value), ""
     if is_number(wanted.value):
@@ -48,13 +48,20 @@ def _fit_switch(wanted: Argument) -> bool:
     return SWITCH_WORDS[word]
 
 
-def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> Any:
+def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> tuple[Any, str]:
+    """The choice of that name, or the one that has all words of it, with a note. Raises `ValueOutOfRange`."""
     text = str(wanted.value).strip()
     names = [str(choice) for choice in choices]
     name = find_name(text, names)
     if name is not None:
-        place = names.index(name)
-        return choices[place]
+        return choices[names.index(name)], ""
+    worded = names_with_words(text, names)
+    if len(worded) == 1:
+        return choices[names.index(worded[0])], f'{wanted.name} "{shortened(text)}" was taken for "{worded[0]}"'
+    if worded:
+        raise ValueOutOfRange(
+            f'{wanted.name} is "{shortened(text)}", which could be any of: {quoted(worded[:8])}.', "Give one of these."
+        )
     message = f'{wanted.name} is "{shortened(text)}", which is not on offer.'
     offered = quoted(closest(text, names, 8))
     if len(names) <= 8:

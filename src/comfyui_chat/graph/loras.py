@@ -1,7 +1,7 @@
 """Put LoRAs into a graph, right behind the model that its samplers use.
 
-`parse_lora` reads what people write, "detail:0.8" or "<lora:detail:0.8>". `with_loras` adds a node for each `Lora`,
-and what used the model then uses the last of them:
+`read_loras` reads what people write, `parse_lora` one of them, "detail:0.8" or "<lora:detail:0.8>". `with_loras` adds
+a node for each `Lora`, and what used the model then uses the last of them:
 
     {"4": {"class_type": "CheckpointLoaderSimple", ...},
      "3": {"class_type": "KSampler", "inputs": {"model": ["11", 0], ...}},                    # was ["4", 0]
@@ -20,8 +20,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+from ..bounds import MOST_ARGUMENT_DEPTH, MOST_ARGUMENT_ITEMS
+from ..counts import read_number
 from ..errors import BadArgument, WorkflowRefused
 from ..names import MODEL_FILE, base_name, shortened
+from ..prompt_tags import LORA_TAG
+from ..spelling import parsed_json
+from ..values import Argument, is_given
 from .definitions import Definitions
 from .links import Origin, TypedLink, Wiring
 from .nodes import Graph, is_link, node_inputs
@@ -39,7 +44,10 @@ class Lora:
 
 # What people write for a LoRA: a name, perhaps with a strength, perhaps as the tag that other programs use.
 MAX_STRENGTH = 100.0  # up or down, as LoraLoader itself takes it; more is a typing error
-LORA_TAG = re.compile(r"<\s*lora\s*:(?P<inside>[^<>]*)>", re.IGNORECASE)
+# A strength behind a name without a colon: "detail 0.8", "detail (0.8)", "detail=1".
+BEHIND_NAME = re.compile(
+    r"(?P<name>[^@=()]*[^@=()\s])\s?(?:\s(?P<part>0?\.\d{1,3})|[@=(]\s?(?P<number>\d?\.?\d{1,3})\)?)"
+)
 STRENGTH = re.compile(r"[+-]?(?:\d+(?:\.\d*)?|\.\d+)(?:e[+-]?\d+)?|[+-]?(?:nan|inf|infinity)", re.IGNORECASE)
 
 
@@ -66,9 +74,83 @@ def parse_lora(text: str) -> tuple[str, float]:
                 f'"{shortened(last.strip())}" is not a strength for the LoRA "{shortened(name)}".',
                 "Give a number such as 0.8; most LoRAs work between 0.5 and 1.",
             )
+    behind = BEHIND_NAME.fullmatch(name)
+    if behind and name == text.strip():
+        name, strength = behind["name"].strip(), float(behind["part"] or behind["number"])
     if not name:
         raise BadArgument(f'"{shortened(text)}" does not name a LoRA.', 'Write "name" or "name:0.8".')
     return name, strength
+
+
+# Under which keys an object says a LoRA's name and strength.
+NAME_KEYS = ("name", "lora", "lora_name", "file", "filename", "path", "model", "id")
+STRENGTH_KEYS = ("strength", "weight", "strength_model", "scale", "multiplier", "value")
+
+
+def read_loras(wanted: Argument) -> list[tuple[str, float]]:
+    """The names and strengths of the LoRAs that an argument asks for, in any shape:
+
+        "a, b:0.8"      ["a", "b:0.8"]      ["a", 0.8]      [["a", 0.8]]      {"a": 0.8}      '{"a": 0.8}'
+        [{"name": "a", "strength": 0.8}]      {"lora": "a", "weight": 0.8}
+
+    Raises `BadArgument`.
+    """
+    found: list[tuple[str, float]] = []
+    _collect_loras(wanted, wanted.value, found, 0)
+    if len(found) > MOST_ARGUMENT_ITEMS:
+        raise _no_loras(wanted)
+    return found
+
+
+def _collect_loras(wanted: Argument, value: Any, found: list[tuple[str, float]], depth: int) -> None:
+    """Add the LoRAs that a value names to those that were `found` before it. A number is the strength of the last."""
+    if depth > MOST_ARGUMENT_DEPTH or len(found) > MOST_ARGUMENT_ITEMS:
+        raise _no_loras(wanted)
+    value = parsed_json(value)
+    if isinstance(value, str):
+        for text in re.split(r"[,;\n]", value):
+            if found and STRENGTH.fullmatch(text.strip()):
+                found[-1] = parse_lora(f"{found[-1][0]}:{text.strip()}")
+            elif is_given("loras", text):
+                found.append(parse_lora(text))
+    elif isinstance(value, (list, tuple)):
+        for item in value:
+            _collect_loras(wanted, item, found, depth + 1)
+    elif isinstance(value, Mapping):
+        _collect_from_object(wanted, value, found, depth)
+    elif isinstance(value, (int, float)) and not isinstance(value, bool) and found:
+        found[-1] = parse_lora(f"{found[-1][0]}:{value}")
+    elif value is not None:
+        raise _no_loras(wanted)
+
+
+def _collect_from_object(
+    wanted: Argument, value: Mapping[str, Any], found: list[tuple[str, float]], depth: int
+) -> None:
+    """Add the LoRA that an object names, or those of which it gives the strengths by their names."""
+    if value.get("on") is False or value.get("enabled") is False:
+        return
+    names = [value[key] for key in NAME_KEYS if isinstance(value.get(key), str)]
+    strengths = [value[key] for key in STRENGTH_KEYS if value.get(key) is not None]
+    if names:
+        pairs = [(names[0], strengths[0] if strengths else None)]
+    elif isinstance(value.get("loras"), (list, str, dict)):
+        _collect_loras(wanted, value["loras"], found, depth + 1)
+        return
+    else:
+        pairs = [(str(name), strength) for name, strength in value.items()]
+    for name, strength in pairs:
+        if isinstance(strength, Mapping):
+            strength = next((strength[key] for key in STRENGTH_KEYS if key in strength), None)
+        number = 1.0 if strength is None or strength is True else read_number(strength)
+        if number is None:
+            raise _no_loras(wanted)
+        found.append(parse_lora(name if strength is None else f"{name}:{number}"))
+
+
+def _no_loras(wanted: Argument) -> BadArgument:
+    hint = 'Give names such as ["name", "other:0.8"].'
+    return BadArgument(f"{wanted.name} is {shortened(wanted.value)}.", hint)
 
 
 def with_loras(graph: Graph, loras: Sequence[Lora], definitions: Definitions) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from PIL import Image
 
-from ..catalogue.choosing import FittedWorkflow, Request
+from ..catalogue.request import FittedWorkflow, Request
 from ..errors import BadArgument
 from ..graph.facts import FileInput, file_inputs
 from ..graph.loras import LORA_LOADERS

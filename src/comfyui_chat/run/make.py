@@ -22,8 +22,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from ..catalogue.choosing import FittedWorkflow, Request, choose
+from ..catalogue.choosing import choose
 from ..catalogue.entries import Catalogue
+from ..catalogue.request import FittedWorkflow, Request
 from ..errors import (
     ComfyUIError,
     JobLost,

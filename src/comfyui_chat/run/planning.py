@@ -18,18 +18,19 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from ..catalogue.choosing import FittedWorkflow, Request
+from ..catalogue.naming import several_meant
+from ..catalogue.request import FittedWorkflow, Request
 from ..errors import BadArgument, ModelNotInstalled, NodeNotInstalled
 from ..graph.definitions import InputSpec
 from ..graph.facts import file_inputs, outputs
 from ..graph.fitting import fit_number, fit_value
-from ..graph.loras import LORA_LOADERS, Lora, parse_lora, with_loras
+from ..graph.loras import LORA_LOADERS, Lora, read_loras, with_loras
 from ..graph.nodes import Target
 from ..graph.paths import check_paths, lists_users_files
 from ..graph.prompts import as_sent
 from ..graph.workflow import Workflow
-from ..names import closest, find_name, quoted, shortened
-from ..values import Argument, as_number, is_given
+from ..names import closest, find_name, names_with_words, quoted, shortened
+from ..values import Argument, as_number
 from .duration import timed
 from .fleet import Limits
 from .limits import check_limits
@@ -303,41 +304,37 @@ class _Binding:
         wanted, definitions = self._request.loras, self._workflow.definitions
         if wanted is None:
             return []
-        texts = _lora_texts(wanted)
+        asked_for = read_loras(wanted)
         loaders = [definitions[name] for name in LORA_LOADERS if name in definitions]
         if not loaders:
             raise NodeNotInstalled('This ComfyUI has no node "LoraLoader".')
         widgets = loaders[0].inputs
         installed = widgets["lora_name"].names
         loras: list[Lora] = []
-        for text in texts:
-            name, asked = parse_lora(text)
-            file = find_name(name, installed)
-            if file is None:
-                raise _no_such_lora(wanted, name, installed)
+        for name, asked in asked_for:
+            file = find_name(name, installed) or self._lora_by_words(wanted, name, installed)
             strength = Argument(asked, f'the strength of the LoRA "{file}"', wanted.level)
             fitted, note = fit_number(strength, widgets["strength_model"])
             self._note(note)
             loras.append(Lora(file, fitted))
         return loras
 
+    def _lora_by_words(self, wanted: Argument, name: str, installed: Sequence[str]) -> str:
+        """The one LoRA that has all words of a name. Raises `ModelNotInstalled` for none, and `BadArgument` for
+        several."""
+        worded = names_with_words(name, installed)
+        if not worded:
+            raise _no_such_lora(wanted, name, installed)
+        if len(worded) > 1:
+            raise several_meant(wanted.name, name, worded)
+        self.notes.append(f'the LoRA "{shortened(name)}" was taken for "{worded[0]}"')
+        return worded[0]
+
 
 def _no_such_input(workflow: Workflow, name: str) -> BadArgument:
     like = closest(name, [*workflow.names, *EXTRAS], 5)
     message = f'The workflow "{workflow.name}" has no input "{shortened(name)}".'
     return BadArgument(message, f"It has, like it: {quoted(like)}.")
-
-
-def _lora_texts(wanted: Argument) -> list[str]:
-    """What is asked for, one LoRA a text: ["name", "other:0.8"]. Raises `BadArgument`."""
-    value = texts = wanted.value
-    if isinstance(value, str):
-        texts = value.split(",")
-    if not isinstance(texts, list) or not all(isinstance(text, str) for text in texts):
-        hint = 'Give names such as ["name", "other:0.8"].'
-        raise BadArgument(f"{wanted.name} is {shortened(value)}.", hint)
-    stripped = [text.strip() for text in texts]
-    return [text for text in stripped if is_given("loras", text)]
 
 
 def _no_such_lora(wanted: Argument, name: str, choices: Sequence[str]) -> ModelNotInstalled:

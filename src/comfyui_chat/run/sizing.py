@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from ..catalogue.choosing import FittedWorkflow, Request
+from ..catalogue.request import FittedWorkflow, Request
 from ..errors import BadArgument, LimitExceeded
 from ..graph.definitions import InputSpec
 from ..graph.fitting import fit_number, fit_size, on_step

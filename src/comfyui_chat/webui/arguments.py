@@ -9,13 +9,14 @@ their word they would make another picture than was meant, and say that all went
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ..counts import read_number, read_strength, says_no_number, says_random, says_same_seed
 from ..errors import BadArgument
 from ..graph.discovery import parameter_name
-from ..names import shortened
+from ..names import quoted, shortened
+from ..prompt_tags import Tagged, read_tags
 from ..run.planning import EXTRAS
 from ..spelling import parsed_json
 from ..values import Argument, as_text, check_arguments, is_given
@@ -31,18 +32,38 @@ class Said:
 
 
 def read_prompt(prompt: Any) -> str:
-    """The prompt as a text. Raises `BadArgument` when it is not a text, or empty."""
+    """The prompt as it was given. Raises `BadArgument` when it is not a text, or has nothing but tags."""
     text = as_text(Argument(prompt, "The argument prompt"))
-    if not text.strip():
+    if not read_tags(text).text.strip():
         raise BadArgument("The argument prompt is empty.", "Call again with a text that says what to show.")
     return text
 
 
-def read_arguments(arguments: Mapping[str, Any]) -> Said:
-    """The arguments that the caller means. Raises `BadArgument` for what is too much."""
+def read_arguments(arguments: Mapping[str, Any], prompt: str = "") -> Said:
+    """The arguments that the caller means. Of the tags of other programs in the `prompt` the values are among them.
+    Raises `BadArgument` for what is too much."""
     check_arguments(arguments)
     given = {name: value for name, value in arguments.items() if is_given(name, value)}
-    return _understood(given, "argument")
+    return _with_tags(_understood(given, "argument"), read_tags(prompt))
+
+
+def _with_tags(said: Said, tags: Tagged) -> Said:
+    """What a call says with what the tags in its prompt say; of a value that is there already, they say nothing."""
+    values = dict(said.values)
+    notes = [*said.notes]
+    if tags.loras:
+        given = values.get("loras")
+        before = [given.value] if given else []
+        values["loras"] = Argument([*before, *tags.loras], "The argument loras")
+        notes.append(f"LoRAs were taken out of the prompt: {quoted(map(shortened, tags.loras[:10]))}")
+    for name in ("size", "seed", "negative_prompt"):
+        value = getattr(tags, name)
+        if value and name not in values:
+            values[name] = Argument(value, "The prompt")
+            notes.append(f'{name} "{shortened(value)}" was taken out of the prompt')
+    if tags.left_out:
+        notes.append(f"{quoted(map(shortened, tags.left_out[:10]))} means nothing here and was left out of the prompt")
+    return Said(values, tuple(notes))
 
 
 def read_inputs(inputs: Any) -> Said:
@@ -54,7 +75,13 @@ def read_inputs(inputs: Any) -> Said:
         raise BadArgument(f"The argument inputs is {shortened(inputs)}.", 'Give an object such as {"seed": 7}.')
     check_arguments(inputs, "input")
     named = {str(key): value for key, value in inputs.items()}
-    return _understood({name: value for name, value in named.items() if _is_said(name, value)}, "input")
+    said = _understood({name: value for name, value in named.items() if _is_said(name, value)}, "input")
+    for name, wanted in said.values.items():
+        if parameter_name(name) == "prompt" and isinstance(wanted.value, str):
+            tags = read_tags(wanted.value)
+            values = {**said.values, name: replace(wanted, value=tags.text)}
+            return _with_tags(Said(values, said.notes), tags)
+    return said
 
 
 def _is_said(name: str, value: Any) -> bool:

@@ -23,8 +23,8 @@ from typing import Any
 
 from PIL import Image
 
-from ..catalogue.choosing import Offer
 from ..catalogue.entries import ATTACHED, Entry
+from ..catalogue.request import Offer
 from ..errors import BadArgument, ComfyUIError, LimitExceeded, UnknownWorkflow
 from ..graph.reading import read_workflow_file
 from ..logs import log

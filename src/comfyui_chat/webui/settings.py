@@ -23,12 +23,13 @@ from urllib.parse import urlsplit
 from PIL import Image
 from pydantic import BaseModel
 
-from ..catalogue.choosing import CHANGING, Offer, Request
 from ..catalogue.entries import ATTACHED, Catalogue, read_pasted
+from ..catalogue.request import CHANGING, Offer, Request
 from ..errors import BadArgument, EndpointRefused, UnknownWorkflow
 from ..media.delivery import Format
 from ..media.pictures import InputFile
 from ..names import quoted, shortened
+from ..prompt_tags import read_tags
 from ..run.fleet import Fleet, Limits, Timing
 from ..run.owner import Owner
 from ..server.endpoint import Endpoint
@@ -69,10 +70,11 @@ class Settings:
 
         Raises `BadArgument` when there is no prompt.
         """
-        said = read_arguments(arguments)
+        text = read_prompt(prompt)
+        said = read_arguments(arguments, text)
         wanted: dict[str, Any] = {**self.preferences, **said.values}
         wanted.pop("edit_workflow", None)
-        return Request(read_prompt(prompt), notes=said.notes, **wanted)
+        return Request(read_tags(text).text, notes=said.notes, **wanted)
 
     def edit(
         self, prompt: Any, files: Sequence[InputFile | None], mask: Image.Image | None, **arguments: Any
@@ -88,11 +90,11 @@ class Settings:
                 wanted[valve] = preference
             elif valve == "edit_workflow":
                 wanted["workflow"] = preference
-        said = read_arguments(arguments)
+        text = read_prompt(prompt)
+        said = read_arguments(arguments, text)
         wanted.update(said.values)
         tasks = ("inpaint",) if mask else CHANGING
-        text = read_prompt(prompt)
-        return Request(text, tasks, files=tuple(files), mask=mask, notes=said.notes, **wanted)
+        return Request(read_tags(text).text, tasks, files=tuple(files), mask=mask, notes=said.notes, **wanted)
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
         """The request for a larger copy of a picture. No valve applies. A scale of pixels, such as "4k" or 3840, is a
@@ -120,11 +122,11 @@ class Settings:
         name = words_of(workflow, "workflow").strip()
         said = read_inputs(inputs)
         request = Request(inputs=said.values, files=tuple(files), notes=said.notes)
+        if request.pictures:
+            request = replace(request, tasks=CHANGING)
         if name:
             named = Argument(name, "The argument workflow")
             return replace(request, workflow=named, offers=offers or {})
-        if request.pictures:
-            return replace(request, tasks=CHANGING)
         return request
 
     async def including(self, chat: "Chat", workflow: Any) -> Catalogue:

@@ -15,9 +15,9 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..catalogue.choosing import Request
 from ..catalogue.entries import Catalogue
 from ..catalogue.listings import describe_workflow, list_models, list_workflows, one_list
+from ..catalogue.request import Request
 from ..errors import BadArgument
 from ..names import file_stem
 from ..run.fleet import everywhere

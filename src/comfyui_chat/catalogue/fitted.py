@@ -1,0 +1,302 @@
+"""A workflow made to fit a server: which of its installed files it runs with.
+
+- `fit_entry` fits a bundled one, for each of whose needs a `FileSearch` picks the best file that is installed;
+- `fit_saved` fits any other, which stays as its author saved it, apart from the names of model files.
+
+Lists of files come from the server's node definitions, which may be minutes old. When a file is not in them, they are
+asked for once more before anybody hears that it is missing.
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from ..errors import ModelNotInstalled, NodeNotInstalled, WorkflowRefused
+from ..graph.editor import class_types, live_nodes, read_ui, strange_types
+from ..graph.facts import missing_nodes, model_files
+from ..graph.nodes import Target, is_ui_format
+from ..graph.reading import check_links, clean
+from ..graph.workflow import Workflow
+from ..names import closest, find_name, names_with_words, quoted, shortened
+from ..server.client import DEFINITION_SECONDS, DOUBT_SECONDS, ComfyUIServer
+from ..threads import FILES
+from ..values import Argument
+from .entries import Entry, Family, ModelNeed
+from .naming import family_by_name, several_meant, taken_for
+from .request import AS_SAVED, FittedWorkflow
+
+MAX_METADATA_FILES = 24  # how many files, whose names say nothing, have their metadata read
+MISSING_FILES_HINT = (  # after a list of missing model files
+    "Files go into ComfyUI's models folder, and others with similar names will do; "
+    "the repository on Hugging Face is in brackets."
+)
+
+
+# Bundled workflows: which of the installed files they run with.
+
+
+async def fit_entry(
+    server: ComfyUIServer,
+    entry: Entry,
+    model: Argument | None,
+    *,
+    strict: bool = False,
+    readable: bool = False,
+    began: float | None = None,
+) -> FittedWorkflow:
+    """A bundled workflow with model files that this server has, and the family that its main model belongs to.
+
+    `strict` takes a named model only when its name or its metadata say that it belongs to the workflow; `readable`
+    passes over files that the server cannot read. Lists of files that lack a named model are asked for again unless
+    that was done after `began` (of `time.monotonic`; None is now). Raises `NodeNotInstalled`, `ModelNotInstalled`.
+    """
+    if began is None:
+        began = time.monotonic()
+    graph = entry.workflow.graph
+    definitions = dict(await server.define_all(node["class_type"] for node in graph.values()))
+    missing_classes = missing_nodes(graph, definitions)
+    if missing_classes:
+        raise NodeNotInstalled(f'The workflow "{entry.name}" needs the node "{missing_classes[0]}".')
+    main_need = entry.needs[0]
+    files: dict[str, str] = {}  # a need as a text -> its file: several nodes may read the same one
+    missing: dict[str, None] = {}
+    for need in entry.needs:
+        wanted_file = str(need)
+        if wanted_file in files:
+            continue
+        loader = graph[need.target.node_id]["class_type"]
+        search = FileSearch(server, need, loader, main=need is main_need)
+        if model and need is main_need:
+            files[wanted_file] = await search.named(model, strict, began)
+        elif name := await search.best(readable and not missing):
+            files[wanted_file] = name
+        else:
+            missing[wanted_file] = None
+    if missing:
+        lacks = ", ".join(missing)
+        raise ModelNotInstalled(f'The workflow "{entry.name}" lacks {lacks}.', MISSING_FILES_HINT)
+    model_file = files[str(main_need)]
+    family = await _family(server, entry, model_file)
+    workflow = replace(entry.workflow, definitions=definitions)
+    workflow = workflow.set({need.target: files[str(need)] for need in entry.needs})
+    return FittedWorkflow(workflow, family, model_file, task=entry.task)
+
+
+async def _family(server: ComfyUIServer, entry: Entry, model_file: str) -> Family:
+    """The family that the main model belongs to, by its name and what it says of itself."""
+    about = await architecture(server, entry.needs[0].folder, model_file)
+    known = f"{model_file} {about or ''}"
+    return family_by_name(entry, known)
+
+
+@dataclass(frozen=True)
+class FileSearch:
+    """The search for one model file of a bundled workflow, among those that its loader node lists on this server."""
+
+    server: ComfyUIServer
+    need: ModelNeed
+    loader: str  # the loader's class
+    main: bool  # whether it is the workflow's main model
+
+    async def named(self, model: Argument, strict: bool, began: float) -> str:
+        """The file of the name that somebody asked for; `strict` and `began` are those of `fit_entry`. Raises
+        `ModelNotInstalled`."""
+        names: tuple[str, ...] = ()
+        for believe in (DEFINITION_SECONDS, time.monotonic() - began):
+            names = await self._names(believe)
+            name = find_name(str(model.value), names)
+            if name and not strict:
+                return name
+            if name:
+                about = await self._architecture(name)
+                if self.need.fits(name, about or ""):
+                    return name
+        raise model_missing(model, names)
+
+    async def best(self, readable: bool) -> str | None:
+        """The best installed file, or None. A main model may also be found by what it says of itself. `readable` passes
+        over files that the server cannot read, which would only fail in the middle of the run."""
+        for believe in (DEFINITION_SECONDS, DOUBT_SECONDS):
+            names = await self._names(believe)
+            name = await self._best_of(names, readable)
+            if name:
+                return name
+        return None
+
+    async def _best_of(self, names: Sequence[str], readable: bool) -> str | None:
+        """The best of these files: first by name, then, for a main model, by the metadata of files whose names tell
+        nothing."""
+        by_name = await FILES.run(self.need.rank, names)
+        for name in by_name:
+            if not readable and not self.main:
+                return name
+            about = await self._architecture(name)
+            if readable and about is None:
+                continue
+            if self.need.fits(name, about or ""):
+                return name
+        if self.main and self.need.match:
+            known = set(by_name)
+            others = [name for name in names if name not in known]
+            return await self._by_metadata(others)
+        return None
+
+    async def _by_metadata(self, names: Sequence[str]) -> str | None:
+        """The first file that will do by what it says of itself."""
+        for name in names[:MAX_METADATA_FILES]:
+            about = await self._architecture(name)
+            if about and self.need.fits(name, about):
+                return name
+        return None
+
+    async def _names(self, believe: float) -> tuple[str, ...]:
+        definition = await self.server.define(self.loader, believe)
+        widget = self.need.target.input
+        if definition is None or widget not in definition.inputs:
+            return ()
+        return definition.inputs[widget].names
+
+    async def _architecture(self, name: str) -> str | None:
+        return await architecture(self.server, self.need.folder, name)
+
+
+async def architecture(server: ComfyUIServer, folder: str, name: str) -> str | None:
+    """The kind of model that a file says it is, such as "stable-diffusion-xl-v1-base"; "" when it does not say, None
+    when the server itself cannot read the file."""
+    about = await server.model_metadata(folder, name)
+    if about is None:
+        return None
+    kind = about.get("modelspec.architecture") or about.get("ss_base_model_version")
+    return str(kind or "")
+
+
+def model_missing(model: Argument, choices: Sequence[str]) -> ModelNotInstalled:
+    similar = closest(str(model.value), choices)
+    hint = "No model is installed for this workflow."
+    if similar:
+        hint = f"Installed are: {quoted(similar)}."
+    return ModelNotInstalled(f'{model.name} is "{shortened(model.value)}", and no such model is installed.', hint)
+
+
+# All other workflows, read and left as their authors saved them.
+
+
+async def fit_saved(server: ComfyUIServer, entry: Entry, model: Argument | None) -> FittedWorkflow:
+    """A workflow that is not bundled, as its author saved it, with the model that was asked for, and with its other
+    model files under the names that they have on this server. Files that are not there are noted as `absent`. Raises
+    `NodeNotInstalled`, `ModelNotInstalled`, `WorkflowRefused`, and as the server does."""
+    workflow = await read_entry(server, entry)
+    await FILES.run(_check_nodes, workflow)
+    try:
+        fitted = await FILES.run(_fit_files, workflow, model)
+        doubtful = list(fitted.absent)
+    except ModelNotInstalled:
+        doubtful = list(workflow.parameters["model"])
+        doubtful += [target.reader for target in doubtful if target.reader]
+    stale = {workflow.graph[target.node_id]["class_type"] for target in doubtful}
+    if stale:
+        definitions = await server.define_anew(workflow.definitions, stale, DOUBT_SECONDS)
+        fitted = await FILES.run(_fit_files, replace(workflow, definitions=definitions), model)
+    return fitted
+
+
+def _check_nodes(workflow: Workflow) -> None:
+    """Raise `NodeNotInstalled` or `WorkflowRefused` for what the server would refuse. Blocks."""
+    missing = missing_nodes(workflow.graph, workflow.definitions)
+    if missing:
+        reason = _nodes_missing(missing).message
+        raise NodeNotInstalled(f'The workflow "{workflow.name}" cannot be used. {reason}')
+    check_links(workflow.graph, workflow.definitions)
+
+
+async def read_entry(server: ComfyUIServer, entry: Entry) -> Workflow:
+    """A workflow of the catalogue with its parameters, converted to the API format where it is not in it, and with the
+    definitions of its nodes, as far as the server has them. Raises `WorkflowRefused` and its kin, naming the workflow,
+    and as the server does."""
+    try:
+        raw = entry.graph
+        if raw is None:
+            raw = await server.saved_workflow(entry.path)
+        if is_ui_format(raw):
+            live = await FILES.run(live_nodes, raw)
+            definitions = await server.define_all(class_types(live))
+            missing = await FILES.run(strange_types, live, definitions)
+            if missing:
+                raise _nodes_missing(missing)
+            graph, dynamic = await FILES.run(read_ui, live, definitions)
+        else:
+            graph = await FILES.run(clean, raw)
+            dynamic = frozenset()
+            definitions = await server.define_all(node["class_type"] for node in graph.values())
+        return await FILES.run(Workflow.parse, entry.name, graph, definitions, dynamic)
+    except WorkflowRefused as refused:
+        message = f'The workflow "{entry.name}" cannot be used. {refused.message}'
+        raise type(refused)(message, refused.hint) from None
+
+
+def _nodes_missing(names: Sequence[str]) -> NodeNotInstalled:
+    listed = quoted(shortened(name) for name in names[:5])
+    if len(names) > 5:
+        listed += f" and {len(names) - 5} more"
+    return NodeNotInstalled(f"It needs nodes that this ComfyUI does not have: {listed}.")
+
+
+def _fit_files(workflow: Workflow, model: Argument | None) -> FittedWorkflow:
+    """The workflow with the files that are installed, by its definitions. A file that no output needs may be missing
+    without a word. Raises `ModelNotInstalled` when the model that was asked for is not there."""
+    notes: tuple[str, ...] = ()
+    chosen: dict[Target, str] = {}
+    if model and "model" in workflow.parameters:
+        choices = workflow.spec("model").names
+        name = find_name(str(model.value), choices)
+        if name is None:
+            name = _by_words(model, choices)
+            notes = (taken_for(model, f'"{name}"'),)
+        chosen = {target.widget: name for target in workflow.parameters["model"]}
+    elif model:
+        notes = (f'the workflow "{workflow.name}" has no model to choose; {model.name} was left out',)
+    renamed, absent = _other_files(workflow, chosen)
+    workflow = workflow.set(renamed | chosen)
+    model_file = str(workflow.value("model") or "")
+    return FittedWorkflow(workflow, AS_SAVED, model_file, notes, absent)
+
+
+def _by_words(model: Argument, choices: Sequence[str]) -> str:
+    """The one choice that has all words of a model's name. Raises `ModelNotInstalled` for none, and `BadArgument` for
+    several."""
+    worded = names_with_words(str(model.value), choices)
+    if not worded:
+        raise model_missing(model, choices)
+    if len(worded) > 1:
+        raise several_meant(model.name, str(model.value), worded)
+    return worded[0]
+
+
+def _other_files(workflow: Workflow, chosen: Mapping[Target, str]) -> tuple[dict[Target, str], dict[Target, str]]:
+    """The model files that were not `chosen`: those which are installed under another name, by their names on this
+    server, and those which are not installed, as a message names them.
+
+        {Target("4", "ckpt_name"): "SDXL/base.safetensors"}
+        {Target("7", "vae_name"): 'vae/ae.safetensors (installed: "flux-ae.safetensors")'}
+    """
+    renamed: dict[Target, str] = {}
+    absent: dict[Target, str] = {}
+    needed = workflow.flow.needed()
+    for file in model_files(workflow.graph, workflow.definitions):
+        if file.target in chosen or file.installed is None or file.target in workflow.templates:
+            continue
+        choices = workflow.widget_spec(file.target).names
+        name = find_name(file.file, choices)
+        if name == file.file:
+            continue
+        if name is not None:
+            renamed[file.target] = name
+        elif file.target.node_id in needed:
+            path = f"{file.folder}/{file.file}"
+            similar: list[str] = []
+            if len(absent) < 5:
+                similar = closest(file.file, choices)
+            if similar:
+                path += f" (installed: {quoted(similar)})"
+            absent[file.target] = path
+    return renamed, absent

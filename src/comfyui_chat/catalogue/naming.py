@@ -1,0 +1,127 @@
+"""Which installed model, or which bundled workflow, somebody means who says "SDXL", "flux" or "juggernaut".
+
+Files are found by their exact names in catalogue/fitted.py. Where none has the name that was asked for, `meant_by`
+looks for what is meant by its words, in this order, and takes the first that finds one:
+
+    "flux"                  a bundled workflow of that name
+    "juggernaut"            the one installed file that has all words of it
+    "qwen"                  the one bundled workflow that has them
+    "Stable Diffusion XL"   the one installed file of the family of that name in the manifest
+
+Several that could be meant become a question that lists them.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from ..bounds import MOST_COMPARED_CHARACTERS
+from ..errors import BadArgument
+from ..names import first_names, name_words, names_with_words, plain_name, quoted, shortened
+from ..server.client import ComfyUIServer
+from ..threads import FILES
+from ..values import Argument
+from .entries import Entry, Family, matches
+
+MOST_ASKED = 12  # names that a question lists
+
+
+@dataclass(frozen=True)
+class Meant:
+    """What a model's name was taken for: a file, or a workflow with whatever model it runs best with."""
+
+    file: str = ""
+    entry: Entry | None = None
+
+
+async def meant_by(server: ComfyUIServer, entries: Sequence[Entry], model: Argument) -> Meant | None:
+    """What somebody means by a model that is not installed under that name, for any of these workflows; None for
+    nothing. Raises `BadArgument` where it could be several, and as the server does."""
+    name = str(model.value)
+    named = [entry for entry in entries if plain_name(entry.name) == plain_name(name)]
+    if named:
+        return Meant(entry=named[0])
+    installed = [(entry, await _installed(server, entry)) for entry in entries]
+    files = await FILES.run(_files_with_words, name, installed)
+    if files:
+        return Meant(_one_of(model, files))
+    worded = names_with_words(name, [entry.name for entry in entries])
+    if worded:
+        chosen = _one_of(model, worded)
+        return Meant(entry=next(entry for entry in entries if entry.name == chosen))
+    files = await FILES.run(_files_of_family, name, installed)
+    if files:
+        return Meant(_one_of(model, files))
+    return None
+
+
+def _one_of(wanted: Argument, names: Sequence[str]) -> str:
+    """The one name there is. Raises `BadArgument` with the question which of several is meant."""
+    if len(names) == 1:
+        return names[0]
+    raise several_meant(wanted.name, str(wanted.value), names)
+
+
+def several_meant(argument: str, value: str, names: Sequence[str]) -> BadArgument:
+    """The question which of several names is meant."""
+    listed = quoted(names[:MOST_ASKED])
+    if len(names) > MOST_ASKED:
+        listed += f" and {len(names) - MOST_ASKED} more"
+    return BadArgument(
+        f'{argument} is "{shortened(value)}", which could be any of: {listed}.', "Give one of these names."
+    )
+
+
+async def _installed(server: ComfyUIServer, entry: Entry) -> tuple[str, ...]:
+    """The files that the loader of a workflow's main model lists."""
+    target = entry.needs[0].target
+    definition = await server.define(entry.workflow.graph[target.node_id]["class_type"])
+    if definition is None or target.input not in definition.inputs:
+        return ()
+    return definition.inputs[target.input].names
+
+
+Installed = Sequence[tuple[Entry, tuple[str, ...]]]  # workflows, each with the files that its main loader lists
+
+
+def _files_with_words(name: str, installed: Installed) -> list[str]:
+    """The files with all words of a name, those first that suit a workflow by their own names. Blocks."""
+    suitable: dict[str, None] = {}
+    others: dict[str, None] = {}
+    for entry, names in installed:
+        for file in names_with_words(name, names):
+            kind = suitable if entry.needs[0].fits(file) else others
+            kind[file] = None
+    return list(suitable or others)
+
+
+def _files_of_family(name: str, installed: Installed) -> list[str]:
+    """The files of the family of the manifest that has this name, or all words of it. Blocks."""
+    found: dict[str, None] = {}
+    for exactly in (True, False):
+        for entry, names in installed:
+            families = [family for family in entry.families if _is_named(family, name, exactly=exactly)]
+            for file in first_names(names, MOST_COMPARED_CHARACTERS):
+                if entry.needs[0].fits(file) and family_by_name(entry, file) in families:
+                    found[file] = None
+        if found:
+            break
+    return list(found)
+
+
+def _is_named(family: Family, name: str, *, exactly: bool) -> bool:
+    """Whether somebody means a family by a name: "Stable Diffusion XL" is SDXL."""
+    wanted, words = name_words(name), name_words(family.name)
+    if exactly:
+        return "".join(wanted) == "".join(words)
+    return bool(wanted) and all(word in "".join(words) for word in wanted)
+
+
+def family_by_name(entry: Entry, file: str) -> Family:
+    """The family that a file belongs to as far as its name tells. The last family of each workflow fits all."""
+    fitting = [family for family in entry.families if matches(family.match, file)]
+    return fitting[0]
+
+
+def taken_for(wanted: Argument, meaning: str) -> str:
+    """The note on a name that was not taken literally."""
+    return f'{wanted.name} "{shortened(wanted.value)}" was taken for {meaning}'

@@ -1,0 +1,116 @@
+"""What somebody wants, and the workflow that was found for it: `Request` and `FittedWorkflow`.
+
+A `Request` goes through all of run/ as it was given, so that another server can be tried with it. Each of its values
+tells whose it is (`Argument.level`): 0 an argument of the call, 1 the user's valve, 2 the administrator's valve.
+"""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from PIL import Image
+
+from ..graph.facts import FileInput
+from ..graph.nodes import Target
+from ..graph.workflow import Workflow
+from ..media.pictures import InputFile
+from ..sizes import Size
+from ..values import Argument
+from .entries import Family
+
+TEXT_TO_IMAGE = ("text_to_image",)  # the tasks of a request for a new picture
+CHANGING = ("image_edit", "image_to_image")  # those of a request to change pictures, the preferred one first
+AS_SAVED = Family("", "", None, {})  # the family of a workflow that is not bundled: nothing of its own to set
+Offer = Callable[[], Awaitable[InputFile]]  # reads a file that may be used; it is not read until it is needed
+
+
+@dataclass(frozen=True)
+class Request:
+    """What somebody wants, not yet understood. None leaves a value to what is best, or to what the workflow's author
+    saved."""
+
+    prompt: str | None = None
+    tasks: tuple[str, ...] = TEXT_TO_IMAGE  # when no workflow is named, one for the first of these that can be done
+    negative_prompt: Argument | None = None
+    size: Argument | None = None
+    count: Argument | None = None
+    seed: Argument | None = None
+    steps: Argument | None = None
+    guidance: Argument | None = None
+    model: Argument | None = None
+    workflow: Argument | None = None
+    loras: Argument | None = None
+    strength: Argument | None = None  # how much of a picture is painted anew, 0 to 1
+    scale: Argument | None = None  # how many times as wide and high a picture becomes
+    inputs: Mapping[str, Argument] = field(default_factory=dict)  # any other input of the workflow, by name
+    files: tuple[InputFile | None, ...] = ()  # for its file inputs, in order; None keeps the author's
+    mask: Image.Image | None = field(default=None, repr=False)  # of mode "L": white is painted anew
+    offers: Mapping[str, Offer] = field(default_factory=dict)  # kind -> the chat's newest file, for when none is given
+    notes: tuple[str, ...] = ()  # on how the call was understood, for the model that called
+
+    @property
+    def pictures(self) -> int:
+        """How many pictures are given to work on; the last one may be the mask."""
+        kinds = [file.kind for file in self.files if file]
+        return kinds.count("image")
+
+    def room_in(self, inputs: Sequence[FileInput]) -> int:
+        """How many pictures these inputs have room for. Where they take a mask and none is given by itself, there is
+        room for one more: the last picture may be the mask."""
+        room = sum(item.kind == "image" for item in inputs)
+        if self.mask is None and any(item.takes_mask for item in inputs):
+            room += 1
+        return room
+
+    @property
+    def called(self) -> str:
+        """What the files that come of it are named after: the prompt, wherever it was given, or the workflow."""
+        if self.prompt:
+            return self.prompt
+        named = self.inputs.get("prompt") or self.workflow
+        return str(named.value) if named else ""
+
+    def insisting(self) -> "Request":
+        """The same request, insisting on the model or the workflow of a valve as if it were an argument, so that a
+        server that has it is found first."""
+        model, workflow = self.model, self.workflow
+        if model and not workflow:
+            return replace(self, model=replace(model, level=0))
+        if workflow and not model:
+            return replace(self, workflow=replace(workflow, level=0))
+        return self
+
+    def against_author(self) -> "Request":
+        """The same request for a workflow that stays as its author saved it: size and negative prompt of a valve with
+        less right than what named the workflow are dropped."""
+        level = self.workflow.level if self.workflow else 0
+        size = self.size
+        if size and size.level > level:
+            size = None
+        negative_prompt = self.negative_prompt
+        if negative_prompt and negative_prompt.level > level:
+            negative_prompt = None
+        return replace(self, size=size, negative_prompt=negative_prompt)
+
+
+@dataclass(frozen=True)
+class FittedWorkflow:
+    """A workflow that this server can run, with its definitions of the nodes, and with its model files set.
+    `run/inputs.py` adds `wanting` and `picture`."""
+
+    workflow: Workflow
+    family: Family
+    model: str  # the main model's file
+    notes: tuple[str, ...] = ()
+    absent: Mapping[Target, str] = field(default_factory=dict)  # model files that it names and the server does not have
+    wanting: Mapping[Target, str] = field(default_factory=dict)  # input files that it still has to be given
+    task: str = ""  # of a bundled one
+    picture: Size | None = None  # of the first picture that it works on
+
+    @property
+    def saved(self) -> bool:
+        """Whether it is to run as somebody saved it: what its author chose stays unless the call says otherwise."""
+        return self.family.megapixels is None
+
+    def noting(self, note: str) -> "FittedWorkflow":
+        """The same with one more note."""
+        return replace(self, notes=(*self.notes, note))
