@@ -39,7 +39,7 @@ FLOORS = (
     ("media", "file_bytes parts kinds pictures overwriting metadata delivery"),
     ("server", "endpoint protocol long_answers record incoming connection http client cloud pool"),
     ("catalogue", "entries request naming fitted choosing secret_inputs listings"),
-    ("run", "owner job fleet follow inputs limits sizing duration planning collecting make earlier"),
+    ("run", "owner job fleet follow limits sizing duration asked_inputs inputs planning collecting make earlier"),
     (
         "webui",
         "ollama permission telling references display messages picking stored_files chat valves arguments settings "

@@ -78,10 +78,11 @@ required_open_webui_version: 0.9.6
 #   run/job                  One prompt's life from post to end: a `Job`, and what each event makes of it.
 #   run/fleet                Several ComfyUI servers used as one: which takes a run, and how much a user may post.
 #   run/follow               Posts one prompt and follows it to its end.
-#   run/inputs               Puts the files of a call into the inputs of a workflow that take files.
 #   run/limits               What the administrator allows, checked on a finished graph, whoever put the number there.
 #   run/sizing               In which width and height a request is made.
 #   run/duration             How long the video or sound of a request becomes, in whatever unit its workflow counts.
+#   run/asked_inputs         What a call names in `inputs`, brought to the names that its workflow has.
+#   run/inputs               Puts the files of a call into the inputs of a workflow that take files.
 #   run/planning             Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
 #   run/collecting           Fetches what a run made, within bounds, and says what did not come.
 #   run/make                 From a request to finished files: a server chosen, prompts run, what they made fetched.
@@ -15348,284 +15349,6 @@ async def _recorded(server: ComfyUIServer, prompt_id: str, timing: Timing) -> Ev
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/run/inputs.py
-#
-# Puts the files of a call into the inputs of a workflow that take files.
-#
-# `place_files` goes by kinds: the first picture into the first picture input, the first film into the first input for
-# films, and so on. A mask goes into the mask inputs, or becomes the transparency of the picture that it belongs to, which
-# ComfyUI's LoadImage gives out as a mask. Where nothing is given for a kind, what the chat offers of it is taken.
-#
-# The workflow then names each file by its `stored_name`, which is made from its content. So the files need not be sent
-# before all else about the call is known to be right: `place_files` returns them, and run/make.py uploads them.
-#
-# An input that gets nothing keeps its author's file where the server has that. Else it is cut out of the graph, or, where
-# the workflow cannot do without it, written down in `FittedWorkflow.wanting` for run/planning.py to refuse.
-#
-# `freshen` comes before all that: it asks anew for the definitions of nodes whose lists lack what the call names.
-# ----------------------------------------------------------------------------------------------------------------------
-
-
-async def freshen(server: ComfyUIServer, choice: FittedWorkflow, request: Request) -> FittedWorkflow:
-    """The choice with the definitions of the nodes that load LoRAs, if the request has any, and with new definitions of
-    nodes that do not offer what the request names: files are added all the time."""
-    workflow = choice.workflow
-    stale = set[str]()
-    if request.loras or "loras" in request.inputs:
-        stale.update(LORA_LOADERS)
-    for name, wanted in request.inputs.items():
-        targets = workflow.find(name)
-        if not targets:
-            continue
-        names = workflow.spec(name).names
-        if names and find_name(str(wanted.value), names) is None:
-            loaders = [workflow.graph[target.node_id] for target in targets]
-            stale.update(loader["class_type"] for loader in loaders)
-    if not stale:
-        return choice
-    definitions = await server.define_anew(workflow.definitions, stale, DOUBT_SECONDS)
-    return replace(choice, workflow=replace(workflow, definitions=definitions))
-
-
-async def place_files(
-    server: ComfyUIServer, choice: FittedWorkflow, request: Request
-) -> tuple[FittedWorkflow, list[InputFile]]:
-    """The choice with the request's files named in the workflow's inputs of their kinds, in order, and the files that
-    have to be uploaded for it. Where nothing is given for a kind, what the chat offers is taken. Where the workflow
-    takes a mask and none is given, but one picture more than it has inputs for pictures, the last picture is the mask.
-
-    An input that gets nothing keeps its author's file; where the server does not have that, the input is left out if
-    the workflow can do without it, and else noted as wanting.
-
-    Raises `BadArgument` for more files of a kind than the workflow takes, for a mask without a place, and for a missing
-    mask without which a bundled workflow would paint nothing.
-    """
-    workflow = choice.workflow
-    inputs = file_inputs(workflow.flow)
-    pictures = [item for item in inputs if item.kind == "image"]
-    mask_inputs = [item for item in inputs if item.takes_mask]
-    offered = await _offered(request, inputs)
-    files = [*request.files, *offered]
-    mask = request.mask
-    if mask is None and mask_inputs:
-        mask = await _take_mask(files, len(pictures))
-
-    placed = _placed(workflow.name, inputs, files)
-    notes = _notes_of(files)
-    if choice.saved:
-        notes += map(_taken_note, offered)
-    if mask:
-        placed |= await _carry_mask(workflow.name, mask, mask_inputs, placed)
-    notes += _notes_of(placed.values())
-    if mask is None:
-        notes += _check_unmasked(choice, mask_inputs, placed)
-
-    names = await FILES.run(_stored_names, placed)
-    choice = replace(choice, workflow=workflow.set(names), picture=_first_size(pictures, placed))
-    unfilled = [item for item in inputs if item.needed and item.target not in placed]
-    choice, left_out = await _without_absent(server, choice, unfilled, some_placed=bool(placed))
-    notes += left_out
-    uploads = {names[target]: file for target, file in placed.items()}
-    choice = replace(choice, notes=(*choice.notes, *dict.fromkeys(notes)))
-    return choice, list(uploads.values())
-
-
-def _notes_of(files: Iterable[InputFile | None]) -> list[str]:
-    notes: list[str] = []
-    for file in files:
-        if file:
-            notes += file.notes
-    return notes
-
-
-def _taken_note(file: InputFile) -> str:
-    kept = '"saved" in `images` keeps the workflow\'s own'
-    return f"no {file.kind} was given and the newest of the chat was taken; {kept}"
-
-
-def _kind(file: InputFile | None) -> str:
-    """The kind of inputs that a file is for. None, which keeps the author's file, counts as a picture."""
-    if file is None:
-        return "image"
-    return file.kind
-
-
-async def _offered(request: Request, inputs: Sequence[FileInput]) -> list[InputFile]:
-    """What the chat offers, of each kind that an input needs and of which no file is given."""
-    if None in request.files:  # what the author chose is to be kept
-        return []
-    given = set(map(_kind, request.files))
-    wanted = {item.kind for item in inputs if item.needed} - given
-    return [await offer() for kind, offer in request.offers.items() if kind in wanted]
-
-
-async def _take_mask(files: list[InputFile | None], pictures: int) -> Image.Image | None:
-    """The mask, whose picture is taken out of the files: the last one, where there is just one more than the workflow
-    has inputs for pictures. Else None."""
-    places = [index for index, file in enumerate(files) if _kind(file) == "image"]
-    if len(places) != pictures + 1:
-        return None
-    last = files[places[-1]]
-    if last is None:
-        return None
-    del files[places[-1]]
-    return await PICTURES.run(read_mask, last.data, "the mask")
-
-
-def _placed(workflow: str, inputs: Sequence[FileInput], files: Sequence[InputFile | None]) -> dict[Target, InputFile]:
-    """Which input gets which file. A file that is None keeps the author's in its input. `workflow` is the name for
-    messages. Raises `BadArgument` for more files of a kind than there are inputs."""
-    free = list(inputs)
-    placed = dict[Target, InputFile]()
-    for file in files:
-        kind = _kind(file)
-        places = [item for item in free if item.kind == kind]
-        if file is None and not places:
-            places = free  # what is kept is a film, a sound or a mask
-        if not places:
-            raise _too_many_files(workflow, inputs, files, kind)
-        place = places[0]
-        free.remove(place)
-        if file:
-            placed[place.target] = file
-    return placed
-
-
-def _too_many_files(
-    workflow: str, inputs: Sequence[FileInput], files: Sequence[InputFile | None], kind: str
-) -> BadArgument:
-    taken = sum(item.kind == kind for item in inputs)
-    given = sum(_kind(file) == kind for file in files)
-    takes = f"{taken} {kind}s"
-    if taken == 1:
-        takes = f"1 {kind}"
-    elif taken == 0:
-        takes = f"no {kind}s"
-    were = "was" if given == 1 else "were"
-    message = f'The workflow "{workflow}" takes {takes}, and {given} {were} given.'
-    return BadArgument(message, "describe_workflow tells what it takes.")
-
-
-async def _carry_mask(
-    workflow: str, mask: Image.Image, mask_inputs: Sequence[FileInput], placed: Mapping[Target, InputFile]
-) -> dict[Target, InputFile]:
-    """The files that carry the mask, by input. `workflow` is the name for messages. Raises `BadArgument` where there is
-    no place for the mask."""
-    if not mask_inputs:
-        raise BadArgument(f'The workflow "{workflow}" takes no mask.', "Leave the mask out.")
-    carried = await PICTURES.run(_masked, mask, mask_inputs, placed)
-    if not carried:
-        raise BadArgument(
-            f'The mask for the workflow "{workflow}" goes with a picture, and none was given.',
-            "Give the picture too, in place of the workflow's own, or leave the mask out.",
-        )
-    return carried
-
-
-def _masked(
-    mask: Image.Image, mask_inputs: Sequence[FileInput], placed: Mapping[Target, InputFile]
-) -> dict[Target, InputFile]:
-    """The files that carry the mask, by input: files of its own, as large as the first picture, and pictures that have
-    it as their transparency. Blocks."""
-    sizes = [file.size for file in placed.values() if file.size]
-    size = sizes[0] if sizes else Size(*mask.size)
-    carried = dict[Target, InputFile]()
-    for item in mask_inputs:
-        if not item.masked:
-            carried[item.target] = mask_file(mask, size)
-        elif item.target in placed:
-            carried[item.target] = with_mask(placed[item.target], mask)
-    return carried
-
-
-def _check_unmasked(
-    choice: FittedWorkflow, mask_inputs: Sequence[FileInput], placed: Mapping[Target, InputFile]
-) -> list[str]:
-    """Notes on pictures that should bring a mask and have no transparent part. Raises `BadArgument` for those of a
-    bundled workflow, which would paint nothing."""
-    with_picture = [item for item in mask_inputs if item.masked and item.target in placed]
-    bare = [item for item in with_picture if not placed[item.target].transparent]
-    if bare and not choice.saved:
-        raise BadArgument(
-            f'The workflow "{choice.workflow.name}" needs a mask.',
-            "Give a picture that is white where it is to be painted anew: as `mask` of edit_image, or as the last of "
-            "`images` of run_workflow.",
-        )
-    return [f'no mask was given for "{item.title}", and the picture has no transparent part' for item in bare]
-
-
-def _stored_names(placed: Mapping[Target, InputFile]) -> dict[Target, str]:
-    """The names that the files will have on the server. Blocks: they are digests of what may be large."""
-    return {target: file.stored_name for target, file in placed.items()}
-
-
-def _first_size(pictures: Sequence[FileInput], placed: Mapping[Target, InputFile]) -> Size | None:
-    """The size of the first picture that the workflow gets to work on."""
-    for item in pictures:
-        if item.target in placed:
-            return placed[item.target].size
-    return None
-
-
-async def _without_absent(
-    server: ComfyUIServer, choice: FittedWorkflow, unfilled: Sequence[FileInput], *, some_placed: bool
-) -> tuple[FittedWorkflow, list[str]]:
-    """The choice without the inputs that got no file (`unfilled`) and whose author's file the server does not have, and
-    notes on them. What cannot be left out is wanting; nothing is left out of a saved workflow that got no file at
-    all."""
-    whole, absent = await _absent(server, choice, unfilled)
-    can_leave_out = some_placed or not choice.saved
-    workflow = whole
-    notes: list[str] = []
-    wanting: dict[Target, str] = {}
-    for item in reversed(absent):
-        called = f'the {item.kind} for "{item.title}"'
-        fewer = None
-        if can_leave_out:
-            fewer = without_files(workflow.flow, [item.target])
-        if fewer is None:
-            wanting[item.target] = called
-            continue
-        workflow = replace(workflow, graph=fewer)
-        if choice.saved:
-            notes.append(f"the workflow was run without {called}")
-    if workflow is not whole:
-        workflow = await FILES.run(
-            Workflow.parse, workflow.name, workflow.graph, workflow.definitions, workflow.dynamic
-        )
-    wanting = dict(reversed(wanting.items()))
-    return replace(choice, workflow=workflow, wanting=wanting), notes
-
-
-async def _absent(
-    server: ComfyUIServer, choice: FittedWorkflow, unfilled: Sequence[FileInput]
-) -> tuple[Workflow, list[FileInput]]:
-    """The workflow with the definitions that were asked for anew, and its inputs whose author's file the server does
-    not have by them."""
-    workflow = choice.workflow
-    if not choice.saved:  # the file that a bundled workflow names is nobody's
-        return workflow, list(unfilled)
-    absent: list[FileInput] = []
-    for item in unfilled:
-        if _is_listed(workflow, item):
-            continue
-        loader = workflow.graph[item.target.node_id]
-        definitions = await server.define_anew(workflow.definitions, [loader["class_type"]], 0.0)
-        workflow = replace(workflow, definitions=definitions)
-        # A name with a folder, or with "[output]" behind it, stands in no list though the file may be there.
-        is_elsewhere = re.search(r"[/\\\[]", item.held)
-        if not is_elsewhere and not _is_listed(workflow, item):
-            absent.append(item)
-    return workflow, absent
-
-
-def _is_listed(workflow: Workflow, item: FileInput) -> bool:
-    """Whether the server lists the file that an input names, or lists none at all."""
-    files = workflow.widget_spec(item.target).choices
-    return not files or item.held in files
-
-
-# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/limits.py
 #
 # What the administrator allows, checked on a finished graph, whoever put the number there.
@@ -16174,6 +15897,415 @@ def _frames_note(workflow: Workflow, wanted: Argument, fps: Argument | None) -> 
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/asked_inputs.py
+#
+# What a call names in `inputs`, brought to the names that its workflow has.
+#
+# A model writes the names that it knows from other systems, or only the end of one: "text", "num_images", "cfg" where the
+# widget is called "KSampler (12).cfg". `with_own_names` finds what is meant. What the workflow calls so itself always
+# counts first:
+#
+#     {"text": "a fox", "num_images": 2, "aspect_ratio": "16:9"}  ->  {"prompt": "a fox"}, count 2, size "16:9"
+#     {"KSampler": {"cfg": 3}}                                    ->  {"KSampler.cfg": 3}
+#     {"crf": 20}                                                 ->  {"Save WEBM.crf": 20}, where only one ends so
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+EXTRAS = ("size", "count", "loras", "strength", "scale")  # what `inputs` may name beside the workflow's own inputs
+
+# What other systems call a parameter, without case, spaces and underscores.
+_SYNONYMS = {
+    "prompt": "text tags caption description prompttext inputtext positivetext instruction instructions message query",
+    "negative_prompt": "negativetext neg negprompt exclude negativetags",
+    "lyrics": "lyric songtext songlyrics",
+    "seed": "randomseed rngseed",
+    "steps": "numsteps numinferencesteps samplingsteps samplesteps inferencesteps step numberofsteps",
+    "guidance": "cfgstrength guidancestrength cfgscale classifierfreeguidance",
+    "sampler": "samplingmethod samplermethod samplerindex",
+    "scheduler": "schedule scheduletype",
+    "count": (
+        "n num numimages numberofimages imagescount numoutputs nimages amount quantity variations samples numsamples "
+        "batchcount batchsize numimagesperprompt"
+    ),
+    "size": "aspectratio ratio resolution dimensions imagesize orientation outputsize videosize format",
+    "seconds": (
+        "duration durationseconds lengthseconds lengthinseconds videoseconds videolength videoduration audiolength "
+        "audioduration cliplength time secs sec"
+    ),
+    "length": "frames numframes numberofframes framecount framescount videoframes nframes",
+    "fps": "framerate framespersecond",
+    "strength": "denoise denoisestrength denoisingstrength variation variationstrength",
+    "scale": "upscale factor scalefactor upscalefactor upscaleby resize",
+    "loras": "lora loraname loralist",
+    "model": "modelname checkpoint checkpointname ckpt ckptname unet unetname basemodel",
+}
+SYNONYMS = {name: parameter for parameter, names in _SYNONYMS.items() for name in names.split()}
+ADDED_TO_PROMPT = ("style", "genre", "mood")  # what belongs to a description where a workflow has no such input
+THE_PROMPT = "The argument prompt"  # the name of a prompt that is an argument of its own
+
+
+def with_own_names(workflow: Workflow, request: Request) -> Request:
+    """The request with its `inputs` under the names that the workflow has for them, and those `EXTRAS` that are no
+    inputs of the workflow as arguments. Notes tell what was left out. Raises `BadArgument` where a name could mean
+    several inputs."""
+    if not request.inputs:
+        return request
+    inputs: dict[str, Argument] = {}
+    extras: dict[str, Argument] = {}
+    notes: list[str] = []
+    for name, wanted in _flat(workflow, request.inputs).items():
+        own = _own_name(workflow, name)
+        is_extra = own in EXTRAS and not workflow.find(own)
+        place = extras if is_extra else inputs
+        if own in place or (is_extra and getattr(request, own) is not None):
+            notes.append(f"{shortened(own, 40)} was followed, and {shortened(name, 40)} left out")
+        else:
+            place[own] = wanted
+    _add_to_prompt(workflow, inputs, notes)
+    prompt = inputs.get("prompt")
+    if prompt and prompt.name == THE_PROMPT and not workflow.find("prompt"):
+        del inputs["prompt"]
+        notes.append(f'the workflow "{workflow.name}" takes no prompt; it was left out')
+    added = tuple(note for note in notes if note not in request.notes)
+    named: dict[str, Any] = dict(extras)
+    return replace(request, inputs=inputs, notes=(*request.notes, *added), **named)
+
+
+def _flat(workflow: Workflow, inputs: Mapping[str, Argument]) -> dict[str, Argument]:
+    """The inputs, of which those of one node may stand in an object: {"KSampler": {"cfg": 3}}, and as in a graph,
+    {"3": {"inputs": {"cfg": 3}}}."""
+    flat: dict[str, Argument] = {}
+    for name, wanted in inputs.items():
+        inner = wanted.value
+        if isinstance(inner, Mapping) and isinstance(inner.get("inputs"), Mapping):
+            inner = inner["inputs"]
+        known: list[str] = []
+        if isinstance(inner, Mapping) and workflow.find(name) is None:
+            known = [str(key) for key in inner if workflow.find(f"{name}.{key}")]
+        if not known:
+            flat[name] = wanted
+        for key in known:
+            full = f"{name}.{key}"
+            flat[full] = Argument(inner[key], f"The input {shortened(full, 60)}", wanted.level)
+    return flat
+
+
+def _own_name(workflow: Workflow, name: str) -> str:
+    """The name by which the workflow knows what is asked for; the name itself where it knows nothing like it."""
+    for own in (name, name.replace("-", "_")):
+        if workflow.find(own):
+            return own
+    plain = simplified(name.replace("-", "_"))
+    if plain in EXTRAS:
+        return plain
+    meant = SYNONYMS.get(plain, "")
+    times = [unit for unit in TIMES if unit in workflow.parameters]
+    if meant and (workflow.find(meant) or meant in EXTRAS or (meant in TIMES and times)):
+        return meant
+    if "." in name:
+        return name
+    ends = [widget for widget, target in workflow.widgets.items() if simplified(target.input) == plain]
+    if len(ends) > 1:
+        raise BadArgument(
+            f'The workflow "{workflow.name}" has {len(ends)} inputs that end in "{shortened(name)}".',
+            f"Name one of: {quoted(ends[:12])}.",
+        )
+    return ends[0] if ends else name
+
+
+def _add_to_prompt(workflow: Workflow, inputs: dict[str, Argument], notes: list[str]) -> None:
+    """Put a style and the like into the prompt where the workflow has no such input."""
+    for name in ADDED_TO_PROMPT:
+        wanted = inputs.get(name)
+        if wanted is None or workflow.find(name) or not workflow.find("prompt") or not isinstance(wanted.value, str):
+            continue
+        prompt = inputs.get("prompt")
+        text = f"{prompt.value}, {wanted.value}" if prompt else wanted.value
+        inputs["prompt"] = Argument(text, prompt.name if prompt else wanted.name)
+        del inputs[name]
+        notes.append(f"{name} was put into the prompt")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/inputs.py
+#
+# Puts the files of a call into the inputs of a workflow that take files.
+#
+# `place_files` goes by kinds: the first picture into the first picture input, the first film into the first input for
+# films, and so on. A mask goes into the mask inputs, or becomes the transparency of the picture that it belongs to, which
+# ComfyUI's LoadImage gives out as a mask. Where nothing is given for a kind, what the chat offers of it is taken.
+#
+# The workflow then names each file by its `stored_name`, which is made from its content. So the files need not be sent
+# before all else about the call is known to be right: `place_files` returns them, and run/make.py uploads them.
+#
+# An input that gets nothing keeps its author's file where the server has that. Else it is cut out of the graph, or, where
+# the workflow cannot do without it, written down in `FittedWorkflow.wanting` for run/planning.py to refuse.
+#
+# `freshen` comes before all that: it asks anew for the definitions of nodes whose lists lack what the call names.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+async def freshen(server: ComfyUIServer, choice: FittedWorkflow, request: Request) -> FittedWorkflow:
+    """The choice with the definitions of the nodes that load LoRAs, if the request has any, and with new definitions of
+    nodes that do not offer what the request names: files are added all the time."""
+    workflow = choice.workflow
+    request = with_own_names(workflow, request)
+    stale = set[str]()
+    if request.loras:
+        stale.update(LORA_LOADERS)
+    for name, wanted in request.inputs.items():
+        targets = workflow.find(name)
+        if not targets:
+            continue
+        names = workflow.spec(name).names
+        if names and find_name(str(wanted.value), names) is None:
+            loaders = [workflow.graph[target.node_id] for target in targets]
+            stale.update(loader["class_type"] for loader in loaders)
+    if not stale:
+        return choice
+    definitions = await server.define_anew(workflow.definitions, stale, DOUBT_SECONDS)
+    return replace(choice, workflow=replace(workflow, definitions=definitions))
+
+
+async def place_files(
+    server: ComfyUIServer, choice: FittedWorkflow, request: Request
+) -> tuple[FittedWorkflow, list[InputFile]]:
+    """The choice with the request's files named in the workflow's inputs of their kinds, in order, and the files that
+    have to be uploaded for it. Where nothing is given for a kind, what the chat offers is taken. Where the workflow
+    takes a mask and none is given, but one picture more than it has inputs for pictures, the last picture is the mask.
+
+    An input that gets nothing keeps its author's file; where the server does not have that, the input is left out if
+    the workflow can do without it, and else noted as wanting.
+
+    Raises `BadArgument` for more files of a kind than the workflow takes, for a mask without a place, and for a missing
+    mask without which a bundled workflow would paint nothing.
+    """
+    workflow = choice.workflow
+    inputs = file_inputs(workflow.flow)
+    pictures = [item for item in inputs if item.kind == "image"]
+    mask_inputs = [item for item in inputs if item.takes_mask]
+    offered = await _offered(request, inputs)
+    files = [*request.files, *offered]
+    mask = request.mask
+    if mask is None and mask_inputs:
+        mask = await _take_mask(files, len(pictures))
+
+    placed = _placed(workflow.name, inputs, files)
+    notes = _notes_of(files)
+    if choice.saved:
+        notes += map(_taken_note, offered)
+    if mask:
+        placed |= await _carry_mask(workflow.name, mask, mask_inputs, placed)
+    notes += _notes_of(placed.values())
+    if mask is None:
+        notes += _check_unmasked(choice, mask_inputs, placed)
+
+    names = await FILES.run(_stored_names, placed)
+    choice = replace(choice, workflow=workflow.set(names), picture=_first_size(pictures, placed))
+    unfilled = [item for item in inputs if item.needed and item.target not in placed]
+    choice, left_out = await _without_absent(server, choice, unfilled, some_placed=bool(placed))
+    notes += left_out
+    uploads = {names[target]: file for target, file in placed.items()}
+    choice = replace(choice, notes=(*choice.notes, *dict.fromkeys(notes)))
+    return choice, list(uploads.values())
+
+
+def _notes_of(files: Iterable[InputFile | None]) -> list[str]:
+    notes: list[str] = []
+    for file in files:
+        if file:
+            notes += file.notes
+    return notes
+
+
+def _taken_note(file: InputFile) -> str:
+    kept = '"saved" in `images` keeps the workflow\'s own'
+    return f"no {file.kind} was given and the newest of the chat was taken; {kept}"
+
+
+def _kind(file: InputFile | None) -> str:
+    """The kind of inputs that a file is for. None, which keeps the author's file, counts as a picture."""
+    if file is None:
+        return "image"
+    return file.kind
+
+
+async def _offered(request: Request, inputs: Sequence[FileInput]) -> list[InputFile]:
+    """What the chat offers, of each kind that an input needs and of which no file is given."""
+    if None in request.files:  # what the author chose is to be kept
+        return []
+    given = set(map(_kind, request.files))
+    wanted = {item.kind for item in inputs if item.needed} - given
+    return [await offer() for kind, offer in request.offers.items() if kind in wanted]
+
+
+async def _take_mask(files: list[InputFile | None], pictures: int) -> Image.Image | None:
+    """The mask, whose picture is taken out of the files: the last one, where there is just one more than the workflow
+    has inputs for pictures. Else None."""
+    places = [index for index, file in enumerate(files) if _kind(file) == "image"]
+    if len(places) != pictures + 1:
+        return None
+    last = files[places[-1]]
+    if last is None:
+        return None
+    del files[places[-1]]
+    return await PICTURES.run(read_mask, last.data, "the mask")
+
+
+def _placed(workflow: str, inputs: Sequence[FileInput], files: Sequence[InputFile | None]) -> dict[Target, InputFile]:
+    """Which input gets which file. A file that is None keeps the author's in its input. `workflow` is the name for
+    messages. Raises `BadArgument` for more files of a kind than there are inputs."""
+    free = list(inputs)
+    placed = dict[Target, InputFile]()
+    for file in files:
+        kind = _kind(file)
+        places = [item for item in free if item.kind == kind]
+        if file is None and not places:
+            places = free  # what is kept is a film, a sound or a mask
+        if not places:
+            raise _too_many_files(workflow, inputs, files, kind)
+        place = places[0]
+        free.remove(place)
+        if file:
+            placed[place.target] = file
+    return placed
+
+
+def _too_many_files(
+    workflow: str, inputs: Sequence[FileInput], files: Sequence[InputFile | None], kind: str
+) -> BadArgument:
+    taken = sum(item.kind == kind for item in inputs)
+    given = sum(_kind(file) == kind for file in files)
+    takes = f"{taken} {kind}s"
+    if taken == 1:
+        takes = f"1 {kind}"
+    elif taken == 0:
+        takes = f"no {kind}s"
+    were = "was" if given == 1 else "were"
+    message = f'The workflow "{workflow}" takes {takes}, and {given} {were} given.'
+    return BadArgument(message, "describe_workflow tells what it takes.")
+
+
+async def _carry_mask(
+    workflow: str, mask: Image.Image, mask_inputs: Sequence[FileInput], placed: Mapping[Target, InputFile]
+) -> dict[Target, InputFile]:
+    """The files that carry the mask, by input. `workflow` is the name for messages. Raises `BadArgument` where there is
+    no place for the mask."""
+    if not mask_inputs:
+        raise BadArgument(f'The workflow "{workflow}" takes no mask.', "Leave the mask out.")
+    carried = await PICTURES.run(_masked, mask, mask_inputs, placed)
+    if not carried:
+        raise BadArgument(
+            f'The mask for the workflow "{workflow}" goes with a picture, and none was given.',
+            "Give the picture too, in place of the workflow's own, or leave the mask out.",
+        )
+    return carried
+
+
+def _masked(
+    mask: Image.Image, mask_inputs: Sequence[FileInput], placed: Mapping[Target, InputFile]
+) -> dict[Target, InputFile]:
+    """The files that carry the mask, by input: files of its own, as large as the first picture, and pictures that have
+    it as their transparency. Blocks."""
+    sizes = [file.size for file in placed.values() if file.size]
+    size = sizes[0] if sizes else Size(*mask.size)
+    carried = dict[Target, InputFile]()
+    for item in mask_inputs:
+        if not item.masked:
+            carried[item.target] = mask_file(mask, size)
+        elif item.target in placed:
+            carried[item.target] = with_mask(placed[item.target], mask)
+    return carried
+
+
+def _check_unmasked(
+    choice: FittedWorkflow, mask_inputs: Sequence[FileInput], placed: Mapping[Target, InputFile]
+) -> list[str]:
+    """Notes on pictures that should bring a mask and have no transparent part. Raises `BadArgument` for those of a
+    bundled workflow, which would paint nothing."""
+    with_picture = [item for item in mask_inputs if item.masked and item.target in placed]
+    bare = [item for item in with_picture if not placed[item.target].transparent]
+    if bare and not choice.saved:
+        raise BadArgument(
+            f'The workflow "{choice.workflow.name}" needs a mask.',
+            "Give a picture that is white where it is to be painted anew: as `mask` of edit_image, or as the last of "
+            "`images` of run_workflow.",
+        )
+    return [f'no mask was given for "{item.title}", and the picture has no transparent part' for item in bare]
+
+
+def _stored_names(placed: Mapping[Target, InputFile]) -> dict[Target, str]:
+    """The names that the files will have on the server. Blocks: they are digests of what may be large."""
+    return {target: file.stored_name for target, file in placed.items()}
+
+
+def _first_size(pictures: Sequence[FileInput], placed: Mapping[Target, InputFile]) -> Size | None:
+    """The size of the first picture that the workflow gets to work on."""
+    for item in pictures:
+        if item.target in placed:
+            return placed[item.target].size
+    return None
+
+
+async def _without_absent(
+    server: ComfyUIServer, choice: FittedWorkflow, unfilled: Sequence[FileInput], *, some_placed: bool
+) -> tuple[FittedWorkflow, list[str]]:
+    """The choice without the inputs that got no file (`unfilled`) and whose author's file the server does not have, and
+    notes on them. What cannot be left out is wanting; nothing is left out of a saved workflow that got no file at
+    all."""
+    whole, absent = await _absent(server, choice, unfilled)
+    can_leave_out = some_placed or not choice.saved
+    workflow = whole
+    notes: list[str] = []
+    wanting: dict[Target, str] = {}
+    for item in reversed(absent):
+        called = f'the {item.kind} for "{item.title}"'
+        fewer = None
+        if can_leave_out:
+            fewer = without_files(workflow.flow, [item.target])
+        if fewer is None:
+            wanting[item.target] = called
+            continue
+        workflow = replace(workflow, graph=fewer)
+        if choice.saved:
+            notes.append(f"the workflow was run without {called}")
+    if workflow is not whole:
+        workflow = await FILES.run(
+            Workflow.parse, workflow.name, workflow.graph, workflow.definitions, workflow.dynamic
+        )
+    wanting = dict(reversed(wanting.items()))
+    return replace(choice, workflow=workflow, wanting=wanting), notes
+
+
+async def _absent(
+    server: ComfyUIServer, choice: FittedWorkflow, unfilled: Sequence[FileInput]
+) -> tuple[Workflow, list[FileInput]]:
+    """The workflow with the definitions that were asked for anew, and its inputs whose author's file the server does
+    not have by them."""
+    workflow = choice.workflow
+    if not choice.saved:  # the file that a bundled workflow names is nobody's
+        return workflow, list(unfilled)
+    absent: list[FileInput] = []
+    for item in unfilled:
+        if _is_listed(workflow, item):
+            continue
+        loader = workflow.graph[item.target.node_id]
+        definitions = await server.define_anew(workflow.definitions, [loader["class_type"]], 0.0)
+        workflow = replace(workflow, definitions=definitions)
+        # A name with a folder, or with "[output]" behind it, stands in no list though the file may be there.
+        is_elsewhere = re.search(r"[/\\\[]", item.held)
+        if not is_elsewhere and not _is_listed(workflow, item):
+            absent.append(item)
+    return workflow, absent
+
+
+def _is_listed(workflow: Workflow, item: FileInput) -> bool:
+    """Whether the server lists the file that an input names, or lists none at all."""
+    files = workflow.widget_spec(item.target).choices
+    return not files or item.held in files
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/planning.py
 #
 # Binds a request to its workflow: prompts, ready to post, within all ranges and limits.
@@ -16192,7 +16324,6 @@ def _frames_note(workflow: Workflow, wanted: Argument, fps: Argument | None) -> 
 
 
 MAX_SEED = 2**32 - 1  # of random seeds: they stay short enough for a person, or a model, to repeat
-EXTRAS = ("size", "count", "loras", "strength", "scale")  # what `inputs` may name beside the workflow's own inputs
 
 
 @dataclass(frozen=True)
@@ -16215,7 +16346,8 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     workflow = choice.workflow
     if choice.task == "upscale":
         limits = replace(limits, megapixels=limits.upscaled_megapixels)
-    binding = _Binding(choice, _with_extras(request, workflow), limits)
+    request = with_own_names(workflow, request)
+    binding = _Binding(choice, request, limits)
     values = binding.values()
     touched: set[Target] = set()
     for name in values:
@@ -16242,18 +16374,6 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     model = first.value("model") or choice.model
     notes = (*request.notes, *choice.notes, *binding.notes)
     return BoundPrompts(tuple(ready), first_seed, str(model), notes)
-
-
-def _with_extras(request: Request, workflow: Workflow) -> Request:
-    """The request with those `EXTRAS` as arguments that its `inputs` name and that are not inputs of the workflow."""
-    extras: dict[str, Any] = {}
-    inputs = {}
-    for name, wanted in request.inputs.items():
-        if name in EXTRAS and not workflow.find(name):
-            extras[name] = wanted
-        else:
-            inputs[name] = wanted
-    return replace(request, inputs=inputs, **extras)
 
 
 def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
@@ -19392,22 +19512,96 @@ def _with_tags(said: Said, tags: Tagged) -> Said:
     return Said(values, tuple(notes))
 
 
-def read_inputs(inputs: Any) -> Said:
-    """The argument inputs, an object or one written as JSON in a text. Raises `BadArgument`."""
-    inputs = parsed_json(inputs)
-    if not is_given("inputs", inputs):
-        return Said()
-    if not isinstance(inputs, Mapping):
-        raise BadArgument(f"The argument inputs is {shortened(inputs)}.", 'Give an object such as {"seed": 7}.')
-    check_arguments(inputs, "input")
-    named = {str(key): value for key, value in inputs.items()}
+def read_inputs(inputs: Any, prompt: Any = None) -> Said:
+    """The argument inputs, in whatever shape (`named_values`), with the argument prompt among them. Raises
+    `BadArgument`."""
+    named = named_values(inputs)
+    check_arguments(named, "input")
+    notes: tuple[str, ...] = ()
+    if is_given("prompt", prompt):
+        text = as_text(Argument(prompt, THE_PROMPT))
+        others = [name for name in named if parameter_name(name) == "prompt" and named[name] not in (None, "", text)]
+        notes = tuple(
+            f"the argument prompt was followed, and the input {shortened(name, 40)} left out" for name in others
+        )
+        named = {name: value for name, value in named.items() if parameter_name(name) != "prompt"}
+        named["prompt"] = text
     said = _understood({name: value for name, value in named.items() if _is_said(name, value)}, "input")
+    values = dict(said.values)
+    tags = Tagged("")
     for name, wanted in said.values.items():
         if parameter_name(name) == "prompt" and isinstance(wanted.value, str):
             tags = read_tags(wanted.value)
-            values = {**said.values, name: replace(wanted, value=tags.text)}
-            return _with_tags(Said(values, said.notes), tags)
-    return said
+            values[name] = replace(wanted, value=tags.text)
+    if "prompt" in values and is_given("prompt", prompt):
+        values["prompt"] = replace(values["prompt"], name=THE_PROMPT)
+    return _with_tags(Said(values, (*notes, *said.notes)), tags)
+
+
+# Under which keys models put inputs into an object of their own, and how they write one input as an object.
+WRAPPER_KEYS = ("inputs", "parameters", "params", "arguments", "args", "settings", "options", "values")
+NAME_AND_VALUE = (("name", "key", "input", "parameter"), ("value", "values"))
+
+
+def named_values(inputs: Any, depth: int = 0) -> dict[str, Any]:
+    """The inputs by their names, in any of these shapes, also as JSON in a text. Raises `BadArgument` for any other.
+
+    {"steps": 8}      {"inputs": {"steps": 8}}      [{"name": "steps", "value": 8}]      [["steps", 8]]
+    [{"steps": 8}, {"cfg": 3}]
+    """
+    value = parsed_json(inputs)
+    if not is_given("inputs", value):
+        return {}
+    named: dict[str, Any] = {}
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            inner = parsed_json(item) if str(key).lower() in WRAPPER_KEYS else None
+            if isinstance(inner, (Mapping, list)) and depth < MOST_ARGUMENT_DEPTH:
+                named.update(named_values(inner, depth + 1))
+            else:
+                named[str(key)] = item
+        return named
+    if not isinstance(value, list) or len(value) > MOST_ARGUMENT_ITEMS:
+        raise _no_inputs(inputs)
+    for item in value:
+        named.update(_one_named(item, inputs))
+    return named
+
+
+def _one_named(item: Any, inputs: Any) -> Mapping[str, Any]:
+    """The inputs that one item of a list says. `inputs` is the whole of it, for the error."""
+    if isinstance(item, Mapping):
+        names = [item[key] for key in NAME_AND_VALUE[0] if isinstance(item.get(key), str)]
+        values = [item[key] for key in NAME_AND_VALUE[1] if key in item]
+        if names and values:
+            return {names[0]: values[0]}
+        return {str(key): value for key, value in item.items()}
+    if isinstance(item, list) and len(item) == 2 and isinstance(item[0], str):
+        return {item[0]: item[1]}
+    raise _no_inputs(inputs)
+
+
+def _no_inputs(inputs: Any) -> BadArgument:
+    return BadArgument(f"The argument inputs is {shortened(inputs)}.", 'Give an object such as {"seed": 7}.')
+
+
+# Under which names a model puts pictures into `inputs`; they belong into `images`.
+_PICTURE_INPUTS = "image picture photo inputimage initimage sourceimage startimage firstframe referenceimage imageurl"
+PICTURE_INPUTS = frozenset(_PICTURE_INPUTS.split())
+
+
+def pictures_among(images: Any, named: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The argument images, or else what `inputs` name as a picture, with a mask last; and the other inputs."""
+    pictures = {name: value for name, value in named.items() if _plain(name) in PICTURE_INPUTS}
+    masks = {name: value for name, value in named.items() if _plain(name) in ("mask", "maskimage")}
+    given = [value for value in (*pictures.values(), *masks.values()) if is_given("images", value)]
+    if not pictures or is_given("images", images):
+        return images, dict(named)
+    return given, {name: value for name, value in named.items() if name not in {**pictures, **masks}}
+
+
+def _plain(name: str) -> str:
+    return simplified(name).rstrip("s0123456789")
 
 
 def _is_said(name: str, value: Any) -> bool:
@@ -19556,6 +19750,7 @@ class Settings:
         inputs: Any,
         files: Sequence[InputFile | None] = (),
         offers: Mapping[str, Offer] | None = None,
+        prompt: Any = None,
     ) -> Request:
         """The request of a call that names a workflow and its inputs, such as {"prompt": "a fox", "seed": 7}, also
         written as JSON in a text. All other inputs stay as the workflow's author saved them. Without a name a workflow
@@ -19564,7 +19759,7 @@ class Settings:
         Raises `BadArgument`.
         """
         name = words_of(workflow, "workflow").strip()
-        said = read_inputs(inputs)
+        said = read_inputs(inputs, prompt)
         request = Request(inputs=said.values, files=tuple(files), notes=said.notes)
         if request.pictures:
             request = replace(request, tasks=CHANGING)
@@ -20525,6 +20720,7 @@ class Tools:
     async def run_workflow(
         self,
         workflow: str = "",
+        prompt: str = "",
         inputs: dict[str, Any] | None = None,
         images: list[str] | None = None,
         __user__: dict[str, Any] | None = None,
@@ -20540,15 +20736,17 @@ class Tools:
         Ask describe_workflow for its inputs first.
 
         :param workflow: A name or task of list_workflows, "attached" for the one in an attached picture; else the best
-        :param inputs: Values by input name, such as {"prompt": "a fox", "seed": 7}; all others stay as saved
+        :param prompt: What to make
+        :param inputs: Values by input name, such as {"seconds": 5, "seed": 7}; all others stay as saved
         :param images: What to work on, a mask last, as edit_image takes it; "saved" is the workflow's own
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
-            files = await chat.input_files(images, allow_saved=True)
-            named = await with_earlier_seed(chat, parsed_json(inputs), "input")
-            request = settings.order(workflow, named, files, await chat.offers())
+            pictures, named = pictures_among(images, named_values(inputs))
+            files = await chat.input_files(pictures, allow_saved=True)
+            named = await with_earlier_seed(chat, named, "input")
+            request = settings.order(workflow, named, files, await chat.offers(), prompt)
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
         return await _make(chat, self.valves, work)

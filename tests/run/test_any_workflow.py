@@ -465,3 +465,61 @@ async def test_an_aspect_ratio_in_the_prompt_is_the_size(comfy: StandIn) -> None
     result = await run_wish(comfy, wish, pasted(x=larger))
     assert str(result.products[0].size) == "320x192"
     assert 'size "16:9" was taken out of the prompt' in result.notes
+
+
+@pytest.mark.parametrize(
+    ("inputs", "node", "values"),
+    [
+        ({"text": "an owl"}, "Positive", {"text": "an owl"}),
+        ({"Tags": "an owl"}, "Positive", {"text": "an owl"}),
+        ({"num_images": 2}, "EmptyLatentImage", {"batch_size": 2}),
+        ({"n": "two"}, "EmptyLatentImage", {"batch_size": 2}),
+        ({"aspect_ratio": "1:1", "steps": 3}, "EmptyLatentImage", {"width": 64, "height": 64}),
+        ({"dimensions": {"width": 128, "height": 64}}, "EmptyLatentImage", {"width": 128, "height": 64}),
+        ({"cfg": 3}, "KSampler", {"cfg": 3.0}),
+        ({"guidance-scale": 3}, "KSampler", {"cfg": 3.0}),
+        ({"num_inference_steps": "5 steps"}, "KSampler", {"steps": 5}),
+        ({"sampling_method": "heun"}, "KSampler", {"sampler_name": "heun"}),
+        ({"KSampler": {"cfg": 3, "steps": 4}}, "KSampler", {"cfg": 3.0, "steps": 4}),
+        ({"3": {"class_type": "KSampler", "inputs": {"cfg": 3}}}, "KSampler", {"cfg": 3.0}),
+        ({"filename_prefix": "owl"}, "SaveImage", {"filename_prefix": "owl"}),
+        ({"lora": "anime_style:0.5"}, "LoraLoader", {"strength_model": 0.5}),
+        ({"prompt": "an owl", "style": "oil"}, "Positive", {"text": "an owl, oil"}),
+    ],
+    ids=str,
+)
+async def test_inputs_are_known_by_the_names_that_other_systems_use(
+    comfy: StandIn, inputs: dict[str, Any], node: str, values: dict[str, Any]
+) -> None:
+    await run_wish(comfy, order("x", inputs), pasted(x=titled_graph(comfy)))
+    held = sent(comfy, node)
+    assert {name: held[name] for name in values} == values
+
+
+def titled_graph(comfy: StandIn) -> dict[str, Any]:
+    graph = small_graph(comfy)
+    sampler = next(node for node in graph.values() if node["class_type"] == "KSampler")
+    graph[sampler["inputs"]["positive"][0]]["_meta"] = {"title": "Positive"}
+    return graph
+
+
+async def test_an_end_that_several_inputs_have_is_a_question(comfy: StandIn) -> None:
+    graph = small_graph(comfy)
+    graph["90"] = {"class_type": "SaveImage", "inputs": {"images": ["8", 0], "filename_prefix": "y"}}
+    with pytest.raises(tool.BadArgument, match="2 inputs that end in") as asked:
+        await run_wish(comfy, order("x", {"filename_prefix": "owl"}), pasted(x=graph))
+    assert ".filename_prefix" in asked.value.hint
+
+
+async def test_what_is_said_twice_is_followed_once_and_noted(comfy: StandIn) -> None:
+    result = await run_wish(comfy, order("x", {"prompt": "a fox", "text": "an owl"}), pasted(x=titled_graph(comfy)))
+    assert sent(comfy, "Positive")["text"] == "a fox"
+    assert "prompt was followed, and text left out" in result.notes
+
+
+async def test_a_prompt_for_a_workflow_that_takes_none_is_left_out_and_noted() -> None:
+    file = await asyncio.to_thread(still)
+    async with StandIn(models={"upscale_models": ["4x.pth"]}, step_seconds=0.0) as comfy:
+        wish = settings().order("upscale", {"scale": 2}, [file], prompt="sharper")
+        result = await run_wish(comfy, wish)
+    assert 'the workflow "upscale" takes no prompt; it was left out' in result.notes

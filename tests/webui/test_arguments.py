@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given as for_any
 from hypothesis import strategies as st
 
 import comfyui_tool as tool
@@ -71,6 +71,57 @@ def test_inputs_are_an_object_and_what_stands_for_nothing_in_it_is_left_out(inpu
     assert said_inputs(inputs) == meant
 
 
+TWO = {"steps": 8, "cfg": 3}
+
+
+@pytest.mark.parametrize(
+    "inputs",
+    [
+        TWO,
+        '{"steps": 8, "cfg": 3}',
+        {"inputs": TWO},
+        {"inputs": '{"steps": 8, "cfg": 3}'},
+        {"parameters": {"steps": 8}, "cfg": 3},
+        [{"name": "steps", "value": 8}, {"key": "cfg", "value": 3}],
+        [["steps", 8], ["cfg", 3]],
+        [{"steps": 8}, {"cfg": 3}],
+        '[{"name": "steps", "value": 8}, {"name": "cfg", "value": 3}]',
+        {"inputs": [{"name": "steps", "value": 8}], "cfg": 3},
+    ],
+    ids=str,
+)
+def test_inputs_come_in_any_shape(inputs: Any) -> None:
+    assert said_inputs(inputs) == TWO
+
+
+def test_the_argument_prompt_is_followed_before_an_input_of_that_name() -> None:
+    read = tool.read_inputs({"positive_prompt": "an owl", "steps": 8}, "a fox --ar 2:1")
+    assert {name: wanted.value for name, wanted in read.values.items()} == {
+        "prompt": "a fox",
+        "steps": 8,
+        "size": "2:1",
+    }
+    assert "the argument prompt was followed, and the input positive_prompt left out" in read.notes
+    assert tool.read_inputs({"prompt": "a fox"}, "a fox").notes == ()
+    assert tool.read_inputs({"prompt": "an owl"}, "").values["prompt"].value == "an owl"
+
+
+@pytest.mark.parametrize(
+    ("images", "inputs", "given", "left"),
+    [
+        (["1"], {"steps": 8}, ["1"], {"steps": 8}),
+        (None, {"image": "1", "steps": 8}, ["1"], {"steps": 8}),
+        (None, {"Input Image": ["1", "2"], "mask": "3"}, [["1", "2"], "3"], {}),
+        ("", {"init_image": {"id": "x"}}, [{"id": "x"}], {}),
+        (None, {"reference_images": ["1"]}, [["1"]], {}),
+        (["1"], {"image": "2"}, ["1"], {"image": "2"}),
+        (None, {"mask": "2"}, None, {"mask": "2"}),
+    ],
+)
+def test_pictures_among_the_inputs_are_pictures(images: Any, inputs: dict[str, Any], given: Any, left: Any) -> None:
+    assert tool.pictures_among(images, inputs) == (given, left)
+
+
 @pytest.mark.parametrize("inputs", ["a fox", 7, [1, 2], "[1, 2]"])
 def test_inputs_of_another_shape_are_refused(inputs: Any) -> None:
     with pytest.raises(tool.BadArgument, match="The argument inputs is"):
@@ -85,7 +136,7 @@ JSON = st.recursive(
 NAMES = st.sampled_from(["prompt", "seed", "steps", "cfg", "strength", "size", "count", "loras", "x.y", ""])
 
 
-@given(st.dictionaries(NAMES, JSON), JSON)
+@for_any(st.dictionaries(NAMES, JSON), JSON)
 def test_any_value_is_taken_or_refused(arguments: dict[str, Any], inputs: Any) -> None:
     assert tool.read_arguments(arguments).values.keys() <= arguments.keys()
     assert tool.read_inputs(arguments).values.keys() <= arguments.keys()

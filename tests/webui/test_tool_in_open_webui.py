@@ -74,7 +74,7 @@ ARGUMENTS = {
         "workflow": "string",
     },
     "upscale_image": {"images": "array", "scale": "number", "size": "string", "model": "string"},
-    "run_workflow": {"workflow": "string", "inputs": "object", "images": "array"},
+    "run_workflow": {"workflow": "string", "prompt": "string", "inputs": "object", "images": "array"},
     "list_workflows": {"search": "string"},
     "describe_workflow": {"workflow": "string"},
     "list_models": {"kind": "string", "search": "string"},

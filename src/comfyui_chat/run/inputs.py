@@ -31,14 +31,16 @@ from ..names import find_name
 from ..server.client import DOUBT_SECONDS, ComfyUIServer
 from ..sizes import Size
 from ..threads import FILES, PICTURES
+from .asked_inputs import with_own_names
 
 
 async def freshen(server: ComfyUIServer, choice: FittedWorkflow, request: Request) -> FittedWorkflow:
     """The choice with the definitions of the nodes that load LoRAs, if the request has any, and with new definitions of
     nodes that do not offer what the request names: files are added all the time."""
     workflow = choice.workflow
+    request = with_own_names(workflow, request)
     stale = set[str]()
-    if request.loras or "loras" in request.inputs:
+    if request.loras:
         stale.update(LORA_LOADERS)
     for name, wanted in request.inputs.items():
         targets = workflow.find(name)

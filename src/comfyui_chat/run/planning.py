@@ -31,13 +31,13 @@ from ..graph.prompts import as_sent
 from ..graph.workflow import Workflow
 from ..names import closest, find_name, names_with_words, quoted, shortened
 from ..values import Argument, as_number
+from .asked_inputs import EXTRAS, with_own_names
 from .duration import timed
 from .fleet import Limits
 from .limits import check_limits
 from .sizing import Sizing, names_of, over_limit
 
 MAX_SEED = 2**32 - 1  # of random seeds: they stay short enough for a person, or a model, to repeat
-EXTRAS = ("size", "count", "loras", "strength", "scale")  # what `inputs` may name beside the workflow's own inputs
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,8 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     workflow = choice.workflow
     if choice.task == "upscale":
         limits = replace(limits, megapixels=limits.upscaled_megapixels)
-    binding = _Binding(choice, _with_extras(request, workflow), limits)
+    request = with_own_names(workflow, request)
+    binding = _Binding(choice, request, limits)
     values = binding.values()
     touched: set[Target] = set()
     for name in values:
@@ -87,18 +88,6 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     model = first.value("model") or choice.model
     notes = (*request.notes, *choice.notes, *binding.notes)
     return BoundPrompts(tuple(ready), first_seed, str(model), notes)
-
-
-def _with_extras(request: Request, workflow: Workflow) -> Request:
-    """The request with those `EXTRAS` as arguments that its `inputs` name and that are not inputs of the workflow."""
-    extras: dict[str, Any] = {}
-    inputs = {}
-    for name, wanted in request.inputs.items():
-        if name in EXTRAS and not workflow.find(name):
-            extras[name] = wanted
-        else:
-            inputs[name] = wanted
-    return replace(request, inputs=inputs, **extras)
 
 
 def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:

@@ -12,12 +12,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from ..bounds import MOST_ARGUMENT_DEPTH, MOST_ARGUMENT_ITEMS
 from ..counts import read_number, read_strength, says_no_number, says_random, says_same_seed
 from ..errors import BadArgument
 from ..graph.discovery import parameter_name
-from ..names import quoted, shortened
+from ..names import quoted, shortened, simplified
 from ..prompt_tags import Tagged, read_tags
-from ..run.planning import EXTRAS
+from ..run.asked_inputs import EXTRAS, THE_PROMPT
 from ..spelling import parsed_json
 from ..values import Argument, as_text, check_arguments, is_given
 from .chat import Chat
@@ -66,22 +67,96 @@ def _with_tags(said: Said, tags: Tagged) -> Said:
     return Said(values, tuple(notes))
 
 
-def read_inputs(inputs: Any) -> Said:
-    """The argument inputs, an object or one written as JSON in a text. Raises `BadArgument`."""
-    inputs = parsed_json(inputs)
-    if not is_given("inputs", inputs):
-        return Said()
-    if not isinstance(inputs, Mapping):
-        raise BadArgument(f"The argument inputs is {shortened(inputs)}.", 'Give an object such as {"seed": 7}.')
-    check_arguments(inputs, "input")
-    named = {str(key): value for key, value in inputs.items()}
+def read_inputs(inputs: Any, prompt: Any = None) -> Said:
+    """The argument inputs, in whatever shape (`named_values`), with the argument prompt among them. Raises
+    `BadArgument`."""
+    named = named_values(inputs)
+    check_arguments(named, "input")
+    notes: tuple[str, ...] = ()
+    if is_given("prompt", prompt):
+        text = as_text(Argument(prompt, THE_PROMPT))
+        others = [name for name in named if parameter_name(name) == "prompt" and named[name] not in (None, "", text)]
+        notes = tuple(
+            f"the argument prompt was followed, and the input {shortened(name, 40)} left out" for name in others
+        )
+        named = {name: value for name, value in named.items() if parameter_name(name) != "prompt"}
+        named["prompt"] = text
     said = _understood({name: value for name, value in named.items() if _is_said(name, value)}, "input")
+    values = dict(said.values)
+    tags = Tagged("")
     for name, wanted in said.values.items():
         if parameter_name(name) == "prompt" and isinstance(wanted.value, str):
             tags = read_tags(wanted.value)
-            values = {**said.values, name: replace(wanted, value=tags.text)}
-            return _with_tags(Said(values, said.notes), tags)
-    return said
+            values[name] = replace(wanted, value=tags.text)
+    if "prompt" in values and is_given("prompt", prompt):
+        values["prompt"] = replace(values["prompt"], name=THE_PROMPT)
+    return _with_tags(Said(values, (*notes, *said.notes)), tags)
+
+
+# Under which keys models put inputs into an object of their own, and how they write one input as an object.
+WRAPPER_KEYS = ("inputs", "parameters", "params", "arguments", "args", "settings", "options", "values")
+NAME_AND_VALUE = (("name", "key", "input", "parameter"), ("value", "values"))
+
+
+def named_values(inputs: Any, depth: int = 0) -> dict[str, Any]:
+    """The inputs by their names, in any of these shapes, also as JSON in a text. Raises `BadArgument` for any other.
+
+    {"steps": 8}      {"inputs": {"steps": 8}}      [{"name": "steps", "value": 8}]      [["steps", 8]]
+    [{"steps": 8}, {"cfg": 3}]
+    """
+    value = parsed_json(inputs)
+    if not is_given("inputs", value):
+        return {}
+    named: dict[str, Any] = {}
+    if isinstance(value, Mapping):
+        for key, item in value.items():
+            inner = parsed_json(item) if str(key).lower() in WRAPPER_KEYS else None
+            if isinstance(inner, (Mapping, list)) and depth < MOST_ARGUMENT_DEPTH:
+                named.update(named_values(inner, depth + 1))
+            else:
+                named[str(key)] = item
+        return named
+    if not isinstance(value, list) or len(value) > MOST_ARGUMENT_ITEMS:
+        raise _no_inputs(inputs)
+    for item in value:
+        named.update(_one_named(item, inputs))
+    return named
+
+
+def _one_named(item: Any, inputs: Any) -> Mapping[str, Any]:
+    """The inputs that one item of a list says. `inputs` is the whole of it, for the error."""
+    if isinstance(item, Mapping):
+        names = [item[key] for key in NAME_AND_VALUE[0] if isinstance(item.get(key), str)]
+        values = [item[key] for key in NAME_AND_VALUE[1] if key in item]
+        if names and values:
+            return {names[0]: values[0]}
+        return {str(key): value for key, value in item.items()}
+    if isinstance(item, list) and len(item) == 2 and isinstance(item[0], str):
+        return {item[0]: item[1]}
+    raise _no_inputs(inputs)
+
+
+def _no_inputs(inputs: Any) -> BadArgument:
+    return BadArgument(f"The argument inputs is {shortened(inputs)}.", 'Give an object such as {"seed": 7}.')
+
+
+# Under which names a model puts pictures into `inputs`; they belong into `images`.
+_PICTURE_INPUTS = "image picture photo inputimage initimage sourceimage startimage firstframe referenceimage imageurl"
+PICTURE_INPUTS = frozenset(_PICTURE_INPUTS.split())
+
+
+def pictures_among(images: Any, named: Mapping[str, Any]) -> tuple[Any, dict[str, Any]]:
+    """The argument images, or else what `inputs` name as a picture, with a mask last; and the other inputs."""
+    pictures = {name: value for name, value in named.items() if _plain(name) in PICTURE_INPUTS}
+    masks = {name: value for name, value in named.items() if _plain(name) in ("mask", "maskimage")}
+    given = [value for value in (*pictures.values(), *masks.values()) if is_given("images", value)]
+    if not pictures or is_given("images", images):
+        return images, dict(named)
+    return given, {name: value for name, value in named.items() if name not in {**pictures, **masks}}
+
+
+def _plain(name: str) -> str:
+    return simplified(name).rstrip("s0123456789")
 
 
 def _is_said(name: str, value: Any) -> bool:

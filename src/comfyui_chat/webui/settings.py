@@ -112,6 +112,7 @@ class Settings:
         inputs: Any,
         files: Sequence[InputFile | None] = (),
         offers: Mapping[str, Offer] | None = None,
+        prompt: Any = None,
     ) -> Request:
         """The request of a call that names a workflow and its inputs, such as {"prompt": "a fox", "seed": 7}, also
         written as JSON in a text. All other inputs stay as the workflow's author saved them. Without a name a workflow
@@ -120,7 +121,7 @@ class Settings:
         Raises `BadArgument`.
         """
         name = words_of(workflow, "workflow").strip()
-        said = read_inputs(inputs)
+        said = read_inputs(inputs, prompt)
         request = Request(inputs=said.values, files=tuple(files), notes=said.notes)
         if request.pictures:
             request = replace(request, tasks=CHANGING)

@@ -23,10 +23,9 @@ from ..names import file_stem
 from ..run.fleet import everywhere
 from ..run.make import Memory, RunOptions, make
 from ..server.client import ComfyUIServer
-from ..spelling import parsed_json
 from ..threads import WORKS_FOR
 from ..values import Argument, as_yes, words_of
-from .arguments import with_earlier_seed
+from .arguments import named_values, pictures_among, with_earlier_seed
 from .chat import Chat
 from .display import Display
 from .jobs import check_jobs
@@ -184,6 +183,7 @@ class Tools:
     async def run_workflow(
         self,
         workflow: str = "",
+        prompt: str = "",
         inputs: dict[str, Any] | None = None,
         images: list[str] | None = None,
         __user__: dict[str, Any] | None = None,
@@ -199,15 +199,17 @@ class Tools:
         Ask describe_workflow for its inputs first.
 
         :param workflow: A name or task of list_workflows, "attached" for the one in an attached picture; else the best
-        :param inputs: Values by input name, such as {"prompt": "a fox", "seed": 7}; all others stay as saved
+        :param prompt: What to make
+        :param inputs: Values by input name, such as {"seconds": 5, "seed": 7}; all others stay as saved
         :param images: What to work on, a mask last, as edit_image takes it; "saved" is the workflow's own
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
-            files = await chat.input_files(images, allow_saved=True)
-            named = await with_earlier_seed(chat, parsed_json(inputs), "input")
-            request = settings.order(workflow, named, files, await chat.offers())
+            pictures, named = pictures_among(images, named_values(inputs))
+            files = await chat.input_files(pictures, allow_saved=True)
+            named = await with_earlier_seed(chat, named, "input")
+            request = settings.order(workflow, named, files, await chat.offers(), prompt)
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
         return await _make(chat, self.valves, work)
