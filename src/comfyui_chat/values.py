@@ -30,10 +30,11 @@ ALSO_NOT_GIVEN = frozenset(
 def is_given(name: str, value: Any) -> bool:
     """Whether a value was given for the argument `name`, and not something that stands for leaving it out.
 
-    None, false, an empty list or object and the texts in `NOT_GIVEN` stand for leaving it out. A negative prompt is
+    None, false, an empty list or object and the texts in `NOT_GIVEN` stand for leaving it out, and so does `...`, which
+    is the default of what has to be given. A negative prompt is
     only left out when it is empty: "none" may be meant.
     """
-    if value is None or value is False or value == [] or value == {}:
+    if value is None or value is False or value is ... or value == [] or value == {}:
         return False
     if not isinstance(value, str):
         return True

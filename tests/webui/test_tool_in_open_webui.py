@@ -54,9 +54,9 @@ ARGUMENTS = {
         "prompt": "string",
         "negative_prompt": "string",
         "size": "string",
-        "count": "number",
-        "seed": "number",
-        "steps": "number",
+        "count": "integer",
+        "seed": "integer",
+        "steps": "integer",
         "guidance": "number",
         "model": "string",
         "loras": "array",
@@ -68,8 +68,8 @@ ARGUMENTS = {
         "mask": "string",
         "strength": "number",
         "size": "string",
-        "count": "number",
-        "seed": "number",
+        "count": "integer",
+        "seed": "integer",
         "model": "string",
         "workflow": "string",
     },
@@ -83,15 +83,13 @@ ARGUMENTS = {
 }
 
 
-CHARACTERS_PER_TOKEN = 4.05  # of such a specification in the vocabulary cl100k
-
-
 async def test_the_specification_is_right_and_short(webui: OpenWebUI, model: ModelServer) -> None:
     methods = {method["name"]: method for method in await webui.specification("comfyui")}
     required = {name: method["parameters"].get("required", []) for name, method in methods.items()}
     assert {name: needs for name, needs in required.items() if needs} == {
         "generate_image": ["prompt"],
         "edit_image": ["prompt"],
+        "run_workflow": ["workflow"],
         "describe_workflow": ["workflow"],
     }
     assert {
@@ -100,7 +98,31 @@ async def test_the_specification_is_right_and_short(webui: OpenWebUI, model: Mod
     } == ARGUMENTS
     for method in methods.values():
         assert all(item["description"] for item in method["parameters"]["properties"].values())
-    assert len(json.dumps(list(methods.values()))) / CHARACTERS_PER_TOKEN < 1500
+    sent = json.dumps([{"type": "function", "function": method} for method in methods.values()])
+    # Such JSON has 3.74 characters a token, measured with cl100k.
+    assert len(sent) / 3.74 <= 1500
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"prompt": "a fox", "count": "plenty"}, 'The argument count is "plenty", which is not a number.'),
+        ({"prompt": "a fox", "seed": "mine"}, 'The argument seed is "mine", which is not a number.'),
+        ({"size": "1:1"}, "The argument prompt is empty."),
+    ],
+)
+async def test_what_open_webui_would_fail_at_itself_gets_an_error_of_ours(
+    webui: OpenWebUI, model: ModelServer, arguments: dict[str, Any], error: str
+) -> None:
+    assert failed(await ask(webui, model, ToolCall("generate_image", arguments)))["error"] == error
+
+
+async def test_numbers_in_words_and_units_reach_the_tool(webui: OpenWebUI, model: ModelServer, comfy: StandIn) -> None:
+    turn = await ask(webui, model, call(count="two", steps="3 steps", seed="7", guidance="2.5"))
+    (result,) = turn.tool_results
+    assert (len(result["images"]), result["seed"]) == (2, 7)
+    sampler = next(node for node in comfy.prompts[-1]["prompt"].values() if node["class_type"] == "KSampler")
+    assert (sampler["inputs"]["steps"], sampler["inputs"]["cfg"]) == (3, 2.5)
 
 
 async def test_the_file_can_be_fetched_by_url(webui: OpenWebUI, model: ModelServer) -> None:
@@ -401,7 +423,7 @@ async def test_everybody_learns_how_the_servers_stand_and_administrators_where_t
 
 
 async def test_a_wrong_model_name_is_answered_with_the_closest(webui: OpenWebUI, model: ModelServer) -> None:
-    result = failed(await ask(webui, model, call(model="sdxl base", workflow="")))
+    result = failed(await ask(webui, model, call(model="sdxl bass", workflow="")))
     assert (result["code"], "sd_xl_base_1.0.safetensors" in result["hint"]) == ("model_not_installed", True)
 
 

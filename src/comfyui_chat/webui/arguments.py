@@ -34,7 +34,7 @@ class Said:
 
 def read_prompt(prompt: Any) -> str:
     """The prompt as it was given. Raises `BadArgument` when it is not a text, or has nothing but tags."""
-    text = as_text(Argument(prompt, "The argument prompt"))
+    text = as_text(Argument("" if prompt in (None, ...) else prompt, "The argument prompt"))
     if not read_tags(text).text.strip():
         raise BadArgument("The argument prompt is empty.", "Call again with a text that says what to show.")
     return text

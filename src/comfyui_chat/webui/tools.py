@@ -6,14 +6,18 @@ models. Arguments whose names begin with two underscores are Open WebUI's own, a
 
 All methods go the same way: make the `Chat` of the call, and have `_answer` do the work in it, which gets the call's
 settings, makes a request of the arguments, and has it done. Open WebUI does not validate arguments: a list may come as
-a text, a switch as a word. Numbers are annotated as `float`, also whole ones, since at `int` Open WebUI (0.10 and
-later) would fail at a text itself, before anything here could read it or say what is wrong.
+a text, a switch as a word.
+
+Two annotations say one thing to the model and another to Open WebUI (0.10 and later). It runs `int()` on a text for an
+`int`, and fails before anything here could read it or say what is wrong; a `Whole` is a whole number in the
+specification, and is let through as it is. `REQUIRED` is a default that stands for none in the specification, so that a
+call without the argument gets an error of ours, and not a TypeError.
 """
 
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NewType
 
 from ..catalogue.entries import Catalogue
 from ..catalogue.listings import describe_workflow, list_models, list_workflows, one_list
@@ -34,6 +38,9 @@ from .reports import keep_and_report, status_report
 from .settings import Settings, settle
 from .valves import UserValves, Valves
 
+Whole = NewType("Whole", int)
+REQUIRED: Any = ...
+
 
 class Tools:
     """What Open WebUI loads: every public method here is offered to the model."""
@@ -46,16 +53,16 @@ class Tools:
 
     async def generate_image(
         self,
-        prompt: str,
-        negative_prompt: str = "",
-        size: str = "auto",
-        count: float | None = None,
-        seed: float | None = None,
-        steps: float | None = None,
+        prompt: str = REQUIRED,
+        negative_prompt: str | None = None,
+        size: str | None = None,
+        count: Whole | None = None,
+        seed: Whole | None = None,
+        steps: Whole | None = None,
         guidance: float | None = None,
-        model: str = "",
+        model: str | None = None,
         loras: list[str] | None = None,
-        workflow: str = "",
+        workflow: str | None = None,
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
@@ -64,21 +71,21 @@ class Tools:
         __message_id__: str | None = None,
         __messages__: list[dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
-        """Make pictures from a description with ComfyUI and show them to the user in the chat.
+        """Create a new image from text. The user sees it in the chat at once.
 
-        Leave optional arguments out unless the user asks for them. The result holds the seed: give it again with
-        another prompt to vary a picture.
+        To change, combine or imitate an existing image, use edit_image. For video, music or anything else, use
+        run_workflow. Leave out every optional argument the user did not ask for; never fill one with 0, "" or "none".
 
-        :param prompt: What the pictures show, described in detail
-        :param negative_prompt: What must not be in them
-        :param size: "auto", an aspect ratio such as "16:9", or pixels such as "1216x832"
-        :param count: How many pictures, a whole number from 1
-        :param seed: The seed of an earlier result, a whole number
-        :param steps: Sampling steps, a whole number
-        :param guidance: How strictly the prompt is followed (CFG)
-        :param model: Name of an installed model
-        :param loras: Names of installed LoRAs, with a strength if need be: "name:0.8"
-        :param workflow: Name of a workflow; without it the best one is chosen
+        :param prompt: Complete description: subject, setting, style, light. The image model knows nothing of this chat
+        :param negative_prompt: What to keep out
+        :param size: Aspect ratio ("16:9"), or pixels if the user gave them ("1920x1080")
+        :param count: Number of images of this one prompt; for different subjects, call once for each
+        :param seed: Seed of an earlier result, to repeat or vary it
+        :param steps: Sampling steps
+        :param guidance: CFG scale
+        :param model: Model the user asked for, such as "SDXL"
+        :param loras: Each as "name" or "name:0.8"
+        :param workflow: Workflow the user asked for
         """
         arguments = {
             "negative_prompt": negative_prompt,
@@ -101,15 +108,15 @@ class Tools:
 
     async def edit_image(
         self,
-        prompt: str,
+        prompt: str = REQUIRED,
         images: list[str] | None = None,
-        mask: str = "",
+        mask: str | None = None,
         strength: float | None = None,
-        size: str = "auto",
-        count: float | None = None,
-        seed: float | None = None,
-        model: str = "",
-        workflow: str = "",
+        size: str | None = None,
+        count: Whole | None = None,
+        seed: Whole | None = None,
+        model: str | None = None,
+        workflow: str | None = None,
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
@@ -118,17 +125,20 @@ class Tools:
         __message_id__: str | None = None,
         __messages__: list[dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
-        """Change pictures of this chat as a prompt says, or combine several, and show the user the result.
+        """Edit images of this chat, uploaded or generated.
 
-        :param prompt: What to change; with several pictures they are "image 1", "image 2"
-        :param images: Pictures by their number in this chat ("1"), "last", "last 2", id or URL; without it the newest
-        :param mask: A picture, white where to paint anew, or "transparency" for the image's own
-        :param strength: How much is painted anew, 0 to 1, for models that paint over pictures
-        :param size: As in generate_image; without it that of the picture
-        :param count: How many results
+        Change or remove something, replace the background, restyle, extend, inpaint, combine several, or put a person
+        or thing from one into a new image.
+
+        :param prompt: What to change and what to keep; "image 1", "image 2" are in the order of `images`
+        :param images: Numbers from results (["2"]; the chat's first is 1), file names, ids or URLs; else the newest
+        :param mask: Number of an image that is white where to repaint, or "transparency"
+        :param strength: To vary an image: 0.2 a little to 0.9 strongly
+        :param size: Without it the image keeps its own
+        :param count: Number of results
         :param seed: As in generate_image
-        :param model: Name of an installed model
-        :param workflow: Name of a workflow that takes pictures
+        :param model: As in generate_image
+        :param workflow: As in generate_image
         """
         arguments = {
             "strength": strength,
@@ -152,8 +162,8 @@ class Tools:
         self,
         images: list[str] | None = None,
         scale: float | None = None,
-        size: str = "",
-        model: str = "",
+        size: str | None = None,
+        model: str | None = None,
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
@@ -162,12 +172,12 @@ class Tools:
         __message_id__: str | None = None,
         __messages__: list[dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
-        """Enlarge a picture of this chat with an upscale model, without changing what it shows.
+        """Enlarge an image of this chat and keep what it shows.
 
-        :param images: As edit_image takes them; without it the newest
-        :param scale: How many times as wide and high, 1 to 8; without it 2
+        :param images: As in edit_image
+        :param scale: 1.1 to 8 times as wide and high; 2 if left out
         :param size: Instead of scale: "4k" or pixels such as "3840x2160"
-        :param model: Name of an installed upscale model
+        :param model: Upscale model the user asked for
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
 
@@ -182,8 +192,8 @@ class Tools:
 
     async def run_workflow(
         self,
-        workflow: str = "",
-        prompt: str = "",
+        workflow: str = REQUIRED,
+        prompt: str | None = None,
         inputs: dict[str, Any] | None = None,
         images: list[str] | None = None,
         __user__: dict[str, Any] | None = None,
@@ -194,14 +204,14 @@ class Tools:
         __message_id__: str | None = None,
         __messages__: list[dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
-        """Run any ComfyUI workflow by its name: pictures, edits, video, sound, anything saved there.
+        """Make video, music, sound or 3D, or run any ComfyUI workflow by name.
 
-        Ask describe_workflow for its inputs first.
+        Videos and music need no other call first. describe_workflow tells the inputs of all others.
 
-        :param workflow: A name or task of list_workflows, "attached" for the one in an attached picture; else the best
+        :param workflow: "text_to_video", "image_to_video", "text_to_audio", a name, or "attached" (in the user's image)
         :param prompt: What to make
-        :param inputs: Values by input name, such as {"seconds": 5, "seed": 7}; all others stay as saved
-        :param images: What to work on, a mask last, as edit_image takes it; "saved" is the workflow's own
+        :param inputs: Others by name: {"seconds": 5, "size": "16:9", "lyrics": "..."}; those left out stay as saved
+        :param images: As in edit_image; a mask comes last
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
 
@@ -216,7 +226,7 @@ class Tools:
 
     async def list_workflows(
         self,
-        search: str = "",
+        search: str | None = None,
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
@@ -224,9 +234,9 @@ class Tools:
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
     ) -> dict[str, Any]:
-        """List the workflows that can be run, with what each is for.
+        """List the installed workflows and the tasks they do.
 
-        :param search: Words that the name or the description holds; empty lists all
+        :param search: Words such as "video"
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
 
@@ -243,7 +253,7 @@ class Tools:
 
     async def describe_workflow(
         self,
-        workflow: str,
+        workflow: str = REQUIRED,
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
@@ -251,9 +261,9 @@ class Tools:
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
     ) -> dict[str, Any]:
-        """Tell a workflow's inputs, models, missing nodes and outputs, with a diagram of its graph.
+        """Explain a workflow: its inputs, models, missing parts, and a diagram.
 
-        :param workflow: A name of list_workflows, or "attached" for the one in a picture that the user attached
+        :param workflow: As in run_workflow
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
 
@@ -276,8 +286,8 @@ class Tools:
 
     async def list_models(
         self,
-        kind: str = "",
-        search: str = "",
+        kind: str | None = None,
+        search: str | None = None,
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
@@ -285,10 +295,10 @@ class Tools:
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
     ) -> dict[str, Any]:
-        """List what is installed in ComfyUI: models of a kind, LoRAs, embeddings, samplers, schedulers.
+        """List what is installed: models, LoRAs, upscalers, samplers.
 
-        :param kind: Such as "checkpoints", "loras", "samplers"; empty counts all kinds
-        :param search: Words that the name holds
+        :param kind: "checkpoints", "diffusion_models", "loras", "upscale_models", "samplers" or another folder
+        :param search: Part of a name
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
 
@@ -303,7 +313,7 @@ class Tools:
 
     async def check_job(
         self,
-        job_id: str = "",
+        job_id: str | None = None,
         cancel: bool = False,
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
@@ -313,10 +323,10 @@ class Tools:
         __message_id__: str | None = None,
         __messages__: list[dict[str, Any]] | None = None,
     ) -> dict[str, Any]:
-        """Bring what a job made that was "still running" into the chat, or cancel it.
+        """Tell how far the user's jobs and the queue are, deliver what has finished, or cancel one.
 
-        :param job_id: As told by that result; without it all of the user's jobs
-        :param cancel: true cancels it
+        :param job_id: From a "still running" result; else all
+        :param cancel: true to cancel
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
 
@@ -334,7 +344,7 @@ class Tools:
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
     ) -> dict[str, Any]:
-        """Tell ComfyUI's health and load."""
+        """Tell whether ComfyUI is up, its queue, memory and speed, and the user's jobs in it."""
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
 
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
