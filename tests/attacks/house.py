@@ -77,7 +77,7 @@ class House:
         messages = arguments.pop("messages", [])
         if takes_messages:
             arguments["__messages__"] = messages
-        return await getattr(tools, method)(
+        answer = await getattr(tools, method)(
             **arguments,
             __user__={"id": who, "role": ROLES[who], "name": who, "valves": mine},
             __request__=SimpleNamespace(app=SimpleNamespace(state=self.state)),
@@ -86,6 +86,7 @@ class House:
             __chat_id__=f"temporary:{id(self)}",
             __message_id__="m",
         )
+        return json.loads(answer)
 
     @property
     def shown(self) -> str:

@@ -221,7 +221,7 @@ async def test_a_file_that_was_missing_is_brought_when_the_server_has_it_again(c
     assert first["adjusted"][0].startswith('1 of 3 files is missing ("ComfyUI_00002_.png"): ')
     assert first["adjusted"][1].endswith(f"job_id {job_id}")
     named = await check(comfy, Shelf(stored), job_id)
-    assert len(named["files"]) == 2
+    assert len(named["images"]) == 2
     assert named["note"].startswith("It was brought before, and is shown again. The rest could not be brought: ")
     assert [line["job_id"] for line in (await check(comfy, Shelf(stored)))["failed"]] == [job_id]
     comfy.misbehave.view_missing = ()

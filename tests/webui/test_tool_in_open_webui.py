@@ -2,6 +2,7 @@
 left when it fails or is stopped."""
 
 import asyncio
+import html
 import json
 import sqlite3
 import sys
@@ -187,10 +188,11 @@ async def test_a_picture_ends_up_in_the_message_and_among_the_users_files(
     assert "a lighthouse at dusk" in picture.info["prompt"], "ComfyUI's own metadata stays in the picture"
     assert [item["id"] for item in await webui.files(bob)][:1] == [file["id"]]
     assert result["status"] == "done"
-    assert result["images"] == [{"number": 1, "id": file["id"], "url": file["url"]}]
+    assert result["images"] == [{"number": 1, "id": file["id"]}]
     assert (result["seed"], result["size"], result["workflow"]) == (7, "128x128", "checkpoint")
     assert (result["model"], turn.text) == ("sd_xl_base_1.0.safetensors", "Here it is.")
-    assert "already sees" in result["note"]
+    assert turn.requests[-1].tool_results[0].startswith('{"status":"done","images":[{"number":1,"id":"')
+    assert result["note"] == "The user sees it already; do not show or link it again."
 
 
 async def test_a_file_that_is_held_on_disk_is_stored_like_any_other(
@@ -276,6 +278,8 @@ async def test_with_prompt_based_function_calling_it_works_as_well(webui: OpenWe
     turn = await ask(webui, model, call("one", seed=1), params={"function_calling": "legacy"})
     assert [file["name"] for file in turn.files] == ["one-1.png"]
     assert turn.status_history[-1]["description"].endswith("seed 1")
+    told = turn.requests[-1].messages
+    assert any('{"status":"done","images":[{"number":1,' in html.unescape(str(message)) for message in told)
 
 
 async def test_a_channel_gets_the_picture_and_never_a_preview(webui: OpenWebUI, model: ModelServer) -> None:

@@ -154,8 +154,8 @@ async def test_a_file_that_is_no_picture_is_kept_for_download(
     turn = await ask(webui, model, run("ace-step", inputs=inputs))
     (file,) = turn.files
     assert (file["type"], file["content_type"]) == ("file", "audio/mpeg")
-    assert turn.tool_results[0]["files"] == [{"id": file["id"], "url": file["url"], "name": file["name"]}]
-    assert turn.tool_results[0]["images"] == []
+    assert turn.tool_results[0]["files"] == [{"name": file["name"], "id": file["id"]}]
+    assert "images" not in turn.tool_results[0]
     assert await webui.download(file["id"])
 
 

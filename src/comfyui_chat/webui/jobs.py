@@ -29,7 +29,7 @@ from ..server.pool import open_server
 from ..server.protocol import Prompt, Recorded
 from .chat import Chat
 from .display import Display
-from .reports import keep_and_report
+from .reports import files_told, keep_and_report
 from .settings import Settings
 from .stored_files import StoredOutputs
 
@@ -288,9 +288,9 @@ async def _bring_each(
 async def _show_again(chat: Chat, stored: StoredOutputs, more: str = "") -> tuple[dict[str, Any], str]:
     """What is stored of a job already, in this message as well; `more` is what else there is to say."""
     await chat.show_again(stored.files)
-    links = [{"id": item["id"], "url": item["url"]} for item in stored.files]
-    answer = {"status": "done", "files": links, "note": f"It was brought before, and is shown again.{more}"}
-    return answer, "Shown again"
+    told = files_told(stored.files, await chat.numbers(stored.files), chat.shown)
+    note = f"It was brought before, and is shown again.{more} {told['note']}"
+    return {"status": "done", **told, "note": note}, "Shown again"
 
 
 async def _cancel(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> tuple[dict[str, Any], str]:

@@ -1,15 +1,18 @@
 """What the model is told of results and servers, and the status that the user reads.
 
 `keep_and_report` stores what a run made and tells of it with `report`; `status_report` tells of servers. Both give back
-the dictionary for the model and the status, such as "Done in 8 s · seed 7":
+the result for the model and the status, such as "Done in 8 s · seed 7". `as_answer` makes a text of a result, which
+goes to Open WebUI:
 
-    {"status": "done", "images": [{"number": 3, "id": "5f0c...", "url": "/api/v1/files/5f0c.../content"}],
-     "seed": 7, "model": "sd_xl_base_1.0.safetensors", "workflow": "sdxl", "size": "1024x1024", "seconds": 8.1,
-     "note": "The user already sees the picture in the chat; do not show or link it again. ..."}
+    {"status":"done","images":[{"number":3,"id":"5f0c..."}],"seed":7,"model":"sd_xl_base_1.0.safetensors",
+     "workflow":"sdxl","size":"1024x1024","took":"8 s","note":"The user sees it already; do not show or link it again."}
 
-Open WebUI sends a result to the model again in every later turn, so it is short.
+Open WebUI sends a result to the model again in every later turn, so it is short: it has no spaces, since a dictionary
+would be printed with an indent; nothing in it is empty; and where the number of a picture tells which one is meant,
+there is no address.
 """
 
+import json
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,6 +29,29 @@ from .settings import Settings
 from .stored_files import player
 
 MOST_COPIES = 4  # pictures of one result that the model is shown
+ToolAnswer = str | dict[str, Any]  # of a method, as `as_answer` makes it
+EMPTY: tuple[Any, ...] = (None, "", [], {}, ())
+
+
+def as_answer(result: Mapping[str, Any]) -> ToolAnswer:
+    """A result as Open WebUI gets it: as JSON without spaces, and without what is empty.
+
+    Small copies of pictures need a dictionary: Open WebUI takes a picture only out of a value that is nothing else.
+    """
+    told = _without_empty(result)
+    if "copies" in told:
+        return dict(told)
+    return json.dumps(told, ensure_ascii=False, separators=(",", ":"))
+
+
+def _without_empty(value: Any) -> Any:
+    """A value without what is empty in its dictionaries. 0 and False stay."""
+    if isinstance(value, Mapping):
+        kept = {key: _without_empty(item) for key, item in value.items()}
+        return {key: item for key, item in kept.items() if item not in EMPTY}
+    if isinstance(value, (list, tuple)):
+        return [_without_empty(item) for item in value]
+    return value
 
 
 async def keep_and_report(chat: Chat, settings: Settings, made: RunResult, stem: str) -> tuple[dict[str, Any], str]:
@@ -53,34 +79,27 @@ async def _copies(made: RunResult) -> list[str]:
 def report(
     made: RunResult, files: Sequence[Mapping[str, Any]], shown: bool, numbers: Mapping[str, int] | None = None
 ) -> tuple[dict[str, Any], str]:
-    """What the model gets to know of finished files, and the last status.
+    """What the model gets to know of finished files, and the last status. What is empty is left out by `as_answer`.
 
     `files` are what a message holds of them, `shown` tells whether the user sees them, `numbers` the pictures' numbers
-    in the chat by id. Files that are not pictures come as "files", those that can be played also as "players", which
-    the model copies into its answer; texts that nodes showed come as "text", and notes as "adjusted".
+    in the chat by id. Texts that nodes showed come as "text", and notes as "adjusted".
     """
-    pictures = [item for item in files if item["type"] == "image"]
-    others = [item for item in files if item["type"] != "image"]
-    players = _players(others) if shown else []
     sizes = dict.fromkeys(str(product.size) for product in made.products if product.size)
+    told = files_told(files, numbers or {}, shown)
     result: dict[str, Any] = {
         "status": "done",
-        "images": [_picture(item, numbers or {}) for item in pictures],
+        **told,
         "seed": made.seed,
         "model": made.model,
         "workflow": made.workflow,
         "size": ", ".join(sizes),
-        "seconds": round(made.seconds, 1),
-        "note": _note(made, files, shown=shown, has_pictures=bool(pictures), has_players=bool(players)),
-    }
-    further = {
-        "files": [{"id": item["id"], "url": item["url"], "name": item["name"]} for item in others],
-        "players": "\n\n".join(players),
-        "text": [shortened(text, 4000) for text in made.texts[:8]],
+        "took": duration(made.seconds) if made.seconds >= 0.5 else "",
         "adjusted": list(made.notes),
+        "text": [shortened(text, 4000) for text in made.texts[:8]],
         "still_running": made.running,
     }
-    result |= {name: value for name, value in further.items() if value}
+    if made.texts and not told["images"] and not told["players"]:
+        result["note"] = "`text` holds what it says; the user can open it as a file."
     return result, _done_text(made)
 
 
@@ -97,15 +116,48 @@ def _done_text(made: RunResult) -> str:
     return text
 
 
-def _picture(item: Mapping[str, Any], numbers: Mapping[str, int]) -> dict[str, Any]:
-    """A picture for the model: {"number": 3, "id": "5f0c...", "url": "..."}, the number only where it is known."""
-    picture: dict[str, Any] = {}
-    number = numbers.get(item["id"])
-    if number:
-        picture["number"] = number
-    picture["id"] = item["id"]
-    picture["url"] = item["url"]
-    return picture
+def files_told(files: Sequence[Mapping[str, Any]], numbers: Mapping[str, int], shown: bool) -> dict[str, Any]:
+    """Files for the model, and what it is to do about them. Those that are not pictures come as "files", those that can
+    be played also as "players", which the model copies into its answer.
+
+        {"images": [{"number": 3, "id": "5f0c..."}], "files": [], "players": "", "note": "The user sees it already..."}
+    """
+    pictures = [item for item in files if item["type"] == "image"]
+    others = [item for item in files if item["type"] != "image"]
+    players = _players(others) if shown else []
+    return {
+        "images": _pictures_told(pictures, numbers, shown),
+        "files": [{"name": item["name"], **_place(item, shown)} for item in others],
+        "players": "\n\n".join(players),
+        "note": _what_to_do(files, shown=shown, has_players=bool(players)),
+    }
+
+
+def _pictures_told(
+    pictures: Sequence[Mapping[str, Any]], numbers: Mapping[str, int], shown: bool
+) -> list[dict[str, Any]]:
+    """Pictures by their numbers in the chat, a single one also by its id. Where its number is not known a picture has
+    its id, and where nobody sees the message its address.
+
+    [{"number": 3, "id": "5f0c..."}]    or    [{"number": 3}, {"number": 4}]
+    """
+    told: list[dict[str, Any]] = []
+    for item in pictures:
+        number = numbers.get(item["id"])
+        if not number or not shown:
+            told.append(_place(item, shown))
+        elif len(pictures) == 1:
+            told.append({"number": number, "id": item["id"]})
+        else:
+            told.append({"number": number})
+    return told
+
+
+def _place(item: Mapping[str, Any], shown: bool) -> dict[str, Any]:
+    """Where a stored file is: its id, and its address where the caller has to show it to somebody."""
+    if shown:
+        return {"id": item["id"]}
+    return {"id": item["id"], "url": item["url"]}
 
 
 def _players(others: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -118,26 +170,15 @@ def _players(others: Sequence[Mapping[str, Any]]) -> list[str]:
     return players
 
 
-def _note(
-    made: RunResult, files: Sequence[Mapping[str, Any]], *, shown: bool, has_pictures: bool, has_players: bool
-) -> str:
+def _what_to_do(files: Sequence[Mapping[str, Any]], *, shown: bool, has_players: bool) -> str:
     """What the model is told to do, or not to do, about these files."""
-    if made.texts and not has_pictures and not has_players:
-        return "`text` holds what it says; the user can open it as a file."
-    several = len(files) != 1
-    thing = "picture" if has_pictures else "file"
     if has_players:
-        note = "Copy `players` into the answer as it is, between empty lines: there the user plays it."
-    elif not shown:
-        note = "Stored as files of the user."
-    elif several:
-        note = f"The user already sees the {thing}s in the chat; do not show or link them again."
-    else:
-        note = f"The user already sees the {thing} in the chat; do not show or link it again."
-    if made.seed is not None:
-        same = "set" if several else thing
-        note += f" The same prompt, seed, size and count give the same {same} again."
-    return note
+        return "Copy `players` into the answer as it is, between empty lines: there the user plays it."
+    if not shown:
+        return "Stored as files of the user."
+    if len(files) == 1:
+        return "The user sees it already; do not show or link it again."
+    return "The user sees them already; do not show or link them again."
 
 
 # What comfyui_status tells of each server.

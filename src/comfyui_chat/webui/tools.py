@@ -34,7 +34,7 @@ from .chat import Chat
 from .display import Display
 from .jobs import check_jobs
 from .permission import require_image_permission
-from .reports import keep_and_report, status_report
+from .reports import ToolAnswer, as_answer, keep_and_report, status_report
 from .settings import Settings, settle
 from .valves import UserValves, Valves
 
@@ -70,7 +70,7 @@ class Tools:
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
         __messages__: list[dict[str, Any]] | None = None,
-    ) -> dict[str, Any]:
+    ) -> ToolAnswer:
         """Create a new image from text. The user sees it in the chat at once.
 
         To change, combine or imitate an existing image, use edit_image. For video, music or anything else, use
@@ -124,7 +124,7 @@ class Tools:
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
         __messages__: list[dict[str, Any]] | None = None,
-    ) -> dict[str, Any]:
+    ) -> ToolAnswer:
         """Edit images of this chat, uploaded or generated.
 
         Change or remove something, replace the background, restyle, extend, inpaint, combine several, or put a person
@@ -171,7 +171,7 @@ class Tools:
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
         __messages__: list[dict[str, Any]] | None = None,
-    ) -> dict[str, Any]:
+    ) -> ToolAnswer:
         """Enlarge an image of this chat and keep what it shows.
 
         :param images: As in edit_image
@@ -203,7 +203,7 @@ class Tools:
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
         __messages__: list[dict[str, Any]] | None = None,
-    ) -> dict[str, Any]:
+    ) -> ToolAnswer:
         """Make video, music, sound or 3D, or run any ComfyUI workflow by name.
 
         Videos and music need no other call first. describe_workflow tells the inputs of all others.
@@ -233,7 +233,7 @@ class Tools:
         __metadata__: dict[str, Any] | None = None,
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
-    ) -> dict[str, Any]:
+    ) -> ToolAnswer:
         """List the installed workflows and the tasks they do.
 
         :param search: Words such as "video"
@@ -260,7 +260,7 @@ class Tools:
         __metadata__: dict[str, Any] | None = None,
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
-    ) -> dict[str, Any]:
+    ) -> ToolAnswer:
         """Explain a workflow: its inputs, models, missing parts, and a diagram.
 
         :param workflow: As in run_workflow
@@ -294,7 +294,7 @@ class Tools:
         __metadata__: dict[str, Any] | None = None,
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
-    ) -> dict[str, Any]:
+    ) -> ToolAnswer:
         """List what is installed: models, LoRAs, upscalers, samplers.
 
         :param kind: "checkpoints", "diffusion_models", "loras", "upscale_models", "samplers" or another folder
@@ -322,7 +322,7 @@ class Tools:
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
         __messages__: list[dict[str, Any]] | None = None,
-    ) -> dict[str, Any]:
+    ) -> ToolAnswer:
         """Tell how far the user's jobs and the queue are, deliver what has finished, or cancel one.
 
         :param job_id: From a "still running" result; else all
@@ -343,7 +343,7 @@ class Tools:
         __metadata__: dict[str, Any] | None = None,
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
-    ) -> dict[str, Any]:
+    ) -> ToolAnswer:
         """Tell whether ComfyUI is up, its queue, memory and speed, and the user's jobs in it."""
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
 
@@ -356,7 +356,7 @@ class Tools:
 
 async def _answer(
     chat: Chat, valves: Valves, work: Callable[[Settings, Display], Awaitable[tuple[dict[str, Any], str]]]
-) -> dict[str, Any]:
+) -> ToolAnswer:
     """What a call answers: `work` done with the call's settings, inside `Chat.answer`. `valves` are those of the call's
     beginning; another request may replace them meanwhile."""
 
@@ -366,12 +366,12 @@ async def _answer(
         return await work(settings, display)
 
     WORKS_FOR.set(str(chat.user.get("id") or ""))
-    return await chat.answer(with_settings)
+    return as_answer(await chat.answer(with_settings))
 
 
 async def _make(
     chat: Chat, valves: Valves, work: Callable[[Settings, Display], Awaitable[tuple[dict[str, Any], str]]]
-) -> dict[str, Any]:
+) -> ToolAnswer:
     """`_answer` for a call that makes something: it is let in before `work` reads anything, if the user may make images
     at all, and until it ends its jobs are attended to, so that check_job leaves them."""
 
