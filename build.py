@@ -36,14 +36,14 @@ FLOORS = (
         "definitions link_types nodes prompts fitting ui_file old_files ui_values ui_links editor reading links "
         "input_names search tracing discovery workflow paths loras facts pruning mermaid",
     ),
-    ("media", "file_bytes parts kinds pictures overwriting metadata delivery"),
+    ("media", "file_bytes parts kinds pictures overwriting metadata running_times delivery"),
     ("server", "endpoint protocol long_answers record incoming connection http client cloud pool"),
     ("catalogue", "entries request naming fitted choosing secret_inputs listings"),
-    ("run", "owner job fleet follow limits sizing duration asked_inputs inputs planning collecting make earlier"),
+    ("run", "owner job fleet follow limits sizing used duration asked_inputs inputs planning collecting make earlier"),
     (
         "webui",
         "ollama permission telling references display messages picking stored_files chat valves arguments settings "
-        "reports jobs tools",
+        "transparency reports jobs tools",
     ),
     ("", "command_line __main__"),
 )

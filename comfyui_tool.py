@@ -56,6 +56,7 @@ required_open_webui_version: 0.9.6
 #   media/pictures           Make files of the chat ready for a workflow: pictures, masks, videos and sounds.
 #   media/overwriting        Overwrite places of a file in their length: in a copy, or on disk, where a film has no …
 #   media/metadata           Strip files of the texts that tell how they were made, without decoding them.
+#   media/running_times      How long a video, an animation or a sound plays, and how many frames it has, read from …
 #   media/delivery           Hand a finished file over as it is wanted: in which format, with or without metadata.
 #   server/endpoint          The address of a ComfyUI as people write it, with the credential that belongs to it.
 #   server/protocol          What ComfyUI's answers and frames say, as values, and how they are read.
@@ -80,6 +81,7 @@ required_open_webui_version: 0.9.6
 #   run/follow               Posts one prompt and follows it to its end.
 #   run/limits               What the administrator allows, checked on a finished graph, whoever put the number there.
 #   run/sizing               In which width and height a request is made.
+#   run/used                 What a run was really made with, as the model is told it, read from the finished graph.
 #   run/duration             How long the video or sound of a request becomes, in whatever unit its workflow counts.
 #   run/asked_inputs         What a call names in `inputs`, brought to the names that its workflow has.
 #   run/inputs               Puts the files of a call into the inputs of a workflow that take files.
@@ -99,6 +101,7 @@ required_open_webui_version: 0.9.6
 #   webui/valves             The valves: what the administrator and each user can set, as Open WebUI shows it.
 #   webui/arguments          What a call says: its arguments as values with their names, without those that stand for …
 #   webui/settings           Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
+#   webui/transparency       Whether somebody asked for a transparent background, and whether they got it.
 #   webui/reports            What the model is told of results and servers, and the status that the user reads.
 #   webui/jobs               check_job: jobs of earlier calls brought into the chat, cancelled, or told of.
 #   webui/tools              The methods that a model can call, as Open WebUI offers them: the class `Tools`.
@@ -8843,6 +8846,19 @@ def small_jpeg(data: Buffer, steps: Sequence[tuple[int, int]], most: int, megapi
     return f"data:image/jpeg;base64,{text}"
 
 
+def is_opaque(data: Buffer) -> bool:
+    """Whether no part of a picture is see-through; False for what cannot be decoded. Blocks."""
+    try:
+        with open_picture(data) as image:
+            if is_too_large(Size(*image.size)):
+                return False
+            with room_for(image):
+                image.load()
+                return not _is_see_through(image)
+    except Exception:
+        return False
+
+
 # What is done with a picture that Pillow opened.
 
 
@@ -9347,7 +9363,7 @@ def _matroska_changes(data: Buffer) -> Changes:
     at = 0
     while at < len(data):
         count.add()
-        kind, length, content = _matroska_element(data, at)
+        kind, length, content = matroska_element(data, at)
         if kind in MATROSKA_ENTERED or (length is None and kind == MATROSKA_CLUSTER):
             at = content
             continue
@@ -9361,7 +9377,7 @@ def _matroska_changes(data: Buffer) -> Changes:
     return changes
 
 
-def _matroska_element(file: Buffer, at: int) -> tuple[bytes, int | None, int]:
+def matroska_element(file: Buffer, at: int) -> tuple[bytes, int | None, int]:
     """An element's id, the length of its content, and where that begins. The length is None in a file that was written
     to a pipe: the element ends where the next one begins.
 
@@ -9607,6 +9623,247 @@ FILM_CHANGES: dict[str, Callable[[Buffer], Changes]] = {
     "audio/mp4": _mp4_changes,
     "video/webm": _matroska_changes,
     "video/x-matroska": _matroska_changes,
+}
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/media/running_times.py
+#
+# How long a video, an animation or a sound plays, and how many frames it has, read from the file itself.
+#
+# A result tells the seconds that came out, whatever the graph was asked for. `running_time` reads MP4 and QuickTime,
+# WebM and Matroska, animated pictures, WAV, FLAC, MP3 and Ogg (Vorbis, Opus):
+#
+#     RunningTime(seconds=5.04, frames=121)
+#
+# None stands for what a file does not tell, and for a file that is none of these or is broken. Nothing is decoded, and
+# every loop ends after `MOST_PARTS` parts of a file.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MOST_PARTS = 20_000  # boxes, blocks or pages that are looked at
+MOST_FRAMES = 100_000  # a file that tells of more is not believed
+MOST_SECONDS = 1_000_000.0
+
+
+@dataclass(frozen=True)
+class RunningTime:
+    """How long a file plays, in seconds, and its number of pictures; None for what it does not tell."""
+
+    seconds: float | None = None
+    frames: int | None = None
+
+
+def running_time(data: Buffer, content_type: str) -> RunningTime:
+    """How long a file of this content type plays. Blocks: call it in a thread."""
+    reader = TIME_READERS.get(content_type)
+    if reader is None:
+        return RunningTime()
+    told = RunningTime()
+    with contextlib.suppress(Exception):  # whatever a broken file leads to
+        told = reader(data)
+    seconds = told.seconds if told.seconds and 0 < told.seconds < MOST_SECONDS else None
+    frames = told.frames if told.frames and 1 < told.frames < MOST_FRAMES else None
+    return RunningTime(seconds, frames)
+
+
+# MP4 and QuickTime: boxes of a length (4 bytes), a kind (4) and a content, which for some is boxes again.
+
+BOXES_ENTERED = (b"moov", b"trak", b"mdia", b"minf", b"stbl")
+
+
+def _of_mp4(data: Buffer) -> RunningTime:
+    seconds: float | None = None
+    frames: int | None = None
+    is_video = False
+    for kind, start, _ in _boxes(data, 0, len(data)):
+        if kind == b"mvhd":
+            seconds = _of_movie_head(data, start)
+        elif kind == b"hdlr":
+            is_video = data[start + 8 : start + 12] == b"vide"
+        elif kind == b"stsz" and is_video:
+            frames = _whole(data, start + 8, 4)
+    return RunningTime(seconds, frames)
+
+
+def _of_movie_head(data: Buffer, start: int) -> float:
+    """The seconds that a movie head ("mvhd") tells: units a second, and the length in units."""
+    if data[start] == 1:  # times of 8 bytes
+        units, length = struct.unpack_from(">IQ", data, start + 20)
+    else:
+        units, length = struct.unpack_from(">II", data, start + 12)
+    return float(length / units)
+
+
+def _boxes(data: Buffer, at: int, end: int) -> Iterator[tuple[bytes, int, int]]:
+    """The boxes between two places and those in the ones that are entered: the kind, and where the content is."""
+    ends = [end]
+    for _ in range(MOST_PARTS):
+        while ends and at + 8 > ends[-1]:
+            at = max(at, ends.pop())
+        if not ends:
+            return
+        length, kind = struct.unpack_from(">I4s", data, at)
+        start = at + 8
+        if length == 1:
+            length = _whole(data, start, 8)
+            start += 8
+        box_end = min(at + length, ends[-1]) if length else ends[-1]
+        if box_end < start:
+            return
+        if kind in BOXES_ENTERED:
+            ends.append(box_end)
+            at = start
+            continue
+        yield kind, start, box_end
+        at = box_end
+
+
+# WebM and Matroska: elements of an id, a length (both of variable length) and a content.
+
+SEGMENT, INFO, TRACKS, TRACK = b"\x18\x53\x80\x67", b"\x15\x49\xa9\x66", b"\x16\x54\xae\x6b", b"\xae"
+TIME_SCALE, LENGTH, FRAME_TIME = b"\x2a\xd7\xb1", b"\x44\x89", b"\x23\xe3\x83"
+TRACK_KIND, VIDEO_TRACK = b"\x83", 1
+
+
+def _of_matroska(data: Buffer) -> RunningTime:
+    scale = 1_000_000  # nanoseconds of a unit
+    length: float | None = None  # in units
+    frame_time: float | None = None  # nanoseconds
+    is_video = False
+    for kind, start, end in _elements(data):
+        if kind == TIME_SCALE:
+            scale = _whole(data, start, end - start)
+        elif kind == LENGTH:
+            (length,) = struct.unpack(">d" if end - start == 8 else ">f", data[start:end])
+        elif kind == TRACK_KIND:
+            is_video = _whole(data, start, end - start) == VIDEO_TRACK
+        elif kind == FRAME_TIME and is_video:
+            frame_time = _whole(data, start, end - start)
+    if length is None:
+        return RunningTime()
+    seconds = length * scale / 1e9
+    return RunningTime(seconds, round(seconds * 1e9 / frame_time) if frame_time else None)
+
+
+def _elements(data: Buffer) -> Iterator[tuple[bytes, int, int]]:
+    """The elements of a file and those in the ones that tell of time: the id, and where the content is."""
+    at = 0
+    for _ in range(MOST_PARTS):
+        if at >= len(data):
+            return
+        kind, length, start = matroska_element(data, at)
+        if kind in (SEGMENT, INFO, TRACKS, TRACK):
+            at = start
+            continue
+        if length is None:
+            return
+        yield kind, start, start + length
+        at = start + length
+
+
+# Pictures that move. Only the first one's time is read: the others nearly always last as long.
+
+
+def _of_picture(data: Buffer) -> RunningTime:
+    with open_picture(data) as image:
+        frames = int(getattr(image, "n_frames", 1))
+        milliseconds = image.info.get("duration") or _of_webp_frame(data)
+    if frames < 2 or not milliseconds:
+        return RunningTime(None, frames)
+    return RunningTime(frames * float(milliseconds) / 1000, frames)
+
+
+def _of_webp_frame(data: Buffer) -> int:
+    """The milliseconds of a WebP's first frame, a chunk "ANMF"; 0 where there is none near the beginning."""
+    at = data.find(b"ANMF", 0, 4096)
+    if at < 0:
+        return 0
+    return int.from_bytes(data[at + 20 : at + 23], "little")
+
+
+# Sounds.
+
+
+def _of_wav(data: Buffer) -> RunningTime:
+    bytes_a_second = 0
+    at = 12
+    for _ in range(MOST_PARTS):
+        kind, length = struct.unpack_from("<4sI", data, at)
+        if kind == b"fmt ":
+            (bytes_a_second,) = struct.unpack_from("<I", data, at + 16)
+        if kind == b"data":
+            length = min(length, len(data) - at - 8)  # a stream that was written without going back tells no length
+            return RunningTime(length / bytes_a_second)
+        at += 8 + length + length % 2
+    return RunningTime()
+
+
+def _of_flac(data: Buffer) -> RunningTime:
+    """By the first block: the rate in 20 bits, 8 bits of other things, the number of samples in 36."""
+    at = behind_id3(data) + 8
+    rate = _whole(data, at + 10, 3) >> 4
+    samples = _whole(data, at + 13, 5) & (1 << 36) - 1
+    return RunningTime(samples / rate)
+
+
+def _of_ogg(data: Buffer) -> RunningTime:
+    """By the last page, which tells how many samples there are up to it, and the rate in the first packet."""
+    last = data.rfind(b"OggS")
+    (samples,) = struct.unpack_from("<q", data, last + 6)
+    head = data[28:80]
+    if head.startswith(b"OpusHead"):
+        (skipped,) = struct.unpack_from("<H", head, 10)
+        return RunningTime((samples - skipped) / 48_000)
+    if head.startswith(b"\x01vorbis"):
+        (rate,) = struct.unpack_from("<I", head, 12)
+        return RunningTime(samples / rate)
+    return RunningTime()
+
+
+# Of an MP3's frames: kilobits a second of layer 3, by the four bits of the head, and samples a second.
+MP3_KILOBITS = {
+    3: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 0),
+    2: (0, 8, 16, 24, 32, 40, 48, 56, 64, 80, 96, 112, 128, 144, 160, 0),
+}
+MP3_RATES = {3: (44_100, 48_000, 32_000), 2: (22_050, 24_000, 16_000), 0: (11_025, 12_000, 8_000)}
+
+
+def _of_mp3(data: Buffer) -> RunningTime:
+    """By the first frame: as many frames as its own table ("Xing", "Info") counts, else as its bit rate tells."""
+    at = behind_id3(data)
+    head = _whole(data, at, 4)
+    version = head >> 19 & 3  # 3 is MPEG 1, 2 is MPEG 2, 0 is MPEG 2.5
+    rate = MP3_RATES[version][head >> 10 & 3]
+    samples = 1152 if version == 3 else 576
+    for name in (b"Xing", b"Info"):
+        table = data.find(name, at, at + 64)
+        if table >= 0 and data[table + 7] & 1:
+            frames = _whole(data, table + 8, 4)
+            return RunningTime(frames * samples / rate)
+    kilobits = MP3_KILOBITS[3 if version == 3 else 2][head >> 12 & 15]
+    return RunningTime((len(data) - at) / (kilobits * 125))
+
+
+def _whole(data: Buffer, at: int, length: int) -> int:
+    """A whole number, the highest byte first."""
+    return int.from_bytes(data[at : at + length], "big")
+
+
+TIME_READERS = {
+    "video/mp4": _of_mp4,
+    "video/quicktime": _of_mp4,
+    "audio/mp4": _of_mp4,
+    "video/webm": _of_matroska,
+    "video/x-matroska": _of_matroska,
+    "image/gif": _of_picture,
+    "image/webp": _of_picture,
+    "image/png": _of_picture,
+    "image/avif": _of_picture,
+    "audio/wav": _of_wav,
+    "audio/flac": _of_flac,
+    "audio/ogg": _of_ogg,
+    "audio/mpeg": _of_mp3,
 }
 
 
@@ -14019,7 +14276,8 @@ def _merged_lines(lines: Lines, others: Lines) -> Lines:
 # shows to everybody who may look there:
 #
 #     {"comfyui_tool": {"mark": "9f2c41d07be85a36c1f0d2e4b7a89356", "at": 1767225600.123456, "until": 1767229200.123,
-#                       "workflow": "sdxl", "model": "sd_xl_base_1.0.safetensors", "seed": 7, "name": "a-red-fox-7"}}
+#                       "workflow": "sdxl", "model": "sd_xl_base_1.0.safetensors", "seed": 7, "name": "a-red-fox-7",
+#                       "used": {"steps": 20, "guidance": 7.0}}}
 #
 # By it an `Owner` knows their jobs again, in every worker of Open WebUI and after a restart, without a database of its
 # own; the other keys tell a later call what was run. Comfy Cloud shows no marks in its queue: a job's id is signed there
@@ -15783,6 +16041,94 @@ def over_limit(wanted: Argument, value: object, limit: str) -> LimitExceeded:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/run/used.py
+#
+# What a run was really made with, as the model is told it, read from the finished graph.
+#
+# A model cannot see what became of an argument: Open WebUI drops those that a method does not have, and a workflow keeps
+# its author's values. So `used_values` tells what the graph holds, whoever put it there, under the names of arguments:
+#
+#     {"steps": 20, "guidance": 7.0, "strength": 0.6, "size": "1024x1024", "loras": ["anime_style:0.6"]}
+#
+# A "prompt" is told only where it is not the call's own. `read_used` takes the values out of a job's mark again.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+LORA_STRENGTHS = ("strength_model", "strength", "lora_strength")  # inputs beside a LoRA's name
+MOST_LORAS_TOLD = 8
+SAVED_PROMPT = "ran with its saved prompt "
+PROMPT_TOLD = 200  # characters of a saved prompt
+PIXELS_TOLD = re.compile(r"\d{1,6}x\d{1,6}")
+USED_NUMBERS = ("steps", "guidance", "strength")
+
+
+def used_values(workflow: Workflow, touched: set[Target], *, paints_over: bool) -> dict[str, Any]:
+    """The steps, guidance, size and LoRAs of a finished graph, and the strength where it paints over a picture.
+    `touched` are the widgets that the call set."""
+    values: dict[str, Any] = {"prompt": _saved_prompt(workflow, touched)}
+    for name in ("steps", "guidance"):
+        values[name] = as_number(workflow.value(name))
+    if paints_over:
+        values["strength"] = as_number(workflow.value("denoise"))
+    width, height = (workflow.value(side) for side in SIDES)
+    if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
+        values["size"] = f"{width}x{height}"
+    values["loras"] = _loras_in(workflow)
+    return {name: value for name, value in values.items() if value not in (None, "", [])}
+
+
+def _loras_in(workflow: Workflow) -> list[str]:
+    """The LoRAs that the outputs of a graph depend on, each as "name:0.8"; a strength of 1 is not told."""
+    needed = workflow.flow.needed()
+    told: dict[str, None] = {}
+    for file in model_files(workflow.graph, workflow.definitions):
+        if file.folder == "loras" and file.target.node_id in needed:
+            told[_with_strength(workflow, file.target, file.file)] = None
+    return list(told)[:MOST_LORAS_TOLD]
+
+
+def _with_strength(workflow: Workflow, target: Target, file: str) -> str:
+    """A LoRA with the strength that stands in its row, or beside its name."""
+    inputs = node_inputs(workflow.graph[target.node_id])
+    row = object_of(inputs.get(target.input))
+    for name in LORA_STRENGTHS:
+        strength = as_number(row.get(name) if row else inputs.get(name))
+        if strength is not None:
+            return file if strength == 1 else f"{file}:{strength:g}"
+    return file
+
+
+def _saved_prompt(workflow: Workflow, touched: set[Target]) -> str:
+    """That the prompt is the one which the workflow was saved with; "" where the call gave one, or there is none."""
+    targets = workflow.parameters.get("prompt") or ()
+    if not targets or any(target.widget in touched for target in targets):
+        return ""
+    prompt = workflow.value("prompt")
+    if not isinstance(prompt, str) or not prompt.strip():
+        return ""
+    return f'{SAVED_PROMPT}"{shortened(prompt, PROMPT_TOLD)}"'
+
+
+def read_used(marked: Any) -> dict[str, Any]:
+    """The values out of a job's mark, which a server may have changed: those of the kinds that `used_values` tells."""
+    told: dict[str, Any] = {}
+    values: Mapping[str, Any] = object_of(marked)
+    for name in USED_NUMBERS:
+        number = as_number(values.get(name))
+        if number is not None:
+            told[name] = number
+    prompt = values.get("prompt")
+    if isinstance(prompt, str) and prompt.startswith(SAVED_PROMPT):
+        told["prompt"] = shortened(prompt, PROMPT_TOLD + len(SAVED_PROMPT))
+    if PIXELS_TOLD.fullmatch(str(values.get("size"))):
+        told["size"] = values["size"]
+    loras = [shortened(lora) for lora in list_of(values.get("loras"))[:MOST_LORAS_TOLD] if isinstance(lora, str)]
+    if loras:
+        told["loras"] = loras
+    return told
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/run/duration.py
 #
 # How long the video or sound of a request becomes, in whatever unit its workflow counts.
@@ -16337,6 +16683,7 @@ class BoundPrompts:
     seed: int | None  # of the first one; None where the workflow has none
     model: str
     notes: tuple[str, ...]  # on what was changed or left out, for the model that called
+    used: Mapping[str, Any] = field(default_factory=dict)  # what the first one is made with, as `used_values` tells it
 
 
 def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_seed: int, now: datetime) -> BoundPrompts:
@@ -16376,7 +16723,8 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     first_seed, _ = runs[0]
     model = first.value("model") or choice.model
     notes = (*request.notes, *choice.notes, *binding.notes)
-    return BoundPrompts(tuple(ready), first_seed, str(model), notes)
+    used = used_values(first, touched, paints_over=choice.picture is not None)
+    return BoundPrompts(tuple(ready), first_seed, str(model), notes, used)
 
 
 def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:
@@ -16917,6 +17265,7 @@ class RunResult:
     texts: tuple[str, ...] = ()  # that nodes showed
     running: str = ""  # the id of a job that outlived its wait after others had brought their files
     left_out: int = 0  # files that the runs made and that did not come; `notes` says why
+    used: Mapping[str, Any] = field(default_factory=dict)  # what it was made with, as `used_values` tells it
 
     def close(self) -> None:
         """Let go of the files, when they are stored, or nobody wants them."""
@@ -17093,6 +17442,7 @@ class RunProgress:
             texts=tuple(texts),
             running=self.running,
             left_out=sum(collected.left_out for collected in self.collected),
+            used=assigned.prompts.used,
         )
 
     def close(self) -> None:
@@ -17199,6 +17549,7 @@ class RunProgress:
                 "model": prompts.model,
                 "seed": seed,
                 "name": file_stem(self.request.called, seed),
+                "used": prompts.used,
             },
             posted=assigned.posted,
         )
@@ -17373,6 +17724,7 @@ async def bring(
         notes=(*collected.notes, *later_note(collected.left, job_id), *missed_pictures(job, graph)),
         texts=collected.texts,
         left_out=collected.left_out,
+        used=read_used(about.get("used")),
     )
 
 
@@ -18721,6 +19073,7 @@ class Chat:
         self._emit = emit
         self._files: list[dict[str, Any]] = []  # what the message really holds
         self._media: list[ChatFile] | None = None  # what the chat holds, once that is known
+        self.worked_on: dict[str, str] = {}  # reference -> name of each file that was read for the workflow
         self._display: Display | None = None
         self._hiding = Hiding()
         self.shown = bool(self.message_id)  # whether the user sees what is stored
@@ -19073,6 +19426,7 @@ class Chat:
     async def _input_file(self, reference: str) -> InputFile:
         """A file as a workflow's input. Raises as `read_file` does, and `BadArgument` for a kind that none takes."""
         name, data = await self.read_file(reference)
+        self.worked_on[reference] = name
         return await PICTURES.run(read_input, data, name)
 
     async def newest(self) -> InputFile:
@@ -19108,6 +19462,7 @@ class Chat:
         if len(references) != 1:
             raise BadArgument("The argument mask names several pictures.", "Give one.")
         name, data = await self.read_file(references[0])
+        self.worked_on[references[0]] = name
         return await PICTURES.run(read_mask, data, name)
 
     async def read_file(self, reference: str) -> tuple[str, bytes]:
@@ -20006,6 +20361,48 @@ def pinned(endpoints: list[Endpoint], name: str) -> list[Endpoint]:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/transparency.py
+#
+# Whether somebody asked for a transparent background, and whether they got it.
+#
+# Most models make opaque pictures, whatever the prompt says, and some paint a chequered background. So `opaque_note` says
+# that a picture is opaque whose prompt asks for transparency. It understands English, German, French, Spanish,
+# Portuguese, Italian, Japanese, Korean, Chinese and Russian.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+_BACKGROUND = r"(?:background|backdrop|hintergrund|fond|arrière-plan|fondo|fundo|sfondo|背景|배경|фон)"
+_TRANSPARENT = r"(?:transparen|see-through|透明|透過|투명|прозрачн)"
+_WITHOUT = r"(?:without|no|remove|delete|erase|cut out|ohne|entfern|sans|sin|sem|senza)"
+SEARCHED = 20_000  # characters of a prompt
+NEAR = r"[^.;!?。]{0,40}"
+ASKS = re.compile(
+    rf"{_TRANSPARENT}{NEAR}{_BACKGROUND}"
+    rf"|{_BACKGROUND}{NEAR}{_TRANSPARENT}"
+    rf"|\b{_WITHOUT}\w{{0,20}}\b[^.,;!?]{{0,12}}\b{_BACKGROUND}"
+    rf"|\b{_BACKGROUND}\W{{1,10}}(?:removal|remover|removed|entfernen)"
+    rf"|{_TRANSPARENT}\w{{0,20}}\W{{1,10}}(?:png|webp|sticker)|\balpha channel|\bfreigestellt",
+    re.IGNORECASE,
+)
+
+
+def asks_for_transparency(prompt: str) -> bool:
+    """Whether a prompt asks for a picture without a background. A glass vase may be transparent without that."""
+    words = prompt[:SEARCHED].replace("_", " ")
+    return bool(ASKS.search(words))
+
+
+async def opaque_note(prompt: str, products: Sequence[OutputFile]) -> tuple[str, ...]:
+    """A note, or none: the prompt asks for a transparent background, and the first picture is opaque."""
+    pictures = [product.data.buffer for product in products if product.size]
+    if not pictures or not asks_for_transparency(prompt):
+        return ()
+    if not await PICTURES.run(is_opaque, pictures[0]):
+        return ()
+    return ("the picture is opaque: this model did not make a transparent background; tell the user",)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/webui/reports.py
 #
 # What the model is told of results and servers, and the status that the user reads.
@@ -20049,12 +20446,16 @@ def _without_empty(value: Any) -> Any:
     return value
 
 
-async def keep_and_report(chat: Chat, settings: Settings, made: RunResult, stem: str) -> tuple[dict[str, Any], str]:
-    """What was made, stored as the user's files and reported; `stem` is what the files are called after. Raises
-    `StorageRefused`."""
+async def keep_and_report(
+    chat: Chat, settings: Settings, made: RunResult, stem: str, prompt: str = ""
+) -> tuple[dict[str, Any], str]:
+    """What was made, stored as the user's files and reported; `stem` is what the files are called after, `prompt` the
+    prompt of the call. Raises `StorageRefused`."""
     files = await chat.keep(made.products, stem)
-    numbers = await chat.numbers(files)
-    result, text = report(made, files, chat.shown, numbers)
+    made = replace(made, notes=(*made.notes, *await opaque_note(prompt, made.products)))
+    times = [await PICTURES.run(running_time, product.data.buffer, product.content_type) for product in made.products]
+    worked_on = await _worked_on(chat)
+    result, text = report(made, files, chat.shown, await chat.numbers(files), times, worked_on)
     if settings.show_to_model and chat.seen_by_model:
         result["copies"] = await _copies(made)
     return result, text
@@ -20071,23 +20472,42 @@ async def _copies(made: RunResult) -> list[str]:
     return copies
 
 
+async def _worked_on(chat: Chat) -> list[int | str]:
+    """The files that the workflow got, with a mask last: pictures by their numbers in the chat, others by their names.
+
+    [2, "clip.mp4"]
+    """
+    numbers = await chat.numbers([{"id": reference} for reference in chat.worked_on])
+    return [numbers.get(reference) or shortened(name) for reference, name in chat.worked_on.items()]
+
+
 def report(
-    made: RunResult, files: Sequence[Mapping[str, Any]], shown: bool, numbers: Mapping[str, int] | None = None
+    made: RunResult,
+    files: Sequence[Mapping[str, Any]],
+    shown: bool,
+    numbers: Mapping[str, int] | None = None,
+    times: Sequence[RunningTime] = (),
+    worked_on: Sequence[int | str] = (),
 ) -> tuple[dict[str, Any], str]:
     """What the model gets to know of finished files, and the last status. What is empty is left out by `as_answer`.
 
     `files` are what a message holds of them, `shown` tells whether the user sees them, `numbers` the pictures' numbers
-    in the chat by id. Texts that nodes showed come as "text", and notes as "adjusted".
+    in the chat by id, `times` how long those play that do, and `worked_on` what the workflow got. Texts that nodes
+    showed come as "text", and notes as "adjusted".
     """
     sizes = dict.fromkeys(str(product.size) for product in made.products if product.size)
     told = files_told(files, numbers or {}, shown)
     result: dict[str, Any] = {
         "status": "done",
         **told,
+        "from": list(worked_on),
         "seed": made.seed,
         "model": made.model,
         "workflow": made.workflow,
-        "size": ", ".join(sizes),
+        **made.used,
+        "size": ", ".join(sizes) or made.used.get("size"),
+        "seconds": _one_or_all([round(each.seconds or 0, 2) for each in times]),
+        "frames": _one_or_all([each.frames for each in times]),
         "took": duration(made.seconds) if made.seconds >= 0.5 else "",
         "adjusted": list(made.notes),
         "text": [shortened(text, 4000) for text in made.texts[:8]],
@@ -20096,6 +20516,12 @@ def report(
     if made.texts and not told["images"] and not told["players"]:
         result["note"] = "`text` holds what it says; the user can open it as a file."
     return result, _done_text(made)
+
+
+def _one_or_all(values: Sequence[float | None]) -> Any:
+    """Numbers that are known, as one where they are all the same: 5.04, or [5.04, 4.96]; None where none is."""
+    known = [value for value in values if value]
+    return known[0] if len(set(known)) == 1 else known
 
 
 def _done_text(made: RunResult) -> str:
@@ -20978,7 +21404,8 @@ async def _run(
     options = RunOptions(catalogue, settings.previews and display.previews, settings.format, memory)
     made = await make(request, settings.fleet, display, options)
     with contextlib.closing(made):
-        return await keep_and_report(chat, settings, made, file_stem(request.called or made.workflow, made.seed))
+        stem = file_stem(request.called or made.workflow, made.seed)
+        return await keep_and_report(chat, settings, made, stem, request.called)
 
 
 # ======================================================================================================================

@@ -58,6 +58,7 @@ READERS: dict[str, Callable[[str], object]] = {
     "a seed": lambda text: tool.read_arguments({"seed": text, "strength": text}),
     "yes or no": lambda text: tool.as_yes(text, "free"),
     "a LoRA": tool.parse_lora,
+    "a wish for transparency": tool.asks_for_transparency,
     "pictures": lambda text: tool.pick_pictures(text, [tool.ChatFile("image", "x", text)]),
     "several pictures": lambda text: tool.split_words(text, [tool.ChatFile("image", "x", "x")]),
     "files by themselves": tool.file_references,

@@ -551,7 +551,8 @@ async def test_strength_is_for_saved_workflows_too() -> None:
         painting["3"]["inputs"] |= {"latent_image": ["latent", 0], "denoise": 0.8}
         for inputs, denoise in (({"strength": 0.3}, 0.3), ({"denoise": 0.4}, 0.4), ({}, 0.8)):
             made = await make(comfy, wish=order("x", inputs, picture()), catalogue=pasted(x=painting))
-            assert (inputs_of(comfy, "KSampler")[0]["denoise"], made.notes) == (denoise, ())
+            assert inputs_of(comfy, "KSampler")[0]["denoise"] == made.used["strength"] == denoise
+            assert made.notes == ()
 
 
 # --- enlarging ---

@@ -201,10 +201,13 @@ async def listed_models(comfy: StandIn, kind: str = "", search: str = "") -> dic
 # --- what is left of a call: jobs on the server, files in the chat ---
 
 
-async def orphan(comfy: StandIn, owner: tool.Owner, ago: float = 300.0, wait: float = 3600.0, **graph: Any) -> str:
-    """A finished job that a call of another process started, to wait so long for it, and which ended some time ago."""
+async def orphan(
+    comfy: StandIn, owner: tool.Owner, ago: float = 300.0, wait: float = 3600.0, used: Any = None, **graph: Any
+) -> str:
+    """A finished job that a call of another process started, to wait so long for it, and which ended some time ago. Its
+    mark says what was `used`."""
     prompt_id = str(uuid.uuid4())
-    about = {"workflow": "checkpoint", "model": "tiny.safetensors", "seed": 5, "name": "a-fox-5"}
+    about = {"workflow": "checkpoint", "model": "tiny.safetensors", "seed": 5, "name": "a-fox-5", "used": used or {}}
     at = time.time() - ago
     mark = {"mark": owner.mark(prompt_id), "at": at, "until": at + wait, **about}
     await comfy.post(comfy.example_graph(**graph), prompt_id=prompt_id, extra_data={tool.MARK: mark})

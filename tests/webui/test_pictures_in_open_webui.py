@@ -91,6 +91,7 @@ async def test_a_conversation_about_pictures(webui: OpenWebUI, model: ModelServe
     first = await ask(webui, model, edit(), files=[await attach(webui, admin, red)])
     assert colour_of(comfy, worked_on(comfy)[0]) == (255, 0, 0)
     assert [item["number"] for item in first.tool_results[0]["images"]] == [2]
+    assert first.tool_results[0]["from"] == [1]
 
     second = await ask(webui, model, edit(), after=first)
     made = await webui.download(first.files[0]["id"])

@@ -6,6 +6,8 @@ from typing import Any
 import pytest
 
 import comfyui_tool as tool
+from tests.support.pictures import png, saved
+from tests.support.samples import holed, recorded
 
 
 def made(*products: tool.OutputFile, **over: Any) -> tool.RunResult:
@@ -72,3 +74,77 @@ def test_a_film_that_is_seen_has_a_player_and_no_other_address() -> None:
     unseen = json.loads(str(tool.as_answer(tool.report(made(), [film], False)[0])))
     assert unseen["files"] == [{"name": "waves.mp4", "id": "x", "url": "/files/x"}]
     assert "players" not in unseen
+
+
+# --- what was used ---
+
+
+def test_what_was_used_is_told_and_the_size_that_came_out_goes_before_the_one_asked_for() -> None:
+    picture = tool.read_product(tool.hold(png((64, 48))), "a.png")
+    used = {"steps": 20, "guidance": 7.0, "size": "60x40", "loras": ["anime:0.6"]}
+    result, _ = tool.report(made(picture, used=used), stored(1), True, worked_on=[2, 1])
+    assert {name: result[name] for name in ("steps", "guidance", "loras", "size", "from")} == {
+        "steps": 20,
+        "guidance": 7.0,
+        "loras": ["anime:0.6"],
+        "size": "64x48",
+        "from": [2, 1],
+    }
+
+
+def test_a_film_tells_its_seconds_frames_and_size() -> None:
+    film = {"type": "file", "id": "x", "url": "/files/x", "name": "waves.mp4", "content_type": "video/mp4"}
+    product = tool.read_product(tool.hold(recorded("clip.mp4")), "waves.mp4")
+    times = [tool.RunningTime(5.0417, 121)]
+    result, _ = tool.report(made(product, used={"size": "832x480"}), [film], True, times=times)
+    assert (result["seconds"], result["frames"], result["size"]) == (5.04, 121, "832x480")
+    several, _ = tool.report(made(product, product), [film, film], True, times=[*times, tool.RunningTime(2.0, 49)])
+    assert (several["seconds"], several["frames"]) == ([5.04, 2.0], [121, 49])
+
+
+# --- a transparent background ---
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "Die-cut sticker of a panda, transparent background",
+        "Remove the background and keep the cat",
+        "a panda, background: transparent",
+        "ein Panda mit transparentem Hintergrund",
+        "un panda sur fond transparent",
+        "un panda con fondo transparente",
+        "um panda com fundo transparente",
+        "背景を透明にしたパンダ",
+        "透明背景的熊猫",
+        "панда на прозрачном фоне",
+        "a logo as a transparent PNG",
+        "an icon without background",
+        "remove_background",
+    ],
+)
+def test_a_prompt_that_asks_for_a_transparent_background_is_known(prompt: str) -> None:
+    assert tool.asks_for_transparency(prompt)
+
+
+@pytest.mark.parametrize(
+    "prompt",
+    [
+        "a transparent glass vase on a table",
+        "replace the background with a beach",
+        "a portrait with a plain white background",
+        "",
+    ],
+)
+def test_a_prompt_that_speaks_of_glass_or_of_another_background_is_not(prompt: str) -> None:
+    assert not tool.asks_for_transparency(prompt)
+
+
+async def test_an_opaque_picture_is_said_to_be_opaque_only_where_transparency_was_asked_for() -> None:
+    opaque = tool.read_product(tool.hold(png((8, 8))), "a.png")
+    see_through = tool.read_product(tool.hold(saved(holed(), "PNG")), "a.png")
+    wanted = "a panda, transparent background"
+    assert "opaque" in (await tool.opaque_note(wanted, [opaque]))[0]
+    assert await tool.opaque_note(wanted, [see_through]) == ()
+    assert await tool.opaque_note("a panda", [opaque]) == ()
+    assert await tool.opaque_note(wanted, []) == ()

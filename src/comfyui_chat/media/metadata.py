@@ -330,7 +330,7 @@ def _matroska_changes(data: Buffer) -> Changes:
     at = 0
     while at < len(data):
         count.add()
-        kind, length, content = _matroska_element(data, at)
+        kind, length, content = matroska_element(data, at)
         if kind in MATROSKA_ENTERED or (length is None and kind == MATROSKA_CLUSTER):
             at = content
             continue
@@ -344,7 +344,7 @@ def _matroska_changes(data: Buffer) -> Changes:
     return changes
 
 
-def _matroska_element(file: Buffer, at: int) -> tuple[bytes, int | None, int]:
+def matroska_element(file: Buffer, at: int) -> tuple[bytes, int | None, int]:
     """An element's id, the length of its content, and where that begins. The length is None in a file that was written
     to a pipe: the element ends where the next one begins.
 

@@ -340,6 +340,19 @@ def small_jpeg(data: Buffer, steps: Sequence[tuple[int, int]], most: int, megapi
     return f"data:image/jpeg;base64,{text}"
 
 
+def is_opaque(data: Buffer) -> bool:
+    """Whether no part of a picture is see-through; False for what cannot be decoded. Blocks."""
+    try:
+        with open_picture(data) as image:
+            if is_too_large(Size(*image.size)):
+                return False
+            with room_for(image):
+                image.load()
+                return not _is_see_through(image)
+    except Exception:
+        return False
+
+
 # What is done with a picture that Pillow opened.
 
 

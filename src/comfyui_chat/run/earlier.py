@@ -30,6 +30,7 @@ from .follow import ProgressListener, ignore_preview, watch
 from .job import Job, advance, judge, missed_pictures
 from .make import RunResult
 from .owner import JOBS, mark_of, marked_time
+from .used import read_used
 
 CHECK_SECONDS = 20.0  # how long check_job waits for a job that is still at work
 COLLECT_SECONDS = 24 * 3600.0  # since a job's end, after which it is only brought when it is named
@@ -158,6 +159,7 @@ async def bring(
         notes=(*collected.notes, *later_note(collected.left, job_id), *missed_pictures(job, graph)),
         texts=collected.texts,
         left_out=collected.left_out,
+        used=read_used(about.get("used")),
     )
 
 

@@ -18,9 +18,10 @@ import functools
 import itertools
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
 from ..catalogue.choosing import choose
 from ..catalogue.entries import Catalogue
@@ -69,6 +70,7 @@ class RunResult:
     texts: tuple[str, ...] = ()  # that nodes showed
     running: str = ""  # the id of a job that outlived its wait after others had brought their files
     left_out: int = 0  # files that the runs made and that did not come; `notes` says why
+    used: Mapping[str, Any] = field(default_factory=dict)  # what it was made with, as `used_values` tells it
 
     def close(self) -> None:
         """Let go of the files, when they are stored, or nobody wants them."""
@@ -245,6 +247,7 @@ class RunProgress:
             texts=tuple(texts),
             running=self.running,
             left_out=sum(collected.left_out for collected in self.collected),
+            used=assigned.prompts.used,
         )
 
     def close(self) -> None:
@@ -351,6 +354,7 @@ class RunProgress:
                 "model": prompts.model,
                 "seed": seed,
                 "name": file_stem(self.request.called, seed),
+                "used": prompts.used,
             },
             posted=assigned.posted,
         )

@@ -4,7 +4,8 @@ Every prompt that is posted carries a mark in its `extra_data`, which ComfyUI ke
 shows to everybody who may look there:
 
     {"comfyui_tool": {"mark": "9f2c41d07be85a36c1f0d2e4b7a89356", "at": 1767225600.123456, "until": 1767229200.123,
-                      "workflow": "sdxl", "model": "sd_xl_base_1.0.safetensors", "seed": 7, "name": "a-red-fox-7"}}
+                      "workflow": "sdxl", "model": "sd_xl_base_1.0.safetensors", "seed": 7, "name": "a-red-fox-7",
+                      "used": {"steps": 20, "guidance": 7.0}}}
 
 By it an `Owner` knows their jobs again, in every worker of Open WebUI and after a restart, without a database of its
 own; the other keys tell a later call what was run. Comfy Cloud shows no marks in its queue: a job's id is signed there

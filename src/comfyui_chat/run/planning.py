@@ -14,7 +14,7 @@ Nothing here does any I/O: the node definitions come with the `FittedWorkflow`, 
 
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
@@ -36,6 +36,7 @@ from .duration import timed
 from .fleet import Limits
 from .limits import check_limits
 from .sizing import Sizing, names_of, over_limit
+from .used import used_values
 
 MAX_SEED = 2**32 - 1  # of random seeds: they stay short enough for a person, or a model, to repeat
 
@@ -48,6 +49,7 @@ class BoundPrompts:
     seed: int | None  # of the first one; None where the workflow has none
     model: str
     notes: tuple[str, ...]  # on what was changed or left out, for the model that called
+    used: Mapping[str, Any] = field(default_factory=dict)  # what the first one is made with, as `used_values` tells it
 
 
 def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_seed: int, now: datetime) -> BoundPrompts:
@@ -87,7 +89,8 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
     first_seed, _ = runs[0]
     model = first.value("model") or choice.model
     notes = (*request.notes, *choice.notes, *binding.notes)
-    return BoundPrompts(tuple(ready), first_seed, str(model), notes)
+    used = used_values(first, touched, paints_over=choice.picture is not None)
+    return BoundPrompts(tuple(ready), first_seed, str(model), notes, used)
 
 
 def _check_absent(choice: FittedWorkflow, touched: set[Target]) -> None:

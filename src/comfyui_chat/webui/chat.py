@@ -97,6 +97,7 @@ class Chat:
         self._emit = emit
         self._files: list[dict[str, Any]] = []  # what the message really holds
         self._media: list[ChatFile] | None = None  # what the chat holds, once that is known
+        self.worked_on: dict[str, str] = {}  # reference -> name of each file that was read for the workflow
         self._display: Display | None = None
         self._hiding = Hiding()
         self.shown = bool(self.message_id)  # whether the user sees what is stored
@@ -449,6 +450,7 @@ class Chat:
     async def _input_file(self, reference: str) -> InputFile:
         """A file as a workflow's input. Raises as `read_file` does, and `BadArgument` for a kind that none takes."""
         name, data = await self.read_file(reference)
+        self.worked_on[reference] = name
         return await PICTURES.run(read_input, data, name)
 
     async def newest(self) -> InputFile:
@@ -484,6 +486,7 @@ class Chat:
         if len(references) != 1:
             raise BadArgument("The argument mask names several pictures.", "Give one.")
         name, data = await self.read_file(references[0])
+        self.worked_on[references[0]] = name
         return await PICTURES.run(read_mask, data, name)
 
     async def read_file(self, reference: str) -> tuple[str, bytes]:

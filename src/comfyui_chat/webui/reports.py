@@ -15,10 +15,12 @@ there is no address.
 import json
 import time
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import quote
 
 from ..media.pictures import small_copy
+from ..media.running_times import RunningTime, running_time
 from ..names import duration, shortened
 from ..run.fleet import ServerStatus
 from ..run.make import RunResult
@@ -27,6 +29,7 @@ from ..threads import PICTURES
 from .chat import Chat
 from .settings import Settings
 from .stored_files import player
+from .transparency import opaque_note
 
 MOST_COPIES = 4  # pictures of one result that the model is shown
 ToolAnswer = str | dict[str, Any]  # of a method, as `as_answer` makes it
@@ -54,12 +57,16 @@ def _without_empty(value: Any) -> Any:
     return value
 
 
-async def keep_and_report(chat: Chat, settings: Settings, made: RunResult, stem: str) -> tuple[dict[str, Any], str]:
-    """What was made, stored as the user's files and reported; `stem` is what the files are called after. Raises
-    `StorageRefused`."""
+async def keep_and_report(
+    chat: Chat, settings: Settings, made: RunResult, stem: str, prompt: str = ""
+) -> tuple[dict[str, Any], str]:
+    """What was made, stored as the user's files and reported; `stem` is what the files are called after, `prompt` the
+    prompt of the call. Raises `StorageRefused`."""
     files = await chat.keep(made.products, stem)
-    numbers = await chat.numbers(files)
-    result, text = report(made, files, chat.shown, numbers)
+    made = replace(made, notes=(*made.notes, *await opaque_note(prompt, made.products)))
+    times = [await PICTURES.run(running_time, product.data.buffer, product.content_type) for product in made.products]
+    worked_on = await _worked_on(chat)
+    result, text = report(made, files, chat.shown, await chat.numbers(files), times, worked_on)
     if settings.show_to_model and chat.seen_by_model:
         result["copies"] = await _copies(made)
     return result, text
@@ -76,23 +83,42 @@ async def _copies(made: RunResult) -> list[str]:
     return copies
 
 
+async def _worked_on(chat: Chat) -> list[int | str]:
+    """The files that the workflow got, with a mask last: pictures by their numbers in the chat, others by their names.
+
+    [2, "clip.mp4"]
+    """
+    numbers = await chat.numbers([{"id": reference} for reference in chat.worked_on])
+    return [numbers.get(reference) or shortened(name) for reference, name in chat.worked_on.items()]
+
+
 def report(
-    made: RunResult, files: Sequence[Mapping[str, Any]], shown: bool, numbers: Mapping[str, int] | None = None
+    made: RunResult,
+    files: Sequence[Mapping[str, Any]],
+    shown: bool,
+    numbers: Mapping[str, int] | None = None,
+    times: Sequence[RunningTime] = (),
+    worked_on: Sequence[int | str] = (),
 ) -> tuple[dict[str, Any], str]:
     """What the model gets to know of finished files, and the last status. What is empty is left out by `as_answer`.
 
     `files` are what a message holds of them, `shown` tells whether the user sees them, `numbers` the pictures' numbers
-    in the chat by id. Texts that nodes showed come as "text", and notes as "adjusted".
+    in the chat by id, `times` how long those play that do, and `worked_on` what the workflow got. Texts that nodes
+    showed come as "text", and notes as "adjusted".
     """
     sizes = dict.fromkeys(str(product.size) for product in made.products if product.size)
     told = files_told(files, numbers or {}, shown)
     result: dict[str, Any] = {
         "status": "done",
         **told,
+        "from": list(worked_on),
         "seed": made.seed,
         "model": made.model,
         "workflow": made.workflow,
-        "size": ", ".join(sizes),
+        **made.used,
+        "size": ", ".join(sizes) or made.used.get("size"),
+        "seconds": _one_or_all([round(each.seconds or 0, 2) for each in times]),
+        "frames": _one_or_all([each.frames for each in times]),
         "took": duration(made.seconds) if made.seconds >= 0.5 else "",
         "adjusted": list(made.notes),
         "text": [shortened(text, 4000) for text in made.texts[:8]],
@@ -101,6 +127,12 @@ def report(
     if made.texts and not told["images"] and not told["players"]:
         result["note"] = "`text` holds what it says; the user can open it as a file."
     return result, _done_text(made)
+
+
+def _one_or_all(values: Sequence[float | None]) -> Any:
+    """Numbers that are known, as one where they are all the same: 5.04, or [5.04, 4.96]; None where none is."""
+    known = [value for value in values if value]
+    return known[0] if len(set(known)) == 1 else known
 
 
 def _done_text(made: RunResult) -> str:

@@ -397,4 +397,5 @@ async def _run(
     options = RunOptions(catalogue, settings.previews and display.previews, settings.format, memory)
     made = await make(request, settings.fleet, display, options)
     with contextlib.closing(made):
-        return await keep_and_report(chat, settings, made, file_stem(request.called or made.workflow, made.seed))
+        stem = file_stem(request.called or made.workflow, made.seed)
+        return await keep_and_report(chat, settings, made, stem, request.called)
