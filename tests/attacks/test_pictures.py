@@ -52,7 +52,7 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "an icon with a PNG of many chunks": lambda: hostile.icon(hostile.png(before=hostile.chunk(b"abCd") * 40_000)),
     "a JPEG of empty segments": lambda: hostile.jpeg(hostile.segment(0xE5) * 600_000),
     "a JPEG of bytes that fill up": lambda: hostile.jpeg(b"\xff" * 10_000_000),
-    "a JPEG of zeros between its segments": lambda: hostile.jpeg(bytes(10_000_000)),
+    "a JPEG of zeros between its segments": lambda: hostile.jpeg(hostile.segment(0xE5) + bytes(10_000_000)),
     "a JPEG of long EXIF data": lambda: hostile.jpeg(hostile.segment(0xE1, b"Exif\0\0".ljust(65_000, b"a")) * 300),
     "a JPEG of EXIF data that stands for more": lambda: hostile.jpeg(hostile.segment(0xE1, EXIF)),
     "a JPEG of a list of pictures that stands for more": lambda: hostile.jpeg(

@@ -234,8 +234,8 @@ class Chat:
         gate = asyncio.Semaphore(STORED_AT_ONCE)
 
         async def store(product: OutputFile, name: str) -> dict[str, Any]:
-            served, ending = await PICTURES.run(as_served, product)
             async with gate:
+                served, ending = await PICTURES.run(as_served, product)
                 return await self._upload(f"{name}.{ending}", served)
 
         names = [stem]
