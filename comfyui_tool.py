@@ -297,7 +297,9 @@ MOST_JPEG_TEXT_BYTES = 16 * MB  # what programs write beside the picture: colour
 MOST_JPEG_EXIF_BYTES = MB  # of these; they are joined like those of a GIF
 MOST_GIF_BLOCKS = 2_000_000  # of 255 bytes as a rule
 MOST_GIF_TEXT_BYTES = MB  # joined block by block, in a time that grows with their square
-MOST_UNCOUNTED_BYTES = 32 * MB  # of a picture whose parts are not counted
+MOST_SLOW_BYTES = 4 * MB  # of what Pillow reads byte by byte: icons, run lengths, numbers as text
+MOST_JPEG2000_BYTES = 16 * MB  # decoding one takes ten times as long as a JPEG
+MOST_PPM_HEAD_BYTES = 64 * KB
 # Files whose metadata is removed.
 MOST_FILE_PARTS = 500_000  # boxes, elements, pages or chunks
 MOST_COMMENT_BYTES = 16 * MB  # of the comments in a sound
@@ -8075,9 +8077,13 @@ class TemporaryFile:
 #     WebP          chunks
 #     ICO, ICNS     the same of each PNG inside, and the pixels of that, which their own heads do not tell
 #     TIFF          directories (pages), what each lists, and strips; the same for the EXIF data in the others
-#     BMP, packed   bytes; so too for all formats that are not counted here
+#     PSD           what programs wrote
+#     PPM           the length of the head, and the numbers in one that is written as text
+#     BMP           the bytes of one that is packed
+#     JPEG 2000     bytes
 #
-# AVIF is read by a library with bounds of its own. What is damaged is not refused here, but by whoever reads it.
+# AVIF is read by a library with bounds of its own, and TGA has no parts. What is damaged is not refused here, but by
+# whoever reads it.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
@@ -8109,28 +8115,6 @@ def check_parts(data: Buffer) -> None:
             if data[: len(start)] == start:
                 check(data)
                 return
-        is_avif = data[4:8] == b"ftyp"
-        if not is_avif:
-            Count(MOST_UNCOUNTED_BYTES).add(len(data))
-            _check_inside(data)
-
-
-PNG_START = b"\x89PNG\r\n\x1a\n"
-JPEG2000_START = b"\xff\x4f\xff\x51"  # then length (2), abilities (2), width (4), height (4)
-
-
-def _check_inside(data: Buffer) -> None:
-    """Check the pictures that stand in a picture of another format."""
-    count = Count(MOST_PICTURES_INSIDE)
-    for start, size_at, check in ((PNG_START, 16, _check_png), (JPEG2000_START, 8, None)):
-        at = data.find(start)
-        while at >= 0:
-            count.add()
-            width, height = struct.unpack_from(">II", data, at + size_at)
-            Count(int(MOST_MEGAPIXELS * 1e6)).add(width * height)
-            if check:
-                check(data, at)
-            at = data.find(start, at + 1)
 
 
 def _check_png(data: Buffer, start: int = 0) -> None:
@@ -8256,7 +8240,79 @@ def _check_webp(data: Buffer) -> None:
 def _check_bmp(data: Buffer) -> None:
     (packing,) = struct.unpack_from("<I", data, 30)
     if packing in (1, 2):  # run lengths, which Pillow unpacks one by one
-        Count(MOST_UNCOUNTED_BYTES // 8).add(len(data))
+        Count(MOST_SLOW_BYTES).add(len(data))
+
+
+PPM_HEAD = re.compile(rb"P\w(?:[\s\d]|#[^\r\n]*[\r\n])*")  # numbers and comments
+
+
+def _check_ppm(data: Buffer) -> None:
+    head = PPM_HEAD.match(data[:MOST_PPM_HEAD_BYTES])
+    if data[1:2] in b"123":  # all of it is numbers as text, which Pillow reads one by one
+        Count(MOST_SLOW_BYTES).add(len(data))
+    elif head is None or head.end() == MOST_PPM_HEAD_BYTES or data[head.end() : head.end() + 1] == b"#":
+        raise TooManyParts("a head that does not end")
+
+
+def _check_psd(data: Buffer) -> None:
+    """A head (26), the colours with their length (4), then the length (4) of what programs wrote: mark (4), kind (2),
+    name with its length (1), content with its length (4), the last two filled up to an even length."""
+    count = Count(MOST_PICTURE_PARTS)
+    (length,) = struct.unpack_from(">I", data, 26)
+    at = 30 + length
+    (length,) = struct.unpack_from(">I", data, at)
+    at += 4
+    end = at + length
+    while at < end:
+        count.add()
+        at += 7 + (data[at + 6] | 1)
+        (length,) = struct.unpack_from(">I", data, at)
+        at += 4 + length + length % 2
+
+
+def _check_jpeg2000(data: Buffer) -> None:
+    Count(MOST_JPEG2000_BYTES).add(len(data))
+    at = 12
+    kind = b""
+    count = Count(MOST_PICTURES_INSIDE)  # of boxes before the head
+    while data[:1] == b"\0" and kind != b"jp2h":
+        count.add()
+        length, kind = struct.unpack_from(">I4s", data, at)
+        at += max(length, 8)
+        if kind == b"jp2h":
+            Count(MOST_SLOW_BYTES).add(length)
+
+
+# Icons are pictures of other formats in several sizes. Pillow looks at how large they really are when it decodes them.
+PNG_START = b"\x89PNG\r\n\x1a\n"
+JPEG2000_START = b"\xff\x4f\xff\x51"  # then length (2), abilities (2), width (4) and height (4)
+
+
+def _check_icon(data: Buffer) -> None:
+    """An icon of Apple's or of Windows' systems."""
+    Count(MOST_SLOW_BYTES).add(len(data))
+    count = Count(MOST_PICTURES_INSIDE)
+    for start, size_at in ((PNG_START, 16), (JPEG2000_START, 8)):
+        at = data.find(start)
+        while at >= 0:
+            count.add()
+            _check_pixels(*struct.unpack_from(">II", data, at + size_at))
+            if start == PNG_START:
+                _check_png(data, at)
+            at = data.find(start, at + 1)
+    if data[:4] == b"icns":
+        return
+    for entry in range(struct.unpack_from("<H", data, 4)[0]):
+        count.add()
+        (at,) = struct.unpack_from("<I", data, 6 + 16 * entry + 12)
+        if data[at : at + len(PNG_START)] != PNG_START:
+            width, height = struct.unpack_from("<II", data, at + 4)
+            _check_pixels(width, height // 2)  # it is said to be twice as high
+
+
+def _check_pixels(width: int, height: int) -> None:
+    """Raise `TooManyParts` for a picture of too many pixels."""
+    Count(int(MOST_MEGAPIXELS * 1e6)).add(width * height)
 
 
 # Directories, of a TIFF and of EXIF data: "II" or "MM" for the order of bytes, 42 (2), and where the first directory
@@ -8284,7 +8340,7 @@ def _check_directories(data: Buffer, most: int) -> None:
     (at,) = struct.unpack_from(order + head, data, 8 if is_big else 4)
     count = Count(most)
     seen: set[int] = set()
-    taken = Count(len(data) + MOST_UNCOUNTED_BYTES)
+    taken = Count(len(data) + MOST_SLOW_BYTES)
     while at and at not in seen:
         count.add()
         seen.add(at)
@@ -8314,6 +8370,12 @@ CHECKS: dict[bytes, Callable[[Buffer], None]] = {
     b"GIF8": _check_gif,
     b"RIFF": _check_webp,
     b"BM": _check_bmp,
+    b"P": _check_ppm,
+    b"8BPS": _check_psd,
+    b"icns": _check_icon,
+    b"\0\0\1\0": _check_icon,
+    JPEG2000_START: _check_jpeg2000,
+    b"\0\0\0\x0cjP  ": _check_jpeg2000,
     b"II\x2a\0": _check_tiff,
     b"MM\0\x2a": _check_tiff,
     b"II\x2b\0": _check_tiff,
@@ -8402,15 +8464,12 @@ BEGINNINGS = tuple(
     )
 )
 
-# Formats that are not read: those that Pillow only recognizes, start another program, draw vectors, open other formats
-# inside, unpack without a bound (FITS), or are unpacked pixel by pixel, which takes minutes (the last row).
-NOT_READ = {
-    *("BUFR", "EPS", "FITS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "WMF"),
-    *("BLP", "DDS", "MSP", "QOI"),
-}
+# Formats that are read besides. Pillow knows some forty more, which hardly anybody sends: some start another program,
+# draw vectors, unpack without a bound, or take minutes over a small file.
+ALSO_READ = ("ICNS", "ICO", "JPEG2000", "PPM", "PSD", "TGA")
 
 # Formats whose further pictures are as good as the first. In others they only go with it, as in a phone's MPO.
-PAGED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF", "FLI")
+PAGED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF")
 
 # EXIF's tag for how a picture is turned, and the values of it that ask for turning; 1 is upright.
 ORIENTATION = 0x0112
@@ -8457,10 +8516,8 @@ def open_picture(data: Buffer, formats: Iterable[str] = ()) -> Image.Image:
         raise ValueError("the file is too large")
     check_parts(data)
     Image.init()
-    names = [name for name in Image.OPEN if name not in NOT_READ]
-    if formats:
-        names = [name for name in names if name in formats]
-    return Image.open(open_buffer(data), formats=names)
+    known = [name for name in formats or (*PICTURE_TYPES, *ALSO_READ) if name in Image.OPEN]
+    return Image.open(open_buffer(data), formats=known)
 
 
 def is_paged(image: Image.Image) -> bool:

@@ -126,7 +126,9 @@ MOST_JPEG_TEXT_BYTES = 16 * MB  # what programs write beside the picture: colour
 MOST_JPEG_EXIF_BYTES = MB  # of these; they are joined like those of a GIF
 MOST_GIF_BLOCKS = 2_000_000  # of 255 bytes as a rule
 MOST_GIF_TEXT_BYTES = MB  # joined block by block, in a time that grows with their square
-MOST_UNCOUNTED_BYTES = 32 * MB  # of a picture whose parts are not counted
+MOST_SLOW_BYTES = 4 * MB  # of what Pillow reads byte by byte: icons, run lengths, numbers as text
+MOST_JPEG2000_BYTES = 16 * MB  # decoding one takes ten times as long as a JPEG
+MOST_PPM_HEAD_BYTES = 64 * KB
 # Files whose metadata is removed.
 MOST_FILE_PARTS = 500_000  # boxes, elements, pages or chunks
 MOST_COMMENT_BYTES = 16 * MB  # of the comments in a sound

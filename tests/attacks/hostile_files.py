@@ -117,6 +117,38 @@ def webp(frames: int) -> bytes:
     return b"RIFF" + struct.pack("<I", len(body)) + body
 
 
+# --- other pictures ---
+
+
+def psd(written: bytes) -> bytes:
+    """A picture of Photoshop, of 8x8 pixels, with what programs wrote into it."""
+    head = b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 8, 8, 8, 3)
+    return head + bytes(4) + struct.pack(">I", len(written)) + written + bytes(4) + b"\0\0" + bytes(192)
+
+
+def box(kind: bytes, content: bytes = b"") -> bytes:
+    return struct.pack(">I", 8 + len(content)) + kind + content
+
+
+def jpeg2000(boxes_before_head: bytes) -> bytes:
+    picture = saved(Image.new("L", (8, 8)), "JPEG2000")
+    return picture[:12] + boxes_before_head + picture[12:]
+
+
+def bmp(packed: bytes) -> bytes:
+    """A picture of 4000x4000 pixels, packed as run lengths."""
+    about = struct.pack("<IiiHHIIiiII", 40, 4000, 4000, 1, 8, 1, len(packed), 0, 0, 256, 0)
+    return b"BM" + struct.pack("<IHHI", 1078 + len(packed), 0, 0, 1078) + about + bytes(1024) + packed
+
+
+def windows_icon(side: int) -> bytes:
+    """An icon with a BMP whose side is so long."""
+    packed = b"\xff\0" * (side * side // 255)
+    about = struct.pack("<IiiHHIIiiII", 40, side, 2 * side, 1, 8, 1, len(packed), 0, 0, 256, 0)
+    entry = struct.pack("<BBBBHHII", 0, 0, 0, 0, 1, 8, len(about) + 1024 + len(packed), 22)
+    return b"\0\0\1\0\1\0" + entry + about + bytes(1024) + packed
+
+
 # --- film, sound and models ---
 
 MP4_HEAD = struct.pack(">I", 16) + b"ftypisom" + bytes(4)

@@ -7,6 +7,7 @@ well or with an error of the tool, within bounds of CPU and memory, and never on
 import asyncio
 import contextlib
 import gc
+import struct
 import threading
 import time
 import warnings
@@ -71,7 +72,13 @@ PICTURES: dict[str, Callable[[], bytes]] = {
     "a TIFF of many pages": lambda: hostile.pages(5000),
     "a TIFF of many entries": lambda: hostile.directory(60_000, 700_000, 720_100),
     "a TIFF of many strips": lambda: hostile.strips(400_000),
-    "a text called a picture": lambda: b"P3\n#" + b"a" * 40_000_000,
+    "a PPM of a long comment": lambda: b"P6\n#" + b"a" * 40_000_000,
+    "a PPM of numbers as text": lambda: b"P3\n4000 4000\n255\n" + b"1 " * 6_000_000,
+    "a PSD of what programs wrote": lambda: hostile.psd(b"8BIM\x04\x04\0\0\0\0\0\0" * 1_000_000),
+    "a JPEG 2000 of many boxes": lambda: hostile.jpeg2000(hostile.box(b"free") * 1_000_000),
+    "a BMP of run lengths": lambda: hostile.bmp(b"\1\0" * 6_000_000),
+    "an icon of many entries": lambda: b"icns" + struct.pack(">I", 8_000_008) + b"abcd\0\0\0\x08" * 1_000_000,
+    "an icon with a BMP of many pixels": lambda: hostile.windows_icon(13_000),
 }
 OTHERS: dict[str, Callable[[], bytes]] = {
     "a film of many boxes": lambda: hostile.boxes(600_000),

@@ -88,15 +88,12 @@ BEGINNINGS = tuple(
     )
 )
 
-# Formats that are not read: those that Pillow only recognizes, start another program, draw vectors, open other formats
-# inside, unpack without a bound (FITS), or are unpacked pixel by pixel, which takes minutes (the last row).
-NOT_READ = {
-    *("BUFR", "EPS", "FITS", "FPX", "GRIB", "HDF5", "IPTC", "MIC", "MPEG", "WMF"),
-    *("BLP", "DDS", "MSP", "QOI"),
-}
+# Formats that are read besides. Pillow knows some forty more, which hardly anybody sends: some start another program,
+# draw vectors, unpack without a bound, or take minutes over a small file.
+ALSO_READ = ("ICNS", "ICO", "JPEG2000", "PPM", "PSD", "TGA")
 
 # Formats whose further pictures are as good as the first. In others they only go with it, as in a phone's MPO.
-PAGED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF", "FLI")
+PAGED = ("GIF", "PNG", "WEBP", "AVIF", "TIFF")
 
 # EXIF's tag for how a picture is turned, and the values of it that ask for turning; 1 is upright.
 ORIENTATION = 0x0112
@@ -143,10 +140,8 @@ def open_picture(data: Buffer, formats: Iterable[str] = ()) -> Image.Image:
         raise ValueError("the file is too large")
     check_parts(data)
     Image.init()
-    names = [name for name in Image.OPEN if name not in NOT_READ]
-    if formats:
-        names = [name for name in names if name in formats]
-    return Image.open(open_buffer(data), formats=names)
+    known = [name for name in formats or (*PICTURE_TYPES, *ALSO_READ) if name in Image.OPEN]
+    return Image.open(open_buffer(data), formats=known)
 
 
 def is_paged(image: Image.Image) -> bool:
