@@ -35,6 +35,20 @@ def test_what_programs_write_is_not_too_much(data: bytes) -> None:
     tool.check_parts(data)
 
 
+@pytest.mark.parametrize("data", [*WRITTEN.values(), png(before=chunk(b"abCd") * 40_000)], ids=[*WRITTEN, "too many"])
+def test_a_file_on_disk_is_counted_as_one_in_memory(data: bytes) -> None:
+    file = tool.TemporaryFile()
+    file.write(data)
+    outcomes = []
+    for buffer in (data, file.map()):
+        try:
+            outcomes.append(tool.check_parts(buffer))
+        except tool.TooManyParts:
+            outcomes.append("too many")
+    file.close()
+    assert outcomes[0] == outcomes[1]
+
+
 def test_as_much_as_the_bound_is_not_too_much_and_one_more_is() -> None:
     pictures = [png(before=chunk(b"abCd") * (tool.MOST_PICTURE_PARTS - number)) for number in (3, 2)]
     tool.check_parts(pictures[0])
