@@ -34,7 +34,7 @@ FLOORS = (
     (
         "graph",
         "definitions link_types nodes prompts fitting ui_file old_files ui_values ui_links editor reading links "
-        "input_names search tracing discovery workflow paths loras facts pruning mermaid",
+        "input_names facts roles search following tracing discovery workflow paths loras pruning mermaid",
     ),
     ("media", "file_bytes parts kinds pictures overwriting metadata running_times delivery"),
     ("server", "endpoint protocol long_answers record incoming connection http client cloud pool"),

@@ -41,13 +41,15 @@ required_open_webui_version: 0.9.6
 #   graph/reading            Workflows read from JSON as people paste it, unwrapped and checked.
 #   graph/links              A graph's links by both their ends, each with its types: what feeds what.
 #   graph/input_names        What inputs are called that hold a parameter, somebody's words, or a value for another …
+#   graph/facts              What a graph needs, what it makes, and what it is for.
+#   graph/roles              What each node of a graph is for: a sampler, a service, an encoder, a node with a size.
 #   graph/search             Follow links upstream to the widget that holds a prompt, a seed, a size or a model.
+#   graph/following          Widgets on the way that have to change together with a parameter.
 #   graph/tracing            Trace a graph back from its outputs to what made them, and read what can be set there.
 #   graph/discovery          Find what can be set in a graph, and in which widgets: prompt, seed, size and so on.
 #   graph/workflow           A workflow as a value that never changes: a graph, and what can be set in it by name.
 #   graph/paths              What a caller may set at an input that is a path on the server.
 #   graph/loras              Put LoRAs into a graph, right behind the model that its samplers use.
-#   graph/facts              What a graph needs, what it makes, and what it is for.
 #   graph/pruning            Make a graph do with the files that there are: renamed by the server, or never given.
 #   graph/mermaid            Draw a graph as a Mermaid flowchart that Open WebUI shows in a message.
 #   media/file_bytes         The bytes of a finished file: a few in memory, many on disk.
@@ -2235,7 +2237,7 @@ class NodeDefinition:
             class_type=class_type,
             inputs=parse_inputs(raw.get("input")),
             title=str(raw.get("display_name") or class_type),
-            outputs=tuple(str(kind) for kind in list_of(raw.get("output"))),
+            outputs=tuple("COMBO" if isinstance(kind, list) else str(kind) for kind in list_of(raw.get("output"))),
             is_output=bool(raw.get("output_node")),
             widgets=parse_widgets(raw.get("input"), raw.get("input_order")),
         )
@@ -4743,15 +4745,18 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "lyrics": ("lyrics",),
     "seed": SEED_INPUTS,
     "steps": ("steps", "num_steps", "num_inference_steps"),
-    "guidance": ("guidance", "cfg", "guidance_scale", "cfg_scale", "cfg_conds", "true_gs"),
+    "guidance": (
+        *("guidance", "cfg", "guidance_scale", "cfg_scale", "cfg_conds", "true_gs"),
+        *("embedded_guidance_scale", "cfg_scale_start"),
+    ),
     "sampler": ("sampler_name", "sampler"),
     "scheduler": ("scheduler", "scheduler_name"),
     "denoise": ("denoise", "denoise_strength"),
-    "width": ("width", "empty_latent_width", "resize_type.width", "target_width"),
-    "height": ("height", "empty_latent_height", "resize_type.height", "target_height"),
+    "width": ("width", "empty_latent_width", "resize_type.width", "target_width", "generation_width"),
+    "height": ("height", "empty_latent_height", "resize_type.height", "target_height", "generation_height"),
     "aspect_ratio": ("aspect_ratio", "ratio"),
     "resolution": ("resolution",),
-    "size": ("size", "size_preset"),
+    "size": ("size", "size_preset", "dimensions"),
     "batch_size": ("batch_size", "num_images", "number_of_images", "n"),
     "length": ("length", "num_frames", "video_frames", "frames", "frames_number", "frame_count", "video_length"),
     "fps": ("fps", "frame_rate"),
@@ -4801,103 +4806,479 @@ def words_in(name: str) -> str:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/graph/search.py
+# src/comfyui_chat/graph/facts.py
 #
-# Follow links upstream to the widget that holds a prompt, a seed, a size or a model.
+# What a graph needs, what it makes, and what it is for.
 #
-# Parameters are found, not mapped by hand. In this graph the sampler reads its seed from node "4" and its prompt from
-# node "6"; what a person would change are the widgets `value` and `text` there:
+# All of it is read from a graph in the API format and the server's node definitions. Where the server gives none, tables
+# of the classes and widgets of ComfyUI's own nodes, and of common custom ones, stand in for them:
 #
-#     {"3": {"class_type": "KSampler", "inputs": {"seed": ["4", 0], "positive": ["6", 0], "steps": 20, ...}},
-#      "4": {"class_type": "PrimitiveInt", "inputs": {"value": 7}},
-#      "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", ...}}, ...}
-#
-# A `Flow` is a graph read against its links (see graph/links). `Flow.target("seed", "3")` answers `Target("4", "value")`,
-# and `Flow.words` finds the widgets of a prompt. Both rest on `Flow.best`, which walks upstream in `Step`s. For each
-# thing that can be sought, a `_look_for_...` method says what a node offers (`Finds`) and where the search goes on
-# (`Onward`). Finds have scores, ways have costs, and the best balance wins. All searches share what they learned about a
-# node, so that dense graphs are read in linear time.
-#
-# Types come from the server's node definitions; without them, the names of inputs and classes have to do.
+# - `file_inputs`: the widgets that name a picture, mask, video or sound to upload, such as `image` of LoadImage;
+# - `outputs`: the output nodes, each with the kind of file that it makes;
+# - `guess_task`: what the graph is for, "text_to_image" or "inpaint", say;
+# - `model_files`: the checkpoints, LoRAs, embeddings and so on that it names, and whether they are installed;
+# - `missing_nodes`: the node classes that the server does not have;
+# - `picture_nodes`: the nodes that send their pictures over the websocket and save them nowhere.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-# Words in a node's title that tell whose text the node holds.
-OTHERS_WORDS = re.compile(r"system|template|instruction|rewrite|prefix|suffix|trigger|style", re.IGNORECASE)
-USERS_WORDS = re.compile(r"\buser\b|\bdescri", re.IGNORECASE)
-PROMPT_WORDS = re.compile(r"prompt|positive|negative", re.IGNORECASE)
+# Files to work on. The widgets of known classes that name a file which somebody uploads, and the kind of that file.
+FILE_WIDGETS: Mapping[str, tuple[str, str]] = {
+    "LoadImage": ("image", "image"),
+    "LoadImageMask": ("image", "mask"),
+    "LoadImageOutput": ("image", "image"),
+    "LoadVideo": ("file", "video"),
+    "LoadAudio": ("audio", "audio"),
+    "Load3D": ("model_file", "3d"),
+    "Load3DAdvanced": ("model_file", "3d"),
+    "Load3DAnimation": ("model_file", "3d"),
+    "Painter": ("mask", "mask"),
+    "VHS_LoadVideo": ("video", "video"),
+    "VHS_LoadVideoFFmpeg": ("video", "video"),
+    "VHS_LoadAudioUpload": ("audio", "audio"),
+}
 
-# Types that stand out on the way upstream.
+
+@dataclass(frozen=True)
+class FileInput:
+    """A widget that names a file to upload."""
+
+    target: Target
+    kind: str  # of the file: "image", "mask", "video", "audio" or "3d"
+    title: str  # of the node
+    held: str = ""  # the file that it names now
+    needed: bool = field(default=True, compare=False)  # some output depends on it
+    masked: bool = field(default=False, compare=False)  # the picture's transparency is used as a mask as well
+
+    @property
+    def takes_mask(self) -> bool:
+        """Whether a mask goes here: as a file of its own, or as the picture's transparency."""
+        return self.kind == "mask" or self.masked
+
+
+def file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
+    """The widgets of a graph that name files to upload, in the graph's order; those that nothing needs come last."""
+    needed = wiring.needed()
+    files: list[FileInput] = []
+    for node_id in wiring.nodes:
+        files += _files_of_node(wiring, node_id, node_id in needed)
+    return tuple(sorted(files, key=lambda file: not file.needed))
+
+
+def _files_of_node(wiring: Wiring, node_id: str, is_needed: bool) -> Iterator[FileInput]:
+    """The widgets of one node that name files."""
+    links = wiring.out_of[node_id]
+    used_slots = {link.slot for link in links}
+    # The second output of LoadImage is the picture's transparency, as a mask.
+    masks = [link for link in links if link.slot == 1 and (used_slots == {1} or is_mask_read(wiring, link))]
+    uses_mask = wiring.class_type(node_id) == "LoadImage" and bool(masks)
+    for name, kind in _file_widgets(wiring, node_id).items():
+        held = wiring.inputs(node_id).get(name, "")
+        if not isinstance(held, str):
+            continue
+        if kind == "image" and uses_mask and used_slots == {1}:
+            kind = "mask"
+        target = Target(node_id, name)
+        title = plain_title(wiring.nodes[node_id])
+        masked = kind == "image" and uses_mask
+        yield FileInput(target, kind, title, held, is_needed, masked)
+
+
+def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
+    """The widgets of a node that name files, each with the kind of file."""
+    widgets: dict[str, str] = {}
+    known = wiring.definition(node_id)
+    if known:
+        widgets = {name: spec.file for name, spec in known.inputs.items() if spec.file}
+    class_type = wiring.class_type(node_id)
+    if class_type in FILE_WIDGETS:
+        name, kind = FILE_WIDGETS[class_type]
+        widgets[name] = kind
+    return widgets
+
+
+# What output nodes make. Their class tells it first, then the types of what they give or are given, then words in the
+# name of their class. The first match in each table counts.
+OUTPUT_KINDS: Mapping[str, str] = {
+    "SaveAnimatedPNG": "animation",
+    "SaveAnimatedWEBP": "animation",
+    "SaveWEBM": "video",
+    "VHS_VideoCombine": "video",
+    "SaveText": "text",
+    "PreviewAny": "text",
+    "ShowText|pysssss": "text",
+    "SAM3_TrackPreview": "video",
+    "Preview3D": "3d",
+    "Preview3DAnimation": "3d",
+    "SaveTrainingDataset": "other",
+}
+
+FILMS = {"video", "animation"}  # kinds that count by their seconds
+
+TYPES_3D = re.compile(r"FILE_3D|MESH|VOXEL|_TASK_ID|POINT_CLOUD|SPLAT")
+TYPE_KINDS = (
+    (re.compile(r"VIDEO$"), "video"),
+    (TYPES_3D, "3d"),
+    (re.compile(r"AUDIO$"), "audio"),
+    (re.compile(r"IMAGE$|MASK$|SVG$"), "image"),
+    (re.compile(r"STRING$"), "text"),
+    (re.compile(r"LATENT$"), "latent"),
+)
+
+NAME_KINDS = (
+    (re.compile(r"video|webm", re.IGNORECASE), "video"),
+    (re.compile(r"anim|gif|webp", re.IGNORECASE), "animation"),
+    (re.compile(r"3d|glb|mesh|splat|pointcloud", re.IGNORECASE), "3d"),
+    (re.compile(r"audio", re.IGNORECASE), "audio"),
+    (re.compile(r"image|mask|svg|picture", re.IGNORECASE), "image"),
+    (re.compile(r"text|string|any", re.IGNORECASE), "text"),
+    (re.compile(r"latent", re.IGNORECASE), "latent"),
+)
+
+MODEL_SAVERS = re.compile(r"^(Checkpoint|CLIP|VAE|Model|Lora|ImageOnlyCheckpoint)Save|^SaveLoRA", re.IGNORECASE)
+
+
+def outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
+    """What a graph makes: the titles of its output nodes, each with "image", "animation", "video", "audio", "3d",
+    "text", "latent" or "other". What is only shown counts only when nothing is saved."""
+    shown = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
+    saved = [node_id for node_id in shown if not wiring.keeps_nothing(node_id)]
+    made: list[tuple[str, str]] = []
+    for node_id in saved or shown:
+        title = plain_title(wiring.nodes[node_id])
+        made.append((title, _made(wiring, node_id)))
+    return tuple(made)
+
+
+def _made(wiring: Wiring, node_id: str) -> str:
+    """The kind of what an output node makes."""
+    class_type = wiring.class_type(node_id)
+    if class_type in OUTPUT_KINDS:
+        return OUTPUT_KINDS[class_type]
+    if MODEL_SAVERS.search(class_type):
+        return "other"
+    known = wiring.definition(node_id)
+    # A node that makes a model in 3D itself tells so by its outputs; one that only saves, by what it is given.
+    if known and any_named(TYPES_3D, known.outputs):
+        made_3d = [kind for kind in known.outputs if TYPES_3D.search(kind)]
+        return _first_kind(made_3d, TYPE_KINDS)
+    given = [link.type for link in wiring.into[node_id]]
+    kind = _first_kind(given, TYPE_KINDS) or _first_kind([class_type], NAME_KINDS)
+    if not kind and known and not any(given):
+        taken = [spec.type for spec in known.inputs.values() if spec.type != "STRING"]
+        kind = _first_kind(taken, TYPE_KINDS)
+    if not kind and known:
+        kind = _first_kind(known.outputs, TYPE_KINDS)
+    return kind or "other"
+
+
+def _first_kind(texts: Sequence[str], kinds: Sequence[tuple[re.Pattern[str], str]]) -> str:
+    """The kind of the first pattern that any of these types or names matches, or ""."""
+    for pattern, kind in kinds:
+        if any_named(pattern, texts):
+            return kind
+    return ""
+
+
+# What a graph is for. Words in the names of classes that a picture passes on its way through the graph:
+EDITING = re.compile(r"edit|kontext(?!ImageScale)|reference|omnigen|ipadapter", re.IGNORECASE)  # it is changed as asked
+CONTROLLING = re.compile(r"controlnet|canny|depth|lotus|pose|lllite", re.IGNORECASE)  # its outlines are kept
+UPSCALERS = re.compile(r"seedvr|UltimateSDUpscale|SUPIR", re.IGNORECASE)  # it grows, by a sampler
+UPSCALING = re.compile(r"upscale|enhance|ImageScaleBy|ImageFix|seedvr", re.IGNORECASE)  # it grows, without one
+
+SHOWN_TO_MODEL = ("IMAGE", "MASK", "LATENT", "CLIP_VISION_OUTPUT", "")  # the types by which a picture may reach a model
+
+
+def guess_task(wiring: Wiring) -> str:
+    """What a graph is for, told by what it makes, the files it needs, and what lies between them.
+
+    One of "text_to_image", "image_to_image", "image_edit", "inpaint", "upscale", "text_to_video", "image_to_video",
+    "video_to_video", "text_to_audio", "image_to_3d", "text" and "other".
+    """
+    made = {kind for _, kind in outputs(wiring)}
+    needed = wiring.needed()
+    files = [file for file in file_inputs(wiring) if file.needed]
+    given = {file.kind for file in files}
+    if made & {"video", "animation"}:
+        return _video_task(given)
+    if "3d" in made and "image" in given:
+        return "image_to_3d"
+    if "3d" in made:
+        return "other"
+    if "audio" in made:
+        return "other" if given else "text_to_audio"
+    if "image" in made:
+        return _picture_task(wiring, needed, files)
+    if "text" in made:
+        return "text"
+    return "other"
+
+
+def _video_task(given: set[str]) -> str:
+    """What a graph that makes videos is for, by the kinds of the files that it needs."""
+    if "video" in given:
+        return "video_to_video"
+    if "image" in given:
+        return "image_to_video"
+    return "text_to_video"
+
+
+def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> str:
+    """What a graph that makes pictures is for; `files` are the inputs that it needs."""
+    is_sampled = any(wiring.uses_diffusion_model(node_id) for node_id in needed)
+    makes_own = is_sampled or any(_has_prompt(wiring, node_id) for node_id in needed)
+    if not files:
+        return "text_to_image" if makes_own else "other"
+    if any(file.kind not in ("image", "mask") for file in files):
+        return "other"
+    names = _classes_behind(wiring, needed, files)
+    if _enlarges(names, is_sampled):
+        return "upscale"
+    if not makes_own:
+        return "other"
+    if masked(wiring, files, needed):
+        return "inpaint"
+    if not is_sampled or any_named(EDITING, names) or _conditions(wiring, files, names):
+        return "image_edit"
+    return "image_to_image"
+
+
+def _classes_behind(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> list[str]:
+    """The classes of the needed nodes that these files reach, with those that load them."""
+    reached = wiring.behind(file.target.node_id for file in files)
+    return [wiring.class_type(node_id) for node_id in reached if node_id in needed]
+
+
+def _enlarges(names: Sequence[str], is_sampled: bool) -> bool:
+    """Whether nodes of these classes are there to make a picture larger. Before a sampler, that is only a step."""
+    if any_named(UPSCALERS, names):
+        return True
+    return not is_sampled and any_named(UPSCALING, names)
+
+
+def any_named(pattern: re.Pattern[str], names: Iterable[str]) -> bool:
+    """Whether any of these names has a part that matches."""
+    return any(pattern.search(name) for name in names)
+
+
+def _has_prompt(wiring: Wiring, node_id: str) -> bool:
+    """Whether a node has an input called "prompt", or "model.prompt", "positive" and the like."""
+    return any(last_part(str(name)) in PARAMETERS["prompt"] for name in wiring.inputs(node_id))
+
+
+def is_mask_read(wiring: Wiring, link: TypedLink) -> bool:
+    """Whether a mask counts for anything at the end of a link. A node that gives a mask as well only passes it on, as
+    one that resizes a picture with its mask does, and then somebody has to read that."""
+    reached = {link.node}
+    waiting = [link.node]
+    for node_id in waiting:
+        definition = wiring.definition(node_id)
+        if definition is None or "MASK" not in definition.outputs:
+            return True
+        for onward in wiring.out_of[node_id]:
+            if onward.type == "MASK" and onward.node not in reached:
+                reached.add(onward.node)
+                waiting.append(onward.node)
+    return False
+
+
+def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None]) -> bool:
+    """Whether a mask is used that one of these files brings, drawn, uploaded or as a picture's transparency."""
+    for file in files:
+        for link in wiring.out_of[file.target.node_id]:
+            if link.type == "MASK" and link.node in needed and is_mask_read(wiring, link):
+                return True
+    return False
+
+
+def _conditions(wiring: Wiring, files: Sequence[FileInput], names: Sequence[str]) -> bool:
+    """Whether pictures are shown to the model as a whole, beside the text, not only as outlines or to start from."""
+    if any_named(CONTROLLING, names):
+        return False
+    shown = wiring.behind((file.target.node_id for file in files), SHOWN_TO_MODEL)
+    return any(_gives(wiring, node_id, "CONDITIONING") for node_id in shown)
+
+
+def _gives(wiring: Wiring, node_id: str, kind: str) -> bool:
+    """Whether a link of the type `kind` starts at a node."""
+    return any(link.type == kind for link in wiring.out_of[node_id])
+
+
+# Model files. The folder on the server that a widget's file lies in, by the widget's name or, where that is not enough,
+# by "Class.name"; a number at the end of the name is left out ("lora_name_2").
+MODEL_FOLDERS: Mapping[str, str] = {
+    "audio_encoder_name": "audio_encoders",
+    "bg_removal_name": "background_removal",
+    "ckpt_name": "checkpoints",
+    "clip_name": "text_encoders",
+    "control_net_name": "controlnet",
+    "gligen_name": "gligen",
+    "hypernetwork_name": "hypernetworks",
+    "instantid_file": "instantid",
+    "ipadapter_file": "ipadapter",
+    "lora": "loras",
+    "lora_name": "loras",
+    "photomaker_model_name": "photomaker",
+    "pulid_file": "pulid",
+    "style_model_name": "style_models",
+    "text_encoder": "text_encoders",
+    "unet_name": "diffusion_models",
+    "vae_name": "vae",
+    "ADE_LoadAnimateDiffModel.model_name": "animatediff_models",
+    "CLIPVisionLoader.clip_name": "clip_vision",
+    "DiffusersLoader.model_path": "diffusers",
+    "FrameInterpolationModelLoader.model_name": "frame_interpolation",
+    "LatentUpscaleModelLoader.model_name": "latent_upscale_models",
+    "LoadDA3Model.model_name": "geometry_estimation",
+    "LoadMediaPipeFaceLandmarker.model_name": "detection",
+    "LoadMoGeModel.model_name": "geometry_estimation",
+    "LoadWanVideoT5TextEncoder.model_name": "text_encoders",
+    "ModelPatchLoader.name": "model_patches",
+    "OpticalFlowLoader.model_name": "optical_flow",
+    "SAMLoader.model_name": "sams",
+    "UltralyticsDetectorProvider.model_name": "ultralytics",
+    "UpscaleModelLoader.model_name": "upscale_models",
+    "WanVideoModelLoader.model": "diffusion_models",
+    "WanVideoVAELoader.model_name": "vae",
+}
+
+NO_MODEL_FILE = (*NOT_GIVEN, "pixel_space")  # what a widget for model files may hold without naming one
+MAX_NAME = 300  # characters; a longer text is not the name of a file
+EMBEDDING = re.compile(r"embedding:([^\s,():|<>\"]+)", re.IGNORECASE)  # in a prompt, as "(embedding:easy:1.2)"
+
+
+@dataclass(frozen=True)
+class ModelFile:
+    """A model file that a graph names."""
+
+    target: Target  # the widget that names it
+    folder: str  # of the server that it belongs in: "loras"; "" when nothing tells
+    file: str
+    installed: bool | None = None  # None when the server has not said what it has
+
+
+def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]:
+    """Every model file that a graph names, in widgets for such files, in rows of LoRAs, and as embeddings in texts."""
+    files: list[ModelFile] = []
+    reader = ModelFileReader(definitions)
+    for node_id, node in graph_nodes(graph).items():
+        inputs = node_inputs(node)
+        for name, value in inputs.items():
+            target = Target(node_id, str(name))
+            if isinstance(value, str):
+                embeddings = dict.fromkeys(EMBEDDING.findall(value))
+                files += [ModelFile(target, "embeddings", file) for file in embeddings]
+                files += reader.named(node["class_type"], target, value, inputs)
+            elif isinstance(value, Mapping):
+                files += _row_lora(target, value)
+    return tuple(files)
+
+
+def _row_lora(target: Target, row: Mapping[str, Any]) -> list[ModelFile]:
+    """The LoRA of such a row: {"on": true, "lora": "a.safetensors", "strength": 1}; none of one that is off."""
+    file = row.get("lora")
+    if not isinstance(file, str) or file.lower() in NO_MODEL_FILE:
+        return []
+    if row.get("on") is False:
+        return []
+    return [ModelFile(target, "loras", file)]
+
+
+class ModelFileReader:
+    """Finds the model files that widgets name. Nodes of one class have the same widgets, so it looks each up once."""
+
+    def __init__(self, definitions: Definitions) -> None:
+        self.definitions = definitions
+        self._is_for_models: dict[tuple[str, str], bool] = {}  # by class and widget
+        self._installed: dict[tuple[str, str, str], bool] = {}  # by class, widget and file
+
+    def named(self, class_type: str, target: Target, value: str, inputs: Mapping[str, Any]) -> list[ModelFile]:
+        """The model file that a widget with this value names, if it names one."""
+        if not _may_name_file(value):
+            return []
+        known = self.definitions.get(class_type)
+        spec = known.spec(target.input, inputs) if known else None
+        folder = model_folder(class_type, target.input)
+        widget = (class_type, target.input)
+        if widget not in self._is_for_models:
+            self._is_for_models[widget] = bool(folder) or lists_models(spec)
+        if not self._is_for_models[widget] and not MODEL_FILE.search(value):
+            return []
+        is_installed = self._is_installed(widget, spec, value)
+        return [ModelFile(target, folder, value, is_installed)]
+
+    def _is_installed(self, widget: tuple[str, str], spec: InputSpec | None, file: str) -> bool | None:
+        """Whether the server has a file, or None when it has not said what it has."""
+        if spec is None or spec.type != "COMBO":
+            return None
+        key = (*widget, file)
+        if key not in self._installed:
+            self._installed[key] = find_name(file, spec.names) is not None
+        return self._installed[key]
+
+
+def _may_name_file(value: str) -> bool:
+    """Whether a widget's text may be the name of a file, by its looks."""
+    if len(value) > MAX_NAME or "\n" in value or "://" in value:
+        return False
+    return value.strip().lower() not in NO_MODEL_FILE
+
+
+def model_folder(class_type: str, name: str) -> str:
+    """The folder that a widget's model file lies in, or "" when it is not known to name one."""
+    plain = without_number(name)
+    full_name = f"{class_type}.{plain}"
+    if full_name in MODEL_FOLDERS:
+        return MODEL_FOLDERS[full_name]
+    if "load" not in class_type.lower():
+        return ""
+    return MODEL_FOLDERS.get(plain, "")
+
+
+def lists_models(spec: InputSpec | None) -> bool:
+    """Whether what a widget offers is mostly model files."""
+    if spec is None:
+        return False
+    files = [name for name in spec.names if MODEL_FILE.search(name)]
+    return 2 * len(files) > len(spec.choices)
+
+
+def missing_nodes(graph: Graph, definitions: Definitions) -> tuple[str, ...]:
+    """The classes that a graph uses and the server does not have, in alphabetical order."""
+    used = {node["class_type"] for node in graph_nodes(graph).values()}
+    return tuple(sorted(used - definitions.keys()))
+
+
+def picture_nodes(graph: Graph) -> frozenset[str]:
+    """The nodes that send their pictures over the websocket and save them nowhere."""
+    return frozenset(key for key, node in graph.items() if node["class_type"] == "SaveImageWebsocket")
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/roles.py
+#
+# What each node of a graph is for: a sampler, a service, an encoder, a node with a size.
+#
+# A node is told by what it takes and gives, as its definition and its links say, and by the names of its inputs where no
+# definition does. `Roles` is the index of a graph's links with these answers; graph/search and graph/tracing go on from
+# there.
+#
+#     roles.is_sampler("3")               it makes something with a diffusion model
+#     roles.is_service("5")               it makes something all by itself, from a prompt or a seed
+#     roles.texts("6", "positive")        ["text"]: the inputs that take the words of that side
+#     roles.size_inputs("5")              {"width": "target_width", "height": "target_height"}
+# ----------------------------------------------------------------------------------------------------------------------
+
+
 SAMPLING = ("NOISE", "GUIDER", "SAMPLER", "SIGMAS")  # types that SamplerCustomAdvanced and its like are fed with
-CONDITIONING_SOUGHT = ("positive", "negative", "embedded guidance")
 SERVICE_MAKES = (*MEDIA, "STRING", "FILE_3D")  # how the types begin of what a service makes
-
-# Parts of class names by which nodes are told. Of a custom node its class name is often all that a graph tells.
-ZEROED = re.compile(r"zero_?out", re.IGNORECASE)
-REGIONAL = re.compile(r"conditioning.*(area|mask)|regional|gligen", re.IGNORECASE)
-SETS_SIZE = re.compile(r"TotalPixels|LongerEdge|MaxDimension|KontextImageScale|Megapixels", re.IGNORECASE)
+SIZE_PRESETS = (*PARAMETERS["size"], *PARAMETERS["resolution"])
 GENERATES = re.compile(r"generate", re.IGNORECASE)
-
-# Bounds, and what is taken off a find's score.
 PARTS = 24  # the most nodes that make up one sampler, or makers in a row
-# For what stands beside the main thing: the text for a part of the picture, a template around a text.
-BESIDE_PENALTY = 3
-EMPTY_PENALTY = 2  # for an empty text
-UNKNOWN_TYPE_PENALTY = 2  # for a link of unknown type, where another surely carries what is sought
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
-    """Where a search stands: at an output of a node, looking for something there or upstream.
-
-    `sought` is one of
-
-    - a name in `PARAMETERS`: the widget that holds its value;
-    - "positive", "negative": the encoder of the main text of that side, as `Target(encoder, side)`;
-    - "embedded guidance": the guidance that a distilled model takes with its text (FluxGuidance);
-    - "positive text", "negative text": the widget that a person types the text into;
-    - "image width", "image height": the number that a picture gets its size by;
-    - "latent": the node that makes the latent, as `Target(node_id, "")`;
-    - "maker", "earlier maker": the sampler or service that makes what comes over the link, as `Target(node_id, "")`.
-      An "earlier maker" is also looked for behind a node that begins a new latent with the picture it is given.
-    """
-
-    node_id: str
-    slot: int
-    sought: str
-
-    @classmethod
-    def over(cls, link: TypedLink, sought: str) -> "Step":
-        """The step over a link. Its output only matters for conditioning, since there it tells the side."""
-        return cls(link.source, link.slot if sought in CONDITIONING_SOUGHT else 0, sought)
-
-
-Find = tuple[int, Target]  # with its score: higher is better
-Finds = list[Find]  # what a node offers a search
-Onward = list[tuple[int, Step]]  # where the search goes on, each with the cost, which is taken off the scores there
-Look = tuple[Finds, Onward]  # what a step comes to
-
-
-def dearer(onward: Onward, cost: int) -> Onward:
-    """The same steps, each at a higher cost."""
-    return [(old + cost, step) for old, step in onward]
-
-
-class Flow(Wiring):
-    """The links of a graph, and searches against their direction.
-
-    What one search learned about a `Step` is kept for all later ones.
-    """
-
-    @functools.cached_property
-    def _looks(self) -> dict[Step, Look]:
-        """What the node of each step offers, and where the search goes on."""
-        return {}
-
-    @functools.cached_property
-    def _best_finds(self) -> dict[Step, Find | None]:
-        """The best find of each step."""
-        return {}
+class Roles(Wiring):
+    """The links of a graph, and what its nodes are for."""
 
     # What stands in the inputs of nodes, and whether it could be a parameter's value.
 
@@ -4935,15 +5316,25 @@ class Flow(Wiring):
         names = self.inputs(node_id).keys()
         if {"guider", "sigmas"} <= names:
             return True
+        if not self._is_fed(node_id):
+            return False
         is_seeded = not names.isdisjoint(SEED_INPUTS)
         if {"positive", "negative"} <= names:
             return is_seeded or "steps" in names or "sigmas" in names
-        if not is_seeded or "steps" not in names:
+        if "steps" not in names:
             return False
+        definition = self.definition(node_id)
+        makes_latent = definition is not None and "LATENT" in definition.outputs
+        if not is_seeded:  # one that undoes or repeats the noise of another
+            return makes_latent and self.link(node_id, "model") is not None
         if "latent_image" in names or not names.isdisjoint(("cfg", "sampler_name", "scheduler", "denoise")):
             return True
-        definition = self.definition(node_id)
-        return definition is not None and "LATENT" in definition.outputs
+        return makes_latent
+
+    def _is_fed(self, node_id: str) -> bool:
+        """Whether a node is given anything but numbers, texts and choices. What is not only notes the settings, as for
+        the metadata of a file."""
+        return any(not link.surely_carries("STRING", "BOOLEAN", *VALUE_TYPES) for link in self.links(node_id))
 
     @once
     def is_service(self, node_id: str) -> bool:
@@ -5012,6 +5403,18 @@ class Flow(Wiring):
         link = self.link(node_id, name)
         return link is not None and link.may_carry("STRING")
 
+    def has_size_preset(self, node_id: str) -> bool:
+        """Whether a node goes by a size out of a list, unless that says "custom": its width and height are idle."""
+        inputs = self.inputs(node_id)
+        for name in inputs:
+            if last_part(name).lower() not in SIZE_PRESETS:
+                continue
+            spec = self.spec(node_id, name)
+            is_choice = spec is None or spec.type == "COMBO"
+            if is_choice and isinstance(inputs[name], str) and "custom" not in inputs[name].lower():
+                return True
+        return False
+
     def size_inputs(self, node_id: str) -> dict[str, str]:
         """A node's inputs for the size: {"width": "target_width", "height": "target_height"}. Empty when it does not
         have both, or one of them is 0, by which such nodes mean "as it comes"."""
@@ -5027,6 +5430,101 @@ class Flow(Wiring):
     def _takes_length(self, node_id: str, key: str) -> bool:
         """Whether a node has such an input, with a number or a link."""
         return self.holds("width", node_id, key) or self.link(node_id, key) is not None
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/search.py
+#
+# Follow links upstream to the widget that holds a prompt, a seed, a size or a model.
+#
+# Parameters are found, not mapped by hand. In this graph the sampler reads its seed from node "4" and its prompt from
+# node "6"; what a person would change are the widgets `value` and `text` there:
+#
+#     {"3": {"class_type": "KSampler", "inputs": {"seed": ["4", 0], "positive": ["6", 0], "steps": 20, ...}},
+#      "4": {"class_type": "PrimitiveInt", "inputs": {"value": 7}},
+#      "6": {"class_type": "CLIPTextEncode", "inputs": {"text": "a fox", ...}}, ...}
+#
+# A `Flow` is a graph read against its links (see graph/links). `Flow.target("seed", "3")` answers `Target("4", "value")`,
+# and `Flow.words` finds the widgets of a prompt. Both rest on `Flow.best`, which walks upstream in `Step`s. For each
+# thing that can be sought, a `_look_for_...` method says what a node offers (`Finds`) and where the search goes on
+# (`Onward`). Finds have scores, ways have costs, and the best balance wins. All searches share what they learned about a
+# node, so that dense graphs are read in linear time.
+#
+# Types come from the server's node definitions; without them, the names of inputs and classes have to do.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+# Words in a node's title that tell whose text the node holds.
+OTHERS_WORDS = re.compile(r"system|template|instruction|rewrite|prefix|suffix|trigger|style", re.IGNORECASE)
+USERS_WORDS = re.compile(r"\buser\b|\bdescri", re.IGNORECASE)
+PROMPT_WORDS = re.compile(r"prompt|positive|negative", re.IGNORECASE)
+
+# Types that stand out on the way upstream.
+CONDITIONING_SOUGHT = ("positive", "negative", "embedded guidance")
+
+# Parts of class names by which nodes are told. Of a custom node its class name is often all that a graph tells.
+ZEROED = re.compile(r"zero_?out", re.IGNORECASE)
+SETS_SIZE = re.compile(r"TotalPixels|LongerEdge|MaxDimension|KontextImageScale|Megapixels", re.IGNORECASE)
+
+# Bounds, and what is taken off a find's score.
+# For what stands beside the main thing: the text for a part of the picture, a template around a text.
+BESIDE_PENALTY = 3
+EMPTY_PENALTY = 2  # for an empty text
+UNKNOWN_TYPE_PENALTY = 2  # for a link of unknown type, where another surely carries what is sought
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Where a search stands: at an output of a node, looking for something there or upstream.
+
+    `sought` is one of
+
+    - a name in `PARAMETERS`: the widget that holds its value;
+    - "positive", "negative": the encoder of the main text of that side, as `Target(encoder, side)`;
+    - "embedded guidance": the guidance that a distilled model takes with its text (FluxGuidance);
+    - "positive text", "negative text": the widget that a person types the text into;
+    - "image width", "image height": the number that a picture gets its size by;
+    - "latent": the node that makes the latent, as `Target(node_id, "")`;
+    - "maker", "earlier maker": the sampler or service that makes what comes over the link, as `Target(node_id, "")`.
+      An "earlier maker" is also looked for behind a node that begins a new latent with the picture it is given.
+    """
+
+    node_id: str
+    slot: int
+    sought: str
+
+    @classmethod
+    def over(cls, link: TypedLink, sought: str) -> "Step":
+        """The step over a link. Its output only matters for conditioning, since there it tells the side."""
+        return cls(link.source, link.slot if sought in CONDITIONING_SOUGHT else 0, sought)
+
+
+Find = tuple[int, Target]  # with its score: higher is better
+Finds = list[Find]  # what a node offers a search
+Onward = list[tuple[int, Step]]  # where the search goes on, each with the cost, which is taken off the scores there
+Look = tuple[Finds, Onward]  # what a step comes to
+
+
+def dearer(onward: Onward, cost: int) -> Onward:
+    """The same steps, each at a higher cost."""
+    return [(old + cost, step) for old, step in onward]
+
+
+class Flow(Roles):
+    """The links of a graph, and searches against their direction.
+
+    What one search learned about a `Step` is kept for all later ones.
+    """
+
+    @functools.cached_property
+    def _looks(self) -> dict[Step, Look]:
+        """What the node of each step offers, and where the search goes on."""
+        return {}
+
+    @functools.cached_property
+    def _best_finds(self) -> dict[Step, Find | None]:
+        """The best find of each step."""
+        return {}
 
     # The three questions that a flow answers: which widget holds a parameter of these nodes, which widgets hold the
     # words of an encoder, and, for both, what is the best find upstream of a link.
@@ -5150,8 +5648,9 @@ class Flow(Wiring):
         finds: Finds = []
         if not seeks_guidance and self.texts(node_id, side):
             finds = [(0, Target(node_id, side))]
+        beside = BESIDE_PENALTY if self._is_for_a_part(node_id) else 0
         if side in inputs:
-            return finds, self._on_over(step, side, sought)
+            return finds, dearer(self._on_over(step, side, sought), beside)
         if side == "negative" and self._is_one_sided_guider(step):
             return finds, []
         links = self._conditioning_links(node_id, side)
@@ -5160,9 +5659,16 @@ class Flow(Wiring):
             finds = [(score - BESIDE_PENALTY, target) for score, target in finds]
             links = sure
         onward = self._on(step, links, "CONDITIONING", "GUIDER", sought=sought)
-        if REGIONAL.search(self.class_type(node_id)) and "conditioning_to" not in inputs:
-            onward = dearer(onward, BESIDE_PENALTY)
+        if "conditioning_to" not in inputs:
+            onward = dearer(onward, beside)
         return finds, onward
+
+    def _is_for_a_part(self, node_id: str) -> bool:
+        """Whether a node has its conditioning count in a part of the picture only: inside a mask or a box."""
+        if {"x", "y"} <= self.inputs(node_id).keys():
+            return True
+        linked = [name for name, value in self.inputs(node_id).items() if is_link(value)]
+        return "MASK" in map(guessed_type, linked) or bool(self.links_surely_carrying(node_id, "MASK"))
 
     def _on_over(self, step: Step, name: str, sought: str) -> Onward:
         """The step over the link that an input of the node reads, if it reads one."""
@@ -5314,8 +5820,9 @@ class Flow(Wiring):
         node_id, name = step.node_id, step.sought
         links = self.links(node_id)
         contexts = [link for link in links if CONTEXT_INPUT.fullmatch(link.input)]
-        if contexts:
-            return self._on(step, contexts)
+        pipes = [link for link in links if link.is_strange and "" not in link.declared]
+        if contexts or pipes:
+            return self._on(step, contexts or pipes)
         values = [link for link in links if not OTHER_STRING.fullmatch(link.input.lower())]
         if self.chosen_input(node_id):
             return self._on(step, values, *VALUE_TYPES)
@@ -5341,6 +5848,7 @@ class Flow(Wiring):
         if SETS_SIZE.search(self.class_type(node_id)) or self.is_maker(node_id):
             return [], []
         pictures = self.links_carrying(node_id, "IMAGE", "LATENT")
+        pictures.sort(key=lambda link: not link.surely_carries("IMAGE", "LATENT"))
         return [], self._on(step, pictures[:1])
 
     def _look_for_model(self, step: Step) -> Look:
@@ -5381,6 +5889,97 @@ class Flow(Wiring):
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/graph/following.py
+#
+# Widgets on the way that have to change together with a parameter.
+#
+# A size also stands in a scheduler or an encoder, the number of frames also in the sound beside the picture, a model file
+# is loaded twice: where such a widget holds the same as a parameter, it is set together with it. `add_followers` adds
+# them, and the frame rates of what saves a film: of two savers one may have half the rate of the other, and keeps its
+# half.
+#
+#     {"fps": (Target("9", "frame_rate"), Target("11", "frame_rate", part=0.5))}
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+ParameterWidgets = dict[str, dict[Target, None]]  # for each parameter its widgets, in order; the first tells the value
+
+
+def add_targets(parameters: ParameterWidgets, name: str, *targets: Target | None) -> None:
+    """Add widgets to a parameter, those that are not None."""
+    widgets = parameters.setdefault(name, {})
+    for target in targets:
+        if target:
+            widgets[target] = None
+
+
+def first_value(flow: Flow, widgets: Iterable[Target]) -> Any:
+    """What the first of these widgets holds."""
+    first = next(iter(widgets))
+    return flow.value(first)
+
+
+def add_followers(flow: Flow, live: Mapping[str, int], makers: Iterable[str], parameters: ParameterWidgets) -> None:
+    """Add the widgets of `live` nodes, which are numbered from the first to the last of the way, that have to change
+    together with a parameter. Those on the way alone count: what feeds `makers`, and what is given pictures."""
+    values = {name: first_value(flow, widgets) for name, widgets in parameters.items() if widgets}
+    followed = [name for name in ("length", "seconds", "model") if values.get(name, 0) not in (0, 1)]
+    feeding = flow.before(makers)
+    in_order = sorted(live, key=lambda node_id: -live[node_id])
+    for node_id in in_order:
+        if node_id not in feeding and not flow.links_surely_carrying(node_id, "LATENT", *MEDIA):
+            continue
+        if "width" in values and "height" in values:
+            _follow_size(flow, node_id, values["width"], values["height"], parameters)
+        for name in followed:
+            _follow_value(flow, node_id, name, values[name], parameters)
+    _add_rates(flow, in_order, parameters)
+
+
+def _follow_size(flow: Flow, node_id: str, width: Any, height: Any, parameters: ParameterWidgets) -> None:
+    """Add the widgets of a node that hold just this width and height."""
+    inputs = flow.inputs(node_id)
+    for width_key, height_key in SIZE_INPUTS:
+        if inputs.get(width_key) == width and inputs.get(height_key) == height:
+            add_targets(parameters, "width", Target(node_id, width_key))
+            add_targets(parameters, "height", Target(node_id, height_key))
+
+
+def _follow_value(flow: Flow, node_id: str, name: str, value: Any, parameters: ParameterWidgets) -> None:
+    """Add the widgets of a node that hold this value of a parameter."""
+    inputs = flow.inputs(node_id)
+    for key in PARAMETERS[name]:
+        if flow.holds(name, node_id, key) and same_value(inputs[key], value):
+            add_targets(parameters, name, Target(node_id, key))
+
+
+def _add_rates(flow: Flow, node_ids: Iterable[str], parameters: ParameterWidgets) -> None:
+    """Add the frame rates of these nodes: that of a film which is kept first, those of other films with their share of
+    it."""
+    rates: dict[Target, str] = {}
+    for node_id in sorted(node_ids, key=lambda node_id: (not _makes_film(flow, node_id), flow.keeps_nothing(node_id))):
+        target = flow.target("fps", node_id)
+        if target:
+            rates.setdefault(target, node_id)
+    if not rates:
+        return
+    main = first_value(flow, rates)
+    for target, node_id in rates.items():
+        rate = flow.value(target)
+        if _makes_film(flow, node_id) and is_number(rate) and is_number(main) and rate and main:
+            target = replace(target, part=rate / main)
+        add_targets(parameters, "fps", target)
+
+
+def _makes_film(flow: Flow, node_id: str) -> bool:
+    """Whether a node puts pictures together to a film."""
+    if not flow.links_surely_carrying(node_id, "IMAGE"):
+        return False
+    definition = flow.definition(node_id)
+    return flow.is_output(node_id) or (definition is not None and "VIDEO" in definition.outputs)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/tracing.py
 #
 # Trace a graph back from its outputs to what made them, and read what can be set there.
@@ -5401,7 +6000,6 @@ class Flow(Wiring):
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-ParameterWidgets = dict[str, dict[Target, None]]  # for each parameter its widgets, in order; the first tells the value
 Line = list[str]  # makers of which each goes on with the result of the one before, first to last
 
 # The inputs of a sampler, or of its guider, that take the conditioning of a side.
@@ -5409,15 +6007,8 @@ CONDITIONING_INPUTS = {
     "positive": ("positive", "cond1", "conditioning"),
     "negative": ("negative", "neg_conditioning"),
 }
+DISTILLED = ("guidance", "embedded_guidance_scale")  # how a sampler calls the guidance of a distilled model
 DETAILER = re.compile(r"detailer", re.IGNORECASE)  # in the name of a class: it samples once more by itself
-
-
-def add_targets(parameters: ParameterWidgets, name: str, *targets: Target | None) -> None:
-    """Add widgets to a parameter, those that are not None."""
-    widgets = parameters.setdefault(name, {})
-    for target in targets:
-        if target:
-            widgets[target] = None
 
 
 def id_numbers(node_id: str) -> list[int]:
@@ -5434,6 +6025,8 @@ class Tracing:
 
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
+        self.stages: dict[str, list[str]] = {}  # by the first maker of a line: what goes on with its result
+        self.inverters: dict[str, list[str]] = {}  # the same: what goes back from a picture to the noise for it
         self.live, self.lines = self._lines()
 
     def parameters(self) -> ParameterWidgets:
@@ -5442,12 +6035,25 @@ class Tracing:
             return self._scaled()
         parameters, *others = [self._read(line) for line in self.lines]
         self._add_other_lines(parameters, others)
-        self._follow(parameters)
+        add_followers(self.flow, self.live, self._makers(), parameters)
+        self._frames_of_a_batch(parameters)
         for name in ("negative_prompt", "lyrics"):
             widgets = parameters.get(name, {})
             for prompt in parameters.get("prompt", {}):
                 widgets.pop(prompt, None)
         return {name: widgets for name, widgets in parameters.items() if widgets}
+
+    def _makers(self) -> list[str]:
+        """The makers of all lines."""
+        return [node_id for line in self.lines for node_id in (*line, *self.stages.get(line[0], ()))]
+
+    def _frames_of_a_batch(self, parameters: ParameterWidgets) -> None:
+        """Where films alone are made, a batch of latents that have no length of their own is their frames."""
+        made = {kind for _, kind in outputs(self.flow)}
+        batch = parameters.get("batch_size", {})
+        lengths = [key for target in batch for key in self.flow.inputs(target.node_id) if key in PARAMETERS["length"]]
+        if batch and made and made <= FILMS and not lengths and not parameters.get("length"):
+            parameters["length"] = parameters.pop("batch_size")
 
     def _add_other_lines(self, parameters: ParameterWidgets, others: list[ParameterWidgets]) -> None:
         """Add the widgets that other lines have for a parameter, if all of them hold the same."""
@@ -5459,12 +6065,7 @@ class Tracing:
 
     def _first_alike(self, widgets: Iterable[Target], others: Iterable[Target]) -> bool:
         """Whether the first widgets of both hold the same."""
-        return same_value(self._first_value(others), self._first_value(widgets))
-
-    def _first_value(self, widgets: Iterable[Target]) -> Any:
-        """What the first of these widgets holds."""
-        first = next(iter(widgets))
-        return self.flow.value(first)
+        return same_value(first_value(self.flow, others), first_value(self.flow, widgets))
 
     # From the outputs to the makers, and to the lines that they form.
 
@@ -5474,10 +6075,10 @@ class Tracing:
         `live` also holds what feeds the better ranks. A row whose last maker feeds another row is part of that one.
         """
         order: dict[str, int] = {}
-        for outputs in self._outputs():
-            for output in outputs:
+        for rank in self._outputs():
+            for output in rank:
                 self._number(output, order)
-            ends = self._nearest_makers(outputs)
+            ends = self._nearest_makers(rank)
             if ends:
                 ends.sort(key=lambda node_id: -order[node_id])
                 lines = self._lines_to(ends)
@@ -5492,6 +6093,9 @@ class Tracing:
         for end in ends:
             if end not in inner:
                 line = self._line(end)
+                chain = self._chain(end)
+                if line[-1] in chain:
+                    self.stages[line[0]] = chain[: chain.index(line[-1])]
                 lines.append(line)
                 inner.update(line[:-1])
         return [line for line in lines if line[-1] not in inner]
@@ -5521,12 +6125,17 @@ class Tracing:
             if rank is not None:
                 ranks[rank].append(node_id)
             elif definition:
-                ranks[0].append(node_id)
+                makes_text = flow.links(node_id) and self._only_text(definition.outputs)
+                ranks[1 if makes_text else 0].append(node_id)
             else:
                 unnamed.append(node_id)
         if any(ranks):
             return ranks
         return [unnamed or unread]
+
+    def _only_text(self, outputs: Sequence[str]) -> bool:
+        """Whether outputs of these types are texts and nothing else, as those of a node that improves a prompt."""
+        return bool(outputs) and all(kind == "STRING" for kind in outputs)
 
     def _number(self, output: str, order: dict[str, int]) -> None:
         """Number an output and all that feeds it, each node after those that feed it."""
@@ -5559,7 +6168,10 @@ class Tracing:
             if self.flow.is_maker(node_id):
                 makers.append(node_id)
                 continue
-            for link in self.flow.links_carrying(node_id, *types):
+            links = self.flow.links_carrying(node_id, *types)
+            if node_id in outputs:  # a saver's settings may come over links of any type
+                links = self.flow.links_surely_carrying(node_id, *types) or links
+            for link in links:
                 if link.source not in seen:
                     seen.add(link.source)
                     waiting.append(link.source)
@@ -5579,8 +6191,11 @@ class Tracing:
         first = last
         while first > 0 and self.flow.is_sampler(row[first - 1]):
             first -= 1
+        beginning = first
         while first < last and not self._words(row[first], "positive"):
             first += 1  # it only prepares the picture, as a depth map, say
+        before = self.flow.before([row[first]], ("LATENT",))
+        self.inverters[row[first]] = [node_id for node_id in row[beginning:first] if node_id in before]
         return [node_id for node_id in row[first:] if self.flow.is_sampler(node_id)]
 
     def _makers_up_to(self, end: str) -> Line:
@@ -5594,16 +6209,30 @@ class Tracing:
         return row
 
     def _asked(self, end: str) -> str:
-        """The maker itself if it takes words, else the nearest one before it that does, as where a video is made of a
-        picture that was made of words; the maker itself when there is none."""
-        maker: str | None = end
-        for _ in range(PARTS + 1):
-            if maker is None:
-                break
-            if self._words(maker, "positive"):
+        """The maker itself if it is asked for something, else the nearest one before it that is, as where a video is
+        made of a picture that was made of words. Where all texts are empty, the last of the row that comes first; the
+        maker itself when none takes words."""
+        takes_words = [maker for maker in self._chain(end) if self._words(maker, "positive")]
+        for maker in takes_words:
+            if self._prompt_text(maker) or self.flow.is_service(maker):
                 return maker
-            maker = self._before(maker) or self._earlier(maker)
-        return end
+        if not takes_words:
+            return end
+        place = len(takes_words) - 1
+        while place and self._before(takes_words[place - 1]) == takes_words[place]:
+            place -= 1
+        return takes_words[place]
+
+    @once
+    def _chain(self, end: str) -> list[str]:
+        """A maker and those before it, last to first, each of which makes what the next begins with."""
+        chain = [end]
+        while len(chain) <= PARTS:
+            before = self._before(chain[-1]) or self._earlier(chain[-1])
+            if before is None or before in chain:
+                break
+            chain.append(before)
+        return chain
 
     @once
     def _before(self, node_id: str) -> str | None:
@@ -5635,9 +6264,28 @@ class Tracing:
 
     def _read(self, line: Line) -> ParameterWidgets:
         """The parameters of one line."""
-        if self.flow.is_sampler(line[0]):
-            return self._read_samplers(line)
-        return self._read_service(line[-1])
+        parameters = self._read_samplers(line) if self.flow.is_sampler(line[0]) else self._read_service(line[-1])
+        for stage in self.stages.get(line[0], ()):
+            self._read_stage(stage, parameters)
+        for inverter in self.inverters.get(line[0], ()):
+            add_targets(parameters, "seed", self._own("seed", inverter))
+            self._add_alike(parameters, "steps", self._own("steps", inverter))
+        return parameters
+
+    def _read_stage(self, node_id: str, parameters: ParameterWidgets) -> None:
+        """Add to `parameters` what can be set of a sampler that goes on with a line's result, as with a film that
+        begins with its picture: its seed, its words where they are the same, and how long the film is."""
+        if not self.flow.is_sampler(node_id):
+            return
+        for name, side in (("prompt", "positive"), ("negative_prompt", "negative")):
+            words = self._words(node_id, side)
+            if parameters.get(name) and self._shares_text(node_id, words, parameters[name]):
+                add_targets(parameters, name, *words)
+        add_targets(parameters, "seed", self._own("seed", node_id))
+        latent = self._latent(node_id) or node_id
+        for name in ("length", "seconds"):
+            if not parameters.get(name):
+                add_targets(parameters, name, self.flow.target(name, latent))
 
     def _read_service(self, node_id: str) -> ParameterWidgets:
         """What can be set of a service: all its inputs that are called as a parameter is."""
@@ -5650,7 +6298,7 @@ class Tracing:
         for key in flow.inputs(node_id):
             keys.setdefault(last_part(key).lower(), key)
         passed_over = {"prompt", "negative_prompt"}
-        if self._has_size_preset(node_id, keys):
+        if self.flow.has_size_preset(node_id):
             passed_over |= {"width", "height"}
         for name, spellings in PARAMETERS.items():
             if name in passed_over:
@@ -5660,16 +6308,6 @@ class Tracing:
             if target:
                 parameters[name] = {target: None}
         return parameters
-
-    def _has_size_preset(self, node_id: str, keys: dict[str, str]) -> bool:
-        """Whether a service goes by a size out of a list, unless that says "custom": its width and height are idle."""
-        inputs = self.flow.inputs(node_id)
-        for spelling in PARAMETERS["size"]:
-            if spelling in keys:
-                size = str(inputs[keys[spelling]])
-                if "custom" not in size.lower():
-                    return True
-        return False
 
     def _first_widget(self, name: str, node_id: str, keys: Iterable[str]) -> Target | None:
         """The widget that holds a parameter under the first of these inputs that has it, in the node or over a link."""
@@ -5698,8 +6336,12 @@ class Tracing:
             for name in ("lyrics", "seed"):
                 add_targets(parameters, name, self.flow.target(name, encoder.node_id))
         latent = self._latent(head)
-        if latent:
-            self._read_latent(latent, parameters)
+        if self.flow.size_inputs(head) or latent is None:
+            latent = head
+        self._read_latent(latent, parameters)
+        if latent != head:
+            for name in ("batch_size", "length"):
+                add_targets(parameters, name, self.flow.target(name, head))
         return parameters
 
     def _read_sampler(self, node_id: str, head: str, parameters: ParameterWidgets) -> None:
@@ -5713,7 +6355,12 @@ class Tracing:
         add_targets(parameters, "seed", self._own("seed", node_id))
         for name in ("sampler", "scheduler"):
             self._add_alike(parameters, name, self._own(name, node_id))
-        self._add_alike(parameters, "guidance", self._guidance(node_id))
+        guidance = self._guidance(node_id)
+        self._add_alike(parameters, "guidance", guidance)
+        if guidance and guidance.input.endswith("_start"):
+            end = guidance.input.removesuffix("_start") + "_end"
+            if self.flow.holds("guidance", guidance.node_id, end):
+                add_targets(parameters, "guidance", Target(guidance.node_id, end))
         if is_same_schedule:
             add_targets(parameters, "steps", self._own("steps", node_id))
 
@@ -5726,6 +6373,9 @@ class Tracing:
             add_targets(parameters, "height", height)
         else:
             add_targets(parameters, "aspect_ratio", self._aspect_ratio(latent))
+            for name in ("resolution", "size"):
+                if self.flow.has_size_preset(latent):
+                    add_targets(parameters, name, self.flow.target(name, latent))
         for name in ("batch_size", "length", "seconds"):
             add_targets(parameters, name, self.flow.target(name, latent))
 
@@ -5767,7 +6417,7 @@ class Tracing:
         words = self._words(node_id, "positive")
         if not words:
             return ""
-        return str(self._first_value(words)).strip()
+        return str(first_value(self.flow, words)).strip()
 
     def _shares_text(self, node_id: str, words: list[Target], first: Iterable[Target]) -> bool:
         """Whether a sampler's text is set together with that of the first one, as it holds the same, or none. But a
@@ -5793,6 +6443,9 @@ class Tracing:
         """The widget of a sampler's guidance. A distilled model takes it with the text and runs at cfg 1, which must
         stay."""
         flow = self.flow
+        own = self._own("guidance", node_id)
+        if own and own.input in DISTILLED:
+            return own
         for part in flow.parts(node_id):
             for name in ("positive", "conditioning", "cond1"):
                 embedded = flow.best(flow.link(part, name), "embedded guidance")
@@ -5801,7 +6454,7 @@ class Tracing:
                 target = flow.target("guidance", embedded.node_id)
                 if target:
                     return target
-        return self._own("guidance", node_id)
+        return own
 
     def _add_alike(self, parameters: ParameterWidgets, name: str, target: Target | None) -> None:
         """Add a widget to a parameter if it is the first or holds the same as the first."""
@@ -5876,6 +6529,8 @@ class Tracing:
     def _size(self, name: str, latent: str) -> Target | None:
         """The widget that holds a latent's width or height, also that of the picture that it is made from."""
         flow = self.flow
+        if flow.has_size_preset(latent):
+            return None
         size = flow.size_inputs(latent)
         if not size:
             pictures = flow.links_surely_carrying(latent, "IMAGE")
@@ -5894,39 +6549,10 @@ class Tracing:
 
     # What is added to the first line, and what there is to set where nothing is made.
 
-    def _follow(self, parameters: ParameterWidgets) -> None:
-        """Add the widgets on the way that must hold the same as a parameter: the size given to a scheduler or encoder,
-        the frames of the sound beside the frames of the picture, a model file that is loaded twice. Add all frame
-        rates."""
-        values = {name: self._first_value(widgets) for name, widgets in parameters.items() if widgets}
-        followed = [name for name in ("length", "seconds", "model") if values.get(name, 0) not in (0, 1)]
-        live = sorted(self.live, key=lambda node_id: -self.live[node_id])
-        for node_id in live:
-            add_targets(parameters, "fps", self.flow.target("fps", node_id))
-            if "width" in values and "height" in values:
-                self._follow_size(node_id, values["width"], values["height"], parameters)
-            for name in followed:
-                self._follow_value(node_id, name, values[name], parameters)
-
-    def _follow_size(self, node_id: str, width: Any, height: Any, parameters: ParameterWidgets) -> None:
-        """Add the widgets of a node that hold just this width and height."""
-        inputs = self.flow.inputs(node_id)
-        for width_key, height_key in SIZE_INPUTS:
-            if inputs.get(width_key) == width and inputs.get(height_key) == height:
-                add_targets(parameters, "width", Target(node_id, width_key))
-                add_targets(parameters, "height", Target(node_id, height_key))
-
-    def _follow_value(self, node_id: str, name: str, value: Any, parameters: ParameterWidgets) -> None:
-        """Add the widgets of a node that hold this value of a parameter."""
-        inputs = self.flow.inputs(node_id)
-        for key in PARAMETERS[name]:
-            if self.flow.holds(name, node_id, key) and same_value(inputs[key], value):
-                add_targets(parameters, name, Target(node_id, key))
-
     def _scaled(self) -> ParameterWidgets:
         """What can be set where nothing is made: of pictures that are only changed, the size of what is saved."""
-        for outputs in self._outputs():
-            for output in outputs:
+        for rank in self._outputs():
+            for output in rank:
                 for link in self.flow.links(output):
                     if not link.surely_carries("IMAGE"):
                         continue
@@ -6985,433 +7611,6 @@ def unused_ids(graph: Graph) -> Iterator[str]:
     for number in itertools.count(highest + 1):
         if str(number) not in used:
             yield str(number)
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/graph/facts.py
-#
-# What a graph needs, what it makes, and what it is for.
-#
-# All of it is read from a graph in the API format and the server's node definitions. Where the server gives none, tables
-# of the classes and widgets of ComfyUI's own nodes, and of common custom ones, stand in for them:
-#
-# - `file_inputs`: the widgets that name a picture, mask, video or sound to upload, such as `image` of LoadImage;
-# - `outputs`: the output nodes, each with the kind of file that it makes;
-# - `guess_task`: what the graph is for, "text_to_image" or "inpaint", say;
-# - `model_files`: the checkpoints, LoRAs, embeddings and so on that it names, and whether they are installed;
-# - `missing_nodes`: the node classes that the server does not have;
-# - `picture_nodes`: the nodes that send their pictures over the websocket and save them nowhere.
-# ----------------------------------------------------------------------------------------------------------------------
-
-
-# Files to work on. The widgets of known classes that name a file which somebody uploads, and the kind of that file.
-FILE_WIDGETS: Mapping[str, tuple[str, str]] = {
-    "LoadImage": ("image", "image"),
-    "LoadImageMask": ("image", "mask"),
-    "LoadImageOutput": ("image", "image"),
-    "LoadVideo": ("file", "video"),
-    "LoadAudio": ("audio", "audio"),
-    "Load3D": ("model_file", "3d"),
-    "Load3DAdvanced": ("model_file", "3d"),
-    "Load3DAnimation": ("model_file", "3d"),
-    "Painter": ("mask", "mask"),
-    "VHS_LoadVideo": ("video", "video"),
-    "VHS_LoadVideoFFmpeg": ("video", "video"),
-    "VHS_LoadAudioUpload": ("audio", "audio"),
-}
-
-
-@dataclass(frozen=True)
-class FileInput:
-    """A widget that names a file to upload."""
-
-    target: Target
-    kind: str  # of the file: "image", "mask", "video", "audio" or "3d"
-    title: str  # of the node
-    held: str = ""  # the file that it names now
-    needed: bool = field(default=True, compare=False)  # some output depends on it
-    masked: bool = field(default=False, compare=False)  # the picture's transparency is used as a mask as well
-
-    @property
-    def takes_mask(self) -> bool:
-        """Whether a mask goes here: as a file of its own, or as the picture's transparency."""
-        return self.kind == "mask" or self.masked
-
-
-def file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
-    """The widgets of a graph that name files to upload, in the graph's order; those that nothing needs come last."""
-    needed = wiring.needed()
-    files: list[FileInput] = []
-    for node_id in wiring.nodes:
-        files += _files_of_node(wiring, node_id, node_id in needed)
-    return tuple(sorted(files, key=lambda file: not file.needed))
-
-
-def _files_of_node(wiring: Wiring, node_id: str, is_needed: bool) -> Iterator[FileInput]:
-    """The widgets of one node that name files."""
-    used_slots = {link.slot for link in wiring.out_of[node_id]}
-    # The second output of LoadImage is the picture's transparency, as a mask.
-    uses_mask = wiring.class_type(node_id) == "LoadImage" and 1 in used_slots
-    for name, kind in _file_widgets(wiring, node_id).items():
-        held = wiring.inputs(node_id).get(name, "")
-        if not isinstance(held, str):
-            continue
-        if kind == "image" and uses_mask and used_slots == {1}:
-            kind = "mask"
-        target = Target(node_id, name)
-        title = plain_title(wiring.nodes[node_id])
-        masked = kind == "image" and uses_mask
-        yield FileInput(target, kind, title, held, is_needed, masked)
-
-
-def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
-    """The widgets of a node that name files, each with the kind of file."""
-    widgets: dict[str, str] = {}
-    known = wiring.definition(node_id)
-    if known:
-        widgets = {name: spec.file for name, spec in known.inputs.items() if spec.file}
-    class_type = wiring.class_type(node_id)
-    if class_type in FILE_WIDGETS:
-        name, kind = FILE_WIDGETS[class_type]
-        widgets[name] = kind
-    return widgets
-
-
-# What output nodes make. Their class tells it first, then the types of what they give or are given, then words in the
-# name of their class. The first match in each table counts.
-OUTPUT_KINDS: Mapping[str, str] = {
-    "SaveAnimatedPNG": "animation",
-    "SaveAnimatedWEBP": "animation",
-    "SaveWEBM": "video",
-    "VHS_VideoCombine": "video",
-    "SaveText": "text",
-    "PreviewAny": "text",
-    "ShowText|pysssss": "text",
-    "SAM3_TrackPreview": "video",
-    "Preview3D": "3d",
-    "Preview3DAnimation": "3d",
-    "SaveTrainingDataset": "other",
-}
-
-TYPES_3D = re.compile(r"FILE_3D|MESH|VOXEL|_TASK_ID|POINT_CLOUD|SPLAT")
-TYPE_KINDS = (
-    (re.compile(r"VIDEO$"), "video"),
-    (TYPES_3D, "3d"),
-    (re.compile(r"AUDIO$"), "audio"),
-    (re.compile(r"IMAGE$|MASK$|SVG$"), "image"),
-    (re.compile(r"STRING$"), "text"),
-    (re.compile(r"LATENT$"), "latent"),
-)
-
-NAME_KINDS = (
-    (re.compile(r"video|webm", re.IGNORECASE), "video"),
-    (re.compile(r"anim|gif|webp", re.IGNORECASE), "animation"),
-    (re.compile(r"3d|glb|mesh|splat|pointcloud", re.IGNORECASE), "3d"),
-    (re.compile(r"audio", re.IGNORECASE), "audio"),
-    (re.compile(r"image|mask|svg|picture", re.IGNORECASE), "image"),
-    (re.compile(r"text|string|any", re.IGNORECASE), "text"),
-    (re.compile(r"latent", re.IGNORECASE), "latent"),
-)
-
-MODEL_SAVERS = re.compile(r"^(Checkpoint|CLIP|VAE|Model|Lora|ImageOnlyCheckpoint)Save|^SaveLoRA", re.IGNORECASE)
-
-
-def outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
-    """What a graph makes: the titles of its output nodes, each with "image", "animation", "video", "audio", "3d",
-    "text", "latent" or "other". What is only shown counts only when nothing is saved."""
-    shown = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
-    saved = [node_id for node_id in shown if not wiring.keeps_nothing(node_id)]
-    made: list[tuple[str, str]] = []
-    for node_id in saved or shown:
-        title = plain_title(wiring.nodes[node_id])
-        made.append((title, _made(wiring, node_id)))
-    return tuple(made)
-
-
-def _made(wiring: Wiring, node_id: str) -> str:
-    """The kind of what an output node makes."""
-    class_type = wiring.class_type(node_id)
-    if class_type in OUTPUT_KINDS:
-        return OUTPUT_KINDS[class_type]
-    if MODEL_SAVERS.search(class_type):
-        return "other"
-    known = wiring.definition(node_id)
-    # A node that makes a model in 3D itself tells so by its outputs; one that only saves, by what it is given.
-    if known and any_named(TYPES_3D, known.outputs):
-        made_3d = [kind for kind in known.outputs if TYPES_3D.search(kind)]
-        return _first_kind(made_3d, TYPE_KINDS)
-    given = [link.type for link in wiring.into[node_id]]
-    kind = _first_kind(given, TYPE_KINDS) or _first_kind([class_type], NAME_KINDS)
-    if not kind and known and not any(given):
-        taken = [spec.type for spec in known.inputs.values() if spec.type != "STRING"]
-        kind = _first_kind(taken, TYPE_KINDS)
-    return kind or "other"
-
-
-def _first_kind(texts: Sequence[str], kinds: Sequence[tuple[re.Pattern[str], str]]) -> str:
-    """The kind of the first pattern that any of these types or names matches, or ""."""
-    for pattern, kind in kinds:
-        if any_named(pattern, texts):
-            return kind
-    return ""
-
-
-# What a graph is for. Words in the names of classes that a picture passes on its way through the graph:
-EDITING = re.compile(r"edit|kontext(?!ImageScale)|reference|omnigen|ipadapter", re.IGNORECASE)  # it is changed as asked
-CONTROLLING = re.compile(r"controlnet|canny|depth|lotus|pose|lllite", re.IGNORECASE)  # its outlines are kept
-UPSCALERS = re.compile(r"seedvr|UltimateSDUpscale|SUPIR", re.IGNORECASE)  # it grows, by a sampler
-UPSCALING = re.compile(r"upscale|enhance|ImageScaleBy|ImageFix|seedvr", re.IGNORECASE)  # it grows, without one
-
-SHOWN_TO_MODEL = ("IMAGE", "MASK", "LATENT", "CLIP_VISION_OUTPUT", "")  # the types by which a picture may reach a model
-
-
-def guess_task(wiring: Wiring) -> str:
-    """What a graph is for, told by what it makes, the files it needs, and what lies between them.
-
-    One of "text_to_image", "image_to_image", "image_edit", "inpaint", "upscale", "text_to_video", "image_to_video",
-    "video_to_video", "text_to_audio", "image_to_3d", "text" and "other".
-    """
-    made = {kind for _, kind in outputs(wiring)}
-    needed = wiring.needed()
-    files = [file for file in file_inputs(wiring) if file.needed]
-    given = {file.kind for file in files}
-    if made & {"video", "animation"}:
-        return _video_task(given)
-    if "3d" in made and "image" in given:
-        return "image_to_3d"
-    if "3d" in made:
-        return "other"
-    if "audio" in made:
-        return "other" if given else "text_to_audio"
-    if "image" in made:
-        return _picture_task(wiring, needed, files)
-    if "text" in made:
-        return "text"
-    return "other"
-
-
-def _video_task(given: set[str]) -> str:
-    """What a graph that makes videos is for, by the kinds of the files that it needs."""
-    if "video" in given:
-        return "video_to_video"
-    if "image" in given:
-        return "image_to_video"
-    return "text_to_video"
-
-
-def _picture_task(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> str:
-    """What a graph that makes pictures is for; `files` are the inputs that it needs."""
-    is_sampled = any(wiring.uses_diffusion_model(node_id) for node_id in needed)
-    makes_own = is_sampled or any(_has_prompt(wiring, node_id) for node_id in needed)
-    if not files:
-        return "text_to_image" if makes_own else "other"
-    if any(file.kind not in ("image", "mask") for file in files):
-        return "other"
-    names = _classes_behind(wiring, needed, files)
-    if _enlarges(names, is_sampled):
-        return "upscale"
-    if not makes_own:
-        return "other"
-    if masked(wiring, files, needed):
-        return "inpaint"
-    if not is_sampled or any_named(EDITING, names) or _conditions(wiring, files, names):
-        return "image_edit"
-    return "image_to_image"
-
-
-def _classes_behind(wiring: Wiring, needed: Mapping[str, None], files: Sequence[FileInput]) -> list[str]:
-    """The classes of the needed nodes that these files reach, with those that load them."""
-    reached = wiring.behind(file.target.node_id for file in files)
-    return [wiring.class_type(node_id) for node_id in reached if node_id in needed]
-
-
-def _enlarges(names: Sequence[str], is_sampled: bool) -> bool:
-    """Whether nodes of these classes are there to make a picture larger. Before a sampler, that is only a step."""
-    if any_named(UPSCALERS, names):
-        return True
-    return not is_sampled and any_named(UPSCALING, names)
-
-
-def any_named(pattern: re.Pattern[str], names: Iterable[str]) -> bool:
-    """Whether any of these names has a part that matches."""
-    return any(pattern.search(name) for name in names)
-
-
-def _has_prompt(wiring: Wiring, node_id: str) -> bool:
-    """Whether a node has an input called "prompt", or "model.prompt" and the like."""
-    return any(last_part(str(name)) == "prompt" for name in wiring.inputs(node_id))
-
-
-def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None]) -> bool:
-    """Whether a mask is used that one of these files brings, drawn, uploaded or as a picture's transparency."""
-    for file in files:
-        for link in wiring.out_of[file.target.node_id]:
-            if link.type == "MASK" and link.node in needed:
-                return True
-    return False
-
-
-def _conditions(wiring: Wiring, files: Sequence[FileInput], names: Sequence[str]) -> bool:
-    """Whether pictures are shown to the model as a whole, beside the text, not only as outlines or to start from."""
-    if any_named(CONTROLLING, names):
-        return False
-    shown = wiring.behind((file.target.node_id for file in files), SHOWN_TO_MODEL)
-    return any(_gives(wiring, node_id, "CONDITIONING") for node_id in shown)
-
-
-def _gives(wiring: Wiring, node_id: str, kind: str) -> bool:
-    """Whether a link of the type `kind` starts at a node."""
-    return any(link.type == kind for link in wiring.out_of[node_id])
-
-
-# Model files. The folder on the server that a widget's file lies in, by the widget's name or, where that is not enough,
-# by "Class.name"; a number at the end of the name is left out ("lora_name_2").
-MODEL_FOLDERS: Mapping[str, str] = {
-    "audio_encoder_name": "audio_encoders",
-    "bg_removal_name": "background_removal",
-    "ckpt_name": "checkpoints",
-    "clip_name": "text_encoders",
-    "control_net_name": "controlnet",
-    "gligen_name": "gligen",
-    "hypernetwork_name": "hypernetworks",
-    "instantid_file": "instantid",
-    "ipadapter_file": "ipadapter",
-    "lora": "loras",
-    "lora_name": "loras",
-    "photomaker_model_name": "photomaker",
-    "pulid_file": "pulid",
-    "style_model_name": "style_models",
-    "text_encoder": "text_encoders",
-    "unet_name": "diffusion_models",
-    "vae_name": "vae",
-    "ADE_LoadAnimateDiffModel.model_name": "animatediff_models",
-    "CLIPVisionLoader.clip_name": "clip_vision",
-    "DiffusersLoader.model_path": "diffusers",
-    "FrameInterpolationModelLoader.model_name": "frame_interpolation",
-    "LatentUpscaleModelLoader.model_name": "latent_upscale_models",
-    "LoadDA3Model.model_name": "geometry_estimation",
-    "LoadMediaPipeFaceLandmarker.model_name": "detection",
-    "LoadMoGeModel.model_name": "geometry_estimation",
-    "LoadWanVideoT5TextEncoder.model_name": "text_encoders",
-    "ModelPatchLoader.name": "model_patches",
-    "OpticalFlowLoader.model_name": "optical_flow",
-    "SAMLoader.model_name": "sams",
-    "UltralyticsDetectorProvider.model_name": "ultralytics",
-    "UpscaleModelLoader.model_name": "upscale_models",
-    "WanVideoModelLoader.model": "diffusion_models",
-    "WanVideoVAELoader.model_name": "vae",
-}
-
-NO_MODEL_FILE = (*NOT_GIVEN, "pixel_space")  # what a widget for model files may hold without naming one
-MAX_NAME = 300  # characters; a longer text is not the name of a file
-EMBEDDING = re.compile(r"embedding:([^\s,():|<>\"]+)", re.IGNORECASE)  # in a prompt, as "(embedding:easy:1.2)"
-
-
-@dataclass(frozen=True)
-class ModelFile:
-    """A model file that a graph names."""
-
-    target: Target  # the widget that names it
-    folder: str  # of the server that it belongs in: "loras"; "" when nothing tells
-    file: str
-    installed: bool | None = None  # None when the server has not said what it has
-
-
-def model_files(graph: Graph, definitions: Definitions) -> tuple[ModelFile, ...]:
-    """Every model file that a graph names, in widgets for such files, in rows of LoRAs, and as embeddings in texts."""
-    files: list[ModelFile] = []
-    reader = ModelFileReader(definitions)
-    for node_id, node in graph_nodes(graph).items():
-        inputs = node_inputs(node)
-        for name, value in inputs.items():
-            target = Target(node_id, str(name))
-            if isinstance(value, str):
-                embeddings = dict.fromkeys(EMBEDDING.findall(value))
-                files += [ModelFile(target, "embeddings", file) for file in embeddings]
-                files += reader.named(node["class_type"], target, value, inputs)
-            elif isinstance(value, Mapping):
-                files += _row_lora(target, value)
-    return tuple(files)
-
-
-def _row_lora(target: Target, row: Mapping[str, Any]) -> list[ModelFile]:
-    """The LoRA of such a row: {"on": true, "lora": "a.safetensors", "strength": 1}; none of one that is off."""
-    file = row.get("lora")
-    if not isinstance(file, str) or file.lower() in NO_MODEL_FILE:
-        return []
-    if row.get("on") is False:
-        return []
-    return [ModelFile(target, "loras", file)]
-
-
-class ModelFileReader:
-    """Finds the model files that widgets name. Nodes of one class have the same widgets, so it looks each up once."""
-
-    def __init__(self, definitions: Definitions) -> None:
-        self.definitions = definitions
-        self._is_for_models: dict[tuple[str, str], bool] = {}  # by class and widget
-        self._installed: dict[tuple[str, str, str], bool] = {}  # by class, widget and file
-
-    def named(self, class_type: str, target: Target, value: str, inputs: Mapping[str, Any]) -> list[ModelFile]:
-        """The model file that a widget with this value names, if it names one."""
-        if not _may_name_file(value):
-            return []
-        known = self.definitions.get(class_type)
-        spec = known.spec(target.input, inputs) if known else None
-        folder = model_folder(class_type, target.input)
-        widget = (class_type, target.input)
-        if widget not in self._is_for_models:
-            self._is_for_models[widget] = bool(folder) or lists_models(spec)
-        if not self._is_for_models[widget] and not MODEL_FILE.search(value):
-            return []
-        is_installed = self._is_installed(widget, spec, value)
-        return [ModelFile(target, folder, value, is_installed)]
-
-    def _is_installed(self, widget: tuple[str, str], spec: InputSpec | None, file: str) -> bool | None:
-        """Whether the server has a file, or None when it has not said what it has."""
-        if spec is None or spec.type != "COMBO":
-            return None
-        key = (*widget, file)
-        if key not in self._installed:
-            self._installed[key] = find_name(file, spec.names) is not None
-        return self._installed[key]
-
-
-def _may_name_file(value: str) -> bool:
-    """Whether a widget's text may be the name of a file, by its looks."""
-    if len(value) > MAX_NAME or "\n" in value or "://" in value:
-        return False
-    return value.strip().lower() not in NO_MODEL_FILE
-
-
-def model_folder(class_type: str, name: str) -> str:
-    """The folder that a widget's model file lies in, or "" when it is not known to name one."""
-    plain = without_number(name)
-    full_name = f"{class_type}.{plain}"
-    if full_name in MODEL_FOLDERS:
-        return MODEL_FOLDERS[full_name]
-    if "load" not in class_type.lower():
-        return ""
-    return MODEL_FOLDERS.get(plain, "")
-
-
-def lists_models(spec: InputSpec | None) -> bool:
-    """Whether what a widget offers is mostly model files."""
-    if spec is None:
-        return False
-    files = [name for name in spec.names if MODEL_FILE.search(name)]
-    return 2 * len(files) > len(spec.choices)
-
-
-def missing_nodes(graph: Graph, definitions: Definitions) -> tuple[str, ...]:
-    """The classes that a graph uses and the server does not have, in alphabetical order."""
-    used = {node["class_type"] for node in graph_nodes(graph).values()}
-    return tuple(sorted(used - definitions.keys()))
-
-
-def picture_nodes(graph: Graph) -> frozenset[str]:
-    """The nodes that send their pictures over the websocket and save them nowhere."""
-    return frozenset(key for key, node in graph.items() if node["class_type"] == "SaveImageWebsocket")
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -15686,7 +15885,6 @@ async def _recorded(server: ComfyUIServer, prompt_id: str, timing: Timing) -> Ev
 MAKES_PIXELS = {"batch_size", "length", "upscale_method", "scale_method", "resize_type"}
 PICTURE_MAKER = {"width", "height", "seconds"}  # inputs beside a batch size that show it to count pictures
 SIDES = ("width", "height")
-FILMS = {"video", "animation"}  # kinds of outputs
 USUAL_FPS = 24.0  # where a graph does not say
 MOST_FPS = 30.0  # a higher rate does not let more frames pass as a shorter video
 

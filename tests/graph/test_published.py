@@ -126,7 +126,7 @@ def test_a_video_of_a_picture_that_was_made_of_words_takes_those_words() -> None
     )
     assert places(nodes, "prompt", "seed", "steps") == {
         "prompt": "positive.text",
-        "seed": "sampler.seed",
+        "seed": "sampler.seed move.seed",
         "steps": "sampler.steps",
     }
 

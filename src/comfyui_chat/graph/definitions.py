@@ -93,7 +93,7 @@ class NodeDefinition:
             class_type=class_type,
             inputs=parse_inputs(raw.get("input")),
             title=str(raw.get("display_name") or class_type),
-            outputs=tuple(str(kind) for kind in list_of(raw.get("output"))),
+            outputs=tuple("COMBO" if isinstance(kind, list) else str(kind) for kind in list_of(raw.get("output"))),
             is_output=bool(raw.get("output_node")),
             widgets=parse_widgets(raw.get("input"), raw.get("input_order")),
         )

@@ -18,10 +18,12 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 
 from ..values import same_value
+from .following import ParameterWidgets, add_targets
 from .input_names import PARAMETERS, TEXTS, VALUE_INPUTS, words_in
 from .nodes import Target, given_title, is_link
-from .search import SAMPLING, Flow
-from .tracing import ParameterWidgets, Tracing, add_targets
+from .roles import SAMPLING
+from .search import Flow
+from .tracing import Tracing
 
 
 def discover(flow: Flow) -> dict[str, tuple[Target, ...]]:

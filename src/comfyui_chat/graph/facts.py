@@ -19,7 +19,8 @@ from typing import Any
 from ..names import MODEL_FILE, find_name, without_number
 from ..values import NOT_GIVEN
 from .definitions import Definitions, InputSpec, last_part
-from .links import Wiring
+from .input_names import PARAMETERS
+from .links import TypedLink, Wiring
 from .nodes import Graph, Target, graph_nodes, node_inputs, plain_title
 
 # Files to work on. The widgets of known classes that name a file which somebody uploads, and the kind of that file.
@@ -67,9 +68,11 @@ def file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
 
 def _files_of_node(wiring: Wiring, node_id: str, is_needed: bool) -> Iterator[FileInput]:
     """The widgets of one node that name files."""
-    used_slots = {link.slot for link in wiring.out_of[node_id]}
+    links = wiring.out_of[node_id]
+    used_slots = {link.slot for link in links}
     # The second output of LoadImage is the picture's transparency, as a mask.
-    uses_mask = wiring.class_type(node_id) == "LoadImage" and 1 in used_slots
+    masks = [link for link in links if link.slot == 1 and (used_slots == {1} or is_mask_read(wiring, link))]
+    uses_mask = wiring.class_type(node_id) == "LoadImage" and bool(masks)
     for name, kind in _file_widgets(wiring, node_id).items():
         held = wiring.inputs(node_id).get(name, "")
         if not isinstance(held, str):
@@ -110,6 +113,8 @@ OUTPUT_KINDS: Mapping[str, str] = {
     "Preview3DAnimation": "3d",
     "SaveTrainingDataset": "other",
 }
+
+FILMS = {"video", "animation"}  # kinds that count by their seconds
 
 TYPES_3D = re.compile(r"FILE_3D|MESH|VOXEL|_TASK_ID|POINT_CLOUD|SPLAT")
 TYPE_KINDS = (
@@ -163,6 +168,8 @@ def _made(wiring: Wiring, node_id: str) -> str:
     if not kind and known and not any(given):
         taken = [spec.type for spec in known.inputs.values() if spec.type != "STRING"]
         kind = _first_kind(taken, TYPE_KINDS)
+    if not kind and known:
+        kind = _first_kind(known.outputs, TYPE_KINDS)
     return kind or "other"
 
 
@@ -256,15 +263,31 @@ def any_named(pattern: re.Pattern[str], names: Iterable[str]) -> bool:
 
 
 def _has_prompt(wiring: Wiring, node_id: str) -> bool:
-    """Whether a node has an input called "prompt", or "model.prompt" and the like."""
-    return any(last_part(str(name)) == "prompt" for name in wiring.inputs(node_id))
+    """Whether a node has an input called "prompt", or "model.prompt", "positive" and the like."""
+    return any(last_part(str(name)) in PARAMETERS["prompt"] for name in wiring.inputs(node_id))
+
+
+def is_mask_read(wiring: Wiring, link: TypedLink) -> bool:
+    """Whether a mask counts for anything at the end of a link. A node that gives a mask as well only passes it on, as
+    one that resizes a picture with its mask does, and then somebody has to read that."""
+    reached = {link.node}
+    waiting = [link.node]
+    for node_id in waiting:
+        definition = wiring.definition(node_id)
+        if definition is None or "MASK" not in definition.outputs:
+            return True
+        for onward in wiring.out_of[node_id]:
+            if onward.type == "MASK" and onward.node not in reached:
+                reached.add(onward.node)
+                waiting.append(onward.node)
+    return False
 
 
 def masked(wiring: Wiring, files: Sequence[FileInput], needed: Mapping[str, None]) -> bool:
     """Whether a mask is used that one of these files brings, drawn, uploaded or as a picture's transparency."""
     for file in files:
         for link in wiring.out_of[file.target.node_id]:
-            if link.type == "MASK" and link.node in needed:
+            if link.type == "MASK" and link.node in needed and is_mask_read(wiring, link):
                 return True
     return False
 

@@ -20,26 +20,23 @@ import functools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 from ..values import is_number
-from .definitions import SEED_INPUTS, last_part
+from .definitions import last_part
 from .input_names import (
     CHOICES,
     CONTEXT_INPUT,
     LATENT_INPUTS,
     OTHER_STRING,
     PARAMETERS,
-    SHOWN_ONCE,
-    SIZE_INPUTS,
     STRING_INPUT,
-    TEXTS,
     VALUE_INPUTS,
     words_in,
 )
-from .link_types import ANY_TYPE, MEDIA, VALUE_TYPES
-from .links import TypedLink, Wiring, once
-from .nodes import Target, given_title
+from .link_types import MEDIA, VALUE_TYPES, guessed_type
+from .links import TypedLink
+from .nodes import Target, given_title, is_link
+from .roles import SAMPLING, Roles
 
 # Words in a node's title that tell whose text the node holds.
 OTHERS_WORDS = re.compile(r"system|template|instruction|rewrite|prefix|suffix|trigger|style", re.IGNORECASE)
@@ -47,18 +44,13 @@ USERS_WORDS = re.compile(r"\buser\b|\bdescri", re.IGNORECASE)
 PROMPT_WORDS = re.compile(r"prompt|positive|negative", re.IGNORECASE)
 
 # Types that stand out on the way upstream.
-SAMPLING = ("NOISE", "GUIDER", "SAMPLER", "SIGMAS")  # types that SamplerCustomAdvanced and its like are fed with
 CONDITIONING_SOUGHT = ("positive", "negative", "embedded guidance")
-SERVICE_MAKES = (*MEDIA, "STRING", "FILE_3D")  # how the types begin of what a service makes
 
 # Parts of class names by which nodes are told. Of a custom node its class name is often all that a graph tells.
 ZEROED = re.compile(r"zero_?out", re.IGNORECASE)
-REGIONAL = re.compile(r"conditioning.*(area|mask)|regional|gligen", re.IGNORECASE)
 SETS_SIZE = re.compile(r"TotalPixels|LongerEdge|MaxDimension|KontextImageScale|Megapixels", re.IGNORECASE)
-GENERATES = re.compile(r"generate", re.IGNORECASE)
 
 # Bounds, and what is taken off a find's score.
-PARTS = 24  # the most nodes that make up one sampler, or makers in a row
 # For what stands beside the main thing: the text for a part of the picture, a template around a text.
 BESIDE_PENALTY = 3
 EMPTY_PENALTY = 2  # for an empty text
@@ -102,7 +94,7 @@ def dearer(onward: Onward, cost: int) -> Onward:
     return [(old + cost, step) for old, step in onward]
 
 
-class Flow(Wiring):
+class Flow(Roles):
     """The links of a graph, and searches against their direction.
 
     What one search learned about a `Step` is kept for all later ones.
@@ -117,135 +109,6 @@ class Flow(Wiring):
     def _best_finds(self) -> dict[Step, Find | None]:
         """The best find of each step."""
         return {}
-
-    # What stands in the inputs of nodes, and whether it could be a parameter's value.
-
-    def value(self, target: Target) -> Any:
-        """The value that a widget holds, or None for one that is not there."""
-        return self.inputs(target.node_id).get(target.input)
-
-    def holds(self, name: str, node_id: str, key: str) -> bool:
-        """Whether an input holds a value, not a link, of the kind that the parameter `name` has."""
-        value = self.inputs(node_id).get(key)
-        if name in TEXTS or name in CHOICES:
-            return isinstance(value, str)
-        if isinstance(value, str):
-            return self._takes_number(node_id, key, value)
-        return is_number(value)
-
-    def _takes_number(self, node_id: str, key: str, text: str) -> bool:
-        """Whether a text stands where a number belongs: "7", or a placeholder such as "%seed%"."""
-        spec = self.spec(node_id, key)
-        if spec:
-            return spec.type in ("INT", "FLOAT")
-        return key in SEED_INPUTS and text.strip().isdigit()
-
-    # What a node is in its graph, as far as its inputs and outputs tell.
-
-    @once
-    def is_maker(self, node_id: str) -> bool:
-        """Whether a node makes what the workflow is for: it samples, or it is a service."""
-        return self.is_sampler(node_id) or self.is_service(node_id)
-
-    @once
-    def is_sampler(self, node_id: str) -> bool:
-        """Whether a node samples and has the settings for it, or is given them: told by its inputs. It may be without a
-        diffusion model of its own, unlike a node that `uses_diffusion_model`."""
-        names = self.inputs(node_id).keys()
-        if {"guider", "sigmas"} <= names:
-            return True
-        is_seeded = not names.isdisjoint(SEED_INPUTS)
-        if {"positive", "negative"} <= names:
-            return is_seeded or "steps" in names or "sigmas" in names
-        if not is_seeded or "steps" not in names:
-            return False
-        if "latent_image" in names or not names.isdisjoint(("cfg", "sampler_name", "scheduler", "denoise")):
-            return True
-        definition = self.definition(node_id)
-        return definition is not None and "LATENT" in definition.outputs
-
-    @once
-    def is_service(self, node_id: str) -> bool:
-        """Whether a node makes a picture, a video, sound or a text all by itself, from a prompt or a seed: a node that
-        calls somebody's service, or a language model."""
-        if self.is_sampler(node_id) or not self._may_be_service(node_id):
-            return False
-        if any("prompt" in name for name in self.texts(node_id, "positive")):
-            return True
-        names = self.inputs(node_id)
-        seeds = [name for name in names if name.lower() == "seed"]
-        is_seeded = any(self.holds("seed", node_id, name) for name in seeds)
-        return is_seeded and len(names) > 1
-
-    def _may_be_service(self, node_id: str) -> bool:
-        """Whether a node's outputs are such as a service has. Where they are unknown, a node with a CLIP model is an
-        encoder, unless its class says that it generates."""
-        definition = self.definition(node_id)
-        if definition and definition.outputs:
-            return any(kind.startswith(SERVICE_MAKES) for kind in definition.outputs)
-        if "clip" in self.inputs(node_id):
-            return bool(GENERATES.search(self.class_type(node_id)))
-        return True
-
-    @once
-    def parts(self, node_id: str) -> list[str]:
-        """A sampler and the nodes that give it noise, guider, sampler and sigmas, nearest first; `PARTS` at most."""
-        parts = [node_id]
-        for part in parts:
-            for link in self.links_surely_carrying(part, *SAMPLING):
-                if link.source not in parts and len(parts) < PARTS:
-                    parts.append(link.source)
-        return parts
-
-    def links_carrying(self, node_id: str, *types: str) -> list[TypedLink]:
-        """The links that a node reads which may carry one of these types."""
-        return [link for link in self.links(node_id) if link.may_carry(*types)]
-
-    def links_surely_carrying(self, node_id: str, *types: str) -> list[TypedLink]:
-        """The links that a node reads which are declared as one of these types."""
-        return [link for link in self.links(node_id) if link.surely_carries(*types)]
-
-    def texts(self, node_id: str, side: str) -> list[str]:
-        """The inputs of a node that take the words of a side, "positive" or "negative". A node that has none for
-        the negative side names those of the positive one."""
-        texts: dict[str, list[str]] = {"positive": [], "negative": []}
-        for name in self.inputs(node_id):
-            its_side = words_in(name)
-            if its_side and self._takes_words(node_id, name):
-                texts[its_side].append(name)
-        if side == "negative" and texts["negative"]:
-            return texts["negative"]
-        numbered = [name for name in texts["positive"] if name[-1].isdigit()]
-        later = numbered[1:]  # of "prompt_1", "prompt_2" and so on only the first counts
-        return [name for name in texts["positive"] if name not in later]
-
-    def _takes_words(self, node_id: str, name: str) -> bool:
-        """Whether an input takes free text and not a number, a choice or conditioning."""
-        spec = self.spec(node_id, name)
-        if spec and spec.type not in ("STRING", *ANY_TYPE):
-            return False
-        if spec is None and SHOWN_ONCE.fullmatch(name) and self.definition(node_id):
-            return False
-        if isinstance(self.inputs(node_id)[name], str):
-            return True
-        link = self.link(node_id, name)
-        return link is not None and link.may_carry("STRING")
-
-    def size_inputs(self, node_id: str) -> dict[str, str]:
-        """A node's inputs for the size: {"width": "target_width", "height": "target_height"}. Empty when it does not
-        have both, or one of them is 0, by which such nodes mean "as it comes"."""
-        inputs = self.inputs(node_id)
-        for width, height in SIZE_INPUTS:
-            if not self._takes_length(node_id, width) or not self._takes_length(node_id, height):
-                continue
-            if inputs[width] == 0 or inputs[height] == 0:
-                return {}
-            return {"width": width, "height": height}
-        return {}
-
-    def _takes_length(self, node_id: str, key: str) -> bool:
-        """Whether a node has such an input, with a number or a link."""
-        return self.holds("width", node_id, key) or self.link(node_id, key) is not None
 
     # The three questions that a flow answers: which widget holds a parameter of these nodes, which widgets hold the
     # words of an encoder, and, for both, what is the best find upstream of a link.
@@ -369,8 +232,9 @@ class Flow(Wiring):
         finds: Finds = []
         if not seeks_guidance and self.texts(node_id, side):
             finds = [(0, Target(node_id, side))]
+        beside = BESIDE_PENALTY if self._is_for_a_part(node_id) else 0
         if side in inputs:
-            return finds, self._on_over(step, side, sought)
+            return finds, dearer(self._on_over(step, side, sought), beside)
         if side == "negative" and self._is_one_sided_guider(step):
             return finds, []
         links = self._conditioning_links(node_id, side)
@@ -379,9 +243,16 @@ class Flow(Wiring):
             finds = [(score - BESIDE_PENALTY, target) for score, target in finds]
             links = sure
         onward = self._on(step, links, "CONDITIONING", "GUIDER", sought=sought)
-        if REGIONAL.search(self.class_type(node_id)) and "conditioning_to" not in inputs:
-            onward = dearer(onward, BESIDE_PENALTY)
+        if "conditioning_to" not in inputs:
+            onward = dearer(onward, beside)
         return finds, onward
+
+    def _is_for_a_part(self, node_id: str) -> bool:
+        """Whether a node has its conditioning count in a part of the picture only: inside a mask or a box."""
+        if {"x", "y"} <= self.inputs(node_id).keys():
+            return True
+        linked = [name for name, value in self.inputs(node_id).items() if is_link(value)]
+        return "MASK" in map(guessed_type, linked) or bool(self.links_surely_carrying(node_id, "MASK"))
 
     def _on_over(self, step: Step, name: str, sought: str) -> Onward:
         """The step over the link that an input of the node reads, if it reads one."""
@@ -533,8 +404,9 @@ class Flow(Wiring):
         node_id, name = step.node_id, step.sought
         links = self.links(node_id)
         contexts = [link for link in links if CONTEXT_INPUT.fullmatch(link.input)]
-        if contexts:
-            return self._on(step, contexts)
+        pipes = [link for link in links if link.is_strange and "" not in link.declared]
+        if contexts or pipes:
+            return self._on(step, contexts or pipes)
         values = [link for link in links if not OTHER_STRING.fullmatch(link.input.lower())]
         if self.chosen_input(node_id):
             return self._on(step, values, *VALUE_TYPES)
@@ -560,6 +432,7 @@ class Flow(Wiring):
         if SETS_SIZE.search(self.class_type(node_id)) or self.is_maker(node_id):
             return [], []
         pictures = self.links_carrying(node_id, "IMAGE", "LATENT")
+        pictures.sort(key=lambda link: not link.surely_carries("IMAGE", "LATENT"))
         return [], self._on(step, pictures[:1])
 
     def _look_for_model(self, step: Step) -> Look:

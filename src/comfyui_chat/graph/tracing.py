@@ -16,19 +16,20 @@ it goes from "9" over "8" to the only line, ["3"], and `parameters` answers
 """
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Any
 
 from ..values import is_number, same_value
 from .definitions import last_part
-from .input_names import PARAMETERS, SIZE_INPUTS, words_in
+from .facts import FILMS, outputs
+from .following import ParameterWidgets, add_followers, add_targets, first_value
+from .input_names import PARAMETERS, words_in
 from .link_types import MEDIA
 from .links import TypedLink, once
 from .nodes import Target
-from .search import PARTS, SAMPLING, Flow
+from .roles import PARTS, SAMPLING
+from .search import Flow
 
-ParameterWidgets = dict[str, dict[Target, None]]  # for each parameter its widgets, in order; the first tells the value
 Line = list[str]  # makers of which each goes on with the result of the one before, first to last
 
 # The inputs of a sampler, or of its guider, that take the conditioning of a side.
@@ -36,15 +37,8 @@ CONDITIONING_INPUTS = {
     "positive": ("positive", "cond1", "conditioning"),
     "negative": ("negative", "neg_conditioning"),
 }
+DISTILLED = ("guidance", "embedded_guidance_scale")  # how a sampler calls the guidance of a distilled model
 DETAILER = re.compile(r"detailer", re.IGNORECASE)  # in the name of a class: it samples once more by itself
-
-
-def add_targets(parameters: ParameterWidgets, name: str, *targets: Target | None) -> None:
-    """Add widgets to a parameter, those that are not None."""
-    widgets = parameters.setdefault(name, {})
-    for target in targets:
-        if target:
-            widgets[target] = None
 
 
 def id_numbers(node_id: str) -> list[int]:
@@ -61,6 +55,8 @@ class Tracing:
 
     def __init__(self, flow: Flow) -> None:
         self.flow = flow
+        self.stages: dict[str, list[str]] = {}  # by the first maker of a line: what goes on with its result
+        self.inverters: dict[str, list[str]] = {}  # the same: what goes back from a picture to the noise for it
         self.live, self.lines = self._lines()
 
     def parameters(self) -> ParameterWidgets:
@@ -69,12 +65,25 @@ class Tracing:
             return self._scaled()
         parameters, *others = [self._read(line) for line in self.lines]
         self._add_other_lines(parameters, others)
-        self._follow(parameters)
+        add_followers(self.flow, self.live, self._makers(), parameters)
+        self._frames_of_a_batch(parameters)
         for name in ("negative_prompt", "lyrics"):
             widgets = parameters.get(name, {})
             for prompt in parameters.get("prompt", {}):
                 widgets.pop(prompt, None)
         return {name: widgets for name, widgets in parameters.items() if widgets}
+
+    def _makers(self) -> list[str]:
+        """The makers of all lines."""
+        return [node_id for line in self.lines for node_id in (*line, *self.stages.get(line[0], ()))]
+
+    def _frames_of_a_batch(self, parameters: ParameterWidgets) -> None:
+        """Where films alone are made, a batch of latents that have no length of their own is their frames."""
+        made = {kind for _, kind in outputs(self.flow)}
+        batch = parameters.get("batch_size", {})
+        lengths = [key for target in batch for key in self.flow.inputs(target.node_id) if key in PARAMETERS["length"]]
+        if batch and made and made <= FILMS and not lengths and not parameters.get("length"):
+            parameters["length"] = parameters.pop("batch_size")
 
     def _add_other_lines(self, parameters: ParameterWidgets, others: list[ParameterWidgets]) -> None:
         """Add the widgets that other lines have for a parameter, if all of them hold the same."""
@@ -86,12 +95,7 @@ class Tracing:
 
     def _first_alike(self, widgets: Iterable[Target], others: Iterable[Target]) -> bool:
         """Whether the first widgets of both hold the same."""
-        return same_value(self._first_value(others), self._first_value(widgets))
-
-    def _first_value(self, widgets: Iterable[Target]) -> Any:
-        """What the first of these widgets holds."""
-        first = next(iter(widgets))
-        return self.flow.value(first)
+        return same_value(first_value(self.flow, others), first_value(self.flow, widgets))
 
     # From the outputs to the makers, and to the lines that they form.
 
@@ -101,10 +105,10 @@ class Tracing:
         `live` also holds what feeds the better ranks. A row whose last maker feeds another row is part of that one.
         """
         order: dict[str, int] = {}
-        for outputs in self._outputs():
-            for output in outputs:
+        for rank in self._outputs():
+            for output in rank:
                 self._number(output, order)
-            ends = self._nearest_makers(outputs)
+            ends = self._nearest_makers(rank)
             if ends:
                 ends.sort(key=lambda node_id: -order[node_id])
                 lines = self._lines_to(ends)
@@ -119,6 +123,9 @@ class Tracing:
         for end in ends:
             if end not in inner:
                 line = self._line(end)
+                chain = self._chain(end)
+                if line[-1] in chain:
+                    self.stages[line[0]] = chain[: chain.index(line[-1])]
                 lines.append(line)
                 inner.update(line[:-1])
         return [line for line in lines if line[-1] not in inner]
@@ -148,12 +155,17 @@ class Tracing:
             if rank is not None:
                 ranks[rank].append(node_id)
             elif definition:
-                ranks[0].append(node_id)
+                makes_text = flow.links(node_id) and self._only_text(definition.outputs)
+                ranks[1 if makes_text else 0].append(node_id)
             else:
                 unnamed.append(node_id)
         if any(ranks):
             return ranks
         return [unnamed or unread]
+
+    def _only_text(self, outputs: Sequence[str]) -> bool:
+        """Whether outputs of these types are texts and nothing else, as those of a node that improves a prompt."""
+        return bool(outputs) and all(kind == "STRING" for kind in outputs)
 
     def _number(self, output: str, order: dict[str, int]) -> None:
         """Number an output and all that feeds it, each node after those that feed it."""
@@ -186,7 +198,10 @@ class Tracing:
             if self.flow.is_maker(node_id):
                 makers.append(node_id)
                 continue
-            for link in self.flow.links_carrying(node_id, *types):
+            links = self.flow.links_carrying(node_id, *types)
+            if node_id in outputs:  # a saver's settings may come over links of any type
+                links = self.flow.links_surely_carrying(node_id, *types) or links
+            for link in links:
                 if link.source not in seen:
                     seen.add(link.source)
                     waiting.append(link.source)
@@ -206,8 +221,11 @@ class Tracing:
         first = last
         while first > 0 and self.flow.is_sampler(row[first - 1]):
             first -= 1
+        beginning = first
         while first < last and not self._words(row[first], "positive"):
             first += 1  # it only prepares the picture, as a depth map, say
+        before = self.flow.before([row[first]], ("LATENT",))
+        self.inverters[row[first]] = [node_id for node_id in row[beginning:first] if node_id in before]
         return [node_id for node_id in row[first:] if self.flow.is_sampler(node_id)]
 
     def _makers_up_to(self, end: str) -> Line:
@@ -221,16 +239,30 @@ class Tracing:
         return row
 
     def _asked(self, end: str) -> str:
-        """The maker itself if it takes words, else the nearest one before it that does, as where a video is made of a
-        picture that was made of words; the maker itself when there is none."""
-        maker: str | None = end
-        for _ in range(PARTS + 1):
-            if maker is None:
-                break
-            if self._words(maker, "positive"):
+        """The maker itself if it is asked for something, else the nearest one before it that is, as where a video is
+        made of a picture that was made of words. Where all texts are empty, the last of the row that comes first; the
+        maker itself when none takes words."""
+        takes_words = [maker for maker in self._chain(end) if self._words(maker, "positive")]
+        for maker in takes_words:
+            if self._prompt_text(maker) or self.flow.is_service(maker):
                 return maker
-            maker = self._before(maker) or self._earlier(maker)
-        return end
+        if not takes_words:
+            return end
+        place = len(takes_words) - 1
+        while place and self._before(takes_words[place - 1]) == takes_words[place]:
+            place -= 1
+        return takes_words[place]
+
+    @once
+    def _chain(self, end: str) -> list[str]:
+        """A maker and those before it, last to first, each of which makes what the next begins with."""
+        chain = [end]
+        while len(chain) <= PARTS:
+            before = self._before(chain[-1]) or self._earlier(chain[-1])
+            if before is None or before in chain:
+                break
+            chain.append(before)
+        return chain
 
     @once
     def _before(self, node_id: str) -> str | None:
@@ -262,9 +294,28 @@ class Tracing:
 
     def _read(self, line: Line) -> ParameterWidgets:
         """The parameters of one line."""
-        if self.flow.is_sampler(line[0]):
-            return self._read_samplers(line)
-        return self._read_service(line[-1])
+        parameters = self._read_samplers(line) if self.flow.is_sampler(line[0]) else self._read_service(line[-1])
+        for stage in self.stages.get(line[0], ()):
+            self._read_stage(stage, parameters)
+        for inverter in self.inverters.get(line[0], ()):
+            add_targets(parameters, "seed", self._own("seed", inverter))
+            self._add_alike(parameters, "steps", self._own("steps", inverter))
+        return parameters
+
+    def _read_stage(self, node_id: str, parameters: ParameterWidgets) -> None:
+        """Add to `parameters` what can be set of a sampler that goes on with a line's result, as with a film that
+        begins with its picture: its seed, its words where they are the same, and how long the film is."""
+        if not self.flow.is_sampler(node_id):
+            return
+        for name, side in (("prompt", "positive"), ("negative_prompt", "negative")):
+            words = self._words(node_id, side)
+            if parameters.get(name) and self._shares_text(node_id, words, parameters[name]):
+                add_targets(parameters, name, *words)
+        add_targets(parameters, "seed", self._own("seed", node_id))
+        latent = self._latent(node_id) or node_id
+        for name in ("length", "seconds"):
+            if not parameters.get(name):
+                add_targets(parameters, name, self.flow.target(name, latent))
 
     def _read_service(self, node_id: str) -> ParameterWidgets:
         """What can be set of a service: all its inputs that are called as a parameter is."""
@@ -277,7 +328,7 @@ class Tracing:
         for key in flow.inputs(node_id):
             keys.setdefault(last_part(key).lower(), key)
         passed_over = {"prompt", "negative_prompt"}
-        if self._has_size_preset(node_id, keys):
+        if self.flow.has_size_preset(node_id):
             passed_over |= {"width", "height"}
         for name, spellings in PARAMETERS.items():
             if name in passed_over:
@@ -287,16 +338,6 @@ class Tracing:
             if target:
                 parameters[name] = {target: None}
         return parameters
-
-    def _has_size_preset(self, node_id: str, keys: dict[str, str]) -> bool:
-        """Whether a service goes by a size out of a list, unless that says "custom": its width and height are idle."""
-        inputs = self.flow.inputs(node_id)
-        for spelling in PARAMETERS["size"]:
-            if spelling in keys:
-                size = str(inputs[keys[spelling]])
-                if "custom" not in size.lower():
-                    return True
-        return False
 
     def _first_widget(self, name: str, node_id: str, keys: Iterable[str]) -> Target | None:
         """The widget that holds a parameter under the first of these inputs that has it, in the node or over a link."""
@@ -325,8 +366,12 @@ class Tracing:
             for name in ("lyrics", "seed"):
                 add_targets(parameters, name, self.flow.target(name, encoder.node_id))
         latent = self._latent(head)
-        if latent:
-            self._read_latent(latent, parameters)
+        if self.flow.size_inputs(head) or latent is None:
+            latent = head
+        self._read_latent(latent, parameters)
+        if latent != head:
+            for name in ("batch_size", "length"):
+                add_targets(parameters, name, self.flow.target(name, head))
         return parameters
 
     def _read_sampler(self, node_id: str, head: str, parameters: ParameterWidgets) -> None:
@@ -340,7 +385,12 @@ class Tracing:
         add_targets(parameters, "seed", self._own("seed", node_id))
         for name in ("sampler", "scheduler"):
             self._add_alike(parameters, name, self._own(name, node_id))
-        self._add_alike(parameters, "guidance", self._guidance(node_id))
+        guidance = self._guidance(node_id)
+        self._add_alike(parameters, "guidance", guidance)
+        if guidance and guidance.input.endswith("_start"):
+            end = guidance.input.removesuffix("_start") + "_end"
+            if self.flow.holds("guidance", guidance.node_id, end):
+                add_targets(parameters, "guidance", Target(guidance.node_id, end))
         if is_same_schedule:
             add_targets(parameters, "steps", self._own("steps", node_id))
 
@@ -353,6 +403,9 @@ class Tracing:
             add_targets(parameters, "height", height)
         else:
             add_targets(parameters, "aspect_ratio", self._aspect_ratio(latent))
+            for name in ("resolution", "size"):
+                if self.flow.has_size_preset(latent):
+                    add_targets(parameters, name, self.flow.target(name, latent))
         for name in ("batch_size", "length", "seconds"):
             add_targets(parameters, name, self.flow.target(name, latent))
 
@@ -394,7 +447,7 @@ class Tracing:
         words = self._words(node_id, "positive")
         if not words:
             return ""
-        return str(self._first_value(words)).strip()
+        return str(first_value(self.flow, words)).strip()
 
     def _shares_text(self, node_id: str, words: list[Target], first: Iterable[Target]) -> bool:
         """Whether a sampler's text is set together with that of the first one, as it holds the same, or none. But a
@@ -420,6 +473,9 @@ class Tracing:
         """The widget of a sampler's guidance. A distilled model takes it with the text and runs at cfg 1, which must
         stay."""
         flow = self.flow
+        own = self._own("guidance", node_id)
+        if own and own.input in DISTILLED:
+            return own
         for part in flow.parts(node_id):
             for name in ("positive", "conditioning", "cond1"):
                 embedded = flow.best(flow.link(part, name), "embedded guidance")
@@ -428,7 +484,7 @@ class Tracing:
                 target = flow.target("guidance", embedded.node_id)
                 if target:
                     return target
-        return self._own("guidance", node_id)
+        return own
 
     def _add_alike(self, parameters: ParameterWidgets, name: str, target: Target | None) -> None:
         """Add a widget to a parameter if it is the first or holds the same as the first."""
@@ -503,6 +559,8 @@ class Tracing:
     def _size(self, name: str, latent: str) -> Target | None:
         """The widget that holds a latent's width or height, also that of the picture that it is made from."""
         flow = self.flow
+        if flow.has_size_preset(latent):
+            return None
         size = flow.size_inputs(latent)
         if not size:
             pictures = flow.links_surely_carrying(latent, "IMAGE")
@@ -521,39 +579,10 @@ class Tracing:
 
     # What is added to the first line, and what there is to set where nothing is made.
 
-    def _follow(self, parameters: ParameterWidgets) -> None:
-        """Add the widgets on the way that must hold the same as a parameter: the size given to a scheduler or encoder,
-        the frames of the sound beside the frames of the picture, a model file that is loaded twice. Add all frame
-        rates."""
-        values = {name: self._first_value(widgets) for name, widgets in parameters.items() if widgets}
-        followed = [name for name in ("length", "seconds", "model") if values.get(name, 0) not in (0, 1)]
-        live = sorted(self.live, key=lambda node_id: -self.live[node_id])
-        for node_id in live:
-            add_targets(parameters, "fps", self.flow.target("fps", node_id))
-            if "width" in values and "height" in values:
-                self._follow_size(node_id, values["width"], values["height"], parameters)
-            for name in followed:
-                self._follow_value(node_id, name, values[name], parameters)
-
-    def _follow_size(self, node_id: str, width: Any, height: Any, parameters: ParameterWidgets) -> None:
-        """Add the widgets of a node that hold just this width and height."""
-        inputs = self.flow.inputs(node_id)
-        for width_key, height_key in SIZE_INPUTS:
-            if inputs.get(width_key) == width and inputs.get(height_key) == height:
-                add_targets(parameters, "width", Target(node_id, width_key))
-                add_targets(parameters, "height", Target(node_id, height_key))
-
-    def _follow_value(self, node_id: str, name: str, value: Any, parameters: ParameterWidgets) -> None:
-        """Add the widgets of a node that hold this value of a parameter."""
-        inputs = self.flow.inputs(node_id)
-        for key in PARAMETERS[name]:
-            if self.flow.holds(name, node_id, key) and same_value(inputs[key], value):
-                add_targets(parameters, name, Target(node_id, key))
-
     def _scaled(self) -> ParameterWidgets:
         """What can be set where nothing is made: of pictures that are only changed, the size of what is saved."""
-        for outputs in self._outputs():
-            for output in outputs:
+        for rank in self._outputs():
+            for output in rank:
                 for link in self.flow.links(output):
                     if not link.surely_carries("IMAGE"):
                         continue

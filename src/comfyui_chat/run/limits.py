@@ -15,6 +15,7 @@ from typing import Any
 
 from ..errors import LimitExceeded
 from ..graph.definitions import last_part
+from ..graph.facts import FILMS
 from ..graph.input_names import PARAMETERS
 from ..graph.nodes import Graph, Target, is_link, node_inputs, node_title
 from ..graph.workflow import Workflow
@@ -25,7 +26,6 @@ from .fleet import Limits
 MAKES_PIXELS = {"batch_size", "length", "upscale_method", "scale_method", "resize_type"}
 PICTURE_MAKER = {"width", "height", "seconds"}  # inputs beside a batch size that show it to count pictures
 SIDES = ("width", "height")
-FILMS = {"video", "animation"}  # kinds of outputs
 USUAL_FPS = 24.0  # where a graph does not say
 MOST_FPS = 30.0  # a higher rate does not let more frames pass as a shorter video
 
