@@ -42,8 +42,8 @@ FLOORS = (
     ("run", "owner job fleet follow limits sizing used duration asked_inputs inputs planning collecting make earlier"),
     (
         "webui",
-        "ollama permission telling references display messages picking stored_files chat valves arguments settings "
-        "transparency reports jobs tools",
+        "ollama permission telling references display messages picking stored_files chat given_pictures valves "
+        "arguments settings transparency reports jobs tools",
     ),
     ("", "command_line __main__"),
 )

@@ -100,6 +100,7 @@ required_open_webui_version: 0.9.6
 #   webui/picking            Which pictures of a chat a model means by its words: "2", "the last two", "1 and 3", …
 #   webui/stored_files       What Open WebUI holds of a file that was made: how a message names it, and what its …
 #   webui/chat               The message that a call belongs to: how the call ends there, and the chat's files.
+#   webui/given_pictures     Which pictures an edit works on, and which one is its mask, where the call says so and …
 #   webui/valves             The valves: what the administrator and each user can set, as Open WebUI shows it.
 #   webui/arguments          What a call says: its arguments as values with their names, without those that stand for …
 #   webui/settings           Resolves the valves: what administrator, user and call say becomes one set of `Settings`.
@@ -914,11 +915,14 @@ def name_words(name: str) -> list[str]:
 
 def names_with_words(wanted: str, choices: Iterable[str]) -> list[str]:
     """Those of the choices in which all words of the wanted name are: of "juggernaut xl" it is
-    "SDXL/Juggernaut-XL_v9.safetensors". Folders count, punctuation and case do not."""
+    "SDXL/Juggernaut-XL_v9.safetensors". Folders count, punctuation and case do not. One that has no other words is the
+    only one."""
     words = name_words(wanted)
     if not words or len(words) > MOST_WORDS_OF_NAME or len("".join(words)) < 2:
         return []
-    return [choice for choice in first_names(choices, MOST_COMPARED_CHARACTERS) if _has_all(words, choice)]
+    found = [choice for choice in first_names(choices, MOST_COMPARED_CHARACTERS) if _has_all(words, choice)]
+    whole = [choice for choice in found if plain_name(choice) == "".join(words)]
+    return whole if len(whole) == 1 else found
 
 
 def _has_all(words: Sequence[str], choice: str) -> bool:
@@ -8985,6 +8989,28 @@ def read_mask(data: bytes, name: str) -> Image.Image:
     return mask
 
 
+MASK_SAMPLE = 256  # pixels a side of the copy by which a mask is recognized
+MASK_PART = 0.97  # of a mask's pixels that are nearly black or nearly white
+
+
+def is_mask_of(drawn: InputFile, picture: InputFile) -> bool:
+    """Whether a picture plainly is the mask of another one: of its size, grey, and nearly all of it black or white.
+    Blocks."""
+    if drawn.kind != "image" or drawn.transparent or drawn.size is None or drawn.size != picture.size:
+        return False
+    with _open_input(drawn.data, "the mask") as image:
+        image.load()
+        sample = image.convert("RGB").resize((MASK_SAMPLE, MASK_SAMPLE), Image.Resampling.NEAREST)
+    red, green, blue = sample.split()
+    for one, other in ((red, green), (green, blue)):
+        _, most = ImageChops.difference(one, other).getextrema()
+        if not isinstance(most, (int, float)) or most > GREY_SPREAD:
+            return False
+    counts = green.histogram()
+    black, white = sum(counts[:32]), sum(counts[224:])
+    return min(black, white) > 0 and black + white >= MASK_PART * sum(counts)
+
+
 def _mask_in(picture: Image.Image) -> Image.Image:
     """The mask in a plain picture. Without transparency it is the brightness; else the strokes if they have one colour,
     their brightness if they are grey, and what is see-through if they are a picture."""
@@ -13342,6 +13368,7 @@ class Listing:
 
 
 TEXT_TO_IMAGE = ("text_to_image",)  # the tasks of a request for a new picture
+VARYING = ("image_to_image", "image_edit")  # those of a request that says how strongly, the preferred one first
 CHANGING = ("image_edit", "image_to_image")  # those of a request to change pictures, the preferred one first
 AS_SAVED = Family("", "", None, {})  # the family of a workflow that is not bundled: nothing of its own to set
 Offer = Callable[[], Awaitable[InputFile]]  # reads a file that may be used; it is not read until it is needed
@@ -13369,6 +13396,7 @@ class Request:
     files: tuple[InputFile | None, ...] = ()  # for its file inputs, in order; None keeps the author's
     mask: Image.Image | None = field(default=None, repr=False)  # of mode "L": white is painted anew
     offers: Mapping[str, Offer] = field(default_factory=dict)  # kind -> the chat's newest file, for when none is given
+    sent_pictures: tuple[Offer, ...] = ()  # of the user's last message, if the newest picture is one of these
     notes: tuple[str, ...] = ()  # on how the call was understood, for the model that called
 
     @property
@@ -13458,6 +13486,32 @@ class FittedWorkflow:
 
 
 MOST_ASKED = 12  # names that a question lists
+
+
+# What people call a task, in one word without spaces.
+_TASK_NAMES = {
+    "text_to_image": "text2image texttoimage txt2img t2i imagegeneration image picture photo drawing painting",
+    "image_edit": "imageedit imageediting editimage edit photoediting",
+    "image_to_image": "imagetoimage img2img image2image i2i",
+    "inpaint": "inpaint inpainting",
+    "upscale": "upscale upscaling upscaler enlarge superresolution",
+    "text_to_video": "text2video texttovideo txt2vid t2v video videogeneration film movie clip",
+    "image_to_video": "image2video imagetovideo img2vid i2v animate animateimage animateaphoto imageanimation",
+    "text_to_audio": "text2audio texttoaudio t2a texttomusic text2music musicgeneration music song audio sound",
+}
+TASK_NAMES = {word: task for task, words in _TASK_NAMES.items() for word in words.split()}
+_AROUND_TASK = "a an the make create generate run do workflow task please some me"
+AROUND_TASK = frozenset(_AROUND_TASK.split())
+
+
+def task_named(name: str, pictures: int = 0) -> str:
+    """The task that somebody means by a name: "image_to_video", "Image to Video", "make a song"; "" for any other name.
+    With pictures to work on, "video" is one of these."""
+    words = [word for word in re.split(r"[\W_]+", name[:LONGEST_NAME].casefold()) if word not in AROUND_TASK]
+    task = TASK_NAMES.get("".join(words), "")
+    if pictures and task == "text_to_video" and "text" not in "".join(words):
+        return "image_to_video"
+    return task
 
 
 @dataclass(frozen=True)
@@ -13870,6 +13924,9 @@ def _other_files(workflow: Workflow, chosen: Mapping[Target, str]) -> tuple[dict
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+MOST_LOOKED_INTO = 24  # workflows of the user's own that are read to see which does a task
+
+
 async def choose(server: ComfyUIServer, request: Request, catalogue: Catalogue = Catalogue()) -> FittedWorkflow:
     """The workflow that is asked for by name, else the first bundled one that fits the request's tasks, its pictures,
     the model asked for and what is installed. The name of a task, where no workflow has that name, stands for any
@@ -13910,9 +13967,11 @@ async def _choose_by_meaning(
     """The workflow that is meant by a name that none has: that of a task, of the one workflow that has all words of it,
     or of a model. Raises `unknown` where nothing is meant, and `BadArgument` where it could be several."""
     name = str(workflow.value)
-    task = re.sub(r"[\s-]+", "_", name.strip().lower())
-    if task in {entry.task for entry in bundled_entries()}:
-        return await _choose_for(server, replace(request, workflow=None, tasks=(task,)))
+    task = task_named(name, request.pictures)
+    if task:
+        fitted = await _choose_for_task(server, request, catalogue, task)
+        is_its_name = re.sub(r"[\s-]+", "_", name.strip().lower()) == task
+        return fitted if is_its_name else fitted.noting(taken_for(workflow, f"the task {task}"))
     listing = await catalogue.entries(server)
     entries = {entry.name: entry for entry in listing.entries}
     worded = await FILES.run(names_with_words, name, list(entries))
@@ -13969,6 +14028,59 @@ async def _fit_meant(server: ComfyUIServer, entry: Entry, model: Argument | None
         named = replace(model, value=meant.file) if meant.file else None
         fitted = await fit_entry(server, entry, named)
     return fitted.noting(taken_for(model, f'"{fitted.model}"'))
+
+
+async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argument) -> Entry:
+    """The workflow that a name means, to be described: as `choose` finds it, but for models. Raises `UnknownWorkflow`,
+    and `BadArgument` where it could be several."""
+    try:
+        return await catalogue.find(server, wanted)
+    except UnknownWorkflow:
+        name = str(wanted.value)
+        task = task_named(name)
+        for_task = _entries_for(task) if task else []
+        for entry in for_task:
+            with contextlib.suppress(WorkflowRefused):
+                await fit_entry(server, entry, None)
+                return entry
+        if for_task:
+            return for_task[0]
+        listing = await catalogue.entries(server)
+        entries = {entry.name: entry for entry in listing.entries}
+        worded = await FILES.run(names_with_words, name, list(entries))
+        if len(worded) > 1:
+            raise several_meant(wanted.name, name, worded) from None
+        if not worded:
+            raise
+        return entries[worded[0]]
+
+
+async def _choose_for_task(server: ComfyUIServer, request: Request, catalogue: Catalogue, task: str) -> FittedWorkflow:
+    """The first bundled workflow for a task, or where its models are missing, one that somebody saved or pasted."""
+    try:
+        return await _choose_for(server, replace(request, workflow=None, tasks=(task,)))
+    except ModelNotInstalled:
+        own = await _saved_for_task(server, request, catalogue, task)
+        if own is None:
+            raise
+    return own
+
+
+async def _saved_for_task(
+    server: ComfyUIServer, request: Request, catalogue: Catalogue, task: str
+) -> FittedWorkflow | None:
+    """The first workflow that somebody saved or pasted which does a task and can run here; None where none does."""
+    listing = await catalogue.entries(server)
+    own = [entry for entry in listing.entries if not entry.bundled and entry.task in ("", task)]
+    for entry in own[:MOST_LOOKED_INTO]:
+        try:
+            fitted = await fit_saved(server, entry, None)
+        except WorkflowRefused:
+            continue
+        does = entry.task or await FILES.run(guess_task, fitted.workflow.flow)
+        if does == task and not fitted.absent and _has_room(fitted, request):
+            return fitted
+    return None
 
 
 def _has_room(fitted: FittedWorkflow, request: Request) -> bool:
@@ -16699,6 +16811,8 @@ async def place_files(
     notes = _notes_of(files)
     if choice.saved:
         notes += map(_taken_note, offered)
+    elif len(offered) > 1:
+        notes.append(f"no `images` was given, and {len(offered)} pictures of the user's last message were taken")
     if mask:
         placed |= await _carry_mask(workflow.name, mask, mask_inputs, placed)
     notes += _notes_of(placed.values())
@@ -16736,12 +16850,21 @@ def _kind(file: InputFile | None) -> str:
 
 
 async def _offered(request: Request, inputs: Sequence[FileInput]) -> list[InputFile]:
-    """What the chat offers, of each kind that an input needs and of which no file is given."""
+    """What the chat offers, of each kind that an input needs and of which no file is given: the newest file, or of the
+    pictures of the user's last message as many as there is room for."""
     if None in request.files:  # what the author chose is to be kept
         return []
     given = set(map(_kind, request.files))
     wanted = {item.kind for item in inputs if item.needed} - given
-    return [await offer() for kind, offer in request.offers.items() if kind in wanted]
+    offers: list[Offer] = []
+    for kind, newest in request.offers.items():
+        if kind == "image" and len(request.sent_pictures) > 1:
+            wanted_offers = list(request.sent_pictures[-request.room_in(inputs) :])
+        else:
+            wanted_offers = [newest]
+        if kind in wanted:
+            offers += wanted_offers
+    return [await offer() for offer in offers]
 
 
 async def _take_mask(files: list[InputFile | None], pictures: int) -> Image.Image | None:
@@ -19579,7 +19702,7 @@ class Chat:
             self._media = media_in(await self._branch())
         return self._media
 
-    async def _pictures(self) -> list[ChatFile]:
+    async def pictures(self) -> list[ChatFile]:
         """The chat's pictures, oldest first."""
         return [file for file in await self.media() if file.kind == "image"]
 
@@ -19589,7 +19712,7 @@ class Chat:
         if not self.shown:
             return {}
         try:
-            pictures = [file.reference for file in await self._pictures()]
+            pictures = [file.reference for file in await self.pictures()]
         except Exception as error:  # the pictures themselves are stored and shown
             log.warning("the pictures of the chat could not be counted: %s", type(error).__name__)
             return {}
@@ -19631,20 +19754,30 @@ class Chat:
 
     # What a call works on.
 
-    async def input_files(
-        self, references: Any, allow_saved: bool = False, name: str = "images"
-    ) -> list[InputFile | None]:
-        """Files of the chat as a workflow's inputs, given by the argument called `name`, as webui/references.py reads
-        it. With `allow_saved` the word "saved" stands for the workflow's own file, as None.
+    async def input_files(self, references: Any, allow_saved: bool = False) -> list[InputFile | None]:
+        """Files of the chat as a workflow's inputs, given by the argument images, as webui/references.py reads it. With
+        `allow_saved` the word "saved" stands for the workflow's own file, as None.
 
         Raises `BadArgument`, and `LimitExceeded` for more, or larger ones, than a workflow could take.
         """
         wanted: list[str | None] = []
-        for words in await self._words(references, name):
+        for words in await self._words(references, "images"):
             if allow_saved and words.lower() in OF_AUTHOR:
                 wanted.append(None)
             else:
                 wanted += await self._meant(words)
+        return await self.read_inputs(wanted)
+
+    async def meant_files(self, references: Any, name: str) -> list[str]:
+        """The ids, addresses or data URIs of the files that the argument called `name` means. Raises `BadArgument`."""
+        meant: list[str] = []
+        for words in await self._words(references, name):
+            meant += await self._meant(words)
+        return meant
+
+    async def read_inputs(self, wanted: Sequence[str | None]) -> list[InputFile | None]:
+        """Files of the chat as a workflow's inputs, by their ids, addresses or data URIs; None stays None. Raises as
+        `input_files` does."""
         if len(wanted) > MAX_INPUT_FILES:
             raise LimitExceeded(f"{len(wanted)} files were given.", f"Give at most {MAX_INPUT_FILES}.")
         files: list[InputFile | None] = []
@@ -19665,7 +19798,7 @@ class Chat:
         texts = read_references(references, name)
         if not texts:
             return []
-        pictures = await self._pictures()
+        pictures = await self.pictures()
         words: list[str] = []
         for text in texts:
             words += [text] if text in file_references(text) else split_words(text, pictures)
@@ -19676,7 +19809,7 @@ class Chat:
         named = file_references(words)
         if named:
             return named
-        pictures = await self._pictures()
+        pictures = await self.pictures()
         return [pictures[number - 1].reference for number in pick_pictures(words, pictures)]
 
     async def _input_file(self, reference: str) -> InputFile:
@@ -19685,12 +19818,21 @@ class Chat:
         self.worked_on[reference] = name
         return await PICTURES.run(read_input, data, name)
 
-    async def newest(self) -> InputFile:
-        """The newest picture of the chat, whoever made it. Raises `BadArgument` when there is none."""
-        offer = (await self.offers()).get("image")
-        if offer is None:
+    async def newest_pictures(self) -> list[ChatFile]:
+        """The pictures that are meant where none is named: all of the user's last message where one of these is the
+        newest of the chat, else the newest one, whoever made it. Raises `BadArgument` when there is none."""
+        pictures = await self.pictures()
+        if not pictures:
             raise BadArgument(*NO_PICTURE)
-        return await offer()
+        newest = pictures[-1]
+        if not newest.attached:
+            return [newest]
+        return [file for file in pictures if file.attached and file.turn == newest.turn]
+
+    async def sent_offers(self) -> tuple[Offer, ...]:
+        """The pictures that `newest_pictures` tells, to be read when they are needed."""
+        pictures = await self.newest_pictures() if await self.pictures() else []
+        return tuple(functools.partial(self._input_file, file.reference) for file in pictures)
 
     async def offers(self) -> dict[str, Offer]:
         """The chat's newest file of each kind, to be read when it is needed."""
@@ -19698,28 +19840,6 @@ class Chat:
         for file in await self.media():
             offers[file.kind] = functools.partial(self._input_file, file.reference)
         return offers
-
-    async def mask(self, value: Any, picture: InputFile) -> Image.Image | None:
-        """A mask for a picture (mode L, white is painted anew), given as one of the chat's pictures, or by the word
-        "transparency" for the see-through part of the picture itself; None when none is given. Raises `BadArgument`."""
-        words = await self._words(value, "mask")
-        if not words:
-            return None
-        if words[0].lower() in OF_IMAGE:
-            transparency = await PICTURES.run(mask_of, picture)
-            if transparency is None:
-                raise BadArgument(
-                    "The picture has no transparent part.", "Give a separate picture as the mask, or none."
-                )
-            return transparency
-        references: list[str] = []
-        for word in words:
-            references += await self._meant(word)
-        if len(references) != 1:
-            raise BadArgument("The argument mask names several pictures.", "Give one.")
-        name, data = await self.read_file(references[0])
-        self.worked_on[references[0]] = name
-        return await PICTURES.run(read_mask, data, name)
 
     async def read_file(self, reference: str) -> tuple[str, bytes]:
         """Name and content of a file that the user may read, or of a data URI. Raises as `read_stored_file` does."""
@@ -19819,6 +19939,89 @@ class Chat:
             await asyncio.gather(*[ollama.unload() for ollama in ollamas])
         except Exception as error:
             log.info("Open WebUI does not tell of its Ollamas: %s", type(error).__name__)
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/webui/given_pictures.py
+#
+# Which pictures an edit works on, and which one is its mask, where the call says so and where it does not.
+#
+# A model often leaves `images` out, or names the mask alone. Then all pictures of the user's last message are meant,
+# apart from the mask; the newest picture of the chat where that message has none. The second of two that plainly is a
+# mask of the first, white on black and of its size, is taken for its mask. All of this is said in the result.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class GivenPictures:
+    """What an edit works on."""
+
+    files: list[InputFile | None]
+    mask: Image.Image | None = None
+
+
+async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
+    """The pictures and the mask of a call that edits. Raises `BadArgument` and `LimitExceeded`."""
+    words = read_references(mask, "mask")
+    is_own = bool(words) and words[0].lower() in OF_IMAGE
+    masks = [] if is_own else await chat.meant_files(mask, "mask")
+    if len(masks) > 1:
+        raise BadArgument("The argument mask names several pictures.", "Give one.")
+    named = await chat.meant_files(images, "images")
+    note = ""
+    if not named:
+        named, note = await _meant_without_name(chat, masks)
+    elif len(named) > 1:
+        named = _without(named, masks) or named
+    files = await chat.read_inputs(named)
+    painted: Image.Image | None = None
+    if masks:
+        name, data = await chat.read_file(masks[0])
+        chat.worked_on[masks[0]] = name
+        painted = await PICTURES.run(read_mask, data, name)
+    elif is_own and files[0]:
+        painted = await _own_mask(files[0])
+    if painted is None and len(files) == 2 and files[0] and files[1]:
+        first, second = files[0], files[1]
+        if await PICTURES.run(is_mask_of, second, first):
+            painted = await PICTURES.run(read_mask, second.data, "the mask")
+            note = "the second picture is white on black, and was taken for the mask of the first"
+            files = [first]
+    if note and files[0]:
+        files[0] = replace(files[0], notes=(*files[0].notes, note))
+    return GivenPictures(files, painted)
+
+
+async def _own_mask(picture: InputFile) -> Image.Image:
+    """The see-through part of a picture as a mask. Raises `BadArgument` where it has none."""
+    transparency = await PICTURES.run(mask_of, picture)
+    if transparency is None:
+        raise BadArgument("The picture has no transparent part.", "Give a separate picture as the mask, or none.")
+    return transparency
+
+
+async def _meant_without_name(chat: Chat, masks: Sequence[str]) -> tuple[list[str], str]:
+    """The pictures that are meant where none is named, none of which is a mask, and a note where they are several."""
+    newest = _without([file.reference for file in await chat.newest_pictures()], masks)
+    if not newest:
+        newest = _without([file.reference for file in await chat.pictures()], masks)[-1:]
+    if not newest:
+        raise BadArgument(*NO_PICTURE)
+    if len(newest) == 1:
+        return newest, ""
+    return newest, f"no `images` was given, and all {len(newest)} pictures of the user's last message were taken"
+
+
+def _without(references: Sequence[str], others: Sequence[str]) -> list[str]:
+    """The references to files that are none of the others."""
+    unwanted = {_file_of(reference) for reference in others}
+    return [reference for reference in references if _file_of(reference) not in unwanted]
+
+
+def _file_of(reference: str) -> str:
+    """A file's id, however it is referred to."""
+    found = FILE_REFERENCE.fullmatch(reference)
+    return found[1] if found else reference
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -20346,6 +20549,8 @@ class Settings:
         said = read_arguments(arguments, text)
         wanted.update(said.values)
         tasks = ("inpaint",) if mask else CHANGING
+        if tasks == CHANGING and "strength" in wanted:
+            tasks = VARYING
         return Request(read_tags(text).text, tasks, files=tuple(files), mask=mask, notes=said.notes, **wanted)
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
@@ -20374,9 +20579,15 @@ class Settings:
         """
         name = words_of(workflow, "workflow").strip()
         said = read_inputs(inputs, prompt)
-        request = Request(inputs=said.values, files=tuple(files), notes=said.notes)
+        values = dict(said.values)
+        models = [key for key in values if parameter_name(key) == "model"]
+        model = None
+        if models and (not name or task_named(name)):  # a workflow is chosen for it
+            model = values.pop(models[0])
+        request = Request(model=model, inputs=values, files=tuple(files), notes=said.notes)
         if request.pictures:
-            request = replace(request, tasks=CHANGING)
+            has_strength = any(parameter_name(key) in ("strength", "denoise") for key in said.values)
+            request = replace(request, tasks=VARYING if has_strength else CHANGING)
         if name:
             named = Argument(name, "The argument workflow")
             return replace(request, workflow=named, offers=offers or {})
@@ -21414,9 +21625,8 @@ class Tools:
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
-            files = await chat.input_files(images) or [await chat.newest()]
-            painted = await chat.mask(mask, files[0]) if files[0] else None
-            request = settings.edit(prompt, files, painted, **await with_earlier_seed(chat, arguments))
+            given = await given_pictures(chat, images, mask)
+            request = settings.edit(prompt, given.files, given.mask, **await with_earlier_seed(chat, arguments))
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
         return await _make(chat, self.valves, work)
@@ -21445,9 +21655,13 @@ class Tools:
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
-            files = await chat.input_files(images) or [await chat.newest()]
+            files = await chat.input_files(images)
+            if not files:
+                files = await chat.read_inputs([file.reference for file in await chat.newest_pictures()])
             if len(files) > 1:
-                raise BadArgument("The argument images names several pictures.", "Call once for each.")
+                raise BadArgument(
+                    f"{len(files)} pictures are meant, and one is enlarged at a time.", "Call once for each."
+                )
             request = settings.enlarge(files[0], scale=scale, size=size, model=model)
             return await _run(chat, display, settings, request, settings.catalogue)
 
@@ -21483,6 +21697,8 @@ class Tools:
             files = await chat.input_files(pictures, allow_saved=True)
             named = await with_earlier_seed(chat, named, "input")
             request = settings.order(workflow, named, files, await chat.offers(), prompt)
+            if request.offers:
+                request = replace(request, sent_pictures=await chat.sent_offers())
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
         return await _make(chat, self.valves, work)
@@ -21538,7 +21754,7 @@ class Tools:
             about = Argument(name, "The argument workflow")
 
             async def describe(server: ComfyUIServer) -> dict[str, Any]:
-                return await describe_workflow(server, await catalogue.find(server, about))
+                return await describe_workflow(server, await find_meant(server, catalogue, about))
 
             answers, silent = await everywhere(settings.endpoints, describe)
             answer = min(answers, key=lambda answer: "cannot run" in answer or "missing nodes" in answer)

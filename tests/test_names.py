@@ -69,6 +69,10 @@ def test_names_are_found_by_all_their_words(wanted: str, found: list[int]) -> No
     assert tool.names_with_words(wanted, INSTALLED) == [INSTALLED[place] for place in found]
 
 
+def test_a_name_that_has_just_these_words_is_the_only_one() -> None:
+    assert tool.names_with_words("the flux workflow", ["flux2", "flux", "flux-kontext"]) == ["flux"]
+
+
 def test_the_closest_names_come_first() -> None:
     assert tool.closest("sdxl base", NAMES, 1) == ["sd_xl_base_1.0.safetensors"]
 

@@ -72,11 +72,14 @@ def name_words(name: str) -> list[str]:
 
 def names_with_words(wanted: str, choices: Iterable[str]) -> list[str]:
     """Those of the choices in which all words of the wanted name are: of "juggernaut xl" it is
-    "SDXL/Juggernaut-XL_v9.safetensors". Folders count, punctuation and case do not."""
+    "SDXL/Juggernaut-XL_v9.safetensors". Folders count, punctuation and case do not. One that has no other words is the
+    only one."""
     words = name_words(wanted)
     if not words or len(words) > MOST_WORDS_OF_NAME or len("".join(words)) < 2:
         return []
-    return [choice for choice in first_names(choices, MOST_COMPARED_CHARACTERS) if _has_all(words, choice)]
+    found = [choice for choice in first_names(choices, MOST_COMPARED_CHARACTERS) if _has_all(words, choice)]
+    whole = [choice for choice in found if plain_name(choice) == "".join(words)]
+    return whole if len(whole) == 1 else found
 
 
 def _has_all(words: Sequence[str], choice: str) -> bool:

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import comfyui_tool as tool
-from tests.support.runs import make, pasted, settings
+from tests.support.pictures import still
+from tests.support.runs import make, models_of, pasted, settings
 from tests.support.stand_in import DEFAULT_MODELS, StandIn
 
 CHECKPOINTS = {"checkpoints": DEFAULT_MODELS["checkpoints"]}
@@ -305,3 +306,76 @@ async def test_a_workflow_somebody_saved_takes_a_model_by_its_words() -> None:
         assert made.workflow == "mine"
         made = await make(comfy, wish=settings().request("x", model="mine"), catalogue=catalogue)
         assert made.workflow == "mine"
+
+
+# --- tasks ---
+
+
+@pytest.mark.parametrize(
+    ("name", "pictures", "task"),
+    [
+        ("text_to_video", 0, "text_to_video"),
+        ("Text to Video", 0, "text_to_video"),
+        ("txt2vid", 0, "text_to_video"),
+        ("video", 0, "text_to_video"),
+        ("make a video", 0, "text_to_video"),
+        ("video", 1, "image_to_video"),
+        ("text_to_video", 1, "text_to_video"),
+        ("i2v", 0, "image_to_video"),
+        ("animate", 1, "image_to_video"),
+        ("text_to_music", 0, "text_to_audio"),
+        ("a song", 0, "text_to_audio"),
+        ("img2img", 1, "image_to_image"),
+        ("inpainting", 1, "inpaint"),
+        ("text_to_speech", 0, ""),
+        ("controlnet", 0, ""),
+        ("portrait", 0, ""),
+        ("", 0, ""),
+    ],
+)
+def test_a_task_is_known_by_what_people_call_it(name: str, pictures: int, task: str) -> None:
+    assert tool.task_named(name, pictures) == task
+
+
+async def test_a_task_stands_for_a_workflow_that_does_it() -> None:
+    audio = models_of("ace-step")
+    assert (await choose(audio, workflow="text_to_audio")).notes == ()
+    fitted = await choose(audio, workflow="song")
+    assert fitted.workflow.name == "ace-step"
+    assert fitted.notes == ('The argument workflow "song" was taken for the task text_to_audio',)
+
+
+async def test_what_somebody_saved_does_a_task_where_no_bundled_workflow_can() -> None:
+    async with StandIn(models={"checkpoints": ["wan_mine.safetensors"]}) as comfy:
+        catalogue = pasted(mine={"task": "text_to_audio", "workflow": comfy.example_graph()})
+        made = await make(comfy, wish=settings().order("text_to_audio", {}, ()), catalogue=catalogue)
+    assert made.workflow == "mine"
+
+
+async def test_a_workflow_is_described_by_its_task_and_by_its_words() -> None:
+    async with StandIn(models=models_of("ace-step")) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+        for name in ("text_to_audio", "music", "the ace-step workflow", "ace-step"):
+            entry = await tool.find_meant(server, tool.Catalogue(), tool.Argument(name, "workflow"))
+            assert entry.name == "ace-step"
+        with pytest.raises(tool.UnknownWorkflow):
+            await tool.find_meant(server, tool.Catalogue(), tool.Argument("speech", "workflow"))
+        with pytest.raises(tool.BadArgument, match="could be any of"):
+            await tool.find_meant(server, tool.Catalogue(), tool.Argument("wan", "workflow"))
+
+
+async def test_a_model_among_the_inputs_chooses_the_workflow() -> None:
+    async with StandIn(models=MANY, step_seconds=0.0) as comfy:
+        inputs = {"prompt": "x", "model": "juggernaut", "steps": 1}
+        made = await make(comfy, wish=settings().order("text_to_image", inputs))
+    assert (made.workflow, made.model) == ("checkpoint", "juggernautXL_v9.safetensors")
+
+
+@pytest.mark.parametrize(("arguments", "task"), [({"strength": 0.4}, "image_to_image"), ({}, "image_edit")])
+async def test_a_strength_chooses_a_workflow_that_has_one(arguments: dict[str, Any], task: str) -> None:
+    models = models_of("flux-kontext", "checkpoint-image-to-image")
+    for asked in (
+        settings().edit("x", [still()], None, **arguments),
+        settings().order("", {"prompt": "x", **arguments}, [still()]),
+    ):
+        async with StandIn(models=models) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
+            assert (await tool.choose(server, asked)).task == task

@@ -360,3 +360,28 @@ def test_nothing_but_an_error_of_the_tool_comes_of_any_bytes(read: Callable[...,
         assert opened(found.data).size == (found.size.width, found.size.height) or found.ending == "jpg"
         tool.with_mask(found, Image.new("L", (8, 8), 255))
         tool.mask_of(found)
+
+
+# --- what plainly is a mask ---
+
+
+def file_of(image: Image.Image, kind: str = "PNG") -> tool.InputFile:
+    return tool.read_input(saved(image, kind), "x")
+
+
+def test_a_grey_picture_of_black_and_white_and_of_the_same_size_is_a_mask() -> None:
+    photo = Image.radial_gradient("L").resize((96, 64)).convert("RGB")
+    mask = Image.new("RGB", (96, 64))
+    mask.paste((255, 255, 255), (8, 8, 40, 40))
+    picture = file_of(photo)
+    assert tool.is_mask_of(file_of(mask), picture)
+    assert tool.is_mask_of(file_of(mask, "JPEG"), picture)
+    assert tool.is_mask_of(file_of(mask.convert("L")), picture)
+    for other in (
+        photo,
+        mask.resize((64, 64)),
+        Image.new("RGB", (96, 64)),
+        Image.new("RGB", (96, 64), "white"),
+        Image.new("RGB", (96, 64), "red"),
+    ):
+        assert not tool.is_mask_of(file_of(other), picture)

@@ -169,9 +169,10 @@ async def test_a_video_that_an_answer_shows_as_a_picture_is_still_a_video(rows: 
 async def test_a_mask_is_one_picture() -> None:
     chat = tool.Chat(messages=[user(FOX, OWL)])
     with pytest.raises(tool.BadArgument, match="The argument mask names several pictures"):
-        await chat.mask(["1", "2"], tool.InputFile(b"", "png"))
+        await tool.given_pictures(chat, None, ["1", "2"])
 
 
 async def test_what_does_not_name_a_picture_is_refused_by_the_name_of_its_argument() -> None:
-    with pytest.raises(tool.BadArgument, match="The argument image is"):
-        await tool.Chat().input_files(True, name="image")
+    for images, mask, name in ((True, None, "images"), (None, True, "mask")):
+        with pytest.raises(tool.BadArgument, match=f"The argument {name} is"):
+            await tool.given_pictures(tool.Chat(), images, mask)

@@ -13,6 +13,7 @@ from tests.support.chats import ask, attach, failed
 from tests.support.model_server import ModelServer, ToolCall
 from tests.support.open_webui import ApiError, OpenWebUI
 from tests.support.pictures import opened, saved
+from tests.support.runs import models_of
 from tests.support.stand_in import DEFAULT_MODELS, StandIn
 from tests.support.stand_in.files import Place
 
@@ -406,3 +407,48 @@ async def test_the_same_seed_is_that_of_the_result_before(webui: OpenWebUI, mode
     again = ToolCall("run_workflow", {"workflow": "checkpoint", "inputs": {"prompt": "an owl", "seed": "same"}})
     third = await ask(webui, model, again, after=second)
     assert third.tool_results[0]["seed"] == 4711
+
+
+# --- which pictures are meant where the call does not say ---
+
+
+def drawn_mask() -> bytes:
+    image = Image.new("RGB", (96, 64))
+    ImageDraw.Draw(image).rectangle((8, 8, 40, 40), "white")
+    return saved(image, "PNG")
+
+
+async def test_both_pictures_of_the_last_message_are_meant_and_that_is_said(
+    webui: OpenWebUI, model: ModelServer, comfy: StandIn
+) -> None:
+    comfy.models.update(models_of("qwen-image-edit"))
+    admin = await webui.admin()
+    files = [await attach(webui, admin, photo("red")), await attach(webui, admin, photo("blue"), "other.png")]
+    turn = await ask(webui, model, edit(workflow="qwen-image-edit", steps=None), files=files)
+    assert [colour_of(comfy, name) for name in worked_on(comfy)] == [(255, 0, 0), (0, 0, 255)]
+    note = "no `images` was given, and all 2 pictures of the user's last message were taken"
+    assert note in turn.tool_results[0]["adjusted"]
+    order = ToolCall("run_workflow", {"workflow": "qwen-image-edit", "prompt": "a red sky"})
+    await ask(webui, model, order, files=files)
+    assert [colour_of(comfy, name) for name in worked_on(comfy)] == [(255, 0, 0), (0, 0, 255)]
+
+
+@pytest.mark.parametrize("named", [{}, {"mask": "mask.png"}, {"mask": "2"}, {"images": ["1", "2"]}], ids=str)
+async def test_a_second_picture_that_is_a_mask_of_the_first_is_its_mask(
+    webui: OpenWebUI, model: ModelServer, comfy: StandIn, named: dict[str, Any]
+) -> None:
+    admin = await webui.admin()
+    files = [await attach(webui, admin, photo("red")), await attach(webui, admin, drawn_mask(), "mask.png")]
+    turn = await ask(webui, model, edit(workflow="checkpoint-inpaint", **named), files=files)
+    (result,) = turn.tool_results
+    assert result["workflow"] == "checkpoint-inpaint"
+    assert colour_of(comfy, worked_on(comfy)[0]) != (0, 0, 0)
+    assert ("taken for the mask" in str(result.get("adjusted"))) == ("mask" not in named)
+
+
+async def test_a_mask_alone_leaves_the_picture_before_it(webui: OpenWebUI, model: ModelServer, comfy: StandIn) -> None:
+    admin = await webui.admin()
+    first = await ask(webui, model, edit(), files=[await attach(webui, admin, photo("red"))])
+    mask = [await attach(webui, admin, drawn_mask(), "mask.png")]
+    turn = await ask(webui, model, edit(workflow="checkpoint-inpaint", mask="last"), after=first, files=mask)
+    assert turn.tool_results[0]["status"] == "done"

@@ -10,6 +10,7 @@ user's valve, 2 the administrator's valve): the higher one has less right. Promp
 `run/planning.py`, input files to `run/inputs.py`.
 """
 
+import contextlib
 import itertools
 import re
 import time
@@ -17,15 +18,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from ..errors import BadArgument, ModelNotInstalled, UnknownWorkflow, WorkflowRefused
-from ..graph.facts import file_inputs
+from ..graph.facts import file_inputs, guess_task
 from ..names import find_name, names_with_words, quoted, shortened
 from ..server.client import ComfyUIServer
 from ..threads import FILES
 from ..values import Argument
 from .entries import Catalogue, Entry, bundled_entries
 from .fitted import MISSING_FILES_HINT, fit_entry, fit_saved, model_missing
-from .naming import meant_by, several_meant, taken_for
+from .naming import meant_by, several_meant, taken_for, task_named
 from .request import TEXT_TO_IMAGE, FittedWorkflow, Request
+
+MOST_LOOKED_INTO = 24  # workflows of the user's own that are read to see which does a task
 
 
 async def choose(server: ComfyUIServer, request: Request, catalogue: Catalogue = Catalogue()) -> FittedWorkflow:
@@ -68,9 +71,11 @@ async def _choose_by_meaning(
     """The workflow that is meant by a name that none has: that of a task, of the one workflow that has all words of it,
     or of a model. Raises `unknown` where nothing is meant, and `BadArgument` where it could be several."""
     name = str(workflow.value)
-    task = re.sub(r"[\s-]+", "_", name.strip().lower())
-    if task in {entry.task for entry in bundled_entries()}:
-        return await _choose_for(server, replace(request, workflow=None, tasks=(task,)))
+    task = task_named(name, request.pictures)
+    if task:
+        fitted = await _choose_for_task(server, request, catalogue, task)
+        is_its_name = re.sub(r"[\s-]+", "_", name.strip().lower()) == task
+        return fitted if is_its_name else fitted.noting(taken_for(workflow, f"the task {task}"))
     listing = await catalogue.entries(server)
     entries = {entry.name: entry for entry in listing.entries}
     worded = await FILES.run(names_with_words, name, list(entries))
@@ -127,6 +132,59 @@ async def _fit_meant(server: ComfyUIServer, entry: Entry, model: Argument | None
         named = replace(model, value=meant.file) if meant.file else None
         fitted = await fit_entry(server, entry, named)
     return fitted.noting(taken_for(model, f'"{fitted.model}"'))
+
+
+async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argument) -> Entry:
+    """The workflow that a name means, to be described: as `choose` finds it, but for models. Raises `UnknownWorkflow`,
+    and `BadArgument` where it could be several."""
+    try:
+        return await catalogue.find(server, wanted)
+    except UnknownWorkflow:
+        name = str(wanted.value)
+        task = task_named(name)
+        for_task = _entries_for(task) if task else []
+        for entry in for_task:
+            with contextlib.suppress(WorkflowRefused):
+                await fit_entry(server, entry, None)
+                return entry
+        if for_task:
+            return for_task[0]
+        listing = await catalogue.entries(server)
+        entries = {entry.name: entry for entry in listing.entries}
+        worded = await FILES.run(names_with_words, name, list(entries))
+        if len(worded) > 1:
+            raise several_meant(wanted.name, name, worded) from None
+        if not worded:
+            raise
+        return entries[worded[0]]
+
+
+async def _choose_for_task(server: ComfyUIServer, request: Request, catalogue: Catalogue, task: str) -> FittedWorkflow:
+    """The first bundled workflow for a task, or where its models are missing, one that somebody saved or pasted."""
+    try:
+        return await _choose_for(server, replace(request, workflow=None, tasks=(task,)))
+    except ModelNotInstalled:
+        own = await _saved_for_task(server, request, catalogue, task)
+        if own is None:
+            raise
+    return own
+
+
+async def _saved_for_task(
+    server: ComfyUIServer, request: Request, catalogue: Catalogue, task: str
+) -> FittedWorkflow | None:
+    """The first workflow that somebody saved or pasted which does a task and can run here; None where none does."""
+    listing = await catalogue.entries(server)
+    own = [entry for entry in listing.entries if not entry.bundled and entry.task in ("", task)]
+    for entry in own[:MOST_LOOKED_INTO]:
+        try:
+            fitted = await fit_saved(server, entry, None)
+        except WorkflowRefused:
+            continue
+        does = entry.task or await FILES.run(guess_task, fitted.workflow.flow)
+        if does == task and not fitted.absent and _has_room(fitted, request):
+            return fitted
+    return None
 
 
 def _has_room(fitted: FittedWorkflow, request: Request) -> bool:

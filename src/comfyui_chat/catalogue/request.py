@@ -18,6 +18,7 @@ from ..values import Argument
 from .entries import Family
 
 TEXT_TO_IMAGE = ("text_to_image",)  # the tasks of a request for a new picture
+VARYING = ("image_to_image", "image_edit")  # those of a request that says how strongly, the preferred one first
 CHANGING = ("image_edit", "image_to_image")  # those of a request to change pictures, the preferred one first
 AS_SAVED = Family("", "", None, {})  # the family of a workflow that is not bundled: nothing of its own to set
 Offer = Callable[[], Awaitable[InputFile]]  # reads a file that may be used; it is not read until it is needed
@@ -45,6 +46,7 @@ class Request:
     files: tuple[InputFile | None, ...] = ()  # for its file inputs, in order; None keeps the author's
     mask: Image.Image | None = field(default=None, repr=False)  # of mode "L": white is painted anew
     offers: Mapping[str, Offer] = field(default_factory=dict)  # kind -> the chat's newest file, for when none is given
+    sent_pictures: tuple[Offer, ...] = ()  # of the user's last message, if the newest picture is one of these
     notes: tuple[str, ...] = ()  # on how the call was understood, for the model that called
 
     @property

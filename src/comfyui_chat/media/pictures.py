@@ -223,6 +223,28 @@ def read_mask(data: bytes, name: str) -> Image.Image:
     return mask
 
 
+MASK_SAMPLE = 256  # pixels a side of the copy by which a mask is recognized
+MASK_PART = 0.97  # of a mask's pixels that are nearly black or nearly white
+
+
+def is_mask_of(drawn: InputFile, picture: InputFile) -> bool:
+    """Whether a picture plainly is the mask of another one: of its size, grey, and nearly all of it black or white.
+    Blocks."""
+    if drawn.kind != "image" or drawn.transparent or drawn.size is None or drawn.size != picture.size:
+        return False
+    with _open_input(drawn.data, "the mask") as image:
+        image.load()
+        sample = image.convert("RGB").resize((MASK_SAMPLE, MASK_SAMPLE), Image.Resampling.NEAREST)
+    red, green, blue = sample.split()
+    for one, other in ((red, green), (green, blue)):
+        _, most = ImageChops.difference(one, other).getextrema()
+        if not isinstance(most, (int, float)) or most > GREY_SPREAD:
+            return False
+    counts = green.histogram()
+    black, white = sum(counts[:32]), sum(counts[224:])
+    return min(black, white) > 0 and black + white >= MASK_PART * sum(counts)
+
+
 def _mask_in(picture: Image.Image) -> Image.Image:
     """The mask in a plain picture. Without transparency it is the brightness; else the strokes if they have one colour,
     their brightness if they are grey, and what is see-through if they are a picture."""

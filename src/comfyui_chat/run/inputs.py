@@ -19,7 +19,7 @@ from dataclasses import replace
 
 from PIL import Image
 
-from ..catalogue.request import FittedWorkflow, Request
+from ..catalogue.request import FittedWorkflow, Offer, Request
 from ..errors import BadArgument
 from ..graph.facts import FileInput, file_inputs
 from ..graph.loras import LORA_LOADERS
@@ -83,6 +83,8 @@ async def place_files(
     notes = _notes_of(files)
     if choice.saved:
         notes += map(_taken_note, offered)
+    elif len(offered) > 1:
+        notes.append(f"no `images` was given, and {len(offered)} pictures of the user's last message were taken")
     if mask:
         placed |= await _carry_mask(workflow.name, mask, mask_inputs, placed)
     notes += _notes_of(placed.values())
@@ -120,12 +122,21 @@ def _kind(file: InputFile | None) -> str:
 
 
 async def _offered(request: Request, inputs: Sequence[FileInput]) -> list[InputFile]:
-    """What the chat offers, of each kind that an input needs and of which no file is given."""
+    """What the chat offers, of each kind that an input needs and of which no file is given: the newest file, or of the
+    pictures of the user's last message as many as there is room for."""
     if None in request.files:  # what the author chose is to be kept
         return []
     given = set(map(_kind, request.files))
     wanted = {item.kind for item in inputs if item.needed} - given
-    return [await offer() for kind, offer in request.offers.items() if kind in wanted]
+    offers: list[Offer] = []
+    for kind, newest in request.offers.items():
+        if kind == "image" and len(request.sent_pictures) > 1:
+            wanted_offers = list(request.sent_pictures[-request.room_in(inputs) :])
+        else:
+            wanted_offers = [newest]
+        if kind in wanted:
+            offers += wanted_offers
+    return [await offer() for offer in offers]
 
 
 async def _take_mask(files: list[InputFile | None], pictures: int) -> Image.Image | None:

@@ -21,15 +21,13 @@ import sys
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
-from PIL import Image
-
 from ..catalogue.entries import ATTACHED, Entry
 from ..catalogue.request import Offer
 from ..errors import BadArgument, ComfyUIError, LimitExceeded, UnknownWorkflow
 from ..graph.reading import read_workflow_file
 from ..logs import log
 from ..media.kinds import MAX_INPUT_BYTES, MAX_INPUT_FILES, OutputFile
-from ..media.pictures import InputFile, mask_of, read_input, read_mask, read_picture_workflow
+from ..media.pictures import InputFile, read_input, read_picture_workflow
 from ..names import shortened
 from ..run.owner import Owner
 from ..server.endpoint import Endpoint
@@ -50,7 +48,7 @@ from .messages import (
 )
 from .ollama import configured_ollamas
 from .picking import NO_PICTURE, pick_pictures, split_words
-from .references import OF_AUTHOR, OF_IMAGE, file_references, read_references
+from .references import OF_AUTHOR, file_references, read_references
 from .stored_files import (
     DRAWN,
     JOB_KEY,
@@ -347,7 +345,7 @@ class Chat:
             self._media = media_in(await self._branch())
         return self._media
 
-    async def _pictures(self) -> list[ChatFile]:
+    async def pictures(self) -> list[ChatFile]:
         """The chat's pictures, oldest first."""
         return [file for file in await self.media() if file.kind == "image"]
 
@@ -357,7 +355,7 @@ class Chat:
         if not self.shown:
             return {}
         try:
-            pictures = [file.reference for file in await self._pictures()]
+            pictures = [file.reference for file in await self.pictures()]
         except Exception as error:  # the pictures themselves are stored and shown
             log.warning("the pictures of the chat could not be counted: %s", type(error).__name__)
             return {}
@@ -399,20 +397,30 @@ class Chat:
 
     # What a call works on.
 
-    async def input_files(
-        self, references: Any, allow_saved: bool = False, name: str = "images"
-    ) -> list[InputFile | None]:
-        """Files of the chat as a workflow's inputs, given by the argument called `name`, as webui/references.py reads
-        it. With `allow_saved` the word "saved" stands for the workflow's own file, as None.
+    async def input_files(self, references: Any, allow_saved: bool = False) -> list[InputFile | None]:
+        """Files of the chat as a workflow's inputs, given by the argument images, as webui/references.py reads it. With
+        `allow_saved` the word "saved" stands for the workflow's own file, as None.
 
         Raises `BadArgument`, and `LimitExceeded` for more, or larger ones, than a workflow could take.
         """
         wanted: list[str | None] = []
-        for words in await self._words(references, name):
+        for words in await self._words(references, "images"):
             if allow_saved and words.lower() in OF_AUTHOR:
                 wanted.append(None)
             else:
                 wanted += await self._meant(words)
+        return await self.read_inputs(wanted)
+
+    async def meant_files(self, references: Any, name: str) -> list[str]:
+        """The ids, addresses or data URIs of the files that the argument called `name` means. Raises `BadArgument`."""
+        meant: list[str] = []
+        for words in await self._words(references, name):
+            meant += await self._meant(words)
+        return meant
+
+    async def read_inputs(self, wanted: Sequence[str | None]) -> list[InputFile | None]:
+        """Files of the chat as a workflow's inputs, by their ids, addresses or data URIs; None stays None. Raises as
+        `input_files` does."""
         if len(wanted) > MAX_INPUT_FILES:
             raise LimitExceeded(f"{len(wanted)} files were given.", f"Give at most {MAX_INPUT_FILES}.")
         files: list[InputFile | None] = []
@@ -433,7 +441,7 @@ class Chat:
         texts = read_references(references, name)
         if not texts:
             return []
-        pictures = await self._pictures()
+        pictures = await self.pictures()
         words: list[str] = []
         for text in texts:
             words += [text] if text in file_references(text) else split_words(text, pictures)
@@ -444,7 +452,7 @@ class Chat:
         named = file_references(words)
         if named:
             return named
-        pictures = await self._pictures()
+        pictures = await self.pictures()
         return [pictures[number - 1].reference for number in pick_pictures(words, pictures)]
 
     async def _input_file(self, reference: str) -> InputFile:
@@ -453,12 +461,21 @@ class Chat:
         self.worked_on[reference] = name
         return await PICTURES.run(read_input, data, name)
 
-    async def newest(self) -> InputFile:
-        """The newest picture of the chat, whoever made it. Raises `BadArgument` when there is none."""
-        offer = (await self.offers()).get("image")
-        if offer is None:
+    async def newest_pictures(self) -> list[ChatFile]:
+        """The pictures that are meant where none is named: all of the user's last message where one of these is the
+        newest of the chat, else the newest one, whoever made it. Raises `BadArgument` when there is none."""
+        pictures = await self.pictures()
+        if not pictures:
             raise BadArgument(*NO_PICTURE)
-        return await offer()
+        newest = pictures[-1]
+        if not newest.attached:
+            return [newest]
+        return [file for file in pictures if file.attached and file.turn == newest.turn]
+
+    async def sent_offers(self) -> tuple[Offer, ...]:
+        """The pictures that `newest_pictures` tells, to be read when they are needed."""
+        pictures = await self.newest_pictures() if await self.pictures() else []
+        return tuple(functools.partial(self._input_file, file.reference) for file in pictures)
 
     async def offers(self) -> dict[str, Offer]:
         """The chat's newest file of each kind, to be read when it is needed."""
@@ -466,28 +483,6 @@ class Chat:
         for file in await self.media():
             offers[file.kind] = functools.partial(self._input_file, file.reference)
         return offers
-
-    async def mask(self, value: Any, picture: InputFile) -> Image.Image | None:
-        """A mask for a picture (mode L, white is painted anew), given as one of the chat's pictures, or by the word
-        "transparency" for the see-through part of the picture itself; None when none is given. Raises `BadArgument`."""
-        words = await self._words(value, "mask")
-        if not words:
-            return None
-        if words[0].lower() in OF_IMAGE:
-            transparency = await PICTURES.run(mask_of, picture)
-            if transparency is None:
-                raise BadArgument(
-                    "The picture has no transparent part.", "Give a separate picture as the mask, or none."
-                )
-            return transparency
-        references: list[str] = []
-        for word in words:
-            references += await self._meant(word)
-        if len(references) != 1:
-            raise BadArgument("The argument mask names several pictures.", "Give one.")
-        name, data = await self.read_file(references[0])
-        self.worked_on[references[0]] = name
-        return await PICTURES.run(read_mask, data, name)
 
     async def read_file(self, reference: str) -> tuple[str, bytes]:
         """Name and content of a file that the user may read, or of a data URI. Raises as `read_stored_file` does."""

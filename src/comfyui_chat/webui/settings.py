@@ -24,8 +24,10 @@ from PIL import Image
 from pydantic import BaseModel
 
 from ..catalogue.entries import ATTACHED, Catalogue, read_pasted
-from ..catalogue.request import CHANGING, Offer, Request
+from ..catalogue.naming import task_named
+from ..catalogue.request import CHANGING, VARYING, Offer, Request
 from ..errors import BadArgument, EndpointRefused, UnknownWorkflow
+from ..graph.discovery import parameter_name
 from ..media.delivery import Format
 from ..media.pictures import InputFile
 from ..names import quoted, shortened
@@ -94,6 +96,8 @@ class Settings:
         said = read_arguments(arguments, text)
         wanted.update(said.values)
         tasks = ("inpaint",) if mask else CHANGING
+        if tasks == CHANGING and "strength" in wanted:
+            tasks = VARYING
         return Request(read_tags(text).text, tasks, files=tuple(files), mask=mask, notes=said.notes, **wanted)
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
@@ -122,9 +126,15 @@ class Settings:
         """
         name = words_of(workflow, "workflow").strip()
         said = read_inputs(inputs, prompt)
-        request = Request(inputs=said.values, files=tuple(files), notes=said.notes)
+        values = dict(said.values)
+        models = [key for key in values if parameter_name(key) == "model"]
+        model = None
+        if models and (not name or task_named(name)):  # a workflow is chosen for it
+            model = values.pop(models[0])
+        request = Request(model=model, inputs=values, files=tuple(files), notes=said.notes)
         if request.pictures:
-            request = replace(request, tasks=CHANGING)
+            has_strength = any(parameter_name(key) in ("strength", "denoise") for key in said.values)
+            request = replace(request, tasks=VARYING if has_strength else CHANGING)
         if name:
             named = Argument(name, "The argument workflow")
             return replace(request, workflow=named, offers=offers or {})

@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, NewType
 
+from ..catalogue.choosing import find_meant
 from ..catalogue.entries import Catalogue
 from ..catalogue.listings import describe_workflow, list_models, list_workflows, one_list
 from ..catalogue.request import Request
@@ -32,6 +33,7 @@ from ..values import Argument, as_yes, words_of
 from .arguments import named_values, pictures_among, with_earlier_seed
 from .chat import Chat
 from .display import Display
+from .given_pictures import given_pictures
 from .jobs import check_jobs
 from .permission import require_image_permission
 from .reports import ToolAnswer, as_answer, keep_and_report, status_report
@@ -151,9 +153,8 @@ class Tools:
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
-            files = await chat.input_files(images) or [await chat.newest()]
-            painted = await chat.mask(mask, files[0]) if files[0] else None
-            request = settings.edit(prompt, files, painted, **await with_earlier_seed(chat, arguments))
+            given = await given_pictures(chat, images, mask)
+            request = settings.edit(prompt, given.files, given.mask, **await with_earlier_seed(chat, arguments))
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
         return await _make(chat, self.valves, work)
@@ -182,9 +183,13 @@ class Tools:
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
 
         async def work(settings: Settings, display: Display) -> tuple[dict[str, Any], str]:
-            files = await chat.input_files(images) or [await chat.newest()]
+            files = await chat.input_files(images)
+            if not files:
+                files = await chat.read_inputs([file.reference for file in await chat.newest_pictures()])
             if len(files) > 1:
-                raise BadArgument("The argument images names several pictures.", "Call once for each.")
+                raise BadArgument(
+                    f"{len(files)} pictures are meant, and one is enlarged at a time.", "Call once for each."
+                )
             request = settings.enlarge(files[0], scale=scale, size=size, model=model)
             return await _run(chat, display, settings, request, settings.catalogue)
 
@@ -220,6 +225,8 @@ class Tools:
             files = await chat.input_files(pictures, allow_saved=True)
             named = await with_earlier_seed(chat, named, "input")
             request = settings.order(workflow, named, files, await chat.offers(), prompt)
+            if request.offers:
+                request = replace(request, sent_pictures=await chat.sent_offers())
             return await _run(chat, display, settings, request, await settings.including(chat, workflow))
 
         return await _make(chat, self.valves, work)
@@ -275,7 +282,7 @@ class Tools:
             about = Argument(name, "The argument workflow")
 
             async def describe(server: ComfyUIServer) -> dict[str, Any]:
-                return await describe_workflow(server, await catalogue.find(server, about))
+                return await describe_workflow(server, await find_meant(server, catalogue, about))
 
             answers, silent = await everywhere(settings.endpoints, describe)
             answer = min(answers, key=lambda answer: "cannot run" in answer or "missing nodes" in answer)

@@ -1,0 +1,91 @@
+"""Which pictures an edit works on, and which one is its mask, where the call says so and where it does not.
+
+A model often leaves `images` out, or names the mask alone. Then all pictures of the user's last message are meant,
+apart from the mask; the newest picture of the chat where that message has none. The second of two that plainly is a
+mask of the first, white on black and of its size, is taken for its mask. All of this is said in the result.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from PIL import Image
+
+from ..errors import BadArgument
+from ..media.pictures import InputFile, is_mask_of, mask_of, read_mask
+from ..threads import PICTURES
+from .chat import Chat
+from .picking import NO_PICTURE
+from .references import FILE_REFERENCE, OF_IMAGE, read_references
+
+
+@dataclass(frozen=True)
+class GivenPictures:
+    """What an edit works on."""
+
+    files: list[InputFile | None]
+    mask: Image.Image | None = None
+
+
+async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
+    """The pictures and the mask of a call that edits. Raises `BadArgument` and `LimitExceeded`."""
+    words = read_references(mask, "mask")
+    is_own = bool(words) and words[0].lower() in OF_IMAGE
+    masks = [] if is_own else await chat.meant_files(mask, "mask")
+    if len(masks) > 1:
+        raise BadArgument("The argument mask names several pictures.", "Give one.")
+    named = await chat.meant_files(images, "images")
+    note = ""
+    if not named:
+        named, note = await _meant_without_name(chat, masks)
+    elif len(named) > 1:
+        named = _without(named, masks) or named
+    files = await chat.read_inputs(named)
+    painted: Image.Image | None = None
+    if masks:
+        name, data = await chat.read_file(masks[0])
+        chat.worked_on[masks[0]] = name
+        painted = await PICTURES.run(read_mask, data, name)
+    elif is_own and files[0]:
+        painted = await _own_mask(files[0])
+    if painted is None and len(files) == 2 and files[0] and files[1]:
+        first, second = files[0], files[1]
+        if await PICTURES.run(is_mask_of, second, first):
+            painted = await PICTURES.run(read_mask, second.data, "the mask")
+            note = "the second picture is white on black, and was taken for the mask of the first"
+            files = [first]
+    if note and files[0]:
+        files[0] = replace(files[0], notes=(*files[0].notes, note))
+    return GivenPictures(files, painted)
+
+
+async def _own_mask(picture: InputFile) -> Image.Image:
+    """The see-through part of a picture as a mask. Raises `BadArgument` where it has none."""
+    transparency = await PICTURES.run(mask_of, picture)
+    if transparency is None:
+        raise BadArgument("The picture has no transparent part.", "Give a separate picture as the mask, or none.")
+    return transparency
+
+
+async def _meant_without_name(chat: Chat, masks: Sequence[str]) -> tuple[list[str], str]:
+    """The pictures that are meant where none is named, none of which is a mask, and a note where they are several."""
+    newest = _without([file.reference for file in await chat.newest_pictures()], masks)
+    if not newest:
+        newest = _without([file.reference for file in await chat.pictures()], masks)[-1:]
+    if not newest:
+        raise BadArgument(*NO_PICTURE)
+    if len(newest) == 1:
+        return newest, ""
+    return newest, f"no `images` was given, and all {len(newest)} pictures of the user's last message were taken"
+
+
+def _without(references: Sequence[str], others: Sequence[str]) -> list[str]:
+    """The references to files that are none of the others."""
+    unwanted = {_file_of(reference) for reference in others}
+    return [reference for reference in references if _file_of(reference) not in unwanted]
+
+
+def _file_of(reference: str) -> str:
+    """A file's id, however it is referred to."""
+    found = FILE_REFERENCE.fullmatch(reference)
+    return found[1] if found else reference
