@@ -38,7 +38,10 @@ FLOORS = (
     ),
     ("media", "file_bytes parts kinds pictures overwriting metadata running_times delivery"),
     ("server", "endpoint protocol long_answers record incoming connection http client cloud pool"),
-    ("catalogue", "entries request naming fitted choosing secret_inputs listings"),
+    (
+        "catalogue",
+        "entries request naming fitted choosing secret_inputs task_words workflow_list model_list listings",
+    ),
     ("run", "owner job fleet follow limits sizing used duration asked_inputs inputs planning collecting make earlier"),
     (
         "webui",

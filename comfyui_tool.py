@@ -76,7 +76,10 @@ required_open_webui_version: 0.9.6
 #   catalogue/fitted         A workflow made to fit a server: which of its installed files it runs with.
 #   catalogue/choosing       From what somebody wants to a workflow and model files that this server has.
 #   catalogue/secret_inputs  Which inputs of a workflow hold a key, a password or the like: their values are told to …
-#   catalogue/listings       Answers about what a server has: its workflows, one of them in detail, its models.
+#   catalogue/task_words     What people call what a workflow does: the words near each task.
+#   catalogue/workflow_list  What list_workflows answers: which workflows there are, what each is for, and which tasks …
+#   catalogue/model_list     What list_models answers: which models are installed, by their kinds.
+#   catalogue/listings       What describe_workflow answers: everything that a caller has to know about one workflow.
 #   run/owner                Whose jobs they are, and what this process remembers of jobs.
 #   run/job                  One prompt's life from post to end: a `Job`, and what each event makes of it.
 #   run/fleet                Several ComfyUI servers used as one: which takes a run, and how much a user may post.
@@ -422,7 +425,12 @@ class UnknownWorkflow(ComfyUIError):
     """There is no workflow of that name."""
 
     code = "unknown_workflow"
-    default_hint = "Leave `workflow` out to have one chosen."
+    default_hint = "list_workflows tells which there are."
+
+    def __init__(self, message: str, hint: str = "", name: str = "") -> None:
+        """`name` is what no workflow is called."""
+        super().__init__(message, hint)
+        self.name = name
 
 
 class UnknownJob(ComfyUIError):
@@ -986,6 +994,24 @@ def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
         return ratio
 
     return sorted(plain_names, key=likeness, reverse=True)[:count]
+
+
+CLOSE = 0.6  # how alike two names are, of 1, that may be taken for one another
+
+
+def close_names(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
+    """The names, best first, that somebody may have meant who wrote this one: none where none is like it."""
+    plain_wanted = plain_name(wanted[-LONGEST_NAME:])
+    return [name for name in closest(wanted, choices, count) if _is_close(plain_wanted, name[-LONGEST_NAME:])]
+
+
+def _is_close(plain_wanted: str, name: str) -> bool:
+    """Whether a name is like the wanted one: as a whole, or one of its words."""
+    plain = plain_name(name)
+    if min(len(plain), len(plain_wanted)) >= 3 and (plain in plain_wanted or plain_wanted in plain):
+        return True
+    parts = [plain, *re.findall(r"[^\W_]{3,}", name.lower())]
+    return any(difflib.SequenceMatcher(None, part, plain_wanted, autojunk=False).ratio() >= CLOSE for part in parts)
 
 
 def quoted(names: Iterable[str]) -> str:
@@ -13132,6 +13158,7 @@ class Entry:
     graph: Graph | None = None
     task: str = ""
     description: str = ""
+    tags: str = ""  # words by which it is found as well
     path: str = ""  # of one that is saved on the server, below its folder for workflows
     families: tuple[Family, ...] = ()
     needs: tuple[ModelNeed, ...] = ()
@@ -13206,7 +13233,8 @@ def read_pasted(text: str, source: str, valve: str) -> Pasted:
     """What the valve of that title holds: one workflow, an object of name -> workflow, or a list of them; each as
     ComfyUI saves or exports it, or in an envelope that tells more about it:
 
-        {"name": "portrait", "description": "A face in studio light", "task": "text_to_image", "workflow": {...}}
+        {"name": "portrait", "description": "A face in studio light", "task": "text_to_image", "tags": ["face"],
+         "workflow": {...}}
 
     One without a name is called after its `source`: "user", or "user-2" where there are several. Cached, since every
     call reads the valves.
@@ -13235,7 +13263,9 @@ def read_pasted(text: str, source: str, valve: str) -> Pasted:
             continue
         task = shortened(text_of(about.get("task")), 200)
         description = shortened(text_of(about.get("description")), 200)
-        entries.append(Entry(name, source, graph, task, description))
+        tags = about.get("tags")
+        tags = " ".join(text_of(tag) for tag in tags[:20]) if isinstance(tags, list) else text_of(tags)
+        entries.append(Entry(name, source, graph, task, description, shortened(tags, 200)))
     return Pasted(tuple(entries), tuple(problems))
 
 
@@ -13299,19 +13329,15 @@ class Catalogue:
         return Listing(entries, tuple(problems))
 
     async def find(self, server: ComfyUIServer, wanted: Argument) -> Entry:
-        """The workflow of a name, whatever its case, folder or extension. Raises `UnknownWorkflow`, naming those with
-        the most similar names."""
+        """The workflow of a name, whatever its case, folder or extension. Raises `UnknownWorkflow`."""
         name = str(wanted.value).strip()
         for believe in (DOUBT_SECONDS, 0.0):  # it may have been saved a moment ago
             listing = await self.entries(server, believe)
             entry = await FILES.run(listing.find, name)
             if entry:
                 return entry
-        names = [entry.name for entry in listing.entries]
-        similar = await FILES.run(closest, name, names, 8)
-        hints = [f"There are, among others: {quoted(similar)}.", *listing.problems]
         message = f'{wanted.name} is "{shortened(wanted.value)}", and no workflow has that name.'
-        raise UnknownWorkflow(message, " ".join(hints))
+        raise UnknownWorkflow(message, " ".join(listing.problems), name)
 
 
 def _all_entries(given: Iterable[Entry], paths: Iterable[str]) -> tuple[Entry, ...]:
@@ -14246,52 +14272,159 @@ def _holds_credential(text: str) -> bool:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/catalogue/listings.py
+# src/comfyui_chat/catalogue/task_words.py
 #
-# Answers about what a server has: its workflows, one of them in detail, its models.
+# What people call what a workflow does: the words near each task.
 #
-# Three functions answer, for one server, the methods of the same names in `webui/tools.py`, and `one_list` merges the
-# answers of several servers. Answers are cut to a length that a model can read, and say how much was left out.
+# Nobody asks for "text_to_audio". A search for "a song", "make a video" or "3d" means tasks:
 #
-#     list_workflows     {"workflows": [{"name": "flux2", "task": "text_to_image", "source": "bundled", "about": "...",
-#                                        "cannot run": "lacks diffusion_models/..."}], "more": "..."}
-#     describe_workflow  {"name": ..., "inputs": {"steps": "INT, 1 to 10000, now 20"}, "files": [...], "makes": [...],
-#                         "models": {"vae/ae.safetensors": "installed"}, "diagram": "```mermaid ...", ...}
-#     list_models        {"installed": {"checkpoints": 3, "loras": 12}}, or {"loras": ["a.safetensors", ...]} for a kind
+#     tasks_near("videos")  ->  ("text_to_video", "image_to_video", "video_to_video")
+#
+# Words of one group stand for one another, so "speech" also finds a workflow that calls itself a TTS.
 # ----------------------------------------------------------------------------------------------------------------------
 
 
-MAX_WORKFLOWS = 40  # how many workflows one answer describes
-MAX_NAMES = 60  # how many models of a kind, or other inputs of a workflow, one answer names
-MAX_CHOICES = 8  # how many choices of an input are named
+VIDEO_TASKS = ("text_to_video", "image_to_video", "video_to_video")
+PICTURE_TASKS = ("text_to_image", "image_edit", "image_to_image", "inpaint", "upscale")
+# Words that mean the same, and the tasks that they mean; none where no bundled workflow does it.
+_GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("video film movie clip animation animate animated vidéo vídeo pelicula película 動画 视频 영상", VIDEO_TASKS),
+    (
+        "music song audio sound melody tune jingle lyrics sing musik lied musique chanson música canción 音楽 歌",
+        ("text_to_audio",),
+    ),
+    ("speech voice tts speak spoken narration narrate sprache stimme voix voz 音声 语音 음성", ()),
+    ("3d mesh glb model3d sculpture", ("image_to_3d",)),
+    ("image picture photo photograph bild foto imagen 画像 图片 그림", PICTURE_TASKS),
+    ("draw drawing paint painting illustration txt2img t2i", ("text_to_image",)),
+    ("edit editing change modify restyle retouch combine kontext", ("image_edit",)),
+    ("remove erase replace delete background hintergrund", ("image_edit", "inpaint")),
+    ("inpaint inpainting outpaint outpainting mask fill extend", ("inpaint",)),
+    ("upscale upscaler upscaling enlarge larger bigger 4k resolution superresolution", ("upscale",)),
+    ("vary variation img2img i2i", ("image_to_image",)),
+    ("t2v txt2video text2video", ("text_to_video",)),
+    ("i2v img2video image2video", ("image_to_video",)),
+)
+# Words that say nothing about a workflow.
+_STOP_WORDS = (
+    "a an the make create generate produce run do does use show list find get give me my i want need please with for "
+    "of to from by into and or in on at is are it workflow workflows any which what how can could you explain "
+    "something some new installed available"
+)
+STOP_WORDS = frozenset(_STOP_WORDS.split())
+EVERYTHING = frozenset({"all", "*", "everything", "any", "alles", "todo", "tout"})
+MOST_SEARCHED = 300  # characters of a search
 
 
-async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: str) -> dict[str, Any]:
-    """The workflows whose names or descriptions hold all words of `search`, and whether this server can run them. When
-    none does, the most similar names."""
+@functools.cache
+def _groups_by_word() -> Mapping[str, tuple[frozenset[str], tuple[str, ...]]]:
+    """A word -> the words of its group, and the tasks that they mean."""
+    groups: dict[str, tuple[frozenset[str], tuple[str, ...]]] = {}
+    for text, tasks in _GROUPS:
+        words = frozenset(text.split())
+        for word in words:
+            groups[word] = (words, tasks)
+    return groups
+
+
+def _group_of(word: str) -> tuple[frozenset[str], tuple[str, ...]]:
+    groups = _groups_by_word()
+    return groups.get(word) or groups.get(_singular(word)) or (frozenset(), ())
+
+
+def _singular(word: str) -> str:
+    """A word without the s of its plural."""
+    return word[:-1] if len(word) > 3 and word.endswith("s") else word
+
+
+def tasks_near(word: str) -> tuple[str, ...]:
+    """The tasks that a word means, in lower case; none for most words."""
+    _, tasks = _group_of(word)
+    return tasks
+
+
+def is_task_word(word: str) -> bool:
+    """Whether a word says what is to be made or done, also where no bundled workflow does it."""
+    words, _ = _group_of(word)
+    return bool(words)
+
+
+def search_words(search: str) -> list[str]:
+    """The words of a search that say something, in lower case; none for one that asks for everything."""
+    words = [word.strip("\"'?!.:;()[]") for word in re.split(r"[\s_,/]+", search[:MOST_SEARCHED].lower())]
+    if all(word in EVERYTHING or not word for word in words):
+        return []
+    return [word for word in dict.fromkeys(words) if word and word not in STOP_WORDS]
+
+
+def asks_for_everything(search: str) -> bool:
+    """Whether a search is "all" or the like."""
+    return search.strip().lower() in EVERYTHING
+
+
+def has_word(text: str, word: str) -> bool:
+    """Whether a text in lower case holds a word, in the plural or the singular."""
+    return word in text or _singular(word) in text
+
+
+def means(word: str, text: str, task: str) -> bool:
+    """Whether a word of a search means a workflow: by its own text, in lower case, by its task, or by a word that
+    stands for the same."""
+    if has_word(text, word):
+        return True
+    same, tasks = _group_of(word)
+    return task in tasks or not same.isdisjoint(re.split(r"[\W_]+", text))
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/catalogue/workflow_list.py
+#
+# What list_workflows answers: which workflows there are, what each is for, and which tasks can be done at all.
+#
+# `list_workflows` looks at all of them on one server, and `one_list` (catalogue/listings.py) merges servers. Then
+# `told_workflows` picks what was searched for and makes it short enough for a model:
+#
+#     {"workflows": [{"name": "portrait", "about": "A face in studio light", "source": "server"}],
+#      "tasks": {"text_to_image": ["portrait", "checkpoint"], "upscale": ["upscale"]},
+#      "nothing installed for": ["text_to_video", ...], "cannot run": "21 more lack models or nodes; all=true lists them"}
+#
+# What can run comes first, somebody's own before what is bundled. What cannot run is listed only where the search names
+# it, or all are asked for. `tasks_told` is the same map for whoever names a workflow that there is not.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MOST_WORKFLOWS_TRIED = 60  # workflows that are not bundled; each has to be fetched and read
+MOST_CHARACTERS = 1900  # of an answer: less than 600 tokens of a model; twice as many where all are asked for
+MOST_UNRUNNABLE = 6  # of those that the search names
+MOST_TASK_NAMES, MOST_TASK_NAMES_IN_HINT = 12, 4  # workflows of one task
+ABOUT_LENGTHS = (200, 120, 80, 50, 30, 0)  # characters; the first with which the answer is short enough
+OTHER_TASKS = ("video_to_video", "image_to_3d", "text", "other")  # that no bundled workflow does
+LEAST_REASON = 80  # characters of why one cannot run
+CANNOT_RUN = "cannot run"  # the key of the reason
+
+WorkflowLine = dict[str, str]  # of a workflow, as `look_into` gives it
+
+
+async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: str = "") -> dict[str, Any]:
+    """All workflows, and whether this server can run them. Of those that are not bundled the first
+    `MOST_WORKFLOWS_TRIED` are looked into, beginning with those whose names hold a word of the search; the others have only
+    a name.
+
+        {"workflows": [{"name": "flux2", "task": "text_to_image", "source": "bundled", "about": "...",
+                        "cannot run": "lacks diffusion_models/..."}], "problems": [...]}
+    """
     listing = await catalogue.entries(server)
-    words = search.lower().split()
-    matching = [entry for entry in listing.entries if _has_words(f"{entry.name} {entry.description}", words)]
-    described, more = matching[:MAX_WORKFLOWS], matching[MAX_WORKFLOWS:]
-    checks = [functools.partial(look_into, server, entry) for entry in described]
-    answer: dict[str, Any] = {"workflows": await gather(4, checks)}
-    if more:
-        next_names = quoted(entry.name for entry in more[:MAX_WORKFLOWS])
-        answer["more"] = f"{len(more)} more: {next_names}"
-    if not matching:
-        answer["closest"] = closest(search, [entry.name for entry in listing.entries], 5)
-    if listing.problems:
-        answer["problems"] = list(listing.problems)
-    return answer
+    words = search_words(search)
+    own = [entry for entry in listing.entries if not entry.bundled]
+    own.sort(key=lambda entry: not any(has_word(entry.name.lower(), word) for word in words))
+    bundled = [entry for entry in listing.entries if entry.bundled]
+    looked_into = own[:MOST_WORKFLOWS_TRIED] + bundled
+    lines = await gather(4, [functools.partial(look_into, server, entry) for entry in looked_into])
+    rest = [{"name": entry.name, "source": entry.source} for entry in own[MOST_WORKFLOWS_TRIED:]]
+    return {"workflows": [*lines, *rest], "problems": list(listing.problems)}
 
 
-def _has_words(text: str, words: Sequence[str]) -> bool:
-    """Whether a text holds all of these words, which are in lower case."""
-    lower = text.lower()
-    return all(word in lower for word in words)
-
-
-async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
+async def look_into(server: ComfyUIServer, entry: Entry) -> WorkflowLine:
     """A few words about a workflow: name, task, source, description, and if this server cannot run it, why. Raises
     `ServerUnreachable` and `ServerGone`; any other error is the reason."""
     task, about = entry.task, entry.description
@@ -14301,7 +14434,7 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
             await fit_entry(server, entry, None)
         else:
             fitted = await fit_saved(server, entry, None)
-            task = task or guess_task(fitted.workflow.flow)
+            task = task or await FILES.run(guess_task, fitted.workflow.flow)
             about = about or _in_words(task, fitted.model)
             absent = list(fitted.absent.values())
             if absent:
@@ -14309,15 +14442,17 @@ async def look_into(server: ComfyUIServer, entry: Entry) -> dict[str, str]:
     except (ServerUnreachable, ServerGone):
         raise
     except ComfyUIError as error:
-        problem = error.message.removeprefix(f'The workflow "{entry.name}" ')
+        problem = error.message.removeprefix(f'The workflow "{entry.name}" ').removeprefix("cannot be used. ")
     line = {
         "name": entry.name,
         "task": task,
         "source": entry.source,
-        "about": shortened(about, 200),
+        "about": shortened(about, ABOUT_LENGTHS[0]),
     }
+    if entry.tags:
+        line["tags"] = entry.tags
     if problem:
-        line["cannot run"] = shortened(problem, 160)
+        line[CANNOT_RUN] = shortened(problem, 160)
     return line
 
 
@@ -14329,9 +14464,341 @@ def _in_words(task: str, model: str) -> str:
     return f"{words} with {model}"
 
 
-async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, Any]:
-    """Everything that a caller has to know about a workflow, as far as this server knows its nodes. Raises as
-    `read_entry` does, except for nodes that are missing."""
+# What is told of all that.
+
+
+def told_workflows(answer: Mapping[str, Any], search: str, everything: bool) -> dict[str, Any]:
+    """What a model is told of the workflows of all servers, in about `MOST_CHARACTERS`: those which are searched for,
+    or with the map of tasks where nothing is, or nothing is found."""
+    lines: Sequence[WorkflowLine] = answer["workflows"]
+    everything = everything or asks_for_everything(search)
+    words = search_words(search)
+    found = _found(lines, search, words)
+    runnable = [line for line in found if CANNOT_RUN not in line]
+    unrunnable = [line for line in found if CANNOT_RUN in line]
+    listed = unrunnable
+    if not everything:
+        listed = [line for line in unrunnable if words and all(has_word(line["name"].lower(), word) for word in words)]
+        listed = listed[:MOST_UNRUNNABLE]
+    told: dict[str, Any] = {}
+    if words and not runnable:
+        told["note"] = f'Nothing that can run here is found by "{shortened(search)}".'
+        told["closest"] = close_names(search, _names(line for line in lines if CANNOT_RUN not in line))
+    if not words or not runnable:
+        told |= tasks_told(lines)
+    hidden = len(unrunnable) - len(listed)
+    if hidden:
+        told[CANNOT_RUN] = f"{hidden} more lack models or nodes; all=true lists them"
+    told["problems"] = list(answer.get("problems", ()))
+    most = 2 * MOST_CHARACTERS if everything else MOST_CHARACTERS
+    return _short_enough([*runnable, *listed], told, bool(words), most)
+
+
+def _found(lines: Sequence[WorkflowLine], search: str, words: Sequence[str]) -> list[WorkflowLine]:
+    """The lines that all words mean, or where there are none those that any of them names; all without words."""
+    task = "_".join(search.lower().split())
+    by_task = [line for line in lines if task and line.get("task") == task]
+    if by_task or not words:
+        return by_task or list(lines)
+    texts = [_text_of(line) for line in lines]
+    for enough in (all, any):
+        found = [
+            line
+            for line, text in zip(lines, texts, strict=True)
+            if enough(means(word, text, line.get("task", "")) for word in words)
+        ]
+        if found:
+            return found
+    return []
+
+
+def _text_of(line: WorkflowLine) -> str:
+    """All that a workflow can be found by, in lower case."""
+    task = line.get("task", "").replace("_", " ")
+    return f"{line['name']} {task} {line.get('about', '')} {line.get('tags', '')}".lower()
+
+
+def _names(lines: Any) -> list[str]:
+    return [line["name"] for line in lines]
+
+
+def tasks_told(lines: Sequence[WorkflowLine], most: int = MOST_TASK_NAMES) -> dict[str, Any]:
+    """Which workflows can run for each task, so many at most, and for which tasks there is none."""
+    tasks: dict[str, list[str]] = {}
+    for line in lines:
+        if CANNOT_RUN not in line and line.get("task"):
+            tasks.setdefault(line["task"], []).append(line["name"])
+    known = dict.fromkeys(entry.task for entry in bundled_entries())
+    order = [*known, *OTHER_TASKS, *tasks]
+    cut = {task: _cut_names(tasks[task], most) for task in dict.fromkeys(order) if task in tasks}
+    return {"tasks": cut, "nothing installed for": [task for task in known if task not in tasks]}
+
+
+def _cut_names(names: Sequence[str], most: int) -> list[str]:
+    """The first names, and how many more there are."""
+    if len(names) <= most:
+        return list(names)
+    return [*names[:most], f"and {len(names) - most} more"]
+
+
+def _short_enough(lines: Sequence[WorkflowLine], told: Mapping[str, Any], with_task: bool, most: int) -> dict[str, Any]:
+    """The answer in so many characters: with as many words about each workflow as there is room for, and beyond that
+    with fewer workflows."""
+    answer: dict[str, Any] = {}
+    for length in ABOUT_LENGTHS:
+        answer = {"workflows": [_line_told(line, length, with_task) for line in lines], **told}
+        if characters_of(answer) <= most:
+            return answer
+    names: list[Any] = answer["workflows"]
+    while len(names) > 1 and characters_of(answer) > most:
+        left_out = max(len(names) // 8, 1)
+        del names[-left_out:]
+        answer["more"] = f"{len(lines) - len(names)} more; search for words of their names"
+    return answer
+
+
+def _line_told(line: WorkflowLine, length: int, with_task: bool) -> Any:
+    """A workflow in a list: with what it is about, in so many characters, or only its name."""
+    if not length and CANNOT_RUN not in line:
+        return line["name"]
+    told = {"name": line["name"]}
+    if with_task:
+        told["task"] = line.get("task", "")
+    if CANNOT_RUN not in line:
+        told["about"] = shortened(line.get("about", ""), length)
+    if line["source"] != "bundled":
+        told["source"] = line["source"]
+    if CANNOT_RUN in line:
+        told[CANNOT_RUN] = shortened(line[CANNOT_RUN], max(length, LEAST_REASON))
+    return {name: value for name, value in told.items() if value}
+
+
+def characters_of(answer: Mapping[str, Any]) -> int:
+    """How long an answer is as JSON, about."""
+    return len(json.dumps(answer, ensure_ascii=False))
+
+
+def tasks_note(lines: Sequence[WorkflowLine], name: str) -> str:
+    """What would do instead of a workflow that there is not: those for what its name means, else those with names
+    like it, and which tasks can be done."""
+    runnable = [line for line in lines if CANNOT_RUN not in line]
+    installed = tasks_told(lines, MOST_TASK_NAMES_IN_HINT)["tasks"]
+    meant = _tasks_meant(name)
+    said: list[str] = []
+    alike = close_names(name, _names(runnable))
+    if alike and not meant:  # spelling says nothing where the meaning is known
+        said.append(f"Names like it: {quoted(alike)}.")
+    doing = {task: installed[task] for task in meant if task in installed}
+    if meant and not doing:
+        said.append(f"Nothing is installed for {' or '.join(meant)}.")
+    tasks = doing or installed
+    if tasks:
+        listed = "; ".join(f"{task} ({', '.join(names)})" for task, names in tasks.items())
+        said.append(f"A task can be named, or a workflow that does it: {listed}.")
+    return " ".join(said)
+
+
+def _tasks_meant(name: str) -> list[str]:
+    """What somebody wants to be done who names a workflow so: known tasks, or a word for what none of them does."""
+    words = search_words(name)
+    task = "_".join(name.lower().split())
+    if task in {entry.task for entry in bundled_entries()}:
+        return [task]
+    near = dict.fromkeys(task for word in words for task in tasks_near(word))
+    return list(near) or [word for word in words if is_task_word(word)]
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/catalogue/model_list.py
+#
+# What list_models answers: which models are installed, by their kinds.
+#
+# `list_models` lists them on one server, and `one_list` (catalogue/listings.py) merges servers. Then `told_models` makes
+# it short enough for a model to read:
+#
+#     {"installed": {"checkpoints": 3, "loras": 300}, "checkpoints": ["a.safetensors", ...], "loras": ["anime", ...],
+#      "more": {"loras": 260}}
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MOST_MODEL_CHARACTERS = 2400  # of an answer: less than 900 tokens, since names have few characters a token
+NAMES_OF_KIND = (60, 45, 30, 20, 12, 8, 5, 3, 2, 1)  # the first number with which the answer is short enough
+
+# What people call a kind of model -> ComfyUI's folder for it, or one of `SAMPLING_KINDS`.
+MODEL_KINDS: Mapping[str, str] = {
+    "checkpoint": "checkpoints",
+    "unet": "diffusion_models",
+    "diffusion_model": "diffusion_models",
+    "lora": "loras",
+    "clip": "text_encoders",
+    "text_encoder": "text_encoders",
+    "upscaler": "upscale_models",
+    "upscale_model": "upscale_models",
+    "controlnets": "controlnet",
+    "vaes": "vae",
+    "embedding": "embeddings",
+    "sampler": "samplers",
+    "scheduler": "schedulers",
+}
+USUAL_KINDS = ("checkpoints", "diffusion_models", "loras", "vae", "text_encoders", "upscale_models", "controlnet")
+OVERVIEW_KINDS = (*USUAL_KINDS[:3], "upscale_models", "controlnet", "embeddings")  # named where no kind is
+ALL_KINDS = ("model", "models", "allmodels", "none")
+KIND_WORDS = frozenset({"model", "models", "lora", "loras", "checkpoint", "checkpoints", "file", "files"})
+SAMPLING_KINDS = {"samplers": "sampler_name", "schedulers": "scheduler"}  # the input of KSampler that lists them
+
+
+async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str, Any]:
+    """The installed models of a kind whose names hold all words of `search`. Without a kind: of all kinds, and how many
+    there are of each. Raises `BadArgument` for a kind that does not exist."""
+    kinds = await _model_kinds(server)
+    words = [word for word in search_words(search) if word not in KIND_WORDS]
+    asked_kind = _read_kind(kind, kinds)
+    if asked_kind:
+        return _models_of_one_kind(asked_kind, await _models_of(server, asked_kind), words)
+    models = {each_kind: await _models_of(server, each_kind) for each_kind in kinds}
+    counts = {each_kind: len(names) for each_kind, names in models.items() if names}
+    if not words:
+        return {"installed": counts, **{each: models[each] for each in OVERVIEW_KINDS if models.get(each)}}
+    found = {each_kind: _with_words(names, words) for each_kind, names in models.items()}
+    found = {each_kind: names for each_kind, names in found.items() if names}
+    if found:
+        return found
+    every = [name for names in models.values() for name in names]
+    return {"found": 0, "closest": close_names(" ".join(words), every, 5), "installed": counts}
+
+
+def _models_of_one_kind(kind: str, names: Sequence[str], words: Sequence[str]) -> dict[str, Any]:
+    """The answer that names the models of one kind; if none holds all words of the search, those with names like
+    it."""
+    found = _with_words(names, words)
+    if names and not found:
+        closest = close_names(" ".join(words), names, 5)
+        return {"kind": kind, "found": 0, "closest": closest, "installed": len(names)}
+    return {kind: found}
+
+
+def _with_words(names: Sequence[str], words: Sequence[str]) -> list[str]:
+    """The names that hold all of these words, which are in lower case."""
+    return [name for name in names if all(word in name.lower() for word in words)]
+
+
+async def _model_kinds(server: ComfyUIServer) -> list[str]:
+    """All kinds that can be asked for: ComfyUI's usual ones, then the other folders of this server."""
+    folders = await server.names("/models") or USUAL_KINDS
+    kinds = dict.fromkeys([*USUAL_KINDS, "embeddings", *SAMPLING_KINDS, *folders[:MOST_FOLDERS]])
+    return [kind for kind in kinds if kind not in ("configs", "custom_nodes")]
+
+
+def _read_kind(kind: str, kinds: Sequence[str]) -> str:
+    """The one of `kinds` that somebody means by "LoRA" or "text-encoder"; "" for all. Raises `BadArgument`."""
+    if asks_for_everything(kind) or _plain_kind(kind) in ALL_KINDS:
+        return ""
+    known = {_plain_kind(name): name for name in [*MODEL_KINDS, *kinds]}
+    name = known.get(_plain_kind(kind), kind.strip())
+    name = MODEL_KINDS.get(name, name)
+    if name and name not in kinds:
+        message = f'There is no kind of model "{shortened(kind)}".'
+        raise BadArgument(message, f"There are: {quoted(shortened(kind, 60) for kind in kinds)}.")
+    return name
+
+
+def _plain_kind(kind: str) -> str:
+    """A kind for comparing, without case, spaces, dashes and underscores."""
+    return simplified(kind.replace("-", "_"))
+
+
+async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
+    """All names of a kind; none where the server does not have the kind."""
+    if kind in SAMPLING_KINDS:
+        sampler = await server.define("KSampler")
+        name = SAMPLING_KINDS[kind]
+        if sampler is None or name not in sampler.inputs:
+            return []
+        return [str(choice) for choice in sampler.inputs[name].choices]
+    if kind == "embeddings":
+        return await server.names("/embeddings") or []
+    folder = quote(kind, safe="")
+    return await server.names(f"/models/{folder}") or []
+
+
+def told_models(answer: Mapping[str, Any], search: str) -> dict[str, Any]:
+    """What a model is told of the models of all servers, in about `MOST_MODEL_CHARACTERS`: the first names of each
+    kind, and how many more there are. Never nothing: what was not found is said."""
+    names = {kind: value for kind, value in answer.items() if isinstance(value, list) and kind != "closest"}
+    told = {key: value for key, value in answer.items() if key not in names}
+    if not any(names.values()):
+        told["note"] = _nothing_found(list(names), search, told)
+    cut: dict[str, Any] = {}
+    for most in NAMES_OF_KIND:
+        cut = _first_models(names, most)
+        if len(json.dumps({**told, **cut}, ensure_ascii=False)) <= MOST_MODEL_CHARACTERS:
+            break
+    return {**told, **cut}
+
+
+def _nothing_found(kinds: Sequence[str], search: str, told: Mapping[str, Any]) -> str:
+    """What is said where no name is listed."""
+    if told.get("found") == 0:
+        return f'No installed name holds "{shortened(search)}".'
+    if kinds:
+        return f"None of the kind {quoted(kinds)} is installed."
+    return "No models are installed."
+
+
+def _first_models(models: Mapping[str, list[str]], most: int) -> dict[str, Any]:
+    """The answer that names models by their kinds, so many of each; "more" tells how many were cut off."""
+    answer: dict[str, Any] = {}
+    cut: dict[str, int] = {}
+    for kind, names in models.items():
+        answer[kind] = names[:most]
+        more = len(names) - most
+        if more > 0:
+            cut[kind] = more
+    if cut:
+        answer["more"] = cut
+    return answer
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/catalogue/listings.py
+#
+# What describe_workflow answers: everything that a caller has to know about one workflow.
+#
+#     {"name": ..., "inputs": {"steps": "INT, 1 to 10000, now 20"}, "files": [...], "makes": [...],
+#      "models": {"vae/ae.safetensors": "installed"}, "diagram": "```mermaid ...", ...}
+#
+# It is cut to a length that a model can read, and says how much was left out. `one_list` merges what several servers
+# list, of workflows (catalogue/workflow_list.py) and of models (catalogue/model_list.py).
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+MAX_NAMES = 60  # lines of what a workflow makes, or of nodes that are missing
+MOST_DESCRIBED = 7500  # characters of a description without its diagram: less than 2,500 tokens of a model
+
+
+@dataclass(frozen=True)
+class Detail:
+    """How closely inputs are told of."""
+
+    names: int  # of other inputs than parameters
+    choices: int  # of an input
+    characters: int  # of the text that one holds
+
+
+# The first with which a description is short enough is taken.
+DETAILS = (
+    Detail(60, 8, 120),
+    Detail(40, 6, 80),
+    Detail(25, 4, 60),
+    Detail(12, 3, 40),
+    Detail(5, 2, 30),
+    Detail(0, 2, 20),
+)
+
+
+async def describe_workflow(server: ComfyUIServer, entry: Entry, diagram: bool = False) -> dict[str, Any]:
+    """Everything that a caller has to know about a workflow, as far as this server knows its nodes, and with `diagram`
+    its graph. Raises as `read_entry` does, except for nodes that are missing."""
     try:
         workflow = await read_entry(server, entry)
     except NodeNotInstalled as refused:  # there is no more to tell about a graph that cannot be converted
@@ -14343,16 +14810,18 @@ async def describe_workflow(server: ComfyUIServer, entry: Entry) -> dict[str, An
         "source": entry.source,
         "task": entry.task or guess_task(flow),
         "about": entry.description,
-        "inputs": {name: _input_line(workflow, name) for name in workflow.parameters},
-        "other inputs": _other_input_lines(workflow, files),
+        "inputs": {},
+        "other inputs": {},
         "files": await FILES.run(_file_lines, flow, files),
         "makes": _first([f'{kind} ("{title}")' for title, kind in outputs(flow)]),
         "models": await _model_lines(server, entry, workflow),
         "missing nodes": _first(missing_nodes(workflow.graph, workflow.definitions)),
     }
+    answer |= await FILES.run(_inputs_within, workflow, files, MOST_DESCRIBED - characters_of(answer))
     answer = {name: value for name, value in answer.items() if value}  # nothing is said of what it does not have
-    answer["diagram"] = f"```mermaid\n{mermaid(flow)}\n```"
-    answer["note"] = "To show the user the graph, copy `diagram` into the answer as it is."
+    if diagram:
+        answer["diagram"] = f"```mermaid\n{mermaid(flow)}\n```"
+        answer["note"] = "To show the user the graph, copy `diagram` into the answer as it is."
     return answer
 
 
@@ -14364,20 +14833,34 @@ def _first(lines: Sequence[str]) -> list[str]:
     return first
 
 
-def _other_input_lines(workflow: Workflow, files: Sequence[FileInput]) -> dict[str, str]:
+def _inputs_within(workflow: Workflow, files: Sequence[FileInput], room: int) -> dict[str, Any]:
+    """The inputs in so many characters, if they fit at all: as many of them and in as much detail as there is room
+    for. Blocks."""
+    told: dict[str, Any] = {}
+    for detail in DETAILS:
+        told = {
+            "inputs": {name: _input_line(workflow, name, detail) for name in workflow.parameters},
+            "other inputs": _other_input_lines(workflow, files, detail),
+        }
+        if characters_of(told) <= room:
+            break
+    return told
+
+
+def _other_input_lines(workflow: Workflow, files: Sequence[FileInput], detail: Detail) -> dict[str, str]:
     """The lines of the first inputs that neither a parameter sets nor a file goes into, and how many more there are."""
     taken = {file.target for file in files}
     for targets in workflow.parameters.values():
         taken.update(target.widget for target in targets)
     names = [name for name, target in workflow.widgets.items() if target not in taken]
-    lines = {name: _input_line(workflow, name) for name in names[:MAX_NAMES]}
-    more = len(names) - MAX_NAMES
+    lines = {name: _input_line(workflow, name, detail) for name in names[: detail.names]}
+    more = len(names) - detail.names
     if more > 0:
         lines["…"] = f"{more} more"
     return lines
 
 
-def _input_line(workflow: Workflow, name: str) -> str:
+def _input_line(workflow: Workflow, name: str, detail: Detail) -> str:
     """An input's type, its range or choices, and its present value: "INT, 1 to 10000, now 20"."""
     spec = workflow.spec(name)
     if name == "seed":
@@ -14388,20 +14871,20 @@ def _input_line(workflow: Workflow, name: str) -> str:
     if name == "length":
         parts.append("in frames (or give seconds)")
     if spec.choices:
-        shown = [shortened(choice, 60) for choice in spec.choices[:MAX_CHOICES]]
+        shown = [shortened(choice, 60) for choice in spec.choices[: detail.choices]]
         choices = f"one of {quoted(shown)}"
-        more = len(spec.choices) - MAX_CHOICES
+        more = len(spec.choices) - detail.choices
         if more > 0:
             choices += f" and {more} more"
         parts.append(choices)
     elif spec.minimum is not None and spec.maximum is not None:
         parts.append(f"{spec.minimum:g} to {spec.maximum:g}")
-    parts.append(_value_now(workflow, name))
+    parts.append(_value_now(workflow, name, detail.characters))
     return ", ".join(parts)
 
 
-def _value_now(workflow: Workflow, name: str) -> str:
-    """What an input holds, as far as anybody may know: "now 20", 'now "a red fox"', "is set"."""
+def _value_now(workflow: Workflow, name: str, length: int) -> str:
+    """What an input holds, as far as anybody may know, in so many characters: "now 20", 'now "a red fox"', "is set"."""
     value = workflow.value(name)
     nodes = [workflow.graph[target.node_id] for target in workflow.find(name) or ()]
     if any(holds_secret(name, given_title(node) or node["class_type"], value) for node in nodes):
@@ -14409,7 +14892,7 @@ def _value_now(workflow: Workflow, name: str) -> str:
     if value is None:
         return "has to be given"
     if isinstance(value, str):
-        return f'now "{shortened(value, 120)}"'
+        return f'now "{shortened(value, length)}"'
     return f"now {shortened(value, 40)}"
 
 
@@ -14456,115 +14939,6 @@ def _model_state(file: ModelFile, installed: str | None) -> str:
     return "not known" if file.installed is None else "not installed"
 
 
-# What people call a kind of model -> ComfyUI's folder for it, or one of `SAMPLING_KINDS`.
-MODEL_KINDS: Mapping[str, str] = {
-    "checkpoint": "checkpoints",
-    "unet": "diffusion_models",
-    "diffusion_model": "diffusion_models",
-    "lora": "loras",
-    "clip": "text_encoders",
-    "text_encoder": "text_encoders",
-    "upscaler": "upscale_models",
-    "upscale_model": "upscale_models",
-    "controlnets": "controlnet",
-    "vaes": "vae",
-    "embedding": "embeddings",
-    "sampler": "samplers",
-    "scheduler": "schedulers",
-}
-USUAL_KINDS = ("checkpoints", "diffusion_models", "loras", "vae", "text_encoders", "upscale_models", "controlnet")
-SAMPLING_KINDS = {"samplers": "sampler_name", "schedulers": "scheduler"}  # the input of KSampler that lists them
-
-
-async def list_models(server: ComfyUIServer, kind: str, search: str) -> dict[str, Any]:
-    """The installed models of a kind whose names hold all words of `search`. Without a kind: how many there are of
-    each, or those that `search` finds in all of them. Raises `BadArgument` for a kind that does not exist."""
-    kinds = await _model_kinds(server)
-    words = search.lower().split()
-    asked_kind = _read_kind(kind, kinds)
-    if asked_kind:
-        names = await _models_of(server, asked_kind)
-        return _models_of_one_kind(asked_kind, names, search)
-    models: dict[str, list[str]] = {}
-    for each_kind in kinds:
-        names = await _models_of(server, each_kind)
-        matching = [name for name in names if _has_words(name, words)]
-        if matching:
-            models[each_kind] = matching
-    if not words:
-        counts = {each_kind: len(names) for each_kind, names in models.items()}
-        return {"installed": counts}
-    return _first_models(models)
-
-
-def _models_of_one_kind(kind: str, names: Sequence[str], search: str) -> dict[str, Any]:
-    """The answer that names the models of one kind; if none holds all words of `search`, the most similar ones."""
-    words = search.lower().split()
-    matching = [name for name in names if _has_words(name, words)]
-    if names and not matching:
-        return {
-            "kind": kind,
-            "found": 0,
-            "closest": closest(search, names, 5),
-            "installed": len(names),
-        }
-    return _first_models({kind: matching})
-
-
-async def _model_kinds(server: ComfyUIServer) -> list[str]:
-    """All kinds that can be asked for: ComfyUI's usual ones, then the other folders of this server."""
-    folders = await server.names("/models") or USUAL_KINDS
-    kinds = dict.fromkeys([*USUAL_KINDS, "embeddings", *SAMPLING_KINDS, *folders[:MOST_FOLDERS]])
-    return [kind for kind in kinds if kind not in ("configs", "custom_nodes")]
-
-
-def _read_kind(kind: str, kinds: Sequence[str]) -> str:
-    """The one of `kinds` that somebody means by "LoRA" or "text-encoder"; "" for all. Raises `BadArgument`."""
-    known = {_plain_kind(name): name for name in [*MODEL_KINDS, *kinds]}
-    name = known.get(_plain_kind(kind), kind.strip())
-    name = MODEL_KINDS.get(name, name)
-    if name and name not in kinds:
-        message = f'There is no kind of model "{shortened(kind)}".'
-        raise BadArgument(message, f"There are: {quoted(shortened(kind, 60) for kind in kinds)}.")
-    return name
-
-
-def _plain_kind(kind: str) -> str:
-    """A kind for comparing, without case, spaces, dashes and underscores."""
-    return simplified(kind.replace("-", "_"))
-
-
-async def _models_of(server: ComfyUIServer, kind: str) -> list[str]:
-    """All names of a kind; none where the server does not have the kind."""
-    if kind in SAMPLING_KINDS:
-        sampler = await server.define("KSampler")
-        name = SAMPLING_KINDS[kind]
-        if sampler is None or name not in sampler.inputs:
-            return []
-        return [str(choice) for choice in sampler.inputs[name].choices]
-    if kind == "embeddings":
-        return await server.names("/embeddings") or []
-    folder = quote(kind, safe="")
-    return await server.names(f"/models/{folder}") or []
-
-
-def _first_models(models: Mapping[str, list[str]]) -> dict[str, Any]:
-    """The answer that names models by their kinds, `MAX_NAMES` of each; "more" tells how many were cut off."""
-    answer: dict[str, Any] = {}
-    cut: dict[str, int] = {}
-    for kind, names in models.items():
-        answer[kind] = names[:MAX_NAMES]
-        more = len(names) - MAX_NAMES
-        if more > 0:
-            cut[kind] = more
-    if cut:
-        answer["more"] = cut
-    return answer
-
-
-Lines = list[dict[str, str]]  # of workflows, as `look_into` gives them
-
-
 def one_list(answers: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     """What several servers list, as one answer.
 
@@ -14603,7 +14977,7 @@ def _merged_values(earlier: Any, value: Any) -> Any:
     return earlier
 
 
-def _merged_lines(lines: Lines, others: Lines) -> Lines:
+def _merged_lines(lines: list[WorkflowLine], others: list[WorkflowLine]) -> list[WorkflowLine]:
     """The lines of two lists of workflows, one for each name: the first by which it can run, or the last."""
     by_name = {line["name"]: line for line in lines}
     for line in others:
@@ -21706,6 +22080,7 @@ class Tools:
     async def list_workflows(
         self,
         search: str | None = None,
+        all: bool = False,
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
@@ -21716,6 +22091,7 @@ class Tools:
         """List the installed workflows and the tasks they do.
 
         :param search: Words such as "video"
+        :param all: true lists also what cannot run
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
 
@@ -21725,14 +22101,15 @@ class Tools:
             answers, silent = await everywhere(
                 settings.endpoints, lambda server: list_workflows(server, catalogue, words)
             )
-            answer = one_list(answers) | _left_out(silent)
-            return {"status": "done", **answer}, f"{len(answer['workflows'])} workflows"
+            answer = told_workflows(one_list(answers), words, as_yes(all, "all")) | _left_out(silent)
+            return {"status": "done", **answer}, "Looked up the workflows"
 
         return await _answer(chat, self.valves, work)
 
     async def describe_workflow(
         self,
         workflow: str = REQUIRED,
+        diagram: bool = False,
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
@@ -21740,9 +22117,10 @@ class Tools:
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
     ) -> ToolAnswer:
-        """Explain a workflow: its inputs, models, missing parts, and a diagram.
+        """Explain a workflow: its inputs, models and missing parts.
 
         :param workflow: As in run_workflow
+        :param diagram: true adds a drawing of its graph
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
 
@@ -21754,7 +22132,8 @@ class Tools:
             about = Argument(name, "The argument workflow")
 
             async def describe(server: ComfyUIServer) -> dict[str, Any]:
-                return await describe_workflow(server, await find_meant(server, catalogue, about))
+                entry = await find_meant(server, catalogue, about)
+                return await describe_workflow(server, entry, as_yes(diagram, "diagram"))
 
             answers, silent = await everywhere(settings.endpoints, describe)
             answer = min(answers, key=lambda answer: "cannot run" in answer or "missing nodes" in answer)
@@ -21785,7 +22164,7 @@ class Tools:
             kind_name = words_of(kind, "kind")
             words = words_of(search, "search")
             answers, silent = await everywhere(settings.endpoints, lambda server: list_models(server, kind_name, words))
-            answer = one_list(answers) | _left_out(silent)
+            answer = told_models(one_list(answers), words) | _left_out(silent)
             return {"status": "done", **answer}, "Looked up what is installed"
 
         return await _answer(chat, self.valves, work)
@@ -21842,7 +22221,12 @@ async def _answer(
     async def with_settings(display: Display) -> tuple[dict[str, Any], str]:
         settings = await settle(valves, chat.user, chat)
         chat.hide(settings.fleet.known)
-        return await work(settings, display)
+        try:
+            return await work(settings, display)
+        except UnknownWorkflow as error:
+            if error.name:
+                error.add_note(await _instead_of(settings, error.name))
+            raise
 
     WORKS_FOR.set(str(chat.user.get("id") or ""))
     return as_answer(await chat.answer(with_settings))
@@ -21861,6 +22245,16 @@ async def _make(
             return await work(replace(settings, endpoints=fleet.endpoints), display)
 
     return await _answer(chat, valves, when_admitted)
+
+
+async def _instead_of(settings: Settings, name: str) -> str:
+    """What would do instead of a workflow of that name, which there is not; "" where no server tells."""
+    catalogue = settings.catalogue
+    try:
+        answers, _ = await everywhere(settings.endpoints, lambda server: list_workflows(server, catalogue, name))
+    except ComfyUIError:
+        return ""
+    return tasks_note(one_list(answers)["workflows"], name)
 
 
 def _left_out(silent: Sequence[str]) -> dict[str, Any]:

@@ -111,7 +111,12 @@ class UnknownWorkflow(ComfyUIError):
     """There is no workflow of that name."""
 
     code = "unknown_workflow"
-    default_hint = "Leave `workflow` out to have one chosen."
+    default_hint = "list_workflows tells which there are."
+
+    def __init__(self, message: str, hint: str = "", name: str = "") -> None:
+        """`name` is what no workflow is called."""
+        super().__init__(message, hint)
+        self.name = name
 
 
 class UnknownJob(ComfyUIError):

@@ -145,6 +145,24 @@ def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
     return sorted(plain_names, key=likeness, reverse=True)[:count]
 
 
+CLOSE = 0.6  # how alike two names are, of 1, that may be taken for one another
+
+
+def close_names(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
+    """The names, best first, that somebody may have meant who wrote this one: none where none is like it."""
+    plain_wanted = plain_name(wanted[-LONGEST_NAME:])
+    return [name for name in closest(wanted, choices, count) if _is_close(plain_wanted, name[-LONGEST_NAME:])]
+
+
+def _is_close(plain_wanted: str, name: str) -> bool:
+    """Whether a name is like the wanted one: as a whole, or one of its words."""
+    plain = plain_name(name)
+    if min(len(plain), len(plain_wanted)) >= 3 and (plain in plain_wanted or plain_wanted in plain):
+        return True
+    parts = [plain, *re.findall(r"[^\W_]{3,}", name.lower())]
+    return any(difflib.SequenceMatcher(None, part, plain_wanted, autojunk=False).ratio() >= CLOSE for part in parts)
+
+
 def quoted(names: Iterable[str]) -> str:
     """Names as a list within a sentence, each in double quotes."""
     return ", ".join(f'"{name}"' for name in names)

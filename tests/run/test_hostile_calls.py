@@ -152,7 +152,8 @@ async def test_one_odd_saved_file_does_not_take_the_list_with_it(comfy: StandIn)
     save(comfy, "forbidden.json", {})
     comfy.userdata["workflows/utf16.json"] = File(json.dumps(small_graph(comfy)).encode("utf-16"))
     comfy.misbehave.status_for = {"/userdata/workflows%2Fforbidden.json": 403}
-    lines = {line["name"]: line for line in (await listed(comfy))["workflows"]}
+    listing = (await listed(comfy, everything=True))["workflows"]
+    lines = {line if isinstance(line, str) else line["name"]: line for line in listing}
     assert "cannot run" in lines["forbidden"]
     assert "cannot run" not in lines["good"]
     assert "cannot run" not in lines["utf16"]

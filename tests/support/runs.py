@@ -186,16 +186,19 @@ def sent(comfy: StandIn, title: str) -> Any:
     return next(node["inputs"] for node in nodes if title in (node["_meta"].get("title"), node["class_type"]))
 
 
-async def listed(comfy: StandIn, catalogue: tool.Catalogue | None = None, search: str = "") -> dict[str, Any]:
+async def listed(
+    comfy: StandIn, catalogue: tool.Catalogue | None = None, search: str = "", everything: bool = False
+) -> dict[str, Any]:
     """What list_workflows answers."""
     async with tool.open_server(endpoint(comfy)) as server:
-        return await tool.list_workflows(server, catalogue or tool.Catalogue(), search)
+        answer = await tool.list_workflows(server, catalogue or tool.Catalogue(), search)
+        return tool.told_workflows(answer, search, everything)
 
 
 async def listed_models(comfy: StandIn, kind: str = "", search: str = "") -> dict[str, Any]:
     """What list_models answers."""
     async with tool.open_server(endpoint(comfy)) as server:
-        return await tool.list_models(server, kind, search)
+        return tool.told_models(await tool.list_models(server, kind, search), search)
 
 
 # --- what is left of a call: jobs on the server, files in the chat ---

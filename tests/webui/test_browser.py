@@ -113,7 +113,7 @@ async def test_a_failure_says_what_is_wrong(webui: OpenWebUI, model: ModelServer
 async def test_the_graph_of_a_workflow_is_drawn_where_the_model_repeats_it(
     webui: OpenWebUI, model: ModelServer
 ) -> None:
-    call = ToolCall("describe_workflow", {"workflow": "checkpoint"})
+    call = ToolCall("describe_workflow", {"workflow": "checkpoint", "diagram": True})
     model.script([call], then=lambda results: f"The graph:\n\n{json.loads(results[0])['diagram']}\n\nThat is it.")
     async with Browser(webui.url, (await webui.user("bob")).token) as browser:
         await browser.chat("Show me the workflow")

@@ -13,6 +13,7 @@ from tests.support.open_webui import OpenWebUI
 from tests.support.pictures import opened, png
 from tests.support.stand_in import DEFAULT_MODELS, StandIn
 from tests.support.stand_in.files import File
+from tests.support.tokens import tokens
 
 pytestmark = pytest.mark.open_webui
 
@@ -162,7 +163,7 @@ async def test_a_file_that_is_no_picture_is_kept_for_download(
 async def test_a_description_holds_a_diagram_and_writes_nothing_into_the_chat(
     webui: OpenWebUI, model: ModelServer, comfy: StandIn
 ) -> None:
-    turn = await ask(webui, model, ToolCall("describe_workflow", {"workflow": "checkpoint"}))
+    turn = await ask(webui, model, ToolCall("describe_workflow", {"workflow": "checkpoint", "diagram": True}))
     (result,) = turn.tool_results
     assert result["status"] == "done"
     assert result["diagram"].startswith("```mermaid\n")
@@ -174,8 +175,11 @@ async def test_a_description_holds_a_diagram_and_writes_nothing_into_the_chat(
 async def test_lists_are_short_enough_for_a_model(webui: OpenWebUI, model: ModelServer, comfy: StandIn) -> None:
     turn = await ask(webui, model, ToolCall("list_workflows"))
     (result,) = turn.tool_results
-    names = [line["name"] for line in result["workflows"]]
-    assert {"checkpoint", "upscale", "ace-step"} <= set(names)
-    assert len(json.dumps(result)) / 3 < 4000
+    assert result["tasks"]["upscale"] == ["upscale"]
+    assert "checkpoint" in [line["name"] for line in result["workflows"]]
+    assert tokens(turn.requests[-1].tool_results[0]) < 600
+    refused = failed(await ask(webui, model, run("draw_a_picture_for_me")))
+    assert refused["code"] == "unknown_workflow"
+    assert "A task can be named, or a workflow that does it: text_to_image (" in refused["hint"]
     (found,) = (await ask(webui, model, ToolCall("list_models", {"kind": "loras"}))).tool_results
     assert found["loras"] == MODELS["loras"]

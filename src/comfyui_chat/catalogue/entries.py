@@ -28,7 +28,7 @@ from ..graph.facts import FileInput, file_inputs
 from ..graph.nodes import Graph, Target, is_api_format, is_ui_format
 from ..graph.reading import EXPECTED, WRAPPERS, read_json, unwrap
 from ..graph.workflow import Workflow
-from ..names import base_name, closest, find_name, first_names, plain_name, quoted, shortened
+from ..names import base_name, find_name, first_names, plain_name, shortened
 from ..server.client import DOUBT_SECONDS, ComfyUIServer
 from ..threads import FILES
 from ..values import Argument, text_of
@@ -99,6 +99,7 @@ class Entry:
     graph: Graph | None = None
     task: str = ""
     description: str = ""
+    tags: str = ""  # words by which it is found as well
     path: str = ""  # of one that is saved on the server, below its folder for workflows
     families: tuple[Family, ...] = ()
     needs: tuple[ModelNeed, ...] = ()
@@ -173,7 +174,8 @@ def read_pasted(text: str, source: str, valve: str) -> Pasted:
     """What the valve of that title holds: one workflow, an object of name -> workflow, or a list of them; each as
     ComfyUI saves or exports it, or in an envelope that tells more about it:
 
-        {"name": "portrait", "description": "A face in studio light", "task": "text_to_image", "workflow": {...}}
+        {"name": "portrait", "description": "A face in studio light", "task": "text_to_image", "tags": ["face"],
+         "workflow": {...}}
 
     One without a name is called after its `source`: "user", or "user-2" where there are several. Cached, since every
     call reads the valves.
@@ -202,7 +204,9 @@ def read_pasted(text: str, source: str, valve: str) -> Pasted:
             continue
         task = shortened(text_of(about.get("task")), 200)
         description = shortened(text_of(about.get("description")), 200)
-        entries.append(Entry(name, source, graph, task, description))
+        tags = about.get("tags")
+        tags = " ".join(text_of(tag) for tag in tags[:20]) if isinstance(tags, list) else text_of(tags)
+        entries.append(Entry(name, source, graph, task, description, shortened(tags, 200)))
     return Pasted(tuple(entries), tuple(problems))
 
 
@@ -266,19 +270,15 @@ class Catalogue:
         return Listing(entries, tuple(problems))
 
     async def find(self, server: ComfyUIServer, wanted: Argument) -> Entry:
-        """The workflow of a name, whatever its case, folder or extension. Raises `UnknownWorkflow`, naming those with
-        the most similar names."""
+        """The workflow of a name, whatever its case, folder or extension. Raises `UnknownWorkflow`."""
         name = str(wanted.value).strip()
         for believe in (DOUBT_SECONDS, 0.0):  # it may have been saved a moment ago
             listing = await self.entries(server, believe)
             entry = await FILES.run(listing.find, name)
             if entry:
                 return entry
-        names = [entry.name for entry in listing.entries]
-        similar = await FILES.run(closest, name, names, 8)
-        hints = [f"There are, among others: {quoted(similar)}.", *listing.problems]
         message = f'{wanted.name} is "{shortened(wanted.value)}", and no workflow has that name.'
-        raise UnknownWorkflow(message, " ".join(hints))
+        raise UnknownWorkflow(message, " ".join(listing.problems), name)
 
 
 def _all_entries(given: Iterable[Entry], paths: Iterable[str]) -> tuple[Entry, ...]:

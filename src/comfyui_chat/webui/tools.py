@@ -21,9 +21,11 @@ from typing import Any, NewType
 
 from ..catalogue.choosing import find_meant
 from ..catalogue.entries import Catalogue
-from ..catalogue.listings import describe_workflow, list_models, list_workflows, one_list
+from ..catalogue.listings import describe_workflow, one_list
+from ..catalogue.model_list import list_models, told_models
 from ..catalogue.request import Request
-from ..errors import BadArgument
+from ..catalogue.workflow_list import list_workflows, tasks_note, told_workflows
+from ..errors import BadArgument, ComfyUIError, UnknownWorkflow
 from ..names import file_stem
 from ..run.fleet import everywhere
 from ..run.make import Memory, RunOptions, make
@@ -234,6 +236,7 @@ class Tools:
     async def list_workflows(
         self,
         search: str | None = None,
+        all: bool = False,
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
@@ -244,6 +247,7 @@ class Tools:
         """List the installed workflows and the tasks they do.
 
         :param search: Words such as "video"
+        :param all: true lists also what cannot run
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
 
@@ -253,14 +257,15 @@ class Tools:
             answers, silent = await everywhere(
                 settings.endpoints, lambda server: list_workflows(server, catalogue, words)
             )
-            answer = one_list(answers) | _left_out(silent)
-            return {"status": "done", **answer}, f"{len(answer['workflows'])} workflows"
+            answer = told_workflows(one_list(answers), words, as_yes(all, "all")) | _left_out(silent)
+            return {"status": "done", **answer}, "Looked up the workflows"
 
         return await _answer(chat, self.valves, work)
 
     async def describe_workflow(
         self,
         workflow: str = REQUIRED,
+        diagram: bool = False,
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
@@ -268,9 +273,10 @@ class Tools:
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
     ) -> ToolAnswer:
-        """Explain a workflow: its inputs, models, missing parts, and a diagram.
+        """Explain a workflow: its inputs, models and missing parts.
 
         :param workflow: As in run_workflow
+        :param diagram: true adds a drawing of its graph
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
 
@@ -282,7 +288,8 @@ class Tools:
             about = Argument(name, "The argument workflow")
 
             async def describe(server: ComfyUIServer) -> dict[str, Any]:
-                return await describe_workflow(server, await find_meant(server, catalogue, about))
+                entry = await find_meant(server, catalogue, about)
+                return await describe_workflow(server, entry, as_yes(diagram, "diagram"))
 
             answers, silent = await everywhere(settings.endpoints, describe)
             answer = min(answers, key=lambda answer: "cannot run" in answer or "missing nodes" in answer)
@@ -313,7 +320,7 @@ class Tools:
             kind_name = words_of(kind, "kind")
             words = words_of(search, "search")
             answers, silent = await everywhere(settings.endpoints, lambda server: list_models(server, kind_name, words))
-            answer = one_list(answers) | _left_out(silent)
+            answer = told_models(one_list(answers), words) | _left_out(silent)
             return {"status": "done", **answer}, "Looked up what is installed"
 
         return await _answer(chat, self.valves, work)
@@ -370,7 +377,12 @@ async def _answer(
     async def with_settings(display: Display) -> tuple[dict[str, Any], str]:
         settings = await settle(valves, chat.user, chat)
         chat.hide(settings.fleet.known)
-        return await work(settings, display)
+        try:
+            return await work(settings, display)
+        except UnknownWorkflow as error:
+            if error.name:
+                error.add_note(await _instead_of(settings, error.name))
+            raise
 
     WORKS_FOR.set(str(chat.user.get("id") or ""))
     return as_answer(await chat.answer(with_settings))
@@ -389,6 +401,16 @@ async def _make(
             return await work(replace(settings, endpoints=fleet.endpoints), display)
 
     return await _answer(chat, valves, when_admitted)
+
+
+async def _instead_of(settings: Settings, name: str) -> str:
+    """What would do instead of a workflow of that name, which there is not; "" where no server tells."""
+    catalogue = settings.catalogue
+    try:
+        answers, _ = await everywhere(settings.endpoints, lambda server: list_workflows(server, catalogue, name))
+    except ComfyUIError:
+        return ""
+    return tasks_note(one_list(answers)["workflows"], name)
 
 
 def _left_out(silent: Sequence[str]) -> dict[str, Any]:

@@ -1,0 +1,103 @@
+"""What people call what a workflow does: the words near each task.
+
+Nobody asks for "text_to_audio". A search for "a song", "make a video" or "3d" means tasks:
+
+    tasks_near("videos")  ->  ("text_to_video", "image_to_video", "video_to_video")
+
+Words of one group stand for one another, so "speech" also finds a workflow that calls itself a TTS.
+"""
+
+import functools
+import re
+from collections.abc import Mapping
+
+VIDEO_TASKS = ("text_to_video", "image_to_video", "video_to_video")
+PICTURE_TASKS = ("text_to_image", "image_edit", "image_to_image", "inpaint", "upscale")
+# Words that mean the same, and the tasks that they mean; none where no bundled workflow does it.
+_GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("video film movie clip animation animate animated vidéo vídeo pelicula película 動画 视频 영상", VIDEO_TASKS),
+    (
+        "music song audio sound melody tune jingle lyrics sing musik lied musique chanson música canción 音楽 歌",
+        ("text_to_audio",),
+    ),
+    ("speech voice tts speak spoken narration narrate sprache stimme voix voz 音声 语音 음성", ()),
+    ("3d mesh glb model3d sculpture", ("image_to_3d",)),
+    ("image picture photo photograph bild foto imagen 画像 图片 그림", PICTURE_TASKS),
+    ("draw drawing paint painting illustration txt2img t2i", ("text_to_image",)),
+    ("edit editing change modify restyle retouch combine kontext", ("image_edit",)),
+    ("remove erase replace delete background hintergrund", ("image_edit", "inpaint")),
+    ("inpaint inpainting outpaint outpainting mask fill extend", ("inpaint",)),
+    ("upscale upscaler upscaling enlarge larger bigger 4k resolution superresolution", ("upscale",)),
+    ("vary variation img2img i2i", ("image_to_image",)),
+    ("t2v txt2video text2video", ("text_to_video",)),
+    ("i2v img2video image2video", ("image_to_video",)),
+)
+# Words that say nothing about a workflow.
+_STOP_WORDS = (
+    "a an the make create generate produce run do does use show list find get give me my i want need please with for "
+    "of to from by into and or in on at is are it workflow workflows any which what how can could you explain "
+    "something some new installed available"
+)
+STOP_WORDS = frozenset(_STOP_WORDS.split())
+EVERYTHING = frozenset({"all", "*", "everything", "any", "alles", "todo", "tout"})
+MOST_SEARCHED = 300  # characters of a search
+
+
+@functools.cache
+def _groups_by_word() -> Mapping[str, tuple[frozenset[str], tuple[str, ...]]]:
+    """A word -> the words of its group, and the tasks that they mean."""
+    groups: dict[str, tuple[frozenset[str], tuple[str, ...]]] = {}
+    for text, tasks in _GROUPS:
+        words = frozenset(text.split())
+        for word in words:
+            groups[word] = (words, tasks)
+    return groups
+
+
+def _group_of(word: str) -> tuple[frozenset[str], tuple[str, ...]]:
+    groups = _groups_by_word()
+    return groups.get(word) or groups.get(_singular(word)) or (frozenset(), ())
+
+
+def _singular(word: str) -> str:
+    """A word without the s of its plural."""
+    return word[:-1] if len(word) > 3 and word.endswith("s") else word
+
+
+def tasks_near(word: str) -> tuple[str, ...]:
+    """The tasks that a word means, in lower case; none for most words."""
+    _, tasks = _group_of(word)
+    return tasks
+
+
+def is_task_word(word: str) -> bool:
+    """Whether a word says what is to be made or done, also where no bundled workflow does it."""
+    words, _ = _group_of(word)
+    return bool(words)
+
+
+def search_words(search: str) -> list[str]:
+    """The words of a search that say something, in lower case; none for one that asks for everything."""
+    words = [word.strip("\"'?!.:;()[]") for word in re.split(r"[\s_,/]+", search[:MOST_SEARCHED].lower())]
+    if all(word in EVERYTHING or not word for word in words):
+        return []
+    return [word for word in dict.fromkeys(words) if word and word not in STOP_WORDS]
+
+
+def asks_for_everything(search: str) -> bool:
+    """Whether a search is "all" or the like."""
+    return search.strip().lower() in EVERYTHING
+
+
+def has_word(text: str, word: str) -> bool:
+    """Whether a text in lower case holds a word, in the plural or the singular."""
+    return word in text or _singular(word) in text
+
+
+def means(word: str, text: str, task: str) -> bool:
+    """Whether a word of a search means a workflow: by its own text, in lower case, by its task, or by a word that
+    stands for the same."""
+    if has_word(text, word):
+        return True
+    same, tasks = _group_of(word)
+    return task in tasks or not same.isdisjoint(re.split(r"[\W_]+", text))

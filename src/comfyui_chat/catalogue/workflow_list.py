@@ -1,0 +1,241 @@
+"""What list_workflows answers: which workflows there are, what each is for, and which tasks can be done at all.
+
+`list_workflows` looks at all of them on one server, and `one_list` (catalogue/listings.py) merges servers. Then
+`told_workflows` picks what was searched for and makes it short enough for a model:
+
+    {"workflows": [{"name": "portrait", "about": "A face in studio light", "source": "server"}],
+     "tasks": {"text_to_image": ["portrait", "checkpoint"], "upscale": ["upscale"]},
+     "nothing installed for": ["text_to_video", ...], "cannot run": "21 more lack models or nodes; all=true lists them"}
+
+What can run comes first, somebody's own before what is bundled. What cannot run is listed only where the search names
+it, or all are asked for. `tasks_told` is the same map for whoever names a workflow that there is not.
+"""
+
+import functools
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..errors import ComfyUIError, ServerGone, ServerUnreachable
+from ..graph.facts import guess_task
+from ..names import close_names, quoted, shortened
+from ..server.client import ComfyUIServer
+from ..tasks import gather
+from ..threads import FILES
+from .entries import Catalogue, Entry, bundled_entries
+from .fitted import fit_entry, fit_saved
+from .task_words import asks_for_everything, has_word, is_task_word, means, search_words, tasks_near
+
+MOST_WORKFLOWS_TRIED = 60  # workflows that are not bundled; each has to be fetched and read
+MOST_CHARACTERS = 1900  # of an answer: less than 600 tokens of a model; twice as many where all are asked for
+MOST_UNRUNNABLE = 6  # of those that the search names
+MOST_TASK_NAMES, MOST_TASK_NAMES_IN_HINT = 12, 4  # workflows of one task
+ABOUT_LENGTHS = (200, 120, 80, 50, 30, 0)  # characters; the first with which the answer is short enough
+OTHER_TASKS = ("video_to_video", "image_to_3d", "text", "other")  # that no bundled workflow does
+LEAST_REASON = 80  # characters of why one cannot run
+CANNOT_RUN = "cannot run"  # the key of the reason
+
+WorkflowLine = dict[str, str]  # of a workflow, as `look_into` gives it
+
+
+async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: str = "") -> dict[str, Any]:
+    """All workflows, and whether this server can run them. Of those that are not bundled the first
+    `MOST_WORKFLOWS_TRIED` are looked into, beginning with those whose names hold a word of the search; the others have only
+    a name.
+
+        {"workflows": [{"name": "flux2", "task": "text_to_image", "source": "bundled", "about": "...",
+                        "cannot run": "lacks diffusion_models/..."}], "problems": [...]}
+    """
+    listing = await catalogue.entries(server)
+    words = search_words(search)
+    own = [entry for entry in listing.entries if not entry.bundled]
+    own.sort(key=lambda entry: not any(has_word(entry.name.lower(), word) for word in words))
+    bundled = [entry for entry in listing.entries if entry.bundled]
+    looked_into = own[:MOST_WORKFLOWS_TRIED] + bundled
+    lines = await gather(4, [functools.partial(look_into, server, entry) for entry in looked_into])
+    rest = [{"name": entry.name, "source": entry.source} for entry in own[MOST_WORKFLOWS_TRIED:]]
+    return {"workflows": [*lines, *rest], "problems": list(listing.problems)}
+
+
+async def look_into(server: ComfyUIServer, entry: Entry) -> WorkflowLine:
+    """A few words about a workflow: name, task, source, description, and if this server cannot run it, why. Raises
+    `ServerUnreachable` and `ServerGone`; any other error is the reason."""
+    task, about = entry.task, entry.description
+    problem = ""
+    try:
+        if entry.bundled:
+            await fit_entry(server, entry, None)
+        else:
+            fitted = await fit_saved(server, entry, None)
+            task = task or await FILES.run(guess_task, fitted.workflow.flow)
+            about = about or _in_words(task, fitted.model)
+            absent = list(fitted.absent.values())
+            if absent:
+                problem = "needs " + "; ".join(absent[:3])
+    except (ServerUnreachable, ServerGone):
+        raise
+    except ComfyUIError as error:
+        problem = error.message.removeprefix(f'The workflow "{entry.name}" ').removeprefix("cannot be used. ")
+    line = {
+        "name": entry.name,
+        "task": task,
+        "source": entry.source,
+        "about": shortened(about, ABOUT_LENGTHS[0]),
+    }
+    if entry.tags:
+        line["tags"] = entry.tags
+    if problem:
+        line[CANNOT_RUN] = shortened(problem, 160)
+    return line
+
+
+def _in_words(task: str, model: str) -> str:
+    """What a workflow is about that nobody has described: "text to image with sdxl.safetensors"."""
+    words = task.replace("_", " ")
+    if not model:
+        return words
+    return f"{words} with {model}"
+
+
+# What is told of all that.
+
+
+def told_workflows(answer: Mapping[str, Any], search: str, everything: bool) -> dict[str, Any]:
+    """What a model is told of the workflows of all servers, in about `MOST_CHARACTERS`: those which are searched for,
+    or with the map of tasks where nothing is, or nothing is found."""
+    lines: Sequence[WorkflowLine] = answer["workflows"]
+    everything = everything or asks_for_everything(search)
+    words = search_words(search)
+    found = _found(lines, search, words)
+    runnable = [line for line in found if CANNOT_RUN not in line]
+    unrunnable = [line for line in found if CANNOT_RUN in line]
+    listed = unrunnable
+    if not everything:
+        listed = [line for line in unrunnable if words and all(has_word(line["name"].lower(), word) for word in words)]
+        listed = listed[:MOST_UNRUNNABLE]
+    told: dict[str, Any] = {}
+    if words and not runnable:
+        told["note"] = f'Nothing that can run here is found by "{shortened(search)}".'
+        told["closest"] = close_names(search, _names(line for line in lines if CANNOT_RUN not in line))
+    if not words or not runnable:
+        told |= tasks_told(lines)
+    hidden = len(unrunnable) - len(listed)
+    if hidden:
+        told[CANNOT_RUN] = f"{hidden} more lack models or nodes; all=true lists them"
+    told["problems"] = list(answer.get("problems", ()))
+    most = 2 * MOST_CHARACTERS if everything else MOST_CHARACTERS
+    return _short_enough([*runnable, *listed], told, bool(words), most)
+
+
+def _found(lines: Sequence[WorkflowLine], search: str, words: Sequence[str]) -> list[WorkflowLine]:
+    """The lines that all words mean, or where there are none those that any of them names; all without words."""
+    task = "_".join(search.lower().split())
+    by_task = [line for line in lines if task and line.get("task") == task]
+    if by_task or not words:
+        return by_task or list(lines)
+    texts = [_text_of(line) for line in lines]
+    for enough in (all, any):
+        found = [
+            line
+            for line, text in zip(lines, texts, strict=True)
+            if enough(means(word, text, line.get("task", "")) for word in words)
+        ]
+        if found:
+            return found
+    return []
+
+
+def _text_of(line: WorkflowLine) -> str:
+    """All that a workflow can be found by, in lower case."""
+    task = line.get("task", "").replace("_", " ")
+    return f"{line['name']} {task} {line.get('about', '')} {line.get('tags', '')}".lower()
+
+
+def _names(lines: Any) -> list[str]:
+    return [line["name"] for line in lines]
+
+
+def tasks_told(lines: Sequence[WorkflowLine], most: int = MOST_TASK_NAMES) -> dict[str, Any]:
+    """Which workflows can run for each task, so many at most, and for which tasks there is none."""
+    tasks: dict[str, list[str]] = {}
+    for line in lines:
+        if CANNOT_RUN not in line and line.get("task"):
+            tasks.setdefault(line["task"], []).append(line["name"])
+    known = dict.fromkeys(entry.task for entry in bundled_entries())
+    order = [*known, *OTHER_TASKS, *tasks]
+    cut = {task: _cut_names(tasks[task], most) for task in dict.fromkeys(order) if task in tasks}
+    return {"tasks": cut, "nothing installed for": [task for task in known if task not in tasks]}
+
+
+def _cut_names(names: Sequence[str], most: int) -> list[str]:
+    """The first names, and how many more there are."""
+    if len(names) <= most:
+        return list(names)
+    return [*names[:most], f"and {len(names) - most} more"]
+
+
+def _short_enough(lines: Sequence[WorkflowLine], told: Mapping[str, Any], with_task: bool, most: int) -> dict[str, Any]:
+    """The answer in so many characters: with as many words about each workflow as there is room for, and beyond that
+    with fewer workflows."""
+    answer: dict[str, Any] = {}
+    for length in ABOUT_LENGTHS:
+        answer = {"workflows": [_line_told(line, length, with_task) for line in lines], **told}
+        if characters_of(answer) <= most:
+            return answer
+    names: list[Any] = answer["workflows"]
+    while len(names) > 1 and characters_of(answer) > most:
+        left_out = max(len(names) // 8, 1)
+        del names[-left_out:]
+        answer["more"] = f"{len(lines) - len(names)} more; search for words of their names"
+    return answer
+
+
+def _line_told(line: WorkflowLine, length: int, with_task: bool) -> Any:
+    """A workflow in a list: with what it is about, in so many characters, or only its name."""
+    if not length and CANNOT_RUN not in line:
+        return line["name"]
+    told = {"name": line["name"]}
+    if with_task:
+        told["task"] = line.get("task", "")
+    if CANNOT_RUN not in line:
+        told["about"] = shortened(line.get("about", ""), length)
+    if line["source"] != "bundled":
+        told["source"] = line["source"]
+    if CANNOT_RUN in line:
+        told[CANNOT_RUN] = shortened(line[CANNOT_RUN], max(length, LEAST_REASON))
+    return {name: value for name, value in told.items() if value}
+
+
+def characters_of(answer: Mapping[str, Any]) -> int:
+    """How long an answer is as JSON, about."""
+    return len(json.dumps(answer, ensure_ascii=False))
+
+
+def tasks_note(lines: Sequence[WorkflowLine], name: str) -> str:
+    """What would do instead of a workflow that there is not: those for what its name means, else those with names
+    like it, and which tasks can be done."""
+    runnable = [line for line in lines if CANNOT_RUN not in line]
+    installed = tasks_told(lines, MOST_TASK_NAMES_IN_HINT)["tasks"]
+    meant = _tasks_meant(name)
+    said: list[str] = []
+    alike = close_names(name, _names(runnable))
+    if alike and not meant:  # spelling says nothing where the meaning is known
+        said.append(f"Names like it: {quoted(alike)}.")
+    doing = {task: installed[task] for task in meant if task in installed}
+    if meant and not doing:
+        said.append(f"Nothing is installed for {' or '.join(meant)}.")
+    tasks = doing or installed
+    if tasks:
+        listed = "; ".join(f"{task} ({', '.join(names)})" for task, names in tasks.items())
+        said.append(f"A task can be named, or a workflow that does it: {listed}.")
+    return " ".join(said)
+
+
+def _tasks_meant(name: str) -> list[str]:
+    """What somebody wants to be done who names a workflow so: known tasks, or a word for what none of them does."""
+    words = search_words(name)
+    task = "_".join(name.lower().split())
+    if task in {entry.task for entry in bundled_entries()}:
+        return [task]
+    near = dict.fromkeys(task for word in words for task in tasks_near(word))
+    return list(near) or [word for word in words if is_task_word(word)]
