@@ -18865,6 +18865,8 @@ FILE_REFERENCE = re.compile(r"(?:\S{0,500}/api/v1/files/)?([0-9a-fA-F-]{36})(?:/
 FILE_ID = re.compile(r"(?<![0-9a-f-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f-])", re.IGNORECASE)
 DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.-]+)*;base64,")
 OF_AUTHOR = ("saved", "author", "keep")  # written in place of a file: the one that the workflow names
+# Written in place of a workflow's name: the one that is in a file of the chat.
+OF_CHAT = re.compile(r"(?:the |this )?attached(?: (?:image|picture|photo|file|workflow|one|json))?")
 OF_IMAGE = ("transparency", "transparent", "alpha")  # written in place of a mask: the picture's own
 
 # Under which keys an object names its file, the most certain first, and under which it holds several.
@@ -19168,6 +19170,26 @@ class ChatFile:
             if DATA_URI.match(text):
                 return cls(kind, text, _name_of(item))
         return None
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A file of any kind that the user attached: its id or address, and its name."""
+
+    reference: str
+    name: str
+
+    @classmethod
+    def of(cls, item: Mapping[str, Any]) -> "Attachment":
+        """What an item of a message's files is. The reference is empty where it tells none."""
+        return cls(str(item.get("id") or item.get("url") or ""), _name_of(item))
+
+    def is_called(self, name: str) -> bool:
+        """Whether somebody means this file by its name, with or without its folder, or by its id or address."""
+        named = [self.reference, *file_references(self.reference)]
+        if not set(file_references(name.strip())).isdisjoint(named) or name.strip() in named:
+            return True
+        return bool(self.name) and plain_words(self.name) == base_name(plain_words(name))
 
 
 def _name_of(item: Mapping[str, Any]) -> str:
@@ -20227,42 +20249,48 @@ class Chat:
                 return seed
         return None
 
-    async def attached_workflow(self) -> Entry:
-        """The newest workflow among the files that the user attached to this chat: inside a picture that ComfyUI made,
-        or as a JSON file.
+    async def attached_workflow(self, called: str = ATTACHED) -> Entry | None:
+        """The newest workflow among the files that the user attached to this chat, in a picture that ComfyUI made or as
+        a JSON file. What it is `called` is "attached", or the name or id of one of these files; None for anything
+        else.
 
         Raises `UnknownWorkflow` when nothing is attached; when none of what is attached holds a workflow, the error of
         the newest file.
         """
-        refusal: ComfyUIError | None = None
         attachments = await self._attachments()
-        for reference in attachments[:ATTACHMENTS]:
+        if not OF_CHAT.fullmatch(plain_words(called)):
+            attachments = [file for file in attachments if file.is_called(called)]
+            if not attachments:
+                return None
+        refusal: ComfyUIError | None = None
+        for file in attachments[:ATTACHMENTS]:
             try:
-                name, data = await self.read_file(reference)
+                name, data = await self.read_file(file.reference)
                 if name.lower().endswith(".json"):
                     graph = await FILES.run(read_workflow_file, data)
                 else:
                     graph = await PICTURES.run(read_picture_workflow, data, shortened(name))
-                return Entry(ATTACHED, ATTACHED, graph)
+                return Entry(called.strip(), ATTACHED, graph)
             except ComfyUIError as error:
                 refusal = refusal or error
         raise refusal or UnknownWorkflow(
             "No file is attached to this chat.", "Ask the user to attach a picture that ComfyUI made, or its JSON file."
         )
 
-    async def _attachments(self) -> list[str]:
-        """The ids or addresses of the files that the user attached, newest first: of this turn, then of the earlier
-        ones."""
+    async def _attachments(self) -> list[Attachment]:
+        """The files that the user attached, newest first: of this turn, then of the earlier ones."""
         items: list[Any] = []
         for message in await self._branch():
             if message.get("role") == "user":
                 items += message.get("files") or ()
         items += self._metadata.get("files") or ()
-        references: list[str] = []
+        attachments: dict[str, Attachment] = {}
         for item in reversed(items):
             if isinstance(item, Mapping):
-                references.append(str(item.get("id") or item.get("url") or ""))
-        return [reference for reference in dict.fromkeys(references) if reference]
+                file = Attachment.of(item)
+                attachments.setdefault(file.reference, file)
+        attachments.pop("", None)
+        return list(attachments.values())
 
     # What Open WebUI's settings, and the model, say about the call.
 
@@ -20684,6 +20712,13 @@ def read_arguments(arguments: Mapping[str, Any], prompt: str = "") -> Said:
     return _with_tags(_understood(given, "argument"), read_tags(prompt))
 
 
+def several_prompts_note(prompt: Any) -> tuple[str, ...]:
+    """A note on a prompt that is a list of texts, which a model may have meant for one picture each."""
+    if isinstance(prompt, list) and len(prompt) > 1:
+        return ("the texts of the prompt were joined into one; for different subjects, call once for each",)
+    return ()
+
+
 def _with_tags(said: Said, tags: Tagged) -> Said:
     """What a call says with what the tags in its prompt say; of a value that is there already, they say nothing."""
     values = dict(said.values)
@@ -20903,7 +20938,8 @@ class Settings:
         said = read_arguments(arguments, text)
         wanted: dict[str, Any] = {**self.preferences, **said.values}
         wanted.pop("edit_workflow", None)
-        return Request(read_tags(text).text, notes=said.notes, **wanted)
+        notes = (*several_prompts_note(prompt), *said.notes)
+        return Request(read_tags(text).text, notes=notes, **wanted)
 
     def edit(
         self, prompt: Any, files: Sequence[InputFile | None], mask: Image.Image | None, **arguments: Any
@@ -20968,16 +21004,22 @@ class Settings:
         return request
 
     async def including(self, chat: "Chat", workflow: Any) -> Catalogue:
-        """The catalogue, with the workflow attached to the chat when that is the one which is named. Raises
-        `UnknownWorkflow` where the caller may not bring one, and as `Chat.attached_workflow` does."""
-        if not isinstance(workflow, str) or workflow.strip().lower() != ATTACHED:
+        """The catalogue, with the workflow attached to the chat when that is the one which is named: "attached", or the
+        name or id of its file. Raises `UnknownWorkflow` where the caller may not bring one, and as
+        `Chat.attached_workflow` does."""
+        if not isinstance(workflow, str) or not workflow.strip():
             return self.catalogue
-        if not self.own_workflows:
+        if self.own_workflows:
+            attached = await chat.attached_workflow(workflow)
+        elif OF_CHAT.fullmatch(plain_words(workflow)):
             raise UnknownWorkflow(
                 "The administrator does not allow users to bring workflows of their own.",
                 "Name one that list_workflows lists.",
             )
-        attached = await chat.attached_workflow()
+        else:
+            attached = None
+        if attached is None:
+            return self.catalogue
         return replace(self.catalogue, given=(attached, *self.catalogue.given))
 
 

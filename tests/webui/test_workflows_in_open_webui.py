@@ -94,6 +94,9 @@ async def test_the_workflow_inside_an_attached_picture_runs(
         about = {"after": await webui.turn("Look", files=[file])}
     turn = await ask(webui, model, run("attached", inputs={"seed": 7}), **about)
     assert (turn.tool_results[0]["status"], turn.tool_results[0]["workflow"]) == ("done", "attached")
+    for name in ("from-comfyui.png", file["id"], "the attached image"):
+        turn = await ask(webui, model, run(name, inputs={"seed": 7}), **about)
+        assert (turn.tool_results[0]["status"], turn.tool_results[0]["workflow"]) == ("done", name)
     assert comfy.prompts[-1]["prompt"]["6"]["inputs"]["text"] == "a fox"
 
 

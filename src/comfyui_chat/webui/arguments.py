@@ -48,6 +48,13 @@ def read_arguments(arguments: Mapping[str, Any], prompt: str = "") -> Said:
     return _with_tags(_understood(given, "argument"), read_tags(prompt))
 
 
+def several_prompts_note(prompt: Any) -> tuple[str, ...]:
+    """A note on a prompt that is a list of texts, which a model may have meant for one picture each."""
+    if isinstance(prompt, list) and len(prompt) > 1:
+        return ("the texts of the prompt were joined into one; for different subjects, call once for each",)
+    return ()
+
+
 def _with_tags(said: Said, tags: Tagged) -> Said:
     """What a call says with what the tags in its prompt say; of a value that is there already, they say nothing."""
     values = dict(said.values)

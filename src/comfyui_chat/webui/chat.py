@@ -31,11 +31,13 @@ from ..media.pictures import InputFile, read_input, read_picture_workflow
 from ..names import shortened
 from ..run.owner import Owner
 from ..server.endpoint import Endpoint
+from ..spelling import plain_words
 from ..tasks import ANSWER_SECONDS, CLEAN_UP_SECONDS, finish
 from ..threads import FILES, PICTURES
 from .display import Display, Emit
 from .messages import (
     ELSEWHERE,
+    Attachment,
     ChatFile,
     Message,
     UnsavedMessage,
@@ -48,7 +50,7 @@ from .messages import (
 )
 from .ollama import configured_ollamas
 from .picking import NO_PICTURE, pick_pictures, split_words
-from .references import OF_AUTHOR, file_references, read_references
+from .references import OF_AUTHOR, OF_CHAT, file_references, read_references
 from .stored_files import (
     DRAWN,
     JOB_KEY,
@@ -496,42 +498,48 @@ class Chat:
                 return seed
         return None
 
-    async def attached_workflow(self) -> Entry:
-        """The newest workflow among the files that the user attached to this chat: inside a picture that ComfyUI made,
-        or as a JSON file.
+    async def attached_workflow(self, called: str = ATTACHED) -> Entry | None:
+        """The newest workflow among the files that the user attached to this chat, in a picture that ComfyUI made or as
+        a JSON file. What it is `called` is "attached", or the name or id of one of these files; None for anything
+        else.
 
         Raises `UnknownWorkflow` when nothing is attached; when none of what is attached holds a workflow, the error of
         the newest file.
         """
-        refusal: ComfyUIError | None = None
         attachments = await self._attachments()
-        for reference in attachments[:ATTACHMENTS]:
+        if not OF_CHAT.fullmatch(plain_words(called)):
+            attachments = [file for file in attachments if file.is_called(called)]
+            if not attachments:
+                return None
+        refusal: ComfyUIError | None = None
+        for file in attachments[:ATTACHMENTS]:
             try:
-                name, data = await self.read_file(reference)
+                name, data = await self.read_file(file.reference)
                 if name.lower().endswith(".json"):
                     graph = await FILES.run(read_workflow_file, data)
                 else:
                     graph = await PICTURES.run(read_picture_workflow, data, shortened(name))
-                return Entry(ATTACHED, ATTACHED, graph)
+                return Entry(called.strip(), ATTACHED, graph)
             except ComfyUIError as error:
                 refusal = refusal or error
         raise refusal or UnknownWorkflow(
             "No file is attached to this chat.", "Ask the user to attach a picture that ComfyUI made, or its JSON file."
         )
 
-    async def _attachments(self) -> list[str]:
-        """The ids or addresses of the files that the user attached, newest first: of this turn, then of the earlier
-        ones."""
+    async def _attachments(self) -> list[Attachment]:
+        """The files that the user attached, newest first: of this turn, then of the earlier ones."""
         items: list[Any] = []
         for message in await self._branch():
             if message.get("role") == "user":
                 items += message.get("files") or ()
         items += self._metadata.get("files") or ()
-        references: list[str] = []
+        attachments: dict[str, Attachment] = {}
         for item in reversed(items):
             if isinstance(item, Mapping):
-                references.append(str(item.get("id") or item.get("url") or ""))
-        return [reference for reference in dict.fromkeys(references) if reference]
+                file = Attachment.of(item)
+                attachments.setdefault(file.reference, file)
+        attachments.pop("", None)
+        return list(attachments.values())
 
     # What Open WebUI's settings, and the model, say about the call.
 

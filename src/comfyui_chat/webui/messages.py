@@ -17,7 +17,9 @@ from typing import Any
 
 from ..bounded import BoundedDict
 from ..bounds import MOST_NAME_CHARACTERS
-from .references import DATA_URI, FILE_REFERENCE
+from ..names import base_name
+from ..spelling import plain_words
+from .references import DATA_URI, FILE_REFERENCE, file_references
 
 # A picture in a text, in Markdown. Between its brackets are none, so that no text is gone through again and again.
 SHOWN_FILE = re.compile(r"!\[[^\[\]]*\]\(\s*[^\s()]*?/api/v1/files/([0-9a-fA-F-]{36})/content")
@@ -54,6 +56,26 @@ class ChatFile:
             if DATA_URI.match(text):
                 return cls(kind, text, _name_of(item))
         return None
+
+
+@dataclass(frozen=True)
+class Attachment:
+    """A file of any kind that the user attached: its id or address, and its name."""
+
+    reference: str
+    name: str
+
+    @classmethod
+    def of(cls, item: Mapping[str, Any]) -> "Attachment":
+        """What an item of a message's files is. The reference is empty where it tells none."""
+        return cls(str(item.get("id") or item.get("url") or ""), _name_of(item))
+
+    def is_called(self, name: str) -> bool:
+        """Whether somebody means this file by its name, with or without its folder, or by its id or address."""
+        named = [self.reference, *file_references(self.reference)]
+        if not set(file_references(name.strip())).isdisjoint(named) or name.strip() in named:
+            return True
+        return bool(self.name) and plain_words(self.name) == base_name(plain_words(name))
 
 
 def _name_of(item: Mapping[str, Any]) -> str:

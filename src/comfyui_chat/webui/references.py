@@ -27,6 +27,8 @@ FILE_REFERENCE = re.compile(r"(?:\S{0,500}/api/v1/files/)?([0-9a-fA-F-]{36})(?:/
 FILE_ID = re.compile(r"(?<![0-9a-f-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9a-f-])", re.IGNORECASE)
 DATA_URI = re.compile(r"data:([\w.+-]+/[\w.+-]+)?(?:;[\w=.-]+)*;base64,")
 OF_AUTHOR = ("saved", "author", "keep")  # written in place of a file: the one that the workflow names
+# Written in place of a workflow's name: the one that is in a file of the chat.
+OF_CHAT = re.compile(r"(?:the |this )?attached(?: (?:image|picture|photo|file|workflow|one|json))?")
 OF_IMAGE = ("transparency", "transparent", "alpha")  # written in place of a mask: the picture's own
 
 # Under which keys an object names its file, the most certain first, and under which it holds several.

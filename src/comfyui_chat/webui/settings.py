@@ -23,7 +23,7 @@ from urllib.parse import urlsplit
 from PIL import Image
 from pydantic import BaseModel
 
-from ..catalogue.entries import ATTACHED, Catalogue, read_pasted
+from ..catalogue.entries import Catalogue, read_pasted
 from ..catalogue.naming import task_named
 from ..catalogue.request import CHANGING, VARYING, Offer, Request
 from ..errors import BadArgument, EndpointRefused, UnknownWorkflow
@@ -36,10 +36,12 @@ from ..run.fleet import Fleet, Limits, Timing
 from ..run.owner import Owner
 from ..server.endpoint import Endpoint
 from ..sizes import says_pixels
+from ..spelling import plain_words
 from ..threads import FILES
 from ..values import Argument, clamp, is_given, words_of
-from .arguments import read_arguments, read_inputs, read_prompt
+from .arguments import read_arguments, read_inputs, read_prompt, several_prompts_note
 from .chat import Chat
+from .references import OF_CHAT
 from .valves import UserValves, Valves
 
 
@@ -76,7 +78,8 @@ class Settings:
         said = read_arguments(arguments, text)
         wanted: dict[str, Any] = {**self.preferences, **said.values}
         wanted.pop("edit_workflow", None)
-        return Request(read_tags(text).text, notes=said.notes, **wanted)
+        notes = (*several_prompts_note(prompt), *said.notes)
+        return Request(read_tags(text).text, notes=notes, **wanted)
 
     def edit(
         self, prompt: Any, files: Sequence[InputFile | None], mask: Image.Image | None, **arguments: Any
@@ -141,16 +144,22 @@ class Settings:
         return request
 
     async def including(self, chat: "Chat", workflow: Any) -> Catalogue:
-        """The catalogue, with the workflow attached to the chat when that is the one which is named. Raises
-        `UnknownWorkflow` where the caller may not bring one, and as `Chat.attached_workflow` does."""
-        if not isinstance(workflow, str) or workflow.strip().lower() != ATTACHED:
+        """The catalogue, with the workflow attached to the chat when that is the one which is named: "attached", or the
+        name or id of its file. Raises `UnknownWorkflow` where the caller may not bring one, and as
+        `Chat.attached_workflow` does."""
+        if not isinstance(workflow, str) or not workflow.strip():
             return self.catalogue
-        if not self.own_workflows:
+        if self.own_workflows:
+            attached = await chat.attached_workflow(workflow)
+        elif OF_CHAT.fullmatch(plain_words(workflow)):
             raise UnknownWorkflow(
                 "The administrator does not allow users to bring workflows of their own.",
                 "Name one that list_workflows lists.",
             )
-        attached = await chat.attached_workflow()
+        else:
+            attached = None
+        if attached is None:
+            return self.catalogue
         return replace(self.catalogue, given=(attached, *self.catalogue.given))
 
 
