@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 import comfyui_tool as tool
-from tests.support.graphs import bundled, defined
+from tests.support.graphs import bundled, defined, node, text_to_image
 from tests.support.runs import settings
 from tests.support.stand_in import DEFAULT_MODELS, StandIn
 
@@ -119,6 +119,29 @@ def test_the_longest_video_refuses_with_both_numbers() -> None:
     with pytest.raises(tool.LimitExceeded, match=r"100.*30|30.*100"):
         tool.check_limits(tool.Workflow.parse("x", graph), tool.Limits(), set(), {"video"})
     tool.check_limits(tool.Workflow.parse("x", graph), tool.Limits(video_seconds=101), set(), {"video"})
+
+
+FILM = {"save": node("SaveAnimatedWEBP", images=("cut", 0), fps=24.0)}
+CUT = node("ImageFromBatch", image=("decode", 0), batch_index=0, length=4096)
+REPEATED = node("RepeatImageBatch", image=("decode", 0), amount=81)
+LAST = node("SaveImage", images=("decode", 0), filename_prefix="last")
+SOUND = {"sound": node("EmptyAudio", duration=60, sample_rate=44100), "keep": node("SaveAudio", audio=("sound", 0))}
+
+
+@pytest.mark.parametrize("nodes", [{"cut": CUT}, {"cut": REPEATED, "last": LAST}, {"cut": CUT} | SOUND])
+def test_what_is_cut_out_of_a_film_its_frames_and_its_sound_are_within_the_limits(nodes: dict[str, Any]) -> None:
+    workflow = tool.Workflow.parse("x", text_to_image(**FILM | nodes), defined())
+    tool.check_limits(workflow, tool.Limits(), set(), {"video", "image"})
+
+
+def test_a_batch_counts_as_frames_of_the_film_that_it_becomes_and_else_as_pictures() -> None:
+    latent = node("EmptyLatentImage", width=512, height=512, batch_size=900)
+    film = text_to_image(**FILM, cut=CUT, latent=latent)
+    with pytest.raises(tool.LimitExceeded, match=r"37\.5 seconds"):
+        tool.check_limits(tool.Workflow.parse("x", film, defined()), tool.Limits(), set(), {"animation"})
+    with pytest.raises(tool.LimitExceeded, match="900 as batch_size"):
+        pictures = tool.Workflow.parse("x", text_to_image(latent=latent), defined())
+        tool.check_limits(pictures, tool.Limits(), set(), {"image"})
 
 
 # --- in which size a picture is worked on ---

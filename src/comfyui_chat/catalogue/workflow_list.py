@@ -40,8 +40,8 @@ WorkflowLine = dict[str, str]  # of a workflow, as `look_into` gives it
 
 async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: str = "") -> dict[str, Any]:
     """All workflows, and whether this server can run them. Of those that are not bundled the first
-    `MOST_WORKFLOWS_TRIED` are looked into, beginning with those whose names hold a word of the search; the others have only
-    a name.
+    `MOST_WORKFLOWS_TRIED` are looked into, beginning with those whose names hold a word of the search; the others have
+    only a name.
 
         {"workflows": [{"name": "flux2", "task": "text_to_image", "source": "bundled", "about": "...",
                         "cannot run": "lacks diffusion_models/..."}], "problems": [...]}

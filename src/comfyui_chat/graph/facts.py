@@ -142,13 +142,14 @@ MODEL_SAVERS = re.compile(r"^(Checkpoint|CLIP|VAE|Model|Lora|ImageOnlyCheckpoint
 def outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
     """What a graph makes: the titles of its output nodes, each with "image", "animation", "video", "audio", "3d",
     "text", "latent" or "other". What is only shown counts only when nothing is saved."""
+    return tuple((plain_title(wiring.nodes[node_id]), kind) for node_id, kind in made_by(wiring))
+
+
+def made_by(wiring: Wiring) -> list[tuple[str, str]]:
+    """The ids of the output nodes that `outputs` names by their titles, each with the kind of what it makes."""
     shown = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
     saved = [node_id for node_id in shown if not wiring.keeps_nothing(node_id)]
-    made: list[tuple[str, str]] = []
-    for node_id in saved or shown:
-        title = plain_title(wiring.nodes[node_id])
-        made.append((title, _made(wiring, node_id)))
-    return tuple(made)
+    return [(node_id, _made(wiring, node_id)) for node_id in saved or shown]
 
 
 def _made(wiring: Wiring, node_id: str) -> str:

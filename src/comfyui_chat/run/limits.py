@@ -1,8 +1,11 @@
 """What the administrator allows, checked on a finished graph, whoever put the number there.
 
-`check_limits` looks at every node for more steps, pixels or pictures than are allowed, and at the whole graph for the
-seconds of its videos. A node is not known by its class but by its inputs: one with `width`, `height` and `batch_size`
-makes pictures, say. A number may also come over a link, from a node that only holds it (`number_in`):
+`check_limits` looks at every node for more steps, pixels or pictures than are allowed, and at what films are made of
+for their seconds: what makes frames counts, and not what cuts some out of those that there are. A batch that becomes a
+film is its frames, also where one of them is saved as a picture.
+
+A node is not known by its class but by its inputs: one with `width`, `height` and `batch_size` makes pictures, say. A
+number may also come over a link, from a node that only holds it (`number_in`):
 
     {"5": {"class_type": "EmptyLatentImage", "inputs": {"width": ["7", 0], "height": 1024, "batch_size": 1}},
      "7": {"class_type": "PrimitiveInt", "inputs": {"value": 8192}}}
@@ -10,14 +13,15 @@ makes pictures, say. A number may also come over a link, from a node that only h
 has 8192 x 1024 pixels, 8.39 megapixels, and is refused where 4.2 are allowed.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ..errors import LimitExceeded
 from ..graph.definitions import last_part
-from ..graph.facts import FILMS
+from ..graph.facts import FILMS, made_by
 from ..graph.input_names import PARAMETERS
 from ..graph.nodes import Graph, Target, is_link, node_inputs, node_title
+from ..graph.search import Flow
 from ..graph.workflow import Workflow
 from ..values import as_number
 from .fleet import Limits
@@ -26,6 +30,8 @@ from .fleet import Limits
 MAKES_PIXELS = {"batch_size", "length", "upscale_method", "scale_method", "resize_type"}
 PICTURE_MAKER = {"width", "height", "seconds"}  # inputs beside a batch size that show it to count pictures
 SIDES = ("width", "height")
+FRAME_TYPES = ("IMAGE", "LATENT", "VIDEO", "MASK", "")  # the types by which frames come to a film
+MADE = ("IMAGE", "LATENT", "VIDEO", "AUDIO", "MASK")
 USUAL_FPS = 24.0  # where a graph does not say
 MOST_FPS = 30.0  # a higher rate does not let more frames pass as a shorter video
 
@@ -34,13 +40,11 @@ def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes
     """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there: steps,
     pixels, pictures and seconds of video.
 
-    `touched` are the widgets that the call set, `makes` the kinds of what the graph saves. Where these are films alone,
-    a batch is their frames, and counts by its seconds. "megapixels" and "scale_by" count only where the call set them.
+    `touched` are the widgets that the call set, `makes` the kinds of what the graph saves. "megapixels" and "scale_by"
+    count only where the call set them.
     """
     graph = workflow.graph
-    if makes & FILMS:
-        _check_video(graph, limits)
-    makes_only_films = bool(makes) and makes <= FILMS
+    frames: dict[str, float] = {}  # of the batches that a film is made of, by node
     first_megapixels = 0.0  # of the first size in the graph
     for node_id, node in graph.items():
         takes = {last_part(name) for name in node["inputs"]}
@@ -51,14 +55,28 @@ def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes
         _check(title, "steps", numbers.get("steps", 0), limits.steps)
         _check(title, "width x height in megapixels", round(megapixels, 2), limits.megapixels)
         counts_pictures = PICTURE_MAKER & takes or node["class_type"].startswith("Repeat")
-        if counts_pictures and not makes_only_films:
-            _check(title, "batch_size", numbers.get("batch_size", 1), limits.count)
-            _check(title, "amount", numbers.get("amount", 1), limits.count)
+        for name in ("batch_size", "amount"):
+            number = numbers.get(name, 1)
+            if not counts_pictures or number <= 1:
+                continue
+            are_frames = makes & FILMS and takes.isdisjoint(PARAMETERS["length"])
+            if are_frames and _leads_to_film(workflow.flow, node_id):
+                frames[node_id] = number
+            else:
+                _check(title, name, number, limits.count)
         if Target(node_id, "megapixels") in touched:
             _check(title, "megapixels", numbers.get("megapixels", 0), limits.megapixels)
         if Target(node_id, "scale_by") in touched:
             scaled = (first_megapixels or 1.05) * numbers.get("scale_by", 1) ** 2
             _check(title, "scale_by in megapixels", round(scaled, 2), limits.megapixels)
+    if makes & FILMS:
+        _check_video(workflow, limits, frames)
+
+
+def _leads_to_film(flow: Flow, node_id: str) -> bool:
+    """Whether what a node makes becomes a film."""
+    behind = flow.behind([node_id], FRAME_TYPES)
+    return any(kind in FILMS for node, kind in made_by(flow) if node in behind)
 
 
 def _check(title: str, name: str, value: float, allowed: float) -> None:
@@ -86,8 +104,8 @@ def _numbers_in(graph: Graph, node: Mapping[str, Any]) -> dict[str, float]:
     return numbers
 
 
-def _check_video(graph: Graph, limits: Limits) -> None:
-    seconds, allowed = video_seconds(graph), limits.video_seconds
+def _check_video(workflow: Workflow, limits: Limits, frames: Mapping[str, float]) -> None:
+    seconds, allowed = video_seconds(workflow, frames), limits.video_seconds
     if seconds > allowed:
         raise LimitExceeded(
             f"The video would have {seconds:.1f} seconds, and the administrator allows {allowed:g}.",
@@ -97,21 +115,36 @@ def _check_video(graph: Graph, limits: Limits) -> None:
 
 def frame_rate(graph: Graph) -> float:
     """The frames a second of the videos that a graph makes, the lowest of several."""
-    return min(_numbers_of("fps", graph), default=USUAL_FPS)
+    return min(_numbers_of("fps", graph, graph), default=USUAL_FPS)
 
 
-def video_seconds(graph: Graph) -> float:
-    """How long the longest video is that a graph makes, in seconds: by its frames and their rate, or as it says."""
+def video_seconds(workflow: Workflow, frames: Mapping[str, float]) -> float:
+    """How long the longest video is that a graph makes, in seconds: by its frames and their rate, or as it says.
+    `frames` are those of batches, by node."""
+    graph, flow = workflow.graph, workflow.flow
     fps = min(max(frame_rate(graph), 1.0), MOST_FPS)
-    by_frames = [frames / fps for frames in _numbers_of("length", graph)]
-    return max([*_numbers_of("seconds", graph), *by_frames], default=0.0)
+    making = [node_id for node_id in graph if _makes_frames(flow, node_id)]
+    lengths = [*_numbers_of("length", graph, making), *frames.values()]
+    by_frames = [length / fps for length in lengths]
+    return max([*_numbers_of("seconds", graph, making), *by_frames], default=0.0)
 
 
-def _numbers_of(parameter: str, graph: Graph) -> list[float]:
-    """The numbers, without zeros, in all inputs of a graph whose names are those of the parameter."""
+def _makes_frames(flow: Flow, node_id: str) -> bool:
+    """Whether a node may make frames, or says how many are made. One that makes nothing but sound does not, and one
+    that is given a film, pictures or sound, and has neither a size nor a model for more, can only cut."""
+    definition = flow.definition(node_id)
+    if definition and set(definition.outputs) == {"AUDIO"}:
+        return False
+    if not flow.links_surely_carrying(node_id, *MADE) or flow.is_maker(node_id) or flow.size_inputs(node_id):
+        return True
+    return bool(flow.links_surely_carrying(node_id, "MODEL", "VAE"))
+
+
+def _numbers_of(parameter: str, graph: Graph, node_ids: Iterable[str]) -> list[float]:
+    """The numbers, without zeros, in all inputs of these nodes whose names are those of the parameter."""
     numbers: list[float] = []
-    for node in graph.values():
-        for name, value in node["inputs"].items():
+    for node_id in node_ids:
+        for name, value in graph[node_id]["inputs"].items():
             number = None
             if last_part(name) in PARAMETERS[parameter]:
                 number = number_in(graph, value)
