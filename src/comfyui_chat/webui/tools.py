@@ -83,7 +83,7 @@ class Tools:
         :param prompt: Complete description: subject, setting, style, light. The image model knows nothing of this chat
         :param negative_prompt: What to keep out
         :param size: Aspect ratio ("16:9"), or pixels if the user gave them ("1920x1080")
-        :param count: Number of images of this one prompt; for different subjects, call once for each
+        :param count: Images of this one prompt; for different subjects, call once for each
         :param seed: Seed of an earlier result, to repeat or vary it
         :param steps: Sampling steps
         :param guidance: CFG scale
@@ -178,8 +178,8 @@ class Tools:
         """Enlarge an image of this chat and keep what it shows.
 
         :param images: As in edit_image
-        :param scale: 1.1 to 8 times as wide and high; 2 if left out
-        :param size: Instead of scale: "4k" or pixels such as "3840x2160"
+        :param scale: 1.1 to 8 times as wide and high; else 2
+        :param size: Instead of scale: "4k" or "3840x2160"
         :param model: Upscale model the user asked for
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
@@ -236,7 +236,7 @@ class Tools:
     async def list_workflows(
         self,
         search: str | None = None,
-        all: bool = False,
+        all: bool | None = None,
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
@@ -244,10 +244,10 @@ class Tools:
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
     ) -> ToolAnswer:
-        """List the installed workflows and the tasks they do.
+        """List the workflows and the tasks they do.
 
         :param search: Words such as "video"
-        :param all: true lists also what cannot run
+        :param all: Also what cannot run
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
 
@@ -265,7 +265,7 @@ class Tools:
     async def describe_workflow(
         self,
         workflow: str = REQUIRED,
-        diagram: bool = False,
+        diagram: bool | None = None,
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
@@ -273,10 +273,10 @@ class Tools:
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
     ) -> ToolAnswer:
-        """Explain a workflow: its inputs, models and missing parts.
+        """Explain a workflow: inputs, models, missing parts.
 
         :param workflow: As in run_workflow
-        :param diagram: true adds a drawing of its graph
+        :param diagram: With a drawing
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
 
@@ -328,7 +328,7 @@ class Tools:
     async def check_job(
         self,
         job_id: str | None = None,
-        cancel: bool = False,
+        cancel: bool | None = None,
         __user__: dict[str, Any] | None = None,
         __request__: Any = None,
         __event_emitter__: Any = None,
@@ -358,7 +358,7 @@ class Tools:
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
     ) -> ToolAnswer:
-        """Tell whether ComfyUI is up, its queue, memory and speed, and the user's jobs in it."""
+        """Tell whether ComfyUI is up, its queue, memory and speed, and the user's jobs."""
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
 
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
