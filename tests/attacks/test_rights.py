@@ -54,18 +54,16 @@ async def test_what_open_webui_permits_everybody_counts(home: House, server: Hos
 
 @pytest.mark.parametrize("permitted", [True, False])
 async def test_before_open_webui_0_10_the_permission_counts_as_well(
-    home: House, server: HostileServer, monkeypatch: pytest.MonkeyPatch, permitted: bool
+    home: House, server: HostileServer, permitted: bool
 ) -> None:
-    monkeypatch.delitem(sys.modules, "open_webui.models.config")
+    del sys.modules["open_webui.models.config"]
     home.state.config = SimpleNamespace(USER_PERMISSIONS={"features": {"image_generation": permitted}})
     await home.call("run_workflow", STRANGER, workflow="w", valves=valves(server, require_image_permission=True))
     assert bool(server.prompts) is permitted
 
 
-async def test_an_open_webui_that_does_not_tell_permits_nothing(
-    home: House, server: HostileServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delattr(sys.modules["open_webui.utils.access_control"], "has_permission")
+async def test_an_open_webui_that_does_not_tell_permits_nothing(home: House, server: HostileServer) -> None:
+    vars(sys.modules["open_webui.utils.access_control"]).pop("has_permission")
     asked = {"workflow": "w", "valves": valves(server, require_image_permission=True)}
     answer = await home.call("run_workflow", OWNER, **asked)
     assert answer["code"] == "not_permitted"

@@ -237,7 +237,7 @@ class HttpServer:
             try:
                 return await FILES.run(take, JsonText(body))
             except TookTooLong:
-                raise UnexpectedAnswer(f"{self.endpoint.url}{path} answers with what takes too long to read.") from None
+                raise self._strange_answer(path, "it takes too long to read") from None
 
     async def _json(self, path: str, answer: Answer) -> dict[str, Any]:
         """The JSON object in an answer. Raises `UnexpectedAnswer` when it holds none."""
