@@ -8280,8 +8280,10 @@ class TemporaryFile:
                 self.close()
 
     def map(self) -> mmap.mmap:
-        """A map of the whole file, which keeps it when this one is closed."""
-        assert self._file
+        """A map of the whole file, which keeps it when this one is closed. Raises `ValueError` before anything is
+        written."""
+        if self._file is None:
+            raise ValueError("nothing was written")
         return mmap.mmap(self._file.fileno(), 0)
 
     def close(self) -> None:
