@@ -1,6 +1,8 @@
-"""Rights: Open WebUI's own permission to make images, and what an ordinary user is told of where the servers are."""
+"""Rights: Open WebUI's own permission to make images, addresses, workflows, files and jobs, and what an ordinary user
+is told of where the servers are."""
 
 import json
+import logging
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -14,6 +16,7 @@ from tests.attacks.table import each, told
 from tests.support.pictures import png
 
 PERMISSION = "features.image_generation"
+KEY = "sk-very-secret-1234567890"
 
 MAKING: dict[str, dict[str, Any]] = {
     "generate_image": {"prompt": "a fox"},
@@ -210,6 +213,26 @@ async def test_an_ordinary_user_is_not_told_where_a_server_is(
     answer = await home.call(method, OWNER, **METHODS[method], valves=valves(server))
     for address in addresses(server):
         assert address not in told(answer) + home.shown
+
+
+@pytest.mark.parametrize("path", ["/prompt", "/ws", "/view", "/history", "/queue", "/upload", "/object_info", "/api"])
+@pytest.mark.parametrize("answers", each(FAULTS))
+async def test_a_fault_on_one_route_tells_neither_where_the_server_is_nor_its_key(
+    home: House, server: HostileServer, caplog: pytest.LogCaptureFixture, answers: dict[str, Any], path: str
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server.outputs = {"1": {"images": [{"filename": "a.png", "subfolder": "", "type": "output"}]}}
+    server.files = {"*": png()}
+    server.inputs["image"] = [["x.png"], {"image_upload": True}]
+    graph = {"1": {"class_type": "Maker", "inputs": {"text": "a fox", "seed": 1, "image": "x.png"}}}
+    server.answers = {path: next(iter(answers.values()))}
+    asked = {"valves": valves(server, graph, api_key=KEY, max_wait_minutes=0.1, lost_after_seconds=5)}
+    answer = [await home.call("run_workflow", OWNER, workflow="w", images=[home.put(png())], **asked)]
+    for job in ("", "0c6d1a52-0000-4000-8000-000000000001"):
+        answer.append(await home.call("check_job", OWNER, job_id=job, cancel=bool(job), **asked))
+    said = told(answer) + home.shown + told([(kept.filename, kept.page, kept.metadata) for kept in home.stored])
+    assert not [address for address in addresses(server) if address in said]
+    assert KEY not in said + caplog.text
 
 
 @pytest.mark.parametrize("method", METHODS)
