@@ -17863,7 +17863,7 @@ class Collecting:
         self._timing = timing
         self._room = Room(MOST_RUN_BYTES)
         self._end = asyncio.get_running_loop().time() + MOST_COLLECTING_SECONDS
-        self._gone: ServerGone | None = None  # what there is to say of a server that does not answer any more
+        self._was_patient = False  # whether a file was waited for in vain; the others are tried once
         self._held: list[FileBytes] = []
 
     async def bring_all(
@@ -17893,8 +17893,6 @@ class Collecting:
     async def _bring(self, made: Output | FileBytes) -> tuple[OutputFile, tuple[str, ...]] | Missing:
         name = _name_in_note(made)
         is_on_server = isinstance(made, Output)
-        if self._gone and is_on_server:
-            return Missing(name, self._gone, later=True)
         try:
             async with asyncio.timeout_at(self._end):
                 return await self._brought(made)
@@ -17902,10 +17900,8 @@ class Collecting:
             seconds = duration(MOST_COLLECTING_SECONDS)
             slow = ServerGone(f"The files did not come within {seconds}.", "They are in ComfyUI's output folder.")
             return Missing(name, slow, later=is_on_server)
-        except ServerGone as error:
-            self._gone = error
-            return Missing(name, error, later=True)
         except ComfyUIError as error:
+            self._was_patient = self._was_patient or isinstance(error, ServerGone)
             return Missing(name, error, later=is_on_server and not isinstance(error, LimitExceeded))
 
     async def _brought(self, made: Output | FileBytes) -> tuple[OutputFile, tuple[str, ...]]:
@@ -17916,7 +17912,10 @@ class Collecting:
         elif made.type == "text":
             product = await FILES.run(text_product, made.text)
         else:
-            data = await fetch(self._server, made, self._timing, self._room)
+            timing = replace(self._timing, gone=0.0) if self._was_patient else self._timing
+            data = await fetch(self._server, made, timing, self._room)
+            if not data:
+                raise UnexpectedAnswer(f'ComfyUI\'s file "{made.filename}" is empty.')
             product, notes = await self._delivered(data, made.filename)
             product = replace(product, source=source_of(made))
         self._held.append(product.data)

@@ -8,6 +8,7 @@ here, so that the rows are fast.
 import asyncio
 import contextlib
 import gc
+import gzip
 import tempfile
 import tracemalloc
 from collections.abc import AsyncIterator, Iterator
@@ -65,6 +66,12 @@ def sending(size: int, announced: bool = True, stops_at: int | None = None) -> A
     return answer
 
 
+async def packed(_: web.Request) -> web.StreamResponse:
+    """A little that becomes much when it is unpacked."""
+    body = gzip.compress(bytes(40 * tool.MB), 1)
+    return web.Response(body=body, headers={"Content-Encoding": "gzip"})
+
+
 def makes(server: HostileServer, *names: str) -> None:
     """What the run made."""
     server.outputs = {"1": {"images": [{"filename": name, "subfolder": "", "type": "output"} for name in names]}}
@@ -98,8 +105,8 @@ async def test_of_twenty_thousand_texts_a_hundred_are_stored(home: House, server
 
 @pytest.mark.parametrize(
     "film",
-    [sending(2 * 2**30), sending(2 * 2**30, stops_at=1), sending(2 * 2**30, announced=False)],
-    ids=["two gigabytes", "two gigabytes that do not come", "a file without an end"],
+    [sending(2 * 2**30), sending(2 * 2**30, stops_at=1), sending(2 * 2**30, announced=False), packed],
+    ids=["two gigabytes", "two gigabytes that do not come", "a file without an end", "a file that unpacks to more"],
 )
 async def test_a_file_that_is_too_large_is_left_where_it_is(
     home: House, server: HostileServer, film: Answer, monkeypatch: pytest.MonkeyPatch

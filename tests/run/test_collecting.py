@@ -1,0 +1,94 @@
+"""What a run made is fetched as far as it comes, and what does not come is named with its reason."""
+
+import asyncio
+import dataclasses
+import itertools
+import time
+from collections.abc import Awaitable, Callable, Sequence
+
+import pytest
+from aiohttp import web
+
+import comfyui_tool as tool
+from tests.support.pictures import png
+from tests.support.serving import serving
+
+PICTURE = png()
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+async def whole(_: web.Request) -> web.StreamResponse:
+    return web.Response(body=PICTURE)
+
+
+async def empty(_: web.Request) -> web.StreamResponse:
+    return web.Response(body=b"")
+
+
+async def cut(request: web.Request) -> web.StreamResponse:
+    """Half of what was announced."""
+    response = web.StreamResponse()
+    response.content_length = len(PICTURE)
+    await response.prepare(request)
+    await response.write(PICTURE[: len(PICTURE) // 2])
+    assert request.transport
+    request.transport.close()
+    return response
+
+
+async def dripping(request: web.Request) -> web.StreamResponse:
+    """A byte now and then, without an end."""
+    response = web.StreamResponse()
+    await response.prepare(request)
+    while True:
+        await response.write(b"x")
+        await asyncio.sleep(20)
+
+
+async def collected(handlers: Sequence[Handler]) -> tuple[tool.Collected, float]:
+    """What comes of a run whose files are given out so, and after how many seconds."""
+
+    async def view(request: web.Request) -> web.StreamResponse:
+        return await handlers[int(request.query["filename"])](request)
+
+    outputs = tuple(tool.Output("9", str(number), "", "output") for number in range(len(handlers)))
+    job = dataclasses.replace(tool.Job.posted("p", {}), outputs=outputs)
+    begun = time.monotonic()
+    async with serving("/view", view) as url, tool.open_server(tool.Endpoint(url)) as server:
+        made = await tool.collect(server, job, {})
+    await tool.close_servers()
+    return made, time.monotonic() - begun
+
+
+@pytest.mark.parametrize(("bad", "reason"), [(empty, 'ComfyUI\'s file "1" is empty'), (cut, "ComfyUI stopped")])
+async def test_a_file_without_its_content_is_named_and_the_others_come(bad: Handler, reason: str) -> None:
+    made, _ = await collected([whole, bad, whole])
+    assert [product.source for product in made.products] == ["0", "2"]
+    assert made.notes[0].startswith(f'1 of 3 files is missing ("1"): {reason}')
+    assert (made.left_out, made.left) == (1, 1)
+
+
+async def test_files_that_never_come_whole_hold_up_the_others_once() -> None:
+    made, seconds = await collected([*[cut] * tool.PARALLEL_FILES, whole, *[cut] * 20, whole])
+    assert [product.source for product in made.products] == ["10", "31"]
+    assert made.notes[0].startswith('30 of 32 files are missing ("0", "1", "2", "3", "4" and 25 more): ')
+    assert seconds < 1.5 * tool.Timing().gone
+
+
+async def test_what_does_not_come_in_time_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tool, "MOST_COLLECTING_SECONDS", 100.0)
+    made, seconds = await collected([dripping, whole, dripping])
+    assert [product.source for product in made.products] == ["1"]
+    assert made.notes == ('2 of 3 files are missing ("0", "2"): The files did not come within 2 min',)
+    assert 100 <= seconds < 110
+
+
+async def test_a_server_that_dies_while_many_files_are_fetched_is_waited_for_once() -> None:
+    answers = itertools.count()
+
+    async def dying(request: web.Request) -> web.StreamResponse:
+        return await (whole if next(answers) < 5 else cut)(request)
+
+    made, seconds = await collected([dying] * 100)
+    assert (len(made.products), made.left) == (5, 95)
+    assert seconds < 1.5 * tool.Timing().gone
