@@ -255,8 +255,7 @@ MOST_DEFINITION_BYTES_KEPT = 128 * MB  # of one that is in use
 MOST_LIST_BYTES_KEPT = 64 * MB  # of its lists of names
 MOST_IDLE_BYTES_KEPT = 64 * MB  # of all that are not in use
 REMEMBERED_LISTS = 300  # of names: one for each folder with models, and some more
-REMEMBERED_METADATA = 1000  # model files
-MOST_METADATA_TEXTS = 500  # that one model file has
+REMEMBERED_MODELS = 1000  # model files, with what they are
 MOST_METADATA_BYTES = 16 * MB  # of one model file: training notes fill some of them
 
 # Names in a workflow are compared with many patterns. Longer ones are not in use, and megabytes of one would hold the
@@ -11324,14 +11323,20 @@ def read_names(text: JsonText, read: Callable[[Any], str]) -> list[str]:
     return [read(item) for item in items]
 
 
-def read_short_members(text: JsonText) -> dict[str, Any]:
-    """The texts in an object that are no longer than a name."""
-    members: dict[str, Any] = {}
+# What a model file says of its kind, under the name that counts first. The rest, such as notes on its training, may be
+# megabytes, and is let go.
+MODEL_KIND = ("modelspec.architecture", "ss_base_model_version")
+
+
+def read_model_kind(text: JsonText) -> str:
+    """The kind of model that a file is, by an answer of `/view_metadata/<folder>`; "" where it does not say."""
+    said: dict[str, str] = {}
     for key in text.each_key():
         value = text.value()
-        if isinstance(value, str) and len(value) <= MOST_NAME_CHARACTERS and len(members) < MOST_METADATA_TEXTS:
-            members[key] = value
-    return members
+        if key in MODEL_KIND and isinstance(value, str) and len(value) <= MOST_NAME_CHARACTERS:
+            said[key] = value
+    kinds = [said[key] for key in MODEL_KIND if said.get(key)]
+    return kinds[0] if kinds else ""
 
 
 # The name of a file that is hidden, or that holds half a surrogate pair and so cannot be sent.
@@ -12132,7 +12137,7 @@ def no_answer(server: str, error: Exception, seconds: float, hint: str = "") -> 
 # One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
 #
 # `ComfyUIServer` is what `open_server` gives out. It stands on `HttpServer`, and has, in the order of the class: what the
-# server is and has (`stats`, `define`, `names`, `saved_workflows`, `model_metadata`), a prompt's life (`submit`, `queue`,
+# server is and has (`stats`, `define`, `names`, `saved_workflows`, `model_kind`), a prompt's life (`submit`, `queue`,
 # `look_up`, `find`, `recent`, `cancel`), files (`upload`, `view`) and memory (`free`). `connection` is its websocket.
 #
 # What rarely changes is remembered. Whoever asks for it says how old it may be (`believe`, in seconds), and those who
@@ -12170,7 +12175,7 @@ class ComfyUIServer(HttpServer):
         self._asked: dict[str, float] = {}  # class -> when it was last asked for; all times are of `time.monotonic`
         self._definition_bytes: dict[str, int] = {}  # class -> length of its definition as JSON
         # By folder and name.
-        self._metadata = BoundedDict[tuple[str, str], tuple[float, Mapping[str, Any] | None]](REMEMBERED_METADATA)
+        self._model_kinds = BoundedDict[tuple[str, str], tuple[float, str | None]](REMEMBERED_MODELS)
         self._names = BoundedDict[str, tuple[float, list[str] | None]](REMEMBERED_LISTS)  # by path
         self._list_bytes: dict[str, int] = {}  # path -> length of the list as JSON
         self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # when the newest look at it began, and that look
@@ -12344,7 +12349,7 @@ class ComfyUIServer(HttpServer):
         """Forget what is believed for a short time only."""
         self._names.clear()
         self._list_bytes = {}
-        self._metadata.clear()
+        self._model_kinds.clear()
 
     async def names(
         self, path: str, believe: float = DOUBT_SECONDS, read: Callable[[Any], str] = str
@@ -12392,28 +12397,28 @@ class ComfyUIServer(HttpServer):
             raise UnknownWorkflow(f'The workflow "{name}" is no longer on the ComfyUI server.')
         return await FILES.run(read_workflow_file, answer.body)
 
-    async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
-        """What a model file says of itself: the metadata of a safetensors file, {} when there is none. None when the
-        server itself cannot read the file: files cut short while they were downloaded are common. Longer texts than a
-        name are left out. Remembered for `DEFINITION_SECONDS`."""
-        asked, metadata = self._metadata.get((folder, name), (-math.inf, None))
+    async def model_kind(self, folder: str, name: str) -> str | None:
+        """The kind of model that a file says it is, such as "stable-diffusion-xl-v1-base"; "" when it does not say.
+        None when the server itself cannot read the file: files cut short while they were downloaded are common.
+        Remembered for `DEFINITION_SECONDS`."""
+        asked, kind = self._model_kinds.get((folder, name), (-math.inf, None))
         age = time.monotonic() - asked
         if age <= DEFINITION_SECONDS:
-            return metadata
-        ask = functools.partial(self._ask_metadata, folder, name)
-        return await self.together(f"metadata {folder}/{name}", ask)
+            return kind
+        ask = functools.partial(self._ask_model_kind, folder, name)
+        return await self.together(f"model {folder}/{name}", ask)
 
-    async def _ask_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
+    async def _ask_model_kind(self, folder: str, name: str) -> str | None:
         path = f"/view_metadata/{quote(folder, safe='')}"
         answer = await self.call("GET", path, params={"filename": name}, max_bytes=MOST_METADATA_BYTES)
-        metadata: Mapping[str, Any] | None = {}
+        kind: str | None = ""
         if answer.status == 500:
-            metadata = None
+            kind = None
         elif answer.status == 200:
             with contextlib.suppress(UnexpectedAnswer):
-                metadata = await self._taken(path, answer.body, read_short_members)
-        self._metadata[folder, name] = time.monotonic(), metadata
-        return metadata
+                kind = await self._taken(path, answer.body, read_model_kind)
+        self._model_kinds[folder, name] = time.monotonic(), kind
+        return kind
 
     # A prompt's life: posted, waiting, running, recorded.
 
@@ -12784,9 +12789,9 @@ class ComfyCloud(ComfyUIServer):
             return await super().names(f"/experiment{path}", believe, lambda item: str(item["name"]))
         return await super().names(path, believe, read)
 
-    async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
-        """What a model file says of itself: nothing, here."""
-        return {}
+    async def model_kind(self, folder: str, name: str) -> str | None:
+        """Nothing: the service does not tell what is in a file."""
+        return ""
 
     async def submit(self, prompt_id: str, graph: Graph, extra_data: Mapping[str, Any]) -> Accepted:
         """Post a prompt once; its id is the one in the answer, not `prompt_id`. Raises `WorkflowRefused` and its kin,
@@ -13717,7 +13722,7 @@ async def fit_entry(
 
 async def _family(server: ComfyUIServer, entry: Entry, model_file: str) -> Family:
     """The family that the main model belongs to, by its name and what it says of itself."""
-    about = await architecture(server, entry.needs[0].folder, model_file)
+    about = await server.model_kind(entry.needs[0].folder, model_file)
     known = f"{model_file} {about or ''}"
     return family_by_name(entry, known)
 
@@ -13790,17 +13795,7 @@ class FileSearch:
         return definition.inputs[widget].names
 
     async def _architecture(self, name: str) -> str | None:
-        return await architecture(self.server, self.need.folder, name)
-
-
-async def architecture(server: ComfyUIServer, folder: str, name: str) -> str | None:
-    """The kind of model that a file says it is, such as "stable-diffusion-xl-v1-base"; "" when it does not say, None
-    when the server itself cannot read the file."""
-    about = await server.model_metadata(folder, name)
-    if about is None:
-        return None
-    kind = about.get("modelspec.architecture") or about.get("ss_base_model_version")
-    return str(kind or "")
+        return await self.server.model_kind(self.need.folder, name)
 
 
 def model_missing(model: Argument, choices: Sequence[str]) -> ModelNotInstalled:

@@ -78,8 +78,7 @@ MOST_DEFINITION_BYTES_KEPT = 128 * MB  # of one that is in use
 MOST_LIST_BYTES_KEPT = 64 * MB  # of its lists of names
 MOST_IDLE_BYTES_KEPT = 64 * MB  # of all that are not in use
 REMEMBERED_LISTS = 300  # of names: one for each folder with models, and some more
-REMEMBERED_METADATA = 1000  # model files
-MOST_METADATA_TEXTS = 500  # that one model file has
+REMEMBERED_MODELS = 1000  # model files, with what they are
 MOST_METADATA_BYTES = 16 * MB  # of one model file: training notes fill some of them
 
 # Names in a workflow are compared with many patterns. Longer ones are not in use, and megabytes of one would hold the

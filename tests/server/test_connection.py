@@ -298,7 +298,7 @@ ASK: dict[str, Callable[[tool.ComfyUIServer], Awaitable[Any]]] = {
     "all definitions": lambda server: server.everything(),
     "a list of models": lambda server: server.names("/models/loras", 0.0),
     "the saved workflows": lambda server: server.saved_workflows(0.0),
-    "what a model file says": lambda server: server.model_metadata("loras", "detail.safetensors"),
+    "what a model file says": lambda server: server.model_kind("loras", "detail.safetensors"),
 }
 
 

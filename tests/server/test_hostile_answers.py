@@ -255,3 +255,12 @@ def test_what_is_known_of_idle_servers_has_a_bound_in_bytes(monkeypatch: pytest.
         server._take_definitions(["A"], {"A": (tool.NodeDefinition("A", {}), 60)})
     pool._forget_idle()
     assert [bool(server.definitions) for server in servers] == [False, False, True]
+
+
+async def test_of_what_a_model_file_says_only_its_kind_is_kept() -> None:
+    said = {f"ss_note_{number}": "x" * 900 for number in range(5000)}
+    said |= {"ss_base_model_version": "sdxl_base_v1-0", "modelspec.architecture": "x" * 2000}
+    async with answering(json.dumps(said)) as server:
+        assert await server.model_kind("loras", "a.safetensors") == "sdxl_base_v1-0"
+    async with answering(json.dumps([said])) as server:
+        assert await server.model_kind("loras", "a.safetensors") == ""

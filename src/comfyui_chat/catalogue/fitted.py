@@ -84,7 +84,7 @@ async def fit_entry(
 
 async def _family(server: ComfyUIServer, entry: Entry, model_file: str) -> Family:
     """The family that the main model belongs to, by its name and what it says of itself."""
-    about = await architecture(server, entry.needs[0].folder, model_file)
+    about = await server.model_kind(entry.needs[0].folder, model_file)
     known = f"{model_file} {about or ''}"
     return family_by_name(entry, known)
 
@@ -157,17 +157,7 @@ class FileSearch:
         return definition.inputs[widget].names
 
     async def _architecture(self, name: str) -> str | None:
-        return await architecture(self.server, self.need.folder, name)
-
-
-async def architecture(server: ComfyUIServer, folder: str, name: str) -> str | None:
-    """The kind of model that a file says it is, such as "stable-diffusion-xl-v1-base"; "" when it does not say, None
-    when the server itself cannot read the file."""
-    about = await server.model_metadata(folder, name)
-    if about is None:
-        return None
-    kind = about.get("modelspec.architecture") or about.get("ss_base_model_version")
-    return str(kind or "")
+        return await self.server.model_kind(self.need.folder, name)
 
 
 def model_missing(model: Argument, choices: Sequence[str]) -> ModelNotInstalled:

@@ -1,7 +1,7 @@
 """One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
 
 `ComfyUIServer` is what `open_server` gives out. It stands on `HttpServer`, and has, in the order of the class: what the
-server is and has (`stats`, `define`, `names`, `saved_workflows`, `model_metadata`), a prompt's life (`submit`, `queue`,
+server is and has (`stats`, `define`, `names`, `saved_workflows`, `model_kind`), a prompt's life (`submit`, `queue`,
 `look_up`, `find`, `recent`, `cancel`), files (`upload`, `view`) and memory (`free`). `connection` is its websocket.
 
 What rarely changes is remembered. Whoever asks for it says how old it may be (`believe`, in seconds), and those who
@@ -33,7 +33,7 @@ from ..bounds import (
     MOST_STATUS_BYTES,
     MOST_WORKFLOW_BYTES,
     REMEMBERED_LISTS,
-    REMEMBERED_METADATA,
+    REMEMBERED_MODELS,
 )
 from ..errors import (
     ComfyUIError,
@@ -63,10 +63,10 @@ from .long_answers import (
     read_history,
     read_history_entry,
     read_left_out,
+    read_model_kind,
     read_names,
     read_queue,
     read_record,
-    read_short_members,
     workflows_among,
 )
 from .protocol import (
@@ -112,7 +112,7 @@ class ComfyUIServer(HttpServer):
         self._asked: dict[str, float] = {}  # class -> when it was last asked for; all times are of `time.monotonic`
         self._definition_bytes: dict[str, int] = {}  # class -> length of its definition as JSON
         # By folder and name.
-        self._metadata = BoundedDict[tuple[str, str], tuple[float, Mapping[str, Any] | None]](REMEMBERED_METADATA)
+        self._model_kinds = BoundedDict[tuple[str, str], tuple[float, str | None]](REMEMBERED_MODELS)
         self._names = BoundedDict[str, tuple[float, list[str] | None]](REMEMBERED_LISTS)  # by path
         self._list_bytes: dict[str, int] = {}  # path -> length of the list as JSON
         self._queue: tuple[float, asyncio.Task[Queue]] | None = None  # when the newest look at it began, and that look
@@ -286,7 +286,7 @@ class ComfyUIServer(HttpServer):
         """Forget what is believed for a short time only."""
         self._names.clear()
         self._list_bytes = {}
-        self._metadata.clear()
+        self._model_kinds.clear()
 
     async def names(
         self, path: str, believe: float = DOUBT_SECONDS, read: Callable[[Any], str] = str
@@ -334,28 +334,28 @@ class ComfyUIServer(HttpServer):
             raise UnknownWorkflow(f'The workflow "{name}" is no longer on the ComfyUI server.')
         return await FILES.run(read_workflow_file, answer.body)
 
-    async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
-        """What a model file says of itself: the metadata of a safetensors file, {} when there is none. None when the
-        server itself cannot read the file: files cut short while they were downloaded are common. Longer texts than a
-        name are left out. Remembered for `DEFINITION_SECONDS`."""
-        asked, metadata = self._metadata.get((folder, name), (-math.inf, None))
+    async def model_kind(self, folder: str, name: str) -> str | None:
+        """The kind of model that a file says it is, such as "stable-diffusion-xl-v1-base"; "" when it does not say.
+        None when the server itself cannot read the file: files cut short while they were downloaded are common.
+        Remembered for `DEFINITION_SECONDS`."""
+        asked, kind = self._model_kinds.get((folder, name), (-math.inf, None))
         age = time.monotonic() - asked
         if age <= DEFINITION_SECONDS:
-            return metadata
-        ask = functools.partial(self._ask_metadata, folder, name)
-        return await self.together(f"metadata {folder}/{name}", ask)
+            return kind
+        ask = functools.partial(self._ask_model_kind, folder, name)
+        return await self.together(f"model {folder}/{name}", ask)
 
-    async def _ask_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
+    async def _ask_model_kind(self, folder: str, name: str) -> str | None:
         path = f"/view_metadata/{quote(folder, safe='')}"
         answer = await self.call("GET", path, params={"filename": name}, max_bytes=MOST_METADATA_BYTES)
-        metadata: Mapping[str, Any] | None = {}
+        kind: str | None = ""
         if answer.status == 500:
-            metadata = None
+            kind = None
         elif answer.status == 200:
             with contextlib.suppress(UnexpectedAnswer):
-                metadata = await self._taken(path, answer.body, read_short_members)
-        self._metadata[folder, name] = time.monotonic(), metadata
-        return metadata
+                kind = await self._taken(path, answer.body, read_model_kind)
+        self._model_kinds[folder, name] = time.monotonic(), kind
+        return kind
 
     # A prompt's life: posted, waiting, running, recorded.
 

@@ -168,9 +168,9 @@ class ComfyCloud(ComfyUIServer):
             return await super().names(f"/experiment{path}", believe, lambda item: str(item["name"]))
         return await super().names(path, believe, read)
 
-    async def model_metadata(self, folder: str, name: str) -> Mapping[str, Any] | None:
-        """What a model file says of itself: nothing, here."""
-        return {}
+    async def model_kind(self, folder: str, name: str) -> str | None:
+        """Nothing: the service does not tell what is in a file."""
+        return ""
 
     async def submit(self, prompt_id: str, graph: Graph, extra_data: Mapping[str, Any]) -> Accepted:
         """Post a prompt once; its id is the one in the answer, not `prompt_id`. Raises `WorkflowRefused` and its kin,
