@@ -272,8 +272,8 @@ MOST_ARGUMENT_ITEMS = 500  # of a list, with all that is in it
 MOST_ARGUMENT_DEPTH = 5  # of lists and objects in one another
 
 # Names of models, of which a server may list as many as `MOST_NAMES_IN_LIST`.
-MOST_MATCHED_CHARACTERS = 500  # of a file and what it says of itself, that the patterns of bundled workflows see
-MOST_COMPARED_CHARACTERS = 2 * MB  # of all names together that one is compared with, or of which the best is chosen
+MOST_MATCHED_CHARACTERS = 250  # of a file and what it says of itself, that the patterns of bundled workflows see
+MOST_COMPARED_CHARACTERS = MB  # of all names together that one is compared with, or of which the best is chosen
 MOST_LIKENED_CHARACTERS = 60 * KB  # of all names together among which the most similar ones are looked for
 MOST_FOLDERS = 200  # with models
 
@@ -1179,12 +1179,14 @@ class Argument:
     level: int = 0  # 0 an argument of the call, 1 a valve of the user, 2 a valve of the administrator
 
 
-def check_arguments(arguments: Mapping[str, Any], kind: str = "argument") -> None:
-    """Raise `BadArgument` for arguments that say more than anybody means: before they are read, and by name."""
+def check_arguments(arguments: Mapping[str, Any], kind: str = "argument", may_hold_files: bool = False) -> None:
+    """Raise `BadArgument` for arguments that say more than anybody means: before they are read, and by name. A file in
+    a data URI has a bound of its own, where there may be one."""
     if len(arguments) > MOST_ARGUMENT_VALUES:
         raise BadArgument(f"The call has {len(arguments)} {kind}s.", "Give only those that differ from what is saved.")
     for name, value in arguments.items():
-        check_extent(Argument([str(name), value], f"The {kind} {shortened(name, 60)}"))
+        is_file = may_hold_files and isinstance(value, str) and value.startswith("data:")
+        check_extent(Argument([str(name), "" if is_file else value], f"The {kind} {shortened(name, 60)}"))
 
 
 def check_extent(wanted: Argument) -> None:
@@ -13623,6 +13625,8 @@ def _files_of_family(name: str, installed: Installed) -> list[str]:
     for exactly in (True, False):
         for entry, names in installed:
             families = [family for family in entry.families if _is_named(family, name, exactly=exactly)]
+            if not families:
+                continue
             for file in first_names(names, MOST_COMPARED_CHARACTERS):
                 if entry.needs[0].fits(file) and family_by_name(entry, file) in families:
                     found[file] = None
@@ -20807,6 +20811,10 @@ def named_values(inputs: Any, depth: int = 0) -> dict[str, Any]:
     value = parsed_json(inputs)
     if not is_given("inputs", value):
         return {}
+    if depth == 0 and isinstance(value, Mapping):
+        check_arguments(value, "input", may_hold_files=True)
+    elif depth == 0:
+        check_arguments({"inputs": value})
     named: dict[str, Any] = {}
     if isinstance(value, Mapping):
         for key, item in value.items():

@@ -95,8 +95,8 @@ MOST_ARGUMENT_ITEMS = 500  # of a list, with all that is in it
 MOST_ARGUMENT_DEPTH = 5  # of lists and objects in one another
 
 # Names of models, of which a server may list as many as `MOST_NAMES_IN_LIST`.
-MOST_MATCHED_CHARACTERS = 500  # of a file and what it says of itself, that the patterns of bundled workflows see
-MOST_COMPARED_CHARACTERS = 2 * MB  # of all names together that one is compared with, or of which the best is chosen
+MOST_MATCHED_CHARACTERS = 250  # of a file and what it says of itself, that the patterns of bundled workflows see
+MOST_COMPARED_CHARACTERS = MB  # of all names together that one is compared with, or of which the best is chosen
 MOST_LIKENED_CHARACTERS = 60 * KB  # of all names together among which the most similar ones are looked for
 MOST_FOLDERS = 200  # with models
 

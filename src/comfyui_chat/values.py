@@ -53,12 +53,14 @@ class Argument:
     level: int = 0  # 0 an argument of the call, 1 a valve of the user, 2 a valve of the administrator
 
 
-def check_arguments(arguments: Mapping[str, Any], kind: str = "argument") -> None:
-    """Raise `BadArgument` for arguments that say more than anybody means: before they are read, and by name."""
+def check_arguments(arguments: Mapping[str, Any], kind: str = "argument", may_hold_files: bool = False) -> None:
+    """Raise `BadArgument` for arguments that say more than anybody means: before they are read, and by name. A file in
+    a data URI has a bound of its own, where there may be one."""
     if len(arguments) > MOST_ARGUMENT_VALUES:
         raise BadArgument(f"The call has {len(arguments)} {kind}s.", "Give only those that differ from what is saved.")
     for name, value in arguments.items():
-        check_extent(Argument([str(name), value], f"The {kind} {shortened(name, 60)}"))
+        is_file = may_hold_files and isinstance(value, str) and value.startswith("data:")
+        check_extent(Argument([str(name), "" if is_file else value], f"The {kind} {shortened(name, 60)}"))
 
 
 def check_extent(wanted: Argument) -> None:

@@ -127,6 +127,8 @@ def _files_of_family(name: str, installed: Installed) -> list[str]:
     for exactly in (True, False):
         for entry, names in installed:
             families = [family for family in entry.families if _is_named(family, name, exactly=exactly)]
+            if not families:
+                continue
             for file in first_names(names, MOST_COMPARED_CHARACTERS):
                 if entry.needs[0].fits(file) and family_by_name(entry, file) in families:
                     found[file] = None

@@ -114,6 +114,10 @@ def named_values(inputs: Any, depth: int = 0) -> dict[str, Any]:
     value = parsed_json(inputs)
     if not is_given("inputs", value):
         return {}
+    if depth == 0 and isinstance(value, Mapping):
+        check_arguments(value, "input", may_hold_files=True)
+    elif depth == 0:
+        check_arguments({"inputs": value})
     named: dict[str, Any] = {}
     if isinstance(value, Mapping):
         for key, item in value.items():
