@@ -1813,16 +1813,14 @@ def _with_units(parts: list[str]) -> float | None:
     has_unit = joined = False
     for part in parts:
         number = _amount_in(part)
-        if number is None and part in UNITS:
+        if number is not None:
+            amount = _together(amount, number, part in HALF, joined)
+            if amount is None:
+                return None
+        elif part in UNITS:
             total += UNITS[part] * (1.0 if amount is None else amount)
             amount, has_unit = None, True
-        elif number is None and part not in AROUND and part not in JOINED:
-            return None
-        elif number is not None and amount is None:
-            amount = number
-        elif number is not None and amount is not None and part in HALF:  # "one and a half", "eine halbe"
-            amount = amount + number if joined else amount * number
-        elif number is not None:
+        elif part not in AROUND and part not in JOINED:
             return None
         joined = part in JOINED or (joined and number is None)
     if amount is None:
@@ -1830,6 +1828,16 @@ def _with_units(parts: list[str]) -> float | None:
     if has_unit and not amount.is_integer():  # "a minute and a half"
         return None
     return total + amount
+
+
+def _together(amount: float | None, number: float, is_half: bool, joined: bool) -> float | None:
+    """The amount that a number makes with the one before it, as in "one and a half" and "eine halbe"; None where the
+    two do not belong together."""
+    if amount is None:
+        return number
+    if not is_half:
+        return None
+    return amount + number if joined else amount * number
 
 
 def _amount_in(part: str) -> float | None:
@@ -16929,34 +16937,45 @@ class Timed:
 def timed(workflow: Workflow, inputs: Mapping[str, Argument]) -> Timed:
     """The inputs of a call, with a time of theirs in the unit of the workflow: seconds or frames. Names that are not
     those of a time stay as they are. Raises `BadArgument` for a time that cannot be understood."""
-    asked = {parameter_name(name): (name, wanted) for name, wanted in inputs.items() if "." not in name}
-    times = {parameter: asked[parameter] for parameter in TIMES if parameter in asked}
-    has_unit = [name for name in ("seconds", "length") if name in workflow.parameters]
-    if not times or not has_unit:
+    named = {parameter_name(name): name for name in inputs if "." not in name}
+    names = [named[parameter] for parameter in TIMES if parameter in named]
+    counts_frames = "length" in workflow.parameters
+    if not names or not (counts_frames or "seconds" in workflow.parameters):
         return Timed(inputs)
-    left = {name: wanted for name, wanted in inputs.items() if name not in [name for name, _ in times.values()]}
+    asked = {parameter_name(name): inputs[name] for name in names}
+    left = {name: wanted for name, wanted in inputs.items() if name not in names}
     notes: list[str] = []
-    fps = times.get("fps")
+    fps = asked.get("fps")
     if fps and "fps" in workflow.parameters:
-        left["fps"] = fps[1]
+        left["fps"] = fps
     elif fps:
         notes.append(f'the workflow "{workflow.name}" has no rate (fps) of its own; it was left out')
-    length = times.get("length")
-    seconds = times.get("seconds")
-    if length and seconds is None and (says_seconds(length[1].value) or "length" not in has_unit):
-        seconds, length = length, None
-        if not says_seconds(seconds[1].value):
-            notes.append("length was taken for seconds")
+    seconds, length, note = _seconds_or_frames(asked.get("seconds"), asked.get("length"), counts_frames)
+    notes.append(note)
     if seconds:
-        if length:
-            notes.append("seconds was followed, and length left out")
-        unit, value, note = _in_its_unit(workflow, seconds[1], fps[1] if fps else None)
+        unit, value, note = _in_its_unit(workflow, seconds, fps)
         left[unit] = value
         notes.append(note)
     elif length:
-        left["length"] = length[1]
-        notes.append(_frames_note(workflow, length[1], fps[1] if fps else None))
+        left["length"] = length
+        notes.append(_frames_note(workflow, length, fps))
     return Timed(left, tuple(note for note in notes if note))
+
+
+def _seconds_or_frames(
+    seconds: Argument | None, length: Argument | None, counts_frames: bool
+) -> tuple[Argument | None, Argument | None, str]:
+    """Of a time that is asked for, the seconds or else the frames, and a note on how it was understood.
+    `counts_frames` says whether the workflow has a number of frames."""
+    if length is None:
+        return seconds, None, ""
+    if seconds:
+        return seconds, None, "seconds was followed, and length left out"
+    if says_seconds(length.value):
+        return length, None, ""
+    if counts_frames:
+        return None, length, ""
+    return length, None, "length was taken for seconds"
 
 
 def _in_its_unit(workflow: Workflow, wanted: Argument, fps: Argument | None) -> tuple[str, Argument, str]:

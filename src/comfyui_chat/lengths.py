@@ -54,16 +54,14 @@ def _with_units(parts: list[str]) -> float | None:
     has_unit = joined = False
     for part in parts:
         number = _amount_in(part)
-        if number is None and part in UNITS:
+        if number is not None:
+            amount = _together(amount, number, part in HALF, joined)
+            if amount is None:
+                return None
+        elif part in UNITS:
             total += UNITS[part] * (1.0 if amount is None else amount)
             amount, has_unit = None, True
-        elif number is None and part not in AROUND and part not in JOINED:
-            return None
-        elif number is not None and amount is None:
-            amount = number
-        elif number is not None and amount is not None and part in HALF:  # "one and a half", "eine halbe"
-            amount = amount + number if joined else amount * number
-        elif number is not None:
+        elif part not in AROUND and part not in JOINED:
             return None
         joined = part in JOINED or (joined and number is None)
     if amount is None:
@@ -71,6 +69,16 @@ def _with_units(parts: list[str]) -> float | None:
     if has_unit and not amount.is_integer():  # "a minute and a half"
         return None
     return total + amount
+
+
+def _together(amount: float | None, number: float, is_half: bool, joined: bool) -> float | None:
+    """The amount that a number makes with the one before it, as in "one and a half" and "eine halbe"; None where the
+    two do not belong together."""
+    if amount is None:
+        return number
+    if not is_half:
+        return None
+    return amount + number if joined else amount * number
 
 
 def _amount_in(part: str) -> float | None:
