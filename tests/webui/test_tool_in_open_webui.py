@@ -438,6 +438,18 @@ async def test_a_server_that_is_down_is_said_to_be(webui: OpenWebUI, model: Mode
     assert comfy.url in result["error"]
 
 
+async def test_where_a_server_is_that_is_down_stands_nowhere_in_an_ordinary_users_chat(
+    webui: OpenWebUI, model: ModelServer, comfy: StandIn
+) -> None:
+    await comfy.kill()
+    bob = await webui.user("bob")
+    turn = await ask(webui, model, call(), user=bob)
+    assert failed(turn)["error"] == "ComfyUI does not answer (connection refused)."
+    stored = json.dumps(await webui.chat(turn.chat_id, user=bob))
+    assert "connection refused" in stored
+    assert comfy.url.removeprefix("http://") not in stored + json.dumps([event.data for event in turn.events])
+
+
 async def test_a_node_that_fails_half_way_leaves_no_preview(
     webui: OpenWebUI, model: ModelServer, comfy: StandIn
 ) -> None:
