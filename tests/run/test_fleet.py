@@ -130,7 +130,7 @@ async def test_the_server_on_which_a_workflow_is_saved_runs_it(pair: tuple[Stand
 
 async def test_a_model_that_no_server_has_is_refused_with_the_closest_names(pair: tuple[StandIn, StandIn]) -> None:
     with pytest.raises(tool.ModelNotInstalled) as error:
-        await draw(*pair, model="sdxl base", workflow="")
+        await draw(*pair, model="sdxl bass", workflow="")
     assert "sd_xl_base_1.0.safetensors" in error.value.hint
     assert posts(*pair) == [0, 0]
 

@@ -200,7 +200,7 @@ async def test_something_else_at_the_address_is_no_comfyui(comfy: StandIn) -> No
 
 async def test_a_model_that_is_not_there_is_refused_with_the_closest_names(comfy: StandIn) -> None:
     with pytest.raises(tool.ModelNotInstalled) as error:
-        await make(comfy, model="sdxl_base", workflow="")
+        await make(comfy, model="sdxl_bass", workflow="")
     assert "sd_xl_base_1.0.safetensors" in error.value.hint
     assert not comfy.prompts
 

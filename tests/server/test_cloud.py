@@ -188,7 +188,7 @@ async def test_the_models_are_listed_by_kind(cloud: CloudStandIn) -> None:
 
 async def test_a_model_that_is_not_there_is_refused_before_anything_is_posted(cloud: CloudStandIn) -> None:
     with pytest.raises(tool.ModelNotInstalled) as error:
-        await make(cloud, model="sdxl_base", workflow="")
+        await make(cloud, model="sdxl_bass", workflow="")
     assert "sd_xl_base_1.0.safetensors" in error.value.hint
     assert not cloud.prompts
 
