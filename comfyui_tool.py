@@ -16923,6 +16923,7 @@ def read_used(marked: Any) -> dict[str, Any]:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+MOST_ASKED_FRAMES = 1e9  # that are reckoned with; no node makes nearly as many
 TIMES = ("seconds", "length", "fps")  # parameters that say how long a video or a sound is
 
 
@@ -17015,7 +17016,8 @@ def frames_in(seconds: float, rate: float, spec: InputSpec) -> int:
     lowest."""
     low = int(spec.minimum or 1)
     step = max(int(spec.step or 1), 1)
-    frames = low + math.floor((seconds * rate - low) / step + 0.5) * step
+    wanted = min(seconds * rate, MOST_ASKED_FRAMES)
+    frames = low + math.floor((wanted - low) / step + 0.5) * step
     frames = max(frames, low)
     if spec.maximum is not None and frames > spec.maximum:
         frames = low + int(spec.maximum - low) // step * step

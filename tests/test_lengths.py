@@ -100,6 +100,7 @@ LTX = tool.InputSpec("INT", 9, 16384, 8)
         (5, 24, tool.InputSpec("INT", 1, 100), 100),
         (9999, 24, tool.InputSpec("INT", 1, 80, 4), 77),
         (5, 24, tool.InputSpec("INT"), 120),
+        (1e308, 24, WAN, 16381),
     ],
 )
 def test_seconds_are_as_many_frames_as_the_model_makes(

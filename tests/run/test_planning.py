@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import comfyui_tool as tool
 from tests.support.graphs import bundled, defined, node, text_to_image
@@ -232,3 +234,75 @@ def test_of_several_lengths_on_offer_the_nearest_is_taken() -> None:
 def test_a_time_that_cannot_be_understood_is_refused() -> None:
     with pytest.raises(tool.BadArgument, match="which is no number of seconds"):
         in_its_unit(VIDEO, seconds="long")
+
+
+# --- whatever a call says ---
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=6), inner, max_size=3),
+    max_leaves=6,
+)
+SAID = JSON | st.sampled_from(
+    ["two", "50 %", "16:9", "720p", "5 s", "last", "random", "a:0.5", "<lora:a:1> --ar 2:1", 0, -1]
+)
+NAMES = st.sampled_from(
+    [
+        "prompt",
+        "text",
+        "seed",
+        "steps",
+        "cfg",
+        "size",
+        "count",
+        "n",
+        "loras",
+        "lora",
+        "strength",
+        "scale",
+        "seconds",
+        "duration",
+        "length",
+        "fps",
+        "width",
+        "height",
+        "style",
+        "sampler",
+        "model",
+        "KSampler",
+        "KSampler.cfg",
+        "3",
+        "inputs",
+        "image",
+        "x",
+    ]
+)
+WORKFLOWS = [
+    tool.FittedWorkflow(tool.Workflow.parse(name, bundled(name), defined()), tool.AS_SAVED, "m")
+    for name in ("checkpoint", "wan-text-to-video", "ace-step")
+]
+
+
+@given(
+    st.dictionaries(NAMES, SAID, max_size=4) | SAID,
+    st.dictionaries(st.sampled_from(["size", "count", "seed", "steps", "guidance", "strength", "loras"]), SAID),
+    SAID,
+    st.sampled_from(WORKFLOWS),
+)
+def test_any_call_comes_to_prompts_within_the_ranges_or_to_an_error_of_ours(
+    inputs: Any, arguments: dict[str, Any], prompt: Any, choice: tool.FittedWorkflow
+) -> None:
+    for make_request in (
+        lambda: settings().order("x", inputs, (), None, prompt),
+        lambda: settings().request(prompt, **arguments),
+        lambda: settings().edit(prompt, [], None, **arguments),
+    ):
+        try:
+            bound = tool.prepare(choice, make_request(), tool.Limits(), 4711, NOW)
+        except tool.ComfyUIError as refused:
+            assert refused.message
+            continue
+        assert all(isinstance(note, str) and note for note in bound.notes)
+        for workflow in bound.workflows:
+            assert not isinstance(workflow.value("steps"), str)
+            assert 1 <= workflow.value("steps") <= 100

@@ -19,6 +19,7 @@ from ..names import shortened
 from ..values import Argument, as_number
 from .limits import frame_rate
 
+MOST_ASKED_FRAMES = 1e9  # that are reckoned with; no node makes nearly as many
 TIMES = ("seconds", "length", "fps")  # parameters that say how long a video or a sound is
 
 
@@ -111,7 +112,8 @@ def frames_in(seconds: float, rate: float, spec: InputSpec) -> int:
     lowest."""
     low = int(spec.minimum or 1)
     step = max(int(spec.step or 1), 1)
-    frames = low + math.floor((seconds * rate - low) / step + 0.5) * step
+    wanted = min(seconds * rate, MOST_ASKED_FRAMES)
+    frames = low + math.floor((wanted - low) / step + 0.5) * step
     frames = max(frames, low)
     if spec.maximum is not None and frames > spec.maximum:
         frames = low + int(spec.maximum - low) // step * step
