@@ -1399,19 +1399,21 @@ _FORMATS: tuple[tuple[Ratio, str], ...] = (
     ),
     (
         WIDE,
-        "wide widescreen breitbild panorámico panorámica panorâmico panoramico panoramique "
+        "wide widescreen wallpaper desktop youtube breitbild panorámico panorámica panorâmico panoramico panoramique "
         "ワイド 와이드 宽屏 寬屏 宽银幕",
     ),
-    (TALL, "tall story phone smartphone handy"),
+    (TALL, "tall story reel tiktok phone smartphone handy"),
+    ((210.0, 297.0), "a4"),
     ((21.0, 9.0), "ultrawide cinematic"),
+    ((3.0, 1.0), "banner"),
 )
 FORMATS = {word: ratio for ratio, words in _FORMATS for word in words.split()}
 
 # What may stand beside them and says nothing.
 _FILLERS = (
-    "format size resolution aspect ratio mode orientation image picture video px pixel pixels in im a an the of about "
-    "at formato formati größe auflösung seitenverhältnis en au le de résolution taille tamaño tamanho proporción "
-    "proporção proporzioni relación rapporto com con mit und and with or "
+    "format size resolution aspect ratio mode orientation image picture video px pixel pixels in im a an the of "
+    "about at instagram formato formati größe auflösung seitenverhältnis en au le de résolution taille tamaño tamanho "
+    "proporción proporção proporzioni relación rapporto com con mit und and with or "
     "比率 比 の で サイズ 画像 해상도 비율 이미지 尺寸 比例 画面 图片"
 )
 FILLERS = frozenset(_FILLERS.split())
@@ -1434,7 +1436,7 @@ PART = re.compile(
     rf"|(?P<much>{NUMBER}) ?{BETWEEN_RATIO} ?(?P<to>{NUMBER})"
     rf"|(?P<across>{NUMBER}) ?(?:px)? ?{BETWEEN_SIDES} ?(?P<down>{NUMBER})"
     rf"|(?P<number>{NUMBER})"
-    rf"|(?P<word>{_UNSPACED}|[^\W\d_]+)"
+    rf"|(?P<word>a4|{_UNSPACED}|[^\W\d_]+)"
     r"|(?P<nothing>[\s,;().]+)"
     r"|(?P<strange>.)"
 )
@@ -14092,14 +14094,21 @@ async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argume
 
 
 async def _choose_for_task(server: ComfyUIServer, request: Request, catalogue: Catalogue, task: str) -> FittedWorkflow:
-    """The first bundled workflow for a task, or where its models are missing, one that somebody saved or pasted."""
+    """The first bundled workflow for a task, or where its models are missing, one that somebody saved or pasted. The
+    two tasks that change pictures stand in for one another, with a note."""
+    tasks: tuple[str, ...] = (task,)
+    if task in CHANGING:
+        tasks = (task, *[other for other in CHANGING if other != task])
     try:
-        return await _choose_for(server, replace(request, workflow=None, tasks=(task,)))
+        fitted = await _choose_for(server, replace(request, workflow=None, tasks=tasks))
     except ModelNotInstalled:
         own = await _saved_for_task(server, request, catalogue, task)
         if own is None:
             raise
-    return own
+        return own
+    if fitted.task == task:
+        return fitted
+    return fitted.noting(f"no model is installed for the task {task}, and a workflow for {fitted.task} was taken")
 
 
 async def _saved_for_task(
@@ -20423,7 +20432,7 @@ async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
     masks = [] if is_own else await chat.meant_files(mask, "mask")
     if len(masks) > 1:
         raise BadArgument("The argument mask names several pictures.", "Give one.")
-    named = await chat.meant_files(images, "images")
+    named = list(dict.fromkeys(map(_file_of, await chat.meant_files(images, "images"))))
     note = ""
     if not named:
         named, note = await _meant_without_name(chat, masks)

@@ -121,7 +121,9 @@ def test_proportions_and_megapixels_go_alone_or_together(
             (3, 2),
         ),
         (["wide", "widescreen", "Breitbild", "panorámico", "ワイド", "와이드", "宽屏"], (16, 9)),
-        (["tall", "phone"], (9, 16)),
+        (["tall", "phone", "Instagram story"], (9, 16)),
+        (["wallpaper"], (16, 9)),
+        (["A4", "a4 format"], (210, 297)),
     ],
 )
 def test_words_for_formats_are_known_in_nine_languages(words: list[str], ratio: tuple[float, float]) -> None:

@@ -94,19 +94,21 @@ _FORMATS: tuple[tuple[Ratio, str], ...] = (
     ),
     (
         WIDE,
-        "wide widescreen breitbild panorámico panorámica panorâmico panoramico panoramique "
+        "wide widescreen wallpaper desktop youtube breitbild panorámico panorámica panorâmico panoramico panoramique "
         "ワイド 와이드 宽屏 寬屏 宽银幕",
     ),
-    (TALL, "tall story phone smartphone handy"),
+    (TALL, "tall story reel tiktok phone smartphone handy"),
+    ((210.0, 297.0), "a4"),
     ((21.0, 9.0), "ultrawide cinematic"),
+    ((3.0, 1.0), "banner"),
 )
 FORMATS = {word: ratio for ratio, words in _FORMATS for word in words.split()}
 
 # What may stand beside them and says nothing.
 _FILLERS = (
-    "format size resolution aspect ratio mode orientation image picture video px pixel pixels in im a an the of about "
-    "at formato formati größe auflösung seitenverhältnis en au le de résolution taille tamaño tamanho proporción "
-    "proporção proporzioni relación rapporto com con mit und and with or "
+    "format size resolution aspect ratio mode orientation image picture video px pixel pixels in im a an the of "
+    "about at instagram formato formati größe auflösung seitenverhältnis en au le de résolution taille tamaño tamanho "
+    "proporción proporção proporzioni relación rapporto com con mit und and with or "
     "比率 比 の で サイズ 画像 해상도 비율 이미지 尺寸 比例 画面 图片"
 )
 FILLERS = frozenset(_FILLERS.split())
@@ -129,7 +131,7 @@ PART = re.compile(
     rf"|(?P<much>{NUMBER}) ?{BETWEEN_RATIO} ?(?P<to>{NUMBER})"
     rf"|(?P<across>{NUMBER}) ?(?:px)? ?{BETWEEN_SIDES} ?(?P<down>{NUMBER})"
     rf"|(?P<number>{NUMBER})"
-    rf"|(?P<word>{_UNSPACED}|[^\W\d_]+)"
+    rf"|(?P<word>a4|{_UNSPACED}|[^\W\d_]+)"
     r"|(?P<nothing>[\s,;().]+)"
     r"|(?P<strange>.)"
 )

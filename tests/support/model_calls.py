@@ -158,6 +158,13 @@ REQUESTS = (
             strong(EDIT, {"from": ["fox.png"]}, prompt="Make the sky red; keep everything else unchanged"),
             weak(EDIT, {"from": ["fox.png"]}, prompt="red sky", images=["![fox](/api/v1/files/{fox.png}/content)"]),
             weak(EDIT, {"from": ["fox.png"]}, prompt="red sky", images={"number": 1, "id": "{fox.png}"}),
+            weak(EDIT, {"from": ["fox.png"]}, prompt="red sky", images=["1", "fox.png", "last"]),
+            weak(
+                RUN,
+                {"from": ["fox.png"], "note": "a workflow for image_to_image was taken"},
+                workflow="image_edit",
+                prompt="red sky",
+            ),
         ),
     ),
     Asked(

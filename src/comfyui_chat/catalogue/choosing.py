@@ -26,7 +26,7 @@ from ..values import Argument
 from .entries import Catalogue, Entry, bundled_entries
 from .fitted import MISSING_FILES_HINT, fit_entry, fit_saved, model_missing
 from .naming import meant_by, several_meant, taken_for, task_named
-from .request import TEXT_TO_IMAGE, FittedWorkflow, Request
+from .request import CHANGING, TEXT_TO_IMAGE, FittedWorkflow, Request
 
 MOST_LOOKED_INTO = 24  # workflows of the user's own that are read to see which does a task
 
@@ -160,14 +160,21 @@ async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argume
 
 
 async def _choose_for_task(server: ComfyUIServer, request: Request, catalogue: Catalogue, task: str) -> FittedWorkflow:
-    """The first bundled workflow for a task, or where its models are missing, one that somebody saved or pasted."""
+    """The first bundled workflow for a task, or where its models are missing, one that somebody saved or pasted. The
+    two tasks that change pictures stand in for one another, with a note."""
+    tasks: tuple[str, ...] = (task,)
+    if task in CHANGING:
+        tasks = (task, *[other for other in CHANGING if other != task])
     try:
-        return await _choose_for(server, replace(request, workflow=None, tasks=(task,)))
+        fitted = await _choose_for(server, replace(request, workflow=None, tasks=tasks))
     except ModelNotInstalled:
         own = await _saved_for_task(server, request, catalogue, task)
         if own is None:
             raise
-    return own
+        return own
+    if fitted.task == task:
+        return fitted
+    return fitted.noting(f"no model is installed for the task {task}, and a workflow for {fitted.task} was taken")
 
 
 async def _saved_for_task(

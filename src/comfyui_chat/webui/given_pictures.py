@@ -34,7 +34,7 @@ async def given_pictures(chat: Chat, images: Any, mask: Any) -> GivenPictures:
     masks = [] if is_own else await chat.meant_files(mask, "mask")
     if len(masks) > 1:
         raise BadArgument("The argument mask names several pictures.", "Give one.")
-    named = await chat.meant_files(images, "images")
+    named = list(dict.fromkeys(map(_file_of, await chat.meant_files(images, "images"))))
     note = ""
     if not named:
         named, note = await _meant_without_name(chat, masks)
