@@ -599,7 +599,7 @@ class StillRunning(ComfyUIError):
     """The longest wait is over and ComfyUI is still at work; the job goes on there."""
 
     code = "still_running"
-    default_hint = "Do not start it again. Tell the user; check_job brings it when they ask."
+    default_hint = "It goes on; do not start it again. Tell the user; check_job brings it when they ask."
 
     def __init__(self, message: str, job_id: str) -> None:
         super().__init__(message)
@@ -15132,6 +15132,7 @@ class JobMemory:
         self._calls: dict[Owner, list[set[str]]] = {}  # what each call under way attends to, in the order they began
         self._cancelled = BoundedDict[str, bool](REMEMBERED_JOBS)  # by the ids of the jobs
         self._told = BoundedDict[str, bool](REMEMBERED_JOBS)
+        self._standing = BoundedDict[str, str](REMEMBERED_JOBS)
 
     @contextlib.contextmanager
     def attending(self, owner: Owner | None = None) -> Iterator[None]:
@@ -15183,6 +15184,16 @@ class JobMemory:
     def attended(self, prompt_id: str) -> bool | None:
         """Whether a call of this process is going to bring the job's files; None where none ever was."""
         return self._attended.get(prompt_id)
+
+    def stands(self, prompt_id: str, text: str) -> None:
+        """A call that follows the job was told that it stands so: "18 % · 40 s left"."""
+        self._standing[prompt_id] = text
+
+    def standing(self, prompt_id: str) -> str:
+        """How a job stands that a call of this process follows; "" for any other."""
+        if not self.attended(prompt_id):
+            return ""
+        return self._standing.get(prompt_id, "")
 
     def cancel(self, prompt_id: str) -> None:
         """check_job takes the job out of its queue: it is not to be run again."""
@@ -16243,7 +16254,8 @@ async def _was_taken_out(server: ComfyUIServer, job: Job) -> bool:
 
 
 def _still_running(job: Job, job_id: str, wait: float) -> StillRunning:
-    at_work = "is still at work"
+    _, standing = describe(job, time.monotonic())
+    at_work = f"is still at work: {standing}"
     if job.silent_since is not None:
         at_work = "does not answer at the moment"
     return StillRunning(f"The longest wait ({duration(wait)}) is over and ComfyUI {at_work}.", job_id)
@@ -16333,6 +16345,7 @@ def _tell(job: Job, event: Event, listener: ProgressListener, part: str, timing:
     now = time.monotonic()
     if not isinstance(event, Silence) or job.silent_since is None:
         phase, text = describe(job, now)
+        JOBS.stands(job.prompt_id, part + text)
         listener.status(phase, part + text, job.fraction)
         return
     too_long_ago = now - timing.gone
@@ -18453,12 +18466,29 @@ async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
 
 @dataclass(frozen=True)
 class OwnJobs:
-    """The user's jobs on all servers, as far as these remember, the oldest first; and the names of the servers that do
-    not answer, and of those that have more than was read."""
+    """The user's jobs on all servers, as far as these remember, the oldest first; the names of the servers that do not
+    answer, and of those that have more than was read; and how long the queue of each server is, with everybody's
+    jobs."""
 
     jobs: list[tuple[Endpoint, Prompt]]
     silent: list[str]
     in_part: list[str]
+    queues: Mapping[str, str] = field(
+        default_factory=dict, compare=False
+    )  # name -> "1 running, 2 waiting", "" for an empty one
+
+    @property
+    def queue(self) -> str:
+        """All queues that are not empty in words: "1 running, 2 waiting", with the names where there are several."""
+        busy = {name: queue for name, queue in self.queues.items() if queue}
+        if len(self.queues) == 1:
+            return "".join(busy.values())
+        return "; ".join(f"{name}: {queue}" for name, queue in busy.items())
+
+    @property
+    def at_work(self) -> list[tuple[Endpoint, Prompt]]:
+        """Those that have not ended."""
+        return [(endpoint, prompt) for endpoint, prompt in self.jobs if not isinstance(prompt.state, Recorded)]
 
 
 async def own_jobs(fleet: Fleet) -> OwnJobs:
@@ -18474,7 +18504,57 @@ async def own_jobs(fleet: Fleet) -> OwnJobs:
             if fleet.owner.owns(prompt):
                 jobs.setdefault(prompt.prompt_id, (endpoint, prompt))
     in_part = [endpoint.name for endpoint, recent in answers if not recent.is_whole]
-    return OwnJobs(sorted(jobs.values(), key=lambda job: marked_time(job[1], "at")), silent, in_part)
+    queues = {endpoint.name: _queue_in_words(recent) for endpoint, recent in answers}
+    return OwnJobs(sorted(jobs.values(), key=lambda job: marked_time(job[1], "at")), silent, in_part, queues)
+
+
+def _queue_in_words(recent: Recent) -> str:
+    """How many prompts run on a server and how many wait: "1 running, 2 waiting"; "" where none does."""
+    waiting = sum(isinstance(prompt.state, Waiting) for prompt in recent.prompts)
+    running = sum(not isinstance(prompt.state, (Waiting, Recorded)) for prompt in recent.prompts)
+    if not waiting and not running:
+        return ""
+    at_least = "" if recent.is_whole else "at least "
+    return f"{running} running, {at_least}{waiting} waiting"
+
+
+ALL_JOBS = frozenset({"all", "any", "mine", "my", "jobs", "job", "*", "current", "running", "queue"})
+LAST_JOB = frozenset({"last", "latest", "newest", "previous", "recent", "it"})
+SHORT_ID = re.compile(r"[0-9a-f]{4,36}|[0-9a-f]{8}[0-9a-f-]{1,27}")  # the beginning of a prompt id
+MOST_JOBS_NAMED = 20  # jobs of one call
+
+
+def job_words(text: str) -> list[str]:
+    """The ids and words in the argument of a call; none where all jobs are meant.
+
+    '["0c6d7a1e", "last"]'  ->  ["0c6d7a1e", "last"]
+    """
+    words = [word.strip("\"'`#…") for word in re.split(r"[\s,;\[\]]+", text[:MOST_WORD_CHARACTERS].lower())]
+    return [word for word in dict.fromkeys(words) if word and word not in ALL_JOBS][:MOST_JOBS_NAMED]
+
+
+async def jobs_named(fleet: Fleet, words: Sequence[str], own: OwnJobs) -> list[tuple[Endpoint, Prompt]]:
+    """The user's jobs that these words mean, the oldest first: by an id, as `find_job` finds it, the beginning of one,
+    "last", or a word of their name or workflow. Raises as `find_job` does for an id."""
+    named: dict[str, tuple[Endpoint, Prompt]] = {}
+    for word in words:
+        if PROMPT_ID.fullmatch(word.partition(".")[0]):
+            found = [await find_job(fleet, word)]
+        elif word in LAST_JOB:
+            found = own.jobs[-1:]
+        else:
+            found = [job for job in own.jobs if _is_called(job[1], word)]
+        named |= {prompt.prompt_id: (endpoint, prompt) for endpoint, prompt in found}
+    return list(named.values())
+
+
+def _is_called(prompt: Prompt, word: str) -> bool:
+    """Whether a word means a job: as the beginning of its id, or a word of its name or workflow."""
+    if SHORT_ID.fullmatch(word) and prompt.prompt_id.startswith(word):
+        return True
+    about = mark_of(prompt)
+    names = [str(about.get(key) or "").lower() for key in ("name", "workflow")]
+    return word in names or any(word in re.split(r"[\W_]+", name) for name in names)
 
 
 async def _ask_all(
@@ -18510,7 +18590,9 @@ async def bring(
     """
     job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
     if JOBS.attended(prompt.prompt_id):
-        raise StillRunning("Another call is following this job and brings it.", job_id)
+        standing = JOBS.standing(prompt.prompt_id)
+        message = "Another call is following this job and brings it"
+        raise StillRunning(f"{message}: {standing}." if standing else f"{message}.", job_id)
     graph = prompt.graph
     job = replace(Job.posted(prompt.prompt_id, graph), complete=False, away=True)
     job = advance(job, prompt.state, time.monotonic())
@@ -18549,9 +18631,13 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
 
         {"job_id": "0c6d...", "state": "waiting, 2 ahead", "workflow": "sdxl", "name": "a-red-fox-7"}
 
-    The states are "running", "waiting, 2 ahead", "failed", and "done, its own call is bringing it".
+    The states are "running", with the percentage and the time left where a call of this process follows it, "waiting, 2
+    ahead", "failed", and "done, its own call is bringing it".
     """
     state = "running"
+    standing = JOBS.standing(prompt.prompt_id)
+    if standing:
+        state = f"running, {standing}"
     if isinstance(prompt.state, Waiting):
         state = f"waiting, {prompt.state}"
     elif isinstance(prompt.state, Recorded):
@@ -21555,22 +21641,15 @@ def _what_to_do(files: Sequence[Mapping[str, Any]], *, shown: bool, has_players:
 # What comfyui_status tells of each server.
 
 
-def status_report(statuses: Sequence[ServerStatus], admin: bool) -> tuple[dict[str, Any], str]:
-    """What the model gets to know of the servers, and the last status.
+def status_report(
+    statuses: Sequence[ServerStatus], admin: bool, jobs: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], str]:
+    """What the model gets to know of the servers and of the user's `jobs`, and the last status.
 
-    Their addresses, and the metrics of this process, are for administrators.
+    The servers' addresses, and the metrics of this process, are for administrators.
     """
-    servers: list[dict[str, Any]] = []
-    lines: list[str] = []
-    for status in statuses:
-        fault = _fault(status, admin)
-        servers.append(_server_entry(status, fault, admin))
-        lines.append(_status_line(status, fault))
-    result: dict[str, Any] = {"status": "done", "servers": servers, "summary": "\n".join(lines)}
-    if admin:
-        metrics = [_metrics_line(status) for status in statuses]
-        result["metrics"] = "\n".join(metrics)
-    return result, _servers_text(statuses)
+    servers = [_server_entry(status, admin) for status in statuses]
+    return {"status": "done", "servers": servers, **(jobs or {})}, _servers_text(statuses)
 
 
 def _servers_text(statuses: Sequence[ServerStatus]) -> str:
@@ -21587,63 +21666,31 @@ def _servers_text(statuses: Sequence[ServerStatus]) -> str:
     return text
 
 
-def _server_entry(status: ServerStatus, fault: str, admin: bool) -> dict[str, Any]:
-    """A server in numbers for the model. What is not known is left out.
+def _server_entry(status: ServerStatus, admin: bool) -> dict[str, Any]:
+    """A server for the model. What is not known is left out.
 
-    {"name": "fast", "health": "busy", "queue": {"running": 1, "pending": 2}, "your_jobs": 2,
-     "devices": [{"name": "NVIDIA L4", "memory_total_mb": 23040, "memory_free_mb": 22528}], "seconds_per_run": 12.5}
+    {"name": "fast", "health": "busy", "queue": {"running": 1, "waiting": 2, "yours": 2},
+     "memory": ["22 of 22.5 GB free on NVIDIA L4"], "a run takes": "12 s", "version": "0.33.0"}
     """
     entry: dict[str, Any] = {"name": status.endpoint.name, "health": status.health}
     if admin:
         entry["url"] = status.endpoint.url
+    if status.queue is not None:
+        queue = {"running": len(status.queue.running), "waiting": len(status.queue.pending), "yours": status.mine}
+        entry["queue"] = {name: count for name, count in queue.items() if count} or "empty"
+    if status.stats:
+        entry["memory"] = [_memory_line(device) for device in status.stats.devices]
+    pace = status.record.pace()
+    if pace is not None:
+        entry["a run takes"] = duration(max(pace, 1))
     if status.stats:
         entry["version"] = status.stats.version
-        entry["devices"] = [_device_entry(device) for device in status.stats.devices]
-    if status.queue is not None:
-        entry["queue"] = {"running": len(status.queue.running), "pending": len(status.queue.pending)}
-        entry["your_jobs"] = status.mine
-        if not status.queue.is_whole:
-            entry["queue"]["note"] = "There are more than were read, and more of them may be the user's."
-    pace = status.record.pace()
-    if pace is not None:
-        entry["seconds_per_run"] = round(pace, 1)
+    fault = _fault(status, admin)
     if fault:
         entry["last_fault"] = fault
+    if admin:
+        entry["metrics"] = _metrics_line(status)
     return entry
-
-
-def _device_entry(device: Device) -> dict[str, Any]:
-    """A graphics card, with its memory in megabytes (2**20 bytes) as far as that is known."""
-    entry: dict[str, Any] = {"name": device.name}
-    if device.memory_total is not None:
-        entry["memory_total_mb"] = device.memory_total // 2**20
-    if device.memory_free is not None:
-        entry["memory_free_mb"] = device.memory_free // 2**20
-    return entry
-
-
-def _status_line(status: ServerStatus, fault: str) -> str:
-    """A server in words for the user."""
-    said = [f"{status.endpoint.name}: {status.health}"]
-    queue = status.queue
-    if queue:
-        at_least = "" if queue.is_whole else "at least "
-        load = f"{len(queue.running)} running and {at_least}{len(queue.pending)} waiting"
-        if status.mine:
-            load += f", {status.mine} of them yours"
-        said.append(load)
-    stats = status.stats
-    if stats:
-        said += [_memory_line(device) for device in stats.devices]
-    pace = status.record.pace()
-    if pace is not None:
-        usual = duration(max(pace, 1))
-        said.append(f"a run takes about {usual}")
-    if stats and stats.version:
-        said.append(f"ComfyUI {stats.version}")
-    if fault and not status.usable:
-        said.append(fault.rstrip("."))
-    return "; ".join(said) + "."
 
 
 def _memory_line(device: Device) -> str:
@@ -21656,25 +21703,23 @@ def _memory_line(device: Device) -> str:
 
 
 def _metrics_line(status: ServerStatus) -> str:
-    """What this process has seen of a server since it started, or since the tool was loaded, for a log or a grep."""
+    """What this process has seen of a server since it started, or since the tool was loaded, without zeros:
+    "runs=4 done=2 mean_seconds=12.5"."""
     record = status.record
     mean_seconds = 0.0
     if record.done:
         mean_seconds = record.run_seconds / record.done
-    megabytes = record.bytes / 2**20
-    parts = (
-        f"server={quote(status.endpoint.name)}",
-        f"url={status.endpoint.url}",
-        f"runs={record.runs}",
-        f"done={record.done}",
-        f"failed={record.failed}",
-        f"lost={record.lost}",
-        f"mean_seconds={mean_seconds:.1f}",
-        f"mb={megabytes:.1f}",
-        f"websockets={record.sockets}",
-        f"faults={record.faults}",
-    )
-    return " ".join(parts)
+    metrics = {
+        "runs": record.runs,
+        "done": record.done,
+        "failed": record.failed,
+        "lost": record.lost,
+        "mean_seconds": round(mean_seconds, 1),
+        "mb": round(record.bytes / 2**20, 1),
+        "websockets": record.sockets,
+        "faults": record.faults,
+    }
+    return " ".join(f"{name}={value}" for name, value in metrics.items() if value)
 
 
 def _fault(status: ServerStatus, admin: bool) -> str:
@@ -21703,6 +21748,7 @@ def _fault(status: ServerStatus, admin: bool) -> str:
 # ----------------------------------------------------------------------------------------------------------------------
 
 
+EVERY_JOB = ("all", "*", "everything")  # as which all are cancelled; without a word only one is
 MOST_BROUGHT = 8  # jobs that one call brings, or whose failures it tells
 OwnJob = tuple[Endpoint, Prompt]  # a job of the user, and the server that has it
 
@@ -21710,15 +21756,50 @@ OwnJob = tuple[Endpoint, Prompt]  # a job of the user, and the server that has i
 async def check_jobs(
     chat: Chat, display: Display, settings: Settings, job_id: str, cancel: bool
 ) -> tuple[dict[str, Any], str]:
-    """The job of an earlier call with this id brought or, with `cancel`, cancelled; without an id all of the user's
-    jobs. Returns what the model gets, and the last status.
+    """The jobs of earlier calls that `job_id` names brought or, with `cancel`, cancelled; without it all of the user's
+    jobs, and so where it names none. Returns what the model gets, and the last status.
 
-    Raises as `_check_all`, `find_job`, `bring` and `keep_and_report` do.
+    Raises as `_check_all`, `jobs_named`, `bring` and `keep_and_report` do.
     """
     fleet = await settings.fleet.found()
-    if not job_id:
-        return await _check_all(chat, display, settings, fleet, cancel)
-    job = await find_job(fleet, job_id)
+    words = job_words(job_id)
+    if len(words) == 1 and PROMPT_ID.fullmatch(words[0].partition(".")[0]):
+        return await _check_one(chat, display, settings, fleet, await find_job(fleet, words[0]), cancel)
+    own = await own_jobs(fleet)
+    jobs = await jobs_named(fleet, words, own)
+    if len(jobs) == 1:
+        return await _check_one(chat, display, settings, fleet, jobs[0], cancel)
+    if cancel and job_id.strip().lower() in EVERY_JOB:
+        jobs = own.at_work
+    if jobs and cancel:
+        return await _cancel_each(fleet, jobs)
+    if words and cancel:
+        raise UnknownJob(_no_such_job(job_id), _jobs_in_words(fleet, own))
+    if jobs:
+        own = replace(own, jobs=jobs)
+    result, text = await _check_all(chat, display, settings, fleet, own, cancel)
+    if words and not jobs:
+        result["note"] = " ".join([_no_such_job(job_id), result.get("note", "These are all of the user's jobs.")])
+    return result, text
+
+
+def _no_such_job(job_id: str) -> str:
+    return f'No job of the user is called "{shortened(job_id)}".'
+
+
+def _jobs_in_words(fleet: Fleet, own: OwnJobs) -> str:
+    """The jobs that are at work, as a hint: "At work: 0c6d... (running, a-red-fox-7)."."""
+    said = []
+    for job in own.at_work[-MOST_BROUGHT:]:
+        line = job_line(fleet, *job)
+        said.append(f"{line['job_id']} ({line['state']}, {line.get('name', '')})")
+    return f"At work: {'; '.join(said)}." if said else "None is at work."
+
+
+async def _check_one(
+    chat: Chat, display: Display, settings: Settings, fleet: Fleet, job: OwnJob, cancel: bool
+) -> tuple[dict[str, Any], str]:
+    """One job brought, or cancelled. What is stored of it is shown where the rest cannot be brought."""
     if cancel:
         return await _cancel(fleet, *job)
     try:
@@ -21732,27 +21813,29 @@ async def check_jobs(
 
 
 async def _check_all(
-    chat: Chat, display: Display, settings: Settings, fleet: Fleet, cancel: bool
+    chat: Chat, display: Display, settings: Settings, fleet: Fleet, own: OwnJobs, cancel: bool
 ) -> tuple[dict[str, Any], str]:
-    """All of the user's jobs: those that are done and not stored yet are brought, `MOST_BROUGHT` at a time and only of
-    the last 24 hours (`COLLECT_SECONDS`); of the others it tells how they stand. Where one is at work and no other
-    waits to be brought, it is waited for a while. `cancel` takes the one job that is at work.
+    """All of these jobs: those that are done and not stored yet are brought, `MOST_BROUGHT` at a time and only of the
+    last 24 hours (`COLLECT_SECONDS`); of the others it tells how they stand. Where one is at work and no other waits
+    to be brought, it is waited for a while. `cancel` takes the one job that is at work.
 
-        {"status": "running", "brought": [<as `report` tells it>], "jobs": [<as `job_line` does>], "failed": [...],
-         "no answer from": ["old"], "more jobs than were read on": ["busy"],
-         "more": "2 older ones are done; call again"}
+        {"status": "running", "queue": "1 running, 2 waiting", "brought": [<as `report` tells it>],
+         "jobs": [<as `job_line` does>], "failed": [...], "no answer from": ["old"],
+         "more jobs than were read on": ["busy"], "more": "2 older ones are done; call again"}
 
     Raises `BadArgument` when there is not just one to cancel.
     """
-    own = await own_jobs(fleet)
-    at_work = [(endpoint, prompt) for endpoint, prompt in own.jobs if not isinstance(prompt.state, Recorded)]
+    at_work = own.at_work
     if cancel:
         job = _only_one(fleet, at_work)
         return await _cancel(fleet, *job)
     succeeded, unsuccessful = _lately_ended(own.jobs)
     unstored = await _not_stored_whole(chat, succeeded)
     if len(at_work) == 1 and not unstored:  # there is only one that can be meant
-        return await _bring(chat, display, settings, *at_work[0])
+        try:
+            return await _bring(chat, display, settings, *at_work[0])
+        except StillRunning as still:
+            return {**still.as_result(), "queue": own.queue}, still.message
     attended: list[OwnJob] = []  # left to their own calls
     ready: list[OwnJob] = []
     for endpoint, prompt in unstored:
@@ -21762,44 +21845,66 @@ async def _check_all(
             ready.append((endpoint, prompt))
     failed = _untold_failures(fleet, unsuccessful)
     brought, not_brought = await _bring_each(chat, display, settings, fleet, ready[-MOST_BROUGHT:])
-    return _overview(
-        brought=brought,
-        lines=[job_line(fleet, *job) for job in at_work + attended],
-        failed=failed + not_brought,
-        silent=own.silent,
-        in_part=own.in_part,
-        at_work=len(at_work),
-        more=len(ready) - MOST_BROUGHT,
-    )
-
-
-def _overview(
-    *,
-    brought: Sequence[dict[str, Any]],
-    lines: Sequence[dict[str, str]],
-    failed: Sequence[dict[str, str]],
-    silent: Sequence[str],
-    in_part: Sequence[str],
-    at_work: int,
-    more: int,
-) -> tuple[dict[str, Any], str]:
-    """What the model gets of all jobs, and the last status: "Jobs: 2 brought, 1 at work". `more` are done, but were
-    too many for this call."""
-    parts = {
+    failed += not_brought
+    answer: dict[str, Any] = {
         "brought": brought,
-        "jobs": lines,
+        "jobs": [job_line(fleet, *job) for job in at_work + attended],
         "failed": failed,
-        "no answer from": silent,
-        "more jobs than were read on": in_part,
+        "no answer from": own.silent,
+        "more jobs than were read on": own.in_part,
     }
-    answer: dict[str, Any] = {name: part for name, part in parts.items() if part}
+    answer = {name: part for name, part in answer.items() if part}
+    notes = dict.fromkeys(result.pop("note", "") for result in brought)
+    if any(notes):
+        answer["note"] = " ".join(filter(None, notes))
+    more = len(ready) - MOST_BROUGHT
     if more > 0:
         answer["more"] = f"{more} older ones are done; call again"
     if not answer:
-        answer["note"] = "Among the newest jobs of each server none of this user's is at work or waits to be brought."
+        nothing = "None of the user's jobs is at work or waits to be brought."
+        answer["note"] = " ".join(filter(None, [nothing, last_job_told(own)]))
+    if own.queue:
+        answer["queue"] = own.queue
     status = "running" if at_work else "done"
-    text = _overview_text(brought=len(brought), at_work=at_work, failed=len(failed))
+    text = _overview_text(brought=len(brought), at_work=len(at_work), failed=len(failed))
     return {"status": status, **answer}, text
+
+
+async def _cancel_each(fleet: Fleet, jobs: Sequence[OwnJob]) -> tuple[dict[str, Any], str]:
+    """Several jobs cancelled: what `_cancel` tells of each."""
+    results = [(await _cancel(fleet, *job))[0] for job in jobs]
+    return {"status": "done", "jobs": results}, f"{len(jobs)} jobs cancelled"
+
+
+async def jobs_told(fleet: Fleet, statuses: Sequence[ServerStatus]) -> dict[str, Any]:
+    """The user's jobs for comfyui_status, on those servers that answer: the ones at work, and how the last one ended
+    where none is."""
+    answering = tuple(status.endpoint for status in statuses if not status.error)
+    own = await own_jobs(replace(fleet, endpoints=answering, others=()))
+    lines = [job_line(fleet, *job) for job in own.at_work]
+    if lines:
+        return {"your jobs": lines}
+    return {"last job": last_job_told(own)}
+
+
+def last_job_told(own: OwnJobs) -> str:
+    """How the user's last job of these hours ended, in a sentence; "" where there is none.
+
+    'The last one is done: "a-red-fox-7", workflow sdxl, seed 7.' or 'The last one failed: "a-fox-7": VAEDecode ...'
+    """
+    succeeded, unsuccessful = _lately_ended(own.jobs)
+    ended = {prompt.prompt_id for _, prompt in [*succeeded, *unsuccessful]}
+    last = [prompt for _, prompt in own.jobs if prompt.prompt_id in ended][-1:]
+    if not last:
+        return ""
+    about = mark_of(last[0])
+    name = f'"{shortened(about.get("name") or about.get("workflow") or last[0].prompt_id)}"'
+    failure = _failure_of(last[0])
+    if failure:
+        how = "was stopped" if isinstance(failure, RunInterrupted) else "failed"
+        return f"The last one {how}: {name}: {failure.message}"
+    facts = [f"{key} {shortened(about[key])}" for key in ("workflow", "seed") if about.get(key) is not None]
+    return f"The last one is done: {', '.join([name, *facts])}."
 
 
 def _overview_text(*, brought: int, at_work: int, failed: int) -> str:
@@ -21877,12 +21982,16 @@ def _untold_failure(fleet: Fleet, prompt: Prompt) -> ComfyUIError | None:
     call_ended = marked_time(prompt, "until")
     if once_attended and (prompt.ended or 0.0) <= call_ended:
         return None
+    failure = _failure_of(prompt)
+    return None if isinstance(failure, RunInterrupted) else failure
+
+
+def _failure_of(prompt: Prompt) -> ComfyUIError | None:
+    """Why a job did not succeed; None for one that did."""
     posted = Job.posted(prompt.prompt_id, prompt.graph)
     ended = advance(posted, prompt.state, 0.0)
     try:
         judge(ended, prompt.graph)
-    except RunInterrupted:
-        return None
     except ComfyUIError as error:
         return error
     return None
@@ -22316,7 +22425,7 @@ class Tools:
 
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
             statuses = await settings.fleet.statuses()
-            return status_report(statuses, chat.is_admin)
+            return status_report(statuses, chat.is_admin, await jobs_told(settings.fleet, statuses))
 
         return await _answer(chat, self.valves, work)
 

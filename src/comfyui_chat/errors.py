@@ -286,7 +286,7 @@ class StillRunning(ComfyUIError):
     """The longest wait is over and ComfyUI is still at work; the job goes on there."""
 
     code = "still_running"
-    default_hint = "Do not start it again. Tell the user; check_job brings it when they ask."
+    default_hint = "It goes on; do not start it again. Tell the user; check_job brings it when they ask."
 
     def __init__(self, message: str, job_id: str) -> None:
         super().__init__(message)

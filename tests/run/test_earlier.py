@@ -2,6 +2,7 @@
 
 import asyncio
 import dataclasses
+import re
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -359,6 +360,118 @@ async def test_a_line_tells_how_a_job_stands(comfy: StandIn) -> None:
         {"job_id": running, "state": "running", "workflow": "checkpoint", "name": "a-fox-7"},
         {"job_id": waiting, "state": "waiting, 1 ahead", "workflow": "checkpoint", "name": "a-fox-8"},
     ]
+    comfy.release()
+
+
+# --- how far a job is ---
+
+
+async def test_a_wait_that_is_over_tells_how_far_the_job_is_and_that_it_goes_on(comfy: StandIn) -> None:
+    comfy.misbehave.hold_at_step = 5
+    with pytest.raises(tool.StillRunning) as still:
+        await make(comfy, steps=10, limits=tool.Limits(wait_seconds=0.4), timing=QUICKER, owner=ANN)
+    assert re.search(r"is over and ComfyUI is still at work: \d+ %", still.value.message)
+    assert still.value.as_result()["note"].endswith(
+        "It goes on; do not start it again. Tell the user; check_job brings it when they ask."
+    )
+    comfy.release()
+
+
+async def test_a_job_that_a_call_follows_is_told_with_its_percentage(comfy: StandIn) -> None:
+    comfy.misbehave.hold_at_step = 5
+    own = asyncio.create_task(make(comfy, steps=10, timing=QUICKER, owner=ANN))
+    await comfy.until_held()
+    here = fleet(comfy)
+    await until(lambda: "%" in tool.JOBS.standing(comfy.running[0]))
+    (job,) = (await tool.own_jobs(here)).jobs
+    assert re.fullmatch(r"running, \d+ %( · .* left)?", tool.job_line(here, *job)["state"])
+    result = await check(comfy, Shelf([]))
+    assert (result["status"], result["job_id"], result["queue"]) == (
+        "running",
+        job[1].prompt_id,
+        "1 running, 0 waiting",
+    )
+    assert re.search(r"Another call is following this job and brings it: \d+ %", result["note"])
+    comfy.release()
+    await own
+    assert tool.JOBS.standing(job[1].prompt_id) == ""
+
+
+# --- by other words than its id ---
+
+
+@pytest.mark.parametrize("words", ["{0}", "{0:.8}", "last", "Latest", '["{0}"]', "a-fox-7", "fox", "#{0:.6}"])
+async def test_a_job_is_named_by_its_id_the_beginning_of_it_last_or_a_word_of_its_name(
+    comfy: StandIn, words: str
+) -> None:
+    await orphan(comfy, ANN, ago=4000)
+    job_id = await begin(comfy)
+    await done(comfy, job_id)
+    own = await tool.own_jobs(fleet(comfy))
+    named = await tool.jobs_named(fleet(comfy), tool.job_words(words.format(job_id)), own)
+    assert [prompt.prompt_id for _, prompt in named][-1] == job_id
+
+
+async def test_several_jobs_are_named_in_one_call(comfy: StandIn) -> None:
+    stored: Stored = []
+    jobs = [await orphan(comfy, ANN, ago=ago) for ago in (300, 200, 100)]
+    result = await check(comfy, Shelf(stored), f"{jobs[0][:8]}, {jobs[2]}")
+    assert [product.prompt_id for product, _ in stored] == [jobs[0], jobs[2]]
+    assert len(result["brought"]) == 2
+    assert "note" not in result["brought"][0], "what is to be done about all of them is said once"
+
+
+@pytest.mark.parametrize("words", ["", "all", "All", "mine", "my jobs"])
+async def test_all_jobs_are_meant_by_no_word_and_by_all(comfy: StandIn, words: str) -> None:
+    assert tool.job_words(words) == []
+
+
+async def test_a_word_that_means_no_job_is_answered_with_all_of_them(comfy: StandIn) -> None:
+    running, waiting = await begin(comfy), await begin(comfy, seed=8)
+    result = await check(comfy, Shelf([]), "video")
+    assert [line["job_id"] for line in result["jobs"]] == [running, waiting]
+    assert result["note"] == 'No job of the user is called "video". These are all of the user\'s jobs.'
+    assert result["queue"] == "1 running, 1 waiting"
+    with pytest.raises(tool.UnknownJob) as unknown:
+        await check(comfy, Shelf([]), "video", cancel=True)
+    assert unknown.value.hint.startswith(f"At work: {running} (running, a-fox-7); ")
+    comfy.release()
+
+
+async def test_all_jobs_at_work_are_cancelled_where_all_are_named(comfy: StandIn) -> None:
+    jobs = [await begin(comfy), await begin(comfy, seed=8)]
+    with pytest.raises(tool.BadArgument, match="2 jobs of the user are at work"):
+        await check(comfy, Shelf([]), cancel=True)
+    result = await check(comfy, Shelf([]), "all", cancel=True)
+    assert [job["job_id"] for job in result["jobs"]] == jobs
+    comfy.release()
+    await until(lambda: not comfy.running and not comfy.pending)
+
+
+# --- how the last one ended ---
+
+
+async def test_where_nothing_is_at_work_the_last_job_is_told_of(comfy: StandIn) -> None:
+    await orphan(comfy, ANN)
+    stored: Stored = []
+    await check(comfy, Shelf(stored))
+    done_note = (await check(comfy, Shelf(stored)))["note"]
+    assert done_note.endswith('The last one is done: "a-fox-5", workflow checkpoint, seed 5.')
+    comfy.misbehave.fail_node = {"VAEDecode": ("ValueError", "no good")}
+    await orphan(comfy, ANN, ago=100)
+    await check(comfy, Shelf(stored))
+    failed_note = (await check(comfy, Shelf(stored)))["note"]
+    assert 'The last one failed: "a-fox-5": ' in failed_note
+    assert "no good" in failed_note
+
+
+async def test_comfyui_status_tells_of_the_users_jobs_as_well(comfy: StandIn) -> None:
+    here = fleet(comfy, NOBODY)
+    assert (await tool.jobs_told(here, await here.statuses()))["last job"] == ""
+    running = await begin(comfy)
+    await begin(comfy, user="bob")
+    told = await tool.jobs_told(here, await here.statuses())
+    assert [line["job_id"] for line in told["your jobs"]] == [running]
     comfy.release()
 
 

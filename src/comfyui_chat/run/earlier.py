@@ -12,9 +12,10 @@ is signed for that.
 import hmac
 import re
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
+from ..bounds import MOST_WORD_CHARACTERS
 from ..errors import BadArgument, ComfyUIError, ServerUnreachable, StillRunning, UnknownJob
 from ..graph.facts import picture_nodes
 from ..media.delivery import Format
@@ -72,12 +73,29 @@ async def find_job(fleet: Fleet, job_id: str) -> tuple[Endpoint, Prompt]:
 
 @dataclass(frozen=True)
 class OwnJobs:
-    """The user's jobs on all servers, as far as these remember, the oldest first; and the names of the servers that do
-    not answer, and of those that have more than was read."""
+    """The user's jobs on all servers, as far as these remember, the oldest first; the names of the servers that do not
+    answer, and of those that have more than was read; and how long the queue of each server is, with everybody's
+    jobs."""
 
     jobs: list[tuple[Endpoint, Prompt]]
     silent: list[str]
     in_part: list[str]
+    queues: Mapping[str, str] = field(
+        default_factory=dict, compare=False
+    )  # name -> "1 running, 2 waiting", "" for an empty one
+
+    @property
+    def queue(self) -> str:
+        """All queues that are not empty in words: "1 running, 2 waiting", with the names where there are several."""
+        busy = {name: queue for name, queue in self.queues.items() if queue}
+        if len(self.queues) == 1:
+            return "".join(busy.values())
+        return "; ".join(f"{name}: {queue}" for name, queue in busy.items())
+
+    @property
+    def at_work(self) -> list[tuple[Endpoint, Prompt]]:
+        """Those that have not ended."""
+        return [(endpoint, prompt) for endpoint, prompt in self.jobs if not isinstance(prompt.state, Recorded)]
 
 
 async def own_jobs(fleet: Fleet) -> OwnJobs:
@@ -93,7 +111,57 @@ async def own_jobs(fleet: Fleet) -> OwnJobs:
             if fleet.owner.owns(prompt):
                 jobs.setdefault(prompt.prompt_id, (endpoint, prompt))
     in_part = [endpoint.name for endpoint, recent in answers if not recent.is_whole]
-    return OwnJobs(sorted(jobs.values(), key=lambda job: marked_time(job[1], "at")), silent, in_part)
+    queues = {endpoint.name: _queue_in_words(recent) for endpoint, recent in answers}
+    return OwnJobs(sorted(jobs.values(), key=lambda job: marked_time(job[1], "at")), silent, in_part, queues)
+
+
+def _queue_in_words(recent: Recent) -> str:
+    """How many prompts run on a server and how many wait: "1 running, 2 waiting"; "" where none does."""
+    waiting = sum(isinstance(prompt.state, Waiting) for prompt in recent.prompts)
+    running = sum(not isinstance(prompt.state, (Waiting, Recorded)) for prompt in recent.prompts)
+    if not waiting and not running:
+        return ""
+    at_least = "" if recent.is_whole else "at least "
+    return f"{running} running, {at_least}{waiting} waiting"
+
+
+ALL_JOBS = frozenset({"all", "any", "mine", "my", "jobs", "job", "*", "current", "running", "queue"})
+LAST_JOB = frozenset({"last", "latest", "newest", "previous", "recent", "it"})
+SHORT_ID = re.compile(r"[0-9a-f]{4,36}|[0-9a-f]{8}[0-9a-f-]{1,27}")  # the beginning of a prompt id
+MOST_JOBS_NAMED = 20  # jobs of one call
+
+
+def job_words(text: str) -> list[str]:
+    """The ids and words in the argument of a call; none where all jobs are meant.
+
+    '["0c6d7a1e", "last"]'  ->  ["0c6d7a1e", "last"]
+    """
+    words = [word.strip("\"'`#…") for word in re.split(r"[\s,;\[\]]+", text[:MOST_WORD_CHARACTERS].lower())]
+    return [word for word in dict.fromkeys(words) if word and word not in ALL_JOBS][:MOST_JOBS_NAMED]
+
+
+async def jobs_named(fleet: Fleet, words: Sequence[str], own: OwnJobs) -> list[tuple[Endpoint, Prompt]]:
+    """The user's jobs that these words mean, the oldest first: by an id, as `find_job` finds it, the beginning of one,
+    "last", or a word of their name or workflow. Raises as `find_job` does for an id."""
+    named: dict[str, tuple[Endpoint, Prompt]] = {}
+    for word in words:
+        if PROMPT_ID.fullmatch(word.partition(".")[0]):
+            found = [await find_job(fleet, word)]
+        elif word in LAST_JOB:
+            found = own.jobs[-1:]
+        else:
+            found = [job for job in own.jobs if _is_called(job[1], word)]
+        named |= {prompt.prompt_id: (endpoint, prompt) for endpoint, prompt in found}
+    return list(named.values())
+
+
+def _is_called(prompt: Prompt, word: str) -> bool:
+    """Whether a word means a job: as the beginning of its id, or a word of its name or workflow."""
+    if SHORT_ID.fullmatch(word) and prompt.prompt_id.startswith(word):
+        return True
+    about = mark_of(prompt)
+    names = [str(about.get(key) or "").lower() for key in ("name", "workflow")]
+    return word in names or any(word in re.split(r"[\W_]+", name) for name in names)
 
 
 async def _ask_all(
@@ -129,7 +197,9 @@ async def bring(
     """
     job_id = fleet.owner.job_id(endpoint, prompt.prompt_id)
     if JOBS.attended(prompt.prompt_id):
-        raise StillRunning("Another call is following this job and brings it.", job_id)
+        standing = JOBS.standing(prompt.prompt_id)
+        message = "Another call is following this job and brings it"
+        raise StillRunning(f"{message}: {standing}." if standing else f"{message}.", job_id)
     graph = prompt.graph
     job = replace(Job.posted(prompt.prompt_id, graph), complete=False, away=True)
     job = advance(job, prompt.state, time.monotonic())
@@ -168,9 +238,13 @@ def job_line(fleet: Fleet, endpoint: Endpoint, prompt: Prompt) -> dict[str, str]
 
         {"job_id": "0c6d...", "state": "waiting, 2 ahead", "workflow": "sdxl", "name": "a-red-fox-7"}
 
-    The states are "running", "waiting, 2 ahead", "failed", and "done, its own call is bringing it".
+    The states are "running", with the percentage and the time left where a call of this process follows it, "waiting, 2
+    ahead", "failed", and "done, its own call is bringing it".
     """
     state = "running"
+    standing = JOBS.standing(prompt.prompt_id)
+    if standing:
+        state = f"running, {standing}"
     if isinstance(prompt.state, Waiting):
         state = f"waiting, {prompt.state}"
     elif isinstance(prompt.state, Recorded):

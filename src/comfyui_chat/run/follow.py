@@ -296,7 +296,8 @@ async def _was_taken_out(server: ComfyUIServer, job: Job) -> bool:
 
 
 def _still_running(job: Job, job_id: str, wait: float) -> StillRunning:
-    at_work = "is still at work"
+    _, standing = describe(job, time.monotonic())
+    at_work = f"is still at work: {standing}"
     if job.silent_since is not None:
         at_work = "does not answer at the moment"
     return StillRunning(f"The longest wait ({duration(wait)}) is over and ComfyUI {at_work}.", job_id)
@@ -386,6 +387,7 @@ def _tell(job: Job, event: Event, listener: ProgressListener, part: str, timing:
     now = time.monotonic()
     if not isinstance(event, Silence) or job.silent_since is None:
         phase, text = describe(job, now)
+        JOBS.stands(job.prompt_id, part + text)
         listener.status(phase, part + text, job.fraction)
         return
     too_long_ago = now - timing.gone

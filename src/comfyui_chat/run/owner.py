@@ -113,6 +113,7 @@ class JobMemory:
         self._calls: dict[Owner, list[set[str]]] = {}  # what each call under way attends to, in the order they began
         self._cancelled = BoundedDict[str, bool](REMEMBERED_JOBS)  # by the ids of the jobs
         self._told = BoundedDict[str, bool](REMEMBERED_JOBS)
+        self._standing = BoundedDict[str, str](REMEMBERED_JOBS)
 
     @contextlib.contextmanager
     def attending(self, owner: Owner | None = None) -> Iterator[None]:
@@ -164,6 +165,16 @@ class JobMemory:
     def attended(self, prompt_id: str) -> bool | None:
         """Whether a call of this process is going to bring the job's files; None where none ever was."""
         return self._attended.get(prompt_id)
+
+    def stands(self, prompt_id: str, text: str) -> None:
+        """A call that follows the job was told that it stands so: "18 % · 40 s left"."""
+        self._standing[prompt_id] = text
+
+    def standing(self, prompt_id: str) -> str:
+        """How a job stands that a call of this process follows; "" for any other."""
+        if not self.attended(prompt_id):
+            return ""
+        return self._standing.get(prompt_id, "")
 
     def cancel(self, prompt_id: str) -> None:
         """check_job takes the job out of its queue: it is not to be run again."""

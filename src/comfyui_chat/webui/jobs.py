@@ -15,11 +15,21 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
-from ..errors import BadArgument, ComfyUIError, RunInterrupted, ServerError
+from ..errors import BadArgument, ComfyUIError, RunInterrupted, ServerError, StillRunning, UnknownJob
 from ..media.kinds import OutputFile
-from ..names import file_stem, quoted
-from ..run.earlier import COLLECT_SECONDS, bring, find_job, job_line, own_jobs
-from ..run.fleet import Fleet
+from ..names import file_stem, quoted, shortened
+from ..run.earlier import (
+    COLLECT_SECONDS,
+    PROMPT_ID,
+    OwnJobs,
+    bring,
+    find_job,
+    job_line,
+    job_words,
+    jobs_named,
+    own_jobs,
+)
+from ..run.fleet import Fleet, ServerStatus
 from ..run.job import Job, advance, judge
 from ..run.make import RunResult
 from ..run.owner import JOBS, is_attended, mark_of, marked_time
@@ -33,6 +43,7 @@ from .reports import files_told, keep_and_report
 from .settings import Settings
 from .stored_files import StoredOutputs
 
+EVERY_JOB = ("all", "*", "everything")  # as which all are cancelled; without a word only one is
 MOST_BROUGHT = 8  # jobs that one call brings, or whose failures it tells
 OwnJob = tuple[Endpoint, Prompt]  # a job of the user, and the server that has it
 
@@ -40,15 +51,50 @@ OwnJob = tuple[Endpoint, Prompt]  # a job of the user, and the server that has i
 async def check_jobs(
     chat: Chat, display: Display, settings: Settings, job_id: str, cancel: bool
 ) -> tuple[dict[str, Any], str]:
-    """The job of an earlier call with this id brought or, with `cancel`, cancelled; without an id all of the user's
-    jobs. Returns what the model gets, and the last status.
+    """The jobs of earlier calls that `job_id` names brought or, with `cancel`, cancelled; without it all of the user's
+    jobs, and so where it names none. Returns what the model gets, and the last status.
 
-    Raises as `_check_all`, `find_job`, `bring` and `keep_and_report` do.
+    Raises as `_check_all`, `jobs_named`, `bring` and `keep_and_report` do.
     """
     fleet = await settings.fleet.found()
-    if not job_id:
-        return await _check_all(chat, display, settings, fleet, cancel)
-    job = await find_job(fleet, job_id)
+    words = job_words(job_id)
+    if len(words) == 1 and PROMPT_ID.fullmatch(words[0].partition(".")[0]):
+        return await _check_one(chat, display, settings, fleet, await find_job(fleet, words[0]), cancel)
+    own = await own_jobs(fleet)
+    jobs = await jobs_named(fleet, words, own)
+    if len(jobs) == 1:
+        return await _check_one(chat, display, settings, fleet, jobs[0], cancel)
+    if cancel and job_id.strip().lower() in EVERY_JOB:
+        jobs = own.at_work
+    if jobs and cancel:
+        return await _cancel_each(fleet, jobs)
+    if words and cancel:
+        raise UnknownJob(_no_such_job(job_id), _jobs_in_words(fleet, own))
+    if jobs:
+        own = replace(own, jobs=jobs)
+    result, text = await _check_all(chat, display, settings, fleet, own, cancel)
+    if words and not jobs:
+        result["note"] = " ".join([_no_such_job(job_id), result.get("note", "These are all of the user's jobs.")])
+    return result, text
+
+
+def _no_such_job(job_id: str) -> str:
+    return f'No job of the user is called "{shortened(job_id)}".'
+
+
+def _jobs_in_words(fleet: Fleet, own: OwnJobs) -> str:
+    """The jobs that are at work, as a hint: "At work: 0c6d... (running, a-red-fox-7)."."""
+    said = []
+    for job in own.at_work[-MOST_BROUGHT:]:
+        line = job_line(fleet, *job)
+        said.append(f"{line['job_id']} ({line['state']}, {line.get('name', '')})")
+    return f"At work: {'; '.join(said)}." if said else "None is at work."
+
+
+async def _check_one(
+    chat: Chat, display: Display, settings: Settings, fleet: Fleet, job: OwnJob, cancel: bool
+) -> tuple[dict[str, Any], str]:
+    """One job brought, or cancelled. What is stored of it is shown where the rest cannot be brought."""
     if cancel:
         return await _cancel(fleet, *job)
     try:
@@ -62,27 +108,29 @@ async def check_jobs(
 
 
 async def _check_all(
-    chat: Chat, display: Display, settings: Settings, fleet: Fleet, cancel: bool
+    chat: Chat, display: Display, settings: Settings, fleet: Fleet, own: OwnJobs, cancel: bool
 ) -> tuple[dict[str, Any], str]:
-    """All of the user's jobs: those that are done and not stored yet are brought, `MOST_BROUGHT` at a time and only of
-    the last 24 hours (`COLLECT_SECONDS`); of the others it tells how they stand. Where one is at work and no other
-    waits to be brought, it is waited for a while. `cancel` takes the one job that is at work.
+    """All of these jobs: those that are done and not stored yet are brought, `MOST_BROUGHT` at a time and only of the
+    last 24 hours (`COLLECT_SECONDS`); of the others it tells how they stand. Where one is at work and no other waits
+    to be brought, it is waited for a while. `cancel` takes the one job that is at work.
 
-        {"status": "running", "brought": [<as `report` tells it>], "jobs": [<as `job_line` does>], "failed": [...],
-         "no answer from": ["old"], "more jobs than were read on": ["busy"],
-         "more": "2 older ones are done; call again"}
+        {"status": "running", "queue": "1 running, 2 waiting", "brought": [<as `report` tells it>],
+         "jobs": [<as `job_line` does>], "failed": [...], "no answer from": ["old"],
+         "more jobs than were read on": ["busy"], "more": "2 older ones are done; call again"}
 
     Raises `BadArgument` when there is not just one to cancel.
     """
-    own = await own_jobs(fleet)
-    at_work = [(endpoint, prompt) for endpoint, prompt in own.jobs if not isinstance(prompt.state, Recorded)]
+    at_work = own.at_work
     if cancel:
         job = _only_one(fleet, at_work)
         return await _cancel(fleet, *job)
     succeeded, unsuccessful = _lately_ended(own.jobs)
     unstored = await _not_stored_whole(chat, succeeded)
     if len(at_work) == 1 and not unstored:  # there is only one that can be meant
-        return await _bring(chat, display, settings, *at_work[0])
+        try:
+            return await _bring(chat, display, settings, *at_work[0])
+        except StillRunning as still:
+            return {**still.as_result(), "queue": own.queue}, still.message
     attended: list[OwnJob] = []  # left to their own calls
     ready: list[OwnJob] = []
     for endpoint, prompt in unstored:
@@ -92,44 +140,66 @@ async def _check_all(
             ready.append((endpoint, prompt))
     failed = _untold_failures(fleet, unsuccessful)
     brought, not_brought = await _bring_each(chat, display, settings, fleet, ready[-MOST_BROUGHT:])
-    return _overview(
-        brought=brought,
-        lines=[job_line(fleet, *job) for job in at_work + attended],
-        failed=failed + not_brought,
-        silent=own.silent,
-        in_part=own.in_part,
-        at_work=len(at_work),
-        more=len(ready) - MOST_BROUGHT,
-    )
-
-
-def _overview(
-    *,
-    brought: Sequence[dict[str, Any]],
-    lines: Sequence[dict[str, str]],
-    failed: Sequence[dict[str, str]],
-    silent: Sequence[str],
-    in_part: Sequence[str],
-    at_work: int,
-    more: int,
-) -> tuple[dict[str, Any], str]:
-    """What the model gets of all jobs, and the last status: "Jobs: 2 brought, 1 at work". `more` are done, but were
-    too many for this call."""
-    parts = {
+    failed += not_brought
+    answer: dict[str, Any] = {
         "brought": brought,
-        "jobs": lines,
+        "jobs": [job_line(fleet, *job) for job in at_work + attended],
         "failed": failed,
-        "no answer from": silent,
-        "more jobs than were read on": in_part,
+        "no answer from": own.silent,
+        "more jobs than were read on": own.in_part,
     }
-    answer: dict[str, Any] = {name: part for name, part in parts.items() if part}
+    answer = {name: part for name, part in answer.items() if part}
+    notes = dict.fromkeys(result.pop("note", "") for result in brought)
+    if any(notes):
+        answer["note"] = " ".join(filter(None, notes))
+    more = len(ready) - MOST_BROUGHT
     if more > 0:
         answer["more"] = f"{more} older ones are done; call again"
     if not answer:
-        answer["note"] = "Among the newest jobs of each server none of this user's is at work or waits to be brought."
+        nothing = "None of the user's jobs is at work or waits to be brought."
+        answer["note"] = " ".join(filter(None, [nothing, last_job_told(own)]))
+    if own.queue:
+        answer["queue"] = own.queue
     status = "running" if at_work else "done"
-    text = _overview_text(brought=len(brought), at_work=at_work, failed=len(failed))
+    text = _overview_text(brought=len(brought), at_work=len(at_work), failed=len(failed))
     return {"status": status, **answer}, text
+
+
+async def _cancel_each(fleet: Fleet, jobs: Sequence[OwnJob]) -> tuple[dict[str, Any], str]:
+    """Several jobs cancelled: what `_cancel` tells of each."""
+    results = [(await _cancel(fleet, *job))[0] for job in jobs]
+    return {"status": "done", "jobs": results}, f"{len(jobs)} jobs cancelled"
+
+
+async def jobs_told(fleet: Fleet, statuses: Sequence[ServerStatus]) -> dict[str, Any]:
+    """The user's jobs for comfyui_status, on those servers that answer: the ones at work, and how the last one ended
+    where none is."""
+    answering = tuple(status.endpoint for status in statuses if not status.error)
+    own = await own_jobs(replace(fleet, endpoints=answering, others=()))
+    lines = [job_line(fleet, *job) for job in own.at_work]
+    if lines:
+        return {"your jobs": lines}
+    return {"last job": last_job_told(own)}
+
+
+def last_job_told(own: OwnJobs) -> str:
+    """How the user's last job of these hours ended, in a sentence; "" where there is none.
+
+    'The last one is done: "a-red-fox-7", workflow sdxl, seed 7.' or 'The last one failed: "a-fox-7": VAEDecode ...'
+    """
+    succeeded, unsuccessful = _lately_ended(own.jobs)
+    ended = {prompt.prompt_id for _, prompt in [*succeeded, *unsuccessful]}
+    last = [prompt for _, prompt in own.jobs if prompt.prompt_id in ended][-1:]
+    if not last:
+        return ""
+    about = mark_of(last[0])
+    name = f'"{shortened(about.get("name") or about.get("workflow") or last[0].prompt_id)}"'
+    failure = _failure_of(last[0])
+    if failure:
+        how = "was stopped" if isinstance(failure, RunInterrupted) else "failed"
+        return f"The last one {how}: {name}: {failure.message}"
+    facts = [f"{key} {shortened(about[key])}" for key in ("workflow", "seed") if about.get(key) is not None]
+    return f"The last one is done: {', '.join([name, *facts])}."
 
 
 def _overview_text(*, brought: int, at_work: int, failed: int) -> str:
@@ -207,12 +277,16 @@ def _untold_failure(fleet: Fleet, prompt: Prompt) -> ComfyUIError | None:
     call_ended = marked_time(prompt, "until")
     if once_attended and (prompt.ended or 0.0) <= call_ended:
         return None
+    failure = _failure_of(prompt)
+    return None if isinstance(failure, RunInterrupted) else failure
+
+
+def _failure_of(prompt: Prompt) -> ComfyUIError | None:
+    """Why a job did not succeed; None for one that did."""
     posted = Job.posted(prompt.prompt_id, prompt.graph)
     ended = advance(posted, prompt.state, 0.0)
     try:
         judge(ended, prompt.graph)
-    except RunInterrupted:
-        return None
     except ComfyUIError as error:
         return error
     return None

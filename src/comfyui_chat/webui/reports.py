@@ -17,7 +17,6 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
-from urllib.parse import quote
 
 from ..media.pictures import small_copy
 from ..media.running_times import RunningTime, running_time
@@ -216,22 +215,15 @@ def _what_to_do(files: Sequence[Mapping[str, Any]], *, shown: bool, has_players:
 # What comfyui_status tells of each server.
 
 
-def status_report(statuses: Sequence[ServerStatus], admin: bool) -> tuple[dict[str, Any], str]:
-    """What the model gets to know of the servers, and the last status.
+def status_report(
+    statuses: Sequence[ServerStatus], admin: bool, jobs: Mapping[str, Any] | None = None
+) -> tuple[dict[str, Any], str]:
+    """What the model gets to know of the servers and of the user's `jobs`, and the last status.
 
-    Their addresses, and the metrics of this process, are for administrators.
+    The servers' addresses, and the metrics of this process, are for administrators.
     """
-    servers: list[dict[str, Any]] = []
-    lines: list[str] = []
-    for status in statuses:
-        fault = _fault(status, admin)
-        servers.append(_server_entry(status, fault, admin))
-        lines.append(_status_line(status, fault))
-    result: dict[str, Any] = {"status": "done", "servers": servers, "summary": "\n".join(lines)}
-    if admin:
-        metrics = [_metrics_line(status) for status in statuses]
-        result["metrics"] = "\n".join(metrics)
-    return result, _servers_text(statuses)
+    servers = [_server_entry(status, admin) for status in statuses]
+    return {"status": "done", "servers": servers, **(jobs or {})}, _servers_text(statuses)
 
 
 def _servers_text(statuses: Sequence[ServerStatus]) -> str:
@@ -248,63 +240,31 @@ def _servers_text(statuses: Sequence[ServerStatus]) -> str:
     return text
 
 
-def _server_entry(status: ServerStatus, fault: str, admin: bool) -> dict[str, Any]:
-    """A server in numbers for the model. What is not known is left out.
+def _server_entry(status: ServerStatus, admin: bool) -> dict[str, Any]:
+    """A server for the model. What is not known is left out.
 
-    {"name": "fast", "health": "busy", "queue": {"running": 1, "pending": 2}, "your_jobs": 2,
-     "devices": [{"name": "NVIDIA L4", "memory_total_mb": 23040, "memory_free_mb": 22528}], "seconds_per_run": 12.5}
+    {"name": "fast", "health": "busy", "queue": {"running": 1, "waiting": 2, "yours": 2},
+     "memory": ["22 of 22.5 GB free on NVIDIA L4"], "a run takes": "12 s", "version": "0.33.0"}
     """
     entry: dict[str, Any] = {"name": status.endpoint.name, "health": status.health}
     if admin:
         entry["url"] = status.endpoint.url
+    if status.queue is not None:
+        queue = {"running": len(status.queue.running), "waiting": len(status.queue.pending), "yours": status.mine}
+        entry["queue"] = {name: count for name, count in queue.items() if count} or "empty"
+    if status.stats:
+        entry["memory"] = [_memory_line(device) for device in status.stats.devices]
+    pace = status.record.pace()
+    if pace is not None:
+        entry["a run takes"] = duration(max(pace, 1))
     if status.stats:
         entry["version"] = status.stats.version
-        entry["devices"] = [_device_entry(device) for device in status.stats.devices]
-    if status.queue is not None:
-        entry["queue"] = {"running": len(status.queue.running), "pending": len(status.queue.pending)}
-        entry["your_jobs"] = status.mine
-        if not status.queue.is_whole:
-            entry["queue"]["note"] = "There are more than were read, and more of them may be the user's."
-    pace = status.record.pace()
-    if pace is not None:
-        entry["seconds_per_run"] = round(pace, 1)
+    fault = _fault(status, admin)
     if fault:
         entry["last_fault"] = fault
+    if admin:
+        entry["metrics"] = _metrics_line(status)
     return entry
-
-
-def _device_entry(device: Device) -> dict[str, Any]:
-    """A graphics card, with its memory in megabytes (2**20 bytes) as far as that is known."""
-    entry: dict[str, Any] = {"name": device.name}
-    if device.memory_total is not None:
-        entry["memory_total_mb"] = device.memory_total // 2**20
-    if device.memory_free is not None:
-        entry["memory_free_mb"] = device.memory_free // 2**20
-    return entry
-
-
-def _status_line(status: ServerStatus, fault: str) -> str:
-    """A server in words for the user."""
-    said = [f"{status.endpoint.name}: {status.health}"]
-    queue = status.queue
-    if queue:
-        at_least = "" if queue.is_whole else "at least "
-        load = f"{len(queue.running)} running and {at_least}{len(queue.pending)} waiting"
-        if status.mine:
-            load += f", {status.mine} of them yours"
-        said.append(load)
-    stats = status.stats
-    if stats:
-        said += [_memory_line(device) for device in stats.devices]
-    pace = status.record.pace()
-    if pace is not None:
-        usual = duration(max(pace, 1))
-        said.append(f"a run takes about {usual}")
-    if stats and stats.version:
-        said.append(f"ComfyUI {stats.version}")
-    if fault and not status.usable:
-        said.append(fault.rstrip("."))
-    return "; ".join(said) + "."
 
 
 def _memory_line(device: Device) -> str:
@@ -317,25 +277,23 @@ def _memory_line(device: Device) -> str:
 
 
 def _metrics_line(status: ServerStatus) -> str:
-    """What this process has seen of a server since it started, or since the tool was loaded, for a log or a grep."""
+    """What this process has seen of a server since it started, or since the tool was loaded, without zeros:
+    "runs=4 done=2 mean_seconds=12.5"."""
     record = status.record
     mean_seconds = 0.0
     if record.done:
         mean_seconds = record.run_seconds / record.done
-    megabytes = record.bytes / 2**20
-    parts = (
-        f"server={quote(status.endpoint.name)}",
-        f"url={status.endpoint.url}",
-        f"runs={record.runs}",
-        f"done={record.done}",
-        f"failed={record.failed}",
-        f"lost={record.lost}",
-        f"mean_seconds={mean_seconds:.1f}",
-        f"mb={megabytes:.1f}",
-        f"websockets={record.sockets}",
-        f"faults={record.faults}",
-    )
-    return " ".join(parts)
+    metrics = {
+        "runs": record.runs,
+        "done": record.done,
+        "failed": record.failed,
+        "lost": record.lost,
+        "mean_seconds": round(mean_seconds, 1),
+        "mb": round(record.bytes / 2**20, 1),
+        "websockets": record.sockets,
+        "faults": record.faults,
+    }
+    return " ".join(f"{name}={value}" for name, value in metrics.items() if value)
 
 
 def _fault(status: ServerStatus, admin: bool) -> str:

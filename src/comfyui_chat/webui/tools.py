@@ -36,7 +36,7 @@ from .arguments import named_values, pictures_among, with_earlier_seed
 from .chat import Chat
 from .display import Display
 from .given_pictures import given_pictures
-from .jobs import check_jobs
+from .jobs import check_jobs, jobs_told
 from .permission import require_image_permission
 from .reports import ToolAnswer, as_answer, keep_and_report, status_report
 from .settings import Settings, settle
@@ -363,7 +363,7 @@ class Tools:
 
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:
             statuses = await settings.fleet.statuses()
-            return status_report(statuses, chat.is_admin)
+            return status_report(statuses, chat.is_admin, await jobs_told(settings.fleet, statuses))
 
         return await _answer(chat, self.valves, work)
 
