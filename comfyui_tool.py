@@ -2742,6 +2742,29 @@ def node_title(graph: Graph, node_id: str) -> str:
     return f'"{title}" ({class_type})'
 
 
+# Nodes that exist on the page only.
+
+NOTES = ("Note", "MarkdownNote")
+# Switches and remarks of common packages that exist on the page only. What they switched is in the modes of the nodes.
+PAGE_ONLY = re.compile(
+    r"(Label|Bookmark|Node Combiner|Node Collector|Random Unmuter|Fast Actions Button"
+    r"|Fast (Groups )?(Muter|Bypasser)|Mute / Bypass (Repeater|Relay)) \(rgthree\)|Note Plus \(mtb\)"
+)
+
+
+def page_only_nodes(graph: Graph) -> set[str]:
+    """The remarks and switches of a graph that no server has and nothing reads: some programs write them into files in
+    the API format, too."""
+    nodes = graph_nodes(graph)
+    read = {value[0] for node in nodes.values() for value in node_inputs(node).values() if is_link(value)}
+    idle: set[str] = set()
+    for node_id, node in nodes.items():
+        class_type = node["class_type"]
+        if node_id not in read and (class_type in NOTES or PAGE_ONLY.fullmatch(class_type)):
+            idle.add(node_id)
+    return idle
+
+
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/graph/prompts.py
 #
@@ -3956,13 +3979,7 @@ def convert(ui: Any, definitions: Definitions) -> dict[str, Any]:
 # A node is sent if it is neither muted nor bypassed and exists on the server, not only on the page. In place of each
 # instance of a subgraph the nodes inside it are sent; their ids begin with that of the instance: "12:3".
 
-NOTES = ("Note", "MarkdownNote")
 VIRTUAL = (*NOTES, "PrimitiveNode", "Reroute", "GetNode", "SetNode")  # followed or dropped, never sent
-# Switches and remarks of common packages that exist on the page only. What they switched is in the modes of the nodes.
-PAGE_ONLY = re.compile(
-    r"(Label|Bookmark|Node Combiner|Node Collector|Random Unmuter|Fast Actions Button"
-    r"|Fast (Groups )?(Muter|Bypasser)|Mute / Bypass (Repeater|Relay)) \(rgthree\)|Note Plus \(mtb\)"
-)
 EVERYWHERE = re.compile(r"(Anything|Prompts|Seed) Everywhere")  # links without lines, from a common package
 
 
@@ -4291,13 +4308,16 @@ def _what_it_is(value: Any) -> str:
 def clean(graph: Graph) -> dict[str, Any]:
     """A graph in the API format, with the class, inputs and title of each node and nothing else.
 
-    Remarks beside the nodes, and what a server noted in them, are left out. Raises `WorkflowRefused`, naming the node,
-    for one that cannot be sent.
+    Remarks beside the nodes or as nodes, and what a server noted in them, are left out. Raises `WorkflowRefused`,
+    naming the node, for one that cannot be sent.
     """
     nodes: dict[str, Any] = {}
     if len(graph) > MOST_NODES:
         raise too_many_nodes()
+    idle = page_only_nodes(graph)
     for node_id, node in graph.items():
+        if node_id in idle:
+            continue
         if isinstance(node, Mapping) and ("class_type" in node or "inputs" in node):
             nodes[str(node_id)] = _clean_node(node_id, node, graph)
     return nodes
@@ -4878,11 +4898,14 @@ FILE_WIDGETS: Mapping[str, tuple[str, str]] = {
     "VHS_LoadVideoFFmpeg": ("video", "video"),
     "VHS_LoadAudioUpload": ("audio", "audio"),
 }
+# Nodes of packages that are given a picture itself, as a text: their classes, and their inputs for it.
+BASE64 = re.compile(r"load.*base64", re.IGNORECASE)
+PICTURE_TEXT = re.compile(r"image|mask|.*base64.*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class FileInput:
-    """A widget that names a file to upload."""
+    """A widget that names a file to upload, or takes it as a text."""
 
     target: Target
     kind: str  # of the file: "image", "mask", "video", "audio" or "3d"
@@ -4890,6 +4913,7 @@ class FileInput:
     held: str = ""  # the file that it names now
     needed: bool = field(default=True, compare=False)  # some output depends on it
     masked: bool = field(default=False, compare=False)  # the picture's transparency is used as a mask as well
+    as_text: bool = field(default=False, compare=False)  # the widget holds the file itself, as base64, and no name
 
     @property
     def takes_mask(self) -> bool:
@@ -4902,7 +4926,9 @@ def file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
     needed = wiring.needed()
     files: list[FileInput] = []
     for node_id in wiring.nodes:
-        files += _files_of_node(wiring, node_id, node_id in needed)
+        # A loader that runs for its own sake, to show what it loads, makes nothing that anybody reads.
+        is_needed = node_id in needed and bool(wiring.out_of[node_id])
+        files += _files_of_node(wiring, node_id, is_needed)
     return tuple(sorted(files, key=lambda file: not file.needed))
 
 
@@ -4922,7 +4948,8 @@ def _files_of_node(wiring: Wiring, node_id: str, is_needed: bool) -> Iterator[Fi
         target = Target(node_id, name)
         title = plain_title(wiring.nodes[node_id])
         masked = kind == "image" and uses_mask
-        yield FileInput(target, kind, title, held, is_needed, masked)
+        as_text = bool(BASE64.search(wiring.class_type(node_id)))
+        yield FileInput(target, kind, title, "" if as_text else held, is_needed, masked, as_text)
 
 
 def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
@@ -4935,6 +4962,9 @@ def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
     if class_type in FILE_WIDGETS:
         name, kind = FILE_WIDGETS[class_type]
         widgets[name] = kind
+    if BASE64.search(class_type):
+        texts = [name for name, value in wiring.inputs(node_id).items() if isinstance(value, str)]
+        widgets |= {name: "mask" if name == "mask" else "image" for name in texts if PICTURE_TEXT.fullmatch(name)}
     return widgets
 
 
@@ -4987,7 +5017,7 @@ def outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
 
 def made_by(wiring: Wiring) -> list[tuple[str, str]]:
     """The ids of the output nodes that `outputs` names by their titles, each with the kind of what it makes."""
-    shown = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
+    shown = [node_id for node_id in wiring.nodes if wiring.is_output(node_id) and not _file_widgets(wiring, node_id)]
     saved = [node_id for node_id in shown if not wiring.keeps_nothing(node_id)]
     return [(node_id, _made(wiring, node_id)) for node_id in saved or shown]
 
@@ -5286,8 +5316,10 @@ def lists_models(spec: InputSpec | None) -> bool:
 
 
 def missing_nodes(graph: Graph, definitions: Definitions) -> tuple[str, ...]:
-    """The classes that a graph uses and the server does not have, in alphabetical order."""
-    used = {node["class_type"] for node in graph_nodes(graph).values()}
+    """The classes that a graph uses and the server does not have, in alphabetical order; without remarks and switches
+    that exist on the page only."""
+    idle = page_only_nodes(graph)
+    used = {node["class_type"] for node_id, node in graph_nodes(graph).items() if node_id not in idle}
     return tuple(sorted(used - definitions.keys()))
 
 
@@ -17270,12 +17302,13 @@ async def place_files(
     if mask is None:
         notes += _check_unmasked(choice, mask_inputs, placed)
 
-    names = await FILES.run(_stored_names, placed)
+    as_text = {item.target for item in inputs if item.as_text}
+    names = await FILES.run(_stored_names, placed, as_text)
     choice = replace(choice, workflow=workflow.set(names), picture=_first_size(pictures, placed))
     unfilled = [item for item in inputs if item.needed and item.target not in placed]
     choice, left_out = await _without_absent(server, choice, unfilled, some_placed=bool(placed))
     notes += left_out
-    uploads = {names[target]: file for target, file in placed.items()}
+    uploads = {names[target]: file for target, file in placed.items() if target not in as_text}
     choice = replace(choice, notes=(*choice.notes, *dict.fromkeys(notes)))
     return choice, list(uploads.values())
 
@@ -17413,9 +17446,13 @@ def _check_unmasked(
     return [f'no mask was given for "{item.title}", and the picture has no transparent part' for item in bare]
 
 
-def _stored_names(placed: Mapping[Target, InputFile]) -> dict[Target, str]:
-    """The names that the files will have on the server. Blocks: they are digests of what may be large."""
-    return {target: file.stored_name for target, file in placed.items()}
+def _stored_names(placed: Mapping[Target, InputFile], as_text: Collection[Target]) -> dict[Target, str]:
+    """What is written into each input: the name that its file will have on the server, or, for those `as_text`, the
+    file itself in base64. Blocks: names are digests of what may be large."""
+    names: dict[Target, str] = {}
+    for target, file in placed.items():
+        names[target] = base64.b64encode(file.data).decode() if target in as_text else file.stored_name
+    return names
 
 
 def _first_size(pictures: Sequence[FileInput], placed: Mapping[Target, InputFile]) -> Size | None:

@@ -312,6 +312,33 @@ def test_savers_of_different_rates_keep_their_proportion() -> None:
     assert [bound[key]["inputs"]["frame_rate"] for key in ("save", "raw")] == [24, 12]
 
 
+# --- files ---
+
+
+def test_a_picture_may_go_in_as_a_text() -> None:
+    graph = text_to_image(
+        picture=node("LoadImageBase64", base64_data="iVBORw0KGgo=", save_prefix="x"),
+        latent=node("VAEEncode", pixels=("picture", 0), vae=("model", 2)),
+        idle=node("LoadImageBase64", base64_data="iVBORw0KGgo="),
+    )
+    flow = tool.Flow.of(graph, known(LoadImageBase64={"output": ["IMAGE", "MASK"], "output_node": True}))
+    picture, idle = tool.file_inputs(flow)
+    assert (picture.target, picture.kind, picture.as_text, picture.needed) == (
+        tool.Target("picture", "base64_data"),
+        "image",
+        True,
+        True,
+    )
+    assert (idle.target.node_id, idle.needed) == ("idle", False)
+    assert (tool.guess_task(flow), [kind for _, kind in tool.outputs(flow)]) == ("image_to_image", ["image"])
+
+
+def test_remarks_that_exist_on_the_page_only_are_neither_missing_nor_sent() -> None:
+    graph = text_to_image(remark=node("Label (rgthree)", "Models"), switch=node("Fast Groups Bypasser (rgthree)"))
+    assert tool.missing_nodes(graph, defined()) == ()
+    assert tool.clean(graph).keys() == text_to_image().keys()
+
+
 # --- masks ---
 
 

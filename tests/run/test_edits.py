@@ -2,6 +2,7 @@
 server, and what comes back of a run, in which format."""
 
 import asyncio
+import base64
 import contextlib
 import functools
 import json
@@ -18,7 +19,7 @@ import comfyui_tool as tool
 from tests.support import MEDIA
 from tests.support.graphs import graph
 from tests.support.pictures import as_input, encoded, opened, still
-from tests.support.runs import edit, make, models_of, order, pasted, settings
+from tests.support.runs import edit, make, models_of, order, pasted, sent, settings
 from tests.support.stand_in import StandIn
 from tests.support.stand_in.custom import CUSTOM_NODES
 from tests.support.stand_in.files import File, Place
@@ -1203,3 +1204,21 @@ async def test_of_several_runs_those_before_a_missing_file_are_brought() -> None
         made = await make(comfy, wish=wish)
     assert len(made.products) == 1
     assert any(note.startswith("only 1 of 3 were made: ") and "picture_00002_.png" in note for note in made.notes)
+
+
+async def test_a_picture_that_goes_in_as_a_text_is_not_uploaded() -> None:
+    loader = {
+        "input": {"required": {"base64_data": ["STRING", {}]}},
+        "input_order": {"required": ["base64_data"]},
+        "output": ["IMAGE", "MASK"],
+        "output_node": False,
+    }
+    nodes = graph(
+        picture=("LoadImageBase64", {"base64_data": ""}),
+        save=("SaveImage", {"images": "picture.0", "filename_prefix": "x"}),
+    )
+    async with server_with(custom_nodes={"LoadImageBase64": loader}) as comfy:
+        with contextlib.suppress(tool.NodeFailed):  # the stand-in has no picture for such a node
+            await make(comfy, wish=order("x", None, picture()), catalogue=pasted(x=nodes))
+        assert base64.b64decode(sent(comfy, "LoadImageBase64")["base64_data"]) == picture().data
+        assert not comfy.uploads

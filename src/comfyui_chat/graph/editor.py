@@ -17,7 +17,7 @@ from typing import Any
 from ..bounds import MOST_NODES
 from ..errors import NodeNotInstalled, WorkflowRefused
 from .definitions import Definitions
-from .nodes import Target, input_value, too_many_nodes
+from .nodes import NOTES, PAGE_ONLY, Target, input_value, too_many_nodes
 from .prompts import dynamic_prompt, file_prefix
 from .ui_file import BYPASSED, MUTED, UIGraph, UINode, parse_ui
 from .ui_links import Constant, Scope, Source, Tracer
@@ -39,13 +39,7 @@ def convert(ui: Any, definitions: Definitions) -> dict[str, Any]:
 # A node is sent if it is neither muted nor bypassed and exists on the server, not only on the page. In place of each
 # instance of a subgraph the nodes inside it are sent; their ids begin with that of the instance: "12:3".
 
-NOTES = ("Note", "MarkdownNote")
 VIRTUAL = (*NOTES, "PrimitiveNode", "Reroute", "GetNode", "SetNode")  # followed or dropped, never sent
-# Switches and remarks of common packages that exist on the page only. What they switched is in the modes of the nodes.
-PAGE_ONLY = re.compile(
-    r"(Label|Bookmark|Node Combiner|Node Collector|Random Unmuter|Fast Actions Button"
-    r"|Fast (Groups )?(Muter|Bypasser)|Mute / Bypass (Repeater|Relay)) \(rgthree\)|Note Plus \(mtb\)"
-)
 EVERYWHERE = re.compile(r"(Anything|Prompts|Seed) Everywhere")  # links without lines, from a common package
 
 

@@ -21,7 +21,7 @@ from ..values import NOT_GIVEN
 from .definitions import Definitions, InputSpec, last_part
 from .input_names import PARAMETERS
 from .links import TypedLink, Wiring
-from .nodes import Graph, Target, graph_nodes, node_inputs, plain_title
+from .nodes import Graph, Target, graph_nodes, node_inputs, page_only_nodes, plain_title
 
 # Files to work on. The widgets of known classes that name a file which somebody uploads, and the kind of that file.
 FILE_WIDGETS: Mapping[str, tuple[str, str]] = {
@@ -38,11 +38,14 @@ FILE_WIDGETS: Mapping[str, tuple[str, str]] = {
     "VHS_LoadVideoFFmpeg": ("video", "video"),
     "VHS_LoadAudioUpload": ("audio", "audio"),
 }
+# Nodes of packages that are given a picture itself, as a text: their classes, and their inputs for it.
+BASE64 = re.compile(r"load.*base64", re.IGNORECASE)
+PICTURE_TEXT = re.compile(r"image|mask|.*base64.*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
 class FileInput:
-    """A widget that names a file to upload."""
+    """A widget that names a file to upload, or takes it as a text."""
 
     target: Target
     kind: str  # of the file: "image", "mask", "video", "audio" or "3d"
@@ -50,6 +53,7 @@ class FileInput:
     held: str = ""  # the file that it names now
     needed: bool = field(default=True, compare=False)  # some output depends on it
     masked: bool = field(default=False, compare=False)  # the picture's transparency is used as a mask as well
+    as_text: bool = field(default=False, compare=False)  # the widget holds the file itself, as base64, and no name
 
     @property
     def takes_mask(self) -> bool:
@@ -62,7 +66,9 @@ def file_inputs(wiring: Wiring) -> tuple[FileInput, ...]:
     needed = wiring.needed()
     files: list[FileInput] = []
     for node_id in wiring.nodes:
-        files += _files_of_node(wiring, node_id, node_id in needed)
+        # A loader that runs for its own sake, to show what it loads, makes nothing that anybody reads.
+        is_needed = node_id in needed and bool(wiring.out_of[node_id])
+        files += _files_of_node(wiring, node_id, is_needed)
     return tuple(sorted(files, key=lambda file: not file.needed))
 
 
@@ -82,7 +88,8 @@ def _files_of_node(wiring: Wiring, node_id: str, is_needed: bool) -> Iterator[Fi
         target = Target(node_id, name)
         title = plain_title(wiring.nodes[node_id])
         masked = kind == "image" and uses_mask
-        yield FileInput(target, kind, title, held, is_needed, masked)
+        as_text = bool(BASE64.search(wiring.class_type(node_id)))
+        yield FileInput(target, kind, title, "" if as_text else held, is_needed, masked, as_text)
 
 
 def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
@@ -95,6 +102,9 @@ def _file_widgets(wiring: Wiring, node_id: str) -> dict[str, str]:
     if class_type in FILE_WIDGETS:
         name, kind = FILE_WIDGETS[class_type]
         widgets[name] = kind
+    if BASE64.search(class_type):
+        texts = [name for name, value in wiring.inputs(node_id).items() if isinstance(value, str)]
+        widgets |= {name: "mask" if name == "mask" else "image" for name in texts if PICTURE_TEXT.fullmatch(name)}
     return widgets
 
 
@@ -147,7 +157,7 @@ def outputs(wiring: Wiring) -> tuple[tuple[str, str], ...]:
 
 def made_by(wiring: Wiring) -> list[tuple[str, str]]:
     """The ids of the output nodes that `outputs` names by their titles, each with the kind of what it makes."""
-    shown = [node_id for node_id in wiring.nodes if wiring.is_output(node_id)]
+    shown = [node_id for node_id in wiring.nodes if wiring.is_output(node_id) and not _file_widgets(wiring, node_id)]
     saved = [node_id for node_id in shown if not wiring.keeps_nothing(node_id)]
     return [(node_id, _made(wiring, node_id)) for node_id in saved or shown]
 
@@ -446,8 +456,10 @@ def lists_models(spec: InputSpec | None) -> bool:
 
 
 def missing_nodes(graph: Graph, definitions: Definitions) -> tuple[str, ...]:
-    """The classes that a graph uses and the server does not have, in alphabetical order."""
-    used = {node["class_type"] for node in graph_nodes(graph).values()}
+    """The classes that a graph uses and the server does not have, in alphabetical order; without remarks and switches
+    that exist on the page only."""
+    idle = page_only_nodes(graph)
+    used = {node["class_type"] for node_id, node in graph_nodes(graph).items() if node_id not in idle}
     return tuple(sorted(used - definitions.keys()))
 
 

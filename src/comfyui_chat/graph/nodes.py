@@ -11,6 +11,7 @@ apart. Graphs come from anybody, so most functions here take whatever stands in 
 `node_title` want the nodes that `graph_nodes` lets through. A `Target` is a place where a value can be set.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -133,3 +134,26 @@ def node_title(graph: Graph, node_id: str) -> str:
     if title in ("", class_type):
         return f'"{class_type}"'
     return f'"{title}" ({class_type})'
+
+
+# Nodes that exist on the page only.
+
+NOTES = ("Note", "MarkdownNote")
+# Switches and remarks of common packages that exist on the page only. What they switched is in the modes of the nodes.
+PAGE_ONLY = re.compile(
+    r"(Label|Bookmark|Node Combiner|Node Collector|Random Unmuter|Fast Actions Button"
+    r"|Fast (Groups )?(Muter|Bypasser)|Mute / Bypass (Repeater|Relay)) \(rgthree\)|Note Plus \(mtb\)"
+)
+
+
+def page_only_nodes(graph: Graph) -> set[str]:
+    """The remarks and switches of a graph that no server has and nothing reads: some programs write them into files in
+    the API format, too."""
+    nodes = graph_nodes(graph)
+    read = {value[0] for node in nodes.values() for value in node_inputs(node).values() if is_link(value)}
+    idle: set[str] = set()
+    for node_id, node in nodes.items():
+        class_type = node["class_type"]
+        if node_id not in read and (class_type in NOTES or PAGE_ONLY.fullmatch(class_type)):
+            idle.add(node_id)
+    return idle

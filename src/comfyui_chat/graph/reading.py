@@ -36,6 +36,7 @@ from .nodes import (
     is_link,
     is_ui_format,
     node_title,
+    page_only_nodes,
     too_many_nodes,
 )
 
@@ -199,13 +200,16 @@ def _what_it_is(value: Any) -> str:
 def clean(graph: Graph) -> dict[str, Any]:
     """A graph in the API format, with the class, inputs and title of each node and nothing else.
 
-    Remarks beside the nodes, and what a server noted in them, are left out. Raises `WorkflowRefused`, naming the node,
-    for one that cannot be sent.
+    Remarks beside the nodes or as nodes, and what a server noted in them, are left out. Raises `WorkflowRefused`,
+    naming the node, for one that cannot be sent.
     """
     nodes: dict[str, Any] = {}
     if len(graph) > MOST_NODES:
         raise too_many_nodes()
+    idle = page_only_nodes(graph)
     for node_id, node in graph.items():
+        if node_id in idle:
+            continue
         if isinstance(node, Mapping) and ("class_type" in node or "inputs" in node):
             nodes[str(node_id)] = _clean_node(node_id, node, graph)
     return nodes

@@ -13,8 +13,9 @@ the workflow cannot do without it, written down in `FittedWorkflow.wanting` for 
 `freshen` comes before all that: it asks anew for the definitions of nodes whose lists lack what the call names.
 """
 
+import base64
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from PIL import Image
@@ -91,12 +92,13 @@ async def place_files(
     if mask is None:
         notes += _check_unmasked(choice, mask_inputs, placed)
 
-    names = await FILES.run(_stored_names, placed)
+    as_text = {item.target for item in inputs if item.as_text}
+    names = await FILES.run(_stored_names, placed, as_text)
     choice = replace(choice, workflow=workflow.set(names), picture=_first_size(pictures, placed))
     unfilled = [item for item in inputs if item.needed and item.target not in placed]
     choice, left_out = await _without_absent(server, choice, unfilled, some_placed=bool(placed))
     notes += left_out
-    uploads = {names[target]: file for target, file in placed.items()}
+    uploads = {names[target]: file for target, file in placed.items() if target not in as_text}
     choice = replace(choice, notes=(*choice.notes, *dict.fromkeys(notes)))
     return choice, list(uploads.values())
 
@@ -234,9 +236,13 @@ def _check_unmasked(
     return [f'no mask was given for "{item.title}", and the picture has no transparent part' for item in bare]
 
 
-def _stored_names(placed: Mapping[Target, InputFile]) -> dict[Target, str]:
-    """The names that the files will have on the server. Blocks: they are digests of what may be large."""
-    return {target: file.stored_name for target, file in placed.items()}
+def _stored_names(placed: Mapping[Target, InputFile], as_text: Collection[Target]) -> dict[Target, str]:
+    """What is written into each input: the name that its file will have on the server, or, for those `as_text`, the
+    file itself in base64. Blocks: names are digests of what may be large."""
+    names: dict[Target, str] = {}
+    for target, file in placed.items():
+        names[target] = base64.b64encode(file.data).decode() if target in as_text else file.stored_name
+    return names
 
 
 def _first_size(pictures: Sequence[FileInput], placed: Mapping[Target, InputFile]) -> Size | None:
