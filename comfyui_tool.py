@@ -226,10 +226,10 @@ MOST_SENT_BYTES_HELD = 512 * MB  # of such pictures for all prompts, until they 
 MOST_SENT_PICTURES = 200  # for one prompt
 
 # What a run made. Beyond these bounds what came is handed over, and a note says what was left out.
-MOST_FILES_OF_CALL = 100  # that are brought of one run; check_job brings as many more
+MOST_FILES_OF_CALL = 100  # that one call brings; check_job brings as many more
 MOST_FILES_OF_RUN = 1000  # that are ever brought; all others stay in ComfyUI's output folder
 MOST_FILE_BYTES = 512 * MB
-MOST_RUN_BYTES = 1024 * MB  # of all files that one call brings of one run
+MOST_BYTES_OF_CALL = 1024 * MB  # of all files that one call brings
 MOST_COLLECTING_SECONDS = 900.0
 MOST_NAMES_IN_NOTE = 5  # files that a note names
 
@@ -11488,7 +11488,7 @@ class Record:
 #         await incoming.write(piece)
 #         file = await incoming.finish()
 #
-# It is bounded by its own size (`MOST_FILE_BYTES`), by the room that its run has, and by what the process holds of all
+# It is bounded by its own size (`MOST_FILE_BYTES`), by the room that its call has, and by what the process holds of all
 # files together (media/file_bytes.py). What is not finished, after an error or a Stop, is given back and leaves nothing.
 # ----------------------------------------------------------------------------------------------------------------------
 
@@ -11497,7 +11497,7 @@ PIECE_BYTES = MB  # that are written to disk at once
 
 
 class IncomingFile:
-    """A file on its way in. What it takes of `room`, which its run has, is given back unless it is finished; `clean`
+    """A file on its way in. What it takes of `room`, which its call has, is given back unless it is finished; `clean`
     takes a key out of a file that is small enough for that."""
 
     def __init__(self, room: Room, clean: Callable[[bytes], bytes] = bytes) -> None:
@@ -11531,7 +11531,7 @@ class IncomingFile:
                 f"A file of more than {most} MB is not brought.", "It stays in ComfyUI's output folder."
             )
         if not self._room.has(size):
-            raise StorageRefused(f"One call brings at most {MOST_RUN_BYTES // MB} MB of one run.")
+            raise StorageRefused(f"One call brings at most {MOST_BYTES_OF_CALL // MB} MB.")
 
     async def write(self, piece: bytes) -> None:
         """Take the next bytes. Raises as `expect` does."""
@@ -17868,6 +17868,14 @@ class Collected:
     left: int = 0  # how many of those a later call may bring
 
 
+class Allowance:
+    """What one call may still bring, of all the runs that it makes."""
+
+    def __init__(self) -> None:
+        self.files = MOST_FILES_OF_CALL
+        self.room = Room(MOST_BYTES_OF_CALL)
+
+
 @dataclass(frozen=True)
 class Missing:
     """A file that did not come, and why."""
@@ -17889,10 +17897,11 @@ async def collect(
     wanted: Format = Format(),
     timing: Timing = Timing(),
     stored: Sequence[str] = (),
+    allowance: Allowance | None = None,
 ) -> Collected:
     """The run's files, in the order of the graph's nodes, in the format that is `wanted`, but for those that are
-    `stored` already, by their sources. What is only shown (by preview nodes) counts only when nothing was saved, and
-    pictures of the websocket come last.
+    `stored` already, by their sources, as far as the `allowance` of the call goes. What is only shown (by preview
+    nodes) counts only when nothing was saved, and pictures of the websocket come last.
 
     Raises, where nothing at all came, `NothingMade`, `PictureMissed` when only the websocket could have brought it, and
     as `fetch` does.
@@ -17904,8 +17913,10 @@ async def collect(
         raise _nothing_made(job, graph)
     of_run = made[:MOST_FILES_OF_RUN]
     new = _not_stored(of_run, stored)
-    begun = new[:MOST_FILES_OF_CALL]
-    products, missing, notes = await Collecting(server, wanted, timing).bring_all(begun, job.sent)
+    allowance = allowance or Allowance()
+    begun = new[: max(allowance.files - len(job.sent), 0)]
+    products, missing, notes = await Collecting(server, wanted, timing, allowance.room).bring_all(begun, job.sent)
+    allowance.files -= len(products)
     if missing and not products:
         raise missing[0].error
     of = len(of_run) + len(job.sent) - sum(not file.later for file in missing)
@@ -17913,9 +17924,11 @@ async def collect(
     unbegun = len(new) - len(begun)
     notes += _missing_notes(missing, len(made) + len(job.sent))
     if unbegun:
-        notes.append(f"{unbegun} more files were left out, since one call brings {MOST_FILES_OF_CALL}")
+        were = "file was" if unbegun == 1 else "files were"
+        notes.append(f"{unbegun} more {were} left out, since one call brings {MOST_FILES_OF_CALL}")
     if never:
-        notes.append(f"{never} more files stay in ComfyUI's output folder: of a run {MOST_FILES_OF_RUN} are brought")
+        stay = "file stays" if never == 1 else "files stay"
+        notes.append(f"{never} more {stay} in ComfyUI's output folder: of a run {MOST_FILES_OF_RUN} are brought")
     return Collected(
         products=tuple(replace(product, prompt_id=job.prompt_id, of=of) for product in products),
         texts=tuple(dict.fromkeys(output.text for output in outputs if output.type == "text")),
@@ -17936,11 +17949,11 @@ def later_note(left: int, job_id: str) -> tuple[str, ...]:
 class Collecting:
     """The files of one run on their way, within the bounds of bytes and seconds."""
 
-    def __init__(self, server: ComfyUIServer, wanted: Format, timing: Timing) -> None:
+    def __init__(self, server: ComfyUIServer, wanted: Format, timing: Timing, room: Room) -> None:
         self._server = server
         self._wanted = wanted
         self._timing = timing
-        self._room = Room(MOST_RUN_BYTES)
+        self._room = room
         self._end = asyncio.get_running_loop().time() + MOST_COLLECTING_SECONDS
         self._was_patient = False  # whether a file was waited for in vain; the others are tried once
         self._held: list[FileBytes] = []
@@ -18216,6 +18229,7 @@ class RunProgress:
         # The same in every round, so that another server makes the same.
         self.random_seed = secrets.randbelow(MAX_SEED + 1)
         self.moment = datetime.now()
+        self.allowance = Allowance()
         self.collected: list[Collected] = []  # one for each prompt that is done
         self.notes: list[str] = []
         self.parts = 0  # prompts that the call takes
@@ -18422,7 +18436,7 @@ class RunProgress:
         self.listener.status("saving", f"{part}Saving")
         job_id = self.fleet.owner.job_id(server.endpoint, job.prompt_id)
         try:
-            collected = await collect(server, job, graph, self.options.format, self.fleet.timing)
+            collected = await collect(server, job, graph, self.options.format, self.fleet.timing, (), self.allowance)
         except BaseException as error:
             JOBS.leave(job.prompt_id)
             if isinstance(error, ServerGone):

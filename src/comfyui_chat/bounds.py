@@ -49,10 +49,10 @@ MOST_SENT_BYTES_HELD = 512 * MB  # of such pictures for all prompts, until they 
 MOST_SENT_PICTURES = 200  # for one prompt
 
 # What a run made. Beyond these bounds what came is handed over, and a note says what was left out.
-MOST_FILES_OF_CALL = 100  # that are brought of one run; check_job brings as many more
+MOST_FILES_OF_CALL = 100  # that one call brings; check_job brings as many more
 MOST_FILES_OF_RUN = 1000  # that are ever brought; all others stay in ComfyUI's output folder
 MOST_FILE_BYTES = 512 * MB
-MOST_RUN_BYTES = 1024 * MB  # of all files that one call brings of one run
+MOST_BYTES_OF_CALL = 1024 * MB  # of all files that one call brings
 MOST_COLLECTING_SECONDS = 900.0
 MOST_NAMES_IN_NOTE = 5  # files that a note names
 

@@ -34,7 +34,7 @@ def little_room(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Non
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(tool, "MOST_FILE_BYTES_IN_MEMORY", 64 * tool.KB)
     monkeypatch.setattr(tool, "MOST_FILE_BYTES", 32 * tool.MB)
-    monkeypatch.setattr(tool, "MOST_RUN_BYTES", 10 * tool.MB)
+    monkeypatch.setattr(tool, "MOST_BYTES_OF_CALL", 10 * tool.MB)
     monkeypatch.setattr(tool, "MEMORY", tool.Room(MEMORY))
     monkeypatch.setattr(tool, "DISK", tool.Room(DISK))
     yield
@@ -111,7 +111,7 @@ async def test_of_twenty_thousand_texts_a_hundred_are_stored(home: House, server
 async def test_a_file_that_is_too_large_is_left_where_it_is(
     home: House, server: HostileServer, film: Answer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tool, "MOST_RUN_BYTES", DISK)
+    monkeypatch.setattr(tool, "MOST_BYTES_OF_CALL", DISK)
     server.files["film.mp4"] = film
     makes(server, "film.mp4")
     answer = await home.call("run_workflow", workflow="w", valves=valves(server))
@@ -137,7 +137,7 @@ async def test_of_forty_large_files_as_many_come_as_one_call_brings(
     assert 5 <= len(answer["files"]) == len(home.stored) <= 10
     left = 40 - len(home.stored)
     assert f"{left} of 40 files are missing" in told(answer["adjusted"][0])
-    assert "One call brings at most 10 MB of one run" in answer["adjusted"][0]
+    assert "One call brings at most 10 MB" in answer["adjusted"][0]
     assert f"check_job tries once more to bring the {left} files that are missing" in answer["adjusted"][1]
     assert home.page.texts[-1].endswith(f"{left} files left out")
 
@@ -145,17 +145,16 @@ async def test_of_forty_large_files_as_many_come_as_one_call_brings(
 async def test_beyond_what_all_calls_hold_together_a_file_stays_on_its_server(
     home: House, server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(tool, "MOST_RUN_BYTES", DISK)
-    held = [tool.hold(bytes(30 * tool.MB)) for _ in range(2)]
+    monkeypatch.setattr(tool, "MOST_BYTES_OF_CALL", DISK)
+    assert tool.DISK.take(60 * tool.MB), "as other calls do"
     server.files["*"] = sending(8 * tool.MB)
     makes(server, "film.mp4")
     answer = await home.call("run_workflow", workflow="w", valves=valves(server))
     assert answer["code"] == "storage_refused"
     assert "in ComfyUI's output folder" in answer["hint"]
-    held.pop().close()
+    tool.DISK.give_back(60 * tool.MB)
     await home.call("run_workflow", workflow="w", valves=valves(server))
     assert [stored.size for stored in home.stored] == [8 * tool.MB]
-    held.pop().close()
 
 
 async def test_a_large_file_does_not_go_through_memory(home: House, server: HostileServer) -> None:

@@ -41,9 +41,9 @@ def room(size: int = 100_000) -> tool.Room:
     return tool.Room(size)
 
 
-async def received(data: bytes, of_run: tool.Room | None = None, piece: int = 300) -> tool.FileBytes:
+async def received(data: bytes, of_call: tool.Room | None = None, piece: int = 300) -> tool.FileBytes:
     """A file that came in pieces."""
-    async with tool.IncomingFile(of_run or room()) as file:
+    async with tool.IncomingFile(of_call or room()) as file:
         for at in range(0, len(data), piece):
             await file.write(data[at : at + piece])
         return await file.finish()
@@ -94,15 +94,15 @@ async def test_a_file_that_is_too_large_is_refused_at_its_end_or_when_it_is_anno
             file.expect(8001)
 
 
-async def test_a_run_takes_no_more_than_its_room_and_what_fails_gives_back_what_it_took() -> None:
-    of_run = room(5000)
-    first = await received(LARGE, of_run)
-    with pytest.raises(tool.StorageRefused, match="of one run"):
-        await received(LARGE, of_run)
-    second = await received(b"x" * 2000, of_run)
+async def test_a_call_takes_no_more_than_its_room_and_what_fails_gives_back_what_it_took() -> None:
+    of_call = room(5000)
+    first = await received(LARGE, of_call)
+    with pytest.raises(tool.StorageRefused, match="One call brings at most"):
+        await received(LARGE, of_call)
+    second = await received(b"x" * 2000, of_call)
     first.close()
     second.close()
-    assert not of_run.has(1), "what was brought counts, though it is stored by now"
+    assert not of_call.has(1), "what was brought counts, though it is stored by now"
 
 
 async def test_a_file_that_is_given_up_leaves_nothing() -> None:

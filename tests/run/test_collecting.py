@@ -72,7 +72,7 @@ async def test_files_that_never_come_whole_hold_up_the_others_once() -> None:
     made, seconds = await collected([*[cut] * tool.PARALLEL_FILES, whole, *[cut] * 20, whole])
     assert [product.source for product in made.products] == ["10", "31"]
     assert made.notes[0].startswith('30 of 32 files are missing ("0", "1", "2", "3", "4" and 25 more): ')
-    assert seconds < 1.5 * tool.Timing().gone
+    assert seconds < 2 * tool.Timing().gone
 
 
 async def test_what_does_not_come_in_time_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,4 +91,4 @@ async def test_a_server_that_dies_while_many_files_are_fetched_is_waited_for_onc
 
     made, seconds = await collected([dying] * 100)
     assert (len(made.products), made.left) == (5, 95)
-    assert seconds < 1.5 * tool.Timing().gone
+    assert seconds < 2 * tool.Timing().gone

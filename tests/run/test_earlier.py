@@ -241,7 +241,7 @@ async def test_files_beyond_those_that_one_call_brings_are_brought_by_the_next(
     first = await check(comfy, Shelf(stored), job_id)
     assert first["adjusted"] == [
         "3 more files were left out, since one call brings 2",
-        "1 more files stay in ComfyUI's output folder: of a run 5 are brought",
+        "1 more file stays in ComfyUI's output folder: of a run 5 are brought",
         f"check_job tries once more to bring the 3 files that are missing: job_id {job_id}",
     ]
     for _ in range(3):

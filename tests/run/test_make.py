@@ -107,6 +107,18 @@ async def test_the_pictures_before_a_failure_are_not_lost(comfy: StandIn, monkey
     assert any(note.startswith("only 1 of 3 were made: The graphics card ran out of memory") for note in made.notes)
 
 
+@pytest.mark.usefixtures("no_batch_size")
+async def test_all_prompts_of_a_call_together_bring_so_many_files(
+    comfy: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool, "MOST_FILES_OF_CALL", 2)
+    made = await make(comfy, seed=20, count=3)
+    assert (len(made.products), made.left_out, len(comfy.prompts)) == (2, 1, 3)
+    assert "1 more file was left out, since one call brings 2" in made.notes
+    left = comfy.prompts[2]["prompt_id"]
+    assert f"check_job tries once more to bring the file that is missing: job_id {left}" in made.notes
+
+
 async def test_the_place_in_the_queue_is_told(comfy: StandIn, watcher: Watcher) -> None:
     comfy.misbehave.hold_at_step = 1
     for _ in range(3):

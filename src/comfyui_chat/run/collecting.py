@@ -19,11 +19,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..bounds import (
+    MOST_BYTES_OF_CALL,
     MOST_COLLECTING_SECONDS,
     MOST_FILES_OF_CALL,
     MOST_FILES_OF_RUN,
     MOST_NAMES_IN_NOTE,
-    MOST_RUN_BYTES,
 )
 from ..errors import (
     ComfyUIError,
@@ -61,6 +61,14 @@ class Collected:
     left: int = 0  # how many of those a later call may bring
 
 
+class Allowance:
+    """What one call may still bring, of all the runs that it makes."""
+
+    def __init__(self) -> None:
+        self.files = MOST_FILES_OF_CALL
+        self.room = Room(MOST_BYTES_OF_CALL)
+
+
 @dataclass(frozen=True)
 class Missing:
     """A file that did not come, and why."""
@@ -82,10 +90,11 @@ async def collect(
     wanted: Format = Format(),
     timing: Timing = Timing(),
     stored: Sequence[str] = (),
+    allowance: Allowance | None = None,
 ) -> Collected:
     """The run's files, in the order of the graph's nodes, in the format that is `wanted`, but for those that are
-    `stored` already, by their sources. What is only shown (by preview nodes) counts only when nothing was saved, and
-    pictures of the websocket come last.
+    `stored` already, by their sources, as far as the `allowance` of the call goes. What is only shown (by preview
+    nodes) counts only when nothing was saved, and pictures of the websocket come last.
 
     Raises, where nothing at all came, `NothingMade`, `PictureMissed` when only the websocket could have brought it, and
     as `fetch` does.
@@ -97,8 +106,10 @@ async def collect(
         raise _nothing_made(job, graph)
     of_run = made[:MOST_FILES_OF_RUN]
     new = _not_stored(of_run, stored)
-    begun = new[:MOST_FILES_OF_CALL]
-    products, missing, notes = await Collecting(server, wanted, timing).bring_all(begun, job.sent)
+    allowance = allowance or Allowance()
+    begun = new[: max(allowance.files - len(job.sent), 0)]
+    products, missing, notes = await Collecting(server, wanted, timing, allowance.room).bring_all(begun, job.sent)
+    allowance.files -= len(products)
     if missing and not products:
         raise missing[0].error
     of = len(of_run) + len(job.sent) - sum(not file.later for file in missing)
@@ -106,9 +117,11 @@ async def collect(
     unbegun = len(new) - len(begun)
     notes += _missing_notes(missing, len(made) + len(job.sent))
     if unbegun:
-        notes.append(f"{unbegun} more files were left out, since one call brings {MOST_FILES_OF_CALL}")
+        were = "file was" if unbegun == 1 else "files were"
+        notes.append(f"{unbegun} more {were} left out, since one call brings {MOST_FILES_OF_CALL}")
     if never:
-        notes.append(f"{never} more files stay in ComfyUI's output folder: of a run {MOST_FILES_OF_RUN} are brought")
+        stay = "file stays" if never == 1 else "files stay"
+        notes.append(f"{never} more {stay} in ComfyUI's output folder: of a run {MOST_FILES_OF_RUN} are brought")
     return Collected(
         products=tuple(replace(product, prompt_id=job.prompt_id, of=of) for product in products),
         texts=tuple(dict.fromkeys(output.text for output in outputs if output.type == "text")),
@@ -129,11 +142,11 @@ def later_note(left: int, job_id: str) -> tuple[str, ...]:
 class Collecting:
     """The files of one run on their way, within the bounds of bytes and seconds."""
 
-    def __init__(self, server: ComfyUIServer, wanted: Format, timing: Timing) -> None:
+    def __init__(self, server: ComfyUIServer, wanted: Format, timing: Timing, room: Room) -> None:
         self._server = server
         self._wanted = wanted
         self._timing = timing
-        self._room = Room(MOST_RUN_BYTES)
+        self._room = room
         self._end = asyncio.get_running_loop().time() + MOST_COLLECTING_SECONDS
         self._was_patient = False  # whether a file was waited for in vain; the others are tried once
         self._held: list[FileBytes] = []

@@ -46,7 +46,7 @@ from ..server.endpoint import Endpoint
 from ..server.pool import Pool, open_server
 from ..tasks import gather
 from ..threads import FILES
-from .collecting import PARALLEL_FILES, Collected, collect, later_note
+from .collecting import PARALLEL_FILES, Allowance, Collected, collect, later_note
 from .fleet import Fleet
 from .follow import ProgressListener, follow
 from .inputs import freshen, place_files
@@ -155,6 +155,7 @@ class RunProgress:
         # The same in every round, so that another server makes the same.
         self.random_seed = secrets.randbelow(MAX_SEED + 1)
         self.moment = datetime.now()
+        self.allowance = Allowance()
         self.collected: list[Collected] = []  # one for each prompt that is done
         self.notes: list[str] = []
         self.parts = 0  # prompts that the call takes
@@ -361,7 +362,7 @@ class RunProgress:
         self.listener.status("saving", f"{part}Saving")
         job_id = self.fleet.owner.job_id(server.endpoint, job.prompt_id)
         try:
-            collected = await collect(server, job, graph, self.options.format, self.fleet.timing)
+            collected = await collect(server, job, graph, self.options.format, self.fleet.timing, (), self.allowance)
         except BaseException as error:
             JOBS.leave(job.prompt_id)
             if isinstance(error, ServerGone):

@@ -4,7 +4,7 @@
         await incoming.write(piece)
         file = await incoming.finish()
 
-It is bounded by its own size (`MOST_FILE_BYTES`), by the room that its run has, and by what the process holds of all
+It is bounded by its own size (`MOST_FILE_BYTES`), by the room that its call has, and by what the process holds of all
 files together (media/file_bytes.py). What is not finished, after an error or a Stop, is given back and leaves nothing.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Self
 
-from ..bounds import MB, MOST_FILE_BYTES, MOST_FILE_BYTES_IN_MEMORY, MOST_RUN_BYTES
+from ..bounds import MB, MOST_BYTES_OF_CALL, MOST_FILE_BYTES, MOST_FILE_BYTES_IN_MEMORY
 from ..errors import LimitExceeded, StorageRefused
 from ..media.file_bytes import DISK, MEMORY, FileBytes, Room, TemporaryFile, no_room
 from ..threads import FILES
@@ -21,7 +21,7 @@ PIECE_BYTES = MB  # that are written to disk at once
 
 
 class IncomingFile:
-    """A file on its way in. What it takes of `room`, which its run has, is given back unless it is finished; `clean`
+    """A file on its way in. What it takes of `room`, which its call has, is given back unless it is finished; `clean`
     takes a key out of a file that is small enough for that."""
 
     def __init__(self, room: Room, clean: Callable[[bytes], bytes] = bytes) -> None:
@@ -55,7 +55,7 @@ class IncomingFile:
                 f"A file of more than {most} MB is not brought.", "It stays in ComfyUI's output folder."
             )
         if not self._room.has(size):
-            raise StorageRefused(f"One call brings at most {MOST_RUN_BYTES // MB} MB of one run.")
+            raise StorageRefused(f"One call brings at most {MOST_BYTES_OF_CALL // MB} MB.")
 
     async def write(self, piece: bytes) -> None:
         """Take the next bytes. Raises as `expect` does."""
