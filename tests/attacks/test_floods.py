@@ -158,7 +158,7 @@ async def lists_choices(home: House, server: HostileServer) -> Any:
 # What a server lists too much of, and a word of the answer that is required.
 LISTS: dict[str, tuple[Attack, str]] = {
     "folders": (lists_folders, "There is no kind of model"),
-    "models": (lists_models, "closest"),
+    "models": (lists_models, "No installed name holds"),
     "checkpoints": (lists_checkpoints, "no such model is installed"),
     "checkpoints, described": (describes_a_bundled_workflow, '"done"'),
     "saved workflows": (lists_saved_workflows, "no workflow has that name"),
