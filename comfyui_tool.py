@@ -17875,6 +17875,11 @@ class Allowance:
         self.files = MOST_FILES_OF_CALL
         self.room = Room(MOST_BYTES_OF_CALL)
 
+    @property
+    def is_used_up(self) -> bool:
+        """Whether it is of no use to begin with another run."""
+        return self.files <= 0 or not self.room.has(MB)
+
 
 @dataclass(frozen=True)
 class Missing:
@@ -18632,9 +18637,10 @@ async def bring(
     wanted: Format = Format(),
     wait: float = CHECK_SECONDS,
     stored: Sequence[str] = (),
+    allowance: Allowance | None = None,
 ) -> RunResult:
     """What a job made that an earlier call started, after a while of waiting if need be; but for the files that are
-    `stored` already, by their sources. A Stop ends only the waiting.
+    `stored` already, by their sources, as far as the `allowance` goes. A Stop ends only the waiting.
 
     Raises `StillRunning` after `wait` seconds, and at once for a job that another call is following; and the job's own
     errors, as `judge` and `collect` do.
@@ -18656,7 +18662,7 @@ async def bring(
                     job = await watch(server, fleet, job, subscription, listener, wait=wait)
             job = judge(job, graph)
             listener.status("saving", "Saving")
-            collected = await collect(server, job, graph, wanted, fleet.timing, stored)
+            collected = await collect(server, job, graph, wanted, fleet.timing, stored, allowance)
     except BaseException:
         JOBS.leave(prompt.prompt_id)
         raise
@@ -21872,7 +21878,7 @@ async def _check_all(
 
         {"status": "running", "queue": "1 running, 2 waiting", "brought": [<as `report` tells it>],
          "jobs": [<as `job_line` does>], "failed": [...], "no answer from": ["old"],
-         "more jobs than were read on": ["busy"], "more": "2 older ones are done; call again"}
+         "more jobs than were read on": ["busy"], "more": "2 more are done; call again"}
 
     Raises `BadArgument` when there is not just one to cancel.
     """
@@ -21908,9 +21914,10 @@ async def _check_all(
     notes = dict.fromkeys(result.pop("note", "") for result in brought)
     if any(notes):
         answer["note"] = " ".join(filter(None, notes))
-    more = len(ready) - MOST_BROUGHT
+    more = len(ready) - len(brought) - len(not_brought)
     if more > 0:
-        answer["more"] = f"{more} older ones are done; call again"
+        verb = "is" if more == 1 else "are"
+        answer["more"] = f"{more} more {verb} done; call again"
     if not answer:
         nothing = "None of the user's jobs is at work or waits to be brought."
         answer["note"] = " ".join(filter(None, [nothing, last_job_told(own)]))
@@ -22049,7 +22056,12 @@ def _failure_of(prompt: Prompt) -> ComfyUIError | None:
 
 
 async def _bring(
-    chat: Chat, display: Display, settings: Settings, endpoint: Endpoint, prompt: Prompt
+    chat: Chat,
+    display: Display,
+    settings: Settings,
+    endpoint: Endpoint,
+    prompt: Prompt,
+    allowance: Allowance | None = None,
 ) -> tuple[dict[str, Any], str]:
     """A job's files in the chat: stored now, or shown again when they are stored already. What the user deleted of it
     meanwhile is stored anew. Raises as `bring` and `keep_and_report` do."""
@@ -22068,6 +22080,7 @@ async def _bring(
             previews=previews,
             wanted=settings.format,
             stored=stored.sources,
+            allowance=allowance,
         )
         with contextlib.closing(made):
             return await _keep_new(chat, settings, prompt, made)
@@ -22102,12 +22115,16 @@ async def _stored_of(chat: Chat, prompt: Prompt) -> StoredOutputs:
 async def _bring_each(
     chat: Chat, display: Display, settings: Settings, fleet: Fleet, jobs: Sequence[OwnJob]
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """These jobs brought one after the other: what `_bring` tells of each, and a line for each that failed."""
+    """These jobs brought one after the other, as far as one call goes: what `_bring` tells of each, and a line for each
+    that failed."""
+    allowance = Allowance()
     brought: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
     for endpoint, prompt in jobs:
+        if allowance.is_used_up:
+            break
         try:
-            result, _ = await _bring(chat, display, settings, endpoint, prompt)
+            result, _ = await _bring(chat, display, settings, endpoint, prompt, allowance)
             brought.append(result)
         except ComfyUIError as error:
             line = job_line(fleet, endpoint, prompt)

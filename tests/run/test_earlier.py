@@ -250,6 +250,20 @@ async def test_files_beyond_those_that_one_call_brings_are_brought_by_the_next(
     assert [product.source for product, _ in stored] == [f"ComfyUI_0000{number}_.png" for number in range(1, 6)]
 
 
+async def test_one_call_brings_so_many_files_of_all_jobs_together(
+    comfy: StandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tool, "MOST_FILES_OF_CALL", 3)
+    for number in range(3):
+        await orphan(comfy, ANN, batch_size=2, seed=number)
+    stored: Stored = []
+    first = await check(comfy, Shelf(stored))
+    assert (len(stored), len(first["brought"]), first["more"]) == (3, 2, "1 more is done; call again")
+    second = await check(comfy, Shelf(stored))
+    assert (len(stored), "more" in second) == (6, False)
+    assert set(await check(comfy, Shelf(stored))) == {"status", "note"}
+
+
 # --- cancelled by its user while its own call waits for it ---
 
 

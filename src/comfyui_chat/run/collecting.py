@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from ..bounds import (
+    MB,
     MOST_BYTES_OF_CALL,
     MOST_COLLECTING_SECONDS,
     MOST_FILES_OF_CALL,
@@ -67,6 +68,11 @@ class Allowance:
     def __init__(self) -> None:
         self.files = MOST_FILES_OF_CALL
         self.room = Room(MOST_BYTES_OF_CALL)
+
+    @property
+    def is_used_up(self) -> bool:
+        """Whether it is of no use to begin with another run."""
+        return self.files <= 0 or not self.room.has(MB)
 
 
 @dataclass(frozen=True)

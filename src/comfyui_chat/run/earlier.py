@@ -25,7 +25,7 @@ from ..server.endpoint import Endpoint
 from ..server.pool import open_server
 from ..server.protocol import Prompt, Recent, Recorded, Waiting
 from ..tasks import T
-from .collecting import collect, later_note
+from .collecting import Allowance, collect, later_note
 from .fleet import Fleet, ask_each
 from .follow import ProgressListener, ignore_preview, watch
 from .job import Job, advance, judge, missed_pictures
@@ -188,9 +188,10 @@ async def bring(
     wanted: Format = Format(),
     wait: float = CHECK_SECONDS,
     stored: Sequence[str] = (),
+    allowance: Allowance | None = None,
 ) -> RunResult:
     """What a job made that an earlier call started, after a while of waiting if need be; but for the files that are
-    `stored` already, by their sources. A Stop ends only the waiting.
+    `stored` already, by their sources, as far as the `allowance` goes. A Stop ends only the waiting.
 
     Raises `StillRunning` after `wait` seconds, and at once for a job that another call is following; and the job's own
     errors, as `judge` and `collect` do.
@@ -212,7 +213,7 @@ async def bring(
                     job = await watch(server, fleet, job, subscription, listener, wait=wait)
             job = judge(job, graph)
             listener.status("saving", "Saving")
-            collected = await collect(server, job, graph, wanted, fleet.timing, stored)
+            collected = await collect(server, job, graph, wanted, fleet.timing, stored, allowance)
     except BaseException:
         JOBS.leave(prompt.prompt_id)
         raise

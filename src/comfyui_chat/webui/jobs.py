@@ -18,6 +18,7 @@ from typing import Any
 from ..errors import BadArgument, ComfyUIError, RunInterrupted, ServerError, StillRunning, UnknownJob
 from ..media.kinds import OutputFile
 from ..names import file_stem, quoted, shortened
+from ..run.collecting import Allowance
 from ..run.earlier import (
     COLLECT_SECONDS,
     PROMPT_ID,
@@ -116,7 +117,7 @@ async def _check_all(
 
         {"status": "running", "queue": "1 running, 2 waiting", "brought": [<as `report` tells it>],
          "jobs": [<as `job_line` does>], "failed": [...], "no answer from": ["old"],
-         "more jobs than were read on": ["busy"], "more": "2 older ones are done; call again"}
+         "more jobs than were read on": ["busy"], "more": "2 more are done; call again"}
 
     Raises `BadArgument` when there is not just one to cancel.
     """
@@ -152,9 +153,10 @@ async def _check_all(
     notes = dict.fromkeys(result.pop("note", "") for result in brought)
     if any(notes):
         answer["note"] = " ".join(filter(None, notes))
-    more = len(ready) - MOST_BROUGHT
+    more = len(ready) - len(brought) - len(not_brought)
     if more > 0:
-        answer["more"] = f"{more} older ones are done; call again"
+        verb = "is" if more == 1 else "are"
+        answer["more"] = f"{more} more {verb} done; call again"
     if not answer:
         nothing = "None of the user's jobs is at work or waits to be brought."
         answer["note"] = " ".join(filter(None, [nothing, last_job_told(own)]))
@@ -293,7 +295,12 @@ def _failure_of(prompt: Prompt) -> ComfyUIError | None:
 
 
 async def _bring(
-    chat: Chat, display: Display, settings: Settings, endpoint: Endpoint, prompt: Prompt
+    chat: Chat,
+    display: Display,
+    settings: Settings,
+    endpoint: Endpoint,
+    prompt: Prompt,
+    allowance: Allowance | None = None,
 ) -> tuple[dict[str, Any], str]:
     """A job's files in the chat: stored now, or shown again when they are stored already. What the user deleted of it
     meanwhile is stored anew. Raises as `bring` and `keep_and_report` do."""
@@ -312,6 +319,7 @@ async def _bring(
             previews=previews,
             wanted=settings.format,
             stored=stored.sources,
+            allowance=allowance,
         )
         with contextlib.closing(made):
             return await _keep_new(chat, settings, prompt, made)
@@ -346,12 +354,16 @@ async def _stored_of(chat: Chat, prompt: Prompt) -> StoredOutputs:
 async def _bring_each(
     chat: Chat, display: Display, settings: Settings, fleet: Fleet, jobs: Sequence[OwnJob]
 ) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """These jobs brought one after the other: what `_bring` tells of each, and a line for each that failed."""
+    """These jobs brought one after the other, as far as one call goes: what `_bring` tells of each, and a line for each
+    that failed."""
+    allowance = Allowance()
     brought: list[dict[str, Any]] = []
     failed: list[dict[str, str]] = []
     for endpoint, prompt in jobs:
+        if allowance.is_used_up:
+            break
         try:
-            result, _ = await _bring(chat, display, settings, endpoint, prompt)
+            result, _ = await _bring(chat, display, settings, endpoint, prompt, allowance)
             brought.append(result)
         except ComfyUIError as error:
             line = job_line(fleet, endpoint, prompt)
