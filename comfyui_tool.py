@@ -8302,23 +8302,28 @@ def no_room() -> StorageRefused:
 
 
 class TemporaryFile:
-    """A file on disk that has no name. It may be closed while a thread still writes."""
+    """A file on disk that has no name. It may be closed while a thread still writes, which then does it."""
 
     def __init__(self) -> None:
         self._file: BinaryIO | None = None
+        self._is_written = False  # at the moment
         self._is_over = False
 
     def write(self, data: bytes | bytearray) -> None:
         """Write bytes behind what there is. Blocks. Raises `StorageRefused`."""
+        self._is_written = True
         try:
             if self._file is None:
-                self._file = tempfile.TemporaryFile()  # noqa: SIM115 - `close` closes it
-            self._file.write(data)
-            self._file.flush()
+                # Without a buffer: one that the disk did not take would be written again when it is closed.
+                self._file = cast(BinaryIO, tempfile.TemporaryFile(buffering=0))  # noqa: SIM115 - `close` closes it
+            rest = memoryview(data)
+            while rest:
+                rest = rest[self._file.write(rest) :]
         except OSError as error:
             reason = error.strerror or type(error).__name__
             raise StorageRefused(f"The disk for temporary files does not take the file ({reason}).") from None
         finally:
+            self._is_written = False
             if self._is_over:
                 self.close()
 
@@ -8332,7 +8337,7 @@ class TemporaryFile:
     def close(self) -> None:
         """Close it: without a map it is gone."""
         self._is_over = True
-        if self._file:
+        if self._file and not self._is_written:
             self._file.close()
 
 

@@ -3,7 +3,9 @@
 import asyncio
 import errno
 import hashlib
+import io
 import tempfile
+import threading
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -141,6 +143,36 @@ async def test_a_disk_that_takes_nothing_is_named_as_the_reason(monkeypatch: pyt
         with pytest.raises(tool.StorageRefused, match=r"does not take the file \(No space left on device\)") as refused:
             await fails()
         assert "secret" not in str(refused.value.as_result())
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no such device")
+async def test_a_disk_that_fills_up_while_a_file_comes_is_named_as_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: io.FileIO("/dev/full", "w"))
+    for fails in (lambda: received(LARGE), lambda: asyncio.to_thread(tool.hold, LARGE)):
+        with pytest.raises(tool.StorageRefused, match="No space left on device"):
+            await fails()
+
+
+def test_a_file_that_is_closed_while_a_thread_writes_is_closed_by_that_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun, goes_on = threading.Event(), threading.Event()
+
+    class Slow(io.BytesIO):
+        def write(self, data: Any) -> int:
+            begun.set()
+            assert goes_on.wait(10)
+            return super().write(data)
+
+    disk = Slow()
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: disk)
+    file = tool.TemporaryFile()
+    thread = threading.Thread(target=file.write, args=(LARGE,))
+    thread.start()
+    assert begun.wait(10)
+    file.close()
+    assert not disk.closed
+    goes_on.set()
+    thread.join(10)
+    assert disk.closed
 
 
 async def test_a_key_is_taken_out_of_a_small_file() -> None:
