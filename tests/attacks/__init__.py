@@ -11,6 +11,7 @@ Each row is an attack and the outcome that is required. The modules go by kinds:
 | `test_outputs` | a server, with files that a browser would run |
 | `test_amounts` | a server, with outputs without number and files without end |
 | `test_floods` | anybody, with more than anybody needs |
+| `test_any_value` | anybody, with any value in any place |
 | `test_pictures` | users and servers, with files that take minutes or gigabytes to read |
 | `test_keys` | anybody, after keys |
 
