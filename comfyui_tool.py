@@ -15644,6 +15644,7 @@ class QueueSnapshot:
     endpoint: Endpoint
     record: Record
     queue: Queue = Queue((), ())
+    ended: frozenset[str] = frozenset()  # ids of jobs that have ended, where that was asked
     error: ComfyUIError | None = None
 
     def seconds_until_done(self, workflow: str, usual: float) -> float:
@@ -15784,7 +15785,27 @@ class Fleet:
         if not set(asked) & set(self.endpoints):
             asked = [*self.endpoints, *asked]
         since = time.monotonic()
-        return await gather(len(asked), [functools.partial(self._look, endpoint, since) for endpoint in asked])
+        snapshots = await gather(len(asked), [functools.partial(self._look, endpoint, since) for endpoint in asked])
+        if self.limits.jobs and len(self._marked_jobs(snapshots)) >= self.limits.jobs:
+            return await self._without_replays(snapshots)
+        return snapshots
+
+    async def _without_replays(self, snapshots: Sequence[QueueSnapshot]) -> list[QueueSnapshot]:
+        """The same with the jobs in them that have ended, by the newest part of a server's history: somebody else may
+        have posted a job of this user anew, with its id and its mark."""
+        answers = await ask_each(
+            [snapshot.endpoint for snapshot in snapshots if snapshot.error is None],
+            lambda server: server.together("recent prompts", server.recent),
+            PROBE_SECONDS,
+        )
+        ended = {
+            prompt.prompt_id
+            for _, recent in answers
+            if isinstance(recent, Recent)
+            for prompt in recent.prompts
+            if isinstance(prompt.state, Recorded)
+        }
+        return [replace(snapshot, ended=frozenset(ended)) for snapshot in snapshots]
 
     @staticmethod
     async def _look(endpoint: Endpoint, since: float) -> QueueSnapshot:
@@ -15834,7 +15855,8 @@ class Fleet:
 
     def _own(self, snapshot: QueueSnapshot) -> list[Prompt]:
         """The user's jobs in the queue that was seen."""
-        return self.owner.among(snapshot.endpoint, snapshot.queue)
+        own = self.owner.among(snapshot.endpoint, snapshot.queue)
+        return [prompt for prompt in own if prompt.prompt_id not in snapshot.ended]
 
     async def admit(self, endpoint: Endpoint, prompt_id: str, posted: float) -> None:
         """Count again after a post, since others may have posted at the same time. The later one over a limit raises

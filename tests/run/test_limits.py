@@ -107,6 +107,22 @@ async def test_a_copy_with_the_mark_and_the_id_of_a_job_counts_no_second_time(pa
     assert [prompt.prompt_id for _, prompt in (await tool.own_jobs(fleet)).jobs] == [prompt_id]
 
 
+async def test_a_job_that_has_ended_does_not_count_when_somebody_posts_it_again(comfy: StandIn) -> None:
+    comfy.release()
+    ended = [await posted(comfy, ANN) for _ in range(2)]
+    await until(lambda: all(prompt_id in comfy.history for prompt_id in ended))
+    comfy.misbehave.hold_at_step = 1
+    for prompt_id in ended:
+        mark = {tool.MARK: {"mark": ANN.mark(prompt_id), "at": time.time()}}
+        await comfy.post(comfy.example_graph(), prompt_id=prompt_id, extra_data=mark)
+    fleet = tool.Fleet(tuple(endpoints(comfy)), tool.Limits(jobs=2), ANN, QUICKER)
+    assert await fleet.in_order("")
+    await posted(comfy, ANN)
+    await posted(comfy, ANN)
+    with pytest.raises(tool.LimitExceeded, match="has 2 jobs"):
+        await fleet.in_order("")
+
+
 def test_copies_in_one_queue_count_once() -> None:
     prompt = tool.Prompt("a", tool.Waiting(0), extra_data={tool.MARK: {"mark": ANN.mark("a")}})
     assert ANN.among(tool.Endpoint("http://x"), tool.Queue((), ("a",) * 3, (prompt,) * 3)) == [prompt]
