@@ -5,6 +5,7 @@ import dataclasses
 import itertools
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
 import pytest
 from aiohttp import web
@@ -66,6 +67,20 @@ async def test_a_file_without_its_content_is_named_and_the_others_come(bad: Hand
     assert [product.source for product in made.products] == ["0", "2"]
     assert made.notes[0].startswith(f'1 of 3 files is missing ("1"): {reason}')
     assert (made.left_out, made.left) == (1, 1)
+
+
+async def test_a_mistake_of_the_tool_at_one_file_does_not_cost_the_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    deliver = tool.deliver
+
+    def mistaken(data: tool.FileBytes, source: str, wanted: tool.Format) -> Any:
+        if source == "1":
+            raise RuntimeError("a mistake")
+        return deliver(data, source, wanted)
+
+    monkeypatch.setattr(tool, "deliver", mistaken)
+    made, _ = await collected([whole] * 3)
+    assert [product.source for product in made.products] == ["0", "2"]
+    assert made.notes == ('1 of 3 files is missing ("1"): The tool failed at a file (RuntimeError)',)
 
 
 async def test_files_that_never_come_whole_hold_up_the_others_once() -> None:

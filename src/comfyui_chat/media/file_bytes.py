@@ -17,6 +17,7 @@ What this process holds is counted, in `MEMORY` and `DISK`. Whoever is done with
 the way, after a Stop, is given back when Python forgets it.
 """
 
+import contextlib
 import io
 import mmap
 import tempfile
@@ -174,6 +175,11 @@ def no_room() -> StorageRefused:
     return StorageRefused(f"More than {MOST_BYTES_ON_DISK // MB} MB of files are on their way at the moment.")
 
 
+def _disk_refused(error: OSError) -> StorageRefused:
+    reason = error.strerror or type(error).__name__
+    return StorageRefused(f"The disk for temporary files does not take the file ({reason}).")
+
+
 class TemporaryFile:
     """A file on disk that has no name. It may be closed while a thread still writes, which then does it."""
 
@@ -193,22 +199,25 @@ class TemporaryFile:
             while rest:
                 rest = rest[self._file.write(rest) :]
         except OSError as error:
-            reason = error.strerror or type(error).__name__
-            raise StorageRefused(f"The disk for temporary files does not take the file ({reason}).") from None
+            raise _disk_refused(error) from None
         finally:
             self._is_written = False
             if self._is_over:
                 self.close()
 
     def map(self) -> mmap.mmap:
-        """A map of the whole file, which keeps it when this one is closed. Raises `ValueError` before anything is
-        written."""
+        """A map of the whole file, which keeps it when this one is closed. Raises `StorageRefused`, and `ValueError`
+        before anything is written."""
         if self._file is None:
             raise ValueError("nothing was written")
-        return mmap.mmap(self._file.fileno(), 0)
+        try:
+            return mmap.mmap(self._file.fileno(), 0)
+        except OSError as error:
+            raise _disk_refused(error) from None
 
     def close(self) -> None:
         """Close it: without a map it is gone."""
         self._is_over = True
         if self._file and not self._is_written:
-            self._file.close()
+            with contextlib.suppress(OSError):
+                self._file.close()

@@ -28,6 +28,7 @@ from ..bounds import (
 )
 from ..errors import (
     ComfyUIError,
+    InternalError,
     LimitExceeded,
     NothingMade,
     PictureMissed,
@@ -37,6 +38,7 @@ from ..errors import (
     UnexpectedAnswer,
 )
 from ..graph.nodes import Graph
+from ..logs import log
 from ..media.delivery import Format, deliver, text_product
 from ..media.file_bytes import FileBytes, Room
 from ..media.kinds import OutputFile
@@ -194,6 +196,10 @@ class Collecting:
         except ComfyUIError as error:
             self._was_patient = self._was_patient or isinstance(error, ServerGone)
             return Missing(name, error, later=is_on_server and not isinstance(error, LimitExceeded))
+        except Exception as error:
+            log.exception("a mistake in the ComfyUI tool")
+            mistake = InternalError(f"The tool failed at a file ({type(error).__name__}).")
+            return Missing(name, mistake, later=is_on_server)
 
     async def _brought(self, made: Output | FileBytes) -> tuple[OutputFile, tuple[str, ...]]:
         """A file as it is wanted, with notes of what could not be done."""
