@@ -24,6 +24,8 @@ from tests.attacks.table import told
 from tests.support.pictures import png
 from tests.support.watching import until
 
+pytestmark = pytest.mark.real_clock  # the hostile server has an event loop of its own
+
 FILM = b"\0\0\0\x18ftypmp42"  # how it begins
 MEMORY, DISK = 256 * tool.KB, 64 * tool.MB
 

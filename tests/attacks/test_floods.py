@@ -20,6 +20,8 @@ from tests.attacks.monitor import watched
 from tests.attacks.table import each, told
 from tests.support.pictures import png
 
+pytestmark = pytest.mark.real_clock  # the hostile server has an event loop of its own
+
 MOST_SECONDS = 0.3
 ATTEMPTS = 3
 

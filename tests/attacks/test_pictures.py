@@ -24,6 +24,8 @@ from tests.attacks import hostile_files as hostile
 from tests.attacks.hostile import HostileServer
 from tests.attacks.house import House, valves
 
+pytestmark = pytest.mark.real_clock  # the hostile server has an event loop of its own
+
 MOST_CPU = 2.0  # seconds
 MOST_MEMORY = 300.0  # MB above what the process had
 LONGEST_STRETCH = 0.1  # seconds of CPU on the event loop
