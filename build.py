@@ -40,7 +40,7 @@ FLOORS = (
     ("server", "endpoint protocol long_answers record incoming connection http client cloud pool"),
     (
         "catalogue",
-        "entries request naming fitted choosing secret_inputs task_words workflow_list model_list listings",
+        "task_words entries request naming fitted choosing secret_inputs workflow_list model_list listings",
     ),
     ("run", "owner job fleet follow limits sizing used duration asked_inputs inputs planning collecting make earlier"),
     (

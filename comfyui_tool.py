@@ -70,13 +70,13 @@ required_open_webui_version: 0.9.6
 #   server/client            One ComfyUI server: its HTTP routes and its websocket as methods with typed results.
 #   server/cloud             Everything in which Comfy Cloud differs from a ComfyUI of one's own.
 #   server/pool              The servers of an event loop: opened on demand, shared by all, closed when idle.
+#   catalogue/task_words     What people call what a workflow does: the words near each task.
 #   catalogue/entries        The workflows that can be asked for by name, from all the places where they may be.
 #   catalogue/request        What somebody wants, and the workflow that was found for it: `Request` and …
 #   catalogue/naming         Which installed model, or which bundled workflow, somebody means who says "SDXL", "flux" …
 #   catalogue/fitted         A workflow made to fit a server: which of its installed files it runs with.
 #   catalogue/choosing       From what somebody wants to a workflow and model files that this server has.
 #   catalogue/secret_inputs  Which inputs of a workflow hold a key, a password or the like: their values are told to …
-#   catalogue/task_words     What people call what a workflow does: the words near each task.
 #   catalogue/workflow_list  What list_workflows answers: which workflows there are, what each is for, and which tasks …
 #   catalogue/model_list     What list_models answers: which models are installed, by their kinds.
 #   catalogue/listings       What describe_workflow answers: everything that a caller has to know about one workflow.
@@ -13138,6 +13138,141 @@ class Pool:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/catalogue/task_words.py
+#
+# What people call what a workflow does: the words near each task.
+#
+# Nobody asks for "text_to_audio". A search for "a song", "make a video" or "3d" means tasks:
+#
+#     tasks_near("videos")  ->  ("text_to_video", "image_to_video", "video_to_video")
+#
+# Words of one group stand for one another, so "speech" also finds a workflow that calls itself a TTS. Where a workflow is
+# to be named, `task_named` knows which one task is meant.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+VIDEO_TASKS = ("text_to_video", "image_to_video", "video_to_video")
+PICTURE_TASKS = ("text_to_image", "image_edit", "image_to_image", "inpaint", "upscale")
+# Words that mean the same, and the tasks that they mean; none where no bundled workflow does it.
+_GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
+    ("video film movie clip animation animate animated vidéo vídeo pelicula película 動画 视频 영상", VIDEO_TASKS),
+    (
+        "music song audio sound melody tune jingle lyrics sing musik lied musique chanson música canción 音楽 歌",
+        ("text_to_audio",),
+    ),
+    ("speech voice tts speak spoken narration narrate sprache stimme voix voz 音声 语音 음성", ()),
+    ("3d mesh glb model3d sculpture", ("image_to_3d",)),
+    ("image picture photo photograph bild foto imagen 画像 图片 그림", PICTURE_TASKS),
+    ("draw drawing paint painting illustration txt2img t2i", ("text_to_image",)),
+    ("edit editing change modify restyle retouch combine kontext", ("image_edit",)),
+    ("remove erase replace delete background hintergrund", ("image_edit", "inpaint")),
+    ("inpaint inpainting outpaint outpainting mask fill extend", ("inpaint",)),
+    ("upscale upscaler upscaling enlarge larger bigger 4k resolution superresolution", ("upscale",)),
+    ("vary variation img2img i2i", ("image_to_image",)),
+    ("t2v txt2video text2video", ("text_to_video",)),
+    ("i2v img2video image2video", ("image_to_video",)),
+)
+# Words that say nothing about a workflow.
+_STOP_WORDS = (
+    "a an the make create generate produce run do does use show list find get give me my i want need please with for "
+    "of to from by into and or in on at is are it workflow workflows any which what how can could you explain "
+    "something some new installed available"
+)
+STOP_WORDS = frozenset(_STOP_WORDS.split())
+EVERYTHING = frozenset({"all", "*", "everything", "any", "alles", "todo", "tout"})
+MOST_SEARCHED = 300  # characters of a search
+
+
+@functools.cache
+def _groups_by_word() -> Mapping[str, tuple[frozenset[str], tuple[str, ...]]]:
+    """A word -> the words of its group, and the tasks that they mean."""
+    groups: dict[str, tuple[frozenset[str], tuple[str, ...]]] = {}
+    for text, tasks in _GROUPS:
+        words = frozenset(text.split())
+        for word in words:
+            groups[word] = (words, tasks)
+    return groups
+
+
+def _group_of(word: str) -> tuple[frozenset[str], tuple[str, ...]]:
+    groups = _groups_by_word()
+    return groups.get(word) or groups.get(_singular(word)) or (frozenset(), ())
+
+
+def _singular(word: str) -> str:
+    """A word without the s of its plural."""
+    return word[:-1] if len(word) > 3 and word.endswith("s") else word
+
+
+def tasks_near(word: str) -> tuple[str, ...]:
+    """The tasks that a word means, in lower case; none for most words."""
+    _, tasks = _group_of(word)
+    return tasks
+
+
+def is_task_word(word: str) -> bool:
+    """Whether a word says what is to be made or done, also where no bundled workflow does it."""
+    words, _ = _group_of(word)
+    return bool(words)
+
+
+def search_words(search: str) -> list[str]:
+    """The words of a search that say something, in lower case; none for one that asks for everything."""
+    words = [word.strip("\"'?!.:;()[]") for word in re.split(r"[\s_,/]+", search[:MOST_SEARCHED].lower())]
+    if all(word in EVERYTHING or not word for word in words):
+        return []
+    return [word for word in dict.fromkeys(words) if word and word not in STOP_WORDS]
+
+
+def asks_for_everything(search: str) -> bool:
+    """Whether a search is "all" or the like."""
+    return search.strip().lower() in EVERYTHING
+
+
+def has_word(text: str, word: str) -> bool:
+    """Whether a text in lower case holds a word, in the plural or the singular."""
+    return word in text or _singular(word) in text
+
+
+def means(word: str, text: str, task: str) -> bool:
+    """Whether a word of a search means a workflow: by its own text, in lower case, by its task, or by a word that
+    stands for the same."""
+    if has_word(text, word):
+        return True
+    same, tasks = _group_of(word)
+    return task in tasks or not same.isdisjoint(re.split(r"[\W_]+", text))
+
+
+# What people call a task where a workflow is to be named, in one word without spaces.
+_TASK_NAMES = {
+    "text_to_image": "text2image texttoimage txt2img t2i imagegeneration image picture photo drawing painting",
+    "image_edit": "imageedit imageediting editimage edit photoediting",
+    "image_to_image": "imagetoimage img2img image2image i2i",
+    "inpaint": "inpaint inpainting",
+    "upscale": "upscale upscaling upscaler enlarge superresolution",
+    "text_to_video": "text2video texttovideo txt2vid t2v videogeneration",
+    "image_to_video": "image2video imagetovideo img2vid i2v animate animateimage animatephoto imageanimation",
+    "text_to_audio": "text2audio texttoaudio t2a texttomusic text2music musicgeneration",
+}
+TASK_NAMES = {word: task for task, words in _TASK_NAMES.items() for word in words.split()}
+_AROUND_TASK = "a an the make create generate run do workflow task please some me"
+AROUND_TASK = frozenset(_AROUND_TASK.split())
+
+
+def task_named(name: str, pictures: int = 0) -> str:
+    """The task that somebody means by a name: "image_to_video", "Image to Video", "make a song"; "" for any other name.
+    With pictures to work on, a video is one of these."""
+    words = [word for word in re.split(r"[\W_]+", name[:MOST_SEARCHED].casefold()) if word not in AROUND_TASK]
+    word = "".join(words)
+    if word in TASK_NAMES:
+        return TASK_NAMES[word]
+    tasks = tasks_near(word)
+    if tasks == VIDEO_TASKS:
+        return "image_to_video" if pictures else "text_to_video"
+    return tasks[0] if tasks == ("text_to_audio",) else ""
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/catalogue/entries.py
 #
 # The workflows that can be asked for by name, from all the places where they may be.
@@ -13577,32 +13712,6 @@ class FittedWorkflow:
 
 
 MOST_ASKED = 12  # names that a question lists
-
-
-# What people call a task, in one word without spaces.
-_TASK_NAMES = {
-    "text_to_image": "text2image texttoimage txt2img t2i imagegeneration image picture photo drawing painting",
-    "image_edit": "imageedit imageediting editimage edit photoediting",
-    "image_to_image": "imagetoimage img2img image2image i2i",
-    "inpaint": "inpaint inpainting",
-    "upscale": "upscale upscaling upscaler enlarge superresolution",
-    "text_to_video": "text2video texttovideo txt2vid t2v video videogeneration film movie clip",
-    "image_to_video": "image2video imagetovideo img2vid i2v animate animateimage animateaphoto imageanimation",
-    "text_to_audio": "text2audio texttoaudio t2a texttomusic text2music musicgeneration music song audio sound",
-}
-TASK_NAMES = {word: task for task, words in _TASK_NAMES.items() for word in words.split()}
-_AROUND_TASK = "a an the make create generate run do workflow task please some me"
-AROUND_TASK = frozenset(_AROUND_TASK.split())
-
-
-def task_named(name: str, pictures: int = 0) -> str:
-    """The task that somebody means by a name: "image_to_video", "Image to Video", "make a song"; "" for any other name.
-    With pictures to work on, "video" is one of these."""
-    words = [word for word in re.split(r"[\W_]+", name[:LONGEST_NAME].casefold()) if word not in AROUND_TASK]
-    task = TASK_NAMES.get("".join(words), "")
-    if pictures and task == "text_to_video" and "text" not in "".join(words):
-        return "image_to_video"
-    return task
 
 
 @dataclass(frozen=True)
@@ -14333,111 +14442,6 @@ def _holds_credential(text: str) -> bool:
         return True
     names = NAME_IN_QUERY.findall(text) + NAME_OF_LONG_WORD.findall(text)
     return any(map(is_secret, names))
-
-
-# ----------------------------------------------------------------------------------------------------------------------
-# src/comfyui_chat/catalogue/task_words.py
-#
-# What people call what a workflow does: the words near each task.
-#
-# Nobody asks for "text_to_audio". A search for "a song", "make a video" or "3d" means tasks:
-#
-#     tasks_near("videos")  ->  ("text_to_video", "image_to_video", "video_to_video")
-#
-# Words of one group stand for one another, so "speech" also finds a workflow that calls itself a TTS.
-# ----------------------------------------------------------------------------------------------------------------------
-
-
-VIDEO_TASKS = ("text_to_video", "image_to_video", "video_to_video")
-PICTURE_TASKS = ("text_to_image", "image_edit", "image_to_image", "inpaint", "upscale")
-# Words that mean the same, and the tasks that they mean; none where no bundled workflow does it.
-_GROUPS: tuple[tuple[str, tuple[str, ...]], ...] = (
-    ("video film movie clip animation animate animated vidéo vídeo pelicula película 動画 视频 영상", VIDEO_TASKS),
-    (
-        "music song audio sound melody tune jingle lyrics sing musik lied musique chanson música canción 音楽 歌",
-        ("text_to_audio",),
-    ),
-    ("speech voice tts speak spoken narration narrate sprache stimme voix voz 音声 语音 음성", ()),
-    ("3d mesh glb model3d sculpture", ("image_to_3d",)),
-    ("image picture photo photograph bild foto imagen 画像 图片 그림", PICTURE_TASKS),
-    ("draw drawing paint painting illustration txt2img t2i", ("text_to_image",)),
-    ("edit editing change modify restyle retouch combine kontext", ("image_edit",)),
-    ("remove erase replace delete background hintergrund", ("image_edit", "inpaint")),
-    ("inpaint inpainting outpaint outpainting mask fill extend", ("inpaint",)),
-    ("upscale upscaler upscaling enlarge larger bigger 4k resolution superresolution", ("upscale",)),
-    ("vary variation img2img i2i", ("image_to_image",)),
-    ("t2v txt2video text2video", ("text_to_video",)),
-    ("i2v img2video image2video", ("image_to_video",)),
-)
-# Words that say nothing about a workflow.
-_STOP_WORDS = (
-    "a an the make create generate produce run do does use show list find get give me my i want need please with for "
-    "of to from by into and or in on at is are it workflow workflows any which what how can could you explain "
-    "something some new installed available"
-)
-STOP_WORDS = frozenset(_STOP_WORDS.split())
-EVERYTHING = frozenset({"all", "*", "everything", "any", "alles", "todo", "tout"})
-MOST_SEARCHED = 300  # characters of a search
-
-
-@functools.cache
-def _groups_by_word() -> Mapping[str, tuple[frozenset[str], tuple[str, ...]]]:
-    """A word -> the words of its group, and the tasks that they mean."""
-    groups: dict[str, tuple[frozenset[str], tuple[str, ...]]] = {}
-    for text, tasks in _GROUPS:
-        words = frozenset(text.split())
-        for word in words:
-            groups[word] = (words, tasks)
-    return groups
-
-
-def _group_of(word: str) -> tuple[frozenset[str], tuple[str, ...]]:
-    groups = _groups_by_word()
-    return groups.get(word) or groups.get(_singular(word)) or (frozenset(), ())
-
-
-def _singular(word: str) -> str:
-    """A word without the s of its plural."""
-    return word[:-1] if len(word) > 3 and word.endswith("s") else word
-
-
-def tasks_near(word: str) -> tuple[str, ...]:
-    """The tasks that a word means, in lower case; none for most words."""
-    _, tasks = _group_of(word)
-    return tasks
-
-
-def is_task_word(word: str) -> bool:
-    """Whether a word says what is to be made or done, also where no bundled workflow does it."""
-    words, _ = _group_of(word)
-    return bool(words)
-
-
-def search_words(search: str) -> list[str]:
-    """The words of a search that say something, in lower case; none for one that asks for everything."""
-    words = [word.strip("\"'?!.:;()[]") for word in re.split(r"[\s_,/]+", search[:MOST_SEARCHED].lower())]
-    if all(word in EVERYTHING or not word for word in words):
-        return []
-    return [word for word in dict.fromkeys(words) if word and word not in STOP_WORDS]
-
-
-def asks_for_everything(search: str) -> bool:
-    """Whether a search is "all" or the like."""
-    return search.strip().lower() in EVERYTHING
-
-
-def has_word(text: str, word: str) -> bool:
-    """Whether a text in lower case holds a word, in the plural or the singular."""
-    return word in text or _singular(word) in text
-
-
-def means(word: str, text: str, task: str) -> bool:
-    """Whether a word of a search means a workflow: by its own text, in lower case, by its task, or by a word that
-    stands for the same."""
-    if has_word(text, word):
-        return True
-    same, tasks = _group_of(word)
-    return task in tasks or not same.isdisjoint(re.split(r"[\W_]+", text))
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -25,8 +25,9 @@ from ..threads import FILES
 from ..values import Argument
 from .entries import Catalogue, Entry, bundled_entries
 from .fitted import MISSING_FILES_HINT, fit_entry, fit_saved, model_missing
-from .naming import meant_by, several_meant, taken_for, task_named
+from .naming import meant_by, several_meant, taken_for
 from .request import CHANGING, TEXT_TO_IMAGE, FittedWorkflow, Request
+from .task_words import task_named
 
 MOST_LOOKED_INTO = 24  # workflows of the user's own that are read to see which does a task
 

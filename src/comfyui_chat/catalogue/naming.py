@@ -11,45 +11,18 @@ looks for what is meant by its words, in this order, and takes the first that fi
 Several that could be meant become a question that lists them.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..bounds import MOST_COMPARED_CHARACTERS
 from ..errors import BadArgument
-from ..names import LONGEST_NAME, first_names, name_words, names_with_words, plain_name, quoted, shortened
+from ..names import first_names, name_words, names_with_words, plain_name, quoted, shortened
 from ..server.client import ComfyUIServer
 from ..threads import FILES
 from ..values import Argument
 from .entries import Entry, Family, matches
 
 MOST_ASKED = 12  # names that a question lists
-
-
-# What people call a task, in one word without spaces.
-_TASK_NAMES = {
-    "text_to_image": "text2image texttoimage txt2img t2i imagegeneration image picture photo drawing painting",
-    "image_edit": "imageedit imageediting editimage edit photoediting",
-    "image_to_image": "imagetoimage img2img image2image i2i",
-    "inpaint": "inpaint inpainting",
-    "upscale": "upscale upscaling upscaler enlarge superresolution",
-    "text_to_video": "text2video texttovideo txt2vid t2v video videogeneration film movie clip",
-    "image_to_video": "image2video imagetovideo img2vid i2v animate animateimage animateaphoto imageanimation",
-    "text_to_audio": "text2audio texttoaudio t2a texttomusic text2music musicgeneration music song audio sound",
-}
-TASK_NAMES = {word: task for task, words in _TASK_NAMES.items() for word in words.split()}
-_AROUND_TASK = "a an the make create generate run do workflow task please some me"
-AROUND_TASK = frozenset(_AROUND_TASK.split())
-
-
-def task_named(name: str, pictures: int = 0) -> str:
-    """The task that somebody means by a name: "image_to_video", "Image to Video", "make a song"; "" for any other name.
-    With pictures to work on, "video" is one of these."""
-    words = [word for word in re.split(r"[\W_]+", name[:LONGEST_NAME].casefold()) if word not in AROUND_TASK]
-    task = TASK_NAMES.get("".join(words), "")
-    if pictures and task == "text_to_video" and "text" not in "".join(words):
-        return "image_to_video"
-    return task
 
 
 @dataclass(frozen=True)

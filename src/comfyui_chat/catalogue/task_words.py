@@ -4,7 +4,8 @@ Nobody asks for "text_to_audio". A search for "a song", "make a video" or "3d" m
 
     tasks_near("videos")  ->  ("text_to_video", "image_to_video", "video_to_video")
 
-Words of one group stand for one another, so "speech" also finds a workflow that calls itself a TTS.
+Words of one group stand for one another, so "speech" also finds a workflow that calls itself a TTS. Where a workflow is
+to be named, `task_named` knows which one task is meant.
 """
 
 import functools
@@ -101,3 +102,32 @@ def means(word: str, text: str, task: str) -> bool:
         return True
     same, tasks = _group_of(word)
     return task in tasks or not same.isdisjoint(re.split(r"[\W_]+", text))
+
+
+# What people call a task where a workflow is to be named, in one word without spaces.
+_TASK_NAMES = {
+    "text_to_image": "text2image texttoimage txt2img t2i imagegeneration image picture photo drawing painting",
+    "image_edit": "imageedit imageediting editimage edit photoediting",
+    "image_to_image": "imagetoimage img2img image2image i2i",
+    "inpaint": "inpaint inpainting",
+    "upscale": "upscale upscaling upscaler enlarge superresolution",
+    "text_to_video": "text2video texttovideo txt2vid t2v videogeneration",
+    "image_to_video": "image2video imagetovideo img2vid i2v animate animateimage animatephoto imageanimation",
+    "text_to_audio": "text2audio texttoaudio t2a texttomusic text2music musicgeneration",
+}
+TASK_NAMES = {word: task for task, words in _TASK_NAMES.items() for word in words.split()}
+_AROUND_TASK = "a an the make create generate run do workflow task please some me"
+AROUND_TASK = frozenset(_AROUND_TASK.split())
+
+
+def task_named(name: str, pictures: int = 0) -> str:
+    """The task that somebody means by a name: "image_to_video", "Image to Video", "make a song"; "" for any other name.
+    With pictures to work on, a video is one of these."""
+    words = [word for word in re.split(r"[\W_]+", name[:MOST_SEARCHED].casefold()) if word not in AROUND_TASK]
+    word = "".join(words)
+    if word in TASK_NAMES:
+        return TASK_NAMES[word]
+    tasks = tasks_near(word)
+    if tasks == VIDEO_TASKS:
+        return "image_to_video" if pictures else "text_to_video"
+    return tasks[0] if tasks == ("text_to_audio",) else ""

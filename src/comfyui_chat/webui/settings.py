@@ -24,8 +24,8 @@ from PIL import Image
 from pydantic import BaseModel
 
 from ..catalogue.entries import Catalogue, read_pasted
-from ..catalogue.naming import task_named
 from ..catalogue.request import CHANGING, VARYING, Offer, Request
+from ..catalogue.task_words import task_named
 from ..errors import BadArgument, EndpointRefused, UnknownWorkflow
 from ..graph.discovery import parameter_name
 from ..media.delivery import Format
