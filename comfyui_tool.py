@@ -17695,7 +17695,9 @@ class _Binding:
         if choice.saved:
             needs_prompt = "prompt" in workflow.open
         if needs_prompt and not names_of(workflow, "prompt", values):
-            raise BadArgument(f'The workflow "{workflow.name}" needs a prompt.', 'Give {"prompt": "…"} in `inputs`.')
+            raise BadArgument(
+                f'The workflow "{workflow.name}" needs a prompt.', "Call again with `prompt`, which says what to make."
+            )
         return values
 
     # What is asked for by an argument or by the name of an input.

@@ -113,7 +113,7 @@ def with_ids(text: str, ids: dict[str, str]) -> str:
     return text
 
 
-def facts(comfy: StandIn, result: dict[str, Any], stored: dict[str, str], names: Any) -> dict[str, Any]:
+def facts(comfy: Any, result: dict[str, Any], stored: dict[str, str], names: Any) -> dict[str, Any]:
     """The facts of these names about what ComfyUI was sent last."""
     graph = comfy.prompts[-1]["prompt"]
     workflow = tool.Workflow.parse("sent", graph, defined())
