@@ -16486,7 +16486,7 @@ MOST_FPS = 30.0  # a higher rate does not let more frames pass as a shorter vide
 
 def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes: set[str]) -> None:
     """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there: steps,
-    pixels, pictures and seconds of video.
+    pixels, pictures and seconds of video. One error names all of it.
 
     `touched` are the widgets that the call set, `makes` the kinds of what the graph saves. "megapixels" and "scale_by"
     count only where the call set them.
@@ -16494,14 +16494,15 @@ def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes
     graph = workflow.graph
     frames: dict[str, float] = {}  # of the batches that a film is made of, by node
     first_megapixels = 0.0  # of the first size in the graph
+    exceeded: list[LimitExceeded] = []
     for node_id, node in graph.items():
         takes = {last_part(name) for name in node["inputs"]}
         numbers = _numbers_in(graph, node)
         megapixels = _megapixels_made(takes, numbers)
         first_megapixels = first_megapixels or megapixels
         title = node_title(graph, node_id)
-        _check(title, "steps", numbers.get("steps", 0), limits.steps)
-        _check(title, "width x height in megapixels", round(megapixels, 2), limits.megapixels)
+        exceeded += _over(title, "steps", numbers.get("steps", 0), limits.steps)
+        exceeded += _over(title, "width x height in megapixels", round(megapixels, 2), limits.megapixels)
         counts_pictures = PICTURE_MAKER & takes or node["class_type"].startswith("Repeat")
         for name in ("batch_size", "amount"):
             number = numbers.get(name, 1)
@@ -16511,14 +16512,28 @@ def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes
             if are_frames and _leads_to_film(workflow.flow, node_id):
                 frames[node_id] = number
             else:
-                _check(title, name, number, limits.count)
+                exceeded += _over(title, name, number, limits.count)
         if Target(node_id, "megapixels") in touched:
-            _check(title, "megapixels", numbers.get("megapixels", 0), limits.megapixels)
+            exceeded += _over(title, "megapixels", numbers.get("megapixels", 0), limits.megapixels)
         if Target(node_id, "scale_by") in touched:
             scaled = (first_megapixels or 1.05) * numbers.get("scale_by", 1) ** 2
-            _check(title, "scale_by in megapixels", round(scaled, 2), limits.megapixels)
+            exceeded += _over(title, "scale_by in megapixels", round(scaled, 2), limits.megapixels)
     if makes & FILMS:
-        _check_video(workflow, limits, frames)
+        exceeded += _over_video(workflow, limits, frames)
+    raise_all(exceeded)
+
+
+MOST_LIMITS_TOLD = 6  # of all limits that one call exceeds
+
+
+def raise_all(exceeded: Sequence[LimitExceeded]) -> None:
+    """Raise one error for all limits that a call exceeds, so that the next call keeps to all of them; none for none."""
+    if not exceeded:
+        return
+    told = exceeded[:MOST_LIMITS_TOLD]
+    messages = dict.fromkeys(error.message for error in told)
+    hints = dict.fromkeys(error.hint for error in told)
+    raise LimitExceeded(" ".join(messages), " ".join(hints))
 
 
 def _leads_to_film(flow: Flow, node_id: str) -> bool:
@@ -16527,11 +16542,12 @@ def _leads_to_film(flow: Flow, node_id: str) -> bool:
     return any(kind in FILMS for node, kind in made_by(flow) if node in behind)
 
 
-def _check(title: str, name: str, value: float, allowed: float) -> None:
-    """Raise `LimitExceeded` where a node has a higher value under a name than is allowed."""
-    if value > allowed:
-        message = f"{title} has {value:g} as {name}, and the administrator allows {allowed:g}."
-        raise LimitExceeded(message, f"Ask for at most {allowed:g}.")
+def _over(title: str, name: str, value: float, allowed: float) -> list[LimitExceeded]:
+    """An error, or none: a node has a higher value under a name than is allowed."""
+    if value <= allowed:
+        return []
+    message = f"{title} has {value:g} as {name}, and the administrator allows {allowed:g}."
+    return [LimitExceeded(message, f"Ask for at most {allowed:g}.")]
 
 
 def _megapixels_made(takes: set[str], numbers: Mapping[str, float]) -> float:
@@ -16552,13 +16568,13 @@ def _numbers_in(graph: Graph, node: Mapping[str, Any]) -> dict[str, float]:
     return numbers
 
 
-def _check_video(workflow: Workflow, limits: Limits, frames: Mapping[str, float]) -> None:
+def _over_video(workflow: Workflow, limits: Limits, frames: Mapping[str, float]) -> list[LimitExceeded]:
+    """An error, or none: a video would be longer than is allowed."""
     seconds, allowed = video_seconds(workflow, frames), limits.video_seconds
-    if seconds > allowed:
-        raise LimitExceeded(
-            f"The video would have {seconds:.1f} seconds, and the administrator allows {allowed:g}.",
-            f"Ask for at most {allowed:g} seconds, or for fewer frames.",
-        )
+    if seconds <= allowed:
+        return []
+    message = f"The video would have {seconds:.1f} seconds, and the administrator allows {allowed:g}."
+    return [LimitExceeded(message, f"Ask for at most {allowed:g} seconds, or for fewer frames.")]
 
 
 def frame_rate(graph: Graph) -> float:
@@ -17624,8 +17640,15 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
         ready.append(replace(filled, graph=sent))
     first = ready[0]
     makes = {kind for _, kind in outputs(first.flow)}
+    exceeded = binding.exceeded
+    if binding.size_exceeded:  # the graph holds another size than the one that was asked for
+        limits = replace(limits, megapixels=math.inf)
     for one in ready:
-        check_limits(one, limits, touched, makes)
+        try:
+            check_limits(one, limits, touched, makes)
+        except LimitExceeded as error:
+            exceeded.append(error)
+    raise_all(exceeded)
     first_seed, _ = runs[0]
     model = first.value("model") or choice.model
     notes = (*request.notes, *choice.notes, *binding.notes)
@@ -17665,6 +17688,8 @@ class _Binding:
         self._title = f'the workflow "{self._workflow.name}"'  # in notes
         self._sizing = Sizing(choice, request, limits)
         self.notes: list[str] = []
+        self.size_exceeded = False
+        self.exceeded: list[LimitExceeded] = []  # by arguments, which are left out until all limits are known
 
     def _spec(self, name: str) -> InputSpec:
         return self._workflow.spec(name)
@@ -17687,7 +17712,11 @@ class _Binding:
         if not choice.saved and "steps" in parameters:
             usual_steps = values.get("steps", workflow.value("steps"))
             values["steps"] = min(usual_steps, self._limits.steps)
-        values |= self._sizing.values()
+        try:
+            values |= self._sizing.values()
+        except LimitExceeded as error:
+            self.exceeded.append(error)
+            self.size_exceeded = True
         self.notes += self._sizing.notes
         values |= self._arguments()
         values |= self._named_inputs()
@@ -17704,7 +17733,7 @@ class _Binding:
 
     def _arguments(self) -> dict[str, Any]:
         """The values of the arguments that every workflow may have. What this one does not have is left out, with a
-        note. Raises `BadArgument` for a prompt that it does not take, and `LimitExceeded` for too many steps."""
+        note. Raises `BadArgument` for a prompt that it does not take."""
         request = self._request
         asked = {
             "prompt": self._prompt(),
@@ -17725,7 +17754,7 @@ class _Binding:
                 values[name] = self._fit(wanted, self._spec(name))
         steps, allowed = as_number(values.get("steps")) or 0, self._limits.steps
         if request.steps and steps > allowed:
-            raise over_limit(request.steps, values["steps"], f"at most {allowed} steps")
+            self.exceeded.append(over_limit(request.steps, values.pop("steps"), f"at most {allowed} steps"))
         return values
 
     def _prompt(self) -> Argument | None:
@@ -17777,14 +17806,15 @@ class _Binding:
     # How many pictures, and with which seeds and LoRAs.
 
     def _count(self) -> int | None:
-        """How many pictures are asked for; None where that is not said. Raises `LimitExceeded`."""
+        """How many pictures are asked for; None where that is not said, or more than is allowed."""
         wanted = self._request.count
         if wanted is None:
             return None
         allowed = self._limits.count
         count, note = fit_number(wanted, InputSpec("INT", 1))
         if count > allowed:
-            raise over_limit(wanted, count, f"at most {allowed} pictures in one call")
+            self.exceeded.append(over_limit(wanted, count, f"at most {allowed} pictures in one call"))
+            return None
         self._note(note)
         return int(count)
 
@@ -17866,9 +17896,27 @@ class _Binding:
 
 
 def _no_such_input(workflow: Workflow, name: str) -> BadArgument:
-    like = closest(name, [*workflow.names, *EXTRAS], 5)
-    message = f'The workflow "{workflow.name}" has no input "{shortened(name)}".'
-    return BadArgument(message, f"It has, like it: {quoted(like)}.")
+    """The error of a name that the workflow does not have, with the inputs that it has and what they take."""
+    has = [_input_in_words(workflow, own) for own in workflow.parameters]
+    has += [extra for extra in ("size", "count", "loras") if extra not in workflow.parameters]
+    hint = f"It has: {', '.join(has)}."
+    like = close_names(name, list(workflow.widgets), 4)
+    if like:
+        hint += f" Names like it: {quoted(like)}."
+    return BadArgument(f'The workflow "{workflow.name}" has no input "{shortened(name)}".', hint)
+
+
+# What a number counts, where its name does not say it.
+UNITS_OF = {"length": "frames", "seconds": "seconds", "fps": "frames a second", "width": "pixels", "height": "pixels"}
+
+
+def _input_in_words(workflow: Workflow, name: str) -> str:
+    """A parameter with its unit and its range: "length (frames, 1 to 16384)"."""
+    spec = workflow.spec(name)
+    said = [UNITS_OF[name]] if name in UNITS_OF else []
+    if spec.minimum is not None and spec.maximum is not None and name != "seed":
+        said.append(f"{spec.minimum:g} to {spec.maximum:g}")
+    return f"{name} ({', '.join(said)})" if said else name
 
 
 def _no_such_lora(wanted: Argument, name: str, choices: Sequence[str]) -> ModelNotInstalled:
@@ -21651,6 +21699,8 @@ def report(
         "text": [shortened(text, 4000) for text in made.texts[:8]],
         "still_running": made.running,
     }
+    if made.running:
+        result["note"] += " The rest goes on as the job `still_running`: do not start it again; check_job brings it."
     if made.texts and not told["images"] and not told["players"]:
         result["note"] = "`text` holds what it says; the user can open it as a file."
     return result, _done_text(made)

@@ -79,6 +79,7 @@ async def test_saved_workflows_can_be_kept_out(comfy: StandIn) -> None:
 async def test_an_unknown_name_is_answered_with_what_could_not_be_read(comfy: StandIn) -> None:
     with pytest.raises(tool.UnknownWorkflow) as error:
         await run_wish(comfy, order("portraits"), tool.Catalogue(problems=("The valve: This is no JSON.",)))
+    assert error.value.name == "portraits"
     assert "This is no JSON" in error.value.hint
 
 
@@ -200,7 +201,8 @@ async def test_any_widget_is_reached_by_its_nodes_title(comfy: StandIn) -> None:
 @pytest.mark.parametrize(
     ("inputs", "error", "says"),
     [
-        ({"promt": "x"}, tool.BadArgument, '"promt".*"prompt"'),
+        ({"promt": "x"}, tool.BadArgument, '"promt".*It has: prompt.*steps (1 to 10000).*width (pixels, '),
+        ({"filename_prefixes": "x"}, tool.BadArgument, 'Names like it: "SaveImage.filename_prefix"'),
         ({"KSampler.scheduler": "karas"}, tool.ValueOutOfRange, '"karas".*"karras"'),
         ({"sampler": "dpm 2m"}, tool.ValueOutOfRange, '"dpm 2m".*"dpmpp_2m"'),
         ({"steps": "plenty"}, tool.BadArgument, "The input steps"),

@@ -59,6 +59,22 @@ async def test_a_limit_refuses_with_its_number(values: dict[str, Any], number: s
     assert next(iter(values)) in error.value.message
 
 
+async def test_all_limits_are_told_at_once() -> None:
+    with pytest.raises(tool.LimitExceeded) as error:
+        await plan(size="8192x8192", steps=500, count=50)
+    assert error.value.hint == (
+        "Ask for at most 4.2 megapixels. Ask for at most 100 steps. Ask for at most 4 pictures in one call."
+    )
+    assert [value in error.value.message for value in ("8192x8192", "500", "50")] == [True] * 3
+
+
+def test_all_limits_that_a_graph_exceeds_are_told_at_once() -> None:
+    latent = node("EmptyLatentImage", width=8192, height=512, batch_size=900)
+    workflow = tool.Workflow.parse("x", text_to_image(latent=latent), defined())
+    with pytest.raises(tool.LimitExceeded, match=r"megapixels.*900 as batch_size"):
+        tool.check_limits(workflow, tool.Limits(megapixels=4), set(), {"image"})
+
+
 async def test_what_nobody_asked_for_keeps_to_the_limits_by_itself() -> None:
     planned = await plan(tool.Limits(steps=10, megapixels=0.3))
     workflow = planned.workflows[0]

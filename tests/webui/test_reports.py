@@ -1,6 +1,7 @@
 """What the model is told of a call: short, whole, and in the one shape that Open WebUI passes on as it is."""
 
 import json
+import uuid
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 import comfyui_tool as tool
 from tests.support.pictures import png, saved
 from tests.support.samples import holed, recorded
+from tests.support.tokens import tokens
 
 
 def made(*products: tool.OutputFile, **over: Any) -> tool.RunResult:
@@ -148,3 +150,27 @@ async def test_an_opaque_picture_is_said_to_be_opaque_only_where_transparency_wa
     assert await tool.opaque_note(wanted, [see_through]) == ()
     assert await tool.opaque_note("a panda", [opaque]) == ()
     assert await tool.opaque_note(wanted, []) == ()
+
+
+def test_what_goes_on_is_not_to_be_started_again() -> None:
+    result, _ = tool.report(made(tool.read_product(tool.hold(png((8, 8))), "a.png"), running="0c6d"), stored(1), True)
+    assert result["still_running"] == "0c6d"
+    assert "do not start it again" in result["note"]
+
+
+# --- few tokens ---
+
+
+def numbered(count: int) -> tuple[tool.RunResult, list[dict[str, Any]], dict[str, int]]:
+    """A run that made so many pictures, as Open WebUI stores them, and their numbers."""
+    products = [tool.read_product(tool.hold(png((64, 48))), "a.png") for _ in range(count)]
+    used = {"steps": 20, "guidance": 7.0, "size": "64x48"}
+    files = [{**item, "id": str(uuid.uuid4())} for item in stored(count)]
+    return made(*products, used=used), files, {item["id"]: place for place, item in enumerate(files, 1)}
+
+
+@pytest.mark.parametrize(("count", "most"), [(1, 120), (4, 200)])
+def test_pictures_are_told_of_in_few_tokens(count: int, most: int) -> None:
+    run, files, numbers = numbered(count)
+    result, _ = tool.report(run, files, True, numbers, worked_on=[1])
+    assert tokens(result) <= most

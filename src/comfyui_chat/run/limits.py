@@ -13,7 +13,7 @@ number may also come over a link, from a node that only holds it (`number_in`):
 has 8192 x 1024 pixels, 8.39 megapixels, and is refused where 4.2 are allowed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from ..errors import LimitExceeded
@@ -38,7 +38,7 @@ MOST_FPS = 30.0  # a higher rate does not let more frames pass as a shorter vide
 
 def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes: set[str]) -> None:
     """Raise `LimitExceeded` when a prompt would do more than the administrator allows, whoever put it there: steps,
-    pixels, pictures and seconds of video.
+    pixels, pictures and seconds of video. One error names all of it.
 
     `touched` are the widgets that the call set, `makes` the kinds of what the graph saves. "megapixels" and "scale_by"
     count only where the call set them.
@@ -46,14 +46,15 @@ def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes
     graph = workflow.graph
     frames: dict[str, float] = {}  # of the batches that a film is made of, by node
     first_megapixels = 0.0  # of the first size in the graph
+    exceeded: list[LimitExceeded] = []
     for node_id, node in graph.items():
         takes = {last_part(name) for name in node["inputs"]}
         numbers = _numbers_in(graph, node)
         megapixels = _megapixels_made(takes, numbers)
         first_megapixels = first_megapixels or megapixels
         title = node_title(graph, node_id)
-        _check(title, "steps", numbers.get("steps", 0), limits.steps)
-        _check(title, "width x height in megapixels", round(megapixels, 2), limits.megapixels)
+        exceeded += _over(title, "steps", numbers.get("steps", 0), limits.steps)
+        exceeded += _over(title, "width x height in megapixels", round(megapixels, 2), limits.megapixels)
         counts_pictures = PICTURE_MAKER & takes or node["class_type"].startswith("Repeat")
         for name in ("batch_size", "amount"):
             number = numbers.get(name, 1)
@@ -63,14 +64,28 @@ def check_limits(workflow: Workflow, limits: Limits, touched: set[Target], makes
             if are_frames and _leads_to_film(workflow.flow, node_id):
                 frames[node_id] = number
             else:
-                _check(title, name, number, limits.count)
+                exceeded += _over(title, name, number, limits.count)
         if Target(node_id, "megapixels") in touched:
-            _check(title, "megapixels", numbers.get("megapixels", 0), limits.megapixels)
+            exceeded += _over(title, "megapixels", numbers.get("megapixels", 0), limits.megapixels)
         if Target(node_id, "scale_by") in touched:
             scaled = (first_megapixels or 1.05) * numbers.get("scale_by", 1) ** 2
-            _check(title, "scale_by in megapixels", round(scaled, 2), limits.megapixels)
+            exceeded += _over(title, "scale_by in megapixels", round(scaled, 2), limits.megapixels)
     if makes & FILMS:
-        _check_video(workflow, limits, frames)
+        exceeded += _over_video(workflow, limits, frames)
+    raise_all(exceeded)
+
+
+MOST_LIMITS_TOLD = 6  # of all limits that one call exceeds
+
+
+def raise_all(exceeded: Sequence[LimitExceeded]) -> None:
+    """Raise one error for all limits that a call exceeds, so that the next call keeps to all of them; none for none."""
+    if not exceeded:
+        return
+    told = exceeded[:MOST_LIMITS_TOLD]
+    messages = dict.fromkeys(error.message for error in told)
+    hints = dict.fromkeys(error.hint for error in told)
+    raise LimitExceeded(" ".join(messages), " ".join(hints))
 
 
 def _leads_to_film(flow: Flow, node_id: str) -> bool:
@@ -79,11 +94,12 @@ def _leads_to_film(flow: Flow, node_id: str) -> bool:
     return any(kind in FILMS for node, kind in made_by(flow) if node in behind)
 
 
-def _check(title: str, name: str, value: float, allowed: float) -> None:
-    """Raise `LimitExceeded` where a node has a higher value under a name than is allowed."""
-    if value > allowed:
-        message = f"{title} has {value:g} as {name}, and the administrator allows {allowed:g}."
-        raise LimitExceeded(message, f"Ask for at most {allowed:g}.")
+def _over(title: str, name: str, value: float, allowed: float) -> list[LimitExceeded]:
+    """An error, or none: a node has a higher value under a name than is allowed."""
+    if value <= allowed:
+        return []
+    message = f"{title} has {value:g} as {name}, and the administrator allows {allowed:g}."
+    return [LimitExceeded(message, f"Ask for at most {allowed:g}.")]
 
 
 def _megapixels_made(takes: set[str], numbers: Mapping[str, float]) -> float:
@@ -104,13 +120,13 @@ def _numbers_in(graph: Graph, node: Mapping[str, Any]) -> dict[str, float]:
     return numbers
 
 
-def _check_video(workflow: Workflow, limits: Limits, frames: Mapping[str, float]) -> None:
+def _over_video(workflow: Workflow, limits: Limits, frames: Mapping[str, float]) -> list[LimitExceeded]:
+    """An error, or none: a video would be longer than is allowed."""
     seconds, allowed = video_seconds(workflow, frames), limits.video_seconds
-    if seconds > allowed:
-        raise LimitExceeded(
-            f"The video would have {seconds:.1f} seconds, and the administrator allows {allowed:g}.",
-            f"Ask for at most {allowed:g} seconds, or for fewer frames.",
-        )
+    if seconds <= allowed:
+        return []
+    message = f"The video would have {seconds:.1f} seconds, and the administrator allows {allowed:g}."
+    return [LimitExceeded(message, f"Ask for at most {allowed:g} seconds, or for fewer frames.")]
 
 
 def frame_rate(graph: Graph) -> float:

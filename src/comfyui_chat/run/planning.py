@@ -12,6 +12,7 @@ limit: `check_limits` (run/limits.py) reads it off the finished graph, whoever p
 Nothing here does any I/O: the node definitions come with the `FittedWorkflow`, the seed and the time as arguments.
 """
 
+import math
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,7 +21,7 @@ from typing import Any
 
 from ..catalogue.naming import several_meant
 from ..catalogue.request import FittedWorkflow, Request
-from ..errors import BadArgument, ModelNotInstalled, NodeNotInstalled
+from ..errors import BadArgument, LimitExceeded, ModelNotInstalled, NodeNotInstalled
 from ..graph.definitions import InputSpec
 from ..graph.facts import file_inputs, outputs
 from ..graph.fitting import fit_number, fit_value
@@ -29,12 +30,12 @@ from ..graph.nodes import Target
 from ..graph.paths import check_paths, lists_users_files
 from ..graph.prompts import as_sent
 from ..graph.workflow import Workflow
-from ..names import closest, find_name, names_with_words, quoted, shortened
+from ..names import close_names, closest, find_name, names_with_words, quoted, shortened
 from ..values import Argument, as_number
-from .asked_inputs import EXTRAS, with_own_names
+from .asked_inputs import with_own_names
 from .duration import timed
 from .fleet import Limits
-from .limits import check_limits
+from .limits import check_limits, raise_all
 from .sizing import Sizing, names_of, over_limit
 from .used import used_values
 
@@ -84,8 +85,15 @@ def prepare(choice: FittedWorkflow, request: Request, limits: Limits, random_see
         ready.append(replace(filled, graph=sent))
     first = ready[0]
     makes = {kind for _, kind in outputs(first.flow)}
+    exceeded = binding.exceeded
+    if binding.size_exceeded:  # the graph holds another size than the one that was asked for
+        limits = replace(limits, megapixels=math.inf)
     for one in ready:
-        check_limits(one, limits, touched, makes)
+        try:
+            check_limits(one, limits, touched, makes)
+        except LimitExceeded as error:
+            exceeded.append(error)
+    raise_all(exceeded)
     first_seed, _ = runs[0]
     model = first.value("model") or choice.model
     notes = (*request.notes, *choice.notes, *binding.notes)
@@ -125,6 +133,8 @@ class _Binding:
         self._title = f'the workflow "{self._workflow.name}"'  # in notes
         self._sizing = Sizing(choice, request, limits)
         self.notes: list[str] = []
+        self.size_exceeded = False
+        self.exceeded: list[LimitExceeded] = []  # by arguments, which are left out until all limits are known
 
     def _spec(self, name: str) -> InputSpec:
         return self._workflow.spec(name)
@@ -147,7 +157,11 @@ class _Binding:
         if not choice.saved and "steps" in parameters:
             usual_steps = values.get("steps", workflow.value("steps"))
             values["steps"] = min(usual_steps, self._limits.steps)
-        values |= self._sizing.values()
+        try:
+            values |= self._sizing.values()
+        except LimitExceeded as error:
+            self.exceeded.append(error)
+            self.size_exceeded = True
         self.notes += self._sizing.notes
         values |= self._arguments()
         values |= self._named_inputs()
@@ -164,7 +178,7 @@ class _Binding:
 
     def _arguments(self) -> dict[str, Any]:
         """The values of the arguments that every workflow may have. What this one does not have is left out, with a
-        note. Raises `BadArgument` for a prompt that it does not take, and `LimitExceeded` for too many steps."""
+        note. Raises `BadArgument` for a prompt that it does not take."""
         request = self._request
         asked = {
             "prompt": self._prompt(),
@@ -185,7 +199,7 @@ class _Binding:
                 values[name] = self._fit(wanted, self._spec(name))
         steps, allowed = as_number(values.get("steps")) or 0, self._limits.steps
         if request.steps and steps > allowed:
-            raise over_limit(request.steps, values["steps"], f"at most {allowed} steps")
+            self.exceeded.append(over_limit(request.steps, values.pop("steps"), f"at most {allowed} steps"))
         return values
 
     def _prompt(self) -> Argument | None:
@@ -237,14 +251,15 @@ class _Binding:
     # How many pictures, and with which seeds and LoRAs.
 
     def _count(self) -> int | None:
-        """How many pictures are asked for; None where that is not said. Raises `LimitExceeded`."""
+        """How many pictures are asked for; None where that is not said, or more than is allowed."""
         wanted = self._request.count
         if wanted is None:
             return None
         allowed = self._limits.count
         count, note = fit_number(wanted, InputSpec("INT", 1))
         if count > allowed:
-            raise over_limit(wanted, count, f"at most {allowed} pictures in one call")
+            self.exceeded.append(over_limit(wanted, count, f"at most {allowed} pictures in one call"))
+            return None
         self._note(note)
         return int(count)
 
@@ -326,9 +341,27 @@ class _Binding:
 
 
 def _no_such_input(workflow: Workflow, name: str) -> BadArgument:
-    like = closest(name, [*workflow.names, *EXTRAS], 5)
-    message = f'The workflow "{workflow.name}" has no input "{shortened(name)}".'
-    return BadArgument(message, f"It has, like it: {quoted(like)}.")
+    """The error of a name that the workflow does not have, with the inputs that it has and what they take."""
+    has = [_input_in_words(workflow, own) for own in workflow.parameters]
+    has += [extra for extra in ("size", "count", "loras") if extra not in workflow.parameters]
+    hint = f"It has: {', '.join(has)}."
+    like = close_names(name, list(workflow.widgets), 4)
+    if like:
+        hint += f" Names like it: {quoted(like)}."
+    return BadArgument(f'The workflow "{workflow.name}" has no input "{shortened(name)}".', hint)
+
+
+# What a number counts, where its name does not say it.
+UNITS_OF = {"length": "frames", "seconds": "seconds", "fps": "frames a second", "width": "pixels", "height": "pixels"}
+
+
+def _input_in_words(workflow: Workflow, name: str) -> str:
+    """A parameter with its unit and its range: "length (frames, 1 to 16384)"."""
+    spec = workflow.spec(name)
+    said = [UNITS_OF[name]] if name in UNITS_OF else []
+    if spec.minimum is not None and spec.maximum is not None and name != "seed":
+        said.append(f"{spec.minimum:g} to {spec.maximum:g}")
+    return f"{name} ({', '.join(said)})" if said else name
 
 
 def _no_such_lora(wanted: Argument, name: str, choices: Sequence[str]) -> ModelNotInstalled:

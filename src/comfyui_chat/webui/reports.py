@@ -123,6 +123,8 @@ def report(
         "text": [shortened(text, 4000) for text in made.texts[:8]],
         "still_running": made.running,
     }
+    if made.running:
+        result["note"] += " The rest goes on as the job `still_running`: do not start it again; check_job brings it."
     if made.texts and not told["images"] and not told["players"]:
         result["note"] = "`text` holds what it says; the user can open it as a file."
     return result, _done_text(made)
