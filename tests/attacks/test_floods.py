@@ -146,8 +146,13 @@ async def describes_a_bundled_workflow(home: House, server: HostileServer) -> An
 
 
 async def lists_saved_workflows(home: House, server: HostileServer) -> Any:
-    server.answers["/userdata"] = [{"path": name} for name in names(20_000, 90, ".json")]
+    server.answers |= {"/userdata": [{"path": name} for name in names(20_000, 90, ".json")], "/userdata/workflows": {}}
     return await home.call("run_workflow", workflow="zebra", valves=valves(server, server_workflows=True))
+
+
+async def finds_saved_workflows(home: House, server: HostileServer) -> Any:
+    server.answers |= {"/userdata": [{"path": name} for name in names(40_000, 60, ".json")], "/userdata/workflows": {}}
+    return await home.call("list_workflows", search="zebra", valves=valves(server, server_workflows=True))
 
 
 async def lists_choices(home: House, server: HostileServer) -> Any:
@@ -164,6 +169,7 @@ LISTS: dict[str, tuple[Attack, str]] = {
     "checkpoints": (lists_checkpoints, "no such model is installed"),
     "checkpoints, described": (describes_a_bundled_workflow, '"done"'),
     "saved workflows": (lists_saved_workflows, "no workflow has that name"),
+    "saved workflows, searched": (finds_saved_workflows, '"done"'),
     "choices": (lists_choices, "is not on offer"),
 }
 

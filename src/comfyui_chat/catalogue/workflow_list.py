@@ -47,14 +47,19 @@ async def list_workflows(server: ComfyUIServer, catalogue: Catalogue, search: st
                         "cannot run": "lacks diffusion_models/..."}], "problems": [...]}
     """
     listing = await catalogue.entries(server)
-    words = search_words(search)
-    own = [entry for entry in listing.entries if not entry.bundled]
-    own.sort(key=lambda entry: not any(has_word(entry.name.lower(), word) for word in words))
+    own = await FILES.run(_own_in_order, listing.entries, search_words(search))
     bundled = [entry for entry in listing.entries if entry.bundled]
     looked_into = own[:MOST_WORKFLOWS_TRIED] + bundled
     lines = await gather(4, [functools.partial(look_into, server, entry) for entry in looked_into])
     rest = [{"name": entry.name, "source": entry.source} for entry in own[MOST_WORKFLOWS_TRIED:]]
     return {"workflows": [*lines, *rest], "problems": list(listing.problems)}
+
+
+def _own_in_order(entries: Sequence[Entry], words: Sequence[str]) -> list[Entry]:
+    """Those that are not bundled, and first of them those whose names hold one of the words. Blocks."""
+    own = [entry for entry in entries if not entry.bundled]
+    own.sort(key=lambda entry: not any(has_word(entry.name.lower(), word) for word in words))
+    return own
 
 
 async def look_into(server: ComfyUIServer, entry: Entry) -> WorkflowLine:
@@ -102,7 +107,7 @@ def _in_words(task: str, model: str) -> str:
 
 def told_workflows(answer: Mapping[str, Any], search: str, everything: bool) -> dict[str, Any]:
     """What a model is told of the workflows of all servers, in about `MOST_CHARACTERS`: those which are searched for,
-    or with the map of tasks where nothing is, or nothing is found."""
+    or with the map of tasks where nothing is, or nothing is found. Blocks, where there are many."""
     lines: Sequence[WorkflowLine] = answer["workflows"]
     everything = everything or asks_for_everything(search)
     words = search_words(search)

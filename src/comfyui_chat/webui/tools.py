@@ -30,7 +30,7 @@ from ..names import file_stem
 from ..run.fleet import everywhere
 from ..run.make import Memory, RunOptions, make
 from ..server.client import ComfyUIServer
-from ..threads import WORKS_FOR
+from ..threads import FILES, WORKS_FOR
 from ..values import Argument, as_yes, words_of
 from .arguments import named_values, pictures_among, with_earlier_seed
 from .chat import Chat
@@ -257,7 +257,8 @@ class Tools:
             answers, silent = await everywhere(
                 settings.endpoints, lambda server: list_workflows(server, catalogue, words)
             )
-            answer = told_workflows(one_list(answers), words, as_yes(all, "all")) | _left_out(silent)
+            told = await FILES.run(told_workflows, one_list(answers), words, as_yes(all, "all"))
+            answer = told | _left_out(silent)
             return {"status": "done", **answer}, "Looked up the workflows"
 
         return await _answer(chat, self.valves, work)
