@@ -130,6 +130,30 @@ def test_a_film_with_words_of_its_own_is_asked_for_by_these() -> None:
     }
 
 
+def joined(*titles: str) -> dict[str, Any]:
+    """A prompt that is joined of two texts with these titles."""
+    first, second = (node("PrimitiveString", title, value=title) for title in titles)
+    both = node("StringConcatenate", string_a=("first", 0), string_b=("second", 0), delimiter=", ")
+    return text_to_image(first=first, second=second, both=both, good=encoder(("both", 0)))
+
+
+@pytest.mark.parametrize(
+    "title", ["System", "Template", "Style", "Prefix", "Suffix", "Trigger words", "Instruction", "Rewrite"]
+)
+def test_of_two_texts_the_one_that_is_called_as_something_beside_the_prompt_is_not_typed_in(title: str) -> None:
+    assert found(joined(title, "Text"), "prompt") == ["second.value"]
+
+
+@pytest.mark.parametrize("title", ["User", "Description"])
+def test_of_two_texts_the_one_that_is_called_the_users_is_typed_in(title: str) -> None:
+    assert found(joined("Text", title), "prompt") == ["second.value"]
+
+
+def test_by_names_alone_a_text_that_is_saved_comes_after_pictures() -> None:
+    told = {"text": node("Save Text File", text=("tale", 0)), "tale": node("Storyteller", prompt="tell", seed=3)}
+    assert found(told | text_to_image(), "prompt", "seed") == {"prompt": ["good.text"], "seed": ["sampler.seed"]}
+
+
 # --- samplers of their own kind ---
 
 WRAPPED = {
@@ -257,6 +281,16 @@ def test_the_size_of_a_picture_is_found_behind_links_of_any_type() -> None:
         OwnEncode={"output": LATENT},
     )
     assert reading(graph, definitions, "width", "height") == {"width": "resize.width", "height": "resize.height"}
+
+
+def test_a_size_that_another_node_makes_anew_is_not_the_size() -> None:
+    graph = text_to_image(
+        picture=node("LoadImage", image="a.png"),
+        resize=node("ImageScale", image=("picture", 0), width=512, height=512, upscale_method="area", crop="disabled"),
+        total=node("ImageScaleToTotalPixels", image=("resize", 0), upscale_method="area", megapixels=1.0),
+        latent=node("VAEEncode", pixels=("total", 0), vae=("model", 2)),
+    )
+    assert found(graph, "width", "height", known=defined()) == {"width": [], "height": []}
 
 
 @pytest.mark.parametrize(
