@@ -3582,8 +3582,22 @@ def _read_positions(node: UINode, known: NodeDefinition, values: list[Any]) -> t
             break
     else:
         del readings[1:]
+        _check_placed(node, known, readings[0][1])
     _, slots, saved = readings[-1]
     return slots, {name: held for name, held in saved.items() if _is_sent(node, name, held)}
+
+
+def _check_placed(node: UINode, known: NodeDefinition, slots: Slots) -> None:
+    """Raise `WorkflowRefused` where values are left and a script draws an input that the server needs: one of them is
+    its own, and nothing tells which."""
+    if not any(slots.left):
+        return
+    for widget in known.widgets:
+        if _has_slot(node, widget, (BY_SCRIPT,)) and known.inputs[widget.name].required:
+            raise WorkflowRefused(
+                f'{node}: only the script of its package knows which of its values is "{widget.name}".',
+                "Open the workflow in ComfyUI, export it in the API format, and use that file.",
+            )
 
 
 def _is_sent(node: UINode, name: str, held: SavedValue) -> bool:
@@ -4822,7 +4836,9 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "length": ("length", "num_frames", "video_frames", "frames", "frames_number", "frame_count", "video_length"),
     "fps": ("fps", "frame_rate"),
     "seconds": ("seconds", "duration", "duration_seconds", "max_duration", "seconds_total"),
-    "model": ("ckpt_name", "unet_name", "model_name", "base_ckpt_name", "model_path", "model", "checkpoint"),
+    "model": (
+        *("ckpt_name", "unet_name", "gguf_name", "model_name", "base_ckpt_name", "model_path", "model", "checkpoint"),
+    ),
 }
 
 
@@ -4832,6 +4848,7 @@ LATENT_INPUTS = {*PARAMETERS["width"], *PARAMETERS["length"], *PARAMETERS["secon
 
 # Parameters that hold somebody's words, and those that hold a text but one out of a list.
 TEXTS = ("prompt", "negative_prompt", "lyrics")
+PRESETS = ("aspect_ratio", "resolution", "size")  # each may stand for a width and height
 CHOICES = ("sampler", "scheduler", "aspect_ratio", "resolution", "size", "model")
 
 # What inputs are called that hold somebody's words, and those of the negative side.
@@ -5346,7 +5363,7 @@ def picture_nodes(graph: Graph) -> frozenset[str]:
 
 SAMPLING = ("NOISE", "GUIDER", "SAMPLER", "SIGMAS")  # types that SamplerCustomAdvanced and its like are fed with
 SERVICE_MAKES = (*MEDIA, "STRING", "FILE_3D")  # how the types begin of what a service makes
-SIZE_PRESETS = (*PARAMETERS["size"], *PARAMETERS["resolution"])
+SIZE_PRESETS = tuple(spelling for name in PRESETS for spelling in PARAMETERS[name])
 GENERATES = re.compile(r"generate", re.IGNORECASE)
 PARTS = 24  # the most nodes that make up one sampler, or makers in a row
 
@@ -5865,6 +5882,8 @@ class Flow(Roles):
         inputs = self.inputs(node_id)
         if "expression" in inputs and name not in CHOICES:
             return [], self._on_through_expression(step)
+        if name in ("width", "height") and self.has_size_preset(node_id):
+            return [], []
         value_inputs = [key for key in inputs if key.lower() in VALUE_INPUTS]
         for key in (*PARAMETERS[name], *value_inputs):
             if self.holds(name, node_id, key):
@@ -6446,10 +6465,8 @@ class Tracing:
             add_targets(parameters, "width", width)
             add_targets(parameters, "height", height)
         else:
-            add_targets(parameters, "aspect_ratio", self._aspect_ratio(latent))
-            for name in ("resolution", "size"):
-                if self.flow.has_size_preset(latent):
-                    add_targets(parameters, name, self.flow.target(name, latent))
+            for name in PRESETS:
+                add_targets(parameters, name, self._preset(name, latent))
         for name in ("batch_size", "length", "seconds"):
             add_targets(parameters, name, self.flow.target(name, latent))
 
@@ -6613,13 +6630,13 @@ class Tracing:
             return flow.target(name, latent)
         return self._first_widget(name, latent, [size[name]])
 
-    def _aspect_ratio(self, latent: str) -> Target | None:
-        """The widget that chooses a latent's size where no numbers do."""
-        target = self.flow.target("aspect_ratio", latent)
-        if target:
-            return target
+    def _preset(self, name: str, latent: str) -> Target | None:
+        """The widget that chooses a latent's size where no numbers do, in its node or in one that gives it a width."""
         width_link = self.flow.link(latent, "width")
-        return self.flow.best(width_link, "aspect_ratio")
+        target = self.flow.target(name, latent) or self.flow.best(width_link, name)
+        if target and (name == "aspect_ratio" or self.flow.has_size_preset(target.node_id)):
+            return target
+        return None
 
     # What is added to the first line, and what there is to set where nothing is made.
 

@@ -305,6 +305,21 @@ def test_a_size_out_of_a_list_leaves_width_and_height_idle(chosen: str, right: d
     assert reading(graph, known(Sized={"output": LATENT}), "width", "height", "resolution") == right
 
 
+@pytest.mark.parametrize(
+    ("chosen", "right"),
+    [("3:4 portrait 896x1152", "aspect_ratio"), ("custom", "width height")],
+)
+def test_a_size_out_of_a_list_is_found_over_links(chosen: str, right: str) -> None:
+    graph = text_to_image(preset=node("Preset", width=1024, height=1024, aspect_ratio=chosen))
+    graph["latent"]["inputs"] |= {"width": ["preset", 0], "height": ["preset", 1]}
+    places = reading(graph, known(Preset={"output": ["INT", "INT"]}), "width", "height", "aspect_ratio")
+    assert places == {name: f"preset.{name}" for name in right.split()}
+
+
+def test_a_model_in_another_format_is_a_model() -> None:
+    assert found(text_to_image(model=node("LoaderGGUF", gguf_name="a.gguf")), "model") == ["model.gguf_name"]
+
+
 def test_a_size_may_be_called_dimensions() -> None:
     graph = text_to_image(latent=node("Sized", dimensions="1024 x 1024  (square)", batch_size=1))
     assert reading(graph, known(Sized={"output": LATENT}), "size", "width") == {"size": "latent.dimensions"}

@@ -105,6 +105,11 @@ def test_a_lora_that_cannot_be_placed_is_refused_or_sent_but_never_lost(values: 
         assert "lost.safetensors" in refused.message
 
 
+def test_values_that_only_a_script_can_tell_apart_are_refused() -> None:
+    with pytest.raises(tool.WorkflowRefused, match=r'"Managed", node 5: only the script .* is "text"'):
+        inputs_of(ui_node(5, "Managed", ("model", "MODEL", None), values=[7, "<lora:x:1>", [{"name": "x"}]]))
+
+
 def test_a_list_that_only_helps_to_write_goes_back_to_its_first_choice() -> None:
     node = ui_node(5, "Helper", values=["a cat", "gone.safetensors"])
     assert inputs_of(node) == {"text": "a cat", "add": "Select the LoRA to add to the text"}

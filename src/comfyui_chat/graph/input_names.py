@@ -38,7 +38,9 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "length": ("length", "num_frames", "video_frames", "frames", "frames_number", "frame_count", "video_length"),
     "fps": ("fps", "frame_rate"),
     "seconds": ("seconds", "duration", "duration_seconds", "max_duration", "seconds_total"),
-    "model": ("ckpt_name", "unet_name", "model_name", "base_ckpt_name", "model_path", "model", "checkpoint"),
+    "model": (
+        *("ckpt_name", "unet_name", "gguf_name", "model_name", "base_ckpt_name", "model_path", "model", "checkpoint"),
+    ),
 }
 
 
@@ -48,6 +50,7 @@ LATENT_INPUTS = {*PARAMETERS["width"], *PARAMETERS["length"], *PARAMETERS["secon
 
 # Parameters that hold somebody's words, and those that hold a text but one out of a list.
 TEXTS = ("prompt", "negative_prompt", "lyrics")
+PRESETS = ("aspect_ratio", "resolution", "size")  # each may stand for a width and height
 CHOICES = ("sampler", "scheduler", "aspect_ratio", "resolution", "size", "model")
 
 # What inputs are called that hold somebody's words, and those of the negative side.

@@ -15,14 +15,14 @@ from typing import Any
 
 from ..values import is_number
 from .definitions import SEED_INPUTS, last_part
-from .input_names import CHOICES, PARAMETERS, SHOWN_ONCE, SIZE_INPUTS, TEXTS, words_in
+from .input_names import CHOICES, PARAMETERS, PRESETS, SHOWN_ONCE, SIZE_INPUTS, TEXTS, words_in
 from .link_types import ANY_TYPE, MEDIA, VALUE_TYPES
 from .links import TypedLink, Wiring, once
 from .nodes import Target
 
 SAMPLING = ("NOISE", "GUIDER", "SAMPLER", "SIGMAS")  # types that SamplerCustomAdvanced and its like are fed with
 SERVICE_MAKES = (*MEDIA, "STRING", "FILE_3D")  # how the types begin of what a service makes
-SIZE_PRESETS = (*PARAMETERS["size"], *PARAMETERS["resolution"])
+SIZE_PRESETS = tuple(spelling for name in PRESETS for spelling in PARAMETERS[name])
 GENERATES = re.compile(r"generate", re.IGNORECASE)
 PARTS = 24  # the most nodes that make up one sampler, or makers in a row
 

@@ -375,6 +375,8 @@ class Flow(Roles):
         inputs = self.inputs(node_id)
         if "expression" in inputs and name not in CHOICES:
             return [], self._on_through_expression(step)
+        if name in ("width", "height") and self.has_size_preset(node_id):
+            return [], []
         value_inputs = [key for key in inputs if key.lower() in VALUE_INPUTS]
         for key in (*PARAMETERS[name], *value_inputs):
             if self.holds(name, node_id, key):

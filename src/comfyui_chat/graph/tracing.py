@@ -23,7 +23,7 @@ from ..values import is_number, same_value
 from .definitions import last_part
 from .facts import FILMS, outputs
 from .following import ParameterWidgets, add_followers, add_targets, first_value
-from .input_names import PARAMETERS, words_in
+from .input_names import PARAMETERS, PRESETS, words_in
 from .link_types import MEDIA
 from .links import TypedLink, once
 from .nodes import Target
@@ -402,10 +402,8 @@ class Tracing:
             add_targets(parameters, "width", width)
             add_targets(parameters, "height", height)
         else:
-            add_targets(parameters, "aspect_ratio", self._aspect_ratio(latent))
-            for name in ("resolution", "size"):
-                if self.flow.has_size_preset(latent):
-                    add_targets(parameters, name, self.flow.target(name, latent))
+            for name in PRESETS:
+                add_targets(parameters, name, self._preset(name, latent))
         for name in ("batch_size", "length", "seconds"):
             add_targets(parameters, name, self.flow.target(name, latent))
 
@@ -569,13 +567,13 @@ class Tracing:
             return flow.target(name, latent)
         return self._first_widget(name, latent, [size[name]])
 
-    def _aspect_ratio(self, latent: str) -> Target | None:
-        """The widget that chooses a latent's size where no numbers do."""
-        target = self.flow.target("aspect_ratio", latent)
-        if target:
-            return target
+    def _preset(self, name: str, latent: str) -> Target | None:
+        """The widget that chooses a latent's size where no numbers do, in its node or in one that gives it a width."""
         width_link = self.flow.link(latent, "width")
-        return self.flow.best(width_link, "aspect_ratio")
+        target = self.flow.target(name, latent) or self.flow.best(width_link, name)
+        if target and (name == "aspect_ratio" or self.flow.has_size_preset(target.node_id)):
+            return target
+        return None
 
     # What is added to the first line, and what there is to set where nothing is made.
 

@@ -152,8 +152,22 @@ def _read_positions(node: UINode, known: NodeDefinition, values: list[Any]) -> t
             break
     else:
         del readings[1:]
+        _check_placed(node, known, readings[0][1])
     _, slots, saved = readings[-1]
     return slots, {name: held for name, held in saved.items() if _is_sent(node, name, held)}
+
+
+def _check_placed(node: UINode, known: NodeDefinition, slots: Slots) -> None:
+    """Raise `WorkflowRefused` where values are left and a script draws an input that the server needs: one of them is
+    its own, and nothing tells which."""
+    if not any(slots.left):
+        return
+    for widget in known.widgets:
+        if _has_slot(node, widget, (BY_SCRIPT,)) and known.inputs[widget.name].required:
+            raise WorkflowRefused(
+                f'{node}: only the script of its package knows which of its values is "{widget.name}".',
+                "Open the workflow in ComfyUI, export it in the API format, and use that file.",
+            )
 
 
 def _is_sent(node: UINode, name: str, held: SavedValue) -> bool:
