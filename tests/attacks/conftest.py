@@ -1,5 +1,6 @@
 """Fixtures for the table of attacks."""
 
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -24,8 +25,12 @@ async def home() -> AsyncIterator[House]:
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[HostileServer]:
+async def server(request: pytest.FixtureRequest) -> AsyncIterator[HostileServer]:
     """A server that sends anything. It stays until what the tool keeps open is closed."""
-    with HostileServer() as hostile:
+    async with contextlib.AsyncExitStack() as stack:
+        if request.node.get_closest_marker("real_clock"):
+            hostile = stack.enter_context(HostileServer())
+        else:
+            hostile = await stack.enter_async_context(HostileServer().on_this_loop())
         yield hostile
         await tool.close_servers()

@@ -1,13 +1,14 @@
 """A server that speaks enough of ComfyUI's protocol for a run to end well, and sends anything in place of any answer.
 
-It lives in a thread of its own, so that what it computes is not taken for the tool's.
+It lives in a thread of its own where it is entered by `with`, so that what it computes is not taken for the tool's;
+`on_this_loop` has it on the test's event loop, and so on the clock of the test's own.
 """
 
 import asyncio
 import contextlib
 import json
 import threading
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
 
@@ -53,7 +54,6 @@ class HostileServer:
         self._telling: list[asyncio.Task[None]] = []
         self._sockets: dict[str, web.WebSocketResponse] = {}
         self._transports: dict[web.WebSocketResponse, asyncio.Transport] = {}
-        self._loop = asyncio.new_event_loop()
         self._ready = threading.Event()
         self.thread = threading.Thread(target=self._serve, name=HOSTILE, daemon=True)
 
@@ -68,13 +68,21 @@ class HostileServer:
         self._loop.call_soon_threadsafe(self._stop.set)
         self.thread.join(10)
 
+    @contextlib.asynccontextmanager
+    async def on_this_loop(self) -> AsyncIterator[Self]:
+        """The same on the running event loop."""
+        running = asyncio.create_task(self._run())
+        while not self._ready.is_set():
+            await asyncio.sleep(0.001)
+        yield self
+        self._stop.set()
+        await running
+
     def _serve(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        self._loop.run_until_complete(self._run())
-        self._loop.close()
+        asyncio.run(self._run())
 
     async def _run(self) -> None:
-        self._stop = asyncio.Event()
+        self._loop, self._stop = asyncio.get_running_loop(), asyncio.Event()
         app = web.Application(client_max_size=2**30)
         app.router.add_route("*", "/{path:.*}", self._answer)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.05, handler_cancellation=True)

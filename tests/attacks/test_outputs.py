@@ -18,8 +18,6 @@ from tests.attacks.table import each
 from tests.support.pictures import png
 from tests.support.samples import glb, recorded
 
-pytestmark = pytest.mark.real_clock  # the hostile server has an event loop of its own
-
 # Content types that no browser runs, whatever is in them.
 INERT = re.compile(
     r"text/plain(;.*)?|application/octet-stream|image/(png|jpeg|webp|gif|avif|bmp|tiff)|(video|audio)/[\w.+-]+"

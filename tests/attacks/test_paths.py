@@ -15,8 +15,6 @@ from tests.attacks.hostile import HostileServer
 from tests.attacks.house import House, valves
 from tests.attacks.table import told
 
-pytestmark = pytest.mark.real_clock  # the hostile server has an event loop of its own
-
 OUTSIDE = {
     "up": "../../../etc/x",
     "up at the end": "a/..",
