@@ -1153,20 +1153,14 @@ ALSO_NOT_GIVEN = frozenset(
 )
 
 
-def is_given(name: str, value: Any) -> bool:
-    """Whether a value was given for the argument `name`, and not something that stands for leaving it out.
-
-    None, false, an empty list or object and the texts in `NOT_GIVEN` stand for leaving it out, and so does `...`, which
-    is the default of what has to be given. A negative prompt is
-    only left out when it is empty: "none" may be meant.
-    """
+def is_given(value: Any) -> bool:
+    """Whether a value was given, and not something that stands for leaving an argument out: None, false, an empty list
+    or object, the texts in `NOT_GIVEN`, and `...`, which is the default of what has to be given."""
     if value is None or value is False or value is ... or value == [] or value == {}:
         return False
     if not isinstance(value, str):
         return True
     word = value.strip().lower()
-    if name == "negative_prompt":
-        return word != ""
     return word not in NOT_GIVEN and word not in ALSO_NOT_GIVEN
 
 
@@ -1229,7 +1223,7 @@ def as_text(wanted: Argument) -> str:
 
 def words_of(value: Any, name: str) -> str:
     """The text of an argument, or "" where none was given. Raises `BadArgument` for what is not a text."""
-    if not is_given(name, value):
+    if not is_given(value):
         return ""
     return as_text(Argument(value, f"The argument {name}"))
 
@@ -7420,7 +7414,7 @@ def _collect_loras(wanted: Argument, value: Any, found: list[tuple[str, float]],
         for text in re.split(r"[,;\n]", value):
             if found and STRENGTH.fullmatch(text.strip()):
                 found[-1] = parse_lora(f"{found[-1][0]}:{text.strip()}")
-            elif is_given("loras", text):
+            elif is_given(text):
                 found.append(parse_lora(text))
     elif isinstance(value, (list, tuple)):
         for item in value:
@@ -14329,10 +14323,20 @@ async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow
     if request.model and not refusals:
         return await _choose_meant(server, request, request.model, entries)
     purpose = "a picture could be made with" if request.tasks == TEXT_TO_IMAGE else "could do this"
-    raise ModelNotInstalled(
-        f"No model is installed that {purpose}.",
-        f"One set of files is enough. {MISSING_FILES_HINT} {' '.join(refusals)}",
-    )
+    hint = f"One set of files is enough. {MISSING_FILES_HINT} {' '.join(refusals)}"
+    if request.pictures > 1 and await _can_do_one(server, request):
+        purpose = f"takes {request.pictures} pictures"
+        hint = f"One takes one picture: give it in `images`. For several: {hint}"
+    raise ModelNotInstalled(f"No model is installed that {purpose}.", hint)
+
+
+async def _can_do_one(server: ComfyUIServer, request: Request) -> bool:
+    """Whether a request could be done with the first of its pictures alone."""
+    try:
+        await _choose_for(server, replace(request, files=request.files[:1]))
+    except (WorkflowRefused, BadArgument):
+        return False
+    return True
 
 
 async def _choose_meant(
@@ -19206,7 +19210,7 @@ def read_references(value: Any, name: str = "images") -> list[str]:
         if item is None or (len(item) > MOST_ARGUMENT_CHARACTERS and not DATA_URI.match(item)):
             raise _no_reference(name, value)
         for text in _texts_of(item):
-            if is_given("images", text):
+            if is_given(text):
                 texts.append(text)
             if len(texts) > MOST_ARGUMENT_ITEMS:
                 raise _no_reference(name, value)
@@ -21029,7 +21033,7 @@ def read_arguments(arguments: Mapping[str, Any], prompt: str = "") -> Said:
     """The arguments that the caller means. Of the tags of other programs in the `prompt` the values are among them.
     Raises `BadArgument` for what is too much."""
     check_arguments(arguments)
-    given = {name: value for name, value in arguments.items() if is_given(name, value)}
+    given = {name: value for name, value in arguments.items() if is_given(value)}
     return _with_tags(_understood(given, "argument"), read_tags(prompt))
 
 
@@ -21065,7 +21069,7 @@ def read_inputs(inputs: Any, prompt: Any = None) -> Said:
     named = named_values(inputs)
     check_arguments(named, "input")
     notes: tuple[str, ...] = ()
-    if is_given("prompt", prompt):
+    if is_given(prompt):
         text = as_text(Argument(prompt, THE_PROMPT))
         others = [name for name in named if parameter_name(name) == "prompt" and named[name] not in (None, "", text)]
         notes = tuple(
@@ -21080,7 +21084,7 @@ def read_inputs(inputs: Any, prompt: Any = None) -> Said:
         if parameter_name(name) == "prompt" and isinstance(wanted.value, str):
             tags = read_tags(wanted.value)
             values[name] = replace(wanted, value=tags.text)
-    if "prompt" in values and is_given("prompt", prompt):
+    if "prompt" in values and is_given(prompt):
         values["prompt"] = replace(values["prompt"], name=THE_PROMPT)
     return _with_tags(Said(values, (*notes, *said.notes)), tags)
 
@@ -21097,7 +21101,7 @@ def named_values(inputs: Any, depth: int = 0) -> dict[str, Any]:
     [{"steps": 8}, {"cfg": 3}]
     """
     value = parsed_json(inputs)
-    if not is_given("inputs", value):
+    if not is_given(value):
         return {}
     if depth == 0 and isinstance(value, Mapping):
         check_arguments(value, "input", may_hold_files=True)
@@ -21145,8 +21149,8 @@ def pictures_among(images: Any, named: Mapping[str, Any]) -> tuple[Any, dict[str
     """The argument images, or else what `inputs` name as a picture, with a mask last; and the other inputs."""
     pictures = {name: value for name, value in named.items() if _plain(name) in PICTURE_INPUTS}
     masks = {name: value for name, value in named.items() if _plain(name) in ("mask", "maskimage")}
-    given = [value for value in (*pictures.values(), *masks.values()) if is_given("images", value)]
-    if not pictures or is_given("images", images):
+    given = [value for value in (*pictures.values(), *masks.values()) if is_given(value)]
+    if not pictures or is_given(images):
         return images, dict(named)
     return given, {name: value for name, value in named.items() if name not in {**pictures, **masks}}
 
@@ -21160,8 +21164,8 @@ def _is_said(name: str, value: Any) -> bool:
     for the seed, and for what is not an input of its own."""
     if value is None or value == "":
         return False
-    if name in EXTRAS or parameter_name(name) == "seed":
-        return is_given(name, value)
+    if name in EXTRAS or parameter_name(name) in ("seed", "negative_prompt"):
+        return is_given(value)
     return True
 
 
@@ -21180,8 +21184,20 @@ def _understood(given: Mapping[str, Any], kind: str) -> Said:
             continue
         if name == "strength":
             value = _strength(value)
+        elif name in ("model", "workflow"):
+            value = _name_in(value)
         values[name] = Argument(value, f"The {kind} {shortened(name, 60)}")
     return Said(values, tuple(notes))
+
+
+def _name_in(value: Any) -> Any:
+    """The name in a list of one, or in an object with a name: of ["SDXL"] and {"name": "SDXL"} it is "SDXL"."""
+    value = parsed_json(value)
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, Mapping):
+        value = next((value[key] for key in ("name", "model", "workflow", "id") if value.get(key)), value)
+    return value
 
 
 def _strength(value: Any) -> Any:
@@ -21411,7 +21427,7 @@ def _preferences(valves: Valves | UserValves, level: int, whose: str) -> dict[st
     preferences: dict[str, Argument] = {}
     for name in ("model", "workflow", "edit_workflow", "size", "negative_prompt"):
         value = getattr(valves, name).strip()
-        if is_given(name, value):
+        if is_given(value):
             title = type(valves).model_fields[name].title
             preferences[name] = Argument(value, f'{whose} "{title}"', level)
     return preferences

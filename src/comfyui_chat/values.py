@@ -27,20 +27,14 @@ ALSO_NOT_GIVEN = frozenset(
 )
 
 
-def is_given(name: str, value: Any) -> bool:
-    """Whether a value was given for the argument `name`, and not something that stands for leaving it out.
-
-    None, false, an empty list or object and the texts in `NOT_GIVEN` stand for leaving it out, and so does `...`, which
-    is the default of what has to be given. A negative prompt is
-    only left out when it is empty: "none" may be meant.
-    """
+def is_given(value: Any) -> bool:
+    """Whether a value was given, and not something that stands for leaving an argument out: None, false, an empty list
+    or object, the texts in `NOT_GIVEN`, and `...`, which is the default of what has to be given."""
     if value is None or value is False or value is ... or value == [] or value == {}:
         return False
     if not isinstance(value, str):
         return True
     word = value.strip().lower()
-    if name == "negative_prompt":
-        return word != ""
     return word not in NOT_GIVEN and word not in ALSO_NOT_GIVEN
 
 
@@ -103,7 +97,7 @@ def as_text(wanted: Argument) -> str:
 
 def words_of(value: Any, name: str) -> str:
     """The text of an argument, or "" where none was given. Raises `BadArgument` for what is not a text."""
-    if not is_given(name, value):
+    if not is_given(value):
         return ""
     return as_text(Argument(value, f"The argument {name}"))
 

@@ -135,7 +135,8 @@ async def test_two_pictures_with_nothing_that_takes_two_name_what_to_install() -
         with pytest.raises(tool.ModelNotInstalled) as error:
             await make(comfy, wish=edit(picture(RED), picture(GREEN)))
         assert not comfy.uploads
-    assert error.value.message == "No model is installed that could do this."
+    assert error.value.message == "No model is installed that takes 2 pictures."
+    assert error.value.hint.startswith("One takes one picture: give it in `images`.")
     assert "diffusion_models/flux1-dev-kontext_fp8_scaled.safetensors" in error.value.hint
     assert "checkpoint" not in error.value.hint
 

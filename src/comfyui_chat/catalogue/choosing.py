@@ -225,10 +225,20 @@ async def _choose_for(server: ComfyUIServer, request: Request) -> FittedWorkflow
     if request.model and not refusals:
         return await _choose_meant(server, request, request.model, entries)
     purpose = "a picture could be made with" if request.tasks == TEXT_TO_IMAGE else "could do this"
-    raise ModelNotInstalled(
-        f"No model is installed that {purpose}.",
-        f"One set of files is enough. {MISSING_FILES_HINT} {' '.join(refusals)}",
-    )
+    hint = f"One set of files is enough. {MISSING_FILES_HINT} {' '.join(refusals)}"
+    if request.pictures > 1 and await _can_do_one(server, request):
+        purpose = f"takes {request.pictures} pictures"
+        hint = f"One takes one picture: give it in `images`. For several: {hint}"
+    raise ModelNotInstalled(f"No model is installed that {purpose}.", hint)
+
+
+async def _can_do_one(server: ComfyUIServer, request: Request) -> bool:
+    """Whether a request could be done with the first of its pictures alone."""
+    try:
+        await _choose_for(server, replace(request, files=request.files[:1]))
+    except (WorkflowRefused, BadArgument):
+        return False
+    return True
 
 
 async def _choose_meant(

@@ -111,7 +111,7 @@ def _collect_loras(wanted: Argument, value: Any, found: list[tuple[str, float]],
         for text in re.split(r"[,;\n]", value):
             if found and STRENGTH.fullmatch(text.strip()):
                 found[-1] = parse_lora(f"{found[-1][0]}:{text.strip()}")
-            elif is_given("loras", text):
+            elif is_given(text):
                 found.append(parse_lora(text))
     elif isinstance(value, (list, tuple)):
         for item in value:

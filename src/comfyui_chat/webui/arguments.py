@@ -44,7 +44,7 @@ def read_arguments(arguments: Mapping[str, Any], prompt: str = "") -> Said:
     """The arguments that the caller means. Of the tags of other programs in the `prompt` the values are among them.
     Raises `BadArgument` for what is too much."""
     check_arguments(arguments)
-    given = {name: value for name, value in arguments.items() if is_given(name, value)}
+    given = {name: value for name, value in arguments.items() if is_given(value)}
     return _with_tags(_understood(given, "argument"), read_tags(prompt))
 
 
@@ -80,7 +80,7 @@ def read_inputs(inputs: Any, prompt: Any = None) -> Said:
     named = named_values(inputs)
     check_arguments(named, "input")
     notes: tuple[str, ...] = ()
-    if is_given("prompt", prompt):
+    if is_given(prompt):
         text = as_text(Argument(prompt, THE_PROMPT))
         others = [name for name in named if parameter_name(name) == "prompt" and named[name] not in (None, "", text)]
         notes = tuple(
@@ -95,7 +95,7 @@ def read_inputs(inputs: Any, prompt: Any = None) -> Said:
         if parameter_name(name) == "prompt" and isinstance(wanted.value, str):
             tags = read_tags(wanted.value)
             values[name] = replace(wanted, value=tags.text)
-    if "prompt" in values and is_given("prompt", prompt):
+    if "prompt" in values and is_given(prompt):
         values["prompt"] = replace(values["prompt"], name=THE_PROMPT)
     return _with_tags(Said(values, (*notes, *said.notes)), tags)
 
@@ -112,7 +112,7 @@ def named_values(inputs: Any, depth: int = 0) -> dict[str, Any]:
     [{"steps": 8}, {"cfg": 3}]
     """
     value = parsed_json(inputs)
-    if not is_given("inputs", value):
+    if not is_given(value):
         return {}
     if depth == 0 and isinstance(value, Mapping):
         check_arguments(value, "input", may_hold_files=True)
@@ -160,8 +160,8 @@ def pictures_among(images: Any, named: Mapping[str, Any]) -> tuple[Any, dict[str
     """The argument images, or else what `inputs` name as a picture, with a mask last; and the other inputs."""
     pictures = {name: value for name, value in named.items() if _plain(name) in PICTURE_INPUTS}
     masks = {name: value for name, value in named.items() if _plain(name) in ("mask", "maskimage")}
-    given = [value for value in (*pictures.values(), *masks.values()) if is_given("images", value)]
-    if not pictures or is_given("images", images):
+    given = [value for value in (*pictures.values(), *masks.values()) if is_given(value)]
+    if not pictures or is_given(images):
         return images, dict(named)
     return given, {name: value for name, value in named.items() if name not in {**pictures, **masks}}
 
@@ -175,8 +175,8 @@ def _is_said(name: str, value: Any) -> bool:
     for the seed, and for what is not an input of its own."""
     if value is None or value == "":
         return False
-    if name in EXTRAS or parameter_name(name) == "seed":
-        return is_given(name, value)
+    if name in EXTRAS or parameter_name(name) in ("seed", "negative_prompt"):
+        return is_given(value)
     return True
 
 
@@ -195,8 +195,20 @@ def _understood(given: Mapping[str, Any], kind: str) -> Said:
             continue
         if name == "strength":
             value = _strength(value)
+        elif name in ("model", "workflow"):
+            value = _name_in(value)
         values[name] = Argument(value, f"The {kind} {shortened(name, 60)}")
     return Said(values, tuple(notes))
+
+
+def _name_in(value: Any) -> Any:
+    """The name in a list of one, or in an object with a name: of ["SDXL"] and {"name": "SDXL"} it is "SDXL"."""
+    value = parsed_json(value)
+    if isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    if isinstance(value, Mapping):
+        value = next((value[key] for key in ("name", "model", "workflow", "id") if value.get(key)), value)
+    return value
 
 
 def _strength(value: Any) -> Any:

@@ -47,7 +47,7 @@ def read_references(value: Any, name: str = "images") -> list[str]:
         if item is None or (len(item) > MOST_ARGUMENT_CHARACTERS and not DATA_URI.match(item)):
             raise _no_reference(name, value)
         for text in _texts_of(item):
-            if is_given("images", text):
+            if is_given(text):
                 texts.append(text)
             if len(texts) > MOST_ARGUMENT_ITEMS:
                 raise _no_reference(name, value)

@@ -226,7 +226,7 @@ def _preferences(valves: Valves | UserValves, level: int, whose: str) -> dict[st
     preferences: dict[str, Argument] = {}
     for name in ("model", "workflow", "edit_workflow", "size", "negative_prompt"):
         value = getattr(valves, name).strip()
-        if is_given(name, value):
+        if is_given(value):
             title = type(valves).model_fields[name].title
             preferences[name] = Argument(value, f'{whose} "{title}"', level)
     return preferences
