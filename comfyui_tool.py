@@ -1454,6 +1454,19 @@ def read_size(wanted: Argument | None) -> AskedSize:
     return asked
 
 
+def says_same_size(asked: AskedSize, choice: Any) -> bool:
+    """Whether a choice of a node, "16:9" or "1024x1024 (square)", says just the size that is asked for."""
+    try:
+        other = read_size(Argument(choice, ""))
+    except BadArgument:
+        return False
+    if asked.pixels or other.pixels:
+        return asked.pixels == other.pixels
+    if asked.ratio is None or other.ratio is None:
+        return False
+    return abs(asked.ratio[0] / asked.ratio[1] - other.ratio[0] / other.ratio[1]) < 0.01
+
+
 def says_pixels(value: Any) -> bool:
     """Whether a value says how many pixels something is to have, and not only its proportions."""
     try:
@@ -16696,9 +16709,9 @@ class Sizing:
         self._title = f'the workflow "{self._workflow.name}"'  # in notes
         self.notes: list[str] = []
 
-    def values(self) -> dict[str, int]:
-        """The width and height, by those names; empty where the workflow has none, or where what its author saved
-        stays. Raises `BadArgument` and `LimitExceeded`."""
+    def values(self) -> dict[str, Any]:
+        """The width and height, by those names, or the choice of an input for one of these. Empty where the workflow
+        has none, or where what its author saved stays. Raises `BadArgument` and `LimitExceeded`."""
         return self._scaled() or self._size()
 
     def _spec(self, name: str) -> InputSpec:
@@ -16809,14 +16822,15 @@ class Sizing:
 
     # As asked for, as the picture, or as saved.
 
-    def _size(self) -> dict[str, int]:
+    def _size(self) -> dict[str, Any]:
         """The width and height in which the workflow works, as the top of this module says. Raises `LimitExceeded` for
         more pixels than allowed, but only where just so many were asked for."""
         choice, wanted = self._choice, self._request.size
         if not self._has_sides:
-            if wanted:
+            chosen = self._of_choices(wanted) if wanted else {}
+            if wanted and not chosen:
                 self.notes.append(f"{self._title} has no size of its own; size was left out")
-            return {}
+            return chosen
         if choice.saved and wanted is None:
             return {}
         types = {self._spec(side).type for side in SIDES}
@@ -16830,6 +16844,17 @@ class Sizing:
         else:
             size = self._usual_size()
         return _as_values(size)
+
+    def _of_choices(self, wanted: Argument) -> dict[str, Any]:
+        """The choice of an input for proportions, or for a resolution, that is just what is asked for: of "16:9" it is
+        {"aspect_ratio": "16:9"}. Empty where the workflow has no such choice. Raises `BadArgument`."""
+        asked = read_size(wanted)
+        for name in ("aspect_ratio", "size", "resolution"):
+            choices = self._spec(name).choices if name in self._workflow.parameters else ()
+            for choice in choices:
+                if says_same_size(asked, choice):
+                    return {name: choice}
+        return {}
 
     def _own_size(self) -> Size:
         """The size that the workflow was saved with."""

@@ -152,6 +152,26 @@ def test_what_is_not_a_size_is_refused_with_what_would_do(value: Any) -> None:
     assert ":" in error.value.hint
 
 
+@pytest.mark.parametrize(
+    ("asked", "choice", "same"),
+    [
+        ("16:9", "16:9", True),
+        ("wide", "16:9", True),
+        ("16:9", "16:9 (landscape)", True),
+        ("square", "1:1", True),
+        ("16:9", "9:16", False),
+        ("16:9", "auto", False),
+        ("720p", "720p", True),
+        ("720p", "1280x720", True),
+        ("1080p", "720p", False),
+        ("16:9", "1280x720", False),
+        ("16:9", 7, False),
+    ],
+)
+def test_a_nodes_choice_may_say_the_same_size(asked: str, choice: Any, same: bool) -> None:
+    assert tool.says_same_size(read(asked), choice) == same
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=40),
     lambda inner: (

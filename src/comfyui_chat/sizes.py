@@ -155,6 +155,19 @@ def read_size(wanted: Argument | None) -> AskedSize:
     return asked
 
 
+def says_same_size(asked: AskedSize, choice: Any) -> bool:
+    """Whether a choice of a node, "16:9" or "1024x1024 (square)", says just the size that is asked for."""
+    try:
+        other = read_size(Argument(choice, ""))
+    except BadArgument:
+        return False
+    if asked.pixels or other.pixels:
+        return asked.pixels == other.pixels
+    if asked.ratio is None or other.ratio is None:
+        return False
+    return abs(asked.ratio[0] / asked.ratio[1] - other.ratio[0] / other.ratio[1]) < 0.01
+
+
 def says_pixels(value: Any) -> bool:
     """Whether a value says how many pixels something is to have, and not only its proportions."""
     try:

@@ -109,6 +109,20 @@ async def test_a_screen_is_as_many_pixels_in_the_proportions_of_the_picture() ->
     assert tool.followed(tool.Size(500, 500), 1280 * 720 / 1e6, 4.2, exactly=True) == tool.Size(960, 960)
 
 
+def test_a_size_is_chosen_where_a_node_offers_proportions_and_no_pixels() -> None:
+    widgets = {"prompt": ["STRING", {}], "aspect_ratio": [["1:1", "16:9", "9:16"]], "seed": ["INT", {}]}
+    graph = {
+        "1": {"class_type": "Painter", "inputs": {"prompt": "x", "aspect_ratio": "1:1", "seed": 1}},
+        "2": {"class_type": "SaveImage", "inputs": {"images": ["1", 0], "filename_prefix": "x"}},
+    }
+    definitions = defined(Painter={"input": {"required": widgets}, "output": ["IMAGE"]})
+    choice = tool.FittedWorkflow(tool.Workflow.parse("api", graph, definitions), tool.AS_SAVED, "")
+    for size, chosen, notes in (("16:9", "16:9", 0), ("tall", "9:16", 0), ("4:3", "1:1", 1), ("512x512", "1:1", 1)):
+        bound = tool.prepare(choice, settings().request("x", size=size), tool.Limits(), 1, NOW)
+        assert bound.workflows[0].value("aspect_ratio") == chosen
+        assert len(bound.notes) == notes
+
+
 async def test_a_list_of_texts_is_one_negative_prompt_and_anything_else_is_refused() -> None:
     assert (await plan(negative_prompt=["blurry", "dark"])).workflows[0].value("negative_prompt") == "blurry, dark"
     with pytest.raises(tool.BadArgument, match="negative_prompt"):

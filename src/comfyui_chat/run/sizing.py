@@ -15,6 +15,7 @@ side is to be.
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 from ..catalogue.request import FittedWorkflow, Request
 from ..errors import BadArgument, LimitExceeded
@@ -22,7 +23,7 @@ from ..graph.definitions import InputSpec
 from ..graph.fitting import fit_number, fit_size, on_step
 from ..graph.workflow import Workflow
 from ..names import shortened
-from ..sizes import AskedSize, Ratio, Size, read_size
+from ..sizes import AskedSize, Ratio, Size, read_size, says_same_size
 from ..values import Argument
 from .fleet import Limits
 from .limits import SIDES
@@ -44,9 +45,9 @@ class Sizing:
         self._title = f'the workflow "{self._workflow.name}"'  # in notes
         self.notes: list[str] = []
 
-    def values(self) -> dict[str, int]:
-        """The width and height, by those names; empty where the workflow has none, or where what its author saved
-        stays. Raises `BadArgument` and `LimitExceeded`."""
+    def values(self) -> dict[str, Any]:
+        """The width and height, by those names, or the choice of an input for one of these. Empty where the workflow
+        has none, or where what its author saved stays. Raises `BadArgument` and `LimitExceeded`."""
         return self._scaled() or self._size()
 
     def _spec(self, name: str) -> InputSpec:
@@ -157,14 +158,15 @@ class Sizing:
 
     # As asked for, as the picture, or as saved.
 
-    def _size(self) -> dict[str, int]:
+    def _size(self) -> dict[str, Any]:
         """The width and height in which the workflow works, as the top of this module says. Raises `LimitExceeded` for
         more pixels than allowed, but only where just so many were asked for."""
         choice, wanted = self._choice, self._request.size
         if not self._has_sides:
-            if wanted:
+            chosen = self._of_choices(wanted) if wanted else {}
+            if wanted and not chosen:
                 self.notes.append(f"{self._title} has no size of its own; size was left out")
-            return {}
+            return chosen
         if choice.saved and wanted is None:
             return {}
         types = {self._spec(side).type for side in SIDES}
@@ -178,6 +180,17 @@ class Sizing:
         else:
             size = self._usual_size()
         return _as_values(size)
+
+    def _of_choices(self, wanted: Argument) -> dict[str, Any]:
+        """The choice of an input for proportions, or for a resolution, that is just what is asked for: of "16:9" it is
+        {"aspect_ratio": "16:9"}. Empty where the workflow has no such choice. Raises `BadArgument`."""
+        asked = read_size(wanted)
+        for name in ("aspect_ratio", "size", "resolution"):
+            choices = self._spec(name).choices if name in self._workflow.parameters else ()
+            for choice in choices:
+                if says_same_size(asked, choice):
+                    return {name: choice}
+        return {}
 
     def _own_size(self) -> Size:
         """The size that the workflow was saved with."""
