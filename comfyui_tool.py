@@ -13753,7 +13753,7 @@ async def meant_by(server: ComfyUIServer, entries: Sequence[Entry], model: Argum
     named = [entry for entry in entries if plain_name(entry.name) == plain_name(name)]
     if named:
         return Meant(entry=named[0])
-    installed = [(entry, await _installed(server, entry)) for entry in entries]
+    installed = [(entry, await files_of_loader(server, entry)) for entry in entries]
     files = await FILES.run(_files_with_words, name, installed)
     if files:
         return Meant(_one_of(model, files))
@@ -13784,7 +13784,7 @@ def several_meant(argument: str, value: str, names: Sequence[str]) -> BadArgumen
     )
 
 
-async def _installed(server: ComfyUIServer, entry: Entry) -> tuple[str, ...]:
+async def files_of_loader(server: ComfyUIServer, entry: Entry) -> tuple[str, ...]:
     """The files that the loader of a workflow's main model lists."""
     target = entry.needs[0].target
     definition = await server.define(entry.workflow.graph[target.node_id]["class_type"])
@@ -13992,7 +13992,6 @@ class FileSearch:
 
 def model_missing(model: Argument, choices: Sequence[str]) -> ModelNotInstalled:
     """The error for a model that is not among the choices of its loader, with those that are most like it."""
-    """The error for a model that no file is called, with those that are alike."""
     similar = closest(str(model.value), choices)
     hint = "No model is installed for this workflow."
     if similar:
@@ -14404,24 +14403,38 @@ def _too_many_pictures(request: Request, entries: Sequence[Entry]) -> BadArgumen
 async def _no_such_model(
     server: ComfyUIServer, request: Request, model: Argument, entries: Sequence[Entry]
 ) -> ModelNotInstalled:
-    """The error if no workflow takes the model: it is not installed, or not of a kind that any of them runs with."""
+    """The error if no workflow takes the model: it is not installed, or not of a kind that any of them runs with. Its
+    hint names only models and workflows that would be taken."""
     installed: list[str] = []
+    suitable: list[str] = []  # for workflows of which all other files are there
     for entry in entries:
-        target = entry.needs[0].target
-        loader = entry.workflow.graph[target.node_id]
-        definition = await server.define(loader["class_type"])
-        if definition:
-            installed += definition.inputs[target.input].names
+        names = await files_of_loader(server, entry)
+        installed += names
+        if await _can_run(server, entry, None):
+            suitable += [name for name in names if entry.needs[0].fits(name)]
     name = find_name(str(model.value), installed)
     if not name:
-        return model_missing(model, list(dict.fromkeys(installed)))
+        return model_missing(model, list(dict.fromkeys(suitable)))
     workflow = "workflow"
     if request.pictures > 1:
         workflow = f"workflow that takes {request.pictures} pictures"
+    hint = ""
+    trying = [entry.name for entry in entries if await _can_run(server, entry, model)]
+    if trying:
+        hint = f"Name one of the workflows {quoted(trying)} with it to try it anyway."
     return ModelNotInstalled(
         f'The model "{name}" is installed, but no {workflow} is made for it, or another file that it needs is missing.',
-        f"Name one of the workflows {quoted(entry.name for entry in entries)} with it to try it anyway.",
+        hint,
     )
+
+
+async def _can_run(server: ComfyUIServer, entry: Entry, model: Argument | None) -> bool:
+    """Whether a bundled workflow can run here, with this model or any."""
+    try:
+        await fit_entry(server, entry, model)
+    except WorkflowRefused:
+        return False
+    return True
 
 
 # ----------------------------------------------------------------------------------------------------------------------

@@ -85,8 +85,23 @@ async def test_a_named_model_brings_its_own_workflow(name: str) -> None:
 
 
 async def test_a_model_of_an_unknown_kind_is_told_from_one_that_is_missing() -> None:
-    with pytest.raises(tool.ModelNotInstalled, match="no workflow is made for it"):
+    with pytest.raises(tool.ModelNotInstalled, match="no workflow is made for it") as error:
         await choose({"diffusion_models": ["hidream_i1_full_fp8.safetensors"]}, model="hidream_i1_full_fp8")
+    assert "Name one of the workflows" not in error.value.hint, "each of them would be refused for its other files"
+    with pytest.raises(tool.ModelNotInstalled) as error:
+        models = {**FLUX, "diffusion_models": ["flux1-dev.safetensors", "hidream_i1_full_fp8.safetensors"]}
+        await choose(models, model="hidream_i1_full_fp8")
+    assert error.value.hint == 'Name one of the workflows "flux" with it to try it anyway.'
+
+
+async def test_only_models_are_suggested_with_which_a_picture_could_be_made() -> None:
+    models = {**FLUX, "diffusion_models": ["flux1-dev.safetensors", "wan2.2_t2v_high_noise_14B_fp8_scaled.safetensors"]}
+    with pytest.raises(tool.ModelNotInstalled) as error:
+        await choose(models, model="midjourney")
+    assert error.value.hint == 'Installed are: "flux1-dev.safetensors".'
+    with pytest.raises(tool.ModelNotInstalled) as error:
+        await choose({"diffusion_models": ["flux1-dev.safetensors"]}, model="midjourney")
+    assert "flux1-dev" not in error.value.hint, "its text encoders are missing"
 
 
 @pytest.mark.parametrize("name", [None, "MY_BEST"])

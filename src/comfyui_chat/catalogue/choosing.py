@@ -25,7 +25,7 @@ from ..threads import FILES
 from ..values import Argument
 from .entries import Catalogue, Entry, bundled_entries
 from .fitted import MISSING_FILES_HINT, fit_entry, fit_saved, model_missing
-from .naming import meant_by, several_meant, taken_for
+from .naming import files_of_loader, meant_by, several_meant, taken_for
 from .request import CHANGING, TEXT_TO_IMAGE, FittedWorkflow, Request
 from .task_words import task_named
 
@@ -293,21 +293,35 @@ def _too_many_pictures(request: Request, entries: Sequence[Entry]) -> BadArgumen
 async def _no_such_model(
     server: ComfyUIServer, request: Request, model: Argument, entries: Sequence[Entry]
 ) -> ModelNotInstalled:
-    """The error if no workflow takes the model: it is not installed, or not of a kind that any of them runs with."""
+    """The error if no workflow takes the model: it is not installed, or not of a kind that any of them runs with. Its
+    hint names only models and workflows that would be taken."""
     installed: list[str] = []
+    suitable: list[str] = []  # for workflows of which all other files are there
     for entry in entries:
-        target = entry.needs[0].target
-        loader = entry.workflow.graph[target.node_id]
-        definition = await server.define(loader["class_type"])
-        if definition:
-            installed += definition.inputs[target.input].names
+        names = await files_of_loader(server, entry)
+        installed += names
+        if await _can_run(server, entry, None):
+            suitable += [name for name in names if entry.needs[0].fits(name)]
     name = find_name(str(model.value), installed)
     if not name:
-        return model_missing(model, list(dict.fromkeys(installed)))
+        return model_missing(model, list(dict.fromkeys(suitable)))
     workflow = "workflow"
     if request.pictures > 1:
         workflow = f"workflow that takes {request.pictures} pictures"
+    hint = ""
+    trying = [entry.name for entry in entries if await _can_run(server, entry, model)]
+    if trying:
+        hint = f"Name one of the workflows {quoted(trying)} with it to try it anyway."
     return ModelNotInstalled(
         f'The model "{name}" is installed, but no {workflow} is made for it, or another file that it needs is missing.',
-        f"Name one of the workflows {quoted(entry.name for entry in entries)} with it to try it anyway.",
+        hint,
     )
+
+
+async def _can_run(server: ComfyUIServer, entry: Entry, model: Argument | None) -> bool:
+    """Whether a bundled workflow can run here, with this model or any."""
+    try:
+        await fit_entry(server, entry, model)
+    except WorkflowRefused:
+        return False
+    return True

@@ -162,7 +162,6 @@ class FileSearch:
 
 def model_missing(model: Argument, choices: Sequence[str]) -> ModelNotInstalled:
     """The error for a model that is not among the choices of its loader, with those that are most like it."""
-    """The error for a model that no file is called, with those that are alike."""
     similar = closest(str(model.value), choices)
     hint = "No model is installed for this workflow."
     if similar:

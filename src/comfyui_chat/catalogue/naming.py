@@ -40,7 +40,7 @@ async def meant_by(server: ComfyUIServer, entries: Sequence[Entry], model: Argum
     named = [entry for entry in entries if plain_name(entry.name) == plain_name(name)]
     if named:
         return Meant(entry=named[0])
-    installed = [(entry, await _installed(server, entry)) for entry in entries]
+    installed = [(entry, await files_of_loader(server, entry)) for entry in entries]
     files = await FILES.run(_files_with_words, name, installed)
     if files:
         return Meant(_one_of(model, files))
@@ -71,7 +71,7 @@ def several_meant(argument: str, value: str, names: Sequence[str]) -> BadArgumen
     )
 
 
-async def _installed(server: ComfyUIServer, entry: Entry) -> tuple[str, ...]:
+async def files_of_loader(server: ComfyUIServer, entry: Entry) -> tuple[str, ...]:
     """The files that the loader of a workflow's main model lists."""
     target = entry.needs[0].target
     definition = await server.define(entry.workflow.graph[target.node_id]["class_type"])
