@@ -16,6 +16,7 @@ FORMATS = {"formats": {"video/h264-mp4": [["crf", "INT", {"default": 19}]]}}
 KNOWN = parsed(
     {
         "Source": {"input": {"required": {}}},
+        "Number": {"input": {"required": {"seed": ["INT", {}], "n": ["INT", {"default": 7}]}}},
         "Use": {"input": {"required": {"image": ["IMAGE"], "v": ["INT", {"default": 5}]}}},
         "Rows": {"input": {"required": {}, "optional": {"model": ["MODEL"], "clip": ["CLIP"]}}},
         "Managed": {"input": {"required": {"model": ["MODEL"], "text": ["TYPED_WITH_HELP"], "loras": ["LORAS", {}]}}},
@@ -134,6 +135,57 @@ def test_the_slot_after_a_seed_is_not_taken_for_that_of_a_socket() -> None:
 
 def test_an_empty_slot_is_no_value_for_a_socket_of_a_packages_own_type() -> None:
     assert inputs_of(ui_node(5, "Sampler", values=[4, ""])) == {"steps": 4}
+
+
+# --- group nodes, which older front ends had in place of subgraphs ---
+
+GROUP = {
+    "nodes": [
+        {"index": 0, "type": "Number", "widgets_values": [1, "fixed", 7], "outputs": [{"name": "INT"}]},
+        {"index": 1, "type": "Use", "widgets_values": [5], "inputs": [{"name": "image"}, {"name": "v"}], "outputs": []},
+    ],
+    "links": [[0, 0, 1, 1, 5, "INT"], [None, 0, 1, 0, 3, "IMAGE"]],
+    "external": [],
+}
+
+
+def grouped(group: Any, *values: Any) -> Any:
+    instance = ui_node(5, "workflow/Mine", ("image", "IMAGE", 1), values=values)
+    links = [[1, 1, 0, 5, 0, "IMAGE"]]
+    return ui_workflow(
+        ui_node(1, "Source"), {**instance, "outputs": []}, links=links, extra={"groupNodes": {"Mine": group}}
+    )
+
+
+def test_a_group_node_becomes_the_nodes_inside_with_the_values_of_the_instance() -> None:
+    sent = tool.convert(grouped(GROUP, 3, "randomize", 4, 9), KNOWN)
+    assert {node_id: node["inputs"] for node_id, node in sent.items()} == {
+        "1": {},
+        "5:0": {"seed": 3, "n": 4},
+        "5:1": {"image": ["1", 0], "v": ["5:0", 0]},
+    }
+
+
+@pytest.mark.parametrize(
+    "group",
+    [
+        None,
+        3,
+        {},
+        GROUP | {"nodes": [3]},
+        GROUP | {"links": [[1]]},
+        GROUP | {"links": [["a", 0, 1, 1]]},
+        GROUP | {"nodes": []},
+    ],
+)
+def test_a_group_node_that_cannot_be_read_is_refused_by_name(group: Any) -> None:
+    with pytest.raises(tool.WorkflowRefused, match='"workflow/Mine", node 5 is a group node'):
+        tool.convert(grouped(group, 3, "randomize", 4, 9), KNOWN)
+
+
+def test_values_that_are_not_as_many_as_a_groups_nodes_have_are_refused() -> None:
+    with pytest.raises(tool.WorkflowRefused, match="group node"):
+        tool.convert(grouped(GROUP, 3, 4), KNOWN)
 
 
 # --- files of older versions ---

@@ -20,6 +20,7 @@ from ..bounds import MOST_TITLE_CHARACTERS
 from ..errors import WorkflowRefused
 from ..names import shortened, shown_value
 from ..values import is_number, list_of, object_of, text_of
+from .group_nodes import with_subgraphs
 from .nodes import check_names, is_ui_format
 
 SUBGRAPH_INPUT, SUBGRAPH_OUTPUT = "-10", "-20"  # what stands for a subgraph's own sockets in its links
@@ -122,6 +123,7 @@ def parse_ui(ui: Any) -> tuple[UIGraph, Mapping[str, UIGraph]]:
     """The workflow's own graph, and those of its subgraphs by id. Raises `WorkflowRefused`."""
     if not is_ui_format(ui):
         raise WorkflowRefused("This is not a workflow in the format in which ComfyUI saves it.")
+    ui = with_subgraphs(ui)
     root = parse_graph(ui)
     definitions = object_of(ui.get("definitions"))
     subgraphs: dict[str, UIGraph] = {}
