@@ -5631,7 +5631,7 @@ class Roles(Wiring):
     def _takes_words(self, node_id: str, name: str) -> bool:
         """Whether an input takes free text and not a number, a choice or conditioning."""
         spec = self.spec(node_id, name)
-        if spec and spec.type not in ("STRING", *ANY_TYPE):
+        if spec and spec.type in ("BOOLEAN", *VALUE_TYPES):
             return False
         if spec is None and SHOWN_ONCE.fullmatch(name) and self.definition(node_id):
             return False
@@ -6644,7 +6644,8 @@ class Tracing:
         links = [flow.link(part, name) for name in names]
         named = [link for link in links if link]
         usual = {"positive", "negative", "guider", *names}
-        if named or not usual.isdisjoint(flow.inputs(part)):
+        linked = {name for name, value in flow.inputs(part).items() if is_link(value)}
+        if named or not usual.isdisjoint(linked):
             return named
         return [link for link in flow.links(part) if link.is_strange or "embeds" in link.input]
 

@@ -130,6 +130,30 @@ def test_a_film_with_words_of_its_own_is_asked_for_by_these() -> None:
     }
 
 
+def test_a_text_of_a_type_that_a_package_draws_itself_is_a_text() -> None:
+    graph = text_to_image(good=node("Helped", text="a cat", clip=("model", 1)))
+    helped = {
+        "input": {"required": {"text": ["TYPED_WITH_HELP,STRING", {}], "clip": ["CLIP"]}},
+        "output": ["CONDITIONING"],
+    }
+    assert reading(graph, known(Helped=helped), "prompt") == {"prompt": "good.text"}
+
+
+def test_a_choice_of_a_guider_does_not_hide_the_texts_that_come_over_a_pipe() -> None:
+    graph = text_to_image(
+        loader=node("PipeLoader", ckpt_name="a.safetensors", positive="a cat", negative="ugly"),
+        settings=node("PipeSettings", guider="CFG", steps=20, cfg=7.0, seed=5, pipe=("loader", 0)),
+        run=node("PipeSampler", pipe=("settings", 0)),
+        save=node("SaveImage", images=("run", 0), filename_prefix="x"),
+    )
+    pipe = {"output": ["PIPE_LINE"]}
+    definitions = known(PipeLoader=pipe, PipeSettings=pipe, PipeSampler={"output": IMAGE})
+    assert reading(graph, definitions, "prompt", "negative_prompt") == {
+        "prompt": "loader.positive",
+        "negative_prompt": "loader.negative",
+    }
+
+
 def joined(*titles: str) -> dict[str, Any]:
     """A prompt that is joined of two texts with these titles."""
     first, second = (node("PrimitiveString", title, value=title) for title in titles)

@@ -16,7 +16,7 @@ from typing import Any
 from ..values import is_number
 from .definitions import SEED_INPUTS, last_part
 from .input_names import CHOICES, PARAMETERS, PRESETS, SHOWN_ONCE, SIZE_INPUTS, TEXTS, words_in
-from .link_types import ANY_TYPE, MEDIA, VALUE_TYPES
+from .link_types import MEDIA, VALUE_TYPES
 from .links import TypedLink, Wiring, once
 from .nodes import Target
 
@@ -144,7 +144,7 @@ class Roles(Wiring):
     def _takes_words(self, node_id: str, name: str) -> bool:
         """Whether an input takes free text and not a number, a choice or conditioning."""
         spec = self.spec(node_id, name)
-        if spec and spec.type not in ("STRING", *ANY_TYPE):
+        if spec and spec.type in ("BOOLEAN", *VALUE_TYPES):
             return False
         if spec is None and SHOWN_ONCE.fullmatch(name) and self.definition(node_id):
             return False

@@ -26,7 +26,7 @@ from .following import ParameterWidgets, add_followers, add_targets, first_value
 from .input_names import PARAMETERS, PRESETS, words_in
 from .link_types import MEDIA
 from .links import TypedLink, once
-from .nodes import Target
+from .nodes import Target, is_link
 from .roles import PARTS, SAMPLING
 from .search import Flow
 
@@ -435,7 +435,8 @@ class Tracing:
         links = [flow.link(part, name) for name in names]
         named = [link for link in links if link]
         usual = {"positive", "negative", "guider", *names}
-        if named or not usual.isdisjoint(flow.inputs(part)):
+        linked = {name for name, value in flow.inputs(part).items() if is_link(value)}
+        if named or not usual.isdisjoint(linked):
             return named
         return [link for link in flow.links(part) if link.is_strange or "embeds" in link.input]
 
