@@ -1105,7 +1105,7 @@ def parsed_json(value: Any) -> Any:
     return value
 
 
-# The numbers from one to ten as they are written in words.
+# The numbers from one to ten as they are written in words, and those that people say of steps.
 _WORDS = {
     1: "one single un una uno une um uma ein eine einen eins 一 一つ ひとつ 하나 한 일",
     2: "two couple pair both zwei dos deux dois duas due 二 二つ ふたつ 两 兩 둘 두 이",
@@ -1118,8 +1118,12 @@ _WORDS = {
     9: "nine neun nueve neuf nove 九 九つ ここのつ 아홉 구",
     10: "ten zehn diez dix dez dieci 十 とお 열 십",
     12: "dozen",
+    20: "twenty zwanzig veinte vingt vinte venti 二十 스물 이십",
+    30: "thirty dreißig treinta trente trinta trenta 三十 서른 삼십",
+    40: "forty vierzig cuarenta quarante quarenta quaranta 四十 마흔 사십",
+    50: "fifty fünfzig cincuenta cinquante cinquenta cinquanta 五十 쉰 오십",
 }
-NUMBER_WORDS = {word: number for number, words in _WORDS.items() for word in words.split()}
+NUMBER_WORDS = {word: number for number, words in _WORDS.items() for word in words.casefold().split()}
 DIGITS = re.compile(r"\d{1,9}")
 
 
@@ -1411,7 +1415,7 @@ _FILLERS = (
     "proporción proporção proporzioni relación rapporto com con mit und and with or "
     "比率 比 の で サイズ 画像 해상도 비율 이미지 尺寸 比例 画面 图片"
 )
-FILLERS = frozenset(_FILLERS.split())
+FILLERS = frozenset(_FILLERS.casefold().split())
 
 # The parts of a text that say a size, each by the name of its group.
 NUMBER = r"\d{1,6}(?:\.\d{1,6})?"
@@ -1453,6 +1457,19 @@ def read_size(wanted: Argument | None) -> AskedSize:
     if asked.ratio and not 1 / WIDEST_RATIO <= asked.ratio[0] / asked.ratio[1] <= WIDEST_RATIO:
         raise BadArgument(f'{wanted.name} is "{shortened(wanted.value)}".', "Give an aspect ratio between 1:8 and 8:1.")
     return asked
+
+
+# What leaves a picture its own size.
+_OWN = "same original keep unchanged input source gleich unverändert misma mismo même stesso mesmo 元 原 같은"
+OWN = frozenset(_OWN.split())
+
+
+def says_own_size(value: Any) -> bool:
+    """Whether a value leaves a picture the size that it has: "original", "keep", "same size"."""
+    if not isinstance(value, str):
+        return False
+    words = [word for word in plain_words(value).split() if word not in FILLERS]
+    return bool(words) and OWN.issuperset(words)
 
 
 def says_same_size(asked: AskedSize, choice: Any) -> bool:
@@ -2977,7 +2994,7 @@ def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> tuple[Any, str]:
     """The choice of that name, or the one that has all words of it, with a note. Raises `ValueOutOfRange`."""
     text = str(wanted.value).strip()
     names = [str(choice) for choice in choices]
-    name = find_name(text, names)
+    name = find_name(text, names) or find_name(text.replace("+", "p"), names)  # "DPM++ 2M" is dpmpp_2m
     if name is not None:
         return choices[names.index(name)], ""
     worded = names_with_words(text, names)
@@ -14330,14 +14347,14 @@ async def _choose_by_meaning(
     listing = await catalogue.entries(server)
     entries = {entry.name: entry for entry in listing.entries}
     worded = await FILES.run(names_with_words, name, list(entries))
+    if len(worded) > 1:
+        worded = await _runnable(server, [entries[each] for each in worded]) or worded
     if len(worded) == 1:
         fitted = await _choose_named(server, request, workflow, entries[worded[0]])
         return fitted.noting(taken_for(workflow, f'"{worded[0]}"'))
-    if request.model is None:
-        try:
+    if request.model is None and not worded:
+        with contextlib.suppress(ModelNotInstalled):
             return await _choose_for(server, replace(request, workflow=None, model=workflow))
-        except ModelNotInstalled:
-            pass
     if worded:
         raise several_meant(workflow.name, name, worded)
     raise unknown
@@ -14383,6 +14400,17 @@ async def _fit_meant(server: ComfyUIServer, entry: Entry, model: Argument | None
         named = replace(model, value=meant.file) if meant.file else None
         fitted = await fit_entry(server, entry, named)
     return fitted.noting(taken_for(model, f'"{fitted.model}"'))
+
+
+async def _runnable(server: ComfyUIServer, entries: Sequence[Entry]) -> list[str]:
+    """The names of those workflows whose models are installed; of one that somebody saved that is taken for granted."""
+    names: list[str] = []
+    for entry in entries[:MOST_LOOKED_INTO]:
+        with contextlib.suppress(WorkflowRefused):
+            if entry.bundled:
+                await fit_entry(server, entry, None)
+            names.append(entry.name)
+    return names
 
 
 async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argument) -> Entry:
@@ -19879,6 +19907,8 @@ BETWEEN = re.compile(
 NUMBERS = re.compile(r"\d{1,5}(?: \d{1,5})+")
 RANGE = re.compile(r"(\d{1,5}) ?(?:-|–|to|through|bis|à|a|~|から|到) ?(\d{1,5})")
 
+# A number that is joined to its noun, also as if it were a file's name: "image1", "img_2.png".
+JOINED_NUMBER = re.compile(r"^(?:image|img|picture|pic|photo|bild|foto|file)[_-]?(\d{1,4})(?:\.[a-z]{3,4})?$")
 # Words that tell nothing of which picture is meant.
 _NOTHING = (
     "the a an my our your this that these those of from in it its please "
@@ -19955,7 +19985,7 @@ def pick_pictures(words: str, pictures: Sequence[ChatFile]) -> list[int]:
     named = _by_name(words, pictures)
     if named:
         return named
-    text = plain_words(words)
+    text = JOINED_NUMBER.sub(r"\1", plain_words(words))
     spaced = UNSPACED.sub(r" \g<0> ", text).split()
     tokens = [token for token in spaced if token.strip("#'.") not in NOTHING]
     meant = _meant(text.removeprefix("the "), tokens, pictures)
@@ -21354,6 +21384,8 @@ def _understood(given: Mapping[str, Any], kind: str) -> Said:
     notes: list[str] = []
     for name, value in given.items():
         parameter = parameter_name(name)
+        if parameter == "size" and says_own_size(value):
+            continue
         if parameter == "seed" and (says_random(value) or (unset and read_number(value) == 0)):
             continue
         if name in unset:

@@ -45,6 +45,8 @@ import comfyui_tool as tool
         ("두 장", 2),
         ("两张", 2),
         ("a dozen", 12),
+        ("twenty", 20),
+        ("dreißig Schritte", 30),
         ("double", 2),
         ("half", 0.5),
         (str(2**64 - 1), 2**64 - 1),

@@ -122,7 +122,7 @@ def test_proportions_and_megapixels_go_alone_or_together(
         ),
         (["wide", "widescreen", "Breitbild", "panorámico", "ワイド", "와이드", "宽屏"], (16, 9)),
         (["tall", "phone", "Instagram story"], (9, 16)),
-        (["wallpaper"], (16, 9)),
+        (["wallpaper", "Größe 16:9"], (16, 9)),
         (["A4", "a4 format"], (210, 297)),
     ],
 )

@@ -111,7 +111,7 @@ _FILLERS = (
     "proporción proporção proporzioni relación rapporto com con mit und and with or "
     "比率 比 の で サイズ 画像 해상도 비율 이미지 尺寸 比例 画面 图片"
 )
-FILLERS = frozenset(_FILLERS.split())
+FILLERS = frozenset(_FILLERS.casefold().split())
 
 # The parts of a text that say a size, each by the name of its group.
 NUMBER = r"\d{1,6}(?:\.\d{1,6})?"
@@ -153,6 +153,19 @@ def read_size(wanted: Argument | None) -> AskedSize:
     if asked.ratio and not 1 / WIDEST_RATIO <= asked.ratio[0] / asked.ratio[1] <= WIDEST_RATIO:
         raise BadArgument(f'{wanted.name} is "{shortened(wanted.value)}".', "Give an aspect ratio between 1:8 and 8:1.")
     return asked
+
+
+# What leaves a picture its own size.
+_OWN = "same original keep unchanged input source gleich unverändert misma mismo même stesso mesmo 元 原 같은"
+OWN = frozenset(_OWN.split())
+
+
+def says_own_size(value: Any) -> bool:
+    """Whether a value leaves a picture the size that it has: "original", "keep", "same size"."""
+    if not isinstance(value, str):
+        return False
+    words = [word for word in plain_words(value).split() if word not in FILLERS]
+    return bool(words) and OWN.issuperset(words)
 
 
 def says_same_size(asked: AskedSize, choice: Any) -> bool:

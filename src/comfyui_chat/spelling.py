@@ -43,7 +43,7 @@ def parsed_json(value: Any) -> Any:
     return value
 
 
-# The numbers from one to ten as they are written in words.
+# The numbers from one to ten as they are written in words, and those that people say of steps.
 _WORDS = {
     1: "one single un una uno une um uma ein eine einen eins 一 一つ ひとつ 하나 한 일",
     2: "two couple pair both zwei dos deux dois duas due 二 二つ ふたつ 两 兩 둘 두 이",
@@ -56,8 +56,12 @@ _WORDS = {
     9: "nine neun nueve neuf nove 九 九つ ここのつ 아홉 구",
     10: "ten zehn diez dix dez dieci 十 とお 열 십",
     12: "dozen",
+    20: "twenty zwanzig veinte vingt vinte venti 二十 스물 이십",
+    30: "thirty dreißig treinta trente trinta trenta 三十 서른 삼십",
+    40: "forty vierzig cuarenta quarante quarenta quaranta 四十 마흔 사십",
+    50: "fifty fünfzig cincuenta cinquante cinquenta cinquanta 五十 쉰 오십",
 }
-NUMBER_WORDS = {word: number for number, words in _WORDS.items() for word in words.split()}
+NUMBER_WORDS = {word: number for number, words in _WORDS.items() for word in words.casefold().split()}
 DIGITS = re.compile(r"\d{1,9}")
 
 

@@ -382,6 +382,32 @@ REQUESTS = (
         ),
     ),
     Asked(
+        "Let it move, with Wan.",
+        "one",
+        (
+            weak(
+                RUN,
+                {"workflow": "wan-image-to-video", "from": ["fox.png"], "length": 17, "note": "was taken for"},
+                workflow="Wan",
+                prompt="it moves",
+                inputs={"size": "64x64", "time": "1 s"},
+            ),
+        ),
+    ),
+    Asked(
+        "Run portrait with DPM++ 2M, twenty steps.",
+        "empty",
+        (
+            weak(
+                RUN,
+                {"steps": 20, "sampler": "dpmpp_2m", "scheduler": "karras"},
+                workflow="portrait",
+                prompt="x",
+                inputs={"sampler_name": "DPM++ 2M", "scheduler": "Karras", "steps": "twenty"},
+            ),
+        ),
+    ),
+    Asked(
         "Vary it a little.",
         "one",
         (

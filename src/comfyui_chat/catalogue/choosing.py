@@ -80,14 +80,14 @@ async def _choose_by_meaning(
     listing = await catalogue.entries(server)
     entries = {entry.name: entry for entry in listing.entries}
     worded = await FILES.run(names_with_words, name, list(entries))
+    if len(worded) > 1:
+        worded = await _runnable(server, [entries[each] for each in worded]) or worded
     if len(worded) == 1:
         fitted = await _choose_named(server, request, workflow, entries[worded[0]])
         return fitted.noting(taken_for(workflow, f'"{worded[0]}"'))
-    if request.model is None:
-        try:
+    if request.model is None and not worded:
+        with contextlib.suppress(ModelNotInstalled):
             return await _choose_for(server, replace(request, workflow=None, model=workflow))
-        except ModelNotInstalled:
-            pass
     if worded:
         raise several_meant(workflow.name, name, worded)
     raise unknown
@@ -133,6 +133,17 @@ async def _fit_meant(server: ComfyUIServer, entry: Entry, model: Argument | None
         named = replace(model, value=meant.file) if meant.file else None
         fitted = await fit_entry(server, entry, named)
     return fitted.noting(taken_for(model, f'"{fitted.model}"'))
+
+
+async def _runnable(server: ComfyUIServer, entries: Sequence[Entry]) -> list[str]:
+    """The names of those workflows whose models are installed; of one that somebody saved that is taken for granted."""
+    names: list[str] = []
+    for entry in entries[:MOST_LOOKED_INTO]:
+        with contextlib.suppress(WorkflowRefused):
+            if entry.bundled:
+                await fit_entry(server, entry, None)
+            names.append(entry.name)
+    return names
 
 
 async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argument) -> Entry:

@@ -52,7 +52,7 @@ def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> tuple[Any, str]:
     """The choice of that name, or the one that has all words of it, with a note. Raises `ValueOutOfRange`."""
     text = str(wanted.value).strip()
     names = [str(choice) for choice in choices]
-    name = find_name(text, names)
+    name = find_name(text, names) or find_name(text.replace("+", "p"), names)  # "DPM++ 2M" is dpmpp_2m
     if name is not None:
         return choices[names.index(name)], ""
     worded = names_with_words(text, names)

@@ -19,6 +19,7 @@ from ..graph.discovery import parameter_name
 from ..names import quoted, shortened, simplified
 from ..prompt_tags import Tagged, read_tags
 from ..run.asked_inputs import EXTRAS, THE_PROMPT
+from ..sizes import says_own_size
 from ..spelling import parsed_json
 from ..values import Argument, as_text, check_arguments, is_given
 from .chat import Chat
@@ -187,6 +188,8 @@ def _understood(given: Mapping[str, Any], kind: str) -> Said:
     notes: list[str] = []
     for name, value in given.items():
         parameter = parameter_name(name)
+        if parameter == "size" and says_own_size(value):
+            continue
         if parameter == "seed" and (says_random(value) or (unset and read_number(value) == 0)):
             continue
         if name in unset:

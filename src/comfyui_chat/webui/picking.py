@@ -28,6 +28,8 @@ BETWEEN = re.compile(
 NUMBERS = re.compile(r"\d{1,5}(?: \d{1,5})+")
 RANGE = re.compile(r"(\d{1,5}) ?(?:-|–|to|through|bis|à|a|~|から|到) ?(\d{1,5})")
 
+# A number that is joined to its noun, also as if it were a file's name: "image1", "img_2.png".
+JOINED_NUMBER = re.compile(r"^(?:image|img|picture|pic|photo|bild|foto|file)[_-]?(\d{1,4})(?:\.[a-z]{3,4})?$")
 # Words that tell nothing of which picture is meant.
 _NOTHING = (
     "the a an my our your this that these those of from in it its please "
@@ -104,7 +106,7 @@ def pick_pictures(words: str, pictures: Sequence[ChatFile]) -> list[int]:
     named = _by_name(words, pictures)
     if named:
         return named
-    text = plain_words(words)
+    text = JOINED_NUMBER.sub(r"\1", plain_words(words))
     spaced = UNSPACED.sub(r" \g<0> ", text).split()
     tokens = [token for token in spaced if token.strip("#'.") not in NOTHING]
     meant = _meant(text.removeprefix("the "), tokens, pictures)
