@@ -17174,6 +17174,7 @@ def over_limit(wanted: Argument, value: object, limit: str) -> LimitExceeded:
 # its author's values. So `used_values` tells what the graph holds, whoever put it there, under the names of arguments:
 #
 #     {"steps": 20, "guidance": 7.0, "strength": 0.6, "size": "1024x1024", "loras": ["anime_style:0.6"]}
+#     {"steps": 20, "guidance": 3.5, "size": "832x480", "seconds": 5.06, "frames": 81}
 #
 # A "prompt" is told only where it is not the call's own. `read_used` takes the values out of a job's mark again.
 # ----------------------------------------------------------------------------------------------------------------------
@@ -17184,11 +17185,12 @@ MOST_LORAS_TOLD = 8
 SAVED_PROMPT = "ran with its saved prompt "
 PROMPT_TOLD = 200  # characters of a saved prompt
 PIXELS_TOLD = re.compile(r"\d{1,6}x\d{1,6}")
-USED_NUMBERS = ("steps", "guidance", "strength")
+USED_NUMBERS = ("steps", "guidance", "strength", "seconds", "frames")
 
 
 def used_values(workflow: Workflow, touched: set[Target], *, paints_over: bool) -> dict[str, Any]:
-    """The steps, guidance, size and LoRAs of a finished graph, and the strength where it paints over a picture.
+    """The steps, guidance, size and LoRAs of a finished graph, the strength where it paints over a picture, and the
+    seconds and frames of a video or a sound.
     `touched` are the widgets that the call set."""
     values: dict[str, Any] = {"prompt": _saved_prompt(workflow, touched)}
     for name in ("steps", "guidance"):
@@ -17198,8 +17200,24 @@ def used_values(workflow: Workflow, touched: set[Target], *, paints_over: bool) 
     width, height = (workflow.value(side) for side in SIDES)
     if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
         values["size"] = f"{width}x{height}"
+    values |= _length_of(workflow)
     values["loras"] = _loras_in(workflow)
     return {name: value for name, value in values.items() if value not in (None, "", [])}
+
+
+def _length_of(workflow: Workflow) -> dict[str, float]:
+    """The seconds and the frames for which a graph asks, as far as it tells; nothing of one that makes pictures."""
+    told: dict[str, float] = {}
+    frames = as_number(workflow.value("length"))
+    seconds = as_number(workflow.value("seconds"))
+    rate = as_number(workflow.value("fps"))
+    if seconds is None and frames and rate:
+        seconds = frames / rate
+    if seconds:
+        told["seconds"] = round(seconds, 2)
+    if frames:
+        told["frames"] = int(frames)
+    return told
 
 
 def _loras_in(workflow: Workflow) -> list[str]:
@@ -21940,10 +21958,9 @@ def report(
         "workflow": made.workflow,
         **made.used,
         "size": ", ".join(sizes) or made.used.get("size"),
-        "seconds": _one_or_all([round(each.seconds or 0, 2) for each in times]),
-        "frames": _one_or_all([each.frames for each in times]),
+        **_length_told(made.used, times),
         "took": duration(made.seconds) if made.seconds >= 0.5 else "",
-        "adjusted": list(made.notes),
+        "adjusted": [*made.notes, *_other_length(made.used, times)],
         "text": [shortened(text, 4000) for text in made.texts[:8]],
         "still_running": made.running,
     }
@@ -21952,6 +21969,28 @@ def report(
     if made.texts and not told["images"] and not told["players"]:
         result["note"] = "`text` holds what it says; the user can open it as a file."
     return result, _done_text(made)
+
+
+def _length_told(used: Mapping[str, Any], times: Sequence[RunningTime]) -> dict[str, Any]:
+    """The seconds and frames of videos and sounds: those that the graph was asked for, else those of the files."""
+    return {
+        "seconds": used.get("seconds") or _one_or_all([round(each.seconds or 0, 2) for each in times]),
+        "frames": used.get("frames") or _one_or_all([each.frames for each in times]),
+    }
+
+
+def _other_length(used: Mapping[str, Any], times: Sequence[RunningTime]) -> list[str]:
+    """Notes, or none, on files that play much longer or shorter than the graph was asked for."""
+    asked = used.get("seconds")
+    if not asked:
+        return []
+    others = [each for each in times if each.seconds and abs(each.seconds - asked) > max(asked / 10, 0.3)]
+    return [_plays(each) for each in others[:1]]
+
+
+def _plays(time: RunningTime) -> str:
+    frames = f", {time.frames} frames" if time.frames else ""
+    return f"the file plays {time.seconds:.3g} s{frames}"
 
 
 def _one_or_all(values: Sequence[float | None]) -> Any:
@@ -22263,7 +22302,8 @@ async def _check_all(
         answer["more"] = f"{more} more {verb} done; call again"
     if not answer:
         nothing = "None of the user's jobs is at work or waits to be brought."
-        answer["note"] = " ".join(filter(None, [nothing, last_job_told(own)]))
+        queue = "" if own.queue else "The queue is empty."
+        answer["note"] = " ".join(filter(None, [nothing, queue, last_job_told(own)]))
     if own.queue:
         answer["queue"] = own.queue
     status = "running" if at_work else "done"
@@ -22854,8 +22894,9 @@ async def _answer(
         try:
             return await work(settings, display)
         except UnknownWorkflow as error:
-            if error.name:
-                error.add_note(await _instead_of(settings, error.name))
+            instead = await _instead_of(settings, error.name) if error.name else ""
+            if instead:
+                error.hint = f"{error.hint.removeprefix(error.default_hint)} {instead}".strip()
             raise
 
     WORKS_FOR.set(str(chat.user.get("id") or ""))

@@ -30,6 +30,15 @@ async def test_what_the_call_said_is_told_as_it_was_used(quick_comfy: StandIn) -
     assert made.used == {"steps": 3, "guidance": 4.5, "size": "64x64"}
 
 
+def test_the_length_of_a_film_and_of_a_sound_is_told_in_seconds() -> None:
+    bundled = {entry.name: entry.workflow for entry in tool.bundled_entries()}
+    film = bundled["wan-text-to-video"].bind({"length": 49})
+    used = tool.used_values(film, set(), paints_over=False)
+    assert (used["seconds"], used["frames"]) == (3.06, 49)
+    used = tool.used_values(bundled["ace-step"].bind({"seconds": 60}), set(), paints_over=False)
+    assert (used["seconds"], "frames" in used) == (60, False)
+
+
 async def test_loras_are_told_with_their_strengths(quick_comfy: StandIn) -> None:
     first, second = quick_comfy.models["loras"][:2]
     made = await make(quick_comfy, steps=1, loras=[f"{first}:0.6", second])

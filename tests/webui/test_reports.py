@@ -104,6 +104,16 @@ def test_a_film_tells_its_seconds_frames_and_size() -> None:
     assert (several["seconds"], several["frames"]) == ([5.04, 2.0], [121, 49])
 
 
+def test_a_film_of_another_length_than_the_graph_was_asked_for_is_noted() -> None:
+    product = tool.read_product(tool.hold(recorded("clip.mp4")), "waves.mp4")
+    film = {"type": "file", "id": "x", "url": "/files/x", "name": "waves.mp4", "content_type": "video/mp4"}
+    used = {"seconds": 5.06, "frames": 81}
+    same, _ = tool.report(made(product, used=used), [film], True, times=[tool.RunningTime(5.04, 81)])
+    assert (same["seconds"], same["frames"], same["adjusted"]) == (5.06, 81, [])
+    other, _ = tool.report(made(product, used=used), [film], True, times=[tool.RunningTime(1.0, 12)])
+    assert (other["seconds"], other["frames"], other["adjusted"]) == (5.06, 81, ["the file plays 1 s, 12 frames"])
+
+
 # --- a transparent background ---
 
 

@@ -4,6 +4,7 @@ A model cannot see what became of an argument: Open WebUI drops those that a met
 its author's values. So `used_values` tells what the graph holds, whoever put it there, under the names of arguments:
 
     {"steps": 20, "guidance": 7.0, "strength": 0.6, "size": "1024x1024", "loras": ["anime_style:0.6"]}
+    {"steps": 20, "guidance": 3.5, "size": "832x480", "seconds": 5.06, "frames": 81}
 
 A "prompt" is told only where it is not the call's own. `read_used` takes the values out of a job's mark again.
 """
@@ -24,11 +25,12 @@ MOST_LORAS_TOLD = 8
 SAVED_PROMPT = "ran with its saved prompt "
 PROMPT_TOLD = 200  # characters of a saved prompt
 PIXELS_TOLD = re.compile(r"\d{1,6}x\d{1,6}")
-USED_NUMBERS = ("steps", "guidance", "strength")
+USED_NUMBERS = ("steps", "guidance", "strength", "seconds", "frames")
 
 
 def used_values(workflow: Workflow, touched: set[Target], *, paints_over: bool) -> dict[str, Any]:
-    """The steps, guidance, size and LoRAs of a finished graph, and the strength where it paints over a picture.
+    """The steps, guidance, size and LoRAs of a finished graph, the strength where it paints over a picture, and the
+    seconds and frames of a video or a sound.
     `touched` are the widgets that the call set."""
     values: dict[str, Any] = {"prompt": _saved_prompt(workflow, touched)}
     for name in ("steps", "guidance"):
@@ -38,8 +40,24 @@ def used_values(workflow: Workflow, touched: set[Target], *, paints_over: bool) 
     width, height = (workflow.value(side) for side in SIDES)
     if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
         values["size"] = f"{width}x{height}"
+    values |= _length_of(workflow)
     values["loras"] = _loras_in(workflow)
     return {name: value for name, value in values.items() if value not in (None, "", [])}
+
+
+def _length_of(workflow: Workflow) -> dict[str, float]:
+    """The seconds and the frames for which a graph asks, as far as it tells; nothing of one that makes pictures."""
+    told: dict[str, float] = {}
+    frames = as_number(workflow.value("length"))
+    seconds = as_number(workflow.value("seconds"))
+    rate = as_number(workflow.value("fps"))
+    if seconds is None and frames and rate:
+        seconds = frames / rate
+    if seconds:
+        told["seconds"] = round(seconds, 2)
+    if frames:
+        told["frames"] = int(frames)
+    return told
 
 
 def _loras_in(workflow: Workflow) -> list[str]:

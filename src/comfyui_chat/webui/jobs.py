@@ -159,7 +159,8 @@ async def _check_all(
         answer["more"] = f"{more} more {verb} done; call again"
     if not answer:
         nothing = "None of the user's jobs is at work or waits to be brought."
-        answer["note"] = " ".join(filter(None, [nothing, last_job_told(own)]))
+        queue = "" if own.queue else "The queue is empty."
+        answer["note"] = " ".join(filter(None, [nothing, queue, last_job_told(own)]))
     if own.queue:
         answer["queue"] = own.queue
     status = "running" if at_work else "done"

@@ -116,10 +116,9 @@ def report(
         "workflow": made.workflow,
         **made.used,
         "size": ", ".join(sizes) or made.used.get("size"),
-        "seconds": _one_or_all([round(each.seconds or 0, 2) for each in times]),
-        "frames": _one_or_all([each.frames for each in times]),
+        **_length_told(made.used, times),
         "took": duration(made.seconds) if made.seconds >= 0.5 else "",
-        "adjusted": list(made.notes),
+        "adjusted": [*made.notes, *_other_length(made.used, times)],
         "text": [shortened(text, 4000) for text in made.texts[:8]],
         "still_running": made.running,
     }
@@ -128,6 +127,28 @@ def report(
     if made.texts and not told["images"] and not told["players"]:
         result["note"] = "`text` holds what it says; the user can open it as a file."
     return result, _done_text(made)
+
+
+def _length_told(used: Mapping[str, Any], times: Sequence[RunningTime]) -> dict[str, Any]:
+    """The seconds and frames of videos and sounds: those that the graph was asked for, else those of the files."""
+    return {
+        "seconds": used.get("seconds") or _one_or_all([round(each.seconds or 0, 2) for each in times]),
+        "frames": used.get("frames") or _one_or_all([each.frames for each in times]),
+    }
+
+
+def _other_length(used: Mapping[str, Any], times: Sequence[RunningTime]) -> list[str]:
+    """Notes, or none, on files that play much longer or shorter than the graph was asked for."""
+    asked = used.get("seconds")
+    if not asked:
+        return []
+    others = [each for each in times if each.seconds and abs(each.seconds - asked) > max(asked / 10, 0.3)]
+    return [_plays(each) for each in others[:1]]
+
+
+def _plays(time: RunningTime) -> str:
+    frames = f", {time.frames} frames" if time.frames else ""
+    return f"the file plays {time.seconds:.3g} s{frames}"
 
 
 def _one_or_all(values: Sequence[float | None]) -> Any:

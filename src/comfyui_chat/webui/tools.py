@@ -381,8 +381,9 @@ async def _answer(
         try:
             return await work(settings, display)
         except UnknownWorkflow as error:
-            if error.name:
-                error.add_note(await _instead_of(settings, error.name))
+            instead = await _instead_of(settings, error.name) if error.name else ""
+            if instead:
+                error.hint = f"{error.hint.removeprefix(error.default_hint)} {instead}".strip()
             raise
 
     WORKS_FOR.set(str(chat.user.get("id") or ""))
