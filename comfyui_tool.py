@@ -5711,6 +5711,7 @@ class Roles(Wiring):
 # Words in a node's title that tell whose text the node holds.
 OTHERS_WORDS = re.compile(r"system|template|instruction|rewrite|prefix|suffix|trigger|style", re.IGNORECASE)
 USERS_WORDS = re.compile(r"\buser\b|\bdescri", re.IGNORECASE)
+INSTRUCTION = re.compile(r"\s*you are an? ", re.IGNORECASE)  # how texts for a language model begin
 PROMPT_WORDS = re.compile(r"prompt|positive|negative", re.IGNORECASE)
 
 # Types that stand out on the way upstream.
@@ -5997,6 +5998,8 @@ class Flow(Roles):
                 continue
             is_empty = not inputs[name].strip()
             penalty = EMPTY_PENALTY if is_empty else 0
+            if INSTRUCTION.match(inputs[name]):
+                penalty = BESIDE_PENALTY
             finds.append((score - penalty, Target(node_id, name)))
         if not replaces:
             return finds, self._on(step, links, "STRING")

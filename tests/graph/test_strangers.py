@@ -168,6 +168,12 @@ def test_of_two_texts_the_one_that_is_called_as_something_beside_the_prompt_is_n
     assert found(joined(title, "Text"), "prompt") == ["second.value"]
 
 
+def test_of_two_texts_the_one_that_tells_a_language_model_what_it_is_is_not_typed_in() -> None:
+    graph = joined("Text", "Text")
+    graph["first"]["inputs"]["value"] = "You are an assistant that makes pictures. <Prompt Start> "
+    assert found(graph, "prompt") == ["second.value"]
+
+
 @pytest.mark.parametrize("title", ["User", "Description"])
 def test_of_two_texts_the_one_that_is_called_the_users_is_typed_in(title: str) -> None:
     assert found(joined("Text", title), "prompt") == ["second.value"]

@@ -41,6 +41,7 @@ from .roles import SAMPLING, Roles
 # Words in a node's title that tell whose text the node holds.
 OTHERS_WORDS = re.compile(r"system|template|instruction|rewrite|prefix|suffix|trigger|style", re.IGNORECASE)
 USERS_WORDS = re.compile(r"\buser\b|\bdescri", re.IGNORECASE)
+INSTRUCTION = re.compile(r"\s*you are an? ", re.IGNORECASE)  # how texts for a language model begin
 PROMPT_WORDS = re.compile(r"prompt|positive|negative", re.IGNORECASE)
 
 # Types that stand out on the way upstream.
@@ -327,6 +328,8 @@ class Flow(Roles):
                 continue
             is_empty = not inputs[name].strip()
             penalty = EMPTY_PENALTY if is_empty else 0
+            if INSTRUCTION.match(inputs[name]):
+                penalty = BESIDE_PENALTY
             finds.append((score - penalty, Target(node_id, name)))
         if not replaces:
             return finds, self._on(step, links, "STRING")
