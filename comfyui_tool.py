@@ -13927,6 +13927,17 @@ async def meant_by(server: ComfyUIServer, entries: Sequence[Entry], model: Argum
     return None
 
 
+async def entry_meant(server: ComfyUIServer, entries: Sequence[Entry], model: Argument) -> Entry | None:
+    """The workflow that runs with the model that somebody means; None for no model. Raises as `meant_by` does."""
+    meant = await meant_by(server, entries, model)
+    if meant is None or meant.entry:
+        return meant.entry if meant else None
+    for entry in entries:
+        if entry.needs[0].fits(meant.file) and meant.file in await files_of_loader(server, entry):
+            return entry
+    return None
+
+
 def _one_of(wanted: Argument, names: Sequence[str]) -> str:
     """The one name there is. Raises `BadArgument` with the question which of several is meant."""
     if len(names) == 1:
@@ -14417,8 +14428,8 @@ async def _runnable(server: ComfyUIServer, entries: Sequence[Entry]) -> list[str
 
 
 async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argument) -> Entry:
-    """The workflow that a name means, to be described: as `choose` finds it, but for models. Raises `UnknownWorkflow`,
-    and `BadArgument` where it could be several."""
+    """The workflow that a name means, to be described, as `choose` finds it. Raises `UnknownWorkflow`, and
+    `BadArgument` where it could be several."""
     try:
         return await catalogue.find(server, wanted)
     except UnknownWorkflow:
@@ -14437,7 +14448,10 @@ async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argume
         if len(worded) > 1:
             raise several_meant(wanted.name, name, worded) from None
         if not worded:
-            raise
+            by_model = await entry_meant(server, bundled_entries(), wanted)
+            if by_model is None:
+                raise
+            return by_model
         return entries[worded[0]]
 
 

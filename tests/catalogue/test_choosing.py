@@ -372,7 +372,7 @@ async def test_what_somebody_saved_does_a_task_where_no_bundled_workflow_can() -
 
 async def test_a_workflow_is_described_by_its_task_and_by_its_words() -> None:
     async with StandIn(models=models_of("ace-step")) as comfy, tool.open_server(tool.Endpoint(comfy.url)) as server:
-        for name in ("text_to_audio", "music", "the ace-step workflow", "ace-step"):
+        for name in ("text_to_audio", "music", "the ace-step workflow", "ace-step", "ACE Step v1 model"):
             entry = await tool.find_meant(server, tool.Catalogue(), tool.Argument(name, "workflow"))
             assert entry.name == "ace-step"
         with pytest.raises(tool.UnknownWorkflow):

@@ -283,6 +283,7 @@ REQUESTS = (
         (
             strong(DESCRIBE, {"told": "flux"}, workflow="flux"),
             weak(DESCRIBE, {"told": "flux"}, workflow="the flux workflow"),
+            weak(DESCRIBE, {"told": "flux"}, workflow="Flux.1"),
             weak(LIST, DONE, search="explain flux"),
         ),
     ),

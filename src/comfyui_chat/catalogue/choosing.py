@@ -25,7 +25,7 @@ from ..threads import FILES
 from ..values import Argument
 from .entries import Catalogue, Entry, bundled_entries
 from .fitted import MISSING_FILES_HINT, fit_entry, fit_saved, model_missing
-from .naming import files_of_loader, meant_by, several_meant, taken_for
+from .naming import entry_meant, files_of_loader, meant_by, several_meant, taken_for
 from .request import CHANGING, TEXT_TO_IMAGE, FittedWorkflow, Request
 from .task_words import task_named
 
@@ -147,8 +147,8 @@ async def _runnable(server: ComfyUIServer, entries: Sequence[Entry]) -> list[str
 
 
 async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argument) -> Entry:
-    """The workflow that a name means, to be described: as `choose` finds it, but for models. Raises `UnknownWorkflow`,
-    and `BadArgument` where it could be several."""
+    """The workflow that a name means, to be described, as `choose` finds it. Raises `UnknownWorkflow`, and
+    `BadArgument` where it could be several."""
     try:
         return await catalogue.find(server, wanted)
     except UnknownWorkflow:
@@ -167,7 +167,10 @@ async def find_meant(server: ComfyUIServer, catalogue: Catalogue, wanted: Argume
         if len(worded) > 1:
             raise several_meant(wanted.name, name, worded) from None
         if not worded:
-            raise
+            by_model = await entry_meant(server, bundled_entries(), wanted)
+            if by_model is None:
+                raise
+            return by_model
         return entries[worded[0]]
 
 

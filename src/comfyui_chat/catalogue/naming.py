@@ -54,6 +54,17 @@ async def meant_by(server: ComfyUIServer, entries: Sequence[Entry], model: Argum
     return None
 
 
+async def entry_meant(server: ComfyUIServer, entries: Sequence[Entry], model: Argument) -> Entry | None:
+    """The workflow that runs with the model that somebody means; None for no model. Raises as `meant_by` does."""
+    meant = await meant_by(server, entries, model)
+    if meant is None or meant.entry:
+        return meant.entry if meant else None
+    for entry in entries:
+        if entry.needs[0].fits(meant.file) and meant.file in await files_of_loader(server, entry):
+            return entry
+    return None
+
+
 def _one_of(wanted: Argument, names: Sequence[str]) -> str:
     """The one name there is. Raises `BadArgument` with the question which of several is meant."""
     if len(names) == 1:
