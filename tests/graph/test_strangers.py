@@ -116,6 +116,18 @@ def test_a_film_of_a_picture_that_nobody_wrote_words_for_takes_them_in_both_stag
     }
 
 
+def test_by_names_alone_an_encoder_with_an_empty_prompt_makes_nothing() -> None:
+    words, latent = node("WrappedText", prompt="", model=("model", 0)), node("Encoder", image=("picture", 0))
+    settings = {"model": ("model", 0), "text_embeds": ("words", 0), "samples": ("latent", 0), "steps": 9, "seed": 1}
+    graph = WRAPPED | {"words": words, "latent": latent, "picture": node("LoadImage", image="a.png")}
+    graph["sampler"] = node("Wrapped", cfg=6.0, **settings)
+    assert found(graph, "prompt", "seed", "steps") == {
+        "prompt": ["words.prompt"],
+        "seed": ["sampler.seed"],
+        "steps": ["sampler.steps"],
+    }
+
+
 def test_a_film_without_words_of_its_own_takes_those_of_its_first_picture() -> None:
     assert reading(film("", words="a fox"), FILM, "prompt", "length") == {
         "prompt": "good.text film_text.text",

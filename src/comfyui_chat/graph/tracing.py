@@ -240,12 +240,15 @@ class Tracing:
 
     def _asked(self, end: str) -> str:
         """The maker itself if it is asked for something, else the nearest one before it that is, as where a video is
-        made of a picture that was made of words. Where all texts are empty, the last of the row that comes first; the
-        maker itself when none takes words."""
+        made of a picture that was made of words. Where all texts are empty, the last sampler of the row that comes
+        first; the maker itself when none takes words."""
+        if self.flow.is_service(end) and self._words(end, "positive"):
+            return end
         takes_words = [maker for maker in self._chain(end) if self._words(maker, "positive")]
         for maker in takes_words:
-            if self._prompt_text(maker) or self.flow.is_service(maker):
+            if self._prompt_text(maker):
                 return maker
+        takes_words = [maker for maker in takes_words if self.flow.is_sampler(maker)]
         if not takes_words:
             return end
         place = len(takes_words) - 1
