@@ -5570,7 +5570,7 @@ class Roles(Wiring):
         names = self.inputs(node_id).keys()
         if {"guider", "sigmas"} <= names:
             return True
-        if not self._is_fed(node_id):
+        if not self._is_fed(node_id) or self._is_saver(node_id):
             return False
         is_seeded = not names.isdisjoint(SEED_INPUTS)
         if {"positive", "negative"} <= names:
@@ -5591,10 +5591,19 @@ class Roles(Wiring):
         return any(not link.surely_carries("STRING", "BOOLEAN", *VALUE_TYPES) for link in self.links(node_id))
 
     @once
+    def _is_saver(self, node_id: str) -> bool:
+        """Whether a node keeps what it is given, whatever settings it writes into the file."""
+        definition = self.definition(node_id)
+        if definition and not definition.is_output:
+            return False
+        is_given = bool(self.links_surely_carrying(node_id, *MEDIA))
+        return is_given and bool(SAVES.search(self.class_type(node_id)))
+
+    @once
     def is_service(self, node_id: str) -> bool:
         """Whether a node makes a picture, a video, sound or a text all by itself, from a prompt or a seed: a node that
         calls somebody's service, or a language model."""
-        if self.is_sampler(node_id) or not self._may_be_service(node_id):
+        if self.is_sampler(node_id) or not self._may_be_service(node_id) or self._is_saver(node_id):
             return False
         if any("prompt" in name for name in self.texts(node_id, "positive")):
             return True

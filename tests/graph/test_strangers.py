@@ -43,6 +43,19 @@ def test_a_node_that_only_notes_the_settings_for_a_file_samples_nothing() -> Non
     }
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_saver_that_writes_the_settings_into_the_file_samples_nothing(is_known: bool) -> None:
+    settings = {"positive": "unknown", "negative": "unknown", "seed": 0, "steps": 25, "cfg": 5.0, "width": 512}
+    graph = text_to_image(save=node("Image Saver", images=("decode", 0), **settings))
+    definitions = known(**{"Image Saver": {"output_node": True}}) if is_known else {}
+    assert reading(graph, definitions, "prompt", "seed", "steps", "width") == {
+        "prompt": "good.text",
+        "seed": "sampler.seed",
+        "steps": "sampler.steps",
+        "width": "latent.width",
+    }
+
+
 def test_an_output_node_that_improves_a_prompt_is_not_the_end() -> None:
     graph = text_to_image(
         words=node("PrimitiveStringMultiline", value="a cat"),
