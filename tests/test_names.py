@@ -102,3 +102,19 @@ def test_any_prompt_gives_a_file_name_that_every_system_takes(prompt: str) -> No
     assert len(stem.encode()) <= 220
     assert not set(stem) & set('/\\:*?"<>|\0\n')
     assert not stem.startswith((".", "-"))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "close"),
+    [
+        ("fluxx", ["flux", "flux-image-to-image"]),
+        ("chekpoint", ["checkpoint"]),
+        ("anima", ["anime_style.safetensors"]),
+        ("bicycle", []),
+        ("", []),
+        ("狐", []),
+    ],
+)
+def test_only_names_that_are_like_the_wanted_one_are_said_to_be_close(wanted: str, close: list[str]) -> None:
+    names = ["upscale", "flux", "flux-image-to-image", "checkpoint", "anime_style.safetensors"]
+    assert tool.close_names(wanted, names) == close

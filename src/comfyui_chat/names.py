@@ -145,7 +145,7 @@ def closest(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
     return sorted(plain_names, key=likeness, reverse=True)[:count]
 
 
-CLOSE = 0.6  # how alike two names are, of 1, that may be taken for one another
+CLOSE, CLOSE_WORD = 0.6, 0.75  # how alike two names are, of 1, that may be taken for one another; and one's word
 
 
 def close_names(wanted: str, choices: Sequence[str], count: int = 3) -> list[str]:
@@ -159,8 +159,14 @@ def _is_close(plain_wanted: str, name: str) -> bool:
     plain = plain_name(name)
     if min(len(plain), len(plain_wanted)) >= 3 and (plain in plain_wanted or plain_wanted in plain):
         return True
-    parts = [plain, *re.findall(r"[^\W_]{3,}", name.lower())]
-    return any(difflib.SequenceMatcher(None, part, plain_wanted, autojunk=False).ratio() >= CLOSE for part in parts)
+    if _likeness(plain, plain_wanted) >= CLOSE:
+        return True
+    return any(_likeness(word, plain_wanted) >= CLOSE_WORD for word in re.findall(r"[^\W_]{3,}", name.lower()))
+
+
+def _likeness(one: str, other: str) -> float:
+    """How alike two texts are, from 0 to 1."""
+    return difflib.SequenceMatcher(None, one, other, autojunk=False).ratio()
 
 
 def quoted(names: Iterable[str]) -> str:
