@@ -8,6 +8,7 @@ FOLDER holds `conversion/` (workflows in the UI format as `KEY.ui.json`, what th
 import json
 import re
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,6 @@ from typing import Any
 import comfyui_tool as tool
 from tests.support.conversion import as_javascript, digest, known_inputs, parsed
 from tests.support.graphs import at
-
-PLACE = re.compile(r"\b(\d+\.[\w.]+\w)")
 
 
 def loaded(path: Path) -> Any:
@@ -62,30 +61,37 @@ def conversions(folder: Path) -> None:
     print(f"{same} of {len(paths)} conversions are as the front end's ({100 * same / len(paths):.1f} %)")
 
 
+def wanted(places: str) -> set[str]:
+    """The places in what `expected.json` says of a parameter; remarks stand in brackets."""
+    plain = re.sub(r"\(.*\)", "", places)
+    return {place for place in re.split(r"[\s/]+", plain) if place.strip("-")}
+
+
 def parameters(folder: Path) -> None:
     """Compare the parameters of each reduced graph with what is right."""
     definitions = parsed(loaded(folder / "definitions.json"))
+    verdicts: Counter[str] = Counter()
     for name, right in loaded(folder / "expected.json").items():
-        graph = loaded(folder / f"{name}.json")
-        workflow = tool.Workflow.parse(name, graph, definitions)
-        found = {key: " ".join(map(at, targets)) for key, targets in workflow.parameters.items()}
-        print(name)
+        workflow = tool.Workflow.parse(name, loaded(folder / f"{name}.json"), definitions)
+        print(f"{name}: {tool.guess_task(workflow.flow)}, {tool.outputs(workflow.flow)}")
         for key, places in right.items():
-            wanted = PLACE.findall(places)
-            verdict = "right" if found.get(key, "").split() == wanted else "MISSING" if key not in found else "WRONG?"
-            if not wanted:
-                verdict = "?"
-            print(f"    {verdict}: {key} {found.get(key, '-')}    expected {places}")
-        others = {key: places for key, places in found.items() if key not in right}
-        print(f"    others: {others}")
-        print(f"    {tool.guess_task(workflow.flow)}: {tool.file_inputs(workflow.flow)}")
-        touched = {target for targets in workflow.parameters.values() for target in targets}
-        makes = {kind for _, kind in tool.outputs(workflow.flow)}
-        limits = tool.Limits(count=4, megapixels=4.2, steps=100, video_seconds=10)
+            if key not in tool.PARAMETERS:  # a remark on something else
+                print(f"    {key}: {places}")
+                continue
+            found = {at(target).split("*")[0] for target in workflow.parameters.get(key, ())}
+            nodes = {place.split(".")[0] for place in wanted(places)}
+            asked = {place if "." in place else f"{min(nodes)}.{place}" for place in wanted(places)}
+            verdict = "right" if found >= asked else "wrong" if found else "missing"
+            verdicts[verdict] += 1
+            if verdict != "right":
+                print(f"    {verdict}: {key} {found or '-'}, expected {places}")
+        missing, files = tool.missing_nodes(workflow.graph, definitions), tool.file_inputs(workflow.flow)
+        print(f"    missing nodes: {missing}; files: {[(at(file.target), file.kind, file.masked) for file in files]}")
         try:
-            tool.check_limits(workflow, limits, touched, makes)
+            tool.check_limits(workflow, tool.Limits(), set(), {kind for _, kind in tool.outputs(workflow.flow)})
         except tool.LimitExceeded as exceeded:
-            print(f"    LIMIT: {exceeded.message}")
+            print(f"    limit: {exceeded.message}")
+    print(dict(verdicts))
 
 
 if __name__ == "__main__":
