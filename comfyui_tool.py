@@ -14614,7 +14614,7 @@ async def _no_such_model(
         names = await files_of_loader(server, entry)
         installed += names
         if await _can_run(server, entry, None):
-            suitable += [name for name in names if entry.needs[0].fits(name)]
+            suitable += await FILES.run(entry.needs[0].rank, names)
     name = find_name(str(model.value), installed)
     if not name:
         return model_missing(model, list(dict.fromkeys(suitable)))
