@@ -22728,7 +22728,7 @@ class Tools:
         :param images: As in edit_image
         :param scale: 1.1 to 8 times as wide and high; else 2
         :param size: Instead of scale: "4k" or "3840x2160"
-        :param model: Upscale model the user asked for
+        :param model: Upscale model, if asked for
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
 
@@ -22860,7 +22860,7 @@ class Tools:
     ) -> ToolAnswer:
         """List what is installed: models, LoRAs, upscalers, samplers.
 
-        :param kind: "checkpoints", "diffusion_models", "loras", "upscale_models", "samplers" or another folder
+        :param kind: "checkpoints", "diffusion_models", "loras", "samplers" or another folder
         :param search: Part of a name
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
@@ -22889,7 +22889,7 @@ class Tools:
         """Tell how far the user's jobs and the queue are, deliver what has finished, or cancel one.
 
         :param job_id: From a "still running" result; else all
-        :param cancel: true to cancel
+        :param cancel: true cancels
         """
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__, __messages__)
 
@@ -22907,7 +22907,7 @@ class Tools:
         __chat_id__: str | None = None,
         __message_id__: str | None = None,
     ) -> ToolAnswer:
-        """Tell whether ComfyUI is up, its queue, memory and speed, and the user's jobs."""
+        """Tell whether ComfyUI is up, its queue, memory, speed and the user's jobs."""
         chat = Chat(__request__, __user__, __metadata__, __event_emitter__, __chat_id__, __message_id__)
 
         async def work(settings: Settings, _display: Display) -> tuple[dict[str, Any], str]:

@@ -461,8 +461,8 @@ async def test_a_node_that_fails_half_way_leaves_no_preview(
 
 
 async def test_an_argument_that_is_no_number_reaches_our_own_check(webui: OpenWebUI, model: ModelServer) -> None:
-    result = failed(await ask(webui, model, call(steps="twenty")))
-    assert (result["code"], "twenty" in result["error"]) == ("bad_argument", True)
+    result = failed(await ask(webui, model, call(steps="plenty")))
+    assert (result["code"], "plenty" in result["error"]) == ("bad_argument", True)
 
 
 async def test_a_file_that_open_webui_does_not_take_is_said_to_be_and_where_it_is(
