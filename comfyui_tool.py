@@ -20681,7 +20681,7 @@ class Chat:
         """The pictures, videos and sounds of the chat up to this message, oldest first; their place among the pictures
         is the number that a model gives."""
         if self._media is None:
-            self._media = media_in(await self._branch())
+            self._media = await FILES.run(media_in, await self._branch())
         return self._media
 
     async def pictures(self) -> list[ChatFile]:

@@ -31,8 +31,8 @@ class HostileServer:
 
     `answers` are by path, the longest beginning that fits counts: bytes, text, anything else as JSON, or a function
     of the request. `outputs` is what the run made, as the history tells it; `files` are those that `/view` gives out,
-    by name. `frames` are sent when a prompt was posted: texts, bytes, `Raw`, or values as JSON, in which "PROMPT"
-    stands for the prompt's id.
+    by name, or by subfolder and name. `frames` are sent when a prompt was posted: texts, bytes, `Raw`, or values as
+    JSON, in which "PROMPT" stands for the prompt's id.
     """
 
     answers: dict[str, Any] = field(default_factory=dict)
@@ -118,7 +118,8 @@ class HostileServer:
         if path == "/view":
             self.views += 1
             name = request.query.get("filename", "")
-            given = self.files.get(name, self.files.get("*"))
+            whole_name = f"{request.query.get('subfolder', '')}/{name}"
+            given = self.files.get(whole_name, self.files.get(name, self.files.get("*")))
             return web.Response(status=404) if given is None else await self._send(request, given)
         if path == "/prompt":
             return await self._post(request)
