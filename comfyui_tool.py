@@ -270,7 +270,7 @@ MOST_ARGUMENT_VALUES = 5000  # in a list or an object
 MOST_ARGUMENT_LEVELS = 50  # of lists and objects in one another, as values of an input
 MOST_WORD_CHARACTERS = 500  # of what has to be understood: a picture, a size, a number
 MOST_ARGUMENT_ITEMS = 500  # of a list, with all that is in it
-MOST_ARGUMENT_DEPTH = 5  # of lists and objects in one another
+MOST_ARGUMENT_DEPTH = 5  # of lists and objects in one another, in which pictures, LoRAs or inputs are looked for
 
 # Names of models, of which a server may list as many as `MOST_NAMES_IN_LIST`.
 MOST_MATCHED_CHARACTERS = 250  # of a file and what it says of itself, that the patterns of bundled workflows see
@@ -738,16 +738,19 @@ _Gates = weakref.WeakValueDictionary[tuple[str, str], asyncio.Semaphore]
 _GATES: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Gates]" = weakref.WeakKeyDictionary()
 
 
-def _of_process(name: str, first: R) -> R:
-    """What this process keeps by a name, the same for every load of this file; `first` where there is nothing yet."""
-    home = sys.modules.setdefault(HOME, ModuleType(HOME))
-    kept: R = vars(home).setdefault(name, first)
+def _of_process(name: str, make: Callable[[], R]) -> R:
+    """What this process keeps by a name, the same for every load of this file. It is made where there is nothing
+    yet."""
+    home = vars(sys.modules.get(HOME) or sys.modules.setdefault(HOME, ModuleType(HOME)))
+    if name not in home:
+        home.setdefault(name, make())  # another thread may have been faster
+    kept: R = home[name]
     return kept
 
 
 def one_at_a_time() -> contextlib.AbstractContextManager[Any]:
     """Within this only one thread of the process is at a time: for work that takes much memory. Blocks."""
-    return _of_process("one_at_a_time", threading.Lock())
+    return _of_process("one_at_a_time", threading.Lock)
 
 
 @dataclass(frozen=True)
@@ -804,7 +807,7 @@ class Threads:
     def _executor(self) -> ThreadPoolExecutor:
         """The threads themselves."""
         name = f"{HOME}_{self.name}_{self.count}"
-        return _of_process(name, ThreadPoolExecutor(self.count, name))
+        return _of_process(name, lambda: ThreadPoolExecutor(self.count, name))
 
     def _too_long(self) -> TookTooLong:
         return TookTooLong(f"Open WebUI did not get it done within {self.seconds:g} seconds ({self.name}).")
@@ -1515,24 +1518,27 @@ OTHER_KEYS = ("size", "resolution", "aspect_ratio", "aspectratio", "ratio", "ori
 def _as_one_text(wanted: Argument, value: Any) -> str:
     """A size in any shape as one text: [1024, 768] and {"width": 1024, "height": 768} as "1024 x 768". Raises
     `BadArgument`."""
-    joint = " "
-    parts: list[Any] = [value]
-    if isinstance(value, list):
-        parts = value
-        joint = " " if any(isinstance(part, str) and not part.strip().isdigit() for part in value) else " x "
-    elif isinstance(value, Mapping):
-        keys = {str(key).lower(): part for key, part in value.items() if part}
-        parts = [keys[key] for names in SIDE_KEYS for key in names if key in keys]
-        joint = " x "
-        if not parts:
-            joint = " "
-            parts = [keys[key] for key in OTHER_KEYS if key in keys]
-            parts += [f"{part} mp" for key, part in keys.items() if key == "megapixels"]
-        elif len(parts) != 2:
-            parts = []
+    parts, joint = _parts_of(value)
     if not 1 <= len(parts) <= 3 or not all(map(_is_written, parts)):
         raise _no_size(wanted)
     return joint.join(map(_written, parts))
+
+
+def _parts_of(value: Any) -> tuple[list[Any], str]:
+    """What says a size in a value of any shape, and what belongs between: [1024, 768] and " x ". Nothing says it where
+    an object has one side alone."""
+    if isinstance(value, list):
+        has_words = any(isinstance(part, str) and not part.strip().isdigit() for part in value)
+        return value, " " if has_words else " x "
+    if not isinstance(value, Mapping):
+        return [value], " "
+    keys = {str(key).lower(): part for key, part in value.items() if part}
+    sides = [keys[key] for names in SIDE_KEYS for key in names if key in keys]
+    if sides:
+        return (sides if len(sides) == 2 else []), " x "
+    parts = [keys[key] for key in OTHER_KEYS if key in keys]
+    parts += [f"{part} mp" for key, part in keys.items() if key == "megapixels"]
+    return parts, " "
 
 
 def _is_written(value: Any) -> bool:
@@ -14350,7 +14356,7 @@ async def choose(server: ComfyUIServer, request: Request, catalogue: Catalogue =
 
 
 async def _choose_for_model(server: ComfyUIServer, request: Request, catalogue: Catalogue) -> FittedWorkflow:
-    """The workflow for a request that names none. Where its model is none, but the name of a workflow, that one."""
+    """The workflow for a request that names none; if its model is really the name of a workflow, that workflow."""
     try:
         return await _choose_for(server, request)
     except ModelNotInstalled:
@@ -14435,7 +14441,7 @@ async def _fit_meant(server: ComfyUIServer, entry: Entry, model: Argument | None
 
 
 async def _runnable(server: ComfyUIServer, entries: Sequence[Entry]) -> list[str]:
-    """The names of those workflows whose models are installed; of one that somebody saved that is taken for granted."""
+    """The names of the workflows whose models are installed. One that somebody saved is taken to have its models."""
     names: list[str] = []
     for entry in entries[:MOST_LOOKED_INTO]:
         with contextlib.suppress(WorkflowRefused):
@@ -14922,7 +14928,7 @@ def tasks_note(lines: Sequence[WorkflowLine], name: str) -> str:
 
 
 def _tasks_meant(name: str) -> list[str]:
-    """What somebody wants to be done who names a workflow so: known tasks, or a word for what none of them does."""
+    """What somebody who names a workflow like this wants done: known tasks, or a word for what none of them does."""
     words = search_words(name)
     task = "_".join(name.lower().split())
     if task in {entry.task for entry in bundled_entries()}:
@@ -15101,7 +15107,7 @@ MOST_DESCRIBED = 7500  # characters of a description without its diagram: less t
 
 @dataclass(frozen=True)
 class Detail:
-    """How closely inputs are told of."""
+    """In how much detail inputs are described."""
 
     names: int  # of other inputs than parameters
     choices: int  # of an input
@@ -18233,7 +18239,7 @@ PARALLEL_FILES = 10  # sent to a server, or fetched, at the same time
 
 @dataclass(frozen=True)
 class Collected:
-    """What came of what one run made: its files, the texts that nodes showed, and notes on both."""
+    """What was collected of one run: its files, the texts that nodes showed, and notes on both."""
 
     products: tuple[OutputFile, ...]
     texts: tuple[str, ...]
@@ -18265,7 +18271,7 @@ class Missing:
 
     @property
     def kind(self) -> str:
-        """What it shares with others that did not come for a like reason."""
+        """What all files have in common that are missing for the same reason."""
         return self.error.message if isinstance(self.error, StorageRefused) else self.error.code
 
 
@@ -22954,7 +22960,7 @@ async def _make(
 
 
 async def _instead_of(settings: Settings, name: str) -> str:
-    """What would do instead of a workflow of that name, which there is not; "" where no server tells."""
+    """What would do instead of a workflow that does not exist; "" where no server tells."""
     catalogue = settings.catalogue
     try:
         answers, _ = await everywhere(settings.endpoints, lambda server: list_workflows(server, catalogue, name))

@@ -92,7 +92,7 @@ MOST_ARGUMENT_VALUES = 5000  # in a list or an object
 MOST_ARGUMENT_LEVELS = 50  # of lists and objects in one another, as values of an input
 MOST_WORD_CHARACTERS = 500  # of what has to be understood: a picture, a size, a number
 MOST_ARGUMENT_ITEMS = 500  # of a list, with all that is in it
-MOST_ARGUMENT_DEPTH = 5  # of lists and objects in one another
+MOST_ARGUMENT_DEPTH = 5  # of lists and objects in one another, in which pictures, LoRAs or inputs are looked for
 
 # Names of models, of which a server may list as many as `MOST_NAMES_IN_LIST`.
 MOST_MATCHED_CHARACTERS = 250  # of a file and what it says of itself, that the patterns of bundled workflows see

@@ -205,24 +205,27 @@ OTHER_KEYS = ("size", "resolution", "aspect_ratio", "aspectratio", "ratio", "ori
 def _as_one_text(wanted: Argument, value: Any) -> str:
     """A size in any shape as one text: [1024, 768] and {"width": 1024, "height": 768} as "1024 x 768". Raises
     `BadArgument`."""
-    joint = " "
-    parts: list[Any] = [value]
-    if isinstance(value, list):
-        parts = value
-        joint = " " if any(isinstance(part, str) and not part.strip().isdigit() for part in value) else " x "
-    elif isinstance(value, Mapping):
-        keys = {str(key).lower(): part for key, part in value.items() if part}
-        parts = [keys[key] for names in SIDE_KEYS for key in names if key in keys]
-        joint = " x "
-        if not parts:
-            joint = " "
-            parts = [keys[key] for key in OTHER_KEYS if key in keys]
-            parts += [f"{part} mp" for key, part in keys.items() if key == "megapixels"]
-        elif len(parts) != 2:
-            parts = []
+    parts, joint = _parts_of(value)
     if not 1 <= len(parts) <= 3 or not all(map(_is_written, parts)):
         raise _no_size(wanted)
     return joint.join(map(_written, parts))
+
+
+def _parts_of(value: Any) -> tuple[list[Any], str]:
+    """What says a size in a value of any shape, and what belongs between: [1024, 768] and " x ". Nothing says it where
+    an object has one side alone."""
+    if isinstance(value, list):
+        has_words = any(isinstance(part, str) and not part.strip().isdigit() for part in value)
+        return value, " " if has_words else " x "
+    if not isinstance(value, Mapping):
+        return [value], " "
+    keys = {str(key).lower(): part for key, part in value.items() if part}
+    sides = [keys[key] for names in SIDE_KEYS for key in names if key in keys]
+    if sides:
+        return (sides if len(sides) == 2 else []), " x "
+    parts = [keys[key] for key in OTHER_KEYS if key in keys]
+    parts += [f"{part} mp" for key, part in keys.items() if key == "megapixels"]
+    return parts, " "
 
 
 def _is_written(value: Any) -> bool:

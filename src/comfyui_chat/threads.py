@@ -41,16 +41,19 @@ _Gates = weakref.WeakValueDictionary[tuple[str, str], asyncio.Semaphore]
 _GATES: "weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, _Gates]" = weakref.WeakKeyDictionary()
 
 
-def _of_process(name: str, first: R) -> R:
-    """What this process keeps by a name, the same for every load of this file; `first` where there is nothing yet."""
-    home = sys.modules.setdefault(HOME, ModuleType(HOME))
-    kept: R = vars(home).setdefault(name, first)
+def _of_process(name: str, make: Callable[[], R]) -> R:
+    """What this process keeps by a name, the same for every load of this file. It is made where there is nothing
+    yet."""
+    home = vars(sys.modules.get(HOME) or sys.modules.setdefault(HOME, ModuleType(HOME)))
+    if name not in home:
+        home.setdefault(name, make())  # another thread may have been faster
+    kept: R = home[name]
     return kept
 
 
 def one_at_a_time() -> contextlib.AbstractContextManager[Any]:
     """Within this only one thread of the process is at a time: for work that takes much memory. Blocks."""
-    return _of_process("one_at_a_time", threading.Lock())
+    return _of_process("one_at_a_time", threading.Lock)
 
 
 @dataclass(frozen=True)
@@ -107,7 +110,7 @@ class Threads:
     def _executor(self) -> ThreadPoolExecutor:
         """The threads themselves."""
         name = f"{HOME}_{self.name}_{self.count}"
-        return _of_process(name, ThreadPoolExecutor(self.count, name))
+        return _of_process(name, lambda: ThreadPoolExecutor(self.count, name))
 
     def _too_long(self) -> TookTooLong:
         return TookTooLong(f"Open WebUI did not get it done within {self.seconds:g} seconds ({self.name}).")

@@ -51,7 +51,7 @@ async def choose(server: ComfyUIServer, request: Request, catalogue: Catalogue =
 
 
 async def _choose_for_model(server: ComfyUIServer, request: Request, catalogue: Catalogue) -> FittedWorkflow:
-    """The workflow for a request that names none. Where its model is none, but the name of a workflow, that one."""
+    """The workflow for a request that names none; if its model is really the name of a workflow, that workflow."""
     try:
         return await _choose_for(server, request)
     except ModelNotInstalled:
@@ -136,7 +136,7 @@ async def _fit_meant(server: ComfyUIServer, entry: Entry, model: Argument | None
 
 
 async def _runnable(server: ComfyUIServer, entries: Sequence[Entry]) -> list[str]:
-    """The names of those workflows whose models are installed; of one that somebody saved that is taken for granted."""
+    """The names of the workflows whose models are installed. One that somebody saved is taken to have its models."""
     names: list[str] = []
     for entry in entries[:MOST_LOOKED_INTO]:
         with contextlib.suppress(WorkflowRefused):

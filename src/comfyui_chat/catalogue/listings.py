@@ -34,7 +34,7 @@ MOST_DESCRIBED = 7500  # characters of a description without its diagram: less t
 
 @dataclass(frozen=True)
 class Detail:
-    """How closely inputs are told of."""
+    """In how much detail inputs are described."""
 
     names: int  # of other inputs than parameters
     choices: int  # of an input

@@ -237,7 +237,7 @@ def tasks_note(lines: Sequence[WorkflowLine], name: str) -> str:
 
 
 def _tasks_meant(name: str) -> list[str]:
-    """What somebody wants to be done who names a workflow so: known tasks, or a word for what none of them does."""
+    """What somebody who names a workflow like this wants done: known tasks, or a word for what none of them does."""
     words = search_words(name)
     task = "_".join(name.lower().split())
     if task in {entry.task for entry in bundled_entries()}:

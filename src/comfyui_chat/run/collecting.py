@@ -55,7 +55,7 @@ PARALLEL_FILES = 10  # sent to a server, or fetched, at the same time
 
 @dataclass(frozen=True)
 class Collected:
-    """What came of what one run made: its files, the texts that nodes showed, and notes on both."""
+    """What was collected of one run: its files, the texts that nodes showed, and notes on both."""
 
     products: tuple[OutputFile, ...]
     texts: tuple[str, ...]
@@ -87,7 +87,7 @@ class Missing:
 
     @property
     def kind(self) -> str:
-        """What it shares with others that did not come for a like reason."""
+        """What all files have in common that are missing for the same reason."""
         return self.error.message if isinstance(self.error, StorageRefused) else self.error.code
 
 

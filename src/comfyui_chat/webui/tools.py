@@ -406,7 +406,7 @@ async def _make(
 
 
 async def _instead_of(settings: Settings, name: str) -> str:
-    """What would do instead of a workflow of that name, which there is not; "" where no server tells."""
+    """What would do instead of a workflow that does not exist; "" where no server tells."""
     catalogue = settings.catalogue
     try:
         answers, _ = await everywhere(settings.endpoints, lambda server: list_workflows(server, catalogue, name))
