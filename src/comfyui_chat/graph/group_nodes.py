@@ -26,20 +26,22 @@ FROM_OUTSIDE, TO_OUTSIDE = -10, -20  # as a subgraph's links call its own socket
 
 def with_subgraphs(ui: Mapping[str, Any]) -> Mapping[str, Any]:
     """The workflow with its group nodes as subgraphs, as far as they can be read."""
-    groups = object_of(object_of(ui.get("extra")).get("groupNodes"))
-    if not groups:
+    raw_groups = object_of(object_of(ui.get("extra")).get("groupNodes"))
+    if not raw_groups:
         return ui
+    groups = {name: _read_group(object_of(raw)) for name, raw in raw_groups.items()}
     definitions = object_of(ui.get("definitions"))
     subgraphs = [*list_of(definitions.get("subgraphs"))]
-    read = {name: _read_group(raw) for name, raw in groups.items()}
     nodes: list[Any] = []
     inside = 0
     for node in list_of(ui.get("nodes")):
         instance = object_of(node)
-        kind = text_of(instance.get("type"))
-        group = read.get(kind[len(PREFIXES[0]) :]) if kind.startswith(PREFIXES) else None
-        inside += len(group.nodes) if group else 0
-        subgraph = _as_subgraph(instance, group, len(subgraphs)) if group and inside <= MOST_INSIDE else None
+        group = _group_behind(instance, groups)
+        if group is None:
+            nodes.append(node)
+            continue
+        inside += len(group.nodes)
+        subgraph = _as_subgraph(instance, group, len(subgraphs)) if inside <= MOST_INSIDE else None
         if subgraph is None:
             nodes.append(node)
             continue
@@ -61,42 +63,86 @@ class GroupNode:
     exits: Sequence[Slot]  # the outputs that are there outside
 
 
-def _read_group(raw: Any) -> GroupNode | None:
+def _group_behind(instance: Mapping[str, Any], groups: Mapping[str, GroupNode | None]) -> GroupNode | None:
+    """The group that a node is an instance of; None for any other node."""
+    kind = text_of(instance.get("type"))
+    if not kind.startswith(PREFIXES):
+        return None
+    name = kind[len(PREFIXES[0]) :]
+    return groups.get(name)
+
+
+def _read_group(raw: Mapping[str, Any]) -> GroupNode | None:
     """What a group holds; None for a shape that is not known."""
-    nodes = [object_of(node) for node in list_of(object_of(raw).get("nodes"))]
+    inner = _inner_links(raw)
+    if inner is None:
+        return None
+    nodes = [object_of(node) for node in list_of(raw.get("nodes"))]
+    return GroupNode(nodes, inner, _outer_inputs(nodes, inner), _outer_outputs(raw, nodes, inner))
+
+
+def _inner_links(raw: Mapping[str, Any]) -> dict[Slot, Slot] | None:
+    """By an input, the output that feeds it inside the group; None where a link has a shape that is not known."""
     inner: dict[Slot, Slot] = {}
-    for link in list_of(object_of(raw).get("links")):
+    for link in list_of(raw.get("links")):
         ends = list_of(link)[:4]
         if len(ends) != 4:
             return None
-        if ends[0] is None:  # from outside
+        source, output, target, place = ends
+        if source is None:  # from outside
             continue
         if not all(isinstance(end, int) for end in ends):
             return None
-        source, output, target, place = ends
         inner[target, place] = (source, output)
+    return inner
+
+
+def _outer_inputs(nodes: Sequence[Mapping[str, Any]], inner: Mapping[Slot, Slot]) -> list[Slot]:
+    """The inputs that no link inside feeds."""
+    return [slot for slot in _slots_inside(nodes, "inputs") if slot not in inner]
+
+
+def _outer_outputs(
+    raw: Mapping[str, Any], nodes: Sequence[Mapping[str, Any]], inner: Mapping[Slot, Slot]
+) -> list[Slot]:
+    """The outputs that are there outside: those that nothing inside uses or that the author shows, but no hidden ones.
+
+    `config` is `{"<node>": {"output": {"<slot>": {"visible": false}}}}`.
+    """
+    config = object_of(raw.get("config"))
+    used = set(inner.values())
+    shown = _shown_outputs(raw)
+    exits: list[Slot] = []
+    for node, place in _slots_inside(nodes, "outputs"):
+        choices = object_of(object_of(config.get(str(node))).get("output"))
+        is_hidden = object_of(choices.get(str(place))).get("visible") is False
+        is_free = (node, place) not in used or (node, place) in shown
+        if is_free and not is_hidden:
+            exits.append((node, place))
+    return exits
+
+
+def _shown_outputs(raw: Mapping[str, Any]) -> set[Slot]:
+    """The outputs that the author shows outside although a link inside uses them.
+
+    An entry of `external` is `[node, slot, type]`, in which the node is a number or an object with its `index`.
+    """
     shown: set[Slot] = set()
-    for item in list_of(object_of(raw).get("external")):
+    for item in list_of(raw.get("external")):
         node, slot = [*list_of(item), None, None][:2]
         index = node.get("index") if isinstance(node, Mapping) else node
         if isinstance(index, int) and isinstance(slot, int):
             shown.add((index, slot))
-    used = set(inner.values())
-    config = object_of(object_of(raw).get("config"))
-    entries: list[Slot] = []
-    exits: list[Slot] = []
+    return shown
+
+
+def _slots_inside(nodes: Sequence[Mapping[str, Any]], key: str) -> list[Slot]:
+    """All `inputs`, or all `outputs`, of a group's nodes, in order."""
+    slots: list[Slot] = []
     for number, node in enumerate(nodes):
-        hidden = object_of(object_of(config.get(str(number))).get("output"))
-        entries += [(number, place) for place in range(_sockets_of(node, "inputs")) if (number, place) not in inner]
-        for place in range(_sockets_of(node, "outputs")):
-            is_visible = object_of(hidden.get(str(place))).get("visible") is not False
-            if is_visible and ((number, place) not in used or (number, place) in shown):
-                exits.append((number, place))
-    return GroupNode(nodes, inner, entries, exits)
-
-
-def _sockets_of(node: Mapping[str, Any], key: str) -> int:
-    return len(list_of(node.get(key)))
+        for place in range(len(list_of(node.get(key)))):
+            slots.append((number, place))
+    return slots
 
 
 def _as_subgraph(instance: Mapping[str, Any], group: GroupNode, number: int) -> dict[str, Any] | None:
