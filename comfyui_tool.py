@@ -1162,9 +1162,11 @@ def number_in_words(word: str) -> int | None:
 
 # What models write when they mean to leave an argument out.
 NOT_GIVEN = ("", "auto", "default", "none", "null")
-ALSO_NOT_GIVEN = frozenset(
-    {"undefined", "n/a", "unspecified", "not specified", "not given", "optional", "unset", "nil"}
+_ALSO_NOT_GIVEN = (
+    "undefined|n/a|unspecified|not specified|not given|not applicable|optional|unset|nil|any|best|automatic"
+    "|default model|-|--|?"
 )
+ALSO_NOT_GIVEN = frozenset(_ALSO_NOT_GIVEN.split("|"))
 
 
 def is_given(value: Any) -> bool:
@@ -1224,10 +1226,27 @@ def _all_in(container: Any) -> list[Any]:
     return list(container)
 
 
+# Under which keys an object holds nothing but a value.
+ONLY_KEYS = frozenset({"value", "text", "name", "prompt", "content", "description", "model", "workflow", "id"})
+
+
+def unwrapped(value: Any) -> Any:
+    """The value that a list or an object holds alone: of [4], {"value": 4} and {"name": "4"} it is 4 or "4". Any other
+    value stays as it is."""
+    for _ in range(MOST_ARGUMENT_LEVELS):
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        elif isinstance(value, Mapping) and len(value) == 1 and not ONLY_KEYS.isdisjoint(value):
+            value = next(iter(value.values()))
+        else:
+            break
+    return value
+
+
 def as_text(wanted: Argument) -> str:
     """A text; a list of texts is joined by commas. Raises `BadArgument` for anything else, and for one too long."""
     check_extent(wanted)
-    value = wanted.value
+    value = unwrapped(wanted.value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value)
     if not isinstance(value, str):
@@ -1473,12 +1492,17 @@ _OWN = "same original keep unchanged input source gleich unverändert misma mism
 OWN = frozenset(_OWN.split())
 
 
+NO_SIZE = re.compile(r"0 ?(?:[x×*:] ?0)?")
+THE_PICTURE = re.compile(r"(?:as|of|like) (?:the |in )?(?:image|picture|photo|input|source)?[ #]{0,2}\d{0,4}$")
+
+
 def says_own_size(value: Any) -> bool:
-    """Whether a value leaves a picture the size that it has: "original", "keep", "same size"."""
+    """Whether a value leaves a picture the size that it has: "original", "keep", "same as image 1", "0x0"."""
     if not isinstance(value, str):
         return False
-    words = [word for word in plain_words(value).split() if word not in FILLERS]
-    return bool(words) and OWN.issuperset(words)
+    text = plain_words(value)
+    words = [word for word in THE_PICTURE.sub("", text).split() if word not in FILLERS]
+    return bool(NO_SIZE.fullmatch(text)) or (bool(words) and OWN.issuperset(words))
 
 
 def says_same_size(asked: AskedSize, choice: Any) -> bool:
@@ -1709,11 +1733,13 @@ OTHER_UNITS = re.compile(
 )
 PERCENT = re.compile(r"%|percent|prozent|por ?ciento|pour ?cent|per ?cento|por ?cento|パーセント|퍼센트|百分之")
 FACTORS = {"half": 0.5, "halb": 0.5, "double": 2, "twice": 2, "doppelt": 2, "triple": 3, "thrice": 3, "quadruple": 4}
+JOINED_HALF = frozenset({"and", "und"})  # of "three and a half" it is 3.5
 SIGNS = re.compile(r"[\s:=×*~≈%#().,;!张張枚个個幅步장개단-]+|(?<![a-z])x(?![a-z])")
 
 
 def read_number(value: Any) -> float | None:
     """The finite number that a value means, or None: a number, or a text with just one in it, in digits or words."""
+    value = unwrapped(value)
     number = as_number(value)
     if number is not None or not isinstance(value, str) or len(value) > MOST_WORD_CHARACTERS:
         return number
@@ -1737,6 +1763,8 @@ def _said_in_words(text: str) -> float | None:
     words = [word for word in SIGNS.split(text) if word]
     factors = [FACTORS[word] for word in words if word in FACTORS]
     numbers = [NUMBER_WORDS[word] for word in words if word in NUMBER_WORDS]
+    if factors == [0.5] and len(numbers) == 1 and not JOINED_HALF.isdisjoint(words):
+        return numbers[0] + 0.5
     found = {*factors, *numbers} - ({1} if len({*factors, *numbers}) > 1 else set())
     return found.pop() if len(found) == 1 else None
 
@@ -1766,16 +1794,16 @@ def read_strength(value: Any) -> float | None:
 
 # What says nothing.
 
-_ABOVE_ZERO = "steps count batch_size scale strength denoise guidance width height length seconds fps"
+_ABOVE_ZERO = "steps count batch_size size scale strength denoise guidance width height length seconds fps"
 ABOVE_ZERO = frozenset(_ABOVE_ZERO.split())
 _RANDOM = (
     "random randomize new different any zufällig zufall aleatorio aleatoria aléatoire aleatório casuale "
     "ランダム 랜덤 무작위 随机 隨機"
 )
 _SAME = (
-    "last same previous prev before again gleich gleiche gleicher derselbe letzte letzter vorige mismo misma último "
-    "última anterior même dernier dernière précédent mesmo mesma stesso stessa ultimo precedente 同じ 前回 前と同じ "
-    "같은 이전 相同 一样 一樣 上次"
+    "last same previous prev before again reuse repeat keep gleich gleiche gleicher derselbe letzte letzter vorige "
+    "mismo misma último última anterior même dernier dernière précédent mesmo mesma stesso stessa ultimo precedente "
+    "同じ 前回 前と同じ 같은 이전 相同 一样 一樣 上次"
 )
 RANDOM, SAME = frozenset(_RANDOM.split()), frozenset(_SAME.split())
 
@@ -1830,6 +1858,7 @@ CLOCK = re.compile(r"(?:(\d{1,2}):)?(\d{1,3}):(\d{2}(?:\.\d{1,3})?)")
 def read_seconds(value: Any) -> float | None:
     """How many seconds a value means, or None: a number, a time such as "1:30", or numbers with their units, also in
     words of nine languages."""
+    value = unwrapped(value)
     number = as_number(value)
     if number is not None or not isinstance(value, str) or len(value) > MOST_WORD_CHARACTERS:
         return number
@@ -1894,6 +1923,8 @@ def _amount_in(part: str) -> float | None:
 #
 # What other programs take out of a prompt: `<lora:name:0.8>`, as in A1111, and `--ar 16:9`, as in Midjourney.
 #
+# So do lines such as "Negative prompt: blurry" and "Steps: 20, CFG scale: 7", which A1111 writes below a prompt.
+#
 # ComfyUI's own nodes would read them as words of the description, and nothing would tell that they had no effect.
 # `read_tags` takes them out. What this tool has something for becomes a value; the rest is left out, and said:
 #
@@ -1920,6 +1951,8 @@ class Tagged:
     loras: tuple[str, ...] = ()  # each as "name:0.8"
     size: str = ""
     seed: str = ""
+    steps: str = ""
+    guidance: str = ""
     negative_prompt: str = ""
     left_out: tuple[str, ...] = ()  # tags that mean nothing here
 
@@ -1927,9 +1960,7 @@ class Tagged:
 def read_tags(prompt: str) -> Tagged:
     """A prompt with the tags of other programs taken out. A text without any stays as it is, to the last space."""
     loras = tuple(inside.strip() for inside in LORA_TAG.findall(prompt) if inside.strip(" :"))
-    text = LORA_TAG.sub("", prompt) if loras else prompt
-    found: dict[str, str] = {}
-    left_out: list[str] = []
+    text, found, left_out = _without_lines(LORA_TAG.sub("", prompt) if loras else prompt)
     kept: list[str] = []
     place = 0
     flags = list(FLAG.finditer(text))
@@ -1951,6 +1982,35 @@ def read_tags(prompt: str) -> Tagged:
     if loras or place:
         text = SPACE_BEFORE.sub(r"\1", " ".join("".join(kept).split())).strip(" ,;")
     return Tagged(text, loras, left_out=tuple(left_out), **found)
+
+
+# The lines below a prompt, and of the last one what each part says.
+NEGATIVE_LINE = re.compile(r"(?<![\w\"'])negative[ _]prompt ?:", re.IGNORECASE)
+VALUES_LINE = re.compile(
+    r"^[ \t]{0,9}steps: ?\d{1,4},[^\n]{0,500}?\b(?:sampler|cfg scale|seed|size):[^\n]*", re.IGNORECASE | re.MULTILINE
+)
+LINE_VALUES = {"steps": "steps", "cfg scale": "guidance", "seed": "seed", "size": "size"}
+
+
+def _without_lines(prompt: str) -> tuple[str, dict[str, str], list[str]]:
+    """A prompt without the lines that A1111 writes below one, what they say, and what of it means nothing here."""
+    found: dict[str, str] = {}
+    left_out: list[str] = []
+    values = VALUES_LINE.search(prompt)
+    if values:
+        prompt = prompt[: values.start()] + prompt[values.end() :]
+        for part in values[0].split(","):
+            name, _, value = part.partition(":")
+            kind = LINE_VALUES.get(name.strip().lower(), "")
+            if kind and value.strip():
+                found[kind] = value.strip()
+            elif part.strip():
+                left_out.append(part.strip())
+    negative = NEGATIVE_LINE.search(prompt)
+    if negative:
+        found["negative_prompt"] = prompt[negative.end() :].strip()
+        prompt = prompt[: negative.start()]
+    return prompt.strip(" ,;\n") if found else prompt, found, left_out
 
 
 def _kind_of_flag(name: str) -> str:
@@ -2995,7 +3055,7 @@ def fit_value(wanted: Argument, spec: InputSpec) -> tuple[Any, str]:
 
 
 def _fit_switch(wanted: Argument) -> bool:
-    text = str(wanted.value).strip()
+    text = str(unwrapped(wanted.value)).strip()
     word = text.lower()
     if word not in SWITCH_WORDS:
         raise BadArgument(f'{wanted.name} is "{shortened(text)}", which is neither true nor false.')
@@ -3004,7 +3064,7 @@ def _fit_switch(wanted: Argument) -> bool:
 
 def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> tuple[Any, str]:
     """The choice of that name, or the one that has all words of it, with a note. Raises `ValueOutOfRange`."""
-    text = str(wanted.value).strip()
+    text = str(unwrapped(wanted.value)).strip()
     names = [str(choice) for choice in choices]
     name = find_name(text, names) or find_name(text.replace("+", "p"), names)  # "DPM++ 2M" is dpmpp_2m
     if name is not None:
@@ -17545,14 +17605,19 @@ def with_own_names(workflow: Workflow, request: Request) -> Request:
     inputs: dict[str, Argument] = {}
     extras: dict[str, Argument] = {}
     notes: list[str] = []
-    for name, wanted in _flat(workflow, request.inputs).items():
-        own = _own_name(workflow, name)
+    flat = _flat(workflow, request.inputs)
+    for name in sorted(flat, key=lambda name: name not in (*workflow.parameters, *EXTRAS)):  # its own names first
+        wanted, own = flat[name], _own_name(workflow, name)
+        if own == "prompt" and own in inputs and workflow.find("lyrics") and "lyrics" not in flat:
+            own = "lyrics"  # of a song "text" may be either
         is_extra = own in EXTRAS and not workflow.find(own)
         place = extras if is_extra else inputs
-        if own in place or (is_extra and getattr(request, own) is not None):
-            notes.append(f"{shortened(own, 40)} was followed, and {shortened(name, 40)} left out")
+        before = place.get(own) or (getattr(request, own) if is_extra else None)
+        both = _both_sizes(before, wanted) if before and own == "size" else None
+        if before is None or both:
+            place[own] = both or wanted
         else:
-            place[own] = wanted
+            notes.append(f"{_called(before)} was followed, and {_called(wanted)} left out")
     _add_to_prompt(workflow, inputs, notes)
     prompt = inputs.get("prompt")
     if prompt and prompt.name == THE_PROMPT and not workflow.find("prompt"):
@@ -17561,6 +17626,22 @@ def with_own_names(workflow: Workflow, request: Request) -> Request:
     added = tuple(note for note in notes if note not in request.notes)
     named: dict[str, Any] = dict(extras)
     return replace(request, inputs=inputs, notes=(*request.notes, *added), **named)
+
+
+def _called(wanted: Argument) -> str:
+    """What a note calls something that a call gives: "text", an input, or "the argument prompt"."""
+    name = wanted.name.removeprefix("The input ")
+    return name[:1].lower() + name[1:] if name == wanted.name else name
+
+
+def _both_sizes(first: Argument, second: Argument) -> Argument | None:
+    """The size that two inputs say together, as "9:16" and "480p" do; None where they contradict each other."""
+    together = replace(first, value=f"{first.value} {second.value}")
+    try:
+        read_size(together)
+    except BadArgument:
+        return None
+    return together
 
 
 def _flat(workflow: Workflow, inputs: Mapping[str, Argument]) -> dict[str, Argument]:
@@ -21334,12 +21415,29 @@ class Said:
     notes: tuple[str, ...] = ()
 
 
+NO_PROMPT = ("", "null", "none", "undefined", "n/a")  # "auto" and "default" may well be what a picture is to show
+
+
 def read_prompt(prompt: Any) -> str:
     """The prompt as it was given. Raises `BadArgument` when it is not a text, or has nothing but tags."""
     text = as_text(Argument("" if prompt in (None, ...) else prompt, "The argument prompt"))
-    if not read_tags(text).text.strip():
+    if read_tags(text).text.strip().lower() in NO_PROMPT:
         raise BadArgument("The argument prompt is empty.", "Call again with a text that says what to show.")
     return text
+
+
+def parted_prompt(prompt: Any, arguments: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    """A prompt that is a whole call as JSON, {"prompt": "a fox", "size": "16:9"}, as its text and the arguments with
+    what else it says; what a call gives besides goes first. Any other prompt stays as it is, since some models want
+    descriptions in JSON."""
+    call = parsed_json(prompt)
+    if not isinstance(call, Mapping) or not isinstance(call.get("prompt"), str):
+        return prompt, arguments
+    others = {name: value for name, value in call.items() if name != "prompt"}
+    if not others.keys() <= arguments.keys():
+        return prompt, arguments
+    given = {name: value for name, value in arguments.items() if is_given(value)}
+    return call["prompt"], {**arguments, **others, **given}
 
 
 def read_arguments(arguments: Mapping[str, Any], prompt: str = "") -> Said:
@@ -21366,7 +21464,7 @@ def _with_tags(said: Said, tags: Tagged) -> Said:
         before = [given.value] if given else []
         values["loras"] = Argument([*before, *tags.loras], "The argument loras")
         notes.append(f"LoRAs were taken out of the prompt: {quoted(map(shortened, tags.loras[:10]))}")
-    for name in ("size", "seed", "negative_prompt"):
+    for name in ("size", "seed", "steps", "guidance", "negative_prompt"):
         value = getattr(tags, name)
         if value and name not in values:
             values[name] = Argument(value, "The prompt")
@@ -21403,7 +21501,7 @@ def read_inputs(inputs: Any, prompt: Any = None) -> Said:
 
 
 # Under which keys models put inputs into an object of their own, and how they write one input as an object.
-WRAPPER_KEYS = ("inputs", "parameters", "params", "arguments", "args", "settings", "options", "values")
+WRAPPER_KEYS = ("inputs", "parameters", "params", "arguments", "args", "settings", "options", "values", "nodes")
 NAME_AND_VALUE = (("name", "key", "input", "parameter"), ("value", "values"))
 
 
@@ -21411,11 +21509,13 @@ def named_values(inputs: Any, depth: int = 0) -> dict[str, Any]:
     """The inputs by their names, in any of these shapes, also as JSON in a text. Raises `BadArgument` for any other.
 
     {"steps": 8}      {"inputs": {"steps": 8}}      [{"name": "steps", "value": 8}]      [["steps", 8]]
-    [{"steps": 8}, {"cfg": 3}]
+    [{"steps": 8}, {"cfg": 3}]      "steps: 8, cfg: 3"      ["steps=8", "cfg=3"]
     """
     value = parsed_json(inputs)
     if not is_given(value):
         return {}
+    if isinstance(value, str):
+        value = [value]
     if depth == 0 and isinstance(value, Mapping):
         check_arguments(value, "input", may_hold_files=True)
     elif depth == 0:
@@ -21446,7 +21546,24 @@ def _one_named(item: Any, inputs: Any) -> Mapping[str, Any]:
         return {str(key): value for key, value in item.items()}
     if isinstance(item, list) and len(item) == 2 and isinstance(item[0], str):
         return {item[0]: item[1]}
-    raise _no_inputs(inputs)
+    pairs = _pairs_in(item) if isinstance(item, str) else {}
+    if not pairs:
+        raise _no_inputs(inputs)
+    return pairs
+
+
+# An input in a text: its name, and its value up to the next name.
+NAMED_IN_TEXT = re.compile(r"(?:^|[,;\n])\s{0,9}([a-z][\w .]{0,60}?)\s{0,9}[:=]", re.IGNORECASE)
+
+
+def _pairs_in(text: str) -> dict[str, str]:
+    """The inputs that a text names, each with its value: "steps: 8, size=64x64". None where it begins otherwise."""
+    names = list(NAMED_IN_TEXT.finditer(text))
+    if not names or text[: names[0].start()].strip():
+        return {}
+    ends = [name.start() for name in names[1:]] + [len(text)]
+    values = [text[name.end() : end].strip() for name, end in zip(names, ends, strict=True)]
+    return {name[1]: value for name, value in zip(names, values, strict=True)}
 
 
 def _no_inputs(inputs: Any) -> BadArgument:
@@ -21501,6 +21618,8 @@ def _understood(given: Mapping[str, Any], kind: str) -> Said:
             value = _strength(value)
         elif name in ("model", "workflow"):
             value = _name_in(value)
+        elif parameter == "lyrics":
+            value = _in_lines(value)
         values[name] = Argument(value, f"The {kind} {shortened(name, 60)}")
     return Said(values, tuple(notes))
 
@@ -21512,6 +21631,16 @@ def _name_in(value: Any) -> Any:
         value = value[0]
     if isinstance(value, Mapping):
         value = next((value[key] for key in ("name", "model", "workflow", "id") if value.get(key)), value)
+    return value
+
+
+def _in_lines(value: Any) -> Any:
+    """Lyrics as one text with their lines: of {"verse": "Rain"} it is "[verse]" and "Rain"."""
+    parts = parsed_json(value)
+    if isinstance(parts, Mapping):
+        parts = [line for name, text in parts.items() for line in (f"[{name}]", _in_lines(text))]
+    if isinstance(parts, list) and all(isinstance(part, str) for part in parts):
+        return "\n".join(parts)
     return value
 
 
@@ -21590,8 +21719,9 @@ class Settings:
 
         Raises `BadArgument` when there is no prompt.
         """
+        prompt, given = parted_prompt(prompt, arguments)
         text = read_prompt(prompt)
-        said = read_arguments(arguments, text)
+        said = read_arguments(given, text)
         wanted: dict[str, Any] = {**self.preferences, **said.values}
         wanted.pop("edit_workflow", None)
         notes = (*several_prompts_note(prompt), *said.notes)
@@ -21611,13 +21741,15 @@ class Settings:
                 wanted[valve] = preference
             elif valve == "edit_workflow":
                 wanted["workflow"] = preference
+        prompt, given = parted_prompt(prompt, arguments)
         text = read_prompt(prompt)
-        said = read_arguments(arguments, text)
+        said = read_arguments(given, text)
         wanted.update(said.values)
+        notes = (*several_prompts_note(prompt), *said.notes)
         tasks = ("inpaint",) if mask else CHANGING
         if tasks == CHANGING and "strength" in wanted:
             tasks = VARYING
-        return Request(read_tags(text).text, tasks, files=tuple(files), mask=mask, notes=said.notes, **wanted)
+        return Request(read_tags(text).text, tasks, files=tuple(files), mask=mask, notes=notes, **wanted)
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
         """The request for a larger copy of a picture. No valve applies. A scale of pixels, such as "4k" or 3840, is a
@@ -21650,7 +21782,8 @@ class Settings:
         model = None
         if models and (not name or task_named(name)):  # a workflow is chosen for it
             model = values.pop(models[0])
-        request = Request(model=model, inputs=values, files=tuple(files), notes=said.notes)
+        notes = (*several_prompts_note(prompt), *said.notes)
+        request = Request(model=model, inputs=values, files=tuple(files), notes=notes)
         if request.pictures:
             has_strength = any(parameter_name(key) in ("strength", "denoise") for key in said.values)
             request = replace(request, tasks=VARYING if has_strength else CHANGING)

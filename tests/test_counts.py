@@ -49,6 +49,9 @@ import comfyui_tool as tool
         ("dreißig Schritte", 30),
         ("double", 2),
         ("half", 0.5),
+        ("three and a half", 3.5),
+        ([20], 20),
+        ({"value": "20 steps"}, 20),
         (str(2**64 - 1), 2**64 - 1),
     ],
 )
@@ -60,7 +63,7 @@ def test_a_number_is_read_with_its_unit_its_name_or_in_words(value: Any, number:
     "value",
     [
         *("many", "", "nan", "1e999", "9" * 400, "2 0", "1,000", "3 or 4", "20-30", "16:9", "5 minutes", "2k", "5m"),
-        *(None, True, [20], {"a": 1}, math.inf, math.nan, "x" * 100_000, "1" * 100_000),
+        *(None, True, [20, 30], {"a": 1}, math.inf, math.nan, "x" * 100_000, "1" * 100_000),
     ],
 )
 def test_what_is_not_one_number_is_none(value: Any) -> None:

@@ -19,6 +19,7 @@ import comfyui_tool as tool
         ("2,5 s", 2.5),
         ("5s", 5),
         ("5 sec", 5),
+        (["5 sec"], 5),
         ("5 seconds", 5),
         ("about 5 seconds", 5),
         ("5-second", 5),
@@ -71,7 +72,7 @@ def test_a_time_is_read_with_its_units_or_in_words(value: Any, seconds: float) -
             "nan",
             "x" * 10_000,
         ),
-        *(None, True, [5], {"seconds": 5}, math.inf),
+        *(None, True, [5, 6], {"seconds": 5}, math.inf),
     ],
 )
 def test_what_is_no_time_is_none(value: Any) -> None:

@@ -22,6 +22,20 @@ import comfyui_tool as tool
         ("use --force here", tool.Tagged("use --force here")),
         ("well--known, and (red:1.2) -- really", tool.Tagged("well--known, and (red:1.2) -- really")),
         ("<b>bold</b> <lora:>", tool.Tagged("<b>bold</b> <lora:>")),
+        ("a street. Negative prompt: cars", tool.Tagged("a street.", negative_prompt="cars")),
+        (
+            "a street\nNegative prompt: cars, people\nSteps: 12, Sampler: Euler a, CFG scale: 6, Seed: 9, Size: 64x64",
+            tool.Tagged(
+                "a street",
+                negative_prompt="cars, people",
+                steps="12",
+                guidance="6",
+                seed="9",
+                size="64x64",
+                left_out=("Sampler: Euler a",),
+            ),
+        ),
+        ("a recipe card\nSteps: 1. Mix", tool.Tagged("a recipe card\nSteps: 1. Mix")),
     ],
 )
 def test_tags_are_taken_out_and_all_else_stays(prompt: str, tagged: tool.Tagged) -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 from .bounds import MOST_WORD_CHARACTERS
 from .spelling import NUMBER_WORDS, plain_words
-from .values import as_number
+from .values import as_number, unwrapped
 
 # A number among words. A comma with one or two digits behind it is a decimal one; "1,000" may mean a thousand.
 AMOUNT = re.compile(r"(?<![\d.,])[+-]?(?:\d+(?:\.\d+)?|\.\d+)(?:,\d+)?(?:e[+-]?\d+)?")
@@ -26,11 +26,13 @@ OTHER_UNITS = re.compile(
 )
 PERCENT = re.compile(r"%|percent|prozent|por ?ciento|pour ?cent|per ?cento|por ?cento|パーセント|퍼센트|百分之")
 FACTORS = {"half": 0.5, "halb": 0.5, "double": 2, "twice": 2, "doppelt": 2, "triple": 3, "thrice": 3, "quadruple": 4}
+JOINED_HALF = frozenset({"and", "und"})  # of "three and a half" it is 3.5
 SIGNS = re.compile(r"[\s:=×*~≈%#().,;!张張枚个個幅步장개단-]+|(?<![a-z])x(?![a-z])")
 
 
 def read_number(value: Any) -> float | None:
     """The finite number that a value means, or None: a number, or a text with just one in it, in digits or words."""
+    value = unwrapped(value)
     number = as_number(value)
     if number is not None or not isinstance(value, str) or len(value) > MOST_WORD_CHARACTERS:
         return number
@@ -54,6 +56,8 @@ def _said_in_words(text: str) -> float | None:
     words = [word for word in SIGNS.split(text) if word]
     factors = [FACTORS[word] for word in words if word in FACTORS]
     numbers = [NUMBER_WORDS[word] for word in words if word in NUMBER_WORDS]
+    if factors == [0.5] and len(numbers) == 1 and not JOINED_HALF.isdisjoint(words):
+        return numbers[0] + 0.5
     found = {*factors, *numbers} - ({1} if len({*factors, *numbers}) > 1 else set())
     return found.pop() if len(found) == 1 else None
 
@@ -83,16 +87,16 @@ def read_strength(value: Any) -> float | None:
 
 # What says nothing.
 
-_ABOVE_ZERO = "steps count batch_size scale strength denoise guidance width height length seconds fps"
+_ABOVE_ZERO = "steps count batch_size size scale strength denoise guidance width height length seconds fps"
 ABOVE_ZERO = frozenset(_ABOVE_ZERO.split())
 _RANDOM = (
     "random randomize new different any zufällig zufall aleatorio aleatoria aléatoire aleatório casuale "
     "ランダム 랜덤 무작위 随机 隨機"
 )
 _SAME = (
-    "last same previous prev before again gleich gleiche gleicher derselbe letzte letzter vorige mismo misma último "
-    "última anterior même dernier dernière précédent mesmo mesma stesso stessa ultimo precedente 同じ 前回 前と同じ "
-    "같은 이전 相同 一样 一樣 上次"
+    "last same previous prev before again reuse repeat keep gleich gleiche gleicher derselbe letzte letzter vorige "
+    "mismo misma último última anterior même dernier dernière précédent mesmo mesma stesso stessa ultimo precedente "
+    "同じ 前回 前と同じ 같은 이전 相同 一样 一樣 上次"
 )
 RANDOM, SAME = frozenset(_RANDOM.split()), frozenset(_SAME.split())
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from .bounds import MOST_WORD_CHARACTERS
 from .spelling import NUMBER_WORDS, plain_words
-from .values import as_number
+from .values import as_number, unwrapped
 
 # How many seconds each unit has, by its names.
 _UNITS = {
@@ -32,6 +32,7 @@ CLOCK = re.compile(r"(?:(\d{1,2}):)?(\d{1,3}):(\d{2}(?:\.\d{1,3})?)")
 def read_seconds(value: Any) -> float | None:
     """How many seconds a value means, or None: a number, a time such as "1:30", or numbers with their units, also in
     words of nine languages."""
+    value = unwrapped(value)
     number = as_number(value)
     if number is not None or not isinstance(value, str) or len(value) > MOST_WORD_CHARACTERS:
         return number

@@ -1,5 +1,7 @@
 """What other programs take out of a prompt: `<lora:name:0.8>`, as in A1111, and `--ar 16:9`, as in Midjourney.
 
+So do lines such as "Negative prompt: blurry" and "Steps: 20, CFG scale: 7", which A1111 writes below a prompt.
+
 ComfyUI's own nodes would read them as words of the description, and nothing would tell that they had no effect.
 `read_tags` takes them out. What this tool has something for becomes a value; the rest is left out, and said:
 
@@ -28,6 +30,8 @@ class Tagged:
     loras: tuple[str, ...] = ()  # each as "name:0.8"
     size: str = ""
     seed: str = ""
+    steps: str = ""
+    guidance: str = ""
     negative_prompt: str = ""
     left_out: tuple[str, ...] = ()  # tags that mean nothing here
 
@@ -35,9 +39,7 @@ class Tagged:
 def read_tags(prompt: str) -> Tagged:
     """A prompt with the tags of other programs taken out. A text without any stays as it is, to the last space."""
     loras = tuple(inside.strip() for inside in LORA_TAG.findall(prompt) if inside.strip(" :"))
-    text = LORA_TAG.sub("", prompt) if loras else prompt
-    found: dict[str, str] = {}
-    left_out: list[str] = []
+    text, found, left_out = _without_lines(LORA_TAG.sub("", prompt) if loras else prompt)
     kept: list[str] = []
     place = 0
     flags = list(FLAG.finditer(text))
@@ -59,6 +61,35 @@ def read_tags(prompt: str) -> Tagged:
     if loras or place:
         text = SPACE_BEFORE.sub(r"\1", " ".join("".join(kept).split())).strip(" ,;")
     return Tagged(text, loras, left_out=tuple(left_out), **found)
+
+
+# The lines below a prompt, and of the last one what each part says.
+NEGATIVE_LINE = re.compile(r"(?<![\w\"'])negative[ _]prompt ?:", re.IGNORECASE)
+VALUES_LINE = re.compile(
+    r"^[ \t]{0,9}steps: ?\d{1,4},[^\n]{0,500}?\b(?:sampler|cfg scale|seed|size):[^\n]*", re.IGNORECASE | re.MULTILINE
+)
+LINE_VALUES = {"steps": "steps", "cfg scale": "guidance", "seed": "seed", "size": "size"}
+
+
+def _without_lines(prompt: str) -> tuple[str, dict[str, str], list[str]]:
+    """A prompt without the lines that A1111 writes below one, what they say, and what of it means nothing here."""
+    found: dict[str, str] = {}
+    left_out: list[str] = []
+    values = VALUES_LINE.search(prompt)
+    if values:
+        prompt = prompt[: values.start()] + prompt[values.end() :]
+        for part in values[0].split(","):
+            name, _, value = part.partition(":")
+            kind = LINE_VALUES.get(name.strip().lower(), "")
+            if kind and value.strip():
+                found[kind] = value.strip()
+            elif part.strip():
+                left_out.append(part.strip())
+    negative = NEGATIVE_LINE.search(prompt)
+    if negative:
+        found["negative_prompt"] = prompt[negative.end() :].strip()
+        prompt = prompt[: negative.start()]
+    return prompt.strip(" ,;\n") if found else prompt, found, left_out
 
 
 def _kind_of_flag(name: str) -> str:

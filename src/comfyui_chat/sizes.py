@@ -160,12 +160,17 @@ _OWN = "same original keep unchanged input source gleich unverändert misma mism
 OWN = frozenset(_OWN.split())
 
 
+NO_SIZE = re.compile(r"0 ?(?:[x×*:] ?0)?")
+THE_PICTURE = re.compile(r"(?:as|of|like) (?:the |in )?(?:image|picture|photo|input|source)?[ #]{0,2}\d{0,4}$")
+
+
 def says_own_size(value: Any) -> bool:
-    """Whether a value leaves a picture the size that it has: "original", "keep", "same size"."""
+    """Whether a value leaves a picture the size that it has: "original", "keep", "same as image 1", "0x0"."""
     if not isinstance(value, str):
         return False
-    words = [word for word in plain_words(value).split() if word not in FILLERS]
-    return bool(words) and OWN.issuperset(words)
+    text = plain_words(value)
+    words = [word for word in THE_PICTURE.sub("", text).split() if word not in FILLERS]
+    return bool(NO_SIZE.fullmatch(text)) or (bool(words) and OWN.issuperset(words))
 
 
 def says_same_size(asked: AskedSize, choice: Any) -> bool:

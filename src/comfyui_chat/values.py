@@ -22,9 +22,11 @@ from .names import shortened
 
 # What models write when they mean to leave an argument out.
 NOT_GIVEN = ("", "auto", "default", "none", "null")
-ALSO_NOT_GIVEN = frozenset(
-    {"undefined", "n/a", "unspecified", "not specified", "not given", "optional", "unset", "nil"}
+_ALSO_NOT_GIVEN = (
+    "undefined|n/a|unspecified|not specified|not given|not applicable|optional|unset|nil|any|best|automatic"
+    "|default model|-|--|?"
 )
+ALSO_NOT_GIVEN = frozenset(_ALSO_NOT_GIVEN.split("|"))
 
 
 def is_given(value: Any) -> bool:
@@ -84,10 +86,27 @@ def _all_in(container: Any) -> list[Any]:
     return list(container)
 
 
+# Under which keys an object holds nothing but a value.
+ONLY_KEYS = frozenset({"value", "text", "name", "prompt", "content", "description", "model", "workflow", "id"})
+
+
+def unwrapped(value: Any) -> Any:
+    """The value that a list or an object holds alone: of [4], {"value": 4} and {"name": "4"} it is 4 or "4". Any other
+    value stays as it is."""
+    for _ in range(MOST_ARGUMENT_LEVELS):
+        if isinstance(value, list) and len(value) == 1:
+            value = value[0]
+        elif isinstance(value, Mapping) and len(value) == 1 and not ONLY_KEYS.isdisjoint(value):
+            value = next(iter(value.values()))
+        else:
+            break
+    return value
+
+
 def as_text(wanted: Argument) -> str:
     """A text; a list of texts is joined by commas. Raises `BadArgument` for anything else, and for one too long."""
     check_extent(wanted)
-    value = wanted.value
+    value = unwrapped(wanted.value)
     if isinstance(value, list) and all(isinstance(item, str) for item in value):
         return ", ".join(value)
     if not isinstance(value, str):

@@ -23,6 +23,8 @@ EIGHT = tool.InputSpec("INT", 16, 16384, 8)
         (20, STEPS, 20),
         ("20", STEPS, 20),
         (" 20.0 ", STEPS, 20),
+        (["20"], STEPS, 20),
+        ({"value": 20.0}, STEPS, 20),
         (19.6, STEPS, 20),
         (0, STEPS, 1),
         (99999, STEPS, 10000),
@@ -33,7 +35,7 @@ EIGHT = tool.InputSpec("INT", 16, 16384, 8)
 def test_numbers_are_made_to_fit(value: Any, spec: tool.InputSpec, expected: float) -> None:
     fitted, note = tool.fit_number(tool.Argument(value, "steps"), spec)
     assert (fitted, type(fitted)) == (expected, type(expected))
-    assert bool(note) == (str(value).strip() not in {"20", "20.0", "7,5"})
+    assert bool(note) == (str(value).strip() not in {"20", "20.0", "7,5", "['20']", "{'value': 20.0}"})
 
 
 def test_a_large_seed_stays_exact() -> None:
@@ -42,7 +44,7 @@ def test_a_large_seed_stays_exact() -> None:
 
 
 @pytest.mark.parametrize(
-    "value", ["many", "", True, None, [20], {"a": 1}, "nan", math.inf, "1e999", "9" * 400, "2 0", "1,000"]
+    "value", ["many", "", True, None, [20, 30], {"a": 1}, "nan", math.inf, "1e999", "9" * 400, "2 0", "1,000"]
 )
 def test_what_is_not_a_number_is_refused_naming_it_and_the_range(value: Any) -> None:
     with pytest.raises(tool.BadArgument) as error:

@@ -45,6 +45,11 @@ def said_inputs(inputs: Any) -> dict[str, Any]:
         ({"model": ["SDXL"]}, {"model": "SDXL"}),
         ({"workflow": '{"name": "portrait"}'}, {"workflow": "portrait"}),
         ({"negative_prompt": ""}, NOTHING),
+        ({"size": 0}, NOTHING),
+        ({"size": "0x0"}, NOTHING),
+        ({"size": "-1"}, NOTHING),
+        ({"size": "same as image 1"}, NOTHING),
+        ({"model": "best", "workflow": "any", "negative_prompt": "-", "guidance": "?"}, NOTHING),
     ],
 )
 def test_what_stands_for_nothing_is_left_out(arguments: dict[str, Any], meant: dict[str, Any]) -> None:
@@ -98,6 +103,20 @@ TWO = {"steps": 8, "cfg": 3}
 )
 def test_inputs_come_in_any_shape(inputs: Any) -> None:
     assert said_inputs(inputs) == TWO
+
+
+@pytest.mark.parametrize("inputs", ["steps: 8, cfg: 3", "steps=8; cfg=3", "steps: 8\ncfg: 3", ["steps=8", "cfg=3"]])
+def test_inputs_may_stand_in_a_text(inputs: Any) -> None:
+    assert said_inputs(inputs) == {"steps": "8", "cfg": "3"}
+    assert said_inputs("prompt: a fox, in snow, steps: 8") == {"prompt": "a fox, in snow", "steps": "8"}
+
+
+@pytest.mark.parametrize("lyrics", [["Rain", "and sun"], '["Rain", "and sun"]', "Rain\nand sun"])
+def test_lyrics_keep_their_lines(lyrics: Any) -> None:
+    assert said_inputs({"lyrics": lyrics}) == {"lyrics": "Rain\nand sun"}
+    assert said_inputs({"lyrics": {"verse": "Rain", "chorus": ["la", "la"]}}) == {
+        "lyrics": "[verse]\nRain\n[chorus]\nla\nla"
+    }
 
 
 def test_the_argument_prompt_is_followed_before_an_input_of_that_name() -> None:

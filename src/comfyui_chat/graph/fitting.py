@@ -16,7 +16,7 @@ from ..counts import read_number
 from ..errors import BadArgument, ValueOutOfRange
 from ..names import closest, find_name, names_with_words, quoted, shortened
 from ..sizes import Ratio, Size
-from ..values import SWITCH_WORDS, Argument, as_text, is_number
+from ..values import SWITCH_WORDS, Argument, as_text, is_number, unwrapped
 from .definitions import InputSpec
 from .nodes import input_value
 
@@ -41,7 +41,7 @@ def fit_value(wanted: Argument, spec: InputSpec) -> tuple[Any, str]:
 
 
 def _fit_switch(wanted: Argument) -> bool:
-    text = str(wanted.value).strip()
+    text = str(unwrapped(wanted.value)).strip()
     word = text.lower()
     if word not in SWITCH_WORDS:
         raise BadArgument(f'{wanted.name} is "{shortened(text)}", which is neither true nor false.')
@@ -50,7 +50,7 @@ def _fit_switch(wanted: Argument) -> bool:
 
 def _fit_choice(wanted: Argument, choices: Sequence[Any]) -> tuple[Any, str]:
     """The choice of that name, or the one that has all words of it, with a note. Raises `ValueOutOfRange`."""
-    text = str(wanted.value).strip()
+    text = str(unwrapped(wanted.value)).strip()
     names = [str(choice) for choice in choices]
     name = find_name(text, names) or find_name(text.replace("+", "p"), names)  # "DPM++ 2M" is dpmpp_2m
     if name is not None:

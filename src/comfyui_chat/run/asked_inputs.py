@@ -17,6 +17,7 @@ from ..catalogue.request import Request
 from ..errors import BadArgument
 from ..graph.workflow import Workflow
 from ..names import quoted, shortened, simplified
+from ..sizes import read_size
 from ..values import Argument
 from .duration import TIMES
 
@@ -62,14 +63,19 @@ def with_own_names(workflow: Workflow, request: Request) -> Request:
     inputs: dict[str, Argument] = {}
     extras: dict[str, Argument] = {}
     notes: list[str] = []
-    for name, wanted in _flat(workflow, request.inputs).items():
-        own = _own_name(workflow, name)
+    flat = _flat(workflow, request.inputs)
+    for name in sorted(flat, key=lambda name: name not in (*workflow.parameters, *EXTRAS)):  # its own names first
+        wanted, own = flat[name], _own_name(workflow, name)
+        if own == "prompt" and own in inputs and workflow.find("lyrics") and "lyrics" not in flat:
+            own = "lyrics"  # of a song "text" may be either
         is_extra = own in EXTRAS and not workflow.find(own)
         place = extras if is_extra else inputs
-        if own in place or (is_extra and getattr(request, own) is not None):
-            notes.append(f"{shortened(own, 40)} was followed, and {shortened(name, 40)} left out")
+        before = place.get(own) or (getattr(request, own) if is_extra else None)
+        both = _both_sizes(before, wanted) if before and own == "size" else None
+        if before is None or both:
+            place[own] = both or wanted
         else:
-            place[own] = wanted
+            notes.append(f"{_called(before)} was followed, and {_called(wanted)} left out")
     _add_to_prompt(workflow, inputs, notes)
     prompt = inputs.get("prompt")
     if prompt and prompt.name == THE_PROMPT and not workflow.find("prompt"):
@@ -78,6 +84,22 @@ def with_own_names(workflow: Workflow, request: Request) -> Request:
     added = tuple(note for note in notes if note not in request.notes)
     named: dict[str, Any] = dict(extras)
     return replace(request, inputs=inputs, notes=(*request.notes, *added), **named)
+
+
+def _called(wanted: Argument) -> str:
+    """What a note calls something that a call gives: "text", an input, or "the argument prompt"."""
+    name = wanted.name.removeprefix("The input ")
+    return name[:1].lower() + name[1:] if name == wanted.name else name
+
+
+def _both_sizes(first: Argument, second: Argument) -> Argument | None:
+    """The size that two inputs say together, as "9:16" and "480p" do; None where they contradict each other."""
+    together = replace(first, value=f"{first.value} {second.value}")
+    try:
+        read_size(together)
+    except BadArgument:
+        return None
+    return together
 
 
 def _flat(workflow: Workflow, inputs: Mapping[str, Argument]) -> dict[str, Argument]:

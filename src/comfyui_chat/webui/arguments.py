@@ -8,6 +8,7 @@ their word they would make another picture than was meant, and say that all went
     read_inputs('{"seed": -1, "steps": 8}').values == {"steps": Argument(8, "The input steps")}
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -33,12 +34,29 @@ class Said:
     notes: tuple[str, ...] = ()
 
 
+NO_PROMPT = ("", "null", "none", "undefined", "n/a")  # "auto" and "default" may well be what a picture is to show
+
+
 def read_prompt(prompt: Any) -> str:
     """The prompt as it was given. Raises `BadArgument` when it is not a text, or has nothing but tags."""
     text = as_text(Argument("" if prompt in (None, ...) else prompt, "The argument prompt"))
-    if not read_tags(text).text.strip():
+    if read_tags(text).text.strip().lower() in NO_PROMPT:
         raise BadArgument("The argument prompt is empty.", "Call again with a text that says what to show.")
     return text
+
+
+def parted_prompt(prompt: Any, arguments: Mapping[str, Any]) -> tuple[Any, Mapping[str, Any]]:
+    """A prompt that is a whole call as JSON, {"prompt": "a fox", "size": "16:9"}, as its text and the arguments with
+    what else it says; what a call gives besides goes first. Any other prompt stays as it is, since some models want
+    descriptions in JSON."""
+    call = parsed_json(prompt)
+    if not isinstance(call, Mapping) or not isinstance(call.get("prompt"), str):
+        return prompt, arguments
+    others = {name: value for name, value in call.items() if name != "prompt"}
+    if not others.keys() <= arguments.keys():
+        return prompt, arguments
+    given = {name: value for name, value in arguments.items() if is_given(value)}
+    return call["prompt"], {**arguments, **others, **given}
 
 
 def read_arguments(arguments: Mapping[str, Any], prompt: str = "") -> Said:
@@ -65,7 +83,7 @@ def _with_tags(said: Said, tags: Tagged) -> Said:
         before = [given.value] if given else []
         values["loras"] = Argument([*before, *tags.loras], "The argument loras")
         notes.append(f"LoRAs were taken out of the prompt: {quoted(map(shortened, tags.loras[:10]))}")
-    for name in ("size", "seed", "negative_prompt"):
+    for name in ("size", "seed", "steps", "guidance", "negative_prompt"):
         value = getattr(tags, name)
         if value and name not in values:
             values[name] = Argument(value, "The prompt")
@@ -102,7 +120,7 @@ def read_inputs(inputs: Any, prompt: Any = None) -> Said:
 
 
 # Under which keys models put inputs into an object of their own, and how they write one input as an object.
-WRAPPER_KEYS = ("inputs", "parameters", "params", "arguments", "args", "settings", "options", "values")
+WRAPPER_KEYS = ("inputs", "parameters", "params", "arguments", "args", "settings", "options", "values", "nodes")
 NAME_AND_VALUE = (("name", "key", "input", "parameter"), ("value", "values"))
 
 
@@ -110,11 +128,13 @@ def named_values(inputs: Any, depth: int = 0) -> dict[str, Any]:
     """The inputs by their names, in any of these shapes, also as JSON in a text. Raises `BadArgument` for any other.
 
     {"steps": 8}      {"inputs": {"steps": 8}}      [{"name": "steps", "value": 8}]      [["steps", 8]]
-    [{"steps": 8}, {"cfg": 3}]
+    [{"steps": 8}, {"cfg": 3}]      "steps: 8, cfg: 3"      ["steps=8", "cfg=3"]
     """
     value = parsed_json(inputs)
     if not is_given(value):
         return {}
+    if isinstance(value, str):
+        value = [value]
     if depth == 0 and isinstance(value, Mapping):
         check_arguments(value, "input", may_hold_files=True)
     elif depth == 0:
@@ -145,7 +165,24 @@ def _one_named(item: Any, inputs: Any) -> Mapping[str, Any]:
         return {str(key): value for key, value in item.items()}
     if isinstance(item, list) and len(item) == 2 and isinstance(item[0], str):
         return {item[0]: item[1]}
-    raise _no_inputs(inputs)
+    pairs = _pairs_in(item) if isinstance(item, str) else {}
+    if not pairs:
+        raise _no_inputs(inputs)
+    return pairs
+
+
+# An input in a text: its name, and its value up to the next name.
+NAMED_IN_TEXT = re.compile(r"(?:^|[,;\n])\s{0,9}([a-z][\w .]{0,60}?)\s{0,9}[:=]", re.IGNORECASE)
+
+
+def _pairs_in(text: str) -> dict[str, str]:
+    """The inputs that a text names, each with its value: "steps: 8, size=64x64". None where it begins otherwise."""
+    names = list(NAMED_IN_TEXT.finditer(text))
+    if not names or text[: names[0].start()].strip():
+        return {}
+    ends = [name.start() for name in names[1:]] + [len(text)]
+    values = [text[name.end() : end].strip() for name, end in zip(names, ends, strict=True)]
+    return {name[1]: value for name, value in zip(names, values, strict=True)}
 
 
 def _no_inputs(inputs: Any) -> BadArgument:
@@ -200,6 +237,8 @@ def _understood(given: Mapping[str, Any], kind: str) -> Said:
             value = _strength(value)
         elif name in ("model", "workflow"):
             value = _name_in(value)
+        elif parameter == "lyrics":
+            value = _in_lines(value)
         values[name] = Argument(value, f"The {kind} {shortened(name, 60)}")
     return Said(values, tuple(notes))
 
@@ -211,6 +250,16 @@ def _name_in(value: Any) -> Any:
         value = value[0]
     if isinstance(value, Mapping):
         value = next((value[key] for key in ("name", "model", "workflow", "id") if value.get(key)), value)
+    return value
+
+
+def _in_lines(value: Any) -> Any:
+    """Lyrics as one text with their lines: of {"verse": "Rain"} it is "[verse]" and "Rain"."""
+    parts = parsed_json(value)
+    if isinstance(parts, Mapping):
+        parts = [line for name, text in parts.items() for line in (f"[{name}]", _in_lines(text))]
+    if isinstance(parts, list) and all(isinstance(part, str) for part in parts):
+        return "\n".join(parts)
     return value
 
 

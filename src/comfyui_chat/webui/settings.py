@@ -39,7 +39,7 @@ from ..sizes import says_pixels
 from ..spelling import plain_words
 from ..threads import FILES
 from ..values import Argument, clamp, is_given, words_of
-from .arguments import read_arguments, read_inputs, read_prompt, several_prompts_note
+from .arguments import parted_prompt, read_arguments, read_inputs, read_prompt, several_prompts_note
 from .chat import Chat
 from .references import OF_CHAT
 from .valves import UserValves, Valves
@@ -74,8 +74,9 @@ class Settings:
 
         Raises `BadArgument` when there is no prompt.
         """
+        prompt, given = parted_prompt(prompt, arguments)
         text = read_prompt(prompt)
-        said = read_arguments(arguments, text)
+        said = read_arguments(given, text)
         wanted: dict[str, Any] = {**self.preferences, **said.values}
         wanted.pop("edit_workflow", None)
         notes = (*several_prompts_note(prompt), *said.notes)
@@ -95,13 +96,15 @@ class Settings:
                 wanted[valve] = preference
             elif valve == "edit_workflow":
                 wanted["workflow"] = preference
+        prompt, given = parted_prompt(prompt, arguments)
         text = read_prompt(prompt)
-        said = read_arguments(arguments, text)
+        said = read_arguments(given, text)
         wanted.update(said.values)
+        notes = (*several_prompts_note(prompt), *said.notes)
         tasks = ("inpaint",) if mask else CHANGING
         if tasks == CHANGING and "strength" in wanted:
             tasks = VARYING
-        return Request(read_tags(text).text, tasks, files=tuple(files), mask=mask, notes=said.notes, **wanted)
+        return Request(read_tags(text).text, tasks, files=tuple(files), mask=mask, notes=notes, **wanted)
 
     def enlarge(self, picture: InputFile | None, **arguments: Any) -> Request:
         """The request for a larger copy of a picture. No valve applies. A scale of pixels, such as "4k" or 3840, is a
@@ -134,7 +137,8 @@ class Settings:
         model = None
         if models and (not name or task_named(name)):  # a workflow is chosen for it
             model = values.pop(models[0])
-        request = Request(model=model, inputs=values, files=tuple(files), notes=said.notes)
+        notes = (*several_prompts_note(prompt), *said.notes)
+        request = Request(model=model, inputs=values, files=tuple(files), notes=notes)
         if request.pictures:
             has_strength = any(parameter_name(key) in ("strength", "denoise") for key in said.values)
             request = replace(request, tasks=VARYING if has_strength else CHANGING)
