@@ -37,7 +37,7 @@ FLOORS = (
         "links input_names facts roles search following tracing discovery workflow paths loras pruning mermaid",
     ),
     ("media", "file_bytes parts kinds pictures overwriting metadata running_times delivery"),
-    ("server", "endpoint protocol long_answers record incoming connection http client cloud pool"),
+    ("server", "endpoint protocol posting long_answers record incoming connection http client cloud pool"),
     (
         "catalogue",
         "task_words entries request naming fitted choosing secret_inputs workflow_list model_list listings",

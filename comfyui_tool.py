@@ -63,6 +63,7 @@ required_open_webui_version: 0.9.6
 #   media/delivery           Hand a finished file over as it is wanted: in which format, with or without metadata.
 #   server/endpoint          The address of a ComfyUI as people write it, with the credential that belongs to it.
 #   server/protocol          What ComfyUI's answers and frames say, as values, and how they are read.
+#   server/posting           What an answer to `POST /prompt` says: that ComfyUI took the prompt, that it refused it, …
 #   server/long_answers      Answers that may be long, read row by row or class by class, so that never all of one is …
 #   server/record            What this process has seen of a server: its pace, its faults, its rests.
 #   server/incoming          A file on its way from a server, piece by piece: into memory, and to disk as soon as it …
@@ -446,6 +447,8 @@ class ServerError(ComfyUIError):
     code = "server_error"
     # True where a job was posted, or about to be, and the server certainly did not take it: another one may.
     untaken = False
+    # True where a job was posted, the server answered something else, and two look-ups did not find it there.
+    unfound = False
 
 
 class ServerUnreachable(ServerError):
@@ -11396,16 +11399,6 @@ class Answer:
     is_whole: bool = True  # whether nothing was left out because it is too long
 
 
-@dataclass(frozen=True)
-class Accepted:
-    """A prompt that was posted, with notes on outputs that the server dropped. It is not `certain` when the answer was
-    lost: whether the server took it has to be looked up."""
-
-    prompt_id: str
-    notes: tuple[str, ...] = ()
-    certain: bool = True
-
-
 def parse_refusal(body: Mapping[str, Any], graph: Graph, definitions: Definitions) -> WorkflowRefused:
     """The answer 400 of `POST /prompt` as an error: the first reason that a person can act on.
 
@@ -11546,6 +11539,51 @@ def _memory_in(value: Any) -> int | None:
     if isinstance(value, (int, float)) and 0 <= value < 2**63:  # NaN is not in this range either
         return int(value)
     return None
+
+
+# ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/posting.py
+#
+# What an answer to `POST /prompt` says: that ComfyUI took the prompt, that it refused it, or nothing of the kind.
+#
+# A proxy may answer in ComfyUI's place, with whatever status and text, after ComfyUI took the prompt. So only what
+# ComfyUI alone says is believed, by its shape: `is_acceptance`, `is_refusal`. After any other answer the prompt is looked
+# up before anything else is done, and `Accepted.doubt` is what the answer means where it is not found.
+#
+# Nothing here does any I/O. The shapes are those recorded from ComfyUI 0.3.64 and 0.33.0.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+# aiohttp's own words for an exception in a route, which ComfyUI does not catch while it reads a prompt.
+FAILED_WHILE_READING = b"Server got itself in trouble"
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """A prompt that was posted, with notes on outputs that the server dropped. It is not `certain` when no answer of
+    ComfyUI came: whether the server took it has to be looked up, and where it did not, `doubt` is why, if anything
+    said so."""
+
+    prompt_id: str
+    notes: tuple[str, ...] = ()
+    certain: bool = True
+    doubt: ComfyUIError | None = None
+
+
+def is_acceptance(said: Any) -> bool:
+    """Whether this is how ComfyUI says that it took a prompt: {"prompt_id": "...", "number": 4, "node_errors": {}}."""
+    return isinstance(said, dict) and isinstance(said.get("prompt_id"), str)
+
+
+def is_refusal(said: Any) -> bool:
+    """Whether this is how ComfyUI says that it does not take a prompt:
+
+    {"error": {"type": "prompt_no_outputs", "message": "...", "details": "", "extra_info": {}}, "node_errors": {}}
+    """
+    if not isinstance(said, dict) or "node_errors" not in said:
+        return False
+    error = said.get("error")
+    return isinstance(error, dict) and isinstance(error.get("type"), str)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -12249,6 +12287,8 @@ STALL_SECONDS = 30.0  # without a byte in the middle of an answer, before it cou
 HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and they show when a connection is dead
 # The HTTP statuses that send a client elsewhere.
 REDIRECTS = (301, 302, 303, 307, 308)
+# Those by which a proxy says that it got no answer from what is behind it; from 520 on they are Cloudflare's.
+NOTHING_BEHIND = (502, 503, 504, *range(520, 531))
 
 
 class HttpServer:
@@ -12402,7 +12442,7 @@ class HttpServer:
         """Raise an error for the statuses that mean the same on every route."""
         if response.status in (401, 403, 407):
             raise self._access_refused(response.status)
-        if response.status in (502, 503, 504):
+        if response.status in NOTHING_BEHIND:
             raise ServerUnreachable(
                 f"The proxy before {self.endpoint.name} answers {response.status}: it reaches nothing behind it."
             ).at(self.endpoint.place)
@@ -12794,10 +12834,10 @@ class ComfyUIServer(HttpServer):
     # A prompt's life: posted, waiting, running, recorded.
 
     async def submit(self, prompt_id: str, graph: Graph, extra_data: Mapping[str, Any]) -> Accepted:
-        """Post a prompt under our own id, once. When the answer is lost the result is not `certain`, and whether the
-        prompt arrived has to be looked up.
+        """Post a prompt under our own id, once. Where no answer of ComfyUI comes the result is not `certain`, and
+        whether the prompt arrived has to be looked up.
 
-        Raises `WorkflowRefused` and its kin, `ServerTooOld`, and as `call` does, but `ServerUnreachable` only where no
+        Raises `WorkflowRefused` and its kin where ComfyUI refuses it, `ServerTooOld`, and `ServerUnreachable` where no
         connection could be made.
         """
         body = {
@@ -12808,35 +12848,42 @@ class ComfyUIServer(HttpServer):
         }
         try:
             answer = await self.call("POST", "/prompt", body=body, max_bytes=MOST_LIST_BYTES)
+            said = await self._said_of_post(graph, answer)
         except ServerUnreachable as error:
             if error.refused:
                 raise
             return Accepted(prompt_id, certain=False)
-        accepted = await self._read_accepted(graph, answer)
-        its_id = accepted.get("prompt_id")
+        except (ServerError, WorkflowRefused) as error:
+            return Accepted(prompt_id, certain=False, doubt=error)
+        if isinstance(said, WorkflowRefused):
+            raise said
+        its_id = said["prompt_id"]
         if its_id != prompt_id:
             await self.call("POST", "/queue", body={"delete": [its_id]}, seconds=CLEAN_UP_SECONDS)
             raise ServerTooOld(f"{self.endpoint.name} gave the job an id of its own.").at(self.endpoint.place)
         self._note_prompts([prompt_id])
         with self._reading("/prompt"):
-            return Accepted(prompt_id, read_left_out(graph, accepted))
+            return Accepted(prompt_id, read_left_out(graph, said))
 
-    async def _read_accepted(self, graph: Graph, answer: Answer) -> dict[str, Any]:
-        """What the server says of a prompt that it took. Raises `WorkflowRefused` and its kin when it did not."""
-        if answer.status == 400:
-            self._asked.clear()  # it refuses what our definitions allow, so they are out of date
-            refusal = None
+    async def _said_of_post(self, graph: Graph, answer: Answer) -> Mapping[str, Any] | WorkflowRefused:
+        """ComfyUI's own answer to a post: its acceptance, or its refusal as an error. Raises, for whatever else may
+        have come, what that means where the prompt was not taken: `WorkflowRefused` or `UnexpectedAnswer`."""
 
-            def take(text: JsonText) -> WorkflowRefused:
-                return parse_refusal(read_json_text(text), graph, self.definitions)
+        def take(text: JsonText) -> Mapping[str, Any] | WorkflowRefused | None:
+            said = read_json_text(text)
+            if answer.status == 400:
+                return parse_refusal(said, graph, self.definitions) if is_refusal(said) else None
+            return said if is_acceptance(said) else None
 
-            with contextlib.suppress(UnexpectedAnswer):
-                refusal = await self._taken("/prompt", answer.body, take)
-            if refusal:
-                raise refusal
-        if answer.status >= 500:
+        if answer.status == 500 and FAILED_WHILE_READING in answer.body:
             raise WorkflowRefused("ComfyUI failed while it read the workflow; its log says why.")
-        return await self._json("/prompt", answer)
+        if answer.status in (200, 400):
+            said = await self._taken("/prompt", answer.body, take)
+            if isinstance(said, WorkflowRefused):
+                self._asked.clear()  # it refuses what our definitions allow, so they are out of date
+            if said is not None:
+                return said
+        raise self._strange_answer("/prompt", f"HTTP {answer.status}, {shortened(answer.content_type)}")
 
     async def queue(self, since: float) -> Queue:
         """The queue as it was at `since` (of `time.monotonic`) or later. All who ask at about the same time share one
@@ -13174,18 +13221,29 @@ class ComfyCloud(ComfyUIServer):
         body = {"prompt": graph, "client_id": self.connection.client_id, "extra_data": extra_data}
         try:
             answer = await self.call("POST", "/prompt", body=body, max_bytes=MOST_LIST_BYTES)
-        except ServerUnreachable as error:
-            if error.refused:
+            said = await self._said_of_post(graph, answer)
+        except (ServerUnreachable, UnexpectedAnswer) as error:
+            if isinstance(error, ServerUnreachable) and error.refused:
                 raise
             raise ServerUnreachable(
                 "The answer of Comfy Cloud to the job was lost, so it is not known whether the job runs there.",
                 "Check the account's jobs before you run it again: it may be running, and you would pay for it twice.",
             ) from None
-        if answer.status == 413:
-            raise WorkflowRefused("The workflow is larger than Comfy Cloud accepts.")
-        accepted = await self._read_accepted(graph, answer)
+        if isinstance(said, WorkflowRefused):
+            raise said
         with self._reading("/prompt"):
-            return Accepted(str(accepted["prompt_id"]), read_left_out(graph, accepted))
+            return Accepted(said["prompt_id"], read_left_out(graph, said))
+
+    async def _said_of_post(self, graph: Graph, answer: Answer) -> Mapping[str, Any] | WorkflowRefused:
+        if answer.status == 413:
+            return WorkflowRefused("The workflow is larger than Comfy Cloud accepts.")
+        try:
+            return await super()._said_of_post(graph, answer)
+        except UnexpectedAnswer:
+            _, message = self._reason_in(answer.body)
+            if message and answer.status != 200:
+                return WorkflowRefused(f"Comfy Cloud refused the workflow: {message}")
+            raise
 
     async def _job(self, prompt_id: str, seconds: float) -> dict[str, Any] | None:
         """The service's own description of a job, or None when it does not know the id."""
@@ -16527,6 +16585,8 @@ async def follow(
             if not accepted.certain:
                 subscription.events.put_nowait(Gap())
             job = await watch(server, fleet, job, subscription, listener, wait=wait, part=part)
+            if accepted.doubt and job.lost and not job.taken:
+                raise _unfound(accepted.doubt)
             job = judge(job, graph)
         except BaseException as error:
             JOBS.leave(prompt_id)
@@ -16554,8 +16614,17 @@ def ignore_preview(_data: bytes) -> None:
 # What an error means for the job on its server.
 
 
+def _unfound(doubt: ComfyUIError) -> ComfyUIError:
+    """What a strange answer to the post meant, now that the job is not found on the server."""
+    if isinstance(doubt, ServerError):
+        doubt.unfound = True
+    return doubt
+
+
 def _was_not_taken(error: ServerError) -> bool:
     """Whether the server certainly has no job of a post that this error was the answer to."""
+    if error.unfound:
+        return False
     if isinstance(error, ServerUnreachable):
         return error.refused
     return isinstance(error, (AccessRefused, PaymentRequired, ServerBusy, ServerTooOld))
@@ -16568,7 +16637,8 @@ def _is_failure(error: BaseException) -> bool:
 
 def _leaves_it(error: BaseException) -> bool:
     """Whether there is nothing to withdraw after an error: the job goes on, was never taken, or has ended."""
-    return _is_failure(error) or isinstance(error, (StillRunning, PaymentRequired, ServerBusy))
+    is_not_there = isinstance(error, ServerError) and error.unfound
+    return is_not_there or _is_failure(error) or isinstance(error, (StillRunning, PaymentRequired, ServerBusy))
 
 
 def _shutting_down(error: BaseException) -> bool:
@@ -18704,9 +18774,9 @@ async def make(
 ) -> RunResult:
     """From a request to finished files, on the server that will be done soonest. Cancelling it cancels the job there.
 
-    A post that a server certainly did not take goes to the next server. A job that its server lost is posted once more,
-    to another server, or to the same one where that answers again; so is one whose post, as far as anybody can tell,
-    never arrived, since a server that restarts forgets what it took. So no more than two servers ever take a prompt.
+    After a post that a server may have taken, a prompt is posted at most one more time, there or to one other server:
+    when that server lost the job, or when the job, as far as anybody can tell, never arrived, since a server that
+    restarts forgets what it took. A post that a server certainly did not take goes to the next one.
 
     Raises as `RunProgress.assign`, `follow` and `collect` do, unless some files of the call are there: then these are
     the result.
@@ -18790,17 +18860,28 @@ class RunProgress:
         the same one where that only lost the job."""
         is_lost = isinstance(error, JobLost) or (isinstance(error, ServerGone) and error.refused)
         is_untaken = isinstance(error, ServerError) and error.untaken
+        is_unfound = isinstance(error, ServerError) and error.unfound
         if is_lost:
             server.record.lost += 1
-        if is_lost or is_untaken:
+        if is_lost or is_untaken or is_unfound:
             server.record.rest(error.message, silent=isinstance(error, (ServerGone, ServerUnreachable)))
         others = set(self.fleet.endpoints) - self.gone - {server.endpoint}
         if is_untaken and others:
             self.gone.add(server.endpoint)
             return True
+        if is_unfound:
+            return self.post_elsewhere(server, bool(others))
         if is_lost and not self.ran_again:
             return self.run_lost_job_again(server, error, bool(others))
         return False
+
+    def post_elsewhere(self, server: ComfyUIServer, others: bool) -> bool:
+        """Whether a job whose post was answered strangely, and which is not there, is posted to another server."""
+        if self.ran_again or not others:
+            return False
+        self.gone.add(server.endpoint)
+        self.ran_again = True
+        return True
 
     def run_lost_job_again(self, server: ComfyUIServer, error: ComfyUIError, others: bool) -> bool:
         """Whether a job that this server lost is run again: on the same one where that answers again, else where there

@@ -132,6 +132,8 @@ class ServerError(ComfyUIError):
     code = "server_error"
     # True where a job was posted, or about to be, and the server certainly did not take it: another one may.
     untaken = False
+    # True where a job was posted, the server answered something else, and two look-ups did not find it there.
+    unfound = False
 
 
 class ServerUnreachable(ServerError):

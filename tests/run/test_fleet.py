@@ -492,6 +492,21 @@ async def test_a_post_that_a_proxy_refuses_goes_to_the_second_server(
     assert posts(*pair) == [0, 1]
 
 
+async def test_a_post_that_is_answered_strangely_and_not_found_is_made_once_more_at_most(
+    quick_comfy: StandIn,
+) -> None:
+    async with StandIn(step_seconds=0.0) as second, StandIn(step_seconds=0.0) as third:
+        for server in (quick_comfy, second):
+            server.misbehave.status_for = {"/prompt": 404}
+        with pytest.raises(tool.UnexpectedAnswer, match="HTTP 404"):
+            await draw(quick_comfy, second, third)
+        posted = [
+            [request.path for request in server.requests if request.method == "POST"] for server in (second, third)
+        ]
+        assert posted == [["/prompt"], []]
+        await tool.close_servers()
+
+
 async def test_a_proxy_that_is_asked_too_often_is_a_busy_server_with_the_time_to_come_back(comfy: StandIn) -> None:
     comfy.misbehave.status_for, comfy.misbehave.retry_after = {"/prompt": 429}, "17"
     with pytest.raises(tool.ServerBusy) as error:

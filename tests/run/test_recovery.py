@@ -4,6 +4,7 @@ two."""
 import asyncio
 import contextlib
 import dataclasses
+import functools
 import gc
 import json
 import time
@@ -37,6 +38,19 @@ the websocket drops and closes late     -          outputs   outputs   outputs  
 the websocket goes silent               outputs    outputs   outputs   outputs   outputs   outputs   outputs
 no websocket opens any more             outputs    outputs   outputs   outputs   outputs   outputs   outputs
 the answer to the POST is lost          -          outputs   -         -         -         -         -
+the POST is answered 520                -          outputs   -         -         -         -         -
+the POST is answered 530                -          outputs   -         -         -         -         -
+the POST is answered 500                -          outputs   -         -         -         -         -
+the POST is answered 429                -          outputs   -         -         -         -         -
+the POST is answered 413                -          outputs   -         -         -         -         -
+the POST is answered 404                -          outputs   -         -         -         -         -
+the POST is answered 403                -          outputs   -         -         -         -         -
+the POST is answered 401                -          outputs   -         -         -         -         -
+the POST is answered 400                -          outputs   -         -         -         -         -
+the POST is answered 302                -          outputs   -         -         -         -         -
+the POST is answered with a page        -          outputs   -         -         -         -         -
+the POST is answered with other JSON    -          outputs   -         -         -         -         -
+the POST is refused in other JSON       -          outputs   -         -         -         -         -
 every connection breaks off once        outputs    outputs   outputs   outputs   outputs   outputs   outputs
 every download breaks off               -          -         -         -         -         gone      -
 the server is away for a moment         nobody     outputs   outputs   outputs   outputs   outputs   outputs
@@ -254,6 +268,24 @@ async def _(world: World) -> None:
 @fault("the answer to the POST is lost")
 async def _(world: World) -> None:
     world.first.misbehave.lose_post_answer = True
+
+
+PAGE, OTHER_JSON = ("text/html", "<html>Something went wrong</html>"), ("application/json", '{"error": "try again"}')
+STRANGE_ANSWERS = {  # of a proxy, though ComfyUI took the prompt
+    **{f"the POST is answered {status}": (status, *PAGE) for status in (520, 530, 500, 429, 413, 404, 403, 401, 400)},
+    "the POST is answered 302": (302, *PAGE),
+    "the POST is answered with a page": (200, *PAGE),
+    "the POST is answered with other JSON": (200, *OTHER_JSON),
+    "the POST is refused in other JSON": (400, *OTHER_JSON),
+}
+
+
+async def answer_strangely(world: World, answer: tuple[int, str, str]) -> None:
+    world.first.misbehave.post_answer = answer
+
+
+for name, answer in STRANGE_ANSWERS.items():
+    FAULTS[name] = functools.partial(answer_strangely, answer=answer)
 
 
 @fault("every connection breaks off once")

@@ -116,10 +116,11 @@ async def test_every_question_gets_an_error_of_ours_for_hostile_json(name: str) 
             lambda: server.look_up("x", time.monotonic()),
             server.recent,
             lambda: server.names("/models"),
-            lambda: server.submit("x", {}, {}),
         ):
             with pytest.raises(tool.ServerError):
                 await ask()
+        accepted = await server.submit("x", {}, {})
+        assert not accepted.certain and isinstance(accepted.doubt, tool.ServerError)
 
 
 async def test_a_queue_beyond_the_bound_is_read_as_far_as_that_and_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +162,7 @@ async def test_a_short_answer_has_a_bound_in_kilobytes() -> None:
 
 
 async def test_a_server_that_repeats_the_key_does_not_have_it_shown() -> None:
-    refusal = {"error": {"type": "x", "message": f"Authorization: Bearer {KEY}"}}
+    refusal = {"error": {"type": "x", "message": f"Authorization: Bearer {KEY}"}, "node_errors": {}}
     async with answering(json.dumps(refusal).replace("/", "\\/"), 400, KEY) as server:
         with pytest.raises(tool.WorkflowRefused) as error:
             await server.submit("x", {}, {})

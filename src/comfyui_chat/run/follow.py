@@ -30,6 +30,7 @@ from typing import Any, Protocol
 
 from ..errors import (
     AccessRefused,
+    ComfyUIError,
     JobLost,
     PaymentRequired,
     RunFailed,
@@ -48,9 +49,9 @@ from ..names import duration
 from ..server.client import ComfyUIServer
 from ..server.connection import Subscription
 from ..server.pool import Pool
+from ..server.posting import Accepted
 from ..server.protocol import (
     Absent,
-    Accepted,
     Event,
     Failed,
     Gap,
@@ -131,6 +132,8 @@ async def follow(
             if not accepted.certain:
                 subscription.events.put_nowait(Gap())
             job = await watch(server, fleet, job, subscription, listener, wait=wait, part=part)
+            if accepted.doubt and job.lost and not job.taken:
+                raise _unfound(accepted.doubt)
             job = judge(job, graph)
         except BaseException as error:
             JOBS.leave(prompt_id)
@@ -158,8 +161,17 @@ def ignore_preview(_data: bytes) -> None:
 # What an error means for the job on its server.
 
 
+def _unfound(doubt: ComfyUIError) -> ComfyUIError:
+    """What a strange answer to the post meant, now that the job is not found on the server."""
+    if isinstance(doubt, ServerError):
+        doubt.unfound = True
+    return doubt
+
+
 def _was_not_taken(error: ServerError) -> bool:
     """Whether the server certainly has no job of a post that this error was the answer to."""
+    if error.unfound:
+        return False
     if isinstance(error, ServerUnreachable):
         return error.refused
     return isinstance(error, (AccessRefused, PaymentRequired, ServerBusy, ServerTooOld))
@@ -172,7 +184,8 @@ def _is_failure(error: BaseException) -> bool:
 
 def _leaves_it(error: BaseException) -> bool:
     """Whether there is nothing to withdraw after an error: the job goes on, was never taken, or has ended."""
-    return _is_failure(error) or isinstance(error, (StillRunning, PaymentRequired, ServerBusy))
+    is_not_there = isinstance(error, ServerError) and error.unfound
+    return is_not_there or _is_failure(error) or isinstance(error, (StillRunning, PaymentRequired, ServerBusy))
 
 
 def _shutting_down(error: BaseException) -> bool:

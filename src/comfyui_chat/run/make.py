@@ -114,9 +114,9 @@ async def make(
 ) -> RunResult:
     """From a request to finished files, on the server that will be done soonest. Cancelling it cancels the job there.
 
-    A post that a server certainly did not take goes to the next server. A job that its server lost is posted once more,
-    to another server, or to the same one where that answers again; so is one whose post, as far as anybody can tell,
-    never arrived, since a server that restarts forgets what it took. So no more than two servers ever take a prompt.
+    After a post that a server may have taken, a prompt is posted at most one more time, there or to one other server:
+    when that server lost the job, or when the job, as far as anybody can tell, never arrived, since a server that
+    restarts forgets what it took. A post that a server certainly did not take goes to the next one.
 
     Raises as `RunProgress.assign`, `follow` and `collect` do, unless some files of the call are there: then these are
     the result.
@@ -200,17 +200,28 @@ class RunProgress:
         the same one where that only lost the job."""
         is_lost = isinstance(error, JobLost) or (isinstance(error, ServerGone) and error.refused)
         is_untaken = isinstance(error, ServerError) and error.untaken
+        is_unfound = isinstance(error, ServerError) and error.unfound
         if is_lost:
             server.record.lost += 1
-        if is_lost or is_untaken:
+        if is_lost or is_untaken or is_unfound:
             server.record.rest(error.message, silent=isinstance(error, (ServerGone, ServerUnreachable)))
         others = set(self.fleet.endpoints) - self.gone - {server.endpoint}
         if is_untaken and others:
             self.gone.add(server.endpoint)
             return True
+        if is_unfound:
+            return self.post_elsewhere(server, bool(others))
         if is_lost and not self.ran_again:
             return self.run_lost_job_again(server, error, bool(others))
         return False
+
+    def post_elsewhere(self, server: ComfyUIServer, others: bool) -> bool:
+        """Whether a job whose post was answered strangely, and which is not there, is posted to another server."""
+        if self.ran_again or not others:
+            return False
+        self.gone.add(server.endpoint)
+        self.ran_again = True
+        return True
 
     def run_lost_job_again(self, server: ComfyUIServer, error: ComfyUIError, others: bool) -> bool:
         """Whether a job that this server lost is run again: on the same one where that answers again, else where there

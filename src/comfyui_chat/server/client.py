@@ -52,6 +52,7 @@ from ..json_pieces import JsonText, read_json_members, read_json_text
 from ..logs import log
 from ..media.file_bytes import FileBytes, Room
 from ..media.pictures import InputFile
+from ..names import shortened
 from ..tasks import CLEAN_UP_SECONDS, T, gather
 from ..threads import FILES
 from .connection import Connection
@@ -69,9 +70,9 @@ from .long_answers import (
     read_record,
     workflows_among,
 )
+from .posting import FAILED_WHILE_READING, Accepted, is_acceptance, is_refusal
 from .protocol import (
     Absent,
-    Accepted,
     Answer,
     Event,
     Output,
@@ -360,10 +361,10 @@ class ComfyUIServer(HttpServer):
     # A prompt's life: posted, waiting, running, recorded.
 
     async def submit(self, prompt_id: str, graph: Graph, extra_data: Mapping[str, Any]) -> Accepted:
-        """Post a prompt under our own id, once. When the answer is lost the result is not `certain`, and whether the
-        prompt arrived has to be looked up.
+        """Post a prompt under our own id, once. Where no answer of ComfyUI comes the result is not `certain`, and
+        whether the prompt arrived has to be looked up.
 
-        Raises `WorkflowRefused` and its kin, `ServerTooOld`, and as `call` does, but `ServerUnreachable` only where no
+        Raises `WorkflowRefused` and its kin where ComfyUI refuses it, `ServerTooOld`, and `ServerUnreachable` where no
         connection could be made.
         """
         body = {
@@ -374,35 +375,42 @@ class ComfyUIServer(HttpServer):
         }
         try:
             answer = await self.call("POST", "/prompt", body=body, max_bytes=MOST_LIST_BYTES)
+            said = await self._said_of_post(graph, answer)
         except ServerUnreachable as error:
             if error.refused:
                 raise
             return Accepted(prompt_id, certain=False)
-        accepted = await self._read_accepted(graph, answer)
-        its_id = accepted.get("prompt_id")
+        except (ServerError, WorkflowRefused) as error:
+            return Accepted(prompt_id, certain=False, doubt=error)
+        if isinstance(said, WorkflowRefused):
+            raise said
+        its_id = said["prompt_id"]
         if its_id != prompt_id:
             await self.call("POST", "/queue", body={"delete": [its_id]}, seconds=CLEAN_UP_SECONDS)
             raise ServerTooOld(f"{self.endpoint.name} gave the job an id of its own.").at(self.endpoint.place)
         self._note_prompts([prompt_id])
         with self._reading("/prompt"):
-            return Accepted(prompt_id, read_left_out(graph, accepted))
+            return Accepted(prompt_id, read_left_out(graph, said))
 
-    async def _read_accepted(self, graph: Graph, answer: Answer) -> dict[str, Any]:
-        """What the server says of a prompt that it took. Raises `WorkflowRefused` and its kin when it did not."""
-        if answer.status == 400:
-            self._asked.clear()  # it refuses what our definitions allow, so they are out of date
-            refusal = None
+    async def _said_of_post(self, graph: Graph, answer: Answer) -> Mapping[str, Any] | WorkflowRefused:
+        """ComfyUI's own answer to a post: its acceptance, or its refusal as an error. Raises, for whatever else may
+        have come, what that means where the prompt was not taken: `WorkflowRefused` or `UnexpectedAnswer`."""
 
-            def take(text: JsonText) -> WorkflowRefused:
-                return parse_refusal(read_json_text(text), graph, self.definitions)
+        def take(text: JsonText) -> Mapping[str, Any] | WorkflowRefused | None:
+            said = read_json_text(text)
+            if answer.status == 400:
+                return parse_refusal(said, graph, self.definitions) if is_refusal(said) else None
+            return said if is_acceptance(said) else None
 
-            with contextlib.suppress(UnexpectedAnswer):
-                refusal = await self._taken("/prompt", answer.body, take)
-            if refusal:
-                raise refusal
-        if answer.status >= 500:
+        if answer.status == 500 and FAILED_WHILE_READING in answer.body:
             raise WorkflowRefused("ComfyUI failed while it read the workflow; its log says why.")
-        return await self._json("/prompt", answer)
+        if answer.status in (200, 400):
+            said = await self._taken("/prompt", answer.body, take)
+            if isinstance(said, WorkflowRefused):
+                self._asked.clear()  # it refuses what our definitions allow, so they are out of date
+            if said is not None:
+                return said
+        raise self._strange_answer("/prompt", f"HTTP {answer.status}, {shortened(answer.content_type)}")
 
     async def queue(self, since: float) -> Queue:
         """The queue as it was at `since` (of `time.monotonic`) or later. All who ask at about the same time share one

@@ -44,7 +44,8 @@ from .endpoint import Endpoint
 from .http import REDIRECTS, STALL_SECONDS, read_retry_after
 from .incoming import IncomingFile
 from .long_answers import read_definitions, read_left_out
-from .protocol import Absent, Accepted, Answer, Event, Frame, Gap, Prompt, Recent, Waiting, parse_job
+from .posting import Accepted
+from .protocol import Absent, Answer, Event, Frame, Gap, Prompt, Recent, Waiting, parse_job
 
 CLOUD_DEFINITION_SECONDS = 3600.0  # how long definitions are believed, which come all at once, and uploads relied on
 UNPAID = frozenset({"InsufficientFundsError", "InactiveSubscriptionError"})  # exception types: why Cloud ended a run
@@ -182,18 +183,29 @@ class ComfyCloud(ComfyUIServer):
         body = {"prompt": graph, "client_id": self.connection.client_id, "extra_data": extra_data}
         try:
             answer = await self.call("POST", "/prompt", body=body, max_bytes=MOST_LIST_BYTES)
-        except ServerUnreachable as error:
-            if error.refused:
+            said = await self._said_of_post(graph, answer)
+        except (ServerUnreachable, UnexpectedAnswer) as error:
+            if isinstance(error, ServerUnreachable) and error.refused:
                 raise
             raise ServerUnreachable(
                 "The answer of Comfy Cloud to the job was lost, so it is not known whether the job runs there.",
                 "Check the account's jobs before you run it again: it may be running, and you would pay for it twice.",
             ) from None
-        if answer.status == 413:
-            raise WorkflowRefused("The workflow is larger than Comfy Cloud accepts.")
-        accepted = await self._read_accepted(graph, answer)
+        if isinstance(said, WorkflowRefused):
+            raise said
         with self._reading("/prompt"):
-            return Accepted(str(accepted["prompt_id"]), read_left_out(graph, accepted))
+            return Accepted(said["prompt_id"], read_left_out(graph, said))
+
+    async def _said_of_post(self, graph: Graph, answer: Answer) -> Mapping[str, Any] | WorkflowRefused:
+        if answer.status == 413:
+            return WorkflowRefused("The workflow is larger than Comfy Cloud accepts.")
+        try:
+            return await super()._said_of_post(graph, answer)
+        except UnexpectedAnswer:
+            _, message = self._reason_in(answer.body)
+            if message and answer.status != 200:
+                return WorkflowRefused(f"Comfy Cloud refused the workflow: {message}")
+            raise
 
     async def _job(self, prompt_id: str, seconds: float) -> dict[str, Any] | None:
         """The service's own description of a job, or None when it does not know the id."""

@@ -35,6 +35,8 @@ STALL_SECONDS = 30.0  # without a byte in the middle of an answer, before it cou
 HEARTBEAT_SECONDS = 30.0  # between two pings: the server sends none, and they show when a connection is dead
 # The HTTP statuses that send a client elsewhere.
 REDIRECTS = (301, 302, 303, 307, 308)
+# Those by which a proxy says that it got no answer from what is behind it; from 520 on they are Cloudflare's.
+NOTHING_BEHIND = (502, 503, 504, *range(520, 531))
 
 
 class HttpServer:
@@ -188,7 +190,7 @@ class HttpServer:
         """Raise an error for the statuses that mean the same on every route."""
         if response.status in (401, 403, 407):
             raise self._access_refused(response.status)
-        if response.status in (502, 503, 504):
+        if response.status in NOTHING_BEHIND:
             raise ServerUnreachable(
                 f"The proxy before {self.endpoint.name} answers {response.status}: it reaches nothing behind it."
             ).at(self.endpoint.place)

@@ -447,16 +447,6 @@ class Answer:
     is_whole: bool = True  # whether nothing was left out because it is too long
 
 
-@dataclass(frozen=True)
-class Accepted:
-    """A prompt that was posted, with notes on outputs that the server dropped. It is not `certain` when the answer was
-    lost: whether the server took it has to be looked up."""
-
-    prompt_id: str
-    notes: tuple[str, ...] = ()
-    certain: bool = True
-
-
 def parse_refusal(body: Mapping[str, Any], graph: Graph, definitions: Definitions) -> WorkflowRefused:
     """The answer 400 of `POST /prompt` as an error: the first reason that a person can act on.
 

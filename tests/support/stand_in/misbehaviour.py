@@ -22,6 +22,9 @@ class Misbehaviour:
     history_delay: float = 0.0  # seconds from the last frame to the history entry
     ignore_prompt_id: bool = False  # mint an id though the client sent one
     lose_post_answer: bool = False  # accept the prompt and cut the connection, once
+    post_answer: tuple[int, str, str] | None = (
+        None  # accept the prompt and answer this instead, once: status, type, body
+    )
     refuse_websocket: int | None = None  # HTTP status of the handshake
     status_for: dict[str, int] = field(default_factory=dict)  # path prefix -> HTTP status
     retry_after: str | None = None  # what such answers say about when to come back

@@ -122,6 +122,10 @@ class Routes:
             comfy.misbehave.lose_post_answer = False
             if request.transport is not None:
                 request.transport.abort()
+        if comfy.misbehave.post_answer:
+            status, kind, text = comfy.misbehave.post_answer
+            comfy.misbehave.post_answer = None
+            return web.Response(status=status, content_type=kind, text=text)
         return web.json_response(answer)
 
     async def queue_size(self, request: web.Request) -> web.StreamResponse:
