@@ -37,11 +37,8 @@ FLOORS = (
         "links input_names facts roles search following tracing discovery workflow paths loras pruning mermaid",
     ),
     ("media", "file_bytes parts kinds pictures overwriting metadata running_times delivery"),
-    ("server", "endpoint protocol posting long_answers record incoming connection http client cloud pool"),
-    (
-        "catalogue",
-        "task_words entries request naming fitted choosing secret_inputs workflow_list model_list listings",
-    ),
+    ("server", "endpoint protocol posting long_answers faults record incoming connection http client cloud pool"),
+    ("catalogue", "task_words entries request naming fitted choosing secret_inputs workflow_list model_list listings"),
     ("run", "owner job fleet follow limits sizing used duration asked_inputs inputs planning collecting make earlier"),
     (
         "webui",

@@ -65,6 +65,7 @@ required_open_webui_version: 0.9.6
 #   server/protocol          What ComfyUI's answers and frames say, as values, and how they are read.
 #   server/posting           What an answer to `POST /prompt` says: that ComfyUI took the prompt, that it refused it, …
 #   server/long_answers      Answers that may be long, read row by row or class by class, so that never all of one is …
+#   server/faults            Why a server cannot be used, in words that lead to whoever can mend it and to what would …
 #   server/record            What this process has seen of a server: its pace, its faults, its rests.
 #   server/incoming          A file on its way from a server, piece by piece: into memory, and to disk as soon as it …
 #   server/connection        The one websocket to a server, shared by all prompts in flight.
@@ -141,6 +142,7 @@ import random
 import re
 import secrets
 import signal
+import ssl
 import struct
 import sys
 import tempfile
@@ -165,7 +167,7 @@ from typing import (
     Any, BinaryIO, ClassVar, Literal, NamedTuple, NewType, ParamSpec, Protocol, Self, TypeVar, cast, get_args,
     get_origin,
 )
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote, urljoin, urlsplit
 
 import aiohttp
 from PIL import Image, ImageChops, ImageOps, ImageStat, PngImagePlugin
@@ -10858,6 +10860,9 @@ class Endpoint:
     label: str = field(default="", compare=False)  # what people call it
     cloud: bool = False  # Comfy Cloud, or what speaks as it does
     guessed: bool = field(default=False, compare=False)  # one of several places where the one server may be
+    # Where a person has set the address, and where the key belongs, as a sentence calls them.
+    setting: str = field(default='the valve "ComfyUI address"', compare=False)
+    key_setting: str = field(default='the valve "ComfyUI API key"', compare=False)
 
     @classmethod
     def parse(cls, text: str, api_key: str = "", name: str = "The ComfyUI address", label: str = "") -> "Endpoint":
@@ -10865,7 +10870,7 @@ class Endpoint:
         Cloud is known by its host, and anything that speaks as it does by `cloud+` before the address.
 
         Raises `BadArgument` for what is not an http address, for one that holds a user name or a password, and for a
-        key that cannot stand in a header. `name` is what the message calls the address.
+        key that cannot stand in a header. `name` is what messages call the address, or the valve that holds it.
         """
         if len(text) > MOST_ADDRESS_CHARACTERS:
             raise BadArgument(f"{name} is too long: {len(text)} characters.", "It looks like http://host:8188.")
@@ -10885,7 +10890,8 @@ class Endpoint:
             raise BadArgument(message, "Enter it again.").at(f"It is the key for {url}.")
         if has_login:
             raise BadArgument(f"{name} contains a user name or password.", "Put the credential into the API key valve.")
-        return cls(url, key, label.strip(), is_cloud or urlsplit(url).hostname == CLOUD_HOST)
+        is_cloud = is_cloud or urlsplit(url).hostname == CLOUD_HOST
+        return cls(url, key, label.strip(), is_cloud, setting=name[:1].lower() + name[1:])
 
     @property
     def name(self) -> str:
@@ -11759,6 +11765,219 @@ def workflows_among(paths: Iterable[str]) -> list[str]:
 
 
 # ----------------------------------------------------------------------------------------------------------------------
+# src/comfyui_chat/server/faults.py
+#
+# Why a server cannot be used, in words that lead to whoever can mend it and to what would help.
+#
+# - `no_answer` tells of a request that failed: each kind of broken connection has a hint of its own (`connection_hint`),
+#   since a certificate that is not trusted is no reason to start ComfyUI.
+# - `forbidden` and `sent_on` tell of a proxy: that it wants a key, shows a page to log in, or leads elsewhere.
+# - `web_page` tells of a page where there should be data, and `too_large` whose limit a file is over.
+#
+# No hint names the server's own address, also not where a hint names another one; the valve that holds it is named.
+# ----------------------------------------------------------------------------------------------------------------------
+
+
+OWN_COMPUTER = ("localhost", "127.0.0.1", "::1", "0.0.0.0")  # nosec B104 # names that are compared, not listened to
+DOCKERS_HOST = "host.docker.internal"  # the computer on which Docker runs, as containers call it
+# Numbers of OpenSSL for what is wrong with a certificate.
+EXPIRED, OTHER_NAMES = 10, (62, 64)
+# What stands in the address or on the page of a login. Only the beginning of a page is looked at.
+LOGIN_ADDRESS = re.compile(
+    r"log-?[io]n|sign-?[io]n|oauth|openid|saml|authelia|authentik|keycloak|cloudflareaccess|cdn-cgi/access"
+    r"|(?:^|[./])(?:sso|auth|idp|accounts)\b",
+    re.IGNORECASE,
+)
+LOGIN_PAGE = re.compile(rb"""type=["']?password|log ?in\b|sign ?in\b|anmelden""", re.IGNORECASE)
+MOST_OF_PAGE = 20_000  # bytes of a page that are looked at
+
+
+def no_answer(endpoint: Endpoint, error: Exception, seconds: float) -> ServerUnreachable:
+    """The error for a request that failed, or that took longer than these seconds."""
+    failed = unanswered(endpoint.name, error, seconds, connection_hint(error, endpoint))
+    failed.at(endpoint.place)
+    return failed
+
+
+def unanswered(server: str, error: Exception, seconds: float, hint: str) -> ServerUnreachable:
+    """The same for any server, by what people call it."""
+    no_connection = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
+    if isinstance(error, TimeoutError) and not no_connection:
+        return ServerUnreachable(f"{server} did not answer within {seconds:g} s.", hint)
+    return ServerUnreachable(f"{server} does not answer ({connection_fault(error)}).", hint, no_connection)
+
+
+def connection_fault(error: BaseException) -> str:
+    """A connection error in a few words; the library's own text would repeat the address, or name internals."""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return "the host name is not known"
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return _certificate_fault(error.certificate_error)
+    if isinstance(error, aiohttp.ClientSSLError):
+        return "it does not speak https"
+    if _is_refused(error):
+        return "connection refused"
+    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+        return "no connection"
+    return "the connection broke off"
+
+
+def _certificate_fault(error: Exception) -> str:
+    code = error.verify_code if isinstance(error, ssl.SSLCertVerificationError) else 0
+    if code == EXPIRED:
+        return "its certificate has expired"
+    if code in OTHER_NAMES:
+        return "its certificate is for another host name"
+    return "its certificate is not trusted"
+
+
+def _is_refused(error: BaseException) -> bool:
+    return isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionRefusedError)
+
+
+def connection_hint(error: BaseException, endpoint: Endpoint) -> str:
+    """What would help against a connection error."""
+    host = urlsplit(endpoint.url).hostname or ""
+    if isinstance(error, aiohttp.ClientConnectorDNSError):
+        return _unknown_host_hint(host, endpoint.setting)
+    if isinstance(error, aiohttp.ClientConnectorCertificateError):
+        return (
+            "A server runs there, and needs a certificate that the computer of Open WebUI trusts, for the host name "
+            "by which it is called. For one that nobody else vouches for, the environment variable SSL_CERT_FILE tells "
+            "Open WebUI where it is."
+        )
+    if isinstance(error, aiohttp.ClientSSLError):
+        return f"The address in {endpoint.setting} probably has to begin with http:// instead of https://."
+    if _is_refused(error):
+        return _refused_hint(host, endpoint.setting)
+    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
+        return (
+            "The computer of ComfyUI may be off or out of reach, or a firewall is in between; else "
+            f"{endpoint.setting} has to be corrected."
+        )
+    if isinstance(error, TimeoutError):
+        return "ComfyUI may be busy, or hang. Try once more in a minute; if it stays so, a person has to look at it."
+    return (
+        "Try once more in a minute. If it stays so, a person has to look: ComfyUI may have crashed, or the address in "
+        f"{endpoint.setting} belongs to another program, or has to begin with https://."
+    )
+
+
+def _unknown_host_hint(host: str, setting: str) -> str:
+    if host == DOCKERS_HOST:
+        return (
+            "Only Docker knows this name, and on Linux only for containers that were started with it (--add-host, or "
+            f"extra_hosts in a compose file, with host-gateway). Else {setting} has to be corrected."
+        )
+    return (
+        f"The host name in {setting} is misspelt, or not known where Open WebUI runs. In Docker, another container of "
+        "the same network is known by the name of its service."
+    )
+
+
+def _refused_hint(host: str, setting: str) -> str:
+    if host in OWN_COMPUTER:
+        return (
+            "ComfyUI has to be started. Where Open WebUI runs in Docker, this address is its own container: put "
+            f"http://{DOCKERS_HOST}:8188 into {setting}, and start ComfyUI with --listen."
+        )
+    if host == DOCKERS_HOST:
+        return f"ComfyUI has to be started, with --listen, so that Docker reaches it; else {setting} corrected."
+    return (
+        "ComfyUI has to be started there, with --listen where it is another computer or container than Open WebUI's; "
+        f"else {setting} has to be corrected."
+    )
+
+
+# What a proxy does in the place of ComfyUI.
+
+
+def forbidden(endpoint: Endpoint, status: int) -> AccessRefused:
+    """The error for a status 401, 403 or 407."""
+    if status == 403 and not endpoint.cloud:
+        refused = AccessRefused(
+            f"{endpoint.name}, or a proxy before it, forbids this (HTTP 403).",
+            f"A proxy may let only some addresses, paths or keys through; a key belongs into {endpoint.key_setting}. "
+            "Only a person can settle this.",
+        )
+    else:
+        sent = "refused the API key" if endpoint.api_key else "needs an API key, and none is set"
+        hint = f"It belongs into {endpoint.key_setting}; only a person can correct it."
+        refused = AccessRefused(f"{endpoint.name} {sent} (HTTP {status}).", hint)
+    refused.at(endpoint.place)
+    return refused
+
+
+def sent_on(endpoint: Endpoint, location: str) -> UnexpectedAnswer:
+    """The error for an answer that leads elsewhere, which is not followed."""
+    try:
+        target = urlsplit(urljoin(f"{endpoint.url}/", location))
+        origin = f"{target.scheme}://{target.netloc.rpartition('@')[2]}"  # without a password
+    except ValueError:
+        target = urlsplit("")
+        origin = "an address that cannot be read"
+    own = urlsplit(endpoint.url)
+    path = ""
+    if target.netloc == own.netloc:
+        path = target.path  # a query may hold a token
+    place = f"{endpoint.url} sends on to {shortened(origin + path, 200)}."
+    if LOGIN_ADDRESS.search(f"{target.netloc}{target.path}"):
+        return _login_page(endpoint, place)
+    is_same = target.hostname == own.hostname
+    if is_same and (own.scheme, target.scheme) == ("http", "https"):
+        error = UnexpectedAnswer(
+            f"{endpoint.name} wants to be called by https.",
+            f"The address in {endpoint.setting} has to begin with https://.",
+        )
+    else:
+        error = UnexpectedAnswer(
+            f"{endpoint.name} sends on to another address, which is not followed.",
+            f"If ComfyUI is really there, {endpoint.setting} has to name that address.",
+        )
+    error.at(place)
+    return error
+
+
+def _login_page(endpoint: Endpoint, place: str) -> UnexpectedAnswer:
+    error = UnexpectedAnswer(
+        f"A page to log in stands before {endpoint.name}.",
+        "A program cannot log in on a page: the proxy that shows it has to let Open WebUI in, by a key in "
+        f"{endpoint.key_setting}, or by where it comes from. Only a person can settle this.",
+    )
+    error.at(place)
+    return error
+
+
+def web_page(endpoint: Endpoint, answer: Answer) -> UnexpectedAnswer | None:
+    """The error for an answer that is a page for people, where there should be data; None for any other answer."""
+    if answer.status != 200 or answer.content_type != "text/html":
+        return None
+    if LOGIN_PAGE.search(answer.body[:MOST_OF_PAGE]):
+        return _login_page(endpoint, endpoint.place)
+    error = UnexpectedAnswer(
+        f"A web page answers at the address of {endpoint.name}, where ComfyUI sends data.",
+        f"The address in {endpoint.setting} belongs to something else, or a proxy shows a page of its own there; a "
+        "person has to look.",
+    )
+    error.at(endpoint.place)
+    return error
+
+
+def too_large(endpoint: Endpoint, answer: Answer, size: int) -> LimitExceeded:
+    """The error for a file of this size that was refused with status 413. ComfyUI says so in a sentence of its own; a
+    proxy, such as nginx, with a page."""
+    megabytes = f"{size / 2**20:.0f} MB" if size >= 2**20 else f"{size / 2**10:.0f} kB"
+    if b"Maximum request body size" in answer.body:
+        whose, setting = endpoint.name, "ComfyUI's option --max-upload-size"
+    else:
+        whose, setting = f"the proxy before {endpoint.name}", "the proxy's own limit (in nginx, client_max_body_size)"
+    return LimitExceeded(
+        f"The file has {megabytes}, which is more than {whose} takes.",
+        f"Give a smaller one. An administrator can raise {setting}.",
+    )
+
+
+# ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/record.py
 #
 # What this process has seen of a server: its pace, its faults, its rests.
@@ -12255,21 +12474,6 @@ def _cut(socket: aiohttp.ClientWebSocketResponse) -> None:
     socket._response.close()
 
 
-def connection_fault(error: BaseException) -> str:
-    """A connection error in a few words; the library's own text would repeat the address, or name internals."""
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the host name is not known"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return "its certificate is not trusted"
-    if isinstance(error, aiohttp.ClientSSLError):
-        return "it does not speak https"
-    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
-        return "no connection"
-    return "the connection broke off"
-
-
 # ----------------------------------------------------------------------------------------------------------------------
 # src/comfyui_chat/server/http.py
 #
@@ -12313,18 +12517,7 @@ class HttpServer:
         return self._session
 
     async def _refuse_redirect(self, _session: Any, _context: Any, params: aiohttp.TraceRequestRedirectParams) -> None:
-        raise self._redirected(params.response.headers.get("Location", ""))
-
-    def _redirected(self, location: str) -> UnexpectedAnswer:
-        target = "another path"
-        with contextlib.suppress(ValueError):
-            parts = urlsplit(location)
-            if parts.netloc:
-                target = shortened(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", 200)  # without a password
-        return UnexpectedAnswer(
-            f"{self.endpoint.name} sends on to another address, which is not followed.",
-            "If ComfyUI is really there, set the address valve to it; a login page means that a key is missing.",
-        ).at(f"{self.endpoint.url} sends on to {target}.")
+        raise sent_on(self.endpoint, params.response.headers.get("Location", ""))
 
     @contextlib.asynccontextmanager
     async def websocket(self, client_id: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
@@ -12342,7 +12535,7 @@ class HttpServer:
             )
         except aiohttp.WSServerHandshakeError as error:
             if error.status in (401, 403, 407):
-                raise self._access_refused(error.status) from None
+                raise forbidden(self.endpoint, error.status) from None
             raise
         try:
             yield socket
@@ -12355,10 +12548,6 @@ class HttpServer:
     def _address(self, path: str) -> str:
         """Where a route of ComfyUI is."""
         return self.endpoint.url + path
-
-    def _access_refused(self, status: int) -> AccessRefused:
-        sent = "refused the API key" if self.endpoint.api_key else "needs an API key, and none is set"
-        return AccessRefused(f"{self.endpoint.name} {sent} (HTTP {status}).").at(self.endpoint.place)
 
     async def call(
         self,
@@ -12406,7 +12595,7 @@ class HttpServer:
                         await self._check(response)
                     location = response.headers.get("Location", "")
                     if response.status in REDIRECTS and not redirects:
-                        raise self._redirected(location)
+                        raise sent_on(self.endpoint, location)
                     if response.status != 200:
                         file = None
                     if file:
@@ -12436,15 +12625,16 @@ class HttpServer:
                         is_whole=is_whole,
                     )
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise no_answer(self.endpoint.name, error, min(seconds, first_byte_seconds)).at(place) from None
+            raise no_answer(self.endpoint, error, min(seconds, first_byte_seconds)).at(place) from None
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         """Raise an error for the statuses that mean the same on every route."""
         if response.status in (401, 403, 407):
-            raise self._access_refused(response.status)
+            raise forbidden(self.endpoint, response.status)
         if response.status in NOTHING_BEHIND:
             raise ServerUnreachable(
-                f"The proxy before {self.endpoint.name} answers {response.status}: it reaches nothing behind it."
+                f"The proxy before {self.endpoint.name} answers {response.status}: it reaches nothing behind it.",
+                "ComfyUI has to be started, or the proxy told where it is.",
             ).at(self.endpoint.place)
         if response.status == 429:
             after = read_retry_after(response.headers.get("Retry-After"))
@@ -12479,6 +12669,8 @@ class HttpServer:
     async def understand(self, path: str, answer: Answer, take: Callable[[JsonText], T]) -> T:
         """What `take` makes of the JSON in an answer; of a long one, in a thread. Raises `UnexpectedAnswer` when it
         holds none, or not what `take` expects."""
+        if page := web_page(self.endpoint, answer):
+            raise page
         if answer.status != 200 or "json" not in answer.content_type:
             raise self._strange_answer(path, f"HTTP {answer.status}, {shortened(answer.content_type)}")
         return await self._taken(path, answer.body, take)
@@ -12532,14 +12724,6 @@ def read_retry_after(text: str | None) -> float | None:
     with contextlib.suppress(ValueError, TypeError, OverflowError):
         return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
     return None
-
-
-def no_answer(server: str, error: Exception, seconds: float, hint: str = "") -> ServerUnreachable:
-    """The error for a request that failed, or that took longer than these seconds. `server` is what people call it."""
-    no_connection = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
-    if isinstance(error, TimeoutError) and not no_connection:
-        return ServerUnreachable(f"{server} did not answer within {seconds:g} s.", hint)
-    return ServerUnreachable(f"{server} does not answer ({connection_fault(error)}).", hint, no_connection)
 
 
 # ----------------------------------------------------------------------------------------------------------------------
@@ -12901,7 +13085,7 @@ class ComfyUIServer(HttpServer):
             async with asyncio.timeout(PROBE_SECONDS):
                 return await self.queue(since)
         except TimeoutError as error:
-            raise no_answer(self.endpoint.name, error, PROBE_SECONDS).at(self.endpoint.place) from None
+            raise no_answer(self.endpoint, error, PROBE_SECONDS) from None
 
     async def _ask_queue(self, seconds: float) -> Queue:
         answer = await self.call("GET", "/queue", seconds=seconds, max_bytes=MOST_JSON_BYTES, cut=True)
@@ -13007,12 +13191,9 @@ class ComfyUIServer(HttpServer):
         return name
 
     def _check_upload(self, file: InputFile, answer: Answer) -> None:
-        """Raise when the file is larger than the server takes."""
+        """Raise when the file is larger than is taken."""
         if answer.status == 413:
-            megabytes = len(file.data) / 2**20
-            raise LimitExceeded(
-                f"The file has {megabytes:.0f} MB, which is more than ComfyUI accepts.", "Give a smaller one."
-            )
+            raise too_large(self.endpoint, answer, len(file.data))
 
     async def _has(self, file: InputFile) -> bool:
         """Whether a file is in the server's input folder, by its name and length; no when that cannot be told."""
@@ -13142,7 +13323,7 @@ class ComfyCloud(ComfyUIServer):
         if response.status == 403 and error_type and response.method == "POST":
             raise WorkflowRefused(f"Comfy Cloud does not allow this{reason}")
         if response.status == 403:
-            raise self._access_refused(response.status)
+            raise forbidden(self.endpoint, response.status)
         seconds = read_retry_after(response.headers.get("Retry-After"))
         raise ServerBusy(f"Comfy Cloud is busy{reason}", seconds=seconds)
 
@@ -13330,7 +13511,7 @@ class ComfyCloud(ComfyUIServer):
             signed = asked.join(URL(answer.location, encoded=True))
             is_safe = signed.scheme in ("https", URL(self.endpoint.url).scheme)
             if not is_safe or not signed.host:
-                raise self._redirected(answer.location)
+                raise sent_on(self.endpoint, answer.location)
         answer = await download(signed)
         return answer.status
 
@@ -16351,7 +16532,8 @@ class Fleet:
         tried = ", ".join(endpoint.url for endpoint in self.endpoints)
         return ServerUnreachable(
             "No ComfyUI answers.",
-            'ComfyUI has to be started, or the valve "ComfyUI address" of this tool set by the administrator.',
+            "ComfyUI has to be started, with --listen where Open WebUI runs in Docker or on another computer. Where it "
+            'is elsewhere than was tried, an administrator has to set the valve "ComfyUI address" of this tool.',
         ).at(f"Tried: {tried}.")
 
     def _too_many(self, jobs: Sequence[tuple[QueueSnapshot, Prompt]], calls: int = 0) -> LimitExceeded:
@@ -16453,7 +16635,7 @@ async def ask_one(
     except ComfyUIError as error:
         return error
     except TimeoutError as error:
-        return no_answer(endpoint.name, error, seconds).at(endpoint.place)
+        return no_answer(endpoint, error, seconds)
     except Exception:
         log.exception("an answer of %s cannot be read", endpoint.name)
         return UnexpectedAnswer(f"An answer of {endpoint.name} cannot be read.").at(endpoint.place)
@@ -21969,7 +22151,8 @@ def _own_endpoint(mine: UserValves, allowed: bool) -> Endpoint:
             "You set a ComfyUI address of your own, and the administrator does not allow that.",
             'Tell the user to empty the valve "Your ComfyUI address" of this tool.',
         )
-    return Endpoint.parse(mine.endpoint, mine.api_key, 'The valve "Your ComfyUI address"')
+    endpoint = Endpoint.parse(mine.endpoint, mine.api_key, 'The user\'s valve "Your ComfyUI address"')
+    return replace(endpoint, key_setting='the user\'s valve "API key for your address"')
 
 
 def _limits(valves: Valves) -> Limits:
@@ -23586,7 +23769,7 @@ class OpenWebUI:
             ):
                 return response.status, await response.text()
         except (aiohttp.ClientError, OSError) as error:
-            raise no_answer(f"Open WebUI at {self.url}", error, ANSWER_SECONDS, "Is it running?") from None
+            raise unanswered(f"Open WebUI at {self.url}", error, ANSWER_SECONDS, "Is it running?") from None
 
 
 async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:

@@ -35,7 +35,7 @@ from .names import duration, file_stem, quoted, shortened
 from .run.fleet import everywhere
 from .run.make import RunOptions, make
 from .server.endpoint import Endpoint
-from .server.http import no_answer
+from .server.faults import unanswered
 from .server.pool import close_servers
 from .tasks import ANSWER_SECONDS
 from .threads import FILES
@@ -366,7 +366,7 @@ class OpenWebUI:
             ):
                 return response.status, await response.text()
         except (aiohttp.ClientError, OSError) as error:
-            raise no_answer(f"Open WebUI at {self.url}", error, ANSWER_SECONDS, "Is it running?") from None
+            raise unanswered(f"Open WebUI at {self.url}", error, ANSWER_SECONDS, "Is it running?") from None
 
 
 async def _install(webui: OpenWebUI, options: argparse.Namespace) -> None:

@@ -28,7 +28,7 @@ from ..logs import log
 from ..names import duration
 from ..server.client import PROBE_SECONDS, ComfyUIServer
 from ..server.endpoint import Endpoint
-from ..server.http import no_answer
+from ..server.faults import no_answer
 from ..server.pool import Pool, open_server
 from ..server.protocol import Prompt, Queue, Recent, Recorded, Stats, Waiting
 from ..server.record import Record
@@ -347,7 +347,8 @@ class Fleet:
         tried = ", ".join(endpoint.url for endpoint in self.endpoints)
         return ServerUnreachable(
             "No ComfyUI answers.",
-            'ComfyUI has to be started, or the valve "ComfyUI address" of this tool set by the administrator.',
+            "ComfyUI has to be started, with --listen where Open WebUI runs in Docker or on another computer. Where it "
+            'is elsewhere than was tried, an administrator has to set the valve "ComfyUI address" of this tool.',
         ).at(f"Tried: {tried}.")
 
     def _too_many(self, jobs: Sequence[tuple[QueueSnapshot, Prompt]], calls: int = 0) -> LimitExceeded:
@@ -449,7 +450,7 @@ async def ask_one(
     except ComfyUIError as error:
         return error
     except TimeoutError as error:
-        return no_answer(endpoint.name, error, seconds).at(endpoint.place)
+        return no_answer(endpoint, error, seconds)
     except Exception:
         log.exception("an answer of %s cannot be read", endpoint.name)
         return UnexpectedAnswer(f"An answer of {endpoint.name} cannot be read.").at(endpoint.place)

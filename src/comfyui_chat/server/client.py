@@ -37,7 +37,6 @@ from ..bounds import (
 )
 from ..errors import (
     ComfyUIError,
-    LimitExceeded,
     ServerError,
     ServerTooOld,
     ServerUnreachable,
@@ -57,7 +56,8 @@ from ..tasks import CLEAN_UP_SECONDS, T, gather
 from ..threads import FILES
 from .connection import Connection
 from .endpoint import Endpoint
-from .http import STALL_SECONDS, HttpServer, no_answer
+from .faults import no_answer, too_large
+from .http import STALL_SECONDS, HttpServer
 from .incoming import IncomingFile
 from .long_answers import (
     read_definitions,
@@ -428,7 +428,7 @@ class ComfyUIServer(HttpServer):
             async with asyncio.timeout(PROBE_SECONDS):
                 return await self.queue(since)
         except TimeoutError as error:
-            raise no_answer(self.endpoint.name, error, PROBE_SECONDS).at(self.endpoint.place) from None
+            raise no_answer(self.endpoint, error, PROBE_SECONDS) from None
 
     async def _ask_queue(self, seconds: float) -> Queue:
         answer = await self.call("GET", "/queue", seconds=seconds, max_bytes=MOST_JSON_BYTES, cut=True)
@@ -534,12 +534,9 @@ class ComfyUIServer(HttpServer):
         return name
 
     def _check_upload(self, file: InputFile, answer: Answer) -> None:
-        """Raise when the file is larger than the server takes."""
+        """Raise when the file is larger than is taken."""
         if answer.status == 413:
-            megabytes = len(file.data) / 2**20
-            raise LimitExceeded(
-                f"The file has {megabytes:.0f} MB, which is more than ComfyUI accepts.", "Give a smaller one."
-            )
+            raise too_large(self.endpoint, answer, len(file.data))
 
     async def _has(self, file: InputFile) -> bool:
         """Whether a file is in the server's input folder, by its name and length; no when that cannot be told."""

@@ -41,6 +41,7 @@ from .client import (
 )
 from .connection import Connection
 from .endpoint import Endpoint
+from .faults import forbidden, sent_on
 from .http import REDIRECTS, STALL_SECONDS, read_retry_after
 from .incoming import IncomingFile
 from .long_answers import read_definitions, read_left_out
@@ -104,7 +105,7 @@ class ComfyCloud(ComfyUIServer):
         if response.status == 403 and error_type and response.method == "POST":
             raise WorkflowRefused(f"Comfy Cloud does not allow this{reason}")
         if response.status == 403:
-            raise self._access_refused(response.status)
+            raise forbidden(self.endpoint, response.status)
         seconds = read_retry_after(response.headers.get("Retry-After"))
         raise ServerBusy(f"Comfy Cloud is busy{reason}", seconds=seconds)
 
@@ -292,7 +293,7 @@ class ComfyCloud(ComfyUIServer):
             signed = asked.join(URL(answer.location, encoded=True))
             is_safe = signed.scheme in ("https", URL(self.endpoint.url).scheme)
             if not is_safe or not signed.host:
-                raise self._redirected(answer.location)
+                raise sent_on(self.endpoint, answer.location)
         answer = await download(signed)
         return answer.status
 

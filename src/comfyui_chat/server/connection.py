@@ -338,18 +338,3 @@ def _cut(socket: aiohttp.ClientWebSocketResponse) -> None:
     """End a socket at once, with all that came and is not read yet. A polite close would read on until the server
     agrees, which one that floods us never does."""
     socket._response.close()
-
-
-def connection_fault(error: BaseException) -> str:
-    """A connection error in a few words; the library's own text would repeat the address, or name internals."""
-    if isinstance(error, aiohttp.ClientConnectorDNSError):
-        return "the host name is not known"
-    if isinstance(error, aiohttp.ClientConnectorCertificateError):
-        return "its certificate is not trusted"
-    if isinstance(error, aiohttp.ClientSSLError):
-        return "it does not speak https"
-    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, ConnectionRefusedError):
-        return "connection refused"
-    if isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)):
-        return "no connection"
-    return "the connection broke off"

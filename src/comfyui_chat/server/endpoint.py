@@ -35,6 +35,9 @@ class Endpoint:
     label: str = field(default="", compare=False)  # what people call it
     cloud: bool = False  # Comfy Cloud, or what speaks as it does
     guessed: bool = field(default=False, compare=False)  # one of several places where the one server may be
+    # Where a person has set the address, and where the key belongs, as a sentence calls them.
+    setting: str = field(default='the valve "ComfyUI address"', compare=False)
+    key_setting: str = field(default='the valve "ComfyUI API key"', compare=False)
 
     @classmethod
     def parse(cls, text: str, api_key: str = "", name: str = "The ComfyUI address", label: str = "") -> "Endpoint":
@@ -42,7 +45,7 @@ class Endpoint:
         Cloud is known by its host, and anything that speaks as it does by `cloud+` before the address.
 
         Raises `BadArgument` for what is not an http address, for one that holds a user name or a password, and for a
-        key that cannot stand in a header. `name` is what the message calls the address.
+        key that cannot stand in a header. `name` is what messages call the address, or the valve that holds it.
         """
         if len(text) > MOST_ADDRESS_CHARACTERS:
             raise BadArgument(f"{name} is too long: {len(text)} characters.", "It looks like http://host:8188.")
@@ -62,7 +65,8 @@ class Endpoint:
             raise BadArgument(message, "Enter it again.").at(f"It is the key for {url}.")
         if has_login:
             raise BadArgument(f"{name} contains a user name or password.", "Put the credential into the API key valve.")
-        return cls(url, key, label.strip(), is_cloud or urlsplit(url).hostname == CLOUD_HOST)
+        is_cloud = is_cloud or urlsplit(url).hostname == CLOUD_HOST
+        return cls(url, key, label.strip(), is_cloud, setting=name[:1].lower() + name[1:])
 
     @property
     def name(self) -> str:

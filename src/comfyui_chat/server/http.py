@@ -15,19 +15,19 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import urlsplit
 
 import aiohttp
 from yarl import URL
 
 from ..bounds import FIRST_PIECE_BYTES, KB, MB, MOST_FRAME_BYTES, MOST_JSON_BYTES, MOST_SHORT_ANSWER_BYTES
-from ..errors import AccessRefused, ServerBusy, ServerUnreachable, TookTooLong, UnexpectedAnswer
+from ..errors import ServerBusy, ServerUnreachable, TookTooLong, UnexpectedAnswer
 from ..json_pieces import JsonText, read_json_text
 from ..names import shortened, shown_value
 from ..tasks import ANSWER_SECONDS, T
 from ..threads import FILES
-from .connection import CONNECT_SECONDS, connection_fault
+from .connection import CONNECT_SECONDS
 from .endpoint import Endpoint
+from .faults import forbidden, no_answer, sent_on, web_page
 from .incoming import IncomingFile
 from .protocol import Answer
 
@@ -61,18 +61,7 @@ class HttpServer:
         return self._session
 
     async def _refuse_redirect(self, _session: Any, _context: Any, params: aiohttp.TraceRequestRedirectParams) -> None:
-        raise self._redirected(params.response.headers.get("Location", ""))
-
-    def _redirected(self, location: str) -> UnexpectedAnswer:
-        target = "another path"
-        with contextlib.suppress(ValueError):
-            parts = urlsplit(location)
-            if parts.netloc:
-                target = shortened(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}", 200)  # without a password
-        return UnexpectedAnswer(
-            f"{self.endpoint.name} sends on to another address, which is not followed.",
-            "If ComfyUI is really there, set the address valve to it; a login page means that a key is missing.",
-        ).at(f"{self.endpoint.url} sends on to {target}.")
+        raise sent_on(self.endpoint, params.response.headers.get("Location", ""))
 
     @contextlib.asynccontextmanager
     async def websocket(self, client_id: str) -> AsyncIterator[aiohttp.ClientWebSocketResponse]:
@@ -90,7 +79,7 @@ class HttpServer:
             )
         except aiohttp.WSServerHandshakeError as error:
             if error.status in (401, 403, 407):
-                raise self._access_refused(error.status) from None
+                raise forbidden(self.endpoint, error.status) from None
             raise
         try:
             yield socket
@@ -103,10 +92,6 @@ class HttpServer:
     def _address(self, path: str) -> str:
         """Where a route of ComfyUI is."""
         return self.endpoint.url + path
-
-    def _access_refused(self, status: int) -> AccessRefused:
-        sent = "refused the API key" if self.endpoint.api_key else "needs an API key, and none is set"
-        return AccessRefused(f"{self.endpoint.name} {sent} (HTTP {status}).").at(self.endpoint.place)
 
     async def call(
         self,
@@ -154,7 +139,7 @@ class HttpServer:
                         await self._check(response)
                     location = response.headers.get("Location", "")
                     if response.status in REDIRECTS and not redirects:
-                        raise self._redirected(location)
+                        raise sent_on(self.endpoint, location)
                     if response.status != 200:
                         file = None
                     if file:
@@ -184,15 +169,16 @@ class HttpServer:
                         is_whole=is_whole,
                     )
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise no_answer(self.endpoint.name, error, min(seconds, first_byte_seconds)).at(place) from None
+            raise no_answer(self.endpoint, error, min(seconds, first_byte_seconds)).at(place) from None
 
     async def _check(self, response: aiohttp.ClientResponse) -> None:
         """Raise an error for the statuses that mean the same on every route."""
         if response.status in (401, 403, 407):
-            raise self._access_refused(response.status)
+            raise forbidden(self.endpoint, response.status)
         if response.status in NOTHING_BEHIND:
             raise ServerUnreachable(
-                f"The proxy before {self.endpoint.name} answers {response.status}: it reaches nothing behind it."
+                f"The proxy before {self.endpoint.name} answers {response.status}: it reaches nothing behind it.",
+                "ComfyUI has to be started, or the proxy told where it is.",
             ).at(self.endpoint.place)
         if response.status == 429:
             after = read_retry_after(response.headers.get("Retry-After"))
@@ -227,6 +213,8 @@ class HttpServer:
     async def understand(self, path: str, answer: Answer, take: Callable[[JsonText], T]) -> T:
         """What `take` makes of the JSON in an answer; of a long one, in a thread. Raises `UnexpectedAnswer` when it
         holds none, or not what `take` expects."""
+        if page := web_page(self.endpoint, answer):
+            raise page
         if answer.status != 200 or "json" not in answer.content_type:
             raise self._strange_answer(path, f"HTTP {answer.status}, {shortened(answer.content_type)}")
         return await self._taken(path, answer.body, take)
@@ -280,11 +268,3 @@ def read_retry_after(text: str | None) -> float | None:
     with contextlib.suppress(ValueError, TypeError, OverflowError):
         return max(parsedate_to_datetime(text).timestamp() - time.time(), 0.0)
     return None
-
-
-def no_answer(server: str, error: Exception, seconds: float, hint: str = "") -> ServerUnreachable:
-    """The error for a request that failed, or that took longer than these seconds. `server` is what people call it."""
-    no_connection = isinstance(error, (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError))
-    if isinstance(error, TimeoutError) and not no_connection:
-        return ServerUnreachable(f"{server} did not answer within {seconds:g} s.", hint)
-    return ServerUnreachable(f"{server} does not answer ({connection_fault(error)}).", hint, no_connection)

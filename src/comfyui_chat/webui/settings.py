@@ -243,7 +243,8 @@ def _own_endpoint(mine: UserValves, allowed: bool) -> Endpoint:
             "You set a ComfyUI address of your own, and the administrator does not allow that.",
             'Tell the user to empty the valve "Your ComfyUI address" of this tool.',
         )
-    return Endpoint.parse(mine.endpoint, mine.api_key, 'The valve "Your ComfyUI address"')
+    endpoint = Endpoint.parse(mine.endpoint, mine.api_key, 'The user\'s valve "Your ComfyUI address"')
+    return replace(endpoint, key_setting='the user\'s valve "API key for your address"')
 
 
 def _limits(valves: Valves) -> Limits:
